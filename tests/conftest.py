@@ -1,0 +1,40 @@
+"""What tests share: the data, and a model of their own."""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numpy as np
+import pytest
+
+import tinynet
+from tinynet import registry
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """Real MNIST, pixels from 0 to 1; the test is skipped where it can't be had."""
+    try:
+        (x, y), (x_test, y_test) = tinynet.datasets.mnist.load_data()
+    except FileNotFoundError as error:
+        pytest.skip(f"needs MNIST: {str(error).splitlines()[0]}")
+    scale = np.float32(255)
+    return (x / scale, y), (x_test / scale, y_test)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Drawn digits, pixels from 0 to 1: always there."""
+    (x, y), (x_test, y_test) = tinynet.datasets.drawn_digits.load_data(6000, 1000)
+    scale = np.float32(255)
+    return (x / scale, y), (x_test / scale, y_test)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_names():
+    """Number layers anew in every test, and seed what it draws."""
+    registry.clear_names()
+    tinynet.random.set_seed(0)

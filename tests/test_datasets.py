@@ -1,0 +1,684 @@
+"""Finding, checking, downloading and keeping data sets, with a local server for the mirrors."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.server
+import io
+import json
+import os
+import pickle
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tracemalloc
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinynet.datasets import _files, _formats, fashion_mnist, mnist
+from tinynet.datasets._files import Source, cache_folder, load
+from tinynet.datasets._formats import IDX_FILES, NPZ_ARRAYS, Dataset
+
+
+def idx(array: np.ndarray) -> bytes:
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+
+
+def npz(arrays: dict[str, np.ndarray]) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def tiny(seed: int = 0) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return {
+        "x_train": random.integers(0, 256, (3, 28, 28), np.uint8),
+        "y_train": np.array([0, 9, 4], np.uint8),
+        "x_test": random.integers(0, 256, (2, 28, 28), np.uint8),
+        "y_test": np.array([1, 2], np.uint8),
+    }
+
+
+def idx_contents(arrays: dict[str, np.ndarray], ending: str = ".gz") -> dict[str, bytes]:
+    pack = gzip.compress if ending else bytes
+    return {
+        name.removesuffix(".gz") + ending: pack(idx(array))
+        for name, array in zip(IDX_FILES, arrays.values(), strict=True)
+    }
+
+
+def put(folder: Path, contents: dict[str, bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def assert_is(dataset: Dataset, arrays: dict[str, np.ndarray]) -> None:
+    received = [array for part in dataset for array in part]
+    for expected, array in zip(arrays.values(), received, strict=True):
+        np.testing.assert_array_equal(array, expected)
+        assert array.dtype == np.uint8
+        assert array.flags.owndata
+        assert array.flags.writeable
+        assert array.flags.c_contiguous
+
+
+def subprocess_environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(_files.__file__).parents[2])}
+
+
+class Mirror:
+    """A web server for two mirrors, ``/one/`` and ``/two/``, of files held in a dictionary."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.asked: list[str] = []
+        self.before: Callable[[], object] = lambda: None
+        self.truncated = False
+        mirror = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                mirror.asked.append(self.path)
+                mirror.before()
+                data = mirror.files.get(self.path)
+                self.send_response(404 if data is None else 200)
+                self.send_header("Content-Length", str(len(data or b"")))
+                self.end_headers()
+                self.wfile.write((data or b"")[: 100 if mirror.truncated else None])
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def source(self, contents: dict[str, bytes]) -> Source:
+        """Return a data set of both mirrors, which do not have the files yet."""
+        sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+        mirrors = (f"{self.url}/one/", f"{self.url}/two/")
+        return Source("tiny", "Tiny", "tiny-set", sums, ((tuple(contents), mirrors),))
+
+    def serve(self, which: str, contents: dict[str, bytes]) -> None:
+        self.files |= {f"/{which}/{name}": data for name, data in contents.items()}
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    made = Mirror()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No place but these, and no web proxy between the tests and their server."""
+    monkeypatch.delenv("TINYNET_DATA", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def nowhere() -> Source:
+    """A data set whose mirrors refuse connections."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in idx_contents(tiny()).items()}
+    return Source("tiny", "Tiny", "tiny-set", sums, ((IDX_FILES, (f"{url}/one/", f"{url}/two/")),))
+
+
+# Forms and explicit paths
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_idx_files(tmp_path: Path, nowhere: Source, ending: str) -> None:
+    folder = put(tmp_path / "given", idx_contents(tiny(), ending))
+    assert_is(load(nowhere, folder), tiny())
+    assert_is(load(nowhere, str(folder)), tiny())
+
+
+def test_unpacked_file_under_its_packed_name(tmp_path: Path, nowhere: Source) -> None:
+    contents = idx_contents(tiny(), "")
+    folder = put(tmp_path / "given", {f"{name}.gz": data for name, data in contents.items()})
+    assert_is(load(nowhere, folder), tiny())
+
+
+def test_packed_before_unpacked_before_npz(tmp_path: Path, nowhere: Source) -> None:
+    put(tmp_path, {"tiny.npz": npz(tiny(2))} | idx_contents(tiny(1), "") | idx_contents(tiny()))
+    assert_is(load(nowhere, tmp_path), tiny())
+    for name in IDX_FILES:
+        (tmp_path / name).unlink()
+    assert_is(load(nowhere, tmp_path), tiny(1))
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    assert_is(load(nowhere, tmp_path), tiny(2))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz(tmp_path: Path, nowhere: Source, save: Callable[..., None]) -> None:
+    file = tmp_path / "tiny.npz"
+    save(file, **tiny(), more=np.zeros(3))
+    assert_is(load(nowhere, file), tiny())
+    assert_is(load(nowhere, tmp_path), tiny())
+
+
+def test_npz_in_fortran_order(tmp_path: Path, nowhere: Source) -> None:
+    file = tmp_path / "fortran.npz"
+    file.write_bytes(npz({name: np.asfortranarray(array) for name, array in tiny().items()}))
+    assert_is(load(nowhere, file), tiny())
+
+
+def test_path_may_hold_a_folder_per_data_set(tmp_path: Path, nowhere: Source) -> None:
+    put(tmp_path / "tiny", idx_contents(tiny()))
+    assert_is(load(nowhere, tmp_path), tiny())
+
+
+def test_explicit_path_is_the_only_place(tmp_path: Path, mirror: Mirror) -> None:
+    contents = idx_contents(tiny())
+    source = mirror.source(contents)
+    mirror.serve("one", contents)
+    put(tmp_path / "cache" / "tiny", contents)
+    incomplete = put(tmp_path / "given", dict(list(contents.items())[:3]))
+    with pytest.raises(FileNotFoundError, match=r"given has no t10k-labels-idx1-ubyte\.gz$"):
+        load(source, incomplete)
+    with pytest.raises(FileNotFoundError, match=r"Received: path='absent\.npz'$"):
+        load(source, "absent.npz")
+    assert mirror.asked == []
+
+
+def test_load_data_of_both(tmp_path: Path) -> None:
+    put(tmp_path, idx_contents(tiny(), ""))
+    assert_is(mnist.load_data(tmp_path), tiny())
+    assert_is(fashion_mnist.load_data(tmp_path), tiny())
+
+
+@pytest.mark.parametrize("path", ["mnist.npz", None])
+def test_default_path_means_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mnist.npz").write_bytes(npz(tiny(1)))
+    put(tmp_path / "data" / "mnist", {"mnist.npz": npz(tiny(2))})
+    monkeypatch.setenv("TINYNET_DATA", str(tmp_path / "data"))
+    assert_is(mnist.load_data(path), tiny(2))
+    assert_is(mnist.load_data("./mnist.npz"), tiny(1))
+
+
+# The search
+
+
+def test_search_order(tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = idx_contents(tiny())
+    source = mirror.source(contents)
+    mirror.serve("one", contents)
+    monkeypatch.setenv("TINYNET_DATA", str(tmp_path / "data"))
+    read: list[str] = []
+    original = _files.parse
+    monkeypatch.setattr(
+        _files, "parse", lambda files: read.append(next(iter(files))) or original(files)
+    )
+
+    places = [tmp_path / "data" / "tiny", tmp_path / "keras" / "datasets" / "tiny-set"]
+    for place in places:
+        put(place, contents)
+    assert_is(load(source), tiny())
+    (places[0] / "t10k-labels-idx1-ubyte.gz").unlink()
+    assert_is(load(source), tiny())
+    (places[1] / "t10k-labels-idx1-ubyte.gz").unlink()
+    assert mirror.asked == []
+    assert_is(load(source), tiny())
+    assert mirror.asked == [f"/one/{name}" for name in IDX_FILES]
+    assert_is(load(source), tiny())
+    assert len(mirror.asked) == 4
+    put(places[1], contents)
+    assert_is(load(source), tiny())
+    kept = tmp_path / "cache" / "tiny"
+    assert read == [str(place / IDX_FILES[0]) for place in [*places, kept, kept, places[1]]]
+
+
+def test_keras_npz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = npz(tiny())
+    put(tmp_path / "keras" / "datasets", {"mnist.npz": data})
+    sums = {"mnist.npz": hashlib.sha256(data).hexdigest()}
+    monkeypatch.setattr(mnist, "SOURCE", mnist.SOURCE._replace(sha256=sums, downloads=()))
+    assert_is(mnist.load_data(), tiny())
+
+
+def test_own_data_set_is_no_cached_one(tmp_path: Path, nowhere: Source) -> None:
+    """What the user's own folder may hold, a cache may not: there it is a damaged download."""
+    own = idx_contents(tiny(1))
+    assert_is(load(nowhere, put(tmp_path / "own", own)), tiny(1))
+    put(tmp_path / "keras" / "datasets" / "tiny-set", own)
+    with pytest.raises(ValueError, match=r"tiny-set/train-images-idx3-ubyte\.gz is .*SHA-256"):
+        load(nowhere)
+
+
+def test_damaged_data_of_the_user_stop_the_search(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = idx_contents(tiny())
+    mirror.serve("one", contents)
+    put(tmp_path / "data" / "tiny", contents | {IDX_FILES[0]: b"damaged"})
+    monkeypatch.setenv("TINYNET_DATA", str(tmp_path / "data"))
+    with pytest.raises(ValueError, match=r"data/tiny/train-images-idx3-ubyte\.gz"):
+        load(mirror.source(contents))
+
+
+@pytest.mark.parametrize("place", ["cache/tiny", "keras/datasets/tiny-set"])
+def test_damaged_cache_is_downloaded_again(tmp_path: Path, mirror: Mirror, place: str) -> None:
+    contents = idx_contents(tiny())
+    source = mirror.source(contents)
+    put(tmp_path / place, contents | {IDX_FILES[1]: contents[IDX_FILES[1]][:-1]})
+    with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz is damaged.* SHA-256"):
+        load(source)
+    mirror.serve("two", contents)
+    assert_is(load(source), tiny())
+    assert (tmp_path / "cache" / "tiny" / IDX_FILES[1]).read_bytes() == contents[IDX_FILES[1]]
+    if place == "cache/tiny":  # and only what is damaged
+        assert {Path(path).name for path in mirror.asked} == {IDX_FILES[1]}
+
+
+def test_without_anything_the_message_names_every_place(
+    tmp_path: Path, nowhere: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYNET_DATA", str(tmp_path / "data"))
+    start = time.monotonic()
+    with pytest.raises(FileNotFoundError) as caught:
+        load(nowhere)
+    assert time.monotonic() - start < 5
+    message = str(caught.value)
+    ((names, mirrors),) = nowhere.downloads
+    for part in (
+        *names,
+        *(mirror + names[0] for mirror in mirrors),
+        f"$TINYNET_DATA: {tmp_path / 'data' / 'tiny'}",
+        str(tmp_path / "keras" / "datasets" / "tiny-set"),
+        str(tmp_path / "cache" / "tiny"),
+    ):
+        assert part in message
+    assert "\n" not in message
+    assert listing(tmp_path) == []
+
+
+def test_silent_mirrors_are_given_up_in_time(
+    nowhere: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for source in (mnist.SOURCE, fashion_mnist.SOURCE):
+        attempts = sum(len(mirrors) for _, mirrors in source.downloads)
+        assert attempts >= 2
+        assert attempts * _files._CONNECT_SECONDS < 30
+    monkeypatch.setattr(_files, "_CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        start = time.monotonic()
+        with pytest.raises(FileNotFoundError, match=r"no answer within 0\.2 s"):
+            load(nowhere._replace(downloads=((IDX_FILES, (url, url)),)))
+    # 0.4 s, and time for a busy machine
+    assert time.monotonic() - start < 4
+
+
+# Downloading
+
+
+def test_wrong_checksum_falls_to_the_next_mirror(tmp_path: Path, mirror: Mirror) -> None:
+    contents = idx_contents(tiny())
+    mirror.serve("one", idx_contents(tiny(1)))
+    mirror.serve("two", contents)
+    assert_is(load(mirror.source(contents)), tiny())
+    assert mirror.asked[:2] == [f"/one/{IDX_FILES[0]}", f"/two/{IDX_FILES[0]}"]
+    assert listing(tmp_path / "cache") == sorted(f"tiny/{name}" for name in IDX_FILES)
+
+
+def test_next_way_to_download(tmp_path: Path, mirror: Mirror) -> None:
+    contents = {"tiny.npz": npz(tiny())}
+    source = mirror.source(contents | idx_contents(tiny()))
+    (mirrors,) = {mirrors for _, mirrors in source.downloads}
+    source = source._replace(downloads=((IDX_FILES, mirrors), (("tiny.npz",), mirrors)))
+    mirror.serve("two", contents)
+    assert_is(load(source), tiny())
+    assert listing(tmp_path / "cache") == ["tiny/tiny.npz"]
+    asked = len(mirror.asked)
+    assert_is(load(source), tiny())
+    assert len(mirror.asked) == asked
+
+
+def test_wrong_checksum_everywhere_is_not_kept(tmp_path: Path, mirror: Mirror) -> None:
+    contents = idx_contents(tiny())
+    for which in ("one", "two"):
+        mirror.serve(which, idx_contents(tiny(1)))
+    with pytest.raises(FileNotFoundError, match=r"/two/\S+: expected SHA-256"):
+        load(mirror.source(contents))
+    assert listing(tmp_path) == []
+
+
+def test_broken_off_download_leaves_nothing(tmp_path: Path, mirror: Mirror) -> None:
+    contents = idx_contents(tiny())
+    mirror.serve("one", contents)
+    mirror.truncated = True
+    with pytest.raises(FileNotFoundError, match=r"expected \d+ bytes. Received: 100 bytes.* 404"):
+        load(mirror.source(contents))
+    assert listing(tmp_path) == []
+
+
+def test_interrupted_download_leaves_nothing(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = idx_contents(tiny())
+    mirror.serve("one", contents)
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        load(mirror.source(contents))
+    assert listing(tmp_path) == []
+
+
+def test_unwritable_cache(
+    tmp_path: Path,
+    mirror: Mirror,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    contents = idx_contents(tiny())
+    mirror.serve("one", contents)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "file" / "cache"))
+    assert_is(load(mirror.source(contents)), tiny())
+    assert "train-images-idx3-ubyte.gz cannot be kept" in capsys.readouterr().err
+    assert listing(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    contents = idx_contents(tiny())
+    mirror.serve("one", contents)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    load(mirror.source(contents))
+    text = stream.getvalue()
+    assert text.isascii()
+    assert text.endswith("\n")
+    assert text.count("Downloading") == 4
+    assert text.count(f"\r[{'=' * 30}] 100%\n") == (4 if terminal else 0)
+    assert ("\r" in text) == terminal
+
+
+def test_two_processes_at_once(tmp_path: Path, mirror: Mirror) -> None:
+    contents = idx_contents(tiny())
+    source = mirror.source(contents)
+    mirror.serve("one", contents)
+    barrier = threading.Barrier(2)
+    # Each request waits for the other process to have made the same one.
+    mirror.before = lambda: barrier.wait(30)
+    code = (
+        "import json, sys\n"
+        "from tinynet.datasets._files import Source, load\n"
+        "(x_train, _), _ = load(Source(*json.loads(sys.argv[1])))\n"
+        "print(x_train.shape)"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", code, json.dumps(source)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=subprocess_environment(),
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (0, "(3, 28, 28)\n"), err
+    assert len(mirror.asked) == 8
+    assert listing(tmp_path) == sorted(f"cache/tiny/{name}" for name in IDX_FILES)
+    assert_is(load(source), tiny())
+
+
+# Damaged files
+
+
+def header(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(4, "big") for number in numbers)
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+
+
+IMAGES, LABELS = (idx(tiny()[name]) for name in NPZ_ARRAYS[:2])
+IDX_DAMAGE = {
+    "empty": (0, b"", "Received: 0 bytes"),
+    "half a header": (0, IMAGES[:9], "Received: 9 bytes"),
+    "truncated": (0, IMAGES[:-1], "Received: 2351, truncated"),
+    "too long": (0, IMAGES + b"0", "Received: more"),
+    "labels for images": (0, LABELS + bytes(20), "expected magic number 2051. Received: 2049"),
+    "images for labels": (1, IMAGES, "expected magic number 2049. Received: 2051"),
+    "other sizes": (0, header(2051, 3, 32, 32) + bytes(3072), r"Received: shape=\(3, 32, 32\)"),
+    "none": (0, header(2051, 0, 28, 28), r"Received: shape=\(0, 28, 28\)"),
+    "monstrous claim": (0, header(2051, 2**32 - 1, 28, 28), "Received: shape="),
+    "large claim": (0, header(2051, 300_000, 28, 28), "Received: 0, truncated"),
+    "label 10": (1, idx(np.array([0, 10, 4], np.uint8)), "labels from 0 to 9. Received: 10"),
+    "a label short": (1, idx(np.array([0, 9], np.uint8)), "Received: 3 images, 2 labels"),
+    "gzip cut": (0, gzip.compress(IMAGES)[:-20], "ended before"),
+    "gzip without its check sum": (0, gzip.compress(IMAGES)[:-8], "ended before"),
+    "gzip with a wrong bit": (0, flipped(gzip.compress(IMAGES, 0), 1000), "CRC check failed"),
+    "gzip with no data": (0, gzip.compress(IMAGES)[:10] + b"\xff" * 30, "invalid block"),
+    "gzip and more": (0, gzip.compress(IMAGES) + b"rubbish", "Not a gzipped file"),
+}
+
+
+@pytest.mark.parametrize(("which", "data", "what"), IDX_DAMAGE.values(), ids=IDX_DAMAGE)
+def test_damaged_idx_file_is_named(
+    tmp_path: Path, nowhere: Source, which: int, data: bytes, what: str
+) -> None:
+    name = IDX_FILES[which]
+    put(tmp_path, idx_contents(tiny()) | {name: data})
+    with pytest.raises(ValueError, match=what) as caught:
+        load(nowhere, tmp_path)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def zipped(members: dict[str, bytes], kind: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", kind) as archive:
+        for name, data in members.items():
+            archive.writestr(f"{name}.npy", data)
+    return file.getvalue()
+
+
+def npy(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, version=version)
+    return file.getvalue()
+
+
+def with_array(name: str, array: np.ndarray) -> bytes:
+    return npz(tiny() | {name: array})
+
+
+MEMBERS = {name: npy(array) for name, array in tiny().items()}
+CLAIM = MEMBERS["x_train"].replace(b"(3, 28, 28), }       ", b"(300000, 28, 28), }  ")
+ENCRYPTED = zipped(MEMBERS).replace(b"PK\1\2\x14\3\x14\0\0\0", b"PK\1\2\x14\3\x14\0\1\0")
+NPZ_DAMAGE = {
+    "empty": (b"", "not a zip file"),
+    "text": (b"no archive", "not a zip file"),
+    "truncated": (npz(tiny())[:-50], "not a zip file"),
+    "wrong bit": (flipped(zipped(MEMBERS), 1000), "Bad CRC-32"),
+    "wrong name": (flipped(zipped(MEMBERS), 30), "differ"),
+    "array missing": (npz({k: v for k, v in tiny().items() if k != "y_test"}), "y_test. Received"),
+    "float images": (with_array("x_test", np.zeros((2, 28, 28))), "Received: dtype=float64"),
+    "flat images": (with_array("x_test", np.zeros((2, 784), np.uint8)), r"shape=\(2, 784\)"),
+    "other sizes": (with_array("x_test", np.zeros((2, 8, 8), np.uint8)), r"shape=\(2, 8, 8\)"),
+    "one-hot": (with_array("y_test", np.zeros((2, 10), np.uint8)), r"shape=\(2, 10\)"),
+    "label 10": (with_array("y_test", np.array([1, 10], np.uint8)), "Received: 10"),
+    "too few": (with_array("y_test", np.array([1], np.uint8)), "Received: 2 images, 1 labels"),
+    "claims more": (zipped(MEMBERS | {"x_train": CLAIM}), "Received: 2352, truncated"),
+    "npy 2.0": (zipped(MEMBERS | {"x_train": npy(tiny()["x_train"], (2, 0))}), r"\(2, 0\)"),
+    "no npy": (zipped(MEMBERS | {"x_train": b"images in no form"}), "magic string"),
+    "bzip2": (zipped(MEMBERS, zipfile.ZIP_BZIP2), "deflated"),
+    "encrypted": (ENCRYPTED, "password required"),
+}
+
+
+@pytest.mark.parametrize(("data", "what"), NPZ_DAMAGE.values(), ids=NPZ_DAMAGE)
+def test_damaged_npz_file_is_named(tmp_path: Path, nowhere: Source, data: bytes, what: str) -> None:
+    file = tmp_path / "given.npz"
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match=what) as caught:
+        load(nowhere, file)
+    assert str(file) in str(caught.value)
+
+
+def test_random_damage_is_found_or_harmless(tmp_path: Path, nowhere: Source) -> None:
+    """Nothing but ValueError for 600 files with a few bytes changed or cut, in each form."""
+    random = np.random.default_rng(1)
+    folder = put(tmp_path / "idx", idx_contents(tiny()))
+    images, packed = folder / IDX_FILES[0], tmp_path / "given.npz"
+    for path, whole in ((images, images.read_bytes()), (packed, npz(tiny()))):
+        named = 0
+        for _ in range(300):
+            data = np.frombuffer(whole, np.uint8)[: random.integers(1, 2 * len(whole))].copy()
+            data[random.integers(0, len(data), 3)] = random.integers(0, 256, 3)
+            path.write_bytes(data.tobytes())
+            message = ""
+            try:
+                dataset = load(nowhere, path if path is packed else folder)
+            except ValueError as error:
+                message = str(error)
+                named += 1
+            if message:
+                assert str(path) in message
+            else:  # changed where nothing is read, such as in a time stamp
+                assert_is(dataset, tiny())
+        assert named > 200
+
+
+def test_objects_are_never_unpickled(tmp_path: Path, nowhere: Source) -> None:
+    marker = tmp_path / "unpickled"
+
+    class Planted:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.mkdir, (str(marker),)
+
+    data = npz(tiny() | {"x_train": np.array([Planted()])})
+    assert b"unpickled" in pickle.dumps(Planted())
+    (tmp_path / "planted.npz").write_bytes(data)
+    with pytest.raises(ValueError, match="dtype=object"):
+        load(nowhere, tmp_path / "planted.npz")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("form", ["gzip", "zip"])
+def test_decompression_bomb_is_not_unpacked(tmp_path: Path, nowhere: Source, form: str) -> None:
+    zeros = bytes(1 << 24)
+    if form == "gzip":
+        place = put(tmp_path, idx_contents(tiny()) | {IDX_FILES[0]: gzip.compress(IMAGES + zeros)})
+    else:
+        place = tmp_path / "given.npz"
+        members = MEMBERS | {"x_train": MEMBERS["x_train"] + zeros}
+        place.write_bytes(zipped(members, zipfile.ZIP_DEFLATED))
+    del zeros
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="Received: more"):
+            load(nowhere, place)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The file takes 16 kB, the claimed images 2 kB, the readers' buffers some 100 kB.
+    assert peak < 1 << 20
+
+
+def test_enormous_file_is_not_read(tmp_path: Path, nowhere: Source) -> None:
+    file = tmp_path / "given.npz"
+    with file.open("wb") as sparse:
+        sparse.truncate(_formats.LARGEST + 1)
+    with pytest.raises(ValueError, match=r"given\.npz .*expected at most 268435456 bytes"):
+        load(nowhere, file)
+
+
+# The cache folder
+
+
+def test_cache_folder_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert cache_folder() == tmp_path / "cache"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TINYNET_CACHE", "~/own")
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("TINYNET_CACHE")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "tinynet"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder() == tmp_path / ".cache" / "tinynet"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache_folder() == tmp_path / "Library" / "Caches" / "tinynet"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
+    assert cache_folder() == tmp_path / "Local" / "tinynet"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX users and permissions")
+@pytest.mark.parametrize("obstacle", [None, "writable by all", "link"])
+def test_cache_folder_without_a_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, obstacle: str | None
+) -> None:
+    import pwd
+
+    def no_user(_: int) -> None:
+        raise KeyError
+
+    for name in ("HOME", "XDG_CACHE_HOME", "TINYNET_CACHE", "KERAS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_user)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    usual = tmp_path / f"tinynet-{os.getuid()}"
+    if obstacle == "link":
+        usual.symlink_to(tmp_path)
+    elif obstacle:
+        usual.mkdir()
+        usual.chmod(0o777)
+    folder = cache_folder()
+    assert folder.parent == tmp_path
+    assert (folder == usual) == (obstacle is None)
+    assert stat.S_IMODE(folder.lstat().st_mode) == 0o700
+    assert cache_folder() == folder
+
+
+def test_import_is_cheap() -> None:
+    code = (
+        "import sys, tinynet.datasets\n"
+        "print(sorted({'urllib.request', 'http.client', 'ssl', 'matplotlib', 'numba', 'h5py'}"
+        " & set(sys.modules)))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=subprocess_environment(),
+    )
+    assert out.stdout == "[]\n"

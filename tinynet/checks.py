@@ -1,0 +1,248 @@
+"""What may be passed: one place for the questions that every public function asks.
+
+Each check returns the value as the library wants it, or raises an error that says what was
+expected and ends in what was received.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+
+def shorten(value: Any, limit: int = 60) -> str:
+    """Describe a value for an error message, never in bulk.
+
+    Parameters
+    ----------
+    value : object
+        What was received.
+    limit : int
+        The most characters of its `repr`.
+
+    Returns
+    -------
+    str
+        The description.
+
+    Examples
+    --------
+    >>> shorten("relu"), shorten(np.zeros((2, 3)))
+    ("'relu'", 'ndarray of shape (2, 3), dtype float64')
+    """
+    if isinstance(value, np.ndarray):
+        return f"{type(value).__name__} of shape {value.shape}, dtype {value.dtype}"
+    if isinstance(value, list | tuple | dict | set) and len(value) > 10:
+        return f"{type(value).__name__} of length {len(value)}"
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def whole(name: str, value: Any, minimum: int = 1, wrong_type: type[Exception] = TypeError) -> int:
+    """Check a whole number: a count, a size or an index.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : object
+        What was passed; NumPy's integers are welcome, bools are not.
+    minimum : int
+        The smallest value allowed.
+    wrong_type : type
+        The error for what is no integer.
+
+    Returns
+    -------
+    int
+        The value.
+
+    Examples
+    --------
+    >>> whole("units", np.int64(3))
+    3
+    >>> whole("units", -3)
+    Traceback (most recent call last):
+        ...
+    ValueError: units must be an integer of at least 1. Received: units=-3
+    """
+    expected = f"{name} must be an integer of at least {minimum}"
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        raise wrong_type(f"{expected}. Received: {name}={shorten(value)}")
+    if value < minimum:
+        raise ValueError(f"{expected}. Received: {name}={value}")
+    return operator.index(value)
+
+
+def number(
+    name: str, value: Any, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+) -> float:
+    """Check a finite number within bounds.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : object
+        What was passed; NumPy's numbers are welcome, bools are not.
+    low, high : float
+        The bounds, both allowed.
+    open_low : bool
+        Whether `low` itself is not allowed.
+
+    Returns
+    -------
+    float
+        The value.
+
+    Examples
+    --------
+    >>> number("rate", 0.5, 0, 1)
+    0.5
+    >>> number("rate", 1.5, 0, 1)
+    Traceback (most recent call last):
+        ...
+    ValueError: rate must be a number from 0 to 1. Received: rate=1.5
+    """
+    span = f" above {low}" if open_low else f" from {low}" if low > -math.inf else ""
+    span += f" to {high}" if high < math.inf else "" if open_low or not span else " up"
+    expected = f"{name} must be a{'' if span else ' finite'} number{span}"
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{expected}. Received: {name}={shorten(value)}")
+    result = float(value)
+    if not (math.isfinite(result) and low <= result <= high) or (open_low and result == low):
+        raise ValueError(f"{expected}. Received: {name}={value}")
+    return result
+
+
+def flag(name: str, value: Any) -> bool:
+    """Check a yes or no.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : object
+        What was passed.
+
+    Returns
+    -------
+    bool
+        The value.
+
+    Examples
+    --------
+    >>> flag("use_bias", True)
+    True
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False. Received: {name}={shorten(value)}")
+    return bool(value)
+
+
+def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """Check that a value is one of a few.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : object
+        What was passed.
+    choices : iterable
+        The values allowed.
+
+    Returns
+    -------
+    object
+        The value.
+
+    Examples
+    --------
+    >>> choice("shuffle", "batch", ["batch", "row"])
+    'batch'
+    """
+    choices = list(choices)
+    if not any(value is c or (type(value) is type(c) and value == c) for c in choices):
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"{name} must be one of {listed}. Received: {name}={shorten(value)}")
+    return value
+
+
+def known(kind: str, name: str, table: Mapping[str, Any]) -> Any:
+    """Look a name up in a table; the error suggests what may have been meant.
+
+    Parameters
+    ----------
+    kind : str
+        What the table holds, for example ``"activation"``.
+    name : str
+        What was asked for.
+    table : mapping
+        What there is.
+
+    Returns
+    -------
+    object
+        The entry.
+
+    Examples
+    --------
+    >>> known("activation", "rleu", {"relu": 1, "tanh": 2})
+    Traceback (most recent call last):
+        ...
+    ValueError: Unknown activation; did you mean 'relu'? Known: 'relu', 'tanh'. Received: 'rleu'
+    """
+    if name in table:
+        return table[name]
+    close = difflib.get_close_matches(str(name), table, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    listed = ", ".join(repr(n) for n in table)
+    raise ValueError(f"Unknown {kind}{hint} Known: {listed}. Received: {shorten(name)}")
+
+
+def shape(name: str, value: Any, batch: bool = False) -> tuple[int | None, ...]:
+    """Check a shape: whole numbers, or None where the size is open.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : object
+        What was passed: a sequence of sizes, or one size.
+    batch : bool
+        Whether the first size is the batch's, which may be open.
+
+    Returns
+    -------
+    tuple
+        The shape.
+
+    Examples
+    --------
+    >>> shape("shape", [28, 28])
+    (28, 28)
+    >>> shape("input_shape", (None, 784), batch=True)
+    (None, 784)
+    """
+    if isinstance(value, int | np.integer):
+        value = (value,)
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{name} must be a tuple of integers. Received: {name}={shorten(value)}")
+    try:
+        return tuple(
+            None if size is None else whole(name, size, 0 if batch and i == 0 else 1, ValueError)
+            for i, size in enumerate(value)
+        )
+    except ValueError:
+        raise ValueError(
+            f"{name} must be a tuple of positive integers. Received: {name}={shorten(value)}"
+        ) from None

@@ -1,0 +1,141 @@
+"""The few settings: which backend computes, in which float type, and what epsilon is.
+
+``"numpy"`` is the backend to read and to debug: every function is the one in `functional`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+BACKENDS = ("numpy", "numba")
+FLOATS = ("float32", "float64")
+
+_backend = "numpy"
+_floatx = "float32"
+_epsilon = 1e-7
+_on_backend_change: list[Callable[[], None]] = []
+
+
+def backend() -> str:
+    """Return the name of the backend that computes.
+
+    Returns
+    -------
+    str
+        ``"numpy"`` or ``"numba"``.
+
+    Examples
+    --------
+    >>> backend() in BACKENDS
+    True
+    """
+    return _backend
+
+
+def set_backend(name: str) -> None:
+    """Choose the backend that computes from now on.
+
+    Parameters
+    ----------
+    name : {"numpy", "numba"}
+        The backend.
+
+    Raises
+    ------
+    ValueError
+        If there is no such backend.
+
+    Examples
+    --------
+    >>> set_backend(backend())
+    """
+    global _backend
+    if name not in BACKENDS:
+        raise ValueError(f"The backend must be one of {BACKENDS}. Received: {name!r}")
+    if name == "numba":
+        raise ValueError(
+            "The numba backend is not part of this release; 'numpy' is. Received: 'numba'"
+        )
+    _backend = name
+    for forget in _on_backend_change:
+        forget()
+
+
+def floatx() -> str:
+    """Return the float type that new layers compute in.
+
+    Returns
+    -------
+    str
+        ``"float32"`` or ``"float64"``.
+
+    Examples
+    --------
+    >>> floatx()
+    'float32'
+    """
+    return _floatx
+
+
+def set_floatx(value: str) -> None:
+    """Choose the float type that layers made from now on compute in.
+
+    Parameters
+    ----------
+    value : {"float32", "float64"}
+        The type.
+
+    Raises
+    ------
+    ValueError
+        If it is another one.
+
+    Examples
+    --------
+    >>> set_floatx("float32")
+    """
+    global _floatx
+    if value not in FLOATS:
+        raise ValueError(f"floatx must be one of {FLOATS}. Received: {value!r}")
+    _floatx = value
+
+
+def epsilon() -> float:
+    """Return the small number that keeps logarithms and divisions finite.
+
+    Returns
+    -------
+    float
+        1e-7 unless `set_epsilon` changed it.
+
+    Examples
+    --------
+    >>> epsilon()
+    1e-07
+    """
+    return _epsilon
+
+
+def set_epsilon(value: float) -> None:
+    """Choose the small number that keeps logarithms and divisions finite.
+
+    Parameters
+    ----------
+    value : float
+        Positive and finite.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+
+    Examples
+    --------
+    >>> set_epsilon(1e-7)
+    """
+    global _epsilon
+    if not 0 < value < np.inf:
+        raise ValueError(f"epsilon must be positive and finite. Received: {value!r}")
+    _epsilon = float(value)

@@ -1,0 +1,13 @@
+"""Data sets to train on, under Keras' names.
+
+``mnist`` and ``fashion_mnist`` are found on this machine or downloaded once, checked and kept;
+``drawn_digits`` are drawn by tinynet itself and need neither a file nor a network.  Each has
+``load_data()``, which returns ``(x_train, y_train), (x_test, y_test)``: images of 28 x 28 uint8
+pixels and their labels 0 to 9.
+"""
+
+from __future__ import annotations
+
+from tinynet.datasets import drawn_digits, fashion_mnist, mnist
+
+__all__ = ["drawn_digits", "fashion_mnist", "mnist"]

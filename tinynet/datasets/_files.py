@@ -1,0 +1,297 @@
+"""Finding, checking, downloading and keeping the files of a data set.
+
+One mechanism for every data set in MNIST's form; a `Source` says what is particular to each.  Files
+that tinynet or Keras downloaded must be the published ones to the bit (SHA-256).  Files that the
+user points to may be the user's own, so they are held to the form alone: sizes, counts, labels, and
+the check sums that gzip and zip carry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tinynet.datasets._formats import IDX_FILES, LARGEST, Dataset, naming, parse
+from tinynet.files import write_atomically
+
+__all__ = ["Source", "cache_folder", "load"]
+
+_CONNECT_SECONDS = 8.0  # for a mirror's answer; three mirrors stay under half a minute
+_STALL_SECONDS = 8.0  # without a byte of a download under way
+
+
+class Source(NamedTuple):
+    """What is particular to one data set.
+
+    Attributes
+    ----------
+    name, title : str
+        Its folder's name, and its name in messages.
+    keras : str
+        Where Keras keeps it below its ``datasets`` folder: an ``.npz`` file or a folder.
+    sha256 : mapping of str to str
+        The check sum of each published file.
+    downloads : tuple
+        Ways to download it, in order: the files, and the addresses of the folders that hold them.
+    """
+
+    name: str
+    title: str
+    keras: str
+    sha256: Mapping[str, str]
+    downloads: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+
+
+def cache_folder() -> Path:
+    """Return the folder where tinynet keeps what it has downloaded.
+
+    ``$TINYNET_CACHE`` if set, else ``tinynet`` in the user's cache folder (``$XDG_CACHE_HOME`` or
+    ``~/.cache``, on macOS ``~/Library/Caches``, on Windows ``%LOCALAPPDATA%``); for a user without
+    a home, a folder of their own among the temporary files.  It need not exist yet.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, TINYNET_CACHE="kept"):
+    ...     str(cache_folder())
+    'kept'
+    """
+    if chosen := os.environ.get("TINYNET_CACHE"):
+        return Path(os.path.expanduser(chosen))
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser(r"~\AppData\Local")
+    elif sys.platform == "darwin":
+        base = os.path.expanduser("~/Library/Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        if not os.path.isabs(base):  # the XDG specification: relative paths are to be ignored
+            base = os.path.expanduser("~/.cache")
+    # expanduser leaves the "~" where there is no home to be found.
+    return _temporary_cache(tempfile.gettempdir()) if base[0] == "~" else Path(base) / "tinynet"
+
+
+@functools.cache
+def _temporary_cache(folder: str) -> Path:
+    """Return the user's own folder below a temporary ``folder`` that everybody can write to."""
+    user = os.getuid() if sys.platform != "win32" else 0
+    own = Path(folder) / f"tinynet-{user}"
+    with contextlib.suppress(OSError):
+        own.mkdir(mode=0o700)
+    if own.exists():
+        status = own.lstat()
+        writers = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == user and not writers:
+            return own
+    # Somebody else was there first and could plant files.
+    return Path(tempfile.mkdtemp(prefix="tinynet-"))
+
+
+def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
+    """Load a data set from ``path``, or from the first place of the search order that has it.
+
+    Parameters
+    ----------
+    source : Source
+        The data set.
+    path : str or PathLike, optional
+        The ``.npz`` file or the folder to read, and no other.  None for the search:
+        ``$TINYNET_DATA``, Keras' cache, tinynet's cache, download.
+
+    Returns
+    -------
+    tuple
+        ``(x_train, y_train), (x_test, y_test)``, uint8.
+
+    Raises
+    ------
+    FileNotFoundError
+        It is nowhere and cannot be downloaded.
+    ValueError
+        A file is damaged.  For a file in a cache only when the data cannot be had otherwise.
+
+    Examples
+    --------
+    >>> source = Source("tiny", "Tiny", "tiny", {}, ())
+    >>> load(source, "nowhere.npz")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: path must be ... Received: path='nowhere.npz'
+    """
+    if path is not None:
+        place = Path(path)
+        if not place.exists():
+            raise FileNotFoundError(
+                f"path must be an .npz file or a folder with {', '.join(IDX_FILES)} (.gz or not), "
+                f"and must exist. Received: path={os.fspath(path)!r}"
+            )
+        below = place / source.name
+        return _read(below if below.is_dir() else place, source, published=False)
+    tried, damaged = [], []
+    if folder := os.environ.get("TINYNET_DATA"):
+        try:
+            return _read(Path(os.path.expanduser(folder), source.name), source, published=False)
+        except OSError as error:
+            tried.append(f"$TINYNET_DATA: {error}")
+    else:
+        tried.append("$TINYNET_DATA is not set")
+    keras = Path(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras"), "datasets")
+    cache = cache_folder() / source.name
+    for place in (keras / source.keras, cache):
+        try:
+            return _read(place, source, published=True)
+        except OSError as error:
+            tried.append(str(error))
+        except ValueError as error:
+            damaged.append(str(error))
+    for names, mirrors in source.downloads:
+        contents = {}
+        for name in names:
+            data = _fetch(cache / name, mirrors, source.sha256[name], tried)
+            if data is None:
+                break
+            contents[str(cache / name)] = data
+        else:
+            return parse(contents)
+    where = (
+        f"{source.title} was not found and could not be downloaded. Put "
+        f"{' or '.join(', '.join(names) for names, _ in reversed(source.downloads))} into {cache}, "
+        f"or set TINYNET_DATA to a folder that has them in a folder {source.name}. "
+        f"Tried: {'; '.join(tried)}"
+    )
+    if damaged:
+        raise ValueError(f"{' '.join(damaged)} {where}")
+    raise FileNotFoundError(where)
+
+
+def _read(place: Path, source: Source, *, published: bool) -> Dataset:
+    """Read the data set from a file or folder; ``published`` takes the published files only."""
+    paths = [place]
+    if place.is_dir():
+        present = set(os.listdir(place))
+        if published:
+            present &= set(source.sha256)
+        # Each file as it is published or, second choice, unpacked.
+        found = [{name, name.removesuffix(".gz")} & present for name in IDX_FILES]
+        packed = f"{source.name}.npz"
+        if all(found):
+            paths = [place / max(names, key=len) for names in found]
+        elif packed in present:
+            paths = [place / packed]
+        else:
+            missing = [name for name, names in zip(IDX_FILES, found, strict=True) if not names]
+            raise FileNotFoundError(f"{place} has no {', '.join(missing)}")
+    elif not place.is_file():
+        raise FileNotFoundError(f"{place}: no such file or folder")
+    sums = [source.sha256[path.name] if published else None for path in paths]
+    return parse({str(path): _contents(path, sum_) for path, sum_ in zip(paths, sums, strict=True)})
+
+
+def _contents(path: Path, sha256: str | None) -> bytes:
+    """Return a file's bytes, whose check sum is compared unless None is given."""
+    with naming(str(path)):
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise ValueError(f"expected at most {LARGEST} bytes. Received: {size} bytes")
+        data = path.read_bytes()
+        if sha256:
+            _compare(data, sha256)
+        return data
+
+
+def _compare(data: bytes, sha256: str) -> None:
+    import hashlib
+
+    received = hashlib.sha256(data).hexdigest()
+    if received != sha256:
+        raise ValueError(f"expected SHA-256 {sha256}. Received: {received}, {len(data)} bytes")
+
+
+def _fetch(path: Path, mirrors: tuple[str, ...], sha256: str, tried: list[str]) -> bytes | None:
+    """Return a published file from the cache or else from a mirror, to be kept in the cache."""
+    from http.client import HTTPException
+
+    with contextlib.suppress(OSError, ValueError):
+        return _contents(path, sha256)
+    for mirror in mirrors:
+        try:
+            data = _download(mirror + path.name)
+            _compare(data, sha256)
+        except (OSError, HTTPException, ValueError) as error:
+            tried.append(f"{mirror}{path.name}: {error}")
+            continue
+        _keep(path, data)
+        return data
+    return None
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Write a download into the cache; where that cannot be, the data serve this once."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda file: file.write(data))
+    except OSError as error:
+        print(f"{path.name} cannot be kept for the next time: {error}", file=sys.stderr)
+
+
+def _download(url: str) -> bytes:
+    """Return what ``url`` holds; progress goes to stderr, as a bar if that is a terminal."""
+    received = bytearray()
+    with _connect(url) as response:
+        total = int(response.headers.get("Content-Length", 0))
+        bar = bool(total) and sys.stderr is not None and sys.stderr.isatty()
+        print(f"Downloading {url} ({total / 1e6:.1f} MB)", file=sys.stderr)
+        try:
+            while chunk := response.read(1 << 16):
+                received += chunk
+                if len(received) > LARGEST:
+                    raise ValueError(f"expected at most {LARGEST} bytes. Received: more")
+                if bar:
+                    done = min(len(received) / total, 1.0)
+                    text = f"\r[{'=' * int(30 * done):30}] {done:4.0%}"
+                    print(text, end="", file=sys.stderr, flush=True)
+        finally:
+            if bar:
+                print(file=sys.stderr)
+    if len(received) < total:
+        raise ConnectionError(f"expected {total} bytes. Received: {len(received)} bytes")
+    return bytes(received)
+
+
+def _connect(url: str) -> Any:
+    """Open ``url`` in limited time: urlopen limits neither the name's look-up nor the tries."""
+    import threading
+    import urllib.error
+    import urllib.request
+    from http.client import HTTPException
+    from queue import Empty, SimpleQueue
+
+    answers: SimpleQueue[Any] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(urllib.request.urlopen(url, timeout=_STALL_SECONDS))
+        except (OSError, HTTPException, ValueError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=_CONNECT_SECONDS)
+    except Empty:
+        raise TimeoutError(f"no answer within {_CONNECT_SECONDS:g} s") from None
+    if isinstance(answer, urllib.error.HTTPError):  # an error and an open response in one
+        answer.close()
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

@@ -1,0 +1,85 @@
+"""Fashion-MNIST: 70,000 pictures of clothes in MNIST's form, and harder than digits.
+
+H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
+Learning Algorithms", arXiv:1708.07747, 2017.  The labels: 0 T-shirt/top, 1 Trouser, 2 Pullover,
+3 Dress, 4 Coat, 5 Sandal, 6 Shirt, 7 Sneaker, 8 Bag, 9 Ankle boot.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tinynet.datasets._files import Source, load
+from tinynet.datasets._formats import IDX_FILES, Dataset
+
+__all__ = ["load_data"]
+
+# The authors publish MD5 sums; these SHA-256 sums of the same files are the ones that TensorFlow
+# Datasets checks (url_checksums/fashion_mnist.txt).
+SOURCE = Source(
+    name="fashion_mnist",
+    title="Fashion-MNIST",
+    keras="fashion-mnist",
+    sha256={
+        "train-images-idx3-ubyte.gz": (
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
+        ),
+        "train-labels-idx1-ubyte.gz": (
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
+        ),
+        "t10k-images-idx3-ubyte.gz": (
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
+        ),
+        "t10k-labels-idx1-ubyte.gz": (
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
+        ),
+    },
+    downloads=(
+        (
+            IDX_FILES,
+            (
+                "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+                "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            ),
+        ),
+    ),
+)
+
+
+def load_data(path: str | os.PathLike[str] | None = None) -> Dataset:
+    """Load Fashion-MNIST.
+
+    Without a ``path`` it is looked for in ``$TINYNET_DATA/fashion_mnist/``, in Keras' cache
+    (``~/.keras/datasets/fashion-mnist/``), in tinynet's own cache, and then downloaded into the
+    last.
+
+    Parameters
+    ----------
+    path : str or PathLike, optional
+        A folder with the four IDX files, or an ``.npz`` file, as for `tinynet.datasets.mnist`.
+        It is then the only place looked at.  Keras' function does not have this parameter.
+
+    Returns
+    -------
+    tuple
+        ``(x_train, y_train), (x_test, y_test)``: images, uint8 of shape (60000, 28, 28) and
+        (10000, 28, 28); labels 0 to 9, uint8 of shape (60000,) and (10000,).  All are new
+        arrays of the caller's own.
+
+    Raises
+    ------
+    FileNotFoundError
+        Fashion-MNIST is nowhere and cannot be downloaded: what was tried and where to put which
+        file.  Without a network this takes at most 24 s.
+    ValueError
+        A file is damaged or holds something else: its path and what is wrong with it.
+
+    Examples
+    --------
+    >>> load_data("no such folder")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: path must be ... Received: path='no such folder'
+    """
+    return load(SOURCE, path)

@@ -1,0 +1,93 @@
+"""MNIST: 70,000 handwritten digits, 60,000 to train on and 10,000 to test with.
+
+Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits", 1998; in the
+form given there (four IDX files) or as Keras packs it (``mnist.npz``).
+"""
+
+from __future__ import annotations
+
+import os
+
+from tinynet.datasets._files import Source, load
+from tinynet.datasets._formats import IDX_FILES, Dataset
+
+__all__ = ["load_data"]
+
+_DEFAULT = "mnist.npz"
+
+SOURCE = Source(
+    name="mnist",
+    title="MNIST",
+    keras="mnist.npz",
+    sha256={
+        "mnist.npz": "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+        "train-images-idx3-ubyte.gz": (
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+        ),
+        "train-labels-idx1-ubyte.gz": (
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+        ),
+        "t10k-images-idx3-ubyte.gz": (
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+        ),
+        "t10k-labels-idx1-ubyte.gz": (
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+        ),
+    },
+    downloads=(
+        (("mnist.npz",), ("https://storage.googleapis.com/tensorflow/tf-keras-datasets/",)),
+        (
+            IDX_FILES,
+            (
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+                "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            ),
+        ),
+    ),
+)
+
+
+def load_data(path: str | os.PathLike[str] | None = _DEFAULT) -> Dataset:
+    """Load MNIST.
+
+    With the default ``path`` it is looked for in ``$TINYNET_DATA/mnist/``, in Keras' cache
+    (``~/.keras/datasets/mnist.npz``), in tinynet's own cache, and then downloaded into the last.
+
+    Parameters
+    ----------
+    path : str or PathLike, optional
+        A file like Keras' ``mnist.npz``, or a folder with the four IDX files
+        (``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte``,
+        ``t10k-labels-idx1-ubyte``, each as it is or as ``.gz``), with ``mnist.npz``, or with
+        either of them in a folder ``mnist``.  It is then the only place looked at, and may hold
+        any number of images.  The default name and None mean the search above; ``./mnist.npz``
+        is a file in the current folder.
+
+    Returns
+    -------
+    tuple
+        ``(x_train, y_train), (x_test, y_test)``: images, uint8 of shape (60000, 28, 28) and
+        (10000, 28, 28), 0 the background and 255 full ink; labels 0 to 9, uint8 of shape
+        (60000,) and (10000,).  All are new arrays of the caller's own.
+
+    Raises
+    ------
+    FileNotFoundError
+        MNIST is nowhere and cannot be downloaded: what was tried and where to put which file.
+        Without a network this takes at most 24 s.
+    ValueError
+        A file is damaged or holds something else: its path and what is wrong with it.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> images, labels = np.zeros((2, 28, 28), np.uint8), np.array([3, 7], np.uint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "two.npz"
+    ...     np.savez(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    ...     (x_train, y_train), (x_test, y_test) = load_data(file)
+    >>> x_train.shape, y_train
+    ((2, 28, 28), array([3, 7], dtype=uint8))
+    """
+    return load(SOURCE, None if path is None or os.fspath(path) == _DEFAULT else path)

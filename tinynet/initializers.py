@@ -1,0 +1,456 @@
+"""How weights begin: not all alike, and neither so small nor so large that signals die.
+
+A dense layer sums `fan_in` terms. If each weight has the variance ``scale / fan``, the sums have
+about the variance of the inputs, layer after layer: that is what Glorot, He and LeCun differ
+in. An initializer gives the same values on every call; one without a seed draws it once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tinynet import config, random
+from tinynet.checks import choice, number, whole
+from tinynet.registry import Registry
+from tinynet.variable import Array, Tensor, as_tensor
+
+_registry = Registry("initializer", "keras.initializers")
+# The standard deviation of a normal distribution cut at two of its standard deviations.
+_TRUNCATED_STD = 0.87962566103423978
+
+
+class Initializer:
+    """The base of all initializers.
+
+    Examples
+    --------
+    >>> GlorotUniform(seed=1)((2, 3)).shape
+    (2, 3)
+    """
+
+    def __call__(self, shape: Any, dtype: DTypeLike | None = None) -> Tensor:
+        """Make the first values of a weight.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The weight's shape.
+        dtype : dtype, optional
+            Its type; by default `config.floatx()`.
+
+        Returns
+        -------
+        Tensor
+            The values, the same on every call.
+        """
+        return as_tensor(self.values(tuple(shape)).astype(dtype or config.floatx()))
+
+    def values(self, shape: tuple[int, ...]) -> Array:
+        """Make the values; every kind of initializer has its own.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The weight's shape.
+
+        Returns
+        -------
+        ndarray
+            The values, of any float type.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define values(shape)")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Returns
+        -------
+        dict
+            What `from_config` takes.
+        """
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Initializer:
+        """Make an initializer from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_config` returned; Keras' further keys `input_axes` and `output_axes`
+            are passed over.
+
+        Returns
+        -------
+        Initializer
+            A new one.
+        """
+        return cls(**{k: v for k, v in config.items() if k not in ("input_axes", "output_axes")})
+
+
+@_registry.register("zero")
+class Zeros(Initializer):
+    """All zeros.
+
+    Examples
+    --------
+    >>> Zeros()((2,)).numpy()
+    array([0., 0.], dtype=float32)
+    """
+
+    def values(self, shape: tuple[int, ...]) -> Array:
+        """Make the values."""
+        return np.zeros(shape)
+
+
+@_registry.register("one")
+class Ones(Initializer):
+    """All ones.
+
+    Examples
+    --------
+    >>> Ones()((2,)).numpy()
+    array([1., 1.], dtype=float32)
+    """
+
+    def values(self, shape: tuple[int, ...]) -> Array:
+        """Make the values."""
+        return np.ones(shape)
+
+
+@_registry.register()
+class Constant(Initializer):
+    """One value everywhere.
+
+    Parameters
+    ----------
+    value : float
+        The value.
+
+    Examples
+    --------
+    >>> Constant(0.5)((2,)).numpy()
+    array([0.5, 0.5], dtype=float32)
+    """
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = number("value", value)
+
+    def values(self, shape: tuple[int, ...]) -> Array:
+        """Make the values."""
+        return np.full(shape, self.value)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"value": self.value}
+
+
+class _Random(Initializer):
+    """An initializer with a seed: given, or drawn once."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = None if seed is None else whole("seed", seed, 0)
+        self._seed = random.draw_seed() if self.seed is None else self.seed
+
+    def get_config(self) -> dict[str, Any]:
+        return {"seed": self.seed}
+
+    def _generator(self) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(self._seed))
+
+    def _truncated_normal(self, shape: tuple[int, ...]) -> Array:
+        """Draw from the standard normal distribution, again where beyond two."""
+        generator = self._generator()
+        values = generator.standard_normal(shape)
+        while (outside := np.abs(values) > 2).any():
+            values[outside] = generator.standard_normal(np.count_nonzero(outside))
+        return values
+
+
+@_registry.register("normal")
+class RandomNormal(_Random):
+    """Normally distributed values.
+
+    Parameters
+    ----------
+    mean, stddev : float
+        Of the distribution.
+    seed : int, optional
+        Makes the values repeatable.
+
+    Examples
+    --------
+    >>> RandomNormal(seed=1)((2, 3)).shape
+    (2, 3)
+    """
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.mean, self.stddev = number("mean", mean), number("stddev", stddev, 0)
+
+    def values(self, shape: tuple[int, ...]) -> Array:
+        """Make the values."""
+        return self._generator().standard_normal(shape) * self.stddev + self.mean
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "mean": self.mean, "stddev": self.stddev}
+
+
+@_registry.register()
+class TruncatedNormal(RandomNormal):
+    """Normally distributed values, none further than two `stddev` from `mean`.
+
+    Parameters
+    ----------
+    mean, stddev : float
+        Of the distribution before it is cut.
+    seed : int, optional
+        Makes the values repeatable.
+
+    Examples
+    --------
+    >>> bool(abs(TruncatedNormal(stddev=1.0, seed=1)((1000,))).max() <= 2)
+    True
+    """
+
+    def values(self, shape: tuple[int, ...]) -> Array:
+        """Make the values."""
+        return self._truncated_normal(shape) * self.stddev + self.mean
+
+
+@_registry.register("uniform")
+class RandomUniform(_Random):
+    """Values spread evenly over a range.
+
+    Parameters
+    ----------
+    minval, maxval : float
+        The range; `maxval` is not part of it.
+    seed : int, optional
+        Makes the values repeatable.
+
+    Examples
+    --------
+    >>> RandomUniform(seed=1)((2, 3)).shape
+    (2, 3)
+    """
+
+    def __init__(
+        self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
+    ) -> None:
+        super().__init__(seed)
+        self.minval, self.maxval = number("minval", minval), number("maxval", maxval)
+
+    def values(self, shape: tuple[int, ...]) -> Array:
+        """Make the values."""
+        return self._generator().uniform(self.minval, self.maxval, shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "minval": self.minval, "maxval": self.maxval}
+
+
+@_registry.register()
+class VarianceScaling(_Random):
+    """Values whose variance is ``scale / fan``.
+
+    Parameters
+    ----------
+    scale : float
+        Positive.
+    mode : {"fan_in", "fan_out", "fan_avg"}
+        Whether `fan` is the number of inputs, of outputs, or their mean.
+    distribution : {"truncated_normal", "untruncated_normal", "uniform"}
+        The shape of the distribution.
+    seed : int, optional
+        Makes the values repeatable.
+
+    Examples
+    --------
+    >>> w = VarianceScaling(seed=1)((400, 100))
+    >>> bool(abs(w.std() - 0.05) < 0.001)
+    True
+    """
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(seed)
+        self.scale = number("scale", scale, 0, open_low=True)
+        self.mode = choice("mode", mode, ["fan_in", "fan_out", "fan_avg"])
+        self.distribution = choice(
+            "distribution",
+            "truncated_normal" if distribution == "normal" else distribution,
+            ["truncated_normal", "untruncated_normal", "uniform"],
+        )
+
+    def values(self, shape: tuple[int, ...]) -> Array:
+        """Make the values."""
+        fan_in, fan_out = (shape[0], shape[-1]) if shape else (1, 1)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        variance = self.scale / max(1.0, fan)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return self._generator().uniform(-limit, limit, shape)
+        if self.distribution == "untruncated_normal":
+            return self._generator().standard_normal(shape) * math.sqrt(variance)
+        return self._truncated_normal(shape) * (math.sqrt(variance) / _TRUNCATED_STD)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "scale": self.scale,
+            "mode": self.mode,
+            "distribution": self.distribution,
+        }
+
+
+class _Scaled(VarianceScaling):
+    """A `VarianceScaling` with its three numbers fixed, known by its author's name."""
+
+    fixed: tuple[float, str, str]
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(*self.fixed, seed=seed)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"seed": self.seed}
+
+
+@_registry.register()
+class GlorotUniform(_Scaled):
+    """Uniform within ``sqrt(6 / (fan_in + fan_out))``; the default of `Dense`.
+
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks" (2010), equation 16.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Makes the values repeatable.
+
+    Examples
+    --------
+    >>> bool(abs(GlorotUniform(seed=1)((784, 128))).max() <= 0.0811108)
+    True
+    """
+
+    fixed = (1.0, "fan_avg", "uniform")
+
+
+@_registry.register()
+class GlorotNormal(_Scaled):
+    """Normal with the standard deviation ``sqrt(2 / (fan_in + fan_out))``, truncated.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Makes the values repeatable.
+
+    Examples
+    --------
+    >>> GlorotNormal(seed=1)((2, 3)).shape
+    (2, 3)
+    """
+
+    fixed = (1.0, "fan_avg", "truncated_normal")
+
+
+@_registry.register()
+class HeNormal(_Scaled):
+    """Normal with the standard deviation ``sqrt(2 / fan_in)``, truncated; made for relu.
+
+    He et al., "Delving deep into rectifiers" (2015), equation 10.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Makes the values repeatable.
+
+    Examples
+    --------
+    >>> HeNormal(seed=1)((2, 3)).shape
+    (2, 3)
+    """
+
+    fixed = (2.0, "fan_in", "truncated_normal")
+
+
+@_registry.register()
+class HeUniform(_Scaled):
+    """Uniform within ``sqrt(6 / fan_in)``; made for relu.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Makes the values repeatable.
+
+    Examples
+    --------
+    >>> HeUniform(seed=1)((2, 3)).shape
+    (2, 3)
+    """
+
+    fixed = (2.0, "fan_in", "uniform")
+
+
+@_registry.register()
+class LecunNormal(_Scaled):
+    """Normal with the standard deviation ``sqrt(1 / fan_in)``, truncated.
+
+    LeCun et al., "Efficient BackProp" (1998), equation 16.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Makes the values repeatable.
+
+    Examples
+    --------
+    >>> LecunNormal(seed=1)((2, 3)).shape
+    (2, 3)
+    """
+
+    fixed = (1.0, "fan_in", "truncated_normal")
+
+
+@_registry.register()
+class LecunUniform(_Scaled):
+    """Uniform within ``sqrt(3 / fan_in)``.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Makes the values repeatable.
+
+    Examples
+    --------
+    >>> LecunUniform(seed=1)((2, 3)).shape
+    (2, 3)
+    """
+
+    fixed = (1.0, "fan_in", "uniform")
+
+
+get = _registry.get
+serialize = _registry.serialize
+deserialize = _registry.deserialize
+
+# Keras' lower-case names are the classes themselves.
+zeros, ones, constant = Zeros, Ones, Constant
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+variance_scaling = VarianceScaling
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+he_normal, he_uniform = HeNormal, HeUniform
+lecun_normal, lecun_uniform = LecunNormal, LecunUniform

@@ -1,0 +1,458 @@
+"""The model: layers in a row, the shapes between them, and one flat vector of parameters."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks, layers
+from tinynet.layers import InputLayer, Layer, Shape, SymbolicTensor
+from tinynet.progress import write
+from tinynet.summary import summary_lines
+from tinynet.training import Trainer
+from tinynet.variable import Array, Tensor, Variable, as_tensor, pack
+from tinynet.workspace import Workspace
+
+
+class Model(Trainer):
+    """The base of all models: layers that are run in a row, trained and saved.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default the class name in snake case, numbered.
+    trainable : bool
+        Whether training changes its weights.
+    """
+
+    def __init__(self, name: str | None = None, trainable: bool = True) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self._layers: list[Layer] = []
+        self._input: InputLayer | None = None
+
+    # ------------------------------------------------------------ what it is made of
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Its layers, without the input layer."""
+        return list(self._layers)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Find a layer.
+
+        Parameters
+        ----------
+        name : str, optional
+            Its name.
+        index : int, optional
+            Or its position in `layers`.
+
+        Returns
+        -------
+        Layer
+            The layer.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or neither or both arguments are given.
+        """
+        if (name is None) == (index is None):
+            raise ValueError(
+                f"get_layer takes either a name or an index. Received: name={name}, index={index}"
+            )
+        if index is not None:
+            if not -len(self._layers) <= index < len(self._layers):
+                raise ValueError(
+                    f"{self.name} has {len(self._layers)} layers. Received: index={index}"
+                )
+            return self._layers[index]
+        found: Layer = checks.known("layer", str(name), {la.name: la for la in self._layers})
+        return found
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights, layer after layer."""
+        return [w for layer in self._layers for w in layer.weights]
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that training changes."""
+        return [w for la in self._layers for w in la.trainable_weights] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that training leaves as they are."""
+        trainable = {id(w) for w in self.trainable_weights}
+        return [w for w in self.weights if id(w) not in trainable]
+
+    @property
+    def input_shape(self) -> Shape:
+        """The shape of the input, batch size first; only where it is known."""
+        return self._known_input().batch_shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of the output, batch size first; only where it is known."""
+        return self.compute_output_shape(self.input_shape)
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic input, in a list as Keras has it; only where it is known."""
+        return [self._known_input().output]
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic output, in a list as Keras has it; only where it is known."""
+        return [SymbolicTensor(self.output_shape, self.dtype, self, self.inputs[0])]
+
+    def _known_input(self) -> InputLayer:
+        if self._input is None or not self._layers:
+            raise AttributeError(
+                f"{self.name} does not know its input's shape before it is built. "
+                f"Received: built={self.built}"
+            )
+        return self._input
+
+    # ------------------------------------------------------------ layers in a row
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make all weights, as views of one flat vector.
+
+        Parameters
+        ----------
+        input_shape : tuple of (int or None)
+            The shape of the input, batch size first.
+
+        Raises
+        ------
+        ValueError
+            If it does not fit, or there are no layers.
+        """
+        if input_shape is None:
+            input_shape = self._known_input().batch_shape
+        shape = checks.shape("input_shape", input_shape, batch=True)
+        self.compute_output_shape(shape)
+        if self._input is None:
+            self._input = InputLayer(batch_shape=shape)
+        for layer in self._layers:
+            output_shape = layer.compute_output_shape(shape)
+            if not layer.built:
+                layer.build(shape)
+            shape = output_shape
+        # The trainable ones lie together, so that an optimizer's step is one call.
+        pack(sorted(self.weights, key=lambda w: not w.trainable))
+        super().build(self._input.batch_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Say what shape the output has, layer after layer.
+
+        Parameters
+        ----------
+        input_shape : tuple of (int or None)
+            The shape of the input, batch size first.
+
+        Returns
+        -------
+        tuple of (int or None)
+            The shape of the output.
+
+        Raises
+        ------
+        ValueError
+            If the input does not fit.
+        """
+        if not self._layers:
+            raise ValueError(f"{self.name} has no layers: add some. Received: layers=[]")
+        shape = tuple(input_shape)
+        if self._input is not None and not _fits(self._input.batch_shape, shape):
+            hint = ""
+            if shape == self._input.batch_shape[1:]:
+                hint = "; for a single example, pass x[None]"
+            raise ValueError(
+                f"{self.name} takes inputs of shape {self._input.batch_shape}{hint}. "
+                f"Received: shape {shape}"
+            )
+        for layer in self._layers:
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+        """Run the layers one after the other."""
+        last = self._layers[-1]
+        work.of(last).logits = work.logits
+        for layer in self._layers:
+            x = layer.forward(x, work.of(layer), training)
+        return x
+
+    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
+        """Run the layers backwards; what lies before the first weight needs no gradient."""
+        d: Array | None = d_y
+        first = 0
+        if not need_d_x:
+            first = next((i for i, la in enumerate(self._layers) if la.trainable_weights), 0)
+        for i in range(len(self._layers) - 1, first - 1, -1):
+            layer = self._layers[i]
+            assert d is not None
+            d = layer.backward(d, work.of(layer), need_d_x or i > first)
+        return d
+
+    @property
+    def output_activation(self) -> Any:
+        """The activation that the output comes straight out of."""
+        return self._layers[-1].output_activation if self._layers else None
+
+    def _give_gradients(self, work: Workspace, gradients: dict[int, Array]) -> None:
+        for layer in self._layers:
+            part = work.of(layer)
+            if isinstance(layer, Trainer):
+                layer._give_gradients(part, gradients)
+            else:
+                part.gradients = [
+                    gradients[id(v)] for v in layer.trainable_weights if id(v) in gradients
+                ]
+
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        """Apply the model to data, or to the shape of data to come.
+
+        Parameters
+        ----------
+        x : array_like or SymbolicTensor
+            The input, batch axis first.
+        training : bool
+            Whether to behave as in a training step.
+
+        Returns
+        -------
+        Tensor or SymbolicTensor
+            The output.
+
+        Raises
+        ------
+        ValueError
+            If the input's shape does not fit.
+        """
+        if isinstance(x, SymbolicTensor):
+            return super().__call__(x, training)
+        array = self._to_input(x)
+        self.compute_output_shape(array.shape)
+        self._ensure_built((None, *array.shape[1:]))
+        work = self._borrow()
+        y = as_tensor(np.array(self.forward(array, work, training)))
+        self._give_back(work)
+        return y
+
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
+        """Apply the model to data: another name of calling it.
+
+        Parameters
+        ----------
+        inputs : array_like
+            The input, batch axis first.
+        training : bool
+            Whether to behave as in a training step.
+
+        Returns
+        -------
+        Tensor
+            The output.
+        """
+        y: Tensor = self(inputs, training)
+        return y
+
+    # ------------------------------------------------------------ what it looks like
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Any = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Any = None,
+    ) -> None:
+        """Print the layers, their output shapes and their numbers of parameters.
+
+        Parameters
+        ----------
+        line_length : int, optional
+            The width in characters.
+        positions : object
+            Accepted as Keras does, without effect.
+        print_fn : callable, optional
+            What the text is passed to; by default it is printed.
+        expand_nested : bool
+            Whether the layers of nested models are listed too.
+        show_trainable : bool
+            Whether to show which layers are trained.
+        layer_range : object
+            Accepted as Keras does, without effect.
+        """
+        text = "\n".join(summary_lines(self, line_length, expand_nested, show_trainable))
+        if print_fn is None:
+            write(text + "\n")
+        else:
+            print_fn(text)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to a run."""
+        state = self.__dict__.copy()
+        state.update(_idle=type(self._idle)(), _work=None, _plan=None, history=None)
+        return state
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Copy the model with its weights, again as views of one flat vector."""
+        new = type(self).__new__(type(self))
+        memo[id(self)] = new
+        new.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        if new.built:
+            pack(sorted(new.weights, key=lambda w: not w.trainable))
+        return new
+
+
+class Sequential(Model):
+    """Layers in a row.
+
+    Parameters
+    ----------
+    layers : list of Layer, optional
+        The layers, the first of which may be an `Input`.
+    trainable : bool
+        Whether training changes its weights.
+    name : str, optional
+        By default ``"sequential"``, numbered.
+
+    Examples
+    --------
+    >>> model = Sequential([layers.Input((784,)), layers.Dense(10, activation="softmax")])
+    >>> model.count_params()
+    7850
+    """
+
+    def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
+        super().__init__(name, trainable)
+        if layers is not None and not isinstance(layers, list | tuple):
+            raise TypeError(
+                f"layers must be a list of layers. Received: layers={checks.shorten(layers)}"
+            )
+        for layer in layers or []:
+            self._append(layer)
+        self._rebuild()
+
+    def add(self, layer: Any) -> None:
+        """Append a layer; where the input's shape is known, it is built at once.
+
+        Parameters
+        ----------
+        layer : Layer or SymbolicTensor
+            The layer, or an `Input`.
+
+        Raises
+        ------
+        ValueError
+            If it is no layer, a second input, of a name that is taken, or does not fit.
+        """
+        self._append(layer)
+        try:
+            self._rebuild()
+        except ValueError:
+            self._layers.pop()
+            raise
+
+    def _append(self, layer: Any) -> None:
+        if isinstance(layer, SymbolicTensor) and isinstance(layer.layer, InputLayer):
+            layer = layer.layer
+        if not isinstance(layer, Layer):
+            raise ValueError(
+                f"{self.name} takes layers only. Received: {checks.shorten(layer)} of type "
+                f"{type(layer).__name__}"
+            )
+        if isinstance(layer, InputLayer):
+            if self._input is not None or self._layers:
+                raise ValueError(
+                    f"{self.name} takes one input, before all layers. Received: {layer.name}"
+                )
+            self._input = layer
+            return
+        if any(layer.name == other.name for other in self._layers):
+            raise ValueError(
+                f"All layers of {self.name} must have names of their own. "
+                f"Received: a second layer {layer.name!r}"
+            )
+        if not self._layers and self._input is None:
+            shape = layer._first_shape
+            if shape is None and isinstance(layer, Model) and layer._input is not None:
+                shape = layer._input.batch_shape
+            if shape is not None:
+                self._input = InputLayer(batch_shape=shape)
+        self._layers.append(layer)
+        self.built = False
+
+    def pop(self, rebuild: bool = True) -> Layer | None:
+        """Remove the last layer.
+
+        Parameters
+        ----------
+        rebuild : bool
+            Whether to build what is left.
+
+        Returns
+        -------
+        Layer
+            The layer.
+        """
+        if not self._layers:
+            return None
+        layer = self._layers.pop()
+        self.built = False
+        if rebuild:
+            self._rebuild()
+        return layer
+
+    def _rebuild(self) -> None:
+        if self._input is not None and self._layers:
+            self.build(self._input.batch_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the model is made of, without its weights."""
+        listed = [] if self._input is None else [self._input]
+        config = {
+            **super().get_config(),
+            "layers": [layers.serialize(x) for x in listed + self._layers],
+        }
+        if self._input is not None:
+            config["build_input_shape"] = list(self._input.batch_shape)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a model from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_config` returned.
+
+        Returns
+        -------
+        Sequential
+            A new one, with new weights.
+        """
+        listed = [layers.deserialize(entry) for entry in config["layers"]]
+        model = cls(listed, config.get("trainable", True), config.get("name"))
+        shape = config.get("build_input_shape")
+        if not model.built and shape is not None and listed:
+            model.build(shape)
+        return model
+
+
+layers._registry.register()(Sequential)
+
+
+def _fits(expected: Shape, shape: Shape) -> bool:
+    """Say whether a shape is the expected one, wherever both are known; the batch may differ."""
+    return len(expected) == len(shape) and all(
+        a is None or b is None or a == b for a, b in zip(expected[1:], shape[1:], strict=True)
+    )

@@ -1,0 +1,132 @@
+"""The table that `model.summary()` prints, in the form of Keras'."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tinynet.progress import can_encode
+
+if TYPE_CHECKING:
+    from tinynet.layers import Layer
+    from tinynet.variable import Variable
+
+Row = list[str]
+
+
+def summary_lines(
+    model: Any,
+    line_length: int | None = None,
+    expand_nested: bool = False,
+    show_trainable: bool = False,
+) -> list[str]:
+    """Write a model down as a table.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    line_length : int, optional
+        The width in characters; by default as wide as its widest row needs.
+    expand_nested : bool
+        Whether the layers of nested models are listed too.
+    show_trainable : bool
+        Whether to show which layers are trained.
+
+    Returns
+    -------
+    list of str
+        The lines.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential, layers
+    >>> net = Sequential([layers.Input((2,)), layers.Dense(3, name="out")], name="net")
+    >>> summary_lines(net)[-3:-1]
+    [' Total params: 9 (36.00 B)', ' Trainable params: 9 (36.00 B)']
+    """
+    header = ["Layer (type)", "Output Shape", "Param #"] + ["Trainable"] * show_trainable
+    rows = list(_rows(model, expand_nested, show_trainable, ""))
+    table = _table(header, rows, line_length)
+    optimizer = list(model.optimizer.variables) if model.optimizer is not None else []
+    optimizer = optimizer if len(optimizer) > 2 else []
+    counts = [
+        ("Total params", [*model.weights, *optimizer]),
+        ("Trainable params", model.trainable_weights),
+        ("Non-trainable params", model.non_trainable_weights),
+    ]
+    if optimizer:
+        counts.append(("Optimizer params", optimizer))
+    return [
+        f'Model: "{model.name}"',
+        *table,
+        *(f" {label}: {_size(variables)}" for label, variables in counts),
+    ]
+
+
+def _rows(model: Any, expand_nested: bool, show_trainable: bool, indent: str) -> list[Row]:
+    rows: list[Row] = []
+    known = model._input is not None and model._layers
+    shape = model._input.batch_shape if known else None
+    for layer in model.layers:
+        shape = layer.compute_output_shape(shape) if shape is not None else None
+        count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
+        row = [f"{indent}{layer.name} ({type(layer).__name__})", str(shape or "?"), count]
+        if show_trainable:
+            row.append(_trained(layer))
+        rows.append(row)
+        if expand_nested and hasattr(layer, "layers"):
+            rows += _rows(layer, expand_nested, show_trainable, indent + "  ")
+    return rows
+
+
+def _trained(layer: Layer) -> str:
+    return ("Y" if layer.trainable else "N") if layer.weights else "-"
+
+
+def _table(header: Row, rows: list[Row], line_length: int | None) -> list[str]:
+    """Draw the box; a cell that is too long for it is cut."""
+    least = [33, 24, 15, 11][: len(header)]
+    widths = [
+        max(len(row[i]) for row in [header, *rows]) + 2 if line_length is None else least[i]
+        for i in range(len(header))
+    ]
+    widths = [max(width, low - 2) for width, low in zip(widths, least, strict=True)]
+    if line_length is not None:
+        widths[0] = max(line_length - sum(widths[1:]) - len(header) - 1, 6)
+    boxed = can_encode("┏")
+    lines = [
+        _rule(widths, "┏━┳┓" if boxed else "+-++"),
+        _line(header, widths, "┃" if boxed else "|"),
+    ]
+    lines.append(_rule(widths, "┡━╇┩" if boxed else "+=++"))
+    for i, row in enumerate(rows):
+        if i:
+            lines.append(_rule(widths, "├─┼┤" if boxed else "+-++"))
+        lines.append(_line(row, widths, "│" if boxed else "|"))
+    lines.append(_rule(widths, "└─┴┘" if boxed else "+-++"))
+    return lines
+
+
+def _rule(widths: list[int], corners: str) -> str:
+    left, fill, cross, right = list(corners)
+    return left + cross.join(fill * width for width in widths) + right
+
+
+def _line(row: Row, widths: list[int], edge: str) -> str:
+    cells = []
+    for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        cell = cell if len(cell) <= width - 2 else cell[: width - 3] + "~"
+        cells.append(f" {cell:>{width - 2}} " if i == 2 else f" {cell:<{width - 2}} ")
+    return edge + edge.join(cells) + edge
+
+
+def _size(variables: list[Variable]) -> str:
+    """Count elements, and the memory they take."""
+    count = sum(v.size for v in variables)
+    memory = float(sum(v.array.nbytes for v in variables))
+    unit = "B"
+    for unit in ("B", "KB", "MB", "GB"):
+        if memory < 1024 or unit == "GB":
+            break
+        memory /= 1024
+    return f"{count:,} ({memory:.2f} {unit})"

@@ -1,0 +1,352 @@
+"""What the numbers live in: Variables (weights with a name) and Tensors (results).
+
+A `Variable` is a named array that training changes in place. Once a model is built, all its
+Variables are views into one flat vector (`pack`), so an optimizer step is one call over one
+vector, and a checkpoint is a handful of arrays.
+
+A `Tensor` is an ordinary NumPy array that also answers ``.numpy()``, so that programs written
+for TensorFlow's tensors run unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+
+
+class Tensor(np.ndarray):
+    """A NumPy array with the method `numpy`; scalars are arrays of no dimension.
+
+    Examples
+    --------
+    >>> as_tensor([1.0, 2.0]).numpy()
+    array([1., 2.])
+    >>> float(as_tensor(3.0) + 1)
+    4.0
+    """
+
+    def numpy(self) -> Any:
+        """Return the plain NumPy array, or the NumPy scalar where there is no dimension."""
+        return np.asarray(self)[()]
+
+    def __array_wrap__(  # type: ignore[override]  # NumPy's own is a bundle of overloads
+        self, array: Any, context: Any = None, return_scalar: bool = False
+    ) -> Tensor:
+        """Keep every result, scalars included, a Tensor."""
+        return np.asarray(array).view(Tensor)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Keep a single element a Tensor, which has `numpy` too."""
+        item = super().__getitem__(key)
+        return item if isinstance(item, Tensor) else np.asarray(item).view(Tensor)
+
+
+def as_tensor(value: Any) -> Tensor:
+    """View an array, or any number, as a `Tensor`; the data is shared, not copied.
+
+    Parameters
+    ----------
+    value : array_like
+        The data.
+
+    Returns
+    -------
+    Tensor
+        The same data.
+
+    Examples
+    --------
+    >>> as_tensor([[1, 2]]).shape
+    (1, 2)
+    """
+    return np.asarray(value).view(Tensor)
+
+
+class Variable(NDArrayOperatorsMixin):
+    """A named array that is changed in place: a weight, or an optimizer's state.
+
+    Parameters
+    ----------
+    initializer : array_like
+        The first value; copied.
+    trainable : bool
+        Whether training may change it.
+    dtype : dtype, optional
+        Of the array; by default the initial value's own.
+    name : str
+        Its own name, for example ``"kernel"``.
+    path : str, optional
+        Its name within the model, for example ``"dense/kernel"``; by default `name`.
+
+    Examples
+    --------
+    >>> v = Variable([1.0, 2.0], name="bias")
+    >>> _ = v.assign([3.0, 4.0])
+    >>> v.numpy() + 1
+    array([4., 5.])
+    """
+
+    def __init__(
+        self,
+        initializer: Any,
+        trainable: bool = True,
+        dtype: DTypeLike | None = None,
+        name: str = "variable",
+        path: str | None = None,
+    ) -> None:
+        self.array: Array = np.array(initializer, dtype=dtype, order="C")
+        self.name = name
+        self.path = path or name
+        self.trainable = trainable
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.array.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of its dimensions."""
+        return self.array.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of its elements."""
+        return self.array.size
+
+    @property
+    def dtype(self) -> str:
+        """The name of its data type, for example ``"float32"``."""
+        return self.array.dtype.name
+
+    @property
+    def value(self) -> Tensor:
+        """A live view: it changes as the Variable does."""
+        return self.array.view(Tensor)
+
+    def numpy(self) -> Any:
+        """Return a copy of the value."""
+        return self.array.copy()[()]
+
+    def assign(self, value: Any) -> Tensor:
+        """Set the value, in place.
+
+        Parameters
+        ----------
+        value : array_like
+            The new value, of this Variable's shape.
+
+        Returns
+        -------
+        Tensor
+            A live view of the Variable.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another one; nothing is changed.
+
+        Examples
+        --------
+        >>> Variable([1.0, 2.0]).assign([3.0, 4.0])
+        Tensor([3., 4.])
+        """
+        new = np.asarray(value)
+        if new.shape != self.shape:
+            raise ValueError(
+                f"{self.path} takes a value of shape {self.shape}. Received: shape {new.shape}"
+            )
+        self.array[...] = new
+        return self.value
+
+    def assign_add(self, value: Any) -> Tensor:
+        """Add to the value, in place.
+
+        Parameters
+        ----------
+        value : array_like
+            What to add, of this Variable's shape.
+
+        Returns
+        -------
+        Tensor
+            A live view of the Variable.
+        """
+        return self.assign(self.array + np.asarray(value))
+
+    def assign_sub(self, value: Any) -> Tensor:
+        """Subtract from the value, in place.
+
+        Parameters
+        ----------
+        value : array_like
+            What to subtract, of this Variable's shape.
+
+        Returns
+        -------
+        Tensor
+            A live view of the Variable.
+        """
+        return self.assign(self.array - np.asarray(value))
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        """Return the value for NumPy: the array itself, or a copy where NumPy asks for one."""
+        array = self.array if dtype is None else self.array.astype(dtype, copy=False)
+        return array.copy() if copy else array
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """Compute with the value; the result is a Tensor."""
+        plain = (i.array if isinstance(i, Variable) else i for i in inputs)
+        return as_tensor(getattr(ufunc, method)(*plain, **kwargs))
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a part of the value."""
+        return self.value[key]
+
+    def __len__(self) -> int:
+        """Return the length of the first dimension."""
+        return len(self.array)
+
+    def __float__(self) -> float:
+        """Return the value of a Variable of one element."""
+        return float(self.array)
+
+    def __int__(self) -> int:
+        """Return the value of a Variable of one element, as an integer."""
+        return int(self.array)
+
+    def __format__(self, spec: str) -> str:
+        """Format a Variable of one element as its number."""
+        return format(self.array[()], spec) if spec else repr(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, "
+            f"value={self.array}>"
+        )
+
+
+def pack(variables: Iterable[Variable]) -> Array:
+    """Move Variables, one behind the other, into a new flat vector; they become views of it.
+
+    Parameters
+    ----------
+    variables : iterable of Variable
+        All of one dtype. Their arrays are replaced, their values kept.
+
+    Returns
+    -------
+    ndarray, shape (P,)
+        The vector, P being the number of all their elements.
+
+    Examples
+    --------
+    >>> kernel, bias = Variable([[1.0, 2.0]]), Variable([3.0])
+    >>> flat = pack([kernel, bias])
+    >>> flat *= 10
+    >>> kernel.numpy(), bias.numpy()
+    (array([[10., 20.]]), array([30.]))
+    """
+    variables = list(variables)
+    dtype = variables[0].array.dtype if variables else np.float32
+    flat = np.empty(sum(v.size for v in variables), dtype)
+    for variable, view in zip(variables, split(flat, [v.shape for v in variables]), strict=True):
+        view[...] = variable.array
+        variable.array = view
+    return flat
+
+
+def split(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """Cut a flat vector into views of the given shapes, one behind the other.
+
+    Parameters
+    ----------
+    flat : ndarray, shape (P,)
+        The vector.
+    shapes : sequence of tuple of int
+        The shapes, together of P elements.
+
+    Returns
+    -------
+    list of ndarray
+        Views into `flat`.
+
+    Examples
+    --------
+    >>> split(np.arange(5), [(2, 2), (1,)])
+    [array([[0, 1],
+           [2, 3]]), array([4])]
+    """
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    return [
+        flat[end - int(np.prod(shape)) : end].reshape(shape)
+        for shape, end in zip(shapes, ends, strict=True)
+    ]
+
+
+def runs(arrays: Sequence[Array]) -> list[tuple[int, int]]:
+    """Find which neighbours in a list are neighbours in memory too.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray
+        C-contiguous arrays.
+
+    Returns
+    -------
+    list of (int, int)
+        Ranges of positions ``[first, last)`` that cover the list; the arrays of one range lie
+        one behind the other in one vector.
+
+    Examples
+    --------
+    >>> a, b = split(np.zeros(5), [(2, 2), (1,)])
+    >>> runs([a, b, np.zeros(3)])
+    [(0, 2), (2, 3)]
+    """
+    found: list[tuple[int, int]] = []
+    for i, array in enumerate(arrays):
+        before = arrays[i - 1]
+        if (
+            i > 0
+            and array.base is not None
+            and array.base is before.base
+            and before.ctypes.data + before.nbytes == array.ctypes.data
+        ):
+            found[-1] = (found[-1][0], i + 1)
+        else:
+            found.append((i, i + 1))
+    return found
+
+
+def join(arrays: Sequence[Array]) -> Array:
+    """View arrays that `runs` found to be neighbours as the one flat vector they lie in.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray
+        Neighbours in memory, of one dtype.
+
+    Returns
+    -------
+    ndarray, shape (P,)
+        A view of all their elements.
+
+    Examples
+    --------
+    >>> a, b = split(np.arange(5), [(2, 2), (1,)])
+    >>> join([a, b])
+    array([0, 1, 2, 3, 4])
+    """
+    if len(arrays) == 1:
+        return arrays[0].reshape(-1)
+    base = arrays[0].base
+    assert isinstance(base, np.ndarray)
+    start = (arrays[0].ctypes.data - base.ctypes.data) // base.itemsize
+    return base.reshape(-1)[start : start + sum(a.size for a in arrays)]

@@ -1,0 +1,85 @@
+"""Where a run keeps its numbers, so that layers keep none and nothing is allocated per step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet.variable import Array
+
+
+class Workspace:
+    """What one run keeps for one layer: its buffers, and what forward notes for backward.
+
+    Layers hold no state of a run, so that any number of runs can share one layer. Buffers are
+    made for the largest batch that has come and used again for every later one.
+
+    Examples
+    --------
+    >>> work = Workspace()
+    >>> a = work.array("y", (4, 2), np.float32)
+    >>> work.array("y", (3, 2), np.float32).base is a
+    True
+    """
+
+    __slots__ = ("arrays", "children", "gradients", "logits", "x", "y")
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, Array] = {}
+        self.children: dict[int, Workspace] = {}
+        self.gradients: list[Array] = []
+        self.logits = False
+        self.x: Any = None
+        self.y: Any = None
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Return a buffer: the same memory whenever the name is the same.
+
+        Parameters
+        ----------
+        name : str
+            Which one.
+        shape : tuple of int
+            Its shape; the first size may differ from call to call.
+        dtype : dtype
+            Its type.
+
+        Returns
+        -------
+        ndarray
+            The buffer; its values are whatever was there.
+        """
+        held = self.arrays.get(name)
+        if (
+            held is None
+            or held.shape[0] < shape[0]
+            or held.shape[1:] != shape[1:]
+            or held.dtype != dtype
+        ):
+            held = self.arrays[name] = np.empty(shape, dtype)
+        return held if held.shape[0] == shape[0] else held[: shape[0]]
+
+    def of(self, layer: object) -> Workspace:
+        """Return the part that belongs to a layer within this one.
+
+        Parameters
+        ----------
+        layer : Layer or Loss
+            The inner one.
+
+        Returns
+        -------
+        Workspace
+            Its own, the same on every call.
+        """
+        child = self.children.get(id(layer))
+        if child is None:
+            child = self.children[id(layer)] = Workspace()
+        return child
+
+    def release(self) -> None:
+        """Let go of the data that forward noted; the buffers stay."""
+        self.x = self.y = None
+        for child in self.children.values():
+            child.release()
