@@ -38,3 +38,9 @@ def _fresh_names():
     """Number layers anew in every test, and seed what it draws."""
     registry.clear_names()
     tinynet.random.set_seed(0)
+
+
+@pytest.fixture
+def rng():
+    """Random numbers, the same ones in every run."""
+    return np.random.default_rng(20240229)

@@ -16,7 +16,9 @@ from tinynet import (
     models,
     optimizers,
     random,
+    saving,
     utils,
+    visualize,
 )
 from tinynet.layers import Input
 from tinynet.sequential import Model, Sequential
@@ -40,5 +42,7 @@ __all__ = [
     "models",
     "optimizers",
     "random",
+    "saving",
     "utils",
+    "visualize",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import config, ops
+from tinynet import checks, config, ops
 from tinynet.registry import Registry
 from tinynet.variable import Array, Tensor, as_tensor
 
@@ -24,34 +24,74 @@ class Activation:
     Parameters
     ----------
     name : str
-        The name in `ops` of the function; its derivative is ``name_backward``.
+        Its name; by default the function of that name in `ops`, and its derivative
+        ``name_backward``.
     doc : str
         What it computes.
+    **options : object
+        What else Keras' function of that name takes, with its defaults.
 
     Examples
     --------
     >>> relu([-1.0, 2.0]).numpy()
     array([0., 2.], dtype=float32)
+    >>> relu([-1.0, 2.0], negative_slope=0.5).numpy()
+    array([-0.5,  2. ], dtype=float32)
     """
 
-    def __init__(self, name: str, doc: str) -> None:
+    def __init__(self, name: str, doc: str, **options: Any) -> None:
         self.__name__ = name
         self.__doc__ = doc
+        self.options = options
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Any, *args: Any, **options: Any) -> Tensor:
         """Compute it for numbers of any type.
 
         Parameters
         ----------
         x : array_like
             The inputs.
+        *args, **options : object
+            Options other than the usual ones.
 
         Returns
         -------
         Tensor
             The outputs, in `config.floatx()` unless `x` is a float array already.
         """
-        return as_tensor(self.forward(to_float(x)))
+        activation = self.with_options(*args, **options) if args or options else self
+        return as_tensor(activation.forward(to_float(x)).reshape(np.shape(x)))
+
+    def with_options(self, *args: Any, **options: Any) -> Activation:
+        """Return the same activation with other options.
+
+        Parameters
+        ----------
+        *args, **options : object
+            The options, in order or by name.
+
+        Returns
+        -------
+        Activation
+            A new one, or this one if nothing changes.
+
+        Raises
+        ------
+        TypeError
+            If there is no such option.
+        """
+        given = {**dict(zip(self.options, args, strict=False)), **options}
+        if len(args) > len(self.options) or not set(given) <= set(self.options):
+            raise TypeError(
+                f"{self.__name__} takes x and {', '.join(self.options) or 'no options'}. "
+                f"Received: {checks.shorten(args)}, {checks.shorten(options)}"
+            )
+        merged = {**self.options, **given}
+        if merged == self.options:
+            return self
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__, options=merged)
+        return other
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Compute the function.
@@ -90,6 +130,11 @@ class Activation:
         """
         d_x: Array = getattr(ops, self.__name__ + "_backward")(d_y, x, y, out)
         return d_x
+
+    def __reduce__(self) -> Any:
+        """Keep a copied model's activations the built-in ones, which are known by identity."""
+        built_in = _registry.names.get(self.__name__) is self
+        return (get, (self.__name__,)) if built_in else super().__reduce__()
 
     def __repr__(self) -> str:
         return f"<activation {self.__name__}>"
@@ -136,10 +181,14 @@ class Custom(Activation):
 
 
 class Rectifier(Activation):
-    """The rectifier with options other than the usual ones.
+    """The rectifier with its options.
 
     Parameters
     ----------
+    name : str
+        What it goes by.
+    doc : str
+        What it computes.
     **options : float
         `negative_slope`, `max_value` and `threshold`, as in `functional.rectifier`.
 
@@ -149,19 +198,101 @@ class Rectifier(Activation):
     array([-0.5,  2. ], dtype=float32)
     """
 
-    def __init__(self, **options: float | None) -> None:
-        super().__init__("relu", "The rectifier with options.")
-        self.options: Any = options
+    def __init__(
+        self, name: str = "relu", doc: str = "The rectifier with options.", **options: float | None
+    ) -> None:
+        super().__init__(
+            name, doc, **{"negative_slope": 0.0, "max_value": None, "threshold": 0.0, **options}
+        )
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Compute the function."""
+        if self is relu:
+            return super().forward(x, out)
         y: Array = ops.rectifier(x, **self.options, out=out)
         return y
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Compute the gradient in the inputs."""
+        if self is relu:
+            return super().backward(d_y, x, y, out)
         d_x: Array = ops.rectifier_backward(d_y, x, **self.options, out=out)
         return d_x
+
+
+class Elementwise(Activation):
+    """One of the activations in `functional.ELEMENTWISE`.
+
+    Parameters
+    ----------
+    name : str
+        Its name there.
+    doc : str
+        What it computes.
+    **options : object
+        What else it takes.
+
+    Examples
+    --------
+    >>> elu([-1.0, 2.0], alpha=0.5).numpy()
+    array([-0.31606027,  2.        ], dtype=float32)
+    """
+
+    @property
+    def _row(self) -> tuple[str, tuple[Any, ...]]:
+        """Its name in the table, and what it takes there."""
+        approximate = self.options.get("approximate")
+        if approximate is None:
+            return self.__name__, tuple(self.options.values())
+        return self.__name__ + ("_approximate" if approximate else ""), ()
+
+    def forward(self, x: Array, out: Array | None = None) -> Array:
+        """Compute the function."""
+        name, options = self._row
+        y: Array = ops.elementwise(name, x, options, out)
+        return y
+
+    def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
+        """Compute the gradient in the inputs."""
+        name, options = self._row
+        d_x: Array = ops.elementwise_backward(name, d_y, x, y, options, out)
+        return d_x
+
+
+class OverAxis(Activation):
+    """An activation of whole rows, along any axis.
+
+    Parameters
+    ----------
+    name : str
+        Its name in `ops`.
+    doc : str
+        What it computes.
+    **options : int
+        `axis`: the axis of the rows.
+
+    Examples
+    --------
+    >>> softmax([[0.0, 1.0], [0.0, 1.0]], axis=0).numpy()
+    array([[0.5, 0.5],
+           [0.5, 0.5]], dtype=float32)
+    """
+
+    def forward(self, x: Array, out: Array | None = None) -> Array:
+        """Compute the function."""
+        axis = self.options["axis"]
+        if axis == -1:
+            return super().forward(x, out)
+        y = super().forward(np.ascontiguousarray(np.moveaxis(x, axis, -1)))
+        return np.positive(np.moveaxis(y, -1, axis), out=out)
+
+    def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
+        """Compute the gradient in the inputs."""
+        axis = self.options["axis"]
+        if axis == -1:
+            return super().backward(d_y, x, y, out)
+        d_x = super().backward(*(np.moveaxis(a, axis, -1) for a in (d_y, x, y)))
+        return np.positive(np.moveaxis(d_x, -1, axis), out=out)
 
 
 def to_float(x: Any) -> Array:
@@ -186,17 +317,35 @@ def to_float(x: Any) -> Array:
     return np.ascontiguousarray(x, None if is_float else config.floatx())
 
 
-def _builtin(name: str, doc: str, *aliases: str) -> Activation:
-    activation = Activation(name, doc)
+def _enter(activation: Activation, *aliases: str) -> Activation:
     _registry.register(*aliases)(activation)
     return activation
 
 
-linear = _builtin("linear", "The identity: ``y = x``.")
-relu = _builtin("relu", "The rectifier: ``y = max(x, 0)``.")
-sigmoid = _builtin("sigmoid", "The logistic function: ``y = 1 / (1 + exp(-x))``.")
-tanh = _builtin("tanh", "The hyperbolic tangent.")
-softmax = _builtin("softmax", "Probabilities: ``y = exp(x) / sum(exp(x))`` over the last axis.")
+linear = _enter(Activation("linear", "The identity: ``y = x``."))
+relu = _enter(Rectifier("relu", "The rectifier: ``y = max(x, 0)``."))
+leaky_relu = _enter(
+    Rectifier("leaky_relu", "The rectifier with a small slope below 0.", negative_slope=0.2)
+)
+relu6 = _enter(Rectifier("relu6", "``y = min(max(x, 0), 6)``.", max_value=6.0))
+sigmoid = _enter(Activation("sigmoid", "The logistic function: ``y = 1 / (1 + exp(-x))``."))
+tanh = _enter(Activation("tanh", "The hyperbolic tangent."))
+softmax = _enter(OverAxis("softmax", "Probabilities: ``y = exp(x) / sum(exp(x))``.", axis=-1))
+log_softmax = _enter(OverAxis("log_softmax", "The logarithms of `softmax`.", axis=-1))
+elu = _enter(Elementwise("elu", "``y = x`` above 0, ``alpha * (exp(x) - 1)`` below.", alpha=1.0))
+selu = _enter(Elementwise("selu", "`elu`, scaled so that deep nets keep mean 0 and variance 1."))
+softplus = _enter(Elementwise("softplus", "A smooth rectifier: ``y = log(1 + exp(x))``."))
+softsign = _enter(Elementwise("softsign", "``y = x / (1 + |x|)``."))
+silu = swish = _enter(Elementwise("silu", "``y = x * sigmoid(x)``, also `swish`."), "swish")
+gelu = _enter(
+    Elementwise("gelu", "``y = x * P(Z < x)`` for a standard normal Z.", approximate=False)
+)
+exponential = _enter(Elementwise("exponential", "``y = exp(x)``."))
+hard_sigmoid = _enter(Elementwise("hard_sigmoid", "``y = x / 6 + 0.5``, cut at 0 and at 1."))
+hard_silu = hard_swish = _enter(
+    Elementwise("hard_silu", "``y = x * hard_sigmoid(x)``, also `hard_swish`."), "hard_swish"
+)
+mish = _enter(Elementwise("mish", "``y = x * tanh(softplus(x))``."))
 
 
 def get(identifier: Any) -> Activation:
@@ -224,6 +373,8 @@ def get(identifier: Any) -> Activation:
     (<activation relu>, <activation linear>)
     """
     found = linear if identifier is None else _registry.get(identifier)
+    # Keras takes a layer for an activation; those that only apply one are meant.
+    found = getattr(found, "activation", found) if not hasattr(found, "units") else found
     return found if isinstance(found, Activation) else Custom(found)
 
 

@@ -15,6 +15,7 @@ FLOATS = ("float32", "float64")
 _backend = "numpy"
 _floatx = "float32"
 _epsilon = 1e-7
+_on_divergence = "raise"
 _on_backend_change: list[Callable[[], None]] = []
 
 
@@ -61,6 +62,45 @@ def set_backend(name: str) -> None:
     _backend = name
     for forget in _on_backend_change:
         forget()
+
+
+def on_divergence() -> str:
+    """Return what `fit` does when the training loss becomes infinite or not a number.
+
+    Returns
+    -------
+    str
+        ``"raise"``: it stops with a FloatingPointError. ``"continue"``: it goes on, as Keras.
+
+    Examples
+    --------
+    >>> on_divergence()
+    'raise'
+    """
+    return _on_divergence
+
+
+def set_on_divergence(action: str) -> None:
+    """Choose what `fit` does when the training loss becomes infinite or not a number.
+
+    Parameters
+    ----------
+    action : {"raise", "continue"}
+        Stop with a FloatingPointError, or go on as Keras does.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> set_on_divergence("raise")
+    """
+    global _on_divergence
+    if action not in ("raise", "continue"):
+        raise ValueError(f"on_divergence must be 'raise' or 'continue'. Received: {action!r}")
+    _on_divergence = action
 
 
 def floatx() -> str:

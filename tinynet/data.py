@@ -6,8 +6,10 @@ caller's arrays are read, never written.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -235,3 +237,172 @@ def _take(array: Array, rows: Array, name: str, work: Workspace) -> Array:
     """Copy rows into a buffer; the rows are known to exist, which "clip" makes cheap."""
     out = work.array(name, (len(rows), *array.shape[1:]), array.dtype)
     return np.take(array, rows, axis=0, out=out, mode="clip")
+
+
+class Stream:
+    """Batches that the caller's own iterable gives, in place of arrays.
+
+    Parameters
+    ----------
+    source : iterator, iterable, or sequence of batches
+        Each batch is ``(x, y)`` or ``(x, y, sample_weight)``, or ``x`` alone for predictions.
+    prepare : callable
+        Checks and converts one batch: ``prepare(x, y, sample_weight) -> Examples``.
+
+    Examples
+    --------
+    >>> stream = Stream([(np.zeros((2, 1)), np.zeros(2))], lambda x, y, w: Examples(x, y, w))
+    >>> [len(x) for x, _, _ in stream.batches(32)]
+    [2]
+    """
+
+    def __init__(self, source: Any, prepare: Callable[[Any, Any, Any], Examples]) -> None:
+        self._source, self._prepare = source, prepare
+        self._iterator = source if hasattr(source, "__next__") else None
+        # The first batch builds the model, so it is asked for before training begins.
+        self._first = next(self._raw(), None)
+        if self._first is None:
+            raise ValueError("The data must hold at least one batch. Received: none")
+        if self._iterator is None:
+            self._first = None
+
+    def steps(self, batch_size: int) -> int | None:
+        """Count the batches, where that is known.
+
+        Parameters
+        ----------
+        batch_size : int
+            Not used: the batches come as they are.
+
+        Returns
+        -------
+        int or None
+            Their number.
+        """
+        return len(self._source) if hasattr(self._source, "__len__") else None
+
+    def _raw(self) -> Iterator[Batch]:
+        source: Any = self._iterator
+        if source is None and hasattr(self._source, "__iter__"):
+            source = iter(self._source)
+        elif source is None:
+            source = (self._source[i] for i in range(len(self._source)))
+        for item in source:
+            parts = item if isinstance(item, tuple) else (item,)
+            x, y, weights = (*parts, None, None)[:3]
+            examples = self._prepare(x, y, weights)
+            yield examples.x, examples.y, examples.weights
+
+    def batches(
+        self, batch_size: int, order: Array | None = None, work: Workspace | None = None
+    ) -> Iterator[Batch]:
+        """Go through the batches: an iterator goes on, an iterable begins anew.
+
+        Parameters
+        ----------
+        batch_size, order, work : object
+            Not used: the batches come as they are.
+
+        Yields
+        ------
+        x, y, weights : ndarray
+            Each batch.
+        """
+        if self._first is not None:
+            first, self._first = self._first, None
+            yield first
+        yield from self._raw()
+
+
+def is_stream(x: Any) -> bool:
+    """Say whether something gives batches one after the other, rather than being an array.
+
+    Parameters
+    ----------
+    x : object
+        What was passed as data.
+
+    Returns
+    -------
+    bool
+        Whether it is an iterator, an iterable or a sequence of batches.
+
+    Examples
+    --------
+    >>> is_stream(iter([])), is_stream([[1.0]]), is_stream(np.zeros(3))
+    (True, False, False)
+    """
+    if isinstance(x, list | tuple | dict | str | bytes) or hasattr(x, "__array__"):
+        return False
+    return any(hasattr(x, name) for name in ("__next__", "__iter__", "__getitem__"))
+
+
+class Feed:
+    """The batches of one epoch after another.
+
+    Parameters
+    ----------
+    source : Examples or Stream
+        Where they come from.
+    batch_size : int
+        The size of a batch.
+    limit : int, optional
+        The number of batches in an epoch. Where the data has more, the next epoch goes on from
+        there; where it has fewer, the epoch ends with them.
+    shuffled : callable, optional
+        Makes an order for one pass through the data: ``shuffled(n)``.
+    work : Workspace, optional
+        Where the batches' buffers live.
+
+    Examples
+    --------
+    >>> feed = Feed(Examples(np.arange(5.0), np.arange(5)), 2, limit=2)
+    >>> [x.tolist() for x, _, _ in feed.epoch()], [x.tolist() for x, _, _ in feed.epoch()]
+    ([[0.0, 1.0], [2.0, 3.0]], [[4.0]])
+    """
+
+    def __init__(
+        self,
+        source: Examples | Stream,
+        batch_size: int,
+        limit: int | None = None,
+        shuffled: Callable[[int], Array] | None = None,
+        work: Workspace | None = None,
+    ) -> None:
+        self.source, self.batch_size, self.limit = source, batch_size, limit
+        self._shuffled, self._work = shuffled, work
+        self._running: Iterator[Batch] | None = None
+        known = source.steps(batch_size)
+        self.steps = limit if limit is not None else known
+        self._short = limit is not None and known is not None and limit > known
+
+    def _begin(self) -> Iterator[Batch]:
+        order = None
+        if self._shuffled is not None and isinstance(self.source, Examples):
+            order = self._shuffled(len(self.source))
+        return self.source.batches(self.batch_size, order, self._work)
+
+    def epoch(self) -> Iterator[Batch]:
+        """Go through one epoch.
+
+        Yields
+        ------
+        x, y, weights : ndarray
+            Each batch.
+        """
+        if self.limit is None:
+            yield from self._begin()
+            return
+        if self._running is None:
+            self._running = self._begin()
+        done = 0
+        for batch in itertools.islice(self._running, self.limit):
+            done += 1
+            yield batch
+        if done < self.limit:
+            self._running = None
+            if self._short or isinstance(self.source, Stream):
+                warnings.warn(
+                    f"The data ran out after {done} of {self.limit} steps of this epoch.",
+                    stacklevel=3,
+                )

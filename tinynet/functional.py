@@ -12,7 +12,8 @@ Dimensions: N examples in a batch, D inputs, U units, C classes, P parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -286,9 +287,14 @@ def rectifier_backward(
     >>> rectifier_backward(np.ones(4), np.array([-2.0, 0.5, 2.0, 9.0]), 0.5, 6.0, 1.0)
     array([0.5, 0.5, 1. , 0. ])
     """
-    slope: Array = np.where(x > x.dtype.type(threshold), 1.0, negative_slope).astype(x.dtype)
+    opening = x.dtype.type(threshold)
+    slope: Array = np.where(x > opening, 1.0, negative_slope).astype(x.dtype)
+    # In its corners the slope is the one that TensorFlow takes.
+    if threshold != 0 or max_value is not None:
+        slope *= x != opening
     if max_value is not None:
-        slope *= x < x.dtype.type(max_value)
+        limit = x.dtype.type(max_value)
+        slope *= x < limit if threshold == 0 and max_value == 6 else x <= limit
     d_x: Array = np.multiply(d_y, slope, out=out)
     return d_x
 
@@ -455,6 +461,370 @@ def softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -
     d_x: Array = np.subtract(d_y, np.sum(d_y * y, axis=-1, keepdims=True), out=out)
     d_x *= y
     return d_x
+
+
+def log_softmax(x: Array, out: Array | None = None) -> Array:
+    """Compute the logarithm of `softmax`: ``y = x - log(sum(exp(x)))`` over the last axis.
+
+    Parameters
+    ----------
+    x : ndarray, shape (..., C)
+        The scores.
+    out : ndarray, shape (..., C), optional
+        Where to write the result.
+
+    Returns
+    -------
+    ndarray, shape (..., C)
+        The logarithms, exact where the probabilities themselves have rounded to 0.
+
+    Examples
+    --------
+    >>> log_softmax(np.array([[1000.0, 0.0]]))
+    array([[    0., -1000.]])
+    """
+    shifted = x - np.max(x, axis=-1, keepdims=True)
+    total = np.sum(np.exp(shifted), axis=-1, keepdims=True)
+    y: Array = np.subtract(shifted, np.log(total), out=out)
+    return y
+
+
+def log_softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
+    """Compute the gradient of `log_softmax`: ``d_x = d_y - exp(y) * sum(d_y)``.
+
+    Parameters
+    ----------
+    d_y : ndarray, shape (..., C)
+        The gradient in the logarithms.
+    x, y : ndarray, shape (..., C)
+        The scores and the logarithms; only `y` is read.
+    out : ndarray, shape (..., C), optional
+        Where to write the result; may be `d_y`.
+
+    Returns
+    -------
+    ndarray, shape (..., C)
+        The gradient in the scores.
+
+    Examples
+    --------
+    >>> y = np.log([[0.25, 0.75]])
+    >>> log_softmax_backward(np.array([[4.0, 0.0]]), y, y)
+    array([[ 3., -3.]])
+    """
+    d_x: Array = np.subtract(d_y, np.exp(y) * np.sum(d_y, axis=-1, keepdims=True), out=out)
+    return d_x
+
+
+def normal_cdf(x: Array) -> Array:
+    """Compute how likely a standard normal number is to be below `x`, exact to rounding.
+
+    ``erfc(-x / sqrt(2)) / 2``, element by element with Python's own `math.erfc`.
+
+    Parameters
+    ----------
+    x : ndarray
+        The numbers, of any shape.
+
+    Returns
+    -------
+    ndarray of float64
+        The probabilities.
+
+    Examples
+    --------
+    >>> normal_cdf(np.array([0.0, 1.0]))
+    array([0.5       , 0.84134475])
+    """
+    cdf: Array = _erfc(x * -math.sqrt(0.5)) / 2
+    return cdf
+
+
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+_SELU, _SELU_BELOW = 1.0507009873554805, 1.0507009873554805 * 1.6732632423543772
+_GELU = math.sqrt(2 / math.pi)
+
+#: The further activations: each with ``f(x)`` and, from ``x`` and ``y = f(x)``, its slope.
+ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
+    "elu": (  # Clevert, Unterthiner and Hochreiter (2016)
+        lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+        lambda x, y, alpha: np.where(x > 0, 1, y + alpha),
+    ),
+    "selu": (  # Klambauer et al. (2017): elu, scaled so that deep nets keep mean 0, variance 1
+        lambda x: np.where(x > 0, _SELU * x, _SELU_BELOW * np.expm1(np.minimum(x, 0))),
+        lambda x, y: np.where(x < 0, y + _SELU_BELOW, _SELU),
+    ),
+    "softplus": (  # log(1 + exp(x))
+        lambda x: np.logaddexp(x, 0),
+        lambda x, y: sigmoid(x),
+    ),
+    "softsign": (
+        lambda x: x / (1 + np.abs(x)),
+        lambda x, y: 1 / (1 + np.abs(x)) ** 2,
+    ),
+    "silu": (  # x * sigmoid(x); the slope is s + x * s * (1 - s)
+        lambda x: x * sigmoid(x),
+        lambda x, y: sigmoid(x) + y * (1 - sigmoid(x)),
+    ),
+    "gelu": (  # Hendrycks and Gimpel (2016)
+        lambda x: x * normal_cdf(x),
+        lambda x, y: normal_cdf(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi),
+    ),
+    "gelu_approximate": (
+        lambda x: x / 2 * (1 + np.tanh(_GELU * (x + 0.044715 * x**3))),
+        lambda x, y: _gelu_approximate_slope(x, np.tanh(_GELU * (x + 0.044715 * x**3))),
+    ),
+    "exponential": (
+        lambda x: np.exp(x),
+        lambda x, y: y,
+    ),
+    "hard_sigmoid": (
+        lambda x: np.clip(x / 6 + 0.5, 0, 1),
+        lambda x, y: (np.abs(x) < 3) / 6,
+    ),
+    "hard_silu": (  # x * hard_sigmoid(x)
+        lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+        lambda x, y: np.clip(x / 6 + 0.5, 0, 1) + x * (np.abs(x) < 3) / 6,
+    ),
+    "mish": (  # Misra (2019): x * tanh(softplus(x)); the slope is t + x * (1 - t**2) * sigmoid(x)
+        lambda x: x * np.tanh(np.logaddexp(x, 0)),
+        lambda x, y: _mish_slope(x, np.tanh(np.logaddexp(x, 0))),
+    ),
+}
+
+
+def _gelu_approximate_slope(x: Array, t: Array) -> Array:
+    slope: Array = (1 + t) / 2 + x / 2 * (1 - t * t) * _GELU * (1 + 3 * 0.044715 * x * x)
+    return slope
+
+
+def _mish_slope(x: Array, t: Array) -> Array:
+    slope: Array = t + x * (1 - t * t) * sigmoid(x)
+    return slope
+
+
+def elementwise(
+    name: str, x: Array, options: tuple[float, ...] = (), out: Array | None = None
+) -> Array:
+    """Compute one of the activations in `ELEMENTWISE`.
+
+    Parameters
+    ----------
+    name : str
+        Which one.
+    x : ndarray
+        The inputs, of any shape.
+    options : tuple of float
+        What it takes besides.
+    out : ndarray, optional
+        Where to write the result.
+
+    Returns
+    -------
+    ndarray
+        The outputs.
+
+    Examples
+    --------
+    >>> elementwise("softsign", np.array([-1.0, 3.0]))
+    array([-0.5 ,  0.75])
+    """
+    return linear(ELEMENTWISE[name][0](x, *options).astype(x.dtype, copy=False), out)
+
+
+def elementwise_backward(
+    name: str,
+    d_y: Array,
+    x: Array,
+    y: Array,
+    options: tuple[float, ...] = (),
+    out: Array | None = None,
+) -> Array:
+    """Compute the gradient of `elementwise`: ``d_x = d_y * slope``.
+
+    Parameters
+    ----------
+    name : str
+        Which one.
+    d_y : ndarray
+        The gradient in the outputs.
+    x, y : ndarray
+        The inputs and the outputs.
+    options : tuple of float
+        As in the forward function.
+    out : ndarray, optional
+        Where to write the result; may be `d_y`.
+
+    Returns
+    -------
+    ndarray
+        The gradient in the inputs.
+
+    Examples
+    --------
+    >>> elementwise_backward("softsign", np.array([8.0]), np.array([3.0]), np.array([0.75]))
+    array([0.5])
+    """
+    slope = ELEMENTWISE[name][1](x, y, *options).astype(x.dtype, copy=False)
+    d_x: Array = np.multiply(d_y, slope, out=out)
+    return d_x
+
+
+# ---------------------------------------------------------------- layers of training
+
+
+def dropout(x: Array, drawn: Array, rate: float, out: Array | None = None) -> Array:
+    """Drop inputs at random: ``y = x / (1 - rate)`` where ``drawn >= rate``, else 0.
+
+    It is its own backward function: the gradient goes through where the input went through.
+
+    Parameters
+    ----------
+    x : ndarray
+        The inputs, of any shape; or the gradient in the outputs.
+    drawn : ndarray
+        Random numbers from 0 to 1, of a shape that broadcasts to the inputs'.
+    rate : float
+        The share to drop.
+    out : ndarray, optional
+        Where to write the result.
+
+    Returns
+    -------
+    ndarray
+        The outputs; or the gradient in the inputs.
+
+    Examples
+    --------
+    >>> dropout(np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.5, 0.9]), 0.5)
+    array([0., 4., 6.])
+    """
+    scale = x.dtype.type(0 if rate == 1 else 1 / (1 - rate))
+    y: Array = np.multiply(x, (drawn >= rate) * scale, out=out)
+    return y
+
+
+def batch_statistics(x: Array) -> tuple[Array, Array]:
+    """Compute the mean and the variance of every feature over a batch.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, U)
+        The inputs.
+
+    Returns
+    -------
+    mean, variance : ndarray, shape (U,)
+        ``mean = sum(x) / N`` and ``variance = sum((x - mean)**2) / N``.
+
+    Examples
+    --------
+    >>> batch_statistics(np.array([[0.0], [2.0]]))
+    (array([1.]), array([1.]))
+    """
+    mean = np.mean(x, axis=0)
+    return mean, np.mean(np.square(x - mean), axis=0)
+
+
+def batch_normalization(
+    x: Array,
+    mean: Array,
+    variance: Array,
+    gamma: Array | None,
+    beta: Array | None,
+    epsilon: float,
+    out: Array | None = None,
+) -> Array:
+    """Normalise every feature: ``y = (x - mean) / sqrt(variance + epsilon) * gamma + beta``.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, U)
+        The inputs.
+    mean, variance : ndarray, shape (U,)
+        Of every feature.
+    gamma, beta : ndarray, shape (U,), or None
+        The new scale and the new middle; None is 1 and 0.
+    epsilon : float
+        Added to the variance.
+    out : ndarray, shape (N, U), optional
+        Where to write the result.
+
+    Returns
+    -------
+    ndarray, shape (N, U)
+        The outputs.
+
+    Examples
+    --------
+    >>> one = np.array([1.0])
+    >>> batch_normalization(np.array([[0.0], [2.0]]), one, one, 3 * one, one, 0.0)
+    array([[-2.],
+           [ 4.]])
+    """
+    scale = 1 / np.sqrt(variance + x.dtype.type(epsilon))
+    if gamma is not None:
+        scale = scale * gamma
+    y: Array = np.multiply(x, scale, out=out)
+    y += (0 if beta is None else beta) - mean * scale
+    return y
+
+
+def batch_normalization_backward(
+    d_y: Array,
+    x: Array,
+    mean: Array,
+    variance: Array,
+    gamma: Array | None,
+    epsilon: float,
+    d_gamma: Array | None,
+    d_beta: Array | None,
+) -> Array:
+    """Compute the gradients of `batch_normalization` with the batch's own mean and variance.
+
+    With ``x_hat = (x - mean) / sqrt(variance + epsilon)``: ``d_beta = sum(d_y)``,
+    ``d_gamma = sum(d_y * x_hat)``; and since mean and variance depend on ``x`` too,
+    ``d_x = gamma / sqrt(variance + epsilon) * (d_y - d_beta / N - x_hat * d_gamma / N)``.
+
+    Parameters
+    ----------
+    d_y : ndarray, shape (N, U)
+        The gradient in the outputs.
+    x : ndarray, shape (N, U)
+        The inputs.
+    mean, variance : ndarray, shape (U,)
+        What `batch_statistics` computed of them.
+    gamma : ndarray, shape (U,), or None
+        The scale.
+    epsilon : float
+        As in the forward function.
+    d_gamma, d_beta : ndarray, shape (U,), or None
+        Written: the gradients in scale and middle, where they are wanted.
+
+    Returns
+    -------
+    ndarray, shape (N, U)
+        The gradient in the inputs.
+
+    Examples
+    --------
+    >>> x, one, d_gamma = np.array([[0.0], [2.0]]), np.array([1.0]), np.empty(1)
+    >>> batch_normalization_backward(np.array([[1.0], [0.0]]), x, one, one, one, 0.0, d_gamma, None)
+    array([[0.],
+           [0.]])
+    >>> d_gamma
+    array([-1.])
+    """
+    inverse = 1 / np.sqrt(variance + x.dtype.type(epsilon))
+    x_hat = (x - mean) * inverse
+    sum_d_y, sum_d_y_x_hat = np.sum(d_y, axis=0), np.sum(d_y * x_hat, axis=0)
+    if d_gamma is not None:
+        d_gamma[:] = sum_d_y_x_hat
+    if d_beta is not None:
+        d_beta[:] = sum_d_y
+    n = x.dtype.type(len(x))
+    d_x: Array = (d_y - sum_d_y / n - x_hat * (sum_d_y_x_hat / n)) * inverse
+    return d_x if gamma is None else d_x * gamma
 
 
 # ---------------------------------------------------------------- losses, one value an example
@@ -632,6 +1002,372 @@ def sparse_crossentropy_backward(
     return d_p
 
 
+def softmax_crossentropy(y_true: Array, logits: Array) -> Array:
+    """Compute the cross-entropy of true probabilities under softmax, from the scores.
+
+    ``value = -sum(y_true * log(softmax(logits)))``; for a one-hot row the same as
+    `sparse_softmax_crossentropy`.
+
+    Parameters
+    ----------
+    y_true : ndarray, shape (..., C)
+        The true probabilities: one-hot rows, or soft ones.
+    logits : ndarray, shape (..., C)
+        The scores.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        The value of each example.
+
+    Examples
+    --------
+    >>> softmax_crossentropy(np.array([[0.0, 1.0]]), np.array([[100.0, 0.0]]))
+    array([100.])
+    """
+    values: Array = -np.sum(y_true * log_softmax(logits), axis=-1)
+    return values
+
+
+def softmax_crossentropy_backward(d_values: Array, y_true: Array, logits: Array) -> Array:
+    """Compute the gradient of `softmax_crossentropy` in the scores.
+
+    ``d_logits = (softmax(logits) * sum(y_true) - y_true) * d_values``, where the sum is 1 if
+    `y_true` are probabilities.
+
+    Parameters
+    ----------
+    d_values : ndarray, shape (...)
+        The gradient in each example's value.
+    y_true, logits : ndarray, shape (..., C)
+        As in the forward function.
+
+    Returns
+    -------
+    ndarray, shape (..., C)
+        The gradient in the scores.
+
+    Examples
+    --------
+    >>> softmax_crossentropy_backward(
+    ...     np.array([2.0]), np.array([[0.0, 1.0]]), np.log([[0.25, 0.75]]))
+    array([[ 0.5, -0.5]])
+    """
+    d_logits = softmax(logits)
+    d_logits *= np.sum(y_true, axis=-1, keepdims=True)
+    d_logits -= y_true
+    d_logits *= d_values[..., None]
+    return d_logits
+
+
+def crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> Array:
+    """Compute the cross-entropy of true probabilities and probabilities given as data.
+
+    Rows are normalised, then clipped: ``value = -sum(y_true * log(clip(p / sum(p))))``.
+
+    Parameters
+    ----------
+    y_true : ndarray, shape (..., C)
+        The true probabilities: one-hot rows, or soft ones.
+    probabilities : ndarray, shape (..., C)
+        The predictions.
+    epsilon : float
+        How close to 0 and to 1 a probability may come.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        The value of each example.
+
+    Examples
+    --------
+    >>> crossentropy(np.array([[0.0, 1.0]]), np.array([[2.0, 2.0]]), 1e-7)
+    array([0.69314718])
+    """
+    q = probabilities / np.sum(probabilities, axis=-1, keepdims=True)
+    values: Array = -np.sum(y_true * np.log(clip(q, epsilon)), axis=-1)
+    return values
+
+
+def crossentropy_backward(
+    d_values: Array, y_true: Array, probabilities: Array, epsilon: float
+) -> Array:
+    """Compute the gradient of `crossentropy` in the probabilities.
+
+    With ``q = p / sum(p)``: ``d_q = -y_true / q * d_values``, and 0 where ``q`` was clipped;
+    then ``d_p = (d_q - sum(d_q * q)) / sum(p)``.
+
+    Parameters
+    ----------
+    d_values : ndarray, shape (...)
+        The gradient in each example's value.
+    y_true, probabilities : ndarray, shape (..., C)
+        As in the forward function.
+    epsilon : float
+        As in the forward function.
+
+    Returns
+    -------
+    ndarray, shape (..., C)
+        The gradient in the probabilities.
+
+    Examples
+    --------
+    >>> crossentropy_backward(np.array([1.0]), np.array([[0.0, 1.0]]), np.array([[1.0, 1.0]]), 1e-7)
+    array([[ 0.5, -0.5]])
+    """
+    total = np.sum(probabilities, axis=-1, keepdims=True)
+    q = probabilities / total
+    clipped = clip(q, epsilon)
+    d_q = -y_true / clipped * (q == clipped) * d_values[..., None]
+    d_p: Array = (d_q - np.sum(d_q * q, axis=-1, keepdims=True)) / total
+    return d_p
+
+
+def sigmoid_crossentropy(y_true: Array, logits: Array) -> Array:
+    """Compute the cross-entropy of yes-or-no answers under sigmoid, from the scores.
+
+    ``value = -y_true * log(s) - (1 - y_true) * log(1 - s)`` with ``s = sigmoid(logits)``, which
+    is ``max(logits, 0) - logits * y_true + log(1 + exp(-|logits|))`` and never overflows.
+
+    Parameters
+    ----------
+    y_true : ndarray
+        The true probabilities, of any shape.
+    logits : ndarray
+        The scores, of the same shape.
+
+    Returns
+    -------
+    ndarray
+        The value of each element.
+
+    Examples
+    --------
+    >>> sigmoid_crossentropy(np.array([1.0, 0.0]), np.array([0.0, 1000.0]))
+    array([6.93147181e-01, 1.00000000e+03])
+    """
+    log_part = np.log1p(np.exp(-np.abs(logits)))
+    values: Array = np.maximum(logits, 0) - logits * y_true + log_part
+    return values
+
+
+def sigmoid_crossentropy_backward(d_values: Array, y_true: Array, logits: Array) -> Array:
+    """Compute the gradient of `sigmoid_crossentropy`: ``(sigmoid(logits) - y_true) * d_values``.
+
+    Parameters
+    ----------
+    d_values : ndarray
+        The gradient in each element's value.
+    y_true, logits : ndarray
+        As in the forward function.
+
+    Returns
+    -------
+    ndarray
+        The gradient in the scores.
+
+    Examples
+    --------
+    >>> sigmoid_crossentropy_backward(np.array([4.0]), np.array([1.0]), np.array([0.0]))
+    array([-2.])
+    """
+    return (sigmoid(logits) - y_true) * d_values
+
+
+def binary_crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> Array:
+    """Compute the cross-entropy of yes-or-no answers and probabilities given as data.
+
+    ``value = -y_true * log(q) - (1 - y_true) * log(1 - q)``, where ``q = clip(probabilities)``.
+
+    Parameters
+    ----------
+    y_true : ndarray
+        The true probabilities, of any shape.
+    probabilities : ndarray
+        The predictions, of the same shape.
+    epsilon : float
+        How close to 0 and to 1 a probability may come.
+
+    Returns
+    -------
+    ndarray
+        The value of each element.
+
+    Examples
+    --------
+    >>> binary_crossentropy(np.array([1.0, 0.0]), np.array([0.5, 0.0]), 0.25)
+    array([0.69314718, 0.28768207])
+    """
+    q = clip(probabilities, epsilon)
+    values: Array = -(y_true * np.log(q) + (1 - y_true) * np.log(1 - q))
+    return values
+
+
+def binary_crossentropy_backward(
+    d_values: Array, y_true: Array, probabilities: Array, epsilon: float
+) -> Array:
+    """Compute the gradient of `binary_crossentropy` in the probabilities.
+
+    ``d_p = ((1 - y_true) / (1 - q) - y_true / q) * d_values``, and 0 where ``q`` was clipped.
+
+    Parameters
+    ----------
+    d_values : ndarray
+        The gradient in each element's value.
+    y_true, probabilities : ndarray
+        As in the forward function.
+    epsilon : float
+        As in the forward function.
+
+    Returns
+    -------
+    ndarray
+        The gradient in the probabilities.
+
+    Examples
+    --------
+    >>> binary_crossentropy_backward(np.array([1.0]), np.array([1.0]), np.array([0.5]), 1e-7)
+    array([-2.])
+    """
+    q = clip(probabilities, epsilon)
+    d_p: Array = ((1 - y_true) / (1 - q) - y_true / q) * (q == probabilities) * d_values
+    return d_p
+
+
+def kl_divergence(y_true: Array, probabilities: Array, epsilon: float) -> Array:
+    """Compute how far predicted probabilities are from true ones (Kullback and Leibler, 1951).
+
+    ``value = sum(y * log(y / q))``, where ``y`` and ``q`` are clipped to ``[epsilon, 1]``.
+
+    Parameters
+    ----------
+    y_true, probabilities : ndarray, shape (..., C)
+        The true and the predicted probabilities.
+    epsilon : float
+        How close to 0 a probability may come.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        The value of each example.
+
+    Examples
+    --------
+    >>> kl_divergence(np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]]), 1e-16)
+    array([0.69314718])
+    """
+    y = np.clip(y_true, y_true.dtype.type(epsilon), 1)
+    q = np.clip(probabilities, probabilities.dtype.type(epsilon), 1)
+    values: Array = np.sum(y * np.log(y / q), axis=-1)
+    return values
+
+
+def kl_divergence_backward(
+    d_values: Array, y_true: Array, probabilities: Array, epsilon: float
+) -> Array:
+    """Compute the gradient of `kl_divergence`: ``d_p = -y / q * d_values``, 0 where clipped.
+
+    Parameters
+    ----------
+    d_values : ndarray, shape (...)
+        The gradient in each example's value.
+    y_true, probabilities : ndarray, shape (..., C)
+        As in the forward function.
+    epsilon : float
+        As in the forward function.
+
+    Returns
+    -------
+    ndarray, shape (..., C)
+        The gradient in the predicted probabilities.
+
+    Examples
+    --------
+    >>> kl_divergence_backward(np.array([3.0]), np.array([[1.0]]), np.array([[0.5]]), 1e-7)
+    array([[-6.]])
+    """
+    y = np.clip(y_true, y_true.dtype.type(epsilon), 1)
+    q = np.clip(probabilities, probabilities.dtype.type(epsilon), 1)
+    d_p: Array = -y / q * (q == probabilities) * d_values[..., None]
+    return d_p
+
+
+#: What an error ``e = y_pred - y_true`` costs, and the slope of that.
+ERRORS: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
+    "squared": (lambda e: e * e, lambda e: 2 * e),
+    "absolute": (lambda e: np.abs(e), lambda e: np.sign(e)),
+    "huber": (  # Huber (1964): squared where small, absolute where large
+        lambda e, delta: np.where(
+            np.abs(e) <= delta, e * e / 2, delta * np.abs(e) - delta * delta / 2
+        ),
+        lambda e, delta: np.clip(e, -delta, delta),
+    ),
+    "log_cosh": (  # log(cosh(e)) without overflow
+        lambda e: np.abs(e) + np.log1p(np.exp(-2 * np.abs(e))) - math.log(2),
+        lambda e: np.tanh(e),
+    ),
+}
+
+
+def mean_error(name: str, y_true: Array, y_pred: Array, options: tuple[float, ...] = ()) -> Array:
+    """Compute the mean over the last axis of one of the costs in `ERRORS`.
+
+    Parameters
+    ----------
+    name : str
+        Which one.
+    y_true, y_pred : ndarray, shape (..., U)
+        The true values and the predictions.
+    options : tuple of float
+        What it takes besides.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        The value of each example.
+
+    Examples
+    --------
+    >>> mean_error("squared", np.array([[0.0, 0.0]]), np.array([[1.0, 3.0]]))
+    array([5.])
+    """
+    values: Array = np.mean(ERRORS[name][0](y_pred - y_true, *options), axis=-1)
+    return values
+
+
+def mean_error_backward(
+    name: str, d_values: Array, y_true: Array, y_pred: Array, options: tuple[float, ...] = ()
+) -> Array:
+    """Compute the gradient of `mean_error`: ``d_y_pred = slope(y_pred - y_true) * d_values / U``.
+
+    Parameters
+    ----------
+    name : str
+        Which one.
+    d_values : ndarray, shape (...)
+        The gradient in each example's value.
+    y_true, y_pred : ndarray, shape (..., U)
+        As in the forward function.
+    options : tuple of float
+        As in the forward function.
+
+    Returns
+    -------
+    ndarray, shape (..., U)
+        The gradient in the predictions.
+
+    Examples
+    --------
+    >>> y_true, y_pred = np.array([[0.0, 0.0]]), np.array([[1.0, 3.0]])
+    >>> mean_error_backward("squared", np.array([1.0]), y_true, y_pred)
+    array([[1., 3.]])
+    """
+    d_y_pred: Array = ERRORS[name][1](y_pred - y_true, *options)
+    d_y_pred *= d_values[..., None] / y_pred.dtype.type(y_pred.shape[-1])
+    return d_y_pred
+
+
 def clip(probabilities: Array, epsilon: float) -> Array:
     """Clip probabilities to ``[epsilon, 1 - epsilon]``, both rounded to their type.
 
@@ -668,6 +1404,7 @@ def adam(
     one_minus_beta_1: float,
     one_minus_beta_2: float,
     epsilon: float,
+    largest: Array | None = None,
 ) -> None:
     """Do one step of Adam: follow the gradient's running mean, measured in its running size.
 
@@ -690,6 +1427,8 @@ def adam(
         How fast the running means forget.
     epsilon : float
         Keeps the division finite.
+    largest : ndarray, shape (P,), optional
+        The largest ``v`` so far, which then takes its place ("AMSGrad"); modified in place.
 
     Examples
     --------
@@ -705,7 +1444,10 @@ def adam(
         g = d_w[part]
         m[part] += (g - m[part]) * rate_1
         v[part] += (g * g - v[part]) * rate_2
-        w[part] -= (m[part] * alpha) / (np.sqrt(v[part]) + epsilon)
+        size = v[part]
+        if largest is not None:
+            size = np.maximum(largest[part], size, out=largest[part])
+        w[part] -= (m[part] * alpha) / (np.sqrt(size) + epsilon)
 
 
 def adam_step_size(
@@ -743,6 +1485,205 @@ def adam_step_size(
     root = np.sqrt(one - as_type(beta_2) ** t)
     alpha: float = as_type(learning_rate) * root / (one - as_type(beta_1) ** t)
     return alpha
+
+
+def sgd(w: Array, d_w: Array, learning_rate: float) -> None:
+    """Do one step of gradient descent: ``w -= learning_rate * d_w``.
+
+    Parameters
+    ----------
+    w : ndarray, shape (P,)
+        The weights; modified in place.
+    d_w : ndarray, shape (P,)
+        The gradient.
+    learning_rate : float
+        The step size.
+
+    Examples
+    --------
+    >>> w = np.array([1.0])
+    >>> sgd(w, np.array([2.0]), 0.25)
+    >>> w
+    array([0.5])
+    """
+    rate = w.dtype.type(learning_rate)
+    for part in blocks(w.size):
+        w[part] -= d_w[part] * rate
+
+
+def sgd_momentum(
+    w: Array, d_w: Array, m: Array, learning_rate: float, momentum: float, nesterov: bool
+) -> None:
+    """Do one step of gradient descent that keeps a part of its last direction.
+
+    ``m = m * momentum - d_w * learning_rate``, then ``w += m``; with Nesterov's look ahead
+    ``w += m * momentum - d_w * learning_rate``. Sutskever et al., "On the importance of
+    initialization and momentum in deep learning" (2013), section 2.
+
+    Parameters
+    ----------
+    w : ndarray, shape (P,)
+        The weights; modified in place.
+    d_w : ndarray, shape (P,)
+        The gradient.
+    m : ndarray, shape (P,)
+        The direction; modified in place.
+    learning_rate : float
+        The step size.
+    momentum : float
+        The part that is kept.
+    nesterov : bool
+        Whether to look ahead.
+
+    Examples
+    --------
+    >>> w, m = np.array([1.0]), np.array([1.0])
+    >>> sgd_momentum(w, np.array([2.0]), m, 0.25, 0.5, False)
+    >>> w, m
+    (array([1.]), array([0.]))
+    """
+    rate, keep = w.dtype.type(learning_rate), w.dtype.type(momentum)
+    for part in blocks(w.size):
+        step = d_w[part] * rate
+        m[part] = m[part] * keep - step
+        w[part] += m[part] * keep - step if nesterov else m[part]
+
+
+def rmsprop(
+    w: Array,
+    d_w: Array,
+    v: Array,
+    u: Array | None,
+    a: Array | None,
+    learning_rate: float,
+    rho: float,
+    momentum: float,
+    epsilon: float,
+) -> None:
+    """Do one step of RMSprop: the gradient measured in its own running size.
+
+    ``v = rho * v + (1 - rho) * d_w**2``, ``step = learning_rate * d_w / sqrt(v + epsilon)``;
+    centred, the square of the running mean `a` is taken off ``v``. Tieleman and Hinton,
+    "Lecture 6.5 - rmsprop" (2012).
+
+    Parameters
+    ----------
+    w : ndarray, shape (P,)
+        The weights; modified in place.
+    d_w : ndarray, shape (P,)
+        The gradient.
+    v : ndarray, shape (P,)
+        The running mean of its square; modified in place.
+    u : ndarray, shape (P,), optional
+        The direction, where there is momentum; modified in place.
+    a : ndarray, shape (P,), optional
+        The running mean of the gradient, where it is centred; modified in place.
+    learning_rate, rho, momentum, epsilon : float
+        As in the formula.
+
+    Examples
+    --------
+    >>> w, v = np.array([1.0]), np.array([0.0])
+    >>> rmsprop(w, np.array([2.0]), v, None, None, 0.5, 0.75, 0.0, 0.0)
+    >>> w, v
+    (array([0.]), array([1.]))
+    """
+    rate, keep, new, e = (w.dtype.type(c) for c in (learning_rate, rho, 1 - rho, epsilon))
+    for part in blocks(w.size):
+        g = d_w[part]
+        v[part] = keep * v[part] + new * (g * g)
+        size = v[part] + e
+        if a is not None:
+            a[part] = keep * a[part] + new * g
+            size -= a[part] * a[part]
+        step = rate * g / np.sqrt(size)
+        if u is not None:
+            u[part] = w.dtype.type(momentum) * u[part] + step
+            step = u[part]
+        w[part] -= step
+
+
+def adagrad(w: Array, d_w: Array, s: Array, learning_rate: float, epsilon: float) -> None:
+    """Do one step of Adagrad: steps shrink where gradients were large.
+
+    ``s += d_w**2``, ``w -= learning_rate * d_w / sqrt(s + epsilon)``. Duchi et al., "Adaptive
+    subgradient methods for online learning and stochastic optimization" (2011), figure 1.
+
+    Parameters
+    ----------
+    w : ndarray, shape (P,)
+        The weights; modified in place.
+    d_w : ndarray, shape (P,)
+        The gradient.
+    s : ndarray, shape (P,)
+        The sum of its squares; modified in place.
+    learning_rate, epsilon : float
+        As in the formula.
+
+    Examples
+    --------
+    >>> w, s = np.array([1.0]), np.array([0.0])
+    >>> adagrad(w, np.array([2.0]), s, 0.5, 0.0)
+    >>> w, s
+    (array([0.5]), array([4.]))
+    """
+    rate, e = w.dtype.type(learning_rate), w.dtype.type(epsilon)
+    for part in blocks(w.size):
+        g = d_w[part]
+        s[part] += g * g
+        w[part] -= rate * g / np.sqrt(s[part] + e)
+
+
+def nadam(
+    w: Array,
+    d_w: Array,
+    m: Array,
+    v: Array,
+    alpha_m: float,
+    alpha_g: float,
+    one_minus_beta_1: float,
+    one_minus_beta_2: float,
+    beta_2_correction: float,
+    epsilon: float,
+) -> None:
+    """Do one step of Nadam: Adam that looks ahead along its running mean.
+
+    ``m`` and ``v`` as in `adam`; then
+    ``w -= (m * alpha_m + d_w * alpha_g) / (sqrt(v / beta_2_correction) + epsilon)``. Dozat,
+    "Incorporating Nesterov momentum into Adam" (2016), algorithm 2.
+
+    Parameters
+    ----------
+    w : ndarray, shape (P,)
+        The weights; modified in place.
+    d_w : ndarray, shape (P,)
+        The gradient.
+    m, v : ndarray, shape (P,)
+        The running means of the gradient and of its square; modified in place.
+    alpha_m, alpha_g : float
+        The step sizes along the running mean and along the gradient.
+    one_minus_beta_1, one_minus_beta_2 : float
+        How fast the running means forget.
+    beta_2_correction : float
+        What ``v`` has reached of what it estimates.
+    epsilon : float
+        Keeps the division finite.
+
+    Examples
+    --------
+    >>> w, m, v = np.array([1.0]), np.zeros(1), np.zeros(1)
+    >>> nadam(w, np.array([2.0]), m, v, 0.5, 0.25, 0.5, 0.25, 0.25, 0.0)
+    >>> w, m, v
+    (array([0.5]), array([1.]), array([1.]))
+    """
+    constants = (alpha_m, alpha_g, one_minus_beta_1, one_minus_beta_2, beta_2_correction, epsilon)
+    along_m, along_g, rate_1, rate_2, correction, e = (w.dtype.type(c) for c in constants)
+    for part in blocks(w.size):
+        g = d_w[part]
+        m[part] += (g - m[part]) * rate_1
+        v[part] += (g * g - v[part]) * rate_2
+        step = m[part] * along_m + g * along_g
+        w[part] -= step / (np.sqrt(v[part] / correction) + e)
 
 
 def blocks(size: int) -> Iterator[slice]:

@@ -169,8 +169,8 @@ class Progress:
 
     Parameters
     ----------
-    target : int
-        The number of steps.
+    target : int or None
+        The number of steps, where it is known.
     verbose : {0, 1, 2}
         Nothing, the bar, or one line at the end.
     stream : text stream, optional
@@ -183,7 +183,7 @@ class Progress:
     False
     """
 
-    def __init__(self, target: int, verbose: int = 1, stream: TextIO | None = None) -> None:
+    def __init__(self, target: int | None, verbose: int = 1, stream: TextIO | None = None) -> None:
         self.target = target
         self.stream = stream or sys.stdout
         self.live = verbose == 1 and is_live(self.stream)
@@ -222,7 +222,9 @@ class Progress:
             The figures to show.
         """
         self.last = now = time.perf_counter()
-        self._show(self._line(done, logs, clock(self._step(done, now) * (self.target - done))))
+        left = 0 if self.target is None else self.target - done
+        seconds = self._step(done, now) * left if left else now - self.start
+        self._show(self._line(done, logs, clock(seconds)))
 
     def finish(self, done: int, logs: Mapping[str, float]) -> None:
         """Draw the bar for the last time, or write the line.
@@ -236,6 +238,7 @@ class Progress:
         """
         now = time.perf_counter()
         took = clock(now - self.start)
+        self.target = self.target or done
         if self.live:
             self._show(self._line(done, logs, took) + "\n")
         elif not self.silent:
@@ -249,13 +252,14 @@ class Progress:
 
     def _line(self, done: int, logs: Mapping[str, float], clock_text: str) -> str:
         step = duration(self._step(done, time.perf_counter()))
-        count = f"{done:>{len(str(self.target))}}/{self.target}"
+        target = "?" if self.target is None else str(self.target)
+        count = f"{done:>{len(target)}}/{target}"
         tail = f" {step}/step{figures(logs)}"
         columns = shutil.get_terminal_size().columns
         room = columns - len(count) - len(clock_text) - 3
         cells = max(min(_CELLS, room - len(tail)), 0)
         tail = tail[: max(room - cells, 0)]
-        filled = cells * done // max(self.target, 1)
+        filled = min(cells * done // (self.target or done or 1), cells) if self.target else 0
         fill, rest = ("━", "━") if can_encode("━", self.stream) else ("=", ".")
         bar = f"{_GREEN}{fill * filled}{_END}{_WHITE}{rest * (cells - filled)}{_END}"
         return f"{_BOLD}{count}{_END} {bar} {_BOLD}{clock_text}{_END}{tail}"

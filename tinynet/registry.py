@@ -1,14 +1,19 @@
 """Names for things: how a string finds its activation, loss or layer, and how it is written down.
 
 Every kind of object that users name by a string has one `Registry`. It is also the closed set
-that a saved configuration may speak of: nothing else is ever made from a file.
+that a saved configuration may speak of: nothing else is ever made from a file, but for the
+user's own classes and functions, which `custom_object_scope` or `register_keras_serializable`
+names.
 """
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from tinynet.checks import known, shorten
@@ -73,6 +78,99 @@ def clear_names() -> None:
     >>> clear_names()
     """
     _used.clear()
+
+
+_registered: dict[str, Any] = {}
+_scope: ContextVar[dict[str, Any] | None] = ContextVar("custom_objects", default=None)
+
+
+@contextlib.contextmanager
+def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]:
+    """Let configurations and names speak of the user's own classes and functions.
+
+    Parameters
+    ----------
+    custom_objects : dict, optional
+        The classes and functions by name.
+
+    Yields
+    ------
+    None
+        They are known as long as the ``with`` block runs.
+
+    Examples
+    --------
+    >>> class Circle:
+    ...     pass
+    >>> with custom_object_scope({"Circle": Circle}):
+    ...     type(Registry("shape", "keras.shapes").get("Circle")).__name__
+    'Circle'
+    """
+    token = _scope.set({**(_scope.get() or {}), **(custom_objects or {})})
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Any:
+    """Let configurations and names speak of a class or function from now on.
+
+    Parameters
+    ----------
+    package : str
+        Whose it is.
+    name : str, optional
+        By default its own name.
+
+    Returns
+    -------
+    callable
+        A decorator.
+
+    Examples
+    --------
+    >>> @register_keras_serializable("Shapes")
+    ... class Square:
+    ...     pass
+    >>> type(Registry("shape", "keras.shapes").get("Shapes>Square")).__name__
+    'Square'
+    """
+
+    def enter(entry: T) -> T:
+        own: str = name or entry.__name__  # type: ignore[attr-defined]  # classes and functions
+        _registered[f"{package}>{own}"] = entry
+        return entry
+
+    return enter
+
+
+def _custom() -> dict[str, Any]:
+    return {**_registered, **(_scope.get() or {})}
+
+
+# What Keras writes down at these defaults asks for nothing that tinynet would have to do.
+_ASKS_NOTHING = {"ema_momentum", "renorm_momentum", "jit_compile", "is_legacy_optimizer"}
+
+
+def _understood(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what asks for nothing, and refuse what the class can't do."""
+    if "layers" in config:  # a model, which reads its configuration itself
+        return config
+    taken: set[str] = set()
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
+            taken |= set(parameters)
+            if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+                break
+    for key, value in config.items():
+        if key not in taken and key not in _ASKS_NOTHING and value not in (None, False):
+            raise ValueError(
+                f"{cls.__name__} of tinynet knows no {shorten(key)}. "
+                f"Received: {shorten(key)}: {shorten(value)}"
+            )
+    return {key: value for key, value in config.items() if key in taken}
 
 
 class Registry:
@@ -145,12 +243,12 @@ class Registry:
             If it means nothing.
         """
         if isinstance(identifier, str):
-            identifier = known(self.kind, identifier, self.names)
+            identifier = known(self.kind, identifier, {**self.names, **_custom()})
         elif isinstance(identifier, dict):
             return self.deserialize(identifier)
         if isinstance(identifier, type):
             return identifier()
-        if identifier is None or callable(identifier):
+        if identifier is None or callable(identifier) or hasattr(identifier, "get_config"):
             return identifier
         raise ValueError(
             f"The {self.kind} must be a name, an object or a function. "
@@ -174,12 +272,15 @@ class Registry:
             return entry
         if not hasattr(entry, "get_config"):
             return entry.__name__
-        name = type(entry).__name__
+        name, module, registered = type(entry).__name__, self.module, None
+        if self.classes.get(name) is not type(entry):
+            full = (key for key, value in _registered.items() if value is type(entry))
+            module, registered = None, next(full, name)
         return {
-            "module": self.module if self.classes.get(name) is type(entry) else None,
+            "module": module,
             "class_name": name,
             "config": entry.get_config(),
-            "registered_name": None if self.classes.get(name) is type(entry) else name,
+            "registered_name": registered,
         }
 
     def deserialize(self, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
@@ -202,7 +303,7 @@ class Registry:
         ValueError
             If it is no such description, or names what is neither built in nor passed.
         """
-        custom = custom_objects or {}
+        custom = {**_custom(), **(custom_objects or {})}
         if not isinstance(config, dict):
             return custom[config] if config in custom else self.get(config)
         name, inner = config.get("class_name"), config.get("config")
@@ -211,11 +312,22 @@ class Registry:
                 f"The configuration of a {self.kind} needs 'class_name' and 'config'. "
                 f"Received: {shorten(config)}"
             )
+        registered, module = config.get("registered_name"), config.get("module")
         if name == "function" and isinstance(inner, str):
-            return self.deserialize(inner, custom)
+            return self.deserialize(registered if registered in custom else inner, custom)
         if not isinstance(inner, dict):
             raise ValueError(
-                f"The configuration of {name!r} must be a dict. Received: {shorten(inner)}"
+                f"The configuration of {shorten(name)} must be a dict. Received: {shorten(inner)}"
             )
-        cls = known(self.kind, name, {**self.classes, **custom})
-        return cls.from_config(inner)
+        for key in (registered, name):
+            if key in custom:
+                with custom_object_scope(custom_objects):
+                    return custom[key].from_config(inner)
+        if module is not None and str(module).split(".")[0] != "keras":
+            raise ValueError(
+                f"The {self.kind} {shorten(name)} is not of Keras or tinynet: pass the class in "
+                f"custom_objects. Received: module {shorten(module)}"
+            )
+        cls = known(self.kind, name, self.classes)
+        with custom_object_scope(custom_objects):
+            return cls.from_config(_understood(cls, inner))

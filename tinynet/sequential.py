@@ -5,39 +5,113 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import numpy as np
-
-from tinynet import checks, layers
-from tinynet.layers import InputLayer, Layer, Shape, SymbolicTensor
+from tinynet import activations, checks, layers
+from tinynet.data import features
+from tinynet.layers.base import Layer, _registry, takes
+from tinynet.layers.shaping import InputLayer
+from tinynet.layers.symbolic import Shape, SymbolicTensor, chain
 from tinynet.progress import write
 from tinynet.summary import summary_lines
 from tinynet.training import Trainer
-from tinynet.variable import Array, Tensor, Variable, as_tensor, pack
+from tinynet.variable import Array, Variable, as_tensor, pack
 from tinynet.workspace import Workspace
 
 
 class Model(Trainer):
-    """The base of all models: layers that are run in a row, trained and saved.
+    """Layers in a row, with training, pictures and files: the base of all models.
+
+    There are three ways to say which layers: the list of a `Sequential`; the symbolic input and
+    output of the functional way, ``Model(inputs, outputs)``; or a subclass that makes its layers
+    in ``__init__`` and applies them in ``call(self, x)``, which is followed once.
 
     Parameters
     ----------
+    inputs, outputs : SymbolicTensor, optional
+        What `Input` returned, and what the last layer returned.
     name : str, optional
         By default the class name in snake case, numbered.
     trainable : bool
         Whether training changes its weights.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the outputs are not made from the inputs, each layer applied to the one before.
+
+    Examples
+    --------
+    >>> x = layers.Input((4,))
+    >>> hidden = layers.Dense(3, activation="relu")(x)
+    >>> model = Model(x, layers.Dense(2)(hidden))
+    >>> model.output_shape
+    (None, 2)
+    >>> class Net(Model):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.hidden = layers.Dense(3, activation="relu")
+    ...         self.out = layers.Dense(2)
+    ...     def call(self, x):
+    ...         return self.out(self.hidden(x))
+    >>> Net()([[1.0, 2.0, 3.0, 4.0]]).shape
+    (1, 2)
     """
 
-    def __init__(self, name: str | None = None, trainable: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
         super().__init__(name=name, trainable=trainable)
         self._layers: list[Layer] = []
         self._input: InputLayer | None = None
+        self._functional = inputs is not None or outputs is not None
+        if self._functional:
+            row = chain(inputs, outputs)
+            first = inputs[0] if isinstance(inputs, list | tuple) else inputs
+            if not isinstance(first.layer, InputLayer):
+                raise ValueError(
+                    f"inputs must be what Input returned. Received: the output of {first.name}"
+                )
+            self._input, self._layers = first.layer, row
+            self.build(self._input.batch_shape)
 
     # ------------------------------------------------------------ what it is made of
 
     @property
     def layers(self) -> list[Layer]:
-        """Its layers, without the input layer."""
-        return list(self._layers)
+        """Its layers; a functional model's begin with its input layer."""
+        own: list[Layer] = [*self._own_layers()]
+        return [self._input, *own] if self._functional and self._input is not None else own
+
+    def _own_layers(self) -> list[Layer]:
+        """The layers in the order of their weights: the row; before that is known, attributes."""
+        if self._layers or not hasattr(self, "call"):
+            return self._layers
+        found: list[Layer] = []
+        for value in vars(self).values():
+            for item in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(item, Layer) and item not in found:
+                    found.append(item)
+        return found
+
+    def _trace(self, input_shape: Shape) -> None:
+        """Follow a subclass's own `call` once, to see which layers it applies."""
+        call = getattr(self, "call", None)
+        if call is None or self._layers:
+            return
+        entry = InputLayer(batch_shape=input_shape)
+        options = {"training": True} if takes(call, "training") else {}
+        row = chain(entry.output, call(entry.output, **options))
+        declared = self._own_layers()
+        unused = [layer.name for layer in declared if layer not in row]
+        if unused:
+            raise ValueError(
+                f"The call of {type(self).__name__} must apply each of its layers. "
+                f"Received: {', '.join(unused)} not applied"
+            )
+        self._input, self._layers = entry, row
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Find a layer.
@@ -63,24 +137,24 @@ class Model(Trainer):
             raise ValueError(
                 f"get_layer takes either a name or an index. Received: name={name}, index={index}"
             )
+        own = self.layers
         if index is not None:
-            if not -len(self._layers) <= index < len(self._layers):
-                raise ValueError(
-                    f"{self.name} has {len(self._layers)} layers. Received: index={index}"
-                )
-            return self._layers[index]
-        found: Layer = checks.known("layer", str(name), {la.name: la for la in self._layers})
+            if not -len(own) <= checks.whole("index", index, -(2**31)) < len(own):
+                raise ValueError(f"{self.name} has {len(own)} layers. Received: index={index}")
+            return own[index]
+        found: Layer = checks.known("layer", str(name), {la.name: la for la in own})
         return found
 
     @property
     def weights(self) -> list[Variable]:
         """All weights, layer after layer."""
-        return [w for layer in self._layers for w in layer.weights]
+        return [w for layer in self._own_layers() for w in layer.weights]
 
     @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that training changes."""
-        return [w for la in self._layers for w in la.trainable_weights] if self.trainable else []
+        own = self._own_layers() if self.trainable else []
+        return [w for layer in own for w in layer.trainable_weights]
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
@@ -134,6 +208,7 @@ class Model(Trainer):
         if input_shape is None:
             input_shape = self._known_input().batch_shape
         shape = checks.shape("input_shape", input_shape, batch=True)
+        self._trace(shape)
         self.compute_output_shape(shape)
         if self._input is None:
             self._input = InputLayer(batch_shape=shape)
@@ -144,6 +219,7 @@ class Model(Trainer):
             shape = output_shape
         # The trainable ones lie together, so that an optimizer's step is one call.
         pack(sorted(self.weights, key=lambda w: not w.trainable))
+        self._checked_shape = None
         super().build(self._input.batch_shape)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -164,9 +240,10 @@ class Model(Trainer):
         ValueError
             If the input does not fit.
         """
+        shape = tuple(input_shape)
+        self._trace(shape)
         if not self._layers:
             raise ValueError(f"{self.name} has no layers: add some. Received: layers=[]")
-        shape = tuple(input_shape)
         if self._input is not None and not _fits(self._input.batch_shape, shape):
             hint = ""
             if shape == self._input.batch_shape[1:]:
@@ -181,11 +258,22 @@ class Model(Trainer):
 
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
         """Run the layers one after the other."""
-        last = self._layers[-1]
-        work.of(last).logits = work.logits
+        if work.logits:
+            work.of(self._layers[self._head()]).logits = True
         for layer in self._layers:
             x = layer.forward(x, work.of(layer), training)
         return x
+
+    def _head(self) -> int:
+        """The position of the layer whose activation makes the output: linear ones pass it on."""
+        position = len(self._layers) - 1
+        while position > 0:
+            layer = self._layers[position]
+            passes = isinstance(layer, layers.Activation | InputLayer)
+            if not (passes and layer.output_activation in (None, activations.linear)):
+                break
+            position -= 1
+        return position
 
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
         """Run the layers backwards; what lies before the first weight needs no gradient."""
@@ -202,7 +290,20 @@ class Model(Trainer):
     @property
     def output_activation(self) -> Any:
         """The activation that the output comes straight out of."""
-        return self._layers[-1].output_activation if self._layers else None
+        return self._layers[self._head()].output_activation if self._layers else None
+
+    def _require_derivatives(self) -> None:
+        """Refuse a layer of the user's own that has no `backward`."""
+        for layer in self._own_layers():
+            if isinstance(layer, Model):
+                layer._require_derivatives()
+            elif type(layer).backward is Layer.backward:
+                raise ValueError(
+                    f"The layer {layer.name} needs its derivative, since tinynet does not "
+                    f"differentiate by itself: define {type(layer).__name__}.backward(self, d_y, "
+                    f"work, need_d_x), which returns the gradient in the input, work.x. "
+                    f"Received: a class without backward"
+                )
 
     def _give_gradients(self, work: Workspace, gradients: dict[int, Array]) -> None:
         for layer in self._layers:
@@ -236,31 +337,9 @@ class Model(Trainer):
         """
         if isinstance(x, SymbolicTensor):
             return super().__call__(x, training)
-        array = self._to_input(x)
-        self.compute_output_shape(array.shape)
-        self._ensure_built((None, *array.shape[1:]))
-        work = self._borrow()
-        y = as_tensor(np.array(self.forward(array, work, training)))
-        self._give_back(work)
-        return y
-
-    def call(self, inputs: Any, training: bool = False) -> Tensor:
-        """Apply the model to data: another name of calling it.
-
-        Parameters
-        ----------
-        inputs : array_like
-            The input, batch axis first.
-        training : bool
-            Whether to behave as in a training step.
-
-        Returns
-        -------
-        Tensor
-            The output.
-        """
-        y: Tensor = self(inputs, training)
-        return y
+        array = features(x, self.dtype)
+        self._check_and_build(array)
+        return as_tensor(self._predict_batch(array, bool(training)))
 
     # ------------------------------------------------------------ what it looks like
 
@@ -295,6 +374,83 @@ class Model(Trainer):
             write(text + "\n")
         else:
             print_fn(text)
+
+    # ------------------------------------------------------------ files
+
+    def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
+        """Save the model, how it was compiled, its weights and the optimizer's state.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            Where; it ends in ``.tinynet``, ``.keras``, ``.h5`` or ``.hdf5``.
+        overwrite : bool
+            Whether an existing file may be replaced.
+        include_optimizer : bool
+            Whether to save how it was compiled and the optimizer's state.
+
+        Raises
+        ------
+        ValueError
+            If the ending is another one.
+        OSError
+            If the file exists and must not be replaced, or can't be written.
+        """
+        from tinynet import saving
+
+        saving.save_model(self, filepath, overwrite, include_optimizer)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Save the weights, and the optimizer's state if the model is compiled.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            Where; it ends in ``.weights.h5``.
+        overwrite : bool
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        ValueError
+            If the ending is another one, or the model is not built.
+        OSError
+            If the file exists and must not be replaced, or can't be written.
+        """
+        from tinynet import saving
+
+        saving.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: Any) -> None:
+        """Load weights, and the optimizer's state if the model is compiled.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            A file of weights, or a whole model.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or does not fit; the model stays as it was.
+        OSError
+            If it can't be read.
+        """
+        from tinynet import saving
+
+        saving.load_weights(self, filepath)
+
+    def to_json(self) -> str:
+        """Write what the model is made of as JSON, without its weights.
+
+        Returns
+        -------
+        str
+            What `models.model_from_json` takes.
+        """
+        from tinynet import saving
+
+        return saving.to_json(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a run."""
@@ -332,7 +488,7 @@ class Sequential(Model):
     """
 
     def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
-        super().__init__(name, trainable)
+        super().__init__(name=name, trainable=trainable)
         if layers is not None and not isinstance(layers, list | tuple):
             raise TypeError(
                 f"layers must be a list of layers. Received: layers={checks.shorten(layers)}"
@@ -448,7 +604,7 @@ class Sequential(Model):
         return model
 
 
-layers._registry.register()(Sequential)
+_registry.register()(Sequential)
 
 
 def _fits(expected: Shape, shape: Shape) -> bool:

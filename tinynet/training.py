@@ -8,18 +8,25 @@ batch comes next and who is told about it.
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from tinynet import activations, checks, data, losses, metrics, optimizers, progress, random
+from tinynet import checks, config, data, losses, optimizers, progress, random
 from tinynet.callbacks import CallbackList, History, as_callbacks
-from tinynet.layers import Layer
+from tinynet.interrupts import Deferred
+from tinynet.layers.base import Layer
+from tinynet.metrics import Metric
+from tinynet.objective import Logs, Objective
+from tinynet.optimizers import Plan
 from tinynet.variable import Array, Variable, pack
 from tinynet.workspace import Workspace
 
-Logs = dict[str, float]
+# Without a callback that watches batches, evaluation and prediction take this many examples at
+# once: fewer calls for the same numbers.
+_CHUNK = 512
 
 
 class Trainer(Layer):
@@ -29,6 +36,12 @@ class Trainer(Layer):
     ----------
     **kwargs : object
         As for `Layer`.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> isinstance(Sequential(), Trainer)
+    True
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -38,17 +51,13 @@ class Trainer(Layer):
         self.history: History | None = None
         self.optimizer: Any = None
         self.loss: Any = None
-        self._loss: Any = None
-        self._loss_on_logits: Any = None
-        self._metric_entries: list[Any] = []
-        self._weighted_entries: list[Any] = []
-        self._metrics: list[metrics.Metric] | None = None
-        self._loss_tracker = metrics.Mean("loss")
+        self._objective: Any = None
+        self._compile_arguments: dict[str, Any] = {}
         self._random = np.random.Generator(np.random.PCG64(random.draw_seed()))
         # Workspaces of finished predictions; taking one is atomic, so threads can share a model.
         self._idle: collections.deque[Workspace] = collections.deque()
         self._work: Workspace | None = None
-        self._plan: tuple[Any, ...] | None = None
+        self._plan: tuple[tuple[int, ...], Plan] | None = None
 
     # ------------------------------------------------------------ compile
 
@@ -82,144 +91,126 @@ class Trainer(Layer):
 
         Raises
         ------
-        ValueError
-            If one of them is not known; the model stays as it was.
+        ValueError, TypeError
+            If one of them is not known, or a layer of your own has no `backward`; the model
+            stays as it was.
+
+        Examples
+        --------
+        >>> from tinynet import Sequential, layers
+        >>> model = Sequential([layers.Dense(2, activation="softmax")])
+        >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         """
         new_optimizer = optimizers.get(optimizer)
-        new_loss = None if loss is None else losses.as_loss(loss)
-        weight = 1.0
-        if loss_weights is not None:
-            only = loss_weights[0] if isinstance(loss_weights, list | tuple) else loss_weights
-            weight = checks.number("loss_weights", only)
-        entries = _metric_list("metrics", metrics)
-        weighted = _metric_list("weighted_metrics", weighted_metrics)
-        self.optimizer, self.loss, self._loss = new_optimizer, loss, new_loss
-        self._loss_on_logits = new_loss.on_logits() if new_loss and new_loss.logits_of else None
-        self.loss_weights, self._loss_weight = loss_weights, weight
-        self._metric_entries, self._weighted_entries = entries, weighted
-        self._metrics = None
-        self._work = None
+        objective = Objective(loss, loss_weights, metrics, weighted_metrics)
+        self._require_derivatives()
+        self.optimizer, self.loss, self._objective = new_optimizer, loss, objective
+        self._compile_arguments = {
+            "optimizer": new_optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        self._work = self._plan = None
         self.compiled = True
 
     @property
-    def metrics(self) -> list[metrics.Metric]:
+    def metrics(self) -> list[Metric]:
         """The mean loss, then what `compile` named, as far as it is known."""
-        return [self._loss_tracker, *(self._metrics or [])] if self.compiled else []
+        return self._objective.all_metrics() if self.compiled else []
 
     @property
     def metrics_names(self) -> list[str]:
         """The names of `metrics`."""
         return [metric.name for metric in self.metrics]
 
+    def reset_metrics(self) -> None:
+        """Forget what the metrics have seen."""
+        if self.compiled:
+            self._objective.reset()
+
     def _require_compiled(self, method: str) -> None:
         if not self.compiled:
             raise ValueError(
                 f"Call compile(optimizer, loss) before {method}. Received: a model not compiled"
             )
-        if self._loss is None:
+        if self._objective.loss is None:
             raise ValueError(f"{method} needs a loss: compile(loss=...). Received: loss=None")
 
-    def _resolve_metrics(self, y: Array, output_shape: Sequence[int | None]) -> None:
-        """Make the metrics once the shapes are known that ``"accuracy"`` is decided by."""
-        if self._metrics is not None:
-            return
-        resolved: list[metrics.Metric] = []
-        entries = [*self._metric_entries, *self._weighted_entries]
-        names: collections.Counter[str] = collections.Counter()
-        for position, entry in enumerate(entries):
-            metric = metrics.resolve(entry, y.ndim, tuple(output_shape))
-            name = metric.name
-            if names[name] and position >= len(self._metric_entries):
-                name = f"weighted_{name}"
-            names[name] += 1
-            metric.name = name if names[name] == 1 else f"{name}_{names[name] - 1}"
-            resolved.append(metric)
-        self._metrics = resolved
+    def _require_derivatives(self) -> None:
+        """Refuse layers that can't be trained; a model of layers asks each of them."""
 
     # ------------------------------------------------------------ one step
 
-    def _train_step(self, x: Array, y: Array, weights: Array | None, work: Workspace) -> None:
-        """Forward, loss, backward, and one step of the optimizer."""
-        loss_value, d_y = self._forward_and_loss(x, y, weights, work, training=True)
+    def _train_step(self, x: Any, y: Array, weights: Array | None, work: Workspace) -> float:
+        """Forward, loss, backward, and one step of the optimizer; return the loss."""
+        loss, d_y, predictions = self._forward_and_loss(x, y, weights, work, training=True)
+        self._objective.count(loss, y, predictions, weights)
+        if not math.isfinite(loss) and config.on_divergence() == "raise":
+            return loss
         self.backward(d_y, work, need_d_x=False)
-        self.optimizer.step(self._optimizer_plan(work))
-        self._count(loss_value, y, work.y, weights, len(x))
+        assert self._plan is not None
+        plan = self._plan[1]
+        for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
+            if variable.regularizer is not None:
+                gradient += variable.regularizer.gradient(variable.array)
+        self.optimizer.step(plan)
+        return loss
 
     def _forward_and_loss(
-        self, x: Array, y: Array, weights: Array | None, work: Workspace, training: bool
-    ) -> tuple[float, Array]:
-        """Compute the loss and its gradient in the output, from logits where that is exact.
+        self, x: Any, y: Array, weights: Array | None, work: Workspace, training: bool
+    ) -> tuple[float, Array, Array]:
+        """Compute loss, gradient in the output and predictions; from logits where exact."""
+        head, objective = self.output_activation, self._objective
+        work.logits = objective.takes_logits(head)
+        output = self.forward(x, work, training)
+        loss, d_y, predictions = objective.step(y, output, weights, head, work.of(objective))
+        for variable in self._regularized:
+            loss += float(variable.regularizer(variable.array))
+        return loss, d_y, predictions
 
-        The predictions are left in ``work.y``.
-        """
-        loss, head = self._loss, self.output_activation
-        loss_work = work.of(loss)
-        work.logits = head is not None and head in loss.logits_of
-        y_pred = self.forward(x, work, training)
-        if head is None or not work.logits:
-            loss_value, d_y = loss.step(y, y_pred, weights, loss_work)
-        else:
-            # Keras takes the input of a softmax, or of a sigmoid, for the scores.
-            loss_value, d_y = self._loss_on_logits.step(y, y_pred, weights, loss_work)
-            if head is activations.softmax and loss_work.y is not None:
-                y_pred = loss_work.y
-            else:
-                y_pred = head.forward(y_pred, work.array("y_pred", y_pred.shape, y_pred.dtype))
-        work.y = y_pred
-        if self._loss_weight != 1:
-            loss_value *= self._loss_weight
-            d_y = d_y * d_y.dtype.type(self._loss_weight)
-        return loss_value, d_y
-
-    def _count(
-        self, loss_value: float, y: Array, y_pred: Array, weights: Array | None, n: int
-    ) -> None:
-        """Add a batch to the figures of the epoch: the loss by its number of examples."""
-        self._loss_tracker.total += loss_value * n
-        self._loss_tracker.count += n
-        for i, metric in enumerate(self._metrics or []):
-            weighted = i >= len(self._metric_entries)
-            metric.update_state(y, y_pred, weights if weighted else None)
+    @property
+    def _regularized(self) -> list[Variable]:
+        return [v for v in self.trainable_weights if v.regularizer is not None]
 
     def _training_work(self) -> Workspace:
         """Return the workspace of training, with the gradients as views of one flat vector."""
-        variables = self.trainable_variables
+        variables = self.trainable_weights
         key = tuple(id(v.array) for v in variables)
         if self._work is None or self._plan is None or self._plan[0] != key:
-            gradients = _like(variables)
+            gradients = [Variable(np.zeros_like(v.array)) for v in variables]
+            pack(gradients)
+            arrays = [g.array for g in gradients]
             self._work = Workspace()
-            self._give_gradients(self._work, dict(zip(map(id, variables), gradients, strict=True)))
+            self._give_gradients(self._work, dict(zip(map(id, variables), arrays, strict=True)))
             self.optimizer.build(variables)
-            self._plan = (key, self.optimizer.plan(variables, gradients), gradients)
+            self._plan = (key, self.optimizer.plan(variables, arrays))
         return self._work
 
-    def _optimizer_plan(self, work: Workspace) -> list[tuple[Array, ...]]:
-        assert self._plan is not None
-        plan: list[tuple[Array, ...]] = self._plan[1]
-        return plan
-
     def _give_gradients(self, work: Workspace, gradients: dict[int, Array]) -> None:
-        """Hand every layer the views it writes its gradients to."""
-        work.gradients = [gradients[id(v)] for v in self.trainable_weights]
-
-    def _logs(self) -> Logs:
-        """Return the figures so far, sorted by name as Keras does."""
-        return {m.name: float(m.result()) for m in sorted(self.metrics, key=lambda m: m.name)}
-
-    def _reset_metrics(self) -> None:
-        for metric in self.metrics:
-            metric.reset_state()
-
-    def reset_metrics(self) -> None:
-        """Forget what the metrics have seen."""
-        self._reset_metrics()
+        """Hand every layer the views that it writes its gradients to."""
+        work.gradients = [gradients[id(v)] for v in self.trainable_weights if id(v) in gradients]
 
     # ------------------------------------------------------------ data
+
+    def _source(
+        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
+    ) -> data.Examples | data.Stream:
+        """Check and convert what the caller passed: arrays, or an iterable of batches."""
+        if not data.is_stream(x):
+            return self._examples(x, y, sample_weight, class_weight)
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                "An iterable gives its own true values and weights. "
+                "Received: y or sample_weight besides it"
+            )
+        return data.Stream(x, lambda x, y, w: self._examples(x, y, w, class_weight))
 
     def _examples(
         self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
     ) -> data.Examples:
-        """Check and convert what the caller passed; build the model if that is still to do."""
+        """Check and convert arrays; build the model if that is still to do."""
         inputs = data.features(x, self.dtype)
         if not len(inputs):
             raise ValueError(f"x must hold at least one example. Received: shape {inputs.shape}")
@@ -236,24 +227,16 @@ class Trainer(Layer):
         if sample_weight is not None:
             weights = losses.numeric("sample_weight", sample_weight).astype(self.dtype)
         data.same_length(x=inputs, y=raw_y, sample_weight=weights)
-        output_shape = self._output_shape_for((None, *inputs.shape[1:]))
-        targets = self._loss.prepare(raw_y, output_shape)
+        output_shape = self.compute_output_shape((None, *inputs.shape[1:]))
+        targets = self._objective.loss.prepare(raw_y, output_shape)
         if class_weight is not None:
             weights = data.class_weights(raw_y, class_weight, self.dtype)
         if weights is not None:
             shape = targets.shape[: max(len(output_shape) - 1, 1)]
             weights = losses.fit_weights(weights, shape)
-        self._ensure_built((None, *inputs.shape[1:]))
-        self._resolve_metrics(targets, output_shape)
+        self._build_once((None, *inputs.shape[1:]))
+        self._objective.resolve(targets.ndim, output_shape)
         return data.Examples(inputs, targets, weights)
-
-    def _output_shape_for(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Check that an input's shape fits, without building anything."""
-        return self.compute_output_shape(input_shape)
-
-    def _ensure_built(self, input_shape: tuple[int | None, ...]) -> None:
-        if not self.built:
-            self.build(input_shape)
 
     # ------------------------------------------------------------ fit
 
@@ -267,17 +250,21 @@ class Trainer(Layer):
         callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
-        shuffle: bool = True,
+        shuffle: Any = True,
         class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
     ) -> History:
         """Train.
 
         Parameters
         ----------
-        x : array_like, shape (N, ...)
-            The inputs: real numbers of any type.
+        x : array_like, shape (N, ...), or iterable of batches
+            The inputs: real numbers of any type; or batches ``(x, y)`` or ``(x, y, weights)``.
         y : array_like, shape (N,) or (N, ...)
             The true values.
         batch_size : int, optional
@@ -292,9 +279,9 @@ class Trainer(Layer):
             Called at fixed points.
         validation_split : float
             The share, from the end, that is evaluated after each epoch in place of trained on.
-        validation_data : tuple of (x, y) or (x, y, sample_weight), optional
+        validation_data : tuple of (x, y) or (x, y, sample_weight), or iterable, optional
             What is evaluated after each epoch; wins over `validation_split`.
-        shuffle : bool
+        shuffle : bool or "batch"
             Whether each epoch goes through the examples in a new random order.
         class_weight : dict of int to float, optional
             What an example of each class counts in the loss.
@@ -302,6 +289,12 @@ class Trainer(Layer):
             What each example counts in the loss.
         initial_epoch : int
             The number of the first epoch.
+        steps_per_epoch, validation_steps : int, optional
+            The number of batches in an epoch, and in a validation.
+        validation_batch_size : int, optional
+            How many examples are validated at once; by default `batch_size`.
+        validation_freq : int or list of int
+            After how many epochs, or after which ones, to validate; the first is 1.
 
         Returns
         -------
@@ -313,6 +306,9 @@ class Trainer(Layer):
         ------
         ValueError, TypeError
             If an argument can't be what was meant; nothing has changed then.
+        FloatingPointError
+            If the loss becomes infinite or not a number. The weights are then those at the
+            beginning of the epoch.
 
         Examples
         --------
@@ -324,70 +320,136 @@ class Trainer(Layer):
         3
         """
         self._require_compiled("fit")
-        size = _batch_size(batch_size)
+        limit = (
+            None if steps_per_epoch is None else checks.whole("steps_per_epoch", steps_per_epoch)
+        )
         epochs = checks.whole("epochs", epochs, 0)
         initial_epoch = checks.whole("initial_epoch", initial_epoch, 0)
         verbose = progress.as_verbose(verbose)
-        shuffle = checks.flag("shuffle", shuffle)
+        checks.choice("shuffle", shuffle, [True, False, "batch"])
         split = checks.number("validation_split", validation_split, 0, 1)
+        validates = _validation_epochs(validation_freq)
         listed = as_callbacks(callbacks)
-        train = self._examples(x, y, sample_weight, class_weight)
-        validation = None
+        train = self._source(x, y, sample_weight, class_weight)
+        size = _batch_size(batch_size, train, limit)
+        validation_size = size
+        if validation_batch_size is not None:
+            validation_size = checks.whole("validation_batch_size", validation_batch_size)
+        validation: data.Examples | data.Stream | None = None
         if validation_data is not None:
-            validation = self._examples(*_validation_triple(validation_data))
+            validation = self._validation_source(validation_data)
         elif split:
+            if isinstance(train, data.Stream):
+                raise ValueError(
+                    "validation_split needs arrays. Received: an iterable of batches as x"
+                )
             train, validation = train.split(split)
+            if class_weight is not None:
+                validation.weights = None
+        if validation_steps is not None:
+            validation_steps = checks.whole("validation_steps", validation_steps)
 
-        history = self.history = History()
-        steps = train.steps(size)
-        params = {"verbose": verbose, "epochs": epochs, "steps": steps}
-        hooks = CallbackList([*listed, history], self, params)
+        self._require_derivatives()
         work = self._training_work()
+        feed = data.Feed(train, size, limit, self._shuffling(shuffle, size), work)
+        history = self.history = History()
+        params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
+        hooks = CallbackList([*listed, history], self, params)
+        hooks.terminates_on_nan = any(getattr(c, "terminates_on_nan", False) for c in listed)
         self.stop_training = False
+        self._initial_epoch: int | None = None
         logs: Logs = {}
-        hooks.call("on_train_begin", {})
-        for epoch in range(initial_epoch, epochs):
-            if epochs > 1 and verbose:
-                progress.write(f"Epoch {epoch + 1}/{epochs}\n")
-            bar = progress.Progress(steps, verbose)
-            hooks.call("on_epoch_begin", epoch, {})
-            done = self._train_epoch(train, size, shuffle, hooks, bar, work)
-            logs = self._logs()
-            if validation is not None:
-                figures = self._evaluate(validation, size, hooks)
-                logs.update({f"val_{name}": value for name, value in figures.items()})
-            hooks.call("on_epoch_end", epoch, logs)
-            bar.finish(done, logs)
-            if self.stop_training:
-                break
-        hooks.call("on_train_end", logs)
+        with Deferred() as interrupt:
+            hooks.call("on_train_begin", {})
+            for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
+                if epochs > 1 and verbose:
+                    progress.write(f"Epoch {epoch + 1}/{epochs}\n")
+                bar = progress.Progress(feed.steps, verbose)
+                hooks.call("on_epoch_begin", epoch, {})
+                done = self._train_epoch(feed, epoch, hooks, bar, work, interrupt)
+                logs = self._objective.logs()
+                if validation is not None and validates(epoch + 1):
+                    figures = self._evaluate(validation, validation_size, hooks, validation_steps)
+                    logs.update({f"val_{name}": value for name, value in figures.items()})
+                hooks.call("on_epoch_end", epoch, logs)
+                bar.finish(done, logs)
+                interrupt.check()
+                if self.stop_training:
+                    break
+            self.optimizer.finalize_variable_values(self.trainable_weights)
+            hooks.call("on_train_end", logs)
         return history
 
     def _train_epoch(
         self,
-        train: data.Examples,
-        batch_size: int,
-        shuffle: bool,
+        feed: data.Feed,
+        epoch: int,
         hooks: CallbackList,
         bar: progress.Progress,
         work: Workspace,
+        interrupt: Deferred,
     ) -> int:
-        """Train on every batch once; return how many there were."""
-        self._reset_metrics()
+        """Train on the batches of an epoch; return how many there were."""
+        self._objective.reset()
         begin, end = hooks.defines("on_train_batch_begin"), hooks.defines("on_train_batch_end")
-        order = self._random.permutation(len(train)) if shuffle else None
+        good = self._state()
         step = 0
-        for step, (x, y, weights) in enumerate(train.batches(batch_size, order, work), 1):
+        for step, (x, y, weights) in enumerate(feed.epoch(), 1):
             if begin:
                 hooks.call("on_train_batch_begin", step - 1, {})
-            self._train_step(x, y, weights, work)
+            loss = self._train_step(x, y, weights, work)
+            if not math.isfinite(loss) and not hooks.terminates_on_nan:
+                self._diverged(loss, epoch, step - 1, good)
             if end:
-                hooks.call("on_train_batch_end", step - 1, self._logs())
+                hooks.call("on_train_batch_end", step - 1, self._objective.logs())
             if bar.wants(step):
-                bar.draw(step, self._logs())
+                bar.draw(step, self._objective.logs())
+            interrupt.check()
             if self.stop_training:
                 break
         return step
+
+    def _state(self) -> list[Array]:
+        """Copy the weights and the optimizer's state."""
+        return [v.array.copy() for v in (*self.weights, *self.optimizer.variables)]
+
+    def _diverged(self, loss: float, epoch: int, batch: int, good: list[Array]) -> None:
+        """Go back to the beginning of the epoch and say so, unless Keras' behaviour is wanted."""
+        if config.on_divergence() != "raise":
+            return
+        rate = float(self.optimizer.learning_rate)
+        state = (*self.weights, *self.optimizer.variables)
+        for variable, array in zip(state, good, strict=True):
+            variable.array[...] = array
+        raise FloatingPointError(
+            f"The loss became {loss} in epoch {epoch + 1}, batch {batch + 1}, at learning rate "
+            f"{rate:g}; the model has the weights it had before this epoch. Try a smaller "
+            f"learning rate, or scale the inputs. Received: loss={loss}"
+        )
+
+    def _shuffling(self, shuffle: Any, batch_size: int) -> Any:
+        if shuffle is True:
+            return self._random.permutation
+        if shuffle == "batch":
+
+            def within_batches(n: int) -> Array:
+                order = np.arange(n)
+                for start in range(0, n, batch_size):
+                    self._random.shuffle(order[start : start + batch_size])
+                return order
+
+            return within_batches
+        return None
+
+    def _validation_source(self, validation_data: Any) -> data.Examples | data.Stream:
+        if data.is_stream(validation_data):
+            return self._source(validation_data, None)
+        if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
+            raise ValueError(
+                "validation_data must be (x, y) or (x, y, sample_weight). "
+                f"Received: {checks.shorten(validation_data)}"
+            )
+        return self._examples(*validation_data)
 
     # ------------------------------------------------------------ evaluate
 
@@ -398,6 +460,7 @@ class Trainer(Layer):
         batch_size: int | None = None,
         verbose: Any = "auto",
         sample_weight: Any = None,
+        steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
@@ -405,7 +468,7 @@ class Trainer(Layer):
 
         Parameters
         ----------
-        x : array_like, shape (N, ...)
+        x : array_like, shape (N, ...), or iterable of batches
             The inputs.
         y : array_like, shape (N,) or (N, ...)
             The true values.
@@ -415,6 +478,8 @@ class Trainer(Layer):
             As for `fit`.
         sample_weight : array_like, shape (N,), optional
             What each example counts in the loss.
+        steps : int, optional
+            The number of batches after which to end.
         callbacks : list of Callback, optional
             Called at fixed points.
         return_dict : bool
@@ -431,39 +496,49 @@ class Trainer(Layer):
             If an argument can't be what was meant.
         """
         self._require_compiled("evaluate")
-        size, verbose = _batch_size(batch_size), progress.as_verbose(verbose)
+        verbose = progress.as_verbose(verbose)
         listed = as_callbacks(callbacks)
-        examples = self._examples(x, y, sample_weight)
-        steps = examples.steps(size)
-        hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": steps})
-        bar = progress.Progress(steps, verbose)
-        logs = self._evaluate(examples, size, hooks, bar)
-        bar.finish(steps, logs)
+        steps = None if steps is None else checks.whole("steps", steps)
+        source = self._source(x, y, sample_weight)
+        size = _batch_size(batch_size, source, steps)
+        count = steps or source.steps(size)
+        hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
+        logs = self._evaluate(source, size, hooks, steps, progress.Progress(count, verbose))
         return self._figures(logs, return_dict)
 
     def _evaluate(
         self,
-        examples: data.Examples,
+        source: data.Examples | data.Stream,
         batch_size: int,
         hooks: CallbackList,
+        limit: int | None = None,
         bar: progress.Progress | None = None,
     ) -> Logs:
-        self._reset_metrics()
+        objective = self._objective
+        objective.reset()
         begin, end = hooks.defines("on_test_batch_begin"), hooks.defines("on_test_batch_end")
+        together = 1
+        if not (begin or end or limit) and objective.loss.is_mean:
+            together = max(_CHUNK // batch_size, 1)
+        feed = data.Feed(source, batch_size * together, limit)
         work = self._borrow()
         hooks.call("on_test_begin", {})
-        for step, (x, y, weights) in enumerate(examples.batches(batch_size), 1):
+        done = 0
+        for step, (x, y, weights) in enumerate(feed.epoch()):
             if begin:
-                hooks.call("on_test_batch_begin", step - 1, {})
-            loss_value, _ = self._forward_and_loss(x, y, weights, work, training=False)
-            self._count(loss_value, y, work.y, weights, len(x))
+                hooks.call("on_test_batch_begin", step, {})
+            loss, _, predictions = self._forward_and_loss(x, y, weights, work, training=False)
+            objective.count(loss, y, predictions, weights)
             if end:
-                hooks.call("on_test_batch_end", step - 1, self._logs())
-            if bar is not None and bar.wants(step):
-                bar.draw(step, self._logs())
+                hooks.call("on_test_batch_end", step, objective.logs())
+            done += math.ceil(len(x) / batch_size) if together > 1 else 1
+            if bar is not None and bar.wants(done):
+                bar.draw(done, objective.logs())
         self._give_back(work)
-        logs = self._logs()
+        logs: Logs = objective.logs()
         hooks.call("on_test_end", logs)
+        if bar is not None:
+            bar.finish(done, logs)
         return logs
 
     def _figures(self, logs: Logs, return_dict: bool) -> Any:
@@ -487,7 +562,7 @@ class Trainer(Layer):
 
         Parameters
         ----------
-        x : array_like, shape (N, ...)
+        x : array_like, shape (N, ...), or iterable of batches
             The inputs.
         batch_size : int, optional
             How many examples are computed at once; by default 32.
@@ -509,36 +584,65 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant.
         """
-        size = _batch_size(batch_size)
-        inputs = data.features(x, self.dtype)
-        output_shape = self._output_shape_for((None, *inputs.shape[1:]))
         listed = as_callbacks(callbacks)
-        if steps is not None:
-            inputs = inputs[: checks.whole("steps", steps) * size]
-        self._ensure_built((None, *inputs.shape[1:]))
-        examples = data.Examples(inputs, inputs)
-        count = examples.steps(size)
+        steps = None if steps is None else checks.whole("steps", steps)
+        source: data.Examples | data.Stream
+        if data.is_stream(x):
+            source = data.Stream(x, lambda x, y, w: self._inputs(x))
+        else:
+            source = self._inputs(x)
+            if len(source) == 0:
+                shape = self.compute_output_shape(source.x.shape)
+                return np.empty((0, *(size or 0 for size in shape[1:])), self.dtype)
+        size = _batch_size(batch_size, source, steps)
+        count = steps or source.steps(size)
         if verbose == "auto":
-            verbose = int(count > 1 and progress.is_live())
+            verbose = int(count != 1 and progress.is_live())
         verbose = progress.as_verbose(verbose)
-        out = np.empty((len(inputs), *(size or 0 for size in output_shape[1:])), self.dtype)
+        if count == 1 and not verbose and not listed and isinstance(source, data.Examples):
+            return self._predict_batch(source.x[:size])
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
         bar = progress.Progress(count, verbose)
-        work = self._borrow()
+        begin, end = hooks.defines("on_predict_batch_begin"), hooks.defines("on_predict_batch_end")
+        together = 1 if begin or end or steps else max(_CHUNK // size, 1)
+        outputs: list[Array] = []
+        done = 0
         hooks.call("on_predict_begin", {})
-        for step, (batch, _, _) in enumerate(examples.batches(size), 1):
-            hooks.call("on_predict_batch_begin", step - 1, {})
-            start = (step - 1) * size
-            out[start : start + len(batch)] = self.forward(batch, work)
-            if hooks.defines("on_predict_batch_end"):
-                outputs = out[start : start + len(batch)].copy()
-                hooks.call("on_predict_batch_end", step - 1, {"outputs": outputs})
-            if bar.wants(step):
-                bar.draw(step, {})
+        for step, (batch, _, _) in enumerate(data.Feed(source, size * together, steps).epoch()):
+            if begin:
+                hooks.call("on_predict_batch_begin", step, {})
+            outputs.append(self._predict_batch(batch))
+            if end:
+                hooks.call("on_predict_batch_end", step, {"outputs": outputs[-1]})
+            done += math.ceil(len(batch) / size) if together > 1 else 1
+            if bar.wants(done):
+                bar.draw(done, {})
         hooks.call("on_predict_end", {})
+        bar.finish(done, {})
+        return np.concatenate(outputs)
+
+    def _inputs(self, x: Any) -> data.Examples:
+        """Check and convert inputs; build the model if that is still to do."""
+        inputs = data.features(x, self.dtype)
+        self._check_and_build(inputs)
+        return data.Examples(inputs, inputs)
+
+    def _check_and_build(self, inputs: Array) -> None:
+        """Check the inputs' shape; once it has been right, only that it is the same."""
+        shape = inputs.shape[1:]
+        if not self.built or self._checked_shape != shape:
+            self.compute_output_shape((None, *shape))
+            self._build_once((None, *shape))
+            self._checked_shape = shape
+
+    _checked_shape: tuple[int, ...] | None = None
+
+    def _predict_batch(self, x: Array, training: bool = False) -> Array:
+        """Compute the outputs of one batch, in an array of their own."""
+        work = self._borrow()
+        y = np.array(self.forward(x, work, training))
         self._give_back(work)
-        bar.finish(count, {})
-        return out
+        return y
 
     def _borrow(self) -> Workspace:
         try:
@@ -587,9 +691,10 @@ class Trainer(Layer):
         """
         self._require_compiled("train_on_batch")
         batch = self._examples(x, y, sample_weight, class_weight)
-        self._reset_metrics()
+        self._require_derivatives()
+        self._objective.reset()
         self._train_step(batch.x, batch.y, batch.weights, self._training_work())
-        return self._figures(self._logs(), return_dict)
+        return self._figures(self._objective.logs(), return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
@@ -617,9 +722,8 @@ class Trainer(Layer):
         """
         self._require_compiled("test_on_batch")
         batch = self._examples(x, y, sample_weight)
-        return self._figures(
-            self._evaluate(batch, len(batch), CallbackList([], self, {})), return_dict
-        )
+        logs = self._evaluate(batch, len(batch), CallbackList([], self, {}))
+        return self._figures(logs, return_dict)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Compute the outputs of one batch.
@@ -634,39 +738,22 @@ class Trainer(Layer):
         ndarray, shape (N, ...)
             The outputs.
         """
-        return self.predict(x, batch_size=max(len(x), 1), verbose=0)
+        return self._predict_batch(self._inputs(x).x)
 
 
-def _like(variables: Iterable[Any]) -> list[Array]:
-    """Make arrays of the variables' shapes, as views of one flat vector."""
-    loose = [Variable(np.zeros_like(v.array)) for v in variables]
-    pack(loose)
-    return [v.array for v in loose]
+def _batch_size(batch_size: Any, source: data.Examples | data.Stream, steps: int | None) -> int:
+    """Return the batch size: as given, else what makes so many steps, else 32."""
+    if batch_size is not None:
+        return checks.whole("batch_size", batch_size)
+    if steps is not None and isinstance(source, data.Examples):
+        return math.ceil(len(source) / steps)
+    return 32
 
 
-def _batch_size(batch_size: Any) -> int:
-    return 32 if batch_size is None else checks.whole("batch_size", batch_size)
-
-
-def _metric_list(name: str, entries: Any) -> list[Any]:
-    """Check what was passed as metrics."""
-    if entries is None:
-        return []
-    if isinstance(entries, dict):
-        entries = list(entries.values())
-    if not isinstance(entries, list | tuple):
-        raise ValueError(f"{name} must be a list. Received: {name}={checks.shorten(entries)}")
-    flat = [e for entry in entries for e in (entry if isinstance(entry, list) else [entry])]
-    for entry in flat:
-        metrics.check(entry)
-    return flat
-
-
-def _validation_triple(validation_data: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
-        raise ValueError(
-            "validation_data must be (x, y) or (x, y, sample_weight). "
-            f"Received: {checks.shorten(validation_data)}"
-        )
-    x, y, *weights = validation_data
-    return x, y, weights[0] if weights else None
+def _validation_epochs(validation_freq: Any) -> Any:
+    """Return a function that says whether to validate after an epoch; the first is 1."""
+    if isinstance(validation_freq, Iterable) and not isinstance(validation_freq, str):
+        epochs = {checks.whole("validation_freq", epoch) for epoch in validation_freq}
+        return epochs.__contains__
+    every = checks.whole("validation_freq", validation_freq)
+    return lambda epoch: epoch % every == 0

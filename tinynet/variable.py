@@ -104,6 +104,9 @@ class Variable(NDArrayOperatorsMixin):
         self.name = name
         self.path = path or name
         self.trainable = trainable
+        #: What its size costs in the loss, and what it must satisfy after a step, if anything.
+        self.regularizer: Any = None
+        self.constraint: Any = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,11 +3,13 @@
 ``mnist`` and ``fashion_mnist`` are found on this machine or downloaded once, checked and kept;
 ``drawn_digits`` are drawn by tinynet itself and need neither a file nor a network.  Each has
 ``load_data()``, which returns ``(x_train, y_train), (x_test, y_test)``: images of 28 x 28 uint8
-pixels and their labels 0 to 9.
+pixels and their labels 0 to 9.  `frame_digit` brings a picture of your own into their form.
 """
 
 from __future__ import annotations
 
 from tinynet.datasets import drawn_digits, fashion_mnist, mnist
+from tinynet.datasets._files import cache_folder
+from tinynet.datasets.framing import frame_digit
 
-__all__ = ["drawn_digits", "fashion_mnist", "mnist"]
+__all__ = ["cache_folder", "drawn_digits", "fashion_mnist", "frame_digit", "mnist"]

@@ -1,8 +1,7 @@
 """Fashion-MNIST: 70,000 pictures of clothes in MNIST's form, and harder than digits.
 
 H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
-Learning Algorithms", arXiv:1708.07747, 2017.  The labels: 0 T-shirt/top, 1 Trouser, 2 Pullover,
-3 Dress, 4 Coat, 5 Sandal, 6 Shirt, 7 Sneaker, 8 Bag, 9 Ankle boot.
+Learning Algorithms", arXiv:1708.07747, 2017.  What the labels mean stands in `CLASS_NAMES`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,21 @@ import os
 from tinynet.datasets._files import Source, load
 from tinynet.datasets._formats import IDX_FILES, Dataset
 
-__all__ = ["load_data"]
+__all__ = ["CLASS_NAMES", "load_data"]
+
+#: What the labels mean, for pictures: label 0 first.
+CLASS_NAMES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 
 # The authors publish MD5 sums; these SHA-256 sums of the same files are the ones that TensorFlow
 # Datasets checks (url_checksums/fashion_mnist.txt).

@@ -1,21 +1,15 @@
-"""Losses: how wrong the predictions are, in one number, and which way is less wrong.
-
-A loss computes one value for each example, and reduces them to their mean. `call` computes the
-values; `backward` takes the gradient in each of them to the gradient in the predictions.
-
-**From logits.** A cross-entropy of a softmax is computed from the softmax's input, which is
-exact where the probabilities have rounded to 0 or 1. Where a model ends in a softmax, training
-and evaluation do so by themselves, as Keras on TensorFlow does; a loss that is given
-probabilities as data clips them instead.
-"""
+"""What a loss is: one value for each example, their mean, and the way back."""
 
 from __future__ import annotations
 
+import copy
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinynet import activations, checks, config, ops
+from tinynet import activations, checks, config
 from tinynet.registry import Registry, snake_case
 from tinynet.variable import Array, Tensor, as_tensor
 from tinynet.workspace import Workspace
@@ -28,7 +22,7 @@ class Loss:
     """The base of all losses.
 
     A loss of your own defines ``call(y_true, y_pred)``, which returns one value for each
-    example, and ``backward(d_values, y_true, y_pred)``.
+    example, and ``backward(d_values, y_true, y_pred)``, which returns the gradient in `y_pred`.
 
     Parameters
     ----------
@@ -48,13 +42,20 @@ class Loss:
 
     Examples
     --------
-    >>> loss = SparseCategoricalCrossentropy()
-    >>> float(loss([0], [[0.5, 0.5]]))
-    0.6931471824645996
+    >>> class FourthPower(Loss):
+    ...     def call(self, y_true, y_pred):
+    ...         return ((y_pred - y_true) ** 4).mean(axis=-1)
+    ...
+    ...     def backward(self, d_values, y_true, y_pred):
+    ...         return 4 * (y_pred - y_true) ** 3 / y_pred.shape[-1] * d_values[..., None]
+    >>> float(FourthPower()([[0.0, 0.0]], [[1.0, 2.0]]))
+    8.5
     """
 
-    #: The activation whose input the loss can be computed from, if there is one.
+    #: The activations whose input the loss is computed from, where a model ends in one.
     logits_of: tuple[activations.Activation, ...] = ()
+    #: Whether the predictions are such inputs already.
+    from_logits = False
 
     def __init__(
         self,
@@ -65,6 +66,11 @@ class Loss:
         self.name = name or snake_case(type(self).__name__)
         self.reduction = checks.choice("reduction", reduction, REDUCTIONS)
         self.dtype: str = config.floatx() if dtype is None else np.dtype(dtype).name
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the loss of all data is the mean of its batches', however they are cut."""
+        return self.reduction in ("sum_over_batch_size", "mean")
 
     # -- to be defined by each kind of loss
 
@@ -105,16 +111,6 @@ class Loss:
             f"by itself: define backward(d_values, y_true, y_pred)"
         )
 
-    def on_logits(self) -> Loss:
-        """Return the same loss for the input of `logits_of` in place of its output.
-
-        Returns
-        -------
-        Loss
-            The loss.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no form for logits")
-
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
         """Check the true values and bring them into the form that `call` takes.
 
@@ -128,7 +124,7 @@ class Loss:
         Returns
         -------
         ndarray
-            Of the shape of the predictions.
+            One row for each example.
 
         Raises
         ------
@@ -138,14 +134,21 @@ class Loss:
         y = numeric("y_true", y_true).astype(self.dtype, copy=False)
         if y.ndim == len(output_shape) - 1 and output_shape[-1] == 1:
             y = y[..., None]
-        if y.shape[1:] != tuple(output_shape)[1:]:
-            raise ValueError(
-                f"{self.name} takes true values of the predictions' shape {output_shape}. "
-                f"Received: shape {np.shape(y_true)}"
-            )
         return np.ascontiguousarray(y)
 
     # -- the same for every loss
+
+    def on_logits(self) -> Loss:
+        """Return the same loss for the input of `logits_of` in place of its output.
+
+        Returns
+        -------
+        Loss
+            The loss.
+        """
+        other = copy.copy(self)
+        other.from_logits = True
+        return other
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         """Compute the loss of predictions given as data.
@@ -164,7 +167,9 @@ class Loss:
         Tensor
             The loss, without dimensions unless `reduction` is none.
         """
-        predictions = np.ascontiguousarray(y_pred, self.dtype)
+        predictions = np.ascontiguousarray(numeric("y_pred", y_pred), self.dtype)
+        if predictions.ndim == 1 and np.shape(y_true) == (len(predictions), 1):
+            predictions = predictions[:, None]
         labels = self.prepare(y_true, predictions.shape)
         values = self.call(labels, predictions)
         weights = None
@@ -199,9 +204,15 @@ class Loss:
             The gradient.
         """
         weights = self.effective_weights(y_true, weights)
-        values = self.call(y_true, y_pred)
-        d_values = self.d_values(weights, work.array("d_values", values.shape, values.dtype))
-        return self.reduce(values, weights), self.backward(d_values, y_true, y_pred)
+        values = np.asarray(self.call(y_true, y_pred), y_pred.dtype)
+        d_values = self.d_values(weights, np.empty_like(values))
+        d_y = np.asarray(self.backward(d_values, y_true, y_pred), y_pred.dtype)
+        if d_y.shape != y_pred.shape:
+            raise ValueError(
+                f"{self.name}.backward must return the gradient in y_pred, of shape "
+                f"{y_pred.shape}. Received: shape {d_y.shape}"
+            )
+        return self.reduce(values, weights), d_y
 
     def effective_weights(self, y_true: Array, weights: Array | None) -> Array | None:
         """Say what each value counts: the sample weights, unless some values don't count.
@@ -372,195 +383,144 @@ def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:
         ) from None
 
 
-@_registry.register()
-class SparseCategoricalCrossentropy(Loss):
-    """Cross-entropy between class labels and predicted probabilities.
-
-    ``value = -log(probability of the label)``.
+class DenseLoss(Loss):
+    """The base of the losses whose true values have the predictions' shape.
 
     Parameters
     ----------
-    from_logits : bool
-        Whether the predictions are scores before softmax, rather than probabilities.
-    ignore_class : int, optional
-        A label that does not count.
-    reduction, name, dtype : str
+    name, reduction, dtype : str
         As for `Loss`.
 
     Examples
     --------
-    >>> loss = SparseCategoricalCrossentropy(from_logits=True)
-    >>> round(float(loss([2, 0], [[1.0, 2.0, 3.0], [0.0, -1.0, 4.0]])), 5)
-    2.21618
+    >>> DenseLoss().prepare([1, 0], (None, 1)).shape
+    (2, 1)
     """
 
-    logits_of: tuple[activations.Activation, ...] = (activations.softmax, activations.sigmoid)
+    #: What to do with class labels in place of one-hot rows.
+    hint = "utils.to_categorical makes such rows of class labels"
+
+    def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
+        """Check that the true values are finite and of the predictions' shape."""
+        y = super().prepare(y_true, output_shape)
+        if y.shape[1:] != tuple(output_shape)[1:] or y.ndim != len(output_shape):
+            labels = y.ndim < len(output_shape) or y.shape[-1] == 1
+            raise ValueError(
+                f"{self.name} takes true values of the predictions' shape {tuple(output_shape)}"
+                f"{'; ' + self.hint if labels else ''}. Received: shape {np.shape(y_true)}"
+            )
+        if not np.isfinite(y).all():
+            row = np.argwhere(~np.isfinite(y))[0][0]
+            raise ValueError(
+                f"{self.name} takes finite true values. "
+                f"Received: {checks.shorten(y[row].tolist())} in row {row}"
+            )
+        return y
+
+
+class FunctionLoss(Loss):
+    """A user's own function, or object, as a loss.
+
+    Parameters
+    ----------
+    function : callable or object
+        ``function(y_true, y_pred)``, or its method ``call``, returns one value for each
+        example; its attribute ``backward(d_values, y_true, y_pred)`` the gradient in `y_pred`.
+    reduction, name, dtype : str
+        As for `Loss`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such attribute.
+
+    Examples
+    --------
+    >>> def distance(y_true, y_pred):
+    ...     return abs(y_pred - y_true).sum(axis=-1)
+    >>> distance.backward = lambda d, y_true, y_pred: d[..., None] * np.sign(y_pred - y_true)
+    >>> float(FunctionLoss(distance)([[0.0, 0.0]], [[1.0, -2.0]]))
+    3.0
+    """
 
     def __init__(
         self,
-        from_logits: bool = False,
-        ignore_class: int | None = None,
+        function: Any,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(name, reduction, dtype)
-        self.from_logits = checks.flag("from_logits", from_logits)
-        if ignore_class is not None:
-            ignore_class = checks.whole("ignore_class", ignore_class, -(2**63))
-            # Keras loses a softmax's input on the way when a class is ignored.
-            self.logits_of = ()
-        self.ignore_class = ignore_class
-
-    def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
-        """Check the labels: whole numbers from 0 to C - 1, one for each example."""
-        y = numeric("y_true", y_true)
-        classes = output_shape[-1]
-        expected = f"{self.name} takes labels of shape {(*output_shape[:-1],)}"
-        if y.ndim == len(output_shape) and y.shape[-1] == 1:
-            y = y[..., 0]
-        if y.shape[1:] != tuple(output_shape)[1:-1] or y.ndim == 0:
-            hint = ""
-            if y.ndim == len(output_shape) and y.shape[-1] == classes:
-                hint = ", or use categorical_crossentropy for one-hot rows"
-            raise ValueError(f"{expected}{hint}. Received: shape {np.shape(y_true)}")
-        if y.dtype.kind == "f":
-            fractional = np.flatnonzero(~(y == np.rint(y)).reshape(len(y), -1).all(axis=1))
-            if fractional.size:
-                row = fractional[0]
-                raise ValueError(
-                    f"{self.name} takes whole numbers as labels. "
-                    f"Received: {checks.shorten(y[row].tolist())} in row {row}"
-                )
-        labels = np.ascontiguousarray(y, np.int64)
-        valid = (labels >= 0) & (labels < (classes or 0))
-        if self.ignore_class is not None:
-            valid |= labels == self.ignore_class
-        wrong = np.flatnonzero(~valid.reshape(len(labels), -1).all(axis=1))
-        if wrong.size:
-            row = wrong[0]
+        own = getattr(function, "__name__", None) or snake_case(type(function).__name__)
+        super().__init__(name or own, reduction, dtype)
+        if not callable(getattr(function, "backward", None)):
             raise ValueError(
-                f"{self.name} takes labels from 0 to {(classes or 0) - 1}, since the model has "
-                f"{classes} outputs. Received: {checks.shorten(y[row].tolist())} in row {row}"
-                + (f" and {wrong.size - 1} more" if wrong.size > 1 else "")
+                f"The loss {self.name} needs its derivative, since tinynet does not differentiate "
+                f"by itself: give it an attribute, {self.name}.backward = lambda d_values, y_true, "
+                f"y_pred: ... that returns the gradient in y_pred. "
+                f"Received: {checks.shorten(function)}"
             )
-        return labels
+        self.function = function
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
-        labels, rows = self._flat(y_true, y_pred)
-        if self.from_logits:
-            values = ops.sparse_softmax_crossentropy(labels, rows)
-        else:
-            values = ops.sparse_crossentropy(labels, rows, config.epsilon())
-        if self.ignore_class is not None:
-            values[y_true.reshape(-1) == self.ignore_class] = 0
-        shaped: Array = values.reshape(y_true.shape)
-        return shaped
+        function: Callable[..., Any] = getattr(self.function, "call", self.function)
+        return np.asarray(function(y_true, y_pred), y_pred.dtype)
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""
-        labels, rows = self._flat(y_true, y_pred)
-        d = d_values.reshape(-1)
-        if self.from_logits:
-            d_rows = ops.sparse_softmax_crossentropy_backward(d, labels, ops.softmax(rows))
-        else:
-            d_rows = ops.sparse_crossentropy_backward(d, labels, rows, config.epsilon())
-        if self.ignore_class is not None:
-            d_rows[y_true.reshape(-1) == self.ignore_class] = 0
-        shaped: Array = d_rows.reshape(y_pred.shape)
-        return shaped
-
-    def _flat(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
-        labels = y_true.reshape(-1)
-        if self.ignore_class is not None:
-            labels = np.where(labels == self.ignore_class, 0, labels)
-        return labels, y_pred.reshape(-1, y_pred.shape[-1])
-
-    def step(
-        self, y_true: Array, y_pred: Array, weights: Array | None, work: Workspace
-    ) -> tuple[float, Array]:
-        """Compute the loss and its gradient; from logits in one go, with the probabilities."""
-        if not self.from_logits or self.ignore_class is not None:
-            return super().step(y_true, y_pred, weights, work)
-        labels, rows = self._flat(y_true, y_pred)
-        values = work.array("values", y_true.shape, rows.dtype)
-        d_values = self.d_values(weights, work.array("d_values", y_true.shape, rows.dtype))
-        probabilities = work.array("probabilities", rows.shape, rows.dtype)
-        d_rows = work.array("d_logits", rows.shape, rows.dtype)
-        ops.softmax_crossentropy_step(
-            labels, rows, d_values.reshape(-1), probabilities, d_rows, values.reshape(-1)
-        )
-        work.y = probabilities.reshape(y_pred.shape)
-        return self.reduce(values, weights), d_rows.reshape(y_pred.shape)
-
-    def effective_weights(self, y_true: Array, weights: Array | None) -> Array | None:
-        """Let ignored labels count nothing, and the mean be over the others."""
-        if self.ignore_class is None:
-            return weights
-        counted: Array = (y_true != self.ignore_class).astype(self.dtype)
-        if self.reduction in ("sum_over_batch_size", "mean"):
-            counted *= counted.size / max(counted.sum(), 1)
-        if weights is not None:
-            counted *= weights
-        return counted
-
-    def on_logits(self) -> Loss:
-        """Return the same loss for scores in place of probabilities."""
-        loss: Loss = type(self).from_config({**self.get_config(), "from_logits": True})
-        return loss
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "from_logits": self.from_logits,
-            "ignore_class": self.ignore_class,
-        }
+        return np.asarray(self.function.backward(d_values, y_true, y_pred), y_pred.dtype)
 
 
-def sparse_categorical_crossentropy(
-    y_true: Any,
-    y_pred: Any,
-    from_logits: bool = False,
-    ignore_class: int | None = None,
-    axis: int = -1,
-) -> Tensor:
-    """Compute the cross-entropy of each example.
+class LossFunction:
+    """A loss as a function: one value for each example.
 
     Parameters
     ----------
-    y_true : array_like of int, shape (N,)
-        The labels.
-    y_pred : array_like, shape (N, C)
-        The predictions.
-    from_logits : bool
-        Whether they are scores before softmax.
-    ignore_class : int, optional
-        A label that does not count.
-    axis : int
-        The axis of the classes: the last.
-
-    Returns
-    -------
-    Tensor, shape (N,)
-        The values.
+    loss_class : type
+        The loss.
+    name : str
+        What the function is called.
+    *aliases : str
+        What else it is known as.
 
     Examples
     --------
-    >>> sparse_categorical_crossentropy([1], [[0.5, 0.5]]).numpy()
-    array([0.6931472], dtype=float32)
+    >>> get("mse")([[0.0, 0.0]], [[1.0, 3.0]]).numpy()
+    array([5.], dtype=float32)
     """
-    checks.choice("axis", axis, [-1, np.ndim(y_pred) - 1])
-    return SparseCategoricalCrossentropy(from_logits, ignore_class, "none")(y_true, y_pred)
 
+    def __init__(self, loss_class: type[Loss], name: str, *aliases: str) -> None:
+        self.loss_class = loss_class
+        self.__name__ = name
+        self.__doc__ = f"Compute `{loss_class.__name__}` for each example, with its options."
+        taken = inspect.signature(loss_class).parameters
+        self.options = [o for o in taken if o not in ("reduction", "name", "dtype")]
+        _registry.names.update(dict.fromkeys((name, *aliases), self))
 
-# A loss named in lower case is the function; compiled, it is an object of the class.
-_FUNCTIONS: dict[Any, type[Loss]] = {
-    sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
-}
-for _function in _FUNCTIONS:
-    _registry.names[_function.__name__] = _function
+    def __call__(self, y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
+        """Compute the values.
+
+        Parameters
+        ----------
+        y_true : array_like
+            The true values.
+        y_pred : array_like, shape (N, ..., C)
+            The predictions.
+        *args, **options : object
+            What the loss takes besides, in order or by name.
+
+        Returns
+        -------
+        Tensor, shape (N, ...)
+            The values.
+        """
+        options.update(zip(self.options, args, strict=False))
+        dtype = activations.to_float(y_pred).dtype.name
+        return self.loss_class(**options, reduction="none", dtype=dtype)(y_true, y_pred)
+
+    def __repr__(self) -> str:
+        return f"<loss {self.__name__}>"
+
 
 get = _registry.get
 serialize = _registry.serialize
@@ -572,8 +532,8 @@ def as_loss(identifier: Any) -> Loss:
 
     Parameters
     ----------
-    identifier : str, dict, function or Loss
-        A name, one of the functions here, or a loss.
+    identifier : str, dict, function or object
+        A name, a loss, or what `FunctionLoss` takes.
 
     Returns
     -------
@@ -590,13 +550,16 @@ def as_loss(identifier: Any) -> Loss:
     >>> as_loss("sparse_categorical_crossentropy").name
     'sparse_categorical_crossentropy'
     """
-    found = get(identifier)
-    if isinstance(found, Loss):
-        return found
-    if callable(found) and found in _FUNCTIONS:
-        return _FUNCTIONS[found]()
-    raise ValueError(
-        "The loss must be a name, or an object with call(y_true, y_pred) and "
-        "backward(d_values, y_true, y_pred), a subclass of losses.Loss: tinynet does not "
-        f"differentiate by itself. Received: {checks.shorten(identifier)}"
-    )
+    own = callable(getattr(identifier, "call", None)) and not isinstance(identifier, type)
+    found = identifier if own else get(identifier)
+    if isinstance(found, LossFunction):
+        return found.loss_class()
+    if not isinstance(found, Loss):
+        return FunctionLoss(found)
+    if type(found).backward is Loss.backward and type(found).step is Loss.step:
+        raise ValueError(
+            f"The loss {found.name} needs its derivative, since tinynet does not differentiate by "
+            f"itself: give {type(found).__name__} a method backward(self, d_values, y_true, "
+            f"y_pred) that returns the gradient in y_pred. Received: {checks.shorten(found)}"
+        )
+    return found

@@ -1,0 +1,177 @@
+"""How real the drawn digits are: a net trained on them alone reads how much of MNIST.
+
+``python -m benchmarks.drawn_digits`` trains a 784-128-10 net on the drawn digits, tests it on drawn
+digits and on MNIST's 10,000 test images, and lays the two kinds of digits side by side: some of
+each, the mean picture of every class, the share of lit pixels and the width of the strokes.  It
+writes ``drawn_digits.json`` and ``drawn_digits.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tinynet as keras
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+
+def lit_shares(images: Bytes) -> Floats:
+    """Share of the pixels of each image (N, 28, 28) that are not black: (N,)."""
+    return np.asarray((images > 0).mean(axis=(1, 2)))
+
+
+def stroke_widths(images: Bytes) -> Floats:
+    """Mean width in pixels of the strokes of each image (N, 28, 28): (N,).
+
+    A stroke of length l and width w has the area l w and, its ends apart, the perimeter 2 l, so
+    w = 2 area / perimeter.  Over lines of all directions, pixels have 4 / pi times as many edges
+    on the border as the border is long (Cauchy-Crofton).
+    """
+    lit = np.pad(images > 127, ((0, 0), (1, 1), (1, 1)))
+    edges = np.diff(lit, axis=1).sum(axis=(1, 2)) + np.diff(lit, axis=2).sum(axis=(1, 2))
+    return np.asarray(2 * lit.sum(axis=(1, 2)) / (edges * np.pi / 4))
+
+
+def confusion_matrix(labels: Bytes, predictions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count each pair of a label (row) and a prediction (column): (10, 10)."""
+    return np.bincount(10 * labels.astype(np.int64) + predictions, minlength=100).reshape(10, 10)
+
+
+def tile(images: Bytes, columns: int) -> Bytes:
+    """Lay images (N, 28, 28), N a multiple of the columns, out in rows of one picture."""
+    rows = images.reshape(-1, columns, 28, 28).transpose(0, 2, 1, 3)
+    return rows.reshape(rows.shape[0] * 28, columns * 28)
+
+
+def plot(
+    path: Path, drawn: tuple[Bytes, Bytes], mnist: tuple[Bytes, Bytes], mistakes: Bytes, title: str
+) -> None:
+    """Draw the two kinds of digits side by side, and MNIST's that were read wrongly."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 11), layout="constrained")
+    axes = figure.subplot_mosaic(
+        [
+            ["drawn", "drawn", "MNIST", "MNIST"],
+            ["drawn mean", "drawn mean", "MNIST mean", "MNIST mean"],
+            ["lit", "width", "mistakes", "mistakes"],
+        ],
+        height_ratios=[6, 0.8, 4],
+    )
+    for name, (images, labels) in (("drawn", drawn), ("MNIST", mnist)):
+        classes = [images[labels == digit] for digit in range(10)]
+        samples = np.concatenate([images_of_class[:12] for images_of_class in classes])
+        axes[name].imshow(tile(samples, 12), cmap="gray")
+        axes[name].set_title(name)
+        means = np.stack([c.mean(axis=0).astype(np.uint8) for c in classes])
+        axes[f"{name} mean"].imshow(tile(means, 10), cmap="gray")
+        axes[f"{name} mean"].set_title(f"{name}: mean picture of each class")
+        style: dict[str, Any] = {"histtype": "step", "density": True, "label": name}
+        axes["lit"].hist(lit_shares(images), bins=np.linspace(0, 0.5, 51).tolist(), **style)
+        axes["width"].hist(stroke_widths(images), bins=np.linspace(1, 7, 49).tolist(), **style)
+    axes["mistakes"].imshow(tile(mistakes, 20), cmap="gray")
+    axes["mistakes"].set_title("MNIST test images read wrongly, by class")
+    for name in ("drawn", "MNIST", "drawn mean", "MNIST mean", "mistakes"):
+        axes[name].set_axis_off()
+    axes["lit"].set(title="lit pixels", xlabel="share of an image", ylabel="density")
+    axes["width"].set(title="stroke width", xlabel="pixels")
+    axes["lit"].legend()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=100)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.drawn_digits", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--seed", type=int, default=0, help="of the net and of the digits")
+    options = parser.parse_args(arguments)
+
+    try:
+        _, mnist = keras.datasets.mnist.load_data()
+    except FileNotFoundError as error:
+        raise SystemExit(f"This measures against MNIST. {error}") from error
+    start = time.perf_counter()
+    train, drawn = keras.datasets.drawn_digits.load_data(seed=options.seed)
+    print(f"Drew or read 70,000 digits in {time.perf_counter() - start:.1f} s.")
+
+    keras.utils.set_random_seed(options.seed)
+    model = keras.Sequential(
+        [
+            keras.Input(shape=(28, 28)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(128, activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=1e-3),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    scale = np.float32(255)
+    model.fit(
+        train[0] / scale,
+        train[1],
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        verbose=0,
+    )
+
+    result: dict[str, Any] = {
+        "net": "784-128-10, trained on 60,000 drawn digits only",
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "seed": options.seed,
+    }
+    for name, (images, labels) in (("drawn", drawn), ("mnist", mnist)):
+        predictions = np.argmax(np.asarray(model.predict(images / scale, verbose=0)), axis=1)
+        confusion = confusion_matrix(labels, predictions)
+        widths = stroke_widths(images)
+        result[name] = {
+            "test_images": len(labels),
+            "accuracy": float(np.mean(predictions == labels)),
+            "lit_share": round(float(lit_shares(images).mean()), 4),
+            "stroke_width_mean": round(float(widths.mean()), 3),
+            "stroke_width_deviation": round(float(widths.std()), 3),
+            "confusion": confusion.tolist(),
+        }
+        print(f"\n{name}: accuracy {result[name]['accuracy']:.2%} on {len(labels):,} test images")
+        print(f"lit pixels {result[name]['lit_share']:.1%}, ", end="")
+        print(f"stroke width {widths.mean():.2f} +- {widths.std():.2f} pixels")
+        print("label \\ read as", *(f"{digit:5}" for digit in range(10)))
+        for digit, row in enumerate(confusion):
+            print(f"{digit:15}", *(f"{count:5}" for count in row))
+
+    wrong = np.flatnonzero(predictions != labels)
+    # An equal share of each class, in the order of the test set; black where there are fewer.
+    mistakes = np.zeros((10, 20, 28, 28), np.uint8)
+    for digit in range(10):
+        chosen = images[wrong[labels[wrong] == digit][:20]]
+        mistakes[digit, : len(chosen)] = chosen
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(result, indent=2)
+    (options.out / "drawn_digits.json").write_text(text + "\n", encoding="utf-8")
+    plot(
+        options.out / "drawn_digits.png",
+        drawn,
+        mnist,
+        mistakes.reshape(-1, 28, 28),
+        f"Trained on drawn digits only: {result['drawn']['accuracy']:.1%} of drawn, "
+        f"{result['mnist']['accuracy']:.1%} of MNIST's test images read rightly",
+    )
+    print(f"\nWrote drawn_digits.json and drawn_digits.png to {options.out}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Break files in many ways, and see that each is refused or harmless.
+
+``python -m tests.fuzz_files --mutants 100000 --format keras``
+
+Half of the mutants are the file itself with bits flipped, cut short, or with parts exchanged,
+repeated or overwritten. The other half go deeper: the contents of a member, or a value of a
+configuration, are changed and the checksums made good again, as an attacker would.
+
+Every mutant must load as a model that works, or raise ValueError, in a few seconds and little
+memory. A single flipped bit must be found, or change nothing. A crash of the process is caught
+too: mutants run in a child, and the parent names the one that did it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import io
+import json
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinynet
+from tinynet.layers import Dense, Flatten, Softmax
+from tinynet.saving import archive, hdf5
+
+FORMATS = {"tinynet": ".tinynet", "keras": ".keras", "h5": ".h5"}
+HOSTILE = [
+    None, True, -1, 0, 3, 10**9, 2**63, 10**40, 1e308, float("nan"), float("inf"), "", "relu",
+    "x" * 1000, "../../etc/passwd", "Lambda", "Dense", [], {}, [None], [None, 10**9], [[]],
+    {"class_name": "Dense"}, {"class_name": "Lambda", "config": {}},
+]  # fmt: skip
+
+
+def original() -> tinynet.Sequential:
+    """Make a small trained model."""
+    tinynet.registry.clear_names()
+    tinynet.random.set_seed(0)
+    inner = tinynet.Sequential([Dense(3, name="inner"), Softmax()])
+    model = tinynet.Sequential(
+        [tinynet.Input((2, 2)), Flatten(), Dense(4, "relu", name="hidden"), inner], name="net"
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x = np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 2, 2)
+    model.fit(x, np.arange(6) % 3, epochs=2, verbose=0)
+    return model
+
+
+def flip(data: bytes, rng: np.random.Generator) -> bytes:
+    """Flip one bit."""
+    mutant = bytearray(data)
+    mutant[rng.integers(len(mutant))] ^= 1 << rng.integers(8)
+    return bytes(mutant)
+
+
+def havoc(data: bytes, rng: np.random.Generator) -> bytes:
+    """Cut, exchange, repeat or overwrite parts."""
+    mutant = bytearray(data)
+    for _ in range(rng.integers(1, 5)):
+        a, b = sorted(rng.integers(len(mutant) + 1, size=2))
+        kind = rng.integers(6)
+        if kind == 0 and a:
+            del mutant[a:]
+        elif kind == 1:
+            del mutant[a : min(b, a + 64)]
+        elif kind == 2:
+            mutant[a:a] = mutant[a : min(b, a + 64)]
+        elif kind == 3:
+            at = rng.integers(len(mutant) + 1)
+            mutant[at : at + min(b - a, 64)] = mutant[a : min(b, a + 64)]
+        elif kind == 4:
+            mutant[a : a + 8] = int(rng.choice([0, 1, 255, 2**31, 2**40])).to_bytes(8, "little")
+        elif mutant:
+            mutant = bytearray(flip(bytes(mutant), rng))
+        if not mutant:
+            break
+    return bytes(mutant)
+
+
+def change_value(text: bytes, rng: np.random.Generator) -> bytes:
+    """Change a value somewhere in a JSON text."""
+    value = json.loads(text)
+    places: list[tuple[Any, Any]] = []
+    todo = [value]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, dict | list):
+            keys = list(node) if isinstance(node, dict) else range(len(node))
+            places += [(node, key) for key in keys]
+            todo += [node[key] for key in keys]
+    for _ in range(rng.integers(1, 3)):
+        node, key = places[rng.integers(len(places))]
+        if rng.random() < 0.5:
+            new = HOSTILE[rng.integers(len(HOSTILE))]
+        else:
+            other, place = places[rng.integers(len(places))]
+            new = other[place] if place in other or isinstance(other, list) else None
+        if isinstance(node, dict) and rng.random() < 0.1:
+            node.pop(key, None)
+        elif isinstance(node, dict) or key < len(node):
+            node[key] = copy.deepcopy(new)
+    return json.dumps(value).encode()
+
+
+def change_inside(data: bytes, rng: np.random.Generator) -> bytes:
+    """Change contents, and make the checksums good."""
+    change = [flip, havoc][rng.integers(2)]
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as opened:
+            members = {name: opened.read(name) for name in opened.namelist()}
+        name = sorted(members)[rng.integers(len(members))]
+        if name.endswith(".json") and rng.random() < 0.8:
+            change = change_value
+        members[name] = change(members[name], rng)
+        return archive.pack(members)
+    h5py = hdf5.require_h5py()
+    buffer = io.BytesIO(data)
+    with h5py.File(buffer, "r+") as file:
+        name = ["model_config", "training_config"][rng.integers(2)]
+        text = change_value(file.attrs[name].encode(), rng).decode()
+        del file.attrs[name], file.attrs[f"{name}_tinynet_crc32"]
+        hdf5.put_text(file, name, text)
+    return buffer.getvalue()
+
+
+def mutate(data: bytes, seed: int, number: int) -> tuple[bytes, bool]:
+    """Make a mutant; say whether it differs from the file by one bit."""
+    rng = np.random.default_rng([seed, number])
+    kind = number % 4
+    if kind == 0:
+        return flip(data, rng), True
+    return (havoc if kind == 1 else change_inside)(data, rng), False
+
+
+def judge(path: Path, model: tinynet.Sequential, one_bit: bool) -> str:
+    """Load a mutant; return what came of it, or raise what never may."""
+    try:
+        loaded = tinynet.saving.load_model(path)
+    except ValueError as error:
+        message = str(error)
+        if "Received: " not in message or "allow_pickle" in message:
+            raise AssertionError(message) from error
+        return "refused"
+    if one_bit:
+        assert loaded.to_json() == model.to_json()
+        for a, b in zip(loaded.weights, model.weights, strict=True):
+            assert a.array.tobytes() == b.array.tobytes()
+        return "harmless"
+    loaded.to_json()
+    if loaded.built:
+        assert loaded.count_params() < 10_000
+        if np.prod([size or 1 for size in loaded.input_shape[1:]]) < 10_000:
+            loaded.predict(np.zeros((2, *(size or 1 for size in loaded.input_shape[1:]))))
+    return "valid"
+
+
+def work(name: str, seed: int, numbers: range, folder: Path) -> Counter[str]:
+    """Go through mutants, noting the number of the one at hand for the parent."""
+    model = original()
+    file = folder / f"net{FORMATS[name]}"
+    model.save(file)
+    data = file.read_bytes()
+    with Path("/proc/self/statm").open() as statm:
+        used = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 29), resource.RLIM_INFINITY))
+    counts: Counter[str] = Counter()
+    for number in numbers:
+        (folder / "number").write_text(str(number))
+        mutant, one_bit = mutate(data, seed, number)
+        file.write_bytes(mutant)
+        signal.alarm(10)
+        counts[judge(file, model, one_bit)] += 1
+        signal.alarm(0)
+    return counts
+
+
+def main() -> int:
+    """Run the mutants in children; return 1 if one did what it may not."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mutants", type=int, default=10_000, help="how many of each format")
+    parser.add_argument("--format", choices=[*FORMATS, "all"], default="all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=int, default=0, help="the number of the first mutant")
+    parser.add_argument("--child", metavar="FOLDER", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        warnings.simplefilter("ignore")
+        numbers = range(options.start, options.start + options.mutants)
+        counts = work(options.format, options.seed, numbers, Path(options.child))
+        print(json.dumps(counts))
+        return 0
+    failed = 0
+    for name in FORMATS if options.format == "all" else [options.format]:
+        start, counts, began = options.start, Counter[str](), time.monotonic()
+        end = start + options.mutants
+        with tempfile.TemporaryDirectory() as folder:
+            while start < end:
+                count = min(10_000, end - start)
+                arguments = {"format": name, "mutants": count, "start": start}
+                arguments |= {"seed": options.seed, "child": folder}
+                command = [sys.executable, "-m", "tests.fuzz_files"]
+                command += [f"--{key}={value}" for key, value in arguments.items()]
+                run = subprocess.run(command, capture_output=True, text=True)
+                if run.returncode == 0:
+                    counts.update(json.loads(run.stdout))
+                    start += count
+                else:
+                    number = int((Path(folder) / "number").read_text())
+                    failed += 1
+                    print(f"{name}: mutant {number} of seed {options.seed} did what none may:")
+                    print(f"exit code {run.returncode}\n{run.stderr[-2000:]}", flush=True)
+                    start = number + 1
+        listed = ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items()))
+        seconds = time.monotonic() - began
+        print(f"{name}: {options.mutants:,} mutants, {listed}; {seconds:.0f} s", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""Every function of `functional` on numbers small enough to check by hand.
+
+A case is the arguments and what comes back, or what the arguments that are written to hold
+afterwards. The gradients are also checked against the functions themselves, in test_gradients.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinynet import functional
+
+LN2, LN3 = np.log(2), np.log(3)
+NEW = "written"  # stands for an array to be written, of the shape that is expected
+
+# name: [(arguments, result)] or [(arguments, {argument: value afterwards})]
+CASES: dict[str, list[tuple[list[Any], Any]]] = {
+    "dense": [
+        ([[[1, 2], [3, 4]], [[1, 0, 2], [1, -1, 3]]], [[3, -2, 8], [7, -4, 18]]),
+        ([[[1, 2], [3, 4]], [[1, 0, 2], [1, -1, 3]], [1, 10, 0]], [[4, 8, 8], [8, 6, 18]]),
+    ],
+    "dense_gradients": [
+        (
+            [[[1, 2], [3, 4]], [[1, 0], [10, 1]], NEW, NEW],
+            {"d_kernel": [[31, 3], [42, 4]], "d_bias": [11, 1]},
+        ),
+        ([[[1, 2], [3, 4]], [[1], [10]], NEW, None], {"d_kernel": [[31], [42]]}),
+    ],
+    "dense_backward": [([[[2, 1]], [[1, 10], [3, 0], [0, 1]]], [[12, 6, 1]])],
+    "linear": [([[-1, 2]], [-1, 2])],
+    "linear_backward": [([[3, -4], [7, 7], [7, 7]], [3, -4])],
+    "relu": [([[-1, 0, 2]], [0, 0, 2])],
+    "relu_backward": [([[5, 5, 5], [-1, 0, 2], [0, 0, 2]], [0, 0, 5])],
+    "rectifier": [
+        ([[-2, 0, 2, 9]], [0, 0, 2, 9]),
+        ([[-2, 1, 2, 9], 0.5, 6, 1], [-1.5, 0, 2, 6]),  # at the threshold: the lower side
+    ],
+    "rectifier_backward": [
+        ([[1, 1, 1, 1], [-2, 0, 2, 9]], [0, 0, 1, 1]),
+        ([[2] * 5, [-2, 1, 2, 5, 9], 0.5, 5, 1], [1, 0, 2, 2, 0]),
+        ([[2] * 4, [-1, 0, 6, 7], 0.5], [1, 1, 2, 2]),
+        ([[2] * 4, [-1, 0, 6, 7], 0.5, 6], [1, 0, 0, 0]),
+    ],
+    "sigmoid": [([[-1000, -LN3, 0, LN3, 1000]], [0, 0.25, 0.5, 0.75, 1])],
+    "sigmoid_backward": [([[8, 16], [0, LN3], [0.5, 0.75]], [2, 3])],
+    "tanh": [([[0, LN2, -LN2]], [0, 0.6, -0.6])],
+    "tanh_backward": [([[4, 1], [0, LN2], [0, 0.6]], [4, 0.64])],
+    "softmax": [
+        ([[[0, LN3], [1000, 0]]], [[0.25, 0.75], [1, 0]]),
+        ([[-1000, -1000, -1000, -1000]], [0.25, 0.25, 0.25, 0.25]),
+    ],
+    "softmax_backward": [  # y * (d_y - sum(d_y * y)): the sum is 1, then 4
+        ([[[4, 0], [4, 4]], [[0, LN3]] * 2, [[0.25, 0.75]] * 2], [[0.75, -0.75], [0, 0]]),
+    ],
+    "sparse_softmax_crossentropy": [
+        ([[1, 0, 1], [[0, LN3], [0, LN3], [100, 0]]], [np.log(4 / 3), np.log(4), 100]),
+        ([[0], [[1e4, 0]]], [0]),
+    ],
+    "sparse_softmax_crossentropy_backward": [
+        ([[2, 1], [1, 0], [[0.25, 0.75], [0.25, 0.75]]], [[0.5, -0.5], [-0.75, 0.75]]),
+    ],
+    "softmax_crossentropy_step": [
+        (
+            [[1], [[0, LN3]], [2], NEW, NEW, NEW],
+            {
+                "probabilities": [[0.25, 0.75]],
+                "d_logits": [[0.5, -0.5]],
+                "values": [np.log(4 / 3)],
+            },
+        ),
+    ],
+    "sparse_crossentropy": [  # a row of sum 1.5 is normalised; 0 and 1 are clipped at 1/4, 3/4
+        ([[1, 0], [[0.5, 1.0], [0.0, 1.0]], 0.25], [np.log(1.25 / 0.75), np.log(1 / 0.25)]),
+    ],
+    "sparse_crossentropy_backward": [  # 1/sum(q) - 1/q[label]; nothing through a clipped value
+        ([[3], [1], [[0.5, 0.5]], 1e-7], [[3, -3]]),
+        ([[1, 1], [0, 1], [[0.0, 0.5], [0.0, 0.5]], 0.25], [[0, 1 / 0.75], [0, 4 / 3 - 2]]),
+    ],
+    "clip": [([[0, 0.5, 1], 0.25], [0.25, 0.5, 0.75])],
+    "adam": [
+        (  # m = (2 - 0) / 2, v = (4 - 0) / 4, w = 1 - 0.1 * 1 / (1 + 0.25)
+            [[1], [2], [0], [0], 0.1, 0.5, 0.25, 0.25],
+            {"w": [0.92], "m": [1], "v": [1]},
+        ),
+        (  # m = 1 + (3 - 1) / 2, v = 5 + (9 - 5) / 4, w = 0 - 3 * 2 / sqrt(6)
+            [[0], [3], [1], [5], 3, 0.5, 0.25, 0],
+            {"w": [-6 / np.sqrt(6)], "m": [2], "v": [6]},
+        ),
+        (  # no gradient, no change: not 0 / 0
+            [[1], [0], [0], [0], 0.1, 0.1, 0.001, 1e-7],
+            {"w": [1], "m": [0], "v": [0]},
+        ),
+    ],
+    "adam_step_size": [
+        ([1, 0.5, 0.75, 1, np.float64], 1),  # sqrt(1/4) / (1/2)
+        ([2, 0.5, 0.75, 2, np.float64], 2 * np.sqrt(7 / 16) / (3 / 4)),
+    ],
+    "blocks": [
+        ([8193], [slice(0, 8192), slice(8192, 8193)]),
+        ([0], []),
+    ],
+}
+PUBLIC = {
+    name
+    for name, value in vars(functional).items()
+    if inspect.isfunction(value) and value.__module__ == functional.__name__ and name[0] != "_"
+}
+ROWS = [pytest.param(name, *row, id=name) for name, rows in CASES.items() for row in rows]
+WITH_OUT = [
+    row
+    for row in ROWS
+    if "out" in inspect.signature(getattr(functional, str(row.values[0]))).parameters
+]
+
+
+def test_every_function_has_a_case() -> None:
+    assert set(CASES) == PUBLIC
+
+
+def bind(name: str, arguments: list[Any], expected: Any, dtype: Any) -> dict[str, Any]:
+    """Turn a case's arguments into arrays."""
+    parameters = inspect.signature(getattr(functional, name)).parameters
+    bound = dict(zip(parameters, arguments, strict=False))
+    for key, value in bound.items():
+        if value is NEW:
+            bound[key] = np.full(np.shape(expected[key]), np.nan, dtype)
+        elif key == "labels":
+            bound[key] = np.array(value)
+        elif isinstance(value, list):
+            bound[key] = np.array(value, dtype)
+    return bound
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("name", "arguments", "expected"), ROWS)
+def test_worked_numbers(name: str, arguments: list[Any], expected: Any, dtype: Any) -> None:
+    bound = bind(name, arguments, expected, dtype)
+    before = {k: v.copy() for k, v in bound.items() if isinstance(v, np.ndarray)}
+    result = getattr(functional, name)(**bound)
+    if name == "blocks":
+        assert list(result) == expected
+        return
+    written = expected if isinstance(expected, dict) else {}
+    outcomes = written or {"the result": expected}
+    for key, value in outcomes.items():
+        array = bound[key] if written else result
+        if name != "adam_step_size":
+            assert array.dtype == dtype
+        # Sums of at most 4 numbers below 100, and one function of them: a few roundings.
+        np.testing.assert_allclose(array, value, rtol=8 * np.finfo(dtype).eps, atol=1e-38)
+    for key, value in before.items():
+        if key not in written:
+            np.testing.assert_array_equal(bound[key], value, err_msg=f"{key} was changed")
+
+
+@pytest.mark.parametrize(("name", "arguments", "expected"), WITH_OUT)
+def test_results_go_where_they_are_told(name: str, arguments: list[Any], expected: Any) -> None:
+    function = getattr(functional, name)
+    bound = bind(name, arguments, expected, np.float64)
+    out = np.full(np.shape(expected), np.nan)
+    assert function(**bound, out=out) is out
+    np.testing.assert_array_equal(out, function(**bound))
+    first = next(iter(bound.values()))
+    if f"may be `{next(iter(bound))}`" in function.__doc__:
+        plain = function(**bound)
+        np.testing.assert_array_equal(function(**bound, out=first), plain)
+
+
+def test_adam_step_size_is_computed_in_float32() -> None:
+    # In double precision the power of beta_2 would leave another last digit.
+    f = np.float32
+    expected = f(0.001) * np.sqrt(f(1) - f(0.999) ** f(3)) / (f(1) - f(0.9) ** f(3))
+    assert functional.adam_step_size(0.001, 0.9, 0.999, 3) == expected
+    assert functional.adam_step_size(0.001, 0.9, 0.999, 3) != f(
+        functional.adam_step_size(0.001, 0.9, 0.999, 3, np.float64)
+    )
+
+
+def test_adam_takes_the_same_step_in_every_block() -> None:
+    n = 2 * 8192 + 5
+    w, m, v = np.zeros(n), np.zeros(n), np.zeros(n)
+    functional.adam(w, np.full(n, 2.0), m, v, 0.1, 0.5, 0.25, 0.25)
+    assert set(w) == {w[0]}
+    assert w[0] == pytest.approx(-0.08)
+
+
+def test_clipping_rounds_its_bounds_to_the_type() -> None:
+    # 1 - 1e-7 is 1 - 1.19e-7 in float32, on the safe side of 1.
+    assert functional.clip(np.float32([0, 1]), 1e-7).tolist() == [
+        float(np.float32(1e-7)),
+        1 - 2**-23,
+    ]

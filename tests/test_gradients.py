@@ -1,0 +1,222 @@
+"""Every derivative against the function it is the derivative of, by central differences.
+
+In float64, for random upstream gradients: with ones, a softmax's mistakes would sum to nothing.
+A new activation, layer or loss is a new line in a table here; one that has none fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.compare import gradients
+from tinynet import Sequential, activations, config, functional, layers, losses
+from tinynet.layers import base
+from tinynet.workspace import Workspace
+
+H = 1e-5
+RTOL, ATOL = 1e-6, 1e-8
+# f(x + h) - f(x - h) over 2h misses f' by h^2 f'''/6, some 1e-11, and by the rounding of f,
+# about 1, over h: 2.2e-16 / 1e-5, some 2e-11. Sums of up to 100 terms leave a factor of 100.
+
+
+@pytest.fixture(autouse=True)
+def _double_precision():
+    config.set_floatx("float64")
+    yield
+    config.set_floatx("float32")
+
+
+def numeric_gradient(f: Callable[[], float], array: np.ndarray) -> np.ndarray:
+    """Change each element of an array that `f` reads a little, in place."""
+    result = np.empty_like(array)
+    for i in np.ndindex(array.shape):
+        kept = array[i]
+        array[i] = kept + H
+        above = f()
+        array[i] = kept - H
+        below = f()
+        array[i] = kept
+        result[i] = (above - below) / (2 * H)
+    return result
+
+
+def check(f: Callable[[], float], array: np.ndarray, analytic: np.ndarray, what: str) -> None:
+    np.testing.assert_allclose(
+        analytic, numeric_gradient(f, array), rtol=RTOL, atol=ATOL, err_msg=what
+    )
+    assert np.abs(analytic).max() > 100 * ATOL, f"{what}: nothing was checked"
+
+
+# ------------------------------------------------------------ activations
+
+
+def square(x):
+    return x * x
+
+
+square.backward = lambda d_y, x, y: 2 * x * d_y
+
+ACTIVATIONS = {
+    **{name: activations.get(name) for name in ("linear", "relu", "sigmoid", "tanh", "softmax")},
+    "rectifier": activations.Rectifier(negative_slope=0.3, max_value=1.5, threshold=0.5),
+    "a function of one's own": activations.get(square),
+}
+
+
+def test_every_activation_is_checked() -> None:
+    assert set(activations._registry.names.values()) <= set(ACTIVATIONS.values())
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name: str, rng: np.random.Generator) -> None:
+    activation = ACTIVATIONS[name]
+    x, upstream = 2 * rng.standard_normal((2, 5, 4))
+    analytic = activation.backward(upstream.copy(), x, activation.forward(x))
+    check(lambda: np.sum(upstream * activation.forward(x)), x, analytic, name)
+
+
+# ------------------------------------------------------------ layers
+
+IMAGE, ROW, SEQUENCE = (4, 3, 2), (4, 5), (3, 2, 5)
+LAYERS = [
+    (lambda: layers.Flatten(), IMAGE),
+    (lambda: layers.Dense(3), ROW),
+    (lambda: layers.Dense(3, use_bias=False), ROW),
+    (lambda: layers.Dense(3, activation="softmax"), ROW),
+    (lambda: layers.Dense(3, activation="tanh", bias_initializer="ones"), SEQUENCE),
+    (lambda: layers.Activation("linear"), ROW),
+    (lambda: layers.Activation("tanh"), IMAGE),
+    (lambda: layers.ReLU(), ROW),
+    (lambda: layers.ReLU(max_value=1.0, negative_slope=0.1, threshold=0.2), ROW),
+    (lambda: layers.Softmax(), ROW),
+    (lambda: layers.Softmax(axis=1), IMAGE),
+    (lambda: Sequential([layers.Dense(4, "relu"), layers.Dense(3, "sigmoid")]), ROW),
+]
+
+
+def test_every_layer_is_checked() -> None:
+    checked = {type(make()) for make, _ in LAYERS}
+    assert set(base._registry.classes.values()) - {layers.InputLayer} <= checked
+
+
+@pytest.mark.parametrize(("make", "shape"), LAYERS)
+def test_layers(make: Callable[[], Any], shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    layer = make()
+    layer.build((None, *shape[1:]))
+    x = rng.standard_normal(shape)
+    work = Workspace()
+    held = {id(w): np.full(w.shape, np.nan) for w in layer.weights}
+    if isinstance(layer, Sequential):
+        layer._give_gradients(work, held)
+    else:
+        work.gradients = [held[id(w)] for w in layer.trainable_weights]
+    upstream = rng.standard_normal(layer.forward(x, work, True).shape)
+    d_x = layer.backward(upstream.copy(), work, True).copy()
+
+    def f() -> float:
+        return float(np.sum(upstream * layer.forward(x, Workspace(), True)))
+
+    check(f, x, d_x, "the input")
+    for weight in layer.trainable_weights:
+        check(f, weight.array, held[id(weight)], weight.path)
+
+
+# ------------------------------------------------------------ losses
+
+LABELS = np.array([2, 0, 1, 1])
+LOSSES = [
+    (lambda: losses.SparseCategoricalCrossentropy(from_logits=True), LABELS),
+    (lambda: losses.SparseCategoricalCrossentropy(), LABELS),
+    (lambda: losses.SparseCategoricalCrossentropy(ignore_class=1), LABELS),
+    (lambda: losses.SparseCategoricalCrossentropy(True, ignore_class=1), LABELS),
+    (lambda: losses.SparseCategoricalCrossentropy(reduction="sum"), LABELS),
+    (lambda: losses.SparseCategoricalCrossentropy(True, reduction="sum"), LABELS),
+    (
+        lambda: losses.SparseCategoricalCrossentropy(True, reduction="mean_with_sample_weight"),
+        LABELS,
+    ),
+    (lambda: losses.SparseCategoricalCrossentropy(True), LABELS.reshape(2, 2)),
+]
+
+
+def test_every_loss_is_checked() -> None:
+    assert set(losses._registry.classes.values()) <= {type(make()) for make, _ in LOSSES}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("make", "y_true"), LOSSES)
+def test_losses(
+    make: Callable[[], Any], y_true: np.ndarray, weighted: bool, rng: np.random.Generator
+) -> None:
+    loss = make()
+    y_pred = rng.uniform(0.1, 0.9, (*y_true.shape, 3))
+    labels = loss.prepare(y_true, y_pred.shape)
+    weights = rng.uniform(0.5, 2, y_true.shape) if weighted else None
+    value, d_y = loss.step(labels, y_pred, weights, Workspace())
+    # Two ways to the same number: what training uses, and what users call.
+    assert value == pytest.approx(float(loss(y_true, y_pred, weights)), rel=1e-14)
+    check(lambda: loss.step(labels, y_pred, weights, Workspace())[0], y_pred, d_y, "y_pred")
+
+
+def test_clipped_probabilities_teach_nothing() -> None:
+    loss = losses.SparseCategoricalCrossentropy()
+    y_pred = np.array([[1.0, 0.0, 0.0]])
+    _, d_y = loss.step(np.array([1]), y_pred, None, Workspace())
+    assert not d_y.any()
+
+
+# ------------------------------------------------------------ whole nets
+
+SCCE = losses.SparseCategoricalCrossentropy
+L = layers
+NETS: dict[str, tuple[Callable[[], list[Any]], Any]] = {
+    "softmax": (lambda: [L.Dense(4, "relu"), L.Dense(3, "softmax")], SCCE),
+    "images": (lambda: [L.Flatten(), L.Dense(4, "tanh"), L.Dense(3, "softmax")], SCCE),
+    "softmax layer": (lambda: [L.Dense(3), L.Softmax()], SCCE),
+    "softmax over another axis": (lambda: [L.Dense(3), L.Softmax(axis=0)], SCCE),
+    "softmax kept as it is": (lambda: [L.Dense(3, "softmax"), L.Activation("relu")], SCCE),
+    "logits": (lambda: [L.Dense(4, "sigmoid"), L.ReLU(), L.Dense(3)], lambda: SCCE(True)),
+    "sigmoid": (lambda: [L.Dense(3, "sigmoid")], SCCE),
+    "a net in a net": (
+        lambda: [L.Dense(4), Sequential([L.Dense(4, "tanh"), L.Dense(3, "softmax")])],
+        SCCE,
+    ),
+    "a weight that is frozen": (
+        lambda: [L.Dense(4, "tanh", trainable=False), L.Dense(3, "softmax")],
+        SCCE,
+    ),
+    "a label that does not count": (lambda: [L.Dense(3, "softmax")], lambda: SCCE(ignore_class=1)),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", NETS)
+def test_nets(name: str, weighted: bool, rng: np.random.Generator) -> None:
+    make, loss = NETS[name]
+    model = Sequential(make())
+    model.compile("adam", loss())
+    x = rng.standard_normal((6, 2, 2) if name == "images" else (6, 4))
+    y = np.array([0, 1, 2, 1, 0, 2])
+    sample_weight = rng.uniform(0.2, 3, 6) if weighted else None
+    _, found, d_x = gradients(model, x, y, sample_weight)
+
+    def f() -> float:
+        return gradients(model, x, y, sample_weight)[0]
+
+    check(f, x, d_x, "the input")
+    assert len(found) == len(model.trainable_weights) > 0
+    for weight, gradient in zip(model.trainable_weights, found, strict=True):
+        check(f, weight.array, gradient, weight.path)
+
+
+def test_the_check_sees_a_wrong_gradient(monkeypatch, rng: np.random.Generator) -> None:
+    monkeypatch.setattr(functional, "tanh_backward", lambda d_y, x, y, out=None: d_y * (1 - y))
+    config.set_backend("numpy")  # forgets which functions were in use
+    with pytest.raises(AssertionError, match="Mismatch"):
+        test_activations("tanh", rng)
+    monkeypatch.undo()
+    config.set_backend("numpy")

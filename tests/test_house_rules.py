@@ -1,0 +1,285 @@
+"""The rules that keep the house in order, read off the source itself."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tinynet
+from tests import size
+
+ROOT = Path(tinynet.__file__).parents[1]
+PACKAGE = ROOT / "tinynet"
+FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
+
+# A file imports from its own row and from the rows above; a folder counts as one file.
+ROWS = (
+    ("functional", "kernels", "config", "checks", "files", "variable", "random"),
+    ("ops", "registry", "workspace", "progress"),
+    ("initializers", "regularizers", "constraints"),
+    ("activations", "losses", "metrics", "optimizers", "data", "datasets", "callbacks"),
+    ("layers",),
+    ("summary", "training"),
+    ("sequential",),
+    ("saving", "utils", "backend"),
+    ("models",),
+    ("visualize", "explain", "compat"),
+    ("cli", "__init__", "__main__"),
+)
+# These import nothing of tinynet at all.
+ALONE = {"functional", "kernels", "config", "variable", "checks", "files", "random"}
+# These use public names only.
+PUBLIC_ONLY = {"visualize", "explain", "compat", "cli", "__main__"}
+# Never, not even inside a function.
+FORBIDDEN = {"reference", "benchmarks", "tests", "keras", "tensorflow", "pickle"}
+# What may be imported where it is used, and what at the top of a file.
+INSTALLED = {"numpy", "numba", "matplotlib", "h5py"}
+AT_THE_TOP = {"numpy"}
+KERNELS_TOO = {"numba"}
+
+
+def concept(path: Path) -> str:
+    """Name the file, or the folder directly under the package that it lies in."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield the dotted name of everything imported, and whether on import of the file itself."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    later = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) not in later
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are written in full"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", id(node) not in later
+
+
+def inner(name: str) -> str | None:
+    """Return which concept of tinynet a dotted name means."""
+    parts = name.split(".")
+    if parts[0] != "tinynet":
+        return None
+    known = len(parts) > 1 and any(parts[1] in row for row in ROWS)
+    return parts[1] if known else "__init__"
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_imports_go_one_way_only(path: Path) -> None:
+    rows = {name: i for i, row in enumerate(ROWS) for name in row}
+    own = concept(path)
+    assert own in rows, f"{own} has no place in ROWS"
+    for name, now in imports(path):
+        top = name.split(".")[0]
+        used = inner(name)
+        assert top not in FORBIDDEN, f"{path.name} imports {name}"
+        if used is not None and used != own:
+            assert own not in ALONE, f"{own} stands alone, but imports {name}"
+            if now:
+                assert rows[used] <= rows[own], f"{own} is below {used}, but imports {name}"
+        elif used is None and top not in sys.stdlib_module_names:
+            allowed = AT_THE_TOP | (KERNELS_TOO if own == "kernels" else set())
+            assert top in (allowed if now else INSTALLED), f"{path.name} imports {name}"
+        if own in PUBLIC_ONLY and used is not None:
+            assert not any(part.startswith("_") for part in name.split(".")[1:]), name
+
+
+def test_no_two_files_import_each_other() -> None:
+    graph: dict[str, set[str]] = {}
+    for path in FILES:
+        used = {inner(name) for name, now in imports(path) if now}
+        graph.setdefault(concept(path), set()).update(used - {None, concept(path), "__init__"})
+    done: list[str] = []
+    while graph:
+        free = [name for name, used in graph.items() if used <= set(done)]
+        assert free, f"these import each other: {sorted(graph)}"
+        done += free
+        for name in free:
+            del graph[name]
+
+
+def test_importing_tinynet_is_cheap() -> None:
+    heavy = ["tensorflow", "keras", "matplotlib", "numba", "h5py", "sklearn", "scipy", "torch"]
+    program = f"import sys, tinynet; print([m for m in {heavy} if m in sys.modules])"
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (run.stdout.strip(), run.stderr) == ("[]", "")
+
+
+# ------------------------------------------------------------ docstrings
+
+
+def modules() -> list[Any]:
+    found = pkgutil.walk_packages(tinynet.__path__, "tinynet.")
+    names = [info.name for info in found if not info.name.endswith("__main__")]
+    return [tinynet, *map(importlib.import_module, names)]
+
+
+def own_functions_and_classes() -> list[Any]:
+    """Return what is defined, and not only imported, under a public name."""
+    found = {}
+    for module in modules():
+        for name, value in vars(module).items():
+            of_its_own = getattr(value, "__module__", None) == module.__name__
+            is_code = inspect.isfunction(value) or inspect.isclass(value)
+            if of_its_own and is_code and not name.startswith("_") and value.__name__ == name:
+                found[f"{module.__name__}.{name}"] = value
+    return [pytest.param(value, id=name) for name, value in found.items()]
+
+
+PUBLIC = own_functions_and_classes()
+
+
+def section(doc: str, title: str) -> str:
+    """Return the text of one section of a numpydoc docstring."""
+    match = re.search(rf"^{title}\n-+\n(.*?)(?=^\S[^\n]*\n---|\Z)", doc, re.M | re.S)
+    return match[1] if match else ""
+
+
+def documented(doc: str) -> set[str]:
+    """Return the parameters that a docstring names."""
+    heads = re.findall(r"^([*\w][\w*, ]*) : ", section(doc, "Parameters"), re.M)
+    return {name.strip(" *") for head in heads for name in head.split(",")}
+
+
+def parameters(function: Any) -> set[str]:
+    return set(inspect.signature(function).parameters) - {"self", "cls"}
+
+
+def test_the_docstring_reader_reads() -> None:
+    doc = "Do.\n\nParameters\n----------\na, b : int\n    Two.\n*c : str\n    Rest.\n\nReturns\n"
+    assert documented(doc + "-------\nd : int\n") == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("entry", PUBLIC)
+def test_docstrings_name_every_parameter(entry: Any) -> None:
+    doc = inspect.cleandoc(entry.__doc__ or "")
+    assert doc, "has no docstring"
+    if inspect.isfunction(entry):
+        assert documented(doc) == parameters(entry)
+        if inspect.signature(entry).return_annotation != "None" and "._" not in entry.__module__:
+            assert section(doc, "Returns") or section(doc, "Yields"), "does not say what it returns"
+        return
+    if "__init__" in vars(entry) or "Parameters\n---" in doc:
+        assert documented(doc) == parameters(entry)
+    for name, member in vars(entry).items():
+        if name.startswith("_"):
+            continue
+        plain = getattr(member, "__func__", member)
+        if isinstance(member, property):
+            assert member.__doc__, f"{name} has no docstring"
+        elif inspect.isfunction(plain):
+            assert plain.__doc__, f"{name} has no docstring"
+            own = documented(inspect.cleandoc(plain.__doc__))
+            inherited: set[str] = set()
+            for base in entry.__mro__[1:]:
+                if name in vars(base):
+                    inherited |= documented(inspect.cleandoc(vars(base)[name].__doc__ or ""))
+            hook = re.fullmatch(r"on_\w+", name)  # callbacks' hooks say it all in one place
+            assert own <= parameters(plain), f"{name} documents what it does not take"
+            assert hook or parameters(plain) <= own | inherited, f"{name} leaves some out"
+
+
+@pytest.mark.parametrize("entry", PUBLIC)
+def test_docstrings_have_an_example(entry: Any) -> None:
+    in_private_file = "._" in entry.__module__
+    if not (in_private_file or (inspect.isclass(entry) and issubclass(entry, BaseException))):
+        assert ">>> " in entry.__doc__
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_modules_say_what_they_are(path: Path) -> None:
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert doc
+    assert doc[0].isupper()
+
+
+# ------------------------------------------------------------ what never stands in the source
+
+TEXTS = [
+    path
+    for pattern in ("*.*", "*/*.*", "*/*/*.*")
+    for path in sorted(ROOT.glob(pattern))
+    if path.suffix in {".py", ".md", ".cfg", ".toml", ".ipynb", ".yml", ".txt"}
+    and not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+]
+# Machines' paths, numbers of tasks, and things left for later.
+NEVER = re.compile(r"/work/(main|shared)|/opt/tn|/tmp/tn|\bissue #?\d|\b(?:TODO|FIXME|XXX)\b(?!\|)")
+
+
+def test_nothing_speaks_of_how_it_was_made() -> None:
+    assert PACKAGE / "__init__.py" in TEXTS
+    own = Path(__file__)
+    found = {
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in TEXTS
+        if path != own
+        for match in NEVER.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_errors_are_neither_swallowed_nor_hidden(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.unparse(node.type) if node.type else "everything"
+            assert caught not in ("everything", "Exception"), f"line {node.lineno}"
+    assert "allow_pickle=True" not in source
+    for line in source.splitlines():
+        _, noqa, reason = line.partition("# noqa")
+        _, ignore, why = line.partition("# type: ignore")
+        assert not noqa or re.match(r": [A-Z0-9, ]+  # \w", reason), line
+        assert not ignore or why.startswith("["), line
+
+
+# A private file's errors are passed on by a public one, with the reason they were given.
+SPEAKING = [path for path in FILES if path.name[0] != "_" or path.name == "__init__.py"]
+
+
+@pytest.mark.parametrize("path", SPEAKING, ids=[p.stem for p in SPEAKING])
+def test_public_errors_end_in_what_was_received(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)):
+            continue
+        name = ast.unparse(node.exc.func)
+        if name in ("ValueError", "TypeError", "IndexError") and node.exc.args:
+            text = ast.unparse(node.exc.args[0])
+            assert "Received: " in text, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize(("name", "lines"), size.sizes().items())
+def test_files_stay_small(name: str, lines: int) -> None:
+    budget, reason = size.BUDGETS.get(name, (size.DEFAULT, ""))
+    assert lines <= budget
+    assert budget <= 400 or reason
+
+
+def test_budgets_are_of_files_that_exist() -> None:
+    assert set(size.BUDGETS) <= set(size.sizes())
+
+
+def test_code_lines_leave_out_blanks_comments_and_docstrings() -> None:
+    source = '"""Doc."""\n\n# why\nx = """a\n\nb"""\n\n\ndef f():\n    """Doc."""\n    return 1\n'
+    assert size.code_lines(source) == 5

@@ -1,0 +1,144 @@
+"""Wrong programs, which the checks of parity must reject: the checks are no better than this.
+
+Keras' own tests allow about one whole step of Adam, and most of these pass them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.test_golden import (
+    check_adam,
+    check_saturated_softmax,
+    check_small_net_gradients,
+    check_small_net_steps,
+)
+from tinynet import config, functional, losses
+
+right_adam, right_size = functional.adam, functional.adam_step_size
+right_gradients, right_divisor = functional.dense_gradients, losses.Loss.divisor
+right_step = functional.softmax_crossentropy_step
+
+
+class EpsilonInTheCorrection:
+    """Epsilon added to the corrected root, as PyTorch does."""
+
+    def size(self, rate, beta_1, beta_2, step, dtype=np.float32):
+        self.root = np.sqrt(1 - beta_2**step)
+        return right_size(rate, beta_1, beta_2, step, dtype)
+
+    def adam(self, w, d_w, m, v, alpha, rate_1, rate_2, epsilon, *rest):
+        right_adam(w, d_w, m, v, alpha, rate_1, rate_2, epsilon * self.root, *rest)
+
+
+def adam_with(**changes: float) -> Callable[..., None]:
+    """Return an Adam for which some arguments are always so many times what they should be."""
+    names = ("w", "d_w", "m", "v", "alpha", "rate_1", "rate_2", "epsilon")
+
+    def mutant(*args: Any) -> None:
+        factors = [changes.get(name, 1) for name in names]
+        changed = [a if f == 1 else a * f for a, f in zip(args, factors, strict=False)]
+        right_adam(*changed, *args[len(names) :])
+
+    return mutant
+
+
+def gradients_times_seven(x, d_y, d_kernel, d_bias):
+    right_gradients(x, d_y, d_kernel, d_bias)
+    d_kernel *= 7
+    if d_bias is not None:
+        d_bias *= 7
+
+
+def no_gradient_from_a_sure_softmax(labels, logits, d_values, probabilities, d_logits, values):
+    """Clip the probabilities and go back through the softmax."""
+    functional.softmax(logits, probabilities)
+    values[:] = functional.sparse_crossentropy(labels, probabilities, 1e-7)
+    d = functional.sparse_crossentropy_backward(d_values, labels, probabilities, 1e-7)
+    functional.softmax_backward(d, logits, probabilities, d_logits)
+
+
+def no_gradient(labels, logits, d_values, probabilities, d_logits, values):
+    right_step(labels, logits, d_values, probabilities, d_logits, values)
+    d_logits[:] = 0
+
+
+def beta_2_of_nine_tenths(rate, beta_1, beta_2, step, dtype=np.float32):
+    return right_size(rate, beta_1, 0.9, step, dtype)
+
+
+F, WRONG = functional, EpsilonInTheCorrection()
+STEPS, ADAM = check_small_net_steps, lambda: check_adam("default")
+GRADIENTS, SATURATED = check_small_net_gradients, check_saturated_softmax
+# name: ([(where, name, what stands there instead)], the checks that must all reject it)
+MUTANTS: dict[str, tuple[list[tuple[Any, str, Any]], list[Callable[[], None]]]] = {
+    "epsilon inside the correction": (
+        [(F, "adam", WRONG.adam), (F, "adam_step_size", WRONG.size)],
+        [STEPS, ADAM],
+    ),
+    "epsilon times 1000": ([(F, "adam", adam_with(epsilon=1000))], [STEPS, ADAM]),
+    "epsilon nearly left out": ([(F, "adam", adam_with(epsilon=1e-3))], [STEPS, ADAM]),
+    "no correction": (
+        [(F, "adam_step_size", lambda rate, *rest: np.float32(rate))],
+        [STEPS, ADAM],
+    ),
+    "beta_2 of 0.9": (
+        [
+            (F, "adam", adam_with(rate_2=100)),
+            (F, "adam_step_size", beta_2_of_nine_tenths),
+        ],
+        [STEPS, ADAM],
+    ),
+    "moments one step behind": (
+        [
+            (
+                F,
+                "adam_step_size",
+                lambda r, a, b, step, t=np.float32: right_size(r, a, b, step + 1, t),
+            )
+        ],
+        [STEPS, ADAM],
+    ),
+    "gradients times 7": ([(F, "dense_gradients", gradients_times_seven)], [STEPS, GRADIENTS]),
+    "sum in place of mean": (
+        [(losses.Loss, "divisor", lambda self, weights, count: 1)],
+        [STEPS, GRADIENTS],
+    ),
+    "mean by the weights": (
+        [(losses.Loss, "divisor", lambda s, w, count: count if w is None else float(w.sum()))],
+        [GRADIENTS],
+    ),
+    "softmax without a gradient": (
+        [(F, "softmax_crossentropy_step", no_gradient)],
+        [STEPS, GRADIENTS, SATURATED],
+    ),
+    "clipped probabilities": (
+        [(F, "softmax_crossentropy_step", no_gradient_from_a_sure_softmax)],
+        [SATURATED],
+    ),
+    "relu open at zero": (
+        [(F, "relu_backward", lambda d_y, x, y, out=None: np.multiply(d_y, y >= 0, out=out))],
+        [GRADIENTS],
+    ),
+}
+CASES = [
+    pytest.param(changes, check, id=f"{name} {i}")
+    for name, (changes, checks) in MUTANTS.items()
+    for i, check in enumerate(checks)
+]
+
+
+@pytest.mark.parametrize(("changes", "check"), CASES)
+def test_mutants_are_rejected(changes: Any, check: Callable[[], None], monkeypatch) -> None:
+    backend = config.backend()
+    for where, name, instead in changes:
+        monkeypatch.setattr(where, name, instead)
+    config.set_backend("numpy")  # forgets which functions were in use
+    with pytest.raises(AssertionError, match=r"apart, allowed are|[Nn]ot equal|!=|=="):
+        check()
+    monkeypatch.undo()
+    config.set_backend(backend)

@@ -1,0 +1,674 @@
+"""compile, fit, evaluate and predict: what a user sees of them. The numbers are in test_parity."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet as keras
+from tinynet import Sequential, callbacks, layers, losses, optimizers
+
+SCCE = "sparse_categorical_crossentropy"
+RNG = np.random.default_rng(3)
+X = RNG.integers(0, 256, (21, 4)).astype(np.uint8)
+Y = RNG.integers(0, 3, 21)
+
+
+def net(*, built: bool = True, optimizer: Any = "adam", metrics: Any = ("accuracy",)) -> Sequential:
+    keras.utils.set_random_seed(5)
+    start = [layers.Input((4,))] if built else []
+    model = Sequential(
+        [*start, layers.Dense(5, activation="relu"), layers.Dense(3, activation="softmax")]
+    )
+    model.compile(optimizer, SCCE, metrics=list(metrics))
+    return model
+
+
+def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    return len(a) == len(b) and all(x.tobytes() == y.tobytes() for x, y in zip(a, b, strict=True))
+
+
+class Spy(layers.Layer):
+    """A layer of one's own: passes its input on and notes what came."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seen: list[list[float]] = []
+
+    def forward(self, x, work, training=False):
+        if training:
+            self.seen.append(x[:, 0].tolist())
+        return x
+
+    def backward(self, d_y, work, need_d_x=True):
+        return d_y
+
+
+class Recorder(callbacks.Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, list[str]]] = []
+        self.logs: list[dict[str, float]] = []
+
+
+def _recording(hook: str) -> Any:
+    def record(self: Recorder, *args: Any) -> None:
+        *position, logs = args
+        self.calls.append((f"{hook}{position or ''}", sorted(logs)))
+        self.logs.append(dict(logs))
+
+    return record
+
+
+for _hook in callbacks.HOOKS:
+    setattr(Recorder, _hook, _recording(_hook))
+
+
+# ------------------------------------------------------------ what may be passed
+
+
+def read_only(x: np.ndarray) -> np.ndarray:
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+FORMS: dict[str, Callable[[np.ndarray], Any]] = {
+    "uint8": lambda a: a,
+    "int64": lambda a: a.astype(np.int64),
+    "float32": lambda a: a.astype(np.float32),
+    "float64": lambda a: a.astype(np.float64),
+    "float16": lambda a: a.astype(np.float16),
+    "big-endian": lambda a: a.astype(">f8"),
+    "Fortran": lambda a: np.asfortranarray(a.astype(np.float32)),
+    "strided": lambda a: np.repeat(a.astype(np.float32), 2, axis=0)[::2],
+    "backwards": lambda a: a[::-1].copy()[::-1],
+    "read-only": read_only,
+    "nested lists": lambda a: a.tolist(),
+    "tuples": lambda a: tuple(map(tuple, a.tolist())) if a.ndim > 1 else tuple(a.tolist()),
+    "tensor": lambda a: keras.Variable(a.astype(np.float32)).value,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_one_answer_for_every_form_of_input(form: str) -> None:
+    x, y = FORMS[form](X), FORMS[form](Y)
+    weight = FORMS[form](np.arange(21) % 4)
+    before = [np.array(a, copy=True) for a in (x, y, weight)]
+    answers = []
+    for args in ((X, Y, np.arange(21) % 4), (x, y, weight)):
+        model = net()
+        model.fit(args[0], args[1], sample_weight=args[2], epochs=2, batch_size=8, verbose=0)
+        model.train_on_batch(args[0], args[1], args[2])
+        figures = model.evaluate(args[0], args[1], sample_weight=args[2], verbose=0)
+        answers.append(
+            [*model.get_weights(), np.array(figures), model.predict(args[0], verbose=0)]
+            + [np.asarray(model(args[0]))]
+        )
+    assert same(*answers)
+    for a, b in zip((x, y, weight), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_list_of_one_array_is_that_array() -> None:
+    model = net()
+    assert same([model.predict([X], verbose=0)], [model.predict(X, verbose=0)])
+    with pytest.raises(ValueError, match=r"one input.* Received: 2 arrays$"):
+        model.predict([X, X], verbose=0)
+
+
+bad = np.arange(21)
+WRONG: dict[str, tuple[dict[str, Any], type[Exception]]] = {
+    "y too short": ({"y": Y[:-1]}, ValueError),
+    "y too large": ({"y": np.where(bad == 4, 3, Y)}, ValueError),
+    "y negative": ({"y": np.where(bad == 4, -1, Y)}, ValueError),
+    "y fractional": ({"y": np.where(bad == 4, 0.5, Y)}, ValueError),
+    "y not a number": ({"y": np.where(bad == 4, np.nan, Y)}, ValueError),
+    "y one-hot": ({"y": np.eye(3)[Y]}, ValueError),
+    "y of strings": ({"y": ["a"] * 21}, ValueError),
+    "y missing": ({"y": None}, ValueError),
+    "y a number": ({"y": 1}, ValueError),
+    "x too short": ({"x": X[:-1]}, ValueError),
+    "x missing": ({"x": None}, ValueError),
+    "x empty": ({"x": X[:0], "y": Y[:0]}, ValueError),
+    "x of strings": ({"x": [["a"]] * 21}, ValueError),
+    "x complex": ({"x": X + 1j}, ValueError),
+    "x ragged": ({"x": [[1.0], [1.0, 2.0]], "y": [0, 1]}, ValueError),
+    "x a number": ({"x": 3.0}, ValueError),
+    "x one row": ({"x": X[0], "y": Y[:4]}, ValueError),
+    "batch_size 0": ({"batch_size": 0}, ValueError),
+    "batch_size 1.5": ({"batch_size": 1.5}, TypeError),
+    "batch_size True": ({"batch_size": True}, TypeError),
+    "epochs -1": ({"epochs": -1}, ValueError),
+    "epochs '3'": ({"epochs": "3"}, TypeError),
+    "initial_epoch -1": ({"initial_epoch": -1}, ValueError),
+    "verbose 3": ({"verbose": 3}, ValueError),
+    "shuffle 'yes'": ({"shuffle": "yes"}, (TypeError, ValueError)),
+    "validation_split 1": ({"validation_split": 1.0}, ValueError),
+    "validation_split -0.1": ({"validation_split": -0.1}, ValueError),
+    "validation_split of nothing": ({"validation_split": 1e-9}, ValueError),
+    "validation_data of one": ({"validation_data": (X,)}, ValueError),
+    "validation_data of wrong labels": ({"validation_data": (X, Y + 9)}, ValueError),
+    "validation_data of another width": ({"validation_data": (X[:, :2], Y)}, ValueError),
+    "sample_weight too short": ({"sample_weight": np.ones(20)}, ValueError),
+    "sample_weight of a wrong shape": ({"sample_weight": np.ones((21, 3))}, ValueError),
+    "sample_weight of strings": ({"sample_weight": ["a"] * 21}, ValueError),
+    "class_weight a list": ({"class_weight": [1, 2, 3]}, TypeError),
+    "class_weight of a string": ({"class_weight": {0: "a"}}, TypeError),
+    "both weights": ({"class_weight": {0: 2.0}, "sample_weight": np.ones(21)}, ValueError),
+    "callbacks of something": ({"callbacks": [object()]}, TypeError),
+    "callbacks of a class": ({"callbacks": [callbacks.History]}, TypeError),
+}
+
+
+@pytest.mark.parametrize("built", [True, False], ids=["built", "unbuilt"])
+@pytest.mark.parametrize("name", WRONG)
+def test_a_fit_that_fails_changes_nothing(name: str, built: bool) -> None:
+    wrong, error = WRONG[name]
+    model = net(built=built)
+    if built:
+        model.fit(X, Y, verbose=0)
+    before = model.get_weights()
+    state = [v.numpy() for v in model.optimizer.variables]
+    history = model.history
+    with pytest.raises(error, match=r"(?s)Received: .+$|inhomogeneous"):
+        model.fit(**{"x": X, "y": Y, "verbose": 0, **wrong})
+    assert model.built is built
+    assert same(model.get_weights(), before)
+    assert same([v.numpy() for v in model.optimizer.variables], state)
+    assert model.history is history
+    # And it still trains as if nothing had been.
+    model.fit(X, Y, verbose=0)
+
+
+def test_a_model_built_for_one_width_refuses_another() -> None:
+    model = net()
+    for call in (
+        lambda: model.fit(X[:, :2], Y),
+        lambda: model.evaluate(X[:, :2], Y),
+        lambda: model.predict(X[:, :2]),
+        lambda: model(X[:, :2]),
+        lambda: model.train_on_batch(X[:, :2], Y),
+    ):
+        with pytest.raises(ValueError, match=r"Received: shape (\(None, 2\)|\(21, 2\))$"):
+            call()
+    with pytest.raises(ValueError, match=r"pass x\[None\].* Received: shape"):
+        model.predict(X[0])
+
+
+# ------------------------------------------------------------ compile
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"optimizer": "adamm"},
+        {"optimizer": 3},
+        {"loss": "sparse"},
+        {"loss": lambda y_true, y_pred: 0},
+        {"metrics": "accuracy"},
+        {"metrics": ["acuracy"]},
+        {"metrics": [3]},
+        {"loss_weights": "a"},
+    ],
+    ids=str,
+)
+def test_a_compile_that_fails_changes_nothing(wrong: dict[str, Any]) -> None:
+    model = net()
+    optimizer = model.optimizer
+    with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
+        model.compile(**{"optimizer": "adam", "loss": SCCE, **wrong})
+    assert model.optimizer is optimizer
+    model.fit(X, Y, verbose=0)
+
+
+def test_nothing_trains_before_it_is_compiled() -> None:
+    model = Sequential([layers.Dense(3, activation="softmax")])
+    for call in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match=r"compile.* Received: a model not compiled$"):
+            call(X, Y)
+    assert model.predict(X, verbose=0).shape == (21, 3)
+    model.compile("adam")
+    with pytest.raises(ValueError, match=r"needs a loss.* Received: loss=None$"):
+        model.fit(X, Y)
+
+
+def test_compiling_again_keeps_the_weights_and_starts_a_new_optimizer() -> None:
+    model = net()
+    model.fit(X, Y, epochs=2, verbose=0)
+    weights = model.get_weights()
+    model.compile("adam", SCCE)
+    assert same(model.get_weights(), weights)
+    assert int(model.optimizer.iterations) == 0
+    model.fit(X, Y, epochs=2, batch_size=7, verbose=0)
+    assert int(model.optimizer.iterations) == 6
+    assert list(model.history.history) == ["loss"]
+
+
+@pytest.mark.parametrize("form", [optimizers.Adam(0.01), "Adam", "adam"], ids=str)
+def test_optimizers_by_name_and_as_objects(form: Any) -> None:
+    assert type(net(optimizer=form).optimizer) is optimizers.Adam
+
+
+def test_loss_weights_multiply_loss_and_gradients() -> None:
+    figures = []
+    for weight in (None, 2.0, [2.0]):
+        model = net()
+        model.compile("adam", SCCE, loss_weights=weight)
+        figures.append((model.test_on_batch(X, Y), model.train_on_batch(X, Y)))
+        moment = next(v for v in model.optimizer.variables if v.shape == (4, 5)).numpy()
+        figures.append(moment)
+    np.testing.assert_allclose(figures[2], 2 * np.array(figures[0]), rtol=1e-6)
+    np.testing.assert_allclose(figures[3], 2 * figures[1], rtol=1e-5, atol=1e-9)
+    assert figures[4] == figures[2]
+
+
+# ------------------------------------------------------------ fit
+
+
+def test_history_is_plain_sorted_and_can_be_dumped() -> None:
+    model = net()
+    history = model.fit(X, Y, epochs=3, batch_size=8, validation_split=0.2, verbose=0)
+    assert isinstance(history, callbacks.History)
+    assert model.history is history
+    assert list(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert {type(v) for values in history.history.values() for v in values} == {float}
+    assert [len(values) for values in history.history.values()] == [3] * 4
+    assert json.loads(json.dumps(history.history)) == history.history
+    assert history.epoch == [0, 1, 2]
+    assert history.params == {"verbose": 0, "epochs": 3, "steps": 2}
+    again = model.fit(X, Y, epochs=5, initial_epoch=3, verbose=0)
+    assert again is not history
+    assert again.epoch == [3, 4]
+    assert model.fit(X, Y, epochs=2, initial_epoch=2, verbose=0).history == {}
+
+
+def test_figures_are_float32_numbers() -> None:
+    history = net().fit(X, Y, verbose=0).history
+    assert all(v == float(np.float32(v)) for values in history.values() for v in values)
+
+
+def test_validation_is_cut_from_the_end_before_shuffling() -> None:
+    weight = np.linspace(0.5, 2, 21)
+    cut = int(21 * 0.7)
+    first, last = slice(0, cut), slice(cut, None)
+    by_split, by_hand = net(), net()
+    a = by_split.fit(X, Y, validation_split=0.3, sample_weight=weight, epochs=3, verbose=0)
+    b = by_hand.fit(
+        X[first],
+        Y[first],
+        sample_weight=weight[first],
+        validation_data=(X[last], Y[last], weight[last]),
+        epochs=3,
+        verbose=0,
+    )
+    assert a.history == b.history
+    assert same(by_split.get_weights(), by_hand.get_weights())
+
+
+def test_every_epoch_sees_every_row_once_in_a_new_order() -> None:
+    x = np.arange(21)[:, None]
+    spy = Spy()
+    model = Sequential([spy, layers.Dense(3, activation="softmax")])
+    model.compile("adam", SCCE)
+    model.fit(x, Y, epochs=3, batch_size=8, verbose=0)
+    assert [len(batch) for batch in spy.seen] == [8, 8, 5] * 3
+    epochs = [sum(spy.seen[i : i + 3], []) for i in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(21)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in [*epochs, sorted(epochs[0])]}) == 4
+    spy.seen.clear()
+    model.fit(x, Y, epochs=1, batch_size=8, verbose=0, shuffle=False)
+    assert sum(spy.seen, []) == list(range(21))
+
+
+def test_a_batch_takes_its_labels_and_weights_with_it() -> None:
+    # Were labels or weights left in place, a shuffled net could not learn this by heart.
+    keras.utils.set_random_seed(1)
+    x = np.eye(21, dtype=np.float32)
+    model = Sequential([layers.Dense(3, activation="softmax")])
+    model.compile(optimizers.Adam(0.1), SCCE, metrics=["accuracy"])
+    wrong = np.where(bad % 2, (Y + 1) % 3, Y)
+    model.fit(x, wrong, sample_weight=1 - bad % 2, epochs=60, batch_size=4, verbose=0)
+    assert model.evaluate(x[::2], Y[::2], verbose=0)[1] == 1.0
+
+
+def test_batch_size_larger_than_the_data() -> None:
+    model = net()
+    model.fit(X, Y, batch_size=1000, verbose=0)
+    assert int(model.optimizer.iterations) == 1
+
+
+def test_the_default_batch_size_is_32() -> None:
+    model = net()
+    model.fit(np.repeat(X, 4, axis=0), np.repeat(Y, 4), verbose=0)
+    assert int(model.optimizer.iterations) == 3
+
+
+def test_class_weight_is_sample_weight_by_class() -> None:
+    a, b = net(), net()
+    a.fit(X, Y, class_weight={0: 3.0, 2: 0.5}, verbose=0)
+    b.fit(X, Y, sample_weight=np.array([3.0, 1.0, 0.5])[Y], verbose=0)
+    assert same(a.get_weights(), b.get_weights())
+
+
+def test_frozen_weights_stay_and_the_others_learn() -> None:
+    model = net()
+    model.layers[0].trainable = False
+    model.compile("adam", SCCE)
+    before = model.get_weights()
+    model.fit(X, Y, verbose=0)
+    after = model.get_weights()
+    assert same(after[:2], before[:2])
+    assert not same(after[2:], before[2:])
+    model.layers[0].trainable = True
+    model.compile("adam", SCCE)
+    model.fit(X, Y, verbose=0)
+    assert not same(model.get_weights()[:1], before[:1])
+
+
+# ------------------------------------------------------------ one seed, the same bits
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    runs = []
+    for seed in (5, 5, 6):
+        keras.utils.set_random_seed(seed)
+        model = Sequential([layers.Dense(5, activation="relu"), layers.Dense(3, "softmax")])
+        model.compile("adam", SCCE)
+        history = model.fit(X, Y, epochs=3, batch_size=8, verbose=0, validation_split=0.2)
+        runs.append([*model.get_weights(), np.array([*history.history.values()])])
+    assert same(runs[0], runs[1])
+    assert not same(runs[0], runs[2])
+
+
+def test_global_random_state_is_neither_read_nor_written() -> None:
+    def state() -> str:
+        return repr((np.random.get_state(), random.getstate()))  # noqa: NPY002  # looked at
+
+    weights = []
+    for seed in (1, 2):
+        keras.random.set_seed(5)
+        np.random.seed(seed)  # noqa: NPY002  # the state that must not matter
+        random.seed(seed)
+        before = state()
+        model = Sequential([layers.Dense(5, activation="relu"), layers.Dense(3, "softmax")])
+        model.compile("adam", SCCE, metrics=["accuracy"])
+        model.fit(X, Y, epochs=2, verbose=0, validation_split=0.2)
+        model.evaluate(X, Y, verbose=0)
+        model.predict(X, verbose=0)
+        weights.append(model.get_weights())
+        assert state() == before
+    assert same(*weights)
+
+
+# ------------------------------------------------------------ callbacks
+
+
+def test_hooks_come_in_keras_order_with_its_logs() -> None:
+    recorder, model = Recorder(), net()
+    model.fit(X, Y, batch_size=11, verbose=0, validation_data=(X, Y), callbacks=[recorder])
+    own = ["accuracy", "loss"]
+    both = [*own, "val_accuracy", "val_loss"]
+    tests = [
+        ("on_test_begin", []),
+        ("on_test_batch_begin[0]", []),
+        ("on_test_batch_end[0]", own),
+        ("on_test_batch_begin[1]", []),
+        ("on_test_batch_end[1]", own),
+        ("on_test_end", own),
+    ]
+    assert recorder.calls == [
+        ("on_train_begin", []),
+        ("on_epoch_begin[0]", []),
+        ("on_train_batch_begin[0]", []),
+        ("on_train_batch_end[0]", own),
+        ("on_train_batch_begin[1]", []),
+        ("on_train_batch_end[1]", own),
+        *tests,
+        ("on_epoch_end[0]", both),
+        ("on_train_end", both),
+    ]
+    assert recorder.params == {"verbose": 0, "epochs": 1, "steps": 2}
+    assert recorder.model is model
+    recorder.calls.clear()
+    model.evaluate(X, Y, batch_size=11, verbose=0, callbacks=[recorder])
+    assert recorder.calls == tests
+    recorder.calls.clear()
+    model.predict(X, batch_size=11, verbose=0, callbacks=[recorder])
+    assert recorder.calls == [
+        ("on_predict_begin", []),
+        ("on_predict_batch_begin[0]", []),
+        ("on_predict_batch_end[0]", ["outputs"]),
+        ("on_predict_batch_begin[1]", []),
+        ("on_predict_batch_end[1]", ["outputs"]),
+        ("on_predict_end", []),
+    ]
+    assert np.concatenate(
+        [log["outputs"] for log in recorder.logs if log.get("outputs") is not None]
+    ).shape == (21, 3)
+
+
+def test_batch_logs_are_running_means_over_the_examples() -> None:
+    # With a learning rate of 0 the batches' own losses are known.
+    recorder, model = Recorder(), net(optimizer=optimizers.Adam(0.0))
+    model.fit(X, Y, batch_size=8, shuffle=False, verbose=0, callbacks=[recorder])
+    parts = [slice(0, 8), slice(8, 16), slice(16, 21)]
+    own = [model.test_on_batch(X[part], Y[part]) for part in parts]
+    ends = [
+        log
+        for (name, _), log in zip(recorder.calls, recorder.logs, strict=True)
+        if "batch_end" in name
+    ]
+    sizes = np.array([8, 8, 5])
+    for i, log in enumerate(ends, 1):
+        mean = np.average(own[:i], axis=0, weights=sizes[:i])
+        # Means of float32 losses, added up in float64 and rounded once.
+        np.testing.assert_allclose([log["loss"], log["accuracy"]], mean, rtol=1e-6)
+    assert recorder.logs[-1] == ends[-1]
+
+
+def test_what_a_callback_adds_to_the_logs_reaches_history() -> None:
+    class Rate(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["learning_rate"] = 0.5 / (epoch + 1)
+
+    history = net().fit(X, Y, epochs=2, verbose=0, callbacks=Rate())
+    assert history.history["learning_rate"] == [0.5, 0.25]
+
+
+def test_the_older_names_of_the_batch_hooks() -> None:
+    class Old(callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def on_batch_begin(self, batch, logs=None):
+            self.seen.append(("begin", batch))
+
+        def on_batch_end(self, batch, logs=None):
+            self.seen.append(("end", batch, sorted(logs)))
+
+    old = Old()
+    net(metrics=()).fit(X, Y, batch_size=11, verbose=0, callbacks=[old])
+    assert old.seen == [("begin", 0), ("end", 0, ["loss"]), ("begin", 1), ("end", 1, ["loss"])]
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_epoch_end", "on_epoch_begin"])
+def test_stop_training(hook: str) -> None:
+    class Stop(callbacks.Callback):
+        pass
+
+    def stop(self, number, logs=None):
+        self.model.stop_training = True
+
+    setattr(Stop, hook, stop)
+    model = net()
+    history = model.fit(
+        X, Y, epochs=4, batch_size=8, verbose=0, validation_split=0.2, callbacks=[Stop()]
+    )
+    assert history.epoch == [0]
+    assert list(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert int(model.optimizer.iterations) == (2 if hook == "on_epoch_end" else 1)
+    assert len(model.fit(X, Y, epochs=2, verbose=0).epoch) == 2
+
+
+def test_an_error_in_a_callback_leaves_the_model_usable() -> None:
+    class Fail(callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            raise RuntimeError("mine")
+
+    model = net()
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="mine"):
+            model.fit(X, Y, validation_split=0.2, verbose=0, callbacks=[Fail()])
+    assert model.fit(X, Y, validation_split=0.2, verbose=0).epoch == [0]
+
+
+# ------------------------------------------------------------ evaluate and predict
+
+
+def test_evaluate_returns_a_float_a_list_or_a_dict() -> None:
+    plain, full = net(metrics=()), net()
+    assert type(plain.evaluate(X, Y, verbose=0)) is float
+    listed = full.evaluate(X, Y, verbose=0)
+    assert [type(v) for v in listed] == [float, float]
+    named = full.evaluate(X, Y, verbose=0, return_dict=True)
+    assert list(named.items()) == [("accuracy", listed[1]), ("loss", listed[0])]
+    assert full.test_on_batch(X, Y, return_dict=True).keys() == named.keys()
+
+
+def test_evaluate_does_not_depend_on_the_batch_size() -> None:
+    model = net()
+    weights = model.get_weights()
+    whole = model.evaluate(X, Y, batch_size=21, verbose=0)
+    for size in (1, 4, 32):
+        # The mean of 21 float32 losses, each computed by itself: some roundings.
+        assert model.evaluate(X, Y, batch_size=size, verbose=0) == pytest.approx(whole, rel=1e-6)
+    assert same(model.get_weights(), weights)
+    assert int(model.optimizer.iterations) == 0
+
+
+def test_sample_weight_divides_by_the_count_and_leaves_metrics_alone() -> None:
+    model = net()
+    weight = np.linspace(0, 3, 21)
+    x = X / 255  # so that no probability is clipped
+    loss, accuracy = model.evaluate(x, Y, sample_weight=weight, verbose=0)
+    values = losses.sparse_categorical_crossentropy(Y, model.predict(x, verbose=0))
+    assert loss == pytest.approx(float(np.mean(values * weight)), rel=1e-5)
+    assert accuracy == model.evaluate(x, Y, verbose=0)[1]
+    model.compile("adam", SCCE, metrics=["accuracy"], weighted_metrics=["accuracy"])
+    named = model.evaluate(x, Y, sample_weight=weight, verbose=0, return_dict=True)
+    right = model.predict(x, verbose=0).argmax(1) == Y
+    assert named["accuracy"] == accuracy
+    assert named["weighted_accuracy"] == pytest.approx(np.average(right, weights=weight), rel=1e-6)
+
+
+def test_predict() -> None:
+    model = net()
+    x = X / 255
+    out = model.predict(x, batch_size=4, verbose=0)
+    assert type(out) is np.ndarray
+    assert (out.shape, out.dtype) == ((21, 3), np.float32)
+    for i in range(21):
+        np.testing.assert_allclose(out[i], model.predict_on_batch(x[i : i + 1])[0], rtol=1e-6)
+    assert model.predict(x, batch_size=4, steps=2, verbose=0).shape == (8, 3)
+    out[:] = 0
+    assert model.predict(x, verbose=0).any()
+    answer = model(x)
+    assert hasattr(answer, "numpy")
+    kept = answer.numpy().copy()
+    model.predict(x + 1, verbose=0)
+    np.testing.assert_array_equal(answer, kept)
+
+
+def test_a_layer_s_answer_is_kept_when_it_is_called_again() -> None:
+    dense = layers.Dense(3)
+    first = dense(X.astype(np.float32))
+    kept = first.numpy().copy()
+    dense(2.0 * X)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_threads_can_predict_with_one_model() -> None:
+    model = net()
+    x = np.repeat(X, 20, axis=0)
+    expected = model.predict(x, verbose=0)
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(10):
+            part = model.predict(x[number:], verbose=0)
+            # The rows fall into other batches, for which BLAS may add in another order.
+            if not np.allclose(part, expected[number:], rtol=1e-5):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_train_on_batch_is_a_step_of_fit() -> None:
+    a, b = net(), net()
+    before = a.test_on_batch(X, Y)
+    assert a.train_on_batch(X, Y) == before
+    b.fit(X, Y, batch_size=21, shuffle=False, verbose=0)
+    assert same(a.get_weights(), b.get_weights())
+    assert a.train_on_batch(X, Y)[0] < before[0]
+
+
+# ------------------------------------------------------------ nothing is allocated per step
+
+
+def test_a_step_allocates_nothing_that_grows() -> None:
+    n, sizes = 32 * 70, []
+
+    class Watch(callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 10:
+                tracemalloc.start()
+                tracemalloc.reset_peak()
+            elif batch == 60:
+                sizes.extend(tracemalloc.get_traced_memory())
+                tracemalloc.stop()
+
+    model = Sequential([layers.Flatten(), layers.Dense(128, "relu"), layers.Dense(10, "softmax")])
+    model.compile("adam", SCCE, metrics=["accuracy"])
+    x = np.zeros((n, 28, 28), np.float32)
+    model.fit(x, np.arange(n) % 10, verbose=0, callbacks=[Watch()])
+    kept, peak = sizes
+    # What lives on after 50 steps: numbers that Python holds, a few hundred bytes each.
+    assert kept < 10_000
+    # At any moment: Adam's temporaries for a block of 8192 weights, five at once, and half as
+    # much for all else. The smallest thing that must not be made anew, the batch, is 100 kB,
+    # and the gradient of the kernel is 401 kB.
+    assert peak < 1.5 * 5 * 8192 * 4
+
+
+# ------------------------------------------------------------ it learns
+
+
+def test_a_net_learns_drawn_digits(digits: Any) -> None:
+    (x, y), (x_test, y_test) = digits
+    keras.utils.set_random_seed(0)
+    model = Sequential(
+        [
+            layers.Input((28, 28)),
+            layers.Flatten(),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("adam", SCCE, metrics=["accuracy"])
+    history = model.fit(x, y, epochs=8, batch_size=32, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0] / 5
+    assert model.evaluate(x_test, y_test, verbose=0)[1] >= 0.97

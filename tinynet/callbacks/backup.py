@@ -1,0 +1,167 @@
+"""Going on after an interruption as if there had been none.
+
+A backup is the model as `saving` writes it, in one file, so that its parts always belong together:
+weights, optimizer, random state, and the history, which also says how many epochs are done.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from tinynet import checks
+from tinynet.callbacks.base import Callback, History, Logs, as_save_freq
+from tinynet.files import write_atomically
+
+
+class BackupAndRestore(Callback):
+    """Keep a backup while training, and begin where it was made if there is one.
+
+    After an interruption, the same `fit` with the same model goes on behind the last epoch that
+    was saved. Weights, optimizer, history and random state are then, to the bit, what they would
+    have been without it. What other callbacks count, such as the patience of `EarlyStopping`,
+    starts anew.
+
+    Parameters
+    ----------
+    backup_dir : str or path
+        A folder for the backup, made if needed, of this run alone.
+    save_freq : "epoch" or int
+        Every epoch, or after how many batches; the epoch that was interrupted is then done again
+        from its start, with the weights of the backup.
+    double_checkpoint : bool
+        Whether the backup before is kept too, for when the last can't be read.
+    delete_checkpoint : bool
+        Whether the backup is deleted when training is done.
+
+    Raises
+    ------
+    ValueError
+        If an argument can't be what was meant, or, from `fit`, if the backup is damaged or of
+        another model.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import tinynet as keras
+    >>> def stop(epoch, logs):
+    ...     raise KeyboardInterrupt
+    >>> model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     backup = BackupAndRestore(folder)
+    ...     try:
+    ...         stopping = keras.callbacks.LambdaCallback(on_epoch_end=stop)
+    ...         model.fit([[1.0]], [0], epochs=3, verbose=0, callbacks=[backup, stopping])
+    ...     except KeyboardInterrupt:
+    ...         pass
+    ...     begun = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: print(epoch))
+    ...     history = model.fit([[1.0]], [0], epochs=3, verbose=0, callbacks=[backup, begun])
+    1
+    2
+    >>> history.epoch
+    [0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        backup_dir: Any,
+        save_freq: Any = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        super().__init__()
+        self.backup_dir = os.fspath(backup_dir)
+        if not self.backup_dir:
+            raise ValueError("backup_dir must name a folder. Received: backup_dir=''")
+        self.save_freq = as_save_freq(save_freq)
+        if save_freq == "epoch":
+            self.idle_hooks = (BackupAndRestore.on_train_batch_end,)
+        self.double_checkpoint = checks.flag("double_checkpoint", double_checkpoint)
+        self.delete_checkpoint = checks.flag("delete_checkpoint", delete_checkpoint)
+        self._last = Path(self.backup_dir) / "latest.tinynet"
+        self._before = Path(self.backup_dir) / "previous.tinynet"
+        self._batches = 0
+        self._saved = b""
+
+    # ------------------------------------------------------------ when
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Restore a backup, if there is one."""
+        self._batches, self._saved = 0, b""
+        damage = None
+        for path in (self._last, self._before):
+            if path.exists():
+                try:
+                    self._restore(path)
+                except ValueError as error:
+                    damage = damage or error
+                else:
+                    if damage:
+                        warnings.warn(f"{damage} The backup before is used.", stacklevel=2)
+                    return
+        if damage:
+            raise damage
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Save, if it is time."""
+        self._batches += 1
+        if self.save_freq != "epoch" and self._batches >= self.save_freq:
+            self._batches = 0
+            self._save()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Save."""
+        if self.save_freq == "epoch":
+            running = self.model.history
+            done = History()
+            done.history = {name: [*values] for name, values in running.history.items()}
+            done.epoch = [*running.epoch]
+            if epoch not in done.epoch:  # `History` comes after this callback
+                done.on_epoch_end(epoch, logs)
+            self.model.history = done
+            try:
+                self._save()
+            finally:
+                self.model.history = running
+
+    def after_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Save again what callbacks behind this one changed, such as the learning rate."""
+        self.on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Delete the backup."""
+        if self.delete_checkpoint:
+            self._last.unlink(missing_ok=True)
+            self._before.unlink(missing_ok=True)
+            if self._last.parent.is_dir() and not os.listdir(self.backup_dir):
+                self._last.parent.rmdir()
+
+    # ------------------------------------------------------------ what
+
+    def _save(self) -> None:
+        """Save, unless that is what is saved already."""
+        from tinynet.saving import tinynet_format  # which needs the models, which need this
+
+        contents = tinynet_format.write(self.model)
+        if contents == self._saved:
+            return
+        self._last.parent.mkdir(parents=True, exist_ok=True)
+        if self.double_checkpoint and self._last.exists():
+            os.replace(self._last, self._before)
+        write_atomically(self._last, lambda file: file.write(contents))
+        self._saved = contents
+
+    def _restore(self, path: Path) -> None:
+        from tinynet.saving import api, state, tinynet_format
+
+        running = self.model.history
+        with api._reading(path) as file:
+            source, _, run = tinynet_format.read(file)
+            state.restore(self.model, source, run)
+        done, self.model.history = self.model.history, running
+        running.history, running.epoch = done.history, done.epoch
+        if done.epoch:
+            self.model._initial_epoch = done.epoch[-1] + 1

@@ -1,0 +1,444 @@
+"""What all callbacks share: the hooks, their order, and the figures that fit returns.
+
+A hook that no callback defines costs nothing: the loop asks once which are defined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tinynet import checks, progress
+
+Logs = dict[str, Any]
+
+HOOKS = (
+    "on_train_begin",
+    "on_train_end",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_begin",
+    "on_test_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+    "on_predict_begin",
+    "on_predict_end",
+    "on_predict_batch_begin",
+    "on_predict_batch_end",
+)
+
+
+class Callback:
+    """The base of all callbacks; define the hooks you want.
+
+    Attributes
+    ----------
+    model : Model
+        The model that runs; its `stop_training` may be set.
+    params : dict
+        ``{"verbose", "epochs", "steps"}``.
+    idle_hooks : tuple of function
+        Hooks of its class that this one has no use for, so that the loop need not call them.
+    terminates_on_nan : bool
+        Whether it ends training when the loss is not finite, so that `fit` need not.
+
+    Examples
+    --------
+    >>> class Stop(Callback):
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         self.model.stop_training = logs["accuracy"] > 0.97
+    """
+
+    idle_hooks: tuple[Callable[..., None], ...] = ()
+    terminates_on_nan = False
+
+    def __init__(self) -> None:
+        self.params: dict[str, Any] = {}
+        self._model: Any = None
+
+    @property
+    def model(self) -> Any:
+        """The model that runs."""
+        return self._model
+
+    def set_model(self, model: Any) -> None:
+        """Receive the model, before anything else.
+
+        Parameters
+        ----------
+        model : Model
+            The model that runs.
+        """
+        self._model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Receive the parameters of the run.
+
+        Parameters
+        ----------
+        params : dict
+            ``{"verbose", "epochs", "steps"}``.
+        """
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Run before the first epoch."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Run after the last epoch, with its figures."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Run before an epoch; the first is 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Run after an epoch and its validation, with their figures."""
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a training batch: another name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after a training batch: another name of `on_train_batch_end`."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a training batch; the first of an epoch is 0."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after a training batch, with the figures of the epoch so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Run before an evaluation, or a validation within `fit`."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Run after it, with its figures."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a batch of it."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after a batch of it, with the figures so far."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Run before a prediction."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Run after it."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a batch of it."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after a batch of it, with its ``outputs``."""
+
+
+class History(Callback):
+    """What `fit` returns: the figures of every epoch.
+
+    Attributes
+    ----------
+    history : dict of str to list of float
+        The figures, for example ``history["loss"]``.
+    epoch : list of int
+        The numbers of the epochs.
+
+    Examples
+    --------
+    >>> History().history
+    {}
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: dict[str, list[float]] = {}
+        self.epoch: list[int] = []
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Note the figures of an epoch."""
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+
+class ProgbarLogger(Callback):
+    """The bar of steps, for a loop of your own; `fit` and the others draw it without.
+
+    Examples
+    --------
+    >>> loop = CallbackList([ProgbarLogger()], epochs=2, steps=1, verbose=2)
+    >>> loop.on_epoch_begin(0)
+    Epoch 1/2
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar = progress.Progress(1, 0)
+        self._seen = 0
+        self._in_fit = False
+
+    def _begin(self) -> None:
+        verbose = progress.as_verbose(self.params.get("verbose", "auto"))
+        self._bar = progress.Progress(self.params.get("steps") or 0, verbose)
+        self._seen = 0
+
+    def _update(self, batch: int, logs: Logs) -> None:
+        self._seen = batch + 1
+        if self._bar.wants(self._seen):
+            self._bar.draw(self._seen, logs)
+
+    def _end(self, logs: Logs | None) -> None:
+        self._bar.target = self._bar.target or self._seen
+        self._bar.finish(self._bar.target, logs or {})
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Note that validation is silent from here on."""
+        self._in_fit = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Note that it is not any more."""
+        self._in_fit = False
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Start a bar."""
+        self._begin()
+        epochs = self.params.get("epochs", 1)
+        if epochs > 1 and self.params.get("verbose", "auto"):
+            progress.write(f"Epoch {epoch + 1}/{epochs}\n")
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Draw the bar."""
+        self._update(batch, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Draw the bar for the last time."""
+        self._end(logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Start a bar."""
+        if not self._in_fit:
+            self._begin()
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Draw the bar."""
+        if not self._in_fit:
+            self._update(batch, logs or {})
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Draw the bar for the last time."""
+        if not self._in_fit:
+            self._end(logs)
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Start a bar."""
+        self._begin()
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Draw the bar."""
+        self._update(batch, {})
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Draw the bar for the last time."""
+        self._end(None)
+
+
+class CallbackList:
+    """The callbacks of one run, asked once which hooks they define.
+
+    For a loop of your own, each hook is a method of the list too, as in Keras.
+
+    Parameters
+    ----------
+    callbacks : iterable of Callback, optional
+        In the order they are called.
+    model : Model, optional
+        The model that runs.
+    params : dict, optional
+        For `Callback.set_params`.
+    add_history, add_progbar : bool
+        Whether to add a `History`, which becomes ``model.history``, and a `ProgbarLogger`,
+        unless there is one.
+    **more : object
+        More of `params`.
+
+    Examples
+    --------
+    >>> CallbackList([History()], None, {}).defines("on_epoch_end")
+    True
+    >>> loop = CallbackList(add_history=True, epochs=2)
+    >>> loop.on_epoch_end(0, {"loss": 0.5})
+    >>> loop.callbacks[0].history
+    {'loss': [0.5]}
+    """
+
+    def __init__(
+        self,
+        callbacks: Iterable[Any] | None = None,
+        model: Any = None,
+        params: dict[str, Any] | None = None,
+        add_history: bool = False,
+        add_progbar: bool = False,
+        **more: Any,
+    ) -> None:
+        self.callbacks = list(callbacks or [])
+        for wanted, kind in ((add_history, History), (add_progbar, ProgbarLogger)):
+            if wanted and not any(isinstance(c, kind) for c in self.callbacks):
+                self.callbacks.append(kind())
+                if kind is History and model is not None:
+                    model.history = self.callbacks[-1]
+        self.params = {**(params or {}), **more}
+        self.terminates_on_nan = any(
+            getattr(callback, "terminates_on_nan", False) for callback in self.callbacks
+        )
+        self._hooks: dict[str, list[Callable[..., None]]] = {hook: [] for hook in HOOKS}
+        for callback in self.callbacks:
+            callback.set_params(self.params)
+            callback.set_model(model)
+            for hook in HOOKS:
+                if _defines(callback, hook):
+                    self._hooks[hook].append(getattr(callback, hook))
+        for callback in self.callbacks:
+            if hasattr(callback, "after_epoch_end"):  # once all others have had their say
+                self._hooks["on_epoch_end"].append(callback.after_epoch_end)
+
+    def defines(self, hook: str) -> bool:
+        """Say whether any callback defines a hook.
+
+        Parameters
+        ----------
+        hook : str
+            Its name.
+
+        Returns
+        -------
+        bool
+            Whether calling it does anything.
+        """
+        return bool(self._hooks[hook])
+
+    def call(self, hook: str, *args: Any) -> None:
+        """Call a hook of all callbacks that define it.
+
+        Parameters
+        ----------
+        hook : str
+            Its name.
+        *args : object
+            What it takes.
+        """
+        for function in self._hooks[hook]:
+            function(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        hook = name.replace("on_batch", "on_train_batch")
+        if hook not in HOOKS:
+            raise AttributeError(f"CallbackList has no attribute {name!r}")
+        numbered = "epoch" in hook or "batch" in hook
+
+        def call(*args: Any, logs: Logs | None = None) -> None:
+            number, given = args[:numbered], args[numbered:]
+            self.call(hook, *number, (given[0] if given else logs) or {})
+
+        return call
+
+
+def _defines(callback: Any, hook: str) -> bool:
+    """Say whether a callback changed a hook, or the older name that the hook calls."""
+    idle = getattr(callback, "idle_hooks", ())
+    return any(
+        getattr(getattr(callback, name), "__func__", None) not in (getattr(Callback, name), *idle)
+        for name in {hook, hook.replace("train_batch", "batch")}
+        if hasattr(callback, name)
+    )
+
+
+def as_callbacks(callbacks: Any) -> list[Any]:
+    """Check what was passed as callbacks.
+
+    Parameters
+    ----------
+    callbacks : None, Callback, list of Callback or CallbackList
+        What was passed.
+
+    Returns
+    -------
+    list of Callback
+        The callbacks, without a `ProgbarLogger`: the loops draw the bar themselves.
+
+    Raises
+    ------
+    TypeError
+        If one of them is none: it has no `set_model`.
+
+    Examples
+    --------
+    >>> as_callbacks(None)
+    []
+    """
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, CallbackList):
+        callbacks = callbacks.callbacks
+    listed = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+    for callback in listed:
+        if isinstance(callback, type) or not hasattr(callback, "set_model"):
+            raise TypeError(
+                f"callbacks must be a list of callbacks.Callback objects. Received: {callback!r}"
+            )
+    return [callback for callback in listed if type(callback) is not ProgbarLogger]
+
+
+def as_level(verbose: Any) -> int:
+    """Read a callback's argument `verbose`.
+
+    Parameters
+    ----------
+    verbose : int or bool
+        0 for nothing.
+
+    Returns
+    -------
+    int
+        The same as an integer.
+
+    Examples
+    --------
+    >>> as_level(True)
+    1
+    """
+    return int(verbose) if isinstance(verbose, bool) else checks.whole("verbose", verbose, 0)
+
+
+def as_save_freq(save_freq: Any) -> Any:
+    """Read a callback's argument `save_freq`.
+
+    Parameters
+    ----------
+    save_freq : "epoch" or int
+        When to save.
+
+    Returns
+    -------
+    "epoch" or int
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+
+    Examples
+    --------
+    >>> as_save_freq(100)
+    100
+    """
+    if isinstance(save_freq, str) and save_freq == "epoch":
+        return save_freq
+    try:
+        return checks.whole("save_freq", save_freq)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "save_freq must be 'epoch' or an integer of at least 1. "
+            f"Received: save_freq={checks.shorten(save_freq)}"
+        ) from None

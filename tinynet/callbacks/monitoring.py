@@ -1,0 +1,452 @@
+"""Callbacks that watch one figure and act when it gets better, or has stopped to.
+
+`Monitor` decides what better means; what follows from it is all that the others hold. To keep in
+step with Keras, figures are compared in the float type that the models compute in.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks, config
+from tinynet.callbacks.base import Callback, Logs, as_level, as_save_freq
+from tinynet.progress import write
+
+
+class Monitor(Callback):
+    """The base of callbacks that watch one figure.
+
+    Parameters
+    ----------
+    monitor : str
+        The figure's name.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better. ``"auto"``: less for a loss, else what the metric of that
+        name says of itself.
+    min_delta : float
+        By how much a value must be better to count; its sign plays no part.
+    best : float, optional
+        The value to beat at first.
+
+    Examples
+    --------
+    >>> accuracy = Monitor("accuracy", "max", min_delta=0.01)
+    >>> accuracy.is_improvement(0.95, 0.93), accuracy.is_improvement(0.935, 0.93)
+    (True, False)
+    """
+
+    def __init__(
+        self, monitor: str, mode: str = "auto", min_delta: float = 0, best: float | None = None
+    ) -> None:
+        super().__init__()
+        if not isinstance(monitor, str):
+            raise TypeError(
+                f"monitor must be the name of a figure. Received: monitor={checks.shorten(monitor)}"
+            )
+        if mode not in ("auto", "min", "max"):
+            warnings.warn(
+                f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.",
+                stacklevel=3,
+            )
+            mode = "auto"
+        self.monitor = monitor
+        self.mode = mode
+        self.min_delta = abs(checks.number("min_delta", min_delta))
+        self.best = best
+
+    def _more_is_better(self) -> bool:
+        if self.mode != "auto":
+            return self.mode == "max"
+        name = self.monitor.removeprefix("val_")
+        direction = "down" if name == "loss" else None
+        for metric in getattr(self.model, "metrics", []):
+            if metric.name == name:
+                direction = getattr(metric, "_direction", None) or direction
+        if direction is None:
+            raise ValueError(
+                f"{type(self).__name__} can't tell whether more or less of {self.monitor!r} is "
+                "better: pass mode='max' or mode='min'. "
+                f"Received: monitor={self.monitor!r}, mode='auto'"
+            )
+        return direction == "up"
+
+    def is_improvement(self, value: float, best: float | None) -> bool:
+        """Say whether a value is better than another by more than `min_delta`.
+
+        Parameters
+        ----------
+        value : float
+            The new value.
+        best : float or None
+            The other; anything is better than None.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+
+        Raises
+        ------
+        ValueError
+            If it isn't known whether more or less is better.
+        """
+        more = self._more_is_better()
+        if best is None:
+            return True
+        kind = np.dtype(config.floatx()).type
+        if more:
+            return bool(kind(value - self.min_delta) > kind(best))
+        return bool(kind(value + self.min_delta) < kind(best))
+
+    def _current(self, logs: Logs, missing: str) -> Any:
+        """Return the figure, or warn and return None."""
+        self._more_is_better()  # not to be found out only once the figure is there
+        value = logs.get(self.monitor)
+        if value is None:
+            warnings.warn(missing, stacklevel=4)
+        return value
+
+
+class EarlyStopping(Monitor):
+    """Stop training when a figure has stopped getting better.
+
+    Parameters
+    ----------
+    monitor : str
+        The figure to watch.
+    min_delta : float
+        By how much it must get better to count.
+    patience : int
+        After how many epochs without that to stop; 0 and 1 are the same.
+    verbose : int
+        1 to say so.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better.
+    baseline : float, optional
+        What it must be better than, besides, for the waiting to start anew.
+    restore_best_weights : bool
+        Whether training ends, however it does, with the weights of the best epoch.
+    start_from_epoch : int
+        The first epoch that is looked at; they count from 0.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> stopping = EarlyStopping("loss", min_delta=0.5, patience=2)
+    >>> model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    >>> history = model.fit([[0.0]], [0], epochs=9, verbose=0, callbacks=[stopping])
+    >>> history.epoch  # the loss falls more slowly than that
+    [0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.patience = checks.whole("patience", patience, 0)
+        self.verbose = as_level(verbose)
+        self.baseline = None if baseline is None else checks.number("baseline", baseline)
+        self.restore_best_weights = checks.flag("restore_best_weights", restore_best_weights)
+        self.start_from_epoch = checks.whole("start_from_epoch", start_from_epoch, 0)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best = None
+        self.best_weights: Any = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forget an earlier run."""
+        self._reset()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Look at the figure."""
+        logs = logs or {}
+        current = self._current(
+            logs,
+            f"Early stopping conditioned on metric `{self.monitor}` which is not available. "
+            f"Available metrics are: {','.join(logs)}",
+        )
+        if current is None or epoch < self.start_from_epoch:
+            return
+        self.wait += 1
+        if self.is_improvement(current, self.best):
+            self.best, self.best_epoch = current, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self.baseline is None or self.is_improvement(current, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Restore the best weights."""
+        if self.stopped_epoch and self.verbose:
+            write(f"Epoch {self.stopped_epoch + 1}: early stopping\n")
+        if self.best_weights is not None:
+            if self.verbose:
+                write(
+                    "Restoring model weights from the end of the best epoch: "
+                    f"{self.best_epoch + 1}.\n"
+                )
+            self.model.set_weights(self.best_weights)
+
+
+class ReduceLROnPlateau(Monitor):
+    """Reduce the learning rate when a figure has stopped getting better.
+
+    The rate goes into the figures of the epoch as ``"learning_rate"``, before it is changed.
+
+    Parameters
+    ----------
+    monitor : str
+        The figure to watch.
+    factor : float
+        What the learning rate is multiplied by; below 1.
+    patience : int
+        After how many epochs without an improvement.
+    verbose : int
+        1 to say so.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better.
+    min_delta : float
+        By how much the figure must get better to count.
+    cooldown : int
+        For how many epochs after that the waiting does not start.
+    min_lr : float
+        What the learning rate does not go below.
+
+    Raises
+    ------
+    ValueError
+        If `factor` is 1 or more.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    >>> halve = ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.5, verbose=1)
+    >>> _ = model.fit([[0.0]], [0], epochs=2, verbose=0, callbacks=[halve])
+    <BLANKLINE>
+    Epoch 2: ReduceLROnPlateau reducing learning rate to 0.0005000000237487257.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.factor = checks.number("factor", factor, 0)
+        if self.factor >= 1:
+            raise ValueError(f"factor must be below 1, to reduce. Received: factor={factor}")
+        self.patience = checks.whole("patience", patience, 0)
+        self.verbose = as_level(verbose)
+        self.cooldown = checks.whole("cooldown", cooldown, 0)
+        self.min_lr = checks.number("min_lr", min_lr, 0)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.best = None
+        self.cooldown_counter = self.wait = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forget an earlier run."""
+        self._reset()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Look at the figure."""
+        logs = {} if logs is None else logs
+        logs["learning_rate"] = rate = float(self.model.optimizer.learning_rate)
+        current = self._current(
+            logs,
+            f"Learning rate reduction is conditioned on metric `{self.monitor}` which is not "
+            f"available. Available metrics are: {','.join(logs)}.",
+        )
+        if current is None:
+            return
+        if self.cooldown_counter:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self.is_improvement(current, self.best):
+            self.best = current
+            self.wait = 0
+        elif not self.cooldown_counter:
+            self.wait += 1
+            if self.wait >= self.patience and rate > float(np.float32(self.min_lr)):
+                new = max(rate * self.factor, self.min_lr)
+                self.model.optimizer.learning_rate = new
+                if self.verbose:
+                    write(
+                        f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.\n"
+                    )
+                self.cooldown_counter = self.cooldown
+                self.wait = 0
+
+
+class ModelCheckpoint(Monitor):
+    """Save the model as it is trained: every epoch, or when it is the best so far.
+
+    Parameters
+    ----------
+    filepath : str or path
+        Where to, ending in ``.keras``, ``.h5`` or ``.tinynet``, or in ``.weights.h5`` for weights
+        alone. ``{epoch}``, which counts from 1, ``{val_loss:.2f}`` and the like are filled in.
+        Its folder is made.
+    monitor : str
+        The figure that says which model is best.
+    verbose : int
+        1 to say what is saved.
+    save_best_only : bool
+        Whether only a model that is better than all before is saved.
+    save_weights_only : bool
+        Whether only its weights are.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better.
+    save_freq : "epoch" or int
+        Every epoch, or after how many batches, which are counted across epochs; ``{batch}`` may
+        then be in `filepath`.
+    initial_value_threshold : float, optional
+        The value to beat at first.
+
+    Raises
+    ------
+    ValueError
+        If `filepath` ends in something else.
+
+    Examples
+    --------
+    >>> best = ModelCheckpoint("runs/{epoch:02d}-{val_loss:.2f}.keras", save_best_only=True)
+    >>> best.path(0, {"val_loss": 0.123})
+    'runs/01-0.12.keras'
+    """
+
+    def __init__(
+        self,
+        filepath: Any,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: Any = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        if initial_value_threshold is not None:
+            initial_value_threshold = checks.number(
+                "initial_value_threshold", initial_value_threshold
+            )
+        super().__init__(monitor, mode, best=initial_value_threshold)
+        self.filepath = os.fspath(filepath)
+        self.verbose = as_level(verbose)
+        self.save_best_only = checks.flag("save_best_only", save_best_only)
+        self.save_weights_only = checks.flag("save_weights_only", save_weights_only)
+        self.save_freq = as_save_freq(save_freq)
+        if save_freq == "epoch":
+            self.idle_hooks = (ModelCheckpoint.on_train_batch_end,)
+        endings = (".weights.h5",) if save_weights_only else (".keras", ".h5", ".tinynet")
+        if not self.filepath.endswith(endings):
+            raise ValueError(
+                f"filepath must end in {' or '.join(endings)} with "
+                f"save_weights_only={save_weights_only}. Received: filepath={self.filepath!r}"
+            )
+        self._epoch = self._batches = 0
+
+    def path(self, epoch: int, logs: Logs, batch: int | None = None) -> str:
+        """Fill in the file's name.
+
+        Parameters
+        ----------
+        epoch : int
+            The epoch, from 0.
+        logs : dict
+            The figures.
+        batch : int, optional
+            The batch, from 0.
+
+        Returns
+        -------
+        str
+            The name.
+
+        Raises
+        ------
+        KeyError
+            If it takes a figure that there is not.
+        """
+        counts = {"epoch": epoch + 1} if batch is None else {"epoch": epoch + 1, "batch": batch + 1}
+        try:
+            return str(self.filepath.format(**{**logs, **counts}))
+        except KeyError as error:
+            raise KeyError(
+                f"filepath takes a figure that is not among {', '.join({**logs, **counts})}. "
+                f"Received: {self.filepath!r}, which takes {error}"
+            ) from None
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Note the epoch."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Save, if it is time."""
+        self._batches += 1
+        if self.save_freq != "epoch" and self._batches >= self.save_freq:
+            self._batches = 0
+            self._save(self._epoch, batch, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Save."""
+        if self.save_freq == "epoch":
+            self._save(epoch, None, logs or {})
+
+    def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
+        path = self.path(epoch, logs, batch)
+        if not self._wanted(epoch, logs, path):
+            return
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        (self.model.save_weights if self.save_weights_only else self.model.save)(
+            path, overwrite=True
+        )
+        self._say(epoch, f"finished saving model to {path}")
+
+    def _wanted(self, epoch: int, logs: Logs, path: str) -> bool:
+        if not self.save_best_only:
+            self._say(epoch, f"saving model to {path}")
+            return True
+        current = self._current(logs, f"Can save best model only with {self.monitor} available.")
+        if current is None:
+            return True
+        best = "None" if self.best is None else f"{self.best:.5f}"
+        if not self.is_improvement(current, self.best):
+            self._say(epoch, f"{self.monitor} did not improve from {best}")
+            return False
+        self.best = current
+        gain = f"improved from {best} to {current:.5f}"
+        self._say(epoch, f"{self.monitor} {gain}, saving model to {path}")
+        return True
+
+    def _say(self, epoch: int, text: str) -> None:
+        if self.verbose:
+            write(f"\nEpoch {epoch + 1}: {text}\n")

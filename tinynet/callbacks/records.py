@@ -1,0 +1,207 @@
+"""Callbacks that write the figures to files, for a table or for TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks
+from tinynet.callbacks.base import Callback, Logs
+
+
+class CSVLogger(Callback):
+    """Write the figures of each epoch as a row of a table.
+
+    The columns are ``epoch`` and the figures of the first epoch, sorted; where none of them is of
+    the validation, one for each is added. ``NA`` stands for what an epoch lacks.
+
+    Parameters
+    ----------
+    filename : str or path
+        The file.
+    separator : str
+        What stands between two columns; one character.
+    append : bool
+        Whether to write behind what the file holds, in place of over it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     logger = CSVLogger(Path(folder) / "log.csv", separator=";")
+    ...     logger.on_train_begin()
+    ...     logger.on_epoch_end(0, {"loss": 0.5})
+    ...     (Path(folder) / "log.csv").read_text().splitlines()
+    ['epoch;loss;val_loss', '0;0.5;NA']
+    """
+
+    def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
+        super().__init__()
+        self.filename = os.fspath(filename)
+        if not isinstance(separator, str) or len(separator) != 1:
+            raise ValueError(
+                f"separator must be one character. Received: separator={checks.shorten(separator)}"
+            )
+        self.sep = separator
+        self.append = checks.flag("append", append)
+        self.keys: list[str] | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Make the file, or empty it."""
+        self.keys = None
+        with open(self.filename, "a" if self.append else "w"):
+            pass
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Write a row."""
+        logs = logs or {}
+        rows: list[list[Any]] = []
+        if self.keys is None:
+            self.keys = sorted(logs)
+            if not any(key.startswith("val_") for key in self.keys):
+                self.keys += [f"val_{key}" for key in self.keys]
+            if not os.path.getsize(self.filename):
+                rows.append(["epoch", *self.keys])
+        rows.append([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
+        # Opened for each row, so that a run that is broken off leaves no open file.
+        with open(self.filename, "a", newline="") as file:
+            csv.writer(file, delimiter=self.sep).writerows(rows)
+
+
+def _cell(value: Any) -> Any:
+    return f'"[{", ".join(map(str, value))}]"' if np.ndim(value) else value
+
+
+class TensorBoard(Callback):
+    """Write the figures for TensorBoard, into the folders ``train`` and ``validation``.
+
+    Needs the package ``tensorboard``, not TensorFlow.
+
+    Parameters
+    ----------
+    log_dir : str or path
+        Where the two folders are made.
+    histogram_freq : int
+        After every how many epochs the weights' histograms are written; 0 for never.
+    write_graph : bool
+        Accepted as Keras does, without effect: there is no graph.
+    write_images, write_steps_per_second : bool
+        Must be False.
+    update_freq : "epoch", "batch" or int
+        Whether the figures are written every so many batches too.
+    profile_batch, embeddings_freq : int
+        Must be 0.
+    embeddings_metadata : None
+        Must be None.
+
+    Raises
+    ------
+    ImportError
+        If the package can't be imported.
+    ValueError
+        If something is asked for that is not there.
+    """
+
+    def __init__(
+        self,
+        log_dir: Any = "logs",
+        histogram_freq: int = 0,
+        write_graph: bool = True,
+        write_images: bool = False,
+        write_steps_per_second: bool = False,
+        update_freq: Any = "epoch",
+        profile_batch: Any = 0,
+        embeddings_freq: int = 0,
+        embeddings_metadata: Any = None,
+    ) -> None:
+        super().__init__()
+        self.log_dir = os.fspath(log_dir)
+        self.histogram_freq = checks.whole("histogram_freq", histogram_freq, 0)
+        self.write_graph = checks.flag("write_graph", write_graph)
+        for name, value in (
+            ("write_images", write_images),
+            ("write_steps_per_second", write_steps_per_second),
+            ("profile_batch", profile_batch),
+            ("embeddings_freq", embeddings_freq),
+            ("embeddings_metadata", embeddings_metadata),
+        ):
+            if value:
+                raise ValueError(
+                    f"TensorBoard gets figures and histograms of weights only; leave {name} out. "
+                    f"Received: {name}={checks.shorten(value)}"
+                )
+        self.update_freq = update_freq
+        if update_freq == "epoch":
+            self.idle_hooks = (TensorBoard.on_train_batch_end,)
+        else:
+            self.update_freq = (
+                1 if update_freq == "batch" else checks.whole("update_freq", update_freq)
+            )
+        try:
+            self._event = importlib.import_module("tensorboard.compat.proto.event_pb2").Event
+            writing = importlib.import_module("tensorboard.summary.writer.event_file_writer")
+            scalar = importlib.import_module("tensorboard.plugins.scalar.summary_v2")
+            histogram = importlib.import_module("tensorboard.plugins.histogram.summary_v2")
+        except ImportError as error:
+            raise ImportError(
+                "callbacks.TensorBoard needs the package tensorboard: pip install tensorboard. "
+                f"Received: {error}"
+            ) from error
+        self._new_writer = writing.EventFileWriter
+        self._scalar, self._histogram = scalar.scalar_pb, histogram.histogram_pb
+        self._writers: dict[str, Any] = {}
+        self._batches = 0
+
+    def _write(self, folder: str, step: int, *summaries: Any) -> None:
+        if folder not in self._writers:
+            path = str(Path(self.log_dir) / folder)
+            self._writers[folder] = self._new_writer(path, filename_suffix=".v2")
+        for summary in summaries:
+            event = self._event(wall_time=time.time(), step=step, summary=summary)
+            self._writers[folder].add_event(event)
+        self._writers[folder].flush()
+
+    def _write_figures(self, folder: str, step: int, pattern: str, logs: Logs) -> None:
+        named = [self._scalar(pattern.format(name), value) for name, value in logs.items()]
+        self._write(folder, step, *named)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Count the batches from here on."""
+        self._batches = 0
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Write the figures of the epoch so far."""
+        self._batches += 1
+        if self.update_freq != "epoch" and self._batches % self.update_freq == 0:
+            self._write_figures("train", self._batches, "batch_{}", logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Write the figures, and the histograms if it is time."""
+        logs = logs or {}
+        train = {name: value for name, value in logs.items() if not name.startswith("val_")}
+        train["learning_rate"] = float(self.model.optimizer.learning_rate)
+        self._write_figures("train", epoch, "epoch_{}", train)
+        validation = {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
+        if validation:
+            self._write_figures("validation", epoch, "epoch_{}", validation)
+        if self.histogram_freq and epoch % self.histogram_freq == 0:
+            weights = [w for layer in self.model.layers for w in layer.weights]
+            named = [self._histogram(f"{w.path}/histogram", np.asarray(w)) for w in weights]
+            self._write("train", epoch, *named)
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Write the figures of an evaluation."""
+        step = int(self.model.optimizer.iterations)
+        self._write_figures("validation", step, "evaluation_{}_vs_iterations", logs or {})
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Close the files."""
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}

@@ -1,0 +1,169 @@
+"""Callbacks that steer training without watching for what is best."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks
+from tinynet.callbacks.base import HOOKS, Callback, Logs, as_level
+from tinynet.progress import write
+
+
+class LearningRateScheduler(Callback):
+    """Set the learning rate before each epoch.
+
+    The rate goes into the figures of the epoch as ``"learning_rate"``.
+
+    Parameters
+    ----------
+    schedule : callable
+        ``schedule(epoch, learning_rate)``, or ``schedule(epoch)``, returns the learning rate, a
+        float; epochs count from 0.
+    verbose : int
+        1 to say so.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    >>> halve = LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch else 0.5)
+    >>> history = model.fit([[0.0]], [0], epochs=3, verbose=0, callbacks=[halve])
+    >>> history.history["learning_rate"]
+    [0.5, 0.25, 0.125]
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        super().__init__()
+        self.schedule = _function("schedule", schedule)
+        self.verbose = as_level(verbose)
+        try:
+            inspect.signature(schedule).bind(0, 0.0)
+            self._takes_rate = True
+        except TypeError:
+            self._takes_rate = False
+        except ValueError:  # written in C, without a signature
+            self._takes_rate = True
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Set the learning rate."""
+        optimizer = self.model.optimizer
+        old = (float(optimizer.learning_rate),) if self._takes_rate else ()
+        rate = self.schedule(epoch, *old)
+        if not isinstance(rate, float | np.float32):
+            raise ValueError(
+                f"schedule must return a float. Received: {checks.shorten(rate)} for epoch {epoch}"
+            )
+        optimizer.learning_rate = rate
+        if self.verbose:
+            write(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.\n")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Note the learning rate."""
+        if logs is not None:
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+
+
+class TerminateOnNaN(Callback):
+    """End training when the loss is not a finite number any more.
+
+    `fit` leaves that to this callback where it is among the callbacks.
+
+    Parameters
+    ----------
+    raise_error : bool
+        Whether to end it with an error, in place of after this batch as if `fit` were done.
+
+    Examples
+    --------
+    >>> TerminateOnNaN(raise_error=True).on_batch_end(3, {"loss": math.nan})
+    Traceback (most recent call last):
+        ...
+    RuntimeError: Loss must be a finite number. Received: nan at batch 3
+    """
+
+    terminates_on_nan = True
+
+    def __init__(self, raise_error: bool = False) -> None:
+        super().__init__()
+        self.raise_error = checks.flag("raise_error", raise_error)
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Look at the loss of the epoch so far."""
+        loss = (logs or {}).get("loss", 0.0)
+        if math.isfinite(loss):
+            return
+        if self.raise_error:
+            raise RuntimeError(f"Loss must be a finite number. Received: {loss} at batch {batch}")
+        write(f"Batch {batch}: Invalid loss, terminating training\n")
+        self.model.stop_training = True
+
+
+class LambdaCallback(Callback):
+    """Hooks from functions, without a class.
+
+    Parameters
+    ----------
+    on_epoch_begin, on_epoch_end, on_train_begin, on_train_end : callable, optional
+        Called as the hooks are: ``f(epoch, logs)`` or ``f(logs)``.
+    on_train_batch_begin, on_train_batch_end : callable, optional
+        Called as ``f(batch, logs)``.
+    **hooks : callable
+        Any other hook of `Callback`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such hook.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    >>> count = LambdaCallback(on_epoch_begin=lambda epoch, logs: print(epoch))
+    >>> _ = model.fit([[0.0]], [0], epochs=2, verbose=0, callbacks=[count])
+    0
+    1
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+        **hooks: Callable[..., Any],
+    ) -> None:
+        super().__init__()
+        hooks.update(
+            {
+                name: function
+                for name, function in (
+                    ("on_epoch_begin", on_epoch_begin),
+                    ("on_epoch_end", on_epoch_end),
+                    ("on_train_begin", on_train_begin),
+                    ("on_train_end", on_train_end),
+                    ("on_train_batch_begin", on_train_batch_begin),
+                    ("on_train_batch_end", on_train_batch_end),
+                )
+                if function is not None
+            }
+        )
+        known = dict.fromkeys((*HOOKS, "on_batch_begin", "on_batch_end"))
+        for name, function in hooks.items():
+            checks.known("hook", name, known)
+            setattr(self, name, _function(name, function))
+
+
+def _function(name: str, value: Any) -> Any:
+    if not callable(value):
+        raise TypeError(f"{name} must be a function. Received: {name}={checks.shorten(value)}")
+    return value

@@ -1,0 +1,492 @@
+"""The command ``tinynet``: train a net on handwritten digits, look at it, let it read.
+
+Results go to standard output, errors to standard error as one line. With ``--json``, standard
+output is one JSON object and everything else goes to standard error.
+
+The command ends with 0 if all went well, 2 if it was called wrongly, 130 if it was interrupted,
+141 if the program that it was writing to had ended (as a shell has it), and 1 for everything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tinynet
+from tinynet import datasets, layers, models, progress, visualize
+from tinynet.datasets import framing
+from tinynet.files import write_atomically
+
+Array = NDArray[Any]
+Part = tuple[Array, Array]  # images and labels
+
+MNIST, FASHION, DRAWN = "MNIST", "Fashion-MNIST", "drawn digits (not MNIST)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Raises
+    ------
+    SystemExit
+        After ``--help`` and ``--version`` with code 0, after wrong usage with code 2.
+
+    Examples
+    --------
+    >>> main(["predict", "no such model", "digit.png"])
+    1
+    """
+    try:
+        try:
+            args = _parser().parse_args(argv)
+            args.run(args)
+        finally:
+            _flush()
+    except KeyboardInterrupt:
+        if progress.is_live():
+            _say()  # ends the line of the progress bar
+        _complain("interrupted")
+        return 130
+    except BrokenPipeError:
+        return 141
+    except OSError as error:
+        known = error.filename is not None and error.strerror
+        _complain(f"error: {error.filename}: {error.strerror}" if known else f"error: {error}")
+        return 1
+    except (ValueError, TypeError, ImportError) as error:
+        _complain(f"error: {error}")
+        return 1
+    except MemoryError as error:
+        _complain(f"error: not enough memory. {error}")
+        return 1
+    return 0
+
+
+def _flush() -> None:
+    """Meet a closed pipe or a full disk here, not when Python exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python will try again; by then there must be a place that takes it.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # nobody may be listening
+        progress.write(f"tinynet: {' '.join(text.split())}\n", sys.stderr)
+
+
+def _say(text: str = "") -> None:
+    progress.write(f"{text}\n")
+
+
+# ---------------------------------------------------------------- arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tinynet",
+        description="A neural network that learns to read handwritten digits, from scratch.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"tinynet {tinynet.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> Any:
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.set_defaults(run=run)
+        command.add_argument(
+            "--json",
+            action="store_true",
+            help="write one JSON object to standard output, everything else to standard error",
+        )
+        return command
+
+    data: dict[str, Any] = {
+        "type": _not_empty,
+        "help": "mnist, fashion_mnist, drawn (digits that tinynet draws by itself), or the path of "
+        "an .npz file or of a folder with MNIST's four files (default: mnist, or drawn where "
+        "MNIST is neither found nor can be downloaded)",
+    }
+    batch_size: dict[str, Any] = {
+        "type": _positive,
+        "default": 32,
+        "metavar": "N",
+        "help": "examples in a batch (default: 32)",
+    }
+
+    train = add("train", _train, "Train a 784-128-10 net, test it, and draw what came out.")
+    train.add_argument("--data", **data)
+    train.add_argument(
+        "--epochs",
+        type=_positive,
+        default=5,
+        metavar="N",
+        help="how many times to go through the training images (default: 5)",
+    )
+    train.add_argument("--batch-size", **batch_size)
+    train.add_argument(
+        "--seed",
+        type=_seed,
+        default=0,
+        metavar="N",
+        help="the same seed gives the same net (default: 0)",
+    )
+    train.add_argument(
+        "--out",
+        type=_not_empty,
+        default="output",
+        metavar="FOLDER",
+        help="where to write the model, the figures and the pictures (default: output)",
+    )
+    train.add_argument("--no-plots", action="store_true", help="draw no pictures")
+
+    evaluate = add("evaluate", _evaluate, "Test a model on a data set's test images.")
+    evaluate.add_argument("model", metavar="MODEL", help="a file that tinynet or Keras saved")
+    evaluate.add_argument("--data", **data)
+    evaluate.add_argument("--batch-size", **batch_size)
+
+    predict = add("predict", _predict, "Let a model read pictures of single digits.")
+    predict.add_argument("model", metavar="MODEL", help="a file that tinynet or Keras saved")
+    predict.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="a PNG file with one digit; light on dark and 28 x 28 it is taken as it is, anything "
+        "else is framed as MNIST's digits are",
+    )
+
+    add("info", _info, "Say what tinynet runs on: for reports of defects.")
+    return parser
+
+
+def _whole(text: str, low: int, expected: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"must be {expected}. Received: {text!r}")
+    return value
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1, "a positive integer")
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, "an integer from 0 to 2**32 - 1")
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty. Received: ''")
+    return os.path.expanduser(text)
+
+
+# ---------------------------------------------------------------- the data
+
+
+class _Source(NamedTuple):
+    """Where data come from: named on everything that is made from them."""
+
+    label: str
+    fallback: bool = False
+
+    def notice(self) -> None:
+        """Say plainly if these are other data than anybody would expect."""
+        if self.fallback:
+            _say("NOTE: MNIST was not to be had; these are digits drawn by tinynet itself.")
+
+    def on(self, line: str) -> str:
+        """Name the data on a line of results; figures without a name are MNIST's."""
+        return line if self.label == MNIST else f"{line} on {self.label}"
+
+
+def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
+    """Load what was asked for; without a wish MNIST or, where that can't be had, drawn digits."""
+    if choice in (None, "mnist"):
+        try:
+            return _Source(MNIST), datasets.mnist.load_data()
+        except FileNotFoundError as error:
+            if choice is not None:
+                raise
+            _say(str(error))
+            source = _Source(DRAWN, fallback=True)
+            source.notice()
+            return source, datasets.drawn_digits.load_data()
+    if choice == "fashion_mnist":
+        return _Source(FASHION), datasets.fashion_mnist.load_data()
+    if choice == "drawn":
+        return _Source(DRAWN), datasets.drawn_digits.load_data()
+    # "./" keeps a path from being taken for one of the names that load_data knows.
+    return _Source(choice), datasets.mnist.load_data(os.path.join(".", choice))
+
+
+def _scaled(images: Array) -> Array:
+    """Bring pixels from 0..255 to 0..1, in one go: 60,000 images in float64 are 380 MB."""
+    return np.divide(images, np.float32(255), dtype=np.float32)
+
+
+# ---------------------------------------------------------------- train
+
+
+def _train(args: argparse.Namespace) -> None:
+    out = Path(args.out)
+    names = ["model.tinynet", "history.json"]
+    if _has_h5py():
+        names.append("model.keras")
+    if not args.no_plots:
+        names += ["predictions.png", "learning_curves.png", "confusion_matrix.png", "mistakes.png"]
+    _check_writable(out, names)
+    with _progress_to(args):
+        result = _train_and_write(args, out, names)
+    if args.json:
+        _say(json.dumps(result))
+
+
+def _train_and_write(args: argparse.Namespace, out: Path, names: list[str]) -> dict[str, Any]:
+    source, ((images, y_train), (test_images, y_test)) = _load(args.data)
+    _say(
+        f"Training a 784-128-10 net on {len(images):,} images of {source.label} for {args.epochs} "
+        f"epoch{'s' * (args.epochs > 1)} (seed {args.seed}, {tinynet.config.backend()} backend)"
+    )
+    tinynet.utils.set_random_seed(args.seed)
+    model = tinynet.Sequential(
+        [
+            layers.Input((28, 28)),
+            layers.Flatten(),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    # The training images are most of the memory: each form of them goes when the next is there.
+    x_train = _scaled(images)
+    del images
+    start = time.perf_counter()
+    history = model.fit(x_train, y_train, batch_size=args.batch_size, epochs=args.epochs)
+    seconds = time.perf_counter() - start
+    del x_train
+
+    _say(f"Testing on {len(test_images):,} images of {source.label}")
+    x_test = _scaled(test_images)
+    test = model.evaluate(x_test, y_test, return_dict=True)
+    result = {
+        "data": source.label,
+        "fallback": source.fallback,
+        "train_images": len(y_train),
+        "test_images": len(y_test),
+        "epochs": args.epochs,
+        "batch_size": args.batch_size,
+        "seed": args.seed,
+        "backend": tinynet.config.backend(),
+        "version": tinynet.__version__,
+        "training_seconds": round(seconds, 3),
+        "history": history.history,
+        "test_loss": test["loss"],
+        "test_accuracy": test["accuracy"],
+        "files": [str(out / name) for name in names],
+    }
+    for name in names:
+        if name.startswith("model."):
+            model.save(out / name)
+    text = json.dumps(result, indent=1) + "\n"
+    write_atomically(out / "history.json", lambda file: file.write(text.encode()))
+    if not args.no_plots:
+        p = model.predict(x_test, batch_size=1000, verbose=0)
+        shown: dict[str, Any] = {"source": source.label}
+        curves = visualize.plot_history(history, test, **shown)
+        if source.label == FASHION:
+            shown["class_names"] = datasets.fashion_mnist.CLASS_NAMES
+        figures = {
+            "predictions.png": visualize.plot_predictions(test_images, y_test, p, **shown),
+            "learning_curves.png": curves,
+            "confusion_matrix.png": visualize.plot_confusion_matrix(y_test, p, **shown),
+            "mistakes.png": visualize.plot_mistakes(test_images, y_test, p, **shown),
+        }
+        for name, figure in figures.items():
+            save = functools.partial(figure.savefig, format="png", dpi=100)
+            write_atomically(out / name, save)
+    _say(f"Written to {out}: {', '.join(names)}")
+    source.notice()
+    _say(source.on(f"Test loss: {test['loss']:.4f}"))
+    _say(source.on(f"Test accuracy: {test['accuracy']:.4f}"))
+    return result
+
+
+def _check_writable(out: Path, names: list[str]) -> None:
+    """Find out that nothing can be written before hours of training are lost, not after."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if (out / name).is_dir():
+            raise IsADirectoryError(f"{out / name} must be a file or not exist. Received: a folder")
+    try:
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(out)) from error
+
+
+def _has_h5py() -> bool:
+    try:
+        import h5py  # noqa: F401  # only asked for
+    except ImportError:
+        return False
+    return True
+
+
+def _progress_to(args: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
+    """Send what is said on the way to standard error, where only JSON belongs on the other."""
+    return contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext()
+
+
+# ---------------------------------------------------------------- evaluate, predict, info
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    model = models.load_model(args.model)
+    if not model.compiled:
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    with _progress_to(args):
+        source, (_, (images, y)) = _load(args.data)
+        _say(f"Testing {args.model} on {len(images):,} images of {source.label}")
+        x = _as_input(model, _scaled(images))
+        test = model.evaluate(x, y, batch_size=args.batch_size, return_dict=True)
+        source.notice()
+    if args.json:
+        about = {"model": args.model, "data": source.label, "fallback": source.fallback}
+        figures = {f"test_{name}": value for name, value in test.items()}
+        _say(json.dumps({**about, "test_images": len(images), **figures}))
+        return
+    for name in sorted(test, key=lambda name: name != "loss"):
+        _say(source.on(f"Test {name}: {test[name]:.4f}"))
+
+
+def _predict(args: argparse.Namespace) -> None:
+    model = models.load_model(args.model)
+    x = _scaled(np.stack([_read_digit(path) for path in args.images]))
+    probabilities = model.predict(_as_input(model, x), verbose=0)
+    if probabilities.ndim != 2 or probabilities.shape[1] < 2:
+        raise ValueError(
+            f"The model must give probabilities of classes. Received: shape {probabilities.shape}"
+        )
+    if args.json:
+        found = [
+            {"image": path, "label": int(p.argmax()), "probabilities": p.tolist()}
+            for path, p in zip(args.images, probabilities, strict=True)
+        ]
+        _say(json.dumps({"model": args.model, "predictions": found}))
+        return
+    for path, p in zip(args.images, probabilities, strict=True):
+        best, second = np.argsort(-p, kind="stable")[:2]
+        _say(f"{path}: {best} ({p[best]:.1%}; next {second}, {p[second]:.1%})")
+
+
+def _as_input(model: Any, x: Array) -> Array:
+    """Give images the shape that a model takes: (N, 28, 28) or, for example, (N, 784)."""
+    shape = model.input_shape[1:] if model.built else ()
+    if None in shape or math.prod(shape) != 784:
+        raise ValueError(
+            f"The model must take images of 28 x 28 pixels. Received: input shape {shape}"
+        )
+    return x.reshape(-1, *shape)
+
+
+def _read_digit(path: str) -> Array:
+    """Read a picture; what is not 28 x 28 and light on dark already is framed."""
+    import struct
+
+    from matplotlib.image import imread
+
+    try:
+        with open(path, "rb") as file:
+            image = imread(file, format="png")
+    except (ValueError, SyntaxError, EOFError, struct.error) as error:
+        raise ValueError(f"{path} must be a PNG file that is whole. Received: {error}") from error
+    try:
+        grey = framing.to_grey(image)
+        if grey.shape == (28, 28) and framing.paper_shade(grey) < 0.5:
+            return np.asarray(np.rint(255 * grey), np.uint8)
+        return framing.frame_digit(grey)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _info(args: argparse.Namespace) -> None:
+    facts = _facts()
+    if args.json:
+        _say(json.dumps(facts))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        _say(f"{name:{width}}  {value}")
+
+
+def _facts() -> dict[str, Any]:
+    import platform
+    from importlib import metadata
+
+    def version(package: str) -> str:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return "not installed"
+
+    built: Any = np.show_config(mode="dicts")
+    blas = built.get("Build Dependencies", {}).get("blas", {})
+    try:
+        usable = len(os.sched_getaffinity(0))
+    except AttributeError:  # on Windows and macOS
+        usable = os.cpu_count() or 1
+    limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    set_limits = [f"{name}={os.environ[name]}" for name in limits if name in os.environ]
+    return {
+        "tinynet": tinynet.__version__,
+        "backend": tinynet.config.backend(),
+        "floatx": tinynet.config.floatx(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": platform.platform(),
+        "processor": _processor(),
+        "processors usable": usable,
+        "thread limits": " ".join(set_limits) or "none set",
+        **{name: version(name) for name in ("numpy", "numba", "matplotlib", "h5py")},
+        "BLAS": f"{blas.get('name')} {blas.get('version')}",
+        "TINYNET_DATA": os.environ.get("TINYNET_DATA", "not set"),
+        "cache": str(datasets.cache_folder()),
+    }
+
+
+def _processor() -> str:
+    import platform
+
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,197 @@
+"""Constraints: what a weight must satisfy; it is brought there after every step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks
+from tinynet.registry import Registry
+from tinynet.variable import Array, Tensor, as_tensor
+
+_registry = Registry("constraint", "keras.constraints")
+
+
+class Constraint:
+    """The base of all constraints.
+
+    Examples
+    --------
+    >>> NonNeg()([-1.0, 2.0]).numpy()
+    array([0., 2.])
+    """
+
+    def __call__(self, w: Any) -> Tensor:
+        """Bring a weight to where it must be.
+
+        Parameters
+        ----------
+        w : array_like
+            The weight; not modified.
+
+        Returns
+        -------
+        Tensor
+            The weight that satisfies the constraint.
+        """
+        return as_tensor(self.project(np.asarray(w)))
+
+    def project(self, w: Array) -> Array:
+        """Compute what `__call__` returns; every kind of constraint has its own.
+
+        Parameters
+        ----------
+        w : ndarray
+            The weight.
+
+        Returns
+        -------
+        ndarray
+            The weight that satisfies the constraint.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define project(w)")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Returns
+        -------
+        dict
+            What `from_config` takes.
+        """
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a constraint from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_config` returned.
+
+        Returns
+        -------
+        Constraint
+            A new one.
+        """
+        return cls(**config)
+
+
+@_registry.register()
+class NonNeg(Constraint):
+    """No element below 0.
+
+    Examples
+    --------
+    >>> NonNeg()([-1.0, 2.0]).numpy()
+    array([0., 2.])
+    """
+
+    def project(self, w: Array) -> Array:
+        """Set what is negative to 0."""
+        positive: Array = np.maximum(w, w.dtype.type(0))
+        return positive
+
+
+@_registry.register()
+class MinMaxNorm(Constraint):
+    """Length along an axis between two bounds.
+
+    Parameters
+    ----------
+    min_value, max_value : float
+        The bounds.
+    rate : float
+        How much of the way is gone in one step, from 0 to 1.
+    axis : int
+        The axis along which lengths are measured: 0 for the weights into one unit.
+
+    Examples
+    --------
+    >>> MinMaxNorm(0.0, 1.0)([[3.0], [4.0]]).numpy().round(4)
+    array([[0.6], [0.8]])
+    """
+
+    def __init__(
+        self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: int = 0
+    ) -> None:
+        self.min_value = checks.number("min_value", min_value, 0)
+        self.max_value = checks.number("max_value", max_value, 0)
+        self.rate = checks.number("rate", rate, 0, 1)
+        self.axis = axis
+
+    def project(self, w: Array) -> Array:
+        """Scale what is too long or too short."""
+        length = np.sqrt(np.sum(np.square(w), axis=self.axis, keepdims=True))
+        wanted = self.rate * np.clip(length, self.min_value, self.max_value)
+        wanted += (1 - self.rate) * length
+        scaled: Array = w * (wanted / (1e-7 + length))
+        return scaled
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        names = ("min_value", "max_value", "rate", "axis")
+        return {name: getattr(self, name) for name in names}
+
+
+@_registry.register()
+class MaxNorm(MinMaxNorm):
+    """Length along an axis below a bound.
+
+    Parameters
+    ----------
+    max_value : float
+        The bound.
+    axis : int
+        The axis along which lengths are measured.
+
+    Examples
+    --------
+    >>> MaxNorm(1)([[3.0], [4.0]]).numpy().round(4)
+    array([[0.6], [0.8]])
+    """
+
+    def __init__(self, max_value: float = 2, axis: int = 0) -> None:
+        super().__init__(0.0, max_value, 1.0, axis)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"max_value": self.max_value, "axis": self.axis}
+
+
+@_registry.register()
+class UnitNorm(Constraint):
+    """Length 1 along an axis.
+
+    Parameters
+    ----------
+    axis : int
+        The axis along which lengths are measured.
+
+    Examples
+    --------
+    >>> UnitNorm()([[3.0], [4.0]]).numpy().round(4)
+    array([[0.6], [0.8]])
+    """
+
+    def __init__(self, axis: int = 0) -> None:
+        self.axis = axis
+
+    def project(self, w: Array) -> Array:
+        """Scale to length 1."""
+        length = np.sqrt(np.sum(np.square(w), axis=self.axis, keepdims=True))
+        scaled: Array = w / (1e-7 + length)
+        return scaled
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"axis": self.axis}
+
+
+get = _registry.get
+serialize = _registry.serialize
+deserialize = _registry.deserialize
+# Keras' lower-case names are the classes themselves.
+max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm

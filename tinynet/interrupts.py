@@ -1,0 +1,59 @@
+"""Ctrl-C between steps: a step is done in full or not at all."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Deferred:
+    """While it is entered, Ctrl-C waits for `check`; a second Ctrl-C does not wait.
+
+    Only in the main thread, and only where nobody else handles the signal; elsewhere Python's
+    own behaviour stays.
+
+    Examples
+    --------
+    >>> with Deferred() as interrupt:
+    ...     interrupt.check()
+    """
+
+    def __init__(self) -> None:
+        self.pending = False
+        self._installed = False
+
+    def __enter__(self) -> Deferred:
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+        return self
+
+    def _handle(self, number: int, frame: FrameType | None) -> Any:
+        if self.pending:
+            self._restore()
+            raise KeyboardInterrupt
+        self.pending = True
+
+    def check(self) -> None:
+        """Raise the KeyboardInterrupt that has come meanwhile, if one has."""
+        if self.pending:
+            self.pending = False
+            raise KeyboardInterrupt
+
+    def _restore(self) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._installed = False
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+        if kind is None:
+            self.check()

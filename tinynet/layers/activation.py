@@ -1,0 +1,196 @@
+"""Activations as layers of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import activations, checks
+from tinynet.layers.base import Layer, _registry
+from tinynet.layers.symbolic import Shape
+from tinynet.variable import Array
+from tinynet.workspace import Workspace
+
+
+@_registry.register()
+class Activation(Layer):
+    """Apply an activation to every element.
+
+    Parameters
+    ----------
+    activation : str or callable
+        The activation.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Activation("relu")([[-1.0, 2.0]]).numpy()
+    array([[0., 2.]], dtype=float32)
+    """
+
+    def __init__(self, activation: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activation = activations.get(activation)
+
+    @property
+    def output_activation(self) -> activations.Activation | None:
+        """The activation that the output comes straight out of."""
+        return self.activation
+
+    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+        """Compute the output, or nothing if the activation is done elsewhere."""
+        if work.logits or self.activation is activations.linear:
+            return x
+        work.x = x
+        y = work.y = self.activation.forward(x, work.array("y", x.shape, x.dtype))
+        return y
+
+    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
+        """Return the gradient in the input."""
+        if work.logits or self.activation is activations.linear:
+            return d_y
+        out = work.array("d_x", d_y.shape, d_y.dtype)
+        return self.activation.backward(d_y, work.x, work.y, out)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "activation": activations.serialize(self.activation)}
+
+
+@_registry.register()
+class ReLU(Activation):
+    """Apply the rectifier, with Keras' three options.
+
+    ``y = max(x, 0)``; with options, ``x`` up to `max_value` where ``x > threshold``, and
+    ``negative_slope * (x - threshold)`` below.
+
+    Parameters
+    ----------
+    max_value : float, optional
+        The largest output.
+    negative_slope : float
+        The slope below `threshold`.
+    threshold : float
+        Where the rectifier opens.
+    **kwargs : object
+        As for `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If an option is negative.
+
+    Examples
+    --------
+    >>> ReLU(max_value=3, negative_slope=0.5)([[-1.0, 2.0, 9.0]]).numpy()
+    array([[-0.5,  2. ,  3. ]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        options = {"negative_slope": negative_slope, "threshold": threshold}
+        if max_value is not None:
+            options["max_value"] = max_value
+        for name, value in options.items():
+            if value is None:
+                raise ValueError(f"{name} must be a number from 0 up. Received: {name}=None")
+            checks.number(name, value, 0)
+        super().__init__(activations.relu.with_options(**options), **kwargs)
+        self.options = {"max_value": max_value, **options}
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**Layer.get_config(self), **self.options}
+
+
+@_registry.register()
+class Softmax(Activation):
+    """Turn scores into probabilities.
+
+    Parameters
+    ----------
+    axis : int
+        The axis along which they sum to 1.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Softmax()([[0.0, 0.0]]).numpy()
+    array([[0.5, 0.5]], dtype=float32)
+    """
+
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__("softmax", **kwargs)
+        self.axis = checks.whole("axis", axis, -64)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Say what shape the output has."""
+        if not -len(input_shape) <= self.axis < len(input_shape):
+            raise ValueError(
+                f"axis={self.axis} of {self.name} is not an axis of the input. "
+                f"Received: shape {tuple(input_shape)}"
+            )
+        return tuple(input_shape)
+
+    def _on_last_axis(self, ndim: int) -> bool:
+        return self.axis in (-1, ndim - 1)
+
+    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+        """Compute the output."""
+        if self._on_last_axis(x.ndim):
+            return super().forward(x, work, training)
+        last = np.ascontiguousarray(np.moveaxis(x, self.axis, -1))
+        return np.moveaxis(super().forward(last, work, training), -1, self.axis)
+
+    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
+        """Return the gradient in the input."""
+        if self._on_last_axis(d_y.ndim):
+            return super().backward(d_y, work, need_d_x)
+        last = np.ascontiguousarray(np.moveaxis(d_y, self.axis, -1))
+        d_x = super().backward(last, work, need_d_x)
+        return None if d_x is None else np.moveaxis(d_x, -1, self.axis)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**Layer.get_config(self), "axis": self.axis}
+
+
+@_registry.register()
+class LeakyReLU(Activation):
+    """Apply the rectifier with a small slope below 0.
+
+    Parameters
+    ----------
+    negative_slope : float
+        The slope below 0.
+    **kwargs : object
+        As for `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If it is negative.
+
+    Examples
+    --------
+    >>> LeakyReLU(0.5)([[-1.0, 2.0]]).numpy()
+    array([[-0.5,  2. ]], dtype=float32)
+    """
+
+    def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
+        if negative_slope is None:
+            raise ValueError("negative_slope must be a number. Received: negative_slope=None")
+        self.negative_slope = checks.number("negative_slope", negative_slope, 0)
+        super().__init__(activations.relu.with_options(self.negative_slope), **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**Layer.get_config(self), "negative_slope": self.negative_slope}

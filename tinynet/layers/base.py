@@ -1,0 +1,430 @@
+"""Layers: the steps a net is made of, each with its weights and its two directions.
+
+A layer does three things. `build` makes its weights once the shape of its input is known.
+`forward` computes its output and notes in a `Workspace` what the way back will need.
+`backward` gets the gradient of the loss in its output, writes the gradients of its weights, and
+returns the gradient in its input. The maths itself stands in `functional`.
+
+A layer of your own defines the same three; in place of `forward` it may define Keras'
+``call(x)``, whose input is then ``work.x`` in `backward`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from tinynet import activations, checks, config, constraints, initializers, regularizers
+from tinynet.layers.symbolic import Shape, SymbolicTensor
+from tinynet.registry import Registry, unique_name
+from tinynet.variable import Array, Tensor, Variable, as_tensor
+from tinynet.workspace import Workspace
+
+_registry = Registry("layer", "keras.layers")
+
+#: What makes the first values of all weights in place of their initializers, if anything: while
+#: a file is loaded, whose weights replace them.
+initializer_override: ContextVar[Callable[..., Any] | None] = ContextVar("override", default=None)
+
+
+class Layer:
+    """The base of all layers.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default the class name in snake case, numbered.
+    trainable : bool
+        Whether training changes its weights.
+    dtype : {"float32", "float64"}, optional
+        The type it computes in; by default `config.floatx()`.
+    input_shape : tuple of int, optional
+        The shape of one example, where the layer is a model's first.
+    input_dim : int, optional
+        The same for an input of one dimension.
+    **kwargs : object
+        None of them; they are listed in the error.
+
+    Examples
+    --------
+    >>> from tinynet.layers import Dense
+    >>> layer = Dense(2, name="hidden")
+    >>> layer.build((None, 3))
+    >>> [(w.path, w.shape) for w in layer.weights]
+    [('hidden/kernel', (3, 2)), ('hidden/bias', (2,))]
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        input_shape: Any = None,
+        input_dim: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs:
+            raise ValueError(
+                f"{type(self).__name__} takes no such keyword. Received: "
+                + ", ".join(f"{k}={checks.shorten(v)}" for k, v in kwargs.items())
+            )
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            raise ValueError(f"name must be a string without '/'. Received: name={name!r}")
+        self.name: str = name or unique_name(type(self).__name__)
+        self.trainable = checks.flag("trainable", trainable)
+        self.dtype: str = checks.choice("dtype", _dtype_name(dtype), config.FLOATS)
+        self.built = False
+        self._weights: list[Variable] = []
+        self._build_shape: Shape | None = None
+        self._first_shape: Shape | None = None
+        if input_dim is not None:
+            input_shape = (checks.whole("input_dim", input_dim),)
+        if input_shape is not None:
+            self._first_shape = (None, *checks.shape("input_shape", input_shape))
+
+    # -- to be defined by each kind of layer
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights; called once, by itself, before the first use.
+
+        Parameters
+        ----------
+        input_shape : tuple of (int or None)
+            The shape of the input, batch size first.
+
+        Raises
+        ------
+        ValueError
+            If the layer has no use for such a shape.
+        """
+        self._build_shape = tuple(input_shape)
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Say what shape the output has.
+
+        Parameters
+        ----------
+        input_shape : tuple of (int or None)
+            The shape of the input, batch size first.
+
+        Returns
+        -------
+        tuple of (int or None)
+            The shape of the output.
+        """
+        return tuple(input_shape)
+
+    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+        """Compute the output.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...)
+            The input.
+        work : Workspace
+            Where buffers live and notes for `backward` are kept.
+        training : bool
+            Whether this is a training step.
+
+        Returns
+        -------
+        ndarray, shape (N, ...)
+            The output.
+        """
+        call = getattr(self, "call", None)
+        if call is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} must define call(x), or forward(x, work, training)"
+            )
+        work.x = x
+        options = {"training": training} if takes(call, "training") else {}
+        return np.ascontiguousarray(call(x, **options), x.dtype)
+
+    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
+        """Write the weights' gradients to ``work.gradients``; return the input's.
+
+        Parameters
+        ----------
+        d_y : ndarray, shape (N, ...)
+            The gradient in the output; may be overwritten.
+        work : Workspace
+            The one that `forward` had.
+        need_d_x : bool
+            False for the first layer, whose input is data.
+
+        Returns
+        -------
+        ndarray, shape (N, ...), or None
+            The gradient in the input, where it is needed.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} needs its derivative, since tinynet does not differentiate "
+            f"by itself: define backward(d_y, work, need_d_x)"
+        )
+
+    @property
+    def output_activation(self) -> activations.Activation | None:
+        """The activation that the output comes straight out of, if any."""
+        return None
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Returns
+        -------
+        dict
+            What `from_config` takes.
+        """
+        dtype = {"name": self.dtype}
+        policy = {"module": "keras", "class_name": "DTypePolicy", "config": dtype}
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": {**policy, "registered_name": None},
+        }
+
+    # -- the same for every layer
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a layer from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_config` returned. Keys that the constructor does not know, as other
+            versions of Keras write them, are passed over.
+
+        Returns
+        -------
+        Layer
+            A new one, without weights.
+        """
+        base = set(inspect.signature(Layer.__init__).parameters)
+        known = (base | set(inspect.signature(cls).parameters)) - {"self", "kwargs", "args"}
+        return cls(**{k: v for k, v in config.items() if k in known})
+
+    def add_weight(
+        self,
+        shape: tuple[int, ...],
+        initializer: Any = "glorot_uniform",
+        trainable: bool = True,
+        name: str = "weight",
+        regularizer: Any = None,
+        constraint: Any = None,
+    ) -> Variable:
+        """Make a weight; for `build`.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Its shape.
+        initializer : str or Initializer
+            Its first values.
+        trainable : bool
+            Whether training changes it.
+        name : str
+            Its name.
+        regularizer : str or Regularizer, optional
+            What its size costs.
+        constraint : str or Constraint, optional
+            What it must satisfy after every step.
+
+        Returns
+        -------
+        Variable
+            The weight, which is now one of `weights`.
+        """
+        make = initializer_override.get() or initializers.get(initializer)
+        values = make(shape, dtype=self.dtype)
+        if values.shape != shape:
+            raise ValueError(
+                f"The initializer of {self.name}/{name} must give values of shape {shape}. "
+                f"Received: shape {values.shape}"
+            )
+        weight = Variable(values, trainable, self.dtype, name, f"{self.name}/{name}")
+        weight.regularizer = regularizers.get(regularizer)
+        weight.constraint = constraints.get(constraint)
+        self._weights.append(weight)
+        return weight
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights, the trainable ones first."""
+        return sorted(self._weights, key=lambda w: not w.trainable)
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that training changes."""
+        return [w for w in self._weights if w.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that training leaves as they are."""
+        return [w for w in self.weights if not (w.trainable and self.trainable)]
+
+    # Keras has two names for each.
+    @property
+    def variables(self) -> list[Variable]:
+        """The same as `weights`."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The same as `non_trainable_weights`."""
+        return self.non_trainable_weights
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of all weights.
+
+        Returns
+        -------
+        list of ndarray
+            In the order of `weights`.
+        """
+        return [w.array.copy() for w in self.weights]
+
+    def set_weights(self, weights: Any) -> None:
+        """Set all weights; nothing is changed if one of them does not fit.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            In the order of `weights`.
+
+        Raises
+        ------
+        ValueError
+            If their number, a shape or a type is another one, or the layer is not built.
+        """
+        own = self.weights
+        new = [w.array if isinstance(w, Variable) else w for w in weights]
+        if len(new) != len(own):
+            hint = "" if self.built else "; it has none before it is built"
+            raise ValueError(
+                f"{self.name} takes a list of {len(own)} weights{hint}. "
+                f"Received: {len(new)} weights"
+            )
+        arrays = []
+        for variable, value in zip(own, new, strict=True):
+            array = np.asarray(value)
+            if array.shape != variable.shape or array.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"{variable.path} takes real numbers of shape {variable.shape}. "
+                    f"Received: shape {array.shape}, dtype {array.dtype}"
+                )
+            arrays.append(array)
+        for variable, array in zip(own, arrays, strict=True):
+            variable.array[...] = array
+
+    def count_params(self) -> int:
+        """Count the elements of all weights.
+
+        Returns
+        -------
+        int
+            Their number.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"{self.name} has no weights to count before it is built: "
+                f"call build(input_shape), or call it on data. Received: built=False"
+            )
+        return sum(w.size for w in self.weights)
+
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        """Apply the layer to data, or to the shape of data to come.
+
+        Parameters
+        ----------
+        x : array_like or SymbolicTensor
+            The input, batch axis first.
+        training : bool
+            Whether to behave as in a training step.
+
+        Returns
+        -------
+        Tensor or SymbolicTensor
+            The output.
+
+        Raises
+        ------
+        ValueError
+            If the input's shape does not fit.
+        """
+        if isinstance(x, SymbolicTensor):
+            shape = self.compute_output_shape(x.shape)
+            self._build_once(x.shape)
+            return SymbolicTensor(shape, self.dtype, self, x)
+        array = self._to_input(x)
+        self.compute_output_shape(array.shape)
+        self._build_once((None, *array.shape[1:]))
+        return self._result(self.forward(array, Workspace(), training))
+
+    def _result(self, y: Array) -> Tensor:
+        return as_tensor(y)
+
+    def _to_input(self, x: Any) -> Array:
+        array = np.ascontiguousarray(x, self.dtype)
+        if np.ndim(x) == 0:
+            raise ValueError(f"{self.name} takes an array with a batch axis. Received: {x!r}")
+        return array
+
+    def _build_once(self, input_shape: Shape) -> None:
+        if not self.built:
+            self.build(input_shape)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def takes(function: Any, argument: str) -> bool:
+    """Say whether a function has an argument of a name.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    argument : str
+        The name.
+
+    Returns
+    -------
+    bool
+        Whether it can be passed by that name.
+
+    Examples
+    --------
+    >>> takes(lambda x, training: x, "training")
+    True
+    """
+    return argument in inspect.signature(function).parameters
+
+
+def _dtype_name(dtype: Any) -> Any:
+    """Read a dtype as users and files write it: None, a name, a NumPy type, a policy."""
+    if dtype is None:
+        return config.floatx()
+    if isinstance(dtype, dict):
+        dtype = dtype.get("config", {}).get("name")
+    return dtype if isinstance(dtype, str) else np.dtype(dtype).name
+
+
+serialize = _registry.serialize
+deserialize = _registry.deserialize

@@ -1,0 +1,145 @@
+"""The dense layer: every input connected with every unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet import activations, checks, constraints, initializers, ops, regularizers
+from tinynet.layers.base import Layer, _registry
+from tinynet.layers.symbolic import Shape
+from tinynet.variable import Array, Variable
+from tinynet.workspace import Workspace
+
+
+@_registry.register()
+class Dense(Layer):
+    """Connect every input with every unit: ``activation(x @ kernel + bias)``.
+
+    Parameters
+    ----------
+    units : int
+        The number of outputs.
+    activation : str or callable, optional
+        What is applied to the sums; by default nothing.
+    use_bias : bool
+        Whether a bias is added.
+    kernel_initializer, bias_initializer : str or Initializer
+        The first values of the weights.
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        What the weights' size costs in the loss.
+    kernel_constraint, bias_constraint : str or Constraint, optional
+        What the weights must satisfy after every step.
+    **kwargs : object
+        As for `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If `units` is no positive integer.
+
+    Examples
+    --------
+    >>> layer = Dense(2, kernel_initializer="ones")
+    >>> layer([[1.0, 2.0, 3.0]]).numpy()
+    array([[6., 6.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = checks.whole("units", units, wrong_type=ValueError)
+        self.activation = activations.get(activation)
+        self.use_bias = checks.flag("use_bias", use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.kernel: Variable
+        self.bias: Variable | None = None
+
+    def build(self, input_shape: Shape) -> None:
+        """Make kernel and bias."""
+        inputs = self._inputs(input_shape)
+        for name, shape in (("kernel", (inputs, self.units)), ("bias", (self.units,))):
+            if name == "kernel" or self.use_bias:
+                options = {
+                    option: getattr(self, f"{name}_{option}")
+                    for option in ("initializer", "regularizer", "constraint")
+                }
+                setattr(self, name, self.add_weight(shape, name=name, **options))
+        super().build(input_shape)
+
+    def _inputs(self, input_shape: Shape) -> int:
+        inputs = input_shape[-1] if len(input_shape) >= 2 else None
+        expected = self.kernel.shape[0] if self.built else inputs
+        if inputs is None or inputs != expected:
+            size = "a fixed number of" if expected is None else str(expected)
+            raise ValueError(
+                f"{self.name} takes inputs of shape (N, ..., D) with D = {size} values. "
+                f"Received: shape {tuple(input_shape)}"
+            )
+        return inputs
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Say what shape the output has."""
+        self._inputs(input_shape)
+        return (*input_shape[:-1], self.units)
+
+    @property
+    def output_activation(self) -> activations.Activation | None:
+        """The activation that the output comes straight out of."""
+        return self.activation
+
+    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+        """Compute the output, or only the sums if the activation is done elsewhere."""
+        rows = work.x = x.reshape(-1, x.shape[-1])
+        shape = (rows.shape[0], self.units)
+        bias = None if self.bias is None else self.bias.array
+        z: Array = ops.dense(rows, self.kernel.array, bias, work.array("z", shape, x.dtype))
+        if not (work.logits or self.activation is activations.linear):
+            work.y = z = self.activation.forward(z, work.array("y", shape, x.dtype))
+        return z if x.ndim == 2 else z.reshape(*x.shape[:-1], self.units)
+
+    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
+        """Write the gradients of kernel and bias, return the input's."""
+        x = work.x
+        d_z = d_y.reshape(-1, self.units)
+        if not (work.logits or self.activation is activations.linear):
+            z = work.array("z", d_z.shape, d_z.dtype)
+            out = work.array("d_z", d_z.shape, d_z.dtype)
+            d_z = self.activation.backward(d_z, z, work.y, out)
+        if work.gradients:
+            d_kernel, d_bias = work.gradients if self.use_bias else (*work.gradients, None)
+            ops.dense_gradients(x, d_z, d_kernel, d_bias)
+        if not need_d_x:
+            return None
+        d_x: Array = ops.dense_backward(d_z, self.kernel.array, work.array("d_x", x.shape, x.dtype))
+        return d_x if d_y.ndim == 2 else d_x.reshape(*d_y.shape[:-1], x.shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
+        }

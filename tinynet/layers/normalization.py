@@ -1,0 +1,172 @@
+"""Layers that bring their inputs to a common size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks, constraints, initializers, ops, regularizers
+from tinynet.layers.base import Layer, _registry
+from tinynet.layers.symbolic import Shape
+from tinynet.variable import Array, Variable
+from tinynet.workspace import Workspace
+
+_WEIGHTS = {"gamma": "ones", "beta": "zeros", "moving_mean": "zeros", "moving_variance": "ones"}
+
+
+@_registry.register()
+class BatchNormalization(Layer):
+    """Shift and scale every feature to mean 0 and variance 1, then to what training finds best.
+
+    In training, mean and variance are the batch's, and running means of them are kept; else
+    they are these running means. Ioffe and Szegedy, "Batch normalization" (2015).
+
+    Parameters
+    ----------
+    axis : int
+        The axis of the features.
+    momentum : float
+        How much the running means keep.
+    epsilon : float
+        Added to the variance.
+    center, scale : bool
+        Whether `beta` is added, and whether `gamma` is multiplied by.
+    beta_initializer, gamma_initializer : str or Initializer
+        The first values of the weights.
+    moving_mean_initializer, moving_variance_initializer : str or Initializer
+        The first values of the running means.
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+        What the weights' size costs in the loss.
+    beta_constraint, gamma_constraint : str or Constraint, optional
+        What the weights must satisfy after every step.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> BatchNormalization()([[0.0, 4.0], [2.0, 8.0]], training=True).numpy().round(4)
+    array([[-0.9995, -0.9999],
+           [ 0.9995,  0.9999]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        axis: Any = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(axis, list | tuple) and len(axis) == 1:
+            axis = axis[0]
+        self.axis = checks.whole("axis", axis, -64)
+        self.momentum = checks.number("momentum", momentum, 0, 1)
+        self.epsilon = checks.number("epsilon", epsilon, 0)
+        self.center, self.scale = checks.flag("center", center), checks.flag("scale", scale)
+        scaling, moving = (
+            (gamma_initializer, beta_initializer),
+            (moving_mean_initializer, moving_variance_initializer),
+        )
+        self._options: dict[str, dict[str, Any]] = {
+            name: {"initializer": initializers.get(initializer)}
+            for name, initializer in zip(_WEIGHTS, (*scaling, *moving), strict=True)
+        }
+        for name, regularizer, constraint in (
+            ("gamma", gamma_regularizer, gamma_constraint),
+            ("beta", beta_regularizer, beta_constraint),
+        ):
+            self._options[name]["regularizer"] = regularizers.get(regularizer)
+            self._options[name]["constraint"] = constraints.get(constraint)
+        self.gamma: Variable | None = None
+        self.beta: Variable | None = None
+        self.moving_mean: Variable
+        self.moving_variance: Variable
+
+    def _features(self, input_shape: Shape) -> int:
+        size = None
+        if -len(input_shape) <= self.axis < len(input_shape) and len(input_shape) >= 2:
+            size = input_shape[self.axis]
+        if size is None or (self.built and size != self.moving_mean.size):
+            own = self.moving_mean.size if self.built else "a fixed number of"
+            raise ValueError(
+                f"{self.name} takes inputs with {own} features on axis {self.axis}. "
+                f"Received: shape {tuple(input_shape)}"
+            )
+        return size
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Say what shape the output has."""
+        self._features(input_shape)
+        return tuple(input_shape)
+
+    def build(self, input_shape: Shape) -> None:
+        """Make gamma and beta, and the running means."""
+        shape = (self._features(input_shape),)
+        for name, options in self._options.items():
+            trainable = not name.startswith("moving")
+            if {"gamma": self.scale, "beta": self.center}.get(name, True):
+                weight = self.add_weight(shape, trainable=trainable, name=name, **options)
+                setattr(self, name, weight)
+        super().build(input_shape)
+
+    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+        """Compute the output; in training, move the running means."""
+        moved = np.moveaxis(x, self.axis, -1)
+        rows = np.ascontiguousarray(moved).reshape(-1, moved.shape[-1])
+        gamma = None if self.gamma is None else self.gamma.array
+        beta = None if self.beta is None else self.beta.array
+        work.x = work.y = None
+        if training and self.trainable:
+            mean, variance = ops.batch_statistics(rows)
+            for running, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                keep = rows.dtype.type(self.momentum)
+                running.array[:] = running.array * keep + value * (1 - keep)
+            work.x, work.y = rows, (mean, variance)
+        else:
+            mean, variance = self.moving_mean.array, self.moving_variance.array
+        out = work.array("y", rows.shape, rows.dtype)
+        ops.batch_normalization(rows, mean, variance, gamma, beta, self.epsilon, out)
+        return np.ascontiguousarray(np.moveaxis(out.reshape(moved.shape), -1, self.axis))
+
+    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
+        """Write the gradients of gamma and beta, return the input's."""
+        moved = np.moveaxis(d_y, self.axis, -1)
+        d_rows = np.ascontiguousarray(moved).reshape(-1, moved.shape[-1])
+        gamma = None if self.gamma is None else self.gamma.array
+        if work.y is None:
+            root = np.sqrt(self.moving_variance.array + d_rows.dtype.type(self.epsilon))
+            d_x = d_rows / root if gamma is None else d_rows * (gamma / root)
+        else:
+            gradients = list(work.gradients)
+            d_gamma = gradients.pop(0) if gradients and self.scale else None
+            d_beta = gradients.pop(0) if gradients and self.center else None
+            d_x = ops.batch_normalization_backward(
+                d_rows, work.x, *work.y, gamma, self.epsilon, d_gamma, d_beta
+            )
+        return np.ascontiguousarray(np.moveaxis(d_x.reshape(moved.shape), -1, self.axis))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        for name in ("axis", "momentum", "epsilon", "center", "scale"):
+            config[name] = getattr(self, name)
+        modules: dict[str, Any] = {
+            "initializer": initializers,
+            "regularizer": regularizers,
+            "constraint": constraints,
+        }
+        for name, options in self._options.items():
+            for option, value in options.items():
+                config[f"{name}_{option}"] = modules[option].serialize(value)
+        return config

@@ -1,0 +1,74 @@
+"""Losses: how wrong the predictions are, in one number, and which way is less wrong.
+
+A loss computes one value for each example, and reduces them to their mean. `call` computes the
+values; `backward` takes the gradient in each of them to the gradient in the predictions.
+
+**From logits.** A cross-entropy of a softmax is computed from the softmax's input, which is
+exact where the probabilities have rounded to 0 or 1. Where a model ends in a softmax, training
+and evaluation do so by themselves, as Keras on TensorFlow does; a loss that is given
+probabilities as data clips them instead.
+"""
+
+from tinynet.losses.base import (
+    REDUCTIONS,
+    DenseLoss,
+    FunctionLoss,
+    Loss,
+    LossFunction,
+    as_loss,
+    deserialize,
+    fit_weights,
+    get,
+    numeric,
+    serialize,
+)
+from tinynet.losses.crossentropy import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+    binary_crossentropy,
+    categorical_crossentropy,
+    sparse_categorical_crossentropy,
+)
+from tinynet.losses.regression import (
+    Huber,
+    KLDivergence,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_squared_error,
+)
+
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "DenseLoss",
+    "FunctionLoss",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
+    "Loss",
+    "LossFunction",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "REDUCTIONS",
+    "SparseCategoricalCrossentropy",
+    "as_loss",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "deserialize",
+    "fit_weights",
+    "get",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "numeric",
+    "serialize",
+    "sparse_categorical_crossentropy",
+]

@@ -1,0 +1,349 @@
+"""Cross-entropies: how surprised the predicted probabilities are by the truth.
+
+A model that ends in a softmax or a sigmoid is trained and evaluated from its input, whichever
+of the two it is and whichever of these losses, as Keras on TensorFlow does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import activations, checks, config, ops
+from tinynet.losses.base import DenseLoss, Loss, LossFunction, _registry, numeric
+from tinynet.variable import Array
+from tinynet.workspace import Workspace
+
+HEADS: tuple[activations.Activation, ...] = (activations.softmax, activations.sigmoid)
+
+
+def _on_last_axis(axis: int, output_shape: tuple[int | None, ...]) -> None:
+    if axis not in (-1, len(output_shape) - 1):
+        raise ValueError(
+            f"axis must be the last, for predictions of shape {tuple(output_shape)}. "
+            f"Received: axis={axis}"
+        )
+
+
+@_registry.register()
+class SparseCategoricalCrossentropy(Loss):
+    """Cross-entropy between class labels and predicted probabilities.
+
+    ``value = -log(probability of the label)``.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether the predictions are scores before softmax, rather than probabilities.
+    ignore_class : int, optional
+        A label that does not count.
+    reduction : str, optional
+        As for `Loss`.
+    axis : int
+        The axis of the classes: the last.
+    name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> loss = SparseCategoricalCrossentropy(from_logits=True)
+    >>> round(float(loss([2, 0], [[1.0, 2.0, 3.0], [0.0, -1.0, 4.0]])), 5)
+    2.21618
+    """
+
+    logits_of = HEADS
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+        self.from_logits = checks.flag("from_logits", from_logits)
+        self.axis = checks.whole("axis", axis, -64)
+        if ignore_class is not None:
+            ignore_class = checks.whole("ignore_class", ignore_class, -(2**63))
+            # Keras loses a softmax's input on the way when a class is ignored.
+            self.logits_of = ()
+        self.ignore_class = ignore_class
+
+    def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
+        """Check the labels: whole numbers from 0 to C - 1, one for each example."""
+        _on_last_axis(self.axis, output_shape)
+        y = numeric("y_true", y_true)
+        classes = output_shape[-1]
+        expected = f"{self.name} takes labels of shape {(*output_shape[:-1],)}"
+        if y.ndim == len(output_shape) and y.shape[-1] == 1:
+            y = y[..., 0]
+        if y.shape[1:] != tuple(output_shape)[1:-1] or y.ndim == 0:
+            hint = ""
+            if y.ndim == len(output_shape) and y.shape[-1] == classes:
+                hint = ", or use categorical_crossentropy for one-hot rows"
+            raise ValueError(f"{expected}{hint}. Received: shape {np.shape(y_true)}")
+        if y.dtype.kind == "f":
+            fractional = np.flatnonzero(
+                ~(np.isfinite(y) & (y == np.rint(y))).reshape(len(y), -1).all(axis=1)
+            )
+            if fractional.size:
+                row = fractional[0]
+                raise ValueError(
+                    f"{self.name} takes whole numbers as labels. "
+                    f"Received: {checks.shorten(y[row].tolist())} in row {row}"
+                )
+        labels = np.ascontiguousarray(y, np.int64)
+        valid = (labels >= 0) & (labels < (classes or 0))
+        if self.ignore_class is not None:
+            valid |= labels == self.ignore_class
+        wrong = np.flatnonzero(~valid.reshape(len(labels), -1).all(axis=1))
+        if wrong.size:
+            row = wrong[0]
+            raise ValueError(
+                f"{self.name} takes labels from 0 to {(classes or 0) - 1}, since the model has "
+                f"{classes} outputs. Received: {checks.shorten(y[row].tolist())} in row {row}"
+                + (f" and {wrong.size - 1} more" if wrong.size > 1 else "")
+            )
+        return labels
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute the value of each example."""
+        labels, rows = self._flat(y_true, y_pred)
+        if self.from_logits:
+            values = ops.sparse_softmax_crossentropy(labels, rows)
+        else:
+            values = ops.sparse_crossentropy(labels, rows, config.epsilon())
+        if self.ignore_class is not None:
+            values[y_true.reshape(-1) == self.ignore_class] = 0
+        shaped: Array = values.reshape(y_true.shape)
+        return shaped
+
+    def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        """Compute the gradient in the predictions."""
+        labels, rows = self._flat(y_true, y_pred)
+        d = d_values.reshape(-1)
+        if self.from_logits:
+            d_rows = ops.sparse_softmax_crossentropy_backward(d, labels, ops.softmax(rows))
+        else:
+            d_rows = ops.sparse_crossentropy_backward(d, labels, rows, config.epsilon())
+        if self.ignore_class is not None:
+            d_rows[y_true.reshape(-1) == self.ignore_class] = 0
+        shaped: Array = d_rows.reshape(y_pred.shape)
+        return shaped
+
+    def _flat(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+        labels = y_true.reshape(-1)
+        if self.ignore_class is not None:
+            labels = np.where(labels == self.ignore_class, 0, labels)
+        return labels, y_pred.reshape(-1, y_pred.shape[-1])
+
+    def step(
+        self, y_true: Array, y_pred: Array, weights: Array | None, work: Workspace
+    ) -> tuple[float, Array]:
+        """Compute the loss and its gradient; from logits in one go, with the probabilities."""
+        if not self.from_logits or self.ignore_class is not None:
+            return super().step(y_true, y_pred, weights, work)
+        labels, rows = self._flat(y_true, y_pred)
+        values = work.array("values", y_true.shape, rows.dtype)
+        d_values = self.d_values(weights, work.array("d_values", y_true.shape, rows.dtype))
+        probabilities = work.array("probabilities", rows.shape, rows.dtype)
+        d_rows = work.array("d_logits", rows.shape, rows.dtype)
+        ops.softmax_crossentropy_step(
+            labels, rows, d_values.reshape(-1), probabilities, d_rows, values.reshape(-1)
+        )
+        work.y = probabilities.reshape(y_pred.shape)
+        return self.reduce(values, weights), d_rows.reshape(y_pred.shape)
+
+    def effective_weights(self, y_true: Array, weights: Array | None) -> Array | None:
+        """Let ignored labels count nothing, and the mean be over the others."""
+        if self.ignore_class is None:
+            return weights
+        counted: Array = (y_true != self.ignore_class).astype(self.dtype)
+        if self.reduction in ("sum_over_batch_size", "mean"):
+            counted *= counted.size / max(counted.sum(), 1)
+        if weights is not None:
+            counted *= weights
+        return counted
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "from_logits": self.from_logits,
+            "ignore_class": self.ignore_class,
+        }
+
+
+class SmoothedLoss(DenseLoss):
+    """The base of the cross-entropies with true probabilities.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether the predictions are scores, rather than probabilities.
+    label_smoothing : float
+        How much of each true probability is taken away and shared among all classes.
+    axis : int
+        The axis of the classes: the last.
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> BinaryCrossentropy(label_smoothing=0.2).smoothed(np.array([1.0, 0.0]), 2)
+    array([0.9, 0.1])
+    """
+
+    logits_of = HEADS
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+        self.from_logits = checks.flag("from_logits", from_logits)
+        self.label_smoothing = checks.number("label_smoothing", label_smoothing, 0, 1)
+        self.axis = checks.whole("axis", axis, -64)
+
+    def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
+        """Check that the true values are finite and of the predictions' shape."""
+        _on_last_axis(self.axis, output_shape)
+        return super().prepare(y_true, output_shape)
+
+    def smoothed(self, y_true: Array, classes: int) -> Array:
+        """Smooth the true probabilities.
+
+        Parameters
+        ----------
+        y_true : ndarray
+            The true probabilities.
+        classes : int
+            Among how many classes to share.
+
+        Returns
+        -------
+        ndarray
+            ``y_true * (1 - label_smoothing) + label_smoothing / classes``.
+        """
+        if not self.label_smoothing:
+            return y_true
+        return y_true * (1 - self.label_smoothing) + self.label_smoothing / classes
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "from_logits": self.from_logits,
+            "label_smoothing": self.label_smoothing,
+            "axis": self.axis,
+        }
+
+
+@_registry.register()
+class CategoricalCrossentropy(SmoothedLoss):
+    """Cross-entropy between one-hot rows, or soft labels, and predicted probabilities.
+
+    ``value = -sum(y_true * log(y_pred))``.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether the predictions are scores before softmax, rather than probabilities.
+    label_smoothing : float
+        How much of each true probability is taken away and shared among all classes.
+    axis : int
+        The axis of the classes: the last.
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> loss = CategoricalCrossentropy()
+    >>> round(float(loss([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])), 3)
+    1.177
+    """
+
+    hint = (
+        "for class labels use sparse_categorical_crossentropy, "
+        "or make one-hot rows with utils.to_categorical"
+    )
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute the value of each example."""
+        y = self.smoothed(y_true, y_pred.shape[-1])
+        values: Array = (
+            ops.softmax_crossentropy(y, y_pred)
+            if self.from_logits
+            else ops.crossentropy(y, y_pred, config.epsilon())
+        )
+        return values
+
+    def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        """Compute the gradient in the predictions."""
+        y = self.smoothed(y_true, y_pred.shape[-1])
+        d_y_pred: Array = (
+            ops.softmax_crossentropy_backward(d_values, y, y_pred)
+            if self.from_logits
+            else ops.crossentropy_backward(d_values, y, y_pred, config.epsilon())
+        )
+        return d_y_pred
+
+
+@_registry.register()
+class BinaryCrossentropy(SmoothedLoss):
+    """Cross-entropy between yes-or-no answers and the predicted probabilities of yes.
+
+    ``value = mean(-y_true * log(y_pred) - (1 - y_true) * log(1 - y_pred))`` over the last axis.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether the predictions are scores before sigmoid, rather than probabilities.
+    label_smoothing : float
+        How far true probabilities are moved towards a half.
+    axis : int
+        The axis of the mean: the last.
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> round(float(BinaryCrossentropy()([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]])), 3)
+    0.815
+    """
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute the value of each example."""
+        y = self.smoothed(y_true, 2)
+        values: Array = (
+            ops.sigmoid_crossentropy(y, y_pred)
+            if self.from_logits
+            else ops.binary_crossentropy(y, y_pred, config.epsilon())
+        )
+        return np.asarray(values.mean(axis=-1))
+
+    def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        """Compute the gradient in the predictions."""
+        y = self.smoothed(y_true, 2)
+        d = d_values[..., None] / y_pred.dtype.type(y_pred.shape[-1])
+        d_y_pred: Array = (
+            ops.sigmoid_crossentropy_backward(d, y, y_pred)
+            if self.from_logits
+            else ops.binary_crossentropy_backward(d, y, y_pred, config.epsilon())
+        )
+        return d_y_pred
+
+
+sparse_categorical_crossentropy = LossFunction(
+    SparseCategoricalCrossentropy, "sparse_categorical_crossentropy"
+)
+categorical_crossentropy = LossFunction(CategoricalCrossentropy, "categorical_crossentropy")
+binary_crossentropy = LossFunction(BinaryCrossentropy, "binary_crossentropy", "bce", "BCE")

@@ -1,0 +1,206 @@
+"""What `compile` chose: the loss that is made small, and the figures that are reported."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+from tinynet import activations, checks, losses
+from tinynet import metrics as metrics_module
+from tinynet.metrics import Metric
+from tinynet.variable import Array
+from tinynet.workspace import Workspace
+
+Logs = dict[str, float]
+
+
+class Objective:
+    """A loss with its weight, and metrics, as `compile` was given them.
+
+    Parameters
+    ----------
+    loss : str, function or Loss
+        What is made small.
+    loss_weights : float or list of one float, optional
+        What the loss is multiplied by.
+    metrics, weighted_metrics : list of (str or Metric), optional
+        What is reported besides; of the second, with sample weights.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one of them is not known.
+
+    Examples
+    --------
+    >>> objective = Objective("sparse_categorical_crossentropy", None, ["accuracy"], None)
+    >>> objective.loss.name
+    'sparse_categorical_crossentropy'
+    """
+
+    def __init__(self, loss: Any, loss_weights: Any, metrics: Any, weighted_metrics: Any) -> None:
+        self.loss: Any = None if loss is None else losses.as_loss(loss)
+        self._on_logits: Any = None
+        if self.loss is not None and self.loss.logits_of:
+            self._on_logits = self.loss.on_logits()
+        if isinstance(loss_weights, list | tuple | dict):
+            values = list(loss_weights.values() if isinstance(loss_weights, dict) else loss_weights)
+            if len(values) != 1:
+                raise ValueError(
+                    f"A model has one output, so one loss weight. Received: {len(values)}"
+                )
+            loss_weights = values[0]
+        self.weight = 1.0 if loss_weights is None else checks.number("loss_weights", loss_weights)
+        self._entries = _listed("metrics", metrics)
+        self._weighted_entries = _listed("weighted_metrics", weighted_metrics)
+        self.tracker = metrics_module.Mean("loss")
+        self.metrics: list[Metric] | None = None
+
+    def all_metrics(self) -> list[Metric]:
+        """List the mean loss, then the metrics as far as they are known.
+
+        Returns
+        -------
+        list of Metric
+            In the order of `compile`.
+        """
+        return [self.tracker, *(self.metrics or [])]
+
+    def resolve(self, y_ndim: int, output_shape: tuple[int | None, ...]) -> None:
+        """Make the metrics, once the shapes are known that ``"accuracy"`` is decided by.
+
+        Parameters
+        ----------
+        y_ndim : int
+            The number of dimensions of the true values.
+        output_shape : tuple of (int or None)
+            The shape of the predictions.
+        """
+        if self.metrics is not None:
+            return
+        resolved: list[Metric] = []
+        used: collections.Counter[str] = collections.Counter()
+        for i, entry in enumerate([*self._entries, *self._weighted_entries]):
+            metric = metrics_module.resolve(entry, y_ndim, output_shape)
+            name = metric.name
+            if used[name] and i >= len(self._entries):
+                name = f"weighted_{name}"
+            used[name] += 1
+            metric.name = name if used[name] == 1 else f"{name}_{used[name] - 1}"
+            resolved.append(metric)
+        self.metrics = resolved
+
+    def takes_logits(self, head: activations.Activation | None) -> bool:
+        """Say whether the loss is computed from the input of the output's activation.
+
+        Parameters
+        ----------
+        head : Activation or None
+            What the output comes straight out of.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
+        return head is not None and head in self.loss.logits_of
+
+    def step(
+        self,
+        y: Array,
+        output: Array,
+        weights: Array | None,
+        head: activations.Activation | None,
+        work: Workspace,
+    ) -> tuple[float, Array, Array]:
+        """Compute loss, gradient and predictions.
+
+        Parameters
+        ----------
+        y : ndarray
+            The true values, as the loss prepared them.
+        output : ndarray, shape (N, ..., C)
+            What the model computed: logits where `takes_logits` says so.
+        weights : ndarray, optional
+            The sample weights.
+        head : Activation or None
+            What the output comes, or would come, straight out of.
+        work : Workspace
+            Where buffers live.
+
+        Returns
+        -------
+        float
+            The loss.
+        ndarray, shape (N, ..., C)
+            Its gradient in the output.
+        ndarray, shape (N, ..., C)
+            The predictions.
+        """
+        predictions = output
+        if head is not None and self.takes_logits(head):
+            # Keras takes the input of a softmax, or of a sigmoid, for the scores.
+            work.y = None
+            value, d_output = self._on_logits.step(y, output, weights, work)
+            if head is activations.softmax and work.y is not None:
+                predictions = work.y
+            else:
+                out = work.array("predictions", output.shape, output.dtype)
+                predictions = head.forward(output, out)
+        else:
+            value, d_output = self.loss.step(y, output, weights, work)
+        if self.weight != 1:
+            value *= self.weight
+            d_output = d_output * d_output.dtype.type(self.weight)
+        return value, d_output, predictions
+
+    def count(self, value: float, y: Array, predictions: Array, weights: Array | None) -> None:
+        """Add a batch to the figures: the loss by its number of examples.
+
+        Parameters
+        ----------
+        value : float
+            The loss of the batch.
+        y : ndarray, shape (N, ...)
+            The true values.
+        predictions : ndarray, shape (N, ..., C)
+            The predictions.
+        weights : ndarray, optional
+            The sample weights, for the weighted metrics.
+        """
+        n = len(predictions)
+        self.tracker.total += value * n
+        self.tracker.count += n
+        for i, metric in enumerate(self.metrics or []):
+            weighted = i >= len(self._entries)
+            metric.update_state(y, predictions, weights if weighted else None)
+
+    def logs(self) -> Logs:
+        """Return the figures so far, sorted by name as Keras does.
+
+        Returns
+        -------
+        dict of str to float
+            The figures.
+        """
+        named = sorted(self.all_metrics(), key=lambda metric: metric.name)
+        return {metric.name: float(metric.result()) for metric in named}
+
+    def reset(self) -> None:
+        """Forget everything counted."""
+        for metric in self.all_metrics():
+            metric.reset_state()
+
+
+def _listed(name: str, entries: Any) -> list[Any]:
+    """Check what was passed as metrics."""
+    if entries is None:
+        return []
+    if isinstance(entries, dict):
+        entries = list(entries.values())
+    if not isinstance(entries, list | tuple):
+        raise ValueError(f"{name} must be a list. Received: {name}={checks.shorten(entries)}")
+    flat = [e for entry in entries for e in (entry if isinstance(entry, list) else [entry])]
+    for entry in flat:
+        metrics_module.check(entry)
+    return flat

@@ -1,0 +1,363 @@
+"""The kinds of optimizers, each a formula of `functional`; `base` says what all of them share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks, ops
+from tinynet.optimizers import schedules
+from tinynet.optimizers.base import Optimizer, Plan, _registry
+from tinynet.variable import Array, Variable
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Nadam",
+    "Optimizer",
+    "Plan",
+    "RMSprop",
+    "deserialize",
+    "get",
+    "schedules",
+    "serialize",
+]
+
+
+@_registry.register("sgd")
+class SGD(Optimizer):
+    """Follow the gradient downhill, with or without momentum.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        The size of a step.
+    momentum : float
+        The part of the last direction that is kept, from 0 to 1.
+    nesterov : bool
+        Whether to look ahead along it.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> SGD(momentum=0.9).slot_names
+    ('momentum',)
+    """
+
+    _own = ("momentum", "nesterov")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        if not isinstance(momentum, float | int | np.number) or isinstance(momentum, bool):
+            raise ValueError(f"momentum must be from 0 to 1. Received: momentum={momentum!r}")
+        self.momentum = checks.number("momentum", momentum, 0, 1)
+        self.nesterov = checks.flag("nesterov", nesterov)
+        self.slot_names = ("momentum",) if self.momentum else ()
+
+    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+        """Change weights by their gradient."""
+        if slots:
+            ops.sgd_momentum(w, d_w, slots[0], rate, self.momentum, self.nesterov)
+        else:
+            ops.sgd(w, d_w, rate)
+
+
+@_registry.register("adam")
+class Adam(Optimizer):
+    """Follow the gradient's running mean, measured in its running size.
+
+    The formula stands in `functional.adam`. Kingma and Ba, "Adam: a method for stochastic
+    optimization" (2015), with the "epsilon hat" of the end of its section 2.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        About the size of the change of one weight in one step.
+    beta_1, beta_2 : float
+        How much the running means of the gradient and of its square keep.
+    epsilon : float
+        Keeps the division finite.
+    amsgrad : bool
+        Whether the largest running mean of the square so far is used.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Adam().learning_rate.numpy()
+    np.float32(0.001)
+    """
+
+    slot_names: tuple[str, ...] = ("momentum", "velocity")
+    _own: tuple[str, ...] = ("beta_1", "beta_2", "epsilon", "amsgrad")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.beta_1 = checks.number("beta_1", beta_1, 0, 1)
+        self.beta_2 = checks.number("beta_2", beta_2, 0, 1)
+        self.epsilon = checks.number("epsilon", epsilon, 0)
+        self.amsgrad = checks.flag("amsgrad", amsgrad)
+        if self.amsgrad:
+            self.slot_names = (*self.slot_names, "largest")
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The state; the largest velocities come behind all others."""
+        state = super().variables
+        late = {id(v) for v in self._slots.get("largest", [])}
+        return sorted(state, key=lambda v: id(v) in late)
+
+    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+        """Change weights by their gradient."""
+        m, v, *largest = slots
+        step = int(self.iterations.array) + 1
+        alpha = ops.adam_step_size(rate, self.beta_1, self.beta_2, step, w.dtype)
+        constants = (alpha, 1 - self.beta_1, 1 - self.beta_2, self.epsilon)
+        ops.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
+
+
+@_registry.register("adamw")
+class AdamW(Adam):
+    """Adam with weight decay: Loshchilov and Hutter, "Decoupled weight decay" (2019).
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        About the size of the change of one weight in one step.
+    weight_decay : float
+        The share of the learning rate that weights lose before each step.
+    beta_1, beta_2, epsilon, amsgrad : float
+        As for `Adam`.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> AdamW().weight_decay
+    0.004
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if weight_decay is None:
+            raise ValueError("AdamW needs a weight decay. Received: weight_decay=None")
+        kwargs["weight_decay"] = weight_decay
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, **kwargs)
+
+
+@_registry.register("nadam")
+class Nadam(Adam):
+    """Adam that looks ahead along its running mean.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        About the size of the change of one weight in one step.
+    beta_1, beta_2, epsilon : float
+        As for `Adam`.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Nadam().name
+    'nadam'
+    """
+
+    _own = ("beta_1", "beta_2", "epsilon")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
+        self._product = (0, 1.0)
+
+    def _schedule_product(self, step: int, one: Any) -> Any:
+        """Multiply the momenta of all steps so far; continued, or from the first after loading."""
+        done, product = self._product
+        if done > step:
+            done, product = 0, 1.0
+        for t in range(done + 1, step + 1):
+            product = one(product) * one(self.beta_1) * (one(1) - one(0.5) * one(0.96) ** one(t))
+        self._product = (step, product)
+        return product
+
+    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+        """Change weights by their gradient."""
+        one = w.dtype.type
+        step = int(self.iterations.array) + 1
+        now, ahead = (
+            one(self.beta_1) * (one(1) - one(0.5) * one(0.96) ** one(t)) for t in (step, step + 1)
+        )
+        product = self._schedule_product(step, one)
+        correction = one(1) - one(self.beta_2) ** one(step)
+        alpha_m = one(rate) * ahead / (one(1) - product * ahead)
+        alpha_g = one(rate) * (one(1) - now) / (one(1) - product)
+        rates = (one(1) - one(self.beta_1), one(1) - one(self.beta_2))
+        ops.nadam(w, d_w, *slots, alpha_m, alpha_g, *rates, correction, self.epsilon)
+
+
+@_registry.register("rmsprop")
+class RMSprop(Optimizer):
+    """Follow the gradient, measured in its own running size.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        About the size of the change of one weight in one step.
+    rho : float
+        How much the running mean of the gradient's square keeps.
+    momentum : float
+        The part of the last direction that is kept.
+    epsilon : float
+        Keeps the division finite.
+    centered : bool
+        Whether the square of the gradient's running mean is taken off.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> RMSprop().name
+    'rm_sprop'
+    """
+
+    interleaved = False
+    _own = ("rho", "momentum", "epsilon", "centered")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.rho = checks.number("rho", rho, 0, 1)
+        self.momentum = checks.number("momentum", momentum, 0, 1)
+        self.epsilon = checks.number("epsilon", epsilon, 0)
+        self.centered = checks.flag("centered", centered)
+        self.slot_names = ("velocity", *("momentum",) * bool(self.momentum))
+        self.slot_names += ("average_gradient",) * self.centered
+
+    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+        """Change weights by their gradient."""
+        named = dict(zip(self.slot_names, slots, strict=True))
+        kept = (named.get(name) for name in ("velocity", "momentum", "average_gradient"))
+        ops.rmsprop(w, d_w, *kept, rate, self.rho, self.momentum, self.epsilon)
+
+
+@_registry.register("adagrad")
+class Adagrad(Optimizer):
+    """Follow the gradient in steps that shrink where gradients were large.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        The size of a step.
+    initial_accumulator_value : float
+        What the sums of squares begin with.
+    epsilon : float
+        Keeps the division finite.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Adagrad().name
+    'adagrad'
+    """
+
+    slot_names = ("accumulator_of_squares",)
+    _own = ("initial_accumulator_value", "epsilon")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.initial_accumulator_value = checks.number(
+            "initial_accumulator_value", initial_accumulator_value, 0
+        )
+        self.epsilon = checks.number("epsilon", epsilon, 0)
+
+    def initial_value(self, slot: str) -> float:
+        """Say what the sums of squares begin with."""
+        return self.initial_accumulator_value if slot in self.slot_names else 0.0
+
+    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+        """Change weights by their gradient."""
+        ops.adagrad(w, d_w, *slots, rate, self.epsilon)
+
+
+def get(identifier: Any) -> Optimizer:
+    """Find an optimizer.
+
+    Parameters
+    ----------
+    identifier : str, dict or Optimizer
+        A name in any case, a configuration, or an optimizer.
+
+    Returns
+    -------
+    Optimizer
+        A new one for a name, else the one passed.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+
+    Examples
+    --------
+    >>> get("adam").name
+    'adam'
+    """
+    if isinstance(identifier, str):
+        identifier = identifier.lower()
+    found = _registry.get(identifier)
+    if not isinstance(found, Optimizer):
+        raise ValueError(
+            f"The optimizer must be a name or an optimizer. Received: {checks.shorten(identifier)}"
+        )
+    return found
+
+
+serialize = _registry.serialize
+deserialize = _registry.deserialize

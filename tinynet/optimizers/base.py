@@ -1,0 +1,454 @@
+"""Optimizers: how a gradient changes the weights.
+
+An optimizer keeps its running means in flat vectors, laid out as the model's parameters are, so
+that a step is one call over each run of memory and not one over each weight. `Variable` views
+into the vectors are what is saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks
+from tinynet.optimizers import schedules
+from tinynet.optimizers.schedules import LearningRateSchedule
+from tinynet.registry import Registry, snake_case
+from tinynet.variable import Array, Variable, as_tensor, join, pack, runs
+
+_registry = Registry("optimizer", "keras.optimizers")
+
+
+_COMMON = (
+    "weight_decay",
+    "clipnorm",
+    "global_clipnorm",
+    "clipvalue",
+    "use_ema",
+    "ema_momentum",
+    "ema_overwrite_frequency",
+    "loss_scale_factor",
+    "gradient_accumulation_steps",
+)
+
+
+@dataclass
+class Plan:
+    """What a step works on, laid out once for many steps.
+
+    Parameters
+    ----------
+    flat : list of tuple of ndarray
+        Weights, gradient and running values of each run of memory, as flat vectors.
+    variables : list of Variable
+        The weights.
+    gradients : list of ndarray
+        The gradient of each.
+    slots : dict of str to list of ndarray
+        The running values of each, kind by kind.
+    """
+
+    flat: list[tuple[Array, ...]]
+    variables: list[Variable]
+    gradients: list[Array]
+    slots: dict[str, list[Array]]
+
+
+class Optimizer:
+    """The base of all optimizers.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        The size of a step.
+    weight_decay : float, optional
+        The share of the learning rate that weights lose before each step.
+    clipnorm : float, optional
+        The greatest length of the gradient of one weight.
+    clipvalue : float, optional
+        The greatest size of one element of a gradient.
+    global_clipnorm : float, optional
+        The greatest length of all gradients together.
+    use_ema : bool
+        Whether to keep a running mean of the weights, which replaces them in the end.
+    ema_momentum : float
+        How much that mean keeps.
+    ema_overwrite_frequency : int, optional
+        After how many steps it replaces the weights.
+    loss_scale_factor : float, optional
+        Accepted as Keras does, without effect: float32 needs no scaled loss.
+    gradient_accumulation_steps : int, optional
+        How many gradients are averaged before the weights change.
+    name : str, optional
+        By default the class name in snake case.
+
+    Raises
+    ------
+    ValueError
+        If the learning rate is no float, or more than one kind of clipping is asked for.
+
+    Examples
+    --------
+    >>> from tinynet.optimizers import Adam
+    >>> w = Variable([1.0, -2.0], dtype="float32")
+    >>> Adam(0.01).apply([np.array([0.5, -1.0], np.float32)], [w])
+    >>> w.numpy()
+    array([ 0.9900001, -1.9900001], dtype=float32)
+    """
+
+    #: The running values that are kept for each weight, and whether the file has them weight by
+    #: weight (m, v, m, v) or kind by kind (m, m, v, v).
+    slot_names: tuple[str, ...] = ()
+    interleaved = True
+
+    def __init__(
+        self,
+        learning_rate: Any,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.name = name or snake_case(type(self).__name__)
+        clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        if sum(value is not None for value in clips.values()) > 1:
+            raise ValueError(
+                "Only one of clipnorm, clipvalue and global_clipnorm can be set. Received: "
+                + ", ".join(f"{key}={value}" for key, value in clips.items())
+            )
+        self.clipnorm = _positive("clipnorm", clipnorm)
+        self.clipvalue = _positive("clipvalue", clipvalue)
+        self.global_clipnorm = _positive("global_clipnorm", global_clipnorm)
+        self.loss_scale_factor = _positive("loss_scale_factor", loss_scale_factor)
+        self.weight_decay = None
+        if weight_decay is not None:
+            self.weight_decay = checks.number("weight_decay", weight_decay, 0)
+        self.use_ema = checks.flag("use_ema", use_ema)
+        self.ema_momentum = checks.number("ema_momentum", ema_momentum, 0, 1)
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        if ema_overwrite_frequency is not None:
+            checks.whole("ema_overwrite_frequency", ema_overwrite_frequency)
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        if gradient_accumulation_steps is not None:
+            checks.whole("gradient_accumulation_steps", gradient_accumulation_steps, 2)
+        self.built = False
+        self.iterations = Variable(np.int64(0), False, name="iteration")
+        self.schedule: LearningRateSchedule | None = None
+        self._learning_rate = Variable(np.float32(0), False, name="learning_rate")
+        if isinstance(learning_rate, dict):
+            learning_rate = schedules.deserialize(learning_rate)
+        if isinstance(learning_rate, LearningRateSchedule):
+            self.schedule = learning_rate
+        else:
+            self.learning_rate = learning_rate
+        self._trainable: list[Variable] = []
+        self._slots: dict[str, list[Variable]] = {}
+        self._excluded: list[str] = []
+        self._calls = 0
+
+    @property
+    def learning_rate(self) -> Any:
+        """The size of a step, kept in float32; it may be assigned a number.
+
+        With a schedule it is what the schedule says for the step to come.
+        """
+        if self.schedule is not None:
+            return as_tensor(np.float32(self.schedule(self.iterations.array)))
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if self.schedule is not None:
+            raise TypeError(
+                f"The learning rate follows a schedule and can't be set. Received: {value!r}"
+            )
+        if isinstance(value, Variable | np.ndarray):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, float | np.floating):
+            raise ValueError(
+                "learning_rate must be a float or a schedule. "
+                f"Received: learning_rate={checks.shorten(value)}"
+            )
+        self._learning_rate.assign(np.float32(checks.number("learning_rate", value, 0)))
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The state: iteration, learning rate, then the running values of each weight."""
+        state = [self.iterations] + ([] if self.schedule else [self._learning_rate])
+        state += self._slots.get("average", [])
+        state += self._slots.get("accumulator", [])
+        names = self.slot_names if self._trainable else ()
+        if self.interleaved:
+            state += [self._slots[name][i] for i in range(len(self._trainable)) for name in names]
+        else:
+            state += [slot for name in names for slot in self._slots[name]]
+        return state
+
+    def build(self, variables: Iterable[Variable]) -> None:
+        """Make the running values of the weights, all zero.
+
+        Parameters
+        ----------
+        variables : iterable of Variable
+            The weights that it will change.
+        """
+        if self.built:
+            return
+        self._trainable = list(variables)
+        extra = ["average"] * self.use_ema
+        extra += ["accumulator"] * (self.gradient_accumulation_steps is not None)
+        for slot in (*extra, *self.slot_names):
+            first = self.initial_value(slot)
+            self._slots[slot] = [
+                Variable(np.full_like(v.array, first), False, None, f"{v.path}_{slot}")
+                for v in self._trainable
+            ]
+            pack(self._slots[slot])
+        self.built = True
+
+    def initial_value(self, slot: str) -> float:
+        """Say what a kind of running value begins with.
+
+        Parameters
+        ----------
+        slot : str
+            Its name in `slot_names`.
+
+        Returns
+        -------
+        float
+            The first value of all its elements.
+        """
+        return 0.0
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Leave weights out of weight decay.
+
+        Parameters
+        ----------
+        var_list : iterable of Variable, optional
+            The weights.
+        var_names : iterable of str, optional
+            Or parts of their paths, for example ``"bias"``.
+        """
+        self._excluded = [*(v.path for v in var_list or ()), *(var_names or ())]
+
+    def apply(
+        self, grads: Sequence[Any], trainable_variables: Iterable[Variable] | None = None
+    ) -> None:
+        """Do one step.
+
+        Parameters
+        ----------
+        grads : sequence of array_like
+            The gradient of the loss in each weight.
+        trainable_variables : iterable of Variable, optional
+            The weights, modified in place; by default those it was built with.
+
+        Raises
+        ------
+        ValueError
+            If numbers or shapes differ, or a weight is new to the optimizer.
+        """
+        variables = self._trainable if trainable_variables is None else list(trainable_variables)
+        self.build(variables)
+        self.step(self.plan(variables, [np.ascontiguousarray(g) for g in grads]))
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> None:
+        """Do one step.
+
+        Parameters
+        ----------
+        grads_and_vars : iterable of (array_like, Variable)
+            Each gradient with its weight.
+        """
+        pairs = list(grads_and_vars)
+        self.apply([g for g, _ in pairs], [v for _, v in pairs])
+
+    def plan(self, variables: Sequence[Variable], gradients: Sequence[Array]) -> Plan:
+        """Find which weights lie behind one another in memory, so that they go in one call.
+
+        Parameters
+        ----------
+        variables : sequence of Variable
+            The weights.
+        gradients : sequence of ndarray
+            The gradient of each.
+
+        Returns
+        -------
+        Plan
+            For `step`.
+        """
+        positions = {id(v): i for i, v in enumerate(self._trainable)}
+        if len(gradients) != len(variables):
+            raise ValueError(
+                f"{self.name} takes one gradient for each of {len(variables)} weights. "
+                f"Received: {len(gradients)} gradients"
+            )
+        for variable, gradient in zip(variables, gradients, strict=True):
+            if id(variable) not in positions:
+                raise ValueError(
+                    f"{self.name} was built without the weight {variable.path}. "
+                    f"Received: {variable.path} of shape {variable.shape}"
+                )
+            if gradient.shape != variable.shape:
+                raise ValueError(
+                    f"The gradient of {variable.path} must have its shape {variable.shape}. "
+                    f"Received: shape {gradient.shape}"
+                )
+        slots = {
+            name: [kept[positions[id(v)]].array for v in variables]
+            for name, kept in self._slots.items()
+        }
+        columns = [[v.array for v in variables], list(gradients)]
+        columns += [slots[name] for name in self.slot_names]
+        # A cut in any of the vectors is a cut in all of them.
+        starts = sorted({first for column in columns for first, _ in runs(column)})
+        flat = [
+            tuple(join(column[first:last]) for column in columns)
+            for first, last in zip(starts, [*starts[1:], len(variables)], strict=True)
+        ]
+        return Plan(flat, list(variables), list(gradients), slots)
+
+    def step(self, plan: Plan) -> None:
+        """Do one step over what `plan` laid out.
+
+        Parameters
+        ----------
+        plan : Plan
+            Weights, gradients and running values.
+        """
+        if self.gradient_accumulation_steps is not None and not self._accumulate(plan):
+            return
+        self._clip(plan)
+        rate = np.float32(self.learning_rate)
+        if self.weight_decay:
+            for variable in plan.variables:
+                if not any(part in variable.path for part in self._excluded):
+                    one = variable.array.dtype.type
+                    variable.array[...] -= variable.array * one(self.weight_decay) * one(rate)
+        for w, d_w, *slots in plan.flat:
+            self.update(rate, w, d_w, *slots)
+        self.iterations.array += 1
+        if self.use_ema:
+            self._average(plan)
+        for variable in plan.variables:
+            if variable.constraint is not None:
+                variable.array[...] = variable.constraint(variable.array)
+
+    def _accumulate(self, plan: Plan) -> bool:
+        """Add gradients up; say whether there are enough, which are then averaged."""
+        count = self.gradient_accumulation_steps or 1
+        self._calls += 1
+        full = self._calls % count == 0
+        for kept, gradient in zip(plan.slots["accumulator"], plan.gradients, strict=True):
+            kept += gradient
+            if full:
+                np.divide(kept, count, out=gradient)
+                kept.fill(0)
+        return full
+
+    def _clip(self, plan: Plan) -> None:
+        """Shorten gradients that are too long, in place."""
+        if self.clipvalue is not None:
+            for gradient in plan.gradients:
+                np.clip(gradient, -self.clipvalue, self.clipvalue, out=gradient)
+        elif self.clipnorm is not None:
+            for gradient in plan.gradients:
+                length = np.sqrt(np.sum(np.square(gradient)))
+                gradient *= self.clipnorm / max(length, gradient.dtype.type(self.clipnorm))
+        elif self.global_clipnorm is not None:
+            length = np.sqrt(sum(np.sum(np.square(g)) for g in plan.gradients))
+            for gradient in plan.gradients:
+                one = gradient.dtype.type
+                limit = one(self.global_clipnorm)
+                gradient *= limit * min(1 / length if length else one(np.inf), 1 / limit)
+
+    def _average(self, plan: Plan) -> None:
+        """Move the running mean of the weights; now and then it becomes the weights."""
+        steps = int(self.iterations)
+        replace = self.ema_overwrite_frequency and steps % self.ema_overwrite_frequency == 0
+        for variable, average in zip(plan.variables, plan.slots["average"], strict=True):
+            keep = 0.0 if steps == 1 else self.ema_momentum
+            average[...] = keep * average + (1 - keep) * variable.array
+            if replace:
+                variable.array[...] = average
+
+    def finalize_variable_values(self, variables: Iterable[Variable]) -> None:
+        """Let the running mean of the weights become the weights: the end of training.
+
+        Parameters
+        ----------
+        variables : iterable of Variable
+            The weights; modified in place where `use_ema` is on.
+        """
+        if self.use_ema and self.built:
+            averages = dict(zip(map(id, self._trainable), self._slots["average"], strict=True))
+            for variable in variables:
+                if id(variable) in averages:
+                    variable.array[...] = averages[id(variable)].array
+
+    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+        """Change weights by their gradient; every kind of optimizer has its own.
+
+        Parameters
+        ----------
+        rate : float32
+            The learning rate of this step.
+        w : ndarray, shape (P,)
+            The weights; modified in place.
+        d_w : ndarray, shape (P,)
+            The gradient.
+        *slots : ndarray, shape (P,)
+            The running values, in the order of `slot_names`; modified in place.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define update(rate, w, d_w)")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Returns
+        -------
+        dict
+            What `from_config` takes.
+        """
+        rate: Any = float(self._learning_rate)
+        if self.schedule is not None:
+            rate = schedules.serialize(self.schedule)
+        config = {key: getattr(self, key) for key in (*_COMMON, *self._own)}
+        return {"name": self.name, "learning_rate": rate, **config}
+
+    #: The names of the arguments that only this kind of optimizer has.
+    _own: tuple[str, ...] = ()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make an optimizer from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_config` returned.
+
+        Returns
+        -------
+        Optimizer
+            A new one.
+        """
+        return cls(**config)
+
+
+def _positive(name: str, value: float | None) -> float | None:
+    return None if value is None else checks.number(name, value, 0, open_low=True)

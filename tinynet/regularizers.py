@@ -1,0 +1,175 @@
+"""Regularizers: what the size of a weight costs in the loss, so that nets stay simple.
+
+A regularizer of your own defines ``__call__(x)``, the cost, and ``gradient(x)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks
+from tinynet.registry import Registry
+from tinynet.variable import Array, Tensor, as_tensor
+
+_registry = Registry("regularizer", "keras.regularizers")
+
+
+class Regularizer:
+    """The base of all regularizers.
+
+    Examples
+    --------
+    >>> float(L2(0.5)([1.0, 2.0]))
+    2.5
+    """
+
+    def __call__(self, x: Any) -> Any:
+        """Compute the cost of a weight.
+
+        Parameters
+        ----------
+        x : array_like
+            The weight.
+
+        Returns
+        -------
+        Tensor
+            The cost.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define __call__(x)")
+
+    def gradient(self, x: Array) -> Array:
+        """Compute the gradient of the cost.
+
+        Parameters
+        ----------
+        x : ndarray
+            The weight.
+
+        Returns
+        -------
+        ndarray
+            The gradient, of the weight's shape.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} needs its derivative, since tinynet does not differentiate "
+            f"by itself: define gradient(x)"
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Returns
+        -------
+        dict
+            What `from_config` takes.
+        """
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a regularizer from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_config` returned.
+
+        Returns
+        -------
+        Regularizer
+            A new one.
+        """
+        return cls(**config)
+
+
+@_registry.register("l1_l2")
+class L1L2(Regularizer):
+    """Cost in proportion to the sizes, and to their squares: ``l1 * sum|x| + l2 * sum(x**2)``.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        The factors.
+
+    Examples
+    --------
+    >>> L1L2(l1=1.0, l2=0.5).gradient(np.array([-2.0, 0.0, 3.0]))
+    array([-3.,  0.,  4.])
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self.l1 = checks.number("l1", 0.0 if l1 is None else l1)
+        self.l2 = checks.number("l2", 0.0 if l2 is None else l2)
+
+    def __call__(self, x: Any) -> Tensor:
+        """Compute the cost of a weight."""
+        x = np.asarray(x)
+        one = np.dtype(x.dtype if x.dtype.kind == "f" else "float32").type
+        cost = one(self.l1) * np.sum(np.abs(x)) + one(self.l2) * np.sum(np.square(x))
+        return as_tensor(cost)
+
+    def gradient(self, x: Array) -> Array:
+        """Compute the gradient of the cost."""
+        one = x.dtype.type
+        d_x: Array = one(self.l1) * np.sign(x) + one(2 * self.l2) * x
+        return d_x
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"l1": self.l1, "l2": self.l2}
+
+
+@_registry.register()
+class L1(L1L2):
+    """Cost in proportion to the sizes: ``l1 * sum|x|``.
+
+    Parameters
+    ----------
+    l1 : float
+        The factor.
+
+    Examples
+    --------
+    >>> float(L1(0.5)([-1.0, 2.0]))
+    1.5
+    """
+
+    def __init__(self, l1: float = 0.01) -> None:
+        super().__init__(l1=l1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"l1": self.l1}
+
+
+@_registry.register()
+class L2(L1L2):
+    """Cost in proportion to the squares: ``l2 * sum(x**2)``.
+
+    Parameters
+    ----------
+    l2 : float
+        The factor.
+
+    Examples
+    --------
+    >>> float(L2(0.5)([-1.0, 2.0]))
+    2.5
+    """
+
+    def __init__(self, l2: float = 0.01) -> None:
+        super().__init__(l2=l2)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"l2": self.l2}
+
+
+get = _registry.get
+serialize = _registry.serialize
+deserialize = _registry.deserialize
+# Keras' lower-case names are the classes themselves.
+l1, l2, l1_l2 = L1, L2, L1L2

@@ -1,0 +1,35 @@
+"""Models and weights in files: tinynet's own format, and Keras' formats in both directions.
+
+=============== ====================================== =============================
+ending          what it holds                          who reads it
+=============== ====================================== =============================
+``.tinynet``    everything, to the last bit            tinynet, without h5py
+``.keras``      everything, to the last bit            tinynet and Keras 3
+``.weights.h5`` weights, and the optimizer's state     tinynet and Keras 3
+``.h5``         the model as older programs know it    tinynet and Keras
+=============== ====================================== =============================
+
+A file may come from a stranger: `load_model` runs nothing, imports nothing and follows nothing
+that it finds there, and takes no more memory than the file is long, by a constant factor.
+"""
+
+from tinynet.registry import custom_object_scope, register_keras_serializable
+from tinynet.saving.api import (
+    load_model,
+    load_weights,
+    model_from_json,
+    save_model,
+    save_weights,
+    to_json,
+)
+
+__all__ = [
+    "custom_object_scope",
+    "load_model",
+    "load_weights",
+    "model_from_json",
+    "register_keras_serializable",
+    "save_model",
+    "save_weights",
+    "to_json",
+]

@@ -1,0 +1,147 @@
+"""Zip archives of which nothing is believed: names, sizes and contents are checked before use.
+
+Nothing is ever extracted to disk; a member is read into memory, and only if its size is in
+proportion to what the file really holds. The zip's checksum covers every byte of a member.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from tinynet.checks import shorten
+
+#: What members may grow to in all when they are unpacked, besides RATIO times their packed size.
+SMALL = 4 << 20
+RATIO = 20
+MAX_MEMBERS = 10_000
+
+
+class Archive:
+    """A zip archive to read.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading.
+
+    Raises
+    ------
+    ValueError
+        If a member is encrypted, a link, listed twice, or would lie outside of the archive, or
+        if the members claim more than the file can hold.
+
+    Examples
+    --------
+    >>> Archive(io.BytesIO(pack({"a.txt": b"hello"}))).read("a.txt")
+    b'hello'
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._zip = zipfile.ZipFile(file)
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        members = self._zip.infolist()
+        if len(members) > MAX_MEMBERS:
+            raise ValueError(
+                f"The archive may have {MAX_MEMBERS} members. Received: {len(members)} members"
+            )
+        for info in members:
+            problem = _problem(info)
+            if info.filename in self._members:
+                problem = "is there twice"
+            if problem:
+                raise ValueError(
+                    f"A member of the archive {problem}. Received: {shorten(info.filename)}"
+                )
+            self._members[info.filename] = info
+        claimed = sum(info.file_size for info in members)
+        packed = sum(info.compress_size for info in members)
+        if packed > file.seek(0, io.SEEK_END) or claimed > SMALL + RATIO * packed:
+            raise ValueError(
+                "The members of the archive claim more than the file can hold. "
+                f"Received: {claimed:,} bytes, packed in {packed:,}"
+            )
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The members' names and their sizes in bytes."""
+        return {name: info.file_size for name, info in self._members.items()}
+
+    def read(self, name: str, limit: int | None = None) -> bytes:
+        """Read a member, and check it against its checksum.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        limit : int, optional
+            The most bytes it may have.
+
+        Returns
+        -------
+        bytes
+            The contents.
+
+        Raises
+        ------
+        ValueError
+            If there is no such member, or it is too large.
+        """
+        if name not in self._members:
+            raise ValueError(
+                f"The archive must have the member {name!r}. "
+                f"Received: {shorten(list(self._members))}"
+            )
+        info = self._members[name]
+        if limit is not None and info.file_size > limit:
+            raise ValueError(f"{name} may have {limit:,} bytes. Received: {info.file_size:,} bytes")
+        with self._zip.open(info) as member:
+            contents = member.read()
+        if len(contents) != info.file_size:
+            raise ValueError(
+                f"{name} is truncated: it must have {info.file_size:,} bytes. "
+                f"Received: {len(contents):,} bytes"
+            )
+        return contents
+
+
+def _problem(info: zipfile.ZipInfo) -> str | None:
+    """Say why a member is refused, if it is."""
+    parts = info.filename.replace("\\", "/").split("/")
+    if info.flag_bits & 1:
+        return "is encrypted"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "is a link"
+    if ".." in parts or parts[0] == "" or ":" in parts[0]:
+        return "has a name that leads out of the archive"
+    return None
+
+
+def pack(members: Mapping[str, bytes]) -> bytes:
+    """Make a zip archive; the same members make the same bytes.
+
+    Parameters
+    ----------
+    members : mapping of str to bytes
+        Names and contents, in order.
+
+    Returns
+    -------
+    bytes
+        The archive, its members stored as they are.
+
+    Examples
+    --------
+    >>> pack({"a.txt": b"hello"}) == pack({"a.txt": b"hello"})
+    True
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, contents in members.items():
+            info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, contents)
+    return buffer.getvalue()

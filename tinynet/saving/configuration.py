@@ -1,0 +1,285 @@
+"""What a model is, as JSON, and the way back: Keras' form in both directions.
+
+On the way back nothing is believed. The JSON itself is bounded in length, depth and number of
+objects; class names come from the registries, or from what the user passed; and the weights
+that the configuration asks for may not be larger than what the file holds, which is checked
+before any memory is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from tinynet import layers, losses, metrics, optimizers
+from tinynet.checks import shorten
+from tinynet.layers.base import initializer_override
+from tinynet.registry import custom_object_scope
+from tinynet.sequential import Model
+from tinynet.variable import Array
+
+MAX_JSON = 4 << 20
+MAX_DEPTH = 100
+MAX_OBJECTS = 10_000
+
+#: What Python raises of itself where a configuration holds something of the wrong kind.
+MALFORMED = (TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError)
+
+
+def to_json(value: Any) -> str:
+    """Write as JSON, NumPy's numbers as the numbers they are.
+
+    Parameters
+    ----------
+    value : object
+        What JSON can hold.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Raises
+    ------
+    ValueError
+        If it can't be written, or would be too long to be read again.
+
+    Examples
+    --------
+    >>> to_json({"units": np.int64(3)})
+    '{"units": 3}'
+    """
+    text = json.dumps(value, default=_plain)
+    if len(text) > MAX_JSON:
+        raise ValueError(
+            f"Configuration and history may have {MAX_JSON:,} characters. Received: {len(text):,}"
+        )
+    return text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise ValueError(
+        "A configuration can hold numbers, texts, lists and dicts, and objects with get_config. "
+        f"Received: {shorten(value)}"
+    )
+
+
+def from_json(text: str | bytes) -> dict[str, Any]:
+    """Read JSON from a stranger.
+
+    Parameters
+    ----------
+    text : str or bytes
+        The text, in UTF-8.
+
+    Returns
+    -------
+    dict
+        What it says.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON object, too long, too deep, or has a key twice.
+
+    Examples
+    --------
+    >>> from_json('{"units": 3}')
+    {'units': 3}
+    >>> from_json('{"units": 3, "units": 4}')
+    Traceback (most recent call last):
+        ...
+    ValueError: JSON must have every key once. Received: 'units' twice
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")
+    if len(text) > MAX_JSON:
+        raise ValueError(f"JSON may have {MAX_JSON:,} characters. Received: {len(text):,}")
+    # Brackets count outside of strings only; every second part between quotes is a string.
+    outside = "".join(re.sub(r"\\.", "", text, flags=re.DOTALL).split('"')[::2])
+    depth = deepest = 0
+    for bracket in re.findall(r"[][{}]", outside):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH:
+        raise ValueError(f"JSON may be nested {MAX_DEPTH} deep. Received: depth {deepest:,}")
+    value = json.loads(text, object_pairs_hook=_unique, parse_int=_bounded_int)
+    if not isinstance(value, dict):
+        raise ValueError(f"JSON must hold one object. Received: {shorten(value)}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"JSON must have every key once. Received: {shorten(key)} twice")
+        found[key] = value
+    return found
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > 50:  # the state of a random generator has 39 digits
+        raise ValueError(f"Numbers may have 50 digits. Received: {len(digits):,} digits")
+    return int(digits)
+
+
+def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
+    """Write down what a model is made of and how it was compiled, in Keras' form.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    include_optimizer : bool
+        Whether to write down the arguments of `compile`.
+
+    Returns
+    -------
+    dict
+        What `build` takes.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> describe(Sequential(name="net"))["class_name"]
+    'Sequential'
+    """
+    config: dict[str, Any] = layers.serialize(model)
+    if type(model).__module__.startswith("tinynet."):
+        config["module"] = "keras"
+    shape = model.input_shape if model._input is not None else model._build_shape
+    if model.built and shape is not None:
+        config["build_config"] = {"input_shape": list(shape)}
+    config["compile_config"] = {}
+    if model.compiled and include_optimizer:
+        loss = model.loss
+        config["compile_config"] = {
+            "optimizer": optimizers.serialize(model.optimizer),
+            "loss": loss if isinstance(loss, dict) else losses.serialize(loss),
+            "loss_weights": model._compile_arguments["loss_weights"],
+            "metrics": _entries(model._compile_arguments["metrics"]),
+            "weighted_metrics": _entries(model._compile_arguments["weighted_metrics"]),
+            "run_eagerly": False,
+            "steps_per_execution": 1,
+            "jit_compile": False,
+        }
+    return config
+
+
+def _entries(entries: Any) -> list[Any] | None:
+    listed = entries.values() if isinstance(entries, dict) else entries or []
+    return [e if isinstance(e, dict) else metrics.serialize(e) for e in listed] or None
+
+
+def build(
+    config: dict[str, Any],
+    n_bytes: float = math.inf,
+    compile: bool = True,
+    custom_objects: dict[str, Any] | None = None,
+) -> Model:
+    """Make the model that a configuration describes, its weights all zero.
+
+    Parameters
+    ----------
+    config : dict
+        What `describe` or Keras wrote.
+    n_bytes : float
+        How many bytes of weights there are for it: it may not ask for more.
+    compile : bool
+        Whether to compile it as it was.
+    custom_objects : dict, optional
+        The user's own classes and functions by name.
+
+    Returns
+    -------
+    Model
+        The model.
+
+    Raises
+    ------
+    ValueError
+        If the configuration is malformed, or asks for what tinynet has not, or for too much.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> build(describe(Sequential(name="net"))).name
+    'net'
+    """
+    _count_objects(config)
+    left = n_bytes
+
+    def zeros(shape: tuple[int, ...], dtype: str) -> Array:
+        nonlocal left
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if size > left:
+            raise ValueError(
+                "The configuration asks for more weights than the file holds. "
+                f"Received: a weight of shape {shape}, and {left:,} bytes for it"
+            )
+        left -= size
+        return np.zeros(shape, dtype)
+
+    token = initializer_override.set(None if n_bytes == math.inf else zeros)
+    try:
+        with custom_object_scope(custom_objects):
+            model = layers.deserialize(config)
+            if not isinstance(model, Model):
+                raise ValueError(
+                    f"The configuration must be a model's. Received: {config.get('class_name')!r}"
+                )
+            build_config = config.get("build_config")
+            if build_config and not model.built:
+                model.build(tuple(build_config["input_shape"]))
+            if compile and config.get("compile_config"):
+                _compile(model, config["compile_config"], custom_objects or {})
+    except MALFORMED as error:
+        raise ValueError(
+            f"The configuration is malformed ({type(error).__name__}). Received: {error}"
+        ) from error
+    finally:
+        initializer_override.reset(token)
+    return model
+
+
+def _count_objects(config: Any) -> None:
+    """Bound the number of objects, since time grows faster than it."""
+    count, todo = 0, [config]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            count += "class_name" in value
+            todo += value.values()
+        elif isinstance(value, list):
+            todo += value
+    if count > MAX_OBJECTS:
+        raise ValueError(
+            f"A configuration may describe {MAX_OBJECTS:,} objects. Received: {count:,}"
+        )
+
+
+def _compile(model: Model, config: dict[str, Any], custom: dict[str, Any]) -> None:
+    def own(registry: Any, entry: Any) -> Any:
+        # Names stay names, as they were given, but for the user's own.
+        if isinstance(entry, dict) and "class_name" in entry:
+            return registry.deserialize(entry)
+        if isinstance(entry, dict | list):
+            pairs = entry.items() if isinstance(entry, dict) else enumerate(entry)
+            made = {key: own(registry, value) for key, value in pairs}
+            return made if isinstance(entry, dict) else list(made.values())
+        return custom[entry] if isinstance(entry, str) and entry in custom else entry
+
+    model.compile(
+        optimizer=optimizers.deserialize(config["optimizer"]),
+        loss=own(losses, config.get("loss")),
+        loss_weights=config.get("loss_weights"),
+        metrics=own(metrics, config.get("metrics")),
+        weighted_metrics=own(metrics, config.get("weighted_metrics")),
+    )

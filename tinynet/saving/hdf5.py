@@ -1,0 +1,338 @@
+"""HDF5 files of which nothing is believed, read and written by way of h5py.
+
+A file from a stranger may hold links to other files, data that lies elsewhere or is made up on
+reading, and small datasets that claim to be huge. So a path is followed step by step along hard
+links only; a dataset must be plain numbers, stored as they are, of exactly the shape that the
+model asks for, before any of it is read.
+
+HDF5 has no checksum of its own here. What tinynet writes carries one beside every dataset and
+text, which Keras passes over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from tinynet.checks import shorten
+from tinynet.saving.state import fit
+from tinynet.variable import Array, Variable
+
+_CHECKSUM = "tinynet_crc32"
+MAX_TEXTS = 100_000
+
+
+def require_h5py() -> Any:
+    """Import h5py, or say how to do without.
+
+    Returns
+    -------
+    module
+        h5py.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+
+    Examples
+    --------
+    >>> require_h5py().__name__
+    'h5py'
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            "Keras' file formats need h5py: pip install h5py. Without it, models can be saved "
+            "and loaded as .tinynet files."
+        ) from error
+    return h5py
+
+
+def write(fill: Callable[[Any], None]) -> bytes:
+    """Write an HDF5 file in memory.
+
+    Parameters
+    ----------
+    fill : callable
+        ``fill(file)`` writes the contents to the open `h5py.File`.
+
+    Returns
+    -------
+    bytes
+        The contents of the file.
+
+    Examples
+    --------
+    >>> contents = write(lambda file: put(file, "kernel", np.zeros(2)))
+    >>> contents[1:4]
+    b'HDF'
+    """
+    buffer = io.BytesIO()
+    with require_h5py().File(buffer, "w") as file:
+        fill(file)
+    return buffer.getvalue()
+
+
+def put(group: Any, path: str, array: Array) -> None:
+    """Write a dataset and its checksum.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        Where.
+    path : str
+        The dataset's path from there.
+    array : ndarray
+        The values.
+
+    Examples
+    --------
+    >>> contents = write(lambda file: put(file, "bias", np.ones(2)))
+    """
+    dataset = group.create_dataset(path, data=array)
+    dataset.attrs[_CHECKSUM] = _checksum(dataset.name, array.tobytes())
+
+
+def put_text(group: Any, name: str, text: str | list[str]) -> None:
+    """Write an attribute of text, or of a list of texts, and its checksum.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        What it is an attribute of.
+    name : str
+        Its name.
+    text : str or list of str
+        Its value.
+
+    Examples
+    --------
+    >>> contents = write(lambda file: put_text(file, "names", ["kernel", "bias"]))
+    """
+    # HDF5 has room for 64 KiB in an attribute, which holds 16 bytes for each text.
+    parts = {name: text}
+    if isinstance(text, list) and len(text) > 4000:
+        parts = {
+            f"{name}{i}": text[4000 * i : 4000 * (i + 1)] for i in range(-(-len(text) // 4000))
+        }
+    for key, value in parts.items():
+        group.attrs.create(key, value, dtype=require_h5py().string_dtype())
+        joined = value if isinstance(value, str) else "\0".join(value)
+        group.attrs[f"{key}_{_CHECKSUM}"] = _checksum(group.name, joined.encode())
+
+
+def _checksum(path: str, contents: bytes) -> np.uint32:
+    """Cover the place as well as the contents, so that no two can be exchanged."""
+    return np.uint32(zlib.crc32(contents, zlib.crc32(path.encode())))
+
+
+@contextlib.contextmanager
+def opened(file: BinaryIO) -> Iterator[Any]:
+    """Open an HDF5 file; what h5py raises becomes a ValueError.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading.
+
+    Yields
+    ------
+    h5py.File
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If it is no HDF5 file, or a damaged one.
+
+    Examples
+    --------
+    >>> with opened(io.BytesIO(write(lambda file: put(file, "kernel", np.ones(2))))) as file:
+    ...     get(file, "kernel", Variable(np.zeros(2)))
+    array([1., 1.])
+    """
+    h5py = require_h5py()
+    try:
+        with h5py.File(file, "r") as opened_file:
+            yield opened_file
+    except (OSError, RuntimeError, KeyError, TypeError, AttributeError, SystemError) as error:
+        raise ValueError(
+            f"This is no HDF5 file, or a damaged one. Received: {type(error).__name__}: {error}"
+        ) from error
+
+
+def find(group: Any, path: str) -> Any:
+    """Follow a path along hard links.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        Where it begins.
+    path : str
+        Names with ``/`` between them.
+
+    Returns
+    -------
+    h5py.Group, h5py.Dataset or None
+        What is there, if anything.
+
+    Raises
+    ------
+    ValueError
+        If a step is a soft or an external link.
+
+    Examples
+    --------
+    >>> with opened(io.BytesIO(write(lambda file: put(file, "a/b", np.ones(2))))) as file:
+    ...     find(file, "a/b").shape, find(file, "a/c")
+    ((2,), None)
+    """
+    h5py = require_h5py()
+    node = group
+    for name in path.split("/"):
+        if name in ("", ".", "..") or not isinstance(node, h5py.Group):
+            raise ValueError(f"A path in HDF5 must be of groups' names. Received: {shorten(path)}")
+        step = name.encode()
+        if not node.id.links.exists(step):
+            return None
+        if node.id.links.get_info(step).type != h5py.h5l.TYPE_HARD:
+            raise ValueError(f"Links are not followed. Received: a link at {shorten(path)}")
+        found = h5py.h5o.open(node.id, step)
+        kinds = {h5py.h5g.GroupID: h5py.Group, h5py.h5d.DatasetID: h5py.Dataset}
+        if type(found) not in kinds:
+            raise ValueError(
+                f"{shorten(path)} must lead to groups and datasets. "
+                f"Received: {type(found).__name__}"
+            )
+        node = kinds[type(found)](found)
+    return node
+
+
+def get(group: Any, path: str, variable: Variable) -> Array:
+    """Read a dataset that is as a Variable needs it.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        Where the path begins.
+    path : str
+        The path.
+    variable : Variable
+        What it is for.
+
+    Returns
+    -------
+    ndarray
+        The values, of the Variable's shape and type.
+
+    Raises
+    ------
+    ValueError
+        If it is missing, of another shape or kind, stored in another way, or damaged.
+
+    Examples
+    --------
+    >>> with opened(io.BytesIO(write(lambda file: put(file, "bias", np.ones(3))))) as file:
+    ...     get(file, "bias", Variable(np.zeros(2)))
+    Traceback (most recent call last):
+        ...
+    ValueError: bias must be of shape (2,) and type float64 for variable. Received: shape (3,)
+    """
+    h5py = require_h5py()
+    dataset = find(group, path)
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{shorten(path)} must be an array. Received: {dataset}")
+    if dataset.shape != variable.shape:
+        raise ValueError(
+            f"{path} must be of shape {variable.shape} and type {variable.dtype} for "
+            f"{variable.path}. Received: shape {dataset.shape}"
+        )
+    kind, stored = dataset.id.get_type(), dataset.id.get_create_plist()
+    plain = isinstance(kind, h5py.h5t.TypeFloatID | h5py.h5t.TypeIntegerID)
+    if not plain or kind.get_size() > 8:
+        raise ValueError(f"{path} must hold plain numbers. Received: {type(kind).__name__}")
+    if (
+        stored.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
+        or stored.get_external_count()
+        or stored.get_nfilters()
+        or dataset.id.get_storage_size() != variable.size * kind.get_size()
+    ):
+        raise ValueError(
+            f"{path} must be stored whole in this file, neither packed nor in parts. "
+            f"Received: {dataset.id.get_storage_size():,} bytes stored"
+        )
+    array = dataset[()]
+    array = np.asarray(array)
+    expected = _number(dataset, _CHECKSUM)
+    if expected is not None and expected != _checksum(dataset.name, array.tobytes()):
+        raise ValueError(f"{path} is damaged. Received: another checksum")
+    return fit(path, array, variable)
+
+
+def get_text(group: Any, name: str) -> Any:
+    """Read an attribute of text, or of a list of texts.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        What it is an attribute of.
+    name : str
+        Its name.
+
+    Returns
+    -------
+    str, list of str or None
+        Its value, if there is one.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else than text, or damaged.
+
+    Examples
+    --------
+    >>> with opened(io.BytesIO(write(lambda file: put_text(file, "names", ["kernel"])))) as file:
+    ...     get_text(file, "names"), get_text(file, "others")
+    (['kernel'], None)
+    """
+    h5py = require_h5py()
+    if not h5py.h5a.exists(group.id, name.encode()):
+        parts: list[str] = []
+        i = 0
+        while h5py.h5a.exists(group.id, f"{name}{i}".encode()):
+            parts += get_text(group, f"{name}{i}")
+            i += 1
+        return parts if i else None
+    attribute = h5py.h5a.open(group.id, name.encode())
+    space = attribute.get_space()
+    if space.get_simple_extent_npoints() == 0:
+        return []
+    is_text = isinstance(attribute.get_type(), h5py.h5t.TypeStringID)
+    if not is_text or space.get_simple_extent_npoints() > MAX_TEXTS:
+        raise ValueError(f"The attribute {name} must be text. Received: shape {attribute.shape}")
+    value = group.attrs[name]
+    texts = [value] if isinstance(value, str | bytes) else list(value)
+    texts = [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
+    expected = _number(group, f"{name}_{_CHECKSUM}")
+    if expected is not None and expected != _checksum(group.name, "\0".join(texts).encode()):
+        raise ValueError(f"The attribute {name} is damaged. Received: another checksum")
+    return texts[0] if isinstance(value, str | bytes) else texts
+
+
+def _number(node: Any, name: str) -> int | None:
+    """Read an attribute that is one number, if it is there."""
+    h5py = require_h5py()
+    if not h5py.h5a.exists(node.id, name.encode()):
+        return None
+    attribute = h5py.h5a.open(node.id, name.encode())
+    plain = isinstance(attribute.get_type(), h5py.h5t.TypeIntegerID)
+    if not plain or attribute.shape != ():
+        raise ValueError(f"The attribute {name} must be one number. Received: another type")
+    return int(node.attrs[name])

@@ -1,0 +1,329 @@
+"""Keras' own formats, both ways: ``.keras``, ``.weights.h5``, and the older whole-model ``.h5``.
+
+A ``.keras`` file is a zip of ``config.json`` and ``model.weights.h5``; tinynet adds
+``tinynet.json`` with what Keras does not keep: random generators and history. Keras passes it
+over. In ``.weights.h5`` layers are found by class and position, in ``.h5`` by a list of names.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+from tinynet.checks import shorten
+from tinynet.layers import Layer
+from tinynet.registry import snake_case
+from tinynet.saving import configuration, hdf5, state
+from tinynet.saving.archive import Archive, pack
+from tinynet.sequential import Model
+from tinynet.variable import Array, Variable
+
+#: The version whose form is written.
+KERAS_VERSION = "3.15.1"
+EXTRA = "tinynet.json"
+WEIGHTS = "model.weights.h5"
+
+
+def write(model: Model, include_optimizer: bool = True) -> bytes:
+    """Write a model as a ``.keras`` file.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    include_optimizer : bool
+        Whether to write how it was compiled and the optimizer's state.
+
+    Returns
+    -------
+    bytes
+        The contents of the file.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> sorted(Archive(io.BytesIO(write(Sequential()))).sizes)
+    ['config.json', 'metadata.json', 'model.weights.h5', 'tinynet.json']
+    """
+    now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
+    texts = {
+        "metadata.json": {"keras_version": KERAS_VERSION, "date_saved": now},
+        "config.json": configuration.describe(model, include_optimizer),
+        EXTRA: {"format_version": 1, **state.describe_run(model)},
+    }
+    members = {name: configuration.to_json(value).encode() for name, value in texts.items()}
+    members[WEIGHTS] = write_weights(model, include_optimizer)
+    return pack(members)
+
+
+def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any] | None]:
+    """Open a ``.keras`` file.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading.
+
+    Returns
+    -------
+    source : Source
+        Its arrays.
+    config : dict
+        What the model is.
+    run : dict or None
+        What training would go on with, if tinynet wrote it.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> read(io.BytesIO(write(Sequential(name="net"))))[1]["config"]["name"]
+    'net'
+    """
+    archive = Archive(file)
+    limit = configuration.MAX_JSON
+    config = configuration.from_json(archive.read("config.json", limit))
+    run = None
+    if EXTRA in archive.sizes:
+        run = configuration.from_json(archive.read(EXTRA, limit))
+    return Weights(io.BytesIO(archive.read(WEIGHTS))), config, run
+
+
+# ------------------------------------------------------------ layers by class and position
+
+
+def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
+    """Write a ``.weights.h5`` file.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    include_optimizer : bool
+        Whether to write the optimizer's state.
+
+    Returns
+    -------
+    bytes
+        The contents of the file.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> Weights(io.BytesIO(write_weights(Sequential()))).n_optimizer
+    0
+    """
+
+    def fill(file: Any) -> None:
+        places = [(path, layer.name, own) for path, layer, own in _places(model)]
+        if model.compiled and include_optimizer:
+            places.append(("optimizer/", model.optimizer.name, model.optimizer.variables))
+        for path, name, variables in places:
+            file.create_group(f"{path}vars").attrs["name"] = name
+            for i, variable in enumerate(variables):
+                hdf5.put(file, f"{path}vars/{i}", variable.array)
+
+    return hdf5.write(fill)
+
+
+def _places(model: Model, path: str = "") -> Iterator[tuple[str, Layer, list[Variable]]]:
+    """Go through a model and its layers: where Keras keeps each, and the weights of its own."""
+    yield path, model, []
+    seen: Counter[str] = Counter()
+    for layer in model.layers:
+        key = snake_case(type(layer).__name__)
+        number = f"_{seen[key]}" if seen[key] else ""
+        seen[key] += 1
+        inner = f"{path}layers/{key}{number}/"
+        if isinstance(layer, Model):
+            yield from _places(layer, inner)
+        else:
+            yield inner, layer, layer.weights
+
+
+class Weights:
+    """A ``.weights.h5`` file to read.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> Weights(io.BytesIO(write_weights(Sequential()))).weights(Sequential())
+    []
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.n_bytes = file.seek(0, io.SEEK_END)
+        with hdf5.opened(file) as opened:
+            state_group = hdf5.find(opened, "optimizer/vars")
+            self.n_optimizer = 0 if state_group is None else len(state_group)
+
+    def weights(self, model: Model) -> list[Array]:
+        """Read the weights of a model."""
+        read: list[Array] = []
+        with hdf5.opened(self.file) as file:
+            places = {path: (layer, own) for path, layer, own in _places(model)}
+            for path, (layer, own) in places.items():
+                group = hdf5.find(file, f"{path}vars")
+                count = 0 if group is None else len(group)
+                if count != len(own):
+                    raise ValueError(
+                        f"{layer.name} takes {len(own)} weights from {path}vars. "
+                        f"Received: {count} weights"
+                    )
+                read += [hdf5.get(file, f"{path}vars/{i}", v) for i, v in enumerate(own)]
+                for other in (
+                    hdf5.find(file, f"{path}layers") or [] if isinstance(layer, Model) else []
+                ):
+                    extra = f"{path}layers/{other}/"
+                    if extra not in places and len(hdf5.find(file, f"{extra}vars") or []):
+                        raise ValueError(
+                            f"{layer.name} must have all layers that the file has weights for. "
+                            f"Received: {shorten(extra)}"
+                        )
+        return read
+
+    def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
+        """Read the state of an optimizer."""
+        with hdf5.opened(self.file) as file:
+            return [hdf5.get(file, f"optimizer/vars/{i}", v) for i, v in enumerate(variables)]
+
+
+# ------------------------------------------------------------ layers by a list of names
+
+
+def write_legacy(model: Model, include_optimizer: bool = True) -> bytes:
+    """Write a model as an ``.h5`` file, as older programs read it.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    include_optimizer : bool
+        Whether to write how it was compiled and the optimizer's state.
+
+    Returns
+    -------
+    bytes
+        The contents of the file.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> Legacy(io.BytesIO(write_legacy(Sequential(name="net")))).config["config"]["name"]
+    'net'
+    """
+    config = configuration.describe(model, include_optimizer)
+    compiled = config.pop("compile_config")
+    texts = {"keras_version": KERAS_VERSION, "backend": "tensorflow"}
+    about = {**texts, "model_config": configuration.to_json(config)}
+    if compiled:
+        compiled["optimizer_config"] = compiled.pop("optimizer")
+        about["training_config"] = configuration.to_json(compiled)
+
+    def fill(file: Any) -> None:
+        for name, text in about.items():
+            hdf5.put_text(file, name, text)
+        group = file.create_group("model_weights")
+        for name, text in texts.items():
+            hdf5.put_text(group, name, text)
+        hdf5.put_text(group, "layer_names", [layer.name for layer in model.layers])
+        for layer in sorted(model.layers, key=lambda la: la.name):
+            variables = layer.trainable_weights + layer.non_trainable_weights
+            _put_named(group.create_group(layer.name), [v.path for v in variables], variables)
+        _put_named(group.create_group("top_level_model_weights"), [], [])
+        if compiled:
+            optimizer = model.optimizer
+            names = [f"{optimizer.name}/{v.name}" for v in optimizer.variables]
+            _put_named(file.create_group("optimizer_weights"), names, optimizer.variables)
+
+    return hdf5.write(fill)
+
+
+def _put_named(group: Any, names: list[str], variables: Sequence[Variable]) -> None:
+    used: Counter[str] = Counter()
+    for i, name in enumerate(names):
+        used[name] += 1
+        names[i] = name if used[name] == 1 else f"{name}_{used[name] - 1}"
+    hdf5.put_text(group, "weight_names", names)
+    for name, variable in zip(names, variables, strict=True):
+        hdf5.put(group, name, variable.array)
+
+
+class Legacy:
+    """An ``.h5`` file to read.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> Legacy(io.BytesIO(write_legacy(Sequential()))).weights(Sequential())
+    []
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.n_bytes = file.seek(0, io.SEEK_END)
+        self.config: dict[str, Any] | None = None
+        with hdf5.opened(file) as opened:
+            texts = [hdf5.get_text(opened, f"{kind}_config") for kind in ("model", "training")]
+            found = hdf5.find(opened, "optimizer_weights")
+            self._optimizer_names = [] if found is None else hdf5.get_text(found, "weight_names")
+        self.n_optimizer = len(self._optimizer_names or [])
+        if texts[0] is not None:
+            self.config = configuration.from_json(texts[0])
+            training = {} if texts[1] is None else configuration.from_json(texts[1])
+            if training:
+                training["optimizer"] = training.pop("optimizer_config", None)
+            self.config["compile_config"] = training
+
+    def weights(self, model: Model) -> list[Array]:
+        """Read the weights of a model."""
+        found: dict[int, Array] = {}
+        layers = [layer for layer in model.layers if layer.weights]
+        with hdf5.opened(self.file) as file:
+            top = file if hdf5.get_text(file, "layer_names") else hdf5.find(file, "model_weights")
+            named = []
+            for name in hdf5.get_text(top, "layer_names") or []:
+                group = hdf5.find(top, name)
+                names = hdf5.get_text(group, "weight_names")
+                if names:
+                    named.append((group, names))
+            if len(named) != len(layers):
+                raise ValueError(
+                    f"{model.name} has {len(layers)} layers with weights. "
+                    f"Received: weights for {len(named)} layers"
+                )
+            for layer, (group, names) in zip(layers, named, strict=True):
+                variables = layer.trainable_weights + layer.non_trainable_weights
+                if len(names) != len(variables):
+                    raise ValueError(
+                        f"{layer.name} takes {len(variables)} weights. "
+                        f"Received: {len(names)} weights"
+                    )
+                for variable, name in zip(variables, names, strict=True):
+                    found[id(variable)] = hdf5.get(group, name, variable)
+        return [found[id(variable)] for variable in model.weights]
+
+    def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
+        """Read the state of an optimizer."""
+        with hdf5.opened(self.file) as file:
+            group = hdf5.find(file, "optimizer_weights")
+            pairs = zip(self._optimizer_names, variables, strict=True)
+            return [hdf5.get(group, name, variable) for name, variable in pairs]

@@ -1,0 +1,230 @@
+"""What a model has become: weights, the optimizer's state, random generators and history.
+
+Everything is read and checked before anything is changed, so that a load that fails leaves the
+model as it was.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tinynet.callbacks import History
+from tinynet.checks import shorten
+from tinynet.sequential import Model
+from tinynet.variable import Array, Variable
+
+
+class Source(Protocol):
+    """Where weights come from: one of the file formats, open for reading.
+
+    Examples
+    --------
+    >>> [name for name in vars(Source) if name.endswith("weights")]
+    ['weights']
+    """
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes of weights there can be."""
+
+    @property
+    def n_optimizer(self) -> int:
+        """How many arrays there are of the optimizer's state."""
+
+    def weights(self, model: Model) -> list[Array]:
+        """Read the weights of a model, each of its shape.
+
+        Parameters
+        ----------
+        model : Model
+            The model.
+
+        Returns
+        -------
+        list of ndarray
+            In the order of ``model.weights``.
+        """
+
+    def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
+        """Read the state of an optimizer.
+
+        Parameters
+        ----------
+        variables : sequence of Variable
+            The state's Variables, whose shapes are expected.
+
+        Returns
+        -------
+        list of ndarray
+            The values.
+        """
+
+
+def restore(model: Model, source: Source, run: dict[str, Any] | None = None) -> None:
+    """Give a built model what a file holds, or leave it as it is and raise.
+
+    Parameters
+    ----------
+    model : Model
+        The model; its weights, and the optimizer's state if it is compiled, are replaced.
+    source : Source
+        The file.
+    run : dict, optional
+        What `describe_run` returned: random generators and history are replaced too.
+
+    Raises
+    ------
+    ValueError
+        If something is missing or does not fit; nothing is changed then.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> try:
+    ...     restore(Sequential(name="net"), None)
+    ... except ValueError as error:
+    ...     print(error)
+    Build net before loading weights: call build(input_shape). Received: built=False
+    """
+    if not model.built:
+        raise ValueError(
+            f"Build {model.name} before loading weights: call build(input_shape). "
+            "Received: built=False"
+        )
+    pairs = list(zip(model.weights, source.weights(model), strict=True))
+    optimizer = model.optimizer
+    if model.compiled and source.n_optimizer:
+        blank = optimizer
+        if source.n_optimizer != len(optimizer.variables) and not optimizer.built:
+            blank = copy.deepcopy(optimizer)
+            blank.build(model.trainable_weights)
+        if source.n_optimizer == len(blank.variables):
+            values = source.optimizer(blank.variables)
+            if blank is not optimizer:
+                optimizer.build(model.trainable_weights)
+            pairs += zip(optimizer.variables, values, strict=True)
+        else:
+            warnings.warn(
+                f"The state of the optimizer is left as it is: {optimizer.name} has "
+                f"{len(blank.variables)} arrays, the file has {source.n_optimizer}.",
+                stacklevel=4,
+            )
+    generators, history = _read_run(model, run) if run else ({}, None)
+    for variable, value in pairs:
+        variable.array[...] = value
+    for path, generator in _generators(model):
+        if path in generators:
+            generator.bit_generator.state = generators[path]
+    if history is not None:
+        model.history = history
+
+
+def fit(name: str, array: Array, variable: Variable) -> Array:
+    """Check that an array read from a file is what a Variable takes, and give it its type.
+
+    Parameters
+    ----------
+    name : str
+        What to call it in an error.
+    array : ndarray
+        What was read.
+    variable : Variable
+        What it is for.
+
+    Returns
+    -------
+    ndarray
+        The array, of the Variable's type.
+
+    Raises
+    ------
+    ValueError
+        If the shape or the kind of number differs.
+
+    Examples
+    --------
+    >>> fit("kernel", np.zeros((2, 2)), Variable(np.zeros((2, 2), np.float32))).dtype
+    dtype('float32')
+    """
+    kinds = "f" if variable.array.dtype.kind == "f" else "iu"
+    if array.shape != variable.shape or array.dtype.kind not in kinds:
+        raise ValueError(
+            f"{name} must be of shape {variable.shape} and type {variable.dtype} for "
+            f"{variable.path}. Received: shape {array.shape}, type {array.dtype}"
+        )
+    with np.errstate(over="ignore"):
+        return array.astype(variable.array.dtype)
+
+
+def describe_run(model: Model) -> dict[str, Any]:
+    """Write down what training would go on with besides weights and optimizer.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+
+    Returns
+    -------
+    dict
+        The random generators' states and the history.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> sorted(describe_run(Sequential()))
+    ['history', 'random']
+    """
+    history = model.history
+    return {
+        "random": {path: g.bit_generator.state for path, g in _generators(model)},
+        "history": history and {"history": history.history, "epoch": history.epoch},
+    }
+
+
+def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Generator]]:
+    """Find the random generators of a model and its layers, each by its path."""
+    for name, value in sorted(vars(layer).items()):
+        if isinstance(value, np.random.Generator):
+            yield f"{path}{name}", value
+    if isinstance(layer, Model):
+        for i, inner in enumerate(layer.layers):
+            yield from _generators(inner, f"{path}{i}/")
+
+
+def _read_run(model: Model, run: dict[str, Any]) -> tuple[dict[str, Any], History | None]:
+    """Check the states of generators on generators of no use, and the history."""
+    states, recorded = run.get("random"), run.get("history")
+    expected = dict(_generators(model))
+    if not isinstance(states, dict) or states.keys() != expected.keys():
+        raise ValueError(
+            f"The file must hold the state of the random generators {sorted(expected)}. "
+            f"Received: {shorten(states)}"
+        )
+    for path, state in states.items():
+        trial = type(expected[path].bit_generator)(0)
+        try:
+            trial.state = state
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise ValueError(
+                f"The state of the random generator {path} is malformed: {error}. "
+                f"Received: {shorten(state)}"
+            ) from error
+        states[path] = trial.state
+    if recorded is None:
+        return states, None
+    figures, epochs = recorded.get("history"), recorded.get("epoch")
+    good = isinstance(figures, dict) and isinstance(epochs, list)
+    for listed in [epochs, *figures.values()] if good else []:
+        good = good and isinstance(listed, list) and all(type(x) in (int, float) for x in listed)
+    if not good:
+        raise ValueError(f"The history must be lists of numbers. Received: {shorten(recorded)}")
+    history = History()
+    history.history, history.epoch = figures, epochs
+    history.set_model(model)
+    return states, history

@@ -1,0 +1,162 @@
+"""The format ``.tinynet``: a zip of one JSON file and plain ``.npy`` arrays.
+
+``model.json`` holds the configuration in Keras' form, the state of the random generators and
+the history. ``weights/0.npy``, … are ``model.weights`` in order, ``optimizer/0.npy``, …
+``optimizer.variables``. It needs nothing but NumPy, and any tool that knows zip and npy reads it.
+
+The header of an array is compared with what the configuration asks for; it is never evaluated.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from tinynet.checks import shorten
+from tinynet.saving import configuration, state
+from tinynet.saving.archive import Archive, pack
+from tinynet.sequential import Model
+from tinynet.variable import Array, Variable
+
+FORMAT_VERSION = 1
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|][fiu][1248])', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n"
+)
+
+
+def write(model: Model, include_optimizer: bool = True) -> bytes:
+    """Write a model.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    include_optimizer : bool
+        Whether to write how it was compiled and the optimizer's state.
+
+    Returns
+    -------
+    bytes
+        The contents of the file.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> source, config, run = read(io.BytesIO(write(Sequential(name="net"))))
+    >>> config["config"]["name"]
+    'net'
+    """
+    from tinynet import __version__
+
+    about = {"format": "tinynet", "format_version": FORMAT_VERSION, "tinynet_version": __version__}
+    config = configuration.describe(model, include_optimizer)
+    text = configuration.to_json({**about, "model": config, "run": state.describe_run(model)})
+    members = {"model.json": text.encode()}
+    arrays = {"weights": model.weights}
+    if model.compiled and include_optimizer:
+        arrays["optimizer"] = model.optimizer.variables
+    for folder, variables in arrays.items():
+        for i, variable in enumerate(variables):
+            buffer = io.BytesIO()
+            np.save(buffer, variable.array, allow_pickle=False)
+            members[f"{folder}/{i}.npy"] = buffer.getvalue()
+    return pack(members)
+
+
+def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any]]:
+    """Open a model.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading.
+
+    Returns
+    -------
+    source : Source
+        Its arrays.
+    config : dict
+        What it is.
+    run : dict
+        What training would go on with.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, or of a newer version.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> read(io.BytesIO(write(Sequential())))[0].n_optimizer
+    0
+    """
+    archive = Archive(file)
+    about = configuration.from_json(archive.read("model.json", configuration.MAX_JSON))
+    version = about.get("format_version")
+    if about.get("format") != "tinynet" or type(version) is not int or version < 1:
+        raise ValueError(
+            "model.json must say which version of tinynet's format it has. "
+            f"Received: format {shorten(about.get('format'))}, version {shorten(version)}"
+        )
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"This release reads format versions up to {FORMAT_VERSION}; the file was written by "
+            f"a newer one: install the newest tinynet. Received: version {version}"
+        )
+    config, run = about.get("model"), about.get("run")
+    if not isinstance(config, dict) or not isinstance(run, dict):
+        raise ValueError(f"model.json must have 'model' and 'run'. Received: {shorten(about)}")
+    return _Arrays(archive), config, run
+
+
+class _Arrays:
+    """The arrays of an archive."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        names = [name for name in archive.sizes if name != "model.json"]
+        self.count = {
+            f: sum(n.startswith(f + "/") for n in names) for f in ("weights", "optimizer")
+        }
+        known = {f"{folder}/{i}.npy" for folder, n in self.count.items() for i in range(n)}
+        for name in names:
+            if name not in known:
+                raise ValueError(f"The archive must have arrays only. Received: {shorten(name)}")
+        self.n_bytes = sum(archive.sizes[f"weights/{i}.npy"] for i in range(self.count["weights"]))
+        self.n_optimizer = self.count["optimizer"]
+
+    def weights(self, model: Model) -> list[Array]:
+        if self.count["weights"] != len(model.weights):
+            raise ValueError(
+                f"{model.name} takes {len(model.weights)} weights. "
+                f"Received: {self.count['weights']} weights"
+            )
+        return [self._array(f"weights/{i}.npy", v) for i, v in enumerate(model.weights)]
+
+    def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
+        return [self._array(f"optimizer/{i}.npy", v) for i, v in enumerate(variables)]
+
+    def _array(self, name: str, variable: Variable) -> Array:
+        data = self.archive.read(name, 8 * variable.size + 1000)
+        length = int.from_bytes(data[8:10], "little")
+        header = _HEADER.fullmatch(data[10 : 10 + length])
+        if data[:8] != b"\x93NUMPY\x01\x00" or header is None:
+            raise ValueError(
+                f"{name} must be an .npy array of plain numbers in C order. "
+                f"Received: {shorten(data[:80])}"
+            )
+        dtype = np.dtype(header[1].decode())
+        shape = tuple(int(size) for size in header[2].decode().split(",") if size.strip())
+        values = data[10 + length :]
+        if len(values) != math.prod(shape) * dtype.itemsize:
+            raise ValueError(
+                f"{name} must have {math.prod(shape)} elements of {dtype}. "
+                f"Received: {len(values)} bytes"
+            )
+        return state.fit(name, np.frombuffer(values, dtype).reshape(shape), variable)

@@ -1,0 +1,774 @@
+"""Pictures: of the digits and what the net says to them, of its course, and of its inside.
+
+Every function returns the `matplotlib.figure.Figure` that it drew in. It makes one of its own
+unless it is given an `ax` or a `figure` to draw in. Nothing is shown and nothing goes through
+pyplot, so that nothing stays behind: a notebook displays the figure that a cell ends in, a
+program calls ``figure.savefig("predictions.png")``.
+
+What matters is never told by colour alone, and the colours are those of M. Okabe and K. Ito,
+"Color universal design" (2008), which colour-blind eyes tell apart.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinynet import checks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+    Canvas = Figure | SubFigure
+
+Array = NDArray[Any]
+
+BLUE, VERMILLION = "#0072B2", "#D55E00"
+
+_GAP = 4  # pixels between the small pictures of a mosaic
+
+
+# ---------------------------------------------------------------- what the net says
+
+
+def plot_predictions(
+    images: Any,
+    y_true: Any,
+    probabilities: Any,
+    count: int = 25,
+    columns: int = 5,
+    class_names: Sequence[str] | None = None,
+    title: str | None = None,
+    source: str | None = None,
+    ax: Axes | None = None,
+) -> Canvas:
+    """Draw images with the predicted class, its probability, and the true class.
+
+    Wrong predictions have a frame, a cross and bold letters.
+
+    Parameters
+    ----------
+    images : array_like, shape (N, h, w), (N, h, w, 1) or (N, h * h)
+        Images of digits, on any scale.
+    y_true : array_like of int, shape (N,)
+        The true classes.
+    probabilities : array_like, shape (N, C)
+        What `predict` returned.
+    count : int
+        How many images are drawn at most: the first ones.
+    columns : int
+        How many stand in a row.
+    class_names : sequence of str, optional
+        What the classes are called; by default their numbers.
+    title : str, optional
+        What stands above; by default how many of all N are right. ``""`` for nothing.
+    source : str, optional
+        Which data these are: named below the title.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure drawn in.
+
+    Raises
+    ------
+    ValueError
+        If the arrays don't belong together.
+
+    Examples
+    --------
+    >>> images, probabilities = np.zeros((2, 28, 28)), [[0.9, 0.1], [0.8, 0.2]]
+    >>> figure = plot_predictions(images, [0, 1], probabilities)
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['0  (90.0%)\\ntrue: 0', '✗ 0  (80.0%)\\ntrue: 1']
+    """
+    x, y, p = _same_length(images=images, y_true=y_true, probabilities=probabilities)
+    count, columns = checks.whole("count", count), checks.whole("columns", columns)
+    guess = _classes("probabilities", p, ndim=2)
+    right = guess == _classes("y_true", y)
+    if title is None:
+        shown = f"; the first {count}" if len(right) > count else ""
+        title = f"Predictions: {right.sum():,} of {len(right):,} right{shown}"
+    names = _names(class_names, max(p.shape[1], int(y.max()) + 1))
+
+    tiles = _pictures(x[:count])
+    columns = min(columns, len(tiles))
+    ax = _axes(ax, max(1.45 * columns, 4), 1.8 * math.ceil(len(tiles) / columns) + 0.6)
+    text_height = round(0.36 * tiles.shape[1])
+    height, width = _draw_mosaic(ax, tiles, columns, text_height, "gray")
+    for i, (left, top) in enumerate(_places(len(tiles), columns, height, width)):
+        percent = f"({100 * p[i, guess[i]]:.1f}%)"
+        ax.text(
+            left + (tiles.shape[2] - 1) / 2,
+            top + tiles.shape[1] + 0.3,
+            f"{'' if right[i] else '✗ '}{names[guess[i]]}  {percent}\ntrue: {names[y[i]]}",
+            color=None if right[i] else VERMILLION,
+            weight="normal" if right[i] else "bold",
+            ha="center",
+            va="top",
+            fontsize=9.5,
+        )
+        if not right[i]:
+            _frame(ax, left, top, tiles.shape[2], tiles.shape[1])
+    _set_title(ax, title, source)
+    return _figure_of(ax)
+
+
+def plot_mistakes(
+    images: Any,
+    y_true: Any,
+    probabilities: Any,
+    count: int = 25,
+    columns: int = 5,
+    class_names: Sequence[str] | None = None,
+    title: str | None = None,
+    source: str | None = None,
+    ax: Axes | None = None,
+) -> Canvas:
+    """Draw the images that are predicted wrongly, the surest first.
+
+    They show what is worth knowing: which digits are hard to read for anybody, which way of
+    writing the net has never seen, and which labels are wrong.
+
+    Parameters
+    ----------
+    images : array_like, shape (N, h, w), (N, h, w, 1) or (N, h * h)
+        Images of digits, on any scale.
+    y_true : array_like of int, shape (N,)
+        The true classes.
+    probabilities : array_like, shape (N, C)
+        What `predict` returned.
+    count : int
+        How many images are drawn at most.
+    columns : int
+        How many stand in a row.
+    class_names : sequence of str, optional
+        What the classes are called; by default their numbers.
+    title : str, optional
+        What stands above; by default how many mistakes there are. ``""`` for nothing.
+    source : str, optional
+        Which data these are: named below the title.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure drawn in.
+
+    Raises
+    ------
+    ValueError
+        If the arrays don't belong together.
+
+    Examples
+    --------
+    >>> images, probabilities = np.zeros((2, 28, 28)), [[0.6, 0.4], [0.8, 0.2]]
+    >>> figure = plot_mistakes(images, [1, 1], probabilities)
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['✗ 0  (80.0%)\\ntrue: 1', '✗ 0  (60.0%)\\ntrue: 1']
+    """
+    x, y, p = _same_length(images=images, y_true=y_true, probabilities=probabilities)
+    count = checks.whole("count", count)
+    guess = _classes("probabilities", p, ndim=2)
+    wrong = np.flatnonzero(guess != _classes("y_true", y))
+    surest = wrong[np.argsort(-p[wrong, guess[wrong]], kind="stable")]
+    if title is None:
+        shown = f", the {count} surest" if len(wrong) > count else ", the surest first"
+        title = f"Mistakes: {len(wrong):,} of {len(y):,}{shown if len(wrong) > 1 else ''}"
+    if not len(wrong):
+        ax = _axes(ax, 1.45 * columns, 2)
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "no mistakes", ha="center", va="center", transform=ax.transAxes)
+        _set_title(ax, title, source)
+        return _figure_of(ax)
+    first = surest[:count]
+    return plot_predictions(
+        x[first], y[first], p[first], count, columns, class_names, title, source, ax
+    )
+
+
+def plot_confusion_matrix(
+    y_true: Any,
+    y_pred: Any,
+    class_names: Sequence[str] | None = None,
+    title: str | None = None,
+    source: str | None = None,
+    ax: Axes | None = None,
+) -> Canvas:
+    """Draw how often each class is taken for each.
+
+    Parameters
+    ----------
+    y_true : array_like of int, shape (N,)
+        The true classes.
+    y_pred : array_like, shape (N,) or (N, C)
+        The predicted classes, or what `predict` returned.
+    class_names : sequence of str, optional
+        What the classes are called; by default their numbers.
+    title : str, optional
+        What stands above; by default how many are right. ``""`` for nothing.
+    source : str, optional
+        Which data these are: named below the title.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure drawn in. Row i, column j counts the examples of class i that were taken for
+        class j. The shade is the count's share of its row, on a scale that lets mistakes show.
+
+    Raises
+    ------
+    ValueError
+        If the arrays don't belong together.
+
+    Examples
+    --------
+    >>> figure = plot_confusion_matrix([0, 1, 1, 1], [0, 1, 1, 0])
+    >>> figure.axes[0].texts[2].get_text(), figure.axes[0].get_title()
+    ('1', 'Confusion matrix: 3 of 4 right (75.00%)')
+    """
+    from matplotlib.colors import PowerNorm
+
+    y, predicted = _same_length(y_true=y_true, y_pred=y_pred)
+    true, guess = _classes("y_true", y), _classes("y_pred", predicted)
+    size = max(true.max(), guess.max()) + 1
+    if predicted.ndim == 2:
+        size = max(size, predicted.shape[1])
+    if class_names is not None:
+        size = max(size, len(class_names))
+    names = _names(class_names, size)
+    matrix = np.zeros((size, size), int)
+    np.add.at(matrix, (true, guess), 1)
+    if title is None:
+        right = np.trace(matrix)
+        share = f"{right / len(true):.2%}"
+        title = f"Confusion matrix: {right:,} of {len(true):,} right ({share})"
+
+    side = max(0.55 * size, 3) + 1.1
+    ax = _axes(ax, side, side)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    shades = ax.imshow(shares, "Blues", PowerNorm(0.4, 0, 1))
+    for i, j in zip(*np.nonzero(matrix), strict=True):
+        dark = np.dot(shades.to_rgba(shares[i, j])[:3], (0.299, 0.587, 0.114)) < 0.55
+        ax.text(
+            j,
+            i,
+            f"{matrix[i, j]}",
+            color="white" if dark else "black",
+            weight="bold" if i == j else "normal",
+            ha="center",
+            va="center",
+            fontsize=9,
+        )
+    long = max(map(len, names)) > 3
+    ax.set_xticks(range(size), names, rotation=45 if long else 0, ha="right" if long else "center")
+    ax.set_yticks(range(size), names)
+    ax.tick_params(length=0)
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    _set_title(ax, title, source)
+    return _figure_of(ax)
+
+
+# ---------------------------------------------------------------- the course of training
+
+
+def plot_history(
+    history: Any,
+    test: Mapping[str, float] | None = None,
+    title: str | None = None,
+    source: str | None = None,
+    figure: Canvas | None = None,
+) -> Canvas:
+    """Draw the loss and the metrics over the epochs.
+
+    Parameters
+    ----------
+    history : History or mapping of str to sequence of float
+        What `fit` returned, or its ``history``.
+    test : mapping of str to float, optional
+        What ``evaluate(return_dict=True)`` returned afterwards: a mark at the last epoch.
+    title : str, optional
+        What stands above; by default "Learning curves". ``""`` for nothing.
+    source : str, optional
+        Which data these are: named below the title.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default on a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure drawn in: one Axes for the loss and for each metric, with a line for training
+        and one for validation where there was any.
+
+    Raises
+    ------
+    ValueError
+        If there are no epochs in it.
+
+    Examples
+    --------
+    >>> figure = plot_history({"loss": [0.5, 0.2], "val_loss": [0.4, 0.3]})
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['training', 'validation']
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    figures: Mapping[str, Sequence[float]] = getattr(history, "history", history)
+    if not isinstance(figures, Mapping) or not any(len(values) for values in figures.values()):
+        raise ValueError(
+            f"history must be what fit returned, after at least one epoch. "
+            f"Received: {checks.shorten(figures)}"
+        )
+    numbers = getattr(history, "epoch", None) or range(max(map(len, figures.values())))
+    epochs = [number + 1 for number in numbers]
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in figures))
+    names.sort(key=lambda name: name != "loss")
+    figure = _new_figure(4.2 * len(names), 3.6) if figure is None else figure
+    axes = figure.subplots(1, len(names), squeeze=False)[0]
+    for ax, name in zip(axes, names, strict=True):
+        for key, label, style, colour in (
+            (name, "training", "o-", BLUE),
+            (f"val_{name}", "validation", "s--", VERMILLION),
+        ):
+            if key in figures:
+                values = figures[key]
+                ax.plot(epochs[: len(values)], values, style, color=colour, label=label)
+        if test is not None and name in test:
+            ax.plot(epochs[-1], test[name], "D", color=VERMILLION, ms=8, label="test")
+        ax.set_xlabel("epoch")
+        ax.set_title(name)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.margins(x=0.06)
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(frameon=False)
+    text = _title("Learning curves" if title is None else title, source)
+    if text:
+        figure.suptitle(text)
+    return figure
+
+
+# ---------------------------------------------------------------- the inside of the net
+
+
+def plot_weights(
+    model: Any,
+    count: int = 128,
+    columns: int = 16,
+    title: str | None = None,
+    source: str | None = None,
+    ax: Axes | None = None,
+) -> Canvas:
+    """Draw the kernel of the first dense layer: for each unit, the picture it looks for.
+
+    A unit's output is the sum of the pixels times these weights. Pixels where a weight is
+    positive speak for the unit, pixels where it is negative against it.
+
+    Parameters
+    ----------
+    model : Model
+        A built model whose first weights are applied to an image's pixels.
+    count : int
+        How many units are drawn at most: the first ones.
+    columns : int
+        How many stand in a row.
+    title : str, optional
+        What stands above; by default the layer's name and number of units. ``""`` for nothing.
+    source : str, optional
+        Which data it was trained on: named below the title.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure drawn in.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kernel, or its inputs are no picture.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential, layers
+    >>> model = Sequential([layers.Input((4, 4)), layers.Flatten(), layers.Dense(3, name="seen")])
+    >>> figure = plot_weights(model)
+    >>> figure.axes[0].get_title()
+    'seen: weights of 3 units'
+    """
+    count, columns = checks.whole("count", count), checks.whole("columns", columns)
+    layer, kernel = _first_kernel(model)
+    units = kernel.shape[1]
+    shape = model.input_shape[1:]
+    shape = shape if len(shape) > 1 and math.prod(shape) == len(kernel) else (len(kernel),)
+    tiles = _pictures(kernel.T[:count].reshape(-1, *shape))
+    columns = min(columns, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    ax = _axes(ax, max(0.58 * columns, 3) + 1.3, max(0.58 * rows, 1) + 0.7)
+    # The few largest weights would leave all others pale.
+    bound = float(np.quantile(np.abs(tiles), 0.995)) or 1.0
+    height, width = _draw_mosaic(ax, tiles, columns, _GAP, "RdBu", -bound, bound)
+    ax.set_axis_on()
+    ax.spines[:].set_visible(False)
+    ax.set_xticks([])
+    middle = (tiles.shape[1] - 1) / 2
+    ax.set_yticks([row * height + middle for row in range(rows)], range(0, len(tiles), columns))
+    ax.tick_params(length=0, labelsize=8)
+    ax.set_ylabel("number of the first unit in the row", fontsize=8)
+    bar = ax.figure.colorbar(ax.images[0], ax=ax, extend="both", fraction=0.03, pad=0.02)
+    bar.set_label("weight")
+    if title is None:
+        shown = f"the first {len(tiles)} of " if len(tiles) < units else ""
+        title = f"{layer.name}: weights of {shown}{units} units"
+    _set_title(ax, title, source)
+    return _figure_of(ax)
+
+
+def plot_activations(
+    model: Any,
+    image: Any,
+    class_names: Sequence[str] | None = None,
+    title: str | None = None,
+    source: str | None = None,
+    figure: Canvas | None = None,
+) -> Canvas:
+    """Draw one image on its way through the net: pixels, hidden units, probabilities.
+
+    Parameters
+    ----------
+    model : Model
+        The model; its layers from the first one with weights on give a row of numbers each.
+    image : array_like
+        One image as the model takes it (pixels from 0 to 1, if it was trained on those), with or
+        without a batch axis of 1.
+    class_names : sequence of str, optional
+        What the classes are called; by default their numbers.
+    title : str, optional
+        What stands above; by default the prediction. ``""`` for nothing.
+    source : str, optional
+        Where the image comes from: named below the title.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default on a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure drawn in.
+
+    Raises
+    ------
+    ValueError
+        If the model does not take the image, or the image is no picture.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential, layers
+    >>> model = Sequential([layers.Flatten(), layers.Dense(3, "relu"), layers.Dense(2, "softmax")])
+    >>> figure = plot_activations(model, np.ones((4, 4)))
+    >>> [len(ax.containers) for ax in figure.axes]
+    [0, 0, 1]
+    """
+    x = np.asarray(image)
+    if (model.built and x.shape == model.input_shape[1:]) or (not model.built and x.ndim in (1, 2)):
+        x = x[None]
+    if len(x) != 1:
+        raise ValueError(f"image must be one image. Received: shape {x.shape}")
+    picture = _pictures(x)[0]
+    outputs = list(_outputs(model, x))
+    if not outputs:
+        raise ValueError(f"model must have a layer with weights. Received: {checks.shorten(model)}")
+    (last, values), hidden = outputs[-1], outputs[:-1]
+    guess = int(values.argmax())
+    names = _names(class_names, len(values))
+    if title is None:
+        title = f"One image on its way through {model.name}: {names[guess]} ({values[guess]:.1%})"
+
+    rows = max(len(hidden), 1)
+    height = max(2.2 * rows, 3) + 0.9
+    figure = _new_figure(10 if hidden else 6, height) if figure is None else figure
+    grid = figure.add_gridspec(rows, 3, width_ratios=(1, 2 if hidden else 0.01, 1))
+    ax = figure.add_subplot(grid[:, 0])
+    ax.imshow(picture, "gray", vmin=min(picture.min(), 0), vmax=picture.max() or 1)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_title(f"pixels: {picture.shape[0]} × {picture.shape[1]}", fontsize=10)
+    for i, (layer, units) in enumerate(hidden):
+        ax = figure.add_subplot(grid[i, 1])
+        ax.vlines(np.arange(len(units)), np.minimum(units, 0), np.maximum(units, 0), BLUE)
+        ax.axhline(0, color="gray", lw=0.8)
+        active = f"{np.count_nonzero(units)} of {len(units)} units active"
+        ax.set_title(f"{layer.name}: {active}", fontsize=10)
+        ax.set_ylabel("activation")
+        ax.margins(x=0.01)
+        ax.spines[["top", "right"]].set_visible(False)
+        if i == len(hidden) - 1:
+            ax.set_xlabel("unit")
+    ax = figure.add_subplot(grid[:, 2])
+    bars = ax.barh(range(len(values)), values, color=BLUE)
+    bars[guess].set_color(VERMILLION)
+    ax.bar_label(bars, [f"{v:.1%}" if v >= 0.001 else "" for v in values], padding=3, fontsize=9)
+    ax.set_yticks(range(len(values)), names)
+    ax.get_yticklabels()[guess].set_weight("bold")
+    ax.invert_yaxis()
+    if values.min() >= 0 and values.max() <= 1:
+        ax.set_xlim(0, 1.25)  # with room for the last label
+        ax.set_xticks([0, 0.5, 1])
+        ax.set_xlabel("probability")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(f"{last.name}: {len(values)} classes", fontsize=10)
+    text = _title(title, source)
+    if text:
+        figure.suptitle(text)
+    return figure
+
+
+def plot_model(
+    model: Any, title: str | None = None, source: str | None = None, ax: Axes | None = None
+) -> Canvas:
+    """Draw the layers of a model, the shapes between them, and their numbers of parameters.
+
+    Parameters
+    ----------
+    model : Model
+        The model, built or not.
+    title : str, optional
+        What stands above; by default its name and number of parameters. ``""`` for nothing.
+    source : str, optional
+        Which data it was trained on: named below the title.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure drawn in.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential, layers
+    >>> model = Sequential([layers.Input((4,)), layers.Dense(2, name="out")], name="net")
+    >>> figure = plot_model(model)
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['input', '4', 'out\\nDense', '2', '10 parameters']
+    """
+    from matplotlib.colors import to_rgba
+    from matplotlib.patches import FancyBboxPatch
+
+    shape = model.input_shape if model.built else None
+    boxes = [("input", shape, "")]
+    for layer in model.layers:
+        shape = None if shape is None else layer.compute_output_shape(shape)
+        config = layer.get_config()
+        activation = config.get("activation")
+        kind = type(layer).__name__
+        if isinstance(activation, str) and activation != "linear":
+            kind += f", {activation}"
+        size = layer.count_params() if layer.built else None
+        parameters = "not built" if size is None else f"{size:,} parameters" if size else ""
+        boxes.append((f"{layer.name}\n{kind}", shape, parameters))
+    if title is None:
+        title = model.name + (f": {model.count_params():,} parameters" if model.built else "")
+
+    ax = _axes(ax, 5.6, 0.95 * len(boxes) + 0.5)
+    ax.set_axis_off()
+    ax.set(xlim=(0, 1), ylim=(len(boxes) - 0.2, -0.2))
+    for i, (name, shape, parameters) in enumerate(boxes):
+        ax.add_patch(
+            FancyBboxPatch(
+                (0.03, i),
+                0.52,
+                0.6,
+                boxstyle="round,pad=0,rounding_size=0.04",
+                mutation_aspect=len(boxes),
+                facecolor=to_rgba(BLUE, 0.25) if parameters else "none",
+                edgecolor=BLUE,
+            )
+        )
+        ax.text(0.29, i + 0.3, name, ha="center", va="center", linespacing=1.4)
+        known = "?" if shape is None else " × ".join(str(n or "any") for n in shape[1:])
+        ax.text(0.6, i + (0.18 if parameters else 0.3), known, va="center", weight="bold")
+        if parameters:
+            ax.text(0.6, i + 0.44, parameters, va="center", fontsize=9)
+        if i:
+            ax.annotate(
+                "",
+                (0.29, i),
+                (0.29, i - 0.4),
+                arrowprops={"arrowstyle": "->", "color": "gray", "shrinkA": 1, "shrinkB": 1},
+            )
+    _set_title(ax, title, source)
+    return _figure_of(ax)
+
+
+# ---------------------------------------------------------------- figures and titles
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    """Make a figure of so many inches, which no global state knows of."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(w_pad=0.1, h_pad=0.1)
+    # Notebooks look for this; they know matplotlib's figures by themselves only after pyplot.
+    figure._repr_png_ = functools.partial(_as_png, figure)  # type: ignore[attr-defined]
+    return figure
+
+
+def _as_png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _axes(ax: Axes | None, width: float, height: float) -> Axes:
+    if ax is not None:
+        return ax
+    made: Axes = _new_figure(width, height).subplots()
+    return made
+
+
+def _figure_of(ax: Axes) -> Canvas:
+    return ax.figure
+
+
+def _title(title: str, source: str | None) -> str:
+    return "\n".join(line for line in (title, source and f"Data: {source}") if line)
+
+
+def _set_title(ax: Axes, title: str, source: str | None) -> None:
+    ax.set_title(_title(title, source), fontsize=11)
+    ax.set_anchor("N")  # where a layout gives more room than a picture can use, its title stays in
+
+
+# ---------------------------------------------------------------- small pictures in rows
+
+
+def _pictures(x: Array) -> Array:
+    """Give images the shape (N, h, w)."""
+    shape = x.shape[1:]
+    if len(shape) == 3 and shape[2] == 1:
+        shape = shape[:2]
+    if len(shape) == 1 and math.isqrt(shape[0]) ** 2 == shape[0]:
+        shape = (math.isqrt(shape[0]),) * 2
+    if len(shape) != 2:
+        raise ValueError(
+            f"images must be of shape (N, h, w), (N, h, w, 1) or (N, h * h). "
+            f"Received: shape {x.shape}"
+        )
+    return x.reshape(len(x), *shape)
+
+
+def _places(count: int, columns: int, height: int, width: int) -> Iterator[tuple[int, int]]:
+    """Yield the left and upper edges of pictures in rows."""
+    for i in range(count):
+        yield i % columns * width, i // columns * height
+
+
+def _draw_mosaic(
+    ax: Axes,
+    tiles: Array,
+    columns: int,
+    below: int,
+    cmap: str,
+    low: float | None = None,
+    high: float | None = None,
+) -> tuple[int, int]:
+    """Draw pictures in rows, as one image: an Axes for each would take ten times as long.
+
+    Returns the distances between them, downwards and across.
+    """
+    n, h, w = tiles.shape
+    height, width = h + below, w + _GAP
+    rows = math.ceil(n / columns)
+    mosaic = np.full((rows * height, columns * width - _GAP), np.nan, np.float32)
+    for tile, (left, top) in zip(tiles, _places(n, columns, height, width), strict=True):
+        mosaic[top : top + h, left : left + w] = tile
+    low = min(tiles.min(), 0) if low is None else low
+    high = (tiles.max() or 1) if high is None else high
+    ax.imshow(mosaic, cmap, vmin=low, vmax=high, interpolation="nearest")
+    ax.set_axis_off()
+    return height, width
+
+
+def _frame(ax: Axes, left: float, top: float, width: float, height: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    # An image's first pixel reaches from -0.5 to 0.5.
+    box = Rectangle((left - 0.8, top - 0.8), width + 0.6, height + 0.6, fill=False)
+    box.set(edgecolor=VERMILLION, linewidth=2.5)
+    box.set_clip_on(False)
+    ax.add_patch(box)
+
+
+# ---------------------------------------------------------------- what is passed
+
+
+def _same_length(**arrays: Any) -> list[Array]:
+    """Convert what should have one row for each example."""
+    converted = {name: np.asarray(array) for name, array in arrays.items()}
+    lengths = {name: len(a) if a.ndim else 0 for name, a in converted.items()}
+    if len(set(lengths.values())) > 1 or not all(lengths.values()):
+        received = ", ".join(f"{name} of {length}" for name, length in lengths.items())
+        raise ValueError(
+            f"{' and '.join(lengths)} must have one row for each example, and at least one. "
+            f"Received: {received}"
+        )
+    return list(converted.values())
+
+
+def _classes(name: str, values: Array, ndim: int = 1) -> Array:
+    """Return the classes that labels name, or to which probabilities give most."""
+    if values.ndim == 2 and values.shape[1] and (ndim == 2 or name == "y_pred"):
+        return np.asarray(values.argmax(axis=1))
+    if values.ndim != ndim or values.dtype.kind not in "iu" or values.min() < 0:
+        expected = "of shape (N, C)" if ndim == 2 else "whole numbers from 0 up, one an example"
+        raise ValueError(f"{name} must be {expected}. Received: {checks.shorten(values)}")
+    return values.astype(int)
+
+
+def _names(class_names: Sequence[str] | None, count: int) -> list[str]:
+    names = [str(i) for i in range(count)] if class_names is None else [str(n) for n in class_names]
+    if len(names) < count:
+        raise ValueError(f"class_names must name {count} classes. Received: {class_names}")
+    return names
+
+
+def _first_kernel(model: Any) -> tuple[Any, Array]:
+    """Find the first layer that has a kernel of two dimensions."""
+    for layer in model.layers if model.built else []:
+        if hasattr(layer, "layers"):
+            return _first_kernel(layer)
+        kernel = getattr(layer, "kernel", None)
+        if kernel is not None and len(kernel.shape) == 2:
+            return layer, np.asarray(kernel.numpy())
+    raise ValueError(
+        f"model must be built and have a Dense layer. Received: {checks.shorten(model)}"
+    )
+
+
+def _outputs(model: Any, x: Array) -> Iterator[tuple[Any, Array]]:
+    """Yield every layer from the first one with weights on, with its output for one image."""
+    model(x)  # builds it, and says what is wrong with the shape
+    weighted = False
+    value: Any = x
+    for layer in model.layers:
+        value = layer(value)
+        weighted = weighted or bool(layer.weights)
+        if weighted:
+            yield layer, np.asarray(value).reshape(-1)
