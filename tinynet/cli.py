@@ -258,9 +258,7 @@ def _scaled(images: Array) -> Array:
 
 def _train(args: argparse.Namespace) -> None:
     out = Path(args.out)
-    names = ["model.tinynet", "history.json"]
-    if _has_h5py():
-        names.append("model.keras")
+    names = ["model.tinynet", *(["model.keras"] if _has_h5py() else []), "history.json"]
     if not args.no_plots:
         names += ["predictions.png", "learning_curves.png", "confusion_matrix.png", "mistakes.png"]
     _check_writable(out, names)

@@ -11,6 +11,7 @@ from tinynet.layers.base import Layer, _registry, takes
 from tinynet.layers.shaping import InputLayer
 from tinynet.layers.symbolic import Shape, SymbolicTensor, chain
 from tinynet.progress import write
+from tinynet.registry import unique_name
 from tinynet.summary import summary_lines
 from tinynet.training import Trainer
 from tinynet.variable import Array, Variable, as_tensor, pack
@@ -63,10 +64,12 @@ class Model(Trainer):
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
+        self._functional = inputs is not None or outputs is not None
+        if name is None and self._functional and type(self) is Model:
+            name = unique_name("Functional")
         super().__init__(name=name, trainable=trainable)
         self._layers: list[Layer] = []
         self._input: InputLayer | None = None
-        self._functional = inputs is not None or outputs is not None
         if self._functional:
             row = chain(inputs, outputs)
             first = inputs[0] if isinstance(inputs, list | tuple) else inputs
@@ -258,8 +261,7 @@ class Model(Trainer):
 
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
         """Run the layers one after the other."""
-        if work.logits:
-            work.of(self._layers[self._head()]).logits = True
+        work.of(self._layers[self._head()]).logits = work.logits
         for layer in self._layers:
             x = layer.forward(x, work.of(layer), training)
         return x

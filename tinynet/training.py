@@ -359,7 +359,8 @@ class Trainer(Layer):
         self.stop_training = False
         self._initial_epoch: int | None = None
         logs: Logs = {}
-        with Deferred() as interrupt:
+        # What overflows ends in a loss that is no number, which is looked at after every step.
+        with Deferred() as interrupt, np.errstate(all="ignore"):
             hooks.call("on_train_begin", {})
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
                 if epochs > 1 and verbose:
@@ -527,7 +528,8 @@ class Trainer(Layer):
         for step, (x, y, weights) in enumerate(feed.epoch()):
             if begin:
                 hooks.call("on_test_batch_begin", step, {})
-            loss, _, predictions = self._forward_and_loss(x, y, weights, work, training=False)
+            with np.errstate(all="ignore"):
+                loss, _, predictions = self._forward_and_loss(x, y, weights, work, training=False)
             objective.count(loss, y, predictions, weights)
             if end:
                 hooks.call("on_test_batch_end", step, objective.logs())
@@ -640,7 +642,8 @@ class Trainer(Layer):
     def _predict_batch(self, x: Array, training: bool = False) -> Array:
         """Compute the outputs of one batch, in an array of their own."""
         work = self._borrow()
-        y = np.array(self.forward(x, work, training))
+        with np.errstate(all="ignore"):
+            y = np.array(self.forward(x, work, training))
         self._give_back(work)
         return y
 
@@ -693,7 +696,8 @@ class Trainer(Layer):
         batch = self._examples(x, y, sample_weight, class_weight)
         self._require_derivatives()
         self._objective.reset()
-        self._train_step(batch.x, batch.y, batch.weights, self._training_work())
+        with np.errstate(all="ignore"):
+            self._train_step(batch.x, batch.y, batch.weights, self._training_work())
         return self._figures(self._objective.logs(), return_dict)
 
     def test_on_batch(

@@ -173,9 +173,12 @@ def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
     return config
 
 
-def _entries(entries: Any) -> list[Any] | None:
-    listed = entries.values() if isinstance(entries, dict) else entries or []
-    return [e if isinstance(e, dict) else metrics.serialize(e) for e in listed] or None
+def _entries(entries: Any) -> Any:
+    if isinstance(entries, dict) and "class_name" not in entries:
+        return {name: _entries(entry) for name, entry in entries.items()}
+    if isinstance(entries, list | tuple):
+        return [_entries(entry) for entry in entries]
+    return entries if isinstance(entries, dict) else metrics.serialize(entries)
 
 
 def build(

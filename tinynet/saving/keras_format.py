@@ -136,16 +136,29 @@ def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
 def _places(model: Model, path: str = "") -> Iterator[tuple[str, Layer, list[Variable]]]:
     """Go through a model and its layers: where Keras keeps each, and the weights of its own."""
     yield path, model, []
-    seen: Counter[str] = Counter()
-    for layer in model.layers:
-        key = snake_case(type(layer).__name__)
-        number = f"_{seen[key]}" if seen[key] else ""
-        seen[key] += 1
-        inner = f"{path}layers/{key}{number}/"
+    for inner, layer in _inner(model, path):
         if isinstance(layer, Model):
             yield from _places(layer, inner)
         else:
             yield inner, layer, layer.weights
+
+
+def _inner(model: Model, path: str) -> Iterator[tuple[str, Layer]]:
+    """Name the layers of a model by class and number, those of a subclass by attribute first."""
+    folders: dict[str, Any] = {"layers": model.layers}
+    if hasattr(model, "call"):
+        own = vars(model).items()
+        folders = {name: value for name, value in own if not name.startswith("_")}
+    for folder, value in folders.items():
+        if isinstance(value, Layer):
+            yield f"{path}{folder}/", value
+        seen: Counter[str] = Counter()
+        for layer in value if isinstance(value, list | tuple) else []:
+            if isinstance(layer, Layer):
+                key = snake_case(type(layer).__name__)
+                number = f"_{seen[key]}" if seen[key] else ""
+                seen[key] += 1
+                yield f"{path}{folder}/{key}{number}/", layer
 
 
 class Weights:
@@ -172,28 +185,27 @@ class Weights:
 
     def weights(self, model: Model) -> list[Array]:
         """Read the weights of a model."""
-        read: list[Array] = []
+        found: dict[int, Array] = {}
         with hdf5.opened(self.file) as file:
             places = {path: (layer, own) for path, layer, own in _places(model)}
             for path, (layer, own) in places.items():
-                group = hdf5.find(file, f"{path}vars")
-                count = 0 if group is None else len(group)
+                count = len(hdf5.find(file, f"{path}vars") or [])
                 if count != len(own):
                     raise ValueError(
                         f"{layer.name} takes {len(own)} weights from {path}vars. "
                         f"Received: {count} weights"
                     )
-                read += [hdf5.get(file, f"{path}vars/{i}", v) for i, v in enumerate(own)]
-                for other in (
-                    hdf5.find(file, f"{path}layers") or [] if isinstance(layer, Model) else []
-                ):
-                    extra = f"{path}layers/{other}/"
-                    if extra not in places and len(hdf5.find(file, f"{extra}vars") or []):
-                        raise ValueError(
-                            f"{layer.name} must have all layers that the file has weights for. "
-                            f"Received: {shorten(extra)}"
-                        )
-        return read
+                for i, variable in enumerate(own):
+                    found[id(variable)] = hdf5.get(file, f"{path}vars/{i}", variable)
+                if isinstance(layer, Model):
+                    for key in hdf5.find(file, f"{path}layers") or []:
+                        extra = f"{path}layers/{key}/"
+                        if extra not in places and hdf5.find(file, f"{extra}vars/0") is not None:
+                            raise ValueError(
+                                f"{layer.name} must have every layer that the file has weights "
+                                f"for. Received: {shorten(extra)}"
+                            )
+        return [found[id(variable)] for variable in model.weights]
 
     def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
         """Read the state of an optimizer."""

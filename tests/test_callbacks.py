@@ -1,0 +1,619 @@
+"""Callbacks: the usual ones act as Keras' do on the same figures, and hold what else they promise.
+
+Keras' callback and ours are shown the same run, epoch by epoch, through a stand-in for a model:
+what they print, warn, save and set must be the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinynet
+from tinynet import callbacks
+
+NAN = math.nan
+# Figures that lie so close to one another that min_delta and float32 decide which is better.
+LEVELS = [0.5, 0.4, 0.4000001, 0.40000001, 0.3, 0.39, 0.41, 0.6, NAN, math.inf, 0.0, -0.1]
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+    import keras
+
+    return keras
+
+
+class StandIn:
+    """What a callback asks of a model, and no more."""
+
+    def __init__(self, k: Any) -> None:
+        self.optimizer = k.optimizers.Adam(0.1)
+        accuracy = k.metrics.SparseCategoricalAccuracy("accuracy")
+        self.metrics: list[Any] = [accuracy]
+        if k is not tinynet:
+            from keras.src.trainers.compile_utils import MetricsList
+
+            self.metrics = [MetricsList([accuracy])]
+        self.stop_training = False
+        self.epoch = -1
+        self.saved: list[tuple[str, str]] = []
+
+    def get_weights(self) -> list[np.ndarray]:
+        return [np.array(self.epoch)]
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        self.epoch = int(weights[0])
+
+    def save(self, path: str, overwrite: bool = True) -> None:
+        self.saved.append(("model", path))
+        Path(path).write_text("")
+
+    def save_weights(self, path: str, overwrite: bool = True) -> None:
+        self.saved.append(("weights", path))
+        Path(path).write_text("")
+
+
+def play(k: Any, name: str, arguments: dict[str, Any], runs: Any, batches: int = 0) -> Any:
+    """Show a callback some runs of `fit`, and return all that came of it."""
+    trace: list[Any] = []
+    printed = io.StringIO()
+    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(printed):
+        warnings.simplefilter("always")
+        callback = getattr(k.callbacks, name)(**arguments)
+        for epochs in runs:
+            model = StandIn(k)
+            callback.set_model(model)
+            callback.on_train_begin({})
+            for epoch, figures in enumerate(epochs):
+                logs = dict(figures)
+                model.epoch = epoch
+                callback.on_epoch_begin(epoch, {})
+                for batch in range(batches):
+                    callback.on_train_batch_begin(batch, {})
+                    callback.on_train_batch_end(batch, dict(figures))
+                callback.on_epoch_end(epoch, logs)
+                rate = float(model.optimizer.learning_rate)
+                trace.append((repr(logs), rate, model.stop_training))
+                if model.stop_training:
+                    break
+            callback.on_train_end(logs)
+            trace.append((model.epoch, model.saved))
+    return trace, printed.getvalue(), [str(w.message) for w in caught]
+
+
+def loss_of(*values: float) -> list[dict[str, float]]:
+    return [{"loss": v, "val_loss": v, "accuracy": -v, "val_accuracy": -v} for v in values]
+
+
+PLATEAU = loss_of(0.5, 0.4, 0.4, 0.41, 0.39, 0.42, 0.43, 0.3, 0.31, 0.32)
+NO_VALIDATION = [{"loss": 0.5}, {"loss": 0.4}, {"loss": 0.6}]
+
+MONITORS = [
+    {},
+    {"monitor": "loss"},
+    {"monitor": "accuracy"},
+    {"monitor": "val_accuracy", "mode": "max"},
+    {"monitor": "val_accuracy", "mode": "min"},
+    {"monitor": "val_loss", "mode": "most"},
+    {"min_delta": 0.05},
+    {"min_delta": -0.05, "monitor": "val_accuracy"},
+]
+STOPPING = [
+    {"patience": 0},
+    {"patience": 1},
+    {"patience": 3, "restore_best_weights": True, "verbose": 1},
+    {"patience": 2, "baseline": 0.45, "verbose": True},
+    {"patience": 3, "baseline": 0.1, "restore_best_weights": True, "verbose": 1},
+    {"patience": 1, "start_from_epoch": 3, "restore_best_weights": True},
+    {"patience": 50, "restore_best_weights": True, "verbose": 1},
+]
+REDUCING = [
+    {"patience": 1, "verbose": 1},
+    {"patience": 0, "factor": 0.5, "verbose": 1},
+    {"patience": 1, "cooldown": 2, "factor": 0.3},
+    {"patience": 1, "min_lr": 0.03, "verbose": 1},
+    {"patience": 1, "factor": 0},
+    {"patience": 2, "min_lr": 0.5},
+]
+
+
+def check(keras: Any, name: str, arguments: dict[str, Any], runs: Any, batches: int = 0) -> None:
+    ours = play(tinynet, name, arguments, runs, batches)
+    assert ours == play(keras, name, arguments, runs, batches)
+
+
+@pytest.mark.parametrize("monitor", MONITORS, ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *(("EarlyStopping", options) for options in STOPPING),
+        *(("ReduceLROnPlateau", options) for options in REDUCING),
+    ],
+    ids=str,
+)
+def test_watching_callbacks_act_as_keras(
+    keras: Any, name: str, options: dict[str, Any], monitor: dict[str, Any]
+) -> None:
+    # The second run is of the same callback, which forgets the first.
+    check(keras, name, {**options, **monitor}, [PLATEAU, PLATEAU[3:], NO_VALIDATION])
+
+
+runs_of_figures = st.lists(
+    st.lists(st.sampled_from(LEVELS), min_size=1, max_size=8).map(lambda v: loss_of(*v)),
+    min_size=1,
+    max_size=2,
+)
+common = {
+    "monitor": st.sampled_from(["loss", "val_accuracy"]),
+    "mode": st.sampled_from(["auto", "min", "max"]),
+    "min_delta": st.sampled_from([0, 1e-8, 1e-4, 0.01, 0.1, -0.1]),
+    "patience": st.integers(0, 3),
+    "verbose": st.integers(0, 1),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {
+            **common,
+            "baseline": st.sampled_from([None, 0.4, -0.4]),
+            "restore_best_weights": st.booleans(),
+            "start_from_epoch": st.integers(0, 3),
+        }
+    ),
+    runs_of_figures,
+)
+def test_any_early_stopping_acts_as_keras(keras: Any, arguments: Any, runs: Any) -> None:
+    check(keras, "EarlyStopping", arguments, runs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {
+            **common,
+            "factor": st.sampled_from([0.0, 0.1, 0.5, 0.99]),
+            "cooldown": st.integers(0, 2),
+            "min_lr": st.sampled_from([0, 0.01, 0.1]),
+        }
+    ),
+    runs_of_figures,
+)
+def test_any_reduction_acts_as_keras(keras: Any, arguments: Any, runs: Any) -> None:
+    check(keras, "ReduceLROnPlateau", arguments, runs)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"filepath": "net.keras"},
+        {"filepath": "net.keras", "verbose": 1},
+        {"filepath": "a/{epoch:02d}-{val_loss:.2f}.keras", "verbose": 1},
+        {"filepath": "net.h5", "save_best_only": True, "verbose": 1},
+        {"filepath": "{epoch}.weights.h5", "save_weights_only": True, "save_best_only": True},
+        {"filepath": "{epoch}.keras", "save_best_only": True, "monitor": "accuracy", "verbose": 1},
+        {"filepath": "net.keras", "save_best_only": True, "monitor": "accuracy", "mode": "min"},
+        {
+            "filepath": "b/net.keras",
+            "save_best_only": True,
+            "initial_value_threshold": 0.395,
+            "verbose": 1,
+        },
+        {"filepath": "c/{epoch}-{batch}-{loss}.keras", "save_freq": 2, "verbose": 1},
+        {"filepath": "{epoch}.weights.h5", "save_freq": 7, "save_weights_only": True},
+        {"filepath": "net.keras", "save_freq": 100},
+        {"filepath": Path("d") / "net.keras"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("validates", [True, False])
+def test_checkpoints_are_those_of_keras(
+    keras: Any, arguments: dict[str, Any], validates: bool, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if not validates and "val_loss" in str(arguments["filepath"]):
+        with pytest.raises(KeyError, match="takes 'val_loss'"):
+            play(tinynet, "ModelCheckpoint", arguments, [NO_VALIDATION])
+        return
+    # `best` is not forgotten from one run to the next.
+    runs = [PLATEAU, PLATEAU[:3]] if validates else [NO_VALIDATION]
+    if arguments.get("monitor") == "accuracy" and not validates:
+        runs = [[{"loss": 0.1}]]
+    check(keras, "ModelCheckpoint", arguments, runs, batches=3)
+
+
+def test_a_checkpoint_by_batches_knows_what_is_best_in_the_first_epoch(tmp_path: Path) -> None:
+    best = callbacks.ModelCheckpoint(
+        tmp_path / "{batch}.keras", "loss", save_best_only=True, save_freq=1
+    )
+    model = StandIn(tinynet)
+    best.set_model(model)
+    best.on_epoch_begin(0)
+    for batch, loss in enumerate([0.5, 0.6, 0.4]):
+        best.on_train_batch_end(batch, {"loss": loss})
+    assert [Path(path).name for _, path in model.saved] == ["1.keras", "3.keras"]
+
+
+def halve(epoch: int, rate: float) -> float:
+    return rate / 2
+
+
+def by_epoch(epoch: int) -> float:
+    return [0.1, 0.05, 0.025][epoch]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [halve, by_epoch, lambda epoch, rate: np.float32(0.3), lambda epoch: rate_of(epoch)],
+    ids=["epoch and rate", "epoch", "float32", "float64"],
+)
+def test_schedules_act_as_in_keras(keras: Any, schedule: Any) -> None:
+    check(keras, "LearningRateScheduler", {"schedule": schedule, "verbose": 1}, [NO_VALIDATION])
+
+
+def rate_of(epoch: int) -> np.float64:
+    return np.float64(0.1) * np.exp(-epoch)
+
+
+def test_a_schedule_that_fails_inside_is_not_called_again() -> None:
+    def schedule(epoch: int, rate: float = 0.5) -> float:
+        return rate + "a"  # type: ignore[operator]
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        play(tinynet, "LearningRateScheduler", {"schedule": schedule}, [NO_VALIDATION])
+
+
+@pytest.mark.parametrize("wrong", [1, "0.1", None, np.ones(1)], ids=repr)
+def test_a_schedule_must_return_a_float(wrong: Any) -> None:
+    arguments = {"schedule": lambda epoch: wrong}
+    with pytest.raises(ValueError, match="schedule must return a float. Received: .* epoch 0"):
+        play(tinynet, "LearningRateScheduler", arguments, [NO_VALIDATION])
+
+
+@pytest.mark.parametrize("options", [{}, {"separator": ";"}, {"append": True}], ids=str)
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [PLATEAU],
+        [NO_VALIDATION],
+        [NO_VALIDATION, PLATEAU],
+        [[{"loss": 0.5}, {"loss": 0.4, "val_loss": 0.6}]],
+        [[{"loss": 0.5, "val_loss": 0.5}, {"loss": NAN}]],
+        [[{"loss": 1e-30, "note": "a,b", "list": [1, 2.5], "one": np.float64(0.1)}]],
+        [[{}, {"loss": 0.5}]],
+    ],
+    ids=["plain", "no validation", "two runs", "late", "missing", "odd", "none"],
+)
+def test_tables_are_those_of_keras(
+    keras: Any, options: dict[str, Any], runs: Any, tmp_path: Path
+) -> None:
+    files = [tmp_path / "ours.csv", tmp_path / "theirs.csv"]
+    for k, file in zip([tinynet, keras], files, strict=True):
+        play(k, "CSVLogger", {"filename": file, **options}, runs)
+    ours, theirs = (file.read_bytes() for file in files)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("loss", [0.5, NAN, math.inf, -math.inf], ids=str)
+def test_training_ends_on_nan_as_in_keras(keras: Any, loss: float) -> None:
+    runs = [[{"loss": 0.5}, {"loss": loss}, {}, {"loss": 0.5}]]
+    check(keras, "TerminateOnNaN", {}, runs, batches=2)
+    for k in (tinynet, keras):
+        with contextlib.nullcontext() if math.isfinite(loss) else pytest.raises(RuntimeError):
+            play(k, "TerminateOnNaN", {"raise_error": True}, runs, batches=2)
+
+
+HOOKS_OF_A_FIT = [
+    "on_train_begin",
+    "on_epoch_begin",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_epoch_end",
+    "on_train_end",
+]
+
+
+def test_functions_are_called_as_in_keras(keras: Any) -> None:
+    called: dict[Any, list[Any]] = {}
+    for k in (tinynet, keras):
+        calls = called[k] = []
+        functions = {
+            name: lambda *args, name=name, calls=calls: calls.append((name, *args))
+            for name in HOOKS_OF_A_FIT
+        }
+        play(k, "LambdaCallback", functions, [NO_VALIDATION], batches=2)
+    assert called[tinynet] == called[keras]
+    assert {name for name, *_ in called[tinynet]} == set(HOOKS_OF_A_FIT)
+
+
+@pytest.mark.parametrize(
+    ("name", "monitor"), [("EarlyStopping", "val_mystery"), ("ReduceLROnPlateau", "mystery")]
+)
+def test_what_is_better_must_be_known(keras: Any, name: str, monitor: str) -> None:
+    for k in (tinynet, keras):
+        with pytest.raises(ValueError, match=f"{monitor}.*mode='max'"):
+            play(k, name, {"monitor": monitor}, [[{monitor: 0.5}]])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "error"),
+    [
+        ("EarlyStopping", {"patience": -1}, ValueError),
+        ("EarlyStopping", {"patience": 1.5}, TypeError),
+        ("EarlyStopping", {"patience": True}, TypeError),
+        ("EarlyStopping", {"min_delta": NAN}, ValueError),
+        ("EarlyStopping", {"min_delta": "0.1"}, TypeError),
+        ("EarlyStopping", {"monitor": 3}, TypeError),
+        ("EarlyStopping", {"verbose": -1}, ValueError),
+        ("EarlyStopping", {"baseline": NAN}, ValueError),
+        ("EarlyStopping", {"restore_best_weights": "yes"}, TypeError),
+        ("EarlyStopping", {"start_from_epoch": -1}, ValueError),
+        ("ReduceLROnPlateau", {"factor": 1}, ValueError),
+        ("ReduceLROnPlateau", {"factor": 2.0}, ValueError),
+        ("ReduceLROnPlateau", {"factor": -0.1}, ValueError),
+        ("ReduceLROnPlateau", {"cooldown": -1}, ValueError),
+        ("ReduceLROnPlateau", {"min_lr": -1.0}, ValueError),
+        ("ModelCheckpoint", {"filepath": "net.h4"}, ValueError),
+        ("ModelCheckpoint", {"filepath": "net.h5", "save_weights_only": True}, ValueError),
+        ("ModelCheckpoint", {"filepath": "net.keras", "save_freq": "batch"}, ValueError),
+        ("ModelCheckpoint", {"filepath": "net.keras", "save_freq": 0}, ValueError),
+        ("ModelCheckpoint", {"filepath": "net.keras", "save_freq": True}, ValueError),
+        ("ModelCheckpoint", {"filepath": "n.keras", "initial_value_threshold": "a"}, TypeError),
+        ("LearningRateScheduler", {"schedule": 0.1}, TypeError),
+        ("CSVLogger", {"filename": "a.csv", "separator": ""}, ValueError),
+        ("CSVLogger", {"filename": "a.csv", "append": "no"}, TypeError),
+        ("TerminateOnNaN", {"raise_error": 1}, TypeError),
+        ("LambdaCallback", {"on_epoch_edn": print}, ValueError),
+        ("LambdaCallback", {"on_epoch_end": "print"}, TypeError),
+        ("BackupAndRestore", {"backup_dir": ""}, ValueError),
+        ("BackupAndRestore", {"backup_dir": "a", "save_freq": False}, ValueError),
+        ("TensorBoard", {"histogram_freq": -1}, ValueError),
+        ("TensorBoard", {"profile_batch": 2}, ValueError),
+        ("TensorBoard", {"update_freq": 0}, ValueError),
+    ],
+    ids=str,
+)
+def test_arguments_are_checked(name: str, arguments: dict[str, Any], error: type) -> None:
+    with pytest.raises(error, match=r"Received: "):
+        getattr(callbacks, name)(**arguments)
+
+
+# ------------------------------------------------------------ in real training
+
+X = np.random.default_rng(0).random((32, 4), np.float32)
+Y = np.arange(32) % 3
+
+
+def make(rate: float = 0.05) -> Any:
+    tinynet.random.set_seed(7)
+    model = tinynet.Sequential(
+        [
+            tinynet.Input((4,)),
+            tinynet.layers.Dense(8, activation="relu"),
+            tinynet.layers.Dropout(0.3),
+            tinynet.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(
+        tinynet.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model
+
+
+def fit(model: Any, *listed: Any, **options: Any) -> Any:
+    return model.fit(X, Y, **{"epochs": 5, "batch_size": 8, "verbose": 0, **options}, callbacks=[*listed])
+
+
+def everything(model: Any) -> list[bytes]:
+    """Return all that training goes on with, to the bit."""
+    arrays = [v.numpy().tobytes() for v in [*model.weights, *model.optimizer.variables]]
+    figures = [repr(model.history.history).encode(), repr(model.history.epoch).encode()]
+    return arrays + figures + [model.predict(X).tobytes(), model._random.bytes(8)]
+
+
+class Interrupt(callbacks.Callback):
+    """End a run as Ctrl-C does, in a hook."""
+
+    def __init__(self, hook: str, number: int) -> None:
+        super().__init__()
+        self.calls = 0
+
+        def interrupt(*_: Any) -> None:
+            self.calls += 1
+            if self.calls > number:
+                raise KeyboardInterrupt
+
+        setattr(self, hook, interrupt)
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end", "on_train_batch_end"])
+@pytest.mark.parametrize("number", [1, 3])
+def test_going_on_equals_not_having_been_interrupted(
+    hook: str, number: int, tmp_path: Path
+) -> None:
+    def rate(epoch: int, rate: float) -> float:
+        return rate * 0.9
+
+    def usual() -> list[Any]:  # its figures come behind the backup
+        return [callbacks.LearningRateScheduler(rate)]
+
+    straight = make()
+    fit(straight, *usual())
+    folder = tmp_path / "backup"
+    times = number * 4 if "batch" in hook else number
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(), callbacks.BackupAndRestore(folder), Interrupt(hook, times), *usual())
+    assert os.listdir(folder) == ["latest.tinynet"]
+    resumed = make()
+    resumed._random.bytes(100)  # whose own state must not matter
+    fit(resumed, callbacks.BackupAndRestore(folder), *usual())
+    assert everything(resumed) == everything(straight)
+    assert not folder.exists()
+
+
+def test_a_rate_reduced_behind_the_backup_is_in_it(tmp_path: Path) -> None:
+    model = make()
+    reduce = callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=0, min_delta=10)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, callbacks.BackupAndRestore(tmp_path), reduce, Interrupt("on_epoch_begin", 3))
+    resumed = make()
+    fit(resumed, callbacks.BackupAndRestore(tmp_path), epochs=3)
+    assert float(resumed.optimizer.learning_rate) == float(model.optimizer.learning_rate) < 0.05
+    assert len(resumed.history.history["learning_rate"]) == 3
+
+
+def test_a_backup_by_batches_begins_the_epoch_again(tmp_path: Path) -> None:
+    model = make()
+    backup = callbacks.BackupAndRestore(tmp_path, save_freq=3)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, backup, Interrupt("on_train_batch_end", 5))  # saved after 3 of 6 steps
+    resumed = make()
+    steps = []
+    count = callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: steps.append(int(resumed.optimizer.iterations))
+    )
+    history = fit(resumed, callbacks.BackupAndRestore(tmp_path), count, epochs=2)
+    assert steps == list(range(3, 11))
+    assert history.epoch == [0, 1]
+
+
+def test_a_backup_belongs_to_its_model_and_is_checked(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(), callbacks.BackupAndRestore(tmp_path), Interrupt("on_epoch_begin", 1))
+    other = tinynet.Sequential([tinynet.Input((4,)), tinynet.layers.Dense(3)])
+    other.compile("adam", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="latest.tinynet"):
+        fit(other, callbacks.BackupAndRestore(tmp_path))
+    path = tmp_path / "latest.tinynet"
+    for damaged in (path.read_bytes()[:-200], b"", b"\x80\x04N."):
+        path.write_bytes(damaged)
+        model = make()
+        before = [w.tobytes() for w in model.get_weights()]
+        with pytest.raises(ValueError, match="latest.tinynet"):
+            fit(model, callbacks.BackupAndRestore(tmp_path))
+        assert [w.tobytes() for w in model.get_weights()] == before
+
+
+def test_the_backup_before_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    backup = callbacks.BackupAndRestore(tmp_path, double_checkpoint=True)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(), backup, Interrupt("on_epoch_begin", 2))
+    (tmp_path / "latest.tinynet").write_bytes(b"PK")
+    resumed, straight = make(), make()
+    fit(straight)
+    with pytest.warns(UserWarning, match="The backup before is used"):
+        fit(resumed, callbacks.BackupAndRestore(tmp_path, double_checkpoint=True))
+    assert everything(resumed) == everything(straight)
+    assert os.listdir(tmp_path) == ["notes.txt"]  # nothing but the backup is deleted
+
+
+def test_a_finished_run_with_its_backup_kept_is_not_run_again(tmp_path: Path) -> None:
+    keep = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
+    model = make()
+    fit(model, keep)
+    again = make()
+    history = fit(again, keep)
+    assert [w.tobytes() for w in again.weights] == [w.tobytes() for w in model.weights]
+    assert history.epoch == [0, 1, 2, 3, 4]
+
+
+def test_the_best_weights_are_those_of_the_best_epoch() -> None:
+    kept: list[Any] = []
+    keep = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: kept.append((logs["val_loss"], model.get_weights()))
+    )
+    stop = callbacks.EarlyStopping(patience=2, restore_best_weights=True)
+    model = make(2.0)
+    history = fit(model, keep, stop, validation_split=0.25, epochs=30)
+    best = min(range(len(kept)), key=lambda epoch: kept[epoch][0])
+    assert len(history.epoch) == best + 3
+    assert [w.tobytes() for w in model.get_weights()] == [w.tobytes() for w in kept[best][1]]
+
+
+def test_a_checkpoint_is_the_model(tmp_path: Path) -> None:
+    model = make()
+    fit(model, callbacks.ModelCheckpoint(tmp_path / "{epoch}.tinynet"), epochs=2)
+    loaded = tinynet.models.load_model(tmp_path / "2.tinynet")
+    assert loaded.predict(X).tobytes() == model.predict(X).tobytes()
+    assert sorted(os.listdir(tmp_path)) == ["1.tinynet", "2.tinynet"]
+
+
+def test_callbacks_without_use_for_batches_are_not_called_for_them(tmp_path: Path) -> None:
+    class Curious(callbacks.ModelCheckpoint):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None: ...
+
+    path = tmp_path / "net.keras"
+    for idle in (callbacks.ModelCheckpoint(path), callbacks.BackupAndRestore(tmp_path)):
+        assert not callbacks.CallbackList([idle]).defines("on_train_batch_end")
+    for busy in (
+        callbacks.ModelCheckpoint(path, save_freq=1),
+        callbacks.BackupAndRestore(tmp_path, save_freq=1),
+        callbacks.TerminateOnNaN(),
+        callbacks.LambdaCallback(on_batch_end=print),
+        Curious(path),
+    ):
+        assert callbacks.CallbackList([busy]).defines("on_train_batch_end")
+
+
+def test_a_loop_of_ones_own_is_as_in_keras(keras: Any) -> None:
+    called: dict[Any, list[Any]] = {}
+    for k in (tinynet, keras):
+        calls = called[k] = []
+        names = [*HOOKS_OF_A_FIT, "on_test_begin", "on_test_batch_end", "on_test_end"]
+        functions = {
+            name: lambda *args, name=name, calls=calls, **logs: calls.append(
+                (name, *args, *logs.values())
+            )
+            for name in names
+        }
+        model = StandIn(k)
+        loop = k.callbacks.CallbackList(
+            [k.callbacks.LambdaCallback(**functions)], model=model, add_history=True, epochs=1
+        )
+        loop.on_train_begin()
+        loop.on_epoch_begin(0)
+        loop.on_train_batch_begin(0)
+        loop.on_train_batch_end(0, {"loss": 0.5})
+        loop.on_test_begin()
+        loop.on_test_batch_end(0, logs={"loss": 0.4})
+        loop.on_test_end({"loss": 0.4})
+        loop.on_epoch_end(0, {"loss": 0.5})
+        loop.on_train_end({"loss": 0.5})
+        calls.append((model.history.history, model.history.epoch))
+    assert called[tinynet] == called[keras]
+
+
+def test_the_bar_is_drawn_once_whoever_asks_for_it(capsys: Any) -> None:
+    fit(make(), verbose=2)
+    without = capsys.readouterr().out
+    fit(make(), callbacks.ProgbarLogger(), verbose=2)
+    assert [line.split(" - ")[3:] for line in capsys.readouterr().out.splitlines()] == [
+        line.split(" - ")[3:] for line in without.splitlines()
+    ]
+
+
+@pytest.mark.parametrize("kind", ["fit", "test", "predict"])
+def test_the_bar_of_ones_own_loop_is_that_of_the_loops(capsys: Any, kind: str) -> None:
+    loop = callbacks.CallbackList(add_progbar=True, epochs=2, steps=3, verbose=2)
+    if kind == "fit":
+        loop.on_train_begin()
+        loop.on_epoch_begin(1)
+        loop.on_test_begin()
+        loop.on_test_end({"loss": 9.0})
+        loop.on_epoch_end(1, {"loss": 0.5})
+        loop.on_train_end()
+        assert capsys.readouterr().out == "Epoch 2/2\n3/3 - 0s - 0s/step - loss: 0.5000\n"[:10] + ""
