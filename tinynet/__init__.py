@@ -8,6 +8,7 @@ from tinynet import (
     activations,
     callbacks,
     config,
+    constraints,
     datasets,
     initializers,
     layers,
@@ -16,24 +17,40 @@ from tinynet import (
     models,
     optimizers,
     random,
+    regularizers,
     saving,
     utils,
     visualize,
 )
-from tinynet.layers import Input
+from tinynet.initializers import Initializer
+from tinynet.layers import Input, Layer
+from tinynet.layers.symbolic import SymbolicTensor as KerasTensor
+from tinynet.losses import Loss
+from tinynet.metrics import Metric
+from tinynet.optimizers import Optimizer
+from tinynet.regularizers import Regularizer
 from tinynet.sequential import Model, Sequential
+from tinynet.unsupported import guard
 from tinynet.variable import Variable
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Initializer",
     "Input",
+    "KerasTensor",
+    "Layer",
+    "Loss",
+    "Metric",
     "Model",
+    "Optimizer",
+    "Regularizer",
     "Sequential",
     "Variable",
     "activations",
     "callbacks",
     "config",
+    "constraints",
     "datasets",
     "initializers",
     "layers",
@@ -42,7 +59,27 @@ __all__ = [
     "models",
     "optimizers",
     "random",
+    "regularizers",
     "saving",
     "utils",
     "visualize",
 ]
+
+
+def version() -> str:
+    """Return tinynet's version, as Keras' function of that name does.
+
+    Returns
+    -------
+    str
+        For example ``"0.1.0"``.
+
+    Examples
+    --------
+    >>> version() == __version__
+    True
+    """
+    return __version__
+
+
+__getattr__ = guard("", __all__)

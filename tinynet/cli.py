@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet
-from tinynet import datasets, layers, models, progress, visualize
+from tinynet import activations, datasets, layers, models, progress, visualize
 from tinynet.datasets import framing
 from tinynet.files import write_atomically
 
@@ -394,6 +394,8 @@ def _predict(args: argparse.Namespace) -> None:
         raise ValueError(
             f"The model must give probabilities of classes. Received: shape {probabilities.shape}"
         )
+    if probabilities.min() < 0 or probabilities.max() > 1.001:  # scores, not probabilities
+        probabilities = activations.softmax(probabilities).numpy()
     if args.json:
         found = [
             {"image": path, "label": int(p.argmax()), "probabilities": p.tolist()}

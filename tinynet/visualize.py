@@ -15,7 +15,7 @@ import functools
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,6 @@ from tinynet import checks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
-
-    Canvas = Figure | SubFigure
 
 Array = NDArray[Any]
 
@@ -48,8 +46,8 @@ def plot_predictions(
     title: str | None = None,
     source: str | None = None,
     ax: Axes | None = None,
-) -> Canvas:
-    """Draw images with the predicted class, its probability, and the true class.
+) -> Figure:
+    r"""Draw images with the predicted class, its probability, and the true class.
 
     Wrong predictions have a frame, a cross and bold letters.
 
@@ -89,11 +87,16 @@ def plot_predictions(
     >>> images, probabilities = np.zeros((2, 28, 28)), [[0.9, 0.1], [0.8, 0.2]]
     >>> figure = plot_predictions(images, [0, 1], probabilities)
     >>> [text.get_text() for text in figure.axes[0].texts]
-    ['0  (90.0%)\\ntrue: 0', '✗ 0  (80.0%)\\ntrue: 1']
+    ['0  (90.0%)\ntrue: 0', '✗ 0  (80.0%)\ntrue: 1']
     """
     x, y, p = _same_length(images=images, y_true=y_true, probabilities=probabilities)
     count, columns = checks.whole("count", count), checks.whole("columns", columns)
     guess = _classes("probabilities", p, ndim=2)
+    if not _are_probabilities(p):
+        raise ValueError(
+            f"probabilities must lie from 0 to 1; those of scores are given by "
+            f"activations.softmax. Received: {p.min():.4g} to {p.max():.4g}"
+        )
     right = guess == _classes("y_true", y)
     if title is None:
         shown = f"; the first {count}" if len(right) > count else ""
@@ -133,8 +136,8 @@ def plot_mistakes(
     title: str | None = None,
     source: str | None = None,
     ax: Axes | None = None,
-) -> Canvas:
-    """Draw the images that are predicted wrongly, the surest first.
+) -> Figure:
+    r"""Draw the images that are predicted wrongly, the surest first.
 
     They show what is worth knowing: which digits are hard to read for anybody, which way of
     writing the net has never seen, and which labels are wrong.
@@ -175,7 +178,7 @@ def plot_mistakes(
     >>> images, probabilities = np.zeros((2, 28, 28)), [[0.6, 0.4], [0.8, 0.2]]
     >>> figure = plot_mistakes(images, [1, 1], probabilities)
     >>> [text.get_text() for text in figure.axes[0].texts]
-    ['✗ 0  (80.0%)\\ntrue: 1', '✗ 0  (60.0%)\\ntrue: 1']
+    ['✗ 0  (80.0%)\ntrue: 1', '✗ 0  (60.0%)\ntrue: 1']
     """
     x, y, p = _same_length(images=images, y_true=y_true, probabilities=probabilities)
     count = checks.whole("count", count)
@@ -204,7 +207,7 @@ def plot_confusion_matrix(
     title: str | None = None,
     source: str | None = None,
     ax: Axes | None = None,
-) -> Canvas:
+) -> Figure:
     """Draw how often each class is taken for each.
 
     Parameters
@@ -237,7 +240,7 @@ def plot_confusion_matrix(
     --------
     >>> figure = plot_confusion_matrix([0, 1, 1, 1], [0, 1, 1, 0])
     >>> figure.axes[0].texts[2].get_text(), figure.axes[0].get_title()
-    ('1', 'Confusion matrix: 3 of 4 right (75.00%)')
+    ('2', 'Confusion matrix: 3 of 4 right (75.00%)')
     """
     from matplotlib.colors import PowerNorm
 
@@ -290,8 +293,8 @@ def plot_history(
     test: Mapping[str, float] | None = None,
     title: str | None = None,
     source: str | None = None,
-    figure: Canvas | None = None,
-) -> Canvas:
+    figure: Figure | SubFigure | None = None,
+) -> Figure:
     """Draw the loss and the metrics over the epochs.
 
     Parameters
@@ -336,8 +339,8 @@ def plot_history(
     epochs = [number + 1 for number in numbers]
     names = list(dict.fromkeys(name.removeprefix("val_") for name in figures))
     names.sort(key=lambda name: name != "loss")
-    figure = _new_figure(4.2 * len(names), 3.6) if figure is None else figure
-    axes = figure.subplots(1, len(names), squeeze=False)[0]
+    drawn = cast("Figure", figure or _new_figure(4.2 * len(names), 3.6))
+    axes = drawn.subplots(1, len(names), squeeze=False)[0]
     for ax, name in zip(axes, names, strict=True):
         for key, label, style, colour in (
             (name, "training", "o-", BLUE),
@@ -357,8 +360,8 @@ def plot_history(
         ax.legend(frameon=False)
     text = _title("Learning curves" if title is None else title, source)
     if text:
-        figure.suptitle(text)
-    return figure
+        drawn.suptitle(text)
+    return drawn
 
 
 # ---------------------------------------------------------------- the inside of the net
@@ -371,7 +374,7 @@ def plot_weights(
     title: str | None = None,
     source: str | None = None,
     ax: Axes | None = None,
-) -> Canvas:
+) -> Figure:
     """Draw the kernel of the first dense layer: for each unit, the picture it looks for.
 
     A unit's output is the sum of the pixels times these weights. Pixels where a weight is
@@ -421,12 +424,13 @@ def plot_weights(
     ax = _axes(ax, max(0.58 * columns, 3) + 1.3, max(0.58 * rows, 1) + 0.7)
     # The few largest weights would leave all others pale.
     bound = float(np.quantile(np.abs(tiles), 0.995)) or 1.0
-    height, width = _draw_mosaic(ax, tiles, columns, _GAP, "RdBu", -bound, bound)
+    height, _ = _draw_mosaic(ax, tiles, columns, _GAP, "RdBu", -bound, bound)
     ax.set_axis_on()
     ax.spines[:].set_visible(False)
     ax.set_xticks([])
     middle = (tiles.shape[1] - 1) / 2
-    ax.set_yticks([row * height + middle for row in range(rows)], range(0, len(tiles), columns))
+    first_units = [str(unit) for unit in range(0, len(tiles), columns)]
+    ax.set_yticks([row * height + middle for row in range(rows)], first_units)
     ax.tick_params(length=0, labelsize=8)
     ax.set_ylabel("number of the first unit in the row", fontsize=8)
     bar = ax.figure.colorbar(ax.images[0], ax=ax, extend="both", fraction=0.03, pad=0.02)
@@ -444,8 +448,8 @@ def plot_activations(
     class_names: Sequence[str] | None = None,
     title: str | None = None,
     source: str | None = None,
-    figure: Canvas | None = None,
-) -> Canvas:
+    figure: Figure | SubFigure | None = None,
+) -> Figure:
     """Draw one image on its way through the net: pixels, hidden units, probabilities.
 
     Parameters
@@ -494,20 +498,22 @@ def plot_activations(
     (last, values), hidden = outputs[-1], outputs[:-1]
     guess = int(values.argmax())
     names = _names(class_names, len(values))
+    shares = _are_probabilities(values)
+    labels = [f"{v:.1%}" if v >= 0.001 else "" for v in values] if shares else values.round(2)
     if title is None:
-        title = f"One image on its way through {model.name}: {names[guess]} ({values[guess]:.1%})"
+        title = f"One image on its way through {model.name}: {names[guess]} ({labels[guess]})"
 
     rows = max(len(hidden), 1)
     height = max(2.2 * rows, 3) + 0.9
-    figure = _new_figure(10 if hidden else 6, height) if figure is None else figure
-    grid = figure.add_gridspec(rows, 3, width_ratios=(1, 2 if hidden else 0.01, 1))
-    ax = figure.add_subplot(grid[:, 0])
+    drawn = cast("Figure", figure or _new_figure(10 if hidden else 6, height))
+    grid = drawn.add_gridspec(rows, 3, width_ratios=(1, 2 if hidden else 0.01, 1))
+    ax = drawn.add_subplot(grid[:, 0])
     ax.imshow(picture, "gray", vmin=min(picture.min(), 0), vmax=picture.max() or 1)
     ax.set_xticks([])
     ax.set_yticks([])
     ax.set_title(f"pixels: {picture.shape[0]} × {picture.shape[1]}", fontsize=10)
     for i, (layer, units) in enumerate(hidden):
-        ax = figure.add_subplot(grid[i, 1])
+        ax = drawn.add_subplot(grid[i, 1])
         ax.vlines(np.arange(len(units)), np.minimum(units, 0), np.maximum(units, 0), BLUE)
         ax.axhline(0, color="gray", lw=0.8)
         active = f"{np.count_nonzero(units)} of {len(units)} units active"
@@ -517,29 +523,30 @@ def plot_activations(
         ax.spines[["top", "right"]].set_visible(False)
         if i == len(hidden) - 1:
             ax.set_xlabel("unit")
-    ax = figure.add_subplot(grid[:, 2])
+    ax = drawn.add_subplot(grid[:, 2])
     bars = ax.barh(range(len(values)), values, color=BLUE)
     bars[guess].set_color(VERMILLION)
-    ax.bar_label(bars, [f"{v:.1%}" if v >= 0.001 else "" for v in values], padding=3, fontsize=9)
+    ax.bar_label(bars, labels, padding=3, fontsize=9)
     ax.set_yticks(range(len(values)), names)
-    ax.get_yticklabels()[guess].set_weight("bold")
+    ax.get_yticklabels()[guess].set_fontweight("bold")
     ax.invert_yaxis()
-    if values.min() >= 0 and values.max() <= 1:
-        ax.set_xlim(0, 1.25)  # with room for the last label
+    ax.margins(x=0.25)  # with room for the labels
+    ax.set_xlabel("probability" if shares else "output")
+    if shares:
+        ax.set_xlim(0, 1.25)
         ax.set_xticks([0, 0.5, 1])
-        ax.set_xlabel("probability")
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_title(f"{last.name}: {len(values)} classes", fontsize=10)
     text = _title(title, source)
     if text:
-        figure.suptitle(text)
-    return figure
+        drawn.suptitle(text)
+    return drawn
 
 
 def plot_model(
     model: Any, title: str | None = None, source: str | None = None, ax: Axes | None = None
-) -> Canvas:
-    """Draw the layers of a model, the shapes between them, and their numbers of parameters.
+) -> Figure:
+    r"""Draw the layers of a model, the shapes between them, and their numbers of parameters.
 
     Parameters
     ----------
@@ -563,10 +570,10 @@ def plot_model(
     >>> model = Sequential([layers.Input((4,)), layers.Dense(2, name="out")], name="net")
     >>> figure = plot_model(model)
     >>> [text.get_text() for text in figure.axes[0].texts]
-    ['input', '4', 'out\\nDense', '2', '10 parameters']
+    ['input', '4', 'out\nDense', '2', '10 parameters']
     """
     from matplotlib.colors import to_rgba
-    from matplotlib.patches import FancyBboxPatch
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
     shape = model.input_shape if model.built else None
     boxes = [("input", shape, "")]
@@ -604,12 +611,9 @@ def plot_model(
         if parameters:
             ax.text(0.6, i + 0.44, parameters, va="center", fontsize=9)
         if i:
-            ax.annotate(
-                "",
-                (0.29, i),
-                (0.29, i - 0.4),
-                arrowprops={"arrowstyle": "->", "color": "gray", "shrinkA": 1, "shrinkB": 1},
-            )
+            arrow = FancyArrowPatch((0.29, i - 0.4), (0.29, i), arrowstyle="->", mutation_scale=12)
+            arrow.set(color="gray", shrinkA=1, shrinkB=1)
+            ax.add_patch(arrow)
     _set_title(ax, title, source)
     return _figure_of(ax)
 
@@ -620,11 +624,9 @@ def plot_model(
 def _new_figure(width: float, height: float) -> Figure:
     """Make a figure of so many inches, which no global state knows of."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(w_pad=0.1, h_pad=0.1)
+    figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     # Notebooks look for this; they know matplotlib's figures by themselves only after pyplot.
     figure._repr_png_ = functools.partial(_as_png, figure)  # type: ignore[attr-defined]
     return figure
@@ -643,8 +645,8 @@ def _axes(ax: Axes | None, width: float, height: float) -> Axes:
     return made
 
 
-def _figure_of(ax: Axes) -> Canvas:
-    return ax.figure
+def _figure_of(ax: Axes) -> Figure:
+    return cast("Figure", ax.figure)  # or a part of one, where that was given
 
 
 def _title(title: str, source: str | None) -> str:
@@ -740,6 +742,11 @@ def _classes(name: str, values: Array, ndim: int = 1) -> Array:
         expected = "of shape (N, C)" if ndim == 2 else "whole numbers from 0 up, one an example"
         raise ValueError(f"{name} must be {expected}. Received: {checks.shorten(values)}")
     return values.astype(int)
+
+
+def _are_probabilities(values: Array) -> bool:
+    """Say so of what lies from 0 to 1, but for rounding."""
+    return bool(values.min() >= 0 and values.max() <= 1.001)
 
 
 def _names(class_names: Sequence[str] | None, count: int) -> list[str]:

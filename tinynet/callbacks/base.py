@@ -180,7 +180,7 @@ class ProgbarLogger(Callback):
 
     def _begin(self) -> None:
         verbose = progress.as_verbose(self.params.get("verbose", "auto"))
-        self._bar = progress.Progress(self.params.get("steps") or 0, verbose)
+        self._bar = progress.Progress(self.params.get("steps"), verbose)
         self._seen = 0
 
     def _update(self, batch: int, logs: Logs) -> None:
@@ -189,8 +189,7 @@ class ProgbarLogger(Callback):
             self._bar.draw(self._seen, logs)
 
     def _end(self, logs: Logs | None) -> None:
-        self._bar.target = self._bar.target or self._seen
-        self._bar.finish(self._bar.target, logs or {})
+        self._bar.finish(self._bar.target or self._seen, logs or {})
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Note that validation is silent from here on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 import warnings
@@ -302,8 +303,11 @@ def _reading(path: Path) -> Iterator[Any]:
             zlib.error,
             struct.error,
             *configuration.MALFORMED,
+            OSError,
         ) as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # the disk's fault; a wrong offset in the file is an invalid argument
             what = str(error)
-            if not isinstance(error, ValueError):
+            if "Received: " not in what:  # not ours, but Python's, NumPy's or h5py's
                 what = f"The file is damaged. Received: {type(error).__name__}: {error}"
             raise ValueError(f"{path} can't be loaded. {what}") from error

@@ -177,16 +177,16 @@ class Weights:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.n_bytes = file.seek(0, io.SEEK_END)
-        with hdf5.opened(file) as opened:
+        self.data = file.read()
+        self.n_bytes = len(self.data)
+        with hdf5.opened(self.data) as opened:
             state_group = hdf5.find(opened, "optimizer/vars")
             self.n_optimizer = 0 if state_group is None else len(state_group)
 
     def weights(self, model: Model) -> list[Array]:
         """Read the weights of a model."""
         found: dict[int, Array] = {}
-        with hdf5.opened(self.file) as file:
+        with hdf5.opened(self.data) as file:
             places = {path: (layer, own) for path, layer, own in _places(model)}
             for path, (layer, own) in places.items():
                 count = len(hdf5.find(file, f"{path}vars") or [])
@@ -209,7 +209,7 @@ class Weights:
 
     def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
         """Read the state of an optimizer."""
-        with hdf5.opened(self.file) as file:
+        with hdf5.opened(self.data) as file:
             return [hdf5.get(file, f"optimizer/vars/{i}", v) for i, v in enumerate(variables)]
 
 
@@ -290,10 +290,10 @@ class Legacy:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.n_bytes = file.seek(0, io.SEEK_END)
+        self.data = file.read()
+        self.n_bytes = len(self.data)
         self.config: dict[str, Any] | None = None
-        with hdf5.opened(file) as opened:
+        with hdf5.opened(self.data) as opened:
             texts = [hdf5.get_text(opened, f"{kind}_config") for kind in ("model", "training")]
             found = hdf5.find(opened, "optimizer_weights")
             self._optimizer_names = [] if found is None else hdf5.get_text(found, "weight_names")
@@ -309,7 +309,7 @@ class Legacy:
         """Read the weights of a model."""
         found: dict[int, Array] = {}
         layers = [layer for layer in model.layers if layer.weights]
-        with hdf5.opened(self.file) as file:
+        with hdf5.opened(self.data) as file:
             top = file if hdf5.get_text(file, "layer_names") else hdf5.find(file, "model_weights")
             named = []
             for name in hdf5.get_text(top, "layer_names") or []:
@@ -335,7 +335,7 @@ class Legacy:
 
     def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
         """Read the state of an optimizer."""
-        with hdf5.opened(self.file) as file:
+        with hdf5.opened(self.data) as file:
             group = hdf5.find(file, "optimizer_weights")
             pairs = zip(self._optimizer_names, variables, strict=True)
             return [hdf5.get(group, name, variable) for name, variable in pairs]

@@ -1,0 +1,394 @@
+"""What ``import tensorflow as tf`` becomes: ``import tinynet.compat.tensorflow as tf``.
+
+``tf.keras`` is tinynet. Around it stand the few functions that programs for dense nets use,
+each a line of NumPy; their results answer ``.numpy()``. What is not here raises an error that
+names it. There is no graph, no device and no gradient tape.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import tinynet
+from tinynet import activations
+from tinynet.utils import set_random_seed
+from tinynet.variable import Array, Tensor, Variable, as_tensor
+
+__version__ = f"{tinynet.__version__}+tinynet"
+
+keras = tinynet
+
+float16, float32, float64 = np.float16, np.float32, np.float64
+int8, int16, int32, int64, uint8 = np.int8, np.int16, np.int32, np.int64, np.uint8
+bool, string = np.bool_, np.str_  # TensorFlow's names
+
+
+def constant(value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
+    """Make a tensor; numbers of Python become float32 and int32, as TensorFlow has them.
+
+    Parameters
+    ----------
+    value : array_like
+        The numbers.
+    dtype : dtype, optional
+        Their type.
+    shape : tuple of int, optional
+        Their shape.
+
+    Returns
+    -------
+    Tensor
+        The tensor.
+
+    Examples
+    --------
+    >>> constant([1.0, 2.0]).dtype.name
+    'float32'
+    """
+    array = np.array(value, dtype)
+    if dtype is None and not hasattr(value, "dtype"):
+        array = array.astype({"f": np.float32, "i": np.int32}.get(array.dtype.kind, array.dtype))
+    return as_tensor(array if shape is None else np.broadcast_to(array, shape).copy())
+
+
+def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
+    """Make a tensor of an array or of numbers.
+
+    Parameters
+    ----------
+    value : array_like
+        The numbers.
+    dtype : dtype, optional
+        Their type.
+
+    Returns
+    -------
+    Tensor
+        The tensor.
+
+    Examples
+    --------
+    >>> convert_to_tensor([1, 2]).numpy()
+    array([1, 2], dtype=int32)
+    """
+    return constant(value, dtype)
+
+
+def cast(x: Any, dtype: Any) -> Tensor:
+    """Convert a tensor to another type.
+
+    Parameters
+    ----------
+    x : array_like
+        The tensor.
+    dtype : dtype
+        The type.
+
+    Returns
+    -------
+    Tensor
+        The converted one.
+
+    Examples
+    --------
+    >>> cast([1, 2], float32).numpy()
+    array([1., 2.], dtype=float32)
+    """
+    return as_tensor(np.asarray(x).astype(dtype))
+
+
+def argmax(input: Any, axis: int | None = None, output_type: Any = np.int64) -> Tensor:
+    """Find where the largest element stands; the first axis is searched if none is named.
+
+    Parameters
+    ----------
+    input : array_like
+        The tensor.
+    axis : int, optional
+        The axis: 0 unless given.
+    output_type : dtype
+        The type of the result.
+
+    Returns
+    -------
+    Tensor
+        The positions.
+
+    Examples
+    --------
+    >>> argmax([[1.0, 3.0, 2.0]], axis=1).numpy()
+    array([1])
+    """
+    return as_tensor(np.argmax(input, axis=0 if axis is None else axis).astype(output_type))
+
+
+def one_hot(
+    indices: Any, depth: int, on_value: float = 1.0, off_value: float = 0.0, dtype: Any = np.float32
+) -> Tensor:
+    """Make rows that are `on_value` at an index; one that is out of range gives none.
+
+    Parameters
+    ----------
+    indices : array_like of int
+        The indices.
+    depth : int
+        The length of a row.
+    on_value, off_value : float
+        The value at the index, and elsewhere.
+    dtype : dtype
+        The type of the result.
+
+    Returns
+    -------
+    Tensor
+        The rows.
+
+    Examples
+    --------
+    >>> one_hot([1, -1], 3).numpy()
+    array([[0., 1., 0.],
+           [0., 0., 0.]], dtype=float32)
+    """
+    hot = np.asarray(indices)[..., None] == np.arange(int(depth))
+    return as_tensor(np.where(hot, on_value, off_value).astype(dtype))
+
+
+def confusion_matrix(
+    labels: Any, predictions: Any, num_classes: int | None = None, dtype: Any = np.int32
+) -> Tensor:
+    """Count how often each label (row) was predicted as each class (column).
+
+    Parameters
+    ----------
+    labels, predictions : array_like of int, shape (N,)
+        The true and the predicted classes.
+    num_classes : int, optional
+        The number of classes; by default one more than the largest.
+    dtype : dtype
+        The type of the result.
+
+    Returns
+    -------
+    Tensor, shape (C, C)
+        The counts.
+
+    Raises
+    ------
+    ValueError
+        If a class is out of range.
+
+    Examples
+    --------
+    >>> confusion_matrix([0, 1, 1], [0, 1, 0]).numpy()
+    array([[1, 0],
+           [1, 1]], dtype=int32)
+    """
+    true, predicted = (np.asarray(a).astype(np.int64).reshape(-1) for a in (labels, predictions))
+    largest = int(max(true.max(initial=-1), predicted.max(initial=-1)))
+    size = largest + 1 if num_classes is None else int(num_classes)
+    if min(true.min(initial=0), predicted.min(initial=0)) < 0 or largest >= size:
+        raise ValueError(f"Classes must be from 0 to {size - 1}. Received: up to {largest}")
+    counts = np.zeros((size, size), dtype)
+    np.add.at(counts, (true, predicted), 1)
+    return as_tensor(counts)
+
+
+def function(func: Any = None, **options: Any) -> Any:
+    """Return a function as it is: there is no graph to make of it.
+
+    Parameters
+    ----------
+    func : callable, optional
+        The function.
+    **options : object
+        Accepted as TensorFlow does, without effect.
+
+    Returns
+    -------
+    callable
+        The function, or a decorator.
+
+    Examples
+    --------
+    >>> function(len) is len
+    True
+    """
+    return func if func is not None else lambda f: f
+
+
+def get_logger() -> logging.Logger:
+    """Return the logger named ``"tensorflow"``, so that programs can set its level.
+
+    Returns
+    -------
+    logging.Logger
+        The logger.
+
+    Examples
+    --------
+    >>> get_logger().name
+    'tensorflow'
+    """
+    return logging.getLogger("tensorflow")
+
+
+def executing_eagerly() -> Any:
+    """Return True: every call computes at once.
+
+    Returns
+    -------
+    bool
+        True.
+
+    Examples
+    --------
+    >>> executing_eagerly()
+    True
+    """
+    return True
+
+
+def _numpy(name: str) -> Callable[..., Tensor]:
+    """Make a function of NumPy return tensors."""
+    compute = getattr(np, name)
+
+    def call(*args: Any, **kwargs: Any) -> Tensor:
+        kwargs.pop("name", None)
+        return as_tensor(compute(*args, **kwargs))
+
+    call.__name__ = name
+    call.__doc__ = f"Compute ``numpy.{name}``; the result is a Tensor."
+    return call
+
+
+# fmt: off
+_SAME = (
+    "abs", "exp", "sqrt", "square", "maximum", "minimum", "sign", "round", "floor", "reshape",
+    "transpose", "squeeze", "expand_dims", "stack", "zeros", "ones", "zeros_like", "ones_like",
+    "equal", "not_equal", "greater", "less", "add", "subtract", "multiply", "matmul", "where",
+    "tile", "range",
+)
+_ACTIVATIONS = (
+    "relu", "softmax", "sigmoid", "tanh", "elu", "selu", "softplus", "softsign", "silu", "gelu",
+    "leaky_relu", "relu6", "log_softmax",
+)
+# fmt: on
+for _name in _SAME:
+    globals()[_name] = _numpy({"range": "arange"}.get(_name, _name))
+concat = _numpy("concatenate")
+argmin = _numpy("argmin")
+
+
+def _reduce(name: str) -> Callable[..., Tensor]:
+    def call(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
+        array: Array = np.asarray(input_tensor)
+        kind = (
+            {"dtype": array.dtype} if name in ("sum", "mean") and array.dtype.kind in "fi" else {}
+        )
+        return as_tensor(getattr(np, name)(array, axis=axis, keepdims=keepdims, **kind))
+
+    call.__doc__ = f"Compute ``numpy.{name}`` over axes; the result is a Tensor."
+    return call
+
+
+reduce_mean, reduce_sum, reduce_max, reduce_min, reduce_all, reduce_any = map(
+    _reduce, ("mean", "sum", "max", "min", "all", "any")
+)
+
+
+class NotHereError(NotImplementedError, AttributeError):
+    """A name of TensorFlow that tinynet does not stand in for."""
+
+
+class _Namespace(SimpleNamespace):
+    """A module's worth of names; one that is not there is refused by name."""
+
+    def __init__(self, path: str, **names: Any) -> None:
+        super().__init__(**names)
+        self.__dict__["_path"] = path
+
+    def __getattr__(self, name: str) -> Any:
+        _missing(f"{self.__dict__.get('_path', '')}.{name}", name)
+
+
+def _missing(full: str, name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    hints = {
+        "GradientTape": "tinynet does not differentiate by itself: use model.fit, or "
+        "model.train_on_batch for a loop of your own",
+        "saved_model": "use model.save('name.keras') and keras.models.load_model",
+        "data": "pass arrays, or any iterable of batches, to model.fit",
+        "compat": "there is no TensorFlow 1",
+    }
+    hint = hints.get(full.split(".")[0], "use NumPy: Tensors and Variables are arrays to it")
+    raise NotHereError(
+        f"tinynet stands in for TensorFlow only around Keras, and has no tf.{full}; {hint}. "
+        f"Received: tf.{full}"
+    )
+
+
+def __getattr__(name: str) -> Any:
+    _missing(name, name)
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Accept what TensorFlow accepts; there is nothing to configure."""
+
+
+def _none_of_them(*args: Any, **kwargs: Any) -> list[Any]:
+    """Return no devices: tinynet computes on the processor."""
+    return []
+
+
+nn = _Namespace("nn", **{name: activations.get(name) for name in _ACTIVATIONS})
+nn.swish = nn.silu
+math = _Namespace(
+    "math",
+    confusion_matrix=confusion_matrix,
+    argmax=argmax,
+    argmin=argmin,
+    log=_numpy("log"),
+    reduce_mean=reduce_mean,
+    reduce_sum=reduce_sum,
+    reduce_max=reduce_max,
+    reduce_min=reduce_min,
+    **{name: globals()[name] for name in ("abs", "exp", "sqrt", "square", "equal", "add")},
+)
+random = _Namespace("random", set_seed=set_random_seed)
+version = _Namespace("version", VERSION=__version__)
+test = _Namespace("test", is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
+config = _Namespace(
+    "config",
+    list_physical_devices=_none_of_them,
+    list_logical_devices=_none_of_them,
+    get_visible_devices=_none_of_them,
+    set_visible_devices=_nothing,
+    run_functions_eagerly=_nothing,
+    threading=_Namespace(
+        "config.threading",
+        set_intra_op_parallelism_threads=_nothing,
+        set_inter_op_parallelism_threads=_nothing,
+    ),
+    experimental=_Namespace(
+        "config.experimental",
+        set_memory_growth=_nothing,
+        list_physical_devices=_none_of_them,
+        enable_op_determinism=_nothing,
+    ),
+    optimizer=_Namespace("config.optimizer", set_jit=_nothing),
+)
+
+__all__ = ["Tensor", "Variable", "keras"]
+
+# `from tinynet.compat.tensorflow.keras.layers import Dense` finds the very same modules.
+sys.modules[f"{__name__}.keras"] = tinynet
+for _key, _module in list(sys.modules.items()):
+    if _key.startswith("tinynet.") and ".compat" not in _key and isinstance(_module, ModuleType):
+        sys.modules[f"{__name__}.keras{_key[len('tinynet') :]}"] = _module

@@ -1,0 +1,175 @@
+"""Metrics: figures to read, collected over the batches of an epoch.
+
+A metric adds up what it sees (`update_state`) until it is asked (`result`) or starts again
+(`reset_state`). Most are a `Mean` of one value for each example; a function of your own,
+``fn(y_true, y_pred)``, becomes one by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet import checks
+from tinynet.losses import (
+    binary_crossentropy,
+    categorical_crossentropy,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_squared_error,
+    sparse_categorical_crossentropy,
+)
+from tinynet.metrics.accuracy import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    Precision,
+    Recall,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from tinynet.metrics.base import Mean, MeanMetricWrapper, Metric, Sum, _registry
+from tinynet.metrics.loss import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    LossMetric,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    RootMeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+from tinynet.registry import snake_case
+
+__all__ = [
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "LossMetric",
+    "Mean",
+    "MeanAbsoluteError",
+    "MeanMetricWrapper",
+    "MeanSquaredError",
+    "Metric",
+    "Precision",
+    "Recall",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "Sum",
+    "TopKCategoricalAccuracy",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "check",
+    "deserialize",
+    "get",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "resolve",
+    "serialize",
+    "sparse_categorical_crossentropy",
+]
+
+get = _registry.get
+serialize = _registry.serialize
+deserialize = _registry.deserialize
+
+# Names that the shapes decide: one output is binary, labels of one dimension less than the
+# output are sparse, all else is one-hot. The loss plays no part.
+_ACCURACIES = (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy)
+_CROSSENTROPIES = (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy)
+_BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
+    "accuracy": _ACCURACIES,
+    "acc": _ACCURACIES,
+    "crossentropy": _CROSSENTROPIES,
+    "ce": _CROSSENTROPIES,
+}
+
+
+def resolve(identifier: Any, y_true_ndim: int, output_shape: tuple[int | None, ...]) -> Metric:
+    """Make the metric that an entry of ``compile(metrics=[...])`` means.
+
+    Parameters
+    ----------
+    identifier : str, dict, function or Metric
+        The entry.
+    y_true_ndim : int
+        The number of dimensions of the true values, a last one of size 1 left out.
+    output_shape : tuple of (int or None)
+        The shape of the predictions.
+
+    Returns
+    -------
+    Metric
+        The metric, named as the entry was.
+
+    Raises
+    ------
+    ValueError
+        If it means none.
+
+    Examples
+    --------
+    >>> resolve("accuracy", 1, (None, 10))
+    <SparseCategoricalAccuracy name=accuracy>
+    """
+    if isinstance(identifier, str) and identifier in _BY_SHAPE:
+        binary, sparse, one_hot = _BY_SHAPE[identifier]
+        if output_shape[-1] == 1:
+            return binary(name=identifier)
+        return (sparse if y_true_ndim < len(output_shape) else one_hot)(name=identifier)
+    found = check(identifier)
+    if isinstance(identifier, str):
+        found.name = identifier
+    return found
+
+
+def check(identifier: Any) -> Metric:
+    """Check that an entry of ``compile(metrics=[...])`` means a metric.
+
+    Parameters
+    ----------
+    identifier : str, dict, function or Metric
+        The entry.
+
+    Returns
+    -------
+    Metric
+        What it means, as far as that is known before shapes are.
+
+    Raises
+    ------
+    ValueError
+        If it means none.
+
+    Examples
+    --------
+    >>> check("sparse_categorical_accuracy")
+    <SparseCategoricalAccuracy name=sparse_categorical_accuracy>
+    >>> def error(y_true, y_pred):
+    ...     return y_pred - y_true
+    >>> check(error)
+    <MeanMetricWrapper name=error>
+    """
+    if isinstance(identifier, str) and identifier in _BY_SHAPE:
+        return _BY_SHAPE[identifier][2](name=identifier)
+    if isinstance(identifier, str):
+        # The error lists these names too.
+        checks.known("metric", identifier, {**_BY_SHAPE, **_registry.names})
+    found = get(identifier)
+    if isinstance(found, Metric):
+        return found
+    if callable(found):
+        own = getattr(found, "name", None) or getattr(found, "__name__", None)
+        return MeanMetricWrapper(found, own or snake_case(type(found).__name__))
+    raise ValueError(
+        "A metric must be a name, a function of y_true and y_pred, or an object with "
+        f"update_state and result. Received: {checks.shorten(identifier)}"
+    )

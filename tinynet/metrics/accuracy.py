@@ -1,0 +1,321 @@
+"""How often predictions are right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks
+from tinynet.losses import fit_weights, numeric
+from tinynet.metrics.base import Mean, Metric, _registry
+from tinynet.variable import Array, Tensor, as_tensor
+
+
+class Accuracies(Mean):
+    """The base of the accuracies: the mean of 1 for right and 0 for wrong.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> Accuracy().right(np.array([[1, 2]]), np.array([[1, 3]]))
+    array([[ True, False]])
+    """
+
+    _direction = "up"
+
+    def right(self, y_true: Array, y_pred: Array) -> Array:
+        """Say what is right; every kind has its own rule.
+
+        Parameters
+        ----------
+        y_true : ndarray, shape (N, ...)
+            The true values.
+        y_pred : ndarray, shape (N, ..., C)
+            The predictions.
+
+        Returns
+        -------
+        ndarray of bool, shape (N, ...)
+            Whether each is.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define right")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
+        """Add a batch.
+
+        Parameters
+        ----------
+        y_true : array_like, shape (N, ...)
+            The true values.
+        y_pred : array_like, shape (N, ..., C)
+            The predictions.
+        sample_weight : array_like, optional
+            What each example counts.
+        """
+        y_true, y_pred = numeric("y_true", y_true), np.asarray(y_pred, self.dtype)
+        super().update_state(self.right(y_true, y_pred), sample_weight)
+
+
+@_registry.register()
+class Accuracy(Accuracies):
+    """How often predictions equal the true values.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(Accuracy()([1, 2, 3, 4], [0, 2, 3, 4]))
+    0.75
+    """
+
+    def right(self, y_true: Array, y_pred: Array) -> Array:
+        """Compare element by element."""
+        y_true = _same_shape(self.name, _column(y_true, y_pred.shape), y_pred.shape)
+        equal: Array = y_true == y_pred
+        return equal
+
+
+@_registry.register()
+class SparseCategoricalAccuracy(Accuracies):
+    """How often the likeliest class is the label.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(SparseCategoricalAccuracy()([[2], [1]], [[0.1, 0.6, 0.3], [0.05, 0.95, 0]]))
+    0.5
+    """
+
+    def right(self, y_true: Array, y_pred: Array) -> Array:
+        """Compare the place of each row's largest number with the label."""
+        equal: Array = y_pred.argmax(axis=-1) == _labels(self.name, y_true, y_pred)
+        return equal
+
+
+@_registry.register()
+class CategoricalAccuracy(Accuracies):
+    """How often the likeliest class is the one that a one-hot row names.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> y_true, y_pred = [[0, 0, 1], [0, 1, 0]], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]
+    >>> float(CategoricalAccuracy()(y_true, y_pred))
+    0.5
+    """
+
+    def right(self, y_true: Array, y_pred: Array) -> Array:
+        """Compare the places of both rows' largest numbers."""
+        _same_shape(self.name, y_true, y_pred.shape)
+        equal: Array = y_pred.argmax(axis=-1) == y_true.argmax(axis=-1)
+        return equal
+
+
+@_registry.register()
+class BinaryAccuracy(Accuracies):
+    """How often a probability is on the right side of a threshold.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+    threshold : float
+        Above it, the prediction is 1.
+
+    Examples
+    --------
+    >>> float(BinaryAccuracy()([[1], [0]], [[0.9], [0.6]]))
+    0.5
+    """
+
+    def __init__(self, name: str | None = None, dtype: Any = None, threshold: float = 0.5) -> None:
+        super().__init__(name, dtype)
+        self.threshold = checks.number("threshold", threshold)
+
+    def right(self, y_true: Array, y_pred: Array) -> Array:
+        """Compare element by element."""
+        y_true = _same_shape(self.name, _column(y_true, y_pred.shape), y_pred.shape)
+        equal: Array = (y_pred > self.threshold) == y_true
+        return equal
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "threshold": self.threshold}
+
+
+@_registry.register()
+class SparseTopKCategoricalAccuracy(Accuracies):
+    """How often the label is among the `k` likeliest classes; ties count as hits.
+
+    Parameters
+    ----------
+    k : int
+        How many classes may be named.
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> metric = SparseTopKCategoricalAccuracy(k=1)
+    >>> float(metric([2, 1], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]))
+    0.5
+    """
+
+    def __init__(self, k: int = 5, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+        self.k = checks.whole("k", k)
+
+    def right(self, y_true: Array, y_pred: Array) -> Array:
+        """Count the classes that are likelier than the label."""
+        labels = _labels(self.name, y_true, y_pred)[..., None].astype(np.int64)
+        possible = (labels >= 0) & (labels < y_pred.shape[-1])
+        score = np.take_along_axis(y_pred, np.where(possible, labels, 0), axis=-1)
+        hit: Array = np.sum(y_pred > score, axis=-1) < self.k
+        hit &= possible[..., 0] & np.isfinite(y_pred).all(axis=-1)
+        return hit
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "k": self.k}
+
+
+@_registry.register()
+class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
+    """How often the class that a one-hot row names is among the `k` likeliest.
+
+    Parameters
+    ----------
+    k : int
+        How many classes may be named.
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> metric = TopKCategoricalAccuracy(k=1)
+    >>> float(metric([[0, 0, 1], [0, 1, 0]], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]))
+    0.5
+    """
+
+    def right(self, y_true: Array, y_pred: Array) -> Array:
+        """Count the classes that are likelier than the true one."""
+        _same_shape(self.name, y_true, y_pred.shape)
+        return super().right(y_true.argmax(axis=-1), y_pred)
+
+
+def _column(y_true: Array, expected: tuple[int, ...]) -> Array:
+    """Let one number for each example stand for a column."""
+    return y_true[..., None] if y_true.shape == expected[:-1] and expected[-1] == 1 else y_true
+
+
+def _labels(name: str, y_true: Array, y_pred: Array) -> Array:
+    """Let a column of labels stand for the labels."""
+    if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
+        y_true = y_true[..., 0]
+    return _same_shape(name, y_true, y_pred.shape[:-1])
+
+
+def _same_shape(name: str, y_true: Array, expected: tuple[int, ...]) -> Array:
+    if y_true.shape != expected:
+        raise ValueError(
+            f"{name} takes true values of shape {expected}. Received: shape {y_true.shape}"
+        )
+    return y_true
+
+
+class _Counts(Metric):
+    """The base of precision and recall, which share what they count."""
+
+    by_example = True
+    _direction = "up"
+
+    def __init__(
+        self, thresholds: float | None = None, name: str | None = None, dtype: Any = None
+    ) -> None:
+        super().__init__(dtype, name)
+        self.thresholds = None if thresholds is None else checks.number("thresholds", thresholds)
+        self.true_positives = self.add_variable(name="true_positives", dtype="float64")
+        self.others = self.add_variable(name="others", dtype="float64")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch."""
+        predicted = np.asarray(y_pred, self.dtype) > (
+            0.5 if self.thresholds is None else self.thresholds
+        )
+        y_true = _column(numeric("y_true", y_true), predicted.shape)
+        actual = _same_shape(self.name, y_true, predicted.shape).astype(bool)
+        weights: Any = 1.0
+        if sample_weight is not None:
+            weights = fit_weights(np.asarray(sample_weight, np.float64), actual.shape)
+        self.true_positives.assign_add(np.sum(weights * (actual & predicted)))
+        self.others.assign_add(np.sum(weights * self._missed(actual, predicted)))
+
+    def _missed(self, actual: Array, predicted: Array) -> Array:
+        raise NotImplementedError(f"{type(self).__name__} does not define _missed")
+
+    def result(self) -> Tensor:
+        """Compute the share."""
+        found, missed = float(self.true_positives), float(self.others)
+        return as_tensor(np.asarray(found / (found + missed) if found else 0.0, self.dtype))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "thresholds": self.thresholds}
+
+
+@_registry.register()
+class Precision(_Counts):
+    """Of what was predicted to be so, the share that is.
+
+    Parameters
+    ----------
+    thresholds : float, optional
+        Above it, the prediction is yes; by default 0.5.
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> round(float(Precision()([0, 1, 1, 1], [1, 0, 1, 1])), 4)
+    0.6667
+    """
+
+    def _missed(self, actual: Array, predicted: Array) -> Array:
+        return predicted & ~actual
+
+
+@_registry.register()
+class Recall(_Counts):
+    """Of what is so, the share that was predicted to be.
+
+    Parameters
+    ----------
+    thresholds : float, optional
+        Above it, the prediction is yes; by default 0.5.
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> round(float(Recall()([0, 1, 1, 1], [1, 0, 1, 1])), 4)
+    0.6667
+    """
+
+    def _missed(self, actual: Array, predicted: Array) -> Array:
+        return actual & ~predicted

@@ -1,0 +1,357 @@
+"""What a metric is, and the mean that most of them are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinynet import activations, config, initializers
+from tinynet.losses import fit_weights
+from tinynet.registry import Registry, snake_case
+from tinynet.variable import Tensor, Variable, as_tensor
+
+_registry = Registry("metric", "keras.metrics")
+
+
+class Metric:
+    """The base of all metrics.
+
+    A metric of your own defines `update_state` and `result`, and keeps what it counts in
+    variables that `add_variable` makes.
+
+    Parameters
+    ----------
+    dtype : str, optional
+        The type of the result; by default `config.floatx()`.
+    name : str, optional
+        By default the class name in snake case.
+
+    Examples
+    --------
+    >>> class Largest(Metric):
+    ...     def __init__(self, name=None):
+    ...         super().__init__(name=name)
+    ...         self.largest = self.add_weight(name="largest")
+    ...
+    ...     def update_state(self, y_true, y_pred, sample_weight=None):
+    ...         self.largest.assign(max(self.largest.numpy(), y_pred.max()))
+    ...
+    ...     def result(self):
+    ...         return self.largest
+    >>> metric = Largest()
+    >>> metric.update_state(None, np.array([1.0, 3.0]))
+    >>> float(metric.result())
+    3.0
+    """
+
+    #: The activations whose input the metric is computed from, where a model ends in one.
+    logits_of: tuple[activations.Activation, ...] = ()
+    #: Whether it counts examples one by one, so that their number in a batch does not matter.
+    by_example = False
+    #: Whether more is better ("up") or less ("down"), for callbacks that watch it; None: unknown.
+    _direction: str | None = None
+
+    def __init__(self, dtype: Any = None, name: str | None = None) -> None:
+        self.name = name or snake_case(type(self).__name__)
+        self.dtype: str = config.floatx() if dtype is None else np.dtype(dtype).name
+        self._variables: list[Variable] = []
+
+    def add_variable(
+        self,
+        shape: tuple[int, ...] = (),
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        name: str = "variable",
+    ) -> Variable:
+        """Make a part of the state.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Its shape.
+        initializer : str or Initializer
+            Its first values.
+        dtype : str, optional
+            Its type; by default the metric's.
+        name : str
+            Its name.
+
+        Returns
+        -------
+        Variable
+            The part, which `reset_state` sets to 0.
+        """
+        make = initializers.get(initializer or "zeros")
+        values = make(tuple(np.atleast_1d(np.asarray(shape, int))), dtype=dtype or self.dtype)
+        self._variables.append(Variable(values, False, name=name))
+        return self._variables[-1]
+
+    def add_weight(
+        self,
+        shape: tuple[int, ...] = (),
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        name: str = "variable",
+    ) -> Variable:
+        """Make a part of the state: another name of `add_variable`.
+
+        Parameters
+        ----------
+        shape, initializer, dtype, name : object
+            As for `add_variable`.
+
+        Returns
+        -------
+        Variable
+            The part.
+        """
+        return self.add_variable(shape, initializer, dtype, name)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The state."""
+        return self._variables
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch.
+
+        Parameters
+        ----------
+        y_true : array_like, shape (N, ...)
+            The true values.
+        y_pred : array_like, shape (N, ..., C)
+            The predictions.
+        sample_weight : array_like, optional
+            What each example counts.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define update_state")
+
+    def result(self) -> Any:
+        """Compute the figure.
+
+        Returns
+        -------
+        Tensor
+            The figure, without dimensions.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define result")
+
+    def reset_state(self) -> None:
+        """Forget everything seen."""
+        for variable in self.variables:
+            variable.assign(np.zeros(variable.shape))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Add a batch and compute the figure.
+
+        Parameters
+        ----------
+        *args, **kwargs : object
+            As for `update_state`.
+
+        Returns
+        -------
+        Tensor
+            The figure so far.
+        """
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Returns
+        -------
+        dict
+            What `from_config` takes.
+        """
+        return {"name": self.name, "dtype": self.dtype}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a metric from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_config` returned.
+
+        Returns
+        -------
+        Metric
+            A new one.
+        """
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
+
+
+@_registry.register()
+class Sum(Metric):
+    """The sum of numbers.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> total = Sum()
+    >>> total.update_state([1.0, 3.0])
+    >>> float(total.result())
+    4.0
+    """
+
+    by_example = True
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(dtype, name)
+        # Python's floats: exact to double precision however many batches come.
+        self.total = 0.0
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The state, as copies."""
+        return [Variable(np.asarray(self.total, self.dtype), False, name="total")]
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Keras' own
+        """Add numbers.
+
+        Parameters
+        ----------
+        values : array_like
+            The numbers.
+        sample_weight : array_like, optional
+            What each is multiplied by.
+        """
+        values = np.asarray(values, np.float64)
+        if sample_weight is not None:
+            values = values * fit_weights(np.asarray(sample_weight, np.float64), values.shape)
+        self.total += float(values.sum())
+
+    def result(self) -> Tensor:
+        """Compute the sum."""
+        return as_tensor(np.asarray(self.total, self.dtype))
+
+    def reset_state(self) -> None:
+        """Forget everything seen."""
+        self.total = 0.0
+
+
+@_registry.register()
+class Mean(Metric):
+    """The mean of numbers.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> mean = Mean()
+    >>> mean.update_state([1.0, 3.0])
+    >>> float(mean.result())
+    2.0
+    """
+
+    by_example = True
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(dtype, name)
+        # Python's floats: exact to double precision however many batches come.
+        self.total = self.count = 0.0
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The state, as copies: the sum and what it is divided by."""
+        return [
+            Variable(np.asarray(value, self.dtype), False, name=name)
+            for name, value in (("total", self.total), ("count", self.count))
+        ]
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Keras' own
+        """Add numbers.
+
+        Parameters
+        ----------
+        values : array_like
+            The numbers.
+        sample_weight : array_like, optional
+            What each counts.
+        """
+        values = np.asarray(values)
+        rows = len(values) if values.ndim else 1
+        # What belongs to one example is averaged, so that each example counts the same.
+        per_row = max(values.size // max(rows, 1), 1)
+        if sample_weight is None:
+            self.total += float(np.sum(values, dtype=np.float64)) / per_row
+            self.count += rows
+        else:
+            weights = fit_weights(np.asarray(sample_weight, np.float64), values.shape)
+            self.total += float(np.sum(values * weights)) / per_row
+            self.count += float(np.sum(weights)) / per_row
+
+    def result(self) -> Tensor:
+        """Compute the mean of what was seen; 0 if that was nothing."""
+        mean = self.total / self.count if self.count else 0.0
+        return as_tensor(np.asarray(mean, self.dtype))
+
+    def reset_state(self) -> None:
+        """Forget everything seen."""
+        self.total = self.count = 0.0
+
+
+@_registry.register()
+class MeanMetricWrapper(Mean):
+    """The mean of a function's values.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(y_true, y_pred, **kwargs)`` returns one value for each example, or one for all.
+    name, dtype : str, optional
+        As for `Metric`.
+    **kwargs : object
+        What the function takes besides.
+
+    Examples
+    --------
+    >>> metric = MeanMetricWrapper(lambda y_true, y_pred: abs(y_true - y_pred))
+    >>> metric.update_state([1.0, 2.0], [1.5, 2.0])
+    >>> float(metric.result())
+    0.25
+    """
+
+    by_example = False
+
+    def __init__(
+        self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(name, dtype)
+        self._fn = fn
+        self._fn_kwargs = kwargs
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
+        """Add a batch.
+
+        Parameters
+        ----------
+        y_true : array_like, shape (N, ...)
+            The true values.
+        y_pred : array_like, shape (N, ..., C)
+            The predictions.
+        sample_weight : array_like, optional
+            What each example counts.
+        """
+        y_true, y_pred = _pair(y_true, y_pred, self.dtype)
+        super().update_state(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)
+
+
+def _pair(y_true: Any, y_pred: Any, dtype: str) -> tuple[Tensor, Tensor]:
+    """Give a user's function what Keras gives it: two tensors of floats."""
+    return as_tensor(np.asarray(y_true, dtype)), as_tensor(np.asarray(y_pred, dtype))

@@ -1,0 +1,229 @@
+"""The losses as metrics: how wrong predictions are, over all batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import losses
+from tinynet.metrics.base import Mean, _registry
+from tinynet.variable import Tensor, as_tensor
+
+
+class LossMetric(Mean):
+    """The base of the losses as metrics: the mean of the loss's values.
+
+    Parameters
+    ----------
+    loss : Loss
+        What computes them.
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(MeanSquaredError()([[0.0, 0.0]], [[1.0, 3.0]]))
+    5.0
+    """
+
+    _direction = "down"
+
+    def __init__(self, loss: losses.Loss, name: str | None, dtype: Any) -> None:
+        super().__init__(name, dtype)
+        self._loss = loss
+        self.logits_of = loss.logits_of
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
+        """Add a batch.
+
+        Parameters
+        ----------
+        y_true : array_like, shape (N, ...)
+            The true values.
+        y_pred : array_like, shape (N, ..., C)
+            The predictions.
+        sample_weight : array_like, optional
+            What each example counts.
+        """
+        self._update(self._loss, y_true, y_pred, sample_weight)
+
+    def update_from_logits(self, y_true: Any, logits: Any, sample_weight: Any = None) -> None:
+        """Add a batch, from the input of the activation that the predictions come out of.
+
+        Parameters
+        ----------
+        y_true : array_like, shape (N, ...)
+            The true values.
+        logits : array_like, shape (N, ..., C)
+            The input.
+        sample_weight : array_like, optional
+            What each example counts.
+        """
+        self._update(self._loss.on_logits(), y_true, logits, sample_weight)
+
+    def _update(self, loss: losses.Loss, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
+        y_pred = np.asarray(y_pred, self.dtype)
+        super().update_state(loss.call(loss.prepare(y_true, y_pred.shape), y_pred), sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        options = {"from_logits", "ignore_class", "label_smoothing"}
+        taken = {k: v for k, v in self._loss.get_config().items() if k in options}
+        return {**super().get_config(), **taken}
+
+
+@_registry.register("mse", "MSE")
+class MeanSquaredError(LossMetric):
+    """The mean of the squared errors.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(MeanSquaredError()([[0, 1], [0, 0]], [[1, 1], [0, 0]]))
+    0.25
+    """
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(losses.MeanSquaredError(dtype=dtype), name, dtype)
+
+
+@_registry.register()
+class RootMeanSquaredError(MeanSquaredError):
+    """The square root of the mean of the squared errors.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(RootMeanSquaredError()([[0, 1], [0, 0]], [[1, 1], [0, 0]]))
+    0.5
+    """
+
+    def result(self) -> Tensor:
+        """Compute the root."""
+        return as_tensor(np.sqrt(super().result()))
+
+
+@_registry.register("mae", "MAE")
+class MeanAbsoluteError(LossMetric):
+    """The mean of the errors' sizes.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(MeanAbsoluteError()([[0, 1], [0, 0]], [[3, 1], [0, 0]]))
+    0.75
+    """
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(losses.MeanAbsoluteError(dtype=dtype), name, dtype)
+
+
+@_registry.register()
+class SparseCategoricalCrossentropy(LossMetric):
+    """The mean cross-entropy between class labels and predicted probabilities.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+    from_logits : bool
+        Whether the predictions are scores before softmax, rather than probabilities.
+    ignore_class : int, optional
+        A label whose value is 0.
+    axis : int
+        The axis of the classes: the last.
+
+    Examples
+    --------
+    >>> round(float(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]])), 4)
+    0.6931
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        dtype: Any = None,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        axis: int = -1,
+    ) -> None:
+        loss = losses.SparseCategoricalCrossentropy(
+            from_logits, ignore_class, axis=axis, dtype=dtype
+        )
+        super().__init__(loss, name, dtype)
+
+
+@_registry.register()
+class CategoricalCrossentropy(LossMetric):
+    """The mean cross-entropy between one-hot rows and predicted probabilities.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+    from_logits : bool
+        Whether the predictions are scores before softmax, rather than probabilities.
+    label_smoothing : float
+        How much of each true probability is taken away and shared among all classes.
+    axis : int
+        The axis of the classes: the last.
+
+    Examples
+    --------
+    >>> round(float(CategoricalCrossentropy()([[0, 1]], [[0.5, 0.5]])), 4)
+    0.6931
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        dtype: Any = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+    ) -> None:
+        loss = losses.CategoricalCrossentropy(from_logits, label_smoothing, axis, dtype=dtype)
+        super().__init__(loss, name, dtype)
+
+
+@_registry.register("bce", "BCE")
+class BinaryCrossentropy(LossMetric):
+    """The mean cross-entropy between yes-or-no answers and predicted probabilities.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+    from_logits : bool
+        Whether the predictions are scores before sigmoid, rather than probabilities.
+    label_smoothing : float
+        How far true probabilities are moved towards a half.
+
+    Examples
+    --------
+    >>> round(float(BinaryCrossentropy()([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]])), 3)
+    0.815
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        dtype: Any = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        loss = losses.BinaryCrossentropy(from_logits, label_smoothing, dtype=dtype)
+        super().__init__(loss, name, dtype)

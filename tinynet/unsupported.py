@@ -1,0 +1,133 @@
+"""What Keras has and tinynet does not: said at once, by name, with what there is instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+# By module path below `keras`; names as Keras 3 has them.
+KERAS_ONLY = {
+    "": (
+        "DTypePolicy FloatDTypePolicy Function InputSpec Operation Quantizer RematScope "
+        "StatelessScope SymbolicScope applications device distillation distribution "
+        "dtype_policies export legacy mixed_precision name_scope ops preprocessing quantizers "
+        "remat tree visualization wrappers"
+    ),
+    "layers": (
+        "ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D "
+        "AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D "
+        "AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention AugMix "
+        "AutoContrast Average AveragePooling1D AveragePooling2D AveragePooling3D "
+        "AvgPool1D AvgPool2D AvgPool3D Bidirectional CategoryEncoding CenterCrop "
+        "Concatenate ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose "
+        "Conv2D Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D "
+        "Convolution1D Convolution1DTranspose Convolution2D Convolution2DTranspose "
+        "Convolution3D Convolution3DTranspose Cropping1D Cropping2D Cropping3D CutMix "
+        "DepthwiseConv1D DepthwiseConv2D Discretization Dot ELU EinsumDense Embedding "
+        "Equalization FlaxLayer GRU GRUCell GaussianDropout GaussianNoise "
+        "GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D "
+        "GlobalAvgPool1D GlobalAvgPool2D GlobalAvgPool3D GlobalMaxPool1D GlobalMaxPool2D "
+        "GlobalMaxPool3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D "
+        "GroupNormalization GroupQueryAttention HashedCrossing Hashing Identity InputSpec "
+        "IntegerLookup JaxLayer LSTM LSTMCell Lambda LayerNormalization Masking "
+        "MaxNumBoundingBoxes MaxPool1D MaxPool2D MaxPool3D MaxPooling1D MaxPooling2D "
+        "MaxPooling3D Maximum MelSpectrogram Minimum MixUp MultiHeadAttention Multiply "
+        "Normalization PReLU Permute Pipeline RMSNormalization RNN RandAugment "
+        "RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast "
+        "RandomCrop RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur "
+        "RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization "
+        "RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation "
+        "RandomZoom RepeatVector Resizing ReversibleEmbedding STFTSpectrogram "
+        "SeparableConv1D SeparableConv2D SeparableConvolution1D SeparableConvolution2D "
+        "SimpleRNN SimpleRNNCell Solarization SpatialDropout1D SpatialDropout2D "
+        "SpatialDropout3D SpectralNormalization StackedRNNCells StringLookup Subtract "
+        "TFSMLayer TextVectorization TimeDistributed TorchModuleWrapper UnitNormalization "
+        "UpSampling1D UpSampling2D UpSampling3D Wrapper ZeroPadding1D ZeroPadding2D "
+        "ZeroPadding3D add average concatenate dot maximum minimum multiply subtract "
+    ),
+    "losses": (
+        "BinaryFocalCrossentropy CTC CategoricalFocalCrossentropy "
+        "CategoricalGeneralizedCrossEntropy CategoricalHinge Circle CosineSimilarity Dice "
+        "Hinge MeanAbsolutePercentageError MeanSquaredLogarithmicError Poisson "
+        "SquaredHinge Tversky binary_focal_crossentropy categorical_focal_crossentropy "
+        "categorical_generalized_cross_entropy categorical_hinge circle cosine_similarity "
+        "ctc dice hinge mean_absolute_percentage_error mean_squared_logarithmic_error "
+        "poisson squared_hinge tversky "
+    ),
+    "metrics": (
+        "AUC BinaryIoU CategoricalHinge ConcordanceCorrelation CosineSimilarity F1Score "
+        "FBetaScore FalseNegatives FalsePositives Hinge IoU KLDivergence LogCoshError "
+        "MeanAbsolutePercentageError MeanIoU MeanSquaredLogarithmicError OneHotIoU "
+        "OneHotMeanIoU PearsonCorrelation Poisson PrecisionAtRecall R2Score "
+        "RecallAtPrecision SensitivityAtSpecificity SpecificityAtSensitivity SquaredHinge "
+        "TrueNegatives TruePositives "
+    ),
+    "optimizers": (
+        "Adadelta Adafactor Adamax Ftrl Lamb Lion LossScaleOptimizer MultiOptimizer Muon "
+        "OptimizerMap ScheduleFreeAdamW "
+    ),
+    "callbacks": ("OrbaxCheckpoint RemoteMonitor SwapEMAWeights "),
+    "activations": (
+        "celu glu hard_shrink hard_tanh log_sigmoid soft_shrink sparse_plus "
+        "sparse_sigmoid sparsemax squareplus tanh_shrink threshold "
+    ),
+    "initializers": (
+        "Identity IdentityInitializer Orthogonal OrthogonalInitializer STFT "
+        "STFTInitializer identity orthogonal stft "
+    ),
+    "regularizers": ("OrthogonalRegularizer orthogonal_regularizer "),
+    "utils": (
+        "Config FeatureSpace array_to_img audio_dataset_from_directory bounding_boxes "
+        "deserialize_keras_object disable_interactive_logging enable_interactive_logging "
+        "get_file get_registered_name get_registered_object get_source_inputs "
+        "image_dataset_from_directory img_to_array is_interactive_logging_enabled "
+        "is_keras_tensor load_img model_to_dot pack_x_y_sample_weight pad_sequences "
+        "save_img serialize_keras_object split_dataset standardize_dtype "
+        "text_dataset_from_directory timeseries_dataset_from_array "
+        "unpack_x_y_sample_weight "
+    ),
+    "datasets": ("boston_housing california_housing cifar10 cifar100 imdb reuters "),
+    "optimizers.schedules": ("CosineDecayRestarts "),
+}
+
+
+def guard(path: str, supported: Iterable[str]) -> Callable[[str], Any]:
+    """Make the function that Python calls for a name that a module does not have.
+
+    Parameters
+    ----------
+    path : str
+        The module's path below `tinynet`, for example ``"layers"``.
+    supported : iterable of str
+        The names it has.
+
+    Returns
+    -------
+    callable
+        A module's ``__getattr__``: it raises NotImplementedError for what only Keras has, and
+        AttributeError for what nobody has.
+
+    Examples
+    --------
+    >>> guard("layers", ["Dense", "Flatten"])("Conv2D")
+    Traceback (most recent call last):
+        ...
+    NotImplementedError: tinynet has no layers.Conv2D: it is a library of dense nets. There are: \
+Dense, Flatten. Received: layers.Conv2D
+    """
+    missing = frozenset(KERAS_ONLY.get(path, "").split())
+    listed = sorted(supported)
+
+    def missing_name(name: str) -> Any:
+        full = f"{path}.{name}" if path else name
+        if name in missing:
+            raise NotImplementedError(
+                f"tinynet has no {full}: it is a library of dense nets. "
+                f"There are: {', '.join(listed)}. Received: {full}"
+            )
+        close = difflib.get_close_matches(name, listed, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close and not name.startswith("_") else ""
+        raise AttributeError(f"module 'tinynet.{path}' has no attribute {name!r}{hint}")
+
+    return missing_name
