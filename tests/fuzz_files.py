@@ -154,7 +154,8 @@ def judge(path: Path, model: tinynet.Sequential, one_bit: bool) -> str:
         return "refused"
     if one_bit:
         assert loaded.to_json() == model.to_json()
-        for a, b in zip(loaded.weights, model.weights, strict=True):
+        state, expected = ([*m.weights, *m.optimizer.variables] for m in (loaded, model))
+        for a, b in zip(state, expected, strict=True):
             assert a.array.tobytes() == b.array.tobytes()
         return "harmless"
     loaded.to_json()
@@ -211,12 +212,17 @@ def main() -> int:
                 arguments |= {"seed": options.seed, "child": folder}
                 command = [sys.executable, "-m", "tests.fuzz_files"]
                 command += [f"--{key}={value}" for key, value in arguments.items()]
+                at = Path(folder) / "number"
+                at.unlink(missing_ok=True)
                 run = subprocess.run(command, capture_output=True, text=True)
+                if run.returncode and not at.exists():  # not even begun
+                    sys.stderr.write(run.stderr)
+                    return 2
                 if run.returncode == 0:
                     counts.update(json.loads(run.stdout))
                     start += count
                 else:
-                    number = int((Path(folder) / "number").read_text())
+                    number = int(at.read_text())
                     failed += 1
                     print(f"{name}: mutant {number} of seed {options.seed} did what none may:")
                     print(f"exit code {run.returncode}\n{run.stderr[-2000:]}", flush=True)

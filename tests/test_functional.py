@@ -15,6 +15,7 @@ import pytest
 from tinynet import functional
 
 LN2, LN3 = np.log(2), np.log(3)
+SELU, SELU_BELOW = 1.0507009873554805, 1.7580993408473766
 NEW = "written"  # stands for an array to be written, of the shape that is expected
 
 # name: [(arguments, result)] or [(arguments, {argument: value afterwards})]
@@ -79,6 +80,92 @@ CASES: dict[str, list[tuple[list[Any], Any]]] = {
     "sparse_crossentropy_backward": [  # 1/sum(q) - 1/q[label]; nothing through a clipped value
         ([[3], [1], [[0.5, 0.5]], 1e-7], [[3, -3]]),
         ([[1, 1], [0, 1], [[0.0, 0.5], [0.0, 0.5]], 0.25], [[0, 1 / 0.75], [0, 4 / 3 - 2]]),
+    ],
+    "log_softmax": [([[[0, LN3], [1000, 0]]], [[-np.log(4), np.log(0.75)], [0, -1000]])],
+    "log_softmax_backward": [  # d_y - p * sum(d_y)
+        ([[[4, 0]], [[0, LN3]], [[-np.log(4), np.log(0.75)]]], [[3, -3]]),
+    ],
+    "elementwise": [
+        (["elu", [2, -LN2, 0], (0.5,)], [2, -0.25, 0]),
+        (["selu", [1, -LN2, 0]], [SELU, -0.5 * SELU_BELOW, 0]),
+        (["softplus", [0, LN3, 1000]], [LN2, np.log(4), 1000]),
+        (["softsign", [-1, 3]], [-0.5, 0.75]),
+        (["silu", [0, LN3]], [0, 0.75 * LN3]),
+        (["gelu", [0, 1, -1]], [0, 0.8413447460685429, -0.15865525393145705]),
+        (["gelu_approximate", [0, 1]], [0, (1 + np.tanh(np.sqrt(2 / np.pi) * 1.044715)) / 2]),
+        (["exponential", [0, LN2]], [1, 2]),
+        (["hard_sigmoid", [-3, 0, 1.5, 9]], [0, 0.5, 0.75, 1]),
+        (["hard_silu", [-3, 0, 1.5, 9]], [0, 0, 1.125, 9]),
+        (["mish", [0, LN2]], [0, 0.8 * LN2]),  # tanh(log(3)) = (9 - 1) / (9 + 1)
+    ],
+    "elementwise_backward": [  # in the corners: TensorFlow's choice
+        (["elu", [1, 1, 1], [2, -LN2, 0], [2, -0.25, 0], (0.5,)], [1, 0.25, 0.5]),
+        (
+            ["selu", [1, 1, 1], [1, -LN2, 0], [SELU, -0.5 * SELU_BELOW, 0]],
+            [SELU, 0.5 * SELU_BELOW, SELU],
+        ),
+        (["softplus", [2], [LN3], [np.log(4)]], [1.5]),
+        (["softsign", [32, 1], [3, -1], [0.75, -0.5]], [2, 0.25]),
+        (["silu", [1], [LN3], [0.75 * LN3]], [0.75 + 0.75 * LN3 * 0.25]),
+        (
+            ["gelu", [2, 1], [0, 1], [0, 0.8413447460685429]],
+            [1, 0.8413447460685429 + np.exp(-0.5) / np.sqrt(2 * np.pi)],
+        ),
+        (["gelu_approximate", [2], [0], [0]], [1]),
+        (["exponential", [3], [LN2], [2]], [6]),
+        (["hard_sigmoid", [6, 6, 6], [-3, 0, 3], [0, 0.5, 1]], [0, 1, 0]),
+        (["hard_silu", [1, 1, 1], [-3, 0, 3], [0, 0, 3]], [0, 0.5, 1]),
+        (["mish", [1, 1], [0, LN2], [0, 0.8 * LN2]], [0.6, 0.8 + LN2 * 0.36 * 2 / 3]),
+    ],
+    "softmax_crossentropy": [
+        (
+            [[[0, 1], [0.5, 0.5]], [[0, LN3], [0, LN3]]],
+            [np.log(4 / 3), (np.log(4) + np.log(4 / 3)) / 2],
+        ),
+        ([[[0, 1]], [[100, 0]]], [100]),
+    ],
+    "softmax_crossentropy_backward": [  # p * sum(y) - y, times 2, 1 and 1
+        (
+            [[2, 1, 1], [[0, 1], [0.5, 0.5], [1, 1]], [[0, LN3]] * 3],
+            [[0.5, -0.5], [-0.25, 0.25], [-0.5, 0.5]],
+        ),
+    ],
+    "crossentropy": [  # a row of sum 4 is normalised; 0 and 1 are clipped at 1/4, 3/4
+        ([[[0, 1], [1, 0]], [[1, 3], [0, 2]], 0.25], [np.log(4 / 3), np.log(4)]),
+    ],
+    "crossentropy_backward": [  # d_q = (0, -4), of which -3 goes back through the sum, 4
+        ([[3], [[0, 1]], [[1, 3]], 1e-7], [[0.75, -0.25]]),
+        ([[1], [[1, 0]], [[0, 2]], 0.25], [[0, 0]]),
+    ],
+    "sigmoid_crossentropy": [
+        ([[1, 0, 1, 1], [0, LN3, 1000, -1000]], [LN2, np.log(4), 0, 1000]),
+    ],
+    "sigmoid_crossentropy_backward": [([[4, 4], [1, 0], [0, LN3]], [-2, 3])],
+    "binary_crossentropy": [
+        ([[1, 0, 1], [0.5, 0.25, 0], 0.25], [LN2, np.log(4 / 3), np.log(4)]),
+    ],
+    "binary_crossentropy_backward": [
+        ([[1, 3, 1], [1, 0, 1], [0.5, 0.25, 0], 0.125], [-2, 4, 0]),
+    ],
+    "kl_divergence": [
+        ([[[0.5, 0.5]], [[0.25, 0.75]], 0.01], [(LN2 + np.log(2 / 3)) / 2]),
+        ([[[0, 1]], [[0.5, 0]], 0.25], [0.25 * np.log(0.5) + np.log(4)]),
+    ],
+    "kl_divergence_backward": [
+        ([[3], [[0.5, 0.5]], [[0.25, 0.75]], 0.01], [[-6, -2]]),
+        ([[1], [[0, 1]], [[0.5, 0]], 0.25], [[-0.5, 0]]),
+    ],
+    "mean_error": [
+        (["squared", [[0, 0]], [[1, 3]]], [5]),
+        (["absolute", [[0, 0]], [[1, -3]]], [2]),
+        (["huber", [[0, 0]], [[1, -3]], (2,)], [(0.5 + 4) / 2]),
+        (["log_cosh", [[0, 0]], [[0, LN2]]], [np.log(1.25) / 2]),
+    ],
+    "mean_error_backward": [
+        (["squared", [2], [[0, 0]], [[1, 3]]], [[2, 6]]),
+        (["absolute", [2], [[0, 0, 0]], [[1, -3, 0]]], [[2 / 3, -2 / 3, 0]]),
+        (["huber", [2], [[0, 0]], [[1, -3]], (2,)], [[1, -2]]),
+        (["log_cosh", [2], [[0, 0]], [[0, LN2]]], [[0, 0.6]]),
     ],
     "clip": [([[0, 0.5, 1], 0.25], [0.25, 0.5, 0.75])],
     "adam": [

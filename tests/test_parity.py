@@ -169,10 +169,10 @@ def test_other_ends(name: str, scale: float, rng: np.random.Generator) -> None:
     for model in (theirs, ours):
         first, *rest = model.get_weights()
         model.set_weights([scale * first, *rest])
-    with warnings.catch_warnings():  # Keras warns that from_logits is doubtful here
+    with warnings.catch_warnings():  # both warn that from_logits is doubtful here
         warnings.simplefilter("ignore")
         their_loss, expected = keras_net.loss_and_gradients(theirs, x, y)
-    our_loss, found, _ = gradients(ours, x, y)
+        our_loss, found, _ = gradients(ours, x, y)
     # 2 eps sqrt(12) sum(|terms|) of the first layer, of some `scale`, moves all that follows by
     # as much; below a softmax by 1 / 1e-7 at the most, but then the gradient is clipped to 0.
     atol = 2 * EPS * np.sqrt(12) * 4 * scale

@@ -6,6 +6,7 @@ loop in `training`, and the rest is named after what it holds.
 
 from tinynet import (
     activations,
+    backend,
     callbacks,
     config,
     constraints,
@@ -48,6 +49,7 @@ __all__ = [
     "Sequential",
     "Variable",
     "activations",
+    "backend",
     "callbacks",
     "config",
     "constraints",

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinynet import checks, config, ops
 from tinynet.registry import Registry
+from tinynet.unsupported import guard
 from tinynet.variable import Array, Tensor, as_tensor
 
 _registry = Registry("activation", "keras.activations")
@@ -314,7 +315,7 @@ def to_float(x: Any) -> Array:
     'float32'
     """
     is_float = isinstance(getattr(x, "dtype", None), np.dtype) and x.dtype in config.FLOATS
-    return np.ascontiguousarray(x, None if is_float else config.floatx())
+    return np.asarray(x, None if is_float else config.floatx(), order="C")
 
 
 def _enter(activation: Activation, *aliases: str) -> Activation:
@@ -380,3 +381,4 @@ def get(identifier: Any) -> Activation:
 
 serialize = _registry.serialize
 deserialize = get
+__getattr__ = guard("activations", _registry.names)

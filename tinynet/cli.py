@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import importlib.util
 import json
 import math
 import os
@@ -258,7 +259,9 @@ def _scaled(images: Array) -> Array:
 
 def _train(args: argparse.Namespace) -> None:
     out = Path(args.out)
-    names = ["model.tinynet", *(["model.keras"] if _has_h5py() else []), "history.json"]
+    # Not imported yet: it would take memory that training needs.
+    keras = ["model.keras"] if importlib.util.find_spec("h5py") else []
+    names = ["model.tinynet", *keras, "history.json"]
     if not args.no_plots:
         names += ["predictions.png", "learning_curves.png", "confusion_matrix.png", "mistakes.png"]
     _check_writable(out, names)
@@ -351,14 +354,6 @@ def _check_writable(out: Path, names: list[str]) -> None:
         raise OSError(error.errno, error.strerror, str(out)) from error
 
 
-def _has_h5py() -> bool:
-    try:
-        import h5py  # noqa: F401  # only asked for
-    except ImportError:
-        return False
-    return True
-
-
 def _progress_to(args: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
     """Send what is said on the way to standard error, where only JSON belongs on the other."""
     return contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext()
@@ -424,11 +419,11 @@ def _read_digit(path: str) -> Array:
 
     from matplotlib.image import imread
 
-    try:
-        with open(path, "rb") as file:
+    with open(path, "rb") as file:
+        try:
             image = imread(file, format="png")
-    except (ValueError, SyntaxError, EOFError, struct.error) as error:
-        raise ValueError(f"{path} must be a PNG file that is whole. Received: {error}") from error
+        except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
+            raise ValueError(f"{path} must be a PNG file, and whole. Received: {error}") from error
     try:
         grey = framing.to_grey(image)
         if grey.shape == (28, 28) and framing.paper_shade(grey) < 0.5:

@@ -1,10 +1,12 @@
 """The few settings: which backend computes, in which float type, and what epsilon is.
 
-``"numpy"`` is the backend to read and to debug: every function is the one in `functional`.
+``"numba"``, the default, runs the kernels in `kernels`. ``"numpy"`` is the backend to read and
+to debug: every function is the one in `functional`.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -12,11 +14,20 @@ import numpy as np
 BACKENDS = ("numpy", "numba")
 FLOATS = ("float32", "float64")
 
-_backend = "numpy"
+_backend = "numba"
 _floatx = "float32"
 _epsilon = 1e-7
 _on_divergence = "raise"
 _on_backend_change: list[Callable[[], None]] = []
+
+
+def _has_numba() -> bool:
+    """Say whether Numba can be imported; it is, where it is not already."""
+    try:
+        import numba  # noqa: F401  # only whether it works is asked
+    except ImportError:
+        return False
+    return True
 
 
 def backend() -> str:
@@ -32,6 +43,14 @@ def backend() -> str:
     >>> backend() in BACKENDS
     True
     """
+    global _backend
+    if _backend == "numba" and not _has_numba():
+        warnings.warn(
+            "numba can't be imported, so the numpy backend computes, which is slower.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        _backend = "numpy"
     return _backend
 
 
@@ -55,10 +74,8 @@ def set_backend(name: str) -> None:
     global _backend
     if name not in BACKENDS:
         raise ValueError(f"The backend must be one of {BACKENDS}. Received: {name!r}")
-    if name == "numba":
-        raise ValueError(
-            "The numba backend is not part of this release; 'numpy' is. Received: 'numba'"
-        )
+    if name == "numba" and not _has_numba():
+        raise ValueError("The numba backend needs the package numba. Received: 'numba'")
     _backend = name
     for forget in _on_backend_change:
         forget()

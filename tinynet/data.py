@@ -17,6 +17,7 @@ import numpy as np
 
 from tinynet import checks
 from tinynet.losses import numeric
+from tinynet.sparse import CompressedRows, worth_it
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
@@ -61,6 +62,34 @@ def features(x: Any, dtype: str) -> Array:
     if array.ndim == 0:
         raise ValueError(f"x must have a batch axis. Received: {checks.shorten(x)}")
     return np.ascontiguousarray(array, dtype)
+
+
+def compressed(x: Any, dtype: str) -> CompressedRows | None:
+    """Compress inputs that are mostly zero, from the type and the place they are in.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, ...)
+        The inputs.
+    dtype : str
+        The type that the model computes in.
+
+    Returns
+    -------
+    CompressedRows or None
+        None where the dense way is faster, or `features` has to convert them first.
+
+    Examples
+    --------
+    >>> compressed(np.ones((10, 100)), "float32") is None
+    True
+    """
+    if not isinstance(x, np.ndarray) or x.ndim < 2 or not x.flags.c_contiguous or not x.size:
+        return None
+    if x.dtype not in (np.uint8, np.float32, np.float64) or not x.dtype.isnative:
+        return None
+    rows = np.asarray(x).reshape(len(x), -1)
+    return CompressedRows(rows, dtype) if worth_it(rows) else None
 
 
 def same_length(**arrays: Array | None) -> None:
@@ -131,7 +160,7 @@ class Examples:
 
     Parameters
     ----------
-    x : ndarray, shape (N, ...)
+    x : ndarray, shape (N, ...), or CompressedRows
         The inputs.
     y : ndarray, shape (N, ...)
         The true values.
@@ -145,7 +174,7 @@ class Examples:
     [[0.0, 1.0], [2.0, 3.0], [4.0]]
     """
 
-    x: Array
+    x: Any
     y: Array
     weights: Array | None = None
 
@@ -220,6 +249,8 @@ class Examples:
             Each batch.
         """
         work = work or Workspace()
+        if order is None and isinstance(self.x, CompressedRows):
+            order = np.arange(len(self))
         for start in range(0, len(self), batch_size):
             rows = slice(start, min(start + batch_size, len(self)))
             if order is None:
@@ -233,8 +264,10 @@ class Examples:
                 yield _take(self.x, picked, "x", work), _take(self.y, picked, "y", work), weights
 
 
-def _take(array: Array, rows: Array, name: str, work: Workspace) -> Array:
+def _take(array: Any, rows: Array, name: str, work: Workspace) -> Any:
     """Copy rows into a buffer; the rows are known to exist, which "clip" makes cheap."""
+    if isinstance(array, CompressedRows):
+        return array.take(rows)
     out = work.array(name, (len(rows), *array.shape[1:]), array.dtype)
     return np.take(array, rows, axis=0, out=out, mode="clip")
 

@@ -114,6 +114,213 @@ def dense_backward(d_y: Array, kernel: Array, out: Array | None = None) -> Array
     return d_x
 
 
+# ---------------------------------------------------------------- the same for sparse inputs
+
+# How many examples are sorted by column at once: their gradients stay in the processor's cache.
+CHUNK = 128
+
+
+def row_starts(x: Array, out: Array) -> Array:
+    """Find where each row's non-zeros begin when they are written one behind the other.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D)
+        The inputs.
+    out : ndarray of int64, shape (N + 1,)
+        Written: the starts; the last is the number of all non-zeros.
+
+    Returns
+    -------
+    ndarray of int64, shape (N + 1,)
+        `out`.
+
+    Examples
+    --------
+    >>> row_starts(np.array([[0, 5, 0], [7, 0, 8]]), np.empty(3, np.int64))
+    array([0, 1, 3])
+    """
+    out[0] = 0
+    np.cumsum(np.count_nonzero(x, axis=1), out=out[1:])
+    return out
+
+
+def compress_rows(x: Array, indptr: Array, indices: Array, values: Array) -> None:
+    """Write the non-zeros of an array down, row after row.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D)
+        The inputs.
+    indptr : ndarray of int64, shape (N + 1,)
+        What `row_starts` found.
+    indices : ndarray of int
+        Written: the column of each non-zero; one element longer than needed.
+    values : ndarray of float
+        Written: its value; one element longer than needed.
+
+    Examples
+    --------
+    >>> indices, values = np.zeros(4, np.uint16), np.zeros(4)
+    >>> compress_rows(np.array([[0, 5, 0], [7, 0, 8]]), np.array([0, 1, 3]), indices, values)
+    >>> indices[:3], values[:3]
+    (array([1, 0, 2], dtype=uint16), array([5., 7., 8.]))
+    """
+    rows, columns = np.nonzero(x)
+    indices[: len(columns)] = columns
+    values[: len(columns)] = x[rows, columns]
+
+
+def expand_rows(indptr: Array, indices: Array, values: Array, rows: Array, width: int) -> Array:
+    """Write compressed rows out again, with their zeros.
+
+    Parameters
+    ----------
+    indptr, indices, values : ndarray
+        All compressed rows.
+    rows : ndarray of int64, shape (N,)
+        The numbers of those to write out.
+    width : int
+        The length of a row, D.
+
+    Returns
+    -------
+    ndarray, shape (N, D)
+        The rows.
+
+    Examples
+    --------
+    >>> indptr, indices, values = np.array([0, 1, 3]), np.array([1, 0, 2]), np.array([5., 7., 8.])
+    >>> expand_rows(indptr, indices, values, np.array([1]), 3)
+    array([[7., 0., 8.]])
+    """
+    x = np.zeros((len(rows), width), values.dtype)
+    for i, row in enumerate(rows):
+        here = slice(indptr[row], indptr[row + 1])
+        x[i, indices[here]] = values[here]
+    return x
+
+
+def sparse_dense(
+    indptr: Array,
+    indices: Array,
+    values: Array,
+    rows: Array,
+    kernel: Array,
+    bias: Array,
+    out: Array,
+) -> Array:
+    """Compute a dense layer of compressed rows: `dense` of what `expand_rows` writes out.
+
+    Parameters
+    ----------
+    indptr, indices, values : ndarray
+        All compressed rows.
+    rows : ndarray of int64, shape (N,)
+        The numbers of those in the batch.
+    kernel : ndarray, shape (D, U)
+        The weights.
+    bias : ndarray, shape (U,)
+        Added to every row.
+    out : ndarray, shape (N, U)
+        Written: the outputs.
+
+    Returns
+    -------
+    ndarray, shape (N, U)
+        `out`.
+
+    Examples
+    --------
+    >>> indptr, indices, values = np.array([0, 1, 3]), np.array([1, 0, 2]), np.array([5., 7., 8.])
+    >>> kernel, bias = np.array([[1.0], [2.0], [3.0]]), np.array([0.5])
+    >>> sparse_dense(indptr, indices, values, np.array([1]), kernel, bias, np.empty((1, 1)))
+    array([[31.5]])
+    """
+    return dense(expand_rows(indptr, indices, values, rows, len(kernel)), kernel, bias, out)
+
+
+def sort_by_column(
+    indptr: Array,
+    indices: Array,
+    values: Array,
+    rows: Array,
+    table: Array,
+    samples: Array,
+    entries: Array,
+) -> None:
+    """Sort a batch's non-zeros by column, `CHUNK` examples at a time.
+
+    Those of column p then stand at ``table[chunk, p]`` to ``table[chunk, p + 1]``.
+
+    Parameters
+    ----------
+    indptr, indices, values : ndarray
+        All compressed rows.
+    rows : ndarray of int64, shape (N,)
+        The numbers of those in the batch.
+    table : ndarray of int32, shape (chunks, D + 1)
+        Written: where each column begins.
+    samples : ndarray of int32, shape (chunks, CHUNK * D)
+        Written: the position in the batch of each non-zero.
+    entries : ndarray, shape (chunks, CHUNK * D)
+        Written: its value.
+
+    Examples
+    --------
+    >>> indptr, indices, values = np.array([0, 1, 3]), np.array([1, 0, 2]), np.array([5., 7., 8.])
+    >>> table, samples = np.zeros((1, 4), np.int32), np.zeros((1, 6), np.int32)
+    >>> entries = np.zeros((1, 6))
+    >>> sort_by_column(indptr, indices, values, np.array([0, 1]), table, samples, entries)
+    >>> table[0], samples[0, :3], entries[0, :3]
+    (array([0, 1, 2, 3], dtype=int32), array([1, 0, 1], dtype=int32), array([7., 5., 8.]))
+    """
+    width = table.shape[1] - 1
+    for chunk in range(len(table)):
+        first = chunk * CHUNK
+        x = expand_rows(indptr, indices, values, rows[first : first + CHUNK], width)
+        columns, positions = np.nonzero(x.T)
+        table[chunk] = np.searchsorted(columns, np.arange(width + 1))
+        samples[chunk, : len(columns)] = first + positions
+        entries[chunk, : len(columns)] = x[positions, columns]
+
+
+def sparse_kernel_gradient(
+    table: Array, samples: Array, entries: Array, d_y: Array, out: Array
+) -> Array:
+    """Compute the gradient of the kernel, ``x.T @ d_y``, from a batch sorted by column.
+
+    Parameters
+    ----------
+    table, samples, entries : ndarray
+        What `sort_by_column` wrote.
+    d_y : ndarray, shape (N, U)
+        The gradient in the outputs.
+    out : ndarray, shape (D, U)
+        Written: the gradient in the weights.
+
+    Returns
+    -------
+    ndarray, shape (D, U)
+        `out`.
+
+    Examples
+    --------
+    >>> table, samples = np.array([[0, 1, 2, 3]]), np.array([[1, 0, 1]])
+    >>> d_y, out = np.array([[1.0], [10.0]]), np.empty((3, 1))
+    >>> sparse_kernel_gradient(table, samples, np.array([[7.0, 5.0, 8.0]]), d_y, out)
+    array([[70.],
+           [ 5.],
+           [80.]])
+    """
+    out[...] = 0
+    for begins, where, what in zip(table, samples, entries, strict=True):
+        columns = np.repeat(np.arange(len(out)), np.diff(begins))
+        n = len(columns)
+        np.add.at(out, columns, what[:n, None] * d_y[where[:n]])
+    return out
+
+
 # ---------------------------------------------------------------- activations
 
 
@@ -214,6 +421,63 @@ def relu_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> A
     """
     d_x: Array = np.multiply(d_y, y > 0, out=out)
     return d_x
+
+
+def bias_relu(z: Array, bias: Array) -> Array:
+    """Add the bias and rectify, in place: what follows the product in a dense layer.
+
+    The composition of an addition and `relu`.
+
+    Parameters
+    ----------
+    z : ndarray, shape (N, U)
+        The product ``x @ kernel``; modified in place.
+    bias : ndarray, shape (U,)
+        The bias.
+
+    Returns
+    -------
+    ndarray, shape (N, U)
+        `z`.
+
+    Examples
+    --------
+    >>> bias_relu(np.array([[-3.0, 2.0]]), np.array([1.0, 1.0]))
+    array([[0., 3.]])
+    """
+    z += bias
+    return relu(z, z)
+
+
+def bias_relu_backward(d_y: Array, y: Array, d_bias: Array) -> Array:
+    """Compute the gradients of `bias_relu`, in place.
+
+    The composition of `relu_backward` and the sum over the batch.
+
+    Parameters
+    ----------
+    d_y : ndarray, shape (N, U)
+        The gradient in the outputs; becomes the gradient in the product.
+    y : ndarray, shape (N, U)
+        The outputs.
+    d_bias : ndarray, shape (U,)
+        Written: the gradient in the bias.
+
+    Returns
+    -------
+    ndarray, shape (N, U)
+        `d_y`.
+
+    Examples
+    --------
+    >>> d_bias = np.empty(2)
+    >>> bias_relu_backward(np.array([[1.0, 2.0], [3.0, 4.0]]), np.eye(2), d_bias), d_bias
+    (array([[1., 0.],
+           [0., 4.]]), array([1., 4.]))
+    """
+    relu_backward(d_y, y, y, d_y)
+    np.sum(d_y, axis=0, out=d_bias)
+    return d_y
 
 
 def rectifier(
@@ -516,26 +780,8 @@ def log_softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = Non
     return d_x
 
 
-def normal_cdf(x: Array) -> Array:
-    """Compute how likely a standard normal number is to be below `x`, exact to rounding.
-
-    ``erfc(-x / sqrt(2)) / 2``, element by element with Python's own `math.erfc`.
-
-    Parameters
-    ----------
-    x : ndarray
-        The numbers, of any shape.
-
-    Returns
-    -------
-    ndarray of float64
-        The probabilities.
-
-    Examples
-    --------
-    >>> normal_cdf(np.array([0.0, 1.0]))
-    array([0.5       , 0.84134475])
-    """
+def _normal_cdf(x: Array) -> Array:
+    """Compute how likely a standard normal number is to be below `x`, exact to rounding."""
     cdf: Array = _erfc(x * -math.sqrt(0.5)) / 2
     return cdf
 
@@ -567,8 +813,8 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
         lambda x, y: sigmoid(x) + y * (1 - sigmoid(x)),
     ),
     "gelu": (  # Hendrycks and Gimpel (2016)
-        lambda x: x * normal_cdf(x),
-        lambda x, y: normal_cdf(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi),
+        lambda x: x * _normal_cdf(x),
+        lambda x, y: _normal_cdf(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi),
     ),
     "gelu_approximate": (
         lambda x: x / 2 * (1 + np.tanh(_GELU * (x + 0.044715 * x**3))),
@@ -1444,6 +1690,9 @@ def adam(
         g = d_w[part]
         m[part] += (g - m[part]) * rate_1
         v[part] += (g * g - v[part]) * rate_2
+        # What is too small to move a weight is 0: such numbers are slow to compute with.
+        m[part][np.abs(m[part]) < w.dtype.type(1e-30)] = 0
+        v[part][v[part] < w.dtype.type(1e-30)] = 0
         size = v[part]
         if largest is not None:
             size = np.maximum(largest[part], size, out=largest[part])

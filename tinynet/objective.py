@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import collections
+import warnings
 from typing import Any
 
 from tinynet import activations, checks, losses
 from tinynet import metrics as metrics_module
-from tinynet.metrics import Metric
+from tinynet.metrics import LossMetric, Metric
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
@@ -55,6 +56,7 @@ class Objective:
         self._weighted_entries = _listed("weighted_metrics", weighted_metrics)
         self.tracker = metrics_module.Mean("loss")
         self.metrics: list[Metric] | None = None
+        self._warned = False
 
     def all_metrics(self) -> list[Metric]:
         """List the mean loss, then the metrics as far as they are known.
@@ -65,6 +67,11 @@ class Objective:
             In the order of `compile`.
         """
         return [self.tracker, *(self.metrics or [])]
+
+    @property
+    def by_example(self) -> bool:
+        """Whether evaluation gives the same whatever the number of examples in a batch."""
+        return bool(self.loss.is_mean) and all(m.by_example for m in self.all_metrics())
 
     def resolve(self, y_ndim: int, output_shape: tuple[int | None, ...]) -> None:
         """Make the metrics, once the shapes are known that ``"accuracy"`` is decided by.
@@ -91,7 +98,7 @@ class Objective:
         self.metrics = resolved
 
     def takes_logits(self, head: activations.Activation | None) -> bool:
-        """Say whether the loss is computed from the input of the output's activation.
+        """Say whether the loss, or a metric, is computed from the input of the output's activation.
 
         Parameters
         ----------
@@ -103,7 +110,8 @@ class Objective:
         bool
             Whether it is.
         """
-        return head is not None and head in self.loss.logits_of
+        users = (self.loss, *(self.metrics or []))
+        return head is not None and any(head in user.logits_of for user in users)
 
     def step(
         self,
@@ -137,24 +145,47 @@ class Objective:
         ndarray, shape (N, ..., C)
             The predictions.
         """
-        predictions = output
-        if head is not None and self.takes_logits(head):
+        predictions, work.x, work.y = output, None, None
+        if head is None or not self.takes_logits(head):
+            value, d_output = self.loss.step(y, output, weights, work)
+        else:
             # Keras takes the input of a softmax, or of a sigmoid, for the scores.
-            work.y = None
-            value, d_output = self._on_logits.step(y, output, weights, work)
+            work.x = output
+            on_logits = head in self.loss.logits_of
+            if on_logits:
+                self._warn_of_logits(head)
+                value, d_output = self._on_logits.step(y, output, weights, work)
             if head is activations.softmax and work.y is not None:
                 predictions = work.y
             else:
                 out = work.array("predictions", output.shape, output.dtype)
                 predictions = head.forward(output, out)
-        else:
-            value, d_output = self.loss.step(y, output, weights, work)
+            if not on_logits:
+                value, d_predictions = self.loss.step(y, predictions, weights, work)
+                d_output = head.backward(d_predictions, output, predictions)
         if self.weight != 1:
             value *= self.weight
             d_output = d_output * d_output.dtype.type(self.weight)
         return value, d_output, predictions
 
-    def count(self, value: float, y: Array, predictions: Array, weights: Array | None) -> None:
+    def _warn_of_logits(self, head: activations.Activation) -> None:
+        if self.loss.from_logits and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self.loss.name} has from_logits=True, but the model ends in {head.__name__}, "
+                f"whose outputs are no logits; its input is taken for them. "
+                f"Leave out one of the two. Received: from_logits=True",
+                stacklevel=2,
+            )
+
+    def count(
+        self,
+        value: float,
+        y: Array,
+        predictions: Array,
+        weights: Array | None,
+        logits: Array | None = None,
+    ) -> None:
         """Add a batch to the figures: the loss by its number of examples.
 
         Parameters
@@ -167,13 +198,19 @@ class Objective:
             The predictions.
         weights : ndarray, optional
             The sample weights, for the weighted metrics.
+        logits : ndarray, shape (N, ..., C), optional
+            The input of the activation that the predictions come out of, where `step` had it
+            and left it in ``work.x``.
         """
         n = len(predictions)
         self.tracker.total += value * n
         self.tracker.count += n
         for i, metric in enumerate(self.metrics or []):
-            weighted = i >= len(self._entries)
-            metric.update_state(y, predictions, weights if weighted else None)
+            counted = weights if i >= len(self._entries) else None
+            if logits is not None and isinstance(metric, LossMetric) and metric.logits_of:
+                metric.update_from_logits(y, logits, counted)
+            else:
+                metric.update_state(y, predictions, counted)
 
     def logs(self) -> Logs:
         """Return the figures so far, sorted by name as Keras does.

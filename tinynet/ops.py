@@ -13,20 +13,36 @@ from typing import Any
 
 from tinynet import config, functional
 
-PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+Pair = tuple[Callable[..., Any], Callable[..., Any]]
+
+_resolved: list[str] = []
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("__") or not hasattr(functional, name):
+    if name == "PAIRS":
+        value: Any = _pairs()
+    elif name.startswith("_") or not hasattr(functional, name):
         raise AttributeError(f"module 'tinynet.ops' has no attribute {name!r}")
-    function = getattr(functional, name)
+    else:
+        value = getattr(functional, name)
+        if config.backend() == "numba":
+            value = _pairs().get(name, (value, value))[1]
+        _resolved.append(name)
     # Kept as an ordinary attribute until the backend changes: a call then costs nothing more.
-    globals()[name] = function
-    _resolved.append(name)
-    return function
+    globals()[name] = value
+    return value
 
 
-_resolved: list[str] = []
+def _pairs() -> dict[str, Pair]:
+    """Return each kernel with its reference; importing Numba waits until it is needed."""
+    from tinynet import kernels
+
+    pairs: dict[str, Pair] = {}
+    for name in kernels.__all__:
+        if not hasattr(functional, name):
+            raise ImportError(f"The kernel {name} has no reference in functional")
+        pairs[name] = (getattr(functional, name), getattr(kernels, name))
+    return pairs
 
 
 def _forget() -> None:

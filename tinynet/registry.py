@@ -198,14 +198,20 @@ class Registry:
         self.module = module
         self.names: dict[str, Any] = {}
         self.classes: dict[str, type] = {}
+        self.written: dict[type, tuple[str, str]] = {}
 
-    def register(self, *aliases: str) -> Callable[[T], T]:
+    def register(
+        self, *aliases: str, class_name: str | None = None, module: str | None = None
+    ) -> Callable[[T], T]:
         """Enter a class under its own name, its snake-case name and any aliases.
 
         Parameters
         ----------
         *aliases : str
             Further names.
+        class_name, module : str, optional
+            What Keras calls the class in configurations, where that is not its own name, and
+            where Keras has it, where that is not the registry's module.
 
         Returns
         -------
@@ -214,9 +220,10 @@ class Registry:
         """
 
         def enter(entry: T) -> T:
-            name: str = entry.__name__  # type: ignore[attr-defined]  # classes and functions
+            name: str = class_name or entry.__name__  # type: ignore[attr-defined]  # has one
             if isinstance(entry, type):
                 self.classes[name] = entry
+                self.written[entry] = (name, module or self.module)
                 self.names[snake_case(name)] = entry
             self.names[name] = entry
             self.names.update(dict.fromkeys(aliases, entry))
@@ -272,10 +279,12 @@ class Registry:
             return entry
         if not hasattr(entry, "get_config"):
             return entry.__name__
-        name, module, registered = type(entry).__name__, self.module, None
-        if self.classes.get(name) is not type(entry):
+        name, module, registered = type(entry).__name__, None, None
+        if type(entry) in self.written:
+            name, module = self.written[type(entry)]
+        else:
             full = (key for key, value in _registered.items() if value is type(entry))
-            module, registered = None, next(full, name)
+            registered = next(full, name)
         return {
             "module": module,
             "class_name": name,

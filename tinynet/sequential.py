@@ -294,6 +294,15 @@ class Model(Trainer):
         """The activation that the output comes straight out of."""
         return self._layers[self._head()].output_activation if self._layers else None
 
+    def _takes_rows(self, x: Any) -> bool:
+        """Whether the inputs go, laid out in rows, straight into a dense layer."""
+        row = self._own_layers()
+        if row and isinstance(row[0], Model):
+            return row[0]._takes_rows(x)
+        if row and getattr(x, "ndim", 0) > 2:
+            row = row[1:] if type(row[0]) is layers.Flatten else []
+        return bool(row) and type(row[0]) is layers.Dense
+
     def _require_derivatives(self) -> None:
         """Refuse a layer of the user's own that has no `backward`."""
         for layer in self._own_layers():
@@ -378,6 +387,67 @@ class Model(Trainer):
             print_fn(text)
 
     # ------------------------------------------------------------ files
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the model is made of, without its weights."""
+        if not self._functional or self._input is None:
+            return super().get_config()
+        shape, source = self._input.batch_shape, self._input.name
+        listed = [{**layers.serialize(self._input), "name": source, "inbound_nodes": []}]
+        for layer in self._layers:
+            tensor = {"shape": list(shape), "dtype": layer.dtype, "keras_history": [source, 0, 0]}
+            node = {"args": [{"class_name": "__keras_tensor__", "config": tensor}], "kwargs": {}}
+            listed.append({**layers.serialize(layer), "name": layer.name, "inbound_nodes": [node]})
+            shape, source = layer.compute_output_shape(shape), layer.name
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "layers": listed,
+            "input_layers": [self._input.name, 0, 0],
+            "output_layers": [source, 0, 0],
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a model from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_config` returned.
+
+        Returns
+        -------
+        Model
+            A new one, with new weights.
+
+        Raises
+        ------
+        ValueError
+            If a layer has several inputs.
+        """
+        if "input_layers" not in config:
+            return super().from_config(config)
+        tensors: dict[str, SymbolicTensor] = {}
+        for entry in config["layers"]:
+            layer = layers.deserialize(entry)
+            if isinstance(layer, InputLayer):
+                tensors[layer.name] = layer.output
+                continue
+            sources = [tensor for node in entry["inbound_nodes"] for tensor in node["args"]]
+            if len(sources) != 1 or not isinstance(sources[0], dict):
+                raise ValueError(
+                    f"Layers stand in a row, each applied once and to one input: {layer.name} "
+                    f"does not. Received: {len(sources)} inputs"
+                )
+            tensors[layer.name] = layer(tensors[sources[0]["config"]["keras_history"][0]])
+        ends = []
+        for key in ("input_layers", "output_layers"):
+            listed = config[key]
+            if len(listed) == 1:  # a list of the one, as some versions write it
+                listed = listed[0]
+            ends.append(tensors[listed[0]])
+        return cls(*ends, name=config.get("name"), trainable=config.get("trainable", True))
 
     def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
         """Save the model, how it was compiled, its weights and the optimizer's state.
@@ -512,11 +582,13 @@ class Sequential(Model):
         ValueError
             If it is no layer, a second input, of a name that is taken, or does not fit.
         """
+        built = self.built
         self._append(layer)
         try:
             self._rebuild()
         except ValueError:
             self._layers.pop()
+            self.built = built
             raise
 
     def _append(self, layer: Any) -> None:
@@ -606,7 +678,8 @@ class Sequential(Model):
         return model
 
 
-_registry.register()(Sequential)
+_registry.register(module="keras")(Sequential)
+_registry.register(class_name="Functional", module="keras.src.models.functional")(Model)
 
 
 def _fits(expected: Shape, shape: Shape) -> bool:

@@ -90,7 +90,7 @@ def _table(header: Row, rows: list[Row], line_length: int | None) -> list[str]:
         max(len(row[i]) for row in [header, *rows]) + 2 if line_length is None else least[i]
         for i in range(len(header))
     ]
-    widths = [max(width, low - 2) for width, low in zip(widths, least, strict=True)]
+    widths = [max(width, low) for width, low in zip(widths, least, strict=True)]
     if line_length is not None:
         widths[0] = max(line_length - sum(widths[1:]) - len(header) - 1, 6)
     boxed = can_encode("┏")

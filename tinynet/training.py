@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config, data, losses, optimizers, progress, random
+from tinynet.blas import Computing
 from tinynet.callbacks import CallbackList, History, as_callbacks
 from tinynet.interrupts import Deferred
 from tinynet.layers.base import Layer
@@ -138,6 +139,10 @@ class Trainer(Layer):
         if self._objective.loss is None:
             raise ValueError(f"{method} needs a loss: compile(loss=...). Received: loss=None")
 
+    def _takes_rows(self, x: Any) -> bool:
+        """Whether compressed rows may take the place of these inputs."""
+        return False
+
     def _require_derivatives(self) -> None:
         """Refuse layers that can't be trained; a model of layers asks each of them."""
 
@@ -146,7 +151,8 @@ class Trainer(Layer):
     def _train_step(self, x: Any, y: Array, weights: Array | None, work: Workspace) -> float:
         """Forward, loss, backward, and one step of the optimizer; return the loss."""
         loss, d_y, predictions = self._forward_and_loss(x, y, weights, work, training=True)
-        self._objective.count(loss, y, predictions, weights)
+        objective = self._objective
+        objective.count(loss, y, predictions, weights, work.of(objective).x)
         if not math.isfinite(loss) and config.on_divergence() == "raise":
             return loss
         self.backward(d_y, work, need_d_x=False)
@@ -195,11 +201,16 @@ class Trainer(Layer):
     # ------------------------------------------------------------ data
 
     def _source(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        compress: bool = False,
     ) -> data.Examples | data.Stream:
         """Check and convert what the caller passed: arrays, or an iterable of batches."""
         if not data.is_stream(x):
-            return self._examples(x, y, sample_weight, class_weight)
+            return self._examples(x, y, sample_weight, class_weight, compress)
         if y is not None or sample_weight is not None:
             raise ValueError(
                 "An iterable gives its own true values and weights. "
@@ -208,10 +219,16 @@ class Trainer(Layer):
         return data.Stream(x, lambda x, y, w: self._examples(x, y, w, class_weight))
 
     def _examples(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        compress: bool = False,
     ) -> data.Examples:
         """Check and convert arrays; build the model if that is still to do."""
-        inputs = data.features(x, self.dtype)
+        rows = data.compressed(x, self.dtype) if compress and self._takes_rows(x) else None
+        inputs = data.features(x, self.dtype) if rows is None else x
         if not len(inputs):
             raise ValueError(f"x must hold at least one example. Received: shape {inputs.shape}")
         if y is None:
@@ -236,7 +253,7 @@ class Trainer(Layer):
             weights = losses.fit_weights(weights, shape)
         self._build_once((None, *inputs.shape[1:]))
         self._objective.resolve(targets.ndim, output_shape)
-        return data.Examples(inputs, targets, weights)
+        return data.Examples(inputs if rows is None else rows, targets, weights)
 
     # ------------------------------------------------------------ fit
 
@@ -330,7 +347,7 @@ class Trainer(Layer):
         split = checks.number("validation_split", validation_split, 0, 1)
         validates = _validation_epochs(validation_freq)
         listed = as_callbacks(callbacks)
-        train = self._source(x, y, sample_weight, class_weight)
+        train = self._source(x, y, sample_weight, class_weight, compress=True)
         size = _batch_size(batch_size, train, limit)
         validation_size = size
         if validation_batch_size is not None:
@@ -359,8 +376,7 @@ class Trainer(Layer):
         self.stop_training = False
         self._initial_epoch: int | None = None
         logs: Logs = {}
-        # What overflows ends in a loss that is no number, which is looked at after every step.
-        with Deferred() as interrupt, np.errstate(all="ignore"):
+        with Deferred() as interrupt, Computing():
             hooks.call("on_train_begin", {})
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
                 if epochs > 1 and verbose:
@@ -519,7 +535,7 @@ class Trainer(Layer):
         objective.reset()
         begin, end = hooks.defines("on_test_batch_begin"), hooks.defines("on_test_batch_end")
         together = 1
-        if not (begin or end or limit) and objective.loss.is_mean:
+        if not (begin or end or limit) and objective.by_example:
             together = max(_CHUNK // batch_size, 1)
         feed = data.Feed(source, batch_size * together, limit)
         work = self._borrow()
@@ -528,9 +544,9 @@ class Trainer(Layer):
         for step, (x, y, weights) in enumerate(feed.epoch()):
             if begin:
                 hooks.call("on_test_batch_begin", step, {})
-            with np.errstate(all="ignore"):
+            with Computing():
                 loss, _, predictions = self._forward_and_loss(x, y, weights, work, training=False)
-            objective.count(loss, y, predictions, weights)
+            objective.count(loss, y, predictions, weights, work.of(objective).x)
             if end:
                 hooks.call("on_test_batch_end", step, objective.logs())
             done += math.ceil(len(x) / batch_size) if together > 1 else 1
@@ -642,7 +658,7 @@ class Trainer(Layer):
     def _predict_batch(self, x: Array, training: bool = False) -> Array:
         """Compute the outputs of one batch, in an array of their own."""
         work = self._borrow()
-        with np.errstate(all="ignore"):
+        with Computing():
             y = np.array(self.forward(x, work, training))
         self._give_back(work)
         return y
@@ -696,7 +712,7 @@ class Trainer(Layer):
         batch = self._examples(x, y, sample_weight, class_weight)
         self._require_derivatives()
         self._objective.reset()
-        with np.errstate(all="ignore"):
+        with Computing():
             self._train_step(batch.x, batch.y, batch.weights, self._training_work())
         return self._figures(self._objective.logs(), return_dict)
 

@@ -3,10 +3,98 @@
 from __future__ import annotations
 
 import random as _python_random
+from typing import Any
 
 import numpy as np
 
-from tinynet import checks, random
+from tinynet import checks, config, random
+from tinynet.variable import Array, as_tensor
+
+
+def to_categorical(x: Any, num_classes: int | None = None) -> Array:
+    """Turn class labels into one-hot rows.
+
+    Parameters
+    ----------
+    x : array_like of int
+        The labels, from 0 to `num_classes` - 1; negative ones count from the end. A last axis
+        of size 1 is dropped.
+    num_classes : int, optional
+        The length of the rows; by default what the largest label needs.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., num_classes)
+        The rows.
+
+    Raises
+    ------
+    IndexError
+        If a label is too large.
+    ValueError
+        If they are no whole numbers.
+
+    Examples
+    --------
+    >>> to_categorical([2, 0])
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+    """
+    given = np.asarray(x)
+    labels = np.asarray(given, np.int64) if given.dtype.kind in "iub" else _whole(given)
+    if labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    if num_classes is not None:
+        num_classes = checks.whole("num_classes", num_classes, 0)
+    if not num_classes and not labels.size:
+        raise ValueError(f"num_classes is needed where there is no label. Received: x={given}")
+    rows = np.zeros((labels.size, num_classes or int(labels.max()) + 1))
+    try:
+        rows[np.arange(labels.size), labels.reshape(-1)] = 1
+    except IndexError:
+        wrong = labels[(labels >= rows.shape[1]) | (labels < -rows.shape[1])][0]
+        raise IndexError(
+            f"Labels must be below num_classes={rows.shape[1]}. Received: {wrong}"
+        ) from None
+    return rows.reshape(*labels.shape, -1)
+
+
+def _whole(labels: Array) -> Array:
+    if labels.dtype.kind == "f" and np.all(np.isfinite(labels) & (labels == np.rint(labels))):
+        return labels.astype(np.int64)
+    raise ValueError(f"Labels must be whole numbers. Received: {checks.shorten(labels)}")
+
+
+def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
+    """Divide vectors by their length.
+
+    Parameters
+    ----------
+    x : array_like
+        The vectors.
+    axis : int
+        The axis along which they lie.
+    order : float
+        Of the norm that measures them: 2 is the ordinary length, 1 the sum of the sizes.
+
+    Returns
+    -------
+    ndarray
+        Vectors of length 1, in float64 if `x` are whole numbers; those of length 0 stay as they
+        are. A Tensor of `config.floatx()` if `x` was no array.
+
+    Examples
+    --------
+    >>> normalize(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    """
+    array = x if isinstance(x, np.ndarray) else as_tensor(np.asarray(x, config.floatx()))
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"x must be real numbers. Received: dtype {array.dtype}")
+    norm = np.linalg.norm(array, order, axis, keepdims=True)
+    quotient: Array = array / np.where(norm == 0, norm.dtype.type(1), norm)
+    return quotient
 
 
 def set_random_seed(seed: int) -> None:

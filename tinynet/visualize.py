@@ -421,7 +421,7 @@ def plot_weights(
     tiles = _pictures(kernel.T[:count].reshape(-1, *shape))
     columns = min(columns, len(tiles))
     rows = math.ceil(len(tiles) / columns)
-    ax = _axes(ax, max(0.58 * columns, 3) + 1.3, max(0.58 * rows, 1) + 0.7)
+    ax = _axes(ax, max(0.58 * columns, 3) + 1.3, max(0.58 * rows, 1.2) + 0.7)
     # The few largest weights would leave all others pale.
     bound = float(np.quantile(np.abs(tiles), 0.995)) or 1.0
     height, _ = _draw_mosaic(ax, tiles, columns, _GAP, "RdBu", -bound, bound)
@@ -432,7 +432,7 @@ def plot_weights(
     first_units = [str(unit) for unit in range(0, len(tiles), columns)]
     ax.set_yticks([row * height + middle for row in range(rows)], first_units)
     ax.tick_params(length=0, labelsize=8)
-    ax.set_ylabel("number of the first unit in the row", fontsize=8)
+    ax.set_ylabel("first unit", fontsize=8)
     bar = ax.figure.colorbar(ax.images[0], ax=ax, extend="both", fraction=0.03, pad=0.02)
     bar.set_label("weight")
     if title is None:
@@ -611,9 +611,8 @@ def plot_model(
         if parameters:
             ax.text(0.6, i + 0.44, parameters, va="center", fontsize=9)
         if i:
-            arrow = FancyArrowPatch((0.29, i - 0.4), (0.29, i), arrowstyle="->", mutation_scale=12)
-            arrow.set(color="gray", shrinkA=1, shrinkB=1)
-            ax.add_patch(arrow)
+            ends = (0.29, i - 0.4), (0.29, i)
+            ax.add_patch(FancyArrowPatch(*ends, arrowstyle="->", mutation_scale=12, color="gray"))
     _set_title(ax, title, source)
     return _figure_of(ax)
 

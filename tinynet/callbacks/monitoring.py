@@ -190,7 +190,7 @@ class EarlyStopping(Monitor):
                 self.best_weights = self.model.get_weights()
             if self.baseline is None or self.is_improvement(current, self.baseline):
                 self.wait = 0
-        elif self.wait >= self.patience and epoch > 0:
+        elif self.wait >= self.patience:
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
@@ -289,7 +289,6 @@ class ReduceLROnPlateau(Monitor):
             return
         if self.cooldown_counter:
             self.cooldown_counter -= 1
-            self.wait = 0
         if self.is_improvement(current, self.best):
             self.best = current
             self.wait = 0

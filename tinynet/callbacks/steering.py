@@ -143,20 +143,15 @@ class LambdaCallback(Callback):
         **hooks: Callable[..., Any],
     ) -> None:
         super().__init__()
-        hooks.update(
-            {
-                name: function
-                for name, function in (
-                    ("on_epoch_begin", on_epoch_begin),
-                    ("on_epoch_end", on_epoch_end),
-                    ("on_train_begin", on_train_begin),
-                    ("on_train_end", on_train_end),
-                    ("on_train_batch_begin", on_train_batch_begin),
-                    ("on_train_batch_end", on_train_batch_end),
-                )
-                if function is not None
-            }
-        )
+        usual = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
+        hooks.update({name: f for name, f in usual.items() if f is not None})
         known = dict.fromkeys((*HOOKS, "on_batch_begin", "on_batch_end"))
         for name, function in hooks.items():
             checks.known("hook", name, known)

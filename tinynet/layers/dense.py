@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinynet import activations, checks, constraints, initializers, ops, regularizers
 from tinynet.layers.base import Layer, _registry
 from tinynet.layers.symbolic import Shape
+from tinynet.sparse import SparseBatch
 from tinynet.variable import Array, Variable
 from tinynet.workspace import Workspace
 
@@ -103,31 +106,64 @@ class Dense(Layer):
         """The activation that the output comes straight out of."""
         return self.activation
 
-    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+    def forward(self, x: Any, work: Workspace, training: bool = False) -> Array:
         """Compute the output, or only the sums if the activation is done elsewhere."""
-        rows = work.x = x.reshape(-1, x.shape[-1])
+        rows = work.x = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
         shape = (rows.shape[0], self.units)
-        bias = None if self.bias is None else self.bias.array
-        z: Array = ops.dense(rows, self.kernel.array, bias, work.array("z", shape, x.dtype))
-        if not (work.logits or self.activation is activations.linear):
-            work.y = z = self.activation.forward(z, work.array("y", shape, x.dtype))
-        return z if x.ndim == 2 else z.reshape(*x.shape[:-1], self.units)
+        z = work.array("z", shape, x.dtype)
+        bias = self._bias(work)
+        if isinstance(rows, SparseBatch):
+            rows.dense(self.kernel.array, bias, z)
+            if self._rectifies(work):
+                work.y = ops.relu(z, z)
+        elif self._rectifies(work):
+            work.y = ops.bias_relu(ops.dense(rows, self.kernel.array, None, z), bias)
+        else:
+            ops.dense(rows, self.kernel.array, bias if self.use_bias else None, z)
+        y = z
+        if not (self._passes(work) or self._rectifies(work)):
+            y = work.y = self.activation.forward(z, work.array("y", shape, x.dtype))
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.units)
 
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
         """Write the gradients of kernel and bias, return the input's."""
         x = work.x
-        d_z = d_y.reshape(-1, self.units)
-        if not (work.logits or self.activation is activations.linear):
-            z = work.array("z", d_z.shape, d_z.dtype)
-            out = work.array("d_z", d_z.shape, d_z.dtype)
-            d_z = self.activation.backward(d_z, z, work.y, out)
-        if work.gradients:
-            d_kernel, d_bias = work.gradients if self.use_bias else (*work.gradients, None)
-            ops.dense_gradients(x, d_z, d_kernel, d_bias)
+        d_z = d_y if d_y.ndim == 2 else d_y.reshape(-1, self.units)
+        d_kernel, d_bias = (*work.gradients, None, None)[:2]
+        if self._rectifies(work):
+            unused = work.array("d_bias", (self.units,), d_z.dtype)
+            ops.bias_relu_backward(d_z, work.y, unused if d_bias is None else d_bias)
+        else:
+            if not self._passes(work):
+                z, out = (work.array(name, d_z.shape, d_z.dtype) for name in ("z", "d_z"))
+                d_z = self.activation.backward(d_z, z, work.y, out)
+            if d_bias is not None:
+                np.add.reduce(d_z, axis=0, out=d_bias)
+        if d_kernel is not None:
+            if isinstance(x, SparseBatch):
+                x.kernel_gradient(d_z, d_kernel, work)
+            else:
+                ops.dense_gradients(x, d_z, d_kernel, None)
         if not need_d_x:
             return None
         d_x: Array = ops.dense_backward(d_z, self.kernel.array, work.array("d_x", x.shape, x.dtype))
         return d_x if d_y.ndim == 2 else d_x.reshape(*d_y.shape[:-1], x.shape[-1])
+
+    def _passes(self, work: Workspace) -> bool:
+        """Whether the sums are the output."""
+        return work.logits or self.activation is activations.linear
+
+    def _rectifies(self, work: Workspace) -> bool:
+        """Whether the activation is the one that is fused with the bias, and works in place."""
+        return self.activation is activations.relu and not work.logits
+
+    def _bias(self, work: Workspace) -> Array:
+        if self.bias is not None:
+            return self.bias.array
+        none = work.arrays.get("no bias")
+        if none is None:
+            none = work.arrays["no bias"] = np.zeros(self.units, self.kernel.array.dtype)
+        return none
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

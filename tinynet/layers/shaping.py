@@ -154,7 +154,7 @@ class Flatten(Layer):
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
         """Compute the output."""
         work.x = x
-        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+        return x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
         """Give the gradient the input's shape."""

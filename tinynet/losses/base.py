@@ -70,7 +70,9 @@ class Loss:
     @property
     def is_mean(self) -> bool:
         """Whether the loss of all data is the mean of its batches', however they are cut."""
-        return self.reduction in ("sum_over_batch_size", "mean")
+        # A loss of one's own may look at a batch as a whole.
+        built_in = type(self).__module__.startswith("tinynet.")
+        return built_in and self.reduction in ("sum_over_batch_size", "mean")
 
     # -- to be defined by each kind of loss
 
@@ -460,6 +462,11 @@ class FunctionLoss(Loss):
                 f"Received: {checks.shorten(function)}"
             )
         self.function = function
+
+    @property
+    def is_mean(self) -> bool:
+        """Not known: the function may look at a batch as a whole."""
+        return False
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""

@@ -72,6 +72,11 @@ class SparseCategoricalCrossentropy(Loss):
             self.logits_of = ()
         self.ignore_class = ignore_class
 
+    @property
+    def is_mean(self) -> bool:
+        """Not where a class is ignored: each batch's mean is over the labels that count."""
+        return super().is_mean and self.ignore_class is None
+
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
         """Check the labels: whole numbers from 0 to C - 1, one for each example."""
         _on_last_axis(self.axis, output_shape)

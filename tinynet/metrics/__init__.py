@@ -29,6 +29,11 @@ from tinynet.metrics.accuracy import (
     SparseCategoricalAccuracy,
     SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
 )
 from tinynet.metrics.base import Mean, MeanMetricWrapper, Metric, Sum, _registry
 from tinynet.metrics.loss import (
@@ -41,6 +46,7 @@ from tinynet.metrics.loss import (
     SparseCategoricalCrossentropy,
 )
 from tinynet.registry import snake_case
+from tinynet.unsupported import guard
 
 __all__ = [
     "Accuracy",
@@ -62,7 +68,9 @@ __all__ = [
     "SparseTopKCategoricalAccuracy",
     "Sum",
     "TopKCategoricalAccuracy",
+    "binary_accuracy",
     "binary_crossentropy",
+    "categorical_accuracy",
     "categorical_crossentropy",
     "check",
     "deserialize",
@@ -74,8 +82,13 @@ __all__ = [
     "mean_squared_error",
     "resolve",
     "serialize",
+    "sparse_categorical_accuracy",
     "sparse_categorical_crossentropy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
 ]
+
+__getattr__ = guard("metrics", __all__)
 
 get = _registry.get
 serialize = _registry.serialize

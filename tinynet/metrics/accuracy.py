@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -217,6 +218,61 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
         """Count the classes that are likelier than the true one."""
         _same_shape(self.name, y_true, y_pred.shape)
         return super().right(y_true.argmax(axis=-1), y_pred)
+
+
+class AccuracyFunction:
+    """An accuracy as a function: one value for each example.
+
+    Parameters
+    ----------
+    metric_class : type
+        The accuracy.
+    name : str
+        What the function is called.
+
+    Examples
+    --------
+    >>> categorical_accuracy([[0, 1]], [[0.2, 0.8]]).numpy()
+    array([1.], dtype=float32)
+    """
+
+    def __init__(self, metric_class: type[Accuracies], name: str) -> None:
+        self.metric_class = metric_class
+        self.__name__ = name
+        self.__doc__ = f"Compute `{metric_class.__name__}` for each example, with its options."
+
+    def __call__(self, y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
+        """Compute the values.
+
+        Parameters
+        ----------
+        y_true, y_pred : array_like
+            The true values and the predictions.
+        *args, **options : object
+            What the accuracy takes besides: `k`, or `threshold`.
+
+        Returns
+        -------
+        Tensor, shape (N, ...)
+            1 for what is right, else 0.
+        """
+        own = [o for o in inspect.signature(self.metric_class).parameters if o not in _COMMON]
+        metric = self.metric_class(**dict(zip(own, args, strict=False)), **options)
+        predictions = np.asarray(y_pred, metric.dtype)
+        right = metric.right(numeric("y_true", y_true), predictions)
+        return as_tensor(right.astype(metric.dtype))
+
+
+_COMMON = ("name", "dtype")
+binary_accuracy = AccuracyFunction(BinaryAccuracy, "binary_accuracy")
+categorical_accuracy = AccuracyFunction(CategoricalAccuracy, "categorical_accuracy")
+sparse_categorical_accuracy = AccuracyFunction(
+    SparseCategoricalAccuracy, "sparse_categorical_accuracy"
+)
+top_k_categorical_accuracy = AccuracyFunction(TopKCategoricalAccuracy, "top_k_categorical_accuracy")
+sparse_top_k_categorical_accuracy = AccuracyFunction(
+    SparseTopKCategoricalAccuracy, "sparse_top_k_categorical_accuracy"
+)
 
 
 def _column(y_true: Array, expected: tuple[int, ...]) -> Array:

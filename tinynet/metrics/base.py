@@ -58,6 +58,11 @@ class Metric:
         self.dtype: str = config.floatx() if dtype is None else np.dtype(dtype).name
         self._variables: list[Variable] = []
 
+    def __init_subclass__(cls) -> None:
+        # A metric of one's own may look at a batch as a whole.
+        if not cls.__module__.startswith("tinynet."):
+            cls.by_example = False
+
     def add_variable(
         self,
         shape: tuple[int, ...] = (),

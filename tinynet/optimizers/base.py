@@ -263,7 +263,8 @@ class Optimizer:
         """
         variables = self._trainable if trainable_variables is None else list(trainable_variables)
         self.build(variables)
-        self.step(self.plan(variables, [np.ascontiguousarray(g) for g in grads]))
+        # Copies, since clipping works in place.
+        self.step(self.plan(variables, [np.array(g, order="C") for g in grads]))
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> None:
         """Do one step.

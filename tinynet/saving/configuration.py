@@ -152,8 +152,6 @@ def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
     'Sequential'
     """
     config: dict[str, Any] = layers.serialize(model)
-    if type(model).__module__.startswith("tinynet."):
-        config["module"] = "keras"
     shape = model.input_shape if model._input is not None else model._build_shape
     if model.built and shape is not None:
         config["build_config"] = {"input_shape": list(shape)}

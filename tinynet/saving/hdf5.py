@@ -287,7 +287,7 @@ def get(group: Any, path: str, variable: Variable) -> Array:
         )
     array = dataset[()]
     array = np.asarray(array)
-    expected = _number(dataset, _CHECKSUM)
+    expected = get_number(dataset, _CHECKSUM)
     if expected is not None and expected != _checksum(dataset.name, array.tobytes()):
         raise ValueError(f"{path} is damaged. Received: another checksum")
     return fit(path, array, variable)
@@ -320,7 +320,10 @@ def get_text(group: Any, name: str) -> Any:
     (['kernel'], None)
     """
     h5py = require_h5py()
+    expected = get_number(group, f"{name}_{_CHECKSUM}")
     if not h5py.h5a.exists(group.id, name.encode()):
+        if expected is not None:
+            raise ValueError(f"The file is damaged. Received: a checksum of {name}, but no {name}")
         parts: list[str] = []
         i = 0
         while h5py.h5a.exists(group.id, f"{name}{i}".encode()):
@@ -337,14 +340,37 @@ def get_text(group: Any, name: str) -> Any:
     value = group.attrs[name]
     texts = [value] if isinstance(value, str | bytes) else list(value)
     texts = [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
-    expected = _number(group, f"{name}_{_CHECKSUM}")
     if expected is not None and expected != _checksum(group.name, "\0".join(texts).encode()):
         raise ValueError(f"The attribute {name} is damaged. Received: another checksum")
     return texts[0] if isinstance(value, str | bytes) else texts
 
 
-def _number(node: Any, name: str) -> int | None:
-    """Read an attribute that is one number, if it is there."""
+def get_number(node: Any, name: str) -> int | None:
+    """Read an attribute that is one whole number.
+
+    Parameters
+    ----------
+    node : h5py.Group or h5py.Dataset
+        What it is an attribute of.
+    name : str
+        Its name.
+
+    Returns
+    -------
+    int or None
+        Its value, if there is one.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> with opened(write(lambda file: file.attrs.create("count", 3))) as file:
+    ...     get_number(file, "count"), get_number(file, "size")
+    (3, None)
+    """
     h5py = require_h5py()
     if not h5py.h5a.exists(node.id, name.encode()):
         return None

@@ -25,6 +25,8 @@ from tinynet.variable import Array, Variable
 KERAS_VERSION = "3.15.1"
 EXTRA = "tinynet.json"
 WEIGHTS = "model.weights.h5"
+#: The attribute that says how many arrays of the optimizer's state were written.
+COUNT = "tinynet_optimizer"
 
 
 def write(model: Model, include_optimizer: bool = True) -> bytes:
@@ -125,6 +127,7 @@ def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
         places = [(path, layer.name, own) for path, layer, own in _places(model)]
         if model.compiled and include_optimizer:
             places.append(("optimizer/", model.optimizer.name, model.optimizer.variables))
+            file.attrs[COUNT] = len(model.optimizer.variables)
         for path, name, variables in places:
             file.create_group(f"{path}vars").attrs["name"] = name
             for i, variable in enumerate(variables):
@@ -147,18 +150,33 @@ def _inner(model: Model, path: str) -> Iterator[tuple[str, Layer]]:
     """Name the layers of a model by class and number, those of a subclass by attribute first."""
     folders: dict[str, Any] = {"layers": model.layers}
     if hasattr(model, "call"):
-        own = vars(model).items()
-        folders = {name: value for name, value in own if not name.startswith("_")}
+        own = {name: value for name, value in vars(model).items() if not name.startswith("_")}
+        values = [v if isinstance(v, list | tuple) else [v] for v in own.values()]
+        declared = [layer for value in values for layer in value]
+        folders = dict(sorted({**own, "layers": declared}.items()))
+    done: set[int] = set()
     for folder, value in folders.items():
-        if isinstance(value, Layer):
-            yield f"{path}{folder}/", value
-        seen: Counter[str] = Counter()
-        for layer in value if isinstance(value, list | tuple) else []:
-            if isinstance(layer, Layer):
+        named = [(f"{path}{folder}/", value)]
+        if isinstance(value, list | tuple):
+            keys: Counter[str] = Counter()
+            named = []
+            for layer in value:
                 key = snake_case(type(layer).__name__)
-                number = f"_{seen[key]}" if seen[key] else ""
-                seen[key] += 1
-                yield f"{path}{folder}/{key}{number}/", layer
+                number = f"_{keys[key]}" if keys[key] else ""
+                keys[key] += isinstance(layer, Layer)
+                named.append((f"{path}{folder}/{key}{number}/", layer))
+        for inner, layer in named:
+            if isinstance(layer, Layer) and id(layer) not in done:
+                done.add(id(layer))
+                yield inner, layer
+
+
+def _check_count(file: Any, count: int) -> None:
+    expected = hdf5.get_number(file, COUNT)
+    if expected is not None and expected != count:
+        raise ValueError(
+            f"The file must hold {expected} arrays of the optimizer's state. Received: {count}"
+        )
 
 
 class Weights:
@@ -180,8 +198,8 @@ class Weights:
         self.data = file.read()
         self.n_bytes = len(self.data)
         with hdf5.opened(self.data) as opened:
-            state_group = hdf5.find(opened, "optimizer/vars")
-            self.n_optimizer = 0 if state_group is None else len(state_group)
+            self.n_optimizer = len(hdf5.find(opened, "optimizer/vars") or [])
+            _check_count(opened, self.n_optimizer)
 
     def weights(self, model: Model) -> list[Array]:
         """Read the weights of a model."""
@@ -258,6 +276,7 @@ def write_legacy(model: Model, include_optimizer: bool = True) -> bytes:
         _put_named(group.create_group("top_level_model_weights"), [], [])
         if compiled:
             optimizer = model.optimizer
+            file.attrs[COUNT] = len(optimizer.variables)
             names = [f"{optimizer.name}/{v.name}" for v in optimizer.variables]
             _put_named(file.create_group("optimizer_weights"), names, optimizer.variables)
 
@@ -296,8 +315,9 @@ class Legacy:
         with hdf5.opened(self.data) as opened:
             texts = [hdf5.get_text(opened, f"{kind}_config") for kind in ("model", "training")]
             found = hdf5.find(opened, "optimizer_weights")
-            self._optimizer_names = [] if found is None else hdf5.get_text(found, "weight_names")
-        self.n_optimizer = len(self._optimizer_names or [])
+            self._names = [] if found is None else hdf5.get_text(found, "weight_names") or []
+            self.n_optimizer = len(self._names)
+            _check_count(opened, self.n_optimizer)
         if texts[0] is not None:
             self.config = configuration.from_json(texts[0])
             training = {} if texts[1] is None else configuration.from_json(texts[1])
@@ -337,5 +357,5 @@ class Legacy:
         """Read the state of an optimizer."""
         with hdf5.opened(self.data) as file:
             group = hdf5.find(file, "optimizer_weights")
-            pairs = zip(self._optimizer_names, variables, strict=True)
+            pairs = zip(self._names, variables, strict=True)
             return [hdf5.get(group, name, variable) for name, variable in pairs]

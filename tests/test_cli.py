@@ -1,0 +1,464 @@
+"""The command: what it writes, where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinynet import cli, datasets, layers, models, sequential, visualize
+from tinynet.cli import main
+from tinynet.datasets import drawn_digits
+
+ROOT = Path(__file__).parents[1]
+PICTURES = ["predictions.png", "learning_curves.png", "confusion_matrix.png", "mistakes.png"]
+TINY = drawn_digits.load_data(n_train=300, n_test=80)
+
+
+def write_idx(folder: Path, name: str, values: np.ndarray) -> None:
+    header = np.array([0x800 + values.ndim, *values.shape], ">u4").tobytes()
+    (folder / name).write_bytes(header + values.tobytes())
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder for TINYNET_DATA: a little MNIST of drawn digits."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "mnist").mkdir()
+    for part, (images, labels) in zip(("train", "t10k"), TINY, strict=True):
+        write_idx(folder / "mnist", f"{part}-images-idx3-ubyte", images)
+        write_idx(folder / "mnist", f"{part}-labels-idx1-ubyte", labels)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train once, for the tests that need a model."""
+    out = tmp_path_factory.mktemp("out")
+    arguments = ["--data", str(data), "--out", str(out), "--epochs", "8", "--no-plots"]
+    assert main(["train", *arguments]) == 0
+    return out
+
+
+def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
+    command = [sys.executable, "-m", "tinynet", *arguments]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen(command, env=environment, **streams)
+
+
+def run(*arguments: str, **options: Any) -> tuple[int, str, str]:
+    process = start(*arguments, **options)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, (out or b"").decode(), err.decode()
+
+
+def not_found(*_: Any) -> Any:
+    raise FileNotFoundError("MNIST was not found and could not be downloaded. Tried: everything")
+
+
+# ------------------------------------------------------------ train
+
+
+def test_train_as_a_user_runs_it(data: Path, tmp_path: Path) -> None:
+    environment = {"TINYNET_DATA": str(data), "PYTHONIOENCODING": "ascii", "COLUMNS": "30"}
+    code, out, err = run("train", "--epochs", "2", env=environment, cwd=tmp_path)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert "300 images of MNIST for 2 epochs" in lines[0]
+    assert re.fullmatch(r"Test loss: \d\.\d{4}", lines[-2])
+    assert re.fullmatch(r"Test accuracy: 0\.\d{4}", lines[-1])
+    assert "\b" not in out
+    assert "\r" not in out
+    written = sorted(path.name for path in (tmp_path / "output").iterdir())
+    assert written == sorted(["model.tinynet", "model.keras", "history.json", *PICTURES])
+    for name in PICTURES:
+        with Image.open(tmp_path / "output" / name) as picture:
+            picture.load()
+            assert min(picture.size) > 300
+    result = json.loads((tmp_path / "output" / "history.json").read_text())
+    assert lines[-1] == f"Test accuracy: {result['test_accuracy']:.4f}"
+    assert lines[-2] == f"Test loss: {result['test_loss']:.4f}"
+    assert (result["data"], result["fallback"], result["train_images"]) == ("MNIST", False, 300)
+    assert [len(values) for values in result["history"].values()] == [2, 2]
+
+
+def test_it_learns_and_what_it_saves_is_what_it_tested(data: Path, trained: Path) -> None:
+    result = json.loads((trained / "history.json").read_text())
+    # 80 steps on ten classes: far from MNIST's 97 %, and far from a guesser's 10 %.
+    assert result["test_accuracy"] > 0.6
+    images, labels = TINY[1]
+    for name in ("model.tinynet", "model.keras"):
+        model = models.load_model(trained / name)
+        p = model.predict(images / np.float32(255), verbose=0)
+        # Each of the 80 counts 1/80, so the mean is exact but for float32's last digits.
+        assert np.mean(p.argmax(axis=1) == labels) == pytest.approx(result["test_accuracy"], 1e-6)
+    assert not [path for path in trained.iterdir() if path.suffix == ".png"]
+
+
+def test_same_seed_same_bits(data: Path, trained: Path, tmp_path: Path) -> None:
+    weights = {}
+    for seed in ("0", "0", "7"):
+        arguments = ["--data", str(data), "--out", str(tmp_path), "--epochs", "8", "--no-plots"]
+        assert main(["train", *arguments, "--seed", seed]) == 0
+        weights[seed] = models.load_model(tmp_path / "model.tinynet").get_weights()
+    first = models.load_model(trained / "model.tinynet").get_weights()
+    for a, b, c in zip(first, weights["0"], weights["7"], strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, c)
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Note what is passed to the functions that draw."""
+    seen: dict[str, Any] = {}
+
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            seen.setdefault(name, (args, kwargs))  # not the calls among themselves
+            return function(*args, **kwargs)
+
+        return call
+
+    for name in ("plot_predictions", "plot_history", "plot_confusion_matrix", "plot_mistakes"):
+        monkeypatch.setattr(visualize, name, watched(name, getattr(visualize, name)))
+    return seen
+
+
+def test_without_mnist_drawn_digits_say_so_everywhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(datasets.mnist, "load_data", not_found)
+    monkeypatch.setattr(drawn_digits, "load_data", lambda: TINY)
+    seen = watch(monkeypatch)
+    assert main(["train", "--epochs", "1", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    label = "drawn digits (not MNIST)"
+    assert "Tried: everything" in lines[0]
+    assert lines[1] == lines[-3]
+    assert lines[1].startswith("NOTE: MNIST was not to be had")
+    assert label in lines[2]
+    assert re.fullmatch(rf"Test loss: \d\.\d{{4}} on {re.escape(label)}", lines[-2])
+    assert re.fullmatch(rf"Test accuracy: 0\.\d{{4}} on {re.escape(label)}", lines[-1])
+    result = json.loads((tmp_path / "history.json").read_text())
+    assert (result["data"], result["fallback"]) == (label, True)
+    # The source of every picture, and real probabilities in them.
+    assert len(seen) == 4
+    assert {kwargs["source"] for _, kwargs in seen.values()} == {label}
+    np.testing.assert_allclose(seen["plot_predictions"][0][2].sum(axis=1), 1, rtol=1e-5)
+
+
+def test_what_was_asked_for_is_never_replaced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(datasets.mnist, "load_data", not_found)
+    monkeypatch.setattr(datasets.fashion_mnist, "load_data", not_found)
+    for wanted in ("mnist", "fashion_mnist", "mnist.npz", str(tmp_path)):
+        assert main(["train", "--data", wanted, "--out", str(tmp_path)]) == 1
+        out, err = capsys.readouterr()
+        assert err.count("\n") == 1
+        assert "Testing" not in out
+
+
+def test_fashion_and_drawn_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(datasets.fashion_mnist, "load_data", lambda: TINY)
+    monkeypatch.setattr(drawn_digits, "load_data", lambda: TINY)
+    seen = watch(monkeypatch)
+    assert main(["train", "--data", "fashion_mnist", "--epochs", "1", "--out", str(tmp_path)]) == 0
+    assert seen["plot_predictions"][1]["class_names"][9] == "Ankle boot"
+    assert capsys.readouterr().out.splitlines()[-1].endswith(" on Fashion-MNIST")
+    assert main(["train", "--data", "drawn", "--no-plots", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1].endswith(" on drawn digits (not MNIST)")
+    assert "NOTE" not in out  # it is what was asked for
+
+
+def test_json_is_all_that_stands_on_standard_output(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--epochs", "1", "--no-plots"]
+    assert main(["train", "--json", *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == json.loads((tmp_path / "history.json").read_text())
+    assert out.count("\n") == 1
+    assert "Test accuracy" in err
+
+
+def test_no_plots_needs_no_matplotlib(data: Path, tmp_path: Path) -> None:
+    arguments = ["train", "--data", str(data), "--out", str(tmp_path), "--epochs", "1"]
+    program = (
+        f"import sys; sys.modules['matplotlib'] = sys.modules['h5py'] = None\n"
+        f"from tinynet.cli import main; sys.exit(main({[*arguments, '--no-plots']!r}))"
+    )
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True)
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["history.json", "model.tinynet"]
+
+
+def test_a_folder_that_can_not_be_written_is_found_before_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cli, "_load", lambda *_: pytest.fail("began to load data"))
+    file = tmp_path / "file"
+    file.touch()
+    taken = tmp_path / "taken"
+    (taken / "history.json").mkdir(parents=True)
+    for out, named in ((file, "file"), (file / "below", "file"), (taken, "history.json")):
+        assert main(["train", "--out", str(out)]) == 1
+        err = capsys.readouterr().err
+        assert re.fullmatch(r"tinynet: error: [^\n]+\n", err)
+        assert named in err
+
+    def full(**_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cli.tempfile, "TemporaryFile", full)
+    assert main(["train", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"tinynet: error: {tmp_path}: No space left on device\n"
+
+
+# ------------------------------------------------------------ evaluate
+
+
+@pytest.mark.parametrize("name", ["model.tinynet", "model.keras"])
+def test_evaluate(name: str, data: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(trained / name), "--data", str(data)]) == 0
+    result = json.loads((trained / "history.json").read_text())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == f"Test loss: {result['test_loss']:.4f} on {data}"
+    assert lines[-1] == f"Test accuracy: {result['test_accuracy']:.4f} on {data}"
+    assert main(["evaluate", str(trained / name), "--data", str(data), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["test_accuracy"] == pytest.approx(result["test_accuracy"], 1e-6)
+    assert (figures["data"], figures["test_images"]) == (str(data), 80)
+
+
+def test_evaluate_flat_and_uncompiled(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flat = sequential.Sequential([layers.Input((784,)), layers.Dense(10, activation="softmax")])
+    flat.save(tmp_path / "flat.tinynet")
+    assert main(["evaluate", str(tmp_path / "flat.tinynet"), "--data", str(data)]) == 0
+    assert "Test accuracy: 0." in capsys.readouterr().out
+
+
+# ------------------------------------------------------------ predict
+
+
+def pictures(folder: Path, digit: np.ndarray) -> list[str]:
+    """Write one digit in many kinds of PNG file."""
+    big = np.kron(255 - digit, np.ones((7, 7), np.uint8))
+    big = np.pad(big, ((50, 10), (10, 90)), constant_values=255)
+    grey = Image.fromarray(big)
+    glass = Image.merge("LA", (Image.new("L", grey.size, 0), Image.fromarray(255 - big)))
+    kinds = {
+        "as_it_is": Image.fromarray(digit),
+        "black_on_white": Image.fromarray(255 - digit),
+        "grey": grey,
+        "rgb": grey.convert("RGB"),
+        "rgba": grey.convert("RGBA"),
+        "ink_on_glass": glass,
+        "palette": grey.convert("P"),
+        "one_bit": grey.point(lambda v: 255 * (v > 127)).convert("1"),
+        "sixteen_bits": Image.fromarray(big.astype(np.uint16) * 257),
+    }
+    for name, picture in kinds.items():
+        picture.save(folder / f"{name}.png")
+    return [str(folder / f"{name}.png") for name in kinds]
+
+
+def test_predict_reads_every_kind_of_png(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = models.load_model(trained / "model.tinynet")
+    images, labels = TINY[0]
+    p = model.predict(images / np.float32(255), verbose=0)
+    surest = int(np.argmax(p[np.arange(len(p)), labels]))
+    paths = pictures(tmp_path, images[surest])
+    assert main(["predict", str(trained / "model.tinynet"), *paths]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for path, line in zip(paths, lines, strict=True):
+        assert re.fullmatch(rf"{re.escape(path)}: {labels[surest]} \([\d.]+%; next \d, .+%\)", line)
+    # 28 x 28 and light on dark: not framed, so exactly what the model says of these pixels.
+    best, second = np.sort(p[surest])[:-3:-1]
+    assert f"({best:.1%}; next " in lines[0]
+    assert lines[0].endswith(f"{second:.1%})")
+
+    assert main(["predict", str(trained / "model.keras"), "--json", *paths]) == 0
+    found = json.loads(capsys.readouterr().out)["predictions"]
+    assert [entry["image"] for entry in found] == paths
+    np.testing.assert_allclose(found[0]["probabilities"], p[surest], rtol=1e-4, atol=1e-7)
+    assert {entry["label"] for entry in found} == {int(labels[surest])}
+
+
+def test_predict_turns_scores_into_probabilities(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = sequential.Sequential([layers.Input((28, 28)), layers.Flatten(), layers.Dense(2)])
+    model.set_weights([np.zeros((784, 2)), [np.log(9), 0]])
+    model.save(tmp_path / "scores.tinynet")
+    (path, *_) = pictures(tmp_path, TINY[0][0][0])
+    assert main(["predict", str(tmp_path / "scores.tinynet"), path]) == 0
+    assert capsys.readouterr().out == f"{path}: 0 (90.0%; next 1, 10.0%)\n"
+
+
+@pytest.mark.parametrize(
+    "content", ["nothing", "text", "blank", "empty", "truncated", "crc", "a folder", "missing"]
+)
+def test_what_can_not_be_read_is_named(
+    content: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = Path(pictures(tmp_path, TINY[0][0][0])[2]).read_bytes()
+    path = tmp_path / "digit.png"
+    if content == "a folder":
+        path.mkdir()
+    elif content == "blank":
+        Image.new("L", (50, 60), 200).save(path)
+    elif content != "missing":
+        broken = bytearray(good)
+        broken[45] ^= 0xFF
+        contents = {"text": b"no picture", "truncated": good[: len(good) // 2], "crc": broken}
+        path.write_bytes(contents.get(content, b""))
+    assert main(["predict", str(trained / "model.tinynet"), str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"tinynet: error: [^\n]*digit\.png[^\n]+\n", err)
+
+
+# ------------------------------------------------------------ info
+
+
+def test_info(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYNET_CACHE", "kept/here")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    assert main(["info", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["numpy"] == np.__version__
+    assert facts["python"].endswith(".".join(map(str, sys.version_info[:3])))
+    assert facts["cache"] == "kept/here"
+    assert "OPENBLAS_NUM_THREADS=1" in facts["thread limits"]
+    assert {"tinynet", "backend", "numba", "matplotlib", "BLAS", "processor", "system"} <= set(
+        facts
+    )
+    assert main(["info"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == list(facts)
+
+
+# ------------------------------------------------------------ how it ends
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["train", "--epochs", "0"],
+        ["train", "--epochs", "many"],
+        ["train", "--batch-size", "-1"],
+        ["train", "--seed", "-1"],
+        ["train", "--seed", str(2**32)],
+        ["train", "--out", ""],
+        ["train", "--data", ""],
+        ["train", "--epoch", "1"],
+        ["evaluate"],
+        ["predict", "model.tinynet"],
+        ["info", "please"],
+    ],
+)
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.match(r"usage: tinynet ", err)
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["train", "--help"], ["--version"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.isascii()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "missing.tinynet"],
+        ["evaluate", "missing.keras", "--json"],
+        ["predict", "missing.h5", "digit.png"],
+        ["evaluate", "{wrong shape}"],
+        ["train", "--data", "missing", "--out", "{out}"],
+        ["train", "--data", "{empty}", "--out", "{out}"],
+    ],
+)
+def test_errors_are_one_line(
+    arguments: list[str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = sequential.Sequential([layers.Input((5,)), layers.Dense(2)])
+    wrong.save(tmp_path / "wrong.tinynet")
+    (tmp_path / "empty").mkdir()
+    places = {
+        "{out}": str(tmp_path / "out"),
+        "{empty}": str(tmp_path / "empty"),
+        "{wrong shape}": str(tmp_path / "wrong.tinynet"),
+    }
+    extra = ["--data", str(data)] if "{wrong shape}" in arguments else []
+    assert main([places.get(argument, argument) for argument in arguments] + extra) == 1
+    assert re.fullmatch(r"tinynet: error: [^\n]+\n", capsys.readouterr().err)
+
+
+def test_interrupted(data: Path, tmp_path: Path) -> None:
+    process = start("train", "--data", str(data), "--epochs", "1000000", cwd=tmp_path)
+    assert process.stdout is not None
+    while b"Epoch 2/" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"tinynet: interrupted\n")
+    assert list((tmp_path / "output").iterdir()) == []
+
+
+@pytest.mark.parametrize(("argument", "codes"), [("info", {141}), ("--help", {0, 141})])
+def test_a_closed_pipe_is_no_defect(argument: str, codes: set[int]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    code, _, err = run(argument, stdout=write)
+    os.close(write)
+    assert err == ""
+    assert code in codes  # argparse itself may have passed over it
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_one_line() -> None:
+    with open("/dev/full", "wb") as full:
+        code, _, err = run("info", stdout=full)
+    assert (code, err) == (1, "tinynet: error: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="measures memory as Unix does")
+def test_the_main_job_on_mnist(mnist: Any, tmp_path: Path) -> None:
+    with open(tmp_path / "said", "wb") as said:
+        process = start("train", cwd=tmp_path, stdout=said, stderr=None)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    result = json.loads((tmp_path / "output" / "history.json").read_text())
+    assert result["test_accuracy"] >= 0.97
+    # 60,000 images in float32 are 188 MB; nothing may keep a second copy, or one in float64.
+    peak = usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    assert peak <= 400

@@ -1,0 +1,88 @@
+"""Every example runs as it stands, in a fresh process and folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinynet.datasets import drawn_digits
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def tiny_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder for TINYNET_DATA with a little MNIST, of drawn digits."""
+    folder = tmp_path_factory.mktemp("data")
+    (x_train, y_train), (x_test, y_test) = drawn_digits.load_data(n_train=600, n_test=100)
+    (folder / "mnist").mkdir()
+    np.savez(
+        folder / "mnist" / "mnist.npz",
+        x_train=x_train,
+        y_train=y_train,
+        x_test=x_test,
+        y_test=y_test,
+    )
+    return folder
+
+
+def run(path: Path, data: Path, cwd: Path) -> str:
+    environment = {
+        **os.environ,
+        "TINYNET_DATA": str(data),
+        "PYTHONPATH": str(ROOT),
+        "MPLBACKEND": "Agg",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    process = subprocess.run(
+        [sys.executable, "-W", "error", str(path)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    return process.stdout
+
+
+def test_there_are_examples() -> None:
+    assert EXAMPLES
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(path: Path, tiny_mnist: Path, tmp_path: Path) -> None:
+    assert run(path, tiny_mnist, tmp_path)
+
+
+def test_train_mnist(tiny_mnist: Path, tmp_path: Path) -> None:
+    output = run(ROOT / "examples" / "01_train_mnist.py", tiny_mnist, tmp_path)
+    # Ten times better than guessing would be 1: 95 steps are enough to get more than half right.
+    found = re.search(r"^Test accuracy: (0\.\d{4})$", output, re.M)
+    assert found
+    assert float(found[1]) > 0.5
+    assert (tmp_path / "predictions.png").read_bytes().startswith(b"\x89PNG")
+    text = (ROOT / "examples" / "01_train_mnist.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 25
+
+
+def test_one_step_by_hand(tiny_mnist: Path, tmp_path: Path) -> None:
+    output = run(ROOT / "examples" / "02_one_step_by_hand.py", tiny_mnist, tmp_path)
+    shapes = dict(re.findall(r"^  (\w+) +(\([\d, ]+\)) ", output, re.M))
+    assert (shapes["x"], shapes["hidden"], shapes["logits"]) == (
+        "(32, 784)",
+        "(32, 128)",
+        "(32, 10)",
+    )
+    for name in ("kernel_1", "bias_1", "kernel_2", "bias_2", "z", "hidden", "logits"):
+        assert shapes[f"d_{name}"] == shapes[name]
+    losses = [float(value) for value in re.findall(r"^Loss .*: +(\d\.\d{4})$", output, re.M)]
+    # One step of Adam on one batch goes downhill on that batch.
+    assert losses[1] < losses[0] - 0.1

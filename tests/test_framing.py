@@ -1,0 +1,153 @@
+"""Framing: a digit of any size, place and shade ends up as MNIST would have it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinynet.datasets import drawn_digits, frame_digit
+from tinynet.datasets.framing import paper_shade, to_grey
+
+
+def stroke(size: int = 200) -> np.ndarray:
+    """Draw an L, white on black: 100 high and 50 wide, its strokes 20 broad, somewhere."""
+    image = np.zeros((size, size), np.uint8)
+    image[30:130, 20:40] = 255
+    image[110:130, 20:70] = 255
+    return image
+
+
+def test_worked_by_hand() -> None:
+    """100 x 50 pixels become 20 x 10, five to one: the L's strokes are then 4 broad.
+
+    Centre of mass: the upright (rows 0-15, 4 columns, middle 7.5 and 1.5) holds 64 pixels, the
+    foot (rows 16-19, 10 columns, middle 17.5 and 4.5) 40: y = (64 * 7.5 + 40 * 17.5) / 104 = 11.3,
+    x = (64 * 1.5 + 40 * 4.5) / 104 = 2.65. So it begins at row 14 - 11 and column 14 - 3.
+    """
+    expected = np.zeros((28, 28), np.uint8)
+    expected[3:23, 11:15] = 255
+    expected[19:23, 11:21] = 255
+    np.testing.assert_array_equal(frame_digit(stroke()), expected)
+
+
+def test_edges_are_means_of_the_areas_under_a_pixel() -> None:
+    # 30 columns become 20: every new pixel covers one and a half old ones.
+    row = np.zeros((1, 32), np.uint8)
+    row[0, 1:31] = 255
+    row[0, 2] = 0
+    framed = frame_digit(np.pad(row, ((5, 5), (0, 0))))
+    box = framed[14, 4:24] / 255
+    # The first covers column 0, lit, and half of column 1, dark; the second the rest of that.
+    np.testing.assert_allclose(box[:4], [2 / 3, 2 / 3, 1, 1], atol=1 / 255)
+
+
+def variants() -> dict[str, Any]:
+    light = stroke()
+    dark = 255 - light
+    ink = (light > 0).astype(np.uint8)
+    colour = np.stack([dark, dark, dark], axis=2)
+    rng = np.random.default_rng(0)
+    shadow = np.linspace(0, 40, 200)[:, None] + rng.normal(0, 3, (200, 200))
+    alpha = ink * 255
+    return {
+        "dark on light": dark,
+        "moved": np.roll(light, (40, 90), axis=(0, 1)),
+        "grey on grey": (90 + 60 * ink).astype(np.uint8),
+        "sixteen bits": dark.astype(np.uint16) * 257,
+        "floats to 1": dark / 255,
+        "floats to 255": dark.astype(np.float32),
+        "bools": ink.astype(bool),
+        "nested lists": light.tolist(),
+        "big-endian": light.astype(">i4"),
+        "strided": np.repeat(light, 2, axis=1)[:, ::2],
+        "one channel": light[:, :, None],
+        "colour": colour,
+        "blue on yellow": np.where(ink[:, :, None] > 0, [0, 0, 160], [255, 255, 0]).astype("u1"),
+        "black ink on glass": np.dstack([0 * colour, alpha]),
+        "white ink on glass": np.dstack([0 * colour + 255, alpha]),
+        "grey with alpha": np.dstack([dark, np.full_like(dark, 255)]),
+        "photo with a shadow": np.clip(220 - shadow - 150 * ink, 0, 255).astype(np.uint8),
+    }
+
+
+@pytest.mark.parametrize("name", variants())
+def test_shade_place_and_type_make_no_difference(name: str) -> None:
+    image = variants()[name]
+    before = np.array(image)
+    framed = frame_digit(image)
+    # A photo's shadow is below 30 % of the ink's strength and its grain a few levels of 255: the
+    # strokes of the L are solid after the contrast step, but for rounding.
+    np.testing.assert_allclose(framed, frame_digit(stroke()), atol=3 if "photo" in name else 0)
+    np.testing.assert_array_equal(before, image)
+
+
+def test_a_drawn_digit_stays_where_mnist_would_have_it() -> None:
+    (images, _), _ = drawn_digits.load_data(n_train=50, n_test=0)
+    for image in images:
+        # Only full ink and none, so that the contrast step changes nothing.
+        bilevel = np.where(image > 127, 255, 0).astype(np.uint8)
+        box = np.argwhere(bilevel)
+        if max(np.ptp(box, axis=0)) == 19:  # still 20 pixels long: then only moved, by 1 at most
+            framed = frame_digit(bilevel)
+            moved = np.argwhere(framed).min(axis=0) - box.min(axis=0)
+            assert np.abs(moved).max() <= 1
+            np.testing.assert_array_equal(np.roll(bilevel, tuple(moved), (0, 1)), framed)
+
+
+def test_mnist_itself_is_framed_so(mnist: Any) -> None:
+    """MNIST's pixels are grey, so the contrast step changes edges; its places must be the same."""
+    images = np.rint(mnist[1][0][:500] * 255).astype(np.uint8)
+    middles = []
+    for image in images:
+        framed = frame_digit(image).astype(float)
+        middles.append([c.mean() for c in np.nonzero(framed > 127)])
+        middles[-1] -= np.array([c.mean() for c in np.nonzero(image > 127)])
+    # Half a pixel by the grey edges, and one by rounding; on average neither side wins.
+    assert np.abs(middles).max() < 2
+    assert np.abs(np.mean(middles, axis=0)).max() < 0.25
+
+
+@pytest.mark.parametrize("shape", [(300, 40), (40, 300), (5, 5), (1, 30), (30, 1), (28, 28)])
+def test_any_size_fills_the_box(shape: tuple[int, int]) -> None:
+    image = np.zeros(shape, np.uint8)
+    h, w = shape
+    image[h // 3 : h // 3 + max(h // 3, 1), w // 3 : w // 3 + max(w // 3, 1)] = 200
+    framed = frame_digit(image)
+    assert (framed.shape, framed.dtype, framed.max()) == ((28, 28), np.uint8, 255)
+    rows, columns = (np.ptp(found) + 1 for found in np.nonzero(framed))
+    assert max(rows, columns) == 20
+
+
+def test_thin_lines_stay_visible() -> None:
+    image = np.full((1000, 1000), 255, np.uint8)
+    image[100:900, 500:502] = 0  # a fortieth of a pixel's width of the result
+    assert frame_digit(image).max() == 255
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((28, 28)), r"stands out.* Received: 0\.0%"),
+        (np.full((50, 40, 3), 255, np.uint8), r"Received: 0\.0%"),
+        (200 + np.random.default_rng(0).integers(0, 9, (50, 50)), "stands out"),
+        (np.zeros((0, 5)), r"Received: shape \(0, 5\)"),
+        (np.zeros(784), r"Received: shape \(784,\)"),
+        (np.zeros((4, 4, 5)), r"Received: shape \(4, 4, 5\)"),
+        (np.full((4, 4), np.nan), "0 to 1|0 to 255"),
+        (np.full((4, 4), -1), "Received: -1 to -1"),
+        (np.full((4, 4), 300), "from 0 to 255. Received: 300"),
+        ([["a", "b"]], "real numbers"),
+    ],
+)
+def test_what_is_no_digit_is_refused(image: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        frame_digit(image)
+
+
+def test_grey_and_paper() -> None:
+    half_black = np.array([[[0, 0, 0, 128], [0, 0, 0, 0]]], np.uint8)
+    # Black ink lies on white paper: 128/255 of it leaves 127/255 of white.
+    np.testing.assert_allclose(to_grey(half_black), [[127 / 255, 1]], rtol=1e-15)
+    assert paper_shade(np.array([[0.1, 0.2], [0.3, 0.4]])) == 0.3  # the fifth of eight, sorted

@@ -1,0 +1,143 @@
+"""Initializers: their distributions, their seeds, their names."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tinynet import Sequential, initializers, layers, random
+
+I = initializers  # noqa: E741  # read as a word
+N = 784 * 128
+# name: (options, variance for a kernel of (784, 128), largest absolute value)
+GLOROT = 2 / (784 + 128)
+KINDS = {
+    "GlorotUniform": ({}, GLOROT, math.sqrt(3 * GLOROT)),
+    "GlorotNormal": ({}, GLOROT, 2 * math.sqrt(GLOROT) / 0.8796256610342398),
+    "HeUniform": ({}, 2 / 784, 0.0874818),
+    "HeNormal": ({}, 2 / 784, 2 * math.sqrt(2 / 784) / 0.8796256610342398),
+    "LecunUniform": ({}, 1 / 784, 0.0618590),
+    "LecunNormal": ({}, 1 / 784, 2 * math.sqrt(1 / 784) / 0.8796256610342398),
+    "RandomNormal": ({"stddev": 0.1}, 0.01, 0.6),
+    "TruncatedNormal": ({"stddev": 0.1}, (0.1 * 0.8796256610342398) ** 2, 0.2),
+    "RandomUniform": ({"minval": -0.3, "maxval": 0.3}, 0.03, 0.3),
+    "VarianceScaling": (
+        {"scale": 3.0, "mode": "fan_out", "distribution": "untruncated_normal"},
+        3 / 128,
+        6 * math.sqrt(3 / 128),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_distributions(name: str) -> None:
+    options, variance, largest = KINDS[name]
+    values = getattr(I, name)(**options, seed=11)((784, 128)).numpy()
+    assert (values.shape, values.dtype) == ((784, 128), np.float32)
+    # The mean of N values varies by sqrt(variance / N); their variance by less than
+    # variance * sqrt(2 / N). Six of these happen once in a billion.
+    assert abs(values.mean()) < 6 * math.sqrt(variance / N)
+    assert abs(values.var() / variance - 1) < 6 * math.sqrt(2 / N)
+    assert np.abs(values).max() <= largest * (1 + 1e-5)
+    if "stddev" not in options and name != "VarianceScaling":  # the ends are nearly reached
+        assert np.abs(values).max() > 0.99 * largest
+
+
+def test_fixed_values() -> None:
+    assert not I.Zeros()((2, 3)).any()
+    assert (I.Ones()((2, 3)) == 1).all()
+    assert (I.Constant(0.5)((2, 3)) == 0.5).all()
+    assert I.Zeros()((), dtype="float64").dtype == np.float64
+    shifted = I.RandomNormal(mean=5.0, stddev=0.0)((3,))
+    assert shifted.tolist() == [5, 5, 5]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_initializer_gives_the_same_values_on_every_call(name: str) -> None:
+    options = KINDS[name][0]
+    make = getattr(I, name)
+    unseeded, other = make(**options), make(**options)
+    first = unseeded((4, 5)).tobytes()
+    assert unseeded((4, 5)).tobytes() == first
+    assert other((4, 5)).tobytes() != first
+    assert make(**options, seed=3)((4, 5)).tobytes() == make(**options, seed=3)((4, 5)).tobytes()
+    config = unseeded.get_config()
+    assert config["seed"] is None
+    assert type(make.from_config(make(**options, seed=3).get_config())) is make
+    again = make.from_config(make(**options, seed=3).get_config())
+    assert again((4, 5)).tobytes() == make(**options, seed=3)((4, 5)).tobytes()
+
+
+def test_layers_that_share_an_initializer_start_equal_and_those_that_share_a_name_do_not() -> None:
+    shared = I.HeNormal()
+    model = Sequential(
+        [layers.Input((4,)), *(layers.Dense(4, kernel_initializer=shared) for _ in range(2))]
+        + [layers.Dense(4, kernel_initializer="he_normal") for _ in range(2)]
+    )
+    a, b, c, d = (layer.kernel.numpy().tobytes() for layer in model.layers)
+    assert a == b
+    assert len({a, c, d}) == 3
+
+
+def test_the_stream_of_seeds() -> None:
+    drawn = []
+    for seed in (1, 1, 2):
+        random.set_seed(seed)
+        drawn.append(I.GlorotUniform()((3, 3)).tobytes())
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize(
+    ("identifier", "kind"),
+    [
+        ("glorot_uniform", I.GlorotUniform),
+        ("GlorotUniform", I.GlorotUniform),
+        ("normal", I.RandomNormal),
+        ("uniform", I.RandomUniform),
+        ("one", I.Ones),
+        ("zero", I.Zeros),
+        (I.HeNormal, I.HeNormal),
+        (I.HeNormal(), I.HeNormal),
+        ({"class_name": "Constant", "config": {"value": 2.0}}, I.Constant),
+        (I.serialize(I.HeUniform(seed=4)), I.HeUniform),
+        (None, type(None)),
+    ],
+)
+def test_get(identifier, kind) -> None:
+    assert type(I.get(identifier)) is kind
+
+
+def test_a_function_of_one_s_own() -> None:
+    layer = layers.Dense(2, kernel_initializer=lambda shape, dtype=None: np.full(shape, 3.0))
+    layer.build((None, 2))
+    assert layer.kernel.numpy().tolist() == [[3, 3], [3, 3]]
+    wrong = layers.Dense(2, kernel_initializer=lambda shape, dtype=None: np.zeros((1, 1)))
+    with pytest.raises(ValueError, match=r"shape \(2, 2\)\. Received: shape \(1, 1\)$"):
+        wrong.build((None, 2))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: I.get("glorot"),
+        lambda: I.get(3),
+        lambda: I.HeNormal(seed=-1),
+        lambda: I.HeNormal(seed=1.5),
+        lambda: I.RandomNormal(stddev=-1.0),
+        lambda: I.VarianceScaling(scale=0.0),
+        lambda: I.VarianceScaling(mode="fan"),
+        lambda: I.VarianceScaling(distribution="gauss"),
+        lambda: I.get({"class_name": "Nothing", "config": {}}),
+        lambda: I.get({"config": {}}),
+    ],
+)
+def test_wrong_arguments(wrong) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
+        wrong()
+
+
+def test_an_integer_where_a_number_is_meant() -> None:
+    assert I.Constant(1)((1,)).tolist() == [1]
+    assert I.RandomUniform(0, 1, seed=1)((5,)).min() >= 0

@@ -1,0 +1,436 @@
+"""Activations, losses and metrics against live Keras on TensorFlow: values and gradients.
+
+A new one is a new line in a table. Data are random, with the corners among them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+
+import tinynet
+from reference import keras_net
+from tests.compare import EPS, assert_within
+from tinynet import activations, losses, metrics
+from tinynet.workspace import Workspace
+
+keras = keras_net.keras
+RNG = np.random.default_rng(11)
+
+
+def draw(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+# ------------------------------------------------------------ activations
+
+CORNERS = np.float32([-100, -6, -3, -1e-4, -0.0, 0, 1e-4, 0.5, 1, 3, 4, 6, 20, 80])
+# relu's 0.5, 1 and 4 are its corners in the rows below; all kinds see all of them.
+X = np.concatenate([CORNERS, 4 * draw(50)]).reshape(8, 8)
+NAMES = set(activations._registry.names)
+ACTIVATIONS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in sorted(NAMES)),
+    ("relu", {"negative_slope": 0.1}),
+    ("relu", {"max_value": 4.0}),
+    ("relu", {"max_value": 6.0}),
+    ("relu", {"threshold": 1.0}),
+    ("relu", {"negative_slope": 0.1, "max_value": 4.0, "threshold": 0.5}),
+    ("leaky_relu", {"negative_slope": 0.3}),
+    ("elu", {"alpha": 0.5}),
+    ("gelu", {"approximate": True}),
+    ("softmax", {"axis": 0}),
+    ("log_softmax", {"axis": 0}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), ACTIVATIONS, ids=str)
+def test_activations(name: str, options: dict[str, Any]) -> None:
+    upstream = draw(8, 8)
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = getattr(keras.activations, name, keras.activations.get(name))(x, **options)
+    d_x = tape.gradient(y, x, tf.constant(upstream)).numpy()
+    ours = activations.get(name).with_options(**options)
+    found = ours.forward(X)
+    # Each is a handful of functions of a rounding or two, their terms no larger than x and 1;
+    # Keras' own gelu loses as much where it takes 1 + erf(x) for small numbers.
+    room = 8 * EPS * (1 + np.abs(X) + np.abs(y.numpy()))
+    if "softmax" in name:
+        room = 8 * EPS * 8 * (1 + np.abs(y.numpy()).max())
+    assert_within(found, y.numpy(), room, "y")
+    slope = 1 + np.abs(y.numpy()) if name == "exponential" else 1 + np.abs(X)
+    room_d = 8 * EPS * slope * np.abs(upstream)
+    if "softmax" in name:  # sums of 8 terms
+        room_d = 8 * EPS * np.sqrt(8) * np.abs(upstream).sum()
+    assert_within(ours.backward(upstream.copy(), X, found), d_x, room_d, "d_x")
+    assert getattr(activations, name)(X.tolist(), **options).numpy().shape == X.shape
+
+
+# ------------------------------------------------------------ losses
+
+LABELS = np.array([2, 0, 1, 1, 0, 2])
+LOGITS = draw(6, 3)
+LOGITS[0], LOGITS[1] = [100, 0, 0], [0, 0, 0]  # saturated and wrong; a tie
+P = (np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)).astype(np.float32)
+P[2], P[3] = [0, 1, 0], [0.9, 0.9, 0.9]  # certain and right; not normalised
+SOFT = RNG.dirichlet([1, 1, 1], 6).astype(np.float32)
+HOT = one_hot(LABELS, 3)
+YES = np.float32([[1], [0], [1], [1], [0], [0]])
+BINARY = np.float32([[0.7], [0.4], [1e-9], [1], [1], [0]])
+NUMBERS, GUESSES = 2 * draw(6, 3), 2 * draw(6, 3)
+GUESSES[0] = NUMBERS[0]
+GUESSES[1] = NUMBERS[1] + [1, -1, 40]
+LOSSES: list[tuple[str, dict[str, Any], Any, Any]] = [
+    ("SparseCategoricalCrossentropy", {}, LABELS, P),
+    ("SparseCategoricalCrossentropy", {}, LABELS[:, None], P),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, LABELS, LOGITS),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, LABELS, P),
+    ("SparseCategoricalCrossentropy", {"ignore_class": -1}, np.where(LABELS == 1, -1, LABELS), P),
+    ("CategoricalCrossentropy", {}, HOT, P),
+    ("CategoricalCrossentropy", {}, SOFT, P),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.2}, HOT, P),
+    ("CategoricalCrossentropy", {"from_logits": True}, SOFT, LOGITS),
+    ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.1}, HOT, LOGITS),
+    ("BinaryCrossentropy", {}, YES, BINARY),
+    ("BinaryCrossentropy", {}, YES[:, 0], BINARY),
+    ("BinaryCrossentropy", {}, HOT, P),
+    ("BinaryCrossentropy", {"label_smoothing": 0.2}, YES, BINARY),
+    ("BinaryCrossentropy", {"from_logits": True}, HOT, LOGITS),
+    ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, YES, LOGITS[:, :1]),
+    ("MeanSquaredError", {}, NUMBERS, GUESSES),
+    ("MeanSquaredError", {}, NUMBERS[:, 0], GUESSES[:, :1]),
+    ("MeanAbsoluteError", {}, NUMBERS, GUESSES),
+    ("Huber", {}, NUMBERS, GUESSES),
+    ("Huber", {"delta": 0.5}, NUMBERS, GUESSES),
+    ("LogCosh", {}, NUMBERS, GUESSES),
+    ("KLDivergence", {}, SOFT, P),
+    ("KLDivergence", {}, HOT, P),
+]
+REDUCTIONS = ["sum_over_batch_size", "sum", "none", "mean_with_sample_weight"]
+WEIGHT = np.float32([2, 0, 0.5, 1, 3, 0])
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT, WEIGHT[:, None]], ids=["", "weights", "column"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("row", range(len(LOSSES)), ids=[f"{n}{o}" for n, o, *_ in LOSSES])
+def test_losses(row: int, reduction: str, weight: Any) -> None:
+    name, options, y_true, y_pred = LOSSES[row]
+    options = {**options, "reduction": reduction}
+    p = tf.constant(y_pred)
+    with tf.GradientTape() as tape:
+        tape.watch(p)
+        theirs = getattr(keras.losses, name)(**options)(y_true, p, weight)
+        total = tf.reduce_sum(theirs)
+    gradient = tape.gradient(total, p).numpy()
+    ours = getattr(losses, name)(**options)
+    # Sums of three values, each of functions of a few roundings, then of six; the values of
+    # SparseCategoricalCrossentropy, 2e-7 and up, hold two roundings of 1.
+    most = np.abs(theirs.numpy()).max() + 100 * (reduction != "none")
+    assert_within(ours(y_true, y_pred, weight), theirs.numpy(), 8 * EPS * (1 + most), "values")
+    if reduction == "none":
+        return
+    labels = ours.prepare(y_true, y_pred.shape)
+    weights = None if weight is None else losses.fit_weights(weight, (6,))
+    value, d_y = ours.step(labels, y_pred, weights, Workspace())
+    assert value == pytest.approx(float(theirs), abs=8 * EPS * (1 + most))
+    largest = np.abs(gradient).max(axis=1, keepdims=True)
+    assert_within(d_y, gradient, 16 * EPS * (1 + largest), "gradient")
+
+
+def test_gradients_of_labels_that_do_not_sum_to_1_are_the_true_ones() -> None:
+    # TensorFlow takes rows for probabilities and leaves out the factor sum(y_true).
+    loss = losses.CategoricalCrossentropy(from_logits=True, reduction="sum")
+    _, d_y = loss.step(2 * SOFT, LOGITS, None, Workspace())
+    once = loss.step(SOFT, LOGITS, None, Workspace())[1]
+    assert_within(d_y, 2 * once, 8 * EPS, "gradient")
+
+
+FUNCTIONS = [
+    ("sparse_categorical_crossentropy", LABELS, P, (False, None)),
+    ("categorical_crossentropy", HOT, P, (False, 0.1)),
+    ("categorical_crossentropy", HOT, LOGITS, (True,)),
+    ("binary_crossentropy", HOT, P, ()),
+    ("mean_squared_error", NUMBERS, GUESSES, ()),
+    ("mean_squared_error", NUMBERS, GUESSES.astype(np.float64), ()),
+    ("mean_absolute_error", NUMBERS, GUESSES, ()),
+    ("huber", NUMBERS, GUESSES, (0.5,)),
+    ("log_cosh", NUMBERS, GUESSES, ()),
+    ("kl_divergence", SOFT, P, ()),
+]
+
+
+@pytest.mark.parametrize("row", range(len(FUNCTIONS)), ids=[row[0] for row in FUNCTIONS])
+def test_loss_functions(row: int) -> None:
+    name, y_true, y_pred, options = FUNCTIONS[row]
+    theirs = getattr(keras.losses, name)(y_true, y_pred, *options).numpy()
+    ours = getattr(losses, name)(y_true, y_pred, *options)
+    assert ours.dtype == theirs.dtype
+    assert_within(ours, theirs, 8 * EPS * (1 + np.abs(theirs)), name)
+    assert getattr(metrics, name) is getattr(losses, name)
+
+
+@pytest.mark.parametrize("name", ["mse", "MSE", "mae", "bce", "BCE", "kld", "huber", "log_cosh"])
+def test_short_names(name: str) -> None:
+    assert losses.get(name).__name__ == keras.losses.get(name).__name__
+
+
+# ------------------------------------------------------------ metrics
+
+FIVE = draw(6, 5)
+FIVE[3, [1, 2]] = FIVE[3, [0]]  # a tie of three
+LABELS_5 = np.array([4, 0, 1, 2, 1, 3])
+METRICS: list[tuple[str, dict[str, Any], Any, Any]] = [
+    ("Accuracy", {}, LABELS, np.array([2, 1, 1, 0, 0, 2])),
+    ("Accuracy", {}, HOT, one_hot(LABELS[::-1], 3)),
+    ("SparseCategoricalAccuracy", {}, LABELS_5, FIVE),
+    ("SparseCategoricalAccuracy", {}, LABELS_5[:, None], FIVE),
+    ("CategoricalAccuracy", {}, one_hot(LABELS_5, 5), FIVE),
+    ("BinaryAccuracy", {}, YES, BINARY),
+    ("BinaryAccuracy", {"threshold": 0.3}, YES[:, 0], BINARY),
+    ("BinaryAccuracy", {}, HOT, P),
+    *(("SparseTopKCategoricalAccuracy", {"k": k}, LABELS_5, FIVE) for k in (1, 2, 5, 9)),
+    ("SparseTopKCategoricalAccuracy", {"k": 2}, np.array([9, 0, 1, 2, 1, 3]), FIVE),
+    *(("TopKCategoricalAccuracy", {"k": k}, one_hot(LABELS_5, 5), FIVE) for k in (1, 3)),
+    ("Precision", {}, HOT, P),
+    ("Precision", {"thresholds": 0.2}, HOT, P),
+    ("Recall", {}, HOT, P),
+    ("Recall", {"thresholds": 1.0}, HOT, P),
+    ("MeanSquaredError", {}, NUMBERS, GUESSES),
+    ("RootMeanSquaredError", {}, NUMBERS, GUESSES),
+    ("MeanAbsoluteError", {}, NUMBERS, GUESSES),
+    ("SparseCategoricalCrossentropy", {}, LABELS, P),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, LABELS, LOGITS),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, LABELS, P),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.1}, HOT, P),
+    ("BinaryCrossentropy", {}, HOT, P),
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("row", range(len(METRICS)), ids=[f"{n}{o}" for n, o, *_ in METRICS])
+def test_metrics(row: int, weighted: bool) -> None:
+    name, options, y_true, y_pred = METRICS[row]
+    if weighted and "ignore_class" in options:
+        pytest.skip("Keras then leaves ignored labels out, which it counts without weights")
+    theirs, ours = getattr(keras.metrics, name)(**options), getattr(metrics, name)(**options)
+    assert ours.name == theirs.name
+    assert float(ours.result()) == float(theirs.result()) == 0
+    for part in (slice(4), slice(4, 6)):
+        weight = WEIGHT[part] if weighted else None
+        if weighted and name in ("Precision", "Recall"):
+            weight = weight[:, None]
+        theirs.update_state(y_true[part], y_pred[part], weight)
+        ours.update_state(y_true[part], y_pred[part], weight)
+        # Sums of up to 18 values, in float32 there.
+        expected = float(theirs.result())
+        assert float(ours.result()) == pytest.approx(expected, rel=16 * EPS, abs=8 * EPS)
+    ours.reset_state()
+    assert float(ours.result()) == 0
+    config = ours.get_config()
+    assert set(config) <= set(theirs.get_config())
+    assert getattr(keras.metrics, name).from_config(config).name == ours.name
+
+
+def test_means_of_numbers() -> None:
+    for name in ("Mean", "Sum"):
+        theirs, ours = getattr(keras.metrics, name)(), getattr(metrics, name)()
+        for values, weight in [(3.0, None), ([1.0, 5.0], [2.0, 0.5]), (NUMBERS, WEIGHT)]:
+            theirs.update_state(values, weight)
+            ours.update_state(values, weight)
+            assert float(ours.result()) == pytest.approx(float(theirs.result()), rel=8 * EPS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "binary_accuracy",
+        "categorical_accuracy",
+        "top_k_categorical_accuracy",
+        "sparse_categorical_accuracy",
+        "sparse_top_k_categorical_accuracy",
+    ],
+)
+def test_accuracy_functions(name: str) -> None:
+    y_true = LABELS_5 if "sparse" in name else one_hot(LABELS_5, 5)
+    options = (2,) if "top_k" in name else ()
+    theirs = getattr(keras.metrics, name)(y_true, FIVE, *options).numpy()
+    ours = getattr(metrics, name)(y_true, FIVE, *options).numpy()
+    np.testing.assert_array_equal(ours, theirs)
+
+
+# ------------------------------------------------------------ a few steps of a small net
+
+LONG = RNG.integers(0, 3, 40)
+BATCHES = RNG.uniform(0, 1, (40, 4)).astype(np.float32)
+Y = {
+    "labels": LONG,
+    "hot": one_hot(LONG, 3),
+    "yes": (LONG == 1).astype(np.float32),
+    "number": BATCHES.sum(axis=1),
+}
+SCCE, CCE, BCE = (
+    f"{kind}_crossentropy" for kind in ("sparse_categorical", "categorical", "binary")
+)
+
+
+def error(y_true: Any, y_pred: Any) -> Any:
+    return (y_true - y_pred) ** 2
+
+
+# units and activation of the end, true values, loss, metrics
+FITS: list[tuple[int, str | None, str, Any, list[Any]]] = [
+    (3, "softmax", "labels", SCCE, ["acc", "ce", "sparse_top_k_categorical_accuracy"]),
+    (3, "softmax", "hot", CCE, ["accuracy", "crossentropy", "mse", "mae"]),
+    (3, "softmax", "hot", lambda k: k.losses.CategoricalCrossentropy(label_smoothing=0.1), ["acc"]),
+    (3, None, "hot", lambda k: k.losses.CategoricalCrossentropy(from_logits=True), ["accuracy"]),
+    (3, "softmax", "hot", "bce", ["accuracy", "binary_crossentropy"]),
+    (3, "sigmoid", "hot", CCE, ["ce"]),
+    (3, "sigmoid", "hot", BCE, ["accuracy", "Precision", "Recall"]),
+    (1, "sigmoid", "yes", BCE, ["accuracy", "ce", error]),
+    (1, None, "yes", lambda k: k.losses.BinaryCrossentropy(from_logits=True), ["BinaryAccuracy"]),
+    (1, None, "number", "mse", ["mae", lambda k: k.metrics.RootMeanSquaredError(name="rmse")]),
+    (1, "relu", "number", "MeanAbsoluteError", ["mse", "MSE"]),
+    (1, None, "number", "huber", [lambda k: k.losses.log_cosh]),
+    (3, "softmax", "hot", "mse", ["accuracy", "ce"]),
+    (3, "softmax", "hot", "kld", ["categorical_accuracy"]),
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "row", range(len(FITS)), ids=[f"{a}-{y}-{row}" for row, (_, a, y, *_) in enumerate(FITS)]
+)
+def test_fits(row: int, weighted: bool) -> None:
+    units, activation, kind, loss, named = FITS[row]
+    histories, weights, logs = [], [], []
+    for k in (keras, tinynet):
+        net = k.Sequential(
+            [k.Input((4,)), k.layers.Dense(5, "tanh"), k.layers.Dense(units, activation)]
+        )
+        if histories:
+            net.set_weights(start)
+        start = net.get_weights()
+        listed = [m(k) if getattr(m, "__name__", "") == "<lambda>" else m for m in named]
+        options = {"weighted_metrics" if weighted else "metrics": listed}
+        if k is keras:
+            options["run_eagerly"] = True  # quicker than compiling for ten steps
+        net.compile(k.optimizers.SGD(0.1), loss(k) if callable(loss) else loss, **options)
+        weight = np.linspace(0, 2, 40, dtype=np.float32) if weighted else None
+        history = net.fit(
+            BATCHES,
+            Y[kind],
+            batch_size=16,
+            epochs=2,
+            shuffle=False,
+            verbose=0,
+            sample_weight=weight,
+        )
+        histories.append(history.history)
+        weights.append(net.get_weights())
+        logs.append(net.evaluate(BATCHES, Y[kind], 16, 0, weight, return_dict=True))
+    theirs, ours = histories
+    assert list(ours) == list(theirs)
+    # Six steps of a well-conditioned net: each moves the weights by a tenth of a gradient of
+    # sums of 40 terms of at most a few units.
+    atol = 6 * 2 * EPS * np.sqrt(40) * 4
+    for name, values in theirs.items():
+        np.testing.assert_allclose(ours[name], values, rtol=atol, atol=atol, err_msg=name)
+    for a, b in zip(weights[1], weights[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol)
+    for name, value in logs[0].items():
+        assert logs[1][name] == pytest.approx(value, rel=atol, abs=atol), name
+
+
+class Largest:
+    """What both libraries' metrics are made of: a part of the state, and three methods."""
+
+    def __init__(self, name: str = "largest", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.largest = self.add_weight(name="largest", initializer="zeros")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        self.largest.assign(np.maximum(np.max(y_pred), self.largest))
+
+    def result(self) -> Any:
+        return self.largest
+
+
+def test_a_metric_of_one_s_own() -> None:
+    logs = []
+    for k in (keras, tinynet):
+        own = type("Own", (Largest, k.metrics.Metric), {})
+        net = k.Sequential([k.Input((4,)), k.layers.Dense(1, kernel_initializer="ones")])
+        net.compile("sgd", "mse", metrics=[own()], **({"run_eagerly": True} if k is keras else {}))
+        logs.append(net.evaluate(BATCHES, Y["number"], verbose=0, return_dict=True)["largest"])
+    assert logs[1] == pytest.approx(logs[0], rel=4 * EPS)
+
+
+# ------------------------------------------------------------ saturated ends
+
+
+@pytest.mark.parametrize("metric", ["ce", None])
+@pytest.mark.parametrize("loss", [SCCE, CCE, BCE, "mse"])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_saturated_ends_are_computed_from_their_input(
+    activation: str, loss: str, metric: str | None
+) -> None:
+    x, y = np.float32([[100, 0, 0], [1, 2, 3]]), np.array([1, 2])
+    figures = []
+    for k in (keras, tinynet):
+        net = k.Sequential([k.Input((3,)), k.layers.Activation(activation)])
+        net.compile("sgd", loss, metrics=[metric] if metric else None)
+        y_true = y if loss == SCCE else one_hot(y, 3)
+        figures.append(net.evaluate(x, y_true, verbose=0, return_dict=True))
+    assert figures[1] == pytest.approx(figures[0], rel=8 * EPS, abs=8 * EPS)
+
+
+def test_from_logits_on_a_softmax_warns() -> None:
+    net = tinynet.Sequential([tinynet.layers.Dense(3, "softmax")])
+    net.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.warns(UserWarning, match=r"ends in softmax.* Received: from_logits=True"):
+        net.fit(BATCHES, LONG, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net.fit(BATCHES, LONG, verbose=0)  # once is enough
+
+
+# ------------------------------------------------------------ utilities
+
+
+@pytest.mark.parametrize(
+    ("x", "classes"),
+    [
+        ([0, 2, 1], None),
+        ([[0], [2]], 4),
+        (np.array([[0, 1], [1, 0]], np.uint8), None),
+        ([-1, 0], 3),
+        ([2.0, 0.0], 0),
+    ],
+)
+def test_to_categorical(x: Any, classes: int | None) -> None:
+    theirs = keras.utils.to_categorical(x, classes)
+    ours = tinynet.utils.to_categorical(x, classes)
+    assert (ours.dtype, type(ours)) == (theirs.dtype, type(theirs))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_normalize(dtype: Any, axis: int, order: int) -> None:
+    x = (50 * np.abs(draw(4, 3, 2))).astype(dtype)
+    x[1] = 0
+    theirs = keras.utils.normalize(x, axis, order)
+    ours = tinynet.utils.normalize(x, axis, order)
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_array_equal(ours, theirs)

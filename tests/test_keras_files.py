@@ -1,0 +1,318 @@
+"""Files between Keras itself and tinynet, in both directions."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from tinynet import registry
+
+keras = pytest.importorskip("keras")
+pytest.importorskip("h5py")
+
+WHOLE = [".keras", ".h5"]
+RNG = np.random.default_rng(0)
+X = RNG.random((40, 3, 4), dtype=np.float32)
+Y = RNG.integers(0, 5, 40)
+
+
+def net(library: Any) -> Any:
+    """Make the same net of either library."""
+    layers = library.layers
+    return library.Sequential(
+        [
+            library.Input((3, 4)),
+            layers.Flatten(),
+            layers.Dense(8, activation="relu", name="first"),
+            layers.Dense(7, use_bias=False, name="second"),
+            library.Sequential([layers.Dense(5, name="inner"), layers.Softmax()], name="head"),
+        ],
+        name="net",
+    )
+
+
+def everything(library: Any) -> Any:
+    """Make a net of all kinds of layers that have something to save."""
+    layers, regularizers = library.layers, library.regularizers
+    return library.Sequential(
+        [
+            library.Input((3, 4)),
+            layers.Rescaling(0.5, offset=0.1),
+            layers.Reshape((12,)),
+            layers.Dense(8, kernel_regularizer=regularizers.L2(0.01), kernel_constraint="max_norm"),
+            layers.BatchNormalization(momentum=0.9),
+            layers.LeakyReLU(negative_slope=0.2),
+            layers.Dropout(0.3),
+            layers.Dense(6, kernel_initializer="he_normal", bias_initializer="ones"),
+            layers.ReLU(max_value=6),
+            layers.Activation("tanh"),
+            layers.Dense(5, activation="softmax"),
+        ]
+    )
+
+
+def functional(library: Any) -> Any:
+    """Make a net the functional way."""
+    x = library.Input((3, 4))
+    hidden = library.layers.Dense(8, activation="relu")(library.layers.Flatten()(x))
+    return library.Model(x, library.layers.Dense(5, activation="softmax")(hidden), name="net")
+
+
+NETS = [net, everything, functional]
+
+
+def compiled(library: Any, make: Any = net, optimizer: str = "adam") -> Any:
+    model = make(library)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def train(model: Any, epochs: int = 2) -> Any:
+    return model.fit(X, Y, epochs=epochs, batch_size=16, shuffle=False, verbose=0)
+
+
+def optimizer_state(model: Any) -> list[Any]:
+    return [np.asarray(v.numpy()) for v in model.optimizer.variables]
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    """Compare outputs: both round in float32, each sum of at most 12 terms of order 1."""
+    a, b = ours.predict(X, verbose=0), theirs.predict(X, verbose=0)
+    np.testing.assert_allclose(a, b, rtol=0, atol=24 * np.finfo(np.float32).eps)
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+@pytest.mark.parametrize("make", NETS)
+def test_keras_opens_what_tinynet_saved(make: Any, suffix: str, tmp_path: Any) -> None:
+    ours = compiled(tinynet, make)
+    train(ours)
+    ours.save(tmp_path / f"net{suffix}")
+    theirs = keras.saving.load_model(tmp_path / f"net{suffix}")
+    assert_same(ours, theirs)
+    if suffix == ".keras":  # of its own .h5 files, too, Keras 3 drops the optimizer's state
+        for mine, other in zip(optimizer_state(ours), optimizer_state(theirs), strict=True):
+            np.testing.assert_array_equal(mine, other)
+    assert theirs.loss == "sparse_categorical_crossentropy"
+    assert [layer.name for layer in theirs.layers] == [layer.name for layer in ours.layers]
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+@pytest.mark.parametrize("make", NETS)
+def test_tinynet_opens_what_keras_saved(make: Any, suffix: str, tmp_path: Any) -> None:
+    theirs = compiled(keras, make)
+    train(theirs, 1)
+    theirs.save(tmp_path / f"net{suffix}")
+    ours = tinynet.models.load_model(tmp_path / f"net{suffix}")
+    assert_same(ours, theirs)
+    for mine, other in zip(optimizer_state(ours), optimizer_state(theirs), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert [layer.name for layer in theirs.layers] == [layer.name for layer in ours.layers]
+    assert ours.loss == "sparse_categorical_crossentropy"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+@pytest.mark.parametrize("suffix", WHOLE)
+def test_training_goes_on_from_the_same_step(optimizer: str, suffix: str, tmp_path: Any) -> None:
+    """One library goes on where the other stopped: Adam's step size and moments are carried over.
+
+    A fresh Adam would make steps of the learning rate at once, 1e-3 for every weight.
+    """
+    for first, second in [(tinynet, keras), (keras, tinynet)]:
+        if suffix == ".h5" and second is keras:
+            continue  # Keras 3 can't go on training what it loads from .h5, its own files included
+        model = compiled(first, net, optimizer)
+        train(model, 3)
+        model.save(tmp_path / f"net{suffix}")
+        loader = second.saving.load_model if second is keras else tinynet.saving.load_model
+        other = loader(tmp_path / f"net{suffix}")
+        assert int(other.optimizer.iterations.numpy()) == 9
+        a, b = train(model, 2).history, train(other, 2).history
+        assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-5)
+        # Six more steps, each of at most 1e-3, agree to a thousandth of a step.
+        for mine, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=6e-6)
+
+
+def test_weights_files_go_both_ways(tmp_path: Any) -> None:
+    ours, theirs = compiled(tinynet), compiled(keras)
+    train(ours)
+    ours.save_weights(tmp_path / "a.weights.h5")
+    theirs.optimizer.build(theirs.trainable_variables)
+    theirs.load_weights(tmp_path / "a.weights.h5")
+    assert_same(ours, theirs)
+    assert int(theirs.optimizer.iterations.numpy()) == 6
+    train(theirs, 1)
+    theirs.save_weights(tmp_path / "b.weights.h5")
+    ours.load_weights(tmp_path / "b.weights.h5")
+    assert_same(ours, theirs)
+    assert int(ours.optimizer.iterations.numpy()) == 9
+
+
+class Ours(tinynet.Model):
+    """A subclassed model, of tinynet."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.out = tinynet.layers.Dense(5, activation="softmax")
+        self.flat = tinynet.layers.Flatten()
+        self.hidden = [tinynet.layers.Dense(8, activation="relu"), tinynet.layers.Dense(7)]
+
+    def call(self, x: Any) -> Any:
+        x = self.flat(x)
+        for layer in self.hidden:
+            x = layer(x)
+        return self.out(x)
+
+
+class Theirs(keras.Model):  # type: ignore[misc, name-defined]
+    """The same, of Keras."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.out = keras.layers.Dense(5, activation="softmax")
+        self.flat = keras.layers.Flatten()
+        self.hidden = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(7)]
+
+    def call(self, x: Any) -> Any:
+        x = self.flat(x)
+        for layer in self.hidden:
+            x = layer(x)
+        return self.out(x)
+
+
+def test_weights_of_subclassed_models_go_both_ways(tmp_path: Any) -> None:
+    ours, theirs = Ours(), Theirs()
+    ours.predict(X, verbose=0)
+    theirs.predict(X, verbose=0)
+    ours.save_weights(tmp_path / "a.weights.h5")
+    theirs.load_weights(tmp_path / "a.weights.h5")
+    np.testing.assert_allclose(ours.predict(X, verbose=0), theirs.predict(X, verbose=0), atol=3e-6)
+    theirs.out.kernel.assign(theirs.out.kernel * 2)
+    theirs.save_weights(tmp_path / "b.weights.h5")
+    ours.load_weights(tmp_path / "b.weights.h5")
+    np.testing.assert_allclose(ours.predict(X, verbose=0), theirs.predict(X, verbose=0), atol=3e-6)
+
+
+def test_objects_given_to_compile_go_both_ways(tmp_path: Any) -> None:
+    def make(library: Any) -> Any:
+        model = net(library)
+        model.compile(
+            library.optimizers.Adam(0.01, beta_1=0.8, epsilon=1e-6),
+            library.losses.SparseCategoricalCrossentropy(from_logits=False, name="ce"),
+            metrics=[library.metrics.SparseCategoricalAccuracy(name="right"), "accuracy"],
+        )
+        return model
+
+    for first, second in [(tinynet, keras), (keras, tinynet)]:
+        make(first).save(tmp_path / "net.keras")
+        loader = second.saving.load_model if second is keras else tinynet.saving.load_model
+        model = loader(tmp_path / "net.keras")
+        assert model.loss.name == "ce"
+        config = model.optimizer.get_config()
+        assert (config["beta_1"], config["epsilon"]) == (0.8, 1e-6)
+        assert config["learning_rate"] == pytest.approx(0.01)
+        history = model.fit(X, Y, verbose=0)
+        assert {"loss", "right", "accuracy"} == set(history.history)
+
+
+def test_schedules_go_both_ways(tmp_path: Any) -> None:
+    for first, second in [(tinynet, keras), (keras, tinynet)]:
+        model = net(first)
+        schedule = first.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+        model.compile(
+            first.optimizers.SGD(schedule, momentum=0.9), "sparse_categorical_crossentropy"
+        )
+        train(model)
+        model.save(tmp_path / "net.keras")
+        loader = second.saving.load_model if second is keras else tinynet.saving.load_model
+        other = loader(tmp_path / "net.keras")
+        assert len(optimizer_state(other)) == len(optimizer_state(model))
+        a, b = train(model).history["loss"], train(other).history["loss"]
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+
+
+def test_keras_passes_over_what_tinynet_adds(tmp_path: Any) -> None:
+    ours = compiled(tinynet)
+    train(ours)
+    path = tmp_path / "net.keras"
+    ours.save(path)
+    with zipfile.ZipFile(path) as archive:
+        assert "tinynet.json" in archive.namelist()
+        assert json.loads(archive.read("metadata.json"))["keras_version"][0] == "3"
+    theirs = keras.saving.load_model(path)
+    theirs.save(path)
+    again = tinynet.models.load_model(path)
+    assert again.history is None
+    assert_same(again, theirs)
+
+
+def test_deflated_archives_are_read(tmp_path: Any) -> None:
+    theirs = compiled(keras)
+    train(theirs, 1)
+    theirs.save(tmp_path / "net.keras")
+    data = (tmp_path / "net.keras").read_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as source:
+        with zipfile.ZipFile(tmp_path / "net.keras", "w", zipfile.ZIP_DEFLATED) as packed:
+            for name in reversed(source.namelist()):
+                packed.writestr(name, source.read(name))
+    assert_same(tinynet.models.load_model(tmp_path / "net.keras"), theirs)
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+def test_uncompiled_and_lazily_built_models(suffix: str, tmp_path: Any) -> None:
+    theirs = keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(2)])
+    theirs(X[:, 0])
+    theirs.save(tmp_path / f"net{suffix}")
+    ours = tinynet.models.load_model(tmp_path / f"net{suffix}")
+    assert not ours.compiled
+    np.testing.assert_allclose(ours(X[:, 0]), theirs(X[:, 0]), atol=3e-6)
+
+
+def test_saved_before_the_first_step(tmp_path: Any) -> None:
+    for first, second in [(tinynet, keras), (keras, tinynet)]:
+        model = compiled(first)
+        model.save(tmp_path / "net.keras")
+        loader = second.saving.load_model if second is keras else tinynet.saving.load_model
+        assert int(loader(tmp_path / "net.keras").optimizer.iterations.numpy()) == 0
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (lambda: keras.layers.Lambda(lambda x: x), "Lambda"),
+        (lambda: keras.layers.Conv1D(2, 2), "Conv1D"),
+        (lambda: keras.layers.LSTM(2), "LSTM"),
+        (lambda: keras.layers.LayerNormalization(), "LayerNormalization"),
+    ],
+)
+def test_layers_that_tinynet_has_not_are_refused_by_name(
+    layer: Any, name: str, tmp_path: Any
+) -> None:
+    theirs = keras.Sequential([keras.Input((3, 4)), layer()])
+    theirs.save(tmp_path / "net.keras")
+    with pytest.raises(ValueError, match=f"Unknown layer.*Received: '{name}'"):
+        tinynet.models.load_model(tmp_path / "net.keras", safe_mode=False)
+
+
+def test_options_that_tinynet_has_not_are_refused_by_name(tmp_path: Any) -> None:
+    theirs = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization(renorm=True)])
+    theirs.save(tmp_path / "net.keras")
+    with pytest.raises(ValueError, match="BatchNormalization.*renorm"):
+        tinynet.models.load_model(tmp_path / "net.keras")
+
+
+def test_json_goes_both_ways() -> None:
+    registry.clear_names()
+    ours = tinynet.models.model_from_json(everything(keras).to_json())
+    theirs = keras.models.model_from_json(everything(tinynet).to_json())
+    assert [w.shape for w in ours.weights] == [tuple(w.shape) for w in theirs.weights]

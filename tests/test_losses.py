@@ -1,0 +1,150 @@
+"""Losses: Keras' pipeline from values to one number, and its worked numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.compare import EPS
+from tinynet import losses
+
+SCCE = losses.SparseCategoricalCrossentropy
+Y = [2, 0]
+Z = [[1, 2, 3], [0, -1, 4]]
+P = [[0.2, 0.3, 0.5], [0.6, 0.3, 0.3]]
+OWN = [0.40760595, 4.02474499]  # each row's value on Z; on P, both are log 2
+W = [2, 0.5]
+LN2 = float(np.log(2))
+
+CASES = [
+    ({"from_logits": True, "reduction": "none"}, Z, None, OWN),
+    ({"from_logits": True, "reduction": None}, Z, W, [2 * OWN[0], OWN[1] / 2]),
+    ({"from_logits": True}, Z, None, 2.21617556),
+    ({"from_logits": True, "reduction": "mean"}, Z, None, 2.21617556),
+    ({"from_logits": True, "reduction": "sum"}, Z, None, sum(OWN)),
+    ({"from_logits": True, "reduction": "sum"}, Z, W, 2 * OWN[0] + OWN[1] / 2),
+    ({"reduction": "none"}, P, None, [LN2, LN2]),
+    ({}, P, W, 0.86643398),
+    ({"reduction": "mean_with_sample_weight"}, P, W, LN2),
+    ({"reduction": "mean_with_sample_weight"}, P, [0, 0], 0),
+    ({}, P, 3.0, 3 * LN2),
+    ({}, P, [[2], [0.5]], 0.86643398),
+    ({"ignore_class": 0}, P, None, LN2),
+    ({"ignore_class": 0, "reduction": "none"}, P, None, [2 * LN2, 0]),
+    ({"ignore_class": 0, "reduction": "sum"}, P, None, LN2),
+]
+
+
+@pytest.mark.parametrize(("options", "y_pred", "weight", "expected"), CASES)
+def test_worked_numbers(options: Any, y_pred: Any, weight: Any, expected: Any) -> None:
+    if options == {"ignore_class": 0, "reduction": "none"}:
+        expected = [LN2, 0]
+    value = SCCE(**options)(Y, y_pred, weight)
+    assert hasattr(value, "numpy")
+    assert value.dtype == np.float32
+    # exp, log and sums of three numbers below 5; the numbers above have nine digits.
+    np.testing.assert_allclose(value, expected, rtol=8 * EPS)
+
+
+@pytest.mark.parametrize(
+    ("p", "label", "expected"),
+    [
+        ([1, 0, 0], 1, 16.118095),  # certain and wrong
+        ([1, 0, 0], 0, 2.384e-7),  # certain and right: the clipped rest still counts
+        ([0, 0, 0], 0, np.log(3)),
+        ([2, 2, 2], 0, np.log(3)),
+    ],
+)
+def test_clipping(p: Any, label: int, expected: float) -> None:
+    # Of 2.384e-7, two roundings of 1 are the whole.
+    assert float(SCCE()([label], [p])) == pytest.approx(expected, rel=1e-6, abs=1.2e-7)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [Y, [[2], [0]], np.float32(Y), np.array(Y, np.uint8), np.array(Y, ">i4"), tuple(Y)],
+    ids=str,
+)
+def test_labels_of_any_number_type(labels: Any) -> None:
+    assert float(SCCE()(labels, P)) == pytest.approx(LN2, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("y", "p", "what"),
+    [
+        ([2, 3], P, "labels from 0 to 2"),
+        ([2, -1], P, "labels from 0 to 2"),
+        ([2, 0.5], P, "whole numbers"),
+        ([2, np.nan], P, "whole numbers"),
+        ([2, np.inf], P, "whole numbers|labels from"),
+        (["a", "b"], P, "real numbers"),
+        (np.eye(3)[:2], P, "categorical_crossentropy"),
+        ([[1, 2]], P, "shape"),
+        (1, P, "shape"),
+    ],
+)
+def test_wrong_labels(y: Any, p: Any, what: str) -> None:
+    with pytest.raises(ValueError, match=rf"{what}.*Received: .+$"):
+        SCCE()(y, p)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: SCCE(reduction="average"),
+        lambda: SCCE(from_logits="yes"),
+        lambda: SCCE(ignore_class=0.5),
+        lambda: losses.get("sparse"),
+        lambda: losses.get(3),
+        lambda: losses.as_loss(lambda y_true, y_pred: 0.0),
+        lambda: losses.as_loss(None),
+        lambda: SCCE()(Y, P, [1, 2, 3]),
+        lambda: losses.sparse_categorical_crossentropy(Y, P, axis=0),
+    ],
+)
+def test_wrong_arguments(wrong: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
+        wrong()
+
+
+def test_names() -> None:
+    function = losses.sparse_categorical_crossentropy
+    assert losses.get("sparse_categorical_crossentropy") is function
+    assert type(losses.get("SparseCategoricalCrossentropy")) is SCCE
+    assert losses.get(None) is None
+    assert function(Y, Z, from_logits=True).tolist() == pytest.approx(OWN, rel=1e-6)
+    for form in ("sparse_categorical_crossentropy", function, SCCE(), SCCE, SCCE().get_config()):
+        form = form if not isinstance(form, dict) else losses.serialize(SCCE())
+        assert type(losses.as_loss(form)) is SCCE
+    assert SCCE().name == "sparse_categorical_crossentropy"
+
+
+def test_configurations_come_back() -> None:
+    loss = SCCE(from_logits=True, ignore_class=2, reduction="sum", name="mine")
+    again = losses.deserialize(losses.serialize(loss))
+    assert again.get_config() == loss.get_config()
+
+
+def test_values_of_more_dimensions() -> None:
+    y, z = [[2, 0], [1, 1]], [[*Z], [*Z]]
+    values = SCCE(True, reduction="none")(y, z)
+    assert values.shape == (2, 2)
+    np.testing.assert_allclose(values[0], OWN, rtol=8 * EPS)
+    weighted = SCCE(True)(y, z, [1, 0])  # one weight for each example
+    assert float(weighted) == pytest.approx(sum(OWN) / 4, rel=1e-6)
+
+
+def test_a_loss_of_one_s_own() -> None:
+    class Absolute(losses.Loss):
+        def call(self, y_true, y_pred):
+            return np.abs(y_true - y_pred).mean(-1)
+
+        def backward(self, d_values, y_true, y_pred):
+            return np.sign(y_pred - y_true) * d_values[..., None] / y_pred.shape[-1]
+
+    assert float(Absolute()([[1.0, 2.0]], [[0.0, 0.0]])) == 1.5
+    assert float(Absolute()([1.0, 2.0], [[0.0], [4.0]])) == 1.5
+    with pytest.raises(NotImplementedError, match="backward"):
+        losses.Loss().backward(np.zeros(1), np.zeros(1), np.zeros(1))

@@ -1,0 +1,121 @@
+"""Metrics: what they count, over batches and with weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinynet import Sequential, layers, metrics
+
+P = [[0.1, 0.6, 0.3], [0.5, 0.1, 0.4], [0.2, 0.2, 0.6]]
+# metric: (true values, predictions, weights, result)
+CASES = [
+    (metrics.SparseCategoricalAccuracy, [1, 2, 2], P, None, 2 / 3),
+    (metrics.SparseCategoricalAccuracy, [[1], [2], [2]], P, None, 2 / 3),
+    (metrics.SparseCategoricalAccuracy, np.float32([1, 2, 2]), P, [1, 3, 0], 1 / 4),
+    (metrics.SparseCategoricalAccuracy, [0, 1], [[0.5, 0.5], [0.5, 0.5]], None, 1 / 2),  # ties
+    (metrics.CategoricalAccuracy, np.eye(3)[[1, 2, 2]], P, None, 2 / 3),
+    (metrics.CategoricalAccuracy, np.eye(3)[[1, 2, 2]], P, [1, 3, 0], 1 / 4),
+    (metrics.BinaryAccuracy, [[1], [0], [1]], [[0.9], [0.5], [0.5]], None, 2 / 3),
+    (metrics.BinaryAccuracy, [1, 0, 1], [[0.9], [0.5], [0.5]], None, 2 / 3),
+    (metrics.BinaryAccuracy, [[1, 0], [1, 1]], [[0.9, 0.9], [0.9, 0.9]], None, 3 / 4),
+    (metrics.BinaryAccuracy, [[1, 0], [1, 1]], [[0.9, 0.9], [0.9, 0.9]], [1, 3], 3.5 / 4),
+]
+
+
+@pytest.mark.parametrize(("make", "y_true", "y_pred", "weight", "expected"), CASES)
+def test_results(make: Any, y_true: Any, y_pred: Any, weight: Any, expected: float) -> None:
+    metric = make()
+    metric.update_state(y_true, y_pred, sample_weight=weight)
+    result = metric.result()
+    assert (result.dtype, result.shape) == (np.float32, ())
+    assert float(result) == pytest.approx(expected, rel=1e-7)
+    # The same, a row at a time.
+    metric.reset_state()
+    assert float(metric.result()) == 0
+    for i in range(len(y_pred)):
+        part = None if weight is None else weight[i : i + 1]
+        metric.update_state(y_true[i : i + 1], y_pred[i : i + 1], part)
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-7)
+
+
+def test_mean() -> None:
+    mean = metrics.Mean()
+    mean.update_state(4.0)
+    mean.update_state([1.0, 3.0])
+    assert float(mean.result()) == pytest.approx(8 / 3)
+    mean.reset_state()
+    mean.update_state([1.0, 3.0], [3.0, 1.0])
+    assert float(mean.result()) == 1.5
+    mean.reset_state()
+    mean.update_state([[1.0, 3.0], [5.0, 7.0]])  # a sample counts once, however long
+    assert [float(v) for v in mean.variables] == [8, 2]
+
+
+def test_a_metric_can_be_called() -> None:
+    metric = metrics.SparseCategoricalAccuracy()
+    assert float(metric([1], P[:1])) == 1
+    assert float(metric([0], P[:1])) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("identifier", "y_ndim", "output", "kind", "name"),
+    [
+        ("accuracy", 1, (None, 10), metrics.SparseCategoricalAccuracy, "accuracy"),
+        ("acc", 1, (None, 10), metrics.SparseCategoricalAccuracy, "acc"),
+        ("accuracy", 2, (None, 10), metrics.CategoricalAccuracy, "accuracy"),
+        ("accuracy", 2, (None, 1), metrics.BinaryAccuracy, "accuracy"),
+        ("accuracy", 1, (None, 1), metrics.BinaryAccuracy, "accuracy"),
+        (
+            "SparseCategoricalAccuracy",
+            1,
+            (None, 10),
+            metrics.SparseCategoricalAccuracy,
+            "SparseCategoricalAccuracy",
+        ),
+        (metrics.CategoricalAccuracy("mine"), 2, (None, 10), metrics.CategoricalAccuracy, "mine"),
+    ],
+)
+def test_names_are_resolved_by_shapes(
+    identifier: Any, y_ndim: int, output: Any, kind: Any, name: str
+) -> None:
+    found = metrics.resolve(identifier, y_ndim, output)
+    assert (type(found), found.name) == (kind, name)
+
+
+def test_names_in_the_logs() -> None:
+    model = Sequential([layers.Dense(3, activation="softmax")])
+    model.compile(
+        "adam",
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy", "accuracy", metrics.SparseCategoricalAccuracy("mine")],
+        weighted_metrics=["accuracy", "acc"],
+    )
+    logs = model.evaluate(P, [0, 1, 2], verbose=0, return_dict=True)
+    assert list(logs) == ["acc", "accuracy", "accuracy_1", "loss", "mine", "weighted_accuracy"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: metrics.get("acuracy"),
+        lambda: metrics.check("acuracy"),
+        lambda: metrics.check(3),
+        lambda: metrics.SparseCategoricalAccuracy()([1, 2], P),
+        lambda: metrics.SparseCategoricalAccuracy()(["a"] * 3, P),
+        lambda: metrics.CategoricalAccuracy()([1, 2, 2], P),
+        lambda: metrics.BinaryAccuracy(threshold="a"),
+    ],
+)
+def test_wrong_arguments(wrong: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
+        wrong()
+
+
+def test_configurations_come_back() -> None:
+    metric = metrics.BinaryAccuracy(name="mine", threshold=0.25)
+    again = metrics.deserialize(metrics.serialize(metric))
+    assert again.get_config() == metric.get_config()
+    assert again.threshold == 0.25

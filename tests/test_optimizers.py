@@ -1,0 +1,213 @@
+"""Optimizers: Keras' worked numbers, their state, and how they lie in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.compare import EPS
+from tinynet import Sequential, Variable, layers, optimizers
+from tinynet.variable import pack
+
+GRADIENTS = [[0.5, -1.0], [0.25, 0.5], [-1.0, 2.0]]
+# On w = [1, -2], after each of the three gradients: computed by Keras 3.15.1.
+WORKED = {
+    "Adam": (
+        {"learning_rate": 0.01},
+        [[0.99000013, -1.99000013], [0.98067850, -1.98733675], [0.98274207, -1.99191010]],
+    ),
+    "Adam, amsgrad": (
+        {"learning_rate": 0.01, "amsgrad": True},
+        [[0.99000013, -1.99000013], [0.98067850, -1.98733675], [0.98274207, -1.99191010]],
+    ),
+    "Adam, clipped": (
+        {"learning_rate": 0.01, "clipnorm": 1.0},
+        [[0.99000013, -1.99000013], [0.98051983, -1.98778450], [0.97920382, -1.99069762]],
+    ),
+    "AdamW": (
+        {"learning_rate": 0.01, "weight_decay": 0.1},
+        [[0.98900014, -1.98800015], [0.97868949, -1.98334873], [0.97977436, -1.98593867]],
+    ),
+    "SGD": (
+        {"learning_rate": 0.1},
+        [[0.94999999, -1.89999998], [0.92500001, -1.94999993], [1.02499998, -2.14999986]],
+    ),
+    "SGD, momentum": (
+        {"learning_rate": 0.1, "momentum": 0.9},
+        [[0.94999999, -1.89999998], [0.88000000, -1.86000001], [0.91700000, -2.02399993]],
+    ),
+    "SGD, nesterov": (
+        {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True},
+        [[0.90499997, -1.80999994], [0.81699997, -1.82400000], [0.95029998, -2.17159986]],
+    ),
+    "SGD, nesterov without momentum": (
+        {"learning_rate": 0.1, "nesterov": True},
+        [[0.94999999, -1.89999998], [0.92500001, -1.94999993], [1.02499998, -2.14999986]],
+    ),
+    "SGD, clipped together": (
+        {"learning_rate": 1.0, "global_clipnorm": 0.5},
+        [[0.77639318, -1.55278635], [0.55278635, -2.0], [0.77639318, -2.44721365]],
+    ),
+    "SGD, clipped one by one": (
+        {"learning_rate": 1.0, "clipvalue": 0.3},
+        [[0.69999999, -1.70000005], [0.44999999, -2.0], [0.75, -2.29999995]],
+    ),
+    "RMSprop": (
+        {"learning_rate": 0.01},
+        [[0.96837729, -1.96837723], [0.95363313, -1.98312140], [0.98181891, -2.01130724]],
+    ),
+    "RMSprop, momentum, centered": (
+        {"learning_rate": 0.01, "momentum": 0.5, "centered": True},
+        [[0.96666676, -1.96666670], [0.93381208, -1.96484792], [0.94572502, -1.99290872]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WORKED)
+def test_worked_numbers(name: str) -> None:
+    options, expected = WORKED[name]
+    w = Variable([1.0, -2.0], dtype="float32")
+    optimizer = getattr(optimizers, name.split(",")[0])(**options)
+    for gradient, values in zip(GRADIENTS, expected, strict=True):
+        optimizer.apply([np.float32(gradient)], [w])
+        # Each step is computed in the same order as in Keras; one rounding of w for each.
+        np.testing.assert_allclose(w, values, rtol=EPS, atol=0)
+    assert int(optimizer.iterations) == 3
+
+
+def variables(packed: bool) -> list[Variable]:
+    rng = np.random.default_rng(1)
+    made = [Variable(rng.standard_normal(s).astype("f"), name=f"w{s}") for s in ((3, 2), (2,), ())]
+    if packed:
+        pack(made)
+    return made
+
+
+@pytest.mark.parametrize("name", optimizers._registry.classes)
+def test_memory_layout_does_not_matter(name: str) -> None:
+    results = []
+    for packed in (False, True):
+        rng = np.random.default_rng(2)
+        ws, optimizer = variables(packed), getattr(optimizers, name)(0.01)
+        for _ in range(3):
+            optimizer.apply([rng.standard_normal(w.shape).astype("f") for w in ws], ws)
+        results.append([w.numpy() for w in (*ws, *optimizer.variables)])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_s_step_is_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    right = optimizers.Adam.update
+    model = Sequential([layers.Dense(5, "relu"), layers.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    monkeypatch.setattr(
+        optimizers.Adam,
+        "update",
+        lambda self, rate, w, *rest: sizes.append(w.size) or right(self, rate, w, *rest),
+    )
+    model.fit(np.zeros((4, 2)), [0, 1, 2, 0], verbose=0)
+    assert sizes == [model.count_params()]
+
+
+def test_state() -> None:
+    ws, adam = variables(False), optimizers.Adam()
+    assert [v.name for v in adam.variables] == ["iteration", "learning_rate"]
+    adam.build(ws)
+    assert [v.shape for v in adam.variables] == [(), (), (3, 2), (3, 2), (2,), (2,), (), ()]
+    assert not any(v.numpy().any() for v in adam.variables[2:])
+    assert (adam.iterations.dtype, adam.learning_rate.dtype) == ("int64", "float32")
+    assert float(adam.learning_rate) == 0.0010000000474974513
+    before = [v.numpy() for v in ws]
+    adam.apply([np.zeros(w.shape, np.float32) for w in ws], ws)
+    for a, b in zip(ws, before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_learning_rate_can_be_set() -> None:
+    w, adam = Variable([1.0], dtype="float32"), optimizers.Adam(0.01)
+    adam.learning_rate = 0.5
+    adam.apply([np.float32([1])], [w])
+    assert float(w[0]) == pytest.approx(0.5, abs=1e-5)
+    adam.learning_rate.assign(0.25)
+    assert float(adam.learning_rate) == 0.25
+    adam.learning_rate = np.float64(0.125)
+    assert adam.get_config()["learning_rate"] == 0.125
+
+
+@pytest.mark.parametrize(
+    "gradients", [np.float32([1]), np.float64([1]), [1.0], Variable([1.0])], ids=str
+)
+def test_gradients_of_any_kind(gradients: Any) -> None:
+    w, adam = Variable([1.0], dtype="float32"), optimizers.Adam(0.5)
+    adam.apply_gradients([(gradients, w)])
+    assert (w.dtype, float(w[0])) == ("float32", pytest.approx(0.5, abs=1e-5))
+
+
+def test_the_caller_s_gradients_stay_as_they_are() -> None:
+    gradients = [np.full(shape, 5.0, "f") for shape in ((3, 2), (2,), ())]
+    optimizers.SGD(0.1, clipnorm=1.0).apply(gradients, variables(False))
+    assert all((g == 5).all() for g in gradients)
+
+
+def test_some_of_the_weights_may_be_left_out() -> None:
+    ws, adam = variables(True), optimizers.Adam()
+    adam.build(ws)
+    before = ws[1].numpy()
+    adam.apply([np.ones((3, 2), "f"), np.float32(1)], [ws[0], ws[2]])
+    np.testing.assert_array_equal(ws[1], before)
+    np.testing.assert_array_equal(adam.variables[4], [0, 0])
+    assert adam.variables[2].numpy().all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda w: optimizers.Adam(1),
+        lambda w: optimizers.Adam("0.1"),
+        lambda w: optimizers.Adam(-0.1),
+        lambda w: optimizers.Adam(float("nan")),
+        lambda w: optimizers.Adam(beta_1=1.5),
+        lambda w: optimizers.Adam(epsilon=-1.0),
+        lambda w: optimizers.get("adamm"),
+        lambda w: optimizers.get(None),
+        lambda w: optimizers.get(3),
+        lambda w: optimizers.Adam().apply([], [w]),
+        lambda w: optimizers.Adam().apply([np.zeros((2, 2))], [w]),
+    ],
+)
+def test_wrong_arguments(wrong: Any) -> None:
+    w = Variable([1.0, 2.0], dtype="float32")
+    with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
+        wrong(w)
+    assert w.numpy().tolist() == [1, 2]
+
+
+def test_a_weight_that_is_new_is_refused() -> None:
+    adam = optimizers.Adam()
+    adam.build(variables(False))
+    with pytest.raises(ValueError, match=r"Received: .+$"):
+        adam.apply([np.zeros(1, "f")], [Variable([1.0], dtype="float32")])
+
+
+@pytest.mark.parametrize("identifier", ["adam", "Adam", "ADAM", optimizers.Adam, {"c": 0}])
+def test_get(identifier: Any) -> None:
+    if isinstance(identifier, dict):
+        identifier = optimizers.serialize(optimizers.Adam(0.25, beta_1=0.5))
+        assert optimizers.get(identifier).get_config() == identifier["config"]
+    assert type(optimizers.get(identifier)) is optimizers.Adam
+
+
+def test_an_optimizer_is_itself() -> None:
+    adam = optimizers.Adam()
+    assert optimizers.get(adam) is adam
+
+
+def test_double_precision() -> None:
+    w, adam = Variable(np.array([1.0])), optimizers.Adam(0.01)
+    adam.apply([np.array([0.5])], [w])
+    # lr * g / (|g| + epsilon / sqrt(1 - beta_2)) of the first step; the rate is kept in float32.
+    rate = float(np.float32(0.01))
+    assert float(w[0]) == pytest.approx(1 - rate * 0.5 / (0.5 + 1e-7 / np.sqrt(0.001)), rel=1e-12)

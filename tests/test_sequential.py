@@ -1,0 +1,374 @@
+"""The model as a thing: its layers, its shapes, its weights, and what summary prints of it."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from tinynet import Input, Sequential, layers
+
+L = layers
+SCCE = "sparse_categorical_crossentropy"
+
+
+def small() -> Sequential:
+    return Sequential([L.Input((4,)), L.Dense(5, "relu", name="hidden"), L.Dense(3, name="out")])
+
+
+# ------------------------------------------------------------ adding, building, removing
+
+
+def test_layers_are_built_as_they_are_added() -> None:
+    model = Sequential()
+    model.add(Input((28, 28)))
+    assert (model.built, model.layers, model.weights) == (False, [], [])
+    model.add(L.Flatten())
+    model.add(L.Dense(3))
+    assert model.built
+    assert (model.input_shape, model.output_shape) == ((None, 28, 28), (None, 3))
+    kernel = model.weights[0].numpy()
+    model.add(L.Dense(2))
+    np.testing.assert_array_equal(model.weights[0], kernel)
+    assert model.output_shape == (None, 2)
+    removed = model.pop()
+    assert isinstance(removed, L.Dense)
+    assert model.output_shape == (None, 3)
+    assert model.count_params() == 784 * 3 + 3
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: [Input((4,)), L.Dense(3)],
+        lambda: [L.InputLayer(shape=(4,)), L.Dense(3)],
+        lambda: [L.Dense(3, input_shape=(4,))],
+        lambda: [L.Dense(3, input_dim=4)],
+    ],
+)
+def test_ways_to_say_the_input_s_shape(first: Any) -> None:
+    model = Sequential(first())
+    assert model.built
+    assert model.input_shape == (None, 4)
+    assert len(model.layers) == 1
+    assert [t.shape for t in (*model.inputs, *model.outputs)] == [(None, 4), (None, 3)]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda m: m.build((None, 4)),
+        lambda m: m(np.zeros((2, 4))),
+        lambda m: m.predict(np.zeros((2, 4)), verbose=0),
+        lambda m: m.fit(np.zeros((2, 4)), [0, 1], verbose=0),
+        lambda m: m.evaluate(np.zeros((2, 4)), [0, 1], verbose=0),
+    ],
+)
+def test_lazy_building(build: Any) -> None:
+    model = Sequential([L.Dense(5), L.Dense(3)])
+    model.compile("adam", SCCE)
+    assert (model.built, model.weights, model.get_weights()) == (False, [], [])
+    for name in ("input_shape", "output_shape", "inputs", "outputs"):
+        assert not hasattr(model, name)
+    with pytest.raises(ValueError, match=r"Received: built=False$"):
+        model.count_params()
+    build(model)
+    assert model.built
+    assert [w.path for w in model.weights] == [
+        "dense/kernel",
+        "dense/bias",
+        "dense_1/kernel",
+        "dense_1/bias",
+    ]
+    assert model.input_shape[1:] == (4,)
+
+
+def test_all_weights_are_views_of_one_vector() -> None:
+    model = small()
+    flat = model.weights[0].array.base
+    assert flat is not None
+    assert all(w.array.base is flat for w in model.weights)
+    assert flat.size == model.count_params()
+    model.layers[0].kernel.assign(np.ones((4, 5)))
+    assert (flat[:20] == 1).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Sequential([Input((4,)), Input((4,))]),
+        lambda: Sequential([L.Dense(3), Input((4,))]),
+        lambda: Sequential([L.Dense(3), "dense"]),
+        lambda: Sequential([3]),
+        lambda: Sequential([L.Dense]),
+        lambda: Sequential(L.Dense(3)),
+        lambda: Sequential([L.Dense(3, name="a"), L.Dense(3, name="a")]),
+        lambda: Sequential([Input((4,)), L.Softmax(axis=5)]),
+        lambda: Sequential()(np.zeros((1, 2))),
+        lambda: Sequential().predict(np.zeros((1, 2))),
+        lambda: Sequential().build((None, 2)),
+        lambda: small().build((None, 5)),
+        lambda: small()(np.zeros((1, 5))),
+        lambda: small().add(Input((4,))),
+        lambda: small().get_layer("hiden"),
+        lambda: small().get_layer(index=2),
+        lambda: small().get_layer(),
+        lambda: small().get_layer("hidden", 0),
+        lambda: small().set_weights([]),
+        lambda: small().add(L.Dense(2, name="out")),
+    ],
+)
+def test_wrong_use(wrong: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
+        wrong()
+
+
+def test_a_layer_that_does_not_fit_is_not_added() -> None:
+    model = small()
+    with pytest.raises(ValueError, match="not an axis"):
+        model.add(L.Softmax(axis=4))
+    assert [layer.name for layer in model.layers] == ["hidden", "out"]
+    assert model.built
+    model.predict(np.zeros((1, 4)), verbose=0)
+
+
+def test_get_layer() -> None:
+    model = small()
+    assert model.get_layer("out") is model.layers[1]
+    assert model.get_layer(index=-2) is model.layers[0]
+    with pytest.raises(ValueError, match="did you mean 'hidden'"):
+        model.get_layer("hiden")
+
+
+def test_set_weights_is_all_or_nothing() -> None:
+    model, other = small(), small()
+    other.set_weights(model.get_weights())
+    x = np.ones((2, 4))
+    np.testing.assert_array_equal(model(x), other(x))
+    other.set_weights(model.weights)  # Variables are welcome too
+    before = model.get_weights()
+    wrong = [w + 1 for w in before]
+    wrong[3] = np.zeros(7)
+    with pytest.raises(ValueError, match=r"out/bias .*Received: shape \(7,\)"):
+        model.set_weights(wrong)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# ------------------------------------------------------------ nets in nets
+
+
+def test_a_net_in_a_net() -> None:
+    inner = Sequential([L.Dense(5, "relu"), L.Dense(4, "relu")], name="inner")
+    model = Sequential([Input((4,)), inner, L.Dense(3, "softmax")])
+    assert len(model.weights) == 6
+    assert model.get_layer("inner") is inner
+    model.compile(tinynet.optimizers.Adam(0.05), SCCE)
+    flat = model.weights[0].array.base
+    assert all(w.array.base is flat for w in model.weights)
+    x, y = np.eye(4), [0, 1, 2, 0]
+    before = [w.copy() for w in inner.get_weights()]
+    losses = model.fit(x, y, epochs=80, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] / 3
+    assert all((a != b).any() for a, b in zip(inner.get_weights(), before, strict=True))
+    inner.trainable = False
+    assert len(model.trainable_weights) == 2
+    plain = Sequential([*inner.layers, model.layers[1]])
+    np.testing.assert_array_equal(plain(x), model(x))
+
+
+def test_a_part_of_a_net_can_be_called() -> None:
+    model = small()
+    x = np.ones((2, 4), np.float32)
+    np.testing.assert_array_equal(model.layers[1](model.layers[0](x)), model(x))
+    front = Sequential([model.layers[0]])
+    np.testing.assert_array_equal(front(x), model.layers[0](x))
+    # It was built twice, and still trains as one.
+    model.compile("adam", "sparse_categorical_crossentropy")
+    before = model.layers[0].kernel.numpy()
+    model.fit(x, [0, 1], verbose=0)
+    np.testing.assert_array_equal(front(x), model.layers[0](x))
+    assert (model.layers[0].kernel.numpy() != before).any()
+
+
+# ------------------------------------------------------------ copies
+
+
+def trained() -> Sequential:
+    model = small()
+    model.compile("adam", tinynet.losses.SparseCategoricalCrossentropy(True), metrics=["accuracy"])
+    model.fit(np.eye(4), [0, 1, 2, 0], epochs=2, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copy", "pickle"]
+)
+def test_copies_go_on_by_themselves(duplicate: Any) -> None:
+    model = trained()
+    other = duplicate(model)
+    for a, b in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not np.shares_memory(a.array, b.array)
+    before = model.get_weights()
+    history = [m.fit(np.eye(4), [0, 1, 2, 0], epochs=3, verbose=0).history for m in (other, model)]
+    assert history[0] == history[1]
+    assert not np.array_equal(model.get_weights()[0], before[0])
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    flat = other.weights[0].array.base
+    assert all(w.array.base is flat for w in other.weights)
+
+
+def test_configurations_come_back() -> None:
+    model = small()
+    again = Sequential.from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    assert (again.built, again.input_shape) == (True, (None, 4))
+    lazy = Sequential([L.Dense(3)])
+    again = Sequential.from_config(lazy.get_config())
+    assert again.built is False
+
+
+# ------------------------------------------------------------ summary
+
+
+def printed(model: Any, **options: Any) -> str:
+    lines: list[str] = []
+    model.summary(print_fn=lambda text, **_: lines.append(text), **options)
+    return "\n".join(lines)
+
+
+def table(text: str) -> tuple[list[list[str]], list[str]]:
+    """Return a summary's rows, each a list of cells, and what is below the table."""
+    text = re.sub(r"\033\[[\d;]*m", "", text)
+    rows = [
+        [cell.strip() for cell in re.split("[│┃|]", line)[1:-1]]
+        for line in text.splitlines()
+        if line[:1] in ("│", "┃", "|")
+    ]
+    # Keras breaks a cell that is too long into several lines.
+    joined: list[list[str]] = []
+    for row in rows:
+        if row[-1] == "" and joined:
+            joined[-1] = [a + b for a, b in zip(joined[-1], row, strict=True)]
+        else:
+            joined.append(row)
+    below = [line.strip() for line in text.splitlines() if "params:" in line]
+    return joined, below
+
+
+def test_summary_of_the_seed_program() -> None:
+    model = Sequential(
+        [
+            Input((28, 28)),
+            L.Flatten(),
+            L.Dense(128, activation="relu"),
+            L.Dense(10, activation="softmax"),
+        ]
+    )
+    assert printed(model) == (
+        'Model: "sequential"\n'
+        "┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓\n"
+        "┃ Layer (type)                    ┃ Output Shape           ┃       Param # ┃\n"
+        "┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩\n"
+        "│ flatten (Flatten)               │ (None, 784)            │             0 │\n"
+        "├─────────────────────────────────┼────────────────────────┼───────────────┤\n"
+        "│ dense (Dense)                   │ (None, 128)            │       100,480 │\n"
+        "├─────────────────────────────────┼────────────────────────┼───────────────┤\n"
+        "│ dense_1 (Dense)                 │ (None, 10)             │         1,290 │\n"
+        "└─────────────────────────────────┴────────────────────────┴───────────────┘\n"
+        " Total params: 101,770 (397.54 KB)\n"
+        " Trainable params: 101,770 (397.54 KB)\n"
+        " Non-trainable params: 0 (0.00 B)"
+    )
+
+
+def test_summary_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    small().summary()
+    stream.flush()
+    text = stream.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]  # BytesIO
+    assert "?" not in text
+    rows, below = table(text)
+    assert rows[1:] == [["hidden (Dense)", "(None, 5)", "25"], ["out (Dense)", "(None, 3)", "18"]]
+    assert len(below) == 3
+
+
+def test_summary_is_as_wide_as_asked() -> None:
+    for width in (60, 90, 120):
+        lines = printed(small(), line_length=width).splitlines()
+        assert {len(line) for line in lines if line[0] in "┏┃┡│├└"} == {width}
+
+
+NETS = {
+    "built": lambda k: k.Sequential([k.Input((4,)), k.layers.Dense(5), k.layers.Dense(3)]),
+    "unbuilt": lambda k: k.Sequential([k.layers.Flatten(), k.layers.Dense(5)]),
+    "images": lambda k: k.Sequential(
+        [k.Input((28, 28)), k.layers.Flatten(), k.layers.Dense(512, "relu"), k.layers.Softmax()],
+        name="net",
+    ),
+    "frozen": lambda k: k.Sequential(
+        [k.Input((4,)), k.layers.Dense(5, trainable=False, name="still"), k.layers.Dense(2)]
+    ),
+    "a net in a net": lambda k: k.Sequential(
+        [k.Input((4,)), k.Sequential([k.layers.Dense(2)], name="inner"), k.layers.Dense(3)]
+    ),
+    "batch size": lambda k: k.Sequential([k.Input((4,), batch_size=7), k.layers.Dense(3)]),
+}
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    pytest.importorskip("tensorflow", reason="the comparison needs Keras on TensorFlow")
+    from reference.keras_net import keras
+
+    return keras
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", NETS)
+def test_summary_says_what_keras_says(name: str, compiled: bool, keras: Any) -> None:
+    keras.backend.clear_session()
+    texts = []
+    for k in (keras, tinynet):
+        model = NETS[name](k)
+        if compiled:
+            model.compile("adam", SCCE)
+            if model.built:
+                model.optimizer.build(model.trainable_variables)
+        texts.append(printed(model))
+    assert table(texts[1]) == table(texts[0])
+
+
+def test_summary_of_options(keras: Any) -> None:
+    for name in ("frozen", "built"):
+        keras.backend.clear_session()
+        theirs, ours = (
+            table(printed(NETS[name](k), show_trainable=True)) for k in (keras, tinynet)
+        )
+        assert [row[-1] for row in ours[0][1:]] == [row[-1] for row in theirs[0][1:]]
+
+
+def test_names_are_those_that_keras_gives(keras: Any) -> None:
+    keras.backend.clear_session()
+    named = []
+    for k in (keras, tinynet):
+        first, second = (
+            k.Sequential([k.layers.Dense(2), k.layers.ReLU(), k.layers.Dense(2)]) for _ in range(2)
+        )
+        first.build((None, 3))
+        named.append(
+            [second.name, *(layer.name for layer in (*first.layers, *second.layers))]
+            + [w.path.split("/", 1)[-1] for w in first.weights]
+        )
+    # Keras' paths begin with the model's name.
+    ours = [name.split("/")[-1] for name in named[1]]
+    assert ours == [name.split("/")[-1] for name in named[0]]

@@ -1,0 +1,127 @@
+"""Variables and Tensors: what programs written for TensorFlow's do with them."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+from tinynet import Variable
+from tinynet.variable import Tensor, as_tensor, join, pack, runs, split
+
+
+def test_a_variable_answers_like_keras() -> None:
+    given = np.array([[1.0, 2.0]], np.float32)
+    v = Variable(given, name="kernel", path="dense/kernel", trainable=False)
+    assert (v.name, v.path, v.shape, v.dtype) == ("kernel", "dense/kernel", (1, 2), "float32")
+    assert (v.ndim, v.size, len(v), v.trainable) == (2, 2, 1, False)
+    given[:] = 9
+    assert v.numpy().tolist() == [[1, 2]]
+    assert Variable([1.0], dtype="float64").dtype == "float64"
+    assert "dense/kernel" in repr(v)
+
+
+def test_numpy_is_a_copy_and_value_is_live() -> None:
+    v = Variable([1.0, 2.0])
+    copied, live = v.numpy(), v.value
+    v.assign([3.0, 4.0])
+    assert copied.tolist() == [1, 2]
+    assert live.tolist() == [3, 4]
+    assert type(copied) is np.ndarray
+    assert isinstance(live, Tensor)
+
+
+def test_assigning_changes_it_in_place() -> None:
+    v = Variable([1.0, 2.0])
+    held = v.array
+    v.assign_add([1.0, 1.0])
+    v.assign_sub([0.0, 3.0])
+    v.assign(v)
+    assert held.tolist() == [2, 0]
+    for wrong in ([1.0], 1.0, [[1.0, 2.0]]):
+        with pytest.raises(ValueError, match=r"shape \(2,\)\. Received: shape"):
+            v.assign(wrong)
+    assert held.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("compute", "expected"),
+    [
+        (lambda v: v + 1, [2, 3]),
+        (lambda v: 1 - v, [0, -1]),
+        (lambda v: v * v, [1, 4]),
+        (lambda v: np.array([3.0, 3.0]) / v, [3, 1.5]),
+        (lambda v: -v, [-1, -2]),
+        (lambda v: v > 1, [False, True]),
+        (np.square, [1, 4]),
+        (lambda v: np.add.reduce(v), 3),
+        (lambda v: np.matmul(v, v), 5),
+        (lambda v: np.concatenate([v, v]), [1, 2, 1, 2]),
+        (lambda v: v[1], 2),
+        (lambda v: v[:1], [1]),
+        (lambda v: np.asarray(v, np.int64), [1, 2]),
+        (lambda v: np.mean(v), 1.5),
+    ],
+)
+def test_variables_compute(compute, expected) -> None:
+    v = Variable([1.0, 2.0])
+    np.testing.assert_array_equal(compute(v), expected)
+    assert v.numpy().tolist() == [1, 2]
+
+
+def test_numbers() -> None:
+    one = Variable(np.int64(3))
+    assert (int(one), float(one), f"{Variable(0.5):.2f}") == (3, 0.5 * 6, "0.50")
+    assert one.numpy() == 3
+
+
+def test_an_array_asked_to_be_a_copy_is_one() -> None:
+    v = Variable([1.0])
+    np.array(v)[0] = 5
+    assert v.numpy().tolist() == [1]
+    np.asarray(v)[0] = 5
+    assert v.numpy().tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda t: t, lambda t: t + 1, lambda t: t.sum(), lambda t: t[0], lambda t: t[0, 0]]
+)
+def test_all_that_is_computed_from_a_tensor_answers_numpy(make) -> None:
+    result = make(as_tensor(np.ones((2, 2))))
+    assert isinstance(result, Tensor)
+    assert type(result.numpy()) in (np.ndarray, np.float64)
+    assert float(np.sum(result)) > 0
+
+
+def test_packing_makes_views_of_one_vector() -> None:
+    variables = [
+        Variable(np.full(shape, i, np.float32)) for i, shape in enumerate([(2, 3), (), (4,)])
+    ]
+    flat = pack(variables)
+    assert (flat.dtype, flat.tolist()) == (np.float32, [0] * 6 + [1] + [2] * 4)
+    flat += 1
+    assert variables[0].numpy().tolist() == [[1, 1, 1]] * 2
+    variables[2].assign(np.zeros(4))
+    assert flat[-4:].tolist() == [0] * 4
+    assert pack([]).size == 0
+
+
+def test_runs_and_join_are_the_way_back() -> None:
+    flat = np.arange(9.0)
+    a, b, c = split(flat, [(2, 2), (1,), (4,)])
+    assert runs([a, b, c]) == [(0, 3)]
+    assert runs([a, c, b]) == [(0, 1), (1, 2), (2, 3)]
+    assert runs([a, b, np.zeros(4), np.zeros(4)]) == [(0, 2), (2, 3), (3, 4)]
+    assert runs([]) == []
+    joined = join([b, c])
+    assert joined.tolist() == [4, 5, 6, 7, 8]
+    assert np.shares_memory(joined, flat)
+    assert join([np.ones((2, 2))]).shape == (4,)
+
+
+def test_a_copied_variable_is_its_own() -> None:
+    v = Variable([1.0])
+    other = copy.deepcopy(v)
+    other.assign([2.0])
+    assert v.numpy().tolist() == [1]

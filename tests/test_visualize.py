@@ -1,0 +1,325 @@
+"""Pictures: what is checked is the data in them, and that all of it can be seen."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib import rc_context, style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import tinynet as keras
+from tinynet import visualize
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (7, 28, 28), dtype=np.uint8)
+TRUE = np.array([0, 1, 2, 0, 1, 2, 0])
+GUESS = np.array([0, 1, 2, 0, 2, 0, 1])
+SURE = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.95, 0.75])
+
+
+def probabilities() -> np.ndarray:
+    p = np.repeat((1 - SURE)[:, None] / 2, 3, axis=1)
+    p[np.arange(7), GUESS] = SURE
+    return p
+
+
+def net(*, built: bool = True) -> Any:
+    first = [keras.layers.Input((28, 28))] if built else []
+    return keras.Sequential(
+        [
+            *first,
+            keras.layers.Flatten(name="flat"),
+            keras.layers.Dense(6, activation="relu", name="hidden"),
+            keras.layers.Dense(3, activation="softmax", name="digit"),
+        ],
+        name="net",
+    )
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def everything() -> dict[str, Any]:
+    p = probabilities()
+    curves = {"loss": [0.5, 0.3], "accuracy": [0.8, 0.9], "val_loss": [0.6, 0.4]}
+    return {
+        "predictions": lambda: visualize.plot_predictions(IMAGES, TRUE, p, source="tests"),
+        "mistakes": lambda: visualize.plot_mistakes(IMAGES, TRUE, p, source="tests"),
+        "no mistakes": lambda: visualize.plot_mistakes(IMAGES, GUESS, p, source="tests"),
+        "confusion": lambda: visualize.plot_confusion_matrix(TRUE, p, source="tests"),
+        "history": lambda: visualize.plot_history(curves, {"loss": 0.4}, source="tests"),
+        "weights": lambda: visualize.plot_weights(net(), source="tests"),
+        "activations": lambda: visualize.plot_activations(net(), IMAGES[0] / 255, source="tests"),
+        "model": lambda: visualize.plot_model(net(), source="tests"),
+    }
+
+
+@pytest.mark.parametrize("look", ["default", "dark_background"])
+@pytest.mark.parametrize("name", everything())
+def test_nothing_is_clipped_and_the_data_are_named(name: str, look: str) -> None:
+    with style.context(look):
+        figure = everything()[name]()
+        FigureCanvasAgg(figure).draw()
+    # The least box around all that is drawn, in inches, lies on the page.
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0
+    titles = [ax.get_title() for ax in figure.axes]
+    if figure.get_suptitle():
+        titles.append(figure.get_suptitle())
+    assert any(title.endswith("\nData: tests") for title in titles)
+
+
+def test_no_global_state_and_no_pyplot() -> None:
+    program = (
+        "import sys, numpy as np; from tinynet import visualize\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "visualize.plot_confusion_matrix([0, 1], [0, 1]).savefig('/dev/null', format='png')\n"
+        "assert 'matplotlib.figure' in sys.modules\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_notebook_shows_it_and_it_can_be_pickled() -> None:
+    figure: Any = visualize.plot_confusion_matrix([0, 1], [0, 1])
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    copy = pickle.loads(pickle.dumps(figure))
+    assert copy._repr_png_.args == (copy,)
+
+
+# ------------------------------------------------------------ predictions and mistakes
+
+
+@pytest.mark.parametrize("form", ["plain", "channel", "flat", "floats"])
+def test_predictions(form: str) -> None:
+    images = {
+        "plain": IMAGES,
+        "channel": IMAGES[..., None],
+        "flat": IMAGES.reshape(7, 784),
+        "floats": IMAGES / np.float32(255),
+    }[form]
+    figure = visualize.plot_predictions(images, TRUE, probabilities(), columns=3)
+    (mosaic,) = figure.axes[0].images
+    drawn = np.asarray(mosaic.get_array())
+    scale = 255 if form == "floats" else 1
+    for i in range(7):
+        top, left = 38 * (i // 3), 32 * (i % 3)  # 28 and room for two lines; 28 and a gap
+        tile = drawn[top : top + 28, left : left + 28] * scale
+        np.testing.assert_allclose(tile, IMAGES[i], rtol=1e-6)
+    assert np.isfinite(drawn).sum() == 7 * 784  # the rest is the background's
+    assert texts(figure)[0] == "0  (90.0%)\ntrue: 0"
+    assert texts(figure)[5] == "✗ 0  (95.0%)\ntrue: 2"
+    assert figure.axes[0].get_title() == "Predictions: 4 of 7 right"
+
+
+def test_wrong_ones_are_told_by_more_than_colour() -> None:
+    figure = visualize.plot_predictions(IMAGES, TRUE, probabilities(), columns=3)
+    ax = figure.axes[0]
+    wrong = [text for text in ax.texts if text.get_text().startswith("✗")]
+    assert [ax.texts.index(text) for text in wrong] == [4, 5, 6]
+    assert {text.get_fontweight() for text in wrong} == {"bold"}
+    # Frames stand around the fifth, sixth and seventh image, and nowhere else.
+    corners = [(patch.get_x(), patch.get_y()) for patch in ax.patches]
+    np.testing.assert_allclose(corners, [[31.2, 37.2], [63.2, 37.2], [-0.8, 75.2]])
+
+
+def test_only_the_first_are_drawn() -> None:
+    figure = visualize.plot_predictions(
+        IMAGES, TRUE, probabilities(), count=2, class_names=["a", "b", "c"]
+    )
+    assert texts(figure) == ["a  (90.0%)\ntrue: a", "b  (80.0%)\ntrue: b"]
+    assert figure.axes[0].get_title() == "Predictions: 4 of 7 right; the first 2"
+
+
+def test_mistakes_come_surest_first() -> None:
+    figure = visualize.plot_mistakes(IMAGES, TRUE, probabilities(), count=2)
+    assert texts(figure) == ["✗ 0  (95.0%)\ntrue: 2", "✗ 1  (75.0%)\ntrue: 0"]
+    drawn = np.asarray(figure.axes[0].images[0].get_array())
+    np.testing.assert_array_equal(drawn[:28, :28], IMAGES[5])
+    assert figure.axes[0].get_title() == "Mistakes: 3 of 7, the 2 surest"
+
+
+def test_no_mistakes() -> None:
+    figure = visualize.plot_mistakes(IMAGES, GUESS, probabilities())
+    assert (texts(figure), figure.axes[0].get_title()) == (["no mistakes"], "Mistakes: 0 of 7")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"images": IMAGES[:3]}, "images of 3, y_true of 7, probabilities of 7"),
+        ({"images": np.zeros((7, 5))}, r"Received: shape \(7, 5\)"),
+        ({"y_true": TRUE - 1}, "y_true must be whole numbers"),
+        ({"y_true": TRUE / 2}, "y_true must be whole numbers"),
+        ({"probabilities": GUESS}, r"probabilities must be of shape \(N, C\)"),
+        ({"probabilities": probabilities() * 9}, r"softmax\. Received: 0.225 to 8.55"),
+        ({"class_names": ["a", "b"]}, "must name 3 classes"),
+        ({"images": [], "y_true": [], "probabilities": []}, "at least one. Received: images of 0"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(changed: Any, message: str) -> None:
+    passed = {"images": IMAGES, "y_true": TRUE, "probabilities": probabilities()}
+    with pytest.raises(ValueError, match=message):
+        visualize.plot_predictions(**{**passed, **changed})
+
+
+# ------------------------------------------------------------ confusion matrix and history
+
+
+@pytest.mark.parametrize("pred", [GUESS, probabilities()], ids=["classes", "probabilities"])
+def test_confusion_matrix(pred: Any) -> None:
+    figure = visualize.plot_confusion_matrix(TRUE, pred)
+    # Counted by hand: rows are what is true, columns what was predicted.
+    counts = np.array([[2, 1, 0], [0, 1, 1], [1, 0, 1]])
+    ax = figure.axes[0]
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(np.asarray(ax.images[0].get_array()), shares)
+    written = {(t.get_position()[1], t.get_position()[0]): t.get_text() for t in ax.texts}
+    assert written == {(i, j): str(n) for (i, j), n in np.ndenumerate(counts) if n}
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
+
+
+def test_numbers_can_be_read_on_their_shade() -> None:
+    ax = visualize.plot_confusion_matrix([0] * 99 + [1] * 100, [0] * 99 + [1] * 99 + [0]).axes[0]
+    colours = {text.get_text(): text.get_color() for text in ax.texts}
+    assert (colours["99"], colours["1"]) == ("white", "black")
+
+
+def test_history() -> None:
+    model = net()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    history = model.fit(IMAGES / 255, TRUE, epochs=3, validation_split=0.3, verbose=0)
+    figure = visualize.plot_history(history, {"loss": 0.25, "accuracy": 0.5})
+    assert [ax.get_title() for ax in figure.axes] == ["loss", "accuracy"]
+    for ax, name, tested in zip(figure.axes, ["loss", "accuracy"], [0.25, 0.5], strict=True):
+        lines = {line.get_label(): line for line in ax.lines}
+        assert list(lines) == ["training", "validation", "test"]
+        np.testing.assert_array_equal(lines["training"].get_xdata(), [1, 2, 3])
+        np.testing.assert_array_equal(lines["training"].get_ydata(), history.history[name])
+        np.testing.assert_array_equal(
+            lines["validation"].get_ydata(), history.history[f"val_{name}"]
+        )
+        assert (*lines["test"].get_xdata(), *lines["test"].get_ydata()) == (3, tested)
+        assert len({line.get_marker() for line in ax.lines}) == 3  # not by colour alone
+
+
+def test_history_without_epochs_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"at least one epoch\. Received: \{\}"):
+        visualize.plot_history(keras.callbacks.History())
+
+
+# ------------------------------------------------------------ the inside of the net
+
+
+def test_weights() -> None:
+    model = net()
+    figure = visualize.plot_weights(model, columns=4)
+    drawn = np.asarray(figure.axes[0].images[0].get_array())
+    kernel = model.get_layer("hidden").get_weights()[0]
+    for unit in range(6):
+        top, left = 32 * (unit // 4), 32 * (unit % 4)
+        picture = kernel[:, unit].reshape(28, 28)
+        np.testing.assert_array_equal(drawn[top : top + 28, left : left + 28], picture)
+    low, high = figure.axes[0].images[0].get_clim()
+    assert low == -high  # zero is the colour in the middle
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["0", "4"]
+
+
+def test_weights_that_are_no_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"Received: shape \(3, 5\)"):
+        visualize.plot_weights(keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)]))
+    with pytest.raises(ValueError, match="must be built and have a Dense layer"):
+        visualize.plot_weights(net(built=False))
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_activations(built: bool) -> None:
+    model = net(built=built)
+    image = IMAGES[0] / np.float32(255)
+    figure = visualize.plot_activations(model, image)
+    pixels, hidden, digit = figure.axes
+    np.testing.assert_array_equal(np.asarray(pixels.images[0].get_array()), image)
+    kernel, bias, *_ = model.get_weights()
+    z = image.reshape(784) @ kernel + bias
+    ends = [segment[:, 1].sum() for segment in hidden.collections[0].get_segments()]
+    np.testing.assert_allclose(ends, np.maximum(z, 0), rtol=1e-5, atol=1e-6)
+    assert hidden.get_title() == f"hidden: {(z > 0).sum()} of 6 units active"
+    widths = [bar.get_width() for bar in digit.patches]
+    np.testing.assert_allclose(widths, model.predict(image[None], verbose=0)[0], rtol=1e-6)
+    best = int(np.argmax(widths))
+    assert digit.get_yticklabels()[best].get_fontweight() == "bold"
+    assert digit.get_xlabel() == "probability"
+
+
+def test_scores_are_not_called_probabilities() -> None:
+    model = keras.Sequential([keras.Input((2, 2)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.set_weights([np.full((4, 2), [3.0, -2.0]), np.zeros(2)])
+    figure = visualize.plot_activations(model, np.ones((2, 2)))
+    assert figure.axes[-1].get_xlabel() == "output"
+    assert [t.get_text() for t in figure.axes[-1].texts] == ["12.0", "-8.0"]
+
+
+def test_activations_take_one_image() -> None:
+    with pytest.raises(ValueError, match=r"one image. Received: shape \(7, 28, 28\)"):
+        visualize.plot_activations(net(), IMAGES)
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_model(built: bool) -> None:
+    figure = visualize.plot_model(net(built=built))
+    names = ["input", "flat\nFlatten", "hidden\nDense, relu", "digit\nDense, softmax"]
+    assert [text for text in texts(figure) if text in names] == names
+    if built:
+        # 784 * 6 + 6 and 6 * 3 + 3
+        assert {"28 × 28", "784", "6", "3", "4,710 parameters", "21 parameters"} <= set(
+            texts(figure)
+        )
+        assert figure.axes[0].get_title() == "net: 4,731 parameters"
+    else:
+        assert texts(figure).count("not built") == 3
+
+
+# ------------------------------------------------------------ drawing where the caller says
+
+
+@pytest.mark.parametrize("name", ["predictions", "mistakes", "confusion", "weights", "model"])
+def test_draws_into_given_axes(name: str) -> None:
+    p = probabilities()
+    given = Figure(layout="constrained")
+    ax = given.subplots()
+    figure = {
+        "predictions": lambda: visualize.plot_predictions(IMAGES, TRUE, p, title="T", ax=ax),
+        "mistakes": lambda: visualize.plot_mistakes(IMAGES, TRUE, p, title="T", ax=ax),
+        "confusion": lambda: visualize.plot_confusion_matrix(TRUE, p, title="T", ax=ax),
+        "weights": lambda: visualize.plot_weights(net(), title="T", ax=ax),
+        "model": lambda: visualize.plot_model(net(), title="T", ax=ax),
+    }[name]()
+    assert figure is given
+    assert ax.get_title() == "T"
+
+
+def test_draws_into_parts_of_a_figure() -> None:
+    left, right = Figure().subfigures(1, 2)
+    assert visualize.plot_history({"loss": [1.0]}, title="", figure=left) is left
+    assert not left.get_suptitle()
+    assert visualize.plot_activations(net(), IMAGES[0] / 255, figure=right) is right
+    assert (len(left.axes), len(right.axes)) == (1, 3)
+
+
+def test_the_users_style_is_kept() -> None:
+    with rc_context({"text.color": "red", "figure.facecolor": "navy"}):
+        figure = visualize.plot_predictions(IMAGES, GUESS, probabilities())
+    assert figure.get_facecolor()[:3] == (0.0, 0.0, 0.5019607843137255)
+    assert {text.get_color() for text in figure.axes[0].texts} == {"red"}
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg")
+    assert buffer.tell() > 0

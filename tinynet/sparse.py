@@ -1,0 +1,180 @@
+"""Inputs that are mostly zero: kept as compressed rows, so that only the others are computed with.
+
+Four of five pixels of a handwritten digit are 0. A product with 0 need not be computed, neither
+in the first layer's sum nor in its kernel's gradient. The format is the usual one ("CSR"): the
+non-zeros of row i stand at ``indptr[i]`` to ``indptr[i + 1]`` of `values`, their columns in
+`indices`.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from tinynet import config, ops
+from tinynet.functional import CHUNK
+from tinynet.variable import Array
+from tinynet.workspace import Workspace
+
+# Below this share of non-zeros, compressed rows are faster than the dense product (benchmarks).
+MAX_DENSITY = 0.3
+
+
+class CompressedRows:
+    """A two-dimensional array without its zeros.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D)
+        The array, of any real type.
+    dtype : str
+        The type that its values are computed with.
+
+    Examples
+    --------
+    >>> rows = CompressedRows(np.array([[0, 5, 0], [7, 0, 8]]), "float32")
+    >>> rows.indptr, rows.indices[:3], rows.values[:3]
+    (array([0, 1, 3]), array([1, 0, 2], dtype=uint16), array([5., 7., 8.], dtype=float32))
+    """
+
+    def __init__(self, x: Array, dtype: str) -> None:
+        self.shape: tuple[int, ...] = x.shape
+        self.dtype = np.dtype(dtype)
+        self.indptr = ops.row_starts(x, np.empty(len(x) + 1, np.int64))
+        # One more than needed: the kernel writes first and decides then.
+        room = int(self.indptr[-1]) + 1
+        self.indices = np.empty(room, np.uint16 if x.shape[1] < 2**16 else np.int32)
+        self.values = np.empty(room, dtype)
+        ops.compress_rows(x, self.indptr, self.indices, self.values)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> CompressedRows:
+        """Return some rows that follow one another; nothing is copied."""
+        start, stop, _ = part.indices(len(self))
+        new = copy.copy(self)
+        new.indptr = self.indptr[start : stop + 1]
+        new.shape = (stop - start, *self.shape[1:])
+        return new
+
+    def take(self, rows: Array) -> SparseBatch:
+        """Name some of the rows; nothing is copied.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, shape (n,)
+            Their numbers.
+
+        Returns
+        -------
+        SparseBatch
+            The batch.
+        """
+        return SparseBatch(self, rows)
+
+
+class SparseBatch:
+    """Some rows of `CompressedRows`: what a dense layer takes in place of an array.
+
+    Parameters
+    ----------
+    source : CompressedRows
+        The rows it is taken from.
+    rows : ndarray of int64, shape (N,)
+        Their numbers.
+
+    Examples
+    --------
+    >>> batch = CompressedRows(np.array([[0, 5], [7, 0]]), "float64").take(np.array([1]))
+    >>> batch.dense(np.array([[1.0], [3.0]]), np.array([0.5]), np.empty((1, 1)))
+    array([[7.5]])
+    """
+
+    ndim = 2
+
+    def __init__(self, source: CompressedRows, rows: Array) -> None:
+        self.source, self.rows = source, rows
+        self.shape = (len(rows), source.shape[1])
+        self.dtype = source.dtype
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.shape[0]
+
+    def dense(self, kernel: Array, bias: Array, out: Array) -> Array:
+        """Compute ``x @ kernel + bias``.
+
+        Parameters
+        ----------
+        kernel : ndarray, shape (D, U)
+            The weights.
+        bias : ndarray, shape (U,)
+            Added to every row.
+        out : ndarray, shape (N, U)
+            Written: the result.
+
+        Returns
+        -------
+        ndarray, shape (N, U)
+            `out`.
+        """
+        s = self.source
+        y: Array = ops.sparse_dense(s.indptr, s.indices, s.values, self.rows, kernel, bias, out)
+        return y
+
+    def kernel_gradient(self, d_y: Array, out: Array, work: Workspace) -> Array:
+        """Compute ``x.T @ d_y``, from the batch's non-zeros sorted by column.
+
+        Parameters
+        ----------
+        d_y : ndarray, shape (N, U)
+            The gradient in the outputs.
+        out : ndarray, shape (D, U)
+            Written: the gradient in the weights.
+        work : Workspace
+            Where the table lives.
+
+        Returns
+        -------
+        ndarray, shape (D, U)
+            `out`.
+        """
+        n, width = self.shape
+        chunks = -(-n // CHUNK)
+        room = min(n, CHUNK) * width
+        table = work.array("table", (chunks, width + 1), np.int32)
+        samples = work.array("samples", (chunks, room), np.int32)
+        entries = work.array("entries", (chunks, room), self.dtype)
+        s = self.source
+        ops.sort_by_column(s.indptr, s.indices, s.values, self.rows, table, samples, entries)
+        d_kernel: Array = ops.sparse_kernel_gradient(table, samples, entries, d_y, out)
+        return d_kernel
+
+
+def worth_it(x: Array) -> bool:
+    """Say whether an array should be compressed: it is sparse, and the backend has the kernels.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D)
+        The array; up to a thousand of its rows are looked at.
+
+    Returns
+    -------
+    bool
+        Whether compressed rows are faster.
+
+    Examples
+    --------
+    >>> worth_it(np.ones((10, 100)))
+    False
+    """
+    sample = x[:: max(len(x) // 1000, 1)]
+    if config.backend() != "numba" or not sample.size:
+        return False
+    density: Any = np.count_nonzero(sample) / sample.size
+    return bool(density < MAX_DENSITY)
