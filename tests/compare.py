@@ -23,6 +23,7 @@ def gradients(
 ) -> tuple[float, Arrays, np.ndarray]:
     """Return the loss on a batch, its gradient in every trainable weight, and in the input."""
     batch = model._examples(x, y, sample_weight)
+    model._ready(batch)
     work = model._training_work()
     step = model._forward_and_loss(batch.x, batch.y, batch.weights, work, training=True)
     d_x = model.backward(step[1], work, need_d_x=True)

@@ -25,13 +25,15 @@ LAYOUT = {
 
 # What a file may grow to, and why, where that is more than a sitting's 400 lines. A file that is
 # not named here may have DEFAULT lines.
-DEFAULT = 250
+DEFAULT = 260
 BUDGETS: dict[str, tuple[int, str]] = {
+    "cli.py": (400, ""),
     "datasets/drawn_digits.py": (360, ""),
-    "functional.py": (200, ""),
-    "losses.py": (280, ""),
-    "sequential.py": (280, ""),
-    "training.py": (400, ""),
+    "functional.py": (520, "every formula, each forward function beside its backward one"),
+    "kernels.py": (600, "compiled code that calls compiled code must lie in one file"),
+    "sequential.py": (400, ""),
+    "training.py": (500, "the loops of fit, evaluate and predict, which share their parts"),
+    "visualize.py": (460, "one function a picture"),
 }
 
 

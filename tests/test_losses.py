@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.compare import EPS
-from tinynet import losses
+from tinynet import Sequential, config, layers, losses
+from tinynet.workspace import Workspace
 
 SCCE = losses.SparseCategoricalCrossentropy
 Y = [2, 0]
@@ -148,3 +149,124 @@ def test_a_loss_of_one_s_own() -> None:
     assert float(Absolute()([1.0, 2.0], [[0.0], [4.0]])) == 1.5
     with pytest.raises(NotImplementedError, match="backward"):
         losses.Loss().backward(np.zeros(1), np.zeros(1), np.zeros(1))
+
+
+# ------------------------------------------------------------ the losses of numbers and rows
+
+HOT = [[0, 0, 1], [1, 0, 0]]
+OTHERS = [
+    ("CategoricalCrossentropy", {"reduction": "none"}, HOT, P, [LN2, LN2]),
+    (
+        "CategoricalCrossentropy",
+        {"reduction": "none", "label_smoothing": 0.2},
+        HOT,
+        P,
+        [0.78828830, 0.78556681],
+    ),
+    ("CategoricalCrossentropy", {"from_logits": True}, HOT, Z, 2.21617556),
+    ("CategoricalCrossentropy", {}, [[1, 0]], [[1.0, 0.0]], 1.1920929e-7),
+    ("BinaryCrossentropy", {}, [1, 0, 1], [0.7, 0.4, 1e-9], 5.66186523),
+    ("BinaryCrossentropy", {"from_logits": True}, [1, 0, 1], [2, -1, 0.5], 0.30475557),
+    ("BinaryCrossentropy", {}, [[1]], [[0.0]], 16.118095),
+    ("BinaryCrossentropy", {}, [[0]], [[1.0]], 15.942385),
+    ("BinaryCrossentropy", {}, [1, 0], [[0.25], [0.5]], 1.5 * LN2),
+    ("MeanSquaredError", {}, [[0, 0], [1, 1]], [[1, 3], [1, 1]], 2.5),
+    ("MeanSquaredError", {}, [1, 2], [[2], [4]], 2.5),
+    ("MeanSquaredError", {}, [[1], [2]], [2, 4], 2.5),
+    ("MeanAbsoluteError", {}, [[0, 0]], [[1, -3]], 2),
+    ("Huber", {}, [[0, 0]], [[1, -3]], 1.5),
+    ("LogCosh", {}, [[0]], [[LN2]], np.log(1.25)),
+    ("KLDivergence", {}, [[0.5, 0.5]], [[0.25, 0.75]], (LN2 + np.log(2 / 3)) / 2),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "y", "p", "expected"), OTHERS)
+def test_worked_numbers_of_the_others(
+    name: str, options: Any, y: Any, p: Any, expected: Any
+) -> None:
+    # Sums of three values below 17; of 1.2e-7, the rounding of 1 is the whole.
+    value = getattr(losses, name)(**options)(y, p)
+    np.testing.assert_allclose(value, expected, rtol=8 * EPS)
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "what"),
+    [
+        ("CategoricalCrossentropy", [2, 0], "use sparse_categorical_crossentropy, or .*one-hot"),
+        ("CategoricalCrossentropy", [[2], [0]], "use sparse_categorical_crossentropy"),
+        ("CategoricalCrossentropy", [[0, 1], [1, 0]], r"the predictions' shape \(2, 3\)"),
+        ("BinaryCrossentropy", [1, 0], "utils.to_categorical"),
+        ("MeanSquaredError", [2, 0], "utils.to_categorical"),
+        ("MeanSquaredError", [[0, 1, np.nan], [1, 0, 0]], "finite true values.* in row 0"),
+        ("CategoricalCrossentropy", [[0, 1, 0], [1, np.inf, 0]], "finite true values.* in row 1"),
+        ("CategoricalCrossentropy", [["a", "b", "c"]] * 2, "real numbers"),
+        ("SparseCategoricalCrossentropy", [np.inf, 0], "whole numbers"),
+    ],
+)
+def test_wrong_true_values(name: str, y: Any, what: str) -> None:
+    with pytest.raises(ValueError, match=what) as caught:
+        getattr(losses, name)()(y, P)
+    assert "Received: " in str(caught.value)
+
+
+def cubic(y_true, y_pred):
+    return np.abs(y_true - y_pred).sum(axis=-1) ** 3
+
+
+class WithoutBackward(losses.Loss):
+    def call(self, y_true, y_pred):
+        return cubic(y_true, y_pred)
+
+
+@pytest.mark.parametrize("loss", [cubic, lambda t, p: p, WithoutBackward(), WithoutBackward])
+def test_a_loss_without_derivative_is_refused(loss: Any) -> None:
+    with pytest.raises(ValueError, match=r"needs its derivative.* backward.* Received: "):
+        losses.as_loss(loss)
+
+
+def test_an_object_and_a_function_with_backward_are_losses() -> None:
+    class Absolute:
+        def call(self, y_true, y_pred):
+            return np.abs(y_pred - y_true).mean(axis=-1)
+
+        def backward(self, d_values, y_true, y_pred):
+            return np.sign(y_pred - y_true) * d_values[..., None] / y_pred.shape[-1]
+
+    def absolute(y_true, y_pred):
+        return Absolute().call(y_true, y_pred)
+
+    absolute.backward = Absolute().backward
+    y, p = np.float32([[0, 1], [2, 3]]), np.float32([[1, 1], [0, 9]])
+    expected = losses.MeanAbsoluteError().step(y, p, None, Workspace())
+    for own in (Absolute(), absolute):
+        loss = losses.as_loss(own)
+        assert loss.name == "absolute"
+        assert not loss.is_mean  # it may look at a batch as a whole
+        value, d_y = loss.step(y, p, None, Workspace())
+        assert value == expected[0]
+        np.testing.assert_array_equal(d_y, expected[1])
+
+
+def test_a_gradient_of_the_wrong_shape_is_refused() -> None:
+    def wrong(y_true, y_pred):
+        return (y_pred - y_true).sum(axis=-1)
+
+    wrong.backward = lambda d_values, y_true, y_pred: d_values
+    with pytest.raises(ValueError, match=r"of shape \(2, 2\)\. Received: shape \(2,\)"):
+        losses.as_loss(wrong).step(np.zeros((2, 2)), np.ones((2, 2)), None, Workspace())
+
+
+def test_float64_is_computed_in_float64() -> None:
+    config.set_floatx("float64")
+    try:
+        # The clipped probability is 1 - 1e-7, which float32 would round.
+        assert float(losses.BinaryCrossentropy()([[0]], [[1.0]])) == pytest.approx(
+            -np.log(1 - (1 - 1e-7)), rel=1e-14
+        )
+        model = Sequential([layers.Dense(3, activation="softmax")])
+        model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+        model.fit(np.eye(3), np.eye(3), verbose=0)
+        assert {w.dtype for w in model.weights} == {"float64"}
+        assert model.predict(np.eye(3), verbose=0).dtype == np.float64
+    finally:
+        config.set_floatx("float32")

@@ -153,7 +153,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception]]] = {
     "shuffle 'yes'": ({"shuffle": "yes"}, (TypeError, ValueError)),
     "validation_split 1": ({"validation_split": 1.0}, ValueError),
     "validation_split -0.1": ({"validation_split": -0.1}, ValueError),
-    "validation_split of nothing": ({"validation_split": 1e-9}, ValueError),
+    "validation_split of nothing": ({"validation_split": 0.97}, ValueError),
     "validation_data of one": ({"validation_data": (X,)}, ValueError),
     "validation_data of wrong labels": ({"validation_data": (X, Y + 9)}, ValueError),
     "validation_data of another width": ({"validation_data": (X[:, :2], Y)}, ValueError),

@@ -1,4 +1,4 @@
-"""``python -m tinynet`` is the command ``tinynet``."""
+"""The command ``tinynet`` as ``python -m tinynet``."""
 
 import sys
 

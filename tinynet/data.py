@@ -166,6 +166,8 @@ class Examples:
         The true values.
     weights : ndarray, shape (N, ...), optional
         What each example counts.
+    input_shape : tuple of (int or None)
+        The shape that the caller's inputs had, batch size first and open.
 
     Examples
     --------
@@ -177,6 +179,7 @@ class Examples:
     x: Any
     y: Array
     weights: Array | None = None
+    input_shape: tuple[int | None, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -226,7 +229,7 @@ class Examples:
 
     def _part(self, rows: slice) -> Examples:
         weights = None if self.weights is None else self.weights[rows]
-        return Examples(self.x[rows], self.y[rows], weights)
+        return Examples(self.x[rows], self.y[rows], weights, self.input_shape)
 
     def batches(
         self, batch_size: int, order: Array | None = None, work: Workspace | None = None
@@ -292,12 +295,12 @@ class Stream:
     def __init__(self, source: Any, prepare: Callable[[Any, Any, Any], Examples]) -> None:
         self._source, self._prepare = source, prepare
         self._iterator = source if hasattr(source, "__next__") else None
-        # The first batch builds the model, so it is asked for before training begins.
-        self._first = next(self._raw(), None)
-        if self._first is None:
+        # The first batch says what shape the inputs have, so it is asked for at once.
+        first = next(self._prepared(), None)
+        if first is None:
             raise ValueError("The data must hold at least one batch. Received: none")
-        if self._iterator is None:
-            self._first = None
+        self.input_shape, self.y = first.input_shape, first.y
+        self._first = None if self._iterator is None else first
 
     def steps(self, batch_size: int) -> int | None:
         """Count the batches, where that is known.
@@ -314,7 +317,7 @@ class Stream:
         """
         return len(self._source) if hasattr(self._source, "__len__") else None
 
-    def _raw(self) -> Iterator[Batch]:
+    def _prepared(self) -> Iterator[Examples]:
         source: Any = self._iterator
         if source is None and hasattr(self._source, "__iter__"):
             source = iter(self._source)
@@ -323,8 +326,7 @@ class Stream:
         for item in source:
             parts = item if isinstance(item, tuple) else (item,)
             x, y, weights = (*parts, None, None)[:3]
-            examples = self._prepare(x, y, weights)
-            yield examples.x, examples.y, examples.weights
+            yield self._prepare(x, y, weights)
 
     def batches(
         self, batch_size: int, order: Array | None = None, work: Workspace | None = None
@@ -341,10 +343,9 @@ class Stream:
         x, y, weights : ndarray
             Each batch.
         """
-        if self._first is not None:
-            first, self._first = self._first, None
-            yield first
-        yield from self._raw()
+        first, self._first = self._first, None
+        for part in itertools.chain([] if first is None else [first], self._prepared()):
+            yield part.x, part.y, part.weights
 
 
 def is_stream(x: Any) -> bool:

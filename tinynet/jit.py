@@ -1,7 +1,212 @@
-from typing import Any
+"""Compiling once per machine, and never stumbling over what was kept.
 
+Numba can keep what it compiled, but a user pays for it: an install that cannot be written to is an
+error on import, half a file an error on the first call, a flipped bit is executed, and two
+processes that compile at once may take each other's code for their own.  Here every compiled
+function is one file, complete or absent, named after all that its machine code depends on, and it
+is run only if it is to the bit what this user wrote.  Whatever else is found, or if nothing can be
+kept at all, the function is compiled in memory.
+
+``$TINYNET_CACHE/kernels`` (or ``kernels`` in the user's cache folder) holds one folder for each
+combination of source, Python, NumPy and Numba; it may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import llvmlite
 import numba
+import numpy as np
+
+__all__ = ["jit"]
+
+_numba: Any = numba  # its own annotations are incomplete, and differ between versions
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_KEPT_DAYS = 90  # after that, another version's folder is taken to be forgotten
+_PATIENCE_SECONDS = 1.0  # of compiling, before a person is told what takes so long
+# Numba's settings, beside the options in the source, that change the code it makes.
+_SETTINGS = ("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT")
+# What a file system, and internals of Numba that this file does not know yet, may raise.
+_TROUBLE = (
+    AssertionError, AttributeError, ImportError, LookupError,
+    OSError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+_compiling = SimpleNamespace(since=0.0, seconds=0.0, said=False)
 
 
-def jit(**options: Any) -> Any:
-    return numba.njit(nogil=True, error_model="numpy", cache=True, **options)
+def jit(**options: Any) -> Callable[[Function], Function]:
+    """Make the decorator that has Numba compile a function, and keeps the machine code.
+
+    The function runs without the GIL, and divides as NumPy does.  It is compiled when it is first
+    called with arguments of new types, on a machine's first run only.  What it calls or reads of
+    its module must stand in the same file, since a change anywhere else goes unnoticed; a function
+    with a closure is therefore compiled anew by each process.
+
+    Parameters
+    ----------
+    **options
+        More options of ``numba.njit``, such as ``fastmath`` or ``pipeline_class``.
+
+    Returns
+    -------
+    callable
+        The decorator.  With ``NUMBA_DISABLE_JIT=1`` it returns the function as it is.
+
+    Examples
+    --------
+    >>> @jit(fastmath={"contract"})
+    ... def multiply_add(a, b, c):
+    ...     return a * b + c
+    >>> multiply_add(2.0, 3.0, 4.0)
+    10.0
+    """
+
+    def decorate(function: Function) -> Function:
+        compiled: Function = _numba.njit(nogil=True, error_model="numpy", **options)(function)
+        if hasattr(compiled, "_cache"):
+            compiled._cache = _Cache(function)
+        return compiled
+
+    return decorate
+
+
+class _Cache:
+    """What Numba asks for one function's machine code; it takes the place of its FunctionCache."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        code = function.__code__
+        self.name = function.__name__
+        self.identity = (function.__module__, function.__qualname__, code.co_firstlineno)
+        self.folder = None if function.__closure__ else _folder(inspect.getfile(function))
+
+    @property
+    def cache_path(self) -> str | None:
+        """The folder, as ``stats`` of a compiled function shows it."""
+        return None if self.folder is None else str(self.folder)
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """Return the code for the arguments' types, or None to have it compiled."""
+        with contextlib.suppress(*_TROUBLE):
+            target_context.refresh()
+            if (path := self._path(signature, target_context.codegen())) is not None:
+                # The file that is open is the one that is asked for its owner: not even somebody
+                # who can rename folders gets another one in between.
+                with path.open("rb") as file:
+                    trusted = _is_own(os.fstat(file.fileno()))
+                    digest, data = file.read(32), file.read()
+                if trusted and digest == _digest(path, data):
+                    kept_signature, result = _numba.core.serialize.loads(data)
+                    if kept_signature == signature:
+                        return _numba.core.compiler.CompileResult._rebuild(target_context, *result)
+        _compiling.since = time.perf_counter()
+        self._tell()
+        return None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        """Keep what was compiled, if that can be."""
+        now = time.perf_counter()
+        _compiling.seconds += now - _compiling.since
+        _compiling.since = now
+        self._tell()
+        with contextlib.suppress(*_TROUBLE):
+            path = self._path(signature, result.codegen)
+            # Code with addresses in it is good for this process only.
+            if path is not None and not result.library.has_dynamic_globals:
+                data = _numba.core.serialize.dumps((signature, result._reduce()))
+                _replace(path, _digest(path, data) + data)
+
+    def flush(self) -> None:
+        """Do nothing, for what is kept does not go stale."""
+
+    def _path(self, signature: Any, codegen: Any) -> Path | None:
+        """Return the file for the arguments' types on this processor."""
+        key = repr((self.identity, str(signature), codegen.magic_tuple()))
+        return self.folder and self.folder / f"{self.name}-{_sha256(key.encode()).hex()[:32]}"
+
+    def _tell(self) -> None:
+        """Tell a person at a terminal, once, what takes so long."""
+        if _compiling.said or _compiling.seconds < _PATIENCE_SECONDS:
+            return
+        _compiling.said = True
+        kept = self.folder is not None and os.access(self.folder, os.W_OK)
+        when = "once on this machine" if kept else "in every run: TINYNET_CACHE must be yours alone"
+        with contextlib.suppress(OSError, ValueError):
+            if sys.stderr is not None and sys.stderr.isatty():
+                print(f"tinynet: compiling its kernels, {when}", file=sys.stderr, flush=True)
+
+
+def _folder(source: str) -> Path | None:
+    """Return the folder for what is compiled from a source file, None if there can't be one."""
+    from tinynet.datasets._files import cache_folder
+
+    with contextlib.suppress(OSError):
+        versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
+        settings = tuple(str(getattr(_numba.config, name, None)) for name in _SETTINGS)
+        sources = Path(source).read_bytes() + Path(__file__).read_bytes()
+        digest = _sha256(repr((versions, settings)).encode() + sources).hex()
+        numbas = _numba.config.CACHE_DIR
+        home = Path(numbas, "tinynet") if numbas else cache_folder()
+        kernels = home.absolute() / "kernels"
+        folder = kernels / f"{sys.implementation.cache_tag}-numba-{numba.__version__}-{digest[:16]}"
+        kernels.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            _tidy(kernels)
+        # lstat: a link in its place might lead to a folder that others fill.
+        status = folder.lstat()
+        if stat.S_ISDIR(status.st_mode) and _is_own(status):
+            return folder
+    return None
+
+
+def _tidy(kernels: Path) -> None:
+    """Remove the folders in which nothing has been kept for a long time."""
+    for folder in kernels.iterdir():
+        status = folder.lstat()
+        if _is_own(status) and time.time() - status.st_mtime > _KEPT_DAYS * 24 * 3600:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_own(status: os.stat_result) -> bool:
+    """Say whether only this user can have written a file: loading machine code is running it."""
+    if sys.platform == "win32":
+        return True  # the user's profile is closed to others
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that other processes see complete or not at all, for this user only.
+
+    It need not survive a power cut, as a model must: the check sum tells, and waiting for the disk
+    would cost as much as a small kernel's compilation.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    try:
+        with open(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _digest(path: Path, data: bytes) -> bytes:
+    """Return the check sum of a file's data, which holds under the file's own name only."""
+    return _sha256(path.name.encode() + data)
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

@@ -249,7 +249,7 @@ class Model(Trainer):
             raise ValueError(f"{self.name} has no layers: add some. Received: layers=[]")
         if self._input is not None and not _fits(self._input.batch_shape, shape):
             hint = ""
-            if shape == self._input.batch_shape[1:]:
+            if len(shape) == len(self._input.batch_shape) - 1:
                 hint = "; for a single example, pass x[None]"
             raise ValueError(
                 f"{self.name} takes inputs of shape {self._input.batch_shape}{hint}. "

@@ -226,7 +226,7 @@ class Trainer(Layer):
         class_weight: Any = None,
         compress: bool = False,
     ) -> data.Examples:
-        """Check and convert arrays; build the model if that is still to do."""
+        """Check and convert arrays; nothing of the model changes."""
         rows = data.compressed(x, self.dtype) if compress and self._takes_rows(x) else None
         inputs = data.features(x, self.dtype) if rows is None else x
         if not len(inputs):
@@ -244,16 +244,21 @@ class Trainer(Layer):
         if sample_weight is not None:
             weights = losses.numeric("sample_weight", sample_weight).astype(self.dtype)
         data.same_length(x=inputs, y=raw_y, sample_weight=weights)
-        output_shape = self.compute_output_shape((None, *inputs.shape[1:]))
+        output_shape = (None, *self.compute_output_shape(inputs.shape)[1:])
         targets = self._objective.loss.prepare(raw_y, output_shape)
         if class_weight is not None:
             weights = data.class_weights(raw_y, class_weight, self.dtype)
         if weights is not None:
-            shape = targets.shape[: max(len(output_shape) - 1, 1)]
-            weights = losses.fit_weights(weights, shape)
-        self._build_once((None, *inputs.shape[1:]))
-        self._objective.resolve(targets.ndim, output_shape)
-        return data.Examples(inputs if rows is None else rows, targets, weights)
+            values_shape = targets.shape[: max(len(output_shape) - 1, 1)]
+            weights = losses.fit_weights(weights, values_shape)
+        shape = (None, *inputs.shape[1:])
+        return data.Examples(inputs if rows is None else rows, targets, weights, shape)
+
+    def _ready(self, source: data.Examples | data.Stream) -> None:
+        """Build the model, and make the metrics, where that is still to do."""
+        self._build_once(source.input_shape)
+        output_shape = self.compute_output_shape(source.input_shape)
+        self._objective.resolve(source.y.ndim, output_shape)
 
     # ------------------------------------------------------------ fit
 
@@ -363,10 +368,16 @@ class Trainer(Layer):
             train, validation = train.split(split)
             if class_weight is not None:
                 validation.weights = None
+        if validation is not None and validation.input_shape[1:] != train.input_shape[1:]:
+            raise ValueError(
+                f"Validation inputs must have the shape of those to train on, "
+                f"{train.input_shape}. Received: shape {validation.input_shape}"
+            )
         if validation_steps is not None:
             validation_steps = checks.whole("validation_steps", validation_steps)
 
         self._require_derivatives()
+        self._ready(train)
         work = self._training_work()
         feed = data.Feed(train, size, limit, self._shuffling(shuffle, size), work)
         history = self.history = History()
@@ -518,6 +529,7 @@ class Trainer(Layer):
         steps = None if steps is None else checks.whole("steps", steps)
         source = self._source(x, y, sample_weight)
         size = _batch_size(batch_size, source, steps)
+        self._ready(source)
         count = steps or source.steps(size)
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
         logs = self._evaluate(source, size, hooks, steps, progress.Progress(count, verbose))
@@ -643,13 +655,13 @@ class Trainer(Layer):
         """Check and convert inputs; build the model if that is still to do."""
         inputs = data.features(x, self.dtype)
         self._check_and_build(inputs)
-        return data.Examples(inputs, inputs)
+        return data.Examples(inputs, inputs, None, (None, *inputs.shape[1:]))
 
     def _check_and_build(self, inputs: Array) -> None:
         """Check the inputs' shape; once it has been right, only that it is the same."""
         shape = inputs.shape[1:]
         if not self.built or self._checked_shape != shape:
-            self.compute_output_shape((None, *shape))
+            self.compute_output_shape(inputs.shape)
             self._build_once((None, *shape))
             self._checked_shape = shape
 
@@ -711,6 +723,7 @@ class Trainer(Layer):
         self._require_compiled("train_on_batch")
         batch = self._examples(x, y, sample_weight, class_weight)
         self._require_derivatives()
+        self._ready(batch)
         self._objective.reset()
         with Computing():
             self._train_step(batch.x, batch.y, batch.weights, self._training_work())
@@ -742,6 +755,7 @@ class Trainer(Layer):
         """
         self._require_compiled("test_on_batch")
         batch = self._examples(x, y, sample_weight)
+        self._ready(batch)
         logs = self._evaluate(batch, len(batch), CallbackList([], self, {}))
         return self._figures(logs, return_dict)
 

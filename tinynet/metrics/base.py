@@ -9,7 +9,7 @@ import numpy as np
 
 from tinynet import activations, config, initializers
 from tinynet.losses import fit_weights
-from tinynet.registry import Registry, snake_case
+from tinynet.registry import Registry, snake_case, unique_name
 from tinynet.variable import Tensor, Variable, as_tensor
 
 _registry = Registry("metric", "keras.metrics")
@@ -26,7 +26,7 @@ class Metric:
     dtype : str, optional
         The type of the result; by default `config.floatx()`.
     name : str, optional
-        By default the class name in snake case.
+        By default the class name in snake case, numbered.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class Metric:
     _direction: str | None = None
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
-        self.name = name or snake_case(type(self).__name__)
+        self.name = name or unique_name(type(self).__name__)
         self.dtype: str = config.floatx() if dtype is None else np.dtype(dtype).name
         self._variables: list[Variable] = []
 
@@ -214,7 +214,7 @@ class Sum(Metric):
     by_example = True
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(dtype, name)
+        super().__init__(dtype, name or snake_case(type(self).__name__))
         # Python's floats: exact to double precision however many batches come.
         self.total = 0.0
 
@@ -267,7 +267,7 @@ class Mean(Metric):
     by_example = True
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(dtype, name)
+        super().__init__(dtype, name or snake_case(type(self).__name__))
         # Python's floats: exact to double precision however many batches come.
         self.total = self.count = 0.0
 

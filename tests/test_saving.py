@@ -1,0 +1,410 @@
+"""Models in files: what is saved is what is loaded, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinynet
+from tinynet import layers, registry, saving
+
+WHOLE = [".tinynet", ".keras", ".h5", ".hdf5"]
+COMPLETE = [".tinynet", ".keras"]
+RNG = np.random.default_rng(0)
+X = RNG.random((50, 3, 4), dtype=np.float32)
+Y = RNG.integers(0, 5, 50)
+
+
+@pytest.fixture(autouse=True)
+def _h5py(request: pytest.FixtureRequest) -> None:
+    suffix = request.node.callspec.params.get("suffix") if hasattr(request.node, "callspec") else ""
+    if suffix in (".keras", ".h5", ".hdf5"):
+        pytest.importorskip("h5py")
+
+
+def net() -> tinynet.Sequential:
+    return tinynet.Sequential(
+        [
+            tinynet.Input((3, 4)),
+            layers.Flatten(),
+            layers.Dense(8, activation="relu"),
+            layers.Dropout(0.3),
+            layers.BatchNormalization(),
+            tinynet.Sequential([layers.Dense(5), layers.Softmax()]),
+        ]
+    )
+
+
+def compiled(optimizer: Any = "adam") -> tinynet.Sequential:
+    model = net()
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def train(model: Any, first: int = 0, last: int = 2) -> Any:
+    return model.fit(X, Y, batch_size=16, initial_epoch=first, epochs=last, verbose=0)
+
+
+def state(model: Any) -> list[bytes]:
+    """Everything that loading may change, as bytes."""
+    variables = [*model.weights, *(model.optimizer.variables if model.compiled else [])]
+    return [v.array.tobytes() for v in variables]
+
+
+# ------------------------------------------------------------ what is saved is what is loaded
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+def test_a_saved_model_is_the_same_model(suffix: str, tmp_path: Path) -> None:
+    model = compiled()
+    train(model)
+    model.save(tmp_path / f"net{suffix}")
+    loaded = tinynet.models.load_model(tmp_path / f"net{suffix}")
+    assert type(loaded) is tinynet.Sequential
+    assert loaded.to_json() == model.to_json()
+    assert state(loaded) == state(model)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert loaded.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop", "adamw"])
+@pytest.mark.parametrize("suffix", COMPLETE)
+def test_resume_is_resume(optimizer: str, suffix: str, tmp_path: Path) -> None:
+    """Weights, optimizer, history, dropout and the order of examples go on to the bit."""
+    straight = compiled(optimizer)
+    train(straight, 0, 2)
+    straight.save(tmp_path / f"net{suffix}")
+    first = {name: list(values) for name, values in straight.history.history.items()}
+    second = train(straight, 2, 4).history
+    resumed = tinynet.models.load_model(tmp_path / f"net{suffix}")
+    assert resumed.history.history == first
+    assert resumed.history.epoch == [0, 1]
+    assert train(resumed, 2, 4).history == second
+    assert state(resumed) == state(straight)
+
+
+def test_resume_in_a_new_process(tmp_path: Path) -> None:
+    model = compiled()
+    train(model, 0, 1)
+    model.save(tmp_path / "net.tinynet")
+    np.savez(tmp_path / "data.npz", x=X, y=Y)
+    program = """if True:
+        import numpy as np, tinynet
+        data = np.load("data.npz")
+        model = tinynet.models.load_model("net.tinynet")
+        model.fit(data["x"], data["y"], batch_size=16, initial_epoch=1, epochs=3, verbose=0)
+        model.save("more.tinynet")
+    """
+    root = str(Path(tinynet.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
+    train(model, 1, 3)
+    assert state(tinynet.models.load_model(tmp_path / "more.tinynet")) == state(model)
+
+
+activation = st.sampled_from([None, "relu", "tanh", "sigmoid", "softmax"])
+name = st.none() | st.text("abz 0_.é日", min_size=1, max_size=6)
+dense = st.builds(
+    lambda units, activation, bias: lambda: layers.Dense(units, activation, use_bias=bias),
+    st.integers(1, 5),
+    activation,
+    st.booleans(),
+)
+simple = st.sampled_from(
+    [
+        lambda: layers.ReLU(max_value=2),
+        lambda: layers.LeakyReLU(negative_slope=0.1),
+        lambda: layers.Softmax(),
+        lambda: layers.Activation("tanh"),
+        lambda: layers.Flatten(),
+        lambda: layers.Dropout(0.5, seed=3),
+        lambda: layers.Rescaling(2.0, 1.0),
+        lambda: layers.BatchNormalization(scale=False),
+    ]
+)
+row = st.lists(dense | simple, min_size=1, max_size=4)
+nested = st.builds(lambda made: lambda: tinynet.Sequential([m() for m in made]), row)
+architecture = st.lists(dense | simple | nested, min_size=1, max_size=5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    made=architecture,
+    shape=st.lists(st.integers(1, 3), min_size=1, max_size=3),
+    optimizer=st.none() | st.sampled_from(["adam", "sgd"]),
+    suffix=st.sampled_from(WHOLE),
+    name=name,
+)
+def test_save_and_load_are_identity(
+    tmp_path_factory: Any, made: Any, shape: Any, optimizer: Any, suffix: str, name: Any
+) -> None:
+    if suffix != ".tinynet":
+        pytest.importorskip("h5py")
+    model = tinynet.Sequential([tinynet.Input(shape), *(make() for make in made)], name=name)
+    if optimizer:
+        model.compile(optimizer, "mse", weighted_metrics=["mae"])
+    path = tmp_path_factory.mktemp("net") / f"net{suffix}"
+    model.save(path)
+    loaded = tinynet.models.load_model(path)
+    assert loaded.to_json() == model.to_json()
+    assert state(loaded)[: len(model.weights)] == state(model)[: len(model.weights)]
+    x = np.ones((2, *shape), np.float32)
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+
+
+def test_the_same_model_makes_the_same_bytes(tmp_path: Path) -> None:
+    model = compiled()
+    model.save(tmp_path / "a.tinynet")
+    tinynet.models.load_model(tmp_path / "a.tinynet").save(tmp_path / "b.tinynet")
+    a, b = (zipfile.ZipFile(tmp_path / f"{n}.tinynet") for n in "ab")
+    names = [info.filename for info in a.infolist() if info.filename.startswith("weights")]
+    assert [a.read(n) for n in names] == [b.read(n) for n in names]
+    model.save(tmp_path / "c.tinynet")
+    assert (tmp_path / "a.tinynet").read_bytes() == (tmp_path / "c.tinynet").read_bytes()
+
+
+def test_numpy_reads_the_arrays(tmp_path: Path) -> None:
+    model = compiled()
+    model.save(tmp_path / "net.tinynet")
+    with (
+        zipfile.ZipFile(tmp_path / "net.tinynet") as archive,
+        archive.open("weights/0.npy") as member,
+    ):
+        np.testing.assert_array_equal(np.load(member), model.get_weights()[0])
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+def test_nothing_but_the_model(suffix: str, tmp_path: Path) -> None:
+    model = compiled()
+    train(model)
+    model.save(tmp_path / f"net{suffix}")
+    assert not tinynet.models.load_model(tmp_path / f"net{suffix}", compile=False).compiled
+    model.save(tmp_path / f"net{suffix}", include_optimizer=False)
+    assert not tinynet.models.load_model(tmp_path / f"net{suffix}").compiled
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+def test_models_that_are_not_built_have_no_weights_to_save(suffix: str, tmp_path: Path) -> None:
+    model = tinynet.Sequential([layers.Dense(3)])
+    with pytest.warns(UserWarning, match="not built yet"):
+        model.save(tmp_path / f"net{suffix}")
+    loaded = tinynet.models.load_model(tmp_path / f"net{suffix}")
+    assert not loaded.built
+    assert loaded.predict(np.ones((1, 2))).shape == (1, 3)
+
+
+def test_float64_stays_float64(tmp_path: Path) -> None:
+    model = tinynet.Sequential([tinynet.Input((3,)), layers.Dense(2, dtype="float64")])
+    model.save(tmp_path / "net.tinynet")
+    assert tinynet.models.load_model(tmp_path / "net.tinynet").weights[0].dtype == "float64"
+
+
+def test_json_is_the_model_without_its_weights() -> None:
+    model = compiled()
+    again = tinynet.models.model_from_json(model.to_json())
+    assert again.to_json() == model.to_json()
+    assert json.loads(model.to_json())["config"]["layers"][0]["class_name"] == "InputLayer"
+    assert np.any(again.get_weights()[0] != 0)
+
+
+# ------------------------------------------------------------ weights alone
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
+def test_weights_are_loaded_from_every_format(suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    model, other = compiled(), compiled()
+    train(model)
+    save = model.save_weights if suffix == ".weights.h5" else model.save
+    save(tmp_path / f"net{suffix}")
+    other.load_weights(tmp_path / f"net{suffix}")
+    assert state(other) == state(model)
+
+
+def test_another_optimizer_keeps_its_state(tmp_path: Path) -> None:
+    model, other = compiled("adam"), compiled("sgd")
+    train(model)
+    model.save(tmp_path / "net.tinynet")
+    with pytest.warns(UserWarning, match="state of the optimizer is left"):
+        other.load_weights(tmp_path / "net.tinynet")
+    assert int(other.optimizer.iterations.numpy()) == 0
+    np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+def wrong_shape() -> tinynet.Sequential:
+    return tinynet.Sequential(
+        [tinynet.Input((3, 4)), layers.Flatten(), layers.Dense(8), layers.Dense(6)]
+    )
+
+
+def fewer_layers() -> tinynet.Sequential:
+    return tinynet.Sequential([tinynet.Input((3, 4)), layers.Flatten(), layers.Dense(8)])
+
+
+@pytest.mark.parametrize("make", [wrong_shape, fewer_layers])
+@pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
+def test_a_file_that_does_not_fit_changes_nothing(make: Any, suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    saved = tinynet.Sequential(
+        [tinynet.Input((3, 4)), layers.Flatten(), layers.Dense(8), layers.Dense(5)]
+    )
+    saved.compile("adam", "mse")
+    (saved.save_weights if suffix == ".weights.h5" else saved.save)(tmp_path / f"net{suffix}")
+    model = make()
+    model.compile("adam", "mse")
+    before = state(model)
+    with pytest.raises(ValueError, match=r"net.*Received: "):
+        model.load_weights(tmp_path / f"net{suffix}")
+    assert state(model) == before
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
+def test_a_truncated_file_changes_nothing(suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    model, path = compiled(), tmp_path / f"net{suffix}"
+    train(model)
+    (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+    data, before = path.read_bytes(), state(model)
+    for length in np.linspace(0, len(data) - 1, 30).astype(int):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match="Received: "):
+            model.load_weights(path)
+    assert state(model) == before
+
+
+def test_weights_need_a_built_model(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    model = tinynet.Sequential([layers.Dense(3)])
+    with pytest.raises(ValueError, match=r"before saving weights.*built=False"):
+        model.save_weights(tmp_path / "net.weights.h5")
+    net().save_weights(tmp_path / "net.weights.h5")
+    with pytest.raises(ValueError, match=r"before loading weights.*built=False"):
+        model.load_weights(tmp_path / "net.weights.h5")
+    with pytest.raises(ValueError, match="only weights"):
+        tinynet.models.load_model(tmp_path / "net.weights.h5")
+
+
+# ------------------------------------------------------------ names, and writing whole or not
+
+
+def test_endings_say_what_is_allowed(tmp_path: Path) -> None:
+    model = net()
+    for ending in ("net", "net.pkl", "net.pb", "net.npz", "net.weights.keras.bak"):
+        with pytest.raises(ValueError, match=f"must end in .*Received: filepath=.*{ending}"):
+            model.save(tmp_path / ending)
+        with pytest.raises(ValueError, match=f"must end in .*Received: filepath=.*{ending}"):
+            tinynet.models.load_model(tmp_path / ending)
+    for ending in ("net.h5", "net.tinynet"):
+        with pytest.raises(ValueError, match=r"must end in '.weights.h5'"):
+            model.save_weights(tmp_path / ending)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+def test_missing_files_are_named(suffix: str, tmp_path: Path) -> None:
+    for load in (tinynet.models.load_model, net().load_weights):
+        with pytest.raises(ValueError, match=f"no such file.*missing{suffix}"):
+            load(tmp_path / f"missing{suffix}")
+    (tmp_path / f"folder{suffix}").mkdir()
+    with pytest.raises(ValueError, match="no such file"):
+        tinynet.models.load_model(tmp_path / f"folder{suffix}")
+
+
+def test_an_existing_file_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    model = net()
+    model.save(tmp_path / "net.tinynet")
+    with pytest.raises(FileExistsError, match=r"net\.tinynet"):
+        model.save(tmp_path / "net.tinynet", overwrite=False)
+    model.save(str(tmp_path / "net.tinynet"))
+    model.save(tmp_path / "new.tinynet", overwrite=False)
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+def test_a_failed_save_leaves_the_older_file(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, model = tmp_path / f"net{suffix}", compiled()
+    model.save(path)
+    before = path.read_bytes()
+    train(model)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            model.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_without_h5py_there_is_tinynets_own_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    model = net()
+    model.save(tmp_path / "net.tinynet")
+    tinynet.models.load_model(tmp_path / "net.tinynet")
+    for ending in ("net.keras", "net.h5"):
+        with pytest.raises(ImportError, match=r"pip install h5py.*\.tinynet"):
+            model.save(tmp_path / ending)
+    assert os.listdir(tmp_path) == ["net.tinynet"]
+
+
+# ------------------------------------------------------------ the user's own
+
+
+class Doubled(layers.Dense):
+    """A dense layer of the user's."""
+
+    def __init__(self, units: int, factor: int = 2, **kwargs: Any) -> None:
+        super().__init__(units * factor, **kwargs)
+        self.factor = factor
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {**config, "units": self.units // self.factor, "factor": self.factor}
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+def test_the_users_own_classes_are_passed(suffix: str, tmp_path: Path) -> None:
+    inner = tinynet.Sequential([Doubled(2, factor=3)])
+    model = tinynet.Sequential([tinynet.Input((4,)), inner])
+    model.save(tmp_path / f"net{suffix}")
+    with pytest.raises(ValueError, match="Doubled"):
+        tinynet.models.load_model(tmp_path / f"net{suffix}")
+    own = {"Doubled": Doubled}
+    loaded = tinynet.models.load_model(tmp_path / f"net{suffix}", custom_objects=own)
+    assert loaded.output_shape == (None, 6)
+    with saving.custom_object_scope(own):
+        assert tinynet.models.model_from_json(model.to_json()).output_shape == (None, 6)
+
+
+def test_registered_classes_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registered", {})
+    saving.register_keras_serializable("Mine")(Doubled)
+    model = tinynet.Sequential([tinynet.Input((4,)), Doubled(2)])
+    assert '"registered_name": "Mine>Doubled"' in model.to_json()
+    model.save(tmp_path / "net.tinynet")
+    assert tinynet.models.load_model(tmp_path / "net.tinynet").output_shape == (None, 4)
+
+
+def test_what_json_cannot_hold_is_refused_on_saving(tmp_path: Path) -> None:
+    class Odd(Doubled):
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "odd": object()}
+
+    with pytest.raises(ValueError, match="A configuration can hold"):
+        tinynet.Sequential([tinynet.Input((4,)), Odd(2)]).save(tmp_path / "net.tinynet")
+    assert os.listdir(tmp_path) == []
