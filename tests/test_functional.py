@@ -18,7 +18,7 @@ LN2, LN3 = np.log(2), np.log(3)
 SELU, SELU_BELOW = 1.0507009873554805, 1.7580993408473766
 NEW = "written"  # stands for an array to be written, of the shape that is expected
 
-# name: [(arguments, result)] or [(arguments, {argument: value afterwards})]
+# name: [(arguments, result)] or [(arguments, {argument: value afterwards, "result": result})]
 CASES: dict[str, list[tuple[list[Any], Any]]] = {
     "dense": [
         ([[[1, 2], [3, 4]], [[1, 0, 2], [1, -1, 3]]], [[3, -2, 8], [7, -4, 18]]),
@@ -182,6 +182,86 @@ CASES: dict[str, list[tuple[list[Any], Any]]] = {
             {"w": [1], "m": [0], "v": [0]},
         ),
     ],
+    "sgd": [([[1, 2], [2, 0], 0.25], {"w": [0.5, 2]})],
+    "sgd_momentum": [  # m = 0.5 * 1 - 0.25 * 2, or 0.5 * 4 - 0.25 * 2 = 1.5
+        ([[1, 1], [2, 2], [1, 4], 0.25, 0.5, False], {"w": [1, 2.5], "m": [0, 1.5]}),
+        ([[1, 1], [2, 2], [1, 4], 0.25, 0.5, True], {"w": [0.5, 1.25], "m": [0, 1.5]}),
+    ],
+    "rmsprop": [  # v = 0.75 * 4 + 0.25 * 16 = 7
+        (
+            [[1], [4], [4], None, None, 0.5, 0.75, 0, 2],
+            {"w": [1 - 0.5 * 4 / 3], "v": [7]},
+        ),
+        (  # a = 0.75 * 4 / 3 + 0.25 * 4 = 2: the root is of 7 + 6 - 4; u = 0.5 * 2 + 2 / 3
+            [[1], [4], [4], [2], [4 / 3], 0.5, 0.75, 0.5, 6],
+            {"w": [1 - 5 / 3], "v": [7], "u": [5 / 3], "a": [2]},
+        ),
+    ],
+    "adagrad": [([[1], [4], [6], 0.5, 3], {"w": [1 - 0.5 * 4 / 5], "s": [22]})],
+    "nadam": [  # m = 1, v = 1, the corrected root is 2
+        (
+            [[1], [2], [0], [0], 0.5, 0.25, 0.5, 0.25, 0.25, 0.5],
+            {"w": [1 - 1 / 2.5], "m": [1], "v": [1]},
+        ),
+    ],
+    "dropout": [
+        ([[1, 2, 3], [0.1, 0.75, 0.9], 0.75], [0, 8, 12]),
+        ([[1, 2], [0.1, 0.9], 1], [0, 0]),
+        ([[1, 2], [0, 0.9], 0], [1, 2]),
+    ],
+    "batch_statistics": [([[[0, 1], [2, 1], [4, 1]]], [[2, 1], [8 / 3, 0]])],
+    "batch_normalization": [  # the standard deviation is 2
+        ([[[0], [2]], [1], [3], [6], [10], 1], [[7], [13]]),
+        ([[[0], [2]], [1], [3], None, None, 1], [[-0.5], [0.5]]),
+    ],
+    "batch_normalization_backward": [  # 2 * (d_y - 1/4 + x_hat / 4), x_hat = -1, -1, 1, 1
+        (
+            [[[1], [0], [0], [0]], [[0], [0], [2], [2]], [1], [1], [2], 0, NEW, NEW],
+            {"result": [[1], [-1], [0], [0]], "d_gamma": [-1], "d_beta": [1]},
+        ),
+        (
+            [[[1], [0], [0], [0]], [[0], [0], [2], [2]], [1], [1], None, 0, None, None],
+            [[0.5], [-0.5], [0], [0]],
+        ),
+    ],
+    "bias_relu": [
+        ([[[-3, 2]], [1, 1]], {"result": [[0, 3]], "z": [[0, 3]]}),
+    ],
+    "bias_relu_backward": [
+        (
+            [[[1, 2], [3, 4]], [[1, 0], [2, 7]], NEW],
+            {"result": [[1, 0], [3, 4]], "d_y": [[1, 0], [3, 4]], "d_bias": [4, 4]},
+        ),
+    ],
+    # The rows 0 5 0 and 7 0 8.
+    "row_starts": [([[[0, 5, 0], [7, 0, 8]], NEW], {"result": [0, 1, 3], "out": [0, 1, 3]})],
+    "compress_rows": [
+        (
+            [[[0, 5, 0], [7, 0, 8]], [0, 1, 3], NEW, NEW],
+            {"indices": [1, 0, 2], "values": [5, 7, 8]},
+        ),
+    ],
+    "expand_rows": [
+        ([[0, 1, 3], [1, 0, 2], [5, 7, 8], [1, 0, 1], 3], [[7, 0, 8], [0, 5, 0], [7, 0, 8]]),
+    ],
+    "sparse_dense": [
+        (
+            [[0, 1, 3], [1, 0, 2], [5, 7, 8], [1, 0], [[1, 0], [2, 1], [3, 1]], [1, 10], NEW],
+            dict.fromkeys(("result", "out"), [[32, 18], [11, 15]]),
+        ),
+    ],
+    "sort_by_column": [
+        (
+            [[0, 1, 3], [1, 0, 2], [5, 7, 8], [0, 1], NEW, NEW, NEW],
+            {"table": [[0, 1, 2, 3]], "samples": [[1, 0, 1]], "entries": [[7, 5, 8]]},
+        ),
+    ],
+    "sparse_kernel_gradient": [
+        (
+            [[[0, 1, 2, 3]], [[1, 0, 1]], [[7, 5, 8]], [[1, 2], [10, 20]], NEW],
+            dict.fromkeys(("result", "out"), [[70, 140], [5, 10], [80, 160]]),
+        ),
+    ],
     "adam_step_size": [
         ([1, 0.5, 0.75, 1, np.float64], 1),  # sqrt(1/4) / (1/2)
         ([2, 0.5, 0.75, 2, np.float64], 2 * np.sqrt(7 / 16) / (3 / 4)),
@@ -197,11 +277,14 @@ PUBLIC = {
     if inspect.isfunction(value) and value.__module__ == functional.__name__ and name[0] != "_"
 }
 ROWS = [pytest.param(name, *row, id=name) for name, rows in CASES.items() for row in rows]
+# `out` is the last argument wherever it may be left out.
 WITH_OUT = [
     row
     for row in ROWS
-    if "out" in inspect.signature(getattr(functional, str(row.values[0]))).parameters
+    if "out" in [*inspect.signature(getattr(functional, str(row.values[0]))).parameters][-1:]
+    and not isinstance(row.values[2], dict)
 ]
+WHOLE = {"labels", "indptr", "indices", "rows", "table", "samples"}
 
 
 def test_every_function_has_a_case() -> None:
@@ -214,8 +297,10 @@ def bind(name: str, arguments: list[Any], expected: Any, dtype: Any) -> dict[str
     bound = dict(zip(parameters, arguments, strict=False))
     for key, value in bound.items():
         if value is NEW:
-            bound[key] = np.full(np.shape(expected[key]), np.nan, dtype)
-        elif key == "labels":
+            whole = key in WHOLE or name == "row_starts"
+            bound[key] = np.full(np.shape(expected[key]), 99 if whole else np.nan)
+            bound[key] = bound[key].astype(np.int64 if whole else dtype)
+        elif key in WHOLE:
             bound[key] = np.array(value)
         elif isinstance(value, list):
             bound[key] = np.array(value, dtype)
@@ -232,10 +317,10 @@ def test_worked_numbers(name: str, arguments: list[Any], expected: Any, dtype: A
         assert list(result) == expected
         return
     written = expected if isinstance(expected, dict) else {}
-    outcomes = written or {"the result": expected}
+    outcomes = written or {"result": expected}
     for key, value in outcomes.items():
-        array = bound[key] if written else result
-        if name != "adam_step_size":
+        array = np.asarray(result if key == "result" else bound[key])
+        if name not in ("adam_step_size", "row_starts") and key not in WHOLE:
             assert array.dtype == dtype
         # Sums of at most 4 numbers below 100, and one function of them: a few roundings.
         np.testing.assert_allclose(array, value, rtol=8 * np.finfo(dtype).eps, atol=1e-38)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.compare import gradients
-from tinynet import Sequential, activations, config, functional, layers, losses
+from tinynet import Sequential, activations, config, functional, layers, losses, models
 from tinynet.layers import base
 from tinynet.workspace import Workspace
 
@@ -94,13 +94,23 @@ LAYERS = [
     (lambda: layers.ReLU(max_value=1.0, negative_slope=0.1, threshold=0.2), ROW),
     (lambda: layers.Softmax(), ROW),
     (lambda: layers.Softmax(axis=1), IMAGE),
+    (lambda: layers.LeakyReLU(0.3), ROW),
+    (lambda: layers.Reshape((2, -1)), IMAGE),
+    (lambda: layers.Rescaling(0.5, offset=2.0), ROW),
+    (lambda: layers.Dropout(0.5), ROW),
+    (lambda: layers.Dropout(0.5, noise_shape=(None, 1, 2)), IMAGE),
+    (lambda: layers.BatchNormalization(), ROW),
+    (lambda: layers.BatchNormalization(axis=1, gamma_initializer="he_normal"), IMAGE),
+    (lambda: layers.BatchNormalization(center=False, scale=False), ROW),
+    (lambda: layers.BatchNormalization(trainable=False), ROW),
     (lambda: Sequential([layers.Dense(4, "relu"), layers.Dense(3, "sigmoid")]), ROW),
 ]
 
 
 def test_every_layer_is_checked() -> None:
     checked = {type(make()) for make, _ in LAYERS}
-    assert set(base._registry.classes.values()) - {layers.InputLayer} <= checked
+    of_nets = {layers.InputLayer, models.Model}
+    assert set(base._registry.classes.values()) - of_nets <= checked
 
 
 @pytest.mark.parametrize(("make", "shape"), LAYERS)
@@ -114,11 +124,16 @@ def test_layers(make: Callable[[], Any], shape: tuple[int, ...], rng: np.random.
         layer._give_gradients(work, held)
     else:
         work.gradients = [held[id(w)] for w in layer.trainable_weights]
-    upstream = rng.standard_normal(layer.forward(x, work, True).shape)
+
+    def forward(into: Workspace) -> np.ndarray:
+        layer._random = np.random.default_rng(1)  # dropout drops the same in every run
+        return layer.forward(x, into, True)
+
+    upstream = rng.standard_normal(forward(work).shape)
     d_x = layer.backward(upstream.copy(), work, True).copy()
 
     def f() -> float:
-        return float(np.sum(upstream * layer.forward(x, Workspace(), True)))
+        return float(np.sum(upstream * forward(Workspace())))
 
     check(f, x, d_x, "the input")
     for weight in layer.trainable_weights:

@@ -55,7 +55,7 @@ FORBIDDEN = {"reference", "benchmarks", "tests", "keras", "tensorflow", "pickle"
 # What may be imported where it is used, and what at the top of a file; kernels are themselves
 # imported where they are used.
 INSTALLED = {"numpy", "numba", "matplotlib", "h5py"}
-AT_THE_TOP = {"kernels": {"numpy", "numba"}, "jit": {"numba", "llvmlite"}}
+AT_THE_TOP = {"kernels": {"numpy", "numba"}, "jit": {"numpy", "numba", "llvmlite"}}
 
 
 def concept(path: Path) -> str:

@@ -220,7 +220,7 @@ class WithoutBackward(losses.Loss):
 
 @pytest.mark.parametrize("loss", [cubic, lambda t, p: p, WithoutBackward(), WithoutBackward])
 def test_a_loss_without_derivative_is_refused(loss: Any) -> None:
-    with pytest.raises(ValueError, match=r"needs its derivative.* backward.* Received: "):
+    with pytest.raises(ValueError, match=r"needs its derivative.*backward.* Received: "):
         losses.as_loss(loss)
 
 

@@ -16,6 +16,7 @@ import importlib.util
 import json
 import math
 import os
+import struct
 import sys
 import tempfile
 import time
@@ -34,6 +35,7 @@ from tinynet.files import write_atomically
 Array = NDArray[Any]
 Part = tuple[Array, Array]  # images and labels
 
+MOST_PIXELS = 25_000_000  # of a picture to read: twice a telephone's
 MNIST, FASHION, DRAWN = "MNIST", "Fashion-MNIST", "drawn digits (not MNIST)"
 
 
@@ -60,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["predict", "no such model", "digit.png"])
     1
     """
+    if getattr(sys, "stdout", None) is None:  # closed by whoever started this
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until Python ends
     try:
         try:
             args = _parser().parse_args(argv)
@@ -77,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = error.filename is not None and error.strerror
         _complain(f"error: {error.filename}: {error.strerror}" if known else f"error: {error}")
         return 1
-    except (ValueError, TypeError, ImportError) as error:
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
         _complain(f"error: {error}")
         return 1
     except MemoryError as error:
@@ -415,11 +419,18 @@ def _as_input(model: Any, x: Array) -> Array:
 
 def _read_digit(path: str) -> Array:
     """Read a picture; what is not 28 x 28 and light on dark already is framed."""
-    import struct
-
     from matplotlib.image import imread
 
     with open(path, "rb") as file:
+        # A header of a few bytes can claim more pixels than any memory holds.
+        head = file.read(24)
+        width, height = struct.unpack(">II", head[16:]) if len(head) == 24 else (0, 0)
+        if not head.startswith(b"\x89PNG") or width * height > MOST_PIXELS:
+            raise ValueError(
+                f"{path} must be a PNG file of at most {MOST_PIXELS:,} pixels. "
+                f"Received: {width} x {height} pixels, beginning with {head[:4]!r}"
+            )
+        file.seek(0)
         try:
             image = imread(file, format="png")
         except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:

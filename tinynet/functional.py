@@ -209,7 +209,7 @@ def sparse_dense(
     kernel: Array,
     bias: Array,
     out: Array,
-) -> Array:
+) -> None:
     """Compute a dense layer of compressed rows: `dense` of what `expand_rows` writes out.
 
     Parameters
@@ -225,19 +225,15 @@ def sparse_dense(
     out : ndarray, shape (N, U)
         Written: the outputs.
 
-    Returns
-    -------
-    ndarray, shape (N, U)
-        `out`.
-
     Examples
     --------
     >>> indptr, indices, values = np.array([0, 1, 3]), np.array([1, 0, 2]), np.array([5., 7., 8.])
-    >>> kernel, bias = np.array([[1.0], [2.0], [3.0]]), np.array([0.5])
-    >>> sparse_dense(indptr, indices, values, np.array([1]), kernel, bias, np.empty((1, 1)))
+    >>> kernel, bias, out = np.array([[1.0], [2.0], [3.0]]), np.array([0.5]), np.empty((1, 1))
+    >>> sparse_dense(indptr, indices, values, np.array([1]), kernel, bias, out)
+    >>> out
     array([[31.5]])
     """
-    return dense(expand_rows(indptr, indices, values, rows, len(kernel)), kernel, bias, out)
+    dense(expand_rows(indptr, indices, values, rows, len(kernel)), kernel, bias, out)
 
 
 def sort_by_column(
@@ -287,7 +283,7 @@ def sort_by_column(
 
 def sparse_kernel_gradient(
     table: Array, samples: Array, entries: Array, d_y: Array, out: Array
-) -> Array:
+) -> None:
     """Compute the gradient of the kernel, ``x.T @ d_y``, from a batch sorted by column.
 
     Parameters
@@ -299,16 +295,12 @@ def sparse_kernel_gradient(
     out : ndarray, shape (D, U)
         Written: the gradient in the weights.
 
-    Returns
-    -------
-    ndarray, shape (D, U)
-        `out`.
-
     Examples
     --------
     >>> table, samples = np.array([[0, 1, 2, 3]]), np.array([[1, 0, 1]])
     >>> d_y, out = np.array([[1.0], [10.0]]), np.empty((3, 1))
     >>> sparse_kernel_gradient(table, samples, np.array([[7.0, 5.0, 8.0]]), d_y, out)
+    >>> out
     array([[70.],
            [ 5.],
            [80.]])
@@ -318,7 +310,6 @@ def sparse_kernel_gradient(
         columns = np.repeat(np.arange(len(out)), np.diff(begins))
         n = len(columns)
         np.add.at(out, columns, what[:n, None] * d_y[where[:n]])
-    return out
 
 
 # ---------------------------------------------------------------- activations
@@ -423,7 +414,7 @@ def relu_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> A
     return d_x
 
 
-def bias_relu(z: Array, bias: Array) -> Array:
+def bias_relu(z: Array, bias: Array) -> None:
     """Add the bias and rectify, in place: what follows the product in a dense layer.
 
     The composition of an addition and `relu`.
@@ -435,21 +426,18 @@ def bias_relu(z: Array, bias: Array) -> Array:
     bias : ndarray, shape (U,)
         The bias.
 
-    Returns
-    -------
-    ndarray, shape (N, U)
-        `z`.
-
     Examples
     --------
-    >>> bias_relu(np.array([[-3.0, 2.0]]), np.array([1.0, 1.0]))
+    >>> z = np.array([[-3.0, 2.0]])
+    >>> bias_relu(z, np.array([1.0, 1.0]))
+    >>> z
     array([[0., 3.]])
     """
     z += bias
-    return relu(z, z)
+    relu(z, z)
 
 
-def bias_relu_backward(d_y: Array, y: Array, d_bias: Array) -> Array:
+def bias_relu_backward(d_y: Array, y: Array, d_bias: Array) -> None:
     """Compute the gradients of `bias_relu`, in place.
 
     The composition of `relu_backward` and the sum over the batch.
@@ -463,21 +451,16 @@ def bias_relu_backward(d_y: Array, y: Array, d_bias: Array) -> Array:
     d_bias : ndarray, shape (U,)
         Written: the gradient in the bias.
 
-    Returns
-    -------
-    ndarray, shape (N, U)
-        `d_y`.
-
     Examples
     --------
-    >>> d_bias = np.empty(2)
-    >>> bias_relu_backward(np.array([[1.0, 2.0], [3.0, 4.0]]), np.eye(2), d_bias), d_bias
+    >>> d_y, d_bias = np.array([[1.0, 2.0], [3.0, 4.0]]), np.empty(2)
+    >>> bias_relu_backward(d_y, np.eye(2), d_bias)
+    >>> d_y, d_bias
     (array([[1., 0.],
            [0., 4.]]), array([1., 4.]))
     """
     relu_backward(d_y, y, y, d_y)
     np.sum(d_y, axis=0, out=d_bias)
-    return d_y
 
 
 def rectifier(
@@ -1179,6 +1162,29 @@ def softmax_crossentropy_step(
     softmax(logits, probabilities)
     values[:] = sparse_softmax_crossentropy(labels, logits)
     sparse_softmax_crossentropy_backward(d_values, labels, probabilities, d_logits)
+
+
+def sparse_matches(labels: Array, scores: Array) -> int:
+    """Count the rows whose largest score is the label's; the first of equal ones counts.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (N,)
+        The true classes.
+    scores : ndarray, shape (N, C)
+        Scores or probabilities.
+
+    Returns
+    -------
+    int
+        The number of rows.
+
+    Examples
+    --------
+    >>> sparse_matches(np.array([0, 1]), np.array([[0.5, 0.5], [0.9, 0.1]]))
+    1
+    """
+    return int(np.count_nonzero(scores.argmax(axis=-1) == labels))
 
 
 def sparse_crossentropy(labels: Array, probabilities: Array, epsilon: float) -> Array:

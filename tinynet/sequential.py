@@ -447,7 +447,8 @@ class Model(Trainer):
             if len(listed) == 1:  # a list of the one, as some versions write it
                 listed = listed[0]
             ends.append(tensors[listed[0]])
-        return cls(*ends, name=config.get("name"), trainable=config.get("trainable", True))
+        first, last = ends
+        return cls(first, last, config.get("name"), config.get("trainable", True))
 
     def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
         """Save the model, how it was compiled, its weights and the optimizer's state.

@@ -123,8 +123,8 @@ class SparseBatch:
             `out`.
         """
         s = self.source
-        y: Array = ops.sparse_dense(s.indptr, s.indices, s.values, self.rows, kernel, bias, out)
-        return y
+        ops.sparse_dense(s.indptr, s.indices, s.values, self.rows, kernel, bias, out)
+        return out
 
     def kernel_gradient(self, d_y: Array, out: Array, work: Workspace) -> Array:
         """Compute ``x.T @ d_y``, from the batch's non-zeros sorted by column.
@@ -151,8 +151,8 @@ class SparseBatch:
         entries = work.array("entries", (chunks, room), self.dtype)
         s = self.source
         ops.sort_by_column(s.indptr, s.indices, s.values, self.rows, table, samples, entries)
-        d_kernel: Array = ops.sparse_kernel_gradient(table, samples, entries, d_y, out)
-        return d_kernel
+        ops.sparse_kernel_gradient(table, samples, entries, d_y, out)
+        return out
 
 
 def worth_it(x: Array) -> bool:

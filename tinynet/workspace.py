@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from tinynet.variable import Array
+from tinynet.variable import Array, aligned
 
 
 class Workspace:
@@ -17,9 +15,10 @@ class Workspace:
 
     Examples
     --------
+    >>> import numpy as np
     >>> work = Workspace()
     >>> a = work.array("y", (4, 2), np.float32)
-    >>> work.array("y", (3, 2), np.float32).base is a
+    >>> np.shares_memory(work.array("y", (3, 2), np.float32), a)
     True
     """
 
@@ -57,7 +56,7 @@ class Workspace:
             or held.shape[1:] != shape[1:]
             or held.dtype != dtype
         ):
-            held = self.arrays[name] = np.empty(shape, dtype)
+            held = self.arrays[name] = aligned(shape, dtype)
         return held if held.shape[0] == shape[0] else held[: shape[0]]
 
     def of(self, layer: object) -> Workspace:

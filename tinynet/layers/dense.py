@@ -117,7 +117,9 @@ class Dense(Layer):
             if self._rectifies(work):
                 work.y = ops.relu(z, z)
         elif self._rectifies(work):
-            work.y = ops.bias_relu(ops.dense(rows, self.kernel.array, None, z), bias)
+            ops.dense(rows, self.kernel.array, None, z)
+            ops.bias_relu(z, bias)
+            work.y = z
         else:
             ops.dense(rows, self.kernel.array, bias if self.use_bias else None, z)
         y = z

@@ -285,8 +285,7 @@ def get(group: Any, path: str, variable: Variable) -> Array:
             f"{path} must be stored whole in this file, neither packed nor in parts. "
             f"Received: {dataset.id.get_storage_size():,} bytes stored"
         )
-    array = dataset[()]
-    array = np.asarray(array)
+    array = np.asarray(dataset[()])
     expected = get_number(dataset, _CHECKSUM)
     if expected is not None and expected != _checksum(dataset.name, array.tobytes()):
         raise ValueError(f"{path} is damaged. Received: another checksum")
@@ -338,11 +337,11 @@ def get_text(group: Any, name: str) -> Any:
     if not is_text or space.get_simple_extent_npoints() > MAX_TEXTS:
         raise ValueError(f"The attribute {name} must be text. Received: shape {attribute.shape}")
     value = group.attrs[name]
-    texts = [value] if isinstance(value, str | bytes) else list(value)
-    texts = [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
+    alone = isinstance(value, str | bytes)
+    texts = [t.decode() if isinstance(t, bytes) else str(t) for t in ([value] if alone else value)]
     if expected is not None and expected != _checksum(group.name, "\0".join(texts).encode()):
         raise ValueError(f"The attribute {name} is damaged. Received: another checksum")
-    return texts[0] if isinstance(value, str | bytes) else texts
+    return texts[0] if alone else texts
 
 
 def get_number(node: Any, name: str) -> int | None:

@@ -179,7 +179,7 @@ def _check_count(file: Any, count: int) -> None:
         )
 
 
-class Weights:
+class Weights(state.Source):
     """A ``.weights.h5`` file to read.
 
     Parameters
@@ -293,7 +293,7 @@ def _put_named(group: Any, names: list[str], variables: Sequence[Variable]) -> N
         hdf5.put(group, name, variable.array)
 
 
-class Legacy:
+class Legacy(state.Source):
     """An ``.h5`` file to read.
 
     Parameters

@@ -28,13 +28,9 @@ class Source(Protocol):
     ['weights']
     """
 
-    @property
-    def n_bytes(self) -> int:
-        """How many bytes of weights there can be."""
-
-    @property
-    def n_optimizer(self) -> int:
-        """How many arrays there are of the optimizer's state."""
+    #: How many bytes of weights there can be, and how many arrays of the optimizer's state.
+    n_bytes: int
+    n_optimizer: int
 
     def weights(self, model: Model) -> list[Array]:
         """Read the weights of a model, each of its shape.
@@ -49,6 +45,7 @@ class Source(Protocol):
         list of ndarray
             In the order of ``model.weights``.
         """
+        ...
 
     def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
         """Read the state of an optimizer.
@@ -63,6 +60,7 @@ class Source(Protocol):
         list of ndarray
             The values.
         """
+        ...
 
 
 def restore(model: Model, source: Source, run: dict[str, Any] | None = None) -> None:

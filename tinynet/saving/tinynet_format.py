@@ -1,6 +1,6 @@
 """The format ``.tinynet``: a zip of one JSON file and plain ``.npy`` arrays.
 
-``model.json`` holds the configuration in Keras' form, the state of the random generators and
+``model.json`` holds the configuration in Keras' form, the numbers of arrays, the state of the random generators and
 the history. ``weights/0.npy``, … are ``model.weights`` in order, ``optimizer/0.npy``, …
 ``optimizer.variables``. It needs nothing but NumPy, and any tool that knows zip and npy reads it.
 
@@ -53,13 +53,18 @@ def write(model: Model, include_optimizer: bool = True) -> bytes:
     """
     from tinynet import __version__
 
-    about = {"format": "tinynet", "format_version": FORMAT_VERSION, "tinynet_version": __version__}
-    config = configuration.describe(model, include_optimizer)
-    text = configuration.to_json({**about, "model": config, "run": state.describe_run(model)})
-    members = {"model.json": text.encode()}
-    arrays = {"weights": model.weights}
+    arrays = {"weights": model.weights, "optimizer": []}
     if model.compiled and include_optimizer:
         arrays["optimizer"] = model.optimizer.variables
+    about = {
+        "format": "tinynet",
+        "format_version": FORMAT_VERSION,
+        "tinynet_version": __version__,
+        "arrays": {folder: len(variables) for folder, variables in arrays.items()},
+        "model": configuration.describe(model, include_optimizer),
+        "run": state.describe_run(model),
+    }
+    members = {"model.json": configuration.to_json(about).encode()}
     for folder, variables in arrays.items():
         for i, variable in enumerate(variables):
             buffer = io.BytesIO()
@@ -112,13 +117,13 @@ def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any]]:
     config, run = about.get("model"), about.get("run")
     if not isinstance(config, dict) or not isinstance(run, dict):
         raise ValueError(f"model.json must have 'model' and 'run'. Received: {shorten(about)}")
-    return _Arrays(archive), config, run
+    return _Arrays(archive, about.get("arrays")), config, run
 
 
-class _Arrays:
+class _Arrays(state.Source):
     """The arrays of an archive."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, expected: Any) -> None:
         self.archive = archive
         names = [name for name in archive.sizes if name != "model.json"]
         self.count = {
@@ -128,6 +133,10 @@ class _Arrays:
         for name in names:
             if name not in known:
                 raise ValueError(f"The archive must have arrays only. Received: {shorten(name)}")
+        if self.count != expected:
+            raise ValueError(
+                f"The archive must have the arrays {shorten(expected)}. Received: {self.count}"
+            )
         self.n_bytes = sum(archive.sizes[f"weights/{i}.npy"] for i in range(self.count["weights"]))
         self.n_optimizer = self.count["optimizer"]
 
