@@ -314,7 +314,7 @@ def test_predict_turns_scores_into_probabilities(
 
 
 @pytest.mark.parametrize(
-    "content", ["nothing", "text", "blank", "empty", "truncated", "crc", "a folder", "missing"]
+    "content", ["text", "blank", "empty", "truncated", "crc", "huge", "a folder", "missing"]
 )
 def test_what_can_not_be_read_is_named(
     content: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -328,7 +328,12 @@ def test_what_can_not_be_read_is_named(
     elif content != "missing":
         broken = bytearray(good)
         broken[45] ^= 0xFF
-        contents = {"text": b"no picture", "truncated": good[: len(good) // 2], "crc": broken}
+        contents = {
+            "text": b"no picture, but long enough to be one",
+            "truncated": good[: len(good) // 2],
+            "crc": broken,
+            "huge": good[:16] + b"\0\1\0\0" * 2 + good[24:],  # claims 65,536 x 65,536 pixels
+        }
         path.write_bytes(contents.get(content, b""))
     assert main(["predict", str(trained / "model.tinynet"), str(path)]) == 1
     out, err = capsys.readouterr()
@@ -440,6 +445,14 @@ def test_a_closed_pipe_is_no_defect(argument: str, codes: set[int]) -> None:
     os.close(write)
     assert err == ""
     assert code in codes  # argparse itself may have passed over it
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_nobody_has_to_listen() -> None:
+    command = f"'{sys.executable}' -m tinynet info >&-"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.run(command, shell=True, env=environment, capture_output=True)
+    assert (process.returncode, process.stderr) == (0, b"")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

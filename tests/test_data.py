@@ -48,7 +48,7 @@ def test_batches(ordered: bool, weighted: bool) -> None:
             assert w_batch.tolist() == (y_batch / 2).tolist()
         seen.append(y_batch.tolist())
     assert [len(batch) for batch in seen] == [3, 3, 1]
-    assert sum(seen, []) == (order if ordered else np.arange(7)).tolist()
+    assert np.concatenate(seen).tolist() == (order if ordered else np.arange(7)).tolist()
     assert examples.steps(3) == 3
     assert examples.steps(7) == 1
 

@@ -247,7 +247,7 @@ CASES: dict[str, list[tuple[list[Any], Any]]] = {
     "sparse_dense": [
         (
             [[0, 1, 3], [1, 0, 2], [5, 7, 8], [1, 0], [[1, 0], [2, 1], [3, 1]], [1, 10], NEW],
-            dict.fromkeys(("result", "out"), [[32, 18], [11, 15]]),
+            {"result": [[32, 18], [11, 15]], "out": [[32, 18], [11, 15]]},
         ),
     ],
     "sort_by_column": [
@@ -259,7 +259,7 @@ CASES: dict[str, list[tuple[list[Any], Any]]] = {
     "sparse_kernel_gradient": [
         (
             [[[0, 1, 2, 3]], [[1, 0, 1]], [[7, 5, 8]], [[1, 2], [10, 20]], NEW],
-            dict.fromkeys(("result", "out"), [[70, 140], [5, 10], [80, 160]]),
+            {"result": [[70, 140], [5, 10], [80, 160]], "out": [[70, 140], [5, 10], [80, 160]]},
         ),
     ],
     "adam_step_size": [

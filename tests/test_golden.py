@@ -24,10 +24,29 @@ from tests.compare import (
     gradients,
     optimizer_state,
 )
-from tinynet import Sequential, Variable, activations, initializers, layers, losses, optimizers
+from tinynet import (
+    Sequential,
+    Variable,
+    activations,
+    config,
+    initializers,
+    layers,
+    losses,
+    optimizers,
+)
 
 FOLDER = Path(reference.__file__).parent / "golden"
 SIZES = (12, 7, 5, 3)
+
+
+@pytest.fixture(autouse=True, params=config.BACKENDS)
+def _both_backends(request: pytest.FixtureRequest):
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    before = config.backend()
+    config.set_backend(request.param)
+    yield
+    config.set_backend(before)
 
 
 def golden(name: str) -> dict[str, np.ndarray]:

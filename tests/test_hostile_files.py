@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 
 import tinynet
-from tests import fuzz_files
 from tinynet import layers
 from tinynet.saving import archive, configuration
 
@@ -555,12 +554,11 @@ def test_json_is_bounded_where_it_is_written() -> None:
         configuration.to_json({"a": "x" * (5 << 20)})
 
 
-@pytest.mark.parametrize("name", fuzz_files.FORMATS)
-def test_mutants_are_refused_or_harmless(name: str) -> None:
+def test_mutants_are_refused_or_harmless() -> None:
     """A short run of what ``python -m tests.fuzz_files`` does."""
     pytest.importorskip("h5py")
     root = Path(tinynet.__file__).parents[1]
-    command = [sys.executable, "-m", "tests.fuzz_files", "--format", name, "--mutants", "80"]
+    command = [sys.executable, "-m", "tests.fuzz_files", "--mutants", "60"]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "80 mutants" in run.stdout
+    assert run.stdout.count("60 mutants") == 3

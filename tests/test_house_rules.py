@@ -45,8 +45,9 @@ ROWS = (
 # never import each other.
 ALONE: dict[str, set[str]] = {
     **{name: set() for name in ("functional", "config", "checks", "files", "variable", "random")},
-    **{name: set() for name in ("jit", "blas", "interrupts", "unsupported")},
+    **{name: set() for name in ("blas", "interrupts", "unsupported")},
     "kernels": {"jit", "config"},
+    "jit": {"datasets"},  # which know where this user's cache is
 }
 # These use public names only.
 PUBLIC_ONLY = {"visualize", "explain", "compat", "cli", "__main__"}
@@ -54,8 +55,8 @@ PUBLIC_ONLY = {"visualize", "explain", "compat", "cli", "__main__"}
 FORBIDDEN = {"reference", "benchmarks", "tests", "keras", "tensorflow", "pickle"}
 # What may be imported where it is used, and what at the top of a file; kernels are themselves
 # imported where they are used.
-INSTALLED = {"numpy", "numba", "matplotlib", "h5py"}
-AT_THE_TOP = {"kernels": {"numpy", "numba"}, "jit": {"numpy", "numba", "llvmlite"}}
+INSTALLED = {"numpy", "numba", "llvmlite", "matplotlib", "h5py"}
+AT_THE_TOP = {"kernels": {"numpy", "numba", "llvmlite"}, "jit": {"numpy", "numba", "llvmlite"}}
 
 
 def concept(path: Path) -> str:
@@ -169,7 +170,7 @@ def section(doc: str, title: str) -> str:
 
 def documented(doc: str) -> set[str]:
     """Return the parameters that a docstring names."""
-    heads = re.findall(r"^([*\w][\w*, ]*) : ", section(doc, "Parameters"), re.M)
+    heads = re.findall(r"^(\*+\w+$|[*\w][\w*, ]*(?= : ))", section(doc, "Parameters"), re.M)
     return {name.strip(" *") for head in heads for name in head.split(",")}
 
 
@@ -178,8 +179,10 @@ def parameters(function: Any) -> set[str]:
 
 
 def test_the_docstring_reader_reads() -> None:
-    doc = "Do.\n\nParameters\n----------\na, b : int\n    Two.\n*c : str\n    Rest.\n\nReturns\n"
-    assert documented(doc + "-------\nd : int\n") == {"a", "b", "c"}
+    doc = (
+        "Do.\n\nParameters\n----------\na, b : int\n    Two.\n*c : str\n    Rest.\n**d\n    More.\n"
+    )
+    assert documented(doc + "\nReturns\n-------\ne : int\n") == {"a", "b", "c", "d"}
 
 
 @pytest.mark.parametrize("entry", PUBLIC)
@@ -208,7 +211,7 @@ def test_docstrings_name_every_parameter(entry: Any) -> None:
             for base in entry.__mro__[1:]:
                 if name in vars(base):
                     inherited |= documented(inspect.cleandoc(vars(base)[name].__doc__ or ""))
-            hook = re.fullmatch(r"on_\w+", name)  # callbacks' hooks say it all in one place
+            hook = re.match(r"(on|after)_", name)  # callbacks' hooks say it all in one place
             assert own <= parameters(plain), f"{name} documents what it does not take"
             assert hook or parameters(plain) <= own | inherited, f"{name} leaves some out"
 

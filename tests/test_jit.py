@@ -191,6 +191,7 @@ def outer(x):
         (np, "__version__", "9.9"),
         (numba, "__version__", "9.9"),
         (numba.config, "BOUNDSCHECK", 1),
+        (jitting, "__file__", os.__file__),
     ],
 )
 def test_other_versions_and_settings_use_other_folders(
@@ -274,6 +275,24 @@ def test_another_functions_file_is_not_loaded(cache: Path, load: Load) -> None:
     kept(cache, "scale")[0].replace(kept(cache, "shift")[0])
     fresh = load(source).shift
     assert (fresh(3.0, 2.0), counts(fresh)) == (5.0, (0, 1))
+
+
+def test_functions_of_one_name_are_told_apart(cache: Path, load: Load) -> None:
+    source = SOURCE + "first = scale\n" + SOURCE.replace("*", "+")
+    for expected in [(0, 1), (1, 0)]:
+        module = load(source)
+        assert (module.first(3.0, 2.0), module.scale(3.0, 2.0)) == (6.0, 5.0)
+        assert counts(module.first) == counts(module.scale) == expected
+
+
+def test_types_are_compared_and_not_only_their_names(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = jitting._Cache._path
+    monkeypatch.setattr(jitting._Cache, "_path", lambda self, _, codegen: path(self, 0, codegen))
+    kernel = load().scale
+    assert (kernel(3.5, 2.0), kernel(3, 2)) == (7.0, 6)
+    assert counts(kernel) == (0, 2)
 
 
 def test_folder_in_place_of_a_file(cache: Path, load: Load) -> None:
@@ -389,6 +408,9 @@ def test_link_and_file_open_to_others_are_not_followed(cache: Path, load: Load) 
     assert loaded(kernel) is not None
     elsewhere = path.parent.rename(cache / "elsewhere")
     path.parent.symlink_to(elsewhere)
+    assert load().scale.stats.cache_path is None
+    path.parent.unlink()
+    path.parent.touch(mode=0o600)
     assert load().scale.stats.cache_path is None
 
 

@@ -434,3 +434,22 @@ def test_normalize(dtype: Any, axis: int, order: int) -> None:
     ours = tinynet.utils.normalize(x, axis, order)
     assert ours.dtype == theirs.dtype
     np.testing.assert_array_equal(ours, theirs)
+
+
+# ------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize("activation", [lambda x: x, tinynet.layers.Dense(2)])
+def test_an_activation_without_derivative_is_refused(activation: Any) -> None:
+    with pytest.raises(ValueError, match=r"(needs its derivative|a layer of its own).*Received: "):
+        activations.get(activation)
+
+
+def test_a_layer_that_only_applies_an_activation_is_one() -> None:
+    found = activations.get(tinynet.layers.LeakyReLU(negative_slope=0.1))
+    assert found.options["negative_slope"] == 0.1
+
+
+def test_options_that_an_activation_does_not_have_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"elu takes x and alpha\. Received: .*beta"):
+        activations.elu([1.0], beta=2)

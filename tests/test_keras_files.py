@@ -64,7 +64,15 @@ def functional(library: Any) -> Any:
     return library.Model(x, library.layers.Dense(5, activation="softmax")(hidden), name="net")
 
 
-NETS = [net, everything, functional]
+SLOW = pytest.mark.slow
+CASES = [
+    (net, ".keras"),
+    (functional, ".keras"),
+    (everything, ".h5"),
+    pytest.param(everything, ".keras", marks=SLOW),
+    pytest.param(functional, ".h5", marks=SLOW),
+    pytest.param(net, ".h5", marks=SLOW),
+]
 
 
 def compiled(library: Any, make: Any = net, optimizer: str = "adam") -> Any:
@@ -90,8 +98,7 @@ def assert_same(ours: Any, theirs: Any) -> None:
         np.testing.assert_array_equal(mine, other)
 
 
-@pytest.mark.parametrize("suffix", WHOLE)
-@pytest.mark.parametrize("make", NETS)
+@pytest.mark.parametrize(("make", "suffix"), CASES)
 def test_keras_opens_what_tinynet_saved(make: Any, suffix: str, tmp_path: Any) -> None:
     ours = compiled(tinynet, make)
     train(ours)
@@ -105,8 +112,7 @@ def test_keras_opens_what_tinynet_saved(make: Any, suffix: str, tmp_path: Any) -
     assert [layer.name for layer in theirs.layers] == [layer.name for layer in ours.layers]
 
 
-@pytest.mark.parametrize("suffix", WHOLE)
-@pytest.mark.parametrize("make", NETS)
+@pytest.mark.parametrize(("make", "suffix"), CASES)
 def test_tinynet_opens_what_keras_saved(make: Any, suffix: str, tmp_path: Any) -> None:
     theirs = compiled(keras, make)
     train(theirs, 1)
@@ -119,8 +125,11 @@ def test_tinynet_opens_what_keras_saved(make: Any, suffix: str, tmp_path: Any) -
     assert ours.loss == "sparse_categorical_crossentropy"
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
-@pytest.mark.parametrize("suffix", WHOLE)
+@pytest.mark.parametrize(
+    ("optimizer", "suffix"),
+    [("adam", ".keras")]
+    + [pytest.param(o, s, marks=SLOW) for o in ("adam", "sgd", "rmsprop") for s in WHOLE][1:],
+)
 def test_training_goes_on_from_the_same_step(optimizer: str, suffix: str, tmp_path: Any) -> None:
     """One library goes on where the other stopped: Adam's step size and moments are carried over.
 
@@ -227,6 +236,7 @@ def test_objects_given_to_compile_go_both_ways(tmp_path: Any) -> None:
         assert {"loss", "right", "accuracy"} == set(history.history)
 
 
+@SLOW
 def test_schedules_go_both_ways(tmp_path: Any) -> None:
     for first, second in [(tinynet, keras), (keras, tinynet)]:
         model = net(first)
@@ -258,6 +268,7 @@ def test_keras_passes_over_what_tinynet_adds(tmp_path: Any) -> None:
     assert_same(again, theirs)
 
 
+@SLOW
 def test_deflated_archives_are_read(tmp_path: Any) -> None:
     theirs = compiled(keras)
     train(theirs, 1)

@@ -75,6 +75,11 @@ def test_a_metric_can_be_called() -> None:
             metrics.SparseCategoricalAccuracy,
             "SparseCategoricalAccuracy",
         ),
+        ("ce", 1, (None, 10), metrics.SparseCategoricalCrossentropy, "ce"),
+        ("crossentropy", 2, (None, 10), metrics.CategoricalCrossentropy, "crossentropy"),
+        ("ce", 2, (None, 1), metrics.BinaryCrossentropy, "ce"),
+        ("mse", 2, (None, 10), metrics.MeanSquaredError, "mse"),
+        (np.hypot, 2, (None, 10), metrics.MeanMetricWrapper, "hypot"),
         (metrics.CategoricalAccuracy("mine"), 2, (None, 10), metrics.CategoricalAccuracy, "mine"),
     ],
 )

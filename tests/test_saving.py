@@ -137,7 +137,7 @@ nested = st.builds(lambda made: lambda: tinynet.Sequential([m() for m in made]),
 architecture = st.lists(dense | simple | nested, min_size=1, max_size=5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     made=architecture,
     shape=st.lists(st.integers(1, 3), min_size=1, max_size=3),

@@ -161,6 +161,11 @@ class Custom(Activation):
     def __init__(self, function: Callable[[Array], Array]) -> None:
         name = getattr(function, "__name__", type(function).__name__)
         super().__init__(name, f"The user's own {name}.")
+        if hasattr(function, "compute_output_shape"):
+            raise ValueError(
+                f"The activation must be a function of one array; a layer that is more goes into "
+                f"the model as a layer of its own. Received: {checks.shorten(function)}"
+            )
         if not callable(getattr(function, "backward", None)):
             raise ValueError(
                 f"The activation {name} needs its derivative, since tinynet does not "

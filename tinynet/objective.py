@@ -56,6 +56,7 @@ class Objective:
         self._weighted_entries = _listed("weighted_metrics", weighted_metrics)
         self.tracker = metrics_module.Mean("loss")
         self.metrics: list[Metric] | None = None
+        self._heads: dict[activations.Activation, bool] = {}
         self._warned = False
 
     def all_metrics(self) -> list[Metric]:
@@ -96,6 +97,7 @@ class Objective:
             metric.name = name if used[name] == 1 else f"{name}_{used[name] - 1}"
             resolved.append(metric)
         self.metrics = resolved
+        self._heads.clear()
 
     def takes_logits(self, head: activations.Activation | None) -> bool:
         """Say whether the loss, or a metric, is computed from the input of the output's activation.
@@ -110,8 +112,12 @@ class Objective:
         bool
             Whether it is.
         """
-        users = (self.loss, *(self.metrics or []))
-        return head is not None and any(head in user.logits_of for user in users)
+        if head is None:
+            return False
+        if head not in self._heads:
+            users = (self.loss, *(self.metrics or []))
+            self._heads[head] = any(head in user.logits_of for user in users)
+        return self._heads[head]
 
     def step(
         self,

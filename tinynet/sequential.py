@@ -222,7 +222,7 @@ class Model(Trainer):
             shape = output_shape
         # The trainable ones lie together, so that an optimizer's step is one call.
         pack(sorted(self.weights, key=lambda w: not w.trainable))
-        self._checked_shape = None
+        self._checked_shape, self._head_position = None, self._head()
         super().build(self._input.batch_shape)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -261,10 +261,12 @@ class Model(Trainer):
 
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
         """Run the layers one after the other."""
-        work.of(self._layers[self._head()]).logits = work.logits
+        work.of(self._layers[self._head_position]).logits = work.logits
         for layer in self._layers:
             x = layer.forward(x, work.of(layer), training)
         return x
+
+    _head_position = -1
 
     def _head(self) -> int:
         """The position of the layer whose activation makes the output: linear ones pass it on."""
@@ -280,9 +282,7 @@ class Model(Trainer):
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
         """Run the layers backwards; what lies before the first weight needs no gradient."""
         d: Array | None = d_y
-        first = 0
-        if not need_d_x:
-            first = next((i for i, la in enumerate(self._layers) if la.trainable_weights), 0)
+        first = 0 if need_d_x else work.first
         for i in range(len(self._layers) - 1, first - 1, -1):
             layer = self._layers[i]
             assert d is not None
@@ -292,7 +292,7 @@ class Model(Trainer):
     @property
     def output_activation(self) -> Any:
         """The activation that the output comes straight out of."""
-        return self._layers[self._head()].output_activation if self._layers else None
+        return self._layers[self._head_position].output_activation if self._layers else None
 
     def _takes_rows(self, x: Any) -> bool:
         """Whether the inputs go, laid out in rows, straight into a dense layer."""
@@ -317,6 +317,8 @@ class Model(Trainer):
                 )
 
     def _give_gradients(self, work: Workspace, gradients: dict[int, Array]) -> None:
+        trained = [i for i, layer in enumerate(self._layers) if layer.trainable_weights]
+        work.first = trained[0] if trained else 0
         for layer in self._layers:
             part = work.of(layer)
             if isinstance(layer, Trainer):

@@ -156,12 +156,10 @@ class Trainer(Layer):
         if not math.isfinite(loss) and config.on_divergence() == "raise":
             return loss
         self.backward(d_y, work, need_d_x=False)
+        for variable, gradient in work.regularized:
+            gradient += variable.regularizer.gradient(variable.array)
         assert self._plan is not None
-        plan = self._plan[1]
-        for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
-            if variable.regularizer is not None:
-                gradient += variable.regularizer.gradient(variable.array)
-        self.optimizer.step(plan)
+        self.optimizer.step(self._plan[1])
         return loss
 
     def _forward_and_loss(
@@ -172,13 +170,9 @@ class Trainer(Layer):
         work.logits = objective.takes_logits(head)
         output = self.forward(x, work, training)
         loss, d_y, predictions = objective.step(y, output, weights, head, work.of(objective))
-        for variable in self._regularized:
+        for variable, _ in work.regularized:
             loss += float(variable.regularizer(variable.array))
         return loss, d_y, predictions
-
-    @property
-    def _regularized(self) -> list[Variable]:
-        return [v for v in self.trainable_weights if v.regularizer is not None]
 
     def _training_work(self) -> Workspace:
         """Return the workspace of training, with the gradients as views of one flat vector."""
@@ -190,6 +184,8 @@ class Trainer(Layer):
             arrays = [g.array for g in gradients]
             self._work = Workspace()
             self._give_gradients(self._work, dict(zip(map(id, variables), arrays, strict=True)))
+            pairs = zip(variables, arrays, strict=True)
+            self._work.regularized = [(v, g) for v, g in pairs if v.regularizer is not None]
             self.optimizer.build(variables)
             self._plan = (key, self.optimizer.plan(variables, arrays))
         return self._work
@@ -551,6 +547,8 @@ class Trainer(Layer):
             together = max(_CHUNK // batch_size, 1)
         feed = data.Feed(source, batch_size * together, limit)
         work = self._borrow()
+        regularized = (v for v in self.trainable_weights if v.regularizer is not None)
+        work.regularized = [(v, v.array) for v in regularized]
         hooks.call("on_test_begin", {})
         done = 0
         for step, (x, y, weights) in enumerate(feed.epoch()):

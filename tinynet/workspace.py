@@ -22,12 +22,15 @@ class Workspace:
     True
     """
 
-    __slots__ = ("arrays", "children", "gradients", "logits", "x", "y")
+    __slots__ = ("arrays", "children", "first", "gradients", "logits", "regularized", "x", "y")
 
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
         self.children: dict[int, Workspace] = {}
         self.gradients: list[Array] = []
+        #: The first inner layer with gradients, and the weights whose size costs something.
+        self.first = 0
+        self.regularized: list[tuple[Any, Array]] = []
         self.logits = False
         self.x: Any = None
         self.y: Any = None
@@ -50,6 +53,8 @@ class Workspace:
             The buffer; its values are whatever was there.
         """
         held = self.arrays.get(name)
+        if held is not None and held.shape == shape and held.dtype == dtype:
+            return held
         if (
             held is None
             or held.shape[0] < shape[0]
@@ -57,7 +62,7 @@ class Workspace:
             or held.dtype != dtype
         ):
             held = self.arrays[name] = aligned(shape, dtype)
-        return held if held.shape[0] == shape[0] else held[: shape[0]]
+        return held[: shape[0]]
 
     def of(self, layer: object) -> Workspace:
         """Return the part that belongs to a layer within this one.

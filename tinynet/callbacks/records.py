@@ -106,6 +106,10 @@ class TensorBoard(Callback):
         If the package can't be imported.
     ValueError
         If something is asked for that is not there.
+
+    Examples
+    --------
+    >>> callback = TensorBoard("logs")  # doctest: +SKIP
     """
 
     def __init__(

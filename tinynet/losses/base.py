@@ -291,7 +291,8 @@ class Loss:
         float
             The loss, in the values' precision.
         """
-        total = values.sum() if weights is None else np.sum(values * weights)
+        weighted = values if weights is None else values * weights
+        total = np.add.reduce(weighted.reshape(-1))
         return float(total / values.dtype.type(self.divisor(weights, values.size)))
 
     def get_config(self) -> dict[str, Any]:

@@ -151,14 +151,16 @@ class SparseCategoricalCrossentropy(Loss):
         """Compute the loss and its gradient; from logits in one go, with the probabilities."""
         if not self.from_logits or self.ignore_class is not None:
             return super().step(y_true, y_pred, weights, work)
-        labels, rows = self._flat(y_true, y_pred)
-        values = work.array("values", y_true.shape, rows.dtype)
-        d_values = self.d_values(weights, work.array("d_values", y_true.shape, rows.dtype))
+        labels, rows = y_true.reshape(-1), y_pred
+        if rows.ndim != 2:
+            rows = rows.reshape(-1, rows.shape[-1])
+        values = work.array("values", labels.shape, rows.dtype)
+        if weights is not None:
+            weights = weights.reshape(-1)
+        d_values = self.d_values(weights, work.array("d_values", labels.shape, rows.dtype))
         probabilities = work.array("probabilities", rows.shape, rows.dtype)
         d_rows = work.array("d_logits", rows.shape, rows.dtype)
-        ops.softmax_crossentropy_step(
-            labels, rows, d_values.reshape(-1), probabilities, d_rows, values.reshape(-1)
-        )
+        ops.softmax_crossentropy_step(labels, rows, d_values, probabilities, d_rows, values)
         work.y = probabilities.reshape(y_pred.shape)
         return self.reduce(values, weights), d_rows.reshape(y_pred.shape)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks
+from tinynet import checks, ops
 from tinynet.losses import fit_weights, numeric
 from tinynet.metrics.base import Mean, Metric, _registry
 from tinynet.variable import Array, Tensor, as_tensor
@@ -98,6 +98,16 @@ class SparseCategoricalAccuracy(Accuracies):
     >>> float(SparseCategoricalAccuracy()([[2], [1]], [[0.1, 0.6, 0.3], [0.05, 0.95, 0]]))
     0.5
     """
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
+        """Add a batch; what training passes is counted in one call."""
+        prepared = type(y_true) is np.ndarray and type(y_pred) is np.ndarray
+        if prepared and y_true.ndim == 1 and y_pred.ndim == 2 and sample_weight is None:
+            _same_shape(self.name, y_true, y_pred.shape[:1])
+            self.total += ops.sparse_matches(y_true, y_pred)
+            self.count += len(y_true)
+        else:
+            super().update_state(y_true, y_pred, sample_weight)
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
         """Compare the place of each row's largest number with the label."""

@@ -8,7 +8,7 @@ into the vectors are what is saved.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,12 +49,22 @@ class Plan:
         The gradient of each.
     slots : dict of str to list of ndarray
         The running values of each, kind by kind.
+    constrained : list of Variable
+        Those that must satisfy something after the step.
+
+    Examples
+    --------
+    >>> w = Variable([1.0, 2.0])
+    >>> plan = Plan([(w.array, np.ones(2))], [w], [np.ones(2)], {})
+    >>> [flat.size for flat in plan.flat[0]]
+    [2, 2]
     """
 
     flat: list[tuple[Array, ...]]
     variables: list[Variable]
     gradients: list[Array]
     slots: dict[str, list[Array]]
+    constrained: list[Variable] = field(default_factory=list)
 
 
 class Optimizer:
@@ -321,7 +331,8 @@ class Optimizer:
             tuple(join(column[first:last]) for column in columns)
             for first, last in zip(starts, [*starts[1:], len(variables)], strict=True)
         ]
-        return Plan(flat, list(variables), list(gradients), slots)
+        constrained = [v for v in variables if v.constraint is not None]
+        return Plan(flat, list(variables), list(gradients), slots, constrained)
 
     def step(self, plan: Plan) -> None:
         """Do one step over what `plan` laid out.
@@ -334,7 +345,10 @@ class Optimizer:
         if self.gradient_accumulation_steps is not None and not self._accumulate(plan):
             return
         self._clip(plan)
-        rate = np.float32(self.learning_rate)
+        if self.schedule is None:
+            rate: Any = self._learning_rate.array[()]
+        else:
+            rate = np.float32(self.schedule(self.iterations.array))
         if self.weight_decay:
             for variable in plan.variables:
                 if not any(part in variable.path for part in self._excluded):
@@ -345,9 +359,8 @@ class Optimizer:
         self.iterations.array += 1
         if self.use_ema:
             self._average(plan)
-        for variable in plan.variables:
-            if variable.constraint is not None:
-                variable.array[...] = variable.constraint(variable.array)
+        for variable in plan.constrained:
+            variable.array[...] = variable.constraint(variable.array)
 
     def _accumulate(self, plan: Plan) -> bool:
         """Add gradients up; say whether there are enough, which are then averaged."""

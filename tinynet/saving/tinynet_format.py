@@ -1,8 +1,9 @@
 """The format ``.tinynet``: a zip of one JSON file and plain ``.npy`` arrays.
 
-``model.json`` holds the configuration in Keras' form, the numbers of arrays, the state of the random generators and
-the history. ``weights/0.npy``, … are ``model.weights`` in order, ``optimizer/0.npy``, …
-``optimizer.variables``. It needs nothing but NumPy, and any tool that knows zip and npy reads it.
+``model.json`` holds the configuration in Keras' form, the number of arrays, the state of the
+random generators and the history. ``weights/0.npy``, … are ``model.weights`` in order,
+``optimizer/0.npy``, … ``optimizer.variables``. It needs nothing but NumPy, and any tool that
+knows zip and npy reads it.
 
 The header of an array is compared with what the configuration asks for; it is never evaluated.
 """
