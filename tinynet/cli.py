@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet
-from tinynet import activations, datasets, layers, models, progress, visualize
+from tinynet import activations, datasets, layers, models, progress, sparse, visualize
 from tinynet.datasets import framing
 from tinynet.files import write_atomically
 
@@ -291,8 +291,14 @@ def _train_and_write(args: argparse.Namespace, out: Path, names: list[str]) -> d
         ]
     )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    # The training images are most of the memory: each form of them goes when the next is there.
-    x_train = _scaled(images)
+    # The training images are most of the memory: each form of them goes when the next is there,
+    # and black pixels are not written out as numbers if training leaves them out anyway.
+    x_train: Any
+    if sparse.worth_it(images.reshape(len(images), -1)):
+        x_train = sparse.CompressedRows(images, "float32")
+        x_train.values /= np.float32(255)
+    else:
+        x_train = _scaled(images)
     del images
     start = time.perf_counter()
     history = model.fit(x_train, y_train, batch_size=args.batch_size, epochs=args.epochs)

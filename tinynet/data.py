@@ -69,7 +69,7 @@ def compressed(x: Any, dtype: str) -> CompressedRows | None:
 
     Parameters
     ----------
-    x : array_like, shape (N, ...)
+    x : array_like or CompressedRows, shape (N, ...)
         The inputs.
     dtype : str
         The type that the model computes in.
@@ -84,12 +84,14 @@ def compressed(x: Any, dtype: str) -> CompressedRows | None:
     >>> compressed(np.ones((10, 100)), "float32") is None
     True
     """
+    if isinstance(x, CompressedRows):
+        return x
     if not isinstance(x, np.ndarray) or x.ndim < 2 or not x.flags.c_contiguous or not x.size:
         return None
     if x.dtype not in (np.uint8, np.float32, np.float64) or not x.dtype.isnative:
         return None
     rows = np.asarray(x).reshape(len(x), -1)
-    return CompressedRows(rows, dtype) if worth_it(rows) else None
+    return CompressedRows(x, dtype) if worth_it(rows) else None
 
 
 def same_length(**arrays: Array | None) -> None:

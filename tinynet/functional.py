@@ -116,10 +116,6 @@ def dense_backward(d_y: Array, kernel: Array, out: Array | None = None) -> Array
 
 # ---------------------------------------------------------------- the same for sparse inputs
 
-# How many examples are sorted by column at once: their gradients stay in the processor's cache.
-CHUNK = 128
-
-
 def row_starts(x: Array, out: Array) -> Array:
     """Find where each row's non-zeros begin when they are written one behind the other.
 
@@ -245,9 +241,10 @@ def sort_by_column(
     samples: Array,
     entries: Array,
 ) -> None:
-    """Sort a batch's non-zeros by column, `CHUNK` examples at a time.
+    """Sort a batch's non-zeros by column, some examples (a chunk) at a time.
 
-    Those of column p then stand at ``table[chunk, p]`` to ``table[chunk, p + 1]``.
+    Those of column p then stand at ``table[chunk, p]`` to ``table[chunk, p + 1]``. There is room
+    for `size` examples in a chunk.
 
     Parameters
     ----------
@@ -257,9 +254,9 @@ def sort_by_column(
         The numbers of those in the batch.
     table : ndarray of int32, shape (chunks, D + 1)
         Written: where each column begins.
-    samples : ndarray of int32, shape (chunks, CHUNK * D)
+    samples : ndarray of int32, shape (chunks, size * D)
         Written: the position in the batch of each non-zero.
-    entries : ndarray, shape (chunks, CHUNK * D)
+    entries : ndarray, shape (chunks, size * D)
         Written: its value.
 
     Examples
@@ -272,9 +269,10 @@ def sort_by_column(
     (array([0, 1, 2, 3], dtype=int32), array([1, 0, 1], dtype=int32), array([7., 5., 8.]))
     """
     width = table.shape[1] - 1
+    size = samples.shape[1] // width
     for chunk in range(len(table)):
-        first = chunk * CHUNK
-        x = expand_rows(indptr, indices, values, rows[first : first + CHUNK], width)
+        first = chunk * size
+        x = expand_rows(indptr, indices, values, rows[first : first + size], width)
         columns, positions = np.nonzero(x.T)
         table[chunk] = np.searchsorted(columns, np.arange(width + 1))
         samples[chunk, : len(columns)] = first + positions

@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, types
+from numba import carray, config, literal_unroll, types
 from numba.core import cgutils
 from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
-from tinynet.functional import CHUNK
 from tinynet.jit import jit
 
 __all__ = [
@@ -181,11 +180,12 @@ def sparse_dense(
 def sort_by_column(
     indptr: Any, indices: Any, values: Any, rows: Any, table: Any, samples: Any, entries: Any
 ) -> None:
+    size = samples.shape[1] // (table.shape[1] - 1)
     for chunk in range(table.shape[0]):
         begins = table[chunk]
         begins[:] = 0
-        first = chunk * CHUNK
-        last = min(first + CHUNK, rows.shape[0])
+        first = chunk * size
+        last = min(first + size, rows.shape[0])
         for i in range(first, last):
             for k in range(indptr[rows[i]], indptr[rows[i] + 1]):
                 begins[indices[k]] += 1
@@ -333,3 +333,179 @@ def adam(
             v_i = np.maximum(largest[i], v_i)
             largest[i] = v_i
         w[i] -= m_i * step / (math.sqrt(v_i) + small)
+
+
+# ---------------------------------------------------------------- several threads
+# A job is one call of a kernel, cut in parts: part 0 is the caller's, each other one is offered
+# to the helper thread that serves the box of its number. A part that its helper has not taken
+# when the caller gets there is taken back, so that a helper that sleeps or waits for a processor
+# costs speed only; nobody ever waits but for a part that is being computed. The cuts go between
+# sums, never through one: the bits are those of the whole kernel, whoever computes what.
+
+_JOB_DENSE, _JOB_SORT, _JOB_GRADIENT, _JOB_ADAM = range(4)
+_FREE, _OFFERED, _TAKEN, _KEPT = range(4)
+# Words of a box, each on a cache line of its own; in box 0, what the job is, and for how many
+# jobs the caller goes without help.
+_STATE, _STOP, _REST, _JOB, _BOX = 0, 8, 16, 24, 64
+_YIELD, _SLEEP, _NAP = 256, 1 << 23, 500  # idle rounds, idle rounds (about 20 ms), microseconds
+_LONG, _PAUSE = 1 << 15, 2000  # rounds that a helper is waited for (about 50 us), then jobs alone
+
+_sched_yield = types.ExternalFunction("sched_yield", types.int32())
+_usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
+
+
+def _word(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Point to the word of a box that an intrinsic's first two arguments name."""
+    box = context.make_array(signature.args[0])(context, builder, arguments[0])
+    return builder.gep(box.data, [arguments[1]])
+
+
+@intrinsic
+def _load(typing_context: Any, box: Any, i: Any) -> Any:
+    """Read box[i], and see all that its writer wrote before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = _word(context, builder, signature, arguments)
+        return builder.load_atomic(word, "acquire", 8)
+
+    return types.int64(box, types.int64), generate
+
+
+@intrinsic
+def _store(typing_context: Any, box: Any, i: Any, value: Any) -> Any:
+    """Write box[i] after all that was written before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = _word(context, builder, signature, arguments)
+        builder.store_atomic(arguments[2], word, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(box, types.int64, types.int64), generate
+
+
+@intrinsic
+def _swap(typing_context: Any, box: Any, i: Any, old: Any, new: Any) -> Any:
+    """Write box[i] if it is `old`; say whether it was."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = _word(context, builder, signature, arguments)
+        result = builder.cmpxchg(word, arguments[2], arguments[3], "acq_rel", "acquire")
+        return builder.extract_value(result, 1)
+
+    return types.boolean(box, types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def _pointer(typing_context: Any, address: Any) -> Any:
+    """Make an address a pointer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
+@_inner
+def _vector(box: Any, i: Any, kind: Any) -> Any:
+    """Make the job's i-th array again, which is a vector."""
+    return carray(_pointer(box[_JOB + 3 * i + 1]), (box[_JOB + 3 * i + 2],), kind)
+
+
+@_inner
+def _matrix(box: Any, i: Any, kind: Any) -> Any:
+    """Make the job's i-th array again, which is a matrix."""
+    j = _JOB + 3 * i + 1
+    return carray(_pointer(box[j]), (box[j + 1], box[j + 2]), kind)
+
+
+@_inner
+def _part(box: Any, part: Any, parts: Any) -> None:
+    """Compute one part of the job in box 0."""
+    job = box[_JOB]
+    if job == _JOB_ADAM:
+        w, d_w = _vector(box, 0, np.float32), _vector(box, 1, np.float32)
+        m, v = _vector(box, 2, np.float32), _vector(box, 3, np.float32)
+        n = _vector(box, 4, np.float64)
+        # Cut where vector registers end.
+        a, z = (w.size * part // parts) & -16, (w.size * (part + 1) // parts) & -16
+        z = w.size if part + 1 == parts else z
+        adam(w[a:z], d_w[a:z], m[a:z], v[a:z], n[0], n[1], n[2], n[3], None)
+    elif job == _JOB_GRADIENT:
+        table, samples = _matrix(box, 0, np.int32), _matrix(box, 1, np.int32)
+        entries, d_y = _matrix(box, 2, np.float32), _matrix(box, 3, np.float32)
+        out = _matrix(box, 4, np.float32)
+        a, z = len(out) * part // parts, len(out) * (part + 1) // parts
+        sparse_kernel_gradient(table[:, a : z + 1], samples, entries, d_y, out[a:z])
+    else:
+        indptr, indices = _vector(box, 0, np.int64), _vector(box, 1, np.uint16)
+        values, rows = _vector(box, 2, np.float32), _vector(box, 3, np.int64)
+        if job == _JOB_SORT:
+            table, samples = _matrix(box, 4, np.int32), _matrix(box, 5, np.int32)
+            entries = _matrix(box, 6, np.float32)
+            sort_by_column(indptr, indices, values, rows, table, samples, entries)
+        else:
+            kernel, bias = _matrix(box, 4, np.float32), _vector(box, 5, np.float32)
+            out = _matrix(box, 6, np.float32)
+            a, z = len(rows) * part // parts, len(rows) * (part + 1) // parts
+            sparse_dense(indptr, indices, values, rows[a:z], kernel, bias, out[a:z])
+
+
+@_inner
+def _await(box: Any) -> int:
+    """Wait for the part that a helper has taken; return for how many rounds."""
+    rounds = 0
+    while _load(box, _STATE) == _TAKEN:
+        rounds += 1
+        if rounds % _YIELD == 0:
+            _sched_yield()  # it may be this processor that the helper waits for
+    return rounds
+
+
+@jit()
+def _offer(boxes: Any, job: Any, *arrays: Any) -> None:
+    """Put a job's arrays in box 0, and offer its parts; a sort has one part, which is 1."""
+    for part in range(1, boxes.shape[0]):  # what an error left unfinished
+        if not _swap(boxes[part], _STATE, _OFFERED, _FREE):
+            _await(boxes[part])
+    mine = boxes[0]
+    mine[_JOB] = job
+    j = _JOB + 1
+    for array in literal_unroll(arrays):
+        mine[j], mine[j + 1], mine[j + 2] = array.ctypes.data, array.shape[0], array.shape[-1]
+        j += 3
+    mine[_REST] = max(mine[_REST] - 1, 0)
+    state = _KEPT if mine[_REST] > 0 else _OFFERED
+    for part in range(1, 2 if job == _JOB_SORT else boxes.shape[0]):
+        _store(boxes[part], _STATE, state)
+
+
+@jit()
+def _work(boxes: Any, part: Any) -> None:
+    """Finish the job as its caller, part 0; or serve box `part` as its helper until told to stop.
+
+    One function for both, since all kernels are compiled into it.
+    """
+    parts = boxes.shape[0]
+    if part == 0:
+        mine = boxes[0]
+        if mine[_JOB] != _JOB_SORT:
+            _part(mine, 0, parts)
+        for other in range(1, 2 if mine[_JOB] == _JOB_SORT else parts):
+            box = boxes[other]
+            if _swap(box, _STATE, _OFFERED, _FREE) or _swap(box, _STATE, _KEPT, _FREE):
+                _part(mine, other, parts)
+            elif _await(box) > _LONG:
+                mine[_REST] = _PAUSE
+        return
+    box, idle = boxes[part], 0
+    while _load(box, _STOP) == 0:
+        if _load(box, _STATE) == _OFFERED and _swap(box, _STATE, _OFFERED, _TAKEN):
+            _part(boxes[0], part, parts)
+            _store(box, _STATE, _FREE)
+            idle = 0
+            continue
+        idle += 1
+        if idle > _SLEEP:
+            _usleep(_NAP)
+        elif idle % _YIELD == 0:
+            _sched_yield()  # or it keeps the caller from running, where they share a processor

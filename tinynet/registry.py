@@ -332,7 +332,8 @@ class Registry:
             if key in custom:
                 with custom_object_scope(custom_objects):
                     return custom[key].from_config(inner)
-        if module is not None and str(module).split(".")[0] != "keras":
+        own = module is None and registered is not None and name not in self.classes
+        if own or (module is not None and str(module).split(".")[0] != "keras"):
             raise ValueError(
                 f"The {self.kind} {shorten(name)} is not of Keras or tinynet: pass the class in "
                 f"custom_objects. Received: module {shorten(module)}"

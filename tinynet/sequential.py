@@ -299,7 +299,7 @@ class Model(Trainer):
         row = self._own_layers()
         if row and isinstance(row[0], Model):
             return row[0]._takes_rows(x)
-        if row and getattr(x, "ndim", 0) > 2:
+        if row and len(getattr(x, "shape", ())) > 2:
             row = row[1:] if type(row[0]) is layers.Flatten else []
         return bool(row) and type(row[0]) is layers.Dense
 
@@ -533,13 +533,17 @@ class Model(Trainer):
         state.update(_idle=type(self._idle)(), _work=None, _plan=None, history=None)
         return state
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a copy's state, the weights again as views of one flat vector."""
+        self.__dict__.update(state)
+        if self.built:
+            pack(sorted(self.weights, key=lambda w: not w.trainable))
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Copy the model with its weights, again as views of one flat vector."""
+        """Copy the model with its weights."""
         new = type(self).__new__(type(self))
         memo[id(self)] = new
-        new.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
-        if new.built:
-            pack(sorted(new.weights, key=lambda w: not w.trainable))
+        new.__setstate__(copy.deepcopy(self.__getstate__(), memo))
         return new
 
 

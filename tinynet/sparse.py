@@ -14,21 +14,23 @@ from typing import Any
 import numpy as np
 
 from tinynet import config, ops
-from tinynet.functional import CHUNK
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
+
+# How many examples are sorted by column at once: their gradients stay in the processor's cache.
+CHUNK = 128
 
 # Below this share of non-zeros, compressed rows are faster than the dense product (benchmarks).
 MAX_DENSITY = 0.3
 
 
 class CompressedRows:
-    """A two-dimensional array without its zeros.
+    """An array without its zeros; `fit` makes it of sparse inputs, and takes it in their place.
 
     Parameters
     ----------
-    x : ndarray, shape (N, D)
-        The array, of any real type.
+    x : ndarray, shape (N, ...)
+        The array, of any real type. Each example becomes one row of D values.
     dtype : str
         The type that its values are computed with.
 
@@ -42,6 +44,8 @@ class CompressedRows:
     def __init__(self, x: Array, dtype: str) -> None:
         self.shape: tuple[int, ...] = x.shape
         self.dtype = np.dtype(dtype)
+        x = np.ascontiguousarray(x).reshape(len(x), -1)
+        self.width = x.shape[1]
         self.indptr = ops.row_starts(x, np.empty(len(x) + 1, np.int64))
         # One more than needed: the kernel writes first and decides then.
         room = int(self.indptr[-1]) + 1
@@ -98,7 +102,7 @@ class SparseBatch:
 
     def __init__(self, source: CompressedRows, rows: Array) -> None:
         self.source, self.rows = source, rows
-        self.shape = (len(rows), source.shape[1])
+        self.shape = (len(rows), source.width)
         self.dtype = source.dtype
 
     def __len__(self) -> int:
@@ -145,7 +149,7 @@ class SparseBatch:
         """
         n, width = self.shape
         chunks = -(-n // CHUNK)
-        room = min(n, CHUNK) * width
+        room = CHUNK * width
         table = work.array("table", (chunks, width + 1), np.int32)
         samples = work.array("samples", (chunks, room), np.int32)
         entries = work.array("entries", (chunks, room), self.dtype)

@@ -105,7 +105,7 @@ def plot_predictions(
 
     tiles = _pictures(x[:count])
     columns = min(columns, len(tiles))
-    ax = _axes(ax, max(1.45 * columns, 4), 1.8 * math.ceil(len(tiles) / columns) + 0.6)
+    ax = _axes(ax, max(1.45 * columns, 4), 1.73 * math.ceil(len(tiles) / columns) + 0.6)
     text_height = round(0.36 * tiles.shape[1])
     height, width = _draw_mosaic(ax, tiles, columns, text_height, "gray")
     for i, (left, top) in enumerate(_places(len(tiles), columns, height, width)):

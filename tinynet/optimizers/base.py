@@ -430,6 +430,12 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define update(rate, w, d_w)")
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a copy's state, the running values again in flat vectors."""
+        self.__dict__.update(state)
+        for slots in self._slots.values():
+            pack(slots)
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments.
 

@@ -1,0 +1,198 @@
+"""Taking turns: every contender in a process of its own, one of them computing at a time.
+
+A machine's speed changes from minute to minute, so the contenders' rounds are interleaved, and
+compared round by round: what slows one slows the next as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contenders import CONTENDERS, cores
+
+ROOT = Path(__file__).parents[1]
+PAUSE = 0.2  # seconds between turns, in which the last one's waiting threads go to sleep
+Say = Callable[[str], None]
+
+
+class Skipped(Exception):
+    """A contender that can't take part, and why."""
+
+
+class Process:
+    """A contender's process; see ``worker.py``."""
+
+    def __init__(self, key: str, **environment: str) -> None:
+        contender = CONTENDERS[key]
+        if obstacle := contender.obstacle():
+            raise Skipped(obstacle)
+        self._errors = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", key, str(contender.cores)],
+            cwd=ROOT,
+            env={**contender.variables(), **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send a request, wait for the answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # the answer is then empty
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            self._errors.seek(0)
+            last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise Skipped(f"ended with {self._process.returncode}: {' '.join(last)}")
+        reply: dict[str, Any] = json.loads(line)
+        if "skip" in reply:
+            raise Skipped(reply["skip"])
+        return reply
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()  # it has nothing to save
+        self._process.communicate()
+        self._errors.close()
+
+
+class Outcome:
+    """What came out: figures by task, contender and measure, and who was left out why."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.skipped: dict[str, str] = {}
+        self.versions: dict[str, str] = {}
+        self.data = ""
+
+    def add(
+        self,
+        contender: str,
+        measure: str,
+        value: float,
+        unit: str = "s",
+        task: dict[str, Any] | None = None,
+        accuracy: float | None = None,
+        checked: str = "",
+    ) -> None:
+        """Append one round's figure to the record that it belongs to."""
+        same = {"contender": contender, "measure": measure, "unit": unit, "task": task or {}}
+        for record in self.records:
+            if all(record[name] == wanted for name, wanted in same.items()):
+                break
+        else:
+            record = {**same, "checked": checked, "values": [], "accuracies": []}
+            self.records.append(record)
+        record["values"].append(value)
+        if accuracy is not None:
+            record["accuracies"].append(accuracy)
+
+    def skip(self, contender: str, reason: str, say: Say) -> None:
+        """Note who does not take part."""
+        if contender not in self.skipped:
+            say(f"  {contender} is skipped: {reason}")
+        self.skipped[contender] = reason
+
+    def know(self, reply: dict[str, Any]) -> None:
+        """Note what a process told about itself."""
+        self.versions.update(reply["versions"])
+        self.data = reply["data"]
+
+
+@contextlib.contextmanager
+def processes(keys: Sequence[str], outcome: Outcome, say: Say) -> Iterator[dict[str, Process]]:
+    """Start the contenders' processes, and end them whatever happens."""
+    started: dict[str, Process] = {}
+    try:
+        for key in keys:
+            try:
+                started[key] = Process(key)
+            except Skipped as reason:
+                outcome.skip(key, str(reason), say)
+        yield started
+    finally:
+        for process in started.values():
+            process.close()
+
+
+def interleave(
+    mode: str, tasks: Sequence[Any], keys: Sequence[str], rounds: int, outcome: Outcome, say: Say
+) -> None:
+    """Measure every task: all contenders are made warm, then they take turns."""
+    with processes(keys, outcome, say) as running:
+        for task in tasks:
+            fields = dataclasses.asdict(task)
+            checked: dict[str, str] = {}
+            for key, process in list(running.items()):
+                try:
+                    reply = process.ask(do="prepare", mode=mode, task=fields)
+                except Skipped as reason:
+                    outcome.skip(key, str(reason), say)
+                    running.pop(key).close()
+                    continue
+                outcome.know(reply)
+                checked[key] = reply["checked"]
+            say(f"  {describe(fields)}: {len(checked)} contenders are warm")
+            for number in range(rounds):
+                for key in _turn(list(running), number):
+                    time.sleep(PAUSE)
+                    try:
+                        reply = running[key].ask(do="round")
+                    except Skipped as reason:
+                        outcome.skip(key, str(reason), say)
+                        running.pop(key).close()
+                        continue
+                    for measure, value in reply["seconds"].items():
+                        accuracy = reply.get("accuracy")
+                        say(f"    round {number + 1}  {key:14} {measure}: {value:.6f} s")
+                        outcome.add(key, measure, value, "s", fields, accuracy, checked[key])
+
+
+def _turn(keys: list[str], number: int) -> list[str]:
+    """Let every round begin with another one: nobody always comes after the same."""
+    start = number % len(keys) if keys else 0
+    return keys[start:] + keys[:start]
+
+
+def describe(task: dict[str, Any]) -> str:
+    """Say what a task is, in a line."""
+    sizes = "-".join(map(str, (784, *task["hidden"], 10)))
+    kind = ", noise on every pixel" if task["dense"] else ""
+    return f"{sizes}, batch {task['batch']}, {task['images']:,} images{kind}"
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine, and how busy it was."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return {
+        "cpu": model,
+        "cores": len(cores()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "pinned": hasattr(os, "sched_setaffinity"),
+        "load_before": round(load, 2),
+    }

@@ -1,0 +1,183 @@
+"""What is measured: one table."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.contenders import CONTENDERS
+from benchmarks.harness import ROOT, Outcome, Process, Say, Skipped, interleave
+from benchmarks.task import EPOCH, Task
+
+WHOLE = Task()
+FEW = Task(images=3_000)
+FAST = ("tinynet-1", "torch-1", "jax-1", "tinynet-2", "torch-2", "jax-2")
+LIBRARIES = (
+    "tinynet-1", "tinynet-2", "tinynet-numpy", "keras-tf-1", "keras-tf-2", "torch-1", "torch-2"
+)  # fmt: skip
+
+
+def fraction(hidden: tuple[int, ...], batch: int, dense: bool = False) -> Task:
+    """Return a part of an epoch that takes some tenths of a second whatever the net's size.
+
+    At least 8 steps and at most 256, so that neither the overhead of a call nor of a step is lost.
+    """
+    sizes = (784, *hidden, 10)
+    products = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    steps = min(max(int(2e9 / products / batch), 8), 256)
+    return Task(hidden, batch, min(steps * batch, EPOCH), dense=dense)
+
+
+GRID = [
+    fraction((width,) * depth, batch, dense)
+    for dense, depth, width, batch in itertools.product(
+        (False, True), (1, 2), (128, 512, 1024), (32, 128, 512)
+    )
+]
+SCALING = {
+    "batch size": [fraction((128,), batch) for batch in (8, 32, 128, 512, 2048)],
+    "width": [fraction((width,), 32) for width in (32, 128, 512, 2048)],
+    "images": [Task(images=n) for n in (1_000, 4_000, 16_000, EPOCH)],
+}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A row: who takes part, what is done, how often."""
+
+    contenders: tuple[str, ...]
+    tasks: Sequence[Task]
+    quick: Sequence[Task]  # for trying out
+    rounds: int
+    mode: str = "train"
+
+    def run(self, keys: Sequence[str], rounds: int, quick: bool, say: Say) -> Outcome:
+        """Measure."""
+        outcome = Outcome()
+        tasks = self.quick if quick else self.tasks
+        run: Callable[..., None] = cold if self.mode == "cold" else interleave
+        run(self.mode, tasks, keys, rounds, outcome, say)
+        return outcome
+
+
+# ---------------------------------------------------------------- cold start
+
+NOTHING_COMPILED = "tinynet-1, nothing compiled yet"
+PROGRAMS = {
+    "python -m tinynet train": ("tinynet-1", ["-m", "tinynet", "train", "--epochs", "{epochs}"]),
+    "python -m reference": ("keras-tf-2", ["-m", "reference", "--epochs", "{epochs}"]),
+}
+_IMPORT = "import time, numpy; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+
+
+def cold(
+    mode: str, tasks: Sequence[Task], keys: Sequence[str], rounds: int, outcome: Outcome, say: Say
+) -> None:
+    """Measure what a new process pays: import, first fit, and a whole program."""
+    epochs = 5 if tasks[0].images == EPOCH else 1
+    for number in range(rounds):
+        for key in keys:
+            if key not in outcome.skipped:
+                try:
+                    _import(key, outcome)
+                    _first_fit(key, tasks[0], outcome)
+                    if key == "tinynet-1":
+                        _first_fit(key, tasks[0], outcome, NOTHING_COMPILED)
+                except Skipped as reason:
+                    outcome.skip(key, str(reason), say)
+        for name, (key, arguments) in PROGRAMS.items():
+            if key in keys and key not in outcome.skipped:
+                try:
+                    _program(name, [a.format(epochs=epochs) for a in arguments], outcome)
+                except Skipped as reason:
+                    outcome.skip(name, str(reason), say)
+        say(f"    round {number + 1} of {rounds}")
+
+
+def _import(key: str, outcome: Outcome) -> None:
+    contender = CONTENDERS[key]
+    if obstacle := contender.obstacle():
+        raise Skipped(obstacle)
+    program = _IMPORT.format(contender.packages[0])
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=contender.variables(),
+        capture_output=True,
+        text=True,
+    )
+    if found.returncode:
+        raise Skipped(found.stderr.strip().splitlines()[-1])
+    outcome.add(key, "import, over NumPy", float(found.stdout.split()[-1]))
+
+
+def _first_fit(key: str, task: Task, outcome: Outcome, name: str = "") -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        process = Process(key, **({"NUMBA_CACHE_DIR": folder} if name else {}))
+        try:
+            outcome.know(process.ask(do="prepare", mode="first", task=asdict(task)))
+            for measure, value in process.ask(do="round")["seconds"].items():
+                outcome.add(name or key, measure, value)
+        finally:
+            process.close()
+
+
+def _program(name: str, arguments: list[str], outcome: Outcome) -> None:
+    """Run a command from its start to its end, as a user would: nothing is pinned or limited."""
+    as_it_comes = {
+        "TF_ENABLE_ONEDNN_OPTS": "1",  # the reference sets these for repeatability otherwise
+        "TF_NUM_INTRAOP_THREADS": "0",
+        "TF_NUM_INTEROP_THREADS": "0",
+        "MPLBACKEND": "Agg",
+    }
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as output:
+        if "tinynet" in arguments:
+            arguments = [*arguments, "--out", folder]
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **as_it_comes},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read()
+    found = re.search(r"^Test accuracy: ([\d.]+)", text, re.M)
+    if process.returncode or not found:
+        raise Skipped(f"ended with {process.returncode}: {text.strip().splitlines()[-1:]}")
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    outcome.add(name, "whole program", wall, accuracy=float(found[1]))
+    outcome.add(name, "peak memory", usage.ru_maxrss * unit / 1e6, "MB")
+
+
+SUITES: dict[str, Suite] = {
+    "cold": Suite(
+        ("tinynet-1", "keras-tf-2", "torch-2", "jax-2", "sklearn-1"), [WHOLE], [FEW], 3, "cold"
+    ),
+    "train": Suite(tuple(CONTENDERS), [WHOLE], [FEW], 5),
+    "predict": Suite(LIBRARIES, [WHOLE], [FEW], 5, "predict"),
+    "grid": Suite(FAST, GRID, GRID[::18], 3),
+    "scaling": Suite(
+        FAST,
+        list(dict.fromkeys(task for tasks in SCALING.values() for task in tasks)),
+        [Task(images=1_000), fraction((32,), 32), fraction((128,), 2048)],
+        3,
+    ),
+}
+
+
+def tasks_of(axis: str) -> list[dict[str, Any]]:
+    """Return the tasks along one axis of the scaling plots, as they stand in the results."""
+    return [{**asdict(task), "hidden": list(task.hidden)} for task in SCALING[axis]]

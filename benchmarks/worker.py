@@ -1,0 +1,143 @@
+"""One contender's process: ``python -m benchmarks.worker CONTENDER CORES``.
+
+It answers every line of JSON on its standard input with one on its standard output, and stays
+warm in between. ``{"do": "prepare", "mode": ..., "task": {...}}`` gets everything ready: data, the
+check, compilation. ``{"do": "round"}`` measures once. The end of the input is its end.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.contenders import CONTENDERS, Contender, pin
+
+Reply = dict[str, Any]
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """Time one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def typical(function: Callable[[], Any], budget: float, least: int = 3) -> float:
+    """Time calls until the budget of seconds is used up; return the median."""
+    function()
+    times: list[float] = []
+    end = time.perf_counter() + budget
+    while len(times) < least or time.perf_counter() < end:
+        times.append(seconds(function))
+    return statistics.median(times)
+
+
+class Worker:
+    """What the process knows between two lines."""
+
+    def __init__(self, contender: Contender) -> None:
+        self.contender = contender
+        self.checked: dict[Any, str] = {}  # by the net's shape
+        self.problem: Any = None
+        self.net: Any = None
+        self.round: Callable[[], Reply] = dict
+
+    def make(self) -> Any:
+        """Make the net anew, with its first weights."""
+        from benchmarks import nets
+
+        return getattr(nets, self.contender.net)(self.problem, self.contender.cores)
+
+    def prepare(self, mode: str, task: Reply) -> Reply:
+        """Get everything ready for rounds of a mode: ``train``, ``predict`` or ``first``."""
+        from benchmarks.problem import Problem, Task
+
+        wanted = Task(**{**task, "hidden": tuple(task["hidden"])})
+        self.net = self.problem = None  # two of them would need twice the memory
+        self.problem = Problem(wanted)
+        self.round = getattr(self, mode)
+        reply: Reply = {"data": self.problem.data, "versions": self._versions()}
+        if mode == "first":
+            importlib.import_module(self.contender.packages[0])
+            return reply
+        sizes = self.problem.task.sizes
+        try:
+            if sizes not in self.checked:
+                self.checked[sizes] = self.make().check()
+            self.net = self.make()
+        except NotImplementedError as missing:
+            return {"skip": str(missing)}
+        except AssertionError as error:
+            return {"skip": f"does not compute the same: {error}"}
+        if mode == "predict" and not self.net.predicts:
+            return {"skip": "makes no predictions"}
+        if mode == "train":
+            self.net.epoch()  # compiles, and fills every buffer
+        return {**reply, "checked": self.checked[sizes]}
+
+    def _versions(self) -> dict[str, str]:
+        found = {}
+        for name in self.contender.packages:
+            module = sys.modules.get(name)
+            distribution = {"sklearn": "scikit-learn"}.get(name, name)
+            known = getattr(module, "__version__", None)
+            found[distribution] = known or importlib.metadata.version(distribution)
+        return found
+
+    # ------------------------------------------------------------ what a round is
+
+    def train(self) -> Reply:
+        """Train one more epoch, then test, off the clock."""
+        reply: Reply = {"seconds": {"epoch": seconds(self.net.epoch)}}
+        if self.net.predicts:
+            _, reply["accuracy"] = self.net.evaluate(self.problem.x_test, self.problem.y_test)
+        return reply
+
+    def predict(self) -> Reply:
+        """Predict one image and all test images, each until there is a steady median."""
+        net, x, y = self.net, self.problem.x_test, self.problem.y_test
+        one = x[:1]
+        calls = {
+            "predict, 1 image": lambda: net.predict(one),
+            "model(x), 1 image": lambda: net.call(one),
+            "predict, all test images": lambda: net.predict(x),
+            "evaluate, all test images": lambda: net.evaluate(x, y),
+        }
+        return {"seconds": {name: typical(call, 0.25) for name, call in calls.items()}}
+
+    def first(self) -> Reply:
+        """Make the net and train it for the first time, less what the second epoch takes."""
+        start = time.perf_counter()
+        self.net = self.make()
+        self.net.epoch()
+        whole = time.perf_counter() - start
+        return {"seconds": {"first fit, over the training": whole - seconds(self.net.epoch)}}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Answer until the input ends."""
+    name, cores = argv or sys.argv[1:]
+    pin(int(cores))
+    # Whatever a library prints goes to standard error; the answers have the pipe to themselves.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    worker = Worker(CONTENDERS[name])
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["do"] == "prepare":
+            reply = worker.prepare(request["mode"], request["task"])
+        else:
+            reply = worker.round()
+        print(json.dumps(reply), file=answers, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
