@@ -1,37 +1,18 @@
-"""What everybody is given: the images, the net's shape and its first weights."""
+"""What everybody is given: the images, and the net's first weights."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import tinynet
+from benchmarks.task import Task
 
 Array = NDArray[Any]
 Arrays = list[Array]
-
-EPOCH = 60_000  # images
-
-
-@dataclass(frozen=True)
-class Task:
-    """A net of dense layers with relu, softmax at the end, and how it is trained."""
-
-    hidden: tuple[int, ...] = (128,)
-    batch: int = 32
-    images: int = EPOCH
-    test_images: int = 10_000
-    dense: bool = False  # noise on every pixel, so that none is 0
-    data: str = "MNIST"
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The number of inputs, and of each layer's units."""
-        return (784, *self.hidden, 10)
 
 
 class Problem:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,8 +63,10 @@ class Suite:
         """Measure."""
         outcome = Outcome()
         tasks = self.quick if quick else self.tasks
-        run: Callable[..., None] = cold if self.mode == "cold" else interleave
-        run(self.mode, tasks, keys, rounds, outcome, say)
+        if self.mode == "cold":
+            cold(tasks[0], keys, rounds, 1 if quick else 5, outcome, say)
+        else:
+            interleave(self.mode, tasks, keys, rounds, outcome, say)
         return outcome
 
 
@@ -79,18 +81,17 @@ _IMPORT = "import time, numpy; t = time.perf_counter(); import {}; print(time.pe
 
 
 def cold(
-    mode: str, tasks: Sequence[Task], keys: Sequence[str], rounds: int, outcome: Outcome, say: Say
+    task: Task, keys: Sequence[str], rounds: int, epochs: int, outcome: Outcome, say: Say
 ) -> None:
     """Measure what a new process pays: import, first fit, and a whole program."""
-    epochs = 5 if tasks[0].images == EPOCH else 1
     for number in range(rounds):
         for key in keys:
             if key not in outcome.skipped:
                 try:
                     _import(key, outcome)
-                    _first_fit(key, tasks[0], outcome)
+                    _first_fit(key, task, outcome)
                     if key == "tinynet-1":
-                        _first_fit(key, tasks[0], outcome, NOTHING_COMPILED)
+                        _first_fit(key, task, outcome, NOTHING_COMPILED)
                 except Skipped as reason:
                     outcome.skip(key, str(reason), say)
         for name, (key, arguments) in PROGRAMS.items():
@@ -132,6 +133,8 @@ def _first_fit(key: str, task: Task, outcome: Outcome, name: str = "") -> None:
 
 def _program(name: str, arguments: list[str], outcome: Outcome) -> None:
     """Run a command from its start to its end, as a user would: nothing is pinned or limited."""
+    if not hasattr(os, "wait4"):
+        raise Skipped("this system does not say how much memory a process had")
     as_it_comes = {
         "TF_ENABLE_ONEDNN_OPTS": "1",  # the reference sets these for repeatability otherwise
         "TF_NUM_INTRAOP_THREADS": "0",
@@ -164,7 +167,11 @@ def _program(name: str, arguments: list[str], outcome: Outcome) -> None:
 
 SUITES: dict[str, Suite] = {
     "cold": Suite(
-        ("tinynet-1", "keras-tf-2", "torch-2", "jax-2", "sklearn-1"), [WHOLE], [FEW], 3, "cold"
+        ("tinynet-1", "keras-tf-2", "torch-2", "jax-2", "sklearn-1"),
+        [Task(images=6_000)],
+        [FEW],
+        3,
+        "cold",
     ),
     "train": Suite(tuple(CONTENDERS), [WHOLE], [FEW], 5),
     "predict": Suite(LIBRARIES, [WHOLE], [FEW], 5, "predict"),

@@ -57,7 +57,8 @@ class Worker:
 
     def prepare(self, mode: str, task: Reply) -> Reply:
         """Get everything ready for rounds of a mode: ``train``, ``predict`` or ``first``."""
-        from benchmarks.problem import Problem, Task
+        from benchmarks.problem import Problem
+        from benchmarks.task import Task
 
         wanted = Task(**{**task, "hidden": tuple(task["hidden"])})
         self.net = self.problem = None  # two of them would need twice the memory

@@ -50,6 +50,7 @@ def program(k: Any, make: Callable[[Any], list[Any]], loss: Any = SCCE, x: Any =
 
 
 def twins(*args: Any) -> tuple[Any, Any]:
+    keras.utils.set_random_seed(1)
     theirs = program(keras, *args)
     ours = program(tinynet, *args)
     ours.set_weights([w.numpy() for w in theirs.weights])
@@ -141,7 +142,9 @@ def test_forward_loss_gradients_and_steps(name: str, rng: np.random.Generator) -
         our_loss, _ = ours.train_on_batch(*batch)
         if number in steps:
             actual = Step(our_loss, ours.get_weights(), optimizer_state(ours))
-            assert_same_step(actual, Step(*steps[number]), number, rounding)
+            corners = name == "images" and number == 200
+            assert_same_step(actual, Step(*steps[number]), number, rounding, corners=corners)
+            assert our_loss == pytest.approx(steps[number].loss, abs=1e-4)
 
 
 # ------------------------------------------------------------ other ends, by their gradients

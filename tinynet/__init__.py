@@ -4,6 +4,8 @@
 loop in `training`, and the rest is named after what it holds.
 """
 
+import sys
+
 from tinynet import (
     activations,
     backend,
@@ -20,6 +22,7 @@ from tinynet import (
     random,
     regularizers,
     saving,
+    unsupported,
     utils,
     visualize,
 )
@@ -31,7 +34,6 @@ from tinynet.metrics import Metric
 from tinynet.optimizers import Optimizer
 from tinynet.regularizers import Regularizer
 from tinynet.sequential import Model, Sequential
-from tinynet.unsupported import guard
 from tinynet.variable import Variable
 
 __version__ = "0.1.0"
@@ -84,4 +86,4 @@ def version() -> str:
     return __version__
 
 
-__getattr__ = guard("", __all__)
+unsupported.install(sys.modules[__name__])

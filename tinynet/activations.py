@@ -13,7 +13,6 @@ import numpy as np
 
 from tinynet import checks, config, ops
 from tinynet.registry import Registry
-from tinynet.unsupported import guard
 from tinynet.variable import Array, Tensor, as_tensor
 
 _registry = Registry("activation", "keras.activations")
@@ -386,4 +385,3 @@ def get(identifier: Any) -> Activation:
 
 serialize = _registry.serialize
 deserialize = get
-__getattr__ = guard("activations", _registry.names)

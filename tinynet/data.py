@@ -368,7 +368,7 @@ def is_stream(x: Any) -> bool:
     >>> is_stream(iter([])), is_stream([[1.0]]), is_stream(np.zeros(3))
     (True, False, False)
     """
-    if isinstance(x, list | tuple | dict | str | bytes) or hasattr(x, "__array__"):
+    if isinstance(x, list | tuple | dict | str | bytes | CompressedRows) or hasattr(x, "__array__"):
         return False
     return any(hasattr(x, name) for name in ("__next__", "__iter__", "__getitem__"))
 

@@ -21,8 +21,13 @@ _resolved: list[str] = []
 def __getattr__(name: str) -> Any:
     if name == "PAIRS":
         value: Any = _pairs()
-    elif name.startswith("_") or not hasattr(functional, name):
+    elif name.startswith("_"):
         raise AttributeError(f"module 'tinynet.ops' has no attribute {name!r}")
+    elif not hasattr(functional, name):
+        raise NotImplementedError(
+            f"tinynet has no Keras operations: use NumPy, or tinynet.functional. "
+            f"Received: ops.{name}"
+        )
     else:
         value = getattr(functional, name)
         if config.backend() == "numba":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any
 
 # By module path below `keras`; names as Keras 3 has them.
@@ -11,7 +13,7 @@ KERAS_ONLY = {
     "": (
         "DTypePolicy FloatDTypePolicy Function InputSpec Operation Quantizer RematScope "
         "StatelessScope SymbolicScope applications device distillation distribution "
-        "dtype_policies export legacy mixed_precision name_scope ops preprocessing quantizers "
+        "dtype_policies export legacy mixed_precision name_scope preprocessing quantizers "
         "remat tree visualization wrappers"
     ),
     "layers": (
@@ -61,11 +63,13 @@ KERAS_ONLY = {
         "MeanAbsolutePercentageError MeanIoU MeanSquaredLogarithmicError OneHotIoU "
         "OneHotMeanIoU PearsonCorrelation Poisson PrecisionAtRecall R2Score "
         "RecallAtPrecision SensitivityAtSpecificity SpecificityAtSensitivity SquaredHinge "
-        "TrueNegatives TruePositives "
+        "TrueNegatives TruePositives binary_focal_crossentropy categorical_focal_crossentropy "
+        "categorical_hinge concordance_correlation hinge mean_absolute_percentage_error "
+        "mean_squared_logarithmic_error pearson_correlation poisson squared_hinge "
     ),
     "optimizers": (
         "Adadelta Adafactor Adamax Ftrl Lamb Lion LossScaleOptimizer MultiOptimizer Muon "
-        "OptimizerMap ScheduleFreeAdamW "
+        "OptimizerMap ScheduleFreeAdamW legacy "
     ),
     "callbacks": ("OrbaxCheckpoint RemoteMonitor SwapEMAWeights "),
     "activations": (
@@ -82,14 +86,42 @@ KERAS_ONLY = {
         "deserialize_keras_object disable_interactive_logging enable_interactive_logging "
         "get_file get_registered_name get_registered_object get_source_inputs "
         "image_dataset_from_directory img_to_array is_interactive_logging_enabled "
-        "is_keras_tensor load_img model_to_dot pack_x_y_sample_weight pad_sequences "
+        "is_keras_tensor legacy load_img model_to_dot pack_x_y_sample_weight pad_sequences "
         "save_img serialize_keras_object split_dataset standardize_dtype "
         "text_dataset_from_directory timeseries_dataset_from_array "
         "unpack_x_y_sample_weight "
     ),
     "datasets": ("boston_housing california_housing cifar10 cifar100 imdb reuters "),
     "optimizers.schedules": ("CosineDecayRestarts "),
+    "constraints": "",
+    "models": "",
+    "saving": (
+        "KerasFileEditor deserialize_keras_object get_registered_name get_registered_object "
+        "serialize_keras_object "
+    ),
+    "backend": (
+        "get_uid image_data_format is_float_dtype is_int_dtype is_keras_tensor result_type "
+        "set_image_data_format standardize_dtype "
+    ),
+    "random": (
+        "SeedGenerator beta binomial categorical dropout gamma normal randint shuffle "
+        "truncated_normal uniform "
+    ),
+    "config": (
+        "disable_flash_attention disable_interactive_logging disable_traceback_filtering "
+        "dtype_policy enable_flash_attention enable_interactive_logging "
+        "enable_traceback_filtering enable_unsafe_deserialization image_data_format "
+        "is_flash_attention_enabled is_interactive_logging_enabled is_nnx_enabled "
+        "is_traceback_filtering_enabled max_epochs max_steps_per_epoch set_dtype_policy "
+        "set_image_data_format set_max_epochs set_max_steps_per_epoch "
+    ),
 }
+# Of these names, the modules, which programs import from.
+MODULES = (
+    "applications distribution dtype_policies export legacy mixed_precision preprocessing "
+    "quantizers tree wrappers datasets.boston_housing datasets.california_housing "
+    "datasets.cifar10 datasets.cifar100 datasets.imdb datasets.reuters"
+)
 
 
 def guard(path: str, supported: Iterable[str]) -> Callable[[str], Any]:
@@ -122,12 +154,80 @@ Dense, Flatten. Received: layers.Conv2D
     def missing_name(name: str) -> Any:
         full = f"{path}.{name}" if path else name
         if name in missing:
-            raise NotImplementedError(
-                f"tinynet has no {full}: it is a library of dense nets. "
-                f"There are: {', '.join(listed)}. Received: {full}"
-            )
+            raise _refusal(full, listed)
         close = difflib.get_close_matches(name, listed, n=1)
         hint = f"; did you mean {close[0]!r}?" if close and not name.startswith("_") else ""
-        raise AttributeError(f"module 'tinynet.{path}' has no attribute {name!r}{hint}")
+        module = f"tinynet.{path}".rstrip(".")
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
 
     return missing_name
+
+
+def _refusal(full: str, listed: list[str]) -> NotImplementedError:
+    return NotImplementedError(
+        f"tinynet has no {full}: it is a library of dense nets. "
+        f"There are: {', '.join(listed)}. Received: {full}"
+    )
+
+
+class _Absent(ModuleType):
+    """Stands where Keras has a module and tinynet has none: importing from it is refused."""
+
+    listed: list[str]
+
+    def __getattr__(self, name: str) -> Any:
+        # A submodule is looked for along __path__; other such names are asked for by tools.
+        if name.startswith("__") and name != "__path__":
+            raise AttributeError(name)
+        raise _refusal(self.__name__.partition(".")[2], self.listed)
+
+
+def install(package: ModuleType) -> None:
+    """Let every module of a package refuse what only Keras has.
+
+    Parameters
+    ----------
+    package : module
+        The package, with the modules that `KERAS_ONLY` names imported.
+
+    Examples
+    --------
+    >>> import tinynet
+    >>> tinynet.callbacks.RemoteMonitor  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    NotImplementedError: tinynet has no callbacks.RemoteMonitor: it is a library of dense nets. \
+There are: ... Received: callbacks.RemoteMonitor
+    """
+    public: dict[str, list[str]] = {}
+    for path in KERAS_ONLY:
+        module = sys.modules[f"{package.__name__}.{path}".rstrip(".")]
+        public[path] = public_names(module)
+        vars(module)["__getattr__"] = guard(path, public[path])
+    for path in MODULES.split():
+        absent = _Absent(f"{package.__name__}.{path}")
+        absent.listed = public[path.rpartition(".")[0]]
+        sys.modules[absent.__name__] = absent
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """List what a module offers: its ``__all__``, or what is defined in it.
+
+    Parameters
+    ----------
+    module : module
+        The module.
+
+    Returns
+    -------
+    list of str
+        The names.
+
+    Examples
+    --------
+    >>> import tinynet
+    >>> "Dense" in public_names(tinynet.layers)
+    True
+    """
+    own = {n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__}
+    return sorted(getattr(module, "__all__", {n for n in own if not n.startswith("_")}))

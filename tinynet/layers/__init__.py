@@ -7,7 +7,6 @@ from tinynet.layers.normalization import BatchNormalization
 from tinynet.layers.regularization import Dropout
 from tinynet.layers.shaping import Flatten, Input, InputLayer, Rescaling, Reshape
 from tinynet.layers.symbolic import SymbolicTensor
-from tinynet.unsupported import guard
 
 __all__ = [
     "Activation",
@@ -27,5 +26,3 @@ __all__ = [
     "deserialize",
     "serialize",
 ]
-
-__getattr__ = guard("layers", __all__)

@@ -42,7 +42,6 @@ from tinynet.losses.regression import (
     mean_absolute_error,
     mean_squared_error,
 )
-from tinynet.unsupported import guard
 
 __all__ = [
     "BinaryCrossentropy",
@@ -73,5 +72,3 @@ __all__ = [
     "serialize",
     "sparse_categorical_crossentropy",
 ]
-
-__getattr__ = guard("losses", __all__)

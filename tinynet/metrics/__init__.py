@@ -46,7 +46,6 @@ from tinynet.metrics.loss import (
     SparseCategoricalCrossentropy,
 )
 from tinynet.registry import snake_case
-from tinynet.unsupported import guard
 
 __all__ = [
     "Accuracy",
@@ -87,8 +86,6 @@ __all__ = [
     "sparse_top_k_categorical_accuracy",
     "top_k_categorical_accuracy",
 ]
-
-__getattr__ = guard("metrics", __all__)
 
 get = _registry.get
 serialize = _registry.serialize

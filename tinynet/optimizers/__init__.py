@@ -9,7 +9,6 @@ import numpy as np
 from tinynet import checks, ops
 from tinynet.optimizers import schedules
 from tinynet.optimizers.base import Optimizer, Plan, _registry
-from tinynet.unsupported import guard
 from tinynet.variable import Array, Variable
 
 __all__ = [
@@ -362,5 +361,3 @@ def get(identifier: Any) -> Optimizer:
 
 serialize = _registry.serialize
 deserialize = _registry.deserialize
-
-__getattr__ = guard("optimizers", __all__)

@@ -1,0 +1,342 @@
+"""From figures to tables and plots; everything here is made from the stored JSON alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contenders import CONTENDERS
+from benchmarks.harness import describe
+from benchmarks.suites import FAST, SUITES, tasks_of
+from benchmarks.task import EPOCH
+
+Record = dict[str, Any]
+Result = dict[str, Any]
+
+BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+BASES = ("tinynet-1", "tinynet-2")
+
+
+# ---------------------------------------------------------------- statistics
+
+
+def ratio(values: Sequence[float], base: Sequence[float]) -> float:
+    """Return how many times longer than `base`: the median over rounds of one round's quotient."""
+    return statistics.median(a / b for a, b in zip(values, base, strict=True))
+
+
+def duration(seconds: float) -> str:
+    """Write a time with three digits, in s, ms or µs."""
+    for factor, unit in ((1, "s"), (1e3, "ms")):
+        if abs(seconds) * factor >= 0.9995:
+            return f"{_three(seconds * factor)} {unit}"
+    return f"{_three(seconds * 1e6)} µs"
+
+
+def _three(number: float) -> str:
+    digits = 2 - len(f"{abs(number):.0f}") + (abs(number) < 0.9995)
+    return f"{number:.{min(max(digits + 1, 0), 2)}f}"
+
+
+def figure(record: Record, scale: float = 1.0) -> str:
+    """Write a record's median, and its least and largest round."""
+    write = duration if record["unit"] == "s" else (lambda mb: f"{mb:.0f} MB")
+    values = [value * scale for value in record["values"]]
+    text = write(statistics.median(values))
+    if len(values) > 1:
+        text += f" ({write(min(values))} – {write(max(values))})"
+    return text
+
+
+def name_of(key: str) -> str:
+    """Return a contender's label with its number of cores; programs have names of their own."""
+    if (contender := CONTENDERS.get(key)) is None:
+        return f"`{key}`" if key.startswith("python") else key.replace("tinynet-1", "tinynet")
+    return f"{contender.label}, {contender.cores} core{'s'[: contender.cores - 1]}"
+
+
+class Table:
+    """A suite's records, to be found by task, contender and measure."""
+
+    def __init__(self, result: Result) -> None:
+        self.records: list[Record] = result["records"]
+        self.measures = list(dict.fromkeys(r["measure"] for r in self.records))
+        self.contenders = list(dict.fromkeys(r["contender"] for r in self.records))
+        self.tasks: list[Any] = []
+        for record in self.records:
+            if record["task"] not in self.tasks:
+                self.tasks.append(record["task"])
+
+    def find(self, contender: str, measure: str, task: Any = None) -> Record | None:
+        """Return the record, None if there is none."""
+        for record in self.records:
+            fits = task is None or record["task"] == task
+            if fits and (record["contender"], record["measure"]) == (contender, measure):
+                return record
+        return None
+
+    def times(self, contender: str, measure: str, base: str, task: Any = None) -> float | None:
+        """Return how many times longer than `base` it takes, None if one of them is missing."""
+        one, other = self.find(contender, measure, task), self.find(base, measure, task)
+        if one is None or other is None or len(one["values"]) != len(other["values"]):
+            return None
+        return ratio(one["values"], other["values"])
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Write a table; the first row is its head."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "| " + " | ".join(["---"] * len(rows[0])) + " |", *lines[1:]])
+
+
+def table(result: Result) -> str:
+    """Write a suite's table."""
+    kinds = {"train": _train, "grid": _by_task, "scaling": _by_task}
+    return markdown(kinds.get(result["suite"], _by_contender)(Table(result)))
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}×"
+
+
+def _train(found: Table) -> list[list[str]]:
+    bases = [base for base in BASES if base in found.contenders]
+    rows = [["", "time of an epoch (range)", *map(name_of, bases), "test accuracy"]]
+    rows[0][2:-1] = [f"{name_of(base)} is faster by" for base in bases]
+    for key in found.contenders:
+        record = found.find(key, "epoch")
+        assert record is not None
+        ratios = [_times(found.times(key, "epoch", base)) for base in bases]
+        reached = f"{record['accuracies'][-1]:.4f}" if record["accuracies"] else ""
+        rows.append([name_of(key), figure(record), *ratios, reached])
+    return rows
+
+
+def _by_contender(found: Table) -> list[list[str]]:
+    """One row a contender; ratios are to tinynet on as many cores."""
+    rows = [["", *found.measures]]
+    for key in found.contenders:
+        row = [name_of(key)]
+        for measure in found.measures:
+            record = found.find(key, measure)
+            base = f"tinynet-{CONTENDERS[key].cores}" if key in CONTENDERS else key
+            if base not in found.contenders:
+                base = BASES[0]
+            times = None if key in (base, *BASES) else found.times(key, measure, base)
+            text = "" if record is None else figure(record)
+            row.append(text + (f", {_times(times)}" if text and times is not None else ""))
+        rows.append(row)
+    return rows
+
+
+def leads(found: Table, cores: int) -> list[tuple[Any, float]]:
+    """Return for every task how many times longer the best peer takes than tinynet."""
+    peers = [k for k in found.contenders if k in FAST and CONTENDERS[k].cores == cores]
+    base = f"tinynet-{cores}"
+    all_leads = []
+    for task in found.tasks:
+        times = [found.times(peer, "epoch", base, task) for peer in peers if peer != base]
+        known = [time for time in times if time is not None]
+        if known:
+            all_leads.append((task, min(known)))
+    return all_leads
+
+
+def _by_task(found: Table) -> list[list[str]]:
+    """One row a task: the time of an epoch of 60,000 images, and the lead over the best peer."""
+    both = {cores: leads(found, cores) for cores in (1, 2)}
+    shown = {cores: found_leads for cores, found_leads in both.items() if found_leads}
+    rows = [["", *map(name_of, found.contenders)]]
+    rows[0] += [f"best peer / tinynet, {cores} core{'s'[: cores - 1]}" for cores in shown]
+    for task in found.tasks:
+        row = [describe(task)]
+        for key in found.contenders:
+            record = found.find(key, "epoch", task)
+            row.append("" if record is None else figure(record, EPOCH / task["images"]))
+        for found_leads in shown.values():
+            row.append("".join(_times(lead) for one, lead in found_leads if one == task))
+        rows.append(row)
+    return rows
+
+
+def caption(result: Result) -> str:
+    """Say what was measured, when, and on what."""
+    machine = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    pinned = "each pinned to its cores" if machine["pinned"] else "not pinned to cores"
+    lines = [
+        f"Measured on {result['date']}: {machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['system']}, Python {machine['python']}; {versions}. "
+        f"Data: {result['data']}. Median (least – largest) of {result['rounds']} interleaved "
+        f"rounds, {pinned}; ratios are medians of each round's own."
+    ]
+    if machine["load_before"] > 0.3 * machine["cores"]:
+        lines.append(f"**The machine was busy (load {machine['load_before']}).**")
+    if result["quick"]:
+        lines.append("**A quick run, for trying out: these figures mean nothing.**")
+    lines += [f"{key} was skipped: {reason}." for key, reason in result["skipped"].items()]
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------- plots
+
+
+def plot(result: Result, path: Path) -> None:
+    """Draw a suite."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(layout="constrained")
+    kinds = {"grid": _plot_grid, "scaling": _plot_scaling}
+    kinds.get(result["suite"], _plot_bars)(drawing, Table(result))
+    drawing.savefig(path, dpi=100)
+
+
+def _plot_bars(drawing: Any, found: Table) -> None:
+    """One panel a measure, one bar a contender: the median, with a line over all rounds."""
+    drawing.set_size_inches(7 * len(found.measures), 0.5 + 0.4 * len(found.contenders))
+    panels = drawing.subplots(1, len(found.measures), squeeze=False)[0]
+    for axes, measure in zip(panels, found.measures, strict=True):
+        records = [r for r in found.records if r["measure"] == measure]
+        unit = records[0]["unit"]
+        for place, record in enumerate(records):
+            values = record["values"]
+            ours = "tinynet" in record["contender"]
+            middle = statistics.median(values)
+            axes.barh(place, middle, color="tab:orange" if ours else "tab:gray")
+            axes.plot([min(values), max(values)], [place, place], color="black")
+            axes.annotate(f" {figure({**record, 'values': [middle]})}", (max(values), place))
+        axes.set_yticks(range(len(records)), [name_of(r["contender"]) for r in records])
+        axes.set(title=measure, xlabel=unit)
+        if all(value > 0 for record in records for value in record["values"]):
+            axes.set_xscale("log")
+        axes.margins(x=0.25)
+        axes.invert_yaxis()
+
+
+def _plot_grid(drawing: Any, found: Table) -> None:
+    """One panel a kind of input, depth and number of cores: the lead over the best peer."""
+    panels: dict[Any, dict[Any, float]] = {}
+    for cores in (1, 2):
+        for task, lead in leads(found, cores):
+            kind = (cores, task["dense"], len(task["hidden"]))
+            panels.setdefault(kind, {})[task["hidden"][0], task["batch"]] = lead
+    columns = min(4, max(len(panels), 1))
+    height = -(-max(len(panels), 1) // columns)
+    drawing.set_size_inches(3.2 * columns, 3.2 * height)
+    drawing.suptitle("Time of the faster of PyTorch and JAX / time of tinynet")
+    spots = drawing.subplots(height, columns, squeeze=False).flat
+    for axes, ((cores, dense, depth), cells) in zip(spots, panels.items(), strict=False):
+        widths, batches = (sorted({cell[i] for cell in cells}) for i in (0, 1))
+        for (width, batch), lead in cells.items():
+            place = (widths.index(width), batches.index(batch))
+            style = {"ha": "center", "va": "center", "weight": "bold"}
+            axes.annotate(f"{lead:.2f}", place, color="green" if lead >= 1 else "red", **style)
+        axes.set(xlim=(-0.5, len(widths) - 0.5), ylim=(-0.5, len(batches) - 0.5))
+        axes.set_xticks(range(len(widths)), widths)
+        axes.set_yticks(range(len(batches)), batches)
+        kind = "dense" if dense else "sparse"
+        axes.set_title(f"{cores} core{'s'[: cores - 1]}, {kind} input, {depth} hidden", fontsize=9)
+        axes.set(xlabel="width", ylabel="batch size")
+
+
+def _plot_scaling(drawing: Any, found: Table) -> None:
+    """Three panels: time against batch size, width and number of images."""
+    drawing.set_size_inches(16, 5)
+    panels = drawing.subplots(1, 3)
+    for axes, axis in zip(panels, ("batch size", "width", "images"), strict=True):
+        for key in found.contenders:
+            points = []
+            for task in tasks_of(axis):
+                if (record := found.find(key, "epoch", task)) is None:
+                    continue
+                x = {"batch size": task["batch"], "width": task["hidden"][0]}.get(axis)
+                scale = 1.0 if x is None else EPOCH / task["images"]
+                values = [value * scale for value in record["values"]]
+                middle = statistics.median(values)
+                points.append((x or task["images"], middle, min(values), max(values)))
+            if not points:
+                continue
+            x_values, middles, least, largest = zip(*points, strict=True)
+            ours, cores = key in BASES, CONTENDERS[key].cores
+            (line,) = axes.loglog(
+                x_values, middles, "o-" if cores > 1 else "o--", label=name_of(key),
+                linewidth=2.5 if ours else 1,
+            )  # fmt: skip
+            axes.fill_between(x_values, least, largest, color=line.get_color(), alpha=0.2)
+        whole = "an epoch" if axis == "images" else f"{EPOCH:,} images"
+        axes.set(xlabel=axis, ylabel=f"seconds for {whole}")
+        axes.grid(alpha=0.3, which="both")
+    panels[0].legend(fontsize=8)
+
+
+# ---------------------------------------------------------------- files
+
+
+def write(result: Result, folder: Path) -> None:
+    """Write a suite's table and plot beside its JSON."""
+    name = result["suite"]
+    text = f"# {TITLES[name]}\n\n{table(result)}\n\n{caption(result)}\n\n![{name}]({name}.png)\n"
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    plot(result, folder / f"{name}.png")
+
+
+def read(folder: Path) -> dict[str, Result]:
+    """Read what has been measured."""
+    paths = {name: folder / f"{name}.json" for name in SUITES}
+    return {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name, path in paths.items()
+        if path.exists()
+    }
+
+
+TITLES = {
+    "train": "An epoch of training: 784-128-10, Adam, batch 32, float32, 60,000 images",
+    "predict": "Prediction with the 784-128-10 net",
+    "cold": "From a cold start",
+    "grid": "An epoch, by batch size, width, depth and kind of input",
+    "scaling": "An epoch, by batch size, width and number of images",
+}
+
+
+def readme_block(results: dict[str, Result]) -> str:
+    """Write what stands between the README's markers."""
+    parts: list[str] = []
+    for name in ("train", "predict", "cold"):
+        if name in results:
+            parts += [f"**{TITLES[name]}**", table(results[name])]
+    if "grid" in results:
+        found = Table(results["grid"])
+        for cores in (1, 2):
+            if all_leads := leads(found, cores):
+                slowest, lead = min(all_leads, key=lambda pair: pair[1])
+                middle = statistics.median(lead for _, lead in all_leads)
+                parts.append(
+                    f"Over {len(all_leads)} other nets, batch sizes and kinds of input, on {cores} "
+                    f"core{'s'[: cores - 1]}: {middle:.2f} times (median) as fast as the faster of "
+                    f"PyTorch and JAX, at least {lead:.2f} times ({describe(slowest)})."
+                )
+    captions = dict.fromkeys(caption(result) for result in results.values())
+    return "\n\n".join([*parts, *captions])
+
+
+def write_readme(readme: Path, folder: Path) -> None:
+    """Replace what stands between the README's markers; raise a ValueError if that can't be."""
+    results = read(folder)
+    if not results:
+        raise ValueError(f"There must be results to write. Received: the folder {folder}")
+    if quick := [name for name, result in results.items() if result["quick"]]:
+        raise ValueError(f"Quick runs are not for the README. Received: {', '.join(quick)}")
+    text = readme.read_text(encoding="utf-8")
+    if not re.search(f"{BEGIN}.*{END}", text, re.S):
+        raise ValueError(f"{readme} must hold {BEGIN} and {END}. Received: a file without them")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    block = f"{BEGIN}\n\n{readme_block(results)}\n\n{END}"
+    readme.write_text(before + block + after, encoding="utf-8")
