@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Contender:
-    """One row: `net` is a class in ``nets.py``, `packages` what it needs and whose versions count."""
+    """One row: `net` is a class in ``nets.py``, `packages` what it needs, imports and names."""
 
     label: str
     net: str

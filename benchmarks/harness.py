@@ -26,7 +26,7 @@ PAUSE = 0.2  # seconds between turns, in which the last one's waiting threads go
 Say = Callable[[str], None]
 
 
-class Skipped(Exception):
+class SkipError(Exception):
     """A contender that can't take part, and why."""
 
 
@@ -36,8 +36,8 @@ class Process:
     def __init__(self, key: str, **environment: str) -> None:
         contender = CONTENDERS[key]
         if obstacle := contender.obstacle():
-            raise Skipped(obstacle)
-        self._errors = tempfile.TemporaryFile()
+            raise SkipError(obstacle)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # `close` closes it
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", key, str(contender.cores)],
             cwd=ROOT,
@@ -61,10 +61,10 @@ class Process:
             self._process.wait()
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise Skipped(f"ended with {self._process.returncode}: {' '.join(last)}")
+            raise SkipError(f"ended with {self._process.returncode}: {' '.join(last)}")
         reply: dict[str, Any] = json.loads(line)
         if "skip" in reply:
-            raise Skipped(reply["skip"])
+            raise SkipError(reply["skip"])
         return reply
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ def processes(keys: Sequence[str], outcome: Outcome, say: Say) -> Iterator[dict[
         for key in keys:
             try:
                 started[key] = Process(key)
-            except Skipped as reason:
+            except SkipError as reason:
                 outcome.skip(key, str(reason), say)
         yield started
     finally:
@@ -144,7 +144,7 @@ def interleave(
             for key, process in list(running.items()):
                 try:
                     reply = process.ask(do="prepare", mode=mode, task=fields)
-                except Skipped as reason:
+                except SkipError as reason:
                     outcome.skip(key, str(reason), say)
                     running.pop(key).close()
                     continue
@@ -156,7 +156,7 @@ def interleave(
                     time.sleep(PAUSE)
                     try:
                         reply = running[key].ask(do="round")
-                    except Skipped as reason:
+                    except SkipError as reason:
                         outcome.skip(key, str(reason), say)
                         running.pop(key).close()
                         continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class Problem:
         """Draw kernel and bias of each layer; the same ones for every contender."""
         rng = np.random.default_rng(1)
         weights: Arrays = []
-        for fan_in, fan_out in zip(self.task.sizes, self.task.sizes[1:], strict=False):
+        for fan_in, fan_out in itertools.pairwise(self.task.sizes):
             limit = np.sqrt(6 / (fan_in + fan_out))  # Glorot's uniform distribution
             weights.append(rng.uniform(-limit, limit, (fan_in, fan_out)).astype(np.float32))
             weights.append(np.zeros(fan_out, np.float32))

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS
-from benchmarks.harness import ROOT, Outcome, Process, Say, Skipped, interleave
+from benchmarks.harness import ROOT, Outcome, Process, Say, SkipError, interleave
 from benchmarks.task import EPOCH, Task
 
 WHOLE = Task()
@@ -31,7 +31,7 @@ def fraction(hidden: tuple[int, ...], batch: int, dense: bool = False) -> Task:
     At least 8 steps and at most 256, so that neither the overhead of a call nor of a step is lost.
     """
     sizes = (784, *hidden, 10)
-    products = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    products = sum(a * b for a, b in itertools.pairwise(sizes))
     steps = min(max(int(2e9 / products / batch), 8), 256)
     return Task(hidden, batch, min(steps * batch, EPOCH), dense=dense)
 
@@ -92,13 +92,13 @@ def cold(
                     _first_fit(key, task, outcome)
                     if key == "tinynet-1":
                         _first_fit(key, task, outcome, NOTHING_COMPILED)
-                except Skipped as reason:
+                except SkipError as reason:
                     outcome.skip(key, str(reason), say)
         for name, (key, arguments) in PROGRAMS.items():
             if key in keys and key not in outcome.skipped:
                 try:
                     _program(name, [a.format(epochs=epochs) for a in arguments], outcome)
-                except Skipped as reason:
+                except SkipError as reason:
                     outcome.skip(name, str(reason), say)
         say(f"    round {number + 1} of {rounds}")
 
@@ -106,7 +106,7 @@ def cold(
 def _import(key: str, outcome: Outcome) -> None:
     contender = CONTENDERS[key]
     if obstacle := contender.obstacle():
-        raise Skipped(obstacle)
+        raise SkipError(obstacle)
     program = _IMPORT.format(contender.packages[0])
     found = subprocess.run(
         [sys.executable, "-c", program],
@@ -116,7 +116,7 @@ def _import(key: str, outcome: Outcome) -> None:
         text=True,
     )
     if found.returncode:
-        raise Skipped(found.stderr.strip().splitlines()[-1])
+        raise SkipError(found.stderr.strip().splitlines()[-1])
     outcome.add(key, "import, over NumPy", float(found.stdout.split()[-1]))
 
 
@@ -134,7 +134,7 @@ def _first_fit(key: str, task: Task, outcome: Outcome, name: str = "") -> None:
 def _program(name: str, arguments: list[str], outcome: Outcome) -> None:
     """Run a command from its start to its end, as a user would: nothing is pinned or limited."""
     if not hasattr(os, "wait4"):
-        raise Skipped("this system does not say how much memory a process had")
+        raise SkipError("this system does not say how much memory a process had")
     as_it_comes = {
         "TF_ENABLE_ONEDNN_OPTS": "1",  # the reference sets these for repeatability otherwise
         "TF_NUM_INTRAOP_THREADS": "0",
@@ -159,7 +159,7 @@ def _program(name: str, arguments: list[str], outcome: Outcome) -> None:
         text = output.read()
     found = re.search(r"^Test accuracy: ([\d.]+)", text, re.M)
     if process.returncode or not found:
-        raise Skipped(f"ended with {process.returncode}: {text.strip().splitlines()[-1:]}")
+        raise SkipError(f"ended with {process.returncode}: {text.strip().splitlines()[-1:]}")
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
     outcome.add(name, "whole program", wall, accuracy=float(found[1]))
     outcome.add(name, "peak memory", usage.ru_maxrss * unit / 1e6, "MB")

@@ -254,7 +254,11 @@ CASES: dict[str, list[tuple[list[Any], Any]]] = {
     "sort_by_column": [
         (
             [[0, 1, 3], [1, 0, 2], [5, 7, 8], [0, 1], NEW, NEW, NEW],
-            {"table": [[0, 1, 2, 3]], "samples": [[1, 0, 1]], "entries": [[7, 5, 8]]},
+            {
+                "table": [[0, 0, 1, 1], [0, 1, 1, 2]],  # a chunk has room for one row
+                "samples": [[0, 99, 99], [1, 1, 99]],  # what is not written stays
+                "entries": [[5, np.nan, np.nan], [7, 8, np.nan]],
+            },
         ),
     ],
     "sparse_kernel_gradient": [

@@ -26,8 +26,8 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 # A file imports from its own row and from the rows above; a folder counts as one file.
 ROWS = (
     ("functional", "jit", "config", "checks", "files", "variable", "random"),
-    ("kernels", "blas", "interrupts", "unsupported"),
-    ("ops", "registry", "workspace", "progress"),
+    ("kernels", "blas", "interrupts", "tables", "unsupported"),
+    ("ops", "registry", "workspace", "threads", "progress"),
     ("initializers", "regularizers", "constraints", "sparse"),
     ("activations", "losses", "metrics", "optimizers", "data", "datasets", "callbacks"),
     ("layers", "objective"),

@@ -191,6 +191,7 @@ def test_other_ends(name: str, scale: float, rng: np.random.Generator) -> None:
 @pytest.fixture(scope="module")
 def pair() -> tuple[Any, Any, list[np.ndarray]]:
     """A net of each, and its first weights; Keras' compiles once for all runs."""
+    keras.utils.set_random_seed(1)
     _, make, loss = NETS["softmax"]
     theirs = program(keras, make, loss)
     theirs.optimizer.build(theirs.trainable_variables)
@@ -268,6 +269,7 @@ RETURNS = [
     ("metrics", "weighted"), [(None, None), (["acc", "accuracy"], None), (["acc"], ["acc"])]
 )
 def test_what_is_returned(metrics: Any, weighted: Any) -> None:
+    keras.utils.set_random_seed(1)
     theirs, ours = (k.Sequential(NETS["softmax"][1](k.layers)) for k in (keras, tinynet))
     ours.set_weights(theirs.get_weights())
     for model in (theirs, ours):

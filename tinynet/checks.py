@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+FLOATS = ("float32", "float64")
+
 
 def shorten(value: Any, limit: int = 60) -> str:
     """Describe a value for an error message, never in bulk.
@@ -38,8 +40,12 @@ def shorten(value: Any, limit: int = 60) -> str:
     """
     if isinstance(value, np.ndarray):
         return f"{type(value).__name__} of shape {value.shape}, dtype {value.dtype}"
-    if isinstance(value, list | tuple | dict | set) and len(value) > 10:
+    if isinstance(value, list | tuple | dict | set | frozenset) and len(value) > 10:
         return f"{type(value).__name__} of length {len(value)}"
+    if isinstance(value, str | bytes | bytearray):
+        value = value[:limit]
+    elif isinstance(value, int) and value.bit_length() > 4 * limit:
+        return f"an integer of {value.bit_length()} bits"
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -76,12 +82,17 @@ def whole(name: str, value: Any, minimum: int = 1, wrong_type: type[Exception] =
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
         raise wrong_type(f"{expected}. Received: {name}={shorten(value)}")
     if value < minimum:
-        raise ValueError(f"{expected}. Received: {name}={value}")
+        raise ValueError(f"{expected}. Received: {name}={shorten(operator.index(value))}")
     return operator.index(value)
 
 
 def number(
-    name: str, value: Any, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    wrong_type: type[Exception] = TypeError,
 ) -> float:
     """Check a finite number within bounds.
 
@@ -95,6 +106,8 @@ def number(
         The bounds, both allowed.
     open_low : bool
         Whether `low` itself is not allowed.
+    wrong_type : type
+        The error for what is no number.
 
     Returns
     -------
@@ -116,11 +129,19 @@ def number(
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{expected}. Received: {name}={shorten(value)}")
-    result = float(value)
+        raise wrong_type(f"{expected}. Received: {name}={shorten(value)}")
+    try:
+        result = float(value)
+    except OverflowError:  # an integer that no float can hold
+        result = math.inf
     if not (math.isfinite(result) and low <= result <= high) or (open_low and result == low):
-        raise ValueError(f"{expected}. Received: {name}={value}")
+        raise ValueError(f"{expected}. Received: {name}={_plain(value)}")
     return result
+
+
+def _plain(value: Any) -> str:
+    """Write a number down as a person would, without NumPy's name of its type."""
+    return shorten(value) if isinstance(value, int) else str(value)[:60]
 
 
 def flag(name: str, value: Any) -> bool:
@@ -146,6 +167,87 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False. Received: {name}={shorten(value)}")
     return bool(value)
+
+
+def title(value: Any, default: str) -> str:
+    """Check the name that something goes by.
+
+    Parameters
+    ----------
+    value : str or None
+        What was passed.
+    default : str
+        The name in place of None, or of none.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Examples
+    --------
+    >>> title(None, "adam"), title("mine", "adam")
+    ('adam', 'mine')
+    """
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"name must be a string. Received: name={shorten(value)}")
+    return value or default
+
+
+def float_type(value: Any, default: str) -> str:
+    """Check a type to compute in, as users and files write it.
+
+    Parameters
+    ----------
+    value : None, str, type, dtype or dict
+        What was passed: a name, a NumPy type, or Keras' policy as a dict.
+    default : str
+        The type in place of None.
+
+    Returns
+    -------
+    str
+        ``"float32"`` or ``"float64"``.
+
+    Examples
+    --------
+    >>> float_type(None, "float32"), float_type(np.float64, "float32")
+    ('float32', 'float64')
+    """
+    if value is None:
+        return default
+    given = value.get("config") if isinstance(value, dict) else value
+    return choice("dtype", type_name(given.get("name") if isinstance(given, dict) else given), FLOATS)
+
+
+def type_name(value: Any) -> str:
+    """Name a type of numbers.
+
+    Parameters
+    ----------
+    value : str, type or dtype
+        The type.
+
+    Returns
+    -------
+    str
+        For example ``"uint8"``.
+
+    Examples
+    --------
+    >>> type_name("f4"), type_name(np.uint8)
+    ('float32', 'uint8')
+    """
+    try:
+        found = None if value is None or isinstance(value, list | tuple) else np.dtype(value)
+    except (TypeError, ValueError, SyntaxError):
+        found = None
+    if found is None or found.kind not in "fiub":
+        raise ValueError(
+            "dtype must be a type of real numbers, such as 'float32'. "
+            f"Received: dtype={shorten(value)}"
+        )
+    return found.name
 
 
 def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:

@@ -6,6 +6,8 @@ to debug: every function is the one in `functional`.
 
 from __future__ import annotations
 
+import operator
+import os
 import warnings
 from collections.abc import Callable
 
@@ -15,6 +17,7 @@ BACKENDS = ("numpy", "numba")
 FLOATS = ("float32", "float64")
 
 _backend = "numba"
+_num_threads = 1
 _floatx = "float32"
 _epsilon = 1e-7
 _on_divergence = "raise"
@@ -79,6 +82,71 @@ def set_backend(name: str) -> None:
     _backend = name
     for forget in _on_backend_change:
         forget()
+
+
+def num_threads() -> int:
+    """Return how many threads one `fit` uses at most.
+
+    Returns
+    -------
+    int
+        1 unless `set_num_threads` changed it.
+
+    Examples
+    --------
+    >>> num_threads()
+    1
+    """
+    return _num_threads
+
+
+def set_num_threads(n: int) -> None:
+    """Choose how many threads one `fit` uses at most, from the next one on.
+
+    With more than one, the first layer of sparse inputs and the steps of Adam are divided, in
+    float32; all else is computed on one. The same seed gives the same bits, whatever the number:
+    also in a child that is forked, and in a second `fit` at the same time, which computes alone.
+    No more are used than there are processors. They gain only while these are free.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    TypeError
+        If it is no whole number.
+    ValueError
+        If it is less than 1; or more, where that needs what is not there: the numba backend,
+        compiling, and a system that follows POSIX.
+
+    Examples
+    --------
+    >>> set_num_threads(1)
+    """
+    global _num_threads
+    if isinstance(n, bool | np.bool_) or not hasattr(n, "__index__"):
+        raise TypeError(f"n must be a whole number of threads. Received: {n!r}")
+    number = operator.index(n)
+    if number < 1:
+        raise ValueError(f"n must be at least 1. Received: {n!r}")
+    if number > 1 and (reason := _only_one_thread()):
+        raise ValueError(f"More than one thread needs {reason}. Received: {n!r}")
+    _num_threads = number
+
+
+def _only_one_thread() -> str:
+    """Say what is missing for more threads than one, if anything is."""
+    if os.name != "posix":
+        return f"a system that follows POSIX, not {os.name!r}"
+    if backend() != "numba":
+        return f"the numba backend, not {backend()!r}"
+    import numba
+
+    if getattr(numba.config, "DISABLE_JIT", False):
+        return "compiled kernels, so NUMBA_DISABLE_JIT must not be set"
+    return ""
 
 
 def on_divergence() -> str:

@@ -348,6 +348,8 @@ class Stream:
         first, self._first = self._first, None
         for part in itertools.chain([] if first is None else [first], self._prepared()):
             yield part.x, part.y, part.weights
+        if hasattr(self._source, "on_epoch_end"):  # of a PyDataset, which may shuffle there
+            self._source.on_epoch_end()
 
 
 def is_stream(x: Any) -> bool:

@@ -116,6 +116,7 @@ def dense_backward(d_y: Array, kernel: Array, out: Array | None = None) -> Array
 
 # ---------------------------------------------------------------- the same for sparse inputs
 
+
 def row_starts(x: Array, out: Array) -> Array:
     """Find where each row's non-zeros begin when they are written one behind the other.
 

@@ -342,8 +342,8 @@ def adam(
 # costs speed only; nobody ever waits but for a part that is being computed. The cuts go between
 # sums, never through one: the bits are those of the whole kernel, whoever computes what.
 
-_JOB_DENSE, _JOB_SORT, _JOB_GRADIENT, _JOB_ADAM = range(4)
-_FREE, _OFFERED, _TAKEN, _KEPT = range(4)
+_DENSE, _SORT, _GRADIENT, _ADAM = range(4)
+_FREE, _OFFERED, _TAKEN = range(3)
 # Words of a box, each on a cache line of its own; in box 0, what the job is, and for how many
 # jobs the caller goes without help.
 _STATE, _STOP, _REST, _JOB, _BOX = 0, 8, 16, 24, 64
@@ -422,7 +422,7 @@ def _matrix(box: Any, i: Any, kind: Any) -> Any:
 def _part(box: Any, part: Any, parts: Any) -> None:
     """Compute one part of the job in box 0."""
     job = box[_JOB]
-    if job == _JOB_ADAM:
+    if job == _ADAM:
         w, d_w = _vector(box, 0, np.float32), _vector(box, 1, np.float32)
         m, v = _vector(box, 2, np.float32), _vector(box, 3, np.float32)
         n = _vector(box, 4, np.float64)
@@ -430,7 +430,7 @@ def _part(box: Any, part: Any, parts: Any) -> None:
         a, z = (w.size * part // parts) & -16, (w.size * (part + 1) // parts) & -16
         z = w.size if part + 1 == parts else z
         adam(w[a:z], d_w[a:z], m[a:z], v[a:z], n[0], n[1], n[2], n[3], None)
-    elif job == _JOB_GRADIENT:
+    elif job == _GRADIENT:
         table, samples = _matrix(box, 0, np.int32), _matrix(box, 1, np.int32)
         entries, d_y = _matrix(box, 2, np.float32), _matrix(box, 3, np.float32)
         out = _matrix(box, 4, np.float32)
@@ -439,7 +439,7 @@ def _part(box: Any, part: Any, parts: Any) -> None:
     else:
         indptr, indices = _vector(box, 0, np.int64), _vector(box, 1, np.uint16)
         values, rows = _vector(box, 2, np.float32), _vector(box, 3, np.int64)
-        if job == _JOB_SORT:
+        if job == _SORT:
             table, samples = _matrix(box, 4, np.int32), _matrix(box, 5, np.int32)
             entries = _matrix(box, 6, np.float32)
             sort_by_column(indptr, indices, values, rows, table, samples, entries)
@@ -474,9 +474,9 @@ def _offer(boxes: Any, job: Any, *arrays: Any) -> None:
         mine[j], mine[j + 1], mine[j + 2] = array.ctypes.data, array.shape[0], array.shape[-1]
         j += 3
     mine[_REST] = max(mine[_REST] - 1, 0)
-    state = _KEPT if mine[_REST] > 0 else _OFFERED
-    for part in range(1, 2 if job == _JOB_SORT else boxes.shape[0]):
-        _store(boxes[part], _STATE, state)
+    if mine[_REST] == 0:
+        for part in range(1, 2 if job == _SORT else boxes.shape[0]):
+            _store(boxes[part], _STATE, _OFFERED)
 
 
 @jit()
@@ -488,13 +488,13 @@ def _work(boxes: Any, part: Any) -> None:
     parts = boxes.shape[0]
     if part == 0:
         mine = boxes[0]
-        if mine[_JOB] != _JOB_SORT:
-            _part(mine, 0, parts)
-        for other in range(1, 2 if mine[_JOB] == _JOB_SORT else parts):
-            box = boxes[other]
-            if _swap(box, _STATE, _OFFERED, _FREE) or _swap(box, _STATE, _KEPT, _FREE):
+        alone = mine[_REST] > 0
+        if alone or mine[_JOB] != _SORT:
+            _part(mine, 0, 1 if alone else parts)
+        for other in range(1, 2 if mine[_JOB] == _SORT else parts):
+            if not alone and _swap(boxes[other], _STATE, _OFFERED, _FREE):
                 _part(mine, other, parts)
-            elif _await(box) > _LONG:
+            elif _await(boxes[other]) > _LONG:
                 mine[_REST] = _PAUSE
         return
     box, idle = boxes[part], 0

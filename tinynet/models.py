@@ -1,6 +1,66 @@
-"""Keras' module path for models."""
+"""Keras' module path for models, and copies of them with new weights."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinynet import checks
+from tinynet.layers import InputLayer, Layer
 from tinynet.saving import load_model, model_from_json, save_model
 from tinynet.sequential import Model, Sequential
 
-__all__ = ["Model", "Sequential", "load_model", "model_from_json", "save_model"]
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+
+
+def clone_model(
+    model: Model, input_tensors: Any = None, clone_function: Callable[[Layer], Layer] | None = None
+) -> Any:
+    """Make a model of the same layers, with new weights.
+
+    Parameters
+    ----------
+    model : Sequential or Model
+        The model; it is left as it is.
+    input_tensors : SymbolicTensor, optional
+        What `Input` returned, for another input.
+    clone_function : callable, optional
+        Makes each of the new layers from the old one; by default from its configuration.
+
+    Returns
+    -------
+    Sequential or Model
+        The new one, of the same names, not compiled.
+
+    Raises
+    ------
+    ValueError
+        If it is no such model, or one of a class of your own.
+
+    Examples
+    --------
+    >>> from tinynet import layers
+    >>> model = Sequential([layers.Input((4,)), layers.Dense(2)])
+    >>> clone = clone_model(model)
+    >>> bool((clone.get_weights()[0] == model.get_weights()[0]).all())
+    False
+    """
+    if not isinstance(model, Sequential) and not getattr(model, "_functional", False):
+        raise ValueError(
+            "clone_model takes a Sequential, or a Model of inputs and outputs. "
+            f"Received: {checks.shorten(model)}"
+        )
+
+    def copy(layer: Any) -> Any:
+        if isinstance(layer, Model):
+            return clone_model(layer, clone_function=clone_function)
+        return (clone_function or (lambda old: type(old).from_config(old.get_config())))(layer)
+
+    entry: Any = model._input if input_tensors is None else input_tensors.layer
+    if isinstance(model, Sequential):
+        first = [] if entry is None else [InputLayer.from_config(entry.get_config())]
+        return type(model)([*first, *map(copy, model._layers)], model.trainable, model.name)
+    x = start = InputLayer.from_config(entry.get_config()).output
+    for layer in model._layers:
+        x = copy(layer)(x)
+    return type(model)(start, x, model.name, model.trainable)

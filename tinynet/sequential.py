@@ -176,14 +176,25 @@ class Model(Trainer):
         return self.compute_output_shape(self.input_shape)
 
     @property
+    def input(self) -> SymbolicTensor:
+        """The symbolic input; only where it is known."""
+        return self._known_input().output
+
+    @property
+    def output(self) -> SymbolicTensor:
+        """The symbolic output; only where it is known."""
+        self._known_input()
+        return self._layers[-1].output
+
+    @property
     def inputs(self) -> list[SymbolicTensor]:
-        """The symbolic input, in a list as Keras has it; only where it is known."""
-        return [self._known_input().output]
+        """The symbolic input, in a list as Keras has it."""
+        return [self.input]
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
-        """The symbolic output, in a list as Keras has it; only where it is known."""
-        return [SymbolicTensor(self.output_shape, self.dtype, self, self.inputs[0])]
+        """The symbolic output, in a list as Keras has it."""
+        return [self.output]
 
     def _known_input(self) -> InputLayer:
         if self._input is None or not self._layers:
@@ -215,10 +226,12 @@ class Model(Trainer):
         self.compute_output_shape(shape)
         if self._input is None:
             self._input = InputLayer(batch_shape=shape)
+        tensor = self._input.output
         for layer in self._layers:
             output_shape = layer.compute_output_shape(shape)
             if not layer.built:
                 layer.build(shape)
+            layer._tensor = tensor = SymbolicTensor(output_shape, layer.dtype, layer, tensor)
             shape = output_shape
         # The trainable ones lie together, so that an optimizer's step is one call.
         pack(sorted(self.weights, key=lambda w: not w.trainable))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import config, ops
+from tinynet import config, ops, threads
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
@@ -49,7 +49,9 @@ class CompressedRows:
         self.indptr = ops.row_starts(x, np.empty(len(x) + 1, np.int64))
         # One more than needed: the kernel writes first and decides then.
         room = int(self.indptr[-1]) + 1
-        self.indices = np.empty(room, np.uint16 if x.shape[1] < 2**16 else np.int32)
+        #: Whether two bytes hold the number of a column.
+        self.narrow = self.width < 2**16
+        self.indices = np.empty(room, np.uint16 if self.narrow else np.int32)
         self.values = np.empty(room, dtype)
         ops.compress_rows(x, self.indptr, self.indices, self.values)
 
@@ -104,6 +106,7 @@ class SparseBatch:
         self.source, self.rows = source, rows
         self.shape = (len(rows), source.width)
         self.dtype = source.dtype
+        self._sort: tuple[Array, ...] | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -126,8 +129,15 @@ class SparseBatch:
         ndarray, shape (N, U)
             `out`.
         """
-        s = self.source
-        ops.sparse_dense(s.indptr, s.indices, s.values, self.rows, kernel, bias, out)
+        x = self._arrays
+        team = threads.team_for("dense", out, kernel) if self.source.narrow else None
+        if team is None:
+            ops.sparse_dense(*x, kernel, bias, out)
+        else:
+            team.begin("dense", *x, kernel, bias, out)
+            team.finish()
+            # A helper can do that meanwhile: it needs no gradient.
+            self._sort = team.begin("sort", *x, *self._tables(team.work))
         return out
 
     def kernel_gradient(self, d_y: Array, out: Array, work: Workspace) -> Array:
@@ -147,16 +157,35 @@ class SparseBatch:
         ndarray, shape (D, U)
             `out`.
         """
+        team = threads.current()
+        if team is not None and self._sort is not None and team.has_begun(self._sort):
+            team.finish()
+            tables = self._sort[-3:]
+        else:
+            tables = self._tables(work)
+            ops.sort_by_column(*self._arrays, *tables)
+        team = threads.team_for("gradient", out, d_y) if self.source.narrow else None
+        if team is None:
+            ops.sparse_kernel_gradient(*tables, d_y, out)
+        else:
+            team.begin("gradient", *tables, d_y, out)
+            team.finish()
+        return out
+
+    @property
+    def _arrays(self) -> tuple[Array, ...]:
+        s = self.source
+        return s.indptr, s.indices, s.values, self.rows
+
+    def _tables(self, work: Workspace) -> tuple[Array, ...]:
         n, width = self.shape
         chunks = -(-n // CHUNK)
         room = CHUNK * width
-        table = work.array("table", (chunks, width + 1), np.int32)
-        samples = work.array("samples", (chunks, room), np.int32)
-        entries = work.array("entries", (chunks, room), self.dtype)
-        s = self.source
-        ops.sort_by_column(s.indptr, s.indices, s.values, self.rows, table, samples, entries)
-        ops.sparse_kernel_gradient(table, samples, entries, d_y, out)
-        return out
+        return (
+            work.array("table", (chunks, width + 1), np.int32),
+            work.array("samples", (chunks, room), np.int32),
+            work.array("entries", (chunks, room), self.dtype),
+        )
 
 
 def worth_it(x: Array) -> bool:

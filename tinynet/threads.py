@@ -20,19 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import config, ops
+from tinynet import config
 from tinynet.variable import Array, aligned
 from tinynet.workspace import Workspace
 
-_FLOAT32, _UINT16 = np.dtype(np.float32), np.dtype(np.uint16)
-# Below so many sums, or weights, handing over costs more than it gains.
-_SUMS, _WEIGHTS = 1 << 10, 1 << 14
+_FLOAT32 = np.dtype(np.float32)
+# Below so many numbers in the result, handing over costs more than it gains.
+_SMALLEST = {"dense": 1 << 10, "gradient": 1 << 14, "adam": 1 << 14}
 
 
 class Team:
-    """The thread that makes it, and its helpers; `stop` lets them go.
-
-    A call that it can't cut, or that is too small, is computed by `ops` as ever.
+    """The thread that makes it, and its helpers.
 
     Parameters
     ----------
@@ -42,86 +40,185 @@ class Team:
     Examples
     --------
     >>> with helping():
-    ...     current() is None or current().work.arrays
+    ...     isinstance(current(), Team) == (config.num_threads() > 1)
     True
     """
 
     def __init__(self, n: int) -> None:
         from tinynet import kernels
 
-        self._kernels = kernels
+        self._offer, self._work = kernels._offer, kernels._work
+        self._jobs = {
+            "dense": kernels._DENSE,
+            "sort": kernels._SORT,
+            "gradient": kernels._GRADIENT,
+            "adam": kernels._ADAM,
+        }
         self.owner = threading.get_ident()
+        #: Buffers for what helpers write.
         self.work = Workspace()
-        #: What the sort that is under way, or was the last one, is of.
-        self.sorting: object = None
-        self._constants = np.zeros(4)
-        # The arrays of the last two jobs: a helper may be reading one when the other is begun.
-        self._held: tuple[Any, Any] = ((), ())
+        # The arrays of the last two jobs: while one is begun, the other may not have ended.
+        self._held: tuple[tuple[Array, ...], ...] = ((), ())
         self._boxes = aligned((n, kernels._BOX), np.int64)
         self._boxes.fill(0)
-        self._boxes[1:, kernels._STOP] = 1
-        kernels._work(self._boxes, n - 1)  # is compiled here, finds STOP, and returns
-        self._boxes[1:, kernels._STOP] = 0
+        self._stops = self._boxes[1:, kernels._STOP]
+        self._stops.fill(1)
+        self._work(self._boxes, n - 1)  # is compiled here, and returns at once
+        self._stops.fill(0)
         self._helpers: list[threading.Thread] = []
         for part in range(1, n):
             helper = threading.Thread(target=self._help, args=(part,), daemon=True)
-            # Where no thread can be had, its parts are computed by the caller.
+            # Where no thread can be had, the caller computes its parts.
             with contextlib.suppress(RuntimeError):
                 helper.start()
                 self._helpers.append(helper)
 
     def _help(self, part: int) -> None:
-        # As a method: what is held lives as long as a helper may read it.
-        self._kernels._work(self._boxes, part)
+        # As a method: what is held lives as long as a helper may use it.
+        self._work(self._boxes, part)
 
     def stop(self) -> None:
         """Let the helpers end, and wait until they have."""
-        self._boxes[1:, self._kernels._STOP] = 1
+        self._stops.fill(1)
         for helper in self._helpers:
             helper.join()
 
-    def _begin(self, job: int, *arrays: Array) -> None:
-        self._held = (self._held[1], arrays)
-        self._kernels._offer(self._boxes, job, *arrays)
-
-    def _finish(self) -> None:
-        self._kernels._work(self._boxes, 0)
-
-    def dense(self, x: tuple[Array, ...], kernel: Array, bias: Array, out: Array) -> bool:
-        """Compute `ops.sparse_dense`, if it can.
+    def begin(self, job: str, *arrays: Array) -> tuple[Array, ...]:
+        """Offer the parts of a job; what was begun before has ended then, or is dropped.
 
         Parameters
         ----------
-        x : tuple of ndarray
-            The compressed rows, and the numbers of those in the batch.
-        kernel, bias, out : ndarray
-            As for `ops.sparse_dense`.
+        job : {"dense", "sort", "gradient", "adam"}
+            The kernel.
+        *arrays : ndarray
+            Its arguments, contiguous: float32, and the integers of `CompressedRows`. For
+            ``"adam"`` the last one holds its four constants.
+
+        Returns
+        -------
+        tuple of ndarray
+            The arguments, to ask for with `has_begun`.
+        """
+        self._held = (self._held[1], arrays)
+        self._offer(self._boxes, self._jobs[job], *arrays)
+        return arrays
+
+    def has_begun(self, arrays: tuple[Array, ...]) -> bool:
+        """Say whether these are the arguments of the last job.
+
+        Parameters
+        ----------
+        arrays : tuple of ndarray
+            What `begin` returned.
 
         Returns
         -------
         bool
-            Whether it has.
+            Whether no other one has been begun since.
         """
-        if out.size < _SUMS or out.dtype is not _FLOAT32 or x[1].dtype is not _UINT16:
-            return False
-        self._begin(self._kernels._JOB_DENSE, *x, kernel, bias, out)
-        self._finish()
-        return True
+        return self._held[1] is arrays
 
-    def begin_sort(self, batch: object, x: tuple[Array, ...], tables: tuple[Array, ...]) -> None:
-        """Have `ops.sort_by_column` computed by a helper, meanwhile.
+    def finish(self) -> None:
+        """Compute what nobody else does of the last job, and wait for the rest."""
+        self._work(self._boxes, 0)
 
-        Parameters
-        ----------
-        batch : object
-            What is sorted.
-        x, tables : tuple of ndarray
-            As for `ops.sort_by_column`; the rows as for `dense`.
-        """
-        self.sorting = batch
-        self._begin(self._kernels._JOB_SORT, *x, *tables)
 
-    def gradient(self, tables: tuple[Array, ...], d_y: Array, out: Array) -> bool:
-        """Compute `ops.sparse_kernel_gradient`, if it can."""
-        if out.size
+_team: Team | None = None
+_lock = threading.Lock()
 
+
+def current() -> Team | None:
+    """Return the calling thread's team.
+
+    Returns
+    -------
+    Team or None
+        None where it computes alone.
+
+    Examples
+    --------
+    >>> current() is None
+    True
+    """
+    team = _team
+    return team if team is not None and team.owner == threading.get_ident() else None
+
+
+def team_for(job: str, out: Array, *others: Array) -> Team | None:
+    """Return the calling thread's team if a job is worth its while, and one that it can do.
+
+    Parameters
+    ----------
+    job : {"dense", "gradient", "adam"}
+        The kernel.
+    out : ndarray
+        What it writes.
+    *others : ndarray
+        Of its arguments, those whose type or layout is not known to be right.
+
+    Returns
+    -------
+    Team or None
+        None where the kernel shall be called as a whole.
+
+    Examples
+    --------
+    >>> team_for("adam", np.zeros(3, np.float32)) is None
+    True
+    """
+    team = current()
+    if team is None or out.size < _SMALLEST[job]:
+        return None
+    for array in (out, *others):
+        if array.dtype is not _FLOAT32 or not array.flags.c_contiguous:
+            return None
+    return team
+
+
+@contextlib.contextmanager
+def helping() -> Iterator[None]:
+    """Have a team within, if `config.set_num_threads` asked for one and no other thread has it.
+
+    Yields
+    ------
+    None
+        Nothing; what is computed asks for `current`.
+
+    Examples
+    --------
+    >>> with helping():
+    ...     current() is None
+    True
+    """
+    global _team
+    lock, n = _lock, min(config.num_threads(), _processors())
+    if n == 1 or config.backend() != "numba" or not lock.acquire(blocking=False):
+        yield
+        return
+    try:
+        team = _team = Team(n)
+        try:
+            yield
+        finally:
+            if _team is team:  # a forked child has none
+                _team = None
+            team.stop()
+    finally:
+        lock.release()
+
+
+def _processors() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _forget() -> None:
+    """Forget, in a forked child, the threads that only its parent has."""
+    global _team, _lock
+    _team, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -22,6 +22,7 @@ from tinynet.layers.base import Layer
 from tinynet.metrics import Metric
 from tinynet.objective import Logs, Objective
 from tinynet.optimizers import Plan
+from tinynet.threads import helping
 from tinynet.variable import Array, Variable, pack
 from tinynet.workspace import Workspace
 
@@ -383,7 +384,7 @@ class Trainer(Layer):
         self.stop_training = False
         self._initial_epoch: int | None = None
         logs: Logs = {}
-        with Deferred() as interrupt, Computing():
+        with Deferred() as interrupt, Computing(), helping():
             hooks.call("on_train_begin", {})
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
                 if epochs > 1 and verbose:

@@ -82,21 +82,22 @@ KERAS_ONLY = {
     ),
     "regularizers": ("OrthogonalRegularizer orthogonal_regularizer "),
     "utils": (
-        "Config FeatureSpace array_to_img audio_dataset_from_directory bounding_boxes "
-        "deserialize_keras_object disable_interactive_logging enable_interactive_logging "
-        "get_file get_registered_name get_registered_object get_source_inputs "
+        "Config CustomObjectScope FeatureSpace Progbar array_to_img "
+        "audio_dataset_from_directory bounding_boxes deserialize_keras_object "
+        "disable_interactive_logging enable_interactive_logging get_custom_objects get_file "
+        "get_registered_name get_registered_object get_source_inputs "
         "image_dataset_from_directory img_to_array is_interactive_logging_enabled "
         "is_keras_tensor legacy load_img model_to_dot pack_x_y_sample_weight pad_sequences "
         "save_img serialize_keras_object split_dataset standardize_dtype "
-        "text_dataset_from_directory timeseries_dataset_from_array "
-        "unpack_x_y_sample_weight "
+        "text_dataset_from_directory timeseries_dataset_from_array unpack_x_y_sample_weight "
     ),
     "datasets": ("boston_housing california_housing cifar10 cifar100 imdb reuters "),
     "optimizers.schedules": ("CosineDecayRestarts "),
     "constraints": "",
     "models": "",
     "saving": (
-        "KerasFileEditor deserialize_keras_object get_registered_name get_registered_object "
+        "CustomObjectScope KerasFileEditor deserialize_keras_object get_custom_objects "
+        "get_registered_name get_registered_object "
         "serialize_keras_object "
     ),
     "backend": (

@@ -8,7 +8,21 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config, random
+from tinynet.backend import clear_session
+from tinynet.registry import custom_object_scope, register_keras_serializable
 from tinynet.variable import Array, as_tensor
+
+__all__ = [
+    "PyDataset",
+    "Sequence",
+    "clear_session",
+    "custom_object_scope",
+    "normalize",
+    "plot_model",
+    "register_keras_serializable",
+    "set_random_seed",
+    "to_categorical",
+]
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Array:
@@ -123,3 +137,92 @@ def set_random_seed(seed: int) -> None:
     _python_random.seed(int(seed))
     np.random.seed(int(seed))  # noqa: NPY002  # the global state is what is asked for
     random.set_seed(int(seed))
+
+
+class PyDataset:
+    """Batches by their number: a base for data sets of your own, for `fit` and its kin.
+
+    Parameters
+    ----------
+    workers, use_multiprocessing, max_queue_size : object
+        Accepted as Keras does, without effect: batches are asked for one after the other.
+
+    Examples
+    --------
+    >>> class Halves(PyDataset):
+    ...     def __len__(self):
+    ...         return 2
+    ...     def __getitem__(self, index):
+    ...         return np.zeros((4, 3)), np.zeros(4)
+    >>> len(Halves())
+    2
+    """
+
+    def __init__(
+        self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10
+    ) -> None:
+        self.workers, self.use_multiprocessing = workers, use_multiprocessing
+        self.max_queue_size = max_queue_size
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} must define __len__, its batches' number")
+
+    def __getitem__(self, index: int) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define __getitem__, a batch (x, y)")
+
+    @property
+    def num_batches(self) -> int:
+        """The number of batches."""
+        return len(self)
+
+    def on_epoch_end(self) -> None:
+        """Do what is to be done when all batches have been given: shuffle, say."""
+
+
+Sequence = PyDataset
+
+
+def plot_model(
+    model: Any,
+    to_file: Any = "model.png",
+    show_shapes: bool = False,
+    show_dtype: bool = False,
+    show_layer_names: bool = False,
+    rankdir: str = "TB",
+    expand_nested: bool = False,
+    dpi: int = 200,
+    show_layer_activations: bool = False,
+    show_trainable: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """Draw the layers of a model into a file, with matplotlib: Graphviz is not needed.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    to_file : str or Path, optional
+        Where; its ending says in which format. None for no file.
+    show_shapes, show_dtype, show_layer_names, rankdir, expand_nested : object
+        Accepted as Keras does, without effect: names, shapes and activations are always shown.
+    dpi : int
+        Dots per inch.
+    show_layer_activations, show_trainable, **kwargs : object
+        Accepted as Keras does, without effect.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure, which a notebook shows.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential, layers
+    >>> figure = plot_model(Sequential([layers.Dense(2)]), to_file=None)
+    """
+    from tinynet import visualize
+
+    figure = visualize.plot_model(model)
+    if to_file is not None:
+        figure.savefig(to_file, dpi=checks.whole("dpi", dpi))
+    return figure

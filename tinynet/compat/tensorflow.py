@@ -303,7 +303,7 @@ reduce_mean, reduce_sum, reduce_max, reduce_min, reduce_all, reduce_any = map(
 
 
 class NotHereError(NotImplementedError, AttributeError):
-    """A name of TensorFlow that tinynet does not stand in for."""
+    """A name of TensorFlow that tinynet does not stand in for; to tools, one that is not there."""
 
 
 class _Namespace(SimpleNamespace):
@@ -327,8 +327,11 @@ def _missing(full: str, name: str) -> Any:
         "data": "pass arrays, or any iterable of batches, to model.fit",
         "compat": "there is no TensorFlow 1",
     }
-    hint = hints.get(full.split(".")[0], "use NumPy: Tensors and Variables are arrays to it")
-    raise NotHereError(
+    hint = hints.get(full.split(".")[0])
+    # An import statement would pass over an AttributeError's own words.
+    error = NotHereError if hint is None else NotImplementedError
+    hint = hint or "use NumPy: Tensors and Variables are arrays to it"
+    raise error(
         f"tinynet stands in for TensorFlow only around Keras, and has no tf.{full}; {hint}. "
         f"Received: tf.{full}"
     )

@@ -74,13 +74,16 @@ class Layer:
                 + ", ".join(f"{k}={checks.shorten(v)}" for k, v in kwargs.items())
             )
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ValueError(f"name must be a string without '/'. Received: name={name!r}")
+            raise ValueError(
+                f"name must be a string without '/'. Received: name={checks.shorten(name)}"
+            )
         self.name: str = name or unique_name(type(self).__name__)
         self.trainable = checks.flag("trainable", trainable)
-        self.dtype: str = checks.choice("dtype", _dtype_name(dtype), config.FLOATS)
+        self.dtype: str = checks.float_type(dtype, config.floatx())
         self.built = False
         self._weights: list[Variable] = []
         self._build_shape: Shape | None = None
+        self._tensor: SymbolicTensor | None = None
         self._first_shape: Shape | None = None
         if input_dim is not None:
             input_shape = (checks.whole("input_dim", input_dim),)
@@ -167,6 +170,22 @@ class Layer:
             f"{type(self).__name__} needs its derivative, since tinynet does not differentiate "
             f"by itself: define backward(d_y, work, need_d_x)"
         )
+
+    @property
+    def output(self) -> SymbolicTensor:
+        """What the layer returns in its model: the end of a model of the layers so far."""
+        if self._tensor is None:
+            raise AttributeError(
+                f"{self.name} has an input and an output once it stands in a built model. "
+                f"Received: built={self.built}"
+            )
+        return self._tensor
+
+    @property
+    def input(self) -> SymbolicTensor:
+        """What the layer is applied to in its model."""
+        output = self.output
+        return output if output.source is None else output.source
 
     @property
     def output_activation(self) -> activations.Activation | None:
@@ -371,7 +390,8 @@ class Layer:
         if isinstance(x, SymbolicTensor):
             shape = self.compute_output_shape(x.shape)
             self._build_once(x.shape)
-            return SymbolicTensor(shape, self.dtype, self, x)
+            self._tensor = SymbolicTensor(shape, self.dtype, self, x)
+            return self._tensor
         array = self._to_input(x)
         self.compute_output_shape(array.shape)
         self._build_once((None, *array.shape[1:]))
@@ -415,15 +435,6 @@ def takes(function: Any, argument: str) -> bool:
     True
     """
     return argument in inspect.signature(function).parameters
-
-
-def _dtype_name(dtype: Any) -> Any:
-    """Read a dtype as users and files write it: None, a name, a NumPy type, a policy."""
-    if dtype is None:
-        return config.floatx()
-    if isinstance(dtype, dict):
-        dtype = dtype.get("config", {}).get("name")
-    return dtype if isinstance(dtype, str) else np.dtype(dtype).name
 
 
 serialize = _registry.serialize

@@ -49,11 +49,11 @@ class Dropout(Layer):
         self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(rate, int | float | np.number) or isinstance(rate, bool):
-            raise ValueError(f"rate must be a number from 0 to 1. Received: rate={rate!r}")
-        self.rate = checks.number("rate", rate, 0, 1)
+        self.rate = checks.number("rate", rate, 0, 1, wrong_type=ValueError)
         self.seed = None if seed is None else checks.whole("seed", seed, 0)
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        self.noise_shape: Shape | None = None
+        if noise_shape is not None:
+            self.noise_shape = checks.shape("noise_shape", noise_shape)
         drawn = random.draw_seed() if self.seed is None else self.seed
         self._random = np.random.Generator(np.random.PCG64(drawn))
 

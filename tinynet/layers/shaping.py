@@ -54,7 +54,7 @@ class InputLayer(Layer):
         input_shape: Any = None,
     ) -> None:
         super().__init__(name=name)
-        self.input_dtype = "float32" if dtype is None else str(np.dtype(dtype).name)
+        self.input_dtype = "float32" if dtype is None else checks.type_name(dtype)
         shape = input_shape if shape is None else shape
         if (shape is None) == (batch_shape is None):
             raise ValueError(
@@ -66,7 +66,7 @@ class InputLayer(Layer):
             batch_shape = (size, *checks.shape("shape", shape))
         self.batch_shape = checks.shape("batch_shape", batch_shape)
         self.build(self.batch_shape)
-        self.output = SymbolicTensor(self.batch_shape, self.input_dtype, self)
+        self._tensor = SymbolicTensor(self.batch_shape, self.input_dtype, self)
 
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
         """Return the input."""

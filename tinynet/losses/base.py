@@ -63,9 +63,9 @@ class Loss:
         reduction: str | None = "sum_over_batch_size",
         dtype: Any = None,
     ) -> None:
-        self.name = name or snake_case(type(self).__name__)
+        self.name = checks.title(name, snake_case(type(self).__name__))
         self.reduction = checks.choice("reduction", reduction, REDUCTIONS)
-        self.dtype: str = config.floatx() if dtype is None else np.dtype(dtype).name
+        self.dtype: str = checks.float_type(dtype, config.floatx())
 
     @property
     def is_mean(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import activations, config, initializers
+from tinynet import activations, checks, config, initializers
 from tinynet.losses import fit_weights
 from tinynet.registry import Registry, snake_case, unique_name
 from tinynet.variable import Tensor, Variable, as_tensor
@@ -54,8 +54,8 @@ class Metric:
     _direction: str | None = None
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
-        self.name = name or unique_name(type(self).__name__)
-        self.dtype: str = config.floatx() if dtype is None else np.dtype(dtype).name
+        self.name = checks.title(name, "") or unique_name(type(self).__name__)
+        self.dtype: str = checks.float_type(dtype, config.floatx())
         self._variables: list[Variable] = []
 
     def __init_subclass__(cls) -> None:

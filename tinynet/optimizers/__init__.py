@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, ops
+from tinynet import checks, ops, threads
 from tinynet.optimizers import schedules
 from tinynet.optimizers.base import Optimizer, Plan, _registry
 from tinynet.variable import Array, Variable
@@ -58,9 +58,7 @@ class SGD(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        if not isinstance(momentum, float | int | np.number) or isinstance(momentum, bool):
-            raise ValueError(f"momentum must be from 0 to 1. Received: momentum={momentum!r}")
-        self.momentum = checks.number("momentum", momentum, 0, 1)
+        self.momentum = checks.number("momentum", momentum, 0, 1, wrong_type=ValueError)
         self.nesterov = checks.flag("nesterov", nesterov)
         self.slot_names = ("momentum",) if self.momentum else ()
 
@@ -131,7 +129,12 @@ class Adam(Optimizer):
         step = int(self.iterations.array) + 1
         alpha = ops.adam_step_size(rate, self.beta_1, self.beta_2, step, w.dtype)
         constants = (alpha, 1 - self.beta_1, 1 - self.beta_2, self.epsilon)
-        ops.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
+        team = None if largest else threads.team_for("adam", w, d_w, m, v)
+        if team is None:
+            ops.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
+        else:
+            team.begin("adam", w, d_w, m, v, np.array(constants))
+            team.finish()
 
 
 @_registry.register("adamw")

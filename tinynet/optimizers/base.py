@@ -128,7 +128,7 @@ class Optimizer:
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
     ) -> None:
-        self.name = name or snake_case(type(self).__name__)
+        self.name = checks.title(name, snake_case(type(self).__name__))
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         if sum(value is not None for value in clips.values()) > 1:
             raise ValueError(

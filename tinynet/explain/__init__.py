@@ -1,0 +1,23 @@
+"""One training step with every number in sight, and backpropagation checked.
+
+`step` does what `model.train_on_batch` does and tells every array that passes between the layers,
+on to one chosen weight and what the optimizer makes of its gradient. `check_gradients` asks
+whether the gradients are right at all: a derivative is how fast a number grows when another one
+does, and that can be tried out.
+
+Both work on a copy of the model, whose layers pass their numbers on through a `Watch` each.
+"""
+
+from tinynet.explain.gradient_check import GradientCheck, GradientReport, check_gradients
+from tinynet.explain.training_step import Step, WeightStep, step
+from tinynet.explain.watch import Watch
+
+__all__ = [
+    "GradientCheck",
+    "GradientReport",
+    "Step",
+    "Watch",
+    "WeightStep",
+    "check_gradients",
+    "step",
+]

@@ -1,0 +1,391 @@
+"""One training step: what goes forward, what comes backward, and how one weight is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks, functional, optimizers
+from tinynet.explain.watch import Watch, computing_layers, copied
+from tinynet.layers import Dense
+from tinynet.tables import Table, Tables, number
+from tinynet.variable import Array
+
+_SHOWN = 5  # examples that are listed one by one
+
+
+@dataclass(repr=False)
+class WeightStep(Tables):
+    """How one number among the weights was changed.
+
+    A dense layer computes ``z_j = sum_i x_i w_ij + b_j``, so a weight's gradient is what comes in
+    there times what comes back, ``x_i d_z_j``, summed over the batch; a bias' ``x_i`` is 1.
+
+    Parameters
+    ----------
+    name : str
+        The weight's, ``"layer/weight"``.
+    index : tuple of int
+        Which of its elements.
+    before, after : float
+        Its value.
+    gradient : float
+        The gradient of the loss in it.
+    used : float
+        What the optimizer used, which is another one if it clips or accumulates gradients.
+    x_i, d_z_j : ndarray, shape (N,), or None
+        What came in and what came back, for each example; None if no dense layer has the weight.
+    slots_before, slots_after : dict of str to float
+        The optimizer's running values of it.
+    optimizer : Optimizer
+        What changed it.
+    iteration : int
+        The number of the step; the first is 1.
+    learning_rate : float
+        That of the step.
+    alpha : float or None
+        Adam's step size, the learning rate corrected for the first steps; None for all others.
+
+    Examples
+    --------
+    >>> sgd = optimizers.SGD(0.5)
+    >>> x_i, d_z_j = np.array([1.0, 2.0]), np.array([0.25, 0.5])
+    >>> change = WeightStep("dense/kernel", (0, 0), 1.0, 0.375, 1.25, 1.25, x_i, d_z_j, {}, {}, sgd,
+    ...                     1, 0.5, None)
+    >>> change.products.sum(), change.change
+    (np.float64(1.25), -0.625)
+    """
+
+    name: str
+    index: tuple[int, ...]
+    before: float
+    after: float
+    gradient: float
+    used: float
+    x_i: Array | None
+    d_z_j: Array | None
+    slots_before: dict[str, float]
+    slots_after: dict[str, float]
+    optimizer: Any
+    iteration: int
+    learning_rate: float
+    alpha: float | None
+
+    @property
+    def products(self) -> Array | None:
+        """The gradient's terms, one an example."""
+        return None if self.x_i is None else self.x_i * self.d_z_j
+
+    @property
+    def change(self) -> float:
+        """What was added to it."""
+        return self.after - self.before
+
+    @property
+    def label(self) -> str:
+        """Its name with its index."""
+        return f"{self.name}[{', '.join(map(str, self.index))}]"
+
+    def tables(self) -> list[Table]:
+        """Return where the gradient comes from, and what the optimizer does with it."""
+        made = [] if self.products is None else [self._chain(self.products)]
+        return [*made, self._update()]
+
+    def _chain(self, products: Array) -> Table:
+        assert self.x_i is not None
+        assert self.d_z_j is not None
+        order = np.argsort(-np.abs(products), kind="stable")
+        rows = [
+            [f"example {n}", number(self.x_i[n]), number(self.d_z_j[n]), number(products[n])]
+            for n in order[:_SHOWN]
+        ]
+        rest = order[_SHOWN:]
+        if len(rest):
+            rows.append([f"{len(rest)} others", "", "", number(products[rest].sum())])
+        total = float(products.sum())
+        if abs(self.gradient - total) > 1e-4 * np.abs(products).sum():
+            rows.append(["regularizer", "", "", number(self.gradient - total)])
+        rows.append(["gradient", "", "", number(self.gradient)])
+        mean = "Each d_z_j holds the example's share of the loss: 1/N of it where that is a mean."
+        header = ["sum over the batch", "x_i", "d_z_j", "x_i * d_z_j"]
+        return Table(f"The gradient of {self.label}", header, rows, mean)
+
+    def _update(self) -> Table:
+        own = self.optimizer
+        origin = "as above"
+        if self.used != self.gradient:
+            origin = f"{number(self.gradient)}, clipped or accumulated"
+        rows = [["gradient g", "", number(self.used), origin]]
+        formulas = dict.fromkeys(self.slots_before, "") if self.alpha is None else _ADAM
+        for slot, before in self.slots_before.items():
+            rows.append([slot, number(before), number(self.slots_after[slot]), formulas[slot]])
+        how, note = "", f"learning rate {number(self.learning_rate)}"
+        if self.alpha is not None:
+            m, *v = self.slots_after.values()
+            moved = -self.alpha * m / (np.sqrt(v[-1]) + own.epsilon)
+            t = f"{self.iteration}"
+            formula = f"learning_rate * sqrt(1 - beta_2^{t}) / (1 - beta_1^{t})"
+            rows.append(["alpha", "", number(self.alpha), formula])
+            size = "largest" if own.amsgrad else "velocity"
+            formula = f"-alpha * momentum / (sqrt({size}) + epsilon)"
+            rows.append(["step", "", number(moved), formula])
+            # What is left beyond rounding was done around the step.
+            rest = abs(self.change - moved) > 1e-6 * max(abs(self.before), abs(moved))
+            how = "weight + step" + ", weight decay, constraint" * rest
+            note += f", beta_1 {own.beta_1:g}, beta_2 {own.beta_2:g}, epsilon {own.epsilon:g}"
+        rows.append(["weight", number(self.before), number(self.after), how])
+        title = f"What {type(own).__name__} makes of it in step {self.iteration}"
+        return Table(title, ["", "before", "after", "how"], rows, note, (0, 3))
+
+
+#: What Adam's running values become.
+_ADAM = {
+    "momentum": "momentum + (g - momentum) * (1 - beta_1)",
+    "velocity": "velocity + (g^2 - velocity) * (1 - beta_2)",
+    "largest": "the largest velocity so far",
+}
+
+
+@dataclass(repr=False)
+class Step(Tables):
+    """A whole training step, as `step` saw it.
+
+    Parameters
+    ----------
+    loss : float
+        The loss of the batch, with what regularizers add.
+    layers : list of Watch
+        What went in and out of each layer, in both directions.
+    weights : dict of str to ndarray
+        All weights, ``"layer/weight"``, from before the step.
+    gradients : dict of str to ndarray
+        The gradients of the loss in those that are trained; empty if the loss is not finite.
+    chosen : WeightStep or None
+        The weight that was followed; None if the loss is not finite.
+
+    Examples
+    --------
+    >>> print(Step(0.5, [], {}, {}, None))
+    Forward, loss 0.5
+      layer  array  shape  mean |.|  max |.|
+    <BLANKLINE>
+    Backward: no gradients, for the loss is not finite
+      layer  array  shape  mean |.|  max |.|
+    """
+
+    loss: float
+    layers: list[Watch]
+    weights: dict[str, Array]
+    gradients: dict[str, Array]
+    chosen: WeightStep | None
+
+    def tables(self) -> list[Table]:
+        """Return what went forward, what came backward, and the chosen weight's way."""
+        header, words = ["layer", "array", "shape", "mean |.|", "max |.|"], (0, 1, 2)
+        forward: list[list[str]] = []
+        backward: list[list[str]] = []
+        for watch in self.layers:
+            own = [(n.rpartition("/")[2], n) for n in self.weights if _is_of(n, watch.name)]
+            rows = [("input", watch.x)] if not forward else []
+            rows += [(short, self.weights[name]) for short, name in own]
+            forward += _rows(watch, [*rows, (watch.head, watch.y)])
+        for watch in reversed(self.layers if self.chosen else []):
+            own = [(n.rpartition("/")[2], n) for n in self.gradients if _is_of(n, watch.name)]
+            rows = [(f"d {watch.head}", watch.d_y)]
+            rows += [(f"d {short}", self.gradients[name]) for short, name in own]
+            backward += _rows(watch, [*rows, ("d input", watch.d_x)])
+        title = "Backward" if self.chosen else "Backward: no gradients, for the loss is not finite"
+        return [
+            Table(f"Forward, loss {number(self.loss)}", header, forward, words=words),
+            Table(title, header, backward, words=words),
+            *(self.chosen.tables() if self.chosen else []),
+        ]
+
+
+def _is_of(name: str, layer: str) -> bool:
+    return name.rpartition("/")[0] == layer
+
+
+def _rows(watch: Watch, arrays: Sequence[tuple[str, Array | None]]) -> list[list[str]]:
+    """Write arrays down, the layer's name before the first."""
+    rows = []
+    for i, (name, array) in enumerate(arrays):
+        cells = ["not needed", "", ""]
+        if array is not None:
+            size = np.abs(array)
+            cells = [str(array.shape), number(size.mean()), number(size.max())]
+        rows.append([f"{watch.name} ({watch.kind})" if i == 0 else "", name, *cells])
+    return rows
+
+
+def step(
+    model: Any,
+    x: Any,
+    y: Any,
+    weight: str | tuple[str, tuple[int, ...]] | None = None,
+    *,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    apply: bool = False,
+) -> Step:
+    """Do one training step and tell all of it.
+
+    Parameters
+    ----------
+    model : Model
+        A compiled model. It stays as it is, unless `apply` is set; only if it was not built, it
+        is built.
+    x, y : array_like, shape (N, ...)
+        The batch.
+    weight : str or tuple of (str, tuple of int), optional
+        Which number to follow, for example ``("dense/kernel", (406, 17))``; of a name alone the
+        element of the largest gradient; by default that of the first kernel.
+    sample_weight, class_weight : optional
+        As for `model.fit`.
+    apply : bool
+        Whether the model does the step too.
+
+    Returns
+    -------
+    Step
+        All the numbers. Printed, or shown in a notebook, it is a few tables.
+
+    Raises
+    ------
+    ValueError
+        If the model is not compiled, the batch does not fit, or there is no such weight.
+
+    Examples
+    --------
+    A step downhill of a model with one weight, ``y = 3 x``, whose loss is ``(y - 1)^2``:
+
+    >>> from tinynet import Sequential, layers
+    >>> dense = layers.Dense(1, use_bias=False, kernel_initializer="ones", name="dense")
+    >>> model = Sequential([layers.Input((1,)), dense])
+    >>> model.set_weights([[[3.0]]])
+    >>> model.compile(optimizers.SGD(0.1), "mse")
+    >>> print(step(model, [[1.0]], [[1.0]]))
+    Forward, loss 4
+      layer          array   shape   mean |.|  max |.|
+      dense (Dense)  input   (1, 1)         1        1
+                     kernel  (1, 1)         3        3
+                     output  (1, 1)         3        3
+    <BLANKLINE>
+    Backward
+      layer          array     shape       mean |.|  max |.|
+      dense (Dense)  d output  (1, 1)             4        4
+                     d kernel  (1, 1)             4        4
+                     d input   not needed
+    <BLANKLINE>
+    The gradient of dense/kernel[0, 0]
+      sum over the batch  x_i  d_z_j  x_i * d_z_j
+      example 0             1      4            4
+      gradient                                  4
+      Each d_z_j holds the example's share of the loss: 1/N of it where that is a mean.
+    <BLANKLINE>
+    What SGD makes of it in step 1
+                  before  after  how
+      gradient g              4  as above
+      weight           3    2.6
+      learning rate 0.1
+    """
+    checks.flag("apply", apply)
+    model_copy = copied(model, x)
+    watches = [Watch(name, layer) for name, layer in computing_layers(model_copy)]
+    owners = {id(w): f"{watch.name}/{w.name}" for watch in watches for w in watch.layer.weights}
+    weights = {owners[id(w)]: w.numpy() for w in model_copy.weights}
+    optimizer = model_copy.optimizer
+    rate = float(optimizer.learning_rate)
+    plans: list[Any] = []
+    seen: list[tuple[list[Array], dict[str, list[Array]]]] = []
+    update = optimizer.step
+
+    def watched_update(plan: Any) -> None:
+        plans.append(plan)
+        for _ in range(2):
+            slots = {name: [np.array(a) for a in kept] for name, kept in plan.slots.items()}
+            seen.append(([np.array(g) for g in plan.gradients], slots))
+            if len(seen) == 1:
+                update(plan)
+
+    vars(optimizer).update(step=watched_update)
+    logs = model_copy.train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
+    if apply:
+        model.train_on_batch(x, y, sample_weight, class_weight)
+    layers = [watch for watch in watches if watch.y is not None]
+    if not seen:
+        return Step(logs["loss"], layers, weights, {}, None)
+    (raw, slots_before), (used, slots_after) = seen
+    names = [owners[id(v)] for v in plans[0].variables]
+    gradients = dict(zip(names, raw, strict=True))
+    name, index = _choose(weight, gradients, layers)
+    position = names.index(name)
+    watch = next(w for w in layers if _is_of(name, w.name))
+    t = int(optimizer.iterations)
+    alpha = None
+    if isinstance(optimizer, optimizers.Adam) and not isinstance(optimizer, optimizers.Nadam):
+        dtype = weights[name].dtype
+        alpha = functional.adam_step_size(rate, optimizer.beta_1, optimizer.beta_2, t, dtype)
+    x_i, d_z_j = _factors(watch, weights, name, index)
+    chosen = WeightStep(
+        name,
+        index,
+        float(weights[name][index]),
+        float(plans[0].variables[position].array[index]),
+        float(gradients[name][index]),
+        float(used[position][index]),
+        x_i,
+        d_z_j,
+        {slot: float(kept[position][index]) for slot, kept in slots_before.items()},
+        {slot: float(kept[position][index]) for slot, kept in slots_after.items()},
+        optimizer,
+        t,
+        rate,
+        alpha,
+    )
+    return Step(logs["loss"], layers, weights, gradients, chosen)
+
+
+def _choose(
+    weight: Any, gradients: dict[str, Array], layers: list[Watch]
+) -> tuple[str, tuple[int, ...]]:
+    """Find the weight to follow."""
+    if weight is None:
+        kernels = [name for name in gradients if name.endswith("/kernel")]
+        weight = [*kernels, *gradients][0]
+    name, index = (weight, None) if isinstance(weight, str) else weight
+    if name not in gradients:
+        raise ValueError(
+            f"weight must be one of those that are trained, {', '.join(gradients)}. "
+            f"Received: {checks.shorten(name)}"
+        )
+    gradient = gradients[name]
+    if index is None:
+        index = np.unravel_index(np.argmax(np.abs(gradient)), gradient.shape)
+    index = tuple(int(i) for i in index)
+    fits = len(index) == gradient.ndim
+    if not fits or not all(0 <= i < n for i, n in zip(index, gradient.shape, strict=True)):
+        raise ValueError(
+            f"The index must be of {name}, whose shape is {gradient.shape}. Received: {index}"
+        )
+    return name, index
+
+
+def _factors(
+    watch: Watch, weights: dict[str, Array], name: str, index: tuple[int, ...]
+) -> tuple[Array | None, Array | None]:
+    """Return a dense layer's input x_i and the gradient d_z_j, whose products the gradient is."""
+    dense: Any = watch.layer
+    if type(dense) is not Dense or watch.d_y is None:
+        return None, None
+    x, d_z = watch.x.reshape(-1, watch.x.shape[-1]), watch.d_y.reshape(-1, dense.units)
+    if not watch.logits:
+        z = x @ weights[f"{watch.name}/kernel"]
+        if dense.use_bias:
+            z = z + weights[f"{watch.name}/bias"]
+        d_z = dense.activation.backward(d_z, z, dense.activation.forward(z))
+    x_i = x[:, index[0]] if name.endswith("/kernel") else np.ones(len(x), x.dtype)
+    return x_i, d_z[:, index[-1]]

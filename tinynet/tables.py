@@ -1,0 +1,120 @@
+"""Tables of text and numbers, for terminals and for notebooks."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Table:
+    """A few rows under a title.
+
+    Parameters
+    ----------
+    title : str
+        What stands above.
+    header : sequence of str
+        The names of the columns.
+    rows : sequence of sequence of str
+        The cells.
+    note : str
+        What stands below.
+    words : sequence of int
+        The columns that stand on the left; all others are numbers.
+
+    Examples
+    --------
+    >>> print(Table("Fruit", ["kind", "grams"], [["apple", "150"], ["fig", "9"]]))
+    Fruit
+      kind   grams
+      apple    150
+      fig        9
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    words: Sequence[int] = (0,)
+
+    def __str__(self) -> str:
+        table = [self.header, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [self.title] if self.title else []
+        for row in table:
+            cells = [
+                f"{cell:<{width}}" if i in self.words else f"{cell:>{width}}"
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append(("  " + "  ".join(cells)).rstrip())
+        return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
+
+    def _repr_html_(self) -> str:
+        def line(kind: str, cells: Sequence[str]) -> str:
+            return "".join(
+                f'<{kind} style="text-align: {"left" if i in self.words else "right"}">'
+                f"{html.escape(cell)}</{kind}>"
+                for i, cell in enumerate(cells)
+            )
+
+        rows = "".join(f"<tr>{line('td', row)}</tr>" for row in self.rows)
+        title = f"<p><b>{html.escape(self.title)}</b></p>" if self.title else ""
+        note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
+        head = f"<thead><tr>{line('th', self.header)}</tr></thead>"
+        return f"<div>{title}<table>{head}<tbody>{rows}</tbody></table>{note}</div>"
+
+
+class Tables:
+    """The base of results that are read as tables, one below the other.
+
+    Examples
+    --------
+    >>> class Result(Tables):
+    ...     def tables(self):
+    ...         return [Table("", ["loss"], [["0.5"]])]
+    >>> Result()
+      loss
+      0.5
+    """
+
+    def tables(self) -> list[Table]:
+        """Return the tables.
+
+        Returns
+        -------
+        list of Table
+            In reading order.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define tables()")
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.tables()))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return "".join(table._repr_html_() for table in self.tables())
+
+
+def number(value: Any) -> str:
+    """Write a number down in four digits.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+
+    Returns
+    -------
+    str
+        In powers of ten where it is very small or large.
+
+    Examples
+    --------
+    >>> number(0.123456), number(1), number(1e-9)
+    ('0.1235', '1', '1e-09')
+    """
+    return f"{float(value):.4g}"
