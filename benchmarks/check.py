@@ -99,9 +99,9 @@ def check(net: Any, problem: Problem) -> str:
     for step, (loss, right) in enumerate(zip(losses, expected, strict=True), 1):
         assert abs(loss - right) < CLOSE, f"step {step}: the loss is {loss}, not {right}"
     actual = net.weights()
-    for i, (w, right, allowed) in enumerate(zip(actual, weights, reach, strict=True)):
-        assert w.shape == right.shape, f"weights {i}: the shape is {w.shape}, not {right.shape}"
-        near = float(np.mean(np.abs(w - right) <= allowed))
+    for i, (w, exact, allowed) in enumerate(zip(actual, weights, reach, strict=True)):
+        assert w.shape == exact.shape, f"weights {i}: the shape is {w.shape}, not {exact.shape}"
+        near = float(np.mean(np.abs(w - exact) <= allowed))
         assert near >= SHARE, f"weights {i}: {1 - near:.1%} are not what they should be"
     x, y = problem.x_test[:256], problem.y_test[:256]
     p = predict(actual, x)

@@ -16,6 +16,7 @@ class Contender:
     """One row: `net` is a class in ``nets.py``, `packages` what it needs, imports and names."""
 
     label: str
+    how: str  # it trains
     net: str
     cores: int
     packages: tuple[str, ...]
@@ -67,23 +68,24 @@ _JAX = {"JAX_PLATFORMS": "cpu"}
 _ONE_EIGEN = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
 _OURS = ("tinynet", "numba", "numpy")
+_KERAS = ("Keras on TensorFlow", "fit", "Keras")
+_TORCH = ("PyTorch", "loop, fused Adam", "Torch")
+_SCAN = ("JAX", "epoch in one scan", "Jax")
 CONTENDERS: dict[str, Contender] = {
-    "tinynet-1": Contender("tinynet", "Tinynet", 1, _OURS),
-    "tinynet-2": Contender("tinynet", "Tinynet", 2, _OURS),
-    "tinynet-numpy": Contender("tinynet, numpy backend", "TinynetNumpy", 1, ("tinynet", "numpy")),
-    "keras-tf-1": Contender(
-        "Keras on TensorFlow, fit", "Keras", 1, ("keras", "tensorflow"), _TENSORFLOW
+    "tinynet-1": Contender("tinynet", "fit", "Tinynet", 1, _OURS),
+    "tinynet-2": Contender("tinynet", "fit", "Tinynet", 2, _OURS),
+    "tinynet-numpy": Contender(
+        "tinynet's numpy backend", "fit", "TinynetNumpy", 1, ("tinynet", "numpy")
     ),
-    "keras-tf-2": Contender(
-        "Keras on TensorFlow, fit", "Keras", 2, ("keras", "tensorflow"), _TENSORFLOW
-    ),
+    "keras-tf-1": Contender(*_KERAS, 1, ("keras", "tensorflow"), _TENSORFLOW),
+    "keras-tf-2": Contender(*_KERAS, 2, ("keras", "tensorflow"), _TENSORFLOW),
     "keras-jax-2": Contender(
-        "Keras on JAX, fit", "Keras", 2, ("keras", "jax"), {"KERAS_BACKEND": "jax", **_JAX}
+        "Keras on JAX", "fit", "Keras", 2, ("keras", "jax"), {"KERAS_BACKEND": "jax", **_JAX}
     ),
-    "torch-1": Contender("PyTorch, loop, fused Adam", "Torch", 1, ("torch",)),
-    "torch-2": Contender("PyTorch, loop, fused Adam", "Torch", 2, ("torch",)),
-    "jax-1": Contender("JAX, epoch in one scan", "Jax", 1, ("jax",), {**_JAX, **_ONE_EIGEN}),
-    "jax-2": Contender("JAX, epoch in one scan", "Jax", 2, ("jax",), _JAX),
-    "sklearn-1": Contender("scikit-learn, MLPClassifier", "Sklearn", 1, ("sklearn",)),
-    "blas-1": Contender("BLAS: first layer's two products only", "Blas", 1, ("numpy",)),
+    "torch-1": Contender(*_TORCH, 1, ("torch",)),
+    "torch-2": Contender(*_TORCH, 2, ("torch",)),
+    "jax-1": Contender(*_SCAN, 1, ("jax",), {**_JAX, **_ONE_EIGEN}),
+    "jax-2": Contender(*_SCAN, 2, ("jax",), _JAX),
+    "sklearn-1": Contender("scikit-learn", "MLPClassifier", "Sklearn", 1, ("sklearn",)),
+    "blas-1": Contender("BLAS", "first layer's two products only", "Blas", 1, ("numpy",)),
 }

@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.contenders import CONTENDERS, cores
 
 ROOT = Path(__file__).parents[1]
-PAUSE = 0.2  # seconds between turns, in which the last one's waiting threads go to sleep
+PAUSE = 0.1  # seconds between turns, in which the last one's waiting threads go to sleep
 Say = Callable[[str], None]
 
 

@@ -52,11 +52,17 @@ def figure(record: Record, scale: float = 1.0) -> str:
     return text
 
 
-def name_of(key: str) -> str:
-    """Return a contender's label with its number of cores; programs have names of their own."""
+def name_of(key: str, how: bool = False) -> str:
+    """Return a contender's label, how it trains, and its cores; programs have their own names."""
     if (contender := CONTENDERS.get(key)) is None:
         return f"`{key}`" if key.startswith("python") else key.replace("tinynet-1", "tinynet")
-    return f"{contender.label}, {contender.cores} core{'s'[: contender.cores - 1]}"
+    label = f"{contender.label} ({contender.how})" if how else contender.label
+    return f"{label}, {on(contender.cores)}"
+
+
+def on(cores: int) -> str:
+    """Write a number of cores."""
+    return f"{cores} core{'s' if cores > 1 else ''}"
 
 
 class Table:
@@ -108,14 +114,14 @@ def _times(value: float | None) -> str:
 
 def _train(found: Table) -> list[list[str]]:
     bases = [base for base in BASES if base in found.contenders]
-    rows = [["", "time of an epoch (range)", *map(name_of, bases), "test accuracy"]]
-    rows[0][2:-1] = [f"{name_of(base)} is faster by" for base in bases]
+    faster = [f"times of {name_of(base)}" for base in bases]
+    rows = [["", "time of an epoch (range)", *faster, "test accuracy"]]
     for key in found.contenders:
         record = found.find(key, "epoch")
         assert record is not None
         ratios = [_times(found.times(key, "epoch", base)) for base in bases]
         reached = f"{record['accuracies'][-1]:.4f}" if record["accuracies"] else ""
-        rows.append([name_of(key), figure(record), *ratios, reached])
+        rows.append([name_of(key, how=True), figure(record), *ratios, reached])
     return rows
 
 
@@ -154,7 +160,7 @@ def _by_task(found: Table) -> list[list[str]]:
     both = {cores: leads(found, cores) for cores in (1, 2)}
     shown = {cores: found_leads for cores, found_leads in both.items() if found_leads}
     rows = [["", *map(name_of, found.contenders)]]
-    rows[0] += [f"best peer / tinynet, {cores} core{'s'[: cores - 1]}" for cores in shown]
+    rows[0] += [f"best peer / tinynet, {on(cores)}" for cores in shown]
     for task in found.tasks:
         row = [describe(task)]
         for key in found.contenders:
@@ -200,9 +206,11 @@ def plot(result: Result, path: Path) -> None:
 
 def _plot_bars(drawing: Any, found: Table) -> None:
     """One panel a measure, one bar a contender: the median, with a line over all rounds."""
-    drawing.set_size_inches(7 * len(found.measures), 0.5 + 0.4 * len(found.contenders))
-    panels = drawing.subplots(1, len(found.measures), squeeze=False)[0]
-    for axes, measure in zip(panels, found.measures, strict=True):
+    columns = min(2, len(found.measures))
+    height = -(-len(found.measures) // columns)
+    drawing.set_size_inches(8 * columns, (0.8 + 0.35 * len(found.contenders)) * height)
+    panels = drawing.subplots(height, columns, squeeze=False).flat
+    for axes, measure in zip(panels, found.measures, strict=False):
         records = [r for r in found.records if r["measure"] == measure]
         unit = records[0]["unit"]
         for place, record in enumerate(records):
@@ -241,8 +249,8 @@ def _plot_grid(drawing: Any, found: Table) -> None:
         axes.set(xlim=(-0.5, len(widths) - 0.5), ylim=(-0.5, len(batches) - 0.5))
         axes.set_xticks(range(len(widths)), widths)
         axes.set_yticks(range(len(batches)), batches)
-        kind = "dense" if dense else "sparse"
-        axes.set_title(f"{cores} core{'s'[: cores - 1]}, {kind} input, {depth} hidden", fontsize=9)
+        input_kind = "dense" if dense else "sparse"
+        axes.set_title(f"{on(cores)}, {input_kind} input, {depth} hidden", fontsize=9)
         axes.set(xlabel="width", ylabel="batch size")
 
 
@@ -301,8 +309,8 @@ TITLES = {
     "train": "An epoch of training: 784-128-10, Adam, batch 32, float32, 60,000 images",
     "predict": "Prediction with the 784-128-10 net",
     "cold": "From a cold start",
-    "grid": "An epoch, by batch size, width, depth and kind of input",
-    "scaling": "An epoch, by batch size, width and number of images",
+    "grid": "Time of 60,000 images, by batch size, width, depth and kind of input",
+    "scaling": "Time of 60,000 images, by batch size, width, and number of images in a `fit`",
 }
 
 
@@ -319,8 +327,8 @@ def readme_block(results: dict[str, Result]) -> str:
                 slowest, lead = min(all_leads, key=lambda pair: pair[1])
                 middle = statistics.median(lead for _, lead in all_leads)
                 parts.append(
-                    f"Over {len(all_leads)} other nets, batch sizes and kinds of input, on {cores} "
-                    f"core{'s'[: cores - 1]}: {middle:.2f} times (median) as fast as the faster of "
+                    f"Over {len(all_leads)} other nets, batch sizes and kinds of input, on "
+                    f"{on(cores)}: {middle:.2f} times (median) as fast as the faster of "
                     f"PyTorch and JAX, at least {lead:.2f} times ({describe(slowest)})."
                 )
     captions = dict.fromkeys(caption(result) for result in results.values())

@@ -2,7 +2,8 @@
 
 It answers every line of JSON on its standard input with one on its standard output, and stays
 warm in between. ``{"do": "prepare", "mode": ..., "task": {...}}`` gets everything ready: data, the
-check, compilation. ``{"do": "round"}`` measures once. The end of the input is its end.
+check, compilation. ``{"do": "round"}`` measures once, and ``{"do": "repeat", "measure": ...,
+"times": ...}`` only does it. The end of the input is its end.
 """
 
 from __future__ import annotations
@@ -92,6 +93,26 @@ class Worker:
             found[distribution] = known or importlib.metadata.version(distribution)
         return found
 
+    def calls(self) -> dict[str, Callable[[], Any]]:
+        """Return what can be timed."""
+        net, x, y = self.net, self.problem.x_test, self.problem.y_test
+        one = x[:1]
+        predictions: dict[str, Callable[[], Any]] = {
+            "predict, 1 image": lambda: net.predict(one),
+            "model(x), 1 image": lambda: net.call(one),
+            "predict, all test images": lambda: net.predict(x),
+            "evaluate, all test images": lambda: net.evaluate(x, y),
+        }
+        return {"epoch": net.epoch, **(predictions if net.predicts else {})}
+
+    def repeat(self, measure: str, times: int) -> Reply:
+        """Do one thing so many times; somebody else holds the watch."""
+        if (call := self.calls().get(measure)) is None:
+            return {"skip": "makes no predictions"}
+        for _ in range(times):
+            call()
+        return {}
+
     # ------------------------------------------------------------ what a round is
 
     def train(self) -> Reply:
@@ -103,14 +124,8 @@ class Worker:
 
     def predict(self) -> Reply:
         """Predict one image and all test images, each until there is a steady median."""
-        net, x, y = self.net, self.problem.x_test, self.problem.y_test
-        one = x[:1]
-        calls = {
-            "predict, 1 image": lambda: net.predict(one),
-            "model(x), 1 image": lambda: net.call(one),
-            "predict, all test images": lambda: net.predict(x),
-            "evaluate, all test images": lambda: net.evaluate(x, y),
-        }
+        calls = self.calls()
+        del calls["epoch"]
         return {"seconds": {name: typical(call, 0.25) for name, call in calls.items()}}
 
     def first(self) -> Reply:
@@ -132,10 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     worker = Worker(CONTENDERS[name])
     for line in sys.stdin:
         request = json.loads(line)
-        if request["do"] == "prepare":
-            reply = worker.prepare(request["mode"], request["task"])
-        else:
-            reply = worker.round()
+        reply = getattr(worker, request.pop("do"))(**request)
         print(json.dumps(reply), file=answers, flush=True)
     return 0
 

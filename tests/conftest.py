@@ -28,9 +28,38 @@ def mnist():
 @pytest.fixture(scope="session")
 def digits():
     """Drawn digits, pixels from 0 to 1: always there."""
-    (x, y), (x_test, y_test) = tinynet.datasets.drawn_digits.load_data(6000, 1000)
+    (x, y), (x_test, y_test) = tinynet.datasets.drawn_digits.load_data(60_000, 10_000)
     scale = np.float32(255)
     return (x / scale, y), (x_test / scale, y_test)
+
+
+def pytest_addoption(parser):
+    """Let the whole suite run on either backend."""
+    parser.addoption("--backend", default="numba", choices=tinynet.config.BACKENDS)
+
+
+def pytest_configure(config):
+    """Choose the backend that the tests compute with."""
+    tinynet.config.set_backend(config.getoption("--backend"))
+
+
+@pytest.fixture(autouse=True)
+def _settings_stay():
+    """Fail a test that leaves a setting changed for the tests behind it."""
+    c = tinynet.config
+    settings = {
+        c.set_backend: c.backend,
+        c.set_num_threads: c.num_threads,
+        c.set_floatx: c.floatx,
+        c.set_epsilon: c.epsilon,
+        c.set_on_divergence: c.on_divergence,
+    }
+    before = {change: get() for change, get in settings.items()}
+    yield
+    changed = {change: old for change, old in before.items() if settings[change]() != old}
+    for change, old in changed.items():
+        change(old)
+    assert not changed, f"the test leaves settings changed: {changed}"
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ ROWS = (
     ("sequential",),
     ("saving", "utils", "backend"),
     ("models",),
-    ("visualize", "explain"),
+    ("visualize", "explain", "demo"),
     ("__init__",),
     ("compat",),
     ("cli",),
@@ -50,7 +50,7 @@ ALONE: dict[str, set[str]] = {
     "jit": {"datasets"},  # which know where this user's cache is
 }
 # These use public names only.
-PUBLIC_ONLY = {"visualize", "explain", "compat", "cli", "__main__"}
+PUBLIC_ONLY = {"visualize", "explain", "demo", "compat", "cli", "__main__"}
 # Never, not even inside a function.
 FORBIDDEN = {"reference", "benchmarks", "tests", "keras", "tensorflow", "pickle"}
 # What may be imported where it is used, and what at the top of a file; kernels are themselves

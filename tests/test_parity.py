@@ -286,23 +286,46 @@ def test_what_is_returned(metrics: Any, weighted: Any) -> None:
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5, err_msg=str(i))
 
 
-# ------------------------------------------------------------ MNIST
+# ------------------------------------------------------------ digits
+
+
+def train_both(data: Any, seeds: Any, epochs: int) -> Any:
+    """Train the net on digits in both, from the same weights in the same order of examples.
+
+    The order is made here: seeded, Keras 3.15 on TensorFlow repeats one order in every epoch.
+    Return the test accuracies of each.
+    """
+    (x, y), (x_test, y_test) = data
+    _, make, loss = NETS["images"]
+    accuracies: dict[Any, list[float]] = {tinynet: [], keras: []}
+    for seed in seeds:
+        weights = None
+        for k, found in accuracies.items():
+            k.utils.set_random_seed(seed)
+            model = program(k, make, loss)
+            weights = model.get_weights() if weights is None else weights
+            model.set_weights(weights)
+            rng = np.random.default_rng(seed)
+            for _ in range(epochs):
+                order = rng.permutation(len(x))
+                model.fit(x[order], y[order], shuffle=False, verbose=0)
+            found.append(model.evaluate(x_test, y_test, verbose=0)[1])
+    return np.array(accuracies[tinynet]), np.array(accuracies[keras])
+
+
+@pytest.mark.slow
+def test_five_epochs_of_drawn_digits(digits: Any) -> None:
+    ours, theirs = train_both(digits, seeds=(0,), epochs=5)
+    assert ours.min() >= 0.97
+    assert np.abs(ours - theirs).max() <= 0.004
 
 
 @pytest.mark.slow
 def test_five_epochs_of_mnist(mnist: Any) -> None:
-    (x, y), (x_test, y_test) = mnist
-    _, make, loss = NETS["images"]
-    accuracies: dict[Any, list[float]] = {keras: [], tinynet: []}
-    for seed in (0, 1, 2):
-        for k, found in accuracies.items():
-            k.utils.set_random_seed(seed)
-            model = program(k, make, loss)
-            model.fit(x, y, epochs=5, verbose=0)
-            found.append(model.evaluate(x_test, y_test, verbose=0)[1])
-    ours, theirs = np.array(accuracies[tinynet]), np.array(accuracies[keras])
+    ours, theirs = train_both(mnist, seeds=(0, 1, 2), epochs=5)
     assert ours.min() >= 0.97
-    # Different random numbers: 10,000 images of which 230 are wrong vary by 15 (one standard
-    # deviation, if both nets were drawn anew), 0.15 points, and a mean of three by 0.09.
+    # The same start and order; but roundings grow over 9,375 steps until both are different nets.
+    # Of 10,000 images 230 are wrong, which varies by 15 (one standard deviation, if both nets
+    # were drawn anew), 0.15 points, and a mean of three by 0.09.
     assert np.abs(ours - theirs).max() <= 0.004
     assert abs(ours.mean() - theirs.mean()) <= 0.002

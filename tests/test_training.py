@@ -669,6 +669,6 @@ def test_a_net_learns_drawn_digits(digits: Any) -> None:
         ]
     )
     model.compile("adam", SCCE, metrics=["accuracy"])
-    history = model.fit(x, y, epochs=8, batch_size=32, verbose=0).history
-    assert history["loss"][-1] < history["loss"][0] / 5
+    history = model.fit(x, y, epochs=3, batch_size=32, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0] / 3
     assert model.evaluate(x_test, y_test, verbose=0)[1] >= 0.97

@@ -10,6 +10,7 @@ import difflib
 import math
 import numbers
 import operator
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -305,10 +306,131 @@ def known(kind: str, name: str, table: Mapping[str, Any]) -> Any:
     """
     if name in table:
         return table[name]
-    close = difflib.get_close_matches(str(name), table, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
-    listed = ", ".join(repr(n) for n in table)
-    raise ValueError(f"Unknown {kind}{hint} Known: {listed}. Received: {shorten(name)}")
+    raise ValueError(f"Unknown {kind}{suggestion(name, table)}. Received: {shorten(name)}")
+
+
+def suggestion(name: str, table: Iterable[str]) -> str:
+    """List the names that there are, first the one that may have been meant.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+    table : iterable of str
+        The names.
+
+    Returns
+    -------
+    str
+        The middle of a message. Of two spellings of one name, the one in lower case is listed.
+
+    Examples
+    --------
+    >>> suggestion("ReLu", ["relu", "ReLU", "tanh"])
+    "; did you mean 'relu'? Known: 'relu', 'tanh'"
+    """
+    names = list(table)
+    lower = {n.replace("_", "") for n in names if n == n.lower()}
+    listed = [n for n in names if n == n.lower() or n.lower() not in lower]
+    spelled = {n.lower(): n for n in reversed(listed)}
+    close = difflib.get_close_matches(str(name)[:200].lower(), spelled, n=1)
+    if name == "lr":  # its name until Keras 2.3
+        close = [n for n in spelled if n == "learning_rate"]
+    hint = f"; did you mean {spelled[close[0]]!r}?" if close else "."
+    return f"{hint} Known: {', '.join(map(repr, listed))}"
+
+
+def no_more(owner: str, unknown: Mapping[str, Any], taken: Iterable[str]) -> None:
+    """Refuse keywords that a constructor does not take.
+
+    Parameters
+    ----------
+    owner : str
+        The class's name.
+    unknown : mapping
+        The keywords with their values; may be empty.
+    taken : iterable of str
+        The keywords that it takes.
+
+    Raises
+    ------
+    ValueError
+        If there are any.
+
+    Examples
+    --------
+    >>> no_more("Dense", {"activaton": "relu"}, ["units", "activation"])
+    Traceback (most recent call last):
+        ...
+    ValueError: Dense takes no such keyword; did you mean 'activation'? Known: 'units', \
+'activation'. Received: activaton='relu'
+    """
+    for key, value in unknown.items():
+        raise ValueError(
+            f"{owner} takes no such keyword{suggestion(key, taken)}. "
+            f"Received: {key[:60]}={shorten(value)}"
+        )
+
+
+def as_array(name: str, value: Any) -> Any:
+    """Turn values into an array, of whatever type they have.
+
+    Parameters
+    ----------
+    name : str
+        What they are.
+    value : array_like
+        The values.
+
+    Returns
+    -------
+    ndarray
+        The array.
+
+    Raises
+    ------
+    ValueError
+        If they are lists of different lengths, or nothing that can be an array.
+
+    Examples
+    --------
+    >>> as_array("x", [[1, 2], [3]])
+    Traceback (most recent call last):
+        ...
+    ValueError: x must be an array, or lists of equal lengths. Received: [[1, 2], [3]]
+    """
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"{name} must be an array, or lists of equal lengths. Received: {shorten(value)}"
+        ) from None
+
+
+def path(name: str, value: Any) -> str:
+    """Check the name of a file or a folder.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : str or path
+        What was passed.
+
+    Returns
+    -------
+    str
+        The value.
+
+    Examples
+    --------
+    >>> path("filename", "log.csv")
+    'log.csv'
+    """
+    found = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(found, str):
+        raise TypeError(f"{name} must be a string or a path. Received: {name}={shorten(value)}")
+    return found
 
 
 def shape(name: str, value: Any, batch: bool = False) -> tuple[int | None, ...]:

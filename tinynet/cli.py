@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet
-from tinynet import activations, datasets, layers, models, progress, sparse, visualize
+from tinynet import activations, datasets, demo, layers, models, progress, sparse, visualize
 from tinynet.datasets import framing
 from tinynet.files import write_atomically
 
@@ -185,6 +185,18 @@ def _parser() -> argparse.ArgumentParser:
         help="a PNG file with one digit; light on dark and 28 x 28 it is taken as it is, anything "
         "else is framed as MNIST's digits are",
     )
+
+    draw = add("demo", _demo, "Write a web page to draw a digit on, which a model reads.")
+    trained = "a file that tinynet or Keras saved (default: what train wrote to output)"
+    draw.add_argument("model", nargs="?", metavar="MODEL", help=trained)
+    draw.add_argument(
+        "--out",
+        type=_not_empty,
+        default=os.path.join("output", "demo.html"),
+        metavar="FILE",
+        help="the page: one file, which needs no network (default: %(default)s)",
+    )
+    draw.add_argument("--no-open", action="store_true", help="do not open it in a browser")
 
     add("info", _info, "Say what tinynet runs on: for reports of defects.")
     return parser
@@ -448,6 +460,18 @@ def _read_digit(path: str) -> Array:
         return framing.frame_digit(grey)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _demo(args: argparse.Namespace) -> None:
+    path = args.model or str(demo.default_model())
+    with _progress_to(args):
+        opened = demo.show(models.load_model(path), args.out, open_it=not args.no_open)
+    if args.json:
+        _say(json.dumps({"model": path, "file": args.out, "opened": opened}))
+        return
+    _say(f"Written to {args.out}, {os.path.getsize(args.out) / 1e6:.2f} MB")
+    if not (opened or args.no_open):
+        _say("No browser could be started: open the file in one.")
 
 
 def _info(args: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ to debug: every function is the one in `functional`.
 from __future__ import annotations
 
 import operator
-import os
+import sys
 import warnings
 from collections.abc import Callable
 
@@ -118,8 +118,8 @@ def set_num_threads(n: int) -> None:
     TypeError
         If it is no whole number.
     ValueError
-        If it is less than 1; or more, where that needs what is not there: the numba backend,
-        compiling, and a system that follows POSIX.
+        If it is less than 1; or more, without what that needs: Linux, and the numba backend with
+        compiled kernels.
 
     Examples
     --------
@@ -138,8 +138,8 @@ def set_num_threads(n: int) -> None:
 
 def _only_one_thread() -> str:
     """Say what is missing for more threads than one, if anything is."""
-    if os.name != "posix":
-        return f"a system that follows POSIX, not {os.name!r}"
+    if sys.platform != "linux":
+        return f"Linux, not {sys.platform}"
     if backend() != "numba":
         return f"the numba backend, not {backend()!r}"
     import numba

@@ -120,7 +120,7 @@ class MinMaxNorm(Constraint):
         self.min_value = checks.number("min_value", min_value, 0)
         self.max_value = checks.number("max_value", max_value, 0)
         self.rate = checks.number("rate", rate, 0, 1)
-        self.axis = axis
+        self.axis = _axis(axis)
 
     def project(self, w: Array) -> Array:
         """Scale what is too long or too short."""
@@ -176,8 +176,8 @@ class UnitNorm(Constraint):
     array([[0.6], [0.8]])
     """
 
-    def __init__(self, axis: int = 0) -> None:
-        self.axis = axis
+    def __init__(self, axis: Any = 0) -> None:
+        self.axis = _axis(axis)
 
     def project(self, w: Array) -> Array:
         """Scale to length 1."""
@@ -188,6 +188,13 @@ class UnitNorm(Constraint):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {"axis": self.axis}
+
+
+def _axis(axis: Any) -> Any:
+    """Check one axis, or several, as Keras' lists for convolutions have them."""
+    if isinstance(axis, list | tuple):
+        return tuple(checks.whole("axis", part, -64) for part in axis)
+    return checks.whole("axis", axis, -64)
 
 
 get = _registry.get

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
 Batch = tuple[Array, Array, Array | None]
+
+# How many numbers are looked at at once.
+_PART = 1 << 17
 
 
 def features(x: Any, dtype: str) -> Array:
@@ -61,7 +65,56 @@ def features(x: Any, dtype: str) -> Array:
     array = numeric("x", x)
     if array.ndim == 0:
         raise ValueError(f"x must have a batch axis. Received: {checks.shorten(x)}")
-    return np.ascontiguousarray(array, dtype)
+    if array.dtype == dtype:
+        return np.ascontiguousarray(array, dtype)
+    with np.errstate(over="ignore"):  # what is too large for the type becomes infinite
+        return np.ascontiguousarray(array, dtype)
+
+
+def require_finite(name: str, array: Array | CompressedRows) -> None:
+    """Check that no number is infinite or NaN.
+
+    Setting the environment variable ``TINYNET_ASSUME_FINITE`` to 1 saves the few milliseconds.
+
+    Parameters
+    ----------
+    name : str
+        What they are.
+    array : ndarray or CompressedRows, shape (N, ...)
+        The numbers.
+
+    Raises
+    ------
+    ValueError
+        If one is; says how many, and which row is the first.
+
+    Examples
+    --------
+    >>> require_finite("x", np.array([[1.0], [np.inf]]))
+    Traceback (most recent call last):
+        ...
+    ValueError: x must be finite numbers: clean the data, or set TINYNET_ASSUME_FINITE=1 to train \
+    on it as it is. Received: 1 of 2 not finite, the first in row 1: inf
+    """
+    sparse = isinstance(array, CompressedRows)
+    values = array.values[array.indptr[0] : array.indptr[-1]] if sparse else array.reshape(-1)
+    if values.dtype.kind != "f" or os.environ.get("TINYNET_ASSUME_FINITE") == "1":
+        return
+    # In parts that stay in the processor's cache.
+    parts = (values[start : start + _PART] for start in range(0, len(values), _PART))
+    if all(np.isfinite(part).all() for part in parts):
+        return
+    wrong = np.flatnonzero(~np.isfinite(values))
+    first = int(wrong[0])
+    if sparse:
+        row = int(np.searchsorted(array.indptr - array.indptr[0], first, "right")) - 1
+    else:
+        row = first // (len(values) // len(array))
+    raise ValueError(
+        f"{name} must be finite numbers: clean the data, or set TINYNET_ASSUME_FINITE=1 to train "
+        f"on it as it is. Received: {len(wrong)} of {math.prod(array.shape)} not finite, the "
+        f"first in row {row}: {values[first]}"
+    )
 
 
 def compressed(x: Any, dtype: str) -> CompressedRows | None:
@@ -151,7 +204,7 @@ def class_weights(y: Array, class_weight: Any, dtype: str) -> Array:
         y = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
     weights = np.ones(len(y), dtype)
     for label, weight in class_weight.items():
-        value = checks.number(f"class_weight[{label!r}]", weight)
+        value = checks.number(f"class_weight[{checks.shorten(label)}]", weight)
         weights[y == checks.whole("a class in class_weight", label, 0)] = value
     return weights
 

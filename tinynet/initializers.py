@@ -289,7 +289,7 @@ class VarianceScaling(_Random):
         self.mode = choice("mode", mode, ["fan_in", "fan_out", "fan_avg"])
         self.distribution = choice(
             "distribution",
-            "truncated_normal" if distribution == "normal" else distribution,
+            {"normal": "truncated_normal"}.get(str(distribution), distribution),
             ["truncated_normal", "untruncated_normal", "uniform"],
         )
 

@@ -344,13 +344,16 @@ def adam(
 
 _DENSE, _SORT, _GRADIENT, _ADAM = range(4)
 _FREE, _OFFERED, _TAKEN = range(3)
-# Words of a box, each on a cache line of its own; in box 0, what the job is, and for how many
-# jobs the caller goes without help.
-_STATE, _STOP, _REST, _JOB, _BOX = 0, 8, 16, 24, 64
-_YIELD, _SLEEP, _NAP = 256, 1 << 23, 500  # idle rounds, idle rounds (about 20 ms), microseconds
-_LONG, _PAUSE = 1 << 15, 2000  # rounds that a helper is waited for (about 50 us), then jobs alone
+# Words of a box, each kind on a cache line of its own; in box 0, where its caller runs, how often
+# help came late, for how many jobs it goes without, and what the job is.
+_STATE, _STOP, _PLACE, _LATE, _REST, _JOB, _BOX = 0, 8, 16, 17, 18, 24, 64
+_YIELD, _SLEEP, _NAP = 256, 1 << 23, 200  # idle rounds, idle rounds (about 20 ms), microseconds
+# On a busy machine it is faster alone: so many parts that no helper took, each wait of so many
+# rounds (about 50 us) counting as that many, and it goes without help for so many jobs.
+_TOO_LATE, _LONG, _PAUSE = 100, 1 << 15, 2000
 
 _sched_yield = types.ExternalFunction("sched_yield", types.int32())
+_sched_getcpu = types.ExternalFunction("sched_getcpu", types.int32())
 _usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
 
 
@@ -468,7 +471,7 @@ def _offer(boxes: Any, job: Any, *arrays: Any) -> None:
         if not _swap(boxes[part], _STATE, _OFFERED, _FREE):
             _await(boxes[part])
     mine = boxes[0]
-    mine[_JOB] = job
+    mine[_JOB], mine[_PLACE] = job, _sched_getcpu()
     j = _JOB + 1
     for array in literal_unroll(arrays):
         mine[j], mine[j + 1], mine[j + 2] = array.ctypes.data, array.shape[0], array.shape[-1]
@@ -485,27 +488,33 @@ def _work(boxes: Any, part: Any) -> None:
 
     One function for both, since all kernels are compiled into it.
     """
-    parts = boxes.shape[0]
+    mine, parts = boxes[0], boxes.shape[0]
     if part == 0:
-        mine = boxes[0]
         alone = mine[_REST] > 0
         if alone or mine[_JOB] != _SORT:
             _part(mine, 0, 1 if alone else parts)
         for other in range(1, 2 if mine[_JOB] == _SORT else parts):
+            late = -1
             if not alone and _swap(boxes[other], _STATE, _OFFERED, _FREE):
                 _part(mine, other, parts)
+                late = 1
             elif _await(boxes[other]) > _LONG:
-                mine[_REST] = _PAUSE
+                late = _TOO_LATE
+            mine[_LATE] = max(mine[_LATE] + late, 0)
+        if mine[_LATE] >= _TOO_LATE:
+            mine[_LATE], mine[_REST] = 0, _PAUSE
         return
     box, idle = boxes[part], 0
     while _load(box, _STOP) == 0:
         if _load(box, _STATE) == _OFFERED and _swap(box, _STATE, _OFFERED, _TAKEN):
-            _part(boxes[0], part, parts)
+            _part(mine, part, parts)
             _store(box, _STATE, _FREE)
             idle = 0
             continue
         idle += 1
-        if idle > _SLEEP:
-            _usleep(_NAP)
-        elif idle % _YIELD == 0:
-            _sched_yield()  # or it keeps the caller from running, where they share a processor
+        if idle % _YIELD == 0:
+            # A helper that nobody needs, or that keeps its caller from running, must not spin.
+            if idle > _SLEEP or mine[_REST] > 0 or _sched_getcpu() == mine[_PLACE]:
+                _usleep(_NAP)
+            else:
+                _sched_yield()

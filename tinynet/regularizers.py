@@ -101,8 +101,8 @@ class L1L2(Regularizer):
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1 = checks.number("l1", 0.0 if l1 is None else l1)
-        self.l2 = checks.number("l2", 0.0 if l2 is None else l2)
+        self.l1 = checks.number("l1", 0.0 if l1 is None else l1, 0, wrong_type=ValueError)
+        self.l2 = checks.number("l2", 0.0 if l2 is None else l2, 0, wrong_type=ValueError)
 
     def __call__(self, x: Any) -> Tensor:
         """Compute the cost of a weight."""

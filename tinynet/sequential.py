@@ -12,7 +12,7 @@ from tinynet.layers.shaping import InputLayer
 from tinynet.layers.symbolic import Shape, SymbolicTensor, chain
 from tinynet.progress import write
 from tinynet.registry import unique_name
-from tinynet.summary import summary_lines
+from tinynet.summary import summary_html, summary_lines
 from tinynet.training import Trainer
 from tinynet.variable import Array, Variable, as_tensor, pack
 from tinynet.workspace import Workspace
@@ -400,6 +400,10 @@ class Model(Trainer):
             write(text + "\n")
         else:
             print_fn(text)
+
+    def _repr_html_(self) -> str:
+        """Show the summary as a table, where a notebook shows this."""
+        return summary_html(self)
 
     # ------------------------------------------------------------ files
 

@@ -9,6 +9,7 @@ non-zeros of row i stand at ``indptr[i]`` to ``indptr[i + 1]`` of `values`, thei
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,67 @@ class CompressedRows:
         self.indices = np.empty(room, np.uint16 if self.narrow else np.int32)
         self.values = np.empty(room, dtype)
         ops.compress_rows(x, self.indptr, self.indices, self.values)
+
+    @classmethod
+    def from_csr(
+        cls, indptr: Any, indices: Any, data: Any, shape: tuple[int, ...], dtype: str = "float32"
+    ) -> CompressedRows:
+        """Take over rows that are compressed already, such as those of SciPy's CSR matrices.
+
+        Parameters
+        ----------
+        indptr : array_like of int, shape (N + 1,)
+            Where each row begins in the other two, and where the last one ends.
+        indices : array_like of int, shape (K,)
+            The column of each non-zero; within a row they rise.
+        data : array_like, shape (K,)
+            The non-zeros.
+        shape : tuple of int
+            The shape of the whole, (N, D).
+        dtype : str
+            The type that the values are computed with.
+
+        Returns
+        -------
+        CompressedRows
+            The same rows; nothing is shared with the arrays.
+
+        Raises
+        ------
+        ValueError
+            If the three arrays don't describe such rows.
+
+        Examples
+        --------
+        >>> rows = CompressedRows.from_csr([0, 1, 3], [1, 0, 2], [5, 7, 8], (2, 3))
+        >>> rows.indptr, rows.indices, rows.values
+        (array([0, 1, 3]), array([1, 0, 2], dtype=uint16), array([5., 7., 8.], dtype=float32))
+        """
+        starts, columns, values = np.array(indptr, np.int64), np.asarray(indices), np.asarray(data)
+        width = math.prod(shape[1:])
+        # The kernels look nothing up: what they are given has to be right.
+        right = (
+            starts.shape == (shape[0] + 1,)
+            and starts[0] == 0
+            and np.diff(starts).min(initial=0) >= 0
+        )
+        right = right and columns.shape == values.shape == (starts[-1],)
+        if right and columns.size:
+            begins_row = np.zeros(columns.size + 1, bool)
+            begins_row[starts] = True
+            rising = (np.diff(columns) > 0) | begins_row[1:-1]
+            right = 0 <= columns.min() and columns.max() < width and bool(rising.all())
+        if not right:
+            raise ValueError(
+                f"indptr, indices and data must hold the rows of shape {tuple(shape)}, with rising "
+                f"columns in each. Received: {starts.size}, {columns.size} and {values.size} numbers"
+            )
+        new = cls.__new__(cls)
+        new.shape, new.dtype, new.width = tuple(shape), np.dtype(dtype), width
+        new.indptr, new.narrow = starts, width < 2**16
+        new.indices = columns.astype(np.uint16 if new.narrow else np.int32)
+        new.values = values.astype(dtype)
+        return new
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinynet.progress import can_encode
+from tinynet.tables import Table
 
 if TYPE_CHECKING:
     from tinynet.layers import Layer
     from tinynet.variable import Variable
 
 Row = list[str]
+_HEADER = ("Layer (type)", "Output Shape", "Param #")
 
 
 def summary_lines(
@@ -44,9 +46,38 @@ def summary_lines(
     >>> summary_lines(net)[-3:-1]
     [' Total params: 9 (36.00 B)', ' Trainable params: 9 (36.00 B)']
     """
-    header = ["Layer (type)", "Output Shape", "Param #"] + ["Trainable"] * show_trainable
+    header = [*_HEADER] + ["Trainable"] * show_trainable
     rows = list(_rows(model, expand_nested, show_trainable, ""))
     table = _table(header, rows, line_length)
+    return [f'Model: "{model.name}"', *table, *(f" {line}" for line in _counts(model))]
+
+
+def summary_html(model: Any) -> str:
+    """Write a model down as a table for a notebook.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential, layers
+    >>> "<td" in summary_html(Sequential([layers.Input((2,)), layers.Dense(3)]))
+    True
+    """
+    rows = _rows(model, True, False, "")
+    note = ", ".join(_counts(model))
+    return Table(f'Model: "{model.name}"', _HEADER, rows, note, (0, 1))._repr_html_()
+
+
+def _counts(model: Any) -> list[str]:
+    """Say how many parameters there are, of each kind."""
     optimizer = list(model.optimizer.variables) if model.optimizer is not None else []
     optimizer = optimizer if len(optimizer) > 2 else []
     counts = [
@@ -56,11 +87,7 @@ def summary_lines(
     ]
     if optimizer:
         counts.append(("Optimizer params", optimizer))
-    return [
-        f'Model: "{model.name}"',
-        *table,
-        *(f" {label}: {_size(variables)}" for label, variables in counts),
-    ]
+    return [f"{label}: {_size(variables)}" for label, variables in counts]
 
 
 def _rows(model: Any, expand_nested: bool, show_trainable: bool, indent: str) -> list[Row]:

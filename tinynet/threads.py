@@ -47,6 +47,7 @@ class Team:
     def __init__(self, n: int) -> None:
         from tinynet import kernels
 
+        self._kernels = kernels
         self._offer, self._work = kernels._offer, kernels._work
         self._jobs = {
             "dense": kernels._DENSE,

@@ -22,6 +22,7 @@ from tinynet.layers.base import Layer
 from tinynet.metrics import Metric
 from tinynet.objective import Logs, Objective
 from tinynet.optimizers import Plan
+from tinynet.sparse import CompressedRows
 from tinynet.threads import helping
 from tinynet.variable import Array, Variable, pack
 from tinynet.workspace import Workspace
@@ -149,12 +150,17 @@ class Trainer(Layer):
 
     # ------------------------------------------------------------ one step
 
-    def _train_step(self, x: Any, y: Array, weights: Array | None, work: Workspace) -> float:
-        """Forward, loss, backward, and one step of the optimizer; return the loss."""
+    def _train_step(
+        self, x: Any, y: Array, weights: Array | None, work: Workspace, stops: bool
+    ) -> float:
+        """Forward, loss, backward, and one step of the optimizer; return the loss.
+
+        Where `stops` is set, a loss that is not finite is returned before anything is learnt.
+        """
         loss, d_y, predictions = self._forward_and_loss(x, y, weights, work, training=True)
         objective = self._objective
         objective.count(loss, y, predictions, weights, work.of(objective).x)
-        if not math.isfinite(loss) and config.on_divergence() == "raise":
+        if stops and not math.isfinite(loss):
             return loss
         self.backward(d_y, work, need_d_x=False)
         for variable, gradient in work.regularized:
@@ -239,10 +245,13 @@ class Trainer(Layer):
                 "sample_weight and class_weight can't be combined. Received: both of them"
             )
         if sample_weight is not None:
-            weights = losses.numeric("sample_weight", sample_weight).astype(self.dtype)
+            weights = np.atleast_1d(losses.numeric("sample_weight", sample_weight))
+            weights = weights.astype(self.dtype)
+            data.require_finite("sample_weight", weights)
         data.same_length(x=inputs, y=raw_y, sample_weight=weights)
         output_shape = (None, *self.compute_output_shape(inputs.shape)[1:])
         targets = self._objective.loss.prepare(raw_y, output_shape)
+        data.require_finite("x", inputs if rows is None else rows)
         if class_weight is not None:
             weights = data.class_weights(raw_y, class_weight, self.dtype)
         if weights is not None:
@@ -326,8 +335,8 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant; nothing has changed then.
         FloatingPointError
-            If the loss becomes infinite or not a number. The weights are then those at the
-            beginning of the epoch.
+            If the loss becomes infinite or not a number. The weights are then those that this
+            epoch began with; or the epoch before, if it was the first batch.
 
         Examples
         --------
@@ -384,6 +393,8 @@ class Trainer(Layer):
         self.stop_training = False
         self._initial_epoch: int | None = None
         logs: Logs = {}
+        # The states that the last two epochs began with.
+        states: list[list[Array]] = []
         with Deferred() as interrupt, Computing(), helping():
             hooks.call("on_train_begin", {})
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
@@ -391,7 +402,8 @@ class Trainer(Layer):
                     progress.write(f"Epoch {epoch + 1}/{epochs}\n")
                 bar = progress.Progress(feed.steps, verbose)
                 hooks.call("on_epoch_begin", epoch, {})
-                done = self._train_epoch(feed, epoch, hooks, bar, work, interrupt)
+                states = [*states[-1:], self._state()]
+                done = self._train_epoch(feed, epoch, hooks, bar, work, interrupt, states)
                 logs = self._objective.logs()
                 if validation is not None and validates(epoch + 1):
                     figures = self._evaluate(validation, validation_size, hooks, validation_steps)
@@ -413,18 +425,27 @@ class Trainer(Layer):
         bar: progress.Progress,
         work: Workspace,
         interrupt: Deferred,
+        states: list[list[Array]],
     ) -> int:
         """Train on the batches of an epoch; return how many there were."""
         self._objective.reset()
         begin, end = hooks.defines("on_train_batch_begin"), hooks.defines("on_train_batch_end")
-        good = self._state()
+        stops = config.on_divergence() == "raise" and not hooks.terminates_on_nan
         step = 0
         for step, (x, y, weights) in enumerate(feed.epoch(), 1):
             if begin:
                 hooks.call("on_train_batch_begin", step - 1, {})
-            loss = self._train_step(x, y, weights, work)
-            if not math.isfinite(loss) and not hooks.terminates_on_nan:
-                self._diverged(loss, epoch, step - 1, good)
+            loss = self._train_step(x, y, weights, work, stops)
+            if stops and not math.isfinite(loss):
+                # If it is the first batch, this epoch began with weights that had diverged.
+                good = states[0 if step == 1 else -1]
+                number = epoch + 1 if good is states[-1] else epoch
+                raise self._diverged(
+                    loss,
+                    f" in epoch {epoch + 1}, batch {step}",
+                    f"has the weights it had before epoch {number}",
+                    zip((*self.weights, *self.optimizer.variables), good, strict=True),
+                )
             if end:
                 hooks.call("on_train_batch_end", step - 1, self._objective.logs())
             if bar.wants(step):
@@ -438,18 +459,16 @@ class Trainer(Layer):
         """Copy the weights and the optimizer's state."""
         return [v.array.copy() for v in (*self.weights, *self.optimizer.variables)]
 
-    def _diverged(self, loss: float, epoch: int, batch: int, good: list[Array]) -> None:
-        """Go back to the beginning of the epoch and say so, unless Keras' behaviour is wanted."""
-        if config.on_divergence() != "raise":
-            return
+    def _diverged(
+        self, loss: float, where: str, state: str, good: Iterable[tuple[Variable, Array]]
+    ) -> FloatingPointError:
+        """Go back to the last good state, and make the error that says so."""
         rate = float(self.optimizer.learning_rate)
-        state = (*self.weights, *self.optimizer.variables)
-        for variable, array in zip(state, good, strict=True):
+        for variable, array in good:
             variable.array[...] = array
-        raise FloatingPointError(
-            f"The loss became {loss} in epoch {epoch + 1}, batch {batch + 1}, at learning rate "
-            f"{rate:g}; the model has the weights it had before this epoch. Try a smaller "
-            f"learning rate, or scale the inputs. Received: loss={loss}"
+        return FloatingPointError(
+            f"The loss became {loss}{where}, at learning rate {rate:g}; the model {state}. Try a "
+            f"smaller learning rate, or scale the inputs. Received: loss={loss}"
         )
 
     def _shuffling(self, shuffle: Any, batch_size: int) -> Any:
@@ -474,7 +493,8 @@ class Trainer(Layer):
                 "validation_data must be (x, y) or (x, y, sample_weight). "
                 f"Received: {checks.shorten(validation_data)}"
             )
-        return self._examples(*validation_data)
+        rows = isinstance(validation_data[0], CompressedRows)
+        return self._examples(*validation_data, compress=rows)
 
     # ------------------------------------------------------------ evaluate
 
@@ -524,7 +544,8 @@ class Trainer(Layer):
         verbose = progress.as_verbose(verbose)
         listed = as_callbacks(callbacks)
         steps = None if steps is None else checks.whole("steps", steps)
-        source = self._source(x, y, sample_weight)
+        rows = isinstance(x, CompressedRows)
+        source = self._source(x, y, sample_weight, compress=rows)
         size = _batch_size(batch_size, source, steps)
         self._ready(source)
         count = steps or source.steps(size)
@@ -652,7 +673,8 @@ class Trainer(Layer):
 
     def _inputs(self, x: Any) -> data.Examples:
         """Check and convert inputs; build the model if that is still to do."""
-        inputs = data.features(x, self.dtype)
+        rows = isinstance(x, CompressedRows) and self._takes_rows(x)
+        inputs: Any = x if rows else data.features(x, self.dtype)
         self._check_and_build(inputs)
         return data.Examples(inputs, inputs, None, (None, *inputs.shape[1:]))
 
@@ -666,8 +688,10 @@ class Trainer(Layer):
 
     _checked_shape: tuple[int, ...] | None = None
 
-    def _predict_batch(self, x: Array, training: bool = False) -> Array:
+    def _predict_batch(self, x: Any, training: bool = False) -> Array:
         """Compute the outputs of one batch, in an array of their own."""
+        if isinstance(x, CompressedRows):
+            x = x.take(np.arange(len(x)))
         work = self._borrow()
         with Computing():
             y = np.array(self.forward(x, work, training))
@@ -718,14 +742,21 @@ class Trainer(Layer):
         ------
         ValueError, TypeError
             If an argument can't be what was meant; nothing has changed then.
+        FloatingPointError
+            If the loss is infinite or not a number; the weights have not changed then.
         """
         self._require_compiled("train_on_batch")
         batch = self._examples(x, y, sample_weight, class_weight)
         self._require_derivatives()
         self._ready(batch)
         self._objective.reset()
+        stops = config.on_divergence() == "raise"
+        work = self._training_work()
+        moving = [(v, v.array.copy()) for v in self.non_trainable_weights]
         with Computing():
-            self._train_step(batch.x, batch.y, batch.weights, self._training_work())
+            loss = self._train_step(batch.x, batch.y, batch.weights, work, stops)
+        if stops and not math.isfinite(loss):
+            raise self._diverged(loss, "", "has the weights it had before this batch", moving)
         return self._figures(self._objective.logs(), return_dict)
 
     def test_on_batch(

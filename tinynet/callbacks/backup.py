@@ -73,7 +73,7 @@ class BackupAndRestore(Callback):
         delete_checkpoint: bool = True,
     ) -> None:
         super().__init__()
-        self.backup_dir = os.fspath(backup_dir)
+        self.backup_dir = checks.path("backup_dir", backup_dir)
         if not self.backup_dir:
             raise ValueError("backup_dir must name a folder. Received: backup_dir=''")
         self.save_freq = as_save_freq(save_freq)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tinynet import checks, progress
+from tinynet.tables import Table, number
 
 Logs = dict[str, Any]
 
@@ -160,6 +161,21 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def _repr_html_(self) -> str:
+        """Show the figures as a table, where a notebook shows this."""
+        # Validation may have been left out of some epochs.
+        whole = {k: v for k, v in self.history.items() if len(v) == len(self.epoch)}
+        fewer = [
+            f"{k}, not of every epoch: {', '.join(map(number, v))}"
+            for k, v in self.history.items()
+            if k not in whole
+        ]
+        rows = [
+            [str(epoch + 1), *(number(values[i]) for values in whole.values())]
+            for i, epoch in enumerate(self.epoch)
+        ]
+        return Table("", ["epoch", *whole], rows, "; ".join(fewer), ())._repr_html_()
 
 
 class ProgbarLogger(Callback):
@@ -383,7 +399,8 @@ def as_callbacks(callbacks: Any) -> list[Any]:
     for callback in listed:
         if isinstance(callback, type) or not hasattr(callback, "set_model"):
             raise TypeError(
-                f"callbacks must be a list of callbacks.Callback objects. Received: {callback!r}"
+                "callbacks must be a list of callbacks.Callback objects. "
+                f"Received: {checks.shorten(callback)}"
             )
     return [callback for callback in listed if type(callback) is not ProgbarLogger]
 

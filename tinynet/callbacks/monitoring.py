@@ -48,16 +48,17 @@ class Monitor(Callback):
             raise TypeError(
                 f"monitor must be the name of a figure. Received: monitor={checks.shorten(monitor)}"
             )
-        if mode not in ("auto", "min", "max"):
+        if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
+            shown = checks.shorten(mode)
             warnings.warn(
-                f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.",
+                f"{type(self).__name__} mode {shown} is unknown, fallback to auto mode.",
                 stacklevel=3,
             )
             mode = "auto"
         self.monitor = monitor
         self.mode = mode
         self.min_delta = abs(checks.number("min_delta", min_delta))
-        self.best = best
+        self.best = None if best is None else checks.number("best", best)
 
     def _more_is_better(self) -> bool:
         if self.mode != "auto":
@@ -358,7 +359,7 @@ class ModelCheckpoint(Monitor):
                 "initial_value_threshold", initial_value_threshold
             )
         super().__init__(monitor, mode, best=initial_value_threshold)
-        self.filepath = os.fspath(filepath)
+        self.filepath = checks.path("filepath", filepath)
         self.verbose = as_level(verbose)
         self.save_best_only = checks.flag("save_best_only", save_best_only)
         self.save_weights_only = checks.flag("save_weights_only", save_weights_only)
@@ -369,7 +370,8 @@ class ModelCheckpoint(Monitor):
         if not self.filepath.endswith(endings):
             raise ValueError(
                 f"filepath must end in {' or '.join(endings)} with "
-                f"save_weights_only={save_weights_only}. Received: filepath={self.filepath!r}"
+                f"save_weights_only={save_weights_only}. "
+                f"Received: filepath={checks.shorten(self.filepath)}"
             )
         self._epoch = self._batches = 0
 

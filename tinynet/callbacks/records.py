@@ -43,7 +43,7 @@ class CSVLogger(Callback):
 
     def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
         super().__init__()
-        self.filename = os.fspath(filename)
+        self.filename = checks.path("filename", filename)
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(
                 f"separator must be one character. Received: separator={checks.shorten(separator)}"
@@ -125,7 +125,7 @@ class TensorBoard(Callback):
         embeddings_metadata: Any = None,
     ) -> None:
         super().__init__()
-        self.log_dir = os.fspath(log_dir)
+        self.log_dir = checks.path("log_dir", log_dir)
         self.histogram_freq = checks.whole("histogram_freq", histogram_freq, 0)
         self.write_graph = checks.flag("write_graph", write_graph)
         for name, value in (

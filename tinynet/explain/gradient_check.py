@@ -196,9 +196,9 @@ def check_gradients(
     """Compare backpropagation with finite differences, weight by weight and layer by layer.
 
     A gradient says how fast the loss grows when one weight does. So one weight is changed by a
-    little, h, and the loss computed anew: ``(loss(w + h) - loss(w)) / h``, and the same for -h. Then
-    each layer is asked by itself, so that a wrong one is told from those below it, which only pass
-    its mistake on. All is done in float64, on a copy.
+    little, h, and the loss computed anew: ``(loss(w + h) - loss(w)) / h``, and the same for -h.
+    Then each layer is asked by itself, so that a wrong one is told from those below it, which only
+    pass its mistake on. All is done in float64, on a copy.
 
     Parameters
     ----------
@@ -271,7 +271,7 @@ def check_gradients(
     inputs = [(watch.x, watch.logits) for watch in watches]
     noise = 100 * _EPS * max(1.0, abs(at_rest)) / _H
 
-    last.shift = np.zeros_like(last.y)
+    last.shift = np.zeros(last.y.shape)
     in_loss = checker.check("loss", "output", last.shift, d_output, lambda: loss() - at_rest, noise)
     last.shift = 0
     for watch in watches:

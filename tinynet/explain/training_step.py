@@ -119,21 +119,21 @@ class WeightStep(Tables):
         if self.used != self.gradient:
             origin = f"{number(self.gradient)}, clipped or accumulated"
         rows = [["gradient g", "", number(self.used), origin]]
-        formulas = dict.fromkeys(self.slots_before, "") if self.alpha is None else _ADAM
+        after = self.slots_after
         for slot, before in self.slots_before.items():
-            rows.append([slot, number(before), number(self.slots_after[slot]), formulas[slot]])
+            formula = "" if self.alpha is None else _ADAM.get(slot, "")
+            rows.append([slot, number(before), number(after[slot]), formula])
         how, note = "", f"learning rate {number(self.learning_rate)}"
         if self.alpha is not None:
-            m, *v = self.slots_after.values()
-            moved = -self.alpha * m / (np.sqrt(v[-1]) + own.epsilon)
+            size = "largest" if own.amsgrad else "velocity"
+            moved = -self.alpha * after["momentum"] / (np.sqrt(after[size]) + own.epsilon)
             t = f"{self.iteration}"
             formula = f"learning_rate * sqrt(1 - beta_2^{t}) / (1 - beta_1^{t})"
             rows.append(["alpha", "", number(self.alpha), formula])
-            size = "largest" if own.amsgrad else "velocity"
             formula = f"-alpha * momentum / (sqrt({size}) + epsilon)"
             rows.append(["step", "", number(moved), formula])
             # What is left beyond rounding was done around the step.
-            rest = abs(self.change - moved) > 1e-6 * max(abs(self.before), abs(moved))
+            rest = bool(abs(self.change - moved) > 1e-6 * max(abs(self.before), abs(moved)))
             how = "weight + step" + ", weight decay, constraint" * rest
             note += f", beta_1 {own.beta_1:g}, beta_2 {own.beta_2:g}, epsilon {own.epsilon:g}"
         rows.append(["weight", number(self.before), number(self.after), how])
@@ -297,8 +297,12 @@ def step(
     watches = [Watch(name, layer) for name, layer in computing_layers(model_copy)]
     owners = {id(w): f"{watch.name}/{w.name}" for watch in watches for w in watch.layer.weights}
     weights = {owners[id(w)]: w.numpy() for w in model_copy.weights}
+    if not model_copy.trainable_weights:
+        raise ValueError(
+            f"A step needs weights to change. Received: {model.name} has none to train"
+        )
     optimizer = model_copy.optimizer
-    rate = float(optimizer.learning_rate)
+    rate, t = float(optimizer.learning_rate), int(optimizer.iterations) + 1
     plans: list[Any] = []
     seen: list[tuple[list[Array], dict[str, list[Array]]]] = []
     update = optimizer.step
@@ -324,11 +328,12 @@ def step(
     name, index = _choose(weight, gradients, layers)
     position = names.index(name)
     watch = next(w for w in layers if _is_of(name, w.name))
-    t = int(optimizer.iterations)
+    moved = int(optimizer.iterations) == t
     alpha = None
-    if isinstance(optimizer, optimizers.Adam) and not isinstance(optimizer, optimizers.Nadam):
+    is_adam = isinstance(optimizer, optimizers.Adam) and not isinstance(optimizer, optimizers.Nadam)
+    if is_adam and moved:  # not if gradients are first added up over several batches
         dtype = weights[name].dtype
-        alpha = functional.adam_step_size(rate, optimizer.beta_1, optimizer.beta_2, t, dtype)
+        alpha = float(functional.adam_step_size(rate, optimizer.beta_1, optimizer.beta_2, t, dtype))
     x_i, d_z_j = _factors(watch, weights, name, index)
     chosen = WeightStep(
         name,

@@ -55,7 +55,7 @@ class Watch:
         forward, backward = layer.forward, layer.backward
 
         def watched_forward(x: Array, work: Workspace, training: bool = False) -> Array:
-            self.x, self.logits = np.array(x), work.logits
+            self.x, self.logits = np.array(x, order="C"), work.logits
             y: Array = forward(x, work, training) + self.shift
             self.y = np.array(y)
             return y
@@ -87,7 +87,27 @@ class Watch:
 
 
 def computing_layers(model: Any, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield the layers that compute, those of nested models too."""
+    """List the layers that compute, those of nested models too.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    prefix : str
+        What stands before their names.
+
+    Yields
+    ------
+    tuple of (str, Layer)
+        Their names, ``"model/layer"`` in nested models, and they themselves.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> model = Sequential([Sequential([Dense(2, name="a")], name="inner"), Dense(2, name="b")])
+    >>> [name for name, _ in computing_layers(model)]
+    ['inner/a', 'b']
+    """
     for layer in model.layers:
         if hasattr(layer, "layers"):
             yield from computing_layers(layer, f"{prefix}{layer.name}/")
@@ -96,7 +116,33 @@ def computing_layers(model: Any, prefix: str = "") -> Iterator[tuple[str, Layer]
 
 
 def copied(model: Any, x: Any) -> Any:
-    """Copy a model, built for x."""
+    """Copy a compiled model, built for its inputs.
+
+    Parameters
+    ----------
+    model : Model
+        The model; built, where it was not.
+    x : array_like, shape (N, ...)
+        Inputs.
+
+    Returns
+    -------
+    Model
+        The copy, with weights and the optimizer's state of its own.
+
+    Raises
+    ------
+    ValueError
+        If it is not compiled, or the inputs do not fit.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> model = Sequential([Dense(2)])
+    >>> model.compile("sgd", "mse")
+    >>> copied(model, [[1.0, 2.0, 3.0]]).input_shape
+    (None, 3)
+    """
     if not model.compiled:
         raise ValueError(
             "A step needs a loss: call compile(optimizer, loss) first. "

@@ -12,7 +12,7 @@ A layer of your own defines the same three; in place of `forward` it may define 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -68,11 +68,7 @@ class Layer:
         input_dim: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if kwargs:
-            raise ValueError(
-                f"{type(self).__name__} takes no such keyword. Received: "
-                + ", ".join(f"{k}={checks.shorten(v)}" for k, v in kwargs.items())
-            )
+        checks.no_more(type(self).__name__, kwargs, _keywords(type(self)))
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(
                 f"name must be a string without '/'. Received: name={checks.shorten(name)}"
@@ -225,8 +221,7 @@ class Layer:
         Layer
             A new one, without weights.
         """
-        base = set(inspect.signature(Layer.__init__).parameters)
-        known = (base | set(inspect.signature(cls).parameters)) - {"self", "kwargs", "args"}
+        known = _keywords(cls)
         return cls(**{k: v for k, v in config.items() if k in known})
 
     def add_weight(
@@ -328,6 +323,10 @@ class Layer:
             If their number, a shape or a type is another one, or the layer is not built.
         """
         own = self.weights
+        if not isinstance(weights, Iterable) or isinstance(weights, str | bytes):
+            raise TypeError(
+                f"{self.name} takes a list of weights. Received: {checks.shorten(weights)}"
+            )
         new = [w.array if isinstance(w, Variable) else w for w in weights]
         if len(new) != len(own):
             hint = "" if self.built else "; it has none before it is built"
@@ -337,7 +336,7 @@ class Layer:
             )
         arrays = []
         for variable, value in zip(own, new, strict=True):
-            array = np.asarray(value)
+            array = checks.as_array(variable.path, value)
             if array.shape != variable.shape or array.dtype.kind not in "fiub":
                 raise ValueError(
                     f"{variable.path} takes real numbers of shape {variable.shape}. "
@@ -412,6 +411,12 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _keywords(cls: type[Layer]) -> list[str]:
+    """List what a constructor takes, together with the constructor of the base."""
+    own = [*inspect.signature(cls).parameters, *inspect.signature(Layer.__init__).parameters]
+    return [name for name in dict.fromkeys(own) if name not in ("self", "args", "kwargs")]
 
 
 def takes(function: Any, argument: str) -> bool:

@@ -342,11 +342,15 @@ def numeric(name: str, value: Any) -> Array:
     >>> numeric("y_true", ["a"])
     Traceback (most recent call last):
         ...
-    ValueError: y_true must be real numbers. Received: dtype <U1
+    ValueError: y_true must be real numbers; turn text into numbers first. Received: dtype <U1
     """
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} must be real numbers. Received: dtype {array.dtype}")
+    array: Array = checks.as_array(name, value)
+    kind = array.dtype.kind
+    if kind not in "fiub":
+        hint = {"c": ", not complex ones", "M": "; turn dates into numbers first"}.get(kind, "")
+        if kind in "USO":
+            hint = "; turn text into numbers first" if kind in "US" else "; objects are none"
+        raise ValueError(f"{name} must be real numbers{hint}. Received: dtype {array.dtype}")
     return array
 
 

@@ -90,29 +90,22 @@ class SparseCategoricalCrossentropy(Loss):
             if y.ndim == len(output_shape) and y.shape[-1] == classes:
                 hint = ", or use categorical_crossentropy for one-hot rows"
             raise ValueError(f"{expected}{hint}. Received: shape {np.shape(y_true)}")
+        valid = (y >= 0) & (y < (classes or 0))
         if y.dtype.kind == "f":
-            fractional = np.flatnonzero(
-                ~(np.isfinite(y) & (y == np.rint(y))).reshape(len(y), -1).all(axis=1)
-            )
-            if fractional.size:
-                row = fractional[0]
-                raise ValueError(
-                    f"{self.name} takes whole numbers as labels. "
-                    f"Received: {checks.shorten(y[row].tolist())} in row {row}"
-                )
-        labels = np.ascontiguousarray(y, np.int64)
-        valid = (labels >= 0) & (labels < (classes or 0))
+            valid &= y == np.rint(y)
         if self.ignore_class is not None:
-            valid |= labels == self.ignore_class
-        wrong = np.flatnonzero(~valid.reshape(len(labels), -1).all(axis=1))
+            valid |= y == self.ignore_class
+        wrong = np.flatnonzero(~valid.reshape(len(y), -1).all(axis=1))
         if wrong.size:
             row = wrong[0]
+            ignored = "" if self.ignore_class is None else f", or {self.ignore_class}"
             raise ValueError(
-                f"{self.name} takes labels from 0 to {(classes or 0) - 1}, since the model has "
-                f"{classes} outputs. Received: {checks.shorten(y[row].tolist())} in row {row}"
+                f"{self.name} takes labels from 0 to {(classes or 0) - 1}{ignored}, in whole "
+                f"numbers, since the model has {classes} outputs. "
+                f"Received: {checks.shorten(y[row].tolist())} in row {row}"
                 + (f" and {wrong.size - 1} more" if wrong.size > 1 else "")
             )
-        return labels
+        return np.ascontiguousarray(y, np.int64)
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""

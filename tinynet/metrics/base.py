@@ -214,7 +214,7 @@ class Sum(Metric):
     by_example = True
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(dtype, name or snake_case(type(self).__name__))
+        super().__init__(dtype, checks.title(name, snake_case(type(self).__name__)))
         # Python's floats: exact to double precision however many batches come.
         self.total = 0.0
 
@@ -267,7 +267,7 @@ class Mean(Metric):
     by_example = True
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(dtype, name or snake_case(type(self).__name__))
+        super().__init__(dtype, checks.title(name, snake_case(type(self).__name__)))
         # Python's floats: exact to double precision however many batches come.
         self.total = self.count = 0.0
 

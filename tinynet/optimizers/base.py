@@ -7,6 +7,7 @@ into the vectors are what is saved.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,6 +95,8 @@ class Optimizer:
         How many gradients are averaged before the weights change.
     name : str, optional
         By default the class name in snake case.
+    **kwargs : object
+        None of them; they are listed in the error.
 
     Raises
     ------
@@ -127,7 +130,11 @@ class Optimizer:
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
+        both = (type(self), Optimizer)
+        taken = dict.fromkeys(name for cls in both for name in inspect.signature(cls).parameters)
+        checks.no_more(type(self).__name__, kwargs, [name for name in taken if name != "kwargs"])
         self.name = checks.title(name, snake_case(type(self).__name__))
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         if sum(value is not None for value in clips.values()) > 1:
@@ -181,8 +188,8 @@ class Optimizer:
             raise TypeError(
                 f"The learning rate follows a schedule and can't be set. Received: {value!r}"
             )
-        if isinstance(value, Variable | np.ndarray):
-            value = float(value)
+        if isinstance(value, Variable | np.ndarray) and value.size == 1:
+            value = float(np.asarray(value).reshape(()))
         if isinstance(value, bool) or not isinstance(value, float | np.floating):
             raise ValueError(
                 "learning_rate must be a float or a schedule. "

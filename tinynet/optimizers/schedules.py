@@ -103,7 +103,7 @@ class ExponentialDecay(LearningRateSchedule):
         self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
         self.decay_rate = checks.number("decay_rate", decay_rate, 0)
         self.staircase = checks.flag("staircase", staircase)
-        self.name = name
+        self.name = checks.title(name, type(self).__name__)
 
     def _exponent(self, step: Any) -> Any:
         exponent = np.float32(step) / np.float32(self.decay_steps)
@@ -182,6 +182,9 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     def __init__(
         self, boundaries: list[int], values: list[float], name: str = "PiecewiseConstant"
     ) -> None:
+        for name, listed in (("boundaries", boundaries), ("values", values)):
+            if not isinstance(listed, list | tuple):
+                raise TypeError(f"{name} must be a list. Received: {name}={checks.shorten(listed)}")
         if len(boundaries) != len(values) - 1:
             raise ValueError(
                 "There must be one value more than boundaries. "
@@ -189,7 +192,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
             )
         self.boundaries = [checks.number("boundaries", b) for b in boundaries]
         self.values = [checks.number("values", v) for v in values]
-        self.name = name
+        self.name = checks.title(name, type(self).__name__)
 
     def __call__(self, step: Any) -> Any:
         """Compute the learning rate."""
@@ -235,7 +238,7 @@ class PolynomialDecay(LearningRateSchedule):
         self.end_learning_rate = checks.number("end_learning_rate", end_learning_rate)
         self.power = checks.number("power", power)
         self.cycle = checks.flag("cycle", cycle)
-        self.name = name
+        self.name = checks.title(name, type(self).__name__)
 
     def __call__(self, step: Any) -> Any:
         """Compute the learning rate."""
@@ -291,7 +294,7 @@ class CosineDecay(LearningRateSchedule):
         self.initial_learning_rate = checks.number("initial_learning_rate", initial_learning_rate)
         self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
         self.alpha = checks.number("alpha", alpha)
-        self.name = name
+        self.name = checks.title(name, type(self).__name__)
         self.warmup_target = None
         if warmup_target is not None:
             self.warmup_target = checks.number("warmup_target", warmup_target)

@@ -1,0 +1,458 @@
+"""One step explained, and gradients checked: the numbers shown are those of training itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet as keras
+from tests.compare import EPS
+from tinynet import activations, explain, layers, optimizers
+
+L = layers
+
+
+def data(n: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.random((n, 4, 5)) * (rng.random((n, 4, 5)) < 0.5)
+    return x.astype(np.float32), rng.integers(0, 3, n)
+
+
+def net(optimizer: Any = "adam", rows: list[Any] | None = None) -> Any:
+    rows = rows or [
+        L.Flatten(name="flat"),
+        L.Dense(6, activation="relu", name="hidden"),
+        L.Dense(3, activation="softmax", name="digit"),
+    ]
+    model = keras.Sequential([L.Input((4, 5)), *rows])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def state(model: Any) -> list[np.ndarray]:
+    return [v.numpy() for v in (*model.weights, *model.optimizer.variables)]
+
+
+def assert_same(left: list[np.ndarray], right: list[np.ndarray]) -> None:
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# ------------------------------------------------------------ one step
+
+
+def test_the_model_stays_as_it_is_unless_told_otherwise() -> None:
+    x, y = data()
+    explained, trained = net(), net()
+    trained.set_weights(explained.get_weights())
+    before = state(explained)
+    explain.step(explained, x, y)
+    assert_same(before, state(explained))
+    assert "forward" not in vars(explained.layers[1])
+    shown = explain.step(explained, x, y, apply=True)
+    trained.train_on_batch(x, y)
+    assert_same(state(explained), state(trained))
+    name, index = shown.chosen.name, shown.chosen.index
+    hidden, kernel = explained.get_layer("hidden"), shown.weights[name]
+    assert name == "hidden/kernel"
+    assert shown.chosen.after == hidden.kernel.numpy()[index]
+    assert shown.chosen.before == kernel[index]
+    # The next explanation goes on from there.
+    assert explain.step(explained, x, y).chosen.iteration == 2
+
+
+def test_random_layers_do_what_the_next_step_does() -> None:
+    x, y = data()
+    model = net(rows=[L.Flatten(), L.Dropout(0.5), L.BatchNormalization(), L.Dense(3, "softmax")])
+    shown = explain.step(model, x, y, apply=True)
+    for watch in shown.layers:
+        for weight in watch.layer.weights:
+            real = model.get_layer(watch.name)
+            assert_same([w.numpy() for w in real.weights], watch.layer.get_weights())
+            assert weight.path.startswith(watch.name)
+    assert {"batch_normalization/gamma", "dense/kernel"} <= set(shown.gradients)
+
+
+def test_the_loss_and_every_array_are_those_of_the_net() -> None:
+    x, y = data()
+    model = net()
+    shown = explain.step(model, x, y)
+    assert shown.loss == model.test_on_batch(x, y)[0]
+    flat, hidden, digit = shown.layers
+    np.testing.assert_array_equal(hidden.x, x.reshape(8, 20))
+    np.testing.assert_array_equal(digit.x, hidden.y)
+    np.testing.assert_array_equal(hidden.d_y, digit.d_x)
+    assert (flat.d_y, hidden.d_x) == (None, None)
+    assert digit.logits
+    # The derivative of the mean cross-entropy in the logits: (probabilities - truth) / N.
+    expected = model.predict(x, verbose=0)
+    expected[np.arange(8), y] -= 1
+    np.testing.assert_allclose(digit.d_y, expected / 8, atol=4 * EPS)
+    assert set(shown.gradients) == set(shown.weights)
+
+
+@pytest.mark.parametrize("name", ["hidden/kernel", "hidden/bias", "digit/kernel", "digit/bias"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "linear"])
+def test_the_products_sum_to_the_gradient(name: str, activation: str) -> None:
+    x, y = data()
+    rows = [
+        L.Flatten(),
+        L.Dense(6, activation, name="hidden"),
+        L.Dense(3, "softmax", name="digit"),
+    ]
+    chosen = explain.step(net(rows=rows), x, y, name).chosen
+    assert chosen.x_i.shape == chosen.d_z_j.shape == (8,)
+    # Sums of 8 products of factors that are themselves sums of at most 20 terms.
+    off = 2 * EPS * (np.sqrt(8) + np.sqrt(20)) * np.abs(chosen.products).sum()
+    assert abs(chosen.products.sum() - chosen.gradient) <= off
+    assert abs(chosen.gradient) > 100 * off
+
+
+def test_the_default_weight_is_that_of_the_largest_gradient() -> None:
+    x, y = data()
+    shown = explain.step(net(), x, y)
+    gradient = shown.gradients["hidden/kernel"]
+    assert abs(shown.chosen.gradient) == np.abs(gradient).max()
+    assert explain.step(net(), x, y, ("digit/bias", (2,))).chosen.index == (2,)
+
+
+def test_adam_by_its_formula() -> None:
+    x, y = data()
+    model = net(optimizers.Adam(0.01, beta_1=0.8, beta_2=0.9, epsilon=1e-3))
+    explain.step(model, x, y, apply=True)
+    c = explain.step(model, x, y).chosen
+    m = c.slots_before["momentum"] * 0.8 + 0.2 * c.gradient
+    v = c.slots_before["velocity"] * 0.9 + 0.1 * c.gradient**2
+    alpha = 0.01 * np.sqrt(1 - 0.9**2) / (1 - 0.8**2)
+    few = 16 * EPS  # a handful of roundings of float32
+    assert c.slots_after["momentum"] == pytest.approx(m, rel=few)
+    assert c.slots_after["velocity"] == pytest.approx(v, rel=few)
+    assert c.alpha == pytest.approx(alpha, rel=few)
+    change = -alpha * m / (np.sqrt(v) + 1e-3)
+    assert c.change == pytest.approx(change, abs=few * (abs(c.before) + abs(change)))
+    assert c.iteration == 2
+    cells = {row[0]: row for row in c.tables()[-1].rows}
+    assert cells["step"][2] == f"{change:.4g}"
+    assert cells["weight"][1:3] == [f"{c.before:.4g}", f"{c.after:.4g}"]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "names"),
+    [
+        (lambda: optimizers.SGD(0.1), set()),
+        (lambda: optimizers.SGD(0.1, momentum=0.9), {"momentum"}),
+        (lambda: optimizers.RMSprop(), {"velocity"}),
+        (lambda: optimizers.Nadam(), {"momentum", "velocity"}),
+        (lambda: optimizers.Adam(amsgrad=True), {"momentum", "velocity", "largest"}),
+        (lambda: optimizers.AdamW(), {"momentum", "velocity"}),
+        (lambda: optimizers.Adam(use_ema=True), {"momentum", "velocity", "average"}),
+        (lambda: optimizers.Adagrad(), {"accumulator_of_squares"}),
+    ],
+)
+def test_other_optimizers(optimizer: Any, names: set[str]) -> None:
+    x, y = data()
+    chosen = explain.step(net(optimizer()), x, y).chosen
+    assert set(chosen.slots_after) == names
+    assert chosen.change * chosen.gradient < 0  # downhill
+    text = str(chosen)
+    assert all(f"\n  {name} " in text for name in names)
+    assert ("weight decay" in text) == isinstance(chosen.optimizer, optimizers.AdamW)
+
+
+def test_gradients_that_are_added_up_first() -> None:
+    x, y = data()
+    model = net(optimizers.Adam(gradient_accumulation_steps=2))
+    waits = explain.step(model, x, y, apply=True).chosen
+    assert (waits.change, waits.alpha) == (0, None)
+    assert waits.slots_after["accumulator"] == waits.gradient
+    moves = explain.step(model, x, y).chosen
+    assert moves.iteration == 1
+    assert moves.alpha is not None
+    assert moves.change != 0
+
+
+def test_what_is_done_to_a_gradient_before_it_is_used() -> None:
+    x, y = data()
+    model = net(optimizers.SGD(1.0, clipvalue=1e-4))
+    chosen = explain.step(model, x, y).chosen
+    assert abs(chosen.gradient) > 1e-3
+    assert abs(chosen.used) == pytest.approx(1e-4)
+    assert "clipped" in str(chosen)
+    dense = L.Dense(3, "softmax", name="digit", kernel_regularizer=keras.regularizers.L2(0.5))
+    chosen = explain.step(net(rows=[L.Flatten(), dense]), x, y).chosen
+    rest = {row[0]: row[-1] for row in chosen.tables()[0].rows}["regularizer"]
+    assert float(rest) == pytest.approx(2 * 0.5 * chosen.before, rel=1e-3)  # four digits
+
+
+def test_the_tables_hold_every_layer() -> None:
+    x, y = data()
+    inner = keras.Sequential([L.Dense(6, "relu", name="hidden")], name="inner")
+    model = net(rows=[L.Flatten(), inner, L.Dense(3, "softmax", name="digit")])
+    shown = explain.step(model, x, y)
+    text = str(shown)
+    assert repr(shown) == text
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) <= 100
+    for part in ("inner/hidden (Dense, relu)", "digit (Dense, softmax)", "d logits", "3 others"):
+        assert part in text
+    forward, backward, *_ = shown.tables()
+    assert len(forward.rows) == 2 + 3 + 3
+    size = np.abs(shown.weights["inner/hidden/kernel"])
+    row = next(row for row in forward.rows if row[1] == "kernel")
+    assert row[2:] == ["(20, 6)", f"{size.mean():.4g}", f"{size.max():.4g}"]
+    assert [row[0] for row in backward.rows if row[0]][-1] == "flatten (Flatten)"
+    html = shown._repr_html_()
+    assert html.count("<table>") == html.count("</table>") == 4
+    assert "inner/hidden" in html
+
+
+def test_a_loss_that_is_not_finite_is_shown_as_it_is() -> None:
+    x, y = data()
+    model = net()
+    model.set_weights([np.full_like(w, 1e30) for w in model.get_weights()])
+    shown = explain.step(model, x, y)
+    assert shown.chosen is None
+    assert "inf" in str(shown) or "nan" in str(shown)
+    assert "not finite" in str(shown)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ("kernel", "one of those that are trained, hidden/kernel, hidden/bias, .* Received: 'ke"),
+        (("hidden/kernel", (20, 0)), r"shape is \(20, 6\)\. Received: \(20, 0\)"),
+        (("hidden/kernel", (0,)), r"Received: \(0,\)"),
+    ],
+)
+def test_wrong_weights_are_refused(weight: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        explain.step(net(), *data(), weight)
+
+
+def test_models_that_cannot_do_a_step_are_refused() -> None:
+    x, y = data()
+    with pytest.raises(ValueError, match="compile"):
+        explain.step(keras.Sequential([L.Dense(3)]), x, y)
+    with pytest.raises(ValueError, match="compile"):
+        explain.check_gradients(keras.Sequential([L.Dense(3)]), x, y)
+    with pytest.raises(ValueError, match="none to train"):
+        explain.step(net(rows=[L.Flatten()]), x, y)
+
+
+def test_a_model_that_is_not_built_is_built() -> None:
+    x, y = data()
+    model = keras.Sequential([L.Flatten(), L.Dense(3, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    shown = explain.step(model, x, y)
+    assert_same([shown.weights["dense/kernel"]], [model.layers[1].kernel.numpy()])
+
+
+# ------------------------------------------------------------ checking gradients
+
+
+class Scale(L.Layer):
+    """A user's layer, ``y = x * factor``; what it gets wrong is up to the subclass."""
+
+    def build(self, input_shape: Any) -> None:
+        self.factor = self.add_weight((input_shape[-1],), "ones", name="factor")
+        super().build(input_shape)
+
+    def call(self, x: np.ndarray) -> np.ndarray:
+        return x * self.factor.array
+
+    def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
+        work.gradients[0][...] = (d_y * work.x).sum(axis=0)
+        return d_y * self.factor.array
+
+
+class Forgets(Scale):
+    """Its input's gradient lacks the factor; only a factor other than 1 shows it."""
+
+    def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
+        super().backward(d_y, work, need_d_x)
+        return d_y * 1.5
+
+
+class Averages(Scale):
+    """Its weight's gradient is averaged once too often."""
+
+    def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
+        d_x = super().backward(d_y, work, need_d_x)
+        work.gradients[0] /= len(d_y)
+        return d_x
+
+
+class Rebinds(Scale):
+    """Its gradient goes into an array of its own, which nobody looks at."""
+
+    def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
+        work.gradients[0] = (d_y * work.x).sum(axis=0)
+        return d_y * self.factor.array
+
+
+class Keeps(Scale):
+    """It returns no gradient."""
+
+    def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
+        super().backward(d_y, work, need_d_x)
+
+
+class Jitters(Scale):
+    """It draws random numbers that nobody can repeat."""
+
+    def call(self, x: np.ndarray) -> np.ndarray:
+        self.calls = getattr(self, "calls", 0) + 1
+        return x * self.factor.array + 1e-3 * self.calls
+
+
+def with_own(layer: Any) -> Any:
+    rows = [
+        L.Flatten(),
+        L.Dense(6, "tanh", name="below"),
+        layer,
+        L.Dense(3, "softmax", name="above"),
+    ]
+    return net(rows=rows)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", optimizers.SGD(0.1, clipvalue=1e-9)])
+def test_right_gradients_are_found_right(optimizer: Any) -> None:
+    x, y = data()
+    x[:, 0] = 0  # corners of relu: units that nothing comes into
+    model = net(
+        optimizer,
+        [
+            L.ReLU(),
+            L.Flatten(),
+            L.Dense(6, activation="relu", kernel_regularizer="l2"),
+            L.BatchNormalization(),
+            L.Dropout(0.3),
+            keras.Sequential([Scale(name="own"), L.Dense(3, "softmax")], name="inner"),
+        ],
+    )
+    before = state(model)
+    report = explain.check_gradients(model, x, y, sample_weight=np.linspace(0.5, 2, 8))
+    assert report.ok, report
+    assert (report.wrong, report.verdict) == ([], "Backpropagation is right.")
+    assert_same(before, state(model))
+    assert {(c.layer, c.array) for c in report.net} >= {("inner/own", "factor"), ("dense", "bias")}
+    assert all(c.checked == min(c.size, 50) for c in report.net + report.alone)
+    assert len(report.alone) == 1 + 7 + len(report.net)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "below"),
+    [
+        (Forgets, r"for input\[\d, \d\] its backward says .*, finite differences say", True),
+        (Averages, r"for factor\[\d\] its backward says", False),
+        (Rebinds, r"into work.gradients\[0\], in place", False),
+        (Jitters, "other numbers every time", None),
+    ],
+)
+def test_the_wrong_layer_is_named(kind: type[Scale], said: str, below: bool | None) -> None:
+    report = explain.check_gradients(with_own(kind(name="own")), *data())
+    assert not report.ok
+    assert report.wrong == ["own"]
+    assert "The layer own (" + kind.__name__ + ") is wrong" in report.verdict
+    assert re.search(said, report.verdict)
+    if below is not None:
+        consequence = "In consequence, so are the gradients of below/kernel, below/bias."
+        assert (consequence in report.verdict) == below
+    assert "WRONG" in str(report) or kind is Jitters
+    assert report.verdict.splitlines()[0][:20] in report._repr_html_()
+
+
+def test_a_gradient_that_is_not_returned() -> None:
+    # As the first layer it trains all the same, which is where such a mistake hides.
+    model = keras.Sequential([L.Input((2,)), Keeps(name="own"), L.Dense(3)])
+    model.compile("sgd", "mse")
+    report = explain.check_gradients(model, [[1.0, 2.0]], [[1.0, 0.0, 3.0]])
+    assert report.wrong == ["own"]
+    assert "must return the gradient in its input, of shape (1, 2)" in report.verdict
+    assert "and returns nothing" in report.verdict
+
+
+def test_two_wrong_layers_are_both_found() -> None:
+    rows = [L.Flatten(), Forgets(name="low"), L.Dense(4), Averages(name="high"), L.Dense(3)]
+    model = net(rows=[*rows, L.Softmax()])
+    assert set(explain.check_gradients(model, *data()).wrong) == {"low", "high"}
+
+
+def test_a_wrong_loss_is_told_from_wrong_layers() -> None:
+    def squares(y_true: Any, y_pred: Any) -> Any:
+        return ((y_pred - y_true) ** 2).mean(axis=-1)
+
+    squares.backward = lambda d, y_true, y_pred: d[..., None] * (y_pred - y_true)
+    model = keras.Sequential([L.Input((2,)), L.Dense(3)])
+    model.compile("sgd", squares)
+    report = explain.check_gradients(model, [[1.0, 2.0]], [[1.0, 0.0, 3.0]])
+    assert report.wrong == ["loss"]
+    assert "In consequence, so are the gradients of dense/kernel, dense/bias" in report.verdict
+
+
+def test_a_wrong_activation_is_its_layers_mistake() -> None:
+    def square(x: Any) -> Any:
+        return x * x
+
+    square.backward = lambda d_y, x, y: x * d_y
+    own = L.Dense(6, activation=activations.get(square), name="own")
+    report = explain.check_gradients(with_own(own), *data())
+    assert report.wrong == ["own"]
+    assert "own (Dense, square)" in report.verdict
+
+
+def test_a_mistake_that_no_layer_makes_alone() -> None:
+    class Wrong(keras.regularizers.L2):
+        def gradient(self, w: Any) -> Any:
+            return 3 * super().gradient(w)
+
+    dense = L.Dense(3, "softmax", name="digit", kernel_regularizer=Wrong(0.1))
+    report = explain.check_gradients(net(rows=[L.Flatten(), dense]), *data())
+    assert not report.ok
+    assert report.wrong == []
+    assert "digit/kernel, though each layer alone is right: look at regularizers" in report.verdict
+
+
+def test_a_gradient_check_needs_a_loss_to_compare() -> None:
+    model = net()
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    with pytest.raises(ValueError, match="Received: loss=nan"):
+        explain.check_gradients(model, *data())
+
+
+def test_all_or_some_elements() -> None:
+    x, y = data()
+    report = explain.check_gradients(net(), x, y, max_per_weight=None)
+    assert report.ok
+    assert [c.checked for c in report.net] == [120, 6, 18, 3]
+    report = explain.check_gradients(net(), x, y, max_per_weight=7)
+    assert [c.checked for c in report.net] == [7, 6, 7, 3]
+
+
+def test_corners_do_not_raise_a_false_alarm() -> None:
+    # Every sum is 0, in the corner of relu, and stays within h of it.
+    dense = L.Dense(6, activation="relu", kernel_initializer="zeros")
+    model = net(rows=[L.Flatten(), dense, L.Dense(3, "softmax")])
+    assert explain.check_gradients(model, *data()).ok
+
+
+# ------------------------------------------------------------ notebooks
+
+
+def test_models_and_histories_are_tables_in_notebooks() -> None:
+    x, y = data()
+    model = net()
+    history = model.fit(x, y, epochs=4, validation_data=(x, y), validation_freq=2, verbose=0)
+    html = model._repr_html_()
+    for part in ("hidden (Dense)", "(None, 6)", "126", "Total params: 443", "Optimizer params"):
+        assert part in html
+    html = history._repr_html_()
+    assert html.count("<tr>") == 5
+    assert f">{history.history['loss'][3]:.4g}</td>" in html
+    seen = ", ".join(f"{value:.4g}" for value in history.history["val_loss"])
+    assert f"val_loss, not of every epoch: {seen}" in html
+    assert "?" in keras.Sequential([L.Dense(3, name="<b>")])._repr_html_()
+    assert "&lt;b&gt;" in keras.Sequential([L.Dense(3, name="<b>")])._repr_html_()

@@ -1,0 +1,111 @@
+"""What public programs use: every row of `features` on tinynet, and on Keras."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import warnings
+
+import pytest
+
+import tinynet
+from tests import features
+from tinynet import unsupported
+from tinynet.compat import tensorflow as stand_in
+
+GOLDEN = json.loads(features.GOLDEN.read_text(encoding="utf-8"))
+NEEDS = {"TensorBoard": "tensorboard", "h5": "h5py", "keras": "h5py"}
+ROWS = [pytest.param(f, id=f"{f.rank}-{f.name}") for f in features.FEATURES]
+
+
+def require(feature: features.Feature) -> None:
+    """Skip what needs a package that is not there."""
+    for word, package in NEEDS.items():
+        if word in feature.name:
+            pytest.importorskip(package)
+
+
+@pytest.mark.parametrize("feature", ROWS)
+def test_feature(feature: features.Feature) -> None:
+    require(feature)
+    found = features.result(feature, tinynet, stand_in)
+    assert found == GOLDEN.get(str(feature.rank), "refused")
+
+
+def test_the_ranks_are_those_of_the_list() -> None:
+    assert [f.rank for f in features.FEATURES] == list(range(1, 179))
+    uses = [f.programs for f in features.FEATURES]
+    assert uses == sorted(uses, reverse=True)
+    assert all(f.on_keras_3 <= f.programs for f in features.FEATURES)
+
+
+def test_what_is_not_supported() -> None:
+    found = {f.name for f in features.FEATURES if f.supported is False}
+    assert found == {"tf.saved_model.load", "tf.saved_model.save"}
+    # Keras 3 refuses these itself, so no program that runs on it uses them.
+    assert all(f.on_keras_3 == 0 for f in features.FEATURES if f.supported is None)
+    assert len(features.summary(features.FEATURES)) == 8
+
+
+@pytest.mark.slow
+def test_keras_says_the_same() -> None:
+    pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+    from reference.keras_net import keras, tf
+
+    for feature in features.FEATURES:
+        if feature.supported is False or "TensorBoard" in feature.name:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras' own, of input_shape and .h5
+            found = features.result(feature, keras, tf)
+        assert json.loads(json.dumps(found)) == GOLDEN[str(feature.rank)], feature.name
+
+
+# ------------------------------------------------------------ what only Keras has
+
+KERAS_MODULES = [*unsupported.KERAS_ONLY]
+
+
+@pytest.mark.parametrize("path", KERAS_MODULES)
+def test_every_public_name_of_keras_is_here_or_refused(path: str) -> None:
+    keras = pytest.importorskip("keras")
+    theirs = importlib.import_module(f"keras.{path}".rstrip("."))
+    ours = importlib.import_module(f"tinynet.{path}".rstrip("."))
+    public = {name for name in dir(theirs) if not name.startswith("_")} - {"src"}
+    listed = set(unsupported.KERAS_ONLY[path].split())
+    here = set(vars(ours))
+    assert public - here - listed == set()
+    assert listed & here == set(), "these are here now"
+    assert keras.__version__
+    for name in listed:
+        with pytest.raises(
+            NotImplementedError, match=rf"dense nets.*There are.*Received: .*{name}$"
+        ):
+            getattr(ours, name)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tinynet.layers import Conv2D",
+        "from tinynet.applications import VGG16",
+        "from tinynet.applications.vgg16 import VGG16",
+        "from tinynet.datasets import cifar10",
+        "from tinynet.datasets.cifar10 import load_data",
+        "from tinynet.preprocessing.image import ImageDataGenerator",
+        "from tinynet.compat.tensorflow.keras.layers import LSTM",
+        "from tinynet.compat.tensorflow.keras.preprocessing import image",
+        "from tinynet.compat.tensorflow import GradientTape",
+        "import tinynet.ops; tinynet.ops.add",
+    ],
+)
+def test_imports_of_what_is_not_here_say_so(line: str) -> None:
+    with pytest.raises(NotImplementedError, match=r"tinynet .* Received: "):
+        exec(line, {})
+
+
+def test_a_wrong_name_is_an_ordinary_mistake() -> None:
+    with pytest.raises(AttributeError, match="did you mean 'Dense'"):
+        _ = tinynet.layers.Dens
+    assert not hasattr(tinynet.losses, "nothing_of_the_kind")
+    assert not hasattr(tinynet, "nothing_of_the_kind")

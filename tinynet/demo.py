@@ -1,0 +1,212 @@
+"""Draw your own digit: a model as one web page that reads what is drawn on it.
+
+The page is one file with the weights inside. It needs no network and no server: the net is a few
+loops of JavaScript in `demo.html`, and so is `datasets.frame_digit`, without which a net that has
+seen only MNIST's digits reads few others.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import webbrowser
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinynet import activations, layers
+from tinynet.datasets.drawn_digits import WAYS
+from tinynet.files import write_atomically
+
+__all__ = ["MODELS", "default_model", "page", "show"]
+
+#: Where `tinynet train` leaves its model.
+MODELS = (Path("output", "model.tinynet"), Path("output", "model.keras"))
+
+_MOST = 1_000_000  # bytes of a page, where halving the weights' precision can hold it there
+_ROUNDS = 3  # so many examples of each digit
+# What demo.html can compute, besides the rectifiers.
+_ACTIVATIONS = ("linear", "sigmoid", "tanh", "elu", "silu", "softplus", "softmax")
+
+
+def page(model: Any) -> str:
+    """Make the page.
+
+    The weights are in it as float32; if it were larger than 1 MB then, as float16, which changes
+    probabilities by about 0.001.
+
+    Parameters
+    ----------
+    model : Sequential
+        A built model that takes images of 28 x 28 pixels, 0 to 1, and has ten outputs. Its layers
+        are of the kinds `Flatten`, `Dense`, `Dropout` and activations. Outputs that are no
+        probabilities are taken for scores, and a softmax follows.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Raises
+    ------
+    ValueError
+        If the page could not compute the model.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> net = [layers.Input((28, 28)), layers.Flatten(), layers.Dense(10, activation="softmax")]
+    >>> text = page(Sequential(net))
+    >>> text.startswith("<!DOCTYPE html>"), len(text) < 70_000
+    (True, True)
+    """
+    import tinynet
+
+    steps, parts = _steps(model)
+    flat = np.concatenate([part.ravel() for part in parts]).astype("<f4")
+    template = resources.files("tinynet").joinpath("demo.html").read_text(encoding="utf-8")
+    sizes = [str(step["units"]) for step in steps if step["kind"] == "dense"]
+    net = {
+        "shape": "-".join(["784", *sizes]),
+        "version": tinynet.__version__,
+        "steps": steps,
+        "examples": [WAYS[digit][i][1] for i in range(_ROUNDS) for digit in range(10)],
+    }
+    for dtype in ("float32", "float16"):
+        packed = base64.b64encode(flat.astype(np.dtype(dtype).newbyteorder("<")).tobytes())
+        text = json.dumps({**net, "dtype": dtype, "weights": packed.decode("ascii")})
+        # A layer may be named "</script>".
+        whole = template.replace("@NET@", text.replace("<", "\\u003c"))
+        if len(whole.encode()) <= _MOST or np.abs(flat).max() > np.finfo(np.float16).max:
+            break
+    return whole
+
+
+def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Return what the page has to do, and the weights one behind the other."""
+    shape = model.input_shape[1:] if model.built else ()
+    if None in shape or math.prod(shape) != 784 or model.output_shape[1:] != (10,):
+        received = f"shapes {model.input_shape} and {model.output_shape}" if shape else "not built"
+        raise ValueError(
+            f"The model must take 28 x 28 pixels and give ten numbers. Received: {received}"
+        )
+    steps: list[dict[str, Any]] = []
+    weights: list[Any] = []
+    rank = len(shape) + 1
+    last = _walk(model, rank, steps, weights)
+    if last.__name__ not in ("softmax", "sigmoid"):
+        steps.append(_activation(activations.softmax, "the output", 2))
+    return steps, weights
+
+
+def _walk(
+    model: Any, rank: int, steps: list[dict[str, Any]], weights: list[Any]
+) -> activations.Activation:
+    """Add a model's layers to the steps; return the last activation."""
+    last = activations.linear
+    for layer in model.layers:
+        kind: Any = type(layer)
+        if kind in (layers.InputLayer, layers.Dropout):
+            continue
+        if kind is layers.Flatten:
+            rank = 2
+            continue
+        if kind is layers.Dense and rank == 2:
+            offset = sum(array.size for array in weights)
+            step = {"kind": "dense", "name": layer.name, "units": layer.units, "kernel": offset}
+            own = layer.get_weights()
+            steps.append({**step, "bias": offset + own[0].size if layer.use_bias else None})
+            weights += own
+        elif kind not in (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.Softmax):
+            where = " before Flatten" if kind is layers.Dense else ""
+            raise ValueError(
+                f"The page can compute Flatten, Dense, Dropout and activations, not "
+                f"{kind.__name__}{where}. Received: the layer {layer.name}"
+            )
+        last = layer.activation
+        axis = getattr(layer, "axis", -1)
+        steps.append(
+            _activation(last.with_options(axis=axis) if axis != -1 else last, layer.name, rank)
+        )
+    return last
+
+
+def _activation(activation: Any, name: str, rank: int) -> dict[str, Any]:
+    """Return the step of an activation, if the page has it."""
+    options = dict(activation.options)
+    kind = "relu" if isinstance(activation, activations.Rectifier) else activation.__name__
+    rows = rank == 2 and options.get("axis") in (-1, 1)
+    if kind not in ("relu", *_ACTIVATIONS) or (kind == "softmax" and not rows):
+        raise ValueError(
+            f"The page can compute the activations relu, {', '.join(_ACTIVATIONS)}, the last over "
+            f"whole rows. Received: {activation.__name__} {options or ''} in {name}"
+        )
+    return {"kind": "activation", "name": kind, "options": options}
+
+
+def default_model() -> Path:
+    """Find the model that `tinynet train` left in the current folder.
+
+    Returns
+    -------
+    Path
+        The first of `MODELS` that is there.
+
+    Raises
+    ------
+    FileNotFoundError
+        If none is; it says how to make one.
+
+    Examples
+    --------
+    >>> [path.name for path in MODELS]
+    ['model.tinynet', 'model.keras']
+    """
+    for path in MODELS:
+        if path.exists():
+            return path
+    raise FileNotFoundError(
+        f"There is no model yet: train one with 'tinynet train', which takes less than a minute, "
+        f"or name a file. Looked for {' and '.join(map(str, MODELS))}"
+    )
+
+
+def show(model: Any, path: str | Path, *, open_it: bool = True) -> bool:
+    """Write the page to a file and open it.
+
+    Parameters
+    ----------
+    model : Sequential
+        As for `page`.
+    path : str or Path
+        The file; its folder is made.
+    open_it : bool
+        Whether a browser is to open it.
+
+    Returns
+    -------
+    bool
+        Whether one did, as far as can be known.
+
+    Raises
+    ------
+    ValueError
+        If the page could not compute the model; nothing is written.
+    OSError
+        If the file can't be written.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> show(Sequential([layers.Input((3,)), layers.Dense(10)]), "demo.html")
+    Traceback (most recent call last):
+    ValueError: The model must take 28 x 28 pixels and give ten numbers. Received: shapes (None, 3) and (None, 10)
+    """
+    text = page(model)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(text.encode()))
+    return open_it and webbrowser.open(path.resolve().as_uri())
