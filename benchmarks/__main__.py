@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.rounds is not None and options.rounds < 1:
         parser.error(f"--rounds must be at least 1. Received: {options.rounds}")
     folder.mkdir(parents=True, exist_ok=True)
+    before = machine()  # once: later on the load is our own
     names = list(SUITES) if options.suite == "all" else [options.suite]
     for name in names:
         suite = SUITES[name]
@@ -64,7 +65,6 @@ def main(argv: list[str] | None = None) -> int:
         keys = [key for key in suite.contenders if key in chosen]
         start = time.perf_counter()
         print(f"{name}: {rounds} rounds of {', '.join(keys)}")
-        before = machine()
         outcome = suite.run(keys, rounds, options.quick, lambda text: print(text, flush=True))
         result = {
             "suite": name,

@@ -16,7 +16,7 @@ from benchmarks.harness import Process, SkipError
 from benchmarks.task import Task
 
 
-@pytest.fixture(scope="module", params=CONTENDERS)
+@pytest.fixture(scope="session", params=CONTENDERS)
 def contender(request: Any) -> Iterator[Process]:
     """Each contender in turn, in a process of its own, ready to train on 3,000 images."""
     try:

@@ -141,7 +141,7 @@ class Torch(Net):
         import torch
 
         super().__init__(problem)
-        self.torch = torch
+        self.torch: Any = torch
         torch.set_num_threads(threads)
         layers: list[Any] = []
         sizes = problem.task.sizes
@@ -165,7 +165,8 @@ class Torch(Net):
         return loss
 
     def train_batch(self, x: Array, y: Array) -> float:
-        return float(self._step(self.torch.from_numpy(x), self.torch.from_numpy(y)))
+        loss: float = self._step(self.torch.from_numpy(x), self.torch.from_numpy(y)).item()
+        return loss
 
     def weights(self) -> Arrays:
         return [p.detach().numpy().T for p in self.model.parameters()]
@@ -198,7 +199,7 @@ class Jax(Net):
         import jax.numpy as jnp
 
         super().__init__(problem)
-        self.jax = jax
+        self.jax: Any = jax
         self.rng = np.random.default_rng(0)
 
         def scores(weights: Any, x: Any) -> Any:

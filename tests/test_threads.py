@@ -374,6 +374,52 @@ def test_an_error_in_the_middle_of_a_step_leaves_nothing_behind() -> None:
         assert train() == expected
 
 
+# ------------------------------------------------------------ prediction
+
+
+def test_prediction_and_evaluation_compute_the_same_side_by_side() -> None:
+    x, y = data(5000)
+    trained = model()
+    results = []
+    for n in (1, 2, 5):
+        config.set_num_threads(n)
+        results.append((trained.predict(x, verbose=0).tobytes(), trained.evaluate(x, y, verbose=0)))
+    assert results[0] == results[1] == results[2]
+
+
+def test_batches_that_are_watched_come_one_by_one() -> None:
+    seen: list[Any] = []
+
+    class Watches(Callback):
+        def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+            seen.append(batch)
+
+        def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+            seen.append((batch, len(logs["outputs"])))
+
+    model().predict(data()[0], batch_size=200, verbose=0, callbacks=[Watches()])
+    assert seen == [0, (0, 200), 1, (1, 133)]
+
+
+def test_each_keeps_the_order_and_asks_for_few_items_at_once() -> None:
+    asked, given = [], []
+
+    def items() -> Iterator[int]:
+        for i in range(20):
+            asked.append(i)
+            yield i
+
+    for i in threads.each(lambda i: (time.sleep(0.01 if i % 3 else 0), i)[1], items()):
+        given.append(i)
+        assert len(asked) - len(given) <= 2
+    assert given == list(range(20))
+
+
+def test_each_passes_errors_on() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(threads.each(lambda i: 1 // i, [1, 0, 1, 1]))
+
+
 # ------------------------------------------------------------ forks, and the end
 
 PRELUDE = """

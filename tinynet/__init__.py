@@ -32,8 +32,10 @@ from tinynet.layers import Input, Layer
 from tinynet.layers.symbolic import SymbolicTensor as KerasTensor
 from tinynet.losses import Loss
 from tinynet.metrics import Metric
+from tinynet.onnx_export import export_onnx
 from tinynet.optimizers import Optimizer
 from tinynet.regularizers import Regularizer
+from tinynet.repeats import repeat
 from tinynet.sequential import Model, Sequential
 from tinynet.variable import Variable
 
@@ -58,6 +60,7 @@ __all__ = [
     "constraints",
     "datasets",
     "explain",
+    "export_onnx",
     "initializers",
     "layers",
     "losses",
@@ -66,6 +69,7 @@ __all__ = [
     "optimizers",
     "random",
     "regularizers",
+    "repeat",
     "saving",
     "utils",
     "visualize",

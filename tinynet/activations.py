@@ -170,7 +170,7 @@ class Custom(Activation):
                 f"The activation {name} needs its derivative, since tinynet does not "
                 f"differentiate by itself: give it an attribute, "
                 f"{name}.backward = lambda d_y, x, y: ... that returns the gradient in x. "
-                f"Received: {function!r}"
+                f"Received: {checks.shorten(function)}"
             )
         self.function: Any = function
 

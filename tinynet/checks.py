@@ -19,7 +19,7 @@ import numpy as np
 FLOATS = ("float32", "float64")
 
 
-def shorten(value: Any, limit: int = 60) -> str:
+def shorten(value: Any, limit: int = 60, depth: int = 3) -> str:
     """Describe a value for an error message, never in bulk.
 
     Parameters
@@ -28,6 +28,8 @@ def shorten(value: Any, limit: int = 60) -> str:
         What was received.
     limit : int
         The most characters of its `repr`.
+    depth : int
+        How far to go into lists in lists.
 
     Returns
     -------
@@ -47,7 +49,11 @@ def shorten(value: Any, limit: int = 60) -> str:
         value = value[:limit]
     elif isinstance(value, int) and value.bit_length() > 4 * limit:
         return f"an integer of {value.bit_length()} bits"
-    text = repr(value)
+    if type(value) in (list, tuple) and value:
+        parts = ", ".join(shorten(part, limit, depth - 1) if depth else "…" for part in value)
+        text = f"[{parts}]" if isinstance(value, list) else f"({parts}{',' * (len(value) == 1)})"
+    else:
+        text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -217,8 +223,10 @@ def float_type(value: Any, default: str) -> str:
     """
     if value is None:
         return default
-    given = value.get("config") if isinstance(value, dict) else value
-    return choice("dtype", type_name(given.get("name") if isinstance(given, dict) else given), FLOATS)
+    inner = value.get("config") if isinstance(value, dict) else None
+    named = inner.get("name") if isinstance(inner, dict) else value
+    found: str = choice("dtype", type_name(named), FLOATS)
+    return found
 
 
 def type_name(value: Any) -> str:

@@ -189,12 +189,9 @@ def _parser() -> argparse.ArgumentParser:
     draw = add("demo", _demo, "Write a web page to draw a digit on, which a model reads.")
     trained = "a file that tinynet or Keras saved (default: what train wrote to output)"
     draw.add_argument("model", nargs="?", metavar="MODEL", help=trained)
+    page = "the page: one file, which needs no network (default: %(default)s)"
     draw.add_argument(
-        "--out",
-        type=_not_empty,
-        default=os.path.join("output", "demo.html"),
-        metavar="FILE",
-        help="the page: one file, which needs no network (default: %(default)s)",
+        "--out", type=_not_empty, default="output/demo.html", metavar="FILE", help=page
     )
     draw.add_argument("--no-open", action="store_true", help="do not open it in a browser")
 

@@ -6,6 +6,7 @@ to debug: every function is the one in `functional`.
 
 from __future__ import annotations
 
+import numbers
 import operator
 import sys
 import warnings
@@ -85,7 +86,7 @@ def set_backend(name: str) -> None:
 
 
 def num_threads() -> int:
-    """Return how many threads one `fit` uses at most.
+    """Return how many threads a call of `fit`, `evaluate` or `predict` uses at most.
 
     Returns
     -------
@@ -101,12 +102,13 @@ def num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Choose how many threads one `fit` uses at most, from the next one on.
+    """Choose how many threads `fit`, `evaluate` and `predict` use at most, from the next call on.
 
-    With more than one, the first layer of sparse inputs and the steps of Adam are divided, in
-    float32; all else is computed on one. The same seed gives the same bits, whatever the number:
-    also in a child that is forked, and in a second `fit` at the same time, which computes alone.
-    No more are used than there are processors. They gain only while these are free.
+    With more than one, `fit` divides the first layer of sparse inputs and the steps of Adam, in
+    float32, and computes all else on one. `evaluate` and `predict` compute batches side by side,
+    unless a callback watches each. The same seed gives the same bits, whatever the number: also
+    in a child that is forked, and in a second `fit` at the same time, which computes alone. No
+    more are used than there are processors. They gain only while these are free.
 
     Parameters
     ----------
@@ -261,6 +263,8 @@ def set_epsilon(value: float) -> None:
     >>> set_epsilon(1e-7)
     """
     global _epsilon
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"epsilon must be a number. Received: {value!r:.60}")
     if not 0 < value < np.inf:
-        raise ValueError(f"epsilon must be positive and finite. Received: {value!r}")
+        raise ValueError(f"epsilon must be positive and finite. Received: {value!r:.60}")
     _epsilon = float(value)

@@ -65,10 +65,10 @@ def features(x: Any, dtype: str) -> Array:
     array = numeric("x", x)
     if array.ndim == 0:
         raise ValueError(f"x must have a batch axis. Received: {checks.shorten(x)}")
-    if array.dtype == dtype:
+    if array.dtype == dtype and array.flags.aligned:
         return np.ascontiguousarray(array, dtype)
     with np.errstate(over="ignore"):  # what is too large for the type becomes infinite
-        return np.ascontiguousarray(array, dtype)
+        return np.require(array, dtype, ["C", "A"])
 
 
 def require_finite(name: str, array: Array | CompressedRows) -> None:
@@ -96,8 +96,13 @@ def require_finite(name: str, array: Array | CompressedRows) -> None:
     ValueError: x must be finite numbers: clean the data, or set TINYNET_ASSUME_FINITE=1 to train \
     on it as it is. Received: 1 of 2 not finite, the first in row 1: inf
     """
-    sparse = isinstance(array, CompressedRows)
-    values = array.values[array.indptr[0] : array.indptr[-1]] if sparse else array.reshape(-1)
+    # Where each row ends among the values.
+    if isinstance(array, CompressedRows):
+        values, ends = array.values, array.indptr[1:] - array.indptr[0]
+        values = values[array.indptr[0] : array.indptr[-1]]
+    else:
+        values = array.reshape(-1)
+        ends = (values.size // max(len(array), 1)) * np.arange(1, len(array) + 1)
     if values.dtype.kind != "f" or os.environ.get("TINYNET_ASSUME_FINITE") == "1":
         return
     # In parts that stay in the processor's cache.
@@ -105,16 +110,45 @@ def require_finite(name: str, array: Array | CompressedRows) -> None:
     if all(np.isfinite(part).all() for part in parts):
         return
     wrong = np.flatnonzero(~np.isfinite(values))
-    first = int(wrong[0])
-    if sparse:
-        row = int(np.searchsorted(array.indptr - array.indptr[0], first, "right")) - 1
-    else:
-        row = first // (len(values) // len(array))
+    first = wrong[0]
+    row = int(np.count_nonzero(ends <= first))
     raise ValueError(
         f"{name} must be finite numbers: clean the data, or set TINYNET_ASSUME_FINITE=1 to train "
         f"on it as it is. Received: {len(wrong)} of {math.prod(array.shape)} not finite, the "
         f"first in row {row}: {values[first]}"
     )
+
+
+def given(x: Any, dtype: str) -> Any:
+    """Convert inputs with `features`, unless they can be compressed as they are.
+
+    Parameters
+    ----------
+    x : array_like or CompressedRows, shape (N, ...)
+        The inputs.
+    dtype : str
+        The type that the model computes in.
+
+    Returns
+    -------
+    ndarray or CompressedRows
+        What `compressed` takes.
+
+    Examples
+    --------
+    >>> given([[0, 255]], "float32"), given(np.uint8([[0, 255]]), "float32")
+    (array([[  0., 255.]], dtype=float32), array([[  0, 255]], dtype=uint8))
+    """
+    as_it_is = isinstance(x, CompressedRows) or _can_be_compressed(x)
+    return x if as_it_is else features(x, dtype)
+
+
+def _can_be_compressed(x: Any) -> bool:
+    """Say whether the kernels read the array's type and layout."""
+    if not isinstance(x, np.ndarray) or x.ndim < 2 or not x.size:
+        return False
+    native = x.dtype.isnative and x.flags.aligned and x.flags.c_contiguous
+    return bool(native and x.dtype in (np.uint8, np.float32, np.float64))
 
 
 def compressed(x: Any, dtype: str) -> CompressedRows | None:
@@ -130,7 +164,7 @@ def compressed(x: Any, dtype: str) -> CompressedRows | None:
     Returns
     -------
     CompressedRows or None
-        None where the dense way is faster, or `features` has to convert them first.
+        None where the dense way is faster, or `given` has to convert them first.
 
     Examples
     --------
@@ -139,9 +173,7 @@ def compressed(x: Any, dtype: str) -> CompressedRows | None:
     """
     if isinstance(x, CompressedRows):
         return x
-    if not isinstance(x, np.ndarray) or x.ndim < 2 or not x.flags.c_contiguous or not x.size:
-        return None
-    if x.dtype not in (np.uint8, np.float32, np.float64) or not x.dtype.isnative:
+    if not _can_be_compressed(x):
         return None
     rows = np.asarray(x).reshape(len(x), -1)
     return CompressedRows(x, dtype) if worth_it(rows) else None

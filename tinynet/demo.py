@@ -11,6 +11,7 @@ import base64
 import json
 import math
 import webbrowser
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -95,19 +96,8 @@ def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
         )
     steps: list[dict[str, Any]] = []
     weights: list[Any] = []
-    rank = len(shape) + 1
-    last = _walk(model, rank, steps, weights)
-    if last.__name__ not in ("softmax", "sigmoid"):
-        steps.append(_activation(activations.softmax, "the output", 2))
-    return steps, weights
-
-
-def _walk(
-    model: Any, rank: int, steps: list[dict[str, Any]], weights: list[Any]
-) -> activations.Activation:
-    """Add a model's layers to the steps; return the last activation."""
-    last = activations.linear
-    for layer in model.layers:
+    rank, last = len(shape) + 1, activations.linear
+    for layer in _row(model):
         kind: Any = type(layer)
         if kind in (layers.InputLayer, layers.Dropout):
             continue
@@ -127,11 +117,21 @@ def _walk(
                 f"{kind.__name__}{where}. Received: the layer {layer.name}"
             )
         last = layer.activation
-        axis = getattr(layer, "axis", -1)
-        steps.append(
-            _activation(last.with_options(axis=axis) if axis != -1 else last, layer.name, rank)
-        )
-    return last
+        if getattr(layer, "axis", -1) != -1:
+            last = last.with_options(axis=layer.axis)
+        steps.append(_activation(last, layer.name, rank))
+    if last.__name__ not in ("softmax", "sigmoid"):
+        steps.append(_activation(activations.softmax, "the output", 2))
+    return steps, weights
+
+
+def _row(model: Any) -> Iterator[Any]:
+    """Yield a model's layers, those of nested models too."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _row(layer)
+        else:
+            yield layer
 
 
 def _activation(activation: Any, name: str, rank: int) -> dict[str, Any]:
@@ -201,9 +201,9 @@ def show(model: Any, path: str | Path, *, open_it: bool = True) -> bool:
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> show(Sequential([layers.Input((3,)), layers.Dense(10)]), "demo.html")
+    >>> show(Sequential([layers.Dense(10)]), "demo.html")
     Traceback (most recent call last):
-    ValueError: The model must take 28 x 28 pixels and give ten numbers. Received: shapes (None, 3) and (None, 10)
+    ValueError: The model must take 28 x 28 pixels and give ten numbers. Received: not built
     """
     text = page(model)
     path = Path(path)

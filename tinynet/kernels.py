@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, config, literal_unroll, types
+from numba import config, literal_unroll, types
 from numba.core import cgutils
 from numba.core.compiler import Compiler
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 from tinynet.jit import jit
 
@@ -352,9 +353,15 @@ _YIELD, _SLEEP, _NAP = 256, 1 << 23, 200  # idle rounds, idle rounds (about 20 m
 # rounds (about 50 us) counting as that many, and it goes without help for so many jobs.
 _TOO_LATE, _LONG, _PAUSE = 100, 1 << 15, 2000
 
-_sched_yield = types.ExternalFunction("sched_yield", types.int32())
-_sched_getcpu = types.ExternalFunction("sched_getcpu", types.int32())
-_usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
+
+def _instruction(function: Any) -> Any:
+    """Make an intrinsic whose calls mypy does not take for calls of the function itself."""
+    return intrinsic(function)
+
+
+_sched_yield: Any = types.ExternalFunction("sched_yield", types.int32())
+_sched_getcpu: Any = types.ExternalFunction("sched_getcpu", types.int32())
+_usleep: Any = types.ExternalFunction("usleep", types.int32(types.uint32))
 
 
 def _word(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -363,7 +370,7 @@ def _word(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     return builder.gep(box.data, [arguments[1]])
 
 
-@intrinsic
+@_instruction
 def _load(typing_context: Any, box: Any, i: Any) -> Any:
     """Read box[i], and see all that its writer wrote before."""
 
@@ -374,7 +381,7 @@ def _load(typing_context: Any, box: Any, i: Any) -> Any:
     return types.int64(box, types.int64), generate
 
 
-@intrinsic
+@_instruction
 def _store(typing_context: Any, box: Any, i: Any, value: Any) -> Any:
     """Write box[i] after all that was written before."""
 
@@ -386,7 +393,7 @@ def _store(typing_context: Any, box: Any, i: Any, value: Any) -> Any:
     return types.void(box, types.int64, types.int64), generate
 
 
-@intrinsic
+@_instruction
 def _swap(typing_context: Any, box: Any, i: Any, old: Any, new: Any) -> Any:
     """Write box[i] if it is `old`; say whether it was."""
 
@@ -398,7 +405,7 @@ def _swap(typing_context: Any, box: Any, i: Any, old: Any, new: Any) -> Any:
     return types.boolean(box, types.int64, types.int64, types.int64), generate
 
 
-@intrinsic
+@_instruction
 def _pointer(typing_context: Any, address: Any) -> Any:
     """Make an address a pointer."""
 

@@ -297,4 +297,4 @@ def as_verbose(verbose: Any) -> int:
         return 1
     if isinstance(verbose, bool | int) and int(verbose) in (0, 1, 2):
         return int(verbose)
-    raise ValueError(f"verbose must be 'auto', 0, 1 or 2. Received: verbose={verbose!r}")
+    raise ValueError(f"verbose must be 'auto', 0, 1 or 2. Received: verbose={verbose!r:.60}")

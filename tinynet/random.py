@@ -7,6 +7,7 @@ NumPy's global random state is neither read nor written.
 
 from __future__ import annotations
 
+import operator
 import threading
 
 import numpy as np
@@ -32,6 +33,10 @@ def set_seed(seed: int) -> None:
     True
     """
     global _stream
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise TypeError(f"seed must be a whole number from 0 up. Received: seed={seed!r:.60}")
+    if operator.index(seed) < 0:
+        raise ValueError(f"seed must be a whole number from 0 up. Received: seed={seed!r:.60}")
     with _lock:
         _stream = np.random.default_rng(seed)
 

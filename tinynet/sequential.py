@@ -532,6 +532,33 @@ class Model(Trainer):
 
         saving.load_weights(self, filepath)
 
+    def export(self, filepath: Any, format: str = "onnx", **options: Any) -> None:
+        """Write the model, as it predicts, for other runtimes.
+
+        Parameters
+        ----------
+        filepath : str or Path
+            Where.
+        format : {"onnx"}
+            The format; Keras has others, which tinynet has not.
+        **options : object
+            `verbose` and others of Keras, accepted without effect.
+
+        Raises
+        ------
+        ValueError
+            If the format is another one, the model is not built, or it holds a layer or an
+            activation of your own.
+        ImportError
+            If the package onnx is not installed.
+        OSError
+            If it can't be written; an older file is still there then.
+        """
+        from tinynet.onnx_export import export_onnx
+
+        checks.choice("format", format, ["onnx"])
+        export_onnx(self, filepath)
+
     def to_json(self) -> str:
         """Write what the model is made of as JSON, without its weights.
 

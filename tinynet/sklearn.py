@@ -148,8 +148,8 @@ class _TinyNet(BaseEstimator):
 
     def _batch(self, x: Any) -> int:
         if self.batch_size == "auto":
-            return min(200, x.shape[0])
-        return min(checks.whole("batch_size", self.batch_size), x.shape[0])
+            return min(200, int(x.shape[0]))
+        return min(checks.whole("batch_size", self.batch_size), int(x.shape[0]))
 
     def _optimizer(self) -> Any:
         if self.solver == "lbfgs":
@@ -757,7 +757,7 @@ class TinyNetRegressor(RegressorMixin, _TinyNet):
         return X, y.reshape(len(y), -1)
 
     def _outputs(self, targets: Array) -> int:
-        return targets.shape[1]
+        return int(targets.shape[1])
 
     def _score(self, outputs: Array, targets: Array) -> float:
         return float(r2_score(targets, outputs))

@@ -104,11 +104,11 @@ class CompressedRows:
             begins_row = np.zeros(columns.size + 1, bool)
             begins_row[starts] = True
             rising = (np.diff(columns) > 0) | begins_row[1:-1]
-            right = 0 <= columns.min() and columns.max() < width and bool(rising.all())
+            right = columns.min() >= 0 and columns.max() < width and bool(rising.all())
         if not right:
             raise ValueError(
-                f"indptr, indices and data must hold the rows of shape {tuple(shape)}, with rising "
-                f"columns in each. Received: {starts.size}, {columns.size} and {values.size} numbers"
+                f"indptr, indices and data must hold the rows of shape {tuple(shape)}, each with "
+                f"rising columns. Received: {starts.size}, {columns.size} and {values.size} numbers"
             )
         new = cls.__new__(cls)
         new.shape, new.dtype, new.width = tuple(shape), np.dtype(dtype), width
@@ -168,6 +168,8 @@ class SparseBatch:
         self.source, self.rows = source, rows
         self.shape = (len(rows), source.width)
         self.dtype = source.dtype
+        # Whether helpers can read it, who are given the place of the numbers only.
+        self._plain = source.narrow and rows.flags.c_contiguous and rows.dtype == np.int64
         self._sort: tuple[Array, ...] | None = None
 
     def __len__(self) -> int:
@@ -192,7 +194,7 @@ class SparseBatch:
             `out`.
         """
         x = self._arrays
-        team = threads.team_for("dense", out, kernel) if self.source.narrow else None
+        team = threads.team_for("dense", out, kernel) if self._plain else None
         if team is None:
             ops.sparse_dense(*x, kernel, bias, out)
         else:
@@ -226,7 +228,7 @@ class SparseBatch:
         else:
             tables = self._tables(work)
             ops.sort_by_column(*self._arrays, *tables)
-        team = threads.team_for("gradient", out, d_y) if self.source.narrow else None
+        team = threads.team_for("gradient", out, d_y) if self._plain else None
         if team is None:
             ops.sparse_kernel_gradient(*tables, d_y, out)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tinynet import checks
 from tinynet.progress import can_encode
 from tinynet.tables import Table
 
@@ -46,6 +47,8 @@ def summary_lines(
     >>> summary_lines(net)[-3:-1]
     [' Total params: 9 (36.00 B)', ' Trainable params: 9 (36.00 B)']
     """
+    if line_length is not None:
+        line_length = checks.whole("line_length", line_length)
     header = [*_HEADER] + ["Trainable"] * show_trainable
     rows = list(_rows(model, expand_nested, show_trainable, ""))
     table = _table(header, rows, line_length)

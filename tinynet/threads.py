@@ -1,4 +1,4 @@
-"""Several threads for one `fit`: helpers that compute a part of each big kernel call.
+"""Several threads: helpers in `fit`, each for a part of a kernel call, and batches side by side.
 
 Handing a part to another thread by Python's means would cost more than computing it. So a helper
 is a Python thread that enters compiled code once, without the GIL, and stays there: it looks for
@@ -7,15 +7,18 @@ work in shared memory, and dozes when there has been none for a while. The proto
 
 A process has one team at a time, made for one `fit`. Whoever has none (a second `fit` in another
 thread, a child that was forked in the middle) computes alone and gets the same bits, since the
-work is cut between sums and never through one.
+work is cut between sums and never through one. Prediction needs none of this: there `each` has
+whole batches computed side by side.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -206,6 +209,40 @@ def helping() -> Iterator[None]:
             team.stop()
     finally:
         lock.release()
+
+
+def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """Call a function for each item, several at once if `config.set_num_threads` said so.
+
+    Parameters
+    ----------
+    function : callable
+        What is called; most of its time without the GIL.
+    items : iterable
+        Its arguments, asked for in the calling thread, a few ahead.
+
+    Yields
+    ------
+    object
+        The results, in the order of the items.
+
+    Examples
+    --------
+    >>> list(each(len, ["ab", "c"]))
+    [2, 1]
+    """
+    n = min(config.num_threads(), _processors())
+    if n == 1:
+        yield from map(function, items)
+        return
+    waiting: collections.deque[Future[Any]] = collections.deque()
+    with ThreadPoolExecutor(n) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > n:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _processors() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, config, data, losses, optimizers, progress, random
+from tinynet import checks, config, data, losses, optimizers, progress, random, threads
 from tinynet.blas import Computing
 from tinynet.callbacks import CallbackList, History, as_callbacks
 from tinynet.interrupts import Deferred
@@ -23,7 +23,6 @@ from tinynet.metrics import Metric
 from tinynet.objective import Logs, Objective
 from tinynet.optimizers import Plan
 from tinynet.sparse import CompressedRows
-from tinynet.threads import helping
 from tinynet.variable import Array, Variable, pack
 from tinynet.workspace import Workspace
 
@@ -230,7 +229,10 @@ class Trainer(Layer):
         compress: bool = False,
     ) -> data.Examples:
         """Check and convert arrays; nothing of the model changes."""
-        rows = data.compressed(x, self.dtype) if compress and self._takes_rows(x) else None
+        rows = None
+        if compress:
+            x = data.given(x, self.dtype)
+            rows = data.compressed(x, self.dtype) if self._takes_rows(x) else None
         inputs = data.features(x, self.dtype) if rows is None else x
         if not len(inputs):
             raise ValueError(f"x must hold at least one example. Received: shape {inputs.shape}")
@@ -395,7 +397,7 @@ class Trainer(Layer):
         logs: Logs = {}
         # The states that the last two epochs began with.
         states: list[list[Array]] = []
-        with Deferred() as interrupt, Computing(), helping():
+        with Deferred() as interrupt, Computing(), threads.helping():
             hooks.call("on_train_begin", {})
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
                 if epochs > 1 and verbose:
@@ -493,8 +495,7 @@ class Trainer(Layer):
                 "validation_data must be (x, y) or (x, y, sample_weight). "
                 f"Received: {checks.shorten(validation_data)}"
             )
-        rows = isinstance(validation_data[0], CompressedRows)
-        return self._examples(*validation_data, compress=rows)
+        return self._examples(*validation_data)
 
     # ------------------------------------------------------------ evaluate
 
@@ -568,23 +569,29 @@ class Trainer(Layer):
         if not (begin or end or limit) and objective.by_example:
             together = max(_CHUNK // batch_size, 1)
         feed = data.Feed(source, batch_size * together, limit)
-        work = self._borrow()
-        regularized = (v for v in self.trainable_weights if v.regularizer is not None)
-        work.regularized = [(v, v.array) for v in regularized]
-        hooks.call("on_test_begin", {})
-        done = 0
-        for step, (x, y, weights) in enumerate(feed.epoch()):
+        regularized = [(v, v.array) for v in self.trainable_weights if v.regularizer is not None]
+
+        def compute(numbered: tuple[int, data.Batch]) -> Any:
+            step, (x, y, weights) = numbered
             if begin:
                 hooks.call("on_test_batch_begin", step, {})
+            work = self._borrow()
+            work.regularized = regularized
             with Computing():
                 loss, _, predictions = self._forward_and_loss(x, y, weights, work, training=False)
-            objective.count(loss, y, predictions, weights, work.of(objective).x)
+            return len(x), work, (loss, y, predictions, weights, work.of(objective).x)
+
+        hooks.call("on_test_begin", {})
+        done = 0
+        run: Any = map if begin or end else threads.each
+        for step, (n, work, figures) in enumerate(run(compute, enumerate(feed.epoch()))):
+            objective.count(*figures)
+            self._give_back(work)
             if end:
                 hooks.call("on_test_batch_end", step, objective.logs())
-            done += math.ceil(len(x) / batch_size) if together > 1 else 1
+            done += math.ceil(n / batch_size) if together > 1 else 1
             if bar is not None and bar.wants(done):
                 bar.draw(done, objective.logs())
-        self._give_back(work)
         logs: Logs = objective.logs()
         hooks.call("on_test_end", logs)
         if bar is not None:
@@ -657,14 +664,21 @@ class Trainer(Layer):
         together = 1 if begin or end or steps else max(_CHUNK // size, 1)
         outputs: list[Array] = []
         done = 0
-        hooks.call("on_predict_begin", {})
-        for step, (batch, _, _) in enumerate(data.Feed(source, size * together, steps).epoch()):
+
+        def compute(numbered: tuple[int, data.Batch]) -> Array:
+            step, (batch, _, _) = numbered
             if begin:
                 hooks.call("on_predict_batch_begin", step, {})
-            outputs.append(self._predict_batch(batch))
+            return self._predict_batch(batch)
+
+        hooks.call("on_predict_begin", {})
+        run: Any = map if begin or end else threads.each
+        feed = data.Feed(source, size * together, steps)
+        for step, batch_outputs in enumerate(run(compute, enumerate(feed.epoch()))):
+            outputs.append(batch_outputs)
             if end:
-                hooks.call("on_predict_batch_end", step, {"outputs": outputs[-1]})
-            done += math.ceil(len(batch) / size) if together > 1 else 1
+                hooks.call("on_predict_batch_end", step, {"outputs": batch_outputs})
+            done += math.ceil(len(batch_outputs) / size) if together > 1 else 1
             if bar.wants(done):
                 bar.draw(done, {})
         hooks.call("on_predict_end", {})

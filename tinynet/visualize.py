@@ -364,6 +364,63 @@ def plot_history(
     return drawn
 
 
+def plot_runs(
+    figures: Mapping[str, Any],
+    title: str | None = None,
+    source: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw what several runs came to, side by side: a dot each, and their mean and spread.
+
+    Parameters
+    ----------
+    figures : mapping of str to array_like, shape (runs,)
+        One figure of all runs, under the name of what it is the figure of.
+    title : str, optional
+        What stands above; by default how many runs they are. ``""`` for nothing.
+    source : str, optional
+        Which data these are: named below the title.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure drawn in. A line stands at each mean, and reaches one standard deviation up
+        and down.
+
+    Raises
+    ------
+    ValueError
+        If there are no runs.
+
+    Examples
+    --------
+    >>> figure = plot_runs({"tinynet": [0.97, 0.98], "Keras": [0.96, 0.98]})
+    >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    ['tinynet', 'Keras']
+    """
+    values = {name: np.asarray(each, np.float64).ravel() for name, each in figures.items()}
+    if not values or not all(len(each) for each in values.values()):
+        raise ValueError(
+            f"figures must hold at least one run of each. Received: {checks.shorten(figures)}"
+        )
+    ax = _axes(ax, 1.6 * len(values) + 2.4, 3.6)
+    for i, each in enumerate(values.values()):
+        aside = np.linspace(-0.12, 0.12, len(each)) if len(each) > 1 else np.zeros(1)
+        ax.plot(i + aside, each, "o", color=BLUE, alpha=0.6, mec="none")
+        spread = each.std(ddof=1) if len(each) > 1 else None
+        ax.errorbar(i + 0.25, each.mean(), spread, fmt="_", color=VERMILLION, ms=14, capsize=5)
+    ax.set_xticks(range(len(values)), list(values))
+    ax.set_xlim(-0.6, len(values) - 0.4)
+    ax.grid(axis="y", alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    count = max(map(len, values.values()))
+    said = f"{count} runs, their mean and one standard deviation" if count > 1 else "One run"
+    _set_title(ax, said if title is None else title, source)
+    return _figure_of(ax)
+
+
 # ---------------------------------------------------------------- the inside of the net
 
 

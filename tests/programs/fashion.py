@@ -25,7 +25,9 @@ model.compile(
     loss="sparse_categorical_crossentropy",
     metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
 )
-history = model.fit(train_images, train_labels, epochs=5, validation_data=(test_images, test_labels))
+history = model.fit(
+    train_images, train_labels, epochs=5, validation_data=(test_images, test_labels)
+)
 print(sorted(history.history), history.epoch)
 
 test_loss, test_acc = model.evaluate(test_images, test_labels, verbose=0)

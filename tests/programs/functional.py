@@ -18,7 +18,9 @@ print(model.name, model.input_shape, model.output_shape, len(model.layers), inpu
 print(model.get_layer("hidden").units, model.layers[0].name, outputs.shape)
 
 model.compile(optimizer="nadam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-model.fit(x_train, y_train, epochs=4, verbose=0, validation_freq=2, validation_data=(x_test, y_test))
+model.fit(
+    x_train, y_train, epochs=4, verbose=0, validation_freq=2, validation_data=(x_test, y_test)
+)
 print("accuracy:", model.evaluate(x_test, y_test, verbose=0)[1])
 model.save("reader.keras")
 model.save("reader.h5")

@@ -24,7 +24,7 @@ model.add(Dense(10, activation="softmax"))
 model.summary()
 print(model.count_params(), [layer.name for layer in model.layers][1:3])
 print([tuple(v.shape) for v in model.trainable_variables])
-print([tuple(v.shape) for v in model.non_trainable_variables])
+print([tuple(v.shape) for v in model.non_trainable_weights])
 
 model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
 history = model.fit(x_train, y_train, batch_size=16, epochs=8, verbose=0, validation_split=0.1)

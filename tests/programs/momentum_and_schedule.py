@@ -34,7 +34,10 @@ history = model.fit(
     epochs=4,
     batch_size=32,
     verbose=0,
-    callbacks=[keras.callbacks.LearningRateScheduler(schedule), keras.callbacks.CSVLogger("log.csv")],
+    callbacks=[
+        keras.callbacks.LearningRateScheduler(schedule),
+        keras.callbacks.CSVLogger("log.csv"),
+    ],
 )
 print(model.name, sorted(history.history))
 print("rates:", *(round(float(rate), 5) for rate in history.history["learning_rate"]))

@@ -6,7 +6,6 @@ step with Keras, figures are compared in the float type that the models compute 
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any

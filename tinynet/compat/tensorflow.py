@@ -18,7 +18,7 @@ import numpy as np
 import tinynet
 from tinynet import activations
 from tinynet.utils import set_random_seed
-from tinynet.variable import Array, Tensor, Variable, as_tensor
+from tinynet.variable import Array, Tensor, as_tensor
 
 __version__ = f"{tinynet.__version__}+tinynet"
 
@@ -52,9 +52,43 @@ def constant(value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
     'float32'
     """
     array = np.array(value, dtype)
-    if dtype is None and not hasattr(value, "dtype"):
-        array = array.astype({"f": np.float32, "i": np.int32}.get(array.dtype.kind, array.dtype))
+    if dtype is None:
+        array = _as_numbers(array, value)
     return as_tensor(array if shape is None else np.broadcast_to(array, shape).copy())
+
+
+def _as_numbers(array: Array, *given: Any) -> Array:
+    """Make float32 and int32 of what was computed from numbers of Python, not from arrays."""
+    inner = [item for value in given if isinstance(value, list | tuple) for item in value]
+    if any(hasattr(value, "dtype") for value in (*given, *inner)):
+        return array
+    return array.astype({"f": np.float32, "i": np.int32}.get(array.dtype.kind, array.dtype))
+
+
+class Variable(tinynet.Variable):
+    """A tensor that can be assigned to.
+
+    Parameters
+    ----------
+    initial_value : array_like
+        Its first value; numbers of Python become float32 and int32.
+    trainable : bool
+        Accepted as TensorFlow does: nothing trains it.
+    dtype : dtype, optional
+        The type.
+    name : str, optional
+        Its name.
+
+    Examples
+    --------
+    >>> Variable([1.0, 2.0]).assign_add([1.0, 1.0]).numpy()
+    array([2., 3.], dtype=float32)
+    """
+
+    def __init__(
+        self, initial_value: Any, trainable: Any = True, dtype: Any = None, name: str = "Variable"
+    ) -> None:
+        super().__init__(np.asarray(constant(initial_value, dtype)), trainable, name=name)
 
 
 def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
@@ -260,7 +294,8 @@ def _numpy(name: str) -> Callable[..., Tensor]:
 
     def call(*args: Any, **kwargs: Any) -> Tensor:
         kwargs.pop("name", None)
-        return as_tensor(compute(*args, **kwargs))
+        result = np.asarray(compute(*args, **kwargs))
+        return as_tensor(result if "dtype" in kwargs else _as_numbers(result, *args))
 
     call.__name__ = name
     call.__doc__ = f"Compute ``numpy.{name}``; the result is a Tensor."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -316,12 +317,14 @@ def step(
                 update(plan)
 
     vars(optimizer).update(step=watched_update)
-    logs = model_copy.train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
-    if apply:
+    with contextlib.suppress(FloatingPointError):  # a loss that is not finite is shown as it is
+        model_copy.train_on_batch(x, y, sample_weight, class_weight)
+    if apply and seen:
         model.train_on_batch(x, y, sample_weight, class_weight)
+    loss = float(model_copy.metrics[0].result())
     layers = [watch for watch in watches if watch.y is not None]
     if not seen:
-        return Step(logs["loss"], layers, weights, {}, None)
+        return Step(loss, layers, weights, {}, None)
     (raw, slots_before), (used, slots_after) = seen
     names = [owners[id(v)] for v in plans[0].variables]
     gradients = dict(zip(names, raw, strict=True))
@@ -351,7 +354,7 @@ def step(
         rate,
         alpha,
     )
-    return Step(logs["loss"], layers, weights, gradients, chosen)
+    return Step(loss, layers, weights, gradients, chosen)
 
 
 def _choose(

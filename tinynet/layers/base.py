@@ -20,6 +20,7 @@ import numpy as np
 
 from tinynet import activations, checks, config, constraints, initializers, regularizers
 from tinynet.layers.symbolic import Shape, SymbolicTensor
+from tinynet.losses import numeric
 from tinynet.registry import Registry, unique_name
 from tinynet.variable import Array, Tensor, Variable, as_tensor
 from tinynet.workspace import Workspace
@@ -400,10 +401,10 @@ class Layer:
         return as_tensor(y)
 
     def _to_input(self, x: Any) -> Array:
-        array = np.ascontiguousarray(x, self.dtype)
-        if np.ndim(x) == 0:
-            raise ValueError(f"{self.name} takes an array with a batch axis. Received: {x!r}")
-        return array
+        array = numeric("x", x)
+        if array.ndim == 0:
+            raise ValueError(f"{self.name} takes an array with a batch axis. Received: {array}")
+        return np.ascontiguousarray(array, self.dtype)
 
     def _build_once(self, input_shape: Shape) -> None:
         if not self.built:

@@ -8,6 +8,7 @@ into the vectors are what is saved.
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -336,7 +337,7 @@ class Optimizer:
         starts = sorted({first for column in columns for first, _ in runs(column)})
         flat = [
             tuple(join(column[first:last]) for column in columns)
-            for first, last in zip(starts, [*starts[1:], len(variables)], strict=True)
+            for first, last in itertools.pairwise([*starts, len(variables)])
         ]
         constrained = [v for v in variables if v.constraint is not None]
         return Plan(flat, list(variables), list(gradients), slots, constrained)

@@ -182,9 +182,9 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     def __init__(
         self, boundaries: list[int], values: list[float], name: str = "PiecewiseConstant"
     ) -> None:
-        for name, listed in (("boundaries", boundaries), ("values", values)):
+        for what, listed in (("boundaries", boundaries), ("values", values)):
             if not isinstance(listed, list | tuple):
-                raise TypeError(f"{name} must be a list. Received: {name}={checks.shorten(listed)}")
+                raise TypeError(f"{what} must be a list. Received: {what}={checks.shorten(listed)}")
         if len(boundaries) != len(values) - 1:
             raise ValueError(
                 "There must be one value more than boundaries. "

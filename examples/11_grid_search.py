@@ -1,0 +1,66 @@
+"""From one laptop to a cluster: many fits at once, by scikit-learn's tools, through joblib.
+
+One fit of a small net never outgrows a machine; a grid of them does. `TinyNetClassifier` stands
+where scikit-learn's ``MLPClassifier`` would, so its grids, pipelines and cross-validations run
+as they are. Each fit computes on one thread, and joblib decides where: in this process, in one
+process a core, or on the workers of a Dask cluster. Only the two lines of the last case change.
+"""
+
+import time
+
+import joblib
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from tinynet.sklearn import TinyNetClassifier
+
+
+def main() -> None:
+    x, y = load_digits(return_X_y=True)
+    x, x_test, y, y_test = train_test_split(x, y, random_state=0, stratify=y)
+
+    net = TinyNetClassifier(max_iter=40, tol=0, n_iter_no_change=40, random_state=0)
+    grid = {
+        "tinynetclassifier__hidden_layer_sizes": [(16,), (64,)],
+        "tinynetclassifier__learning_rate_init": [0.001, 0.01],
+        "tinynetclassifier__dropout": [0.0, 0.2],
+    }
+    search = GridSearchCV(make_pipeline(MinMaxScaler(), net), grid, cv=3)
+
+    start = time.perf_counter()
+    search.fit(x, y)
+    print(f"One process:    {time.perf_counter() - start:5.1f} s")
+    best = {name.partition("__")[2]: value for name, value in search.best_params_.items()}
+    print(f"Best: {best}, {search.best_score_:.3f} in cross-validation")
+    print(f"Test accuracy: {search.score(x_test, y_test):.3f}")
+    expected = search.cv_results_["mean_test_score"]
+
+    # The same on two of this machine's cores. The first time includes starting the processes.
+    start = time.perf_counter()
+    with joblib.parallel_config("loky", n_jobs=2):
+        search.fit(x, y)
+    print(f"Two processes:  {time.perf_counter() - start:5.1f} s")
+    print("The same scores:", np.array_equal(search.cv_results_["mean_test_score"], expected))
+
+    # The same on a cluster: here two workers on this machine. For a real one the address of its
+    # scheduler goes into Client, and tinynet and scikit-learn are installed on its machines.
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        print("Dask cluster:   skipped, this needs: pip install distributed")
+        return
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**options) as cluster, Client(cluster):
+        start = time.perf_counter()
+        with joblib.parallel_config("dask"):
+            search.fit(x, y)
+        print(f"Dask cluster:   {time.perf_counter() - start:5.1f} s")
+    print("The same scores:", np.array_equal(search.cv_results_["mean_test_score"], expected))
+
+
+# Processes import this file: what follows is done by the first one only.
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""When the model outgrows tinynet: go on in Keras on JAX, over several devices.
+
+tinynet is made for small dense nets on one machine. A net that needs convolutions, a GPU, or
+more than one device belongs into Keras on JAX, and nothing that was trained is lost: tinynet's
+``.keras`` file holds the weights and the optimizer's state to the last bit.
+
+Here a net is trained in tinynet, saved, and trained further twice: in tinynet, and in Keras with
+every batch divided between two devices. Both come to the same losses and the same weights. The two
+devices are two halves of this machine's processor, so that it runs anywhere; with two GPUs the
+lines are the same, without the one about XLA.
+"""
+
+import importlib.util
+import os
+import sys
+import tempfile
+
+import numpy as np
+
+import tinynet
+
+missing = [name for name in ("jax", "keras", "h5py") if importlib.util.find_spec(name) is None]
+if missing:
+    print(f"Skipped: this needs {', '.join(missing)}; pip install 'tinynet[peers]' keras h5py")
+    sys.exit()
+
+# Before keras is imported: it computes with JAX, and the processor counts as two devices.
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+
+import keras
+
+(x, y), _ = tinynet.datasets.drawn_digits.load_data(2048, 1)
+x = x.astype("float32") / 255
+
+# ---- in tinynet
+tinynet.utils.set_random_seed(0)
+model = tinynet.Sequential(
+    [
+        tinynet.Input((28, 28)),
+        tinynet.layers.Flatten(),
+        tinynet.layers.Dense(64, activation="relu"),
+        tinynet.layers.Dense(10, activation="softmax"),
+    ]
+)
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+first = model.fit(x, y, epochs=2, batch_size=64, verbose=0).history["loss"]
+print(f"tinynet, 2 epochs:                 loss {first[-1]:.6f}")
+
+with tempfile.TemporaryDirectory() as folder:
+    model.save(f"{folder}/net.keras")
+
+    # ---- the same file in Keras, its batches divided between the devices
+    devices = keras.distribution.list_devices("cpu")
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+    onward = keras.models.load_model(f"{folder}/net.keras")
+
+theirs = onward.fit(x, y, epochs=2, batch_size=64, shuffle=False, verbose=0).history["loss"]
+print(f"Keras on JAX, {len(devices)} devices, 2 more:   loss {theirs[-1]:.6f}")
+
+# ---- and, to compare, in tinynet
+ours = model.fit(x, y, epochs=2, batch_size=64, shuffle=False, verbose=0).history["loss"]
+print(f"tinynet, 2 more:                   loss {ours[-1]:.6f}")
+
+pairs = zip(model.weights, onward.weights, strict=True)
+apart = max(np.abs(a.numpy() - keras.ops.convert_to_numpy(b.value)).max() for a, b in pairs)
+print(f"Greatest difference of a loss:     {np.abs(np.subtract(ours, theirs)).max():.1e}")
+print(f"Greatest difference of a weight:   {apart:.1e}")
+# float32 sums in another order: about 1e-7 of each step's size, and 64 steps of at most 1e-3.
+np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+assert apart < 1e-4

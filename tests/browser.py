@@ -1,0 +1,119 @@
+"""A browser to test pages in: Chromium, driven by the W3C's WebDriver protocol and nothing else.
+
+The protocol is JSON over HTTP, so a dozen lines replace a package: https://www.w3.org/TR/webdriver2
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+DRIVER = shutil.which("chromedriver") or ""
+#: Why there is no browser, if there is none.
+MISSING = "" if CHROMIUM and DRIVER else "needs the programs chromium and chromedriver"
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",  # whose means containers lack
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-color-profile=srgb",
+)
+
+
+class Browser:
+    """One window of Chromium, with a profile that is thrown away."""
+
+    def __init__(self, width: int = 1100, height: int = 800) -> None:
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._driver = subprocess.Popen(
+            [DRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._driver.stdout is not None
+        for line in self._driver.stdout:
+            if found := re.search(r"successfully on port (\d+)", line):
+                break
+        self._address = f"http://127.0.0.1:{found[1]}/session"
+        flags = [*FLAGS, f"--user-data-dir={self._folder.name}", f"--window-size={width},{height}"]
+        options = {"binary": CHROMIUM, "args": flags}
+        logs = {"goog:loggingPrefs": {"browser": "ALL"}}
+        wanted = {"browserName": "chrome", "goog:chromeOptions": options, **logs}
+        session = self._ask("", {"capabilities": {"alwaysMatch": wanted}})
+        self._address += f"/{session['sessionId']}"
+
+    def _ask(self, command: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
+        content = None if method != "POST" else json.dumps(body or {}).encode()
+        request = urllib.request.Request(self._address + command, content, method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=60) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            with error:
+                raise RuntimeError(json.load(error)["value"]["message"]) from error
+
+    def open(self, path: Path) -> None:
+        """Open a file."""
+        self._ask("/url", {"url": path.resolve().as_uri()})
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """Run a function's body in the page."""
+        return self._ask("/execute/sync", {"script": script, "args": list(arguments)})
+
+    def devtools(self, command: str, **parameters: Any) -> Any:
+        """Send a command of Chromium's own."""
+        return self._ask("/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def pointer(self, actions: list[dict[str, Any]], kind: str = "mouse") -> None:
+        """Move and press a mouse, a finger or a pen."""
+        pointer = {"type": "pointer", "id": kind, "parameters": {"pointerType": kind}}
+        self._ask("/actions", {"actions": [{**pointer, "actions": actions}]})
+
+    def keys(self, keys: str) -> None:
+        """Press keys, one after the other."""
+        pressed = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self._ask("/actions", {"actions": [{"type": "key", "id": "keys", "actions": pressed}]})
+
+    def messages(self) -> list[str]:
+        """Return what the page has complained of since the last time."""
+        return [entry["message"] for entry in self._ask("/se/log", {"type": "browser"})]
+
+    def screenshot(self) -> bytes:
+        """Return a picture of the window as PNG."""
+        return base64.b64decode(self._ask("/screenshot", method="GET"))
+
+    def wait(self, script: str, seconds: float = 10) -> Any:
+        """Run a function's body until it returns something true."""
+        end = time.monotonic() + seconds
+        while not (value := self.run(script)):
+            assert time.monotonic() < end, f"never true: {script}"
+            time.sleep(0.02)
+        return value
+
+    def close(self) -> None:
+        """Close the window and end its programs."""
+        try:
+            self._ask("", method="DELETE")
+        finally:
+            self._driver.terminate()
+            self._driver.wait(10)
+            assert self._driver.stdout is not None
+            self._driver.stdout.close()
+            self._folder.cleanup()

@@ -1,0 +1,50 @@
+"""How a Keras program moves over to tinynet: its import lines change, and nothing else.
+
+`LINES` is the whole of it. The README shows it; the programs in `programs` are rewritten by it
+when they are run, and ``examples/10_moved_from_keras/after.py`` was.
+"""
+
+from __future__ import annotations
+
+import re
+
+# What a line looks like, what it becomes, and an example.
+LINES = (
+    (
+        r"import tensorflow as (\w+)",
+        r"import tinynet.compat.tensorflow as \1",
+        "import tensorflow as tf",
+    ),
+    (r"from tensorflow import keras", "import tinynet as keras", "from tensorflow import keras"),
+    (r"import keras", "import tinynet as keras", "import keras"),
+    (
+        r"(import|from) (?:tensorflow\.)?keras\.(.+)",
+        r"\1 tinynet.\2",
+        "from tensorflow.keras.layers import Dense",
+    ),
+    (
+        r"from (?:tensorflow\.)?keras import (.+)",
+        r"from tinynet import \1",
+        "from keras import layers",
+    ),
+)
+
+
+def moved(program: str) -> str:
+    """Rewrite the import lines of a program."""
+    return "\n".join(map(moved_line, program.split("\n")))
+
+
+def moved_line(line: str) -> str:
+    """Rewrite a line, if it imports Keras or TensorFlow."""
+    for before, after, _ in LINES:
+        if re.fullmatch(before, line):
+            return re.sub(before, after, line)
+    return line
+
+
+def table() -> str:
+    """Lay the lines out for the README."""
+    rows = ["| in the Keras program | with tinynet |", "| --- | --- |"]
+    rows += [f"| `{example}` | `{moved_line(example)}` |" for _, _, example in LINES]
+    return "\n".join(rows)

@@ -1,0 +1,98 @@
+"""What of Keras is here: a table for the README, read off the code.
+
+``python -m tests.supported`` prints it, and how import lines change; with ``--write`` it goes into
+README.md, between the two markers.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import tinynet
+from tests import features, moving
+from tinynet import callbacks
+from tinynet.compat import tensorflow as stand_in
+
+README = Path(tinynet.__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- supported:begin -->", "<!-- supported:end -->"
+
+
+def registered(module: Any) -> list[str]:
+    """List the classes that a configuration can name."""
+    return sorted(module._registry.classes, key=str.lower)
+
+
+def kinds() -> dict[str, list[str]]:
+    """List what there is of each kind."""
+    k = tinynet
+    own_callbacks = [
+        name for name in callbacks.__all__ if inspect.isclass(getattr(callbacks, name))
+    ]
+    around = [
+        *(
+            n
+            for n, v in vars(stand_in).items()
+            if callable(v) and v.__module__ == stand_in.__name__
+        ),
+        *(f"nn.{n}" for n in vars(stand_in.nn)),
+        *(f"math.{n}" for n in vars(stand_in.math)),
+        *("random.set_seed", "version.VERSION", "config.*"),
+    ]
+    around = sorted(n for n in around if "._" not in n and n[0].islower())
+    return {
+        "models": ["Sequential", "Model(inputs, outputs)", "subclasses of Model with call"],
+        "layers": [n for n in registered(k.layers.base) if n not in ("Sequential", "Functional")],
+        "activations": sorted(set(k.activations._registry.names)),
+        "losses": registered(k.losses.base),
+        "metrics": registered(k.metrics.base),
+        "optimizers": registered(k.optimizers),
+        "optimizers.schedules": registered(k.optimizers.schedules),
+        "callbacks": [n for n in own_callbacks if n not in ("CallbackList", "Monitor")],
+        "initializers": registered(k.initializers),
+        "regularizers": registered(k.regularizers),
+        "constraints": registered(k.constraints),
+        "utils": sorted(k.utils.__all__),
+        "datasets": [n for n in k.datasets.__all__ if hasattr(getattr(k.datasets, n), "load_data")],
+        "files": [".keras", ".h5", ".weights.h5", "JSON", ".tinynet (own)"],
+        "`tf.` around Keras": around,
+    }
+
+
+def block() -> str:
+    """Lay the tables out."""
+    rows = ["| kind | here |", "| --- | --- |"]
+    rows += [
+        f"| {kind} | {', '.join(f'`{n}`' for n in names)} |" for kind, names in kinds().items()
+    ]
+    listed = [f for f in features.FEATURES if f.on_keras_3]
+    here = sum(bool(f.supported) for f in listed)
+    gone = ", ".join(f"`{f.name}`" for f in listed if f.supported is False)
+    said = (
+        f"Of the {len(listed)} things that 49 public programs for dense nets use of Keras 3, "
+        f"{here} are here; not here are {gone}."
+    )
+    return "\n".join([BEGIN, moving.table(), "", *rows, "", said, END])
+
+
+def written(text: str) -> str:
+    """Put the tables between the markers of a text."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"The text needs a line {BEGIN} and a line {END}. Received: {text[:80]!r}")
+    return before + block() + after
+
+
+def main(arguments: list[str]) -> None:
+    """Print the tables, or write them into the README."""
+    if arguments == ["--write"]:
+        README.write_text(written(README.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print(block())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

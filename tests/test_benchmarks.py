@@ -1,0 +1,393 @@
+"""The benchmarks measure what they say, and refuse whoever computes something else."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from benchmarks import check, nets, report, suites
+from benchmarks.__main__ import main
+from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.harness import Outcome, Process, SkipError, _turn, interleave
+from benchmarks.problem import Problem
+from benchmarks.task import Task
+
+TINY = Task(hidden=(16,), images=96, test_images=300, data="drawn digits")
+TASK = {**dataclasses.asdict(Task()), "hidden": [128]}
+
+
+def ignore(text: str) -> None:
+    """Say nothing."""
+
+
+def record(contender: str, values: list[float], **more: Any) -> dict[str, Any]:
+    plain = {"measure": "epoch", "unit": "s", "task": TASK, "checked": "", "accuracies": []}
+    return {**plain, "contender": contender, "values": values, **more}
+
+
+def result(suite: str, records: list[Any], **more: Any) -> dict[str, Any]:
+    machine = {"cpu": "a cpu", "cores": 2, "system": "an OS", "python": "3.99", "pinned": True}
+    return {
+        "suite": suite,
+        "date": "2024-02-29",
+        "machine": {**machine, "load_before": 0.1},
+        "versions": {"numpy": "9.9"},
+        "data": "MNIST",
+        "rounds": 3,
+        "quick": False,
+        "skipped": {"jax-1": "needs the package jax, which is not installed"},
+        "records": records,
+        **more,
+    }
+
+
+TRAIN = result(
+    "train",
+    [
+        record("tinynet-1", [0.5, 0.4, 1.0], accuracies=[0.9, 0.95, 0.97]),
+        record("torch-1", [2.0, 2.4, 3.0], accuracies=[0.9, 0.95, 0.96]),
+        record("blas-1", [0.4, 0.4, 0.4]),
+    ],
+)
+
+# ------------------------------------------------------------ figures and tables
+
+
+def test_ratio_is_the_median_of_each_rounds_own() -> None:
+    # 4, 6 and 3: their median. The ratio of the medians would be 4.8.
+    assert report.ratio([2.0, 2.4, 3.0], [0.5, 0.4, 1.0]) == 4
+    with pytest.raises(ValueError, match="zip"):
+        report.ratio([1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (12.345, "12.3 s"),
+        (1.0, "1.00 s"),
+        (0.9999, "1.00 s"),
+        (0.123, "123 ms"),
+        (0.00123, "1.23 ms"),
+        (25.04e-6, "25.0 µs"),
+        (0.5e-6, "0.50 µs"),
+        (123.4, "123 s"),
+        (-0.002, "-2.00 ms"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert report.duration(seconds) == text
+
+
+def test_training_table() -> None:
+    lines = report.table(TRAIN).splitlines()
+    assert lines[0].split(" | ")[2:] == ["times of tinynet, 1 core", "test accuracy |"]
+    assert lines[2:] == [
+        "| tinynet (fit), 1 core | 500 ms (400 ms – 1.00 s) | 1.00× | 0.9700 |",
+        "| PyTorch (loop, fused Adam), 1 core | 2.40 s (2.00 s – 3.00 s) | 4.00× | 0.9600 |",
+        "| BLAS (first layer's two products only), 1 core | 400 ms (400 ms – 400 ms) | 0.80× |  |",
+    ]
+
+
+def test_caption_says_who_was_skipped_and_what_is_worth_nothing() -> None:
+    text = report.caption(TRAIN)
+    assert "a cpu, 2 cores" in text
+    assert "jax-1 was skipped: needs the package jax, which is not installed." in text
+    assert "busy" not in text
+    assert "mean nothing" not in text
+    busy = {**TRAIN, "quick": True, "machine": {**TRAIN["machine"], "load_before": 1.0}}
+    assert "The machine was busy (load 1.0)" in report.caption(busy)
+    assert "these figures mean nothing" in report.caption(busy)
+
+
+def test_predictions_are_compared_at_equal_cores() -> None:
+    one = {"measure": "predict, 1 image"}
+    records = [
+        record("tinynet-1", [2e-5], **one),
+        record("tinynet-2", [1e-5], **one),
+        record("torch-1", [3e-5], **one),
+        record("torch-2", [3e-5], **one),
+        record("torch-2", [100.0], measure="peak memory", unit="MB"),
+    ]
+    lines = report.table(result("predict", records)).splitlines()
+    assert lines[4] == "| PyTorch, 1 core | 30.0 µs, 1.50× |  |"
+    assert lines[5] == "| PyTorch, 2 cores | 30.0 µs, 3.00× | 100 MB |"
+
+
+def test_leads_are_over_the_best_peer() -> None:
+    wide = {**TASK, "hidden": [512]}
+    records = [
+        record("tinynet-1", [1.0, 2.0]),
+        record("torch-1", [3.0, 6.0]),
+        record("jax-1", [2.0, 4.0]),
+        record("tinynet-1", [1.0], task=wide),
+        record("torch-1", [0.5], task=wide),
+    ]
+    found = report.Table(result("grid", records))
+    assert report.leads(found, 1) == [(TASK, 2.0), (wide, 0.5)]
+    assert report.leads(found, 2) == []
+    last = report.table(result("grid", records)).splitlines()[-1]
+    assert last.startswith("| 784-512-10, batch 32, 60,000 images | 1.00 s | 500 ms |")
+    assert last.endswith("| 0.50× |")
+
+
+def test_parts_of_an_epoch_are_scaled_to_it() -> None:
+    part = {**TASK, "images": 6_000}
+    text = report.table(result("grid", [record("tinynet-1", [0.1], task=part)]))
+    assert "| 1.00 s |" in text
+
+
+@pytest.mark.parametrize("suite", suites.SUITES)
+def test_every_suite_has_a_table_and_a_picture(suite: str, tmp_path: Path) -> None:
+    records = [record("tinynet-1", [0.5, 0.4]), record("torch-1", [1.0, 2.0])]
+    for task in suites.tasks_of("batch size"):
+        records += [{**r, "task": task} for r in copy.deepcopy(records[:2])]
+    report.write(result(suite, records), tmp_path)
+    text = (tmp_path / f"{suite}.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# {report.TITLES[suite]}\n\n| ")
+    assert (tmp_path / f"{suite}.png").read_bytes().startswith(b"\x89PNG")
+
+
+# ------------------------------------------------------------ the README
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "train.json").write_text(json.dumps(TRAIN), encoding="utf-8")
+    return folder
+
+
+def test_readme_block_is_replaced_and_nothing_else(stored: Path, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")
+    arguments = ["--write-readme", str(readme), "--out", str(stored)]
+    assert main(arguments) == 0
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith(f"before\n{report.BEGIN}\n\n**An epoch of training")
+    assert text.endswith(f"\n\n{report.END}\nafter\n")
+    assert "old" not in text
+    assert report.table(TRAIN) in text
+    assert report.caption(TRAIN) in text
+    assert main(arguments) == 0
+    assert readme.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("case", ["no markers", "no results", "quick"])
+def test_readme_is_left_alone_where_it_can_not_be_right(
+    case: str, stored: Path, tmp_path: Path, capsys: Any
+) -> None:
+    readme = tmp_path / "README.md"
+    old = "nothing here" if case == "no markers" else f"{report.BEGIN}{report.END}"
+    readme.write_text(old, encoding="utf-8")
+    if case == "no results":
+        (stored / "train.json").unlink()
+    if case == "quick":
+        quick = json.dumps({**TRAIN, "quick": True})
+        (stored / "train.json").write_text(quick, encoding="utf-8")
+    assert main(["--write-readme", str(readme), "--out", str(stored)]) == 1
+    assert "Received: " in capsys.readouterr().err
+    assert readme.read_text(encoding="utf-8") == old
+
+
+# ------------------------------------------------------------ who computes the same
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return Problem(TINY)
+
+
+@pytest.fixture(autouse=True)
+def _settings():
+    """Put back the settings that a net in this process changes."""
+    before = tinynet.config.backend()
+    yield
+    tinynet.config.set_backend(before)
+
+
+PEERS = {"Torch": "torch", "Jax": "jax", "Sklearn": "sklearn"}
+NETS = [
+    "Tinynet",
+    "TinynetNumpy",
+    "Blas",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in PEERS),
+]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_nets_compute_the_same(name: str, problem: Problem) -> None:
+    if name in PEERS:
+        pytest.importorskip(PEERS[name])
+    net = getattr(nets, name)(problem, 1)
+    assert net.check()
+    before = copy.deepcopy(net.weights()) if net.predicts else []
+    net.epoch()
+    after = net.weights() if net.predicts else []
+    assert all((new != old).any() for new, old in zip(after, before, strict=True))
+
+
+def test_the_gradients_are_those_of_the_loss(problem: Problem) -> None:
+    weights = [np.array(w, np.float64) for w in problem.first_weights()]
+    rng = np.random.default_rng(0)
+    x, y = rng.random((5, 784)), rng.integers(0, 10, 5)
+    _, found = check.gradients(weights, x, y)
+    h = 1e-5  # central differences: off by h^2, and by 1e-16 / h of rounding
+    for i, gradient in enumerate(found):
+        direction = rng.standard_normal(gradient.shape)
+        sides = []
+        for sign in (h, -h):
+            moved = [*weights[:i], weights[i] + sign * direction, *weights[i + 1 :]]
+            sides.append(check.gradients(moved, x, y)[0])
+        slope = (sides[0] - sides[1]) / (2 * h)
+        assert math.isclose(slope, (gradient * direction).sum(), abs_tol=1e-6)
+
+
+def with_optimizer(**changes: Any) -> Any:
+    def change(net: Any) -> None:
+        net.model.compile(
+            tinynet.optimizers.Adam(**changes),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+
+    return change
+
+
+def with_loss(net: Any) -> None:
+    net.train_batch = lambda x, y: type(net).train_batch(net, x, y) / 2
+
+
+def with_weights(net: Any) -> None:
+    net.model.layers[0].kernel.assign(net.model.layers[0].kernel.numpy() * 1.01)
+
+
+def with_activation(net: Any) -> None:
+    net.model.layers[0].activation = tinynet.activations.get("leaky_relu")
+
+
+def with_predictions(net: Any) -> None:
+    net.predict = lambda x: type(net).predict(net, x) * 0.999
+
+
+def with_accuracy(net: Any) -> None:
+    net.evaluate = lambda x, y: (type(net).evaluate(net, x, y)[0], 1.0)
+
+
+MUTANTS = {
+    "no change": (None, ""),
+    "learning rate": (with_optimizer(learning_rate=1.1e-3), r"weights 0|step [23]: the loss"),
+    "beta_1": (with_optimizer(beta_1=0.8), r"weights 0|step [23]: the loss"),
+    "beta_2": (with_optimizer(beta_2=0.9), r"weights 0|step [23]: the loss"),
+    "epsilon": (with_optimizer(epsilon=1e-4), r"weights 0|step [23]: the loss"),
+    "loss": (with_loss, "step 1: the loss"),
+    "first weights": (with_weights, "step 1: the loss"),
+    "activation": (with_activation, "step 1: the loss"),
+    "predictions": (with_predictions, "predictions"),
+    "accuracy": (with_accuracy, "accuracy"),
+}
+
+
+@pytest.mark.parametrize(("change", "complaint"), MUTANTS.values(), ids=MUTANTS)
+def test_who_computes_something_else_is_refused(
+    change: Any, complaint: str, problem: Problem
+) -> None:
+    net = nets.TinynetNumpy(problem, 1)
+    if change is None:
+        assert net.check()
+        return
+    change(net)
+    with pytest.raises(AssertionError, match=complaint):
+        net.check()
+
+
+def test_dense_input_has_no_zeros() -> None:
+    assert Problem(dataclasses.replace(TINY, dense=True)).x.min() > 0
+    assert (Problem(TINY).x == 0).mean() > 0.5
+
+
+# ------------------------------------------------------------ taking turns
+
+
+def test_measuring_from_end_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    train = dataclasses.replace(suites.SUITES["train"], quick=[TINY])
+    monkeypatch.setitem(suites.SUITES, "train", train)
+    arguments = ["--suite", "train", "--quick", "--rounds", "2", "--out", str(tmp_path)]
+    assert main([*arguments, "--contenders", "tinynet-1,tinynet-numpy"]) == 0
+    found = json.loads((tmp_path / "train.json").read_text(encoding="utf-8"))
+    assert [r["contender"] for r in found["records"]] == ["tinynet-1", "tinynet-numpy"]
+    for r in found["records"]:
+        assert len(r["values"]) == len(r["accuracies"]) == 2
+        assert min(r["values"]) > 0
+        assert r["checked"].startswith("3 steps")
+    assert found["data"] == "drawn digits, not MNIST"
+    assert {"tinynet", "numba", "numpy"} <= set(found["versions"])
+    assert (found["rounds"], found["quick"], found["skipped"]) == (2, True, {})
+    assert report.table(found) in capsys.readouterr().out
+    assert (tmp_path / "train.md").exists()
+    assert (tmp_path / "train.png").exists()
+
+
+def test_every_round_begins_with_another() -> None:
+    turns = [_turn(["a", "b", "c"], number) for number in range(4)]
+    assert turns == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"]]
+
+
+def test_who_can_not_take_part_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = Contender("absent", "", "Torch", 1, ("no_such_package",))
+    many = Contender("many", "", "Torch", 1000, ("numpy",))
+    monkeypatch.setitem(CONTENDERS, "absent", absent)
+    monkeypatch.setitem(CONTENDERS, "many", many)
+    outcome, said = Outcome(), []
+    interleave("train", [TINY], ["absent", "many"], 1, outcome, said.append)
+    assert outcome.records == []
+    assert outcome.skipped["absent"] == (
+        "needs the package no_such_package, which is not installed"
+    )
+    assert outcome.skipped["many"].startswith("needs 1000 cores, this machine has")
+    assert "absent" in said[0]
+
+
+def test_a_process_that_ends_is_skipped_with_its_last_words() -> None:
+    process = Process("blas-1")
+    try:
+        with pytest.raises(SkipError, match=r"ended with 1: .*no_such_measure"):
+            process.ask(do="no_such_measure")
+    finally:
+        process.close()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--contenders", "nobody"], ["--rounds", "0"], ["--suite", "none"]],
+)
+def test_wrong_arguments(arguments: list[str], capsys: Any) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_suites_are_of_contenders_that_exist() -> None:
+    for suite in suites.SUITES.values():
+        assert set(suite.contenders) <= set(CONTENDERS)
+        assert len(set(suite.contenders)) == len(suite.contenders)
+    for contender in CONTENDERS.values():
+        assert hasattr(nets, contender.net)
+
+
+def test_the_grid_has_every_combination_in_parts_of_an_epoch() -> None:
+    assert len(set(suites.GRID)) == 2 * 2 * 3 * 3
+    for task in suites.GRID:
+        assert task.images == 60_000 or task.images % task.batch == 0
+        assert 4 * task.batch <= task.images <= 192 * task.batch

@@ -1,0 +1,448 @@
+"""The page to draw on: the same net and the same framing as Python's, in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet as keras
+from tests import browser
+from tinynet import activations, cli, demo, layers
+from tinynet.datasets import drawn_digits, frame_digit
+
+L = layers
+
+
+def net(*rows: Any, shape: tuple[int, ...] = (28, 28)) -> Any:
+    rows = rows or (
+        L.Flatten(),
+        L.Dense(128, activation="relu"),
+        L.Dense(10, activation="softmax"),
+    )
+    return keras.Sequential([L.Input(shape), *rows])
+
+
+def contents(page: str) -> dict[str, Any]:
+    found = re.search(r'<script id="net" type="application/json">(.*?)</script>', page, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+# ------------------------------------------------------------ without a browser
+
+
+def test_the_page_holds_everything_and_asks_for_nothing() -> None:
+    model = net()
+    page = demo.page(model)
+    assert len(page.encode()) < 600_000
+    assert "@NET@" not in page
+    # No address of anything, and a policy that would forbid it.
+    assert not re.search(r"https?:|src=|@import|url\(|fetch\(|XMLHttpRequest|WebSocket", page)
+    assert "default-src 'none'" in page
+    held = contents(page)
+    assert (held["shape"], held["dtype"]) == ("784-128-10", "float32")
+    flat = np.frombuffer(base64.b64decode(held["weights"]), "<f4")
+    np.testing.assert_array_equal(flat, np.concatenate([w.ravel() for w in model.get_weights()]))
+
+
+def test_large_nets_are_halved_to_a_megabyte() -> None:
+    half = demo.page(net(L.Flatten(), L.Dense(400, "relu"), L.Dense(10, "softmax")))
+    assert contents(half)["dtype"] == "float16"
+    assert 600_000 < len(half.encode()) <= 1_000_000
+    model = net(L.Flatten(), L.Dense(400, "relu"), L.Dense(10, "softmax"))
+    kernel = model.layers[1].kernel
+    kernel.assign(np.full(kernel.shape, 1e6))  # which float16 does not reach
+    assert contents(demo.page(model))["dtype"] == "float32"
+
+
+def test_names_cannot_break_out_of_the_page() -> None:
+    name = "<script>alert(1)<!--"
+    model = net(L.Flatten(), L.Dense(4, name=name), L.Dense(10))
+    page = demo.page(model)
+    assert name not in page
+    assert contents(page)["steps"][0]["name"] == name
+
+
+def odd(x: Any) -> Any:
+    return x
+
+
+odd.backward = lambda d_y, x, y: d_y
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: keras.Sequential([L.Dense(10)]), "Received: not built"),
+        (lambda: net(L.Flatten(), L.Dense(3)), r"\(None, 28, 28\) and \(None, 3\)"),
+        (lambda: net(L.Dense(10), shape=(20,)), r"Received: shapes \(None, 20\)"),
+        (lambda: net(L.Flatten(), L.BatchNormalization(), L.Dense(10)), "not BatchNormal.*batch_n"),
+        (lambda: net(L.Dense(3), L.Flatten(), L.Dense(10)), "not Dense before Flatten. .* dense"),
+        (lambda: net(L.Flatten(), L.Dense(10, "gelu")), "Received: gelu {.*} in dense"),
+        (lambda: net(L.Flatten(), L.Dense(10, odd)), "Received: odd  in dense"),
+        (lambda: net(L.Softmax(axis=1), L.Flatten(), L.Dense(10)), "softmax .* in softmax"),
+        (lambda: net(L.Flatten(), L.Dense(10), L.Softmax(axis=0)), "softmax .* in softmax"),
+    ],
+)
+def test_what_the_page_cannot_compute_is_refused(model: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        demo.show(model(), tmp_path / "demo.html")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    addresses: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo.webbrowser, "open", lambda a: not addresses.append(a))
+    return addresses
+
+
+def test_the_command_writes_and_opens(opened: list[str], capsys: Any, tmp_path: Path) -> None:
+    assert cli.main(["demo"]) == 1
+    assert "train one with 'tinynet train'" in capsys.readouterr().err
+    net().save(tmp_path / "a.tinynet")
+    assert cli.main(["demo", "a.tinynet", "--out", "new folder/a.html"]) == 0
+    page = tmp_path / "new folder" / "a.html"
+    assert opened == [page.as_uri()]
+    assert re.fullmatch(r"Written to new folder/a.html, 0\.5\d MB\n", capsys.readouterr().out)
+    (tmp_path / "output").mkdir()
+    (tmp_path / "a.tinynet").rename(tmp_path / "output" / "model.tinynet")
+    assert cli.main(["demo", "--no-open", "--json"]) == 0
+    told = {"model": "output/model.tinynet", "file": "output/demo.html", "opened": False}
+    assert json.loads(capsys.readouterr().out) == told
+    assert len(opened) == 1
+    assert (tmp_path / "output" / "demo.html").read_text() == page.read_text()
+
+
+def test_the_command_says_if_no_browser_starts(
+    opened: list[str], capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo.webbrowser, "open", lambda address: False)
+    net().save(tmp_path / "a.tinynet")
+    assert cli.main(["demo", "a.tinynet"]) == 0
+    assert "open the file in one" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------ in a browser
+
+needs_browser = pytest.mark.skipif(bool(browser.MISSING), reason=browser.MISSING)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[browser.Browser]:
+    window = browser.Browser()
+    yield window
+    window.close()
+
+
+@pytest.fixture(scope="module")
+def trained(digits: Any) -> Any:
+    """Train a net that reads most digits: one that could not would make equal answers easy."""
+    (x, y), (x_test, y_test) = digits
+    keras.random.set_seed(0)
+    model = net()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, epochs=4, verbose=0)
+    assert model.evaluate(x_test, y_test, verbose=0)[1] > 0.95
+    return model
+
+
+@pytest.fixture
+def page(chromium: browser.Browser, trained: Any, tmp_path: Path) -> browser.Browser:
+    return open_page(chromium, trained, tmp_path)
+
+
+def open_page(chromium: browser.Browser, model: Any, folder: Path) -> browser.Browser:
+    demo.show(model, folder / "demo.html", open_it=False)
+    chromium.devtools(
+        "Emulation.setDeviceMetricsOverride",
+        width=1100,
+        height=700,
+        deviceScaleFactor=1,
+        mobile=False,
+    )
+    chromium.open(folder / "demo.html")
+    chromium.messages()
+    return chromium
+
+
+def ask(page: browser.Browser, images: np.ndarray) -> np.ndarray:
+    """Let the page's own function compute the probabilities for images (N, 28, 28), 0 to 1."""
+    script = "return arguments[0].map((x) => Array.from(predict(x).probabilities))"
+    rows = images.reshape(len(images), -1).astype(np.float64)
+    return np.array(page.run(script, rows.tolist()))
+
+
+def path(digit: int) -> list[list[tuple[float, float]]]:
+    """Return strokes of a digit on a field of size 1, as someone might draw it: not centred."""
+    strokes = drawn_digits.WAYS[digit][0][1].replace("|", "").split("/")
+    points = [[tuple(map(float, p.split(","))) for p in stroke.split()] for stroke in strokes]
+    return [[(0.15 + 0.0045 * x, 0.2 + 0.0055 * y) for x, y in stroke] for stroke in points]
+
+
+def draw(page: browser.Browser, strokes: list[list[tuple[float, float]]], kind: str) -> None:
+    left, top, width = page.run("const r = pad.getBoundingClientRect(); return [r.x, r.y, r.width]")
+    actions: list[dict[str, Any]] = []
+    for stroke in strokes:
+        for i, (x, y) in enumerate(stroke):
+            to = {"x": round(left + x * width), "y": round(top + y * width)}
+            actions.append({"type": "pointerMove", "duration": 10 if i else 0, **to})
+            if i == 0:
+                actions.append({"type": "pointerDown", "button": 0})
+        actions.append({"type": "pointerUp", "button": 0})
+    page.pointer(actions, kind)
+
+
+ANSWER = "return document.getElementById('digit').textContent"
+
+
+@needs_browser
+def test_200_test_images_as_in_python(page: browser.Browser, mnist: Any, trained: Any) -> None:
+    images = mnist[1][0][:200]
+    np.testing.assert_allclose(ask(page, images), trained.predict(images, verbose=0), atol=1e-4)
+
+
+@needs_browser
+def test_200_drawn_images_as_in_python(page: browser.Browser, digits: Any, trained: Any) -> None:
+    images = digits[1][0][:200]
+    expected = trained.predict(images, verbose=0)
+    # Sums of 784 float32 products in Python, of doubles in the page: far closer than asked for.
+    np.testing.assert_allclose(ask(page, images), expected, atol=1e-5)
+    assert len(set(expected.argmax(axis=1))) == 10
+    assert page.messages() == []
+
+
+EVERY = ["linear", "sigmoid", "tanh", "elu", "silu", "softplus", "relu", "leaky_relu", "relu6"]
+NETS = {
+    "every activation": lambda: net(
+        L.Activation("tanh"),
+        L.Flatten(),
+        L.Dropout(0.5),
+        *[L.Dense(12, activation=a) for a in EVERY],
+        L.Dense(10),
+        L.Softmax(),
+    ),
+    "options": lambda: net(
+        L.Dense(20, use_bias=False),
+        L.ReLU(max_value=0.5, negative_slope=0.2, threshold=0.1),
+        L.Dense(20, activation=activations.elu.with_options(alpha=0.3)),
+        L.LeakyReLU(0.1),
+        L.Dense(12, activation="softmax"),
+        L.Dense(10, activation="sigmoid"),
+        shape=(784,),
+    ),
+    "a net in a net": lambda: net(
+        L.Flatten(), keras.Sequential([L.Dense(8, activation="relu")]), L.Dense(10, "softmax")
+    ),
+    "no hidden layer": lambda: net(L.Flatten(), L.Dense(10, activation="softmax")),
+    "channels": lambda: net(L.Flatten(), L.Dense(10, activation="softmax"), shape=(28, 28, 1)),
+}
+
+
+@needs_browser
+@pytest.mark.parametrize("name", NETS)
+def test_other_nets(name: str, chromium: browser.Browser, tmp_path: Path) -> None:
+    model = NETS[name]()
+    rng = np.random.default_rng(1)
+    for weight in model.weights:  # biases too, and large enough to reach every option
+        weight.assign(rng.normal(0, 1.5 / np.sqrt(len(weight)), weight.shape))
+    page = open_page(chromium, model, tmp_path)
+    x = rng.random((20, *model.input_shape[1:])) * (rng.random((20, *model.input_shape[1:])) < 0.3)
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_allclose(ask(page, x), expected, atol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 0.02
+    hidden = sum(type(la) is L.Dense for la in model.layers) - 1 + (name == "a net in a net")
+    assert page.run("return document.querySelectorAll('#hidden canvas').length") == hidden
+    assert page.run("return document.getElementById('hidden').hidden") == (hidden == 0)
+    assert page.messages() == []
+
+
+@needs_browser
+def test_scores_become_probabilities(chromium: browser.Browser, tmp_path: Path) -> None:
+    model = net(L.Flatten(), L.Dense(10))
+    x = np.random.default_rng(0).random((5, 28, 28))
+    found = ask(open_page(chromium, model, tmp_path), x)
+    expected = activations.softmax(model.predict(x, verbose=0)).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@needs_browser
+def test_float16_is_read(chromium: browser.Browser, tmp_path: Path) -> None:
+    model = net(L.Flatten(), L.Dense(400, "relu"), L.Dense(10))
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    every = every[np.isfinite(every)]
+    kernel = model.layers[1].kernel.numpy()
+    kernel.flat[: every.size] = every
+    model.layers[1].kernel.assign(kernel)
+    page = open_page(chromium, model, tmp_path)
+    found = page.run("return Array.from(weights.subarray(0, arguments[0]))", every.size)
+    np.testing.assert_array_equal(np.array(found), every.astype(np.float64))
+
+
+def drawings() -> list[np.ndarray]:
+    """Return random pictures (h, w) of bytes: digits, blots, lines, of any size and shade."""
+    rng = np.random.default_rng(0)
+    (images, _), _ = drawn_digits.load_data(n_train=25, n_test=0)
+    found = []
+    for i, image in enumerate(images):
+        big = np.kron(image, np.ones(rng.integers(1, 5, 2), np.uint8))
+        big = np.pad(big, rng.integers(0, 40, (2, 2)))
+        paper, ink = ((0, 255), (255, 0), (180, 20), (40, 200), (250, 90))[i % 5]
+        grain = rng.normal(0, 3, big.shape)
+        shade = paper + (ink - paper) * (big / 255.0) + grain * (i % 2)
+        found.append(np.clip(np.rint(shade), 0, 255).astype(np.uint8))
+    for _ in range(25):
+        h, w = rng.integers(1, 90, 2)
+        blot = np.zeros((h, w), np.uint8)
+        for _ in range(3):
+            y, x = rng.integers(0, h), rng.integers(0, w)
+            size = rng.integers(1, 30, 2)
+            blot[y : y + size[0], x : x + size[1]] = rng.integers(60, 256)
+        found.append(blot)
+    return [*found, np.zeros((30, 30), np.uint8), np.full((9, 30), 20, np.uint8)]
+
+
+@needs_browser
+def test_framing_is_that_of_frame_digit(page: browser.Browser) -> None:
+    script = """return arguments[0].map(({ grey, h, w }) => {
+        const framed = frameDigit(Float64Array.from(grey, (byte) => byte / 255), h, w);
+        return framed && Array.from(framed);
+    })"""
+    images = drawings()
+    sent = [{"grey": i.ravel().tolist(), "h": i.shape[0], "w": i.shape[1]} for i in images]
+    blank = 0
+    for image, framed in zip(images, page.run(script, sent), strict=True):
+        if framed is None:
+            blank += 1
+            with pytest.raises(ValueError, match="stands out"):
+                frame_digit(image)
+        else:
+            np.testing.assert_array_equal(np.array(framed).reshape(28, 28), frame_digit(image))
+    assert 2 <= blank < 10
+
+
+@needs_browser
+@pytest.mark.parametrize(("digit", "kind"), [(3, "mouse"), (5, "touch"), (7, "pen"), (0, "mouse")])
+def test_what_is_drawn_is_read(page: browser.Browser, trained: Any, digit: int, kind: str) -> None:
+    assert page.run(ANSWER) == "–"
+    draw(page, path(digit), kind)
+    page.wait(f"return document.getElementById('digit').textContent === '{digit}'")
+    page.wait(
+        f"return document.getElementById('spoken').textContent.startsWith('It reads {digit}')"
+    )
+    # From the canvas to the probabilities on the bars, Python comes to the same.
+    # String.fromCharCode takes only so many at once: a row.
+    packed = page.run(
+        """const alpha = ink.getImageData(0, 0, SIZE, SIZE).data.filter((_, i) => i % 4 === 3);
+        const row = (_, y) => String.fromCharCode(...alpha.subarray(y * SIZE, (y + 1) * SIZE));
+        return btoa(Array.from({ length: SIZE }, row).join(""));"""
+    )
+    alpha = np.frombuffer(base64.b64decode(packed), np.uint8)
+    framed = frame_digit(alpha.reshape(448, 448))
+    seen = page.run(
+        "return Array.from(document.getElementById('seen').getContext('2d')"
+        ".getImageData(0, 0, 28, 28).data)"
+    )
+    np.testing.assert_array_equal(np.array(seen).reshape(28, 28, 4)[..., 0], framed)
+    expected = trained.predict(framed[None] / np.float32(255), verbose=0)[0]
+    widths = page.run("return bars.map(({ bar }) => parseFloat(bar.style.width) / 100)")
+    np.testing.assert_allclose(widths, expected, atol=1e-4)
+    assert expected.argmax() == digit
+    assert page.run("return document.querySelector('.best b').textContent") == str(digit)
+    label = page.run("return document.querySelector('#hidden canvas').getAttribute('aria-label')")
+    assert re.fullmatch(r"dense\w*: \d+ of 128 above 0", label)
+    page.run("document.getElementById('clear').click()")
+    page.wait("return document.getElementById('digit').textContent === '–'")
+    assert not page.run("return ink.getImageData(0, 0, SIZE, SIZE).data.some(Boolean)")
+    assert page.messages() == []
+
+
+@needs_browser
+def test_by_keyboard(page: browser.Browser) -> None:
+    tab, up, down, delete = "\ue004", "\ue013", "\ue015", "\ue017"
+    page.run(
+        """const spoken = document.getElementById("spoken");
+        window.heard = [];
+        new MutationObserver(() => heard.push(spoken.textContent))
+            .observe(spoken, { childList: true });"""
+    )
+    page.keys(tab)
+    assert page.run("return document.activeElement.id") == "pad"
+    assert not page.run("return document.getElementById('pen').hidden")
+    page.keys(up * 9)
+    assert page.run("return blank")  # the pen is up
+    page.keys(" ")
+    assert page.run("return heard.includes('Pen down')")
+    page.keys(down * 18)
+    page.wait("return document.getElementById('digit').textContent === '1'")
+    page.keys(" " + down * 3 + delete)
+    page.wait("return document.getElementById('digit').textContent === '–'")
+    page.wait("return document.getElementById('spoken').textContent === 'The field is empty'")
+    # The field lets go of the keyboard, and every other control can be reached.
+    order = []
+    for _ in range(2):
+        page.keys(tab)
+        order.append(page.run("return document.activeElement.id"))
+    assert order == ["clear", "example"]
+
+
+@needs_browser
+def test_examples_are_read(page: browser.Browser) -> None:
+    right = 0
+    for i in range(10):
+        page.run("document.getElementById('example').click(); read()")
+        right += page.run(ANSWER) == str(i % 10)
+    # The net has learned from drawings of these very ways; it may be wrong now and then.
+    assert right >= 9
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [320, 390, 820, 1100])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_can_be_read(page: browser.Browser, width: int, scheme: str) -> None:
+    page.devtools(
+        "Emulation.setDeviceMetricsOverride",
+        width=width,
+        height=844,
+        deviceScaleFactor=1,
+        mobile=width < 800,
+    )
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    page.devtools("Emulation.setEmulatedMedia", features=features)
+    assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+    # Where there is room for little, the field and the answer are seen at once.
+    assert page.run("return document.getElementById('bars').getBoundingClientRect().bottom") < 844
+    # WCAG 2, 1.4.3: text stands out from what is behind it at least 4.5 to 1.
+    script = """const shade = (name) => getComputedStyle(document.documentElement)
+            .getPropertyValue(name).trim().match(/[0-9a-f]{2}/g).map((x) => parseInt(x, 16) / 255)
+            .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0.05);
+        return arguments[0].map(([a, b]) => shade(a) / shade(b))
+            .map((ratio) => Math.max(ratio, 1 / ratio));"""
+    pairs = [
+        ["--text", "--card"],
+        ["--soft", "--card"],
+        ["--soft", "--page"],
+        ["--accent", "--card"],
+    ]
+    pairs.append(["--on-accent", "--accent"])
+    assert min(page.run(script, pairs)) >= 4.5
+    # The ink is seen on the field in either scheme.
+    assert page.run("return getComputedStyle(pad).filter") == (
+        "invert(1)" if scheme == "dark" else "none"
+    )
+
+
+@needs_browser
+def test_nothing_is_asked_of_the_network(page: browser.Browser) -> None:
+    page.run("document.getElementById('example').click()")
+    entries = page.run("return performance.getEntriesByType('resource').map((e) => e.name)")
+    assert [name for name in entries if not name.startswith("data:")] == []

@@ -1,0 +1,282 @@
+"""Optimizers, schedules, layers, regularizers and constraints against live Keras on TensorFlow.
+
+A new one is a new line in a table. Activations, losses and metrics are in test_keras_features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+
+import tinynet
+from reference import keras_net
+from tests.compare import EPS, assert_within
+from tinynet.workspace import Workspace
+
+keras, tf = keras_net.keras, keras_net.tf
+LIBRARIES = (keras, tinynet)
+RNG = np.random.default_rng(12)
+ids = "{0[0]} {0[1]}".format
+
+
+def draw(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+# ------------------------------------------------------------ optimizers
+
+OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {}),
+    ("SGD", {"momentum": 0.9}),
+    ("SGD", {"momentum": 0.9, "nesterov": True}),
+    ("SGD", {"nesterov": True}),
+    ("SGD", {"clipnorm": 0.5}),
+    ("SGD", {"clipvalue": 0.3}),
+    ("SGD", {"global_clipnorm": 0.5}),
+    ("SGD", {"weight_decay": 0.1}),
+    ("SGD", {"momentum": 0.5, "weight_decay": 0.1, "clipnorm": 1.0}),
+    ("Adam", {}),
+    ("Adam", {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}),
+    ("Adam", {"amsgrad": True}),
+    ("Adam", {"weight_decay": 0.01}),
+    ("Adam", {"clipnorm": 0.5}),
+    ("Adam", {"clipvalue": 0.3}),
+    ("Adam", {"global_clipnorm": 0.5}),
+    ("Adam", {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2}),
+    ("Adam", {"use_ema": True}),
+    ("Adam", {"gradient_accumulation_steps": 2}),
+    ("AdamW", {}),
+    ("AdamW", {"weight_decay": 0.1, "amsgrad": True}),
+    ("AdamW", {"use_ema": True, "gradient_accumulation_steps": 3}),
+    ("Nadam", {}),
+    ("Nadam", {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}),
+    ("RMSprop", {}),
+    ("RMSprop", {"rho": 0.5, "epsilon": 1e-3}),
+    ("RMSprop", {"momentum": 0.5}),
+    ("RMSprop", {"centered": True, "epsilon": 1e-3}),
+    ("RMSprop", {"momentum": 0.5, "centered": True, "epsilon": 1e-3, "clipvalue": 1.0}),
+    ("Adagrad", {}),
+    ("Adagrad", {"initial_accumulator_value": 0.5, "epsilon": 1e-3}),
+]
+SCHEDULES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("ExponentialDecay", (0.1, 4, 0.5), {}),
+    ("ExponentialDecay", (0.1, 4, 0.5), {"staircase": True}),
+    ("InverseTimeDecay", (0.1, 4, 0.5), {}),
+    ("InverseTimeDecay", (0.1, 4, 0.5), {"staircase": True}),
+    ("PiecewiseConstantDecay", ([2, 5], [0.1, 0.05, 0.01]), {}),
+    ("PolynomialDecay", (0.1, 6), {}),
+    ("PolynomialDecay", (0.1, 6), {"end_learning_rate": 0.02, "power": 2.0}),
+    ("PolynomialDecay", (0.1, 3), {"cycle": True}),
+    ("CosineDecay", (0.1, 6), {}),
+    ("CosineDecay", (0.1, 6), {"alpha": 0.2}),
+    ("CosineDecay", (0.0, 6), {"warmup_target": 0.1, "warmup_steps": 3}),
+]
+SHAPES = ((3, 2), (2,), ())
+
+
+def compare_steps(makers: list[Callable[[], Any]], steps: int = 7) -> None:
+    """Apply the same gradients, large and small ones, and compare weights and state."""
+    start = [draw(*shape) for shape in SHAPES]
+    sizes = (1.0, 1e-3, 0.0, 30.0, 1.0, 1e-6, 0.5)
+    gradients = [[np.float32(size) * draw(*shape) for shape in SHAPES] for size in sizes[:steps]]
+    weights = [k.Variable(w, dtype="float32") for k in LIBRARIES for w in start]
+    theirs, ours = weights[:3], weights[3:]
+    optimizers = [make() for make in makers]
+    reach = np.zeros(3)
+    for step in gradients:
+        before = [w.numpy() for w in theirs]
+        optimizers[0].apply([tf.constant(g) for g in step], theirs)
+        optimizers[1].apply(step, ours)
+        moved = [np.abs(a.numpy() - b).max() for a, b in zip(theirs, before, strict=True)]
+        size = [np.abs(b).max() for b in before]
+        # A step rounds the weight once; its own size comes of about ten operations, of which
+        # powers and roots, and the float32 of the learning rate, are the worst. Means of
+        # gradients carry all of that on, so the sum over the steps is taken.
+        reach += EPS * np.array(size) + 32 * EPS * np.array(moved)
+        for a, b, far in zip(ours, theirs, reach, strict=True):
+            assert_within(a.numpy(), b.numpy(), far + 1e-30, "weight")
+    states = [[np.asarray(v) for v in optimizer.variables] for optimizer in optimizers]
+    assert [v.shape for v in states[1]] == [v.shape for v in states[0]]
+    for a, b in zip(states[1], states[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=64 * EPS, atol=64 * EPS * np.abs(b).max())
+
+
+@pytest.mark.parametrize("row", OPTIMIZERS, ids=ids)
+def test_optimizers(row: tuple[str, dict[str, Any]]) -> None:
+    name, options = row
+    compare_steps([lambda k=k: getattr(k.optimizers, name)(**options) for k in LIBRARIES])
+
+
+def test_every_optimizer_and_schedule_is_in_a_table() -> None:
+    assert {name for name, _ in OPTIMIZERS} == set(tinynet.optimizers._registry.classes)
+    assert {row[0] for row in SCHEDULES} == set(tinynet.optimizers.schedules._registry.classes)
+
+
+@pytest.mark.parametrize("row", SCHEDULES, ids=ids)
+def test_schedules(row: tuple[str, tuple[Any, ...], dict[str, Any]]) -> None:
+    name, arguments, options = row
+    theirs, ours = (getattr(k.optimizers.schedules, name)(*arguments, **options) for k in LIBRARIES)
+    for step in (0, 1, 2, 3, 4, 5, 6, 7, 13):
+        # A handful of operations on numbers up to the first rate, 0.1, and on shares of 1.
+        assert float(ours(step)) == pytest.approx(float(theirs(step)), rel=0, abs=8 * EPS * 0.1)
+    makers = [
+        lambda k=k: k.optimizers.SGD(getattr(k.optimizers.schedules, name)(*arguments, **options))
+        for k in LIBRARIES
+    ]
+    compare_steps(makers, steps=6)
+
+
+# ------------------------------------------------------------ layers
+
+L = keras.layers
+LAYERS: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
+    ("Dense", {"units": 4}, (6, 5)),
+    ("Dense", {"units": 4, "activation": "relu"}, (6, 5)),
+    ("Dense", {"units": 4, "use_bias": False, "activation": "tanh"}, (6, 5)),
+    ("Dense", {"units": 3, "activation": "softmax"}, (4, 2, 5)),
+    ("BatchNormalization", {}, (8, 5)),
+    ("BatchNormalization", {"momentum": 0.5, "epsilon": 0.1}, (8, 5)),
+    ("BatchNormalization", {"center": False}, (8, 5)),
+    ("BatchNormalization", {"scale": False}, (8, 5)),
+    ("BatchNormalization", {"axis": 1}, (8, 3, 4)),
+    ("BatchNormalization", {}, (8, 3, 4)),
+    ("BatchNormalization", {"trainable": False}, (8, 5)),
+    ("Dropout", {"rate": 0.0}, (6, 5)),
+    ("Dropout", {"rate": 1.0}, (6, 5)),
+    ("Rescaling", {"scale": 1 / 255}, (6, 5)),
+    ("Rescaling", {"scale": 2.0, "offset": -1.0}, (6, 2, 3)),
+    ("Reshape", {"target_shape": (2, 3)}, (4, 6)),
+    ("Reshape", {"target_shape": (-1, 2)}, (4, 6)),
+    ("Flatten", {}, (4, 2, 3)),
+    ("Activation", {"activation": "gelu"}, (6, 5)),
+    ("ReLU", {}, (6, 5)),
+    ("ReLU", {"max_value": 1.0, "negative_slope": 0.1, "threshold": 0.5}, (6, 5)),
+    ("LeakyReLU", {}, (6, 5)),
+    ("LeakyReLU", {"negative_slope": 0.1}, (6, 5)),
+    ("Softmax", {}, (6, 5)),
+    ("Softmax", {"axis": 1}, (6, 3, 2)),
+]
+
+
+def test_every_layer_is_in_the_table() -> None:
+    elsewhere = {"InputLayer", "Sequential", "Functional"}
+    classes = set(tinynet.layers.base._registry.classes)
+    assert {name for name, *_ in LAYERS} == classes - elsewhere
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("row", LAYERS, ids=ids)
+def test_layers(row: tuple[str, dict[str, Any], tuple[int, ...]], training: bool) -> None:
+    name, options, shape = row
+    theirs, ours = (getattr(k.layers, name)(**options) for k in LIBRARIES)
+    x = 2 * draw(*shape)
+    for layer in (theirs, ours):
+        layer.build((None, *shape[1:]))
+    start = [0.5 + np.abs(draw(*w.shape)) for w in theirs.weights]
+    theirs.set_weights(start)
+    ours.set_weights(start)
+    given, work = tf.constant(x), Workspace()
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        y = theirs(given, training=training)
+    upstream = draw(*y.shape)
+    trained = [w.value for w in theirs.trainable_weights]
+    d_x, *d_w = tape.gradient(
+        y, [given, *trained], tf.constant(upstream), unconnected_gradients="zero"
+    )
+    found = ours.forward(x.copy(), work, training).copy()
+    # Sums of at most 24 terms of a few units, each a handful of functions.
+    room = 8 * EPS * np.sqrt(24) * (1 + np.abs(x).max()) * (1 + float(np.abs(y).max()))
+    assert_within(found, y.numpy(), room, "y")
+    for a, b in zip(ours.weights, theirs.weights, strict=True):
+        assert_within(a.numpy(), b.numpy(), room, a.name)
+    if name == "BatchNormalization" and not training and "trainable" not in options:
+        return  # nothing trains a layer in the mode of inference, but for a frozen one
+    work.gradients = [np.zeros(w.shape, np.float32) for w in ours.trainable_weights]
+    got = ours.backward(upstream.copy(), work, True)
+    assert_within(got, d_x.numpy(), room * np.abs(upstream).max(), "d_x")
+    for a, b in zip(work.gradients, d_w, strict=True):
+        assert_within(a, b.numpy(), room * np.abs(upstream).max(), "d_w")
+
+
+# ------------------------------------------------------------ regularizers and constraints
+
+REGULARIZERS: list[tuple[str, dict[str, Any]]] = [
+    ("L1", {}),
+    ("L1", {"l1": 0.3}),
+    ("L2", {}),
+    ("L2", {"l2": 0.3}),
+    ("L1L2", {"l1": 0.1, "l2": 0.2}),
+]
+CONSTRAINTS: list[tuple[str, dict[str, Any]]] = [
+    ("NonNeg", {}),
+    ("MaxNorm", {}),
+    ("MaxNorm", {"max_value": 0.5, "axis": 1}),
+    ("MinMaxNorm", {}),
+    ("MinMaxNorm", {"min_value": 0.5, "max_value": 0.7, "rate": 0.5, "axis": 1}),
+    ("UnitNorm", {}),
+    ("UnitNorm", {"axis": 1}),
+]
+
+
+@pytest.mark.parametrize("row", REGULARIZERS, ids=ids)
+def test_regularizers(row: tuple[str, dict[str, Any]]) -> None:
+    name, options = row
+    theirs, ours = (getattr(k.regularizers, name)(**options) for k in LIBRARIES)
+    w = draw(4, 3)
+    w[0, 0] = 0
+    given = tf.constant(w)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        value = theirs(given)
+    assert float(ours(w)) == pytest.approx(float(value), rel=8 * EPS)
+    assert_within(ours.gradient(w), tape.gradient(value, given).numpy(), 4 * EPS, "gradient")
+    for short in (name, name.lower()):
+        assert type(tinynet.regularizers.get(short)).__name__ == name
+    assert ours.get_config() == pytest.approx(theirs.get_config(), rel=EPS)
+
+
+@pytest.mark.parametrize("row", CONSTRAINTS, ids=ids)
+def test_constraints(row: tuple[str, dict[str, Any]]) -> None:
+    name, options = row
+    theirs, ours = (getattr(k.constraints, name)(**options) for k in LIBRARIES)
+    for w in (draw(4, 3), 0.1 * draw(4, 3), 5 * draw(4, 3)):
+        # A root of a sum of four squares, and a division.
+        expected = theirs(tf.constant(w)).numpy()
+        assert_within(ours(w), expected, 8 * EPS * (1 + np.abs(expected)), name)
+    assert ours.get_config() == theirs.get_config()
+
+
+def test_a_constrained_and_regularized_net_trains_alike() -> None:
+    start: list[np.ndarray] = []
+    ends = []
+    figures = []
+    x, y = draw(16, 4), RNG.integers(0, 3, 16)
+    for k in LIBRARIES:
+        hidden = k.layers.Dense(
+            5,
+            "relu",
+            kernel_regularizer="l2",
+            bias_regularizer=k.regularizers.L1(0.01),
+            kernel_constraint="max_norm",
+            bias_constraint=k.constraints.NonNeg(),
+        )
+        net = k.Sequential(
+            [k.Input((4,)), hidden, k.layers.Dense(3, kernel_constraint="unit_norm")]
+        )
+        start = start or [np.abs(draw(*w.shape)) for w in net.get_weights()]
+        net.set_weights(start)
+        loss = k.losses.SparseCategoricalCrossentropy(from_logits=True)
+        net.compile(k.optimizers.SGD(0.1), loss, **({"run_eagerly": True} if k is keras else {}))
+        figures.append([float(net.train_on_batch(x, y)) for _ in range(5)])
+        ends.append(net.get_weights())
+    # Five steps, each a tenth of gradients that are sums of 16 terms of a few units.
+    atol = 5 * 2 * EPS * np.sqrt(16) * 4
+    assert figures[1] == pytest.approx(figures[0], rel=0, abs=atol)
+    for a, b in zip(*ends, strict=True):
+        np.testing.assert_allclose(b, a, rtol=0, atol=atol)

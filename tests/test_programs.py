@@ -1,0 +1,158 @@
+"""Programs in the style of public ones, on Keras and on tinynet: only import lines change.
+
+What each prints is compared, figures apart; both must learn; and each library opens the files
+that the other's program has saved. MNIST is replaced by a few drawn digits in both.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+import runpy
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from tests.moving import LINES, moved, moved_line
+from tinynet.datasets import drawn_digits
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "10_moved_from_keras"
+PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.py"))
+PROGRAMS = [path for path in PROGRAMS if path.stem != "conftest"] + [EXAMPLE / "before.py"]
+NAMES = [path.stem for path in PROGRAMS]
+
+
+@functools.cache
+def digits() -> Any:
+    return drawn_digits.load_data(n_train=1000, n_test=300)
+
+
+def few(path: str = "mnist.npz") -> Any:
+    return tuple((x.copy(), y.copy()) for x, y in digits())
+
+
+def run(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run a program in a folder, and return what it prints by itself."""
+    said: list[str] = []
+
+    def say(*words: Any) -> None:
+        said.append(" ".join(map(str, words)))
+
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    runpy.run_path(str(path), init_globals={"print": say}, run_name="__main__")
+    return said
+
+
+@pytest.fixture
+def on_tinynet(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    for name in ("mnist", "fashion_mnist"):
+        monkeypatch.setattr(getattr(tinynet.datasets, name), "load_data", few)
+    source = request.param.read_text(encoding="utf-8")
+    path = tmp_path / request.param.name
+    path.write_text(moved(source), encoding="utf-8")
+    if "matplotlib" in source:
+        pytest.importorskip("matplotlib")
+    if re.search(r"\.keras\"|\.h5\"", source):
+        pytest.importorskip("h5py")
+    said = run(path, tmp_path / "tinynet", monkeypatch)
+    tinynet.backend.set_floatx("float32")
+    return said
+
+
+def accuracies(said: list[str]) -> list[float]:
+    return [float(line.split(": ")[1]) for line in said if "accuracy: " in line]
+
+
+def shape(said: list[str]) -> list[str]:
+    """Leave the accuracies out, and how many epochs it took to be good enough."""
+    return [line for line in said if "accuracy: " not in line and not line.startswith("epoch")]
+
+
+def test_there_are_programs_of_all_styles() -> None:
+    lines = {line for path in PROGRAMS for line in path.read_text(encoding="utf-8").split("\n")}
+    for before, _, example in LINES:
+        assert re.fullmatch(before, example)
+        assert any(re.fullmatch(before, line) for line in lines), before
+    assert len(PROGRAMS) >= 12
+
+
+def test_the_example_shows_before_and_after() -> None:
+    before, after = (
+        (EXAMPLE / name).read_text(encoding="utf-8") for name in ("before.py", "after.py")
+    )
+    assert after == moved(before)
+
+
+def test_only_import_lines_change() -> None:
+    assert moved_line("x = keras.Input((4,))") == "x = keras.Input((4,))"
+    for path in PROGRAMS:
+        source = path.read_text(encoding="utf-8")
+        changed = [
+            (before, after)
+            for before, after in zip(source.split("\n"), moved(source).split("\n"), strict=True)
+            if before != after
+        ]
+        assert changed
+        assert all(before.startswith(("import ", "from ")) for before, _ in changed)
+        left = re.findall(r"^\s*(?:import|from) (?:keras|tensorflow).*", moved(source), re.M)
+        assert not left
+
+
+@pytest.mark.parametrize("on_tinynet", PROGRAMS, ids=NAMES, indirect=True)
+def test_program_runs_on_tinynet(on_tinynet: list[str]) -> None:
+    # A guesser gets 0.1 of ten classes; a thousand digits are enough for most of them.
+    assert accuracies(on_tinynet)
+    assert min(accuracies(on_tinynet)) > 0.5
+
+
+# ------------------------------------------------------------ and on Keras
+
+
+@pytest.fixture
+def keras(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+    from reference.keras_net import keras
+
+    for package in ("keras.datasets", "keras._tf_keras.keras.datasets"):
+        for name in ("mnist", "fashion_mnist"):
+            monkeypatch.setattr(importlib.import_module(f"{package}.{name}"), "load_data", few)
+    yield keras
+    keras.backend.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "on_tinynet"), [(path, path) for path in PROGRAMS], ids=NAMES, indirect=["on_tinynet"]
+)
+def test_keras_says_the_same(
+    path: Path, on_tinynet: list[str], keras: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras' own, of input_shape and .h5
+        on_keras = run(path, tmp_path / "keras", monkeypatch)
+    assert shape(on_tinynet) == shape(on_keras)
+    theirs, ours = accuracies(on_keras), accuracies(on_tinynet)
+    assert len(ours) == len(theirs)
+    # Two runs from other random weights, each tested on 300 digits: a standard deviation of
+    # 0.03 for the count alone, and as much for the training. Four of their sum.
+    np.testing.assert_allclose(ours, theirs, atol=4 * np.hypot(0.03, 0.03))
+    x = digits()[1][0][:20] / 255
+    for file in sorted((tmp_path / "keras").glob("*.keras")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for folder in ("keras", "tinynet"):
+                saved = tmp_path / folder / file.name
+                loaded = [k.models.load_model(saved) for k in (keras, tinynet)]
+                answers = [model.predict(x, verbose=0) for model in loaded]
+                # Probabilities, out of sums of a few hundred terms.
+                np.testing.assert_allclose(answers[1], answers[0], atol=1e-5)

@@ -1,0 +1,32 @@
+"""The README's table of what is supported is read off the code, and is current."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import supported
+
+
+def test_the_table_names_what_is_here() -> None:
+    kinds = supported.kinds()
+    assert all(kinds.values())
+    assert {"Dense", "BatchNormalization", "InputLayer"} <= set(kinds["layers"])
+    assert {"AdamW", "Nadam"} <= set(kinds["optimizers"])
+    assert "EarlyStopping" in kinds["callbacks"]
+    assert {"one_hot", "nn.relu"} <= set(kinds["`tf.` around Keras"])
+
+
+def test_it_is_written_between_the_markers() -> None:
+    text = f"above\n{supported.BEGIN}\nold\n{supported.END}\nbelow\n"
+    once = supported.written(text)
+    assert once == f"above\n{supported.block()}\nbelow\n"
+    assert supported.written(once) == once
+    with pytest.raises(ValueError, match=r"Received: 'no markers'"):
+        supported.written("no markers")
+
+
+def test_the_readme_is_current() -> None:
+    text = supported.README.read_text(encoding="utf-8")
+    if supported.BEGIN not in text:
+        pytest.skip("the README has no such section")
+    assert supported.block() in text, "run: python -m tests.supported --write"
