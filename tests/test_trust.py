@@ -923,3 +923,262 @@ def test_load_weights_loads_all_or_nothing(tmp_path: Path) -> None:
         with pytest.raises((ValueError, OSError)):
             model.load_weights(tmp_path / name)
         assert frozen(model) == before
+
+
+# ------------------------------------------------------------ the same seed, the same bits
+
+PROGRAM = """
+import hashlib, sys
+import numpy as np
+import tinynet
+from tinynet import layers
+
+np.random.seed(int(sys.argv[1]))  # which must not matter
+x = np.zeros((300, 60), np.float32)
+x[:, ::7] = (np.arange(300)[:, None] * np.arange(9) % 11) / 10
+y = np.arange(300) % 3
+for backend in ("numpy", "numba"):
+    tinynet.config.set_backend(backend)
+    for dense in (0, 1):
+        tinynet.random.set_seed(7)
+        model = tinynet.Sequential([
+            layers.Dense(8, activation="relu", kernel_regularizer="l2"),
+            layers.Dropout(0.3),
+            layers.BatchNormalization(),
+            layers.Dense(3, activation="softmax"),
+        ])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        history = model.fit(x + dense, y, epochs=3, validation_split=0.2, verbose=0).history
+        bits = [w.tobytes() for w in model.get_weights()]
+        bits += [v.numpy().tobytes() for v in model.optimizer.variables]
+        bits += [repr(history).encode(), model.predict(x, verbose=0).tobytes()]
+        print(backend, dense, hashlib.sha256(b"".join(bits)).hexdigest())
+"""
+
+
+def child(program: str, *arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, *arguments],
+        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_same_seed_gives_the_same_bits_in_every_process() -> None:
+    a = child(PROGRAM, "1", PYTHONHASHSEED="0")
+    b = child(PROGRAM, "2", PYTHONHASHSEED="12345", OMP_NUM_THREADS="2")
+    assert a == b
+    assert len(set(a.splitlines())) == 4
+
+
+def test_numpys_global_random_state_is_never_in_the_source() -> None:
+    functions = r"seed|rand|randn|randint|random_sample|shuffle|permutation|choice|normal|uniform"
+    used = re.compile(rf"np\.random\.(?:{functions}|get_state|set_state|RandomState)\b")
+    found = {
+        f"{path.name}: {match[0]}"
+        for path in (ROOT / "tinynet").rglob("*.py")
+        for match in used.finditer(path.read_text(encoding="utf-8"))
+    }
+    # The one function whose name promises it.
+    assert found <= {"utils.py: np.random.seed"}
+
+
+def test_resume_in_a_new_process_is_resume(tmp_path: Path) -> None:
+    program = """
+import sys
+import numpy as np
+import tinynet
+from tinynet import callbacks, layers
+folder, stop = sys.argv[1], int(sys.argv[2])
+tinynet.random.set_seed(7)
+model = tinynet.Sequential([
+    layers.Input((4,)), layers.Dense(5, activation="relu"), layers.Dropout(0.5),
+    layers.Dense(3, activation="softmax"),
+])
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+x = np.linspace(0, 1, 84, dtype=np.float32).reshape(21, 4)
+def interrupt(epoch, logs):
+    if epoch == stop:
+        raise KeyboardInterrupt
+backup = callbacks.BackupAndRestore(folder, delete_checkpoint=False)
+try:
+    model.fit(x, np.arange(21) % 3, epochs=6, batch_size=4, validation_split=0.2, verbose=0,
+              callbacks=[backup, callbacks.LambdaCallback(on_epoch_end=interrupt)])
+except KeyboardInterrupt:
+    pass
+else:
+    print(model.history.epoch, model.history.history)
+    print([w.tobytes() for w in (*model.get_weights(), *(v.numpy() for v in
+          model.optimizer.variables))], model._random.bit_generator.state)
+"""
+    whole = child(program, str(tmp_path / "whole"), "-1")
+    parts = [child(program, str(tmp_path / "parts"), stop) for stop in ("1", "3", "-1")]
+    assert parts == ["", "", whole]
+
+
+# ------------------------------------------------------------ Ctrl-C
+
+
+@pytest.fixture
+def default_interrupt() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+class Press(callbacks.Callback):
+    """Press Ctrl-C in the middle of a training step."""
+
+    def __init__(self, epoch: int, batch: int) -> None:
+        super().__init__()
+        self.when, self.now = (epoch, batch), (-1, -1)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.now = (self.epoch, batch)
+
+
+class Fragile(layers.Layer):
+    """Pass on what comes; the signal arrives halfway through the way back."""
+
+    press: Press
+
+    def forward(self, x, work, training=False):
+        return x
+
+    def backward(self, d_y, work, need_d_x=True):
+        if self.press.now == self.press.when:
+            signal.raise_signal(signal.SIGINT)
+        return d_y
+
+
+@BOTH
+@pytest.mark.parametrize("when", [(0, 0), (1, 1), (2, 2)])
+def test_steps_are_whole_under_an_interrupt(
+    backend: str, when: tuple[int, int], default_interrupt: None
+) -> None:
+    config.set_backend(backend)
+    press, fragile = Press(*when), Fragile()
+    fragile.press = press
+
+    def make() -> Sequential:
+        tinynet.random.set_seed(5)
+        model = Sequential(
+            [layers.Dense(5), fragile, layers.Dense(C, activation="softmax")],
+        )
+        model.compile("adam", SCCE)
+        return model
+
+    model = make()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, epochs=5, batch_size=7, verbose=0, callbacks=[press])
+    steps = 3 * when[0] + when[1] + 1
+    assert int(model.optimizer.iterations) == steps
+    assert model.history.epoch == list(range(when[0]))
+    assert len(model.history.history.get("loss", [])) == when[0]
+
+    class Stop(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = int(self.model.optimizer.iterations) == steps
+
+    press.when = (-1, -1)
+    whole = make()
+    whole.fit(X, Y, epochs=5, batch_size=7, verbose=0, callbacks=[Stop()])
+    if when[1] == 2:  # the last batch of an epoch: it ends with its figures
+        whole.history = None
+    for a, b in zip(model.get_weights(), whole.get_weights(), strict=True):
+        assert a.tobytes() == b.tobytes()
+    assert len(model.fit(X, Y, epochs=2, verbose=0).epoch) == 2
+
+
+def test_a_second_interrupt_does_not_wait(default_interrupt: None) -> None:
+    def twice(epoch: int, logs: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("it waited")
+
+    model = net()
+    stubborn = callbacks.LambdaCallback(on_epoch_begin=twice)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, verbose=0, callbacks=[stubborn])
+    model.fit(X, Y, verbose=0)
+
+
+# ------------------------------------------------------------ output
+
+
+class Ascii(io.TextIOWrapper):
+    """A stream that holds plain ASCII only, and may be a terminal."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__(io.BytesIO(), encoding="ascii", errors="strict", write_through=True)
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("columns", ["1", "20", "80"])
+def test_plain_ascii_and_narrow_terminals(
+    terminal: bool, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    stream = Ascii(terminal)
+    monkeypatch.setattr(sys, "stdout", stream)
+    model = net(metrics=["accuracy"])
+    model.summary()
+    model.summary(line_length=10, show_trainable=True)
+    model.fit(X, Y, epochs=2, validation_split=0.2, callbacks=[callbacks.EarlyStopping(verbose=1)])
+    model.evaluate(X, Y)
+    model.predict(X, verbose=1)
+    stream.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]  # it is a BytesIO
+
+
+def test_it_never_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*args: Any) -> str:
+        raise AssertionError("input() was called")
+
+    monkeypatch.setattr(builtins, "input", refuse)
+    monkeypatch.setattr(sys, "stdin", None)
+    model = net()
+    for _ in range(2):  # Keras asks before it overwrites
+        model.save(tmp_path / "model.keras")
+        model.save_weights(tmp_path / "model.weights.h5")
+    asking = re.compile(r"(?<![\w.])input\(|stdin")
+    sources = (ROOT / "tinynet").rglob("*.py")
+    assert not [p.name for p in sources if asking.search(p.read_text(encoding="utf-8"))]
+
+
+NO_STREAM = """
+import sys
+import numpy as np
+import tinynet
+from tinynet import layers
+model = tinynet.Sequential([layers.Dense(3, activation="softmax")])
+model.compile("adam", "sparse_categorical_crossentropy")
+model.fit(np.ones((6, 2)), np.arange(6) % 3, epochs=2)
+model.summary()
+"""
+
+
+def test_a_program_without_streams() -> None:
+    before = "import sys; sys.stdout = sys.stderr = None\n"
+    after = "sys.stdout = sys.__stdout__\nprint('done')"
+    assert child(before + NO_STREAM + after) == "done\n"
+
+
+def test_a_closed_pipe_ends_a_program_as_it_does_any_other() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", NO_STREAM], cwd=ROOT, stdout=writing, stderr=subprocess.PIPE,
+        text=True, timeout=60,
+    )  # fmt: skip
+    os.close(writing)
+    assert done.returncode != 0
+    assert done.stderr.rstrip().splitlines()[-1].startswith("BrokenPipeError")

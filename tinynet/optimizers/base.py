@@ -159,7 +159,7 @@ class Optimizer:
         if gradient_accumulation_steps is not None:
             checks.whole("gradient_accumulation_steps", gradient_accumulation_steps, 2)
         self.built = False
-        self.iterations = Variable(np.int64(0), False, name="iteration")
+        self._iterations = Variable(np.int64(0), False, name="iteration")
         self.schedule: LearningRateSchedule | None = None
         self._learning_rate = Variable(np.float32(0), False, name="learning_rate")
         if isinstance(learning_rate, dict):
@@ -171,7 +171,14 @@ class Optimizer:
         self._trainable: list[Variable] = []
         self._slots: dict[str, list[Variable]] = {}
         self._excluded: list[str] = []
-        self._calls = 0
+
+    @property
+    def iterations(self) -> Variable:
+        """How many times the weights were changed."""
+        if self.gradient_accumulation_steps is None:
+            return self._iterations
+        changed = self._iterations.array // self.gradient_accumulation_steps
+        return Variable(changed, False, name="iteration")
 
     @property
     def learning_rate(self) -> Any:
@@ -180,7 +187,7 @@ class Optimizer:
         With a schedule it is what the schedule says for the step to come.
         """
         if self.schedule is not None:
-            return as_tensor(np.float32(self.schedule(self.iterations.array)))
+            return as_tensor(np.float32(self.schedule(self._iterations.array)))
         return self._learning_rate
 
     @learning_rate.setter
@@ -201,7 +208,7 @@ class Optimizer:
     @property
     def variables(self) -> list[Variable]:
         """The state: iteration, learning rate, then the running values of each weight."""
-        state = [self.iterations] + ([] if self.schedule else [self._learning_rate])
+        state = [self._iterations] + ([] if self.schedule else [self._learning_rate])
         state += self._slots.get("average", [])
         state += self._slots.get("accumulator", [])
         names = self.slot_names if self._trainable else ()
@@ -356,7 +363,7 @@ class Optimizer:
         if self.schedule is None:
             rate: Any = self._learning_rate.array[()]
         else:
-            rate = np.float32(self.schedule(self.iterations.array))
+            rate = np.float32(self.schedule(self._iterations.array))
         if self.weight_decay:
             for variable in plan.variables:
                 if not any(part in variable.path for part in self._excluded):
