@@ -22,10 +22,10 @@ def main() -> None:
     x, y = load_digits(return_X_y=True)
     x, x_test, y, y_test = train_test_split(x, y, random_state=0, stratify=y)
 
-    net = TinyNetClassifier(max_iter=40, tol=0, n_iter_no_change=40, random_state=0)
+    net = TinyNetClassifier(tol=0.01, n_iter_no_change=3, random_state=0)
     grid = {
         "tinynetclassifier__hidden_layer_sizes": [(16,), (64,)],
-        "tinynetclassifier__learning_rate_init": [0.001, 0.01],
+        "tinynetclassifier__learning_rate_init": [0.003, 0.01],
         "tinynetclassifier__dropout": [0.0, 0.2],
     }
     search = GridSearchCV(make_pipeline(MinMaxScaler(), net), grid, cv=3)

@@ -56,6 +56,7 @@ with tempfile.TemporaryDirectory() as folder:
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
     onward = keras.models.load_model(f"{folder}/net.keras")
 
+assert len(onward.weights[0].value.sharding.device_set) == len(devices) == 2
 theirs = onward.fit(x, y, epochs=2, batch_size=64, shuffle=False, verbose=0).history["loss"]
 print(f"Keras on JAX, {len(devices)} devices, 2 more:   loss {theirs[-1]:.6f}")
 

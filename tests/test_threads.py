@@ -430,7 +430,9 @@ from tests import test_threads as t
 from tinynet import config, threads
 
 threads._processors = lambda: 8
+config.set_num_threads(2)
 expected = t.alone()
+assert t.train() == expected  # all is compiled: Numba's own lock knows nothing of forks
 """
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import os
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -40,6 +41,11 @@ def _find() -> tuple[Callable[[int], Any], Callable[[], int]] | None:
 
 _functions = _find()
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    # Or a child might be born with it locked by a thread that it does not have.
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 _depth = 0
 _before = 1
 

@@ -87,6 +87,8 @@ def write(text: str, stream: TextIO | None = None) -> None:
     4/4 - 0s
     """
     stream = stream or sys.stdout
+    if stream is None:  # a program without a console
+        return
     if not can_encode(text, stream):
         encoding = getattr(stream, "encoding", None) or "utf-8"
         text = text.encode(encoding, "replace").decode(encoding)

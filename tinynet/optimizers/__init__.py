@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -204,26 +205,35 @@ class Nadam(Adam):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
-        self._product = (0, 1.0)
+        #: The momenta of all steps so far, multiplied.
+        self._product = Variable(np.float32(1), False, name="u_product")
 
-    def _schedule_product(self, step: int, one: Any) -> Any:
-        """Multiply the momenta of all steps so far; continued, or from the first after loading."""
-        done, product = self._product
-        if done > step:
-            done, product = 0, 1.0
-        for t in range(done + 1, step + 1):
-            product = one(product) * one(self.beta_1) * (one(1) - one(0.5) * one(0.96) ** one(t))
-        self._product = (step, product)
-        return product
+    @property
+    def variables(self) -> list[Variable]:
+        """The state; the product of the momenta comes last."""
+        return [*super().variables, *[self._product] * self.built]
+
+    def build(self, variables: Iterable[Variable]) -> None:
+        """Make the running values of the weights."""
+        if not self.built:
+            super().build(variables)
+            kind = self._trainable[0].dtype if self._trainable else "float32"
+            self._product = Variable(np.ones((), kind), False, name="u_product")
+
+    def _change(self, plan: Plan) -> None:
+        self._product.array[...] *= self._momentum(int(self.iterations) + 1)
+        super()._change(plan)
+
+    def _momentum(self, step: int) -> Any:
+        one = self._product.array.dtype.type
+        return one(self.beta_1) * (one(1) - one(0.5) * one(0.96) ** one(step))
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
         """Change weights by their gradient."""
         one = w.dtype.type
         step = int(self.iterations.array) + 1
-        now, ahead = (
-            one(self.beta_1) * (one(1) - one(0.5) * one(0.96) ** one(t)) for t in (step, step + 1)
-        )
-        product = self._schedule_product(step, one)
+        now, ahead = self._momentum(step), self._momentum(step + 1)
+        product = self._product.array[()]
         correction = one(1) - one(self.beta_2) ** one(step)
         alpha_m = one(rate) * ahead / (one(1) - product * ahead)
         alpha_g = one(rate) * (one(1) - now) / (one(1) - product)

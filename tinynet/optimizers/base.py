@@ -357,8 +357,16 @@ class Optimizer:
         plan : Plan
             Weights, gradients and running values.
         """
-        if self.gradient_accumulation_steps is not None and not self._accumulate(plan):
-            return
+        if self.gradient_accumulation_steps is None or self._accumulate(plan):
+            self._change(plan)
+        if self.use_ema:
+            self._average(plan)
+        for variable in plan.constrained:
+            variable.array[...] = variable.constraint(variable.array)
+        self._iterations.array += 1
+
+    def _change(self, plan: Plan) -> None:
+        """Change the weights by their gradients."""
         self._clip(plan)
         if self.schedule is None:
             rate: Any = self._learning_rate.array[()]
@@ -371,17 +379,11 @@ class Optimizer:
                     variable.array[...] -= variable.array * one(self.weight_decay) * one(rate)
         for w, d_w, *slots in plan.flat:
             self.update(rate, w, d_w, *slots)
-        self.iterations.array += 1
-        if self.use_ema:
-            self._average(plan)
-        for variable in plan.constrained:
-            variable.array[...] = variable.constraint(variable.array)
 
     def _accumulate(self, plan: Plan) -> bool:
         """Add gradients up; say whether there are enough, which are then averaged."""
         count = self.gradient_accumulation_steps or 1
-        self._calls += 1
-        full = self._calls % count == 0
+        full = (int(self._iterations) + 1) % count == 0
         for kept, gradient in zip(plan.slots["accumulator"], plan.gradients, strict=True):
             kept += gradient
             if full:
@@ -407,10 +409,10 @@ class Optimizer:
 
     def _average(self, plan: Plan) -> None:
         """Move the running mean of the weights; now and then it becomes the weights."""
-        steps = int(self.iterations)
-        replace = self.ema_overwrite_frequency and steps % self.ema_overwrite_frequency == 0
+        done = int(self.iterations)
+        replace = self.ema_overwrite_frequency and (done + 1) % self.ema_overwrite_frequency == 0
         for variable, average in zip(plan.variables, plan.slots["average"], strict=True):
-            keep = 0.0 if steps == 1 else self.ema_momentum
+            keep = self.ema_momentum if done else 0.0
             average[...] = keep * average + (1 - keep) * variable.array
             if replace:
                 variable.array[...] = average
