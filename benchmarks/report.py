@@ -38,8 +38,9 @@ def duration(seconds: float) -> str:
 
 
 def _three(number: float) -> str:
-    digits = 2 - len(f"{abs(number):.0f}") + (abs(number) < 0.9995)
-    return f"{number:.{min(max(digits + 1, 0), 2)}f}"
+    rounded = float(f"{number:.2e}")  # first: 9.999 has as many decimals as 10.0
+    whole_digits = len(f"{abs(int(rounded))}")
+    return f"{rounded:.{max(3 - whole_digits, 0)}f}"
 
 
 def figure(record: Record, scale: float = 1.0) -> str:
@@ -220,7 +221,8 @@ def _plot_bars(drawing: Any, found: Table) -> None:
             axes.barh(place, middle, color="tab:orange" if ours else "tab:gray")
             axes.plot([min(values), max(values)], [place, place], color="black")
             axes.annotate(f" {figure({**record, 'values': [middle]})}", (max(values), place))
-        axes.set_yticks(range(len(records)), [name_of(r["contender"]) for r in records])
+        labels = [name_of(r["contender"]).strip("`") for r in records]
+        axes.set_yticks(range(len(records)), labels)
         axes.set(title=measure, xlabel=unit)
         if all(value > 0 for record in records for value in record["values"]):
             axes.set_xscale("log")
@@ -331,8 +333,27 @@ def readme_block(results: dict[str, Result]) -> str:
                     f"{on(cores)}: {middle:.2f} times (median) as fast as the faster of "
                     f"PyTorch and JAX, at least {lead:.2f} times ({describe(slowest)})."
                 )
-    captions = dict.fromkeys(caption(result) for result in results.values())
-    return "\n\n".join([*parts, *captions])
+    return "\n\n".join([*parts, *map(caption, _merged(list(results.values())))])
+
+
+def _merged(results: list[Result]) -> list[Result]:
+    """Put those of one machine and day together, for one caption in place of many."""
+    merged: dict[str, list[Result]] = {}
+    for result in results:
+        machine = {**result["machine"], "load_before": 0}
+        merged.setdefault(f"{result['date']} {result['data']} {machine}", []).append(result)
+    together = []
+    for group in merged.values():
+        rounds = sorted({result["rounds"] for result in group})
+        both: Result = {**group[0], "versions": {}, "skipped": {}}
+        both["rounds"] = " to ".join(map(str, rounds[:: max(len(rounds) - 1, 1)]))
+        load = max(result["machine"]["load_before"] for result in group)
+        both["machine"] = {**both["machine"], "load_before": load}
+        for result in group:
+            both["versions"].update(result["versions"])
+            both["skipped"].update(result["skipped"])
+        together.append(both)
+    return together
 
 
 def write_readme(readme: Path, folder: Path) -> None:

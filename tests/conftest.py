@@ -1,6 +1,7 @@
 """What tests share: the data, and a model of their own."""
 
 import os
+import secrets
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -31,6 +32,21 @@ def digits():
     (x, y), (x_test, y_test) = tinynet.datasets.drawn_digits.load_data(60_000, 10_000)
     scale = np.float32(255)
     return (x / scale, y), (x_test / scale, y_test)
+
+
+# Tests of what must hold for any seed take this one; set it to see a failure again.
+SESSION_SEED = int(os.environ.get("TINYNET_TEST_SEED") or secrets.randbelow(2**32))
+
+
+def pytest_report_header():
+    """Print the session's seed."""
+    return f"seed of this session: TINYNET_TEST_SEED={SESSION_SEED}"
+
+
+@pytest.fixture
+def any_seed():
+    """A seed that is another one in every session."""
+    return SESSION_SEED
 
 
 def pytest_addoption(parser):

@@ -72,6 +72,8 @@ def test_ratio_is_the_median_of_each_rounds_own() -> None:
     ("seconds", "text"),
     [
         (12.345, "12.3 s"),
+        (9.64, "9.64 s"),
+        (9.999, "10.0 s"),
         (1.0, "1.00 s"),
         (0.9999, "1.00 s"),
         (0.123, "123 ms"),
@@ -179,6 +181,26 @@ def test_readme_block_is_replaced_and_nothing_else(stored: Path, tmp_path: Path)
     assert report.caption(TRAIN) in text
     assert main(arguments) == 0
     assert readme.read_text(encoding="utf-8") == text
+
+
+def test_readme_has_one_caption_for_one_machine_and_day() -> None:
+    predict = result(
+        "predict",
+        [record("tinynet-1", [2e-5])],
+        versions={"keras": "3.0"},
+        rounds=5,
+        skipped={"keras-tf-1": "is not there"},
+    )
+    grid = result("grid", [record("tinynet-1", [1.0]), record("jax-1", [1.5])], rounds=4)
+    results = {"train": TRAIN, "predict": predict, "grid": grid}
+    block = report.readme_block(results)
+    assert block.count("Measured on") == 1
+    assert "numpy 9.9, keras 3.0. Data: MNIST." in block
+    assert "of 3 to 5 interleaved rounds" in block
+    assert "keras-tf-1 was skipped: is not there." in block
+    assert "on 1 core: 1.50 times (median) as fast as the faster of" in block
+    results["predict"] = {**predict, "date": "2024-03-01"}
+    assert report.readme_block(results).count("Measured on") == 2
 
 
 @pytest.mark.parametrize("case", ["no markers", "no results", "quick"])

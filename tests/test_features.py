@@ -14,7 +14,7 @@ from tinynet import unsupported
 from tinynet.compat import tensorflow as stand_in
 
 GOLDEN = json.loads(features.GOLDEN.read_text(encoding="utf-8"))
-NEEDS = {"TensorBoard": "tensorboard", "h5": "h5py", "keras": "h5py"}
+NEEDS = {"TensorBoard": "tensorboard", **dict.fromkeys(("save", "load_", "Checkpoint"), "h5py")}
 ROWS = [pytest.param(f, id=f"{f.rank}-{f.name}") for f in features.FEATURES]
 
 

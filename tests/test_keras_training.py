@@ -280,3 +280,35 @@ def test_a_constrained_and_regularized_net_trains_alike() -> None:
     assert figures[1] == pytest.approx(figures[0], rel=0, abs=atol)
     for a, b in zip(*ends, strict=True):
         np.testing.assert_allclose(b, a, rtol=0, atol=atol)
+
+
+# ------------------------------------------------------------ an optimizer's state in files
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("Nadam", {}), ("Adam", {"gradient_accumulation_steps": 2}), ("AdamW", {"use_ema": True})],
+)
+def test_training_goes_on_in_the_other_library(
+    name: str, options: dict[str, Any], tmp_path: Any
+) -> None:
+    pytest.importorskip("h5py")
+    x, y = draw(16, 4), RNG.integers(0, 3, 16)
+    for first, second in (LIBRARIES, LIBRARIES[::-1]):
+        net = first.Sequential([first.Input((4,)), first.layers.Dense(3, "softmax")])
+        optimizer = getattr(first.optimizers, name)(0.01, **options)
+        net.compile(optimizer, "sparse_categorical_crossentropy", run_eagerly=True)
+        for _ in range(5):
+            net.train_on_batch(x, y)
+        net.save(tmp_path / "net.keras")
+        other = second.models.load_model(tmp_path / "net.keras")
+        for a, b in zip(other.optimizer.variables, net.optimizer.variables, strict=True):
+            np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+        for _ in range(2):
+            net.train_on_batch(x, y)
+            other.train_on_batch(x, y)
+        for a, b in zip(other.get_weights(), net.get_weights(), strict=True):
+            # Two steps of at most the learning rate, whose gradients are sums of 16 terms; where
+            # they have nearly died, a step takes their rounding on in full.
+            np.testing.assert_allclose(a, b, rtol=0, atol=2 * 0.01 * 64 * EPS)
+        assert int(other.optimizer.iterations) == int(net.optimizer.iterations)

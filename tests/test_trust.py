@@ -27,7 +27,6 @@ import pytest
 import tinynet
 from tinynet import (
     Sequential,
-    activations,
     callbacks,
     config,
     constraints,
@@ -37,9 +36,7 @@ from tinynet import (
     losses,
     metrics,
     optimizers,
-    progress,
     regularizers,
-    sparse,
 )
 from tinynet.optimizers import schedules
 
@@ -343,6 +340,8 @@ def test_batches_from_an_iterable_are_looked_at_too() -> None:
     model = net()
     with pytest.raises(ValueError, match="from 0 to 2"):
         model.fit(iter([(X, Y + 9)]), verbose=0)
+    with pytest.raises(ValueError, match=r"\(x, y, sample_weight\)"):
+        model.fit(iter([(X, Y, Y, Y)]), verbose=0)
     with pytest.raises(ValueError, match="at least one batch"):
         model.fit(iter([]), verbose=0)
     with pytest.raises(ValueError, match="finite"):
@@ -397,8 +396,8 @@ KINDS: dict[str, list[Any]] = {
     "bool": ["yes", 0, 1, None, 0.5, []],
     "str": [3.5, 7, ["a"], b"x", np.zeros(9)],
 }
-# What takes more than it is declared to: lists of axes, Keras' half steps, a warning for an unknown mode, and
-# verbose=True.
+# What takes more than it is declared to: lists of axes, Keras' half steps, a warning for an
+# unknown mode, and verbose=True.
 TAKES_MORE = {"axis", "decay_steps", "mode", "verbose"}
 
 
@@ -526,6 +525,15 @@ def test_constructors_refuse(cls: Any) -> None:
         ("tinynet.utils.to_categorical([0.5])", ValueError),
         ("tinynet.utils.to_categorical([1], num_classes=1.5)", TypeError),
         ("tinynet.Sequential([]).predict(X)", ValueError),
+        ('net().layers[0].kernel.assign("a")', ValueError),
+        ("net().layers[0].kernel.assign(np.zeros((4, 5)) * 1j)", ValueError),
+        ('setattr(net().optimizer, "learning_rate", "a")', ValueError),
+        ('setattr(net().optimizer, "learning_rate", float("nan"))', ValueError),
+        ('layers.Dense(3)([["a"]])', ValueError),
+        ('tinynet.utils.normalize(["a"])', ValueError),
+        ("tinynet.utils.to_categorical([-5], 3)", IndexError),
+        ("config.set_num_threads(HUGE)", TypeError),
+        ('config.set_floatx("x" * 10**5)', ValueError),
     ],
 )
 def test_nonsense_is_refused(code: str, error: type[Exception]) -> None:
@@ -647,6 +655,10 @@ LEGAL: dict[str, dict[str, Any]] = {
     "no weights": case(
         stack=lambda k: [k.layers.Input((3, 1)), k.layers.Flatten(), k.layers.Softmax()],
         x=X[:, :3, None],
+    ),
+    "one number an example": case(
+        stack=lambda k: [k.layers.Input((1,)), k.layers.Dense(C, activation="softmax")],
+        x=np.linspace(0, 1, N),
     ),
     "frozen": case(
         stack=lambda k: [

@@ -256,7 +256,8 @@ def type_name(value: Any) -> str:
             "dtype must be a type of real numbers, such as 'float32'. "
             f"Received: dtype={shorten(value)}"
         )
-    return found.name
+    name: str = found.name
+    return name
 
 
 def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:

@@ -77,7 +77,7 @@ def set_backend(name: str) -> None:
     """
     global _backend
     if name not in BACKENDS:
-        raise ValueError(f"The backend must be one of {BACKENDS}. Received: {name!r}")
+        raise ValueError(f"The backend must be one of {BACKENDS}. Received: {name!r:.60}")
     if name == "numba" and not _has_numba():
         raise ValueError("The numba backend needs the package numba. Received: 'numba'")
     _backend = name
@@ -128,8 +128,9 @@ def set_num_threads(n: int) -> None:
     >>> set_num_threads(1)
     """
     global _num_threads
-    if isinstance(n, bool | np.bool_) or not hasattr(n, "__index__"):
-        raise TypeError(f"n must be a whole number of threads. Received: {n!r}")
+    given: object = n
+    if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Integral):
+        raise TypeError(f"n must be a whole number of threads. Received: {n!r:.60}")
     number = operator.index(n)
     if number < 1:
         raise ValueError(f"n must be at least 1. Received: {n!r}")
@@ -186,7 +187,7 @@ def set_on_divergence(action: str) -> None:
     """
     global _on_divergence
     if action not in ("raise", "continue"):
-        raise ValueError(f"on_divergence must be 'raise' or 'continue'. Received: {action!r}")
+        raise ValueError(f"on_divergence must be 'raise' or 'continue'. Received: {action!r:.60}")
     _on_divergence = action
 
 
@@ -225,7 +226,7 @@ def set_floatx(value: str) -> None:
     """
     global _floatx
     if value not in FLOATS:
-        raise ValueError(f"floatx must be one of {FLOATS}. Received: {value!r}")
+        raise ValueError(f"floatx must be one of {FLOATS}. Received: {value!r:.60}")
     _floatx = value
 
 
@@ -263,7 +264,8 @@ def set_epsilon(value: float) -> None:
     >>> set_epsilon(1e-7)
     """
     global _epsilon
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+    given: object = value
+    if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Real):
         raise TypeError(f"epsilon must be a number. Received: {value!r:.60}")
     if not 0 < value < np.inf:
         raise ValueError(f"epsilon must be positive and finite. Received: {value!r:.60}")

@@ -412,6 +412,11 @@ class Stream:
             source = (self._source[i] for i in range(len(self._source)))
         for item in source:
             parts = item if isinstance(item, tuple) else (item,)
+            if not 0 < len(parts) < 4:
+                raise ValueError(
+                    "A batch must be x, (x, y) or (x, y, sample_weight). "
+                    f"Received: {checks.shorten(item)}"
+                )
             x, y, weights = (*parts, None, None)[:3]
             yield self._prepare(x, y, weights)
 

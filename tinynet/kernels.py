@@ -346,12 +346,12 @@ def adam(
 _DENSE, _SORT, _GRADIENT, _ADAM = range(4)
 _FREE, _OFFERED, _TAKEN = range(3)
 # Words of a box, each kind on a cache line of its own; in box 0, where its caller runs, how often
-# help came late, for how many jobs it goes without, and what the job is.
-_STATE, _STOP, _PLACE, _LATE, _REST, _JOB, _BOX = 0, 8, 16, 17, 18, 24, 64
+# help came late, for how many jobs it goes without, room for the time, and what the job is.
+_STATE, _STOP, _PLACE, _LATE, _REST, _TIME, _JOB, _BOX = 0, 8, 16, 17, 18, 19, 24, 64
 _YIELD, _SLEEP, _NAP = 256, 1 << 23, 200  # idle rounds, idle rounds (about 20 ms), microseconds
-# On a busy machine it is faster alone: so many parts that no helper took, each wait of so many
-# rounds (about 50 us) counting as that many, and it goes without help for so many jobs.
-_TOO_LATE, _LONG, _PAUSE = 100, 1 << 15, 2000
+# On a busy machine it is faster alone: so many parts that no helper took, or one that took so many
+# nanoseconds longer than the caller's own twice over, and it goes without help for so many jobs.
+_TOO_LATE, _LONG, _PAUSE = 100, 50_000, 2000
 
 
 def _instruction(function: Any) -> Any:
@@ -359,6 +359,9 @@ def _instruction(function: Any) -> Any:
     return intrinsic(function)
 
 
+_clock_gettime: Any = types.ExternalFunction(
+    "clock_gettime", types.int32(types.int32, types.voidptr)
+)
 _sched_yield: Any = types.ExternalFunction("sched_yield", types.int32())
 _sched_getcpu: Any = types.ExternalFunction("sched_getcpu", types.int32())
 _usleep: Any = types.ExternalFunction("usleep", types.int32(types.uint32))
@@ -461,14 +464,20 @@ def _part(box: Any, part: Any, parts: Any) -> None:
 
 
 @_inner
-def _await(box: Any) -> int:
-    """Wait for the part that a helper has taken; return for how many rounds."""
+def _await(box: Any) -> None:
+    """Wait for the part that a helper has taken."""
     rounds = 0
     while _load(box, _STATE) == _TAKEN:
         rounds += 1
         if rounds % _YIELD == 0:
             _sched_yield()  # it may be this processor that the helper waits for
-    return rounds
+
+
+@_inner
+def _now(box: Any) -> int:
+    """Read the clock that always goes forward, in nanoseconds."""
+    _clock_gettime(1, _pointer(box.ctypes.data + 8 * _TIME))
+    return int(box[_TIME] * 1_000_000_000 + box[_TIME + 1])
 
 
 @jit()
@@ -497,16 +506,19 @@ def _work(boxes: Any, part: Any) -> None:
     """
     mine, parts = boxes[0], boxes.shape[0]
     if part == 0:
-        alone = mine[_REST] > 0
+        alone, begin = mine[_REST] > 0, _now(mine)
         if alone or mine[_JOB] != _SORT:
             _part(mine, 0, 1 if alone else parts)
+        own = _now(mine) - begin
         for other in range(1, 2 if mine[_JOB] == _SORT else parts):
-            late = -1
+            late, begin = -1, _now(mine)
             if not alone and _swap(boxes[other], _STATE, _OFFERED, _FREE):
                 _part(mine, other, parts)
                 late = 1
-            elif _await(boxes[other]) > _LONG:
-                late = _TOO_LATE
+            else:
+                _await(boxes[other])
+                if mine[_JOB] != _SORT and _now(mine) - begin > own + _LONG:
+                    late = _TOO_LATE
             mine[_LATE] = max(mine[_LATE] + late, 0)
         if mine[_LATE] >= _TOO_LATE:
             mine[_LATE], mine[_REST] = 0, _PAUSE

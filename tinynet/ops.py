@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinynet import config, functional
+from tinynet.unsupported import NotHereError
 
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
@@ -24,7 +25,7 @@ def __getattr__(name: str) -> Any:
     elif name.startswith("_"):
         raise AttributeError(f"module 'tinynet.ops' has no attribute {name!r}")
     elif not hasattr(functional, name):
-        raise NotImplementedError(
+        raise NotHereError(
             f"tinynet has no Keras operations: use NumPy, or tinynet.functional. "
             f"Received: ops.{name}"
         )

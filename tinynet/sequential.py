@@ -316,6 +316,10 @@ class Model(Trainer):
             row = row[1:] if type(row[0]) is layers.Flatten else []
         return bool(row) and type(row[0]) is layers.Dense
 
+    def _as_column(self, x: Array) -> Array:
+        column = x.ndim == 1 and self._input is not None and self._input.batch_shape[1:] == (1,)
+        return x[:, None] if column else x
+
     def _require_derivatives(self) -> None:
         """Refuse a layer of the user's own that has no `backward`."""
         for layer in self._own_layers():

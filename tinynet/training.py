@@ -144,6 +144,10 @@ class Trainer(Layer):
         """Whether compressed rows may take the place of these inputs."""
         return False
 
+    def _as_column(self, x: Array) -> Array:
+        """Take one number for each example as an input of one dimension, where one is expected."""
+        return x
+
     def _require_derivatives(self) -> None:
         """Refuse layers that can't be trained; a model of layers asks each of them."""
 
@@ -233,7 +237,7 @@ class Trainer(Layer):
         if compress:
             x = data.given(x, self.dtype)
             rows = data.compressed(x, self.dtype) if self._takes_rows(x) else None
-        inputs = data.features(x, self.dtype) if rows is None else x
+        inputs = self._as_column(data.features(x, self.dtype)) if rows is None else x
         if not len(inputs):
             raise ValueError(f"x must hold at least one example. Received: shape {inputs.shape}")
         if y is None:
@@ -688,7 +692,7 @@ class Trainer(Layer):
     def _inputs(self, x: Any) -> data.Examples:
         """Check and convert inputs; build the model if that is still to do."""
         rows = isinstance(x, CompressedRows) and self._takes_rows(x)
-        inputs: Any = x if rows else data.features(x, self.dtype)
+        inputs: Any = x if rows else self._as_column(data.features(x, self.dtype))
         self._check_and_build(inputs)
         return data.Examples(inputs, inputs, None, (None, *inputs.shape[1:]))
 

@@ -125,6 +125,10 @@ MODULES = (
 )
 
 
+class NotHereError(NotImplementedError, AttributeError):
+    """A name that Keras or TensorFlow may have; to tools that look around, one that is absent."""
+
+
 def guard(path: str, supported: Iterable[str]) -> Callable[[str], Any]:
     """Make the function that Python calls for a name that a module does not have.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinynet import checks, config, random
 from tinynet.backend import clear_session
+from tinynet.losses import numeric
 from tinynet.registry import custom_object_scope, register_keras_serializable
 from tinynet.variable import Array, as_tensor
 
@@ -103,9 +104,9 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
     array([[0.6, 0.8],
            [0. , 0. ]])
     """
-    array = x if isinstance(x, np.ndarray) else as_tensor(np.asarray(x, config.floatx()))
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"x must be real numbers. Received: dtype {array.dtype}")
+    array = numeric("x", x)
+    if not isinstance(x, np.ndarray):
+        array = as_tensor(array.astype(config.floatx()))
     norm = np.linalg.norm(array, order, axis, keepdims=True)
     quotient: Array = array / np.where(norm == 0, norm.dtype.type(1), norm)
     return quotient

@@ -153,7 +153,7 @@ class Variable(NDArrayOperatorsMixin):
         Raises
         ------
         ValueError
-            If the shape is another one; nothing is changed.
+            If the shape is another one, or they are no real numbers; nothing is changed.
 
         Examples
         --------
@@ -161,9 +161,10 @@ class Variable(NDArrayOperatorsMixin):
         Tensor([3., 4.])
         """
         new = np.asarray(value)
-        if new.shape != self.shape:
+        if new.shape != self.shape or new.dtype.kind not in "fiub":
             raise ValueError(
-                f"{self.path} takes a value of shape {self.shape}. Received: shape {new.shape}"
+                f"{self.path} takes real numbers of shape {self.shape}. "
+                f"Received: shape {new.shape}, dtype {new.dtype}"
             )
         self.array[...] = new
         return self.value

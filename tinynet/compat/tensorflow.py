@@ -17,6 +17,7 @@ import numpy as np
 
 import tinynet
 from tinynet import activations
+from tinynet.unsupported import NotHereError
 from tinynet.utils import set_random_seed
 from tinynet.variable import Array, Tensor, as_tensor
 
@@ -335,10 +336,6 @@ def _reduce(name: str) -> Callable[..., Tensor]:
 reduce_mean, reduce_sum, reduce_max, reduce_min, reduce_all, reduce_any = map(
     _reduce, ("mean", "sum", "max", "min", "all", "any")
 )
-
-
-class NotHereError(NotImplementedError, AttributeError):
-    """A name of TensorFlow that tinynet does not stand in for; to tools, one that is not there."""
 
 
 class _Namespace(SimpleNamespace):

@@ -1,0 +1,317 @@
+"""Several threads, several processes, and many calls: the same answers, and no memory lost."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import tracemalloc
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from tinynet import Sequential, callbacks, config, layers, optimizers
+
+SCCE = "sparse_categorical_crossentropy"
+RNG = np.random.default_rng(4)
+X = RNG.random((200, 30), np.float32) * (RNG.random((200, 30)) < 0.2)
+Y = RNG.integers(0, 3, 200)
+BOTH = pytest.mark.parametrize("backend", ["numpy", "numba"])
+
+
+@pytest.fixture(autouse=True)
+def _backend() -> Iterator[None]:
+    before = config.backend()
+    yield
+    config.set_backend(before)
+
+
+def net(seed: int = 5, optimizer: Any = "adam") -> Sequential:
+    tinynet.random.set_seed(seed)
+    model = Sequential(
+        [
+            layers.Input((30,)),
+            layers.Dense(16, activation="relu"),
+            layers.Dropout(0.2),
+            layers.BatchNormalization(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer, SCCE, metrics=["accuracy"])
+    return model
+
+
+def bits(model: Sequential) -> list[bytes]:
+    state = [*model.weights, *model.optimizer.variables]
+    return [v.array.tobytes() for v in state]
+
+
+def together(*functions: Callable[[], Any]) -> list[Any]:
+    """Run functions in threads of their own, all at once; raise what they raise."""
+    results: list[Any] = [None] * len(functions)
+    errors: list[BaseException] = []
+    start = threading.Barrier(len(functions))
+
+    def run(i: int) -> None:
+        try:
+            start.wait(30)
+            results[i] = functions[i]()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(functions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+    return results
+
+
+@BOTH
+def test_eight_threads_predict_as_one_does(backend: str) -> None:
+    config.set_backend(backend)
+    model = net()
+    model.fit(X, Y, verbose=0)
+    ways: list[Callable[[Any], Any]] = [
+        lambda x: model.predict(x, verbose=0),
+        lambda x: model.predict(x, batch_size=7, verbose=0),
+        model.predict_on_batch,
+        lambda x: model(x).numpy(),
+    ]
+    jobs = [(ways[i % 4], X[i : i + 150]) for i in range(8)]
+    expected = [way(x) for way, x in jobs]
+
+    def work(i: int) -> bool:
+        way, x = jobs[i]
+        return all(way(x).tobytes() == expected[i].tobytes() for _ in range(20))
+
+    assert together(*(lambda i=i: work(i) for i in range(8))) == [True] * 8
+
+
+@BOTH
+@pytest.mark.parametrize("threads", [1, 2])
+def test_models_train_side_by_side_as_one_after_the_other(backend: str, threads: int) -> None:
+    config.set_backend(backend)
+    if threads > 1 and backend == "numpy":
+        pytest.skip("more threads need the numba backend")
+    config.set_num_threads(threads)
+    try:
+        kinds = ["adam", optimizers.SGD(0.1, momentum=0.9), "rmsprop"]
+
+        def train(model: Sequential) -> Any:
+            # No seed of its own is drawn from here on.
+            history = model.fit(X, Y, epochs=5, verbose=0, validation_split=0.1)
+            return history.history
+
+        alone = [net(i, copy.deepcopy(kind)) for i, kind in enumerate(kinds)]
+        expected = [train(model) for model in alone]
+        beside = [net(i, copy.deepcopy(kind)) for i, kind in enumerate(kinds)]
+        found = together(*(lambda m=m: train(m) for m in beside))
+    finally:
+        config.set_num_threads(1)
+    assert found == expected
+    assert [bits(m) for m in beside] == [bits(m) for m in alone]
+
+
+def test_models_can_be_made_in_threads() -> None:
+    def make() -> list[str]:
+        model = Sequential([layers.Dense(3, name=None) for _ in range(20)])
+        model.predict(X, verbose=0)
+        return [layer.name for layer in model.layers]
+
+    names = together(*[make] * 6)
+    assert all(len(set(own)) == 20 for own in names)
+
+
+def test_training_in_a_thread_leaves_signals_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    (history,) = together(lambda: net().fit(X, Y, epochs=2, verbose=0))
+    assert history.epoch == [0, 1]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# ------------------------------------------------------------ processes
+
+
+def forked(work: Callable[[], bytes], seconds: float = 30.0) -> bytes:
+    """Run a function in a forked child, and kill the child if it hangs."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        status = 1
+        try:
+            os.write(writing, work())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writing)
+    deadline = time.monotonic() + seconds
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            os.close(reading)
+            raise AssertionError("the child hangs")
+        time.sleep(0.01)
+    answer = os.read(reading, 1 << 16)
+    os.close(reading)
+    assert ended[1] == 0
+    return answer
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@BOTH
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_child_forked_after_fit_predicts_and_trains(backend: str, threads: int) -> None:
+    config.set_backend(backend)
+    if threads > 1 and backend == "numpy":
+        pytest.skip("more threads need the numba backend")
+    config.set_num_threads(threads)
+    try:
+        model = net()
+        model.fit(X, Y, epochs=2, verbose=0)
+
+        def work() -> bytes:
+            first = model.predict(X[:5], verbose=0).tobytes()
+            model.fit(X, Y, epochs=2, verbose=0)
+            return first + model.predict(X[:5], verbose=0).tobytes()
+
+        answer = forked(work)
+        assert answer == work()
+    finally:
+        config.set_num_threads(1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_within_fit() -> None:
+    answers = []
+
+    class Fork(callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            answers.append(forked(lambda: self.model.predict(X[:5], verbose=0).tobytes()))
+            answers.append(self.model.predict(X[:5], verbose=0).tobytes())
+
+    net().fit(X, Y, verbose=0, callbacks=[Fork()])
+    assert answers[0] == answers[1]
+
+
+@BOTH
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+@pytest.mark.parametrize("state", ["unbuilt", "built", "trained"])
+def test_pickle_and_deepcopy(backend: str, copied: Callable[[Any], Any], state: str) -> None:
+    config.set_backend(backend)
+    if state == "unbuilt":
+        model = Sequential([layers.Dense(3, activation="softmax")])
+        model.compile("adam", SCCE)
+    else:
+        model = net()
+    if state == "trained":
+        model.fit(X, Y, epochs=2, verbose=0)
+    before = bits(model)
+    twin = copied(model)
+    assert bits(twin) == before
+    for a, b in zip(twin.weights, model.weights, strict=True):
+        assert not np.shares_memory(a.array, b.array)
+    histories = [m.fit(X, Y, epochs=2, verbose=0).history for m in (twin, model)]
+    if state != "unbuilt":  # there the first weights are drawn when it is built
+        assert histories[0] == histories[1]
+        assert bits(twin) == bits(model)
+        assert bits(model) != before
+    assert twin.predict(X, verbose=0).shape == (200, 3)
+
+
+def test_a_layer_an_optimizer_and_a_history_can_be_pickled() -> None:
+    model = net()
+    history = model.fit(X, Y, verbose=0)
+    for thing in (model.layers[0], model.optimizer, model.loss, model.metrics[1]):
+        assert type(pickle.loads(pickle.dumps(thing))) is type(thing)
+    assert copy.deepcopy(history.history) == history.history
+
+
+# ------------------------------------------------------------ memory
+
+
+def resident() -> int:
+    """Return how many bytes of memory this process holds."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def growth(work: Callable[[], Any], times: int) -> int:
+    """Return how many bytes Python's and NumPy's objects have grown by, after warming up."""
+    work()
+    gc.collect()
+    tracemalloc.start()
+    work()
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(times):
+        work()
+    gc.collect()
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return after - before
+
+
+@BOTH
+def test_memory_stays_flat_over_predictions(backend: str) -> None:
+    config.set_backend(backend)
+    model = net()
+    one = X[:1]
+    # An array of one example is 120 bytes, so even one lost byte a call would show.
+    assert growth(lambda: model.predict(one, verbose=0), 2000) < 2000
+    assert growth(lambda: model(one), 500) < 2000
+    assert growth(lambda: model.evaluate(one, Y[:1], verbose=0), 200) < 2000
+
+
+@BOTH
+def test_memory_stays_flat_over_epochs(backend: str) -> None:
+    config.set_backend(backend)
+    model = net()
+    assert growth(lambda: model.fit(X, Y, epochs=2, verbose=0), 20) < 20_000
+
+
+def test_models_that_are_let_go_are_freed() -> None:
+    model = net()
+    model.fit(X, Y, verbose=0)
+    model.predict(X, verbose=0)
+    kernel = weakref.ref(model.layers[0].kernel.array.base)
+    assert kernel() is not None
+    del model
+    gc.collect()
+    assert kernel() is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
+@BOTH
+def test_memory_stays_flat_in_the_long_run(backend: str) -> None:
+    config.set_backend(backend)
+    model = net()
+    for _ in range(2000):
+        model.predict(X[:1], verbose=0)
+    before = resident()
+    for _ in range(100_000):
+        model.predict(X[:1], verbose=0)
+    assert resident() - before < 2 << 20
+    model.fit(X, Y, epochs=20, verbose=0)
+    before = resident()
+    history = model.fit(X, Y, epochs=200, verbose=0)
+    assert len(history.epoch) == 200
+    assert resident() - before < 2 << 20
+    assert sys.getrefcount(model) < 20

@@ -1,0 +1,148 @@
+"""Copies of models, parts of models, and data sets of one's own: the same on both libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from tinynet import Sequential, layers, models, utils
+
+X = np.random.default_rng(7).random((6, 4), dtype=np.float32)
+
+
+@pytest.fixture(params=["tinynet", "keras"])
+def k(request: pytest.FixtureRequest) -> Any:
+    """Each library in turn: what is asserted of one holds for the other."""
+    if request.param == "tinynet":
+        return tinynet
+    pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+    from reference.keras_net import keras
+
+    return keras
+
+
+def sequential(k: Any) -> Any:
+    head = k.Sequential([k.layers.Dense(3, name="inner"), k.layers.Softmax()], name="head")
+    first = k.layers.Dense(5, "relu", name="hidden")
+    return k.Sequential(
+        [k.Input((4,)), first, k.layers.Dropout(0.5, name="drop"), head], name="net"
+    )
+
+
+def functional(k: Any) -> Any:
+    x = k.Input((4,), name="x")
+    hidden = k.layers.Dense(5, "relu", name="hidden")(x)
+    return k.Model(x, k.layers.Dense(3, name="out")(hidden), name="net")
+
+
+@pytest.mark.parametrize("make", [sequential, functional])
+def test_clones_are_new_and_alike(k: Any, make: Any) -> None:
+    model = make(k)
+    clone = k.models.clone_model(model)
+    assert (type(clone), clone.name) == (type(model), model.name)
+    assert [layer.name for layer in clone.layers] == [layer.name for layer in model.layers]
+    assert not np.array_equal(clone.get_weights()[0], model.get_weights()[0])
+    clone.set_weights(model.get_weights())
+    np.testing.assert_array_equal(clone.predict(X, verbose=0), model.predict(X, verbose=0))
+    assert not clone.compiled
+
+
+def test_clones_of_layers_made_by_a_function(k: Any) -> None:
+    def wider(layer: Any) -> Any:
+        config = layer.get_config()
+        if config["name"] == "hidden":
+            config["units"] = 9
+        return type(layer).from_config(config)
+
+    row = [k.Input((4,)), k.layers.Dense(5, name="hidden"), k.layers.Dense(3)]
+    for model in (k.Sequential(row), functional(k)):
+        clone = k.models.clone_model(model, clone_function=wider)
+        assert clone.get_layer("hidden").units == 9
+        assert clone.predict(X, verbose=0).shape == (6, 3)
+
+
+def test_clones_of_one_s_own_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"Received: "):
+        models.clone_model(type("Own", (tinynet.Model,), {})())
+    assert models.clone_model(Sequential([layers.Dense(2)])).built is False
+
+
+@pytest.mark.parametrize("make", [sequential, functional])
+def test_a_part_of_a_model_is_a_model(k: Any, make: Any) -> None:
+    model = make(k)
+    hidden = model.get_layer("hidden")
+    part = k.Model(model.inputs, hidden.output)
+    expected = np.maximum(X @ hidden.get_weights()[0] + hidden.get_weights()[1], 0)
+    # Sums of four products, which may be fused in one library.
+    np.testing.assert_allclose(part.predict(X, verbose=0), expected, atol=1e-6)
+    assert tuple(hidden.output.shape) == (None, 5)
+    assert tuple(hidden.input.shape) == tuple(model.inputs[0].shape) == (None, 4)
+    assert tuple(model.outputs[0].shape) == (None, 3)
+    if make is functional:
+        assert (model.input is model.inputs[0], model.output is model.outputs[0]) == (True, True)
+
+
+def test_what_was_learned_serves_another_task(k: Any) -> None:
+    model = functional(k)
+    model.get_layer("hidden").trainable = False
+    new = k.Model(model.input, k.layers.Dense(2, "softmax")(model.get_layer("hidden").output))
+    new.compile("adam", "sparse_categorical_crossentropy")
+    kept = model.get_layer("hidden").get_weights()[0]
+    new.fit(X, [0, 1, 0, 1, 0, 1] if k is tinynet else np.array([0, 1] * 3), verbose=0)
+    np.testing.assert_array_equal(model.get_layer("hidden").get_weights()[0], kept)
+    assert len(new.trainable_weights) == 2
+
+
+def test_a_layer_outside_a_model_has_no_ends(k: Any) -> None:
+    assert not hasattr(k.layers.Dense(2), "output")
+    assert not hasattr(k.Sequential([k.layers.Dense(2)]), "input")
+
+
+def test_a_data_set_of_one_s_own(k: Any) -> None:
+    events: list[Any] = []
+
+    class Halves(k.utils.PyDataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            events.append(index)
+            return X[3 * index : 3 * index + 3], np.array([0, 1, 2])
+
+        def on_epoch_end(self) -> None:
+            events.append("end")
+
+    model = sequential(k)
+    model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
+    history = model.fit(Halves(), epochs=2, verbose=0, shuffle=False)
+    assert len(history.history["loss"]) == 2
+    assert events.count("end") >= 2  # Keras looks at the data once more
+    assert {0, 1} <= set(events)
+    assert k.utils.Sequence is k.utils.PyDataset
+
+
+def test_a_data_set_without_batches_says_what_to_define() -> None:
+    with pytest.raises(NotImplementedError, match="__len__"):
+        len(utils.PyDataset())
+    with pytest.raises(NotImplementedError, match="__getitem__"):
+        utils.PyDataset()[0]
+
+
+def test_plot_model_draws_into_a_file(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    model = functional(tinynet)
+    figure = utils.plot_model(model, to_file=tmp_path / "net.png", show_shapes=True, dpi=50)
+    assert (tmp_path / "net.png").read_bytes().startswith(b"\x89PNG")
+    said = " ".join(text.get_text() for text in figure.axes[0].texts)
+    assert "hidden" in said
+    assert "Dense, relu" in said
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD", "RMSprop", "AdamW", "Nadam", "Adagrad"])
+def test_the_old_name_of_the_learning_rate_is_refused(k: Any, name: str) -> None:
+    with pytest.raises(ValueError, match="lr"):
+        getattr(k.optimizers, name)(lr=0.1)
