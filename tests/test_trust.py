@@ -552,7 +552,7 @@ def test_nonsense_is_refused(code: str, error: type[Exception]) -> None:
         ('layers.Dense(3, activation="rleu")', "relu"),
         ('layers.Dense(3, activation="ReLu")', "relu"),
         ('layers.Activation("sofmax")', "softmax"),
-        ('activations.get("sigmod")', "sigmoid"),
+        ('tinynet.activations.get("sigmod")', "sigmoid"),
         ('layers.Dense(3, kernel_initializer="glorot_unifrom")', "glorot_uniform"),
         ('layers.Dense(3, kernel_regularizer="L1_L3")', "l1_l2"),
         ('layers.Dense(3, kernel_constraint="nonneg")', "non_neg"),

@@ -130,7 +130,7 @@ def set_num_threads(n: int) -> None:
     global _num_threads
     given: object = n
     if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Integral):
-        raise TypeError(f"n must be a whole number of threads. Received: {n!r:.60}")
+        raise TypeError(f"n must be a whole number of threads. Received: {type(n).__name__}")
     number = operator.index(n)
     if number < 1:
         raise ValueError(f"n must be at least 1. Received: {n!r}")

@@ -205,6 +205,42 @@ def same_length(**arrays: Array | None) -> None:
         raise ValueError(f"All arrays must have the same length. Received: {received}")
 
 
+def sample_weights(sample_weight: Any, class_weight: Any, dtype: str) -> Array | None:
+    """Check the weights of examples.
+
+    Parameters
+    ----------
+    sample_weight : array_like, shape (N, ...), or None
+        What each example counts.
+    class_weight : object
+        Must be None where there are sample weights.
+    dtype : str
+        The type of the result.
+
+    Returns
+    -------
+    ndarray or None
+        The weights, if there are any.
+
+    Raises
+    ------
+    ValueError
+        If they are no finite numbers, or there are weights of both kinds.
+
+    Examples
+    --------
+    >>> sample_weights([1, 2], None, "float32")
+    array([1., 2.], dtype=float32)
+    """
+    if sample_weight is None:
+        return None
+    if class_weight is not None:
+        raise ValueError("sample_weight and class_weight can't be combined. Received: both of them")
+    weights = np.atleast_1d(numeric("sample_weight", sample_weight)).astype(dtype)
+    require_finite("sample_weight", weights)
+    return weights
+
+
 def class_weights(y: Array, class_weight: Any, dtype: str) -> Array:
     """Turn weights of classes into weights of examples.
 
@@ -440,6 +476,73 @@ class Stream:
             yield part.x, part.y, part.weights
         if hasattr(self._source, "on_epoch_end"):  # of a PyDataset, which may shuffle there
             self._source.on_epoch_end()
+
+
+def batch_size(given_size: Any, source: Examples | Stream, steps: int | None) -> int:
+    """Check the batch size, or choose it.
+
+    Parameters
+    ----------
+    given_size : int or None
+        What was passed.
+    source : Examples or Stream
+        What the batches are cut from.
+    steps : int or None
+        How many batches are wanted.
+
+    Returns
+    -------
+    int
+        As given, else what makes so many steps, else 32.
+
+    Examples
+    --------
+    >>> examples = Examples(np.arange(5.0), np.arange(5))
+    >>> batch_size(8, examples, 2), batch_size(None, examples, 2), batch_size(None, examples, None)
+    (8, 3, 32)
+    """
+    if given_size is not None:
+        return checks.whole("batch_size", given_size)
+    if steps is not None and isinstance(source, Examples):
+        return math.ceil(len(source) / steps)
+    return 32
+
+
+def orders(
+    shuffle: Any, generator: np.random.Generator, size: int
+) -> Callable[[int], Array] | None:
+    """Say in which orders to go through the examples.
+
+    Parameters
+    ----------
+    shuffle : bool or "batch"
+        Whether in a new random order each time; ``"batch"``: only within each batch.
+    generator : Generator
+        Where the orders are drawn from.
+    size : int
+        The size of a batch.
+
+    Returns
+    -------
+    callable or None
+        Makes an order of n examples; None for the order that they have.
+
+    Examples
+    --------
+    >>> within = orders("batch", np.random.default_rng(0), 2)
+    >>> [sorted(pair) for pair in within(4).reshape(2, 2).tolist()]
+    [[0, 1], [2, 3]]
+    """
+
+    def within_batches(n: int) -> Array:
+        order = np.arange(n)
+        for start in range(0, n, size):
+            generator.shuffle(order[start : start + size])
+        return order
+
+    if shuffle == "batch":
+        return within_batches
+    return generator.permutation if shuffle else None
 
 
 def is_stream(x: Any) -> bool:

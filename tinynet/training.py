@@ -245,15 +245,7 @@ class Trainer(Layer):
         raw_y = losses.numeric("y", y)
         if raw_y.ndim == 0:
             raise ValueError(f"y must have one row for each example. Received: y={raw_y}")
-        weights = None
-        if sample_weight is not None and class_weight is not None:
-            raise ValueError(
-                "sample_weight and class_weight can't be combined. Received: both of them"
-            )
-        if sample_weight is not None:
-            weights = np.atleast_1d(losses.numeric("sample_weight", sample_weight))
-            weights = weights.astype(self.dtype)
-            data.require_finite("sample_weight", weights)
+        weights = data.sample_weights(sample_weight, class_weight, self.dtype)
         data.same_length(x=inputs, y=raw_y, sample_weight=weights)
         output_shape = (None, *self.compute_output_shape(inputs.shape)[1:])
         targets = self._objective.loss.prepare(raw_y, output_shape)
@@ -365,7 +357,7 @@ class Trainer(Layer):
         validates = _validation_epochs(validation_freq)
         listed = as_callbacks(callbacks)
         train = self._source(x, y, sample_weight, class_weight, compress=True)
-        size = _batch_size(batch_size, train, limit)
+        size = data.batch_size(batch_size, train, limit)
         validation_size = size
         if validation_batch_size is not None:
             validation_size = checks.whole("validation_batch_size", validation_batch_size)
@@ -391,7 +383,7 @@ class Trainer(Layer):
         self._require_derivatives()
         self._ready(train)
         work = self._training_work()
-        feed = data.Feed(train, size, limit, self._shuffling(shuffle, size), work)
+        feed = data.Feed(train, size, limit, data.orders(shuffle, self._random, size), work)
         history = self.history = History()
         params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
         hooks = CallbackList([*listed, history], self, params)
@@ -477,20 +469,6 @@ class Trainer(Layer):
             f"smaller learning rate, or scale the inputs. Received: loss={loss}"
         )
 
-    def _shuffling(self, shuffle: Any, batch_size: int) -> Any:
-        if shuffle is True:
-            return self._random.permutation
-        if shuffle == "batch":
-
-            def within_batches(n: int) -> Array:
-                order = np.arange(n)
-                for start in range(0, n, batch_size):
-                    self._random.shuffle(order[start : start + batch_size])
-                return order
-
-            return within_batches
-        return None
-
     def _validation_source(self, validation_data: Any) -> data.Examples | data.Stream:
         if data.is_stream(validation_data):
             return self._source(validation_data, None)
@@ -551,7 +529,7 @@ class Trainer(Layer):
         steps = None if steps is None else checks.whole("steps", steps)
         rows = isinstance(x, CompressedRows)
         source = self._source(x, y, sample_weight, compress=rows)
-        size = _batch_size(batch_size, source, steps)
+        size = data.batch_size(batch_size, source, steps)
         self._ready(source)
         count = steps or source.steps(size)
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
@@ -655,7 +633,7 @@ class Trainer(Layer):
             if len(source) == 0:
                 shape = self.compute_output_shape(source.x.shape)
                 return np.empty((0, *(size or 0 for size in shape[1:])), self.dtype)
-        size = _batch_size(batch_size, source, steps)
+        size = data.batch_size(batch_size, source, steps)
         count = steps or source.steps(size)
         if verbose == "auto":
             verbose = int(count != 1 and progress.is_live())
@@ -821,15 +799,6 @@ class Trainer(Layer):
             The outputs.
         """
         return self._predict_batch(self._inputs(x).x)
-
-
-def _batch_size(batch_size: Any, source: data.Examples | data.Stream, steps: int | None) -> int:
-    """Return the batch size: as given, else what makes so many steps, else 32."""
-    if batch_size is not None:
-        return checks.whole("batch_size", batch_size)
-    if steps is not None and isinstance(source, data.Examples):
-        return math.ceil(len(source) / steps)
-    return 32
 
 
 def _validation_epochs(validation_freq: Any) -> Any:

@@ -1,0 +1,144 @@
+"""Are tinynet's accuracies and Keras' the same distribution? Both nets from many seeds.
+
+``python -m benchmarks.seeds`` trains the 784-128-10 net in tinynet and in Keras from ten seeds
+each, on MNIST (digits that tinynet draws, where MNIST can't be had), and compares the test
+accuracies: mean, spread, and how often chance alone would put the two means so far apart, if there
+were no difference. It writes ``seeds.json`` and ``seeds.png``. It takes the time of ten Keras
+fits; ``--images`` makes it shorter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tinynet
+from tinynet.repeats import Repeats
+from tinynet.tables import Table
+from tinynet.visualize import plot_runs
+
+Floats = NDArray[np.float64]
+
+
+def build(keras: Any) -> Any:
+    """Make the net, in whichever library it is asked for."""
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(128, activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def in_keras(data: Any, seeds: list[int], **options: Any) -> Repeats:
+    """Do in Keras what `tinynet.repeat` does in tinynet."""
+    import keras
+
+    (x, y), (x_test, y_test) = data
+    runs = []
+    for seed in seeds:
+        keras.utils.set_random_seed(seed)
+        model = build(keras)
+        model.fit(x, y, verbose=0, **options)
+        figures = model.evaluate(x_test, y_test, verbose=0, return_dict=True)
+        runs.append({name: float(value) for name, value in figures.items()})
+        print(f"Keras, seed {seed}: {runs[-1]['accuracy']:.4f}", flush=True)
+    return Repeats(seeds, runs)
+
+
+def chance(a: Floats, b: Floats) -> float:
+    """Return how often a random division is at least as far apart in its means as this one.
+
+    All divisions are tried where they are not too many, else 100,000 of them: Fisher's
+    permutation test, which assumes nothing about the shape of the distribution.
+    """
+    both, n = np.concatenate([a, b]), len(a)
+    if len(both) <= 20:
+        chosen = np.array(list(itertools.combinations(range(len(both)), n)))
+    else:
+        chosen = np.random.default_rng(0).random((100_000, len(both))).argsort(axis=1)[:, :n]
+    sums = both[chosen].sum(axis=1)
+    apart = np.abs(sums / n - (both.sum() - sums) / len(b))
+    return float(np.mean(apart >= abs(a.mean() - b.mean()) - 1e-12))
+
+
+def load(images: int) -> tuple[str, Any]:
+    """Return MNIST with pixels from 0 to 1, or drawn digits, and which of them it is."""
+    try:
+        name, data = "MNIST", tinynet.datasets.mnist.load_data()
+    except FileNotFoundError:
+        name, data = "drawn digits, not MNIST", tinynet.datasets.drawn_digits.load_data(images)
+    (x, y), (x_test, y_test) = data
+    scale = np.float32(255)
+    return name, ((x[:images] / scale, y[:images]), (x_test / scale, y_test))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--images", type=int, default=60000, help="to train on")
+    parser.add_argument("--jobs", type=int, default=None, help="tinynet's fits at a time")
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+    name, data = load(options.images)
+    seeds = list(range(options.seeds))
+    settings = {"epochs": options.epochs, "batch_size": options.batch_size}
+    runs = {
+        "tinynet": tinynet.repeat(
+            lambda: build(tinynet), data, seeds, n_jobs=options.jobs, **settings
+        ),
+        "Keras": in_keras(data, seeds, **settings),
+    }
+    accuracies = {kind: each.values("accuracy") for kind, each in runs.items()}
+    probability = chance(*accuracies.values())
+    rows = [
+        [
+            kind,
+            f"{each.mean('accuracy'):.4f}",
+            f"{each.std('accuracy'):.4f}",
+            f"{accuracies[kind].min():.4f}",
+            f"{accuracies[kind].max():.4f}",
+            f"{each.mean('loss'):.4f}",
+        ]
+        for kind, each in runs.items()
+    ]
+    title = f"Test accuracy from {options.seeds} seeds: {name}, {len(data[0][0]):,} images"
+    header = ["net", "mean", "std. dev.", "smallest", "largest", "mean loss"]
+    note = f"Chance alone puts the means so far apart in {probability:.0%} of cases."
+    print(Table(title, header, rows, note))
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    result = {
+        "data": name,
+        "images": len(data[0][0]),
+        **settings,
+        "seeds": seeds,
+        "runs": {kind: each.runs for kind, each in runs.items()},
+        "chance": probability,
+    }
+    text = json.dumps(result, indent=2)
+    (options.out / "seeds.json").write_text(text + "\n", encoding="utf-8")
+    figure = plot_runs(accuracies, title, name)
+    figure.axes[0].set_ylabel("test accuracy")
+    figure.savefig(options.out / "seeds.png", dpi=150)
+    print(f"Wrote seeds.json and seeds.png to {options.out}.")
+
+
+if __name__ == "__main__":
+    main()

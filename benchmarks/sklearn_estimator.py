@@ -1,0 +1,118 @@
+"""tinynet's estimator beside scikit-learn's ``MLPClassifier``: time and accuracy in one run.
+
+``python -m benchmarks.sklearn_estimator`` fits both, with the same arguments, to scikit-learn's
+own digits and to MNIST (digits that tinynet draws, where MNIST can't be had), round about, each
+round with another seed. Both take all cores that they want: ``MLPClassifier`` by its BLAS,
+tinynet on its one thread. It writes ``sklearn_estimator.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+
+import tinynet
+from tinynet.sklearn import TinyNetClassifier
+from tinynet.tables import Table
+
+KINDS = {"tinynet": TinyNetClassifier, "scikit-learn": MLPClassifier}
+# Float32 for MNIST, as one would; the digits as scikit-learn gives them, in float64.
+DIGITS = {"hidden_layer_sizes": (64,), "max_iter": 100, "learning_rate_init": 0.003}
+MNIST = {"hidden_layer_sizes": (128,), "max_iter": 5, "batch_size": 32}
+
+
+def digits() -> Any:
+    """Return scikit-learn's digits, pixels from 0 to 1."""
+    x, y = load_digits(return_X_y=True)
+    return train_test_split(x / 16, y, test_size=0.25, random_state=0, stratify=y)
+
+
+def mnist(images: int) -> tuple[str, Any]:
+    """Return MNIST in rows, or drawn digits, and which of them it is."""
+    try:
+        name, data = "MNIST", tinynet.datasets.mnist.load_data()
+    except FileNotFoundError:
+        name, data = "drawn digits, not MNIST", tinynet.datasets.drawn_digits.load_data(images)
+    (x, y), (x_test, y_test) = data
+    rows = [part.reshape(len(part), 784) / np.float32(255) for part in (x[:images], x_test)]
+    return name, (rows[0], rows[1], y[:images], y_test)
+
+
+def measure(
+    data: Any, settings: dict[str, Any], rounds: int
+) -> dict[str, list[tuple[float, float]]]:
+    """Fit each in turn; return seconds and test accuracy by round."""
+    x, x_test, y, y_test = data
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in KINDS}
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    # Compiled kernels are kept on a machine, so a user waits for them once: not timed.
+    TinyNetClassifier(**settings).set_params(max_iter=1).fit(x[:500], y[:500])
+    for seed in range(rounds):
+        for name in list(KINDS)[:: -1 if seed % 2 else 1]:
+            net = KINDS[name](**settings, random_state=seed)
+            start = time.perf_counter()
+            net.fit(x, y)
+            found[name].append((time.perf_counter() - start, net.score(x_test, y_test)))
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print and write the results."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sklearn_estimator", description=__doc__
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=60000, help="of MNIST, to train on")
+    options = parser.parse_args(arguments)
+
+    name, large = mnist(options.images)
+    records, rows = [], []
+    for task, data, settings in (
+        ("scikit-learn's digits", digits(), DIGITS),
+        (f"{name}, {len(large[0]):,} images", large, MNIST),
+    ):
+        found = measure(data, settings, options.rounds)
+        for kind, rounds in found.items():
+            seconds, scores = np.array(rounds).T
+            spread = f"{np.median(seconds):.2f} ({seconds.min():.2f} to {seconds.max():.2f})"
+            ratio = np.median([a[0] / b[0] for a, b in zip(rounds, found["tinynet"], strict=True)])
+            rows.append([task, kind, spread, f"{ratio:.1f}", f"{scores.mean():.4f}"])
+            records.append(
+                {
+                    "task": task,
+                    "kind": kind,
+                    "settings": settings,
+                    "seconds": seconds.tolist(),
+                    "accuracy": scores.tolist(),
+                }
+            )
+    header = ["data", "net", "seconds of a fit", "times tinynet's", "test accuracy"]
+    note = f"{options.rounds} rounds; median (range); the ratio is the median over the rounds."
+    print(Table("TinyNetClassifier and MLPClassifier", header, rows, note, left=2))
+    where = {
+        "machine": platform.platform(),
+        "processors": os.cpu_count(),
+        "versions": {"tinynet": tinynet.__version__, "scikit-learn": sklearn.__version__},
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "sklearn_estimator.json"
+    path.write_text(json.dumps({**where, "records": records}, indent=2) + "\n", encoding="utf-8")
+    print(f"Wrote {path}.")
+
+
+if __name__ == "__main__":
+    main()
