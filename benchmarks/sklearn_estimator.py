@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
             )
     header = ["data", "net", "seconds of a fit", "times tinynet's", "test accuracy"]
     note = f"{options.rounds} rounds; median (range); the ratio is the median over the rounds."
-    print(Table("TinyNetClassifier and MLPClassifier", header, rows, note, left=2))
+    print(Table("TinyNetClassifier and MLPClassifier", header, rows, note, (0, 1)))
     where = {
         "machine": platform.platform(),
         "processors": os.cpu_count(),

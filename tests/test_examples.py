@@ -18,6 +18,7 @@ from tinynet.datasets import drawn_digits
 ROOT = Path(__file__).parents[1]
 Run = Callable[[Path], tuple[str, Path]]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SLOW = ("11_grid_search", "12_on_to_keras_jax")  # they start processes, and JAX
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +68,34 @@ def test_there_are_examples() -> None:
     assert EXAMPLES
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in SLOW))
+        for path in EXAMPLES
+    ],
+)
 def test_example_runs(path: Path, run: Run) -> None:
     assert run(path)[0]
+
+
+@pytest.mark.slow
+def test_grid_search(run: Run) -> None:
+    output, _ = run(ROOT / "examples" / "11_grid_search.py")
+    assert output.count("The same scores: True") == 2
+    found = re.search(r"^Test accuracy: (0\.\d+)$", output, re.M)
+    assert found
+    assert float(found[1]) > 0.93
+
+
+@pytest.mark.slow
+def test_on_to_keras_on_jax(run: Run) -> None:
+    output, _ = run(ROOT / "examples" / "12_on_to_keras_jax.py")
+    if output.startswith("Skipped: "):
+        pytest.skip(output)
+    assert "2 devices" in output
+    # The example itself asserts that losses and weights are the same.
+    assert re.search(r"^Greatest difference of a weight: +\d\.\de-0[5-9]$", output, re.M)
 
 
 def test_train_mnist(run: Run) -> None:

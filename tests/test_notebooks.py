@@ -1,0 +1,93 @@
+"""Every notebook of the course runs, and is committed with the outputs of such a run."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinynet.datasets import drawn_digits
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
+QUICK = "03_backpropagation"
+# Images that each notebook takes of what it loads: all of them together run within 90 s.
+SLICE = 2_000
+# Pictures are few and small.
+MOST_BYTES = 250_000
+
+
+def cells(path: Path) -> list[dict[str, Any]]:
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    assert (notebook["nbformat"], notebook["metadata"]["kernelspec"]["name"]) == (4, "python3")
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def test_there_are_notebooks() -> None:
+    assert QUICK in [path.stem for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_committed_as_it_ran(path: Path) -> None:
+    assert path.stat().st_size < MOST_BYTES
+    found = cells(path)
+    # Run once, from the first cell to the last, in a fresh process.
+    assert [cell["execution_count"] for cell in found] == list(range(1, len(found) + 1))
+    outputs = [output for cell in found for output in cell["outputs"]]
+    assert outputs
+    for output in outputs:
+        assert output["output_type"] != "error"
+        assert output.get("name") != "stderr", output["text"]
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"(?<![\w.])/(home|Users|root|tmp|opt|work|usr|var)/|[A-Z]:\\\\", text)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_shows_no_pixels_of_mnist(path: Path) -> None:
+    text = "".join("".join(cell["source"]) for cell in cells(path))
+    if "mnist.load_data()" not in text:
+        return
+    printed = "".join(
+        "".join(output.get("text", ())) for cell in cells(path) for output in cell["outputs"]
+    )
+    # Each says which data it had.
+    assert "drawn digits" in printed
+    assert "MNIST" not in printed
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=() if path.stem == QUICK else pytest.mark.slow, id=path.stem)
+        for path in NOTEBOOKS
+    ],
+)
+def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    # Without a network: a little MNIST, of drawn digits.
+    (tmp_path / "mnist").mkdir()
+    (x_train, y_train), (x_test, y_test) = drawn_digits.load_data(n_train=SLICE, n_test=500)
+    np.savez(
+        tmp_path / "mnist" / "mnist.npz",
+        x_train=x_train,
+        y_train=y_train,
+        x_test=x_test,
+        y_test=y_test,
+    )
+    monkeypatch.setenv("TINYNET_DATA", str(tmp_path))
+    monkeypatch.setenv("TINYNET_EXAMPLES_SLICE", str(SLICE))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(path, as_version=4)
+    # A cell that fails raises CellExecutionError, with what it said.
+    client = nbclient.NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
+    ran = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert ran == list(range(1, len(ran) + 1))
