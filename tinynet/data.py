@@ -60,6 +60,11 @@ def features(x: Any, dtype: str) -> Array:
                 f"Received: {len(x)} arrays"
             )
         x = x[0]
+    if isinstance(x, CompressedRows):
+        raise ValueError(
+            "Compressed rows go into a net whose first layer is Dense. "
+            f"Received: compressed rows of shape {x.shape}"
+        )
     if x is None:
         raise ValueError("x must be an array of inputs. Received: x=None")
     array = numeric("x", x)
