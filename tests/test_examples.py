@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
