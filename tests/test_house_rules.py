@@ -255,7 +255,10 @@ TEXTS = [
     and not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
 ]
 # Machines' paths, numbers of tasks, and things left for later.
-NEVER = re.compile(r"/work/(main|shared)|/opt/tn|/tmp/tn|\bissue #?\d|\b(?:TODO|FIXME|XXX)\b(?!\|)")
+NEVER = re.compile(
+    r"(?<![\w.~])/(?:home|root|Users|work|opt)/\w|\bissue #?\d|\b(?:TODO|FIXME|XXX)\b(?!\|)"
+)
+PICTURE = re.compile(r'"image/png": "[^"]*"')  # letters of base64 spell anything
 
 
 def test_nothing_speaks_of_how_it_was_made() -> None:
@@ -265,7 +268,7 @@ def test_nothing_speaks_of_how_it_was_made() -> None:
         f"{path.relative_to(ROOT)}: {match[0]}"
         for path in TEXTS
         if path != own
-        for match in NEVER.finditer(path.read_text(encoding="utf-8"))
+        for match in NEVER.finditer(PICTURE.sub("", path.read_text(encoding="utf-8")))
     }
     assert not found
 
