@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -55,8 +56,11 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Choose the backend that the tests compute with."""
+    """Choose the backend that the tests compute with; let Ctrl-C reach what they start."""
     tinynet.config.set_backend(config.getoption("--backend"))
+    # A shell that runs the tests in the background has it ignored, and so would their children.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
