@@ -46,6 +46,11 @@ class Net:
         """Train on all images, in a new order."""
         raise NotImplementedError
 
+    def train(self, epochs: int) -> None:
+        """Train so many epochs in a row, as a program would."""
+        for _ in range(epochs):
+            self.epoch()
+
     def predict(self, x: Array) -> Array:
         """Compute the probabilities of an array, as an array."""
         raise NotImplementedError
@@ -88,7 +93,10 @@ class Fitted(Net):
         return list(self.model.get_weights())
 
     def epoch(self) -> None:
-        self.model.fit(self.x, self.y, batch_size=self.batch, epochs=1, verbose=0)
+        self.train(1)
+
+    def train(self, epochs: int) -> None:
+        self.model.fit(self.x, self.y, batch_size=self.batch, epochs=epochs, verbose=0)
 
     def predict(self, x: Array) -> Array:
         return np.asarray(self.model.predict(x, verbose=0))

@@ -40,6 +40,9 @@ def typical(function: Callable[[], Any], budget: float, least: int = 3) -> float
     return statistics.median(times)
 
 
+_IN_A_ROW = 5  # epochs
+
+
 class Worker:
     """What the process knows between two lines."""
 
@@ -116,8 +119,9 @@ class Worker:
     # ------------------------------------------------------------ what a round is
 
     def train(self) -> Reply:
-        """Train one more epoch, then test, off the clock."""
-        reply: Reply = {"seconds": {"epoch": seconds(self.net.epoch)}}
+        """Train five more epochs in a row, as the main job does, then test, off the clock."""
+        took = seconds(lambda: self.net.train(_IN_A_ROW))
+        reply: Reply = {"seconds": {"epoch": took / _IN_A_ROW}}
         if self.net.predicts:
             _, reply["accuracy"] = self.net.evaluate(self.problem.x_test, self.problem.y_test)
         return reply
