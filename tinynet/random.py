@@ -8,6 +8,7 @@ NumPy's global random state is neither read nor written.
 from __future__ import annotations
 
 import operator
+import os
 import threading
 
 import numpy as np
@@ -56,3 +57,13 @@ def draw_seed() -> int:
     """
     with _lock:
         return int(_stream.integers(2**63))
+
+
+def _renew() -> None:
+    """Make the lock anew in a forked child: whoever held it is not there."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
