@@ -63,6 +63,27 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# They compile, start processes or a browser, or hold long tables against live Keras.
+SLOW_FILES = {
+    "test_concurrency.py",
+    "test_demo.py",
+    "test_jit.py",
+    "test_keras_features.py",
+    "test_keras_training.py",
+    "test_reference.py",
+    "test_sklearn.py",
+    "test_threads.py",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave whole files out of the tests to run all day."""
+    for item in items:
+        if item.path.name in SLOW_FILES:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _settings_stay():
     """Fail a test that leaves a setting changed for the tests behind it."""
