@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
-from tinynet.registry import Registry
+from tinynet.registry import Configurable, Registry
 from tinynet.variable import Array, Tensor, as_tensor
 
 _registry = Registry("constraint", "keras.constraints")
 
 
-class Constraint:
+class Constraint(Configurable):
     """The base of all constraints.
 
     Examples
@@ -51,32 +51,6 @@ class Constraint:
             The weight that satisfies the constraint.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define project(w)")
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments.
-
-        Returns
-        -------
-        dict
-            What `from_config` takes.
-        """
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a constraint from its configuration.
-
-        Parameters
-        ----------
-        config : dict
-            What `get_config` returned.
-
-        Returns
-        -------
-        Constraint
-            A new one.
-        """
-        return cls(**config)
 
 
 @_registry.register()

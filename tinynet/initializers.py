@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from tinynet import config, random
 from tinynet.checks import choice, number, whole
-from tinynet.registry import Registry
+from tinynet.registry import Configurable, Registry
 from tinynet.variable import Array, Tensor, as_tensor
 
 _registry = Registry("initializer", "keras.initializers")
@@ -23,7 +23,7 @@ _registry = Registry("initializer", "keras.initializers")
 _TRUNCATED_STD = 0.87962566103423978
 
 
-class Initializer:
+class Initializer(Configurable):
     """The base of all initializers.
 
     Examples
@@ -63,16 +63,6 @@ class Initializer:
             The values, of any float type.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define values(shape)")
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments.
-
-        Returns
-        -------
-        dict
-            What `from_config` takes.
-        """
-        return {}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Initializer:

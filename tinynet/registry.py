@@ -173,6 +173,47 @@ def _understood(cls: type, config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key in taken}
 
 
+class Configurable:
+    """What can be written down and made anew: its constructor's arguments are its configuration.
+
+    Examples
+    --------
+    >>> class Circle(Configurable):
+    ...     def __init__(self, radius):
+    ...         self.radius = radius
+    ...     def get_config(self):
+    ...         return {"radius": self.radius}
+    >>> Circle.from_config(Circle(2.0).get_config()).radius
+    2.0
+    """
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Returns
+        -------
+        dict
+            What `from_config` takes.
+        """
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make an object from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_config` returned.
+
+        Returns
+        -------
+        object
+            A new one.
+        """
+        return cls(**config)
+
+
 class Registry:
     """The named objects of one kind.
 

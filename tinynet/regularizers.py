@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
-from tinynet.registry import Registry
+from tinynet.registry import Configurable, Registry
 from tinynet.variable import Array, Tensor, as_tensor
 
 _registry = Registry("regularizer", "keras.regularizers")
 
 
-class Regularizer:
+class Regularizer(Configurable):
     """The base of all regularizers.
 
     Examples
@@ -57,32 +57,6 @@ class Regularizer:
             f"{type(self).__name__} needs its derivative, since tinynet does not differentiate "
             f"by itself: define gradient(x)"
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments.
-
-        Returns
-        -------
-        dict
-            What `from_config` takes.
-        """
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a regularizer from its configuration.
-
-        Parameters
-        ----------
-        config : dict
-            What `get_config` returned.
-
-        Returns
-        -------
-        Regularizer
-            A new one.
-        """
-        return cls(**config)
 
 
 @_registry.register("l1_l2")

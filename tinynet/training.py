@@ -387,7 +387,6 @@ class Trainer(Layer):
         history = self.history = History()
         params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
         hooks = CallbackList([*listed, history], self, params)
-        hooks.terminates_on_nan = any(getattr(c, "terminates_on_nan", False) for c in listed)
         self.stop_training = False
         self._initial_epoch: int | None = None
         logs: Logs = {}

@@ -133,8 +133,9 @@ class Dense(Layer):
         d_z = d_y if d_y.ndim == 2 else d_y.reshape(-1, self.units)
         d_kernel, d_bias = (*work.gradients, None, None)[:2]
         if self._rectifies(work):
-            unused = work.array("d_bias", (self.units,), d_z.dtype)
-            ops.bias_relu_backward(d_z, work.y, unused if d_bias is None else d_bias)
+            if d_bias is None:
+                d_bias = work.array("d_bias", (self.units,), d_z.dtype)
+            ops.bias_relu_backward(d_z, work.y, d_bias)
         else:
             if not self._passes(work):
                 z, out = (work.array(name, d_z.shape, d_z.dtype) for name in ("z", "d_z"))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, checks, config
-from tinynet.registry import Registry, snake_case
+from tinynet.registry import Configurable, Registry, snake_case
 from tinynet.variable import Array, Tensor, as_tensor
 from tinynet.workspace import Workspace
 
@@ -18,7 +18,7 @@ _registry = Registry("loss", "keras.losses")
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None, "mean_with_sample_weight")
 
 
-class Loss:
+class Loss(Configurable):
     """The base of all losses.
 
     A loss of your own defines ``call(y_true, y_pred)``, which returns one value for each
@@ -304,22 +304,6 @@ class Loss:
             What `from_config` takes.
         """
         return {"name": self.name, "reduction": self.reduction}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a loss from its configuration.
-
-        Parameters
-        ----------
-        config : dict
-            What `get_config` returned.
-
-        Returns
-        -------
-        Loss
-            A new one.
-        """
-        return cls(**config)
 
 
 def numeric(name: str, value: Any) -> Array:

@@ -9,13 +9,13 @@ import numpy as np
 
 from tinynet import activations, checks, config, initializers
 from tinynet.losses import fit_weights
-from tinynet.registry import Registry, snake_case, unique_name
+from tinynet.registry import Configurable, Registry, snake_case, unique_name
 from tinynet.variable import Tensor, Variable, as_tensor
 
 _registry = Registry("metric", "keras.metrics")
 
 
-class Metric:
+class Metric(Configurable):
     """The base of all metrics.
 
     A metric of your own defines `update_state` and `result`, and keeps what it counts in
@@ -173,22 +173,6 @@ class Metric:
             What `from_config` takes.
         """
         return {"name": self.name, "dtype": self.dtype}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a metric from its configuration.
-
-        Parameters
-        ----------
-        config : dict
-            What `get_config` returned.
-
-        Returns
-        -------
-        Metric
-            A new one.
-        """
-        return cls(**config)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

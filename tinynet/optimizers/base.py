@@ -18,7 +18,7 @@ import numpy as np
 from tinynet import checks
 from tinynet.optimizers import schedules
 from tinynet.optimizers.schedules import LearningRateSchedule
-from tinynet.registry import Registry, snake_case
+from tinynet.registry import Configurable, Registry, snake_case
 from tinynet.variable import Array, Variable, as_tensor, join, pack, runs
 
 _registry = Registry("optimizer", "keras.optimizers")
@@ -69,7 +69,7 @@ class Plan:
     constrained: list[Variable] = field(default_factory=list)
 
 
-class Optimizer:
+class Optimizer(Configurable):
     """The base of all optimizers.
 
     Parameters
@@ -469,22 +469,6 @@ class Optimizer:
 
     #: The names of the arguments that only this kind of optimizer has.
     _own: tuple[str, ...] = ()
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make an optimizer from its configuration.
-
-        Parameters
-        ----------
-        config : dict
-            What `get_config` returned.
-
-        Returns
-        -------
-        Optimizer
-            A new one.
-        """
-        return cls(**config)
 
 
 def _positive(name: str, value: float | None) -> float | None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
-from tinynet.registry import Registry
+from tinynet.registry import Configurable, Registry
 
 _registry = Registry("learning-rate schedule", "keras.optimizers.schedules")
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(Configurable):
     """The base of all schedules.
 
     Examples
@@ -48,22 +48,6 @@ class LearningRateSchedule:
             What `from_config` takes.
         """
         return {name: getattr(self, name) for name in self._arguments}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a schedule from its configuration.
-
-        Parameters
-        ----------
-        config : dict
-            What `get_config` returned.
-
-        Returns
-        -------
-        LearningRateSchedule
-            A new one.
-        """
-        return cls(**config)
 
 
 @_registry.register()
