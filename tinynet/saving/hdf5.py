@@ -99,7 +99,7 @@ def put(group: Any, path: str, array: Array) -> None:
     >>> contents = write(lambda file: put(file, "bias", np.ones(2)))
     """
     dataset = group.create_dataset(path, data=array)
-    dataset.attrs[_CHECKSUM] = _checksum(dataset.name, array.tobytes())
+    dataset.attrs[_CHECKSUM] = _checksum(dataset.name, _as_bytes(array))
 
 
 def put_text(group: Any, name: str, text: str | list[str]) -> None:
@@ -133,6 +133,11 @@ def put_text(group: Any, name: str, text: str | list[str]) -> None:
 def _checksum(path: str, contents: bytes) -> np.uint32:
     """Cover the place as well as the contents, so that no two can be exchanged."""
     return np.uint32(zlib.crc32(contents, zlib.crc32(path.encode())))
+
+
+def _as_bytes(array: Array) -> bytes:
+    """Give the values, not the bytes as they are stored: one bit says in which order they are."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 @contextlib.contextmanager
@@ -287,7 +292,7 @@ def get(group: Any, path: str, variable: Variable) -> Array:
         )
     array = np.asarray(dataset[()])
     expected = get_number(dataset, _CHECKSUM)
-    if expected is not None and expected != _checksum(dataset.name, array.tobytes()):
+    if expected is not None and expected != _checksum(dataset.name, _as_bytes(array)):
         raise ValueError(f"{path} is damaged. Received: another checksum")
     return fit(path, array, variable)
 
