@@ -65,8 +65,11 @@ def pytest_configure(config):
 
 # They compile, start processes or a browser, or hold long tables against live Keras.
 SLOW_FILES = {
+    "test_benchmarks.py",
     "test_concurrency.py",
     "test_demo.py",
+    "test_drawn_digits.py",
+    "test_hostile_files.py",
     "test_jit.py",
     "test_keras_features.py",
     "test_keras_training.py",

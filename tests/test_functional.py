@@ -255,16 +255,34 @@ CASES: dict[str, list[tuple[list[Any], Any]]] = {
         (
             [[0, 1, 3], [1, 0, 2], [5, 7, 8], [0, 1], NEW, NEW, NEW],
             {
-                "table": [[0, 0, 1, 1], [0, 1, 1, 2]],  # a chunk has room for one row
-                "samples": [[0, 99, 99], [1, 1, 99]],  # what is not written stays
-                "entries": [[5, np.nan, np.nan], [7, 8, np.nan]],
+                "counts": [[0, 1, 0], [1, 0, 1]],  # a chunk has room for one row
+                "samples": [[99, 0, 99], [1, 99, 1]],  # what is not written stays
+                "entries": [[np.nan, 5, np.nan], [7, np.nan, 8]],
             },
         ),
     ],
     "sparse_kernel_gradient": [
         (
-            [[[0, 1, 2, 3]], [[1, 0, 1]], [[7, 5, 8]], [[1, 2], [10, 20]], NEW],
+            [[[1, 1, 1]], [[1, 0, 1]], [[7, 5, 8]], [[1, 2], [10, 20]], NEW],
             {"out": [[70, 140], [5, 10], [80, 160]]},
+        ),
+    ],
+    "train_steps": [  # the gradient is 2 * (1/2, -1/2), and the bias' half of it
+        (
+            [
+                *(None, None, [[2]], None, [1], 1, np.array([1, 2]), np.array([False]), True),
+                *([[0] * 4] * 4, [1], 0, (0.5, 0.75, 0.25), True, NEW, NEW),
+            ],
+            {
+                "state": [
+                    [-2 / 3, 2 / 3, -1 / 2, 1 / 2],
+                    [1, -1, 1 / 2, -1 / 2],
+                    [1 / 2, -1 / 2, 1 / 4, -1 / 4],
+                    [1 / 4, 1 / 4, 1 / 16, 1 / 16],
+                ],
+                "losses": [LN2],
+                "matches": [0],  # of equal scores the first one counts
+            },
         ),
     ],
     "adam_step_size": [
@@ -289,7 +307,7 @@ WITH_OUT = [
     if "out" in [*inspect.signature(getattr(functional, str(row.values[0]))).parameters][-1:]
     and not isinstance(row.values[2], dict)
 ]
-WHOLE = {"labels", "indptr", "indices", "rows", "table", "samples"}
+WHOLE = {"labels", "indptr", "indices", "rows", "counts", "samples", "matches"}
 
 
 def test_every_function_has_a_case() -> None:
@@ -305,7 +323,7 @@ def bind(name: str, arguments: list[Any], expected: Any, dtype: Any) -> dict[str
             whole = key in WHOLE or name == "row_starts"
             bound[key] = np.full(np.shape(expected[key]), 99 if whole else np.nan)
             bound[key] = bound[key].astype(np.int64 if whole else dtype)
-        elif key in WHOLE:
+        elif key in WHOLE and value is not None:
             bound[key] = np.array(value)
         elif isinstance(value, list):
             bound[key] = np.array(value, dtype)

@@ -31,7 +31,7 @@ ROWS = (
     ("initializers", "regularizers", "constraints", "sparse"),
     ("activations", "losses", "metrics", "optimizers", "data", "datasets", "callbacks"),
     ("layers", "objective"),
-    ("summary", "training"),
+    ("summary", "training", "steps"),
     ("sequential",),
     ("saving", "utils", "backend", "onnx_export", "repeats", "sklearn"),
     ("models",),

@@ -6,7 +6,9 @@ The kernels are compared with their references over `ops.PAIRS`: a new pair need
 
 from __future__ import annotations
 
+import copy
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +29,9 @@ FINITE = st.floats(-(2.0**50), 2.0**50, width=32)
 ANY = st.sampled_from(CORNERS) | FINITE
 PIXEL = st.sampled_from([0.0, 0.0, 0.0, -0.0]) | ANY
 LENGTH = st.integers(0, 5)
-UNITS = st.sampled_from([1, 2, 3, 9, 128])  # 128 are summed in registers
+MODERATE = st.floats(-2, 2, width=16)
+UNITS = st.sampled_from([1, 2, 3, 9, 17, 64, 128])  # 16, 64 and 128 are summed in registers
+ROWS, INNER = st.integers(0, 11), st.sampled_from([0, 1, 3, 40, 300])  # and cut at 4 and 256
 quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -115,18 +119,71 @@ def sort_by_column(draw: Any, dtype: Any) -> list[Any]:
     x, compressed = rows_of(draw, dtype)
     size, n = draw(st.integers(1, 3)), len(compressed[3])
     chunks, room = -(-n // size), size * x.shape[1]
-    table = np.zeros((chunks, x.shape[1] + 1), np.int32)
-    return [*compressed, table, np.zeros((chunks, room), np.int32), np.zeros((chunks, room), dtype)]
+    counts = np.zeros((chunks, x.shape[1]), np.int32)
+    samples, entries = np.zeros((chunks, room), np.int32), np.zeros((chunks, room), dtype)
+    return [*compressed, counts, samples, entries]
 
 
 def sparse_kernel_gradient(draw: Any, dtype: Any) -> list[Any]:
-    *compressed, table, samples, entries = sort_by_column(draw, dtype)
-    functional.sort_by_column(*compressed, table, samples, entries)
+    *compressed, counts, samples, entries = sort_by_column(draw, dtype)
+    functional.sort_by_column(*compressed, counts, samples, entries)
     u = draw(UNITS)
-    out = np.zeros((table.shape[1] - 1, u), dtype)
-    if len(table):  # of no example at all, nothing is written
+    out = np.zeros((counts.shape[1], u), dtype)
+    if len(counts):  # of no example at all, nothing is written
         out.fill(np.nan)
-    return [table, samples, entries, array(draw, (len(compressed[3]), u), dtype=dtype), out]
+    return [counts, samples, entries, array(draw, (len(compressed[3]), u), dtype=dtype), out]
+
+
+def dense(draw: Any, dtype: Any) -> list[Any]:
+    n, d, u = draw(ROWS), draw(INNER), draw(UNITS)
+    x, kernel = array(draw, (n, d), FINITE, dtype), array(draw, (d, u), FINITE, dtype)
+    bias = array(draw, u, dtype=dtype) if draw(st.booleans()) else None
+    return [x, kernel, bias, np.full((n, u), np.nan, dtype)]
+
+
+def dense_gradients(draw: Any, dtype: Any) -> list[Any]:
+    n, d, u = draw(ROWS), draw(INNER), draw(UNITS)
+    d_bias = np.full(u, np.nan, dtype) if draw(st.booleans()) else None
+    arrays_ = [array(draw, (n, width), FINITE, dtype) for width in (d, u)]
+    return [*arrays_, np.full((d, u), np.nan, dtype), d_bias]
+
+
+def dense_backward(draw: Any, dtype: Any) -> list[Any]:
+    d_y, kernel, _, out = dense(draw, dtype)
+    return [d_y, np.ascontiguousarray(kernel.T), out]
+
+
+def train_steps(draw: Any, dtype: Any) -> list[Any]:
+    """Make steps of a small net, on inputs of moderate size, with a large epsilon.
+
+    With Adam's usual one, rounding would decide about the sign of a whole step.
+    """
+    if draw(st.booleans()):
+        x, inputs = rows_of(draw, dtype)
+        inputs[2][:] = np.where(np.isfinite(inputs[2]), np.clip(inputs[2], -2, 2), 1)
+        d, n = x.shape[1], len(inputs[3])
+    else:
+        n, d = draw(ROWS), draw(st.integers(1, 9))
+        inputs = [None, None, array(draw, (n, d), MODERATE, dtype), None]
+    size, width = draw(st.integers(1, 7)), max(d, 1)
+    sizes = np.array([d, *draw(st.lists(UNITS, max_size=2)), draw(st.integers(1, 20))])
+    count = int(sum((a + 1) * b for a, b in itertools.pairwise(sizes)))
+    steps, units = -(-n // size), int(sizes[1:].sum())
+    # No two alike, so that no sum is 0 but for its rounding, which would decide about a relu.
+    weights = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).standard_normal(count)
+    state = (weights.astype(dtype), *(np.zeros(count, dtype) for _ in range(3)))
+    labels = array(draw, n, st.integers(0, int(sizes[-1]) - 1), np.int64)
+    rectifies = array(draw, len(sizes) - 1, st.booleans(), bool)
+    rectifies[-1] = False
+    rates = array(draw, steps, st.sampled_from([0.0, 0.1]), np.float32)
+    tables = [np.zeros((1, width), np.int32), np.zeros((1, width * 8), np.int32)]
+    tables = [*tables, np.zeros((1, width * 8), dtype)]
+    room = [np.zeros(size * units, dtype) for _ in range(2)]
+    room = [*room, np.zeros((size, sizes[-1]), dtype), *(np.zeros(size, dtype) for _ in range(2))]
+    net = [sizes, rectifies, draw(st.booleans()), state]
+    constants = (0.9, 0.999, 1.0)
+    results = [np.zeros(steps), np.zeros(steps, np.int64)]
+    return [*inputs, labels, size, *net, rates, 3, constants, True, *results, (*room, *tables)]
 
 
 ARGUMENTS: dict[str, Callable[[Any, Any], list[Any]]] = {
@@ -141,19 +198,24 @@ ARGUMENTS: dict[str, Callable[[Any, Any], list[Any]]] = {
             softmax_crossentropy_step,
         ),
         *(sort_by_column, sparse_dense, sparse_kernel_gradient, sparse_matches),
+        *(dense, dense_gradients, dense_backward, train_steps),
     )
 }
 # Sums, and functions that the two compute in their own ways, may round differently; what else
 # there is must be the same to the bit, but for the sign of 0 and the bits of NaN.
 ROUNDS = {
     "bias_relu_backward": ["d_bias"],
+    "dense": ["out"],
+    "dense_backward": ["out"],
+    "dense_gradients": ["d_kernel", "d_bias"],
+    "train_steps": ["state", "losses"],
     "softmax_crossentropy_step": ["probabilities", "d_logits", "values"],
     "sparse_dense": ["out"],
     "sparse_kernel_gradient": ["out"],
 }
 
 
-def terms(name: str, a: dict[str, Any]) -> Any:
+def terms(name: str, parameter: str, a: dict[str, Any]) -> Any:
     """Return how large the terms of each sum are together: what its rounding is in terms of."""
     with np.errstate(all="ignore"):
         finite = {
@@ -163,6 +225,17 @@ def terms(name: str, a: dict[str, Any]) -> Any:
         }
     if name == "bias_relu_backward":
         return finite["d_y"].sum(axis=0)
+    if name == "dense":
+        # Of long sums, which are rounded as often as they have terms.
+        length = 1 + finite["x"].shape[1] / 16
+        return (finite["x"] @ finite["kernel"] + finite.get("bias", 0)) * length
+    if name == "dense_backward":
+        return finite["d_y"] @ finite["kernel"].T * (1 + finite["d_y"].shape[1] / 16)
+    if name == "dense_gradients":
+        sums = finite["x"].T @ finite["d_y"], finite["d_y"].sum(axis=0)
+        return sums[parameter == "d_bias"]
+    if name == "train_steps":
+        return 1000  # of numbers about 1, through three layers and back
     if name == "softmax_crossentropy_step":
         # The scores' own rounding moves each of these by as much.
         return 2 * (1 + finite["logits"].max(initial=0))
@@ -173,7 +246,7 @@ def terms(name: str, a: dict[str, Any]) -> Any:
         return x @ finite["kernel"] + finite["bias"]
     out = np.zeros_like(finite["out"])
     functional.sparse_kernel_gradient(
-        a["table"], a["samples"], finite["entries"], finite["d_y"], out
+        a["counts"], a["samples"], finite["entries"], finite["d_y"], out
     )
     return out
 
@@ -194,24 +267,28 @@ def test_kernels_compute_what_numpy_does(name: str, dtype: Any) -> None:
     def check(data: Any) -> None:
         arguments = ARGUMENTS[name](data.draw, dtype)
         given_ = dict(zip(parameters, arguments, strict=False))
-        wanted, found = (
-            [a.copy() if isinstance(a, np.ndarray) else a for a in arguments] for _ in range(2)
-        )
+        wanted, found = copy.deepcopy(arguments), copy.deepcopy(arguments)
         results = reference(*wanted), kernel(*found)
-        np.testing.assert_equal(results[1], results[0])
-        for parameter, a, b in zip(parameters, wanted, found, strict=False):
-            if not isinstance(a, np.ndarray):
+        if results[1] is not None:  # else it is one of the arguments, compared below
+            np.testing.assert_equal(results[1], results[0])
+        for parameter, wanted_here, found_here in zip(parameters, wanted, found, strict=False):
+            if parameter == "buffers":
                 continue
-            if name == "compress_rows" and parameter in ("indices", "values"):
-                a, b = a[:-1], b[:-1]  # the last one is room to write to
-            if parameter in ROUNDS.get(name, []):
-                room = 16 * np.finfo(dtype).eps * terms(name, given_) + 1e-37
-                np.testing.assert_array_equal(np.isnan(b), np.isnan(a))
-                with np.errstate(invalid="ignore"):
-                    same = (a == b) | np.isnan(a) | (np.abs(a - b) <= room)
-                assert same.all(), (parameter, a, b)
-            else:
-                np.testing.assert_array_equal(b, a, err_msg=parameter)
+            if not isinstance(wanted_here, tuple):
+                wanted_here, found_here = (wanted_here,), (found_here,)
+            for a, b in zip(wanted_here, found_here, strict=True):
+                if not isinstance(a, np.ndarray):
+                    continue
+                if name == "compress_rows" and parameter in ("indices", "values"):
+                    a, b = a[:-1], b[:-1]  # the last one is room to write to
+                if parameter in ROUNDS.get(name, []):
+                    room = 16 * np.finfo(dtype).eps * terms(name, parameter, given_) + 1e-37
+                    np.testing.assert_array_equal(np.isnan(b), np.isnan(a))
+                    with np.errstate(invalid="ignore"):
+                        same = (a == b) | np.isnan(a) | (np.abs(a - b) <= room)
+                    assert same.all(), (parameter, a, b)
+                else:
+                    np.testing.assert_array_equal(b, a, err_msg=parameter)
 
     check()
 

@@ -192,16 +192,16 @@ def test_parts_of_a_job_make_the_whole(team: threads.Team) -> None:
         [np.zeros_like(t) for t in batch._tables(team.work)] for _ in range(2)
     )
     gradient, expected_gradient = (np.full((D, U), np.nan, "float32") for _ in range(2))
-    ops.sparse_dense(*batch._arrays, kernel, bias, expected)
-    ops.sort_by_column(*batch._arrays, *expected_tables)
+    ops.sparse_dense(*batch.arrays, kernel, bias, expected)
+    ops.sort_by_column(*batch.arrays, *expected_tables)
     ops.sparse_kernel_gradient(*expected_tables, d_y, expected_gradient)
     for rest in (0, 0, 0, 9):  # with a helper if it comes, then on purpose without
-        team._boxes[0, team._kernels._REST] = rest
+        team.boxes[0, team._kernels._REST] = rest
         for array in (out, *tables, gradient):
             array.fill(0)
-        team.begin("dense", *batch._arrays, kernel, bias, out)
+        team.begin("dense", *batch.arrays, kernel, bias, out)
         team.finish()
-        sort = team.begin("sort", *batch._arrays, *tables)
+        sort = team.begin("sort", *batch.arrays, *tables)
         assert team.has_begun(sort)
         team.finish()
         team.begin("gradient", *tables, d_y, gradient)
@@ -227,10 +227,10 @@ def test_parts_of_a_step_make_the_whole(team: threads.Team) -> None:
 def test_what_is_begun_is_dropped_by_what_comes_next(team: threads.Team) -> None:
     batch, kernel, bias, _ = arrays()
     out, expected = (np.empty((N, U), "float32") for _ in range(2))
-    ops.sparse_dense(*batch._arrays, kernel, bias, expected)
+    ops.sparse_dense(*batch.arrays, kernel, bias, expected)
     for _ in range(50):
-        team.begin("sort", *batch._arrays, *batch._tables(team.work))
-        team.begin("dense", *batch._arrays, kernel, bias, out)
+        team.begin("sort", *batch.arrays, *batch._tables(team.work))
+        team.begin("dense", *batch.arrays, kernel, bias, out)
         team.finish()
         assert np.array_equal(out, expected)
 
@@ -241,7 +241,7 @@ def test_a_helper_does_help() -> None:
     table, *others = batch._tables(team.work)
     for _ in range(100):
         table.fill(0)
-        team.begin("sort", *batch._arrays, table, *others)
+        team.begin("sort", *batch.arrays, table, *others)
         time.sleep(0.02)  # nobody else sorts meanwhile
         if table.any():
             break
@@ -253,14 +253,14 @@ def test_a_helper_that_is_late_is_not_waited_for_again() -> None:
     team = threads.Team(2)
     kernels = team._kernels
     w = [np.zeros(16, "float32") for _ in range(4)]
-    team._boxes[0, kernels._LATE] = kernels._TOO_LATE + 5
+    team.boxes[0, kernels._LATE] = kernels._TOO_LATE + 5
     team.begin("adam", *w, np.ones(4))
     team.finish()
-    assert team._boxes[0, kernels._REST] == kernels._PAUSE
+    assert team.boxes[0, kernels._REST] == kernels._PAUSE
     team.begin("adam", *w, np.ones(4))
-    assert team._boxes[1, kernels._STATE] == kernels._FREE, "it is offered nothing"
+    assert team.boxes[1, kernels._STATE] == kernels._FREE, "it is offered nothing"
     team.finish()
-    assert team._boxes[0, kernels._REST] == kernels._PAUSE - 1
+    assert team.boxes[0, kernels._REST] == kernels._PAUSE - 1
     team.stop()
 
 

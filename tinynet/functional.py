@@ -12,6 +12,7 @@ Dimensions: N examples in a batch, D inputs, U units, C classes, P parameters.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -238,14 +239,14 @@ def sort_by_column(
     indices: Array,
     values: Array,
     rows: Array,
-    table: Array,
+    counts: Array,
     samples: Array,
     entries: Array,
 ) -> None:
-    """Sort a batch's non-zeros by column, some examples (a chunk) at a time.
+    """Sort a batch's non-zeros by column, some examples (a chunk of `size`) at a time.
 
-    Those of column p then stand at ``table[chunk, p]`` to ``table[chunk, p + 1]``. There is room
-    for `size` examples in a chunk.
+    Each column has room for `size` of them: those of column p stand at ``p * size`` to
+    ``p * size + counts[chunk, p]``.
 
     Parameters
     ----------
@@ -253,41 +254,43 @@ def sort_by_column(
         All compressed rows.
     rows : ndarray of int64, shape (N,)
         The numbers of those in the batch.
-    table : ndarray of int32, shape (chunks, D + 1)
-        Written: where each column begins.
-    samples : ndarray of int32, shape (chunks, size * D)
+    counts : ndarray of int32, shape (chunks, D)
+        Written: how many each column has.
+    samples : ndarray of int32, shape (chunks, D * size)
         Written: the position in the batch of each non-zero.
-    entries : ndarray, shape (chunks, size * D)
+    entries : ndarray, shape (chunks, D * size)
         Written: its value.
 
     Examples
     --------
     >>> indptr, indices, values = np.array([0, 1, 3]), np.array([1, 0, 2]), np.array([5., 7., 8.])
-    >>> table, samples = np.zeros((1, 4), np.int32), np.zeros((1, 6), np.int32)
+    >>> counts, samples = np.zeros((1, 3), np.int32), np.zeros((1, 6), np.int32)
     >>> entries = np.zeros((1, 6))
-    >>> sort_by_column(indptr, indices, values, np.array([0, 1]), table, samples, entries)
-    >>> table[0], samples[0, :3], entries[0, :3]
-    (array([0, 1, 2, 3], dtype=int32), array([1, 0, 1], dtype=int32), array([7., 5., 8.]))
+    >>> sort_by_column(indptr, indices, values, np.array([0, 1]), counts, samples, entries)
+    >>> counts[0], samples[0], entries[0]
+    (array([1, 1, 1], dtype=int32), array([1, 0, 0, 0, 1, 0], dtype=int32), \
+array([7., 0., 5., 0., 8., 0.]))
     """
-    width = table.shape[1] - 1
-    size = samples.shape[1] // width
-    for chunk in range(len(table)):
+    width = counts.shape[1]
+    for chunk in range(len(counts)):
+        size = samples.shape[1] // max(width, 1)
         first = chunk * size
         x = expand_rows(indptr, indices, values, rows[first : first + size], width)
+        counts[chunk] = np.count_nonzero(x, axis=0)
         columns, positions = np.nonzero(x.T)
-        table[chunk] = np.searchsorted(columns, np.arange(width + 1))
-        samples[chunk, : len(columns)] = first + positions
-        entries[chunk, : len(columns)] = x[positions, columns]
+        place = columns * size + np.concatenate([np.arange(n) for n in counts[chunk]] or [columns])
+        samples[chunk, place] = first + positions
+        entries[chunk, place] = x[positions, columns]
 
 
 def sparse_kernel_gradient(
-    table: Array, samples: Array, entries: Array, d_y: Array, out: Array
+    counts: Array, samples: Array, entries: Array, d_y: Array, out: Array
 ) -> None:
     """Compute the gradient of the kernel, ``x.T @ d_y``, from a batch sorted by column.
 
     Parameters
     ----------
-    table, samples, entries : ndarray
+    counts, samples, entries : ndarray
         What `sort_by_column` wrote.
     d_y : ndarray, shape (N, U)
         The gradient in the outputs.
@@ -296,19 +299,20 @@ def sparse_kernel_gradient(
 
     Examples
     --------
-    >>> table, samples = np.array([[0, 1, 2, 3]]), np.array([[1, 0, 1]])
+    >>> counts, samples = np.array([[1, 1, 1]]), np.array([[1, 0, 1]])
     >>> d_y, out = np.array([[1.0], [10.0]]), np.empty((3, 1))
-    >>> sparse_kernel_gradient(table, samples, np.array([[7.0, 5.0, 8.0]]), d_y, out)
+    >>> sparse_kernel_gradient(counts, samples, np.array([[7.0, 5.0, 8.0]]), d_y, out)
     >>> out
     array([[70.],
            [ 5.],
            [80.]])
     """
     out[...] = 0
-    for begins, where, what in zip(table, samples, entries, strict=True):
-        columns = np.repeat(np.arange(len(out)), np.diff(begins))
-        n = len(columns)
-        np.add.at(out, columns, what[:n, None] * d_y[where[:n]])
+    for count, where, what in zip(counts, samples, entries, strict=True):
+        size = len(where) // max(len(out), 1)
+        for p, n in enumerate(count):
+            here = slice(p * size, p * size + n)
+            out[p] += what[here] @ d_y[where[here]]
 
 
 # ---------------------------------------------------------------- activations
@@ -1739,6 +1743,120 @@ def adam_step_size(
     root = np.sqrt(one - as_type(beta_2) ** t)
     alpha: float = as_type(learning_rate) * root / (one - as_type(beta_1) ** t)
     return alpha
+
+
+def train_steps(
+    indptr: Array | None,
+    indices: Array | None,
+    values: Array,
+    rows: Array | None,
+    labels: Array,
+    batch_size: int,
+    sizes: Array,
+    rectifies: Array,
+    from_logits: bool,
+    state: tuple[Array, Array, Array, Array],
+    learning_rates: Array,
+    iteration: int,
+    constants: tuple[float, float, float],
+    stops: bool,
+    losses: Array,
+    matches: Array,
+    buffers: Any = None,
+    boxes: Array | None = None,
+) -> int:
+    """Train a classifier of dense layers for some steps with Adam: everything above, in a row.
+
+    Parameters
+    ----------
+    indptr, indices : ndarray, or None
+        All compressed rows; None where the inputs are not compressed.
+    values : ndarray
+        Their values, or the inputs of these steps, of shape (N, D).
+    rows : ndarray of int64, shape (N,), or None
+        The numbers of the compressed rows of these steps.
+    labels : ndarray of int, shape (N,)
+        The true classes.
+    batch_size : int
+        The number of examples in a step; the last one may have fewer.
+    sizes : ndarray of int, shape (L + 1,)
+        The numbers of inputs, of each layer's units, and of classes.
+    rectifies : ndarray of bool, shape (L,)
+        Which layers have a relu.
+    from_logits : bool
+        Whether the net's predictions are the scores, and not the probabilities.
+    state : tuple of ndarray, shape (P,)
+        Parameters (each layer's kernel, then its bias), gradients, and Adam's two running means;
+        written.
+    learning_rates : ndarray, shape (S,)
+        That of each step.
+    iteration : int
+        The number of steps done before.
+    constants : tuple of float
+        Adam's ``beta_1``, ``beta_2`` and ``epsilon``.
+    stops : bool
+        Whether to stop at a loss that is not finite, before anything is learnt from it.
+    losses : ndarray, shape (S,)
+        Written: the mean loss of each step.
+    matches : ndarray of int, shape (S,)
+        Written: how many predictions were right.
+    buffers : tuple of ndarray, optional
+        Room for what is computed in between.
+    boxes : ndarray, optional
+        Where helping threads wait for work.
+
+    Returns
+    -------
+    int
+        The number of steps done; the one after them has the loss that is not finite, if any.
+
+    Examples
+    --------
+    >>> x, state = np.array([[1.0], [-1.0]]), tuple(np.zeros((4, 4)))
+    >>> losses, matches = np.empty(3), np.empty(3, int)
+    >>> train_steps(
+    ...     *(None, None, np.tile(x, (3, 1)), None, np.tile([1, 0], 3), 2),
+    ...     *(np.array([1, 2]), [False], True, state, np.full(3, 0.1), 0, (0.9, 0.999, 1e-7)),
+    ...     *(True, losses, matches),
+    ... )
+    3
+    >>> losses.round(2), matches
+    (array([0.69, 0.6 , 0.51]), array([1, 2, 2]))
+    """
+    w, d_w, m, v = state
+    beta_1, beta_2, epsilon = constants
+    layers, at = [], 0
+    for d, u in itertools.pairwise(sizes):
+        middle, end = at + d * u, at + d * u + u
+        layers.append((w[at:middle], w[middle:end], d_w[at:middle], d_w[middle:end]))
+        at = end
+    for step in range(len(losses)):
+        batch = slice(step * batch_size, (step + 1) * batch_size)
+        y, n = labels[batch], len(labels[batch])
+        if indptr is None or indices is None or rows is None:
+            x = values[batch]
+        else:
+            x = expand_rows(indptr, indices, values, rows[batch], sizes[0])
+        inputs = [x]
+        for (kernel, bias, _, _), rectified in zip(layers, rectifies, strict=True):
+            x = dense(x, kernel.reshape(-1, len(bias)), bias)
+            inputs.append(relu(x, x) if rectified else x)
+        probabilities, d_y, row_losses = np.empty_like(x), np.empty_like(x), np.empty(n, w.dtype)
+        softmax_crossentropy_step(y, x, np.full(n, 1 / n, w.dtype), probabilities, d_y, row_losses)
+        losses[step] = np.sum(row_losses, dtype=np.float64) / n
+        matches[step] = sparse_matches(y, x if from_logits else probabilities)
+        if stops and not math.isfinite(losses[step]):
+            return step
+        for i in reversed(range(len(layers))):
+            kernel, _, d_kernel, d_bias = layers[i]
+            if rectifies[i]:
+                d_y = relu_backward(d_y, inputs[i + 1], inputs[i + 1])
+            shape = inputs[i].shape[1], len(d_bias)
+            dense_gradients(inputs[i], d_y, d_kernel.reshape(shape), d_bias)
+            d_y = dense_backward(d_y, kernel.reshape(shape))
+        rate = adam_step_size(learning_rates[step], beta_1, beta_2, iteration + step + 1, w.dtype)
+        adam(w, d_w, m, v, rate, 1 - beta_1, 1 - beta_2, epsilon)
+    return len(losses)
 
 
 def sgd(w: Array, d_w: Array, learning_rate: float) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tinynet import config, functional
 from tinynet.unsupported import NotHereError
 
@@ -32,7 +34,7 @@ def __getattr__(name: str) -> Any:
     else:
         value = getattr(functional, name)
         if config.backend() == "numba":
-            value = _pairs().get(name, (value, value))[1]
+            value = _fast(*_pairs().get(name, (value, value)))
         _resolved.append(name)
     # Kept as an ordinary attribute until the backend changes: a call then costs nothing more.
     globals()[name] = value
@@ -49,6 +51,24 @@ def _pairs() -> dict[str, Pair]:
             raise ImportError(f"The kernel {name} has no reference in functional")
         pairs[name] = (getattr(functional, name), getattr(kernels, name))
     return pairs
+
+
+def _fast(reference: Callable[..., Any], kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the kernel; of dense products, what chooses between it and BLAS."""
+    if reference.__name__ not in ("dense", "dense_gradients", "dense_backward"):
+        return kernel
+    from tinynet import kernels
+
+    def product(*arrays: Any) -> Any:
+        matrices = [a for a in arrays if a is not None and a.ndim == 2]
+        # Of fewer than four rows most of the kernel's registers would be empty.
+        suits = kernels.FAST_PRODUCTS and len(matrices) == 3 and len(matrices[0]) >= 4
+        if not suits or any(a.dtype != np.float32 or not a.flags.c_contiguous for a in matrices):
+            return reference(*arrays)
+        kernel(*arrays)
+        return arrays[-1]
+
+    return product
 
 
 def _forget() -> None:

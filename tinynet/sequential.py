@@ -12,6 +12,7 @@ from tinynet.layers.shaping import InputLayer
 from tinynet.layers.symbolic import Shape, SymbolicTensor, chain
 from tinynet.progress import write
 from tinynet.registry import unique_name
+from tinynet.steps import steps_of
 from tinynet.summary import summary_html, summary_lines
 from tinynet.training import Trainer
 from tinynet.variable import Array, Variable, as_tensor, pack
@@ -315,6 +316,14 @@ class Model(Trainer):
         if row and len(getattr(x, "shape", ())) > 2:
             row = row[1:] if type(row[0]) is layers.Flatten else []
         return bool(row) and type(row[0]) is layers.Dense
+
+    def _many_steps(self, source: Any, batch_size: int) -> Any:
+        own = (type(self).forward, type(self).backward, type(self)._train_step)
+        if own != (Model.forward, Model.backward, Trainer._train_step) or self._plan is None:
+            return None
+        return steps_of(
+            self._layers, self._objective, self.optimizer, self._plan[1], source, batch_size
+        )
 
     def _as_column(self, x: Array) -> Array:
         column = x.ndim == 1 and self._input is not None and self._input.batch_shape[1:] == (1,)

@@ -193,7 +193,7 @@ class SparseBatch:
         ndarray, shape (N, U)
             `out`.
         """
-        x = self._arrays
+        x = self.arrays
         team = threads.team_for("dense", out, kernel) if self._plain else None
         if team is None:
             ops.sparse_dense(*x, kernel, bias, out)
@@ -227,7 +227,7 @@ class SparseBatch:
             tables = self._sort[-3:]
         else:
             tables = self._tables(work)
-            ops.sort_by_column(*self._arrays, *tables)
+            ops.sort_by_column(*self.arrays, *tables)
         team = threads.team_for("gradient", out, d_y) if self._plain else None
         if team is None:
             ops.sparse_kernel_gradient(*tables, d_y, out)
@@ -237,19 +237,47 @@ class SparseBatch:
         return out
 
     @property
-    def _arrays(self) -> tuple[Array, ...]:
+    def arrays(self) -> tuple[Array, ...]:
+        """What the kernels take: all compressed rows, and the numbers of those in the batch."""
         s = self.source
         return s.indptr, s.indices, s.values, self.rows
 
     def _tables(self, work: Workspace) -> tuple[Array, ...]:
-        n, width = self.shape
-        chunks = -(-n // CHUNK)
-        room = CHUNK * width
-        return (
-            work.array("table", (chunks, width + 1), np.int32),
-            work.array("samples", (chunks, room), np.int32),
-            work.array("entries", (chunks, room), self.dtype),
-        )
+        return column_tables(len(self), self.shape[1], self.dtype, work)
+
+
+def column_tables(n: int, width: int, dtype: Any, work: Workspace) -> tuple[Array, ...]:
+    """Return what `functional.sort_by_column` writes to.
+
+    Parameters
+    ----------
+    n : int
+        The number of examples in a batch.
+    width : int
+        The number of columns.
+    dtype : dtype
+        The type of the values.
+    work : Workspace
+        Where it lives.
+
+    Returns
+    -------
+    ndarray, ndarray, ndarray
+        Counts, samples and entries.
+
+    Examples
+    --------
+    >>> [table.shape for table in column_tables(300, 5, "float32", Workspace())]
+    [(3, 5), (3, 640), (3, 640)]
+    """
+    # A power of 2: the last and smaller batch seldom needs others.
+    size = min(CHUNK, 1 << max(n - 1, 0).bit_length())
+    chunks = -(-n // size)
+    return (
+        work.array("counts", (chunks, width), np.int32),
+        work.array("samples", (chunks, width * size), np.int32),
+        work.array("entries", (chunks, width * size), dtype),
+    )
 
 
 def worth_it(x: Array) -> bool:

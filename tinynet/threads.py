@@ -63,11 +63,12 @@ class Team:
         self.work = Workspace()
         # The arrays of the last two jobs: while one is begun, the other may not have ended.
         self._held: tuple[tuple[Array, ...], ...] = ((), ())
-        self._boxes = aligned((n, kernels._BOX), np.int64)
-        self._boxes.fill(0)
-        self._stops = self._boxes[1:, kernels._STOP]
+        #: What they and their helpers talk through, for a kernel that does several jobs.
+        self.boxes = aligned((n, kernels._BOX), np.int64)
+        self.boxes.fill(0)
+        self._stops = self.boxes[1:, kernels._STOP]
         self._stops.fill(1)
-        self._work(self._boxes, n - 1)  # is compiled here, and returns at once
+        self._work(self.boxes, n - 1)  # is compiled here, and returns at once
         self._stops.fill(0)
         self._helpers: list[threading.Thread] = []
         for part in range(1, n):
@@ -79,7 +80,7 @@ class Team:
 
     def _help(self, part: int) -> None:
         # As a method: what is held lives as long as a helper may use it.
-        self._work(self._boxes, part)
+        self._work(self.boxes, part)
 
     def stop(self) -> None:
         """Let the helpers end, and wait until they have."""
@@ -104,7 +105,7 @@ class Team:
             The arguments, to ask for with `has_begun`.
         """
         self._held = (self._held[1], arrays)
-        self._offer(self._boxes, self._jobs[job], *arrays)
+        self._offer(self.boxes, self._jobs[job], *arrays)
         return arrays
 
     def has_begun(self, arrays: tuple[Array, ...]) -> bool:
@@ -124,7 +125,7 @@ class Team:
 
     def finish(self) -> None:
         """Compute what nobody else does of the last job, and wait for the rest."""
-        self._work(self._boxes, 0)
+        self._work(self.boxes, 0)
 
 
 _team: Team | None = None

@@ -148,6 +148,10 @@ class Trainer(Layer):
         """Take one number for each example as an input of one dimension, where one is expected."""
         return x
 
+    def _many_steps(self, source: data.Examples | data.Stream, batch_size: int) -> Any:
+        """Return what does many steps in one call, if this model's can be done so."""
+        return None
+
     def _require_derivatives(self) -> None:
         """Refuse layers that can't be trained; a model of layers asks each of them."""
 
@@ -383,10 +387,17 @@ class Trainer(Layer):
         self._require_derivatives()
         self._ready(train)
         work = self._training_work()
-        feed = data.Feed(train, size, limit, data.orders(shuffle, self._random, size), work)
+        count = limit or train.steps(size)
         history = self.history = History()
-        params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
+        params = {"verbose": verbose, "epochs": epochs, "steps": count}
         hooks = CallbackList([*listed, history], self, params)
+        many = self._many_steps(train, size)
+        watched = any(hooks.defines(f"on_train_batch_{when}") for when in ("begin", "end"))
+        together = 1
+        if many is not None and not (watched or limit):
+            together = max(_CHUNK // size, 1)
+        orders = data.orders(shuffle, self._random, size)
+        feed = data.Feed(train, size * together, limit, orders, work)
         self.stop_training = False
         self._initial_epoch: int | None = None
         logs: Logs = {}
@@ -397,10 +408,10 @@ class Trainer(Layer):
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
                 if epochs > 1 and verbose:
                     progress.write(f"Epoch {epoch + 1}/{epochs}\n")
-                bar = progress.Progress(feed.steps, verbose)
+                bar = progress.Progress(count, verbose)
                 hooks.call("on_epoch_begin", epoch, {})
                 states = [*states[-1:], self._state()]
-                done = self._train_epoch(feed, epoch, hooks, bar, work, interrupt, states)
+                done = self._train_epoch(feed, epoch, hooks, bar, work, many, interrupt, states)
                 logs = self._objective.logs()
                 if validation is not None and validates(epoch + 1):
                     figures = self._evaluate(validation, validation_size, hooks, validation_steps)
@@ -421,6 +432,7 @@ class Trainer(Layer):
         hooks: CallbackList,
         bar: progress.Progress,
         work: Workspace,
+        many: Any,
         interrupt: Deferred,
         states: list[list[Array]],
     ) -> int:
@@ -429,10 +441,14 @@ class Trainer(Layer):
         begin, end = hooks.defines("on_train_batch_begin"), hooks.defines("on_train_batch_end")
         stops = config.on_divergence() == "raise" and not hooks.terminates_on_nan
         step = 0
-        for step, (x, y, weights) in enumerate(feed.epoch(), 1):
+        for x, y, weights in feed.epoch():
             if begin:
-                hooks.call("on_train_batch_begin", step - 1, {})
-            loss = self._train_step(x, y, weights, work, stops)
+                hooks.call("on_train_batch_begin", step, {})
+            if many is None:
+                done, loss = 1, self._train_step(x, y, weights, work, stops)
+            else:
+                done, loss = many.run(x, y, stops, once=self.stop_training)
+            step += done
             if stops and not math.isfinite(loss):
                 # If it is the first batch, this epoch began with weights that had diverged.
                 good = states[0 if step == 1 else -1]

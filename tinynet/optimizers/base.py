@@ -365,13 +365,35 @@ class Optimizer(Configurable):
             variable.array[...] = variable.constraint(variable.array)
         self._iterations.array += 1
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a step is no more than `update`."""
+        extras = (self.weight_decay, self.clipvalue, self.clipnorm, self.global_clipnorm)
+        accumulates = self.gradient_accumulation_steps is not None
+        return not (any(extras) or accumulates or self.use_ema)
+
+    def learning_rates(self, steps: int) -> Array:
+        """Return the learning rate of each of the next steps.
+
+        Parameters
+        ----------
+        steps : int
+            Their number.
+
+        Returns
+        -------
+        ndarray of float32, shape (steps,)
+            The rates.
+        """
+        if self.schedule is None:
+            return np.full(steps, self._learning_rate.array)
+        first = self._iterations.array
+        return np.array([self.schedule(first + i) for i in range(steps)], np.float32)
+
     def _change(self, plan: Plan) -> None:
         """Change the weights by their gradients."""
         self._clip(plan)
-        if self.schedule is None:
-            rate: Any = self._learning_rate.array[()]
-        else:
-            rate = np.float32(self.schedule(self._iterations.array))
+        rate = self.learning_rates(1)[0]
         if self.weight_decay:
             for variable in plan.variables:
                 if not any(part in variable.path for part in self._excluded):

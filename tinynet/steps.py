@@ -1,0 +1,219 @@
+"""Many steps in one call, for the nets most programs train: dense layers, a softmax, Adam.
+
+`fit` does a step by calling each layer, the loss and the optimizer. For a small net half of the
+time goes into these calls, and none of them is needed where everything is known beforehand. So
+if a net is of that kind, `fit` hands several batches at a time to `functional.train_steps`, the
+same loop in one function, whose compiled twin stands in `kernels`.
+
+It is only faster: weights, figures and errors are the same. Everything else is trained step by
+step, by `training`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+
+from tinynet import activations, config, ops, threads
+from tinynet.data import Examples
+from tinynet.layers.base import Layer
+from tinynet.layers.dense import Dense
+from tinynet.layers.shaping import Flatten
+from tinynet.losses import SparseCategoricalCrossentropy
+from tinynet.metrics import Mean, SparseCategoricalAccuracy
+from tinynet.objective import Objective
+from tinynet.optimizers import Adam, Plan
+from tinynet.sparse import SparseBatch, column_tables
+from tinynet.variable import Array
+from tinynet.workspace import Workspace
+
+# So many weights are multiplied faster than BLAS is called.
+_SMALL = 1 << 12
+
+
+class DenseNetSteps:
+    """The steps of a net of dense layers.
+
+    Parameters
+    ----------
+    row : list of Dense
+        Its layers.
+    objective : Objective
+        The loss, and the accuracy if that is wanted.
+    optimizer : Adam
+        What changes the weights.
+    plan : Plan
+        What it works on.
+    batch_size : int
+        The number of examples in a step.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    >>> history = model.fit(np.zeros((4, 3)), [0, 1, 0, 1], verbose=0)
+    """
+
+    def __init__(
+        self, row: list[Dense], objective: Objective, optimizer: Adam, plan: Plan, batch_size: int
+    ) -> None:
+        self._objective, self._optimizer, self._state = objective, optimizer, plan.flat[0]
+        self._batch_size = batch_size
+        self._sizes = np.array([row[0].kernel.shape[0], *(layer.units for layer in row)])
+        self._rectifies = np.array([layer.activation is activations.relu for layer in row])
+        self._from_logits = objective.loss.from_logits
+        self._work = Workspace()
+
+    def run(self, x: Any, y: Array, stops: bool, once: bool = False) -> tuple[int, float]:
+        """Do the steps of some batches, and count their figures.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...), or SparseBatch
+            The inputs of these batches.
+        y : ndarray of int64, shape (N,)
+            The labels.
+        stops : bool
+            Whether to stop at a loss that is not finite, before anything is learnt from it.
+        once : bool
+            Whether to do the first step only.
+
+        Returns
+        -------
+        int
+            The number of steps, with the one that was stopped at.
+        float
+            The last loss.
+        """
+        n, size, optimizer = len(y), self._batch_size, self._optimizer
+        steps = 1 if once else -(-n // size)
+        losses, matches = np.empty(steps), np.empty(steps, np.int64)
+        sparse = isinstance(x, SparseBatch)
+        team = threads.current()
+        done = ops.train_steps(
+            *(x.arrays if sparse else (None, None, x.reshape(n, -1), None)),
+            y,
+            size,
+            self._sizes,
+            self._rectifies,
+            self._from_logits,
+            self._state,
+            optimizer.learning_rates(steps),
+            int(optimizer.iterations.array),
+            (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon),
+            stops,
+            losses,
+            matches,
+            self._buffers(min(n, size), sparse),
+            None if team is None else team.boxes,
+        )
+        optimizer.iterations.array += done
+        done = min(done + 1, steps)
+        counts = np.full(done, size)
+        counts[-1] = min(done * size, n) - (done - 1) * size
+        tracker, *metrics = figures = cast("list[Mean]", self._objective.all_metrics())
+        tracker.total += float(losses[:done] @ counts)
+        for metric in metrics:
+            metric.total += int(matches[:done].sum())
+        for metric in figures:
+            metric.count += int(counts.sum())
+        return done, float(losses[done - 1])
+
+    def _buffers(self, n: int, sparse: bool) -> tuple[Array, ...]:
+        """Return room for what is computed in between."""
+        work, units = self._work, int(self._sizes[1:].sum())
+        width = int(self._sizes[0]) if sparse else 1
+        kind = np.dtype(np.float32)
+        return (
+            work.array("y", (n * units,), kind),
+            work.array("d_y", (n * units,), kind),
+            work.array("probabilities", (n, int(self._sizes[-1])), kind),
+            work.array("values", (n,), kind),
+            work.array("d_values", (n,), kind),
+            *column_tables(n, width, kind, work),
+        )
+
+
+def steps_of(
+    row: list[Layer],
+    objective: Objective,
+    optimizer: Any,
+    plan: Plan,
+    examples: Any,
+    batch_size: int,
+) -> DenseNetSteps | None:
+    """Make the steps, if the net is of that kind.
+
+    Parameters
+    ----------
+    row : list of Layer
+        The layers of the net.
+    objective : Objective
+        What `compile` chose.
+    optimizer : Optimizer
+        What changes the weights.
+    plan : Plan
+        What it works on.
+    examples : Examples or Stream
+        What it is trained on.
+    batch_size : int
+        The number of examples in a step.
+
+    Returns
+    -------
+    DenseNetSteps or None
+        None where it is trained step by step.
+
+    Examples
+    --------
+    >>> objective = Objective("mse", None, None, None)
+    >>> examples = Examples(np.zeros((4, 3)), np.zeros(4))
+    >>> steps_of([Dense(1)], objective, Adam(), Plan([], [], [], {}), examples, 32) is None
+    True
+    """
+    if config.backend() != "numba" or not isinstance(examples, Examples):
+        return None
+    flattens = bool(row) and type(row[0]) is Flatten
+    dense = [layer for layer in row[flattens:] if type(layer) is Dense]
+    sparse = not isinstance(examples.x, np.ndarray)
+    suits = (
+        0 < len(dense) == len(row) - flattens
+        and all(_is_plain(layer) for layer in dense)
+        and all(layer.activation in (activations.relu, activations.linear) for layer in dense[:-1])
+        and _is_classifier(objective, dense[-1])
+        and _is_plain_adam(optimizer)
+        and examples.weights is None
+        and (sparse or flattens or examples.x.ndim == 2)
+        and _products_are_fast(dense[1:] if sparse else dense)
+    )
+    return DenseNetSteps(dense, objective, optimizer, plan, batch_size) if suits else None
+
+
+def _is_plain(layer: Dense) -> bool:
+    """Whether nothing but the loss changes the layer's weights."""
+    names = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
+    others = any(getattr(layer, name) is not None for name in names)
+    return layer.trainable and layer.use_bias and layer.dtype == "float32" and not others
+
+
+def _is_classifier(objective: Objective, head: Dense) -> bool:
+    """Whether the loss, and what is reported, are those of labels."""
+    loss = objective.loss
+    if type(loss) is not SparseCategoricalCrossentropy or not loss.is_mean or objective.weight != 1:
+        return False
+    ends = head.activation is (activations.linear if loss.from_logits else activations.softmax)
+    return ends and all(type(m) is SparseCategoricalAccuracy for m in objective.metrics or [])
+
+
+def _is_plain_adam(optimizer: Any) -> bool:
+    """Whether a step is Adam's formula and nothing besides."""
+    return type(optimizer) is Adam and optimizer.is_plain and not optimizer.amsgrad
+
+
+def _products_are_fast(layers: list[Dense]) -> bool:
+    """Whether the kernel multiplies these layers' matrices faster than BLAS."""
+    from tinynet import kernels
+
+    return kernels.FAST_PRODUCTS or all(layer.kernel.size <= _SMALL for layer in layers)
