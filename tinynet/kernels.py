@@ -323,12 +323,12 @@ def _copy_row(x: Any, i: Any, j: Any, out: Any) -> None:
 
 @_sums
 def _copy_columns(x: Any, i: Any, j: Any, rows: Any, out: Any, u: Any) -> None:
-    """Copy x[i : i + rows, j : j + 8], which lies column by column, to out[:rows, u : u + 8]."""
+    """Copy x[j : j + 8, i : i + rows], transposed, to out[:rows, u : u + 8]."""
     if i < 0 or j < 0 or u < 0:
         return
     for k in range(rows):
         for c in range(8):
-            out[k, u + c] = x[i + k, j + c]
+            out[k, u + c] = x[j + c, i + k]
 
 
 @_sums
@@ -350,22 +350,24 @@ def _add_row(x: Any, out: Any, i: Any, j: Any) -> None:
 
 
 @_inner
-def _fill_panel(b: Any, begin: Any, depth: Any, u: Any, width: Any, panel: Any) -> None:
+def _fill_panel(b: Any, flip: Any, begin: Any, depth: Any, u: Any, width: Any, panel: Any) -> None:
     """Copy b[begin : begin + depth, u : u + width] to panel, and 0 beside it."""
-    if width == _WIDE and b.strides[1] == b.itemsize:
-        for k in range(depth):
-            _copy_row(b, begin + k, u, panel[k])
-        return
     if width < _WIDE:
         panel[:depth] = 0
-    # So few columns at a time that the cache still holds each one's line.
-    for first in range(0, width, 8):
-        if first + 8 <= width:
+    if flip:
+        # So few columns at a time that the cache still holds each one's line.
+        for first in range(0, width // 8 * 8, 8):
             _copy_columns(b, begin, u + first, depth, panel, first)
-        else:
+        for j in range(width // 8 * 8, width):
             for k in range(depth):
-                for j in range(first, width):
-                    panel[k, j] = b[begin + k, u + j]
+                panel[k, j] = b[u + j, begin + k]
+    elif width == _WIDE:
+        for k in range(depth):
+            _copy_row(b, begin + k, u, panel[k])
+    else:
+        for k in range(depth):
+            for j in range(width):
+                panel[k, j] = b[begin + k, u + j]
 
 
 @_inner
@@ -377,9 +379,12 @@ def _aligned(rows: Any, like: Any) -> Any:
 
 
 @_inner
-def _product(a: Any, b: Any, out: Any, part: Any, parts: Any) -> None:
-    """Compute one of so many parts of out = a @ b: some panels, or else some rows."""
-    rows, inner, columns = a.shape[0], a.shape[1], b.shape[1]
+def _product(a: Any, b: Any, flip: Any, out: Any, part: Any, parts: Any) -> None:
+    """Compute one of so many parts of out = a @ b, or a @ b.T: some panels, or else some rows.
+
+    Whatever lies in `a`, it comes with open strides, so that all is compiled but once.
+    """
+    rows, inner, columns = a.shape[0], a.shape[1], b.shape[0] if flip else b.shape[1]
     panels, quads = -(-columns // _WIDE), -(-rows // 4)
     first, last, top, bottom = 0, columns, 0, rows
     if panels % parts == 0 or panels > 4 * parts:
@@ -395,7 +400,7 @@ def _product(a: Any, b: Any, out: Any, part: Any, parts: Any) -> None:
         width = min(_WIDE, columns - u)
         for begin in range(0, inner, _DEEP):
             depth = min(_DEEP, inner - begin)
-            _fill_panel(b, begin, depth, u, width, panel)
+            _fill_panel(b, flip, begin, depth, u, width, panel)
             for i in range(top, bottom, 4):
                 if width > _NARROW:
                     _wide_tile(a, i, rows - 1, begin, panel, depth, y0, y1, y2, y3)
@@ -416,21 +421,21 @@ def _product(a: Any, b: Any, out: Any, part: Any, parts: Any) -> None:
 
 @jit()
 def dense(x: Any, kernel: Any, bias: Any, out: Any) -> None:
-    _product(x, kernel, out, 0, 1)
+    _product(x[::1, ::1], kernel, False, out, 0, 1)
     if bias is not None:
         _add_bias(out, bias)
 
 
 @jit()
 def dense_gradients(x: Any, d_y: Any, d_kernel: Any, d_bias: Any) -> None:
-    _product(x.T, d_y, d_kernel, 0, 1)
+    _product(x.T[::1, ::1], d_y, False, d_kernel, 0, 1)
     if d_bias is not None:
         _sum_rows(d_y, d_bias)
 
 
 @jit()
 def dense_backward(d_y: Any, kernel: Any, out: Any) -> None:
-    _product(d_y, kernel.T, out, 0, 1)
+    _product(d_y[::1, ::1], kernel, True, out, 0, 1)
 
 
 @_inner
@@ -552,7 +557,7 @@ def _adam_step_size(learning_rate: Any, beta_1: Any, beta_2: Any, step: Any, num
 # costs speed only; nobody ever waits but for a part that is being computed. The cuts go between
 # sums, never through one: the bits are those of the whole kernel, whoever computes what.
 
-_DENSE, _SORT, _GRADIENT, _ADAM, _PRODUCT, _PRODUCT_OF_ROWS, _PRODUCT_OF_COLUMNS = range(7)
+_DENSE, _SORT, _GRADIENT, _ADAM, _PRODUCT, _PRODUCT_OF_ROWS, _PRODUCT_OF_COLUMNS = np.arange(7)
 _FREE, _OFFERED, _TAKEN = range(3)
 # Words of a box, each kind on a cache line of its own; in box 0, where its caller runs, how often
 # help came late, for how many jobs it goes without, room for the time, and what the job is.
@@ -663,12 +668,8 @@ def _part(box: Any, part: Any, parts: Any) -> None:
     elif job >= _PRODUCT:
         x, y = _matrix(box, 0, np.float32), _matrix(box, 1, np.float32)
         out = _matrix(box, 2, np.float32)
-        if job == _PRODUCT:
-            _product(x, y, out, part, parts)
-        elif job == _PRODUCT_OF_ROWS:
-            _product(x, y.T, out, part, parts)
-        else:
-            _product(x.T, y, out, part, parts)
+        left = x.T[::1, ::1] if job == _PRODUCT_OF_COLUMNS else x[::1, ::1]
+        _product(left, y, job == _PRODUCT_OF_ROWS, out, part, parts)
     else:
         indptr, indices = _vector(box, 0, np.int64), _vector(box, 1, np.uint16)
         values, rows = _vector(box, 2, np.float32), _vector(box, 3, np.int64)
@@ -790,12 +791,9 @@ def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
     """Do one of the three products, with the helpers if there are any and it is large enough."""
     if boxes is not None and min(a.size, b.size, out.size) >= _SMALLEST:
         _do(boxes, job, a, b, out)
-    elif job == _PRODUCT:
-        _product(a, b, out, 0, 1)
-    elif job == _PRODUCT_OF_ROWS:
-        _product(a, b.T, out, 0, 1)
     else:
-        _product(a.T, b, out, 0, 1)
+        left = a.T[::1, ::1] if job == _PRODUCT_OF_COLUMNS else a[::1, ::1]
+        _product(left, b, job == _PRODUCT_OF_ROWS, out, 0, 1)
 
 
 @_inner
