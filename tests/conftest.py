@@ -69,6 +69,7 @@ SLOW_FILES = {
     "test_concurrency.py",
     "test_demo.py",
     "test_drawn_digits.py",
+    "test_fault_injection.py",
     "test_hostile_files.py",
     "test_jit.py",
     "test_keras_features.py",
