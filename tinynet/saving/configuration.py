@@ -109,7 +109,12 @@ def from_json(text: str | bytes) -> dict[str, Any]:
         deepest = max(deepest, depth)
     if deepest > MAX_DEPTH:
         raise ValueError(f"JSON may be nested {MAX_DEPTH} deep. Received: depth {deepest:,}")
-    value = json.loads(text, object_pairs_hook=_unique, parse_int=_bounded_int)
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_int=_bounded_int)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"This is no JSON, or damaged: {error}. Received: {shorten(text)}"
+        ) from error
     if not isinstance(value, dict):
         raise ValueError(f"JSON must hold one object. Received: {shorten(value)}")
     return value
