@@ -211,6 +211,7 @@ OTHERS: dict[str, Build] = {
     "dropout": lambda: net(layers.Dropout(0.5)),
     "another activation": lambda: net(layers.Dense(7, "tanh")),
     "no bias": lambda: net(layers.Dense(7, "relu", use_bias=False)),
+    "a single linear unit": lambda: net(layers.Dense(1)),
     "a frozen layer": lambda: net(layers.Dense(7, trainable=False)),
     "a penalty": lambda: net(kernel_regularizer="l2"),
     "a constraint": lambda: net(bias_constraint="non_neg"),
@@ -236,6 +237,78 @@ OTHERS: dict[str, Build] = {
 def test_everything_else_is_trained_step_by_step(name: str, calls: list[int]) -> None:
     OTHERS[name]().fit(*data(), verbose=0)
     assert not calls
+
+
+FROZEN = [(layer, name) for layer in (0, 1) for name in ("kernel", "bias")]
+
+
+@pytest.mark.parametrize(("layer", "name"), FROZEN)
+def test_so_is_a_layer_of_which_a_part_is_frozen(layer: int, name: str, calls: list[int]) -> None:
+    model = net(layers.Dense(7, "relu"))
+    model.build((None, *SHAPE))
+    frozen = getattr(model.layers[1 + layer], name)
+    frozen.trainable = False
+    before = [w.array.copy() for w in model.weights]
+    model.fit(*data(), verbose=0)
+    assert not calls
+    for weight, old in zip(model.weights, before, strict=True):
+        assert np.array_equal(weight.array, old) is (weight is frozen)
+
+
+@pytest.mark.parametrize("shared", [1, 2])
+def test_so_is_a_model_whose_layer_another_model_took(shared: int, calls: list[int]) -> None:
+    a = net(layers.Dense(C, "relu"))
+    a.fit(*data(), verbose=0)
+    b = Sequential([layers.Flatten(), a.layers[1], layers.Dense(C, "softmax")])
+    if shared == 2:
+        b = Sequential([layers.Flatten(), layers.Dense(C, "relu"), a.layers[2]])
+    b.compile("adam", "sparse_categorical_crossentropy")
+    b.fit(*data(), verbose=0)
+    calls.clear()
+    before = a.get_weights()
+    a.fit(*data(), verbose=0)
+    assert not calls
+    assert not any(map(np.array_equal, a.get_weights(), before))
+
+
+@pytest.mark.parametrize("change", ["clipnorm", "activation"])
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_what_a_callback_changes_counts(
+    change: str, epoch: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
+) -> None:
+    class Change(callbacks.Callback):
+        """Change what the steps are made of."""
+
+        def on_epoch_begin(self, number: int, logs: Any = None) -> None:
+            if number == epoch and change == "clipnorm":
+                self.model.optimizer.clipnorm = 1e-3
+            elif number == epoch:
+                self.model.layers[1].activation = tinynet.activations.tanh
+
+    x, y = data()
+    found = []
+    for together in (True, False):
+        if not together:
+            one_by_one(monkeypatch)
+        model = fresh(NETS["a hidden layer"])
+        model.fit(x, y, batch_size=10, epochs=3, verbose=0, callbacks=[Change()])
+        assert sum(calls) == 15 * epoch * together
+        calls.clear()
+        found.append(bits(model))
+    assert found[0] == found[1]
+
+
+def test_columns_that_take_more_than_two_bytes(calls: list[int]) -> None:
+    x = np.zeros((64, 70_000), np.float32)
+    x[np.arange(64), 65_536 + np.arange(64)] = 1
+    found = []
+    for n in (1, 2):
+        config.set_num_threads(n)
+        model = fresh(lambda: net(metrics=()))
+        model.fit(x, np.arange(64) % C, batch_size=16, epochs=3, verbose=0)
+        found.append(bits(model))
+    assert calls
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("options", [{"class_weight": {0: 2.0}}, {"sample_weight": np.ones(N)}])
@@ -266,6 +339,7 @@ def test_without_wide_registers_large_products_are_left_to_blas(
         model = net(*hidden)
         model.fit(*data(sparse), verbose=0)
         assert bool(calls) is together
+    both(lambda: net(layers.Dense(20, "relu")), monkeypatch, calls, sparse=False)
 
 
 @pytest.mark.parametrize("epoch", [0, 2])

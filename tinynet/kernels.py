@@ -279,8 +279,31 @@ def sparse_kernel_gradient(counts: Any, samples: Any, entries: Any, d_y: Any, ou
 
 _WIDE, _NARROW, _DEEP = 64, 16, 256
 _features = getattr(config, "CPU_FEATURES", None) or get_host_cpu_features().flatten()
-#: Whether they are faster here than in BLAS: with 32 registers of 16 numbers, almost by half.
-FAST_PRODUCTS = "+avx512f" in _features.split(",") and not getattr(config, "DISABLE_JIT", False)
+#: Whether these functions are compiled at all.
+COMPILES = not getattr(config, "DISABLE_JIT", False)
+#: Whether products are faster here than in BLAS: with 32 registers of 16 numbers, almost by half.
+FAST_PRODUCTS = COMPILES and "+avx512f" in _features.split(",")
+
+
+def products_pay(weights: int) -> bool:
+    """Say whether to multiply with so many weights here, and not in BLAS; with few it always is.
+
+    Parameters
+    ----------
+    weights : int
+        The size of the kernel.
+
+    Returns
+    -------
+    bool
+        Whether the product is faster here.
+
+    Examples
+    --------
+    >>> products_pay(1280) == COMPILES
+    True
+    """
+    return FAST_PRODUCTS or (COMPILES and weights <= 1 << 12)
 
 
 def _tile_of(width: int) -> Any:

@@ -350,9 +350,9 @@ class Model(Trainer):
             if isinstance(layer, Trainer):
                 layer._give_gradients(part, gradients)
             else:
-                part.gradients = [
-                    gradients[id(v)] for v in layer.trainable_weights if id(v) in gradients
-                ]
+                # None for a weight that is frozen; nothing at all if the whole layer is.
+                learns = any(id(v) in gradients for v in layer._weights)
+                part.gradients = [gradients.get(id(v)) for v in layer._weights] if learns else []
 
     def __call__(self, x: Any, training: bool = False) -> Any:
         """Apply the model to data, or to the shape of data to come.

@@ -168,8 +168,8 @@ class SparseBatch:
         self.source, self.rows = source, rows
         self.shape = (len(rows), source.width)
         self.dtype = source.dtype
-        # Whether helpers can read it, who are given the place of the numbers only.
-        self._plain = source.narrow and rows.flags.c_contiguous and rows.dtype == np.int64
+        #: Whether helpers can read it, who are given the place of the numbers only.
+        self.is_plain = source.narrow and rows.flags.c_contiguous and rows.dtype == np.int64
         self._sort: tuple[Array, ...] | None = None
 
     def __len__(self) -> int:
@@ -194,7 +194,7 @@ class SparseBatch:
             `out`.
         """
         x = self.arrays
-        team = threads.team_for("dense", out, kernel) if self._plain else None
+        team = threads.team_for("dense", out, kernel) if self.is_plain else None
         if team is None:
             ops.sparse_dense(*x, kernel, bias, out)
         else:
@@ -228,7 +228,7 @@ class SparseBatch:
         else:
             tables = self._tables(work)
             ops.sort_by_column(*self.arrays, *tables)
-        team = threads.team_for("gradient", out, d_y) if self._plain else None
+        team = threads.team_for("gradient", out, d_y) if self.is_plain else None
         if team is None:
             ops.sparse_kernel_gradient(*tables, d_y, out)
         else:

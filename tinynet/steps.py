@@ -28,9 +28,6 @@ from tinynet.sparse import SparseBatch, column_tables
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
-# So many weights are multiplied faster than BLAS is called.
-_SMALL = 1 << 12
-
 
 class DenseNetSteps:
     """The steps of a net of dense layers.
@@ -91,7 +88,8 @@ class DenseNetSteps:
         steps = 1 if once else -(-n // size)
         losses, matches = np.empty(steps), np.empty(steps, np.int64)
         sparse = isinstance(x, SparseBatch)
-        team = threads.current()
+        # Helpers read only the plainest types.
+        team = threads.current() if not sparse or x.is_plain else None
         done = ops.train_steps(
             *(x.arrays if sparse else (None, None, x.reshape(n, -1), None)),
             y,
@@ -186,7 +184,9 @@ def steps_of(
         and _is_plain_adam(optimizer)
         and examples.weights is None
         and (sparse or flattens or examples.x.ndim == 2)
-        and _products_are_fast(dense[1:] if sparse else dense)
+        and examples.x.dtype == np.float32
+        and _is_in_one_piece(dense, plan)
+        and _products_pay(dense[1:] if sparse else dense)
     )
     return DenseNetSteps(dense, objective, optimizer, plan, batch_size) if suits else None
 
@@ -195,7 +195,9 @@ def _is_plain(layer: Dense) -> bool:
     """Whether nothing but the loss changes the layer's weights."""
     names = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
     others = any(getattr(layer, name) is not None for name in names)
-    return layer.trainable and layer.use_bias and layer.dtype == "float32" and not others
+    # The gradient of a single bias is summed up in pairs, step by step.
+    sums_alike = layer.units > 1 or layer.activation is activations.relu
+    return layer.use_bias and layer.dtype == "float32" and sums_alike and not others
 
 
 def _is_classifier(objective: Objective, head: Dense) -> bool:
@@ -212,8 +214,14 @@ def _is_plain_adam(optimizer: Any) -> bool:
     return type(optimizer) is Adam and optimizer.is_plain and not optimizer.amsgrad
 
 
-def _products_are_fast(layers: list[Dense]) -> bool:
-    """Whether the kernel multiplies these layers' matrices faster than BLAS."""
+def _is_in_one_piece(row: list[Dense], plan: Plan) -> bool:
+    """Whether the layers' kernels and biases, and nothing else, are learnt and lie in a row."""
+    own = [weight for layer in row for weight in (layer.kernel, layer.bias)]
+    return len(plan.flat) == 1 and [*map(id, plan.variables)] == [*map(id, own)]
+
+
+def _products_pay(layers: list[Dense]) -> bool:
+    """Whether the kernel is what multiplies these layers' matrices step by step, too."""
     from tinynet import kernels
 
-    return kernels.FAST_PRODUCTS or all(layer.kernel.size <= _SMALL for layer in layers)
+    return kernels.COMPILES and all(kernels.products_pay(layer.kernel.size) for layer in layers)

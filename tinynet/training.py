@@ -391,13 +391,8 @@ class Trainer(Layer):
         history = self.history = History()
         params = {"verbose": verbose, "epochs": epochs, "steps": count}
         hooks = CallbackList([*listed, history], self, params)
-        many = self._many_steps(train, size)
         watched = any(hooks.defines(f"on_train_batch_{when}") for when in ("begin", "end"))
-        together = 1
-        if many is not None and not (watched or limit):
-            together = max(_CHUNK // size, 1)
-        orders = data.orders(shuffle, self._random, size)
-        feed = data.Feed(train, size * together, limit, orders, work)
+        feed = data.Feed(train, size, limit, data.orders(shuffle, self._random, size), work)
         self.stop_training = False
         self._initial_epoch: int | None = None
         logs: Logs = {}
@@ -410,6 +405,9 @@ class Trainer(Layer):
                     progress.write(f"Epoch {epoch + 1}/{epochs}\n")
                 bar = progress.Progress(count, verbose)
                 hooks.call("on_epoch_begin", epoch, {})
+                many = self._many_steps(train, size)  # a callback may have changed that
+                alone = many is None or watched or limit is not None
+                feed.batch_size = size if alone else max(_CHUNK // size, 1) * size
                 states = [*states[-1:], self._state()]
                 done = self._train_epoch(feed, epoch, hooks, bar, work, many, interrupt, states)
                 logs = self._objective.logs()

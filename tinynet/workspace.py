@@ -27,7 +27,7 @@ class Workspace:
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
         self.children: dict[int, Workspace] = {}
-        self.gradients: list[Array] = []
+        self.gradients: list[Any] = []
         #: The first inner layer with gradients, and the weights whose size costs something.
         self.first = 0
         self.regularized: list[tuple[Any, Array]] = []
