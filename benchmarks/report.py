@@ -13,6 +13,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.harness import describe
 from benchmarks.suites import FAST, SUITES, tasks_of
 from benchmarks.task import EPOCH
+from tinynet import tables
 
 Record = dict[str, Any]
 Result = dict[str, Any]
@@ -354,6 +355,14 @@ def _merged(results: list[Result]) -> list[Result]:
             both["skipped"].update(result["skipped"])
         together.append(both)
     return together
+
+
+def write_table(table: tables.Table, path: Path) -> None:
+    """Write a table of text as Markdown."""
+    rules = ["---" if i in table.words else "---:" for i in range(len(table.header))]
+    rows = [f"| {' | '.join(row)} |" for row in (table.header, rules, *table.rows)]
+    text = "\n".join([f"**{table.title}**", "", *rows, "", table.note])
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def write_readme(readme: Path, folder: Path) -> None:

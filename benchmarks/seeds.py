@@ -3,7 +3,7 @@
 ``python -m benchmarks.seeds`` trains the 784-128-10 net in tinynet and in Keras from ten seeds
 each, on MNIST (digits that tinynet draws, where MNIST can't be had), and compares the test
 accuracies: mean, spread, and how often chance alone would put the two means so far apart, if there
-were no difference. It writes ``seeds.json`` and ``seeds.png``. It takes the time of ten Keras
+were no difference. It writes ``seeds.json``, ``.md`` and ``.png``. It takes the time of ten Keras
 fits; ``--images`` makes it shorter.
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet
+from benchmarks import report
 from tinynet.repeats import Repeats
 from tinynet.tables import Table
 from tinynet.visualize import plot_runs
@@ -118,12 +119,15 @@ def main(arguments: list[str] | None = None) -> None:
         ]
         for kind, each in runs.items()
     ]
-    title = f"Test accuracy from {options.seeds} seeds: {name}, {len(data[0][0]):,} images"
+    source = f"{name}, {len(data[0][0]):,} images"
+    title = f"Test accuracy from {options.seeds} seeds"
     header = ["net", "mean", "std. dev.", "smallest", "largest", "mean loss"]
     note = f"Chance alone puts the means so far apart in {probability:.0%} of cases."
-    print(Table(title, header, rows, note))
+    table = Table(f"{title}: {source}", header, rows, note)
+    print(table)
 
     options.out.mkdir(parents=True, exist_ok=True)
+    report.write_table(table, options.out / "seeds.md")
     result = {
         "data": name,
         "images": len(data[0][0]),
@@ -134,10 +138,10 @@ def main(arguments: list[str] | None = None) -> None:
     }
     text = json.dumps(result, indent=2)
     (options.out / "seeds.json").write_text(text + "\n", encoding="utf-8")
-    figure = plot_runs(accuracies, title, name)
+    figure = plot_runs(accuracies, title, source)
     figure.axes[0].set_ylabel("test accuracy")
     figure.savefig(options.out / "seeds.png", dpi=150)
-    print(f"Wrote seeds.json and seeds.png to {options.out}.")
+    print(f"Wrote seeds.json, .md and .png to {options.out}.")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 own digits and to MNIST (digits that tinynet draws, where MNIST can't be had), round about, each
 round with another seed. tinynet computes on its one thread; ``MLPClassifier`` with as many as its
 BLAS takes by itself, and with one, which is faster where others compute as well. It writes
-``sklearn_estimator.json``.
+``sklearn_estimator.json`` and ``.md``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 import tinynet
+from benchmarks import report
 from tinynet.sklearn import TinyNetClassifier
 from tinynet.tables import Table
 
@@ -112,7 +113,8 @@ def main(arguments: list[str] | None = None) -> None:
             )
     header = ["data", "net", "seconds of a fit", "times tinynet's", "test accuracy"]
     note = f"{options.rounds} rounds; median (range); the ratio is the median over the rounds."
-    print(Table("TinyNetClassifier and MLPClassifier", header, rows, note, (0, 1)))
+    table = Table("TinyNetClassifier and MLPClassifier", header, rows, note, (0, 1))
+    print(table)
     where = {
         "machine": platform.platform(),
         "processors": os.cpu_count(),
@@ -121,7 +123,8 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "sklearn_estimator.json"
     path.write_text(json.dumps({**where, "records": records}, indent=2) + "\n", encoding="utf-8")
-    print(f"Wrote {path}.")
+    report.write_table(table, path.with_suffix(".md"))
+    print(f"Wrote {path} and .md.")
 
 
 if __name__ == "__main__":
