@@ -73,6 +73,7 @@ SLOW_FILES = {
     "test_hostile_files.py",
     "test_jit.py",
     "test_keras_features.py",
+    "test_keras_files.py",
     "test_keras_training.py",
     "test_reference.py",
     "test_sklearn.py",

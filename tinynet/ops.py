@@ -62,10 +62,11 @@ def _fast(reference: Callable[..., Any], kernel: Callable[..., Any]) -> Callable
     weights = 2 if reference.__name__ == "dense_gradients" else 1
 
     def product(*arrays: Any) -> Any:
-        matrices = [a for a in arrays if a is not None and a.ndim == 2]
         # Of fewer than four rows most of the kernel's registers would be empty.
-        suits = len(matrices) == 3 and len(matrices[0]) >= 4
-        suits = suits and kernels.products_pay(matrices[weights].size)
+        if len(arrays[0]) < 4:
+            return reference(*arrays)
+        matrices = [a for a in arrays if a is not None and a.ndim == 2]
+        suits = len(matrices) == 3 and kernels.products_pay(matrices[weights].size)
         if not suits or any(a.dtype != np.float32 or not a.flags.c_contiguous for a in matrices):
             return reference(*arrays)
         kernel(*arrays)
