@@ -359,10 +359,8 @@ def _merged(results: list[Result]) -> list[Result]:
 
 def write_table(table: tables.Table, path: Path) -> None:
     """Write a table of text as Markdown."""
-    rules = ["---" if i in table.words else "---:" for i in range(len(table.header))]
-    rows = [f"| {' | '.join(row)} |" for row in (table.header, rules, *table.rows)]
-    text = "\n".join([f"**{table.title}**", "", *rows, "", table.note])
-    path.write_text(text + "\n", encoding="utf-8")
+    rows = markdown([table.header, *table.rows])
+    path.write_text(f"**{table.title}**\n\n{rows}\n\n{table.note}\n", encoding="utf-8")
 
 
 def write_readme(readme: Path, folder: Path) -> None:

@@ -673,6 +673,13 @@ def _matrix(box: Any, i: Any, kind: Any) -> Any:
 
 
 @_inner
+def _product_of(job: Any, a: Any, b: Any, out: Any, part: Any, parts: Any) -> None:
+    """Compute one part of a @ b, of a @ b.T, or of a.T @ b, as the job says."""
+    left = a.T[::1, ::1] if job == _PRODUCT_OF_COLUMNS else a[::1, ::1]
+    _product(left, b, job == _PRODUCT_OF_ROWS, out, part, parts)
+
+
+@_inner
 def _part(box: Any, part: Any, parts: Any) -> None:
     """Compute one part of the job in box 0."""
     job = box[_JOB]
@@ -693,8 +700,7 @@ def _part(box: Any, part: Any, parts: Any) -> None:
     elif job >= _PRODUCT:
         x, y = _matrix(box, 0, np.float32), _matrix(box, 1, np.float32)
         out = _matrix(box, 2, np.float32)
-        left = x.T[::1, ::1] if job == _PRODUCT_OF_COLUMNS else x[::1, ::1]
-        _product(left, y, job == _PRODUCT_OF_ROWS, out, part, parts)
+        _product_of(job, x, y, out, part, parts)
     else:
         indptr, indices = _vector(box, 0, np.int64), _vector(box, 1, np.uint16)
         values, rows = _vector(box, 2, np.float32), _vector(box, 3, np.int64)
@@ -817,8 +823,7 @@ def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
     if boxes is not None and min(a.size, b.size, out.size) >= _SMALLEST:
         _do(boxes, job, a, b, out)
     else:
-        left = a.T[::1, ::1] if job == _PRODUCT_OF_COLUMNS else a[::1, ::1]
-        _product(left, b, job == _PRODUCT_OF_ROWS, out, 0, 1)
+        _product_of(job, a, b, out, 0, 1)
 
 
 @_inner

@@ -387,12 +387,11 @@ class Trainer(Layer):
         self._require_derivatives()
         self._ready(train)
         work = self._training_work()
-        count = limit or train.steps(size)
+        feed = data.Feed(train, size, limit, data.orders(shuffle, self._random, size), work)
         history = self.history = History()
-        params = {"verbose": verbose, "epochs": epochs, "steps": count}
+        params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
         hooks = CallbackList([*listed, history], self, params)
         watched = any(hooks.defines(f"on_train_batch_{when}") for when in ("begin", "end"))
-        feed = data.Feed(train, size, limit, data.orders(shuffle, self._random, size), work)
         self.stop_training = False
         self._initial_epoch: int | None = None
         logs: Logs = {}
@@ -403,7 +402,7 @@ class Trainer(Layer):
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
                 if epochs > 1 and verbose:
                     progress.write(f"Epoch {epoch + 1}/{epochs}\n")
-                bar = progress.Progress(count, verbose)
+                bar = progress.Progress(feed.steps, verbose)
                 hooks.call("on_epoch_begin", epoch, {})
                 many = self._many_steps(train, size)  # a callback may have changed that
                 alone = many is None or watched or limit is not None

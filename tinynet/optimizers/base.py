@@ -385,15 +385,18 @@ class Optimizer(Configurable):
         ndarray of float32, shape (steps,)
             The rates.
         """
+        return np.array([self._rate(ahead) for ahead in range(steps)], np.float32)
+
+    def _rate(self, ahead: int = 0) -> Any:
+        """Return the learning rate of the next step, or of one so many steps behind it."""
         if self.schedule is None:
-            return np.full(steps, self._learning_rate.array)
-        first = self._iterations.array
-        return np.array([self.schedule(first + i) for i in range(steps)], np.float32)
+            return self._learning_rate.array[()]
+        return np.float32(self.schedule(self._iterations.array + ahead))
 
     def _change(self, plan: Plan) -> None:
         """Change the weights by their gradients."""
         self._clip(plan)
-        rate = self.learning_rates(1)[0]
+        rate = self._rate()
         if self.weight_decay:
             for variable in plan.variables:
                 if not any(part in variable.path for part in self._excluded):
