@@ -274,6 +274,10 @@ def test_kernels_compute_what_numpy_does(name: str, dtype: Any) -> None:
         for parameter, wanted_here, found_here in zip(parameters, wanted, found, strict=False):
             if parameter == "buffers":
                 continue
+            if parameter == "state":  # of which the second is only room to compute in
+                wanted_here, found_here = (
+                    state[:1] + state[2:] for state in (wanted_here, found_here)
+                )
             if not isinstance(wanted_here, tuple):
                 wanted_here, found_here = (wanted_here,), (found_here,)
             for a, b in zip(wanted_here, found_here, strict=True):
@@ -288,6 +292,9 @@ def test_kernels_compute_what_numpy_does(name: str, dtype: Any) -> None:
                         same = (a == b) | np.isnan(a) | (np.abs(a - b) <= room)
                     assert same.all(), (parameter, a, b)
                 else:
+                    if name == "adam":  # its kernel takes results that are denormal for 0
+                        least = np.finfo(dtype).smallest_normal
+                        a, b = (np.where(np.abs(x) < least, 0, x) for x in (a, b))
                     np.testing.assert_array_equal(b, a, err_msg=parameter)
 
     check()

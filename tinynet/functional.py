@@ -1786,8 +1786,8 @@ def train_steps(
     from_logits : bool
         Whether the net's predictions are the scores, and not the probabilities.
     state : tuple of ndarray, shape (P,)
-        Parameters (each layer's kernel, then its bias), gradients, and Adam's two running means;
-        written.
+        Parameters (each layer's kernel, then its bias), room for their gradients, and Adam's two
+        running means; written.
     learning_rates : ndarray, shape (S,)
         That of each step.
     iteration : int

@@ -19,6 +19,7 @@ the order of sums, and with it their bits, stays as written.
 from __future__ import annotations
 
 import math
+import platform
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,14 @@ __all__ = [
     "train_steps",
 ]
 
+#: Whether these functions are compiled at all.
+COMPILES = not getattr(config, "DISABLE_JIT", False)
 # The number of units whose sums fit the vector registers, and how many kernel rows of so many
 # units fit the first-level cache.
 _UNITS = 128
 _ROWS = 112
+_BLOCK = 16
+_ONE = np.uint64(1)
 
 
 class _Distinct(Compiler):
@@ -68,14 +73,22 @@ _inner = jit(no_cpython_wrapper=True)
 _sums = jit(no_cpython_wrapper=True, fastmath={"contract"}, pipeline_class=_Distinct)
 
 
-if getattr(config, "DISABLE_JIT", False):
+def _instruction(function: Any) -> Any:
+    """Make an intrinsic whose calls mypy does not take for calls of the function itself."""
+    return intrinsic(function)
+
+
+_external: Any = cgutils.get_or_insert_function
+
+
+if not COMPILES:
 
     def _prefetch(array: Any, i: Any) -> None:
         """Do nothing: Python has no such instruction."""
 
 else:
 
-    @intrinsic
+    @_instruction
     def _prefetch(typing_context: Any, array: Any, i: Any) -> Any:
         """Ask for the memory at array[i] without waiting for it."""
 
@@ -84,12 +97,46 @@ else:
             pointer = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
             word = ir.IntType(32)
             kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
-            insert: Any = cgutils.get_or_insert_function
-            function = insert(builder.module, kind, "llvm.prefetch.p0")
+            function = _external(builder.module, kind, "llvm.prefetch.p0")
             builder.call(function, [pointer, word(0), word(3), word(1)])  # to read, keep, data
             return context.get_dummy_value()
 
         return types.void(array, i), generate
+
+
+@_inner
+def _mean(old: Any, new: Any, rate: Any, tiny: Any, zero: Any) -> Any:
+    """Return Adam's running mean, rounded as in NumPy; 0 before it slows processors down."""
+    mean = old + (new - old) * rate
+    return zero if abs(mean) < tiny else mean
+
+
+if not COMPILES or platform.machine() not in ("x86_64", "AMD64"):
+
+    @_inner
+    def _flush(on: Any) -> Any:
+        """Do nothing."""
+        return on
+
+else:
+
+    @_instruction
+    def _flush(typing_context: Any, on: Any) -> Any:
+        """Take this thread's results that are denormal for 0, or no longer; return what it did."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            word, flag = ir.IntType(32), ir.Constant(ir.IntType(32), 1 << 15)
+            kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t])
+            room = builder.alloca(word)
+            pointer = builder.bitcast(room, cgutils.voidptr_t)
+            builder.call(_external(builder.module, kind, "llvm.x86.sse.stmxcsr"), [pointer])
+            old = builder.load(room)
+            others = builder.and_(old, builder.not_(flag))
+            builder.store(builder.select(arguments[0], builder.or_(old, flag), others), room)
+            builder.call(_external(builder.module, kind, "llvm.x86.sse.ldmxcsr"), [pointer])
+            return builder.icmp_unsigned("!=", builder.and_(old, flag), ir.Constant(word, 0))
+
+        return types.boolean(types.boolean), generate
 
 
 # ---------------------------------------------------------------- sparse inputs
@@ -118,37 +165,43 @@ def compress_rows(x: Any, indptr: Any, indices: Any, values: Any) -> None:
 
 
 @_sums
-def _add_rows(indices: Any, values: Any, begin: Any, end: Any, kernel: Any, u: Any, y: Any) -> None:
-    """y[u : u + _UNITS] += values @ kernel[indices], over the non-zeros from begin to end."""
-    if u < 0:  # it never is; but knowing that, LLVM drops the test for negative indices
+def _add_rows(
+    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, u: Any, first: Any,
+    last: Any, at: Any, out: Any, v: Any,
+) -> None:  # fmt: skip
+    """out[:, v : v + _UNITS] = bias + x @ kernel, for `_UNITS` units from u on.
+
+    Only inputs from first to last count, so many at a time as the cache holds kernel rows; each
+    example's begin at its place `at`, which is moved on.
+    """
+    if u < 0 or v < 0:  # they never are; but knowing that, LLVM drops the tests for them
         return
-    for k in range(begin, end):
-        a, p = values[k], indices[k]
+    for i in range(rows.shape[0]):
         for j in range(_UNITS):
-            y[u + j] += a * kernel[p, u + j]
-
-
-@_inner
-def _add_rows_cached(
-    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, out: Any
-) -> None:
-    """Out += x @ kernel for `_UNITS` units, so many kernel rows at a time as the cache holds."""
-    at = indptr[rows]
-    for first in range(0, kernel.shape[0], _ROWS):
+            out[i, v + j] = bias[u + j]
+    for begin in range(first, last, _ROWS):
+        end = np.uint64(min(begin + _ROWS, last))
         for i in range(rows.shape[0]):
-            begin, end = at[i], indptr[rows[i] + 1]
-            middle = begin
-            while middle < end and indices[middle] < first + _ROWS:
-                middle += 1
-            at[i] = middle
-            _add_rows(indices, values, begin, middle, kernel, 0, out[i])
+            row, k, stop = np.uint64(i), np.uint64(at[i]), np.uint64(indptr[rows[i] + 1])
+            while k < stop:
+                p = np.uint64(indices[k])
+                if p >= end:
+                    break
+                a = values[k]
+                for j in range(_UNITS):
+                    out[row, v + j] += a * kernel[p, u + j]
+                k += _ONE
+            at[i] = k
 
 
 @_sums
-def _add_rows_any(indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, out: Any) -> None:
-    """Out += x @ kernel for any number of units, eight non-zeros in a pass."""
+def _add_rows_any(
+    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any
+) -> None:
+    """Out = x @ kernel + bias for any number of units, eight non-zeros in a pass."""
     for i in range(rows.shape[0]):
         y = out[i]
+        y[:] = bias
         k, end = indptr[rows[i]], indptr[rows[i] + 1]
         while k + 8 <= end:
             a, b, c, d = values[k], values[k + 1], values[k + 2], values[k + 3]
@@ -168,20 +221,76 @@ def _add_rows_any(indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any
             k += 1
 
 
-@jit()
-def sparse_dense(
-    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any
-) -> None:
+@_inner
+def _in_units(units: Any) -> Any:
+    """Say whether a layer is best computed `_UNITS` units at a time.
+
+    Not one whose rows have 4 KB: all of them fall on the same lines of the cache.
+    """
+    return units % _UNITS == 0 and units <= 4 * _UNITS
+
+
+@_inner
+def _ask_for(indptr: Any, indices: Any, values: Any, rows: Any) -> None:
     for i in range(rows.shape[0]):
         for k in range(indptr[rows[i]], indptr[rows[i] + 1], 16):
             _prefetch(values, k)
             _prefetch(indices, k)
-        for u in range(out.shape[1]):
-            out[i, u] = bias[u]
-    if kernel.shape[1] == _UNITS:
-        _add_rows_cached(indptr, indices, values, rows, kernel, out)
-    else:
-        _add_rows_any(indptr, indices, values, rows, kernel, out)
+
+
+@_inner
+def _places(indptr: Any, indices: Any, rows: Any, first: Any, at: Any) -> None:
+    """Set at[i] to where the inputs from `first` on begin in row i."""
+    for i in range(rows.shape[0]):
+        low, high = indptr[rows[i]], indptr[rows[i] + 1]
+        while low < high and first > 0:
+            middle = (low + high) // 2
+            if indices[middle] < first:
+                low = middle + 1
+            else:
+                high = middle
+        at[i] = low
+
+
+@_inner
+def _half_of_inputs(
+    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any, half: Any
+) -> None:
+    """Out = bias + x @ kernel, with the first or the second half of the inputs."""
+    at, middle = np.empty(rows.shape[0], np.int64), kernel.shape[0] // 2
+    first, last = (middle, kernel.shape[0]) if half else (0, middle)
+    _ask_for(indptr, indices, values, rows)
+    for u in range(0, kernel.shape[1], _UNITS):
+        _places(indptr, indices, rows, first, at)
+        _add_rows(indptr, indices, values, rows, kernel, bias, u, first, last, at, out, u)
+
+
+@jit()
+def sparse_dense(
+    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any
+) -> None:
+    _ask_for(indptr, indices, values, rows)
+    if not _in_units(kernel.shape[1]):
+        _add_rows_any(indptr, indices, values, rows, kernel, bias, out)
+        return
+    at, middle, last = np.empty(rows.shape[0], np.int64), kernel.shape[0] // 2, kernel.shape[0]
+    # Each half of the inputs has a sum of its own, as with two threads.
+    rest, none = np.empty((rows.shape[0], _UNITS), out.dtype), np.zeros(kernel.shape[1], out.dtype)
+    for u in range(0, kernel.shape[1], _UNITS):
+        _places(indptr, indices, rows, 0, at)
+        _add_rows(indptr, indices, values, rows, kernel, bias, u, 0, middle, at, out, u)
+        _add_rows(indptr, indices, values, rows, kernel, none, u, middle, last, at, rest, 0)
+        _add_sums(rest, out, u)
+
+
+@_sums
+def _add_sums(x: Any, out: Any, u: Any) -> None:
+    """out[:, u : u + x.shape[1]] += x."""
+    if u < 0:
+        return
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[i, u + j] += x[i, j]
 
 
 @_sums
@@ -190,17 +299,18 @@ def _sort_rows(
     entry: Any, size: Any,
 ) -> None:  # fmt: skip
     """Append each non-zero of some rows to its column, which has room for `size`."""
+    if size < 0:  # as in _add_rows
+        return
+    for column in range(count.shape[0]):
+        count[column] = 0
     for i in range(rows.shape[0]):
-        begin, end = indptr[rows[i]], indptr[rows[i] + 1]
-        if begin < 0 or size < 0:  # as in _add_rows
-            return
-        for k in range(begin, end):
-            p = np.int64(indices[k])
+        row = np.uint64(rows[i])
+        for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + _ONE])):
+            p = np.uint64(indices[k])
             n = count[p]
-            if n < 0:
-                return
-            sample[p * size + n] = first + i
-            entry[p * size + n] = values[k]
+            at = p * np.uint64(size) + np.uint64(n)
+            sample[at] = first + i
+            entry[at] = values[k]
             count[p] = n + 1
 
 
@@ -208,29 +318,31 @@ def _sort_rows(
 def sort_by_column(
     indptr: Any, indices: Any, values: Any, rows: Any, counts: Any, samples: Any, entries: Any
 ) -> None:
-    counts[:] = 0
+    size = samples.shape[1] // max(counts.shape[1], 1)
     for chunk in range(counts.shape[0]):
-        count, sample, entry = counts[chunk], samples[chunk], entries[chunk]
-        size = sample.shape[0] // max(count.shape[0], 1)
         first = chunk * size
+        count, sample, entry = counts[chunk], samples[chunk], entries[chunk]
         part = rows[first : first + size]
         _sort_rows(indptr, indices, values, part, first, count, sample, entry, size)
 
 
 @_sums
 def _gather(
-    sample: Any, entry: Any, begin: Any, end: Any, d_y: Any, u: Any, out: Any, p: Any, keep: Any
-) -> None:
-    """out[p, u : u + _UNITS] = entry @ d_y[sample], from begin to end, or added to what is kept."""
-    if u < 0 or p < 0:  # as in _add_rows
+    count: Any, sample: Any, entry: Any, size: Any, begin: Any, end: Any, d_y: Any, u: Any,
+    out: Any, keep: Any,
+) -> None:  # fmt: skip
+    """out[:, u : u + _UNITS] = x.T[begin:end] @ d_y, or added to what is kept."""
+    if u < 0 or size < 0 or begin < 0:
         return
-    if not keep:
-        for j in range(_UNITS):
-            out[p, u + j] = 0
-    for k in range(begin, end):
-        a, i = entry[k], sample[k]
-        for j in range(_UNITS):
-            out[p, u + j] += a * d_y[i, u + j]
+    for p in range(begin, end):
+        row, first = np.uint64(p - begin), np.uint64(p * size)
+        if not keep:
+            for j in range(_UNITS):
+                out[row, u + j] = 0
+        for k in range(first, first + np.uint64(count[p])):
+            a, i = entry[k], np.uint64(sample[k])
+            for j in range(_UNITS):
+                out[row, u + j] += a * d_y[i, u + j]
 
 
 @_sums
@@ -258,16 +370,17 @@ def _gather_any(sample: Any, entry: Any, begin: Any, end: Any, d_y: Any, g: Any,
 def _kernel_gradient(
     counts: Any, samples: Any, entries: Any, d_y: Any, out: Any, begin: Any, end: Any
 ) -> None:
-    """Compute the kernel's rows from begin to end."""
+    """Compute the kernel's rows from begin to end, and put them into out's first ones."""
+    units, size = out.shape[1], samples.shape[1] // max(counts.shape[1], 1)
     for chunk in range(counts.shape[0]):
-        count, sample, entry = counts[chunk], samples[chunk], entries[chunk]
-        size = sample.shape[0] // max(count.shape[0], 1)
-        for p in range(begin, end):
-            first, last = p * size, p * size + count[p]
-            if out.shape[1] == _UNITS:
-                _gather(sample, entry, first, last, d_y, 0, out, p, chunk > 0)
-            else:
-                _gather_any(sample, entry, first, last, d_y, out[p], chunk > 0)
+        count, sample, entry, keep = counts[chunk], samples[chunk], entries[chunk], chunk > 0
+        if not _in_units(units):
+            for p in range(begin, end):
+                first, last = p * size, p * size + count[p]
+                _gather_any(sample, entry, first, last, d_y, out[p - begin], keep)
+            continue
+        for u in range(0, units, _UNITS):
+            _gather(count, sample, entry, size, begin, end, d_y, u, out, keep)
 
 
 @jit()
@@ -281,8 +394,6 @@ def sparse_kernel_gradient(counts: Any, samples: Any, entries: Any, d_y: Any, ou
 
 _WIDE, _NARROW, _DEEP = 64, 16, 256
 _features = getattr(config, "CPU_FEATURES", None) or get_host_cpu_features().flatten()
-#: Whether these functions are compiled at all.
-COMPILES = not getattr(config, "DISABLE_JIT", False)
 #: Whether products are faster here than in BLAS: with 32 registers of 16 numbers, almost by half.
 FAST_PRODUCTS = COMPILES and "+avx512f" in _features.split(",")
 
@@ -552,19 +663,20 @@ def adam(
     largest: Any = None,
 ) -> None:
     number = w.dtype.type
-    zero, tiny, step, small = number(0), number(1e-30), number(alpha), number(epsilon)
+    step, small = number(alpha), number(epsilon)
     rate_1, rate_2 = number(one_minus_beta_1), number(one_minus_beta_2)
+    tiny, zero = number(1e-30), number(0)
+    flushing = _flush(True)  # the square of a gradient may be denormal, which is slow
     for i in range(w.size):
-        m_i = m[i] + (d_w[i] - m[i]) * rate_1
-        v_i = v[i] + (d_w[i] * d_w[i] - v[i]) * rate_2
-        m_i = zero if abs(m_i) < tiny else m_i
-        v_i = zero if v_i < tiny else v_i
+        m_i = _mean(m[i], d_w[i], rate_1, tiny, zero)
+        v_i = _mean(v[i], d_w[i] * d_w[i], rate_2, tiny, zero)
         m[i] = m_i
         v[i] = v_i
         if largest is not None:
             v_i = np.maximum(largest[i], v_i)
             largest[i] = v_i
         w[i] -= m_i * step / (math.sqrt(v_i) + small)
+    _flush(flushing)
 
 
 @_inner
@@ -575,6 +687,84 @@ def _adam_step_size(learning_rate: Any, beta_1: Any, beta_2: Any, step: Any, num
     return number(learning_rate) * root / (one - number(beta_1) ** t)
 
 
+# A layer's gradient and its step of Adam, in one go: the gradient never leaves the cache.
+
+
+@_inner
+def _adam_rows(begin: Any, end: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any) -> None:
+    """Change the rows from begin to end of a kernel; their gradient is in d_w's first rows."""
+    n = (end - begin) * w.shape[1]
+    adam(
+        w[begin:end].reshape(n), d_w[: end - begin].reshape(n), m[begin:end].reshape(n),
+        v[begin:end].reshape(n), numbers[0], numbers[1], numbers[2], numbers[3], None,
+    )  # fmt: skip
+
+
+@_sums
+def _learn_units(
+    count: Any, sample: Any, entry: Any, size: Any, begin: Any, end: Any, d_y: Any, u: Any,
+    d_w: Any, w: Any, m: Any, v: Any, step: Any, rate_1: Any, rate_2: Any, small: Any,
+) -> None:  # fmt: skip
+    """`_gather` and `adam`, a row at a time, which leaves no gradient."""
+    number = w.dtype.type
+    tiny, zero = number(1e-30), number(0)
+    if u < 0 or size < 0 or begin < 0:
+        return
+    for p in range(begin, end):
+        row, first = np.uint64(p), np.uint64(p * size)
+        for j in range(_UNITS):
+            d_w[j] = zero
+        for k in range(first, first + np.uint64(count[p])):
+            a, i = entry[k], np.uint64(sample[k])
+            for j in range(_UNITS):
+                d_w[j] += a * d_y[i, u + j]
+        for j in range(_UNITS):
+            m_j = _mean(m[row, u + j], d_w[j], rate_1, tiny, zero)
+            v_j = _mean(v[row, u + j], d_w[j] * d_w[j], rate_2, tiny, zero)
+            m[row, u + j] = m_j
+            v[row, u + j] = v_j
+            w[row, u + j] -= m_j * step / (math.sqrt(v_j) + small)
+
+
+@_inner
+def _learn_sparse(
+    counts: Any, samples: Any, entries: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any,
+    numbers: Any, part: Any, parts: Any,
+) -> None:  # fmt: skip
+    """Change one of so many parts of a kernel, some rows."""
+    inputs, units = w.shape
+    first, last = inputs * part // parts, inputs * (part + 1) // parts
+    if counts.shape[0] == 1 and _in_units(units):
+        number, row, size = w.dtype.type, np.empty(_UNITS, w.dtype), samples.shape[1] // inputs
+        step, small = number(numbers[0]), number(numbers[3])
+        rates = number(numbers[1]), number(numbers[2])
+        table = counts[0], samples[0], entries[0], size, first, last, d_y
+        flushing = _flush(True)
+        for u in range(0, units, _UNITS):
+            _learn_units(*table, u, row, w, m, v, step, *rates, small)
+        _flush(flushing)
+        return
+    for begin in range(first, last, _BLOCK):
+        end = min(begin + _BLOCK, last)
+        _kernel_gradient(counts, samples, entries, d_y, d_w[first:last], begin, end)
+        _adam_rows(begin, end, d_w[first:last], w, m, v, numbers)
+
+
+@_inner
+def _learn_dense(
+    x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any, part: Any, parts: Any
+) -> None:
+    """Change one of so many parts of a kernel, some rows."""
+    inputs, units = w.shape
+    first, last = inputs * part // parts, inputs * (part + 1) // parts
+    block = max((1 << 16) // units // 4 * 4, 4)
+    for begin in range(first, last, block):
+        end = min(begin + block, last)
+        rows = x.T[begin:end:1, ::1]
+        _product(rows, d_y, False, d_w[first : first + end - begin], 0, 1)
+        _adam_rows(begin, end, d_w[first:last], w, m, v, numbers)
+
+
 # ---------------------------------------------------------------- several threads
 # A job is one call of a kernel, cut in parts: part 0 is the caller's, each other one is offered
 # to the helper thread that serves the box of its number. A part that its helper has not taken
@@ -582,7 +772,8 @@ def _adam_step_size(learning_rate: Any, beta_1: Any, beta_2: Any, step: Any, num
 # costs speed only; nobody ever waits but for a part that is being computed. The cuts go between
 # sums, never through one: the bits are those of the whole kernel, whoever computes what.
 
-_DENSE, _SORT, _GRADIENT, _ADAM, _PRODUCT, _PRODUCT_OF_ROWS, _PRODUCT_OF_COLUMNS = np.arange(7)
+_DENSE, _SORT, _GRADIENT, _ADAM, _HALF, _LEARN_SPARSE, _LEARN_DENSE = np.arange(7)
+_PRODUCT, _PRODUCT_OF_ROWS = np.arange(7, 9)
 _FREE, _OFFERED, _TAKEN = range(3)
 # Words of a box, each kind on a cache line of its own; in box 0, where its caller runs, how often
 # help came late, for how many jobs it goes without, room for the time, and what the job is.
@@ -593,11 +784,6 @@ _YIELD, _SLEEP, _NAP = 256, 1 << 23, 200  # idle rounds, idle rounds (about 20 m
 _TOO_LATE, _LONG, _PAUSE = 100, 50_000, 2000
 # Where a matrix has fewer numbers, handing over costs more than it gains.
 _SMALLEST = 1 << 12
-
-
-def _instruction(function: Any) -> Any:
-    """Make an intrinsic whose calls mypy does not take for calls of the function itself."""
-    return intrinsic(function)
 
 
 _clock_gettime: Any = types.ExternalFunction(
@@ -674,9 +860,8 @@ def _matrix(box: Any, i: Any, kind: Any) -> Any:
 
 @_inner
 def _product_of(job: Any, a: Any, b: Any, out: Any, part: Any, parts: Any) -> None:
-    """Compute one part of a @ b, of a @ b.T, or of a.T @ b, as the job says."""
-    left = a.T[::1, ::1] if job == _PRODUCT_OF_COLUMNS else a[::1, ::1]
-    _product(left, b, job == _PRODUCT_OF_ROWS, out, part, parts)
+    """Compute one part of a @ b or of a @ b.T, as the job says."""
+    _product(a[::1, ::1], b, job == _PRODUCT_OF_ROWS, out, part, parts)
 
 
 @_inner
@@ -696,7 +881,19 @@ def _part(box: Any, part: Any, parts: Any) -> None:
         entries, d_y = _matrix(box, 2, np.float32), _matrix(box, 3, np.float32)
         out = _matrix(box, 4, np.float32)
         a, z = len(out) * part // parts, len(out) * (part + 1) // parts
-        _kernel_gradient(counts, samples, entries, d_y, out, a, z)
+        _kernel_gradient(counts, samples, entries, d_y, out[a:z], a, z)
+    elif job == _LEARN_SPARSE:
+        counts, samples = _matrix(box, 0, np.int32), _matrix(box, 1, np.int32)
+        entries, d_y = _matrix(box, 2, np.float32), _matrix(box, 3, np.float32)
+        d_kernel, kernel = _matrix(box, 4, np.float32), _matrix(box, 5, np.float32)
+        m, v = _matrix(box, 6, np.float32), _matrix(box, 7, np.float32)
+        n = _vector(box, 8, np.float64)
+        _learn_sparse(counts, samples, entries, d_y, d_kernel, kernel, m, v, n, part, parts)
+    elif job == _LEARN_DENSE:
+        x, d_y = _matrix(box, 0, np.float32), _matrix(box, 1, np.float32)
+        d_kernel, kernel = _matrix(box, 2, np.float32), _matrix(box, 3, np.float32)
+        m, v = _matrix(box, 4, np.float32), _matrix(box, 5, np.float32)
+        _learn_dense(x, d_y, d_kernel, kernel, m, v, _vector(box, 6, np.float64), part, parts)
     elif job >= _PRODUCT:
         x, y = _matrix(box, 0, np.float32), _matrix(box, 1, np.float32)
         out = _matrix(box, 2, np.float32)
@@ -711,8 +908,13 @@ def _part(box: Any, part: Any, parts: Any) -> None:
         else:
             kernel, bias = _matrix(box, 4, np.float32), _vector(box, 5, np.float32)
             out = _matrix(box, 6, np.float32)
-            a, z = len(rows) * part // parts, len(rows) * (part + 1) // parts
-            sparse_dense(indptr, indices, values, rows[a:z], kernel, bias, out[a:z])
+            if job == _HALF:
+                if part:
+                    bias, out = _vector(box, 7, np.float32), _matrix(box, 8, np.float32)
+                _half_of_inputs(indptr, indices, values, rows, kernel, bias, out, part)
+            else:
+                a, z = len(rows) * part // parts, len(rows) * (part + 1) // parts
+                sparse_dense(indptr, indices, values, rows[a:z], kernel, bias, out[a:z])
 
 
 @_inner
@@ -819,7 +1021,7 @@ def _do(boxes: Any, job: Any, *arrays: Any) -> None:
 
 @_inner
 def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
-    """Do one of the three products, with the helpers if there are any and it is large enough."""
+    """Do one of the two products, with the helpers if there are any and it is large enough."""
     if boxes is not None and min(a.size, b.size, out.size) >= _SMALLEST:
         _do(boxes, job, a, b, out)
     else:
@@ -828,11 +1030,16 @@ def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
 
 @_inner
 def _first_forward(
-    boxes: Any, indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, y: Any
-) -> None:
+    boxes: Any, indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, y: Any,
+    none: Any, rest: Any,
+) -> None:  # fmt: skip
     if values.ndim == 2:
         _multiply(boxes, _PRODUCT, values, kernel, y)
         _add_bias(y, bias)
+    elif boxes is not None and boxes.shape[0] == 2 and _in_units(kernel.shape[1]):
+        # Each thread keeps the half of the weights that it changes in its own cache.
+        _do(boxes, _HALF, indptr, indices, values, rows, kernel, bias, y, none, rest)
+        _add_sums(rest, y, 0)
     elif boxes is not None:
         _do(boxes, _DENSE, indptr, indices, values, rows, kernel, bias, y)
     else:
@@ -850,21 +1057,30 @@ def _begin_sort(
 
 
 @_inner
-def _first_gradient(
+def _learn(boxes: Any, x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any) -> None:
+    """Change a kernel, with the helpers if there are any and it is large enough."""
+    if boxes is not None and min(x.size, d_y.size, w.size) >= _SMALLEST:
+        _do(boxes, _LEARN_DENSE, x, d_y, d_w, w, m, v, numbers)
+    else:
+        _learn_dense(x, d_y, d_w, w, m, v, numbers, 0, 1)
+
+
+@_inner
+def _learn_first(
     boxes: Any, has_begun: Any, indptr: Any, indices: Any, values: Any, rows: Any, counts: Any,
-    samples: Any, entries: Any, d_y: Any, d_kernel: Any,
+    samples: Any, entries: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any,
 ) -> None:  # fmt: skip
     if values.ndim == 2:
-        _multiply(boxes, _PRODUCT_OF_COLUMNS, values, d_y, d_kernel)
+        _learn(boxes, values, d_y, d_w, w, m, v, numbers)
         return
     if boxes is not None and has_begun:
         _work(boxes, 0)
     else:
         sort_by_column(indptr, indices, values, rows, counts, samples, entries)
     if boxes is not None:
-        _do(boxes, _GRADIENT, counts, samples, entries, d_y, d_kernel)
+        _do(boxes, _LEARN_SPARSE, counts, samples, entries, d_y, d_w, w, m, v, numbers)
     else:
-        sparse_kernel_gradient(counts, samples, entries, d_y, d_kernel)
+        _learn_sparse(counts, samples, entries, d_y, d_w, w, m, v, numbers, 0, 1)
 
 
 @_inner
@@ -885,6 +1101,8 @@ def train_steps(
     beta_1, beta_2, epsilon = constants
     y_all, d_all, probabilities, row_losses, d_losses, counts, samples, entries = buffers
     number, layers = w.dtype.type, sizes.shape[0] - 1
+    numbers = np.array([0.0, 1 - beta_1, 1 - beta_2, epsilon])  # the first changes
+    none = np.zeros(sizes[1], w.dtype)
     # While a helper sorts there must be no other job.
     early = True
     for i in range(1, layers):
@@ -905,7 +1123,8 @@ def train_steps(
             kernel, bias = _parameters(w, at, d, u)
             y = y_all[place : place + n * u].reshape(n, u)
             if i == 0:
-                _first_forward(boxes, indptr, indices, x, row, kernel, bias, y)
+                rest = d_all[: n * u].reshape(n, u)  # which the loss needs only later
+                _first_forward(boxes, indptr, indices, x, row, kernel, bias, y, none[:u], rest)
                 if early:
                     _begin_sort(boxes, indptr, indices, x, row, *tables)
             else:
@@ -930,28 +1149,30 @@ def train_steps(
         matches[step] = sparse_matches(label, logits if from_logits else probabilities[:n])
         if stops and not math.isfinite(losses[step]):
             return step
-        # Backward.
+        # Backward; each layer's weights change as soon as nothing needs their old values.
+        alpha = _adam_step_size(learning_rates[step], beta_1, beta_2, iteration + step + 1, number)
+        numbers[0] = alpha
         for i in range(layers - 1, -1, -1):
             d, u = sizes[i], sizes[i + 1]
             at, place = at - d * u - u, place - n * u
-            kernel, _ = _parameters(w, at, d, u)
+            kernel, bias = _parameters(w, at, d, u)
             d_kernel, d_bias = _parameters(d_w, at, d, u)
+            m_kernel, m_bias = _parameters(m, at, d, u)
+            v_kernel, v_bias = _parameters(v, at, d, u)
             d_y = d_all[place : place + n * u].reshape(n, u)
             if rectifies[i]:
                 bias_relu_backward(d_y, y_all[place : place + n * u].reshape(n, u), d_bias)
             else:
                 _sum_rows(d_y, d_bias)
+            adam(bias, d_bias, m_bias, v_bias, alpha, numbers[1], numbers[2], numbers[3], None)
+            moments = m_kernel, v_kernel, numbers
             if i == 0:
-                _first_gradient(boxes, early, indptr, indices, x, row, *tables, d_y, d_kernel)
+                _learn_first(
+                    boxes, early, indptr, indices, x, row, *tables, d_y, d_kernel, kernel, *moments
+                )
             else:
                 before = place - n * d
                 inputs, d_inputs = y_all[before:place], d_all[before:place]
-                _multiply(boxes, _PRODUCT_OF_COLUMNS, inputs.reshape(n, d), d_y, d_kernel)
                 _multiply(boxes, _PRODUCT_OF_ROWS, d_y, kernel, d_inputs.reshape(n, d))
-        alpha = _adam_step_size(learning_rates[step], beta_1, beta_2, iteration + step + 1, number)
-        if boxes is not None and w.size >= _SMALLEST:
-            numbers = np.array([alpha, 1 - beta_1, 1 - beta_2, epsilon], np.float64)
-            _do(boxes, _ADAM, w, d_w, m, v, numbers)
-        else:
-            adam(w, d_w, m, v, alpha, 1 - beta_1, 1 - beta_2, epsilon, None)
+                _learn(boxes, inputs.reshape(n, d), d_y, d_kernel, kernel, *moments)
     return int(losses.shape[0])
