@@ -70,6 +70,7 @@ class _Distinct(Compiler):
 
 
 _inner = jit(no_cpython_wrapper=True)
+_inlined = jit(inline="always")  # compiled with its callers, which is sooner done
 _sums = jit(no_cpython_wrapper=True, fastmath={"contract"}, pipeline_class=_Distinct)
 
 
@@ -85,6 +86,9 @@ if not COMPILES:
 
     def _prefetch(array: Any, i: Any) -> None:
         """Do nothing: Python has no such instruction."""
+
+    def _matrix_at(flat: Any, at: Any, rows: Any, columns: Any) -> Any:
+        return flat[at : at + rows * columns].reshape(rows, columns)
 
 else:
 
@@ -102,6 +106,21 @@ else:
             return context.get_dummy_value()
 
         return types.void(array, i), generate
+
+    @_instruction
+    def _pointer(typing_context: Any, address: Any) -> Any:
+        """Make an address a pointer."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+        return types.voidptr(types.int64), generate
+
+    @_inner
+    def _matrix_at(flat: Any, at: Any, rows: Any, columns: Any) -> Any:
+        """Return the matrix that begins at flat[at]; sooner compiled than by slices."""
+        pointer = _pointer(flat.ctypes.data + at * flat.itemsize)
+        return carray(pointer, (rows, columns), flat.dtype)
 
 
 @_inner
@@ -201,7 +220,8 @@ def _add_rows_any(
     """Out = x @ kernel + bias for any number of units, eight non-zeros in a pass."""
     for i in range(rows.shape[0]):
         y = out[i]
-        y[:] = bias
+        for u in range(y.shape[0]):
+            y[u] = bias[u]
         k, end = indptr[rows[i]], indptr[rows[i] + 1]
         while k + 8 <= end:
             a, b, c, d = values[k], values[k + 1], values[k + 2], values[k + 3]
@@ -221,7 +241,7 @@ def _add_rows_any(
             k += 1
 
 
-@_inner
+@_inlined
 def _in_units(units: Any) -> Any:
     """Say whether a layer is best computed `_UNITS` units at a time.
 
@@ -230,7 +250,7 @@ def _in_units(units: Any) -> Any:
     return units % _UNITS == 0 and units <= 4 * _UNITS
 
 
-@_inner
+@_inlined
 def _ask_for(indptr: Any, indices: Any, values: Any, rows: Any) -> None:
     for i in range(rows.shape[0]):
         for k in range(indptr[rows[i]], indptr[rows[i] + 1], 16):
@@ -238,7 +258,7 @@ def _ask_for(indptr: Any, indices: Any, values: Any, rows: Any) -> None:
             _prefetch(indices, k)
 
 
-@_inner
+@_inlined
 def _places(indptr: Any, indices: Any, rows: Any, first: Any, at: Any) -> None:
     """Set at[i] to where the inputs from `first` on begin in row i."""
     for i in range(rows.shape[0]):
@@ -256,41 +276,51 @@ def _places(indptr: Any, indices: Any, rows: Any, first: Any, at: Any) -> None:
 def _half_of_inputs(
     indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any, half: Any
 ) -> None:
-    """Out = bias + x @ kernel, with the first or the second half of the inputs."""
+    """Out = x @ kernel + bias with the first half of the inputs, or x @ kernel with the second."""
     at, middle = np.empty(rows.shape[0], np.int64), kernel.shape[0] // 2
     first, last = (middle, kernel.shape[0]) if half else (0, middle)
+    start = np.zeros(kernel.shape[1], out.dtype) if half else bias
     _ask_for(indptr, indices, values, rows)
     for u in range(0, kernel.shape[1], _UNITS):
         _places(indptr, indices, rows, first, at)
-        _add_rows(indptr, indices, values, rows, kernel, bias, u, first, last, at, out, u)
+        _add_rows(indptr, indices, values, rows, kernel, start, u, first, last, at, out, u)
 
 
-@jit()
-def sparse_dense(
+@_inner
+def _sparse_dense(
     indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any
 ) -> None:
     _ask_for(indptr, indices, values, rows)
     if not _in_units(kernel.shape[1]):
         _add_rows_any(indptr, indices, values, rows, kernel, bias, out)
         return
-    at, middle, last = np.empty(rows.shape[0], np.int64), kernel.shape[0] // 2, kernel.shape[0]
+    # Not as plain numbers: for these Numba compiles once more.
+    first, middle, last = np.int64(0), kernel.shape[0] // 2, kernel.shape[0]
+    at, none = np.empty(rows.shape[0], np.int64), np.zeros(kernel.shape[1], out.dtype)
     # Each half of the inputs has a sum of its own, as with two threads.
-    rest, none = np.empty((rows.shape[0], _UNITS), out.dtype), np.zeros(kernel.shape[1], out.dtype)
+    rest = np.empty((rows.shape[0], _UNITS), out.dtype)
     for u in range(0, kernel.shape[1], _UNITS):
-        _places(indptr, indices, rows, 0, at)
-        _add_rows(indptr, indices, values, rows, kernel, bias, u, 0, middle, at, out, u)
-        _add_rows(indptr, indices, values, rows, kernel, none, u, middle, last, at, rest, 0)
-        _add_sums(rest, out, u)
+        _places(indptr, indices, rows, first, at)
+        _add_rows(indptr, indices, values, rows, kernel, bias, u, first, middle, at, out, u)
+        _add_rows(indptr, indices, values, rows, kernel, none, u, middle, last, at, rest, first)
+        _add_sums(rest, first, out, u)
+
+
+@jit()
+def sparse_dense(
+    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any
+) -> None:
+    _sparse_dense(indptr, indices, values, rows, kernel, bias, out)
 
 
 @_sums
-def _add_sums(x: Any, out: Any, u: Any) -> None:
-    """out[:, u : u + x.shape[1]] += x."""
-    if u < 0:
+def _add_sums(x: Any, u: Any, out: Any, v: Any) -> None:
+    """out[:, v : v + _UNITS] += x[:, u : u + _UNITS]."""
+    if u < 0 or v < 0:
         return
     for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            out[i, u + j] += x[i, j]
+        for j in range(_UNITS):
+            out[i, v + j] += x[i, u + j]
 
 
 @_sums
@@ -366,7 +396,7 @@ def _gather_any(sample: Any, entry: Any, begin: Any, end: Any, d_y: Any, g: Any,
         k += 1
 
 
-@_inner
+@_inlined
 def _kernel_gradient(
     counts: Any, samples: Any, entries: Any, d_y: Any, out: Any, begin: Any, end: Any
 ) -> None:
@@ -449,61 +479,46 @@ _wide_tile, _narrow_tile = _tile_of(_WIDE), _tile_of(_NARROW)
 
 
 @_sums
-def _copy_row(x: Any, i: Any, j: Any, out: Any) -> None:
-    """Copy x[i, j : j + _WIDE] to out."""
-    if i < 0 or j < 0:
-        return
-    for u in range(_WIDE):
-        out[u] = x[i, j + u]
-
-
-@_sums
-def _copy_columns(x: Any, i: Any, j: Any, rows: Any, out: Any, u: Any) -> None:
-    """Copy x[j : j + 8, i : i + rows], transposed, to out[:rows, u : u + 8]."""
-    if i < 0 or j < 0 or u < 0:
+def _copy_rows(x: Any, i: Any, j: Any, width: Any, rows: Any, out: Any) -> None:
+    """out[:rows] = x[i : i + rows, j : j + width], and 0 beside it."""
+    if j < 0:
         return
     for k in range(rows):
-        for c in range(8):
-            out[k, u + c] = x[j + c, i + k]
+        row, to = np.uint64(i + k), np.uint64(k)
+        for u in range(width):
+            out[to, u] = x[row, j + u]
+        for u in range(np.uint64(width), np.uint64(_WIDE)):
+            out[to, u] = 0
 
 
 @_sums
-def _put_row(x: Any, out: Any, i: Any, j: Any) -> None:
-    """Copy x to out[i, j : j + _WIDE]."""
+def _copy_columns(x: Any, i: Any, j: Any, width: Any, rows: Any, out: Any) -> None:
+    """out[:rows] = x[j : j + width, i : i + rows], transposed, and 0 beside it."""
     if i < 0 or j < 0:
         return
-    for u in range(_WIDE):
-        out[i, j + u] = x[u]
+    # So few columns at a time that the cache still holds each one's line.
+    for u in range(0, width // 8 * 8, 8):
+        for k in range(rows):
+            for c in range(8):
+                out[k, u + c] = x[j + u + c, i + k]
+    for k in range(rows):
+        for u in range(width // 8 * 8, _WIDE):
+            out[k, u] = x[j + u, i + k] if u < width else 0
 
 
 @_sums
-def _add_row(x: Any, out: Any, i: Any, j: Any) -> None:
-    """Add x to out[i, j : j + _WIDE]."""
-    if i < 0 or j < 0:
+def _put_rows(x: Any, out: Any, i: Any, j: Any, width: Any, rows: Any, adds: Any) -> None:
+    """out[i : i + rows, j : j + width] = x[:rows], or that is added to it."""
+    if j < 0:
         return
-    for u in range(_WIDE):
-        out[i, j + u] += x[u]
-
-
-@_inner
-def _fill_panel(b: Any, flip: Any, begin: Any, depth: Any, u: Any, width: Any, panel: Any) -> None:
-    """Copy b[begin : begin + depth, u : u + width] to panel, and 0 beside it."""
-    if width < _WIDE:
-        panel[:depth] = 0
-    if flip:
-        # So few columns at a time that the cache still holds each one's line.
-        for first in range(0, width // 8 * 8, 8):
-            _copy_columns(b, begin, u + first, depth, panel, first)
-        for j in range(width // 8 * 8, width):
-            for k in range(depth):
-                panel[k, j] = b[u + j, begin + k]
-    elif width == _WIDE:
-        for k in range(depth):
-            _copy_row(b, begin + k, u, panel[k])
-    else:
-        for k in range(depth):
-            for j in range(width):
-                panel[k, j] = b[begin + k, u + j]
+    for r in range(rows):
+        row, to = np.uint64(r), np.uint64(i + r)
+        if adds:
+            for u in range(width):
+                out[to, j + u] += x[row, u]
+        else:
+            for u in range(width):
+                out[to, j + u] = x[row, u]
 
 
 @_inner
@@ -515,63 +530,48 @@ def _aligned(rows: Any, like: Any) -> Any:
 
 
 @_inner
-def _product(a: Any, b: Any, flip: Any, out: Any, part: Any, parts: Any) -> None:
-    """Compute one of so many parts of out = a @ b, or a @ b.T: some panels, or else some rows.
+def _product(a: Any, top: Any, b: Any, flip: Any, first: Any, last: Any, out: Any) -> None:
+    """Compute columns from first to last of out = a @ b, or a @ b.T, for a's rows from top on.
 
     Whatever lies in `a`, it comes with open strides, so that all is compiled but once.
     """
-    rows, inner, columns = a.shape[0], a.shape[1], b.shape[0] if flip else b.shape[1]
-    panels, quads = -(-columns // _WIDE), -(-rows // 4)
-    first, last, top, bottom = 0, columns, 0, rows
-    if panels % parts == 0 or panels > 4 * parts:
-        first, last = panels * part // parts * _WIDE, panels * (part + 1) // parts * _WIDE
-        last = min(last, columns)
-    else:
-        top, bottom = quads * part // parts * 4, min(quads * (part + 1) // parts * 4, rows)
-    panel, block = _aligned(min(inner, _DEEP), out), _aligned(4, out)
+    rows, inner = a.shape
+    bottom, columns = min(top + out.shape[0], rows), b.shape[0] if flip else b.shape[1]
+    panel, block = _aligned(min(inner, _DEEP), out), _aligned(np.int64(4), out)
     y0, y1, y2, y3 = block[0], block[1], block[2], block[3]
-    if inner == 0:
-        out[top:bottom, first:last] = 0
     for u in range(first, last, _WIDE):
         width = min(_WIDE, columns - u)
-        for begin in range(0, inner, _DEEP):
+        for begin in range(0, max(inner, 1), _DEEP):
             depth = min(_DEEP, inner - begin)
-            _fill_panel(b, flip, begin, depth, u, width, panel)
+            if flip:
+                _copy_columns(b, begin, u, width, depth, panel)
+            else:
+                _copy_rows(b, begin, u, width, depth, panel)
             for i in range(top, bottom, 4):
                 if width > _NARROW:
                     _wide_tile(a, i, rows - 1, begin, panel, depth, y0, y1, y2, y3)
                 else:
                     _narrow_tile(a, i, rows - 1, begin, panel, depth, y0, y1, y2, y3)
-                for r in range(min(4, rows - i)):
-                    if width == _WIDE and begin == 0:
-                        _put_row(block[r], out, i + r, u)
-                    elif width == _WIDE:
-                        _add_row(block[r], out, i + r, u)
-                    else:
-                        for j in range(width):
-                            if begin == 0:
-                                out[i + r, u + j] = block[r, j]
-                            else:
-                                out[i + r, u + j] += block[r, j]
+                _put_rows(block, out, i - top, u, width, min(4, bottom - i), begin > 0)
 
 
 @jit()
 def dense(x: Any, kernel: Any, bias: Any, out: Any) -> None:
-    _product(x[::1, ::1], kernel, False, out, 0, 1)
+    _product(x[::1, ::1], 0, kernel, False, 0, out.shape[1], out)
     if bias is not None:
         _add_bias(out, bias)
 
 
 @jit()
 def dense_gradients(x: Any, d_y: Any, d_kernel: Any, d_bias: Any) -> None:
-    _product(x.T[::1, ::1], d_y, False, d_kernel, 0, 1)
+    _product(x.T[::1, ::1], 0, d_y, False, 0, d_kernel.shape[1], d_kernel)
     if d_bias is not None:
         _sum_rows(d_y, d_bias)
 
 
 @jit()
 def dense_backward(d_y: Any, kernel: Any, out: Any) -> None:
-    _product(d_y[::1, ::1], kernel, True, out, 0, 1)
+    _product(d_y[::1, ::1], 0, kernel, True, 0, out.shape[1], out)
 
 
 @_inner
@@ -690,16 +690,6 @@ def _adam_step_size(learning_rate: Any, beta_1: Any, beta_2: Any, step: Any, num
 # A layer's gradient and its step of Adam, in one go: the gradient never leaves the cache.
 
 
-@_inner
-def _adam_rows(begin: Any, end: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any) -> None:
-    """Change the rows from begin to end of a kernel; their gradient is in d_w's first rows."""
-    n = (end - begin) * w.shape[1]
-    adam(
-        w[begin:end].reshape(n), d_w[: end - begin].reshape(n), m[begin:end].reshape(n),
-        v[begin:end].reshape(n), numbers[0], numbers[1], numbers[2], numbers[3], None,
-    )  # fmt: skip
-
-
 @_sums
 def _learn_units(
     count: Any, sample: Any, entry: Any, size: Any, begin: Any, end: Any, d_y: Any, u: Any,
@@ -732,22 +722,28 @@ def _learn_sparse(
     numbers: Any, part: Any, parts: Any,
 ) -> None:  # fmt: skip
     """Change one of so many parts of a kernel, some rows."""
-    inputs, units = w.shape
+    inputs, units = counts.shape[1], d_y.shape[1]
     first, last = inputs * part // parts, inputs * (part + 1) // parts
+    step, rate_1, rate_2, small = numbers[0], numbers[1], numbers[2], numbers[3]
     if counts.shape[0] == 1 and _in_units(units):
         number, row, size = w.dtype.type, np.empty(_UNITS, w.dtype), samples.shape[1] // inputs
-        step, small = number(numbers[0]), number(numbers[3])
-        rates = number(numbers[1]), number(numbers[2])
-        table = counts[0], samples[0], entries[0], size, first, last, d_y
+        kernel, means = _matrix_at(w, 0, inputs, units), _matrix_at(m, 0, inputs, units)
+        squares = _matrix_at(v, 0, inputs, units)
         flushing = _flush(True)
         for u in range(0, units, _UNITS):
-            _learn_units(*table, u, row, w, m, v, step, *rates, small)
+            _learn_units(
+                counts[0], samples[0], entries[0], size, first, last, d_y, u, row, kernel, means,
+                squares, number(step), number(rate_1), number(rate_2), number(small),
+            )  # fmt: skip
         _flush(flushing)
         return
     for begin in range(first, last, _BLOCK):
         end = min(begin + _BLOCK, last)
-        _kernel_gradient(counts, samples, entries, d_y, d_w[first:last], begin, end)
-        _adam_rows(begin, end, d_w[first:last], w, m, v, numbers)
+        a, z = begin * units, end * units
+        gradient = d_w[first * units : first * units + z - a]
+        block = _matrix_at(gradient, 0, end - begin, units)
+        _kernel_gradient(counts, samples, entries, d_y, block, begin, end)
+        adam(w[a:z], gradient, m[a:z], v[a:z], step, rate_1, rate_2, small, None)
 
 
 @_inner
@@ -755,14 +751,16 @@ def _learn_dense(
     x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any, part: Any, parts: Any
 ) -> None:
     """Change one of so many parts of a kernel, some rows."""
-    inputs, units = w.shape
+    inputs, units = x.shape[1], d_y.shape[1]
     first, last = inputs * part // parts, inputs * (part + 1) // parts
-    block = max((1 << 16) // units // 4 * 4, 4)
-    for begin in range(first, last, block):
-        end = min(begin + block, last)
-        rows = x.T[begin:end:1, ::1]
-        _product(rows, d_y, False, d_w[first : first + end - begin], 0, 1)
-        _adam_rows(begin, end, d_w[first:last], w, m, v, numbers)
+    rows = max((1 << 16) // units // 4 * 4, 4)
+    for begin in range(first, last, rows):
+        end = min(begin + rows, last)
+        a, z = begin * units, end * units
+        gradient = d_w[first * units : first * units + z - a]
+        block = _matrix_at(gradient, 0, end - begin, units)
+        _product(x.T[::1, ::1], begin, d_y, parts < 0, np.int64(0), units, block)
+        adam(w[a:z], gradient, m[a:z], v[a:z], numbers[0], numbers[1], numbers[2], numbers[3], None)
 
 
 # ---------------------------------------------------------------- several threads
@@ -835,16 +833,6 @@ def _swap(typing_context: Any, box: Any, i: Any, old: Any, new: Any) -> Any:
     return types.boolean(box, types.int64, types.int64, types.int64), generate
 
 
-@_instruction
-def _pointer(typing_context: Any, address: Any) -> Any:
-    """Make an address a pointer."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), generate
-
-
 @_inner
 def _vector(box: Any, i: Any, kind: Any) -> Any:
     """Make the job's i-th array again, which is a vector."""
@@ -858,10 +846,18 @@ def _matrix(box: Any, i: Any, kind: Any) -> Any:
     return carray(_pointer(box[j]), (box[j + 1], box[j + 2]), kind)
 
 
-@_inner
+@_inlined
 def _product_of(job: Any, a: Any, b: Any, out: Any, part: Any, parts: Any) -> None:
-    """Compute one part of a @ b or of a @ b.T, as the job says."""
-    _product(a[::1, ::1], b, job == _PRODUCT_OF_ROWS, out, part, parts)
+    """Compute one part of a @ b or of a @ b.T, as the job says: some panels, or else some rows."""
+    rows, columns = out.shape
+    panels, quads = -(-columns // _WIDE), -(-rows // 4)
+    first, last, top, bottom = 0, columns, 0, rows
+    if panels % parts == 0 or panels > 4 * parts:
+        first, last = panels * part // parts * _WIDE, panels * (part + 1) // parts * _WIDE
+        last = min(last, columns)
+    else:
+        top, bottom = quads * part // parts * 4, min(quads * (part + 1) // parts * 4, rows)
+    _product(a[::1, ::1], top, b, job == _PRODUCT_OF_ROWS, first, last, out[top:bottom])
 
 
 @_inner
@@ -885,15 +881,15 @@ def _part(box: Any, part: Any, parts: Any) -> None:
     elif job == _LEARN_SPARSE:
         counts, samples = _matrix(box, 0, np.int32), _matrix(box, 1, np.int32)
         entries, d_y = _matrix(box, 2, np.float32), _matrix(box, 3, np.float32)
-        d_kernel, kernel = _matrix(box, 4, np.float32), _matrix(box, 5, np.float32)
-        m, v = _matrix(box, 6, np.float32), _matrix(box, 7, np.float32)
+        d_w, w = _vector(box, 4, np.float32), _vector(box, 5, np.float32)
+        m, v = _vector(box, 6, np.float32), _vector(box, 7, np.float32)
         n = _vector(box, 8, np.float64)
-        _learn_sparse(counts, samples, entries, d_y, d_kernel, kernel, m, v, n, part, parts)
+        _learn_sparse(counts, samples, entries, d_y, d_w, w, m, v, n, part, parts)
     elif job == _LEARN_DENSE:
         x, d_y = _matrix(box, 0, np.float32), _matrix(box, 1, np.float32)
-        d_kernel, kernel = _matrix(box, 2, np.float32), _matrix(box, 3, np.float32)
-        m, v = _matrix(box, 4, np.float32), _matrix(box, 5, np.float32)
-        _learn_dense(x, d_y, d_kernel, kernel, m, v, _vector(box, 6, np.float64), part, parts)
+        d_w, w = _vector(box, 2, np.float32), _vector(box, 3, np.float32)
+        m, v = _vector(box, 4, np.float32), _vector(box, 5, np.float32)
+        _learn_dense(x, d_y, d_w, w, m, v, _vector(box, 6, np.float64), part, parts)
     elif job >= _PRODUCT:
         x, y = _matrix(box, 0, np.float32), _matrix(box, 1, np.float32)
         out = _matrix(box, 2, np.float32)
@@ -909,8 +905,7 @@ def _part(box: Any, part: Any, parts: Any) -> None:
             kernel, bias = _matrix(box, 4, np.float32), _vector(box, 5, np.float32)
             out = _matrix(box, 6, np.float32)
             if job == _HALF:
-                if part:
-                    bias, out = _vector(box, 7, np.float32), _matrix(box, 8, np.float32)
+                out = _matrix(box, 7, np.float32) if part else out
                 _half_of_inputs(indptr, indices, values, rows, kernel, bias, out, part)
             else:
                 a, z = len(rows) * part // parts, len(rows) * (part + 1) // parts
@@ -1007,19 +1002,13 @@ def _relu(z: Any) -> None:
 
 
 @_inner
-def _parameters(flat: Any, at: Any, d: Any, u: Any) -> Any:
-    """Return the kernel and the bias of a layer, which lie one behind the other."""
-    return flat[at : at + d * u].reshape(d, u), flat[at + d * u : at + d * u + u]
-
-
-@_inner
 def _do(boxes: Any, job: Any, *arrays: Any) -> None:
     """Do a job with the helpers."""
     _offer(boxes, job, *arrays)
     _work(boxes, 0)
 
 
-@_inner
+@_inlined
 def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
     """Do one of the two products, with the helpers if there are any and it is large enough."""
     if boxes is not None and min(a.size, b.size, out.size) >= _SMALLEST:
@@ -1028,67 +1017,13 @@ def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
         _product_of(job, a, b, out, 0, 1)
 
 
-@_inner
-def _first_forward(
-    boxes: Any, indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, y: Any,
-    none: Any, rest: Any,
-) -> None:  # fmt: skip
-    if values.ndim == 2:
-        _multiply(boxes, _PRODUCT, values, kernel, y)
-        _add_bias(y, bias)
-    elif boxes is not None and boxes.shape[0] == 2 and _in_units(kernel.shape[1]):
-        # Each thread keeps the half of the weights that it changes in its own cache.
-        _do(boxes, _HALF, indptr, indices, values, rows, kernel, bias, y, none, rest)
-        _add_sums(rest, y, 0)
-    elif boxes is not None:
-        _do(boxes, _DENSE, indptr, indices, values, rows, kernel, bias, y)
-    else:
-        sparse_dense(indptr, indices, values, rows, kernel, bias, y)
-
-
-@_inner
-def _begin_sort(
-    boxes: Any, indptr: Any, indices: Any, values: Any, rows: Any, counts: Any, samples: Any,
-    entries: Any,
-) -> None:  # fmt: skip
-    """Have a helper sort a sparse batch; it needs no gradient."""
-    if values.ndim == 1 and boxes is not None:
-        _offer(boxes, _SORT, indptr, indices, values, rows, counts, samples, entries)
-
-
-@_inner
+@_inlined
 def _learn(boxes: Any, x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any) -> None:
     """Change a kernel, with the helpers if there are any and it is large enough."""
     if boxes is not None and min(x.size, d_y.size, w.size) >= _SMALLEST:
         _do(boxes, _LEARN_DENSE, x, d_y, d_w, w, m, v, numbers)
     else:
         _learn_dense(x, d_y, d_w, w, m, v, numbers, 0, 1)
-
-
-@_inner
-def _learn_first(
-    boxes: Any, has_begun: Any, indptr: Any, indices: Any, values: Any, rows: Any, counts: Any,
-    samples: Any, entries: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any,
-) -> None:  # fmt: skip
-    if values.ndim == 2:
-        _learn(boxes, values, d_y, d_w, w, m, v, numbers)
-        return
-    if boxes is not None and has_begun:
-        _work(boxes, 0)
-    else:
-        sort_by_column(indptr, indices, values, rows, counts, samples, entries)
-    if boxes is not None:
-        _do(boxes, _LEARN_SPARSE, counts, samples, entries, d_y, d_w, w, m, v, numbers)
-    else:
-        _learn_sparse(counts, samples, entries, d_y, d_w, w, m, v, numbers, 0, 1)
-
-
-@_inner
-def _inputs(values: Any, rows: Any, first: Any, last: Any) -> Any:
-    """Return a step's inputs; of compressed ones all values, and which rows."""
-    if values.ndim == 2:
-        return values[first:last], rows
-    return values, rows[first:last]
 
 
 @jit()
@@ -1101,8 +1036,8 @@ def train_steps(
     beta_1, beta_2, epsilon = constants
     y_all, d_all, probabilities, row_losses, d_losses, counts, samples, entries = buffers
     number, layers = w.dtype.type, sizes.shape[0] - 1
-    numbers = np.array([0.0, 1 - beta_1, 1 - beta_2, epsilon])  # the first changes
-    none = np.zeros(sizes[1], w.dtype)
+    numbers = np.empty(4)  # Adam's, of which the first changes
+    numbers[1], numbers[2], numbers[3] = 1 - beta_1, 1 - beta_2, epsilon
     # While a helper sorts there must be no other job.
     early = True
     for i in range(1, layers):
@@ -1112,32 +1047,43 @@ def train_steps(
         first = step * batch_size
         last = min(first + batch_size, labels.shape[0])
         n, label = last - first, labels[first:last]
-        x, row = _inputs(values, rows, first, last)
         size = samples.shape[1] // max(counts.shape[1], 1)
         chunks = -(-n // size)
         tables = counts[:chunks], samples[:chunks], entries[:chunks]
         # Forward; each layer's output and its gradient have places of their own.
-        at = place = before = 0
+        at = place = before = np.int64(0)
         for i in range(layers):
             d, u = sizes[i], sizes[i + 1]
-            kernel, bias = _parameters(w, at, d, u)
-            y = y_all[place : place + n * u].reshape(n, u)
-            if i == 0:
-                rest = d_all[: n * u].reshape(n, u)  # which the loss needs only later
-                _first_forward(boxes, indptr, indices, x, row, kernel, bias, y, none[:u], rest)
-                if early:
-                    _begin_sort(boxes, indptr, indices, x, row, *tables)
-            else:
-                inputs = y_all[before : before + n * d].reshape(n, d)
+            kernel, bias = _matrix_at(w, at, d, u), w[at + d * u : at + d * u + u]
+            y = _matrix_at(y_all, place, n, u)
+            if i > 0:
+                inputs = _matrix_at(y_all, before, n, d)
                 _multiply(boxes, _PRODUCT, inputs, kernel, y)
                 _add_bias(y, bias)
+            elif values.ndim == 2:
+                _multiply(boxes, _PRODUCT, values[first:last], kernel, y)
+                _add_bias(y, bias)
+            elif boxes is None:
+                _sparse_dense(indptr, indices, values, rows[first:last], kernel, bias, y)
+            else:
+                batch = indptr, indices, values, rows[first:last]
+                if boxes.shape[0] == 2 and _in_units(u):
+                    # Each thread keeps the half of the weights that it changes in its own cache.
+                    rest = _matrix_at(d_all, 0, n, u)  # which the loss needs only later
+                    _do(boxes, _HALF, *batch, kernel, bias, y, rest)
+                    for j in range(0, u, _UNITS):
+                        _add_sums(rest, j, y, j)
+                else:
+                    _do(boxes, _DENSE, *batch, kernel, bias, y)
+                if early:
+                    _offer(boxes, _SORT, *batch, *tables)
             if rectifies[i]:
                 _relu(y)
             at, before, place = at + d * u + u, place, place + n * u
         # The loss.
         classes = sizes[layers]
-        logits = y_all[before : before + n * classes].reshape(n, classes)
-        d_y = d_all[before : before + n * classes].reshape(n, classes)
+        logits = _matrix_at(y_all, before, n, classes)
+        d_y = _matrix_at(d_all, before, n, classes)
         d_losses[:n] = 1 / n
         softmax_crossentropy_step(
             label, logits, d_losses[:n], probabilities[:n], d_y, row_losses[:n]
@@ -1154,25 +1100,36 @@ def train_steps(
         numbers[0] = alpha
         for i in range(layers - 1, -1, -1):
             d, u = sizes[i], sizes[i + 1]
-            at, place = at - d * u - u, place - n * u
-            kernel, bias = _parameters(w, at, d, u)
-            d_kernel, d_bias = _parameters(d_w, at, d, u)
-            m_kernel, m_bias = _parameters(m, at, d, u)
-            v_kernel, v_bias = _parameters(v, at, d, u)
-            d_y = d_all[place : place + n * u].reshape(n, u)
+            place, end, middle = place - n * u, at, at - u
+            at = middle - d * u
+            d_y = _matrix_at(d_all, place, n, u)
             if rectifies[i]:
-                bias_relu_backward(d_y, y_all[place : place + n * u].reshape(n, u), d_bias)
+                y = _matrix_at(y_all, place, n, u)
+                bias_relu_backward(d_y, y, d_w[middle:end])
             else:
-                _sum_rows(d_y, d_bias)
-            adam(bias, d_bias, m_bias, v_bias, alpha, numbers[1], numbers[2], numbers[3], None)
-            moments = m_kernel, v_kernel, numbers
-            if i == 0:
-                _learn_first(
-                    boxes, early, indptr, indices, x, row, *tables, d_y, d_kernel, kernel, *moments
-                )
-            else:
+                _sum_rows(d_y, d_w[middle:end])
+            adam(
+                w[middle:end], d_w[middle:end], m[middle:end], v[middle:end],
+                numbers[0], numbers[1], numbers[2], numbers[3], None,
+            )  # fmt: skip
+            own = w[at:middle], m[at:middle], v[at:middle], numbers
+            if i > 0:
                 before = place - n * d
-                inputs, d_inputs = y_all[before:place], d_all[before:place]
-                _multiply(boxes, _PRODUCT_OF_ROWS, d_y, kernel, d_inputs.reshape(n, d))
-                _learn(boxes, inputs.reshape(n, d), d_y, d_kernel, kernel, *moments)
+                inputs = _matrix_at(y_all, before, n, d)
+                d_inputs = _matrix_at(d_all, before, n, d)
+                _multiply(boxes, _PRODUCT_OF_ROWS, d_y, _matrix_at(w, at, d, u), d_inputs)
+                _learn(boxes, inputs, d_y, d_w[at:middle], own[0], own[1], own[2], numbers)
+            elif values.ndim == 2:
+                _learn(
+                    boxes, values[first:last], d_y, d_w[at:middle], own[0], own[1], own[2], numbers
+                )
+            elif boxes is None:
+                sort_by_column(indptr, indices, values, rows[first:last], *tables)
+                _learn_sparse(*tables, d_y, d_w[at:middle], *own, 0, 1)
+            else:
+                if early:
+                    _work(boxes, 0)
+                else:
+                    sort_by_column(indptr, indices, values, rows[first:last], *tables)
+                _do(boxes, _LEARN_SPARSE, *tables, d_y, d_w[at:middle], *own)
     return int(losses.shape[0])
