@@ -177,6 +177,27 @@ def test_the_number_of_threads_changes_no_bit(name: str, sparse: bool, calls: li
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+def test_helpers_that_are_not_asked_change_no_bit(sparse: bool, calls: list[int]) -> None:
+    """Where helpers often come late, the caller goes without for a while."""
+    from tinynet import kernels, threads
+
+    class Busy(callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if (team := threads.current()) is not None:
+                team.boxes[0, kernels._REST] = 20 if epoch else 10**6
+
+    x, y = data(sparse, 1500)
+    x, found = np.tile(x, (1, 7, 10)), []
+    for n in (1, 2):
+        config.set_num_threads(n)
+        model = fresh(NETS["of 128 units"])
+        model.fit(x, y, batch_size=150, epochs=2, verbose=0, callbacks=[Busy()])
+        found.append(bits(model))
+    assert calls
+    assert found[0] == found[1]
+
+
 def test_which_steps_go_together(calls: list[int]) -> None:
     x, y = data()
     model = net(layers.Dense(7, "relu"))

@@ -905,8 +905,9 @@ def _part(box: Any, part: Any, parts: Any) -> None:
             kernel, bias = _matrix(box, 4, np.float32), _vector(box, 5, np.float32)
             out = _matrix(box, 6, np.float32)
             if job == _HALF:
-                out = _matrix(box, 7, np.float32) if part else out
-                _half_of_inputs(indptr, indices, values, rows, kernel, bias, out, part)
+                for half in range(part, 3 - parts + part):  # both, if nobody else does the other
+                    y = _matrix(box, 7, np.float32) if half else out
+                    _half_of_inputs(indptr, indices, values, rows, kernel, bias, y, half)
             else:
                 a, z = len(rows) * part // parts, len(rows) * (part + 1) // parts
                 sparse_dense(indptr, indices, values, rows[a:z], kernel, bias, out[a:z])

@@ -44,6 +44,8 @@ class DenseNetSteps:
         What it works on.
     batch_size : int
         The number of examples in a step.
+    sparse : bool
+        Whether the examples are compressed rows.
 
     Examples
     --------
@@ -54,10 +56,18 @@ class DenseNetSteps:
     """
 
     def __init__(
-        self, row: list[Dense], objective: Objective, optimizer: Adam, plan: Plan, batch_size: int
+        self,
+        row: list[Dense],
+        objective: Objective,
+        optimizer: Adam,
+        plan: Plan,
+        batch_size: int,
+        sparse: bool,
     ) -> None:
         self._objective, self._optimizer, self._state = objective, optimizer, plan.flat[0]
         self._batch_size = batch_size
+        #: How many examples to do in a call; rows that must be copied for it stay in the cache.
+        self.at_once = 8192 if sparse else 512
         self._sizes = np.array([row[0].kernel.shape[0], *(layer.units for layer in row)])
         self._rectifies = np.array([layer.activation is activations.relu for layer in row])
         self._from_logits = objective.loss.from_logits
@@ -188,7 +198,9 @@ def steps_of(
         and _is_in_one_piece(dense, plan)
         and _products_pay(dense[1:] if sparse else dense)
     )
-    return DenseNetSteps(dense, objective, optimizer, plan, batch_size) if suits else None
+    if not suits:
+        return None
+    return DenseNetSteps(dense, objective, optimizer, plan, batch_size, sparse)
 
 
 def _is_plain(layer: Dense) -> bool:

@@ -406,7 +406,7 @@ class Trainer(Layer):
                 hooks.call("on_epoch_begin", epoch, {})
                 many = self._many_steps(train, size)  # a callback may have changed that
                 alone = many is None or watched or limit is not None
-                feed.batch_size = size if alone else max(_CHUNK // size, 1) * size
+                feed.batch_size = size if alone else max(many.at_once // size, 1) * size
                 states = [*states[-1:], self._state()]
                 done = self._train_epoch(feed, epoch, hooks, bar, work, many, interrupt, states)
                 logs = self._objective.logs()
