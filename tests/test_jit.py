@@ -184,6 +184,29 @@ def outer(x):
     assert (back(1), counts(back)) == (2, (1, 0))  # two versions side by side
 
 
+def test_a_file_beside_it_in_its_package_changed(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "outer.py").write_text(
+        "from tinynet.jit import jit\nfrom package.inner import inner\n"
+        "@jit()\ndef outer(x):\n    return inner(x)\n",
+        encoding="utf-8",
+    )
+    inner = "from tinynet.jit import jit\n@jit()\ndef inner(x):\n    return x + {}\n"
+    program = (
+        "import sys; sys.dont_write_bytecode = True; from package.outer import outer; "
+        "print(outer(1), sum(outer.stats.cache_hits.values()))"
+    )
+    said = []
+    for step in (1, 5, 1):
+        (package / "inner.py").write_text(inner.format(step), encoding="utf-8")
+        out, errors = run(tmp_path, program).communicate()
+        said.append(out.split())
+        assert not errors
+    assert said == [["2", "0"], ["6", "0"], ["2", "1"]]
+
+
 @pytest.mark.parametrize(
     ("where", "name", "value"),
     [

@@ -180,12 +180,13 @@ def test_the_number_of_threads_changes_no_bit(name: str, sparse: bool, calls: li
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 def test_helpers_that_are_not_asked_change_no_bit(sparse: bool, calls: list[int]) -> None:
     """Where helpers often come late, the caller goes without for a while."""
-    from tinynet import kernels, threads
+    from tinynet import threads
+    from tinynet.kernels import helpers
 
     class Busy(callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             if (team := threads.current()) is not None:
-                team.boxes[0, kernels._REST] = 20 if epoch else 10**6
+                team.boxes[0, helpers.REST] = 20 if epoch else 10**6
 
     x, y = data(sparse, 1500)
     x, found = np.tile(x, (1, 7, 10)), []
@@ -198,8 +199,9 @@ def test_helpers_that_are_not_asked_change_no_bit(sparse: bool, calls: list[int]
     assert found[0] == found[1]
 
 
-def test_which_steps_go_together(calls: list[int]) -> None:
-    x, y = data()
+@pytest.mark.parametrize(("sparse", "at_once"), [(True, 8192), (False, 512)])
+def test_which_steps_go_together(sparse: bool, at_once: int, calls: list[int]) -> None:
+    x, y = data(sparse)
     model = net(layers.Dense(7, "relu"))
     model.fit(x, y, batch_size=10, verbose=0)
     assert calls == [15], "all fit in a call"
@@ -207,8 +209,10 @@ def test_which_steps_go_together(calls: list[int]) -> None:
     model.fit(x, y, batch_size=10, steps_per_epoch=4, verbose=0)
     assert calls == [1] * 4
     calls.clear()
-    model.fit(np.tile(x, (10, 1, 1)), np.tile(y, 10), batch_size=100, verbose=0)
-    assert calls == [5, 5, 5]
+    x, y = np.tile(x, (60, 1, 1)), np.tile(y, 60)
+    model.fit(x, y, batch_size=100, verbose=0)
+    steps = at_once // 100
+    assert calls == [steps] * (90 // steps) + [90 % steps] * (90 % steps > 0)
 
 
 class Own(layers.Dense):
@@ -349,7 +353,7 @@ def test_so_is_what_is_not_flat(calls: list[int]) -> None:
 def test_without_wide_registers_large_products_are_left_to_blas(
     calls: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinynet.kernels.FAST_PRODUCTS", False)
+    monkeypatch.setattr("tinynet.kernels.products.FAST_PRODUCTS", False)
     for sparse, hidden, together in [
         (True, [layers.Dense(128, "relu")], True),
         (False, [layers.Dense(128, "relu")], True),

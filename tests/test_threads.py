@@ -196,7 +196,7 @@ def test_parts_of_a_job_make_the_whole(team: threads.Team) -> None:
     ops.sort_by_column(*batch.arrays, *expected_tables)
     ops.sparse_kernel_gradient(*expected_tables, d_y, expected_gradient)
     for rest in (0, 0, 0, 9):  # with a helper if it comes, then on purpose without
-        team.boxes[0, team._kernels._REST] = rest
+        team.boxes[0, team._protocol.REST] = rest
         for array in (out, *tables, gradient):
             array.fill(0)
         team.begin("dense", *batch.arrays, kernel, bias, out)
@@ -251,16 +251,16 @@ def test_a_helper_does_help() -> None:
 
 def test_a_helper_that_is_late_is_not_waited_for_again() -> None:
     team = threads.Team(2)
-    kernels = team._kernels
+    protocol = team._protocol
     w = [np.zeros(16, "float32") for _ in range(4)]
-    team.boxes[0, kernels._LATE] = kernels._TOO_LATE + 5
+    team.boxes[0, protocol.LATE] = protocol.TOO_LATE + 5
     team.begin("adam", *w, np.ones(4))
     team.finish()
-    assert team.boxes[0, kernels._REST] == kernels._PAUSE
+    assert team.boxes[0, protocol.REST] == protocol.PAUSE
     team.begin("adam", *w, np.ones(4))
-    assert team.boxes[1, kernels._STATE] == kernels._FREE, "it is offered nothing"
+    assert team.boxes[1, protocol.STATE] == protocol.FREE, "it is offered nothing"
     team.finish()
-    assert team.boxes[0, kernels._REST] == kernels._PAUSE - 1
+    assert team.boxes[0, protocol.REST] == protocol.PAUSE - 1
     team.stop()
 
 

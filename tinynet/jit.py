@@ -52,9 +52,9 @@ def jit(**options: Any) -> Callable[[Function], Function]:
     """Make the decorator that has Numba compile a function, and keeps the machine code.
 
     The function runs without the GIL, and divides as NumPy does.  It is compiled when it is first
-    called with arguments of new types, on a machine's first run only.  What it calls or reads of
-    its module must stand in the same file, since a change anywhere else goes unnoticed; a function
-    with a closure is therefore compiled anew by each process.
+    called with arguments of new types, on a machine's first run only.  What it calls or reads must
+    stand in the same file, or in the same package beside it, since a change anywhere else goes
+    unnoticed; a function with a closure is therefore compiled anew by each process.
 
     Parameters
     ----------
@@ -156,8 +156,7 @@ def _folder(source: str) -> Path | None:
     with contextlib.suppress(OSError):
         versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
         settings = tuple(str(getattr(_numba.config, name, None)) for name in _SETTINGS)
-        sources = Path(source).read_bytes() + Path(__file__).read_bytes()
-        digest = _sha256(repr((versions, settings)).encode() + sources).hex()
+        digest = _sha256(repr((versions, settings)).encode() + _sources(source)).hex()
         numbas = _numba.config.CACHE_DIR
         home = Path(numbas, "tinynet") if numbas else cache_folder()
         kernels = home.absolute() / "kernels"
@@ -171,6 +170,15 @@ def _folder(source: str) -> Path | None:
         if stat.S_ISDIR(status.st_mode) and _is_own(status):
             return folder
     return None
+
+
+def _sources(source: str) -> bytes:
+    """Return what a file's machine code is made of: with a package's, all files of the package."""
+    path = Path(source)
+    files = [path]
+    if (path.parent / "__init__.py").exists():
+        files = sorted(path.parent.glob("*.py"))
+    return b"".join(file.read_bytes() for file in (*files, Path(__file__)))
 
 
 def _tidy(kernels: Path) -> None:

@@ -48,15 +48,15 @@ class Team:
     """
 
     def __init__(self, n: int) -> None:
-        from tinynet import kernels
+        from tinynet.kernels import helpers
 
-        self._kernels = kernels
-        self._offer, self._work = kernels._offer, kernels._work
+        self._protocol = helpers
+        self._offer, self._work = helpers.offer, helpers.work
         self._jobs = {
-            "dense": kernels._DENSE,
-            "sort": kernels._SORT,
-            "gradient": kernels._GRADIENT,
-            "adam": kernels._ADAM,
+            "dense": helpers.DENSE,
+            "sort": helpers.SORT,
+            "gradient": helpers.GRADIENT,
+            "adam": helpers.ADAM,
         }
         self.owner = threading.get_ident()
         #: Buffers for what helpers write.
@@ -64,9 +64,9 @@ class Team:
         # The arrays of the last two jobs: while one is begun, the other may not have ended.
         self._held: tuple[tuple[Array, ...], ...] = ((), ())
         #: What they and their helpers talk through, for a kernel that does several jobs.
-        self.boxes = aligned((n, kernels._BOX), np.int64)
+        self.boxes = aligned((n, helpers.BOX), np.int64)
         self.boxes.fill(0)
-        self._stops = self.boxes[1:, kernels._STOP]
+        self._stops = self.boxes[1:, helpers.STOP]
         self._stops.fill(1)
         self._work(self.boxes, n - 1)  # is compiled here, and returns at once
         self._stops.fill(0)

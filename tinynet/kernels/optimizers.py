@@ -1,0 +1,136 @@
+"""Adam, alone and together with the gradient of a dense layer's kernel."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinynet.jit import jit
+from tinynet.kernels.compiled import UNITS, flush, inner, matrix_at, sums
+from tinynet.kernels.products import product
+from tinynet.kernels.sparse import in_units, kernel_gradient
+
+
+@inner
+def _mean(old: Any, new: Any, rate: Any, tiny: Any, zero: Any) -> Any:
+    """Return Adam's running mean, rounded as in NumPy; 0 before it slows processors down."""
+    mean = old + (new - old) * rate
+    return zero if abs(mean) < tiny else mean
+
+
+@jit()
+def adam(
+    w: Any,
+    d_w: Any,
+    m: Any,
+    v: Any,
+    alpha: float,
+    one_minus_beta_1: float,
+    one_minus_beta_2: float,
+    epsilon: float,
+    largest: Any = None,
+) -> None:
+    number = w.dtype.type
+    step, small = number(alpha), number(epsilon)
+    rate_1, rate_2 = number(one_minus_beta_1), number(one_minus_beta_2)
+    tiny, zero = number(1e-30), number(0)
+    flushing = flush(True)  # the square of a gradient may be denormal, which is slow
+    for i in range(w.size):
+        m_i = _mean(m[i], d_w[i], rate_1, tiny, zero)
+        v_i = _mean(v[i], d_w[i] * d_w[i], rate_2, tiny, zero)
+        m[i] = m_i
+        v[i] = v_i
+        if largest is not None:
+            v_i = np.maximum(largest[i], v_i)
+            largest[i] = v_i
+        w[i] -= m_i * step / (math.sqrt(v_i) + small)
+    flush(flushing)
+
+
+@inner
+def adam_step_size(learning_rate: Any, beta_1: Any, beta_2: Any, step: Any, number: Any) -> Any:
+    """As in `functional`; the constants may come as any type of float."""
+    one, t = number(1), number(step)
+    root = np.sqrt(one - number(beta_2) ** t)
+    return number(learning_rate) * root / (one - number(beta_1) ** t)
+
+
+_BLOCK = 16  # rows of a gradient that stay in the cache
+
+
+# A layer's gradient and its step of Adam, in one go: the gradient never leaves the cache.
+
+
+@sums
+def _learn_units(
+    count: Any, sample: Any, entry: Any, size: Any, begin: Any, end: Any, d_y: Any, u: Any,
+    d_w: Any, w: Any, m: Any, v: Any, step: Any, rate_1: Any, rate_2: Any, small: Any,
+) -> None:  # fmt: skip
+    """`_gather` and `adam`, a row at a time, which leaves no gradient."""
+    number = w.dtype.type
+    tiny, zero = number(1e-30), number(0)
+    if u < 0 or size < 0 or begin < 0:
+        return
+    for p in range(begin, end):
+        row, first = np.uint64(p), np.uint64(p * size)
+        for j in range(UNITS):
+            d_w[j] = zero
+        for k in range(first, first + np.uint64(count[p])):
+            a, i = entry[k], np.uint64(sample[k])
+            for j in range(UNITS):
+                d_w[j] += a * d_y[i, u + j]
+        for j in range(UNITS):
+            m_j = _mean(m[row, u + j], d_w[j], rate_1, tiny, zero)
+            v_j = _mean(v[row, u + j], d_w[j] * d_w[j], rate_2, tiny, zero)
+            m[row, u + j] = m_j
+            v[row, u + j] = v_j
+            w[row, u + j] -= m_j * step / (math.sqrt(v_j) + small)
+
+
+@inner
+def learn_sparse(
+    counts: Any, samples: Any, entries: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any,
+    numbers: Any, part: Any, parts: Any,
+) -> None:  # fmt: skip
+    """Change one of so many parts of a kernel, some rows."""
+    inputs, units = counts.shape[1], d_y.shape[1]
+    first, last = inputs * part // parts, inputs * (part + 1) // parts
+    step, rate_1, rate_2, small = numbers[0], numbers[1], numbers[2], numbers[3]
+    if counts.shape[0] == 1 and in_units(units):
+        number, row, size = w.dtype.type, np.empty(UNITS, w.dtype), samples.shape[1] // inputs
+        kernel, means = matrix_at(w, 0, inputs, units), matrix_at(m, 0, inputs, units)
+        squares = matrix_at(v, 0, inputs, units)
+        flushing = flush(True)
+        for u in range(0, units, UNITS):
+            _learn_units(
+                counts[0], samples[0], entries[0], size, first, last, d_y, u, row, kernel, means,
+                squares, number(step), number(rate_1), number(rate_2), number(small),
+            )  # fmt: skip
+        flush(flushing)
+        return
+    for begin in range(first, last, _BLOCK):
+        end = min(begin + _BLOCK, last)
+        a, z = begin * units, end * units
+        gradient = d_w[first * units : first * units + z - a]
+        block = matrix_at(gradient, 0, end - begin, units)
+        kernel_gradient(counts, samples, entries, d_y, block, begin, end)
+        adam(w[a:z], gradient, m[a:z], v[a:z], step, rate_1, rate_2, small, None)
+
+
+@inner
+def learn_dense(
+    x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any, part: Any, parts: Any
+) -> None:
+    """Change one of so many parts of a kernel, some rows."""
+    inputs, units = x.shape[1], d_y.shape[1]
+    first, last = inputs * part // parts, inputs * (part + 1) // parts
+    rows = max((1 << 16) // units // 4 * 4, 4)
+    for begin in range(first, last, rows):
+        end = min(begin + rows, last)
+        a, z = begin * units, end * units
+        gradient = d_w[first * units : first * units + z - a]
+        block = matrix_at(gradient, 0, end - begin, units)
+        product(x.T[::1, ::1], begin, d_y, parts < 0, np.int64(0), units, block)
+        adam(w[a:z], gradient, m[a:z], v[a:z], numbers[0], numbers[1], numbers[2], numbers[3], None)

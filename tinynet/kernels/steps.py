@@ -1,0 +1,162 @@
+"""Several steps of a net of dense layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinynet.jit import jit
+from tinynet.kernels.activations import add_bias, bias_relu_backward, relu, sum_rows
+from tinynet.kernels.classification import softmax_crossentropy_step, sparse_matches
+from tinynet.kernels.compiled import UNITS, inlined, inner, matrix_at
+from tinynet.kernels.helpers import (
+    DENSE,
+    HALF,
+    LEARN_DENSE,
+    LEARN_SPARSE,
+    PRODUCT,
+    PRODUCT_OF_ROWS,
+    SMALLEST,
+    SORT,
+    offer,
+    product_of,
+    work,
+)
+from tinynet.kernels.optimizers import adam, adam_step_size, learn_dense, learn_sparse
+from tinynet.kernels.sparse import add_sums, in_units, sort_by_column, sparse_forward
+
+
+@inner
+def _do(boxes: Any, job: Any, *arrays: Any) -> None:
+    """Do a job with the helpers."""
+    offer(boxes, job, *arrays)
+    work(boxes, 0)
+
+
+@inlined
+def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
+    """Do one of the two products, with the helpers if there are any and it is large enough."""
+    if boxes is not None and min(a.size, b.size, out.size) >= SMALLEST:
+        _do(boxes, job, a, b, out)
+    else:
+        product_of(job, a, b, out, 0, 1)
+
+
+@inlined
+def _learn(boxes: Any, x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any) -> None:
+    """Change a kernel, with the helpers if there are any and it is large enough."""
+    if boxes is not None and min(x.size, d_y.size, w.size) >= SMALLEST:
+        _do(boxes, LEARN_DENSE, x, d_y, d_w, w, m, v, numbers)
+    else:
+        learn_dense(x, d_y, d_w, w, m, v, numbers, 0, 1)
+
+
+@jit()
+def train_steps(
+    indptr: Any, indices: Any, values: Any, rows: Any, labels: Any, batch_size: int, sizes: Any,
+    rectifies: Any, from_logits: bool, state: Any, learning_rates: Any, iteration: int,
+    constants: Any, stops: bool, losses: Any, matches: Any, buffers: Any, boxes: Any = None,
+) -> int:  # fmt: skip
+    w, d_w, m, v = state
+    beta_1, beta_2, epsilon = constants
+    y_all, d_all, probabilities, row_losses, d_losses, counts, samples, entries = buffers
+    number, layers = w.dtype.type, sizes.shape[0] - 1
+    numbers = np.empty(4)  # Adam's, of which the first changes
+    numbers[1], numbers[2], numbers[3] = 1 - beta_1, 1 - beta_2, epsilon
+    # While a helper sorts there must be no other job.
+    early = True
+    for i in range(1, layers):
+        d, u = sizes[i], sizes[i + 1]
+        early &= min(batch_size * min(d, u), d * u) < SMALLEST
+    for step in range(losses.shape[0]):
+        first = step * batch_size
+        last = min(first + batch_size, labels.shape[0])
+        n, label = last - first, labels[first:last]
+        size = samples.shape[1] // max(counts.shape[1], 1)
+        chunks = -(-n // size)
+        tables = counts[:chunks], samples[:chunks], entries[:chunks]
+        # Forward; each layer's output and its gradient have places of their own.
+        at = place = before = np.int64(0)
+        for i in range(layers):
+            d, u = sizes[i], sizes[i + 1]
+            kernel, bias = matrix_at(w, at, d, u), w[at + d * u : at + d * u + u]
+            y = matrix_at(y_all, place, n, u)
+            if i > 0:
+                inputs = matrix_at(y_all, before, n, d)
+                _multiply(boxes, PRODUCT, inputs, kernel, y)
+                add_bias(y, bias)
+            elif values.ndim == 2:
+                _multiply(boxes, PRODUCT, values[first:last], kernel, y)
+                add_bias(y, bias)
+            elif boxes is None:
+                sparse_forward(indptr, indices, values, rows[first:last], kernel, bias, y)
+            else:
+                batch = indptr, indices, values, rows[first:last]
+                if boxes.shape[0] == 2 and in_units(u):
+                    # Each thread keeps the half of the weights that it changes in its own cache.
+                    rest = matrix_at(d_all, 0, n, u)  # which the loss needs only later
+                    _do(boxes, HALF, *batch, kernel, bias, y, rest)
+                    for j in range(0, u, UNITS):
+                        add_sums(rest, j, y, j)
+                else:
+                    _do(boxes, DENSE, *batch, kernel, bias, y)
+                if early:
+                    offer(boxes, SORT, *batch, *tables)
+            if rectifies[i]:
+                relu(y)
+            at, before, place = at + d * u + u, place, place + n * u
+        # The loss.
+        classes = sizes[layers]
+        logits = matrix_at(y_all, before, n, classes)
+        d_y = matrix_at(d_all, before, n, classes)
+        d_losses[:n] = 1 / n
+        softmax_crossentropy_step(
+            label, logits, d_losses[:n], probabilities[:n], d_y, row_losses[:n]
+        )
+        total = 0.0
+        for i in range(n):
+            total += row_losses[i]
+        losses[step] = total / n
+        matches[step] = sparse_matches(label, logits if from_logits else probabilities[:n])
+        if stops and not math.isfinite(losses[step]):
+            return step
+        # Backward; each layer's weights change as soon as nothing needs their old values.
+        alpha = adam_step_size(learning_rates[step], beta_1, beta_2, iteration + step + 1, number)
+        numbers[0] = alpha
+        for i in range(layers - 1, -1, -1):
+            d, u = sizes[i], sizes[i + 1]
+            place, end, middle = place - n * u, at, at - u
+            at = middle - d * u
+            d_y = matrix_at(d_all, place, n, u)
+            if rectifies[i]:
+                y = matrix_at(y_all, place, n, u)
+                bias_relu_backward(d_y, y, d_w[middle:end])
+            else:
+                sum_rows(d_y, d_w[middle:end])
+            adam(
+                w[middle:end], d_w[middle:end], m[middle:end], v[middle:end],
+                numbers[0], numbers[1], numbers[2], numbers[3], None,
+            )  # fmt: skip
+            own = w[at:middle], m[at:middle], v[at:middle], numbers
+            if i > 0:
+                before = place - n * d
+                inputs = matrix_at(y_all, before, n, d)
+                d_inputs = matrix_at(d_all, before, n, d)
+                _multiply(boxes, PRODUCT_OF_ROWS, d_y, matrix_at(w, at, d, u), d_inputs)
+                _learn(boxes, inputs, d_y, d_w[at:middle], own[0], own[1], own[2], numbers)
+            elif values.ndim == 2:
+                _learn(
+                    boxes, values[first:last], d_y, d_w[at:middle], own[0], own[1], own[2], numbers
+                )
+            elif boxes is None:
+                sort_by_column(indptr, indices, values, rows[first:last], *tables)
+                learn_sparse(*tables, d_y, d_w[at:middle], *own, 0, 1)
+            else:
+                if early:
+                    work(boxes, 0)
+                else:
+                    sort_by_column(indptr, indices, values, rows[first:last], *tables)
+                _do(boxes, LEARN_SPARSE, *tables, d_y, d_w[at:middle], *own)
+    return int(losses.shape[0])
