@@ -95,11 +95,12 @@ def learn_sparse(
     numbers: Any, part: Any, parts: Any,
 ) -> None:  # fmt: skip
     """Change one of so many parts of a kernel, some rows."""
-    inputs, units = counts.shape[1], d_y.shape[1]
+    inputs, units = w.size // d_y.shape[1], d_y.shape[1]
     first, last = inputs * part // parts, inputs * (part + 1) // parts
     step, rate_1, rate_2, small = numbers[0], numbers[1], numbers[2], numbers[3]
     if counts.shape[0] == 1 and in_units(units):
-        number, row, size = w.dtype.type, np.empty(UNITS, w.dtype), samples.shape[1] // max(inputs, 1)
+        number, row = w.dtype.type, np.empty(UNITS, w.dtype)
+        size = samples.shape[1] // max(inputs, 1)
         kernel, means = matrix_at(w, 0, inputs, units), matrix_at(m, 0, inputs, units)
         squares = matrix_at(v, 0, inputs, units)
         flushing = flush(True)
