@@ -62,6 +62,16 @@ def instruction(function: Any) -> Any:
 _external: Any = cgutils.get_or_insert_function
 
 
+@instruction
+def pointer(typing_context: Any, address: Any) -> Any:
+    """Make an address a pointer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
 if not COMPILES:
 
     def prefetch(array: Any, i: Any) -> None:
@@ -86,15 +96,6 @@ else:
             return context.get_dummy_value()
 
         return types.void(array, i), generate
-
-    @instruction
-    def pointer(typing_context: Any, address: Any) -> Any:
-        """Make an address a pointer."""
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-        return types.voidptr(types.int64), generate
 
     @inner
     def matrix_at(flat: Any, at: Any, rows: Any, columns: Any) -> Any:
