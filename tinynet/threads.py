@@ -7,8 +7,8 @@ work in shared memory, and dozes when there has been none for a while. The proto
 
 A process has one team at a time, made for one `fit`. Whoever has none (a second `fit` in another
 thread, a child that was forked in the middle) computes alone and gets the same bits, since the
-work is cut between sums and never through one. Prediction needs none of this: there `each` has
-whole batches computed side by side.
+work is cut between sums, or where one thread adds two halves as well. Prediction needs none of
+this: there `each` has whole batches computed side by side.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
@@ -17,11 +16,8 @@ from tinynet.jit import jit
 
 #: Whether these functions are compiled at all.
 COMPILES = not getattr(config, "DISABLE_JIT", False)
-# The number of units whose sums fit the vector registers, and how many kernel rows of so many
-# units fit the first-level cache.
+#: The number of units whose sums fit the vector registers.
 UNITS = 128
-ROWS = 112
-ONE = np.uint64(1)
 
 
 class _Distinct(Compiler):

@@ -18,7 +18,8 @@ from tinynet.kernels.sparse import half_of_inputs, kernel_gradient, sort_by_colu
 # to the helper thread that serves the box of its number. A part that its helper has not taken
 # when the caller gets there is taken back, so that a helper that sleeps or waits for a processor
 # costs speed only; nobody ever waits but for a part that is being computed. The cuts go between
-# sums, never through one: the bits are those of the whole kernel, whoever computes what.
+# sums, or through the middle of one where a single thread adds two halves as well: the bits are
+# those of the whole kernel, whoever computes what.
 
 DENSE, SORT, GRADIENT, ADAM, HALF, LEARN_SPARSE, LEARN_DENSE = np.arange(7)
 PRODUCT, PRODUCT_OF_ROWS = np.arange(7, 9)

@@ -12,6 +12,9 @@ from tinynet.kernels.compiled import UNITS, flush, inner, matrix_at, sums
 from tinynet.kernels.products import product
 from tinynet.kernels.sparse import in_units, kernel_gradient
 
+_TINY = 1e-30  # what Adam's running means must not fall below, or else are 0
+_BLOCK = 16  # so many rows of a gradient stay in the cache
+
 
 @inner
 def _mean(old: Any, new: Any, rate: Any, tiny: Any, zero: Any) -> Any:
@@ -35,7 +38,7 @@ def adam(
     number = w.dtype.type
     step, small = number(alpha), number(epsilon)
     rate_1, rate_2 = number(one_minus_beta_1), number(one_minus_beta_2)
-    tiny, zero = number(1e-30), number(0)
+    tiny, zero = number(_TINY), number(0)
     flushing = flush(True)  # the square of a gradient may be denormal, which is slow
     for i in range(w.size):
         m_i = _mean(m[i], d_w[i], rate_1, tiny, zero)
@@ -57,9 +60,6 @@ def adam_step_size(learning_rate: Any, beta_1: Any, beta_2: Any, step: Any, numb
     return number(learning_rate) * root / (one - number(beta_1) ** t)
 
 
-_BLOCK = 16  # rows of a gradient that stay in the cache
-
-
 # A layer's gradient and its step of Adam, in one go: the gradient never leaves the cache.
 
 
@@ -70,7 +70,7 @@ def _learn_units(
 ) -> None:  # fmt: skip
     """`_gather` and `adam`, a row at a time, which leaves no gradient."""
     number = w.dtype.type
-    tiny, zero = number(1e-30), number(0)
+    tiny, zero = number(_TINY), number(0)
     if u < 0 or size < 0 or begin < 0:
         return
     for p in range(begin, end):

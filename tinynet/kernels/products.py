@@ -128,14 +128,14 @@ def product(a: Any, top: Any, b: Any, flip: Any, first: Any, last: Any, out: Any
 
     Whatever lies in `a`, it comes with open strides, so that all is compiled but once.
     """
-    rows, inner = a.shape
+    rows, length = a.shape
     bottom, columns = min(top + out.shape[0], rows), b.shape[0] if flip else b.shape[1]
-    panel, block = _aligned(min(inner, _DEEP), out), _aligned(np.int64(4), out)
+    panel, block = _aligned(min(length, _DEEP), out), _aligned(np.int64(4), out)
     y0, y1, y2, y3 = block[0], block[1], block[2], block[3]
     for u in range(first, last, WIDE):
         width = min(WIDE, columns - u)
-        for begin in range(0, max(inner, 1), _DEEP):
-            depth = min(_DEEP, inner - begin)
+        for begin in range(0, max(length, 1), _DEEP):
+            depth = min(_DEEP, length - begin)
             if flip:
                 _copy_columns(b, begin, u, width, depth, panel)
             else:

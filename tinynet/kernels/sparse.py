@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from tinynet.jit import jit
-from tinynet.kernels.compiled import ONE, ROWS, UNITS, inlined, inner, prefetch, sums
+from tinynet.kernels.compiled import UNITS, inlined, inner, prefetch, sums
+
+_ROWS = 112  # so many kernel rows of UNITS units fit the first-level cache
+_ONE = np.uint64(1)
 
 
 @jit()
@@ -47,8 +50,8 @@ def _add_rows(
     for i in range(rows.shape[0]):
         for j in range(UNITS):
             out[i, v + j] = bias[u + j]
-    for begin in range(first, last, ROWS):
-        end = np.uint64(min(begin + ROWS, last))
+    for begin in range(first, last, _ROWS):
+        end = np.uint64(min(begin + _ROWS, last))
         for i in range(rows.shape[0]):
             row, k, stop = np.uint64(i), np.uint64(at[i]), np.uint64(indptr[rows[i] + 1])
             while k < stop:
@@ -58,7 +61,7 @@ def _add_rows(
                 a = values[k]
                 for j in range(UNITS):
                     out[row, v + j] += a * kernel[p, u + j]
-                k += ONE
+                k += _ONE
             at[i] = k
 
 
@@ -184,7 +187,7 @@ def _sort_rows(
         count[column] = 0
     for i in range(rows.shape[0]):
         row = np.uint64(rows[i])
-        for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + ONE])):
+        for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + _ONE])):
             p = np.uint64(indices[k])
             n = count[p]
             at = p * np.uint64(size) + np.uint64(n)

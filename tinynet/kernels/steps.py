@@ -139,24 +139,22 @@ def train_steps(
                 w[middle:end], d_w[middle:end], m[middle:end], v[middle:end],
                 numbers[0], numbers[1], numbers[2], numbers[3], None,
             )  # fmt: skip
-            own = w[at:middle], m[at:middle], v[at:middle], numbers
+            gradient, own, mean, square = d_w[at:middle], w[at:middle], m[at:middle], v[at:middle]
             if i > 0:
                 before = place - n * d
                 inputs = matrix_at(y_all, before, n, d)
                 d_inputs = matrix_at(d_all, before, n, d)
                 _multiply(boxes, PRODUCT_OF_ROWS, d_y, matrix_at(w, at, d, u), d_inputs)
-                _learn(boxes, inputs, d_y, d_w[at:middle], own[0], own[1], own[2], numbers)
+                _learn(boxes, inputs, d_y, gradient, own, mean, square, numbers)
             elif values.ndim == 2:
-                _learn(
-                    boxes, values[first:last], d_y, d_w[at:middle], own[0], own[1], own[2], numbers
-                )
+                _learn(boxes, values[first:last], d_y, gradient, own, mean, square, numbers)
             elif boxes is None:
                 sort_by_column(indptr, indices, values, rows[first:last], *tables)
-                learn_sparse(*tables, d_y, d_w[at:middle], *own, 0, 1)
+                learn_sparse(*tables, d_y, gradient, own, mean, square, numbers, 0, 1)
             else:
                 if early:
                     work(boxes, 0)
                 else:
                     sort_by_column(indptr, indices, values, rows[first:last], *tables)
-                _do(boxes, LEARN_SPARSE, *tables, d_y, d_w[at:middle], *own)
+                _do(boxes, LEARN_SPARSE, *tables, d_y, gradient, own, mean, square, numbers)
     return int(losses.shape[0])
