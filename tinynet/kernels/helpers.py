@@ -11,8 +11,9 @@ from numba.np.numpy_support import carray
 from tinynet.jit import jit
 from tinynet.kernels.compiled import inlined, inner, instruction, pointer
 from tinynet.kernels.optimizers import adam, learn_dense, learn_sparse
-from tinynet.kernels.products import WIDE, product
+from tinynet.kernels.products import product
 from tinynet.kernels.sparse import half_of_inputs, kernel_gradient, sort_by_column, sparse_dense
+from tinynet.kernels.vectors import WIDE
 
 # A job is one call of a kernel, cut in parts: part 0 is the caller's, each other one is offered
 # to the helper thread that serves the box of its number. A part that its helper has not taken

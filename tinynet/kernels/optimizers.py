@@ -11,6 +11,7 @@ from tinynet.jit import jit
 from tinynet.kernels.compiled import UNITS, flush, inner, matrix_at, sums
 from tinynet.kernels.products import product
 from tinynet.kernels.sparse import in_units, kernel_gradient
+from tinynet.kernels.vectors import weighted_sum
 
 _TINY = 1e-30  # what Adam's running means must not fall below, or else are 0
 _BLOCK = 16  # so many rows of a gradient stay in the cache
@@ -74,16 +75,12 @@ def _learn_units(
     if u < 0 or size < 0 or begin < 0:
         return
     for p in range(begin, end):
-        row, first = np.uint64(p), np.uint64(p * size)
+        row = np.uint64(p)
+        weighted_sum(entry, sample, p * size, count[row], d_y, u, False, d_w, 0, 0)
         for j in range(UNITS):
-            d_w[j] = zero
-        for k in range(first, first + np.uint64(count[p])):
-            a, i = entry[k], np.uint64(sample[k])
-            for j in range(UNITS):
-                d_w[j] += a * d_y[i, u + j]
-        for j in range(UNITS):
-            m_j = _mean(m[row, u + j], d_w[j], rate_1, tiny, zero)
-            v_j = _mean(v[row, u + j], d_w[j] * d_w[j], rate_2, tiny, zero)
+            d = d_w[0, j]
+            m_j = _mean(m[row, u + j], d, rate_1, tiny, zero)
+            v_j = _mean(v[row, u + j], d * d, rate_2, tiny, zero)
             m[row, u + j] = m_j
             v[row, u + j] = v_j
             w[row, u + j] -= m_j * step / (math.sqrt(v_j) + small)
@@ -99,7 +96,7 @@ def learn_sparse(
     first, last = inputs * part // parts, inputs * (part + 1) // parts
     step, rate_1, rate_2, small = numbers[0], numbers[1], numbers[2], numbers[3]
     if counts.shape[0] == 1 and in_units(units):
-        number, row = w.dtype.type, np.empty(UNITS, w.dtype)
+        number, row = w.dtype.type, np.empty((1, UNITS), w.dtype)
         size = samples.shape[1] // max(inputs, 1)
         kernel, means = matrix_at(w, 0, inputs, units), matrix_at(m, 0, inputs, units)
         squares = matrix_at(v, 0, inputs, units)

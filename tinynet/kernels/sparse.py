@@ -8,6 +8,7 @@ import numpy as np
 
 from tinynet.jit import jit
 from tinynet.kernels.compiled import UNITS, inlined, inner, prefetch, sums
+from tinynet.kernels.vectors import LANES, put_columns, weighted_sum
 
 _ROWS = 112  # so many kernel rows of UNITS units fit the first-level cache
 _ONE = np.uint64(1)
@@ -26,13 +27,19 @@ def row_starts(x: Any, out: Any) -> Any:
 
 @jit()
 def compress_rows(x: Any, indptr: Any, indices: Any, values: Any) -> None:
+    width, room = x.shape[1], indices.shape[0]
     for i in range(x.shape[0]):
-        k = indptr[i]
-        for j in range(x.shape[1]):
+        j, k = np.int64(0), indptr[i]
+        while j + LANES <= width and k + LANES <= room:
+            k += put_columns(x, i, j, indices, k)
+            j += LANES
+        while j < width:
             # Written always, kept if it is not zero: there is no branch to guess wrong.
             indices[k] = j
-            values[k] = x[i, j]
             k += x[i, j] != 0
+            j += 1
+        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
+            values[k] = x[i, np.uint64(indices[k])]
 
 
 @sums
@@ -217,14 +224,7 @@ def _gather(
     if u < 0 or size < 0 or begin < 0:
         return
     for p in range(begin, end):
-        row, first = np.uint64(p - begin), np.uint64(p * size)
-        if not keep:
-            for j in range(UNITS):
-                out[row, u + j] = 0
-        for k in range(first, first + np.uint64(count[p])):
-            a, i = entry[k], np.uint64(sample[k])
-            for j in range(UNITS):
-                out[row, u + j] += a * d_y[i, u + j]
+        weighted_sum(entry, sample, p * size, count[p], d_y, u, keep, out, p - begin, u)
 
 
 @sums
