@@ -195,7 +195,7 @@ def test_parts_of_a_job_make_the_whole(team: threads.Team) -> None:
     ops.sparse_dense(*batch.arrays, kernel, bias, expected)
     ops.sort_by_column(*batch.arrays, *expected_tables)
     ops.sparse_kernel_gradient(*expected_tables, d_y, expected_gradient)
-    for rest in (0, 0, 0, 9):  # with a helper if it comes, then on purpose without
+    for rest in (0, 0, 0, time.monotonic_ns() + 10**11):  # with a helper if it comes, then without
         team.boxes[0, team._protocol.REST] = rest
         for array in (out, *tables, gradient):
             array.fill(0)
@@ -254,13 +254,18 @@ def test_a_helper_that_is_late_is_not_waited_for_again() -> None:
     protocol = team._protocol
     w = [np.zeros(16, "float32") for _ in range(4)]
     team.boxes[0, protocol.LATE] = protocol.TOO_LATE + 5
+    before = time.monotonic_ns()
     team.begin("adam", *w, np.ones(4))
     team.finish()
-    assert team.boxes[0, protocol.REST] == protocol.PAUSE
+    assert 0 < team.boxes[0, protocol.REST] - before < protocol.PAUSE + 10**9
+    team.boxes[0, protocol.REST] += 10**11
     team.begin("adam", *w, np.ones(4))
     assert team.boxes[1, protocol.STATE] == protocol.FREE, "it is offered nothing"
     team.finish()
-    assert team.boxes[0, protocol.REST] == protocol.PAUSE - 1
+    team.boxes[0, protocol.REST] = before
+    team.begin("adam", *w, np.ones(4))
+    assert team.boxes[0, protocol.REST] == 0, "the time is over"
+    team.finish()
     team.stop()
 
 

@@ -20,7 +20,8 @@ def bias_relu(z: Any, bias: Any) -> None:
 @jit()
 def bias_relu_backward(d_y: Any, y: Any, d_bias: Any) -> None:
     zero = d_y.dtype.type(0)
-    d_bias[:] = zero
+    for u in range(d_y.shape[1]):
+        d_bias[u] = zero
     for i in range(d_y.shape[0]):
         for u in range(d_y.shape[1]):
             d = d_y[i, u] if y[i, u] > zero else d_y[i, u] * zero
@@ -38,7 +39,8 @@ def add_bias(z: Any, bias: Any) -> None:
 @inner
 def sum_rows(x: Any, out: Any) -> None:
     """Out = the sum of x's rows."""
-    out[:] = 0
+    for u in range(x.shape[1]):
+        out[u] = 0
     for i in range(x.shape[0]):
         for u in range(x.shape[1]):
             out[u] += x[i, u]

@@ -33,11 +33,13 @@ def softmax_crossentropy_step(
 def sparse_matches(labels: Any, scores: Any) -> int:
     count = 0
     for i in range(scores.shape[0]):
-        best = 0
-        for c in range(1, scores.shape[1]):
-            if scores[i, c] > scores[i, best] or (
-                scores[i, c] != scores[i, c] and scores[i, best] == scores[i, best]
-            ):
-                best = c
-        count += best == labels[i]
+        label = labels[i]
+        score, is_greatest = scores[i, label], True
+        for c in range(scores.shape[1]):
+            # Of equal ones the first is the greatest, and NaN is greater than any number.
+            x, is_earlier = scores[i, c], c < label
+            equal = (x == score) | ((x != x) & (score != score))
+            greater = (x > score) | ((x != x) & (score == score))
+            is_greatest &= not (greater | (equal & is_earlier))
+        count += is_greatest
     return count

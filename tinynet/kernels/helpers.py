@@ -26,12 +26,12 @@ DENSE, SORT, GRADIENT, ADAM, HALF, LEARN_SPARSE, LEARN_DENSE = np.arange(7)
 PRODUCT, PRODUCT_OF_ROWS = np.arange(7, 9)
 FREE, _OFFERED, _TAKEN = range(3)
 # Words of a box, each kind on a cache line of its own; in box 0, where its caller runs, how often
-# help came late, for how many jobs it goes without, room for the time, and what the job is.
+# help came late, until when it goes without, room for the time, and what the job is.
 STATE, STOP, _PLACE, LATE, REST, _TIME, _JOB, BOX = 0, 8, 16, 17, 18, 19, 24, 64
-_YIELD, _SLEEP, _NAP = 256, 1 << 23, 200  # idle rounds, idle rounds (about 20 ms), microseconds
-# On a busy machine it is faster alone: so many parts that no helper took, or one that took so many
-# nanoseconds longer than the caller's own twice over, and it goes without help for so many jobs.
-TOO_LATE, _LONG, PAUSE = 100, 50_000, 2000
+_YIELD, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 ms), microseconds
+# On a busy machine a caller is faster alone. When so many parts were taken by no helper, it goes
+# without help for so many nanoseconds; when one kept it waiting for long, for a few times that.
+TOO_LATE, PAUSE, _LONG, _TIMES = 100, 20_000_000, 50_000, 8
 # Where a matrix has fewer numbers, handing over costs more than it gains.
 SMALLEST = 1 << 12
 
@@ -136,7 +136,9 @@ def _part(box: Any, part: Any, parts: Any) -> None:
         d_w, w = _vector(box, 4, np.float32), _vector(box, 5, np.float32)
         m, v = _vector(box, 6, np.float32), _vector(box, 7, np.float32)
         n = _vector(box, 8, np.float64)
-        learn_sparse(counts, samples, entries, d_y, d_w, w, m, v, n, part, parts)
+        inputs = counts.shape[1]
+        a, z = inputs * part // parts, inputs * (part + 1) // parts
+        learn_sparse(counts, samples, entries, d_y, d_w, w, m, v, n, a, z)
     elif job == LEARN_DENSE:
         x, d_y = _matrix(box, 0, np.float32), _matrix(box, 1, np.float32)
         d_w, w = _vector(box, 2, np.float32), _vector(box, 3, np.float32)
@@ -194,7 +196,8 @@ def offer(boxes: Any, job: Any, *arrays: Any) -> None:
     for array in literal_unroll(arrays):
         mine[j], mine[j + 1], mine[j + 2] = array.ctypes.data, array.shape[0], array.shape[-1]
         j += 3
-    mine[REST] = max(mine[REST] - 1, 0)
+    if mine[REST] > 0 and _now(mine) > mine[REST]:
+        mine[REST] = 0
     if mine[REST] == 0:
         for part in range(1, 2 if job == SORT else boxes.shape[0]):
             _store(boxes[part], STATE, _OFFERED)
@@ -219,11 +222,12 @@ def work(boxes: Any, part: Any) -> None:
                 late = 1
             else:
                 _await(boxes[other])
-                if mine[_JOB] != SORT and _now(mine) - begin > own + _LONG:
-                    late = TOO_LATE
+                lost = _now(mine) - begin - own
+                if mine[_JOB] != SORT and lost > _LONG:
+                    mine[REST] = begin + _TIMES * lost
             mine[LATE] = max(mine[LATE] + late, 0)
-        if mine[LATE] >= TOO_LATE:
-            mine[LATE], mine[REST] = 0, PAUSE
+            if mine[LATE] >= TOO_LATE:
+                mine[LATE], mine[REST] = 0, begin + PAUSE
         return
     box, idle = boxes[part], 0
     while _load(box, STOP) == 0:

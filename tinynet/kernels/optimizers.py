@@ -89,14 +89,13 @@ def _learn_units(
 @inner
 def learn_sparse(
     counts: Any, samples: Any, entries: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any,
-    numbers: Any, part: Any, parts: Any,
+    numbers: Any, first: Any, last: Any,
 ) -> None:  # fmt: skip
-    """Change one of so many parts of a kernel, some rows."""
-    inputs, units = w.size // d_y.shape[1], d_y.shape[1]
-    first, last = inputs * part // parts, inputs * (part + 1) // parts
+    """Change some rows of a kernel."""
+    inputs, units = counts.shape[1], d_y.shape[1]
     step, rate_1, rate_2, small = numbers[0], numbers[1], numbers[2], numbers[3]
     if counts.shape[0] == 1 and in_units(units):
-        number, row = w.dtype.type, np.empty((1, UNITS), w.dtype)
+        number, row = w.dtype.type, matrix_at(d_w, first * units, 1, units)
         size = samples.shape[1] // max(inputs, 1)
         kernel, means = matrix_at(w, 0, inputs, units), matrix_at(m, 0, inputs, units)
         squares = matrix_at(v, 0, inputs, units)

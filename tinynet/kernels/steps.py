@@ -122,7 +122,7 @@ def train_steps(
         matches[step] = sparse_matches(label, logits if from_logits else probabilities[:n])
         if stops and not math.isfinite(losses[step]):
             return step
-        # Backward; each layer's weights change as soon as nothing needs their old values.
+        # Backward.
         alpha = adam_step_size(learning_rates[step], beta_1, beta_2, iteration + step + 1, number)
         numbers[0] = alpha
         for i in range(layers - 1, -1, -1):
@@ -139,22 +139,32 @@ def train_steps(
                 w[middle:end], d_w[middle:end], m[middle:end], v[middle:end],
                 numbers[0], numbers[1], numbers[2], numbers[3], None,
             )  # fmt: skip
+            if i > 0:
+                d_inputs = matrix_at(d_all, place - n * d, n, d)
+                _multiply(boxes, PRODUCT_OF_ROWS, d_y, matrix_at(w, at, d, u), d_inputs)
+        # Each kernel changes, now that nothing needs its old values.
+        before = 0
+        for i in range(layers):
+            d, u = sizes[i], sizes[i + 1]
+            d_y, middle = matrix_at(d_all, place, n, u), at + d * u
             gradient, own, mean, square = d_w[at:middle], w[at:middle], m[at:middle], v[at:middle]
             if i > 0:
-                before = place - n * d
                 inputs = matrix_at(y_all, before, n, d)
-                d_inputs = matrix_at(d_all, before, n, d)
-                _multiply(boxes, PRODUCT_OF_ROWS, d_y, matrix_at(w, at, d, u), d_inputs)
                 _learn(boxes, inputs, d_y, gradient, own, mean, square, numbers)
             elif values.ndim == 2:
                 _learn(boxes, values[first:last], d_y, gradient, own, mean, square, numbers)
             elif boxes is None:
                 sort_by_column(indptr, indices, values, rows[first:last], *tables)
-                learn_sparse(*tables, d_y, gradient, own, mean, square, numbers, 0, 1)
+                learn_sparse(*tables, d_y, gradient, own, mean, square, numbers, np.int64(0), d)
             else:
                 if early:
                     work(boxes, 0)
                 else:
                     sort_by_column(indptr, indices, values, rows[first:last], *tables)
-                _do(boxes, LEARN_SPARSE, *tables, d_y, gradient, own, mean, square, numbers)
+                offer(boxes, LEARN_SPARSE, *tables, d_y, gradient, own, mean, square, numbers)
+                if not early:
+                    work(boxes, 0)
+            at, before, place = middle + u, place, place + n * u
+        if boxes is not None and early and values.ndim == 1:
+            work(boxes, 0)  # the other layers have been learnt meanwhile
     return int(losses.shape[0])

@@ -385,6 +385,8 @@ class Optimizer(Configurable):
         ndarray of float32, shape (steps,)
             The rates.
         """
+        if self.schedule is None:
+            return np.full(steps, self._rate(), np.float32)
         return np.array([self._rate(ahead) for ahead in range(steps)], np.float32)
 
     def _rate(self, ahead: int = 0) -> Any:
