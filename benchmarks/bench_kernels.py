@@ -80,7 +80,15 @@ ARGUMENTS: dict[str, Callable[[Batch], Arguments]] = {
         *((b.weights.copy(), zeros(P), zeros(P), zeros(P)), np.full(1, 1e-3, np.float32), 0),
         # With Adam's own epsilon, rounding would decide about the sign of whole steps.
         *((0.9, 0.999, 1.0), True, np.zeros(1), np.zeros(1, np.int64)),
-        (zeros(N * (U + C)), zeros(N * (U + C)), zeros(N, C), zeros(N), zeros(N), *b.columns),
+        (
+            zeros(N * (U + C)),
+            zeros(N * (U + C)),
+            zeros(N, C),
+            zeros(N),
+            zeros(N),
+            zeros(0, D),
+            *b.columns,
+        ),
     ),
 }
 

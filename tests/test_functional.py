@@ -270,7 +270,7 @@ CASES: dict[str, list[tuple[list[Any], Any]]] = {
     "train_steps": [  # the gradient is 2 * (1/2, -1/2), and the bias' half of it
         (
             [
-                *(None, None, [[2]], None, [1], 1, np.array([1, 2]), np.array([False]), True),
+                *(None, None, [[2]], [0], [1], 1, np.array([1, 2]), np.array([False]), True),
                 *([[0] * 4] * 4, [1], 0, (0.5, 0.75, 0.25), True, NEW, NEW),
             ],
             {

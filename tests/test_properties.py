@@ -163,8 +163,9 @@ def train_steps(draw: Any, dtype: Any) -> list[Any]:
         inputs[2][:] = np.where(np.isfinite(inputs[2]), np.clip(inputs[2], -2, 2), 1)
         d, n = x.shape[1], len(inputs[3])
     else:
-        n, d = draw(ROWS), draw(st.integers(1, 9))
-        inputs = [None, None, array(draw, (n, d), MODERATE, dtype), None]
+        n, d, many = draw(ROWS), draw(st.integers(1, 9)), draw(st.integers(1, 40))
+        x, rows = array(draw, (many, d), MODERATE, dtype), st.integers(0, many - 1)
+        inputs = [None, None, x, array(draw, n, rows, np.int64)]
     size, width = draw(st.integers(1, 7)), max(d, 1)
     sizes = np.array([d, *draw(st.lists(UNITS, max_size=2)), draw(st.integers(1, 20))])
     count = int(sum((a + 1) * b for a, b in itertools.pairwise(sizes)))
@@ -180,6 +181,7 @@ def train_steps(draw: Any, dtype: Any) -> list[Any]:
     tables = [*tables, np.zeros((1, width * 8), dtype)]
     room = [np.zeros(size * units, dtype) for _ in range(2)]
     room = [*room, np.zeros((size, sizes[-1]), dtype), *(np.zeros(size, dtype) for _ in range(2))]
+    room = [*room, np.zeros((size, d), dtype)]
     net = [sizes, rectifies, draw(st.booleans()), state]
     constants = (0.9, 0.999, 1.0)
     results = [np.zeros(steps), np.zeros(steps, np.int64)]

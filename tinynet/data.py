@@ -282,6 +282,33 @@ def class_weights(y: Array, class_weight: Any, dtype: str) -> Array:
     return weights
 
 
+class NamedRows:
+    """Some rows of an array by their numbers, for whom copies a batch at a time.
+
+    Parameters
+    ----------
+    x : ndarray, shape (M, ...)
+        The array.
+    rows : ndarray of int64, shape (N,)
+        The numbers.
+
+    Examples
+    --------
+    >>> rows = NamedRows(np.arange(6.0).reshape(3, 1, 2), np.array([2, 0]))
+    >>> len(rows), rows.arrays[2][rows.arrays[3]]
+    (2, array([[4., 5.],
+           [0., 1.]]))
+    """
+
+    def __init__(self, x: Array, rows: Array) -> None:
+        #: As a `SparseBatch` has them: all inputs in place of the values, and the numbers.
+        self.arrays = None, None, x.reshape(len(x), -1), rows
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.arrays[3])
+
+
 @dataclass
 class Examples:
     """Inputs with their true values and weights, ready to be cut into batches.
@@ -360,7 +387,11 @@ class Examples:
         return Examples(self.x[rows], self.y[rows], weights, self.input_shape)
 
     def batches(
-        self, batch_size: int, order: Array | None = None, work: Workspace | None = None
+        self,
+        batch_size: int,
+        order: Array | None = None,
+        work: Workspace | None = None,
+        named: bool = False,
     ) -> Iterator[Batch]:
         """Go through the examples, batch by batch.
 
@@ -373,6 +404,8 @@ class Examples:
         work : Workspace, optional
             Where the batches' buffers live, if there is an order: each batch is written over
             the one before.
+        named : bool
+            Whether to give `NamedRows` for `x`.
 
         Yields
         ------
@@ -380,7 +413,7 @@ class Examples:
             Each batch.
         """
         work = work or Workspace()
-        if order is None and isinstance(self.x, CompressedRows):
+        if order is None and (named or isinstance(self.x, CompressedRows)):
             order = np.arange(len(self))
         for start in range(0, len(self), batch_size):
             rows = slice(start, min(start + batch_size, len(self)))
@@ -392,7 +425,9 @@ class Examples:
                 weights = None
                 if self.weights is not None:
                     weights = _take(self.weights, picked, "weights", work)
-                yield _take(self.x, picked, "x", work), _take(self.y, picked, "y", work), weights
+                names = named and isinstance(self.x, np.ndarray)
+                x: Any = NamedRows(self.x, picked) if names else _take(self.x, picked, "x", work)
+                yield x, _take(self.y, picked, "y", work), weights
 
 
 def _take(array: Any, rows: Array, name: str, work: Workspace) -> Any:
@@ -462,13 +497,17 @@ class Stream:
             yield self._prepare(x, y, weights)
 
     def batches(
-        self, batch_size: int, order: Array | None = None, work: Workspace | None = None
+        self,
+        batch_size: int,
+        order: Array | None = None,
+        work: Workspace | None = None,
+        named: bool = False,
     ) -> Iterator[Batch]:
         """Go through the batches: an iterator goes on, an iterable begins anew.
 
         Parameters
         ----------
-        batch_size, order, work : object
+        batch_size, order, work, named : object
             Not used: the batches come as they are.
 
         Yields
@@ -606,6 +645,8 @@ class Feed:
         work: Workspace | None = None,
     ) -> None:
         self.source, self.batch_size, self.limit = source, batch_size, limit
+        #: Whether the inputs of a batch are named, and not copied.
+        self.named = False
         self._shuffled, self._work = shuffled, work
         self._running: Iterator[Batch] | None = None
         known = source.steps(batch_size)
@@ -616,7 +657,7 @@ class Feed:
         order = None
         if self._shuffled is not None and isinstance(self.source, Examples):
             order = self._shuffled(len(self.source))
-        return self.source.batches(self.batch_size, order, self._work)
+        return self.source.batches(self.batch_size, order, self._work, self.named)
 
     def epoch(self) -> Iterator[Batch]:
         """Go through one epoch.

@@ -1749,7 +1749,7 @@ def train_steps(
     indptr: Array | None,
     indices: Array | None,
     values: Array,
-    rows: Array | None,
+    rows: Array,
     labels: Array,
     batch_size: int,
     sizes: Array,
@@ -1772,9 +1772,9 @@ def train_steps(
     indptr, indices : ndarray, or None
         All compressed rows; None where the inputs are not compressed.
     values : ndarray
-        Their values, or the inputs of these steps, of shape (N, D).
-    rows : ndarray of int64, shape (N,), or None
-        The numbers of the compressed rows of these steps.
+        Their values, or all inputs, of shape (M, D).
+    rows : ndarray of int64, shape (N,)
+        The numbers of the examples of these steps.
     labels : ndarray of int, shape (N,)
         The true classes.
     batch_size : int
@@ -1815,7 +1815,7 @@ def train_steps(
     >>> x, state = np.array([[1.0], [-1.0]]), tuple(np.zeros((4, 4)))
     >>> losses, matches = np.empty(3), np.empty(3, int)
     >>> train_steps(
-    ...     *(None, None, np.tile(x, (3, 1)), None, np.tile([1, 0], 3), 2),
+    ...     *(None, None, x, np.tile([0, 1], 3), np.tile([1, 0], 3), 2),
     ...     *(np.array([1, 2]), [False], True, state, np.full(3, 0.1), 0, (0.9, 0.999, 1e-7)),
     ...     *(True, losses, matches),
     ... )
@@ -1833,8 +1833,8 @@ def train_steps(
     for step in range(len(losses)):
         batch = slice(step * batch_size, (step + 1) * batch_size)
         y, n = labels[batch], len(labels[batch])
-        if indptr is None or indices is None or rows is None:
-            x = values[batch]
+        if indptr is None or indices is None:
+            x = values[rows[batch]]
         else:
             x = expand_rows(indptr, indices, values, rows[batch], sizes[0])
         inputs = [x]

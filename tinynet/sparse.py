@@ -301,5 +301,5 @@ def worth_it(x: Array) -> bool:
     sample = x[:: max(len(x) // 1000, 1)]
     if config.backend() != "numba" or not sample.size:
         return False
-    density: Any = np.count_nonzero(sample) / sample.size
+    density: Any = np.count_nonzero(sample != 0) / sample.size
     return bool(density < MAX_DENSITY)

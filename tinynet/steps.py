@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from tinynet import activations, config, ops, threads
-from tinynet.data import Examples
+from tinynet.data import Examples, NamedRows
 from tinynet.layers.base import Layer
 from tinynet.layers.dense import Dense
 from tinynet.layers.shaping import Flatten
@@ -66,8 +66,8 @@ class DenseNetSteps:
     ) -> None:
         self._objective, self._optimizer, self._state = objective, optimizer, plan.flat[0]
         self._batch_size = batch_size
-        #: How many examples to do in a call; rows that must be copied for it stay in the cache.
-        self.at_once = 8192 if sparse else 512
+        #: How many examples to do in a call, which is a moment's work.
+        self.at_once = (1 << 32) // (self._state[0].size + (1 << 14))
         self._sizes = np.array([row[0].kernel.shape[0], *(layer.units for layer in row)])
         self._rectifies = np.array([layer.activation is activations.relu for layer in row])
         self._from_logits = objective.loss.from_logits
@@ -78,7 +78,7 @@ class DenseNetSteps:
 
         Parameters
         ----------
-        x : ndarray, shape (N, ...), or SparseBatch
+        x : ndarray, shape (N, ...), NamedRows or SparseBatch
             The inputs of these batches.
         y : ndarray of int64, shape (N,)
             The labels.
@@ -98,10 +98,12 @@ class DenseNetSteps:
         steps = 1 if once else -(-n // size)
         losses, matches = np.empty(steps), np.empty(steps, np.int64)
         sparse = isinstance(x, SparseBatch)
+        if isinstance(x, np.ndarray):
+            x = NamedRows(x, np.arange(n))
         # Helpers read only the plainest types.
         team = threads.current() if not sparse or x.is_plain else None
         done = ops.train_steps(
-            *(x.arrays if sparse else (None, None, x.reshape(n, -1), None)),
+            *x.arrays,
             y,
             size,
             self._sizes,
@@ -132,7 +134,7 @@ class DenseNetSteps:
     def _buffers(self, n: int, sparse: bool) -> tuple[Array, ...]:
         """Return room for what is computed in between."""
         work, units = self._work, int(self._sizes[1:].sum())
-        width = int(self._sizes[0]) if sparse else 1
+        inputs = int(self._sizes[0])
         kind = np.dtype(np.float32)
         return (
             work.array("y", (n * units,), kind),
@@ -140,7 +142,8 @@ class DenseNetSteps:
             work.array("probabilities", (n, int(self._sizes[-1])), kind),
             work.array("values", (n,), kind),
             work.array("d_values", (n,), kind),
-            *column_tables(n, width, kind, work),
+            work.array("x", (0 if sparse else n, inputs), kind),
+            *column_tables(n, inputs if sparse else 1, kind, work),
         )
 
 

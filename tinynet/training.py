@@ -407,6 +407,7 @@ class Trainer(Layer):
                 many = self._many_steps(train, size)  # a callback may have changed that
                 alone = many is None or watched or limit is not None
                 feed.batch_size = size if alone else max(many.at_once // size, 1) * size
+                feed.named = not alone
                 states = [*states[-1:], self._state()]
                 done = self._train_epoch(feed, epoch, hooks, bar, work, many, interrupt, states)
                 logs = self._objective.logs()

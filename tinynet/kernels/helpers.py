@@ -11,7 +11,7 @@ from numba.np.numpy_support import carray
 from tinynet.jit import jit
 from tinynet.kernels.compiled import inlined, inner, instruction, pointer
 from tinynet.kernels.optimizers import adam, learn_dense, learn_sparse
-from tinynet.kernels.products import product
+from tinynet.kernels.products import product, take_rows
 from tinynet.kernels.sparse import half_of_inputs, kernel_gradient, sort_by_column, sparse_dense
 from tinynet.kernels.vectors import WIDE
 
@@ -23,7 +23,7 @@ from tinynet.kernels.vectors import WIDE
 # those of the whole kernel, whoever computes what.
 
 DENSE, SORT, GRADIENT, ADAM, HALF, LEARN_SPARSE, LEARN_DENSE = np.arange(7)
-PRODUCT, PRODUCT_OF_ROWS = np.arange(7, 9)
+TAKE, PRODUCT, PRODUCT_OF_ROWS = np.arange(7, 10)
 FREE, _OFFERED, _TAKEN = range(3)
 # Words of a box, each kind on a cache line of its own; in box 0, where its caller runs, how often
 # help came late, until when it goes without, room for the time, and what the job is.
@@ -32,8 +32,8 @@ _YIELD, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 
 # On a busy machine a caller is faster alone. When so many parts were taken by no helper, it goes
 # without help for so many nanoseconds; when one kept it waiting for long, for a few times that.
 TOO_LATE, PAUSE, _LONG, _TIMES = 100, 20_000_000, 50_000, 8
-# Where a matrix has fewer numbers, handing over costs more than it gains.
-SMALLEST = 1 << 12
+# With fewer multiplications, or numbers to be copied, handing over costs more than it gains.
+SMALLEST, SMALLEST_COPY = 1 << 18, 1 << 14
 
 
 _clock_gettime: Any = types.ExternalFunction(
@@ -144,6 +144,11 @@ def _part(box: Any, part: Any, parts: Any) -> None:
         d_w, w = _vector(box, 2, np.float32), _vector(box, 3, np.float32)
         m, v = _vector(box, 4, np.float32), _vector(box, 5, np.float32)
         learn_dense(x, d_y, d_w, w, m, v, _vector(box, 6, np.float64), part, parts)
+    elif job == TAKE:
+        x, rows = _matrix(box, 0, np.float32), _vector(box, 1, np.int64)
+        out = _matrix(box, 2, np.float32)
+        a, z = len(rows) * part // parts, len(rows) * (part + 1) // parts
+        take_rows(x, rows[a:z], out[a:z])
     elif job >= PRODUCT:
         x, y = _matrix(box, 0, np.float32), _matrix(box, 1, np.float32)
         out = _matrix(box, 2, np.float32)

@@ -10,13 +10,13 @@ from numba import config
 
 from tinynet.jit import jit
 from tinynet.kernels.activations import add_bias, sum_rows
-from tinynet.kernels.compiled import COMPILES, inner, sums
-from tinynet.kernels.vectors import LANES, WIDE, copy_rows, tile_of
+from tinynet.kernels.compiled import COMPILES, inner, prefetch, sums
+from tinynet.kernels.vectors import LANES, NARROW_TALL, TALL, WIDE, copy_rows, narrow_tile, tile
 
-# The second matrix is copied a panel at a time, so many columns and rows of it, which stay in the
-# cache. Four rows of the first are multiplied with it at once: their sums fill the registers.
-
+# The second matrix is copied a panel at a time, `WIDE` columns and so many rows of it, which stay
+# in the cache. A few rows of the first come upon it at once: their sums fill the registers.
 _DEEP = 256
+
 _features = getattr(config, "CPU_FEATURES", None) or get_host_cpu_features().flatten()
 #: Whether products are faster here than in BLAS: with 32 registers of 16 numbers, almost by half.
 FAST_PRODUCTS = COMPILES and "+avx512f" in _features.split(",")
@@ -43,8 +43,17 @@ def products_pay(weights: int) -> bool:
     return FAST_PRODUCTS or (COMPILES and weights <= 1 << 12)
 
 
-_ROWS, _NARROW_ROWS = 4, 8
-_tile, _narrow_tile = tile_of(_ROWS, WIDE // LANES), tile_of(_NARROW_ROWS, 1)
+@inner
+def take_rows(x: Any, rows: Any, out: Any) -> None:
+    """Out = x[rows]."""
+    for i in range(rows.shape[0]):
+        # They lie scattered over memory, so the next but one is asked for ahead.
+        begin = rows[min(i + 2, rows.shape[0] - 1)] * x.shape[1]
+        for j in range(0, x.shape[1], LANES):
+            prefetch(x, begin + j)
+        row = rows[i]
+        for j in range(x.shape[1]):
+            out[i, j] = x[row, j]
 
 
 @sums
@@ -88,13 +97,13 @@ def product(a: Any, top: Any, b: Any, flip: Any, first: Any, last: Any, out: Any
             else:
                 copy_rows(b, begin, u, width, depth, panel)
             if width > LANES:
-                for i in range(top, bottom, _ROWS):
-                    n = min(_ROWS, bottom - i)
-                    _tile(a, i, begin, n, panel, depth, width, keep, out, i - top, u)
+                for i in range(top, bottom, TALL):
+                    n = min(TALL, bottom - i)
+                    tile(a, i, begin, n, panel, depth, width, keep, out, i - top, u)
             else:
-                for i in range(top, bottom, _NARROW_ROWS):
-                    n = min(_NARROW_ROWS, bottom - i)
-                    _narrow_tile(a, i, begin, n, panel, depth, width, keep, out, i - top, u)
+                for i in range(top, bottom, NARROW_TALL):
+                    n = min(NARROW_TALL, bottom - i)
+                    narrow_tile(a, i, begin, n, panel, depth, width, keep, out, i - top, u)
 
 
 @jit()

@@ -19,12 +19,15 @@ from tinynet.kernels.helpers import (
     PRODUCT,
     PRODUCT_OF_ROWS,
     SMALLEST,
+    SMALLEST_COPY,
     SORT,
+    TAKE,
     offer,
     product_of,
     work,
 )
 from tinynet.kernels.optimizers import adam, adam_step_size, learn_dense, learn_sparse
+from tinynet.kernels.products import take_rows
 from tinynet.kernels.sparse import add_sums, in_units, sort_by_column, sparse_forward
 
 
@@ -36,9 +39,18 @@ def _do(boxes: Any, job: Any, *arrays: Any) -> None:
 
 
 @inlined
+def _take(boxes: Any, x: Any, rows: Any, out: Any) -> None:
+    """Copy the rows of a batch, with the helpers if there are any and it is large enough."""
+    if boxes is not None and out.size >= SMALLEST_COPY:
+        _do(boxes, TAKE, x, rows, out)
+    else:
+        take_rows(x, rows, out)
+
+
+@inlined
 def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
     """Do one of the two products, with the helpers if there are any and it is large enough."""
-    if boxes is not None and min(a.size, b.size, out.size) >= SMALLEST:
+    if boxes is not None and a.size * out.shape[1] >= SMALLEST:
         _do(boxes, job, a, b, out)
     else:
         product_of(job, a, b, out, 0, 1)
@@ -47,7 +59,7 @@ def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
 @inlined
 def _learn(boxes: Any, x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any) -> None:
     """Change a kernel, with the helpers if there are any and it is large enough."""
-    if boxes is not None and min(x.size, d_y.size, w.size) >= SMALLEST:
+    if boxes is not None and x.size * d_y.shape[1] >= SMALLEST:
         _do(boxes, LEARN_DENSE, x, d_y, d_w, w, m, v, numbers)
     else:
         learn_dense(x, d_y, d_w, w, m, v, numbers, 0, 1)
@@ -61,7 +73,7 @@ def train_steps(
 ) -> int:  # fmt: skip
     w, d_w, m, v = state
     beta_1, beta_2, epsilon = constants
-    y_all, d_all, probabilities, row_losses, d_losses, counts, samples, entries = buffers
+    y_all, d_all, probabilities, row_losses, d_losses, batch_x, counts, samples, entries = buffers
     number, layers = w.dtype.type, sizes.shape[0] - 1
     numbers = np.empty(4)  # Adam's, of which the first changes
     numbers[1], numbers[2], numbers[3] = 1 - beta_1, 1 - beta_2, epsilon
@@ -69,11 +81,12 @@ def train_steps(
     early = True
     for i in range(1, layers):
         d, u = sizes[i], sizes[i + 1]
-        early &= min(batch_size * min(d, u), d * u) < SMALLEST
+        early &= batch_size * d * u < SMALLEST
     for step in range(losses.shape[0]):
         first = step * batch_size
         last = min(first + batch_size, labels.shape[0])
         n, label = last - first, labels[first:last]
+        x = batch_x[:n]
         size = samples.shape[1] // max(counts.shape[1], 1)
         chunks = -(-n // size)
         tables = counts[:chunks], samples[:chunks], entries[:chunks]
@@ -88,7 +101,8 @@ def train_steps(
                 _multiply(boxes, PRODUCT, inputs, kernel, y)
                 add_bias(y, bias)
             elif values.ndim == 2:
-                _multiply(boxes, PRODUCT, values[first:last], kernel, y)
+                _take(boxes, values, rows[first:last], x)
+                _multiply(boxes, PRODUCT, x, kernel, y)
                 add_bias(y, bias)
             elif boxes is None:
                 sparse_forward(indptr, indices, values, rows[first:last], kernel, bias, y)
@@ -143,7 +157,7 @@ def train_steps(
                 d_inputs = matrix_at(d_all, place - n * d, n, d)
                 _multiply(boxes, PRODUCT_OF_ROWS, d_y, matrix_at(w, at, d, u), d_inputs)
         # Each kernel changes, now that nothing needs its old values.
-        before = 0
+        before = np.int64(0)
         for i in range(layers):
             d, u = sizes[i], sizes[i + 1]
             d_y, middle = matrix_at(d_all, place, n, u), at + d * u
@@ -152,7 +166,7 @@ def train_steps(
                 inputs = matrix_at(y_all, before, n, d)
                 _learn(boxes, inputs, d_y, gradient, own, mean, square, numbers)
             elif values.ndim == 2:
-                _learn(boxes, values[first:last], d_y, gradient, own, mean, square, numbers)
+                _learn(boxes, x, d_y, gradient, own, mean, square, numbers)
             elif boxes is None:
                 sort_by_column(indptr, indices, values, rows[first:last], *tables)
                 learn_sparse(*tables, d_y, gradient, own, mean, square, numbers, np.int64(0), d)

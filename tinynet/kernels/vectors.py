@@ -13,8 +13,10 @@ from tinynet.kernels.compiled import COMPILES, UNITS, instruction
 
 #: So many numbers are one vector; a processor with shorter ones takes several.
 LANES = 16
-#: The width of the second matrix of a dense product: so many columns of it are copied at once.
-WIDE = 64
+#: So many columns and rows of a dense product are computed at once; their sums fill the registers.
+WIDE, TALL = 64, 4
+#: And of one with no more than `LANES` columns.
+NARROW_TALL = 8
 
 _code: Any = cgutils
 _WORD, _HALF_WORD, _BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
@@ -125,7 +127,7 @@ if not COMPILES:
         out[:rows, :width] = x[i : i + rows, j : j + width]
         out[:rows, width:] = 0
 
-    def tile_of(rows: int, parts: int) -> Any:
+    def _tile_of(rows: int, parts: int) -> Any:
         def tile(
             a: Any, i: Any, j: Any, count: Any, panel: Any, depth: Any, width: Any, keep: Any,
             out: Any, u: Any, v: Any,
@@ -220,7 +222,7 @@ else:
         whole = types.int64
         return types.void(x, whole, whole, whole, whole, out), generate
 
-    def tile_of(rows: int, parts: int) -> Any:
+    def _tile_of(rows: int, parts: int) -> Any:
         """Make the instruction for so many rows of a product, and so many vectors of columns."""
 
         @instruction
@@ -245,12 +247,6 @@ else:
                     for r in range(rows)
                 ]
                 exists = [builder.icmp_signed(">", n, _WORD(r)) for r in range(rows)]
-                with builder.if_then(kept):
-                    for r in range(rows):
-                        with builder.if_then(exists[r]):
-                            for part, total in enumerate(sums[r]):
-                                x = vectors.load_some(places[r], part, chosen[part])
-                                builder.store(x, total)
                 box = vectors.box(a, left)
                 base = builder.bitcast(box.data, _BYTE.as_pointer())
                 down, aside = _code.unpack_tuple(builder, box.strides)
@@ -272,6 +268,12 @@ else:
                         x = vectors.repeated(vectors.converted(item, vector.element))
                         for part, total in enumerate(sums[r]):
                             vectors.add_product(x, b[part], total)
+                with builder.if_then(kept):
+                    for r in range(rows):
+                        with builder.if_then(exists[r]):
+                            for part, total in enumerate(sums[r]):
+                                x = vectors.load_some(places[r], part, chosen[part])
+                                builder.store(builder.fadd(x, builder.load(total)), total)
                 for r in range(rows):
                     with builder.if_then(exists[r]):
                         for part, total in enumerate(sums[r]):
@@ -285,3 +287,6 @@ else:
             return signature, generate
 
         return tile
+
+
+tile, narrow_tile = _tile_of(TALL, WIDE // LANES), _tile_of(NARROW_TALL, 1)
