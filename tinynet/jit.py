@@ -76,7 +76,9 @@ def jit(**options: Any) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
-        compiled: Function = _numba.njit(nogil=True, error_model="numpy", **options)(function)
+        compiled: Function = _numba.njit(
+            nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options
+        )(function)
         if hasattr(compiled, "_cache"):
             compiled._cache = _Cache(function)
         return compiled

@@ -47,7 +47,7 @@ def _add_rows(
     indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, u: Any, first: Any,
     last: Any, at: Any, out: Any, v: Any,
 ) -> None:  # fmt: skip
-    """out[:, v : v + UNITS] = bias + x @ kernel, for `UNITS` units from u on.
+    """out[:, v : v + UNITS] = x @ kernel, for `UNITS` units from u on, and + bias if first is 0.
 
     Only inputs from first to last count, so many at a time as the cache holds kernel rows; each
     example's begin at its place `at`, which is moved on.
@@ -56,7 +56,7 @@ def _add_rows(
         return
     for i in range(rows.shape[0]):
         for j in range(UNITS):
-            out[i, v + j] = bias[u + j]
+            out[i, v + j] = bias[u + j] if first == 0 else 0
     for begin in range(first, last, _ROWS):
         end = np.uint64(min(begin + _ROWS, last))
         for i in range(rows.shape[0]):
@@ -138,11 +138,10 @@ def half_of_inputs(
     """Out = x @ kernel + bias with the first half of the inputs, or x @ kernel with the second."""
     at, middle = np.empty(rows.shape[0], np.int64), kernel.shape[0] // 2
     first, last = (middle, kernel.shape[0]) if half else (0, middle)
-    start = np.zeros(kernel.shape[1], out.dtype) if half else bias
     _ask_for(indptr, indices, values, rows)
     for u in range(0, kernel.shape[1], UNITS):
         _places(indptr, indices, rows, first, at)
-        _add_rows(indptr, indices, values, rows, kernel, start, u, first, last, at, out, u)
+        _add_rows(indptr, indices, values, rows, kernel, bias, u, first, last, at, out, u)
 
 
 @inner
@@ -155,13 +154,13 @@ def sparse_forward(
         return
     # Not as plain numbers: for these Numba compiles once more.
     first, middle, last = np.int64(0), kernel.shape[0] // 2, kernel.shape[0]
-    at, none = np.empty(rows.shape[0], np.int64), np.zeros(kernel.shape[1], out.dtype)
+    at = np.empty(rows.shape[0], np.int64)
     # Each half of the inputs has a sum of its own, as with two threads.
     rest = np.empty((rows.shape[0], UNITS), out.dtype)
     for u in range(0, kernel.shape[1], UNITS):
         _places(indptr, indices, rows, first, at)
         _add_rows(indptr, indices, values, rows, kernel, bias, u, first, middle, at, out, u)
-        _add_rows(indptr, indices, values, rows, kernel, none, u, middle, last, at, rest, first)
+        _add_rows(indptr, indices, values, rows, kernel, bias, u, middle, last, at, rest, first)
         add_sums(rest, first, out, u)
 
 
