@@ -144,7 +144,7 @@ def half_of_inputs(
         _add_rows(indptr, indices, values, rows, kernel, bias, u, first, last, at, out, u)
 
 
-@inner
+@inlined
 def sparse_forward(
     indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any
 ) -> None:
