@@ -10,9 +10,11 @@ makes the difference, measured by `benchmarks`:
   same function, with unsigned indices and the promise that its arrays do not overlap;
 - the rows of a shuffled batch lie scattered over memory, so they are asked for ahead;
 - a dense product keeps 4 x 64 sums in the registers, which NumPy's BLAS leaves half empty;
+- where LLVM makes no good vectors of a loop, its instructions stand in `vectors`;
 - between the kernels of a small net Python took a fourth of a step, so one has the loop as well;
   there a layer learns at once, and its gradient is never written to memory;
 - of two threads each sums over one half of the inputs, and keeps that half's weights in its cache;
+  while one computes the small layers the other sorts the batch, or has begun with the large one;
 - the square of a small gradient is denormal, and slow: Adam takes such results for 0.
 
 "contract" lets ``a * b + c`` be rounded once. Infinity and NaN pass through as in NumPy, and

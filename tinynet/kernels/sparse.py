@@ -266,4 +266,5 @@ def kernel_gradient(
 
 @jit()
 def sparse_kernel_gradient(counts: Any, samples: Any, entries: Any, d_y: Any, out: Any) -> None:
-    kernel_gradient(counts, samples, entries, d_y, out, 0, out.shape[0])
+    rows = np.ascontiguousarray(d_y)
+    kernel_gradient(counts, samples, entries, rows, out, 0, out.shape[0])

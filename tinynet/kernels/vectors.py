@@ -8,6 +8,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 
 from tinynet.kernels.compiled import COMPILES, UNITS, instruction
 
@@ -40,6 +41,8 @@ class _Vectors:
 
     def at(self, kind: Any, array: Any, i: Any, j: Any = None) -> Any:
         """Point to the vectors that begin at array[i] or array[i, j]."""
+        if kind.layout != "C":
+            raise TypingError(f"Vectors are made of contiguous arrays. Received: {kind}")
         box, build = self.box(kind, array), self.builder
         if j is not None:
             i = build.add(build.mul(i, _code.unpack_tuple(build, box.shape)[1]), j)
