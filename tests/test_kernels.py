@@ -105,3 +105,21 @@ def test_sparse_gradients_of_any_layout(kind: str, units: int, rng: np.random.Ge
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert (memory[:20] == -7).all()
     assert (memory[-20:] == -7).all()
+
+
+@pytest.mark.parametrize("units", [1, 64, 128, 640])
+@pytest.mark.parametrize("width", [1, 2, 3, 300])
+def test_sparse_products(width: int, units: int, rng: np.random.Generator) -> None:
+    x = rng.standard_normal((9, width)) * (rng.random((9, width)) < 0.5)
+    x = x.astype("float32")
+    indptr = functional.row_starts(x, np.empty(10, np.int64))
+    room = int(indptr[-1]) + 1
+    indices, values = np.zeros(room, np.uint16), np.zeros(room, "float32")
+    functional.compress_rows(x, indptr, indices, values)
+    rows = np.array([8, 0, 3, 3])
+    kernel = rng.standard_normal((width, units)).astype("float32")
+    out, memory = guarded(4, units, "float32")
+    bias = np.ones(units, "float32")
+    kernels.sparse_dense(indptr, indices, values, rows, kernel, bias, out)
+    ones = np.ones((4, 1))
+    assert_is_product(out, memory, np.hstack([x[rows], ones]), np.vstack([kernel, bias]))

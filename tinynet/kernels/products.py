@@ -88,10 +88,10 @@ def product(a: Any, top: Any, b: Any, flip: Any, first: Any, last: Any, out: Any
     rows, length = a.shape
     bottom, columns = min(top + out.shape[0], rows), b.shape[0] if flip else b.shape[1]
     panel, right = _aligned(min(length, _DEEP), out), np.ascontiguousarray(b)
-    for u in range(first, last, WIDE):
-        width = min(WIDE, columns - u)
-        for begin in range(0, max(length, 1), _DEEP):
-            depth, keep = min(_DEEP, length - begin), begin > 0
+    for begin in range(0, max(length, 1), _DEEP):
+        depth, keep = min(_DEEP, length - begin), begin > 0
+        for u in range(first, last, WIDE):
+            width = min(WIDE, columns - u)
             if flip:
                 _copy_columns(right, begin, u, width, depth, panel)
             else:

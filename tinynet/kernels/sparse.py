@@ -44,19 +44,20 @@ def compress_rows(x: Any, indptr: Any, indices: Any, values: Any) -> None:
 
 @sums
 def _add_rows(
-    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, u: Any, first: Any,
-    last: Any, at: Any, out: Any, v: Any,
+    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, half: Any, u: Any,
+    first: Any, last: Any, at: Any, out: Any, v: Any,
 ) -> None:  # fmt: skip
-    """out[:, v : v + UNITS] = x @ kernel, for `UNITS` units from u on, and + bias if first is 0.
+    """out[:, v : v + UNITS] = x @ kernel, for `UNITS` units from u on; half 0 has + bias.
 
     Only inputs from first to last count, so many at a time as the cache holds kernel rows; each
     example's begin at its place `at`, which is moved on.
     """
     if u < 0 or v < 0:  # they never are; but knowing that, LLVM drops the tests for them
         return
+    zero = out.dtype.type(0)
     for i in range(rows.shape[0]):
         for j in range(UNITS):
-            out[i, v + j] = bias[u + j] if first == 0 else 0
+            out[i, v + j] = zero if half else bias[u + j]
     for begin in range(first, last, _ROWS):
         end = np.uint64(min(begin + _ROWS, last))
         for i in range(rows.shape[0]):
@@ -141,7 +142,7 @@ def half_of_inputs(
     _ask_for(indptr, indices, values, rows)
     for u in range(0, kernel.shape[1], UNITS):
         _places(indptr, indices, rows, first, at)
-        _add_rows(indptr, indices, values, rows, kernel, bias, u, first, last, at, out, u)
+        _add_rows(indptr, indices, values, rows, kernel, bias, half, u, first, last, at, out, u)
 
 
 @inlined
@@ -153,14 +154,17 @@ def sparse_forward(
         _add_rows_any(indptr, indices, values, rows, kernel, bias, out)
         return
     # Not as plain numbers: for these Numba compiles once more.
-    first, middle, last = np.int64(0), kernel.shape[0] // 2, kernel.shape[0]
+    first, second = np.int64(0), np.int64(1)
+    middle, last = kernel.shape[0] // 2, kernel.shape[0]
     at = np.empty(rows.shape[0], np.int64)
     # Each half of the inputs has a sum of its own, as with two threads.
     rest = np.empty((rows.shape[0], UNITS), out.dtype)
     for u in range(0, kernel.shape[1], UNITS):
         _places(indptr, indices, rows, first, at)
-        _add_rows(indptr, indices, values, rows, kernel, bias, u, first, middle, at, out, u)
-        _add_rows(indptr, indices, values, rows, kernel, bias, u, middle, last, at, rest, first)
+        _add_rows(indptr, indices, values, rows, kernel, bias, first, u, first, middle, at, out, u)
+        _add_rows(
+            indptr, indices, values, rows, kernel, bias, second, u, middle, last, at, rest, first
+        )
         add_sums(rest, first, out, u)
 
 
