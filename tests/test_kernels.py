@@ -123,3 +123,11 @@ def test_sparse_products(width: int, units: int, rng: np.random.Generator) -> No
     kernels.sparse_dense(indptr, indices, values, rows, kernel, bias, out)
     ones = np.ones((4, 1))
     assert_is_product(out, memory, np.hstack([x[rows], ones]), np.vstack([kernel, bias]))
+
+
+def test_labels_that_are_none_match_nothing() -> None:
+    scores = np.array([[0.1, 0.2, 0.7], [0.8, 0.1, 0.1]], "float32")
+    for labels, right in (([-1, -1], 0), ([5, 10**10], 0), ([2.0, 0.0], 2), ([2.5, 0], 1)):
+        assert kernels.sparse_matches(np.array(labels), scores) == right
+        assert functional.sparse_matches(np.array(labels), scores) == right
+    assert kernels.sparse_matches(np.array([True, False]), scores) == 1

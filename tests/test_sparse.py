@@ -91,6 +91,20 @@ def test_models_take_them_everywhere(backend: str, rng: np.random.Generator) -> 
     keras.config.set_backend(before)
 
 
+def test_gradients_that_lie_in_memory_column_by_column(rng: np.random.Generator) -> None:
+    x, y = some(rng, 64), rng.random((64, 128))
+    before, found = keras.config.backend(), []
+    for backend in ("numba", "numpy"):
+        keras.config.set_backend(backend)
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.layers.Dense(128), keras.layers.Softmax(axis=0)])
+        model.compile(keras.optimizers.Adam(0.1), "mse")
+        history = model.fit(x, y, epochs=3, shuffle=False, verbose=0).history
+        found.append(history["loss"])
+    keras.config.set_backend(before)
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
 def test_a_model_that_cannot_take_them_says_so() -> None:
     rows = CompressedRows.from_csr([0, 1], [2], [5.0], (1, 4))
     model = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])

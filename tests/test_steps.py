@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinynet
-from tinynet import Sequential, callbacks, config, layers, losses, ops, optimizers
+from tinynet import Sequential, callbacks, config, kernels, layers, losses, ops, optimizers
 
 N, SHAPE, C = 150, (5, 4), 3
 Build = Callable[[], Sequential]
@@ -217,13 +217,25 @@ def test_which_steps_go_together(
 
     def few(*arguments: Any) -> Any:
         steps = many(*arguments)
-        assert steps.at_once > 10**5
-        steps.at_once = 45
+        assert steps.at_once > 10**4
+        steps.at_once = 4
         return steps
 
     monkeypatch.setattr(model, "_many_steps", few)
     model.fit(x, y, batch_size=10, verbose=0)
     assert calls == [4, 4, 4, 3]
+
+
+def test_what_can_not_be_written_is_not_compiled_for_anew(calls: list[int]) -> None:
+    x, y = data(False)
+    found = []
+    for writeable in (True, False):
+        x.flags.writeable = writeable
+        model = fresh(NETS["a hidden layer"])
+        model.fit(x, y, verbose=0)
+        found.append((bits(model), len(getattr(kernels.train_steps, "signatures", ()))))
+    assert calls
+    assert found[0] == found[1]
 
 
 class Own(layers.Dense):

@@ -104,11 +104,12 @@ def num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Choose how many threads `fit`, `evaluate` and `predict` use at most, from the next call on.
 
-    With more than one, `fit` divides the first layer of sparse inputs and the steps of Adam, in
-    float32, and computes all else on one. `evaluate` and `predict` compute batches side by side,
-    unless a callback watches each. The same seed gives the same bits, whatever the number: also
-    in a child that is forked, and in a second `fit` at the same time, which computes alone. No
-    more are used than there are processors. They gain only while these are free.
+    With more than one, `fit` divides the first layer of sparse inputs, the steps of Adam and, where
+    it does many steps in one call, large dense products, all in float32. `evaluate` and `predict`
+    compute batches side by side, unless a callback watches each. The same seed gives the same
+    bits, whatever the number: also in a child that is forked, and in a second `fit` at the same
+    time, which computes alone. No more are used than there are processors. They gain only while
+    these are free.
 
     Parameters
     ----------

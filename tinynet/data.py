@@ -282,8 +282,16 @@ def class_weights(y: Array, class_weight: Any, dtype: str) -> Array:
     return weights
 
 
+class _Writable:
+    """The memory of an array that can't be written, for who only reads it."""
+
+    def __init__(self, x: Array) -> None:
+        self._x = x  # lives as long as what is made of this
+        self.__array_interface__ = {**x.__array_interface__, "data": (x.ctypes.data, False)}
+
+
 class NamedRows:
-    """Some rows of an array by their numbers, for whom copies a batch at a time.
+    """Some rows of an array, named by their numbers and not copied yet.
 
     Parameters
     ----------
@@ -301,7 +309,9 @@ class NamedRows:
     """
 
     def __init__(self, x: Array, rows: Array) -> None:
-        #: As a `SparseBatch` has them: all inputs in place of the values, and the numbers.
+        # A kernel compiled for what can be written is not compiled again for what can't.
+        x = x if x.flags.writeable else np.asarray(_Writable(x))
+        #: What `train_steps` takes first: of compressed rows it would be four arrays as well.
         self.arrays = None, None, x.reshape(len(x), -1), rows
 
     def __len__(self) -> int:
@@ -410,7 +420,7 @@ class Examples:
         Yields
         ------
         x, y, weights : ndarray
-            Each batch.
+            Each batch; of compressed rows, `x` is a `SparseBatch`.
         """
         work = work or Workspace()
         if order is None and (named or isinstance(self.x, CompressedRows)):

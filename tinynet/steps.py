@@ -44,8 +44,6 @@ class DenseNetSteps:
         What it works on.
     batch_size : int
         The number of examples in a step.
-    sparse : bool
-        Whether the examples are compressed rows.
 
     Examples
     --------
@@ -62,12 +60,12 @@ class DenseNetSteps:
         optimizer: Adam,
         plan: Plan,
         batch_size: int,
-        sparse: bool,
     ) -> None:
         self._objective, self._optimizer, self._state = objective, optimizer, plan.flat[0]
         self._batch_size = batch_size
-        #: How many examples to do in a call, which is a moment's work.
-        self.at_once = (1 << 32) // (self._state[0].size + (1 << 14))
+        #: How many steps to do in a call, some hundredths of a second. Each weight is multiplied
+        #: with for every example, and Adam's step for it takes as long as some thirty of these.
+        self.at_once = max((1 << 33) // (self._state[0].size * (batch_size + 32) + (1 << 16)), 1)
         self._sizes = np.array([row[0].kernel.shape[0], *(layer.units for layer in row)])
         self._rectifies = np.array([layer.activation is activations.relu for layer in row])
         self._from_logits = objective.loss.from_logits
@@ -203,7 +201,7 @@ def steps_of(
     )
     if not suits:
         return None
-    return DenseNetSteps(dense, objective, optimizer, plan, batch_size, sparse)
+    return DenseNetSteps(dense, objective, optimizer, plan, batch_size)
 
 
 def _is_plain(layer: Dense) -> bool:

@@ -405,9 +405,8 @@ class Trainer(Layer):
                 bar = progress.Progress(feed.steps, verbose)
                 hooks.call("on_epoch_begin", epoch, {})
                 many = self._many_steps(train, size)  # a callback may have changed that
-                alone = many is None or watched or limit is not None
-                feed.batch_size = size if alone else max(many.at_once // size, 1) * size
-                feed.named = not alone
+                feed.named = many is not None and not watched and limit is None
+                feed.batch_size = size * many.at_once if feed.named else size
                 states = [*states[-1:], self._state()]
                 done = self._train_epoch(feed, epoch, hooks, bar, work, many, interrupt, states)
                 logs = self._objective.logs()

@@ -33,13 +33,10 @@ def softmax_crossentropy_step(
 def sparse_matches(labels: Any, scores: Any) -> int:
     count = 0
     for i in range(scores.shape[0]):
-        label = labels[i]
-        score, is_greatest = scores[i, label], True
-        for c in range(scores.shape[1]):
-            # Of equal ones the first is the greatest, and NaN is greater than any number.
-            x, is_earlier = scores[i, c], c < label
-            equal = (x == score) | ((x != x) & (score != score))
-            greater = (x > score) | ((x != x) & (score == score))
-            is_greatest &= not (greater | (equal & is_earlier))
-        count += is_greatest
+        best, top = 0, scores[i, 0]
+        for c in range(1, scores.shape[1]):
+            x = scores[i, c]
+            if x > top or (x != x and top == top):  # NaN is greater than any number
+                best, top = c, x
+        count += best == labels[i]
     return count

@@ -13,7 +13,7 @@ from tinynet.kernels.compiled import inlined, inner, instruction, pointer
 from tinynet.kernels.optimizers import adam, learn_dense, learn_sparse
 from tinynet.kernels.products import product, take_rows
 from tinynet.kernels.sparse import half_of_inputs, kernel_gradient, sort_by_column, sparse_dense
-from tinynet.kernels.vectors import WIDE
+from tinynet.kernels.vectors import TALL, WIDE
 
 # A job is one call of a kernel, cut in parts: part 0 is the caller's, each other one is offered
 # to the helper thread that serves the box of its number. A part that its helper has not taken
@@ -33,7 +33,7 @@ _YIELD, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 
 # without help for so many nanoseconds; when one kept it waiting for long, for a few times that.
 TOO_LATE, PAUSE, _LONG, _TIMES = 100, 20_000_000, 50_000, 8
 # With fewer multiplications, or numbers to be copied, handing over costs more than it gains.
-SMALLEST, SMALLEST_COPY = 1 << 18, 1 << 14
+SMALLEST_PRODUCT, SMALLEST_COPY = 1 << 18, 1 << 14
 
 
 _clock_gettime: Any = types.ExternalFunction(
@@ -102,13 +102,13 @@ def _matrix(box: Any, i: Any, kind: Any) -> Any:
 def product_of(job: Any, a: Any, b: Any, out: Any, part: Any, parts: Any) -> None:
     """Compute one part of a @ b or of a @ b.T, as the job says: some panels, or else some rows."""
     rows, columns = out.shape
-    panels, quads = -(-columns // WIDE), -(-rows // 4)
+    panels, tiles = -(-columns // WIDE), -(-rows // TALL)
     first, last, top, bottom = 0, columns, 0, rows
     if panels % parts == 0 or panels > 4 * parts:
         first, last = panels * part // parts * WIDE, panels * (part + 1) // parts * WIDE
         last = min(last, columns)
     else:
-        top, bottom = quads * part // parts * 4, min(quads * (part + 1) // parts * 4, rows)
+        top, bottom = tiles * part // parts * TALL, min(tiles * (part + 1) // parts * TALL, rows)
     product(a[::1, ::1], top, b, job == PRODUCT_OF_ROWS, first, last, out[top:bottom])
 
 

@@ -11,7 +11,7 @@ from tinynet.jit import jit
 from tinynet.kernels.compiled import UNITS, flush, inner, matrix_at, sums
 from tinynet.kernels.products import product
 from tinynet.kernels.sparse import in_units, kernel_gradient
-from tinynet.kernels.vectors import weighted_sum
+from tinynet.kernels.vectors import TALL, weighted_sum
 
 _TINY = 1e-30  # what Adam's running means must not fall below, or else are 0
 _BLOCK = 16  # so many rows of a gradient stay in the cache
@@ -123,11 +123,12 @@ def learn_dense(
     """Change one of so many parts of a kernel, some rows."""
     inputs, units = x.shape[1], d_y.shape[1]
     first, last = inputs * part // parts, inputs * (part + 1) // parts
-    rows = max((1 << 16) // units // 4 * 4, 4)
+    rows = max((1 << 16) // units // TALL * TALL, TALL)
+    flip = parts < 0  # False, but not as a plain one: for that Numba compiles once more
     for begin in range(first, last, rows):
         end = min(begin + rows, last)
         a, z = begin * units, end * units
         gradient = d_w[first * units : first * units + z - a]
         block = matrix_at(gradient, 0, end - begin, units)
-        product(x.T[::1, ::1], begin, d_y, parts < 0, np.int64(0), units, block)
+        product(x.T[::1, ::1], begin, d_y, flip, np.int64(0), units, block)
         adam(w[a:z], gradient, m[a:z], v[a:z], numbers[0], numbers[1], numbers[2], numbers[3], None)

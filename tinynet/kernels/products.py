@@ -83,7 +83,8 @@ def _aligned(rows: Any, like: Any) -> Any:
 def product(a: Any, top: Any, b: Any, flip: Any, first: Any, last: Any, out: Any) -> None:
     """Compute columns from first to last of out = a @ b, or a @ b.T, for a's rows from top on.
 
-    Whatever lies in `a`, it comes with open strides, so that all is compiled but once.
+    `a` comes with open strides, whatever they are, so that all is compiled but once; `out` has its
+    rows one after the other.
     """
     rows, length = a.shape
     bottom, columns = min(top + out.shape[0], rows), b.shape[0] if flip else b.shape[1]

@@ -18,8 +18,8 @@ from tinynet.kernels.helpers import (
     LEARN_SPARSE,
     PRODUCT,
     PRODUCT_OF_ROWS,
-    SMALLEST,
     SMALLEST_COPY,
+    SMALLEST_PRODUCT,
     SORT,
     TAKE,
     offer,
@@ -50,7 +50,7 @@ def _take(boxes: Any, x: Any, rows: Any, out: Any) -> None:
 @inlined
 def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
     """Do one of the two products, with the helpers if there are any and it is large enough."""
-    if boxes is not None and a.size * out.shape[1] >= SMALLEST:
+    if boxes is not None and a.size * out.shape[1] >= SMALLEST_PRODUCT:
         _do(boxes, job, a, b, out)
     else:
         product_of(job, a, b, out, 0, 1)
@@ -59,7 +59,7 @@ def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
 @inlined
 def _learn(boxes: Any, x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any) -> None:
     """Change a kernel, with the helpers if there are any and it is large enough."""
-    if boxes is not None and x.size * d_y.shape[1] >= SMALLEST:
+    if boxes is not None and x.size * d_y.shape[1] >= SMALLEST_PRODUCT:
         _do(boxes, LEARN_DENSE, x, d_y, d_w, w, m, v, numbers)
     else:
         learn_dense(x, d_y, d_w, w, m, v, numbers, 0, 1)
@@ -81,7 +81,7 @@ def train_steps(
     early = True
     for i in range(1, layers):
         d, u = sizes[i], sizes[i + 1]
-        early &= batch_size * d * u < SMALLEST
+        early &= batch_size * d * u < SMALLEST_PRODUCT
     for step in range(losses.shape[0]):
         first = step * batch_size
         last = min(first + batch_size, labels.shape[0])

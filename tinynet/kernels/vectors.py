@@ -31,8 +31,10 @@ class _Vectors:
     def __init__(self, context: Any, builder: Any) -> None:
         self.context, self.builder = context, builder
 
-    def box(self, kind: Any, array: Any) -> Any:
-        """Take an array apart."""
+    def box(self, kind: Any, array: Any, layouts: str = "C") -> Any:
+        """Take an array apart; one that is not contiguous would be read wrongly."""
+        if kind.layout not in layouts:
+            raise TypingError(f"Vectors are made of contiguous arrays. Received: {kind}")
         return self.context.make_array(kind)(self.context, self.builder, array)
 
     def item(self, kind: Any, array: Any, i: Any) -> Any:
@@ -41,8 +43,6 @@ class _Vectors:
 
     def at(self, kind: Any, array: Any, i: Any, j: Any = None) -> Any:
         """Point to the vectors that begin at array[i] or array[i, j]."""
-        if kind.layout != "C":
-            raise TypingError(f"Vectors are made of contiguous arrays. Received: {kind}")
         box, build = self.box(kind, array), self.builder
         if j is not None:
             i = build.add(build.mul(i, _code.unpack_tuple(build, box.shape)[1]), j)
@@ -250,11 +250,11 @@ else:
                     for r in range(rows)
                 ]
                 exists = [builder.icmp_signed(">", n, _WORD(r)) for r in range(rows)]
-                box = vectors.box(a, left)
+                box = vectors.box(a, left, "ACF")
                 base = builder.bitcast(box.data, _BYTE.as_pointer())
                 down, aside = _code.unpack_tuple(builder, box.strides)
                 begin = builder.add(builder.mul(row, down), builder.mul(column, aside))
-                # Behind the last row there is none: that one is taken again.
+                # Behind the last row the first one is taken again.
                 offsets = [
                     builder.add(
                         begin, builder.select(exists[r], builder.mul(down, _WORD(r)), _WORD(0))
