@@ -123,7 +123,7 @@ def learn_dense(
     """Change one of so many parts of a kernel, some rows."""
     inputs, units = x.shape[1], d_y.shape[1]
     first, last = inputs * part // parts, inputs * (part + 1) // parts
-    rows = max((1 << 16) // units // TALL * TALL, TALL)
+    rows = max((1 << 16) // units // TALL * TALL, 128)  # for so many d_y is copied once
     flip = parts < 0  # False, but not as a plain one: for that Numba compiles once more
     for begin in range(first, last, rows):
         end = min(begin + rows, last)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.jit import jit
-from tinynet.kernels.activations import add_bias, bias_relu_backward, relu, sum_rows
+from tinynet.kernels.activations import add_bias, bias_relu, bias_relu_backward, relu, sum_rows
 from tinynet.kernels.classification import softmax_crossentropy_step, sparse_matches
 from tinynet.kernels.compiled import UNITS, inlined, inner, matrix_at
 from tinynet.kernels.helpers import (
@@ -57,6 +57,15 @@ def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
 
 
 @inlined
+def _add_bias(rectifies: Any, z: Any, bias: Any) -> None:
+    """Do what follows a layer's product."""
+    if rectifies:
+        bias_relu(z, bias)
+    else:
+        add_bias(z, bias)
+
+
+@inlined
 def _learn(boxes: Any, x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any) -> None:
     """Change a kernel, with the helpers if there are any and it is large enough."""
     if boxes is not None and x.size * d_y.shape[1] >= SMALLEST_PRODUCT:
@@ -99,11 +108,11 @@ def train_steps(
             if i > 0:
                 inputs = matrix_at(y_all, before, n, d)
                 _multiply(boxes, PRODUCT, inputs, kernel, y)
-                add_bias(y, bias)
+                _add_bias(rectifies[i], y, bias)
             elif values.ndim == 2:
                 _take(boxes, values, rows[first:last], x)
                 _multiply(boxes, PRODUCT, x, kernel, y)
-                add_bias(y, bias)
+                _add_bias(rectifies[i], y, bias)
             elif boxes is None:
                 sparse_forward(indptr, indices, values, rows[first:last], kernel, bias, y)
             else:
@@ -118,7 +127,7 @@ def train_steps(
                     _do(boxes, DENSE, *batch, kernel, bias, y)
                 if early:
                     offer(boxes, SORT, *batch, *tables)
-            if rectifies[i]:
+            if i == 0 and values.ndim == 1 and rectifies[i]:
                 relu(y)
             at, before, place = at + d * u + u, place, place + n * u
         # The loss.
