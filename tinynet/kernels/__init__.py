@@ -9,7 +9,7 @@ makes the difference, measured by `benchmarks`:
 - a call costs as much as adding a kernel row, so the loops around the innermost one stand in the
   same function, with unsigned indices and the promise that its arrays do not overlap;
 - the rows of a shuffled batch lie scattered over memory, so they are asked for ahead;
-- a dense product keeps 4 x 64 sums in the registers, which NumPy's BLAS leaves half empty;
+- a dense product keeps 6 x 64 sums in the registers, which NumPy's BLAS leaves half empty;
 - where LLVM makes no good vectors of a loop, its instructions stand in `vectors`;
 - between the kernels of a small net Python took a fourth of a step, so one has the loop as well;
   there a layer learns at once, and its gradient is never written to memory;

@@ -15,7 +15,7 @@ from tinynet.kernels.compiled import COMPILES, UNITS, instruction
 #: So many numbers are one vector; a processor with shorter ones takes several.
 LANES = 16
 #: So many columns and rows of a dense product are computed at once; their sums fill the registers.
-WIDE, TALL = 64, 4
+WIDE, TALL = 64, 6
 #: And of one with no more than `LANES` columns.
 NARROW_TALL = 8
 
