@@ -86,7 +86,7 @@ def train_steps(
     number, layers = w.dtype.type, sizes.shape[0] - 1
     numbers = np.empty(4)  # Adam's, of which the first changes
     numbers[1], numbers[2], numbers[3] = 1 - beta_1, 1 - beta_2, epsilon
-    # While a helper sorts there must be no other job.
+    # While a helper sorts, or has begun to learn the first layer, there must be no other job.
     early = True
     for i in range(1, layers):
         d, u = sizes[i], sizes[i + 1]
