@@ -135,12 +135,12 @@ class Distinct(Compiler):
 def one(typing_context):
     return types.float64(), lambda context, builder, signature, _: ir.Constant(ir.DoubleType(), 1)
 
-@jit(no_cfunc_wrapper=True, no_cpython_wrapper=True, fastmath={"contract"}, pipeline_class=Distinct)
+@jit(no_cpython_wrapper=True, fastmath={"contract"}, pipeline_class=Distinct)
 def add(x, y):
     for i in range(x.size):
         x[i] = x[i] * y[i] + one()
 
-@jit(no_cfunc_wrapper=True)
+@jit()
 def outer(x, y):
     add(x, y)
     return x
