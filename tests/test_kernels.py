@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tinynet import functional, kernels
+from tinynet.sparse import CompressedRows
 
 SHAPES = [
     (1, 1, 1),
@@ -27,12 +28,16 @@ def guarded(rows: int, columns: int, dtype: Any) -> tuple[np.ndarray, np.ndarray
     return memory[20:-20], memory
 
 
+def assert_guards_stand(memory: np.ndarray) -> None:
+    assert (memory[:20] == -7).all()
+    assert (memory[-20:] == -7).all()
+
+
 def assert_is_product(found: Any, memory: Any, a: Any, b: Any) -> None:
     sizes = np.abs(a).astype(np.float64) @ np.abs(b)
     bound = 2 * np.finfo(found.dtype).eps * np.sqrt(a.shape[1]) * sizes
     assert (np.abs(found - a.astype(np.float64) @ b) <= bound).all()
-    assert (memory[:20] == -7).all()
-    assert (memory[-20:] == -7).all()
+    assert_guards_stand(memory)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -103,24 +108,19 @@ def test_sparse_gradients_of_any_layout(kind: str, units: int, rng: np.random.Ge
     kernels.sparse_kernel_gradient(*arguments, found)
     functional.sparse_kernel_gradient(*arguments, expected)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-    assert (memory[:20] == -7).all()
-    assert (memory[-20:] == -7).all()
+    assert_guards_stand(memory)
 
 
 @pytest.mark.parametrize("units", [1, 64, 128, 640])
 @pytest.mark.parametrize("width", [1, 2, 3, 300])
 def test_sparse_products(width: int, units: int, rng: np.random.Generator) -> None:
     x = rng.standard_normal((9, width)) * (rng.random((9, width)) < 0.5)
-    x = x.astype("float32")
-    indptr = functional.row_starts(x, np.empty(10, np.int64))
-    room = int(indptr[-1]) + 1
-    indices, values = np.zeros(room, np.uint16), np.zeros(room, "float32")
-    functional.compress_rows(x, indptr, indices, values)
-    rows = np.array([8, 0, 3, 3])
+    x, rows = x.astype("float32"), np.array([8, 0, 3, 3])
+    batch = CompressedRows(x, "float32").take(rows)
     kernel = rng.standard_normal((width, units)).astype("float32")
     out, memory = guarded(4, units, "float32")
     bias = np.ones(units, "float32")
-    kernels.sparse_dense(indptr, indices, values, rows, kernel, bias, out)
+    kernels.sparse_dense(*batch.arrays, kernel, bias, out)
     ones = np.ones((4, 1))
     assert_is_product(out, memory, np.hstack([x[rows], ones]), np.vstack([kernel, bias]))
 
