@@ -23,20 +23,6 @@ LAYOUT = {
     tokenize.ENDMARKER,
 }
 
-# What a file may grow to, and why, where that is more than a sitting's 400 lines. A file that is
-# not named here may have DEFAULT lines.
-DEFAULT = 260
-BUDGETS: dict[str, tuple[int, str]] = {
-    "cli.py": (400, ""),
-    "datasets/drawn_digits.py": (360, ""),
-    "functional.py": (540, "every formula, each forward function beside its backward one"),
-    "optimizers/base.py": (270, "what all optimizers share, of which there is much in Keras"),
-    "sequential.py": (400, ""),
-    "sklearn.py": (400, ""),
-    "training.py": (510, "the loops of fit, evaluate and predict, which share their parts"),
-    "visualize.py": (460, "one function a picture"),
-}
-
 
 def code_lines(source: str) -> int:
     """Count the lines that hold code."""
@@ -61,12 +47,11 @@ def sizes() -> dict[str, int]:
 
 
 def main() -> None:
-    """Print a line for each file, and the sum."""
+    """Print a line for each file, and the total."""
     counted = sizes()
     for name, count in counted.items():
-        budget, reason = BUDGETS.get(name, (DEFAULT, ""))
-        print(f"{count:6,} of {budget:4,}  {name}{reason and '  (' + reason + ')'}")
-    print(f"{sum(counted.values()):6,}          in all")
+        print(f"{count:6,}  {name}")
+    print(f"{sum(counted.values()):6,}  total")
 
 
 if __name__ == "__main__":

@@ -305,17 +305,6 @@ def test_public_errors_end_in_what_was_received(path: Path) -> None:
             assert "Received: " in ast.unparse(first), f"line {node.lineno}"
 
 
-@pytest.mark.parametrize(("name", "lines"), size.sizes().items())
-def test_files_stay_small(name: str, lines: int) -> None:
-    budget, reason = size.BUDGETS.get(name, (size.DEFAULT, ""))
-    assert lines <= budget
-    assert budget <= 400 or reason
-
-
-def test_budgets_are_of_files_that_exist() -> None:
-    assert set(size.BUDGETS) <= set(size.sizes())
-
-
 def test_code_lines_leave_out_blanks_comments_and_docstrings() -> None:
     source = '"""Doc."""\n\n# why\nx = """a\n\nb"""\n\n\ndef f():\n    """Doc."""\n    return 1\n'
     assert size.code_lines(source) == 5
