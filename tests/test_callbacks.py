@@ -667,3 +667,14 @@ def test_tensorboard_finds_what_keras_writes(tmp_path: Path) -> None:
     }
     assert [step for step, _ in train["batch_loss"]] == [2, 4, 6]
     assert len(train["dense/kernel/histogram"]) == 2
+
+
+def test_model_checkpoint_accepts_hdf5(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    model = tinynet.Sequential([tinynet.Input((2,)), tinynet.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    path = os.fsencode(tmp_path / "net.hdf5")
+    checkpoint = tinynet.callbacks.ModelCheckpoint(path)
+    model.fit(np.ones((4, 2)), np.ones(4), verbose=0, callbacks=[checkpoint])
+    loaded = tinynet.models.load_model(path)
+    np.testing.assert_array_equal(loaded.get_weights()[0], model.get_weights()[0])

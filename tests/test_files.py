@@ -1,14 +1,17 @@
-"""Writing a file whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
+from tinynet import files
 from tinynet.files import write_atomically
 
 
@@ -100,3 +103,90 @@ def test_longest_file_name(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 255)
     write_atomically(path, write_new)
     assert path.read_bytes() == b"new"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o444, 0o640, 0o755])
+def test_write_atomically_keeps_permissions(tmp_path: Path, mode: int) -> None:
+    path, seen = tmp_path / "model", []
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    owner = (4321, 8765) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(path, *owner)
+
+    def write(file: BinaryIO) -> None:
+        seen.append(stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+        file.write(b"new")
+
+    write_atomically(path, write)
+    found = path.stat()
+    assert path.read_bytes() == b"new"
+    assert (found.st_uid, found.st_gid) == owner
+    assert seen == [stat.S_IMODE(found.st_mode)] == [mode]  # private from its first byte on
+
+
+def test_write_atomically_leaves_other_hard_links(tmp_path: Path) -> None:
+    path, other = tmp_path / "model", tmp_path / "other"
+    path.write_bytes(b"old")
+    os.link(path, other)
+    write_atomically(path, write_new)
+    assert (path.read_bytes(), other.read_bytes()) == (b"new", b"old")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_write_atomically_accepts_undecodable_names(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff\xfe.bin")
+    for _ in range(2):
+        write_atomically(path, write_new)
+    assert os.listdir(os.fsencode(tmp_path)) == [b"\xff\xfe.bin"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs file locks")
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_temporary_files_of_killed_processes_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool
+) -> None:
+    """The next save removes them at once, but never the file of a live process."""
+    if not unnamed:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    program = """if True:
+        import os, signal, sys, tinynet.files as files
+        from pathlib import Path
+        if sys.argv[2] == "False":
+            del os.O_TMPFILE
+        def pause(*names):
+            print("named", flush=True)
+            sys.stdin.readline()
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.replace = pause
+        files.write_atomically(Path(sys.argv[1]), lambda file: file.write(b"other"))
+    """
+    command = [sys.executable, "-c", program, str(path), str(unnamed)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == "named\n"
+        write_atomically(path, write_new)
+        assert len(os.listdir(tmp_path)) == 2  # it is alive
+        child.communicate("die\n")
+    assert child.returncode == -9
+    assert len(os.listdir(tmp_path)) == 2
+    write_atomically(path, write_new)
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_write_atomically_survives_missing_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / ".deadbeef-0.tmp"
+    monkeypatch.setattr(files, "_LOCKS", False)
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    monkeypatch.setattr(files.zlib, "crc32", lambda name: 0xDEADBEEF)
+    left.write_bytes(b"")
+    write_atomically(tmp_path / "model", write_new)
+    assert left.exists()  # perhaps its process is alive
+    os.utime(left, (0, 0))
+    write_atomically(tmp_path / "model", write_new)
+    assert os.listdir(tmp_path) == ["model"]

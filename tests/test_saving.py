@@ -408,3 +408,24 @@ def test_what_json_cannot_hold_is_refused_on_saving(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="A configuration can hold"):
         tinynet.Sequential([tinynet.Input((4,)), Odd(2)]).save(tmp_path / "net.tinynet")
     assert os.listdir(tmp_path) == []
+
+
+# ------------------------------------------------------------ names of files
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+@pytest.mark.parametrize("suffix", [*WHOLE, ".weights.h5"])
+def test_undecodable_file_names_work(suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    name = os.fsencode(tmp_path) + b"/\xff" + suffix.encode()
+    model = compiled()
+    for path in (name, os.fsdecode(name), Path(os.fsdecode(name))):
+        if suffix == ".weights.h5":
+            model.save_weights(path)
+        else:
+            model.save(path)
+            assert state(tinynet.models.load_model(path)) == state(model)
+        model.load_weights(path)
+    assert os.listdir(os.fsencode(tmp_path)) == [b"\xff" + suffix.encode()]
+    with pytest.raises(TypeError, match=r"filepath must be a string or a path"):
+        model.save(None)

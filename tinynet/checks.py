@@ -423,7 +423,7 @@ def path(name: str, value: Any) -> str:
     ----------
     name : str
         The argument's name.
-    value : str or path
+    value : str, bytes or path
         What was passed.
 
     Returns
@@ -436,10 +436,9 @@ def path(name: str, value: Any) -> str:
     >>> path("filename", "log.csv")
     'log.csv'
     """
-    found = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-    if not isinstance(found, str):
+    if not isinstance(value, str | bytes | os.PathLike):
         raise TypeError(f"{name} must be a string or a path. Received: {name}={shorten(value)}")
-    return found
+    return os.fsdecode(value)
 
 
 def shape(name: str, value: Any, batch: bool = False) -> tuple[int | None, ...]:

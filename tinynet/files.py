@@ -1,9 +1,9 @@
-"""Writing a file whole or not at all.
+"""Atomic writing of files: a file is replaced as a whole or not at all.
 
 A program that is stopped, or a disk that fills up, in the middle of writing leaves half a file, and
 half a model loads wrongly or not at all.  Everything that tinynet keeps (models, histories,
-downloads) is therefore written to a temporary file beside its place, which has no name where the
-system can do without, and moved there in one step when complete.
+downloads) is therefore written to a temporary file in the same folder and renamed when complete.
+The temporary file has no name before it is complete, on systems that support this.
 """
 
 from __future__ import annotations
@@ -13,35 +13,40 @@ import os
 import secrets
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 __all__ = ["write_atomically"]
 
-# No file takes so long to be written without a byte in between.
+_LOCKS = os.name == "posix"
+# Age of temporary files that are removed where files can't be locked.
 _FORGOTTEN_SECONDS = 600
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that its name never shows anything but a complete file.
 
-    Whatever goes wrong, KeyboardInterrupt included, an older file of that name stays as it was and
-    nothing else is left behind.  A symbolic link stays a link; what it points to is replaced.
+    If anything goes wrong, KeyboardInterrupt included, an older file of that name stays as it was
+    and nothing else is left.  A process that is killed between naming the complete temporary file
+    and renaming it leaves that file; the next call for the same path removes it.
+
+    An older file is replaced, not overwritten.  The new file gets its permissions and, as far as
+    the system allows, its owner and group.  A symbolic link stays a link; its target is replaced.
+    Other hard links to the older file keep the older contents.
 
     Parameters
     ----------
     path : Path
-        The file to write; its folder must exist.  A device or pipe, such as ``/dev/stdout``, is
-        written straight, for it must not be replaced.
+        File to write; its folder must exist.  A device or pipe, such as ``/dev/stdout``, is written
+        directly, because it must not be replaced.
     write : callable
-        ``write(file)`` writes the contents to the open binary file it is given; what it returns is
-        not used.
+        ``write(file)`` writes the contents to an open binary file; its result is ignored.
 
     Raises
     ------
     OSError
-        The file cannot be written: no such folder, no permission, no space.
+        If the file cannot be written: no such folder, no permission, no space.
 
     Examples
     --------
@@ -53,21 +58,27 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     [b'[1, 2]', ['figures.json']]
     """
     if path.exists() and not path.is_file() and not path.is_dir():
-        with path.open("wb") as file:
-            write(file)
+        with path.open("wb") as device:
+            write(device)
         return
     target = Path(os.path.realpath(path))
-    prefix = f".{zlib.crc32(target.name.encode()):08x}-"
+    prefix = f".{zlib.crc32(os.fsencode(target.name)):08x}-"
     temporary = target.with_name(f"{prefix}{secrets.token_hex(8)}.tmp")
     try:
-        unnamed = _open_unnamed(target.parent)
-        with temporary.open("xb") if unnamed is None else open(unnamed, "wb") as file:
+        with contextlib.ExitStack() as opened:
+            file, named = _open(temporary)
+            opened.push(file)
+            _keep_attributes(file, target)
             write(file)
             file.flush()
             os.fsync(file.fileno())
-            if unnamed is not None:
-                _name(unnamed, temporary)
-        os.replace(temporary, target)
+            if not _LOCKS:  # Windows doesn't rename open files
+                opened.close()
+            if not (named or _name(file, target)):
+                _name(file, temporary)
+                named = True
+            if named:
+                os.replace(temporary, target)
     except OSError as error:
         if error.filename == str(temporary):  # the user knows the file by its own name only
             raise OSError(error.errno, error.strerror, str(path)) from error
@@ -77,36 +88,80 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     _sweep(target.parent, prefix)
     # The new name itself survives a power cut only once the folder is on disk; not every
     # system can do that to a folder.
-    with contextlib.suppress(OSError):
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    with contextlib.suppress(OSError), _folder(target.parent) as folder:
+        os.fsync(folder)
 
 
-def _open_unnamed(folder: Path) -> int | None:
-    """Open a file that has no name yet, so that a process that is killed leaves nothing behind."""
-    if not hasattr(os, "O_TMPFILE") or not Path("/proc/self/fd").is_dir():
-        return None
+def _open(path: Path) -> tuple[BinaryIO, bool]:
+    """Open a locked temporary file, without a name if possible; return whether it has its name."""
+    if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
+        with contextlib.suppress(OSError):  # an error of the folder is raised below
+            unnamed = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+            file = open(unnamed, "wb")  # noqa: SIM115  # closed by the caller
+            _lock(file)
+            return file, False
+    while True:
+        file = path.open("xb")
+        # Another process may have removed the file before it was locked.
+        if not _lock(file) or os.fstat(file.fileno()).st_nlink:
+            return file, True
+        file.close()
+
+
+def _lock(file: BinaryIO, wait: bool = True) -> bool:
+    """Lock a file to show that its process is alive; return False if locks are unavailable."""
+    if not _LOCKS:
+        return False
+    import fcntl
+
     try:
-        return os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o666)
-    except OSError:  # not on this file system; if it is the folder, `open` says so
-        return None
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError:  # not every network file system has locks
+        return False
+    return True
+
+
+def _keep_attributes(file: BinaryIO, older: Path) -> None:
+    """Give a new file the permissions of the one it replaces and, if allowed, its owner."""
+    try:
+        kept = older.stat()
+    except OSError:  # no older file, or an error that `_open` or `os.replace` raises
+        return
+    if hasattr(os, "fchown"):
+        for owner in ((kept.st_uid, -1), (-1, kept.st_gid)):
+            with contextlib.suppress(OSError):
+                os.fchown(file.fileno(), *owner)
+        os.fchmod(file.fileno(), kept.st_mode & 0o777)
 
 
 def _sweep(folder: Path, prefix: str) -> None:
-    """Remove what an earlier process left that was killed in the moment before the last."""
-    with contextlib.suppress(OSError):
-        for left in folder.glob(f"{prefix}*.tmp"):
-            if time.time() - left.stat().st_mtime > _FORGOTTEN_SECONDS:
-                left.unlink(missing_ok=True)
+    """Remove the temporary files of processes that were killed; a live process locks its file."""
+    for left in folder.glob(f"{prefix}*.tmp"):
+        with contextlib.suppress(OSError), left.open("rb") as file:
+            try:
+                abandoned = _lock(file, wait=False)
+            except BlockingIOError:
+                continue
+            if abandoned or time.time() - left.stat().st_mtime > _FORGOTTEN_SECONDS:
+                left.unlink()
 
 
-def _name(unnamed: int, path: Path) -> None:
-    """Give an open file a name."""
-    folder = os.open(path.parent, os.O_RDONLY)
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[int]:
+    folder = os.open(path, os.O_RDONLY)
     try:
-        os.link(f"/proc/self/fd/{unnamed}", path.name, dst_dir_fd=folder)
+        yield folder
     finally:
         os.close(folder)
+
+
+def _name(file: BinaryIO, path: Path) -> bool:
+    """Give an open file without a name its name; return False if that name is taken."""
+    try:
+        with _folder(path.parent) as folder:
+            os.link(f"/proc/self/fd/{file.fileno()}", os.fsencode(path.name), dst_dir_fd=folder)
+    except FileExistsError:
+        return False
+    return True

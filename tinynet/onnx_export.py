@@ -8,14 +8,13 @@ what it is run, in which language and on which device, is free.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinynet import layers
+from tinynet import checks, layers
 from tinynet.activations import Activation
 from tinynet.files import write_atomically
 from tinynet.layers.symbolic import Shape
@@ -86,7 +85,7 @@ def export_onnx(model: Model, filepath: Any) -> None:
     )
     onnx.checker.check_model(file, full_check=True)
     contents = file.SerializeToString()
-    write_atomically(Path(os.fspath(filepath)), lambda stream: stream.write(contents))
+    write_atomically(Path(checks.path("filepath", filepath)), lambda stream: stream.write(contents))
 
 
 class _Graph:

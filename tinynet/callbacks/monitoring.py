@@ -311,9 +311,9 @@ class ModelCheckpoint(Monitor):
     Parameters
     ----------
     filepath : str or path
-        Where to, ending in ``.keras``, ``.h5`` or ``.tinynet``, or in ``.weights.h5`` for weights
-        alone. ``{epoch}``, which counts from 1, ``{val_loss:.2f}`` and the like are filled in.
-        Its folder is made.
+        File, ending in ``.keras``, ``.h5``, ``.hdf5`` or ``.tinynet``, or in ``.weights.h5`` for
+        weights alone. ``{epoch}``, which counts from 1, ``{val_loss:.2f}`` and
+        the like are filled in. Its folder is made.
     monitor : str
         The figure that says which model is best.
     verbose : int
@@ -365,7 +365,7 @@ class ModelCheckpoint(Monitor):
         self.save_freq = as_save_freq(save_freq)
         if save_freq == "epoch":
             self.idle_hooks = (ModelCheckpoint.on_train_batch_end,)
-        endings = (".weights.h5",) if save_weights_only else (".keras", ".h5", ".tinynet")
+        endings = (".weights.h5",) if save_weights_only else (".keras", ".h5", ".hdf5", ".tinynet")
         if not self.filepath.endswith(endings):
             raise ValueError(
                 f"filepath must end in {' or '.join(endings)} with "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import struct
 import warnings
 import zipfile
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tinynet import checks
 from tinynet.files import write_atomically
 from tinynet.saving import configuration, keras_format, state, tinynet_format
 from tinynet.sequential import Model
@@ -277,7 +277,7 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
 
 
 def _as_path(filepath: Any) -> Path:
-    return Path(os.fspath(filepath))
+    return Path(checks.path("filepath", filepath))
 
 
 def _check_overwrite(path: Path, overwrite: bool) -> None:
