@@ -19,9 +19,9 @@ import numpy as np
 
 import tinynet
 
-missing = [name for name in ("jax", "keras", "h5py") if importlib.util.find_spec(name) is None]
+missing = [name for name in ("jax", "keras") if importlib.util.find_spec(name) is None]
 if missing:
-    print(f"Skipped: this needs {', '.join(missing)}; pip install 'tinynet[peers]' keras h5py")
+    print(f"Skipped: this needs {', '.join(missing)}; pip install {' '.join(missing)}")
     sys.exit()
 
 # Before keras is imported: it computes with JAX, and the processor counts as two devices.

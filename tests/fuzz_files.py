@@ -124,7 +124,8 @@ def change_inside(data: bytes, rng: np.random.Generator) -> bytes:
             change = change_value
         members[name] = change(members[name], rng)
         return archive.pack(members)
-    h5py = hdf5.require_h5py()
+    import h5py
+
     buffer = io.BytesIO(data)
     with h5py.File(buffer, "r+") as file:
         name = ["model_config", "training_config"][rng.integers(2)]

@@ -55,7 +55,6 @@ def value_of(model: Sequential) -> float:
 def test_a_full_disk_keeps_the_old_file(name: str, tmp_path: Path) -> None:
     """Each save may write a little more than the one before, until it succeeds."""
     resource = pytest.importorskip("resource")
-    pytest.importorskip("h5py")
     path, first, second = tmp_path / name, net(1.0), net(2.0)
     SAVE[name](first, path)
     before, size = path.read_bytes(), path.stat().st_size
@@ -82,7 +81,6 @@ def test_a_full_disk_keeps_the_old_file(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SAVE)
 def test_kill_nine_keeps_a_whole_file(name: str, tmp_path: Path) -> None:
     """A child saves one model and the other in turn, until it is killed."""
-    pytest.importorskip("h5py")
     path, models, moments = tmp_path / name, (net(1.0), net(2.0)), random.Random(0)
     SAVE[name](models[0], path)
     for _ in range(KILLS):

@@ -80,7 +80,6 @@ def changed(members: Members, change: Callable[[Any], Any]) -> Members:
     [b"", b"PK", b"hello", b"\x89HDF\r\n\x1a\n", b"\0" * 1000, pickle.dumps([1, 2]), b"%PDF-1.7"],
 )
 def test_foreign_files(suffix: str, contents: bytes, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     (tmp_path / f"bad{suffix}").write_bytes(contents)
     refused(tmp_path / f"bad{suffix}", "can't be loaded")
 
@@ -381,7 +380,8 @@ def test_histories_of_no_sense(history: Any, members: Members, tmp_path: Path) -
 
 def hdf5_file(model: tinynet.Sequential, path: Path, attack: Callable[[Any, Any], Any]) -> None:
     """Save weights, and do something to the file."""
-    h5py = pytest.importorskip("h5py")
+    import h5py
+
     model.save_weights(path)
     with h5py.File(path, "r+") as file:
         attack(file, h5py)
@@ -518,7 +518,8 @@ def checksum_of_text(file: Any, h5py: Any) -> None:
     ],
 )
 def test_hostile_hdf5(attack: Any, match: str, model: tinynet.Sequential, tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
+    import h5py
+
     with h5py.File(tmp_path / "secret.h5", "w") as secret:
         secret["x"] = np.ones((4, 3), np.float32)
     before = [w.array.tobytes() for w in model.weights]
@@ -532,7 +533,8 @@ def test_hostile_hdf5(attack: Any, match: str, model: tinynet.Sequential, tmp_pa
 
 
 def test_paths_in_lists_of_names(model: tinynet.Sequential, tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
+    import h5py
+
     model.save(tmp_path / "bad.h5")
     for name in ("../../optimizer_weights/x", "/model_weights", "", ".", "a" * 100_000):
         with h5py.File(tmp_path / "bad.h5", "r+") as file:
@@ -544,7 +546,6 @@ def test_paths_in_lists_of_names(model: tinynet.Sequential, tmp_path: Path) -> N
 
 
 def test_heaps_that_do_not_end(model: tinynet.Sequential, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     model.save(tmp_path / "bad.h5")
     data = bytearray((tmp_path / "bad.h5").read_bytes())
     first = data.index(b"GCOL") + 16
@@ -563,7 +564,6 @@ def test_json_is_bounded_where_it_is_written() -> None:
 
 def test_mutants_are_refused_or_harmless() -> None:
     """A short run of what ``python -m tests.fuzz_files`` does."""
-    pytest.importorskip("h5py")
     root = Path(tinynet.__file__).parents[1]
     command = [sys.executable, "-m", "tests.fuzz_files", "--mutants", "60"]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True)

@@ -273,6 +273,22 @@ def test_nothing_speaks_of_how_it_was_made() -> None:
     assert not found
 
 
+def test_install_commands_are_for_the_checkout() -> None:
+    """On PyPI, the name tinynet belongs to another package, and tinynet's own has no release."""
+    hidden = [path for folder in (".ci", ".github") for path in sorted((ROOT / folder).glob("*"))]
+    texts = [*TEXTS, ROOT / "Makefile", ROOT / "MANIFEST.in", *hidden]
+    wrong = re.compile(r"pip3? install[^\n#;`]*?(?<![\w./-])tinynet(?:-numba)?(?![\w/.])")
+    assert wrong.search("pip install -U 'tinynet[sklearn]'")
+    found = {
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in texts
+        if path != Path(__file__) and path.is_file()
+        for match in wrong.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert not found
+    assert "[metadata]\nname = tinynet\n" not in (ROOT / "setup.cfg").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_errors_are_neither_swallowed_nor_hidden(path: Path) -> None:
     source = path.read_text(encoding="utf-8")

@@ -14,7 +14,6 @@ import tinynet
 from tinynet import registry
 
 keras = pytest.importorskip("keras")
-pytest.importorskip("h5py")
 
 WHOLE = [".keras", ".h5"]
 RNG = np.random.default_rng(0)

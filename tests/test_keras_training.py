@@ -292,7 +292,6 @@ def test_a_constrained_and_regularized_net_trains_alike() -> None:
 def test_training_goes_on_in_the_other_library(
     name: str, options: dict[str, Any], tmp_path: Any
 ) -> None:
-    pytest.importorskip("h5py")
     x, y = draw(16, 4), RNG.integers(0, 3, 16)
     for first, second in (LIBRARIES, LIBRARIES[::-1]):
         net = first.Sequential([first.Input((4,)), first.layers.Dense(3, "softmax")])

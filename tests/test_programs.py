@@ -59,10 +59,6 @@ def on_tinynet(
     source = request.param.read_text(encoding="utf-8")
     path = tmp_path / request.param.name
     path.write_text(moved(source), encoding="utf-8")
-    if "matplotlib" in source:
-        pytest.importorskip("matplotlib")
-    if re.search(r"\.keras\"|\.h5\"", source):
-        pytest.importorskip("h5py")
     said = run(path, tmp_path / "tinynet", monkeypatch)
     tinynet.backend.set_floatx("float32")
     return said

@@ -25,13 +25,6 @@ X = RNG.random((50, 3, 4), dtype=np.float32)
 Y = RNG.integers(0, 5, 50)
 
 
-@pytest.fixture(autouse=True)
-def _h5py(request: pytest.FixtureRequest) -> None:
-    suffix = request.node.callspec.params.get("suffix") if hasattr(request.node, "callspec") else ""
-    if suffix in (".keras", ".h5", ".hdf5"):
-        pytest.importorskip("h5py")
-
-
 def net() -> tinynet.Sequential:
     return tinynet.Sequential(
         [
@@ -148,8 +141,6 @@ architecture = st.lists(dense | simple | nested, min_size=1, max_size=5)
 def test_save_and_load_are_identity(
     tmp_path_factory: Any, made: Any, shape: Any, optimizer: Any, suffix: str, name: Any
 ) -> None:
-    if suffix != ".tinynet":
-        pytest.importorskip("h5py")
     model = tinynet.Sequential([tinynet.Input(shape), *(make() for make in made)], name=name)
     if optimizer:
         model.compile(optimizer, "mse", weighted_metrics=["mae"])
@@ -222,7 +213,6 @@ def test_json_is_the_model_without_its_weights() -> None:
 
 @pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
 def test_weights_are_loaded_from_every_format(suffix: str, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     model, other = compiled(), compiled()
     train(model)
     save = model.save_weights if suffix == ".weights.h5" else model.save
@@ -254,7 +244,6 @@ def fewer_layers() -> tinynet.Sequential:
 @pytest.mark.parametrize("make", [wrong_shape, fewer_layers])
 @pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
 def test_a_file_that_does_not_fit_changes_nothing(make: Any, suffix: str, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     saved = tinynet.Sequential(
         [tinynet.Input((3, 4)), layers.Flatten(), layers.Dense(8), layers.Dense(5)]
     )
@@ -270,7 +259,6 @@ def test_a_file_that_does_not_fit_changes_nothing(make: Any, suffix: str, tmp_pa
 
 @pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
 def test_a_truncated_file_changes_nothing(suffix: str, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     model, path = compiled(), tmp_path / f"net{suffix}"
     train(model)
     (model.save_weights if suffix == ".weights.h5" else model.save)(path)
@@ -283,7 +271,6 @@ def test_a_truncated_file_changes_nothing(suffix: str, tmp_path: Path) -> None:
 
 
 def test_weights_need_a_built_model(tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     model = tinynet.Sequential([layers.Dense(3)])
     with pytest.raises(ValueError, match=r"before saving weights.*built=False"):
         model.save_weights(tmp_path / "net.weights.h5")
@@ -347,19 +334,6 @@ def test_a_failed_save_leaves_the_older_file(
             model.save(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]
-
-
-def test_without_h5py_there_is_tinynets_own_format(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    model = net()
-    model.save(tmp_path / "net.tinynet")
-    tinynet.models.load_model(tmp_path / "net.tinynet")
-    for ending in ("net.keras", "net.h5"):
-        with pytest.raises(ImportError, match=r"pip install h5py.*\.tinynet"):
-            model.save(tmp_path / ending)
-    assert os.listdir(tmp_path) == ["net.tinynet"]
 
 
 # ------------------------------------------------------------ the user's own

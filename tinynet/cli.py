@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import importlib.util
 import json
 import math
 import os
@@ -272,9 +271,7 @@ def _scaled(images: Array) -> Array:
 
 def _train(args: argparse.Namespace) -> None:
     out = Path(args.out)
-    # Not imported yet: it would take memory that training needs.
-    keras = ["model.keras"] if importlib.util.find_spec("h5py") else []
-    names = ["model.tinynet", *keras, "history.json"]
+    names = ["model.tinynet", "model.keras", "history.json"]
     if not args.no_plots:
         names += ["predictions.png", "learning_curves.png", "confusion_matrix.png", "mistakes.png"]
     _check_writable(out, names)

@@ -1,8 +1,8 @@
 """The way out to every other runtime: a trained net as a file of ONNX, the exchange format.
 
 The file holds the net as it predicts: weights and layers, no dropout, no optimizer, no loss. The
-batch size is left open. Writing it needs the package onnx (``pip install tinynet[onnx]``); with
-what it is run, in which language and on which device, is free.
+batch size is left open. Writing it needs the package onnx (``pip install onnx``). Any runtime of
+ONNX can run it, in any language and on any device.
 """
 
 from __future__ import annotations

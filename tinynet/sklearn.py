@@ -5,7 +5,8 @@
 ends. One fit computes on one thread, so many of them share a machine, or through joblib several
 machines, without being in each other's way.
 
-This module needs scikit-learn (``pip install tinynet[sklearn]``), the rest of tinynet does not.
+This module needs scikit-learn (``pip install -e '.[sklearn]'`` in tinynet's folder). The rest of
+tinynet does not.
 """
 
 from __future__ import annotations

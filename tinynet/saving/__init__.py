@@ -3,7 +3,7 @@
 =============== ====================================== =============================
 ending          what it holds                          who reads it
 =============== ====================================== =============================
-``.tinynet``    everything, to the last bit            tinynet, without h5py
+``.tinynet``    everything, to the last bit            tinynet
 ``.keras``      everything, to the last bit            tinynet and Keras 3
 ``.weights.h5`` weights, and the optimizer's state     tinynet and Keras 3
 ``.h5``         the model as older programs know it    tinynet and Keras

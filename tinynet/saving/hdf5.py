@@ -29,34 +29,6 @@ MAX_TEXTS = 100_000
 _HEAP = b"GCOL\x01\0\0\0"
 
 
-def require_h5py() -> Any:
-    """Import h5py, or say how to do without.
-
-    Returns
-    -------
-    module
-        h5py.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed.
-
-    Examples
-    --------
-    >>> require_h5py().__name__
-    'h5py'
-    """
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(
-            "Keras' file formats need h5py: pip install h5py. Without it, models can be saved "
-            "and loaded as .tinynet files."
-        ) from error
-    return h5py
-
-
 def write(fill: Callable[[Any], None]) -> bytes:
     """Write an HDF5 file in memory.
 
@@ -77,7 +49,9 @@ def write(fill: Callable[[Any], None]) -> bytes:
     b'HDF'
     """
     buffer = io.BytesIO()
-    with require_h5py().File(buffer, "w") as file:
+    import h5py
+
+    with h5py.File(buffer, "w") as file:
         fill(file)
     return buffer.getvalue()
 
@@ -118,6 +92,8 @@ def put_text(group: Any, name: str, text: str | list[str]) -> None:
     --------
     >>> contents = write(lambda file: put_text(file, "names", ["kernel", "bias"]))
     """
+    import h5py
+
     # HDF5 has room for 64 KiB in an attribute, which holds 16 bytes for each text.
     parts = {name: text}
     if isinstance(text, list) and len(text) > 4000:
@@ -125,7 +101,7 @@ def put_text(group: Any, name: str, text: str | list[str]) -> None:
             f"{name}{i}": text[4000 * i : 4000 * (i + 1)] for i in range(-(-len(text) // 4000))
         }
     for key, value in parts.items():
-        group.attrs.create(key, value, dtype=require_h5py().string_dtype())
+        group.attrs.create(key, value, dtype=h5py.string_dtype())
         joined = value if isinstance(value, str) else "\0".join(value)
         group.attrs[f"{key}_{_CHECKSUM}"] = _checksum(group.name, joined.encode())
 
@@ -165,7 +141,8 @@ def opened(data: bytes) -> Iterator[Any]:
     ...     get(file, "kernel", Variable(np.zeros(2)))
     array([1., 1.])
     """
-    h5py = require_h5py()
+    import h5py
+
     _check_heaps(data)
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
@@ -216,7 +193,8 @@ def find(group: Any, path: str) -> Any:
     ...     find(file, "a/b").shape, find(file, "a/c")
     ((2,), None)
     """
-    h5py = require_h5py()
+    import h5py
+
     node = group
     for name in path.split("/"):
         if name in ("", ".", "..") or not isinstance(node, h5py.Group):
@@ -267,7 +245,8 @@ def get(group: Any, path: str, variable: Variable) -> Array:
         ...
     ValueError: bias must be of shape (2,) and type float64 for variable. Received: shape (3,)
     """
-    h5py = require_h5py()
+    import h5py
+
     dataset = find(group, path)
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"{shorten(path)} must be an array. Received: {dataset}")
@@ -323,7 +302,8 @@ def get_text(group: Any, name: str) -> Any:
     ...     get_text(file, "names"), get_text(file, "others")
     (['kernel'], None)
     """
-    h5py = require_h5py()
+    import h5py
+
     expected = get_number(group, f"{name}_{_CHECKSUM}")
     if not h5py.h5a.exists(group.id, name.encode()):
         if expected is not None:
@@ -375,7 +355,8 @@ def get_number(node: Any, name: str) -> int | None:
     ...     get_number(file, "count"), get_number(file, "size")
     (3, None)
     """
-    h5py = require_h5py()
+    import h5py
+
     if not h5py.h5a.exists(node.id, name.encode()):
         return None
     attribute = h5py.h5a.open(node.id, name.encode())

@@ -1,0 +1,124 @@
+"""The distribution: name, dependencies, and what an sdist, a wheel and an editable install hold."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOT_DISTRIBUTED = shutil.ignore_patterns(
+    ".git", ".venv", "build", "dist", "output", "*.egg-info", "__pycache__", ".*_cache",
+    ".hypothesis", ".benchmarks", ".ipynb_checkpoints",
+)  # fmt: skip
+
+
+def settings() -> configparser.ConfigParser:
+    parsed = configparser.ConfigParser()
+    parsed.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parsed
+
+
+def files(folder: Path) -> set[str]:
+    """List the files below a folder, but not what Python and setuptools write."""
+    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    made = (".egg-info", "__pycache__", "build/lib")
+    return {name for name in found if not any(part in name for part in made)}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the checkout into a folder that is named as a clone is: tinynet."""
+    folder = tmp_path_factory.mktemp("above") / "tinynet"
+    shutil.copytree(ROOT, folder, ignore=NOT_DISTRIBUTED)
+    return folder
+
+
+def build(kind: str, clone: Path, out: Path) -> Path:
+    """Build a distribution as pip does, but with the setuptools that is installed."""
+    program = f"import setuptools.build_meta as b; b.build_{kind}({str(out)!r})"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (built,) = out.iterdir()
+    return built
+
+
+def python(program: str, cwd: Path, **environment: str) -> str:
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=cwd,
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_h5py_is_in_the_default_install() -> None:
+    """A ``.keras`` file is what `ModelCheckpoint` writes: it must not fail after an epoch."""
+    needed = settings()["options"]["install_requires"].split()
+    assert [name.split(">=")[0] for name in needed] == ["numpy", "numba", "matplotlib", "h5py"]
+
+
+@pytest.mark.slow
+def test_editable_install_is_found_from_above(clone: Path, tmp_path: Path) -> None:
+    """The folder ``tinynet`` of a clone would be a namespace package, which hides import hooks."""
+    wheel = build("editable", clone, tmp_path)
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    program = (
+        f"import site; site.addsitedir({str(site)!r}); import tinynet; print(tinynet.__file__)"
+    )
+    assert python(program, clone.parent) == str(clone / "tinynet" / "__init__.py")
+    assert not list(site.glob("__editable__*.py"))
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_package_only(clone: Path, tmp_path: Path) -> None:
+    wheel = build("wheel", clone, tmp_path)
+    name = settings()["metadata"]["name"]
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    folders = {path.name for path in (tmp_path / "site").iterdir()}
+    (info,) = folders - {"tinynet"}
+    assert info.startswith(f"{name.replace('-', '_')}-")
+    assert files(tmp_path / "site" / "tinynet") == files(clone / "tinynet")
+    metadata = (tmp_path / "site" / info / "METADATA").read_text(encoding="utf-8")
+    assert f"Name: {name}\n" in metadata
+    program = "import tinynet; print(tinynet.__file__, tinynet.__version__)"
+    path, version = python(program, tmp_path / "site").split()
+    assert path == str(tmp_path / "site" / "tinynet" / "__init__.py")
+    assert f"Version: {version}\n" in metadata
+
+
+@pytest.mark.slow
+def test_sdist_holds_the_checkout_and_its_tests_run(clone: Path, tmp_path: Path) -> None:
+    sdist = build("sdist", clone, tmp_path)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "out", filter="data")
+    (unpacked,) = (tmp_path / "out").iterdir()
+    assert files(unpacked) - {"PKG-INFO"} == files(clone)
+    program = "import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))"
+    for arguments in (
+        ["--collect-only", "-qq", "-p", "no:cacheprovider"],
+        ["-q", "tests/test_golden.py", "tests/test_house_rules.py", "tests/test_layers.py"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            cwd=unpacked,
+            env={**os.environ, "PYTHONPATH": str(unpacked)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
