@@ -670,7 +670,6 @@ def test_tensorboard_finds_what_keras_writes(tmp_path: Path) -> None:
 
 
 def test_model_checkpoint_accepts_hdf5(tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     model = tinynet.Sequential([tinynet.Input((2,)), tinynet.layers.Dense(1)])
     model.compile("sgd", "mse")
     path = os.fsencode(tmp_path / "net.hdf5")
