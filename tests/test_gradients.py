@@ -63,6 +63,7 @@ square.backward = lambda d_y, x, y: 2 * x * d_y
 ACTIVATIONS = {
     **activations._registry.names,
     "rectifier": activations.Rectifier(negative_slope=0.3, max_value=1.5, threshold=0.5),
+    "rectifier below": activations.Rectifier(negative_slope=0.3, max_value=0.4, threshold=0.6),
     "another elu": activations.elu.with_options(alpha=0.3),
     "approximate gelu": activations.gelu.with_options(approximate=True),
     "softmax along another axis": activations.softmax.with_options(axis=0),

@@ -475,8 +475,8 @@ def rectifier(
 ) -> Array:
     """Compute Keras' rectifier with all its options.
 
-    ``y = min(x, max_value)`` where ``x > threshold``, else
-    ``y = negative_slope * (x - threshold)``.
+    ``y = clip(x, 0, max_value)`` where ``x > threshold``, else
+    ``y = negative_slope * (x - threshold)``. Without `max_value`, ``x`` is not clipped.
 
     Parameters
     ----------
@@ -502,7 +502,7 @@ def rectifier(
     array([-1.5 , -0.25,  2.  ,  6.  ])
     """
     slope, opening = x.dtype.type(negative_slope), x.dtype.type(threshold)
-    above = x if max_value is None else np.minimum(x, x.dtype.type(max_value))
+    above = x if max_value is None else np.clip(x, x.dtype.type(0), x.dtype.type(max_value))
     return linear(np.where(x > opening, above, slope * (x - opening)), out)
 
 
@@ -514,7 +514,7 @@ def rectifier_backward(
     threshold: float = 0.0,
     out: Array | None = None,
 ) -> Array:
-    """Compute the gradient of `rectifier`: its slope is 1, 0 above `max_value`, or the given one.
+    """Compute the gradient of `rectifier`: slope 1, 0 where clipped, or `negative_slope`.
 
     Parameters
     ----------
@@ -537,14 +537,14 @@ def rectifier_backward(
     >>> rectifier_backward(np.ones(4), np.array([-2.0, 0.5, 2.0, 9.0]), 0.5, 6.0, 1.0)
     array([0.5, 0.5, 1. , 0. ])
     """
-    opening = x.dtype.type(threshold)
-    slope: Array = np.where(x > opening, 1.0, negative_slope).astype(x.dtype)
-    # In its corners the slope is the one that TensorFlow takes.
-    if threshold != 0 or max_value is not None:
-        slope *= x != opening
+    opening, above = x.dtype.type(threshold), np.ones_like(x)
+    # At its corners the slope is the one that TensorFlow takes.
     if max_value is not None:
         limit = x.dtype.type(max_value)
-        slope *= x < limit if threshold == 0 and max_value == 6 else x <= limit
+        above *= x < limit if threshold == 0 and max_value == 6 else (x >= 0) & (x <= limit)
+    slope = np.where(x > opening, above, x.dtype.type(negative_slope))
+    if threshold != 0 or max_value is not None:
+        slope *= x != opening
     d_x: Array = np.multiply(d_y, slope, out=out)
     return d_x
 

@@ -201,7 +201,9 @@ class _Graph:
         )
         if not threshold and top is None:
             return self.node("LeakyRelu", [x], alpha=slope) if slope else self.node("Relu", [x])
-        above = x if top is None else self.with_constant("Min", x, top)
+        above = x
+        if top is not None:
+            above = self.with_constant("Max", self.with_constant("Min", x, top), 0)
         below = self.with_constant("Mul", self.with_constant("Sub", x, threshold), slope)
         return self.node("Where", [self.with_constant("Greater", x, threshold), above, below])
 
