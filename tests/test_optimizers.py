@@ -162,6 +162,52 @@ def test_some_of_the_weights_may_be_left_out() -> None:
     assert adam.variables[2].numpy().all()
 
 
+def decayed(**excluded: Any) -> list[str]:
+    """Return the paths of the weights that weight decay changes."""
+    model = Sequential([layers.Input((2,))])
+    for name in ("1", "11", "x1"):
+        model.add(layers.Dense(2, name=name, bias_initializer="ones"))
+    if "var_list" in excluded:
+        excluded["var_list"] = excluded["var_list"](model)
+    sgd = optimizers.SGD(1.0, weight_decay=0.5)
+    sgd.exclude_from_weight_decay(**excluded)
+    before = [w.numpy() for w in model.weights]
+    sgd.apply([np.zeros(w.shape, "f") for w in model.weights], model.trainable_variables)
+    pairs = zip(model.weights, before, strict=True)
+    return [w.path for w, old in pairs if not np.array_equal(w.numpy(), old)]
+
+
+KERNELS, BIASES = (
+    [f"{layer}/{name}" for layer in ("1", "11", "x1")] for name in ("kernel", "bias")
+)
+
+
+@pytest.mark.parametrize(
+    ("excluded", "expected"),
+    [
+        ({"var_list": lambda m: [m.layers[0].kernel]}, {*KERNELS[1:], *BIASES}),
+        (
+            {"var_list": lambda m: (w for w in m.layers[1].weights)},
+            {*KERNELS[::2], *BIASES[::2]},
+        ),
+        ({"var_names": ["bias"]}, set(KERNELS)),
+        ({"var_names": ("bias$",)}, set(KERNELS)),
+        ({"var_names": ["^1/bias"]}, {*KERNELS, *BIASES[1:]}),
+        ({"var_names": ["1/bias"]}, set(KERNELS)),  # a pattern, not a path
+        ({"var_names": ["gamma|kernel", "beta"]}, set(BIASES)),
+        ({"var_names": ["bias"], "var_list": lambda m: m.layers[2].weights}, set(KERNELS[:2])),
+        ({}, {*KERNELS, *BIASES}),
+    ],
+)
+def test_exclude_from_weight_decay(excluded: Any, expected: set[str]) -> None:
+    assert set(decayed(**excluded)) == expected
+
+
+def test_exclude_from_weight_decay_warns_of_no_match() -> None:
+    with pytest.warns(UserWarning, match=r"excludes none of the weights.*var_names=\['gamma'\]"):
+        assert len(decayed(var_names=["gamma"])) == 6
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -170,6 +216,23 @@ def test_some_of_the_weights_may_be_left_out() -> None:
         lambda w: optimizers.Adam(-0.1),
         lambda w: optimizers.Adam(float("nan")),
         lambda w: optimizers.Adam(beta_1=1.5),
+        lambda w: optimizers.Adam(beta_1=1.0),  # the first moment estimate would stay 0
+        lambda w: optimizers.Adam(beta_1=True),
+        lambda w: optimizers.Adam(beta_2=0.99999999),  # 1 in float32
+        lambda w: optimizers.AdamW(beta_2=1),
+        lambda w: optimizers.AdamW(weight_decay=1e39),  # infinite in float32
+        lambda w: optimizers.Nadam(beta_1=np.float32(1)),
+        lambda w: optimizers.RMSprop(rho=1.0),
+        lambda w: optimizers.Adagrad(initial_accumulator_value=float("inf")),
+        lambda w: optimizers.SGD(clipnorm=float("nan")),
+        lambda w: optimizers.schedules.CosineDecay(0.1, 10, alpha=-1.0),
+        lambda w: optimizers.schedules.PolynomialDecay(0.1, 10, power=-1.0),
+        lambda w: optimizers.schedules.PiecewiseConstantDecay([20, 10], [1.0, 0.5, 0.1]),
+        lambda w: optimizers.schedules.ExponentialDecay(-0.1, 10, 0.5),
+        lambda w: optimizers.Adam().exclude_from_weight_decay(var_list=w),
+        lambda w: optimizers.Adam().exclude_from_weight_decay(var_list=["bias"]),
+        lambda w: optimizers.Adam().exclude_from_weight_decay(var_names="bias"),
+        lambda w: optimizers.Adam().exclude_from_weight_decay(var_names=["("]),
         lambda w: optimizers.Adam(epsilon=-1.0),
         lambda w: optimizers.get("adamm"),
         lambda w: optimizers.get(None),

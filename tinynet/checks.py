@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 FLOATS = ("float32", "float64")
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def shorten(value: Any, limit: int = 60, depth: int = 3) -> str:
@@ -97,9 +98,10 @@ def number(
     name: str,
     value: Any,
     low: float = -math.inf,
-    high: float = math.inf,
+    high: float = _LARGEST,
     open_low: bool = False,
     wrong_type: type[Exception] = TypeError,
+    open_high: bool = False,
 ) -> float:
     """Check a finite number within bounds.
 
@@ -110,11 +112,13 @@ def number(
     value : object
         What was passed; NumPy's numbers are welcome, bools are not.
     low, high : float
-        The bounds, both allowed.
+        The bounds, both allowed. By default, `high` is the largest float32.
     open_low : bool
-        Whether `low` itself is not allowed.
+        If True, `low` itself is not allowed.
     wrong_type : type
-        The error for what is no number.
+        The error for what is not a number.
+    open_high : bool
+        If True, `high` itself is not allowed, nor a number that float32 rounds to it.
 
     Returns
     -------
@@ -131,7 +135,10 @@ def number(
     ValueError: rate must be a number from 0 to 1. Received: rate=1.5
     """
     span = f" above {low}" if open_low else f" from {low}" if low > -math.inf else ""
-    span += f" to {high}" if high < math.inf else "" if open_low or not span else " up"
+    if high < _LARGEST:
+        span += f" to below {high}" if open_high else f" to {high}"
+    elif span and not open_low:
+        span += " up"
     expected = f"{name} must be a{'' if span else ' finite'} number{span}"
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
@@ -141,8 +148,10 @@ def number(
         result = float(value)
     except OverflowError:  # an integer that no float can hold
         result = math.inf
-    if not (math.isfinite(result) and low <= result <= high) or (open_low and result == low):
-        raise ValueError(f"{expected}. Received: {name}={_plain(value)}")
+    fits = math.isfinite(result) and low <= result <= high and not (open_low and result == low)
+    if not fits or (open_high and np.float32(result) >= high):
+        limit = f", at most {high:.3g}" if high == _LARGEST and result > high else ""
+        raise ValueError(f"{expected}{limit}. Received: {name}={_plain(value)}")
     return result
 
 
@@ -287,6 +296,34 @@ def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
         listed = ", ".join(map(repr, choices))
         raise ValueError(f"{name} must be one of {listed}. Received: {name}={shorten(value)}")
     return value
+
+
+def listed(name: str, values: Any, kind: type) -> list[Any]:
+    """Check that a list, or another iterable, has entries of one kind only.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    values : iterable
+        The entries; a single entry is not a list.
+    kind : type
+        Their kind.
+
+    Returns
+    -------
+    list
+        The entries.
+
+    Examples
+    --------
+    >>> listed("var_names", ("bias", "gamma"), str)
+    ['bias', 'gamma']
+    """
+    entries = list(values) if isinstance(values, Iterable) and not isinstance(values, kind) else None
+    if entries is None or not all(isinstance(entry, kind) for entry in entries):
+        raise TypeError(f"{name} must be a list of {kind.__name__}. Received: {shorten(values)}")
+    return entries
 
 
 def known(kind: str, name: str, table: Mapping[str, Any]) -> Any:

@@ -92,7 +92,7 @@ class MinMaxNorm(Constraint):
         self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: int = 0
     ) -> None:
         self.min_value = checks.number("min_value", min_value, 0)
-        self.max_value = checks.number("max_value", max_value, 0)
+        self.max_value = checks.number("max_value", max_value, self.min_value)
         self.rate = checks.number("rate", rate, 0, 1)
         self.axis = _axis(axis)
 

@@ -234,7 +234,8 @@ class RandomUniform(_Random):
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
     ) -> None:
         super().__init__(seed)
-        self.minval, self.maxval = number("minval", minval), number("maxval", maxval)
+        self.minval = number("minval", minval)
+        self.maxval = number("maxval", maxval, self.minval)
 
     def values(self, shape: tuple[int, ...]) -> Array:
         """Make the values."""

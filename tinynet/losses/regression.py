@@ -129,7 +129,7 @@ class Huber(MeanCost):
         dtype: Any = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        self.options = (checks.number("delta", delta),)
+        self.options = (checks.number("delta", delta, 0, open_low=True),)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

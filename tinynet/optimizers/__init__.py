@@ -110,8 +110,8 @@ class Adam(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.beta_1 = checks.number("beta_1", beta_1, 0, 1)
-        self.beta_2 = checks.number("beta_2", beta_2, 0, 1)
+        self.beta_1 = checks.number("beta_1", beta_1, 0, 1, open_high=True)
+        self.beta_2 = checks.number("beta_2", beta_2, 0, 1, open_high=True)
         self.epsilon = checks.number("epsilon", epsilon, 0)
         self.amsgrad = checks.flag("amsgrad", amsgrad)
         if self.amsgrad:
@@ -279,7 +279,7 @@ class RMSprop(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.rho = checks.number("rho", rho, 0, 1)
+        self.rho = checks.number("rho", rho, 0, 1, open_high=True)
         self.momentum = checks.number("momentum", momentum, 0, 1)
         self.epsilon = checks.number("epsilon", epsilon, 0)
         self.centered = checks.flag("centered", centered)

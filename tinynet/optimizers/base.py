@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -170,7 +172,8 @@ class Optimizer(Configurable):
             self.learning_rate = learning_rate
         self._trainable: list[Variable] = []
         self._slots: dict[str, list[Variable]] = {}
-        self._excluded: list[str] = []
+        self._excluded: list[Variable] = []
+        self._excluded_paths: list[re.Pattern[str]] = []
 
     @property
     def iterations(self) -> Variable:
@@ -239,6 +242,13 @@ class Optimizer(Configurable):
             ]
             pack(self._slots[slot])
         self.built = True
+        if self._excluded_paths and all(map(self._decays, self._trainable)):
+            given = [pattern.pattern for pattern in self._excluded_paths]
+            warnings.warn(
+                "exclude_from_weight_decay excludes none of the weights "
+                f"{checks.shorten([v.path for v in self._trainable])}. Received: var_names={given}",
+                stacklevel=2,
+            )
 
     def initial_value(self, slot: str) -> float:
         """Say what a kind of running value begins with.
@@ -258,16 +268,41 @@ class Optimizer(Configurable):
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
     ) -> None:
-        """Leave weights out of weight decay.
+        """Exclude weights from weight decay; a second call replaces the first.
 
         Parameters
         ----------
         var_list : iterable of Variable, optional
             The weights.
         var_names : iterable of str, optional
-            Or parts of their paths, for example ``"bias"``.
+            Regular expressions. A weight is excluded if one of them is found in its path, for
+            example ``"bias"``, ``"^dense_1/"`` or ``"gamma|beta"``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an entry is not a Variable, not a string, or not a regular expression.
+
+        Examples
+        --------
+        >>> from tinynet.optimizers import AdamW
+        >>> AdamW().exclude_from_weight_decay(var_names=["bias", "gamma|beta"])
         """
-        self._excluded = [*(v.path for v in var_list or ()), *(var_names or ())]
+        weights = checks.listed("var_list", [] if var_list is None else var_list, Variable)
+        patterns = []
+        for name in checks.listed("var_names", [] if var_names is None else var_names, str):
+            try:
+                patterns.append(re.compile(name))
+            except re.error as error:
+                raise ValueError(
+                    f"var_names must be regular expressions ({error}). Received: {name!r}"
+                ) from None
+        self._excluded, self._excluded_paths = weights, patterns
+
+    def _decays(self, variable: Variable) -> bool:
+        """Whether weight decay applies to a weight."""
+        excluded = any(variable is weight for weight in self._excluded)
+        return not (excluded or any(p.search(variable.path) for p in self._excluded_paths))
 
     def apply(
         self, grads: Sequence[Any], trainable_variables: Iterable[Variable] | None = None
@@ -401,7 +436,7 @@ class Optimizer(Configurable):
         rate = self._rate()
         if self.weight_decay:
             for variable in plan.variables:
-                if not any(part in variable.path for part in self._excluded):
+                if self._decays(variable):
                     one = variable.array.dtype.type
                     variable.array[...] -= variable.array * one(self.weight_decay) * one(rate)
         for w, d_w, *slots in plan.flat:

@@ -83,7 +83,7 @@ class ExponentialDecay(LearningRateSchedule):
         staircase: bool = False,
         name: str = "ExponentialDecay",
     ) -> None:
-        self.initial_learning_rate = checks.number("initial_learning_rate", initial_learning_rate)
+        self.initial_learning_rate = checks.number("initial_learning_rate", initial_learning_rate, 0)
         self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
         self.decay_rate = checks.number("decay_rate", decay_rate, 0)
         self.staircase = checks.flag("staircase", staircase)
@@ -175,7 +175,9 @@ class PiecewiseConstantDecay(LearningRateSchedule):
                 f"Received: {len(boundaries)} boundaries and {len(values)} values"
             )
         self.boundaries = [checks.number("boundaries", b) for b in boundaries]
-        self.values = [checks.number("values", v) for v in values]
+        if self.boundaries != sorted(self.boundaries):
+            raise ValueError(f"boundaries must be increasing. Received: boundaries={boundaries}")
+        self.values = [checks.number("values", v, 0) for v in values]
         self.name = checks.title(name, type(self).__name__)
 
     def __call__(self, step: Any) -> Any:
@@ -217,10 +219,10 @@ class PolynomialDecay(LearningRateSchedule):
         cycle: bool = False,
         name: str = "PolynomialDecay",
     ) -> None:
-        self.initial_learning_rate = checks.number("initial_learning_rate", initial_learning_rate)
+        self.initial_learning_rate = checks.number("initial_learning_rate", initial_learning_rate, 0)
         self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
-        self.end_learning_rate = checks.number("end_learning_rate", end_learning_rate)
-        self.power = checks.number("power", power)
+        self.end_learning_rate = checks.number("end_learning_rate", end_learning_rate, 0)
+        self.power = checks.number("power", power, 0)
         self.cycle = checks.flag("cycle", cycle)
         self.name = checks.title(name, type(self).__name__)
 
@@ -275,13 +277,13 @@ class CosineDecay(LearningRateSchedule):
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:
-        self.initial_learning_rate = checks.number("initial_learning_rate", initial_learning_rate)
+        self.initial_learning_rate = checks.number("initial_learning_rate", initial_learning_rate, 0)
         self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
-        self.alpha = checks.number("alpha", alpha)
+        self.alpha = checks.number("alpha", alpha, 0)
         self.name = checks.title(name, type(self).__name__)
         self.warmup_target = None
         if warmup_target is not None:
-            self.warmup_target = checks.number("warmup_target", warmup_target)
+            self.warmup_target = checks.number("warmup_target", warmup_target, 0)
         self.warmup_steps = checks.whole("warmup_steps", warmup_steps, 0)
 
     def __call__(self, step: Any) -> Any:
