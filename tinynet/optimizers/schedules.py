@@ -83,7 +83,9 @@ class ExponentialDecay(LearningRateSchedule):
         staircase: bool = False,
         name: str = "ExponentialDecay",
     ) -> None:
-        self.initial_learning_rate = checks.number("initial_learning_rate", initial_learning_rate, 0)
+        self.initial_learning_rate = checks.number(
+            "initial_learning_rate", initial_learning_rate, 0
+        )
         self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
         self.decay_rate = checks.number("decay_rate", decay_rate, 0)
         self.staircase = checks.flag("staircase", staircase)
@@ -219,7 +221,9 @@ class PolynomialDecay(LearningRateSchedule):
         cycle: bool = False,
         name: str = "PolynomialDecay",
     ) -> None:
-        self.initial_learning_rate = checks.number("initial_learning_rate", initial_learning_rate, 0)
+        self.initial_learning_rate = checks.number(
+            "initial_learning_rate", initial_learning_rate, 0
+        )
         self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
         self.end_learning_rate = checks.number("end_learning_rate", end_learning_rate, 0)
         self.power = checks.number("power", power, 0)
@@ -277,7 +281,9 @@ class CosineDecay(LearningRateSchedule):
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:
-        self.initial_learning_rate = checks.number("initial_learning_rate", initial_learning_rate, 0)
+        self.initial_learning_rate = checks.number(
+            "initial_learning_rate", initial_learning_rate, 0
+        )
         self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
         self.alpha = checks.number("alpha", alpha, 0)
         self.name = checks.title(name, type(self).__name__)
