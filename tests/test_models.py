@@ -51,6 +51,50 @@ def test_clones_are_new_and_alike(k: Any, make: Any) -> None:
     assert not clone.compiled
 
 
+@pytest.mark.parametrize("make", [sequential, functional])
+def test_clones_are_compiled_alike(k: Any, make: Any) -> None:
+    model = make(k)
+    rate = k.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
+    model.compile(
+        k.optimizers.SGD(rate, momentum=0.9),
+        k.losses.MeanSquaredError(reduction="sum"),
+        metrics=["mae", k.metrics.MeanSquaredError(name="own")],
+        weighted_metrics=["mse"],
+    )
+    y = X[:, :3]
+    model.fit(X, y, verbose=0)
+    clone = k.models.clone_model(model)
+    assert clone.optimizer is not model.optimizer
+    assert clone.optimizer.get_config() == model.optimizer.get_config()
+    assert int(clone.optimizer.iterations) == 0
+    assert int(model.optimizer.iterations) == 1
+    clone.set_weights(model.get_weights())
+    results = [net.evaluate(X, y, verbose=0, return_dict=True) for net in (model, clone)]
+    assert results[0] == results[1]
+    assert set(results[0]) == {"loss", "mae", "own", "mse"}
+    model.compile(k.optimizers.SGD(0.5), "mse")
+    model.optimizer.learning_rate = 0.25
+    assert float(k.models.clone_model(model).optimizer.learning_rate) == 0.25
+
+
+def test_clones_keep_custom_losses() -> None:
+    class Doubled(tinynet.losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return 2 * np.mean((y_true - y_pred) ** 2, axis=-1)
+
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+
+        def backward(self, d_values: Any, y_true: Any, y_pred: Any) -> Any:
+            return d_values[..., None] * 4 * (y_pred - y_true) / y_pred.shape[-1]
+
+    model = sequential(tinynet)
+    model.compile("sgd", Doubled(2), metrics=[tinynet.metrics.mean_squared_error])
+    clone = models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    assert clone.evaluate(X, X[:, :3], verbose=0) == model.evaluate(X, X[:, :3], verbose=0)
+
+
 def test_clones_of_layers_made_by_a_function(k: Any) -> None:
     def wider(layer: Any) -> Any:
         config = layer.get_config()
@@ -84,6 +128,38 @@ def test_a_part_of_a_model_is_a_model(k: Any, make: Any) -> None:
     assert tuple(model.outputs[0].shape) == (None, 3)
     if make is functional:
         assert (model.input is model.inputs[0], model.output is model.outputs[0]) == (True, True)
+
+
+@pytest.mark.parametrize("make", [sequential, functional])
+def test_output_of_a_shared_layer_belongs_to_its_model(k: Any, make: Any) -> None:
+    """A layer in several models is a feature extractor of each, whichever was built last."""
+    first = make(k)
+    end = first.outputs[0]
+    shared = first.get_layer("hidden")
+    x = k.Input((4,), name="z")
+    second = k.Model(x, k.layers.Dense(1)(shared(x)))
+    expected = np.maximum(X @ shared.get_weights()[0] + shared.get_weights()[1], 0)
+    outputs = [(first.inputs, first.get_layer("hidden").output)]
+    if k is tinynet:  # Keras finds only the first
+        outputs.append((second.input, second.layers[1].output))
+        row = tinynet.Sequential([tinynet.Input((4,)), shared])
+        outputs.append((row.inputs, row.layers[0].output))
+        outputs.append((row.inputs, row.output))
+    for inputs, output in outputs:
+        part = k.Model(inputs, output)
+        np.testing.assert_allclose(part.predict(X, verbose=0), expected, atol=1e-6)
+        part = k.Model(inputs, k.layers.Dense(2)(output))
+        assert part.predict(X, verbose=0).shape == (6, 2)
+    assert first.outputs[0] is end
+    with pytest.raises(ValueError, match=r"not connected|disconnected"):
+        k.Model(first.inputs, second.output)
+
+
+def test_layers_keep_one_output_per_input() -> None:
+    row = Sequential([layers.Input((4,)), layers.Dense(3)])
+    for _ in range(3):
+        row.add(layers.Dense(3))
+    assert [len(layer._nodes) for layer in row.layers] == [1, 1, 1, 1]
 
 
 def test_what_was_learned_serves_another_task(k: Any) -> None:

@@ -16,7 +16,7 @@ __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json"
 def clone_model(
     model: Model, input_tensors: Any = None, clone_function: Callable[[Layer], Layer] | None = None
 ) -> Any:
-    """Make a model of the same layers, with new weights.
+    """Make a model of the same layers, with new weights, compiled alike.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ def clone_model(
     Returns
     -------
     Sequential or Model
-        The new one, of the same names, not compiled.
+        The new one, of the same names. If the model is compiled, so is the clone, with a new
+        optimizer of the same configuration.
 
     Raises
     ------
@@ -59,8 +60,24 @@ def clone_model(
     entry: Any = model._input if input_tensors is None else input_tensors.layer
     if isinstance(model, Sequential):
         first = [] if entry is None else [InputLayer.from_config(entry.get_config())]
-        return type(model)([*first, *map(copy, model._layers)], model.trainable, model.name)
-    x = start = InputLayer.from_config(entry.get_config()).output
-    for layer in model._layers:
-        x = copy(layer)(x)
-    return type(model)(start, x, model.name, model.trainable)
+        clone = type(model)([*first, *map(copy, model._layers)], model.trainable, model.name)
+    else:
+        x = start = InputLayer.from_config(entry.get_config()).output
+        for layer in model._layers:
+            x = copy(layer)(x)
+        clone = type(model)(start, x, model.name, model.trainable)
+    if model.compiled:
+        given = model._compile_arguments
+        stateful = {name: _fresh(given[name]) for name in given if "loss" not in name}
+        clone.compile(**{**given, **stateful})
+    return clone
+
+
+def _fresh(entry: Any) -> Any:
+    """Make an optimizer or metrics again from their configurations."""
+    if isinstance(entry, dict):
+        return {key: _fresh(value) for key, value in entry.items()}
+    if isinstance(entry, list | tuple):
+        return [_fresh(value) for value in entry]
+    made = hasattr(entry, "get_config") and not isinstance(entry, type)
+    return type(entry).from_config(entry.get_config()) if made else entry

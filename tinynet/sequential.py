@@ -71,6 +71,7 @@ class Model(Trainer):
         super().__init__(name=name, trainable=trainable)
         self._layers: list[Layer] = []
         self._input: InputLayer | None = None
+        self._end: SymbolicTensor | None = None
         if self._functional:
             row = chain(inputs, outputs)
             first = inputs[0] if isinstance(inputs, list | tuple) else inputs
@@ -185,7 +186,7 @@ class Model(Trainer):
     def output(self) -> SymbolicTensor:
         """The symbolic output; only where it is known."""
         self._known_input()
-        return self._layers[-1].output
+        return self._layers[-1].output if self._end is None else self._end
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
@@ -232,8 +233,9 @@ class Model(Trainer):
             output_shape = layer.compute_output_shape(shape)
             if not layer.built:
                 layer.build(shape)
-            layer._tensor = tensor = SymbolicTensor(output_shape, layer.dtype, layer, tensor)
+            tensor = layer._applied_to(tensor, output_shape)
             shape = output_shape
+        self._end = tensor
         # The trainable ones lie together, so that an optimizer's step is one call.
         pack(sorted(self.weights, key=lambda w: not w.trainable))
         self._checked_shape, self._head_position = None, self._head()
@@ -682,7 +684,7 @@ class Sequential(Model):
             if shape is not None:
                 self._input = InputLayer(batch_shape=shape)
         self._layers.append(layer)
-        self.built = False
+        self.built, self._end = False, None
 
     def pop(self, rebuild: bool = True) -> Layer | None:
         """Remove the last layer.
@@ -700,7 +702,7 @@ class Sequential(Model):
         if not self._layers:
             return None
         layer = self._layers.pop()
-        self.built = False
+        self.built, self._end = False, None
         if rebuild:
             self._rebuild()
         return layer

@@ -80,7 +80,8 @@ class Layer:
         self.built = False
         self._weights: list[Variable] = []
         self._build_shape: Shape | None = None
-        self._tensor: SymbolicTensor | None = None
+        self._nodes: list[SymbolicTensor] = []
+        self._output: SymbolicTensor | None = None
         self._first_shape: Shape | None = None
         if input_dim is not None:
             input_shape = (checks.whole("input_dim", input_dim),)
@@ -170,13 +171,18 @@ class Layer:
 
     @property
     def output(self) -> SymbolicTensor:
-        """What the layer returns in its model: the end of a model of the layers so far."""
-        if self._tensor is None:
+        """Output of the layer in a model; with several models, each finds its own."""
+        if not self._nodes:
             raise AttributeError(
                 f"{self.name} has an input and an output once it stands in a built model. "
                 f"Received: built={self.built}"
             )
-        return self._tensor
+        if self._output is None or self._output.nodes != tuple(self._nodes):
+            last = self._nodes[-1]
+            if len(self._nodes) == 1:
+                return last
+            self._output = SymbolicTensor(last.shape, last.dtype, self, last.source, self._nodes)
+        return self._output
 
     @property
     def input(self) -> SymbolicTensor:
@@ -390,12 +396,20 @@ class Layer:
         if isinstance(x, SymbolicTensor):
             shape = self.compute_output_shape(x.shape)
             self._build_once(x.shape)
-            self._tensor = SymbolicTensor(shape, self.dtype, self, x)
-            return self._tensor
+            return self._applied_to(x, shape)
         array = self._to_input(x)
         self.compute_output_shape(array.shape)
         self._build_once((None, *array.shape[1:]))
         return self._result(self.forward(array, Workspace(), training))
+
+    def _applied_to(self, x: SymbolicTensor, shape: Shape) -> SymbolicTensor:
+        """Return the output for a symbolic input, always the same for the same input."""
+        found = (node for node in self._nodes if node.source is x and node.shape == shape)
+        node = next(found, None)
+        if node is None:
+            node = SymbolicTensor(shape, self.dtype, self, x)
+            self._nodes.append(node)
+        return node
 
     def _result(self, y: Array) -> Tensor:
         return as_tensor(y)

@@ -66,7 +66,7 @@ class InputLayer(Layer):
             batch_shape = (size, *checks.shape("shape", shape))
         self.batch_shape = checks.shape("batch_shape", batch_shape)
         self.build(self.batch_shape)
-        self._tensor = SymbolicTensor(self.batch_shape, self.input_dtype, self)
+        self._nodes = [SymbolicTensor(self.batch_shape, self.input_dtype, self)]
 
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
         """Return the input."""

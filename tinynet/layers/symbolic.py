@@ -7,7 +7,7 @@ become a row of layers. Only layers can be applied: tinynet does not differentia
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Shape = tuple[int | None, ...]
@@ -26,6 +26,8 @@ class SymbolicTensor:
         The layer that makes it.
     source : SymbolicTensor, optional
         What that layer is applied to.
+    nodes : sequence of SymbolicTensor
+        The outputs of a layer that was applied more than once, of which this stands for any.
 
     Examples
     --------
@@ -35,9 +37,15 @@ class SymbolicTensor:
     """
 
     def __init__(
-        self, shape: Shape, dtype: str, layer: Any, source: SymbolicTensor | None = None
+        self,
+        shape: Shape,
+        dtype: str,
+        layer: Any,
+        source: SymbolicTensor | None = None,
+        nodes: Sequence[SymbolicTensor] = (),
     ) -> None:
         self.shape, self.dtype, self.layer, self.source = shape, dtype, layer, source
+        self.nodes = tuple(nodes)
         self.name: str = layer.name
 
     @property
@@ -106,20 +114,31 @@ def chain(inputs: Any, outputs: Any) -> list[Any]:
     ['a', 'b']
     """
     first, last = _only("inputs", inputs), _only("outputs", outputs)
-    layers: list[Any] = []
-    at: SymbolicTensor | None = last
-    while at is not None and at is not first:
-        if any(at.layer is layer for layer in layers):
-            raise ValueError(
-                f"A layer can stand in a model once. Received: {at.layer.name} applied twice"
-            )
-        layers.insert(0, at.layer)
-        at = at.source
-    if at is None:
+    # Paths back from the outputs, each with the layers behind it as nested pairs.
+    todo: list[tuple[SymbolicTensor, Any]] = [(last, None)]
+    seen: set[int] = set()
+    while todo:
+        at, row = todo.pop()
+        if at is first:
+            break
+        if id(at) not in seen:
+            seen.add(id(at))
+            todo += [(node, row) for node in at.nodes]
+            if at.source is not None and not at.nodes:
+                todo.append((at.source, (at.layer, row)))
+    else:
         raise ValueError(
             f"The outputs must be made from the inputs. Received: outputs made by {last.name}, "
             f"which are not connected to {first.name}"
         )
+    layers: list[Any] = []
+    while row is not None:
+        layer, row = row
+        if any(layer is other for other in layers):
+            raise ValueError(
+                f"A layer can stand in a model once. Received: {layer.name} applied twice"
+            )
+        layers.append(layer)
     return layers
 
 
