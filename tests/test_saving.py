@@ -231,6 +231,111 @@ def test_another_optimizer_keeps_its_state(tmp_path: Path) -> None:
     np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
 
 
+@pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
+def test_load_weights_keeps_the_learning_rate(suffix: str, tmp_path: Path) -> None:
+    """What the user has set wins over the file; moments and iterations are loaded."""
+    pytest.importorskip("h5py")
+    path = tmp_path / f"net{suffix}"
+    model = compiled(tinynet.optimizers.Adam(0.01))
+    train(model)
+    (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+    other = compiled(tinynet.optimizers.Adam(1e-5, weight_decay=0.1))
+    other.load_weights(path)
+    assert float(other.optimizer.learning_rate) == np.float32(1e-5)
+    assert other.optimizer.weight_decay == 0.1
+    assert state(other)[: len(model.weights)] == state(model)[: len(model.weights)]
+    assert int(other.optimizer.iterations) == int(model.optimizer.iterations) == 8
+    slots = [optimizer.variables[2:] for optimizer in (other.optimizer, model.optimizer)]
+    assert len(slots[0]) == 12
+    for a, b in zip(*slots, strict=True):
+        np.testing.assert_array_equal(a, b)
+    other.optimizer.learning_rate = 0.5  # also while training
+    other.load_weights(path)
+    assert float(other.optimizer.learning_rate) == 0.5
+    schedule = tinynet.optimizers.schedules.ExponentialDecay(0.2, 10, 0.9)
+    scheduled = compiled(tinynet.optimizers.Adam(schedule))
+    with pytest.warns(UserWarning, match="state of the optimizer is left"):
+        scheduled.load_weights(path)
+    assert float(scheduled.optimizer.learning_rate) == np.float32(0.2)
+    late = net()
+    late.load_weights(path)
+    late.compile(tinynet.optimizers.Adam(0.25), "sparse_categorical_crossentropy")
+    assert float(late.optimizer.learning_rate) == 0.25
+    if suffix != ".weights.h5":  # a model as a whole comes with its learning rate
+        loaded = tinynet.models.load_model(path)
+        assert float(loaded.optimizer.learning_rate) == np.float32(0.01)
+
+
+def with_another_head(units: int) -> tinynet.Sequential:
+    model = tinynet.Sequential(
+        [tinynet.Input((4,)), layers.Dense(3, name="body"), layers.Dense(units, name="head")]
+    )
+    model.compile("adam", "mse")
+    return model
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
+def test_load_weights_skips_mismatches(suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    path = tmp_path / f"net{suffix}"
+    model, other = with_another_head(2), with_another_head(5)
+    model.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
+    (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+    before = state(other)
+    with pytest.raises(ValueError, match=r"Received: shape"):
+        other.load_weights(path)
+    assert state(other) == before
+    with pytest.warns(UserWarning, match=r"do not fit the file: .*head"):
+        other.load_weights(path, skip_mismatch=True)
+    assert state(other)[:2] == state(model)[:2]
+    assert state(other)[2:] == before[2:]
+    damaged = bytearray(path.read_bytes())
+    kernel = model.get_weights()[0].tobytes()
+    damaged[damaged.index(kernel)] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"Received: "):  # damage is not a mismatch
+        other.load_weights(path, skip_mismatch=True)
+    assert state(other)[:2] == state(model)[:2]
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".tinynet", ".keras"])
+def test_load_weights_skips_missing_layers(suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    path = tmp_path / f"net{suffix}"
+    model, longer = with_another_head(2), with_another_head(2)
+    longer.add(layers.Dense(1))
+    (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+    with pytest.warns(UserWarning, match=r"do not fit the file"):
+        longer.load_weights(path, skip_mismatch=True)
+    assert state(longer)[:4] == state(model)[:4]
+    (longer.save_weights if suffix == ".weights.h5" else longer.save)(path)
+    with pytest.warns(UserWarning, match=r"do not fit the file"):
+        model.load_weights(path, skip_mismatch=True)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5"])
+def test_load_weights_by_name(suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    path = tmp_path / f"net{suffix}"
+    model = with_another_head(2)
+    model.save(path)
+    row = [tinynet.Input((4,)), layers.Dense(3, name="body"), layers.Dense(2), layers.ReLU()]
+    other = tinynet.Sequential(row)
+    kept = other.get_weights()[2]
+    other.load_weights(path, by_name=True)
+    np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+    np.testing.assert_array_equal(other.get_weights()[2], kept)
+    wider = tinynet.Sequential([tinynet.Input((4,)), layers.Dense(9, name="body")])
+    with pytest.raises(ValueError, match="body"):
+        wider.load_weights(path, by_name=True)
+    with pytest.warns(UserWarning, match="body"):
+        wider.load_weights(path, by_name=True, skip_mismatch=True)
+    with pytest.warns(UserWarning, match="nothing is loaded"):
+        tinynet.Sequential([tinynet.Input((4,)), layers.Dense(3)]).load_weights(path, by_name=True)
+    with pytest.raises(ValueError, match=r"by_name=True needs a whole-model"):
+        other.load_weights(tmp_path / "net.weights.h5", by_name=True)
+
+
 def wrong_shape() -> tinynet.Sequential:
     return tinynet.Sequential(
         [tinynet.Input((3, 4)), layers.Flatten(), layers.Dense(8), layers.Dense(6)]

@@ -528,13 +528,21 @@ class Model(Trainer):
 
         saving.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: Any) -> None:
+    def load_weights(
+        self, filepath: Any, skip_mismatch: bool = False, by_name: bool = False
+    ) -> None:
         """Load weights, and the optimizer's state if the model is compiled.
+
+        The learning rate stays as it was set.
 
         Parameters
         ----------
         filepath : str or Path
             A file of weights, or a whole model.
+        skip_mismatch : bool
+            If True, layers whose weights do not fit are left as they are, with a warning.
+        by_name : bool
+            If True, load only layers whose name is in the file; only for ``.h5`` and ``.hdf5``.
 
         Raises
         ------
@@ -545,7 +553,7 @@ class Model(Trainer):
         """
         from tinynet import saving
 
-        saving.load_weights(self, filepath)
+        saving.load_weights(self, filepath, skip_mismatch, by_name)
 
     def export(self, filepath: Any, format: str = "onnx", **options: Any) -> None:
         """Write the model, as it predicts, for other runtimes.

@@ -184,8 +184,12 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
     write_atomically(path, lambda file: file.write(contents))
 
 
-def load_weights(model: Model, filepath: Any) -> None:
+def load_weights(
+    model: Model, filepath: Any, skip_mismatch: bool = False, by_name: bool = False
+) -> None:
     """Load weights into a model, and the optimizer's state if it is compiled.
+
+    The learning rate stays as it was set.
 
     Parameters
     ----------
@@ -194,6 +198,11 @@ def load_weights(model: Model, filepath: Any) -> None:
     filepath : str or Path
         A file of weights or a whole model, whose name ends in ``.weights.h5``, ``.tinynet``,
         ``.keras``, ``.h5`` or ``.hdf5``.
+    skip_mismatch : bool
+        If True, layers whose number or shapes of weights differ keep their weights, and a warning
+        lists them.
+    by_name : bool
+        If True, load only layers whose name is in the file; only for ``.h5`` and ``.hdf5``.
 
     Raises
     ------
@@ -211,6 +220,13 @@ def load_weights(model: Model, filepath: Any) -> None:
     ...     load_weights(model, f"{folder}/net.tinynet")
     """
     path = _as_path(filepath)
+    checks.flag("skip_mismatch", skip_mismatch)
+    legacy = path.suffix in (".h5", ".hdf5") and not path.name.endswith(".weights.h5")
+    if checks.flag("by_name", by_name) and not legacy:
+        raise ValueError(
+            "by_name=True needs a whole-model '.h5' or '.hdf5' file, which holds the names of "
+            f"layers. Received: filepath={path}"
+        )
     with _reading(path) as file:
         source: state.Source
         if path.suffix == ".tinynet":
@@ -220,8 +236,8 @@ def load_weights(model: Model, filepath: Any) -> None:
         elif path.name.endswith(".weights.h5"):
             source = keras_format.Weights(file)
         else:
-            source = keras_format.Legacy(file)
-        state.restore(model, source)
+            source = keras_format.Legacy(file, by_name)
+        state.restore(model, source, keep_rate=True, skip_mismatch=skip_mismatch)
 
 
 def to_json(model: Model) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
@@ -201,29 +202,33 @@ class Weights(state.Source):
             self.n_optimizer = len(hdf5.find(opened, "optimizer/vars") or [])
             _check_count(opened, self.n_optimizer)
 
-    def weights(self, model: Model) -> list[Array]:
+    def weights(self, model: Model, skipped: list[str] | None = None) -> dict[int, Array]:
         """Read the weights of a model."""
         found: dict[int, Array] = {}
         with hdf5.opened(self.data) as file:
             places = {path: (layer, own) for path, layer, own in _places(model)}
             for path, (layer, own) in places.items():
-                count = len(hdf5.find(file, f"{path}vars") or [])
-                if count != len(own):
-                    raise ValueError(
-                        f"{layer.name} takes {len(own)} weights from {path}vars. "
-                        f"Received: {count} weights"
-                    )
-                for i, variable in enumerate(own):
-                    found[id(variable)] = hdf5.get(file, f"{path}vars/{i}", variable)
+                with state.attempt(skipped):
+                    found |= self._own(file, path, layer, own)
                 if isinstance(layer, Model):
                     for key in hdf5.find(file, f"{path}layers") or []:
                         extra = f"{path}layers/{key}/"
-                        if extra not in places and hdf5.find(file, f"{extra}vars/0") is not None:
-                            raise ValueError(
-                                f"{layer.name} must have every layer that the file has weights "
-                                f"for. Received: {shorten(extra)}"
-                            )
-        return [found[id(variable)] for variable in model.weights]
+                        with state.attempt(skipped):
+                            if extra not in places and hdf5.find(file, f"{extra}vars/0"):
+                                raise state.Mismatch(
+                                    f"{layer.name} must have every layer that the file has "
+                                    f"weights for. Received: {shorten(extra)}"
+                                )
+        return found
+
+    def _own(self, file: Any, path: str, layer: Layer, own: list[Variable]) -> dict[int, Array]:
+        """Read the weights of one layer."""
+        count = len(hdf5.find(file, f"{path}vars") or [])
+        if count != len(own):
+            raise state.Mismatch(
+                f"{layer.name} takes {len(own)} weights from {path}vars. Received: {count} weights"
+            )
+        return {id(v): hdf5.get(file, f"{path}vars/{i}", v) for i, v in enumerate(own)}
 
     def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
         """Read the state of an optimizer."""
@@ -300,6 +305,8 @@ class Legacy(state.Source):
     ----------
     file : binary file
         Open for reading.
+    by_name : bool
+        Whether layers are found by their names, and others left as they are.
 
     Examples
     --------
@@ -308,9 +315,10 @@ class Legacy(state.Source):
     []
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, by_name: bool = False) -> None:
         self.data = file.read()
         self.n_bytes = len(self.data)
+        self.by_name = by_name
         self.config: dict[str, Any] | None = None
         with hdf5.opened(self.data) as opened:
             texts = [hdf5.get_text(opened, f"{kind}_config") for kind in ("model", "training")]
@@ -325,33 +333,44 @@ class Legacy(state.Source):
                 training["optimizer"] = training.pop("optimizer_config", None)
             self.config["compile_config"] = training
 
-    def weights(self, model: Model) -> list[Array]:
+    def weights(self, model: Model, skipped: list[str] | None = None) -> dict[int, Array]:
         """Read the weights of a model."""
         found: dict[int, Array] = {}
         layers = [layer for layer in model.layers if layer.weights]
         with hdf5.opened(self.data) as file:
             top = file if hdf5.get_text(file, "layer_names") else hdf5.find(file, "model_weights")
-            named = []
+            named = {}
             for name in hdf5.get_text(top, "layer_names") or []:
                 group = hdf5.find(top, name)
                 names = hdf5.get_text(group, "weight_names")
                 if names:
-                    named.append((group, names))
+                    named[name] = (group, names)
+            if self.by_name:
+                layers = [layer for layer in layers if layer.name in named]
+                named = {layer.name: named[layer.name] for layer in layers}
+                if not named:
+                    warnings.warn(
+                        f"No layer of {model.name} has a name that is in the file: nothing is "
+                        "loaded.",
+                        stacklevel=5,
+                    )
             if len(named) != len(layers):
-                raise ValueError(
+                raise state.Mismatch(
                     f"{model.name} has {len(layers)} layers with weights. "
                     f"Received: weights for {len(named)} layers"
                 )
-            for layer, (group, names) in zip(layers, named, strict=True):
+            for layer, (group, names) in zip(layers, named.values(), strict=True):
                 variables = layer.trainable_weights + layer.non_trainable_weights
-                if len(names) != len(variables):
-                    raise ValueError(
-                        f"{layer.name} takes {len(variables)} weights. "
-                        f"Received: {len(names)} weights"
-                    )
-                for variable, name in zip(variables, names, strict=True):
-                    found[id(variable)] = hdf5.get(group, name, variable)
-        return [found[id(variable)] for variable in model.weights]
+                with state.attempt(skipped):
+                    if len(names) != len(variables):
+                        raise state.Mismatch(
+                            f"{layer.name} takes {len(variables)} weights. "
+                            f"Received: {len(names)} weights"
+                        )
+                    for variable, name in zip(variables, names, strict=True):
+                        with state.attempt(skipped):
+                            found[id(variable)] = hdf5.get(group, name, variable)
+        return found
 
     def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
         """Read the state of an optimizer."""

@@ -6,6 +6,7 @@ model as it was.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,16 @@ from tinynet.callbacks import History
 from tinynet.checks import shorten
 from tinynet.sequential import Model
 from tinynet.variable import Array, Variable
+
+
+class Mismatch(ValueError):
+    """The contents of a file do not fit the model.
+
+    Examples
+    --------
+    >>> issubclass(Mismatch, ValueError)
+    True
+    """
 
 
 class Source(Protocol):
@@ -32,18 +43,20 @@ class Source(Protocol):
     n_bytes: int
     n_optimizer: int
 
-    def weights(self, model: Model) -> list[Array]:
+    def weights(self, model: Model, skipped: list[str] | None = None) -> dict[int, Array]:
         """Read the weights of a model, each of its shape.
 
         Parameters
         ----------
         model : Model
             The model.
+        skipped : list of str, optional
+            If given, what does not fit is left out, and described here.
 
         Returns
         -------
-        list of ndarray
-            In the order of ``model.weights``.
+        dict of int to ndarray
+            The values by the ``id`` of the Variable in ``model.weights``.
         """
         ...
 
@@ -63,7 +76,13 @@ class Source(Protocol):
         ...
 
 
-def restore(model: Model, source: Source, run: dict[str, Any] | None = None) -> None:
+def restore(
+    model: Model,
+    source: Source,
+    run: dict[str, Any] | None = None,
+    keep_rate: bool = False,
+    skip_mismatch: bool = False,
+) -> None:
     """Give a built model what a file holds, or leave it as it is and raise.
 
     Parameters
@@ -74,6 +93,10 @@ def restore(model: Model, source: Source, run: dict[str, Any] | None = None) -> 
         The file.
     run : dict, optional
         What `describe_run` returned: random generators and history are replaced too.
+    keep_rate : bool
+        Whether the optimizer keeps its learning rate.
+    skip_mismatch : bool
+        Whether what does not fit is left out with a warning.
 
     Raises
     ------
@@ -94,7 +117,9 @@ def restore(model: Model, source: Source, run: dict[str, Any] | None = None) -> 
             f"Build {model.name} before loading weights: call build(input_shape). "
             "Received: built=False"
         )
-    pairs = list(zip(model.weights, source.weights(model), strict=True))
+    skipped: list[str] | None = [] if skip_mismatch else None
+    found = source.weights(model, skipped)
+    pairs = [(v, found[id(v)]) for v in model.weights if id(v) in found]
     optimizer = model.optimizer
     if model.compiled and source.n_optimizer:
         blank = optimizer
@@ -102,10 +127,14 @@ def restore(model: Model, source: Source, run: dict[str, Any] | None = None) -> 
             blank = copy.deepcopy(optimizer)
             blank.build(model.trainable_weights)
         if source.n_optimizer == len(blank.variables):
-            values = source.optimizer(blank.variables)
-            if blank is not optimizer:
+            read: list[Array] = []
+            with attempt(skipped):
+                read = source.optimizer(blank.variables)
+            if blank is not optimizer and read:
                 optimizer.build(model.trainable_weights)
-            pairs += zip(optimizer.variables, values, strict=True)
+            for variable, value in zip(optimizer.variables, read, strict=bool(read)):
+                if not (keep_rate and variable is optimizer._learning_rate):
+                    pairs.append((variable, value))
         else:
             warnings.warn(
                 f"The state of the optimizer is left as it is: {optimizer.name} has "
@@ -113,6 +142,12 @@ def restore(model: Model, source: Source, run: dict[str, Any] | None = None) -> 
                 stacklevel=4,
             )
     generators, history = _read_run(model, run) if run else ({}, None)
+    if skipped:
+        warnings.warn(
+            f"{len(skipped)} parts of {model.name} are left as they are, because they do not fit "
+            f"the file: {'; '.join(skipped[:10])}",
+            stacklevel=4,
+        )
     for variable, value in pairs:
         variable.array[...] = value
     for path, generator in _generators(model):
@@ -120,6 +155,36 @@ def restore(model: Model, source: Source, run: dict[str, Any] | None = None) -> 
             generator.bit_generator.state = generators[path]
     if history is not None:
         model.history = history
+
+
+@contextlib.contextmanager
+def attempt(skipped: list[str] | None) -> Iterator[None]:
+    """Note what does not fit, or raise if there is no list to note it in.
+
+    Parameters
+    ----------
+    skipped : list of str or None
+        Where to note it.
+
+    Yields
+    ------
+    None
+        The block ends where something does not fit.
+
+    Examples
+    --------
+    >>> notes = []
+    >>> with attempt(notes):
+    ...     raise Mismatch("too long")
+    >>> notes
+    ['too long']
+    """
+    try:
+        yield
+    except Mismatch as error:
+        if skipped is None:
+            raise
+        skipped.append(str(error))
 
 
 def fit(name: str, array: Array, variable: Variable) -> Array:
@@ -151,7 +216,7 @@ def fit(name: str, array: Array, variable: Variable) -> Array:
     """
     kinds = "f" if variable.array.dtype.kind == "f" else "iu"
     if array.shape != variable.shape or array.dtype.kind not in kinds:
-        raise ValueError(
+        raise Mismatch(
             f"{name} must be of shape {variable.shape} and type {variable.dtype} for "
             f"{variable.path}. Received: shape {array.shape}, type {array.dtype}"
         )

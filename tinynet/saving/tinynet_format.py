@@ -141,19 +141,24 @@ class _Arrays(state.Source):
         self.n_bytes = sum(archive.sizes[f"weights/{i}.npy"] for i in range(self.count["weights"]))
         self.n_optimizer = self.count["optimizer"]
 
-    def weights(self, model: Model) -> list[Array]:
-        if self.count["weights"] != len(model.weights):
-            raise ValueError(
-                f"{model.name} takes {len(model.weights)} weights. "
-                f"Received: {self.count['weights']} weights"
-            )
-        return [self._array(f"weights/{i}.npy", v) for i, v in enumerate(model.weights)]
+    def weights(self, model: Model, skipped: list[str] | None = None) -> dict[int, Array]:
+        count, variables = self.count["weights"], model.weights
+        with state.attempt(skipped):
+            if count != len(variables):
+                raise state.Mismatch(
+                    f"{model.name} takes {len(variables)} weights. Received: {count} weights"
+                )
+        found: dict[int, Array] = {}
+        for i, variable in enumerate(variables[:count]):
+            with state.attempt(skipped):
+                found[id(variable)] = self._array(f"weights/{i}.npy", variable, skipped is not None)
+        return found
 
     def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
         return [self._array(f"optimizer/{i}.npy", v) for i, v in enumerate(variables)]
 
-    def _array(self, name: str, variable: Variable) -> Array:
-        data = self.archive.read(name, 8 * variable.size + 1000)
+    def _array(self, name: str, variable: Variable, any_size: bool = False) -> Array:
+        data = self.archive.read(name, None if any_size else 8 * variable.size + 1000)
         length = int.from_bytes(data[8:10], "little")
         header = _HEADER.fullmatch(data[10 : 10 + length])
         if data[:8] != b"\x93NUMPY\x01\x00" or header is None:
