@@ -60,7 +60,7 @@ def clone_model(
     entry: Any = model._input if input_tensors is None else input_tensors.layer
     if isinstance(model, Sequential):
         first = [] if entry is None else [InputLayer.from_config(entry.get_config())]
-        clone: Model = type(model)([*first, *map(copy, model._layers)], model.trainable, model.name)
+        clone: Any = type(model)([*first, *map(copy, model._layers)], model.trainable, model.name)
     else:
         x = start = InputLayer.from_config(entry.get_config()).output
         for layer in model._layers:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.checks import shorten
-from tinynet.saving.state import Mismatch, fit
+from tinynet.saving.state import MismatchError, fit
 from tinynet.variable import Array, Variable
 
 _CHECKSUM = "tinynet_crc32"
@@ -251,7 +251,7 @@ def get(group: Any, path: str, variable: Variable) -> Array:
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"{shorten(path)} must be an array. Received: {dataset}")
     if dataset.shape != variable.shape:
-        raise Mismatch(
+        raise MismatchError(
             f"{path} must be of shape {variable.shape} and type {variable.dtype} for "
             f"{variable.path}. Received: shape {dataset.shape}"
         )

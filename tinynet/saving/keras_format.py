@@ -215,7 +215,7 @@ class Weights(state.Source):
                         extra = f"{path}layers/{key}/"
                         with state.attempt(skipped):
                             if extra not in places and hdf5.find(file, f"{extra}vars/0"):
-                                raise state.Mismatch(
+                                raise state.MismatchError(
                                     f"{layer.name} must have every layer that the file has "
                                     f"weights for. Received: {shorten(extra)}"
                                 )
@@ -225,7 +225,7 @@ class Weights(state.Source):
         """Read the weights of one layer."""
         count = len(hdf5.find(file, f"{path}vars") or [])
         if count != len(own):
-            raise state.Mismatch(
+            raise state.MismatchError(
                 f"{layer.name} takes {len(own)} weights from {path}vars. Received: {count} weights"
             )
         return {id(v): hdf5.get(file, f"{path}vars/{i}", v) for i, v in enumerate(own)}
@@ -355,7 +355,7 @@ class Legacy(state.Source):
                         stacklevel=5,
                     )
             if len(named) != len(layers):
-                raise state.Mismatch(
+                raise state.MismatchError(
                     f"{model.name} has {len(layers)} layers with weights. "
                     f"Received: weights for {len(named)} layers"
                 )
@@ -363,7 +363,7 @@ class Legacy(state.Source):
                 variables = layer.trainable_weights + layer.non_trainable_weights
                 with state.attempt(skipped):
                     if len(names) != len(variables):
-                        raise state.Mismatch(
+                        raise state.MismatchError(
                             f"{layer.name} takes {len(variables)} weights. "
                             f"Received: {len(names)} weights"
                         )

@@ -20,12 +20,12 @@ from tinynet.sequential import Model
 from tinynet.variable import Array, Variable
 
 
-class Mismatch(ValueError):
+class MismatchError(ValueError):
     """The contents of a file do not fit the model.
 
     Examples
     --------
-    >>> issubclass(Mismatch, ValueError)
+    >>> issubclass(MismatchError, ValueError)
     True
     """
 
@@ -175,13 +175,13 @@ def attempt(skipped: list[str] | None) -> Iterator[None]:
     --------
     >>> notes = []
     >>> with attempt(notes):
-    ...     raise Mismatch("too long")
+    ...     raise MismatchError("too long")
     >>> notes
     ['too long']
     """
     try:
         yield
-    except Mismatch as error:
+    except MismatchError as error:
         if skipped is None:
             raise
         skipped.append(str(error))
@@ -216,7 +216,7 @@ def fit(name: str, array: Array, variable: Variable) -> Array:
     """
     kinds = "f" if variable.array.dtype.kind == "f" else "iu"
     if array.shape != variable.shape or array.dtype.kind not in kinds:
-        raise Mismatch(
+        raise MismatchError(
             f"{name} must be of shape {variable.shape} and type {variable.dtype} for "
             f"{variable.path}. Received: shape {array.shape}, type {array.dtype}"
         )

@@ -145,7 +145,7 @@ class _Arrays(state.Source):
         count, variables = self.count["weights"], model.weights
         with state.attempt(skipped):
             if count != len(variables):
-                raise state.Mismatch(
+                raise state.MismatchError(
                     f"{model.name} takes {len(variables)} weights. Received: {count} weights"
                 )
         found: dict[int, Array] = {}
