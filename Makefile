@@ -1,30 +1,22 @@
 # The two commands of the README. Both need Python 3.10 or newer with pip and venv, nothing else.
-PYTHON ?= python3
-BIN = .venv/bin
+# PYTHON=python3.12 chooses another Python than python3.
+export PYTHON
 
 .PHONY: train test lint clean
 
-train: $(BIN)/tinynet
-	$(BIN)/tinynet train
+train:
+	@.ci/environment
+	.venv/bin/python -m tinynet train
 
-test: .venv/test-installed
-	$(BIN)/python -m pytest
+test:
+	@.ci/environment test
+	.venv/bin/python -m pytest
 
-lint: .venv/lint-installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+lint:
+	@.ci/environment lint
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
 
 clean:
 	rm -rf .venv
-
-$(BIN)/python:
-	$(PYTHON) -m venv .venv
-
-$(BIN)/tinynet: $(BIN)/python setup.cfg
-	$(BIN)/python -m pip install --quiet --editable .
-	@touch $@
-
-.venv/%-installed: $(BIN)/tinynet
-	$(BIN)/python -m pip install --quiet --editable ".[$*]"
-	@touch $@
