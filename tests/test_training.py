@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -273,6 +274,54 @@ def test_loss_weights_multiply_loss_and_gradients() -> None:
 # ------------------------------------------------------------ fit
 
 
+class Returning(keras.metrics.Metric):
+    """A metric with a given result."""
+
+    def __init__(self, result: Any, name: str = "given") -> None:
+        super().__init__(name=name)
+        self._result = result
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        pass
+
+    def result(self):
+        return self._result
+
+
+def test_a_metric_may_return_a_vector_or_a_dict() -> None:
+    vector, entries = Returning(np.array([1.0, 2.0])), Returning({"b": 1, "a": np.float32(2)}, "d")
+    model = net(metrics=[vector, entries])
+    recorder = Recorder()
+    history = model.fit(
+        X, Y, epochs=2, verbose=0, validation_data=(X, Y), callbacks=[recorder]
+    ).history
+    assert list(history) == [
+        *("a", "b", "given", "loss", "val_a", "val_b", "val_given", "val_loss"),
+    ]
+    for name in ("given", "val_given"):
+        np.testing.assert_array_equal(history[name], [[1, 2]] * 2)
+    assert [history[name] for name in ("a", "b", "val_a", "val_b")] == [[2, 2], [1, 1]] * 2
+    assert type(history["a"][0]) is float
+    values = model.evaluate(X, Y, verbose=0)
+    np.testing.assert_array_equal(values[1], [1, 2])
+    assert values[2:] == [2, 1]  # in the order of Keras
+    assert model.evaluate(X, Y, verbose=0, return_dict=True)["a"] == 2
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "words"),
+    [
+        ({"loss": 1.0}, ValueError, "different names. Received: 'loss' twice"),
+        (None, TypeError, "must be a number"),
+        ("good", TypeError, "Received: 'good' from 'given'"),
+        ({"a": None}, TypeError, "Received: None from 'a'"),
+    ],
+)
+def test_a_metric_must_return_numbers(result: Any, error: type, words: str) -> None:
+    with pytest.raises(error, match=words):
+        net(metrics=[Returning(result)]).fit(X, Y, verbose=0)
+
+
 def test_history_is_plain_sorted_and_can_be_dumped() -> None:
     model = net()
     history = model.fit(X, Y, epochs=3, batch_size=8, validation_split=0.2, verbose=0)
@@ -408,7 +457,357 @@ def test_global_random_state_is_neither_read_nor_written() -> None:
     assert same(*weights)
 
 
+# ------------------------------------------------------------ batches of an epoch
+
+# Rows 0 to 19; the mean absolute error of y = x is the mean of the rows of a batch.
+ROWS = np.arange(20, dtype=np.float32)[:, None]
+
+
+def identity() -> Sequential:
+    model = Sequential([layers.Input((1,)), layers.Dense(1, kernel_initializer="ones")])
+    model.compile(optimizers.SGD(0.0), "mae")
+    return model
+
+
+def some_batches(n: int) -> Any:
+    """Yield n batches of four rows, again from the first after the last."""
+    for i in range(n):
+        rows = ROWS[4 * (i % 5) : 4 * (i % 5) + 4]
+        yield rows, 0 * rows
+
+
+class Batches(keras.utils.PyDataset):
+    """Five batches of four rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Any] = []
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> Any:
+        self.calls.append(index)
+        rows = ROWS[4 * index : 4 * index + 4]
+        return rows, 0 * rows
+
+    def on_epoch_begin(self) -> None:
+        self.calls.append("begin")
+
+    def on_epoch_end(self) -> None:
+        self.calls.append("end")
+
+
+class Restarting:
+    """An iterable without a length."""
+
+    def __iter__(self) -> Any:
+        return some_batches(5)
+
+
+class StoredGenerator:
+    """An iterable that can be read only once."""
+
+    def __init__(self) -> None:
+        self.batches = some_batches(5)
+
+    def __iter__(self) -> Any:
+        return self.batches
+
+
+# What Keras 3.15.1 reports for five batches of four rows.
+KERAS_LOSSES = {
+    None: [9.5, 9.5, 9.5, 9.5],
+    1: [1.5, 5.5, 9.5, 13.5],
+    2: [3.5, 11.5, 17.5, 3.5],
+    3: [5.5, 15.5, 5.5, 15.5],
+    4: [7.5, 17.5, 7.5, 17.5],
+    5: [9.5, 9.5, 9.5, 9.5],
+    7: [9.5, 9.5, 9.5, 9.5],
+    12: [9.5, 9.5, 9.5, 9.5],
+}
+
+
+@pytest.mark.parametrize("steps", KERAS_LOSSES)
+@pytest.mark.parametrize("form", ["arrays", "PyDataset", "iterable"])
+def test_steps_per_epoch_gives_the_losses_of_keras(form: str, steps: int | None) -> None:
+    data: Any = {
+        "arrays": {"x": ROWS, "y": 0 * ROWS, "batch_size": 4},
+        "PyDataset": {"x": Batches()},
+        "iterable": {"x": Restarting()},
+    }[form]
+    options: Any = {"epochs": 4, "steps_per_epoch": steps, "shuffle": False, "verbose": 0}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = identity().fit(**data, **options).history
+    assert history == {"loss": KERAS_LOSSES[steps]}
+    short = {None: 0, 1: 0, 2: 1, 3: 2, 4: 2, 5: 0, 7: 4, 12: 4}[steps]
+    assert [str(w.message)[:22] for w in caught] == ["The data ran out after"] * short
+
+
+def test_steps_per_epoch_sets_the_batch_size() -> None:
+    for steps, sizes in {1: 1, 3: 3, 7: 7, 8: 7}.items():
+        model = identity()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            history = model.fit(ROWS, 0 * ROWS, steps_per_epoch=steps, epochs=3, verbose=0)
+        np.testing.assert_allclose(history.history["loss"], [9.5] * 3, rtol=1e-6)
+        assert int(model.optimizer.iterations) == 3 * sizes
+
+
+def test_every_epoch_with_all_steps_is_shuffled_anew() -> None:
+    class Seen(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            losses.append(logs["loss"])
+
+    losses: list[float] = []
+    options: Any = {"batch_size": 4, "steps_per_epoch": 5, "epochs": 3, "verbose": 0}
+    identity().fit(ROWS, 0 * ROWS, callbacks=[Seen()], **options)
+    assert len(losses) == 15
+    assert losses[4::5] == pytest.approx([9.5] * 3)  # each epoch sees every row once
+    assert len(set(losses[::5])) > 1
+
+
+@pytest.mark.parametrize(
+    ("batches", "steps", "expected"),
+    [
+        (5, None, [9.5]),
+        (5, 5, [9.5]),
+        (5, 2, [3.5, 11.5, 17.5]),
+        (5, 7, [9.5]),
+        (20, 5, [9.5] * 4),
+        (19, 5, [9.5] * 3 + [7.5]),
+    ],
+)
+def test_fit_ends_when_a_generator_ran_out(
+    batches: int, steps: int | None, expected: list[float]
+) -> None:
+    model = identity()
+    stopping = callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = model.fit(
+            some_batches(batches), epochs=4, steps_per_epoch=steps, verbose=0, callbacks=[stopping]
+        )
+    assert history.history == {"loss": expected}
+    assert history.epoch == list(range(len(expected)))
+    assert stopping.best == min(expected)
+    ended = [str(w.message) for w in caught if "so training ends" in str(w.message)]
+    assert len(ended) == (len(expected) < 4)
+    assert all(f"epoch {len(expected) + 1} of 4" in message for message in ended)
+
+
+def test_a_finished_training_is_kept_if_warnings_are_errors(capfd: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = identity().fit(some_batches(5), epochs=2, verbose=0)
+    assert history.history == {"loss": [9.5]}
+    assert "UserWarning: x has no batch left for epoch 2 of 2" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("source", [StoredGenerator, lambda: some_batches(5), Restarting, Batches])
+def test_no_batch_is_lost_to_the_look_at_the_shape(source: Any) -> None:
+    assert identity().fit(source(), verbose=0).history == {"loss": [pytest.approx(9.5)]}
+    assert identity().evaluate(source(), verbose=0) == 9.5
+    np.testing.assert_array_equal(identity().predict(source(), verbose=0), ROWS)
+
+
+@pytest.mark.parametrize(
+    ("make", "steps", "expected"),
+    [
+        (lambda: (ROWS, 0 * ROWS), None, [9.5] * 3),
+        (lambda: (ROWS, 0 * ROWS), 2, [3.5] * 3),
+        (lambda: (ROWS, 0 * ROWS), 7, [9.5] * 3),
+        (Batches, None, [9.5] * 3),
+        (Batches, 2, [3.5] * 3),
+        (Batches, 7, [9.5] * 3),
+        (lambda: some_batches(10), 5, [9.5] * 2),
+        (lambda: some_batches(5), None, [9.5]),
+        (lambda: some_batches(1000), 5, [9.5] * 3),
+    ],
+)
+def test_validation_reports_only_batches_it_saw(
+    make: Any, steps: int | None, expected: list[float]
+) -> None:
+    stopping = callbacks.EarlyStopping(patience=9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = identity().fit(
+            ROWS,
+            0 * ROWS,
+            batch_size=4,
+            epochs=3,
+            validation_data=make(),
+            validation_steps=steps,
+            verbose=0,
+            callbacks=[stopping],
+        )
+    assert history.history == {"loss": [pytest.approx(9.5)] * 3, "val_loss": expected}
+    assert stopping.best == min(expected)
+    missing = [w for w in caught if "validation_data has no batch left" in str(w.message)]
+    assert len(missing) == 3 - len(expected)
+
+
+def test_validation_has_its_own_default_batch_size() -> None:
+    class Count(callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            counted.append(batch)
+
+    counted: list[int] = []
+    validation = (np.zeros((70, 1)), np.zeros((70, 1)))
+    options: Any = {"steps_per_epoch": 2, "validation_data": validation, "verbose": 0}
+    identity().fit(ROWS, 0 * ROWS, callbacks=[Count()], **options)
+    assert counted == [0, 1, 2]  # of 32 rows, whatever the batches of training have
+    counted.clear()
+    identity().fit(ROWS, 0 * ROWS, validation_steps=5, callbacks=[Count()], **options)
+    assert counted == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("steps", "rows"), [(1, 4), (3, 12), (5, 20), (7, 20)])
+@pytest.mark.parametrize("form", ["arrays", "PyDataset", "generator"])
+def test_evaluate_and_predict_take_steps(form: str, steps: int, rows: int) -> None:
+    def arguments(y: bool) -> Any:
+        if form == "arrays":
+            return {"x": ROWS, "batch_size": 4, **({"y": 0 * ROWS} if y else {})}
+        return {"x": Batches() if form == "PyDataset" else some_batches(5)}
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loss = identity().evaluate(**arguments(True), steps=steps, verbose=0)
+        outputs = identity().predict(**arguments(False), steps=steps, verbose=0)
+    assert loss == ROWS[:rows].mean()
+    np.testing.assert_array_equal(outputs, ROWS[:rows])
+    assert len(caught) == 2 * (steps > 5)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_data_without_a_batch_is_refused(method: str) -> None:
+    class Empty(Batches):
+        def __len__(self) -> int:
+            return 0
+
+    used = some_batches(5)
+    list(used)
+    for source in (used, some_batches(0), Empty(), iter([])):
+        with pytest.raises(ValueError, match="must have at least one batch"):
+            getattr(identity(), method)(source, verbose=0)
+
+
+def test_a_pydataset_is_shuffled_in_every_epoch() -> None:
+    def orders(**options: Any) -> list[list[int]]:
+        keras.utils.set_random_seed(1)
+        batches = Batches()
+        identity().fit(batches, epochs=3, verbose=0, **options)
+        calls = batches.calls[1:]  # the first batch is read for its shape
+        assert calls[::7] == ["begin"] * 3
+        assert calls[6::7] == ["end"] * 3
+        return [calls[i : i + 5] for i in (1, 8, 15)]
+
+    shuffled = orders()
+    assert all(sorted(order) == [0, 1, 2, 3, 4] for order in shuffled)
+    assert len({tuple(order) for order in shuffled}) > 1
+    assert shuffled == orders(shuffle=True)  # the same seed
+    assert len({tuple(order) for order in orders(shuffle="batch")}) > 1
+    assert orders(shuffle=False) == [[0, 1, 2, 3, 4]] * 3
+
+
+def test_evaluate_and_predict_never_shuffle_a_pydataset() -> None:
+    batches = Batches()
+    identity().evaluate(batches, verbose=0)
+    identity().predict(batches, verbose=0)
+    numbers = [call for call in batches.calls if call not in ("begin", "end")]
+    assert numbers == [0, 0, 1, 2, 3, 4] * 2
+
+
+def test_a_pydataset_without_an_end_takes_steps() -> None:
+    class Endless(Batches):
+        num_batches = None  # type: ignore[assignment]
+
+        def __getitem__(self, index: int) -> Any:
+            return super().__getitem__(index % 5)
+
+    history = identity().fit(Endless(), steps_per_epoch=5, epochs=3, verbose=0)
+    assert history.history == {"loss": [9.5] * 3}
+
+
 # ------------------------------------------------------------ callbacks
+
+
+class Collecting(keras.metrics.Metric):
+    """A metric with state of every kind: a variable, a list, another metric."""
+
+    def __init__(self) -> None:
+        super().__init__(name="collecting")
+        self.inner = keras.metrics.Mean()
+        self.seen: list[int] = []
+        self.rows = self.add_weight(name="rows")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.inner.update_state(y_pred)
+        self.seen.append(len(y_pred))
+        self.rows.assign_add(len(y_pred))
+
+    def result(self):
+        return {"inner": self.inner.result(), "seen": sum(self.seen), "rows": self.rows}
+
+    def reset_state(self):
+        self.inner.reset_state()
+        self.seen.clear()
+        self.rows.assign(0)
+
+
+@pytest.mark.parametrize("custom", [False, True])
+@pytest.mark.parametrize("hook", [hook for hook in callbacks.HOOKS if "predict" not in hook])
+@pytest.mark.parametrize(
+    "method", ["evaluate", "test_on_batch", "train_on_batch", "predict", "fit"]
+)
+def test_calls_in_callbacks_leave_the_metrics_of_fit(method: str, hook: str, custom: bool) -> None:
+    y = [] if method == "predict" else [Y]
+    options: Any = {} if "batch" in method else {"verbose": 0}
+    if method == "fit":
+        options["shuffle"] = False
+    x = X / 9.0
+
+    def train(calls: bool) -> Any:
+        model = net(optimizer=optimizers.Adam(0.0), metrics=["accuracy", *[Collecting()] * custom])
+        recorder = Recorder()
+
+        class Calling(callbacks.Callback):
+            pass
+
+        if calls:
+            setattr(Calling, hook, lambda *_: getattr(model, method)(x, *y, **options))
+        history = model.fit(
+            X, Y, batch_size=8, epochs=2, verbose=0, validation_split=0.3,
+            callbacks=[Calling(), recorder],
+        )  # fmt: skip
+        assert model.history is history
+        assert history.epoch == [0, 1]
+        return history.history, recorder.logs
+
+    assert train(True) == train(False)
+
+
+def test_an_evaluation_in_an_evaluation_is_apart() -> None:
+    class Calling(callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            model.evaluate(X / 9.0, Y, verbose=0)
+
+    model = net()
+    alone = pytest.approx(model.evaluate(X, Y, batch_size=8, verbose=0), rel=1e-6)
+    assert model.evaluate(X, Y, batch_size=8, verbose=0, callbacks=[Calling()]) == alone
+
+
+def test_a_fit_stopped_in_a_callback_does_not_stop_the_outer_one() -> None:
+    class Calling(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            stopping = callbacks.EarlyStopping("loss", min_delta=9)
+            inner.append(model.fit(X, Y, epochs=9, verbose=0, callbacks=[stopping]).epoch)
+
+    inner: list[list[int]] = []
+    model = net()
+    assert model.fit(X, Y, epochs=3, verbose=0, callbacks=[Calling()]).epoch == [0, 1, 2]
+    assert inner == [[0, 1]] * 3
 
 
 def test_hooks_come_in_keras_order_with_its_logs() -> None:

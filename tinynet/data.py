@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks
+from tinynet import checks, progress
 from tinynet.losses import numeric
 from tinynet.sparse import CompressedRows, worth_it
 from tinynet.variable import Array
@@ -467,13 +468,19 @@ class Stream:
 
     def __init__(self, source: Any, prepare: Callable[[Any, Any, Any], Examples]) -> None:
         self._source, self._prepare = source, prepare
-        self._iterator = source if hasattr(source, "__next__") else None
-        # The first batch says what shape the inputs have, so it is asked for at once.
-        first = next(self._prepared(), None)
-        if first is None:
-            raise ValueError("The data must hold at least one batch. Received: none")
-        self.input_shape, self.y = first.input_shape, first.y
-        self._first = None if self._iterator is None else first
+        # Batches that have numbers can be shuffled; all others come in their own order.
+        plain = not hasattr(source, "__iter__") or hasattr(source, "on_epoch_end")
+        self.indexed = plain and hasattr(source, "__getitem__") and not hasattr(source, "__next__")
+        # The first batch defines the shape of the inputs, so it is read at once and kept for the
+        # first pass: an iterator can't be rewound.
+        self._begun: Iterator[Examples] | None = self._prepared(None)
+        self._first = next(self._begun, None)
+        if self._first is None:
+            raise ValueError(
+                "The data must have at least one batch; a generator can be read only once, so "
+                "create a new one for each call. Received: no batch"
+            )
+        self.input_shape, self.y = self._first.input_shape, self._first.y
 
     def steps(self, batch_size: int) -> int | None:
         """Count the batches, where that is known.
@@ -488,14 +495,17 @@ class Stream:
         int or None
             Their number.
         """
+        known = getattr(self._source, "num_batches", len)  # None if there is no end
+        if known is None or isinstance(known, int):
+            return known
         return len(self._source) if hasattr(self._source, "__len__") else None
 
-    def _prepared(self) -> Iterator[Examples]:
-        source: Any = self._iterator
-        if source is None and hasattr(self._source, "__iter__"):
-            source = iter(self._source)
-        elif source is None:
-            source = (self._source[i] for i in range(len(self._source)))
+    def _prepared(self, order: Array | None) -> Iterator[Examples]:
+        source: Any = self._source
+        if self.indexed:
+            n = self.steps(1)
+            numbers = itertools.count() if n is None else range(n) if order is None else order
+            source = (self._source[int(i)] for i in numbers)
         for item in source:
             parts = item if isinstance(item, tuple) else (item,)
             if not 0 < len(parts) < 4:
@@ -513,23 +523,37 @@ class Stream:
         work: Workspace | None = None,
         named: bool = False,
     ) -> Iterator[Batch]:
-        """Go through the batches: an iterator goes on, an iterable begins anew.
+        """Iterate over the batches: an iterator continues, an iterable starts again.
 
         Parameters
         ----------
-        batch_size, order, work, named : object
+        batch_size, work, named : object
             Not used: the batches come as they are.
+        order : ndarray of int, optional
+            The order of batches that have numbers.
 
         Yields
         ------
         x, y, weights : ndarray
             Each batch.
         """
+        begun, self._begun = self._begun, None
         first, self._first = self._first, None
-        for part in itertools.chain([] if first is None else [first], self._prepared()):
+        parts: Iterator[Examples] = self._prepared(order)
+        if begun is not None and first is not None and not self.indexed:
+            parts = itertools.chain([first], begun)
+        for part in parts:
             yield part.x, part.y, part.weights
-        if hasattr(self._source, "on_epoch_end"):  # of a PyDataset, which may shuffle there
-            self._source.on_epoch_end()
+
+    def tell(self, hook: str) -> None:
+        """Call a hook of a `PyDataset`, which may shuffle there.
+
+        Parameters
+        ----------
+        hook : str
+            ``"on_epoch_begin"`` or ``"on_epoch_end"``.
+        """
+        getattr(self._source, hook, lambda: None)()
 
 
 def batch_size(given_size: Any, source: Examples | Stream, steps: int | None) -> int:
@@ -622,6 +646,28 @@ def is_stream(x: Any) -> bool:
     return any(hasattr(x, name) for name in ("__next__", "__iter__", "__getitem__"))
 
 
+def warn_and_continue(message: str) -> None:
+    """Issue a warning; if warnings are errors, print it, so that no finished training is lost.
+
+    Parameters
+    ----------
+    message : str
+        The warning.
+
+    Examples
+    --------
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_and_continue("The data ran out.")
+    >>> str(caught[0].message)
+    'The data ran out.'
+    """
+    try:
+        warnings.warn(message, stacklevel=4)
+    except UserWarning:
+        progress.write(f"UserWarning: {message}\n", sys.stderr)
+
+
 class Feed:
     """The batches of one epoch after another.
 
@@ -632,8 +678,9 @@ class Feed:
     batch_size : int
         The size of a batch.
     limit : int, optional
-        The number of batches in an epoch. Where the data has more, the next epoch goes on from
-        there; where it has fewer, the epoch ends with them.
+        The number of batches in an epoch. If the data has more, the next epoch continues from
+        there; if fewer are left, the epoch ends with them, and a warning is issued. An epoch never
+        ends without a batch while the data can be read again.
     shuffled : callable, optional
         Makes an order for one pass through the data: ``shuffled(n)``.
     work : Workspace, optional
@@ -659,37 +706,41 @@ class Feed:
         self.named = False
         self._shuffled, self._work = shuffled, work
         self._running: Iterator[Batch] | None = None
-        known = source.steps(batch_size)
-        self.steps = limit if limit is not None else known
-        self._short = limit is not None and known is not None and limit > known
+        self.steps = limit if limit is not None else source.steps(batch_size)
 
     def _begin(self) -> Iterator[Batch]:
-        order = None
-        if self._shuffled is not None and isinstance(self.source, Examples):
-            order = self._shuffled(len(self.source))
-        return self.source.batches(self.batch_size, order, self._work, self.named)
+        source, n = self.source, None
+        if self._shuffled is not None and (isinstance(source, Examples) or source.indexed):
+            n = source.steps(1)
+        order = None if n is None or self._shuffled is None else self._shuffled(n)
+        return source.batches(self.batch_size, order, self._work, self.named)
 
     def epoch(self) -> Iterator[Batch]:
-        """Go through one epoch.
+        """Iterate over one epoch; there is no batch if the data can't be read again.
 
         Yields
         ------
         x, y, weights : ndarray
             Each batch.
         """
-        if self.limit is None:
-            yield from self._begin()
-            return
-        if self._running is None:
-            self._running = self._begin()
+        if isinstance(self.source, Stream):
+            self.source.tell("on_epoch_begin")
+        running = self._running if self.limit is not None else None
         done = 0
-        for batch in itertools.islice(self._running, self.limit):
-            done += 1
-            yield batch
-        if done < self.limit:
+        while not done:
+            continued, self._running = running is not None, running or self._begin()
+            for batch in itertools.islice(self._running, self.limit):
+                done += 1
+                yield batch
+            if not continued:
+                break
+            running = None  # the pass before had just ended
+        if done != self.limit:
             self._running = None
-            if self._short or isinstance(self.source, Stream):
-                warnings.warn(
-                    f"The data ran out after {done} of {self.limit} steps of this epoch.",
-                    stacklevel=3,
+            if self.limit is not None and done:
+                warn_and_continue(
+                    f"The data ran out after {done} of {self.limit} steps of this epoch; use "
+                    "fewer steps, or data with more batches."
                 )
+        if isinstance(self.source, Stream):
+            self.source.tell("on_epoch_end")

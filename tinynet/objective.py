@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import collections
 import warnings
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from tinynet import activations, checks, losses
 from tinynet import metrics as metrics_module
@@ -12,7 +15,7 @@ from tinynet.metrics import LossMetric, Metric
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
-Logs = dict[str, float]
+Logs = dict[str, Any]
 
 
 class Objective:
@@ -219,15 +222,53 @@ class Objective:
                 metric.update_state(y, predictions, counted)
 
     def logs(self) -> Logs:
-        """Return the figures so far, sorted by name as Keras does.
+        """Return the values so far, sorted by name as Keras does.
 
         Returns
         -------
-        dict of str to float
-            The figures.
+        dict of str to (float or ndarray)
+            The values; none before the first batch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the result of a custom metric can't be reported.
         """
-        named = sorted(self.all_metrics(), key=lambda metric: metric.name)
-        return {metric.name: float(metric.result()) for metric in named}
+        if not self.tracker.count:  # there is nothing to report
+            return {}
+        found: Logs = {}
+        for metric in self.all_metrics():
+            result = metric.result()
+            entries = result if isinstance(result, dict) else {metric.name: result}
+            for name, value in entries.items():
+                if name in found:
+                    raise ValueError(
+                        f"Metric results must have different names. Received: {name!r} twice"
+                    )
+                array = np.array(value)
+                if array.dtype.kind not in "biuf":
+                    raise TypeError(
+                        "The result of a metric must be a number, an array or a dict of these. "
+                        f"Received: {checks.shorten(value)} from {name!r}"
+                    )
+                found[name] = array if array.ndim else float(array)
+        return dict(sorted(found.items()))
+
+    def snapshot(self) -> Callable[[], None]:
+        """Copy the state of the metrics.
+
+        Returns
+        -------
+        callable
+            Sets it again.
+        """
+        restores = [metric._snapshot() for metric in self.all_metrics()]
+
+        def restore() -> None:
+            for restore_metric in restores:
+                restore_metric()
+
+        return restore
 
     def reset(self) -> None:
         """Forget everything counted."""

@@ -597,7 +597,7 @@ class Model(Trainer):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a run."""
         state = self.__dict__.copy()
-        state.update(_idle=type(self._idle)(), _work=None, _plan=None, history=None)
+        state.update(_idle=type(self._idle)(), _work=None, _plan=None, history=None, _calls=0)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

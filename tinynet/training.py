@@ -8,6 +8,7 @@ batch comes next and who is told about it.
 from __future__ import annotations
 
 import collections
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -31,6 +32,26 @@ from tinynet.workspace import Workspace
 _CHUNK = 512
 
 
+def _apart(method: Any) -> Any:
+    """Keep the metrics of a running `fit` or `evaluate` if a callback calls this method."""
+
+    @functools.wraps(method)
+    def run(self: Trainer, *args: Any, **kwargs: Any) -> Any:
+        restore = self._objective.snapshot() if self._calls and self.compiled else None
+        history, stopped = self.history, self.stop_training
+        self._calls += 1
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self._calls -= 1
+            if restore is not None:
+                restore()
+                if method.__name__ == "fit":
+                    self.history, self.stop_training = history, stopped
+
+    return run
+
+
 class Trainer(Layer):
     """A layer that can be trained: the part of a model that knows about data and time.
 
@@ -50,6 +71,7 @@ class Trainer(Layer):
         super().__init__(**kwargs)
         self.compiled = False
         self.stop_training = False
+        self._calls = 0  # of `fit` and `evaluate` that are running, one inside the other
         self.history: History | None = None
         self.optimizer: Any = None
         self.loss: Any = None
@@ -270,6 +292,7 @@ class Trainer(Layer):
 
     # ------------------------------------------------------------ fit
 
+    @_apart
     def fit(
         self,
         x: Any = None,
@@ -362,9 +385,8 @@ class Trainer(Layer):
         listed = as_callbacks(callbacks)
         train = self._source(x, y, sample_weight, class_weight, compress=True)
         size = data.batch_size(batch_size, train, limit)
-        validation_size = size
         if validation_batch_size is not None:
-            validation_size = checks.whole("validation_batch_size", validation_batch_size)
+            batch_size = checks.whole("validation_batch_size", validation_batch_size)
         validation: data.Examples | data.Stream | None = None
         if validation_data is not None:
             validation = self._validation_source(validation_data)
@@ -383,11 +405,18 @@ class Trainer(Layer):
             )
         if validation_steps is not None:
             validation_steps = checks.whole("validation_steps", validation_steps)
+        validation_size = 1
+        if validation is not None:
+            validation_size = data.batch_size(batch_size, validation, validation_steps)
 
         self._require_derivatives()
         self._ready(train)
         work = self._training_work()
-        feed = data.Feed(train, size, limit, data.orders(shuffle, self._random, size), work)
+        if isinstance(train, data.Stream):
+            shuffle = bool(shuffle)  # whole batches, as they come
+        orders = data.orders(shuffle, self._random, size)
+        # Not the buffers of training: a callback may train, too, while a batch waits in these.
+        feed = data.Feed(train, size, limit, orders, Workspace())
         history = self.history = History()
         params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
         hooks = CallbackList([*listed, history], self, params)
@@ -409,10 +438,23 @@ class Trainer(Layer):
                 feed.batch_size = size * many.at_once if feed.named else size
                 states = [*states[-1:], self._state()]
                 done = self._train_epoch(feed, epoch, hooks, bar, work, many, interrupt, states)
+                if not done:
+                    data.warn_and_continue(
+                        f"x has no batch left for epoch {epoch + 1} of {epochs}, so training "
+                        "ends. A generator can be read only once: pass a PyDataset, or a "
+                        "generator with at least steps_per_epoch * epochs batches."
+                    )
+                    break
                 logs = self._objective.logs()
                 if validation is not None and validates(epoch + 1):
                     figures = self._evaluate(validation, validation_size, hooks, validation_steps)
                     logs.update({f"val_{name}": value for name, value in figures.items()})
+                    if not figures:
+                        data.warn_and_continue(
+                            f"validation_data has no batch left for epoch {epoch + 1}, so its "
+                            "logs have no validation values. A generator can be read only once: "
+                            "pass arrays or a PyDataset."
+                        )
                 hooks.call("on_epoch_end", epoch, logs)
                 bar.finish(done, logs)
                 interrupt.check()
@@ -493,6 +535,7 @@ class Trainer(Layer):
 
     # ------------------------------------------------------------ evaluate
 
+    @_apart
     def evaluate(
         self,
         x: Any = None,
@@ -596,7 +639,8 @@ class Trainer(Layer):
         """Return figures as Keras does: by name, as one float, or as a list."""
         if return_dict:
             return logs
-        listed = [logs[metric.name] for metric in self.metrics]
+        names = [metric.name for metric in self.metrics if metric.name in logs]
+        listed = [logs[name] for name in dict.fromkeys([*names, *logs])]
         return listed if len(listed) > 1 else listed[0]
 
     # ------------------------------------------------------------ predict
@@ -720,6 +764,7 @@ class Trainer(Layer):
 
     # ------------------------------------------------------------ single batches
 
+    @_apart
     def train_on_batch(
         self,
         x: Any,
@@ -767,6 +812,7 @@ class Trainer(Layer):
             raise self._diverged(loss, "", "has the weights it had before this batch", moving)
         return self._figures(self._objective.logs(), return_dict)
 
+    @_apart
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:

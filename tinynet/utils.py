@@ -176,8 +176,11 @@ class PyDataset:
         """The number of batches."""
         return len(self)
 
+    def on_epoch_begin(self) -> None:
+        """Run before each epoch."""
+
     def on_epoch_end(self) -> None:
-        """Do what is to be done when all batches have been given: shuffle, say."""
+        """Run after each epoch, for example to shuffle examples; `fit` shuffles the batches."""
 
 
 Sequence = PyDataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from tinynet.registry import Configurable, Registry, snake_case, unique_name
 from tinynet.variable import Tensor, Variable, as_tensor
 
 _registry = Registry("metric", "keras.metrics")
+_CONTAINERS = (list, dict, set, np.ndarray)
 
 
 class Metric(Configurable):
@@ -147,6 +149,26 @@ class Metric(Configurable):
         """Forget everything seen."""
         for variable in self.variables:
             variable.assign(np.zeros(variable.shape))
+
+    def _snapshot(self) -> Callable[[], None]:
+        """Copy the state; return what sets it again."""
+        # Copied are containers; anything else, such as a function or a model, is kept as it is.
+        state = {
+            name: copy.deepcopy(value) if isinstance(value, _CONTAINERS) else value
+            for name, value in vars(self).items()
+            if name != "_variables"
+        }
+        arrays = [(variable, variable.array.copy()) for variable in self._variables]
+        restores = [value._snapshot() for value in state.values() if isinstance(value, Metric)]
+
+        def restore() -> None:
+            vars(self).update(state)
+            for variable, array in arrays:
+                variable.array[...] = array
+            for restore_metric in restores:
+                restore_metric()
+
+        return restore
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Add a batch and compute the figure.
