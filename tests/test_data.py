@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import decimal
+import fractions
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 
+import tinynet as keras
 from tinynet import data
+from tinynet.checks import numeric
 from tinynet.data import Examples
 from tinynet.workspace import Workspace
 
@@ -79,3 +85,310 @@ def test_class_weights(y: Any, expected: Any) -> None:
 def test_wrong_class_weights(wrong: Any) -> None:
     with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
         data.class_weights(np.array([0, 1]), wrong, "float32")
+
+
+# ------------------------------------------------------------ what users pass
+
+
+@pytest.fixture(autouse=True)
+def _backend() -> Iterator[None]:
+    before = keras.config.backend()
+    yield
+    keras.config.set_backend(before)
+
+
+def raises_as(pattern: str, function: Any, *args: Any) -> None:
+    with pytest.raises(ValueError, match=pattern):
+        function(*args)
+
+
+def test_numeric_reads_tables_of_any_numeric_type() -> None:
+    pd = pytest.importorskip("pandas")
+    dummies = pd.get_dummies(pd.DataFrame({"age": [1.5, 2], "sex": list("fm")}))
+    assert numeric("x", dummies).tolist() == [[1.5, 1, 0], [2, 0, 1]]
+    mixed = pd.DataFrame(
+        {
+            "int": [1, 2],
+            "float": np.float16([0.5, 1.5]),
+            "byte": np.uint8([255, 0]),
+            "bool": [True, False],
+            "nullable": pd.array([3, 4], "Int64"),
+            "nullable float": pd.array([0.25, 4], "Float32"),
+            "nullable bool": pd.array([False, True], "boolean"),
+            "category": pd.Categorical([7, 8]),
+            "object": [decimal.Decimal("1.25"), fractions.Fraction(1, 2)],
+            "sparse": pd.arrays.SparseArray([0, 9]),
+        },
+        index=["b", "a"],
+    )
+    rows = [[1, 0.5, 255, 1, 3, 0.25, 0, 7, 1.25, 0], [2, 1.5, 0, 0, 4, 4, 1, 8, 0.5, 9]]
+    assert numeric("x", mixed).tolist() == rows
+    for column, label in enumerate(mixed):
+        assert numeric("y", mixed[label]).tolist() == [row[column] for row in rows]
+        assert numeric("y", mixed[[label]]).tolist() == [[row[column]] for row in rows]
+    twice = mixed[["int", "bool"]].set_axis(["a", "a"], axis=1)
+    assert numeric("x", twice).tolist() == [[1, 1], [2, 0]]
+    assert numeric("x", mixed[[]]).shape == (2, 0)
+    uniform = pd.DataFrame(np.ones((3, 2), np.float32))
+    assert numeric("x", uniform).dtype == np.float32
+
+
+def test_numeric_names_column_type_and_row() -> None:
+    pd = pytest.importorskip("pandas")
+    bad: list[tuple[Any, str]] = [
+        (["x", "y"], "text.*column 'bad', dtype (str|object), 'x' in row 0"),
+        (["5", "6"], "convert text to numbers.*column 'bad', dtype (str|object), '5' in row 0"),
+        (pd.Categorical(["x", "y"]), "text.*column 'bad', dtype category, 'x' in row 0"),
+        (pd.to_datetime(["2020-01-01", "2021-01-01"]), "dates.*column 'bad', dtype datetime64"),
+        (pd.to_datetime(["2020-01-01"] * 2).tz_localize("UTC"), "dates.*column 'bad'.*UTC"),
+        (pd.to_timedelta([1, 2], unit="s"), "durations.*column 'bad', dtype timedelta64"),
+        ([1j, 2], "not complex.*column 'bad', dtype complex128"),
+        (pd.array([1, None], "Int64"), "missing.*column 'bad', dtype Int64, .* in row 1"),
+        (pd.array([True, None], "boolean"), "missing.*column 'bad', dtype boolean, .* in row 1"),
+        (pd.Series([1, None], dtype=object), "missing.*column 'bad', dtype object, .* in row 1"),
+        (pd.Series([1, {}]), "not a dict.*column 'bad', dtype object, {} in row 1"),
+    ]
+    for values, pattern in bad:
+        table = pd.DataFrame({"good": [1.5, 2], "bad": values})
+        raises_as(f"x must be real numbers.*{pattern}", numeric, "x", table)
+        raises_as("x must be real numbers.*column 'bad'", numeric, "x", table["bad"])
+        raises_as("x must be real numbers.*column 'bad'", numeric, "x", table[["bad"]])
+
+
+@pytest.mark.parametrize("package", ["pyarrow", "polars"])
+def test_numeric_reads_arrow_and_polars(package: str) -> None:
+    library = pytest.importorskip(package, reason=f"needs {package}: pip install {package}")
+    make = library.table if package == "pyarrow" else library.DataFrame
+    table = make({"a": [1, 2], "b": [True, False], "c": [0.5, 1.5]})
+    assert numeric("x", table).tolist() == [[1, 1, 0.5], [2, 0, 1.5]]
+    assert numeric("y", table["a"]).tolist() == [1, 2]
+    raises_as("missing.*column 'a'.*row 1", numeric, "x", make({"a": [1, None], "b": [1.5, 2]}))
+    raises_as("text.*column 'b'.*row 0", numeric, "x", make({"a": [1, 2], "b": ["u", "v"]}))
+    if package == "pyarrow":
+        pd = pytest.importorskip("pandas")
+        backed = pd.DataFrame({"a": [1, 2], "c": [0.5, 1.5]}).convert_dtypes(dtype_backend=package)
+        assert numeric("x", backed).tolist() == [[1, 0.5], [2, 1.5]]
+        backed.iloc[1, 0] = None
+        raises_as("missing.*column 'a', dtype int64.pyarrow., .* in row 1", numeric, "x", backed)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([[1, 2.5], [True, decimal.Decimal(3)]], object),
+        [[np.array(1), np.float16(2.5)], [np.uint64(1), np.longdouble(3)]],
+        [[1, 2.5], [True, fractions.Fraction(3)]],
+        [np.ma.array([1, 2.5]), np.ma.array([1, 3], mask=[0, 0])],
+        np.ma.array([[1, 2.5], [1, 3.0]]),
+    ],
+)
+def test_numeric_reads_numbers_in_objects(values: Any) -> None:
+    found = numeric("x", values)
+    assert type(found) is np.ndarray
+    assert found.dtype.kind == "f"
+    assert found.tolist() == [[1, 2.5], [1, 3]]
+
+
+def test_numeric_reads_a_column_of_images() -> None:
+    images = np.empty(2, object)
+    images[:] = [np.zeros((2, 3)), np.ones((2, 3))]
+    assert numeric("x", images).shape == (2, 2, 3)
+    images[1] = np.ones(3)
+    raises_as("equal lengths", numeric, "x", images)
+
+
+class PretendTensor:
+    """What a PyTorch tensor that needs gradients looks like to NumPy."""
+
+    def __init__(self, values: Any, attached: bool = True) -> None:
+        self.values, self.attached = np.float32(values), attached
+        self.shape = self.values.shape
+
+    def detach(self) -> PretendTensor:
+        return PretendTensor(self.values, attached=False)
+
+    def cpu(self) -> PretendTensor:
+        return self
+
+    def is_floating_point(self) -> bool:
+        return True
+
+    def element_size(self) -> int:
+        return 4
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        if self.attached:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+        return self.values
+
+
+X = np.float32(np.random.default_rng(0).random((48, 4)) * (np.arange(48)[:, None] % 3 == 0))
+Y = np.arange(48) % 2
+W = np.linspace(0, 1, 48)
+
+
+def net(first: Any = None, shape: Any = (4,)) -> Any:
+    keras.utils.set_random_seed(0)
+    listed = [keras.Input(shape, name="feats"), *([] if first is None else [first])]
+    listed += [keras.layers.Dense(3, "relu"), keras.layers.Dense(2, "softmax", name="out")]
+    model = keras.Sequential(listed)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def everything(model: Any, x: Any, y: Any, w: Any, x_only: Any = None) -> list[Any]:
+    """Pass data to every method that takes it; return all that comes out."""
+    history = model.fit(
+        x, y, 16, 2, 0, sample_weight=w, validation_data=(x, y, w), shuffle=False
+    ).history
+    x_only = x if x_only is None else x_only
+    return [
+        history["loss"],
+        history["val_loss"],
+        model.evaluate(x, y, sample_weight=w, verbose=0),
+        model.train_on_batch(x, y, w),
+        model.test_on_batch(x, y, w),
+        model.predict(x_only, verbose=0),
+        model.predict(x_only, batch_size=7, verbose=0),
+        model.predict_on_batch(x_only),
+        np.asarray(model(x_only)),
+    ]
+
+
+def assert_alike(a: list[Any], b: list[Any]) -> None:
+    for one, other in zip(a, b, strict=True):
+        # Compressed rows sum 4 terms in another order, in float32.
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+FORMS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any, Any]]] = {
+    "dicts": lambda x, y, w: ({"feats": x, "unused": x}, {"out": y}, {"out": w}),
+    "lists": lambda x, y, w: ([x], [y], [w]),
+    "tuples": lambda x, y, w: ((x,), (y,), (w,)),
+    "dict, list and array": lambda x, y, w: ({"feats": [x]}, [y[:, None]], w),
+    "csr": lambda x, y, w: (scipy.sparse.csr_array(x), y, w),
+    "csc matrix": lambda x, y, w: (scipy.sparse.csc_matrix(x), y, w),
+    "coo in a dict": lambda x, y, w: ({"feats": scipy.sparse.coo_array(x)}, y, w),
+    "tensors": lambda x, y, w: (PretendTensor(x), PretendTensor(y), PretendTensor(w)),
+    "list of tensors": lambda x, y, w: ([PretendTensor(x)], [PretendTensor(y)], [PretendTensor(w)]),
+    "rows as arrays": lambda x, y, w: (list(x), list(y), list(w)),
+    "objects": lambda x, y, w: (x.astype(object), y.astype(object), w.astype(object)),
+    "unmasked": lambda x, y, w: (np.ma.array(x), np.ma.array(y), np.ma.array(w)),
+    "a last axis of 1": lambda x, y, w: (x[..., None], y[..., None], w[..., None]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("dense", [False, True])
+def test_model_takes_every_form_of_data(form: str, backend: str, dense: bool) -> None:
+    keras.config.set_backend(backend)
+
+    def new() -> Any:
+        return net(keras.layers.BatchNormalization() if dense else None)
+
+    expected = everything(new(), X, Y, W)
+    x, y, w = FORMS[form](X, Y, W)
+    assert_alike(everything(new(), x, y, w), expected)
+    batches = [(X[i : i + 16], Y[i : i + 16], W[i : i + 16]) for i in range(0, 48, 16)]
+    expected = fit_batches(new(), batches)
+    formed = [FORMS[form](*batch) for batch in batches]
+    for made in (formed, [list(batch) for batch in formed], [tuple(batch) for batch in formed]):
+        assert_alike(fit_batches(new(), made), expected)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches from a list."""
+
+    def __init__(self, batches: Any) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.batches[index]
+
+
+def fit_batches(model: Any, batches: list[Any]) -> list[Any]:
+    history = model.fit(
+        Batches(batches), validation_data=Batches(batches), shuffle=False, verbose=0
+    )
+    return [
+        history.history["loss"],
+        history.history["val_loss"],
+        model.evaluate(iter(batches), steps=3, verbose=0),
+        model.predict(Batches(batches), verbose=0),
+    ]
+
+
+def test_model_takes_tables() -> None:
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(X, columns=list("abcd"), index=range(100, 148))
+    table["e"] = X[:, 0] > 0.5
+    y, w = pd.Series(Y, index=range(7, 55)), pd.Series(W, dtype="Float64")
+    plain = np.column_stack([X, X[:, 0] > 0.5])
+    expected = everything(net(shape=(5,)), plain, Y, W)
+    assert_alike(everything(net(shape=(5,)), table, y, w), expected)
+    nullable = table.convert_dtypes(), y.astype("Int64").to_frame(), w
+    assert_alike(everything(net(shape=(5,)), *nullable), expected)
+    table.iloc[3, 1] = np.nan
+    raises_as("finite.*row 3, column 'b': nan", net(shape=(5,)).fit, table, y)
+    raises_as("finite.*row 3, column 'b': nan", net(scaled(), (5,)).fit, table, y)
+
+
+def scaled() -> Any:
+    return keras.layers.Rescaling(2.0)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (28, 28), (1,), (), (4, 1)])
+def test_model_adjusts_the_rank_of_its_input(shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).random((48, *shape))
+    x[np.arange(48) % 4 > 0] = 0  # sparse enough to be compressed
+    other = x[..., 0] if shape[-1:] == (1,) else x[..., None]
+    models = [net(keras.layers.Flatten(), shape) for _ in range(2)]
+    assert_alike(everything(models[1], other, Y, W), everything(models[0], x, Y, W))
+    raises_as(r"takes inputs of shape", models[0].predict, x[:, None, None])
+    entry = keras.Input(shape)
+    model = keras.Model(entry, keras.layers.Dense(2)(keras.layers.Flatten()(entry)))
+    np.testing.assert_array_equal(model(other), model(x))
+
+
+def test_model_names_the_key_that_is_expected() -> None:
+    model = net()
+    for call in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
+        raises_as(r"x must .*'feats'.*Received.*\['images'\]", call, {"images": X}, Y)
+        raises_as(r"y must .*'out'.*Received.*\['output'\]", call, X, {"output": Y})
+        raises_as(r"y must .*'out'.*Received.*\['out', 'b'\]", call, X, {"out": Y, "b": Y})
+        raises_as("one input.*2 arrays", call, [X, X], Y)
+        raises_as("one output.*2 arrays", call, X, [Y[:, None], Y[:, None]])
+    for call in (model.predict, model.predict_on_batch, model):
+        raises_as(r"x must .*'feats'.*Received.*\['images'\]", call, {"images": X})
+    unnamed = keras.Sequential([keras.layers.Dense(2)])
+    raises_as("x must be an array; .*Input", unnamed.predict, {"feats": X})
+
+
+def test_list_of_one_target_for_one_example_is_its_row() -> None:
+    hot = net()
+    hot.compile("adam", "categorical_crossentropy")
+    expected = hot.test_on_batch(X[:1], [[0, 1]])
+    assert hot.test_on_batch(X[:1], [np.array([0, 1])]) == expected
+    assert hot.test_on_batch(X[:1], [np.array([[0, 1]])]) == expected
+
+
+def test_sparse_input_is_not_changed() -> None:
+    matrix = scipy.sparse.coo_array(
+        (np.array([1.0, 2.0, 3.0, 0.0]), ([0, 0, 1, 2], [1, 1, 3, 0])), (3, 4)
+    )
+    parts = [array.copy() for array in (*matrix.coords, matrix.data)]
+    model = net()
+    np.testing.assert_allclose(
+        model.predict(matrix, verbose=0), model.predict(matrix.toarray(), verbose=0), rtol=1e-6
+    )
+    for before, after in zip(parts, (*matrix.coords, matrix.data), strict=True):
+        np.testing.assert_array_equal(before, after)
+    bad = scipy.sparse.csr_array(X.astype(complex))
+    raises_as("not complex", model.predict, bad)
+    bad = scipy.sparse.csr_array(np.where(X == 0, 0, np.inf))
+    raises_as("finite.*row 0", model.fit, bad, Y)

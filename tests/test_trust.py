@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import tinynet
 from tinynet import (
@@ -108,22 +109,33 @@ DATA: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no y": ({"y": None}, ValueError, "y=None"),
     "one example without a batch axis": ({"x": X[0], "y": Y[:4]}, ValueError, r"pass x\[None\]"),
     "another width": ({"x": X[:, :2]}, ValueError, r"\(None, 4\).*Received: shape \(21, 2\)"),
-    "an axis too many": ({"x": X[..., None]}, ValueError, r"Received: shape \(21, 4, 1\)"),
+    "an axis too many": ({"x": X[:, None]}, ValueError, r"Received: shape \(21, 1, 4\)"),
     "x a number": ({"x": 3.0}, ValueError, "batch axis"),
     "y a number": ({"y": 1}, ValueError, "one row for each example"),
     "x of strings": ({"x": [["a"] * D] * N}, ValueError, "x must be real numbers.*text.*<U1"),
     "x of digits as strings": ({"x": X.astype(str)}, ValueError, "real numbers.*text"),
     "x of bytes": ({"x": X.astype("S8")}, ValueError, r"real numbers.*text.*\|S8"),
     "x complex": ({"x": X + 1j}, ValueError, "not complex.*complex64"),
-    "x of objects": ({"x": X.astype(object)}, ValueError, "real numbers.*object"),
-    "x with None": ({"x": [[None] * D] * N}, ValueError, "real numbers.*object"),
+    "x of objects": ({"x": np.full((N, D), object())}, ValueError, "real numbers.*object"),
+    "x with None": ({"x": [[None] * D] * N}, ValueError, "real numbers.*missing.*row 0, column 0"),
     "x of dates": ({"x": np.tile(DATES[:, None], D)}, ValueError, "dates.*datetime64"),
     "x a date": ({"x": datetime.date(2020, 1, 1)}, ValueError, "real numbers"),
-    "x a dict": ({"x": {"a": X}}, ValueError, "real numbers"),
+    "x a dict": ({"x": {"a": X}}, ValueError, r"key 'input_layer\w*'.*Received.*\['a'\]"),
+    "y a dict": ({"y": {"a": Y}}, ValueError, r"key 'dense\w*'.*Received.*\['a'\]"),
+    "weights a dict": ({"sample_weight": {"a": Y}}, ValueError, r"sample_weight.*\['a'\]"),
+    "x masked": ({"x": np.ma.masked_less(X, 0.5)}, ValueError, r"x must not .*masked.*filled"),
+    "x masked in a list": ({"x": [*np.ma.masked_less(X, 0.5)]}, ValueError, "masked"),
+    "y masked": ({"y": np.ma.masked_equal(Y, 0)}, ValueError, "y must not .*masked"),
+    "y a sparse matrix": ({"y": scipy.sparse.csr_array(HOT)}, ValueError, r"y\.toarray\(\)"),
+    "weights masked": (
+        {"sample_weight": np.ma.masked_equal(np.ones(N), 1)},
+        ValueError,
+        "sample_weight must not .*masked",
+    ),
     "x a set": ({"x": {1, 2}}, (ValueError, TypeError), "Received: "),
     "x a string": ({"x": "train.csv"}, ValueError, "real numbers.*text"),
     "x ragged": ({"x": [[1.0] * D] * (N - 1) + [[1.0]]}, ValueError, "lists of equal lengths"),
-    "x two arrays": ({"x": [X, X]}, ValueError, "one input.*2 arrays"),
+    "x two arrays": ({"x": [X, X]}, ValueError, "one array.*one input.*2 arrays"),
     "x of records": ({"x": np.zeros(N, "f4,f4")}, ValueError, "real numbers"),
     "x NaN": ({"x": with_cell(7, 2, np.nan)}, ValueError, "finite.*1 of 84.*row 7: nan"),
     "x infinite": ({"x": with_cell(0, 0, np.inf)}, ValueError, "finite.*row 0: inf"),
@@ -143,7 +155,8 @@ DATA: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "labels one-hot with 2 classes": ({"y": HOT[:, :2]}, ValueError, r"Received: shape \(21, 2\)"),
     "labels as strings": ({"y": ["cat"] * N}, ValueError, "y_?.*real numbers.*text"),
     "labels as numbers in strings": ({"y": Y.astype(str)}, ValueError, "real numbers.*text"),
-    "labels as objects": ({"y": Y.astype(object)}, ValueError, "real numbers"),
+    "labels as objects": ({"y": [object()] * N}, ValueError, "real numbers.*in row 0"),
+    "labels missing": ({"y": [*Y[:-1], None]}, ValueError, "missing.*in row 20"),
     "labels complex": ({"y": Y + 0j}, ValueError, "not complex"),
     "labels as dates": ({"y": DATES}, ValueError, "dates"),
     "labels ragged": ({"y": [[0], [1, 2]] + [[1]] * 19}, ValueError, "lists of equal lengths"),
@@ -184,6 +197,11 @@ FIT_ONLY: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "validation_split True": ({"validation_split": True}, TypeError, "validation_split=True"),
     "validation_data of one": ({"validation_data": (X,)}, ValueError, r"\(x, y\)"),
     "validation_data with NaN": ({"validation_data": (X * np.nan, Y)}, ValueError, "finite"),
+    "validation_data masked": (
+        {"validation_data": (np.ma.masked_less(X, 0.5), Y)},
+        ValueError,
+        "x must not .*masked",
+    ),
     "validation_data wrong label": ({"validation_data": (X, Y + 9)}, ValueError, "from 0 to 2"),
     "validation_data too wide": ({"validation_data": (HUGE, Y)}, ValueError, "Received"),
     "shuffle 'yes'": ({"shuffle": "yes"}, ValueError, "'batch'.*shuffle='yes'"),
@@ -583,7 +601,7 @@ def test_misspelt_names_are_guessed(code: str, meant: str) -> None:
 def test_an_unknown_loss_is_said_at_compile() -> None:
     model = net()
     before = frozen(model)
-    for wrong in ("sparse", "", 3, object(), ["mse"], {"a": "mse"}):
+    for wrong in ("sparse", "", 3, object(), ["sparse"], ["mse", "mae"], {"a": "mse"}):
         with pytest.raises((ValueError, TypeError), match="Received"):
             model.compile("adam", wrong)
     assert frozen(model) == before

@@ -6,6 +6,7 @@ expected and ends in what was received.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import numbers
@@ -447,12 +448,139 @@ def as_array(name: str, value: Any) -> Any:
         ...
     ValueError: x must be an array, or lists of equal lengths. Received: [[1, 2], [3]]
     """
+    if _has_masked(value):
+        raise ValueError(
+            f"{name} must not have masked entries; replace them with {name}.filled(value), or "
+            f"leave their rows out. Received: {shorten(value)} with masked entries"
+        )
+    if hasattr(value, "tocsr"):
+        raise ValueError(
+            f"{name} must be a dense array; convert it with {name}.toarray(). "
+            f"Received: {type(value).__name__} of shape {value.shape}"
+        )
+    if hasattr(value, "detach"):  # a PyTorch tensor, which may need gradients or be on a GPU
+        value = value.detach().cpu()
+        if value.is_floating_point() and value.element_size() < 4:  # bfloat16 is not in NumPy
+            value = value.float()
     try:
         return np.asarray(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RuntimeError):
         raise ValueError(
             f"{name} must be an array, or lists of equal lengths. Received: {shorten(value)}"
         ) from None
+
+
+def _has_masked(value: Any) -> bool:
+    """Return whether an array, or an array in a list, has masked entries."""
+    if isinstance(value, list | tuple):
+        return any(_has_masked(item) for item in value if not isinstance(item, float | int))
+    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.is_masked(value))
+
+
+def numeric(name: str, value: Any) -> Any:
+    """Convert values to an array of real numbers: arrays, tensors, tables, or lists.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : array_like
+        The values: of any numeric type, also in object arrays, in tables of columns of different
+        types, and in the nullable columns of pandas.
+
+    Returns
+    -------
+    ndarray
+        The numbers; the array itself if it has a numeric type.
+
+    Raises
+    ------
+    ValueError
+        If a value is not a real number, missing or masked; the message names row and column.
+
+    Examples
+    --------
+    >>> numeric("y_true", ["a"])
+    Traceback (most recent call last):
+        ...
+    ValueError: y_true must be real numbers; encode text as numbers first, for example with one \
+column for each category. Received: dtype <U1, 'a' in row 0
+    """
+    if type(value) is np.ndarray and value.dtype.kind in "fiub":
+        return value
+    if not hasattr(value, "columns") or not hasattr(value, "shape"):
+        return _real_numbers(name, value)
+    types = {*getattr(value, "dtypes", [])}
+    if len(types) == 1 and isinstance(dtype := types.pop(), np.dtype) and dtype.kind in "fiub":
+        return np.asarray(value)
+    if hasattr(value, "column_names"):  # Arrow
+        columns = zip(value.column_names, value.columns, strict=True)
+    elif hasattr(value, "get_columns"):  # polars
+        columns = zip(value.columns, value.get_columns(), strict=True)
+    else:
+        columns = value.items()
+    arrays = [_real_numbers(name, column, f"column {label!r}, ") for label, column in columns]
+    return np.stack(arrays, axis=1) if arrays else np.empty(value.shape)
+
+
+def _real_numbers(name: str, value: Any, where: str = "") -> Any:
+    """Convert an array, or a column, as `numeric` does."""
+    dtype = getattr(value, "dtype", getattr(value, "type", None))
+    missing = getattr(value, "isna", None) or getattr(value, "is_null", None)
+    if callable(missing) and not where and getattr(value, "name", None):
+        where = f"column {value.name!r}, "
+    if callable(missing) and not isinstance(dtype, np.dtype):
+        rows = np.flatnonzero(np.asarray(missing()))  # NumPy would turn some of them into NaN
+        if rows.size:
+            raise _not_real(name, f"{where}dtype {dtype}", None, (rows[0],))
+    array = as_array(name, value)
+    if array.dtype.kind in "fiub":
+        return array
+    if array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32):  # such as bfloat16
+        return array.astype(np.float32)
+    items = array.reshape(-1).tolist()
+    wrong = 0
+    if array.dtype == object:
+        wrong = next((i for i, item in enumerate(items) if not _is_real(item)), len(items))
+        if wrong == len(items):
+            again = as_array(name, items)
+            if again.dtype == object and again.ndim == 1:  # such as Decimal
+                again = np.array([float(item) for item in items])
+            return _real_numbers(name, again.reshape(array.shape + again.shape[1:]), where)
+    spot = np.unravel_index(wrong, array.shape) if items else ()
+    item = items[wrong] if items else ""
+    raise _not_real(name, f"{where}dtype {dtype or array.dtype}", item, spot)
+
+
+def _is_real(item: Any) -> bool:
+    """Return whether an entry of an object array is a real number, or an array."""
+    if isinstance(item, numbers.Complex):
+        return isinstance(item, numbers.Real)
+    boxed = isinstance(item, list | tuple) or len(getattr(item, "shape", ())) > 0
+    return boxed or isinstance(item, numbers.Number | np.bool_)
+
+
+def _not_real(name: str, what: str, item: Any, spot: tuple[Any, ...]) -> ValueError:
+    """Make the error for an entry that is not a real number, with what to do about it."""
+    hint = ""
+    if item is None or type(item).__name__ in ("NAType", "NaTType"):
+        item, hint = "a missing value", "; fill missing values, or leave their rows out"
+    elif isinstance(item, str | bytes):
+        hint = "; encode text as numbers first, for example with one column for each category"
+        with contextlib.suppress(ValueError):
+            float(item)
+            hint = "; convert text to numbers first, for example with numpy.asarray(x, float)"
+    elif isinstance(item, complex):
+        hint = ", not complex ones"
+    elif hasattr(item, "year"):
+        hint = "; convert dates to numbers first, for example to days since the first one"
+    elif hasattr(item, "total_seconds"):
+        hint = "; convert durations to numbers first, for example to seconds"
+    elif isinstance(item, dict):
+        hint = ", not a dict"
+    text = item if item == "a missing value" else shorten(item)
+    place = "".join(f"{of} {i}" for of, i in zip((" in row", ", column"), spot, strict=False))
+    return ValueError(f"{name} must be real numbers{hint}. Received: {what}, {text}{place}")
 
 
 def path(name: str, value: Any) -> str:

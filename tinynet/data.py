@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import os
 import sys
 import warnings
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, progress
-from tinynet.losses import numeric
+from tinynet.checks import numeric
 from tinynet.sparse import CompressedRows, worth_it
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
@@ -54,13 +55,8 @@ def features(x: Any, dtype: str) -> Array:
     >>> features([[0, 255]], "float32")
     array([[  0., 255.]], dtype=float32)
     """
-    if isinstance(x, list | tuple) and x and isinstance(x[0], np.ndarray) and x[0].ndim > 1:
-        if len(x) > 1:
-            raise ValueError(
-                f"A model takes one input; a list of arrays means several. "
-                f"Received: {len(x)} arrays"
-            )
-        x = x[0]
+    if hasattr(x, "tocsr"):
+        x = x.toarray()
     if isinstance(x, CompressedRows):
         raise ValueError(
             "Compressed rows go into a net whose first layer is Dense. "
@@ -77,7 +73,61 @@ def features(x: Any, dtype: str) -> Array:
         return np.require(array, dtype, ["C", "A"])
 
 
-def require_finite(name: str, array: Array | CompressedRows) -> None:
+def only(name: str, value: Any, key: str | None, rows: int | None = None) -> Any:
+    """Return the array for a model's one input or output: out of a dict, or a list of one array.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : object
+        What was passed.
+    key : str or None
+        The name of the input, or of the output; None if it is not known.
+    rows : int, optional
+        Number of rows expected, which distinguishes a list of one array from a list of rows.
+        If None, an array of one dimension in a list is a row.
+
+    Returns
+    -------
+    object
+        The array, or the value itself if it is neither.
+
+    Raises
+    ------
+    ValueError
+        If there is no such key, or there are several arrays.
+
+    Examples
+    --------
+    >>> only("x", {"pixels": [[1.0]]}, "pixels"), only("x", [[1.0]], "pixels")
+    ([[1.0]], [[1.0]])
+    """
+    if isinstance(value, dict):
+        if key in value and (name == "x" or len(value) == 1):
+            return only(name, value[key], key, rows)
+        expected = f", or a dict with the key {key!r}"
+        if key is None:
+            expected = "; to pass a dict, name the input with Input(shape, name=...)"
+        raise ValueError(
+            f"{name} must be an array{expected}. "
+            f"Received: {name} with the keys {checks.shorten([*value])}"
+        )
+    if not isinstance(value, list | tuple) or not value:
+        return value
+    shape = tuple(getattr(value[0], "shape", ()))
+    if len(value) == 1 and shape:
+        whole = len(shape) > 1 if rows is None else rows == shape[0] or rows != 1
+        return value[0] if whole else value
+    if len(shape) > 1 and rows != len(value):
+        raise ValueError(
+            f"{name} must be one array, since the model has one input and one output; join "
+            f"examples with numpy.stack({name}). Received: {len(value)} arrays"
+        )
+    return value
+
+
+def require_finite(name: str, array: Array | CompressedRows, columns: Any = None) -> None:
     """Check that no number is infinite or NaN.
 
     Setting the environment variable ``TINYNET_ASSUME_FINITE`` to 1 saves the few milliseconds.
@@ -88,6 +138,8 @@ def require_finite(name: str, array: Array | CompressedRows) -> None:
         What they are.
     array : ndarray or CompressedRows, shape (N, ...)
         The numbers.
+    columns : sequence of D labels, optional
+        Names of the columns, if they come from a table.
 
     Raises
     ------
@@ -118,10 +170,16 @@ def require_finite(name: str, array: Array | CompressedRows) -> None:
     wrong = np.flatnonzero(~np.isfinite(values))
     first = wrong[0]
     row = int(np.count_nonzero(ends <= first))
+    column = ""
+    if columns is not None:
+        index = first % len(columns)
+        if isinstance(array, CompressedRows):
+            index = array.indices[array.indptr[0] + first]
+        column = f", column {columns[int(index)]!r}"
     raise ValueError(
         f"{name} must be finite numbers: clean the data, or set TINYNET_ASSUME_FINITE=1 to train "
         f"on it as it is. Received: {len(wrong)} of {math.prod(array.shape)} not finite, the "
-        f"first in row {row}: {values[first]}"
+        f"first in row {row}{column}: {values[first]}"
     )
 
 
@@ -449,6 +507,13 @@ def _take(array: Any, rows: Array, name: str, work: Workspace) -> Any:
     return np.take(array, rows, axis=0, out=out, mode="clip")
 
 
+def _holds_arrays(item: Any) -> bool:
+    """Return whether a list holds arrays, directly or in lists and dicts, rather than numbers."""
+    if isinstance(item, list | tuple):
+        return any(map(_holds_arrays, item[:3]))
+    return isinstance(item, dict) or len(getattr(item, "shape", ())) > 0
+
+
 class Stream:
     """Batches that the caller's own iterable gives, in place of arrays.
 
@@ -498,7 +563,10 @@ class Stream:
         known = getattr(self._source, "num_batches", len)  # None if there is no end
         if known is None or isinstance(known, int):
             return known
-        return len(self._source) if hasattr(self._source, "__len__") else None
+        if not hasattr(self._source, "__len__"):
+            return None
+        length = operator.length_hint(self._source, -1)  # len of some tf.data.Datasets raises
+        return None if length < 0 else length
 
     def _prepared(self, order: Array | None) -> Iterator[Examples]:
         source: Any = self._source
@@ -507,7 +575,9 @@ class Stream:
             numbers = itertools.count() if n is None else range(n) if order is None else order
             source = (self._source[int(i)] for i in numbers)
         for item in source:
-            parts = item if isinstance(item, tuple) else (item,)
+            # A list of arrays is a batch too, as a PyTorch DataLoader makes it.
+            listed = isinstance(item, list) and len(item) < 4 and _holds_arrays(item)
+            parts = tuple(item) if listed or isinstance(item, tuple) else (item,)
             if not 0 < len(parts) < 4:
                 raise ValueError(
                     "A batch must be x, (x, y) or (x, y, sample_weight). "
@@ -543,7 +613,8 @@ class Stream:
         if begun is not None and first is not None and not self.indexed:
             parts = itertools.chain([first], begun)
         for part in parts:
-            yield part.x, part.y, part.weights
+            rows = isinstance(part.x, CompressedRows)
+            yield part.x.take(np.arange(len(part))) if rows else part.x, part.y, part.weights
 
     def tell(self, hook: str) -> None:
         """Call a hook of a `PyDataset`, which may shuffle there.
@@ -641,7 +712,8 @@ def is_stream(x: Any) -> bool:
     >>> is_stream(iter([])), is_stream([[1.0]]), is_stream(np.zeros(3))
     (True, False, False)
     """
-    if isinstance(x, list | tuple | dict | str | bytes | CompressedRows) or hasattr(x, "__array__"):
+    arrays: Any = list | tuple | dict | str | bytes | CompressedRows
+    if isinstance(x, arrays) or hasattr(x, "__array__") or hasattr(x, "tocsr"):
         return False
     return any(hasattr(x, name) for name in ("__next__", "__iter__", "__getitem__"))
 

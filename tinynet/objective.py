@@ -29,6 +29,9 @@ class Objective:
         What the loss is multiplied by.
     metrics, weighted_metrics : list of (str or Metric), optional
         What is reported besides; of the second, with sample weights.
+    output : str, optional
+        Name of the model's output, if known. Each of the others may be a dict with this key, and
+        the loss and its weight a list of one.
 
     Raises
     ------
@@ -42,21 +45,24 @@ class Objective:
     'sparse_categorical_crossentropy'
     """
 
-    def __init__(self, loss: Any, loss_weights: Any, metrics: Any, weighted_metrics: Any) -> None:
+    def __init__(
+        self,
+        loss: Any,
+        loss_weights: Any,
+        metrics: Any,
+        weighted_metrics: Any,
+        output: str | None = None,
+    ) -> None:
+        #: The loss as it was given, out of its list or dict.
+        self.given = loss = _single("loss", loss, output)
         self.loss: Any = None if loss is None else losses.as_loss(loss)
         self._on_logits: Any = None
         if self.loss is not None and self.loss.logits_of:
             self._on_logits = self.loss.on_logits()
-        if isinstance(loss_weights, list | tuple | dict):
-            values = list(loss_weights.values() if isinstance(loss_weights, dict) else loss_weights)
-            if len(values) != 1:
-                raise ValueError(
-                    f"A model has one output, so one loss weight. Received: {len(values)}"
-                )
-            loss_weights = values[0]
+        loss_weights = _single("loss_weights", loss_weights, output)
         self.weight = 1.0 if loss_weights is None else checks.number("loss_weights", loss_weights)
-        self._entries = _listed("metrics", metrics)
-        self._weighted_entries = _listed("weighted_metrics", weighted_metrics)
+        self._entries = _listed("metrics", metrics, output)
+        self._weighted_entries = _listed("weighted_metrics", weighted_metrics, output)
         self.tracker = metrics_module.Mean("loss")
         self.metrics: list[Metric] | None = None
         self._heads: dict[activations.Activation, bool] = {}
@@ -276,15 +282,44 @@ class Objective:
             metric.reset_state()
 
 
-def _listed(name: str, entries: Any) -> list[Any]:
-    """Check what was passed as metrics."""
-    if entries is None:
+def _values(name: str, given: Any, output: str | None) -> list[Any]:
+    """Return the values of a list, or of a dict whose only key is the output's name."""
+    if isinstance(given, dict):
+        if output is not None and [*given] != [output]:
+            raise ValueError(
+                f"{name} must have the name of the model's output, {output!r}, as its only key. "
+                f"Received: {name}={checks.shorten(given)}"
+            )
+        return list(given.values())
+    return list(given)
+
+
+def _single(name: str, given: Any, output: str | None) -> Any:
+    """Return what was passed for the one output, out of its list or dict."""
+    while isinstance(given, list | tuple) or (
+        isinstance(given, dict) and "class_name" not in given
+    ):
+        values = _values(name, given, output)
+        if len(values) != 1:
+            raise ValueError(
+                f"{name} must be one value, since the model has one output. "
+                f"Received: {name}={checks.shorten(given)}"
+            )
+        given = values[0]
+    return given
+
+
+def _listed(name: str, given: Any, output: str | None) -> list[Any]:
+    """Check what was passed as metrics, and return it as a flat list."""
+    if given is None or (isinstance(given, dict) and not given):
         return []
-    if isinstance(entries, dict):
-        entries = list(entries.values())
-    if not isinstance(entries, list | tuple):
-        raise ValueError(f"{name} must be a list. Received: {name}={checks.shorten(entries)}")
-    flat = [e for entry in entries for e in (entry if isinstance(entry, list) else [entry])]
-    for entry in flat:
-        metrics_module.check(entry)
+    if not isinstance(given, list | tuple | dict):
+        raise ValueError(f"{name} must be a list. Received: {name}={checks.shorten(given)}")
+    flat: list[Any] = []
+    for entry in _values(name, given, output):
+        if isinstance(entry, list | tuple):
+            flat += _listed(name, entry, output)
+        else:
+            metrics_module.check(entry)
+            flat.append(entry)
     return flat

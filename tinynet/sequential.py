@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from tinynet import activations, checks, layers
-from tinynet.data import features
+from tinynet.data import only
 from tinynet.layers.base import Layer, _registry, takes
 from tinynet.layers.shaping import InputLayer
 from tinynet.layers.symbolic import Shape, SymbolicTensor, chain
 from tinynet.progress import write
 from tinynet.registry import unique_name
+from tinynet.sparse import CompressedRows
 from tinynet.steps import steps_of
 from tinynet.summary import summary_html, summary_lines
 from tinynet.training import Trainer
@@ -312,25 +313,6 @@ class Model(Trainer):
         """The activation that the output comes straight out of."""
         return self._layers[self._head_position].output_activation if self._layers else None
 
-    def _ready(self, source: Any) -> None:
-        new = self._objective.metrics is None
-        super()._ready(source)
-        for text in self._constant_softmaxes(source.input_shape) if new else ():
-            warnings.warn(f"{text}. Did you mean sigmoid?", stacklevel=4)
-
-    def _constant_softmaxes(self, shape: Shape) -> Iterator[str]:
-        """Find softmaxes over an axis of size 1; Keras warns about them, too."""
-        for layer in self._layers:
-            if isinstance(layer, Model):
-                yield from layer._constant_softmaxes(shape)
-            shape = layer.compute_output_shape(shape)
-            axis = layer.axis if isinstance(layer, layers.Softmax) else -1
-            if getattr(layer, "activation", None) is activations.softmax and shape[axis] == 1:
-                yield (
-                    f"{layer.name} computes a softmax over axis {axis} of shape {shape}. This axis "
-                    "has size 1, so the result is always 1"
-                )
-
     def _takes_rows(self, x: Any) -> bool:
         """Whether the inputs go, laid out in rows, straight into a dense layer."""
         row = self._own_layers()
@@ -348,9 +330,27 @@ class Model(Trainer):
             self._layers, self._objective, self.optimizer, self._plan[1], source, batch_size
         )
 
-    def _as_column(self, x: Array) -> Array:
-        column = x.ndim == 1 and self._input is not None and self._input.batch_shape[1:] == (1,)
-        return x[:, None] if column else x
+    def _names(self) -> tuple[str | None, str | None]:
+        row = self._layers
+        return self._input.name if self._input else None, row[-1].name if row else None
+
+    def _one_input(self, x: Any) -> Any:
+        if type(x) is np.ndarray:
+            return x
+        numbers_only = self._input is not None and self._input.batch_shape[1:] in ((), (1,))
+        x = only("x", x, self._names()[0], 0 if numbers_only else None)
+        sparse = hasattr(x, "tocsr") and self._takes_rows(x)
+        return CompressedRows.from_scipy(x, self.dtype) if sparse else x
+
+    def _adjust_rank(self, x: Any) -> Any:
+        expected = self._input.batch_shape if self._input is not None else x.shape
+        if len(x.shape) == len(expected) + 1 and x.shape[-1] == 1:
+            shape = x.shape[:-1]
+        elif len(x.shape) == len(expected) - 1 and expected[-1] == 1:
+            shape = (*x.shape, 1)
+        else:
+            return x
+        return x.reshape(shape) if _fits(expected, shape) else x
 
     def _require_derivatives(self) -> None:
         """Refuse a layer of the user's own that has no `backward`."""
@@ -399,9 +399,7 @@ class Model(Trainer):
         """
         if isinstance(x, SymbolicTensor):
             return super().__call__(x, training)
-        array = features(x, self.dtype)
-        self._check_and_build(array)
-        return as_tensor(self._predict_batch(array, bool(training)))
+        return as_tensor(self._predict_batch(self._inputs(x).x, bool(training)))
 
     # ------------------------------------------------------------ what it looks like
 

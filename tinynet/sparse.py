@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import config, ops, threads
+from tinynet.checks import numeric
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
@@ -117,60 +118,54 @@ class CompressedRows:
         new.values = values.astype(dtype)
         return new
 
+    @classmethod
+    def from_scipy(cls, x: Any, dtype: str) -> CompressedRows:
+        """Convert a sparse array or matrix of SciPy, of any format.
+
+        Parameters
+        ----------
+        x : sparse array, shape (N, D)
+            The array; it is not changed.
+        dtype : str
+            The type that the values are computed with.
+
+        Returns
+        -------
+        CompressedRows
+            The same rows.
+        """
+        csr = x.tocsr(copy=True)
+        csr.sum_duplicates()  # also sorts the columns of each row
+        values = numeric("x", csr.data)
+        return cls.from_csr(csr.indptr, csr.indices, values, csr.shape, dtype)
+
+    def reshape(self, shape: tuple[int, ...]) -> CompressedRows:
+        """Return the same rows as examples of another shape; nothing is copied.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The shape, with the same number of rows and of values in each.
+
+        Returns
+        -------
+        CompressedRows
+            The rows.
+        """
+        new = copy.copy(self)
+        new.shape = tuple(shape)
+        return new
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return self.shape[0]
 
-    def __getitem__(self, rows: Any) -> Any:
-        """Select rows as NumPy does.
-
-        Parameters
-        ----------
-        rows : int, slice, array_like of int or array_like of bool
-            The rows; for a slice of step 1, nothing is copied.
-
-        Returns
-        -------
-        CompressedRows, or ndarray for a single row
-            The rows.
-
-        Raises
-        ------
-        IndexError
-            If a row does not exist, or the index is not one-dimensional.
-
-        Examples
-        --------
-        >>> rows = CompressedRows(np.array([[0, 5], [7, 0], [0, 3]]), "float32")
-        >>> rows[1], rows[::-2].values
-        (array([7., 0.], dtype=float32), array([3., 5.], dtype=float32))
-        """
-        if isinstance(rows, tuple) and len(rows) == 1:
-            rows = rows[0]
+    def __getitem__(self, part: slice) -> CompressedRows:
+        """Return some rows that follow one another; nothing is copied."""
+        start, stop, _ = part.indices(len(self))
         new = copy.copy(self)
-        if isinstance(rows, slice) and rows.step in (None, 1):
-            start, stop, _ = rows.indices(len(self))
-            new.indptr = self.indptr[start : max(start, stop) + 1]
-            new.shape = (max(stop - start, 0), *self.shape[1:])
-            return new
-        if isinstance(rows, tuple):
-            raise IndexError(f"Compressed rows have one index, of rows. Received: {len(rows)}")
-        picked = np.arange(len(self))[rows]
-        if picked.ndim > 1:
-            raise IndexError(
-                f"The index of compressed rows must be one-dimensional. Received: {picked.ndim} "
-                "dimensions"
-            )
-        first = self.indptr[picked]
-        counts = self.indptr[picked + 1] - first
-        if not picked.ndim:
-            row, here = np.zeros(self.width, self.dtype), slice(first, first + counts)
-            row[self.indices[here]] = self.values[here]
-            return row.reshape(self.shape[1:])
-        new.indptr = np.concatenate([[0], np.cumsum(counts)])
-        new.shape = (len(picked), *self.shape[1:])
-        found = np.arange(new.indptr[-1]) + np.repeat(first - new.indptr[:-1], counts)
-        new.indices, new.values = self.indices[found], self.values[found]
+        new.indptr = self.indptr[start : stop + 1]
+        new.shape = (stop - start, *self.shape[1:])
         return new
 
     def take(self, rows: Array) -> SparseBatch:

@@ -31,10 +31,6 @@ from tinynet.workspace import Workspace
 # once: fewer calls for the same numbers.
 _CHUNK = 512
 
-# Methods that Keras' loops call and that are not called here.
-_STEP_HOOKS = ("{}_step", "make_{}_function", "{}_function")
-_METRIC_HOOKS = ("compute_loss", "compute_metrics", "get_metrics_result", "reset_metrics")
-
 
 def _apart(method: Any) -> Any:
     """Keep the metrics of a running `fit` or `evaluate` if a callback calls this method."""
@@ -107,11 +103,12 @@ class Trainer(Layer):
         optimizer : str or Optimizer
             What changes the weights.
         loss : str, function or Loss
-            What is made small.
-        loss_weights : float or list of one float, optional
-            What the loss is multiplied by.
+            Loss function to minimize. As in Keras, loss, weights and metrics may also be given by
+            the name of the output layer, as in ``{"out": "mse"}``, or in a list of one.
+        loss_weights : float, optional
+            Factor of the loss.
         metrics : list of (str or Metric), optional
-            What is reported besides.
+            Metrics to report.
         weighted_metrics : list of (str or Metric), optional
             The same, with sample weights applied.
         run_eagerly, steps_per_execution, jit_compile : object
@@ -130,12 +127,12 @@ class Trainer(Layer):
         >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         """
         new_optimizer = optimizers.get(optimizer)
-        objective = Objective(loss, loss_weights, metrics, weighted_metrics)
+        objective = Objective(loss, loss_weights, metrics, weighted_metrics, self._names()[1])
         self._require_derivatives()
-        self.optimizer, self.loss, self._objective = new_optimizer, loss, objective
+        self.optimizer, self.loss, self._objective = new_optimizer, objective.given, objective
         self._compile_arguments = {
             "optimizer": new_optimizer,
-            "loss": loss,
+            "loss": objective.given,
             "loss_weights": loss_weights,
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
@@ -166,25 +163,20 @@ class Trainer(Layer):
         if self._objective.loss is None:
             raise ValueError(f"{method} needs a loss: compile(loss=...). Received: loss=None")
 
-    def _refuse_overrides(self, *kinds: str) -> None:
-        """Raise for methods of Keras' loops that a subclass defines and that are never called."""
-        names = [f.format(kind) for kind in kinds for f in _STEP_HOOKS]
-        for name in names if kinds == ("predict",) else [*names, *_METRIC_HOOKS]:
-            own = vars(self).get(name)
-            if own is None and getattr(type(self), name, None) is getattr(Trainer, name, None):
-                continue
-            raise NotImplementedError(
-                f"{name} of a subclass is not supported: it would never be called. Leave it out, "
-                "and use a custom loss, metric or layer, or a loop over train_on_batch. "
-                f"Received: {type(self).__name__}.{name}"
-            )
-
     def _takes_rows(self, x: Any) -> bool:
         """Whether compressed rows may take the place of these inputs."""
         return False
 
-    def _as_column(self, x: Array) -> Array:
-        """Take one number for each example as an input of one dimension, where one is expected."""
+    def _names(self) -> tuple[str | None, str | None]:
+        """Return the names of the input and of the output, if they are known."""
+        return None, None
+
+    def _adjust_rank(self, x: Any) -> Any:
+        """Add or remove a last axis of size 1 if the model's input has or lacks one."""
+        return x
+
+    def _one_input(self, x: Any) -> Any:
+        """Return the array passed for the one input, with sparse matrices as compressed rows."""
         return x
 
     def _many_steps(self, source: data.Examples | data.Stream, batch_size: int) -> Any:
@@ -276,23 +268,26 @@ class Trainer(Layer):
         compress: bool = False,
     ) -> data.Examples:
         """Check and convert arrays; nothing of the model changes."""
-        rows = None
-        if compress:
-            x = data.given(x, self.dtype)
-            rows = data.compressed(x, self.dtype) if self._takes_rows(x) else None
-        inputs = self._as_column(data.features(x, self.dtype)) if rows is None else x
+        x = self._one_input(x)
+        columns = getattr(x, "column_names", getattr(x, "columns", None))
+        compress = compress or isinstance(x, CompressedRows)
+        x = self._adjust_rank((data.given if compress else data.features)(x, self.dtype))
+        rows = data.compressed(x, self.dtype) if compress and self._takes_rows(x) else None
+        inputs = data.features(x, self.dtype) if rows is None else x
         if not len(inputs):
             raise ValueError(f"x must hold at least one example. Received: shape {inputs.shape}")
         if y is None:
             raise ValueError("y must be the true values of x. Received: y=None")
-        raw_y = losses.numeric("y", y)
+        output = self._names()[1]
+        raw_y = losses.numeric("y", data.only("y", y, output, len(inputs)))
         if raw_y.ndim == 0:
             raise ValueError(f"y must have one row for each example. Received: y={raw_y}")
+        sample_weight = data.only("sample_weight", sample_weight, output, len(inputs))
         weights = data.sample_weights(sample_weight, class_weight, self.dtype)
         data.same_length(x=inputs, y=raw_y, sample_weight=weights)
         output_shape = (None, *self.compute_output_shape(inputs.shape)[1:])
         targets = self._objective.loss.prepare(raw_y, output_shape)
-        data.require_finite("x", inputs if rows is None else rows)
+        data.require_finite("x", inputs if rows is None else rows, columns)
         if class_weight is not None:
             weights = data.class_weights(raw_y, class_weight, self.dtype)
         if weights is not None:
@@ -389,10 +384,6 @@ class Trainer(Layer):
         >>> len(history.history["loss"])
         3
         """
-        kinds = (
-            ("train",) if validation_data is None and not validation_split else ("train", "test")
-        )
-        self._refuse_overrides(*kinds)
         self._require_compiled("fit")
         limit = (
             None if steps_per_epoch is None else checks.whole("steps_per_epoch", steps_per_epoch)
@@ -599,13 +590,11 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant.
         """
-        self._refuse_overrides("test")
         self._require_compiled("evaluate")
         verbose = progress.as_verbose(verbose)
         listed = as_callbacks(callbacks)
         steps = None if steps is None else checks.whole("steps", steps)
-        rows = isinstance(x, CompressedRows)
-        source = self._source(x, y, sample_weight, compress=rows)
+        source = self._source(x, y, sample_weight)
         size = data.batch_size(batch_size, source, steps)
         self._ready(source)
         count = steps or source.steps(size)
@@ -701,7 +690,6 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant.
         """
-        self._refuse_overrides("predict")
         listed = as_callbacks(callbacks)
         steps = None if steps is None else checks.whole("steps", steps)
         source: data.Examples | data.Stream
@@ -748,8 +736,9 @@ class Trainer(Layer):
 
     def _inputs(self, x: Any) -> data.Examples:
         """Check and convert inputs; build the model if that is still to do."""
+        x = self._one_input(x)
         rows = isinstance(x, CompressedRows) and self._takes_rows(x)
-        inputs: Any = x if rows else self._as_column(data.features(x, self.dtype))
+        inputs = self._adjust_rank(x if rows else data.features(x, self.dtype))
         self._check_and_build(inputs)
         return data.Examples(inputs, inputs, None, (None, *inputs.shape[1:]))
 
@@ -821,7 +810,6 @@ class Trainer(Layer):
         FloatingPointError
             If the loss is infinite or not a number; the weights have not changed then.
         """
-        self._refuse_overrides("train")
         self._require_compiled("train_on_batch")
         batch = self._examples(x, y, sample_weight, class_weight)
         self._require_derivatives()
@@ -831,7 +819,7 @@ class Trainer(Layer):
         work = self._training_work()
         moving = [(v, v.array.copy()) for v in self.non_trainable_weights]
         with Computing():
-            loss = self._train_step(batch.x, batch.y, batch.weights, work, stops)
+            loss = self._train_step(*next(batch.batches(len(batch))), work, stops)
         if stops and not math.isfinite(loss):
             raise self._diverged(loss, "", "has the weights it had before this batch", moving)
         return self._figures(self._objective.logs(), return_dict)
@@ -861,7 +849,6 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant.
         """
-        self._refuse_overrides("test")
         self._require_compiled("test_on_batch")
         batch = self._examples(x, y, sample_weight)
         self._ready(batch)
@@ -881,7 +868,6 @@ class Trainer(Layer):
         ndarray, shape (N, ...)
             The outputs.
         """
-        self._refuse_overrides("predict")
         return self._predict_batch(self._inputs(x).x)
 
 

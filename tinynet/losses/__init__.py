@@ -9,6 +9,7 @@ and evaluation do so by themselves, as Keras on TensorFlow does; a loss that is 
 probabilities as data clips them instead.
 """
 
+from tinynet.checks import numeric
 from tinynet.losses.base import (
     REDUCTIONS,
     DenseLoss,
@@ -19,7 +20,6 @@ from tinynet.losses.base import (
     deserialize,
     fit_weights,
     get,
-    numeric,
     serialize,
 )
 from tinynet.losses.crossentropy import (

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, checks, config
+from tinynet.checks import numeric
 from tinynet.registry import Configurable, Registry, snake_case
 from tinynet.variable import Array, Tensor, as_tensor
 from tinynet.workspace import Workspace
@@ -176,7 +177,9 @@ class Loss(Configurable):
         values = self.call(labels, predictions)
         weights = None
         if sample_weight is not None:
-            weights = fit_weights(np.asarray(sample_weight, self.dtype), values.shape)
+            weights = fit_weights(
+                np.asarray(numeric("sample_weight", sample_weight), self.dtype), values.shape
+            )
         weights = self.effective_weights(labels, weights)
         if self.reduction in ("none", None):
             return as_tensor(values if weights is None else values * weights)
@@ -304,38 +307,6 @@ class Loss(Configurable):
             What `from_config` takes.
         """
         return {"name": self.name, "reduction": self.reduction}
-
-
-def numeric(name: str, value: Any) -> Array:
-    """Check that values are real numbers.
-
-    Parameters
-    ----------
-    name : str
-        What they are.
-    value : array_like
-        The values.
-
-    Returns
-    -------
-    ndarray
-        The values.
-
-    Examples
-    --------
-    >>> numeric("y_true", ["a"])
-    Traceback (most recent call last):
-        ...
-    ValueError: y_true must be real numbers; turn text into numbers first. Received: dtype <U1
-    """
-    array: Array = checks.as_array(name, value)
-    kind = array.dtype.kind
-    if kind not in "fiub":
-        hint = {"c": ", not complex ones", "M": "; turn dates into numbers first"}.get(kind, "")
-        if kind in "USO":
-            hint = "; turn text into numbers first" if kind in "US" else "; objects are none"
-        raise ValueError(f"{name} must be real numbers{hint}. Received: dtype {array.dtype}")
-    return array
 
 
 def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:

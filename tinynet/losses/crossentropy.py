@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, checks, config, ops
-from tinynet.losses.base import DenseLoss, Loss, LossFunction, _registry, numeric
+from tinynet.checks import numeric
+from tinynet.losses.base import DenseLoss, Loss, LossFunction, _registry
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
