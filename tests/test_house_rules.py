@@ -151,6 +151,64 @@ def test_importing_tinynet_is_cheap() -> None:
     assert (run.stdout.strip(), run.stderr) == ("[]", "")
 
 
+# ------------------------------------------------------------ public names
+
+
+LAZY = ("compat", "demo", "sklearn")
+
+
+def test_dir_shows_the_public_names_only() -> None:
+    """Without imported modules, internal ones, or anything that does not exist."""
+    shown = {name for name in dir(tinynet) if not name.startswith("__")}
+    assert shown == {*tinynet.__all__, *LAZY}
+    assert {"functional", "sparse", "version", "visualize", "layers", "Sequential"} <= shown
+    assert not {"sys", "checks", "blas", "jit", "ops", "registry", "training"} & shown
+    assert "__version__" in dir(tinynet)
+    for name in shown:
+        module = getattr(tinynet, name)
+        if inspect.ismodule(module):
+            public = [entry for entry in dir(module) if not entry.startswith("__")]
+            assert public
+            for entry in public:
+                member = getattr(module, entry)
+                inner = getattr(member, "__name__", "").startswith(f"{module.__name__}.")
+                # A submodule is shown only where it is itself public, as datasets.mnist is.
+                assert not inspect.ismodule(member) or (inner and entry in module.__all__), entry
+    assert {"get", "serialize", "deserialize"} <= set(dir(tinynet.initializers))
+    assert "Dense" in dir(tinynet.layers)
+    assert "dense" not in dir(tinynet.layers)
+
+
+def test_lazy_modules_are_imported_when_used() -> None:
+    program = (
+        "import sys\nimport tinynet\nfrom tinynet import *\n"
+        f"names = ['tinynet.' + name for name in {LAZY}]\n"
+        "assert not [name for name in names if name in sys.modules]\n"
+        "assert Sequential is tinynet.Sequential and functional is tinynet.functional\n"
+        "from rlcompleter import Completer\n"
+        "assert Completer({'tinynet': tinynet}).complete('tinynet.comp', 0) == 'tinynet.compat'\n"
+        "assert tinynet.compat.tensorflow.keras is tinynet\n"
+        "assert tinynet.sklearn.TinyNetClassifier and tinynet.demo.page\n"
+    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, text=True)
+    assert run.returncode == 0
+
+
+def test_an_optional_package_is_named_when_missing() -> None:
+    program = (
+        "import sys\nsys.modules['sklearn'] = None\nimport inspect\nimport tinynet\n"
+        "assert not hasattr(tinynet, 'sklearn')\n"
+        "assert dict(inspect.getmembers(tinynet))['compat']\n"
+        "for line in ('tinynet.sklearn', 'from tinynet import sklearn'):\n"
+        "    try:\n        exec(line)\n"
+        "    except (AttributeError, ImportError) as error:\n"
+        "        assert \"pip install -e '.[sklearn]'\" in str(error), error\n"
+        "    else:\n        sys.exit(line)\n"
+    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, text=True)
+    assert run.returncode == 0
+
+
 # ------------------------------------------------------------ docstrings
 
 
@@ -277,7 +335,7 @@ def test_install_commands_are_for_the_checkout() -> None:
     """On PyPI, the name tinynet belongs to another package, and tinynet's own has no release."""
     hidden = [path for folder in (".ci", ".github") for path in sorted((ROOT / folder).glob("*"))]
     texts = [*TEXTS, ROOT / "Makefile", ROOT / "MANIFEST.in", *hidden]
-    wrong = re.compile(r"pip3? install[^\n#;`]*?(?<![\w./-])tinynet(?:-numba)?(?![\w/.])")
+    wrong = re.compile(r"pip3? install[^\n#;`]*?(?<![\w./-])(?<!in )tinynet(?:-numba)?(?![\w/.])")
     assert wrong.search("pip install -U 'tinynet[sklearn]'")
     found = {
         f"{path.relative_to(ROOT)}: {match[0]}"

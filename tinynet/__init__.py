@@ -14,6 +14,7 @@ from tinynet import (
     constraints,
     datasets,
     explain,
+    functional,
     initializers,
     layers,
     losses,
@@ -23,6 +24,7 @@ from tinynet import (
     random,
     regularizers,
     saving,
+    sparse,
     unsupported,
     utils,
     visualize,
@@ -61,6 +63,7 @@ __all__ = [
     "datasets",
     "explain",
     "export_onnx",
+    "functional",
     "initializers",
     "layers",
     "losses",
@@ -71,7 +74,9 @@ __all__ = [
     "regularizers",
     "repeat",
     "saving",
+    "sparse",
     "utils",
+    "version",
     "visualize",
 ]
 
@@ -92,4 +97,4 @@ def version() -> str:
     return __version__
 
 
-unsupported.install(sys.modules[__name__])
+unsupported.install(sys.modules[__name__], lazy=("compat", "demo", "sklearn"))

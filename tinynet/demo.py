@@ -24,6 +24,11 @@ from tinynet.files import write_atomically
 
 __all__ = ["MODELS", "default_model", "page", "show"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 #: Where `tinynet train` leaves its model.
 MODELS = (Path("output", "model.tinynet"), Path("output", "model.keras"))
 

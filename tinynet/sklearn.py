@@ -15,7 +15,13 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+except ImportError as error:
+    raise ImportError(
+        "tinynet.sklearn needs scikit-learn: pip install -e '.[sklearn]' in tinynet's folder"
+    ) from error
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
@@ -33,6 +39,11 @@ from tinynet.sparse import CompressedRows
 from tinynet.variable import Array
 
 __all__ = ["TinyNetClassifier", "TinyNetRegressor"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 # scikit-learn's names for what has another one here.
 _ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}

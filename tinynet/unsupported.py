@@ -1,11 +1,12 @@
-"""What Keras has and tinynet does not: said at once, by name, with what there is instead."""
+"""The public names of each module, and an error for names that only Keras has."""
 
 from __future__ import annotations
 
 import difflib
+import importlib
 import sys
 from collections.abc import Callable, Iterable
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any
 
 # By module path below `keras`; names as Keras 3 has them.
@@ -129,7 +130,7 @@ class NotHereError(NotImplementedError, AttributeError):
     """A name that Keras or TensorFlow may have; to tools that look around, one that is absent."""
 
 
-def guard(path: str, supported: Iterable[str]) -> Callable[[str], Any]:
+def guard(path: str, supported: Iterable[str], lazy: Iterable[str] = ()) -> Callable[[str], Any]:
     """Make the function that Python calls for a name that a module does not have.
 
     Parameters
@@ -138,6 +139,8 @@ def guard(path: str, supported: Iterable[str]) -> Callable[[str], Any]:
         The module's path below `tinynet`, for example ``"layers"``.
     supported : iterable of str
         The names it has.
+    lazy : iterable of str
+        Submodules to import when they are first used.
 
     Returns
     -------
@@ -160,6 +163,11 @@ Dense, Flatten. Received: layers.Conv2D
         full = f"{path}.{name}" if path else name
         if name in missing:
             raise _refusal(full, listed)
+        if name in lazy:
+            try:
+                return importlib.import_module(f"tinynet.{full}")
+            except ImportError as error:  # of an optional package: to hasattr, the name is absent
+                raise AttributeError(str(error)) from error
         close = difflib.get_close_matches(name, listed, n=1)
         hint = f"; did you mean {close[0]!r}?" if close and not name.startswith("_") else ""
         module = f"tinynet.{path}".rstrip(".")
@@ -187,13 +195,15 @@ class _Absent(ModuleType):
         raise _refusal(self.__name__.partition(".")[2], self.listed)
 
 
-def install(package: ModuleType) -> None:
-    """Let every module of a package refuse what only Keras has.
+def install(package: ModuleType, lazy: Iterable[str] = ()) -> None:
+    """Let every module of a package list its public names only, and refuse what only Keras has.
 
     Parameters
     ----------
     package : module
         The package, with the modules that `KERAS_ONLY` names imported.
+    lazy : iterable of str
+        Public submodules to import when they are first used.
 
     Examples
     --------
@@ -208,11 +218,20 @@ There are: ... Received: callbacks.RemoteMonitor
     for path in KERAS_ONLY:
         module = sys.modules[f"{package.__name__}.{path}".rstrip(".")]
         public[path] = public_names(module)
-        vars(module)["__getattr__"] = guard(path, public[path])
+        vars(module)["__getattr__"] = guard(path, public[path], () if path else lazy)
+    for path in [*KERAS_ONLY, *public[""]]:
+        if listed := sys.modules.get(f"{package.__name__}.{path}".rstrip(".")):
+            vars(listed)["__dir__"] = _listing(listed, () if path else lazy)
     for path in MODULES.split():
         absent = _Absent(f"{package.__name__}.{path}")
         absent.listed = public[path.rpartition(".")[0]]
         sys.modules[absent.__name__] = absent
+
+
+def _listing(module: ModuleType, lazy: Iterable[str]) -> Callable[[], list[str]]:
+    """Return the function that `dir` calls for a module."""
+    shown = {*public_names(module), *lazy, *(name for name in vars(module) if name[:2] == "__")}
+    return lambda: sorted(shown)
 
 
 def public_names(module: ModuleType) -> list[str]:
@@ -234,5 +253,10 @@ def public_names(module: ModuleType) -> list[str]:
     >>> "Dense" in public_names(tinynet.layers)
     True
     """
-    own = {n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__}
+    own = {
+        name
+        for name, value in vars(module).items()
+        # Functions such as `get` may be methods of the module's registry.
+        if getattr(value, "__module__", "") == module.__name__ or isinstance(value, MethodType)
+    }
     return sorted(getattr(module, "__all__", {n for n in own if not n.startswith("_")}))
