@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import re
+import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tinynet import Sequential, layers, progress
+from tinynet import Sequential, callbacks, layers, progress
 
 CODES = re.compile(r"\033\[\d+m")
 
@@ -168,3 +170,48 @@ def test_a_closed_or_missing_stream_is_no_terminal(monkeypatch: pytest.MonkeyPat
     assert not progress.is_live(io.StringIO())
     assert progress.can_encode("plain", Stream(encoding="no-such-encoding")) is False
     assert os.environ["TERM"] == "xterm"
+
+
+class Unwritable(io.StringIO):
+    """A stream whose reader has ended, or whose disk is full."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+    def isatty(self) -> bool:
+        return True
+
+
+class OnlyWrite:
+    """What programs put in the place of stdout to collect lines."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("verbose", ["auto", 1, 2])
+@pytest.mark.parametrize("make", [closed, Unwritable, OnlyWrite, lambda: None])
+def test_training_survives_an_unusable_stdout(
+    monkeypatch: pytest.MonkeyPatch, make: Any, verbose: Any
+) -> None:
+    model = Sequential([layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((9, 2))
+    stop = callbacks.EarlyStopping("loss", verbose=1, restore_best_weights=True)
+    monkeypatch.setattr(sys, "stdout", stream := make())
+    history = model.fit(x, x[:, :1], epochs=2, verbose=verbose, callbacks=[stop])
+    model.evaluate(x, x[:, :1], verbose=verbose)
+    model.predict(x, batch_size=2, verbose=verbose)
+    model.summary()
+    assert history.epoch == [0, 1]
+    if isinstance(stream, OnlyWrite):
+        assert "Epoch 2/2\n" in stream.text

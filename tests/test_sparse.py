@@ -110,3 +110,65 @@ def test_a_model_that_cannot_take_them_says_so() -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
     with pytest.raises(ValueError, match="whose first layer is Dense"):
         model.predict(rows, verbose=0)
+
+
+def dense(rows: CompressedRows) -> np.ndarray:
+    """Expand compressed rows."""
+    x = np.zeros((len(rows), rows.width))
+    for i in range(len(rows)):
+        here = slice(rows.indptr[i], rows.indptr[i + 1])
+        x[i, rows.indices[here]] = rows.values[here]
+    return x.reshape(rows.shape)
+
+
+INDICES = [
+    *(slice(*parts) for parts in [(None,), (3, 9), (9, 3), (-4, None), (100, 200), (-100, 100)]),
+    *(slice(*parts) for parts in [(None, None, 2), (None, None, -1), (8, 2, -3), (1, None, 7)]),
+    *(slice(*parts) for parts in [(2, 8, -1), (np.int64(3), np.int64(9), None)]),
+    *([], [3], [5, 1, 1, -1], (slice(2, 5),), ..., [True, False] * 6),
+    *(np.array([0, 11, -12]), np.arange(12) % 3 == 0, np.zeros(12, bool), np.uint8([7, 2])),
+]
+
+
+@pytest.mark.parametrize("shape", [(12, 6), (12, 2, 3)])
+@pytest.mark.parametrize("of", ["all", "a part"])
+@pytest.mark.parametrize("index", INDICES, ids=repr)
+def test_rows_are_selected_as_in_numpy(
+    index: Any, of: str, shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    x = np.round(some(rng, 12, 6), 2).reshape(shape)
+    rows = CompressedRows(x, "float64")
+    if of == "a part":
+        longer = np.concatenate([x[:5], x, x])
+        rows = CompressedRows(longer, "float64")[5:17]
+    found = rows[index]
+    assert found.shape == x[index].shape
+    np.testing.assert_array_equal(dense(found), x[index])
+    np.testing.assert_array_equal(dense(found[::-1]), x[index][::-1])
+
+
+def test_a_single_row_is_an_array(rng: np.random.Generator) -> None:
+    x = some(rng, 12, 6).reshape(12, 2, 3)
+    rows = CompressedRows(x, "float64")
+    for i in (0, 5, -1, -12, np.int64(3)):
+        np.testing.assert_array_equal(rows[i], x[i])
+    np.testing.assert_array_equal(list(rows), x)
+
+
+@pytest.mark.parametrize(
+    "index", [12, -13, [0, 12], [True], (1, 2), (slice(None), 0), None, 1.5, "a", [[0, 1]]]
+)
+def test_wrong_rows_are_refused(index: Any) -> None:
+    with pytest.raises(IndexError):
+        CompressedRows(np.eye(12), "float64")[index]
+
+
+def test_a_model_predicts_selected_rows(rng: np.random.Generator) -> None:
+    x = some(rng)
+    rows = CompressedRows(x, "float32")
+    model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(3)])
+    expected = model.predict(x, verbose=0)
+    for index in (slice(None, None, 2), slice(None, None, -1), [3, 1, 60], x[:, 0] == 0):
+        found = model.predict(rows[index], verbose=0)
+        # Sums of 40 terms in another order, in float32.
+        np.testing.assert_allclose(found, expected[index], rtol=1e-5, atol=1e-6)

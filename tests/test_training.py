@@ -1071,3 +1071,129 @@ def test_a_net_learns_drawn_digits(digits: Any) -> None:
     history = model.fit(x, y, epochs=3, batch_size=32, verbose=0).history
     assert history["loss"][-1] < history["loss"][0] / 3
     assert model.evaluate(x_test, y_test, verbose=0)[1] >= 0.97
+
+
+# ------------------------------------------------------------ subclasses and heads
+
+
+class Plain(keras.Model):
+    """A subclass without methods of the training loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "fit": lambda model: model.fit(X, X[:, :3], verbose=0),
+    "fit with validation": lambda model: model.fit(
+        X, X[:, :3], verbose=0, validation_data=(X, X[:, :3])
+    ),
+    "fit with a split": lambda model: model.fit(X, X[:, :3], verbose=0, validation_split=0.5),
+    "evaluate": lambda model: model.evaluate(X, X[:, :3], verbose=0),
+    "predict": lambda model: model.predict(X, verbose=0),
+    "train_on_batch": lambda model: model.train_on_batch(X, X[:, :3]),
+    "test_on_batch": lambda model: model.test_on_batch(X, X[:, :3]),
+    "predict_on_batch": lambda model: model.predict_on_batch(X),
+}
+TRAINING = {"fit", "fit with validation", "fit with a split", "train_on_batch"}
+TESTING = {"fit with validation", "fit with a split", "evaluate", "test_on_batch"}
+PREDICTING = {"predict", "predict_on_batch"}
+OVERRIDES = {
+    "train_step": TRAINING,
+    "test_step": TESTING,
+    "predict_step": PREDICTING,
+    "compute_loss": TRAINING | TESTING,
+    "compute_metrics": TRAINING | TESTING,
+    "get_metrics_result": TRAINING | TESTING,
+    "reset_metrics": TRAINING | TESTING,
+    "make_train_function": TRAINING,
+    "make_test_function": TESTING,
+    "make_predict_function": PREDICTING,
+}
+
+
+@pytest.mark.parametrize("base", ["Model", "Sequential", "functional", "instance"])
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_overridden_steps_are_refused_before_training(name: str, base: str) -> None:
+    def override(self, *args, **kwargs):
+        raise AssertionError
+
+    for call, run in CALLS.items():
+        model: Any
+        if base in ("Model", "instance"):
+            kind = type("Own", (Plain,), {name: override} if base == "Model" else {})
+            model = kind()
+        elif base == "Sequential":
+            model = type("Own", (Sequential,), {name: override})([layers.Dense(3)])
+        else:
+            start = keras.Input((4,))
+            kind = type("Own", (keras.Model,), {name: override})
+            model = kind(start, layers.Dense(3)(start))
+        if base == "instance":
+            setattr(model, name, override)
+        model.compile("sgd", "mse")
+        model.build((None, 4))
+        before = model.get_weights()
+        if call in OVERRIDES[name]:
+            with pytest.raises(NotImplementedError, match=rf"^{name} .*Received: Own\.{name}$"):
+                run(model)
+            assert same(before, model.get_weights())
+        else:
+            run(model)
+
+
+def softmax_models() -> dict[str, Callable[[], Any]]:
+    def functional() -> Any:
+        start = keras.Input((4,))
+        return keras.Model(start, layers.Dense(1, activation="softmax")(start))
+
+    def subclass() -> Any:
+        model = Plain()
+        model.dense = layers.Dense(1, activation="softmax")
+        return model
+
+    return {
+        "activation": lambda: Sequential([layers.Dense(1, activation="softmax")]),
+        "Activation": lambda: Sequential([layers.Dense(1), layers.Activation("softmax")]),
+        "Softmax": lambda: Sequential([layers.Dense(1), layers.Softmax()]),
+        "axis": lambda: Sequential([layers.Reshape((1, 4)), layers.Softmax(axis=1)]),
+        "hidden": lambda: Sequential([layers.Dense(1, "softmax"), layers.Dense(1)]),
+        "nested": lambda: Sequential([Sequential([layers.Dense(1, activation="softmax")])]),
+        "functional": functional,
+        "subclass": subclass,
+    }
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
+@pytest.mark.parametrize("kind", softmax_models())
+@pytest.mark.parametrize("built", [False, True])
+def test_softmax_of_one_value_warns_once(kind: str, method: str, built: bool) -> None:
+    model = softmax_models()[kind]()
+    if built:
+        model.build((None, 4))
+    y = np.zeros((21, 1, 4) if kind == "axis" else (21, 1))
+    options = {} if "batch" in method else {"verbose": 0}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.compile("sgd", "mse")
+        for _ in range(2):
+            getattr(model, method)(X, y, **options)
+    assert len(caught) == 1
+    assert "softmax" in str(caught[0].message)
+    assert "sigmoid" in str(caught[0].message)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.filterwarnings("error")
+def test_softmax_of_two_values_does_not_warn() -> None:
+    for model in (
+        Sequential([layers.Dense(2, activation="softmax")]),
+        Sequential([layers.Dense(1), layers.Softmax(axis=0)]),
+        Sequential([layers.Dense(1, activation="sigmoid")]),
+    ):
+        model.compile("sgd", "mse")
+        model.fit(X, np.zeros((21, model.layers[0].units)), verbose=0)

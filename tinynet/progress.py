@@ -40,7 +40,9 @@ def is_live(stream: TextIO | None = None) -> bool:
     stream = stream or sys.stdout
     if type(stream).__module__.startswith("ipykernel"):
         return True
-    return bool(getattr(stream, "isatty", lambda: False)()) and os.environ.get("TERM") != "dumb"
+    if getattr(stream, "closed", False) or os.environ.get("TERM") == "dumb":
+        return False
+    return bool(getattr(stream, "isatty", lambda: False)())
 
 
 def can_encode(text: str, stream: TextIO | None = None) -> bool:
@@ -74,6 +76,9 @@ def can_encode(text: str, stream: TextIO | None = None) -> bool:
 def write(text: str, stream: TextIO | None = None) -> None:
     r"""Write a text to a stream; what it can't encode becomes a question mark.
 
+    If the stream is closed or broken, for example a pipe whose reader has ended, the text is lost:
+    a training must not end because nobody reads its progress.
+
     Parameters
     ----------
     text : str
@@ -92,8 +97,11 @@ def write(text: str, stream: TextIO | None = None) -> None:
     if not can_encode(text, stream):
         encoding = getattr(stream, "encoding", None) or "utf-8"
         text = text.encode(encoding, "replace").decode(encoding)
-    stream.write(text)
-    stream.flush()
+    try:
+        stream.write(text)
+        getattr(stream, "flush", lambda: None)()
+    except (OSError, ValueError):  # a ValueError if it is closed
+        return
 
 
 def figures(logs: Mapping[str, float]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -312,6 +314,25 @@ class Model(Trainer):
     def output_activation(self) -> Any:
         """The activation that the output comes straight out of."""
         return self._layers[self._head_position].output_activation if self._layers else None
+
+    def _ready(self, source: Any) -> None:
+        new = self._objective.metrics is None
+        super()._ready(source)
+        for text in self._constant_softmaxes(source.input_shape) if new else ():
+            warnings.warn(f"{text}. Did you mean sigmoid?", stacklevel=4)
+
+    def _constant_softmaxes(self, shape: Shape) -> Iterator[str]:
+        """Find softmaxes over an axis of size 1; Keras warns about them, too."""
+        for layer in self._layers:
+            if isinstance(layer, Model):
+                yield from layer._constant_softmaxes(shape)
+            shape = layer.compute_output_shape(shape)
+            axis = layer.axis if isinstance(layer, layers.Softmax) else -1
+            if getattr(layer, "activation", None) is activations.softmax and shape[axis] == 1:
+                yield (
+                    f"{layer.name} computes a softmax over axis {axis} of shape {shape}. This axis "
+                    "has size 1, so the result is always 1"
+                )
 
     def _takes_rows(self, x: Any) -> bool:
         """Whether the inputs go, laid out in rows, straight into a dense layer."""

@@ -160,12 +160,56 @@ class CompressedRows:
         """Return the number of rows."""
         return self.shape[0]
 
-    def __getitem__(self, part: slice) -> CompressedRows:
-        """Return some rows that follow one another; nothing is copied."""
-        start, stop, _ = part.indices(len(self))
+    def __getitem__(self, rows: Any) -> Any:
+        """Select rows as NumPy does.
+
+        Parameters
+        ----------
+        rows : int, slice, array_like of int or array_like of bool
+            The rows; for a slice of step 1, nothing is copied.
+
+        Returns
+        -------
+        CompressedRows, or ndarray for a single row
+            The rows.
+
+        Raises
+        ------
+        IndexError
+            If a row does not exist, or the index is not one-dimensional.
+
+        Examples
+        --------
+        >>> rows = CompressedRows(np.array([[0, 5], [7, 0], [0, 3]]), "float32")
+        >>> rows[1], rows[::-2].values
+        (array([7., 0.], dtype=float32), array([3., 5.], dtype=float32))
+        """
+        if isinstance(rows, tuple) and len(rows) == 1:
+            rows = rows[0]
         new = copy.copy(self)
-        new.indptr = self.indptr[start : stop + 1]
-        new.shape = (stop - start, *self.shape[1:])
+        if isinstance(rows, slice) and rows.step in (None, 1):
+            start, stop, _ = rows.indices(len(self))
+            new.indptr = self.indptr[start : max(start, stop) + 1]
+            new.shape = (max(stop - start, 0), *self.shape[1:])
+            return new
+        if isinstance(rows, tuple):
+            raise IndexError(f"Compressed rows have one index, of rows. Received: {len(rows)}")
+        picked = np.arange(len(self))[rows]
+        if picked.ndim > 1:
+            raise IndexError(
+                f"The index of compressed rows must be one-dimensional. Received: {picked.ndim} "
+                "dimensions"
+            )
+        first = self.indptr[picked]
+        counts = self.indptr[picked + 1] - first
+        if not picked.ndim:
+            row, here = np.zeros(self.width, self.dtype), slice(first, first + counts)
+            row[self.indices[here]] = self.values[here]
+            return row.reshape(self.shape[1:])
+        new.indptr = np.concatenate([[0], np.cumsum(counts)])
+        new.shape = (len(picked), *self.shape[1:])
+        found = np.arange(new.indptr[-1]) + np.repeat(first - new.indptr[:-1], counts)
+        new.indices, new.values = self.indices[found], self.values[found]
         return new
 
     def take(self, rows: Array) -> SparseBatch:

@@ -31,6 +31,10 @@ from tinynet.workspace import Workspace
 # once: fewer calls for the same numbers.
 _CHUNK = 512
 
+# Methods that Keras' loops call and that are not called here.
+_STEP_HOOKS = ("{}_step", "make_{}_function", "{}_function")
+_METRIC_HOOKS = ("compute_loss", "compute_metrics", "get_metrics_result", "reset_metrics")
+
 
 def _apart(method: Any) -> Any:
     """Keep the metrics of a running `fit` or `evaluate` if a callback calls this method."""
@@ -162,6 +166,19 @@ class Trainer(Layer):
             )
         if self._objective.loss is None:
             raise ValueError(f"{method} needs a loss: compile(loss=...). Received: loss=None")
+
+    def _refuse_overrides(self, *kinds: str) -> None:
+        """Raise for methods of Keras' loops that a subclass defines and that are never called."""
+        names = [f.format(kind) for kind in kinds for f in _STEP_HOOKS]
+        for name in names if kinds == ("predict",) else [*names, *_METRIC_HOOKS]:
+            own = vars(self).get(name)
+            if own is None and getattr(type(self), name, None) is getattr(Trainer, name, None):
+                continue
+            raise NotImplementedError(
+                f"{name} of a subclass is not supported: it would never be called. Leave it out, "
+                "and use a custom loss, metric or layer, or a loop over train_on_batch. "
+                f"Received: {type(self).__name__}.{name}"
+            )
 
     def _takes_rows(self, x: Any) -> bool:
         """Whether compressed rows may take the place of these inputs."""
@@ -384,6 +401,10 @@ class Trainer(Layer):
         >>> len(history.history["loss"])
         3
         """
+        kinds = (
+            ("train",) if validation_data is None and not validation_split else ("train", "test")
+        )
+        self._refuse_overrides(*kinds)
         self._require_compiled("fit")
         limit = (
             None if steps_per_epoch is None else checks.whole("steps_per_epoch", steps_per_epoch)
@@ -590,6 +611,7 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant.
         """
+        self._refuse_overrides("test")
         self._require_compiled("evaluate")
         verbose = progress.as_verbose(verbose)
         listed = as_callbacks(callbacks)
@@ -690,6 +712,7 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant.
         """
+        self._refuse_overrides("predict")
         listed = as_callbacks(callbacks)
         steps = None if steps is None else checks.whole("steps", steps)
         source: data.Examples | data.Stream
@@ -810,6 +833,7 @@ class Trainer(Layer):
         FloatingPointError
             If the loss is infinite or not a number; the weights have not changed then.
         """
+        self._refuse_overrides("train")
         self._require_compiled("train_on_batch")
         batch = self._examples(x, y, sample_weight, class_weight)
         self._require_derivatives()
@@ -849,6 +873,7 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant.
         """
+        self._refuse_overrides("test")
         self._require_compiled("test_on_batch")
         batch = self._examples(x, y, sample_weight)
         self._ready(batch)
@@ -868,6 +893,7 @@ class Trainer(Layer):
         ndarray, shape (N, ...)
             The outputs.
         """
+        self._refuse_overrides("predict")
         return self._predict_batch(self._inputs(x).x)
 
 
