@@ -27,7 +27,7 @@ def gradients(
     work = model._training_work()
     step = model._forward_and_loss(batch.x, batch.y, batch.weights, work, training=True)
     d_x = model.backward(step[1], work, need_d_x=True)
-    return step[0], [g.copy() for g in model._plan[1].gradients], d_x.copy()
+    return step[0], [g.copy() for g in model._plan.gradients], d_x.copy()
 
 
 def optimizer_state(model: Sequential) -> Arrays:

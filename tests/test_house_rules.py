@@ -44,10 +44,11 @@ ROWS = (
 # Of tinynet these import nothing, or only what is named. The readable half and the fast half
 # never import each other.
 ALONE: dict[str, set[str]] = {
-    **{name: set() for name in ("functional", "config", "checks", "files", "variable", "random")},
+    **{name: set() for name in ("functional", "config", "checks", "files", "random")},
+    "variable": {"config"},
     **{name: set() for name in ("blas", "interrupts", "unsupported")},
     "kernels": {"jit", "config"},
-    "jit": {"datasets"},  # which know where this user's cache is
+    "jit": {"config", "datasets"},  # which know where this user's cache is
 }
 # These use public names only.
 PUBLIC_ONLY = {"visualize", "explain", "demo", "compat", "cli", "__main__"}

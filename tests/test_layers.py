@@ -3,13 +3,18 @@ their derivatives in test_gradients."""
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 
+import tinynet
 from tinynet import Input, config, layers
 from tinynet.layers import base
+from tinynet.variable import Variable
+from tinynet.workspace import Workspace
 
 L = layers
 # layer: (how to make it, the shape of its input, the shape of its output)
@@ -214,3 +219,211 @@ def test_double_precision() -> None:
         assert layer.kernel.dtype == "float64"
     finally:
         config.set_floatx("float32")
+
+
+class Own(L.Layer):
+    """A layer whose methods are functions of the test."""
+
+    def __init__(self, call: Any, backward: Any = lambda d_y, x: d_y) -> None:
+        super().__init__()
+        self.functions = call, backward
+
+    def call(self, x: Any) -> Any:
+        return self.functions[0](x)
+
+    def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
+        return self.functions[1](d_y, work.x)
+
+
+X = np.random.default_rng(0).normal(size=(7, 8))
+Y = np.arange(7) % 3
+
+
+def trained(*row: L.Layer, epochs: int = 5) -> list[np.ndarray]:
+    """Return the weights of a classifier that ends in these layers, after training."""
+    model = tinynet.Sequential([L.Input((8,)), *row])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(X, Y, epochs=epochs, verbose=0, shuffle=False)
+    return model.get_weights()
+
+
+def double(x: Any) -> Any:
+    return x * np.sqrt(2.0)  # of float64, and so is the product
+
+
+@pytest.mark.parametrize("activation", ["gelu", "silu", "softplus", "tanh", "relu", None])
+@pytest.mark.parametrize("debug", [False, True])
+def test_custom_layer_may_return_float64(
+    activation: Any, debug: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "DEBUG_BUFFERS", debug)
+    results = []
+    for scale in (
+        Own(double, lambda d_y, x: double(d_y)),
+        Own(lambda x: double(x).astype("f4"), lambda d_y, x: double(d_y).astype("f4")),
+    ):
+        tinynet.random.set_seed(1)
+        results.append(trained(L.Dense(4, activation), scale, L.Dense(3, "softmax")))
+    for a, b in zip(*results, strict=True):
+        assert a.dtype == np.float32
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "types",
+    [("float64",) * 3, ("float64", "float32", "float64"), ("float32", "float64", "float32")],
+)
+@pytest.mark.parametrize("between", [L.BatchNormalization, lambda **kw: L.Dense(4, "silu", **kw)])
+def test_layers_of_mixed_dtypes_train_right(
+    types: Any, between: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each layer computes in its own type, as in Keras; the results differ by rounding only."""
+    monkeypatch.setattr(config, "DEBUG_BUFFERS", True)
+    results = []
+    for first, second, third in (types, ("float64",) * 3):
+        tinynet.random.set_seed(1)
+        row = (
+            L.Dense(4, "gelu", dtype=first),
+            between(dtype=second),
+            L.Dense(3, "softmax", dtype=third),
+        )
+        results.append(trained(*row))
+        assert [layer.weights[0].dtype for layer in row] == [first, second, third]
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_sparse_rows_reach_a_float64_layer() -> None:
+    x = (np.arange(80) % 7 == 0).reshape(10, 8) * np.pi
+    model = tinynet.Sequential([L.Input((8,)), L.Dense(4, "relu", dtype="float64"), L.Dense(3)])
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.fit(x, np.zeros((10, 3)), verbose=0)
+    assert not any(map(np.array_equal, before, model.get_weights()))
+    assert model.layers[0].kernel.dtype == "float64"
+
+
+WRONG_LAYERS = {
+    "wider": Own(lambda x: np.concatenate([x, x * x], axis=-1)),
+    "narrower": Own(lambda x: x[:, :2]),
+    "one value": Own(lambda x: x.sum()),
+    "fewer rows": Own(lambda x: x[:2]),
+    "gradient wider": Own(lambda x: x, lambda d_y, x: np.repeat(d_y, 2, axis=1)),
+    "gradient narrower": Own(lambda x: x, lambda d_y, x: d_y[:, :1]),
+    "gradient missing": Own(lambda x: x, lambda d_y, x: None),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_LAYERS)
+@pytest.mark.parametrize("first", [False, True])
+def test_custom_layer_with_wrong_shape_is_refused(name: str, first: bool) -> None:
+    row = [L.Dense(8, "relu"), WRONG_LAYERS[name], L.Dense(4, "relu"), L.Dense(3, "softmax")]
+    if first and "gradient" not in name:
+        row = row[1:]
+    with pytest.raises(ValueError, match=r"shape .*Received: "):
+        trained(*row)
+
+
+def test_custom_layer_with_another_width_trains_once_declared() -> None:
+    class WithSquares(L.Layer):
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            return None, 2 * input_shape[-1]
+
+        def call(self, x: Any) -> Any:
+            return np.concatenate([x, x * x], axis=-1)
+
+        def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
+            return d_y[:, :8] + 2 * work.x * d_y[:, 8:]
+
+    assert trained(WithSquares(), L.Dense(3, "softmax"))[0].shape == (16, 3)
+
+
+@pytest.mark.parametrize("change", ["kernel", "kernel.array", "bias.array", "units", "nested"])
+def test_changed_width_is_refused(change: str) -> None:
+    inner = tinynet.Sequential([L.Dense(4, "relu")])
+    out = L.Dense(3)
+    model = tinynet.Sequential([L.Input((8,)), inner, out])
+    model.compile("sgd", "mse")
+    model.predict(X, verbose=0)
+    if change == "kernel":
+        out.kernel = Variable(np.zeros((2, 3), np.float32))
+    elif change == "kernel.array":
+        out.kernel.array = np.zeros((2, 3), np.float32)
+    elif change == "bias.array":
+        out.bias.array = np.zeros(2, np.float32)
+    elif change == "units":
+        out.units = 30
+    else:
+        inner.add(L.Dense(40, "relu"))
+    for use in (
+        lambda: model.predict(X, verbose=0),
+        lambda: model(X),
+        lambda: model.evaluate(X, np.zeros((7, 3)), verbose=0),
+        lambda: model.fit(X, np.zeros((7, 3)), verbose=0),
+    ):
+        with pytest.raises(ValueError, match="Received: "):
+            use()
+
+
+def test_nested_model_may_change_and_still_fit() -> None:
+    inner = tinynet.Sequential([L.Dense(4, "relu")])
+    model = tinynet.Sequential([L.Input((8,)), inner, L.Dense(3)])
+    model.predict(X, verbose=0)
+    inner.add(L.Dense(4, "relu"))
+    h = np.float32(X)
+    for layer in (*inner.layers, model.layers[1]):
+        h = h @ layer.kernel.numpy() + layer.bias.numpy()
+        h = h if layer is model.layers[1] else np.maximum(h, 0)
+    np.testing.assert_allclose(model.predict(X, verbose=0), h, rtol=1e-5, atol=1e-6)
+
+
+def test_workspace_keeps_the_owner_of_each_part() -> None:
+    """An object that is still referenced shares its id with no other."""
+    work, layer = Workspace(), L.Dense(2)
+    part, alive = work.of(layer), weakref.ref(layer)
+    assert work.of(layer) is part
+    del layer
+    gc.collect()
+    assert alive() is not None
+
+
+def test_no_bias_buffer_has_the_layers_size() -> None:
+    dense, work = L.Dense(3, "relu", use_bias=False), Workspace()
+    dense.build((None, 8))
+    work.array("no bias", (16,), np.float32).fill(7)
+    expected = np.maximum(np.float32(X) @ dense.kernel.array, 0)
+    np.testing.assert_allclose(dense.forward(np.float32(X), work), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [lambda: L.Dense(4), L.BatchNormalization])
+def test_layer_built_again_has_new_weights_only(make: Any) -> None:
+    layer = make()
+    layer.build((None, 8))
+    old, layer.built = layer.weights, False
+    layer.build((None, 5))
+    assert len(layer.weights) == len(old)
+    assert not {id(w) for w in old} & {id(w) for w in layer.weights}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_build_is_all_or_nothing(error: type[BaseException]) -> None:
+    fails = iter([True, False])
+
+    class Pair(L.Layer):
+        def build(self, input_shape: Any) -> None:
+            self.add_weight((1,))
+            super().build(input_shape)
+            if next(fails):
+                raise error
+            self.add_weight((1,))
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    layer = Pair()
+    model = tinynet.Sequential([L.Dense(2), layer])
+    with pytest.raises(error):
+        model.build((None, 8))
+    assert (layer.built, layer.weights, model.built) == (False, [], False)
+    model.build((None, 8))
+    assert len(layer.weights) == 2

@@ -173,6 +173,7 @@ def team(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[threads.Team
 
         monkeypatch.setattr(threading.Thread, "start", refuse)
     made = threads.Team(n)
+    made.start()
     yield made
     made.stop()
 
@@ -238,6 +239,7 @@ def test_what_is_begun_is_dropped_by_what_comes_next(team: threads.Team) -> None
 def test_a_helper_does_help() -> None:
     batch, *_ = arrays()
     team = threads.Team(2)
+    team.start()
     table, *others = batch._tables(team.work)
     for _ in range(100):
         table.fill(0)
@@ -251,6 +253,7 @@ def test_a_helper_does_help() -> None:
 
 def test_a_helper_that_is_late_is_not_waited_for_again() -> None:
     team = threads.Team(2)
+    team.start()
     protocol = team._protocol
     w = [np.zeros(16, "float32") for _ in range(4)]
     team.boxes[0, protocol.LATE] = protocol.TOO_LATE + 5
@@ -525,4 +528,80 @@ except KeyboardInterrupt:
     pass
 assert threads._team is None and threading.active_count() == 1
 assert t.train() == expected
+""")
+
+
+def test_signal_handler_that_raises_leaves_no_worker_thread() -> None:
+    run("""
+class Alarm(Exception):
+    pass
+
+def handle(*_):
+    raise Alarm
+
+signal.signal(signal.SIGALRM, handle)
+real = {name: getattr(threading.Thread, name) for name in ("start", "join", "is_alive")}
+
+for name, before in [(name, before) for name in real for before in (True, False)]:
+    def interrupted(thread, *arguments):
+        setattr(threading.Thread, name, real[name])
+        if before:
+            signal.raise_signal(signal.SIGALRM)
+        result = real[name](thread, *arguments)
+        signal.raise_signal(signal.SIGALRM)
+        return result
+
+    setattr(threading.Thread, name, interrupted)
+    try:
+        t.train()
+        raise SystemExit("not interrupted")
+    except Alarm:
+        pass
+    until = time.monotonic() + 30
+    while threading.active_count() > 1 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert threading.active_count() == 1, (name, before)
+    assert threads._team is None
+    assert t.train() == expected
+""")
+
+
+def test_everything_works_in_a_thread_that_outlives_the_main_one() -> None:
+    run("""
+def work():
+    threading.main_thread().join()
+    try:
+        model = t.model()
+        x, y = t.data()
+        model.fit(x, y, validation_split=0.2, batch_size=60, verbose=0)
+        alone = t.model()
+        config.set_num_threads(1)
+        alone.fit(x, y, validation_split=0.2, batch_size=60, verbose=0)
+        expected = alone.predict(x, verbose=0), alone.evaluate(x, y, verbose=0)
+        config.set_num_threads(2)
+        assert np.array_equal(model.predict(x, verbose=0), expected[0])
+        assert model.evaluate(x, y, verbose=0) == expected[1]
+    except BaseException as error:
+        print(repr(error), flush=True)
+
+threading.Thread(target=work).start()
+""")
+
+
+def test_prediction_works_at_exit() -> None:
+    run("""
+import atexit
+
+model = t.model()
+x, y = t.data()
+expected = model.predict(x, verbose=0)
+
+@atexit.register
+def last():
+    try:
+        assert np.array_equal(model.predict(x, verbose=0), expected)
+        model.evaluate(x, y, verbose=0)
+        model.fit(x, y, verbose=0)
+    except BaseException as error:
+        print(repr(error), flush=True)
 """)

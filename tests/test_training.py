@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import threading
@@ -1197,3 +1198,124 @@ def test_softmax_of_two_values_does_not_warn() -> None:
     ):
         model.compile("sgd", "mse")
         model.fit(X, np.zeros((21, model.layers[0].units)), verbose=0)
+
+
+def moved(model: Sequential, how: str) -> None:
+    """Move a model's weights or its optimizer's state to other memory."""
+    if how == "extractor":
+        keras.Model(model.input, model.layers[0].output).predict(X[:2], verbose=0)
+    elif how == "longer model":
+        Sequential([layers.Dense(4), *model.layers, layers.Dense(2)]).build((None, 4))
+    elif how == "array":
+        model.layers[0].kernel.array = model.layers[0].kernel.numpy()
+    elif how == "transposed array":
+        kernel = model.layers[0].kernel
+        kernel.array = np.asfortranarray(kernel.array)
+    elif how == "slot":
+        for variable in model.optimizer.variables[2:]:
+            variable.array = variable.array.copy()
+    elif how == "shallow copy":
+        copy.copy(model).fit(X[:2], Y[:2], epochs=0, verbose=0)
+    elif how == "optimizer copy":
+        model.optimizer = copy.deepcopy(model).optimizer
+        model.optimizer.__dict__.update(
+            _trainable=model.trainable_weights, _slots=model.optimizer._slots
+        )
+    else:
+        assert how == "set_weights"
+        model.set_weights(model.get_weights())
+
+
+MOVES = [
+    *("extractor", "longer model", "array", "transposed array", "slot", "shallow copy"),
+    *("optimizer copy", "set_weights"),
+]
+
+
+@pytest.mark.parametrize("during", [None, "on_epoch_begin", "on_epoch_end", "on_train_batch_end"])
+@pytest.mark.parametrize("how", MOVES)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_fit_trains_weights_that_have_moved(how: str, during: Any, optimizer: str) -> None:
+    """Between two calls of fit or within one: the result is as if nothing had moved."""
+    if how == "slot" and optimizer == "sgd":
+        return
+    found = []
+    for moves in (True, False):
+        model = net(optimizer=optimizer)
+        watch = callbacks.LambdaCallback(
+            **{during or "on_epoch_end": lambda *_, m=model, go=moves: go and moved(m, how)}
+        )
+        listed = [watch] if during else []
+        model.fit(X, Y, epochs=3, batch_size=8, verbose=0, shuffle=False, callbacks=listed)
+        if moves:
+            moved(model, how)
+        model.fit(X, Y, epochs=2, batch_size=8, verbose=0, shuffle=False, callbacks=listed)
+        model.train_on_batch(X, Y)
+        found.append([v.numpy() for v in (*model.weights, *model.optimizer.variables)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_fit_trains_networks_of_one_weight_after_each_rebuild() -> None:
+    x = np.float32(RNG.random((8, 2)))
+    for i in range(60):
+        model = Sequential([layers.Input((2,)), layers.Dense(2, "softmax", use_bias=False)])
+        model.compile("sgd", SCCE)
+        model.fit(x, Y[:8] % 2, verbose=0)
+        for _ in range(1 + i % 6):
+            layer = model.layers[0]
+            layer.kernel.array = layer.kernel.numpy()
+        before = model.get_weights()
+        model.fit(x, Y[:8] % 2, verbose=0)
+        assert not same(before, model.get_weights())
+
+
+def test_optimizer_refuses_weights_it_was_not_built_for() -> None:
+    first, second = net(), net()
+    second.compile(first.optimizer, SCCE)
+    first.fit(X, Y, verbose=0)
+    before = second.get_weights()
+    with pytest.raises(ValueError, match="built without the weight"):
+        second.fit(X, Y, verbose=0)
+    assert same(before, second.get_weights())
+    first.layers[0].kernel.array = np.zeros((4, 5))
+    with pytest.raises(ValueError, match="float64 of shape"):
+        first.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_head_that_narrows_in_fit_is_refused(together: bool) -> None:
+    """Labels were checked for three outputs: a kernel may not look them up among two."""
+
+    class Narrow(callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.model.layers[-1].units = 2
+            self.model.layers[-1].built = False
+            self.model.layers[-1].build((None, 5))
+
+    model = net(optimizer="adam" if together else "sgd")
+    with pytest.raises(ValueError, match="Received: "):
+        model.fit(X, Y, verbose=0, callbacks=[Narrow()])
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("optimizer", ["adam", "nadam"])
+def test_interrupted_optimizer_build_leaves_it_unbuilt(
+    error: type[BaseException], optimizer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    from tinynet.optimizers import base
+
+    def fail(variables: Any) -> None:
+        raise error
+
+    model, other = net(optimizer=optimizer), net(optimizer=optimizer)
+    with monkeypatch.context() as patched:
+        patched.setattr(base, "pack", fail)
+        with pytest.raises(error):
+            model.fit(X, Y, verbose=0)
+    assert not model.optimizer.built
+    assert len(model.optimizer.variables) == 2
+    model.save(tmp_path / "model.tinynet")
+    for each in (model, other):
+        each.fit(X, Y, verbose=0, shuffle=False)
+    assert same(model.get_weights(), other.get_weights())

@@ -98,13 +98,38 @@ def test_packing_makes_views_of_one_vector() -> None:
     variables = [
         Variable(np.full(shape, i, np.float32)) for i, shape in enumerate([(2, 3), (), (4,)])
     ]
-    flat = pack(variables)
+    pack(variables)
+    flat = join([v.array for v in variables])
     assert (flat.dtype, flat.tolist()) == (np.float32, [0] * 6 + [1] + [2] * 4)
     flat += 1
     assert variables[0].numpy().tolist() == [[1, 1, 1]] * 2
     variables[2].assign(np.zeros(4))
     assert flat[-4:].tolist() == [0] * 4
-    assert pack([]).size == 0
+    pack([])
+
+
+def test_pack_keeps_types_and_contiguous_memory() -> None:
+    types = (np.float32, np.float64, np.float32, np.float64)
+    variables = [Variable(np.full(3, 1 / (i + 3), kind)) for i, kind in enumerate(types)]
+    values = [v.numpy() for v in variables]
+    pack(variables)
+    for v, value, kind in zip(variables, values, types, strict=True):
+        assert v.array.dtype == kind
+        assert np.array_equal(v.array, value)
+    assert runs([variables[0].array, variables[2].array]) == [(0, 2)]
+    assert runs([variables[1].array, variables[3].array]) == [(0, 2)]
+    before = [v.array for v in variables]
+    pack(variables[:1])
+    pack(variables)
+    assert all(v.array is array for v, array in zip(variables, before, strict=True))
+
+
+def test_pack_moves_what_can_not_be_joined() -> None:
+    v = Variable(np.zeros((2, 3)))
+    v.array = v.array.T
+    pack([v])
+    assert v.array.flags.c_contiguous
+    assert np.shares_memory(join([v.array]), v.array)
 
 
 def test_runs_and_join_are_the_way_back() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numbers
 import operator
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -16,6 +17,9 @@ import numpy as np
 
 BACKENDS = ("numpy", "numba")
 FLOATS = ("float32", "float64")
+#: Whether every buffer is filled with NaN, or with extreme integers, before it is used: what is
+#: read before it was written then shows. Read once, from TINYNET_DEBUG_BUFFERS.
+DEBUG_BUFFERS = os.environ.get("TINYNET_DEBUG_BUFFERS") == "1"
 
 _backend = "numba"
 _num_threads = 1

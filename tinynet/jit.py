@@ -31,6 +31,8 @@ import llvmlite
 import numba
 import numpy as np
 
+from tinynet import config
+
 __all__ = ["jit"]
 
 _numba: Any = numba  # its own annotations are incomplete, and differ between versions
@@ -158,6 +160,7 @@ def _folder(source: str) -> Path | None:
     with contextlib.suppress(OSError):
         versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
         settings = tuple(str(getattr(_numba.config, name, None)) for name in _SETTINGS)
+        settings += (str(config.DEBUG_BUFFERS),)
         digest = _sha256(repr((versions, settings)).encode() + _sources(source)).hex()
         numbas = _numba.config.CACHE_DIR
         home = Path(numbas, "tinynet") if numbas else cache_folder()

@@ -65,6 +65,8 @@ class Objective:
         self._weighted_entries = _listed("weighted_metrics", weighted_metrics, output)
         self.tracker = metrics_module.Mean("loss")
         self.metrics: list[Metric] | None = None
+        #: The shape of the predictions, batch size first, that targets were checked for.
+        self.output_shape: tuple[int | None, ...] = ()
         self._heads: dict[activations.Activation, bool] = {}
         self._warned = False
 
@@ -93,6 +95,7 @@ class Objective:
         output_shape : tuple of (int or None)
             The shape of the predictions.
         """
+        self.output_shape = output_shape
         if self.metrics is not None:
             return
         resolved: list[Metric] = []
@@ -105,8 +108,8 @@ class Objective:
             used[name] += 1
             metric.name = name if used[name] == 1 else f"{name}_{used[name] - 1}"
             resolved.append(metric)
-        self.metrics = resolved
         self._heads.clear()
+        self.metrics = resolved
 
     def takes_logits(self, head: activations.Activation | None) -> bool:
         """Say whether the loss, or a metric, is computed from the input of the output's activation.
@@ -160,6 +163,11 @@ class Objective:
         ndarray, shape (N, ..., C)
             The predictions.
         """
+        if output.shape[-1:] != self.output_shape[-1:]:
+            raise ValueError(
+                f"The model's outputs must keep the shape {self.output_shape} that the targets "
+                f"were checked for. Received: outputs of shape {output.shape}"
+            )
         predictions, work.x, work.y = output, None, None
         if head is None or not self.takes_logits(head):
             value, d_output = self.loss.step(y, output, weights, work)

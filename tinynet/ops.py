@@ -59,7 +59,14 @@ def _fast(reference: Callable[..., Any], kernel: Callable[..., Any]) -> Callable
         return kernel
     from tinynet import kernels
 
+    # Which matrix is the kernel's, and by which axes each pair of matrices meets: kernels do not
+    # check; a pair that does not fit is left to NumPy, which says so.
     weights = 2 if reference.__name__ == "dense_gradients" else 1
+    meets = {
+        "dense": ((0, 1, 1, 0), (2, 0, 0, 0), (2, 1, 1, 1)),
+        "dense_gradients": ((0, 0, 1, 0), (2, 0, 0, 1), (2, 1, 1, 1)),
+        "dense_backward": ((0, 1, 1, 1), (2, 0, 0, 0), (2, 1, 1, 0)),
+    }[reference.__name__]
 
     def product(*arrays: Any) -> Any:
         # Of fewer than four rows most of the kernel's registers would be empty.
@@ -68,6 +75,8 @@ def _fast(reference: Callable[..., Any], kernel: Callable[..., Any]) -> Callable
         matrices = [a for a in arrays if a is not None and a.ndim == 2]
         suits = len(matrices) == 3 and kernels.products_pay(matrices[weights].size)
         if not suits or any(a.dtype != np.float32 or not a.flags.c_contiguous for a in matrices):
+            return reference(*arrays)
+        if any(matrices[a].shape[i] != matrices[b].shape[j] for a, i, b, j in meets):
             return reference(*arrays)
         kernel(*arrays)
         return arrays[-1]

@@ -236,8 +236,7 @@ class Model(Trainer):
         tensor = self._input.output
         for layer in self._layers:
             output_shape = layer.compute_output_shape(shape)
-            if not layer.built:
-                layer.build(shape)
+            layer._build_once(shape)
             tensor = layer._applied_to(tensor, output_shape)
             shape = output_shape
         self._end = tensor
@@ -284,8 +283,12 @@ class Model(Trainer):
         """Run the layers one after the other."""
         work.of(self._layers[self._head_position]).logits = work.logits
         for layer in self._layers:
-            x = layer.forward(x, work.of(layer), training)
+            x = layer._apply(x, work.of(layer), training)
         return x
+
+    @property
+    def _computes_in(self) -> Any:
+        return None
 
     _head_position = -1
 
@@ -307,7 +310,7 @@ class Model(Trainer):
         for i in range(len(self._layers) - 1, first - 1, -1):
             layer = self._layers[i]
             assert d is not None
-            d = layer.backward(d, work.of(layer), need_d_x or i > first)
+            d = layer._apply_backward(d, work.of(layer), need_d_x or i > first)
         return d
 
     @property
@@ -348,7 +351,7 @@ class Model(Trainer):
         if own != (Model.forward, Model.backward, Trainer._train_step) or self._plan is None:
             return None
         return steps_of(
-            self._layers, self._objective, self.optimizer, self._plan[1], source, batch_size
+            self._layers, self._objective, self.optimizer, self._plan, source, batch_size
         )
 
     def _names(self) -> tuple[str | None, str | None]:
@@ -700,7 +703,7 @@ class Sequential(Model):
         self._append(layer)
         try:
             self._rebuild()
-        except ValueError:
+        except BaseException:
             self._layers.pop()
             self.built = built
             raise

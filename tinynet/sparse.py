@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import config, ops, threads
+from tinynet import config, functional, ops, threads
 from tinynet.checks import numeric
-from tinynet.variable import Array
+from tinynet.variable import Array, aligned
 from tinynet.workspace import Workspace
 
 # How many examples are sorted by column at once: their gradients stay in the processor's cache.
@@ -48,13 +48,13 @@ class CompressedRows:
         self.dtype = np.dtype(dtype)
         x = np.ascontiguousarray(x).reshape(len(x), -1)
         self.width = x.shape[1]
-        self.indptr = ops.row_starts(x, np.empty(len(x) + 1, np.int64))
+        self.indptr = ops.row_starts(x, aligned((len(x) + 1,), np.int64))
         # One more than needed: the kernel writes first and decides then.
         room = int(self.indptr[-1]) + 1
         #: Whether two bytes hold the number of a column.
         self.narrow = self.width < 2**16
-        self.indices = np.empty(room, np.uint16 if self.narrow else np.int32)
-        self.values = np.empty(room, dtype)
+        self.indices = aligned((room,), np.uint16 if self.narrow else np.int32)
+        self.values = aligned((room,), dtype)
         ops.compress_rows(x, self.indptr, self.indices, self.values)
 
     @classmethod
@@ -276,8 +276,9 @@ class SparseBatch:
         ndarray, shape (N, U)
             `out`.
         """
-        x = self.arrays
-        team = threads.team_for("dense", out, kernel) if self.is_plain else None
+        x, (n, width), units = self.arrays, self.shape, kernel.shape[-1]
+        _require_shapes(kernel, (width, units), bias, (units,), out, (n, units))
+        team = threads.team_for("dense", out, kernel, bias, x[2]) if self.is_plain else None
         if team is None:
             ops.sparse_dense(*x, kernel, bias, out)
         else:
@@ -304,6 +305,8 @@ class SparseBatch:
         ndarray, shape (D, U)
             `out`.
         """
+        (n, width), units = self.shape, out.shape[-1]
+        _require_shapes(d_y, (n, units), out, (width, units))
         team = threads.current()
         if team is not None and self._sort is not None and team.has_begun(self._sort):
             team.finish()
@@ -311,13 +314,30 @@ class SparseBatch:
         else:
             tables = self._tables(work)
             ops.sort_by_column(*self.arrays, *tables)
-        team = threads.team_for("gradient", out, d_y) if self.is_plain else None
+        team = threads.team_for("gradient", out, d_y, tables[2]) if self.is_plain else None
         if team is None:
             ops.sparse_kernel_gradient(*tables, d_y, out)
         else:
             team.begin("gradient", *tables, d_y, out)
             team.finish()
         return out
+
+    def expanded(self, dtype: Any) -> Array:
+        """Return the batch as an ordinary array.
+
+        Parameters
+        ----------
+        dtype : dtype
+            The type of the result.
+
+        Returns
+        -------
+        ndarray, shape (N, D)
+            The rows with their zeros.
+        """
+        indptr, indices, values, rows = self.arrays
+        x = functional.expand_rows(indptr, indices, values, rows, self.shape[1])
+        return x.astype(dtype)
 
     @property
     def arrays(self) -> tuple[Array, ...]:
@@ -327,6 +347,16 @@ class SparseBatch:
 
     def _tables(self, work: Workspace) -> tuple[Array, ...]:
         return column_tables(len(self), self.shape[1], self.dtype, work)
+
+
+def _require_shapes(*pairs: Any) -> None:
+    """Check arrays, each followed by its shape: kernels look at neither."""
+    for array, shape in zip(pairs[::2], pairs[1::2], strict=True):
+        if array.shape != shape:
+            raise ValueError(
+                f"The arrays of a sparse product must fit together: one must have the shape "
+                f"{shape}. Received: shape {array.shape}"
+            )
 
 
 def column_tables(n: int, width: int, dtype: Any, work: Workspace) -> tuple[Array, ...]:

@@ -11,6 +11,9 @@ step, by `training`.
 
 from __future__ import annotations
 
+import itertools
+import math
+import operator
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +28,7 @@ from tinynet.metrics import Mean, SparseCategoricalAccuracy
 from tinynet.objective import Objective
 from tinynet.optimizers import Adam, Plan
 from tinynet.sparse import SparseBatch, column_tables
-from tinynet.variable import Array
+from tinynet.variable import Array, aligned
 from tinynet.workspace import Workspace
 
 
@@ -62,7 +65,7 @@ class DenseNetSteps:
         batch_size: int,
     ) -> None:
         self._objective, self._optimizer, self._state = objective, optimizer, plan.flat[0]
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         #: How many steps to do in a call, some hundredths of a second. Each weight is multiplied
         #: with for every example, and Adam's step for it takes as long as some thirty of these.
         self.at_once = max((1 << 33) // (self._state[0].size * (batch_size + 32) + (1 << 16)), 1)
@@ -92,9 +95,9 @@ class DenseNetSteps:
         float
             The last loss.
         """
-        n, size, optimizer = len(y), self._batch_size, self._optimizer
+        n, size, optimizer = len(y), self.batch_size, self._optimizer
         steps = 1 if once else -(-n // size)
-        losses, matches = np.empty(steps), np.empty(steps, np.int64)
+        losses, matches = aligned((steps,), np.float64), aligned((steps,), np.int64)
         sparse = isinstance(x, SparseBatch)
         if isinstance(x, np.ndarray):
             x = NamedRows(x, np.arange(n))
@@ -197,6 +200,8 @@ def steps_of(
         and (sparse or flattens or examples.x.ndim == 2)
         and examples.x.dtype == np.float32
         and _is_in_one_piece(dense, plan)
+        and _widths(dense) == [math.prod(examples.x.shape[1:]), *(la.units for la in dense)]
+        and objective.output_shape[1:] == (dense[-1].units,)
         and _products_pay(dense[1:] if sparse else dense)
     )
     if not suits:
@@ -230,7 +235,16 @@ def _is_plain_adam(optimizer: Any) -> bool:
 def _is_in_one_piece(row: list[Dense], plan: Plan) -> bool:
     """Whether the layers' kernels and biases, and nothing else, are learnt and lie in a row."""
     own = [weight for layer in row for weight in (layer.kernel, layer.bias)]
-    return len(plan.flat) == 1 and [*map(id, plan.variables)] == [*map(id, own)]
+    same = len(plan.variables) == len(own) and all(map(operator.is_, plan.variables, own))
+    return same and len(plan.flat) == 1 and all(a.dtype == np.float32 for a in plan.flat[0])
+
+
+def _widths(row: list[Dense]) -> list[int]:
+    """List the inputs of the first layer and the units of each; empty if two do not fit."""
+    shapes = [layer.kernel.shape for layer in row]
+    if any(a[-1] != b[0] for a, b in itertools.pairwise(shapes)):
+        return []
+    return [shapes[0][0], *(shape[-1] for shape in shapes)]
 
 
 def _products_pay(layers: list[Dense]) -> bool:

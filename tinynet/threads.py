@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -69,14 +70,17 @@ class Team:
         self._stops = self.boxes[1:, helpers.STOP]
         self._stops.fill(1)
         self._work(self.boxes, n - 1)  # is compiled here, and returns at once
+        self._helpers = [
+            threading.Thread(target=self._help, args=(part,), daemon=True) for part in range(1, n)
+        ]
+
+    def start(self) -> None:
+        """Start the worker threads; whatever interrupts this, `stop` ends those that run."""
         self._stops.fill(0)
-        self._helpers: list[threading.Thread] = []
-        for part in range(1, n):
-            helper = threading.Thread(target=self._help, args=(part,), daemon=True)
-            # Where no thread can be had, the caller computes its parts.
+        for helper in self._helpers:
+            # Where no thread can be started, the caller computes its parts.
             with contextlib.suppress(RuntimeError):
                 helper.start()
-                self._helpers.append(helper)
 
     def _help(self, part: int) -> None:
         # As a method: what is held lives as long as a helper may use it.
@@ -86,7 +90,8 @@ class Team:
         """Let the helpers end, and wait until they have."""
         self._stops.fill(1)
         for helper in self._helpers:
-            helper.join()
+            if helper.is_alive():
+                helper.join()
 
     def begin(self, job: str, *arrays: Array) -> tuple[Array, ...]:
         """Offer the parts of a job; what was begun before has ended then, or is dropped.
@@ -201,13 +206,19 @@ def helping() -> Iterator[None]:
         yield
         return
     try:
-        team = _team = Team(n)
+        team = Team(n)
         try:
-            yield
+            try:
+                team.start()
+                _team = team
+                yield
+            finally:
+                team.stop()
         finally:
+            # Once more, for a signal handler that raises before the first had begun.
+            team.stop()
             if _team is team:  # a forked child has none
                 _team = None
-            team.stop()
     finally:
         lock.release()
 
@@ -236,14 +247,17 @@ def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
     if n == 1:
         yield from map(function, items)
         return
-    waiting: collections.deque[Future[Any]] = collections.deque()
+    waiting: collections.deque[Callable[[], Any]] = collections.deque()
     with ThreadPoolExecutor(n) as pool:
         for item in items:
-            waiting.append(pool.submit(function, item))
+            try:
+                waiting.append(pool.submit(function, item).result)
+            except RuntimeError:  # the interpreter is ending, or there are too many threads
+                waiting.append(functools.partial(function, item))
             if len(waiting) > n:
-                yield waiting.popleft().result()
+                yield waiting.popleft()()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()()
 
 
 def _processors() -> int:

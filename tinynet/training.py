@@ -85,7 +85,7 @@ class Trainer(Layer):
         # Workspaces of finished predictions; taking one is atomic, so threads can share a model.
         self._idle: collections.deque[Workspace] = collections.deque()
         self._work: Workspace | None = None
-        self._plan: tuple[tuple[int, ...], Plan] | None = None
+        self._plan: Plan | None = None
 
     # ------------------------------------------------------------ compile
 
@@ -221,7 +221,7 @@ class Trainer(Layer):
         for variable, gradient in work.regularized:
             gradient += variable.regularizer.gradient(variable.array)
         assert self._plan is not None
-        self.optimizer.step(self._plan[1])
+        self.optimizer.step(self._plan)
         return loss
 
     def _forward_and_loss(
@@ -237,19 +237,21 @@ class Trainer(Layer):
         return loss, d_y, predictions
 
     def _training_work(self) -> Workspace:
-        """Return the workspace of training, with the gradients as views of one flat vector."""
-        variables = self.trainable_weights
-        key = tuple(id(v.array) for v in variables)
-        if self._work is None or self._plan is None or self._plan[0] != key:
+        """Return the workspace of training, with the gradients as views of one flat vector.
+
+        It is made again if weights or the optimizer's state have moved: the plan names memory.
+        """
+        variables, optimizer = self.trainable_weights, self.optimizer
+        if self._work is None or self._plan is None or not self._plan.fits(variables, optimizer):
             gradients = [Variable(np.zeros_like(v.array)) for v in variables]
             pack(gradients)
             arrays = [g.array for g in gradients]
-            self._work = Workspace()
-            self._give_gradients(self._work, dict(zip(map(id, variables), arrays, strict=True)))
+            work = Workspace()
+            self._give_gradients(work, dict(zip(map(id, variables), arrays, strict=True)))
             pairs = zip(variables, arrays, strict=True)
-            self._work.regularized = [(v, g) for v, g in pairs if v.regularizer is not None]
-            self.optimizer.build(variables)
-            self._plan = (key, self.optimizer.plan(variables, arrays))
+            work.regularized = [(v, g) for v, g in pairs if v.regularizer is not None]
+            optimizer.build(variables)
+            self._work, self._plan = work, optimizer.plan(variables, arrays)
         return self._work
 
     def _give_gradients(self, work: Workspace, gradients: dict[int, Array]) -> None:
@@ -466,6 +468,7 @@ class Trainer(Layer):
                     progress.write(f"Epoch {epoch + 1}/{epochs}\n")
                 bar = progress.Progress(feed.steps, verbose)
                 hooks.call("on_epoch_begin", epoch, {})
+                work = self._training_work()
                 many = self._many_steps(train, size)  # a callback may have changed that
                 feed.named = many is not None and not watched and limit is None
                 feed.batch_size = size * many.at_once if feed.named else size
@@ -516,6 +519,13 @@ class Trainer(Layer):
         for x, y, weights in feed.epoch():
             if begin:
                 hooks.call("on_train_batch_begin", step, {})
+            if (now := self._training_work()) is not work:  # the weights have moved meanwhile
+                work, many = now, many and self._many_steps(feed.source, many.batch_size)
+                if feed.named and many is None:
+                    raise RuntimeError(
+                        f"{self.name} must keep its weights while it is trained; wait for fit "
+                        f"before building models of its layers. Received: weights that moved"
+                    )
             if many is None:
                 done, loss = 1, self._train_step(x, y, weights, work, stops)
             else:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 
+from tinynet import config
+
 Array = NDArray[Any]
 
 
@@ -237,7 +239,7 @@ class Variable(NDArrayOperatorsMixin):
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Make an array that begins on a line of the processor's cache, which vectors are read by.
+    """Return an uninitialized array that begins on a cache line, as SIMD loads prefer.
 
     Parameters
     ----------
@@ -249,7 +251,7 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     Returns
     -------
     ndarray
-        The array; its values are whatever was there.
+        The array; its values are uninitialized.
 
     Examples
     --------
@@ -259,37 +261,66 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.empty(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)
+    array = raw[start : start + size].view(dtype).reshape(shape)
+    return poisoned(array) if config.DEBUG_BUFFERS else array
 
 
-def pack(variables: Iterable[Variable]) -> Array:
-    """Move Variables, one behind the other, into a new flat vector; they become views of it.
+def poisoned(array: Array) -> Array:
+    """Fill a buffer with NaN, or with an extreme integer, and return it.
+
+    Parameters
+    ----------
+    array : ndarray
+        The buffer, whose values nobody may rely on.
+
+    Returns
+    -------
+    ndarray
+        `array`.
+
+    Examples
+    --------
+    >>> poisoned(np.zeros(2)), poisoned(np.zeros(2, np.int8))
+    (array([nan, nan]), array([-128, -128], dtype=int8))
+    """
+    if array.dtype.kind == "f":
+        array.fill(np.nan)
+    else:
+        limits = np.iinfo(array.dtype)
+        array.fill(limits.min or limits.max)
+    return array
+
+
+def pack(variables: Iterable[Variable]) -> None:
+    """Move Variables into flat vectors, one for each dtype; they become contiguous views.
+
+    Variables that are already contiguous stay where they are, so that nobody who knows their
+    memory loses it.
 
     Parameters
     ----------
     variables : iterable of Variable
-        All of one dtype. Their arrays are replaced, their values kept.
-
-    Returns
-    -------
-    ndarray, shape (P,)
-        The vector, P being the number of all their elements.
+        Their arrays may be replaced; their values and types are kept.
 
     Examples
     --------
     >>> kernel, bias = Variable([[1.0, 2.0]]), Variable([3.0])
-    >>> flat = pack([kernel, bias])
+    >>> pack([kernel, bias])
+    >>> flat = join([kernel.array, bias.array])
     >>> flat *= 10
     >>> kernel.numpy(), bias.numpy()
     (array([[10., 20.]]), array([30.]))
     """
-    variables = list(variables)
-    dtype = variables[0].array.dtype if variables else np.float32
-    flat = aligned((sum(v.size for v in variables),), dtype)
-    for variable, view in zip(variables, split(flat, [v.shape for v in variables]), strict=True):
-        view[...] = variable.array
-        variable.array = view
-    return flat
+    groups: dict[Any, list[Variable]] = {}
+    for variable in variables:
+        groups.setdefault(variable.array.dtype, []).append(variable)
+    for dtype, group in groups.items():
+        if runs([v.array for v in group]) == [(0, len(group))] and group[0].array.flags.carray:
+            continue
+        flat = aligned((sum(v.size for v in group),), dtype)
+        for variable, view in zip(group, split(flat, [v.shape for v in group]), strict=True):
+            view[...] = variable.array
+            variable.array = view
 
 
 def split(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
@@ -346,6 +377,8 @@ def runs(arrays: Sequence[Array]) -> list[tuple[int, int]]:
         if (
             i > 0
             and array.base is not None
+            and array.dtype == before.dtype
+            and array.flags.c_contiguous
             and array.base is before.base
             and before.ctypes.data + before.nbytes == array.ctypes.data
         ):

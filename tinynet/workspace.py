@@ -1,17 +1,19 @@
-"""Where a run keeps its numbers, so that layers keep none and nothing is allocated per step."""
+"""Reusable buffers for one run, so that layers are stateless and no step allocates memory."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tinynet.variable import Array, aligned
+from tinynet import config
+from tinynet.variable import Array, aligned, poisoned
 
 
 class Workspace:
     """What one run keeps for one layer: its buffers, and what forward notes for backward.
 
     Layers hold no state of a run, so that any number of runs can share one layer. Buffers are
-    made for the largest batch that has come and used again for every later one.
+    made for the largest batch so far and reused for every later one. A buffer is uninitialized
+    whenever it is handed out: what backward needs is noted in `x` and `y`, not asked for again.
 
     Examples
     --------
@@ -22,12 +24,18 @@ class Workspace:
     True
     """
 
-    __slots__ = ("arrays", "children", "first", "gradients", "logits", "regularized", "x", "y")
+    __slots__ = (
+        *("arrays", "checked", "children", "first", "gradients", "logits", "regularized"),
+        *("x", "y"),
+    )
 
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
-        self.children: dict[int, Workspace] = {}
+        # By id, each with its owner: while that is referenced, no other object has its id.
+        self.children: dict[int, tuple[object, Workspace]] = {}
         self.gradients: list[Any] = []
+        #: The shapes of input and output that were last found right.
+        self.checked: tuple[Any, Any] | None = None
         #: The first inner layer with gradients, and the weights whose size costs something.
         self.first = 0
         self.regularized: list[tuple[Any, Array]] = []
@@ -50,26 +58,26 @@ class Workspace:
         Returns
         -------
         ndarray
-            The buffer; its values are whatever was there.
+            The buffer; its values are uninitialized.
         """
         held = self.arrays.get(name)
-        if held is not None and held.shape == shape and held.dtype == dtype:
-            return held
-        if (
-            held is None
-            or held.shape[0] < shape[0]
-            or held.shape[1:] != shape[1:]
-            or held.dtype != dtype
-        ):
-            held = self.arrays[name] = aligned(shape, dtype)
-        return held[: shape[0]]
+        if held is None or held.shape != shape or held.dtype != dtype:
+            if (
+                held is None
+                or held.shape[0] < shape[0]
+                or held.shape[1:] != shape[1:]
+                or held.dtype != dtype
+            ):
+                held = self.arrays[name] = aligned(shape, dtype)
+            held = held[: shape[0]]
+        return poisoned(held) if config.DEBUG_BUFFERS else held
 
-    def of(self, layer: object) -> Workspace:
+    def of(self, owner: object) -> Workspace:
         """Return the part that belongs to a layer within this one.
 
         Parameters
         ----------
-        layer : Layer or Loss
+        owner : Layer or Objective
             The inner one.
 
         Returns
@@ -77,13 +85,13 @@ class Workspace:
         Workspace
             Its own, the same on every call.
         """
-        child = self.children.get(id(layer))
-        if child is None:
-            child = self.children[id(layer)] = Workspace()
-        return child
+        found = self.children.get(id(owner))
+        if found is None:
+            found = self.children[id(owner)] = owner, Workspace()
+        return found[1]
 
     def release(self) -> None:
         """Let go of the data that forward noted; the buffers stay."""
         self.x = self.y = None
-        for child in self.children.values():
+        for _, child in self.children.values():
             child.release()

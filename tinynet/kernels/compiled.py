@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
@@ -12,6 +13,7 @@ from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
+from tinynet.config import DEBUG_BUFFERS
 from tinynet.jit import jit
 
 #: Whether these functions are compiled at all.
@@ -66,6 +68,23 @@ def pointer(typing_context: Any, address: Any) -> Any:
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
     return types.voidptr(types.int64), generate
+
+
+if DEBUG_BUFFERS:
+
+    @inner
+    def scratch(shape: Any, kind: Any) -> Any:
+        """Return an uninitialized array; the debug mode fills it with NaN or -(2**63)."""
+        array = np.empty(shape, kind)
+        array.fill(np.nan)
+        return array
+
+else:
+
+    @inlined
+    def scratch(shape: Any, kind: Any) -> Any:
+        """Return an uninitialized array."""
+        return np.empty(shape, kind)
 
 
 if not COMPILES:

@@ -10,7 +10,7 @@ from numba import config
 
 from tinynet.jit import jit
 from tinynet.kernels.activations import add_bias, sum_rows
-from tinynet.kernels.compiled import COMPILES, inner, prefetch, sums
+from tinynet.kernels.compiled import COMPILES, inner, prefetch, scratch, sums
 from tinynet.kernels.vectors import LANES, NARROW_TALL, TALL, WIDE, copy_rows, narrow_tile, tile
 
 # The second matrix is copied a panel at a time, `WIDE` columns and so many rows of it, which stay
@@ -74,7 +74,7 @@ def _copy_columns(x: Any, i: Any, j: Any, width: Any, rows: Any, out: Any) -> No
 @inner
 def _aligned(rows: Any, like: Any) -> Any:
     """Make a matrix of `WIDE` columns that begins where a cache line does."""
-    raw = np.empty(rows * WIDE + 16, like.dtype)
+    raw = scratch(rows * WIDE + 16, like.dtype)
     start = (-raw.ctypes.data % 64) // like.itemsize
     return raw[start : start + rows * WIDE].reshape(rows, WIDE)
 

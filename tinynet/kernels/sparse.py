@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.jit import jit
-from tinynet.kernels.compiled import UNITS, inlined, inner, prefetch, sums
+from tinynet.kernels.compiled import UNITS, flush, inlined, inner, prefetch, scratch, sums
 from tinynet.kernels.vectors import LANES, put_columns, weighted_sum
 
 _ROWS = 112  # so many kernel rows of UNITS units fit the first-level cache
@@ -137,7 +137,7 @@ def half_of_inputs(
     indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any, half: Any
 ) -> None:
     """Out = x @ kernel + bias with the first half of the inputs, or x @ kernel with the second."""
-    at, middle = np.empty(rows.shape[0], np.int64), kernel.shape[0] // 2
+    at, middle = scratch(rows.shape[0], np.int64), kernel.shape[0] // 2
     first, last = (middle, kernel.shape[0]) if half else (0, middle)
     _ask_for(indptr, indices, values, rows)
     for u in range(0, kernel.shape[1], UNITS):
@@ -156,9 +156,9 @@ def sparse_forward(
     # Not as plain numbers: for these Numba compiles once more.
     first, second = np.int64(0), np.int64(1)
     middle, last = kernel.shape[0] // 2, kernel.shape[0]
-    at = np.empty(rows.shape[0], np.int64)
+    at = scratch(rows.shape[0], np.int64)
     # Each half of the inputs has a sum of its own, as with two threads.
-    rest = np.empty((rows.shape[0], UNITS), out.dtype)
+    rest = scratch((rows.shape[0], UNITS), out.dtype)
     for u in range(0, kernel.shape[1], UNITS):
         _places(indptr, indices, rows, first, at)
         _add_rows(indptr, indices, values, rows, kernel, bias, first, u, first, middle, at, out, u)
@@ -255,7 +255,11 @@ def _gather_any(sample: Any, entry: Any, begin: Any, end: Any, d_y: Any, g: Any,
 def kernel_gradient(
     counts: Any, samples: Any, entries: Any, d_y: Any, out: Any, begin: Any, end: Any
 ) -> None:
-    """Compute the kernel's rows from begin to end, and put them into out's first ones."""
+    """Compute the kernel's rows from begin to end, and put them into out's first ones.
+
+    With flush-to-zero, as `learn_sparse` sums while it learns: both give the same bits.
+    """
+    flushing = flush(True)
     units, size = out.shape[1], samples.shape[1] // max(counts.shape[1], 1)
     for chunk in range(counts.shape[0]):
         count, sample, entry, keep = counts[chunk], samples[chunk], entries[chunk], chunk > 0
@@ -266,6 +270,7 @@ def kernel_gradient(
             continue
         for u in range(0, units, UNITS):
             _gather(count, sample, entry, size, begin, end, d_y, u, out, keep)
+    flush(flushing)
 
 
 @jit()

@@ -10,7 +10,7 @@ import numpy as np
 from tinynet.jit import jit
 from tinynet.kernels.activations import add_bias, bias_relu, bias_relu_backward, relu, sum_rows
 from tinynet.kernels.classification import softmax_crossentropy_step, sparse_matches
-from tinynet.kernels.compiled import UNITS, inlined, inner, matrix_at
+from tinynet.kernels.compiled import UNITS, inlined, inner, matrix_at, scratch
 from tinynet.kernels.helpers import (
     DENSE,
     HALF,
@@ -84,7 +84,7 @@ def train_steps(
     beta_1, beta_2, epsilon = constants
     y_all, d_all, probabilities, row_losses, d_losses, batch_x, counts, samples, entries = buffers
     number, layers = w.dtype.type, sizes.shape[0] - 1
-    numbers = np.empty(4)  # Adam's, of which the first changes
+    numbers = scratch(4, np.float64)  # Adam's, of which the first changes
     numbers[1], numbers[2], numbers[3] = 1 - beta_1, 1 - beta_2, epsilon
     # While a helper sorts, or has begun to learn the first layer, there must be no other job.
     early = True

@@ -22,10 +22,13 @@ from tinynet import activations, checks, config, constraints, initializers, regu
 from tinynet.layers.symbolic import Shape, SymbolicTensor
 from tinynet.losses import numeric
 from tinynet.registry import Registry, unique_name
+from tinynet.sparse import SparseBatch
 from tinynet.variable import Array, Tensor, Variable, as_tensor
 from tinynet.workspace import Workspace
 
 _registry = Registry("layer", "keras.layers")
+
+_DTYPES = {name: np.dtype(name) for name in config.FLOATS}
 
 #: What makes the first values of all weights in place of their initializers, if anything: while
 #: a file is loaded, whose weights replace them.
@@ -400,7 +403,7 @@ class Layer:
         array = self._to_input(x)
         self.compute_output_shape(array.shape)
         self._build_once((None, *array.shape[1:]))
-        return self._result(self.forward(array, Workspace(), training))
+        return self._result(self._apply(array, Workspace(), training))
 
     def _applied_to(self, x: SymbolicTensor, shape: Shape) -> SymbolicTensor:
         """Return the output for a symbolic input, always the same for the same input."""
@@ -421,11 +424,86 @@ class Layer:
         return np.ascontiguousarray(array, self.dtype)
 
     def _build_once(self, input_shape: Shape) -> None:
-        if not self.built:
+        """Build the layer if it is not built; all-or-nothing, whatever interrupts it."""
+        if self.built:
+            return
+        before = list(self._weights)
+        try:
             self.build(input_shape)
+        except BaseException:
+            self._weights, self.built = before, False
+            raise
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a Variable assigned in place of a weight is the weight from then on."""
+        old = self.__dict__.get(name)
+        if isinstance(old, Variable) and isinstance(value, Variable):
+            self._weights = [value if weight is old else weight for weight in self._weights]
+        super().__setattr__(name, value)
+
+    # -- how a model calls a layer: nothing behind this looks at types and shapes again
+
+    def _apply(self, x: Any, work: Workspace, training: bool = False) -> Array:
+        """Run `forward` in this layer's dtype and check the shape of its output."""
+        x = self._converted(x)
+        y: Array = self._converted(self.forward(x, work, training))
+        if work.checked != (x.shape, y.shape):
+            expected = tuple(self.compute_output_shape(x.shape))
+            if not _is_shape(y.shape, expected):
+                raise ValueError(
+                    f"The output of {self.name} must have the shape {expected}, which "
+                    f"{type(self).__name__}.compute_output_shape returns for inputs of shape "
+                    f"{x.shape}; define compute_output_shape if the layer changes the shape. "
+                    f"Received: an output of shape {y.shape}"
+                )
+            work.checked = x.shape, y.shape
+        return y
+
+    def _apply_backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
+        """Run `backward` in this layer's dtype and check the shape of its result."""
+        assert work.checked is not None
+        x_shape, y_shape = work.checked
+        d_y = self._converted(d_y)
+        if d_y.shape != y_shape:
+            raise ValueError(
+                f"The upstream gradient of {self.name} must have its output's shape {y_shape}. "
+                f"Received: shape {d_y.shape}"
+            )
+        d_x = self.backward(d_y, work, need_d_x)
+        if not need_d_x:
+            return None
+        if np.shape(d_x) != x_shape:  # type: ignore[arg-type]  # None has a shape, too
+            raise ValueError(
+                f"{type(self).__name__}.backward must return the gradient with respect to its "
+                f"input, of shape {x_shape}. Received: "
+                + ("None" if d_x is None else f"shape {np.shape(d_x)}")
+            )
+        return d_x
+
+    def _converted(self, x: Any) -> Any:
+        """Return an array as kernels take it: of this layer's dtype, contiguous and writable."""
+        dtype = self._computes_in
+        if type(x) is np.ndarray and x.dtype is dtype and x.flags.carray:
+            return x
+        if isinstance(x, SparseBatch):
+            return x if x.dtype == dtype or dtype is None else x.expanded(dtype)
+        with np.errstate(over="ignore"):
+            return np.require(np.asarray(x), dtype, ["C", "A", "W"])
+
+    @property
+    def _computes_in(self) -> Any:
+        """The dtype that inputs are converted to; None if the layers inside do that."""
+        return _DTYPES[self.dtype]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _is_shape(shape: tuple[int, ...], expected: Shape) -> bool:
+    """Whether a shape is the expected one, in which None may be any size."""
+    return len(shape) == len(expected) and all(
+        b in (None, a) for a, b in zip(shape, expected, strict=True)
+    )
 
 
 def _keywords(cls: type[Layer]) -> list[str]:

@@ -74,8 +74,9 @@ class Dense(Layer):
         self.bias: Variable | None = None
 
     def build(self, input_shape: Shape) -> None:
-        """Make kernel and bias."""
+        """Make kernel and bias; those of an earlier build are dropped."""
         inputs = self._inputs(input_shape)
+        self._weights = []
         for name, shape in (("kernel", (inputs, self.units)), ("bias", (self.units,))):
             if name == "kernel" or self.use_bias:
                 options = {
@@ -107,39 +108,46 @@ class Dense(Layer):
         return self.activation
 
     def forward(self, x: Any, work: Workspace, training: bool = False) -> Array:
-        """Compute the output, or only the sums if the activation is done elsewhere."""
+        """Compute the output, or the pre-activation if the loss applies the activation."""
         rows = work.x = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        kernel, bias = self._arrays(rows)
         shape = (rows.shape[0], self.units)
-        z = work.array("z", shape, x.dtype)
-        bias = self._bias(work)
+        y = z = work.array("z", shape, x.dtype)
+        added = bias
+        if added is None:
+            added = work.array("no bias", (self.units,), x.dtype)
+            added.fill(0)
         if isinstance(rows, SparseBatch):
-            rows.dense(self.kernel.array, bias, z)
+            rows.dense(kernel, added, z)
             if self._rectifies(work):
-                work.y = ops.relu(z, z)
+                ops.relu(z, z)
         elif self._rectifies(work):
-            ops.dense(rows, self.kernel.array, None, z)
-            ops.bias_relu(z, bias)
-            work.y = z
+            ops.dense(rows, kernel, None, z)
+            ops.bias_relu(z, added)
         else:
-            ops.dense(rows, self.kernel.array, bias if self.use_bias else None, z)
-        y = z
+            ops.dense(rows, kernel, bias, z)
         if not (self._passes(work) or self._rectifies(work)):
-            y = work.y = self.activation.forward(z, work.array("y", shape, x.dtype))
+            y = self.activation.forward(z, work.array("y", shape, x.dtype))
+        work.y = z, y
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.units)
 
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
         """Write the gradients of kernel and bias, return the input's."""
-        x = work.x
+        x, (z, y) = work.x, work.y
         d_z = d_y if d_y.ndim == 2 else d_y.reshape(-1, self.units)
+        if d_z.shape != z.shape or d_z.dtype != z.dtype:
+            raise ValueError(
+                f"The upstream gradient of {self.name} must be {z.dtype} of shape {z.shape}. "
+                f"Received: {d_z.dtype} of shape {d_z.shape}"
+            )
         d_kernel, d_bias = (*work.gradients, None, None)[:2]
         if self._rectifies(work):
             if d_bias is None:
                 d_bias = work.array("d_bias", (self.units,), d_z.dtype)
-            ops.bias_relu_backward(d_z, work.y, d_bias)
+            ops.bias_relu_backward(d_z, y, d_bias)
         else:
             if not self._passes(work):
-                z, out = (work.array(name, d_z.shape, d_z.dtype) for name in ("z", "d_z"))
-                d_z = self.activation.backward(d_z, z, work.y, out)
+                d_z = self.activation.backward(d_z, z, y, work.array("d_z", z.shape, z.dtype))
             if d_bias is not None:
                 np.add.reduce(d_z, axis=0, out=d_bias)
         if d_kernel is not None:
@@ -153,20 +161,28 @@ class Dense(Layer):
         return d_x if d_y.ndim == 2 else d_x.reshape(*d_y.shape[:-1], x.shape[-1])
 
     def _passes(self, work: Workspace) -> bool:
-        """Whether the sums are the output."""
+        """Whether the pre-activation is the output."""
         return work.logits or self.activation is activations.linear
 
     def _rectifies(self, work: Workspace) -> bool:
         """Whether the activation is the one that is fused with the bias, and works in place."""
         return self.activation is activations.relu and not work.logits
 
-    def _bias(self, work: Workspace) -> Array:
-        if self.bias is not None:
-            return self.bias.array
-        none = work.arrays.get("no bias")
-        if none is None:
-            none = work.arrays["no bias"] = np.zeros(self.units, self.kernel.array.dtype)
-        return none
+    def _arrays(self, x: Any) -> tuple[Array, Array | None]:
+        """Return kernel and bias once they are known to fit the input: kernels do not check."""
+        kernel, bias = self.kernel.array, None if self.bias is None else self.bias.array
+        if kernel.shape != (x.shape[-1], self.units):
+            self._inputs(x.shape)
+            raise ValueError(
+                f"The kernel of {self.name} must have the shape {(x.shape[-1], self.units)}. "
+                f"Received: shape {kernel.shape}"
+            )
+        if bias is not None and bias.shape != (self.units,):
+            raise ValueError(
+                f"The bias of {self.name} must have the shape {(self.units,)}. "
+                f"Received: shape {bias.shape}"
+            )
+        return kernel, bias
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -111,8 +111,9 @@ class BatchNormalization(Layer):
         return tuple(input_shape)
 
     def build(self, input_shape: Shape) -> None:
-        """Make gamma and beta, and the running means."""
+        """Make gamma and beta, and the running means; those of an earlier build are dropped."""
         shape = (self._features(input_shape),)
+        self._weights = []
         for name, options in self._options.items():
             trainable = not name.startswith("moving")
             if {"gamma": self.scale, "beta": self.center}.get(name, True):

@@ -12,7 +12,7 @@ import numpy as np
 from tinynet import activations, checks, config
 from tinynet.checks import numeric
 from tinynet.registry import Configurable, Registry, snake_case
-from tinynet.variable import Array, Tensor, as_tensor
+from tinynet.variable import Array, Tensor, aligned, as_tensor
 from tinynet.workspace import Workspace
 
 _registry = Registry("loss", "keras.losses")
@@ -210,7 +210,7 @@ class Loss(Configurable):
         """
         weights = self.effective_weights(y_true, weights)
         values = np.asarray(self.call(y_true, y_pred), y_pred.dtype)
-        d_values = self.d_values(weights, np.empty_like(values))
+        d_values = self.d_values(weights, aligned(values.shape, values.dtype))
         d_y = np.asarray(self.backward(d_values, y_true, y_pred), y_pred.dtype)
         if d_y.shape != y_pred.shape:
             raise ValueError(

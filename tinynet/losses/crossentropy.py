@@ -148,6 +148,11 @@ class SparseCategoricalCrossentropy(Loss):
         labels, rows = y_true.reshape(-1), y_pred
         if rows.ndim != 2:
             rows = rows.reshape(-1, rows.shape[-1])
+        if labels.shape != rows.shape[:1]:  # which the kernel does not check
+            raise ValueError(
+                f"{self.name} must have one label for each of {len(rows)} rows of predictions. "
+                f"Received: {len(labels)} labels"
+            )
         values = work.array("values", labels.shape, rows.dtype)
         if weights is not None:
             weights = weights.reshape(-1)

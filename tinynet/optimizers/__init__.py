@@ -216,9 +216,10 @@ class Nadam(Adam):
     def build(self, variables: Iterable[Variable]) -> None:
         """Make the running values of the weights."""
         if not self.built:
-            super().build(variables)
-            kind = self._trainable[0].dtype if self._trainable else "float32"
+            variables = list(variables)
+            kind = variables[0].dtype if variables else "float32"
             self._product = Variable(np.ones((), kind), False, name="u_product")
+            super().build(variables)
 
     def _change(self, plan: Plan) -> None:
         self._product.array[...] *= self._momentum(int(self.iterations) + 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import operator
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -55,6 +56,10 @@ class Plan:
         The running values of each, kind by kind.
     constrained : list of Variable
         Those that must satisfy something after the step.
+    optimizer : Optimizer, optional
+        Whose step it is.
+    memory : list of (Variable, ndarray)
+        Where weights and running values lay when this was laid out.
 
     Examples
     --------
@@ -69,6 +74,30 @@ class Plan:
     gradients: list[Array]
     slots: dict[str, list[Array]]
     constrained: list[Variable] = field(default_factory=list)
+    optimizer: Any = None
+    memory: list[tuple[Variable, Array]] = field(default_factory=list)
+
+    def fits(self, variables: Sequence[Variable], optimizer: Any) -> bool:
+        """Return whether this is the plan for these weights, all of which are where they were.
+
+        Parameters
+        ----------
+        variables : sequence of Variable
+            The weights to train.
+        optimizer : Optimizer
+            What trains them.
+
+        Returns
+        -------
+        bool
+            Whether a step by this plan would change them.
+        """
+        return (
+            self.optimizer is optimizer
+            and len(self.variables) == len(variables)
+            and all(map(operator.is_, self.variables, variables))
+            and all(variable.array is array for variable, array in self.memory)
+        )
 
 
 class Optimizer(Configurable):
@@ -231,22 +260,23 @@ class Optimizer(Configurable):
         """
         if self.built:
             return
-        self._trainable = list(variables)
+        trainable, slots = list(variables), {}
         extra = ["average"] * self.use_ema
         extra += ["accumulator"] * (self.gradient_accumulation_steps is not None)
         for slot in (*extra, *self.slot_names):
             first = self.initial_value(slot)
-            self._slots[slot] = [
+            slots[slot] = [
                 Variable(np.full_like(v.array, first), False, None, f"{v.path}_{slot}")
-                for v in self._trainable
+                for v in trainable
             ]
-            pack(self._slots[slot])
-        self.built = True
-        if self._excluded_paths and all(map(self._decays, self._trainable)):
+            pack(slots[slot])
+        # All at once, so that Ctrl-C leaves it built or not.
+        self.__dict__.update(_trainable=trainable, _slots=slots, built=True)
+        if self._excluded_paths and all(map(self._decays, trainable)):
             given = [pattern.pattern for pattern in self._excluded_paths]
             warnings.warn(
                 "exclude_from_weight_decay excludes none of the weights "
-                f"{checks.shorten([v.path for v in self._trainable])}. Received: var_names={given}",
+                f"{checks.shorten([v.path for v in trainable])}. Received: var_names={given}",
                 stacklevel=2,
             )
 
@@ -323,8 +353,11 @@ class Optimizer(Configurable):
         """
         variables = self._trainable if trainable_variables is None else list(trainable_variables)
         self.build(variables)
-        # Copies, since clipping works in place.
-        self.step(self.plan(variables, [np.array(g, order="C") for g in grads]))
+        gradients = list(grads)
+        if len(gradients) == len(variables):  # copies, since clipping works in place
+            pairs = zip(gradients, variables, strict=True)
+            gradients = [np.array(g, v.array.dtype, order="C") for g, v in pairs]
+        self.step(self.plan(variables, gradients))
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> None:
         """Do one step.
@@ -369,10 +402,24 @@ class Optimizer(Configurable):
                     f"The gradient of {variable.path} must have its shape {variable.shape}. "
                     f"Received: shape {gradient.shape}"
                 )
-        slots = {
-            name: [kept[positions[id(v)]].array for v in variables]
-            for name, kept in self._slots.items()
+        kept = {
+            name: [all_[positions[id(v)]] for v in variables] for name, all_ in self._slots.items()
         }
+        memory = list(variables)
+        for name, states in kept.items():
+            for variable, state in zip(variables, states, strict=True):
+                if (state.shape, state.dtype) != (variable.shape, variable.dtype):
+                    raise ValueError(
+                        f"The {name} of {variable.path} must be {variable.dtype} of shape "
+                        f"{variable.shape}; compile again after replacing weights. "
+                        f"Received: {state.dtype} of shape {state.shape}"
+                    )
+            memory += states
+        for variable in memory:
+            # Only contiguous memory can be joined without a copy.
+            if not variable.array.flags.carray:
+                variable.array = np.array(variable.array, order="C")
+        slots = {name: [state.array for state in states] for name, states in kept.items()}
         columns = [[v.array for v in variables], list(gradients)]
         columns += [slots[name] for name in self.slot_names]
         # A cut in any of the vectors is a cut in all of them.
@@ -382,7 +429,8 @@ class Optimizer(Configurable):
             for first, last in itertools.pairwise([*starts, len(variables)])
         ]
         constrained = [v for v in variables if v.constraint is not None]
-        return Plan(flat, list(variables), list(gradients), slots, constrained)
+        where = [(variable, variable.array) for variable in memory]
+        return Plan(flat, list(variables), list(gradients), slots, constrained, self, where)
 
     def step(self, plan: Plan) -> None:
         """Do one step over what `plan` laid out.
