@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 import os
 import re
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import tinynet
@@ -68,13 +69,21 @@ class StandIn:
 
 
 def play(k: Any, name: str, arguments: dict[str, Any], runs: Any, batches: int = 0) -> Any:
-    """Show a callback some runs of `fit`, and return all that came of it."""
+    """Show a new callback some runs of `fit`, and return all that came of it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        callback = getattr(k.callbacks, name)(**arguments)
+    trace, printed, warned = play_with(callback, k, runs, batches)
+    return trace, printed, [*(str(w.message) for w in caught), *warned]
+
+
+def play_with(callback: Any, k: Any, runs: Any, batches: int = 0) -> Any:
+    """Show a callback some runs of `fit`."""
     trace: list[Any] = []
     printed = io.StringIO()
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(printed):
         warnings.simplefilter("always", UserWarning)
         warnings.simplefilter("ignore", DeprecationWarning)  # Keras' own
-        callback = getattr(k.callbacks, name)(**arguments)
         for epochs in runs:
             model = StandIn(k)
             callback.set_model(model)
@@ -181,6 +190,9 @@ common = {
     runs_of_figures,
 )
 def test_any_early_stopping_acts_as_keras(keras: Any, arguments: Any, runs: Any) -> None:
+    # For Keras, a NaN at the beginning stays the best.
+    first = [run[arguments["start_from_epoch"] :][:1] for run in runs]
+    assume(not any(math.isnan(logs["loss"]) for logs in itertools.chain(*first)))
     check(keras, "EarlyStopping", arguments, runs)
 
 
@@ -197,6 +209,7 @@ def test_any_early_stopping_acts_as_keras(keras: Any, arguments: Any, runs: Any)
     runs_of_figures,
 )
 def test_any_reduction_acts_as_keras(keras: Any, arguments: Any, runs: Any) -> None:
+    assume(not any(math.isnan(run[0]["loss"]) for run in runs))
     check(keras, "ReduceLROnPlateau", arguments, runs)
 
 
@@ -234,8 +247,13 @@ def test_checkpoints_are_those_of_keras(
         return
     # `best` is not forgotten from one run to the next.
     runs = [PLATEAU, PLATEAU[:3]] if validates else [NO_VALIDATION]
-    if arguments.get("monitor") == "accuracy" and not validates:
-        runs = [[{"loss": 0.1}]]
+    if arguments.get("save_best_only") and not validates:
+        # Keras saves a model of which it does not know whether it is the best.
+        trace, printed, warned = play(tinynet, "ModelCheckpoint", arguments, runs)
+        assert (trace[-1][1], printed) == ([], "")
+        monitor = arguments.get("monitor", "val_loss")
+        assert warned == [f"Can save best model only with {monitor} available."] * 3
+        return
     check(keras, "ModelCheckpoint", arguments, runs, batches=3)
 
 
@@ -249,6 +267,49 @@ def test_a_checkpoint_by_batches_knows_what_is_best_in_the_first_epoch(tmp_path:
     for batch, loss in enumerate([0.5, 0.6, 0.4]):
         best.on_train_batch_end(batch, {"loss": loss})
     assert [Path(path).name for _, path in model.saved] == ["1.keras", "3.keras"]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_nan_and_missing_values_are_never_the_best(mode: str, tmp_path: Path) -> None:
+    sign = 1 if mode == "max" else -1
+    scores = [NAN, 0.5, None, 0.6, NAN, 0.7, 0.8, None]
+    run = [{} if v is None else {"score": sign * v} for v in scores]
+    options: Any = {"monitor": "score", "mode": mode}
+    found = {}
+    for name, more in {
+        "EarlyStopping": {"patience": 3, "restore_best_weights": True},
+        "ReduceLROnPlateau": {"patience": 3},
+        "ModelCheckpoint": {"filepath": tmp_path / "{epoch}.keras", "save_best_only": True},
+    }.items():
+        callback = getattr(callbacks, name)(**options, **more)
+        found[name] = callback
+        trace, _, warned = play_with(callback, tinynet, [run])
+        assert callback.best == sign * 0.8
+        assert len(warned) == 2
+        assert not any(stopped for *_, stopped in trace[:-1])
+        assert all(rate == trace[0][1] for _, rate, _ in trace[:-1])
+    assert found["EarlyStopping"].best_epoch == 6
+    assert sorted(os.listdir(tmp_path)) == ["2.keras", "4.keras", "6.keras", "7.keras"]
+
+
+@pytest.mark.parametrize("name", ["EarlyStopping", "ReduceLROnPlateau"])
+def test_nan_counts_as_an_epoch_without_improvement(name: str) -> None:
+    callback = getattr(callbacks, name)(monitor="loss", patience=2)
+    trace = play_with(callback, tinynet, [loss_of(0.5, NAN, NAN, 0.4)])[0]
+    if name == "EarlyStopping":
+        assert [stopped for *_, stopped in trace[:-1]] == [False, False, True]
+    else:
+        assert [rate for _, rate, _ in trace[:-1]] == pytest.approx([0.1, 0.1, 0.01, 0.01])
+    assert callback.best == (0.5 if name == "EarlyStopping" else 0.4)
+
+
+@pytest.mark.parametrize("value", [np.array([0.1, 0.2]), "good", [0.5]], ids=str)
+def test_a_monitored_value_must_be_a_number(value: Any) -> None:
+    for name in ("EarlyStopping", "ReduceLROnPlateau"):
+        callback = getattr(callbacks, name)(monitor="score", mode="min", patience=9)
+        warned = play_with(callback, tinynet, [[{"score": 0.5}, {"score": value}]])[2]
+        assert [f"{name} needs a number" in text for text in warned] == [True]
+        assert callback.best == 0.5
 
 
 def halve(epoch: int, rate: float) -> float:
@@ -493,6 +554,103 @@ def test_a_backup_by_batches_begins_the_epoch_again(
     again = 4 * (2 - first // 4)
     assert steps == list(range(first, first + again))
     assert history.epoch == [0, 1]
+
+
+def watching(folder: Path) -> list[Any]:
+    """Create callbacks with a state of every kind, which act within six epochs."""
+    score = {"monitor": "score", "mode": "max"}
+    return [
+        Scores(),
+        callbacks.EarlyStopping(**score, patience=4, restore_best_weights=True),
+        callbacks.ReduceLROnPlateau(**score, patience=1, cooldown=2, factor=0.5),
+        callbacks.ModelCheckpoint(folder / "{epoch}.tinynet", **score, save_best_only=True),
+    ]
+
+
+class Scores(callbacks.Callback):
+    """Add a given metric to the logs."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs["score"] = [NAN, 0.9, 0.5, 0.6, 0.7, 0.8, 0.85][epoch]
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+@pytest.mark.parametrize("position", [0, 4])
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_train_batch_end"])
+def test_best_values_and_counters_survive_an_interruption(
+    hook: str, position: int, number: int, tmp_path: Path
+) -> None:
+    straight, listed = make(), watching(tmp_path / "straight")
+    history = fit(straight, *listed, epochs=7)
+    assert (listed[1].best, listed[1].best_epoch, history.epoch[-1]) == (0.9, 1, 5)
+    times = number * 4 if "batch" in hook else number
+    runs = [watching(tmp_path / "resumed") for _ in range(2)]
+    for run in runs:
+        run.insert(position, callbacks.BackupAndRestore(tmp_path / "backup"))
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(), *runs[0], Interrupt(hook, times), epochs=7)
+    resumed = make()
+    fit(resumed, *runs[1], epochs=7)
+    for ours, theirs in zip(watchers(runs[1]), watchers(listed), strict=True):
+        for name in set(theirs.resumes) - {"best_weights"}:
+            assert getattr(ours, name) == getattr(theirs, name), name
+    assert everything(resumed) == everything(straight)
+    files = [sorted(os.listdir(tmp_path / name)) for name in ("straight", "resumed")]
+    assert files[0] == files[1] == ["2.tinynet"]
+
+
+def watchers(listed: list[Any]) -> list[Any]:
+    return [callback for callback in listed if getattr(callback, "resumes", ())]
+
+
+def test_a_run_that_had_stopped_is_not_trained_further(tmp_path: Path) -> None:
+    class Killed(callbacks.Callback):
+        def on_train_end(self, logs: Any = None) -> None:
+            raise KeyboardInterrupt
+
+    def listed(*more: Any) -> list[Any]:
+        stop = callbacks.EarlyStopping("loss", min_delta=9, restore_best_weights=True)
+        return [*more, stop, callbacks.BackupAndRestore(tmp_path)]
+
+    straight, resumed = make(), make()
+    fit(straight, *listed())
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(), *listed(Killed()))
+    assert fit(resumed, *listed()).epoch == [0, 1]
+    assert everything(resumed) == everything(straight)
+
+
+def test_a_backup_of_other_callbacks_warns(tmp_path: Path) -> None:
+    stop = callbacks.EarlyStopping("loss")
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(), callbacks.BackupAndRestore(tmp_path), stop, Interrupt("on_epoch_begin", 2))
+    with pytest.warns(UserWarning, match="start again. Received: .'ReduceLROnPlateau'"):
+        fit(
+            make(),
+            callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False),
+            callbacks.ReduceLROnPlateau("loss"),
+        )
+    # Without callbacks, it is a backup as before.
+    model = tinynet.models.load_model(tmp_path / "latest.tinynet")
+    assert len(model.history.epoch) == 5
+
+
+def test_a_custom_callback_may_resume_its_counters(tmp_path: Path) -> None:
+    class Count(callbacks.Callback):
+        resumes = ("count",)
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.count = 0
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.count += 1
+
+    backup = callbacks.BackupAndRestore(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(), backup, Count(), Interrupt("on_epoch_begin", 2))
+    count = Count()
+    fit(make(), callbacks.BackupAndRestore(tmp_path), count)
+    assert count.count == 5
 
 
 def test_a_backup_belongs_to_its_model_and_is_checked(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from tinynet.files import write_atomically
 class BackupAndRestore(Callback):
     """Keep a backup while training, and begin where it was made if there is one.
 
-    After an interruption, the same `fit` with the same model goes on behind the last epoch that
-    was saved. Weights, optimizer, history and random state are then, to the bit, what they would
-    have been without it. What other callbacks count, such as the patience of `EarlyStopping`,
-    starts anew.
+    After an interruption, the same `fit` with the same model resumes after the last epoch that
+    was saved. Weights, optimizer, history and random state are then bit-identical to those of a
+    run without it, and so are the best values, best weights and counters of the other callbacks.
+    With `steps_per_epoch`, the first resumed epoch starts a new pass through the data.
 
     Parameters
     ----------
@@ -85,12 +85,15 @@ class BackupAndRestore(Callback):
         self._before = Path(self.backup_dir) / "previous.tinynet"
         self._batches = 0
         self._saved = b""
+        self._states: list[tuple[str, dict[str, Any]]] = []
+        #: The other callbacks of the run.
+        self.others: list[Any] = []
 
     # ------------------------------------------------------------ when
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Restore a backup, if there is one."""
-        self._batches, self._saved = 0, b""
+        self._batches, self._saved, self._states = 0, b"", []
         damage = None
         for path in (self._last, self._before):
             if path.exists():
@@ -104,6 +107,24 @@ class BackupAndRestore(Callback):
                     return
         if damage:
             raise damage
+
+    def after_train_begin(self, logs: Logs | None = None) -> None:
+        """Restore the state of the other callbacks, which have reset it by now."""
+        resumed = [other for other in self.others if getattr(other, "resumes", ())]
+        if not (self._states and resumed):
+            return
+        found = [(type(c).__name__, {*c.resumes}) for c in resumed]
+        if found != [(name, {*state}) for name, state in self._states]:
+            warnings.warn(
+                f"The backup in {self.backup_dir} is of other callbacks, so the best values and "
+                f"counters of these start again. Received: {[name for name, _ in found]}",
+                stacklevel=3,
+            )
+            return
+        for other, (_, state) in zip(resumed, self._states, strict=True):
+            vars(other).update(state)
+            if state.get("stopped_epoch"):  # training had ended, and there is nothing left to do
+                self.model._initial_epoch = self.params["epochs"]
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Save, if it is time."""
@@ -145,7 +166,12 @@ class BackupAndRestore(Callback):
         """Save, unless that is what is saved already."""
         from tinynet.saving import tinynet_format  # which needs the models, which need this
 
-        contents = tinynet_format.write(self.model)
+        states = [
+            (type(other).__name__, {name: getattr(other, name) for name in other.resumes})
+            for other in self.others
+            if getattr(other, "resumes", ())
+        ]
+        contents = tinynet_format.write(self.model, callbacks=states)
         if contents == self._saved:
             return
         self._last.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +185,9 @@ class BackupAndRestore(Callback):
 
         running = self.model.history
         with api._reading(path) as file:
+            source: Any
             source, _, run = tinynet_format.read(file)
+            self._states = source.callbacks(self.model, run)
             state.restore(self.model, source, run)
         done, self.model.history = self.model.history, running
         running.history, running.epoch = done.history, done.epoch

@@ -42,6 +42,8 @@ class Callback:
         ``{"verbose", "epochs", "steps"}``.
     idle_hooks : tuple of function
         Hooks of its class that this one has no use for, so that the loop need not call them.
+    resumes : tuple of str
+        Attributes that `BackupAndRestore` saves, and sets again in a resumed run: numbers or None.
     terminates_on_nan : bool
         Whether it ends training when the loss is not finite, so that `fit` need not.
 
@@ -53,6 +55,7 @@ class Callback:
     """
 
     idle_hooks: tuple[Callable[..., None], ...] = ()
+    resumes: tuple[str, ...] = ()
     terminates_on_nan = False
 
     def __init__(self) -> None:
@@ -314,7 +317,9 @@ class CallbackList:
                 if _defines(callback, hook):
                     self._hooks[hook].append(getattr(callback, hook))
         for callback in self.callbacks:
-            if hasattr(callback, "after_epoch_end"):  # once all others have had their say
+            if hasattr(callback, "after_epoch_end"):  # called after the hooks of all others
+                callback.others = [other for other in self.callbacks if other is not callback]
+                self._hooks["on_train_begin"].append(callback.after_train_begin)
                 self._hooks["on_epoch_end"].append(callback.after_epoch_end)
 
     def defines(self, hook: str) -> bool:

@@ -1,7 +1,7 @@
-"""Callbacks that watch one figure and act when it gets better, or has stopped to.
+"""Callbacks that monitor one metric and act when it improves, or has stopped improving.
 
-`Monitor` decides what better means; what follows from it is all that the others hold. To keep in
-step with Keras, figures are compared in the float type that the models compute in.
+`Monitor` defines what an improvement is; the others define what follows from it. As in Keras,
+values are compared in the float type of the models.
 """
 
 from __future__ import annotations
@@ -76,14 +76,14 @@ class Monitor(Callback):
         return direction == "up"
 
     def is_improvement(self, value: float, best: float | None) -> bool:
-        """Say whether a value is better than another by more than `min_delta`.
+        """Compare a value with another: it must be better by more than `min_delta`.
 
         Parameters
         ----------
         value : float
-            The new value.
+            The new value; NaN is never an improvement.
         best : float or None
-            The other; anything is better than None.
+            The other; any number is better than None or NaN.
 
         Returns
         -------
@@ -96,24 +96,39 @@ class Monitor(Callback):
             If it isn't known whether more or less is better.
         """
         more = self._more_is_better()
-        if best is None:
+        if np.isnan(value):
+            return False
+        if best is None or np.isnan(best):
             return True
         kind = np.dtype(config.floatx()).type
         if more:
             return bool(kind(value - self.min_delta) > kind(best))
         return bool(kind(value + self.min_delta) < kind(best))
 
+    def _is_best(self, value: float) -> bool:
+        """Compare a value with the best so far, and keep it if it is better."""
+        if not self.is_improvement(value, self.best):
+            return False
+        self.best = value
+        return True
+
     def _current(self, logs: Logs, missing: str) -> Any:
-        """Return the figure, or warn and return None."""
-        self._more_is_better()  # not to be found out only once the figure is there
+        """Return the value, or warn and return None."""
+        self._more_is_better()  # raises an error even if the value is missing
         value = logs.get(self.monitor)
+        if value is not None and (np.ndim(value) or np.asarray(value).dtype.kind not in "biuf"):
+            missing = (
+                f"{type(self).__name__} needs a number, so this epoch is ignored. "
+                f"Received: {self.monitor}={checks.shorten(value)}"
+            )
+            value = None
         if value is None:
             warnings.warn(missing, stacklevel=4)
         return value
 
 
 class EarlyStopping(Monitor):
-    """Stop training when a figure has stopped getting better.
+    """Stop training when a metric has stopped improving.
 
     Parameters
     ----------
@@ -144,6 +159,8 @@ class EarlyStopping(Monitor):
     >>> history.epoch  # the loss falls more slowly than that
     [0, 1, 2]
     """
+
+    resumes = ("best", "best_epoch", "best_weights", "stopped_epoch", "wait")
 
     def __init__(
         self,
@@ -184,13 +201,13 @@ class EarlyStopping(Monitor):
         if current is None or epoch < self.start_from_epoch:
             return
         self.wait += 1
-        if self.is_improvement(current, self.best):
-            self.best, self.best_epoch = current, epoch
+        if self._is_best(current):
+            self.best_epoch = epoch
             if self.restore_best_weights:
                 self.best_weights = self.model.get_weights()
             if self.baseline is None or self.is_improvement(current, self.baseline):
                 self.wait = 0
-        elif self.wait >= self.patience:
+        elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
@@ -247,6 +264,8 @@ class ReduceLROnPlateau(Monitor):
     Epoch 2: ReduceLROnPlateau reducing learning rate to 0.0005000000237487257.
     """
 
+    resumes = ("best", "cooldown_counter", "wait")
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -289,8 +308,7 @@ class ReduceLROnPlateau(Monitor):
             return
         if self.cooldown_counter:
             self.cooldown_counter -= 1
-        if self.is_improvement(current, self.best):
-            self.best = current
+        if self._is_best(current):
             self.wait = 0
         elif not self.cooldown_counter:
             self.wait += 1
@@ -341,6 +359,8 @@ class ModelCheckpoint(Monitor):
     >>> best.path(0, {"val_loss": 0.123})
     'runs/01-0.12.keras'
     """
+
+    resumes = ("best", "_batches")
 
     def __init__(
         self,
@@ -437,12 +457,11 @@ class ModelCheckpoint(Monitor):
             return True
         current = self._current(logs, f"Can save best model only with {self.monitor} available.")
         if current is None:
-            return True
+            return False
         best = "None" if self.best is None else f"{self.best:.5f}"
-        if not self.is_improvement(current, self.best):
+        if not self._is_best(current):
             self._say(epoch, f"{self.monitor} did not improve from {best}")
             return False
-        self.best = current
         gain = f"improved from {best} to {current:.5f}"
         self._say(epoch, f"{self.monitor} {gain}, saving model to {path}")
         return True

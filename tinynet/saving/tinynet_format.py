@@ -11,6 +11,7 @@ The header of an array is compared with what the configuration asks for; it is n
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -30,7 +31,11 @@ _HEADER = re.compile(
 )
 
 
-def write(model: Model, include_optimizer: bool = True) -> bytes:
+def write(
+    model: Model,
+    include_optimizer: bool = True,
+    callbacks: Sequence[tuple[str, dict[str, Any]]] = (),
+) -> bytes:
     """Write a model.
 
     Parameters
@@ -39,6 +44,9 @@ def write(model: Model, include_optimizer: bool = True) -> bytes:
         The model.
     include_optimizer : bool
         Whether to write how it was compiled and the optimizer's state.
+    callbacks : sequence of (str, dict)
+        Name and state of callbacks, for a backup: numbers, None, and lists of arrays such as
+        ``model.get_weights()``.
 
     Returns
     -------
@@ -54,22 +62,30 @@ def write(model: Model, include_optimizer: bool = True) -> bytes:
     """
     from tinynet import __version__
 
-    arrays = {"weights": model.weights, "optimizer": []}
+    arrays = {"weights": [v.array for v in model.weights], "optimizer": []}
     if model.compiled and include_optimizer:
-        arrays["optimizer"] = model.optimizer.variables
+        arrays["optimizer"] = [v.array for v in model.optimizer.variables]
+    run = state.describe_run(model)
+    if callbacks:
+        arrays["callbacks"] = []
+        run["callbacks"] = states = []
+    for name, values in callbacks:
+        lists = {key: value for key, value in values.items() if isinstance(value, list)}
+        arrays["callbacks"] += itertools.chain(*lists.values())
+        states.append([name, {**values, **dict.fromkeys(lists, "weights")}])
     about = {
         "format": "tinynet",
         "format_version": FORMAT_VERSION,
         "tinynet_version": __version__,
-        "arrays": {folder: len(variables) for folder, variables in arrays.items()},
+        "arrays": {folder: len(listed) for folder, listed in arrays.items()},
         "model": configuration.describe(model, include_optimizer),
-        "run": state.describe_run(model),
+        "run": run,
     }
     members = {"model.json": configuration.to_json(about).encode()}
-    for folder, variables in arrays.items():
-        for i, variable in enumerate(variables):
+    for folder, listed in arrays.items():
+        for i, array in enumerate(listed):
             buffer = io.BytesIO()
-            np.save(buffer, variable.array, allow_pickle=False)
+            np.save(buffer, array, allow_pickle=False)
             members[f"{folder}/{i}.npy"] = buffer.getvalue()
     return pack(members)
 
@@ -127,9 +143,10 @@ class _Arrays(state.Source):
     def __init__(self, archive: Archive, expected: Any) -> None:
         self.archive = archive
         names = [name for name in archive.sizes if name != "model.json"]
-        self.count = {
-            f: sum(n.startswith(f + "/") for n in names) for f in ("weights", "optimizer")
-        }
+        folders = ["weights", "optimizer"]
+        if isinstance(expected, dict) and "callbacks" in expected:
+            folders.append("callbacks")
+        self.count = {f: sum(n.startswith(f + "/") for n in names) for f in folders}
         known = {f"{folder}/{i}.npy" for folder, n in self.count.items() for i in range(n)}
         for name in names:
             if name not in known:
@@ -156,6 +173,24 @@ class _Arrays(state.Source):
 
     def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
         return [self._array(f"optimizer/{i}.npy", v) for i, v in enumerate(variables)]
+
+    def callbacks(self, model: Model, run: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        """Read the state of callbacks that `write` was given; each list has a model's weights."""
+        states, read = [], itertools.count()
+        for name, values in run.get("callbacks", []):
+            found = dict(values)
+            for key, value in found.items():
+                if value == "weights":
+                    found[key] = [
+                        self._array(f"callbacks/{next(read)}.npy", v) for v in model.weights
+                    ]
+                elif value is not None and type(value) not in (int, float, bool):
+                    raise ValueError(
+                        f"The state of a callback must be numbers or weights. Received: "
+                        f"{shorten(name)}, {shorten(value)}"
+                    )
+            states.append((str(name), found))
+        return states
 
     def _array(self, name: str, variable: Variable, any_size: bool = False) -> Array:
         data = self.archive.read(name, None if any_size else 8 * variable.size + 1000)
