@@ -39,7 +39,9 @@ from tinynet import (
     optimizers,
     regularizers,
 )
+from tinynet.compat import tensorflow as tf
 from tinynet.optimizers import schedules
+from tinynet.sklearn import TinyNetClassifier
 
 SCCE = "sparse_categorical_crossentropy"
 ROOT = Path(tinynet.__file__).parents[1]
@@ -1211,3 +1213,60 @@ def test_a_closed_pipe_ends_a_program_as_it_does_any_other() -> None:
     os.close(writing)
     assert done.returncode != 0
     assert done.stderr.rstrip().splitlines()[-1].startswith("BrokenPipeError")
+
+
+# ------------------------------------------------------------ masked arrays
+
+MASKED = np.ma.masked_less(np.float32([[0.2, 0.8], [0.6, 0.4]]), 0.3)
+PLAIN = np.float32([[0.2, 0.8], [0.6, 0.4]])
+MASKED_CALLS: dict[str, Callable[[Any], Any]] = {
+    "layer": lambda a: layers.Dense(2)(a),
+    "activation": lambda a: tinynet.activations.relu(a),
+    "regularizer": lambda a: regularizers.L2()(a),
+    "constraint": lambda a: constraints.NonNeg()(a),
+    "to_categorical": lambda a: tinynet.utils.to_categorical(np.rint(a).astype(int)),
+    "normalize": lambda a: tinynet.utils.normalize(a),
+    "CompressedRows": lambda a: tinynet.sparse.CompressedRows(a, "float32"),
+    "tf.constant": lambda a: tf.constant(a),
+    "tf.convert_to_tensor": lambda a: tf.convert_to_tensor(a),
+    "Variable.assign": lambda a: tinynet.Variable(PLAIN).assign(a),
+    "Mean": lambda a: metrics.Mean().update_state(a),
+    "Mean weights": lambda a: metrics.Mean().update_state(PLAIN, a),
+    "Sum": lambda a: metrics.Sum().update_state(a),
+    "explain.step": lambda a: tinynet.explain.step(net(width=2), a, [0, 1]),
+    **{
+        f"{kind.__name__} {name}": lambda a, kind=kind, name=name: kind()(
+            **{"y_true": PLAIN, "y_pred": PLAIN, name: a}
+        )
+        for kind in (losses.MeanSquaredError, losses.BinaryCrossentropy, metrics.MeanSquaredError)
+        for name in ("y_true", "y_pred")
+    },
+    "loss weights": lambda a: losses.MeanSquaredError()(PLAIN, PLAIN, a[:, 0]),
+    "loss function": lambda a: losses.mean_squared_error(PLAIN, a),
+    "metric weights": lambda a: metrics.BinaryAccuracy()(PLAIN > 0.5, PLAIN, a[:, 0]),
+    "precision": lambda a: metrics.Precision()(PLAIN > 0.5, a),
+    "precision weights": lambda a: metrics.Precision()(PLAIN > 0.5, PLAIN, a),
+    "metric function": lambda a: metrics.binary_accuracy(PLAIN, a),
+    "own metric": lambda a: metrics.MeanMetricWrapper(lambda y, p: p - y)(PLAIN, a),
+    "set_weights": lambda a: built(2).set_weights([a, np.zeros(2)]),
+    "fit on a generator": lambda a: net(width=2).fit(iter([(a, [0, 1])]), verbose=0),
+    "predict": lambda a: net(width=2).predict(a, verbose=0),
+    "model": lambda a: net(width=2)(a),
+    "classifier": lambda a: TinyNetClassifier(max_iter=1).fit(a, [0, 1]),
+    "classifier's predict": lambda a: TinyNetClassifier(max_iter=1).fit(PLAIN, [0, 1]).predict(a),
+}
+
+
+def built(width: int) -> layers.Dense:
+    layer = layers.Dense(width)
+    layer.build((None, width))
+    return layer
+
+
+@pytest.mark.filterwarnings("ignore:.*still made progress")
+@pytest.mark.parametrize("name", MASKED_CALLS)
+def test_masked_entries_are_refused(name: str) -> None:
+    call = MASKED_CALLS[name]
+    call(np.ma.array(PLAIN))  # without a masked entry, it is an array as any other
+    with pytest.raises(ValueError, match=r"must not have masked entries.* Received: "):
+        call(MASKED)

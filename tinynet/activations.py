@@ -319,7 +319,7 @@ def to_float(x: Any) -> Array:
     'float32'
     """
     is_float = isinstance(getattr(x, "dtype", None), np.dtype) and x.dtype in config.FLOATS
-    return np.asarray(x, None if is_float else config.floatx(), order="C")
+    return np.asarray(checks.numeric("x", x, None if is_float else config.floatx()), order="C")
 
 
 def _enter(activation: Activation, *aliases: str) -> Activation:

@@ -448,11 +448,7 @@ def as_array(name: str, value: Any) -> Any:
         ...
     ValueError: x must be an array, or lists of equal lengths. Received: [[1, 2], [3]]
     """
-    if _has_masked(value):
-        raise ValueError(
-            f"{name} must not have masked entries; replace them with {name}.filled(value), or "
-            f"leave their rows out. Received: {shorten(value)} with masked entries"
-        )
+    not_masked(name, value)
     if hasattr(value, "tocsr"):
         raise ValueError(
             f"{name} must be a dense array; convert it with {name}.toarray(). "
@@ -470,6 +466,36 @@ def as_array(name: str, value: Any) -> Any:
         ) from None
 
 
+def not_masked(name: str, value: Any) -> None:
+    """Check that an array, or arrays in a list, have no masked entries.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : object
+        What was passed.
+
+    Raises
+    ------
+    ValueError
+        If an entry is masked.
+
+    Examples
+    --------
+    >>> not_masked("x", np.ma.masked_equal([1, -1], -1))
+    Traceback (most recent call last):
+        ...
+    ValueError: x must not have masked entries; replace them with x.filled(value), or leave their \
+rows out. Received: MaskedArray of shape (2,), dtype int64
+    """
+    if _has_masked(value):
+        raise ValueError(
+            f"{name} must not have masked entries; replace them with {name}.filled(value), or "
+            f"leave their rows out. Received: {shorten(value)}"
+        )
+
+
 def _has_masked(value: Any) -> bool:
     """Return whether an array, or an array in a list, has masked entries."""
     if isinstance(value, list | tuple):
@@ -477,7 +503,7 @@ def _has_masked(value: Any) -> bool:
     return isinstance(value, np.ma.MaskedArray) and bool(np.ma.is_masked(value))
 
 
-def numeric(name: str, value: Any) -> Any:
+def numeric(name: str, value: Any, dtype: Any = None) -> Any:
     """Convert values to an array of real numbers: arrays, tensors, tables, or lists.
 
     Parameters
@@ -487,6 +513,8 @@ def numeric(name: str, value: Any) -> Any:
     value : array_like
         The values: of any numeric type, also in object arrays, in tables of columns of different
         types, and in the nullable columns of pandas.
+    dtype : dtype, optional
+        Type of the result; by default that of the values.
 
     Returns
     -------
@@ -506,8 +534,13 @@ def numeric(name: str, value: Any) -> Any:
     ValueError: y_true must be real numbers; encode text as numbers first, for example with one \
 column for each category. Received: dtype <U1, 'a' in row 0
     """
-    if type(value) is np.ndarray and value.dtype.kind in "fiub":
-        return value
+    if type(value) is not np.ndarray or value.dtype.kind not in "fiub":
+        value = _numbers(name, value)
+    return value if dtype is None else np.asarray(value, dtype)
+
+
+def _numbers(name: str, value: Any) -> Any:
+    """Convert a table column by column, and all else as a whole."""
     if not hasattr(value, "columns") or not hasattr(value, "shape"):
         return _real_numbers(name, value)
     types = {*getattr(value, "dtypes", [])}

@@ -35,7 +35,7 @@ class Constraint(Configurable):
         Tensor
             The weight that satisfies the constraint.
         """
-        return as_tensor(self.project(np.asarray(w)))
+        return as_tensor(self.project(checks.numeric("w", w)))
 
     def project(self, w: Array) -> Array:
         """Compute what `__call__` returns; every kind of constraint has its own.

@@ -80,7 +80,7 @@ class L1L2(Regularizer):
 
     def __call__(self, x: Any) -> Tensor:
         """Compute the cost of a weight."""
-        x = np.asarray(x)
+        x = checks.numeric("x", x)
         one = np.dtype(x.dtype if x.dtype.kind == "f" else "float32").type
         cost = one(self.l1) * np.sum(np.abs(x)) + one(self.l2) * np.sum(np.square(x))
         return as_tensor(cost)

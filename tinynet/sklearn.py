@@ -239,7 +239,7 @@ class _TinyNet(BaseEstimator):
     def _predict(self, X: Any) -> Array:
         """Compute the net's outputs."""
         check_is_fitted(self, "model_")
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        X = _validated(self, X, accept_sparse="csr", reset=False)
         return self.model_.predict(_inputs(X, self.model_), verbose=0)
 
     # ------------------------------------------------------------ to be defined by each
@@ -305,6 +305,13 @@ class _Course(Callback):
                 self.converged = self.model.stop_training = True
         if steps and owner.learning_rate == "invscaling":
             optimizer.learning_rate = owner.learning_rate_init / (owner.t_ + 1) ** owner.power_t
+
+
+def _validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
+    """Validate data as scikit-learn does, which uses the masked entries of masked arrays."""
+    for name, value in zip(("X", "y"), (X, *y), strict=False):
+        checks.not_masked(name, value)
+    return validate_data(estimator, X, *y, **options)
 
 
 def _inputs(X: Any, model: Sequential) -> Any:
@@ -575,7 +582,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         return logarithms
 
     def _validate(self, X: Any, y: Any, reset: bool, known: bool) -> tuple[Any, Array]:
-        X, y = validate_data(self, X, y, accept_sparse="csr", reset=reset)
+        X, y = _validated(self, X, y, accept_sparse="csr", reset=reset)
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
         present = unique_labels(y)
@@ -760,7 +767,7 @@ class TinyNetRegressor(RegressorMixin, _TinyNet):
         return tags
 
     def _validate(self, X: Any, y: Any, reset: bool, known: bool) -> tuple[Any, Array]:
-        X, y = validate_data(
+        X, y = _validated(
             self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True, reset=reset
         )
         if y.ndim == 2 and y.shape[1] == 1:

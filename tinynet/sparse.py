@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import config, functional, ops, threads
-from tinynet.checks import numeric
+from tinynet.checks import not_masked, numeric
 from tinynet.variable import Array, aligned
 from tinynet.workspace import Workspace
 
@@ -44,6 +44,7 @@ class CompressedRows:
     """
 
     def __init__(self, x: Array, dtype: str) -> None:
+        not_masked("x", x)
         self.shape: tuple[int, ...] = x.shape
         self.dtype = np.dtype(dtype)
         x = np.ascontiguousarray(x).reshape(len(x), -1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinynet import checks, config, random
 from tinynet.backend import clear_session
-from tinynet.losses import numeric
+from tinynet.checks import numeric
 from tinynet.registry import custom_object_scope, register_keras_serializable
 from tinynet.variable import Array, as_tensor
 
@@ -55,7 +55,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     array([[0., 0., 1.],
            [1., 0., 0.]])
     """
-    given = np.asarray(x)
+    given = numeric("x", x)
     labels = np.asarray(given, np.int64) if given.dtype.kind in "iub" else _whole(given)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]

@@ -162,6 +162,8 @@ class Variable(NDArrayOperatorsMixin):
         >>> Variable([1.0, 2.0]).assign([3.0, 4.0])
         Tensor([3., 4.])
         """
+        if np.ma.is_masked(value):
+            raise ValueError(f"{self.path} must not have masked entries. Received: {value!r:.60}")
         new = np.asarray(value)
         if new.shape != self.shape or new.dtype.kind not in "fiub":
             raise ValueError(

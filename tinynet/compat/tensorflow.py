@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import tinynet
-from tinynet import activations
+from tinynet import activations, checks
 from tinynet.unsupported import NotHereError
 from tinynet.utils import set_random_seed
 from tinynet.variable import Array, Tensor, as_tensor
@@ -52,6 +52,7 @@ def constant(value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
     >>> constant([1.0, 2.0]).dtype.name
     'float32'
     """
+    checks.not_masked("value", value)
     array = np.array(value, dtype)
     if dtype is None:
         array = _as_numbers(array, value)

@@ -249,7 +249,7 @@ def check_gradients(
     )
     doubled = copied(model, x)
     _to_float64(doubled)
-    x = np.asarray(x, np.float64)
+    x = checks.numeric("x", x, np.float64)
     restore = _randomness(doubled)
     watches = [Watch(name, layer) for name, layer in computing_layers(doubled)]
     doubled.optimizer = optimizers.SGD()

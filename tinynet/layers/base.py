@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, checks, config, constraints, initializers, regularizers
+from tinynet.checks import numeric
 from tinynet.layers.symbolic import Shape, SymbolicTensor
-from tinynet.losses import numeric
 from tinynet.registry import Registry, unique_name
 from tinynet.sparse import SparseBatch
 from tinynet.variable import Array, Tensor, Variable, as_tensor

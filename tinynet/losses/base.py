@@ -170,16 +170,14 @@ class Loss(Configurable):
         Tensor
             The loss, without dimensions unless `reduction` is none.
         """
-        predictions = np.ascontiguousarray(numeric("y_pred", y_pred), self.dtype)
+        predictions = np.ascontiguousarray(numeric("y_pred", y_pred, self.dtype))
         if predictions.ndim == 1 and np.shape(y_true) == (len(predictions), 1):
             predictions = predictions[:, None]
         labels = self.prepare(y_true, predictions.shape)
         values = self.call(labels, predictions)
         weights = None
         if sample_weight is not None:
-            weights = fit_weights(
-                np.asarray(numeric("sample_weight", sample_weight), self.dtype), values.shape
-            )
+            weights = fit_weights(numeric("sample_weight", sample_weight, self.dtype), values.shape)
         weights = self.effective_weights(labels, weights)
         if self.reduction in ("none", None):
             return as_tensor(values if weights is None else values * weights)

@@ -58,7 +58,7 @@ class Accuracies(Mean):
         sample_weight : array_like, optional
             What each example counts.
         """
-        y_true, y_pred = numeric("y_true", y_true), np.asarray(y_pred, self.dtype)
+        y_true, y_pred = numeric("y_true", y_true), numeric("y_pred", y_pred, self.dtype)
         super().update_state(self.right(y_true, y_pred), sample_weight)
 
 
@@ -268,7 +268,7 @@ class AccuracyFunction:
         """
         own = [o for o in inspect.signature(self.metric_class).parameters if o not in _COMMON]
         metric = self.metric_class(**dict(zip(own, args, strict=False)), **options)
-        predictions = np.asarray(y_pred, metric.dtype)
+        predictions = numeric("y_pred", y_pred, metric.dtype)
         right = metric.right(numeric("y_true", y_true), predictions)
         return as_tensor(right.astype(metric.dtype))
 
@@ -321,14 +321,14 @@ class _Counts(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch."""
-        predicted = np.asarray(y_pred, self.dtype) > (
+        predicted = numeric("y_pred", y_pred, self.dtype) > (
             0.5 if self.thresholds is None else self.thresholds
         )
         y_true = _column(numeric("y_true", y_true), predicted.shape)
         actual = _same_shape(self.name, y_true, predicted.shape).astype(bool)
         weights: Any = 1.0
         if sample_weight is not None:
-            weights = fit_weights(np.asarray(sample_weight, np.float64), actual.shape)
+            weights = fit_weights(numeric("sample_weight", sample_weight, np.float64), actual.shape)
         self.true_positives.assign_add(np.sum(weights * (actual & predicted)))
         self.others.assign_add(np.sum(weights * self._missed(actual, predicted)))
 

@@ -239,9 +239,11 @@ class Sum(Metric):
         sample_weight : array_like, optional
             What each is multiplied by.
         """
-        values = np.asarray(values, np.float64)
+        values = checks.numeric("values", values, np.float64)
         if sample_weight is not None:
-            values = values * fit_weights(np.asarray(sample_weight, np.float64), values.shape)
+            values = values * fit_weights(
+                checks.numeric("sample_weight", sample_weight, np.float64), values.shape
+            )
         self.total += float(values.sum())
 
     def result(self) -> Tensor:
@@ -295,7 +297,7 @@ class Mean(Metric):
         sample_weight : array_like, optional
             What each counts.
         """
-        values = np.asarray(values)
+        values = checks.numeric("values", values)
         rows = len(values) if values.ndim else 1
         # What belongs to one example is averaged, so that each example counts the same.
         per_row = max(values.size // max(rows, 1), 1)
@@ -303,7 +305,9 @@ class Mean(Metric):
             self.total += float(np.sum(values, dtype=np.float64)) / per_row
             self.count += rows
         else:
-            weights = fit_weights(np.asarray(sample_weight, np.float64), values.shape)
+            weights = fit_weights(
+                checks.numeric("sample_weight", sample_weight, np.float64), values.shape
+            )
             self.total += float(np.sum(values * weights)) / per_row
             self.count += float(np.sum(weights)) / per_row
 
@@ -365,4 +369,6 @@ class MeanMetricWrapper(Mean):
 
 def _pair(y_true: Any, y_pred: Any, dtype: str) -> tuple[Tensor, Tensor]:
     """Give a user's function what Keras gives it: two tensors of floats."""
-    return as_tensor(np.asarray(y_true, dtype)), as_tensor(np.asarray(y_pred, dtype))
+    pairs = ("y_true", y_true), ("y_pred", y_pred)
+    true, predicted = (as_tensor(checks.numeric(*pair, dtype)) for pair in pairs)
+    return true, predicted

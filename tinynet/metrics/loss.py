@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import losses
+from tinynet import checks, losses
 from tinynet.metrics.base import Mean, _registry
 from tinynet.variable import Tensor, as_tensor
 
@@ -63,7 +63,7 @@ class LossMetric(Mean):
         self._update(self._loss.on_logits(), y_true, logits, sample_weight)
 
     def _update(self, loss: losses.Loss, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
-        y_pred = np.asarray(y_pred, self.dtype)
+        y_pred = checks.numeric("y_pred", y_pred, self.dtype)
         super().update_state(loss.call(loss.prepare(y_true, y_pred.shape), y_pred), sample_weight)
 
     def get_config(self) -> dict[str, Any]:
