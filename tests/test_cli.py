@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinynet import cli, datasets, layers, models, sequential, visualize
+import tinynet
+from tinynet import callbacks, cli, datasets, layers, models, sequential, visualize
 from tinynet.cli import main
 from tinynet.datasets import drawn_digits
 
@@ -59,7 +60,7 @@ def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
 
 def run(*arguments: str, **options: Any) -> tuple[int, str, str]:
     process = start(*arguments, **options)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     return process.returncode, (out or b"").decode(), err.decode()
 
 
@@ -371,8 +372,8 @@ def test_info(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["fly"],
+        ["help", "fly"],
         ["train", "--epochs", "0"],
         ["train", "--epochs", "many"],
         ["train", "--batch-size", "-1"],
@@ -396,11 +397,29 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--help"], ["train", "--help"], ["--version"]):
+    printed = []
+    for arguments in (
+        ["--help"], [], ["help"], ["help", "help"],
+        ["train", "--help"], ["help", "train"],
+        ["--version"], ["-V"],
+    ):  # fmt: skip
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 0
-        assert capsys.readouterr().out.isascii()
+        out, err = capsys.readouterr()
+        assert out.isascii()
+        assert err == ""
+        printed.append(out)
+    assert len(set(printed[:4])) == len(set(printed[4:6])) == len(set(printed[6:])) == 1
+    assert printed[0].startswith("usage: tinynet [-h]")
+    assert printed[4].startswith("usage: tinynet train ")
+    assert printed[6] == f"tinynet {tinynet.__version__}\n"
+
+
+def test_no_arguments_print_the_help() -> None:
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: tinynet ")
 
 
 @pytest.mark.parametrize(
@@ -436,9 +455,74 @@ def test_interrupted(data: Path, tmp_path: Path) -> None:
     while b"Epoch 2/" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, b"tinynet: interrupted\n")
-    assert list((tmp_path / "output").iterdir()) == []
+    _, err = process.communicate()
+    assert process.returncode == 130
+    names = ["model.tinynet", "model.keras", "history.json"]
+    found = re.fullmatch(
+        r"tinynet: interrupted after (\d+) of 1000000 epochs; output has the model as it was then: "
+        rf"{', '.join(names)}\n",
+        err.decode(),
+    )
+    assert found
+    assert sorted(path.name for path in (tmp_path / "output").iterdir()) == sorted(names)
+    result = json.loads((tmp_path / "output" / "history.json").read_text())
+    epochs = int(found[1])
+    assert (result["epochs"], result["interrupted"]) == (epochs, True)
+    assert len(result["history"]["loss"]) == epochs
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_an_interrupted_train_keeps_the_last_complete_epoch(
+    epoch: int,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Ctrl-C in the fourth step of an epoch leaves what training up to it would have written."""
+
+    class Press(callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 3 and len(self.model.history.epoch) == epoch:
+                raise KeyboardInterrupt
+
+    fit = sequential.Sequential.fit
+
+    def pressed(self: Any, *args: Any, callbacks: Any, **kwargs: Any) -> Any:
+        return fit(self, *args, callbacks=[*callbacks, Press()], **kwargs)
+
+    arguments = ["train", "--data", str(data), "--no-plots", "--out"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    with monkeypatch.context() as patch:
+        patch.setattr(sequential.Sequential, "fit", pressed)
+        assert main([*arguments, str(parts), "--epochs", "9"]) == 130
+    err = capsys.readouterr().err
+    if not epoch:
+        assert err == "tinynet: interrupted before an epoch was complete; no model was written\n"
+        assert list(parts.iterdir()) == []
+        return
+    assert err.startswith(f"tinynet: interrupted after {epoch} of 9 epochs; {parts} has the model")
+    assert main([*arguments, str(whole), "--epochs", str(epoch)]) == 0
+    for name in ("model.tinynet", "model.keras"):
+        kept, expected = models.load_model(parts / name), models.load_model(whole / name)
+        for a, b in zip(
+            [*kept.weights, *kept.optimizer.variables],
+            [*expected.weights, *expected.optimizer.variables],
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_an_interrupt_after_training_keeps_the_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sequential.Sequential, "evaluate", evaluate)
+    arguments = ["train", "--data", str(data), "--out", str(tmp_path), "--epochs", "2"]
+    assert main(arguments) == 130
+    assert models.load_model(tmp_path / "model.tinynet").optimizer.iterations.numpy() == 20
 
 
 @pytest.mark.parametrize(("argument", "codes"), [("info", {141}), ("--help", {0, 141})])

@@ -315,7 +315,10 @@ def test_without_anything_the_message_names_every_place(
         str(tmp_path / "cache" / "tiny"),
     ):
         assert part in message
-    assert "\n" not in message
+    what, where, *listed = message.splitlines()
+    assert (what[:5], where[:19]) == ("Tiny ", "or set TINYNET_DATA")
+    assert len(listed) >= 4
+    assert all(line.startswith("- ") for line in listed)
     assert listing(tmp_path) == []
 
 
@@ -374,7 +377,9 @@ def test_broken_off_download_leaves_nothing(tmp_path: Path, mirror: Mirror) -> N
     contents = idx_contents(tiny())
     mirror.serve("one", contents)
     mirror.truncated = True
-    with pytest.raises(FileNotFoundError, match=r"expected \d+ bytes. Received: 100 bytes.* 404"):
+    with pytest.raises(
+        FileNotFoundError, match=r"(?s)expected \d+ bytes. Received: 100 bytes.* 404"
+    ):
         load(mirror.source(contents))
     assert listing(tmp_path) == []
 
@@ -418,6 +423,7 @@ def test_progress(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, terminal: boo
     monkeypatch.setattr(sys, "stderr", stream)
     load(mirror.source(contents))
     text = stream.getvalue()
+    assert text.startswith("Tiny is not on this machine; trying to download it\n")
     assert text.isascii()
     assert text.endswith("\n")
     assert text.count("Downloading") == 4

@@ -25,8 +25,8 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 
 # A file imports from its own row and from the rows above; a folder counts as one file.
 ROWS = (
-    ("functional", "jit", "config", "checks", "files", "variable", "random"),
-    ("kernels", "blas", "interrupts", "tables", "unsupported"),
+    ("functional", "interrupts", "jit", "config", "checks", "files", "variable", "random"),
+    ("kernels", "blas", "tables", "unsupported"),
     ("ops", "registry", "workspace", "threads", "progress"),
     ("initializers", "regularizers", "constraints", "sparse"),
     ("activations", "losses", "metrics", "optimizers", "data", "datasets", "callbacks"),
@@ -48,7 +48,7 @@ ALONE: dict[str, set[str]] = {
     "variable": {"config"},
     **{name: set() for name in ("blas", "interrupts", "unsupported")},
     "kernels": {"jit", "config"},
-    "jit": {"config", "datasets"},  # which know where this user's cache is
+    "jit": {"config", "datasets", "interrupts"},  # the cache is the user's; what Ctrl-C waits for
 }
 # These use public names only.
 PUBLIC_ONLY = {"visualize", "explain", "demo", "compat", "cli", "__main__"}

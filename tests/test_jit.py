@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ numba = pytest.importorskip("numba")
 
 import tinynet  # noqa: E402  # only where there is a Numba to compile with
 import tinynet.jit as jitting  # noqa: E402
+from tinynet import interrupts  # noqa: E402
 
 if numba.config.DISABLE_JIT:
     pytest.skip("NUMBA_DISABLE_JIT is set", allow_module_level=True)
@@ -530,10 +532,11 @@ def test_long_compiling_is_announced_once_on_a_terminal_only(
     load: Load, monkeypatch: pytest.MonkeyPatch, stderr: Stderr
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr.stream)
+    monkeypatch.setattr(jitting, "_PATIENCE_SECONDS", np.inf)
     kernel = load().scale
-    kernel(3.0, 2.0)  # far less than the usual patience
+    kernel(3.0, 2.0)
     assert stderr.read() == ""
-    assert 0 < jitting._compiling.seconds < jitting._PATIENCE_SECONDS
+    assert jitting._compiling.seconds > 0
     monkeypatch.setattr(jitting, "_PATIENCE_SECONDS", jitting._compiling.seconds)
     kernel(3, 2)
     said = "tinynet: compiling its kernels, once on this machine\r\n"
@@ -550,6 +553,43 @@ def test_compiling_in_every_run_is_announced_with_the_remedy(
     monkeypatch.setattr(jitting, "_PATIENCE_SECONDS", 0.0)
     load().scale(3.0, 2.0)
     assert ("in every run: TINYNET_CACHE" in stderr.read()) is stderr.is_terminal
+
+
+def test_interrupted_compiling_says_that_it_will_stop(
+    load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C while a step compiles its kernel; once it is compiled, nothing is said."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    compile_ = numba.core.compiler.compile_extra
+
+    def pressed(*args: Any, **kwargs: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return compile_(*args, **kwargs)
+
+    kernel = load().scale
+
+    def press_while_compiling() -> None:
+        with monkeypatch.context() as patch, interrupts.Deferred() as interrupt:
+            patch.setattr(numba.core.compiler, "compile_extra", pressed)
+            assert kernel(3.0, 2.0) == 6.0
+            interrupt.check()
+
+    def press_when_compiled() -> None:
+        with interrupts.Deferred():
+            signal.raise_signal(signal.SIGINT)
+            assert kernel(3.0, 2.0) == 6.0
+
+    stopping = "stopping once its kernels are compiled; press Ctrl-C again to stop at once"
+    try:
+        for press, said in (
+            (press_while_compiling, f"\ntinynet: {stopping}\n"),
+            (press_when_compiled, ""),
+        ):
+            with pytest.raises(KeyboardInterrupt):
+                press()
+            assert capsys.readouterr().err == said
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("stream", [None, "closed"])

@@ -42,6 +42,7 @@ Notebook = type("OutStream", (Stream,), {"__module__": "ipykernel.iostream"})
 def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
 
 
 def train(monkeypatch: pytest.MonkeyPatch, stream: Stream, verbose: object, epochs: int = 2) -> str:
@@ -64,9 +65,19 @@ def test_a_pipe_gets_a_line_an_epoch(monkeypatch: pytest.MonkeyPatch, verbose: o
     assert lines[0::2] == ["Epoch 1/2", "Epoch 2/2", ""]
     for line in lines[1::2]:
         assert re.fullmatch(
-            r"3/3 - 0s - \d+(us|ms)/step" + FIGURES.replace("0\\.6931", r"\d\.\d{4}"), line
+            r"3/3 - [\d:]+s? - \d+(us|ms|s)/step" + FIGURES.replace("0\\.6931", r"\d\.\d{4}"), line
         )
     assert not set("\b\r\033") & set("".join(lines))
+
+
+@pytest.mark.parametrize("value", ["1", "0", ""])
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """As https://no-color.org says: set to anything but an empty text."""
+    monkeypatch.setenv("NO_COLOR", value)
+    drawn = train(monkeypatch, Stream(tty=True), 1)
+    assert ("\033" in drawn) is (value == "")
+    assert "\r" in drawn
+    assert "━" in drawn
 
 
 def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The command ``tinynet``: train a net on handwritten digits, look at it, let it read.
 
-Results go to standard output, errors to standard error as one line. With ``--json``, standard
+Results go to standard output, errors to standard error as one line (places where data were sought
+follow as a list). With ``--json``, standard
 output is one JSON object and everything else goes to standard error.
 
 The command ends with 0 if all went well, 2 if it was called wrongly, 130 if it was interrupted,
@@ -27,7 +28,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet
-from tinynet import activations, datasets, demo, layers, models, progress, sparse, visualize
+from tinynet import (
+    activations,
+    callbacks,
+    datasets,
+    demo,
+    layers,
+    models,
+    progress,
+    sparse,
+    visualize,
+)
 from tinynet.datasets import framing
 from tinynet.files import write_atomically
 
@@ -54,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises
     ------
     SystemExit
-        After ``--help`` and ``--version`` with code 0, after wrong usage with code 2.
+        After the help and ``--version`` with code 0, after wrong usage with code 2. The help is
+        what ``tinynet``, ``tinynet help`` and ``tinynet help COMMAND`` print, as ``--help`` does.
 
     Examples
     --------
@@ -65,14 +77,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until Python ends
     try:
         try:
-            args = _parser().parse_args(argv)
+            given = list(sys.argv[1:] if argv is None else argv)
+            if given[:1] in ([], ["help"]):
+                given = [*(word for word in given if word != "help"), "--help"]
+            args = _parser().parse_args(given)
             args.run(args)
         finally:
             _flush()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if progress.is_live():
             _say()  # ends the line of the progress bar
-        _complain("interrupted")
+        _complain(" ".join(["interrupted", *map(str, interrupt.args)]))
         return 130
     except BrokenPipeError:
         return 141
@@ -102,7 +117,8 @@ def _flush() -> None:
 
 def _complain(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # nobody may be listening
-        progress.write(f"tinynet: {' '.join(text.split())}\n", sys.stderr)
+        lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+        progress.write("tinynet: " + "\n".join(lines) + "\n", sys.stderr)
 
 
 def _say(text: str = "") -> None:
@@ -116,9 +132,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tinynet",
         description="A neural network that learns to read handwritten digits, from scratch.",
+        epilog="tinynet help COMMAND describes the options of a command.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"tinynet {tinynet.__version__}")
+    parser.add_argument(
+        "-V", "--version", action="version", version=f"tinynet {tinynet.__version__}"
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> Any:
@@ -252,6 +271,7 @@ def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
             _say(str(error))
             source = _Source(DRAWN, fallback=True)
             source.notice()
+            progress.write("Drawing digits (a few seconds the first time)\n", sys.stderr)
             return source, datasets.drawn_digits.load_data()
     if choice == "fashion_mnist":
         return _Source(FASHION), datasets.fashion_mnist.load_data()
@@ -306,15 +326,7 @@ def _train_and_write(args: argparse.Namespace, out: Path, names: list[str]) -> d
     else:
         x_train = _scaled(images)
     del images
-    start = time.perf_counter()
-    history = model.fit(x_train, y_train, batch_size=args.batch_size, epochs=args.epochs)
-    seconds = time.perf_counter() - start
-    del x_train
-
-    _say(f"Testing on {len(test_images):,} images of {source.label}")
-    x_test = _scaled(test_images)
-    test = model.evaluate(x_test, y_test, return_dict=True)
-    result = {
+    about = {
         "data": source.label,
         "fallback": source.fallback,
         "train_images": len(y_train),
@@ -324,21 +336,74 @@ def _train_and_write(args: argparse.Namespace, out: Path, names: list[str]) -> d
         "seed": args.seed,
         "backend": tinynet.config.backend(),
         "version": tinynet.__version__,
-        "training_seconds": round(seconds, 3),
-        "history": history.history,
+    }
+    last = _LastEpoch()
+    start = time.perf_counter()
+    try:
+        model.fit(
+            x_train, y_train, batch_size=args.batch_size, epochs=args.epochs, callbacks=[last]
+        )
+        del x_train
+        about["training_seconds"] = round(time.perf_counter() - start, 3)
+        return _test_and_write(model, source, (test_images, y_test), about, out, names)
+    except KeyboardInterrupt:
+        if not last.epochs:
+            raise KeyboardInterrupt("before an epoch was complete; no model was written") from None
+        last.restore()
+        about.update(epochs=last.epochs, interrupted=True, history=last.model.history.history)
+        written = _write_model(model, about, out, names)
+        raise KeyboardInterrupt(
+            f"after {last.epochs} of {args.epochs} epochs; "
+            f"{out} has the model as it was then: {', '.join(written)}"
+        ) from None
+
+
+class _LastEpoch(callbacks.Callback):
+    """A copy of the weights and of the optimizer's state after the last complete epoch."""
+
+    epochs = 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.values = [np.array(variable) for variable in self._variables()]
+        self.epochs = epoch + 1
+
+    def restore(self) -> None:
+        for variable, value in zip(self._variables(), self.values, strict=True):
+            variable.assign(value)
+
+    def _variables(self) -> list[Any]:
+        return [*self.model.weights, *self.model.optimizer.variables]
+
+
+def _write_model(model: Any, result: dict[str, Any], out: Path, names: list[str]) -> list[str]:
+    """Write the model in each format, and the result; return the names of these files."""
+    written = [name for name in names if name.startswith("model.")]
+    for name in written:
+        model.save(out / name)
+    text = json.dumps(result, indent=1) + "\n"
+    write_atomically(out / "history.json", lambda file: file.write(text.encode()))
+    return [*written, "history.json"]
+
+
+def _test_and_write(
+    model: Any, source: _Source, test_part: Part, about: dict[str, Any], out: Path, names: list[str]
+) -> dict[str, Any]:
+    test_images, y_test = test_part
+    _say(f"Testing on {len(test_images):,} images of {source.label}")
+    x_test = _scaled(test_images)
+    test = model.evaluate(x_test, y_test, return_dict=True)
+    result = {
+        **about,
+        "history": model.history.history,
         "test_loss": test["loss"],
         "test_accuracy": test["accuracy"],
         "files": [str(out / name) for name in names],
     }
-    for name in names:
-        if name.startswith("model."):
-            model.save(out / name)
-    text = json.dumps(result, indent=1) + "\n"
-    write_atomically(out / "history.json", lambda file: file.write(text.encode()))
-    if not args.no_plots:
+    _write_model(model, result, out, names)
+    if "predictions.png" in names:
         p = model.predict(x_test, batch_size=1000, verbose=0)
         shown: dict[str, Any] = {"source": source.label}
-        curves = visualize.plot_history(history, test, **shown)
+        curves = visualize.plot_history(model.history, test, **shown)
         if source.label == FASHION:
             shown["class_names"] = datasets.fashion_mnist.CLASS_NAMES
         figures = {

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
+
+compiling = 0  # kernels that are being compiled: the step that needs them takes seconds
 
 
 class Deferred:
@@ -36,6 +40,14 @@ class Deferred:
             self._restore()
             raise KeyboardInterrupt
         self.pending = True
+        if compiling and sys.stderr is not None:
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may be in use
+                print(
+                    "\ntinynet: stopping once its kernels are compiled; "
+                    "press Ctrl-C again to stop at once",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
     def check(self) -> None:
         """Raise the KeyboardInterrupt that has come meanwhile, if one has."""

@@ -31,7 +31,7 @@ import llvmlite
 import numba
 import numpy as np
 
-from tinynet import config
+from tinynet import config, interrupts
 
 __all__ = ["jit"]
 
@@ -117,11 +117,13 @@ class _Cache:
                     if kept_signature == signature:
                         return _numba.core.compiler.CompileResult._rebuild(target_context, *result)
         _compiling.since = time.perf_counter()
+        interrupts.compiling += 1
         self._tell()
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Keep what was compiled, if that can be."""
+        interrupts.compiling -= 1
         now = time.perf_counter()
         _compiling.seconds += now - _compiling.since
         _compiling.since = now

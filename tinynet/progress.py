@@ -279,6 +279,8 @@ class Progress:
         visible = len(line)
         for code in (_BOLD, _GREEN, _WHITE, _END, "\n"):
             visible -= len(code) * line.count(code)
+            if os.environ.get("NO_COLOR") and code != "\n":
+                line = line.replace(code, "")
         blanks = " " * max(self._drawn - visible, 0)
         body, newline = (line[:-1], "\n") if line.endswith("\n") else (line, "")
         self._drawn = visible

@@ -145,7 +145,7 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
         except OSError as error:
             tried.append(f"$TINYNET_DATA: {error}")
     else:
-        tried.append("$TINYNET_DATA is not set")
+        tried.append("$TINYNET_DATA: not set")
     keras = Path(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras"), "datasets")
     cache = cache_folder() / source.name
     for place in (keras / source.keras, cache):
@@ -155,6 +155,8 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
             tried.append(str(error))
         except ValueError as error:
             damaged.append(str(error))
+    if source.downloads:
+        print(f"{source.title} is not on this machine; trying to download it", file=sys.stderr)
     for names, mirrors in source.downloads:
         contents = {}
         for name in names:
@@ -164,15 +166,15 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
             contents[str(cache / name)] = data
         else:
             return parse(contents)
+    files = [f"Files: {', '.join(names)}" for names, _ in source.downloads]
     where = (
-        f"{source.title} was not found and could not be downloaded. Put "
-        f"{' or '.join(', '.join(names) for names, _ in reversed(source.downloads))} into {cache}, "
-        f"or set TINYNET_DATA to a folder that has them in a folder {source.name}. "
-        f"Tried: {'; '.join(tried)}"
+        f"{source.title} was not found and could not be downloaded. Put its files into {cache},\n"
+        f"or set TINYNET_DATA to a folder that contains them in a folder named {source.name}."
     )
+    listed = "\n- ".join([where, *files, *tried])
     if damaged:
-        raise ValueError(f"{' '.join(damaged)} {where}")
-    raise FileNotFoundError(where)
+        raise ValueError(f"{' '.join(damaged)} {listed}")
+    raise FileNotFoundError(listed)
 
 
 def _read(place: Path, source: Source, *, published: bool) -> Dataset:
