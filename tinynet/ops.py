@@ -24,6 +24,12 @@ _resolved: list[str] = []
 def __getattr__(name: str) -> Any:
     if name == "PAIRS":
         value: Any = _pairs()
+    elif name == "dense_in_training":
+        # As the fused training loop computes it, whatever the number of rows.
+        value = functional.dense
+        if config.backend() == "numba":
+            value = _fast(*_pairs()["dense"], smallest=1)
+        _resolved.append(name)
     elif name.startswith("_"):
         raise AttributeError(f"module 'tinynet.ops' has no attribute {name!r}")
     elif not hasattr(functional, name):
@@ -53,7 +59,9 @@ def _pairs() -> dict[str, Pair]:
     return pairs
 
 
-def _fast(reference: Callable[..., Any], kernel: Callable[..., Any]) -> Callable[..., Any]:
+def _fast(
+    reference: Callable[..., Any], kernel: Callable[..., Any], smallest: int | None = None
+) -> Callable[..., Any]:
     """Return the kernel; of dense products, what chooses between it and BLAS."""
     if reference.__name__ not in ("dense", "dense_gradients", "dense_backward"):
         return kernel
@@ -68,9 +76,13 @@ def _fast(reference: Callable[..., Any], kernel: Callable[..., Any]) -> Callable
         "dense_backward": ((0, 1, 1, 1), (2, 0, 0, 0), (2, 1, 1, 0)),
     }[reference.__name__]
 
+    if smallest is None:
+        # Of fewer than four rows most of the kernel's registers would be empty; but there is one
+        # order of sums in training.
+        smallest = 4 if reference.__name__ == "dense" else 1
+
     def product(*arrays: Any) -> Any:
-        # Of fewer than four rows most of the kernel's registers would be empty.
-        if len(arrays[0]) < 4:
+        if len(arrays[0]) < smallest:
             return reference(*arrays)
         matrices = [a for a in arrays if a is not None and a.ndim == 2]
         suits = len(matrices) == 3 and kernels.products_pay(matrices[weights].size)

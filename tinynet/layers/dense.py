@@ -111,6 +111,7 @@ class Dense(Layer):
         """Compute the output, or the pre-activation if the loss applies the activation."""
         rows = work.x = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
         kernel, bias = self._arrays(rows)
+        dense = ops.dense_in_training if training else ops.dense
         shape = (rows.shape[0], self.units)
         y = z = work.array("z", shape, x.dtype)
         added = bias
@@ -122,10 +123,10 @@ class Dense(Layer):
             if self._rectifies(work):
                 ops.relu(z, z)
         elif self._rectifies(work):
-            ops.dense(rows, kernel, None, z)
+            dense(rows, kernel, None, z)
             ops.bias_relu(z, added)
         else:
-            ops.dense(rows, kernel, bias, z)
+            dense(rows, kernel, bias, z)
         if not (self._passes(work) or self._rectifies(work)):
             y = self.activation.forward(z, work.array("y", shape, x.dtype))
         work.y = z, y
