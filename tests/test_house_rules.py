@@ -332,6 +332,14 @@ def test_nothing_speaks_of_how_it_was_made() -> None:
     assert not found
 
 
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_uninitialized_memory_comes_from_one_place(path: Path) -> None:
+    """The debug mode fills what `variable.aligned` and the kernels' `scratch` return."""
+    found = re.findall(r"np\.empty(?:_like)?\(|np\.ndarray\(", path.read_text(encoding="utf-8"))
+    allowed = {"functional.py": 100, "variable.py": 1, "compiled.py": 2, "sparse.py": 1}
+    assert len(found) <= allowed.get(path.name, 0)
+
+
 def test_install_commands_are_for_the_checkout() -> None:
     """On PyPI, the name tinynet belongs to another package, and tinynet's own has no release."""
     hidden = [path for folder in (".ci", ".github") for path in sorted((ROOT / folder).glob("*"))]

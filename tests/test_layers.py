@@ -427,3 +427,30 @@ def test_build_is_all_or_nothing(error: type[BaseException]) -> None:
     assert (layer.built, layer.weights, model.built) == (False, [], False)
     model.build((None, 8))
     assert len(layer.weights) == 2
+
+
+def test_debug_mode_shows_a_buffer_that_was_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backward pass that asks for a buffer again, in place of noting what was in it."""
+
+    class Forgets(L.Dense):
+        def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
+            z = work.array("z", d_y.shape, np.float64).astype(np.float32)
+            work.y = z, work.y[1]
+            return super().backward(d_y, work, need_d_x)
+
+    monkeypatch.setattr(config, "DEBUG_BUFFERS", True)
+    with pytest.raises(FloatingPointError, match="nan"):
+        trained(Forgets(4, "gelu"), L.Dense(3, "softmax"))
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8", "i4", "i8", "u1", "u2", "?"])
+def test_debug_mode_fills_each_buffer_that_is_handed_out(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "DEBUG_BUFFERS", True)
+    work = Workspace()
+    for n in (3, 3, 2, 5):
+        array = work.array("a", (n, 2), kind)
+        extreme = np.isnan(array) if kind[0] == "f" else abs(array.astype(float)) > 100
+        assert array.all() if kind == "?" else extreme.all()
+        array.fill(0)

@@ -209,18 +209,22 @@ def test_bits_are_the_same_at_any_scale_of_the_inputs(
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [2, 6, 7, 10])
 def test_bits_are_the_same_on_raw_pixels(
     seed: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
 ) -> None:
     """Sums of denormals decided ties between products of 8-bit numbers."""
     rng = np.random.default_rng(seed)
-    x = rng.integers(1, 256, (33, 100)) * (rng.random((33, 100)) < 0.25)
+    x = rng.integers(1, 256, (33, 100))
+    x[rng.random(x.shape) < 0.75] = 0
     y, found = rng.integers(0, 3, 33), []
     for together in (True, False):
         if not together:
             one_by_one(monkeypatch)
-        model = fresh(lambda: net(layers.Dense(256)))
+        tinynet.random.set_seed(seed)
+        row = [layers.Input((100,)), layers.Dense(256), layers.Dense(3, "softmax")]
+        model = Sequential(row)
+        model.compile("adam", "sparse_categorical_crossentropy")
         model.fit(x, y, batch_size=33, epochs=4, verbose=0)
         found.append(bits(model))
     assert found[0] == found[1]

@@ -553,7 +553,7 @@ def _numbers(name: str, value: Any) -> Any:
     else:
         columns = value.items()
     arrays = [_real_numbers(name, column, f"column {label!r}, ") for label, column in columns]
-    return np.stack(arrays, axis=1) if arrays else np.empty(value.shape)
+    return np.stack(arrays, axis=1) if arrays else np.zeros(value.shape)
 
 
 def _real_numbers(name: str, value: Any, where: str = "") -> Any:

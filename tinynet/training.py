@@ -732,7 +732,7 @@ class Trainer(Layer):
             source = self._inputs(x)
             if len(source) == 0:
                 shape = self.compute_output_shape(source.x.shape)
-                return np.empty((0, *(size or 0 for size in shape[1:])), self.dtype)
+                return np.zeros((0, *(size or 0 for size in shape[1:])), self.dtype)
         size = data.batch_size(batch_size, source, steps)
         count = steps or source.steps(size)
         if verbose == "auto":

@@ -285,8 +285,8 @@ def poisoned(array: Array) -> Array:
     >>> poisoned(np.zeros(2)), poisoned(np.zeros(2, np.int8))
     (array([nan, nan]), array([-128, -128], dtype=int8))
     """
-    if array.dtype.kind == "f":
-        array.fill(np.nan)
+    if array.dtype.kind in "fb":
+        array.fill(np.nan)  # of a bool: True
     else:
         limits = np.iinfo(array.dtype)
         array.fill(limits.min or limits.max)

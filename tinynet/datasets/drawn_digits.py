@@ -283,7 +283,7 @@ def _choose(bits: np.random.PCG64) -> tuple[Bytes, Indices]:
     # Every ten images are the ten digits in random order, so that any number of them is balanced.
     labels = np.argsort(bits.random_raw(_CHUNK).reshape(-1, 10), axis=1, kind="stable").ravel()
     chance = (bits.random_raw(_CHUNK) >> np.uint64(11)) * 2.0**-53
-    ways = np.empty(_CHUNK, np.int64)
+    ways = np.zeros(_CHUNK, np.int64)
     for digit, (first, shares) in enumerate(zip(_table().first, _table().shares, strict=True)):
         these = labels == digit
         ways[these] = first + np.searchsorted(shares, chance[these] * shares[-1], side="right")
@@ -371,7 +371,7 @@ def _frame(boxes: Bytes) -> Bytes:
 
 def _draw(n: int, seed: int, split: int) -> tuple[Bytes, Bytes]:
     """Draw the first n images and labels of a split: 0 to train, 1 to test."""
-    images, labels = np.empty((n, _SIDE, _SIDE), np.uint8), np.empty(n, np.uint8)
+    images, labels = np.zeros((n, _SIDE, _SIDE), np.uint8), np.zeros(n, np.uint8)
     for chunk, start in enumerate(range(0, n, _CHUNK)):
         bits = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(split, chunk)))
         digits, ways = _choose(bits)

@@ -158,7 +158,7 @@ class _Checker:
         if self.most is not None and array.size > self.most:
             chosen = np.sort(self.random.choice(array.size, self.most, replace=False))
         flat, found = array.reshape(-1), gradient.reshape(-1)[chosen]
-        slopes = np.empty((2, len(chosen)))
+        slopes = np.zeros((2, len(chosen)))
         for side, h in enumerate((-_H, _H)):
             for k, i in enumerate(chosen):
                 kept = flat[i]
