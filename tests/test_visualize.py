@@ -6,6 +6,8 @@ import io
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +96,66 @@ def test_a_notebook_shows_it_and_it_can_be_pickled() -> None:
     assert figure._repr_png_().startswith(b"\x89PNG")
     copy = pickle.loads(pickle.dumps(figure))
     assert copy._repr_png_.args == (copy,)
+
+
+@pytest.fixture
+def pyplot() -> Iterator[Any]:
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+    visualize._kept.clear()
+    yield plt
+    plt.close("all")
+
+
+@pytest.mark.parametrize("name", everything())
+def test_pyplot_shows_new_figures_if_imported(name: str, pyplot: Any) -> None:
+    figure = everything()[name]()
+    assert pyplot.gcf() is figure
+    assert pyplot.get_fignums() == [figure.number]
+    pyplot.title("changed through pyplot")
+    assert figure.gca().get_title() == "changed through pyplot"
+
+
+def test_figures_to_save_do_not_accumulate(pyplot: Any) -> None:
+    """Nothing can be shown headless, so pyplot keeps the last few; none is closed by the caller."""
+    own = pyplot.figure()
+    drawn = [visualize.plot_history({"loss": [1.0, 0.5]}) for _ in range(40)]
+    assert pyplot.get_fignums() == [own.number, *(figure.number for figure in drawn[-10:])]
+    buffer = io.BytesIO()
+    drawn[0].savefig(buffer, format="png")  # it still exists
+    assert buffer.tell() > 0
+
+
+def test_utils_plot_model_to_a_file_is_not_shown(pyplot: Any, tmp_path: Path) -> None:
+    keras.utils.plot_model(net(), tmp_path / "model.png")
+    assert pyplot.get_fignums() == []
+    assert keras.utils.plot_model(net(), to_file=None) is pyplot.gcf()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the notebook's client
+def test_a_notebook_displays_each_figure_once() -> None:
+    nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install -e '.[test]'")
+    nbclient = pytest.importorskip("nbclient", reason="needs nbclient: pip install -e '.[test]'")
+    draw = "visualize.plot_history({'loss': [1.0, 0.5]})"
+    cells = [
+        "from tinynet import visualize",
+        draw,  # without pyplot, the last value of a cell
+        "%matplotlib inline\nimport matplotlib.pyplot as plt",
+        draw,
+        f"figure = {draw}",
+        f"{draw}\n{draw}\nplt.show()",
+        f"figure, ax = plt.subplots()\nfigure = {draw[:-1]}, ax=ax)",
+        "assert plt.get_fignums() == []",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbclient.NotebookClient(notebook, timeout=None).execute()
+    shown = [
+        sum("image/png" in output.get("data", {}) for output in cell["outputs"])
+        for cell in notebook["cells"]
+    ]
+    assert shown == [0, 1, 0, 1, 1, 2, 1, 0]
 
 
 # ------------------------------------------------------------ predictions and mistakes
@@ -305,6 +367,72 @@ def test_draws_into_given_axes(name: str) -> None:
     }[name]()
     assert figure is given
     assert ax.get_title() == "T"
+
+
+def test_history_draws_into_given_axes() -> None:
+    curves = {"loss": [0.5, 0.3], "accuracy": [0.8, 0.9], "val_loss": [0.6, 0.4]}
+    given = Figure(layout="constrained")
+    axes = given.subplots(1, 2)
+    for form in (axes, list(axes), axes[None]):
+        for ax in axes:
+            ax.clear()
+        assert visualize.plot_history(curves, ax=form) is given
+        assert [ax.get_title() for ax in axes] == ["loss", "accuracy"]
+        assert [len(ax.lines) for ax in axes] == [2, 1]
+        assert not given.get_suptitle()
+    assert len(given.axes) == 2
+
+
+def test_history_draws_all_metrics_into_one_axes() -> None:
+    curves = {"loss": [0.5, 0.3], "accuracy": [0.8, 0.9], "val_loss": [0.6, 0.4]}
+    given = Figure(layout="constrained")
+    ax = given.subplots()
+    assert visualize.plot_history(curves, {"loss": 0.4}, source="tests", ax=ax) is given
+    lines = {line.get_label(): line for line in ax.lines}
+    labels = ["loss, training", "loss, validation", "loss, test", "accuracy, training"]
+    assert list(lines) == labels
+    np.testing.assert_array_equal(lines["loss, validation"].get_ydata(), [0.6, 0.4])
+    colours = [line.get_color() for line in lines.values()]
+    assert len(set(colours[:3])) == 1
+    assert colours[3] != colours[0]
+    assert ax.get_title() == "Learning curves\nData: tests"
+    single = visualize.plot_history({"loss": [0.5, 0.3]}, title="T", ax=Figure().subplots())
+    assert single.axes[0].get_title() == "T"
+    assert single.axes[0].lines[0].get_label() == "training"
+
+
+def test_history_refuses_too_few_axes() -> None:
+    axes = Figure().subplots(1, 3)
+    with pytest.raises(ValueError, match=r"one for each of loss, accuracy\. Received: 3 Axes"):
+        visualize.plot_history({"loss": [1.0], "accuracy": [1.0]}, ax=axes)
+    assert not any(ax.lines for ax in axes)
+    with pytest.raises(ValueError, match="figure must be None if ax is passed"):
+        visualize.plot_history({"loss": [1.0]}, figure=axes[0].figure, ax=axes[0])
+
+
+@pytest.mark.parametrize("hidden", [0, 1, 3])
+def test_activations_draw_into_given_axes(hidden: int) -> None:
+    dense = [keras.layers.Dense(5, activation="relu") for _ in range(hidden)]
+    last = keras.layers.Dense(3, activation="softmax", name="digit")
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), *dense, last])
+    given = Figure((18, 5), layout="constrained")
+    left, ax = given.subplots(1, 2, width_ratios=(1, 3))
+    assert visualize.plot_activations(model, IMAGES[0] / 255, title="T", ax=ax) is given
+    assert given.axes == [left, ax]
+    inside = ax.child_axes
+    assert [each.get_title().split(":")[0] for each in inside] == [
+        "pixels", *(layer.name for layer in dense), "digit",
+    ]  # fmt: skip
+    assert ax.get_title() == "T"
+    FigureCanvasAgg(given).draw()
+    boxes = [each.get_tightbbox() for each in inside]
+    overlaps = [
+        (i, j)
+        for i, a in enumerate(boxes)
+        for j, b in enumerate(boxes[:i])
+        if a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
+    ]
+    assert not overlaps
 
 
 def test_draws_into_parts_of_a_figure() -> None:

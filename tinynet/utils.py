@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random as _python_random
+import sys
 from typing import Any
 
 import numpy as np
@@ -229,4 +230,6 @@ def plot_model(
     figure = visualize.plot_model(model)
     if to_file is not None:
         figure.savefig(to_file, dpi=checks.whole("dpi", dpi))
+        if pyplot := sys.modules.get("matplotlib.pyplot"):
+            pyplot.close(figure)  # plt.show() need not show what was asked for as a file
     return figure

@@ -1,9 +1,9 @@
 """Pictures: of the digits and what the net says to them, of its course, and of its inside.
 
-Every function returns the `matplotlib.figure.Figure` that it drew in. It makes one of its own
-unless it is given an `ax` or a `figure` to draw in. Nothing is shown and nothing goes through
-pyplot, so that nothing stays behind: a notebook displays the figure that a cell ends in, a
-program calls ``figure.savefig("predictions.png")``.
+Every function returns the `matplotlib.figure.Figure` that it drew in: a new one, unless an `ax` or
+a `figure` is passed. In a program that has imported ``matplotlib.pyplot``, a new figure is pyplot's
+current figure, and ``plt.show()`` shows it. Without pyplot, no global state is involved: a notebook
+displays the figure that a cell ends in, a program calls ``figure.savefig("predictions.png")``.
 
 What matters is never told by colour alone, and the colours are those of M. Okabe and K. Ito,
 "Color universal design" (2008), which colour-blind eyes tell apart.
@@ -12,8 +12,11 @@ What matters is never told by colour alone, and the colours are those of M. Okab
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import math
+import sys
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,6 +34,12 @@ Array = NDArray[Any]
 BLUE, VERMILLION = "#0072B2", "#D55E00"
 
 _GAP = 4  # pixels between the small pictures of a mosaic
+
+# Backends that never show a figure. A program that only saves figures need not close them: pyplot
+# keeps the last few, and would warn of more than twenty.
+_HEADLESS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
+_KEPT_HEADLESS = 10
+_kept: list[weakref.ref[Any]] = []
 
 
 # ---------------------------------------------------------------- what the net says
@@ -294,6 +303,7 @@ def plot_history(
     title: str | None = None,
     source: str | None = None,
     figure: Figure | SubFigure | None = None,
+    ax: Axes | Sequence[Axes] | NDArray[Any] | None = None,
 ) -> Figure:
     """Draw the loss and the metrics over the epochs.
 
@@ -308,7 +318,10 @@ def plot_history(
     source : str, optional
         Which data these are: named below the title.
     figure : Figure or SubFigure, optional
-        Where to draw; by default on a new figure.
+        Figure to add the Axes to; by default a new one.
+    ax : Axes or sequence of Axes, optional
+        Existing Axes to draw in: one for the loss and each metric, in the order loss, metrics; or
+        a single one for all of them, with the title above it.
 
     Returns
     -------
@@ -319,7 +332,7 @@ def plot_history(
     Raises
     ------
     ValueError
-        If there are no epochs in it.
+        If there are no epochs in it, or as many Axes as needed are not passed.
 
     Examples
     --------
@@ -339,27 +352,43 @@ def plot_history(
     epochs = [number + 1 for number in numbers]
     names = list(dict.fromkeys(name.removeprefix("val_") for name in figures))
     names.sort(key=lambda name: name != "loss")
-    drawn = cast("Figure", figure or _new_figure(4.2 * len(names), 3.6))
-    axes = drawn.subplots(1, len(names), squeeze=False)[0]
-    for ax, name in zip(axes, names, strict=True):
+    _not_both(figure, ax)
+    if ax is None:
+        new = cast("Figure", figure or _new_figure(4.2 * len(names), 3.6))
+        axes = list(new.subplots(1, len(names), squeeze=False)[0])
+    else:
+        axes = list(np.ravel(np.asarray(ax, object)))
+    shared = len(axes) == 1 < len(names)
+    if not shared and len(axes) != len(names):
+        raise ValueError(
+            f"ax must be a single Axes, or one for each of {', '.join(names)}. "
+            f"Received: {len(axes)} Axes"
+        )
+    for i, name in enumerate(names):
+        each = axes[0 if shared else i]
+        of = f"{name}, " if shared else ""
         for key, label, style, colour in (
             (name, "training", "o-", BLUE),
             (f"val_{name}", "validation", "s--", VERMILLION),
         ):
             if key in figures:
-                values = figures[key]
-                ax.plot(epochs[: len(values)], values, style, color=colour, label=label)
+                values, colour = figures[key], f"C{i}" if shared else colour
+                each.plot(epochs[: len(values)], values, style, color=colour, label=of + label)
         if test is not None and name in test:
-            ax.plot(epochs[-1], test[name], "D", color=VERMILLION, ms=8, label="test")
-        ax.set_xlabel("epoch")
-        ax.set_title(name)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        ax.margins(x=0.06)
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(frameon=False)
+            colour = f"C{i}" if shared else VERMILLION
+            each.plot(epochs[-1], test[name], "D", color=colour, ms=8, label=f"{of}test")
+        each.set_xlabel("epoch")
+        each.set_title(name)
+        each.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        each.margins(x=0.06)
+        each.grid(alpha=0.3)
+        each.spines[["top", "right"]].set_visible(False)
+        each.legend(frameon=False)
+    drawn = _figure_of(axes[0])
     text = _title("Learning curves" if title is None else title, source)
-    if text:
+    if ax is not None and len(axes) == 1:
+        axes[0].set_title(text)
+    elif text and (ax is None or title or source):
         drawn.suptitle(text)
     return drawn
 
@@ -506,6 +535,7 @@ def plot_activations(
     title: str | None = None,
     source: str | None = None,
     figure: Figure | SubFigure | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """Draw one image on its way through the net: pixels, hidden units, probabilities.
 
@@ -523,7 +553,9 @@ def plot_activations(
     source : str, optional
         Where the image comes from: named below the title.
     figure : Figure or SubFigure, optional
-        Where to draw; by default on a new figure.
+        Figure to add the Axes to; by default a new one.
+    ax : Axes, optional
+        Existing Axes to draw in: they become the frame of the plots inside.
 
     Returns
     -------
@@ -560,17 +592,28 @@ def plot_activations(
     if title is None:
         title = f"One image on its way through {model.name}: {names[guess]} ({labels[guess]})"
 
-    rows = max(len(hidden), 1)
-    height = max(2.2 * rows, 3) + 0.9
-    drawn = cast("Figure", figure or _new_figure(10 if hidden else 6, height))
-    grid = drawn.add_gridspec(rows, 3, width_ratios=(1, 2 if hidden else 0.01, 1))
-    ax = drawn.add_subplot(grid[:, 0])
+    _not_both(figure, ax)
+    rows, frame = max(len(hidden), 1), ax
+    plots: list[Axes]  # the pixels, the hidden layers from top to bottom, the output
+    if frame is None:
+        height = max(2.2 * rows, 3) + 0.9
+        drawn = cast("Figure", figure or _new_figure(10 if hidden else 6, height))
+        grid = drawn.add_gridspec(rows, 3, width_ratios=(1, 2 if hidden else 0.01, 1))
+        places = [grid[:, 0], *(grid[i, 1] for i in range(len(hidden))), grid[:, 2]]
+        plots = [drawn.add_subplot(place) for place in places]
+    else:
+        drawn = _figure_of(frame)
+        frame.set_axis_off()
+        middle = [(0.32, 1 - (i + 0.8) / rows, 0.4, 0.65 / rows) for i in range(len(hidden))]
+        bounds = [(0, 0, 0.22, 0.9), *middle, (0.8, 0.1, 0.2, 0.8)]
+        plots = [frame.inset_axes(each) for each in bounds]
+    ax = plots[0]
     ax.imshow(picture, "gray", vmin=min(picture.min(), 0), vmax=picture.max() or 1)
     ax.set_xticks([])
     ax.set_yticks([])
     ax.set_title(f"pixels: {picture.shape[0]} × {picture.shape[1]}", fontsize=10)
     for i, (layer, units) in enumerate(hidden):
-        ax = drawn.add_subplot(grid[i, 1])
+        ax = plots[i + 1]
         ax.vlines(np.arange(len(units)), np.minimum(units, 0), np.maximum(units, 0), BLUE)
         ax.axhline(0, color="gray", lw=0.8)
         active = f"{np.count_nonzero(units)} of {len(units)} units active"
@@ -580,7 +623,7 @@ def plot_activations(
         ax.spines[["top", "right"]].set_visible(False)
         if i == len(hidden) - 1:
             ax.set_xlabel("unit")
-    ax = drawn.add_subplot(grid[:, 2])
+    ax = plots[-1]
     bars = ax.barh(range(len(values)), values, color=BLUE)
     bars[guess].set_color(VERMILLION)
     ax.bar_label(bars, labels, padding=3, fontsize=9)
@@ -595,7 +638,9 @@ def plot_activations(
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_title(f"{last.name}: {len(values)} classes", fontsize=10)
     text = _title(title, source)
-    if text:
+    if frame is not None:
+        frame.set_title(text, fontsize=11, pad=22)
+    elif text:
         drawn.suptitle(text)
     return drawn
 
@@ -678,14 +723,40 @@ def plot_model(
 
 
 def _new_figure(width: float, height: float) -> Figure:
-    """Make a figure of so many inches, which no global state knows of."""
+    """Create a figure, sizes in inches; pyplot manages it if the program has imported pyplot."""
+    from matplotlib import get_backend
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    # Notebooks look for this; they know matplotlib's figures by themselves only after pyplot.
-    figure._repr_png_ = functools.partial(_as_png, figure)  # type: ignore[attr-defined]
-    return figure
+    size, layout = (width, height), ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    figure: Any
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is None:
+        figure = Figure(size, layout=layout)
+        # Without pyplot, notebooks do not know how to display a figure.
+        figure._repr_png_ = functools.partial(_as_png, figure)
+        return cast("Figure", figure)
+    headless = get_backend().lower() in _HEADLESS
+    while headless and len(_kept) >= _KEPT_HEADLESS:
+        if oldest := _kept.pop(0)():
+            pyplot.close(oldest)
+    figure = pyplot.figure(figsize=size, layout=layout)
+    if headless:
+        _kept.append(weakref.ref(figure))
+    elif "inline" in get_backend():
+        figure._ipython_display_ = functools.partial(_display_once, figure)
+    return cast("Figure", figure)
+
+
+def _display_once(figure: Any) -> None:
+    """Display the figure that a cell of a notebook ends in; pyplot would display it again."""
+    sys.modules["matplotlib.pyplot"].close(figure)
+    importlib.import_module("IPython.display").display_png(_as_png(figure), raw=True)
+
+
+def _not_both(figure: Any, ax: Any) -> None:
+    if figure is not None and ax is not None:
+        raise ValueError("figure must be None if ax is passed. Received: figure and ax")
 
 
 def _as_png(figure: Figure) -> bytes:
