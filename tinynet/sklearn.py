@@ -1,17 +1,20 @@
-"""The net as scikit-learn knows nets: for its grids, its pipelines, and whole clusters.
+"""Estimators for scikit-learn: `TinyNetClassifier` and `TinyNetRegressor`.
 
-`TinyNetClassifier` and `TinyNetRegressor` take the place of ``MLPClassifier`` and
-``MLPRegressor``: what has the same name means the same, down to the loss and to when training
-ends. One fit computes on one thread, so many of them share a machine, or through joblib several
-machines, without being in each other's way.
+They replace ``MLPClassifier`` and ``MLPRegressor``: change the class name, and arguments,
+attributes, loss values, stopping criteria, warnings and errors stay the same, except for
+``solver="lbfgs"``, which tinynet does not support. ``docs/sklearn.md`` lists the differences.
+One fit computes on one thread, so that joblib can run many fits at once.
 
-This module needs scikit-learn (``pip install -e '.[sklearn]'`` in tinynet's folder). The rest of
-tinynet does not.
+This module needs scikit-learn; the rest of tinynet does not.
 """
 
 from __future__ import annotations
 
+import copy
+import itertools
 import warnings
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,17 +29,24 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
-from tinynet import checks, optimizers
+from tinynet import checks, losses, optimizers
 from tinynet.callbacks import Callback
-from tinynet.initializers import GlorotUniform
 from tinynet.layers import Dense, Dropout, Input
+from tinynet.losses import Loss
+from tinynet.objective import Objective
 from tinynet.regularizers import L2
 from tinynet.sequential import Sequential
 from tinynet.sparse import CompressedRows
-from tinynet.variable import Array
+from tinynet.variable import Array, Variable
 
 __all__ = ["TinyNetClassifier", "TinyNetRegressor"]
 
@@ -45,131 +55,264 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# scikit-learn's names for what has another one here.
-_ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}
-_RATES = ("constant", "invscaling", "adaptive")
-# scikit-learn ends training where "adaptive" has made the learning rate so small.
+# scikit-learn's names of activations that have another name in tinynet.
+_ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
+# Parameters of the optimizer; after a change, a new one is needed.
+_ADAM = ("beta_1", "beta_2", "epsilon")
+_OPTIMIZER = ("solver", "learning_rate_init", "momentum", "nesterovs_momentum", *_ADAM)
+# Numeric parameters by their bounds, and booleans.
+_POSITIVE = ("learning_rate_init", "epsilon")
+_NOT_NEGATIVE = ("alpha", "power_t", "tol")
+_BELOW_ONE = ("validation_fraction", "beta_1", "beta_2", "dropout")
+_FLAGS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping")
+# Learning rate at which "adaptive" stops training, as in scikit-learn.
 _SMALLEST_RATE = 1e-6
+_MAX_FUN = 15000
 
 
+class _Parameters(list[Array]):
+    """Arrays of the network's weights; assigning an item changes the network."""
+
+    def __init__(self, variables: Iterable[Variable]) -> None:
+        self._variables = list(variables)
+        super().__init__(variable.array for variable in self._variables)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Copy the values into the network; their shapes must be the same."""
+        one = not isinstance(index, slice)
+        variables: Any = self._variables[index]
+        for variable, array in zip(
+            *([variables], [value]) if one else (variables, value), strict=True
+        ):
+            variable.assign(array)
+
+
+class _PoissonDeviance(Loss):
+    """Half of the Poisson deviance, summed over the outputs."""
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute ``y log(y / p) - y + p``, where the first term is 0 for ``y = 0``."""
+        ratio = np.divide(y_true, y_pred, out=np.ones_like(y_pred), where=y_true > 0)
+        deviance: Array = (y_true * np.log(ratio) - y_true + y_pred).sum(axis=-1)
+        return deviance
+
+    def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        """Compute the gradient with respect to the predictions, ``1 - y / p``."""
+        d: Array = (1 - y_true / y_pred) * d_values[..., None]
+        return d
+
+
+class _MLPObjective(Objective):
+    """A loss as scikit-learn computes it for each batch.
+
+    It is a mean over the sample weights, and the regularization term is divided by their sum.
+    Loss and gradient have different factors: for several outputs, the squared error is their
+    mean, but its gradient is that of their sum.
+    """
+
+    def __init__(self, loss: Any, factors: tuple[float, float], alpha: float) -> None:
+        super().__init__(loss, None, None, None)
+        self.factors, self.alpha, self.penalty = factors, alpha, L2(0.0) if alpha else None
+
+    def step(self, y: Array, output: Array, weights: Array | None, *rest: Any) -> Any:
+        """Compute loss, gradient and predictions, and the strength of the regularization."""
+        value, d_output, predictions = super().step(y, output, weights, *rest)
+        total = len(output) if weights is None else float(weights.sum())
+        # A batch without any weight changes nothing.
+        share = 1 / total if total else 0.0
+        if self.penalty is not None:
+            self.penalty.l2 = self.alpha / 2 * share
+        value_factor, gradient_factor = (f * len(output) * share for f in self.factors)
+        if gradient_factor != 1:
+            d_output = d_output * d_output.dtype.type(gradient_factor)
+        return value * value_factor, d_output, predictions
+
+
+def _has_partial_fit(estimator: Any) -> bool:
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers. Received: solver='lbfgs'"
+        )
+    return True
+
+
+@dataclass(eq=False, repr=False)
 class _TinyNet(BaseEstimator):
-    """What both estimators share: a net that is made for its data, and when training ends."""
+    """Parameters and training of both estimators."""
 
-    _loss: str
-    _loss_weight = 1.0
-    _head: str
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: Any = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: int = 10,
-        dropout: float = 0.0,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.dropout = dropout
+    hidden_layer_sizes: Any = (100,)
+    activation: str = "relu"
+    _: KW_ONLY
+    solver: str = "adam"
+    alpha: float = 0.0001
+    batch_size: Any = "auto"
+    learning_rate: str = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    max_iter: int = 200
+    shuffle: bool = True
+    random_state: Any = None
+    tol: float = 1e-4
+    verbose: Any = False
+    warm_start: bool = False
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    n_iter_no_change: Any = 10
+    max_fun: int = _MAX_FUN
+    dropout: float = 0.0
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
-    # ------------------------------------------------------------ the net
+    @property
+    def coefs_(self) -> list[Array]:
+        """Weight matrix of each layer; changing or assigning them changes the network."""
+        return _Parameters(layer.kernel for layer in self._dense_layers())
 
-    def _begin(self, x: Any, outputs: int) -> None:
-        """Make a new net, and forget all courses."""
-        random = check_random_state(self.random_state)
-        seeds = iter(random.randint(np.iinfo(np.int32).max, size=1000).tolist())
-        sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if np.ndim(sizes) else [sizes]
-        dtype = "float64" if x.dtype == np.float64 else "float32"
-        activation = _ACTIVATIONS.get(self.activation, self.activation)
-        alpha = checks.number("alpha", self.alpha, 0)
+    @coefs_.setter
+    def coefs_(self, values: Any) -> None:
+        self.coefs_[:] = values
 
-        def dense(units: int, activation: Any, name: str) -> Dense:
-            return Dense(
-                units,
-                activation,
-                kernel_initializer=GlorotUniform(next(seeds)),
-                # There it costs alpha / 2 in the sum over a batch, here in the mean.
-                kernel_regularizer=L2(alpha / 2 / self._batch(x)) if alpha else None,
-                name=name,
-                dtype=dtype,
-            )
+    @property
+    def intercepts_(self) -> list[Array]:
+        """Bias vector of each layer; changing or assigning them changes the network."""
+        return _Parameters(layer.bias for layer in self._dense_layers())
 
-        row: list[Any] = [Input((x.shape[1],), name="input")]
-        for i, units in enumerate(sizes, 1):
-            row.append(dense(units, activation, f"hidden_{i}"))
-            if self.dropout:
-                row.append(
-                    Dropout(self.dropout, None, next(seeds), name=f"dropout_{i}", dtype=dtype)
-                )
-        row.append(dense(outputs, self._head, "output"))
-        model = Sequential(row, name="net")
-        model.dtype = dtype
-        model._random = np.random.Generator(np.random.PCG64(next(seeds)))
-        model.compile(self._optimizer(), self._loss, loss_weights=self._loss_weight)
-        self.model_ = model
-        self._split_seed = next(seeds)
-        self.t_ = 0
-        self.loss_curve_: list[float] = []
-        self.best_loss_: float | None = None
-        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-        self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
+    @intercepts_.setter
+    def intercepts_(self, values: Any) -> None:
+        self.intercepts_[:] = values
 
-    def _batch(self, x: Any) -> int:
-        if self.batch_size == "auto":
-            return min(200, int(x.shape[0]))
-        return min(checks.whole("batch_size", self.batch_size), int(x.shape[0]))
+    def _dense_layers(self) -> list[Any]:
+        return [layer for layer in self.model_.layers if isinstance(layer, Dense)]
 
-    def _optimizer(self) -> Any:
+    # ------------------------------------------------------------ checks
+
+    def _check_parameters(self) -> None:
+        """Raise an error for a parameter that is not supported, before anything is changed."""
+        for units in self._sizes():
+            checks.whole("hidden_layer_sizes", units)
+        for name in (*_POSITIVE, *_NOT_NEGATIVE):
+            checks.number(name, getattr(self, name), 0, open_low=name in _POSITIVE)
+        for name in ("momentum", *_BELOW_ONE):
+            if checks.number(name, value := getattr(self, name), 0, 1) == 1 and name != "momentum":
+                raise ValueError(f"{name} must be less than 1. Received: {name}={value}")
+        for name in _FLAGS:
+            checks.flag(name, getattr(self, name))
+        if not isinstance(self.verbose, bool):
+            checks.whole("verbose", self.verbose, 0)
+        checks.choice("learning_rate", self.learning_rate, ("constant", "invscaling", "adaptive"))
+        checks.whole("max_iter", self.max_iter)
+        if self.n_iter_no_change != np.inf:
+            checks.whole("n_iter_no_change", self.n_iter_no_change)
+        if self.batch_size != "auto":
+            checks.whole("batch_size", self.batch_size)
         if self.solver == "lbfgs":
             raise ValueError(
-                "solver must be 'adam', 'sgd' or another optimizer of tinynet, which all train "
-                "batch by batch. Received: solver='lbfgs'"
+                "solver must be 'adam', 'sgd' or the name of another optimizer of tinynet, which "
+                "all train in batches; 'lbfgs' is not supported. Received: solver='lbfgs'"
             )
-        rate = checks.number("learning_rate_init", self.learning_rate_init, 0, open_low=True)
+        if self.max_fun != _MAX_FUN:
+            raise ValueError(
+                f"max_fun must be {_MAX_FUN}, its default: it only limits solver='lbfgs', which "
+                f"is not supported. Received: max_fun={checks.shorten(self.max_fun)}"
+            )
+
+    def _sizes(self) -> list[Any]:
+        sizes = self.hidden_layer_sizes
+        return list(sizes) if np.ndim(sizes) else [sizes]
+
+    def _current_structure(self) -> dict[str, Any]:
+        names = ("activation", "dropout", "loss")
+        return {"hidden_layer_sizes": self._sizes(), **{n: getattr(self, n) for n in names}}
+
+    def _validate(self, X: Any, y: Any, first: bool, incremental: bool) -> tuple[Any, Array]:
+        """Check the data; return inputs, and targets in the form that the loss takes."""
+        raise NotImplementedError
+
+    def _head(self, targets: Array) -> tuple[int, str]:
+        """Return the number of outputs and the name of their activation."""
+        raise NotImplementedError
+
+    def _objective(self) -> tuple[str | None, Any, tuple[float, float]]:
+        """Return the name of the loss, the loss and the factors of `_MLPObjective`."""
+        raise NotImplementedError
+
+    def _strata(self, targets: Array) -> Array | None:
+        """Return the classes whose proportions the validation split preserves, if any."""
+        return None
+
+    def _class_weights(self, targets: Array) -> Array | None:
+        """Return a weight for each sample that depends on its class only, if any."""
+        return None
+
+    def _score(self, outputs: Array, targets: Array, weights: Array | None) -> float:
+        """Compute the validation score; larger is better."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ network
+
+    def _initialize(self, X: Any, targets: Array) -> None:
+        """Build a new network with the initial weights of scikit-learn for the same seed."""
+        random = check_random_state(self.random_state)
+        self.n_outputs_, self.out_activation_ = self._head(targets)
+        units = [X.shape[1], *self._sizes(), self.n_outputs_]
+        initial: list[Array] = []
+        for fan_in, fan_out in itertools.pairwise(units):
+            bound = np.sqrt((2 if self.activation == "logistic" else 6) / (fan_in + fan_out))
+            initial += (random.uniform(-bound, bound, s) for s in ((fan_in, fan_out), fan_out))
+        self._split_state = copy.deepcopy(random)
+        seeds = random.randint(np.iinfo(np.int32).max, size=len(units)).tolist()
+        dtype = X.dtype.name
+        layers: list[Any] = [Input((X.shape[1],), name="input")]
+        for i, size in enumerate(units[1:], 1):
+            hidden = i < len(units) - 1
+            name = self.activation if hidden else self.out_activation_
+            name, title = _ACTIVATIONS.get(name, name), f"hidden_{i}" if hidden else "output"
+            layers.append(Dense(size, name, kernel_initializer="zeros", name=title, dtype=dtype))
+            if hidden and self.dropout:
+                layers.append(
+                    Dropout(self.dropout, None, seeds[i], name=f"dropout_{i}", dtype=dtype)
+                )
+        model = Sequential(layers, name="net")
+        model.dtype = dtype
+        model._random = np.random.Generator(np.random.PCG64(seeds[0]))
+        self.model_, self.n_layers_ = model, len(units)
+        self.coefs_, self.intercepts_ = initial[::2], initial[1::2]
+        self._structure = self._current_structure()
+        self._compiled: Any = {}
+        self.t_ = self.n_iter_ = self._no_improvement_count = 0
+        self.loss_curve_: list[float] = []
+        self.best_loss_: float | None = None
+        self.validation_scores_: list[float] | None = None
+        self.best_validation_score_: float | None = None
+
+    def _compile(self, incremental: bool) -> None:
+        """Compile the network if a parameter has changed since the last time."""
+        settings = {name: getattr(self, name) for name in (*_OPTIMIZER, "alpha")}
+        if settings != self._compiled:
+            if any(settings[name] != self._compiled.get(name) for name in _OPTIMIZER):
+                self._optimizer = self._new_optimizer()
+            name, loss, factors = self._objective()
+            loss.dtype = self.model_.dtype
+            objective = _MLPObjective(loss, factors, self.alpha)
+            for layer in self._dense_layers():
+                layer.kernel_regularizer = layer.kernel.regularizer = objective.penalty
+            # A saved network has the loss that Keras knows, or none.
+            self.model_.compile(self._optimizer, name, loss_weights=factors[0])
+            self.model_._objective = objective
+            self._compiled = settings
+        elif self.solver == "sgd" and self.learning_rate != "constant" and not incremental:
+            self._optimizer.learning_rate = float(self.learning_rate_init)
+
+    def _new_optimizer(self) -> Any:
+        rate = float(self.learning_rate_init)
         if self.solver == "adam":
             return optimizers.Adam(rate, self.beta_1, self.beta_2, self.epsilon)
         if self.solver == "sgd":
@@ -180,142 +323,233 @@ class _TinyNet(BaseEstimator):
 
     # ------------------------------------------------------------ training
 
-    def _fit(self, X: Any, y: Any) -> Any:
-        """Train until there is no more progress."""
-        checks.choice("learning_rate", self.learning_rate, _RATES)
-        checks.whole("n_iter_no_change", self.n_iter_no_change)
-        epochs = checks.whole("max_iter", self.max_iter)
-        again = self.warm_start and hasattr(self, "model_")
-        X, targets = self._validate(X, y, not again, again)
-        if not again:
-            self._begin(X, self._outputs(targets))
-        held = None
-        if self.early_stopping:
-            X, x_held, targets, y_held = train_test_split(
-                X,
-                targets,
-                test_size=self.validation_fraction,
-                random_state=self._split_seed,
-                stratify=self._strata(targets),
-            )
-            held = _inputs(x_held, self.model_), y_held
-        self.n_iter_ = 0
-        course = _Course(self, X.shape[0], held)
-        self._run(X, targets, epochs, course)
-        if course.best_weights is not None:
-            self.model_.set_weights(course.best_weights)
-        if not course.converged:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (N, D)
+            Inputs.
+        y : array_like, shape (N,) or (N, K)
+            Targets: class labels, or a label indicator matrix, or real numbers for a regressor.
+        sample_weight : array_like, shape (N,), optional
+            Weight of each sample in the loss and in the validation score.
+
+        Returns
+        -------
+        TinyNetClassifier or TinyNetRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the data or a parameter is not supported; a fitted estimator is unchanged then.
+            If the loss diverges.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training has not converged after `max_iter` epochs.
+        UserWarning
+            If Ctrl-C stops training; the estimator is fitted with the weights reached so far.
+        """
+        return self._fit(X, y, sample_weight, False)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool, **known: Any) -> Any:
+        """Train until convergence or, if incremental, for one epoch."""
+        before = self.__dict__.copy()
+        try:
+            train, held = self._prepare(X, y, sample_weight, incremental, **known)
+        except BaseException:
+            self.__dict__ = before
+            raise
+        inputs, targets, weights = train
+        n = len(targets)
+        if self.batch_size != "auto" and self.batch_size > n:
             warnings.warn(
-                f"Training ended after max_iter={epochs} epochs, and still made progress.",
+                "batch_size is larger than the number of samples. It is going to be clipped. "
+                f"Received: batch_size={self.batch_size}, {n} samples",
+                stacklevel=3,
+            )
+        self.n_iter_ = 0
+        epochs = 1 if incremental else self.max_iter
+        monitor = _Monitor(self, n, held)
+        interrupted = False
+        failure: Any = None
+        try:
+            self.model_.fit(
+                inputs,
+                targets,
+                min(200 if self.batch_size == "auto" else self.batch_size, n),
+                epochs,
+                0,
+                [monitor],
+                shuffle=bool(self.shuffle),
+                sample_weight=weights,
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+            warnings.warn("Training interrupted by user.", stacklevel=3)
+        except FloatingPointError as error:
+            failure = error
+            monitor.record(float("nan"))
+        if self._best_weights is not None:
+            self.model_.set_weights(self._best_weights)
+        elif failure or (self.early_stopping and not interrupted) or not self._is_finite():
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large "
+                f"values and need to be preprocessed. Received: loss={self.loss_}"
+            ) from failure
+        if not (monitor.converged or interrupted or incremental):
+            message = (
+                f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet"
+                if failure is None
+                else "The loss diverged; the weights with the best validation score are kept"
+            )
+            warnings.warn(
+                f"Stochastic Optimizer: {message}. Received: max_iter={epochs}",
                 ConvergenceWarning,
                 stacklevel=3,
             )
         return self
 
-    def _partial_fit(self, X: Any, y: Any, first: bool) -> Any:
-        """Train one epoch more."""
-        if self.early_stopping:
-            raise ValueError("partial_fit knows no early stopping. Received: early_stopping=True")
-        X, targets = self._validate(X, y, first, True)
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, **known: Any
+    ) -> tuple[Any, Any]:
+        """Check everything and build the network; return the training and validation data."""
+        self._check_parameters()
+        if incremental and self.early_stopping:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True. Received: early_stopping=True"
+            )
+        first = not hasattr(self, "model_") or not (self.warm_start or incremental)
+        X, targets = self._validate(X, y, first, incremental, **known)
+        weights = self._class_weights(targets)
+        if sample_weight is not None:
+            checks.not_masked("sample_weight", sample_weight)
+            given = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+            weights = given if weights is None else weights * given
+        if weights is not None and not weights.sum() > 0:
+            raise ValueError(f"Sample weights must have a positive sum. Received: {weights.sum()}")
         if first:
-            self._begin(X, self._outputs(targets))
-            self.n_iter_ = 0
-        self._run(X, targets, 1, _Course(self, X.shape[0], None))
-        return self
-
-    def _run(self, X: Any, targets: Array, epochs: int, course: _Course) -> None:
-        self.model_.fit(
-            _inputs(X, self.model_),
-            targets,
-            self._batch(X),
-            epochs,
-            2 if self.verbose is True else int(self.verbose),
-            [course],
-            shuffle=bool(self.shuffle),
-            class_weight=self._class_weight(targets),
+            self._initialize(X, targets)
+        for name, value in self._current_structure().items():
+            if value != self._structure[name]:
+                raise ValueError(
+                    f"{name} must stay {self._structure[name]!r} while training continues; "
+                    f"call fit with warm_start=False to start again. Received: {name}={value!r}"
+                )
+        if self.early_stopping != (self.validation_scores_ is not None) or first:
+            self._no_improvement_count = 0
+            self._best_weights: Any = None
+            scores: Any = ([], -np.inf, None) if self.early_stopping else (None, None, np.inf)
+            self.validation_scores_, self.best_validation_score_, self.best_loss_ = scores
+        parts = [X, targets] if weights is None else [X, targets, weights]
+        held = None
+        if self.early_stopping:
+            n, size = len(targets), self._held(len(targets))
+            if n <= size or not self.validation_fraction:
+                raise ValueError(
+                    "The validation set is too small. Increase 'validation_fraction' or the size "
+                    f"of your dataset. Received: {n} samples, "
+                    f"validation_fraction={self.validation_fraction}"
+                )
+            parts = train_test_split(
+                *parts,
+                test_size=size,
+                random_state=copy.deepcopy(self._split_state),
+                stratify=self._strata(targets),
+            )
+            parts, held = parts[::2], parts[1::2]
+            if size > np.ceil(self.validation_fraction * n):
+                warnings.warn(
+                    "A validation score needs 2 samples, which are held out. Increase "
+                    "validation_fraction or the size of your dataset. "
+                    f"Received: validation_fraction={self.validation_fraction}, {n} samples",
+                    stacklevel=4,
+                )
+        self._compile(incremental)
+        train, held = (
+            part and (_inputs(part[0], self.model_), part[1], part[2] if part[2:] else None)
+            for part in (parts, held)
         )
-        self.loss_ = self.loss_curve_[-1]
+        return train, held
+
+    def _held(self, n: int) -> int:
+        """Return the size of the validation set; the score of one sample is not defined."""
+        return max(int(np.ceil(self.validation_fraction * n)), 2)
+
+    def _is_finite(self) -> bool:
+        return all(np.isfinite(w).all() for w in self.model_.get_weights())
 
     def _predict(self, X: Any) -> Array:
-        """Compute the net's outputs."""
+        """Compute the outputs of the network."""
         check_is_fitted(self, "model_")
-        X = _validated(self, X, accept_sparse="csr", reset=False)
+        X = _validated(self, X, reset=False)
         return self.model_.predict(_inputs(X, self.model_), verbose=0)
 
-    # ------------------------------------------------------------ to be defined by each
 
-    def _validate(self, X: Any, y: Any, reset: bool, known: bool) -> tuple[Any, Array]:
-        """Check the data, whose classes may be known; return what the net is trained on."""
-        raise NotImplementedError
+class _Monitor(Callback):
+    """Record the learning curves of an estimator and stop its training as scikit-learn does."""
 
-    def _outputs(self, targets: Array) -> int:
-        """Return how many outputs the net has."""
-        raise NotImplementedError
-
-    def _strata(self, targets: Array) -> Array | None:
-        """Return what a split must keep the shares of."""
-        return None
-
-    def _class_weight(self, targets: Array) -> dict[int, float] | None:
-        """Return what each class counts, if anything is said of it."""
-        return None
-
-    def _score(self, outputs: Array, targets: Array) -> float:
-        """Say how good outputs are; larger is better."""
-        raise NotImplementedError
-
-
-class _Course(Callback):
-    """Keeps the curves of an estimator, and ends its training as scikit-learn does."""
-
-    def __init__(self, owner: _TinyNet, n: int, held: tuple[Any, Array] | None) -> None:
+    def __init__(self, owner: Any, n: int, held: Any) -> None:
         super().__init__()
-        self._owner, self._n, self._held = owner, n, held
-        self._without_progress = 0
-        self.converged = False
-        self.best_weights: list[Array] | None = None
+        self._owner, self._n, self._held, self.converged = owner, n, held, False
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Note the figures; end where they don't get better, or go on with smaller steps."""
+    def record(self, loss: float) -> None:
+        """Record the loss of an epoch and, for early stopping, the validation score."""
         owner = self._owner
         owner.n_iter_ += 1
         owner.t_ += self._n
-        loss = float(logs["loss"])
+        owner.loss_ = loss
         owner.loss_curve_.append(loss)
-        if self._held is None or owner.validation_scores_ is None:
-            best = np.inf if owner.best_loss_ is None else owner.best_loss_
-            gain, owner.best_loss_ = best - loss, min(loss, best)
+        if owner.verbose:
+            print(f"Iteration {owner.n_iter_}, loss = {loss:.8f}")
+        if self._held is None:
+            improved = loss <= owner.best_loss_ - owner.tol
+            owner.best_loss_ = min(owner.best_loss_, loss)
         else:
-            outputs = self.model.predict(self._held[0], verbose=0)
-            score = owner._score(outputs, self._held[1])
+            x, targets, weights = self._held
+            outputs = self.model.predict(x, verbose=0)
+            score = float("nan")
+            if np.isfinite(loss) and np.isfinite(outputs).all():
+                score = float(owner._score(outputs, targets, weights))
             owner.validation_scores_.append(score)
-            best = max([-np.inf, *owner.validation_scores_[:-1]])
-            gain = score - best
-            if gain > 0:
+            if owner.verbose:
+                print(f"Validation score: {score:f}")
+            improved = score >= owner.best_validation_score_ + owner.tol
+            if score > owner.best_validation_score_:
                 owner.best_validation_score_ = score
-                self.best_weights = self.model.get_weights()
-        self._without_progress = 0 if gain >= owner.tol else self._without_progress + 1
-        optimizer, steps = self.model.optimizer, owner.solver == "sgd"
-        if self._without_progress > owner.n_iter_no_change:
-            rate = float(optimizer.learning_rate)
-            if steps and owner.learning_rate == "adaptive" and rate > _SMALLEST_RATE:
-                optimizer.learning_rate = rate / 5
-                self._without_progress = 0
-            else:
-                self.converged = self.model.stop_training = True
-        if steps and owner.learning_rate == "invscaling":
+                owner._best_weights = self.model.get_weights()
+        owner._no_improvement_count = 0 if improved else owner._no_improvement_count + 1
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Stop, or reduce the learning rate, if there was no improvement for too long."""
+        owner, optimizer = self._owner, self.model.optimizer
+        self.record(float(logs["loss"]))
+        schedule = owner.learning_rate if owner.solver == "sgd" else "constant"
+        if schedule == "invscaling":
             optimizer.learning_rate = owner.learning_rate_init / (owner.t_ + 1) ** owner.power_t
-
-
-def _validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
-    """Validate data as scikit-learn does, which uses the masked entries of masked arrays."""
-    for name, value in zip(("X", "y"), (X, *y), strict=False):
-        checks.not_masked(name, value)
-    return validate_data(estimator, X, *y, **options)
+        if owner._no_improvement_count <= owner.n_iter_no_change:
+            return
+        rate = float(optimizer.learning_rate)
+        what = "Training loss" if self._held is None else "Validation score"
+        action = "Stopping."
+        if schedule == "adaptive" and rate > _SMALLEST_RATE:
+            optimizer.learning_rate, owner._no_improvement_count = rate / 5, 0
+            action = f"Setting learning rate to {rate / 5:f}"
+        else:
+            self.converged = self.model.stop_training = True
+            action = "Learning rate too small. Stopping." if schedule == "adaptive" else action
+        if owner.verbose:
+            print(
+                f"{what} did not improve more than tol={owner.tol:f} for "
+                f"{owner.n_iter_no_change} consecutive epochs. {action}"
+            )
 
 
 def _inputs(X: Any, model: Sequential) -> Any:
-    """Bring checked inputs into the form that the net takes; zeros left out stay out."""
+    """Convert sparse matrices to the compressed rows of tinynet."""
     if not hasattr(X, "indptr"):
         return X
     if not X.has_canonical_format:
@@ -324,81 +558,92 @@ def _inputs(X: Any, model: Sequential) -> Any:
     return CompressedRows.from_csr(X.indptr, X.indices, X.data, X.shape, model.dtype)
 
 
+@dataclass(eq=False, repr=False)
 class TinyNetClassifier(ClassifierMixin, _TinyNet):
-    """A net for classes, in place of scikit-learn's ``MLPClassifier``.
+    """Classifier that replaces scikit-learn's ``MLPClassifier``.
 
-    It computes in float64 if the inputs it is fitted to are float64, else in float32, which is
-    faster. Sparse matrices stay sparse.
+    It computes in float32 if the inputs are float32, which is faster, and in float64 otherwise.
+    Sparse matrices stay sparse.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int
-        The numbers of units of the hidden layers.
+        Number of units of each hidden layer.
     activation : str
-        Of the hidden layers: ``"identity"``, ``"logistic"``, ``"tanh"``, ``"relu"``, or another
-        name in `tinynet.activations`.
+        Activation of the hidden layers: ``"identity"``, ``"logistic"``, ``"tanh"``, ``"relu"``,
+        or another name in `tinynet.activations`.
     solver : str
-        ``"adam"``, ``"sgd"``, or another name in `tinynet.optimizers`.
+        Optimizer: ``"adam"``, ``"sgd"``, or another name in `tinynet.optimizers`.
+        ``"lbfgs"`` is not supported.
     alpha : float
-        What the squares of the weights cost in the loss.
+        Strength of the L2 regularization, divided by the number of samples in a batch.
     batch_size : int or "auto"
-        How many examples make a step; ``"auto"`` is 200, or all where there are fewer.
+        Number of samples in a batch; ``"auto"`` is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
-        How the learning rate of ``"sgd"`` goes on: as it is; falling with a power of the number
-        of examples seen; or a fifth whenever there is no more progress.
+        Learning rate schedule of ``"sgd"``: constant; ``learning_rate_init / t_**power_t``; or
+        divided by 5 whenever there is no improvement for `n_iter_no_change` epochs.
     learning_rate_init : float
-        The learning rate, at first.
+        Initial learning rate.
     power_t : float
-        The power of ``"invscaling"``.
+        Exponent of ``"invscaling"``.
     max_iter : int
-        The greatest number of epochs.
+        Maximum number of epochs.
     shuffle : bool
-        Whether each epoch goes through the examples in a new order.
+        If True, shuffle the samples in each epoch.
     random_state : int, RandomState or None
-        Where first weights, orders, dropout and the validation part come from.
+        Source of the initial weights, the validation split, the shuffling and the dropout. The
+        initial weights and the split are those of scikit-learn for the same seed.
     tol : float
-        What counts as progress in loss or score.
-    verbose : bool or {0, 1, 2}
-        Whether each epoch is reported; 1 is a progress bar.
+        Minimum improvement of the loss or the validation score.
+    verbose : bool or int
+        If true, print loss and validation score of each epoch.
     warm_start : bool
-        Whether `fit` goes on from where it was.
+        If True, `fit` continues from the weights of the previous call.
     momentum : float
-        What ``"sgd"`` keeps of its last direction.
+        Momentum of ``"sgd"``.
     nesterovs_momentum : bool
-        Whether it looks ahead along it.
+        If True, use Nesterov's momentum.
     early_stopping : bool
-        Whether progress is that of the score on a part that is held out, rather than of the
-        loss; the weights of the best score are kept.
+        If True, hold out a part of the samples, stop when the score on it does not improve, and
+        keep the weights of the best score.
     validation_fraction : float
-        The share of that part.
+        Fraction of the samples to hold out.
     beta_1, beta_2, epsilon : float
-        What ``"adam"`` keeps of its running means, and what it adds to their root.
-    n_iter_no_change : int
-        How many epochs without progress are borne.
+        Decay rates of the moment estimates of ``"adam"``, and its constant for numerical
+        stability.
+    n_iter_no_change : int or inf
+        Maximum number of epochs without an improvement of `tol`.
+    max_fun : int
+        Limit of ``solver="lbfgs"``; must keep its default.
     dropout : float
-        The share of each hidden layer's outputs that is dropped in training.
+        Fraction of the outputs of each hidden layer that is dropped in training.
     class_weight : dict, "balanced" or None
-        What an example of each class counts in the loss; ``"balanced"`` makes up for classes
-        with few examples.
+        Weight of each class in the loss, multiplied with the sample weights; ``"balanced"`` is
+        inversely proportional to the number of samples. Not for multilabel targets.
 
     Attributes
     ----------
     classes_ : ndarray, shape (C,)
-        The classes.
-    model_ : Sequential
-        The net, to be saved, drawn or taken elsewhere.
-    n_features_in_ : int
-        The number of inputs.
-    feature_names_in_ : ndarray of str
-        Their names, where the inputs had names.
-    n_iter_, t_ : int
-        How many epochs the last `fit` took, and how many examples have been seen in all.
+        Class labels.
+    coefs_, intercepts_ : list of ndarray
+        Weight matrix, shape (D, U), and bias vector of each layer. Changing or assigning them
+        changes the network.
     loss_, loss_curve_ : float, list of float
-        The last epoch's mean loss, and all of them.
+        Mean loss of the last epoch, and of all epochs.
     best_loss_ : float or None
-        The smallest of them; None with early stopping.
+        Smallest loss; None with early stopping.
     validation_scores_, best_validation_score_ : list of float, float
-        The scores on the part held out, and the best; None without early stopping.
+        Scores on the samples held out, and the best; None without early stopping.
+    n_iter_, t_ : int
+        Number of epochs of the last call, and number of samples seen in all calls.
+    n_layers_, n_outputs_, out_activation_ : int, int, str
+        Number of layers with the input, number of outputs, and their activation.
+    n_features_in_ : int
+        Number of inputs.
+    feature_names_in_ : ndarray of str
+        Names of the inputs, if all are strings.
+    model_ : Sequential
+        The network, to save, plot or export.
 
     Examples
     --------
@@ -408,284 +653,289 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
     ['low', 'high']
     """
 
-    _loss = "sparse_categorical_crossentropy"
-    _head = "softmax"
+    _: KW_ONLY
+    class_weight: Any = None
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: Any = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: int = 10,
-        dropout: float = 0.0,
-        class_weight: Any = None,
-    ) -> None:
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            dropout=dropout,
-        )
-        self.class_weight = class_weight
+    loss = "log_loss"
 
-    def fit(self, X: Any, y: Any) -> TinyNetClassifier:
-        """Train.
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @available_if(_has_partial_fit)
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
+    ) -> TinyNetClassifier:
+        """Train for one epoch on these samples.
 
         Parameters
         ----------
         X : array_like or sparse matrix, shape (N, D)
-            The inputs.
-        y : array_like, shape (N,)
-            The classes.
-
-        Returns
-        -------
-        TinyNetClassifier
-            Itself.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If the data or a parameter can't be what was meant.
-        """
-        self._fit(X, y)
-        return self
-
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> TinyNetClassifier:
-        """Train one epoch more, on these data.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix, shape (N, D)
-            The inputs.
-        y : array_like, shape (N,)
-            The classes.
+            Inputs.
+        y : array_like, shape (N,) or (N, C)
+            Class labels, or a label indicator matrix.
+        sample_weight : array_like, shape (N,), optional
+            Weight of each sample.
         classes : array_like, shape (C,), optional
-            All classes that there will ever be; needed the first time.
+            All classes of all calls; required in the first call.
 
         Returns
         -------
         TinyNetClassifier
-            Itself.
+            The fitted estimator.
 
         Raises
         ------
         ValueError, TypeError
-            If the data or a parameter can't be what was meant.
+            If the data or a parameter is not supported; the estimator is unchanged then.
         """
-        first = not hasattr(self, "model_")
-        if first and classes is None:
+        if classes is None and not hasattr(self, "classes_"):
             raise ValueError(
-                "classes must be given on the first call to partial_fit. Received: classes=None"
+                "classes must be passed on the first call to partial_fit. Received: classes=None"
             )
         if self.class_weight == "balanced":
             raise ValueError(
-                "partial_fit can't know the balance of classes it has not seen: class_weight must "
-                "be a dict. Received: class_weight='balanced'"
+                "class_weight must be a dict for partial_fit, since the proportions of the classes "
+                "in later calls are unknown. Received: class_weight='balanced'"
             )
-        if first:
-            self.classes_ = unique_labels(classes)
-        elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
+        known = classes if classes is None else getattr(self, "classes_", None)
+        if known is not None and not np.array_equal(known, unique_labels(classes)):
             raise ValueError(
-                f"classes must be those of the first call, "
-                f"{checks.shorten(self.classes_.tolist())}. "
-                f"Received: classes={checks.shorten(classes)}"
+                "classes is not the same as on last call to partial_fit, was: "
+                f"{checks.shorten(known.tolist())}. Received: classes={checks.shorten(classes)}"
             )
-        self._partial_fit(X, y, first)
+        self._fit(X, y, sample_weight, True, classes=classes)
         return self
 
     def predict(self, X: Any) -> Array:
-        """Predict classes.
+        """Predict class labels.
 
         Parameters
         ----------
         X : array_like or sparse matrix, shape (N, D)
-            The inputs.
+            Inputs.
 
         Returns
         -------
-        ndarray, shape (N,)
-            The most probable classes.
+        ndarray, shape (N,) or (N, C)
+            The most probable classes, or a label indicator matrix.
         """
-        outputs = self._predict(X)
-        classes: Array = self.classes_[outputs.argmax(axis=1)]
-        return classes
+        labels = self._labels(self._predict(X))
+        predicted: Array = labels if self._multilabel else self.classes_[labels]
+        return predicted
 
     def predict_proba(self, X: Any) -> Array:
-        """Predict how probable each class is.
+        """Predict class probabilities.
 
         Parameters
         ----------
         X : array_like or sparse matrix, shape (N, D)
-            The inputs.
+            Inputs.
 
         Returns
         -------
         ndarray, shape (N, C)
-            The probabilities, in the order of `classes_`.
+            Probabilities, in the order of `classes_`. The rows of multilabel targets do not sum
+            to 1.
         """
-        return self._predict(X)
+        outputs = self._predict(X)
+        if self._multilabel or self.n_outputs_ > 1:
+            return outputs
+        return np.hstack([1 - outputs, outputs]) if len(self.classes_) > 1 else outputs**0
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Predict the logarithms of the probabilities.
+        """Predict the logarithms of the class probabilities.
 
         Parameters
         ----------
         X : array_like or sparse matrix, shape (N, D)
-            The inputs.
+            Inputs.
 
         Returns
         -------
         ndarray, shape (N, C)
-            The logarithms.
+            Logarithms, in the order of `classes_`.
         """
         with np.errstate(divide="ignore"):  # a probability may be 0
-            logarithms: Array = np.log(self._predict(X))
+            logarithms: Array = np.log(self.predict_proba(X))
         return logarithms
 
-    def _validate(self, X: Any, y: Any, reset: bool, known: bool) -> tuple[Any, Array]:
-        X, y = _validated(self, X, y, accept_sparse="csr", reset=reset)
+    def _validate(
+        self, X: Any, y: Any, first: bool, incremental: bool, classes: Any = None
+    ) -> tuple[Any, Array]:
+        X, y = _validated(self, X, y, reset=first)
         check_classification_targets(y)
-        y = column_or_1d(y, warn=True)
-        present = unique_labels(y)
-        if not known:
-            if len(present) < 2:
-                raise ValueError(f"y must hold at least 2 classes. Received: {len(present)} class")
-            self.classes_ = present
-        elif not np.isin(present, self.classes_).all():
+        kind = type_of_target(y)
+        if first:
+            self._multilabel = kind == "multilabel-indicator"
+        if self._multilabel != (kind == "multilabel-indicator") or kind.endswith("-multioutput"):
+            kinds = "a label indicator matrix" if self._multilabel else "one label for each sample"
+            raise ValueError(f"y must be {kinds}. Received: a {kind} target of shape {y.shape}")
+        labels = unique_labels(y)
+        if first:
+            self.classes_ = labels if classes is None else unique_labels(classes)
+        if self._multilabel:
+            y = y.toarray() if hasattr(y, "toarray") else y
+            if y.shape[1] != len(self.classes_) or not np.isin(y, (0, 1)).all():
+                raise ValueError(
+                    f"y must be a matrix of 0 and 1 with {len(self.classes_)} columns. "
+                    f"Received: shape {y.shape}, values from {y.min()} to {y.max()}"
+                )
+            return X, y.astype(X.dtype)
+        if not (first or incremental) and set(labels) != set(self.classes_):
             raise ValueError(
-                f"y must hold only the classes {checks.shorten(self.classes_.tolist())}. "
-                f"Received: {checks.shorten(present.tolist())}"
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self.classes_}, `y` has {labels}. "
+                f"Received: y={checks.shorten(y)}"
+            )
+        if not np.isin(labels, self.classes_).all():
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
+                f"'y' has {labels}. Received: y={checks.shorten(y)}"
             )
         return X, np.searchsorted(self.classes_, y)
 
-    def _outputs(self, targets: Array) -> int:
-        return len(self.classes_)
+    def _head(self, targets: Array) -> tuple[int, str]:
+        count = len(self.classes_)
+        if self._multilabel:
+            return count, "logistic"
+        return (count, "softmax") if count > 2 else (1, "logistic")
+
+    def _objective(self) -> tuple[str, Any, tuple[float, float]]:
+        if self.out_activation_ == "softmax":
+            name, count = "sparse_categorical_crossentropy", 1
+        else:
+            name, count = "binary_crossentropy", self.n_outputs_  # a sum over the labels
+        return name, losses.get(name), (float(count), float(count))
 
     def _strata(self, targets: Array) -> Array | None:
-        return targets
+        if self._multilabel:
+            return None
+        if self.n_outputs_ == 1:
+            return targets.astype(bool)[:, None]
+        counts, held = np.bincount(targets), self._held(len(targets))
+        fits = np.count_nonzero(counts) <= min(held, len(targets) - held)
+        return targets if fits and 1 not in counts else None
 
-    def _class_weight(self, targets: Array) -> dict[int, float] | None:
+    def _class_weights(self, targets: Array) -> Array | None:
         if self.class_weight is None:
             return None
-        present = np.unique(targets)
-        weights = compute_class_weight(
+        if self._multilabel:
+            raise ValueError(
+                "class_weight must be None for multilabel targets. "
+                f"Received: class_weight={checks.shorten(self.class_weight)}"
+            )
+        present, index = np.unique(targets, return_inverse=True)
+        weights: Array = compute_class_weight(
             self.class_weight, classes=self.classes_[present], y=self.classes_[targets]
-        )
-        return dict(zip(present.tolist(), weights.tolist(), strict=True))
+        )[index]
+        return weights
 
-    def _score(self, outputs: Array, targets: Array) -> float:
-        return float(accuracy_score(targets, outputs.argmax(axis=1)))
+    def _labels(self, outputs: Array) -> Array:
+        """Convert outputs to indices of classes, or to a label indicator matrix."""
+        if self.out_activation_ == "softmax":
+            labels: Array = outputs.argmax(axis=1)
+            return labels
+        labels = (outputs > 0.5).astype(int)
+        return labels if self._multilabel else np.minimum(labels[:, 0], len(self.classes_) - 1)
+
+    def _score(self, outputs: Array, targets: Array, weights: Array | None) -> float:
+        score: float = accuracy_score(targets, self._labels(outputs), sample_weight=weights)
+        return score
 
 
-class TinyNetRegressor(RegressorMixin, _TinyNet):
-    """A net for numbers, in place of scikit-learn's ``MLPRegressor``.
+@dataclass(eq=False, repr=False)
+class _WithLoss:
+    """First argument of the regressor; dataclasses put the fields of the last base first."""
 
-    It computes in float64 if the inputs it is fitted to are float64, else in float32, which is
-    faster. Sparse matrices stay sparse.
+    loss: str = "squared_error"
+
+
+@dataclass(eq=False, repr=False)
+class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
+    """Regressor that replaces scikit-learn's ``MLPRegressor``.
+
+    It computes in float32 if the inputs are float32, which is faster, and in float64 otherwise.
+    Sparse matrices stay sparse.
 
     Parameters
     ----------
+    loss : {"squared_error", "poisson"}
+        Loss function: half of the squared error; or half of the Poisson deviance, with the
+        exponential function as output activation and targets of at least 0.
     hidden_layer_sizes : int or sequence of int
-        The numbers of units of the hidden layers.
+        Number of units of each hidden layer.
     activation : str
-        Of the hidden layers: ``"identity"``, ``"logistic"``, ``"tanh"``, ``"relu"``, or another
-        name in `tinynet.activations`.
+        Activation of the hidden layers: ``"identity"``, ``"logistic"``, ``"tanh"``, ``"relu"``,
+        or another name in `tinynet.activations`.
     solver : str
-        ``"adam"``, ``"sgd"``, or another name in `tinynet.optimizers`.
+        Optimizer: ``"adam"``, ``"sgd"``, or another name in `tinynet.optimizers`.
+        ``"lbfgs"`` is not supported.
     alpha : float
-        What the squares of the weights cost in the loss.
+        Strength of the L2 regularization, divided by the number of samples in a batch.
     batch_size : int or "auto"
-        How many examples make a step; ``"auto"`` is 200, or all where there are fewer.
+        Number of samples in a batch; ``"auto"`` is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
-        How the learning rate of ``"sgd"`` goes on: as it is; falling with a power of the number
-        of examples seen; or a fifth whenever there is no more progress.
+        Learning rate schedule of ``"sgd"``: constant; ``learning_rate_init / t_**power_t``; or
+        divided by 5 whenever there is no improvement for `n_iter_no_change` epochs.
     learning_rate_init : float
-        The learning rate, at first.
+        Initial learning rate.
     power_t : float
-        The power of ``"invscaling"``.
+        Exponent of ``"invscaling"``.
     max_iter : int
-        The greatest number of epochs.
+        Maximum number of epochs.
     shuffle : bool
-        Whether each epoch goes through the examples in a new order.
+        If True, shuffle the samples in each epoch.
     random_state : int, RandomState or None
-        Where first weights, orders, dropout and the validation part come from.
+        Source of the initial weights, the validation split, the shuffling and the dropout. The
+        initial weights and the split are those of scikit-learn for the same seed.
     tol : float
-        What counts as progress in loss or score.
-    verbose : bool or {0, 1, 2}
-        Whether each epoch is reported; 1 is a progress bar.
+        Minimum improvement of the loss or the validation score.
+    verbose : bool or int
+        If true, print loss and validation score of each epoch.
     warm_start : bool
-        Whether `fit` goes on from where it was.
+        If True, `fit` continues from the weights of the previous call.
     momentum : float
-        What ``"sgd"`` keeps of its last direction.
+        Momentum of ``"sgd"``.
     nesterovs_momentum : bool
-        Whether it looks ahead along it.
+        If True, use Nesterov's momentum.
     early_stopping : bool
-        Whether progress is that of the score on a part that is held out, rather than of the
-        loss; the weights of the best score are kept.
+        If True, hold out a part of the samples, stop when the score on it does not improve, and
+        keep the weights of the best score.
     validation_fraction : float
-        The share of that part.
+        Fraction of the samples to hold out.
     beta_1, beta_2, epsilon : float
-        What ``"adam"`` keeps of its running means, and what it adds to their root.
-    n_iter_no_change : int
-        How many epochs without progress are borne.
+        Decay rates of the moment estimates of ``"adam"``, and its constant for numerical
+        stability.
+    n_iter_no_change : int or inf
+        Maximum number of epochs without an improvement of `tol`.
+    max_fun : int
+        Limit of ``solver="lbfgs"``; must keep its default.
     dropout : float
-        The share of each hidden layer's outputs that is dropped in training.
+        Fraction of the outputs of each hidden layer that is dropped in training.
 
     Attributes
     ----------
-    model_ : Sequential
-        The net, to be saved, drawn or taken elsewhere.
-    n_features_in_ : int
-        The number of inputs.
-    feature_names_in_ : ndarray of str
-        Their names, where the inputs had names.
-    n_iter_, t_ : int
-        How many epochs the last `fit` took, and how many examples have been seen in all.
+    coefs_, intercepts_ : list of ndarray
+        Weight matrix, shape (D, U), and bias vector of each layer. Changing or assigning them
+        changes the network.
     loss_, loss_curve_ : float, list of float
-        The last epoch's mean loss, and all of them.
+        Mean loss of the last epoch, and of all epochs.
     best_loss_ : float or None
-        The smallest of them; None with early stopping.
+        Smallest loss; None with early stopping.
     validation_scores_, best_validation_score_ : list of float, float
-        The scores on the part held out, and the best; None without early stopping.
+        Scores on the samples held out, and the best; None without early stopping.
+    n_iter_, t_ : int
+        Number of epochs of the last call, and number of samples seen in all calls.
+    n_layers_, n_outputs_, out_activation_ : int, int, str
+        Number of layers with the input, number of outputs, and their activation.
+    n_features_in_ : int
+        Number of inputs.
+    feature_names_in_ : ndarray of str
+        Names of the inputs, if all are strings.
+    model_ : Sequential
+        The network, to save, plot or export.
 
     Examples
     --------
@@ -695,88 +945,93 @@ class TinyNetRegressor(RegressorMixin, _TinyNet):
     True
     """
 
-    _loss = "mean_squared_error"
-    _loss_weight = 0.5  # scikit-learn halves the squares
-    _head = "linear"
-
-    def fit(self, X: Any, y: Any) -> TinyNetRegressor:
-        """Train.
+    @available_if(_has_partial_fit)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> TinyNetRegressor:
+        """Train for one epoch on these samples.
 
         Parameters
         ----------
         X : array_like or sparse matrix, shape (N, D)
-            The inputs.
+            Inputs.
         y : array_like, shape (N,) or (N, K)
-            The numbers.
+            Targets.
+        sample_weight : array_like, shape (N,), optional
+            Weight of each sample.
 
         Returns
         -------
         TinyNetRegressor
-            Itself.
+            The fitted estimator.
 
         Raises
         ------
         ValueError, TypeError
-            If the data or a parameter can't be what was meant.
+            If the data or a parameter is not supported; the estimator is unchanged then.
         """
-        self._fit(X, y)
-        return self
-
-    def partial_fit(self, X: Any, y: Any) -> TinyNetRegressor:
-        """Train one epoch more, on these data.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix, shape (N, D)
-            The inputs.
-        y : array_like, shape (N,) or (N, K)
-            The numbers.
-
-        Returns
-        -------
-        TinyNetRegressor
-            Itself.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If the data or a parameter can't be what was meant.
-        """
-        self._partial_fit(X, y, not hasattr(self, "model_"))
+        self._fit(X, y, sample_weight, True)
         return self
 
     def predict(self, X: Any) -> Array:
-        """Predict numbers.
+        """Predict targets.
 
         Parameters
         ----------
         X : array_like or sparse matrix, shape (N, D)
-            The inputs.
+            Inputs.
 
         Returns
         -------
         ndarray, shape (N,) or (N, K)
-            The numbers.
+            Predicted values.
         """
         outputs = self._predict(X)
-        return outputs[:, 0] if self._flat else outputs
+        predicted: Array = outputs[:, 0] if self.n_outputs_ == 1 else outputs
+        return predicted
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
-    def _validate(self, X: Any, y: Any, reset: bool, known: bool) -> tuple[Any, Array]:
-        X, y = _validated(
-            self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True, reset=reset
-        )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        self._flat = y.ndim == 1
-        return X, y.reshape(len(y), -1)
+    def _check_parameters(self) -> None:
+        checks.choice("loss", self.loss, ("squared_error", "poisson"))
+        super()._check_parameters()
 
-    def _outputs(self, targets: Array) -> int:
-        return int(targets.shape[1])
+    def _validate(self, X: Any, y: Any, first: bool, incremental: bool) -> tuple[Any, Array]:
+        X, y = _validated(self, X, y, reset=first, y_numeric=True)
+        targets = y.reshape(len(y), -1)
+        if not first and targets.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y must have {self.n_outputs_} columns, as in the first call. "
+                f"Received: shape {y.shape}"
+            )
+        if self.loss == "poisson" and targets.min() < 0:
+            raise ValueError(
+                f"y must be at least 0 for loss='poisson'. Received: a target of {targets.min()}"
+            )
+        return X, targets
 
-    def _score(self, outputs: Array, targets: Array) -> float:
-        return float(r2_score(targets, outputs))
+    def _head(self, targets: Array) -> tuple[int, str]:
+        return int(targets.shape[1]), "exp" if self.loss == "poisson" else "identity"
+
+    def _objective(self) -> tuple[str | None, Any, tuple[float, float]]:
+        if self.loss == "poisson":
+            return None, _PoissonDeviance(), (1.0, 1.0)
+        name = "mean_squared_error"
+        return name, losses.get(name), (0.5, 0.5 * self.n_outputs_)
+
+    def _score(self, outputs: Array, targets: Array, weights: Array | None) -> float:
+        score: float = r2_score(targets, outputs, sample_weight=weights)
+        return score
+
+
+def _validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
+    """Validate data as scikit-learn does, except that masked entries are refused."""
+    for name, value in zip(("X", "y"), (X, *y), strict=False):
+        checks.not_masked(name, value)
+    if y:
+        options |= {"multi_output": True, "dtype": (np.float64, np.float32)}
+    data = validate_data(estimator, X, *y, accept_sparse="csr", **options)
+    if y and data[1].ndim == 2 and data[1].shape[1] == 1:
+        return data[0], column_or_1d(data[1], warn=True)
+    return data
