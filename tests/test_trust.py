@@ -848,6 +848,97 @@ def test_weights_that_had_diverged_before_the_epoch_are_not_gone_back_to(backend
     assert int(model.optimizer.iterations) == 0
 
 
+def as_generator(x: Any, y: Any) -> dict[str, Any]:
+    return {"x": iter([(x, y)]), "steps_per_epoch": 1}
+
+
+@BOTH
+@pytest.mark.parametrize("rate", [1e38, 1e25])
+@pytest.mark.parametrize("form", [lambda x, y: {"x": x, "y": y, "batch_size": N}, as_generator])
+def test_divergence_in_the_last_step_is_an_error(backend: str, rate: float, form: Any) -> None:
+    """No later step sees it: the loss with the new weights is computed once more."""
+    config.set_backend(backend)
+    for model, y in ((linear(rate), HOT), (net(), Y)):
+        model.optimizer.learning_rate = rate
+        first = [w.tobytes() for w in model.get_weights()]
+        saved: list[int] = []
+        watch = callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs, to=saved: to.append(epoch)
+        )
+        with pytest.raises(FloatingPointError) as caught:
+            model.fit(**form(X, y), verbose=0, callbacks=[watch])
+        assert_says(caught.value, r"after the last batch of epoch 1, .*before epoch 1\b")
+        assert [w.tobytes() for w in model.get_weights()] == first
+        assert not saved
+
+
+def test_divergence_before_a_callback_stops_is_an_error() -> None:
+    class Stop(callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.model.stop_training = True
+
+    with pytest.raises(FloatingPointError, match="after the last batch of epoch 1"):
+        linear(1e38).fit(X, HOT, epochs=9, batch_size=N, verbose=0, callbacks=[Stop()])
+
+
+def test_weights_that_are_not_finite_are_an_error_whatever_the_loss() -> None:
+    class Spoil(callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.model.layers[0].moving_variance.assign(np.full(D, np.inf))
+
+    model = Sequential([layers.Input((D,)), layers.BatchNormalization(), layers.Dense(C)])
+    model.compile("sgd", "mse")
+    with pytest.raises(FloatingPointError, match="weights became infinite or NaN"):
+        model.fit(X, HOT, batch_size=N, verbose=0, callbacks=[Spoil()])
+    assert np.isfinite(model.layers[0].moving_variance.numpy()).all()
+
+
+class BadLater(optimizers.schedules.LearningRateSchedule):
+    """A schedule that goes wrong at its step 3."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __call__(self, step: Any) -> Any:
+        return self.value if step >= 3 else 0.01
+
+
+@BOTH
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.5, 1e39])
+@pytest.mark.parametrize("kind", [optimizers.SGD, optimizers.Adam, optimizers.Nadam])
+def test_learning_rate_of_a_schedule_is_checked_before_use(
+    backend: str, value: float, kind: Any
+) -> None:
+    """The three steps before it are taken, in the fused training loop, too."""
+    config.set_backend(backend)
+    found = []
+    for batches in (3, 9):
+        model = net()
+        model.compile(kind(BadLater(value)), "sparse_categorical_crossentropy")
+        x, y = X[: 2 * batches], Y[: 2 * batches]
+        if batches == 3:
+            model.fit(x, y, batch_size=2, shuffle=False, verbose=0)
+        else:
+            with pytest.raises(ValueError, match=r"from BadLater for step 3$"):
+                model.fit(x, y, batch_size=2, shuffle=False, verbose=0)
+        found.append([v.array.tobytes() for v in (*model.weights, *model.optimizer.variables)])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 1e39])
+def test_learning_rate_of_a_callback_is_checked_before_use(value: float) -> None:
+    class Assign(callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.model.optimizer._learning_rate.assign(value)
+
+    for set_rate in (callbacks.LearningRateScheduler(lambda epoch: float(value)), Assign()):
+        model = net()
+        before = [w.tobytes() for w in model.get_weights()]
+        with pytest.raises(ValueError, match=r"learning_rate must be .*Received: "):
+            model.fit(X, Y, verbose=0, callbacks=[set_rate])
+        assert [w.tobytes() for w in model.get_weights()] == before
+
+
 def test_divergence_continues_on_request_as_in_keras() -> None:
     config.set_on_divergence("continue")
     model = linear()

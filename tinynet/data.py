@@ -776,6 +776,8 @@ class Feed:
         self.source, self.batch_size, self.limit = source, batch_size, limit
         #: Whether the inputs of a batch are named, and not copied.
         self.named = False
+        #: The batch that was last trained on in a step of its own.
+        self.last: Batch | None = None
         self._shuffled, self._work = shuffled, work
         self._running: Iterator[Batch] | None = None
         self.steps = limit if limit is not None else source.steps(batch_size)

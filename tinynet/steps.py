@@ -97,7 +97,8 @@ class DenseNetSteps:
         """
         n, size, optimizer = len(y), self.batch_size, self._optimizer
         steps = 1 if once else -(-n // size)
-        losses, matches = aligned((steps,), np.float64), aligned((steps,), np.int64)
+        rates = optimizer.learning_rates(steps)
+        losses, matches = (aligned(rates.shape, kind) for kind in (np.float64, np.int64))
         sparse = isinstance(x, SparseBatch)
         if isinstance(x, np.ndarray):
             x = NamedRows(x, np.arange(n))
@@ -111,7 +112,7 @@ class DenseNetSteps:
             self._rectifies,
             self._from_logits,
             self._state,
-            optimizer.learning_rates(steps),
+            rates,
             int(optimizer.iterations.array),
             (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon),
             stops,
@@ -121,6 +122,8 @@ class DenseNetSteps:
             None if team is None else team.boxes,
         )
         optimizer.iterations.array += done
+        if done == len(rates) < steps:
+            optimizer.learning_rates(1)  # raises an error: the next rate is wrong
         done = min(done + 1, steps)
         counts = np.full(done, size)
         counts[-1] = min(done * size, n) - (done - 1) * size

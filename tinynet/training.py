@@ -459,6 +459,7 @@ class Trainer(Layer):
         self.stop_training = False
         self._initial_epoch: int | None = None
         logs: Logs = {}
+        is_last = True
         # The states that the last two epochs began with.
         states: list[list[Array]] = []
         with Deferred() as interrupt, Computing(), threads.helping():
@@ -481,6 +482,9 @@ class Trainer(Layer):
                         "generator with at least steps_per_epoch * epochs batches."
                     )
                     break
+                is_last = epoch + 1 == epochs or self.stop_training
+                if is_last:
+                    self._require_converged(feed, size, epoch, hooks, states)
                 logs = self._objective.logs()
                 if validation is not None and validates(epoch + 1):
                     figures = self._evaluate(validation, validation_size, hooks, validation_steps)
@@ -498,6 +502,8 @@ class Trainer(Layer):
                     break
             self.optimizer.finalize_variable_values(self.trainable_weights)
             hooks.call("on_train_end", logs)
+            if self.stop_training and not is_last:  # a callback ended it, and may restore weights
+                self._require_converged(feed, size, epoch, hooks, states)
         return history
 
     def _train_epoch(
@@ -514,7 +520,7 @@ class Trainer(Layer):
         """Train on the batches of an epoch; return how many there were."""
         self._objective.reset()
         begin, end = hooks.defines("on_train_batch_begin"), hooks.defines("on_train_batch_end")
-        stops = config.on_divergence() == "raise" and not hooks.terminates_on_nan
+        stops = _stops(hooks)
         step = 0
         for x, y, weights in feed.epoch():
             if begin:
@@ -527,6 +533,7 @@ class Trainer(Layer):
                         f"before building models of its layers. Received: weights that moved"
                     )
             if many is None:
+                feed.last = x, y, weights
                 done, loss = 1, self._train_step(x, y, weights, work, stops)
             else:
                 done, loss = many.run(x, y, stops, once=self.stop_training)
@@ -554,6 +561,31 @@ class Trainer(Layer):
         """Copy the weights and the optimizer's state."""
         return [v.array.copy() for v in (*self.weights, *self.optimizer.variables)]
 
+    def _require_converged(
+        self,
+        feed: data.Feed,
+        batch_size: int,
+        epoch: int,
+        hooks: CallbackList,
+        states: list[list[Array]],
+    ) -> None:
+        """Check what no later step will: the weights, and the loss, after an epoch's last step."""
+        if not _stops(hooks):
+            return
+        work = self._borrow()
+        work.regularized = [(v, v.array) for v in self.trainable_weights if v.regularizer]
+        batch = feed.last or next(feed.source.batches(batch_size))
+        loss = self._forward_and_loss(*batch, work, training=False)[0]
+        self._give_back(work)
+        finite = all(np.isfinite(v.array).all() for v in self.weights)
+        if not (finite and math.isfinite(loss)):
+            raise self._diverged(
+                loss,
+                f" after the last batch of epoch {epoch + 1}",
+                f"has the weights it had before epoch {epoch + 1}",
+                zip((*self.weights, *self.optimizer.variables), states[-1], strict=True),
+            )
+
     def _diverged(
         self, loss: float, where: str, state: str, good: Iterable[tuple[Variable, Array]]
     ) -> FloatingPointError:
@@ -561,9 +593,12 @@ class Trainer(Layer):
         rate = float(self.optimizer.learning_rate)
         for variable, array in good:
             variable.array[...] = array
+        what, received = f"loss became {loss}", f"loss={loss}"
+        if math.isfinite(loss):
+            what, received = "weights became infinite or NaN", "weights that are not finite"
         return FloatingPointError(
-            f"The loss became {loss}{where}, at learning rate {rate:g}; the model {state}. Try a "
-            f"smaller learning rate, or scale the inputs. Received: loss={loss}"
+            f"The {what}{where}, at learning rate {rate:g}; the model {state}. Try a "
+            f"smaller learning rate, or scale the inputs. Received: {received}"
         )
 
     def _validation_source(self, validation_data: Any) -> data.Examples | data.Stream:
@@ -905,6 +940,11 @@ class Trainer(Layer):
         """
         self._refuse_overrides("predict")
         return self._predict_batch(self._inputs(x).x)
+
+
+def _stops(hooks: CallbackList) -> bool:
+    """Return whether training stops with an error when the loss is not finite."""
+    return config.on_divergence() == "raise" and not hooks.terminates_on_nan
 
 
 def _validation_epochs(validation_freq: Any) -> Any:

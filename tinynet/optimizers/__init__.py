@@ -222,6 +222,7 @@ class Nadam(Adam):
             super().build(variables)
 
     def _change(self, plan: Plan) -> None:
+        self._rate()  # raises an error, if it is wrong, before anything changes
         self._product.array[...] *= self._momentum(int(self.iterations) + 1)
         super()._change(plan)
 

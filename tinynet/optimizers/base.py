@@ -466,17 +466,35 @@ class Optimizer(Configurable):
         Returns
         -------
         ndarray of float32, shape (steps,)
-            The rates.
-        """
-        if self.schedule is None:
-            return np.full(steps, self._rate(), np.float32)
-        return np.array([self._rate(ahead) for ahead in range(steps)], np.float32)
+            The rates; fewer if a schedule returns one that is not a finite number from 0.
 
-    def _rate(self, ahead: int = 0) -> Any:
-        """Return the learning rate of the next step, or of one so many steps behind it."""
+        Raises
+        ------
+        ValueError
+            If that is the first of them.
+        """
+        rates = [self._rate()]  # which raises an error if it is wrong
         if self.schedule is None:
-            return self._learning_rate.array[()]
-        return np.float32(self.schedule(self._iterations.array + ahead))
+            return np.full(steps, rates[0], np.float32)
+        for ahead in range(1, steps):
+            rates.append(np.float32(self.schedule(self._iterations.array + ahead)))
+            if not 0 <= rates[-1] < np.inf:
+                del rates[-1]
+                break
+        return np.array(rates, np.float32)
+
+    def _rate(self) -> Any:
+        """Return the learning rate of the next step, which must be one to train with."""
+        rate: Any = self._learning_rate.array[()]
+        if self.schedule is not None:
+            rate = np.float32(self.schedule(self._iterations.array))
+        if not 0 <= rate < np.inf:
+            source = "" if self.schedule is None else f" from {type(self.schedule).__name__}"
+            raise ValueError(
+                "learning_rate must be a finite number from 0 in every step. "
+                f"Received: learning_rate={rate}{source} for step {int(self._iterations)}"
+            )
+        return rate
 
     def _change(self, plan: Plan) -> None:
         """Change the weights by their gradients."""
