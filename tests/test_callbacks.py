@@ -7,6 +7,7 @@ what they print, warn, save and set must be the same.
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import itertools
 import math
@@ -242,8 +243,10 @@ def test_checkpoints_are_those_of_keras(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if not validates and "val_loss" in str(arguments["filepath"]):
-        with pytest.raises(KeyError, match="takes 'val_loss'"):
-            play(tinynet, "ModelCheckpoint", arguments, [NO_VALIDATION])
+        # The error that Keras raises would end a training with validation_freq=2.
+        trace, _, warned = play(tinynet, "ModelCheckpoint", arguments, [NO_VALIDATION])
+        assert trace[-1][1] == []
+        assert all("not saved" in text and "takes 'val_loss'" in text for text in warned)
         return
     # `best` is not forgotten from one run to the next.
     runs = [PLATEAU, PLATEAU[:3]] if validates else [NO_VALIDATION]
@@ -358,18 +361,203 @@ def test_a_schedule_must_return_a_float(wrong: Any) -> None:
         [[{"loss": 0.5}, {"loss": 0.4, "val_loss": 0.6}]],
         [[{"loss": 0.5, "val_loss": 0.5}, {"loss": NAN}]],
         [[{"loss": 1e-30, "note": "a,b", "list": [1, 2.5], "one": np.float64(0.1)}]],
-        [[{}, {"loss": 0.5}]],
     ],
-    ids=["plain", "no validation", "two runs", "late", "missing", "odd", "none"],
+    ids=["plain", "no validation", "two runs", "late", "missing", "odd"],
 )
 def test_tables_are_those_of_keras(
     keras: Any, options: dict[str, Any], runs: Any, tmp_path: Path
 ) -> None:
+    if "append" in options and len(runs) > 1:
+        runs = [PLATEAU, PLATEAU]  # Keras writes other columns under the header of the first run
     files = [tmp_path / "ours.csv", tmp_path / "theirs.csv"]
     for k, file in zip([tinynet, keras], files, strict=True):
         play(k, "CSVLogger", {"filename": file, **options}, runs)
     ours, theirs = (file.read_bytes() for file in files)
     assert ours == theirs
+
+
+def table(path: Path, separator: str = ",") -> list[list[str]]:
+    with open(path, newline="") as file:
+        return list(csv.reader(file, delimiter=separator))
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_appended_rows_stand_under_their_columns(separator: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    runs: Any = [
+        [{"loss": 0.5}, {"loss": 0.4}],
+        [{"loss": 0.3, "accuracy": 0.6, "note": f'a{separator}"b"'}],
+        [{"accuracy": 0.7}],
+        [{"loss": 0.1, "val_loss": 0.2}, {"loss": 0.1, "zeal": 1, "beta": None}],
+    ]
+    for run in runs:
+        options = {"filename": path, "separator": separator, "append": True}
+        play(tinynet, "CSVLogger", options, [run])
+    assert table(path, separator) == [
+        ["epoch", "loss", "val_loss", "accuracy", "note", "beta", "zeal"],
+        ["0", "0.5", *["NA"] * 5],
+        ["1", "0.4", *["NA"] * 5],
+        ["0", "0.3", "NA", "0.6", f'a{separator}"b"', "NA", "NA"],
+        ["0", "NA", "NA", "0.7", *["NA"] * 3],
+        ["0", "0.1", "0.2", *["NA"] * 4],
+        ["1", "0.1", "NA", "NA", "NA", "", "1"],
+    ]
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_a_metric_that_comes_late_gets_a_column(append: bool, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    run: Any = [{}, {"loss": 0.5}, {"loss": 0.4, "vector": np.array([1.0, 2.0])}]
+    play(tinynet, "CSVLogger", {"filename": path, "append": append}, [run])
+    assert table(path) == [
+        ["epoch", "loss", "vector"],
+        ["0", "NA", "NA"],
+        ["1", "0.5", "NA"],
+        ["2", "0.4", '"[1.0, 2.0]"'],
+    ]
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "epoch;loss\n0;0.5\n", "some notes\n"])
+def test_only_a_log_is_appended_to(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(text)
+    model = make()
+    with pytest.raises(ValueError, match="must be a log of CSVLogger"):
+        fit(model, callbacks.CSVLogger(path, append=True))
+    assert (int(model.optimizer.iterations), path.read_text()) == (0, text)
+
+
+SCHEDULE = tinynet.optimizers.schedules.ExponentialDecay(0.01, 10, 0.9)
+
+
+class Score(callbacks.Callback):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs["score"] = 1.0 + epoch
+
+
+def checkpoint(path: str, **options: Any) -> Any:
+    return lambda folder: [callbacks.ModelCheckpoint(folder / path, **options)]
+
+
+best: dict[str, Any] = {"save_best_only": True, "mode": "max"}
+EARLY: dict[str, tuple[Any, type, str]] = {
+    "unknown key": (checkpoint("{val_acc:.2f}.keras"), KeyError, "val_acc"),
+    "no validation": (checkpoint("{val_loss}.keras"), KeyError, "val_loss"),
+    "batch without save_freq": (checkpoint("{batch}.keras"), KeyError, "batch"),
+    "validation by batch": (
+        lambda folder: [callbacks.ModelCheckpoint(folder / "{val_loss}.keras", save_freq=2)],
+        KeyError,
+        "val_loss",
+    ),
+    "spec": (checkpoint("{loss:02d}.keras"), ValueError, "format string"),
+    "braces": (checkpoint("{loss.keras"), ValueError, "format string"),
+    "position": (checkpoint("{}.keras"), ValueError, "format string"),
+    "attribute": (checkpoint("{loss.x}.keras"), ValueError, "format string"),
+    "rate before it is known": (
+        lambda folder: [
+            callbacks.ModelCheckpoint(folder / "{learning_rate}.keras"),
+            callbacks.LearningRateScheduler(lambda epoch, rate: rate),
+        ],
+        KeyError,
+        "learning_rate",
+    ),
+    "never the best": (checkpoint("net.keras", **best), ValueError, "would never save"),
+    "never the best by batch": (
+        checkpoint("net.keras", monitor="val_accuracy", save_freq=1, **best),
+        ValueError,
+        "would never save",
+    ),
+    "a file as folder": (checkpoint("file/net.keras"), NotADirectoryError, "net.keras"),
+    "a folder as file": (checkpoint("folder.keras"), IsADirectoryError, "folder.keras"),
+    "weights": (
+        checkpoint("file/net.weights.h5", save_weights_only=True), NotADirectoryError, "net"
+    ),
+    "backup": (
+        lambda folder: [callbacks.BackupAndRestore(folder / "file")], NotADirectoryError, "latest"
+    ),
+    "stopping": (
+        lambda _: [callbacks.EarlyStopping("val_acc", mode="max")], ValueError, "'val_accuracy'"
+    ),
+    "stopping without a mode": (lambda _: [callbacks.EarlyStopping("acc")], ValueError, "mode="),
+    "reducing": (
+        lambda _: [callbacks.ReduceLROnPlateau("los", mode="min")], ValueError, "'loss'"
+    ),
+    "reducing without a mode": (lambda _: [callbacks.ReduceLROnPlateau("x")], ValueError, "mode="),
+    "log": (lambda folder: [callbacks.CSVLogger(folder / "no" / "a.csv")], OSError, "no/a.csv"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_errors_of_callbacks_come_before_training(name: str, tmp_path: Path) -> None:
+    make_callbacks, error, words = EARLY[name]
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.keras").mkdir()
+    model = make()
+    validates = name in ("validation by batch", "never the best by batch", "stopping")
+    data = {"validation_split": 0.25} if validates else {}
+    with pytest.raises(error, match=words):
+        fit(model, *make_callbacks(tmp_path), **data)
+    assert int(model.optimizer.iterations) == 0
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder.keras"]
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        callbacks.ReduceLROnPlateau("loss", patience=30),
+        callbacks.LearningRateScheduler(lambda epoch, rate: rate),
+    ],
+)
+def test_a_schedule_leaves_the_rate_to_no_callback(callback: Any) -> None:
+    model = make()
+    model.compile(tinynet.optimizers.SGD(SCHEDULE), "sparse_categorical_crossentropy")
+    with pytest.raises(TypeError, match=r"follows a schedule.*Received: learning_rate="):
+        fit(model, callback)
+    assert int(model.optimizer.iterations) == 0
+
+
+def test_what_is_checked_early_may_also_be_right(tmp_path: Path) -> None:
+    class Late(callbacks.EarlyStopping):
+        """A subclass may know more than its base."""
+
+    listed = [
+        callbacks.LearningRateScheduler(lambda epoch, rate: rate),
+        callbacks.ModelCheckpoint(tmp_path / "a/{epoch:02d}-{loss:.2f}-{learning_rate}.keras"),
+        callbacks.ModelCheckpoint(tmp_path / "b-{epoch}-{batch}-{accuracy:.1f}.h5", save_freq=4),
+        callbacks.ModelCheckpoint(tmp_path / "c-{val_loss:.3e}.tinynet"),
+        callbacks.EarlyStopping("learning_rate", mode="min", patience=9),
+        Score(),
+        callbacks.ModelCheckpoint(tmp_path / "d-{score:.1f}.keras", monitor="score", **best),
+        callbacks.EarlyStopping("score", mode="max"),
+        Late("later", mode="max"),
+    ]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(make(), *listed, epochs=2, validation_split=0.25, validation_freq=2)
+    names = sorted(path.name.partition("-")[0] for path in tmp_path.rglob("*.*"))
+    assert names == ["01", "02", "b", "c", "d", "d"]
+    messages = [str(w.message) for w in caught]
+    assert sum("takes 'val_loss'" in text for text in messages) == 1
+    assert sum("metric `later` which is not available" in text for text in messages) == 2
+
+
+def test_stopping_without_validation_warns_as_in_keras() -> None:
+    with pytest.warns(UserWarning, match="val_loss") as caught:
+        assert len(fit(make(), callbacks.EarlyStopping()).epoch) == 5
+    assert len(caught) == 5
+
+
+def test_history_holds_what_callbacks_put_into_logs() -> None:
+    values: Any = [None, "text", True, np.array([1.0, 2.0]), [1, "a"], {"a": 1}, np.float32(2)]
+
+    class Odd(callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["odd"] = values[epoch]
+
+    for verbose in (0, 1, 2):
+        history = fit(make(), Odd(), epochs=len(values), verbose=verbose)
+        assert all(a is b for a, b in zip(history.history["odd"], values, strict=True))
+        assert "text" in history._repr_html_()
 
 
 @pytest.mark.parametrize("loss", [0.5, NAN, math.inf, -math.inf], ids=str)

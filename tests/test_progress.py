@@ -6,12 +6,14 @@ import io
 import os
 import re
 import sys
+import time
+import unicodedata
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinynet import Sequential, callbacks, layers, progress
+from tinynet import Sequential, callbacks, layers, progress, training
 
 CODES = re.compile(r"\033\[\d+m")
 
@@ -165,10 +167,17 @@ def test_evaluate_and_predict(monkeypatch: pytest.MonkeyPatch, method: str) -> N
         (0.001, "1.0000e-03"),
         (0, "0.0000e+00"),
         (-2.5, "-2.5000"),
+        (np.float32(0.25), "0.2500"),
+        (float("nan"), "nan"),
+        (1e30, "1000000000000000019884624838656.0000"),
+        (np.array([1.0, 0.25]), "[1.   0.25]"),
+        (None, "None"),
+        (True, "True"),
+        ("some\ntext\033[31m", "some text [31m"),
     ],
 )
 def test_figures(value: float, text: str) -> None:
-    assert progress.figures({"a": value}) == f" - a: {text}"
+    assert progress.figures({"a": value}) == [f" - a: {text}"]
 
 
 @pytest.mark.parametrize("verbose", [3, "loud", -1, None, 0.5])
@@ -226,3 +235,156 @@ def test_training_survives_an_unusable_stdout(
     assert history.epoch == [0, 1]
     if isinstance(stream, OnlyWrite):
         assert "Epoch 2/2\n" in stream.text
+
+
+# ------------------------------------------------------------ what fits
+
+
+def columns(text: str) -> int:
+    """Count columns of a terminal, independently of the library."""
+    wide = [c for c in text if unicodedata.east_asian_width(c) in "WF"]
+    marks = [c for c in text if unicodedata.category(c) in ("Mn", "Me", "Cf")]
+    return len(text) + len(wide) - len(marks)
+
+
+METRICS: dict[str, dict[str, float]] = {
+    "none": {},
+    "usual": {"accuracy": 0.97661, "loss": 1.6059e-05, "val_accuracy": 0.5, "val_loss": 1.6059e-05},
+    "large": {"loss": 123456789.123, "val_loss": -1e12},
+    "long": {"a_metric_with_a_very_long_name_" * 3: 0.5, "loss": 2e-9},
+    "many": {f"metric_{i}": i / 7 for i in range(25)},
+    "wide": {"精度": 0.9766, "損失": 1.2e-05, "e\u0301cart": 0.25, "🎯": 0.125},
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("no_color", [False, True])
+@pytest.mark.parametrize("kind", METRICS)
+def test_no_number_is_ever_truncated(
+    monkeypatch: pytest.MonkeyPatch, kind: str, no_color: bool, encoding: str
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1" if no_color else "")
+    logs = METRICS[kind]
+    if encoding == "ascii":
+        logs = {name.encode("ascii", "replace").decode(): value for name, value in logs.items()}
+    whole = progress.figures(logs)
+    for width in [*range(20, 130), 200]:
+        monkeypatch.setenv("COLUMNS", str(width))
+        stream = Stream(tty=True, encoding=encoding)
+        bar = progress.Progress(1875, 1, stream)
+        bar.wants(1)
+        for done in (1, 17, 1874):
+            bar.draw(done, logs)
+        bar.finish(1875, logs)
+        text = stream.getvalue()
+        assert ("\033[" in text) is not no_color
+        *updates, final = CODES.sub("", text).split("\r")[1:]
+        for line in updates:
+            assert columns(line) < width
+            shown = line.rstrip()
+            # Some whole metrics from the first on, and nothing of the next.
+            count = max(i for i in range(len(whole) + 1) if "".join(whole[:i]) in shown)
+            assert shown.endswith("".join(whole[:count]))
+            rest = shown.removesuffix("".join(whole[:count]))
+            assert re.fullmatch(r" *\d+/1875 [━─=.]* \d+(:\d\d)*s?( \d+(us|ms|s)/step)?", rest)
+        first, *others, empty = final.split("\n")
+        assert empty == ""
+        assert columns(first) < width
+        assert "".join([first, *others]).rstrip().endswith("".join(whole))
+        for line in others:
+            assert columns(line) < width or line in whole
+        if not others and whole:
+            assert "/step - " in first
+
+
+class Clock:
+    """A clock that stands still."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_the_bar_shrinks_before_a_metric_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "time", Clock())
+    metrics = {"accuracy": 0.5, "loss": 0.25}
+    fixed = len("10/10  0s 0s/step")
+    both, one = (len("".join(progress.figures(metrics)[:n])) for n in (2, 1))
+    for width in range(20, 100):
+        monkeypatch.setenv("COLUMNS", str(width))
+        stream = Stream(tty=True)
+        progress.Progress(10, 1, stream).draw(10, metrics)
+        line = CODES.sub("", stream.getvalue())
+        room = width - 1 - fixed
+        shown = both if room >= both else one if room >= one else 0
+        expected = "━" * min(room - shown, 20) + " 0s 0s/step"
+        assert line == f"\r10/10 {expected}{''.join(progress.figures(metrics))[:shown]}"
+
+
+def test_no_color_still_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Stream(tty=True)
+    progress.Progress(4, 1, stream).draw(1, {})
+    assert "━" * 5 + "─" * 15 in stream.getvalue()
+    assert "\033" not in stream.getvalue()
+
+
+def test_a_notebook_gets_all_metrics() -> None:
+    stream = Notebook()
+    bar = progress.Progress(9, 1, stream)
+    bar.draw(3, METRICS["many"])
+    bar.finish(9, METRICS["many"])
+    for text in stream.getvalue().split("\r")[1:]:
+        assert text.rstrip().endswith("".join(progress.figures(METRICS["many"])))
+        assert text.count("━") == 20
+
+
+def test_time_includes_what_came_before_the_bar() -> None:
+    stream = Stream()
+    bar = progress.Progress(2, 2, stream, start=time.perf_counter() - 3600)
+    bar.wants(1)
+    bar.finish(2, {})
+    assert re.fullmatch(r"2/2 - 1:\d\d:\d\d - \d+(us|ms|s)/step\n", stream.getvalue())
+    assert "1:00" not in stream.getvalue().partition("step")[0].partition(" - ")[0]
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_time_begins_when_the_method_is_called(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    class Slow(layers.Dense):
+        def build(self, input_shape):
+            clock.now += 5  # as long as compilation may take
+            super().build(input_shape)
+
+    clock = Clock()
+    for module in (training, progress):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(sys, "stdout", stream := Stream(tty=True))
+    model = Sequential([Slow(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((9, 2))
+    arguments: Any = {"x": x} if method == "predict" else {"x": x, "y": x[:, :1]}
+    getattr(model, method)(**arguments, batch_size=3, verbose=1)
+    lines = CODES.sub("", stream.getvalue()).splitlines()
+    assert re.fullmatch(r"3/3 ━* 5s 0s/step.*", lines[-1].strip().rpartition("\r")[2])
+
+
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_a_bar_in_a_bar_gets_its_own_line(monkeypatch: pytest.MonkeyPatch, verbose: int) -> None:
+    class Calling(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                model.evaluate(x, y, batch_size=9, verbose=verbose)
+
+    monkeypatch.setattr(sys, "stdout", stream := Stream(tty=True))
+    monkeypatch.setattr(progress, "_INTERVAL", -1)
+    model = Sequential([layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((9, 2))
+    y = x[:, :1]
+    model.fit(x, y, batch_size=3, callbacks=[Calling()])
+    lines = CODES.sub("", stream.getvalue()).rstrip("\n").split("\n")
+    shown = [line.rpartition("\r")[2].split()[0] for line in lines]
+    assert shown == (["3/3"] if verbose == 0 else ["1/3", "1/1", "3/3"])

@@ -9,15 +9,17 @@ The temporary file has no name before it is complete, on systems that support th
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["write_atomically"]
+__all__ = ["require_writable", "write_atomically"]
 
 _LOCKS = os.name == "posix"
 # Age of temporary files that are removed where files can't be locked.
@@ -90,6 +92,35 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     # system can do that to a folder.
     with contextlib.suppress(OSError), _folder(target.parent) as folder:
         os.fsync(folder)
+
+
+def require_writable(path: Path) -> None:
+    """Check that a file can be written; its missing folders could be created.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    OSError
+        If it can't be written: a folder has its name, or there is no permission.
+
+    Examples
+    --------
+    >>> require_writable(Path("runs/net.keras"))
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _open(path: Path) -> tuple[BinaryIO, bool]:

@@ -1,7 +1,8 @@
 """What a person sees while it runs: Keras' progress bar, or one line where there is no terminal.
 
 A bar is redrawn in place, which only terminals and notebooks can do. Anywhere else, a pipe or a
-file, each epoch gives one line. Where the stream can't encode the bar, it is drawn in ASCII.
+file, each epoch gives one line. Where the stream can't encode the bar, it is drawn in ASCII. No
+number is ever truncated.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
+from unicodedata import category, east_asian_width
+
+import numpy as np
 
 _BOLD, _GREEN, _WHITE, _END = "\033[1m", "\033[32m", "\033[37m", "\033[0m"
 _CELLS = 20
@@ -104,27 +108,40 @@ def write(text: str, stream: TextIO | None = None) -> None:
         return
 
 
-def figures(logs: Mapping[str, float]) -> str:
-    """Write figures down as Keras does: four digits, in powers of ten where they are small.
+def figures(logs: Mapping[str, Any]) -> list[str]:
+    """Format metrics as Keras does: four decimals, in scientific notation if they are small.
 
     Parameters
     ----------
-    logs : mapping of str to float
-        The figures.
+    logs : mapping of str to object
+        Values by name: numbers, arrays, or anything that a callback has put there.
 
     Returns
     -------
-    str
-        For example ``" - accuracy: 0.9766 - loss: 0.0812"``.
+    list of str
+        One text for each metric.
 
     Examples
     --------
     >>> figures({"accuracy": 0.97661, "loss": 0.00012})
-    ' - accuracy: 0.9766 - loss: 1.2000e-04'
+    [' - accuracy: 0.9766', ' - loss: 1.2000e-04']
     """
-    return "".join(
-        f" - {name}: {value:.4f}" if abs(value) > 1e-3 else f" - {name}: {value:.4e}"
-        for name, value in logs.items()
+    texts = (f" - {name}: {_value(value)}" for name, value in logs.items())
+    return ["".join(c if c.isprintable() else " " for c in text) for text in texts]
+
+
+def _value(value: Any) -> str:
+    if type(value) in (float, int) or isinstance(value, np.number):
+        return f"{value:.4f}" if abs(value) > 1e-3 else f"{value:.4e}"
+    if isinstance(value, np.ndarray):
+        return np.array2string(value, precision=4, threshold=20, max_line_width=sys.maxsize)
+    return str(value)
+
+
+def _width(text: str) -> int:
+    """Count the columns that a text takes on a terminal."""
+    return sum(
+        0 if category(c) in ("Mn", "Me", "Cf") else 1 + (east_asian_width(c) in "WF") for c in text
     )
 
 
@@ -185,6 +202,8 @@ class Progress:
         Nothing, the bar, or one line at the end.
     stream : text stream, optional
         By default standard output.
+    start : float, optional
+        Time at which the work began, by `time.perf_counter`; by default now.
 
     Examples
     --------
@@ -193,12 +212,23 @@ class Progress:
     False
     """
 
-    def __init__(self, target: int | None, verbose: int = 1, stream: TextIO | None = None) -> None:
+    # The bar whose line is incomplete.
+    _open: ClassVar[Progress | None] = None
+
+    def __init__(
+        self,
+        target: int | None,
+        verbose: int = 1,
+        stream: TextIO | None = None,
+        start: float | None = None,
+    ) -> None:
         self.target = target
         self.stream = stream or sys.stdout
         self.live = verbose == 1 and is_live(self.stream)
         self.silent = verbose == 0
-        self.start = self.first = self.last = time.perf_counter()
+        self.last = self._made = time.perf_counter()
+        self.start = self._made if start is None else start
+        self._first: tuple[float, int] | None = None
         self._drawn = 0
 
     def wants(self, done: int) -> bool:
@@ -214,77 +244,104 @@ class Progress:
         bool
             Whether `draw` should be called.
         """
-        if not self.live:
+        if self.silent or (self._first and not self.live):
             return False
         now = time.perf_counter()
-        if done == 1:
-            self.first = now
-        return now - self.last >= _INTERVAL
+        self._first = self._first or (now, done)
+        return self.live and now - self.last >= _INTERVAL
 
-    def draw(self, done: int, logs: Mapping[str, float]) -> None:
+    def draw(self, done: int, logs: Mapping[str, Any]) -> None:
         """Draw the bar over the one before.
 
         Parameters
         ----------
         done : int
             The number of steps done.
-        logs : mapping of str to float
-            The figures to show.
+        logs : mapping of str to object
+            The metrics to show, as far as they fit.
         """
         self.last = now = time.perf_counter()
         left = 0 if self.target is None else self.target - done
         seconds = self._step(done, now) * left if left else now - self.start
-        self._show(self._line(done, logs, clock(seconds)))
+        self._show(self._lines(done, logs, clock(seconds))[0])
 
-    def finish(self, done: int, logs: Mapping[str, float]) -> None:
+    def finish(self, done: int, logs: Mapping[str, Any]) -> None:
         """Draw the bar for the last time, or write the line.
 
         Parameters
         ----------
         done : int
             The number of steps done.
-        logs : mapping of str to float
-            The figures to show.
+        logs : mapping of str to object
+            The metrics to show, in full: on a second line if they don't fit on the first.
         """
         now = time.perf_counter()
         took = clock(now - self.start)
         self.target = self.target or done
         if self.live:
-            self._show(self._line(done, logs, took) + "\n")
+            first, *others = self._lines(done, logs, took, final=True)
+            self._show(first, "\n" + "".join(f"{line}\n" for line in others))
         elif not self.silent:
             step = duration(self._step(done, now))
-            line = f"{done}/{self.target} - {took} - {step}/step{figures(logs)}\n"
-            write(line, self.stream)
+            self._complete_others()
+            write(
+                f"{done}/{self.target} - {took} - {step}/step{''.join(figures(logs))}\n",
+                self.stream,
+            )
 
     def _step(self, done: int, now: float) -> float:
-        """Return the time of one step; the first, which warms up, is left out."""
-        return (now - self.first) / (done - 1) if done > 1 else now - self.start
+        """Return the time of one step; the first, which includes compilation, is left out."""
+        first, steps = self._first or (now, done)
+        return (now - first) / (done - steps) if done > steps else (now - self._made) / max(done, 1)
 
-    def _line(self, done: int, logs: Mapping[str, float], clock_text: str) -> str:
-        step = duration(self._step(done, time.perf_counter()))
+    def _lines(
+        self, done: int, logs: Mapping[str, Any], clock_text: str, final: bool = False
+    ) -> list[str]:
+        """Lay out the bar: shrink it first, then leave out metrics or start another line."""
+        notebook = type(self.stream).__module__.startswith("ipykernel")  # wraps long lines
+        room = sys.maxsize if notebook else shutil.get_terminal_size().columns - 1
         target = "?" if self.target is None else str(self.target)
         count = f"{done:>{len(target)}}/{target}"
-        tail = f" {step}/step{figures(logs)}"
-        columns = shutil.get_terminal_size().columns
-        room = columns - len(count) - len(clock_text) - 3
-        cells = max(min(_CELLS, room - len(tail)), 0)
-        tail = tail[: max(room - cells, 0)]
+        step = f" {duration(self._step(done, time.perf_counter()))}/step"
+        lines, fixed = [step], len(count) + len(clock_text) + 2
+        for text in figures(logs):
+            if fixed * (len(lines) == 1) + _width(lines[-1] + text) <= room:
+                lines[-1] += text
+            elif final:
+                lines.append(text)
+            else:
+                break
+        if fixed + _width(lines[0]) > room:  # not even the time of a step fits
+            lines[0] = ""
+        cells = max(min(_CELLS, room - fixed - _width(lines[0])), 0)
         filled = min(cells * done // (self.target or done or 1), cells) if self.target else 0
         fill, rest = ("━", "━") if can_encode("━", self.stream) else ("=", ".")
-        bar = f"{_GREEN}{fill * filled}{_END}{_WHITE}{rest * (cells - filled)}{_END}"
-        return f"{_BOLD}{count}{_END} {bar} {_BOLD}{clock_text}{_END}{tail}"
+        bold, green, white, end = _BOLD, _GREEN, _WHITE, _END
+        if os.environ.get("NO_COLOR"):
+            bold, green, white, end = "", "", "", ""
+            rest = "." if fill == "=" else "─"
+        bar = f"{green}{fill * filled}{end}{white}{rest * (cells - filled)}{end}"
+        lines[0] = f"{bold}{count}{end} {bar} {bold}{clock_text}{end}{lines[0]}"
+        return lines
 
-    def _show(self, line: str) -> None:
+    def _complete_others(self) -> None:
+        """Start a new line if another bar, such as that of an outer `fit`, has not."""
+        other, Progress._open = Progress._open, None
+        if other not in (None, self) and other.stream is self.stream:
+            other._drawn = 0
+            write("\n", self.stream)
+
+    def _show(self, line: str, after: str = "") -> None:
         """Draw over the line before, with blanks where that was longer."""
-        visible = len(line)
-        for code in (_BOLD, _GREEN, _WHITE, _END, "\n"):
-            visible -= len(code) * line.count(code)
-            if os.environ.get("NO_COLOR") and code != "\n":
-                line = line.replace(code, "")
+        self._complete_others()
+        plain = line
+        for code in (_BOLD, _GREEN, _WHITE, _END):
+            plain = plain.replace(code, "")
+        visible = _width(plain)
         blanks = " " * max(self._drawn - visible, 0)
-        body, newline = (line[:-1], "\n") if line.endswith("\n") else (line, "")
         self._drawn = visible
-        write(f"\r{body}{blanks}{newline}", self.stream)
+        Progress._open = None if after else self
+        write(f"\r{line}{blanks}{after}", self.stream)
 
 
 def as_verbose(verbose: Any) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import functools
 import math
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -407,6 +408,7 @@ class Trainer(Layer):
             ("train",) if validation_data is None and not validation_split else ("train", "test")
         )
         self._refuse_overrides(*kinds)
+        start: float | None = time.perf_counter()  # of the first epoch, which may compile
         self._require_compiled("fit")
         limit = (
             None if steps_per_epoch is None else checks.whole("steps_per_epoch", steps_per_epoch)
@@ -452,9 +454,12 @@ class Trainer(Layer):
         orders = data.orders(shuffle, self._random, size)
         # Not the buffers of training: a callback may train, too, while a batch waits in these.
         feed = data.Feed(train, size, limit, orders, Workspace())
-        history = self.history = History()
+        history = History()
         params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
         hooks = CallbackList([*listed, history], self, params)
+        names = [metric.name for metric in self.metrics]
+        hooks.check([*names, *(f"val_{name}" for name in names if validation is not None)])
+        self.history = history
         watched = any(hooks.defines(f"on_train_batch_{when}") for when in ("begin", "end"))
         self.stop_training = False
         self._initial_epoch: int | None = None
@@ -467,7 +472,8 @@ class Trainer(Layer):
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
                 if epochs > 1 and verbose:
                     progress.write(f"Epoch {epoch + 1}/{epochs}\n")
-                bar = progress.Progress(feed.steps, verbose)
+                bar = progress.Progress(feed.steps, verbose, start=start)
+                start = None
                 hooks.call("on_epoch_begin", epoch, {})
                 work = self._training_work()
                 many = self._many_steps(train, size)  # a callback may have changed that
@@ -658,6 +664,7 @@ class Trainer(Layer):
         """
         self._refuse_overrides("test")
         self._require_compiled("evaluate")
+        start = time.perf_counter()
         verbose = progress.as_verbose(verbose)
         listed = as_callbacks(callbacks)
         steps = None if steps is None else checks.whole("steps", steps)
@@ -666,7 +673,8 @@ class Trainer(Layer):
         self._ready(source)
         count = steps or source.steps(size)
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
-        logs = self._evaluate(source, size, hooks, steps, progress.Progress(count, verbose))
+        bar = progress.Progress(count, verbose, start=start)
+        logs = self._evaluate(source, size, hooks, steps, bar)
         return self._figures(logs, return_dict)
 
     def _evaluate(
@@ -758,6 +766,7 @@ class Trainer(Layer):
             If an argument can't be what was meant.
         """
         self._refuse_overrides("predict")
+        start = time.perf_counter()
         listed = as_callbacks(callbacks)
         steps = None if steps is None else checks.whole("steps", steps)
         source: data.Examples | data.Stream
@@ -776,7 +785,7 @@ class Trainer(Layer):
         if count == 1 and not verbose and not listed and isinstance(source, data.Examples):
             return self._predict_batch(source.x[:size])
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
-        bar = progress.Progress(count, verbose)
+        bar = progress.Progress(count, verbose, start=start)
         begin, end = hooks.defines("on_predict_batch_begin"), hooks.defines("on_predict_batch_end")
         together = 1 if begin or end or steps else max(_CHUNK // size, 1)
         outputs: list[Array] = []

@@ -13,7 +13,7 @@ from typing import Any
 
 from tinynet import checks
 from tinynet.callbacks.base import Callback, History, Logs, as_save_freq
-from tinynet.files import write_atomically
+from tinynet.files import require_writable, write_atomically
 
 
 class BackupAndRestore(Callback):
@@ -90,6 +90,13 @@ class BackupAndRestore(Callback):
         self.others: list[Any] = []
 
     # ------------------------------------------------------------ when
+
+    def _before_training(self, names: set[str], closed: bool) -> None:
+        """Check that a backup can be saved."""
+        from tinynet.saving import tinynet_format
+
+        require_writable(self._last)
+        tinynet_format.write(self.model)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Restore a backup, if there is one."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from tinynet import checks, progress
 from tinynet.tables import Table, number
 
@@ -44,6 +46,8 @@ class Callback:
         Hooks of its class that this one has no use for, so that the loop need not call them.
     resumes : tuple of str
         Attributes that `BackupAndRestore` saves, and sets again in a resumed run: numbers or None.
+    adds : tuple of str
+        Names that it adds to the logs of an epoch.
     terminates_on_nan : bool
         Whether it ends training when the loss is not finite, so that `fit` need not.
 
@@ -56,6 +60,7 @@ class Callback:
 
     idle_hooks: tuple[Callable[..., None], ...] = ()
     resumes: tuple[str, ...] = ()
+    adds: tuple[str, ...] = ()
     terminates_on_nan = False
 
     def __init__(self) -> None:
@@ -170,15 +175,20 @@ class History(Callback):
         # Validation may have been left out of some epochs.
         whole = {k: v for k, v in self.history.items() if len(v) == len(self.epoch)}
         fewer = [
-            f"{k}, not of every epoch: {', '.join(map(number, v))}"
+            f"{k}, not of every epoch: {', '.join(map(_cell, v))}"
             for k, v in self.history.items()
             if k not in whole
         ]
         rows = [
-            [str(epoch + 1), *(number(values[i]) for values in whole.values())]
+            [str(epoch + 1), *(_cell(values[i]) for values in whole.values())]
             for i, epoch in enumerate(self.epoch)
         ]
         return Table("", ["epoch", *whole], rows, "; ".join(fewer), ())._repr_html_()
+
+
+def _cell(value: Any) -> str:
+    """Format a value of the logs: callbacks may put anything there."""
+    return number(value) if isinstance(value, float | int | np.number) else str(value)
 
 
 class ProgbarLogger(Callback):
@@ -337,6 +347,25 @@ class CallbackList:
         """
         return bool(self._hooks[hook])
 
+    def check(self, names: Iterable[str]) -> None:
+        """Raise the errors of callbacks that can be detected before training.
+
+        Parameters
+        ----------
+        names : iterable of str
+            The names of metrics in the logs of an epoch. Custom metrics and callbacks may add
+            others.
+        """
+        known = set(names)
+        metrics = getattr(self.callbacks[-1].model, "metrics", [])
+        closed = all(type(metric).__module__.startswith("tinynet.") for metric in metrics)
+        for callback in self.callbacks:
+            if hasattr(callback, "_before_training"):
+                callback._before_training(known, closed)
+            known |= {*getattr(callback, "adds", ())}
+            own = type(callback).__module__.startswith("tinynet.callbacks.")
+            closed = closed and own and type(callback).__name__ != "LambdaCallback"
+
     def call(self, hook: str, *args: Any) -> None:
         """Call a hook of all callbacks that define it.
 
@@ -463,3 +492,33 @@ def as_save_freq(save_freq: Any) -> Any:
             "save_freq must be 'epoch' or an integer of at least 1. "
             f"Received: save_freq={checks.shorten(save_freq)}"
         ) from None
+
+
+def require_no_schedule(callback: Callback) -> None:
+    """Check that a callback can set the learning rate.
+
+    Parameters
+    ----------
+    callback : Callback
+        The callback, which knows its model.
+
+    Raises
+    ------
+    TypeError
+        If the optimizer has a schedule.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> callback = Callback()
+    >>> callback.set_model(keras.Sequential([keras.layers.Dense(1)]))
+    >>> callback.model.compile(keras.optimizers.SGD(0.1), "mse")
+    >>> require_no_schedule(callback)
+    """
+    schedule = getattr(callback.model.optimizer, "schedule", None)
+    if schedule is not None:
+        name = type(callback).__name__
+        raise TypeError(
+            f"{name} can't set a learning rate that follows a schedule: use one of the two. "
+            f"Received: learning_rate={checks.shorten(schedule)}"
+        )

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config
-from tinynet.callbacks.base import Callback, Logs, as_level, as_save_freq
+from tinynet.callbacks.base import Callback, Logs, as_level, as_save_freq, require_no_schedule
+from tinynet.files import require_writable
 from tinynet.progress import write
 
 
@@ -104,6 +105,12 @@ class Monitor(Callback):
         if more:
             return bool(kind(value - self.min_delta) > kind(best))
         return bool(kind(value + self.min_delta) < kind(best))
+
+    def _before_training(self, names: set[str], closed: bool) -> None:
+        """Check that the metric is known; `closed` if the logs have no other names."""
+        self._more_is_better()
+        if closed and self.monitor.removeprefix("val_") not in names:
+            checks.known("monitor", self.monitor, dict.fromkeys(sorted(names)))
 
     def _is_best(self, value: float) -> bool:
         """Compare a value with the best so far, and keep it if it is better."""
@@ -287,6 +294,13 @@ class ReduceLROnPlateau(Monitor):
         self.min_lr = checks.number("min_lr", min_lr, 0)
         self._reset()
 
+    adds = ("learning_rate",)
+
+    def _before_training(self, names: set[str], closed: bool) -> None:
+        """Check that the learning rate can be set, and that the metric is known."""
+        require_no_schedule(self)
+        super()._before_training(names | {*self.adds}, closed)
+
     def _reset(self) -> None:
         self.best = None
         self.cooldown_counter = self.wait = 0
@@ -425,6 +439,33 @@ class ModelCheckpoint(Monitor):
                 f"Received: {self.filepath!r}, which takes {error}"
             ) from None
 
+    def _before_training(self, names: set[str], closed: bool) -> None:
+        """Check the name and folder of the file, and that the model can be saved."""
+        by_batch = self.save_freq != "epoch"
+        if by_batch:  # the logs of batches have neither of these
+            names = {n for n in names if not n.startswith("val_")} - {"learning_rate"}
+        if self.save_best_only:
+            self._more_is_better()
+            if closed and self.monitor not in names:
+                raise ValueError(
+                    f"save_best_only=True would never save: {self.monitor!r} is not among "
+                    f"{sorted(names)}. Received: monitor={self.monitor!r}, "
+                    f"save_freq={self.save_freq!r}"
+                )
+        if closed:
+            try:
+                path = self.path(0, dict.fromkeys(names, 0.5), 0 if by_batch else None)
+            except (ValueError, IndexError, AttributeError, TypeError) as error:
+                raise ValueError(
+                    f"filepath must be a format string of numbers: {error}. "
+                    f"Received: filepath={checks.shorten(self.filepath)}"
+                ) from error
+            require_writable(Path(path))
+        if not self.save_weights_only:
+            from tinynet.saving import configuration  # which needs the models, which need this
+
+            configuration.to_json(configuration.describe(self.model))
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Note the epoch."""
         self._epoch = epoch
@@ -442,7 +483,11 @@ class ModelCheckpoint(Monitor):
             self._save(epoch, None, logs or {})
 
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
-        path = self.path(epoch, logs, batch)
+        try:
+            path = self.path(epoch, logs, batch)
+        except KeyError as error:
+            warnings.warn(f"The model is not saved: {error.args[0]}", stacklevel=4)
+            return
         if not self._wanted(epoch, logs, path):
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)

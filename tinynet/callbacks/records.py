@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
-import os
+import io
 import time
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ import numpy as np
 
 from tinynet import checks
 from tinynet.callbacks.base import Callback, Logs
+from tinynet.files import require_writable, write_atomically
 
 
 class CSVLogger(Callback):
-    """Write the figures of each epoch as a row of a table.
+    """Write the metrics of each epoch as a row of a CSV file.
 
-    The columns are ``epoch`` and the figures of the first epoch, sorted; where none of them is of
-    the validation, one for each is added. ``NA`` stands for what an epoch lacks.
+    The columns are ``epoch`` and the metrics of the first epoch, sorted; if none of them is of
+    the validation, one for each is added. A metric that comes later, or that the file to append to
+    lacks, becomes a new column of the whole file. ``NA`` stands for missing values.
 
     Parameters
     ----------
@@ -55,8 +57,15 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Make the file, or empty it."""
         self.keys = None
-        with open(self.filename, "a" if self.append else "w"):
+        with open(self.filename, "a" if self.append else "w", encoding="utf-8"):
             pass
+        if header := next(iter(self._rows()), None):
+            if header[0] != "epoch":
+                raise ValueError(
+                    "The file to append to must be a log of CSVLogger with the same separator, "
+                    f"whose first column is 'epoch'. Received: {checks.shorten(header)}"
+                )
+            self.keys = header[1:]
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write a row."""
@@ -66,12 +75,24 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             if not any(key.startswith("val_") for key in self.keys):
                 self.keys += [f"val_{key}" for key in self.keys]
-            if not os.path.getsize(self.filename):
-                rows.append(["epoch", *self.keys])
+            rows.append(["epoch", *self.keys])
+        elif new := sorted(logs.keys() - {*self.keys}):
+            self.keys += new
+            rows = [[*row, *(["NA"] * (len(self.keys) + 1 - len(row)))] for row in self._rows()]
+            rows[0] = ["epoch", *self.keys]
         rows.append([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
-        # Opened for each row, so that a run that is broken off leaves no open file.
-        with open(self.filename, "a", newline="") as file:
-            csv.writer(file, delimiter=self.sep).writerows(rows)
+        text = io.StringIO()
+        csv.writer(text, delimiter=self.sep).writerows(rows)
+        if len(rows) > 2:  # a new column
+            write_atomically(Path(self.filename), lambda file: file.write(text.getvalue().encode()))
+            return
+        # Opened for each row, so that a run that is interrupted leaves no open file.
+        with open(self.filename, "a", newline="", encoding="utf-8") as file:
+            file.write(text.getvalue())
+
+    def _rows(self) -> list[list[str]]:
+        with open(self.filename, newline="", encoding="utf-8") as file:
+            return list(csv.reader(file, delimiter=self.sep))
 
 
 def _cell(value: Any) -> Any:
@@ -172,8 +193,16 @@ class TensorBoard(Callback):
         self._writers[folder].flush()
 
     def _write_figures(self, folder: str, step: int, pattern: str, logs: Logs) -> None:
-        named = [self._scalar(pattern.format(name), value) for name, value in logs.items()]
+        named = [
+            self._scalar(pattern.format(name), value)
+            for name, value in logs.items()
+            if not np.ndim(value) and np.asarray(value).dtype.kind in "biuf"
+        ]
         self._write(folder, step, *named)
+
+    def _before_training(self, names: set[str], closed: bool) -> None:
+        """Check that the folder can be written."""
+        require_writable(Path(self.log_dir) / "train" / "events")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Count the batches from here on."""

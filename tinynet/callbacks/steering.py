@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
-from tinynet.callbacks.base import HOOKS, Callback, Logs, as_level
+from tinynet.callbacks.base import HOOKS, Callback, Logs, as_level, require_no_schedule
 from tinynet.progress import write
 
 
@@ -49,6 +49,12 @@ class LearningRateScheduler(Callback):
             self._takes_rate = False
         except ValueError:  # written in C, without a signature
             self._takes_rate = True
+
+    adds = ("learning_rate",)
+
+    def _before_training(self, names: set[str], closed: bool) -> None:
+        """Check that the learning rate can be set."""
+        require_no_schedule(self)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Set the learning rate."""
