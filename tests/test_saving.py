@@ -208,6 +208,285 @@ def test_json_is_the_model_without_its_weights() -> None:
     assert np.any(again.get_weights()[0] != 0)
 
 
+# ------------------------------------------------------------ what can be saved can be loaded
+
+
+class Noting(tinynet.callbacks.Callback):
+    """Put values of all kinds into the logs, as any callback may."""
+
+    values: tuple[Any, ...] = ()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        for i, value in enumerate(self.values):
+            logs[f"note {i}"] = value
+
+
+LOGGED = [
+    ("text", "text"),
+    (None, None),
+    (True, True),
+    (np.bool_(False), False),
+    (np.float32(0.1), float(np.float32(0.1))),
+    (np.int64(7), 7),
+    (2**70, 2**70),
+    (-1, -1),
+    (np.inf, np.inf),
+    (np.nan, np.nan),
+    (np.arange(3), [0, 1, 2]),
+    (np.float64(1.5), 1.5),
+    ([1, "a", None], [1, "a", None]),
+    ((1.0, 2.0), [1.0, 2.0]),
+    ({"a": [np.float32(1)]}, {"a": [1.0]}),
+    (np.array("text"), "text"),
+]
+
+
+@pytest.mark.parametrize("suffix", COMPLETE)
+def test_history_keeps_logged_values(suffix: str, tmp_path: Path) -> None:
+    model, notes = compiled(), Noting()
+    notes.values = tuple(value for value, _ in LOGGED)
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=[notes])
+    model.save(tmp_path / f"net{suffix}")
+    history = tinynet.models.load_model(tmp_path / f"net{suffix}").history
+    assert history.epoch == [0, 1, 2]
+    assert history.history["loss"] == model.history.history["loss"]
+    for i, (_, expected) in enumerate(LOGGED):
+        assert repr(history.history[f"note {i}"]) == repr([expected] * 3)
+
+
+@pytest.mark.parametrize("suffix", COMPLETE)
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", 1j, 10**60, lambda: 0], ids=repr)
+def test_save_refuses_values_it_could_not_load(suffix: str, value: Any, tmp_path: Path) -> None:
+    model, notes, path = compiled(), Noting(), tmp_path / f"net{suffix}"
+    model.save(path)
+    before = path.read_bytes()
+    notes.values = (value,)
+    model.fit(X, Y, verbose=0, callbacks=[notes])
+    with pytest.raises(ValueError, match=r"Received: "):
+        model.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("suffix", COMPLETE)
+def test_long_histories_are_saved(suffix: str, tmp_path: Path) -> None:
+    model = compiled()
+    train(model)
+    epochs = 200_000
+    model.history.epoch = list(range(epochs))
+    values = np.random.default_rng(0).random(epochs).tolist()
+    model.history.history = dict.fromkeys(("loss", "mae", "val_loss", "val_mae"), values)
+    model.save(tmp_path / f"net{suffix}")
+    loaded = tinynet.models.load_model(tmp_path / f"net{suffix}").history
+    assert loaded.epoch == model.history.epoch
+    assert loaded.history == model.history.history
+
+
+def large(layers_: int) -> tinynet.Sequential:
+    row = [layers.Dense(1, name=f"layer_{i}") for i in range(layers_)]
+    return tinynet.Sequential([tinynet.Input((1,)), *row])
+
+
+def deep(models: int) -> tinynet.Sequential:
+    model = tinynet.Sequential([tinynet.Input((2,)), layers.Dense(2)])
+    for _ in range(models):
+        model = tinynet.Sequential([tinynet.Input((2,)), model])
+    return model
+
+
+NAMES = [
+    "..",
+    ".",
+    " ",
+    "a\\b",
+    "C:x",
+    "layers",
+    "日本é",
+    "a\0b",
+    "\udcff",
+    "n" * 300,
+    "n" * 70_000,
+]
+NAMES += ["top_level_model_weights", "model_weights", "vars", "optimizer"]
+
+
+@pytest.mark.parametrize("suffix", [*WHOLE[:3], ".weights.h5"])
+def test_what_is_saved_can_be_loaded(suffix: str, tmp_path: Path) -> None:
+    """Sizes and names that a format can't hold are refused before the file is replaced."""
+    pytest.importorskip("h5py")
+    path = tmp_path / f"net{suffix}"
+    cases = [large(600), large(3400), deep(10), deep(25), deep(40), deep(60)]
+    for name in NAMES:
+        row = [tinynet.Input((2,)), layers.Dense(2, name=name), layers.Dense(1)]
+        cases.append(tinynet.Sequential(row, name=name))
+        cases[-1].compile("adam", "mse")
+    refused = []
+    for i, model in enumerate(cases):
+        path.write_bytes(b"old")
+        try:
+            (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+        except ValueError:
+            assert path.read_bytes() == b"old"
+            refused.append(i)
+            continue
+        if suffix == ".weights.h5":
+            other = tinynet.models.clone_model(model)
+            other.load_weights(path)
+        else:
+            other = tinynet.models.load_model(path)
+            assert other.to_json() == model.to_json()
+        assert state(other) == state(model)
+    assert not {0, 2, 3, 8, 12} & set(refused)  # plain names and common sizes are not refused
+
+
+def test_functional_models_refuse_equal_names() -> None:
+    x = tinynet.Input((2,), name="a")
+    for names in (("b", "b"), ("a", "b")):
+        end = layers.Dense(2, name=names[1])(layers.Dense(2, name=names[0])(x))
+        with pytest.raises(ValueError, match=r"names of their own.*Received: "):
+            tinynet.Model(x, end)
+
+
+# ------------------------------------------------------------ float types
+
+
+def float_model(kind: str) -> Any:
+    """Make a trained model in the session's float type."""
+    if kind == "sequential":
+        model: Any = tinynet.Sequential(
+            [tinynet.Input((12,)), layers.Dense(5, "gelu"), layers.BatchNormalization()]
+        )
+        model.add(layers.Dense(5, "softmax"))
+    elif kind == "unbuilt":
+        model = tinynet.Sequential([layers.Dense(5, "tanh"), layers.Dense(5, "softmax")])
+    else:
+        x = tinynet.Input((12,))
+        model = tinynet.Model(x, layers.Dense(5, "softmax")(layers.Dense(4, "elu")(x)))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(X.reshape(-1, 12), Y, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("kind", ["sequential", "unbuilt", "functional"])
+@pytest.mark.parametrize("suffix", WHOLE[:3])
+@pytest.mark.parametrize("floatx", ["float32", "float64"])
+def test_float_type_survives_another_session(
+    floatx: str, suffix: str, kind: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("h5py")
+    path, x = tmp_path / f"net{suffix}", np.random.default_rng(0).normal(size=(50, 12))
+    with tinynet.config.floatx_scope(floatx):
+        model = float_model(kind)
+        model.save(path)
+        expected = model.predict(x, verbose=0)
+        scores = model.evaluate(x, Y, verbose=0)
+    with tinynet.config.floatx_scope("float32" if floatx == "float64" else "float64"):
+        loaded = tinynet.models.load_model(path)
+        found = loaded.predict(x, verbose=0)
+        assert found.dtype == expected.dtype == floatx
+        np.testing.assert_array_equal(found, expected)
+        assert {w.dtype for w in loaded.weights} == {floatx}
+        assert {v.dtype for v in loaded.optimizer.variables[2:]} == {floatx}
+        assert loaded.evaluate(x, Y, verbose=0) == scores
+        options = {"epochs": 2, "verbose": 0, "shuffle": False}
+        later = [net.fit(x, Y, **options).history for net in (model, loaded)]
+        assert later[0] == later[1]
+        assert state(loaded) == state(model)
+        clone = tinynet.models.clone_model(loaded)
+        assert {w.dtype for w in clone.weights} <= {floatx}
+
+
+# ------------------------------------------------------------ random models and histories
+
+
+def random_row(rng: np.random.Generator, dtypes: list[str | None], depth: int = 0) -> list[Any]:
+    """Make random layers, some of them models."""
+    row: list[Any] = []
+    for _ in range(rng.integers(1, 5)):
+        dtype = dtypes[rng.integers(len(dtypes))]
+        kind = rng.integers(8 if depth < 2 else 7)
+        row.append(
+            [
+                lambda d: layers.Dense(
+                    int(rng.integers(1, 6)),
+                    [None, "relu", "gelu", "softmax", "tanh"][rng.integers(5)],
+                    use_bias=bool(rng.integers(2)),
+                    kernel_regularizer=[None, "l2"][rng.integers(2)],
+                    kernel_constraint=[None, "max_norm"][rng.integers(2)],
+                    trainable=bool(rng.integers(4)),
+                    dtype=d,
+                ),
+                lambda d: layers.BatchNormalization(momentum=0.9, dtype=d),
+                lambda d: layers.Dropout(0.3, dtype=d),
+                lambda d: layers.LeakyReLU(negative_slope=0.2, dtype=d),
+                lambda d: layers.Rescaling(0.5, 0.1, dtype=d),
+                lambda d: layers.Activation("sigmoid", dtype=d),
+                lambda d: layers.Flatten(dtype=d),
+                lambda d: tinynet.Sequential(random_row(rng, dtypes, depth + 1)),
+            ][kind](dtype)
+        )
+    return row
+
+
+def random_model(rng: np.random.Generator, dtypes: list[str | None]) -> Any:
+    row = [*random_row(rng, dtypes), layers.Dense(3, dtype=dtypes[0])]
+    if rng.integers(2):
+        x = end = tinynet.Input((4,))
+        for layer in row:
+            end = layer(end)
+        model: Any = tinynet.Model(x, end)
+    else:
+        model = tinynet.Sequential([*[tinynet.Input((4,))] * int(rng.integers(2)), *row])
+    o = tinynet.optimizers
+    rate = [0.01, o.schedules.CosineDecay(0.01, 10)][rng.integers(2)]
+    options = {
+        "use_ema": bool(rng.integers(2)),
+        "gradient_accumulation_steps": [None, 2][rng.integers(2)],
+    }
+    optimizer = [o.SGD, o.Adam, o.RMSprop, o.AdamW, o.Nadam][rng.integers(5)](rate, **options)
+    model.compile(optimizer, ["mse", "mae", "huber"][rng.integers(3)], metrics=["mae"])
+    return model
+
+
+@pytest.mark.parametrize("suffix", WHOLE[:3])
+@pytest.mark.parametrize("number", range(8))
+def test_random_models_continue_after_loading(
+    suffix: str, number: int, tmp_path: Path, any_seed: int
+) -> None:
+    pytest.importorskip("h5py")
+    rng = np.random.default_rng([any_seed, number])
+    floats = ["float32", "float64"]
+    floatx, other = rng.permutation(floats)
+    dtypes: list[str | None] = [[None], [None, *floats]][rng.integers(2)]
+    path, notes = tmp_path / f"net{suffix}", Noting()
+    x, y = rng.normal(size=(24, 4)), rng.normal(size=(24, 3))
+    with tinynet.config.floatx_scope(str(floatx)):
+        model = random_model(rng, dtypes)
+        notes.values = tuple(LOGGED[i][0] for i in rng.integers(len(LOGGED), size=3))
+        fits = {"verbose": 0, "batch_size": 8, "callbacks": [notes]}
+        model.fit(x, y, epochs=int(rng.integers(1, 4)), validation_split=0.2, **fits)
+        model.save(path)
+    with tinynet.config.floatx_scope(str(other)):
+        loaded = tinynet.models.load_model(path)
+        assert loaded.to_json() == model.to_json()
+        assert [w.dtype for w in loaded.weights] == [w.dtype for w in model.weights]
+        assert state(loaded) == state(model)
+        found, expected = (net.predict(x, verbose=0) for net in (loaded, model))
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+        if suffix in COMPLETE:
+            plain = {k: np.array(v, object).tolist() for k, v in model.history.history.items()}
+            assert json.dumps(loaded.history.history) == json.dumps(
+                plain, default=lambda value: value.tolist()
+            )
+            fits |= {"initial_epoch": 3, "epochs": 5}
+        else:  # no random states
+            fits |= {"epochs": 0}
+        later = [net.fit(x, y, **fits).history for net in (loaded, model)]
+        assert repr(later[0]) == repr(later[1])
+        assert state(loaded) == state(model)
+
+
 # ------------------------------------------------------------ weights alone
 
 

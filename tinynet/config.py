@@ -6,12 +6,14 @@ to debug: every function is the one in `functional`.
 
 from __future__ import annotations
 
+import contextlib
 import numbers
 import operator
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -24,6 +26,7 @@ DEBUG_BUFFERS = os.environ.get("TINYNET_DEBUG_BUFFERS") == "1"
 _backend = "numba"
 _num_threads = 1
 _floatx = "float32"
+_floatx_scope: ContextVar[str | None] = ContextVar("floatx", default=None)
 _epsilon = 1e-7
 _on_divergence = "raise"
 _on_backend_change: list[Callable[[], None]] = []
@@ -209,7 +212,36 @@ def floatx() -> str:
     >>> floatx()
     'float32'
     """
-    return _floatx
+    return _floatx_scope.get() or _floatx
+
+
+@contextlib.contextmanager
+def floatx_scope(value: str) -> Iterator[None]:
+    """Use another float type within a ``with`` block, in this thread only.
+
+    Parameters
+    ----------
+    value : {"float32", "float64"}
+        The type.
+
+    Yields
+    ------
+    None
+        The block runs with that type.
+
+    Examples
+    --------
+    >>> with floatx_scope("float64"):
+    ...     floatx()
+    'float64'
+    """
+    if value not in FLOATS:
+        raise ValueError(f"floatx must be one of {FLOATS}. Received: {value!r:.60}")
+    token = _floatx_scope.set(value)
+    try:
+        yield
+    finally:
+        _floatx_scope.reset(token)
 
 
 def set_floatx(value: str) -> None:

@@ -9,6 +9,7 @@ names.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import re
 from collections import Counter
@@ -157,13 +158,7 @@ def _understood(cls: type, config: dict[str, Any]) -> dict[str, Any]:
     """Leave out what asks for nothing, and refuse what the class can't do."""
     if "layers" in config:  # a model, which reads its configuration itself
         return config
-    taken: set[str] = set()
-    for base in cls.__mro__:
-        if "__init__" in vars(base):
-            parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
-            taken |= set(parameters)
-            if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
-                break
+    taken = _taken(cls)
     for key, value in config.items():
         if key not in taken and key not in _ASKS_NOTHING and value not in (None, False):
             raise ValueError(
@@ -171,6 +166,19 @@ def _understood(cls: type, config: dict[str, Any]) -> dict[str, Any]:
                 f"Received: {shorten(key)}: {shorten(value)}"
             )
     return {key: value for key, value in config.items() if key in taken}
+
+
+@functools.cache
+def _taken(cls: type) -> set[str]:
+    """Return what a constructor takes, together with those it passes ``**kwargs`` on to."""
+    taken: set[str] = set()
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
+            taken |= set(parameters)
+            if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+                break
+    return taken
 
 
 class Configurable:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import activations, checks, layers
+from tinynet import activations, checks, config, layers
 from tinynet.data import only
 from tinynet.layers.base import Layer, _registry, takes
 from tinynet.layers.shaping import InputLayer
@@ -84,8 +84,20 @@ class Model(Trainer):
                 raise ValueError(
                     f"inputs must be what Input returned. Received: the output of {first.name}"
                 )
-            self._input, self._layers = first.layer, row
-            self.build(self._input.batch_shape)
+            names = [first.name, *(layer.name for layer in row)]
+            if len(set(names)) < len(names):
+                raise ValueError(
+                    f"All layers of {self.name} must have names of their own. Received: {names}"
+                )
+            self._layers = row
+            self._enter(first.layer)
+            self.build(first.layer.batch_shape)
+
+    def _enter(self, layer: InputLayer) -> None:
+        """Take the input layer, and convert inputs to its type from now on."""
+        self._input = layer
+        if layer.input_dtype in config.FLOATS:
+            self.dtype = layer.input_dtype
 
     # ------------------------------------------------------------ what it is made of
 
@@ -111,7 +123,7 @@ class Model(Trainer):
         call = getattr(self, "call", None)
         if call is None or self._layers:
             return
-        entry = InputLayer(batch_shape=input_shape)
+        entry = InputLayer(batch_shape=input_shape, dtype=self.dtype)
         options = {"training": True} if takes(call, "training") else {}
         row = chain(entry.output, call(entry.output, **options))
         declared = self._own_layers()
@@ -232,7 +244,7 @@ class Model(Trainer):
         self._trace(shape)
         self.compute_output_shape(shape)
         if self._input is None:
-            self._input = InputLayer(batch_shape=shape)
+            self._input = InputLayer(batch_shape=shape, dtype=self.dtype)
         tensor = self._input.output
         for layer in self._layers:
             output_shape = layer.compute_output_shape(shape)
@@ -721,7 +733,7 @@ class Sequential(Model):
                 raise ValueError(
                     f"{self.name} takes one input, before all layers. Received: {layer.name}"
                 )
-            self._input = layer
+            self._enter(layer)
             return
         if any(layer.name == other.name for other in self._layers):
             raise ValueError(
@@ -733,7 +745,7 @@ class Sequential(Model):
             if shape is None and isinstance(layer, Model) and layer._input is not None:
                 shape = layer._input.batch_shape
             if shape is not None:
-                self._input = InputLayer(batch_shape=shape)
+                self._input = InputLayer(batch_shape=shape, dtype=self.dtype)
         self._layers.append(layer)
         self.built, self._end = False, None
 
@@ -789,6 +801,8 @@ class Sequential(Model):
         """
         listed = [layers.deserialize(entry) for entry in config["layers"]]
         model = cls(listed, config.get("trainable", True), config.get("name"))
+        if model._input is None:
+            model.dtype = checks.float_type(config.get("dtype"), model.dtype)
         shape = config.get("build_input_shape")
         if not model.built and shape is not None and listed:
             model.build(shape)

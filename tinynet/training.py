@@ -82,6 +82,8 @@ class Trainer(Layer):
         self.loss: Any = None
         self._objective: Any = None
         self._compile_arguments: dict[str, Any] = {}
+        #: Type of losses and metrics: that of the session in which the model was first made.
+        self._floatx = config.floatx()
         self._random = np.random.Generator(np.random.PCG64(random.draw_seed()))
         # Workspaces of finished predictions; taking one is atomic, so threads can share a model.
         self._idle: collections.deque[Workspace] = collections.deque()
@@ -132,7 +134,8 @@ class Trainer(Layer):
         >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         """
         new_optimizer = optimizers.get(optimizer)
-        objective = Objective(loss, loss_weights, metrics, weighted_metrics, self._names()[1])
+        with config.floatx_scope(self._floatx):
+            objective = Objective(loss, loss_weights, metrics, weighted_metrics, self._names()[1])
         self._require_derivatives()
         self.optimizer, self.loss, self._objective = new_optimizer, objective.given, objective
         self._compile_arguments = {
@@ -320,7 +323,8 @@ class Trainer(Layer):
         """Build the model, and make the metrics, where that is still to do."""
         self._build_once(source.input_shape)
         output_shape = self.compute_output_shape(source.input_shape)
-        self._objective.resolve(source.y.ndim, output_shape)
+        with config.floatx_scope(self._floatx):
+            self._objective.resolve(source.y.ndim, output_shape)
 
     # ------------------------------------------------------------ fit
 

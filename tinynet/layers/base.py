@@ -12,6 +12,7 @@ A layer of your own defines the same three; in place of `forward` it may define 
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
@@ -508,8 +509,14 @@ def _is_shape(shape: tuple[int, ...], expected: Shape) -> bool:
 
 def _keywords(cls: type[Layer]) -> list[str]:
     """List what a constructor takes, together with the constructor of the base."""
-    own = [*inspect.signature(cls).parameters, *inspect.signature(Layer.__init__).parameters]
-    return [name for name in dict.fromkeys(own) if name not in ("self", "args", "kwargs")]
+    if cls not in _known_keywords:
+        own = [*inspect.signature(cls).parameters, *inspect.signature(Layer.__init__).parameters]
+        unnamed = ("self", "args", "kwargs")
+        _known_keywords[cls] = [name for name in dict.fromkeys(own) if name not in unnamed]
+    return _known_keywords[cls]
+
+
+_known_keywords: weakref.WeakKeyDictionary[Any, list[str]] = weakref.WeakKeyDictionary()
 
 
 def takes(function: Any, argument: str) -> bool:

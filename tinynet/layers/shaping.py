@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks
+from tinynet import checks, config
 from tinynet.layers.base import Layer, _registry
 from tinynet.layers.symbolic import Shape, SymbolicTensor
 from tinynet.variable import Array
@@ -54,7 +54,7 @@ class InputLayer(Layer):
         input_shape: Any = None,
     ) -> None:
         super().__init__(name=name)
-        self.input_dtype = "float32" if dtype is None else checks.type_name(dtype)
+        self.input_dtype = config.floatx() if dtype is None else checks.type_name(dtype)
         shape = input_shape if shape is None else shape
         if (shape is None) == (batch_shape is None):
             raise ValueError(

@@ -132,10 +132,11 @@ def load_model(
                     "The file holds no model, only weights: build the model, then call "
                     "load_weights. Received: no model_config"
                 )
-            config = legacy.config
-        model = configuration.build(config, source.n_bytes, compile, custom_objects)
+            config, run = legacy.config, legacy.run
+        floatx = run and run.get("floatx")
+        model = configuration.build(config, source.n_bytes, compile, custom_objects, floatx)
         if model.built:
-            state.restore(model, source, run)
+            state.restore(model, source, run if run and "random" in run else None)
     return model
 
 

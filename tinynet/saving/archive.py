@@ -7,17 +7,25 @@ proportion to what the file really holds. The zip's checksum covers every byte o
 from __future__ import annotations
 
 import io
+import math
+import re
 import stat
 import zipfile
 from collections.abc import Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from tinynet.checks import shorten
+from tinynet.variable import Array
 
 #: What members may grow to in all when they are unpacked, besides RATIO times their packed size.
 SMALL = 4 << 20
 RATIO = 20
-MAX_MEMBERS = 10_000
+MAX_MEMBERS = 60_000
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|][fiu][1248])', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n"
+)
 
 
 class Archive:
@@ -107,6 +115,44 @@ class Archive:
             )
         return contents
 
+    def array(self, name: str, limit: int | None = None) -> Array:
+        """Read a member that is an ``.npy`` file, whose header is never evaluated.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        limit : int, optional
+            The most bytes it may have.
+
+        Returns
+        -------
+        ndarray
+            The array, read-only.
+
+        Raises
+        ------
+        ValueError
+            If it is not an array of plain numbers in C order.
+        """
+        data = self.read(name, limit)
+        length = int.from_bytes(data[8:10], "little")
+        header = _HEADER.fullmatch(data[10 : 10 + length])
+        if data[:8] != b"\x93NUMPY\x01\x00" or header is None:
+            raise ValueError(
+                f"{name} must be an .npy array of plain numbers in C order. "
+                f"Received: {shorten(data[:80])}"
+            )
+        dtype = np.dtype(header[1].decode())
+        shape = tuple(int(size) for size in header[2].decode().split(",") if size.strip())
+        values = data[10 + length :]
+        if len(values) != math.prod(shape) * dtype.itemsize:
+            raise ValueError(
+                f"{name} must have {math.prod(shape)} elements of {dtype}. "
+                f"Received: {len(values)} bytes"
+            )
+        return np.frombuffer(values, dtype).reshape(shape)
+
 
 def _problem(info: zipfile.ZipInfo) -> str | None:
     """Say why a member is refused, if it is."""
@@ -120,13 +166,13 @@ def _problem(info: zipfile.ZipInfo) -> str | None:
     return None
 
 
-def pack(members: Mapping[str, bytes]) -> bytes:
+def pack(members: Mapping[str, Any]) -> bytes:
     """Make a zip archive; the same members make the same bytes.
 
     Parameters
     ----------
-    members : mapping of str to bytes
-        Names and contents, in order.
+    members : mapping of str to bytes or ndarray
+        Names and contents, in order; arrays are written as ``.npy`` files.
 
     Returns
     -------
@@ -138,10 +184,18 @@ def pack(members: Mapping[str, bytes]) -> bytes:
     >>> pack({"a.txt": b"hello"}) == pack({"a.txt": b"hello"})
     True
     """
+    if len(members) > MAX_MEMBERS:
+        raise ValueError(
+            f"The archive may have {MAX_MEMBERS} members. Received: {len(members)} members"
+        )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, contents in members.items():
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.external_attr = 0o644 << 16
+            if isinstance(contents, np.ndarray):
+                file = io.BytesIO()
+                np.save(file, contents, allow_pickle=False)
+                contents = file.getvalue()
             archive.writestr(info, contents)
     return buffer.getvalue()

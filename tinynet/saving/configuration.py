@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import config as settings
 from tinynet import layers, losses, metrics, optimizers
 from tinynet.checks import shorten
 from tinynet.layers.base import initializer_override
 from tinynet.registry import custom_object_scope
 from tinynet.sequential import Model
-from tinynet.variable import Array
+from tinynet.variable import Array, Variable
 
 MAX_JSON = 4 << 20
 MAX_DEPTH = 100
@@ -53,17 +54,22 @@ def to_json(value: Any) -> str:
     >>> to_json({"units": np.int64(3)})
     '{"units": 3}'
     """
-    text = json.dumps(value, default=_plain)
-    if len(text) > MAX_JSON:
+    try:
+        text = json.dumps(value, default=_plain)
+    except (TypeError, RecursionError) as error:
         raise ValueError(
-            f"Configuration and history may have {MAX_JSON:,} characters. Received: {len(text):,}"
-        )
+            f"A configuration can hold text as keys, and may not be nested too deep. "
+            f"Received: {error}"
+        ) from error
+    _count_objects(from_json(text))  # what can't be read again is not written
     return text
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.ndarray | np.generic) and value.dtype != np.longdouble:
         return value.tolist()
+    if isinstance(value, Variable):
+        return value.array.tolist()
     raise ValueError(
         "A configuration can hold numbers, texts, lists and dicts, and objects with get_config. "
         f"Received: {shorten(value)}"
@@ -189,6 +195,7 @@ def build(
     n_bytes: float = math.inf,
     compile: bool = True,
     custom_objects: dict[str, Any] | None = None,
+    floatx: Any = None,
 ) -> Model:
     """Make the model that a configuration describes, its weights all zero.
 
@@ -202,6 +209,8 @@ def build(
         Whether to compile it as it was.
     custom_objects : dict, optional
         The user's own classes and functions by name.
+    floatx : str, optional
+        The float type of the session that saved it.
 
     Returns
     -------
@@ -235,7 +244,8 @@ def build(
 
     token = initializer_override.set(None if n_bytes == math.inf else zeros)
     try:
-        with custom_object_scope(custom_objects):
+        scope = settings.floatx_scope(settings.floatx() if floatx is None else floatx)
+        with custom_object_scope(custom_objects), scope:
             model = layers.deserialize(config)
             if not isinstance(model, Model):
                 raise ValueError(
@@ -261,7 +271,7 @@ def _count_objects(config: Any) -> None:
     while todo:
         value = todo.pop()
         if isinstance(value, dict):
-            count += "class_name" in value
+            count += "class_name" in value and value["class_name"] != "DTypePolicy"
             todo += value.values()
         elif isinstance(value, list):
             todo += value

@@ -25,6 +25,7 @@ from tinynet.variable import Array, Variable
 
 _CHECKSUM = "tinynet_crc32"
 MAX_TEXTS = 100_000
+MAX_NAME = 60_000
 # The signature of a collection of texts, with its version.
 _HEAP = b"GCOL\x01\0\0\0"
 
@@ -72,8 +73,56 @@ def put(group: Any, path: str, array: Array) -> None:
     --------
     >>> contents = write(lambda file: put(file, "bias", np.ones(2)))
     """
+    _check_path(path)
     dataset = group.create_dataset(path, data=array)
     dataset.attrs[_CHECKSUM] = _checksum(dataset.name, _as_bytes(array))
+
+
+def put_group(group: Any, path: str, name: str | None = None) -> Any:
+    """Create a group.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        Where.
+    path : str
+        The group's path from there.
+    name : str, optional
+        Its attribute ``name``.
+
+    Returns
+    -------
+    h5py.Group
+        The group.
+
+    Examples
+    --------
+    >>> contents = write(lambda file: put_group(file, "layers/dense", "hidden"))
+    """
+    _check_path(path)
+    if path in group:
+        raise ValueError(f"Names of layers in an HDF5 file must differ. Received: {path} twice")
+    made = group.create_group(path)
+    if name is not None:
+        made.attrs["name"] = _text(name)
+    return made
+
+
+def _check_path(path: str) -> None:
+    """Refuse names that are not groups' names; the same check for writing and reading."""
+    for name in path.split("/"):
+        if name in ("", ".", "..") or len(_text(name).encode()) > MAX_NAME:
+            raise ValueError(
+                "The name of a layer or weight in an HDF5 file can't be '', '.' or '..', or longer "
+                f"than {MAX_NAME:,} bytes. Received: {shorten(path)}"
+            )
+
+
+def _text(text: str) -> str:
+    """Refuse text that HDF5 can't store."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(f"HDF5 can't store NUL and lone surrogates. Received: {shorten(text)}")
+    return text
 
 
 def put_text(group: Any, name: str, text: str | list[str]) -> None:
@@ -101,6 +150,8 @@ def put_text(group: Any, name: str, text: str | list[str]) -> None:
             f"{name}{i}": text[4000 * i : 4000 * (i + 1)] for i in range(-(-len(text) // 4000))
         }
     for key, value in parts.items():
+        for each in [value] if isinstance(value, str) else value:
+            _text(each)
         group.attrs.create(key, value, dtype=h5py.string_dtype())
         joined = value if isinstance(value, str) else "\0".join(value)
         group.attrs[f"{key}_{_CHECKSUM}"] = _checksum(group.name, joined.encode())
@@ -195,9 +246,10 @@ def find(group: Any, path: str) -> Any:
     """
     import h5py
 
+    _check_path(path)
     node = group
     for name in path.split("/"):
-        if name in ("", ".", "..") or not isinstance(node, h5py.Group):
+        if not isinstance(node, h5py.Group):
             raise ValueError(f"A path in HDF5 must be of groups' names. Received: {shorten(path)}")
         step = name.encode()
         if not node.id.links.exists(step):

@@ -1,8 +1,9 @@
 """Keras' own formats, both ways: ``.keras``, ``.weights.h5``, and the older whole-model ``.h5``.
 
 A ``.keras`` file is a zip of ``config.json`` and ``model.weights.h5``; tinynet adds
-``tinynet.json`` with what Keras does not keep: random generators and history. Keras passes it
-over. In ``.weights.h5`` layers are found by class and position, in ``.h5`` by a list of names.
+``tinynet.json`` and ``tinynet_history/`` with what Keras does not keep: random generators and
+history. Keras ignores them. In ``.weights.h5`` layers are found by class and position, in ``.h5``
+by a list of names.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tinynet.variable import Array, Variable
 #: The version whose form is written.
 KERAS_VERSION = "3.15.1"
 EXTRA = "tinynet.json"
+HISTORY = "tinynet_history"
 WEIGHTS = "model.weights.h5"
 #: The attribute that says how many arrays of the optimizer's state were written.
 COUNT = "tinynet_optimizer"
@@ -51,13 +53,15 @@ def write(model: Model, include_optimizer: bool = True) -> bytes:
     >>> sorted(Archive(io.BytesIO(write(Sequential()))).sizes)
     ['config.json', 'metadata.json', 'model.weights.h5', 'tinynet.json']
     """
+    run, history = state.describe_run(model)
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
-    texts = {
+    texts: dict[str, dict[str, Any]] = {
         "metadata.json": {"keras_version": KERAS_VERSION, "date_saved": now},
         "config.json": configuration.describe(model, include_optimizer),
-        EXTRA: {"format_version": 1, **state.describe_run(model)},
+        EXTRA: {"format_version": 1} | run,
     }
-    members = {name: configuration.to_json(value).encode() for name, value in texts.items()}
+    members: dict[str, Any] = {n: configuration.to_json(v).encode() for n, v in texts.items()}
+    members |= {f"{HISTORY}/{i}.npy": array for i, array in enumerate(history)}
     members[WEIGHTS] = write_weights(model, include_optimizer)
     return pack(members)
 
@@ -96,6 +100,8 @@ def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any] |
     run = None
     if EXTRA in archive.sizes:
         run = configuration.from_json(archive.read(EXTRA, limit))
+        count = sum(name.startswith(f"{HISTORY}/") for name in archive.sizes)
+        state.fill_history(run, count, lambda i: archive.array(f"{HISTORY}/{i}.npy"))
     return Weights(io.BytesIO(archive.read(WEIGHTS))), config, run
 
 
@@ -130,7 +136,7 @@ def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
             places.append(("optimizer/", model.optimizer.name, model.optimizer.variables))
             file.attrs[COUNT] = len(model.optimizer.variables)
         for path, name, variables in places:
-            file.create_group(f"{path}vars").attrs["name"] = name
+            hdf5.put_group(file, f"{path}vars", name)
             for i, variable in enumerate(variables):
                 hdf5.put(file, f"{path}vars/{i}", variable.array)
 
@@ -266,6 +272,7 @@ def write_legacy(model: Model, include_optimizer: bool = True) -> bytes:
     about = {**texts, "model_config": configuration.to_json(config)}
     if compiled:
         compiled["optimizer_config"] = compiled.pop("optimizer")
+        compiled["tinynet_floatx"] = model._floatx
         about["training_config"] = configuration.to_json(compiled)
 
     def fill(file: Any) -> None:
@@ -277,8 +284,8 @@ def write_legacy(model: Model, include_optimizer: bool = True) -> bytes:
         hdf5.put_text(group, "layer_names", [layer.name for layer in model.layers])
         for layer in sorted(model.layers, key=lambda la: la.name):
             variables = layer.trainable_weights + layer.non_trainable_weights
-            _put_named(group.create_group(layer.name), [v.path for v in variables], variables)
-        _put_named(group.create_group("top_level_model_weights"), [], [])
+            _put_named(hdf5.put_group(group, layer.name), [v.path for v in variables], variables)
+        _put_named(hdf5.put_group(group, "top_level_model_weights"), [], [])
         if compiled:
             optimizer = model.optimizer
             file.attrs[COUNT] = len(optimizer.variables)
@@ -329,6 +336,7 @@ class Legacy(state.Source):
         if texts[0] is not None:
             self.config = configuration.from_json(texts[0])
             training = {} if texts[1] is None else configuration.from_json(texts[1])
+            self.run: dict[str, Any] = {"floatx": training.pop("tinynet_floatx", None)}
             if training:
                 training["optimizer"] = training.pop("optimizer_config", None)
             self.config["compile_config"] = training

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -224,7 +224,7 @@ def fit(name: str, array: Array, variable: Variable) -> Array:
         return array.astype(variable.array.dtype)
 
 
-def describe_run(model: Model) -> dict[str, Any]:
+def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
     """Write down what training would go on with besides weights and optimizer.
 
     Parameters
@@ -234,20 +234,96 @@ def describe_run(model: Model) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        The random generators' states and the history.
+    run : dict
+        The random generators' states, the history and the float type of losses and metrics.
+    arrays : list of ndarray
+        The columns of the history that are all float or all int, which `run` has the numbers of.
 
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> sorted(describe_run(Sequential()))
-    ['history', 'random']
+    >>> run, arrays = describe_run(Sequential())
+    >>> sorted(run), arrays
+    (['floatx', 'history', 'random'], [])
     """
-    history = model.history
-    return {
-        "random": {path: g.bit_generator.state for path, g in _generators(model)},
-        "history": history and {"history": history.history, "epoch": history.epoch},
-    }
+    arrays: list[Array] = []
+
+    def column(values: Any) -> Any:
+        plain = [v.item() if isinstance(v, np.generic) else v for v in values]
+        for kind, limit in ((float, np.inf), (int, 2**63)):
+            if plain and all(type(v) is kind and not abs(v) > limit - 1 for v in plain):
+                arrays.append(np.array(plain, kind))
+                return {"array": len(arrays) - 1}
+        return plain
+
+    recorded = None
+    if model.history:
+        figures, epochs = model.history.history, model.history.epoch
+        _check_history({"history": figures, "epoch": epochs})
+        named = {name: column(values) for name, values in figures.items()}
+        recorded = {"history": named, "epoch": column(epochs)}
+    states = {path: g.bit_generator.state for path, g in _generators(model)}
+    return {"random": states, "history": recorded, "floatx": model._floatx}, arrays
+
+
+def fill_history(run: dict[str, Any], count: int, read: Callable[[int], Array]) -> None:
+    """Replace the numbers of arrays in a history by their values.
+
+    Parameters
+    ----------
+    run : dict
+        What `describe_run` returned, changed in place.
+    count : int
+        The number of arrays, each of which is used once.
+    read : callable
+        Returns the array of a number.
+
+    Examples
+    --------
+    >>> run = {"history": {"history": {"loss": {"array": 0}}, "epoch": [0]}}
+    >>> fill_history(run, 1, lambda i: np.array([0.5]))
+    >>> run["history"]["history"]
+    {'loss': [0.5]}
+    """
+    left = list(range(count))
+    recorded = run.get("history")
+    columns = recorded.get("history") if isinstance(recorded, dict) else None
+    for holder in (recorded, columns):
+        for name, value in holder.items() if isinstance(holder, dict) else ():
+            if isinstance(value, dict) and value.keys() == {"array"}:
+                number = value["array"]
+                if type(number) is not int or number not in left:
+                    raise ValueError(f"The history has {count} arrays. Received: {number!r:.60}")
+                left.remove(number)
+                array = read(number)
+                if array.ndim != 1 or array.dtype.kind not in "fi":
+                    raise ValueError(
+                        "A column of the history must be a vector of numbers. "
+                        f"Received: {array.dtype} of shape {array.shape}"
+                    )
+                columns[name] = array.tolist()
+    if left:
+        raise ValueError(f"Every array of the history must be used. Received: {len(left)} more")
+
+
+def _check_history(recorded: Any) -> None:
+    """Refuse a history that could not be loaded again; the same check for saving and loading."""
+    figures, epochs = recorded.get("history"), recorded.get("epoch")
+    good = isinstance(figures, dict) and isinstance(epochs, list)
+    good = good and all(isinstance(e, int | np.integer) and not isinstance(e, bool) for e in epochs)
+    numbers = (int, float, np.number)
+    for name, values in figures.items() if good else ():
+        listed = isinstance(values, list) and isinstance(name, str)
+        # Anything may be logged once per epoch; other lists can hold numbers only.
+        if not listed or (
+            len(values) > len(epochs) and not all(isinstance(v, numbers) for v in values)
+        ):
+            good = False
+    if not good:
+        raise ValueError(
+            "The history must hold a list for each name, with one value per epoch or numbers only. "
+            f"Received: {shorten(recorded)}"
+        )
 
 
 def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Generator]]:
@@ -281,13 +357,8 @@ def _read_run(model: Model, run: dict[str, Any]) -> tuple[dict[str, Any], Histor
         states[path] = trial.state
     if recorded is None:
         return states, None
-    figures, epochs = recorded.get("history"), recorded.get("epoch")
-    good = isinstance(figures, dict) and isinstance(epochs, list)
-    for listed in [epochs, *figures.values()] if good else []:
-        good = good and isinstance(listed, list) and all(type(x) in (int, float) for x in listed)
-    if not good:
-        raise ValueError(f"The history must be lists of numbers. Received: {shorten(recorded)}")
+    _check_history(recorded)
     history = History()
-    history.history, history.epoch = figures, epochs
+    history.history, history.epoch = recorded["history"], recorded["epoch"]
     history.set_model(model)
     return states, history

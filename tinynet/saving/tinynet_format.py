@@ -2,7 +2,8 @@
 
 ``model.json`` holds the configuration in Keras' form, the number of arrays, the state of the
 random generators and the history. ``weights/0.npy``, … are ``model.weights`` in order,
-``optimizer/0.npy``, … ``optimizer.variables``. It needs nothing but NumPy, and any tool that
+``optimizer/0.npy``, … ``optimizer.variables``, ``history/0.npy``, … columns of the history. It
+needs nothing but NumPy, and any tool that
 knows zip and npy reads it.
 
 The header of an array is compared with what the configuration asks for; it is never evaluated.
@@ -10,14 +11,9 @@ The header of an array is compared with what the configuration asks for; it is n
 
 from __future__ import annotations
 
-import io
 import itertools
-import math
-import re
 from collections.abc import Sequence
 from typing import Any, BinaryIO
-
-import numpy as np
 
 from tinynet.checks import shorten
 from tinynet.saving import configuration, state
@@ -26,9 +22,6 @@ from tinynet.sequential import Model
 from tinynet.variable import Array, Variable
 
 FORMAT_VERSION = 1
-_HEADER = re.compile(
-    rb"\{'descr': '([<>|][fiu][1248])', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n"
-)
 
 
 def write(
@@ -55,6 +48,7 @@ def write(
 
     Examples
     --------
+    >>> import io
     >>> from tinynet import Sequential
     >>> source, config, run = read(io.BytesIO(write(Sequential(name="net"))))
     >>> config["config"]["name"]
@@ -62,10 +56,10 @@ def write(
     """
     from tinynet import __version__
 
-    arrays = {"weights": [v.array for v in model.weights], "optimizer": []}
+    run, history = state.describe_run(model)
+    arrays = {"weights": [v.array for v in model.weights], "optimizer": [], "history": history}
     if model.compiled and include_optimizer:
         arrays["optimizer"] = [v.array for v in model.optimizer.variables]
-    run = state.describe_run(model)
     if callbacks:
         arrays["callbacks"] = []
         run["callbacks"] = states = []
@@ -81,12 +75,9 @@ def write(
         "model": configuration.describe(model, include_optimizer),
         "run": run,
     }
-    members = {"model.json": configuration.to_json(about).encode()}
+    members: dict[str, Any] = {"model.json": configuration.to_json(about).encode()}
     for folder, listed in arrays.items():
-        for i, array in enumerate(listed):
-            buffer = io.BytesIO()
-            np.save(buffer, array, allow_pickle=False)
-            members[f"{folder}/{i}.npy"] = buffer.getvalue()
+        members |= {f"{folder}/{i}.npy": array for i, array in enumerate(listed)}
     return pack(members)
 
 
@@ -114,6 +105,7 @@ def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any]]:
 
     Examples
     --------
+    >>> import io
     >>> from tinynet import Sequential
     >>> read(io.BytesIO(write(Sequential())))[0].n_optimizer
     0
@@ -134,7 +126,9 @@ def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any]]:
     config, run = about.get("model"), about.get("run")
     if not isinstance(config, dict) or not isinstance(run, dict):
         raise ValueError(f"model.json must have 'model' and 'run'. Received: {shorten(about)}")
-    return _Arrays(archive, about.get("arrays")), config, run
+    source = _Arrays(archive, about.get("arrays"))
+    state.fill_history(run, source.count["history"], lambda i: archive.array(f"history/{i}.npy"))
+    return source, config, run
 
 
 class _Arrays(state.Source):
@@ -142,8 +136,9 @@ class _Arrays(state.Source):
 
     def __init__(self, archive: Archive, expected: Any) -> None:
         self.archive = archive
-        names = [name for name in archive.sizes if name != "model.json"]
-        folders = ["weights", "optimizer"]
+        sizes = archive.sizes
+        names = [name for name in sizes if name != "model.json"]
+        folders = ["weights", "optimizer", "history"]
         if isinstance(expected, dict) and "callbacks" in expected:
             folders.append("callbacks")
         self.count = {f: sum(n.startswith(f + "/") for n in names) for f in folders}
@@ -151,11 +146,11 @@ class _Arrays(state.Source):
         for name in names:
             if name not in known:
                 raise ValueError(f"The archive must have arrays only. Received: {shorten(name)}")
-        if self.count != expected:
+        if not isinstance(expected, dict) or self.count != {"history": 0, **expected}:
             raise ValueError(
                 f"The archive must have the arrays {shorten(expected)}. Received: {self.count}"
             )
-        self.n_bytes = sum(archive.sizes[f"weights/{i}.npy"] for i in range(self.count["weights"]))
+        self.n_bytes = sum(sizes[f"weights/{i}.npy"] for i in range(self.count["weights"]))
         self.n_optimizer = self.count["optimizer"]
 
     def weights(self, model: Model, skipped: list[str] | None = None) -> dict[int, Array]:
@@ -193,20 +188,5 @@ class _Arrays(state.Source):
         return states
 
     def _array(self, name: str, variable: Variable, any_size: bool = False) -> Array:
-        data = self.archive.read(name, None if any_size else 8 * variable.size + 1000)
-        length = int.from_bytes(data[8:10], "little")
-        header = _HEADER.fullmatch(data[10 : 10 + length])
-        if data[:8] != b"\x93NUMPY\x01\x00" or header is None:
-            raise ValueError(
-                f"{name} must be an .npy array of plain numbers in C order. "
-                f"Received: {shorten(data[:80])}"
-            )
-        dtype = np.dtype(header[1].decode())
-        shape = tuple(int(size) for size in header[2].decode().split(",") if size.strip())
-        values = data[10 + length :]
-        if len(values) != math.prod(shape) * dtype.itemsize:
-            raise ValueError(
-                f"{name} must have {math.prod(shape)} elements of {dtype}. "
-                f"Received: {len(values)} bytes"
-            )
-        return state.fit(name, np.frombuffer(values, dtype).reshape(shape), variable)
+        array = self.archive.array(name, None if any_size else 8 * variable.size + 1000)
+        return state.fit(name, array, variable)
