@@ -287,9 +287,10 @@ def fill_history(run: dict[str, Any], count: int, read: Callable[[int], Array]) 
     """
     left = list(range(count))
     recorded = run.get("history")
-    columns = recorded.get("history") if isinstance(recorded, dict) else None
-    for holder in (recorded, columns):
-        for name, value in holder.items() if isinstance(holder, dict) else ():
+    inner = recorded.get("history") if isinstance(recorded, dict) else None
+    holders: list[dict[str, Any]] = [h for h in (inner, recorded) if isinstance(h, dict)]
+    for columns in holders:
+        for name, value in columns.items():
             if isinstance(value, dict) and value.keys() == {"array"}:
                 number = value["array"]
                 if type(number) is not int or number not in left:
