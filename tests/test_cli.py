@@ -396,6 +396,41 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
     assert re.match(r"usage: tinynet ", err)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ("trian", "train"),
+        ("--verison", "--version"),
+        ("train --epoch 3", "--epochs"),
+        ("train --epochs 3 --bach-size=3", "--batch-size"),
+        ("evaluate model --jsn", "--json"),
+        ("demo --noopen", "--no-open"),
+    ],
+)
+def test_misspelled_options_get_suggestions(
+    arguments: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    assert ended.value.code == 2
+    assert f"; did you mean {meant!r}? Known: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("fashion", "fashion_mnist"), ("MNIST", "mnist"), ("drwan", "drawn")]
+)
+def test_misspelled_data_sets_get_suggestions(
+    name: str, meant: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = str(tmp_path / "out")
+    assert main(["train", "--data", name, "--out", out, "--no-plots"]) == 1
+    assert f"--data must be a data set or a path; did you mean {meant!r}? Known: 'mnist', " in (
+        capsys.readouterr().err
+    )
+    assert main(["train", "--data", "digits", "--out", out, "--no-plots"]) == 1
+    assert "Known: 'mnist', 'fashion_mnist', 'drawn'. Received: 'digits'" in capsys.readouterr().err
+
+
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     printed = []
     for arguments in (

@@ -600,6 +600,95 @@ def test_misspelt_names_are_guessed(code: str, meant: str) -> None:
     assert_says(caught.value, rf"(?i)did you mean '{meant}(_1)?'\? Known: .*'{meant}")
 
 
+@pytest.mark.parametrize(
+    ("code", "owner", "meant"),
+    [
+        ("net().fit(X, Y, epoch=3)", "Sequential.fit", "epochs"),
+        ("net().evaluate(X, Y, batchsize=3)", "Sequential.evaluate", "batch_size"),
+        ("net().predict(X, bachsize=3)", "Sequential.predict", "batch_size"),
+        ("net().compile(optimiser='adam')", "Sequential.compile", "optimizer"),
+        (
+            "net().train_on_batch(X, Y, sample_weights=Y)",
+            "Sequential.train_on_batch",
+            "sample_weight",
+        ),
+        ("net()(X, train=True)", "Sequential", "training"),
+        ("net().save('x.keras', overwite=True)", "Sequential.save", "overwrite"),
+        ("net().summary(linelength=80)", "Sequential.summary", "line_length"),
+        ("Sequential(layer=[])", "Sequential", "layers"),
+        ("tinynet.Model(input=1, output=2)", "Model", "inputs"),
+        ("tinynet.Input(shap=(3,))", "Input", "shape"),
+        ("layers.Dense(unit=3)", "Dense", "units"),
+        ("layers.Dropout(rte=0.5)", "Dropout", "rate"),
+        ("layers.Dense(2)(X, trainin=True)", "Dense", "training"),
+        ("callbacks.EarlyStopping(patiense=3)", "EarlyStopping", "patience"),
+        (
+            "callbacks.ModelCheckpoint('a.keras', save_best=True)",
+            "ModelCheckpoint",
+            "save_best_only",
+        ),
+        ("losses.BinaryCrossentropy(from_logit=True)", "BinaryCrossentropy", "from_logits"),
+        (
+            "losses.MeanSquaredError()(HOT, HOT, sample_weights=Y)",
+            "MeanSquaredError",
+            "sample_weight",
+        ),
+        ("losses.huber(HOT, HOT, dlta=1)", "huber", "delta"),
+        ("metrics.BinaryAccuracy(treshold=0.5)", "BinaryAccuracy", "threshold"),
+        (
+            "metrics.Mean().update_state([1], sample_weights=[1])",
+            "Mean.update_state",
+            "sample_weight",
+        ),
+        ("initializers.RandomNormal(std=0.1)", "RandomNormal", "stddev"),
+        ("regularizers.L1L2(l_1=1)", "L1L2", "l1"),
+        ("constraints.MaxNorm(max_val=3)", "MaxNorm", "max_value"),
+        ("schedules.CosineDecay(0.1, decay_step=3)", "CosineDecay", "decay_steps"),
+        ("tinynet.activations.relu(X, max_valu=3)", "relu", "max_value"),
+        ("tinynet.utils.to_categorical(Y, num_class=3)", "to_categorical", "num_classes"),
+        ("tinynet.models.load_model('a', complie=False)", "load_model", "compile"),
+        ("tinynet.saving.load_model('a', complie=False)", "load_model", "compile"),
+        ("tinynet.datasets.mnist.load_data(pth='a')", "load_data", "path"),
+        ("tinynet.visualize.plot_history({}, tst={})", "plot_history", "test"),
+        ("TinyNetClassifier(hidden_layer_size=3)", "TinyNetClassifier", "hidden_layer_sizes"),
+        (
+            "TinyNetClassifier().fit(X, Y, sample_weigth=Y)",
+            "TinyNetClassifier.fit",
+            "sample_weight",
+        ),
+    ],
+)
+def test_misspelled_keywords_get_suggestions(code: str, owner: str, meant: str) -> None:
+    with pytest.raises(TypeError, match="Received") as caught:
+        eval(code)
+    pattern = rf"^{owner} takes no such keyword; did you mean '{meant}'\? Known: .*'{meant}'"
+    assert_says(caught.value, pattern)
+
+
+def test_wrong_arguments_name_the_public_class() -> None:
+    with pytest.raises(TypeError, match=r"^Sequential\.fit: too many positional arguments"):
+        net().fit(*range(40))
+    with pytest.raises(TypeError, match=r"^Dense: missing a required argument: 'units'"):
+        layers.Dense()
+
+    class Doubling(layers.Layer):
+        def call(self, x):
+            return len(x, 3)
+
+    with pytest.raises(TypeError, match="len"):  # an error of the user's own stays
+        Doubling()(X)
+    assert inspect.signature(Sequential.fit).parameters["epochs"].default == 1
+    assert tinynet.models.load_model is tinynet.saving.load_model
+
+
+def test_warnings_point_to_the_line_of_the_user() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        callbacks.EarlyStopping(mode="upward")
+        net().fit(iter([(X, Y)]), epochs=2, verbose=0)
+    assert [w.filename for w in caught] == [__file__, __file__]
+
+
 def test_an_unknown_loss_is_said_at_compile() -> None:
     model = net()
     before = frozen(model)
@@ -1354,7 +1443,7 @@ def built(width: int) -> layers.Dense:
     return layer
 
 
-@pytest.mark.filterwarnings("ignore:.*still made progress")
+@pytest.mark.filterwarnings("ignore:.*(still made progress|Maximum iterations)")
 @pytest.mark.parametrize("name", MASKED_CALLS)
 def test_masked_entries_are_refused(name: str) -> None:
     call = MASKED_CALLS[name]

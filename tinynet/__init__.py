@@ -10,6 +10,7 @@ from tinynet import (
     activations,
     backend,
     callbacks,
+    checks,
     config,
     constraints,
     datasets,
@@ -97,4 +98,12 @@ def version() -> str:
     return __version__
 
 
+_parts = ["", "optimizers.schedules", *__all__, *(f"datasets.{name}" for name in datasets.__all__)]
+checks.suggest_keywords(
+    getattr(sys.modules[path], name)
+    for path in (f"{__name__}.{part}".rstrip(".") for part in _parts)
+    # The functions of `functional` are called in every step.
+    if path in sys.modules and path != f"{__name__}.functional"
+    for name in unsupported.public_names(sys.modules[path])
+)
 unsupported.install(sys.modules[__name__], lazy=("compat", "demo", "sklearn"))

@@ -81,7 +81,9 @@ class Activation:
             If there is no such option.
         """
         given = {**dict(zip(self.options, args, strict=False)), **options}
-        if len(args) > len(self.options) or not set(given) <= set(self.options):
+        unknown = {key: value for key, value in given.items() if key not in self.options}
+        checks.no_more(self.__name__, unknown, ["x", *self.options], TypeError)
+        if len(args) > len(self.options):
             raise TypeError(
                 f"{self.__name__} takes x and {', '.join(self.options) or 'no options'}. "
                 f"Received: {checks.shorten(args)}, {checks.shorten(options)}"

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
+import inspect
 import math
 import numbers
 import operator
 import os
+import sys
+import types
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -389,21 +394,28 @@ def suggestion(name: str, table: Iterable[str]) -> str:
     return f"{hint} Known: {', '.join(map(repr, listed))}"
 
 
-def no_more(owner: str, unknown: Mapping[str, Any], taken: Iterable[str]) -> None:
-    """Refuse keywords that a constructor does not take.
+def no_more(
+    owner: str,
+    unknown: Mapping[str, Any],
+    taken: Iterable[str],
+    error: type[Exception] = ValueError,
+) -> None:
+    """Refuse keywords that a function does not take.
 
     Parameters
     ----------
     owner : str
-        The class's name.
+        Name of the class or function.
     unknown : mapping
         The keywords with their values; may be empty.
     taken : iterable of str
         The keywords that it takes.
+    error : type
+        The error to raise, as in Keras for layers, and as in Python for functions.
 
     Raises
     ------
-    ValueError
+    ValueError or TypeError
         If there are any.
 
     Examples
@@ -415,10 +427,115 @@ def no_more(owner: str, unknown: Mapping[str, Any], taken: Iterable[str]) -> Non
 'activation'. Received: activaton='relu'
     """
     for key, value in unknown.items():
-        raise ValueError(
+        raise error(
             f"{owner} takes no such keyword{suggestion(key, taken)}. "
             f"Received: {key[:60]}={shorten(value)}"
         )
+
+
+def suggest_keywords(items: Iterable[Any]) -> None:
+    """Make classes answer misspelled keywords with a suggestion, and functions everywhere.
+
+    The constructors and the methods that users call are replaced in the classes; functions are
+    replaced in all modules of the package that hold them.
+
+    Parameters
+    ----------
+    items : iterable
+        The public classes and functions; all else is left as it is.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> Sequential().fit(epoch=3)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    TypeError: Sequential.fit takes no such keyword; did you mean 'epochs'? Known: 'x', 'y', ... \
+Received: epoch=3
+    """
+    functions: dict[Any, Any] = {}
+    done: set[Any] = set()
+    for item in items:
+        if inspect.isfunction(item) and inspect.signature(item).parameters:
+            functions[item] = _suggesting(item)
+        for cls in getattr(item, "__mro__", ())[:-1]:
+            if cls in done or not cls.__module__.startswith("tinynet."):
+                continue
+            done.add(cls)
+            for key, method in [*vars(cls).items()]:
+                called = key in ("__init__", "__call__", "update_state")
+                called = called or (hasattr(cls, "fit") and key[0] != "_" and key not in _LAYERWISE)
+                if called and inspect.isfunction(method):
+                    setattr(cls, key, _suggesting(method))
+    for name, module in [*sys.modules.items()]:
+        if name.partition(".")[0] == "tinynet":
+            held = [(key, f) for key, f in vars(module).items() if inspect.isfunction(f)]
+            for key, function in held:
+                setattr(module, key, functions.get(function, function))
+
+
+# Methods that are called for each layer and step, and not by users.
+_LAYERWISE = ("forward", "backward", "compute_output_shape")
+
+
+def _suggesting(function: Any) -> Any:
+    """Wrap a function; an error about its arguments names what they may have been meant to be."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            check(function, args, kwargs)
+            raise
+
+    check = _check_arguments
+    # With the function's own globals, so that tools find its examples.
+    own = types.FunctionType(
+        call.__code__, function.__globals__, function.__name__, None, call.__closure__
+    )
+    return functools.update_wrapper(own, function)
+
+
+def _check_arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise the error for arguments that a function does not take, if there are any."""
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        names, title = [*signature.parameters], function.__name__
+        if names[:1] == ["self"] and args:
+            if title == "__init__" and "kwargs" in names:  # which go to the base's
+                bases = type(args[0]).__mro__
+                names += [name for base in bases for name in inspect.signature(base).parameters]
+            title = type(args[0]).__name__ + ("" if title[0] == "_" else f".{title}")
+        names = [name for name in dict.fromkeys(names) if name not in ("self", "args", "kwargs")]
+        unknown = {key: value for key, value in kwargs.items() if key not in names}
+        no_more(title, unknown, names, TypeError)
+        raise TypeError(f"{title}: {error}. Known: {', '.join(map(repr, names))}") from None
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Issue a warning that points to the line outside of this package that led to it.
+
+    Parameters
+    ----------
+    message : str
+        The message.
+    category : type
+        The kind of warning.
+
+    Examples
+    --------
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn("It works, but slowly.")
+    >>> caught[0].category.__name__
+    'UserWarning'
+    """
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("tinynet."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level + 1)
 
 
 def as_array(name: str, value: Any) -> Any:

@@ -16,13 +16,14 @@ import functools
 import json
 import math
 import os
+import re
 import struct
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ import tinynet
 from tinynet import (
     activations,
     callbacks,
+    checks,
     datasets,
     demo,
     layers,
@@ -80,7 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             given = list(sys.argv[1:] if argv is None else argv)
             if given[:1] in ([], ["help"]):
                 given = [*(word for word in given if word != "help"), "--help"]
-            args = _parser().parse_args(given)
+            parser = _parser()
+            if given[0][:1] == "-":
+                parser.refuse(given[:1] if given[0] not in parser.options() else [])
+            args, extra = parser.parse_known_args(given)
+            args.parser.refuse(extra)
             args.run(args)
         finally:
             _flush()
@@ -128,8 +134,33 @@ def _say(text: str = "") -> None:
 # ---------------------------------------------------------------- arguments
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors suggest what may have been meant."""
+
+    def options(self) -> list[str]:
+        """Return the options of the command."""
+        return re.findall(r"(?<!\w)--?[a-zA-Z][\w-]*", self.format_help().partition("\n\n")[2])
+
+    def refuse(self, extra: Sequence[str]) -> None:
+        """Refuse arguments that the command does not take, if there are any."""
+        if extra and extra[0].startswith("-"):
+            wrong = extra[0].partition("=")[0]
+            options = sorted({*self.options()})
+            self.error(f"{wrong} is not an option{checks.suggestion(wrong, options)}")
+        if extra:
+            self.error(f"unrecognized arguments: {' '.join(extra)}")
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, and exit; a misspelled command gets a suggestion."""
+        found = re.search(r"invalid choice: '(\w*)' \(choose from (.*)\)", message)
+        if found:
+            commands = re.findall(r"\w+", found[2])
+            message = f"{found[1]!r} is not a command{checks.suggestion(found[1], commands)}"
+        super().error(message)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
         prog="tinynet",
         description="A neural network that learns to read handwritten digits, from scratch.",
         epilog="tinynet help COMMAND describes the options of a command.",
@@ -142,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> Any:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, parser=command)
         command.add_argument(
             "--json",
             action="store_true",
@@ -277,6 +308,10 @@ def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
         return _Source(FASHION), datasets.fashion_mnist.load_data()
     if choice == "drawn":
         return _Source(DRAWN), datasets.drawn_digits.load_data()
+    names = ["mnist", "fashion_mnist", "drawn"]
+    hint = checks.suggestion(choice, names)
+    if not os.path.exists(choice) and ("did you mean" in hint or choice.isalnum()):
+        raise ValueError(f"--data must be a data set or a path{hint}. Received: {choice!r}")
     # "./" keeps a path from being taken for one of the names that load_data knows.
     return _Source(choice), datasets.mnist.load_data(os.path.join(".", choice))
 

@@ -11,7 +11,6 @@ import math
 import operator
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -728,6 +727,7 @@ def warn_and_continue(message: str) -> None:
 
     Examples
     --------
+    >>> import warnings
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
     ...     warn_and_continue("The data ran out.")
@@ -735,7 +735,7 @@ def warn_and_continue(message: str) -> None:
     'The data ran out.'
     """
     try:
-        warnings.warn(message, stacklevel=4)
+        checks.warn(message)
     except UserWarning:
         progress.write(f"UserWarning: {message}\n", sys.stderr)
 

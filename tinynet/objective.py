@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -194,11 +193,10 @@ class Objective:
     def _warn_of_logits(self, head: activations.Activation) -> None:
         if self.loss.from_logits and not self._warned:
             self._warned = True
-            warnings.warn(
+            checks.warn(
                 f"{self.loss.name} has from_logits=True, but the model ends in {head.__name__}, "
                 f"whose outputs are no logits; its input is taken for them. "
-                f"Leave out one of the two. Received: from_logits=True",
-                stacklevel=2,
+                f"Leave out one of the two. Received: from_logits=True"
             )
 
     def count(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -334,7 +333,7 @@ class Model(Trainer):
         new = self._objective.metrics is None
         super()._ready(source)
         for text in self._constant_softmaxes(source.input_shape) if new else ():
-            warnings.warn(f"{text}. Did you mean sigmoid?", stacklevel=4)
+            checks.warn(f"{text}. Did you mean sigmoid?")
 
     def _constant_softmaxes(self, shape: Shape) -> Iterator[str]:
         """Find softmaxes over an axis of size 1; Keras warns about them, too."""

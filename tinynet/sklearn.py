@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import warnings
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -366,10 +365,9 @@ class _TinyNet(BaseEstimator):
         inputs, targets, weights = train
         n = len(targets)
         if self.batch_size != "auto" and self.batch_size > n:
-            warnings.warn(
+            checks.warn(
                 "batch_size is larger than the number of samples. It is going to be clipped. "
-                f"Received: batch_size={self.batch_size}, {n} samples",
-                stacklevel=3,
+                f"Received: batch_size={self.batch_size}, {n} samples"
             )
         self.n_iter_ = 0
         epochs = 1 if incremental else self.max_iter
@@ -389,7 +387,7 @@ class _TinyNet(BaseEstimator):
             )
         except KeyboardInterrupt:
             interrupted = True
-            warnings.warn("Training interrupted by user.", stacklevel=3)
+            checks.warn("Training interrupted by user.")
         except FloatingPointError as error:
             failure = error
             monitor.record(float("nan"))
@@ -406,10 +404,8 @@ class _TinyNet(BaseEstimator):
                 if failure is None
                 else "The loss diverged; the weights with the best validation score are kept"
             )
-            warnings.warn(
-                f"Stochastic Optimizer: {message}. Received: max_iter={epochs}",
-                ConvergenceWarning,
-                stacklevel=3,
+            checks.warn(
+                f"Stochastic Optimizer: {message}. Received: max_iter={epochs}", ConvergenceWarning
             )
         return self
 
@@ -462,11 +458,10 @@ class _TinyNet(BaseEstimator):
             )
             parts, held = parts[::2], parts[1::2]
             if size > np.ceil(self.validation_fraction * n):
-                warnings.warn(
+                checks.warn(
                     "A validation score needs 2 samples, which are held out. Increase "
                     "validation_fraction or the size of your dataset. "
-                    f"Received: validation_fraction={self.validation_fraction}, {n} samples",
-                    stacklevel=4,
+                    f"Received: validation_fraction={self.validation_fraction}, {n} samples"
                 )
         self._compile(incremental)
         train, held = (
@@ -1035,3 +1030,6 @@ def _validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
     if y and data[1].ndim == 2 and data[1].shape[1] == 1:
         return data[0], column_or_1d(data[1], warn=True)
     return data
+
+
+checks.suggest_keywords([TinyNetClassifier, TinyNetRegressor])

@@ -7,7 +7,6 @@ weights, optimizer, random state, and the history, which also says how many epoc
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,7 @@ class BackupAndRestore(Callback):
                     damage = damage or error
                 else:
                     if damage:
-                        warnings.warn(f"{damage} The backup before is used.", stacklevel=2)
+                        checks.warn(f"{damage} The backup before is used.")
                     return
         if damage:
             raise damage
@@ -122,10 +121,9 @@ class BackupAndRestore(Callback):
             return
         found = [(type(c).__name__, {*c.resumes}) for c in resumed]
         if found != [(name, {*state}) for name, state in self._states]:
-            warnings.warn(
+            checks.warn(
                 f"The backup in {self.backup_dir} is of other callbacks, so the best values and "
-                f"counters of these start again. Received: {[name for name, _ in found]}",
-                stacklevel=3,
+                f"counters of these start again. Received: {[name for name, _ in found]}"
             )
             return
         for other, (_, state) in zip(resumed, self._states, strict=True):

@@ -6,7 +6,6 @@ values are compared in the float type of the models.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +49,7 @@ class Monitor(Callback):
             )
         if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
             shown = checks.shorten(mode)
-            warnings.warn(
-                f"{type(self).__name__} mode {shown} is unknown, fallback to auto mode.",
-                stacklevel=3,
-            )
+            checks.warn(f"{type(self).__name__} mode {shown} is unknown, fallback to auto mode.")
             mode = "auto"
         self.monitor = monitor
         self.mode = mode
@@ -130,7 +126,7 @@ class Monitor(Callback):
             )
             value = None
         if value is None:
-            warnings.warn(missing, stacklevel=4)
+            checks.warn(missing)
         return value
 
 
@@ -486,7 +482,7 @@ class ModelCheckpoint(Monitor):
         try:
             path = self.path(epoch, logs, batch)
         except KeyError as error:
-            warnings.warn(f"The model is not saved: {error.args[0]}", stacklevel=4)
+            checks.warn(f"The model is not saved: {error.args[0]}")
             return
         if not self._wanted(epoch, logs, path):
             return

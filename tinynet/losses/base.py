@@ -480,6 +480,8 @@ class LossFunction:
             The values.
         """
         options.update(zip(self.options, args, strict=False))
+        unknown = {key: value for key, value in options.items() if key not in self.options}
+        checks.no_more(self.__name__, unknown, ["y_true", "y_pred", *self.options], TypeError)
         dtype = activations.to_float(y_pred).dtype.name
         return self.loss_class(**options, reduction="none", dtype=dtype)(y_true, y_pred)
 

@@ -11,7 +11,6 @@ import inspect
 import itertools
 import operator
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -274,10 +273,9 @@ class Optimizer(Configurable):
         self.__dict__.update(_trainable=trainable, _slots=slots, built=True)
         if self._excluded_paths and all(map(self._decays, trainable)):
             given = [pattern.pattern for pattern in self._excluded_paths]
-            warnings.warn(
+            checks.warn(
                 "exclude_from_weight_decay excludes none of the weights "
-                f"{checks.shorten([v.path for v in trainable])}. Received: var_names={given}",
-                stacklevel=2,
+                f"{checks.shorten([v.path for v in trainable])}. Received: var_names={given}"
             )
 
     def initial_value(self, slot: str) -> float:

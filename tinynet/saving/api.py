@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import struct
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -70,7 +69,7 @@ def save_model(
         )
     _check_overwrite(path, overwrite)
     if not model.built:
-        warnings.warn(f"{model.name} is not built yet, so it has no weights to save.", stacklevel=3)
+        checks.warn(f"{model.name} is not built yet, so it has no weights to save.")
     contents = WRITERS[path.suffix](model, include_optimizer)
     write_atomically(path, lambda file: file.write(contents))
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import datetime
 import io
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from tinynet.checks import shorten
+from tinynet.checks import shorten, warn
 from tinynet.layers import Layer
 from tinynet.registry import snake_case
 from tinynet.saving import configuration, hdf5, state
@@ -357,10 +356,9 @@ class Legacy(state.Source):
                 layers = [layer for layer in layers if layer.name in named]
                 named = {layer.name: named[layer.name] for layer in layers}
                 if not named:
-                    warnings.warn(
+                    warn(
                         f"No layer of {model.name} has a name that is in the file: nothing is "
-                        "loaded.",
-                        stacklevel=5,
+                        "loaded."
                     )
             if len(named) != len(layers):
                 raise state.MismatchError(

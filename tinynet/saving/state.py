@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from tinynet.callbacks import History
-from tinynet.checks import shorten
+from tinynet.checks import shorten, warn
 from tinynet.sequential import Model
 from tinynet.variable import Array, Variable
 
@@ -136,17 +135,15 @@ def restore(
                 if not (keep_rate and variable is optimizer._learning_rate):
                     pairs.append((variable, value))
         else:
-            warnings.warn(
+            warn(
                 f"The state of the optimizer is left as it is: {optimizer.name} has "
-                f"{len(blank.variables)} arrays, the file has {source.n_optimizer}.",
-                stacklevel=4,
+                f"{len(blank.variables)} arrays, the file has {source.n_optimizer}."
             )
     generators, history = _read_run(model, run) if run else ({}, None)
     if skipped:
-        warnings.warn(
+        warn(
             f"{len(skipped)} parts of {model.name} are left as they are, because they do not fit "
-            f"the file: {'; '.join(skipped[:10])}",
-            stacklevel=4,
+            f"the file: {'; '.join(skipped[:10])}"
         )
     for variable, value in pairs:
         variable.array[...] = value
