@@ -17,12 +17,14 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests import HUNG
+
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
 DRIVER = shutil.which("chromedriver") or ""
 #: Why there is no browser, if there is none.
-MISSING = "" if CHROMIUM and DRIVER else "needs the programs chromium and chromedriver"
+MISSING = "" if CHROMIUM and DRIVER else "needs a browser: apt install chromium chromium-driver"
 
 FLAGS = (
     "--headless",
@@ -63,7 +65,7 @@ class Browser:
         request = urllib.request.Request(self._address + command, content, method=method)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=60) as answer:
+            with opener.open(request, timeout=HUNG) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             with error:
@@ -99,7 +101,7 @@ class Browser:
         """Return a picture of the window as PNG."""
         return base64.b64decode(self._ask("/screenshot", method="GET"))
 
-    def wait(self, script: str, seconds: float = 10) -> Any:
+    def wait(self, script: str, seconds: float = HUNG) -> Any:
         """Run a function's body until it returns something true."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):
@@ -113,7 +115,7 @@ class Browser:
             self._ask("", method="DELETE")
         finally:
             self._driver.terminate()
-            self._driver.wait(10)
+            self._driver.wait(HUNG)
             assert self._driver.stdout is not None
             self._driver.stdout.close()
             self._folder.cleanup()

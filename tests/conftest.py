@@ -12,6 +12,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import numpy as np
 import pytest
 
+try:
+    import hypothesis
+except ImportError:
+    hypothesis = None
+
 import tinynet
 from tinynet import registry
 
@@ -57,6 +62,10 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     """Choose the backend that the tests compute with; let Ctrl-C reach what they start."""
+    if hypothesis is not None:  # a busy machine is no defect
+        slow = [hypothesis.HealthCheck.too_slow]
+        hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=slow)
+        hypothesis.settings.load_profile("busy")
     tinynet.config.set_backend(config.getoption("--backend"))
     # A shell that runs the tests in the background has it ignored, and so would their children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -248,7 +248,7 @@ NETS = [
 @pytest.mark.parametrize("name", NETS)
 def test_nets_compute_the_same(name: str, problem: Problem) -> None:
     if name in PEERS:
-        pytest.importorskip(PEERS[name])
+        pytest.importorskip(PEERS[name], reason=f"needs {PEERS[name]}: pip install -e '.[peers]'")
     net = getattr(nets, name)(problem, 1)
     assert net.check()
     before = copy.deepcopy(net.weights()) if net.predicts else []

@@ -33,7 +33,7 @@ LEVELS = [0.5, 0.4, 0.4000001, 0.40000001, 0.3, 0.39, 0.41, 0.6, NAN, math.inf, 
 
 @pytest.fixture(scope="module")
 def keras() -> Any:
-    pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+    pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
     import keras
 
     return keras
@@ -990,7 +990,10 @@ def test_tensorboard_says_what_to_install(monkeypatch: Any) -> None:
 
 
 def test_tensorboard_finds_what_keras_writes(tmp_path: Path) -> None:
-    loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    loader = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_file_loader",
+        reason="needs tensorboard: pip install -e '.[test]'",
+    )
     board = callbacks.TensorBoard(tmp_path, histogram_freq=1, update_freq=2)
     history = fit(make(), board, validation_split=0.25, epochs=2).history
     found: dict[str, dict[str, list[Any]]] = {"train": {}, "validation": {}}

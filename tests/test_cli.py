@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import tinynet
+from tests import HUNG
 from tinynet import callbacks, cli, datasets, layers, models, sequential, visualize
 from tinynet.cli import main
 from tinynet.datasets import drawn_digits
@@ -60,7 +61,7 @@ def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
 
 def run(*arguments: str, **options: Any) -> tuple[int, str, str]:
     process = start(*arguments, **options)
-    out, err = process.communicate()
+    out, err = process.communicate(timeout=HUNG)
     return process.returncode, (out or b"").decode(), err.decode()
 
 
@@ -490,7 +491,7 @@ def test_interrupted(data: Path, tmp_path: Path) -> None:
     while b"Epoch 2/" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate()
+    _, err = process.communicate(timeout=HUNG)
     assert process.returncode == 130
     names = ["model.tinynet", "model.keras", "history.json"]
     found = re.fullmatch(

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import tinynet
+from tests import HUNG
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,7 @@ def cluster():
 """
 
 
-def run(program: str, seconds: int, **environment: str) -> Any:
+def run(program: str, **environment: str) -> Any:
     """Run a program, and return what it printed last."""
     # Workers would print the warnings that they are there to ignore.
     settings = {"PYTHONPATH": str(Path(tinynet.__file__).parents[1]), "PYTHONWARNINGS": "ignore"}
@@ -66,11 +67,11 @@ def run(program: str, seconds: int, **environment: str) -> Any:
         start_new_session=True,
     )
     try:
-        out, errors = process.communicate(timeout=seconds)
+        out, errors = process.communicate(timeout=HUNG)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)  # the workers as well
         out, errors = process.communicate()
-        pytest.fail(f"not done after {seconds} s: {errors[-3000:]}")
+        pytest.fail(f"not done after {HUNG} s: {errors[-3000:]}")
     assert process.returncode == 0, errors[-3000:]
     return json.loads(out.splitlines()[-1])
 
@@ -89,9 +90,9 @@ print(json.dumps(found))
 
 def test_the_same_scores_everywhere_with_and_without_kept_kernels(tmp_path: Path) -> None:
     # The workers compile the kernels at once, and find them the second time.
-    first = run(EVERYWHERE, 150, TINYNET_CACHE=str(tmp_path))
+    first = run(EVERYWHERE, TINYNET_CACHE=str(tmp_path))
     kept = sorted((tmp_path / "kernels").rglob("*-*"))
-    again = run(EVERYWHERE, 90, TINYNET_CACHE=str(tmp_path))
+    again = run(EVERYWHERE, TINYNET_CACHE=str(tmp_path))
     assert first == again
     assert first["Dask"] == first["loky"] == first["serial"]
     assert kept
@@ -130,7 +131,7 @@ def test_a_worker_killed_in_the_middle() -> None:
     result["serial"] = scores(max_iter=60)
     print(json.dumps(result))
     """
-    result = run(program, 90)
+    result = run(program)
     assert result["busy"] > 0
     assert result["killed"] < result["end"]
     assert result["lost"]
@@ -171,7 +172,7 @@ def test_a_worker_computes_on_one_thread_and_gets_little() -> None:
     net = len(pickle.dumps(fitted))
     print(json.dumps({"probes": probes, "sizes": sizes, "data": x.nbytes, "net": net}))
     """
-    result = run(program, 90, OPENBLAS_NUM_THREADS="4", OMP_NUM_THREADS="4")
+    result = run(program, OPENBLAS_NUM_THREADS="4", OMP_NUM_THREADS="4")
     assert len(result["probes"]) == 2
     for blas, more_threads, share in result["probes"]:
         assert blas == 1

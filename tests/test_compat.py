@@ -58,7 +58,7 @@ CALLS = {
 
 @pytest.fixture(scope="module")
 def tensorflow() -> Any:
-    pytest.importorskip("tensorflow", reason="parity needs TensorFlow")
+    pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
     from reference.keras_net import tf
 
     return tf

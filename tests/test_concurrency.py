@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import tinynet
+from tests import HUNG
 from tinynet import Sequential, callbacks, config, layers, optimizers
 
 SCCE = "sparse_categorical_crossentropy"
@@ -63,7 +64,7 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
 
     def run(i: int) -> None:
         try:
-            start.wait(30)
+            start.wait(HUNG)
             results[i] = functions[i]()
         except BaseException as error:
             errors.append(error)
@@ -145,7 +146,7 @@ def test_training_in_a_thread_leaves_signals_alone() -> None:
 # ------------------------------------------------------------ processes
 
 
-def forked(work: Callable[[], bytes], seconds: float = 30.0) -> bytes:
+def forked(work: Callable[[], bytes], seconds: float = HUNG) -> bytes:
     """Run a function in a forked child, and kill the child if it hangs."""
     reading, writing = os.pipe()
     child = os.fork()

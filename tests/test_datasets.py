@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import HUNG
 from tinynet.datasets import _files, _formats, fashion_mnist, mnist
 from tinynet.datasets._files import Source, cache_folder, load
 from tinynet.datasets._formats import IDX_FILES, NPZ_ARRAYS, Dataset
@@ -301,10 +301,8 @@ def test_without_anything_the_message_names_every_place(
     tmp_path: Path, nowhere: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path / "data"))
-    start = time.monotonic()
     with pytest.raises(FileNotFoundError) as caught:
         load(nowhere)
-    assert time.monotonic() - start < 5
     message = str(caught.value)
     ((names, mirrors),) = nowhere.downloads
     for part in (
@@ -332,11 +330,8 @@ def test_silent_mirrors_are_given_up_in_time(
     monkeypatch.setattr(_files, "_CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        start = time.monotonic()
         with pytest.raises(FileNotFoundError, match=r"no answer within 0\.2 s"):
             load(nowhere._replace(downloads=((IDX_FILES, (url, url)),)))
-    # 0.4 s, and time for a busy machine
-    assert time.monotonic() - start < 4
 
 
 # Downloading
@@ -437,7 +432,7 @@ def test_two_processes_at_once(tmp_path: Path, mirror: Mirror) -> None:
     mirror.serve("one", contents)
     barrier = threading.Barrier(2)
     # Each request waits for the other process to have made the same one.
-    mirror.before = lambda: barrier.wait(30)
+    mirror.before = lambda: barrier.wait(HUNG)
     code = (
         "import json, sys\n"
         "from tinynet.datasets._files import Source, load\n"
@@ -455,7 +450,7 @@ def test_two_processes_at_once(tmp_path: Path, mirror: Mirror) -> None:
         for _ in range(2)
     ]
     for process in processes:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HUNG)
         assert (process.returncode, out) == (0, "(3, 28, 28)\n"), err
     assert len(mirror.asked) == 8
     assert listing(tmp_path) == sorted(f"cache/tiny/{name}" for name in IDX_FILES)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import HUNG
 from tinynet.datasets import drawn_digits
 
 ROOT = Path(__file__).parents[1]
@@ -60,9 +61,11 @@ def run(tiny_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
             env=environment,
             capture_output=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=HUNG,
         )
-        assert (process.returncode, process.stderr) == (0, "")
+        assert process.returncode == 0, process.stderr
+        # Workers and JAX may warn of their own affairs, such as a slow machine.
+        assert path.stem in SLOW or process.stderr == ""
         return process.stdout, folder
 
     return run_once

@@ -47,7 +47,7 @@ def test_what_is_not_supported() -> None:
 
 @pytest.mark.slow
 def test_keras_says_the_same() -> None:
-    pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+    pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
     from reference.keras_net import keras, tf
 
     for feature in features.FEATURES:
@@ -66,7 +66,7 @@ KERAS_MODULES = [*unsupported.KERAS_ONLY]
 
 @pytest.mark.parametrize("path", KERAS_MODULES)
 def test_every_public_name_of_keras_is_here_or_refused(path: str) -> None:
-    keras = pytest.importorskip("keras")
+    keras = pytest.importorskip("keras", reason="needs keras: pip install -e '.[test]'")
     theirs = importlib.import_module(f"keras.{path}".rstrip("."))
     ours = importlib.import_module(f"tinynet.{path}".rstrip("."))
     public = {name for name in dir(theirs) if not name.startswith("_")} - {"src"}

@@ -19,6 +19,7 @@ numba = pytest.importorskip("numba")
 
 import tinynet  # noqa: E402  # only where there is a Numba to compile with
 import tinynet.jit as jitting  # noqa: E402
+from tests import HUNG  # noqa: E402
 from tinynet import interrupts  # noqa: E402
 
 if numba.config.DISABLE_JIT:
@@ -113,10 +114,10 @@ def test_other_processes_find_it_and_two_at_once_do_not_collide(
 ) -> None:
     both = [run(tmp_path), run(tmp_path)]
     for process in both:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HUNG)
         assert (out.split()[0], err, process.returncode) == ("6.0", "", 0)
     assert [path.name[:6] for path in kept(cache, "*")] == ["scale-"]  # and nothing half written
-    out, err = run(tmp_path).communicate(timeout=60)
+    out, err = run(tmp_path).communicate(timeout=HUNG)
     assert (out, err) == ("6.0 1\n", "")
 
 
@@ -492,7 +493,7 @@ def test_internals_of_numba_that_changed(
 
 def test_compilation_can_be_switched_off(cache: Path, tmp_path: Path) -> None:
     program = "import kernels; print(type(kernels.scale).__name__, kernels.scale(3.0, 2.0))"
-    out, err = run(tmp_path, program, NUMBA_DISABLE_JIT="1").communicate(timeout=60)
+    out, err = run(tmp_path, program, NUMBA_DISABLE_JIT="1").communicate(timeout=HUNG)
     assert (out, err) == ("function 6.0\n", "")
     assert not cache.exists()
 

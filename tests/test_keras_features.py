@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
 
 import tinynet
 from reference import keras_net

@@ -13,7 +13,7 @@ import pytest
 import tinynet
 from tinynet import registry
 
-keras = pytest.importorskip("keras")
+keras = pytest.importorskip("keras", reason="needs keras: pip install -e '.[test]'")
 
 WHOLE = [".keras", ".h5"]
 RNG = np.random.default_rng(0)

@@ -19,7 +19,7 @@ def k(request: pytest.FixtureRequest) -> Any:
     """Each library in turn: what is asserted of one holds for the other."""
     if request.param == "tinynet":
         return tinynet
-    pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+    pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
     from reference.keras_net import keras
 
     return keras
@@ -209,7 +209,6 @@ def test_a_data_set_without_batches_says_what_to_define() -> None:
 
 
 def test_plot_model_draws_into_a_file(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     model = functional(tinynet)
     figure = utils.plot_model(model, to_file=tmp_path / "net.png", show_shapes=True, dpi=50)
     assert (tmp_path / "net.png").read_bytes().startswith(b"\x89PNG")

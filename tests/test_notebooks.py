@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import HUNG
 from tinynet.datasets import drawn_digits
 
 ROOT = Path(__file__).parents[1]
@@ -67,9 +68,9 @@ def test_notebook_shows_no_pixels_of_mnist(path: Path) -> None:
     ],
 )
 def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
+    nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install -e '.[test]'")
+    nbclient = pytest.importorskip("nbclient", reason="needs nbclient: pip install -e '.[test]'")
+    pytest.importorskip("ipykernel", reason="needs ipykernel: pip install -e '.[test]'")
     # Without a network: a little MNIST, of drawn digits.
     (tmp_path / "mnist").mkdir()
     (x_train, y_train), (x_test, y_test) = drawn_digits.load_data(n_train=SLICE, n_test=500)
@@ -87,7 +88,7 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     # A cell that fails raises CellExecutionError, with what it said.
     client = nbclient.NotebookClient(
         notebook,
-        timeout=120,
+        timeout=HUNG,
         kernel_name="python3",
         resources={"metadata": {"path": str(tmp_path)}},
     )

@@ -115,7 +115,7 @@ def test_program_runs_on_tinynet(on_tinynet: list[str]) -> None:
 
 @pytest.fixture
 def keras(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+    pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
     from reference.keras_net import keras
 
     for package in ("keras.datasets", "keras._tf_keras.keras.datasets"):

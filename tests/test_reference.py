@@ -30,7 +30,7 @@ EPS = float(np.finfo(np.float32).eps)
 
 @pytest.fixture(scope="module")
 def net() -> ModuleType:
-    pytest.importorskip("tensorflow", reason="the reference needs TensorFlow")
+    pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
     from reference import keras_net
 
     return keras_net

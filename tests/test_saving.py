@@ -513,7 +513,6 @@ def test_another_optimizer_keeps_its_state(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
 def test_load_weights_keeps_the_learning_rate(suffix: str, tmp_path: Path) -> None:
     """What the user has set wins over the file; moments and iterations are loaded."""
-    pytest.importorskip("h5py")
     path = tmp_path / f"net{suffix}"
     model = compiled(tinynet.optimizers.Adam(0.01))
     train(model)
@@ -555,7 +554,6 @@ def with_another_head(units: int) -> tinynet.Sequential:
 
 @pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
 def test_load_weights_skips_mismatches(suffix: str, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     path = tmp_path / f"net{suffix}"
     model, other = with_another_head(2), with_another_head(5)
     model.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
@@ -579,7 +577,6 @@ def test_load_weights_skips_mismatches(suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".tinynet", ".keras"])
 def test_load_weights_skips_missing_layers(suffix: str, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     path = tmp_path / f"net{suffix}"
     model, longer = with_another_head(2), with_another_head(2)
     longer.add(layers.Dense(1))
@@ -594,7 +591,6 @@ def test_load_weights_skips_missing_layers(suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".h5", ".hdf5"])
 def test_load_weights_by_name(suffix: str, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     path = tmp_path / f"net{suffix}"
     model = with_another_head(2)
     model.save(path)

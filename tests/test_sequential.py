@@ -329,7 +329,7 @@ NETS = {
 
 @pytest.fixture(scope="module")
 def keras() -> Any:
-    pytest.importorskip("tensorflow", reason="the comparison needs Keras on TensorFlow")
+    pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
     from reference.keras_net import keras
 
     return keras

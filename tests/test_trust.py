@@ -26,6 +26,7 @@ import pytest
 import scipy.sparse
 
 import tinynet
+from tests import HUNG
 from tinynet import (
     Sequential,
     callbacks,
@@ -349,10 +350,10 @@ def test_looking_for_what_is_not_finite_is_cheap() -> None:
     x = np.ones((60_000, 784), np.float32)
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         data.require_finite("x", x)
-        seconds.append(time.perf_counter() - start)
-    # 10 ms on a quiet core; an epoch takes some 300.
+        seconds.append(time.process_time() - start)
+    # 10 ms of computing, however busy the machine is; an epoch takes some 300.
     assert min(seconds) < 0.06
 
 
@@ -808,7 +809,7 @@ def test_odd_but_legal(name: str) -> None:
 
 @pytest.mark.slow
 def test_odd_but_legal_is_answered_as_keras_does() -> None:
-    keras = pytest.importorskip("keras")
+    keras = pytest.importorskip("keras", reason="needs keras: pip install -e '.[test]'")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("its losses are those of TensorFlow's backend")
     wrong = {}
@@ -1170,7 +1171,7 @@ for backend in ("numpy", "numba"):
 def child(program: str, *arguments: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program, *arguments],
-        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100,
+        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=HUNG,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -1388,7 +1389,7 @@ def test_a_closed_pipe_ends_a_program_as_it_does_any_other() -> None:
     os.close(reading)
     done = subprocess.run(
         [sys.executable, "-c", NO_STREAM], cwd=ROOT, stdout=writing, stderr=subprocess.PIPE,
-        text=True, timeout=60,
+        text=True, timeout=HUNG,
     )  # fmt: skip
     os.close(writing)
     assert done.returncode != 0

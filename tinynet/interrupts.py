@@ -31,6 +31,8 @@ class Deferred:
     def __enter__(self) -> Deferred:
         in_main = threading.current_thread() is threading.main_thread()
         if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            global compiling
+            compiling = 0  # a failed compilation was not counted down
             signal.signal(signal.SIGINT, self._handle)
             self._installed = True
         return self
@@ -40,7 +42,7 @@ class Deferred:
             self._restore()
             raise KeyboardInterrupt
         self.pending = True
-        if compiling and sys.stderr is not None:
+        if compiling > 0 and sys.stderr is not None:
             with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may be in use
                 print(
                     "\ntinynet: stopping once its kernels are compiled; "
