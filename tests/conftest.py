@@ -83,6 +83,7 @@ SLOW_FILES = {
     "test_jit.py",
     "test_keras_features.py",
     "test_keras_files.py",
+    "test_keras_formulas.py",
     "test_keras_training.py",
     "test_reference.py",
     "test_sklearn.py",

@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse
 
 import tinynet as keras
-from tinynet import data
+from tinynet import Sequential, data, layers
 from tinynet.checks import numeric
 from tinynet.data import Examples
 from tinynet.workspace import Workspace
@@ -81,7 +81,60 @@ def test_class_weights(y: Any, expected: Any) -> None:
     assert weights.tolist() == expected
 
 
-@pytest.mark.parametrize("wrong", [[1, 2], {0: "a"}, {"a": 1.0}, {-1: 1.0}, {0: float("nan")}, 3.0])
+@pytest.mark.parametrize(
+    ("y", "shape", "expected"),
+    [
+        ([0.1, 0.5, 0.6, 1.4], (4,), [2, 2, 0.5, 0.5]),  # the nearest class; 0.5 to the even one
+        ([[0.1], [0.9], [1.5]], (3,), [2, 0.5, 1]),
+        ([[0, 1], [2, 0]], (2, 2), [[2, 0.5], [1, 2]]),  # a label at each position
+        ([[[0], [1]], [[2], [0]]], (2, 2), [[2, 0.5], [1, 2]]),
+        (np.eye(3)[[[0, 1], [2, 0]]], (2, 2), [[2, 0.5], [1, 2]]),
+        ([[0.2, 0.5, 0.3], [0.6, 0.2, 0.2]], (2,), [0.5, 2]),  # soft rows
+        ([[0], [1]], (2, 1), [[2], [0.5]]),  # sequences of length 1
+    ],
+)
+def test_class_weights_of_every_form_of_targets(y: Any, shape: Any, expected: Any) -> None:
+    for one in (1, 1.0, np.int8(1), np.float32(1), True):
+        weights = data.class_weights(np.array(y), {0: 2.0, one: 0.5, 7: 3.0}, "float32", shape)
+        assert weights.tolist() == expected
+
+
+def test_class_weights_need_one_class_for_each_value() -> None:
+    with pytest.raises(ValueError, match=r"last axis of size 1\. Received: y of shape \(2, 3\)"):
+        data.class_weights(np.zeros((2, 3)), {0: 2.0}, "float32", (2, 4))
+
+
+def test_class_weight_of_sequences() -> None:
+    x, y = np.ones((2, 3, 4), "float32"), np.array([[0, 0, 1], [1, 0, 0]])
+    model = Sequential([layers.Input((3, 4)), layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    plain = model.test_on_batch(x, y)
+    weights = np.where(y == 1, 5.0, 1.0)
+    weighted = model.test_on_batch(x, y, sample_weight=weights)
+    before = model.get_weights()
+    for class_weight, expected in (({2: 100.0}, plain), ({1: 5.0}, weighted)):
+        model.set_weights(before)
+        assert model.train_on_batch(x, y, class_weight=class_weight) == pytest.approx(expected)
+    model = Sequential([layers.Input((3, 4)), layers.Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    with pytest.raises(ValueError, match="give y a last axis of size 1"):
+        model.fit(x, y, class_weight={1: 5.0}, verbose=0)
+    model.fit(x, y[..., None], class_weight={1: 5.0}, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [1, 2],
+        {0: "a"},
+        {"a": 1.0},
+        {-1: 1.0},
+        {0: float("nan")},
+        3.0,
+        {0.5: 1.0},
+        {float("nan"): 1.0},
+    ],
+)
 def test_wrong_class_weights(wrong: Any) -> None:
     with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
         data.class_weights(np.array([0, 1]), wrong, "float32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -207,6 +208,93 @@ def test_wrong_true_values(name: str, y: Any, what: str) -> None:
     with pytest.raises(ValueError, match=what) as caught:
         getattr(losses, name)()(y, P)
     assert "Received: " in str(caught.value)
+
+
+PIXELS = np.arange(256).reshape(64, 4)
+RANGES = [
+    ("BinaryCrossentropy", PIXELS, "divide pixels by 255"),
+    ("BinaryCrossentropy", np.where(PIXELS % 2, 1, -1), r"\(y \+ 1\) / 2"),
+    ("BinaryCrossentropy", PIXELS[:, :1] % 10, "sparse_categorical_crossentropy"),
+    ("BinaryCrossentropy", [[0.5, 1.1]], r"targets from 0 to 1;.*targets from 0\.5 to 1\.1"),
+    ("BinaryCrossentropy", [[300.0, -4]], "mean_squared_error"),
+    ("KLDivergence", PIXELS, "divide pixels by 255"),
+    ("KLDivergence", [[-0.5, 1.5]], "from 0 to 1"),
+    ("CategoricalCrossentropy", [[-2, 3, -2]], "targets from 0 up; .*probabilities"),
+]
+
+
+@pytest.mark.parametrize(("name", "y", "what"), RANGES)
+def test_targets_out_of_range_are_refused(name: str, y: Any, what: str) -> None:
+    """Before training, in every way that targets reach a loss or the metric of its name."""
+    y = np.asarray(y)
+    x = np.zeros((len(y), 2), np.float32)
+    good = np.eye(y.shape[-1])[np.zeros(len(y), int)]
+    with pytest.raises(ValueError, match=what) as caught:
+        getattr(losses, name)()(y, np.full(y.shape, 0.5))
+    assert "Received: targets from " in str(caught.value)
+    function = caught.value.args[0].split()[0]
+    with pytest.raises(ValueError, match=what):
+        losses.get(function)(y, np.full(y.shape, 0.5))
+    for options in ({"loss": function}, {"loss": "mse", "metrics": [losses.get(function)]}):
+        model = Sequential([layers.Input((2,)), layers.Dense(y.shape[-1], "sigmoid")])
+        model.compile("sgd", **options)
+        before = model.get_weights()
+        for use, *data in (
+            (model.fit, x, y),
+            (model.fit, iter([(x, y)])),
+            (model.evaluate, x, y),
+            (model.train_on_batch, x, y),
+            (model.test_on_batch, x, y),
+        ):
+            with pytest.raises(ValueError, match=what):
+                use(*data)
+        with pytest.raises(ValueError, match=what):
+            model.fit(x, good, validation_data=(x, y), verbose=0)
+        for old, new in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+def test_targets_in_range_are_accepted() -> None:
+    for y in ([[0, 1]], [[0.1, 0.9]], [[True, False]], np.float32([[1 + 1e-7, -1e-7]]), [[0, 0]]):
+        for name in ("BinaryCrossentropy", "CategoricalCrossentropy", "KLDivergence"):
+            assert np.isfinite(getattr(losses, name)()(y, [[0.5, 0.5]]))
+    for name in ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh"):
+        assert float(getattr(losses, name)()([[-1e4, 255]], [[0.5, 0.5]])) > 0
+
+
+def test_rows_that_sum_to_more_than_1_warn_once() -> None:
+    model = Sequential([layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy")
+    x, several = np.zeros((2, 4)), np.array([[1, 1, 0], [0, 0, 0]])
+    model.fit(x, several / 2, verbose=0)  # soft targets, and a row that does not count
+    with pytest.warns(UserWarning, match="binary_crossentropy and a sigmoid.*the sum 2"):
+        model.fit(x, several, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.evaluate(x, several, verbose=0)
+
+
+@pytest.mark.parametrize("reduction", losses.REDUCTIONS)
+def test_targets_without_the_last_axis_of_size_1(reduction: Any) -> None:
+    """Predictions (N, T, 1) become (N, T) for targets (N, T), so that T is averaged."""
+    y, p = np.arange(12.0).reshape(4, 3), np.full((4, 3, 1), 2.0, np.float32)
+    loss = losses.MeanSquaredError(reduction=reduction)
+    rows = np.square(y - 2).mean(axis=1)
+    total = rows.sum()
+    expected = {"none": rows, None: rows, "sum": total}.get(reduction, total / 4)
+    np.testing.assert_allclose(loss(y, p), expected, rtol=8 * EPS)
+    np.testing.assert_allclose(loss(y[..., None], p[..., 0]), expected, rtol=8 * EPS)
+    weights = np.array([1.0, 0, 2, 0], np.float32)
+    weighted = float(np.sum(losses.MeanSquaredError("none")(y, p, weights)))
+    assert weighted == pytest.approx(np.sum(weights * rows), rel=8 * EPS)
+    with pytest.raises(ValueError, match=r"values of shape \(4,\)"):
+        loss(y, p, np.ones((4, 3)))
+    if reduction in ("none", None):
+        return
+    value, d_y = loss.step(loss.prepare(y, p.shape), p, None, Workspace())
+    assert value == pytest.approx(expected, rel=8 * EPS)
+    scale = 1 if reduction == "sum" else 1 / 4
+    np.testing.assert_allclose(d_y, scale * 2 / 3 * (p - y[..., None]), rtol=8 * EPS)
 
 
 def cubic(y_true, y_pred):

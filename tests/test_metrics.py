@@ -24,6 +24,20 @@ CASES = [
     (metrics.BinaryAccuracy, [[1, 0], [1, 1]], [[0.9, 0.9], [0.9, 0.9]], [1, 3], 3.5 / 4),
 ]
 
+SCORES, SEVERAL = [[0.2, 0.5, 0.4], [0.9, 0.6, 0.8]], [[0, 1, 1], [0, 0, 1]]
+# Above 0.5: none of row 1; all of row 2.
+CASES += [
+    (metrics.Precision, SEVERAL, SCORES, None, 1 / 3),
+    (metrics.Recall, SEVERAL, SCORES, None, 1 / 3),
+    (lambda: metrics.Precision(thresholds=0.45), SEVERAL, SCORES, [3, 1], 4 / 6),
+    (lambda: metrics.Precision(top_k=2), SEVERAL, SCORES, None, 3 / 4),
+    (lambda: metrics.Recall(top_k=1), SEVERAL, SCORES, None, 1 / 3),
+    (lambda: metrics.Recall(0.45, top_k=2), SEVERAL, SCORES, None, 2 / 3),
+    (lambda: metrics.Recall(class_id=2), SEVERAL, SCORES, None, 1 / 2),
+    (lambda: metrics.Recall(class_id=2), SEVERAL, SCORES, [3, 1], 1 / 4),
+    (lambda: metrics.Precision(top_k=1, class_id=2), SEVERAL, SCORES, None, 0),
+]
+
 
 @pytest.mark.parametrize(("make", "y_true", "y_pred", "weight", "expected"), CASES)
 def test_results(make: Any, y_true: Any, y_pred: Any, weight: Any, expected: float) -> None:
@@ -39,6 +53,25 @@ def test_results(make: Any, y_true: Any, y_pred: Any, weight: Any, expected: flo
         part = None if weight is None else weight[i : i + 1]
         metric.update_state(y_true[i : i + 1], y_pred[i : i + 1], part)
     assert float(metric.result()) == pytest.approx(expected, rel=1e-7)
+
+
+def test_precision_of_several_thresholds() -> None:
+    metric = metrics.Recall(thresholds=[0.1, 0.45, 0.85])
+    metric.update_state(SEVERAL, SCORES)
+    np.testing.assert_allclose(metric.result(), np.float32([1, 2 / 3, 0]))
+    assert metrics.deserialize(metrics.serialize(metric)).thresholds == [0.1, 0.45, 0.85]
+    metric.reset_state()
+    assert metric.result().tolist() == [0, 0, 0]
+
+
+def test_weighted_crossentropy_leaves_ignored_labels_out() -> None:
+    metric = metrics.SparseCategoricalCrossentropy(ignore_class=0)
+    metric.update_state([0, 1, 2], P, [1.0, 2.0, 3.0])
+    expected = -(2 * np.log(0.1) + 3 * np.log(0.6)) / 5
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+    metric.reset_state()
+    metric.update_state([0, 1, 2], P)  # as in Keras, without weights they count as 0
+    assert float(metric.result()) == pytest.approx(-(np.log(0.1) + np.log(0.6)) / 3, rel=1e-6)
 
 
 def test_mean() -> None:
@@ -112,6 +145,14 @@ def test_names_in_the_logs() -> None:
         lambda: metrics.SparseCategoricalAccuracy()(["a"] * 3, P),
         lambda: metrics.CategoricalAccuracy()([1, 2, 2], P),
         lambda: metrics.BinaryAccuracy(threshold="a"),
+        lambda: metrics.Precision()([-1, 1], [0.2, 0.7]),  # -1 would count as a hit
+        lambda: metrics.Recall()([[3], [1]], [[0.2], [0.7]]),
+        lambda: metrics.Recall(class_id=3)(np.eye(3), P),
+        lambda: metrics.Recall(top_k=4)(np.eye(3), P),
+        lambda: metrics.Recall(top_k=0),
+        lambda: metrics.Recall(thresholds=[]),
+        lambda: metrics.Precision(thresholds=["a"]),
+        lambda: metrics.BinaryCrossentropy()([[5.0]], [[0.5]]),
     ],
 )
 def test_wrong_arguments(wrong: Any) -> None:

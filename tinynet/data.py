@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import numbers
 import operator
 import os
 import sys
@@ -304,22 +305,34 @@ def sample_weights(sample_weight: Any, class_weight: Any, dtype: str) -> Array |
     return weights
 
 
-def class_weights(y: Array, class_weight: Any, dtype: str) -> Array:
+def class_weights(
+    y: Array, class_weight: Any, dtype: str, values_shape: tuple[int, ...] | None = None
+) -> Array:
     """Turn weights of classes into weights of examples.
+
+    As in Keras, the class of a row is the position of its largest entry, and the class of a
+    number that is not an integer is the nearest one.
 
     Parameters
     ----------
-    y : ndarray, shape (N,), (N, 1) or (N, C)
-        Labels, or one-hot rows.
+    y : ndarray
+        Labels, or rows with one entry per class.
     class_weight : dict of int to float
-        What an example of each class counts; classes not named count 1.
+        Weight of each class; 1 for classes that are not in it.
     dtype : str
-        The type of the result.
+        Data type of the result.
+    values_shape : tuple of int, optional
+        Shape of the loss's values; by default one for each example.
 
     Returns
     -------
-    ndarray, shape (N,)
+    ndarray, shape values_shape
         The weights.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `class_weight` is not a dict of numbers, or there is no class for each value.
 
     Examples
     --------
@@ -328,15 +341,25 @@ def class_weights(y: Array, class_weight: Any, dtype: str) -> Array:
     """
     if not isinstance(class_weight, dict):
         raise TypeError(
-            "class_weight must be a dict from class to weight. "
+            "class_weight must be a dict from class to weight, for example "
+            "dict(enumerate(weights)). "
             f"Received: class_weight={checks.shorten(class_weight)}"
         )
-    if y.ndim == 2:
-        y = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
-    weights = np.ones(len(y), dtype)
+    values_shape = values_shape or y.shape[:1]
+    if y.shape != values_shape and y.shape[:-1] == values_shape:
+        y = y[..., 0] if y.shape[-1] == 1 else y.argmax(axis=-1)
+    if y.shape != values_shape:
+        raise ValueError(
+            f"class_weight needs one class for each value of the loss, which has the shape "
+            f"{values_shape}; give y a last axis of size 1. Received: y of shape {y.shape}"
+        )
+    classes, weights = np.rint(y), np.ones(values_shape, dtype)
     for label, weight in class_weight.items():
         value = checks.number(f"class_weight[{checks.shorten(label)}]", weight)
-        weights[y == checks.whole("a class in class_weight", label, 0)] = value
+        # Keras looks classes up in the dict, where 1.0 and True equal 1.
+        if isinstance(label, numbers.Real | np.bool_) and float(label).is_integer():
+            label = int(label)
+        weights[classes == checks.whole("a class in class_weight", label, 0)] = value
     return weights
 
 

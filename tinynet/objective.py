@@ -110,6 +110,21 @@ class Objective:
         self._heads.clear()
         self.metrics = resolved
 
+    def check_targets(self, y: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Check that the metrics can compare targets with the predictions.
+
+        Parameters
+        ----------
+        y : ndarray
+            The targets, as the loss prepared them.
+        output_shape : tuple of (int or None)
+            Shape of the predictions.
+        """
+        entries = [*self._entries, *self._weighted_entries] if self.metrics is None else []
+        made = [metrics_module.resolve(entry, y.ndim, output_shape) for entry in entries]
+        for metric in self.metrics or made:
+            metric.check_targets(y, output_shape)
+
     def takes_logits(self, head: activations.Activation | None) -> bool:
         """Say whether the loss, or a metric, is computed from the input of the output's activation.
 

@@ -310,11 +310,13 @@ class Trainer(Layer):
         data.same_length(x=inputs, y=raw_y, sample_weight=weights)
         output_shape = (None, *self.compute_output_shape(inputs.shape)[1:])
         targets = self._objective.loss.prepare(raw_y, output_shape)
+        self._objective.check_targets(targets, output_shape)
         data.require_finite("x", inputs if rows is None else rows, columns)
+        values_shape = self._objective.loss.values_shape(targets, output_shape)
         if class_weight is not None:
-            weights = data.class_weights(raw_y, class_weight, self.dtype)
+            positions = (len(targets), *targets.shape[1 : len(output_shape) - 1])
+            weights = data.class_weights(raw_y, class_weight, self.dtype, positions)
         if weights is not None:
-            values_shape = targets.shape[: max(len(output_shape) - 1, 1)]
             weights = losses.fit_weights(weights, values_shape)
         shape = (None, *inputs.shape[1:])
         return data.Examples(inputs if rows is None else rows, targets, weights, shape)

@@ -33,10 +33,9 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     Parameters
     ----------
     x : array_like of int
-        The labels, from 0 to `num_classes` - 1; negative ones count from the end. A last axis
-        of size 1 is dropped.
+        Labels, from 0 to `num_classes` - 1. A last axis of size 1 is dropped.
     num_classes : int, optional
-        The length of the rows; by default what the largest label needs.
+        Length of the rows; by default the largest label plus 1.
 
     Returns
     -------
@@ -46,15 +45,17 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     Raises
     ------
     IndexError
-        If a label is too large.
+        If a label is negative or too large.
     ValueError
-        If they are no whole numbers.
+        If a label is not an integer, or there are neither labels nor `num_classes`.
 
     Examples
     --------
     >>> to_categorical([2, 0])
     array([[0., 0., 1.],
            [1., 0., 0.]])
+    >>> to_categorical([], num_classes=3).shape
+    (0, 3)
     """
     given = numeric("x", x)
     labels = np.asarray(given, np.int64) if given.dtype.kind in "iub" else _whole(given)
@@ -64,21 +65,23 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
         num_classes = checks.whole("num_classes", num_classes, 0)
     if not num_classes and not labels.size:
         raise ValueError(f"num_classes is needed where there is no label. Received: x={given}")
-    rows = np.zeros((labels.size, num_classes or int(labels.max()) + 1))
-    try:
-        rows[np.arange(labels.size), labels.reshape(-1)] = 1
-    except IndexError:
-        wrong = labels[(labels >= rows.shape[1]) | (labels < -rows.shape[1])][0]
+    classes = num_classes or int(labels.max()) + 1
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
         raise IndexError(
-            f"Labels must be below num_classes={rows.shape[1]}. Received: {wrong}"
-        ) from None
-    return rows.reshape(*labels.shape, -1)
+            f"Labels must be at least 0 and below num_classes={classes}. "
+            f"Received: {labels[wrong].flat[0]}"
+        )
+    rows = np.zeros((labels.size, classes))
+    rows[np.arange(labels.size), labels.reshape(-1)] = 1
+    return rows.reshape(*labels.shape, classes)
 
 
 def _whole(labels: Array) -> Array:
     if labels.dtype.kind == "f" and np.all(np.isfinite(labels) & (labels == np.rint(labels))):
         return labels.astype(np.int64)
-    raise ValueError(f"Labels must be whole numbers. Received: {checks.shorten(labels)}")
+    shown = checks.shorten(labels if labels.ndim else labels[()])
+    raise ValueError(f"Labels must be integers. Received: {shown}")
 
 
 def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:

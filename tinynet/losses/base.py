@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from tinynet.variable import Array, Tensor, aligned, as_tensor
 from tinynet.workspace import Workspace
 
 _registry = Registry("loss", "keras.losses")
+# How far rounding may move a probability out of its range.
+_ROUNDING = 1e-5
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None, "mean_with_sample_weight")
 
 
@@ -134,10 +137,51 @@ class Loss(Configurable):
         ValueError
             If they can't be what was meant.
         """
-        y = numeric("y_true", y_true).astype(self.dtype, copy=False)
-        if y.ndim == len(output_shape) - 1 and output_shape[-1] == 1:
-            y = y[..., None]
+        y = numeric("y_true", y_true)
+        with np.errstate(over="ignore"):  # what is too large for the type becomes infinite
+            y = y.astype(self.dtype, copy=False)
+        if len(output_shape) == 2 and output_shape[-1] == 1 and y.ndim == 1:
+            y = y[:, None]
+        elif y.ndim == len(output_shape) + 1 > 2 and y.shape[-1] == 1:
+            y = y[..., 0]
         return np.ascontiguousarray(y)
+
+    def values_shape(self, y_true: Array, output_shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        """Return the shape of the values, which is that of sample weights.
+
+        Parameters
+        ----------
+        y_true : ndarray
+            Targets that `prepare` returned.
+        output_shape : tuple of (int or None)
+            Shape of the predictions, batch size first.
+
+        Returns
+        -------
+        tuple of int
+            Their shape.
+        """
+        # Both are of an example each, or `squeezed` drops the predictions' last axis.
+        dropped = y_true.ndim == len(output_shape) - 1 and output_shape[-1] == 1
+        return y_true.shape[: max(len(output_shape) - 1 - dropped, 1)]
+
+    def squeezed(self, y_true: Array, y_pred: Array) -> Array:
+        """Drop the last axis of predictions (N, T, 1) if the targets are (N, T), as Keras does.
+
+        Parameters
+        ----------
+        y_true : ndarray
+            Targets that `prepare` returned.
+        y_pred : ndarray
+            Predictions.
+
+        Returns
+        -------
+        ndarray
+            The predictions that `call` takes.
+        """
+        dropped = y_true.ndim > 1 and y_pred.shape == (*y_true.shape, 1)
+        return y_pred[..., 0] if dropped else y_pred
 
     # -- the same for every loss
 
@@ -174,7 +218,7 @@ class Loss(Configurable):
         if predictions.ndim == 1 and np.shape(y_true) == (len(predictions), 1):
             predictions = predictions[:, None]
         labels = self.prepare(y_true, predictions.shape)
-        values = self.call(labels, predictions)
+        values = self.call(labels, self.squeezed(labels, predictions))
         weights = None
         if sample_weight is not None:
             weights = fit_weights(numeric("sample_weight", sample_weight, self.dtype), values.shape)
@@ -207,15 +251,16 @@ class Loss(Configurable):
             The gradient.
         """
         weights = self.effective_weights(y_true, weights)
-        values = np.asarray(self.call(y_true, y_pred), y_pred.dtype)
+        predictions = self.squeezed(y_true, y_pred)
+        values = np.asarray(self.call(y_true, predictions), y_pred.dtype)
         d_values = self.d_values(weights, aligned(values.shape, values.dtype))
-        d_y = np.asarray(self.backward(d_values, y_true, y_pred), y_pred.dtype)
-        if d_y.shape != y_pred.shape:
+        d_y = np.asarray(self.backward(d_values, y_true, predictions), y_pred.dtype)
+        if d_y.shape != predictions.shape:
             raise ValueError(
                 f"{self.name}.backward must return the gradient in y_pred, of shape "
-                f"{y_pred.shape}. Received: shape {d_y.shape}"
+                f"{predictions.shape}. Received: shape {d_y.shape}"
             )
-        return self.reduce(values, weights), d_y
+        return self.reduce(values, weights), d_y.reshape(y_pred.shape)
 
     def effective_weights(self, y_true: Array, weights: Array | None) -> Array | None:
         """Say what each value counts: the sample weights, unless some values don't count.
@@ -338,8 +383,11 @@ def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:
     try:
         return np.ascontiguousarray(np.broadcast_to(fitting, shape))
     except ValueError:
+        inner = weights.shape[: len(shape)] == shape  # one weight for each of what is averaged
         raise ValueError(
-            f"sample_weight must fit values of shape {shape}. Received: shape {weights.shape}"
+            f"sample_weight or class_weight must fit values of shape {shape}"
+            f"{'; give y a last axis of size 1' if inner else ''}. Received: weights of shape "
+            f"{weights.shape}"
         ) from None
 
 
@@ -359,23 +407,46 @@ class DenseLoss(Loss):
 
     #: What to do with class labels in place of one-hot rows.
     hint = "utils.to_categorical makes such rows of class labels"
+    #: The smallest and the largest target.
+    target_range = (-math.inf, math.inf)
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
-        """Check that the true values are finite and of the predictions' shape."""
+        """Check that targets are finite, in the loss's range and of the predictions' shape."""
         y = super().prepare(y_true, output_shape)
-        if y.shape[1:] != tuple(output_shape)[1:] or y.ndim != len(output_shape):
+        own, last = tuple(output_shape)[1:], tuple(output_shape)[-1:]
+        if y.shape[1:] != own and (last != (1,) or y.shape[1:] != own[:-1] or y.ndim < 2):
             labels = y.ndim < len(output_shape) or y.shape[-1] == 1
             raise ValueError(
                 f"{self.name} takes true values of the predictions' shape {tuple(output_shape)}"
                 f"{'; ' + self.hint if labels else ''}. Received: shape {np.shape(y_true)}"
             )
-        if not np.isfinite(y).all():
+        if not y.size:
+            return y
+        low, high = y.min(), y.max()
+        if not (np.isfinite(low) and np.isfinite(high)):
             row = np.argwhere(~np.isfinite(y))[0][0]
             raise ValueError(
                 f"{self.name} takes finite true values. "
                 f"Received: {checks.shorten(y[row].tolist())} in row {row}"
             )
+        least, most = self.target_range
+        if low < least - _ROUNDING or high > most + _ROUNDING:
+            span = f"from {least:g} to {most:g}" if most < math.inf else f"from {least:g} up"
+            raise ValueError(
+                f"{self.name} takes targets {span}; {self._how_to_scale(y, low, high)}. "
+                f"Received: targets from {low:g} to {high:g}"
+            )
         return y
+
+    def _how_to_scale(self, y: Array, low: float, high: float) -> str:
+        """Suggest how to bring targets into the range from 0 to 1."""
+        if low >= -1 and high <= 1:
+            return "turn -1 to 1 into 0 to 1 with (y + 1) / 2"
+        if low >= 0 and y.shape[-1] == 1 and high < 100 and (y == np.rint(y)).all():
+            return "use sparse_categorical_crossentropy for class labels"
+        if low >= 0:
+            return "divide pixels by 255" if 100 <= high <= 255 else f"divide them by {high:g}"
+        return "scale them, or use mean_squared_error"
 
 
 class FunctionLoss(Loss):

@@ -6,6 +6,8 @@ of the two it is and whichever of these losses, as Keras on TensorFlow does.
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -108,6 +110,14 @@ class SparseCategoricalCrossentropy(Loss):
             )
         return np.ascontiguousarray(y, np.int64)
 
+    def values_shape(self, y_true: Array, output_shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        """Return the shape of the values: that of the labels."""
+        return y_true.shape
+
+    def squeezed(self, y_true: Array, y_pred: Array) -> Array:
+        """Return the predictions: their last axis holds the classes."""
+        return y_pred
+
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
         labels, rows = self._flat(y_true, y_pred)
@@ -204,6 +214,7 @@ class SmoothedLoss(DenseLoss):
     """
 
     logits_of = HEADS
+    target_range = (0.0, 1.0)
 
     def __init__(
         self,
@@ -281,6 +292,27 @@ class CategoricalCrossentropy(SmoothedLoss):
         "for class labels use sparse_categorical_crossentropy, "
         "or make one-hot rows with utils.to_categorical"
     )
+    #: One row may count more than another, so that its sum is not 1.
+    target_range = (0.0, math.inf)
+    _warned = False
+
+    def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
+        """Check that targets are not negative; warn once about rows of a model's data above 1."""
+        y = super().prepare(y_true, output_shape)
+        if output_shape[0] is None and not self._warned and y.size:
+            largest = y.sum(axis=-1).max()
+            self._warned = bool(largest > 1.01)
+            if self._warned:
+                warnings.warn(
+                    f"{self.name} takes rows that sum to 1. If an example has several classes, use "
+                    "binary_crossentropy and a sigmoid; to weight examples, use sample_weight. "
+                    f"Received: a row with the sum {largest:g}",
+                    stacklevel=2,
+                )
+        return y
+
+    def _how_to_scale(self, y: Array, low: float, high: float) -> str:
+        return "each row holds probabilities of the classes, such as a row of to_categorical"
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""

@@ -151,6 +151,8 @@ class KLDivergence(DenseLoss):
     0.6931
     """
 
+    target_range = (0.0, 1.0)
+
     def __init__(
         self,
         reduction: str | None = "sum_over_batch_size",

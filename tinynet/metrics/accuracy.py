@@ -286,8 +286,10 @@ sparse_top_k_categorical_accuracy = AccuracyFunction(
 
 
 def _column(y_true: Array, expected: tuple[int, ...]) -> Array:
-    """Let one number for each example stand for a column."""
-    return y_true[..., None] if y_true.shape == expected[:-1] and expected[-1] == 1 else y_true
+    """Add or drop a last axis of size 1, if the predictions have it and the targets do not."""
+    if y_true.shape == expected[:-1] and expected[-1:] == (1,):
+        return y_true[..., None]
+    return y_true[..., 0] if y_true.shape == (*expected, 1) else y_true
 
 
 def _labels(name: str, y_true: Array, y_pred: Array) -> Array:
@@ -312,37 +314,88 @@ class _Counts(Metric):
     _direction = "up"
 
     def __init__(
-        self, thresholds: float | None = None, name: str | None = None, dtype: Any = None
+        self,
+        thresholds: Any = None,
+        top_k: int | None = None,
+        class_id: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__(dtype, name)
-        self.thresholds = None if thresholds is None else checks.number("thresholds", thresholds)
-        self.true_positives = self.add_variable(name="true_positives", dtype="float64")
-        self.others = self.add_variable(name="others", dtype="float64")
+        many = isinstance(thresholds, list | tuple)
+        given = thresholds if many else [] if thresholds is None else [thresholds]
+        limits = [checks.number("thresholds", limit) for limit in given]
+        if many and not limits:
+            raise ValueError(f"thresholds must not be empty. Received: thresholds={thresholds}")
+        self.thresholds = limits if many else limits[0] if limits else None
+        self.top_k = None if top_k is None else checks.whole("top_k", top_k)
+        self.class_id = None if class_id is None else checks.whole("class_id", class_id, 0)
+        # By default, the best `top_k` count whatever their predictions are.
+        self._limits = limits or [0.5 if top_k is None else -np.inf]
+        size = (len(self._limits),)
+        self.true_positives = self.add_variable(size, name="true_positives", dtype="float64")
+        self.others = self.add_variable(size, name="others", dtype="float64")
+
+    def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Check that targets are from 0 to 1, and that the classes exist."""
+        low, high = (y_true.min(), y_true.max()) if y_true.size else (0, 0)
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"{self.name} takes targets of 0 or 1; use (y + 1) / 2 for -1 and 1, and "
+                f"utils.to_categorical for class labels. Received: targets from {low:g} to {high:g}"
+            )
+        expected = (*y_true.shape[:1], *output_shape[1:])
+        _same_shape(self.name, _column(y_true, expected), expected)
+        classes = output_shape[-1] or 0
+        for name, value, most in (
+            ("top_k", self.top_k, classes),
+            ("class_id", self.class_id, classes - 1),
+        ):
+            if value is not None and (value > most or len(output_shape) < 2):
+                raise ValueError(
+                    f"{name} must be at most {most} for predictions of shape "
+                    f"{tuple(output_shape)}. Received: {name}={value}"
+                )
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch."""
-        predicted = numeric("y_pred", y_pred, self.dtype) > (
-            0.5 if self.thresholds is None else self.thresholds
-        )
-        y_true = _column(numeric("y_true", y_true), predicted.shape)
-        actual = _same_shape(self.name, y_true, predicted.shape).astype(bool)
-        weights: Any = 1.0
+        scores = numeric("y_pred", y_pred, self.dtype)
+        y_true = numeric("y_true", y_true)
+        self.check_targets(y_true, scores.shape)
+        actual = _column(y_true, scores.shape).astype(bool)
+        weights = np.ones(actual.shape)
         if sample_weight is not None:
             weights = fit_weights(numeric("sample_weight", sample_weight, np.float64), actual.shape)
-        self.true_positives.assign_add(np.sum(weights * (actual & predicted)))
-        self.others.assign_add(np.sum(weights * self._missed(actual, predicted)))
+        chosen = np.ones_like(actual)
+        if self.top_k is not None:
+            order = np.argsort(-scores, axis=-1, kind="stable")[..., : self.top_k]
+            chosen = np.zeros_like(actual)
+            np.put_along_axis(chosen, order, True, axis=-1)
+        if self.class_id is not None:
+            actual, scores, weights, chosen = (
+                a[..., self.class_id] for a in (actual, scores, weights, chosen)
+            )
+        predicted = [chosen & (scores > limit) for limit in self._limits]
+        for counts, hits in (
+            (self.true_positives, [actual & p for p in predicted]),
+            (self.others, [self._missed(actual, p) for p in predicted]),
+        ):
+            counts.assign_add([np.sum(weights * hit) for hit in hits])
 
     def _missed(self, actual: Array, predicted: Array) -> Array:
         raise NotImplementedError(f"{type(self).__name__} does not define _missed")
 
     def result(self) -> Tensor:
-        """Compute the share."""
-        found, missed = float(self.true_positives), float(self.others)
-        return as_tensor(np.asarray(found / (found + missed) if found else 0.0, self.dtype))
+        """Compute the share, one for each of several thresholds."""
+        found = np.asarray(self.true_positives)
+        total = found + np.asarray(self.others)
+        share = np.where(found > 0, found / np.where(total == 0, 1, total), 0)
+        return as_tensor(np.asarray(share if len(share) > 1 else share[0], self.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "thresholds": self.thresholds}
+        own = {"thresholds": self.thresholds, "top_k": self.top_k, "class_id": self.class_id}
+        return {**super().get_config(), **own}
 
 
 @_registry.register()
@@ -351,8 +404,13 @@ class Precision(_Counts):
 
     Parameters
     ----------
-    thresholds : float, optional
-        Above it, the prediction is yes; by default 0.5.
+    thresholds : float or list of float, optional
+        A prediction above it counts as positive; by default 0.5, and none with `top_k`. The
+        result of a list is a vector with one value for each threshold.
+    top_k : int, optional
+        Only the `top_k` largest predictions of a row can count as positive.
+    class_id : int, optional
+        The only class to count.
     name, dtype : str, optional
         As for `Metric`.
 
@@ -360,6 +418,8 @@ class Precision(_Counts):
     --------
     >>> round(float(Precision()([0, 1, 1, 1], [1, 0, 1, 1])), 4)
     0.6667
+    >>> float(Precision(top_k=1)([[0, 1, 1]], [[0.2, 0.5, 0.3]]))
+    1.0
     """
 
     def _missed(self, actual: Array, predicted: Array) -> Array:
@@ -372,15 +432,15 @@ class Recall(_Counts):
 
     Parameters
     ----------
-    thresholds : float, optional
-        Above it, the prediction is yes; by default 0.5.
-    name, dtype : str, optional
-        As for `Metric`.
+    thresholds, top_k, class_id, name, dtype : object
+        As for `Precision`.
 
     Examples
     --------
     >>> round(float(Recall()([0, 1, 1, 1], [1, 0, 1, 1])), 4)
     0.6667
+    >>> float(Recall(top_k=1)([[0, 1, 1]], [[0.2, 0.5, 0.3]]))
+    0.5
     """
 
     def _missed(self, actual: Array, predicted: Array) -> Array:

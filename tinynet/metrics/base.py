@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, checks, config, initializers
-from tinynet.losses import fit_weights
+from tinynet.losses import LossFunction, fit_weights
 from tinynet.registry import Configurable, Registry, snake_case, unique_name
-from tinynet.variable import Tensor, Variable, as_tensor
+from tinynet.variable import Array, Tensor, Variable, as_tensor
 
 _registry = Registry("metric", "keras.metrics")
 _CONTAINERS = (list, dict, set, np.ndarray)
@@ -120,6 +120,17 @@ class Metric(Configurable):
     def variables(self) -> list[Variable]:
         """The state."""
         return self._variables
+
+    def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Check targets before training; a metric with a range of targets has its own check.
+
+        Parameters
+        ----------
+        y_true : ndarray, shape (N, ...)
+            Targets.
+        output_shape : tuple of (int or None)
+            Shape of the predictions, batch size first.
+        """
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch.
@@ -350,6 +361,11 @@ class MeanMetricWrapper(Mean):
         super().__init__(name, dtype)
         self._fn = fn
         self._fn_kwargs = kwargs
+
+    def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Check targets as the loss does, if the function is one."""
+        if isinstance(self._fn, LossFunction):
+            self._fn.loss_class(**self._fn_kwargs).prepare(y_true, output_shape)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
         """Add a batch.

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinynet import checks, losses
 from tinynet.metrics.base import Mean, _registry
-from tinynet.variable import Tensor, as_tensor
+from tinynet.variable import Array, Tensor, as_tensor
 
 
 class LossMetric(Mean):
@@ -33,6 +33,10 @@ class LossMetric(Mean):
         super().__init__(name, dtype)
         self._loss = loss
         self.logits_of = loss.logits_of
+
+    def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Check targets as the loss does."""
+        self._loss.prepare(y_true, output_shape)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
         """Add a batch.
@@ -64,7 +68,14 @@ class LossMetric(Mean):
 
     def _update(self, loss: losses.Loss, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
         y_pred = checks.numeric("y_pred", y_pred, self.dtype)
-        super().update_state(loss.call(loss.prepare(y_true, y_pred.shape), y_pred), sample_weight)
+        y_true = loss.prepare(y_true, y_pred.shape)
+        values = loss.call(y_true, loss.squeezed(y_true, y_pred))
+        if sample_weight is not None:
+            weights = checks.numeric("sample_weight", sample_weight, self.dtype)
+            weights = losses.fit_weights(weights, values.shape)
+            # As in Keras, ignored labels are left out of a weighted mean only.
+            sample_weight = loss.effective_weights(y_true, weights)
+        super().update_state(values, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -142,7 +153,7 @@ class SparseCategoricalCrossentropy(LossMetric):
     from_logits : bool
         Whether the predictions are scores before softmax, rather than probabilities.
     ignore_class : int, optional
-        A label whose value is 0.
+        A label whose value is 0. With sample weights its weight is 0 as well.
     axis : int
         The axis of the classes: the last.
 
@@ -160,8 +171,9 @@ class SparseCategoricalCrossentropy(LossMetric):
         ignore_class: int | None = None,
         axis: int = -1,
     ) -> None:
+        # The reduction decides how ignored labels are weighted: 0, and the others not more.
         loss = losses.SparseCategoricalCrossentropy(
-            from_logits, ignore_class, axis=axis, dtype=dtype
+            from_logits, ignore_class, "sum", axis, dtype=dtype
         )
         super().__init__(loss, name, dtype)
 

@@ -1,0 +1,352 @@
+"""Random losses, metrics, activations and optimizers against Keras, from a new seed each session.
+
+A failure prints its seed and its case: add the case to a table of another test file, where it is
+tried each time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+
+import tinynet
+from reference import keras_net
+from tests.compare import EPS
+from tinynet.workspace import Workspace
+
+keras, tf = keras_net.keras, keras_net.tf
+
+REDUCTIONS = ["sum_over_batch_size", "mean", "sum", "none", "mean_with_sample_weight"]
+
+
+def pick(rng: np.random.Generator, *choices: Any) -> Any:
+    return choices[rng.integers(len(choices))]
+
+
+def probabilities(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    rows = rng.uniform(0.02, 1, shape)
+    return (rows / rows.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def random_data(
+    rng: np.random.Generator, name: str, options: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw targets in the loss's range, in every shape that Keras takes, and predictions."""
+    n, t, c = rng.integers(1, 6), rng.integers(2, 4), rng.integers(2, 5)
+    shape = pick(rng, (n, c), (n, t, c), (n, 1), (n, t, 1))
+    if "Categorical" in name and shape[-1] == 1:
+        shape = (n, c)
+    p = rng.standard_normal(shape) if options.get("from_logits") else probabilities(rng, *shape)
+    if shape[-1] == 1 and not options.get("from_logits"):
+        p = rng.uniform(0.02, 0.98, shape)
+    if name.startswith("Sparse"):
+        y: np.ndarray = rng.integers(0, shape[-1], shape[:-1])
+        return (y[..., None] if rng.random() < 0.3 else y), p.astype(np.float32)
+    if "Categorical" in name:
+        y = pick(rng, probabilities(rng, *shape), np.eye(shape[-1])[rng.integers(0, c, shape[:-1])])
+        return y, p.astype(np.float32)
+    y = (
+        rng.random(shape)
+        if name in ("KLDivergence", "BinaryCrossentropy")
+        else 3 * rng.standard_normal(shape)
+    )
+    if name == "BinaryCrossentropy" and rng.random() < 0.5:
+        y = np.rint(y)
+    p = p if name in ("KLDivergence", "BinaryCrossentropy") else 3 * rng.standard_normal(shape)
+    if shape[-1] == 1 and rng.random() < 0.5:
+        y = y[..., 0]  # Keras drops the predictions' last axis, or adds one to the targets
+    elif len(shape) > 1 and shape[-1] > 1 and rng.random() < 0.2:
+        y = y[..., None]
+    return y, p.astype(np.float32)
+
+
+def random_weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Draw sample weights for values of a shape, in the shapes that Keras takes."""
+    if not shape or rng.random() < 0.4:
+        return None
+    weights = rng.uniform(0, 2, pick(rng, shape, shape[:1] if len(shape) == 1 else shape))
+    if len(shape) == 1 and rng.random() < 0.3:
+        weights = weights[:, None]
+    return weights.astype(np.float32)
+
+
+def random_loss(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
+    name = pick(
+        rng,
+        *("SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"),
+        *("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "KLDivergence"),
+    )
+    options: dict[str, Any] = {}
+    if name.endswith("Crossentropy"):
+        options["from_logits"] = bool(rng.random() < 0.5)
+        if name.startswith("Sparse"):
+            options["ignore_class"] = pick(rng, None, 0, 1, -1)
+        else:
+            options["label_smoothing"] = pick(rng, 0.0, 0.1, 1.0, rng.random())
+    if name == "Huber":
+        options["delta"] = float(rng.uniform(0.1, 3))
+    return name, options
+
+
+@pytest.mark.parametrize("case", range(60))
+def test_losses_against_keras(case: int, any_seed: int) -> None:
+    rng = np.random.default_rng([any_seed, 1, case])
+    name, options = random_loss(rng)
+    y, p = random_data(rng, name, options)
+    reduction = pick(rng, *REDUCTIONS)
+    theirs = getattr(keras.losses, name)(**options, reduction=reduction)
+    ours = getattr(tinynet.losses, name)(**options, reduction=reduction)
+    values = getattr(keras.losses, name)(**options, reduction="none")(y, p)
+    weights = random_weights(rng, tuple(values.shape))
+    what = f"{name}({options}, {reduction}), y {y.shape}, p {p.shape}, weights {np.shape(weights)}"
+    with tf.GradientTape() as tape:
+        variable = tf.Variable(p)
+        expected = theirs(y, variable, weights)
+        total = tf.reduce_sum(expected)
+    # Sums of up to 75 values of size 10, and the logarithms of values from 0.02 on.
+    found = ours(y, p, weights)
+    expected = expected.numpy().reshape(found.shape)  # Keras' values take the weights' shape
+    np.testing.assert_allclose(found, expected, rtol=100 * EPS, atol=20 * EPS, err_msg=what)
+    if reduction == "none":
+        return
+    labels = ours.prepare(y, p.shape)
+    if weights is not None:
+        weights = tinynet.losses.fit_weights(weights, ours.values_shape(labels, p.shape))
+    _, gradient = ours.step(labels, p, weights, Workspace())
+    scale = float(np.abs(gradient).max()) + 1
+    np.testing.assert_allclose(
+        gradient,
+        np.asarray(tape.gradient(total, variable)),
+        rtol=200 * EPS,
+        atol=200 * EPS * scale,
+        err_msg=what,
+    )
+
+
+def random_metric(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
+    name, options = random_loss(rng)
+    if name in ("Huber", "LogCosh", "KLDivergence"):
+        name, options = pick(
+            rng,
+            ("RootMeanSquaredError", {}),
+            ("BinaryAccuracy", {"threshold": float(rng.uniform(0.1, 0.9))}),
+            ("CategoricalAccuracy", {}),
+            ("SparseCategoricalAccuracy", {}),
+            ("TopKCategoricalAccuracy", {"k": int(rng.integers(1, 4))}),
+            ("SparseTopKCategoricalAccuracy", {"k": int(rng.integers(1, 4))}),
+        )
+    return name, options
+
+
+@pytest.mark.parametrize("case", range(60))
+def test_metrics_against_keras(case: int, any_seed: int) -> None:
+    rng = np.random.default_rng([any_seed, 2, case])
+    name, options = random_metric(rng)
+    theirs, ours = (
+        getattr(keras.metrics, name)(**options),
+        getattr(tinynet.metrics, name)(**options),
+    )
+    for _ in range(2):
+        y, p = random_data(rng, "BinaryCrossentropy" if name == "BinaryAccuracy" else name, options)
+        if name in ("BinaryCrossentropy", "BinaryAccuracy"):
+            y = y.reshape(p.shape)  # as a metric, Keras' does not change the rank
+        shape = p.shape[:-1]
+        weights = random_weights(rng, shape)
+        if np.ndim(y) == p.ndim - 1 == 2 and p.shape[-1] == 1:
+            weights = None  # Keras takes weights of (N, T) for values of (N,)
+        what = f"{name}({options}), y {y.shape}, p {p.shape}, weights {np.shape(weights)}"
+        theirs.update_state(y, p, weights)
+        ours.update_state(y, p, weights)
+        np.testing.assert_allclose(
+            ours.result(), theirs.result(), rtol=100 * EPS, atol=20 * EPS, err_msg=what
+        )
+
+
+@pytest.mark.parametrize("case", range(40))
+@pytest.mark.parametrize("name", ["Precision", "Recall"])
+def test_precision_and_recall_against_keras(name: str, case: int, any_seed: int) -> None:
+    rng = np.random.default_rng([any_seed, 3, case])
+    n, c = rng.integers(1, 7), rng.integers(2, 6)
+    limits = rng.uniform(0.1, 0.9, rng.integers(1, 5)).round(1)
+    options = {
+        "thresholds": pick(rng, None, float(limits[0]), [float(v) for v in limits]),
+        "top_k": pick(rng, None, int(rng.integers(1, c + 1))),
+        "class_id": pick(rng, None, int(rng.integers(0, c))),
+    }
+    theirs, ours = (
+        getattr(keras.metrics, name)(**options),
+        getattr(tinynet.metrics, name)(**options),
+    )
+    for _ in range(2):
+        y = (rng.random((n, c)) < 0.4).astype(pick(rng, "int64", "float32", "bool"))
+        p = rng.random((n, c)).round(1).astype("float32")
+        weights = pick(rng, None, rng.uniform(0, 2, n), rng.uniform(0, 2, (n, 1)))
+        theirs.update_state(y, p, None if weights is None else weights.reshape(n))
+        ours.update_state(y, p, weights)
+        assert np.shape(ours.result()) == tuple(theirs.result().shape)
+        np.testing.assert_allclose(
+            ours.result(), theirs.result(), rtol=50 * EPS, atol=EPS, err_msg=str((options, weights))
+        )
+    again = getattr(tinynet.metrics, name).from_config(ours.get_config())
+    assert again.get_config() == ours.get_config()
+    assert getattr(keras.metrics, name).from_config(ours.get_config()).top_k == options["top_k"]
+
+
+@pytest.mark.parametrize("case", range(40))
+def test_models_against_keras(case: int, any_seed: int) -> None:
+    """One step of SGD with sample or class weights, over every form of targets."""
+    rng = np.random.default_rng([any_seed, 4, case])
+    n, t = int(rng.integers(2, 7)), int(rng.integers(2, 4))
+    name, head, c = pick(
+        rng,
+        ("sparse_categorical_crossentropy", "softmax", 3),
+        ("categorical_crossentropy", "softmax", 3),
+        ("binary_crossentropy", "sigmoid", pick(rng, 1, 3)),
+        ("mean_squared_error", None, pick(rng, 1, 3)),
+    )
+    long = bool(rng.random() < 0.4)
+    lead = (n, t) if long else (n,)
+    x = rng.standard_normal((*lead, 4)).astype("float32")
+    if name.startswith("sparse"):
+        y = rng.integers(0, c, lead)
+    elif name.startswith("cat"):
+        y = np.eye(c)[rng.integers(0, c, lead)]
+    else:
+        y = rng.random((*lead, c))
+        y = y if name.startswith("mean") else pick(rng, y, np.rint(y))
+        y = 3 * y if name.startswith("mean") else y
+    if y.shape[-1] == 1 and not long and rng.random() < 0.5:
+        y = y[..., 0]
+    options: dict[str, Any] = {}
+    weights = pick(rng, None, "sample", "class")
+    if weights == "sample":
+        options["sample_weight"] = rng.uniform(0, 2, pick(rng, lead, lead)).astype("float32")
+    if weights == "class" and not long:
+        options["class_weight"] = {k: float(rng.uniform(0, 3)) for k in pick(rng, [0], [0, 1, 7])}
+    initial = [rng.standard_normal(s).astype("float32") for s in ((4, c), (c,))]
+    results = []
+    for k in (keras, tinynet):
+        net = k.Sequential([k.Input(x.shape[1:]), k.layers.Dense(c, activation=head)])
+        net.compile(k.optimizers.SGD(0.5), name, **({"jit_compile": False} if k is keras else {}))
+        net.set_weights(initial)
+        results.append([net.train_on_batch(x, y, **options), *net.get_weights()])
+    what = f"{name}, c={c}, y {y.shape}, {options}"
+    for theirs, ours in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=100 * EPS, atol=100 * EPS, err_msg=what)
+
+
+@pytest.mark.parametrize("case", range(40))
+def test_activations_against_keras(case: int, any_seed: int) -> None:
+    """Values and gradients, also at the corners, for every legal option."""
+    rng = np.random.default_rng([any_seed, 5, case])
+    number = float(pick(rng, 0, 0.5, 1, 6, rng.uniform(0, 3)))
+    options = {
+        "negative_slope": float(pick(rng, 0, 0.1, 2, rng.uniform(0, 1))),
+        "max_value": pick(rng, None, 0.0, 0.5, 6.0, float(rng.uniform(0, 3))),
+        "threshold": number,
+    }
+    below = {**options, "threshold": -number}
+    names = sorted(tinynet.activations._registry.names)
+    theirs, ours = pick(
+        rng,
+        (keras.layers.ReLU(**options), tinynet.layers.ReLU(**options).activation),
+        (
+            lambda x: keras.activations.relu(x, **below),
+            tinynet.activations.relu.with_options(**below),
+        ),
+        (keras.layers.LeakyReLU(number), tinynet.layers.LeakyReLU(number).activation),
+        (
+            lambda x: keras.activations.elu(x, number),
+            tinynet.activations.elu.with_options(alpha=number),
+        ),
+        *(
+            (getattr(keras.activations, n), getattr(tinynet.activations, n))
+            for n in [pick(rng, *names)]
+        ),
+    )
+    corners = [0.0, 3.0, -3.0, 6.0, number, -number, options["max_value"] or 0.0]
+    x = np.array([[*corners, *5 * rng.standard_normal(33)]], np.float32)
+    upstream = rng.standard_normal(x.shape).astype("float32")
+    with tf.GradientTape() as tape:
+        variable = tf.Variable(x)
+        y = theirs(variable)
+    gradient = tape.gradient(y, variable, output_gradients=tf.constant(upstream))
+    found = ours.forward(x)
+    what = f"{ours}, {ours.options}, {x}"
+    # The tails of gelu and mish are differences of numbers of size 1.
+    np.testing.assert_allclose(found, y, rtol=100 * EPS, atol=20 * EPS, err_msg=what)
+    np.testing.assert_allclose(
+        ours.backward(upstream, x, found), gradient, rtol=200 * EPS, atol=50 * EPS, err_msg=what
+    )
+
+
+def random_optimizer(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
+    rate = float(10 ** rng.uniform(-3, -1))
+    moments = {
+        "beta_1": pick(rng, 0.0, 0.9, float(rng.uniform(0, 0.99))),
+        "beta_2": pick(rng, 0.0, 0.999, float(rng.uniform(0, 0.999))),
+        "epsilon": float(10 ** rng.uniform(-7, -2)),
+    }
+    momentum = pick(rng, 0.0, 0.9, 1.0)
+    name, options = pick(
+        rng,
+        ("SGD", {"momentum": momentum, "nesterov": bool(rng.random() < 0.5)}),
+        ("Adam", {**moments, "amsgrad": bool(rng.random() < 0.5)}),
+        ("AdamW", {**moments, "weight_decay": float(rng.uniform(0, 0.1))}),
+        ("Nadam", moments),
+        ("Adagrad", {"initial_accumulator_value": float(rng.uniform(0, 1)), "epsilon": 1e-3}),
+        (
+            "RMSprop",
+            {
+                "rho": pick(rng, 0.5, 0.9),
+                "momentum": momentum,
+                "epsilon": 1e-3,
+                "centered": bool(rng.random() < 0.3),
+            },
+        ),
+    )
+    options = {"learning_rate": rate, **options}
+    if name != "AdamW":
+        options["weight_decay"] = pick(rng, None, 0.0, 0.1)
+    clip = pick(rng, None, "clipnorm", "clipvalue", "global_clipnorm")
+    if clip:
+        options[clip] = float(rng.uniform(0.1, 2))
+    if rng.random() < 0.3:
+        options.update(use_ema=True, ema_momentum=pick(rng, 0.0, 0.5, 1.0))
+        options["ema_overwrite_frequency"] = pick(rng, None, 2)
+    if rng.random() < 0.3:
+        options["gradient_accumulation_steps"] = 2
+    return name, options
+
+
+@pytest.mark.parametrize("case", range(40))
+def test_optimizers_against_keras(case: int, any_seed: int) -> None:
+    rng = np.random.default_rng([any_seed, 6, case])
+    name, options = random_optimizer(rng)
+    excluded = pick(rng, None, {"var_names": ["bias"]}, {"var_names": ["k.r", "gamma"]})
+    initial = [rng.standard_normal(s).astype("float32") for s in ((3, 2), (2,))]
+    steps = [[rng.standard_normal(w.shape).astype("float32") for w in initial] for _ in range(5)]
+    results = []
+    for k in (keras, tinynet):
+        net = k.Sequential([k.Input((3,)), k.layers.Dense(2)])
+        net.set_weights(initial)
+        optimizer = getattr(k.optimizers, name)(**options)
+        if excluded:
+            optimizer.exclude_from_weight_decay(**excluded)
+        for gradients in steps:
+            pairs = zip(
+                map(k.ops.convert_to_tensor if k is keras else np.array, gradients),
+                net.trainable_variables,
+                strict=True,
+            )
+            optimizer.apply_gradients(list(pairs))
+        optimizer.finalize_variable_values(net.trainable_variables)
+        results.append(net.get_weights())
+    for theirs, ours in zip(*results, strict=True):
+        np.testing.assert_allclose(
+            ours, theirs, rtol=1e-4, atol=1e-4, err_msg=f"{name}({options}), {excluded}"
+        )
