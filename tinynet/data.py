@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import numbers
 import operator
 import os
 import sys
@@ -357,7 +356,8 @@ def class_weights(
     for label, weight in class_weight.items():
         value = checks.number(f"class_weight[{checks.shorten(label)}]", weight)
         # Keras looks classes up in the dict, where 1.0 and True equal 1.
-        if isinstance(label, numbers.Real | np.bool_) and float(label).is_integer():
+        inexact = isinstance(label, float | np.floating | bool | np.bool_)
+        if inexact and float(label).is_integer():
             label = int(label)
         weights[classes == checks.whole("a class in class_weight", label, 0)] = value
     return weights
