@@ -558,7 +558,7 @@ class Stream:
         # Batches that have numbers can be shuffled; all others come in their own order.
         plain = not hasattr(source, "__iter__") or hasattr(source, "on_epoch_end")
         self.indexed = plain and hasattr(source, "__getitem__") and not hasattr(source, "__next__")
-        # The first batch defines the shape of the inputs, so it is read at once and kept for the
+        # The first batch defines the shape of the inputs, so it is read now and kept for the
         # first pass: an iterator can't be rewound.
         self._begun: Iterator[Examples] | None = self._prepared(None)
         self._first = next(self._begun, None)
@@ -582,7 +582,7 @@ class Stream:
         int or None
             Their number.
         """
-        known = getattr(self._source, "num_batches", len)  # None if there is no end
+        known = getattr(self._source, "num_batches", len)  # None for endless data
         if known is None or isinstance(known, int):
             return known
         if not hasattr(self._source, "__len__"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -280,22 +279,6 @@ class Objective:
                     )
                 found[name] = array if array.ndim else float(array)
         return dict(sorted(found.items()))
-
-    def snapshot(self) -> Callable[[], None]:
-        """Copy the state of the metrics.
-
-        Returns
-        -------
-        callable
-            Sets it again.
-        """
-        restores = [metric._snapshot() for metric in self.all_metrics()]
-
-        def restore() -> None:
-            for restore_metric in restores:
-                restore_metric()
-
-        return restore
 
     def reset(self) -> None:
         """Forget everything counted."""

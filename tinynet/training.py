@@ -42,17 +42,17 @@ def _apart(method: Any) -> Any:
 
     @functools.wraps(method)
     def run(self: Trainer, *args: Any, **kwargs: Any) -> Any:
-        restore = self._objective.snapshot() if self._calls and self.compiled else None
+        restores = [metric._snapshot() for metric in self.metrics] if self._calls else []
         history, stopped = self.history, self.stop_training
         self._calls += 1
         try:
             return method(self, *args, **kwargs)
         finally:
             self._calls -= 1
-            if restore is not None:
+            for restore in restores:
                 restore()
-                if method.__name__ == "fit":
-                    self.history, self.stop_training = history, stopped
+            if self._calls and method.__name__ == "fit":
+                self.history, self.stop_training = history, stopped
 
     return run
 
@@ -373,7 +373,8 @@ class Trainer(Layer):
         validation_data : tuple of (x, y) or (x, y, sample_weight), or iterable, optional
             What is evaluated after each epoch; wins over `validation_split`.
         shuffle : bool or "batch"
-            Whether each epoch goes through the examples in a new random order.
+            If True, each epoch uses the examples, or the batches of a `PyDataset`, in a new random
+            order; if ``"batch"``, only the examples within each batch are shuffled.
         class_weight : dict of int to float, optional
             What an example of each class counts in the loss.
         sample_weight : array_like, shape (N,), optional
@@ -381,7 +382,8 @@ class Trainer(Layer):
         initial_epoch : int
             The number of the first epoch.
         steps_per_epoch, validation_steps : int, optional
-            The number of batches in an epoch, and in a validation.
+            Number of batches in an epoch, and in a validation. If the data has more, the next
+            epoch continues with the others; each validation starts again, except for iterators.
         validation_batch_size : int, optional
             How many examples are validated at once; by default `batch_size`.
         validation_freq : int or list of int
@@ -391,7 +393,9 @@ class Trainer(Layer):
         -------
         History
             Its ``history`` maps ``"loss"``, the metrics' names, and both with ``"val_"``, to
-            one float an epoch.
+            one value per epoch: a float, or an array if the metric returns one. If an iterator
+            has no batch left, training ends with a warning; if it is one of validation data, the
+            epoch has no values with ``"val_"``.
 
         Raises
         ------

@@ -101,8 +101,8 @@ class TerminateOnNaN(Callback):
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Look at the loss of the epoch so far."""
-        loss = (logs or {}).get("loss", 0.0)
-        if math.isfinite(loss):
+        loss = (logs or {}).get("loss")
+        if loss is None or math.isfinite(loss):
             return
         if self.raise_error:
             raise RuntimeError(f"Loss must be a finite number. Received: {loss} at batch {batch}")
