@@ -274,6 +274,12 @@ def test_history() -> None:
         assert len({line.get_marker() for line in ax.lines}) == 3  # not by colour alone
 
 
+def test_history_draws_only_numbers() -> None:
+    history = {"loss": [0.5, 0.25], "note": ["a", None], "vector": [np.ones(2), np.zeros(2)]}
+    figure = visualize.plot_history(history)
+    assert [axes.get_title() for axes in figure.axes] == ["loss", "vector"]
+
+
 def test_history_without_epochs_is_refused() -> None:
     with pytest.raises(ValueError, match=r"at least one epoch\. Received: \{\}"):
         visualize.plot_history(keras.callbacks.History())

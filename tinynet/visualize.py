@@ -348,6 +348,9 @@ def plot_history(
             f"history must be what fit returned, after at least one epoch. "
             f"Received: {checks.shorten(figures)}"
         )
+    # Callbacks may also put texts and other objects into the logs.
+    kinds = (float, int, np.number, np.ndarray)
+    figures = {k: v for k, v in figures.items() if all(isinstance(x, kinds) for x in v)}
     numbers = getattr(history, "epoch", None) or range(max(map(len, figures.values())))
     epochs = [number + 1 for number in numbers]
     names = list(dict.fromkeys(name.removeprefix("val_") for name in figures))
