@@ -357,7 +357,13 @@ def test_info(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     facts = json.loads(capsys.readouterr().out)
     assert facts["numpy"] == np.__version__
     assert facts["python"].endswith(".".join(map(str, sys.version_info[:3])))
-    assert facts["cache"] == "kept/here"
+    assert facts["cache"] == facts["TINYNET_CACHE"] == "kept/here"
+    assert facts["threads"] == "1 (see tinynet.config.set_num_threads)"
+    assert facts["plots"] == "tinynet.visualize"
+    assert "jupyter lab examples" in facts["notebooks"]
+    for extra in ("sklearn", "onnx", "notebooks"):
+        assert re.search(rf"\b{extra}: (not installed|\d)", facts["extras"])
+        assert f"`{extra}`" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert "OPENBLAS_NUM_THREADS=1" in facts["thread limits"]
     assert {"tinynet", "backend", "numba", "matplotlib", "BLAS", "processor", "system"} <= set(
         facts

@@ -128,7 +128,7 @@ def _complain(text: str) -> None:
 
 
 def _say(text: str = "") -> None:
-    progress.write(f"{text}\n")
+    progress.write(f"{text}\n", strict=True)
 
 
 # ---------------------------------------------------------------- arguments
@@ -596,6 +596,8 @@ def _facts() -> dict[str, Any]:
         usable = os.cpu_count() or 1
     limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     set_limits = [f"{name}={os.environ[name]}" for name in limits if name in os.environ]
+    packages = {"sklearn": "scikit-learn", "onnx": "onnx", "notebooks": "jupyterlab"}
+    extras = ", ".join(f"{extra}: {version(package)}" for extra, package in packages.items())
     return {
         "tinynet": tinynet.__version__,
         "backend": tinynet.config.backend(),
@@ -604,11 +606,16 @@ def _facts() -> dict[str, Any]:
         "system": platform.platform(),
         "processor": _processor(),
         "processors usable": usable,
+        "threads": f"{tinynet.config.num_threads()} (see tinynet.config.set_num_threads)",
         "thread limits": " ".join(set_limits) or "none set",
         **{name: version(name) for name in ("numpy", "numba", "matplotlib", "h5py")},
         "BLAS": f"{blas.get('name')} {blas.get('version')}",
         "TINYNET_DATA": os.environ.get("TINYNET_DATA", "not set"),
+        "TINYNET_CACHE": os.environ.get("TINYNET_CACHE", "not set"),
         "cache": str(datasets.cache_folder()),
+        "plots": "tinynet.visualize",
+        "extras": f"{extras} (pip install -e '.[NAME]' in tinynet's folder)",
+        "notebooks": "jupyter lab examples, in tinynet's folder (needs the extra notebooks)",
     }
 
 

@@ -77,7 +77,7 @@ def can_encode(text: str, stream: TextIO | None = None) -> bool:
     return True
 
 
-def write(text: str, stream: TextIO | None = None) -> None:
+def write(text: str, stream: TextIO | None = None, strict: bool = False) -> None:
     r"""Write a text to a stream; what it can't encode becomes a question mark.
 
     If the stream is closed or broken, for example a pipe whose reader has ended, the text is lost:
@@ -89,6 +89,8 @@ def write(text: str, stream: TextIO | None = None) -> None:
         The text.
     stream : text stream, optional
         By default standard output.
+    strict : bool
+        If True, raise the error of a stream that is closed or broken.
 
     Examples
     --------
@@ -105,7 +107,8 @@ def write(text: str, stream: TextIO | None = None) -> None:
         stream.write(text)
         getattr(stream, "flush", lambda: None)()
     except (OSError, ValueError):  # a ValueError if it is closed
-        return
+        if strict:
+            raise
 
 
 def figures(logs: Mapping[str, Any]) -> list[str]:
