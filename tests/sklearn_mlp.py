@@ -10,9 +10,11 @@ import sklearn.neural_network
 
 from tinynet.sklearn import TinyNetClassifier, TinyNetRegressor
 
-# The tests import the classes by these names.
-sklearn.neural_network.MLPClassifier = TinyNetClassifier
-sklearn.neural_network.MLPRegressor = TinyNetRegressor
+
+def pytest_configure():
+    """Replace the classes before the tests import them; importing this file changes nothing."""
+    sklearn.neural_network.MLPClassifier = TinyNetClassifier
+    sklearn.neural_network.MLPRegressor = TinyNetRegressor
 
 
 def pytest_runtest_setup():

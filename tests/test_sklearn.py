@@ -55,6 +55,7 @@ def data() -> Any:
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
 def test_signatures_match_scikit_learn(ours: Any, theirs: Any) -> None:
+    assert theirs.__module__.startswith("sklearn.")
     extra = {TinyNetClassifier: ["dropout", "class_weight"], TinyNetRegressor: ["dropout"]}[ours]
     names = [n for n in dir(theirs) if n[0] != "_" and callable(getattr(theirs, n))]
     assert {"fit", "partial_fit", "predict", "score"} < set(names)

@@ -27,15 +27,9 @@ except ImportError as error:
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, compute_class_weight
+from sklearn.utils import check_random_state, column_or_1d, compute_class_weight, validation
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
 
 from tinynet import checks, losses, optimizers
 from tinynet.callbacks import Callback
@@ -56,9 +50,17 @@ def __dir__() -> list[str]:
 
 # scikit-learn's names of activations that have another name in tinynet.
 _ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
+# Loss of each output activation, and the factors of loss and gradient for k outputs. Keras'
+# Poisson loss is another one, so that a saved network has none.
+_LOSSES: dict[str, Any] = {
+    "softmax": ("sparse_categorical_crossentropy", lambda k: (1.0, 1.0)),
+    "logistic": ("binary_crossentropy", lambda k: (k, k)),
+    "identity": ("mean_squared_error", lambda k: (0.5, 0.5 * k)),
+    "exp": (None, lambda k: (1.0, 1.0)),
+}
 # Parameters of the optimizer; after a change, a new one is needed.
-_ADAM = ("beta_1", "beta_2", "epsilon")
-_OPTIMIZER = ("solver", "learning_rate_init", "momentum", "nesterovs_momentum", *_ADAM)
+_SGD = ("learning_rate", "learning_rate_init", "momentum", "nesterovs_momentum")
+_OPTIMIZER = ("solver", *_SGD, "beta_1", "beta_2", "epsilon")
 # Numeric parameters by their bounds, and booleans.
 _POSITIVE = ("learning_rate_init", "epsilon")
 _NOT_NEGATIVE = ("alpha", "power_t", "tol")
@@ -117,11 +119,11 @@ class _MLPObjective(Objective):
         """Compute loss, gradient and predictions, and the strength of the regularization."""
         value, d_output, predictions = super().step(y, output, weights, *rest)
         total = len(output) if weights is None else float(weights.sum())
-        # A batch without any weight changes nothing.
-        share = 1 / total if total else 0.0
+        # A batch whose weights are all 0 has no loss and no gradient.
+        scale = 1 / total if total else 0.0
         if self.penalty is not None:
-            self.penalty.l2 = self.alpha / 2 * share
-        value_factor, gradient_factor = (f * len(output) * share for f in self.factors)
+            self.penalty.l2 = self.alpha / 2 * scale
+        value_factor, gradient_factor = (f * len(output) * scale for f in self.factors)
         if gradient_factor != 1:
             d_output = d_output * d_output.dtype.type(gradient_factor)
         return value * value_factor, d_output, predictions
@@ -239,10 +241,6 @@ class _TinyNet(BaseEstimator):
         """Return the number of outputs and the name of their activation."""
         raise NotImplementedError
 
-    def _objective(self) -> tuple[str | None, Any, tuple[float, float]]:
-        """Return the name of the loss, the loss and the factors of `_MLPObjective`."""
-        raise NotImplementedError
-
     def _strata(self, targets: Array) -> Array | None:
         """Return the classes whose proportions the validation split preserves, if any."""
         return None
@@ -251,9 +249,9 @@ class _TinyNet(BaseEstimator):
         """Return a weight for each sample that depends on its class only, if any."""
         return None
 
-    def _score(self, outputs: Array, targets: Array, weights: Array | None) -> float:
-        """Compute the validation score; larger is better."""
-        raise NotImplementedError
+    def _labels(self, outputs: Array) -> Array:
+        """Convert outputs to the form of the targets, for the validation score."""
+        return outputs
 
     # ------------------------------------------------------------ network
 
@@ -298,12 +296,13 @@ class _TinyNet(BaseEstimator):
         if settings != self._compiled:
             if any(settings[name] != self._compiled.get(name) for name in _OPTIMIZER):
                 self._optimizer = self._new_optimizer()
-            name, loss, factors = self._objective()
+            name, factors_of = _LOSSES[self.out_activation_]
+            factors = factors_of(float(self.n_outputs_))
+            loss: Any = losses.get(name) if name else _PoissonDeviance()
             loss.dtype = self.model_.dtype
             objective = _MLPObjective(loss, factors, self.alpha)
             for layer in self._dense_layers():
                 layer.kernel_regularizer = layer.kernel.regularizer = objective.penalty
-            # A saved network has the loss that Keras knows, or none.
             self.model_.compile(self._optimizer, name, loss_weights=factors[0])
             self.model_._objective = objective
             self._compiled = settings
@@ -393,7 +392,11 @@ class _TinyNet(BaseEstimator):
             monitor.record(float("nan"))
         if self._best_weights is not None:
             self.model_.set_weights(self._best_weights)
-        elif failure or (self.early_stopping and not interrupted) or not self._is_finite():
+        elif (
+            failure
+            or (self.early_stopping and not interrupted)
+            or not all(np.isfinite(w).all() for w in self.model_.get_weights())
+        ):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large "
                 f"values and need to be preprocessed. Received: loss={self.loss_}"
@@ -423,7 +426,9 @@ class _TinyNet(BaseEstimator):
         weights = self._class_weights(targets)
         if sample_weight is not None:
             checks.not_masked("sample_weight", sample_weight)
-            given = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+            given = validation._check_sample_weight(
+                sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+            )
             weights = given if weights is None else weights * given
         if weights is not None and not weights.sum() > 0:
             raise ValueError(f"Sample weights must have a positive sum. Received: {weights.sum()}")
@@ -474,12 +479,9 @@ class _TinyNet(BaseEstimator):
         """Return the size of the validation set; the score of one sample is not defined."""
         return max(int(np.ceil(self.validation_fraction * n)), 2)
 
-    def _is_finite(self) -> bool:
-        return all(np.isfinite(w).all() for w in self.model_.get_weights())
-
     def _predict(self, X: Any) -> Array:
         """Compute the outputs of the network."""
-        check_is_fitted(self, "model_")
+        validation.check_is_fitted(self, "model_")
         X = _validated(self, X, reset=False)
         return self.model_.predict(_inputs(X, self.model_), verbose=0)
 
@@ -508,7 +510,8 @@ class _Monitor(Callback):
             outputs = self.model.predict(x, verbose=0)
             score = float("nan")
             if np.isfinite(loss) and np.isfinite(outputs).all():
-                score = float(owner._score(outputs, targets, weights))
+                predicted = owner._labels(outputs)
+                score = float(owner._metric(targets, predicted, sample_weight=weights))
             owner.validation_scores_.append(score)
             if owner.verbose:
                 print(f"Validation score: {score:f}")
@@ -652,6 +655,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
     class_weight: Any = None
 
     loss = "log_loss"
+    _metric = staticmethod(accuracy_score)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -797,13 +801,6 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
             return count, "logistic"
         return (count, "softmax") if count > 2 else (1, "logistic")
 
-    def _objective(self) -> tuple[str, Any, tuple[float, float]]:
-        if self.out_activation_ == "softmax":
-            name, count = "sparse_categorical_crossentropy", 1
-        else:
-            name, count = "binary_crossentropy", self.n_outputs_  # a sum over the labels
-        return name, losses.get(name), (float(count), float(count))
-
     def _strata(self, targets: Array) -> Array | None:
         if self._multilabel:
             return None
@@ -834,10 +831,6 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
             return labels
         labels = (outputs > 0.5).astype(int)
         return labels if self._multilabel else np.minimum(labels[:, 0], len(self.classes_) - 1)
-
-    def _score(self, outputs: Array, targets: Array, weights: Array | None) -> float:
-        score: float = accuracy_score(targets, self._labels(outputs), sample_weight=weights)
-        return score
 
 
 @dataclass(eq=False, repr=False)
@@ -940,6 +933,8 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
     True
     """
 
+    _metric = staticmethod(r2_score)
+
     @available_if(_has_partial_fit)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> TinyNetRegressor:
         """Train for one epoch on these samples.
@@ -1009,16 +1004,6 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
     def _head(self, targets: Array) -> tuple[int, str]:
         return int(targets.shape[1]), "exp" if self.loss == "poisson" else "identity"
 
-    def _objective(self) -> tuple[str | None, Any, tuple[float, float]]:
-        if self.loss == "poisson":
-            return None, _PoissonDeviance(), (1.0, 1.0)
-        name = "mean_squared_error"
-        return name, losses.get(name), (0.5, 0.5 * self.n_outputs_)
-
-    def _score(self, outputs: Array, targets: Array, weights: Array | None) -> float:
-        score: float = r2_score(targets, outputs, sample_weight=weights)
-        return score
-
 
 def _validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
     """Validate data as scikit-learn does, except that masked entries are refused."""
@@ -1026,7 +1011,7 @@ def _validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
         checks.not_masked(name, value)
     if y:
         options |= {"multi_output": True, "dtype": (np.float64, np.float32)}
-    data = validate_data(estimator, X, *y, accept_sparse="csr", **options)
+    data = validation.validate_data(estimator, X, *y, accept_sparse="csr", **options)
     if y and data[1].ndim == 2 and data[1].shape[1] == 1:
         return data[0], column_or_1d(data[1], warn=True)
     return data
