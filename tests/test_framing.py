@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import handwriting
 from tinynet.datasets import drawn_digits, frame_digit
 from tinynet.datasets.framing import paper_shade, to_grey
 
@@ -34,9 +35,9 @@ def test_worked_by_hand() -> None:
 
 def test_edges_are_means_of_the_areas_under_a_pixel() -> None:
     # 30 columns become 20: every new pixel covers one and a half old ones.
-    row = np.zeros((1, 32), np.uint8)
-    row[0, 1:31] = 255
-    row[0, 2] = 0
+    row = np.zeros((4, 32), np.uint8)
+    row[:, 1:31] = 255
+    row[:, 2] = 0
     framed = frame_digit(np.pad(row, ((5, 5), (0, 0))))
     box = framed[14, 4:24] / 255
     # The first covers column 0, lit, and half of column 1, dark; the second the rest of that.
@@ -118,6 +119,103 @@ def test_any_size_fills_the_box(shape: tuple[int, int]) -> None:
     assert (framed.shape, framed.dtype, framed.max()) == ((28, 28), np.uint8, 255)
     rows, columns = (np.ptp(found) + 1 for found in np.nonzero(framed))
     assert max(rows, columns) == 20
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the cosine between two images: 1 if they are proportional."""
+    a, b = (image.ravel() / np.linalg.norm(image) for image in (one, other))
+    return float(a @ b)
+
+
+@pytest.mark.parametrize("name", handwriting.DISTORTIONS)
+def test_frame_digit_finds_the_digit_on_any_page(name: str) -> None:
+    """Frames, specks, gray paper, gradients, shadows and rules do not change what is framed.
+
+    A shift by one pixel, from rounding the center of mass, leaves a likeness of about 0.9, and a
+    pen of half the width about 0.7. A different digit, an inverted image or a frame around it has
+    less than 0.5.
+    """
+    (images, _), _ = drawn_digits.load_data(n_train=4, n_test=0)
+    for i, digit in enumerate(images):
+        distorted = handwriting.DISTORTIONS[name](digit, np.random.default_rng(i))
+        if distorted.dtype == np.float64:
+            distorted = handwriting.to_bytes(distorted)
+        assert likeness(frame_digit(distorted), digit) > (0.6 if "thin" in name else 0.8), i
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_frame_digit_keeps_framed_images(mnist: Any, channels: int) -> None:
+    images = np.rint(mnist[1][0][:300] * 255).astype(np.uint8)
+    for image in images:
+        given = np.repeat(image[:, :, None], channels, axis=2)
+        np.testing.assert_array_equal(frame_digit(given), image)
+    framed = frame_digit(stroke())
+    np.testing.assert_array_equal(frame_digit(framed), framed)
+
+
+@pytest.mark.parametrize("paper", [255, 0])
+def test_frame_digit_ignores_one_stronger_pixel(paper: int) -> None:
+    image = np.full((100, 100), paper, np.uint8)
+    image[20:80, 45:52] = 180 if paper else 75
+    clean = frame_digit(image)
+    image[5, 5] = 255 - paper
+    np.testing.assert_array_equal(frame_digit(image), clean)
+    assert set(np.flatnonzero(clean.any(axis=1))) == set(range(4, 24))
+
+
+@pytest.mark.parametrize("shade", [0, 90, 128, 200, 255])
+@pytest.mark.parametrize("paper", [0, 60, 140, 255])
+@pytest.mark.parametrize("sides", ["tblr", "tb", "l", "tr"])
+def test_frame_digit_ignores_frames(shade: int, paper: int, sides: str) -> None:
+    """A frame of any shade, one pixel wide, whole or in part: the digit comes out the same."""
+    ink = 255 if paper < 128 else 0
+    image = np.where(stroke() > 0, ink, paper).astype(np.uint8)
+    framed = handwriting.to_bytes(handwriting.border(image / 255, 1, shade / 255, sides))
+    np.testing.assert_array_equal(frame_digit(framed), frame_digit(image))
+
+
+@pytest.mark.parametrize("order", [[3, 8], [1, 7, 0], [4, 4]])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_frame_digit_refuses_several_digits(order: list[int], inverted: bool) -> None:
+    (images, labels), _ = drawn_digits.load_data(n_train=100, n_test=0)
+    row = np.hstack([images[np.flatnonzero(labels == digit)[0]] for digit in order])
+    page = np.pad(np.kron(row, np.ones((3, 3), np.uint8)), 20)
+    with pytest.raises(ValueError, match="this looks like several digits"):
+        frame_digit(255 - page if inverted else page)
+
+
+def test_frame_digit_accepts_broken_digits() -> None:
+    """Gaps and specks do not make several digits of one."""
+    for image in BROKEN:
+        assert likeness(frame_digit(np.kron(image, np.ones((2, 2)))), frame_digit(image)) > 0.9
+
+
+def bars(*boxes: tuple[int, int, int, int]) -> np.ndarray:
+    image = np.zeros((60, 60))
+    for top, bottom, left, right in boxes:
+        image[top:bottom, left:right] = 1
+    return image
+
+
+BROKEN = [
+    bars((10, 14, 12, 40), (17, 32, 12, 16), (28, 32, 12, 38), (28, 50, 34, 38), (46, 50, 12, 38)),
+    bars((10, 14, 12, 40), (16, 50, 34, 38), (28, 32, 24, 32)),  # a 7 whose bar does not touch
+    bars((10, 50, 28, 33), (2, 5, 5, 8), (20, 22, 50, 53)),  # a 1 and specks
+    bars((10, 50, 16, 20), (10, 14, 22, 36), (46, 50, 22, 36), (10, 50, 38, 42)),  # 0 of four parts
+]
+
+
+@pytest.mark.parametrize("width", [2, 4, 8, 16])
+def test_frame_digit_widens_thin_strokes(width: int) -> None:
+    """A line of 400 pixels becomes 20 long and 0.1 to 0.8 wide, and is widened to about 2.4.
+
+    Its width is measured at twice the scale of the result, where no line is thinner than a pixel.
+    """
+    image = np.full((500, 500), 255, np.uint8)
+    image[50:450, 100 : 100 + width] = 0
+    image[446:450, 100:300] = 0
+    middle = frame_digit(image)[10] / 255.0
+    assert 1.7 < middle.sum() < 2.7
 
 
 def test_thin_lines_stay_visible() -> None:

@@ -1,15 +1,16 @@
-"""Framing: any picture of one digit brought into the form that MNIST's digits have.
+"""Framing: convert any image of one digit to the form of MNIST's digits.
 
-A net that has seen MNIST only expects MNIST's frame: white ink on black, the digit as large as a
-box of 20 x 20 pixels allows, its centre of mass in the middle of 28 x 28.  A digit that stands
-elsewhere, or fills the whole picture, is read wrongly by the best of nets.  `frame_digit` does for
-a photo, a scan or a drawing what MNIST's makers did for their forms (Y. LeCun, C. Cortes and
-C. J. C. Burges, "The MNIST database of handwritten digits", 1998), with nothing but sums and
-products, so that it can be written down again, number for number, in any other language.
+A network trained on MNIST expects MNIST's frame: white ink on black, the digit scaled to fit a box
+of 20 x 20 pixels, its center of mass in the middle of 28 x 28.  `frame_digit` does for a photo, a
+scan or a drawing what MNIST's makers did for their forms (Y. LeCun, C. Cortes and C. J. C. Burges,
+"The MNIST database of handwritten digits", 1998), after it has separated the digit from the page:
+from shadows, frames, rules and specks.  It uses only elementary arithmetic, so that the demo page
+can repeat it number for number.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -18,39 +19,64 @@ from numpy.typing import NDArray
 __all__ = ["frame_digit", "paper_shade", "to_grey"]
 
 Greys = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 _BOX, _SIDE = 20, 28
+_BLACK = 0.05  # shades up to this are the background of an image in MNIST's form
+_LARGEST = 560  # longer sides are scaled down to this first: 28 pixels for a twentieth of the page
+_MARGIN = 0.04  # share of a side that may hold a frame and does not count for paper and contrast
+_GRID, _WINDOW = 20, 6  # the paper's shade is found at 20 x 20 points, each from up to 13 x 13
+_NEAR = 0.1  # a pixel that differs by less has the paper's shade
+_GAIN = 0.1  # uneven paper must explain this share of the pixels more than even paper
 _LEAST_CONTRAST = 0.1  # of the range of greys: what is paler is the paper's own grain
-_NO_INK, _FULL_INK = 0.3, 0.7  # of the strongest ink: half-way between them, an edge stays in place
+_DARKEST_PAPER = 0.2  # below this shade, ink is not measured relative to the paper
+_NO_INK, _FULL_INK = 0.3, 0.7  # of the mean ink: half-way between them, an edge stays in place
 _SEEN = 0.01  # ink that counts when the digit's borders are looked for
+_LONG, _RULE = 0.5, 0.06  # a rule is as long as half of the side, and as thin as 6 % of the other
+_PIECE = 0.2  # share of the longer side: a piece as long as this can be the digit
+_INSIDE = 0.3  # share of a box's longer side: as long as this, it is what a box is around
+_DEPTH, _COVERED = 0.1, 0.8  # a box covers 80 % of each side of its rectangle, 10 % deep
+_SPECK = 0.03  # of the largest piece's ink
+_TALL, _HEAVY, _BROAD = 0.5, 0.15, 0.8  # of the tallest and the heaviest digit; of a pair's height
+_WHOLE = 0.8  # of the digit's height: a piece at the border as tall as this is not a remnant
+_THIN, _WIDENED = 2.2, 2.4  # width of strokes, in pixels of the result
 _CRUMB = 1e-6  # lets a number that is half-way but for rounding errors be rounded up everywhere
 
 
 def frame_digit(image: Any) -> NDArray[np.uint8]:
-    """Frame the picture of one digit as MNIST frames its digits.
+    """Frame the image of one digit as MNIST frames its digits.
+
+    An image that has MNIST's form already is returned as it is: 28 x 28, white on black, the ink in
+    a box of 20 x 20 pixels with its center of mass in the middle.
 
     ``round(v)`` stands for ``floor(v + 0.5 + 1e-6)``, all else is float64. The steps:
 
-    1. Grey, 0 to 1 (`to_grey`).
-    2. Paper: the shade that lies in the middle of those on the border (`paper_shade`). If it is
-       above the mean of the lightest and the darkest shade, ``ink = paper - grey``, else
-       ``ink = grey - paper``; below 0 it is 0. If no ink is above 0.1, the picture is blank.
-    3. Contrast: ``ink = (ink / max(ink) - 0.3) / 0.4``, cut off at 0 and 1. Shadows and the paper's
-       grain vanish, and a stroke keeps its width.
-    4. Crop: the smallest rectangle that holds all ink above 0.01. It has h rows and w columns.
-    5. Scale: to ``H = round(20 * h / max(h, w))`` rows and ``W = round(20 * w / max(h, w))``
+    1. Gray, 0 to 1 (`to_grey`); at most 560 pixels long and wide.
+    2. Paper: the median shade on the border (`paper_shade`), or the local median of the shades
+       around each point if that explains 10 % of the pixels more (gradients, shadows, frames).
+       The outer 4 % of the image are ignored in the local median and in the next two steps.
+    3. Ink: dark or light, whichever differs more from the paper (sum of squares). Dark ink is
+       divided by the shade of its paper. Its strength is the mean above Otsu's threshold (N. Otsu,
+       "A threshold selection method from gray-level histograms", 1979). If that is not above 0.1,
+       the image is blank.
+    4. Contrast: ``ink = (ink / strength - 0.3) / 0.4``, clipped to 0 and 1. The paper's grain
+       vanishes, and a stroke keeps its width.
+    5. Pieces: straight rules, frames, boxes around the digit and specks below 3 % of the largest
+       piece are removed, as is ink at the border if a large piece inside remains.
+    6. Crop: the smallest rectangle that holds all ink above 0.01. It has h rows and w columns.
+       Strokes that would be thinner than 2.2 pixels of the result are widened to 2.4.
+    7. Scale: to ``H = round(20 * h / max(h, w))`` rows and ``W = round(20 * w / max(h, w))``
        columns, at least one. A new pixel is the mean of the old ones under it, weighted by the
-       area of theirs that it covers. Then ``ink = ink / max(ink)``, so that thin lines stay
-       visible.
-    6. Centre of mass: ``y = sum(row * ink) / sum(ink)`` with rows counted from 0, x likewise. The
-       box's first row is ``14 - round(y)``, held between 0 and ``28 - H``; its first column
+       area of theirs that it covers. Then ``ink = ink / max(ink)``.
+    8. Center of mass: ``y = sum(row * ink) / sum(ink)`` with rows counted from 0, x likewise. The
+       box's first row is ``14 - round(y)``, clipped to 0 and ``28 - H``; its first column
        likewise. All other pixels are 0.
-    7. Bytes: ``round(255 * ink)``.
+    9. Bytes: ``round(255 * ink)``.
 
     Parameters
     ----------
     image : array_like, shape (h, w), (h, w, 1), (h, w, 2), (h, w, 3) or (h, w, 4)
-        Grey, grey with alpha, RGB or RGBA, of any size, dark on light or light on dark; types as
+        Gray, gray with alpha, RGB or RGBA, of any size, dark on light or light on dark; types as
         for `to_grey`.
 
     Returns
@@ -61,11 +87,11 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        If it is no picture, or a blank one.
+        If it is not an image, or blank, or looks like several digits.
 
     Examples
     --------
-    A dash, dark grey on white, becomes 20 pixels long and as bright as can be:
+    A dash, dark gray on white, becomes 20 pixels long and as bright as possible:
 
     >>> image = np.full((100, 200), 255, np.uint8)
     >>> image[70:80, 10:60] = 90
@@ -76,24 +102,15 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
     255
     """
     grey = to_grey(image)
-    paper = paper_shade(grey)
-    ink = paper - grey if paper > (grey.min() + grey.max()) / 2 else grey - paper
-    peak = ink.max()
-    if peak <= _LEAST_CONTRAST:
-        raise ValueError(
-            f"image must show a digit that stands out from its background by more than "
-            f"{_LEAST_CONTRAST:.0%} of the range from black to white. Received: {peak:.1%}"
-        )
-    ink = np.clip((ink / peak - _NO_INK) / (_FULL_INK - _NO_INK), 0, 1)
-    rows = np.flatnonzero((ink > _SEEN).any(axis=1))
-    columns = np.flatnonzero((ink > _SEEN).any(axis=0))
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-    h, w = ink.shape
-    height, width = (max(_round(_BOX * size / max(h, w)), 1) for size in (h, w))
-    box = _area_means(h, height) @ ink @ _area_means(w, width).T
+    if _is_framed(grey):
+        return np.floor(255 * grey + 0.5).astype(np.uint8)
+    ink = _digit_only(_without_rules(_ink(grey)))
+    rows, columns = (np.flatnonzero((ink > _SEEN).any(axis=axis)) for axis in (1, 0))
+    ink = _widened(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    box = _scaled(ink, _BOX)
     box /= box.max()
 
+    height, width = box.shape
     y = np.arange(height) @ box.sum(axis=1) / box.sum()
     x = np.arange(width) @ box.sum(axis=0) / box.sum()
     top = min(max(_SIDE // 2 - _round(y), 0), _SIDE - height)
@@ -101,6 +118,231 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
     framed = np.zeros((_SIDE, _SIDE), np.uint8)
     framed[top : top + height, left : left + width] = np.floor(255 * box + 0.5 + _CRUMB)
     return framed
+
+
+def _is_framed(grey: Greys) -> bool:
+    """Return whether an image has MNIST's form already."""
+    ink = np.argwhere(grey > _BLACK)
+    if grey.shape != (_SIDE, _SIDE) or grey.max() < 0.5:
+        return False
+    if not _BOX - 2 <= np.ptp(ink, axis=0).max() < _BOX:
+        return False
+    center = np.array([np.arange(_SIDE) @ grey.sum(axis=axis) for axis in (1, 0)]) / grey.sum()
+    return bool(np.abs(center - _SIDE // 2).max() <= 1)
+
+
+# ---------------------------------------------------------------- ink and paper
+
+
+def _ink(grey: Greys) -> Greys:
+    """Return the strength of the ink at each pixel, 0 to 1."""
+    grey = _scaled(grey, _LARGEST) if max(grey.shape) > _LARGEST else grey
+    paper = _paper(grey)
+    inner = tuple(slice(_margin(n), n - _margin(n)) for n in grey.shape)
+    light, dark = np.maximum(grey - paper, 0), np.maximum(paper - grey, 0)
+    is_dark = (dark[inner] ** 2).sum() > (light[inner] ** 2).sum()
+    ink = dark / np.maximum(paper, _DARKEST_PAPER) if is_dark else light
+    strength = _mean_above_otsu(ink[inner])
+    if strength <= _LEAST_CONTRAST:
+        raise ValueError(
+            f"image must show a digit that stands out from its background by more than "
+            f"{_LEAST_CONTRAST:.0%} of the range from black to white. Received: {strength:.1%}"
+        )
+    return np.clip((ink / strength - _NO_INK) / (_FULL_INK - _NO_INK), 0, 1)
+
+
+def _margin(size: int) -> int:
+    """Return how many pixels at each end of a side may belong to a frame."""
+    return max(_round(_MARGIN * size), 1) if size > 4 else 0
+
+
+def _mean_above_otsu(ink: Greys) -> float:
+    """Return the mean of the values above the threshold that best separates two classes."""
+    levels = np.minimum(np.floor(255 * ink + 0.5), 255).astype(np.int64)
+    count = np.bincount(levels.ravel(), minlength=256)
+    n, total = np.cumsum(count), np.cumsum(count * np.arange(256))
+    above, rest = n[-1] - n, total[-1] - total
+    means = total / np.maximum(n, 1), rest / np.maximum(above, 1)
+    best = int(np.argmax(n * above * (means[1] - means[0]) ** 2))
+    return float(means[1][best] / 255)
+
+
+def _paper(grey: Greys) -> Greys:
+    """Return the shade of the paper at each pixel: even, or uneven if that explains much more."""
+    even = np.full(grey.shape, paper_shade(grey))
+    explained = np.mean(np.abs(grey - even) < _NEAR)
+    if explained > 1 - _GAIN or min(grey.shape) < _GRID:
+        return even
+    (ys, down), (xs, across) = map(_grid, grey.shape)
+    points = grey[np.ix_(ys, xs)]
+    median = np.zeros_like(points)
+    for i, j in np.ndindex(median.shape):
+        near = points[max(i - _WINDOW, 0) : i + _WINDOW + 1, max(j - _WINDOW, 0) : j + _WINDOW + 1]
+        median[i, j] = np.sort(near, axis=None)[near.size // 2]
+    uneven: Greys = down @ median @ across.T
+    return uneven if np.mean(np.abs(grey - uneven) < _NEAR) >= explained + _GAIN else even
+
+
+def _grid(size: int) -> tuple[NDArray[np.int64], Greys]:
+    """Return where along a side the grid's points are, and weights (size, points) between them."""
+    margin = _margin(size)
+    inner, points = size - 2 * margin, np.arange(_GRID)
+    at = (np.arange(size) - margin + 0.5) * _GRID / inner - 0.5
+    weights = np.maximum(1 - np.abs(np.clip(at, 0, _GRID - 1)[:, None] - points), 0)
+    return margin + (2 * points + 1) * inner // (2 * _GRID), weights
+
+
+# ---------------------------------------------------------------- pieces of ink
+
+
+def _without_rules(ink: Greys) -> Greys:
+    """Remove the straight lines of frames, boxes and ruled paper, if a digit remains."""
+    seen = ink > _SEEN
+    rules = _rules(seen), _rules(seen.T)
+    closed = min(map(len, rules)) >= 2  # only strokes that cross a box stay, else all that touch
+    rest = ink.copy()
+    for turned, mask, found in zip((rest, rest.T), (seen, seen.T), rules, strict=True):
+        padded = np.pad(mask, ((1, 1), (0, 0)))
+        for top, bottom, left, right in found:
+            above, below = padded[top, left:right], padded[bottom + 1, left:right]
+            turned[top:bottom, left:right] *= above & below if closed else above | below
+    inside = np.argwhere(rest > _SEEN)
+    if not len(inside) or np.ptp(inside, axis=0).max() < _PIECE * max(ink.shape):
+        return ink
+    for along, found in zip(inside.T[::-1], rules, strict=True):
+        for _, _, left, right in found:
+            # A digit's own stroke reaches as far as the rest of it: the bar of a 7.
+            if not closed and not left < along.min() <= along.max() < right - 1:
+                return ink
+    return rest
+
+
+def _rules(seen: Mask) -> list[tuple[int, int, int, int]]:
+    """Find thin bands of rows, at least half of which are one run: top, bottom, left, right."""
+    count = np.cumsum(seen, axis=1)
+    run: NDArray[np.int64] = count - np.maximum.accumulate(np.where(seen, 0, count), axis=1)
+    length: NDArray[np.int64] = run.max(axis=1)
+    end = run.argmax(axis=1) + 1
+    bands = np.flatnonzero(np.diff(np.pad(length >= _LONG * seen.shape[1], 1))).reshape(-1, 2)
+    return [
+        (top, bottom, (end - length)[top:bottom].min(), end[top:bottom].max())
+        for top, bottom in bands.tolist()
+        if bottom - top <= max(_RULE * len(seen), 1)
+    ]
+
+
+def _digit_only(ink: Greys) -> Greys:
+    """Remove what is not part of the digit: specks, boxes, and ink at the border."""
+    seen = ink > _SEEN
+    names = _pieces(seen)
+    n, name, at = names.max() + 1, names[seen], np.argwhere(seen).T
+    mass = np.bincount(name, ink[seen])
+    low, high = np.full((2, n), max(ink.shape)), np.zeros((2, n), np.int64)
+    for axis in (0, 1):
+        np.minimum.at(low[axis], name, at[axis])
+        np.maximum.at(high[axis], name, at[axis] + 1)
+    size, ends = high - low, np.array(ink.shape)[:, None]
+    at_border = (low == 0) | (high == ends)
+    long = size.max(axis=0)
+    keep, apart, whole = np.ones(n, bool), np.zeros(n, bool), 0.0
+    inner = ~at_border.any(axis=0) & (long >= _PIECE * max(ink.shape))
+    if inner.any():
+        main = [np.argmax(np.where(inner, mass, 0))]
+        beside = ((high <= low[:, main]) | (low >= high[:, main])).any(axis=0)
+        apart, whole = at_border.any(axis=0) & beside, _WHOLE * float(size[0, main[0]])
+        # A frame or the edge of a table runs along half of a side; the bar of a 5 does not.
+        keep = ~(at_border & (2 * size[::-1] >= ends[::-1])).any(axis=0)
+    for i in np.flatnonzero(keep):
+        held = keep & ((low > low[:, [i]]) & (high < high[:, [i]])).all(axis=0)
+        if (held & (long >= _INSIDE * long[i])).any():
+            (top, left), (bottom, right) = low[:, i], high[:, i]
+            keep[i] = not _is_box(names[top:bottom, left:right] == i)
+    digits = keep & (~apart | (size[0] >= whole))
+    if _several(low[:, digits], high[:, digits], mass[digits]):
+        raise ValueError(
+            f"image must show one digit, but this looks like several digits; crop it to one of "
+            f"them. Received: {digits.sum()} pieces of ink"
+        )
+    keep &= ~apart
+    keep &= mass >= _SPECK * mass[keep].max()
+    return np.where(keep[names] & seen, ink, 0)
+
+
+def _several(low: NDArray[np.int64], high: NDArray[np.int64], mass: Greys) -> bool:
+    """Return whether two large pieces stand side by side, too far apart for a broken digit."""
+    height = high[0] - low[0]
+    large = np.flatnonzero((height >= _TALL * height.max()) & (mass >= _HEAVY * mass.max()))
+    order = large[np.argsort(low[1, large], kind="stable")]
+    for one, other in itertools.pairwise(order):
+        tall = max(high[0, one], high[0, other]) - min(low[0, one], low[0, other])
+        if low[1, other] >= high[1, one] and high[1, other] - low[1, one] >= _BROAD * tall:
+            return True
+    return False
+
+
+def _is_box(piece: Mask) -> bool:
+    """Return whether ink runs along at least three sides of the rectangle that holds it."""
+    covered = []
+    for turned in (piece, piece.T):
+        depth = max(_round(_DEPTH * len(turned)), 1)
+        covered += [turned[:depth].any(axis=0).mean(), turned[-depth:].any(axis=0).mean()]
+    return bool(sorted(covered)[1] >= _COVERED)
+
+
+def _pieces(seen: Mask) -> NDArray[np.int64]:
+    """Number the connected pieces, pixels that touch at a corner too; -1 where there is no ink.
+
+    Every pixel points to one of its piece, itself at first. Neighbors that point to different
+    pixels make the lower one point to the higher one, until all of a piece point to the same.
+    """
+    number = np.cumsum(seen).reshape(seen.shape) - 1
+    links = []
+    for one, other in (
+        (np.s_[:, 1:], np.s_[:, :-1]),
+        (np.s_[1:], np.s_[:-1]),
+        (np.s_[1:, 1:], np.s_[:-1, :-1]),
+        (np.s_[1:, :-1], np.s_[:-1, 1:]),
+    ):
+        both = seen[one] & seen[other]
+        links.append(np.stack([number[one][both], number[other][both]]))
+    a, b = np.concatenate(links, axis=1)
+    root = np.arange(number[-1, -1] + 1)
+    while (root[a] != root[b]).any():
+        np.maximum.at(root, np.minimum(root[a], root[b]), np.maximum(root[a], root[b]))
+        while (root != root[root]).any():
+            root = root[root]
+    names = np.full(seen.shape, -1)
+    names[seen] = np.unique(root, return_inverse=True)[1]
+    return names
+
+
+def _widened(ink: Greys) -> Greys:
+    """Widen strokes that would be thinner than MNIST's.
+
+    A stroke of length l and width w has the area l w and the perimeter 2 l, so w = 2 area /
+    perimeter. Over lines of all directions, pixels have 4 / pi times as many edges on the border
+    as the border is long (Cauchy-Crofton). At twice the scale of the result, holes do not count.
+    """
+    small = np.pad(_scaled(ink, 2 * _BOX), 1)
+    edges = sum(np.abs(np.diff(small, axis=axis)).sum() for axis in (0, 1))
+    width = small.sum() / (edges * np.pi / 4)
+    if width >= _THIN:
+        return ink
+    for i in range(_round((_WIDENED - width) * max(ink.shape) / _BOX / 2)):
+        ink = np.pad(ink, 1)
+        wide = _largest_of_three(ink)
+        # A square and a diamond in turn make an octagon.
+        ink = _largest_of_three((wide if i % 2 else ink).T).T
+        ink = ink if i % 2 else np.maximum(ink, wide)
+    return ink
+
+
+def _largest_of_three(ink: Greys) -> Greys:
+    """Return the maximum of each pixel and those above and below it."""
+    largest = ink.copy()
+    np.maximum(largest[1:], ink[:-1], out=largest[1:])
+    np.maximum(largest[:-1], ink[1:], out=largest[:-1])
+    return largest
 
 
 def to_grey(image: Any) -> Greys:
@@ -145,7 +387,7 @@ def to_grey(image: Any) -> Greys:
     if values.dtype.kind in "fb":
         white = 1.0 if high <= 1 else 255.0
     else:
-        white = 65535.0 if values.dtype == np.uint16 else 255.0
+        white = 65535.0 if values.dtype.newbyteorder("=") == np.uint16 else 255.0
     if not 0 <= low <= high <= white:
         raise ValueError(
             f"image must hold values from 0 to {white:g}. Received: {low:g} to {high:g}"
@@ -187,6 +429,13 @@ def paper_shade(grey: Greys) -> float:
 
 def _round(value: float) -> int:
     return int(np.floor(value + 0.5 + _CRUMB))
+
+
+def _scaled(image: Greys, longest: int) -> Greys:
+    """Scale an image so that its longer side has so many pixels."""
+    h, w = (max(_round(longest * n / max(image.shape)), 1) for n in image.shape)
+    scaled: Greys = _area_means(image.shape[0], h) @ image @ _area_means(image.shape[1], w).T
+    return scaled
 
 
 def _area_means(old: int, new: int) -> Greys:
