@@ -570,7 +570,7 @@ def test_coefs_change_the_network(data: Any) -> None:
     for wrong in ([np.zeros((64, 8))], [np.zeros((64, 9)), np.zeros((9, 10))]):
         with pytest.raises(ValueError, match=r"shape|shorter"):
             net.coefs_ = wrong
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="not fitted yet"):
         TinyNetClassifier().coefs_  # noqa: B018  # only a fitted estimator has them
 
 
@@ -592,7 +592,13 @@ def test_failed_fit_leaves_the_estimator_unchanged(data: Any) -> None:
     unfitted = TinyNetClassifier(early_stopping=True)
     with pytest.raises(ValueError, match="too small"):
         unfitted.fit(x[:2], y[:2])
+    regressor = TinyNetRegressor()
+    for wrong in (["text"] * 2, [1.0, 1e39]):
+        with pytest.raises(ValueError, match="Received"):
+            regressor.fit(x[:2].astype(np.float32), wrong)
     assert not hasattr(unfitted, "model_")
+    assert not hasattr(regressor, "model_")
+    assert not hasattr(regressor, "coefs_")
 
 
 # ------------------------------------------------------------ when training ends

@@ -191,6 +191,7 @@ class _TinyNet(BaseEstimator):
         self.intercepts_[:] = values
 
     def _dense_layers(self) -> list[Any]:
+        validation.check_is_fitted(self, "model_")
         return [layer for layer in self.model_.layers if isinstance(layer, Dense)]
 
     # ------------------------------------------------------------ checks
@@ -384,6 +385,9 @@ class _TinyNet(BaseEstimator):
                 shuffle=bool(self.shuffle),
                 sample_weight=weights,
             )
+        except (ValueError, TypeError):  # refused before the first epoch
+            self.__dict__ = before
+            raise
         except KeyboardInterrupt:
             interrupted = True
             checks.warn("Training interrupted by user.")
