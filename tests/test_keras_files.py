@@ -330,3 +330,37 @@ def test_json_goes_both_ways() -> None:
     ours = tinynet.models.model_from_json(everything(keras).to_json())
     theirs = keras.models.model_from_json(everything(tinynet).to_json())
     assert [w.shape for w in ours.weights] == [tuple(w.shape) for w in theirs.weights]
+
+
+def branches(library: Any) -> Any:
+    """Make a model with layers in attributes of all kinds."""
+
+    class Branches(library.Model):  # type: ignore[misc]  # of either library
+        def __init__(self) -> None:
+            super().__init__()
+            dense = library.layers.Dense
+            self._first = dense(3)
+            self.heads = {"a": dense(4), "b": [dense(3), (dense(2), {"c": dense(5)})]}
+            self.a_last = dense(1)
+            self.zoo = [library.layers.ReLU(), dense(2)]
+
+        def call(self, x: Any) -> Any:
+            x = self.heads["a"](self._first(x))
+            x = self.heads["b"][0](x)
+            x = self.heads["b"][1][1]["c"](self.heads["b"][1][0](x))
+            return self.a_last(self.zoo[1](self.zoo[0](x)))
+
+    model = Branches()
+    model.build((None, 4))
+    model(np.zeros((1, 4), np.float32))
+    return model
+
+
+@pytest.mark.parametrize(("source", "target"), [(tinynet, keras), (keras, tinynet)])
+def test_weights_of_subclasses_go_both_ways(source: Any, target: Any, tmp_path: Any) -> None:
+    x = RNG.random((5, 4), dtype=np.float32)
+    model, other = branches(source), branches(target)
+    model.save_weights(tmp_path / "net.weights.h5")
+    other.load_weights(tmp_path / "net.weights.h5")
+    found, expected = (np.asarray(m.predict(x, verbose=0)) for m in (other, model))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

@@ -782,3 +782,139 @@ def test_undecodable_file_names_work(suffix: str, tmp_path: Path) -> None:
     assert os.listdir(os.fsencode(tmp_path)) == [b"\xff" + suffix.encode()]
     with pytest.raises(TypeError, match=r"filepath must be a string or a path"):
         model.save(None)
+
+
+def dense(units: int, **kwargs: Any) -> Any:
+    return layers.Dense(units, kernel_initializer="he_normal", **kwargs)
+
+
+@saving.register_keras_serializable("tests")
+class Branches(tinynet.Model):
+    """Layers in attributes of all kinds."""
+
+    def __init__(self, units: int = 3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._first = dense(units)
+        self.heads = {"a": dense(4), "b": [dense(3), (dense(2), {"c": dense(5)})]}
+        self.a_last = dense(1)
+        self.loose = {dense(6)}
+        self.zoo = [layers.ReLU(), dense(2)]
+
+    def call(self, x: Any) -> Any:
+        x = self.heads["a"](self._first(x))
+        x = self.heads["b"][0](x)
+        x = self.heads["b"][1][1]["c"](self.heads["b"][1][0](x))
+        (loose,) = self.loose
+        return self.a_last(self.zoo[1](self.zoo[0](loose(x))))
+
+
+@saving.register_keras_serializable("tests")
+class Built(tinynet.Model):
+    """Layers made in build, and in the first call; no get_config of its own."""
+
+    def __init__(self, units: int, *, wide: bool = False) -> None:
+        super().__init__()
+        self.units, self.wide = units, wide
+
+    def build(self, input_shape: Any) -> None:
+        self.hidden = layers.Dense(self.units + self.wide)
+        self.hidden.build(input_shape)
+        super().build(input_shape)
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        if not hasattr(self, "late"):
+            self.late = layers.Dense(2)
+        return self.late(self.hidden(x))
+
+
+@saving.register_keras_serializable("tests")
+class Block(layers.Layer):
+    """A layer of layers, for prediction only."""
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self._inner = [layers.Dense(units), {"out": layers.Dense(4)}]
+
+    def call(self, x: Any) -> Any:
+        return self._inner[1]["out"](self._inner[0](x))
+
+
+CUSTOM = {
+    "branches": lambda: Branches(5, name="mine"),
+    "built": lambda: Built(3, wide=True),
+    "nested": lambda: tinynet.Sequential([tinynet.Input((4,)), Branches(2), Built(3), dense(2)]),
+    "block": lambda: tinynet.Sequential([tinynet.Input((4,)), Block(3), dense(2)]),
+}
+
+
+@pytest.mark.parametrize("kind", CUSTOM)
+@pytest.mark.parametrize("suffix", [*WHOLE[:3], ".weights.h5"])
+def test_custom_models_are_saved_as_a_whole(suffix: str, kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    x, path = np.random.default_rng(0).normal(size=(8, 4)), tmp_path / f"net{suffix}"
+    model = CUSTOM[kind]()
+    if kind == "block":
+        model.predict(x, verbose=0)
+    else:
+        model.compile("adam", "mse")
+        model.fit(x, x[:, : model.predict(x, verbose=0).shape[1]], verbose=0)
+    expected = model.predict(x, verbose=0)
+    assert len(model.weights) == {"branches": 16, "built": 4, "nested": 22, "block": 6}[kind]
+    if suffix == ".weights.h5":
+        model.save_weights(path)
+        other = CUSTOM[kind]()
+        other.build((None, 4))
+        assert not np.array_equal(other.predict(x, verbose=0), expected)
+        other.load_weights(path)
+    else:
+        model.save(path)
+        other = tinynet.models.load_model(path)
+        assert type(other) is type(model)
+        assert (other.name, other.compiled) == (model.name, model.compiled)
+        assert state(other) == state(model)
+    np.testing.assert_array_equal(other.predict(x, verbose=0), expected)
+
+
+def test_custom_classes_that_cannot_be_loaded_are_refused(tmp_path: Path) -> None:
+    class Incomplete(layers.Layer):
+        def __init__(self, units: int) -> None:
+            super().__init__()
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    path = tmp_path / "net.tinynet"
+    with pytest.raises(ValueError, match=r"Incomplete must return all arguments.*\['units'\]"):
+        tinynet.Sequential([tinynet.Input((4,)), Incomplete(2)]).save(path)
+    assert not path.exists()
+
+
+def test_from_config_sets_names_that_init_does_not_take() -> None:
+    class Plain(layers.Dense):
+        def __init__(self, units: int) -> None:
+            super().__init__(units)
+
+    layer = Plain(3)
+    layer.name, layer.trainable, layer.dtype = "plain", False, "float64"
+    copied = Plain.from_config(layer.get_config())
+    assert (copied.name, copied.trainable, copied.dtype) == ("plain", False, "float64")
+
+
+def test_custom_build_configs_are_used(tmp_path: Path) -> None:
+    class Own(Branches):
+        def get_build_config(self) -> Any:
+            return {"width": self.input_shape[1]}
+
+        def build_from_config(self, config: Any) -> None:
+            self.build((None, config["width"]))
+
+    model = Own()
+    model.build((None, 4))
+    model.save(tmp_path / "net.tinynet")
+    loaded = tinynet.models.load_model(tmp_path / "net.tinynet", custom_objects={"Own": Own})
+    assert state(loaded) == state(model)

@@ -222,6 +222,26 @@ class Configurable:
         return cls(**config)
 
 
+def _check_readable(cls: type, config: dict[str, Any]) -> None:
+    """Refuse the configuration of a custom class that `from_config` could not take."""
+    reader = getattr(cls, "from_config", None)
+    if reader is None:
+        raise ValueError(f"{cls.__name__} must define from_config. Received: {cls}")
+    if not reader.__module__.startswith("tinynet."):
+        return
+    parameters = inspect.signature(cls).parameters.values()
+    plain = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    if "layers" in config:  # from_config passes them by position
+        plain = plain[4 if "input_layers" in config else 3 :]
+    missing = [p.name for p in plain if p.default is p.empty and p.name not in config]
+    if missing:
+        raise ValueError(
+            f"get_config of {cls.__name__} must return all arguments that __init__ needs, or the "
+            f"model can't be loaded; or define from_config. Received: a configuration without "
+            f"{missing}"
+        )
+
+
 class Registry:
     """The named objects of one kind.
 
@@ -334,10 +354,13 @@ class Registry:
         else:
             full = (key for key, value in _registered.items() if value is type(entry))
             registered = next(full, name)
+        config = entry.get_config()
+        if type(entry) not in self.written:
+            _check_readable(type(entry), config)
         return {
             "module": module,
             "class_name": name,
-            "config": entry.get_config(),
+            "config": config,
             "registered_name": registered,
         }
 

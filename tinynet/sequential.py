@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +39,8 @@ class Model(Trainer):
         By default the class name in snake case, numbered.
     trainable : bool
         Whether training changes its weights.
+    **kwargs : object
+        As for `Layer`.
 
     Raises
     ------
@@ -68,11 +71,12 @@ class Model(Trainer):
         outputs: Any = None,
         name: str | None = None,
         trainable: bool = True,
+        **kwargs: Any,
     ) -> None:
         self._functional = inputs is not None or outputs is not None
         if name is None and self._functional and type(self) is Model:
             name = unique_name("Functional")
-        super().__init__(name=name, trainable=trainable)
+        super().__init__(name=name, trainable=trainable, **kwargs)
         self._layers: list[Layer] = []
         self._input: InputLayer | None = None
         self._end: SymbolicTensor | None = None
@@ -110,18 +114,39 @@ class Model(Trainer):
         """The layers in the order of their weights: the row; before that is known, attributes."""
         if self._layers or not hasattr(self, "call"):
             return self._layers
-        found: list[Layer] = []
-        for value in vars(self).values():
-            for item in value if isinstance(value, list | tuple) else [value]:
-                if isinstance(item, Layer) and item not in found:
-                    found.append(item)
-        return found
+        return self._inner_layers()
+
+    #: The `build` of a subclass, and whether it runs or has run.
+    _own_build: Any = None
+    _in_build = _own_built = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let a subclass's own `build` be followed by what every model has to build."""
+        super().__init_subclass__(**kwargs)
+        own = vars(cls).get("build")
+        if own is not None and hasattr(cls, "call"):
+
+            @functools.wraps(own)
+            def build(self: Any, input_shape: Any = None) -> None:
+                if self._in_build:  # called by the build of a class derived from this one
+                    own(self, input_shape)
+                else:
+                    Model.build(self, input_shape)
+
+            cls._own_build, cls.build = own, build  # type: ignore[method-assign]  # wrapped
 
     def _trace(self, input_shape: Shape) -> None:
         """Follow a subclass's own `call` once, to see which layers it applies."""
         call = getattr(self, "call", None)
         if call is None or self._layers:
             return
+        if self._own_build is not None and not self._own_built:
+            self._in_build = True
+            try:
+                self._own_build((None, *input_shape[1:]))
+            finally:
+                self._in_build = self.built = False
+            self._own_built = True
         entry = InputLayer(batch_shape=input_shape, dtype=self.dtype)
         options = {"training": True} if takes(call, "training") else {}
         row = chain(entry.output, call(entry.output, **options))
@@ -237,6 +262,8 @@ class Model(Trainer):
         ValueError
             If it does not fit, or there are no layers.
         """
+        if self._in_build:
+            return
         if input_shape is None:
             input_shape = self._known_input().batch_shape
         shape = checks.shape("input_shape", input_shape, batch=True)
@@ -409,8 +436,9 @@ class Model(Trainer):
                 layer._give_gradients(part, gradients)
             else:
                 # None for a weight that is frozen; nothing at all if the whole layer is.
-                learns = any(id(v) in gradients for v in layer._weights)
-                part.gradients = [gradients.get(id(v)) for v in layer._weights] if learns else []
+                own = layer._variables()
+                learns = any(id(v) in gradients for v in own)
+                part.gradients = [gradients.get(id(v)) for v in own] if learns else []
 
     def __call__(self, x: Any, training: bool = False) -> Any:
         """Apply the model to data, or to the shape of data to come.

@@ -12,6 +12,7 @@ A layer of your own defines the same three; in place of `forward` it may define 
 from __future__ import annotations
 
 import inspect
+import itertools
 import weakref
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
@@ -29,6 +30,10 @@ from tinynet.workspace import Workspace
 
 _registry = Registry("layer", "keras.layers")
 
+_serials = itertools.count()
+# Attributes of a model that do not say which layers a custom class has.
+_NOT_INSIDE = ("_layers", "_input")
+
 _DTYPES = {name: np.dtype(name) for name in config.FLOATS}
 
 #: What makes the first values of all weights in place of their initializers, if anything: while
@@ -36,7 +41,21 @@ _DTYPES = {name: np.dtype(name) for name in config.FLOATS}
 initializer_override: ContextVar[Callable[..., Any] | None] = ContextVar("override", default=None)
 
 
-class Layer:
+class _KeepsArguments:
+    """The base of `Layer`, which itself must have the signature of its `__init__`."""
+
+    #: Arguments of the constructor, by position and by name.
+    _args: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Keep the arguments of a custom class, from which its configuration is made."""
+        layer = super().__new__(cls)
+        if cls not in _registry.written:
+            layer._args = (args, kwargs)
+        return layer
+
+
+class Layer(_KeepsArguments):
     """The base of all layers.
 
     Parameters
@@ -82,6 +101,7 @@ class Layer:
         self.trainable = checks.flag("trainable", trainable)
         self.dtype: str = checks.float_type(dtype, config.floatx())
         self.built = False
+        self._serial = next(_serials)
         self._weights: list[Variable] = []
         self._build_shape: Shape | None = None
         self._nodes: list[SymbolicTensor] = []
@@ -207,13 +227,34 @@ class Layer:
         dict
             What `from_config` takes.
         """
+        arguments: dict[str, Any] = {}
+        if type(self) not in _registry.written:
+            owner = next(cls for cls in type(self).__mro__ if "get_config" in vars(cls))
+            if owner.__module__.startswith("tinynet."):  # a custom class without its own
+                arguments = self._arguments()
         dtype = {"name": self.dtype}
         policy = {"module": "keras", "class_name": "DTypePolicy", "config": dtype}
         return {
             "name": self.name,
             "trainable": self.trainable,
             "dtype": {**policy, "registered_name": None},
+            **arguments,
         }
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments that a custom class was constructed with."""
+        parameters = inspect.signature(type(self).__init__).parameters
+        bound = inspect.signature(type(self).__init__).bind(self, *self._args[0], **self._args[1])
+        found = dict(list(bound.arguments.items())[1:])
+        for name, parameter in parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                found |= found.pop(name, {})
+            elif parameter.kind is parameter.VAR_POSITIONAL and found.get(name):
+                raise ValueError(
+                    f"{type(self).__name__} must define get_config, because __init__ takes "
+                    f"*{name}. Received: {checks.shorten(found[name])}"
+                )
+        return found
 
     # -- the same for every layer
 
@@ -232,8 +273,16 @@ class Layer:
         Layer
             A new one, without weights.
         """
-        known = _keywords(cls)
-        return cls(**{k: v for k, v in config.items() if k in known})
+        known, late = _keywords(cls), {}
+        parameters = inspect.signature(cls).parameters
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+            late = {k: config[k] for k in ("name", "trainable", "dtype") if k in config}
+            late = {k: v for k, v in late.items() if k not in parameters}
+        layer = cls(**{k: v for k, v in config.items() if k in known and k not in late})
+        layer.name = late.get("name", layer.name)
+        layer.trainable = late.get("trainable", layer.trainable)
+        layer.dtype = checks.float_type(late.get("dtype"), layer.dtype)
+        return layer
 
     def add_weight(
         self,
@@ -279,15 +328,68 @@ class Layer:
         self._weights.append(weight)
         return weight
 
+    def _variables(self) -> list[Variable]:
+        """Return its own weights, then those of layers inside."""
+        return self._weights + [w for layer in self._inner_layers() for w in layer.weights]
+
+    def _inner_layers(self) -> list[Layer]:
+        """Return the layers in the attributes of a custom class, in containers too.
+
+        They are in the order in which attributes and entries were set; sets, which have no order,
+        in the order in which their layers were made.
+        """
+        if type(self) in _registry.written:
+            return []
+        found: list[Layer] = []
+        seen = {id(self)}
+        todo = [v for name, v in vars(self).items() if name not in _NOT_INSIDE][::-1]
+        while todo:
+            value = todo.pop()
+            if isinstance(value, Layer | dict | list | tuple | set | frozenset):
+                if id(value) in seen:
+                    continue
+                seen.add(id(value))
+            if isinstance(value, Layer):
+                found.append(value)
+            elif isinstance(value, set | frozenset):
+                layers = [v for v in value if isinstance(v, Layer)]
+                todo += sorted(layers, key=lambda layer: -layer._serial)
+            elif isinstance(value, dict | list | tuple):
+                todo += [*(value.values() if isinstance(value, dict) else value)][::-1]
+        return found
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Return what `build_from_config` needs to build the layer as it is now.
+
+        Returns
+        -------
+        dict or None
+            The shape of the input, if the layer is built.
+        """
+        return {"input_shape": list(self._build_shape)} if self._build_shape else None
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build the layer as it was when it was saved.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_build_config` returned.
+        """
+        self.build(tuple(config["input_shape"]))
+
     @property
     def weights(self) -> list[Variable]:
         """All weights, the trainable ones first."""
-        return sorted(self._weights, key=lambda w: not w.trainable)
+        return sorted(self._variables(), key=lambda w: not w.trainable)
 
     @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that training changes."""
-        return [w for w in self._weights if w.trainable] if self.trainable else []
+        if not self.trainable:
+            return []
+        own = [w for w in self._weights if w.trainable]
+        return own + [w for layer in self._inner_layers() for w in layer.trainable_weights]
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
@@ -431,6 +533,10 @@ class Layer:
         before = list(self._weights)
         try:
             self.build(input_shape)
+            call, known = getattr(self, "call", None), None not in input_shape[1:]
+            if call and known and not all(layer.built for layer in self._inner_layers()):
+                sizes: Any = (1, *input_shape[1:])
+                call(np.zeros(sizes, self.dtype))  # builds them
         except BaseException:
             self._weights, self.built = before, False
             raise

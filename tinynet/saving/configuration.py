@@ -163,9 +163,9 @@ def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
     'Sequential'
     """
     config: dict[str, Any] = layers.serialize(model)
-    shape = model.input_shape if model._input is not None else model._build_shape
-    if model.built and shape is not None:
-        config["build_config"] = {"input_shape": list(shape)}
+    build_config = model.get_build_config() if model.built else None
+    if build_config is not None:
+        config["build_config"] = build_config
     config["compile_config"] = {}
     if model.compiled and include_optimizer:
         loss = model.loss
@@ -253,7 +253,7 @@ def build(
                 )
             build_config = config.get("build_config")
             if build_config and not model.built:
-                model.build(tuple(build_config["input_shape"]))
+                model.build_from_config(build_config)
             if compile and config.get("compile_config"):
                 _compile(model, config["compile_config"], custom_objects or {})
     except MALFORMED as error:

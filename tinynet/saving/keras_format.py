@@ -131,6 +131,7 @@ def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
 
     def fill(file: Any) -> None:
         places = [(path, layer.name, own) for path, layer, own in _places(model)]
+        _check_complete(model, [variable for _, _, own in places for variable in own])
         if model.compiled and include_optimizer:
             places.append(("optimizer/", model.optimizer.name, model.optimizer.variables))
             file.attrs[COUNT] = len(model.optimizer.variables)
@@ -142,39 +143,56 @@ def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
     return hdf5.write(fill)
 
 
-def _places(model: Model, path: str = "") -> Iterator[tuple[str, Layer, list[Variable]]]:
+def _places(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer, list[Variable]]]:
     """Go through a model and its layers: where Keras keeps each, and the weights of its own."""
-    yield path, model, []
-    for inner, layer in _inner(model, path):
-        if isinstance(layer, Model):
-            yield from _places(layer, inner)
-        else:
-            yield inner, layer, layer.weights
-
-
-def _inner(model: Model, path: str) -> Iterator[tuple[str, Layer]]:
-    """Name the layers of a model by class and number, those of a subclass by attribute first."""
-    folders: dict[str, Any] = {"layers": model.layers}
-    if hasattr(model, "call"):
-        own = {name: value for name, value in vars(model).items() if not name.startswith("_")}
-        values = [v if isinstance(v, list | tuple) else [v] for v in own.values()]
-        declared = [layer for value in values for layer in value]
-        folders = dict(sorted({**own, "layers": declared}.items()))
+    own = [] if isinstance(layer, Model) else sorted(layer._weights, key=lambda w: not w.trainable)
+    yield path, layer, own
     done: set[int] = set()
-    for folder, value in folders.items():
-        named = [(f"{path}{folder}/", value)]
-        if isinstance(value, list | tuple):
-            keys: Counter[str] = Counter()
-            named = []
-            for layer in value:
-                key = snake_case(type(layer).__name__)
-                number = f"_{keys[key]}" if keys[key] else ""
-                keys[key] += isinstance(layer, Layer)
-                named.append((f"{path}{folder}/{key}{number}/", layer))
-        for inner, layer in named:
-            if isinstance(layer, Layer) and id(layer) not in done:
-                done.add(id(layer))
-                yield inner, layer
+    for folder, value in _attributes(layer):
+        for inner, part in _in_containers(f"{path}{folder}/", value):
+            if id(part) not in done:
+                done.add(id(part))
+                yield from _places(part, inner)
+
+
+def _attributes(layer: Layer) -> list[tuple[str, Any]]:
+    """Return the attributes that Keras looks for layers in, in its order."""
+    if isinstance(layer, Model) and not hasattr(layer, "call"):
+        return [("layers", layer.layers)]
+    if not isinstance(layer, Model) and not layer._inner_layers():
+        return []
+    own = {name: value for name, value in vars(layer).items() if name not in ("_layers", "_input")}
+    if isinstance(layer, Model):
+        own["layers"] = layer._inner_layers()
+    return sorted(
+        own.items(), key=lambda item: item[0].replace("_", "~", 1) if item[0][0] == "_" else item[0]
+    )
+
+
+def _in_containers(path: str, value: Any) -> Iterator[tuple[str, Layer]]:
+    """Name the layers in an attribute by their classes and numbers."""
+    if isinstance(value, Layer):
+        yield path, value
+    elif isinstance(value, dict | list | tuple):
+        used: Counter[str] = Counter()
+        for item in value.values() if isinstance(value, dict) else value:
+            if isinstance(item, Layer | dict | list | tuple):
+                is_layer = isinstance(item, Layer)
+                name = snake_case(type(item).__name__) if is_layer else "container"
+                used[name] += 1
+                number = f"_{used[name] - 1}" if used[name] > 1 else ""
+                yield from _in_containers(f"{path}{name}{number}/", item)
+
+
+def _check_complete(model: Model, placed: list[Variable]) -> None:
+    """Refuse a model with weights that have no place in a file."""
+    ids = {id(variable) for variable in placed}
+    missing = [variable.path for variable in model.weights if id(variable) not in ids]
+    if missing or len(ids) != len(placed):
+        raise ValueError(
+            f"Every layer of {model.name} must be in an attribute, in lists, tuples, dicts "
+            f"or sets, once. Received: weights elsewhere or twice: {shorten(missing)}"
+        )
 
 
 def _check_count(file: Any, count: int) -> None:
@@ -212,6 +230,7 @@ class Weights(state.Source):
         found: dict[int, Array] = {}
         with hdf5.opened(self.data) as file:
             places = {path: (layer, own) for path, layer, own in _places(model)}
+            _check_complete(model, [v for _, own in places.values() for v in own])
             for path, (layer, own) in places.items():
                 with state.attempt(skipped):
                     found |= self._own(file, path, layer, own)
