@@ -791,6 +791,24 @@ def watchers(listed: list[Any]) -> list[Any]:
     return [callback for callback in listed if getattr(callback, "resumes", ())]
 
 
+def test_a_resumed_run_shuffles_a_pydataset_as_without_interruption(tmp_path: Path) -> None:
+    class Batches(tinynet.utils.PyDataset):
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> Any:
+            return X[8 * index : 8 * index + 8], Y[8 * index : 8 * index + 8]
+
+    def run(*listed: Any) -> Any:
+        model = make()
+        model.fit(Batches(), epochs=5, verbose=0, callbacks=[*listed])
+        return model
+
+    with pytest.raises(KeyboardInterrupt):
+        run(callbacks.BackupAndRestore(tmp_path), Interrupt("on_epoch_begin", 2))
+    assert everything(run(callbacks.BackupAndRestore(tmp_path))) == everything(run())
+
+
 def test_a_run_that_had_stopped_is_not_trained_further(tmp_path: Path) -> None:
     class Killed(callbacks.Callback):
         def on_train_end(self, logs: Any = None) -> None:

@@ -5,6 +5,7 @@ A new one is a new line in a table. Activations, losses and metrics are in test_
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -311,3 +312,65 @@ def test_training_goes_on_in_the_other_library(
             # they have nearly died, a step takes their rounding on in full.
             np.testing.assert_allclose(a, b, rtol=0, atol=2 * 0.01 * 64 * EPS)
         assert int(other.optimizer.iterations) == int(net.optimizer.iterations)
+
+
+# ------------------------------------------------------------ epochs
+
+
+def batches_of(k: Any, n: int, size: int) -> Any:
+    """Create a PyDataset of n rows."""
+    rows = np.arange(n, dtype=np.float32)[:, None]
+
+    class Batches(k.utils.PyDataset):
+        def __len__(self) -> int:
+            return -(-n // size)
+
+        def __getitem__(self, index: int) -> Any:
+            part = rows[size * index : size * (index + 1)]
+            return part, 0 * part
+
+    return Batches()
+
+
+def run_epochs(k: Any, case: dict[str, Any]) -> Any:
+    """Return the losses of epochs and validations, which tell which batches there were."""
+    model = k.Sequential([k.Input((1,)), k.layers.Dense(1, kernel_initializer="ones")])
+    model.compile(k.optimizers.SGD(0.0), "mae", run_eagerly=True)
+    n, size = case["n"], case["batch_size"]
+    rows = np.arange(n, dtype=np.float32)[:, None]
+    options = {name: case[name] for name in ("epochs", "steps_per_epoch", "validation_steps")}
+    if case["dataset"]:
+        data: dict[str, Any] = {"x": batches_of(k, n, size or 3)}
+        validation = batches_of(k, n + 2, 2)
+    else:
+        data = {"x": rows, "y": 0 * rows, "batch_size": size}
+        validation = rows + 5, 0 * rows
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        history = model.fit(
+            **data, **options, validation_data=validation, shuffle=False, verbose=0
+        ).history
+        evaluated = model.evaluate(**data, steps=case["steps"], verbose=0)
+        predicted = model.predict(
+            data["x"], batch_size=data.get("batch_size"), steps=case["steps"], verbose=0
+        )
+    return [history["loss"], history["val_loss"], [evaluated], predicted.ravel()]
+
+
+def test_random_epochs_have_the_batches_of_keras() -> None:
+    seed = int(np.random.default_rng().integers(2**32))
+    print("seed", seed)  # a failure shows it
+    rng = np.random.default_rng(seed)
+    for _ in range(3):
+        case: dict[str, Any] = {
+            "n": int(rng.integers(1, 21)),
+            "batch_size": None if rng.random() < 0.3 else int(rng.integers(1, 8)),
+            "dataset": rng.random() < 0.4,
+            "epochs": int(rng.integers(1, 5)),
+        }
+        for name in ("steps_per_epoch", "validation_steps", "steps"):
+            case[name] = None if rng.random() < 0.3 else int(rng.integers(1, 9))
+        print(case)
+        ours, theirs = run_epochs(tinynet, case), run_epochs(keras, case)
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6)  # means of float32
