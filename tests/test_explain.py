@@ -222,7 +222,7 @@ def test_a_loss_that_is_not_finite_is_shown_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        ("kernel", "one of those that are trained, hidden/kernel, hidden/bias, .* Received: 'ke"),
+        ("kernel", "one of the trainable weights, hidden/kernel, hidden/bias, .* Received: 'ke"),
         (("hidden/kernel", (20, 0)), r"shape is \(20, 6\)\. Received: \(20, 0\)"),
         (("hidden/kernel", (0,)), r"Received: \(0,\)"),
     ],

@@ -374,3 +374,107 @@ def test_random_epochs_have_the_batches_of_keras() -> None:
         ours, theirs = run_epochs(tinynet, case), run_epochs(keras, case)
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-6)  # means of float32
+
+
+# ------------------------------------------------------------ forms of data and of compile
+
+
+def as_table(values: np.ndarray) -> Any:
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(values.reshape(len(values), -1), index=range(9, 9 + len(values)))
+    return table if values.ndim > 1 else table[0]
+
+
+def as_dataset(x: Any, y: Any, w: Any) -> tuple[Any, None, None]:
+    return tf.data.Dataset.from_tensor_slices((x, y, w)).batch(8), None, None
+
+
+FORMS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "lists": (lambda x, y, w: ([x], [y], [w]), {}),
+    "tuples": (lambda x, y, w: ((x,), (y,), (w,)), {}),
+    "dict of inputs": (lambda x, y, w: ({"feats": x}, y, w), {}),
+    "dict with more than the input": (lambda x, y, w: ({"feats": x, "other": x}, y, w), {}),
+    "one more axis": (lambda x, y, w: (x[..., None], y, w), {}),
+    "targets of one axis": (lambda x, y, w: (x, y[:, 0], w), {}),
+    "tables": (lambda x, y, w: (as_table(x), as_table(y), as_table(w)), {}),
+    "tensors": (lambda *data: tuple(map(tf.constant, data)), {}),
+    "tf.data": (as_dataset, {}),
+    "tf.data of dicts": (lambda x, y, w: as_dataset({"feats": x}, y, w), {}),
+    "loss in a list": (lambda *data: data, {"loss": ["mse"], "loss_weights": [2.0]}),
+    "loss by name": (lambda *data: data, {"loss": {"out": "mse"}, "loss_weights": {"out": 0.5}}),
+    "metrics in lists": (lambda *data: data, {"metrics": [["mae"], ("mse",)]}),
+    "metrics by name": (lambda *data: data, {"metrics": {"out": ["mae", "mse"]}}),
+    "weighted metrics by name": (
+        lambda *data: data,
+        {"metrics": {"out": "mae"}, "weighted_metrics": {"out": ["mae"]}},
+    ),
+}
+
+
+@pytest.mark.filterwarnings(
+    "ignore:The structure of `inputs`", "ignore:.*`shuffle=True` was passed"
+)
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_of_data_and_compile(name: str) -> None:
+    convert, options = FORMS[name]
+    x, y, w = draw(24, 4), draw(24, 1), np.linspace(0.5, 1.5, 24).astype(np.float32)
+    kernel, found = draw(4, 1), []
+    for k in LIBRARIES:
+        entry = k.Input((4,), name="feats")
+        model = k.Model(entry, k.layers.Dense(1, name="out")(entry))
+        model.set_weights([kernel, np.zeros(1)])
+        model.compile(k.optimizers.SGD(0.05), **{"loss": "mse", **options})
+        data = dict(zip(("x", "y", "sample_weight"), convert(x, y, w), strict=True))
+        history = model.fit(**data, batch_size=8, epochs=2, shuffle=False, verbose=0).history
+        tested = model.evaluate(**data, batch_size=8, verbose=0, return_dict=True)
+        predicted = model.predict(data["x"], batch_size=8, verbose=0)
+        found.append((history, tested, predicted, model.get_weights()[0]))
+    (history, tested, *arrays), (own_history, own_tested, *own_arrays) = found
+    assert own_history.keys() == history.keys()
+    assert own_tested.keys() == tested.keys()
+    for key, values in history.items():
+        # Sums of 24 terms in another order, in float32, through 6 steps.
+        np.testing.assert_allclose(own_history[key], values, rtol=1e-5)
+        np.testing.assert_allclose(own_tested[key], tested[key], rtol=1e-5)
+    for array, own in zip(arrays, own_arrays, strict=True):
+        np.testing.assert_allclose(own, array, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["fit", "predict", "evaluate", "call"])
+@pytest.mark.parametrize(
+    ("shape", "given"),
+    [
+        ((28, 28, 1), (6, 28, 28)),
+        ((28, 28), (6, 28, 28, 1)),
+        ((1,), (6,)),
+        ((), (6, 1)),
+        ((4,), (6, 4, 1)),
+        ((1,), (6, 1, 1)),
+        ((1, 1), (6, 1)),
+        # What Keras refuses, tinynet refuses.
+        ((784,), (6, 28, 28)),
+        ((28, 28), (6, 784)),
+        ((28, 28, 3), (6, 28, 28)),
+        ((4,), (4,)),
+        ((1,), (1, 6)),
+        ((1, 1), (6,)),
+    ],
+)
+def test_ranks_of_inputs(shape: tuple[int, ...], given: tuple[int, ...], method: str) -> None:
+    found: list[Any] = []
+    for k in LIBRARIES:
+        model = k.Sequential([k.Input(shape), k.layers.Flatten(), k.layers.Dense(2)])
+        model.compile("sgd", "mse")
+        x, y = np.ones(given, np.float32), np.ones((given[0], 2), np.float32)
+        try:
+            if method in ("fit", "evaluate"):
+                getattr(model, method)(x, y, verbose=0)
+            else:
+                found.append(
+                    tuple((model(x) if method == "call" else model.predict(x, verbose=0)).shape)
+                )
+                continue
+            found.append(True)
+        except ValueError:
+            found.append(False)
+    assert found[0] == found[1]

@@ -343,7 +343,7 @@ def test_functional_models_refuse_equal_names() -> None:
     x = tinynet.Input((2,), name="a")
     for names in (("b", "b"), ("a", "b")):
         end = layers.Dense(2, name=names[1])(layers.Dense(2, name=names[0])(x))
-        with pytest.raises(ValueError, match=r"names of their own.*Received: "):
+        with pytest.raises(ValueError, match=r"different names.*Received: "):
             tinynet.Model(x, end)
 
 

@@ -171,8 +171,8 @@ class Custom(Activation):
             raise ValueError(
                 f"The activation {name} needs its derivative, since tinynet does not "
                 f"differentiate by itself: give it an attribute, "
-                f"{name}.backward = lambda d_y, x, y: ... that returns the gradient in x. "
-                f"Received: {checks.shorten(function)}"
+                f"{name}.backward = lambda d_y, x, y: ... that returns the gradient with "
+                f"respect to x. Received: {checks.shorten(function)}"
             )
         self.function: Any = function
 

@@ -58,7 +58,7 @@ def features(x: Any, dtype: str) -> Array:
         x = x.toarray()
     if isinstance(x, CompressedRows):
         raise ValueError(
-            "Compressed rows go into a net whose first layer is Dense. "
+            "x must be a dense array, except for a model whose first layer is Dense. "
             f"Received: compressed rows of shape {x.shape}"
         )
     if x is None:
@@ -467,7 +467,7 @@ class Examples:
         cut = math.floor(len(self) * (1 - fraction))
         if not 0 < cut < len(self):
             raise ValueError(
-                f"validation_split must leave examples on both sides of the cut. "
+                f"validation_split must leave at least one example for each part. "
                 f"Received: validation_split={fraction} of {len(self)} examples"
             )
         first, last = slice(0, cut), slice(cut, None)

@@ -209,7 +209,7 @@ class Objective:
             self._warned = True
             checks.warn(
                 f"{self.loss.name} has from_logits=True, but the model ends in {head.__name__}, "
-                f"whose outputs are no logits; its input is taken for them. "
+                f"whose outputs are not logits; the inputs of this activation are used instead. "
                 f"Leave out one of the two. Received: from_logits=True"
             )
 

@@ -63,7 +63,7 @@ def export_onnx(model: Model, filepath: Any) -> None:
         import onnx
     except ImportError as error:
         raise ImportError(
-            "export_onnx needs the package onnx: pip install onnx. Received: none"
+            "export_onnx needs the package onnx: pip install onnx. Received: onnx is not installed"
         ) from error
     if not model.built:
         raise ValueError(

@@ -162,7 +162,7 @@ def _understood(cls: type, config: dict[str, Any]) -> dict[str, Any]:
     for key, value in config.items():
         if key not in taken and key not in _ASKS_NOTHING and value not in (None, False):
             raise ValueError(
-                f"{cls.__name__} of tinynet knows no {shorten(key)}. "
+                f"{cls.__name__} of tinynet does not support {shorten(key)}. "
                 f"Received: {shorten(key)}: {shorten(value)}"
             )
     return {key: value for key, value in config.items() if key in taken}

@@ -90,7 +90,7 @@ class Model(Trainer):
             names = [first.name, *(layer.name for layer in row)]
             if len(set(names)) < len(names):
                 raise ValueError(
-                    f"All layers of {self.name} must have names of their own. Received: {names}"
+                    f"All layers of {self.name} must have different names. Received: {names}"
                 )
             self._layers = row
             self._enter(first.layer)
@@ -423,8 +423,8 @@ class Model(Trainer):
                 raise ValueError(
                     f"The layer {layer.name} needs its derivative, since tinynet does not "
                     f"differentiate by itself: define {type(layer).__name__}.backward(self, d_y, "
-                    f"work, need_d_x), which returns the gradient in the input, work.x. "
-                    f"Received: a class without backward"
+                    f"work, need_d_x), which returns the gradient with respect to its "
+                    f"input, work.x. Received: a class without backward"
                 )
 
     def _give_gradients(self, work: Workspace, gradients: dict[int, Array]) -> None:
@@ -553,8 +553,8 @@ class Model(Trainer):
             sources = [tensor for node in entry["inbound_nodes"] for tensor in node["args"]]
             if len(sources) != 1 or not isinstance(sources[0], dict):
                 raise ValueError(
-                    f"Layers stand in a row, each applied once and to one input: {layer.name} "
-                    f"does not. Received: {len(sources)} inputs"
+                    f"A model must apply each layer once, to one input; {layer.name} has several. "
+                    f"Received: {len(sources)} inputs"
                 )
             tensors[layer.name] = layer(tensors[sources[0]["config"]["keras_history"][0]])
         ends = []
@@ -764,7 +764,7 @@ class Sequential(Model):
             return
         if any(layer.name == other.name for other in self._layers):
             raise ValueError(
-                f"All layers of {self.name} must have names of their own. "
+                f"All layers of {self.name} must have different names. "
                 f"Received: a second layer {layer.name!r}"
             )
         if not self._layers and self._input is None:

@@ -277,8 +277,8 @@ class Trainer(Layer):
             return self._examples(x, y, sample_weight, class_weight, compress)
         if y is not None or sample_weight is not None:
             raise ValueError(
-                "An iterable gives its own true values and weights. "
-                "Received: y or sample_weight besides it"
+                "y and sample_weight must be None if x is an iterable of batches, which contain "
+                "them. Received: y or sample_weight in addition to an iterable"
             )
         return data.Stream(x, lambda x, y, w: self._examples(x, y, w, class_weight))
 
@@ -300,7 +300,7 @@ class Trainer(Layer):
         if not len(inputs):
             raise ValueError(f"x must hold at least one example. Received: shape {inputs.shape}")
         if y is None:
-            raise ValueError("y must be the true values of x. Received: y=None")
+            raise ValueError("y must be an array of targets. Received: y=None")
         output = self._names()[1]
         raw_y = losses.numeric("y", data.only("y", y, output, len(inputs)))
         if raw_y.ndim == 0:
@@ -440,15 +440,16 @@ class Trainer(Layer):
         elif split:
             if isinstance(train, data.Stream):
                 raise ValueError(
-                    "validation_split needs arrays. Received: an iterable of batches as x"
+                    "validation_split needs x and y as arrays; use validation_data instead. "
+                    "Received: an iterable of batches as x"
                 )
             train, validation = train.split(split)
             if class_weight is not None:
                 validation.weights = None
         if validation is not None and validation.input_shape[1:] != train.input_shape[1:]:
             raise ValueError(
-                f"Validation inputs must have the shape of those to train on, "
-                f"{train.input_shape}. Received: shape {validation.input_shape}"
+                f"validation_data must have inputs of the same shape as x, {train.input_shape}. "
+                f"Received: shape {validation.input_shape}"
             )
         if validation_steps is not None:
             validation_steps = checks.whole("validation_steps", validation_steps)

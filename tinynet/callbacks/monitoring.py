@@ -45,7 +45,7 @@ class Monitor(Callback):
         super().__init__()
         if not isinstance(monitor, str):
             raise TypeError(
-                f"monitor must be the name of a figure. Received: monitor={checks.shorten(monitor)}"
+                f"monitor must be the name of a metric. Received: monitor={checks.shorten(monitor)}"
             )
         if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
             shown = checks.shorten(mode)
@@ -431,7 +431,7 @@ class ModelCheckpoint(Monitor):
             return str(self.filepath.format(**{**logs, **counts}))
         except KeyError as error:
             raise KeyError(
-                f"filepath takes a figure that is not among {', '.join({**logs, **counts})}. "
+                f"filepath takes a metric that is not among {', '.join({**logs, **counts})}. "
                 f"Received: {self.filepath!r}, which takes {error}"
             ) from None
 

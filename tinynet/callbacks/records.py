@@ -158,7 +158,7 @@ class TensorBoard(Callback):
         ):
             if value:
                 raise ValueError(
-                    f"TensorBoard gets figures and histograms of weights only; leave {name} out. "
+                    f"TensorBoard writes metrics and histograms of weights only; leave {name} out. "
                     f"Received: {name}={checks.shorten(value)}"
                 )
         self.update_freq = update_freq

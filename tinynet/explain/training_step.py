@@ -367,7 +367,7 @@ def _choose(
     name, index = (weight, None) if isinstance(weight, str) else weight
     if name not in gradients:
         raise ValueError(
-            f"weight must be one of those that are trained, {', '.join(gradients)}. "
+            f"weight must be one of the trainable weights, {', '.join(gradients)}. "
             f"Received: {checks.shorten(name)}"
         )
     gradient = gradients[name]

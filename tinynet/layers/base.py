@@ -198,7 +198,7 @@ class Layer(_KeepsArguments):
         """Output of the layer in a model; with several models, each finds its own."""
         if not self._nodes:
             raise AttributeError(
-                f"{self.name} has an input and an output once it stands in a built model. "
+                f"{self.name} has an input and an output once it is part of a built model. "
                 f"Received: built={self.built}"
             )
         if self._output is None or self._output.nodes != tuple(self._nodes):

@@ -207,8 +207,8 @@ class Reshape(Layer):
         target = tuple(total // known if size == -1 else size for size in self.target_shape)
         if None in input_shape[1:] or math.prod(target) != total:
             raise ValueError(
-                f"{self.name} makes examples of shape {self.target_shape}, so their elements "
-                f"must be as many. Received: shape {tuple(input_shape)}"
+                f"{self.name} makes examples of shape {self.target_shape}, so its inputs must "
+                f"have the same number of elements. Received: shape {tuple(input_shape)}"
             )
         return (input_shape[0], *target)
 

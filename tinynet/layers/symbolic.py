@@ -67,8 +67,8 @@ class SymbolicTensor:
 
 def _refusal(operation: str) -> TypeError:
     return TypeError(
-        "Between the input and the output of a model stand layers only (Dense, Flatten, "
-        "Activation, Rescaling, ...), each applied to the one before: tinynet does not "
+        "A model must consist of layers only (Dense, Flatten, Activation, Rescaling, ...), each "
+        "applied to the output of the one before: tinynet does not "
         f"differentiate other operations. Received: {operation} of a symbolic tensor"
     )
 
@@ -136,7 +136,7 @@ def chain(inputs: Any, outputs: Any) -> list[Any]:
         layer, row = row
         if any(layer is other for other in layers):
             raise ValueError(
-                f"A layer can stand in a model once. Received: {layer.name} applied twice"
+                f"A model must apply each layer once. Received: {layer.name} applied twice"
             )
         layers.append(layer)
     return layers

@@ -257,7 +257,7 @@ class Loss(Configurable):
         d_y = np.asarray(self.backward(d_values, y_true, predictions), y_pred.dtype)
         if d_y.shape != predictions.shape:
             raise ValueError(
-                f"{self.name}.backward must return the gradient in y_pred, of shape "
+                f"{self.name}.backward must return the gradient with respect to y_pred, of shape "
                 f"{predictions.shape}. Received: shape {d_y.shape}"
             )
         return self.reduce(values, weights), d_y.reshape(y_pred.shape)
@@ -487,7 +487,7 @@ class FunctionLoss(Loss):
             raise ValueError(
                 f"The loss {self.name} needs its derivative, since tinynet does not differentiate "
                 f"by itself: give it an attribute, {self.name}.backward = lambda d_values, y_true, "
-                f"y_pred: ... that returns the gradient in y_pred. "
+                f"y_pred: ... that returns the gradient with respect to y_pred. "
                 f"Received: {checks.shorten(function)}"
             )
         self.function = function
@@ -598,6 +598,7 @@ def as_loss(identifier: Any) -> Loss:
         raise ValueError(
             f"The loss {found.name} needs its derivative, since tinynet does not differentiate by "
             f"itself: give {type(found).__name__} a method backward(self, d_values, y_true, "
-            f"y_pred) that returns the gradient in y_pred. Received: {checks.shorten(found)}"
+            f"y_pred) that returns the gradient with respect to y_pred. "
+            f"Received: {checks.shorten(found)}"
         )
     return found

@@ -200,7 +200,8 @@ def opened(data: bytes) -> Iterator[Any]:
             yield file
     except (OSError, RuntimeError, KeyError, TypeError, AttributeError, SystemError) as error:
         raise ValueError(
-            f"This is no HDF5 file, or a damaged one. Received: {type(error).__name__}: {error}"
+            f"The file must be an HDF5 file that is not damaged. "
+            f"Received: {type(error).__name__}: {error}"
         ) from error
 
 
