@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import fractions
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import tinynet as keras
 from tinynet import Sequential, data, layers
 from tinynet.checks import numeric
 from tinynet.data import Examples
+from tinynet.sparse import CompressedRows
 from tinynet.workspace import Workspace
 
 
@@ -445,3 +447,122 @@ def test_sparse_input_is_not_changed() -> None:
     raises_as("not complex", model.predict, bad)
     bad = scipy.sparse.csr_array(np.where(X == 0, 0, np.inf))
     raises_as("finite.*row 0", model.fit, bad, Y)
+
+
+# ------------------------------------------------------------ types and memory
+
+TYPES = {
+    "int64": lambda x: x.astype(np.int64),
+    "uint8": lambda x: x.astype(np.uint8),
+    "int16": lambda x: x.astype(np.int16),
+    "uint64": lambda x: x.astype(np.uint64),
+    "float16": lambda x: x.astype(np.float16),
+    "float64": lambda x: x.astype(np.float64),
+    "longdouble": lambda x: x.astype(np.longdouble),
+    "big-endian": lambda x: x.astype(">f8"),
+    "big-endian integers": lambda x: x.astype(">i4"),
+    "in columns": lambda x: np.asfortranarray(x.astype(np.uint8)),
+    "strided": lambda x: np.repeat(x.astype(np.uint8), 2, axis=1)[:, ::2],
+    "backwards": lambda x: x[::-1].astype(np.float32)[::-1],
+    "read-only": lambda x: np.frombuffer(x.astype(np.uint8).tobytes(), np.uint8).reshape(x.shape),
+    "list": lambda x: x.tolist(),
+}
+
+
+def typed_net(width: int, optimizer: Any = "adam") -> keras.Sequential:
+    keras.utils.set_random_seed(3)
+    row = [keras.layers.Dense(7, "relu"), keras.layers.Dense(3, "softmax")]
+    model = keras.Sequential([keras.layers.Input((width,)), *row])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.parametrize("density", [0.1, 1.0])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"validation_split": 0.3}], ids=str)
+def test_types_and_layouts_of_inputs_change_no_bit(
+    density: float, optimizer: str, options: Any, rng: np.random.Generator
+) -> None:
+    x = rng.integers(1, 256, (70, 20)) * (rng.random((70, 20)) < density)
+    y = np.arange(70) % 3
+    found = {}
+    for name, form in {"float32": lambda x: x.astype(np.float32), **TYPES}.items():
+        model, given = typed_net(20, optimizer), form(x)
+        logs = model.fit(given, y, epochs=2, batch_size=16, verbose=0, **options).history
+        model.train_on_batch(given, y)
+        parts = [
+            *model.get_weights(),
+            *map(np.array, logs.values()),
+            np.array(model.evaluate(given, y, verbose=0)),
+            model.predict(given, verbose=0),
+            model.predict(given, batch_size=70, verbose=0),
+            model.predict_on_batch(given),
+            model(given).numpy(),
+        ]
+        found[name] = [part.tobytes() for part in parts]
+    for name, parts in found.items():
+        assert parts == found["float32"], name
+
+
+def test_bool_inputs_are_numbers(rng: np.random.Generator) -> None:
+    x, y = rng.random((40, 20)) < 0.5, np.arange(40) % 3
+    found = []
+    for given in (x, x.astype(np.float32)):
+        model = typed_net(20)
+        model.fit(given, y, verbose=0)
+        found.append([w.tobytes() for w in (*model.get_weights(), model.predict(given, verbose=0))])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float64])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_inputs_are_converted_batch_by_batch(
+    kind: Any, optimizer: str, shuffle: bool, rng: np.random.Generator
+) -> None:
+    """No call needs as much memory as the inputs have, which converting them all would take."""
+    x = rng.integers(1, 256, (6000, 2000), np.uint8).astype(kind)
+    y = np.arange(len(x)) % 3
+    model = typed_net(2000, optimizer)
+    calls = {
+        "fit": lambda: model.fit(x, y, shuffle=shuffle, verbose=0),
+        "validation": lambda: model.fit(x[:64], y[:64], validation_data=(x, y), verbose=0),
+        "evaluate": lambda: model.evaluate(x, y, verbose=0),
+        "predict": lambda: model.predict(x, verbose=0),
+    }
+    model.fit(x[:64], y[:64], verbose=0)  # compiles
+    tracemalloc.start()
+    try:
+        for name, call in calls.items():
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            call()
+            peak = tracemalloc.get_traced_memory()[1] - before
+            assert peak < x.size, name  # a quarter of what they take in float32
+    finally:
+        tracemalloc.stop()
+
+
+def test_sparse_inputs_of_any_type_are_compressed_in_parts(rng: np.random.Generator) -> None:
+    x = rng.integers(1, 100, (1200, 3000)) * (rng.random((1200, 3000)) < 0.01)
+    expected = CompressedRows(x.astype(np.float32), "float32")
+    tracemalloc.start()
+    try:
+        rows = CompressedRows(x, "float32")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    count = expected.indptr[-1]
+    assert np.array_equal(rows.indptr, expected.indptr)
+    assert np.array_equal(rows.indices[:count], expected.indices[:count])
+    assert np.array_equal(rows.values[:count], expected.values[:count])
+    assert peak < x.size
+
+
+def test_values_beyond_float32_are_found_in_their_row() -> None:
+    x = np.ones((5, 4))
+    x[3, 1] = 1e39
+    model = typed_net(4)
+    for call in (model.fit, model.evaluate, model.train_on_batch):
+        with pytest.raises(ValueError, match=r"1 of 20 not finite, the first in row 3: inf"):
+            call(x, np.arange(5) % 3)

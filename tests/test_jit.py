@@ -60,9 +60,11 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     return load
 
 
-def run(tmp_path: Path, program: str = CALL, **environment: str) -> subprocess.Popen[str]:
+def run(
+    tmp_path: Path, program: str = CALL, source: str = SOURCE, **environment: str
+) -> subprocess.Popen[str]:
     """Start a process that finds the module ``kernels`` and prints."""
-    (tmp_path / "kernels.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "kernels.py").write_text(source, encoding="utf-8")
     root = str(Path(tinynet.__file__).parents[1])
     paths = os.pathsep.join([str(tmp_path), root])
     return subprocess.Popen(
@@ -374,6 +376,44 @@ def test_folder_removed_in_between(cache: Path, load: Load) -> None:
     for folder in cache.glob("kernels/*"):
         folder.rmdir()
     assert kernel(3.0, 2.0) == 6.0
+
+
+GONE = """
+import os, sys, tempfile
+folder = tempfile.mkdtemp()
+os.chdir(folder)
+os.rmdir(folder)
+import numpy as np, kernels
+from tinynet import Sequential, layers
+print(kernels.pick(3.0, 2.0), kernels.pick.stats.cache_path is not None)
+model = Sequential([layers.Dense(2, "relu"), layers.Dense(2, "softmax")])
+model.compile("adam", "sparse_categorical_crossentropy")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a working directory")
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("where", ["absolute", "relative", "no home"])
+def test_deleted_working_directory(where: str, warm: bool, tmp_path: Path, cache: Path) -> None:
+    """Numba asks for it when it compiles what can not be inferred, such as a computed index."""
+    source = """
+from tinynet.jit import jit
+
+@jit()
+def pick(x, factor):
+    pair = (x, factor)
+    return pair[0 if x < factor else 1] * factor
+"""
+    environment = {"TINYNET_CACHE": str(cache), "TMPDIR": str(tmp_path)}
+    if where == "relative":
+        environment["TINYNET_CACHE"] = "cache"
+    elif where == "no home":
+        environment.update(TINYNET_CACHE="", XDG_CACHE_HOME="", HOME="relative")
+    for _ in range(1 + warm):
+        process = run(tmp_path, GONE, source, **environment)
+        output, errors = process.communicate(timeout=300)
+        assert (process.returncode, errors) == (0, "")
+        assert output.split() == ["4.0", str(where == "absolute")]
 
 
 def test_user_without_a_home(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

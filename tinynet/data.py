@@ -29,20 +29,18 @@ Batch = tuple[Array, Array, Array | None]
 _PART = 1 << 17
 
 
-def features(x: Any, dtype: str) -> Array:
-    """Check inputs and bring them into the form that layers take.
+def inputs(x: Any) -> Array:
+    """Check inputs, and leave them in their own type: batches are converted one by one.
 
     Parameters
     ----------
     x : array_like, shape (N, ...)
-        The inputs: real numbers of any type. A list that holds one array is that array.
-    dtype : str
-        The type that the model computes in.
+        The inputs: real numbers of any type.
 
     Returns
     -------
     ndarray, shape (N, ...)
-        C-contiguous, of that type; the same memory where nothing had to change.
+        The same memory if `x` is an array.
 
     Raises
     ------
@@ -51,8 +49,8 @@ def features(x: Any, dtype: str) -> Array:
 
     Examples
     --------
-    >>> features([[0, 255]], "float32")
-    array([[  0., 255.]], dtype=float32)
+    >>> inputs(np.uint8([[0, 255]]))
+    array([[  0, 255]], dtype=uint8)
     """
     if hasattr(x, "tocsr"):
         x = x.toarray()
@@ -63,13 +61,64 @@ def features(x: Any, dtype: str) -> Array:
         )
     if x is None:
         raise ValueError("x must be an array of inputs. Received: x=None")
-    array = numeric("x", x)
+    array: Array = numeric("x", x)
     if array.ndim == 0:
         raise ValueError(f"x must have a batch axis. Received: {checks.shorten(x)}")
-    if array.dtype == dtype and array.flags.aligned:
-        return np.ascontiguousarray(array, dtype)
+    return array
+
+
+def converted(x: Array, dtype: Any) -> Array:
+    """Bring checked inputs into the form that layers take.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, ...)
+        What `inputs` returned, or some rows of it.
+    dtype : dtype
+        The type that the model computes in.
+
+    Returns
+    -------
+    ndarray, shape (N, ...)
+        C-contiguous, of that type; the same memory where nothing had to change.
+
+    Examples
+    --------
+    >>> converted(np.uint8([[0, 255]]), "float32")
+    array([[  0., 255.]], dtype=float32)
+    """
+    if _is_ready(x, dtype):
+        return x
     with np.errstate(over="ignore"):  # what is too large for the type becomes infinite
-        return np.require(array, dtype, ["C", "A"])
+        return np.require(x, dtype, ["C", "A"])
+
+
+def _is_ready(x: Array, dtype: Any) -> bool:
+    """Whether kernels read an array as it is."""
+    return bool(x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned)
+
+
+def features(x: Any, dtype: str) -> Array:
+    """Check inputs and convert all of them.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, ...)
+        The inputs, as for `inputs`.
+    dtype : str
+        The type that the model computes in.
+
+    Returns
+    -------
+    ndarray, shape (N, ...)
+        As of `converted`.
+
+    Examples
+    --------
+    >>> features([[0, 255]], "float32")
+    array([[  0., 255.]], dtype=float32)
+    """
+    return converted(inputs(x), dtype)
 
 
 def only(name: str, value: Any, key: str | None, rows: int | None = None) -> Any:
@@ -126,7 +175,9 @@ def only(name: str, value: Any, key: str | None, rows: int | None = None) -> Any
     return value
 
 
-def require_finite(name: str, array: Array | CompressedRows, columns: Any = None) -> None:
+def require_finite(
+    name: str, array: Array | CompressedRows, columns: Any = None, dtype: Any = None
+) -> None:
     """Check that no number is infinite or NaN.
 
     Setting the environment variable ``TINYNET_ASSUME_FINITE`` to 1 saves the few milliseconds.
@@ -139,6 +190,9 @@ def require_finite(name: str, array: Array | CompressedRows, columns: Any = None
         The numbers.
     columns : sequence of D labels, optional
         Names of the columns, if they come from a table.
+    dtype : dtype, optional
+        The type that they will be converted to, in which they must be finite; by default their
+        own.
 
     Raises
     ------
@@ -153,19 +207,21 @@ def require_finite(name: str, array: Array | CompressedRows, columns: Any = None
     ValueError: x must be finite numbers: clean the data, or set TINYNET_ASSUME_FINITE=1 to train \
     on it as it is. Received: 1 of 2 not finite, the first in row 1: inf
     """
+    dtype = array.dtype if dtype is None or isinstance(array, CompressedRows) else dtype
+    if array.dtype.kind != "f" or os.environ.get("TINYNET_ASSUME_FINITE") == "1":
+        return
     # Where each row ends among the values.
     if isinstance(array, CompressedRows):
-        values, ends = array.values, array.indptr[1:] - array.indptr[0]
-        values = values[array.indptr[0] : array.indptr[-1]]
+        rows, ends = array.values[array.indptr[0] : array.indptr[-1]], array.indptr[1:]
+        ends = ends - array.indptr[0]
     else:
-        values = array.reshape(-1)
-        ends = (values.size // max(len(array), 1)) * np.arange(1, len(array) + 1)
-    if values.dtype.kind != "f" or os.environ.get("TINYNET_ASSUME_FINITE") == "1":
-        return
+        rows, ends = array, math.prod(array.shape[1:]) * np.arange(1, len(array) + 1)
     # In parts that stay in the processor's cache.
-    parts = (values[start : start + _PART] for start in range(0, len(values), _PART))
-    if all(np.isfinite(part).all() for part in parts):
+    size = max(_PART // max(math.prod(rows.shape[1:]), 1), 1)
+    parts = (rows[start : start + size] for start in range(0, len(rows), size))
+    if all(np.isfinite(converted(part, dtype)).all() for part in parts):
         return
+    values = converted(rows, dtype).reshape(-1)
     wrong = np.flatnonzero(~np.isfinite(values))
     first = wrong[0]
     row = int(np.count_nonzero(ends <= first))
@@ -182,44 +238,12 @@ def require_finite(name: str, array: Array | CompressedRows, columns: Any = None
     )
 
 
-def given(x: Any, dtype: str) -> Any:
-    """Convert inputs with `features`, unless they can be compressed as they are.
-
-    Parameters
-    ----------
-    x : array_like or CompressedRows, shape (N, ...)
-        The inputs.
-    dtype : str
-        The type that the model computes in.
-
-    Returns
-    -------
-    ndarray or CompressedRows
-        What `compressed` takes.
-
-    Examples
-    --------
-    >>> given([[0, 255]], "float32"), given(np.uint8([[0, 255]]), "float32")
-    (array([[  0., 255.]], dtype=float32), array([[  0, 255]], dtype=uint8))
-    """
-    as_it_is = isinstance(x, CompressedRows) or _can_be_compressed(x)
-    return x if as_it_is else features(x, dtype)
-
-
-def _can_be_compressed(x: Any) -> bool:
-    """Say whether the kernels read the array's type and layout."""
-    if not isinstance(x, np.ndarray) or x.ndim < 2 or not x.size:
-        return False
-    native = x.dtype.isnative and x.flags.aligned and x.flags.c_contiguous
-    return bool(native and x.dtype in (np.uint8, np.float32, np.float64))
-
-
 def compressed(x: Any, dtype: str) -> CompressedRows | None:
     """Compress inputs that are mostly zero, from the type and the place they are in.
 
     Parameters
     ----------
-    x : array_like or CompressedRows, shape (N, ...)
+    x : ndarray or CompressedRows, shape (N, ...)
         The inputs.
     dtype : str
         The type that the model computes in.
@@ -227,7 +251,7 @@ def compressed(x: Any, dtype: str) -> CompressedRows | None:
     Returns
     -------
     CompressedRows or None
-        None where the dense way is faster, or `given` has to convert them first.
+        None where the dense way is faster.
 
     Examples
     --------
@@ -235,11 +259,8 @@ def compressed(x: Any, dtype: str) -> CompressedRows | None:
     True
     """
     if isinstance(x, CompressedRows):
-        return x
-    if not _can_be_compressed(x):
-        return None
-    rows = np.asarray(x).reshape(len(x), -1)
-    return CompressedRows(x, dtype) if worth_it(rows) else None
+        return x.astype(dtype)
+    return CompressedRows(x, dtype) if x.ndim > 1 and worth_it(x) else None
 
 
 def same_length(**arrays: Array | None) -> None:
@@ -414,10 +435,12 @@ class Examples:
         What each example counts.
     input_shape : tuple of (int or None)
         The shape that the caller's inputs had, batch size first and open.
+    dtype : dtype, optional
+        The type that the inputs of a batch are converted to; by default they stay as they are.
 
     Examples
     --------
-    >>> examples = Examples(np.arange(5.0), np.arange(5))
+    >>> examples = Examples(np.arange(5), np.arange(5), dtype="float32")
     >>> [x.tolist() for x, _, _ in examples.batches(2)]
     [[0.0, 1.0], [2.0, 3.0], [4.0]]
     """
@@ -426,10 +449,16 @@ class Examples:
     y: Array
     weights: Array | None = None
     input_shape: tuple[int | None, ...] = ()
+    dtype: Any = None
 
     def __len__(self) -> int:
         """Return the number of examples."""
         return len(self.x)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether batches can be taken from the inputs as they are, without a conversion."""
+        return isinstance(self.x, CompressedRows) or _is_ready(self.x, self.dtype or self.x.dtype)
 
     def steps(self, batch_size: int) -> int:
         """Count the batches, the last and smaller one included.
@@ -475,7 +504,7 @@ class Examples:
 
     def _part(self, rows: slice) -> Examples:
         weights = None if self.weights is None else self.weights[rows]
-        return Examples(self.x[rows], self.y[rows], weights, self.input_shape)
+        return Examples(self.x[rows], self.y[rows], weights, self.input_shape, self.dtype)
 
     def batches(
         self,
@@ -510,23 +539,32 @@ class Examples:
             rows = slice(start, min(start + batch_size, len(self)))
             if order is None:
                 part = self._part(rows)
-                yield part.x, part.y, part.weights
+                yield converted(part.x, self.dtype or part.x.dtype), part.y, part.weights
             else:
                 picked = order[rows]
                 weights = None
                 if self.weights is not None:
                     weights = _take(self.weights, picked, "weights", work)
-                names = named and isinstance(self.x, np.ndarray)
-                x: Any = NamedRows(self.x, picked) if names else _take(self.x, picked, "x", work)
+                if named and self.is_ready and isinstance(self.x, np.ndarray):
+                    x: Any = NamedRows(self.x, picked)
+                else:
+                    x = _take(self.x, picked, "x", work, self.dtype)
                 yield x, _take(self.y, picked, "y", work), weights
 
 
-def _take(array: Any, rows: Array, name: str, work: Workspace) -> Any:
-    """Copy rows into a buffer; the rows are known to exist, which "clip" makes cheap."""
+def _take(array: Any, rows: Array, name: str, work: Workspace, dtype: Any = None) -> Any:
+    """Copy rows into a buffer, converted; they are known to exist, which "clip" makes cheap."""
     if isinstance(array, CompressedRows):
         return array.take(rows)
-    out = work.array(name, (len(rows), *array.shape[1:]), array.dtype)
-    return np.take(array, rows, axis=0, out=out, mode="clip")
+    dtype = np.dtype(dtype or array.dtype)
+    out = work.array(name, (len(rows), *array.shape[1:]), dtype)
+    if _is_ready(array, dtype):
+        return np.take(array, rows, axis=0, out=out, mode="clip")
+    size = max(_PART // max(math.prod(array.shape[1:]), 1), 1)
+    with np.errstate(over="ignore"):
+        for start in range(0, len(rows), size):
+            out[start : start + size] = array[rows[start : start + size]]
+    return out
 
 
 def _holds_arrays(item: Any) -> bool:

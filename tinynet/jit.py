@@ -119,6 +119,10 @@ class _Cache:
         _compiling.since = time.perf_counter()
         interrupts.compiling += 1
         self._tell()
+        try:
+            os.getcwd()
+        except OSError:  # it was deleted; Numba would ask for it, to shorten paths in messages
+            _numba.core.ir.Loc._get_path = lambda location: location.filename
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -47,16 +48,28 @@ class CompressedRows:
         not_masked("x", x)
         self.shape: tuple[int, ...] = x.shape
         self.dtype = np.dtype(dtype)
-        x = np.ascontiguousarray(x).reshape(len(x), -1)
-        self.width = x.shape[1]
-        self.indptr = ops.row_starts(x, aligned((len(x) + 1,), np.int64))
+        self.width = math.prod(x.shape[1:])
+        self.indptr = aligned((len(x) + 1,), np.int64)
+        self.indptr[0] = first = 0
+        starts = [
+            ops.row_starts(block, aligned((len(block) + 1,), np.int64))
+            for block in _blocks(x, dtype)
+        ]
+        for rows in starts:
+            last = first + len(rows)
+            np.add(rows[1:], self.indptr[first], out=self.indptr[first + 1 : last])
+            first = last - 1
         # One more than needed: the kernel writes first and decides then.
         room = int(self.indptr[-1]) + 1
         #: Whether two bytes hold the number of a column.
         self.narrow = self.width < 2**16
         self.indices = aligned((room,), np.uint16 if self.narrow else np.int32)
         self.values = aligned((room,), dtype)
-        ops.compress_rows(x, self.indptr, self.indices, self.values)
+        first = 0
+        for block, rows in zip(_blocks(x, dtype), starts, strict=True):
+            begin = self.indptr[first]
+            ops.compress_rows(block, rows, self.indices[begin:], self.values[begin:])
+            first += len(block)
 
     @classmethod
     def from_csr(
@@ -139,6 +152,25 @@ class CompressedRows:
         csr.sum_duplicates()  # also sorts the columns of each row
         values = numeric("x", csr.data)
         return cls.from_csr(csr.indptr, csr.indices, values, csr.shape, dtype)
+
+    def astype(self, dtype: str) -> CompressedRows:
+        """Return the same rows with values of another type; these alone are copied.
+
+        Parameters
+        ----------
+        dtype : str
+            The type that the values are computed with.
+
+        Returns
+        -------
+        CompressedRows
+            The rows themselves, if they have that type.
+        """
+        if self.dtype == dtype:
+            return self
+        new = copy.copy(self)
+        new.dtype, new.values = np.dtype(dtype), self.values.astype(dtype)
+        return new
 
     def reshape(self, shape: tuple[int, ...]) -> CompressedRows:
         """Return the same rows as examples of another shape; nothing is copied.
@@ -394,12 +426,25 @@ def column_tables(n: int, width: int, dtype: Any, work: Workspace) -> tuple[Arra
     )
 
 
+def _blocks(x: Array, dtype: str) -> Iterator[Array]:
+    """Yield an array as matrices that the kernels read: whole, or some rows at a time."""
+    ready = x.dtype.isnative and x.dtype in (np.uint8, np.float32, np.float64)
+    if ready and x.flags.c_contiguous and x.flags.aligned:
+        yield x.reshape(len(x), math.prod(x.shape[1:]))
+        return
+    size = max((1 << 18) // max(math.prod(x.shape[1:]), 1), 1)
+    for first in range(0, len(x), size):
+        with np.errstate(over="ignore"):
+            rows = np.require(x[first : first + size], dtype, ["C", "A"])
+        yield rows.reshape(len(rows), -1)
+
+
 def worth_it(x: Array) -> bool:
     """Say whether an array should be compressed: it is sparse, and the backend has the kernels.
 
     Parameters
     ----------
-    x : ndarray, shape (N, D)
+    x : ndarray, shape (N, ...)
         The array; up to a thousand of its rows are looked at.
 
     Returns

@@ -193,6 +193,7 @@ def steps_of(
     flattens = bool(row) and type(row[0]) is Flatten
     dense = [layer for layer in row[flattens:] if type(layer) is Dense]
     sparse = not isinstance(examples.x, np.ndarray)
+    kind = examples.x.dtype if sparse or examples.dtype is None else examples.dtype
     suits = (
         0 < len(dense) == len(row) - flattens
         and all(_is_plain(layer) for layer in dense)
@@ -201,7 +202,7 @@ def steps_of(
         and _is_plain_adam(optimizer)
         and examples.weights is None
         and (sparse or flattens or examples.x.ndim == 2)
-        and examples.x.dtype == np.float32
+        and kind == np.float32
         and _is_in_one_piece(dense, plan)
         and _widths(dense) == [math.prod(examples.x.shape[1:]), *(la.units for la in dense)]
         and objective.output_shape[1:] == (dense[-1].units,)
@@ -209,7 +210,11 @@ def steps_of(
     )
     if not suits:
         return None
-    return DenseNetSteps(dense, objective, optimizer, plan, batch_size)
+    steps = DenseNetSteps(dense, objective, optimizer, plan, batch_size)
+    if not examples.is_ready:  # the batches of a call are converted together: into 4 MB at most
+        size = batch_size * dense[0].kernel.shape[0] * kind.itemsize
+        steps.at_once = min(steps.at_once, max((1 << 22) // size, 1))
+    return steps
 
 
 def _is_plain(layer: Dense) -> bool:

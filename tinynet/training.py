@@ -294,9 +294,9 @@ class Trainer(Layer):
         x = self._one_input(x)
         columns = getattr(x, "column_names", getattr(x, "columns", None))
         compress = compress or isinstance(x, CompressedRows)
-        x = self._adjust_rank((data.given if compress else data.features)(x, self.dtype))
+        x = self._adjust_rank(x if isinstance(x, CompressedRows) else data.inputs(x))
         rows = data.compressed(x, self.dtype) if compress and self._takes_rows(x) else None
-        inputs = data.features(x, self.dtype) if rows is None else x
+        inputs = data.inputs(x) if rows is None else x
         if not len(inputs):
             raise ValueError(f"x must hold at least one example. Received: shape {inputs.shape}")
         if y is None:
@@ -311,7 +311,7 @@ class Trainer(Layer):
         output_shape = (None, *self.compute_output_shape(inputs.shape)[1:])
         targets = self._objective.loss.prepare(raw_y, output_shape)
         self._objective.check_targets(targets, output_shape)
-        data.require_finite("x", inputs if rows is None else rows, columns)
+        data.require_finite("x", inputs if rows is None else rows, columns, self.dtype)
         values_shape = self._objective.loss.values_shape(targets, output_shape)
         if class_weight is not None:
             positions = (len(targets), *targets.shape[1 : len(output_shape) - 1])
@@ -319,7 +319,8 @@ class Trainer(Layer):
         if weights is not None:
             weights = losses.fit_weights(weights, values_shape)
         shape = (None, *inputs.shape[1:])
-        return data.Examples(inputs if rows is None else rows, targets, weights, shape)
+        kept = inputs if rows is None else rows
+        return data.Examples(kept, targets, weights, shape, np.dtype(self.dtype))
 
     def _ready(self, source: data.Examples | data.Stream) -> None:
         """Build the model, and make the metrics, where that is still to do."""
@@ -826,7 +827,7 @@ class Trainer(Layer):
         """Check and convert inputs; build the model if that is still to do."""
         x = self._one_input(x)
         rows = isinstance(x, CompressedRows) and self._takes_rows(x)
-        inputs = self._adjust_rank(x if rows else data.features(x, self.dtype))
+        inputs = self._adjust_rank(x.astype(self.dtype) if rows else data.inputs(x))
         self._check_and_build(inputs)
         return data.Examples(inputs, inputs, None, (None, *inputs.shape[1:]))
 
@@ -844,6 +845,8 @@ class Trainer(Layer):
         """Compute the outputs of one batch, in an array of their own."""
         if isinstance(x, CompressedRows):
             x = x.take(np.arange(len(x)))
+        elif isinstance(x, np.ndarray):
+            x = data.converted(x, self.dtype)
         work = self._borrow()
         with Computing():
             y = np.array(self.forward(x, work, training))
