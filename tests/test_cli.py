@@ -308,6 +308,139 @@ def test_predict_reads_every_kind_of_png(
     assert {entry["label"] for entry in found} == {int(labels[surest])}
 
 
+def readable(folder: Path, digit: np.ndarray) -> dict[str, Path]:
+    """Write one digit in formats, modes and orientations that cameras and scanners produce."""
+    (png,) = (path for path in pictures(folder, digit) if path.endswith("grey.png"))
+    page = Image.open(png)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be shown rotated by 90 degrees clockwise
+    written: dict[str, tuple[Image.Image, dict[str, object]]] = {
+        "photo.jpg": (page.convert("RGB").resize((1500, 1470)), {}),
+        "turned.jpg": (page.transpose(Image.Transpose.ROTATE_90), {"exif": turned}),
+        "turned.png": (page.transpose(Image.Transpose.ROTATE_90), {"exif": turned}),
+        "jpeg_inside.png": (page, {"format": "JPEG"}),
+        "print.jpg": (page.convert("CMYK"), {}),
+        "a.gif": (page, {}),
+        "a.bmp": (page, {}),
+        "a.tif": (page, {}),
+        "a.webp": (page, {"lossless": True}),
+        "clear_palette.gif": (page.convert("P"), {"transparency": 0}),
+        "grey_and_alpha.png": (page.convert("LA"), {}),
+        "clear_white.png": (page, {"transparency": 255}),
+        "float.tif": (page.convert("F"), {}),
+    }
+    for name, (image, options) in written.items():
+        image.save(folder / name, **options)  # type: ignore[arg-type]
+    return {name: folder / name for name in written}
+
+
+@pytest.fixture(scope="module")
+def surest(trained: Path) -> tuple[np.ndarray, int]:
+    """The digit that the model reads with most certainty, and its label."""
+    model = models.load_model(trained / "model.tinynet")
+    images, labels = TINY[0]
+    p = model.predict(images / np.float32(255), verbose=0)
+    best = int(np.argmax(p[np.arange(len(p)), labels]))
+    return images[best], int(labels[best])
+
+
+def test_predict_reads_formats_of_cameras(
+    trained: Path,
+    surest: tuple[np.ndarray, int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    digit, label = surest
+    paths = readable(tmp_path, digit)
+    model = str(trained / "model.tinynet")
+    assert main(["predict", model, "--json", *map(str, paths.values())]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {Path(entry["image"]).name: entry["label"] for entry in found["predictions"]} == (
+        dict.fromkeys(paths, label)
+    )
+    assert found["errors"] == []
+
+
+def test_predict_continues_after_a_bad_image(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = pictures(tmp_path, TINY[0][0][0])[:2]
+    text, missing = tmp_path / "text.png", tmp_path / "missing.png"
+    text.write_bytes(b"no image")
+    paths = [str(text), good[0], str(missing), good[1]]
+    model = str(trained / "model.tinynet")
+    assert main(["predict", model, *paths]) == 1
+    out, err = capsys.readouterr()
+    assert [line.split(": ")[0] for line in out.splitlines()] == good
+    assert [line.split(" ")[2] for line in err.splitlines()] == [str(text), f"{missing}:"]
+
+    assert main(["predict", model, "--json", *paths]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [entry["image"] for entry in found["predictions"]] == good
+    assert [entry["image"] for entry in found["errors"]] == [str(text), str(missing)]
+    assert "must be an image file, such as PNG or JPEG" in found["errors"][0]["error"]
+
+    assert main(["predict", model, "--json", str(text)]) == 1
+    assert json.loads(capsys.readouterr().out)["predictions"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xd8\xff\xe0 and no more", "is a JPEG file that can't be read: "),
+        (b"\x00\x00\x00\x18ftypheic", "must be saved as PNG or JPEG. Received: a HEIC file"),
+        (b"%PDF-1.7", "Received: a PDF file"),
+        (b"", "a file that begins with b''"),
+    ],
+)
+def test_predict_names_the_kind_of_file(
+    content: bytes,
+    message: str,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "digit.png"
+    path.write_bytes(content)
+    assert main(["predict", str(trained / "model.tinynet"), str(path)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_predict_without_pillow_names_the_kind_of_file(
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "digit.png"  # the bytes count, not the name
+    Image.new("L", (50, 60), 200).save(path, format="JPEG")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert main(["predict", str(trained / "model.tinynet"), str(path)]) == 1
+    err = capsys.readouterr().err
+    assert f"{path} is a JPEG file; reading it requires Pillow" in err
+    assert "pip install pillow" in err
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (300, 200)])
+def test_predict_refuses_blank_images(
+    size: tuple[int, int], trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", size, 120).save(tmp_path / "blank.png")
+    assert main(["predict", str(trained / "model.tinynet"), str(tmp_path / "blank.png")]) == 1
+    assert "blank.png: image must show a digit that stands out" in capsys.readouterr().err
+
+
+def test_predict_refuses_several_digits(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "two.png"
+    Image.fromarray(255 - np.hstack([TINY[0][0][0], TINY[0][0][1]])).save(path)
+    assert main(["predict", str(trained / "model.tinynet"), str(path)]) == 1
+    assert "two.png: image must show one digit, but this looks like several digits" in (
+        capsys.readouterr().err
+    )
+
+
 def test_predict_turns_scores_into_probabilities(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,7 +56,7 @@ PUBLIC_ONLY = {"visualize", "explain", "demo", "compat", "cli", "__main__"}
 FORBIDDEN = {"reference", "benchmarks", "tests", "keras", "tensorflow", "pickle"}
 # What may be imported where it is used, and what at the top of a file; kernels are themselves
 # imported where they are used.
-INSTALLED = {"numpy", "numba", "llvmlite", "matplotlib", "h5py", "joblib", "onnx"}
+INSTALLED = {"numpy", "PIL", "numba", "llvmlite", "matplotlib", "h5py", "joblib", "onnx"}
 AT_THE_TOP = {
     "kernels": {"numpy", "numba", "llvmlite"},
     "jit": {"numpy", "numba", "llvmlite"},

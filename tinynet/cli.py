@@ -21,6 +21,8 @@ import struct
 import sys
 import tempfile
 import time
+import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -47,7 +49,27 @@ from tinynet.files import write_atomically
 Array = NDArray[Any]
 Part = tuple[Array, Array]  # images and labels
 
-MOST_PIXELS = 25_000_000  # of a picture to read: twice a telephone's
+MOST_PIXELS = 64_000_000  # of an image to read: more than a phone's
+# What Pillow raises for files that are damaged, incomplete or of a kind it does not read.
+DAMAGE: tuple[type[Exception], ...] = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError),
+    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
+)
+NOT_READ = ("AVIF", "HEIC", "PDF")
+IMAGE_FILES = (  # the bytes that a kind of file has, and where; names as in Pillow
+    (0, b"\x89PNG", "PNG"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"GIF8", "GIF"),
+    (0, b"BM", "BMP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (8, b"WEBP", "WEBP"),
+    (0, b"P5", "PPM"),
+    (0, b"P6", "PPM"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftyp", "HEIC"),
+    (0, b"%PDF", "PDF"),
+)
 MNIST, FASHION, DRAWN = "MNIST", "Fashion-MNIST", "drawn digits (not MNIST)"
 
 
@@ -87,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 parser.refuse(given[:1] if given[0] not in parser.options() else [])
             args, extra = parser.parse_known_args(given)
             args.parser.refuse(extra)
-            args.run(args)
+            code: int | None = args.run(args)
         finally:
             _flush()
     except KeyboardInterrupt as interrupt:
@@ -97,17 +119,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
-    except OSError as error:
-        known = error.filename is not None and error.strerror
-        _complain(f"error: {error.filename}: {error.strerror}" if known else f"error: {error}")
-        return 1
-    except (ValueError, TypeError, RuntimeError, ImportError) as error:
-        _complain(f"error: {error}")
+    except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:
+        _complain(f"error: {_explain(error)}")
         return 1
     except MemoryError as error:
         _complain(f"error: not enough memory. {error}")
         return 1
-    return 0
+    return code or 0
 
 
 def _flush() -> None:
@@ -125,6 +143,12 @@ def _complain(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # nobody may be listening
         lines = [line.rstrip() for line in text.splitlines() if line.strip()]
         progress.write("tinynet: " + "\n".join(lines) + "\n", sys.stderr)
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _say(text: str = "") -> None:
@@ -171,7 +195,7 @@ def _parser() -> _Parser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> Any:
+    def add(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> Any:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.set_defaults(run=run, parser=command)
         command.add_argument(
@@ -231,8 +255,8 @@ def _parser() -> _Parser:
         "images",
         nargs="+",
         metavar="IMAGE",
-        help="a PNG file with one digit; light on dark and 28 x 28 it is taken as it is, anything "
-        "else is framed as MNIST's digits are",
+        help="a PNG, JPEG, GIF, BMP, TIFF or WebP file with one digit; in MNIST's form it is taken "
+        "as it is, anything else is framed as MNIST's digits are",
     )
 
     draw = add("demo", _demo, "Write a web page to draw a digit on, which a model reads.")
@@ -497,26 +521,45 @@ def _evaluate(args: argparse.Namespace) -> None:
         _say(source.on(f"Test {name}: {test[name]:.4f}"))
 
 
-def _predict(args: argparse.Namespace) -> None:
+def _predict(args: argparse.Namespace) -> int:
     model = models.load_model(args.model)
-    x = _scaled(np.stack([_read_digit(path) for path in args.images]))
-    probabilities = model.predict(_as_input(model, x), verbose=0)
+    digits: dict[str, Array] = {}
+    errors: dict[str, str] = {}
+    for path in args.images:
+        try:
+            digits[path] = _read_digit(path)
+        except (OSError, ValueError, ImportError) as error:
+            errors[path] = _explain(error)
+            _complain(f"error: {errors[path]}")
+    found = dict(zip(digits, _probabilities(model, list(digits.values())), strict=True))
+    read = [(path, found[path]) for path in args.images if path in found]
+    if args.json:
+        predictions = [
+            {"image": path, "label": int(p.argmax()), "probabilities": p.tolist()}
+            for path, p in read
+        ]
+        failed = [{"image": path, "error": text} for path, text in errors.items()]
+        _say(json.dumps({"model": args.model, "predictions": predictions, "errors": failed}))
+    else:
+        for path, p in read:
+            best, second = np.argsort(-p, kind="stable")[:2]
+            _say(f"{path}: {best} ({p[best]:.1%}; next {second}, {p[second]:.1%})")
+    return int(bool(errors))
+
+
+def _probabilities(model: Any, digits: list[Array]) -> Array:
+    """Compute the probabilities (N, classes) of images of 28 x 28 pixels."""
+    x = _as_input(model, _scaled(np.reshape(digits, (-1, 28, 28))))
+    if not digits:
+        return np.zeros((0, 2))
+    probabilities: Array = model.predict(x, verbose=0)
     if probabilities.ndim != 2 or probabilities.shape[1] < 2:
         raise ValueError(
             f"The model must give probabilities of classes. Received: shape {probabilities.shape}"
         )
     if probabilities.min() < 0 or probabilities.max() > 1.001:  # scores, not probabilities
         probabilities = activations.softmax(probabilities).numpy()
-    if args.json:
-        found = [
-            {"image": path, "label": int(p.argmax()), "probabilities": p.tolist()}
-            for path, p in zip(args.images, probabilities, strict=True)
-        ]
-        _say(json.dumps({"model": args.model, "predictions": found}))
-        return
-    for path, p in zip(args.images, probabilities, strict=True):
-        best, second = np.argsort(-p, kind="stable")[:2]
-        _say(f"{path}: {best} ({p[best]:.1%}; next {second}, {p[second]:.1%})")
+    return probabilities
 
 
 def _as_input(model: Any, x: Array) -> Array:
@@ -526,34 +569,60 @@ def _as_input(model: Any, x: Array) -> Array:
         raise ValueError(
             f"The model must take images of 28 x 28 pixels. Received: input shape {shape}"
         )
-    return x.reshape(-1, *shape)
+    return x.reshape(len(x), *shape)
 
 
 def _read_digit(path: str) -> Array:
-    """Read a picture; what is not 28 x 28 and light on dark already is framed."""
-    from matplotlib.image import imread
-
-    with open(path, "rb") as file:
-        # A header of a few bytes can claim more pixels than any memory holds.
-        head = file.read(24)
-        width, height = struct.unpack(">II", head[16:]) if len(head) == 24 else (0, 0)
-        if not head.startswith(b"\x89PNG") or width * height > MOST_PIXELS:
-            raise ValueError(
-                f"{path} must be a PNG file of at most {MOST_PIXELS:,} pixels. "
-                f"Received: {width} x {height} pixels, beginning with {head[:4]!r}"
-            )
-        file.seek(0)
-        try:
-            image = imread(file, format="png")
-        except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
-            raise ValueError(f"{path} must be a PNG file, and whole. Received: {error}") from error
+    """Read an image file and frame its digit."""
+    image = _read_image(path)
     try:
-        grey = framing.to_grey(image)
-        if grey.shape == (28, 28) and framing.paper_shade(grey) < 0.5:
-            return np.asarray(np.rint(255 * grey), np.uint8)
-        return framing.frame_digit(grey)
+        return framing.frame_digit(image)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _read_image(path: str) -> Array:
+    """Read an image file, upright: gray, RGB or RGBA, of at most a few thousand pixels a side."""
+    with open(path, "rb") as file:
+        head = file.read(16)
+        kinds = [kind for at, magic, kind in IMAGE_FILES if head[at:].startswith(magic)]
+        if not kinds:
+            raise ValueError(
+                f"{path} must be an image file, such as PNG or JPEG. "
+                f"Received: a file that begins with {head[:4]!r}"
+            )
+        try:
+            from PIL import Image, ImageOps
+        except ImportError as error:
+            raise ImportError(
+                f"{path} is a {kinds[0]} file; reading it requires Pillow, which is not installed: "
+                f"pip install pillow"
+            ) from error
+        if kinds[0] in NOT_READ:
+            raise ValueError(f"{path} must be saved as PNG or JPEG. Received: a {kinds[0]} file")
+        file.seek(0)
+        damage: Any = (*DAMAGE, Image.DecompressionBombError)
+        try:
+            # Pillow warns of large images; those that are too large are refused here.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                image: Any = Image.open(file, formats=kinds[:1])
+            # A header of a few bytes can claim more pixels than any memory holds.
+            if math.prod(image.size) > MOST_PIXELS:
+                raise ValueError(
+                    f"image must have at most {MOST_PIXELS:,} pixels. "
+                    f"Received: {image.size[0]} x {image.size[1]} pixels"
+                )
+            image = ImageOps.exif_transpose(image)
+        except damage as error:
+            raise ValueError(f"{path} is a {kinds[0]} file that can't be read: {error}") from error
+    if image.mode[:1] in "IF":  # gray of 16 or 32 bits
+        values = np.asarray(image)
+        sixteen = image.mode == "I" and values.min() >= 0 and 255 < values.max() < 2**16
+        return values.astype(np.uint16) if sixteen else values
+    has_alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+    image = image.convert("RGBA" if has_alpha else "L" if image.mode in ("1", "L") else "RGB")
+    return np.asarray(image.reduce(max(max(image.size) // (2 * framing.LARGEST), 1)))
 
 
 def _demo(args: argparse.Namespace) -> None:

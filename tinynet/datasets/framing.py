@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 _BOX, _SIDE = 20, 28
 _BLACK = 0.05  # shades up to this are the background of an image in MNIST's form
-_LARGEST = 560  # longer sides are scaled down to this first: 28 pixels for a twentieth of the page
+LARGEST = 560  # longer sides are scaled down to this first: 28 pixels for a twentieth of the page
 _MARGIN = 0.04  # share of a side that may hold a frame and does not count for paper and contrast
 _GRID, _WINDOW = 20, 6  # the paper's shade is found at 20 x 20 points, each from up to 13 x 13
 _NEAR = 0.1  # a pixel that differs by less has the paper's shade
@@ -125,10 +125,10 @@ def _is_framed(grey: Greys) -> bool:
     ink = np.argwhere(grey > _BLACK)
     if grey.shape != (_SIDE, _SIDE) or grey.max() < 0.5:
         return False
-    if not _BOX - 2 <= np.ptp(ink, axis=0).max() < _BOX:
+    if not _BOX - 4 <= np.ptp(ink, axis=0).max() < _BOX:
         return False
     center = np.array([np.arange(_SIDE) @ grey.sum(axis=axis) for axis in (1, 0)]) / grey.sum()
-    return bool(np.abs(center - _SIDE // 2).max() <= 1)
+    return bool(np.abs(center - _SIDE // 2).max() <= 1.5)
 
 
 # ---------------------------------------------------------------- ink and paper
@@ -136,7 +136,7 @@ def _is_framed(grey: Greys) -> bool:
 
 def _ink(grey: Greys) -> Greys:
     """Return the strength of the ink at each pixel, 0 to 1."""
-    grey = _scaled(grey, _LARGEST) if max(grey.shape) > _LARGEST else grey
+    grey = _scaled(grey, LARGEST) if max(grey.shape) > LARGEST else grey
     paper = _paper(grey)
     inner = tuple(slice(_margin(n), n - _margin(n)) for n in grey.shape)
     light, dark = np.maximum(grey - paper, 0), np.maximum(paper - grey, 0)
