@@ -566,3 +566,37 @@ def test_values_beyond_float32_are_found_in_their_row() -> None:
     for call in (model.fit, model.evaluate, model.train_on_batch):
         with pytest.raises(ValueError, match=r"1 of 20 not finite, the first in row 3: inf"):
             call(x, np.arange(5) % 3)
+
+
+class PretendDataset:
+    """What an endless tf.data.Dataset looks like."""
+
+    def cardinality(self) -> int:
+        return -1
+
+    def __len__(self) -> int:
+        raise TypeError("The dataset is infinite.")
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            yield X, Y
+
+
+def test_endless_data_sets_need_a_number_of_steps() -> None:
+    model = net()
+    history = model.fit(PretendDataset(), steps_per_epoch=3, epochs=2, verbose=0).history
+    assert len(history["loss"]) == 2
+    for call in (model.fit, model.evaluate, model.predict):
+        raises_as("number of steps must be given", call, PretendDataset())
+
+
+def test_features_of_one_axis_may_be_sparse() -> None:
+    model = net(shape=(1,))
+    x = np.array([0.0, 2.0, 0.0])
+    expected = model.predict(x[:, None], verbose=0)
+    np.testing.assert_array_equal(model.predict(scipy.sparse.coo_array(x), verbose=0), expected)
+    np.testing.assert_array_equal(model.predict(range(3)).shape, (3, 2))
+
+
+def test_items_of_an_iterable_must_be_batches() -> None:
+    raises_as("iterable must return batches", net().fit, iter([(X[0], Y[0])]))

@@ -648,8 +648,8 @@ def numeric(name: str, value: Any, dtype: Any = None) -> Any:
     >>> numeric("y_true", ["a"])
     Traceback (most recent call last):
         ...
-    ValueError: y_true must be real numbers; encode text as numbers first, for example with one \
-column for each category. Received: dtype <U1, 'a' in row 0
+    ValueError: y_true must be real numbers; encode text as numbers first: numpy.unique(y_true, \
+return_inverse=True). Received: dtype <U1, 'a' in row 0
     """
     if type(value) is not np.ndarray or value.dtype.kind not in "fiub":
         value = _numbers(name, value)
@@ -717,6 +717,8 @@ def _not_real(name: str, what: str, item: Any, spot: tuple[Any, ...]) -> ValueEr
         item, hint = "a missing value", "; fill missing values, or leave their rows out"
     elif isinstance(item, str | bytes):
         hint = "; encode text as numbers first, for example with one column for each category"
+        if name in ("y", "y_true"):
+            hint = f"; encode text as numbers first: numpy.unique({name}, return_inverse=True)"
         with contextlib.suppress(ValueError):
             float(item)
             hint = "; convert text to numbers first, for example with numpy.asarray(x, float)"

@@ -710,6 +710,12 @@ def batch_size(given_size: Any, source: Examples | Stream, steps: int | None) ->
     >>> batch_size(8, examples, 2), batch_size(None, examples, 2), batch_size(None, examples, None)
     (8, 3, 32)
     """
+    cardinality = getattr(getattr(source, "_source", None), "cardinality", None)
+    if steps is None and callable(cardinality) and int(cardinality()) == -1:
+        raise ValueError(
+            "The number of steps must be given for a tf.data.Dataset without end, as "
+            "steps_per_epoch, validation_steps or steps. Received: None"
+        )
     if given_size is not None:
         return checks.whole("batch_size", given_size)
     if steps is not None and isinstance(source, Examples):
@@ -772,7 +778,7 @@ def is_stream(x: Any) -> bool:
     >>> is_stream(iter([])), is_stream([[1.0]]), is_stream(np.zeros(3))
     (True, False, False)
     """
-    arrays: Any = list | tuple | dict | str | bytes | CompressedRows
+    arrays: Any = list | tuple | dict | range | str | bytes | CompressedRows
     if isinstance(x, arrays) or hasattr(x, "__array__") or hasattr(x, "tocsr"):
         return False
     return any(hasattr(x, name) for name in ("__next__", "__iter__", "__getitem__"))

@@ -401,7 +401,7 @@ class Model(Trainer):
             return x
         numbers_only = self._input is not None and self._input.batch_shape[1:] in ((), (1,))
         x = only("x", x, self._names()[0], 0 if numbers_only else None)
-        sparse = hasattr(x, "tocsr") and self._takes_rows(x)
+        sparse = hasattr(x, "tocsr") and len(x.shape) == 2 and self._takes_rows(x)
         return CompressedRows.from_scipy(x, self.dtype) if sparse else x
 
     def _adjust_rank(self, x: Any) -> Any:

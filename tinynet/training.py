@@ -304,7 +304,10 @@ class Trainer(Layer):
         output = self._names()[1]
         raw_y = losses.numeric("y", data.only("y", y, output, len(inputs)))
         if raw_y.ndim == 0:
-            raise ValueError(f"y must have one row for each example. Received: y={raw_y}")
+            raise ValueError(
+                f"y must have one row for each example, and an iterable must return batches of "
+                f"examples. Received: y={raw_y}"
+            )
         sample_weight = data.only("sample_weight", sample_weight, output, len(inputs))
         weights = data.sample_weights(sample_weight, class_weight, self.dtype)
         data.same_length(x=inputs, y=raw_y, sample_weight=weights)
