@@ -494,7 +494,7 @@ class Model(Trainer):
         """
         text = "\n".join(summary_lines(self, line_length, expand_nested, show_trainable))
         if print_fn is None:
-            write(text + "\n")
+            write(text + "\n", strict=True)
         else:
             print_fn(text)
 
