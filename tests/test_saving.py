@@ -918,3 +918,189 @@ def test_custom_build_configs_are_used(tmp_path: Path) -> None:
     model.save(tmp_path / "net.tinynet")
     loaded = tinynet.models.load_model(tmp_path / "net.tinynet", custom_objects={"Own": Own})
     assert state(loaded) == state(model)
+
+
+# ------------------------------------------------------------ whole models of Keras 2
+
+
+def write_keras2(
+    path: Path, config: Any, weights: dict[str, Any], training: Any = None, chunked: bool = False
+) -> None:
+    """Write an .h5 file as Keras 2 did: fixed-length bytes, names with ``:0``, no checksums."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"] = b"2.4.3"
+        file.attrs["backend"] = b"tensorflow"
+        file.attrs["model_config"] = json.dumps(config).encode()
+        if training:
+            file.attrs["training_config"] = json.dumps(training).encode()
+            state = file.create_group("optimizer_weights")
+            state.attrs["weight_names"] = [b"iter:0", b"m:0"]
+            state["iter:0"], state["m:0"] = np.int64(7), np.ones(3)
+        top = file.create_group("model_weights")
+        names = [name.encode() for name in weights]
+        for i in range(len(names)):
+            if chunked:
+                top.attrs[f"layer_names{i}"] = names[i : i + 1]
+        if not chunked:
+            top.attrs["layer_names"] = names
+        for name, arrays in weights.items():
+            group = top.create_group(name)
+            listed = [f"{name}/w{i}:0".encode() for i in range(len(arrays))]
+            group.attrs["weight_names"] = listed or np.array([], "S1")
+            for inner, array in zip(listed, arrays, strict=True):
+                group[inner.decode()] = array
+
+
+K2_KERNEL, K2_BIAS = np.arange(12, dtype="f4").reshape(4, 3) / 10, np.array([0.1, -0.2, 0.3], "f4")
+K2_GLOROT = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1.0, "mode": "fan_avg", "distribution": "normal", "dtype": "float32"},
+}
+
+
+def k2(class_name: str, **config: Any) -> Any:
+    return {"class_name": class_name, "config": config}
+
+
+K2_DENSE = k2(
+    "Dense",
+    name="d",
+    trainable=True,
+    units=3,
+    activation="softmax_v2",
+    kernel_initializer=K2_GLOROT,
+    bias_initializer=k2("Zeros", dtype="float32"),
+    kernel_regularizer=k2("L1L2", l1=0.0, l2=0.01),
+    activity_regularizer=None,
+)
+K2_SHAPE = {"batch_input_shape": [None, 4]}
+
+
+def k2_with(layer: Any, **extra: Any) -> Any:
+    return {**layer, "config": {**layer["config"], **extra}}
+
+
+K2_INPUT = k2("InputLayer", **K2_SHAPE, dtype="float32", sparse=False, ragged=False, name="i")
+K2_FIRST = {
+    "Dense": k2_with(K2_DENSE, **K2_SHAPE, dtype="float32", input_dtype="float32"),
+    "InputLayer": K2_INPUT,
+    "Dropout": k2("Dropout", name="o", rate=0.2, noise_shape=None, seed=None, **K2_SHAPE),
+    "Activation": k2("Activation", name="a", activation="linear", input_shape=[4], **K2_SHAPE),
+    "Flatten": k2("Flatten", name="f", data_format="channels_last", **K2_SHAPE),
+    "LeakyReLU": k2("LeakyReLU", name="l", alpha=1.0, **K2_SHAPE),
+    "Reshape": k2("Reshape", name="r", target_shape=[4], **K2_SHAPE),
+    "Sequential": k2("Sequential", name="s", layers=[k2("Flatten", name="f", **K2_SHAPE)]),
+    "list": k2("Sequential", layers=[]) | {"config": [k2("Flatten", name="f", **K2_SHAPE)]},
+    "BatchNormalization": k2(
+        "BatchNormalization", name="b", axis=[1], momentum=0.99, epsilon=1e-3, **K2_SHAPE
+    ),
+}
+
+
+def k2_functional(*between: Any, nested: bool = False) -> Any:
+    row = [{**K2_INPUT, "name": "i", "inbound_nodes": []}]
+    for layer in [*between, K2_DENSE]:
+        source = row[-1]["name"]
+        node = [[source, 1 if nested else 0, 0, {"training": None}]]
+        row.append({**layer, "name": layer["config"]["name"], "inbound_nodes": [node]})
+    ends = {"input_layers": [["i", 0, 0]], "output_layers": [["d", 0, 0]]}
+    return k2("Model", name="m", layers=row, **ends)
+
+
+K2_MODELS = {
+    **{first: k2("Sequential", name="q", layers=[layer]) for first, layer in K2_FIRST.items()},
+    "functional": k2_functional(),
+    "functional of a Sequential": k2_functional(K2_FIRST["Sequential"], nested=True),
+    "layers in a list": k2("Sequential") | {"config": [K2_FIRST["Flatten"]]},
+}
+for _name, _model in K2_MODELS.items():
+    if _name != "Dense" and not _name.startswith("functional"):
+        _listed = _model["config"]
+        (_listed if isinstance(_listed, list) else _listed["layers"]).append(K2_DENSE)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("first", K2_MODELS)
+def test_keras2_models_are_loaded(first: str, chunked: bool, tmp_path: Path) -> None:
+    weights: dict[str, Any] = {"d": [K2_KERNEL, K2_BIAS]}
+    if first == "BatchNormalization":
+        weights = {"b": [np.ones(4), np.zeros(4), np.zeros(4), np.ones(4) - 1e-3], **weights}
+    sgd = k2("SGD", lr=0.5, decay=0.1, momentum=0.9, nesterov=True, name="SGD")
+    training = {
+        "optimizer_config": sgd,
+        "loss": "sparse_categorical_crossentropy",
+        "metrics": ["acc"],
+        "loss_weights": None,
+        "sample_weight_mode": None,
+    }
+    write_keras2(tmp_path / "net.h5", K2_MODELS[first], weights, training, chunked)
+    with pytest.warns(UserWarning, match="state in a file of Keras 2"):
+        model = tinynet.models.load_model(tmp_path / "net.h5")
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("f4")
+    z = np.exp(x @ K2_KERNEL + K2_BIAS)
+    expected = z / z.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-5)
+    assert model.input_shape == (None, 4)
+    rates = []
+    for _ in range(3):  # rate / (1 + decay * iterations)
+        rates.append(float(model.optimizer.learning_rate))
+        model.train_on_batch(x, np.arange(5) % 3)
+    np.testing.assert_allclose(rates, [0.5 / (1 + 0.1 * i) for i in range(3)], rtol=1e-6)
+    assert model.optimizer.momentum == 0.9
+    assert model.optimizer.nesterov
+    assert set(model.evaluate(x, np.arange(5) % 3, verbose=0, return_dict=True)) == {"loss", "acc"}
+    model.save(tmp_path / "net.keras")
+    again = tinynet.models.load_model(tmp_path / "net.keras")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def k2_wrapped(name: str, function: str) -> Any:
+    return k2("MeanMetricWrapper", name=name, dtype="float32", fn=function)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "loss", "metrics", "expected"),
+    [
+        (k2("Custom>Adam", name="Adam", learning_rate=0.5, jit_compile=False, beta_1=0.8),
+         "mse", [[k2_wrapped("mae", "mean_absolute_error")]], "mae"),
+        (k2("Adam", lr=0.5, decay=0.0, epsilon=None, amsgrad=False),
+         k2("MeanSquaredError", reduction="auto", name="m", fn="mean_squared_error"),
+         [k2("MeanAbsoluteError", name="own", dtype="float32")], "own"),
+        (k2("RMSprop", lr=0.5, rho=0.9, decay=0.0), ["mse"], ["mae"], "mae"),
+        (k2("SGD", lr=0.5), {"d": "mse"}, {"d": ["mae"]}, "mae"),
+        (k2("Custom>AdamW", learning_rate=0.5, weight_decay=0.004), "mean_squared_error",
+         [[k2_wrapped("x", "mean_absolute_error")]], "mean_absolute_error"),
+    ],
+)  # fmt: skip
+def test_keras2_training_configurations_are_loaded(
+    optimizer: Any, loss: Any, metrics: Any, expected: str, tmp_path: Path
+) -> None:
+    training = {"optimizer_config": optimizer, "loss": loss, "metrics": metrics, "loss_weights": {}}
+    config = k2("Sequential", layers=[k2_with(K2_DENSE, **K2_SHAPE, activation="linear")])
+    write_keras2(tmp_path / "net.h5", config, {"d": [K2_KERNEL, K2_BIAS]}, training)
+    with pytest.warns(UserWarning, match="state in a file of Keras 2"):
+        model = tinynet.models.load_model(tmp_path / "net.h5")
+    assert float(model.optimizer.learning_rate) == 0.5
+    x, y = np.ones((2, 4)), np.zeros((2, 3))
+    values = model.evaluate(x, y, verbose=0, return_dict=True)
+    penalty = 0.01 * (K2_KERNEL**2).sum()
+    outputs = K2_KERNEL.sum(axis=0) + K2_BIAS
+    assert values["loss"] == pytest.approx((outputs**2).mean() + penalty, rel=1e-5)
+    assert values[expected] == pytest.approx(np.abs(outputs).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["Conv2D", "LSTM", "pkg>Special"])
+def test_keras2_layers_that_are_missing_are_named(name: str, tmp_path: Path) -> None:
+    config = k2("Sequential", layers=[k2(name, name="z", **K2_SHAPE), K2_DENSE])
+    write_keras2(tmp_path / "net.h5", config, {"d": [K2_KERNEL, K2_BIAS]})
+    with pytest.raises(ValueError, match=f"Received: '{name}'"):
+        tinynet.models.load_model(tmp_path / "net.h5")
+    if ">" in name:
+
+        class Special(layers.Flatten):
+            pass
+
+        own = {name: Special}
+        model = tinynet.models.load_model(tmp_path / "net.h5", custom_objects=own)
+        assert type(model.layers[0]) is Special

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -134,6 +135,12 @@ def load_model(
             config, run = legacy.config, legacy.run
         floatx = run and run.get("floatx")
         model = configuration.build(config, source.n_bytes, compile, custom_objects, floatx)
+        if model.compiled and getattr(source, "skipped_state", False):
+            warnings.warn(
+                "The optimizer's state in a file of Keras 2 can't be read: training continues with "
+                "a new one.",
+                stacklevel=2,
+            )
         if model.built:
             state.restore(model, source, run if run and "random" in run else None)
     return model

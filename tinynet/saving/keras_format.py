@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from tinynet.checks import shorten, warn
 from tinynet.layers import Layer
 from tinynet.registry import snake_case
-from tinynet.saving import configuration, hdf5, state
+from tinynet.saving import configuration, hdf5, keras2, state
 from tinynet.saving.archive import Archive, pack
 from tinynet.sequential import Model
 from tinynet.variable import Array, Variable
@@ -344,6 +344,8 @@ class Legacy(state.Source):
         self.data = file.read()
         self.n_bytes = len(self.data)
         self.by_name = by_name
+        #: Whether the file has a state of an optimizer of Keras 2, whose layout is another one.
+        self.skipped_state = False
         self.config: dict[str, Any] | None = None
         with hdf5.opened(self.data) as opened:
             texts = [hdf5.get_text(opened, f"{kind}_config") for kind in ("model", "training")]
@@ -351,9 +353,14 @@ class Legacy(state.Source):
             self._names = [] if found is None else hdf5.get_text(found, "weight_names") or []
             self.n_optimizer = len(self._names)
             _check_count(opened, self.n_optimizer)
+            old = not str(hdf5.get_text(opened, "keras_version") or "2").startswith("3")
         if texts[0] is not None:
             self.config = configuration.from_json(texts[0])
             training = {} if texts[1] is None else configuration.from_json(texts[1])
+            if old:
+                self.config = keras2.translate_model(self.config)
+                training = keras2.translate_training(training) if training else {}
+                self.skipped_state, self.n_optimizer = self.n_optimizer > 0, 0
             self.run: dict[str, Any] = {"floatx": training.pop("tinynet_floatx", None)}
             if training:
                 training["optimizer"] = training.pop("optimizer_config", None)

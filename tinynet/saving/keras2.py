@@ -1,0 +1,189 @@
+"""Configurations in whole-model ``.h5`` files of Keras 2.2 to 2.15, translated to those of Keras 3.
+
+Only spellings differ: names of keys, nodes of functional models as lists, and how an optimizer, a
+loss or a metric is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet.checks import shorten
+from tinynet.metrics.base import _registry as metrics
+
+_RENAMED = {
+    "LeakyReLU": {"alpha": "negative_slope"},
+    "Dense": {"init": "kernel_initializer", "output_dim": "units", "bias": "use_bias"},
+}
+_FUNCTIONS = {"softmax_v2": "softmax", "relu_v2": "relu", "elu_v2": "elu"}
+
+
+def translate_model(config: Any) -> Any:
+    """Translate the configuration of a model or a layer, and all inside it.
+
+    Parameters
+    ----------
+    config : dict
+        ``model_config`` of a file.
+
+    Returns
+    -------
+    dict
+        The configuration in Keras 3's form.
+
+    Examples
+    --------
+    >>> layer = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 4]}}
+    >>> translate_model(layer)["config"]
+    {'batch_shape': [None, 4]}
+    """
+    if not (isinstance(config, dict) and "class_name" in config and "config" in config):
+        raise ValueError(
+            f"A layer's configuration must have 'class_name' and 'config'. "
+            f"Received: {shorten(config)}"
+        )
+    name, inner = config["class_name"], config["config"]
+    if name == "Sequential" and isinstance(inner, list):
+        inner = {"layers": inner}
+    if not isinstance(inner, dict):
+        raise ValueError(f"A layer's config must be a dict. Received: {shorten(inner)}")
+    if isinstance(inner.get("layers"), list):
+        return _translate_container(config, name, inner)
+    inner = {_RENAMED.get(name, {}).get(key, key): _object(value) for key, value in inner.items()}
+    shape = inner.pop("batch_input_shape", None)
+    for key in ("input_dtype", "ragged", "sparse"):
+        if not inner.get(key) or key == "input_dtype":
+            inner.pop(key, None)
+    if shape is not None:
+        if name == "InputLayer":
+            inner["batch_shape"] = shape
+        else:  # `_translate_container` adds an InputLayer
+            inner = {k: v for k, v in inner.items() if k not in ("input_shape", "input_dim")}
+    axis = inner.get("axis")
+    if isinstance(axis, list) and len(axis) == 1:
+        inner["axis"] = axis[0]
+    return {**config, "config": inner}
+
+
+def _translate_container(config: dict[str, Any], name: Any, inner: dict[str, Any]) -> Any:
+    """Translate a Sequential or functional model."""
+    listed = []
+    for layer in inner["layers"]:
+        made = translate_model(layer)
+        if "inbound_nodes" in made:
+            made["inbound_nodes"] = [_node(node, made) for node in made["inbound_nodes"]]
+        listed.append(made)
+    if name == "Sequential" and listed and listed[0]["class_name"] != "InputLayer":
+        first = inner["layers"][0]["config"]
+        shape = first.get("batch_input_shape") if isinstance(first, dict) else None
+        if shape is not None:
+            entry = {"batch_shape": shape, "name": f"{first.get('name', 'sequential')}_input"}
+            dtype = first.get("input_dtype") or first.get("dtype")
+            if dtype in ("float32", "float64"):
+                entry["dtype"] = dtype
+            listed.insert(0, {"class_name": "InputLayer", "config": entry})
+    name = "Functional" if name == "Model" else name
+    return {**config, "class_name": name, "config": {**inner, "layers": listed}}
+
+
+def _node(node: Any, layer: dict[str, Any]) -> dict[str, Any]:
+    """Translate ``[[name, node, tensor, {arguments}], ...]``, what a layer is applied to."""
+    if isinstance(node, dict):  # Keras 3
+        return node
+    sources = [node] if node and isinstance(node[0], str) else node
+    args = []
+    for source in sources:
+        asked = source[3] if len(source) > 3 else {}
+        given = {key: value for key, value in asked.items() if value not in (None, False)}
+        if given:
+            raise ValueError(
+                f"Layers can't be called with arguments in a functional model. "
+                f"Received: {shorten(layer['class_name'])}, called with {shorten(given)}"
+            )
+        history = {"keras_history": source[:3]}
+        args.append({"class_name": "__keras_tensor__", "config": history})
+    return {"args": args, "kwargs": {}}
+
+
+def _object(value: Any) -> Any:
+    """Translate an initializer, a regularizer, a constraint or the name of a function."""
+    if isinstance(value, str):
+        return _FUNCTIONS.get(value, value)
+    if not (isinstance(value, dict) and isinstance(value.get("config"), dict)):
+        return value
+    inner = {key: entry for key, entry in value["config"].items() if key != "dtype"}
+    if inner.get("distribution") == "normal":  # it was always truncated
+        inner["distribution"] = "truncated_normal"
+    return {**value, "config": inner}
+
+
+def translate_training(config: dict[str, Any]) -> dict[str, Any]:
+    """Translate ``training_config``, the arguments of `compile`.
+
+    Parameters
+    ----------
+    config : dict
+        The arguments, with the optimizer as ``optimizer_config``.
+
+    Returns
+    -------
+    dict
+        The arguments in Keras 3's form.
+
+    Examples
+    --------
+    >>> sgd = {"class_name": "Custom>SGD", "config": {"lr": 0.1, "decay": 0.0}}
+    >>> translate_training({"optimizer_config": sgd, "loss": "mse"})["optimizer_config"]
+    {'class_name': 'SGD', 'config': {'learning_rate': 0.1}}
+    """
+    optimizer = config.get("optimizer_config")
+    if isinstance(optimizer, dict) and isinstance(optimizer.get("config"), dict):
+        inner = {k: v for k, v in optimizer["config"].items() if k != "epsilon" or v is not None}
+        if "lr" in inner:
+            inner["learning_rate"] = inner.pop("lr")
+        decay = inner.pop("decay", None) or inner.pop("initial_decay", None)
+        if decay:  # rate / (1 + decay * iterations)
+            schedule = {"initial_learning_rate": inner["learning_rate"], "decay_steps": 1}
+            schedule["decay_rate"] = decay
+            inner["learning_rate"] = {"class_name": "InverseTimeDecay", "config": schedule}
+        name = str(optimizer.get("class_name")).removeprefix("Custom>")
+        optimizer = {"class_name": name, "config": inner}
+    found = {
+        "loss": _each(config.get("loss"), _loss),
+        "loss_weights": config.get("loss_weights") or None,
+        "optimizer_config": optimizer,
+    }
+    for key in ("metrics", "weighted_metrics"):
+        found[key] = _each(config.get(key), _metric)
+    return found
+
+
+def _each(value: Any, translate: Any) -> Any:
+    """Translate the entries of lists and dicts; a list of one list is that list."""
+    if isinstance(value, list):
+        inner = value[0] if len(value) == 1 and isinstance(value[0], list) else value
+        return [_each(entry, translate) for entry in inner]
+    if isinstance(value, dict) and "class_name" not in value:
+        return {key: _each(entry, translate) for key, entry in value.items()} or None
+    return translate(value)
+
+
+def _loss(value: Any) -> Any:
+    if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
+        return value
+    inner = {key: entry for key, entry in value["config"].items() if key != "fn"}
+    if value["class_name"] == "LossFunctionWrapper":
+        return value["config"].get("fn")
+    if inner.get("reduction") == "auto":
+        inner["reduction"] = "sum_over_batch_size"
+    return {**value, "config": inner}
+
+
+def _metric(value: Any) -> Any:
+    if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
+        return value
+    inner = value["config"]
+    if value["class_name"] not in ("MeanMetricWrapper", "SumOverBatchSizeMetricWrapper"):
+        return {**value, "config": {key: entry for key, entry in inner.items() if key != "fn"}}
+    name, function = inner.get("name"), inner.get("fn")
+    return name if name in (*metrics.names, "acc", "accuracy", "crossentropy", "ce") else function
