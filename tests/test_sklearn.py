@@ -195,7 +195,7 @@ def test_random_settings_match_scikit_learn() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # batch_size may exceed the number of samples
             ours.fit(x, y, sample_weight=weights), theirs.fit(x, y, sample_weight=weights)
-        assert_same_training(ours, theirs, x, 1e-4)
+        assert_same_training(ours, theirs, x, 1e-3)
 
 
 def test_partial_fit_matches_scikit_learn() -> None:
