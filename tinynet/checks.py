@@ -456,7 +456,8 @@ Received: epoch=3
     functions: dict[Any, Any] = {}
     done: set[Any] = set()
     for item in items:
-        if inspect.isfunction(item) and inspect.signature(item).parameters:
+        where = getattr(item, "__module__", "").split(".")[1:2]
+        if inspect.isfunction(item) and item.__code__.co_argcount and where not in _PER_BATCH:
             functions[item] = _suggesting(item)
         for cls in getattr(item, "__mro__", ())[:-1]:
             if cls in done or not cls.__module__.startswith("tinynet."):
@@ -474,7 +475,8 @@ Received: epoch=3
                 setattr(module, key, functions.get(function, function))
 
 
-# Methods that are called for each layer and step, and not by users.
+# What is called in every step, and not by users: functions of these modules, and methods.
+_PER_BATCH = (["checks"], ["losses"], ["metrics"], ["sparse"])
 _LAYERWISE = ("forward", "backward", "compute_output_shape")
 
 
