@@ -9,13 +9,15 @@ import threading
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinynet as keras
-from tinynet import Sequential, callbacks, layers, losses, optimizers
+from tinynet import Sequential, callbacks, layers, losses, models, optimizers
+from tinynet.sparse import CompressedRows
 
 SCCE = "sparse_categorical_crossentropy"
 RNG = np.random.default_rng(3)
@@ -1319,3 +1321,84 @@ def test_interrupted_optimizer_build_leaves_it_unbuilt(
     for each in (model, other):
         each.fit(X, Y, verbose=0, shuffle=False)
     assert same(model.get_weights(), other.get_weights())
+
+
+# ------------------------------------------------------------ the scale of inputs
+
+
+def scaled(factor: float, rows: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    return factor * np.linspace(0, 1, 4 * rows).reshape(rows, 4), np.arange(rows) % 3
+
+
+def trained_on(*data: Any) -> Any:
+    model = Sequential([layers.Input((4,)), layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(*data, verbose=0)
+    return model
+
+
+def scale_warnings(use: Any, *args: Any, **options: Any) -> int:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        use(*args, **options)
+    return sum("x must be scaled as in training" in str(w.message) for w in caught)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model, x, y: model.evaluate(x, y, verbose=0),
+        lambda model, x, y: model.evaluate(iter([(x, y)]), verbose=0),
+        lambda model, x, y: model.test_on_batch(x, y),
+        lambda model, x, y: model.predict(x, verbose=0),
+        lambda model, x, y: model.predict(x.astype(np.uint8), verbose=0),
+        lambda model, x, y: model.predict(x[-1:], verbose=0),
+        lambda model, x, y: model.predict(iter([x]), verbose=0),
+        lambda model, x, y: model.predict_on_batch(x),
+        lambda model, x, y: model(x),
+        lambda model, x, y: model.evaluate(CompressedRows(x, "float32"), y, verbose=0),
+    ],
+)
+def test_inputs_of_another_scale_warn_once(use: Any) -> None:
+    model = trained_on(*scaled(1))
+    assert scale_warnings(use, model, *scaled(9)) == 0
+    assert scale_warnings(use, model, *scaled(255)) == 1
+    assert scale_warnings(use, model, *scaled(255)) == 0
+    model.fit(*scaled(1), verbose=0)
+    assert scale_warnings(use, model, *scaled(255)) == 1
+
+
+def test_scale_warning_of_small_inputs() -> None:
+    """Few or black images can be dark by chance; many are not."""
+    model = trained_on(*scaled(255))
+    x, y = scaled(1)
+    assert scale_warnings(model.predict, x[:31], verbose=0) == 0
+    assert scale_warnings(model.predict, 0 * x, verbose=0) == 0
+    assert scale_warnings(model.evaluate, x, y, verbose=0) == 1
+    # One outlier in training does not make all other inputs small.
+    x[3] = 1e6
+    assert scale_warnings(trained_on(x, y).evaluate, *scaled(1), verbose=0) == 0
+
+
+def test_scale_of_training_is_what_was_trained_on_last() -> None:
+    x, y = scaled(1)
+    for data in ((x, y), (iter([(x, y), (4 * x, y)]),), (CompressedRows(x, "float32"), y)):
+        model = trained_on(*data)
+        most = 4 if len(data) == 1 else 1
+        assert scale_warnings(model.predict, 9.9 * most * x, verbose=0) == 0
+        assert scale_warnings(model.predict, 10.1 * most * x, verbose=0) == 1
+    assert scale_warnings(model.fit, x, y, validation_data=(255 * x, y), verbose=0) == 1
+    model.fit(iter([(255 * x, y)]), verbose=0)
+    assert scale_warnings(model.predict, 255 * x, verbose=0) == 0
+    model = Sequential([layers.Rescaling(1 / 255), layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.train_on_batch(255 * x, y)
+    assert scale_warnings(model.predict, 255 * x, verbose=0) == 0
+    assert scale_warnings(model.predict, 2551 * x, verbose=0) == 1
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net.tinynet"])
+def test_scale_of_training_is_saved(name: str, tmp_path: Path) -> None:
+    trained_on(*scaled(1)).save(tmp_path / name)
+    model = models.load_model(tmp_path / name)
+    assert scale_warnings(model.predict, scaled(255)[0], verbose=0) == 1

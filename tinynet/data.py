@@ -177,8 +177,8 @@ def only(name: str, value: Any, key: str | None, rows: int | None = None) -> Any
 
 def require_finite(
     name: str, array: Array | CompressedRows, columns: Any = None, dtype: Any = None
-) -> None:
-    """Check that no number is infinite or NaN.
+) -> float:
+    """Check that no number is infinite or NaN; return the largest absolute value.
 
     Setting the environment variable ``TINYNET_ASSUME_FINITE`` to 1 saves the few milliseconds.
 
@@ -194,6 +194,11 @@ def require_finite(
         The type that they will be converted to, in which they must be finite; by default their
         own.
 
+    Returns
+    -------
+    float
+        The largest absolute value; 0 if there are no numbers, NaN if they are not looked at.
+
     Raises
     ------
     ValueError
@@ -207,9 +212,10 @@ def require_finite(
     ValueError: x must be finite numbers: clean the data, or set TINYNET_ASSUME_FINITE=1 to train \
     on it as it is. Received: 1 of 2 not finite, the first in row 1: inf
     """
-    dtype = array.dtype if dtype is None or isinstance(array, CompressedRows) else dtype
-    if array.dtype.kind != "f" or os.environ.get("TINYNET_ASSUME_FINITE") == "1":
-        return
+    if os.environ.get("TINYNET_ASSUME_FINITE") == "1":
+        return math.nan
+    if dtype is None or isinstance(array, CompressedRows) or array.dtype.kind != "f":
+        dtype = array.dtype
     # Where each row ends among the values.
     if isinstance(array, CompressedRows):
         rows, ends = array.values[array.indptr[0] : array.indptr[-1]], array.indptr[1:]
@@ -218,9 +224,11 @@ def require_finite(
         rows, ends = array, math.prod(array.shape[1:]) * np.arange(1, len(array) + 1)
     # In parts that stay in the processor's cache.
     size = max(_PART // max(math.prod(rows.shape[1:]), 1), 1)
-    parts = (rows[start : start + size] for start in range(0, len(rows), size))
-    if all(np.isfinite(converted(part, dtype)).all() for part in parts):
-        return
+    parts = (converted(rows[i : i + size], dtype) for i in range(0, len(rows), size))
+    bounds = [(float(part.min()), float(part.max())) for part in parts if part.size]  # keep NaN
+    largest = float(np.abs(bounds).max(initial=0))
+    if math.isfinite(largest):
+        return largest
     values = converted(rows, dtype).reshape(-1)
     wrong = np.flatnonzero(~np.isfinite(values))
     first = wrong[0]
@@ -235,6 +243,33 @@ def require_finite(
         f"{name} must be finite numbers: clean the data, or set TINYNET_ASSUME_FINITE=1 to train "
         f"on it as it is. Received: {len(wrong)} of {math.prod(array.shape)} not finite, the "
         f"first in row {row}{column}: {values[first]}"
+    )
+
+
+def typical_size(x: Array | CompressedRows) -> float:
+    """Return the median, over at most 64 rows, of the largest absolute value of a row.
+
+    Parameters
+    ----------
+    x : ndarray or CompressedRows, shape (N, ...)
+        The inputs.
+
+    Returns
+    -------
+    float
+        The median.
+
+    Examples
+    --------
+    >>> typical_size(np.array([[0.0, -3.0], [1.0, 2.0], [9.0, 0.0]]))
+    3.0
+    """
+    sample = x[:: -(-len(x) // 64)]
+    if isinstance(sample, CompressedRows):
+        rows = np.split(sample.values, sample.indptr[1:-1] - sample.indptr[0])
+        return float(np.median([np.abs(row).max(initial=0) for row in rows[: len(sample)]]))
+    return float(
+        np.median(np.abs(sample.reshape(len(sample), -1).astype(float)).max(axis=1, initial=0))
     )
 
 
@@ -437,6 +472,8 @@ class Examples:
         The shape that the caller's inputs had, batch size first and open.
     dtype : dtype, optional
         The type that the inputs of a batch are converted to; by default they stay as they are.
+    largest : float
+        Largest absolute input, NaN if unknown.
 
     Examples
     --------
@@ -450,6 +487,7 @@ class Examples:
     weights: Array | None = None
     input_shape: tuple[int | None, ...] = ()
     dtype: Any = None
+    largest: float = math.nan
 
     def __len__(self) -> int:
         """Return the number of examples."""

@@ -270,17 +270,47 @@ class Trainer(Layer):
         y: Any,
         sample_weight: Any = None,
         class_weight: Any = None,
-        compress: bool = False,
+        training: bool = False,
     ) -> data.Examples | data.Stream:
         """Check and convert what the caller passed: arrays, or an iterable of batches."""
         if not data.is_stream(x):
-            return self._examples(x, y, sample_weight, class_weight, compress)
+            return self._examples(x, y, sample_weight, class_weight, compress=training)
         if y is not None or sample_weight is not None:
             raise ValueError(
                 "y and sample_weight must be None if x is an iterable of batches, which contain "
                 "them. Received: y or sample_weight in addition to an iterable"
             )
-        return data.Stream(x, lambda x, y, w: self._examples(x, y, w, class_weight))
+        watch = self._note_inputs if training else self._compare_inputs
+        self._input_sizes = None if training else self._input_sizes
+        return data.Stream(x, lambda x, y, w: watch(self._examples(x, y, w, class_weight)))
+
+    #: The largest absolute input of training and that of a typical row, until a warning is issued.
+    _input_sizes: tuple[float, float] | None = None
+
+    def _note_inputs(self, examples: data.Examples, anew: bool = False) -> data.Examples:
+        """Remember how large the inputs of training are."""
+        if anew or self._input_sizes is None:
+            self._input_sizes = examples.largest, data.typical_size(examples.x)
+        elif examples.largest > self._input_sizes[0]:
+            self._input_sizes = examples.largest, self._input_sizes[1]
+        return examples
+
+    def _compare_inputs(self, examples: data.Examples) -> data.Examples:
+        """Warn once if inputs are ten times as large or as small as those of training.
+
+        Inputs can be small by chance, such as those of a black image, so that only the largest
+        of at least 32 rows is compared, with a typical row of training.
+        """
+        most, typical = self._input_sizes or (0.0, 0.0)
+        size = examples.largest
+        small = 0 < size < typical / 10 and len(examples) >= 32
+        if small or size > 10 * most > 0:
+            self._input_sizes = None
+            checks.warn(
+                f"x must be scaled as in training, where its largest absolute value was {most:g}. "
+                f"Received: x with the largest absolute value {size:g}"
+            )
+        return examples
 
     def _examples(
         self,
@@ -314,7 +344,8 @@ class Trainer(Layer):
         output_shape = (None, *self.compute_output_shape(inputs.shape)[1:])
         targets = self._objective.loss.prepare(raw_y, output_shape)
         self._objective.check_targets(targets, output_shape)
-        data.require_finite("x", inputs if rows is None else rows, columns, self.dtype)
+        kept = inputs if rows is None else rows
+        largest = data.require_finite("x", kept, columns, self.dtype)
         values_shape = self._objective.loss.values_shape(targets, output_shape)
         if class_weight is not None:
             positions = (len(targets), *targets.shape[1 : len(output_shape) - 1])
@@ -322,8 +353,8 @@ class Trainer(Layer):
         if weights is not None:
             weights = losses.fit_weights(weights, values_shape)
         shape = (None, *inputs.shape[1:])
-        kept = inputs if rows is None else rows
-        return data.Examples(kept, targets, weights, shape, np.dtype(self.dtype))
+        kind = np.dtype(self.dtype)
+        return data.Examples(kept, targets, weights, shape, kind, largest)
 
     def _ready(self, source: data.Examples | data.Stream) -> None:
         """Build the model, and make the metrics, where that is still to do."""
@@ -434,7 +465,7 @@ class Trainer(Layer):
         split = checks.number("validation_split", validation_split, 0, 1)
         validates = _validation_epochs(validation_freq)
         listed = as_callbacks(callbacks)
-        train = self._source(x, y, sample_weight, class_weight, compress=True)
+        train = self._source(x, y, sample_weight, class_weight, training=True)
         size = data.batch_size(batch_size, train, limit)
         if validation_batch_size is not None:
             batch_size = checks.whole("validation_batch_size", validation_batch_size)
@@ -463,6 +494,10 @@ class Trainer(Layer):
 
         self._require_derivatives()
         self._ready(train)
+        if isinstance(train, data.Examples):
+            self._note_inputs(train, anew=True)
+        if validation_data is not None and isinstance(validation, data.Examples):
+            self._compare_inputs(validation)
         work = self._training_work()
         if isinstance(train, data.Stream):
             shuffle = bool(shuffle)  # whole batches, as they come
@@ -686,6 +721,8 @@ class Trainer(Layer):
         source = self._source(x, y, sample_weight)
         size = data.batch_size(batch_size, source, steps)
         self._ready(source)
+        if isinstance(source, data.Examples):
+            self._compare_inputs(source)
         count = steps or source.steps(size)
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
         bar = progress.Progress(count, verbose, start=start)
@@ -832,7 +869,15 @@ class Trainer(Layer):
         rows = isinstance(x, CompressedRows) and self._takes_rows(x)
         inputs = self._adjust_rank(x.astype(self.dtype) if rows else data.inputs(x))
         self._check_and_build(inputs)
-        return data.Examples(inputs, inputs, None, (None, *inputs.shape[1:]))
+        examples = data.Examples(inputs, inputs, None, (None, *inputs.shape[1:]))
+        if self._input_sizes is not None and len(inputs):
+            values = inputs.values if rows else inputs
+            if len(inputs) == 1 and values.size:  # the fastest way, for a single image
+                examples.largest = values.item(values.argmax())
+            else:
+                examples.largest = max(float(values.max(initial=0)), -float(values.min(initial=0)))
+            self._compare_inputs(examples)
+        return examples
 
     def _check_and_build(self, inputs: Array) -> None:
         """Check the inputs' shape; once it has been right, only that it is the same."""
@@ -909,6 +954,7 @@ class Trainer(Layer):
         batch = self._examples(x, y, sample_weight, class_weight)
         self._require_derivatives()
         self._ready(batch)
+        self._note_inputs(batch)
         self._objective.reset()
         stops = config.on_divergence() == "raise"
         work = self._training_work()
@@ -946,7 +992,7 @@ class Trainer(Layer):
         """
         self._refuse_overrides("test")
         self._require_compiled("test_on_batch")
-        batch = self._examples(x, y, sample_weight)
+        batch = self._compare_inputs(self._examples(x, y, sample_weight))
         self._ready(batch)
         logs = self._evaluate(batch, len(batch), CallbackList([], self, {}))
         return self._figures(logs, return_dict)

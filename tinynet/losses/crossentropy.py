@@ -7,7 +7,6 @@ of the two it is and whichever of these losses, as Keras on TensorFlow does.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -303,11 +302,10 @@ class CategoricalCrossentropy(SmoothedLoss):
             largest = y.sum(axis=-1).max()
             self._warned = bool(largest > 1.01)
             if self._warned:
-                warnings.warn(
+                checks.warn(
                     f"{self.name} takes rows that sum to 1. If an example has several classes, use "
                     "binary_crossentropy and a sigmoid; to weight examples, use sample_weight. "
-                    f"Received: a row with the sum {largest:g}",
-                    stacklevel=2,
+                    f"Received: a row with the sum {largest:g}"
                 )
         return y
 

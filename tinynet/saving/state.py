@@ -152,6 +152,9 @@ def restore(
             generator.bit_generator.state = generators[path]
     if history is not None:
         model.history = history
+    if run and "input_sizes" in run:
+        most, typical = run["input_sizes"]
+        model._input_sizes = most, typical
 
 
 @contextlib.contextmanager
@@ -260,7 +263,10 @@ def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
         named = {name: column(values) for name, values in figures.items()}
         recorded = {"history": named, "epoch": column(epochs)}
     states = {path: g.bit_generator.state for path, g in _generators(model)}
-    return {"random": states, "history": recorded, "floatx": model._floatx}, arrays
+    run: dict[str, Any] = {"random": states, "history": recorded, "floatx": model._floatx}
+    if model._input_sizes is not None and np.isfinite(model._input_sizes).all():
+        run["input_sizes"] = list(model._input_sizes)
+    return run, arrays
 
 
 def fill_history(run: dict[str, Any], count: int, read: Callable[[int], Array]) -> None:
@@ -353,6 +359,9 @@ def _read_run(model: Model, run: dict[str, Any]) -> tuple[dict[str, Any], Histor
                 f"Received: {shorten(state)}"
             ) from error
         states[path] = trial.state
+    sizes = run.get("input_sizes", [0.0, 0.0])
+    if not isinstance(sizes, list) or [type(size) for size in sizes] != [float, float]:
+        raise ValueError(f"input_sizes must be two floats. Received: input_sizes={shorten(sizes)}")
     if recorded is None:
         return states, None
     _check_history(recorded)
