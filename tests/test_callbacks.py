@@ -404,6 +404,17 @@ def test_appended_rows_stand_under_their_columns(separator: str, tmp_path: Path)
     ]
 
 
+def test_a_log_of_a_header_alone_gets_new_columns(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,loss\n")
+    play(tinynet, "CSVLogger", {"filename": path, "append": True}, [[{"accuracy": 0.5}] * 2])
+    assert table(path) == [
+        ["epoch", "loss", "accuracy"],
+        ["0", "NA", "0.5"],
+        ["1", "NA", "0.5"],
+    ]
+
+
 @pytest.mark.parametrize("append", [False, True])
 def test_a_metric_that_comes_late_gets_a_column(append: bool, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
@@ -466,6 +477,11 @@ EARLY: dict[str, tuple[Any, type, str]] = {
         checkpoint("net.keras", monitor="val_accuracy", save_freq=1, **best),
         ValueError,
         "would never save",
+    ),
+    "a file as folder, with a custom callback": (
+        lambda folder: [Score(), callbacks.ModelCheckpoint(folder / "file/{score}/net.keras")],
+        NotADirectoryError,
+        "net.keras",
     ),
     "a file as folder": (checkpoint("file/net.keras"), NotADirectoryError, "net.keras"),
     "a folder as file": (checkpoint("folder.keras"), IsADirectoryError, "folder.keras"),

@@ -448,6 +448,7 @@ class ModelCheckpoint(Monitor):
                     f"{sorted(names)}. Received: monitor={self.monitor!r}, "
                     f"save_freq={self.save_freq!r}"
                 )
+        path = self.filepath
         if closed:
             try:
                 path = self.path(0, dict.fromkeys(names, 0.5), 0 if by_batch else None)
@@ -456,7 +457,7 @@ class ModelCheckpoint(Monitor):
                     f"filepath must be a format string of numbers: {error}. "
                     f"Received: filepath={checks.shorten(self.filepath)}"
                 ) from error
-            require_writable(Path(path))
+        require_writable(Path(path))
         if not self.save_weights_only:
             from tinynet.saving import configuration  # which needs the models, which need this
 

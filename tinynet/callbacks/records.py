@@ -76,14 +76,15 @@ class CSVLogger(Callback):
             if not any(key.startswith("val_") for key in self.keys):
                 self.keys += [f"val_{key}" for key in self.keys]
             rows.append(["epoch", *self.keys])
-        elif new := sorted(logs.keys() - {*self.keys}):
+        new = sorted(logs.keys() - {*self.keys})
+        if new:
             self.keys += new
             rows = [[*row, *(["NA"] * (len(self.keys) + 1 - len(row)))] for row in self._rows()]
             rows[0] = ["epoch", *self.keys]
         rows.append([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
         text = io.StringIO()
         csv.writer(text, delimiter=self.sep).writerows(rows)
-        if len(rows) > 2:  # a new column
+        if new:
             write_atomically(Path(self.filename), lambda file: file.write(text.getvalue().encode()))
             return
         # Opened for each row, so that a run that is interrupted leaves no open file.
