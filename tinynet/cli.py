@@ -56,20 +56,11 @@ DAMAGE: tuple[type[Exception], ...] = (
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
 NOT_READ = ("AVIF", "HEIC", "PDF")
-IMAGE_FILES = (  # the bytes that a kind of file has, and where; names as in Pillow
-    (0, b"\x89PNG", "PNG"),
-    (0, b"\xff\xd8\xff", "JPEG"),
-    (0, b"GIF8", "GIF"),
-    (0, b"BM", "BMP"),
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (8, b"WEBP", "WEBP"),
-    (0, b"P5", "PPM"),
-    (0, b"P6", "PPM"),
-    (4, b"ftypavif", "AVIF"),
-    (4, b"ftyp", "HEIC"),
-    (0, b"%PDF", "PDF"),
-)
+# The bytes that a kind of file begins with or has at 4 or 8; names as in Pillow.
+IMAGE_FILES = [(0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"GIF8", "GIF")]
+IMAGE_FILES += [(0, b"BM", "BMP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF")]
+IMAGE_FILES += [(8, b"WEBP", "WEBP"), (0, b"P5", "PPM"), (0, b"P6", "PPM"), (0, b"%PDF", "PDF")]
+IMAGE_FILES += [(4, b"ftypavif", "AVIF"), (4, b"ftyp", "HEIC")]
 MNIST, FASHION, DRAWN = "MNIST", "Fashion-MNIST", "drawn digits (not MNIST)"
 
 
@@ -603,17 +594,17 @@ def _read_image(path: str) -> Array:
         file.seek(0)
         damage: Any = (*DAMAGE, Image.DecompressionBombError)
         try:
-            # Pillow warns of large images; those that are too large are refused here.
             with warnings.catch_warnings():
+                # Large images are refused here, and tags that are skipped do not matter.
                 warnings.simplefilter("ignore")
                 image: Any = Image.open(file, formats=kinds[:1])
-            # A header of a few bytes can claim more pixels than any memory holds.
-            if math.prod(image.size) > MOST_PIXELS:
-                raise ValueError(
-                    f"image must have at most {MOST_PIXELS:,} pixels. "
-                    f"Received: {image.size[0]} x {image.size[1]} pixels"
-                )
-            image = ImageOps.exif_transpose(image)
+                # A header of a few bytes can claim more pixels than any memory holds.
+                if math.prod(image.size) > MOST_PIXELS:
+                    raise ValueError(
+                        f"image must have at most {MOST_PIXELS:,} pixels. "
+                        f"Received: {image.size[0]} x {image.size[1]} pixels"
+                    )
+                image = ImageOps.exif_transpose(image)
         except damage as error:
             raise ValueError(f"{path} is a {kinds[0]} file that can't be read: {error}") from error
     if image.mode[:1] in "IF":  # gray of 16 or 32 bits
