@@ -600,3 +600,11 @@ def test_features_of_one_axis_may_be_sparse() -> None:
 
 def test_items_of_an_iterable_must_be_batches() -> None:
     raises_as("iterable must return batches", net().fit, iter([(X[0], Y[0])]))
+
+
+def test_functional_models_take_their_tensors_in_lists_and_dicts() -> None:
+    entry = keras.Input((4,), name="feats")
+    output = keras.layers.Dense(2, name="out")(entry)
+    models = [keras.Model(*pair) for pair in (([entry], [output]), ({"feats": entry}, output))]
+    for model in models:
+        np.testing.assert_array_equal(model({"feats": X}), model([X]))

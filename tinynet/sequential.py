@@ -82,7 +82,8 @@ class Model(Trainer):
         self._end: SymbolicTensor | None = None
         if self._functional:
             row = chain(inputs, outputs)
-            first = inputs[0] if isinstance(inputs, list | tuple) else inputs
+            listed = [*inputs.values()] if isinstance(inputs, dict) else inputs
+            first = listed[0] if isinstance(listed, list | tuple) else listed
             if not isinstance(first.layer, InputLayer):
                 raise ValueError(
                     f"inputs must be what Input returned. Received: the output of {first.name}"
