@@ -1060,3 +1060,8 @@ def test_model_checkpoint_accepts_hdf5(tmp_path: Path) -> None:
     model.fit(np.ones((4, 2)), np.ones(4), verbose=0, callbacks=[checkpoint])
     loaded = tinynet.models.load_model(path)
     np.testing.assert_array_equal(loaded.get_weights()[0], model.get_weights()[0])
+
+
+def test_baseline_may_be_any_finite_number() -> None:
+    assert callbacks.EarlyStopping(baseline=1e300).baseline == 1e300
+    assert callbacks.ModelCheckpoint("x.keras", initial_value_threshold=-1e300).best == -1e300

@@ -1104,3 +1104,11 @@ def test_keras2_layers_that_are_missing_are_named(name: str, tmp_path: Path) -> 
         own = {name: Special}
         model = tinynet.models.load_model(tmp_path / "net.h5", custom_objects=own)
         assert type(model.layers[0]) is Special
+
+
+@pytest.mark.parametrize("sizes", [None, [1.0], ["a", 1.0], [1.0, 2.0, 3.0], {"a": 1}, [1, 2]])
+def test_malformed_scale_of_inputs_is_refused(sizes: Any) -> None:
+    model = tinynet.Sequential([layers.Input((2,)), layers.Dense(1)])
+    run = {**saving.state.describe_run(model)[0], "input_sizes": sizes}
+    with pytest.raises(ValueError, match=r"input_sizes must be two floats. Received: "):
+        saving.state._read_run(model, run)

@@ -53,8 +53,8 @@ class Monitor(Callback):
             mode = "auto"
         self.monitor = monitor
         self.mode = mode
-        self.min_delta = abs(checks.number("min_delta", min_delta))
-        self.best = None if best is None else checks.number("best", best)
+        self.min_delta = abs(checks.number("min_delta", min_delta, high=np.inf))
+        self.best = None if best is None else checks.number("best", best, high=np.inf)
 
     def _more_is_better(self) -> bool:
         if self.mode != "auto":
@@ -179,7 +179,9 @@ class EarlyStopping(Monitor):
         super().__init__(monitor, mode, min_delta)
         self.patience = checks.whole("patience", patience, 0)
         self.verbose = as_level(verbose)
-        self.baseline = None if baseline is None else checks.number("baseline", baseline)
+        self.baseline = (
+            None if baseline is None else checks.number("baseline", baseline, high=np.inf)
+        )
         self.restore_best_weights = checks.flag("restore_best_weights", restore_best_weights)
         self.start_from_epoch = checks.whole("start_from_epoch", start_from_epoch, 0)
         self._reset()
@@ -385,7 +387,7 @@ class ModelCheckpoint(Monitor):
     ) -> None:
         if initial_value_threshold is not None:
             initial_value_threshold = checks.number(
-                "initial_value_threshold", initial_value_threshold
+                "initial_value_threshold", initial_value_threshold, high=np.inf
             )
         super().__init__(monitor, mode, best=initial_value_threshold)
         self.filepath = checks.path("filepath", filepath)
