@@ -119,7 +119,7 @@ def from_json(text: str | bytes) -> dict[str, Any]:
         value = json.loads(text, object_pairs_hook=_unique, parse_int=_bounded_int)
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"The text must be valid JSON: {error}. Received: {shorten(text)}"
+            f"The text must be valid JSON, or is damaged: {error}. Received: {shorten(text)}"
         ) from error
     if not isinstance(value, dict):
         raise ValueError(f"JSON must hold one object. Received: {shorten(value)}")
