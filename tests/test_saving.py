@@ -448,6 +448,7 @@ def random_model(rng: np.random.Generator, dtypes: list[str | None]) -> Any:
     return model
 
 
+@pytest.mark.filterwarnings("ignore:.* computes a softmax")
 @pytest.mark.parametrize("suffix", WHOLE[:3])
 @pytest.mark.parametrize("number", range(8))
 def test_random_models_continue_after_loading(
