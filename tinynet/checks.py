@@ -17,10 +17,12 @@ import os
 import sys
 import types
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 FLOATS = ("float32", "float64")
 _LARGEST = float(np.finfo(np.float32).max)
@@ -159,6 +161,35 @@ def number(
         limit = f", at most {high:.3g}" if high == _LARGEST and result > high else ""
         raise ValueError(f"{expected}{limit}. Received: {name}={_plain(value)}")
     return result
+
+
+def optional(
+    check: Callable[..., T], name: str, value: Any, *args: Any, **options: Any
+) -> T | None:
+    """Apply a check unless the value is None.
+
+    Parameters
+    ----------
+    check : callable
+        The check, such as `whole`.
+    name : str
+        The argument's name.
+    value : object
+        The value, or None.
+    *args, **options : object
+        Arguments of the check.
+
+    Returns
+    -------
+    object or None
+        The result of the check.
+
+    Examples
+    --------
+    >>> optional(whole, "steps", 3), optional(whole, "steps", None)
+    (3, None)
+    """
+    return None if value is None else check(name, value, *args, **options)
 
 
 def _plain(value: Any) -> str:

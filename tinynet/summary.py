@@ -47,8 +47,7 @@ def summary_lines(
     >>> summary_lines(net)[-3:-1]
     [' Total params: 9 (36.00 B)', ' Trainable params: 9 (36.00 B)']
     """
-    if line_length is not None:
-        line_length = checks.whole("line_length", line_length)
+    line_length = checks.optional(checks.whole, "line_length", line_length)
     header = [*_HEADER] + ["Trainable"] * show_trainable
     rows = list(_rows(model, expand_nested, show_trainable, ""))
     table = _table(header, rows, line_length)

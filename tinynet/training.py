@@ -455,9 +455,7 @@ class Trainer(Layer):
         self._refuse_overrides(*kinds)
         start: float | None = time.perf_counter()  # of the first epoch, which may compile
         self._require_compiled("fit")
-        limit = (
-            None if steps_per_epoch is None else checks.whole("steps_per_epoch", steps_per_epoch)
-        )
+        limit = checks.optional(checks.whole, "steps_per_epoch", steps_per_epoch)
         epochs = checks.whole("epochs", epochs, 0)
         initial_epoch = checks.whole("initial_epoch", initial_epoch, 0)
         verbose = progress.as_verbose(verbose)
@@ -486,8 +484,7 @@ class Trainer(Layer):
                 f"validation_data must have inputs of the same shape as x, {train.input_shape}. "
                 f"Received: shape {validation.input_shape}"
             )
-        if validation_steps is not None:
-            validation_steps = checks.whole("validation_steps", validation_steps)
+        validation_steps = checks.optional(checks.whole, "validation_steps", validation_steps)
         validation_size = 1
         if validation is not None:
             validation_size = data.batch_size(batch_size, validation, validation_steps)
@@ -717,7 +714,7 @@ class Trainer(Layer):
         start = time.perf_counter()
         verbose = progress.as_verbose(verbose)
         listed = as_callbacks(callbacks)
-        steps = None if steps is None else checks.whole("steps", steps)
+        steps = checks.optional(checks.whole, "steps", steps)
         source = self._source(x, y, sample_weight)
         size = data.batch_size(batch_size, source, steps)
         self._ready(source)
@@ -820,7 +817,7 @@ class Trainer(Layer):
         self._refuse_overrides("predict")
         start = time.perf_counter()
         listed = as_callbacks(callbacks)
-        steps = None if steps is None else checks.whole("steps", steps)
+        steps = checks.optional(checks.whole, "steps", steps)
         source: data.Examples | data.Stream
         if data.is_stream(x):
             source = data.Stream(x, lambda x, y, w: self._inputs(x))

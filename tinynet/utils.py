@@ -61,8 +61,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     labels = np.asarray(given, np.int64) if given.dtype.kind in "iub" else _whole(given)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
-    if num_classes is not None:
-        num_classes = checks.whole("num_classes", num_classes, 0)
+    num_classes = checks.optional(checks.whole, "num_classes", num_classes, 0)
     if not num_classes and not labels.size:
         raise ValueError(f"num_classes is needed where there is no label. Received: x={given}")
     classes = num_classes or int(labels.max()) + 1

@@ -54,7 +54,7 @@ class Monitor(Callback):
         self.monitor = monitor
         self.mode = mode
         self.min_delta = abs(checks.number("min_delta", min_delta, high=np.inf))
-        self.best = None if best is None else checks.number("best", best, high=np.inf)
+        self.best = checks.optional(checks.number, "best", best, high=np.inf)
 
     def _more_is_better(self) -> bool:
         if self.mode != "auto":
@@ -179,9 +179,7 @@ class EarlyStopping(Monitor):
         super().__init__(monitor, mode, min_delta)
         self.patience = checks.whole("patience", patience, 0)
         self.verbose = as_level(verbose)
-        self.baseline = (
-            None if baseline is None else checks.number("baseline", baseline, high=np.inf)
-        )
+        self.baseline = checks.optional(checks.number, "baseline", baseline, high=np.inf)
         self.restore_best_weights = checks.flag("restore_best_weights", restore_best_weights)
         self.start_from_epoch = checks.whole("start_from_epoch", start_from_epoch, 0)
         self._reset()
@@ -385,11 +383,9 @@ class ModelCheckpoint(Monitor):
         save_freq: Any = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:
-        if initial_value_threshold is not None:
-            initial_value_threshold = checks.number(
-                "initial_value_threshold", initial_value_threshold, high=np.inf
-            )
-        super().__init__(monitor, mode, best=initial_value_threshold)
+        threshold = initial_value_threshold
+        checks.optional(checks.number, "initial_value_threshold", threshold, high=np.inf)
+        super().__init__(monitor, mode, best=threshold)
         self.filepath = checks.path("filepath", filepath)
         self.verbose = as_level(verbose)
         self.save_best_only = checks.flag("save_best_only", save_best_only)

@@ -50,10 +50,8 @@ class Dropout(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.rate = checks.number("rate", rate, 0, 1, wrong_type=ValueError)
-        self.seed = None if seed is None else checks.whole("seed", seed, 0)
-        self.noise_shape: Shape | None = None
-        if noise_shape is not None:
-            self.noise_shape = checks.shape("noise_shape", noise_shape)
+        self.seed = checks.optional(checks.whole, "seed", seed, 0)
+        self.noise_shape = checks.optional(checks.shape, "noise_shape", noise_shape)
         drawn = random.draw_seed() if self.seed is None else self.seed
         self._random = np.random.Generator(np.random.PCG64(drawn))
 

@@ -62,7 +62,7 @@ class InputLayer(Layer):
                 f"Received: shape={shape}, batch_shape={batch_shape}"
             )
         if batch_shape is None:
-            size = None if batch_size is None else checks.whole("batch_size", batch_size)
+            size = checks.optional(checks.whole, "batch_size", batch_size)
             batch_shape = (size, *checks.shape("shape", shape))
         self.batch_shape = checks.shape("batch_shape", batch_shape)
         self.build(self.batch_shape)

@@ -328,8 +328,8 @@ class _Counts(Metric):
         if many and not limits:
             raise ValueError(f"thresholds must not be empty. Received: thresholds={thresholds}")
         self.thresholds = limits if many else limits[0] if limits else None
-        self.top_k = None if top_k is None else checks.whole("top_k", top_k)
-        self.class_id = None if class_id is None else checks.whole("class_id", class_id, 0)
+        self.top_k = checks.optional(checks.whole, "top_k", top_k)
+        self.class_id = checks.optional(checks.whole, "class_id", class_id, 0)
         # By default, the best `top_k` count whatever their predictions are.
         self._limits = limits or [0.5 if top_k is None else -np.inf]
         size = (len(self._limits),)

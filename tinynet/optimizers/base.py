@@ -173,21 +173,24 @@ class Optimizer(Configurable):
                 "Only one of clipnorm, clipvalue and global_clipnorm can be set. Received: "
                 + ", ".join(f"{key}={value}" for key, value in clips.items())
             )
-        self.clipnorm = _positive("clipnorm", clipnorm)
-        self.clipvalue = _positive("clipvalue", clipvalue)
-        self.global_clipnorm = _positive("global_clipnorm", global_clipnorm)
-        self.loss_scale_factor = _positive("loss_scale_factor", loss_scale_factor)
-        self.weight_decay = None
-        if weight_decay is not None:
-            self.weight_decay = checks.number("weight_decay", weight_decay, 0)
+        number, positive = checks.number, {"low": 0, "open_low": True}
+        self.clipnorm = checks.optional(number, "clipnorm", clipnorm, **positive)
+        self.clipvalue = checks.optional(number, "clipvalue", clipvalue, **positive)
+        self.global_clipnorm = checks.optional(
+            number, "global_clipnorm", global_clipnorm, **positive
+        )
+        self.loss_scale_factor = checks.optional(
+            number, "loss_scale_factor", loss_scale_factor, **positive
+        )
+        self.weight_decay = checks.optional(number, "weight_decay", weight_decay, 0)
         self.use_ema = checks.flag("use_ema", use_ema)
         self.ema_momentum = checks.number("ema_momentum", ema_momentum, 0, 1)
-        self.ema_overwrite_frequency = ema_overwrite_frequency
-        if ema_overwrite_frequency is not None:
-            checks.whole("ema_overwrite_frequency", ema_overwrite_frequency)
-        self.gradient_accumulation_steps = gradient_accumulation_steps
-        if gradient_accumulation_steps is not None:
-            checks.whole("gradient_accumulation_steps", gradient_accumulation_steps, 2)
+        self.ema_overwrite_frequency = checks.optional(
+            checks.whole, "ema_overwrite_frequency", ema_overwrite_frequency
+        )
+        self.gradient_accumulation_steps = checks.optional(
+            checks.whole, "gradient_accumulation_steps", gradient_accumulation_steps, 2
+        )
         self.built = False
         self._iterations = Variable(np.int64(0), False, name="iteration")
         self.schedule: LearningRateSchedule | None = None
@@ -595,7 +598,3 @@ class Optimizer(Configurable):
 
     #: The names of the arguments that only this kind of optimizer has.
     _own: tuple[str, ...] = ()
-
-
-def _positive(name: str, value: float | None) -> float | None:
-    return None if value is None else checks.number(name, value, 0, open_low=True)

@@ -287,9 +287,7 @@ class CosineDecay(LearningRateSchedule):
         self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
         self.alpha = checks.number("alpha", alpha, 0)
         self.name = checks.title(name, type(self).__name__)
-        self.warmup_target = None
-        if warmup_target is not None:
-            self.warmup_target = checks.number("warmup_target", warmup_target, 0)
+        self.warmup_target = checks.optional(checks.number, "warmup_target", warmup_target, 0)
         self.warmup_steps = checks.whole("warmup_steps", warmup_steps, 0)
 
     def __call__(self, step: Any) -> Any:
