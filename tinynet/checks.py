@@ -271,8 +271,7 @@ def float_type(value: Any, default: str) -> str:
         return default
     inner = value.get("config") if isinstance(value, dict) else None
     named = inner.get("name") if isinstance(inner, dict) else value
-    found: str = choice("dtype", type_name(named), FLOATS)
-    return found
+    return choice("dtype", type_name(named), FLOATS)
 
 
 def type_name(value: Any) -> str:
@@ -302,8 +301,7 @@ def type_name(value: Any) -> str:
             "dtype must be a type of real numbers, such as 'float32'. "
             f"Received: dtype={shorten(value)}"
         )
-    name: str = found.name
-    return name
+    return found.name
 
 
 def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:

@@ -65,8 +65,7 @@ class NonNeg(Constraint):
 
     def project(self, w: Array) -> Array:
         """Set what is negative to 0."""
-        positive: Array = np.maximum(w, w.dtype.type(0))
-        return positive
+        return np.maximum(w, w.dtype.type(0))
 
 
 @_registry.register()
@@ -101,8 +100,7 @@ class MinMaxNorm(Constraint):
         length = np.sqrt(np.sum(np.square(w), axis=self.axis, keepdims=True))
         wanted = self.rate * np.clip(length, self.min_value, self.max_value)
         wanted += (1 - self.rate) * length
-        scaled: Array = w * (wanted / (1e-7 + length))
-        return scaled
+        return w * (wanted / (1e-7 + length))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -156,8 +154,7 @@ class UnitNorm(Constraint):
     def project(self, w: Array) -> Array:
         """Scale to length 1."""
         length = np.sqrt(np.sum(np.square(w), axis=self.axis, keepdims=True))
-        scaled: Array = w / (1e-7 + length)
-        return scaled
+        return w / (1e-7 + length)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -88,8 +88,7 @@ class L1L2(Regularizer):
     def gradient(self, x: Array) -> Array:
         """Compute the gradient of the cost."""
         one = x.dtype.type
-        d_x: Array = one(self.l1) * np.sign(x) + one(2 * self.l2) * x
-        return d_x
+        return one(self.l1) * np.sign(x) + one(2 * self.l2) * x
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -189,8 +189,7 @@ class Model(Trainer):
             if not -len(own) <= checks.whole("index", index, -(2**31)) < len(own):
                 raise ValueError(f"{self.name} has {len(own)} layers. Received: index={index}")
             return own[index]
-        found: Layer = checks.known("layer", str(name), {la.name: la for la in own})
-        return found
+        return checks.known("layer", str(name), {la.name: la for la in own})
 
     @property
     def weights(self) -> list[Variable]:

@@ -94,13 +94,11 @@ class _PoissonDeviance(Loss):
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute ``y log(y / p) - y + p``, where the first term is 0 for ``y = 0``."""
         ratio = np.divide(y_true, y_pred, out=np.ones_like(y_pred), where=y_true > 0)
-        deviance: Array = (y_true * np.log(ratio) - y_true + y_pred).sum(axis=-1)
-        return deviance
+        return (y_true * np.log(ratio) - y_true + y_pred).sum(axis=-1)
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient with respect to the predictions, ``1 - y / p``."""
-        d: Array = (1 - y_true / y_pred) * d_values[..., None]
-        return d
+        return (1 - y_true / y_pred) * d_values[..., None]
 
 
 class _MLPObjective(Objective):
@@ -725,8 +723,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
             The most probable classes, or a label indicator matrix.
         """
         labels = self._labels(self._predict(X))
-        predicted: Array = labels if self._multilabel else self.classes_[labels]
-        return predicted
+        return labels if self._multilabel else self.classes_[labels]
 
     def predict_proba(self, X: Any) -> Array:
         """Predict class probabilities.
@@ -831,8 +828,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
     def _labels(self, outputs: Array) -> Array:
         """Convert outputs to indices of classes, or to a label indicator matrix."""
         if self.out_activation_ == "softmax":
-            labels: Array = outputs.argmax(axis=1)
-            return labels
+            return outputs.argmax(axis=1)
         labels = (outputs > 0.5).astype(int)
         return labels if self._multilabel else np.minimum(labels[:, 0], len(self.classes_) - 1)
 
@@ -979,8 +975,7 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
             Predicted values.
         """
         outputs = self._predict(X)
-        predicted: Array = outputs[:, 0] if self.n_outputs_ == 1 else outputs
-        return predicted
+        return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

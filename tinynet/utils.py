@@ -111,8 +111,7 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
     if not isinstance(x, np.ndarray):
         array = as_tensor(array.astype(config.floatx()))
     norm = np.linalg.norm(array, order, axis, keepdims=True)
-    quotient: Array = array / np.where(norm == 0, norm.dtype.type(1), norm)
-    return quotient
+    return array / np.where(norm == 0, norm.dtype.type(1), norm)
 
 
 def set_random_seed(seed: int) -> None:

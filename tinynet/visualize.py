@@ -771,8 +771,7 @@ def _as_png(figure: Figure) -> bytes:
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:
     if ax is not None:
         return ax
-    made: Axes = _new_figure(width, height).subplots()
-    return made
+    return _new_figure(width, height).subplots()
 
 
 def _figure_of(ax: Axes) -> Figure:

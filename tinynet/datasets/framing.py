@@ -434,8 +434,7 @@ def _round(value: float) -> int:
 def _scaled(image: Greys, longest: int) -> Greys:
     """Scale an image so that its longer side has so many pixels."""
     h, w = (max(_round(longest * n / max(image.shape)), 1) for n in image.shape)
-    scaled: Greys = _area_means(image.shape[0], h) @ image @ _area_means(image.shape[1], w).T
-    return scaled
+    return _area_means(image.shape[0], h) @ image @ _area_means(image.shape[1], w).T
 
 
 def _area_means(old: int, new: int) -> Greys:

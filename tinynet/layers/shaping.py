@@ -257,8 +257,7 @@ class Rescaling(Layer):
 
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
         """Scale the gradient."""
-        d_x: Array = d_y * d_y.dtype.type(self.scale)
-        return d_x
+        return d_y * d_y.dtype.type(self.scale)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -80,8 +80,7 @@ class Accuracy(Accuracies):
     def right(self, y_true: Array, y_pred: Array) -> Array:
         """Compare element by element."""
         y_true = _same_shape(self.name, _column(y_true, y_pred.shape), y_pred.shape)
-        equal: Array = y_true == y_pred
-        return equal
+        return y_true == y_pred
 
 
 @_registry.register()
@@ -111,8 +110,7 @@ class SparseCategoricalAccuracy(Accuracies):
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
         """Compare the place of each row's largest number with the label."""
-        equal: Array = y_pred.argmax(axis=-1) == _labels(self.name, y_true, y_pred)
-        return equal
+        return y_pred.argmax(axis=-1) == _labels(self.name, y_true, y_pred)
 
 
 @_registry.register()
@@ -134,8 +132,7 @@ class CategoricalAccuracy(Accuracies):
     def right(self, y_true: Array, y_pred: Array) -> Array:
         """Compare the places of both rows' largest numbers."""
         _same_shape(self.name, y_true, y_pred.shape)
-        equal: Array = y_pred.argmax(axis=-1) == y_true.argmax(axis=-1)
-        return equal
+        return y_pred.argmax(axis=-1) == y_true.argmax(axis=-1)
 
 
 @_registry.register()
@@ -162,8 +159,7 @@ class BinaryAccuracy(Accuracies):
     def right(self, y_true: Array, y_pred: Array) -> Array:
         """Compare element by element."""
         y_true = _same_shape(self.name, _column(y_true, y_pred.shape), y_pred.shape)
-        equal: Array = (y_pred > self.threshold) == y_true
-        return equal
+        return (y_pred > self.threshold) == y_true
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
