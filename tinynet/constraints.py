@@ -87,6 +87,8 @@ class MinMaxNorm(Constraint):
     array([[0.6], [0.8]])
     """
 
+    _arguments: tuple[str, ...] = ("min_value", "max_value", "rate", "axis")
+
     def __init__(
         self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: int = 0
     ) -> None:
@@ -101,11 +103,6 @@ class MinMaxNorm(Constraint):
         wanted = self.rate * np.clip(length, self.min_value, self.max_value)
         wanted += (1 - self.rate) * length
         return w * (wanted / (1e-7 + length))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        names = ("min_value", "max_value", "rate", "axis")
-        return {name: getattr(self, name) for name in names}
 
 
 @_registry.register()
@@ -125,12 +122,10 @@ class MaxNorm(MinMaxNorm):
     array([[0.6], [0.8]])
     """
 
+    _arguments = ("max_value", "axis")
+
     def __init__(self, max_value: float = 2, axis: int = 0) -> None:
         super().__init__(0.0, max_value, 1.0, axis)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"max_value": self.max_value, "axis": self.axis}
 
 
 @_registry.register()
@@ -148,6 +143,8 @@ class UnitNorm(Constraint):
     array([[0.6], [0.8]])
     """
 
+    _arguments = ("axis",)
+
     def __init__(self, axis: Any = 0) -> None:
         self.axis = _axis(axis)
 
@@ -155,10 +152,6 @@ class UnitNorm(Constraint):
         """Scale to length 1."""
         length = np.sqrt(np.sum(np.square(w), axis=self.axis, keepdims=True))
         return w / (1e-7 + length)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"axis": self.axis}
 
 
 def _axis(axis: Any) -> Any:

@@ -127,6 +127,8 @@ class Constant(Initializer):
     array([0.5, 0.5], dtype=float32)
     """
 
+    _arguments = ("value",)
+
     def __init__(self, value: float = 0.0) -> None:
         self.value = number("value", value)
 
@@ -134,20 +136,15 @@ class Constant(Initializer):
         """Make the values."""
         return np.full(shape, self.value)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"value": self.value}
-
 
 class _Random(Initializer):
     """An initializer with a seed: given, or drawn once."""
 
+    _arguments: tuple[str, ...] = ("seed",)
+
     def __init__(self, seed: int | None = None) -> None:
         self.seed = None if seed is None else whole("seed", seed, 0)
         self._seed = random.draw_seed() if self.seed is None else self.seed
-
-    def get_config(self) -> dict[str, Any]:
-        return {"seed": self.seed}
 
     def _generator(self) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64(self._seed))
@@ -178,6 +175,8 @@ class RandomNormal(_Random):
     (2, 3)
     """
 
+    _arguments = ("seed", "mean", "stddev")
+
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
         self.mean, self.stddev = number("mean", mean), number("stddev", stddev, 0)
@@ -185,10 +184,6 @@ class RandomNormal(_Random):
     def values(self, shape: tuple[int, ...]) -> Array:
         """Make the values."""
         return self._generator().standard_normal(shape) * self.stddev + self.mean
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "mean": self.mean, "stddev": self.stddev}
 
 
 @_registry.register()
@@ -230,6 +225,8 @@ class RandomUniform(_Random):
     (2, 3)
     """
 
+    _arguments = ("seed", "minval", "maxval")
+
     def __init__(
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
     ) -> None:
@@ -240,10 +237,6 @@ class RandomUniform(_Random):
     def values(self, shape: tuple[int, ...]) -> Array:
         """Make the values."""
         return self._generator().uniform(self.minval, self.maxval, shape)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "minval": self.minval, "maxval": self.maxval}
 
 
 @_registry.register()
@@ -267,6 +260,8 @@ class VarianceScaling(_Random):
     >>> bool(abs(w.std() - 0.05) < 0.001)
     True
     """
+
+    _arguments: tuple[str, ...] = ("seed", "scale", "mode", "distribution")
 
     def __init__(
         self,
@@ -296,27 +291,16 @@ class VarianceScaling(_Random):
             return self._generator().standard_normal(shape) * math.sqrt(variance)
         return self._truncated_normal(shape) * (math.sqrt(variance) / _TRUNCATED_STD)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "scale": self.scale,
-            "mode": self.mode,
-            "distribution": self.distribution,
-        }
-
 
 class _Scaled(VarianceScaling):
     """A `VarianceScaling` with its three numbers fixed, known by its author's name."""
+
+    _arguments: tuple[str, ...] = ("seed",)
 
     fixed: tuple[float, str, str]
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(*self.fixed, seed=seed)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"seed": self.seed}
 
 
 @_registry.register()

@@ -187,13 +187,15 @@ class Configurable:
     Examples
     --------
     >>> class Circle(Configurable):
+    ...     _arguments = ("radius",)
     ...     def __init__(self, radius):
     ...         self.radius = radius
-    ...     def get_config(self):
-    ...         return {"radius": self.radius}
     >>> Circle.from_config(Circle(2.0).get_config()).radius
     2.0
     """
+
+    #: Names of the constructor's arguments, which are attributes too.
+    _arguments: tuple[str, ...] = ()
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments.
@@ -203,7 +205,7 @@ class Configurable:
         dict
             What `from_config` takes.
         """
-        return {}
+        return {name: getattr(self, name) for name in self._arguments}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:

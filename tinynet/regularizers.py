@@ -74,6 +74,8 @@ class L1L2(Regularizer):
     array([-3.,  0.,  4.])
     """
 
+    _arguments: tuple[str, ...] = ("l1", "l2")
+
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         self.l1 = checks.number("l1", 0.0 if l1 is None else l1, 0, wrong_type=ValueError)
         self.l2 = checks.number("l2", 0.0 if l2 is None else l2, 0, wrong_type=ValueError)
@@ -89,10 +91,6 @@ class L1L2(Regularizer):
         """Compute the gradient of the cost."""
         one = x.dtype.type
         return one(self.l1) * np.sign(x) + one(2 * self.l2) * x
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"l1": self.l1, "l2": self.l2}
 
 
 @_registry.register()
@@ -110,12 +108,10 @@ class L1(L1L2):
     1.5
     """
 
+    _arguments = ("l1",)
+
     def __init__(self, l1: float = 0.01) -> None:
         super().__init__(l1=l1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"l1": self.l1}
 
 
 @_registry.register()
@@ -133,12 +129,10 @@ class L2(L1L2):
     2.5
     """
 
+    _arguments = ("l2",)
+
     def __init__(self, l2: float = 0.01) -> None:
         super().__init__(l2=l2)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"l2": self.l2}
 
 
 get = _registry.get

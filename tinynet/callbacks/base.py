@@ -15,22 +15,8 @@ from tinynet.tables import Table, number
 
 Logs = dict[str, Any]
 
-HOOKS = (
-    "on_train_begin",
-    "on_train_end",
-    "on_epoch_begin",
-    "on_epoch_end",
-    "on_train_batch_begin",
-    "on_train_batch_end",
-    "on_test_begin",
-    "on_test_end",
-    "on_test_batch_begin",
-    "on_test_batch_end",
-    "on_predict_begin",
-    "on_predict_end",
-    "on_predict_batch_begin",
-    "on_predict_batch_end",
-)
+_PARTS = ("train", "epoch", "train_batch", "test", "test_batch", "predict", "predict_batch")
+HOOKS = tuple(f"on_{part}_{when}" for part in _PARTS for when in ("begin", "end"))
 
 
 class Callback:

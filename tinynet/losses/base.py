@@ -56,6 +56,8 @@ class Loss(Configurable):
     8.5
     """
 
+    _arguments: tuple[str, ...] = ("name", "reduction")
+
     #: The activations whose input the loss is computed from, where a model ends in one.
     logits_of: tuple[activations.Activation, ...] = ()
     #: Whether the predictions are such inputs already.
@@ -340,16 +342,6 @@ class Loss(Configurable):
         weighted = values if weights is None else values * weights
         total = np.add.reduce(weighted.reshape(-1))
         return float(total / values.dtype.type(self.divisor(weights, values.size)))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments.
-
-        Returns
-        -------
-        dict
-            What `from_config` takes.
-        """
-        return {"name": self.name, "reduction": self.reduction}
 
 
 def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:

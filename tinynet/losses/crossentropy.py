@@ -54,6 +54,8 @@ class SparseCategoricalCrossentropy(Loss):
     2.21618
     """
 
+    _arguments = ("name", "reduction", "from_logits", "ignore_class")
+
     logits_of = HEADS
 
     def __init__(
@@ -183,14 +185,6 @@ class SparseCategoricalCrossentropy(Loss):
             counted *= weights
         return counted
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "from_logits": self.from_logits,
-            "ignore_class": self.ignore_class,
-        }
-
 
 class SmoothedLoss(DenseLoss):
     """The base of the cross-entropies with true probabilities.
@@ -211,6 +205,8 @@ class SmoothedLoss(DenseLoss):
     >>> BinaryCrossentropy(label_smoothing=0.2).smoothed(np.array([1.0, 0.0]), 2)
     array([0.9, 0.1])
     """
+
+    _arguments = ("name", "reduction", "from_logits", "label_smoothing", "axis")
 
     logits_of = HEADS
     target_range = (0.0, 1.0)
@@ -252,15 +248,6 @@ class SmoothedLoss(DenseLoss):
         if not self.label_smoothing:
             return y_true
         return y_true * (1 - self.label_smoothing) + self.label_smoothing / classes
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "from_logits": self.from_logits,
-            "label_smoothing": self.label_smoothing,
-            "axis": self.axis,
-        }
 
 
 @_registry.register()

@@ -152,6 +152,8 @@ class BinaryAccuracy(Accuracies):
     0.5
     """
 
+    _arguments = ("name", "dtype", "threshold")
+
     def __init__(self, name: str | None = None, dtype: Any = None, threshold: float = 0.5) -> None:
         super().__init__(name, dtype)
         self.threshold = checks.number("threshold", threshold)
@@ -160,10 +162,6 @@ class BinaryAccuracy(Accuracies):
         """Compare element by element."""
         y_true = _same_shape(self.name, _column(y_true, y_pred.shape), y_pred.shape)
         return (y_pred > self.threshold) == y_true
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "threshold": self.threshold}
 
 
 @_registry.register()
@@ -184,6 +182,8 @@ class SparseTopKCategoricalAccuracy(Accuracies):
     0.5
     """
 
+    _arguments = ("name", "dtype", "k")
+
     def __init__(self, k: int = 5, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name, dtype)
         self.k = checks.whole("k", k)
@@ -196,10 +196,6 @@ class SparseTopKCategoricalAccuracy(Accuracies):
         hit: Array = np.sum(y_pred > score, axis=-1) < self.k
         hit &= possible[..., 0] & np.isfinite(y_pred).all(axis=-1)
         return hit
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "k": self.k}
 
 
 @_registry.register()
@@ -306,6 +302,8 @@ def _same_shape(name: str, y_true: Array, expected: tuple[int, ...]) -> Array:
 class _Counts(Metric):
     """The base of precision and recall, which share what they count."""
 
+    _arguments = ("name", "dtype", "thresholds", "top_k", "class_id")
+
     by_example = True
     _direction = "up"
 
@@ -387,11 +385,6 @@ class _Counts(Metric):
         total = found + np.asarray(self.others)
         share = np.where(found > 0, found / np.where(total == 0, 1, total), 0)
         return as_tensor(np.asarray(share if len(share) > 1 else share[0], self.dtype))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        own = {"thresholds": self.thresholds, "top_k": self.top_k, "class_id": self.class_id}
-        return {**super().get_config(), **own}
 
 
 @_registry.register()

@@ -48,6 +48,8 @@ class Metric(Configurable):
     3.0
     """
 
+    _arguments: tuple[str, ...] = ("name", "dtype")
+
     #: The activations whose input the metric is computed from, where a model ends in one.
     logits_of: tuple[activations.Activation, ...] = ()
     #: Whether it counts examples one by one, so that their number in a batch does not matter.
@@ -196,16 +198,6 @@ class Metric(Configurable):
         """
         self.update_state(*args, **kwargs)
         return self.result()
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments.
-
-        Returns
-        -------
-        dict
-            What `from_config` takes.
-        """
-        return {"name": self.name, "dtype": self.dtype}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

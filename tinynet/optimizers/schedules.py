@@ -22,8 +22,6 @@ class LearningRateSchedule(Configurable):
     0.25
     """
 
-    _arguments: tuple[str, ...] = ()
-
     def __call__(self, step: Any) -> Any:
         """Compute the learning rate.
 
@@ -38,16 +36,6 @@ class LearningRateSchedule(Configurable):
             The learning rate of the next.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(step)")
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments.
-
-        Returns
-        -------
-        dict
-            What `from_config` takes.
-        """
-        return {name: getattr(self, name) for name in self._arguments}
 
 
 @_registry.register()
@@ -71,9 +59,7 @@ class ExponentialDecay(LearningRateSchedule):
     0.5
     """
 
-    _arguments: tuple[str, ...] = (
-        *("initial_learning_rate", "decay_steps", "decay_rate", "staircase", "name"),
-    )
+    _arguments = (*("initial_learning_rate", "decay_steps", "decay_rate", "staircase", "name"),)
 
     def __init__(
         self,
