@@ -7,6 +7,7 @@ from typing import Any
 
 from tinynet import checks
 from tinynet.layers import InputLayer, Layer
+from tinynet.registry import map_entries
 from tinynet.saving import load_model, model_from_json, save_model
 from tinynet.sequential import Model, Sequential
 
@@ -68,16 +69,12 @@ def clone_model(
         clone = type(model)(start, x, model.name, model.trainable)
     if model.compiled:
         given = model._compile_arguments
-        stateful = {name: _fresh(given[name]) for name in given if "loss" not in name}
+        stateful = {name: map_entries(_fresh, given[name]) for name in given if "loss" not in name}
         clone.compile(**{**given, **stateful})
     return clone
 
 
 def _fresh(entry: Any) -> Any:
     """Make an optimizer or metrics again from their configurations."""
-    if isinstance(entry, dict):
-        return {key: _fresh(value) for key, value in entry.items()}
-    if isinstance(entry, list | tuple):
-        return [_fresh(value) for value in entry]
     made = hasattr(entry, "get_config") and not isinstance(entry, type)
     return type(entry).from_config(entry.get_config()) if made else entry

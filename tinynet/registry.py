@@ -181,8 +181,35 @@ def _taken(cls: type) -> set[str]:
     return taken
 
 
+def map_entries(function: Callable[[Any], Any], entry: Any) -> Any:
+    """Apply a function to each entry of nested lists and dicts; configurations are entries.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    entry : object
+        An entry, or a list, tuple or dict of entries.
+
+    Returns
+    -------
+    object
+        The same structure, with lists for tuples.
+
+    Examples
+    --------
+    >>> map_entries(str.upper, {"out": ["mse", ("acc",)]})
+    {'out': ['MSE', ['ACC']]}
+    """
+    if isinstance(entry, dict) and "class_name" not in entry:
+        return {key: map_entries(function, value) for key, value in entry.items()}
+    if isinstance(entry, list | tuple):
+        return [map_entries(function, value) for value in entry]
+    return function(entry)
+
+
 class Configurable:
-    """What can be written down and made anew: its constructor's arguments are its configuration.
+    """The base of objects that can be made again from the arguments of their constructor.
 
     Examples
     --------

@@ -8,6 +8,7 @@ before any memory is taken.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -19,7 +20,7 @@ from tinynet import config as settings
 from tinynet import layers, losses, metrics, optimizers
 from tinynet.checks import shorten
 from tinynet.layers.base import initializer_override
-from tinynet.registry import custom_object_scope
+from tinynet.registry import custom_object_scope, map_entries
 from tinynet.sequential import Model
 from tinynet.variable import Array, Variable
 
@@ -173,8 +174,8 @@ def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
             "optimizer": optimizers.serialize(model.optimizer),
             "loss": loss if isinstance(loss, dict) else losses.serialize(loss),
             "loss_weights": model._compile_arguments["loss_weights"],
-            "metrics": _entries(model._compile_arguments["metrics"]),
-            "weighted_metrics": _entries(model._compile_arguments["weighted_metrics"]),
+            "metrics": map_entries(_metric, model._compile_arguments["metrics"]),
+            "weighted_metrics": map_entries(_metric, model._compile_arguments["weighted_metrics"]),
             "run_eagerly": False,
             "steps_per_execution": 1,
             "jit_compile": False,
@@ -182,12 +183,8 @@ def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
     return config
 
 
-def _entries(entries: Any) -> Any:
-    if isinstance(entries, dict) and "class_name" not in entries:
-        return {name: _entries(entry) for name, entry in entries.items()}
-    if isinstance(entries, list | tuple):
-        return [_entries(entry) for entry in entries]
-    return entries if isinstance(entries, dict) else metrics.serialize(entries)
+def _metric(entry: Any) -> Any:
+    return entry if isinstance(entry, dict) else metrics.serialize(entry)
 
 
 def build(
@@ -282,20 +279,19 @@ def _count_objects(config: Any) -> None:
 
 
 def _compile(model: Model, config: dict[str, Any], custom: dict[str, Any]) -> None:
-    def own(registry: Any, entry: Any) -> Any:
-        # Names stay names, as they were given, but for the user's own.
-        if isinstance(entry, dict) and "class_name" in entry:
+    def made(registry: Any, entry: Any) -> Any:
+        # Names stay names, as they were given, except for custom objects.
+        if isinstance(entry, dict):
             return registry.deserialize(entry)
-        if isinstance(entry, dict | list):
-            pairs = entry.items() if isinstance(entry, dict) else enumerate(entry)
-            made = {key: own(registry, value) for key, value in pairs}
-            return made if isinstance(entry, dict) else list(made.values())
         return custom[entry] if isinstance(entry, str) and entry in custom else entry
+
+    def own(registry: Any, key: str) -> Any:
+        return map_entries(functools.partial(made, registry), config.get(key))
 
     model.compile(
         optimizer=optimizers.deserialize(config["optimizer"]),
-        loss=own(losses, config.get("loss")),
+        loss=own(losses, "loss"),
         loss_weights=config.get("loss_weights"),
-        metrics=own(metrics, config.get("metrics")),
-        weighted_metrics=own(metrics, config.get("weighted_metrics")),
+        metrics=own(metrics, "metrics"),
+        weighted_metrics=own(metrics, "weighted_metrics"),
     )

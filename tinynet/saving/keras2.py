@@ -6,10 +6,11 @@ loss or a metric is written.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from tinynet.checks import shorten
 from tinynet.metrics.base import _registry as metrics
+from tinynet.registry import map_entries
 
 _RENAMED = {
     "LeakyReLU": {"alpha": "negative_slope"},
@@ -109,7 +110,7 @@ def _object(value: Any) -> Any:
     """Translate an initializer, a regularizer, a constraint or the name of a function."""
     if isinstance(value, str):
         return _FUNCTIONS.get(value, value)
-    if not (isinstance(value, dict) and isinstance(value.get("config"), dict)):
+    if not _is_object(value):
         return value
     inner = {key: entry for key, entry in value["config"].items() if key != "dtype"}
     if inner.get("distribution") == "normal":  # it was always truncated
@@ -137,7 +138,7 @@ def translate_training(config: dict[str, Any]) -> dict[str, Any]:
     {'class_name': 'SGD', 'config': {'learning_rate': 0.1}}
     """
     optimizer = config.get("optimizer_config")
-    if isinstance(optimizer, dict) and isinstance(optimizer.get("config"), dict):
+    if _is_object(optimizer):
         inner = {k: v for k, v in optimizer["config"].items() if k != "epsilon" or v is not None}
         if "lr" in inner:
             inner["learning_rate"] = inner.pop("lr")
@@ -159,18 +160,17 @@ def translate_training(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _each(value: Any, translate: Any) -> Any:
-    """Translate the entries of lists and dicts; a list of one list is that list."""
-    if isinstance(value, list):
-        inner = value[0] if len(value) == 1 and isinstance(value[0], list) else value
-        return [_each(entry, translate) for entry in inner]
-    if isinstance(value, dict) and "class_name" not in value:
-        return {key: _each(entry, translate) for key, entry in value.items()} or None
-    return translate(value)
+    """Translate the configurations in lists and dicts; a list of one list is that list."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        value = value[0]
+    return map_entries(lambda v: translate(v) if _is_object(v) else v, value) or None
 
 
-def _loss(value: Any) -> Any:
-    if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
-        return value
+def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict) and isinstance(value.get("config"), dict)
+
+
+def _loss(value: dict[str, Any]) -> Any:
     inner = {key: entry for key, entry in value["config"].items() if key != "fn"}
     if value["class_name"] == "LossFunctionWrapper":
         return value["config"].get("fn")
@@ -179,9 +179,7 @@ def _loss(value: Any) -> Any:
     return {**value, "config": inner}
 
 
-def _metric(value: Any) -> Any:
-    if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
-        return value
+def _metric(value: dict[str, Any]) -> Any:
     inner = value["config"]
     if value["class_name"] not in ("MeanMetricWrapper", "SumOverBatchSizeMetricWrapper"):
         return {**value, "config": {key: entry for key, entry in inner.items() if key != "fn"}}
