@@ -91,7 +91,8 @@ def test_no_global_state_and_no_pyplot() -> None:
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_a_notebook_shows_it_and_it_can_be_pickled() -> None:
+def test_a_notebook_shows_it_and_it_can_be_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     figure: Any = visualize.plot_confusion_matrix([0, 1], [0, 1])
     assert figure._repr_png_().startswith(b"\x89PNG")
     copy = pickle.loads(pickle.dumps(figure))

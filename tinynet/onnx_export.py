@@ -52,7 +52,7 @@ def export_onnx(model: Model, filepath: Any) -> None:
 
     Examples
     --------
-    >>> import tempfile, tinynet
+    >>> import os, tempfile, tinynet
     >>> model = tinynet.Sequential([tinynet.Input((4,)), tinynet.layers.Dense(2)])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     export_onnx(model, f"{folder}/net.onnx")

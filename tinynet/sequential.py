@@ -762,7 +762,7 @@ class Sequential(Model):
                 )
             self._enter(layer)
             return
-        if any(layer.name == other.name for other in self._layers):
+        if layer.name in [other.name for other in self._layers]:
             raise ValueError(
                 f"All layers of {self.name} must have different names. "
                 f"Received: a second layer {layer.name!r}"

@@ -296,7 +296,8 @@ def get(group: Any, path: str, variable: Variable) -> Array:
     ...     get(file, "bias", Variable(np.zeros(2)))
     Traceback (most recent call last):
         ...
-    ValueError: bias must be of shape (2,) and type float64 for variable. Received: shape (3,)
+    tinynet.saving.state.MismatchError: bias must be of shape (2,) and type float64 for
+        variable. Received: shape (3,)
     """
     import h5py
 

@@ -215,7 +215,7 @@ class Weights(state.Source):
     --------
     >>> from tinynet import Sequential
     >>> Weights(io.BytesIO(write_weights(Sequential()))).weights(Sequential())
-    []
+    {}
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -337,7 +337,7 @@ class Legacy(state.Source):
     --------
     >>> from tinynet import Sequential
     >>> Legacy(io.BytesIO(write_legacy(Sequential()))).weights(Sequential())
-    []
+    {}
     """
 
     def __init__(self, file: BinaryIO, by_name: bool = False) -> None:
