@@ -13,6 +13,7 @@ this: there `each` has whole batches computed side by side.
 
 from __future__ import annotations
 
+import _thread
 import collections
 import contextlib
 import functools
@@ -70,28 +71,29 @@ class Team:
         self._stops = self.boxes[1:, helpers.STOP]
         self._stops.fill(1)
         self._work(self.boxes, n - 1)  # is compiled here, and returns at once
-        self._helpers = [
-            threading.Thread(target=self._help, args=(part,), daemon=True) for part in range(1, n)
-        ]
+        #: Locks, each held by its worker thread while it works.
+        self._working = [threading.Lock() for _ in range(1, n)]
 
     def start(self) -> None:
         """Start the worker threads; whatever interrupts this, `stop` ends those that run."""
         self._stops.fill(0)
-        for helper in self._helpers:
-            # Where no thread can be started, the caller computes its parts.
+        for part in range(1, len(self.boxes)):
+            # Where no thread can be started, the caller computes its parts. A signal handler that
+            # raises within `Thread.start` would leave a thread that Python believes to be alive.
             with contextlib.suppress(RuntimeError):
-                helper.start()
+                _thread.start_new_thread(self._help, (part,))
 
     def _help(self, part: int) -> None:
         # As a method: what is held lives as long as a helper may use it.
-        self._work(self.boxes, part)
+        with self._working[part - 1]:
+            self._work(self.boxes, part)
 
     def stop(self) -> None:
-        """Let the helpers end, and wait until they have."""
+        """Let the helpers end, and wait until they have; those that begin later end at once."""
         self._stops.fill(1)
-        for helper in self._helpers:
-            if helper.is_alive():
-                helper.join()
+        for working in self._working:
+            with working:
+                pass
 
     def begin(self, job: str, *arrays: Array) -> tuple[Array, ...]:
         """Offer the parts of a job; what was begun before has ended then, or is dropped.
@@ -209,8 +211,8 @@ def helping() -> Iterator[None]:
         team = Team(n)
         try:
             try:
-                team.start()
                 _team = team
+                team.start()
                 yield
             finally:
                 team.stop()
@@ -270,6 +272,8 @@ def _processors() -> int:
 def _forget() -> None:
     """Forget, in a forked child, the threads that only its parent has."""
     global _team, _lock
+    if _team is not None:
+        _team._working.clear()
     _team, _lock = None, threading.Lock()
 
 
