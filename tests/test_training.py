@@ -1402,3 +1402,127 @@ def test_scale_of_training_is_saved(name: str, tmp_path: Path) -> None:
     trained_on(*scaled(1)).save(tmp_path / name)
     model = models.load_model(tmp_path / name)
     assert scale_warnings(model.predict, scaled(255)[0], verbose=0) == 1
+
+
+class Keeping:
+    """Arrays that user code keeps, next to copies of what they were."""
+
+    def __init__(self) -> None:
+        self.arrays: list[np.ndarray] = []
+        self.copies: list[np.ndarray] = []
+
+    def add(self, *arrays: Any) -> None:
+        for array in arrays:
+            if array is not None:
+                self.copies.append(np.array(array))
+                self.arrays.append(array)
+
+    def are_unchanged(self) -> bool:
+        pairs = zip(self.arrays, self.copies, strict=True)
+        return bool(self.arrays) and all(np.array_equal(a, b) for a, b in pairs)
+
+
+class KeepingMetric(keras.metrics.Metric):
+    def __init__(self, kept: Keeping, name: str = "keeping") -> None:
+        super().__init__(name=name)
+        self.kept = kept
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.kept.add(y_true, y_pred, sample_weight)
+        y_pred += 1  # as far as it is its own
+        y_true += 1
+        self.kept.copies[-1 - (sample_weight is not None)] += 1
+        self.kept.copies[-2 - (sample_weight is not None)] += 1
+
+    def result(self):
+        return 0.0
+
+
+class KeepingLayer(layers.Layer):
+    def __init__(self, kept: Keeping) -> None:
+        super().__init__()
+        self.kept = kept
+
+    def call(self, x):
+        self.kept.add(x)
+        return x + 0
+
+    def backward(self, d_y, work, need_d_x=True):
+        return d_y
+
+
+def keeping(kind: str, kept: Keeping) -> tuple[Any, list[Any], list[Any]]:
+    """Return a loss, metrics and layers, one of which keeps what it gets."""
+
+    def mean(y_true, y_pred):
+        kept.add(y_true, y_pred)
+        return ((y_true - y_pred) ** 2).mean(axis=-1)
+
+    def mean_backward(d_values, y_true, y_pred):
+        kept.add(y_true, y_pred)
+        return 2 / 3 * (y_pred - y_true) * d_values[..., None]
+
+    def double(x):
+        kept.add(x)
+        return 2 * x
+
+    mean.backward = mean_backward
+    double.backward = lambda d_y, x, y: kept.add(x, y) or 2 * d_y
+    if kind == "metric":
+        return "mse", [KeepingMetric(kept)], []
+    if kind == "function":
+        return "mse", [lambda y_true, y_pred: mean(y_true, y_pred)], []
+    if kind == "loss":
+        own = {"call": lambda _, *args: mean(*args), "backward": lambda _, *a: mean_backward(*a)}
+        return type("Own", (losses.Loss,), own)(), [], []
+    if kind == "loss function":
+        return mean, [], []
+    return "mse", [], [KeepingLayer(kept) if kind == "layer" else layers.Activation(double)]
+
+
+@pytest.mark.parametrize(
+    "kind", ["metric", "function", "loss", "loss function", "layer", "activation"]
+)
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
+def test_user_code_receives_arrays_of_its_own(kind: str, method: str) -> None:
+    """Buffers are reused; what a metric, loss, layer or activation keeps must not change."""
+    kept = Keeping()
+    loss, metrics, inside = keeping(kind, kept)
+    keras.utils.set_random_seed(1)
+    model = Sequential([layers.Input((4,)), *inside, layers.Dense(3, "relu")])
+    model.compile("sgd", loss, metrics=metrics, weighted_metrics=[])
+    x, y = np.float32(X) / 255, np.eye(3, dtype=np.float32)[Y]
+    given = x.copy(), y.copy()
+    for _ in range(2):
+        batch = {} if method.endswith("on_batch") else {"batch_size": 4, "verbose": 0}
+        getattr(model, method)(x, y, sample_weight=np.arange(21.0), **batch)
+    assert kept.are_unchanged()
+    np.testing.assert_array_equal(x, given[0])
+    np.testing.assert_array_equal(y, given[1])
+
+
+def test_history_sorts_all_names_as_keras() -> None:
+    model = Sequential([layers.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"], weighted_metrics=["mae"])
+    history = model.fit(X / 255, Y, validation_split=0.5, verbose=0).history
+    expected = ["loss", "mae", "val_loss", "val_mae", "val_weighted_mae", "weighted_mae"]
+    assert list(history) == expected
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_train_on_batch_restores_weights_that_diverge(optimizer: str) -> None:
+    """The step itself makes weights infinite, from a finite loss."""
+    model = net(optimizer=optimizer)
+    model.train_on_batch(X, Y)
+    state = [v.numpy().copy() for v in (*model.weights, *model.optimizer.variables)]
+    rate = float(model.optimizer.learning_rate)
+    model.optimizer.learning_rate = 3e38
+    model.layers[-1].kernel.assign(model.layers[-1].kernel.numpy() * 1e30)
+    before = model.get_weights()
+    with pytest.raises(FloatingPointError, match="weights"):
+        model.train_on_batch(X, Y)
+    assert same(before, model.get_weights())
+    assert model.optimizer.iterations == 1
+    model.optimizer.learning_rate = rate
+    model.set_weights(state[: len(before)])
+    assert same(state, [v.numpy() for v in (*model.weights, *model.optimizer.variables)])

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinynet import checks, config, ops
 from tinynet.registry import Registry
-from tinynet.variable import Array, Tensor, as_tensor
+from tinynet.variable import Array, Tensor, as_tensor, copies
 
 _registry = Registry("activation", "keras.activations")
 
@@ -178,12 +178,13 @@ class Custom(Activation):
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Compute the function."""
-        y: Array = np.positive(np.asarray(self.function(x), x.dtype), out=out)
+        y: Array = np.positive(np.asarray(self.function(*copies(x)), x.dtype), out=out)
         return y
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Compute the gradient in the inputs."""
-        d_x: Array = np.positive(np.asarray(self.function.backward(d_y, x, y), x.dtype), out=out)
+        d_own = self.function.backward(*copies(d_y, x, y))
+        d_x: Array = np.positive(np.asarray(d_own, x.dtype), out=out)
         return d_x
 
 

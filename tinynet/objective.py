@@ -10,7 +10,7 @@ import numpy as np
 from tinynet import activations, checks, losses
 from tinynet import metrics as metrics_module
 from tinynet.metrics import LossMetric, Metric
-from tinynet.variable import Array
+from tinynet.variable import Array, copies
 from tinynet.workspace import Workspace
 
 Logs = dict[str, Any]
@@ -242,10 +242,11 @@ class Objective:
         self.tracker.count += n
         for i, metric in enumerate(self.metrics or []):
             counted = weights if i >= len(self._entries) else None
+            given = (y, predictions, counted)
             if logits is not None and isinstance(metric, LossMetric) and metric.logits_of:
                 metric.update_from_logits(y, logits, counted)
             else:
-                metric.update_state(y, predictions, counted)
+                metric.update_state(*(copies(*given) if metric._custom else given))
 
     def logs(self) -> Logs:
         """Return the values so far, sorted by name as Keras does.

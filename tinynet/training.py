@@ -548,6 +548,7 @@ class Trainer(Layer):
                             "logs have no validation values. A generator can be read only once: "
                             "pass arrays or a PyDataset."
                         )
+                logs = dict(sorted(logs.items()))  # as Keras does
                 hooks.call("on_epoch_end", epoch, logs)
                 bar.finish(done, logs)
                 interrupt.check()
@@ -614,6 +615,9 @@ class Trainer(Layer):
         """Copy the weights and the optimizer's state."""
         return [v.array.copy() for v in (*self.weights, *self.optimizer.variables)]
 
+    def _is_finite(self) -> bool:
+        return all(np.isfinite(v.array).all() for v in self.weights)
+
     def _require_converged(
         self,
         feed: data.Feed,
@@ -630,8 +634,7 @@ class Trainer(Layer):
         batch = feed.last or next(feed.source.batches(batch_size))
         loss = self._forward_and_loss(*batch, work, training=False)[0]
         self._give_back(work)
-        finite = all(np.isfinite(v.array).all() for v in self.weights)
-        if not (finite and math.isfinite(loss)):
+        if not (math.isfinite(loss) and self._is_finite()):
             raise self._diverged(
                 loss,
                 f" after the last batch of epoch {epoch + 1}",
@@ -944,7 +947,8 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant; nothing has changed then.
         FloatingPointError
-            If the loss is infinite or not a number; the weights have not changed then.
+            If the loss, or a weight after the step, is infinite or not a number; the weights
+            have not changed then.
         """
         self._refuse_overrides("train")
         self._require_compiled("train_on_batch")
@@ -955,11 +959,12 @@ class Trainer(Layer):
         self._objective.reset()
         stops = config.on_divergence() == "raise"
         work = self._training_work()
-        moving = [(v, v.array.copy()) for v in self.non_trainable_weights]
+        before = self._state() if stops else []
         with Computing():
             loss = self._train_step(*next(batch.batches(len(batch))), work, stops)
-        if stops and not math.isfinite(loss):
-            raise self._diverged(loss, "", "has the weights it had before this batch", moving)
+        if stops and not (math.isfinite(loss) and self._is_finite()):
+            changed = zip((*self.weights, *self.optimizer.variables), before, strict=True)
+            raise self._diverged(loss, "", "has the weights it had before this batch", changed)
         return self._figures(self._objective.logs(), return_dict)
 
     @_apart

@@ -70,6 +70,11 @@ def as_tensor(value: Any) -> Tensor:
     return np.asarray(value).view(Tensor)
 
 
+def copies(*arrays: Array | None) -> tuple[Any, ...]:
+    """Copy arrays for user code, which may keep or change them: buffers are reused."""
+    return tuple(None if array is None else np.array(array) for array in arrays)
+
+
 class Variable(NDArrayOperatorsMixin):
     """A named array that is changed in place: a weight, or an optimizer's state.
 

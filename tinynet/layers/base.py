@@ -25,7 +25,7 @@ from tinynet.checks import numeric
 from tinynet.layers.symbolic import Shape, SymbolicTensor
 from tinynet.registry import Registry, unique_name
 from tinynet.sparse import SparseBatch
-from tinynet.variable import Array, Tensor, Variable, as_tensor
+from tinynet.variable import Array, Tensor, Variable, as_tensor, copies
 from tinynet.workspace import Workspace
 
 _registry = Registry("layer", "keras.layers")
@@ -167,7 +167,7 @@ class Layer(_KeepsArguments):
             raise NotImplementedError(
                 f"{type(self).__name__} must define call(x), or forward(x, work, training)"
             )
-        work.x = x
+        work.x = x = copies(x)[0]
         options = {"training": training} if takes(call, "training") else {}
         return np.ascontiguousarray(call(x, **options), x.dtype)
 

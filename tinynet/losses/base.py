@@ -13,7 +13,7 @@ import numpy as np
 from tinynet import activations, checks, config
 from tinynet.checks import numeric
 from tinynet.registry import Configurable, Registry, snake_case
-from tinynet.variable import Array, Tensor, aligned, as_tensor
+from tinynet.variable import Array, Tensor, aligned, as_tensor, copies
 from tinynet.workspace import Workspace
 
 _registry = Registry("loss", "keras.losses")
@@ -62,6 +62,11 @@ class Loss(Configurable):
     logits_of: tuple[activations.Activation, ...] = ()
     #: Whether the predictions are such inputs already.
     from_logits = False
+    #: Whether it is the user's, who may look at a batch as a whole, or keep it.
+    _custom = False
+
+    def __init_subclass__(cls) -> None:
+        cls._custom = cls._custom or not cls.__module__.startswith("tinynet.")
 
     def __init__(
         self,
@@ -76,9 +81,7 @@ class Loss(Configurable):
     @property
     def is_mean(self) -> bool:
         """Whether the loss of all data is the mean of its batches', however they are cut."""
-        # A loss of one's own may look at a batch as a whole.
-        built_in = type(self).__module__.startswith("tinynet.")
-        return built_in and self.reduction in ("sum_over_batch_size", "mean")
+        return not self._custom and self.reduction in ("sum_over_batch_size", "mean")
 
     # -- to be defined by each kind of loss
 
@@ -254,6 +257,8 @@ class Loss(Configurable):
         """
         weights = self.effective_weights(y_true, weights)
         predictions = self.squeezed(y_true, y_pred)
+        if self._custom:
+            y_true, predictions = copies(y_true, predictions)
         values = np.asarray(self.call(y_true, predictions), y_pred.dtype)
         d_values = self.d_values(weights, aligned(values.shape, values.dtype))
         d_y = np.asarray(self.backward(d_values, y_true, predictions), y_pred.dtype)
@@ -484,10 +489,7 @@ class FunctionLoss(Loss):
             )
         self.function = function
 
-    @property
-    def is_mean(self) -> bool:
-        """Not known: the function may look at a batch as a whole."""
-        return False
+    _custom = True
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""

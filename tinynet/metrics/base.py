@@ -11,7 +11,7 @@ import numpy as np
 from tinynet import activations, checks, config, initializers
 from tinynet.losses import LossFunction, fit_weights
 from tinynet.registry import Configurable, Registry, snake_case, unique_name
-from tinynet.variable import Array, Tensor, Variable, as_tensor
+from tinynet.variable import Array, Tensor, Variable, as_tensor, copies
 
 _registry = Registry("metric", "keras.metrics")
 _CONTAINERS = (list, dict, set, np.ndarray)
@@ -56,6 +56,8 @@ class Metric(Configurable):
     by_example = False
     #: Whether more is better ("up") or less ("down"), for callbacks that watch it; None: unknown.
     _direction: str | None = None
+    #: Whether it is a class of the user, which may look at a batch as a whole, or keep it.
+    _custom = False
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.name = checks.title(name, "") or unique_name(type(self).__name__)
@@ -63,9 +65,8 @@ class Metric(Configurable):
         self._variables: list[Variable] = []
 
     def __init_subclass__(cls) -> None:
-        # A metric of one's own may look at a batch as a whole.
         if not cls.__module__.startswith("tinynet."):
-            cls.by_example = False
+            cls.by_example, cls._custom = False, True
 
     def add_variable(
         self,
@@ -378,5 +379,5 @@ class MeanMetricWrapper(Mean):
 def _pair(y_true: Any, y_pred: Any, dtype: str) -> tuple[Tensor, Tensor]:
     """Give a user's function what Keras gives it: two tensors of floats."""
     pairs = ("y_true", y_true), ("y_pred", y_pred)
-    true, predicted = (as_tensor(checks.numeric(*pair, dtype)) for pair in pairs)
+    true, predicted = map(as_tensor, copies(*(checks.numeric(*pair, dtype) for pair in pairs)))
     return true, predicted
