@@ -19,7 +19,6 @@ import os
 import re
 import struct
 import sys
-import tempfile
 import time
 import warnings
 import zlib
@@ -44,7 +43,7 @@ from tinynet import (
     visualize,
 )
 from tinynet.datasets import framing
-from tinynet.files import write_atomically
+from tinynet.files import require_writable, write_atomically
 
 Array = NDArray[Any]
 Part = tuple[Array, Array]  # images and labels
@@ -189,75 +188,51 @@ def _parser() -> _Parser:
     def add(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> Any:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.set_defaults(run=run, parser=command)
-        command.add_argument(
-            "--json",
-            action="store_true",
-            help="write one JSON object to standard output, everything else to standard error",
-        )
+        text = "write one JSON object to standard output, everything else to standard error"
+        option(command, "--json", text, action="store_true")
         return command
 
-    data: dict[str, Any] = {
-        "type": _not_empty,
-        "help": "mnist, fashion_mnist, drawn (digits that tinynet draws by itself), or the path of "
-        "an .npz file or of a folder with MNIST's four files (default: mnist, or drawn where "
-        "MNIST is neither found nor can be downloaded)",
-    }
-    batch_size: dict[str, Any] = {
-        "type": _positive,
-        "default": 32,
-        "metavar": "N",
-        "help": "examples in a batch (default: 32)",
-    }
+    def option(command: Any, name: str, text: str, default: Any = None, **settings: Any) -> None:
+        if default is not None:
+            text, settings["default"] = f"{text} (default: {default})", default
+        command.add_argument(name, help=text, **settings)
+
+    number: dict[str, Any] = {"type": _positive, "metavar": "N"}
+    data = (
+        "mnist, fashion_mnist, drawn (digits that tinynet draws by itself), or the path of an .npz "
+        "file or of a folder with MNIST's four files (default: mnist, or drawn where MNIST is "
+        "neither found nor can be downloaded)"
+    )
+    saved, batch = "a file that tinynet or Keras saved", "examples in a batch"
 
     train = add("train", _train, "Train a 784-128-10 net, test it, and draw what came out.")
-    train.add_argument("--data", **data)
-    train.add_argument(
-        "--epochs",
-        type=_positive,
-        default=5,
-        metavar="N",
-        help="how many times to go through the training images (default: 5)",
-    )
-    train.add_argument("--batch-size", **batch_size)
-    train.add_argument(
-        "--seed",
-        type=_seed,
-        default=0,
-        metavar="N",
-        help="the same seed gives the same net (default: 0)",
-    )
-    train.add_argument(
-        "--out",
-        type=_not_empty,
-        default="output",
-        metavar="FOLDER",
-        help="where to write the model, the figures and the pictures (default: output)",
-    )
-    train.add_argument("--no-plots", action="store_true", help="draw no pictures")
+    option(train, "--data", data, type=_not_empty)
+    option(train, "--epochs", "how many times to go through the training images", 5, **number)
+    option(train, "--batch-size", batch, 32, **number)
+    option(train, "--seed", "the same seed gives the same net", 0, type=_seed, metavar="N")
+    folder = "where to write the model, the figures and the pictures"
+    option(train, "--out", folder, "output", type=_not_empty, metavar="FOLDER")
+    option(train, "--no-plots", "draw no pictures", action="store_true")
 
     evaluate = add("evaluate", _evaluate, "Test a model on a data set's test images.")
-    evaluate.add_argument("model", metavar="MODEL", help="a file that tinynet or Keras saved")
-    evaluate.add_argument("--data", **data)
-    evaluate.add_argument("--batch-size", **batch_size)
+    option(evaluate, "model", saved, metavar="MODEL")
+    option(evaluate, "--data", data, type=_not_empty)
+    option(evaluate, "--batch-size", batch, 32, **number)
 
     predict = add("predict", _predict, "Let a model read pictures of single digits.")
-    predict.add_argument("model", metavar="MODEL", help="a file that tinynet or Keras saved")
-    predict.add_argument(
-        "images",
-        nargs="+",
-        metavar="IMAGE",
-        help="a PNG, JPEG, GIF, BMP, TIFF or WebP file with one digit; in MNIST's form it is taken "
-        "as it is, anything else is framed as MNIST's digits are",
+    option(predict, "model", saved, metavar="MODEL")
+    kinds = (
+        "a PNG, JPEG, GIF, BMP, TIFF or WebP file with one digit; in MNIST's form it is taken as "
+        "it is, anything else is framed as MNIST's digits are"
     )
+    option(predict, "images", kinds, nargs="+", metavar="IMAGE")
 
     draw = add("demo", _demo, "Write a web page to draw a digit on, which a model reads.")
-    trained = "a file that tinynet or Keras saved (default: what train wrote to output)"
-    draw.add_argument("model", nargs="?", metavar="MODEL", help=trained)
-    page = "the page: one file, which needs no network (default: %(default)s)"
-    draw.add_argument(
-        "--out", type=_not_empty, default="output/demo.html", metavar="FILE", help=page
-    )
-    draw.add_argument("--no-open", action="store_true", help="do not open it in a browser")
+    trained = f"{saved} (default: what train wrote to output)"
+    option(draw, "model", trained, nargs="?", metavar="MODEL")
+    page = "the page: one file, which needs no network"
+    option(draw, "--out", page, "output/demo.html", type=_not_empty, metavar="FILE")
+    option(draw, "--no-open", "do not open it in a browser", action="store_true")
 
     add("info", _info, "Say what tinynet runs on: for reports of defects.")
     return parser
@@ -476,13 +451,7 @@ def _check_writable(out: Path, names: list[str]) -> None:
     """Find out that nothing can be written before hours of training are lost, not after."""
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
-        if (out / name).is_dir():
-            raise IsADirectoryError(f"{out / name} must be a file or not exist. Received: a folder")
-    try:
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(out)) from error
+        require_writable(out / name)
 
 
 def _progress_to(args: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:

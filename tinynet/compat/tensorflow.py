@@ -387,15 +387,10 @@ nn = _Namespace("nn", **{name: activations.get(name) for name in _ACTIVATIONS})
 nn.swish = nn.silu
 math = _Namespace(
     "math",
-    confusion_matrix=confusion_matrix,
-    argmax=argmax,
-    argmin=argmin,
     log=_numpy("log"),
-    reduce_mean=reduce_mean,
-    reduce_sum=reduce_sum,
-    reduce_max=reduce_max,
-    reduce_min=reduce_min,
     **{name: globals()[name] for name in ("abs", "exp", "sqrt", "square", "equal", "add")},
+    **{name: globals()[name] for name in ("confusion_matrix", "argmax", "argmin")},
+    **{f"reduce_{name}": globals()[f"reduce_{name}"] for name in ("mean", "sum", "max", "min")},
 )
 random = _Namespace("random", set_seed=set_random_seed)
 version = _Namespace("version", VERSION=__version__)

@@ -222,16 +222,19 @@ class Sum(Metric):
     """
 
     by_example = True
+    # Python's floats: exact to double precision however many batches come.
+    _totals: tuple[str, ...] = ("total",)
+    total: float
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(dtype, checks.title(name, snake_case(type(self).__name__)))
-        # Python's floats: exact to double precision however many batches come.
-        self.total = 0.0
+        vars(self).update(dict.fromkeys(self._totals, 0.0))
 
     @property
     def variables(self) -> list[Variable]:
-        """The state, as copies."""
-        return [Variable(np.asarray(self.total, self.dtype), False, name="total")]
+        """Copies of the state."""
+        totals = ((name, getattr(self, name)) for name in self._totals)
+        return [Variable(np.asarray(value, self.dtype), False, name=name) for name, value in totals]
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Keras' own
         """Add numbers.
@@ -255,12 +258,12 @@ class Sum(Metric):
         return as_tensor(np.asarray(self.total, self.dtype))
 
     def reset_state(self) -> None:
-        """Forget everything seen."""
-        self.total = 0.0
+        """Set the state to 0."""
+        vars(self).update(dict.fromkeys(self._totals, 0.0))
 
 
 @_registry.register()
-class Mean(Metric):
+class Mean(Sum):
     """The mean of numbers.
 
     Parameters
@@ -276,20 +279,8 @@ class Mean(Metric):
     2.0
     """
 
-    by_example = True
-
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(dtype, checks.title(name, snake_case(type(self).__name__)))
-        # Python's floats: exact to double precision however many batches come.
-        self.total = self.count = 0.0
-
-    @property
-    def variables(self) -> list[Variable]:
-        """The state, as copies: the sum and what it is divided by."""
-        return [
-            Variable(np.asarray(value, self.dtype), False, name=name)
-            for name, value in (("total", self.total), ("count", self.count))
-        ]
+    _totals = ("total", "count")
+    count: float
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Keras' own
         """Add numbers.
@@ -319,10 +310,6 @@ class Mean(Metric):
         """Compute the mean of what was seen; 0 if that was nothing."""
         mean = self.total / self.count if self.count else 0.0
         return as_tensor(np.asarray(mean, self.dtype))
-
-    def reset_state(self) -> None:
-        """Forget everything seen."""
-        self.total = self.count = 0.0
 
 
 @_registry.register()
