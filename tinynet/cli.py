@@ -19,6 +19,7 @@ import os
 import re
 import struct
 import sys
+import tempfile
 import time
 import warnings
 import zlib
@@ -43,7 +44,7 @@ from tinynet import (
     visualize,
 )
 from tinynet.datasets import framing
-from tinynet.files import require_writable, write_atomically
+from tinynet.files import write_atomically
 
 Array = NDArray[Any]
 Part = tuple[Array, Array]  # images and labels
@@ -451,7 +452,13 @@ def _check_writable(out: Path, names: list[str]) -> None:
     """Find out that nothing can be written before hours of training are lost, not after."""
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
-        require_writable(out / name)
+        if (out / name).is_dir():
+            raise IsADirectoryError(f"{out / name} must be a file or not exist. Received: a folder")
+    try:
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(out)) from error
 
 
 def _progress_to(args: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:

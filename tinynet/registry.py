@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from tinynet.checks import known, shorten
 
@@ -291,12 +291,14 @@ class Registry:
     ('Circle', 'Circle')
     """
 
+    #: The name and the module in files, for the classes of all registries.
+    written: ClassVar[dict[type, tuple[str, str]]] = {}
+
     def __init__(self, kind: str, module: str) -> None:
         self.kind = kind
         self.module = module
         self.names: dict[str, Any] = {}
         self.classes: dict[str, type] = {}
-        self.written: dict[type, tuple[str, str]] = {}
 
     def register(
         self, *aliases: str, class_name: str | None = None, module: str | None = None

@@ -30,6 +30,8 @@ class Activation(Layer):
     array([[0., 2.]], dtype=float32)
     """
 
+    _own: tuple[str, ...] = ("activation",)
+
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
@@ -53,10 +55,6 @@ class Activation(Layer):
             return d_y
         out = work.array("d_x", d_y.shape, d_y.dtype)
         return self.activation.backward(d_y, work.x, work.y, out)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "activation": activations.serialize(self.activation)}
 
 
 @_registry.register()
@@ -88,6 +86,8 @@ class ReLU(Activation):
     array([[-0.5,  2. ,  3. ]], dtype=float32)
     """
 
+    _own = ("max_value", "negative_slope", "threshold")
+
     def __init__(
         self,
         max_value: float | None = None,
@@ -103,11 +103,8 @@ class ReLU(Activation):
                 raise ValueError(f"{name} must be a number from 0 up. Received: {name}=None")
             checks.number(name, value, 0)
         super().__init__(activations.relu.with_options(**options), **kwargs)
-        self.options = {"max_value": max_value, **options}
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**Layer.get_config(self), **self.options}
+        self.max_value, self.negative_slope = max_value, negative_slope
+        self.threshold = threshold
 
 
 @_registry.register()
@@ -126,6 +123,8 @@ class Softmax(Activation):
     >>> Softmax()([[0.0, 0.0]]).numpy()
     array([[0.5, 0.5]], dtype=float32)
     """
+
+    _own = ("axis",)
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__("softmax", **kwargs)
@@ -158,10 +157,6 @@ class Softmax(Activation):
         d_x = super().backward(last, work, need_d_x)
         return None if d_x is None else np.moveaxis(d_x, -1, self.axis)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**Layer.get_config(self), "axis": self.axis}
-
 
 @_registry.register()
 class LeakyReLU(Activation):
@@ -185,12 +180,10 @@ class LeakyReLU(Activation):
     array([[-0.5,  2. ]], dtype=float32)
     """
 
+    _own = ("negative_slope",)
+
     def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
         if negative_slope is None:
             raise ValueError("negative_slope must be a number. Received: negative_slope=None")
         self.negative_slope = checks.number("negative_slope", negative_slope, 0)
         super().__init__(activations.relu.with_options(self.negative_slope), **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**Layer.get_config(self), "negative_slope": self.negative_slope}

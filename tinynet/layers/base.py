@@ -82,6 +82,9 @@ class Layer(_KeepsArguments):
     [('hidden/kernel', (3, 2)), ('hidden/bias', (2,))]
     """
 
+    #: Names of the arguments that only this kind of layer has, which are attributes too.
+    _own: tuple[str, ...] = ()
+
     def __init__(
         self,
         *,
@@ -239,6 +242,7 @@ class Layer(_KeepsArguments):
             "trainable": self.trainable,
             "dtype": {**policy, "registered_name": None},
             **arguments,
+            **{name: _plain(getattr(self, name)) for name in self._own},
         }
 
     def _arguments(self) -> dict[str, Any]:
@@ -604,6 +608,13 @@ class Layer(_KeepsArguments):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _plain(value: Any) -> Any:
+    """Return an argument as a configuration has it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return _registry.serialize(value) if callable(value) else value
 
 
 def _is_shape(shape: tuple[int, ...], expected: Shape) -> bool:

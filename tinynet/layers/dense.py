@@ -47,6 +47,11 @@ class Dense(Layer):
     array([[6., 6.]], dtype=float32)
     """
 
+    _own = (
+        *("units", "activation", "use_bias", "kernel_initializer", "bias_initializer"),
+        *("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint"),
+    )
+
     def __init__(
         self,
         units: int,
@@ -184,18 +189,3 @@ class Dense(Layer):
                 f"Received: shape {bias.shape}"
             )
         return kernel, bias
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "activation": activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": initializers.serialize(self.kernel_initializer),
-            "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
-            "kernel_constraint": constraints.serialize(self.kernel_constraint),
-            "bias_constraint": constraints.serialize(self.bias_constraint),
-        }

@@ -50,6 +50,8 @@ class BatchNormalization(Layer):
            [ 0.9995,  0.9999]], dtype=float32)
     """
 
+    _own = ("axis", "momentum", "epsilon", "center", "scale")
+
     def __init__(
         self,
         axis: Any = -1,
@@ -160,14 +162,7 @@ class BatchNormalization(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         config = super().get_config()
-        for name in ("axis", "momentum", "epsilon", "center", "scale"):
-            config[name] = getattr(self, name)
-        modules: dict[str, Any] = {
-            "initializer": initializers,
-            "regularizer": regularizers,
-            "constraint": constraints,
-        }
         for name, options in self._options.items():
             for option, value in options.items():
-                config[f"{name}_{option}"] = modules[option].serialize(value)
+                config[f"{name}_{option}"] = _registry.serialize(value)
         return config

@@ -45,6 +45,8 @@ class Dropout(Layer):
     [0.0, 2.0]
     """
 
+    _own = ("rate", "seed", "noise_shape")
+
     def __init__(
         self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any
     ) -> None:
@@ -85,9 +87,3 @@ class Dropout(Layer):
             return d_y
         d_x: Array = ops.dropout(d_y, work.x, self.rate, work.array("d_x", d_y.shape, d_y.dtype))
         return d_x
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        shape = None if self.noise_shape is None else list(self.noise_shape)
-        own = {"rate": self.rate, "seed": self.seed, "noise_shape": shape}
-        return {**super().get_config(), **own}

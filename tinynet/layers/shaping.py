@@ -187,6 +187,8 @@ class Reshape(Layer):
     (5, 2, 3)
     """
 
+    _own = ("target_shape",)
+
     def __init__(self, target_shape: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         sizes = target_shape if isinstance(target_shape, list | tuple) else (target_shape,)
@@ -221,10 +223,6 @@ class Reshape(Layer):
         """Give the gradient the input's shape."""
         return d_y.reshape(work.x.shape) if need_d_x else None
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "target_shape": list(self.target_shape)}
-
 
 @_registry.register()
 class Rescaling(Layer):
@@ -243,6 +241,8 @@ class Rescaling(Layer):
     array([[2.]], dtype=float32)
     """
 
+    _own = ("scale", "offset")
+
     def __init__(self, scale: float, offset: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scale = checks.number("scale", scale)
@@ -258,7 +258,3 @@ class Rescaling(Layer):
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
         """Scale the gradient."""
         return d_y * d_y.dtype.type(self.scale)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "scale": self.scale, "offset": self.offset}

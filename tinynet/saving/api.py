@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tinynet import checks
 from tinynet.files import write_atomically
@@ -120,19 +120,12 @@ def load_model(
     """
     path = _as_path(filepath)
     with _reading(path) as file:
-        run: dict[str, Any] | None = None
-        if path.suffix == ".tinynet":
-            source, config, run = tinynet_format.read(file)
-        elif path.suffix == ".keras":
-            source, config, run = keras_format.read(file)
-        else:
-            source = legacy = keras_format.Legacy(file)
-            if legacy.config is None:
-                raise ValueError(
-                    "The file holds no model, only weights: build the model, then call "
-                    "load_weights. Received: no model_config"
-                )
-            config, run = legacy.config, legacy.run
+        source, config, run = _read(path, file)
+        if config is None:
+            raise ValueError(
+                "The file holds no model, only weights: build the model, then call load_weights. "
+                "Received: no model_config"
+            )
         floatx = run and run.get("floatx")
         model = configuration.build(config, source.n_bytes, compile, custom_objects, floatx)
         if model.compiled and getattr(source, "skipped_state", False):
@@ -235,15 +228,8 @@ def load_weights(
             f"layers. Received: filepath={path}"
         )
     with _reading(path) as file:
-        source: state.Source
-        if path.suffix == ".tinynet":
-            source = tinynet_format.read(file)[0]
-        elif path.suffix == ".keras":
-            source = keras_format.read(file)[0]
-        elif path.name.endswith(".weights.h5"):
-            source = keras_format.Weights(file)
-        else:
-            source = keras_format.Legacy(file, by_name)
+        weights = path.name.endswith(".weights.h5")
+        source = keras_format.Weights(file) if weights else _read(path, file, by_name)[0]
         state.restore(model, source, keep_rate=True, skip_mismatch=skip_mismatch)
 
 
@@ -306,6 +292,14 @@ def _as_path(filepath: Any) -> Path:
 def _check_overwrite(path: Path, overwrite: bool) -> None:
     if not overwrite and path.exists():
         raise FileExistsError(f"The file exists, and overwrite is False. Received: {path}")
+
+
+def _read(path: Path, file: BinaryIO, by_name: bool = False) -> Any:
+    """Return the weights in a whole-model file, its configuration and the state of its run."""
+    if path.suffix in (".tinynet", ".keras"):
+        return (tinynet_format if path.suffix == ".tinynet" else keras_format).read(file)
+    legacy = keras_format.Legacy(file, by_name)
+    return legacy, legacy.config, legacy.run
 
 
 @contextlib.contextmanager

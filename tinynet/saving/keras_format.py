@@ -347,6 +347,7 @@ class Legacy(state.Source):
         #: Whether the file has a state of an optimizer of Keras 2, whose layout is another one.
         self.skipped_state = False
         self.config: dict[str, Any] | None = None
+        self.run: dict[str, Any] = {}
         with hdf5.opened(self.data) as opened:
             texts = [hdf5.get_text(opened, f"{kind}_config") for kind in ("model", "training")]
             found = hdf5.find(opened, "optimizer_weights")
@@ -361,7 +362,7 @@ class Legacy(state.Source):
                 self.config = keras2.translate_model(self.config)
                 training = keras2.translate_training(training) if training else {}
                 self.skipped_state, self.n_optimizer = self.n_optimizer > 0, 0
-            self.run: dict[str, Any] = {"floatx": training.pop("tinynet_floatx", None)}
+            self.run["floatx"] = training.pop("tinynet_floatx", None)
             if training:
                 training["optimizer"] = training.pop("optimizer_config", None)
             self.config["compile_config"] = training
