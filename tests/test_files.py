@@ -146,7 +146,7 @@ def test_write_atomically_accepts_undecodable_names(tmp_path: Path) -> None:
 def test_temporary_files_of_killed_processes_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool
 ) -> None:
-    """The next save removes them at once, but never the file of a live process."""
+    """The next save removes them, but never the file of a live process."""
     if not unnamed:
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     path = tmp_path / "model"

@@ -811,7 +811,7 @@ class Branches(tinynet.Model):
 
 @saving.register_keras_serializable("tests")
 class Built(tinynet.Model):
-    """Layers made in build, and in the first call; no get_config of its own."""
+    """Layers made in build, and in the first call; without get_config."""
 
     def __init__(self, units: int, *, wide: bool = False) -> None:
         super().__init__()

@@ -463,7 +463,7 @@ def no_more(
 
 
 def suggest_keywords(items: Iterable[Any]) -> None:
-    """Make classes answer misspelled keywords with a suggestion, and functions everywhere.
+    """Wrap public classes and functions so that misspelled keywords get a suggestion.
 
     The constructors and the methods that users call are replaced in the classes; functions are
     replaced in all modules of the package that hold them.
@@ -742,7 +742,7 @@ def _is_real(item: Any) -> bool:
 
 
 def _not_real(name: str, what: str, item: Any, spot: tuple[Any, ...]) -> ValueError:
-    """Make the error for an entry that is not a real number, with what to do about it."""
+    """Return the error for an entry that is not a real number, with a hint."""
     hint = ""
     if item is None or type(item).__name__ in ("NAType", "NaTType"):
         item, hint = "a missing value", "; fill missing values, or leave their rows out"

@@ -144,7 +144,7 @@ def only(name: str, value: Any, key: str | None, rows: int | None = None) -> Any
     Raises
     ------
     ValueError
-        If there is no such key, or there are several arrays.
+        If the key is missing, or there are several arrays.
 
     Examples
     --------
@@ -197,7 +197,7 @@ def require_finite(
     Returns
     -------
     float
-        The largest absolute value; 0 if there are no numbers, NaN if they are not looked at.
+        Largest absolute value; 0 for an empty array, NaN if the check is disabled.
 
     Raises
     ------
@@ -387,7 +387,7 @@ def class_weights(
     Raises
     ------
     TypeError, ValueError
-        If `class_weight` is not a dict of numbers, or there is no class for each value.
+        If `class_weight` is not a dict of numbers, or a value has no class.
 
     Examples
     --------
@@ -881,7 +881,7 @@ class Feed:
         self.source, self.batch_size, self.limit = source, batch_size, limit
         #: Whether the inputs of a batch are named, and not copied.
         self.named = False
-        #: The batch that was last trained on in a step of its own.
+        #: The last batch of a single training step.
         self.last: Batch | None = None
         self._shuffled, self._work = shuffled, work
         self._running: Iterator[Batch] | None = None
@@ -895,7 +895,7 @@ class Feed:
         return source.batches(self.batch_size, order, self._work, self.named)
 
     def epoch(self) -> Iterator[Batch]:
-        """Iterate over one epoch; there is no batch if the data can't be read again.
+        """Iterate over one epoch; yield nothing if the data can't be read again.
 
         Yields
         ------

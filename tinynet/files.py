@@ -105,7 +105,7 @@ def require_writable(path: Path) -> None:
     Raises
     ------
     OSError
-        If it can't be written: a folder has its name, or there is no permission.
+        If it can't be written: it is a folder, or permission is denied.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def _lock(file: BinaryIO, wait: bool = True) -> bool:
 
 
 def _keep_attributes(file: BinaryIO, older: Path) -> None:
-    """Give a new file the permissions of the one it replaces and, if allowed, its owner."""
+    """Copy permissions and, if allowed, the owner of the file that is replaced."""
     try:
         kept = older.stat()
     except OSError:  # no older file, or an error that `_open` or `os.replace` raises
@@ -189,7 +189,7 @@ def _folder(path: Path) -> Iterator[int]:
 
 
 def _name(file: BinaryIO, path: Path) -> bool:
-    """Give an open file without a name its name; return False if that name is taken."""
+    """Link an unnamed open file to a name; return False if the name is taken."""
     try:
         with _folder(path.parent) as folder:
             os.link(f"/proc/self/fd/{file.fileno()}", os.fsencode(path.name), dst_dir_fd=folder)

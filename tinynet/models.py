@@ -17,7 +17,7 @@ __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json"
 def clone_model(
     model: Model, input_tensors: Any = None, clone_function: Callable[[Layer], Layer] | None = None
 ) -> Any:
-    """Make a model of the same layers, with new weights, compiled alike.
+    """Build a model with the same layers and compile arguments, and new weights.
 
     Parameters
     ----------
@@ -75,6 +75,6 @@ def clone_model(
 
 
 def _fresh(entry: Any) -> Any:
-    """Make an optimizer or metrics again from their configurations."""
+    """Copy an optimizer or a metric without its state."""
     made = hasattr(entry, "get_config") and not isinstance(entry, type)
     return type(entry).from_config(entry.get_config()) if made else entry

@@ -98,7 +98,7 @@ class Model(Trainer):
             self.build(first.layer.batch_shape)
 
     def _enter(self, layer: InputLayer) -> None:
-        """Take the input layer, and convert inputs to its type from now on."""
+        """Set the input layer, whose type inputs are converted to."""
         self._input = layer
         if layer.input_dtype in config.FLOATS:
             self.dtype = layer.input_dtype
@@ -122,7 +122,7 @@ class Model(Trainer):
     _in_build = _own_built = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let a subclass's own `build` be followed by what every model has to build."""
+        """Wrap a subclass's `build`, which `Model.build` then calls."""
         super().__init_subclass__(**kwargs)
         own = vars(cls).get("build")
         if own is not None and hasattr(cls, "call"):

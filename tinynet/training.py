@@ -287,9 +287,9 @@ class Trainer(Layer):
     #: The largest absolute input of training and that of a typical row, until a warning is issued.
     _input_sizes: tuple[float, float] | None = None
 
-    def _note_inputs(self, examples: data.Examples, anew: bool = False) -> data.Examples:
+    def _note_inputs(self, examples: data.Examples, replace: bool = False) -> data.Examples:
         """Remember how large the inputs of training are."""
-        if anew or self._input_sizes is None:
+        if replace or self._input_sizes is None:
             self._input_sizes = examples.largest, data.typical_size(examples.x)
         elif examples.largest > self._input_sizes[0]:
             self._input_sizes = examples.largest, self._input_sizes[1]
@@ -492,7 +492,7 @@ class Trainer(Layer):
         self._require_derivatives()
         self._ready(train)
         if isinstance(train, data.Examples):
-            self._note_inputs(train, anew=True)
+            self._note_inputs(train, replace=True)
         if validation_data is not None and isinstance(validation, data.Examples):
             self._compare_inputs(validation)
         work = self._training_work()
@@ -579,7 +579,7 @@ class Trainer(Layer):
         for x, y, weights in feed.epoch():
             if begin:
                 hooks.call("on_train_batch_begin", step, {})
-            if (now := self._training_work()) is not work:  # the weights have moved meanwhile
+            if (now := self._training_work()) is not work:  # the weights have moved
                 work, many = now, many and self._many_steps(feed.source, many.batch_size)
                 if feed.named and many is None:
                     raise RuntimeError(

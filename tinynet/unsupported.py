@@ -170,7 +170,7 @@ class _Absent(ModuleType):
 
 
 def install(package: ModuleType, lazy: Iterable[str] = ()) -> None:
-    """Let every module of a package list its public names only, and refuse what only Keras has.
+    """Limit `dir` of each module to its public names, and refuse names that only Keras has.
 
     Parameters
     ----------

@@ -332,7 +332,7 @@ def plot_history(
     Raises
     ------
     ValueError
-        If there are no epochs in it, or as many Axes as needed are not passed.
+        If it has no epochs, or the number of Axes is wrong.
 
     Examples
     --------
@@ -752,7 +752,7 @@ def _new_figure(width: float, height: float) -> Figure:
 
 
 def _display_once(figure: Any) -> None:
-    """Display the figure that a cell of a notebook ends in; pyplot would display it again."""
+    """Display a figure as the result of a notebook cell; pyplot must not display it again."""
     sys.modules["matplotlib.pyplot"].close(figure)
     importlib.import_module("IPython.display").display_png(_as_png(figure), raw=True)
 

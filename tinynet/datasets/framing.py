@@ -49,7 +49,7 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
     An image that has MNIST's form already is returned as it is: 28 x 28, white on black, the ink in
     a box of 20 x 20 pixels with its center of mass in the middle.
 
-    ``round(v)`` stands for ``floor(v + 0.5 + 1e-6)``, all else is float64. The steps:
+    ``round(v)`` means ``floor(v + 0.5 + 1e-6)``; everything else is float64. The steps:
 
     1. Gray, 0 to 1 (`to_grey`); at most 560 pixels long and wide.
     2. Paper: the median shade on the border (`paper_shade`), or the local median of the shades
@@ -290,7 +290,7 @@ def _is_box(piece: Mask) -> bool:
 
 
 def _pieces(seen: Mask) -> NDArray[np.int64]:
-    """Number the connected pieces, pixels that touch at a corner too; -1 where there is no ink.
+    """Label the connected pieces (8-connectivity) from 0; -1 for pixels without ink.
 
     Every pixel points to one of its piece, itself at first. Neighbors that point to different
     pixels make the lower one point to the higher one, until all of a piece point to the same.
@@ -432,7 +432,7 @@ def _round(value: float) -> int:
 
 
 def _scaled(image: Greys, longest: int) -> Greys:
-    """Scale an image so that its longer side has so many pixels."""
+    """Scale an image to a number of pixels on its longer side."""
     h, w = (max(_round(longest * n / max(image.shape)), 1) for n in image.shape)
     return _area_means(image.shape[0], h) @ image @ _area_means(image.shape[1], w).T
 

@@ -546,7 +546,7 @@ class Layer(_KeepsArguments):
             raise
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; a Variable assigned in place of a weight is the weight from then on."""
+        """Set an attribute; a Variable that replaces a weight becomes the weight."""
         old = self.__dict__.get(name)
         if isinstance(old, Variable) and isinstance(value, Variable):
             self._weights = [value if weight is old else weight for weight in self._weights]

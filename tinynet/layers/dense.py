@@ -79,7 +79,7 @@ class Dense(Layer):
         self.bias: Variable | None = None
 
     def build(self, input_shape: Shape) -> None:
-        """Make kernel and bias; those of an earlier build are dropped."""
+        """Build kernel and bias; those of an earlier build are dropped."""
         inputs = self._inputs(input_shape)
         self._weights = []
         for name, shape in (("kernel", (inputs, self.units)), ("bias", (self.units,))):

@@ -113,7 +113,7 @@ class BatchNormalization(Layer):
         return tuple(input_shape)
 
     def build(self, input_shape: Shape) -> None:
-        """Make gamma and beta, and the running means; those of an earlier build are dropped."""
+        """Build the weights; those of an earlier build are dropped."""
         shape = (self._features(input_shape),)
         self._weights = []
         for name, options in self._options.items():

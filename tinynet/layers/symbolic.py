@@ -27,7 +27,7 @@ class SymbolicTensor:
     source : SymbolicTensor, optional
         What that layer is applied to.
     nodes : sequence of SymbolicTensor
-        The outputs of a layer that was applied more than once, of which this stands for any.
+        Outputs of a layer that was applied more than once; this tensor may mean any of them.
 
     Examples
     --------

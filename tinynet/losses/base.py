@@ -380,7 +380,7 @@ def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:
     try:
         return np.ascontiguousarray(np.broadcast_to(fitting, shape))
     except ValueError:
-        inner = weights.shape[: len(shape)] == shape  # one weight for each of what is averaged
+        inner = weights.shape[: len(shape)] == shape  # one weight for each averaged element
         raise ValueError(
             f"sample_weight or class_weight must fit values of shape {shape}"
             f"{'; give y a last axis of size 1' if inner else ''}. Received: weights of shape "

@@ -272,7 +272,7 @@ class Optimizer(Configurable):
                 for v in trainable
             ]
             pack(slots[slot])
-        # All at once, so that Ctrl-C leaves it built or not.
+        # In one call, so that Ctrl-C leaves it either built or not.
         self.__dict__.update(_trainable=trainable, _slots=slots, built=True)
         if self._excluded_paths and all(map(self._decays, trainable)):
             given = [pattern.pattern for pattern in self._excluded_paths]

@@ -82,7 +82,7 @@ def restore(
     keep_rate: bool = False,
     skip_mismatch: bool = False,
 ) -> None:
-    """Give a built model what a file holds, or leave it as it is and raise.
+    """Load the contents of a file into a built model; if it raises, the model is unchanged.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def restore(
 
 @contextlib.contextmanager
 def attempt(skipped: list[str] | None) -> Iterator[None]:
-    """Note what does not fit, or raise if there is no list to note it in.
+    """Append a mismatch to a list, or raise it if the list is None.
 
     Parameters
     ----------
