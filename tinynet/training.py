@@ -32,6 +32,9 @@ from tinynet.workspace import Workspace
 # once: fewer calls for the same numbers.
 _CHUNK = 512
 
+# Variables with the values that they had.
+State = list[tuple[Variable, Array]]
+
 # Methods that Keras' loops call and that are not called here.
 _STEP_HOOKS = ("{}_step", "make_{}_function", "{}_function")
 _METRIC_HOOKS = ("compute_loss", "compute_metrics", "get_metrics_result", "reset_metrics")
@@ -449,10 +452,8 @@ class Trainer(Layer):
         >>> len(history.history["loss"])
         3
         """
-        kinds = (
-            ("train",) if validation_data is None and not validation_split else ("train", "test")
-        )
-        self._refuse_overrides(*kinds)
+        validates = validation_data is not None or validation_split
+        self._refuse_overrides("train", *["test"] * bool(validates))
         start: float | None = time.perf_counter()  # of the first epoch, which may compile
         self._require_compiled("fit")
         limit = checks.optional(checks.whole, "steps_per_epoch", steps_per_epoch)
@@ -461,7 +462,7 @@ class Trainer(Layer):
         verbose = progress.as_verbose(verbose)
         checks.choice("shuffle", shuffle, [True, False, "batch"])
         split = checks.number("validation_split", validation_split, 0, 1)
-        validates = _validation_epochs(validation_freq)
+        validates_after = _validation_epochs(validation_freq)
         listed = as_callbacks(callbacks)
         train = self._source(x, y, sample_weight, class_weight, training=True)
         size = data.batch_size(batch_size, train, limit)
@@ -513,7 +514,7 @@ class Trainer(Layer):
         logs: Logs = {}
         is_last = True
         # The states that the last two epochs began with.
-        states: list[list[Array]] = []
+        states: list[State] = []
         with Deferred() as interrupt, Computing(), threads.helping():
             hooks.call("on_train_begin", {})
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
@@ -539,7 +540,7 @@ class Trainer(Layer):
                 if is_last:
                     self._require_converged(feed, size, epoch, hooks, states)
                 logs = self._objective.logs()
-                if validation is not None and validates(epoch + 1):
+                if validation is not None and validates_after(epoch + 1):
                     figures = self._evaluate(validation, validation_size, hooks, validation_steps)
                     logs.update({f"val_{name}": value for name, value in figures.items()})
                     if not figures:
@@ -569,7 +570,7 @@ class Trainer(Layer):
         work: Workspace,
         many: Any,
         interrupt: Deferred,
-        states: list[list[Array]],
+        states: list[State],
     ) -> int:
         """Train on the batches of an epoch; return how many there were."""
         self._objective.reset()
@@ -597,10 +598,7 @@ class Trainer(Layer):
                 good = states[0 if step == 1 else -1]
                 number = epoch + 1 if good is states[-1] else epoch
                 raise self._diverged(
-                    loss,
-                    f" in epoch {epoch + 1}, batch {step}",
-                    f"has the weights it had before epoch {number}",
-                    zip((*self.weights, *self.optimizer.variables), good, strict=True),
+                    loss, f" in epoch {epoch + 1}, batch {step}", f"epoch {number}", good
                 )
             if end:
                 hooks.call("on_train_batch_end", step - 1, self._objective.logs())
@@ -611,9 +609,9 @@ class Trainer(Layer):
                 break
         return step
 
-    def _state(self) -> list[Array]:
+    def _state(self) -> State:
         """Copy the weights and the optimizer's state."""
-        return [v.array.copy() for v in (*self.weights, *self.optimizer.variables)]
+        return [(v, v.array.copy()) for v in (*self.weights, *self.optimizer.variables)]
 
     def _is_finite(self) -> bool:
         return all(np.isfinite(v.array).all() for v in self.weights)
@@ -624,7 +622,7 @@ class Trainer(Layer):
         batch_size: int,
         epoch: int,
         hooks: CallbackList,
-        states: list[list[Array]],
+        states: list[State],
     ) -> None:
         """Check what no later step will: the weights, and the loss, after an epoch's last step."""
         if not _stops(hooks):
@@ -635,17 +633,11 @@ class Trainer(Layer):
         loss = self._forward_and_loss(*batch, work, training=False)[0]
         self._give_back(work)
         if not (math.isfinite(loss) and self._is_finite()):
-            raise self._diverged(
-                loss,
-                f" after the last batch of epoch {epoch + 1}",
-                f"has the weights it had before epoch {epoch + 1}",
-                zip((*self.weights, *self.optimizer.variables), states[-1], strict=True),
-            )
+            where = f" after the last batch of epoch {epoch + 1}"
+            raise self._diverged(loss, where, f"epoch {epoch + 1}", states[-1])
 
-    def _diverged(
-        self, loss: float, where: str, state: str, good: Iterable[tuple[Variable, Array]]
-    ) -> FloatingPointError:
-        """Go back to the last good state, and make the error that says so."""
+    def _diverged(self, loss: float, where: str, before: str, good: State) -> FloatingPointError:
+        """Restore the last good state, and return the error that says so."""
         rate = float(self.optimizer.learning_rate)
         for variable, array in good:
             variable.array[...] = array
@@ -653,8 +645,9 @@ class Trainer(Layer):
         if math.isfinite(loss):
             what, received = "weights became infinite or NaN", "weights that are not finite"
         return FloatingPointError(
-            f"The {what}{where}, at learning rate {rate:g}; the model {state}. Try a "
-            f"smaller learning rate, or scale the inputs. Received: {received}"
+            f"The {what}{where}, at learning rate {rate:g}; the model has the weights "
+            f"it had before {before}. Try a smaller learning rate, or scale the inputs. "
+            f"Received: {received}"
         )
 
     def _validation_source(self, validation_data: Any) -> data.Examples | data.Stream:
@@ -963,8 +956,7 @@ class Trainer(Layer):
         with Computing():
             loss = self._train_step(*next(batch.batches(len(batch))), work, stops)
         if stops and not (math.isfinite(loss) and self._is_finite()):
-            changed = zip((*self.weights, *self.optimizer.variables), before, strict=True)
-            raise self._diverged(loss, "", "has the weights it had before this batch", changed)
+            raise self._diverged(loss, "", "this batch", before)
         return self._figures(self._objective.logs(), return_dict)
 
     @_apart
