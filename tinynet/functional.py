@@ -111,8 +111,7 @@ def dense_backward(d_y: Array, kernel: Array, out: Array | None = None) -> Array
     >>> dense_backward(np.array([[2.0]]), np.array([[1.0], [3.0]]))
     array([[2., 6.]])
     """
-    d_x: Array = np.matmul(d_y, kernel.T, out=out)
-    return d_x
+    return np.matmul(d_y, kernel.T, out=out)
 
 
 # ---------------------------------------------------------------- the same for sparse inputs
@@ -386,8 +385,7 @@ def relu(x: Array, out: Array | None = None) -> Array:
     >>> relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
     """
-    y: Array = np.maximum(x, 0, out=out)
-    return y
+    return np.maximum(x, 0, out=out)
 
 
 def relu_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
@@ -413,8 +411,7 @@ def relu_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> A
     >>> relu_backward(np.array([5.0, 5.0, 5.0]), x, relu(x))
     array([0., 0., 5.])
     """
-    d_x: Array = np.multiply(d_y, y > 0, out=out)
-    return d_x
+    return np.multiply(d_y, y > 0, out=out)
 
 
 def bias_relu(z: Array, bias: Array) -> None:
@@ -545,8 +542,7 @@ def rectifier_backward(
     slope = np.where(x > opening, above, x.dtype.type(negative_slope))
     if threshold != 0 or max_value is not None:
         slope *= x != opening
-    d_x: Array = np.multiply(d_y, slope, out=out)
-    return d_x
+    return np.multiply(d_y, slope, out=out)
 
 
 def sigmoid(x: Array, out: Array | None = None) -> Array:
@@ -601,8 +597,7 @@ def sigmoid_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -
     >>> sigmoid_backward(np.array([8.0]), np.array([0.0]), np.array([0.5]))
     array([2.])
     """
-    d_x: Array = np.multiply(d_y, y * (1 - y), out=out)
-    return d_x
+    return np.multiply(d_y, y * (1 - y), out=out)
 
 
 def tanh(x: Array, out: Array | None = None) -> Array:
@@ -625,8 +620,7 @@ def tanh(x: Array, out: Array | None = None) -> Array:
     >>> tanh(np.array([0.0]))
     array([0.])
     """
-    y: Array = np.tanh(x, out=out)
-    return y
+    return np.tanh(x, out=out)
 
 
 def tanh_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
@@ -651,8 +645,7 @@ def tanh_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> A
     >>> tanh_backward(np.array([4.0]), np.array([0.0]), np.array([0.5]))
     array([3.])
     """
-    d_x: Array = np.multiply(d_y, 1 - y * y, out=out)
-    return d_x
+    return np.multiply(d_y, 1 - y * y, out=out)
 
 
 def softmax(x: Array, out: Array | None = None) -> Array:
@@ -735,8 +728,7 @@ def log_softmax(x: Array, out: Array | None = None) -> Array:
     """
     shifted = x - np.max(x, axis=-1, keepdims=True)
     total = np.sum(np.exp(shifted), axis=-1, keepdims=True)
-    y: Array = np.subtract(shifted, np.log(total), out=out)
-    return y
+    return np.subtract(shifted, np.log(total), out=out)
 
 
 def log_softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
@@ -762,14 +754,12 @@ def log_softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = Non
     >>> log_softmax_backward(np.array([[4.0, 0.0]]), y, y)
     array([[ 3., -3.]])
     """
-    d_x: Array = np.subtract(d_y, np.exp(y) * np.sum(d_y, axis=-1, keepdims=True), out=out)
-    return d_x
+    return np.subtract(d_y, np.exp(y) * np.sum(d_y, axis=-1, keepdims=True), out=out)
 
 
 def _normal_cdf(x: Array) -> Array:
     """Compute how likely a standard normal number is to be below `x`, exact to rounding."""
-    cdf: Array = _erfc(x * -math.sqrt(0.5)) / 2
-    return cdf
+    return _erfc(x * -math.sqrt(0.5)) / 2
 
 
 _erfc = np.vectorize(math.erfc, otypes=[np.float64])
@@ -826,13 +816,11 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
 
 
 def _gelu_approximate_slope(x: Array, t: Array) -> Array:
-    slope: Array = (1 + t) / 2 + x / 2 * (1 - t * t) * _GELU * (1 + 3 * 0.044715 * x * x)
-    return slope
+    return (1 + t) / 2 + x / 2 * (1 - t * t) * _GELU * (1 + 3 * 0.044715 * x * x)
 
 
 def _mish_slope(x: Array, t: Array) -> Array:
-    slope: Array = t + x * (1 - t * t) * sigmoid(x)
-    return slope
+    return t + x * (1 - t * t) * sigmoid(x)
 
 
 def elementwise(
@@ -898,8 +886,7 @@ def elementwise_backward(
     array([0.5])
     """
     slope = ELEMENTWISE[name][1](x, y, *options).astype(x.dtype, copy=False)
-    d_x: Array = np.multiply(d_y, slope, out=out)
-    return d_x
+    return np.multiply(d_y, slope, out=out)
 
 
 # ---------------------------------------------------------------- layers of training
@@ -932,8 +919,7 @@ def dropout(x: Array, drawn: Array, rate: float, out: Array | None = None) -> Ar
     array([0., 4., 6.])
     """
     scale = x.dtype.type(0 if rate == 1 else 1 / (1 - rate))
-    y: Array = np.multiply(x, (drawn >= rate) * scale, out=out)
-    return y
+    return np.multiply(x, (drawn >= rate) * scale, out=out)
 
 
 def batch_statistics(x: Array) -> tuple[Array, Array]:
@@ -1280,8 +1266,7 @@ def softmax_crossentropy(y_true: Array, logits: Array) -> Array:
     >>> softmax_crossentropy(np.array([[0.0, 1.0]]), np.array([[100.0, 0.0]]))
     array([100.])
     """
-    values: Array = -np.sum(y_true * log_softmax(logits), axis=-1)
-    return values
+    return -np.sum(y_true * log_softmax(logits), axis=-1)
 
 
 def softmax_crossentropy_backward(d_values: Array, y_true: Array, logits: Array) -> Array:
@@ -1340,8 +1325,7 @@ def crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> Array:
     array([0.69314718])
     """
     q = probabilities / np.sum(probabilities, axis=-1, keepdims=True)
-    values: Array = -np.sum(y_true * np.log(clip(q, epsilon)), axis=-1)
-    return values
+    return -np.sum(y_true * np.log(clip(q, epsilon)), axis=-1)
 
 
 def crossentropy_backward(
@@ -1375,8 +1359,7 @@ def crossentropy_backward(
     q = probabilities / total
     clipped = clip(q, epsilon)
     d_q = -y_true / clipped * (q == clipped) * d_values[..., None]
-    d_p: Array = (d_q - np.sum(d_q * q, axis=-1, keepdims=True)) / total
-    return d_p
+    return (d_q - np.sum(d_q * q, axis=-1, keepdims=True)) / total
 
 
 def sigmoid_crossentropy(y_true: Array, logits: Array) -> Array:
@@ -1403,8 +1386,7 @@ def sigmoid_crossentropy(y_true: Array, logits: Array) -> Array:
     array([6.93147181e-01, 1.00000000e+03])
     """
     log_part = np.log1p(np.exp(-np.abs(logits)))
-    values: Array = np.maximum(logits, 0) - logits * y_true + log_part
-    return values
+    return np.maximum(logits, 0) - logits * y_true + log_part
 
 
 def sigmoid_crossentropy_backward(d_values: Array, y_true: Array, logits: Array) -> Array:
@@ -1455,8 +1437,7 @@ def binary_crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> 
     array([0.69314718, 0.28768207])
     """
     q = clip(probabilities, epsilon)
-    values: Array = -(y_true * np.log(q) + (1 - y_true) * np.log(1 - q))
-    return values
+    return -(y_true * np.log(q) + (1 - y_true) * np.log(1 - q))
 
 
 def binary_crossentropy_backward(
@@ -1486,8 +1467,7 @@ def binary_crossentropy_backward(
     array([-2.])
     """
     q = clip(probabilities, epsilon)
-    d_p: Array = ((1 - y_true) / (1 - q) - y_true / q) * (q == probabilities) * d_values
-    return d_p
+    return ((1 - y_true) / (1 - q) - y_true / q) * (q == probabilities) * d_values
 
 
 def kl_divergence(y_true: Array, probabilities: Array, epsilon: float) -> Array:
@@ -1514,8 +1494,7 @@ def kl_divergence(y_true: Array, probabilities: Array, epsilon: float) -> Array:
     """
     y = np.clip(y_true, y_true.dtype.type(epsilon), 1)
     q = np.clip(probabilities, probabilities.dtype.type(epsilon), 1)
-    values: Array = np.sum(y * np.log(y / q), axis=-1)
-    return values
+    return np.sum(y * np.log(y / q), axis=-1)
 
 
 def kl_divergence_backward(
@@ -1544,8 +1523,7 @@ def kl_divergence_backward(
     """
     y = np.clip(y_true, y_true.dtype.type(epsilon), 1)
     q = np.clip(probabilities, probabilities.dtype.type(epsilon), 1)
-    d_p: Array = -y / q * (q == probabilities) * d_values[..., None]
-    return d_p
+    return -y / q * (q == probabilities) * d_values[..., None]
 
 
 #: What an error ``e = y_pred - y_true`` costs, and the slope of that.
@@ -1587,8 +1565,7 @@ def mean_error(name: str, y_true: Array, y_pred: Array, options: tuple[float, ..
     >>> mean_error("squared", np.array([[0.0, 0.0]]), np.array([[1.0, 3.0]]))
     array([5.])
     """
-    values: Array = np.mean(ERRORS[name][0](y_pred - y_true, *options), axis=-1)
-    return values
+    return np.mean(ERRORS[name][0](y_pred - y_true, *options), axis=-1)
 
 
 def mean_error_backward(
@@ -1741,8 +1718,7 @@ def adam_step_size(
     as_type = np.dtype(dtype).type
     one, t = as_type(1), as_type(step)
     root = np.sqrt(one - as_type(beta_2) ** t)
-    alpha: float = as_type(learning_rate) * root / (one - as_type(beta_1) ** t)
-    return alpha
+    return as_type(learning_rate) * root / (one - as_type(beta_1) ** t)
 
 
 def train_steps(
