@@ -80,11 +80,10 @@ class _Parameters(list[Array]):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Copy the values into the network; their shapes must be the same."""
-        one = not isinstance(index, slice)
         variables: Any = self._variables[index]
-        for variable, array in zip(
-            *([variables], [value]) if one else (variables, value), strict=True
-        ):
+        if not isinstance(index, slice):
+            variables, value = [variables], [value]
+        for variable, array in zip(variables, value, strict=True):
             variable.assign(array)
 
 

@@ -131,8 +131,7 @@ def plot_predictions(
         )
         if not right[i]:
             _frame(ax, left, top, tiles.shape[2], tiles.shape[1])
-    _set_title(ax, title, source)
-    return _figure_of(ax)
+    return _titled(ax, title, source)
 
 
 def plot_mistakes(
@@ -201,8 +200,7 @@ def plot_mistakes(
         ax = _axes(ax, 1.45 * columns, 2)
         ax.set_axis_off()
         ax.text(0.5, 0.5, "no mistakes", ha="center", va="center", transform=ax.transAxes)
-        _set_title(ax, title, source)
-        return _figure_of(ax)
+        return _titled(ax, title, source)
     first = surest[:count]
     return plot_predictions(
         x[first], y[first], p[first], count, columns, class_names, title, source, ax
@@ -290,8 +288,7 @@ def plot_confusion_matrix(
     ax.tick_params(length=0)
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
-    _set_title(ax, title, source)
-    return _figure_of(ax)
+    return _titled(ax, title, source)
 
 
 # ---------------------------------------------------------------- the course of training
@@ -449,8 +446,7 @@ def plot_runs(
     ax.spines[["top", "right"]].set_visible(False)
     count = max(map(len, values.values()))
     said = f"{count} runs, their mean and one standard deviation" if count > 1 else "One run"
-    _set_title(ax, said if title is None else title, source)
-    return _figure_of(ax)
+    return _titled(ax, said if title is None else title, source)
 
 
 # ---------------------------------------------------------------- the inside of the net
@@ -527,8 +523,7 @@ def plot_weights(
     if title is None:
         shown = f"the first {len(tiles)} of " if len(tiles) < units else ""
         title = f"{layer.name}: weights of {shown}{units} units"
-    _set_title(ax, title, source)
-    return _figure_of(ax)
+    return _titled(ax, title, source)
 
 
 def plot_activations(
@@ -718,8 +713,7 @@ def plot_model(
         if i:
             ends = (0.29, i - 0.4), (0.29, i)
             ax.add_patch(FancyArrowPatch(*ends, arrowstyle="->", mutation_scale=12, color="gray"))
-    _set_title(ax, title, source)
-    return _figure_of(ax)
+    return _titled(ax, title, source)
 
 
 # ---------------------------------------------------------------- figures and titles
@@ -782,9 +776,10 @@ def _title(title: str, source: str | None) -> str:
     return "\n".join(line for line in (title, source and f"Data: {source}") if line)
 
 
-def _set_title(ax: Axes, title: str, source: str | None) -> None:
+def _titled(ax: Axes, title: str, source: str | None) -> Figure:
     ax.set_title(_title(title, source), fontsize=11)
     ax.set_anchor("N")  # where a layout gives more room than a picture can use, its title stays in
+    return _figure_of(ax)
 
 
 # ---------------------------------------------------------------- small pictures in rows
