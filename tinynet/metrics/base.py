@@ -98,26 +98,7 @@ class Metric(Configurable):
         self._variables.append(Variable(values, False, name=name))
         return self._variables[-1]
 
-    def add_weight(
-        self,
-        shape: tuple[int, ...] = (),
-        initializer: Any = "zeros",
-        dtype: Any = None,
-        name: str = "variable",
-    ) -> Variable:
-        """Make a part of the state: another name of `add_variable`.
-
-        Parameters
-        ----------
-        shape, initializer, dtype, name : object
-            As for `add_variable`.
-
-        Returns
-        -------
-        Variable
-            The part.
-        """
-        return self.add_variable(shape, initializer, dtype, name)
+    add_weight = add_variable
 
     @property
     def variables(self) -> list[Variable]:
