@@ -75,6 +75,15 @@ class Trainer(Layer):
     True
     """
 
+    # Defined by `Model`, the only subclass.
+    _takes_rows: Any
+    _names: Any
+    _adjust_rank: Any
+    _one_input: Any
+    _many_steps: Any
+    _require_derivatives: Any
+    _give_gradients: Any
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.compiled = False
@@ -187,29 +196,6 @@ class Trainer(Layer):
                 f"Received: {type(self).__name__}.{name}"
             )
 
-    def _takes_rows(self, x: Any) -> bool:
-        """Whether compressed rows may take the place of these inputs."""
-        return False
-
-    def _names(self) -> tuple[str | None, str | None]:
-        """Return the names of the input and of the output, if they are known."""
-        return None, None
-
-    def _adjust_rank(self, x: Any) -> Any:
-        """Add or remove a last axis of size 1 if the model's input has or lacks one."""
-        return x
-
-    def _one_input(self, x: Any) -> Any:
-        """Return the array passed for the one input, with sparse matrices as compressed rows."""
-        return x
-
-    def _many_steps(self, source: data.Examples | data.Stream, batch_size: int) -> Any:
-        """Return what does many steps in one call, if this model's can be done so."""
-        return None
-
-    def _require_derivatives(self) -> None:
-        """Refuse layers that can't be trained; a model of layers asks each of them."""
-
     # ------------------------------------------------------------ one step
 
     def _train_step(
@@ -260,10 +246,6 @@ class Trainer(Layer):
             optimizer.build(variables)
             self._work, self._plan = work, optimizer.plan(variables, arrays)
         return self._work
-
-    def _give_gradients(self, work: Workspace, gradients: dict[int, Array]) -> None:
-        """Hand every layer the views that it writes its gradients to."""
-        work.gradients = [gradients[id(v)] for v in self.trainable_weights if id(v) in gradients]
 
     # ------------------------------------------------------------ data
 
