@@ -63,9 +63,19 @@ def functional(library: Any) -> Any:
     return library.Model(x, library.layers.Dense(5, activation="softmax")(hidden), name="net")
 
 
+def nested(library: Any) -> Any:
+    """Make a functional model within another one."""
+    x = library.Input((3, 4))
+    inner = library.Model(x, library.layers.Dense(8)(library.layers.Flatten()(x)))
+    x = library.Input((3, 4))
+    return library.Model(x, library.layers.Dense(5, activation="softmax")(inner(x)))
+
+
 SLOW = pytest.mark.slow
 CASES = [
     (net, ".keras"),
+    (nested, ".keras"),
+    (nested, ".h5"),
     (functional, ".keras"),
     (everything, ".h5"),
     pytest.param(everything, ".keras", marks=SLOW),

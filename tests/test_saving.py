@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -1041,6 +1042,51 @@ for _name, _model in K2_MODELS.items():
         (_listed if isinstance(_listed, list) else _listed["layers"]).append(K2_DENSE)
 
 
+def write_keras2_zip(path: Path, config: Any, weights: dict[str, Any], training: Any) -> None:
+    """Write a .keras file as Keras 2.12 to 2.15 did; no learning rate in the optimizer's state."""
+    h5py = pytest.importorskip("h5py")
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name, arrays in {**weights, "optimizer": [np.int64(7), np.ones(3)]}.items():
+            for i, array in enumerate(arrays):
+                place = name if name == "optimizer" else f"layers/{name}"
+                file[f"{place}/vars/{i}"] = array
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "2.15.0"}))
+        archive.writestr("config.json", json.dumps({**config, "compile_config": training}))
+        archive.writestr("model.weights.h5", buffer.getvalue())
+
+
+@pytest.mark.parametrize("first", K2_MODELS)
+def test_keras2_zip_files_are_loaded(first: str, tmp_path: Path) -> None:
+    weights: dict[str, Any] = {"dense": [K2_KERNEL, K2_BIAS]}
+    if first == "BatchNormalization":
+        moments = [np.ones(4), np.zeros(4), np.zeros(4), np.ones(4) - 1e-3]
+        weights["batch_normalization"] = moments
+    adam = k2("Adam", learning_rate=0.5, jit_compile=True, is_legacy_optimizer=False)
+    training = {"optimizer": adam, "loss": "sparse_categorical_crossentropy", "metrics": ["acc"]}
+    write_keras2_zip(tmp_path / "net.keras", K2_MODELS[first], weights, training)
+    with pytest.warns(UserWarning, match="state in a file of Keras 2"):
+        model = tinynet.models.load_model(tmp_path / "net.keras")
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("f4")
+    z = np.exp(x @ K2_KERNEL + K2_BIAS)
+    expected = z / z.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-5)
+    assert float(model.optimizer.learning_rate) == 0.5
+    assert set(model.evaluate(x, np.arange(5) % 3, verbose=0, return_dict=True)) == {"loss", "acc"}
+
+
+def test_keras2_hard_sigmoid_is_refused(tmp_path: Path) -> None:
+    """Its formula was another one: the same weights would give other outputs."""
+    config = k2("Sequential", layers=[k2_with(K2_DENSE, **K2_SHAPE, activation="hard_sigmoid")])
+    write_keras2(tmp_path / "net.h5", config, {"d": [K2_KERNEL, K2_BIAS]})
+    with pytest.raises(ValueError, match="hard_sigmoid of Keras 2 is not supported"):
+        tinynet.models.load_model(tmp_path / "net.h5")
+    layer = k2_with(K2_DENSE, **K2_SHAPE, name="hard_sigmoid")
+    write_keras2(tmp_path / "net.h5", k2("Sequential", layers=[layer]), {"x": [K2_KERNEL, K2_BIAS]})
+    assert tinynet.models.load_model(tmp_path / "net.h5").layers[0].name == "hard_sigmoid"
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("first", K2_MODELS)
 def test_keras2_models_are_loaded(first: str, chunked: bool, tmp_path: Path) -> None:
@@ -1090,6 +1136,8 @@ def k2_wrapped(name: str, function: str) -> Any:
          [k2("MeanAbsoluteError", name="own", dtype="float32")], "own"),
         (k2("RMSprop", lr=0.5, rho=0.9, decay=0.0), ["mse"], ["mae"], "mae"),
         (k2("SGD", lr=0.5), {"d": "mse"}, {"d": ["mae"]}, "mae"),
+        (k2("Nadam", lr=0.5, schedule_decay=0.004), "mse", ["mae"], "mae"),
+        (k2("Nadam", learning_rate=0.5, decay=0.004), "mse", ["mae"], "mae"),
         (k2("Custom>AdamW", learning_rate=0.5, weight_decay=0.004), "mean_squared_error",
          [[k2_wrapped("x", "mean_absolute_error")]], "mean_absolute_error"),
     ],
@@ -1109,6 +1157,22 @@ def test_keras2_training_configurations_are_loaded(
     outputs = K2_KERNEL.sum(axis=0) + K2_BIAS
     assert values["loss"] == pytest.approx((outputs**2).mean() + penalty, rel=1e-5)
     assert values[expected] == pytest.approx(np.abs(outputs).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("logcosh", "log_cosh"), ("huber_loss", "huber"), ("kullback_leibler_divergence", "kld")],
+)
+def test_keras2_names_of_losses_are_translated(old: str, new: str, tmp_path: Path) -> None:
+    config = k2("Sequential", layers=[k2_with(K2_DENSE, **K2_SHAPE)])
+    training = {"optimizer_config": k2("SGD", lr=0.5), "loss": old, "metrics": []}
+    write_keras2(tmp_path / "net.h5", config, {"d": [K2_KERNEL, K2_BIAS]}, training)
+    with pytest.warns(UserWarning, match="state in a file of Keras 2"):
+        model = tinynet.models.load_model(tmp_path / "net.h5")
+    x, y = np.ones((2, 4)), np.full((2, 3), 1 / 3)
+    found = model.evaluate(x, y, verbose=0)
+    model.compile("sgd", new)
+    assert found == model.evaluate(x, y, verbose=0)
 
 
 @pytest.mark.parametrize("name", ["Conv2D", "LSTM", "pkg>Special"])

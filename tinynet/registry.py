@@ -441,6 +441,6 @@ class Registry:
                 f"The {self.kind} {shorten(name)} is not of Keras or tinynet: pass the class in "
                 f"custom_objects. Received: module {shorten(module)}"
             )
-        cls = known(self.kind, name[:200], self.classes)
+        cls = known(self.kind, name[:200], self.classes or self.names)
         with custom_object_scope(custom_objects):
             return cls.from_config(_understood(cls, inner))

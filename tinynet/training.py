@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import functools
 import math
+import sys
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -185,7 +186,8 @@ class Trainer(Layer):
 
     def _refuse_overrides(self, *kinds: str) -> None:
         """Raise for methods of Keras' loops that a subclass defines and that are never called."""
-        names = [f.format(kind) for kind in kinds for f in _STEP_HOOKS]
+        # Python's cache of attributes would keep new strings alive.
+        names = [sys.intern(f.format(kind)) for kind in kinds for f in _STEP_HOOKS]
         for name in names if kinds == ("predict",) else [*names, *_METRIC_HOOKS]:
             own = vars(self).get(name)
             if own is None and getattr(type(self), name, None) is getattr(Trainer, name, None):

@@ -128,7 +128,7 @@ def load_model(
             )
         floatx = run and run.get("floatx")
         model = configuration.build(config, source.n_bytes, compile, custom_objects, floatx)
-        if model.compiled and getattr(source, "skipped_state", False):
+        if model.compiled and source.skipped_state:
             warnings.warn(
                 "The optimizer's state in a file of Keras 2 can't be read: training continues with "
                 "a new one.",

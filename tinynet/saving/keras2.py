@@ -1,4 +1,4 @@
-"""Configurations in whole-model ``.h5`` files of Keras 2.2 to 2.15, translated to those of Keras 3.
+"""Configurations in files of Keras 2.2 to 2.15, translated to those of Keras 3.
 
 Only spellings differ: names of keys, nodes of functional models as lists, and how an optimizer, a
 loss or a metric is written.
@@ -17,6 +17,11 @@ _RENAMED = {
     "Dense": {"init": "kernel_initializer", "output_dim": "units", "bias": "use_bias"},
 }
 _FUNCTIONS = {"softmax_v2": "softmax", "relu_v2": "relu", "elu_v2": "elu"}
+_LOSSES = {
+    "kullback_leibler_divergence": "kl_divergence",
+    "huber_loss": "huber",
+    "logcosh": "log_cosh",
+}
 
 
 def translate_model(config: Any) -> Any:
@@ -51,6 +56,8 @@ def translate_model(config: Any) -> Any:
     if isinstance(inner.get("layers"), list):
         return _translate_container(config, name, inner)
     inner = {_RENAMED.get(name, {}).get(key, key): _object(value) for key, value in inner.items()}
+    if isinstance(inner.get("activation"), str):
+        inner["activation"] = _activation(inner["activation"])
     shape = inner.pop("batch_input_shape", None)
     for key in ("input_dtype", "ragged", "sparse"):
         if not inner.get(key) or key == "input_dtype":
@@ -107,9 +114,7 @@ def _node(node: Any, layer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object(value: Any) -> Any:
-    """Translate an initializer, a regularizer, a constraint or the name of a function."""
-    if isinstance(value, str):
-        return _FUNCTIONS.get(value, value)
+    """Translate an initializer, a regularizer or a constraint."""
     if not _is_object(value):
         return value
     inner = {key: entry for key, entry in value["config"].items() if key != "dtype"}
@@ -118,13 +123,22 @@ def _object(value: Any) -> Any:
     return {**value, "config": inner}
 
 
+def _activation(name: str) -> str:
+    if name == "hard_sigmoid":
+        raise ValueError(
+            "hard_sigmoid of Keras 2 is not supported: it was clip(0.2 * x + 0.5, 0, 1) and is "
+            "clip(x / 6 + 0.5, 0, 1) now. Received: activation='hard_sigmoid'"
+        )
+    return _FUNCTIONS.get(name, name)
+
+
 def translate_training(config: dict[str, Any]) -> dict[str, Any]:
     """Translate ``training_config``, the arguments of `compile`.
 
     Parameters
     ----------
     config : dict
-        The arguments, with the optimizer as ``optimizer_config``.
+        The arguments of `compile` as the file has them.
 
     Returns
     -------
@@ -134,25 +148,30 @@ def translate_training(config: dict[str, Any]) -> dict[str, Any]:
     Examples
     --------
     >>> sgd = {"class_name": "Custom>SGD", "config": {"lr": 0.1, "decay": 0.0}}
-    >>> translate_training({"optimizer_config": sgd, "loss": "mse"})["optimizer_config"]
+    >>> translate_training({"optimizer": sgd, "loss": "mse"})["optimizer"]
     {'class_name': 'SGD', 'config': {'learning_rate': 0.1}}
     """
-    optimizer = config.get("optimizer_config")
+    optimizer = config.get("optimizer")
     if _is_object(optimizer):
         inner = {k: v for k, v in optimizer["config"].items() if k != "epsilon" or v is not None}
         if "lr" in inner:
             inner["learning_rate"] = inner.pop("lr")
         decay = inner.pop("decay", None) or inner.pop("initial_decay", None)
-        if decay:  # rate / (1 + decay * iterations)
+        inner.pop("schedule_decay", None)
+        name = str(optimizer.get("class_name")).removeprefix("Custom>")
+        # Nadam's decay was that of its momentum.
+        if decay and name != "Nadam":  # rate / (1 + decay * iterations)
             schedule = {"initial_learning_rate": inner["learning_rate"], "decay_steps": 1}
             schedule["decay_rate"] = decay
             inner["learning_rate"] = {"class_name": "InverseTimeDecay", "config": schedule}
-        name = str(optimizer.get("class_name")).removeprefix("Custom>")
         optimizer = {"class_name": name, "config": inner}
     found = {
-        "loss": _each(config.get("loss"), _loss),
+        "loss": map_entries(
+            lambda v: _LOSSES.get(v, v) if isinstance(v, str) else v,
+            _each(config.get("loss"), _loss),
+        ),
         "loss_weights": config.get("loss_weights") or None,
-        "optimizer_config": optimizer,
+        "optimizer": optimizer,
     }
     for key in ("metrics", "weighted_metrics"):
         found[key] = _each(config.get(key), _metric)

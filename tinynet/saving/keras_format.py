@@ -96,12 +96,19 @@ def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any] |
     archive = Archive(file)
     limit = configuration.MAX_JSON
     config = configuration.from_json(archive.read("config.json", limit))
+    weights = Weights(io.BytesIO(archive.read(WEIGHTS)))
+    about = "metadata.json" in archive.sizes and archive.read("metadata.json", limit)
+    if about and str(configuration.from_json(about).get("keras_version")).startswith("2."):
+        config = keras2.translate_model(config)
+        training = config.get("compile_config")
+        config["compile_config"] = keras2.translate_training(training) if training else {}
+        weights.skip_state()
     run = None
     if EXTRA in archive.sizes:
         run = configuration.from_json(archive.read(EXTRA, limit))
         count = sum(name.startswith(f"{HISTORY}/") for name in archive.sizes)
         state.fill_history(run, count, lambda i: archive.array(f"{HISTORY}/{i}.npy"))
-    return Weights(io.BytesIO(archive.read(WEIGHTS))), config, run
+    return weights, config, run
 
 
 # ------------------------------------------------------------ layers by class and position
@@ -179,6 +186,7 @@ def _in_containers(path: str, value: Any) -> Iterator[tuple[str, Layer]]:
             if isinstance(item, Layer | dict | list | tuple):
                 is_layer = isinstance(item, Layer)
                 name = snake_case(type(item).__name__) if is_layer else "container"
+                name = "functional" if type(item) is Model else name  # Keras' class for it
                 used[name] += 1
                 number = f"_{used[name] - 1}" if used[name] > 1 else ""
                 yield from _in_containers(f"{path}{name}{number}/", item)
@@ -344,8 +352,6 @@ class Legacy(state.Source):
         self.data = file.read()
         self.n_bytes = len(self.data)
         self.by_name = by_name
-        #: Whether the file has a state of an optimizer of Keras 2, whose layout is another one.
-        self.skipped_state = False
         self.config: dict[str, Any] | None = None
         self.run: dict[str, Any] = {}
         with hdf5.opened(self.data) as opened:
@@ -358,13 +364,13 @@ class Legacy(state.Source):
         if texts[0] is not None:
             self.config = configuration.from_json(texts[0])
             training = {} if texts[1] is None else configuration.from_json(texts[1])
-            if old:
-                self.config = keras2.translate_model(self.config)
-                training = keras2.translate_training(training) if training else {}
-                self.skipped_state, self.n_optimizer = self.n_optimizer > 0, 0
             self.run["floatx"] = training.pop("tinynet_floatx", None)
             if training:
                 training["optimizer"] = training.pop("optimizer_config", None)
+            if old:
+                self.config = keras2.translate_model(self.config)
+                training = keras2.translate_training(training) if training else {}
+                self.skip_state()
             self.config["compile_config"] = training
 
     def weights(self, model: Model, skipped: list[str] | None = None) -> dict[int, Array]:

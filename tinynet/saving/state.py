@@ -41,6 +41,12 @@ class Source(Protocol):
     #: How many bytes of weights there can be, and how many arrays of the optimizer's state.
     n_bytes: int
     n_optimizer: int
+    #: Whether the file has a state of an optimizer of Keras 2, whose layout is another one.
+    skipped_state: bool = False
+
+    def skip_state(self) -> None:
+        """Leave out the optimizer's state."""
+        self.skipped_state, self.n_optimizer = self.n_optimizer > 0, 0
 
     def weights(self, model: Model, skipped: list[str] | None = None) -> dict[int, Array]:
         """Read the weights of a model, each of its shape.
