@@ -415,6 +415,20 @@ def test_a_log_of_a_header_alone_gets_new_columns(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "found", ["epoch,loss\n0,0.25", "\ufeffepoch,loss\n0,0.25\n", "\n\r\nepoch,loss\n\n0,0.25\n"]
+)
+def test_csv_logger_appends_to_edited_files(found: str, tmp_path: Path) -> None:
+    """Editors leave out the last line break, add blank lines, or a byte order mark."""
+    path = tmp_path / "log.csv"
+    path.write_text(found, encoding="utf-8")
+    options = {"filename": path, "append": True}
+    play(tinynet, "CSVLogger", options, [[{"loss": 0.5}, {"loss": 0.125}]])
+    text = path.read_text(encoding="utf-8-sig")
+    rows = [row for row in csv.reader(text.splitlines()) if row]
+    assert rows == [["epoch", "loss"], ["0", "0.25"], ["0", "0.5"], ["1", "0.125"]]
+
+
 @pytest.mark.parametrize("append", [False, True])
 def test_a_metric_that_comes_late_gets_a_column(append: bool, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"

@@ -274,3 +274,27 @@ def test_double_precision() -> None:
     # lr * g / (|g| + epsilon / sqrt(1 - beta_2)) of the first step; the rate is kept in float32.
     rate = float(np.float32(0.01))
     assert float(w[0]) == pytest.approx(1 - rate * 0.5 / (0.5 + 1e-7 / np.sqrt(0.001)), rel=1e-12)
+
+
+class Listed(optimizers.schedules.LearningRateSchedule):
+    """A schedule of one's own."""
+
+    def __init__(self, rates: list[Any]) -> None:
+        self.rates = rates
+
+    def __call__(self, step: Any) -> Any:
+        return self.rates[min(int(step), len(self.rates) - 1)]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1.0, 1e39, None, "fast", np.array([0.1, 0.2])])
+def test_schedule_of_wrong_rates_stops_at_its_step(wrong: Any, fused: bool) -> None:
+    """The steps before are done, in the fused training loop and step by step."""
+    model = Sequential([layers.Input((4,)), layers.Dense(3, "softmax")])
+    optimizer = optimizers.Adam(Listed([0.1, np.array([0.1]), 0.1, wrong]))
+    model.compile(optimizer, "sparse_categorical_crossentropy", loss_weights=None if fused else 2)
+    x = np.eye(4, dtype=np.float32).repeat(8, axis=0)
+    with pytest.raises(ValueError, match=r"learning_rate must be .* Listed for step 3$"):
+        model.fit(x, np.arange(32) % 3, batch_size=4, verbose=0)
+    assert int(optimizer.iterations) == 3
+    assert all(np.isfinite(w).all() for w in model.get_weights())

@@ -8,6 +8,7 @@ import re
 import sys
 import time
 import unicodedata
+import warnings
 from typing import Any
 
 import numpy as np
@@ -218,8 +219,34 @@ def closed() -> io.StringIO:
     return stream
 
 
+def detached() -> io.TextIOWrapper:
+    stream = io.TextIOWrapper(io.BytesIO())
+    stream.detach()
+    return stream
+
+
+def show_warning(message: Warning, *args: Any) -> None:
+    """Write a warning as Python does outside of tests."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"{message}\n")
+
+
+@pytest.mark.filterwarnings("always")
+@pytest.mark.parametrize("make", [closed, lambda: None])
+def test_training_survives_an_unusable_stderr(monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
+    """A warning that nobody can read does not end training."""
+    model = Sequential([layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((9, 2))
+    monkeypatch.setattr(sys, "stderr", make())
+    monkeypatch.setattr(warnings, "showwarning", show_warning)
+    stop = callbacks.EarlyStopping("val_loss")  # warns that there is no such value
+    history = model.fit(x, x[:, :1], epochs=2, steps_per_epoch=3, verbose=0, callbacks=[stop])
+    assert history.epoch == [0, 1]
+
+
 @pytest.mark.parametrize("verbose", ["auto", 1, 2])
-@pytest.mark.parametrize("make", [closed, Unwritable, OnlyWrite, lambda: None])
+@pytest.mark.parametrize("make", [closed, detached, Unwritable, OnlyWrite, lambda: None])
 def test_training_survives_an_unusable_stdout(
     monkeypatch: pytest.MonkeyPatch, make: Any, verbose: Any
 ) -> None:

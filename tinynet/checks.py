@@ -566,7 +566,11 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     frame, level = inspect.currentframe(), 0
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("tinynet."):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level + 1)
+    try:
+        warnings.warn(message, category, stacklevel=level + 1)
+    except ValueError:  # from writing to a closed stream: nobody reads the warning
+        if not getattr(sys.stderr, "closed", False):
+            raise
 
 
 def as_array(name: str, value: Any) -> Any:

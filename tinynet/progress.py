@@ -44,9 +44,12 @@ def is_live(stream: TextIO | None = None) -> bool:
     stream = stream or sys.stdout
     if type(stream).__module__.startswith("ipykernel"):
         return True
-    if getattr(stream, "closed", False) or os.environ.get("TERM") == "dumb":
+    if os.environ.get("TERM") == "dumb":
         return False
-    return bool(getattr(stream, "isatty", lambda: False)())
+    try:
+        return bool(getattr(stream, "isatty", lambda: False)())
+    except (OSError, ValueError):  # a ValueError if it is closed or detached
+        return False
 
 
 def can_encode(text: str, stream: TextIO | None = None) -> bool:
@@ -100,13 +103,13 @@ def write(text: str, stream: TextIO | None = None, strict: bool = False) -> None
     stream = stream or sys.stdout
     if stream is None:  # a program without a console
         return
-    if not can_encode(text, stream):
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        text = text.encode(encoding, "replace").decode(encoding)
     try:
+        if not can_encode(text, stream):
+            encoding = getattr(stream, "encoding", None) or "utf-8"
+            text = text.encode(encoding, "replace").decode(encoding)
         stream.write(text)
         getattr(stream, "flush", lambda: None)()
-    except (OSError, ValueError):  # a ValueError if it is closed
+    except (OSError, ValueError):  # a ValueError if it is closed or detached
         if strict:
             raise
 

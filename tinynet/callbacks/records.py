@@ -57,8 +57,11 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Make the file, or empty it."""
         self.keys = None
-        with open(self.filename, "a" if self.append else "w", encoding="utf-8"):
-            pass
+        with open(self.filename, "a+b" if self.append else "wb") as file:
+            if file.tell():
+                file.seek(-1, io.SEEK_END)
+                if file.read() not in (b"\n", b"\r"):
+                    file.write(b"\r\n")
         if header := next(iter(self._rows()), None):
             if header[0] != "epoch":
                 raise ValueError(
@@ -92,8 +95,8 @@ class CSVLogger(Callback):
             file.write(text.getvalue())
 
     def _rows(self) -> list[list[str]]:
-        with open(self.filename, newline="", encoding="utf-8") as file:
-            return list(csv.reader(file, delimiter=self.sep))
+        with open(self.filename, newline="", encoding="utf-8-sig") as file:  # as Excel saves it
+            return [row for row in csv.reader(file, delimiter=self.sep) if row]
 
 
 def _cell(value: Any) -> Any:

@@ -478,22 +478,27 @@ class Optimizer(Configurable):
         if self.schedule is None:
             return np.full(steps, rates[0], np.float32)
         for ahead in range(1, steps):
-            rates.append(np.float32(self.schedule(self._iterations.array + ahead)))
-            if not 0 <= rates[-1] < np.inf:
-                del rates[-1]
+            try:
+                rates.append(self._rate(ahead))
+            except ValueError:  # raised again, once that step is the next
                 break
         return np.array(rates, np.float32)
 
-    def _rate(self) -> Any:
-        """Return the learning rate of the next step, which must be one to train with."""
-        rate: Any = self._learning_rate.array[()]
+    def _rate(self, ahead: int = 0) -> Any:
+        """Return the learning rate of a step to come, which must be one to train with."""
+        given: Any = self._learning_rate.array
         if self.schedule is not None:
-            rate = np.float32(self.schedule(self._iterations.array))
+            given = self.schedule(self._iterations.array + ahead)
+        array = np.asarray(given)
+        is_number = array.size == 1 and array.dtype.kind in "biuf"
+        with np.errstate(over="ignore"):
+            rate = np.float32(array.item()) if is_number else np.float32(np.nan)
         if not 0 <= rate < np.inf:
             source = "" if self.schedule is None else f" from {type(self.schedule).__name__}"
             raise ValueError(
-                "learning_rate must be a finite number from 0 in every step. "
-                f"Received: learning_rate={rate}{source} for step {int(self._iterations)}"
+                "learning_rate must be a finite number from 0 in every step. Received: "
+                f"learning_rate={checks.shorten(given)}{source} for step "
+                f"{int(self._iterations) + ahead}"
             )
         return rate
 
