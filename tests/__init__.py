@@ -1,4 +1,21 @@
 """What tests share that is not a fixture."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
 #: Seconds after which something has hung: far more than anything takes on a busy machine.
 HUNG = 900
+
+
+def mostly_slow(names: Iterable[str], *everyday: str) -> list[Any]:
+    """Return parameters for `pytest.mark.parametrize`, all of them slow but the last ones."""
+    names = list(names)
+    assert set(everyday) <= set(names)
+    return [
+        pytest.param(name, id=name, marks=() if name in everyday else pytest.mark.slow)
+        for name in names
+    ]

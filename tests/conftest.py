@@ -1,5 +1,6 @@
 """What tests share: the data, and a model of their own."""
 
+import gc
 import os
 import secrets
 import signal
@@ -97,6 +98,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name in SLOW_FILES:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish():
+    """Let the garbage collector skip what is imported: `gc.collect` then takes a moment."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -197,6 +197,7 @@ def test_json_is_all_that_stands_on_standard_output(
     assert "Test accuracy" in err
 
 
+@pytest.mark.slow
 def test_no_plots_needs_no_matplotlib(data: Path, tmp_path: Path) -> None:
     arguments = ["train", "--data", str(data), "--out", str(tmp_path), "--epochs", "1"]
     program = (
@@ -711,6 +712,7 @@ def test_a_closed_pipe_is_no_defect(argument: str, codes: set[int]) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+@pytest.mark.slow
 def test_nobody_has_to_listen() -> None:
     command = f"'{sys.executable}' -m tinynet info >&-"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -719,6 +721,7 @@ def test_nobody_has_to_listen() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.slow
 def test_a_full_disk_is_one_line() -> None:
     with open("/dev/full", "wb") as full:
         code, _, err = run("info", stdout=full)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,31 +64,46 @@ AT_THE_TOP = {
 }
 
 
+@functools.cache
+def text(path: Path) -> str:
+    """Return the text of a file."""
+    return path.read_text(encoding="utf-8")
+
+
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Return the nodes of a file's syntax tree, the file itself first."""
+    return list(ast.walk(ast.parse(text(path))))
+
+
 def concept(path: Path) -> str:
     """Name the file, or the folder directly under the package that it lies in."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield the dotted name of everything imported, and whether on import of the file itself."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """Return the dotted name of everything imported, and whether on import of the file itself."""
     later = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    found = []
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, id(node) not in later
+            found += [(alias.name, id(node) not in later) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: imports are written in full"
-            for alias in node.names:
-                yield f"{node.module}.{alias.name}", id(node) not in later
+            found += [
+                (f"{node.module}.{alias.name}", id(node) not in later) for alias in node.names
+            ]
+    return found
 
 
+@functools.cache
 def inner(name: str) -> str | None:
     """Return which concept of tinynet a dotted name means."""
     parts = name.split(".")
@@ -299,7 +314,7 @@ def test_docstrings_have_an_example(entry: Any) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_modules_say_what_they_are(path: Path) -> None:
-    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    doc = ast.get_docstring(nodes(path)[0])
     assert doc
     assert doc[0].isupper() or doc.startswith("``")
 
@@ -327,7 +342,7 @@ def test_nothing_speaks_of_how_it_was_made() -> None:
         f"{path.relative_to(ROOT)}: {match[0]}"
         for path in TEXTS
         if path != own
-        for match in NEVER.finditer(PICTURE.sub("", path.read_text(encoding="utf-8")))
+        for match in NEVER.finditer(PICTURE.sub("", text(path)))
     }
     assert not found
 
@@ -335,7 +350,7 @@ def test_nothing_speaks_of_how_it_was_made() -> None:
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_uninitialized_memory_comes_from_one_place(path: Path) -> None:
     """The debug mode fills what `variable.aligned` and the kernels' `scratch` return."""
-    found = re.findall(r"np\.empty(?:_like)?\(|np\.ndarray\(", path.read_text(encoding="utf-8"))
+    found = re.findall(r"np\.empty(?:_like)?\(|np\.ndarray\(", text(path))
     allowed = {"functional.py": 100, "variable.py": 1, "compiled.py": 2, "sparse.py": 1}
     assert len(found) <= allowed.get(path.name, 0)
 
@@ -350,7 +365,7 @@ def test_install_commands_are_for_the_checkout() -> None:
         f"{path.relative_to(ROOT)}: {match[0]}"
         for path in texts
         if path != Path(__file__) and path.is_file()
-        for match in wrong.finditer(path.read_text(encoding="utf-8"))
+        for match in wrong.finditer(text(path))
     }
     assert not found
     assert "[metadata]\nname = tinynet\n" not in (ROOT / "setup.cfg").read_text(encoding="utf-8")
@@ -358,8 +373,8 @@ def test_install_commands_are_for_the_checkout() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_errors_are_neither_swallowed_nor_hidden(path: Path) -> None:
-    source = path.read_text(encoding="utf-8")
-    for node in ast.walk(ast.parse(source)):
+    source = text(path)
+    for node in nodes(path):
         if isinstance(node, ast.ExceptHandler):
             caught = ast.unparse(node.type) if node.type else "everything"
             assert caught not in ("everything", "Exception"), f"line {node.lineno}"
@@ -377,7 +392,7 @@ SPEAKING = [path for path in FILES if path.name[0] != "_" or path.name == "__ini
 
 @pytest.mark.parametrize("path", SPEAKING, ids=[p.stem for p in SPEAKING])
 def test_public_errors_end_in_what_was_received(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)):
             continue
         name = ast.unparse(node.exc.func)

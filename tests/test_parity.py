@@ -18,6 +18,7 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[te
 import tinynet
 from reference import keras_net
 from reference.weights import get_optimizer_state, set_optimizer_state
+from tests import mostly_slow
 from tests.compare import (
     EPS,
     Step,
@@ -110,7 +111,7 @@ NETS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", mostly_slow(NETS, "softmax", "images"))
 def test_forward_loss_gradients_and_steps(name: str, rng: np.random.Generator) -> None:
     shape, make, loss = NETS[name]
     n = 32 if name == "images" else 6
@@ -221,7 +222,10 @@ DATA: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
     "float labels": lambda x, y: (x, y.astype(np.float32)),
 }
 RUNS = [pytest.param(lambda x, y: (x, y), options, id=name) for name, options in FITS.items()]
-RUNS += [pytest.param(change, {}, id=name) for name, change in DATA.items()]
+RUNS += [
+    pytest.param(change, {}, id=name, marks=() if name == "uint8" else pytest.mark.slow)
+    for name, change in DATA.items()
+]
 
 
 @pytest.mark.parametrize(("change", "options"), RUNS)
@@ -266,7 +270,12 @@ RETURNS = [
 
 
 @pytest.mark.parametrize(
-    ("metrics", "weighted"), [(None, None), (["acc", "accuracy"], None), (["acc"], ["acc"])]
+    ("metrics", "weighted"),
+    [
+        (None, None),
+        pytest.param(["acc", "accuracy"], None, marks=pytest.mark.slow),
+        pytest.param(["acc"], ["acc"], marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_returned(metrics: Any, weighted: Any) -> None:
     keras.utils.set_random_seed(1)

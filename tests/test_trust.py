@@ -1205,6 +1205,7 @@ def test_numpys_global_random_state_is_never_in_the_source() -> None:
     assert found <= {"utils.py: np.random.seed"}
 
 
+@pytest.mark.slow
 def test_resume_in_a_new_process_is_resume(tmp_path: Path) -> None:
     program = """
 import sys
@@ -1393,6 +1394,7 @@ def test_a_program_without_streams() -> None:
     assert child(before + NO_STREAM + after) == "done\n"
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_a_program_as_it_does_any_other() -> None:
     reading, writing = os.pipe()
     os.close(reading)
