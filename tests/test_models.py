@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +222,112 @@ def test_plot_model_draws_into_a_file(tmp_path: Path) -> None:
 def test_the_old_name_of_the_learning_rate_is_refused(k: Any, name: str) -> None:
     with pytest.raises(ValueError, match="lr"):
         getattr(k.optimizers, name)(lr=0.1)
+
+
+# ------------------------------------------------------------ classes as in Keras' guides
+
+
+class Linear(layers.Layer):
+    """A layer whose `build` does not call the base's."""
+
+    def __init__(self, units: int = 3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, input_shape: Any) -> None:
+        self.w = self.add_weight(shape=(input_shape[-1], self.units), name="w")
+
+    def call(self, x: Any) -> Any:
+        return x @ self.w
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*input_shape[:-1], self.units)
+
+    def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
+        work.gradients[0][...] = work.x.T @ d_y
+        return d_y @ self.w.array.T
+
+    def get_config(self) -> Any:
+        return {**super().get_config(), "units": self.units}
+
+
+class Wrapper(tinynet.Model):
+    """A model that writes down the layers it was given."""
+
+    def __init__(self, inner: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner, self.head = inner, layers.Dense(1)
+
+    def call(self, x: Any) -> Any:
+        return self.head(self.inner(x))
+
+    def get_config(self) -> Any:
+        inner = tinynet.saving.serialize_keras_object(self.inner)
+        return {**super().get_config(), "inner": inner}
+
+    @classmethod
+    def from_config(cls, config: Any) -> Any:
+        inner = tinynet.saving.deserialize_keras_object(config.pop("inner"))
+        return cls(inner, **config)
+
+
+def test_build_of_a_custom_layer_runs_once() -> None:
+    layer = Linear(2)
+    layer(np.ones((1, 4)))
+    before = layer.get_weights()
+    layer(np.ones((1, 4)))
+    model = tinynet.Sequential([tinynet.Input((4,)), layer])
+    model.build((None, 4))
+    assert layer.built
+    assert len(layer.weights) == 1
+    np.testing.assert_array_equal(layer.get_weights(), before)
+    direct = Linear(2)
+    direct.build((None, 4))
+    assert direct.built
+    assert direct(np.ones((1, 4))).shape == (1, 2)
+    assert len(direct.weights) == 1
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".tinynet", ".weights.h5"])
+@pytest.mark.parametrize("make", [Linear, lambda: tinynet.Sequential([Linear(), layers.ReLU()])])
+def test_models_as_in_keras_guides_are_loaded(make: Any, suffix: str, tmp_path: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 4)), rng.normal(size=(20, 1))
+    model = Wrapper(make())
+    model.compile("adam", "mse")
+    model.fit(x, y, verbose=0)
+    if suffix == ".weights.h5":
+        model.save_weights(tmp_path / "net.weights.h5")
+        loaded = Wrapper(make())
+        loaded.build((None, 4))
+        loaded.load_weights(tmp_path / "net.weights.h5")
+    else:
+        model.save(tmp_path / f"net{suffix}")
+        own = {"Linear": Linear, "Wrapper": Wrapper}
+        loaded = tinynet.models.load_model(tmp_path / f"net{suffix}", custom_objects=own)
+    assert len(loaded.weights) == 3
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_objects_are_serialized_and_made_again() -> None:
+    @tinynet.utils.register_keras_serializable("tests")
+    def double(x: Any) -> Any:
+        return 2 * x
+
+    schedule = tinynet.optimizers.schedules.CosineDecay(0.1, 10)
+    objects = [
+        layers.Dense(3, "relu", name="q"),
+        tinynet.losses.BinaryCrossentropy(from_logits=True),
+        tinynet.metrics.BinaryCrossentropy(from_logits=True),
+        tinynet.optimizers.Adam(schedule),
+        tinynet.initializers.HeNormal(),
+        tinynet.regularizers.L2(0.5),
+    ]
+    plain = [None, True, 3, 0.5, "text", double, tinynet.activations.relu]
+    config = tinynet.saving.serialize_keras_object({"objects": objects, "plain": (plain,)})
+    again = tinynet.utils.deserialize_keras_object(json.loads(json.dumps(config)))
+    assert again["plain"] == [plain]
+    assert [type(each) for each in again["objects"]] == [type(each) for each in objects]
+    assert [e.get_config() for e in again["objects"]] == [e.get_config() for e in objects]
+    assert tinynet.utils.get_custom_objects()["tests>double"] is double
+    del tinynet.utils.get_custom_objects()["tests>double"]

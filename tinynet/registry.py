@@ -271,6 +271,9 @@ def _check_readable(cls: type, config: dict[str, Any]) -> None:
         )
 
 
+_registries: list[Registry] = []
+
+
 class Registry:
     """The named objects of one kind.
 
@@ -299,6 +302,7 @@ class Registry:
         self.module = module
         self.names: dict[str, Any] = {}
         self.classes: dict[str, type] = {}
+        _registries.append(self)
 
     def register(
         self, *aliases: str, class_name: str | None = None, module: str | None = None
@@ -444,3 +448,98 @@ class Registry:
         cls = known(self.kind, name[:200], self.classes or self.names)
         with custom_object_scope(custom_objects):
             return cls.from_config(_understood(cls, inner))
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """Convert an object, for example a layer within a layer, to what `get_config` may return.
+
+    Parameters
+    ----------
+    obj : object
+        A layer, an optimizer or any other object with ``get_config``, a function that has a name,
+        a number, text or None, or a list or dict of these.
+
+    Returns
+    -------
+    object
+        What JSON can hold; `deserialize_keras_object` makes the object from it again.
+
+    Examples
+    --------
+    >>> from tinynet import regularizers
+    >>> config = serialize_keras_object(regularizers.L2(0.5))
+    >>> config["class_name"], config["config"]
+    ('L2', {'l2': 0.5})
+    """
+    if isinstance(obj, dict):
+        return {key: serialize_keras_object(value) for key, value in obj.items()}
+    if isinstance(obj, list | tuple):
+        return [serialize_keras_object(value) for value in obj]
+    if callable(obj) and not hasattr(obj, "get_config"):
+        full = (key for key, value in _registered.items() if value is obj)
+        name = obj.__name__
+        return {
+            "module": "builtins",
+            "class_name": "function",
+            "config": name,
+            "registered_name": next(full, name),
+        }
+    if not hasattr(obj, "get_config"):
+        return obj
+    return _registries[0].serialize(obj)
+
+
+def deserialize_keras_object(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """Make an object from what `serialize_keras_object` returned.
+
+    Parameters
+    ----------
+    config : object
+        The configuration.
+    custom_objects : dict, optional
+        Your own classes and functions by name.
+
+    Returns
+    -------
+    object
+        A new object.
+
+    Raises
+    ------
+    ValueError
+        If it names what is neither built in nor registered nor passed.
+
+    Examples
+    --------
+    >>> from tinynet import regularizers
+    >>> config = serialize_keras_object([regularizers.L2(0.5), 3])
+    >>> deserialize_keras_object(config)[0].l2
+    0.5
+    """
+    if isinstance(config, list | tuple):
+        return [deserialize_keras_object(value, custom_objects) for value in config]
+    if not isinstance(config, dict):
+        return (custom_objects or {}).get(config, config) if isinstance(config, str) else config
+    if "class_name" not in config:
+        return {key: deserialize_keras_object(v, custom_objects) for key, v in config.items()}
+    name, module = config["class_name"], config.get("module")
+    wanted = config.get("config") if name == "function" else name
+    registries = [r for r in _registries if isinstance(wanted, str) and wanted in r.names]
+    same = [r for r in registries if name in r.classes and r.written[r.classes[name]][1] == module]
+    return [*same, *registries, _registries[0]][0].deserialize(config, custom_objects)
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """Return the registered classes and functions by name, a dict that may be changed.
+
+    Returns
+    -------
+    dict
+        They are known to all configurations and names.
+
+    Examples
+    --------
+    >>> "Custom>Unknown" in get_custom_objects()
+    False
+    """
+    return _registered

@@ -63,19 +63,19 @@ keras.activations: celu glu hard_shrink hard_tanh log_sigmoid soft_shrink sparse
 keras.initializers: Identity IdentityInitializer Orthogonal OrthogonalInitializer STFT
   STFTInitializer identity orthogonal stft
 keras.regularizers: OrthogonalRegularizer orthogonal_regularizer
-keras.utils: Config CustomObjectScope FeatureSpace Progbar array_to_img
-  audio_dataset_from_directory bounding_boxes deserialize_keras_object disable_interactive_logging
-  enable_interactive_logging get_custom_objects get_file get_registered_name get_registered_object
+keras.utils: Config FeatureSpace Progbar array_to_img
+  audio_dataset_from_directory bounding_boxes disable_interactive_logging
+  enable_interactive_logging get_file get_registered_name get_registered_object
   get_source_inputs image_dataset_from_directory img_to_array is_interactive_logging_enabled
   is_keras_tensor legacy load_img model_to_dot pack_x_y_sample_weight pad_sequences save_img
-  serialize_keras_object split_dataset standardize_dtype text_dataset_from_directory
+  split_dataset standardize_dtype text_dataset_from_directory
   timeseries_dataset_from_array unpack_x_y_sample_weight
 keras.datasets: boston_housing california_housing cifar10 cifar100 imdb reuters
 keras.optimizers.schedules: CosineDecayRestarts
 keras.constraints:
 keras.models:
-keras.saving: CustomObjectScope KerasFileEditor deserialize_keras_object get_custom_objects
-  get_registered_name get_registered_object serialize_keras_object
+keras.saving: KerasFileEditor
+  get_registered_name get_registered_object
 keras.backend: get_uid image_data_format is_float_dtype is_int_dtype is_keras_tensor result_type
   set_image_data_format standardize_dtype
 keras.random: SeedGenerator beta binomial categorical dropout gamma normal randint shuffle

@@ -11,20 +11,32 @@ import numpy as np
 from tinynet import checks, config, random
 from tinynet.backend import clear_session
 from tinynet.checks import numeric
-from tinynet.registry import custom_object_scope, register_keras_serializable
+from tinynet.registry import (
+    custom_object_scope,
+    deserialize_keras_object,
+    get_custom_objects,
+    register_keras_serializable,
+    serialize_keras_object,
+)
 from tinynet.variable import Array, as_tensor
 
 __all__ = [
+    "CustomObjectScope",
     "PyDataset",
     "Sequence",
     "clear_session",
     "custom_object_scope",
+    "deserialize_keras_object",
+    "get_custom_objects",
     "normalize",
     "plot_model",
     "register_keras_serializable",
+    "serialize_keras_object",
     "set_random_seed",
     "to_categorical",
 ]
+
+CustomObjectScope = custom_object_scope
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Array:

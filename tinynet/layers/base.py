@@ -11,6 +11,7 @@ A layer of your own defines the same three; in place of `forward` it may define 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import weakref
@@ -84,6 +85,20 @@ class Layer(_KeepsArguments):
 
     #: Names of the arguments that only this kind of layer has, which are attributes too.
     _own: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let the `build` of a custom class end in a built layer, as in Keras."""
+        super().__init_subclass__(**kwargs)
+        own = vars(cls).get("build")
+        if own is not None and not cls.__module__.startswith("tinynet."):
+
+            @functools.wraps(own)
+            def build(self: Any, input_shape: Any = None) -> None:
+                own(self, input_shape)
+                if not self.built:
+                    Layer.build(self, input_shape)
+
+            cls.build = build  # type: ignore[method-assign]  # wrapped
 
     def __init__(
         self,

@@ -13,7 +13,13 @@ A file may come from a stranger: `load_model` runs nothing, imports nothing and 
 that it finds there, and takes no more memory than the file is long, by a constant factor.
 """
 
-from tinynet.registry import custom_object_scope, register_keras_serializable
+from tinynet.registry import (
+    custom_object_scope,
+    deserialize_keras_object,
+    get_custom_objects,
+    register_keras_serializable,
+    serialize_keras_object,
+)
 from tinynet.saving.api import (
     load_model,
     load_weights,
@@ -24,12 +30,18 @@ from tinynet.saving.api import (
 )
 
 __all__ = [
+    "CustomObjectScope",
     "custom_object_scope",
+    "deserialize_keras_object",
+    "get_custom_objects",
     "load_model",
     "load_weights",
     "model_from_json",
     "register_keras_serializable",
     "save_model",
     "save_weights",
+    "serialize_keras_object",
     "to_json",
 ]
+
+CustomObjectScope = custom_object_scope
