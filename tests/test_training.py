@@ -1526,3 +1526,29 @@ def test_train_on_batch_restores_weights_that_diverge(optimizer: str) -> None:
     model.optimizer.learning_rate = rate
     model.set_weights(state[: len(before)])
     assert same(state, [v.numpy() for v in (*model.weights, *model.optimizer.variables)])
+
+
+def test_fit_refuses_a_layer_applied_twice() -> None:
+    """Its gradient would be that of one place; predictions are right."""
+    shared = layers.Dense(4, "tanh")
+    model = Sequential([layers.Input((4,)), shared, Sequential([shared]), layers.Dense(3)])
+    model.compile("sgd", "mse")
+    x = np.float32(X) / 255
+    before = model.get_weights()
+    for method in (model.fit, model.train_on_batch):
+        with pytest.raises(ValueError, match=r"apply each layer once .*Received: the weights"):
+            method(x, np.eye(3)[Y])
+    assert same(before, model.get_weights())
+    hidden = shared(shared(x))
+    np.testing.assert_allclose(model.predict(x, verbose=0), model.layers[-1](hidden), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "binary_accuracy"])
+def test_binary_accuracy_warns_of_other_targets(name: str) -> None:
+    model = Sequential([layers.Input((4,)), layers.Dense(1, "tanh")])
+    model.compile("sgd", "mse", metrics=[name])
+    with pytest.warns(UserWarning, match=rf"{name} counts targets of 0 or 1 only; .*from -1 to 1"):
+        model.fit(X / 255, 2.0 * (Y > 0) - 1, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X / 255, 0.5 * Y, verbose=0)

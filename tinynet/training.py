@@ -238,6 +238,13 @@ class Trainer(Layer):
         """
         variables, optimizer = self.trainable_weights, self.optimizer
         if self._work is None or self._plan is None or not self._plan.fits(variables, optimizer):
+            paths = {id(v): v.path for v in variables}
+            if len(paths) < len(variables):
+                raise ValueError(
+                    f"{self.name} must apply each layer once to be trained, also in models inside; "
+                    f"use a layer for each place. Received: the weights {[*paths.values()]}, some "
+                    "of them twice"
+                )
             gradients = [Variable(np.zeros_like(v.array)) for v in variables]
             pack(gradients)
             arrays = [g.array for g in gradients]

@@ -158,6 +158,15 @@ class BinaryAccuracy(Accuracies):
         super().__init__(name, dtype)
         self.threshold = checks.number("threshold", threshold)
 
+    def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Warn of targets that no prediction can match."""
+        low, high = (y_true.min(), y_true.max()) if y_true.size else (0, 0)
+        if low < 0 or high > 1:
+            checks.warn(
+                f"{self.name} counts targets of 0 or 1 only; use (y + 1) / 2 for -1 and 1, and a "
+                f"metric such as 'mae' for real numbers. Received: targets from {low:g} to {high:g}"
+            )
+
     def right(self, y_true: Array, y_pred: Array) -> Array:
         """Compare element by element."""
         y_true = _same_shape(self.name, _column(y_true, y_pred.shape), y_pred.shape)
