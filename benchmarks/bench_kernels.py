@@ -1,4 +1,4 @@
-"""Every pair in `ops.PAIRS`: the function that is read, and its twin that is fast.
+"""Every pair in `dispatch.PAIRS`: the function that is read, and its twin that is fast.
 
 The arguments are those of the first step of a 784-128-10 net: 32 images with a fifth of their
 pixels lit, 128 units, 10 classes. A pair that has none here fails.
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinynet import functional, ops
+from tinynet import functional
+from tinynet.program import dispatch
 
 N, D, U, C = 32, 784, 128, 10
 P = (D + 1) * U + (U + 1) * C
@@ -105,13 +106,13 @@ def leaves(*arguments: Any) -> list[Any]:
 
 
 def test_every_pair_has_arguments() -> None:
-    assert set(ARGUMENTS) == set(ops.PAIRS)
+    assert set(ARGUMENTS) == set(dispatch.PAIRS)
 
 
 @pytest.mark.parametrize("twin", ["functional", "kernel"])
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_pair(benchmark: Any, name: str, twin: str) -> None:
-    both = ops.PAIRS[name]
+    both = dispatch.PAIRS[name]
     arguments = ARGUMENTS[name](Batch())
     left = []
     for function in both:

@@ -300,7 +300,9 @@ CASES: dict[str, list[tuple[list[Any], Any]]] = {
 PUBLIC = {
     name
     for name, value in vars(functional).items()
-    if inspect.isfunction(value) and value.__module__ == functional.__name__ and name[0] != "_"
+    if inspect.isfunction(value)
+    and value.__module__ == functional.dense.__module__
+    and name[0] != "_"
 }
 ROWS = [pytest.param(name, *row, id=name) for name, rows in CASES.items() for row in rows]
 # `out` is the last argument wherever it may be left out.

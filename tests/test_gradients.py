@@ -252,7 +252,9 @@ def test_nets(name: str, weighted: bool, rng: np.random.Generator) -> None:
 
 
 def test_the_check_sees_a_wrong_gradient(monkeypatch, rng: np.random.Generator) -> None:
-    monkeypatch.setattr(functional, "tanh_backward", lambda d_y, x, y, out=None: d_y * (1 - y))
+    monkeypatch.setattr(
+        functional.dense_net, "tanh_backward", lambda d_y, x, y, out=None: d_y * (1 - y)
+    )
     before = config.backend()
     config.set_backend("numpy")  # forgets which functions were in use
     with pytest.raises(AssertionError, match="Mismatch"):

@@ -25,12 +25,14 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 
 # A file imports from its own row and from the rows above; a folder counts as one file.
 ROWS = (
-    ("functional", "interrupts", "jit", "config", "checks", "files", "variable", "random"),
+    ("functional", "interrupts", "jit", "config", "checks", "files", "random"),
     ("kernels", "blas", "tables", "unsupported"),
-    ("ops", "registry", "workspace", "threads", "progress"),
+    ("program",),
+    ("variable",),
+    ("registry", "workspace", "threads", "progress"),
     ("initializers", "regularizers", "constraints", "sparse"),
     ("activations", "losses", "metrics", "optimizers", "data", "datasets", "callbacks"),
-    ("layers", "objective"),
+    ("ops", "layers", "objective"),
     ("summary", "training", "steps"),
     ("sequential",),
     ("saving", "utils", "backend", "onnx_export", "repeats", "sklearn"),
@@ -45,7 +47,8 @@ ROWS = (
 # never import each other.
 ALONE: dict[str, set[str]] = {
     **{name: set() for name in ("functional", "config", "checks", "files", "random")},
-    "variable": {"config"},
+    "variable": {"config", "program"},
+    "program": {"functional", "checks", "config", "kernels", "unsupported"},
     **{name: set() for name in ("blas", "interrupts", "unsupported")},
     "kernels": {"jit", "config"},
     "jit": {"config", "datasets", "interrupts"},  # the cache is the user's; what Ctrl-C waits for
@@ -178,7 +181,7 @@ def test_dir_shows_the_public_names_only() -> None:
     shown = {name for name in dir(tinynet) if not name.startswith("__")}
     assert shown == {*tinynet.__all__, *LAZY}
     assert {"functional", "sparse", "version", "visualize", "layers", "Sequential"} <= shown
-    assert not {"sys", "checks", "blas", "jit", "ops", "registry", "training"} & shown
+    assert not {"sys", "checks", "blas", "jit", "registry", "training"} & shown
     assert "__version__" in dir(tinynet)
     for name in shown:
         module = getattr(tinynet, name)
@@ -249,6 +252,13 @@ def own_functions_and_classes() -> list[Any]:
 
 
 PUBLIC = own_functions_and_classes()
+# A formula and the shapes are enough here: forward and backward fit on one screen.
+SHORT = ("tinynet.functional.", "tinynet.ops", "tinynet.program.")
+
+
+def is_short(entry: Any) -> bool:
+    """Whether an entry is in a module whose docstrings may be short."""
+    return entry.__module__.startswith(SHORT) and entry.__module__ != "tinynet.functional.dense_net"
 
 
 def section(doc: str, title: str) -> str:
@@ -278,6 +288,8 @@ def test_the_docstring_reader_reads() -> None:
 def test_docstrings_name_every_parameter(entry: Any) -> None:
     doc = inspect.cleandoc(entry.__doc__ or "")
     assert doc, "has no docstring"
+    if is_short(entry):
+        return
     if inspect.isfunction(entry):
         assert documented(doc) == parameters(entry)
         if inspect.signature(entry).return_annotation != "None" and "._" not in entry.__module__:
@@ -308,7 +320,8 @@ def test_docstrings_name_every_parameter(entry: Any) -> None:
 @pytest.mark.parametrize("entry", PUBLIC)
 def test_docstrings_have_an_example(entry: Any) -> None:
     in_private_file = "._" in entry.__module__
-    if not (in_private_file or (inspect.isclass(entry) and issubclass(entry, BaseException))):
+    is_error = inspect.isclass(entry) and issubclass(entry, BaseException)
+    if not (in_private_file or is_short(entry) or is_error):
         assert ">>> " in entry.__doc__
 
 
@@ -351,7 +364,7 @@ def test_nothing_speaks_of_how_it_was_made() -> None:
 def test_uninitialized_memory_comes_from_one_place(path: Path) -> None:
     """The debug mode fills what `variable.aligned` and the kernels' `scratch` return."""
     found = re.findall(r"np\.empty(?:_like)?\(|np\.ndarray\(", text(path))
-    allowed = {"functional.py": 100, "variable.py": 1, "compiled.py": 2, "sparse.py": 1}
+    allowed = {"dense_net.py": 100, "variable.py": 1, "compiled.py": 2, "sparse.py": 1}
     assert len(found) <= allowed.get(path.name, 0)
 
 

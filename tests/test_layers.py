@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinynet
-from tinynet import Input, config, layers
+from tinynet import Input, config, layers, ops
 from tinynet.layers import base
 from tinynet.variable import Variable
 from tinynet.workspace import Workspace
@@ -114,7 +114,6 @@ def test_set_weights_is_all_or_nothing(wrong: Any) -> None:
         lambda: L.Dense(True),
         lambda: L.Dense(2, activation="ReLU6"),
         lambda: L.Dense(2, activation=3),
-        lambda: L.Dense(2, activation=lambda x: x),
         lambda: L.Dense(2, use_bias="no"),
         lambda: L.Dense(2, kernel_initializer="glorot"),
         lambda: L.Dense(2, unit=3),
@@ -222,7 +221,10 @@ def test_double_precision() -> None:
 
 
 class Own(L.Layer):
-    """A layer whose methods are functions of the test."""
+    """A layer whose methods are functions of the test; it says that it keeps the shape."""
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape)
 
     def __init__(self, call: Any, backward: Any = lambda d_y, x: d_y) -> None:
         super().__init__()
@@ -324,17 +326,17 @@ def test_custom_layer_with_wrong_shape_is_refused(name: str, first: bool) -> Non
         trained(*row)
 
 
-def test_custom_layer_with_another_width_trains_once_declared() -> None:
+@pytest.mark.parametrize("declared", [True, False])
+def test_custom_layer_may_change_the_width(declared: bool) -> None:
     class WithSquares(L.Layer):
-        def compute_output_shape(self, input_shape: Any) -> Any:
-            return None, 2 * input_shape[-1]
-
         def call(self, x: Any) -> Any:
             return np.concatenate([x, x * x], axis=-1)
 
         def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
             return d_y[:, :8] + 2 * work.x * d_y[:, 8:]
 
+    if declared:
+        WithSquares.compute_output_shape = lambda self, shape: (None, 2 * shape[-1])  # type: ignore[method-assign]
     assert trained(WithSquares(), L.Dense(3, "softmax"))[0].shape == (16, 3)
 
 
@@ -454,3 +456,35 @@ def test_debug_mode_fills_each_buffer_that_is_handed_out(
         extreme = np.isnan(array) if kind[0] == "f" else abs(array.astype(float)) > 100
         assert array.all() if kind == "?" else extreme.all()
         array.fill(0)
+
+
+class Gate(L.Layer):
+    """A layer of operations, with a weight and a layer inside."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = L.Dense(8, "tanh")
+
+    def build(self, input_shape: Any) -> None:
+        self.inner.build(input_shape)
+        self.alpha = self.add_weight((), "ones", name="alpha")
+        super().build(input_shape)
+
+    def call(self, x: Any) -> Any:
+        gate = ops.sigmoid(self.alpha)
+        return ops.concatenate([gate * x, np.maximum(self.inner(x), 0.1) ** 2], axis=-1)
+
+
+def test_custom_layer_of_operations_is_differentiated() -> None:
+    tinynet.random.set_seed(0)
+    model = tinynet.Sequential([L.Input((8,)), Gate(dtype="float64"), L.Dense(3, dtype="float64")])
+    assert model.output_shape == (None, 3)
+    assert len(model.trainable_weights) == 5
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(6, 8))
+    y = np.random.default_rng(1).normal(size=(6, 3))
+    report = tinynet.explain.check_gradients(model, x, y)
+    assert report.ok, str(report)
+    before = model.get_weights()
+    model.fit(x, y, verbose=0)
+    assert not any(map(np.array_equal, model.get_weights(), before))

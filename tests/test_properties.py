@@ -1,6 +1,6 @@
 """What must hold for any numbers, any shapes and any seed, searched for counterexamples.
 
-The kernels are compared with their references over `ops.PAIRS`: a new pair needs a line in
+The kernels are compared with their references over `dispatch.PAIRS`: a new pair needs a line in
 `ARGUMENTS`, which says what arrays it takes.
 """
 
@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import tinynet
-from tinynet import Sequential, activations, config, functional, layers, losses, ops, sparse
+from tinynet import Sequential, activations, config, functional, layers, losses, sparse
+from tinynet.program import dispatch
 
 FLOATS = [np.float32, np.float64]
 # The corners of float32: NaN, infinities, both zeros, denormals, and numbers whose sums and
@@ -255,14 +256,14 @@ def terms(name: str, parameter: str, a: dict[str, Any]) -> Any:
 
 
 def test_every_pair_has_arguments() -> None:
-    assert set(ARGUMENTS) == set(ops.PAIRS)
+    assert set(ARGUMENTS) == set(dispatch.PAIRS)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of what overflows and of NaN
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_kernels_compute_what_numpy_does(name: str, dtype: Any) -> None:
-    reference, kernel = ops.PAIRS[name]
+    reference, kernel = dispatch.PAIRS[name]
     parameters = [*inspect.signature(reference).parameters]
 
     @quick

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import tinynet
-from tinynet import Sequential, callbacks, config, kernels, layers, losses, ops, optimizers
+from tinynet import Sequential, callbacks, config, kernels, layers, losses, optimizers
+from tinynet.program import dispatch
 
 N, SHAPE, C = 150, (5, 4), 3
 Build = Callable[[], Sequential]
@@ -55,14 +56,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     if config.backend() != "numba":
         pytest.skip("the numpy backend trains step by step")
     noted: list[int] = []
-    function = ops.train_steps
+    function = dispatch.train_steps
 
     def noting(*arguments: Any) -> int:
         done: int = function(*arguments)
         noted.append(done)
         return done
 
-    monkeypatch.setattr(ops, "train_steps", noting)
+    monkeypatch.setattr(dispatch, "train_steps", noting)
     return noted
 
 

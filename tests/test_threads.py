@@ -20,9 +20,10 @@ numba = pytest.importorskip("numba")
 
 import tinynet  # noqa: E402  # only where there is a Numba to compile with
 from tests import HUNG  # noqa: E402
-from tinynet import config, ops, sparse, threads  # noqa: E402
+from tinynet import config, sparse, threads  # noqa: E402
 from tinynet.callbacks import Callback  # noqa: E402
 from tinynet.layers import Dense, Layer  # noqa: E402
+from tinynet.program import dispatch  # noqa: E402
 
 if numba.config.DISABLE_JIT or sys.platform != "linux":
     pytest.skip("one thread only here", allow_module_level=True)
@@ -202,9 +203,9 @@ def test_parts_of_a_job_make_the_whole(team: threads.Team) -> None:
         [np.zeros_like(t) for t in batch._tables(team.work)] for _ in range(2)
     )
     gradient, expected_gradient = (np.full((D, U), np.nan, "float32") for _ in range(2))
-    ops.sparse_dense(*batch.arrays, kernel, bias, expected)
-    ops.sort_by_column(*batch.arrays, *expected_tables)
-    ops.sparse_kernel_gradient(*expected_tables, d_y, expected_gradient)
+    dispatch.sparse_dense(*batch.arrays, kernel, bias, expected)
+    dispatch.sort_by_column(*batch.arrays, *expected_tables)
+    dispatch.sparse_kernel_gradient(*expected_tables, d_y, expected_gradient)
     for rest in (0, 0, 0, time.monotonic_ns() + 10**11):  # with a helper if it comes, then without
         team.boxes[0, team._protocol.REST] = rest
         for array in (out, *tables, gradient):
@@ -228,7 +229,7 @@ def test_parts_of_a_step_make_the_whole(team: threads.Team) -> None:
     expected = [vector.copy() for vector in vectors]
     constants = (0.01, 0.1, 0.001, 1e-7)
     for _ in range(20):
-        ops.adam(*expected, *constants)
+        dispatch.adam(*expected, *constants)
         team.begin("adam", *vectors, np.array(constants))
         team.finish()
     assert all(map(np.array_equal, vectors, expected))
@@ -237,7 +238,7 @@ def test_parts_of_a_step_make_the_whole(team: threads.Team) -> None:
 def test_what_is_begun_is_dropped_by_what_comes_next(team: threads.Team) -> None:
     batch, kernel, bias, _ = arrays()
     out, expected = (np.empty((N, U), "float32") for _ in range(2))
-    ops.sparse_dense(*batch.arrays, kernel, bias, expected)
+    dispatch.sparse_dense(*batch.arrays, kernel, bias, expected)
     for _ in range(50):
         team.begin("sort", *batch.arrays, *batch._tables(team.work))
         team.begin("dense", *batch.arrays, kernel, bias, out)

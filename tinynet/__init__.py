@@ -1,6 +1,6 @@
 """A neural network for handwritten digits, from scratch, with Keras' names.
 
-``import tinynet as keras`` reads like Keras. The maths stands in `functional`, the training
+``import tinynet as keras`` reads like Keras. The maths is in `functional`, the training
 loop in `training`, and the rest is named after what it holds.
 """
 
@@ -21,6 +21,7 @@ from tinynet import (
     losses,
     metrics,
     models,
+    ops,
     optimizers,
     random,
     regularizers,
@@ -37,6 +38,7 @@ from tinynet.losses import Loss
 from tinynet.metrics import Metric
 from tinynet.onnx_export import export_onnx
 from tinynet.optimizers import Optimizer
+from tinynet.program import GradientTape, value_and_gradients
 from tinynet.regularizers import Regularizer
 from tinynet.repeats import repeat
 from tinynet.sequential import Model, Sequential
@@ -45,6 +47,7 @@ from tinynet.variable import Variable
 __version__ = "0.1.0"
 
 __all__ = [
+    "GradientTape",
     "Initializer",
     "Input",
     "KerasTensor",
@@ -70,6 +73,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "random",
     "regularizers",
@@ -77,6 +81,7 @@ __all__ = [
     "saving",
     "sparse",
     "utils",
+    "value_and_gradients",
     "version",
     "visualize",
 ]
@@ -102,8 +107,8 @@ _parts = ["", "optimizers.schedules", *__all__, *(f"datasets.{name}" for name in
 checks.suggest_keywords(
     getattr(sys.modules[path], name)
     for path in (f"{__name__}.{part}".rstrip(".") for part in _parts)
-    # The functions of `functional` are called in every step.
-    if path in sys.modules and path != f"{__name__}.functional"
+    # The functions of `functional` are called in every step; operations have signatures.
+    if path in sys.modules and path not in (f"{__name__}.functional", f"{__name__}.ops")
     for name in unsupported.public_names(sys.modules[path])
 )
 unsupported.install(sys.modules[__name__], lazy=("compat", "demo", "sklearn"))

@@ -1,7 +1,7 @@
 """What makes a net more than one matrix: the functions between its layers.
 
-An activation is a function that knows its derivative. A function of your own becomes one when
-it has an attribute ``backward(d_y, x, y)`` that returns the gradient in ``x``.
+An activation is a function that knows its derivative. A custom function of operations is
+differentiated; one with an attribute ``backward(d_y, x, y)`` brings its own derivative.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, config, ops
+from tinynet import checks, config
+from tinynet.program import dispatch
+from tinynet.program.operations import Operation, as_floats
+from tinynet.program.tape import pull_back
 from tinynet.registry import Registry
 from tinynet.variable import Array, Tensor, as_tensor, copies
 
@@ -60,7 +63,19 @@ class Activation:
             The outputs, in `config.floatx()` unless `x` is a float array already.
         """
         activation = self.with_options(*args, **options) if args or options else self
-        return as_tensor(activation.forward(to_float(x)).reshape(np.shape(x)))
+        result: Tensor = activation.operation(x)
+        result.computed_by = activation, x  # the losses that take logits look for them here
+        return result
+
+    @property
+    def operation(self) -> Operation:
+        """The operation that computes it, and that tapes record."""
+        return Operation(
+            self.__name__,
+            lambda x: self.forward(np.ascontiguousarray(x)).reshape(x.shape),
+            lambda d_y, y, x: self.backward(np.ascontiguousarray(d_y), x, y).reshape(x.shape),
+            convert=as_floats,
+        )
 
     def with_options(self, *args: Any, **options: Any) -> Activation:
         """Return the same activation with other options.
@@ -110,7 +125,7 @@ class Activation:
         ndarray
             The outputs.
         """
-        y: Array = getattr(ops, self.__name__)(x, out)
+        y: Array = getattr(dispatch, self.__name__)(x, out)
         return y
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
@@ -130,7 +145,7 @@ class Activation:
         ndarray
             The gradient.
         """
-        d_x: Array = getattr(ops, self.__name__ + "_backward")(d_y, x, y, out)
+        d_x: Array = getattr(dispatch, self.__name__ + "_backward")(d_y, x, y, out)
         return d_x
 
     def __reduce__(self) -> Any:
@@ -148,13 +163,13 @@ class Custom(Activation):
     Parameters
     ----------
     function : callable
-        ``function(x) -> y`` with an attribute ``backward(d_y, x, y) -> d_x``.
+        ``function(x) -> y``, of operations; or with an attribute
+        ``backward(d_y, x, y) -> d_x``, which is then used.
 
     Examples
     --------
     >>> def square(x):
     ...     return x * x
-    >>> square.backward = lambda d_y, x, y: 2 * x * d_y
     >>> Custom(square).backward(np.array([1.0]), np.array([3.0]), np.array([9.0]))
     array([6.])
     """
@@ -167,24 +182,18 @@ class Custom(Activation):
                 f"The activation must be a function of one array; a layer that is more goes into "
                 f"the model as a layer of its own. Received: {checks.shorten(function)}"
             )
-        if not callable(getattr(function, "backward", None)):
-            raise ValueError(
-                f"The activation {name} needs its derivative, since tinynet does not "
-                f"differentiate by itself: give it an attribute, "
-                f"{name}.backward = lambda d_y, x, y: ... that returns the gradient with "
-                f"respect to x. Received: {checks.shorten(function)}"
-            )
         self.function: Any = function
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Compute the function."""
-        y: Array = np.positive(np.asarray(self.function(*copies(x)), x.dtype), out=out)
+        y: Array = np.positive(np.asarray(self.function(as_tensor(*copies(x))), x.dtype), out=out)
         return y
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Compute the gradient in the inputs."""
-        d_own = self.function.backward(*copies(d_y, x, y))
-        d_x: Array = np.positive(np.asarray(d_own, x.dtype), out=out)
+        own = getattr(self.function, "backward", None)
+        found = pull_back(self.function, x, d_y) if own is None else own(*copies(d_y, x, y))
+        d_x: Array = np.positive(np.asarray(found, x.dtype), out=out)
         return d_x
 
 
@@ -217,14 +226,14 @@ class Rectifier(Activation):
         """Compute the function."""
         if self is relu:
             return super().forward(x, out)
-        y: Array = ops.rectifier(x, **self.options, out=out)
+        y: Array = dispatch.rectifier(x, **self.options, out=out)
         return y
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Compute the gradient in the inputs."""
         if self is relu:
             return super().backward(d_y, x, y, out)
-        d_x: Array = ops.rectifier_backward(d_y, x, **self.options, out=out)
+        d_x: Array = dispatch.rectifier_backward(d_y, x, **self.options, out=out)
         return d_x
 
 
@@ -257,13 +266,13 @@ class Elementwise(Activation):
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Compute the function."""
         name, options = self._row
-        y: Array = ops.elementwise(name, x, options, out)
+        y: Array = dispatch.elementwise(name, x, options, out)
         return y
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Compute the gradient in the inputs."""
         name, options = self._row
-        d_x: Array = ops.elementwise_backward(name, d_y, x, y, options, out)
+        d_x: Array = dispatch.elementwise_backward(name, d_y, x, y, options, out)
         return d_x
 
 

@@ -14,6 +14,8 @@ from tinynet.data import only
 from tinynet.layers.base import Layer, _registry, takes
 from tinynet.layers.shaping import InputLayer
 from tinynet.layers.symbolic import Shape, SymbolicTensor, chain
+from tinynet.program.operations import TAPES, to_array
+from tinynet.program.tensor import TABLE
 from tinynet.progress import write
 from tinynet.registry import unique_name
 from tinynet.sparse import CompressedRows
@@ -414,31 +416,32 @@ class Model(Trainer):
             return x
         return x.reshape(shape) if _fits(expected, shape) else x
 
-    def _require_derivatives(self) -> None:
-        """Refuse a layer of the user's own that has no `backward`."""
+    def _recorded(self, x: Any, training: bool) -> Any:
+        """Apply layer after layer, so that a tape can follow."""
+        self._inputs(np.asarray(to_array(x)))
+        if x.ndim != len(self._known_input().batch_shape):
+            x = TABLE["reshape"](x, self._adjust_rank(np.asarray(x)).shape)
+        for layer in self._layers:
+            x = layer(x, training)
+        return x
+
+    def _require_backward(self) -> None:
+        """Refuse a custom layer with its own `forward` but no `backward`."""
         for layer in self._own_layers():
             if isinstance(layer, Model):
-                layer._require_derivatives()
-            elif type(layer).backward is Layer.backward:
+                layer._require_backward()
+            elif type(layer).backward is Layer.backward and not layer._differentiated:
                 raise ValueError(
-                    f"The layer {layer.name} needs its derivative, since tinynet does not "
-                    f"differentiate by itself: define {type(layer).__name__}.backward(self, d_y, "
-                    f"work, need_d_x), which returns the gradient with respect to its "
-                    f"input, work.x. Received: a class without backward"
+                    f"The layer {layer.name} must define backward(self, d_y, work, need_d_x) next "
+                    "to its forward; or call(self, x), which is differentiated. "
+                    f"Received: {type(layer).__name__} without backward"
                 )
 
     def _give_gradients(self, work: Workspace, gradients: dict[int, Array]) -> None:
         trained = [i for i, layer in enumerate(self._layers) if layer.trainable_weights]
         work.first = trained[0] if trained else 0
         for layer in self._layers:
-            part = work.of(layer)
-            if isinstance(layer, Trainer):
-                layer._give_gradients(part, gradients)
-            else:
-                # None for a weight that is frozen; nothing at all if the whole layer is.
-                own = layer._variables()
-                learns = any(id(v) in gradients for v in own)
-                part.gradients = [gradients.get(id(v)) for v in own] if learns else []
+            layer._give_gradients(work.of(layer), gradients)
 
     def __call__(self, x: Any, training: bool = False) -> Any:
         """Apply the model to data, or to the shape of data to come.
@@ -462,6 +465,8 @@ class Model(Trainer):
         """
         if isinstance(x, SymbolicTensor):
             return super().__call__(x, training)
+        if TAPES.get():
+            return self._recorded(x, bool(training))
         return as_tensor(self._predict_batch(self._inputs(x).x, bool(training)))
 
     # ------------------------------------------------------------ what it looks like

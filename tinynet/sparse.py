@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import config, functional, ops, threads
+from tinynet import config, functional, threads
 from tinynet.checks import not_masked, numeric
+from tinynet.program import dispatch
 from tinynet.variable import Array, aligned
 from tinynet.workspace import Workspace
 
@@ -52,7 +53,7 @@ class CompressedRows:
         self.indptr = aligned((len(x) + 1,), np.int64)
         self.indptr[0] = first = 0
         starts = [
-            ops.row_starts(block, aligned((len(block) + 1,), np.int64))
+            dispatch.row_starts(block, aligned((len(block) + 1,), np.int64))
             for block in _blocks(x, dtype)
         ]
         for rows in starts:
@@ -68,7 +69,7 @@ class CompressedRows:
         first = 0
         for block, rows in zip(_blocks(x, dtype), starts, strict=True):
             begin = self.indptr[first]
-            ops.compress_rows(block, rows, self.indices[begin:], self.values[begin:])
+            dispatch.compress_rows(block, rows, self.indices[begin:], self.values[begin:])
             first += len(block)
 
     @classmethod
@@ -313,7 +314,7 @@ class SparseBatch:
         _require_shapes(kernel, (width, units), bias, (units,), out, (n, units))
         team = threads.team_for("dense", out, kernel, bias, x[2]) if self.is_plain else None
         if team is None:
-            ops.sparse_dense(*x, kernel, bias, out)
+            dispatch.sparse_dense(*x, kernel, bias, out)
         else:
             team.begin("dense", *x, kernel, bias, out)
             team.finish()
@@ -346,10 +347,10 @@ class SparseBatch:
             tables = self._sort[-3:]
         else:
             tables = self._tables(work)
-            ops.sort_by_column(*self.arrays, *tables)
+            dispatch.sort_by_column(*self.arrays, *tables)
         team = threads.team_for("gradient", out, d_y, tables[2]) if self.is_plain else None
         if team is None:
-            ops.sparse_kernel_gradient(*tables, d_y, out)
+            dispatch.sparse_kernel_gradient(*tables, d_y, out)
         else:
             team.begin("gradient", *tables, d_y, out)
             team.finish()

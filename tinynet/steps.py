@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from tinynet import activations, config, ops, threads
+from tinynet import activations, config, threads
 from tinynet.data import Examples, NamedRows
 from tinynet.layers.base import Layer
 from tinynet.layers.dense import Dense
@@ -27,6 +27,7 @@ from tinynet.losses import SparseCategoricalCrossentropy
 from tinynet.metrics import Mean, SparseCategoricalAccuracy
 from tinynet.objective import Objective
 from tinynet.optimizers import Adam, Plan
+from tinynet.program import dispatch
 from tinynet.sparse import SparseBatch, column_tables
 from tinynet.variable import Array, aligned
 from tinynet.workspace import Workspace
@@ -104,7 +105,7 @@ class DenseNetSteps:
             x = NamedRows(x, np.arange(n))
         # Helpers read only the plainest types.
         team = threads.current() if not sparse or x.is_plain else None
-        done = ops.train_steps(
+        done = dispatch.train_steps(
             *x.arrays,
             y,
             size,

@@ -82,7 +82,7 @@ class Trainer(Layer):
     _adjust_rank: Any
     _one_input: Any
     _many_steps: Any
-    _require_derivatives: Any
+    _require_backward: Any
     _give_gradients: Any
 
     def __init__(self, **kwargs: Any) -> None:
@@ -137,8 +137,7 @@ class Trainer(Layer):
         Raises
         ------
         ValueError, TypeError
-            If one of them is not known, or a layer of your own has no `backward`; the model
-            stays as it was.
+            If one of them is not known; the model stays as it was.
 
         Examples
         --------
@@ -149,7 +148,7 @@ class Trainer(Layer):
         new_optimizer = optimizers.get(optimizer)
         with config.floatx_scope(self._floatx):
             objective = Objective(loss, loss_weights, metrics, weighted_metrics, self._names()[1])
-        self._require_derivatives()
+        self._require_backward()
         self.optimizer, self.loss, self._objective = new_optimizer, objective.given, objective
         self._compile_arguments = {
             "optimizer": new_optimizer,
@@ -481,7 +480,7 @@ class Trainer(Layer):
         if validation is not None:
             validation_size = data.batch_size(batch_size, validation, validation_steps)
 
-        self._require_derivatives()
+        self._require_backward()
         self._ready(train)
         if isinstance(train, data.Examples):
             self._note_inputs(train, replace=True)
@@ -937,7 +936,7 @@ class Trainer(Layer):
         self._refuse_overrides("train")
         self._require_compiled("train_on_batch")
         batch = self._examples(x, y, sample_weight, class_weight)
-        self._require_derivatives()
+        self._require_backward()
         self._ready(batch)
         self._note_inputs(batch)
         self._objective.reset()

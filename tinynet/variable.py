@@ -15,63 +15,32 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from tinynet import config
+from tinynet.program.tensor import Array, Tensor, as_tensor
 
-Array = NDArray[Any]
-
-
-class Tensor(np.ndarray):
-    """A NumPy array with the method `numpy`; scalars are arrays of no dimension.
-
-    Examples
-    --------
-    >>> as_tensor([1.0, 2.0]).numpy()
-    array([1., 2.])
-    >>> float(as_tensor(3.0) + 1)
-    4.0
-    """
-
-    def numpy(self) -> Any:
-        """Return the plain NumPy array, or the NumPy scalar where there is no dimension."""
-        return np.asarray(self)[()]
-
-    def __array_wrap__(  # type: ignore[override]  # NumPy's own is a bundle of overloads
-        self, array: Any, context: Any = None, return_scalar: bool = False
-    ) -> Tensor:
-        """Keep every result, scalars included, a Tensor."""
-        return np.asarray(array).view(Tensor)
-
-    def __getitem__(self, key: Any) -> Any:
-        """Keep a single element a Tensor, which has `numpy` too."""
-        item = super().__getitem__(key)
-        return item if isinstance(item, Tensor) else np.asarray(item).view(Tensor)
-
-
-def as_tensor(value: Any) -> Tensor:
-    """View an array, or any number, as a `Tensor`; the data is shared, not copied.
-
-    Parameters
-    ----------
-    value : array_like
-        The data.
-
-    Returns
-    -------
-    Tensor
-        The same data.
-
-    Examples
-    --------
-    >>> as_tensor([[1, 2]]).shape
-    (1, 2)
-    """
-    return np.asarray(value).view(Tensor)
+__all__ = ["Array", "Tensor", "Variable", "aligned", "as_tensor", "join", "pack", "runs", "split"]
 
 
 def copies(*arrays: Array | None) -> tuple[Any, ...]:
-    """Copy arrays for user code, which may keep or change them: buffers are reused."""
+    """Copy arrays for user code, which may keep or change them: buffers are reused.
+
+    Parameters
+    ----------
+    *arrays : ndarray or None
+        The arrays.
+
+    Returns
+    -------
+    tuple of (ndarray or None)
+        A copy of each.
+
+    Examples
+    --------
+    >>> copies(np.ones(2), None)
+    (array([1., 1.]), None)
+    """
     return tuple(None if array is None else np.array(array) for array in arrays)
 
 
@@ -138,7 +107,9 @@ class Variable(NDArrayOperatorsMixin):
     @property
     def value(self) -> Tensor:
         """A live view: it changes as the Variable does."""
-        return self.array.view(Tensor)
+        view = self.array.view(Tensor)
+        view.source = self
+        return view
 
     def numpy(self) -> Any:
         """Return a copy of the value."""
@@ -215,8 +186,9 @@ class Variable(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Compute with the value; the result is a Tensor."""
-        plain = (i.array if isinstance(i, Variable) else i for i in inputs)
-        return as_tensor(getattr(ufunc, method)(*plain, **kwargs))
+        return self.value.__array_ufunc__(
+            ufunc, method, *(i.value if isinstance(i, Variable) else i for i in inputs), **kwargs
+        )
 
     def __getitem__(self, key: Any) -> Any:
         """Return a part of the value."""

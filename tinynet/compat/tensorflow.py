@@ -2,11 +2,13 @@
 
 ``tf.keras`` is tinynet. Around it stand the few functions that programs for dense nets use,
 each a line of NumPy; their results answer ``.numpy()``. What is not here raises an error that
-names it. There is no graph, no device and no gradient tape.
+names it. There is no graph and no device; `GradientTape` and the functions are
+tinynet's own (`tinynet.ops`).
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import Callable
@@ -17,6 +19,8 @@ import numpy as np
 
 import tinynet
 from tinynet import activations, checks
+from tinynet import ops as _ops
+from tinynet.program import GradientTape
 from tinynet.unsupported import NotHereError
 from tinynet.utils import set_random_seed
 from tinynet.variable import Array, Tensor, as_tensor
@@ -24,6 +28,7 @@ from tinynet.variable import Array, Tensor, as_tensor
 __version__ = f"{tinynet.__version__}+tinynet"
 
 keras = tinynet
+ops: Any = _ops
 
 float16, float32, float64 = np.float16, np.float32, np.float64
 int8, int16, int32, int64, uint8 = np.int8, np.int16, np.int32, np.int64, np.uint8
@@ -113,6 +118,9 @@ def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
     >>> convert_to_tensor([1, 2]).numpy()
     array([1, 2], dtype=int32)
     """
+    if isinstance(value, Tensor | tinynet.Variable | np.ndarray):
+        tensor: Tensor = ops.convert_to_tensor(value, dtype)
+        return tensor
     return constant(value, dtype)
 
 
@@ -136,7 +144,8 @@ def cast(x: Any, dtype: Any) -> Tensor:
     >>> cast([1, 2], float32).numpy()
     array([1., 2.], dtype=float32)
     """
-    return as_tensor(np.asarray(x).astype(dtype))
+    result: Tensor = ops.cast(x, dtype)
+    return result
 
 
 def argmax(input: Any, axis: int | None = None, output_type: Any = np.int64) -> Tensor:
@@ -290,53 +299,103 @@ def executing_eagerly() -> Any:
     return True
 
 
-def _numpy(name: str) -> Callable[..., Tensor]:
-    """Make a function of NumPy return tensors."""
-    compute = getattr(np, name)
+def _named(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Accept TensorFlow's argument `name`, which has no effect."""
 
-    def call(*args: Any, **kwargs: Any) -> Tensor:
-        kwargs.pop("name", None)
-        result = np.asarray(compute(*args, **kwargs))
-        return as_tensor(result if "dtype" in kwargs else _as_numbers(result, *args))
+    @functools.wraps(call)
+    def named(*args: Any, name: Any = None, **kwargs: Any) -> Any:
+        return call(*args, **kwargs)
 
-    call.__name__ = name
-    call.__doc__ = f"Compute ``numpy.{name}``; the result is a Tensor."
-    return call
+    return named
 
 
 # fmt: off
 _SAME = (
-    "abs", "exp", "sqrt", "square", "maximum", "minimum", "sign", "round", "floor", "reshape",
-    "transpose", "squeeze", "expand_dims", "stack", "zeros", "ones", "zeros_like", "ones_like",
-    "equal", "not_equal", "greater", "less", "add", "subtract", "multiply", "matmul", "where",
-    "tile", "range",
+    "abs", "add", "subtract", "multiply", "divide", "maximum", "minimum", "exp", "log1p", "expm1",
+    "sqrt", "rsqrt", "square", "sign", "round", "floor", "ceil", "sin", "cos", "tan", "sinh",
+    "cosh", "tanh", "sigmoid", "softplus", "reciprocal", "reshape", "transpose", "squeeze",
+    "expand_dims", "stack", "unstack", "tile", "repeat", "roll", "broadcast_to", "where", "matmul",
+    "tensordot", "cumsum", "stop_gradient", "equal", "not_equal", "greater", "greater_equal",
+    "less", "less_equal", "logical_and", "logical_or", "logical_not", "argsort", "sort", "size",
+    "shape", "eye", "linspace", "is_tensor", "zeros", "ones", "zeros_like", "ones_like", "norm",
+    "erf", "log", "top_k", "l2_normalize", "erfc", "is_finite", "is_nan", "is_inf", "mod",
 )
+_OTHER_NAMES = {
+    "l2_normalize": "normalize", "is_finite": "isfinite", "is_nan": "isnan", "is_inf": "isinf",
+}
 _ACTIVATIONS = (
     "relu", "softmax", "sigmoid", "tanh", "elu", "selu", "softplus", "softsign", "silu", "gelu",
     "leaky_relu", "relu6", "log_softmax",
 )
+# Top-level names in TensorFlow; the others are in tf.math, tf.linalg or tf.nn only.
+_DEEPER = {
+    "log", "log1p", "expm1", "rsqrt", "ceil", "softplus", "reciprocal", "top_k", "l2_normalize",
+    "erf", "erfc", "is_finite", "is_nan", "is_inf", "mod",
+}
 # fmt: on
-for _name in _SAME:
-    globals()[_name] = _numpy({"range": "arange"}.get(_name, _name))
-concat = _numpy("concatenate")
-argmin = _numpy("argmin")
+_math = {name: _named(getattr(ops, _OTHER_NAMES.get(name, name))) for name in _SAME}
+globals().update({name: call for name, call in _math.items() if name not in _DEEPER})
+range = _named(ops.arange)
+concat = _named(ops.concatenate)
+gather = _named(lambda params, indices, axis=0: ops.take(params, indices, axis=axis))
+identity = _named(ops.convert_to_tensor)
+fill = _named(lambda dims, value: ops.broadcast_to(constant(value), shape=tuple(dims)))
+pow = _named(lambda x, y: ops.power(x, y))
+negative = _named(ops.negative)
+reverse = _named(lambda tensor, axis: ops.flip(tensor, axis))
+rank = _named(ops.ndim)
+pad = _named(
+    lambda tensor, paddings, mode="CONSTANT", constant_values=0: ops.pad(
+        tensor,
+        tuple(map(tuple, np.asarray(paddings))),
+        mode.lower(),
+        constant_values if mode.upper() == "CONSTANT" else None,
+    )
+)
+clip_by_value = _named(
+    lambda t, clip_value_min, clip_value_max: ops.clip(t, clip_value_min, clip_value_max)
+)
+
+
+@_named
+def split(value: Any, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
+    """Cut an axis into equal parts, or into parts of the given sizes."""
+    cuts = num_or_size_splits
+    if not isinstance(cuts, int):
+        cuts = [int(n) for n in np.cumsum(cuts)[:-1]]
+    parts: list[Tensor] = ops.split(value, cuts, axis)
+    return parts
+
+
+@_named
+def argmin(input: Any, axis: int | None = None, output_type: Any = np.int64) -> Tensor:
+    """Return the index of the smallest element along an axis, by default the first."""
+    return as_tensor(np.argmin(input, axis=0 if axis is None else axis).astype(output_type))
 
 
 def _reduce(name: str) -> Callable[..., Tensor]:
+    operation = getattr(ops, name)
+
     def call(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
-        array: Array = np.asarray(input_tensor)
-        kind = (
-            {"dtype": array.dtype} if name in ("sum", "mean") and array.dtype.kind in "fi" else {}
-        )
-        return as_tensor(getattr(np, name)(array, axis=axis, keepdims=keepdims, **kind))
+        axis = tuple(axis) if isinstance(axis, list) else axis
+        result: Tensor = operation(input_tensor, axis=axis, keepdims=keepdims)
+        if name == "mean" and np.asarray(ops.convert_to_numpy(input_tensor)).dtype.kind in "iu":
+            result = ops.cast(ops.floor(result), "int32")
+        return result
 
-    call.__doc__ = f"Compute ``numpy.{name}`` over axes; the result is a Tensor."
-    return call
+    call.__doc__ = f"Compute `{name}` over axes."
+    return _named(call)
 
 
-reduce_mean, reduce_sum, reduce_max, reduce_min, reduce_all, reduce_any = map(
-    _reduce, ("mean", "sum", "max", "min", "all", "any")
+reduce_mean, reduce_sum, reduce_max, reduce_min, reduce_all, reduce_any, reduce_prod = map(
+    _reduce, ("mean", "sum", "max", "min", "all", "any", "prod")
 )
+
+
+class UnconnectedGradients:
+    """What a tape returns for a source that the target does not depend on."""
+
+    NONE, ZERO = "none", "zero"
 
 
 class _Namespace(SimpleNamespace):
@@ -354,8 +413,6 @@ def _missing(full: str, name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     hints = {
-        "GradientTape": "tinynet does not differentiate by itself: use model.fit, or "
-        "model.train_on_batch for a loop of your own",
         "saved_model": "use model.save('name.keras') and keras.models.load_model",
         "data": "pass arrays, or any iterable of batches, to model.fit",
         "compat": "there is no TensorFlow 1",
@@ -383,15 +440,43 @@ def _none_of_them(*args: Any, **kwargs: Any) -> list[Any]:
     return []
 
 
-nn = _Namespace("nn", **{name: activations.get(name) for name in _ACTIVATIONS})
-nn.swish = nn.silu
+nn = _Namespace(
+    "nn",
+    **{name: activations.get(name) for name in _ACTIVATIONS},
+    swish=activations.silu,
+    l2_normalize=_math["l2_normalize"],
+    top_k=_math["top_k"],
+    moments=_named(lambda x, axes, keepdims=False: ops.moments(x, axes, keepdims)),
+    l2_loss=_named(lambda t: ops.sum(ops.square(t)) / 2),
+    sigmoid_cross_entropy_with_logits=_named(
+        lambda labels, logits: ops.binary_crossentropy(labels, logits, from_logits=True)
+    ),
+    softmax_cross_entropy_with_logits=_named(
+        lambda labels, logits, axis=-1: ops.categorical_crossentropy(labels, logits, True, axis)
+    ),
+    sparse_softmax_cross_entropy_with_logits=_named(
+        lambda labels, logits: ops.sparse_categorical_crossentropy(labels, logits, True)
+    ),
+)
 math = _Namespace(
     "math",
-    log=_numpy("log"),
-    **{name: globals()[name] for name in ("abs", "exp", "sqrt", "square", "equal", "add")},
-    **{name: globals()[name] for name in ("confusion_matrix", "argmax", "argmin")},
-    **{f"reduce_{name}": globals()[f"reduce_{name}"] for name in ("mean", "sum", "max", "min")},
+    **_math,
+    confusion_matrix=confusion_matrix,
+    argmax=argmax,
+    argmin=argmin,
+    pow=pow,
+    negative=negative,
+    divide_no_nan=_named(ops.divide_no_nan),
+    reduce_mean=reduce_mean,
+    reduce_sum=reduce_sum,
+    reduce_max=reduce_max,
+    reduce_min=reduce_min,
+    reduce_prod=reduce_prod,
+    reduce_std=_reduce("std"),
+    reduce_variance=_reduce("var"),
+    reduce_logsumexp=_reduce("logsumexp"),
 )
+linalg = _Namespace("linalg", matmul=_math["matmul"], norm=_math["norm"])
 random = _Namespace("random", set_seed=set_random_seed)
 version = _Namespace("version", VERSION=__version__)
 test = _Namespace("test", is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
@@ -416,7 +501,7 @@ config = _Namespace(
     optimizer=_Namespace("config.optimizer", set_jit=_nothing),
 )
 
-__all__ = ["Tensor", "Variable", "keras"]
+__all__ = ["GradientTape", "Tensor", "Variable", "keras"]
 
 # `from tinynet.compat.tensorflow.keras.layers import Dense` finds the very same modules.
 sys.modules[f"{__name__}.keras"] = tinynet

@@ -293,10 +293,11 @@ def check_gradients(
 
 def _to_float64(model: Any) -> None:
     """Turn a model into one that computes in double precision."""
-    for layer in [model, *model.layers]:
+    todo = [model]
+    while todo:
+        layer = todo.pop()
         layer.dtype = "float64"
-        if layer is not model and hasattr(layer, "layers"):
-            _to_float64(layer)
+        todo += layer.layers if hasattr(layer, "layers") else layer._inner_layers()
     for weight in model.weights:
         weight.array = weight.array.astype(np.float64)
     pack(sorted(model.weights, key=lambda w: not w.trainable))

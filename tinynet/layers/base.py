@@ -5,8 +5,8 @@ A layer does three things. `build` makes its weights once the shape of its input
 `backward` gets the gradient of the loss in its output, writes the gradients of its weights, and
 returns the gradient in its input. The maths itself stands in `functional`.
 
-A layer of your own defines the same three; in place of `forward` it may define Keras'
-``call(x)``, whose input is then ``work.x`` in `backward`.
+A custom layer defines `build` and ``call(x)``, as in Keras, and is differentiated. It may define
+`backward`, too, whose ``work.x`` is then the input of `call`; or `forward` and `backward`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ import numpy as np
 from tinynet import activations, checks, config, constraints, initializers, regularizers
 from tinynet.checks import numeric
 from tinynet.layers.symbolic import Shape, SymbolicTensor
+from tinynet.program.operations import TAPES, apply
+from tinynet.program.tape import GradientTape
+from tinynet.program.tensor import TABLE
 from tinynet.registry import Registry, unique_name
 from tinynet.sparse import SparseBatch
 from tinynet.variable import Array, Tensor, Variable, as_tensor, copies
@@ -125,6 +128,7 @@ class Layer(_KeepsArguments):
         self._nodes: list[SymbolicTensor] = []
         self._output: SymbolicTensor | None = None
         self._first_shape: Shape | None = None
+        self._inferred: dict[tuple[Any, ...], tuple[int, ...]] = {}
         if input_dim is not None:
             input_shape = (checks.whole("input_dim", input_dim),)
         if input_shape is not None:
@@ -161,7 +165,27 @@ class Layer(_KeepsArguments):
         tuple of (int or None)
             The shape of the output.
         """
-        return tuple(input_shape)
+        shape, example = tuple(input_shape), input_shape[1:]
+        call = getattr(self, "call", None)
+        if call is None or type(self) in _registry.written or None in example:
+            return shape
+        if example not in self._inferred:
+            self._build_once((None, *example))
+            self._inferred[example] = self._infer(example)
+        return (*shape[:1], *self._inferred[example])
+
+    def _infer(self, example_shape: Any) -> Any:
+        """Return the shape of an example's output: that of `call` on zeros, as Keras does."""
+        before = [(v, v.array.copy()) for v in self._variables()]
+        token = TAPES.set(())
+        try:
+            with np.errstate(all="ignore"):
+                y = self.call(as_tensor(np.zeros((2, *example_shape), self.dtype)))  # type: ignore[attr-defined]
+        finally:
+            TAPES.reset(token)
+            for variable, array in before:
+                variable.array[...] = array
+        return np.shape(y)[1:]
 
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
         """Compute the output.
@@ -187,7 +211,19 @@ class Layer(_KeepsArguments):
             )
         work.x = x = copies(x)[0]
         options = {"training": training} if takes(call, "training") else {}
-        return np.ascontiguousarray(call(x, **options), x.dtype)
+        if not self._differentiated:
+            return np.ascontiguousarray(call(x, **options), x.dtype)
+        tensor = as_tensor(x)
+        with GradientTape() as tape:
+            tape.watch(tensor)
+            y = call(tensor, **options)
+        work.y = tape, tensor, y
+        return np.ascontiguousarray(y, x.dtype)
+
+    @property
+    def _differentiated(self) -> bool:
+        """Whether gradients come from recording `call`, and not from a `backward` of its own."""
+        return type(self).backward is Layer.backward and hasattr(self, "call")
 
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
         """Write the weights' gradients to ``work.gradients``; return the input's.
@@ -206,10 +242,18 @@ class Layer(_KeepsArguments):
         ndarray, shape (N, ...), or None
             The gradient in the input, where it is needed.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} needs its derivative, since tinynet does not differentiate "
-            f"by itself: define backward(d_y, work, need_d_x)"
-        )
+        if not self._differentiated:
+            raise NotImplementedError(
+                f"{type(self).__name__} must define backward(d_y, work, need_d_x) next to its "
+                "forward; or call(x), which is differentiated"
+            )
+        tape, tensor, y = work.y
+        sources = [tensor, *self._variables()]
+        d_x, *found = tape.gradient(y, sources, d_y, unconnected_gradients="zero")
+        for out, gradient in zip(work.gradients, found, strict=False):
+            if out is not None:
+                out[...] = gradient
+        return np.asarray(d_x)
 
     @property
     def output(self) -> SymbolicTensor:
@@ -525,7 +569,19 @@ class Layer(_KeepsArguments):
         array = self._to_input(x)
         self.compute_output_shape(array.shape)
         self._build_once((None, *array.shape[1:]))
+        if TAPES.get():
+            return self._recorded(x, training)
         return self._result(self._apply(array, Workspace(), training))
+
+    def _recorded(self, x: Any, training: bool) -> Any:
+        """Apply the layer so that a tape can follow."""
+        if self._differentiated:
+            options = {"training": training} if takes(self.call, "training") else {}  # type: ignore[attr-defined]
+            return self.call(TABLE["cast"](x, self.dtype), **options)  # type: ignore[attr-defined]
+        activation = self.output_activation
+        call = _LayerCall(self, training, activation is not None)
+        y = apply(call, [x, *self.trainable_weights], {})
+        return y if activation is None else activation(y)
 
     def _applied_to(self, x: SymbolicTensor, shape: Shape) -> SymbolicTensor:
         """Return the output for a symbolic input, always the same for the same input."""
@@ -566,6 +622,12 @@ class Layer(_KeepsArguments):
         if isinstance(old, Variable) and isinstance(value, Variable):
             self._weights = [value if weight is old else weight for weight in self._weights]
         super().__setattr__(name, value)
+
+    def _give_gradients(self, work: Workspace, gradients: dict[int, Array]) -> None:
+        """Set the arrays that `backward` writes to: None for a weight that is frozen."""
+        own = self._variables()
+        learns = any(id(v) in gradients for v in own)
+        work.gradients = [gradients.get(id(v)) for v in own] if learns else []
 
     # -- how a model calls a layer: nothing behind this looks at types and shapes again
 
@@ -630,6 +692,48 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return _registry.serialize(value) if callable(value) else value
+
+
+class _LayerCall:
+    """A call of a layer with its own `forward` and `backward`, as an operation.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    training : bool
+        Whether it is called in training.
+    logits : bool
+        Whether the activation is left out.
+
+    Examples
+    --------
+    >>> from tinynet.layers import Flatten
+    >>> _LayerCall(Flatten(), False).compute([np.zeros((2, 3, 4), np.float32)], {}).shape
+    (2, 12)
+    """
+
+    convert = None
+    backward = True
+
+    def __init__(self, layer: Layer, training: bool, logits: bool = False) -> None:
+        self.name, self._layer, self._training = layer.name, layer, training
+        self._work = Workspace()
+        self._work.logits = logits
+
+    def compute(self, arrays: list[Any], options: dict[str, Any]) -> Array:
+        """Compute the output."""
+        return self._layer._apply(arrays[0], self._work, self._training)
+
+    def gradients(
+        self, d_y: Any, y: Any, arrays: list[Any], options: dict[str, Any], needs: list[bool]
+    ) -> list[Array | None]:
+        """Compute the gradients with respect to the input and the trainable weights."""
+        gradients = [np.zeros_like(w) for w in arrays[1:]]
+        own = dict(zip(map(id, self._layer.trainable_weights), gradients, strict=True))
+        self._layer._give_gradients(self._work, own)
+        d_x = self._layer._apply_backward(np.array(d_y), self._work, needs[0])
+        return [d_x, *gradients]
 
 
 def _is_shape(shape: tuple[int, ...], expected: Shape) -> bool:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import activations, checks, constraints, initializers, ops, regularizers
+from tinynet import activations, checks, constraints, initializers, regularizers
 from tinynet.layers.base import Layer, _registry
 from tinynet.layers.symbolic import Shape
+from tinynet.program import dispatch
 from tinynet.sparse import SparseBatch
 from tinynet.variable import Array, Variable
 from tinynet.workspace import Workspace
@@ -116,7 +117,7 @@ class Dense(Layer):
         """Compute the output, or the pre-activation if the loss applies the activation."""
         rows = work.x = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
         kernel, bias = self._arrays(rows)
-        dense = ops.dense_in_training if training else ops.dense
+        dense = dispatch.dense_in_training if training else dispatch.dense
         shape = (rows.shape[0], self.units)
         y = z = work.array("z", shape, x.dtype)
         added = bias
@@ -126,10 +127,10 @@ class Dense(Layer):
         if isinstance(rows, SparseBatch):
             rows.dense(kernel, added, z)
             if self._rectifies(work):
-                ops.relu(z, z)
+                dispatch.relu(z, z)
         elif self._rectifies(work):
             dense(rows, kernel, None, z)
-            ops.bias_relu(z, added)
+            dispatch.bias_relu(z, added)
         else:
             dense(rows, kernel, bias, z)
         if not (self._passes(work) or self._rectifies(work)):
@@ -150,7 +151,7 @@ class Dense(Layer):
         if self._rectifies(work):
             if d_bias is None:
                 d_bias = work.array("d_bias", (self.units,), d_z.dtype)
-            ops.bias_relu_backward(d_z, y, d_bias)
+            dispatch.bias_relu_backward(d_z, y, d_bias)
         else:
             if not self._passes(work):
                 d_z = self.activation.backward(d_z, z, y, work.array("d_z", z.shape, z.dtype))
@@ -160,10 +161,12 @@ class Dense(Layer):
             if isinstance(x, SparseBatch):
                 x.kernel_gradient(d_z, d_kernel, work)
             else:
-                ops.dense_gradients(x, d_z, d_kernel, None)
+                dispatch.dense_gradients(x, d_z, d_kernel, None)
         if not need_d_x:
             return None
-        d_x: Array = ops.dense_backward(d_z, self.kernel.array, work.array("d_x", x.shape, x.dtype))
+        d_x: Array = dispatch.dense_backward(
+            d_z, self.kernel.array, work.array("d_x", x.shape, x.dtype)
+        )
         return d_x if d_y.ndim == 2 else d_x.reshape(*d_y.shape[:-1], x.shape[-1])
 
     def _passes(self, work: Workspace) -> bool:

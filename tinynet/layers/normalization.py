@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, constraints, initializers, ops, regularizers
+from tinynet import checks, constraints, initializers, regularizers
 from tinynet.layers.base import Layer, _registry
 from tinynet.layers.symbolic import Shape
+from tinynet.program import dispatch
 from tinynet.variable import Array, Variable
 from tinynet.workspace import Workspace
 
@@ -131,7 +132,7 @@ class BatchNormalization(Layer):
         beta = None if self.beta is None else self.beta.array
         work.x = work.y = None
         if training and self.trainable:
-            mean, variance = ops.batch_statistics(rows)
+            mean, variance = dispatch.batch_statistics(rows)
             for running, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 keep = rows.dtype.type(self.momentum)
                 running.array[:] = running.array * keep + value * (1 - keep)
@@ -139,7 +140,7 @@ class BatchNormalization(Layer):
         else:
             mean, variance = self.moving_mean.array, self.moving_variance.array
         out = work.array("y", rows.shape, rows.dtype)
-        ops.batch_normalization(rows, mean, variance, gamma, beta, self.epsilon, out)
+        dispatch.batch_normalization(rows, mean, variance, gamma, beta, self.epsilon, out)
         return np.ascontiguousarray(np.moveaxis(out.reshape(moved.shape), -1, self.axis))
 
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
@@ -154,7 +155,7 @@ class BatchNormalization(Layer):
             gradients = list(work.gradients)
             d_gamma = gradients.pop(0) if gradients and self.scale else None
             d_beta = gradients.pop(0) if gradients and self.center else None
-            d_x = ops.batch_normalization_backward(
+            d_x = dispatch.batch_normalization_backward(
                 d_rows, work.x, *work.y, gamma, self.epsilon, d_gamma, d_beta
             )
         return np.ascontiguousarray(np.moveaxis(d_x.reshape(moved.shape), -1, self.axis))

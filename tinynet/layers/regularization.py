@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, ops, random
+from tinynet import checks, random
 from tinynet.layers.base import Layer, _registry
 from tinynet.layers.symbolic import Shape
+from tinynet.program import dispatch
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
@@ -78,12 +79,14 @@ class Dropout(Layer):
         drawn = work.array("drawn", shape, x.dtype)
         self._random.random(out=drawn, dtype=x.dtype.type)
         work.x = drawn
-        y: Array = ops.dropout(x, drawn, self.rate, work.array("y", x.shape, x.dtype))
+        y: Array = dispatch.dropout(x, drawn, self.rate, work.array("y", x.shape, x.dtype))
         return y
 
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
         """Let the gradient through where the input went through."""
         if work.x is None:
             return d_y
-        d_x: Array = ops.dropout(d_y, work.x, self.rate, work.array("d_x", d_y.shape, d_y.dtype))
+        d_x: Array = dispatch.dropout(
+            d_y, work.x, self.rate, work.array("d_x", d_y.shape, d_y.dtype)
+        )
         return d_x

@@ -12,6 +12,9 @@ import numpy as np
 
 from tinynet import activations, checks, config
 from tinynet.checks import numeric
+from tinynet.program.operations import TAPES, Operation, to_array
+from tinynet.program.tape import pull_back
+from tinynet.program.tensor import TABLE
 from tinynet.registry import Configurable, Registry, snake_case
 from tinynet.variable import Array, Tensor, aligned, as_tensor, copies
 from tinynet.workspace import Workspace
@@ -103,12 +106,12 @@ class Loss(Configurable):
         raise NotImplementedError(f"{type(self).__name__} does not define call(y_true, y_pred)")
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        """Compute the gradient in the predictions.
+        """Compute the gradient with respect to the predictions, by default from `call`.
 
         Parameters
         ----------
         d_values : ndarray, shape (N, ...)
-            The gradient in each value.
+            Upstream gradient of each value.
         y_true, y_pred : ndarray
             As in `call`.
 
@@ -117,10 +120,12 @@ class Loss(Configurable):
         ndarray, shape (N, ..., C)
             The gradient.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} needs its derivative, since tinynet does not differentiate "
-            f"by itself: define backward(d_values, y_true, y_pred)"
-        )
+
+        def values(predictions: Any) -> Any:
+            return self.call(y_true, predictions)
+
+        values.__name__ = f"The loss {self.name}"
+        return pull_back(values, y_pred, d_values)
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
         """Check the true values and bring them into the form that `call` takes.
@@ -219,6 +224,8 @@ class Loss(Configurable):
         Tensor
             The loss, without dimensions unless `reduction` is none.
         """
+        if TAPES.get() and isinstance(y_pred, Tensor):
+            return self._recorded(y_true, y_pred, sample_weight)
         predictions = np.ascontiguousarray(numeric("y_pred", y_pred, self.dtype))
         if predictions.ndim == 1 and np.shape(y_true) == (len(predictions), 1):
             predictions = predictions[:, None]
@@ -231,6 +238,31 @@ class Loss(Configurable):
         if self.reduction in ("none", None):
             return as_tensor(values if weights is None else values * weights)
         return as_tensor(np.asarray(self.reduce(values, weights), self.dtype))
+
+    def _recorded(self, y_true: Any, y_pred: Tensor, sample_weight: Any) -> Tensor:
+        """Compute the loss so that a tape can follow; from logits if they are known, as Keras."""
+        activation, logits = y_pred.computed_by
+        if activation in self.logits_of:
+            return self.on_logits()._recorded(y_true, logits, sample_weight)
+        labels = self.prepare(to_array(y_true), y_pred.shape)
+        operation = Operation(
+            self.name,
+            lambda p: np.asarray(self.call(labels, p)),
+            lambda d, values, p: self.backward(d, labels, p),
+            convert=lambda inputs: [np.ascontiguousarray(inputs[0], self.dtype)],
+        )
+        values: Tensor = operation(y_pred)
+        weights = None
+        if sample_weight is not None:
+            weights = numeric("sample_weight", to_array(sample_weight), self.dtype)
+            weights = fit_weights(weights, values.shape)
+        weights = self.effective_weights(labels, weights)
+        weighted: Tensor = values if weights is None else TABLE["multiply"](values, weights)
+        if self.reduction in ("none", None):
+            return weighted
+        divisor = np.asarray(self.divisor(weights, values.size), self.dtype)
+        total: Tensor = TABLE["divide"](TABLE["sum"](weighted), divisor)
+        return total
 
     def step(
         self, y_true: Array, y_pred: Array, weights: Array | None, work: Workspace
@@ -480,11 +512,9 @@ class FunctionLoss(Loss):
     ) -> None:
         own = getattr(function, "__name__", None) or snake_case(type(function).__name__)
         super().__init__(name or own, reduction, dtype)
-        if not callable(getattr(function, "backward", None)):
+        if not callable(getattr(function, "call", function)):
             raise ValueError(
-                f"The loss {self.name} needs its derivative, since tinynet does not differentiate "
-                f"by itself: give it an attribute, {self.name}.backward = lambda d_values, y_true, "
-                f"y_pred: ... that returns the gradient with respect to y_pred. "
+                "loss must be the name of a loss, a Loss, or a function of y_true and y_pred. "
                 f"Received: {checks.shorten(function)}"
             )
         self.function = function
@@ -494,11 +524,14 @@ class FunctionLoss(Loss):
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
         function: Callable[..., Any] = getattr(self.function, "call", self.function)
-        return np.asarray(function(y_true, y_pred), y_pred.dtype)
+        return function(y_true, y_pred)
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        """Compute the gradient in the predictions."""
-        return np.asarray(self.function.backward(d_values, y_true, y_pred), y_pred.dtype)
+        """Compute the gradient with respect to the predictions."""
+        own = getattr(self.function, "backward", None)
+        if own is None:
+            return super().backward(d_values, y_true, y_pred)
+        return np.asarray(own(d_values, y_true, y_pred), y_pred.dtype)
 
 
 class LossFunction:
@@ -588,11 +621,4 @@ def as_loss(identifier: Any) -> Loss:
         return found.loss_class()
     if not isinstance(found, Loss):
         return FunctionLoss(found)
-    if type(found).backward is Loss.backward and type(found).step is Loss.step:
-        raise ValueError(
-            f"The loss {found.name} needs its derivative, since tinynet does not differentiate by "
-            f"itself: give {type(found).__name__} a method backward(self, d_values, y_true, "
-            f"y_pred) that returns the gradient with respect to y_pred. "
-            f"Received: {checks.shorten(found)}"
-        )
     return found

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import activations, checks, config, ops
+from tinynet import activations, checks, config
 from tinynet.checks import numeric
 from tinynet.losses.base import DenseLoss, Loss, LossFunction, _registry
+from tinynet.program import dispatch
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
@@ -123,9 +124,9 @@ class SparseCategoricalCrossentropy(Loss):
         """Compute the value of each example."""
         labels, rows = self._flat(y_true, y_pred)
         if self.from_logits:
-            values = ops.sparse_softmax_crossentropy(labels, rows)
+            values = dispatch.sparse_softmax_crossentropy(labels, rows)
         else:
-            values = ops.sparse_crossentropy(labels, rows, config.epsilon())
+            values = dispatch.sparse_crossentropy(labels, rows, config.epsilon())
         if self.ignore_class is not None:
             values[y_true.reshape(-1) == self.ignore_class] = 0
         shaped: Array = values.reshape(y_true.shape)
@@ -136,9 +137,11 @@ class SparseCategoricalCrossentropy(Loss):
         labels, rows = self._flat(y_true, y_pred)
         d = d_values.reshape(-1)
         if self.from_logits:
-            d_rows = ops.sparse_softmax_crossentropy_backward(d, labels, ops.softmax(rows))
+            d_rows = dispatch.sparse_softmax_crossentropy_backward(
+                d, labels, dispatch.softmax(rows)
+            )
         else:
-            d_rows = ops.sparse_crossentropy_backward(d, labels, rows, config.epsilon())
+            d_rows = dispatch.sparse_crossentropy_backward(d, labels, rows, config.epsilon())
         if self.ignore_class is not None:
             d_rows[y_true.reshape(-1) == self.ignore_class] = 0
         shaped: Array = d_rows.reshape(y_pred.shape)
@@ -170,7 +173,7 @@ class SparseCategoricalCrossentropy(Loss):
         d_values = self.d_values(weights, work.array("d_values", labels.shape, rows.dtype))
         probabilities = work.array("probabilities", rows.shape, rows.dtype)
         d_rows = work.array("d_logits", rows.shape, rows.dtype)
-        ops.softmax_crossentropy_step(labels, rows, d_values, probabilities, d_rows, values)
+        dispatch.softmax_crossentropy_step(labels, rows, d_values, probabilities, d_rows, values)
         work.y = probabilities.reshape(y_pred.shape)
         return self.reduce(values, weights), d_rows.reshape(y_pred.shape)
 
@@ -303,9 +306,9 @@ class CategoricalCrossentropy(SmoothedLoss):
         """Compute the value of each example."""
         y = self.smoothed(y_true, y_pred.shape[-1])
         values: Array = (
-            ops.softmax_crossentropy(y, y_pred)
+            dispatch.softmax_crossentropy(y, y_pred)
             if self.from_logits
-            else ops.crossentropy(y, y_pred, config.epsilon())
+            else dispatch.crossentropy(y, y_pred, config.epsilon())
         )
         return values
 
@@ -313,9 +316,9 @@ class CategoricalCrossentropy(SmoothedLoss):
         """Compute the gradient in the predictions."""
         y = self.smoothed(y_true, y_pred.shape[-1])
         d_y_pred: Array = (
-            ops.softmax_crossentropy_backward(d_values, y, y_pred)
+            dispatch.softmax_crossentropy_backward(d_values, y, y_pred)
             if self.from_logits
-            else ops.crossentropy_backward(d_values, y, y_pred, config.epsilon())
+            else dispatch.crossentropy_backward(d_values, y, y_pred, config.epsilon())
         )
         return d_y_pred
 
@@ -347,9 +350,9 @@ class BinaryCrossentropy(SmoothedLoss):
         """Compute the value of each example."""
         y = self.smoothed(y_true, 2)
         values: Array = (
-            ops.sigmoid_crossentropy(y, y_pred)
+            dispatch.sigmoid_crossentropy(y, y_pred)
             if self.from_logits
-            else ops.binary_crossentropy(y, y_pred, config.epsilon())
+            else dispatch.binary_crossentropy(y, y_pred, config.epsilon())
         )
         return np.asarray(values.mean(axis=-1))
 
@@ -358,9 +361,9 @@ class BinaryCrossentropy(SmoothedLoss):
         y = self.smoothed(y_true, 2)
         d = d_values[..., None] / y_pred.dtype.type(y_pred.shape[-1])
         d_y_pred: Array = (
-            ops.sigmoid_crossentropy_backward(d, y, y_pred)
+            dispatch.sigmoid_crossentropy_backward(d, y, y_pred)
             if self.from_logits
-            else ops.binary_crossentropy_backward(d, y, y_pred, config.epsilon())
+            else dispatch.binary_crossentropy_backward(d, y, y_pred, config.epsilon())
         )
         return d_y_pred
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet import checks, config, ops
+from tinynet import checks, config
 from tinynet.losses.base import DenseLoss, LossFunction, _registry
+from tinynet.program import dispatch
 from tinynet.variable import Array
 
 
@@ -37,12 +38,12 @@ class MeanCost(DenseLoss):
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
-        values: Array = ops.mean_error(self.cost, y_true, y_pred, self.options)
+        values: Array = dispatch.mean_error(self.cost, y_true, y_pred, self.options)
         return values
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""
-        d: Array = ops.mean_error_backward(self.cost, d_values, y_true, y_pred, self.options)
+        d: Array = dispatch.mean_error_backward(self.cost, d_values, y_true, y_pred, self.options)
         return d
 
 
@@ -163,12 +164,12 @@ class KLDivergence(DenseLoss):
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
-        values: Array = ops.kl_divergence(y_true, y_pred, config.epsilon())
+        values: Array = dispatch.kl_divergence(y_true, y_pred, config.epsilon())
         return values
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""
-        d: Array = ops.kl_divergence_backward(d_values, y_true, y_pred, config.epsilon())
+        d: Array = dispatch.kl_divergence_backward(d_values, y_true, y_pred, config.epsilon())
         return d
 
 

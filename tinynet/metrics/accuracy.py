@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, ops
+from tinynet import checks
 from tinynet.losses import fit_weights, numeric
 from tinynet.metrics.base import Mean, Metric, _registry
+from tinynet.program import dispatch
 from tinynet.variable import Array, Tensor, as_tensor
 
 
@@ -103,7 +104,7 @@ class SparseCategoricalAccuracy(Accuracies):
         prepared = type(y_true) is np.ndarray and type(y_pred) is np.ndarray
         if prepared and y_true.ndim == 1 and y_pred.ndim == 2 and sample_weight is None:
             _same_shape(self.name, y_true, y_pred.shape[:1])
-            self.total += ops.sparse_matches(y_true, y_pred)
+            self.total += dispatch.sparse_matches(y_true, y_pred)
             self.count += len(y_true)
         else:
             super().update_state(y_true, y_pred, sample_weight)

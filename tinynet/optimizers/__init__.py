@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, ops, threads
+from tinynet import checks, threads
 from tinynet.optimizers import schedules
 from tinynet.optimizers.base import Optimizer, Plan, _registry
+from tinynet.program import dispatch
 from tinynet.variable import Array, Variable
 
 __all__ = [
@@ -66,9 +67,9 @@ class SGD(Optimizer):
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
         """Change weights by their gradient."""
         if slots:
-            ops.sgd_momentum(w, d_w, slots[0], rate, self.momentum, self.nesterov)
+            dispatch.sgd_momentum(w, d_w, slots[0], rate, self.momentum, self.nesterov)
         else:
-            ops.sgd(w, d_w, rate)
+            dispatch.sgd(w, d_w, rate)
 
 
 @_registry.register("adam")
@@ -128,11 +129,11 @@ class Adam(Optimizer):
         """Change weights by their gradient."""
         m, v, *largest = slots
         step = int(self.iterations.array) + 1
-        alpha = ops.adam_step_size(rate, self.beta_1, self.beta_2, step, w.dtype)
+        alpha = dispatch.adam_step_size(rate, self.beta_1, self.beta_2, step, w.dtype)
         constants = (alpha, 1 - self.beta_1, 1 - self.beta_2, self.epsilon)
         team = None if largest else threads.team_for("adam", w, d_w, m, v)
         if team is None:
-            ops.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
+            dispatch.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
         else:
             team.begin("adam", w, d_w, m, v, np.array(constants))
             team.finish()
@@ -240,7 +241,7 @@ class Nadam(Adam):
         alpha_m = one(rate) * ahead / (one(1) - product * ahead)
         alpha_g = one(rate) * (one(1) - now) / (one(1) - product)
         rates = (one(1) - one(self.beta_1), one(1) - one(self.beta_2))
-        ops.nadam(w, d_w, *slots, alpha_m, alpha_g, *rates, correction, self.epsilon)
+        dispatch.nadam(w, d_w, *slots, alpha_m, alpha_g, *rates, correction, self.epsilon)
 
 
 @_registry.register("rmsprop")
@@ -292,7 +293,7 @@ class RMSprop(Optimizer):
         """Change weights by their gradient."""
         named = dict(zip(self.slot_names, slots, strict=True))
         kept = (named.get(name) for name in ("velocity", "momentum", "average_gradient"))
-        ops.rmsprop(w, d_w, *kept, rate, self.rho, self.momentum, self.epsilon)
+        dispatch.rmsprop(w, d_w, *kept, rate, self.rho, self.momentum, self.epsilon)
 
 
 @_registry.register("adagrad")
@@ -338,7 +339,7 @@ class Adagrad(Optimizer):
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
         """Change weights by their gradient."""
-        ops.adagrad(w, d_w, *slots, rate, self.epsilon)
+        dispatch.adagrad(w, d_w, *slots, rate, self.epsilon)
 
 
 def get(identifier: Any) -> Optimizer:

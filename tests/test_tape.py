@@ -1,0 +1,163 @@
+"""Gradient tapes: the chain rule over recorded operations, layers, losses and models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from tinynet import GradientTape, Variable, layers, ops, value_and_gradients
+from tinynet.variable import as_tensor
+
+
+def tensor(*values: float) -> Any:
+    return as_tensor(np.array(values, np.float32))
+
+
+def test_gradient_of_a_variable_used_twice_is_the_sum() -> None:
+    w = Variable([3.0, -1.0], dtype="float32")
+    with GradientTape() as tape:
+        y = ops.sum(w * w + 2.0 * w)
+    assert tape.watched_variables() == (w,)
+    gradient = tape.gradient(y, w)
+    assert gradient.tolist() == [8, 0]
+    assert gradient.dtype == np.float32
+
+
+def test_gradient_keeps_the_structure_of_its_sources() -> None:
+    a, b, c = (Variable(float(n), dtype="float32") for n in (2, 3, 5))
+    with GradientTape() as tape:
+        y = a * b
+    found = tape.gradient(y, {"ab": [a, b], "c": c})
+    assert (float(found["ab"][0]), float(found["ab"][1]), found["c"]) == (3, 2, None)
+
+
+def test_unconnected_gradients_can_be_zeros() -> None:
+    a, b = Variable([1.0]), Variable([2.0, 3.0])
+    with GradientTape() as tape:
+        y = a * 2
+    assert tape.gradient(y, b, unconnected_gradients="zero").tolist() == [0, 0]
+
+
+def test_tape_watches_tensors_and_only_those_if_asked() -> None:
+    x, w = tensor(2.0), Variable([3.0], dtype="float32")
+    with GradientTape() as tape:
+        tape.watch(x)
+        y = x * w
+    assert [float(g[0]) for g in tape.gradient(y, [x, w])] == [3, 2]
+    with GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        y = x * w
+    assert tape.gradient(y, w) is None
+
+
+def test_persistent_tape_keeps_what_it_recorded() -> None:
+    w = Variable([3.0], dtype="float32")
+    with GradientTape(persistent=True) as tape:
+        y, z = w * w, w * 2.0
+    w.assign([100.0])
+    assert (float(tape.gradient(y, w)[0]), float(tape.gradient(z, w)[0])) == (6, 2)
+
+
+def test_tape_is_used_once() -> None:
+    w = Variable([3.0])
+    with GradientTape() as tape:
+        y = w * w
+    tape.gradient(y, w)
+    with pytest.raises(RuntimeError, match=r"persistent=True.*Received: a second call"):
+        tape.gradient(y, w)
+
+
+def test_two_tapes_and_paused_recording() -> None:
+    w = Variable([3.0], dtype="float32")
+    with GradientTape() as one, GradientTape() as two:
+        y = w * w
+        with two.stop_recording():
+            z = y * w
+    assert float(one.gradient(z, w)[0]) == 27
+    assert two.gradient(z, w) is None
+
+
+def test_output_gradients_weigh_the_results() -> None:
+    w = Variable([1.0, 2.0], dtype="float32")
+    with GradientTape() as tape:
+        y = w * w
+    assert tape.gradient(y, w, output_gradients=[1.0, 10.0]).tolist() == [2, 40]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda t: t.watch(3.0), "Tensor or a Variable"),
+        (lambda t: t.gradient(tensor(1.0), [], unconnected_gradients="no"), "'none' or 'zero'"),
+    ],
+)
+def test_tape_refuses(wrong: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"{message}.*Received: "):
+        wrong(GradientTape())
+
+
+def test_value_and_gradients() -> None:
+    w, b = Variable([3.0, 4.0], dtype="float32"), Variable(1.0, dtype="float32", name="b")
+    value, (d_w, d_b) = value_and_gradients(lambda: (w**2).sum() * b, [w, b])
+    assert (float(value), d_w.tolist(), float(d_b)) == (25, [6, 8], 25)
+    with pytest.raises(ValueError, match=r"scalar. Received: shape \(2,\)"):
+        value_and_gradients(lambda: w * b, [w, b])
+    with pytest.raises(ValueError, match="Received: b unused"):
+        value_and_gradients(lambda: w.value.sum(), [w, b])
+
+
+def test_numpy_functions_and_operators_of_tensors_are_operations() -> None:
+    x = tensor(1.0, 2.0)
+    with GradientTape() as tape:
+        tape.watch(x)
+        y = np.mean(np.exp(x[::-1]) * 2 - x.reshape(2, 1).T) + np.concatenate([x, x]).sum()
+    # 2 exp(x) / 2 - 1 / 2... of four products, and 2 of the sum.
+    expected = np.exp([1.0, 2.0]) - 0.5 + 2
+    np.testing.assert_allclose(tape.gradient(y, x), expected, rtol=1e-6)
+
+
+def test_loop_of_tape_and_optimizer_trains_as_train_on_batch() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(16, 6)).astype(np.float32), rng.integers(0, 3, 16)
+    start, ends = None, []
+    for by_hand in (True, False):
+        model = tinynet.Sequential(
+            [
+                layers.Input((6,)),
+                layers.Dense(5, "gelu", kernel_regularizer=None),
+                layers.BatchNormalization(),
+                layers.Dense(3, "softmax"),
+            ]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy")
+        start = start or model.get_weights()
+        model.set_weights(start)
+        loss_of = tinynet.losses.SparseCategoricalCrossentropy()
+        losses = []
+        for _ in range(5):
+            if not by_hand:
+                losses.append(model.train_on_batch(x, y))
+                continue
+            with GradientTape() as tape:
+                loss = loss_of(y, model(x, training=True))
+            gradients = tape.gradient(loss, model.trainable_weights)
+            model.optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+            losses.append(float(loss))
+        ends.append((losses, model.get_weights()))
+    # The same functions in the same order, but for the weights' gradients of one flat vector.
+    np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-5)
+    for a, b in zip(ends[0][1], ends[1][1], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_loss_on_a_saturated_softmax_is_computed_from_logits() -> None:
+    """As in Keras, whose softmax keeps its input for the loss."""
+    z = tensor(0.0, 200.0).reshape(1, 2)
+    with GradientTape() as tape:
+        tape.watch(z)
+        loss = tinynet.losses.SparseCategoricalCrossentropy()([0], ops.softmax(z))
+    assert float(loss) == 200
+    assert tape.gradient(loss, z).tolist() == [[-1, 1]]

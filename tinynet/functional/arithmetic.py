@@ -1,0 +1,122 @@
+"""Elementwise functions, each next to its derivative, and the rule for broadcasting.
+
+A row of `UNARY` holds ``y = f(x)`` and the slope ``f'(x)``, given x and y, so that
+``d_x = d_y * slope``. A row of `BINARY` holds ``y = f(a, b)`` and the two slopes.
+`sum_to_shape` completes a gradient where an input was broadcast.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def _erf(x: Array) -> Array:
+    """Return the error function of each element, from the standard library."""
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), x.dtype)
+
+
+def _power_slope(a: Array, b: Array, y: Array) -> Array:
+    """Return d(a^b)/db = y log a, which is 0 where a is not positive."""
+    positive = a > 0
+    return np.where(positive, y * np.log(np.where(positive, a, 1)), 0)
+
+
+UNARY: dict[str, tuple[Callable[[Array], Any], Callable[[Array, Array], Any]]] = {
+    "absolute": (np.abs, lambda x, y: np.sign(x)),
+    "arccos": (np.arccos, lambda x, y: -1 / np.sqrt(1 - x * x)),
+    "arccosh": (np.arccosh, lambda x, y: 1 / np.sqrt(x * x - 1)),
+    "arcsin": (np.arcsin, lambda x, y: 1 / np.sqrt(1 - x * x)),
+    "arcsinh": (np.arcsinh, lambda x, y: 1 / np.sqrt(x * x + 1)),
+    "arctan": (np.arctan, lambda x, y: 1 / (x * x + 1)),
+    "arctanh": (np.arctanh, lambda x, y: 1 / (1 - x * x)),
+    "cos": (np.cos, lambda x, y: -np.sin(x)),
+    "cosh": (np.cosh, lambda x, y: np.sinh(x)),
+    "erf": (_erf, lambda x, y: x.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-x * x)),
+    "exp": (np.exp, lambda x, y: y),
+    "expm1": (np.expm1, lambda x, y: y + 1),
+    "log": (np.log, lambda x, y: 1 / x),
+    "log10": (np.log10, lambda x, y: 1 / (x * x.dtype.type(math.log(10)))),
+    "log1p": (np.log1p, lambda x, y: 1 / (x + 1)),
+    "log2": (np.log2, lambda x, y: 1 / (x * x.dtype.type(math.log(2)))),
+    "negative": (np.negative, lambda x, y: -1),
+    "reciprocal": (lambda x: 1 / x, lambda x, y: -y * y),
+    "rsqrt": (lambda x: 1 / np.sqrt(x), lambda x, y: y * y * y / -2),
+    "sign": (np.sign, lambda x, y: 0),
+    "sin": (np.sin, lambda x, y: np.cos(x)),
+    "sinh": (np.sinh, lambda x, y: np.cosh(x)),
+    "sqrt": (np.sqrt, lambda x, y: 1 / (y + y)),
+    "square": (np.square, lambda x, y: x + x),
+    "tan": (np.tan, lambda x, y: y * y + 1),
+    "tanh": (np.tanh, lambda x, y: 1 - y * y),
+}
+
+BINARY: dict[
+    str,
+    tuple[
+        Callable[[Array, Array], Any],
+        Callable[[Array, Array, Array], Any],
+        Callable[[Array, Array, Array], Any],
+    ],
+] = {
+    "add": (np.add, lambda a, b, y: 1, lambda a, b, y: 1),
+    "subtract": (np.subtract, lambda a, b, y: 1, lambda a, b, y: -1),
+    "multiply": (np.multiply, lambda a, b, y: b, lambda a, b, y: a),
+    "divide": (np.true_divide, lambda a, b, y: 1 / b, lambda a, b, y: -y / b),
+    "power": (np.power, lambda a, b, y: b * np.power(a, b - 1), _power_slope),
+    "maximum": (np.maximum, lambda a, b, y: a >= b, lambda a, b, y: a < b),
+    "minimum": (np.minimum, lambda a, b, y: a <= b, lambda a, b, y: a > b),
+    "mod": (np.mod, lambda a, b, y: 1, lambda a, b, y: -np.floor(a / b)),
+    "arctan2": (
+        np.arctan2,
+        lambda a, b, y: b / (a * a + b * b),
+        lambda a, b, y: -a / (a * a + b * b),
+    ),
+    "hypot": (np.hypot, lambda a, b, y: a / y, lambda a, b, y: b / y),
+    "logaddexp": (np.logaddexp, lambda a, b, y: np.exp(a - y), lambda a, b, y: np.exp(b - y)),
+}
+
+
+def sum_to_shape(d: Array, shape: tuple[int, ...]) -> Array:
+    """Sum a gradient over the axes along which its input was broadcast.
+
+    Each element of the input reached several elements of the output; its gradient is their sum.
+
+    >>> sum_to_shape(np.ones((2, 3)), (3,))
+    array([2., 2., 2.])
+    >>> sum_to_shape(np.ones((2, 3)), (2, 1))
+    array([[3.],
+           [3.]])
+    """
+    if d.shape == shape:
+        return d
+    d = d.sum(axis=tuple(range(d.ndim - len(shape))))
+    stretched = tuple(i for i, size in enumerate(shape) if size == 1 != d.shape[i])
+    return np.asarray(d.sum(axis=stretched, keepdims=True))
+
+
+def where(condition: Array, x1: Array, x2: Array) -> Array:
+    """Take x1 where the condition holds, and x2 elsewhere."""
+    return np.where(condition, x1, x2)
+
+
+def where_backward(d_y: Array, y: Array, condition: Array, x1: Array, x2: Array) -> Any:
+    """Pass the upstream gradient on to the input that was taken."""
+    zero = d_y.dtype.type(0)
+    return None, np.where(condition, d_y, zero), np.where(condition, zero, d_y)
+
+
+def clip(x: Array, x_min: float, x_max: float) -> Array:
+    """Limit every element to the range from x_min to x_max."""
+    return np.clip(x, x_min, x_max)
+
+
+def clip_backward(d_y: Array, y: Array, x: Array, x_min: float, x_max: float) -> Any:
+    """Pass the upstream gradient on where x is within the range, ends included."""
+    return d_y * ((x >= x_min) & (x <= x_max))

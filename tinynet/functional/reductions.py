@@ -1,0 +1,169 @@
+"""Reductions over axes, each next to its backward function.
+
+Dimensions: `axis` is an axis, several, or None for all; `keepdims` keeps them with size 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Axis = int | tuple[int, ...] | None
+
+
+def _spread(d_y: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
+    """Give `d_y` the axes that a reduction of x removed, with size 1."""
+    if keepdims or axis is None:
+        return d_y.reshape(d_y.shape if keepdims else (1,) * x.ndim)
+    return np.expand_dims(d_y, axis)
+
+
+def _count(x: Array, y: Array) -> int:
+    """Return the number of elements that each element of the result was made of."""
+    return x.size // (y.size or 1)
+
+
+def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Compute the sum."""
+    return np.asarray(np.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
+
+
+def sum_backward(
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
+) -> Array:
+    """Broadcast: every element has slope 1.
+
+    >>> sum_backward(np.array([1.0, 10.0]), None, np.zeros((2, 3)), axis=1)
+    array([[ 1.,  1.,  1.],
+           [10., 10., 10.]])
+    """
+    return np.broadcast_to(_spread(d_y, x, axis, keepdims), x.shape)
+
+
+def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Compute the mean."""
+    return np.asarray(np.mean(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
+
+
+def mean_backward(
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
+) -> Array:
+    """Broadcast: every element has slope 1 / n."""
+    return sum_backward(d_y / d_y.dtype.type(_count(x, y)), y, x, axis, keepdims)
+
+
+def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Compute the largest element."""
+    return np.asarray(np.max(x, axis=axis, keepdims=keepdims))
+
+
+def _extremum_backward(d_y: Array, y: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
+    """Pass the upstream gradient on to the extremum, in equal shares where several tie."""
+    chosen = x == _spread(y, x, axis, keepdims)
+    shares = np.sum(chosen, axis=axis, keepdims=True, dtype=x.dtype)
+    spread: Array = chosen * (_spread(d_y, x, axis, keepdims) / shares)
+    return spread
+
+
+def max_backward(
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
+) -> Array:
+    """Pass the upstream gradient on to the largest element."""
+    return _extremum_backward(d_y, y, x, axis, keepdims)
+
+
+def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Compute the smallest element."""
+    return np.asarray(np.min(x, axis=axis, keepdims=keepdims))
+
+
+def min_backward(
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
+) -> Array:
+    """Pass the upstream gradient on to the smallest element."""
+    return _extremum_backward(d_y, y, x, axis, keepdims)
+
+
+def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Compute the product."""
+    return np.asarray(np.prod(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
+
+
+def prod_backward(
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
+) -> Array:
+    """Multiply by the product of all other elements, which also holds where one is 0.
+
+    >>> prod_backward(np.array(1.0), None, np.array([2.0, 0.0, 5.0]))
+    array([ 0., 10.,  0.])
+    """
+    axes = tuple(range(x.ndim)) if axis is None else np.atleast_1d(axis) % x.ndim
+    kept = [i for i in range(x.ndim) if i not in axes]
+    order = [*kept, *axes]
+    moved = x.transpose(order)
+    rows = moved.reshape(*(x.shape[i] for i in kept), -1)
+    one = np.ones_like(rows[..., :1])
+    before = np.cumprod(np.concatenate([one, rows[..., :-1]], axis=-1), axis=-1)
+    behind = np.concatenate([rows[..., 1:], one], axis=-1)[..., ::-1]
+    others = (before * np.cumprod(behind, axis=-1)[..., ::-1]).reshape(moved.shape)
+    return np.asarray(others.transpose(np.argsort(order)) * _spread(d_y, x, axis, keepdims))
+
+
+def var(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Compute the variance of the population: the mean of (x - mean)^2."""
+    return np.asarray(np.var(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
+
+
+def var_backward(
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
+) -> Array:
+    """Multiply by 2 (x - mean) / n; the mean's own part cancels."""
+    centered = x - np.mean(x, axis=axis, keepdims=True, dtype=x.dtype)
+    slope = centered * x.dtype.type(2 / (_count(x, y) or 1))
+    return np.asarray(slope * _spread(d_y, x, axis, keepdims))
+
+
+def std(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Compute the standard deviation: the root of `var`."""
+    return np.asarray(np.sqrt(var(x, axis, keepdims)))
+
+
+def std_backward(
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
+) -> Array:
+    """Divide by 2 y, then go back through `var`."""
+    return var_backward(d_y / (y + y), y, x, axis, keepdims)
+
+
+def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Compute log(sum(exp(x))), with the largest element subtracted first.
+
+    >>> logsumexp(np.array([1000.0, 1000.0]))
+    array(1000.69314718)
+    """
+    largest = np.max(x, axis=axis, keepdims=True)
+    finite = np.where(np.isfinite(largest), largest, 0)
+    y = np.log(np.sum(np.exp(x - finite), axis=axis, keepdims=True)) + finite
+    return y if keepdims else np.asarray(np.squeeze(y, axis))
+
+
+def logsumexp_backward(
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
+) -> Array:
+    """Multiply by the softmax, exp(x - y)."""
+    softmax = np.exp(x - _spread(y, x, axis, keepdims))
+    return np.asarray(softmax * _spread(d_y, x, axis, keepdims))
+
+
+def cumsum(x: Array, axis: int | None = None) -> Array:
+    """Compute the cumulative sum; of the flattened array if `axis` is None."""
+    return np.cumsum(x, axis=axis, dtype=x.dtype)
+
+
+def cumsum_backward(d_y: Array, y: Array, x: Array, axis: int | None = None) -> Array:
+    """Sum the upstream gradient from each element to the end."""
+    from_end = np.flip(np.cumsum(np.flip(d_y, axis), axis=axis, dtype=d_y.dtype), axis)
+    return from_end.reshape(x.shape)

@@ -1,0 +1,257 @@
+"""Functions that move elements and compute nothing, each next to its backward function.
+
+The backward function moves the elements of the gradient back, and sums where one went to
+several places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+
+
+def reshape(x: Array, newshape: Any) -> Array:
+    """Return the elements in another shape; one size may be -1."""
+    return np.reshape(x, newshape)
+
+
+def reshape_backward(d_y: Array, y: Array, x: Array, newshape: Any) -> Array:
+    """Return the gradient in the shape of x."""
+    return d_y.reshape(x.shape)
+
+
+def transpose(x: Array, axes: Any = None) -> Array:
+    """Reorder the axes; reverse them if none are given."""
+    return np.transpose(x, axes)
+
+
+def transpose_backward(d_y: Array, y: Array, x: Array, axes: Any = None) -> Array:
+    """Apply the inverse order."""
+    return np.transpose(d_y, None if axes is None else np.argsort(np.asarray(axes) % x.ndim))
+
+
+def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
+    """Exchange two axes."""
+    return np.swapaxes(x, axis1, axis2)
+
+
+def swapaxes_backward(d_y: Array, y: Array, x: Array, axis1: int, axis2: int) -> Array:
+    """Exchange them again."""
+    return np.swapaxes(d_y, axis1, axis2)
+
+
+def expand_dims(x: Array, axis: Any) -> Array:
+    """Insert axes of size 1."""
+    return np.expand_dims(x, axis)
+
+
+def squeeze(x: Array, axis: Any = None) -> Array:
+    """Remove axes of size 1."""
+    return np.squeeze(x, axis)
+
+
+def broadcast_to(x: Array, shape: Any) -> Array:
+    """Broadcast to a shape; the gradient is summed back by the rule for broadcasting."""
+    return np.broadcast_to(x, shape)
+
+
+def concatenate(*xs: Array, axis: int = -1) -> Array:
+    """Join arrays along an axis."""
+    return np.concatenate(xs, axis=axis)
+
+
+def concatenate_backward(d_y: Array, y: Array, *xs: Array, axis: int = -1) -> Any:
+    """Split the gradient at the same places."""
+    return tuple(np.split(d_y, np.cumsum([x.shape[axis] for x in xs[:-1]]), axis=axis))
+
+
+def stack(*xs: Array, axis: int = 0) -> Array:
+    """Join arrays along a new axis."""
+    return np.stack(xs, axis=axis)
+
+
+def stack_backward(d_y: Array, y: Array, *xs: Array, axis: int = 0) -> Any:
+    """Take the gradient apart along that axis."""
+    return tuple(np.moveaxis(d_y, axis, 0))
+
+
+def get_item(x: Array, key: Any) -> Array:
+    """Return ``x[key]``: slices, indices, masks."""
+    return np.asarray(x[key])
+
+
+def get_item_backward(d_y: Array, y: Array, x: Array, key: Any) -> Array:
+    """Add the gradient at the places that were read, elsewhere 0.
+
+    >>> get_item_backward(np.array([1.0, 1.0]), None, np.zeros(3), [2, 2])
+    array([0., 0., 2.])
+    """
+    d_x = np.zeros(x.shape, d_y.dtype)
+    np.add.at(d_x, key, d_y)
+    return d_x
+
+
+def take(x: Array, indices: Array, axis: int | None = None) -> Array:
+    """Return the elements, or the slices along an axis, with the given indices."""
+    return np.take(x, indices, axis=axis)
+
+
+def take_backward(d_y: Array, y: Array, x: Array, indices: Array, axis: int | None = None) -> Any:
+    """Add every slice of the gradient at its index."""
+    if axis is None:
+        return get_item_backward(d_y, y, x.reshape(-1), indices).reshape(x.shape), None
+    moved = np.zeros((x.shape[axis], *np.delete(x.shape, axis)), d_y.dtype)
+    where = tuple(range(axis % x.ndim, axis % x.ndim + indices.ndim))
+    np.add.at(moved, indices, np.moveaxis(d_y, where, tuple(range(indices.ndim))))
+    return np.moveaxis(moved, 0, axis), None
+
+
+def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Array:
+    """Return one element for each index, along an axis."""
+    return np.take_along_axis(x, indices, axis)
+
+
+def take_along_axis_backward(
+    d_y: Array, y: Array, x: Array, indices: Array, axis: int | None = None
+) -> Any:
+    """Add every element of the gradient at its index."""
+    if axis is None:
+        return get_item_backward(d_y, y, x.reshape(-1), indices).reshape(x.shape), None
+    places: list[Any] = list(np.indices(d_y.shape, sparse=True))
+    places[axis] = np.broadcast_to(indices, d_y.shape)
+    return get_item_backward(d_y, y, x, tuple(places)), None
+
+
+def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Array:
+    """Add elements at the ends of every axis."""
+    constant = {} if constant_values is None else {"constant_values": constant_values}
+    return np.asarray(np.pad(x, pad_width, mode, **constant))  # type: ignore[call-overload]
+
+
+def pad_backward(
+    d_y: Array,
+    y: Array,
+    x: Array,
+    pad_width: Any,
+    mode: str = "constant",
+    constant_values: Any = None,
+) -> Array:
+    """Cut the ends off; elements that were copied there get their gradients back."""
+    numbers = np.pad(np.arange(x.size).reshape(x.shape) + 1, pad_width, mode)  # type: ignore[call-overload]
+    d_x = np.zeros(x.size + 1, d_y.dtype)
+    np.add.at(d_x, numbers, d_y)
+    return np.asarray(d_x[1:].reshape(x.shape))
+
+
+def tile(x: Array, repeats: Any) -> Array:
+    """Repeat the whole array along its axes."""
+    return np.tile(x, repeats)
+
+
+def tile_backward(d_y: Array, y: Array, x: Array, repeats: Any) -> Array:
+    """Sum over the copies."""
+    counts = np.atleast_1d(repeats)
+    shape = (1,) * (len(counts) - x.ndim) + x.shape
+    counts = np.concatenate([np.ones(len(shape) - len(counts), int), counts])
+    parts = d_y.reshape([n for pair in zip(counts, shape, strict=True) for n in pair])
+    return np.asarray(parts.sum(axis=tuple(range(0, parts.ndim, 2))).reshape(x.shape))
+
+
+def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
+    """Repeat every element, or every slice along an axis."""
+    return np.repeat(x, repeats, axis=axis)
+
+
+def repeat_backward(d_y: Array, y: Array, x: Array, repeats: Any, axis: int | None = None) -> Array:
+    """Add every slice of the gradient where it came from."""
+    size = x.size if axis is None else x.shape[axis]
+    d_x = take_backward(d_y, y, x, np.repeat(np.arange(size), repeats), axis)[0]
+    return np.asarray(d_x)
+
+
+def flip(x: Array, axis: Any = None) -> Array:
+    """Reverse the order along axes."""
+    return np.flip(x, axis)
+
+
+def flip_backward(d_y: Array, y: Array, x: Array, axis: Any = None) -> Array:
+    """Reverse it again."""
+    return np.flip(d_y, axis)
+
+
+def roll(x: Array, shift: Any, axis: Any = None) -> Array:
+    """Shift elements along an axis; what leaves one end enters at the other."""
+    return np.roll(x, shift, axis)
+
+
+def roll_backward(d_y: Array, y: Array, x: Array, shift: Any, axis: Any = None) -> Array:
+    """Shift back."""
+    return np.roll(d_y, -np.asarray(shift), axis)
+
+
+def cast(x: Array, dtype: DTypeLike) -> Array:
+    """Convert to another dtype."""
+    return x.astype(dtype)
+
+
+def cast_backward(d_y: Array, y: Array, x: Array, dtype: DTypeLike) -> Array | None:
+    """Convert the gradient back; integers have none."""
+    floats = x.dtype.kind == "f" and y.dtype.kind == "f"
+    return d_y.astype(x.dtype) if floats else None
+
+
+def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    """Return the diagonal of two axes."""
+    return np.diagonal(x, offset, axis1, axis2)
+
+
+def diagonal_backward(
+    d_y: Array, y: Array, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1
+) -> Array:
+    """Put the gradient back on the diagonal."""
+    d_x = np.zeros(x.shape, d_y.dtype)
+    view = np.diagonal(d_x, offset, axis1, axis2)
+    view.flags.writeable = True
+    view[...] = d_y
+    return d_x
+
+
+def tril(x: Array, k: int = 0) -> Array:
+    """Keep the lower triangle; the rest becomes 0."""
+    return np.tril(x, k)
+
+
+def tril_backward(d_y: Array, y: Array, x: Array, k: int = 0) -> Array:
+    """Keep the lower triangle of the gradient."""
+    return np.tril(d_y, k)
+
+
+def triu(x: Array, k: int = 0) -> Array:
+    """Keep the upper triangle; the rest becomes 0."""
+    return np.triu(x, k)
+
+
+def triu_backward(d_y: Array, y: Array, x: Array, k: int = 0) -> Array:
+    """Keep the upper triangle of the gradient."""
+    return np.triu(d_y, k)
+
+
+def split_sections(size: int, sections: int | Sequence[int]) -> list[int]:
+    """Return the indices at which an axis is cut, for a number of parts or as given.
+
+    >>> split_sections(6, 3)
+    [2, 4]
+    """
+    if isinstance(sections, int):
+        if size % sections:
+            raise ValueError(
+                f"indices_or_sections must divide the axis of size {size}. "
+                f"Received: indices_or_sections={sections}"
+            )
+        return list(range(size // sections, size, size // sections))
+    return [*map(int, sections)]

@@ -1,0 +1,327 @@
+"""The table of operations: forward, backward, and how a call of one is recorded.
+
+An operation is a function of `functional` with its backward function. `apply` computes it and
+tells the tapes that are active. `tinynet.ops` is the public view of the table.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks, config
+from tinynet.functional import arithmetic, products, reductions, shaping
+from tinynet.functional.arithmetic import sum_to_shape
+from tinynet.program.tensor import TABLE, Array, Tensor, as_tensor, plain_array
+
+#: The tapes that record, outermost first.
+TAPES: ContextVar[tuple[Any, ...]] = ContextVar("tapes", default=())
+
+
+class Operation:
+    """A function of arrays that knows its gradient.
+
+    Parameters
+    ----------
+    name : str
+        Name, as in `keras.ops`.
+    forward : callable
+        ``forward(*inputs, **options)``, in plain NumPy.
+    backward : callable, optional
+        ``backward(d_y, y, *inputs, **options)`` returns the gradient with respect to each input
+        (a tuple if there are several, None for an input without one). If None, the result does
+        not depend on its inputs smoothly, and gradients stop here.
+    inputs : int or None
+        Number of leading arguments that are arrays; None: the first is a list of them.
+    convert : callable, optional
+        Converts the inputs to the dtypes that `forward` takes.
+
+    Examples
+    --------
+    >>> square = Operation("square", np.square, lambda d_y, y, x: 2 * x * d_y)
+    >>> square(3.0)
+    Tensor(9.)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        backward: Callable[..., Any] | None = None,
+        inputs: int | None = 1,
+        convert: Callable[[list[Any]], list[Any]] | None = None,
+    ) -> None:
+        self.name, self.forward, self.backward = name, forward, backward
+        # Some save work where not every gradient is needed.
+        self._chooses = backward is not None and "needs" in inspect.signature(backward).parameters
+        self.inputs, self.convert = inputs, convert
+        self.__name__, self.__doc__ = name, forward.__doc__
+        self.__signature__ = _signature(forward, name)
+        self._names = [*self.__signature__.parameters]
+
+    def accepts(self, keywords: Any) -> bool:
+        """Return whether it has parameters of these names."""
+        return set(keywords) <= set(self._names)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Compute the operation; lists and numbers are converted to arrays."""
+        n = 1 if self.inputs is None else self.inputs
+        if len(args) != n or any(name in options for name in self._names[:n]):
+            bound = self.__signature__.bind(*args, **options).arguments
+            args = tuple(bound.pop(name) for name in self._names[:n])
+            options = bound
+        inputs = list(args[0]) if self.inputs is None else list(args)
+        return apply(self, inputs, options)
+
+    def compute(self, arrays: list[Any], options: dict[str, Any]) -> Any:
+        """Compute the result of converted arrays."""
+        return self.forward(*arrays, **options)
+
+    def gradients(
+        self, d_y: Any, y: Any, arrays: list[Any], options: dict[str, Any], needs: list[bool]
+    ) -> list[Array | None]:
+        """Compute the gradient with respect to each input, in its shape and dtype."""
+        assert self.backward is not None
+        if self._chooses:
+            options = {**options, "needs": needs}
+        found = self.backward(d_y, y, *arrays, **options)
+        gradients: list[Array | None] = []
+        for d, x in zip(found if isinstance(found, tuple) else (found,), arrays, strict=True):
+            if d is None or not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+                gradients.append(None)
+            else:
+                gradients.append(sum_to_shape(np.asarray(d), x.shape).astype(x.dtype, copy=False))
+        return gradients
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}>"
+
+
+def _signature(forward: Callable[..., Any], name: str) -> inspect.Signature:
+    """Return the signature users see: a list of arrays for ``*xs``."""
+    own = inspect.signature(forward)
+    kinds = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY}
+    return own.replace(
+        parameters=[
+            p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) if p.kind in kinds else p
+            for p in own.parameters.values()
+        ],
+        return_annotation=inspect.Signature.empty,
+    )
+
+
+def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
+    """Compute an operation, and record it on the active tapes.
+
+    Parameters
+    ----------
+    operation : Operation
+        The operation.
+    inputs : list of (array_like or Variable)
+        Its inputs.
+    options : dict
+        Its other arguments.
+
+    Returns
+    -------
+    Tensor or tuple of Tensor
+        The result.
+
+    Examples
+    --------
+    >>> apply(TABLE["add"], [np.float32(1.0), np.ones(2, np.float32)], {})
+    Tensor([2., 2.], dtype=float32)
+    """
+    inputs = [stacked(i) if isinstance(i, list | tuple) else i for i in inputs]
+    inputs = [getattr(i, "source", i) for i in inputs]
+    arrays = [to_array(i) for i in inputs]
+    if operation.convert is not None:
+        arrays = operation.convert(arrays)
+    result = operation.compute(arrays, options)
+    outputs = as_tensor(result)
+    for tape in TAPES.get():
+        tape.record(operation, inputs, arrays, options, outputs)
+    return outputs
+
+
+def to_array(value: Any) -> Any:
+    """Return the plain array of a value; a number stays a number, whose dtype is weak.
+
+    Python's floats become `config.floatx()`, and its integers int32, where they are in lists.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        checks.not_masked("x", value)
+    if isinstance(value, np.ndarray):
+        return plain_array(value)
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    array = getattr(value, "array", None)
+    if isinstance(array, np.ndarray):  # a Variable
+        return array
+    made = np.asarray(value)
+    if not hasattr(value, "__array__"):
+        kinds = {"f": config.floatx(), "i": "int32"}
+        made = made.astype(kinds.get(made.dtype.kind, made.dtype))
+    return made
+
+
+def stacked(values: Any) -> Any:
+    """Return a nested list as one array; of tensors, as one tensor that tapes can follow."""
+    flat = [stacked(v) if isinstance(v, list | tuple) else v for v in values]
+    if any(isinstance(v, Tensor) or hasattr(v, "assign") for v in flat):
+        return TABLE["stack"](flat)
+    return to_array(values)
+
+
+# ------------------------------------------------------------ dtypes
+
+
+def _as_array(value: Any) -> Array:
+    """Return an array; numbers get the dtype that Keras gives them."""
+    if isinstance(value, np.ndarray):
+        return value
+    kinds = {bool: "bool", int: "int32", float: config.floatx()}
+    return np.asarray(value, kinds.get(type(value)))
+
+
+def as_arrays(values: list[Any]) -> list[Any]:
+    """Convert numbers to arrays."""
+    return [_as_array(v) for v in values]
+
+
+def as_floats(values: list[Any]) -> list[Any]:
+    """Convert to floats: integers become `config.floatx()`."""
+    arrays = as_arrays(values)
+    return [a if a.dtype.kind == "f" else a.astype(config.floatx()) for a in arrays]
+
+
+def alike(values: list[Any]) -> list[Any]:
+    """Convert integers to the float dtype of the others, so that float32 stays float32."""
+    floats = [v.dtype for v in values if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+    if not any(isinstance(v, np.ndarray) for v in values):
+        return as_arrays(values)
+    if not floats:
+        if any(isinstance(v, float) for v in values):
+            floats = [np.dtype(config.floatx())]
+        else:
+            return values
+    dtype = np.result_type(*floats)
+    return [v.astype(dtype, copy=False) if isinstance(v, np.ndarray) else v for v in values]
+
+
+def alike_floats(values: list[Any]) -> list[Any]:
+    """Convert to floats of one dtype."""
+    arrays = alike(values)
+    if any(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in arrays):
+        return arrays
+    return as_floats(arrays)
+
+
+# ------------------------------------------------------------ the table
+
+
+def _row(
+    module: Any,
+    name: str,
+    inputs: int | None = 1,
+    convert: Callable[[list[Any]], list[Any]] | None = as_arrays,
+) -> None:
+    backward = getattr(module, f"{name}_backward", None)
+    TABLE[name] = Operation(name, getattr(module, name), backward, inputs, convert)
+
+
+def _unary(name: str, function: Any, slope: Any) -> None:
+    @functools.wraps(function)
+    def forward(x: Array) -> Any:
+        return function(x)
+
+    def backward(d_y: Array, y: Array, x: Array) -> Any:
+        return d_y * slope(x, y)
+
+    forward.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    )
+    floats = name not in ("absolute", "negative", "sign", "square")
+    TABLE[name] = Operation(name, forward, backward, 1, as_floats if floats else as_arrays)
+
+
+def _binary(name: str, function: Any, slope1: Any, slope2: Any) -> None:
+    def forward(x1: Array, x2: Array) -> Any:
+        return function(x1, x2)
+
+    def backward(d_y: Array, y: Array, x1: Array, x2: Array) -> Any:
+        return tuple(
+            d_y * slope(x1, x2, y) if isinstance(x, np.ndarray) else None
+            for slope, x in ((slope1, x1), (slope2, x2))
+        )
+
+    forward.__doc__ = f"Compute `{name}` for each pair of elements."
+    floats = name in ("divide", "arctan2", "hypot", "logaddexp")
+    TABLE[name] = Operation(name, forward, backward, 2, alike_floats if floats else alike)
+
+
+def _flat(name: str, function: Any, inputs: int = 1, convert: Any = as_arrays) -> None:
+    """Add a function whose result does not depend on its inputs smoothly."""
+    TABLE[name] = Operation(name, function, None, inputs, convert)
+
+
+def _argument(function: Any) -> Any:
+    def call(x: Array, axis: int | None = None, keepdims: bool = False) -> Any:
+        return np.asarray(function(x, axis=axis, keepdims=keepdims)).astype(np.int32)
+
+    return call
+
+
+for _name, _formulas in arithmetic.UNARY.items():
+    _unary(_name, *_formulas)
+for _name, _formula in arithmetic.BINARY.items():
+    _binary(_name, *_formula)
+_row(arithmetic, "where", 3, lambda values: [_as_array(values[0]), *alike(values[1:])])
+_row(arithmetic, "clip")
+for _name in ("sum", "max", "min", "prod"):
+    _row(reductions, _name)
+for _name in ("mean", "var", "std", "logsumexp"):
+    _row(reductions, _name, convert=as_floats)
+_row(reductions, "cumsum")
+for _name in ("matmul", "tensordot", "dot"):
+    _row(products, _name, 2, lambda values: alike(as_arrays(values)))
+for _name in (
+    *("reshape", "transpose", "pad", "tile", "repeat", "flip", "roll", "get_item", "cast"),
+    *("diagonal", "tril", "triu", "swapaxes"),
+):
+    _row(shaping, _name)
+for _name in ("take", "take_along_axis"):
+    _row(shaping, _name, 2)
+for _name in ("concatenate", "stack"):
+    _row(shaping, _name, None, lambda values: alike(as_arrays(values)))
+for _name in ("expand_dims", "squeeze"):
+    TABLE[_name] = Operation(
+        _name, getattr(shaping, _name), lambda d_y, y, x, axis=None: d_y.reshape(x.shape)
+    )
+TABLE["broadcast_to"] = Operation(
+    "broadcast_to", shaping.broadcast_to, lambda d_y, y, x, shape: d_y
+)
+for _name in ("floor", "ceil", "trunc"):
+    _flat(_name, getattr(np, _name), convert=as_floats)
+for _name in ("isfinite", "isinf", "isnan", "logical_not"):
+    _flat(_name, getattr(np, _name))
+for _name in (
+    *("equal", "not_equal", "greater", "greater_equal", "less", "less_equal"),
+    *("logical_and", "logical_or", "logical_xor", "floor_divide"),
+):
+    _flat(_name, getattr(np, _name), 2, alike)
+for _name in ("all", "any"):
+    _flat(_name, getattr(np, _name))
+for _name in ("argmax", "argmin"):
+    _flat(_name, _argument(getattr(np, _name)))
+_flat("round", lambda x, decimals=0: np.round(x, decimals))
+_flat("argsort", lambda x, axis=-1: np.argsort(x, axis=axis, kind="stable").astype(np.int32))
+_flat("stop_gradient", lambda variable: variable)
+TABLE["identity_of"] = Operation("identity_of", lambda x: x, lambda d_y, y, x: d_y)

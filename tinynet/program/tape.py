@@ -1,0 +1,323 @@
+"""Gradients in reverse: a tape records operations, and is read backwards.
+
+Where a program is traced once and run often, a tape holds what was computed just now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinynet.program.differentiate import reverse
+from tinynet.program.operations import TAPES, to_array
+from tinynet.program.tensor import Array, Tensor, as_tensor
+
+
+class Recorded(NamedTuple):
+    """One call of an operation: what it read and what it computed, with the arrays."""
+
+    operation: Any
+    inputs: list[Any]
+    options: dict[str, Any]
+    outputs: list[Any]
+    arrays: list[Any]
+
+
+def _backward(call: Recorded, d_y: Any, needs: list[bool]) -> Sequence[Any]:
+    y = np.asarray(call.outputs[0])
+    gradients: list[Any] = call.operation.gradients(d_y, y, call.arrays, call.options, needs)
+    return gradients
+
+
+class GradientTape:
+    """Record operations in order to differentiate them.
+
+    Inside of ``with GradientTape() as tape:``, every operation on a trainable `Variable`, or on
+    a tensor that was watched, is recorded; `gradient` then applies the chain rule backwards.
+
+    Parameters
+    ----------
+    persistent : bool
+        If True, `gradient` can be called several times.
+    watch_accessed_variables : bool
+        If False, only what is passed to `watch` is recorded.
+
+    Examples
+    --------
+    >>> from tinynet import Variable
+    >>> w = Variable(3.0, dtype="float32")
+    >>> with GradientTape() as tape:
+    ...     loss = w * w + 2.0 * w
+    >>> float(tape.gradient(loss, w))  # 2 w + 2
+    8.0
+    """
+
+    def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
+        self._persistent, self._watches_variables = persistent, watch_accessed_variables
+        self.instructions: list[Recorded] = []
+        # Everything tracked is held here, so that no id is ever that of another object.
+        self._tracked: dict[int, Any] = {}
+        self._used = False
+        self._tokens: list[Any] = []
+
+    def __enter__(self) -> GradientTape:
+        self._tokens.append(TAPES.set((*TAPES.get(), self)))
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        TAPES.reset(self._tokens.pop())
+
+    def watch(self, tensor: Any) -> None:
+        """Record what is computed from a tensor.
+
+        Parameters
+        ----------
+        tensor : Tensor, Variable, or nested list or dict of them
+            What to watch.
+        """
+        for item in flattened(tensor):
+            if not isinstance(item, Tensor) and not hasattr(item, "assign"):
+                raise TypeError(
+                    "tensor must be a Tensor or a Variable; convert it with "
+                    f"ops.convert_to_tensor first. Received: {type(item).__name__}"
+                )
+            self._tracked[id(item)] = item
+
+    def record(
+        self,
+        operation: Any,
+        inputs: list[Any],
+        arrays: list[Any],
+        options: dict[str, Any],
+        output: Any,
+    ) -> None:
+        """Note one call of an operation, if it has an input that is tracked."""
+        if operation.backward is None:
+            return
+        tracked = False
+        for i in inputs:
+            if id(i) in self._tracked:
+                tracked = True
+            elif self._watches_variables and getattr(i, "trainable", False):
+                self._tracked[id(i)] = i
+                tracked = True
+        if not tracked:
+            return
+        if self._persistent:  # a variable may change before the last gradient is computed
+            arrays = [
+                a.copy() if hasattr(i, "assign") else a for i, a in zip(inputs, arrays, strict=True)
+            ]
+        self._tracked[id(output)] = output
+        self.instructions.append(Recorded(operation, inputs, options, [output], arrays))
+
+    def watched_variables(self) -> tuple[Any, ...]:
+        """Return the variables that were used, in order.
+
+        Returns
+        -------
+        tuple of Variable
+            The variables.
+        """
+        return tuple(v for v in self._tracked.values() if hasattr(v, "assign"))
+
+    def reset(self) -> None:
+        """Clear everything recorded."""
+        self.instructions.clear()
+        self._tracked.clear()
+
+    def stop_recording(self) -> Any:
+        """Return a context in which this tape records nothing.
+
+        Returns
+        -------
+        context manager
+            The context.
+        """
+        return _Paused(self)
+
+    def gradient(
+        self,
+        target: Any,
+        sources: Any,
+        output_gradients: Any = None,
+        unconnected_gradients: str = "none",
+    ) -> Any:
+        """Compute the gradient of results with respect to sources.
+
+        Parameters
+        ----------
+        target : Tensor, or nested list or dict of them
+            What was computed; several are summed, and so are all elements.
+        sources : Tensor, Variable, or nested list or dict of them
+            What to differentiate with respect to.
+        output_gradients : array_like or list of them, optional
+            Upstream gradients of `target`; 1 by default.
+        unconnected_gradients : {"none", "zero"}
+            What to return for a source that `target` does not depend on.
+
+        Returns
+        -------
+        Tensor or None, or nested list or dict of them
+            The gradients, structured as `sources`.
+
+        Raises
+        ------
+        RuntimeError
+            If the tape is not persistent and was used before.
+        """
+        if self._used and not self._persistent:
+            raise RuntimeError(
+                "gradient must be called once, unless the tape is persistent: "
+                "GradientTape(persistent=True). Received: a second call"
+            )
+        unconnected = str(getattr(unconnected_gradients, "value", unconnected_gradients)).lower()
+        if unconnected not in ("none", "zero"):
+            raise ValueError(
+                "unconnected_gradients must be 'none' or 'zero'. "
+                f"Received: unconnected_gradients={unconnected_gradients!r}"
+            )
+        self._used = True
+        targets = flattened(target)
+        nested = isinstance(target, list | tuple | dict)
+        upstream = flattened(output_gradients) if nested else [output_gradients]
+        seeds: dict[int, Array] = {}
+        for n, t in enumerate(targets):
+            t = getattr(t, "source", t)
+            value = np.asarray(to_array(t))
+            d = np.ones_like(value)
+            if output_gradients is not None and upstream[n] is not None:
+                d = np.broadcast_to(np.asarray(to_array(upstream[n]), value.dtype), value.shape)
+            seeds[id(t)] = seeds[id(t)] + d if id(t) in seeds else d
+        wanted = [getattr(s, "source", s) for s in flattened(sources)]
+        known = [id(source) in self._tracked for source in wanted]
+        gradients = reverse(self.instructions, seeds, wanted, _backward, np.add)
+        found = iter([g if k else None for g, k in zip(gradients, known, strict=True)])
+        if not self._persistent:
+            self.reset()
+
+        def result(source: Any) -> Any:
+            d = next(found)
+            if d is None:
+                return as_tensor(np.zeros_like(to_array(source))) if unconnected == "zero" else None
+            return as_tensor(d)
+
+        return mapped(result, sources)
+
+
+class _Paused:
+    """Take a tape out of those that record, for a while."""
+
+    def __init__(self, tape: GradientTape) -> None:
+        self._tape = tape
+
+    def __enter__(self) -> None:
+        self._token = TAPES.set(tuple(t for t in TAPES.get() if t is not self._tape))
+
+    def __exit__(self, *exception: Any) -> None:
+        TAPES.reset(self._token)
+
+
+def pull_back(function: Callable[[Any], Any], x: Array, d_y: Array) -> Array:
+    """Compute the gradient with respect to the argument of a function of operations.
+
+    Parameters
+    ----------
+    function : callable
+        The function, of one tensor.
+    x : ndarray
+        Its argument.
+    d_y : ndarray
+        Upstream gradient.
+
+    Returns
+    -------
+    ndarray
+        Gradient with respect to `x`.
+
+    Raises
+    ------
+    ValueError
+        If the result is not computed from the argument by operations.
+
+    Examples
+    --------
+    >>> pull_back(lambda x: x * x, np.array([3.0]), np.array([10.0]))
+    array([60.])
+    """
+    tensor = as_tensor(x)
+    with GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(tensor)
+        y = function(tensor)
+    gradient = tape.gradient(y, tensor, d_y)
+    if gradient is None:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise ValueError(
+            f"{name} must compute its result from its argument by operations, which can be "
+            "differentiated: operators, functions of tinynet.ops, or NumPy functions of the "
+            f"tensor itself. Received: {type(y).__name__}, which does not depend on it"
+        )
+    return np.asarray(gradient)
+
+
+def flattened(nested: Any) -> list[Any]:
+    """Return the leaves of nested lists, tuples and dicts, in order."""
+    if isinstance(nested, dict):
+        nested = list(nested.values())
+    if isinstance(nested, list | tuple):
+        return [leaf for item in nested for leaf in flattened(item)]
+    return [nested]
+
+
+def mapped(function: Callable[[Any], Any], nested: Any) -> Any:
+    """Apply a function to every leaf of nested lists, tuples and dicts."""
+    if isinstance(nested, dict):
+        return {key: mapped(function, value) for key, value in nested.items()}
+    if isinstance(nested, list | tuple):
+        return type(nested)([mapped(function, item) for item in nested])
+    return function(nested)
+
+
+def value_and_gradients(function: Callable[..., Any], variables: Any) -> tuple[Any, Any]:
+    """Compute a function's value and its gradients with respect to variables.
+
+    Parameters
+    ----------
+    function : callable
+        Function of no arguments that returns a scalar; it may use any operations.
+    variables : Variable, or nested list or dict of them
+        What to differentiate with respect to.
+
+    Returns
+    -------
+    Tensor
+        The value.
+    Tensor, or nested list or dict of them
+        The gradients, structured as `variables`.
+
+    Raises
+    ------
+    ValueError
+        If the value is not a scalar, or does not depend on one of the variables.
+
+    Examples
+    --------
+    >>> from tinynet import Variable
+    >>> w = Variable([3.0, 4.0], dtype="float32")
+    >>> value, gradient = value_and_gradients(lambda: (w**2).sum(), w)
+    >>> float(value), gradient
+    (25.0, Tensor([6., 8.], dtype=float32))
+    """
+    with GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(variables)
+        value = function()
+    if np.size(value) != 1:
+        raise ValueError(f"function must return a scalar. Received: shape {np.shape(value)}")
+    gradients = tape.gradient(value, variables)
+    for variable, gradient in zip(flattened(variables), flattened(gradients), strict=True):
+        if gradient is None:
+            raise ValueError(
+                f"function must depend on every variable. Received: {variable.path} unused"
+            )
+    return value, gradients

@@ -1,0 +1,181 @@
+"""Tensors: NumPy arrays whose operators and functions are operations, which tapes record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+
+#: Every operation by its name in `keras.ops`; `operations` fills it.
+TABLE: dict[str, Any] = {}
+#: What NumPy calls an operation, where that is another name.
+NUMPY_NAMES = {
+    "amax": "max",
+    "amin": "min",
+    "true_divide": "divide",
+    "float_power": "power",
+    "remainder": "mod",
+    "pow": "power",
+    "fabs": "absolute",
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
+    "invert": "logical_not",
+    "concat": "concatenate",
+    "permute_dims": "transpose",
+}
+
+
+class TensorMethods:
+    """The operators, methods and NumPy functions of tensors, each of which is an operation."""
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """Run the operation of that name, or the ufunc itself where there is none."""
+        operation = TABLE.get(NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__))
+        if operation is not None and method == "__call__" and not kwargs:
+            return operation(*inputs)
+        return self._fallback(getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Run the operation of that name, or NumPy's own function where there is none."""
+        name = function.__name__
+        operation = TABLE.get(NUMPY_NAMES.get(name, name))
+        if operation is not None and operation.accepts(kwargs):
+            return operation(*args, **kwargs)
+        return self._fallback(function, args, kwargs)
+
+    def _fallback(self, function: Any, args: Any, kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a part; a single element is a tensor too."""
+        return TABLE["get_item"](self, key)
+
+    # In-place operators compute a new tensor, as in TensorFlow.
+    def __iadd__(self, other: Any) -> Any:
+        return self + other
+
+    def __isub__(self, other: Any) -> Any:
+        return self - other
+
+    def __imul__(self, other: Any) -> Any:
+        return self * other
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self / other
+
+    def __ipow__(self, other: Any) -> Any:
+        return self**other
+
+    @property
+    def T(self) -> Any:
+        """The transpose."""
+        return TABLE["transpose"](self)
+
+    def reshape(self, *shape: Any) -> Any:
+        """Return the elements in another shape."""
+        return TABLE["reshape"](self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Any:
+        """Reorder the axes."""
+        return TABLE["transpose"](self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def astype(self, dtype: DTypeLike, *args: Any, **kwargs: Any) -> Any:
+        """Convert to another dtype."""
+        return TABLE["cast"](self, dtype)
+
+    def flatten(self) -> Any:
+        """Return the elements in one dimension."""
+        return TABLE["reshape"](self, -1)
+
+    ravel = flatten
+
+
+def _method(name: str) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs = {key: value for key, value in kwargs.items() if value is not None}
+        return TABLE[name](self, *args, **kwargs)
+
+    method.__doc__ = f"Run the operation `{name}`."
+    method.__name__ = name
+    return method
+
+
+for _name in (
+    *("sum", "mean", "max", "min", "prod", "var", "std", "all", "any", "argmax", "argmin"),
+    *("clip", "round", "squeeze", "repeat", "take", "dot", "swapaxes", "cumsum"),
+):
+    setattr(TensorMethods, _name, _method(_name))
+
+
+class Tensor(TensorMethods, np.ndarray):  # type: ignore[misc]  # these are operations
+    """A NumPy array whose operators, methods and NumPy functions are operations.
+
+    An operation computes at once, and a `GradientTape` records it. In-place operators
+    (``x += 1``) compute a new tensor, as in TensorFlow.
+
+    Examples
+    --------
+    >>> as_tensor([1.0, 2.0]).numpy()
+    array([1., 2.])
+    >>> float(as_tensor(3.0) + 1)
+    4.0
+    """
+
+    #: The variable that it is a view of; tapes know it by that.
+    source: Any
+
+    #: The activation that computed it, and that activation's input, if it is one's result.
+    computed_by: tuple[Any, Any] = (None, None)
+
+    def numpy(self) -> Any:
+        """Return the plain NumPy array, or the NumPy scalar if there is no dimension."""
+        return np.asarray(self)[()]
+
+    def _fallback(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """Run a function of NumPy that is not an operation; gradients stop here."""
+        out = kwargs.get("out")
+        kwargs = {key: _plain_nested(value) for key, value in kwargs.items()}
+        result = function(*map(_plain_nested, args), **kwargs)
+        return as_tensors(result) if out is None else out[0] if isinstance(out, tuple) else out
+
+
+def as_tensor(value: Any) -> Tensor:
+    """View an array, or any number, as a `Tensor`; the data is shared, not copied.
+
+    Parameters
+    ----------
+    value : array_like
+        The data.
+
+    Returns
+    -------
+    Tensor
+        The same data.
+
+    Examples
+    --------
+    >>> as_tensor([[1, 2]]).shape
+    (1, 2)
+    """
+    return np.asarray(value).view(Tensor)
+
+
+def as_tensors(result: Any) -> Any:
+    """View what NumPy returned as tensors; lists and tuples of arrays are kept as such."""
+    if isinstance(result, tuple | list):
+        return type(result)(map(as_tensors, result))
+    return as_tensor(result) if isinstance(result, np.ndarray | np.generic) else result
+
+
+def plain_array(value: Any) -> Any:
+    """View a tensor as a plain array; anything else is returned as it is."""
+    return value.view(np.ndarray) if isinstance(value, Tensor) else value
+
+
+def _plain_nested(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(map(_plain_nested, value))
+    return plain_array(value)
