@@ -562,13 +562,9 @@ class Model(Trainer):
                     f"Received: {len(sources)} inputs"
                 )
             tensors[layer.name] = layer(tensors[sources[0]["config"]["keras_history"][0]])
-        ends = []
-        for key in ("input_layers", "output_layers"):
-            listed = config[key]
-            if len(listed) == 1:  # a list of the one, as some versions write it
-                listed = listed[0]
-            ends.append(tensors[listed[0]])
-        first, last = ends
+        # Some versions write a list of one end.
+        ends = (config["input_layers"], config["output_layers"])
+        first, last = (tensors[(end[0] if len(end) == 1 else end)[0]] for end in ends)
         return cls(first, last, config.get("name"), config.get("trainable", True))
 
     def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:

@@ -286,8 +286,7 @@ def plot_confusion_matrix(
     ax.set_xticks(range(size), names, rotation=45 if long else 0, ha="right" if long else "center")
     ax.set_yticks(range(size), names)
     ax.tick_params(length=0)
-    ax.set_xlabel("predicted")
-    ax.set_ylabel("true")
+    ax.set(xlabel="predicted", ylabel="true")
     return _titled(ax, title, source)
 
 
@@ -377,8 +376,7 @@ def plot_history(
         if test is not None and name in test:
             colour = f"C{i}" if shared else VERMILLION
             each.plot(epochs[-1], test[name], "D", color=colour, ms=8, label=f"{of}test")
-        each.set_xlabel("epoch")
-        each.set_title(name)
+        each.set(xlabel="epoch", title=name)
         each.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         each.margins(x=0.06)
         each.grid(alpha=0.3)
@@ -607,8 +605,7 @@ def plot_activations(
         plots = [frame.inset_axes(each) for each in bounds]
     ax = plots[0]
     ax.imshow(picture, "gray", vmin=min(picture.min(), 0), vmax=picture.max() or 1)
-    ax.set_xticks([])
-    ax.set_yticks([])
+    ax.set(xticks=[], yticks=[])
     ax.set_title(f"pixels: {picture.shape[0]} × {picture.shape[1]}", fontsize=10)
     for i, (layer, units) in enumerate(hidden):
         ax = plots[i + 1]
