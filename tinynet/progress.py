@@ -8,6 +8,7 @@ number is ever truncated.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ from unicodedata import category, east_asian_width
 
 import numpy as np
 
-_BOLD, _GREEN, _WHITE, _END = "\033[1m", "\033[32m", "\033[37m", "\033[0m"
+_COLORS = "\033[1m", "\033[32m", "\033[37m", "\033[0m"  # bold, green, white, end
 _CELLS = 20
 _INTERVAL = 0.05
 
@@ -322,7 +323,7 @@ class Progress:
         cells = max(min(_CELLS, room - fixed - _width(lines[0])), 0)
         filled = min(cells * done // (self.target or done or 1), cells) if self.target else 0
         fill, rest = ("━", "━") if can_encode("━", self.stream) else ("=", ".")
-        bold, green, white, end = _BOLD, _GREEN, _WHITE, _END
+        bold, green, white, end = _COLORS
         if os.environ.get("NO_COLOR"):
             bold, green, white, end = "", "", "", ""
             rest = "." if fill == "=" else "─"
@@ -340,10 +341,7 @@ class Progress:
     def _show(self, line: str, after: str = "") -> None:
         """Draw over the line before, with blanks where that was longer."""
         self._complete_others()
-        plain = line
-        for code in (_BOLD, _GREEN, _WHITE, _END):
-            plain = plain.replace(code, "")
-        visible = _width(plain)
+        visible = _width(re.sub(r"\033\[\d+m", "", line))
         blanks = " " * max(self._drawn - visible, 0)
         self._drawn = visible
         Progress._open = None if after else self

@@ -321,14 +321,11 @@ def _check_history(recorded: Any) -> None:
     figures, epochs = recorded.get("history"), recorded.get("epoch")
     good = isinstance(figures, dict) and isinstance(epochs, list)
     good = good and all(isinstance(e, int | np.integer) and not isinstance(e, bool) for e in epochs)
-    numbers = (int, float, np.number)
     for name, values in figures.items() if good else ():
-        listed = isinstance(values, list) and isinstance(name, str)
+        good &= isinstance(name, str) and isinstance(values, list)
         # Anything may be logged once per epoch; other lists can hold numbers only.
-        if not listed or (
-            len(values) > len(epochs) and not all(isinstance(v, numbers) for v in values)
-        ):
-            good = False
+        if good and len(values) > len(epochs):
+            good = all(isinstance(v, int | float | np.number) for v in values)
     if not good:
         raise ValueError(
             "The history must hold a list for each name, with one value per epoch or numbers only. "
