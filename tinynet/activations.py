@@ -125,8 +125,7 @@ class Activation:
         ndarray
             The outputs.
         """
-        y: Array = getattr(dispatch, self.__name__)(x, out)
-        return y
+        return getattr(dispatch, self.__name__)(x, out)
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Compute the gradient in the inputs.
@@ -145,8 +144,7 @@ class Activation:
         ndarray
             The gradient.
         """
-        d_x: Array = getattr(dispatch, self.__name__ + "_backward")(d_y, x, y, out)
-        return d_x
+        return getattr(dispatch, self.__name__ + "_backward")(d_y, x, y, out)
 
     def __reduce__(self) -> Any:
         """Keep a copied model's activations the built-in ones, which are known by identity."""
@@ -186,15 +184,13 @@ class Custom(Activation):
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Compute the function."""
-        y: Array = np.positive(np.asarray(self.function(as_tensor(*copies(x))), x.dtype), out=out)
-        return y
+        return np.positive(np.asarray(self.function(as_tensor(*copies(x))), x.dtype), out=out)
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Compute the gradient in the inputs."""
         own = getattr(self.function, "backward", None)
         found = pull_back(self.function, x, d_y) if own is None else own(*copies(d_y, x, y))
-        d_x: Array = np.positive(np.asarray(found, x.dtype), out=out)
-        return d_x
+        return np.positive(np.asarray(found, x.dtype), out=out)
 
 
 class Rectifier(Activation):
@@ -226,15 +222,13 @@ class Rectifier(Activation):
         """Compute the function."""
         if self is relu:
             return super().forward(x, out)
-        y: Array = dispatch.rectifier(x, **self.options, out=out)
-        return y
+        return dispatch.rectifier(x, **self.options, out=out)
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Compute the gradient in the inputs."""
         if self is relu:
             return super().backward(d_y, x, y, out)
-        d_x: Array = dispatch.rectifier_backward(d_y, x, **self.options, out=out)
-        return d_x
+        return dispatch.rectifier_backward(d_y, x, **self.options, out=out)
 
 
 class Elementwise(Activation):
@@ -266,14 +260,12 @@ class Elementwise(Activation):
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Compute the function."""
         name, options = self._row
-        y: Array = dispatch.elementwise(name, x, options, out)
-        return y
+        return dispatch.elementwise(name, x, options, out)
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Compute the gradient in the inputs."""
         name, options = self._row
-        d_x: Array = dispatch.elementwise_backward(name, d_y, x, y, options, out)
-        return d_x
+        return dispatch.elementwise_backward(name, d_y, x, y, options, out)
 
 
 class OverAxis(Activation):

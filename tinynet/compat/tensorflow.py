@@ -119,8 +119,7 @@ def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
     array([1, 2], dtype=int32)
     """
     if isinstance(value, Tensor | tinynet.Variable | np.ndarray):
-        tensor: Tensor = ops.convert_to_tensor(value, dtype)
-        return tensor
+        return ops.convert_to_tensor(value, dtype)
     return constant(value, dtype)
 
 
@@ -144,8 +143,7 @@ def cast(x: Any, dtype: Any) -> Tensor:
     >>> cast([1, 2], float32).numpy()
     array([1., 2.], dtype=float32)
     """
-    result: Tensor = ops.cast(x, dtype)
-    return result
+    return ops.cast(x, dtype)
 
 
 def argmax(input: Any, axis: int | None = None, output_type: Any = np.int64) -> Tensor:
@@ -363,8 +361,7 @@ def split(value: Any, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
     cuts = num_or_size_splits
     if not isinstance(cuts, int):
         cuts = [int(n) for n in np.cumsum(cuts)[:-1]]
-    parts: list[Tensor] = ops.split(value, cuts, axis)
-    return parts
+    return ops.split(value, cuts, axis)
 
 
 @_named

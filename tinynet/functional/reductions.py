@@ -64,8 +64,7 @@ def _extremum_backward(d_y: Array, y: Array, x: Array, axis: Axis, keepdims: boo
     """Pass the upstream gradient on to the extremum, in equal shares where several tie."""
     chosen = x == _spread(y, x, axis, keepdims)
     shares = np.sum(chosen, axis=axis, keepdims=True, dtype=x.dtype)
-    spread: Array = chosen * (_spread(d_y, x, axis, keepdims) / shares)
-    return spread
+    return chosen * (_spread(d_y, x, axis, keepdims) / shares)
 
 
 def max_backward(

@@ -79,8 +79,7 @@ class Dropout(Layer):
         drawn = work.array("drawn", shape, x.dtype)
         self._random.random(out=drawn, dtype=x.dtype.type)
         work.x = drawn
-        y: Array = dispatch.dropout(x, drawn, self.rate, work.array("y", x.shape, x.dtype))
-        return y
+        return dispatch.dropout(x, drawn, self.rate, work.array("y", x.shape, x.dtype))
 
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
         """Let the gradient through where the input went through."""

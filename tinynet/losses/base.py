@@ -261,8 +261,7 @@ class Loss(Configurable):
         if self.reduction in ("none", None):
             return weighted
         divisor = np.asarray(self.divisor(weights, values.size), self.dtype)
-        total: Tensor = TABLE["divide"](TABLE["sum"](weighted), divisor)
-        return total
+        return TABLE["divide"](TABLE["sum"](weighted), divisor)
 
     def step(
         self, y_true: Array, y_pred: Array, weights: Array | None, work: Workspace

@@ -129,8 +129,7 @@ class SparseCategoricalCrossentropy(Loss):
             values = dispatch.sparse_crossentropy(labels, rows, config.epsilon())
         if self.ignore_class is not None:
             values[y_true.reshape(-1) == self.ignore_class] = 0
-        shaped: Array = values.reshape(y_true.shape)
-        return shaped
+        return values.reshape(y_true.shape)
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""
@@ -144,8 +143,7 @@ class SparseCategoricalCrossentropy(Loss):
             d_rows = dispatch.sparse_crossentropy_backward(d, labels, rows, config.epsilon())
         if self.ignore_class is not None:
             d_rows[y_true.reshape(-1) == self.ignore_class] = 0
-        shaped: Array = d_rows.reshape(y_pred.shape)
-        return shaped
+        return d_rows.reshape(y_pred.shape)
 
     def _flat(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
         labels = y_true.reshape(-1)
@@ -305,22 +303,16 @@ class CategoricalCrossentropy(SmoothedLoss):
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
         y = self.smoothed(y_true, y_pred.shape[-1])
-        values: Array = (
-            dispatch.softmax_crossentropy(y, y_pred)
-            if self.from_logits
-            else dispatch.crossentropy(y, y_pred, config.epsilon())
-        )
-        return values
+        if self.from_logits:
+            return dispatch.softmax_crossentropy(y, y_pred)
+        return dispatch.crossentropy(y, y_pred, config.epsilon())
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""
         y = self.smoothed(y_true, y_pred.shape[-1])
-        d_y_pred: Array = (
-            dispatch.softmax_crossentropy_backward(d_values, y, y_pred)
-            if self.from_logits
-            else dispatch.crossentropy_backward(d_values, y, y_pred, config.epsilon())
-        )
-        return d_y_pred
+        if self.from_logits:
+            return dispatch.softmax_crossentropy_backward(d_values, y, y_pred)
+        return dispatch.crossentropy_backward(d_values, y, y_pred, config.epsilon())
 
 
 @_registry.register()
@@ -349,23 +341,19 @@ class BinaryCrossentropy(SmoothedLoss):
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
         y = self.smoothed(y_true, 2)
-        values: Array = (
-            dispatch.sigmoid_crossentropy(y, y_pred)
-            if self.from_logits
-            else dispatch.binary_crossentropy(y, y_pred, config.epsilon())
-        )
+        if self.from_logits:
+            values = dispatch.sigmoid_crossentropy(y, y_pred)
+        else:
+            values = dispatch.binary_crossentropy(y, y_pred, config.epsilon())
         return np.asarray(values.mean(axis=-1))
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""
         y = self.smoothed(y_true, 2)
         d = d_values[..., None] / y_pred.dtype.type(y_pred.shape[-1])
-        d_y_pred: Array = (
-            dispatch.sigmoid_crossentropy_backward(d, y, y_pred)
-            if self.from_logits
-            else dispatch.binary_crossentropy_backward(d, y, y_pred, config.epsilon())
-        )
-        return d_y_pred
+        if self.from_logits:
+            return dispatch.sigmoid_crossentropy_backward(d, y, y_pred)
+        return dispatch.binary_crossentropy_backward(d, y, y_pred, config.epsilon())
 
 
 sparse_categorical_crossentropy = LossFunction(

@@ -38,13 +38,11 @@ class MeanCost(DenseLoss):
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
-        values: Array = dispatch.mean_error(self.cost, y_true, y_pred, self.options)
-        return values
+        return dispatch.mean_error(self.cost, y_true, y_pred, self.options)
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""
-        d: Array = dispatch.mean_error_backward(self.cost, d_values, y_true, y_pred, self.options)
-        return d
+        return dispatch.mean_error_backward(self.cost, d_values, y_true, y_pred, self.options)
 
 
 @_registry.register()
@@ -164,13 +162,11 @@ class KLDivergence(DenseLoss):
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
-        values: Array = dispatch.kl_divergence(y_true, y_pred, config.epsilon())
-        return values
+        return dispatch.kl_divergence(y_true, y_pred, config.epsilon())
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""
-        d: Array = dispatch.kl_divergence_backward(d_values, y_true, y_pred, config.epsilon())
-        return d
+        return dispatch.kl_divergence_backward(d_values, y_true, y_pred, config.epsilon())
 
 
 mean_squared_error = LossFunction(MeanSquaredError, "mean_squared_error", "mse", "MSE")

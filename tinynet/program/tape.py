@@ -27,8 +27,7 @@ class Recorded(NamedTuple):
 
 def _backward(call: Recorded, d_y: Any, needs: list[bool]) -> Sequence[Any]:
     y = np.asarray(call.outputs[0])
-    gradients: list[Any] = call.operation.gradients(d_y, y, call.arrays, call.options, needs)
-    return gradients
+    return call.operation.gradients(d_y, y, call.arrays, call.options, needs)
 
 
 class GradientTape:
