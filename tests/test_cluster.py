@@ -39,7 +39,7 @@ x = x.reshape(len(x), -1) / np.float32(255)
 splits = list(StratifiedKFold(3).split(x, y))
 
 
-def scores(max_iter=4):
+def scores(max_iter=12):
     net = TinyNetClassifier(max_iter=max_iter, n_iter_no_change=10**6, random_state=0)
     grid = {"hidden_layer_sizes": [(16,), (128,)], "dropout": [0.0, 0.3]}
     search = GridSearchCV(net, grid, cv=splits, refit=False)
@@ -99,7 +99,7 @@ def test_the_same_scores_everywhere_with_and_without_kept_kernels(tmp_path: Path
     assert sorted((tmp_path / "kernels").rglob("*-*")) == kept
     flat = [score for part in first["serial"] for score in part]
     assert len(flat) == 12
-    assert min(flat) > 0.2  # ten classes; a guesser is right in 0.1
+    assert min(flat) > 0.3  # ten classes; a guesser is right in 0.1
 
 
 def test_a_worker_killed_in_the_middle() -> None:
