@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 Run = Callable[[Path], tuple[str, Path]]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SLOW = ("11_grid_search", "12_on_to_keras_jax")  # they start processes, and JAX
+EVERYDAY = ("01_train_mnist", "02_one_step_by_hand")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in SLOW))
+        pytest.param(path, id=path.stem, marks=() if path.stem in EVERYDAY else pytest.mark.slow)
         for path in EXAMPLES
     ],
 )

@@ -15,7 +15,7 @@ from tinynet import Sequential, layers, models, utils
 X = np.random.default_rng(7).random((6, 4), dtype=np.float32)
 
 
-@pytest.fixture(params=["tinynet", "keras"])
+@pytest.fixture(params=["tinynet", pytest.param("keras", marks=pytest.mark.slow)])
 def k(request: pytest.FixtureRequest) -> Any:
     """Each library in turn: what is asserted of one holds for the other."""
     if request.param == "tinynet":

@@ -15,7 +15,6 @@ from tinynet.datasets import drawn_digits
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-QUICK = "03_backpropagation"
 # Images that each notebook takes of what it loads: all of them together run within 90 s.
 SLICE = 2_000
 # Pictures are few and small.
@@ -29,7 +28,7 @@ def cells(path: Path) -> list[dict[str, Any]]:
 
 
 def test_there_are_notebooks() -> None:
-    assert QUICK in [path.stem for path in NOTEBOOKS]
+    assert "03_backpropagation" in [path.stem for path in NOTEBOOKS]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -60,13 +59,8 @@ def test_notebook_shows_no_pixels_of_mnist(path: Path) -> None:
     assert "MNIST" not in printed
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=() if path.stem == QUICK else pytest.mark.slow, id=path.stem)
-        for path in NOTEBOOKS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install -e '.[test]'")
     nbclient = pytest.importorskip("nbclient", reason="needs nbclient: pip install -e '.[test]'")
