@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,9 @@ LENGTH = st.integers(0, 5)
 MODERATE = st.floats(-2, 2, width=16)
 UNITS = st.sampled_from([1, 2, 3, 9, 17, 64, 128])  # 16, 64 and 128 are summed in registers
 ROWS, INNER = st.integers(0, 11), st.sampled_from([0, 1, 3, 40, 300])  # and cut at 6, 8 and 256
-quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+# CI draws more of them.
+EXAMPLES = int(os.environ.get("TINYNET_TEST_EXAMPLES", "20"))
+quick = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def array(draw: Any, shape: Any, elements: Any = ANY, dtype: Any = np.float32) -> np.ndarray:
