@@ -1,4 +1,4 @@
-"""What `compile` chose: the loss that is made small, and the figures that are reported."""
+"""What `compile` chose: the loss function to minimize, and the metrics to report."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ class Objective:
         weights: Array | None,
         logits: Array | None = None,
     ) -> None:
-        """Add a batch to the figures: the loss by its number of examples.
+        """Add a batch to the metrics: the loss by its number of examples.
 
         Parameters
         ----------

@@ -5,7 +5,7 @@ time goes into these calls, and none of them is needed where everything is known
 if a net is of that kind, `fit` hands several batches at a time to `functional.train_steps`, the
 same loop in one function, whose compiled twin stands in `kernels`.
 
-It is only faster: weights, figures and errors are the same. Everything else is trained step by
+It is only faster: weights, metrics and errors are the same. Everything else is trained step by
 step, by `training`.
 """
 
@@ -76,7 +76,7 @@ class DenseNetSteps:
         self._work = Workspace()
 
     def run(self, x: Any, y: Array, stops: bool, once: bool = False) -> tuple[int, float]:
-        """Do the steps of some batches, and count their figures.
+        """Do the steps of some batches, and count their metrics.
 
         Parameters
         ----------

@@ -531,9 +531,9 @@ class Trainer(Layer):
                     self._require_converged(feed, size, epoch, hooks, states)
                 logs = self._objective.logs()
                 if validation is not None and validates_after(epoch + 1):
-                    figures = self._evaluate(validation, validation_size, hooks, validation_steps)
-                    logs.update({f"val_{name}": value for name, value in figures.items()})
-                    if not figures:
+                    results = self._evaluate(validation, validation_size, hooks, validation_steps)
+                    logs.update({f"val_{name}": value for name, value in results.items()})
+                    if not results:
                         data.warn_and_continue(
                             f"validation_data has no batch left for epoch {epoch + 1}, so its "
                             "logs have no validation values. A generator can be read only once: "
@@ -683,7 +683,7 @@ class Trainer(Layer):
         callbacks : list of Callback, optional
             Called at fixed points.
         return_dict : bool
-            Whether to return the figures by name.
+            Whether to return the metrics by name.
 
         Returns
         -------
@@ -710,7 +710,7 @@ class Trainer(Layer):
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
         bar = progress.Progress(count, verbose, start=start)
         logs = self._evaluate(source, size, hooks, steps, bar)
-        return self._figures(logs, return_dict)
+        return self._results(logs, return_dict)
 
     def _evaluate(
         self,
@@ -756,8 +756,8 @@ class Trainer(Layer):
             bar.finish(done, logs)
         return logs
 
-    def _figures(self, logs: Logs, return_dict: bool) -> Any:
-        """Return figures as Keras does: by name, as one float, or as a list."""
+    def _results(self, logs: Logs, return_dict: bool) -> Any:
+        """Return metrics as Keras does: by name, as one float, or as a list."""
         if return_dict:
             return logs
         names = [metric.name for metric in self.metrics if metric.name in logs]
@@ -918,7 +918,7 @@ class Trainer(Layer):
         class_weight : dict of int to float, optional
             What an example of each class counts in the loss.
         return_dict : bool
-            Whether to return the figures by name.
+            Whether to return the metrics by name.
 
         Returns
         -------
@@ -947,7 +947,7 @@ class Trainer(Layer):
             loss = self._train_step(*next(batch.batches(len(batch))), work, stops)
         if stops and not (math.isfinite(loss) and self._is_finite()):
             raise self._diverged(loss, "", "this batch", before)
-        return self._figures(self._objective.logs(), return_dict)
+        return self._results(self._objective.logs(), return_dict)
 
     @_apart
     def test_on_batch(
@@ -962,12 +962,12 @@ class Trainer(Layer):
         sample_weight : array_like, shape (N,), optional
             What each example counts in the loss.
         return_dict : bool
-            Whether to return the figures by name.
+            Whether to return the metrics by name.
 
         Returns
         -------
         float, list of float, or dict
-            The figures.
+            The metrics.
 
         Raises
         ------
@@ -979,7 +979,7 @@ class Trainer(Layer):
         batch = self._compare_inputs(self._examples(x, y, sample_weight))
         self._ready(batch)
         logs = self._evaluate(batch, len(batch), CallbackList([], self, {}))
-        return self._figures(logs, return_dict)
+        return self._results(logs, return_dict)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Compute the outputs of one batch.

@@ -1,7 +1,7 @@
 """Callbacks: code at fixed points of the training loop, yours and the usual ones.
 
 `base` holds what a callback is, `monitoring` those that watch a figure, `steering` those that set
-the learning rate or end training, `records` those that write figures down, and `backup` the one
+the learning rate or end training, `records` those that write metrics down, and `backup` the one
 that goes on after an interruption.
 """
 

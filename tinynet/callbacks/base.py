@@ -1,4 +1,4 @@
-"""What all callbacks share: the hooks, their order, and the figures that fit returns.
+"""What all callbacks share: the hooks, their order, and the metrics that fit returns.
 
 A hook that no callback defines costs nothing: the loop asks once which are defined.
 """
@@ -82,13 +82,13 @@ class Callback:
         """Run before the first epoch."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Run after the last epoch, with its figures."""
+        """Run after the last epoch, with its metrics."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Run before an epoch; the first is 0."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Run after an epoch and its validation, with their figures."""
+        """Run after an epoch and its validation, with their metrics."""
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Run before a training batch: another name of `on_train_batch_begin`."""
@@ -101,20 +101,20 @@ class Callback:
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a training batch, with the figures of the epoch so far."""
+        """Run after a training batch, with the metrics of the epoch so far."""
         self.on_batch_end(batch, logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Run before an evaluation, or a validation within `fit`."""
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Run after it, with its figures."""
+        """Run after it, with its metrics."""
 
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Run before a batch of it."""
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a batch of it, with the figures so far."""
+        """Run after a batch of it, with the metrics so far."""
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         """Run before a prediction."""
@@ -130,12 +130,12 @@ class Callback:
 
 
 class History(Callback):
-    """What `fit` returns: the figures of every epoch.
+    """What `fit` returns: the metrics of every epoch.
 
     Attributes
     ----------
     history : dict of str to list of float
-        The figures, for example ``history["loss"]``.
+        The metrics, for example ``history["loss"]``.
     epoch : list of int
         The numbers of the epochs.
 
@@ -151,13 +151,13 @@ class History(Callback):
         self.epoch: list[int] = []
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Note the figures of an epoch."""
+        """Note the metrics of an epoch."""
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
     def _repr_html_(self) -> str:
-        """Show the figures as a table, where a notebook shows this."""
+        """Show the metrics as a table, where a notebook shows this."""
         # Validation may have been left out of some epochs.
         whole = {k: v for k, v in self.history.items() if len(v) == len(self.epoch)}
         fewer = [

@@ -230,7 +230,7 @@ class EarlyStopping(Monitor):
 class ReduceLROnPlateau(Monitor):
     """Reduce the learning rate when a figure has stopped getting better.
 
-    The rate goes into the figures of the epoch as ``"learning_rate"``, before it is changed.
+    The rate goes into the metrics of the epoch as ``"learning_rate"``, before it is changed.
 
     Parameters
     ----------
@@ -410,7 +410,7 @@ class ModelCheckpoint(Monitor):
         epoch : int
             The epoch, from 0.
         logs : dict
-            The figures.
+            The metrics.
         batch : int, optional
             The batch, from 0.
 

@@ -1,4 +1,4 @@
-"""Callbacks that write the figures to files, for a table or for TensorBoard."""
+"""Callbacks that write the metrics to files, for a table or for TensorBoard."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _cell(value: Any) -> Any:
 
 
 class TensorBoard(Callback):
-    """Write the figures for TensorBoard, into the folders ``train`` and ``validation``.
+    """Write the metrics for TensorBoard, into the folders ``train`` and ``validation``.
 
     Needs the package ``tensorboard``, not TensorFlow.
 
@@ -119,7 +119,7 @@ class TensorBoard(Callback):
     write_images, write_steps_per_second : bool
         Must be False.
     update_freq : "epoch", "batch" or int
-        Whether the figures are written every so many batches too.
+        Whether the metrics are written every so many batches too.
     profile_batch, embeddings_freq : int
         Must be 0.
     embeddings_metadata : None
@@ -213,13 +213,13 @@ class TensorBoard(Callback):
         self._batches = 0
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Write the figures of the epoch so far."""
+        """Write the metrics of the epoch so far."""
         self._batches += 1
         if self.update_freq != "epoch" and self._batches % self.update_freq == 0:
             self._write_figures("train", self._batches, "batch_{}", logs or {})
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write the figures, and the histograms if it is time."""
+        """Write the metrics, and the histograms if it is time."""
         logs = logs or {}
         train = {name: value for name, value in logs.items() if not name.startswith("val_")}
         train["learning_rate"] = float(self.model.optimizer.learning_rate)
@@ -233,7 +233,7 @@ class TensorBoard(Callback):
             self._write("train", epoch, *named)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Write the figures of an evaluation."""
+        """Write the metrics of an evaluation."""
         step = int(self.model.optimizer.iterations)
         self._write_figures("validation", step, "evaluation_{}_vs_iterations", logs or {})
 

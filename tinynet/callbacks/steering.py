@@ -17,7 +17,7 @@ from tinynet.progress import write
 class LearningRateScheduler(Callback):
     """Set the learning rate before each epoch.
 
-    The rate goes into the figures of the epoch as ``"learning_rate"``.
+    The rate goes into the metrics of the epoch as ``"learning_rate"``.
 
     Parameters
     ----------
