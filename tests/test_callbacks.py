@@ -1079,3 +1079,22 @@ def test_model_checkpoint_accepts_hdf5(tmp_path: Path) -> None:
 def test_baseline_may_be_any_finite_number() -> None:
     assert callbacks.EarlyStopping(baseline=1e300).baseline == 1e300
     assert callbacks.ModelCheckpoint("x.keras", initial_value_threshold=-1e300).best == -1e300
+
+
+@pytest.mark.parametrize("value", [np.array([0.5, 0.25]), "good", None, [1.0]], ids=str)
+def test_model_checkpoint_warns_if_a_value_does_not_fit(value: Any, tmp_path: Path) -> None:
+    """Training goes on if a custom value, or a vector, has no place in the file's name."""
+
+    def add(epoch: int, logs: dict[str, Any]) -> None:
+        logs["score"] = value if epoch else 0.25
+
+    model = tinynet.Sequential([tinynet.Input((2,)), tinynet.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    listed = [
+        tinynet.callbacks.LambdaCallback(on_epoch_end=add),
+        tinynet.callbacks.ModelCheckpoint(tmp_path / "{epoch}-{score:.2f}.keras"),
+    ]
+    with pytest.warns(UserWarning, match=r"model is not saved: .*format.* Received: filepath="):
+        history = model.fit(np.eye(2), [0, 1], epochs=3, verbose=0, callbacks=listed)
+    assert history.epoch == [0, 1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["1-0.25.keras"]

@@ -314,7 +314,8 @@ def test_a_metric_may_return_a_vector_or_a_dict() -> None:
 @pytest.mark.parametrize(
     ("result", "error", "words"),
     [
-        ({"loss": 1.0}, ValueError, "different names. Received: 'loss' twice"),
+        ({"loss": 1.0}, ValueError, "different names, .* Received: 'loss' twice from 'given'"),
+        ({1: 1.0}, ValueError, "which are strings. Received: 1 from 'given'"),
         (None, TypeError, "must be a number"),
         ("good", TypeError, "Received: 'good' from 'given'"),
         ({"a": None}, TypeError, "Received: None from 'a'"),

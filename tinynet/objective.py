@@ -268,9 +268,10 @@ class Objective:
             result = metric.result()
             entries = result if isinstance(result, dict) else {metric.name: result}
             for name, value in entries.items():
-                if name in found:
+                if name in found or not isinstance(name, str):
                     raise ValueError(
-                        f"Metric results must have different names. Received: {name!r} twice"
+                        "Metric results must have different names, which are strings. Received: "
+                        f"{name!r}{' twice' if name in found else ''} from {metric.name!r}"
                     )
                 array = np.array(value)
                 if array.dtype.kind not in "biuf":

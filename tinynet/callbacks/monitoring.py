@@ -423,6 +423,8 @@ class ModelCheckpoint(Monitor):
         ------
         KeyError
             If it takes a figure that there is not.
+        ValueError
+            If a value does not fit its format.
         """
         counts = {"epoch": epoch + 1} if batch is None else {"epoch": epoch + 1, "batch": batch + 1}
         try:
@@ -432,6 +434,11 @@ class ModelCheckpoint(Monitor):
                 f"filepath takes a metric that is not among {', '.join({**logs, **counts})}. "
                 f"Received: {self.filepath!r}, which takes {error}"
             ) from None
+        except (ValueError, IndexError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f"filepath must be a format string of numbers: {error}. "
+                f"Received: filepath={checks.shorten(self.filepath)}"
+            ) from error
 
     def _before_training(self, names: set[str], closed: bool) -> None:
         """Check the name and folder of the file, and that the model can be saved."""
@@ -448,13 +455,7 @@ class ModelCheckpoint(Monitor):
                 )
         path = self.filepath
         if closed:
-            try:
-                path = self.path(0, dict.fromkeys(names, 0.5), 0 if by_batch else None)
-            except (ValueError, IndexError, AttributeError, TypeError) as error:
-                raise ValueError(
-                    f"filepath must be a format string of numbers: {error}. "
-                    f"Received: filepath={checks.shorten(self.filepath)}"
-                ) from error
+            path = self.path(0, dict.fromkeys(names, 0.5), 0 if by_batch else None)
         require_writable(Path(path))
         if not self.save_weights_only:
             from tinynet.saving import configuration  # which needs the models, which need this
@@ -480,7 +481,7 @@ class ModelCheckpoint(Monitor):
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
         try:
             path = self.path(epoch, logs, batch)
-        except KeyError as error:
+        except (KeyError, ValueError) as error:
             checks.warn(f"The model is not saved: {error.args[0]}")
             return
         if not self._wanted(epoch, logs, path):
