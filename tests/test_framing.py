@@ -261,3 +261,17 @@ def test_grey_and_paper() -> None:
     # Black ink lies on white paper: 128/255 of it leaves 127/255 of white.
     np.testing.assert_allclose(to_grey(half_black), [[127 / 255, 1]], rtol=1e-15)
     assert paper_shade(np.array([[0.1, 0.2], [0.3, 0.4]])) == 0.3  # the fifth of eight, sorted
+
+
+@pytest.mark.parametrize("shade", [128, 255])
+@pytest.mark.parametrize("thick", [1, 2])
+def test_frames_of_small_images_are_removed(thick: int, shade: int) -> None:
+    """A frame of 2 pixels is a quarter of an image of 28 x 28, and touches some digits."""
+    alike = []
+    for image in drawn_digits.load_data(n_train=40, n_test=0)[0][0]:
+        around = np.full((28, 28), shade, np.uint8)
+        around[thick:-thick, thick:-thick] = image[thick:-thick, thick:-thick]
+        large = np.kron(np.pad(image, 4), np.ones((4, 4), np.uint8))
+        pair = [frame_digit(each).ravel().astype(float) for each in (around, large)]
+        alike.append(np.corrcoef(pair)[0, 1])
+    assert np.mean(np.array(alike) > 0.8) >= 0.8, np.sort(alike)

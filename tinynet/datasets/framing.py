@@ -33,6 +33,7 @@ _DARKEST_PAPER = 0.2  # below this shade, ink is not measured relative to the pa
 _NO_INK, _FULL_INK = 0.3, 0.7  # of the mean ink: half-way between them, an edge stays in place
 _SEEN = 0.01  # ink that counts when the digit's borders are looked for
 _LONG, _RULE = 0.5, 0.06  # a rule is as long as half of the side, and as thin as 6 % of the other
+_EDGE = 0.11  # a rule at the border, the side of a frame, may be thicker
 _PIECE = 0.2  # share of the longer side: a piece as long as this can be the digit
 _INSIDE = 0.3  # share of a box's longer side: as long as this, it is what a box is around
 _DEPTH, _COVERED = 0.1, 0.8  # a box covers 80 % of each side of its rectangle, 10 % deep
@@ -54,7 +55,8 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
     1. Gray, 0 to 1 (`to_grey`); at most 560 pixels long and wide.
     2. Paper: the median shade on the border (`paper_shade`), or the local median of the shades
        around each point if that explains 10 % of the pixels more (gradients, shadows, frames).
-       The outer 4 % of the image are ignored in the local median and in the next two steps.
+       The outer 4 % of the image are ignored in the local median, in these shares and in the next
+       two steps.
     3. Ink: dark or light, whichever differs more from the paper (sum of squares). Dark ink is
        divided by the shade of its paper. Its strength is the mean above Otsu's threshold (N. Otsu,
        "A threshold selection method from gray-level histograms", 1979). If that is not above 0.1,
@@ -170,7 +172,8 @@ def _mean_above_otsu(ink: Greys) -> float:
 def _paper(grey: Greys) -> Greys:
     """Return the shade of the paper at each pixel: even, or uneven if that explains much more."""
     even = np.full(grey.shape, paper_shade(grey))
-    explained = np.mean(np.abs(grey - even) < _NEAR)
+    inner = tuple(slice(_margin(n), n - _margin(n)) for n in grey.shape)
+    explained = np.mean(np.abs(grey - even)[inner] < _NEAR)
     if explained > 1 - _GAIN or min(grey.shape) < _GRID:
         return even
     (ys, down), (xs, across) = map(_grid, grey.shape)
@@ -180,7 +183,7 @@ def _paper(grey: Greys) -> Greys:
         near = points[max(i - _WINDOW, 0) : i + _WINDOW + 1, max(j - _WINDOW, 0) : j + _WINDOW + 1]
         median[i, j] = np.sort(near, axis=None)[near.size // 2]
     uneven: Greys = down @ median @ across.T
-    return uneven if np.mean(np.abs(grey - uneven) < _NEAR) >= explained + _GAIN else even
+    return uneven if np.mean(np.abs(grey - uneven)[inner] < _NEAR) >= explained + _GAIN else even
 
 
 def _grid(size: int) -> tuple[NDArray[np.int64], Greys]:
@@ -227,7 +230,7 @@ def _rules(seen: Mask) -> list[tuple[int, int, int, int]]:
     return [
         (top, bottom, (end - length)[top:bottom].min(), end[top:bottom].max())
         for top, bottom in bands.tolist()
-        if bottom - top <= max(_RULE * len(seen), 1)
+        if bottom - top <= max((_RULE if 0 < top < bottom < len(seen) else _EDGE) * len(seen), 1)
     ]
 
 
