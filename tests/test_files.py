@@ -190,3 +190,12 @@ def test_write_atomically_survives_missing_locks(
     os.utime(left, (0, 0))
     write_atomically(tmp_path / "model", write_new)
     assert os.listdir(tmp_path) == ["model"]
+
+
+def test_a_loop_of_symbolic_links_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    with pytest.raises(OSError, match="symbolic links"):
+        write_atomically(tmp_path / "one", lambda file: file.write(b"new"))
+    assert all(each.is_symlink() for each in tmp_path.iterdir())
+    assert len(list(tmp_path.iterdir())) == 2

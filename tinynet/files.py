@@ -64,6 +64,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(device)
         return
     target = Path(os.path.realpath(path))
+    if target.is_symlink():  # links that lead to each other
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     prefix = f".{zlib.crc32(os.fsencode(target.name)):08x}-"
     temporary = target.with_name(f"{prefix}{secrets.token_hex(8)}.tmp")
     try:
