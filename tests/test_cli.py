@@ -625,6 +625,7 @@ def test_errors_are_one_line(
     assert re.fullmatch(r"tinynet: error: [^\n]+\n", capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_interrupted(data: Path, tmp_path: Path) -> None:
     process = start("train", "--data", str(data), "--epochs", "1000000", cwd=tmp_path)
     assert process.stdout is not None

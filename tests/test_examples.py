@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 Run = Callable[[Path], tuple[str, Path]]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SLOW = ("11_grid_search", "12_on_to_keras_jax")  # they start processes, and JAX
-EVERYDAY = ("01_train_mnist", "02_one_step_by_hand")
+EVERYDAY = ("02_one_step_by_hand",)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,7 @@ def test_on_to_keras_on_jax(run: Run) -> None:
     assert re.search(r"^Greatest difference of a weight: +\d\.\de-0[5-9]$", output, re.M)
 
 
+@pytest.mark.slow
 def test_train_mnist(run: Run) -> None:
     output, folder = run(ROOT / "examples" / "01_train_mnist.py")
     # 95 steps on ten classes: far from MNIST's 97 %, and far from a guesser's 10 %.

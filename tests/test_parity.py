@@ -32,6 +32,7 @@ from tests.test_golden import largest_bounds
 
 keras = keras_net.keras
 SCCE = "sparse_categorical_crossentropy"
+SLOW = pytest.mark.slow
 
 
 def features(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -221,9 +222,13 @@ DATA: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
     "labels in a column": lambda x, y: (x, y[:, None]),
     "float labels": lambda x, y: (x, y.astype(np.float32)),
 }
-RUNS = [pytest.param(lambda x, y: (x, y), options, id=name) for name, options in FITS.items()]
+EVERYDAY = ("validation_split", "class_weight", "weighted validation_data", "uint8")
+RUNS = [
+    pytest.param(lambda x, y: (x, y), options, id=name, marks=() if name in EVERYDAY else SLOW)
+    for name, options in FITS.items()
+]
 RUNS += [
-    pytest.param(change, {}, id=name, marks=() if name == "uint8" else pytest.mark.slow)
+    pytest.param(change, {}, id=name, marks=() if name in EVERYDAY else SLOW)
     for name, change in DATA.items()
 ]
 

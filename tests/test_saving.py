@@ -346,7 +346,7 @@ def test_what_is_saved_can_be_loaded(suffix: str, tmp_path: Path) -> None:
     assert not {0, 1, 2, 7, 11} & refused  # plain names and common sizes are not refused
 
 
-@pytest.mark.parametrize("suffix", mostly_slow([*WHOLE[:3], ".weights.h5"], ".keras"))
+@pytest.mark.parametrize("suffix", mostly_slow([*WHOLE[:3], ".weights.h5"], ".tinynet"))
 def test_thousands_of_layers_are_saved_or_refused(suffix: str, tmp_path: Path) -> None:
     pytest.importorskip("h5py")
     save_and_load([large(3400)], suffix, tmp_path / f"net{suffix}")

@@ -335,7 +335,7 @@ def keras() -> Any:
     return keras
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("name", NETS)
 def test_summary_says_what_keras_says(name: str, compiled: bool, keras: Any) -> None:
     keras.backend.clear_session()

@@ -1186,6 +1186,7 @@ def child(program: str, *arguments: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_in_every_process() -> None:
     a = child(PROGRAM, "1", PYTHONHASHSEED="0")
     b = child(PROGRAM, "2", PYTHONHASHSEED="12345", OMP_NUM_THREADS="2")
@@ -1388,6 +1389,7 @@ model.summary()
 """
 
 
+@pytest.mark.slow
 def test_a_program_without_streams() -> None:
     before = "import sys; sys.stdout = sys.stderr = None\n"
     after = "sys.stdout = sys.__stdout__\nprint('done')"
