@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import functools
 import math
-import sys
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -185,12 +184,10 @@ class Trainer(Layer):
 
     def _refuse_overrides(self, *kinds: str) -> None:
         """Raise for methods of Keras' loops that a subclass defines and that are never called."""
-        # Python's cache of attributes would keep new strings alive.
-        names = [sys.intern(f.format(kind)) for kind in kinds for f in _STEP_HOOKS]
-        for name in names if kinds == ("predict",) else [*names, *_METRIC_HOOKS]:
-            own = vars(self).get(name)
-            if own is None and getattr(type(self), name, None) is getattr(Trainer, name, None):
-                continue
+        cls: Any = type(self)
+        hooks, defined = _overrides(cls, kinds)
+        if defined or not hooks.isdisjoint(self.__dict__):
+            name = min(defined or hooks & self.__dict__.keys())
             raise NotImplementedError(
                 f"{name} of a subclass is not supported: it would never be called. Leave it out, "
                 "and use a custom loss, metric or layer, or a loop over train_on_batch. "
@@ -1001,6 +998,15 @@ class Trainer(Layer):
 def _stops(hooks: CallbackList) -> bool:
     """Return whether training stops with an error when the loss is not finite."""
     return config.on_divergence() == "raise" and not hooks.terminates_on_nan
+
+
+@functools.cache
+def _overrides(cls: Any, kinds: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of Keras' hooks of these loops, and those that a class overrides."""
+    names = [f.format(kind) for kind in kinds for f in _STEP_HOOKS]
+    hooks = frozenset(names if kinds == ("predict",) else [*names, *_METRIC_HOOKS])
+    changed = (n for n in hooks if getattr(cls, n, None) is not getattr(Trainer, n, None))
+    return hooks, frozenset(changed)
 
 
 def _validation_epochs(validation_freq: Any) -> Any:

@@ -633,8 +633,12 @@ class Layer(_KeepsArguments):
 
     def _apply(self, x: Any, work: Workspace, training: bool = False) -> Array:
         """Run `forward` in this layer's dtype and check the shape of its output."""
-        x = self._converted(x)
-        y: Array = self._converted(self.forward(x, work, training))
+        dtype, is_array = self._computes_in, type(x) is np.ndarray
+        if not (is_array and x.dtype is dtype and x.flags.carray):
+            x = self._converted(x)
+        y: Array = self.forward(x, work, training)
+        if not (type(y) is np.ndarray and y.dtype is dtype and y.flags.carray):
+            y = self._converted(y)
         if work.checked != (x.shape, y.shape):
             expected = tuple(self.compute_output_shape(x.shape))
             if not _is_shape(y.shape, expected):
