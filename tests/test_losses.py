@@ -371,3 +371,15 @@ def test_float64_is_computed_in_float64() -> None:
         assert model.predict(np.eye(3), verbose=0).dtype == np.float64
     finally:
         config.set_floatx("float32")
+
+
+@pytest.mark.parametrize("base", ["MeanSquaredError", "SparseCategoricalCrossentropy"])
+def test_compile_refuses_a_call_without_its_gradient(base: str) -> None:
+    """The gradient would be that of the built-in loss, or the new call would never be called."""
+    parent = getattr(tinynet.losses, base)
+    own = type("Own", (parent,), {"call": lambda self, t, p: 3 * parent.call(self, t, p)})
+    model = tinynet.Sequential([tinynet.Input((2,)), tinynet.layers.Dense(3, "softmax")])
+    with pytest.raises(ValueError, match=r"Own\.call must not replace .* Received: "):
+        model.compile("sgd", own())
+    renamed = type("Renamed", (parent,), {})
+    model.compile("sgd", renamed())

@@ -22,6 +22,8 @@ from tinynet.workspace import Workspace
 _registry = Registry("loss", "keras.losses")
 # How far rounding may move a probability out of its range.
 _ROUNDING = 1e-5
+# Methods that compute the gradient of `call`.
+_GRADIENTS = ("backward", "step")
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None, "mean_with_sample_weight")
 
 
@@ -607,7 +609,7 @@ def as_loss(identifier: Any) -> Loss:
     Raises
     ------
     ValueError
-        If it names none, or has no derivative.
+        If it names none, or its gradient is that of another loss.
 
     Examples
     --------
@@ -620,4 +622,12 @@ def as_loss(identifier: Any) -> Loss:
         return found.loss_class()
     if not isinstance(found, Loss):
         return FunctionLoss(found)
+    kind = type(found)
+    owners = {n: [n in vars(c) for c in kind.__mro__].index(True) for n in ("call", *_GRADIENTS)}
+    built_in = [n for n in _GRADIENTS if getattr(kind, n) is not getattr(Loss, n)]
+    if any(owners["call"] < owners[n] for n in built_in):
+        raise ValueError(
+            f"{kind.__name__}.call must not replace that of a built-in loss, whose gradient is of "
+            f"its own call; derive from losses.Loss instead. Received: {checks.shorten(found)}"
+        )
     return found
