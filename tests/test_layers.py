@@ -488,3 +488,11 @@ def test_custom_layer_of_operations_is_differentiated() -> None:
     before = model.get_weights()
     model.fit(x, y, verbose=0)
     assert not any(map(np.array_equal, model.get_weights(), before))
+
+
+@pytest.mark.parametrize("base", ["Dense", "ReLU", "Dropout", "BatchNormalization"])
+def test_layer_refuses_a_call_that_is_never_called(base: str) -> None:
+    own = type("Own", (getattr(layers, base),), {"call": lambda self, x: 2 * x})
+    with pytest.raises(NotImplementedError, match=r"Own\.call would never be called.* Received: "):
+        own(*[3] * (base == "Dense"), *[0.5] * (base == "Dropout"))
+    assert type("Renamed", (layers.Flatten,), {})().name

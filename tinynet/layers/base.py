@@ -114,6 +114,15 @@ class Layer(_KeepsArguments):
         **kwargs: Any,
     ) -> None:
         checks.no_more(type(self).__name__, kwargs, _keywords(type(self)))
+        for kind in type(self).__mro__:  # the first that defines one of them
+            if "forward" in vars(kind) or hasattr(kind, "fit"):
+                break
+            if "call" in vars(kind) and type(self).forward is not Layer.forward:
+                raise NotImplementedError(
+                    f"{kind.__name__}.call would never be called, since its base class has another "
+                    "way to compute; derive from layers.Layer instead, and use the built-in layer "
+                    f"in call. Received: a subclass of {kind.__mro__[1].__name__}"
+                )
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(
                 f"name must be a string without '/'. Received: name={checks.shorten(name)}"
