@@ -496,3 +496,17 @@ def test_layer_refuses_a_call_that_is_never_called(base: str) -> None:
     with pytest.raises(NotImplementedError, match=r"Own\.call would never be called.* Received: "):
         own(*[3] * (base == "Dense"), *[0.5] * (base == "Dropout"))
     assert type("Renamed", (layers.Flatten,), {})().name
+
+
+def test_regularizer_may_be_a_function_of_operations() -> None:
+    model = tinynet.Sequential(
+        [L.Input((8,)), L.Dense(3, kernel_regularizer=lambda w: 0.1 * ops.sum(ops.abs(w) ** 1.5))]
+    )
+    model.compile("sgd", "mse")
+    report = tinynet.explain.check_gradients(model, X, np.zeros((7, 3)))
+    assert report.ok, str(report)
+    kernel = model.get_weights()[0]
+    cost = 0.1 * (np.abs(kernel) ** 1.5).sum()
+    plain = float(np.mean(np.square(model.predict(X, verbose=0))))
+    loss = model.evaluate(X, np.zeros((7, 3)), verbose=0)
+    assert loss == pytest.approx(plain + cost, rel=1e-5)

@@ -1,6 +1,7 @@
 """Regularizers: what the size of a weight costs in the loss, so that nets stay simple.
 
-A regularizer of your own defines ``__call__(x)``, the cost, and ``gradient(x)``.
+A custom regularizer is a function of operations, or a class with ``__call__(x)``, the cost; it is
+differentiated, unless it has its own ``gradient(x)``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
+from tinynet.program.tape import pull_back
 from tinynet.registry import Configurable, Registry
 from tinynet.variable import Array, Tensor, as_tensor
 
@@ -41,7 +43,7 @@ class Regularizer(Configurable):
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(x)")
 
     def gradient(self, x: Array) -> Array:
-        """Compute the gradient of the cost.
+        """Compute the gradient of the cost, by default from `__call__`.
 
         Parameters
         ----------
@@ -53,10 +55,7 @@ class Regularizer(Configurable):
         ndarray
             The gradient, of the weight's shape.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} needs its derivative, since tinynet does not differentiate "
-            f"by itself: define gradient(x)"
-        )
+        return pull_back(self.__call__, x, np.ones((), x.dtype))
 
 
 @_registry.register("l1_l2")
@@ -135,7 +134,50 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
 
-get = _registry.get
+class _Custom(Regularizer):
+    """A user's own function as a regularizer.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(x)`` computes the cost of a weight by operations.
+
+    Examples
+    --------
+    >>> _Custom(lambda x: (x * x).sum()).gradient(np.array([3.0, -1.0]))
+    array([ 6., -2.])
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def __call__(self, x: Any) -> Any:
+        """Compute the cost of a weight."""
+        return self.function(x)
+
+
+def get(identifier: Any) -> Any:
+    """Find a regularizer.
+
+    Parameters
+    ----------
+    identifier : None, str, dict, Regularizer or callable
+        A name, a configuration, a regularizer, or a function of a weight.
+
+    Returns
+    -------
+    Regularizer or None
+        The regularizer.
+
+    Examples
+    --------
+    >>> type(get("l2")).__name__
+    'L2'
+    """
+    found = _registry.get(identifier)
+    return found if found is None or hasattr(found, "gradient") else _Custom(found)
+
+
 serialize = _registry.serialize
 deserialize = _registry.deserialize
 # Keras' lower-case names are the classes themselves.

@@ -2,7 +2,7 @@
 
 `Input` makes the first one, every layer applied to one makes the next, and `chain` reads off
 which layers lie between two of them. That is how a functional model, and a model's own `call`,
-become a row of layers. Only layers can be applied: tinynet does not differentiate by itself.
+become a row of layers. Only layers can be applied; other operations go into the `call` of a layer.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class SymbolicTensor:
 def _refusal(operation: str) -> TypeError:
     return TypeError(
         "A model must consist of layers only (Dense, Flatten, Activation, Rescaling, ...), each "
-        "applied to the output of the one before: tinynet does not "
-        f"differentiate other operations. Received: {operation} of a symbolic tensor"
+        "applied to the output of the one before; write other operations in the call of a "
+        f"custom layer. Received: {operation} of a symbolic tensor"
     )
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from tinynet import config
 from tinynet.functional import dense_net as functional
-from tinynet.unsupported import NotHereError
 
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
@@ -31,13 +30,8 @@ def __getattr__(name: str) -> Any:
         if config.backend() == "numba":
             value = _fast(*_pairs()["dense"], smallest=1)
         _resolved.append(name)
-    elif name.startswith("_"):
+    elif name.startswith("_") or not hasattr(functional, name):
         raise AttributeError(f"module 'tinynet.program.dispatch' has no attribute {name!r}")
-    elif not hasattr(functional, name):
-        raise NotHereError(
-            f"tinynet has no Keras operations: use NumPy, or tinynet.functional. "
-            f"Received: ops.{name}"
-        )
     else:
         value = getattr(functional, name)
         if config.backend() == "numba":
