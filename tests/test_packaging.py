@@ -77,8 +77,14 @@ def test_editable_install_is_found_from_above(clone: Path, tmp_path: Path) -> No
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
+    # Without the tinynet that is installed where the tests run.
     program = (
-        f"import site; site.addsitedir({str(site)!r}); import tinynet; print(tinynet.__file__)"
+        "import os, site, sys\n"
+        "own = lambda p: p and os.path.isfile(os.path.join(p, 'tinynet', '__init__.py'))\n"
+        "sys.path[:] = [p for p in sys.path if not own(p)]\n"
+        "hook = lambda f: getattr(f, '__module__', '').startswith('__editable__')\n"
+        "sys.meta_path[:] = [f for f in sys.meta_path if not hook(f)]\n"
+        f"site.addsitedir({str(site)!r}); import tinynet; print(tinynet.__file__)"
     )
     assert python(program, clone.parent) == str(clone / "tinynet" / "__init__.py")
     assert not list(site.glob("__editable__*.py"))
