@@ -147,11 +147,6 @@ def hard_tanh(x: Any) -> Any:
     return TABLE["clip"](x, -1.0, 1.0)
 
 
-def stop_gradient(variable: Any) -> Any:
-    """Return the value, through which no gradient flows."""
-    return TABLE["stop_gradient"](variable)
-
-
 # ------------------------------------------------------------ losses of one call
 
 

@@ -61,7 +61,7 @@ class Operation:
         self._chooses = backward is not None and "needs" in inspect.signature(backward).parameters
         self.inputs, self.convert = inputs, convert
         self.__name__, self.__doc__ = name, forward.__doc__
-        self.__signature__ = _signature(forward, name)
+        self.__signature__ = _signature(forward)
         self._names = [*self.__signature__.parameters]
 
     def accepts(self, keywords: Any) -> bool:
@@ -102,7 +102,7 @@ class Operation:
         return f"<operation {self.name}>"
 
 
-def _signature(forward: Callable[..., Any], name: str) -> inspect.Signature:
+def _signature(forward: Callable[..., Any]) -> inspect.Signature:
     """Return the signature users see: a list of arrays for ``*xs``."""
     own = inspect.signature(forward)
     kinds = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY}
