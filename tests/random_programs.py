@@ -282,12 +282,17 @@ def draw(seed: int, dropout: bool = False) -> Program:
 
 
 def assert_close(found: Any, expected: Any, room: float, what: str) -> None:
-    """Assert that no element is further away than `room` times the largest one (or 0.05)."""
+    """Assert that no element is further away than `room` times the largest one (or 0.05).
+
+    Elements that are NaN or infinite must be the same in both.
+    """
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     assert found.shape == expected.shape, f"{what}: shapes {found.shape} and {expected.shape}"
-    np.testing.assert_array_equal(np.isfinite(found), np.isfinite(expected), err_msg=what)
-    scale = max(np.abs(expected).max(initial=0), 0.05)
-    worst = np.abs(found - expected).max(initial=0)
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(np.isfinite(found), finite, err_msg=what)
+    np.testing.assert_array_equal(found[~finite], expected[~finite], err_msg=what)
+    scale = max(np.abs(expected[finite]).max(initial=0), 0.05)
+    worst = np.abs(found[finite] - expected[finite]).max(initial=0)
     assert worst <= room * scale, f"{what}: {worst:.3g} apart, allowed are {room * scale:.3g}"
 
 

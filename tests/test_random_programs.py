@@ -41,6 +41,15 @@ def test_random_programs_compare_and_do_not_only_run() -> None:
         random_programs.assert_same_run(runs[1], runs[0], 1e-5)
 
 
+def test_random_programs_compare_missing_numbers() -> None:
+    """A number that is NaN or infinite in both is equal; in one only, it is not."""
+    random_programs.assert_close([np.nan, np.inf, 1.0], [np.nan, np.inf, 1.0], 0, "same")
+    for found in ([np.nan, 1.0], [np.inf, 1.0], [1.0, 1.1]):
+        for a, b in ((found, [1.0, 1.0]), ([1.0, 1.0], found), (found, [-np.inf, 1.0])):
+            with pytest.raises(AssertionError):
+                random_programs.assert_close(a, b, 1e-3, "different")
+
+
 def test_random_programs_are_the_same_for_the_same_seed() -> None:
     assert random_programs.draw(5) == random_programs.draw(5)
     assert random_programs.draw(5) != random_programs.draw(6)
