@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinynet import Sequential
+from tinynet import GradientTape, Sequential
+from tinynet.variable import as_tensor
 
 Arrays = list[np.ndarray]
 EPS = float(np.finfo(np.float32).eps)
@@ -22,12 +23,12 @@ def gradients(
     model: Sequential, x: Any, y: Any, sample_weight: Any = None
 ) -> tuple[float, Arrays, np.ndarray]:
     """Return the loss on a batch, its gradient in every trainable weight, and in the input."""
-    batch = model._examples(x, y, sample_weight)
-    model._ready(batch)
-    work = model._training_work()
-    step = model._forward_and_loss(batch.x, batch.y, batch.weights, work, training=True)
-    d_x = model.backward(step[1], work, need_d_x=True)
-    return step[0], [g.copy() for g in model._plan.gradients], d_x.copy()
+    loss, found = model.loss_and_gradients(x, y, sample_weight)
+    tensor = as_tensor(np.array(x, model.dtype))
+    with GradientTape() as tape:
+        tape.watch(tensor)
+        total = model.compute_loss(tensor, y, model(tensor, training=True), sample_weight)
+    return loss, found, np.array(tape.gradient(total, tensor))
 
 
 def optimizer_state(model: Sequential) -> Arrays:

@@ -33,7 +33,7 @@ from tinynet import (
 )
 from tinynet.initializers import Initializer
 from tinynet.layers import Input, Layer
-from tinynet.layers.symbolic import SymbolicTensor as KerasTensor
+from tinynet.program.symbols import SymbolicTensor as KerasTensor
 from tinynet.losses import Loss
 from tinynet.metrics import Metric
 from tinynet.onnx_export import export_onnx

@@ -6,6 +6,7 @@ differentiated; one with an attribute ``backward(d_y, x, y)`` brings its own der
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,10 @@ import numpy as np
 
 from tinynet import checks, config
 from tinynet.program import dispatch
-from tinynet.program.operations import Operation, as_floats
+from tinynet.program.dense_net import Activated
+from tinynet.program.operations import as_floats
 from tinynet.program.tape import pull_back
+from tinynet.program.tensor import TensorMethods
 from tinynet.registry import Registry
 from tinynet.variable import Array, Tensor, as_tensor, copies
 
@@ -63,19 +66,20 @@ class Activation:
             The outputs, in `config.floatx()` unless `x` is a float array already.
         """
         activation = self.with_options(*args, **options) if args or options else self
-        result: Tensor = activation.operation(x)
-        result.computed_by = activation, x  # the losses that take logits look for them here
+        if activation is linear:
+            return x if isinstance(x, TensorMethods) else as_tensor(to_float(x))  # type: ignore[return-value]
+        result: Tensor = activation._applied(x)
+        # The losses that take logits look for them here.
+        result.computed_by = activation, x
         return result
 
-    @property
-    def operation(self) -> Operation:
-        """The operation that computes it, and that tapes record."""
-        return Operation(
-            self.__name__,
-            lambda x: self.forward(np.ascontiguousarray(x)).reshape(x.shape),
-            lambda d_y, y, x: self.backward(np.ascontiguousarray(d_y), x, y).reshape(x.shape),
-            convert=as_floats,
-        )
+    def _applied(self, x: Any) -> Any:
+        return self.operation(x)
+
+    @functools.cached_property
+    def operation(self) -> Activated:
+        """The operation that computes it."""
+        return Activated(self, as_floats)
 
     def with_options(self, *args: Any, **options: Any) -> Activation:
         """Return the same activation with other options.
@@ -108,6 +112,7 @@ class Activation:
             return self
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__, options=merged)
+        other.__dict__.pop("operation", None)
         return other
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
@@ -146,6 +151,10 @@ class Activation:
         """
         return getattr(dispatch, self.__name__ + "_backward")(d_y, x, y, out)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the operation, which is made again."""
+        return {key: value for key, value in self.__dict__.items() if key != "operation"}
+
     def __reduce__(self) -> Any:
         """Keep a copied model's activations the built-in ones, which are known by identity."""
         built_in = _registry.names.get(self.__name__) is self
@@ -181,6 +190,12 @@ class Custom(Activation):
                 f"the model as a layer of its own. Received: {checks.shorten(function)}"
             )
         self.function: Any = function
+
+    def _applied(self, x: Any) -> Any:
+        if hasattr(self.function, "backward"):
+            return self.operation(x)
+        y = self.function(x if isinstance(x, TensorMethods) else as_tensor(to_float(x)))
+        return y if isinstance(y, TensorMethods) else as_tensor(y)
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Compute the function."""

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -462,15 +462,15 @@ class Examples:
 
     Parameters
     ----------
-    x : ndarray, shape (N, ...), or CompressedRows
+    x : ndarray, shape (N, ...), or CompressedRows, or tuple of ndarray
         The inputs.
-    y : ndarray, shape (N, ...)
-        The true values.
-    weights : ndarray, shape (N, ...), optional
+    y : ndarray, shape (N, ...), or tuple of (ndarray or None)
+        The true values; of several outputs, in a tuple.
+    weights : ndarray, shape (N, ...), or tuple of (ndarray or None), optional
         What each example counts.
-    input_shape : tuple of (int or None)
+    input_shape : tuple of (int or None), or tuple of them
         The shape that the caller's inputs had, batch size first and open.
-    dtype : dtype, optional
+    dtype : dtype, or tuple of them, optional
         The type that the inputs of a batch are converted to; by default they stay as they are.
     largest : float
         Largest absolute input, NaN if unknown.
@@ -483,19 +483,23 @@ class Examples:
     """
 
     x: Any
-    y: Array
-    weights: Array | None = None
-    input_shape: tuple[int | None, ...] = ()
+    y: Any
+    weights: Any = None
+    input_shape: tuple[Any, ...] = ()
     dtype: Any = None
     largest: float = math.nan
+    #: Whether batches are passed on as they are, to a step of a subclass.
+    unchecked: ClassVar[bool] = False
 
     def __len__(self) -> int:
         """Return the number of examples."""
-        return len(self.x)
+        return len(listed(self.x)[0])
 
     @property
     def is_ready(self) -> bool:
         """Whether batches can be taken from the inputs as they are, without a conversion."""
+        if isinstance(self.x, tuple):
+            return False
         return isinstance(self.x, CompressedRows) or _is_ready(self.x, self.dtype or self.x.dtype)
 
     def steps(self, batch_size: int) -> int:
@@ -541,8 +545,8 @@ class Examples:
         return self._part(first), self._part(last)
 
     def _part(self, rows: slice) -> Examples:
-        weights = None if self.weights is None else self.weights[rows]
-        return Examples(self.x[rows], self.y[rows], weights, self.input_shape, self.dtype)
+        x, y, weights = (each(lambda a: a[rows], v) for v in (self.x, self.y, self.weights))
+        return Examples(x, y, weights, self.input_shape, self.dtype)
 
     def batches(
         self,
@@ -577,17 +581,58 @@ class Examples:
             rows = slice(start, min(start + batch_size, len(self)))
             if order is None:
                 part = self._part(rows)
-                yield converted(part.x, self.dtype or part.x.dtype), part.y, part.weights
+                x: Any = each(lambda a, d: converted(a, d or a.dtype), part.x, self.dtype)
+                yield x, part.y, part.weights
             else:
                 picked = order[rows]
-                weights = None
-                if self.weights is not None:
-                    weights = _take(self.weights, picked, "weights", work)
                 if named and self.is_ready and isinstance(self.x, np.ndarray):
-                    x: Any = NamedRows(self.x, picked)
+                    x = NamedRows(self.x, picked)
                 else:
-                    x = _take(self.x, picked, "x", work, self.dtype)
-                yield x, _take(self.y, picked, "y", work), weights
+                    x = _taken(self.x, picked, "x", work, self.dtype)
+                y = _taken(self.y, picked, "y", work)
+                yield x, y, _taken(self.weights, picked, "weights", work)
+
+
+def each(function: Callable[..., Any], value: Any, *others: Any) -> Any:
+    """Apply a function to an array, or to each in a tuple; None stays None.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    value : object
+        The array, a tuple of arrays, or None.
+    *others : object
+        Further arguments; tuples of them if `value` is a tuple.
+
+    Returns
+    -------
+    object
+        The result, or a tuple of results.
+
+    Examples
+    --------
+    >>> each(len, [1, 2]), each(len, ([1, 2], None)), each(len, None)
+    (2, (2, None), None)
+    """
+    if isinstance(value, tuple):
+        rest = [other if isinstance(other, tuple) else (other,) * len(value) for other in others]
+        groups = zip(value, *rest, strict=True)
+        return tuple(None if v is None else function(v, *others) for v, *others in groups)
+    return None if value is None else function(value, *others)
+
+
+def listed(value: Any) -> list[Any]:
+    """Return the arrays of a tuple as a list; a single array as a list of one."""
+    return [*value] if isinstance(value, tuple) else [value]
+
+
+def _taken(arrays: Any, rows: Array, name: str, work: Workspace, dtype: Any = None) -> Any:
+    """Copy rows of an array, or of each in a tuple, into buffers."""
+    if not isinstance(arrays, tuple):
+        return each(lambda a: _take(a, rows, name, work, dtype), arrays)
+    names = tuple(f"{name}{k}" for k in range(len(arrays)))
+    return each(lambda a, n, d: _take(a, rows, n, work, d), arrays, names, dtype)
 
 
 def _take(array: Any, rows: Array, name: str, work: Workspace, dtype: Any = None) -> Any:
@@ -629,6 +674,8 @@ class Stream:
     [2]
     """
 
+    unchecked = False
+
     def __init__(self, source: Any, prepare: Callable[[Any, Any, Any], Examples]) -> None:
         self._source, self._prepare = source, prepare
         # Batches that have numbers can be shuffled; all others come in their own order.
@@ -643,7 +690,9 @@ class Stream:
                 "The data must have at least one batch; a generator can be read only once, so "
                 "create a new one for each call. Received: no batch"
             )
-        self.input_shape, self.y = self._first.input_shape, self._first.y
+        #: The first batch.
+        self.first: Examples = self._first
+        self.input_shape = self._first.input_shape
 
     def steps(self, batch_size: int) -> int | None:
         """Count the batches, where that is known.
@@ -712,7 +761,10 @@ class Stream:
             parts = itertools.chain([first], begun)
         for part in parts:
             rows = isinstance(part.x, CompressedRows)
-            yield part.x.take(np.arange(len(part))) if rows else part.x, part.y, part.weights
+            x = part.x.take(np.arange(len(part))) if rows else part.x
+            if part.dtype is not None and not rows:
+                x = each(lambda a, d: converted(a, d or a.dtype), x, part.dtype)
+            yield x, part.y, part.weights
 
     def tell(self, hook: str) -> None:
         """Call a hook of a `PyDataset`, which may shuffle there.

@@ -7,6 +7,8 @@ from typing import Any
 
 from tinynet import checks
 from tinynet.layers import InputLayer, Layer
+from tinynet.program.graph import rebuilt
+from tinynet.program.nested import flattened
 from tinynet.registry import map_entries
 from tinynet.saving import load_model, model_from_json, save_model
 from tinynet.sequential import Model, Sequential
@@ -58,15 +60,22 @@ def clone_model(
             return clone_model(layer, clone_function=clone_function)
         return (clone_function or (lambda old: type(old).from_config(old.get_config())))(layer)
 
-    entry: Any = model._input if input_tensors is None else input_tensors.layer
     if isinstance(model, Sequential):
+        entry: Any = model._input if input_tensors is None else input_tensors.layer
         first = [] if entry is None else [InputLayer.from_config(entry.get_config())]
         clone: Any = type(model)([*first, *map(copy, model._layers)], model.trainable, model.name)
     else:
-        x = start = InputLayer.from_config(entry.get_config()).output
-        for layer in model._layers:
-            x = copy(layer)(x)
-        clone = type(model)(start, x, model.name, model.trainable)
+        given_inputs = iter([] if input_tensors is None else flattened(input_tensors))
+
+        def new_entry(layer: Any, shape: Any, dtype: Any) -> Any:
+            given = next(given_inputs, None)
+            return InputLayer.from_config(layer.get_config()).output if given is None else given
+
+        def new_operation(operation: Any) -> Any:
+            return copy(operation) if isinstance(operation, Layer) else operation
+
+        graph = rebuilt(model._known_graph().plan(), new_entry, new_operation)
+        clone = type(model)(graph.inputs, graph.outputs, model.name, model.trainable)
     if model.compiled:
         given = model._compile_arguments
         stateful = {name: map_entries(_fresh, given[name]) for name in given if "loss" not in name}

@@ -7,83 +7,48 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import activations, checks, losses
+from tinynet import checks, losses
 from tinynet import metrics as metrics_module
 from tinynet.metrics import LossMetric, Metric
 from tinynet.variable import Array, copies
-from tinynet.workspace import Workspace
 
 Logs = dict[str, Any]
 
 
-class Objective:
-    """A loss with its weight, and metrics, as `compile` was given them.
+class OutputObjective:
+    """Loss and metrics of one output of a model.
 
     Parameters
     ----------
-    loss : str, function or Loss
-        What is made small.
-    loss_weights : float or list of one float, optional
-        What the loss is multiplied by.
-    metrics, weighted_metrics : list of (str or Metric), optional
-        What is reported besides; of the second, with sample weights.
-    output : str, optional
-        Name of the model's output, if known. Each of the others may be a dict with this key, and
-        the loss and its weight a list of one.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If one of them is not known.
+    loss : Loss or None
+        What is minimized.
+    weight : float
+        Factor of the loss.
+    metrics, weighted_metrics : list of (str or Metric)
+        What is reported; of the second, with sample weights.
+    name : str, optional
+        Name of the output, if there are several.
 
     Examples
     --------
-    >>> objective = Objective("sparse_categorical_crossentropy", None, ["accuracy"], None)
+    >>> objective = OutputObjective(losses.as_loss("mse"), 1.0, ["mae"], [])
     >>> objective.loss.name
-    'sparse_categorical_crossentropy'
+    'mean_squared_error'
     """
 
     def __init__(
-        self,
-        loss: Any,
-        loss_weights: Any,
-        metrics: Any,
-        weighted_metrics: Any,
-        output: str | None = None,
+        self, loss: Any, weight: float, metrics: Any, weighted_metrics: Any, name: str | None = None
     ) -> None:
-        #: The loss as it was given, out of its list or dict.
-        self.given = loss = _single("loss", loss, output)
-        self.loss: Any = None if loss is None else losses.as_loss(loss)
-        self._on_logits: Any = None
-        if self.loss is not None and self.loss.logits_of:
-            self._on_logits = self.loss.on_logits()
-        loss_weights = _single("loss_weights", loss_weights, output)
-        self.weight = 1.0 if loss_weights is None else checks.number("loss_weights", loss_weights)
-        self._entries = _listed("metrics", metrics, output)
-        self._weighted_entries = _listed("weighted_metrics", weighted_metrics, output)
-        self.tracker = metrics_module.Mean("loss")
+        self.loss, self.weight, self.name = loss, weight, name
+        self._entries, self._weighted_entries = metrics, weighted_metrics
+        #: Mean of the loss, which is reported if there are several outputs.
+        self.tracker = metrics_module.Mean(f"{name}_loss")
         self.metrics: list[Metric] | None = None
         #: The shape of the predictions, batch size first, that targets were checked for.
         self.output_shape: tuple[int | None, ...] = ()
-        self._heads: dict[activations.Activation, bool] = {}
         self._warned = False
 
-    def all_metrics(self) -> list[Metric]:
-        """List the mean loss, then the metrics as far as they are known.
-
-        Returns
-        -------
-        list of Metric
-            In the order of `compile`.
-        """
-        return [self.tracker, *(self.metrics or [])]
-
-    @property
-    def by_example(self) -> bool:
-        """Whether evaluation gives the same whatever the number of examples in a batch."""
-        return bool(self.loss.is_mean) and all(m.by_example for m in self.all_metrics())
-
-    def resolve(self, y_ndim: int, output_shape: tuple[int | None, ...]) -> None:
+    def resolve(self, y_ndim: int, output_shape: tuple[int | None, ...], used: Any) -> None:
         """Make the metrics, once the shapes are known that ``"accuracy"`` is decided by.
 
         Parameters
@@ -92,21 +57,22 @@ class Objective:
             The number of dimensions of the true values.
         output_shape : tuple of (int or None)
             The shape of the predictions.
+        used : Counter
+            Names that are taken.
         """
         self.output_shape = output_shape
         if self.metrics is not None:
             return
+        prefix = "" if self.name is None else f"{self.name}_"
         resolved: list[Metric] = []
-        used: collections.Counter[str] = collections.Counter()
         for i, entry in enumerate([*self._entries, *self._weighted_entries]):
             metric = metrics_module.resolve(entry, y_ndim, output_shape)
-            name = metric.name
+            name = f"{prefix}{metric.name}"
             if used[name] and i >= len(self._entries):
-                name = f"weighted_{name}"
+                name = f"{prefix}weighted_{metric.name}"
             used[name] += 1
             metric.name = name if used[name] == 1 else f"{name}_{used[name] - 1}"
             resolved.append(metric)
-        self._heads.clear()
         self.metrics = resolved
 
     def check_targets(self, y: Array, output_shape: tuple[int | None, ...]) -> None:
@@ -124,109 +90,50 @@ class Objective:
         for metric in self.metrics or made:
             metric.check_targets(y, output_shape)
 
-    def takes_logits(self, head: activations.Activation | None) -> bool:
-        """Say whether the loss, or a metric, is computed from the input of the output's activation.
+    def wants_logits(self, activation: Any) -> bool:
+        """Return whether a metric is computed from the input of the output's activation."""
+        return any(
+            isinstance(m, LossMetric) and activation in m.logits_of for m in self.metrics or []
+        )
+
+    def loss_for(self, predictions: Any) -> tuple[losses.Loss, Any]:
+        """Return the loss and what it is computed from: probabilities, or rather their logits.
+
+        As in Keras, a cross-entropy of the output of a softmax or a sigmoid is computed from
+        that activation's input.
 
         Parameters
         ----------
-        head : Activation or None
-            What the output comes straight out of.
+        predictions : SymbolicTensor or Tensor
+            The output.
 
         Returns
         -------
-        bool
-            Whether it is.
-        """
-        if head is None:
-            return False
-        if head not in self._heads:
-            users = (self.loss, *(self.metrics or []))
-            self._heads[head] = any(head in user.logits_of for user in users)
-        return self._heads[head]
-
-    def step(
-        self,
-        y: Array,
-        output: Array,
-        weights: Array | None,
-        head: activations.Activation | None,
-        work: Workspace,
-    ) -> tuple[float, Array, Array]:
-        """Compute loss, gradient and predictions.
-
-        Parameters
-        ----------
-        y : ndarray
-            The true values, as the loss prepared them.
-        output : ndarray, shape (N, ..., C)
-            What the model computed: logits where `takes_logits` says so.
-        weights : ndarray, optional
-            The sample weights.
-        head : Activation or None
-            What the output comes, or would come, straight out of.
-        work : Workspace
-            Where buffers live.
-
-        Returns
-        -------
-        float
+        Loss
             The loss.
-        ndarray, shape (N, ..., C)
-            Its gradient in the output.
-        ndarray, shape (N, ..., C)
-            The predictions.
+        SymbolicTensor or Tensor
+            Its second argument.
         """
-        if output.shape[-1:] != self.output_shape[-1:]:
-            raise ValueError(
-                f"The model's outputs must keep the shape {self.output_shape} that the targets "
-                f"were checked for. Received: outputs of shape {output.shape}"
-            )
-        predictions, work.x, work.y = output, None, None
-        if head is None or not self.takes_logits(head):
-            value, d_output = self.loss.step(y, output, weights, work)
-        else:
-            # Keras takes the input of a softmax, or of a sigmoid, for the scores.
-            work.x = output
-            on_logits = head in self.loss.logits_of
-            if on_logits:
-                self._warn_of_logits(head)
-                value, d_output = self._on_logits.step(y, output, weights, work)
-            if head is activations.softmax and work.y is not None:
-                predictions = work.y
-            else:
-                out = work.array("predictions", output.shape, output.dtype)
-                predictions = head.forward(output, out)
-            if not on_logits:
-                value, d_predictions = self.loss.step(y, predictions, weights, work)
-                d_output = head.backward(d_predictions, output, predictions)
-        if self.weight != 1:
-            value *= self.weight
-            d_output = d_output * d_output.dtype.type(self.weight)
-        return value, d_output, predictions
-
-    def _warn_of_logits(self, head: activations.Activation) -> None:
+        activation, logits = predictions.computed_by
+        if activation is None or activation not in self.loss.logits_of:
+            return self.loss, predictions
         if self.loss.from_logits and not self._warned:
             self._warned = True
             checks.warn(
-                f"{self.loss.name} has from_logits=True, but the model ends in {head.__name__}, "
-                f"whose outputs are not logits; the inputs of this activation are used instead. "
-                f"Leave out one of the two. Received: from_logits=True"
+                f"{self.loss.name} has from_logits=True, but the model ends in "
+                f"{activation.__name__}, whose outputs are not logits; the inputs of this "
+                f"activation are used instead. Leave out one of the two. Received: "
+                f"from_logits=True"
             )
+        return self.loss.on_logits(), logits
 
     def count(
-        self,
-        value: float,
-        y: Array,
-        predictions: Array,
-        weights: Array | None,
-        logits: Array | None = None,
+        self, y: Array, predictions: Array, weights: Array | None, logits: Array | None
     ) -> None:
-        """Add a batch to the metrics: the loss by its number of examples.
+        """Add a batch to the metrics.
 
         Parameters
         ----------
-        value : float
-            The loss of the batch.
         y : ndarray, shape (N, ...)
             The true values.
         predictions : ndarray, shape (N, ..., C)
@@ -234,12 +141,8 @@ class Objective:
         weights : ndarray, optional
             The sample weights, for the weighted metrics.
         logits : ndarray, shape (N, ..., C), optional
-            The input of the activation that the predictions come out of, where `step` had it
-            and left it in ``work.x``.
+            The input of the activation that the predictions are the result of.
         """
-        n = len(predictions)
-        self.tracker.total += value * n
-        self.tracker.count += n
         for i, metric in enumerate(self.metrics or []):
             counted = weights if i >= len(self._entries) else None
             given = (y, predictions, counted)
@@ -247,6 +150,168 @@ class Objective:
                 metric.update_from_logits(y, logits, counted)
             else:
                 metric.update_state(*(copies(*given) if metric._custom else given))
+
+
+class Objective:
+    """Losses with their weights, and metrics, as `compile` was given them.
+
+    Parameters
+    ----------
+    loss : str, function or Loss, or nested list or dict of them
+        What is minimized.
+    loss_weights : float, or list or dict of them, optional
+        Factors of the losses.
+    metrics, weighted_metrics : list of (str or Metric), or list or dict of such lists, optional
+        What is reported besides; of the second, with sample weights.
+    names : list of str, optional
+        Names of the model's outputs, if they are known.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one of them is not known.
+
+    Examples
+    --------
+    >>> objective = Objective("mse", None, ["mae"], None, ["out"])
+    >>> objective.outputs[0].loss.name
+    'mean_squared_error'
+    """
+
+    def __init__(
+        self,
+        loss: Any,
+        loss_weights: Any,
+        metrics: Any,
+        weighted_metrics: Any,
+        names: list[str] | None = None,
+    ) -> None:
+        self._given = loss, loss_weights, metrics, weighted_metrics
+        self.tracker = metrics_module.Mean("loss")
+        self.outputs: list[OutputObjective] = []
+        single = names is None or len(names) == 1
+        #: The loss as it was given; out of its list or dict if there is one output.
+        self.given = loss
+        if names is not None:
+            self.bind(names)
+        elif loss is not None:
+            for leaf in _leaves(loss):
+                losses.as_loss(leaf)
+            for given in (metrics, weighted_metrics):
+                for leaf in _leaves(given) if given else []:
+                    metrics_module.check(leaf)
+        if single and names is not None:
+            self.given = _single("loss", loss, names[0])
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether `compile` was given a loss."""
+        return self.given is not None
+
+    def bind(self, names: list[str], keys: list[str] | None = None) -> None:
+        """Assign losses and metrics to the outputs, once these are known.
+
+        Parameters
+        ----------
+        names : list of str
+            Names of the outputs.
+        keys : list of str, optional
+            Keys of the outputs, if they are a dict.
+        """
+        if self.outputs and len(self.outputs) == len(names):
+            return
+        loss, loss_weights, metrics, weighted_metrics = self._given
+        if len(names) == 1:
+            name = names[0]
+            loss = _single("loss", loss, name)
+            weight = _single("loss_weights", loss_weights, name)
+            self.outputs = [
+                OutputObjective(
+                    None if loss is None else losses.as_loss(loss),
+                    1.0 if weight is None else checks.number("loss_weights", weight),
+                    _listed("metrics", metrics, name),
+                    _listed("weighted_metrics", weighted_metrics, name),
+                )
+            ]
+            return
+        known = [keys or names, names]
+        each = {
+            "loss": _per_output("loss", loss, known, True),
+            "loss_weights": _per_output("loss_weights", loss_weights, known, False),
+            "metrics": _per_output("metrics", metrics, known, False),
+            "weighted_metrics": _per_output("weighted_metrics", weighted_metrics, known, False),
+        }
+        self.outputs = [
+            OutputObjective(
+                None if one is None else losses.as_loss(one),
+                1.0 if weight is None else checks.number("loss_weights", weight),
+                _checked("metrics", own),
+                _checked("weighted_metrics", weighted),
+                name,
+            )
+            for one, weight, own, weighted, name in zip(*each.values(), keys or names, strict=True)
+        ]
+
+    @property
+    def trackers(self) -> list[Metric]:
+        """The mean loss of each output, if there are several."""
+        with_loss = [o.tracker for o in self.outputs if o.loss is not None]
+        return [*with_loss] if len(with_loss) > 1 else []
+
+    def all_metrics(self) -> list[Metric]:
+        """List the mean loss, then the metrics as far as they are known.
+
+        Returns
+        -------
+        list of Metric
+            In the order of `compile`.
+        """
+        own = [m for output in self.outputs for m in output.metrics or []]
+        return [self.tracker, *self.trackers, *own]
+
+    @property
+    def by_example(self) -> bool:
+        """Whether evaluation gives the same whatever the number of examples in a batch."""
+        means = all(o.loss is None or o.loss.is_mean for o in self.outputs)
+        return means and all(m.by_example for m in self.all_metrics())
+
+    def resolve(self, y_ndims: list[int | None], output_shapes: list[Any]) -> bool:
+        """Make the metrics, once the shapes are known that ``"accuracy"`` is decided by.
+
+        Parameters
+        ----------
+        y_ndims : list of (int or None)
+            Number of dimensions of the targets of each output.
+        output_shapes : list of tuple of (int or None)
+            The shape of each output.
+
+        Returns
+        -------
+        bool
+            Whether they were made now.
+        """
+        new = any(output.metrics is None for output in self.outputs)
+        used: collections.Counter[str] = collections.Counter()
+        for output, ndim, shape in zip(self.outputs, y_ndims, output_shapes, strict=True):
+            output.resolve(len(shape) if ndim is None else ndim, shape, used)
+        return new
+
+    def count(self, loss: float, parts: list[float], n: int) -> None:
+        """Add the loss of a batch: by its number of examples.
+
+        Parameters
+        ----------
+        loss : float
+            The loss.
+        parts : list of float
+            The loss of each output that has one.
+        n : int
+            The number of examples.
+        """
+        trackers = self.trackers
+        for tracker, value in zip([self.tracker, *trackers], [loss, *parts], strict=False):
+            tracker.total += value * n  # type: ignore[attr-defined]  # a Mean
+            tracker.count += n  # type: ignore[attr-defined]
 
     def logs(self) -> Logs:
         """Return the values so far, sorted by name as Keras does.
@@ -263,29 +328,106 @@ class Objective:
         """
         if not self.tracker.count:  # there is nothing to report
             return {}
-        found: Logs = {}
-        for metric in self.all_metrics():
-            result = metric.result()
-            entries = result if isinstance(result, dict) else {metric.name: result}
-            for name, value in entries.items():
-                if name in found or not isinstance(name, str):
-                    raise ValueError(
-                        "Metric results must have different names, which are strings. Received: "
-                        f"{name!r}{' twice' if name in found else ''} from {metric.name!r}"
-                    )
-                array = np.array(value)
-                if array.dtype.kind not in "biuf":
-                    raise TypeError(
-                        "The result of a metric must be a number, an array or a dict of these. "
-                        f"Received: {checks.shorten(value)} from {name!r}"
-                    )
-                found[name] = array if array.ndim else float(array)
-        return dict(sorted(found.items()))
+        return results_of(self.all_metrics())
 
     def reset(self) -> None:
         """Forget everything counted."""
         for metric in self.all_metrics():
             metric.reset_state()
+
+
+def results_of(metrics: list[Metric]) -> Logs:
+    """Return what metrics report, sorted by name as Keras does.
+
+    Parameters
+    ----------
+    metrics : list of Metric
+        The metrics.
+
+    Returns
+    -------
+    dict of str to (float or ndarray)
+        The values.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the result of a custom metric can't be reported.
+    """
+    found: Logs = {}
+    for metric in metrics:
+        result = metric.result()
+        entries = result if isinstance(result, dict) else {metric.name: result}
+        for name, value in entries.items():
+            if name in found or not isinstance(name, str):
+                raise ValueError(
+                    "Metric results must have different names, which are strings. Received: "
+                    f"{name!r}{' twice' if name in found else ''} from {metric.name!r}"
+                )
+            found[name] = reported(name, value)
+    return dict(sorted(found.items()))
+
+
+def reported(name: str, value: Any) -> Any:
+    """Return the result of a metric as a float or an array.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    value : object
+        The result.
+
+    Returns
+    -------
+    float or ndarray
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a number nor an array.
+    """
+    array = np.array(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            "The result of a metric must be a number, an array or a dict of these. "
+            f"Received: {checks.shorten(value)} from {name!r}"
+        )
+    return array if array.ndim else float(array)
+
+
+def _leaves(given: Any) -> list[Any]:
+    """Return what a nested list or dict of losses or metrics holds; a configuration is one."""
+    if isinstance(given, dict) and "class_name" not in given:
+        given = list(given.values())
+    if isinstance(given, list | tuple):
+        return [leaf for item in given for leaf in _leaves(item)]
+    return [] if given is None else [given]
+
+
+def _per_output(name: str, given: Any, known: list[list[str]], spreads: bool) -> list[Any]:
+    """Return what was passed for each of several outputs, in a list or by their names."""
+    names = known[0]
+    is_leaf = not isinstance(given, list | tuple | dict) or "class_name" in given
+    if given is None or (is_leaf and spreads):
+        return [given] * len(names)
+    if isinstance(given, dict) and not is_leaf:
+        for labels in known:
+            if set(given) <= set(labels):
+                return [given.get(label) for label in labels]
+    elif not is_leaf and len(given) == len(names):
+        return list(given)
+    raise ValueError(
+        f"{name} must have one entry for each of the outputs {names}, in a list or by name. "
+        f"Received: {name}={checks.shorten(given)}"
+    )
+
+
+def _checked(name: str, given: Any) -> list[Any]:
+    """Check the metrics of one output, and return them as a list."""
+    entries = [*given] if isinstance(given, list | tuple) else [] if given is None else [given]
+    return _listed(name, entries, None)
 
 
 def _values(name: str, given: Any, output: str | None) -> list[Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from tinynet import checks, layers
 from tinynet.activations import Activation
 from tinynet.files import write_atomically
-from tinynet.layers.symbolic import Shape
+from tinynet.program.symbols import Shape
 from tinynet.sequential import Model
 from tinynet.variable import Array
 

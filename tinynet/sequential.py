@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 from collections.abc import Iterator
@@ -10,33 +11,37 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, checks, config, layers
+from tinynet.data import inputs as inputs_of
 from tinynet.data import only
-from tinynet.layers.base import Layer, _registry, takes
+from tinynet.graph_config import graph_config, tensors_of
+from tinynet.layers.base import CALL, Layer, _registry, initializer_override, map_shapes
 from tinynet.layers.shaping import InputLayer
-from tinynet.layers.symbolic import Shape, SymbolicTensor, chain
-from tinynet.program.operations import TAPES, to_array
-from tinynet.program.tensor import TABLE
+from tinynet.program.dense_net import RESHAPE
+from tinynet.program.graph import Graph, rebuilt
+from tinynet.program.nested import flattened, mapped
+from tinynet.program.operations import TAPES
+from tinynet.program.symbols import Shape, SymbolicTensor, examples_of
+from tinynet.program.trace import RECORDER
 from tinynet.progress import write
 from tinynet.registry import unique_name
 from tinynet.sparse import CompressedRows
 from tinynet.steps import steps_of
 from tinynet.summary import summary_html, summary_lines
 from tinynet.training import Trainer
-from tinynet.variable import Array, Variable, as_tensor, pack
-from tinynet.workspace import Workspace
+from tinynet.variable import Variable, as_tensor, pack
 
 
 class Model(Trainer):
-    """Layers in a row, with training, pictures and files: the base of all models.
+    """Layers with training, pictures and files: the base of all models.
 
-    There are three ways to say which layers: the list of a `Sequential`; the symbolic input and
-    output of the functional way, ``Model(inputs, outputs)``; or a subclass that makes its layers
-    in ``__init__`` and applies them in ``call(self, x)``, which is followed once.
+    There are three ways to make one: the list of a `Sequential`; symbolic inputs and outputs,
+    ``Model(inputs, outputs)``, between which layers and operations are applied in any way; or a
+    subclass that makes its layers in ``__init__`` and applies them in ``call(self, x)``.
 
     Parameters
     ----------
-    inputs, outputs : SymbolicTensor, optional
-        What `Input` returned, and what the last layer returned.
+    inputs, outputs : SymbolicTensor, or list or dict of them, optional
+        What `Input` returned, and what is computed from it.
     name : str, optional
         By default the class name in snake case, numbered.
     trainable : bool
@@ -47,7 +52,7 @@ class Model(Trainer):
     Raises
     ------
     ValueError, TypeError
-        If the outputs are not made from the inputs, each layer applied to the one before.
+        If the outputs are not computed from the inputs.
 
     Examples
     --------
@@ -81,23 +86,25 @@ class Model(Trainer):
         super().__init__(name=name, trainable=trainable, **kwargs)
         self._layers: list[Layer] = []
         self._input: InputLayer | None = None
-        self._end: SymbolicTensor | None = None
+        self._graph: Graph | None = None
+        self._structure_of_inputs: Any = None
         if self._functional:
-            row = chain(inputs, outputs)
-            listed = [*inputs.values()] if isinstance(inputs, dict) else inputs
-            first = listed[0] if isinstance(listed, list | tuple) else listed
-            if not isinstance(first.layer, InputLayer):
-                raise ValueError(
-                    f"inputs must be what Input returned. Received: the output of {first.name}"
-                )
-            names = [first.name, *(layer.name for layer in row)]
-            if len(set(names)) < len(names):
-                raise ValueError(
-                    f"All layers of {self.name} must have different names. Received: {names}"
-                )
-            self._layers = row
-            self._enter(first.layer)
-            self.build(first.layer.batch_shape)
+            self._set_graph(Graph(inputs, outputs))
+            self.build()
+
+    def _set_graph(self, graph: Graph) -> None:
+        """Set the graph of a functional model; inputs within another model get inputs before."""
+        if any(not isinstance(s.layer, InputLayer) for s in graph.entries):
+            graph = rebuilt(graph.plan(), _new_entry, lambda operation: operation)
+        names = [o.name for o in graph.operations if isinstance(o, Layer)]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"All layers of {self.name} must have different names. Received: {names}"
+            )
+        self._graph = graph
+        self._layers = [o for o in graph.operations if isinstance(o, Layer)]
+        if len(graph.entries) == 1:
+            self._enter(graph.entries[0].layer)
 
     def _enter(self, layer: InputLayer) -> None:
         """Set the input layer, whose type inputs are converted to."""
@@ -109,15 +116,20 @@ class Model(Trainer):
 
     @property
     def layers(self) -> list[Layer]:
-        """Its layers; a functional model's begin with its input layer."""
-        own: list[Layer] = [*self._own_layers()]
-        return [self._input, *own] if self._functional and self._input is not None else own
+        """Its layers; those of a functional model begin with its inputs."""
+        return [*self._own_layers()]
 
     def _own_layers(self) -> list[Layer]:
-        """The layers in the order of their weights: the row; before that is known, attributes."""
-        if self._layers or not hasattr(self, "call"):
-            return self._layers
-        return self._inner_layers()
+        """The layers in the order of their weights."""
+        return self._inner_layers() if self._has_own_call else self._layers
+
+    _sublayers = _own_layers
+
+    @property
+    def _has_own_call(self) -> bool:
+        """Whether a subclass says in its own `call` what is computed."""
+        own = type(self).call
+        return own not in (Model.call, Sequential.call)
 
     #: The `build` of a subclass, and whether it runs or has run.
     _own_build: Any = None
@@ -127,7 +139,7 @@ class Model(Trainer):
         """Wrap a subclass's `build`, which `Model.build` then calls."""
         super().__init_subclass__(**kwargs)
         own = vars(cls).get("build")
-        if own is not None and hasattr(cls, "call"):
+        if own is not None and cls.__module__ != __name__:
 
             @functools.wraps(own)
             def build(self: Any, input_shape: Any = None) -> None:
@@ -137,30 +149,6 @@ class Model(Trainer):
                     Model.build(self, input_shape)
 
             cls._own_build, cls.build = own, build  # type: ignore[method-assign]  # wrapped
-
-    def _trace(self, input_shape: Shape) -> None:
-        """Follow a subclass's own `call` once, to see which layers it applies."""
-        call = getattr(self, "call", None)
-        if call is None or self._layers:
-            return
-        if self._own_build is not None and not self._own_built:
-            self._in_build = True
-            try:
-                self._own_build((None, *input_shape[1:]))
-            finally:
-                self._in_build = self.built = False
-            self._own_built = True
-        entry = InputLayer(batch_shape=input_shape, dtype=self.dtype)
-        options = {"training": True} if takes(call, "training") else {}
-        row = chain(entry.output, call(entry.output, **options))
-        declared = self._own_layers()
-        unused = [layer.name for layer in declared if layer not in row]
-        if unused:
-            raise ValueError(
-                f"The call of {type(self).__name__} must apply each of its layers. "
-                f"Received: {', '.join(unused)} not applied"
-            )
-        self._input, self._layers = entry, row
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Find a layer.
@@ -211,52 +199,60 @@ class Model(Trainer):
         return [w for w in self.weights if id(w) not in trainable]
 
     @property
-    def input_shape(self) -> Shape:
+    def input_shape(self) -> Any:
         """The shape of the input, batch size first; only where it is known."""
-        return self._known_input().batch_shape
+        return mapped(lambda s: s.shape, self._known_graph().inputs)
 
     @property
-    def output_shape(self) -> Shape:
+    def output_shape(self) -> Any:
         """The shape of the output, batch size first; only where it is known."""
-        return self.compute_output_shape(self.input_shape)
+        return mapped(lambda s: s.shape, self._known_graph().outputs)
 
     @property
-    def input(self) -> SymbolicTensor:
+    def input(self) -> Any:
         """The symbolic input; only where it is known."""
-        return self._known_input().output
+        return self._known_graph().inputs
 
     @property
-    def output(self) -> SymbolicTensor:
+    def output(self) -> Any:
         """The symbolic output; only where it is known."""
-        self._known_input()
-        return self._layers[-1].output if self._end is None else self._end
+        return self._known_graph().outputs
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
-        """The symbolic input, in a list as Keras has it."""
-        return [self.input]
+        """The symbolic inputs in a list."""
+        return self._known_graph().entries
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
-        """The symbolic output, in a list as Keras has it."""
-        return [self.output]
+        """The symbolic outputs in a list."""
+        return flattened(self._known_graph().outputs)
 
-    def _known_input(self) -> InputLayer:
-        if self._input is None or not self._layers:
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs: those of the layers that compute them."""
+        return [s.layer.name for s in self.outputs]
+
+    def _known_graph(self) -> Graph:
+        """Return the graph; of a subclass with its own `call`, it is made once the input is known."""
+        if self._graph is None and self._has_own_call and self.built:
+            inputs = map_shapes(lambda shape: _new_entry(None, shape, self.dtype), self._build_shape)
+            self._graph = Graph(inputs, self.call(inputs))
+        if self._graph is None:
             raise AttributeError(
                 f"{self.name} does not know its input's shape before it is built. "
                 f"Received: built={self.built}"
             )
-        return self._input
+        return self._graph
 
-    # ------------------------------------------------------------ layers in a row
+    # ------------------------------------------------------------ calls
 
     def build(self, input_shape: Any = None) -> None:
         """Make all weights, as views of one flat vector.
 
         Parameters
         ----------
-        input_shape : tuple of (int or None)
+        input_shape : tuple of (int or None), or list or dict of them
             The shape of the input, batch size first.
 
         Raises
@@ -267,35 +263,130 @@ class Model(Trainer):
         if self._in_build:
             return
         if input_shape is None:
-            input_shape = self._known_input().batch_shape
-        shape = checks.shape("input_shape", input_shape, batch=True)
-        self._trace(shape)
-        self.compute_output_shape(shape)
-        if self._input is None:
-            self._input = InputLayer(batch_shape=shape, dtype=self.dtype)
-        tensor = self._input.output
-        for layer in self._layers:
-            output_shape = layer.compute_output_shape(shape)
-            layer._build_once(shape)
-            tensor = layer._applied_to(tensor, output_shape)
-            shape = output_shape
-        self._end = tensor
+            input_shape = self.input_shape if self._graph or self._input is None else None
+            input_shape = input_shape or self._input.batch_shape  # type: ignore[union-attr]
+        shape: Any = map_shapes(
+            lambda s: checks.shape("input_shape", s, batch=True), input_shape
+        )
+        if self._own_build is not None and not self._own_built:
+            self._in_build = True
+            try:
+                self._own_build(map_shapes(lambda s: (None, *s[1:]), shape))
+            finally:
+                self._in_build = self.built = False
+            self._own_built = True
+        self._make_graph(shape)
         # The trainable ones lie together, so that an optimizer's step is one call.
         pack(sorted(self.weights, key=lambda w: not w.trainable))
-        self._checked_shape, self._head_position = None, self._head()
-        super().build(self._input.batch_shape)
+        self._checked_shapes = None
+        super().build(shape)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Say what shape the output has, layer after layer.
+    def _make_graph(self, shape: Any) -> None:
+        """Build the layers by calling them; of a functional model, they are built."""
+        if self._has_own_call:
+            self._graph = None
+            inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, self.dtype)), shape)
+            self._outputs_for((inputs,), {}, self.call)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Compute the outputs: of a functional model, along its graph.
 
         Parameters
         ----------
-        input_shape : tuple of (int or None)
+        inputs : tensor, or list or dict of them
+            The inputs.
+        training : bool
+            Whether it is a training step.
+
+        Returns
+        -------
+        tensor, or list or dict of them
+            The outputs.
+        """
+        if self._graph is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} must define call(self, inputs), or be made of inputs and "
+                "outputs"
+            )
+        values = self._in_order(inputs)
+        entries = zip(self._graph.entries, values, strict=True)
+        return self._graph.run([self._adjusted(x, s.shape) for s, x in entries])
+
+    def _in_order(self, inputs: Any) -> list[Any]:
+        """Return the inputs of a functional model in the order of its graph, by name from a dict."""
+        entries = self._known_graph().entries
+        names = [s.name for s in entries]
+        own = self._known_graph().inputs
+        if isinstance(inputs, dict):
+            keys = names
+            if isinstance(own, dict) and set(inputs) >= set(own):
+                keys = [*sorted(own)]
+            if not set(keys) <= set(inputs):
+                raise ValueError(
+                    f"x must be a dict with the keys {keys}, the names of the inputs. "
+                    f"Received: x with the keys {checks.shorten([*inputs])}"
+                )
+            return [inputs[key] for key in keys]
+        values = [*inputs] if isinstance(inputs, list | tuple) else [inputs]
+        if len(values) != len(entries):
+            values = flattened(inputs)
+        if len(values) != len(entries):
+            raise ValueError(
+                f"x must have one array for each of the inputs {names}, in a list or by name. "
+                f"Received: {len(values)} arrays"
+            )
+        return values
+
+    def _adjusted(self, x: Any, expected: Shape) -> Any:
+        """Add or drop a last axis of size 1 where that makes the input fit, as Keras does."""
+        shape = _adjusted_shape(tuple(x.shape), expected)
+        if not _fits(expected, shape):
+            hint = ""
+            if len(shape) == len(expected) - 1:
+                hint = "; for a single example, pass x[None]"
+            shape = (None, *shape[1:])
+            raise ValueError(
+                f"{self.name} takes inputs of shape {expected}{hint}. Received: shape {shape}"
+            )
+        if shape == tuple(x.shape):
+            return x
+        return x.reshape(shape) if not isinstance(x, SymbolicTensor) else RESHAPE(x, target=shape[1:])
+
+    def _shapes_for(self, shapes: tuple[Shape, ...]) -> Any:
+        """Return symbolic outputs, without calls behind them, for the shapes of the inputs."""
+        kinds = self._input_dtypes(len(shapes))
+        pairs = zip(shapes, kinds, strict=True)
+        flat = [SymbolicTensor(examples_of(shape, kind)) for shape, kind in pairs]
+        with contextlib.nullcontext() if self.built else self._tried():
+            return self._outputs_for((self._structured(flat),), {})
+
+    @contextlib.contextmanager
+    def _tried(self) -> Iterator[None]:
+        """Build layers for a trial, without random numbers; afterwards they are as before."""
+        before = [(layer, vars(layer).copy()) for layer in self._all_layers()]
+        lists = [(v, v.copy()) for _, own in before for v in own.values() if type(v) is list]
+        token = initializer_override.set(lambda shape, dtype: np.zeros(shape, dtype))
+        try:
+            yield
+        finally:
+            initializer_override.reset(token)
+            for layer, own in before:
+                vars(layer).clear()
+                vars(layer).update(own)
+            for value, items in lists:
+                value[:] = items
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output.
+
+        Parameters
+        ----------
+        input_shape : tuple of (int or None), or list or dict of them
             The shape of the input, batch size first.
 
         Returns
         -------
-        tuple of (int or None)
+        tuple of (int or None), or nested list or dict of them
             The shape of the output.
 
         Raises
@@ -303,159 +394,20 @@ class Model(Trainer):
         ValueError
             If the input does not fit.
         """
-        shape = tuple(input_shape)
-        self._trace(shape)
-        if not self._layers:
-            raise ValueError(f"{self.name} has no layers: add some. Received: layers=[]")
-        if self._input is not None and not _fits(self._input.batch_shape, shape):
-            hint = ""
-            if len(shape) == len(self._input.batch_shape) - 1:
-                hint = "; for a single example, pass x[None]"
-            raise ValueError(
-                f"{self.name} takes inputs of shape {self._input.batch_shape}{hint}. "
-                f"Received: shape {shape}"
-            )
-        for layer in self._layers:
-            shape = layer.compute_output_shape(shape)
-        return shape
+        with contextlib.nullcontext() if self.built else self._tried():
+            return super().compute_output_shape(input_shape)
 
-    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
-        """Run the layers one after the other."""
-        work.of(self._layers[self._head_position]).logits = work.logits
-        for layer in self._layers:
-            x = layer._apply(x, work.of(layer), training)
-        return x
-
-    @property
-    def _computes_in(self) -> Any:
-        return None
-
-    _head_position = -1
-
-    def _head(self) -> int:
-        """The position of the layer whose activation makes the output: linear ones pass it on."""
-        position = len(self._layers) - 1
-        while position > 0:
-            layer = self._layers[position]
-            passes = isinstance(layer, layers.Activation | InputLayer)
-            if not (passes and layer.output_activation in (None, activations.linear)):
-                break
-            position -= 1
-        return position
-
-    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Run the layers backwards; what lies before the first weight needs no gradient."""
-        d: Array | None = d_y
-        first = 0 if need_d_x else work.first
-        for i in range(len(self._layers) - 1, first - 1, -1):
-            layer = self._layers[i]
-            assert d is not None
-            d = layer._apply_backward(d, work.of(layer), need_d_x or i > first)
-        return d
-
-    @property
-    def output_activation(self) -> Any:
-        """The activation that the output comes straight out of."""
-        return self._layers[self._head_position].output_activation if self._layers else None
-
-    def _ready(self, source: Any) -> None:
-        new = self._objective.metrics is None
-        super()._ready(source)
-        for text in self._constant_softmaxes(source.input_shape) if new else ():
-            checks.warn(f"{text}. Did you mean sigmoid?")
-
-    def _constant_softmaxes(self, shape: Shape) -> Iterator[str]:
-        """Find softmaxes over an axis of size 1; Keras warns about them, too."""
-        for layer in self._layers:
-            if isinstance(layer, Model):
-                yield from layer._constant_softmaxes(shape)
-            shape = layer.compute_output_shape(shape)
-            axis = layer.axis if isinstance(layer, layers.Softmax) else -1
-            if getattr(layer, "activation", None) is activations.softmax and shape[axis] == 1:
-                yield (
-                    f"{layer.name} computes a softmax over axis {axis} of shape {shape}. This axis "
-                    "has size 1, so the result is always 1"
-                )
-
-    def _takes_rows(self, x: Any) -> bool:
-        """Whether the inputs go, laid out in rows, straight into a dense layer."""
-        row = self._own_layers()
-        if row and isinstance(row[0], Model):
-            return row[0]._takes_rows(x)
-        if row and len(getattr(x, "shape", ())) > 2:
-            row = row[1:] if type(row[0]) is layers.Flatten else []
-        return bool(row) and type(row[0]) is layers.Dense
-
-    def _many_steps(self, source: Any, batch_size: int) -> Any:
-        own = (type(self).forward, type(self).backward, type(self)._train_step)
-        if own != (Model.forward, Model.backward, Trainer._train_step) or self._plan is None:
-            return None
-        return steps_of(
-            self._layers, self._objective, self.optimizer, self._plan, source, batch_size
-        )
-
-    def _names(self) -> tuple[str | None, str | None]:
-        row = self._layers
-        return self._input.name if self._input else None, row[-1].name if row else None
-
-    def _one_input(self, x: Any) -> Any:
-        if type(x) is np.ndarray:
-            return x
-        numbers_only = self._input is not None and self._input.batch_shape[1:] in ((), (1,))
-        x = only("x", x, self._names()[0], 0 if numbers_only else None)
-        sparse = hasattr(x, "tocsr") and len(x.shape) == 2 and self._takes_rows(x)
-        return CompressedRows.from_scipy(x, self.dtype) if sparse else x
-
-    def _adjust_rank(self, x: Any) -> Any:
-        expected = self._input.batch_shape if self._input is not None else x.shape
-        if len(x.shape) == len(expected) + 1 and x.shape[-1] == 1:
-            shape = x.shape[:-1]
-        elif len(x.shape) == len(expected) - 1 and expected[-1] == 1:
-            shape = (*x.shape, 1)
-        else:
-            return x
-        return x.reshape(shape) if _fits(expected, shape) else x
-
-    def _recorded(self, x: Any, training: bool) -> Any:
-        """Apply layer after layer, so that a tape can follow."""
-        self._inputs(np.asarray(to_array(x)))
-        if x.ndim != len(self._known_input().batch_shape):
-            x = TABLE["reshape"](x, self._adjust_rank(np.asarray(x)).shape)
-        for layer in self._layers:
-            x = layer(x, training)
-        return x
-
-    def _require_backward(self) -> None:
-        """Refuse a custom layer with its own `forward` but no `backward`."""
-        for layer in self._own_layers():
-            if isinstance(layer, Model):
-                layer._require_backward()
-            elif type(layer).backward is Layer.backward and not layer._differentiated:
-                raise ValueError(
-                    f"The layer {layer.name} must define backward(self, d_y, work, need_d_x) next "
-                    "to its forward; or call(self, x), which is differentiated. "
-                    f"Received: {type(layer).__name__} without backward"
-                )
-
-    def _give_gradients(self, work: Workspace, gradients: dict[int, Array]) -> None:
-        trained = [i for i, layer in enumerate(self._layers) if layer.trainable_weights]
-        work.first = trained[0] if trained else 0
-        for layer in self._layers:
-            layer._give_gradients(work.of(layer), gradients)
-
-    def __call__(self, x: Any, training: bool = False) -> Any:
-        """Apply the model to data, or to the shape of data to come.
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply the model to data, or to symbolic tensors.
 
         Parameters
         ----------
-        x : array_like or SymbolicTensor
-            The input, batch axis first.
-        training : bool
-            Whether to behave as in a training step.
+        *args, **kwargs : object
+            As for `Layer`: the input, and `training`.
 
         Returns
         -------
-        Tensor or SymbolicTensor
+        Tensor or SymbolicTensor, or nested list or dict of them
             The output.
 
         Raises
@@ -463,11 +415,124 @@ class Model(Trainer):
         ValueError
             If the input's shape does not fit.
         """
-        if isinstance(x, SymbolicTensor):
-            return super().__call__(x, training)
-        if TAPES.get():
-            return self._recorded(x, bool(training))
-        return as_tensor(self._predict_batch(self._inputs(x).x, bool(training)))
+        symbolic = any(isinstance(v, SymbolicTensor) for v in flattened([args, kwargs]))
+        inside = symbolic or CALL.get() is not None or RECORDER.get() is not None
+        if inside or TAPES.get() or len(args) != 1 or not self._is_traceable():
+            return super().__call__(*args, **kwargs)
+        checks.no_more(self.name, {k: v for k, v in kwargs.items() if k != "training"}, [])
+        kind = "call" if kwargs.get("training") else "predict"
+        return mapped(as_tensor, self._predict_batch(self._inputs(args[0]).x, kind))
+
+    def _is_traceable(self) -> bool:
+        """Whether all code that a call runs is the library's, so that tracing it changes nothing."""
+        return not self._has_own_call and all(
+            type(layer) in _registry.written for layer in self._all_layers()[1:]
+        )
+
+    # ------------------------------------------------------------ what the loops ask
+
+    def _structured(self, flat: list[Any]) -> Any:
+        """Return inputs as `call` takes them."""
+        given = self._structure_of_inputs
+        if given is None or self._graph is not None and not self._has_own_call:
+            return flat[0] if len(flat) == 1 else flat
+        left = iter(flat)
+        return mapped(lambda _: next(left), given)
+
+    def _input_arrays(self, x: Any) -> list[Any]:
+        """Return the arrays of the inputs, as they were passed."""
+        if type(x) is np.ndarray and (self._input is not None or not self._functional):
+            return [self._with_rank(x)]
+        if self._functional and len(self._known_graph().entries) > 1:
+            values = self._in_order(x)
+            entries = self._known_graph().entries
+            return [
+                self._with_rank(v, s.shape) for v, s in zip(values, entries, strict=True)
+            ]
+        several = isinstance(x, list | tuple | dict) and len(x) > 1
+        if self._has_own_call and (several or isinstance(x, dict)) and _are_arrays(x):
+            self._structure_of_inputs = mapped(lambda _: None, x)
+            return [self._with_rank(v) for v in flattened(x)]
+        numbers_only = self._input is not None and self._input.batch_shape[1:] in ((), (1,))
+        x = only("x", x, self._input_name(), 0 if numbers_only else None)
+        sparse = hasattr(x, "tocsr") and len(x.shape) == 2 and self._takes_rows(x)
+        return [self._with_rank(CompressedRows.from_scipy(x, self.dtype) if sparse else x)]
+
+    def _with_rank(self, x: Any, expected: Any = None) -> Any:
+        if not isinstance(x, CompressedRows):
+            x = inputs_of(x)
+        if expected is None:
+            expected = self._input.batch_shape if self._input is not None else None
+        if expected is None or len(x.shape) == len(expected):
+            return x
+        shape = _adjusted_shape(x.shape, expected)
+        return x if shape == x.shape else x.reshape(shape)
+
+    def _input_dtypes(self, n: int) -> list[Any]:
+        """Return the types that inputs are converted to: floats are the model's, others stay."""
+        own = [s.dtype for s in self._graph.entries] if self._functional and self._graph else []
+        own = own if len(own) == n else [self.dtype] * n
+        return [np.dtype(self.dtype if kind in config.FLOATS else kind) for kind in own]
+
+    def _input_name(self) -> str | None:
+        return self._input.name if self._input else None
+
+    def _output_name(self) -> str | None:
+        names = self._output_names()
+        return names[0] if names is not None and len(names) == 1 else None
+
+    def _output_names(self) -> list[str] | None:
+        """Return the names of the outputs, as far as they are known."""
+        if self._functional:
+            return self.output_names
+        return None if self._has_own_call or not self._layers else [self._layers[-1].name]
+
+    def _warn_of_constant_softmax(self) -> None:
+        """Warn of softmaxes over an axis of size 1, as Keras does."""
+        for layer in self._all_layers():
+            axis = layer.axis if isinstance(layer, layers.Softmax) else -1
+            if getattr(layer, "activation", None) is not activations.softmax or not layer._nodes:
+                continue
+            shape = layer._nodes[-1].outputs.shape
+            if shape[axis] == 1:
+                checks.warn(
+                    f"{layer.name} computes a softmax over axis {axis} of shape {shape}. This axis "
+                    "has size 1, so the result is always 1. Did you mean sigmoid?"
+                )
+
+    def _takes_rows(self, x: Any) -> bool:
+        """Whether the inputs go, laid out in rows, straight into dense layers only."""
+        if self._has_own_call:
+            return False
+        first = self._first_layers()
+        if len(getattr(x, "shape", ())) > 2:
+            if [type(layer) for layer in first] != [layers.Flatten]:
+                return False
+            first = self._first_layers(after=first[0])
+        return bool(first) and all(
+            type(layer) is layers.Dense and layer.dtype == self.dtype for layer in first
+        )
+
+    def _first_layers(self, after: Layer | None = None) -> list[Any]:
+        """Return what the only input, or the result of a layer, is passed to."""
+        if self._graph is None:
+            row = self._layers if after is None else self._layers[self._layers.index(after) + 1 :]
+            first = row[:1]
+        else:
+            if len(self._graph.entries) > 1:
+                return []
+            start = self._graph.entries[0]
+            if after is not None:
+                start = after._nodes[-1].outputs
+            first = [n.operation for n in self._graph.nodes if any(i is start for i in n.inputs)]
+        if len(first) == 1 and isinstance(first[0], Model):
+            return first[0]._first_layers() if not first[0]._has_own_call else []
+        return first
+
+    def _many_steps(self, source: Any, batch_size: int) -> Any:
+        if type(self)._train_step is not Trainer._train_step or self._plan is None:
+            return None
+        return steps_of(self, self.optimizer, self._plan, source, batch_size)
 
     # ------------------------------------------------------------ what it looks like
 
@@ -511,22 +576,9 @@ class Model(Trainer):
 
     def get_config(self) -> dict[str, Any]:
         """Return what the model is made of, without its weights."""
-        if not self._functional or self._input is None:
+        if not self._functional:
             return super().get_config()
-        shape, source = self._input.batch_shape, self._input.name
-        listed = [{**layers.serialize(self._input), "name": source, "inbound_nodes": []}]
-        for layer in self._layers:
-            tensor = {"shape": list(shape), "dtype": layer.dtype, "keras_history": [source, 0, 0]}
-            node = {"args": [{"class_name": "__keras_tensor__", "config": tensor}], "kwargs": {}}
-            listed.append({**layers.serialize(layer), "name": layer.name, "inbound_nodes": [node]})
-            shape, source = layer.compute_output_shape(shape), layer.name
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "layers": listed,
-            "input_layers": [self._input.name, 0, 0],
-            "output_layers": [source, 0, 0],
-        }
+        return {"name": self.name, "trainable": self.trainable, **graph_config(self._known_graph())}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -549,23 +601,8 @@ class Model(Trainer):
         """
         if "input_layers" not in config:
             return super().from_config(config)
-        tensors: dict[str, SymbolicTensor] = {}
-        for entry in config["layers"]:
-            layer = layers.deserialize(entry)
-            if isinstance(layer, InputLayer):
-                tensors[layer.name] = layer.output
-                continue
-            sources = [tensor for node in entry["inbound_nodes"] for tensor in node["args"]]
-            if len(sources) != 1 or not isinstance(sources[0], dict):
-                raise ValueError(
-                    f"A model must apply each layer once, to one input; {layer.name} has several. "
-                    f"Received: {len(sources)} inputs"
-                )
-            tensors[layer.name] = layer(tensors[sources[0]["config"]["keras_history"][0]])
-        # Some versions write a list of one end.
-        ends = (config["input_layers"], config["output_layers"])
-        first, last = (tensors[(end[0] if len(end) == 1 else end)[0]] for end in ends)
-        return cls(first, last, config.get("name"), config.get("trainable", True))
+        inputs, outputs = tensors_of(config)
+        return cls(inputs, outputs, config.get("name"), config.get("trainable", True))
 
     def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
         """Save the model, how it was compiled, its weights and the optimizer's state.
@@ -678,14 +715,21 @@ class Model(Trainer):
         return saving.to_json(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what belongs to a run."""
-        state = self.__dict__.copy()
-        state.update(_idle=type(self._idle)(), _work=None, _plan=None, history=None, _calls=0)
+        """Leave out what belongs to a run; the graph as data."""
+        state = super().__getstate__()
+        plan = self._graph.plan() if self._functional and self._graph is not None else None
+        state.update(_programs={}, _plan=None, history=None, _calls=0, _graph=plan)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a copy's state, the weights again as views of one flat vector."""
-        self.__dict__.update(state)
+        plan = state.pop("_graph")
+        super().__setstate__(state)
+        self._graph = None
+        if plan is not None:
+            self._graph = rebuilt(plan, _own_entry, lambda operation: operation)
+        elif self.built:
+            self._restore_graph()
         if self.built:
             pack(sorted(self.weights, key=lambda w: not w.trainable))
 
@@ -739,13 +783,13 @@ class Sequential(Model):
         ValueError
             If it is no layer, a second input, of a name that is taken, or does not fit.
         """
-        built = self.built
+        graph, built = self._graph, self.built
         self._append(layer)
         try:
             self._rebuild()
         except BaseException:
             self._layers.pop()
-            self.built = built
+            self._graph, self.built = graph, built
             raise
 
     def _append(self, layer: Any) -> None:
@@ -770,12 +814,12 @@ class Sequential(Model):
             )
         if not self._layers and self._input is None:
             shape = layer._first_shape
-            if shape is None and isinstance(layer, Model) and layer._input is not None:
-                shape = layer._input.batch_shape
+            if shape is None and isinstance(layer, Model) and layer._graph is not None:
+                shape = layer.input_shape
             if shape is not None:
                 self._input = InputLayer(batch_shape=shape, dtype=self.dtype)
         self._layers.append(layer)
-        self.built, self._end = False, None
+        self.built = False
 
     def pop(self, rebuild: bool = True) -> Layer | None:
         """Remove the last layer.
@@ -793,7 +837,7 @@ class Sequential(Model):
         if not self._layers:
             return None
         layer = self._layers.pop()
-        self.built, self._end = False, None
+        self.built, self._graph = False, None
         if rebuild:
             self._rebuild()
         return layer
@@ -801,6 +845,35 @@ class Sequential(Model):
     def _rebuild(self) -> None:
         if self._input is not None and self._layers:
             self.build(self._input.batch_shape)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Apply layer after layer."""
+        x = inputs
+        if self._input is not None:
+            x = self._adjusted(x, self._input.batch_shape)
+        for layer in self._layers:
+            x = layer(x)
+        return x
+
+    def _make_graph(self, shape: Any) -> None:
+        """Apply the layers to the symbolic input: those that are new, if layers were added."""
+        if not self._layers:
+            raise ValueError(f"{self.name} has no layers: add some. Received: layers=[]")
+        if self._input is None:
+            self._input = InputLayer(batch_shape=shape, dtype=self.dtype)
+        elif not _fits(self._input.batch_shape, shape):
+            self._adjusted(SymbolicTensor(examples_of(shape, self.dtype)), self._input.batch_shape)
+        x: Any = self._input.output
+        done = 0
+        if self._graph is not None and self._graph.entries == [x]:
+            kept = [node.operation for node in self._graph.nodes]
+            if kept == self._layers[: len(kept)]:
+                done, x = len(kept), self._graph.outputs
+        for layer in self._layers[done:]:
+            x = layer(x)
+        self._graph = Graph(self._input.output, x)
+
+    _restore_graph = _rebuild
 
     def get_config(self) -> dict[str, Any]:
         """Return what the model is made of, without its weights."""
@@ -846,3 +919,28 @@ def _fits(expected: Shape, shape: Shape) -> bool:
     return len(expected) == len(shape) and all(
         a is None or b is None or a == b for a, b in zip(expected[1:], shape[1:], strict=True)
     )
+
+
+def _adjusted_shape(shape: Any, expected: Shape) -> Any:
+    """Return a shape with or without a last axis of size 1, if that is what is expected."""
+    other = shape
+    if len(shape) == len(expected) + 1 and shape[-1] == 1:
+        other = shape[:-1]
+    elif len(shape) == len(expected) - 1 and expected[-1] == 1:
+        other = (*shape, 1)
+    return other if _fits(expected, other) else shape
+
+
+def _are_arrays(x: Any) -> bool:
+    """Return whether a list or dict holds arrays, rather than rows of numbers."""
+    return all(len(getattr(leaf, "shape", ())) > 0 for leaf in flattened(x))
+
+
+def _new_entry(layer: Any, shape: Shape, dtype: str) -> SymbolicTensor:
+    """Return a symbolic input; an existing one, if it is that of an input layer."""
+    if isinstance(layer, InputLayer):
+        return layer.output  # type: ignore[no-any-return]
+    return InputLayer(batch_shape=shape, dtype=dtype).output  # type: ignore[no-any-return]
+
+
+_own_entry = _new_entry

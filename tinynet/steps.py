@@ -11,26 +11,23 @@ step, by `training`.
 
 from __future__ import annotations
 
-import itertools
 import math
 import operator
 from typing import Any, cast
 
 import numpy as np
 
-from tinynet import activations, config, threads
+from tinynet import config, threads
 from tinynet.data import Examples, NamedRows
-from tinynet.layers.base import Layer
-from tinynet.layers.dense import Dense
-from tinynet.layers.shaping import Flatten
 from tinynet.losses import SparseCategoricalCrossentropy
 from tinynet.metrics import Mean, SparseCategoricalAccuracy
 from tinynet.objective import Objective
 from tinynet.optimizers import Adam, Plan
 from tinynet.program import dispatch
-from tinynet.sparse import SparseBatch, column_tables
-from tinynet.variable import Array, aligned
-from tinynet.workspace import Workspace
+from tinynet.program.dense_net import LINEAR_RELU, TABLE
+from tinynet.sparse import CompressedRows, SparseBatch, column_tables
+from tinynet.variable import Array, Variable
+from tinynet.workspace import Workspace, aligned
 
 
 class DenseNetSteps:
@@ -38,8 +35,12 @@ class DenseNetSteps:
 
     Parameters
     ----------
-    row : list of Dense
-        Its layers.
+    kernels : list of Variable
+        Kernel of each layer.
+    rectifies : list of bool
+        Whether each layer ends in a rectifier.
+    from_logits : bool
+        Whether the outputs are logits, and not probabilities.
     objective : Objective
         The loss, and the accuracy if that is wanted.
     optimizer : Adam
@@ -59,7 +60,9 @@ class DenseNetSteps:
 
     def __init__(
         self,
-        row: list[Dense],
+        kernels: list[Variable],
+        rectifies: list[bool],
+        from_logits: bool,
         objective: Objective,
         optimizer: Adam,
         plan: Plan,
@@ -70,9 +73,8 @@ class DenseNetSteps:
         #: How many steps to do in a call, some hundredths of a second. Each weight is multiplied
         #: with for every example, and Adam's step for it takes as long as some thirty of these.
         self.at_once = max((1 << 33) // (self._state[0].size * (batch_size + 32) + (1 << 16)), 1)
-        self._sizes = np.array([row[0].kernel.shape[0], *(layer.units for layer in row)])
-        self._rectifies = np.array([layer.activation is activations.relu for layer in row])
-        self._from_logits = objective.loss.from_logits
+        self._sizes = np.array([kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels)])
+        self._rectifies, self._from_logits = np.array(rectifies), from_logits
         self._work = Workspace()
 
     def run(self, x: Any, y: Array, stops: bool, once: bool = False) -> tuple[int, float]:
@@ -153,21 +155,16 @@ class DenseNetSteps:
 
 
 def steps_of(
-    row: list[Layer],
-    objective: Objective,
-    optimizer: Any,
-    plan: Plan,
-    examples: Any,
-    batch_size: int,
+    model: Any, optimizer: Any, plan: Plan, examples: Any, batch_size: int
 ) -> DenseNetSteps | None:
-    """Make the steps, if the net is of that kind.
+    """Make the steps, if the program of the model is that of a dense classifier.
+
+    This is the rule by which `functional.train_steps` is one instruction for whole steps.
 
     Parameters
     ----------
-    row : list of Layer
-        The layers of the net.
-    objective : Objective
-        What `compile` chose.
+    model : Model
+        The model.
     optimizer : Optimizer
         What changes the weights.
     plan : Plan
@@ -180,60 +177,75 @@ def steps_of(
     Returns
     -------
     DenseNetSteps or None
-        None where it is trained step by step.
+        None where the program is run instruction by instruction.
 
     Examples
     --------
-    >>> objective = Objective("mse", None, None, None)
-    >>> examples = Examples(np.zeros((4, 3)), np.zeros(4))
-    >>> steps_of([Dense(1)], objective, Adam(), Plan([], [], [], {}), examples, 32) is None
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> steps_of(model, Adam(), Plan([], [], [], {}), None, 32) is None
     True
     """
-    if config.backend() != "numba" or not isinstance(examples, Examples):
+    if config.backend() != "numba" or type(examples) is not Examples:
         return None
-    flattens = bool(row) and type(row[0]) is Flatten
-    dense = [layer for layer in row[flattens:] if type(layer) is Dense]
-    sparse = not isinstance(examples.x, np.ndarray)
+    sparse = isinstance(examples.x, CompressedRows)
+    if isinstance(examples.x, tuple) or examples.weights is not None:
+        return None
     kind = examples.x.dtype if sparse or examples.dtype is None else examples.dtype
-    suits = (
-        0 < len(dense) == len(row) - flattens
-        and all(_is_plain(layer) for layer in dense)
-        and all(layer.activation in (activations.relu, activations.linear) for layer in dense[:-1])
-        and _is_classifier(objective, dense[-1])
-        and _is_plain_adam(optimizer)
-        and examples.weights is None
-        and (sparse or flattens or examples.x.ndim == 2)
-        and kind == np.float32
-        and _is_in_one_piece(dense, plan)
-        and _widths(dense) == [math.prod(examples.x.shape[1:]), *(la.units for la in dense)]
-        and objective.output_shape[1:] == (dense[-1].units,)
-        and _products_pay(dense[1:] if sparse else dense)
-    )
-    if not suits:
+    if kind != np.float32 or not _is_plain_adam(optimizer):
         return None
-    steps = DenseNetSteps(dense, objective, optimizer, plan, batch_size)
+    found = _dense_classifier(model._program("train", next(examples.batches(1))))
+    if found is None or not _is_in_one_piece([w for pair in found[0] for w in pair], plan):
+        return None
+    kernels_, rectifies = [kernel for kernel, _ in found[0]], found[1]
+    if kernels_[0].shape[0] != math.prod(examples.x.shape[1:]):
+        return None
+    if not _products_pay(kernels_[1:] if sparse else kernels_):
+        return None
+    steps = DenseNetSteps(
+        kernels_, rectifies, found[2], model._objective, optimizer, plan, batch_size
+    )
     if not examples.is_ready:  # the batches of a call are converted together: into 4 MB at most
-        size = batch_size * dense[0].kernel.shape[0] * kind.itemsize
+        size = batch_size * kernels_[0].shape[0] * kind.itemsize
         steps.at_once = min(steps.at_once, max((1 << 22) // size, 1))
     return steps
 
 
-def _is_plain(layer: Dense) -> bool:
-    """Whether nothing but the loss changes the layer's weights."""
-    names = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
-    others = any(getattr(layer, name) is not None for name in names)
-    # The gradient of a single bias is summed up in pairs, step by step.
-    sums_alike = layer.units > 1 or layer.activation is activations.relu
-    return layer.use_bias and layer.dtype == "float32" and sums_alike and not others
+def _dense_classifier(traced: Any) -> Any:
+    """Return weights, rectifiers and whether outputs are logits, if that is what a program is.
 
-
-def _is_classifier(objective: Objective, head: Dense) -> bool:
-    """Whether the loss, and what is reported, are those of labels."""
-    loss = objective.loss
-    if type(loss) is not SparseCategoricalCrossentropy or not loss.is_mean or objective.weight != 1:
-        return False
-    ends = head.activation is (activations.linear if loss.from_logits else activations.softmax)
-    return ends and all(type(m) is SparseCategoricalAccuracy for m in objective.metrics or [])
+    It is: linear operations one after the other, each with a bias and perhaps a rectifier, and
+    the cross-entropy of labels and logits.
+    """
+    instructions = [*traced.program.forward]
+    at, weights, rectifies = traced.inputs[0], [], []
+    if instructions and instructions[0].operation is TABLE["flatten"]:
+        at = instructions.pop(0).outputs[0]
+    while instructions and instructions[0].operation in (TABLE["linear"], LINEAR_RELU):
+        instruction = instructions.pop(0)
+        x, kernel, bias = instruction.inputs
+        rectifies.append(instruction.operation is LINEAR_RELU)
+        # The gradient of a single bias is summed up in pairs, step by step.
+        sums_alike = kernel.shape[1] > 1 or rectifies[-1]
+        if x is not at or not isinstance(bias, Variable) or not sums_alike:
+            return None
+        at = instruction.outputs[0]
+        weights.append((kernel, bias))
+    if len(instructions) != 1 or not weights or rectifies[-1] or len(traced.losses) != 1:
+        return None
+    step, output = instructions[0], traced.objective.outputs[0]
+    loss = getattr(step.operation, "loss", None)
+    is_labels = (
+        type(loss) is SparseCategoricalCrossentropy
+        and loss.from_logits
+        and loss.is_mean
+        and step.inputs[0] is at
+        and output.weight == 1
+        and not traced.added
+    )
+    if not is_labels or any(type(m) is not SparseCategoricalAccuracy for m in output.metrics):
+        return None
+    return weights, rectifies, traced.predictions[0] is at
 
 
 def _is_plain_adam(optimizer: Any) -> bool:
@@ -241,23 +253,16 @@ def _is_plain_adam(optimizer: Any) -> bool:
     return type(optimizer) is Adam and optimizer.is_plain and not optimizer.amsgrad
 
 
-def _is_in_one_piece(row: list[Dense], plan: Plan) -> bool:
-    """Whether the layers' kernels and biases, and nothing else, are learnt and lie in a row."""
-    own = [weight for layer in row for weight in (layer.kernel, layer.bias)]
+def _is_in_one_piece(own: list[Variable], plan: Plan) -> bool:
+    """Whether these weights, and nothing else, are learnt and lie in a row."""
     same = len(plan.variables) == len(own) and all(map(operator.is_, plan.variables, own))
-    return same and len(plan.flat) == 1 and all(a.dtype == np.float32 for a in plan.flat[0])
+    plain = not plan.constrained and all(v.regularizer is None for v in own)
+    together = len(plan.flat) == 1 and all(a.dtype == np.float32 for a in plan.flat[0])
+    return same and plain and together
 
 
-def _widths(row: list[Dense]) -> list[int]:
-    """List the inputs of the first layer and the units of each; empty if two do not fit."""
-    shapes = [layer.kernel.shape for layer in row]
-    if any(a[-1] != b[0] for a, b in itertools.pairwise(shapes)):
-        return []
-    return [shapes[0][0], *(shape[-1] for shape in shapes)]
-
-
-def _products_pay(layers: list[Dense]) -> bool:
-    """Whether the kernel is what multiplies these layers' matrices step by step, too."""
+def _products_pay(own: list[Variable]) -> bool:
+    """Whether the kernel is what multiplies these matrices step by step, too."""
     from tinynet import kernels
 
-    return kernels.COMPILES and all(kernels.products_pay(layer.kernel.size) for layer in layers)
+    return kernels.COMPILES and all(kernels.products_pay(kernel.size) for kernel in own)

@@ -1,14 +1,14 @@
 """The loops: compile, fit, evaluate and predict, and nothing of the maths.
 
-One training step is `Trainer._train_step`: forward through the layers, the loss and its
-gradient, backward through the layers, one step of the optimizer. All the rest decides which
-batch comes next and who is told about it.
+One training step is `Trainer._train_step`: the program of the model is run forward, then backward,
+and the optimizer changes the weights. All the rest decides which batch comes next and who is told
+about it.
 """
 
 from __future__ import annotations
 
-import collections
 import functools
+import itertools
 import math
 import time
 from collections.abc import Iterable
@@ -20,24 +20,32 @@ from tinynet import checks, config, data, losses, optimizers, progress, random, 
 from tinynet.blas import Computing
 from tinynet.callbacks import CallbackList, History, as_callbacks
 from tinynet.interrupts import Deferred
+from tinynet.layers import base
 from tinynet.layers.base import Layer
 from tinynet.metrics import Metric
-from tinynet.objective import Logs, Objective
+from tinynet.model_program import ModelProgram, spec_of
+from tinynet.objective import Logs, Objective, reported, results_of
 from tinynet.optimizers import Plan
-from tinynet.sparse import CompressedRows
-from tinynet.variable import Array, Variable, pack
+from tinynet.program.nested import flattened, mapped
+from tinynet.program.symbols import BatchSizeNeeded
+from tinynet.program.tape import GradientTape
+from tinynet.program.tensor import TABLE
+from tinynet.sparse import CompressedRows, SparseBatch
+from tinynet.variable import Array, Variable, as_tensor, pack
 from tinynet.workspace import Workspace
 
 # Without a callback that watches batches, evaluation and prediction take this many examples at
 # once: fewer calls for the same numbers.
 _CHUNK = 512
 
+# How many programs a model keeps: one for each kind of batch.
+_MOST_PROGRAMS = 64
+
 # Variables with the values that they had.
 State = list[tuple[Variable, Array]]
 
-# Methods that Keras' loops call and that are not called here.
-_STEP_HOOKS = ("{}_step", "make_{}_function", "{}_function")
-_METRIC_HOOKS = ("compute_loss", "compute_metrics", "get_metrics_result", "reset_metrics")
+# Methods of Keras' loops that are not called here.
+_NOT_CALLED = ("make_{}_function", "{}_function")
 
 
 def _apart(method: Any) -> Any:
@@ -75,15 +83,6 @@ class Trainer(Layer):
     True
     """
 
-    # Defined by `Model`, the only subclass.
-    _takes_rows: Any
-    _names: Any
-    _adjust_rank: Any
-    _one_input: Any
-    _many_steps: Any
-    _require_backward: Any
-    _give_gradients: Any
-
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.compiled = False
@@ -97,9 +96,10 @@ class Trainer(Layer):
         #: Type of losses and metrics: that of the session in which the model was first made.
         self._floatx = config.floatx()
         self._random = np.random.Generator(np.random.PCG64(random.draw_seed()))
-        # Workspaces of finished predictions; taking one is atomic, so threads can share a model.
-        self._idle: collections.deque[Workspace] = collections.deque()
-        self._work: Workspace | None = None
+        # Programs by the kind of batch, and the structure of the model that they are for.
+        self._programs: dict[Any, ModelProgram] = {}
+        self._structure = -1
+        self._gradients: list[Variable] = []
         self._plan: Plan | None = None
 
     # ------------------------------------------------------------ compile
@@ -130,8 +130,11 @@ class Trainer(Layer):
             Metrics to report.
         weighted_metrics : list of (str or Metric), optional
             The same, with sample weights applied.
-        run_eagerly, steps_per_execution, jit_compile : object
-            Accepted as Keras does, without effect: there is no graph.
+        run_eagerly : bool
+            Whether code that can't be traced, such as an ``if`` on the values of a tensor in a
+            custom layer, may be run by Python for each batch. Anything else is not affected.
+        steps_per_execution, jit_compile : object
+            Accepted as Keras does, without effect.
 
         Raises
         ------
@@ -146,8 +149,10 @@ class Trainer(Layer):
         """
         new_optimizer = optimizers.get(optimizer)
         with config.floatx_scope(self._floatx):
-            objective = Objective(loss, loss_weights, metrics, weighted_metrics, self._names()[1])
-        self._require_backward()
+            names = self._output_names()
+            objective = Objective(loss, loss_weights, metrics, weighted_metrics, names)
+        for layer in self._all_layers():
+            layer._require_backward()
         self.optimizer, self.loss, self._objective = new_optimizer, objective.given, objective
         self._compile_arguments = {
             "optimizer": new_optimizer,
@@ -156,13 +161,20 @@ class Trainer(Layer):
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
         }
-        self._work = self._plan = None
+        self._run_eagerly = checks.flag("run_eagerly", bool(run_eagerly))
+        self._plan = None
+        self._programs.clear()
         self.compiled = True
 
     @property
     def metrics(self) -> list[Metric]:
-        """The mean loss, then what `compile` named, as far as it is known."""
-        return self._objective.all_metrics() if self.compiled else []
+        """The mean loss, what `compile` named as far as it is known, then those in attributes."""
+        found = self._objective.all_metrics() if self.compiled else []
+        for layer in self._all_layers():
+            for value in vars(layer).values():
+                if isinstance(value, Metric) and all(value is not m for m in found):
+                    found.append(value)
+        return found
 
     @property
     def metrics_names(self) -> list[str]:
@@ -171,86 +183,208 @@ class Trainer(Layer):
 
     def reset_metrics(self) -> None:
         """Forget what the metrics have seen."""
-        if self.compiled:
-            self._objective.reset()
+        for metric in self.metrics:
+            metric.reset_state()
 
     def _require_compiled(self, method: str) -> None:
         if not self.compiled:
             raise ValueError(
                 f"Call compile(optimizer, loss) before {method}. Received: a model not compiled"
             )
-        if self._objective.loss is None:
-            raise ValueError(f"{method} needs a loss: compile(loss=...). Received: loss=None")
 
-    def _refuse_overrides(self, *kinds: str) -> None:
-        """Raise for methods of Keras' loops that a subclass defines and that are never called."""
+    def _hooked(self, kind: str) -> bool:
+        """Return whether a subclass overrides a method of Keras' loops, which are then called."""
         cls: Any = type(self)
-        hooks, defined = _overrides(cls, kinds)
-        if defined or not hooks.isdisjoint(self.__dict__):
-            name = min(defined or hooks & self.__dict__.keys())
-            raise NotImplementedError(
-                f"{name} of a subclass is not supported: it would never be called. Leave it out, "
-                "and use a custom loss, metric or layer, or a loop over train_on_batch. "
-                f"Received: {type(self).__name__}.{name}"
-            )
+        for name in (f.format(kind) for f in _NOT_CALLED):
+            if hasattr(cls, name) or name in vars(self):
+                raise NotImplementedError(
+                    f"{name} of a subclass is not supported: it would never be called. Override "
+                    f"{kind}_step instead. Received: {cls.__name__}.{name}"
+                )
+        hooks = [f"{kind}_step"]
+        if kind != "predict":
+            hooks += ["compute_loss", "compute_metrics", "get_metrics_result"]
+        return any(
+            getattr(cls, n) is not getattr(Trainer, n) or n in vars(self) for n in hooks
+        ) or (self.compiled and self._run_eagerly and not self._is_traceable())
 
     # ------------------------------------------------------------ one step
 
-    def _train_step(
-        self, x: Any, y: Array, weights: Array | None, work: Workspace, stops: bool
-    ) -> float:
+    def _train_step(self, batch: data.Batch, stops: bool) -> float:
         """Forward, loss, backward, and one step of the optimizer; return the loss.
 
         Where `stops` is set, a loss that is not finite is returned before anything is learnt.
         """
-        loss, d_y, predictions = self._forward_and_loss(x, y, weights, work, training=True)
-        objective = self._objective
-        objective.count(loss, y, predictions, weights, work.of(objective).x)
+        plan = self._training_plan()
+        program = self._program("train", batch)
+        values, loss, parts, work = self._forward(program, batch)
+        self._count(program, values, batch, loss, parts)
         if stops and not math.isfinite(loss):
             return loss
-        self.backward(d_y, work, need_d_x=False)
-        for variable, gradient in work.regularized:
-            gradient += variable.regularizer.gradient(variable.array)
-        assert self._plan is not None
-        self.optimizer.step(self._plan)
+        program.runner.backward(values, work)
+        for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
+            if variable.regularizer is not None:
+                gradient += variable.regularizer.gradient(variable.array)
+        self.optimizer.step(plan)
+        program.give_back(work)
         return loss
 
-    def _forward_and_loss(
-        self, x: Any, y: Array, weights: Array | None, work: Workspace, training: bool
-    ) -> tuple[float, Array, Array]:
-        """Compute loss, gradient in the output and predictions; from logits where exact."""
-        head, objective = self.output_activation, self._objective
-        work.logits = objective.takes_logits(head)
-        output = self.forward(x, work, training)
-        loss, d_y, predictions = objective.step(y, output, weights, head, work.of(objective))
-        for variable, _ in work.regularized:
-            loss += float(variable.regularizer(variable.array))
-        return loss, d_y, predictions
+    @property
+    def _regularized(self) -> list[Variable]:
+        return [v for v in self.trainable_weights if v.regularizer is not None]
 
-    def _training_work(self) -> Workspace:
-        """Return the workspace of training, with the gradients as views of one flat vector.
+    def _count(
+        self, program: ModelProgram, values: list[Any], batch: data.Batch, loss: float, parts: Any
+    ) -> None:
+        """Add a batch to the metrics."""
+        x, y, weights = batch
+        objective = self._objective
+        objective.count(loss, parts, len(data.listed(x)[0]))
+        results = program.results(values)
+        own = zip(objective.outputs, results, data.listed(y), _each_of(weights, y), strict=True)
+        for output, (predictions, logits), target, weight in own:
+            if target is not None:
+                output.count(target, predictions, weight, logits)
+
+    def _program(self, kind: str, batch: data.Batch) -> ModelProgram:
+        """Return the program for a batch; it is traced if there is none."""
+        if self._structure != base.structure():
+            self._programs.clear()
+            self._structure = base.structure()
+        leaves = _leaves(batch)
+        for fixed in (False, True):
+            key = kind, tuple(spec_of(leaf, fixed) for leaf in leaves), fixed
+            found = self._programs.get(key)
+            if found is not None:
+                return found
+        return self._traced(kind, batch)
+
+    def _traced(self, kind: str, batch: data.Batch) -> ModelProgram:
+        """Trace a program: for any batch size, or for one if the code asks for it."""
+        for fixed in (False, True):
+            specs = [spec_of(leaf, fixed) for leaf in _leaves(batch)]
+            key = kind, tuple(specs), fixed
+            if isinstance(batch[0], SparseBatch):  # rows of what has another shape
+                shape, dtype = specs[0]
+                specs[0] = (shape[0], *self.input_shape[1:]), dtype
+            try:
+                made = self._trace(kind, specs, batch)
+            except BatchSizeNeeded:
+                continue
+            if len(self._programs) >= _MOST_PROGRAMS:
+                self._programs.pop(next(iter(self._programs)), None)
+            self._structure = base.structure()
+            self._programs[key] = made
+            return made
+        raise AssertionError("a program for one batch size needs no batch size")
+
+    def _trace(
+        self, kind: str, specs: list[Any], batch: data.Batch, gradients: Any = None
+    ) -> ModelProgram:
+        x, y, weights = batch
+        left = iter(specs)
+        xs = [next(left) for _ in data.listed(x)]
+        if kind in ("predict", "call"):
+            return ModelProgram(self, xs, kind == "call")
+        ys = [None if one is None else next(left) for one in data.listed(y)]
+        ws = [None if one is None else next(left) for one in _each_of(weights, y)]
+        if kind == "train":
+            own = self._gradients if gradients is None else gradients
+            gradients = dict(zip(map(id, self.trainable_weights), own, strict=True))
+        made = ModelProgram(self, xs, kind == "train", self._objective, ys, ws, gradients)
+        if kind == "train":
+            self._require_connected(made)
+        return made
+
+    def loss_and_gradients(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> tuple[float, list[Array]]:
+        """Compute the loss of a batch and its gradients, as in a training step.
+
+        Nothing of the model changes: neither weights nor metrics, nor moving averages.
+
+        Parameters
+        ----------
+        x, y : array_like
+            The batch.
+        sample_weight : array_like, shape (N,), optional
+            What each example counts in the loss.
+
+        Returns
+        -------
+        float
+            The loss, with the penalties of regularizers.
+        list of ndarray
+            The gradient with respect to each of `trainable_weights`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the model is not compiled, or an argument can't be what was meant.
+
+        Examples
+        --------
+        >>> import tinynet as keras
+        >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> model.compile("sgd", "mse")
+        >>> loss, (d_kernel, d_bias) = model.loss_and_gradients([[3.0]], [[1.0]])
+        >>> loss, d_kernel, d_bias
+        (4.0, array([[12.]], dtype=float32), array([4.], dtype=float32))
+        """
+        self._require_compiled("loss_and_gradients")
+        examples = self._examples(x, y, sample_weight)
+        self._ready(examples)
+        batch = next(examples.batches(len(examples)))
+        variables = self.trainable_weights
+        gradients = [Variable(np.zeros_like(v.array)) for v in variables]
+        program = self._trace("train", [spec_of(leaf, True) for leaf in _leaves(batch)], batch, gradients)
+        before = [(v, v.array.copy()) for v in self.non_trainable_weights]
+        with Computing():
+            values, loss, _, work = self._forward(program, batch)
+            program.runner.backward(values, work)
+        for variable, array in before:
+            variable.array[...] = array
+        for variable, gradient in zip(variables, gradients, strict=True):
+            if variable.regularizer is not None:
+                gradient.array[...] += variable.regularizer.gradient(variable.array)
+        return loss, [gradient.array for gradient in gradients]
+
+    def _require_connected(self, program: ModelProgram) -> None:
+        """Check that there is something to minimize, and leave out weights without a gradient."""
+        if not program.losses and not program.added:
+            raise ValueError(
+                "fit needs a loss: compile(loss=...), or add_loss in a layer. Received: loss=None"
+            )
+        unused = [
+            v.path
+            for v in self.trainable_weights
+            if id(v) not in program.connected and v.regularizer is None
+        ]
+        if unused and self._unused != unused:
+            checks.warn(
+                f"Gradients do not exist for variables {unused} when minimizing the loss; "
+                "they are not changed. Received: a loss that does not depend on them"
+            )
+            self._unused, self._plan = unused, None
+
+    #: Paths of trainable weights that the loss does not depend on.
+    _unused: list[str] = []  # noqa: RUF012  # replaced, never changed
+
+    def _training_plan(self) -> Plan:
+        """Return what the optimizer works on, with the gradients as views of one flat vector.
 
         It is made again if weights or the optimizer's state have moved: the plan names memory.
         """
         variables, optimizer = self.trainable_weights, self.optimizer
-        if self._work is None or self._plan is None or not self._plan.fits(variables, optimizer):
-            paths = {id(v): v.path for v in variables}
-            if len(paths) < len(variables):
-                raise ValueError(
-                    f"{self.name} must apply each layer once to be trained, also in models inside; "
-                    f"use a layer for each place. Received: the weights {[*paths.values()]}, some "
-                    "of them twice"
-                )
-            gradients = [Variable(np.zeros_like(v.array)) for v in variables]
-            pack(gradients)
-            arrays = [g.array for g in gradients]
-            work = Workspace()
-            self._give_gradients(work, dict(zip(map(id, variables), arrays, strict=True)))
-            pairs = zip(variables, arrays, strict=True)
-            work.regularized = [(v, g) for v, g in pairs if v.regularizer is not None]
+        learnt = [v for v in variables if v.path not in self._unused]
+        if self._plan is None or not self._plan.fits(learnt, optimizer):
+            self._programs.clear()
+            self._gradients = [Variable(np.zeros_like(v.array)) for v in variables]
+            pack(self._gradients)
             optimizer.build(variables)
-            self._work, self._plan = work, optimizer.plan(variables, arrays)
-        return self._work
+            of = dict(zip(map(id, variables), self._gradients, strict=True))
+            self._plan = optimizer.plan(learnt, [of[id(v)].array for v in learnt])
+        return self._plan
 
     # ------------------------------------------------------------ data
 
@@ -279,6 +413,8 @@ class Trainer(Layer):
 
     def _note_inputs(self, examples: data.Examples, replace: bool = False) -> data.Examples:
         """Remember how large the inputs of training are."""
+        if isinstance(examples.x, tuple):
+            return examples
         if replace or self._input_sizes is None:
             self._input_sizes = examples.largest, data.typical_size(examples.x)
         elif examples.largest > self._input_sizes[0]:
@@ -311,47 +447,143 @@ class Trainer(Layer):
         compress: bool = False,
     ) -> data.Examples:
         """Check and convert arrays; nothing of the model changes."""
-        x = self._one_input(x)
         columns = getattr(x, "column_names", getattr(x, "columns", None))
-        compress = compress or isinstance(x, CompressedRows)
-        x = self._adjust_rank(x if isinstance(x, CompressedRows) else data.inputs(x))
-        rows = data.compressed(x, self.dtype) if compress and self._takes_rows(x) else None
-        inputs = data.inputs(x) if rows is None else x
-        if not len(inputs):
-            raise ValueError(f"x must hold at least one example. Received: shape {inputs.shape}")
+        arrays = self._input_arrays(x)
+        rows = None
+        if len(arrays) == 1 and (compress or isinstance(arrays[0], CompressedRows)):
+            if self._takes_rows(arrays[0]):
+                rows = data.compressed(arrays[0], self.dtype)
+        inputs = arrays if rows is not None else [data.inputs(array) for array in arrays]
+        n = len(inputs[0])
+        if not n:
+            raise ValueError(f"x must hold at least one example. Received: shape {inputs[0].shape}")
+        data.same_length(**{f"x[{k}]" if k else "x": array for k, array in enumerate(inputs)})
+        shapes = self._output_shapes(inputs)
+        outputs = self._objective.outputs
+        targets, weights = [], []
+        given_y = self._per_output("y", y, n)
+        given_weights = self._per_output("sample_weight", sample_weight, n)
+        if class_weight is not None and len(outputs) > 1:
+            raise ValueError(
+                "class_weight must be None if a model has several outputs; use sample_weight. "
+                f"Received: class_weight={checks.shorten(class_weight)}"
+            )
+        for output, shape, one, weight in zip(
+            outputs, shapes, given_y, given_weights, strict=True
+        ):
+            target, own = self._targets(output, shape, one, weight, class_weight, inputs)
+            targets.append(target)
+            weights.append(own)
+        kept: Any = tuple(inputs) if rows is None else (rows,)
+        kinds = self._input_dtypes(len(kept))
+        largest = math.nan
+        for array, kind in zip(kept, kinds, strict=True):
+            largest = data.require_finite("x", array, columns, kind)
+        shapes = tuple((None, *array.shape[1:]) for array in inputs)
+        several = any(w is not None for w in weights)
+        if len(kept) == len(targets) == 1:
+            own = weights[0] if several else None
+            return data.Examples(kept[0], targets[0], own, shapes[0], kinds[0], largest)
+        return data.Examples(
+            kept if len(kept) > 1 else kept[0],
+            tuple(targets),
+            tuple(weights) if several else None,
+            shapes if len(kept) > 1 else shapes[0],
+            tuple(kinds) if len(kept) > 1 else kinds[0],
+            largest if len(kept) == 1 else math.nan,
+        )
+
+    def _targets(
+        self, output: Any, shape: Any, y: Any, sample_weight: Any, class_weight: Any, inputs: Any
+    ) -> tuple[Any, Any]:
+        """Check and convert the targets and the sample weights of one output."""
         if y is None:
-            raise ValueError("y must be an array of targets. Received: y=None")
-        output = self._names()[1]
-        raw_y = losses.numeric("y", data.only("y", y, output, len(inputs)))
+            if output.loss is not None:
+                raise ValueError("y must be an array of targets. Received: y=None")
+            return None, None
+        raw_y = losses.numeric("y", y)
         if raw_y.ndim == 0:
             raise ValueError(
                 f"y must have one row for each example, and an iterable must return batches of "
                 f"examples. Received: y={raw_y}"
             )
-        sample_weight = data.only("sample_weight", sample_weight, output, len(inputs))
+        loss = output.loss if output.loss is not None else losses.Loss()
         weights = data.sample_weights(sample_weight, class_weight, self.dtype)
-        data.same_length(x=inputs, y=raw_y, sample_weight=weights)
-        output_shape = (None, *self.compute_output_shape(inputs.shape)[1:])
-        targets = self._objective.loss.prepare(raw_y, output_shape)
-        self._objective.check_targets(targets, output_shape)
-        kept = inputs if rows is None else rows
-        largest = data.require_finite("x", kept, columns, self.dtype)
-        values_shape = self._objective.loss.values_shape(targets, output_shape)
+        data.same_length(x=inputs[0], y=raw_y, sample_weight=weights)
+        output_shape = (None, *shape[1:])
+        targets = loss.prepare(raw_y, output_shape)
+        output.check_targets(targets, output_shape)
+        values_shape = loss.values_shape(targets, output_shape)
         if class_weight is not None:
             positions = (len(targets), *targets.shape[1 : len(output_shape) - 1])
             weights = data.class_weights(raw_y, class_weight, self.dtype, positions)
         if weights is not None:
             weights = losses.fit_weights(weights, values_shape)
-        shape = (None, *inputs.shape[1:])
-        kind = np.dtype(self.dtype)
-        return data.Examples(kept, targets, weights, shape, kind, largest)
+        return targets, weights
+
+    def _per_output(self, name: str, given: Any, n: int) -> list[Any]:
+        """Return what was passed for each output."""
+        outputs = self._objective.outputs
+        if len(outputs) == 1:
+            return [data.only(name, given, self._output_name(), n)]
+        with_loss = [k for k, output in enumerate(outputs) if output.loss is not None]
+        found: list[Any] = [None] * len(outputs)
+        if given is None:
+            return found
+        if name == "sample_weight" and not isinstance(given, list | tuple | dict):
+            return [given] * len(outputs)
+        names = [output.name for output in outputs]
+        layers = self._output_names() or names
+        values: Any = None
+        if isinstance(given, dict):
+            for labels in (names, layers):
+                if set(given) <= set(labels):
+                    values = [given.get(label) for label in labels]
+        elif isinstance(given, list | tuple):
+            if len(given) == len(outputs):
+                values = list(given)
+            elif len(given) == len(with_loss):
+                values = found
+                for k, value in zip(with_loss, given, strict=True):
+                    values[k] = value
+        if values is None:
+            raise ValueError(
+                f"{name} must have one array for each of the outputs {names}, in a list or by "
+                f"name. Received: {name}={checks.shorten(given)}"
+            )
+        return values
+
+    def _output_shapes(self, inputs: list[Any]) -> list[Any]:
+        """Return the shapes of the outputs for inputs; losses and metrics are assigned to them."""
+        shapes = self._shapes_for(tuple((None, *array.shape[1:]) for array in inputs))
+        with config.floatx_scope(self._floatx):
+            self._bind(shapes)
+        return [s.shape for s in flattened(shapes)]
+
+    def _bind(self, outputs: Any) -> None:
+        """Assign losses and metrics to outputs, now that these are known."""
+        flat = flattened(outputs)
+        keys = [*sorted(outputs)] if isinstance(outputs, dict) else None
+        names = self._output_names() or keys
+        if names is None or len(names) != len(flat):
+            names = [f"output_{k + 1}" for k in range(len(flat))]
+        if len(flat) == 1 and self._output_name() is not None:
+            names = [self._output_name()]
+        self._objective.bind(names, keys)
 
     def _ready(self, source: data.Examples | data.Stream) -> None:
         """Build the model, and make the metrics, where that is still to do."""
-        self._build_once(source.input_shape)
-        output_shape = self.compute_output_shape(source.input_shape)
+        shape = source.input_shape
+        self._build_once(
+            self._structured([*shape]) if isinstance(shape[0], tuple) else shape  # several
+        )
+        first = source.first if isinstance(source, data.Stream) else source
+        shapes = self._output_shapes(data.listed(first.x))
+        ndims = [None if y is None else y.ndim for y in data.listed(first.y)]
         with config.floatx_scope(self._floatx):
-            self._objective.resolve(source.y.ndim, output_shape)
+            new = self._objective.resolve(ndims, shapes)
+        if new:
+            self._warn_of_constant_softmax()
 
     # ------------------------------------------------------------ fit
 
@@ -439,8 +671,7 @@ class Trainer(Layer):
         >>> len(history.history["loss"])
         3
         """
-        validates = validation_data is not None or validation_split
-        self._refuse_overrides("train", *["test"] * bool(validates))
+        hooked = self._hooked("train")
         start: float | None = time.perf_counter()  # of the first epoch, which may compile
         self._require_compiled("fit")
         limit = checks.optional(checks.whole, "steps_per_epoch", steps_per_epoch)
@@ -451,7 +682,10 @@ class Trainer(Layer):
         split = checks.number("validation_split", validation_split, 0, 1)
         validates_after = _validation_epochs(validation_freq)
         listed = as_callbacks(callbacks)
-        train = self._source(x, y, sample_weight, class_weight, training=True)
+        if hooked:
+            train: Any = self._unchecked(x, y, sample_weight, class_weight)
+        else:
+            train = self._source(x, y, sample_weight, class_weight, training=True)
         size = data.batch_size(batch_size, train, limit)
         if validation_batch_size is not None:
             batch_size = checks.whole("validation_batch_size", validation_batch_size)
@@ -467,7 +701,7 @@ class Trainer(Layer):
             train, validation = train.split(split)
             if class_weight is not None:
                 validation.weights = None
-        if validation is not None and validation.input_shape[1:] != train.input_shape[1:]:
+        if validation is not None and not hooked and validation.input_shape[1:] != train.input_shape[1:]:
             raise ValueError(
                 f"validation_data must have inputs of the same shape as x, {train.input_shape}. "
                 f"Received: shape {validation.input_shape}"
@@ -477,13 +711,15 @@ class Trainer(Layer):
         if validation is not None:
             validation_size = data.batch_size(batch_size, validation, validation_steps)
 
-        self._require_backward()
-        self._ready(train)
-        if isinstance(train, data.Examples):
-            self._note_inputs(train, replace=True)
-        if validation_data is not None and isinstance(validation, data.Examples):
-            self._compare_inputs(validation)
-        work = self._training_work()
+        if not hooked:
+            self._ready(train)
+            if isinstance(train, data.Examples):
+                self._note_inputs(train, replace=True)
+            if validation_data is not None and isinstance(validation, data.Examples):
+                self._compare_inputs(validation)
+            self._training_plan()
+            first = train.first if isinstance(train, data.Stream) else train
+            self._program("train", next(first.batches(1)))
         if isinstance(train, data.Stream):
             shuffle = bool(shuffle)  # whole batches, as they come
         orders = data.orders(shuffle, self._random, size)
@@ -495,7 +731,8 @@ class Trainer(Layer):
         names = [metric.name for metric in self.metrics]
         hooks.check([*names, *(f"val_{name}" for name in names if validation is not None)])
         self.history = history
-        watched = any(hooks.defines(f"on_train_batch_{when}") for when in ("begin", "end"))
+        self._hooked_logs = None
+        watched = hooked or any(hooks.defines(f"on_train_batch_{when}") for when in ("begin", "end"))
         self.stop_training = False
         self._initial_epoch: int | None = None
         logs: Logs = {}
@@ -510,12 +747,12 @@ class Trainer(Layer):
                 bar = progress.Progress(feed.steps, verbose, start=start)
                 start = None
                 hooks.call("on_epoch_begin", epoch, {})
-                work = self._training_work()
-                many = self._many_steps(train, size)  # a callback may have changed that
+                # A callback may have changed whether many steps are done in a call.
+                many = None if hooked else self._many_steps(train, size)
                 feed.named = many is not None and not watched and limit is None
                 feed.batch_size = size * many.at_once if feed.named else size
                 states = [*states[-1:], self._state()]
-                done = self._train_epoch(feed, epoch, hooks, bar, work, many, interrupt, states)
+                done = self._train_epoch(feed, epoch, hooks, bar, many, interrupt, states)
                 if not done:
                     data.warn_and_continue(
                         f"x has no batch left for epoch {epoch + 1} of {epochs}, so training "
@@ -526,7 +763,7 @@ class Trainer(Layer):
                 is_last = epoch + 1 == epochs or self.stop_training
                 if is_last:
                     self._require_converged(feed, size, epoch, hooks, states)
-                logs = self._objective.logs()
+                logs = self._logs()
                 if validation is not None and validates_after(epoch + 1):
                     results = self._evaluate(validation, validation_size, hooks, validation_steps)
                     logs.update({f"val_{name}": value for name, value in results.items()})
@@ -542,7 +779,8 @@ class Trainer(Layer):
                 interrupt.check()
                 if self.stop_training:
                     break
-            self.optimizer.finalize_variable_values(self.trainable_weights)
+            if self.optimizer is not None:
+                self.optimizer.finalize_variable_values(self.trainable_weights)
             hooks.call("on_train_end", logs)
             if self.stop_training and not is_last:  # a callback ended it, and may restore weights
                 self._require_converged(feed, size, epoch, hooks, states)
@@ -554,30 +792,34 @@ class Trainer(Layer):
         epoch: int,
         hooks: CallbackList,
         bar: progress.Progress,
-        work: Workspace,
         many: Any,
         interrupt: Deferred,
         states: list[State],
     ) -> int:
         """Train on the batches of an epoch; return how many there were."""
-        self._objective.reset()
+        self.reset_metrics()
         begin, end = hooks.defines("on_train_batch_begin"), hooks.defines("on_train_batch_end")
         stops = _stops(hooks)
+        hooked = feed.source.unchecked
+        plan = None if hooked else self._training_plan()
         step = 0
-        for x, y, weights in feed.epoch():
+        for batch in feed.epoch():
             if begin:
                 hooks.call("on_train_batch_begin", step, {})
-            if (now := self._training_work()) is not work:  # the weights have moved
-                work, many = now, many and self._many_steps(feed.source, many.batch_size)
+            if plan is not None and (now := self._training_plan()) is not plan:
+                # The weights have moved.
+                plan, many = now, many and self._many_steps(feed.source, many.batch_size)
                 if feed.named and many is None:
                     raise RuntimeError(
                         f"{self.name} must keep its weights while it is trained; wait for fit "
                         f"before building models of its layers. Received: weights that moved"
                     )
             if many is None:
-                feed.last = x, y, weights
-                done, loss = 1, self._train_step(x, y, weights, work, stops)
+                feed.last = batch
+                done = 1
+                loss = self._call_hook("train", batch) if hooked else self._train_step(batch, stops)
             else:
+                x, y, _ = batch
                 done, loss = many.run(x, y, stops, once=self.stop_training)
             step += done
             if stops and not math.isfinite(loss):
@@ -588,9 +830,9 @@ class Trainer(Layer):
                     loss, f" in epoch {epoch + 1}, batch {step}", f"epoch {number}", good
                 )
             if end:
-                hooks.call("on_train_batch_end", step - 1, self._objective.logs())
+                hooks.call("on_train_batch_end", step - 1, self._logs())
             if bar.wants(step):
-                bar.draw(step, self._objective.logs())
+                bar.draw(step, self._logs())
             interrupt.check()
             if self.stop_training:
                 break
@@ -598,7 +840,8 @@ class Trainer(Layer):
 
     def _state(self) -> State:
         """Copy the weights and the optimizer's state."""
-        return [(v, v.array.copy()) for v in (*self.weights, *self.optimizer.variables)]
+        state = getattr(self.optimizer, "variables", [])
+        return [(v, v.array.copy()) for v in (*self.weights, *state)]
 
     def _is_finite(self) -> bool:
         return all(np.isfinite(v.array).all() for v in self.weights)
@@ -614,18 +857,19 @@ class Trainer(Layer):
         """Check what no later step will: the weights, and the loss, after an epoch's last step."""
         if not _stops(hooks):
             return
-        work = self._borrow()
-        work.regularized = [(v, v.array) for v in self.trainable_weights if v.regularizer]
-        batch = feed.last or next(feed.source.batches(batch_size))
-        loss = self._forward_and_loss(*batch, work, training=False)[0]
-        self._give_back(work)
+        loss = 0.0
+        if not feed.source.unchecked:
+            batch = feed.last or next(feed.source.batches(batch_size))
+            program = self._program("test", batch)
+            _, loss, _, work = self._forward(program, batch)
+            program.give_back(work)
         if not (math.isfinite(loss) and self._is_finite()):
             where = f" after the last batch of epoch {epoch + 1}"
             raise self._diverged(loss, where, f"epoch {epoch + 1}", states[-1])
 
     def _diverged(self, loss: float, where: str, before: str, good: State) -> FloatingPointError:
         """Restore the last good state, and return the error that says so."""
-        rate = float(self.optimizer.learning_rate)
+        rate = float(getattr(self.optimizer, "learning_rate", math.nan))
         for variable, array in good:
             variable.array[...] = array
         what, received = f"loss became {loss}", f"loss={loss}"
@@ -638,6 +882,9 @@ class Trainer(Layer):
         )
 
     def _validation_source(self, validation_data: Any) -> data.Examples | data.Stream:
+        if self._hooked("test"):
+            given = validation_data if data.is_stream(validation_data) else None
+            return self._unchecked(given) if given is not None else self._unchecked(*validation_data)
         if data.is_stream(validation_data):
             return self._source(validation_data, None)
         if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
@@ -692,16 +939,14 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant.
         """
-        self._refuse_overrides("test")
         self._require_compiled("evaluate")
         start = time.perf_counter()
         verbose = progress.as_verbose(verbose)
         listed = as_callbacks(callbacks)
         steps = checks.optional(checks.whole, "steps", steps)
-        source = self._source(x, y, sample_weight)
+        source = self._test_source(x, y, sample_weight)
         size = data.batch_size(batch_size, source, steps)
-        self._ready(source)
-        if isinstance(source, data.Examples):
+        if isinstance(source, data.Examples) and not source.unchecked:
             self._compare_inputs(source)
         count = steps or source.steps(size)
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
@@ -718,40 +963,54 @@ class Trainer(Layer):
         bar: progress.Progress | None = None,
     ) -> Logs:
         objective = self._objective
-        objective.reset()
+        self.reset_metrics()
         begin, end = hooks.defines("on_test_batch_begin"), hooks.defines("on_test_batch_end")
+        hooked = source.unchecked
+        self._hooked_logs = None
         together = 1
-        if not (begin or end or limit) and objective.by_example:
+        if not (begin or end or limit or hooked) and objective.by_example:
             together = max(_CHUNK // batch_size, 1)
         feed = data.Feed(source, batch_size * together, limit)
-        regularized = [(v, v.array) for v in self.trainable_weights if v.regularizer is not None]
 
         def compute(numbered: tuple[int, data.Batch]) -> Any:
-            step, (x, y, weights) = numbered
+            step, batch = numbered
             if begin:
                 hooks.call("on_test_batch_begin", step, {})
-            work = self._borrow()
-            work.regularized = regularized
+            if hooked:
+                self._call_hook("test", batch)
+                return len(flattened(batch[0])[0]), None
             with Computing():
-                loss, _, predictions = self._forward_and_loss(x, y, weights, work, training=False)
-            return len(x), work, (loss, y, predictions, weights, work.of(objective).x)
+                program = self._program("test", batch)
+                values, loss, parts, work = self._forward(program, batch)
+            return len(data.listed(batch[0])[0]), (program, values, batch, loss, parts), work
 
         hooks.call("on_test_begin", {})
         done = 0
-        run: Any = map if begin or end else threads.each
-        for step, (n, work, figures) in enumerate(run(compute, enumerate(feed.epoch()))):
-            objective.count(*figures)
-            self._give_back(work)
+        run: Any = map if begin or end or hooked else threads.each
+        for step, (n, figures, *works) in enumerate(run(compute, enumerate(feed.epoch()))):
+            if figures is not None:
+                self._count(*figures)
+                figures[0].give_back(*works)
             if end:
-                hooks.call("on_test_batch_end", step, objective.logs())
+                hooks.call("on_test_batch_end", step, self._logs())
             done += math.ceil(n / batch_size) if together > 1 else 1
             if bar is not None and bar.wants(done):
-                bar.draw(done, objective.logs())
-        logs: Logs = objective.logs()
+                bar.draw(done, self._logs())
+        logs: Logs = self._logs()
         hooks.call("on_test_end", logs)
         if bar is not None:
             bar.finish(done, logs)
         return logs
+
+    def _forward(
+        self, program: ModelProgram, batch: data.Batch
+    ) -> tuple[list[Any], float, list[float], Workspace]:
+        """Run a program forward; return its registers, the loss and its parts, and the buffers."""
+        work = program.borrow()
+        values = program.runner.start(_leaves(batch))
+        program.runner.forward(values, work)
+        loss, parts = program.loss(values, self._regularized)
+        return values, loss, parts, work
 
     def _results(self, logs: Logs, return_dict: bool) -> Any:
         """Return metrics as Keras does: by name, as one float, or as a list."""
@@ -797,58 +1056,76 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant.
         """
-        self._refuse_overrides("predict")
         start = time.perf_counter()
         listed = as_callbacks(callbacks)
         steps = checks.optional(checks.whole, "steps", steps)
-        source: data.Examples | data.Stream
-        if data.is_stream(x):
+        source: Any
+        hooked = self._hooked("predict")
+        if hooked:
+            source = self._unchecked(x)
+        elif data.is_stream(x):
             source = data.Stream(x, lambda x, y, w: self._inputs(x))
         else:
             source = self._inputs(x)
             if len(source) == 0:
-                shape = self.compute_output_shape(source.x.shape)
-                return np.zeros((0, *(size or 0 for size in shape[1:])), self.dtype)
+                shapes = self._shapes_for(tuple(a.shape for a in data.listed(source.x)))
+                return mapped(lambda s: np.zeros((0, *s.shape[1:]), s.dtype), shapes)
         size = data.batch_size(batch_size, source, steps)
         count = steps or source.steps(size)
         if verbose == "auto":
             verbose = int(count != 1 and progress.is_live())
         verbose = progress.as_verbose(verbose)
         if count == 1 and not verbose and not listed and isinstance(source, data.Examples):
-            return self._predict_batch(source.x[:size])
+            if not hooked:
+                return self._predict_batch(data.each(lambda a: a[:size], source.x))
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
         bar = progress.Progress(count, verbose, start=start)
         begin, end = hooks.defines("on_predict_batch_begin"), hooks.defines("on_predict_batch_end")
         together = 1 if begin or end or steps else max(_CHUNK // size, 1)
-        outputs: list[Array] = []
+        outputs: list[Any] = []
         done = 0
 
-        def compute(numbered: tuple[int, data.Batch]) -> Array:
-            step, (batch, _, _) = numbered
+        def compute(numbered: tuple[int, data.Batch]) -> Any:
+            step, batch = numbered
             if begin:
                 hooks.call("on_predict_batch_begin", step, {})
-            return self._predict_batch(batch)
+            if hooked:
+                return mapped(np.asarray, self.predict_step(batch[0]))
+            return self._predict_batch(batch[0])
 
         hooks.call("on_predict_begin", {})
-        run: Any = map if begin or end else threads.each
+        run: Any = map if begin or end or hooked else threads.each
         feed = data.Feed(source, size * together, steps)
         for step, batch_outputs in enumerate(run(compute, enumerate(feed.epoch()))):
             outputs.append(batch_outputs)
             if end:
                 hooks.call("on_predict_batch_end", step, {"outputs": batch_outputs})
-            done += math.ceil(len(batch_outputs) / size) if together > 1 else 1
+            n = len(flattened(batch_outputs)[0])
+            done += math.ceil(n / size) if together > 1 else 1
             if bar.wants(done):
                 bar.draw(done, {})
         hooks.call("on_predict_end", {})
         bar.finish(done, {})
-        return np.concatenate(outputs)
+        joined = iter([np.concatenate(parts) for parts in zip(*map(flattened, outputs))])
+        return mapped(lambda _: next(joined), outputs[0])
 
     def _inputs(self, x: Any) -> data.Examples:
         """Check and convert inputs; build the model if that is still to do."""
-        x = self._one_input(x)
-        rows = isinstance(x, CompressedRows) and self._takes_rows(x)
-        inputs = self._adjust_rank(x.astype(self.dtype) if rows else data.inputs(x))
-        self._check_and_build(inputs)
+        arrays = self._input_arrays(x)
+        rows = isinstance(arrays[0], CompressedRows) and self._takes_rows(arrays[0])
+        if rows:
+            arrays = [arrays[0].astype(self.dtype)]
+        else:
+            arrays = [data.inputs(array) for array in arrays]
+        shapes = tuple(array.shape[1:] for array in arrays)
+        if not self.built or self._checked_shapes != shapes:
+            self._shapes_for(tuple(array.shape for array in arrays))
+            self._build_once(self._structured([(None, *shape) for shape in shapes]))
+            self._checked_shapes = shapes
+        if len(arrays) > 1:
+            kinds = tuple(self._input_dtypes(len(arrays)))
+            return data.Examples(tuple(arrays), (None,), None, shapes, kinds)
+        inputs = arrays[0]
         examples = data.Examples(inputs, inputs, None, (None, *inputs.shape[1:]))
         if self._input_sizes is not None and len(inputs):
             values = inputs.values if rows else inputs
@@ -859,39 +1136,204 @@ class Trainer(Layer):
             self._compare_inputs(examples)
         return examples
 
-    def _check_and_build(self, inputs: Array) -> None:
-        """Check the inputs' shape; once it has been right, only that it is the same."""
-        shape = inputs.shape[1:]
-        if not self.built or self._checked_shape != shape:
-            self.compute_output_shape(inputs.shape)
-            self._build_once((None, *shape))
-            self._checked_shape = shape
+    _checked_shapes: Any = None
 
-    _checked_shape: tuple[int, ...] | None = None
-
-    def _predict_batch(self, x: Any, training: bool = False) -> Array:
-        """Compute the outputs of one batch, in an array of their own."""
+    def _predict_batch(self, x: Any, kind: str = "predict") -> Any:
+        """Compute the outputs of one batch, in arrays of their own."""
         if isinstance(x, CompressedRows):
             x = x.take(np.arange(len(x)))
-        elif isinstance(x, np.ndarray):
-            x = data.converted(x, self.dtype)
-        work = self._borrow()
+        else:
+            kinds = self._input_dtypes(len(data.listed(x)))
+            x = data.each(data.converted, x, tuple(kinds) if isinstance(x, tuple) else kinds[0])
+        batch = x, None, None
         with Computing():
-            y = np.array(self.forward(x, work, training))
-        self._give_back(work)
-        return y
+            return self._program(kind, batch).predict(data.listed(x))
 
-    def _borrow(self) -> Workspace:
-        try:
-            work = self._idle.pop()
-        except IndexError:
-            work = Workspace()
-        work.logits = False
-        return work
+    # ------------------------------------------------------------ Keras' hooks
 
-    def _give_back(self, work: Workspace) -> None:
-        work.release()
-        self._idle.append(work)
+    def _unchecked(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
+    ) -> Any:
+        """Return data for a step of a subclass, which knows what it needs."""
+        if data.is_stream(x):
+            return _UncheckedStream(x)
+        if class_weight is not None:
+            sample_weight = data.class_weights(np.asarray(y), class_weight, self.dtype)
+        return _Unchecked.of((x, y, sample_weight))
+
+    def _test_source(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Check and convert the data of an evaluation."""
+        if self._hooked("test"):
+            return self._unchecked(x, y, sample_weight)
+        source = self._source(x, y, sample_weight)
+        self._ready(source)
+        return source
+
+    def _call_hook(self, kind: str, batch: data.Batch) -> float:
+        """Call `train_step` or `test_step` with a batch of tensors; return the loss."""
+        logs = getattr(self, f"{kind}_step")(batch[0])
+        if not isinstance(logs, dict):
+            raise TypeError(
+                f"{kind}_step must return a dict of names and values, such as that of "
+                f"self.compute_metrics(x, y, y_pred). Received: {type(logs).__name__}"
+            )
+        self._hooked_logs = {name: reported(name, value) for name, value in logs.items()}
+        loss = self._hooked_logs.get("loss", 0.0)
+        return loss if isinstance(loss, float) else 0.0
+
+    _hooked_logs: Logs | None = None
+
+    def _logs(self) -> Logs:
+        """Return the values of the metrics so far."""
+        if self._hooked_logs is None:
+            return self._objective.logs()  # type: ignore[no-any-return]
+        own = {name: reported(name, v) for name, v in self.get_metrics_result().items()}
+        chosen = own if own.keys() == self._hooked_logs.keys() else self._hooked_logs
+        return dict(sorted(chosen.items()))
+
+    def train_step(self, data: Any) -> Logs:
+        """Do one training step; what `fit` calls if a subclass overrides it, as in Keras.
+
+        Parameters
+        ----------
+        data : tuple of Tensor
+            ``x``, ``(x, y)`` or ``(x, y, sample_weight)``.
+
+        Returns
+        -------
+        dict of str to number
+            The values of the metrics.
+        """
+        x, y, sample_weight = _unpacked(data)
+        with GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self._computed_loss(x, y, y_pred, sample_weight, True)
+        self._objective.count(float(loss), [], len(flattened(x)[0]))
+        weights = self.trainable_weights
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, data: Any) -> Logs:
+        """Evaluate one batch; what `evaluate` calls if a subclass overrides it, as in Keras.
+
+        Parameters
+        ----------
+        data : tuple of Tensor
+            As for `train_step`.
+
+        Returns
+        -------
+        dict of str to number
+            The values of the metrics.
+        """
+        x, y, sample_weight = _unpacked(data)
+        y_pred = self(x, training=False)
+        loss = self._computed_loss(x, y, y_pred, sample_weight, False)
+        self._objective.count(float(loss), [], len(flattened(x)[0]))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def predict_step(self, data: Any) -> Any:
+        """Predict one batch; what `predict` calls if a subclass overrides it, as in Keras.
+
+        Parameters
+        ----------
+        data : Tensor, or tuple of Tensor
+            The inputs.
+
+        Returns
+        -------
+        Tensor, or nested list or dict of them
+            The outputs.
+        """
+        return self(_unpacked(data)[0], training=False)
+
+    def _computed_loss(self, x: Any, y: Any, y_pred: Any, weights: Any, training: bool) -> Any:
+        """Call `compute_loss`, whose last parameter older code does not have."""
+        if "training" in base.parameters_of(type(self).compute_loss):
+            return self.compute_loss(x, y, y_pred, weights, training=training)
+        return self.compute_loss(x, y, y_pred, weights)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Compute the loss that `compile` named, and add what layers added with `add_loss`.
+
+        Parameters
+        ----------
+        x, y, y_pred, sample_weight : Tensor, or nested list or dict of them
+            The inputs, the targets, the outputs, and the sample weights.
+        training : bool
+            Whether it is a training step; has no effect here.
+
+        Returns
+        -------
+        Tensor
+            The loss, without dimensions.
+        """
+        losses = [TABLE["sum"](loss) for loss in self.losses]
+        if self.compiled and self._objective.has_loss:
+            self._bind(y_pred)
+            predicted = flattened(y_pred)
+            given = self._per_output("y", y, len(predicted[0]))
+            weights = self._per_output("sample_weight", sample_weight, len(predicted[0]))
+            for k, output in enumerate(self._objective.outputs):
+                if output.loss is not None:
+                    loss = TABLE["sum"](output.loss(given[k], predicted[k], weights[k]))
+                    losses.insert(k, loss if output.weight == 1 else loss * output.weight)
+        if not losses:
+            raise ValueError(
+                "compute_loss needs a loss: compile(loss=...), or add_loss. Received: loss=None"
+            )
+        return functools.reduce(TABLE["add"], losses)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Logs:
+        """Update the metrics that `compile` named, and return the values of all.
+
+        Parameters
+        ----------
+        x, y, y_pred, sample_weight : Tensor, or nested list or dict of them
+            The inputs, the targets, the outputs, and the sample weights.
+
+        Returns
+        -------
+        dict of str to number
+            The values.
+        """
+        if self.compiled and y is not None:
+            self._bind(y_pred)
+            predicted = [np.asarray(p) for p in flattened(y_pred)]
+            given = self._per_output("y", y, len(predicted[0]))
+            weights = self._per_output("sample_weight", sample_weight, len(predicted[0]))
+            shapes = [p.shape for p in predicted]
+            targets = [
+                None if y is None else (o.loss or losses.Loss()).prepare(np.asarray(y), shape)
+                for o, y, shape in zip(self._objective.outputs, given, shapes, strict=True)
+            ]
+            self._objective.resolve([None if t is None else t.ndim for t in targets], shapes)
+            for output, target, p, w in zip(
+                self._objective.outputs, targets, predicted, weights, strict=True
+            ):
+                if target is not None:
+                    output.count(target, p, None if w is None else np.asarray(w), None)
+        return self.get_metrics_result()
+
+    def get_metrics_result(self) -> Logs:
+        """Return the values of all metrics that have seen data.
+
+        Returns
+        -------
+        dict of str to number
+            The values by name.
+        """
+        known = self._objective.tracker if self.compiled else None
+        unused = known is not None and not known.count
+        skipped = [known, *self._objective.trackers] if unused else []
+        return results_of([m for m in self.metrics if all(m is not s for s in skipped)])
 
     # ------------------------------------------------------------ single batches
 
@@ -930,21 +1372,28 @@ class Trainer(Layer):
             If the loss, or a weight after the step, is infinite or not a number; the weights
             have not changed then.
         """
-        self._refuse_overrides("train")
         self._require_compiled("train_on_batch")
-        batch = self._examples(x, y, sample_weight, class_weight)
-        self._require_backward()
-        self._ready(batch)
-        self._note_inputs(batch)
-        self._objective.reset()
         stops = config.on_divergence() == "raise"
-        work = self._training_work()
-        before = self._state() if stops else []
-        with Computing():
-            loss = self._train_step(*next(batch.batches(len(batch))), work, stops)
+        if self._hooked("train"):
+            source = self._unchecked(x, y, sample_weight, class_weight)
+            self.reset_metrics()
+            before = self._state() if stops else []
+            loss = self._call_hook("train", next(source.batches(len(source))))
+        else:
+            batch = self._examples(x, y, sample_weight, class_weight)
+            self._ready(batch)
+            self._training_plan()
+            whole = next(batch.batches(len(batch)))
+            self._program("train", whole)
+            self._note_inputs(batch)
+            self._hooked_logs = None
+            self.reset_metrics()
+            before = self._state() if stops else []
+            with Computing():
+                loss = self._train_step(whole, stops)
         if stops and not (math.isfinite(loss) and self._is_finite()):
             raise self._diverged(loss, "", "this batch", before)
-        return self._results(self._objective.logs(), return_dict)
+        return self._results(self._logs(), return_dict)
 
     @_apart
     def test_on_batch(
@@ -971,10 +1420,10 @@ class Trainer(Layer):
         ValueError, TypeError
             If an argument can't be what was meant.
         """
-        self._refuse_overrides("test")
         self._require_compiled("test_on_batch")
-        batch = self._compare_inputs(self._examples(x, y, sample_weight))
-        self._ready(batch)
+        batch = self._test_source(x, y, sample_weight)
+        if not batch.unchecked:
+            self._compare_inputs(batch)
         logs = self._evaluate(batch, len(batch), CallbackList([], self, {}))
         return self._results(logs, return_dict)
 
@@ -991,7 +1440,9 @@ class Trainer(Layer):
         ndarray, shape (N, ...)
             The outputs.
         """
-        self._refuse_overrides("predict")
+        if self._hooked("predict"):
+            source = self._unchecked(x)
+            return mapped(np.asarray, self.predict_step(next(source.batches(len(source)))[0]))
         return self._predict_batch(self._inputs(x).x)
 
 
@@ -1000,13 +1451,101 @@ def _stops(hooks: CallbackList) -> bool:
     return config.on_divergence() == "raise" and not hooks.terminates_on_nan
 
 
-@functools.cache
-def _overrides(cls: Any, kinds: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names of Keras' hooks of these loops, and those that a class overrides."""
-    names = [f.format(kind) for kind in kinds for f in _STEP_HOOKS]
-    hooks = frozenset(names if kinds == ("predict",) else [*names, *_METRIC_HOOKS])
-    changed = (n for n in hooks if getattr(cls, n, None) is not getattr(Trainer, n, None))
-    return hooks, frozenset(changed)
+class _Unchecked(data.Examples):
+    """Arrays for a step of a subclass: batches are ``(data, None, None)``."""
+
+    structure: Any
+    unchecked = True
+
+    @classmethod
+    def of(cls, given: tuple[Any, Any, Any]) -> _Unchecked:
+        """Convert what was passed to `fit`: arrays, or nested lists or dicts of them."""
+        parts = [part for part in given if part is not None]
+        while len(parts) < 3 and given[len(parts)] is not None:
+            parts.append(given[len(parts)])
+        kept = given[: 1 + max(k for k, part in enumerate(given) if part is not None)]
+        leaves: list[Any] = []
+
+        def convert(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: convert(v) for key, v in value.items()}
+            if isinstance(value, list | tuple) and any(hasattr(v, "shape") for v in value):
+                return type(value)(map(convert, value))
+            if value is None:
+                return None
+            array = data.inputs(value)
+            kind = config.floatx() if array.dtype.kind == "f" else array.dtype
+            leaves.append(array.astype(kind, copy=False))
+            return _Leaf(len(leaves) - 1)
+
+        structure = convert(tuple(kept)) if len(kept) > 1 else convert(kept[0])
+        data.same_length(**{f"array {k}": leaf for k, leaf in enumerate(leaves)})
+        made = cls(tuple(leaves), None)
+        made.structure = structure
+        return made
+
+    def _part(self, rows: slice) -> _Unchecked:
+        made = type(self)(tuple(leaf[rows] for leaf in self.x), None)
+        made.structure = self.structure
+        return made
+
+    def batches(self, *args: Any, **kwargs: Any) -> Any:
+        """Yield batches of tensors, structured as the data."""
+        for leaves, _, _ in super().batches(*args, **kwargs):
+            tensors = [as_tensor(leaf) for leaf in leaves]
+            yield (
+                mapped(
+                    lambda v, t=tensors: t[v.number] if isinstance(v, _Leaf) else v, self.structure
+                ),
+                None,
+                None,
+            )
+
+
+class _Leaf:
+    """The place of an array in nested data."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class _UncheckedStream(data.Stream):
+    """Batches for a step of a subclass, as they come."""
+
+    unchecked = True
+
+    def __init__(self, source: Any) -> None:
+        super().__init__(source, lambda x, y, w: _Unchecked.of((x, y, w)))
+
+    def batches(self, *args: Any, **kwargs: Any) -> Any:
+        """Yield batches of tensors."""
+        begun, self._begun = self._begun, None
+        first, self._first = self._first, None
+        parts: Any = self._prepared(kwargs.get("order", args[1] if len(args) > 1 else None))
+        if begun is not None and first is not None and not self.indexed:
+            parts = itertools.chain([first], begun)
+        for part in parts:
+            yield from part.batches(len(part))
+
+
+def _unpacked(given: Any) -> tuple[Any, Any, Any]:
+    """Return x, y and sample weights of a batch."""
+    if not isinstance(given, tuple):
+        return given, None, None
+    x, y, weights = (*given, None, None)[:3]
+    return x, y, weights
+
+
+def _leaves(batch: data.Batch) -> list[Any]:
+    """Return the arrays of a batch: inputs, targets, sample weights."""
+    x, y, weights = batch
+    given = [*data.listed(x), *data.listed(y), *data.listed(weights)]
+    return [array for array in given if array is not None]
+
+
+def _each_of(weights: Any, y: Any) -> list[Any]:
+    """Return the sample weights of each output."""
+    return [None] * len(data.listed(y)) if weights is None else data.listed(weights)
 
 
 def _validation_epochs(validation_freq: Any) -> Any:

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike
 
-from tinynet import config
-from tinynet.program.tensor import Array, Tensor, as_tensor
+from tinynet.program.tensor import TABLE, Array, Tensor, as_tensor
+from tinynet.program.trace import RECORDER
+from tinynet.workspace import aligned
 
 __all__ = ["Array", "Tensor", "Variable", "aligned", "as_tensor", "join", "pack", "runs", "split"]
 
@@ -138,6 +139,8 @@ class Variable(NDArrayOperatorsMixin):
         >>> Variable([1.0, 2.0]).assign([3.0, 4.0])
         Tensor([3., 4.])
         """
+        if RECORDER.get() is not None:
+            return TABLE["assign"](self, value)  # type: ignore[no-any-return]
         if np.ma.is_masked(value):
             raise ValueError(f"{self.path} must not have masked entries. Received: {value!r:.60}")
         new = np.asarray(value)
@@ -162,7 +165,7 @@ class Variable(NDArrayOperatorsMixin):
         Tensor
             A live view of the Variable.
         """
-        return self.assign(self.array + np.asarray(value))
+        return self.assign(TABLE["add"](self, value))
 
     def assign_sub(self, value: Any) -> Tensor:
         """Subtract from the value, in place.
@@ -177,7 +180,7 @@ class Variable(NDArrayOperatorsMixin):
         Tensor
             A live view of the Variable.
         """
-        return self.assign(self.array - np.asarray(value))
+        return self.assign(TABLE["subtract"](self, value))
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Return the value for NumPy: the array itself, or a copy where NumPy asks for one."""
@@ -215,59 +218,6 @@ class Variable(NDArrayOperatorsMixin):
             f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, "
             f"value={self.array}>"
         )
-
-
-def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Return an uninitialized array that begins on a cache line, as SIMD loads prefer.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Its shape.
-    dtype : dtype
-        Its type.
-
-    Returns
-    -------
-    ndarray
-        The array; its values are uninitialized.
-
-    Examples
-    --------
-    >>> aligned((3,), np.float32).ctypes.data % 64
-    0
-    """
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    array = raw[start : start + size].view(dtype).reshape(shape)
-    return poisoned(array) if config.DEBUG_BUFFERS else array
-
-
-def poisoned(array: Array) -> Array:
-    """Fill a buffer with NaN, or with an extreme integer, and return it.
-
-    Parameters
-    ----------
-    array : ndarray
-        The buffer, whose values nobody may rely on.
-
-    Returns
-    -------
-    ndarray
-        `array`.
-
-    Examples
-    --------
-    >>> poisoned(np.zeros(2)), poisoned(np.zeros(2, np.int8))
-    (array([nan, nan]), array([-128, -128], dtype=int8))
-    """
-    if array.dtype.kind in "fb":
-        array.fill(np.nan)  # of a bool: True
-    else:
-        limits = np.iinfo(array.dtype)
-        array.fill(limits.min or limits.max)
-    return array
 
 
 def pack(variables: Iterable[Variable]) -> None:

@@ -1,17 +1,21 @@
-"""Reusable buffers for one run, so that layers are stateless and no step allocates memory."""
+"""Reusable buffers for one run, so that operations are stateless and memory is allocated once."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
 from tinynet import config
-from tinynet.variable import Array, aligned, poisoned
+
+Array = NDArray[Any]
 
 
 class Workspace:
-    """What one run keeps for one layer: its buffers, and what forward notes for backward.
+    """What one run keeps for one instruction: its buffers, and notes of forward for backward.
 
-    Layers hold no state of a run, so that any number of runs can share one layer. Buffers are
+    Operations and layers hold no state of a run, so that any number of runs can share them. Buffers are
     made for the largest batch so far and reused for every later one. A buffer is uninitialized
     whenever it is handed out: what backward needs is noted in `x` and `y`, not asked for again.
 
@@ -24,22 +28,14 @@ class Workspace:
     True
     """
 
-    __slots__ = (
-        *("arrays", "checked", "children", "first", "gradients", "logits", "regularized"),
-        *("x", "y"),
-    )
+    __slots__ = ("arrays", "checked", "children", "gradients", "x", "y")
 
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
-        # By id, each with its owner: while that is referenced, no other object has its id.
-        self.children: dict[int, tuple[object, Workspace]] = {}
+        self.children: dict[Any, Workspace] = {}
         self.gradients: list[Any] = []
         #: The shapes of input and output that were last found right.
         self.checked: tuple[Any, Any] | None = None
-        #: The first inner layer with gradients, and the weights whose size costs something.
-        self.first = 0
-        self.regularized: list[tuple[Any, Array]] = []
-        self.logits = False
         self.x: Any = None
         self.y: Any = None
 
@@ -72,26 +68,79 @@ class Workspace:
             held = held[: shape[0]]
         return poisoned(held) if config.DEBUG_BUFFERS else held
 
-    def of(self, owner: object) -> Workspace:
-        """Return the part that belongs to a layer within this one.
+    def of(self, key: Any) -> Workspace:
+        """Return the part that belongs to an instruction.
 
         Parameters
         ----------
-        owner : Layer or Objective
-            The inner one.
+        key : object
+            The instruction's number.
 
         Returns
         -------
         Workspace
             Its own, the same on every call.
         """
-        found = self.children.get(id(owner))
+        found = self.children.get(key)
         if found is None:
-            found = self.children[id(owner)] = owner, Workspace()
-        return found[1]
+            found = self.children[key] = Workspace()
+        return found
 
     def release(self) -> None:
         """Let go of the data that forward noted; the buffers stay."""
         self.x = self.y = None
-        for _, child in self.children.values():
+        for child in self.children.values():
             child.release()
+
+
+def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Return an uninitialized array that begins on a cache line, as SIMD loads prefer.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape.
+    dtype : dtype
+        Its type.
+
+    Returns
+    -------
+    ndarray
+        The array; its values are uninitialized.
+
+    Examples
+    --------
+    >>> aligned((3,), np.float32).ctypes.data % 64
+    0
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    array = raw[start : start + size].view(dtype).reshape(shape)
+    return poisoned(array) if config.DEBUG_BUFFERS else array
+
+
+def poisoned(array: Array) -> Array:
+    """Fill a buffer with NaN, or with an extreme integer, and return it.
+
+    Parameters
+    ----------
+    array : ndarray
+        The buffer, whose values nobody may rely on.
+
+    Returns
+    -------
+    ndarray
+        `array`.
+
+    Examples
+    --------
+    >>> poisoned(np.zeros(2)), poisoned(np.zeros(2, np.int8))
+    (array([nan, nan]), array([-128, -128], dtype=int8))
+    """
+    if array.dtype.kind in "fb":
+        array.fill(np.nan)  # of a bool: True
+    else:
+        limits = np.iinfo(array.dtype)
+        array.fill(limits.min or limits.max)
+    return array

@@ -6,7 +6,7 @@ from tinynet.layers.dense import Dense
 from tinynet.layers.normalization import BatchNormalization
 from tinynet.layers.regularization import Dropout
 from tinynet.layers.shaping import Flatten, Input, InputLayer, Rescaling, Reshape
-from tinynet.layers.symbolic import SymbolicTensor
+from tinynet.program.symbols import SymbolicTensor
 
 __all__ = [
     "Activation",

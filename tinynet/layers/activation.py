@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tinynet import activations, checks
 from tinynet.layers.base import Layer, _registry
-from tinynet.layers.symbolic import Shape
-from tinynet.variable import Array
-from tinynet.workspace import Workspace
 
 
 @_registry.register()
@@ -36,25 +31,9 @@ class Activation(Layer):
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
 
-    @property
-    def output_activation(self) -> activations.Activation | None:
-        """The activation that the output comes straight out of."""
-        return self.activation
-
-    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
-        """Compute the output, or nothing if the activation is done elsewhere."""
-        if work.logits or self.activation is activations.linear:
-            return x
-        work.x = x
-        y = work.y = self.activation.forward(x, work.array("y", x.shape, x.dtype))
-        return y
-
-    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Return the gradient in the input."""
-        if work.logits or self.activation is activations.linear:
-            return d_y
-        out = work.array("d_x", d_y.shape, d_y.dtype)
-        return self.activation.backward(d_y, work.x, work.y, out)
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        return x if self.activation is activations.linear else self.activation(x)
 
 
 @_registry.register()
@@ -130,32 +109,15 @@ class Softmax(Activation):
         super().__init__("softmax", **kwargs)
         self.axis = checks.whole("axis", axis, -64)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Say what shape the output has."""
-        if not -len(input_shape) <= self.axis < len(input_shape):
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        if not -x.ndim <= self.axis < x.ndim:
             raise ValueError(
                 f"axis={self.axis} of {self.name} is not an axis of the input. "
-                f"Received: shape {tuple(input_shape)}"
+                f"Received: shape {tuple(x.shape)}"
             )
-        return tuple(input_shape)
-
-    def _on_last_axis(self, ndim: int) -> bool:
-        return self.axis in (-1, ndim - 1)
-
-    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
-        """Compute the output."""
-        if self._on_last_axis(x.ndim):
-            return super().forward(x, work, training)
-        last = np.ascontiguousarray(np.moveaxis(x, self.axis, -1))
-        return np.moveaxis(super().forward(last, work, training), -1, self.axis)
-
-    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Return the gradient in the input."""
-        if self._on_last_axis(d_y.ndim):
-            return super().backward(d_y, work, need_d_x)
-        last = np.ascontiguousarray(np.moveaxis(d_y, self.axis, -1))
-        d_x = super().backward(last, work, need_d_x)
-        return None if d_x is None else np.moveaxis(d_x, -1, self.axis)
+        last = self.axis in (-1, x.ndim - 1)
+        return self.activation(x) if last else self.activation(x, axis=self.axis)
 
 
 @_registry.register()

@@ -1,32 +1,33 @@
-"""Layers: the steps a net is made of, each with its weights and its two directions.
+"""Layers: what a network is made of, each with its weights and its `call`.
 
-A layer does three things. `build` makes its weights once the shape of its input is known.
-`forward` computes its output and notes in a `Workspace` what the way back will need.
-`backward` gets the gradient of the loss in its output, writes the gradients of its weights, and
-returns the gradient in its input. The maths itself stands in `functional`.
+`build` creates the weights once the shape of the input is known. `call` computes the output by
+operations, which know their gradients. It is called on tensors with values; on symbolic tensors,
+when a model is made of layers; and once more when a program is traced.
 
-A custom layer defines `build` and ``call(x)``, as in Keras, and is differentiated. It may define
-`backward`, too, whose ``work.x`` is then the input of `call`; or `forward` and `backward`.
+A custom layer defines `build` and ``call(x)``, as in Keras. It may define `backward`, too, or both
+`forward` and `backward`: then it is one instruction that Python runs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import itertools
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from tinynet import activations, checks, config, constraints, initializers, regularizers
+from tinynet import checks, config, constraints, initializers, regularizers
 from tinynet.checks import numeric
-from tinynet.layers.symbolic import Shape, SymbolicTensor
-from tinynet.program.operations import TAPES, apply
-from tinynet.program.tape import GradientTape
-from tinynet.program.tensor import TABLE
+from tinynet.program.nested import flattened, mapped
+from tinynet.program.operations import TAPES, Operation, apply
+from tinynet.program.symbols import Node, Shape, SymbolicTensor, examples_of
+from tinynet.program.tensor import TABLE, TensorMethods
+from tinynet.program.trace import RECORDER
 from tinynet.registry import Registry, unique_name
 from tinynet.sparse import SparseBatch
 from tinynet.variable import Array, Tensor, Variable, as_tensor, copies
@@ -35,10 +36,34 @@ from tinynet.workspace import Workspace
 _registry = Registry("layer", "keras.layers")
 
 _serials = itertools.count()
+# How often an attribute of a layer has changed, on which a program may depend.
+_structure = [0]
+_NOT_STRUCTURE = ("built", "compiled", "history", "loss", "optimizer", "stop_training")
 # Attributes of a model that do not say which layers a custom class has.
 _NOT_INSIDE = ("_layers", "_input")
 
 _DTYPES = {name: np.dtype(name) for name in config.FLOATS}
+
+
+class Call:
+    """The call of a layer that is going on: what layers inside it inherit, and what they add.
+
+    Parameters
+    ----------
+    training : bool
+        Whether it is part of a training step.
+    is_trial : bool
+        Whether it is a call on zeros, whose results have the right shapes and no meaning.
+    """
+
+    def __init__(self, training: bool, is_trial: bool = False) -> None:
+        self.training, self.is_trial = training, is_trial
+        #: What `add_loss` was given.
+        self.losses: list[Any] = []
+
+
+#: The call of the outermost layer that is going on, if any.
+CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 
 #: What makes the first values of all weights in place of their initializers, if anything: while
 #: a file is loaded, whose weights replace them.
@@ -74,6 +99,8 @@ class Layer(_KeepsArguments):
         The shape of one example, where the layer is a model's first.
     input_dim : int, optional
         The same for an input of one dimension.
+    activity_regularizer : str or Regularizer, optional
+        Penalty on the output, which is added to the loss.
     **kwargs : object
         None of them; they are listed in the error.
 
@@ -111,18 +138,10 @@ class Layer(_KeepsArguments):
         dtype: Any = None,
         input_shape: Any = None,
         input_dim: int | None = None,
+        activity_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         checks.no_more(type(self).__name__, kwargs, _keywords(type(self)))
-        for kind in type(self).__mro__:  # the first that defines one of them
-            if "forward" in vars(kind) or hasattr(kind, "fit"):
-                break
-            if "call" in vars(kind) and type(self).forward is not Layer.forward:
-                raise NotImplementedError(
-                    f"{kind.__name__}.call would never be called, since its base class has another "
-                    "way to compute; derive from layers.Layer instead, and use the built-in layer "
-                    f"in call. Received: a subclass of {kind.__mro__[1].__name__}"
-                )
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(
                 f"name must be a string without '/'. Received: name={checks.shorten(name)}"
@@ -134,10 +153,11 @@ class Layer(_KeepsArguments):
         self._serial = next(_serials)
         self._weights: list[Variable] = []
         self._build_shape: Shape | None = None
-        self._nodes: list[SymbolicTensor] = []
-        self._output: SymbolicTensor | None = None
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        #: Its calls on symbolic tensors, and what `add_loss` was given in the last other call.
+        self._nodes: list[Node] = []
+        self._losses: list[Any] = []
         self._first_shape: Shape | None = None
-        self._inferred: dict[tuple[Any, ...], tuple[int, ...]] = {}
         if input_dim is not None:
             input_shape = (checks.whole("input_dim", input_dim),)
         if input_shape is not None:
@@ -161,43 +181,24 @@ class Layer(_KeepsArguments):
         self._build_shape = tuple(input_shape)
         self.built = True
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Say what shape the output has.
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output: that of `call` on zeros.
 
         Parameters
         ----------
-        input_shape : tuple of (int or None)
+        input_shape : tuple of (int or None), or nested list or dict of them
             The shape of the input, batch size first.
 
         Returns
         -------
-        tuple of (int or None)
+        tuple of (int or None), or nested list or dict of them
             The shape of the output.
         """
-        shape, example = tuple(input_shape), input_shape[1:]
-        call = getattr(self, "call", None)
-        if call is None or type(self) in _registry.written or None in example:
-            return shape
-        if example not in self._inferred:
-            self._build_once((None, *example))
-            self._inferred[example] = self._infer(example)
-        return (*shape[:1], *self._inferred[example])
-
-    def _infer(self, example_shape: Any) -> Any:
-        """Return the shape of an example's output: that of `call` on zeros, as Keras does."""
-        before = [(v, v.array.copy()) for v in self._variables()]
-        token = TAPES.set(())
-        try:
-            with np.errstate(all="ignore"):
-                y = self.call(as_tensor(np.zeros((2, *example_shape), self.dtype)))  # type: ignore[attr-defined]
-        finally:
-            TAPES.reset(token)
-            for variable, array in before:
-                variable.array[...] = array
-        return np.shape(y)[1:]
+        inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, self.dtype)), input_shape)
+        return mapped(lambda y: y.shape, self._outputs_for((inputs,), {}))
 
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
-        """Compute the output.
+        """Compute the output: in place of `call`, next to a `backward`.
 
         Parameters
         ----------
@@ -213,82 +214,81 @@ class Layer(_KeepsArguments):
         ndarray, shape (N, ...)
             The output.
         """
-        call = getattr(self, "call", None)
-        if call is None:
-            raise NotImplementedError(
-                f"{type(self).__name__} must define call(x), or forward(x, work, training)"
-            )
-        work.x = x = copies(x)[0]
-        options = {"training": training} if takes(call, "training") else {}
-        if not self._differentiated:
-            return np.ascontiguousarray(call(x, **options), x.dtype)
-        tensor = as_tensor(x)
-        with GradientTape() as tape:
-            tape.watch(tensor)
-            y = call(tensor, **options)
-        work.y = tape, tensor, y
+        options = {"training": training} if "training" in self._parameters else {}
+        x = copies(x)[0]
+        y = self.call(as_tensor(x), **options)
+        work.x = x
         return np.ascontiguousarray(y, x.dtype)
 
-    @property
-    def _differentiated(self) -> bool:
-        """Whether gradients come from recording `call`, and not from a `backward` of its own."""
-        return type(self).backward is Layer.backward and hasattr(self, "call")
-
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Write the weights' gradients to ``work.gradients``; return the input's.
+        """Write the gradients of the weights to ``work.gradients``; return that of the input.
 
         Parameters
         ----------
         d_y : ndarray, shape (N, ...)
-            The gradient in the output; may be overwritten.
+            Upstream gradient; may be overwritten.
         work : Workspace
-            The one that `forward` had.
+            The one that `forward` had, with the input in ``work.x`` if `call` was used.
         need_d_x : bool
-            False for the first layer, whose input is data.
+            False if the gradient with respect to the input is not used.
 
         Returns
         -------
         ndarray, shape (N, ...), or None
-            The gradient in the input, where it is needed.
+            The gradient with respect to the input, if it is needed.
         """
-        if not self._differentiated:
-            raise NotImplementedError(
-                f"{type(self).__name__} must define backward(d_y, work, need_d_x) next to its "
-                "forward; or call(x), which is differentiated"
-            )
-        tape, tensor, y = work.y
-        sources = [tensor, *self._variables()]
-        d_x, *found = tape.gradient(y, sources, d_y, unconnected_gradients="zero")
-        for out, gradient in zip(work.gradients, found, strict=False):
-            if out is not None:
-                out[...] = gradient
-        return np.asarray(d_x)
+        raise NotImplementedError(f"{type(self).__name__} does not define backward")
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output by operations."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define call(x), or forward(x, work, training)"
+        )
 
     @property
-    def output(self) -> SymbolicTensor:
-        """Output of the layer in a model; with several models, each finds its own."""
+    def _runs_in_python(self) -> bool:
+        """Whether it has a `forward` or a `backward` of its own, and is one instruction."""
+        own = type(self)
+        return own.forward is not Layer.forward or own.backward is not Layer.backward
+
+    def _require_backward(self) -> None:
+        """Refuse a layer with its own `forward` but no `backward`."""
+        own = type(self)
+        if own.forward is not Layer.forward and own.backward is Layer.backward:
+            raise ValueError(
+                f"The layer {self.name} must define backward(self, d_y, work, need_d_x) next "
+                "to its forward; or call(self, x), which is differentiated. "
+                f"Received: {own.__name__} without backward"
+            )
+
+    @property
+    def _parameters(self) -> frozenset[str]:
+        """Names of the parameters of `call`."""
+        return parameters_of(type(self).call if "call" not in vars(self) else self.call)
+
+    def _node(self) -> Node:
         if not self._nodes:
             raise AttributeError(
                 f"{self.name} has an input and an output once it is part of a built model. "
                 f"Received: built={self.built}"
             )
-        if self._output is None or self._output.nodes != tuple(self._nodes):
-            last = self._nodes[-1]
-            if len(self._nodes) == 1:
-                return last
-            self._output = SymbolicTensor(last.shape, last.dtype, self, last.source, self._nodes)
-        return self._output
+        return self._nodes[-1]
 
     @property
-    def input(self) -> SymbolicTensor:
-        """What the layer is applied to in its model."""
-        output = self.output
-        return output if output.source is None else output.source
+    def output(self) -> Any:
+        """Symbolic output of the layer; if it is part of several models, each finds its own."""
+        last = self._node().outputs
+        if len(self._nodes) == 1 or not isinstance(last, SymbolicTensor):
+            return last
+        several = SymbolicTensor(last.examples, self.name, self._nodes[-1])
+        several.alternatives = [node.outputs for node in reversed(self._nodes)]
+        return several
 
     @property
-    def output_activation(self) -> activations.Activation | None:
-        """The activation that the output comes straight out of, if any."""
-        return None
+    def input(self) -> Any:
+        """Symbolic input of the layer; that of its last call if there are several."""
+        inputs = self._node().args[:1] or (self._node().outputs,)
+        return inputs[0]
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments.
@@ -303,6 +303,8 @@ class Layer(_KeepsArguments):
             owner = next(cls for cls in type(self).__mro__ if "get_config" in vars(cls))
             if owner.__module__.startswith("tinynet."):  # a custom class without its own
                 arguments = self._arguments()
+        if self.activity_regularizer is not None:
+            arguments["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
         dtype = {"name": self.dtype}
         policy = {"module": "keras", "class_name": "DTypePolicy", "config": dtype}
         return {
@@ -551,19 +553,19 @@ class Layer(_KeepsArguments):
             )
         return sum(w.size for w in self.weights)
 
-    def __call__(self, x: Any, training: bool = False) -> Any:
-        """Apply the layer to data, or to the shape of data to come.
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply the layer.
 
         Parameters
         ----------
-        x : array_like or SymbolicTensor
-            The input, batch axis first.
-        training : bool
-            Whether to behave as in a training step.
+        *args, **kwargs : object
+            What `call` takes: first the input, an array with the batch axis first, a tensor, or
+            a nested list or dict of them. `training` says whether it is a training step; by
+            default what the layer around it was told.
 
         Returns
         -------
-        Tensor or SymbolicTensor
+        Tensor or SymbolicTensor, or nested list or dict of them
             The output.
 
         Raises
@@ -571,56 +573,174 @@ class Layer(_KeepsArguments):
         ValueError
             If the input's shape does not fit.
         """
-        if isinstance(x, SymbolicTensor):
-            shape = self.compute_output_shape(x.shape)
-            self._build_once(x.shape)
-            return self._applied_to(x, shape)
-        array = self._to_input(x)
-        self.compute_output_shape(array.shape)
-        self._build_once((None, *array.shape[1:]))
-        if TAPES.get():
-            return self._recorded(x, training)
-        return self._result(self._apply(array, Workspace(), training))
+        if not args and not kwargs:
+            raise TypeError(f"{self.name} must be called with an input. Received: no argument")
+        outer = CALL.get()
+        training = kwargs.pop("training", None)
+        if training is None and outer is not None:
+            training = outer.training
+        if RECORDER.get() is None and any(
+            isinstance(leaf, SymbolicTensor) for leaf in flattened([args, kwargs])
+        ):
+            if training is not None:
+                kwargs["training"] = training
+            return self._to_graph(args, kwargs)
+        args, kwargs = tuple(map(self._to_input, args)), {
+            key: self._to_input(value) for key, value in kwargs.items()
+        }
+        self._build_once(_open_shape(self, args[0] if args else [*kwargs.values()][0]))
+        if training is not None and "training" in self._parameters:
+            kwargs["training"] = training
+        with self._calling(bool(training)):
+            y = self._compute(args, kwargs, bool(training))
+            if self.activity_regularizer is not None:
+                for output in flattened(y):
+                    self.add_loss(self.activity_regularizer(output))
+        return y
 
-    def _recorded(self, x: Any, training: bool) -> Any:
-        """Apply the layer so that a tape can follow."""
-        if self._differentiated:
-            options = {"training": training} if takes(self.call, "training") else {}  # type: ignore[attr-defined]
-            return self.call(TABLE["cast"](x, self.dtype), **options)  # type: ignore[attr-defined]
-        activation = self.output_activation
-        call = _LayerCall(self, training, activation is not None)
-        y = apply(call, [x, *self.trainable_weights], {})
-        return y if activation is None else activation(y)
+    @contextlib.contextmanager
+    def _calling(self, training: bool) -> Iterator[None]:
+        """Tell the layers inside of this call, and the program that is traced."""
+        outer, recorder = CALL.get(), RECORDER.get()
+        token = None
+        if outer is None:
+            token = CALL.set(Call(training))
+            if recorder is None:
+                for layer in self._all_layers():
+                    layer._losses = []
+        elif outer.training != training:
+            inner = Call(training, outer.is_trial)
+            inner.losses = outer.losses
+            token = CALL.set(inner)
+        if recorder is not None:
+            recorder.scopes.append(self.name)
+        try:
+            yield
+        finally:
+            if recorder is not None:
+                recorder.scopes.pop()
+            if token is not None:
+                CALL.reset(token)
 
-    def _applied_to(self, x: SymbolicTensor, shape: Shape) -> SymbolicTensor:
-        """Return the output for a symbolic input, always the same for the same input."""
-        found = (node for node in self._nodes if node.source is x and node.shape == shape)
-        node = next(found, None)
-        if node is None:
-            node = SymbolicTensor(shape, self.dtype, self, x)
-            self._nodes.append(node)
-        return node
+    def _compute(self, args: Any, kwargs: dict[str, Any], training: bool) -> Any:
+        """Call `call`, or record the layer as one instruction that Python runs."""
+        if self._runs_in_python:
+            inputs = [args[0], *self.trainable_weights]
+            return apply(LayerCall(self, training), inputs, {})
+        y = self.call(*args, **kwargs)
+        return mapped(lambda v: v if isinstance(v, TensorMethods) else as_tensor(v), y)
 
-    def _result(self, y: Array) -> Tensor:
-        return as_tensor(y)
+    def add_loss(self, loss: Any) -> None:
+        """Add to the loss that is minimized; inside of `call`.
 
-    def _to_input(self, x: Any) -> Array:
+        Parameters
+        ----------
+        loss : Tensor, or list of them
+            A scalar computed from tensors.
+        """
+        call = CALL.get()
+        if call is None:
+            raise ValueError(
+                "add_loss must be called inside of call. Received: add_loss outside of a call"
+            )
+        for value in flattened(loss):
+            call.losses.append(value)
+            if RECORDER.get() is None and not call.is_trial:
+                self._losses.append(value)
+
+    @property
+    def losses(self) -> list[Any]:
+        """What `add_loss` was given in the last call, then the penalties of the weights."""
+        found = [loss for layer in self._all_layers() for loss in layer._losses]
+        return found + [v.regularizer(v) for v in self.trainable_weights if v.regularizer]
+
+    def _all_layers(self) -> list[Layer]:
+        """Return the layer and all layers inside of it, each once."""
+        found: list[Layer] = []
+        todo, seen = [self], {id(self)}
+        while todo:
+            layer = todo.pop()
+            found.append(layer)
+            inner = [x for x in layer._sublayers() if id(x) not in seen]
+            seen.update(map(id, inner))
+            todo += inner[::-1]
+        return found
+
+    def _sublayers(self) -> list[Layer]:
+        """Return the layers directly inside of it."""
+        return self._inner_layers()
+
+    def _to_graph(self, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Apply the layer to symbolic tensors of a model."""
+        outputs = self._outputs_for(args, kwargs)
+        node = Node(self, args, kwargs)
+        for output in flattened(outputs):
+            output.node = node
+        node.outputs = outputs
+        self._nodes.append(node)
+        return outputs
+
+    def _outputs_for(self, args: Any, kwargs: dict[str, Any], function: Any = None) -> Any:
+        """Return symbolic outputs for symbolic inputs: they have the shapes of those of zeros."""
+        leaves = [x for x in flattened([args, kwargs]) if isinstance(x, SymbolicTensor)]
+        count = max((len(x.examples) for x in leaves), default=1)
+        each = [self._on_zeros(args, kwargs, k, function or self) for k in range(count)]
+        examples = iter([*zip(*map(flattened, each), strict=True)])
+        return mapped(
+            lambda _: SymbolicTensor([*map(np.asarray, next(examples))], self.name), each[0]
+        )
+
+    def _on_zeros(self, args: Any, kwargs: dict[str, Any], k: int, function: Any) -> Any:
+        """Call the layer on examples of symbolic tensors; it has the same state afterwards."""
+
+        def example(value: Any) -> Any:
+            if not isinstance(value, SymbolicTensor):
+                return value
+            return as_tensor(value.examples[k % len(value.examples)])
+
+        before = [(v, v.array.copy()) for v in self._variables() if not v.trainable]
+        tokens = TAPES.set(()), RECORDER.set(None), CALL.set(Call(False, is_trial=True))
+        try:
+            with np.errstate(all="ignore"):
+                args, kwargs = mapped(example, [list(args), kwargs])
+                if function is self:
+                    kwargs["training"] = False
+                return function(*args, **kwargs)
+        finally:
+            for context, token in zip((TAPES, RECORDER, CALL), tokens, strict=True):
+                context.reset(token)  # type: ignore[arg-type]  # each with its own
+            for variable, array in before:
+                variable.array[...] = array
+
+    def _to_input(self, x: Any) -> Any:
+        """Return an argument of `call` as tensors, of this layer's dtype if they are floats."""
+        if isinstance(x, list | tuple | dict) and any(
+            isinstance(v, TensorMethods | np.ndarray | Variable) for v in flattened(x)
+        ):
+            return mapped(self._to_input, x)
+        if isinstance(x, Variable):
+            x = x.value
+        if isinstance(x, TensorMethods):
+            is_float = np.dtype(x.dtype).kind == "f" and self._autocasts
+            return TABLE["cast"](x, self.dtype) if is_float and x.dtype != self.dtype else x
+        if x is None or isinstance(x, bool | int | float | str) or callable(x):
+            return x
         array = numeric("x", x)
-        if array.ndim == 0:
-            raise ValueError(f"{self.name} takes an array with a batch axis. Received: {array}")
-        return np.ascontiguousarray(array, self.dtype)
+        keeps = not self._autocasts or (type(self) not in _registry.written or self._takes_integers)
+        if keeps and array.dtype.kind in "iub":
+            return as_tensor(array)
+        return as_tensor(np.ascontiguousarray(array, self.dtype))
 
-    def _build_once(self, input_shape: Shape) -> None:
+    #: Whether inputs are converted to the layer's dtype, and whether integers are left as they are.
+    _autocasts, _takes_integers = True, False
+
+    def _build_once(self, input_shape: Any) -> None:
         """Build the layer if it is not built; all-or-nothing, whatever interrupts it."""
         if self.built:
             return
         before = list(self._weights)
         try:
             self.build(input_shape)
-            call, known = getattr(self, "call", None), None not in input_shape[1:]
-            if call and known and not all(layer.built for layer in self._inner_layers()):
-                sizes: Any = (1, *input_shape[1:])
-                call(np.zeros(sizes, self.dtype))  # builds them
         except BaseException:
             self._weights, self.built = before, False
             raise
@@ -630,71 +750,17 @@ class Layer(_KeepsArguments):
         old = self.__dict__.get(name)
         if isinstance(old, Variable) and isinstance(value, Variable):
             self._weights = [value if weight is old else weight for weight in self._weights]
+        if name[0] != "_" and old is not value and name not in _NOT_STRUCTURE:
+            _structure[0] += 1
         super().__setattr__(name, value)
 
-    def _give_gradients(self, work: Workspace, gradients: dict[int, Array]) -> None:
-        """Set the arrays that `backward` writes to: None for a weight that is frozen."""
-        own = self._variables()
-        learns = any(id(v) in gradients for v in own)
-        work.gradients = [gradients.get(id(v)) for v in own] if learns else []
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what it is applied to: models know."""
+        return {**self.__dict__, "_nodes": [], "_losses": []}
 
-    # -- how a model calls a layer: nothing behind this looks at types and shapes again
-
-    def _apply(self, x: Any, work: Workspace, training: bool = False) -> Array:
-        """Run `forward` in this layer's dtype and check the shape of its output."""
-        dtype, is_array = self._computes_in, type(x) is np.ndarray
-        if not (is_array and x.dtype is dtype and x.flags.carray):
-            x = self._converted(x)
-        y: Array = self.forward(x, work, training)
-        if not (type(y) is np.ndarray and y.dtype is dtype and y.flags.carray):
-            y = self._converted(y)
-        if work.checked != (x.shape, y.shape):
-            expected = tuple(self.compute_output_shape(x.shape))
-            if not _is_shape(y.shape, expected):
-                raise ValueError(
-                    f"The output of {self.name} must have the shape {expected}, which "
-                    f"{type(self).__name__}.compute_output_shape returns for inputs of shape "
-                    f"{x.shape}; define compute_output_shape if the layer changes the shape. "
-                    f"Received: an output of shape {y.shape}"
-                )
-            work.checked = x.shape, y.shape
-        return y
-
-    def _apply_backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Run `backward` in this layer's dtype and check the shape of its result."""
-        assert work.checked is not None
-        x_shape, y_shape = work.checked
-        d_y = self._converted(d_y)
-        if d_y.shape != y_shape:
-            raise ValueError(
-                f"The upstream gradient of {self.name} must have its output's shape {y_shape}. "
-                f"Received: shape {d_y.shape}"
-            )
-        d_x = self.backward(d_y, work, need_d_x)
-        if not need_d_x:
-            return None
-        if np.shape(d_x) != x_shape:  # type: ignore[arg-type]  # None has a shape, too
-            raise ValueError(
-                f"{type(self).__name__}.backward must return the gradient with respect to its "
-                f"input, of shape {x_shape}. Received: "
-                + ("None" if d_x is None else f"shape {np.shape(d_x)}")
-            )
-        return d_x
-
-    def _converted(self, x: Any) -> Any:
-        """Return an array as kernels take it: of this layer's dtype, contiguous and writable."""
-        dtype = self._computes_in
-        if type(x) is np.ndarray and x.dtype is dtype and x.flags.carray:
-            return x
-        if isinstance(x, SparseBatch):
-            return x if x.dtype == dtype or dtype is None else x.expanded(dtype)
-        with np.errstate(over="ignore"):
-            return np.require(np.asarray(x), dtype, ["C", "A", "W"])
-
-    @property
-    def _computes_in(self) -> Any:
-        """The dtype that inputs are converted to; None if the layers inside do that."""
-        return _DTYPES[self.dtype]
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a copy's state."""
+        self.__dict__.update(state)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -707,8 +773,8 @@ def _plain(value: Any) -> Any:
     return _registry.serialize(value) if callable(value) else value
 
 
-class _LayerCall:
-    """A call of a layer with its own `forward` and `backward`, as an operation.
+class LayerCall(Operation):
+    """A layer with its own `forward` or `backward`, as an operation that Python runs.
 
     Parameters
     ----------
@@ -716,37 +782,93 @@ class _LayerCall:
         The layer.
     training : bool
         Whether it is called in training.
-    logits : bool
-        Whether the activation is left out.
 
     Examples
     --------
-    >>> from tinynet.layers import Flatten
-    >>> _LayerCall(Flatten(), False).compute([np.zeros((2, 3, 4), np.float32)], {}).shape
-    (2, 12)
+    >>> class Double(Layer):
+    ...     def call(self, x):
+    ...         return 2 * x
+    ...
+    ...     def backward(self, d_y, work, need_d_x=True):
+    ...         return 2 * d_y
+    >>> LayerCall(Double(), False).compute([np.ones((1, 1), np.float32)], {}, Workspace())
+    array([[2.]], dtype=float32)
     """
 
-    convert = None
-    backward = True
+    has_work = stateful = True
 
-    def __init__(self, layer: Layer, training: bool, logits: bool = False) -> None:
-        self.name, self._layer, self._training = layer.name, layer, training
-        self._work = Workspace()
-        self._work.logits = logits
+    def __init__(self, layer: Layer, training: bool) -> None:
+        super().__init__(layer.name, lambda x: x, lambda d_y, y, x: d_y)
+        self.layer, self._training = layer, training
+        self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
 
-    def compute(self, arrays: list[Any], options: dict[str, Any]) -> Array:
-        """Compute the output."""
-        return self._layer._apply(arrays[0], self._work, self._training)
+    def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
+        """Return zeros of the output's shape; the layer is not run."""
+        shape = self._output_shape(arrays[0].shape)
+        return np.zeros([size or 0 for size in shape], self.layer.dtype)
+
+    def _output_shape(self, shape: tuple[int, ...]) -> Any:
+        layer = self.layer
+        if type(layer).compute_output_shape is not Layer.compute_output_shape:
+            return tuple(layer.compute_output_shape(shape))
+        if type(layer).call is Layer.call:
+            return shape
+        if shape[1:] not in self._shapes:
+            zeros = as_tensor(np.zeros((2, *shape[1:]), layer.dtype))
+            with np.errstate(all="ignore"):
+                self._shapes[shape[1:]] = np.shape(layer.call(zeros))[1:]
+        return (shape[0], *self._shapes[shape[1:]])
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
+        """Compute the output; it must have the shape that the layer says."""
+        layer, x = self.layer, self._converted(arrays[0])
+        y: Array = self._converted(layer.forward(x, work, self._training))
+        if work.checked != (x.shape, y.shape):
+            expected = self._output_shape(x.shape)
+            if not _is_shape(y.shape, expected):
+                raise ValueError(
+                    f"The output of {layer.name} must have the shape {expected}, which "
+                    f"{type(layer).__name__}.compute_output_shape returns for inputs of shape "
+                    f"{x.shape}; define compute_output_shape if the layer changes the shape. "
+                    f"Received: an output of shape {y.shape}"
+                )
+            work.checked = x.shape, y.shape
+        return y
 
     def gradients(
-        self, d_y: Any, y: Any, arrays: list[Any], options: dict[str, Any], needs: list[bool]
+        self,
+        d_y: Any,
+        y: Any,
+        arrays: list[Any],
+        options: dict[str, Any],
+        needs: list[bool],
+        work: Any = None,
+        outs: Any = None,
     ) -> list[Array | None]:
         """Compute the gradients with respect to the input and the trainable weights."""
-        gradients = [np.zeros_like(w) for w in arrays[1:]]
-        own = dict(zip(map(id, self._layer.trainable_weights), gradients, strict=True))
-        self._layer._give_gradients(self._work, own)
-        d_x = self._layer._apply_backward(np.array(d_y), self._work, needs[0])
-        return [d_x, *gradients]
+        layer, x = self.layer, arrays[0]
+        outs = [None, *(np.zeros_like(w) for w in arrays[1:])] if outs is None else list(outs)
+        trainable = dict(zip(map(id, layer.trainable_weights), outs[1:], strict=True))
+        gradients = [trainable.get(id(v)) for v in layer._variables()]
+        work.gradients = gradients if any(g is not None for g in gradients) else []
+        d_x = layer.backward(self._converted(np.array(d_y)), work, needs[0])
+        if needs[0] and np.shape(d_x) != x.shape:  # type: ignore[arg-type]  # None has a shape
+            raise ValueError(
+                f"{type(layer).__name__}.backward must return the gradient with respect to its "
+                f"input, of shape {x.shape}. Received: "
+                + ("None" if d_x is None else f"shape {np.shape(d_x)}")
+            )
+        return [None if d_x is None else np.asarray(d_x, x.dtype), *outs[1:]]
+
+    def _converted(self, x: Any) -> Any:
+        """Return an array as kernels take it: of the layer's dtype, contiguous and writable."""
+        dtype = _DTYPES[self.layer.dtype]
+        if type(x) is np.ndarray and x.dtype is dtype and x.flags.carray:
+            return x
+        if isinstance(x, SparseBatch):
+            return x.expanded(dtype)
+        with np.errstate(over="ignore"):
+            return np.require(np.asarray(x), dtype, ["C", "A", "W"])
 
 
 def _is_shape(shape: tuple[int, ...], expected: Shape) -> bool:
@@ -768,27 +890,67 @@ def _keywords(cls: type[Layer]) -> list[str]:
 _known_keywords: weakref.WeakKeyDictionary[Any, list[str]] = weakref.WeakKeyDictionary()
 
 
-def takes(function: Any, argument: str) -> bool:
-    """Say whether a function has an argument of a name.
+def structure() -> int:
+    """Return a number that changes whenever an attribute of a layer does, such as `trainable`."""
+    return _structure[0]
+
+
+@functools.lru_cache(512)
+def parameters_of(function: Any) -> frozenset[str]:
+    """Return the names of a function's parameters.
 
     Parameters
     ----------
     function : callable
         The function.
-    argument : str
-        The name.
 
     Returns
     -------
-    bool
-        Whether it can be passed by that name.
+    frozenset of str
+        The names.
 
     Examples
     --------
-    >>> takes(lambda x, training: x, "training")
-    True
+    >>> sorted(parameters_of(lambda x, training: x))
+    ['training', 'x']
     """
-    return argument in inspect.signature(function).parameters
+    return frozenset(inspect.signature(function).parameters)
+
+
+def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
+    """Apply a function to each shape in a nested list or dict of shapes.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    shapes : tuple of (int or None), or nested list or dict of them
+        The shapes.
+
+    Returns
+    -------
+    object
+        The results, structured in the same way.
+
+    Examples
+    --------
+    >>> map_shapes(len, [(None, 2), (None, 3, 4)])
+    [2, 3]
+    """
+    if isinstance(shapes, dict):
+        return {key: map_shapes(function, shape) for key, shape in shapes.items()}
+    if all(size is None or hasattr(size, "__index__") for size in shapes):
+        return function(tuple(shapes))
+    return [map_shapes(function, shape) for shape in shapes]
+
+
+def _open_shape(layer: Layer, x: Any) -> Any:
+    """Return the shape of tensors with an open batch size."""
+    if any(not getattr(leaf, "shape", ()) for leaf in flattened(x)):
+        raise ValueError(
+            f"{layer.name} takes an array with a batch axis. Received: {checks.shorten(x)}"
+        )
+    return mapped(lambda t: (None, *t.shape[1:]), x)
 
 
 serialize = _registry.serialize

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tinynet import activations, checks, constraints, initializers, regularizers
 from tinynet.layers.base import Layer, _registry
-from tinynet.layers.symbolic import Shape
-from tinynet.program import dispatch
-from tinynet.sparse import SparseBatch
-from tinynet.variable import Array, Variable
-from tinynet.workspace import Workspace
+from tinynet.program.dense_net import TABLE
+from tinynet.program.symbols import Shape
+from tinynet.variable import Variable
 
 
 @_registry.register()
@@ -103,92 +99,13 @@ class Dense(Layer):
             )
         return inputs
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Say what shape the output has."""
-        self._inputs(input_shape)
-        return (*input_shape[:-1], self.units)
-
-    @property
-    def output_activation(self) -> activations.Activation | None:
-        """The activation that the output comes straight out of."""
-        return self.activation
-
-    def forward(self, x: Any, work: Workspace, training: bool = False) -> Array:
-        """Compute the output, or the pre-activation if the loss applies the activation."""
-        rows = work.x = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-        kernel, bias = self._arrays(rows)
-        dense = dispatch.dense_in_training if training else dispatch.dense
-        shape = (rows.shape[0], self.units)
-        y = z = work.array("z", shape, x.dtype)
-        added = bias
-        if added is None:
-            added = work.array("no bias", (self.units,), x.dtype)
-            added.fill(0)
-        if isinstance(rows, SparseBatch):
-            rows.dense(kernel, added, z)
-            if self._rectifies(work):
-                dispatch.relu(z, z)
-        elif self._rectifies(work):
-            dense(rows, kernel, None, z)
-            dispatch.bias_relu(z, added)
-        else:
-            dense(rows, kernel, bias, z)
-        if not (self._passes(work) or self._rectifies(work)):
-            y = self.activation.forward(z, work.array("y", shape, x.dtype))
-        work.y = z, y
-        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.units)
-
-    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Write the gradients of kernel and bias, return the input's."""
-        x, (z, y) = work.x, work.y
-        d_z = d_y if d_y.ndim == 2 else d_y.reshape(-1, self.units)
-        if d_z.shape != z.shape or d_z.dtype != z.dtype:
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Compute the output."""
+        inputs = self._inputs(x.shape)
+        if self.kernel.shape != (inputs, self.units):
             raise ValueError(
-                f"The upstream gradient of {self.name} must be {z.dtype} of shape {z.shape}. "
-                f"Received: {d_z.dtype} of shape {d_z.shape}"
+                f"The kernel of {self.name} must have the shape {(inputs, self.units)}. "
+                f"Received: shape {self.kernel.shape}"
             )
-        d_kernel, d_bias = (*work.gradients, None, None)[:2]
-        if self._rectifies(work):
-            if d_bias is None:
-                d_bias = work.array("d_bias", (self.units,), d_z.dtype)
-            dispatch.bias_relu_backward(d_z, y, d_bias)
-        else:
-            if not self._passes(work):
-                d_z = self.activation.backward(d_z, z, y, work.array("d_z", z.shape, z.dtype))
-            if d_bias is not None:
-                np.add.reduce(d_z, axis=0, out=d_bias)
-        if d_kernel is not None:
-            if isinstance(x, SparseBatch):
-                x.kernel_gradient(d_z, d_kernel, work)
-            else:
-                dispatch.dense_gradients(x, d_z, d_kernel, None)
-        if not need_d_x:
-            return None
-        d_x: Array = dispatch.dense_backward(
-            d_z, self.kernel.array, work.array("d_x", x.shape, x.dtype)
-        )
-        return d_x if d_y.ndim == 2 else d_x.reshape(*d_y.shape[:-1], x.shape[-1])
-
-    def _passes(self, work: Workspace) -> bool:
-        """Whether the pre-activation is the output."""
-        return work.logits or self.activation is activations.linear
-
-    def _rectifies(self, work: Workspace) -> bool:
-        """Whether the activation is the one that is fused with the bias, and works in place."""
-        return self.activation is activations.relu and not work.logits
-
-    def _arrays(self, x: Any) -> tuple[Array, Array | None]:
-        """Return kernel and bias once they are known to fit the input: kernels do not check."""
-        kernel, bias = self.kernel.array, None if self.bias is None else self.bias.array
-        if kernel.shape != (x.shape[-1], self.units):
-            self._inputs(x.shape)
-            raise ValueError(
-                f"The kernel of {self.name} must have the shape {(x.shape[-1], self.units)}. "
-                f"Received: shape {kernel.shape}"
-            )
-        if bias is not None and bias.shape != (self.units,):
-            raise ValueError(
-                f"The bias of {self.name} must have the shape {(self.units,)}. "
-                f"Received: shape {bias.shape}"
-            )
-        return kernel, bias
+        z = TABLE["linear"](x, self.kernel, self.bias, training=training)
+        return z if self.activation is activations.linear else self.activation(z)

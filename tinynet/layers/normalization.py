@@ -8,10 +8,9 @@ import numpy as np
 
 from tinynet import checks, constraints, initializers, regularizers
 from tinynet.layers.base import Layer, _registry
-from tinynet.layers.symbolic import Shape
-from tinynet.program import dispatch
-from tinynet.variable import Array, Variable
-from tinynet.workspace import Workspace
+from tinynet.program.dense_net import BATCH_NORMALIZATION, NORMALIZED, TABLE
+from tinynet.program.symbols import Shape
+from tinynet.variable import Variable
 
 _WEIGHTS = {"gamma": "ones", "beta": "zeros", "moving_mean": "zeros", "moving_variance": "ones"}
 
@@ -108,11 +107,6 @@ class BatchNormalization(Layer):
             )
         return size
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Say what shape the output has."""
-        self._features(input_shape)
-        return tuple(input_shape)
-
     def build(self, input_shape: Shape) -> None:
         """Build the weights; those of an earlier build are dropped."""
         shape = (self._features(input_shape),)
@@ -124,41 +118,24 @@ class BatchNormalization(Layer):
                 setattr(self, name, weight)
         super().build(input_shape)
 
-    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+    def call(self, x: Any, training: bool = False) -> Any:
         """Compute the output; in training, move the running means."""
-        moved = np.moveaxis(x, self.axis, -1)
-        rows = np.ascontiguousarray(moved).reshape(-1, moved.shape[-1])
-        gamma = None if self.gamma is None else self.gamma.array
-        beta = None if self.beta is None else self.beta.array
-        work.x = work.y = None
+        self._features(x.shape)
+        axis = self.axis % x.ndim
+        last = x if axis == x.ndim - 1 else TABLE["swapaxes"](x, axis, -1)
         if training and self.trainable:
-            mean, variance = dispatch.batch_statistics(rows)
-            for running, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                keep = rows.dtype.type(self.momentum)
-                running.array[:] = running.array * keep + value * (1 - keep)
-            work.x, work.y = rows, (mean, variance)
-        else:
-            mean, variance = self.moving_mean.array, self.moving_variance.array
-        out = work.array("y", rows.shape, rows.dtype)
-        dispatch.batch_normalization(rows, mean, variance, gamma, beta, self.epsilon, out)
-        return np.ascontiguousarray(np.moveaxis(out.reshape(moved.shape), -1, self.axis))
-
-    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Write the gradients of gamma and beta, return the input's."""
-        moved = np.moveaxis(d_y, self.axis, -1)
-        d_rows = np.ascontiguousarray(moved).reshape(-1, moved.shape[-1])
-        gamma = None if self.gamma is None else self.gamma.array
-        if work.y is None:
-            root = np.sqrt(self.moving_variance.array + d_rows.dtype.type(self.epsilon))
-            d_x = d_rows / root if gamma is None else d_rows * (gamma / root)
-        else:
-            gradients = list(work.gradients)
-            d_gamma = gradients.pop(0) if gradients and self.scale else None
-            d_beta = gradients.pop(0) if gradients and self.center else None
-            d_x = dispatch.batch_normalization_backward(
-                d_rows, work.x, *work.y, gamma, self.epsilon, d_gamma, d_beta
+            y, mean, variance = BATCH_NORMALIZATION(
+                last, self.gamma, self.beta, epsilon=self.epsilon
             )
-        return np.ascontiguousarray(np.moveaxis(d_x.reshape(moved.shape), -1, self.axis))
+            keep = np.dtype(self.dtype).type(self.momentum)
+            for running, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                running.assign(running * keep + value * (1 - keep))
+        else:
+            y = NORMALIZED(
+                *(last, self.moving_mean, self.moving_variance, self.gamma, self.beta),
+                epsilon=self.epsilon,
+            )
+        return y if last is x else TABLE["swapaxes"](y, axis, -1)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

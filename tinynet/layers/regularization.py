@@ -8,10 +8,7 @@ import numpy as np
 
 from tinynet import checks, random
 from tinynet.layers.base import Layer, _registry
-from tinynet.layers.symbolic import Shape
-from tinynet.program import dispatch
-from tinynet.variable import Array
-from tinynet.workspace import Workspace
+from tinynet.program.dense_net import DRAW, DROPOUT
 
 
 @_registry.register()
@@ -58,34 +55,14 @@ class Dropout(Layer):
         drawn = random.draw_seed() if self.seed is None else self.seed
         self._random = np.random.Generator(np.random.PCG64(drawn))
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Say what shape the output has."""
-        if self.noise_shape is not None and len(self.noise_shape) != len(input_shape):
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Compute the output."""
+        if self.noise_shape is not None and len(self.noise_shape) != x.ndim:
             raise ValueError(
-                f"noise_shape of {self.name} must have the input's {len(input_shape)} dimensions. "
+                f"noise_shape of {self.name} must have the input's {x.ndim} dimensions. "
                 f"Received: noise_shape={self.noise_shape}"
             )
-        return tuple(input_shape)
-
-    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
-        """Compute the output."""
-        work.x = None
         if not training or self.rate == 0:
             return x
-        shape = x.shape
-        if self.noise_shape is not None:
-            sizes = zip(self.noise_shape, shape, strict=True)
-            shape = tuple(own if size is None else size for size, own in sizes)
-        drawn = work.array("drawn", shape, x.dtype)
-        self._random.random(out=drawn, dtype=x.dtype.type)
-        work.x = drawn
-        return dispatch.dropout(x, drawn, self.rate, work.array("y", x.shape, x.dtype))
-
-    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Let the gradient through where the input went through."""
-        if work.x is None:
-            return d_y
-        d_x: Array = dispatch.dropout(
-            d_y, work.x, self.rate, work.array("d_x", d_y.shape, d_y.dtype)
-        )
-        return d_x
+        drawn = DRAW(x, generator=self._random, noise_shape=self.noise_shape)
+        return DROPOUT(x, drawn, rate=self.rate)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from tinynet import checks, config
 from tinynet.layers.base import Layer, _registry
-from tinynet.layers.symbolic import Shape, SymbolicTensor
-from tinynet.variable import Array
-from tinynet.workspace import Workspace
+from tinynet.program.dense_net import RESHAPE, TABLE
+from tinynet.program.symbols import Node, Shape, SymbolicTensor, examples_of
 
 
 @_registry.register()
@@ -66,15 +63,22 @@ class InputLayer(Layer):
             batch_shape = (size, *checks.shape("shape", shape))
         self.batch_shape = checks.shape("batch_shape", batch_shape)
         self.build(self.batch_shape)
-        self._nodes = [SymbolicTensor(self.batch_shape, self.input_dtype, self)]
+        self._add_node()
 
-    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+    def _add_node(self) -> None:
+        node = Node(self, (), {})
+        examples = examples_of(self.batch_shape, self.input_dtype)
+        node.outputs = SymbolicTensor(examples, self.name, node)
+        self._nodes = [node]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a copy's state."""
+        super().__setstate__(state)
+        self._add_node()
+
+    def call(self, x: Any) -> Any:
         """Return the input."""
         return x
-
-    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Return the gradient."""
-        return d_y
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -146,19 +150,9 @@ class Flatten(Layer):
         super().__init__(**kwargs)
         self.data_format = checks.choice("data_format", data_format, [None, "channels_last"])
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Say what shape the output has."""
-        sizes = input_shape[1:]
-        return (input_shape[0], None if None in sizes else math.prod(sizes))  # type: ignore[arg-type]
-
-    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+    def call(self, x: Any) -> Any:
         """Compute the output."""
-        work.x = x
-        return x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(x.shape[1:]))
-
-    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Give the gradient the input's shape."""
-        return d_y.reshape(work.x.shape) if need_d_x else None
+        return TABLE["flatten"](x)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -201,27 +195,20 @@ class Reshape(Layer):
                 f"Received: target_shape={self.target_shape}"
             )
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Say what shape the output has."""
-        sizes = [size or 0 for size in input_shape[1:]]
-        known = -math.prod(self.target_shape) if -1 in self.target_shape else 0
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        sizes = x.shape[1:]
+        if None in sizes:
+            return TABLE["reshape"](x, (-1, *self.target_shape))
         total = math.prod(sizes)
+        known = -math.prod(self.target_shape) if -1 in self.target_shape else 0
         target = tuple(total // known if size == -1 else size for size in self.target_shape)
-        if None in input_shape[1:] or math.prod(target) != total:
+        if math.prod(target) != total:
             raise ValueError(
                 f"{self.name} makes examples of shape {self.target_shape}, so its inputs must "
-                f"have the same number of elements. Received: shape {tuple(input_shape)}"
+                f"have the same number of elements. Received: shape {(None, *sizes)}"
             )
-        return (input_shape[0], *target)
-
-    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
-        """Compute the output."""
-        work.x = x
-        return x.reshape(self.compute_output_shape(x.shape))  # type: ignore[arg-type]
-
-    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Give the gradient the input's shape."""
-        return d_y.reshape(work.x.shape) if need_d_x else None
+        return RESHAPE(x, target=target)
 
 
 @_registry.register()
@@ -248,13 +235,6 @@ class Rescaling(Layer):
         self.scale = checks.number("scale", scale)
         self.offset = checks.number("offset", offset)
 
-    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+    def call(self, x: Any) -> Any:
         """Compute the output."""
-        y = work.array("y", x.shape, x.dtype)
-        np.multiply(x, x.dtype.type(self.scale), out=y)
-        y += x.dtype.type(self.offset)
-        return y
-
-    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Scale the gradient."""
-        return d_y * d_y.dtype.type(self.scale)
+        return x * self.scale + self.offset

@@ -13,8 +13,9 @@ import numpy as np
 from tinynet import activations, checks, config
 from tinynet.checks import numeric
 from tinynet.program.operations import TAPES, Operation, to_array
+from tinynet.program.symbols import SymbolicTensor
 from tinynet.program.tape import pull_back
-from tinynet.program.tensor import TABLE
+from tinynet.program.tensor import TABLE, TensorMethods
 from tinynet.registry import Configurable, Registry, snake_case
 from tinynet.variable import Array, Tensor, aligned, as_tensor, copies
 from tinynet.workspace import Workspace
@@ -24,6 +25,13 @@ _registry = Registry("loss", "keras.losses")
 _ROUNDING = 1e-5
 # Methods that compute the gradient of `call`.
 _GRADIENTS = ("backward", "step")
+
+
+def as_tensor_or_symbol(value: Any) -> Any:
+    """View an array as a tensor; a symbolic one is one already."""
+    return value if isinstance(value, TensorMethods) else as_tensor(value)
+
+
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None, "mean_with_sample_weight")
 
 
@@ -67,6 +75,8 @@ class Loss(Configurable):
     logits_of: tuple[activations.Activation, ...] = ()
     #: Whether the predictions are such inputs already.
     from_logits = False
+    #: Whether `step` computes the probabilities, which it leaves in ``work.y``.
+    gives_probabilities = False
     #: Whether it is the user's, who may look at a batch as a whole, or keep it.
     _custom = False
 
@@ -226,8 +236,8 @@ class Loss(Configurable):
         Tensor
             The loss, without dimensions unless `reduction` is none.
         """
-        if TAPES.get() and isinstance(y_pred, Tensor):
-            return self._recorded(y_true, y_pred, sample_weight)
+        if isinstance(y_pred, SymbolicTensor) or (TAPES.get() and isinstance(y_pred, Tensor)):
+            return self._by_operations(y_true, y_pred, sample_weight)
         predictions = np.ascontiguousarray(numeric("y_pred", y_pred, self.dtype))
         if predictions.ndim == 1 and np.shape(y_true) == (len(predictions), 1):
             predictions = predictions[:, None]
@@ -241,29 +251,70 @@ class Loss(Configurable):
             return as_tensor(values if weights is None else values * weights)
         return as_tensor(np.asarray(self.reduce(values, weights), self.dtype))
 
-    def _recorded(self, y_true: Any, y_pred: Tensor, sample_weight: Any) -> Tensor:
-        """Compute the loss so that a tape can follow; from logits if they are known, as Keras."""
+    def _by_operations(self, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
+        """Compute the loss so that a tape or a program can follow; from logits as Keras does."""
         activation, logits = y_pred.computed_by
         if activation in self.logits_of:
-            return self.on_logits()._recorded(y_true, logits, sample_weight)
-        labels = self.prepare(to_array(y_true), y_pred.shape)
-        operation = Operation(
-            self.name,
-            lambda p: np.asarray(self.call(labels, p)),
-            lambda d, values, p: self.backward(d, labels, p),
-            convert=lambda inputs: [np.ascontiguousarray(inputs[0], self.dtype)],
-        )
-        values: Tensor = operation(y_pred)
-        weights = None
-        if sample_weight is not None:
-            weights = numeric("sample_weight", to_array(sample_weight), self.dtype)
-            weights = fit_weights(weights, values.shape)
-        weights = self.effective_weights(labels, weights)
-        weighted: Tensor = values if weights is None else TABLE["multiply"](values, weights)
-        if self.reduction in ("none", None):
-            return weighted
-        divisor = np.asarray(self.divisor(weights, values.size), self.dtype)
-        return TABLE["divide"](TABLE["sum"](weighted), divisor)
+            return self.on_logits()._by_operations(y_true, logits, sample_weight)
+        labels = y_true
+        if not isinstance(y_true, SymbolicTensor):
+            labels = self.prepare(to_array(y_true), y_pred.shape)
+        if sample_weight is not None and not isinstance(sample_weight, SymbolicTensor):
+            sample_weight = numeric("sample_weight", to_array(sample_weight), self.dtype)
+        return self.reduced(labels, y_pred, sample_weight)
+
+    def reduced(self, y_true: Any, y_pred: Any, weights: Any) -> Any:
+        """Compute the reduced loss by operations.
+
+        Parameters
+        ----------
+        y_true : array, Tensor or SymbolicTensor
+            What `prepare` made of the true values.
+        y_pred : Tensor or SymbolicTensor
+            The predictions.
+        weights : array or SymbolicTensor, optional
+            The sample weights, of the values' shape or one for each example.
+
+        Returns
+        -------
+        Tensor or SymbolicTensor
+            The loss, without dimensions unless `reduction` is none.
+        """
+        predictions = self.squeezed(y_true, TABLE["cast"](y_pred, self.dtype))
+        if self._has_own_gradient:
+            values = VALUES(predictions, y_true, loss=self)
+        else:
+            values = self.call(as_tensor_or_symbol(y_true), predictions)
+            if not isinstance(values, TensorMethods) or (
+                values.ndim and values.shape[0] != predictions.shape[0]
+            ):
+                raise ValueError(
+                    f"The loss {self.name} must compute its result from y_pred, one value for "
+                    "each example, by operations: operators, functions of tinynet.ops, or NumPy "
+                    "functions of the tensor itself. Received: "
+                    f"{type(values).__name__} of shape {getattr(values, 'shape', ())}"
+                )
+        if not isinstance(y_true, SymbolicTensor):
+            if weights is not None and not isinstance(weights, SymbolicTensor):
+                weights = fit_weights(np.asarray(weights), values.shape)
+            weights = self.effective_weights(np.asarray(y_true), weights)
+        weighted = values if weights is None else TABLE["multiply"](values, weights)
+        by_weight = self.reduction == "mean_with_sample_weight"
+        if self.reduction in ("sum_over_batch_size", "mean") or (by_weight and weights is None):
+            return TABLE["mean"](weighted)
+        total = weighted if self.reduction in ("none", None) else TABLE["sum"](weighted)
+        if by_weight:
+            count = TABLE["sum"](weights)
+            total = TABLE["divide"](
+                total, TABLE["where"](TABLE["equal"](count, 0.0), 1.0, count)
+            )
+        return total
+
+    @property
+    def _has_own_gradient(self) -> bool:
+        """Whether it defines `backward`, or `step`; else `call` is differentiated."""
+        kind = type(self)
+        return kind.backward is not Loss.backward or kind.step is not Loss.step
 
     def step(
         self, y_true: Array, y_pred: Array, weights: Array | None, work: Workspace
@@ -421,6 +472,83 @@ def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:
         ) from None
 
 
+class _Values(Operation):
+    """The values of a loss with its own `backward`, as an operation."""
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
+        """Compute the value of each example."""
+        predictions, labels = arrays
+        return np.asarray(options["loss"].call(labels, np.ascontiguousarray(predictions)))
+
+    def gradients(
+        self,
+        d_y: Any,
+        y: Any,
+        arrays: list[Any],
+        options: dict[str, Any],
+        needs: list[bool],
+        work: Any = None,
+        outs: Any = None,
+    ) -> list[Array | None]:
+        """Compute the gradient with respect to the predictions."""
+        predictions, labels = arrays
+        found = options["loss"].backward(np.asarray(d_y), labels, np.ascontiguousarray(predictions))
+        return [np.asarray(found, predictions.dtype), None]
+
+
+VALUES = _Values("values", lambda y_pred, y_true, loss: y_pred, lambda d_y, y, x, y_true: d_y, 2)
+
+
+class LossStep(Operation):
+    """A loss and its gradient, computed at once; the probabilities, too, if it computes them.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss.
+
+    Examples
+    --------
+    >>> from tinynet.losses import MeanSquaredError
+    >>> y, y_pred = np.zeros((1, 2), np.float32), np.float32([[1.0, 3.0]])
+    >>> LossStep(MeanSquaredError())(y_pred, y, None)[0]
+    Tensor(5.)
+    """
+
+    has_work = True
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss.name, lambda y_pred, y_true, weights: y_pred, lambda d_y, y: d_y, 3)
+        self.loss = loss
+
+    def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:
+        """Return arrays of the results' shapes."""
+        return np.zeros(()), np.zeros_like(arrays[0])
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
+        """Compute loss and predictions, and note the gradient."""
+        predictions, y_true, weights = arrays
+        work.y = None
+        value, work.x = self.loss.step(y_true, predictions, weights, work)
+        return np.float64(value), predictions if work.y is None else work.y
+
+    def gradients(
+        self,
+        d_y: Any,
+        y: Any,
+        arrays: list[Any],
+        options: dict[str, Any],
+        needs: list[bool],
+        work: Any = None,
+        outs: Any = None,
+    ) -> list[Array | None]:
+        """Return the gradient."""
+        d_predictions = work.x
+        if d_y != 1:
+            d_predictions = d_predictions * d_predictions.dtype.type(d_y)
+        return [d_predictions, None, None]
+
+
 class DenseLoss(Loss):
     """The base of the losses whose true values have the predictions' shape.
 
@@ -521,6 +649,10 @@ class FunctionLoss(Loss):
         self.function = function
 
     _custom = True
+
+    @property
+    def _has_own_gradient(self) -> bool:
+        return hasattr(self.function, "backward")
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""

@@ -151,6 +151,11 @@ class SparseCategoricalCrossentropy(Loss):
             labels = np.where(labels == self.ignore_class, 0, labels)
         return labels, y_pred.reshape(-1, y_pred.shape[-1])
 
+    @property
+    def gives_probabilities(self) -> bool:  # type: ignore[override]  # depends on options
+        """Whether `step` computes the probabilities, too."""
+        return self.from_logits and self.ignore_class is None
+
     def step(
         self, y_true: Array, y_pred: Array, weights: Array | None, work: Workspace
     ) -> tuple[float, Array]:

@@ -17,7 +17,9 @@ import numpy as np
 from tinynet import checks, config
 from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
-from tinynet.program.tensor import TABLE, Array, Tensor, as_tensor, plain_array
+from tinynet.program.tensor import TABLE, Array, TensorMethods, as_tensor, plain_array
+from tinynet.program.trace import is_symbolic, record
+from tinynet.workspace import Workspace
 
 #: The tapes that record, outermost first.
 TAPES: ContextVar[tuple[Any, ...]] = ContextVar("tapes", default=())
@@ -47,6 +49,11 @@ class Operation:
     >>> square(3.0)
     Tensor(9.)
     """
+
+    #: Whether it draws random numbers or writes a variable: it is recorded without symbolic inputs.
+    stateful = False
+    #: Whether it keeps buffers, or notes for its gradients, in a `Workspace`.
+    has_work = False
 
     def __init__(
         self,
@@ -78,12 +85,23 @@ class Operation:
         inputs = list(args[0]) if self.inputs is None else list(args)
         return apply(self, inputs, options)
 
-    def compute(self, arrays: list[Any], options: dict[str, Any]) -> Any:
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
         """Compute the result of converted arrays."""
         return self.forward(*arrays, **options)
 
+    def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:
+        """Return arrays of the results' shapes and dtypes, for inputs of zeros."""
+        return self.compute(arrays, options, Workspace())
+
     def gradients(
-        self, d_y: Any, y: Any, arrays: list[Any], options: dict[str, Any], needs: list[bool]
+        self,
+        d_y: Any,
+        y: Any,
+        arrays: list[Any],
+        options: dict[str, Any],
+        needs: list[bool],
+        work: Any = None,
+        outs: Any = None,
     ) -> list[Array | None]:
         """Compute the gradient with respect to each input, in its shape and dtype."""
         assert self.backward is not None
@@ -97,6 +115,10 @@ class Operation:
             else:
                 gradients.append(sum_to_shape(np.asarray(d), x.shape).astype(x.dtype, copy=False))
         return gradients
+
+    def __reduce__(self) -> Any:
+        """Copy it as itself: it is known by its name."""
+        return TABLE.__getitem__, (self.name,)
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
@@ -139,13 +161,16 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     """
     inputs = [stacked(i) if isinstance(i, list | tuple) else i for i in inputs]
     inputs = [getattr(i, "source", i) for i in inputs]
+    if is_symbolic(operation, inputs):
+        return record(operation, inputs, options, to_array, TABLE["cast"])
     arrays = [to_array(i) for i in inputs]
     if operation.convert is not None:
         arrays = operation.convert(arrays)
-    result = operation.compute(arrays, options)
-    outputs = as_tensor(result)
+    work = Workspace() if operation.has_work else None
+    result = operation.compute(arrays, options, work)
+    outputs = tuple(map(as_tensor, result)) if isinstance(result, tuple) else as_tensor(result)
     for tape in TAPES.get():
-        tape.record(operation, inputs, arrays, options, outputs)
+        tape.record(operation, inputs, arrays, options, outputs, work)
     return outputs
 
 
@@ -154,6 +179,8 @@ def to_array(value: Any) -> Any:
 
     Python's floats become `config.floatx()`, and its integers int32, where they are in lists.
     """
+    if value is None:
+        return None
     if isinstance(value, np.ma.MaskedArray):
         checks.not_masked("x", value)
     if isinstance(value, np.ndarray):
@@ -175,7 +202,7 @@ def to_array(value: Any) -> Any:
 def stacked(values: Any) -> Any:
     """Return a nested list as one array; of tensors, as one tensor that tapes can follow."""
     flat = [stacked(v) if isinstance(v, list | tuple) else v for v in values]
-    if any(isinstance(v, Tensor) or hasattr(v, "assign") for v in flat):
+    if any(isinstance(v, TensorMethods) or hasattr(v, "assign") for v in flat):
         return TABLE["stack"](flat)
     return to_array(values)
 
@@ -325,3 +352,27 @@ _flat("round", lambda x, decimals=0: np.round(x, decimals))
 _flat("argsort", lambda x, axis=-1: np.argsort(x, axis=axis, kind="stable").astype(np.int32))
 _flat("stop_gradient", lambda variable: variable)
 TABLE["identity_of"] = Operation("identity_of", lambda x: x, lambda d_y, y, x: d_y)
+
+
+class _Assign(Operation):
+    """Set a variable in place, as an instruction that keeps its place among the others."""
+
+    stateful = True
+
+    def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:
+        """Return an array of the variable's shape; it is not set yet."""
+        array, value = arrays
+        if np.shape(value) != array.shape:
+            raise ValueError(
+                f"value must have the variable's shape {array.shape}. "
+                f"Received: shape {np.shape(value)}"
+            )
+        return np.zeros_like(array)
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
+        """Set the variable."""
+        arrays[0][...] = arrays[1]
+        return arrays[0]
+
+
+TABLE["assign"] = _Assign("assign", lambda variable, value: value, None, 2)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet.program.differentiate import reverse
+from tinynet.program.nested import flattened, mapped
 from tinynet.program.operations import TAPES, to_array
 from tinynet.program.tensor import Array, Tensor, as_tensor
 
@@ -23,11 +24,15 @@ class Recorded(NamedTuple):
     options: dict[str, Any]
     outputs: list[Any]
     arrays: list[Any]
+    work: Any
 
 
 def _backward(call: Recorded, d_y: Any, needs: list[bool]) -> Sequence[Any]:
     y = np.asarray(call.outputs[0])
-    return call.operation.gradients(d_y, y, call.arrays, call.options, needs)
+    found = call.operation.gradients(d_y, y, call.arrays, call.options, needs, call.work)
+    if call.work is not None:  # its buffers are written again by the next call
+        found = [d if d is None else np.array(d) for d in found]
+    return found  # type: ignore[no-any-return]
 
 
 class GradientTape:
@@ -91,8 +96,10 @@ class GradientTape:
         arrays: list[Any],
         options: dict[str, Any],
         output: Any,
+        work: Any = None,
     ) -> None:
         """Note one call of an operation, if it has an input that is tracked."""
+        output = output[0] if isinstance(output, tuple) else output
         if operation.backward is None:
             return
         tracked = False
@@ -109,7 +116,7 @@ class GradientTape:
                 a.copy() if hasattr(i, "assign") else a for i, a in zip(inputs, arrays, strict=True)
             ]
         self._tracked[id(output)] = output
-        self.instructions.append(Recorded(operation, inputs, options, [output], arrays))
+        self.instructions.append(Recorded(operation, inputs, options, [output], arrays, work))
 
     def watched_variables(self) -> tuple[Any, ...]:
         """Return the variables that were used, in order.
@@ -258,24 +265,6 @@ def pull_back(function: Callable[[Any], Any], x: Array, d_y: Array) -> Array:
             f"tensor itself. Received: {type(y).__name__}, which does not depend on it"
         )
     return np.asarray(gradient)
-
-
-def flattened(nested: Any) -> list[Any]:
-    """Return the leaves of nested lists, tuples and dicts, in order."""
-    if isinstance(nested, dict):
-        nested = list(nested.values())
-    if isinstance(nested, list | tuple):
-        return [leaf for item in nested for leaf in flattened(item)]
-    return [nested]
-
-
-def mapped(function: Callable[[Any], Any], nested: Any) -> Any:
-    """Apply a function to every leaf of nested lists, tuples and dicts."""
-    if isinstance(nested, dict):
-        return {key: mapped(function, value) for key, value in nested.items()}
-    if isinstance(nested, list | tuple):
-        return type(nested)([mapped(function, item) for item in nested])
-    return function(nested)
 
 
 def value_and_gradients(function: Callable[..., Any], variables: Any) -> tuple[Any, Any]:

@@ -164,7 +164,7 @@ def _places(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer, list[Var
 
 def _attributes(layer: Layer) -> list[tuple[str, Any]]:
     """Return the attributes that Keras looks for layers in, in its order."""
-    if isinstance(layer, Model) and not hasattr(layer, "call"):
+    if isinstance(layer, Model) and not layer._has_own_call:
         return [("layers", layer.layers)]
     if not isinstance(layer, Model) and not layer._inner_layers():
         return []

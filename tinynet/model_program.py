@@ -1,0 +1,201 @@
+"""A model as a program: traced for a kind of batch, with losses and gradients where needed."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+import numpy as np
+
+from tinynet.layers.base import CALL, Call, LayerCall
+from tinynet.losses.base import LossStep
+from tinynet.program.nested import flattened, mapped
+from tinynet.program.program import Program
+from tinynet.program.rules import apply_rules
+from tinynet.program.symbols import SymbolicTensor, examples_of
+from tinynet.variable import Array, Variable
+from tinynet.workspace import Workspace
+
+#: Shape and dtype of an array, with an open batch size where that may be any.
+Spec = tuple[tuple[int | None, ...], str]
+
+
+def spec_of(array: Any, fixed: bool = False) -> Spec:
+    """Return shape and dtype of an array; the batch size is open unless it is fixed.
+
+    Parameters
+    ----------
+    array : ndarray or SparseBatch
+        The array.
+    fixed : bool
+        Whether to keep the batch size.
+
+    Returns
+    -------
+    tuple
+        Shape and dtype.
+
+    Examples
+    --------
+    >>> spec_of(np.zeros((2, 3)))
+    ((None, 3), 'float64')
+    """
+    shape = tuple(array.shape)
+    return (shape if fixed else (None, *shape[1:])), np.dtype(array.dtype).name
+
+
+class ModelProgram:
+    """What a model computes for batches of one kind.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    x : list of Spec
+        Its inputs.
+    training : bool
+        Whether layers behave as in training.
+    objective : Objective, optional
+        Losses and metrics; if None, only outputs are computed.
+    y, weights : list of (Spec or None)
+        Targets and sample weights of each output.
+    gradients : dict of int to Variable, optional
+        Where to write the gradients of variables, by the ``id`` of the variable; if None, none
+        are computed.
+    fuse : bool
+        Whether to apply the rewrite rules.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        x: list[Spec],
+        training: bool,
+        objective: Any = None,
+        y: Any = (),
+        weights: Any = (),
+        gradients: dict[int, Variable] | None = None,
+        fuse: bool = True,
+    ) -> None:
+        def symbol(spec: Spec) -> SymbolicTensor:
+            return SymbolicTensor(examples_of(*spec))
+
+        self.inputs = [*map(symbol, x)]
+        targets = [None if spec is None else symbol(spec) for spec in y]
+        weighing = [None if spec is None else symbol(spec) for spec in weights]
+        given = [s for s in (*self.inputs, *targets, *weighing) if s is not None]
+        self.program = Program(given)
+        self.objective = objective
+        #: The outputs, structured as the model returns them, and the losses of each.
+        self.outputs: Any = None
+        self.losses: list[tuple[Any, float]] = []
+        self.predictions: list[Any] = []
+        self.logits: list[Any] = []
+        call = Call(training)
+        token = CALL.set(call)
+        try:
+            self.program.extend(self._trace, model, targets, weighing)
+        finally:
+            CALL.reset(token)
+        self.added = [loss for loss in call.losses if isinstance(loss, SymbolicTensor)]
+        results = [*self.predictions, *(s for s in self.logits if s is not None)]
+        results += [s for s, _ in self.losses] + self.added
+        if fuse:
+            apply_rules(self.program.forward, results)
+        self.connected: set[int] = set()
+        if gradients is not None:
+            self._require_gradients(model)
+            seeds: dict[int, Any] = {id(s): np.float64(w) for s, w in self.losses}
+            seeds.update((id(s), np.ones_like(s.examples[0])) for s in self.added)
+            self.connected = self.program.differentiate(seeds, gradients)
+        self.program.prune(results)
+        self.runner = self.program.compile()
+        number = self.runner.register_of
+        self._numbers = mapped(number, self.outputs)
+        self._predicted = [*map(number, self.predictions)]
+        self._with_logits = [None if s is None else number(s) for s in self.logits]
+        self._losses = [(number(s), weight) for s, weight in self.losses]
+        self._added = [*map(number, self.added)]
+        # Taking one out is atomic, so that threads can share a model.
+        self._idle: collections.deque[Workspace] = collections.deque()
+
+    def _trace(self, model: Any, targets: list[Any], weights: list[Any]) -> None:
+        self.outputs = model(model._structured(self.inputs))
+        self.predictions = flattened(self.outputs)
+        self.logits = [None] * len(self.predictions)
+        if self.objective is None:
+            return
+        own = zip(self.objective.outputs, targets, weights, strict=True)
+        for k, (output, y, weight) in enumerate(own):
+            predictions = self.predictions[k]
+            activation, logits = predictions.computed_by
+            if output.wants_logits(activation):
+                self.logits[k] = logits
+            if output.loss is None or y is None:
+                continue
+            if predictions.shape[1:] != tuple(output.output_shape[1:]):
+                raise ValueError(
+                    f"The model's outputs must keep the shape {output.output_shape} that the "
+                    f"targets were checked for. Received: outputs of shape {predictions.shape}"
+                )
+            loss, given = output.loss_for(predictions)
+            if loss._custom and not loss._has_own_gradient:
+                self.losses.append((loss.reduced(y, given, weight), output.weight))
+                continue
+            value, probabilities = LossStep(loss)(given, y, weight)
+            self.losses.append((value, output.weight))
+            if activation is not None and given is logits and activation.__name__ == "softmax":
+                self.predictions[k] = probabilities if loss.gives_probabilities else predictions
+
+    def _require_gradients(self, model: Any) -> None:
+        """Refuse a layer with its own `forward` but no `backward`, before anything is trained."""
+        for instruction in self.program.forward:
+            if isinstance(instruction.operation, LayerCall):
+                instruction.operation.layer._require_backward()
+
+    # ------------------------------------------------------------ running
+
+    def borrow(self) -> Workspace:
+        """Return buffers for a run, which nobody else uses."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Workspace()
+
+    def give_back(self, work: Workspace) -> None:
+        """Take back the buffers of a run; they are used again."""
+        work.release()
+        self._idle.append(work)
+
+    def predict(self, inputs: list[Any]) -> Any:
+        """Compute the outputs, in arrays of their own."""
+        work = self.borrow()
+        values = self.runner.start(inputs)
+        self.runner.forward(values, work)
+        numbers = self._numbers
+        if isinstance(numbers, int):
+            y: Any = np.array(values[numbers])
+        else:
+            y = mapped(lambda n: np.array(values[n]), numbers)
+        self.give_back(work)
+        return y
+
+    def loss(self, values: list[Any], regularized: list[Variable]) -> tuple[float, list[float]]:
+        """Return the loss after the forward part of a run, and that of each output."""
+        parts = [float(np.sum(values[number])) for number, _ in self._losses]
+        total = 0.0
+        for value, (_, weight) in zip(parts, self._losses, strict=True):
+            total += value if weight == 1 else value * weight
+        for number in self._added:
+            total += float(np.sum(values[number]))
+        for variable in regularized:
+            total += float(variable.regularizer(variable.array))
+        return total, parts
+
+    def results(self, values: list[Any]) -> list[tuple[Array, Array | None]]:
+        """Return predictions, and logits where a metric takes these, of each output."""
+        pairs = zip(self._predicted, self._with_logits, strict=True)
+        return [(values[p], None if z is None else values[z]) for p, z in pairs]
+
+
+

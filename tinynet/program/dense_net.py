@@ -1,0 +1,318 @@
+"""The operations of dense networks: those of `functional.dense_net`, with kernels and buffers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinynet.functional import dense_net
+from tinynet.program import dispatch
+from tinynet.program.operations import Operation, alike_floats
+from tinynet.program.tensor import TABLE, Array
+from tinynet.sparse import SparseBatch
+from tinynet.workspace import Workspace, aligned
+
+
+def _rows(x: Any) -> Any:
+    """View an array of any number of dimensions as rows."""
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+
+
+def _as_floats(arrays: list[Any]) -> list[Any]:
+    """Convert to floats of one dtype; None stays None."""
+    given = alike_floats([a for a in arrays if a is not None])
+    return [None if a is None else given.pop(0) for a in arrays]
+
+
+class Linear(Operation):
+    """``x @ kernel + bias``, followed by the rectifier where `rectifies` is set.
+
+    Parameters
+    ----------
+    name : str
+        Name.
+    rectifies : bool
+        Whether the rectifier is applied, in the same pass over the result.
+
+    Examples
+    --------
+    >>> TABLE["linear"](np.ones((1, 2)), np.ones((2, 1)), np.full(1, 3.0))
+    Tensor([[5.]])
+    """
+
+    has_work = True
+
+    def __init__(self, name: str, rectifies: bool) -> None:
+        super().__init__(name, dense_net.dense, dense_net.dense_backward, 3, _as_floats)
+        self.rectifies = rectifies
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
+        """Compute the result."""
+        x, kernel, bias = arrays
+        rows, units = _rows(x), kernel.shape[-1]
+        if kernel.shape != (x.shape[-1], units) or (bias is not None and bias.shape != (units,)):
+            raise ValueError(
+                f"kernel and bias must have the shapes {(x.shape[-1], units)} and {(units,)} for "
+                f"inputs of shape {x.shape}. Received: shapes {kernel.shape}, {np.shape(bias)}"
+            )
+        added = bias
+        if added is None and (self.rectifies or isinstance(rows, SparseBatch)):
+            added = work.array("no bias", (units,), x.dtype)
+            added.fill(0)
+        z = work.array("z", (rows.shape[0], units), x.dtype)
+        dense = dispatch.dense_in_training if options.get("training") else dispatch.dense
+        if isinstance(rows, SparseBatch):
+            rows.dense(kernel, added, z)
+            if self.rectifies:
+                dispatch.relu(z, z)
+        elif self.rectifies:
+            dense(rows, kernel, None, z)
+            dispatch.bias_relu(z, added)
+        else:
+            dense(rows, kernel, bias, z)
+        return z if x.ndim == 2 else z.reshape(*x.shape[:-1], units)
+
+    def gradients(
+        self,
+        d_y: Any,
+        y: Any,
+        arrays: list[Any],
+        options: dict[str, Any],
+        needs: list[bool],
+        work: Any = None,
+        outs: Any = None,
+    ) -> list[Array | None]:
+        """Compute the gradients; into `outs` where those are given."""
+        x, kernel, bias = arrays
+        rows, d_z, outs = _rows(x), _rows(d_y), outs or [None] * 3
+        d_x = d_kernel = d_bias = None
+        if needs[2]:
+            d_bias = aligned(bias.shape, d_z.dtype) if outs[2] is None else outs[2]
+        if self.rectifies:
+            upstream, d_z = d_z, work.array("d_z", d_z.shape, d_z.dtype)
+            d_z[...] = upstream  # which others may read
+            unused = work.array("d_bias", d_z.shape[1:], d_z.dtype) if d_bias is None else d_bias
+            dispatch.bias_relu_backward(d_z, _rows(y), unused)
+        elif d_bias is not None:
+            np.add.reduce(d_z, axis=0, out=d_bias)
+        if needs[1]:
+            d_kernel = aligned(kernel.shape, d_z.dtype) if outs[1] is None else outs[1]
+            if isinstance(rows, SparseBatch):
+                rows.kernel_gradient(d_z, d_kernel, work)
+            else:
+                dispatch.dense_gradients(rows, d_z, d_kernel, None)
+        if needs[0]:
+            d_x = dispatch.dense_backward(d_z, kernel, work.array("d_x", rows.shape, rows.dtype))
+            d_x = d_x if x.ndim == 2 else d_x.reshape(x.shape)
+        return [d_x, d_kernel, d_bias]
+
+
+class Activated(Operation):
+    """An activation function as an operation.
+
+    Parameters
+    ----------
+    activation : Activation
+        The activation, with `forward` and `backward`.
+
+    Examples
+    --------
+    >>> from tinynet import activations
+    >>> Activated(activations.relu)(np.array([-1.0, 2.0]))
+    Tensor([0., 2.])
+    """
+
+    has_work = True
+
+    def __init__(self, activation: Any, convert: Any = None) -> None:
+        super().__init__(activation.__name__, lambda x: x, lambda d_y, y, x: d_y, 1, convert)
+        self.activation = activation
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the built-in activation of its name, without options."""
+        return TABLE.get(self.name) is self
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
+        """Compute the result."""
+        x = np.atleast_1d(ready(arrays[0]))
+        y: Array = self.activation.forward(x, work.array("y", x.shape, x.dtype))
+        return y.reshape(arrays[0].shape)
+
+    def gradients(
+        self,
+        d_y: Any,
+        y: Any,
+        arrays: list[Any],
+        options: dict[str, Any],
+        needs: list[bool],
+        work: Any = None,
+        outs: Any = None,
+    ) -> list[Array | None]:
+        """Compute the gradient."""
+        x = arrays[0]
+        out = work.array("d_x", np.atleast_1d(x).shape, x.dtype)
+        d_x = self.activation.backward(
+            *(np.atleast_1d(ready(np.asarray(a, x.dtype))) for a in (d_y, x, y)), out
+        )
+        return [d_x.reshape(x.shape)]
+
+
+class Draw(Operation):
+    """Random numbers from 0 to 1 that have the shape of an input, drawn again at each run."""
+
+    stateful = has_work = True
+
+    def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
+        """Return zeros; nothing is drawn."""
+        return np.zeros(self._shape(arrays[0], options["noise_shape"]), arrays[0].dtype)
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
+        """Draw them."""
+        x = arrays[0]
+        drawn: Array = work.array("drawn", self._shape(x, options["noise_shape"]), x.dtype)
+        options["generator"].random(out=drawn, dtype=x.dtype.type)
+        return drawn
+
+    def _shape(self, x: Array, noise_shape: Any) -> tuple[int, ...]:
+        if noise_shape is None:
+            return x.shape
+        return tuple(
+            size if own is None else own for own, size in zip(noise_shape, x.shape, strict=True)
+        )
+
+
+class Dropout(Operation):
+    """The inputs whose random number is at least `rate`, scaled up; 0 in place of the others."""
+
+    has_work = True
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
+        """Compute the result."""
+        x, drawn = ready(arrays[0]), arrays[1]
+        y: Array = dispatch.dropout(x, drawn, options["rate"], work.array("y", x.shape, x.dtype))
+        return y
+
+    def gradients(
+        self,
+        d_y: Any,
+        y: Any,
+        arrays: list[Any],
+        options: dict[str, Any],
+        needs: list[bool],
+        work: Any = None,
+        outs: Any = None,
+    ) -> list[Array | None]:
+        """Let the gradient through where the input went through."""
+        d_y = ready(d_y)
+        out = work.array("d_x", d_y.shape, d_y.dtype)
+        return [dispatch.dropout(d_y, arrays[1], options["rate"], out), None]
+
+
+class BatchNormalization(Operation):
+    """Rows normalized by their own mean and variance; returns these, too, without gradients."""
+
+    has_work = True
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
+        """Compute the normalized rows, their mean and their variance."""
+        x, gamma, beta = arrays
+        rows = _rows(ready(x))
+        mean, variance = dispatch.batch_statistics(rows)
+        out = work.array("y", rows.shape, rows.dtype)
+        dispatch.batch_normalization(rows, mean, variance, gamma, beta, options["epsilon"], out)
+        work.x = mean, variance
+        return out.reshape(x.shape), mean, variance
+
+    def gradients(
+        self,
+        d_y: Any,
+        y: Any,
+        arrays: list[Any],
+        options: dict[str, Any],
+        needs: list[bool],
+        work: Any = None,
+        outs: Any = None,
+    ) -> list[Array | None]:
+        """Compute the gradients with respect to rows, gamma and beta."""
+        x, gamma, beta = arrays
+        d_gamma = aligned(gamma.shape, gamma.dtype) if needs[1] else None
+        d_beta = aligned(beta.shape, beta.dtype) if needs[2] else None
+        d_rows = _rows(ready(d_y))
+        d_x = dispatch.batch_normalization_backward(
+            d_rows, _rows(ready(x)), *work.x, gamma, options["epsilon"], d_gamma, d_beta
+        )
+        return [d_x.reshape(x.shape), d_gamma, d_beta]
+
+
+class Normalized(Operation):
+    """Rows normalized by a given mean and variance."""
+
+    has_work = True
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
+        """Compute the normalized rows."""
+        x, mean, variance, gamma, beta = arrays
+        rows = _rows(ready(x))
+        out = work.array("y", rows.shape, rows.dtype)
+        dispatch.batch_normalization(rows, mean, variance, gamma, beta, options["epsilon"], out)
+        return out.reshape(x.shape)
+
+    def gradients(
+        self,
+        d_y: Any,
+        y: Any,
+        arrays: list[Any],
+        options: dict[str, Any],
+        needs: list[bool],
+        work: Any = None,
+        outs: Any = None,
+    ) -> list[Array | None]:
+        """Compute the gradients with respect to the rows, gamma and beta."""
+        x, mean, variance, gamma, beta = arrays
+        root = np.sqrt(variance + variance.dtype.type(options["epsilon"]))
+        d_x = d_y / root if gamma is None else d_y * (gamma / root)
+        d_gamma = np.sum(_rows(d_y * ((x - mean) / root)), axis=0) if needs[3] else None
+        d_beta = np.sum(_rows(d_y), axis=0) if needs[4] else None
+        return [d_x, None, None, d_gamma, d_beta]
+
+
+def ready(x: Array) -> Array:
+    """Return an array as kernels take it: contiguous, aligned and writable."""
+    return x if x.flags.carray else np.require(x, None, ["C", "A", "W"])
+
+
+class Flatten(Operation):
+    """Each example in one row; compressed rows are rows already."""
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
+        """Compute the result."""
+        x = arrays[0]
+        return x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+TABLE["linear"] = Linear("linear", rectifies=False)
+#: What the rule for a linear operation and a rectifier makes of them.
+LINEAR_RELU = Linear("linear_relu", rectifies=True)
+RESHAPE = Operation(
+    "reshape_examples",
+    lambda x, target: x.reshape(x.shape[0], *target),
+    lambda d_y, y, x, target: d_y.reshape(x.shape),
+)
+TABLE["flatten"] = Flatten("flatten", lambda x: x, lambda d_y, y, x: d_y.reshape(x.shape))
+DRAW = Draw("draw", lambda x, generator, noise_shape: x)
+DROPOUT = Dropout("dropout", lambda x, drawn, rate: x, lambda d_y, y, x, drawn, rate: d_y, 2)
+BATCH_NORMALIZATION = BatchNormalization(
+    "batch_normalization",
+    lambda x, gamma, beta, epsilon: x,
+    lambda d_y, y, x, gamma, beta, epsilon: d_y,
+    3,
+)
+NORMALIZED = Normalized(
+    "normalized",
+    lambda x, mean, variance, gamma, beta, epsilon: x,
+    lambda d_y, y, x, mean, variance, gamma, beta, epsilon: d_y,
+    5,
+)

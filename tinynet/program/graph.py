@@ -1,0 +1,213 @@
+"""The graph of a model: which layers and operations are applied to what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tinynet.program.nested import flattened, mapped
+from tinynet.program.symbols import Node, SymbolicTensor
+
+
+class Ref(NamedTuple):
+    """A symbolic tensor in a plan: the call that computes it, and which of its results it is."""
+
+    call: int
+    result: int
+
+
+class Graph:
+    """The calls of layers and operations between symbolic inputs and outputs.
+
+    Parameters
+    ----------
+    inputs, outputs : SymbolicTensor, or nested list or dict of them
+        Where the graph begins and ends.
+
+    Raises
+    ------
+    ValueError
+        If an output is not computed from the inputs.
+
+    Examples
+    --------
+    >>> from tinynet import Input, ops
+    >>> x = Input((3,))
+    >>> graph = Graph(x, ops.exp(x) + 1.0)
+    >>> [node.operation.name for node in graph.nodes]
+    ['exp', 'add']
+    """
+
+    def __init__(self, inputs: Any, outputs: Any) -> None:
+        for name, given in (("inputs", inputs), ("outputs", outputs)):
+            for leaf in flattened(given):
+                if not isinstance(leaf, SymbolicTensor):
+                    raise TypeError(
+                        f"{name} must be what Input or a layer applied to it returned. "
+                        f"Received: {type(leaf).__name__}"
+                    )
+        self.inputs = inputs
+        self.entries: list[SymbolicTensor] = flattened(inputs)
+        if len({id(s) for s in self.entries}) < len(self.entries):
+            raise ValueError(
+                f"inputs must be different tensors. Received: {[s.name for s in self.entries]}"
+            )
+        # Which tensor is meant by one that may be any of several.
+        self._meant: dict[int, tuple[SymbolicTensor, SymbolicTensor]] = {}
+        self._order: list[Any] = []  # operations as they are met, from the outputs backwards
+        all_nodes: list[Node] = []
+        done: set[int] = set()
+        self.outputs = mapped(lambda s: self._connected(s, all_nodes, done), outputs)
+        #: The calls, each after those that it depends on.
+        self.nodes = [node for node in all_nodes if node.inputs]
+        #: Layers and operations in Keras' order: by depth, the first ones first.
+        self.operations = self._by_depth(all_nodes)
+
+    def _connected(
+        self, output: SymbolicTensor, nodes: list[Node], done: set[int]
+    ) -> SymbolicTensor:
+        """Add the calls that compute an output."""
+        found = self._calls_behind(output, done)
+        if found is None:
+            raise ValueError(
+                "The outputs must be made from the inputs. Received: outputs made by "
+                f"{output.name}, which are not connected to "
+                f"{', '.join(s.name for s in self.entries)}"
+            )
+        nodes += found
+        done.update(map(id, found))
+        return self._meant.get(id(output), (output, output))[1]
+
+    def _calls_behind(
+        self, symbol: SymbolicTensor, done: set[int], is_search: bool = False
+    ) -> list[Node] | None:
+        """Return the calls that compute a tensor, in order; None if inputs are missing."""
+        entries = {id(s) for s in self.entries}
+        found: list[Node] = []
+        met: list[Any] = []
+        seen, begun = set(done), set()
+        todo: list[tuple[SymbolicTensor, bool]] = [(symbol, False)]
+        while todo:  # depth first, without recursion
+            at, ready = todo.pop()
+            if at.alternatives and id(at) not in self._meant:
+                connected = [a for a in at.alternatives if self._calls_behind(a, set(), True)]
+                self._meant[id(at)] = at, (connected or at.alternatives)[0]
+            at = self._meant.get(id(at), (at, at))[1]
+            node = at.node
+            if node is None:
+                return None
+            if id(node) in seen or (id(at) in entries and node.inputs):
+                continue
+            if not node.inputs and id(at) not in entries:
+                return None
+            if ready or not node.inputs:
+                seen.add(id(node))
+                found.append(node)
+            if id(node) not in begun:
+                begun.add(id(node))
+                met.append(node.owner)
+                if node.inputs:
+                    todo.append((at, True))
+                    todo += [(i, False) for i in reversed(node.inputs)]
+        self._order += [] if is_search else met
+        return found
+
+    def _by_depth(self, nodes: list[Node]) -> list[Any]:
+        """Sort operations by their distance from the outputs, then by when they were met."""
+        inside = {id(node) for node in nodes}
+        of_node: dict[int, int] = {}
+        of_operation: dict[int, int] = {}
+        for node in reversed(nodes):
+            key = id(node.owner)
+            depth = max(of_node.get(id(node), 0), of_operation.get(key, 0))
+            of_operation[key] = of_node[id(node)] = depth
+            for symbol in node.inputs:
+                if id(symbol.node) in inside:
+                    before = id(symbol.node)
+                    of_node[before] = max(of_node.get(before, 0), depth + 1)
+        unused = [s.layer for s in self.entries if s.node is not None and not s.node.inputs]
+        unused = [layer for layer in unused if id(layer) not in of_operation]
+        order = {id(o): k for k, o in reversed([*enumerate(self._order)])}
+        order.update((id(layer), -1) for layer in unused)
+        operations = {id(o): o for o in [*unused, *self._order]}
+        return sorted(
+            operations.values(), key=lambda o: (-of_operation.get(id(o), 0), order[id(o)])
+        )
+
+    def run(self, inputs: Any) -> Any:
+        """Call everything in order.
+
+        Parameters
+        ----------
+        inputs : tensor, or nested list or dict of them
+            In place of the graph's inputs, structured in the same way or flat.
+
+        Returns
+        -------
+        tensor, or nested list or dict of them
+            In place of the graph's outputs.
+        """
+        values = dict(zip(map(id, self.entries), flattened(inputs), strict=True))
+        for node in self.nodes:
+            for alias, meant in self._meant.values():
+                if id(meant) in values:
+                    values[id(alias)] = values[id(meant)]
+            results = node.call(values)
+            pairs = zip(flattened(node.outputs), flattened(results), strict=True)
+            values.update((id(symbol), result) for symbol, result in pairs)
+        return mapped(lambda s: values[id(s)], self.outputs)
+
+    def plan(self) -> list[Any]:
+        """Return the graph as data: entries, calls, inputs and outputs, with `Ref` for tensors."""
+        refs: dict[int, Ref] = {id(s): Ref(-1 - k, 0) for k, s in enumerate(self.entries)}
+
+        def ref(value: Any) -> Any:
+            value = self._meant.get(id(value), (value, value))[1]
+            return refs.get(id(value), value) if isinstance(value, SymbolicTensor) else value
+
+        calls = []
+        for k, node in enumerate(self.nodes):
+            calls.append((node.operation, mapped(ref, node.args), mapped(ref, node.kwargs)))
+            refs.update((id(s), Ref(k, n)) for n, s in enumerate(flattened(node.outputs)))
+        entries = [(s.layer, s.shape, s.dtype) for s in self.entries]
+        return [entries, calls, mapped(ref, self.inputs), mapped(ref, self.outputs)]
+
+
+def rebuilt(
+    plan: list[Any], entry: Callable[..., SymbolicTensor], replace: Callable[[Any], Any]
+) -> Graph:
+    """Build a graph from a plan, with other layers.
+
+    Parameters
+    ----------
+    plan : list
+        What `Graph.plan` returned.
+    entry : callable
+        ``entry(layer, shape, dtype)`` returns a symbolic input for that of the plan.
+    replace : callable
+        Returns a layer or an operation for one in the plan.
+
+    Returns
+    -------
+    Graph
+        The graph.
+    """
+    entries, calls, inputs, outputs = plan
+    symbols = [entry(*own) for own in entries]
+    results: list[list[Any]] = []
+
+    def resolve(nested: Any) -> Any:
+        if isinstance(nested, Ref):
+            return symbols[-1 - nested.call] if nested.call < 0 else results[nested.call][nested.result]
+        if isinstance(nested, dict):
+            return {key: resolve(value) for key, value in nested.items()}
+        if isinstance(nested, list | tuple):
+            return type(nested)(map(resolve, nested))
+        return nested
+
+    replaced: dict[int, Any] = {}
+    for operation, args, kwargs in calls:
+        if id(operation) not in replaced:
+            replaced[id(operation)] = replace(operation)
+        results.append(flattened(replaced[id(operation)](*resolve(args), **resolve(kwargs))))
+    return Graph(resolve(inputs), resolve(outputs))

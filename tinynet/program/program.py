@@ -1,0 +1,320 @@
+"""A program: the instructions of a traced function, their gradients, and how they are run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinynet.program.differentiate import reverse
+from tinynet.program.operations import TABLE, Operation, to_array
+from tinynet.program.symbols import Shape, SymbolicTensor, examples_of
+from tinynet.program.tensor import Array
+from tinynet.program.trace import Instruction, Recorder
+from tinynet.workspace import Workspace
+
+
+class Backward:
+    """The backward function of an instruction, as the operation of another one.
+
+    Its inputs are the upstream gradient, the result, and the instruction's own inputs.
+
+    Parameters
+    ----------
+    forward : Instruction
+        The instruction.
+    needs : list of bool
+        For which of its inputs a gradient is computed.
+    """
+
+    has_work, stateful, backward = True, False, None
+
+    def __init__(self, forward: Instruction, needs: list[bool]) -> None:
+        self.forward, self.needs = forward, needs
+        self.name = f"{forward.operation.name}_backward"
+        #: Where gradients are written, if not to registers: a Variable for an input.
+        self.outs: list[Any] = [None] * len(needs)
+
+
+class Store(Operation):
+    """Write the gradient of a variable to where the optimizer reads it."""
+
+    stateful = True
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
+        """Write it."""
+        options["out"].array[...] = arrays[0]
+        return arrays[0]
+
+
+STORE = Store("store", lambda gradient, out: gradient)
+
+
+class Program:
+    """A list of instructions that can be differentiated, run and printed.
+
+    Parameters
+    ----------
+    inputs : list of SymbolicTensor
+        What `run` is given, in order.
+
+    Examples
+    --------
+    >>> from tinynet import Variable, ops
+    >>> w = Variable(np.ones((3, 1), np.float32), name="w")
+    >>> program, y = Program.trace(lambda x: ops.exp(x @ w), [((None, 3), "float32")])
+    >>> program.run([np.zeros((2, 3), np.float32)], [y])
+    [array([[1.],
+           [1.]], dtype=float32)]
+    """
+
+    def __init__(self, inputs: list[SymbolicTensor]) -> None:
+        self.inputs = inputs
+        self.forward: list[Instruction] = []
+        self.backward: list[Instruction] = []
+        self.recorder = Recorder()
+
+    @classmethod
+    def trace(
+        cls, function: Callable[..., Any], signature: Sequence[tuple[Shape, Any]]
+    ) -> tuple[Program, Any]:
+        """Trace a function of tensors.
+
+        Parameters
+        ----------
+        function : callable
+            The function.
+        signature : sequence of (tuple of (int or None), dtype)
+            Shape and dtype of each of its arguments.
+
+        Returns
+        -------
+        Program
+            The program.
+        SymbolicTensor, or nested list or dict of them
+            The function's result.
+        """
+        program = cls([SymbolicTensor(examples_of(*own)) for own in signature])
+        return program, program.extend(function, *program.inputs)
+
+    def extend(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Trace a function of the program's symbolic tensors, and append its instructions."""
+        with self.recorder:
+            result = function(*args)
+        self.forward = self.recorder.instructions
+        return result
+
+    def differentiate(self, seeds: dict[int, Any], gradients: dict[int, Any]) -> set[int]:
+        """Append the instructions that compute gradients.
+
+        Parameters
+        ----------
+        seeds : dict of int to (number or SymbolicTensor)
+            Upstream gradients of results, by the ``id`` of their symbolic tensors.
+        gradients : dict of int to Variable
+            Where to write the gradient of each variable, by the ``id`` of the variable.
+
+        Returns
+        -------
+        set of int
+            The ids of the variables that the results depend on.
+        """
+        found_in: dict[int, tuple[Backward, int]] = {}
+        sources = {id(i): i for n in self.forward for i in n.inputs if id(i) in gradients}
+
+        def backward(forward: Instruction, d_y: Any, needs: list[bool]) -> list[Any]:
+            operation = Backward(forward, needs)
+            results: list[Any] = []
+            for k, (i, needed) in enumerate(zip(forward.inputs, needs, strict=True)):
+                examples = i.examples if isinstance(i, SymbolicTensor) else [to_array(i)]
+                known = needed and np.asarray(examples[0]).dtype.kind == "f"
+                result = SymbolicTensor([*map(np.asarray, examples)]) if known else None
+                if result is not None:
+                    found_in[id(result)] = operation, k
+                results.append(result)
+            inputs = [d_y, forward.outputs[0], *forward.inputs]
+            self.backward.append(Instruction(operation, inputs, {}, results, forward.scope))
+            return results
+
+        def add(a: Any, b: Any) -> Any:
+            result = SymbolicTensor(a.examples)
+            self.backward.append(Instruction(TABLE["add"], [a, b], {}, [result]))
+            return result
+
+        found = reverse(self.forward, seeds, sources.values(), backward, add)
+        connected = set()
+        for source, gradient in zip(sources.values(), found, strict=True):
+            if gradient is None:
+                continue
+            connected.add(id(source))
+            out = gradients[id(source)]
+            operation, k = found_in.get(id(gradient), (None, 0))
+            if operation is not None and operation.forward.operation.has_work:
+                operation.outs[k] = out
+            else:
+                self.backward.append(Instruction(STORE, [gradient], {"out": out}, [gradient]))
+        return connected
+
+    def prune(self, results: Sequence[Any]) -> None:
+        """Remove the instructions that nothing needs: neither a result nor a gradient."""
+        needed = {id(r) for r in results}
+        for part in (self.backward, self.forward):
+            kept = []
+            for instruction in reversed(part):
+                operation = instruction.operation
+                is_read = any(id(o) in needed for o in instruction.outputs)
+                if is_read or operation.stateful or any(
+                    out is not None for out in getattr(operation, "outs", ())
+                ):
+                    kept.append(instruction)
+                    needed.update(map(id, instruction.inputs))
+            part[:] = kept[::-1]
+
+    def compile(self) -> Runner:
+        """Lay the instructions out for running."""
+        return Runner(self)
+
+    def run(self, inputs: Sequence[Any], results: Sequence[Any]) -> list[Any]:
+        """Run all instructions once.
+
+        Parameters
+        ----------
+        inputs : sequence of ndarray
+            The values of the inputs.
+        results : sequence of SymbolicTensor
+            What to return the values of.
+
+        Returns
+        -------
+        list of ndarray
+            The values.
+        """
+        runner = self.compile()
+        values = runner.start(inputs)
+        work = Workspace()
+        runner.forward(values, work)
+        runner.backward(values, work)
+        return [values[runner.register_of(r)] for r in results]
+
+
+Row = tuple[Callable[..., Any], list[int], Any, int]
+
+
+class Runner:
+    """A program laid out for running: registers have numbers, and rows are called one by one.
+
+    A register holds an array. Variables are read from where they are when a run starts.
+
+    Parameters
+    ----------
+    program : Program
+        The program.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.number: dict[int, int] = {}
+        #: What each register stands for; held, so that no other object gets its id.
+        self.registers: list[Any] = []
+        self._initial: list[Any] = []
+        self._variables: list[tuple[int, Any, tuple[int, ...], Any]] = []
+        self._n_inputs = len(program.inputs)
+        for value in program.inputs:
+            self._register(value)
+        places = {id(n): k for k, n in enumerate(program.forward)}
+        self._forward = [self._row(n, k) for k, n in enumerate(program.forward)]
+        self._backward = [
+            self._row(n, places.get(id(getattr(n.operation, "forward", n)), -1))
+            for n in program.backward
+        ]
+
+    def _register(self, value: Any) -> int:
+        """Return the number of a value's register."""
+        number = self.number.get(id(value))
+        if number is None:
+            number = self.number[id(value)] = len(self.registers)
+            self.registers.append(value)
+            variable = hasattr(value, "assign")
+            if variable:
+                self._variables.append((number, value, value.shape, value.dtype))
+            known = not isinstance(value, SymbolicTensor) and not variable
+            self._initial.append(to_array(value) if known else None)
+        return number
+
+    def _row(self, instruction: Instruction, place: int) -> Row:
+        """Return what is called, the registers that it reads, and those that it writes."""
+        operation, options = instruction.operation, instruction.options
+        sources = [self._register(i) for i in instruction.inputs]
+        targets = [None if o is None else self._register(o) for o in instruction.outputs]
+        if isinstance(operation, Backward):
+            forward = operation.forward
+            function: Callable[..., Any] = _backward_call(operation, forward)
+            return function, sources, targets, place
+        function = functools.partial(_forward_call, operation.compute, options)
+        if operation.has_work:
+            return function, sources, targets[0] if len(targets) == 1 else targets, place
+        if type(operation) is Operation:  # which has no state: called with nothing in between
+            function = functools.partial(operation.forward, **options)
+            if not options:
+                function = operation.forward
+            return function, sources, targets[0] if len(targets) == 1 else targets, -2
+        return function, sources, targets[0] if len(targets) == 1 else targets, -1
+
+    def register_of(self, value: SymbolicTensor) -> int:
+        """Return the number of the register of a result."""
+        return self._register(value)
+
+    def start(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return the registers before the first instruction."""
+        values = self._initial.copy()
+        values[: self._n_inputs] = inputs
+        for number, variable, shape, _ in self._variables:
+            array = variable.array
+            if array.shape != shape:
+                raise ValueError(
+                    f"{variable.path} must keep its shape {shape}. Received: shape {array.shape}"
+                )
+            values[number] = array
+        return values
+
+    def forward(self, values: list[Any], work: Workspace) -> None:
+        """Run the instructions that compute the results."""
+        _run(self._forward, values, work)
+
+    def backward(self, values: list[Any], work: Workspace) -> None:
+        """Run the instructions that compute the gradients."""
+        _run(self._backward, values, work)
+
+
+def _run(rows: list[Row], values: list[Any], work: Workspace) -> None:
+    for function, sources, targets, place in rows:
+        arrays = [values[s] for s in sources]
+        if place == -2:
+            result = function(*arrays)
+        else:
+            result = function(arrays, work.of(place) if place >= 0 else None)
+        if isinstance(targets, int):
+            values[targets] = result
+        else:
+            for target, value in zip(targets, result, strict=True):
+                if target is not None:
+                    values[target] = value
+
+
+def _forward_call(
+    compute: Callable[..., Any], options: dict[str, Any], arrays: list[Any], work: Any
+) -> Any:
+    return compute(arrays, options, work)
+
+
+def _backward_call(operation: Backward, forward: Instruction) -> Callable[..., Any]:
+    gradients, options, needs = forward.operation.gradients, forward.options, operation.needs
+    outs = operation.outs
+
+    def call(arrays: list[Any], work: Any) -> Any:
+        d_y, y, *inputs = arrays
+        given = [None if out is None else out.array for out in outs]
+        return gradients(d_y, y, inputs, options, needs, work, given)
+
+    return call

@@ -1,0 +1,219 @@
+"""Symbolic tensors: tensors without values, from which models and programs are made."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from tinynet.program.nested import flattened, mapped
+from tinynet.program.tensor import Array, TensorMethods
+
+Shape = tuple[int | None, ...]
+
+# Files of tinynet and NumPy, whose lines are not those of the code that is traced.
+_OWN = re.compile(
+    "|".join(re.escape(str(Path(f).parent)) for f in (np.__file__, str(Path(__file__).parent)))
+)
+
+#: Sizes to try for the first axis of unknown size, for the second, ...
+_TRIED = ((2, 3), (5, 7), (11, 13), (17, 19))
+
+
+class BatchSizeNeeded(BaseException):
+    """The traced code asks for the batch size, which is open: trace it again for a fixed one."""
+
+
+class Node:
+    """The call of a layer or an operation that computes symbolic tensors.
+
+    Parameters
+    ----------
+    operation : Layer or Operation
+        What is called.
+    args, kwargs : tuple, dict
+        Its arguments, in which there may be symbolic tensors, also in lists and dicts.
+    """
+
+    def __init__(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.operation, self.args, self.kwargs = operation, args, kwargs
+        #: The symbolic tensors among the arguments, in order.
+        self.inputs = [a for a in flattened([args, kwargs]) if isinstance(a, SymbolicTensor)]
+        #: The result: a symbolic tensor, or a nested list or dict of them.
+        self.outputs: Any = None
+
+    @property
+    def owner(self) -> Any:
+        """The layer; of an operation, which is not the same for two calls, this call."""
+        return self.operation if hasattr(self.operation, "_nodes") else self
+
+    @property
+    def name(self) -> str:
+        """Name of the operation."""
+        return str(self.operation.name)
+
+    def call(self, values: dict[int, Any]) -> Any:
+        """Call the operation, with a value in place of each symbolic tensor."""
+        args, kwargs = mapped(lambda a: values.get(id(a), a), [self.args, self.kwargs])
+        return self.operation(*args, **kwargs)
+
+
+class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
+    """A tensor to come: its shape and dtype are known, its values are not.
+
+    Operators, methods, `tinynet.ops` and layers apply to it as to other tensors. The shape of a
+    result is that of the same operation on zeros. A size that is open (None) is tried with two
+    sizes: where the results differ, the size of the result is open, too.
+
+    Parameters
+    ----------
+    examples : list of ndarray
+        Arrays of its shape; two of them if a size is open.
+    name : str
+        Name.
+    node : Node, optional
+        The call that computes it; None while a program is traced.
+
+    Examples
+    --------
+    >>> from tinynet import Input
+    >>> x = Input((3,))
+    >>> (x @ np.ones((3, 2), np.float32) + 1).shape
+    (None, 2)
+    """
+
+    def __init__(self, examples: list[Array], name: str = "", node: Node | None = None) -> None:
+        self.examples, self.name, self.node = examples, name, node
+        #: Tensors any of which it may stand for.
+        self.alternatives: list[SymbolicTensor] = []
+        #: The activation that computed it, and that activation's input, if it is one's result.
+        self.computed_by: tuple[Any, Any] = (None, None)
+        first, last = examples[0], examples[-1]
+        if first.ndim != last.ndim:
+            raise ValueError(
+                "The number of dimensions must not depend on the batch size. "
+                f"Received: shapes {first.shape} and {last.shape}"
+            )
+        self.dtype: str = first.dtype.name
+        self.shape: Shape = tuple(
+            a if a == b else None for a, b in zip(first.shape, last.shape, strict=True)
+        )
+
+    @property
+    def layer(self) -> Any:
+        """The layer that computes it."""
+        return None if self.node is None else self.node.operation
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    def sizes(self) -> Shape:
+        """Return the shape; while a program is traced, every size must be known."""
+        if None in self.shape and self.node is None:
+            raise BatchSizeNeeded
+        return self.shape
+
+    def __len__(self) -> int:
+        """Return the size of the first axis."""
+        size = self.sizes()[0] if self.shape else None
+        if size is None:
+            raise _refusal(self, "len(x)", "ops.shape(x)")
+        return size
+
+    def __iter__(self) -> Any:
+        """Iterate over the first axis, whose size must be known."""
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        raise _refusal(
+            self, "a condition (if, while, and, or, not)", "ops.where, or ops.logical_and"
+        )
+
+    def __float__(self) -> float:
+        raise _refusal(self, "float(x)", "ops.cast(x, 'float32')")
+
+    def __int__(self) -> int:
+        raise _refusal(self, "int(x)", "ops.cast(x, 'int32')")
+
+    def __index__(self) -> int:
+        raise _refusal(self, "an index or range(x)", "ops.take, or a size of ops.shape(x)")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise _refusal(self, "a conversion to a NumPy array", "a function of tinynet.ops")
+
+    def numpy(self) -> Any:
+        """Refuse: there is no value yet."""
+        raise _refusal(self, "x.numpy()", "a function of tinynet.ops")
+
+    def _fallback(self, function: Any, args: Any, kwargs: Any) -> Any:
+        name = getattr(function, "__name__", repr(function))
+        if name in ("shape", "ndim", "size") and not kwargs:
+            return getattr(np, name)(self.examples[0]) if name == "ndim" else self.sizes()
+        raise _refusal(self, f"numpy.{name}", "a function of tinynet.ops")
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise _refusal(self, "x[...] = value", "ops.where, or ops.slice_update")
+
+    def __repr__(self) -> str:
+        named = f" name={self.name}," if self.name else ""
+        return f"<SymbolicTensor{named} shape={self.shape}, dtype={self.dtype}>"
+
+    # `==` compares elements, as that of tensors.
+    def __eq__(self, other: object) -> Any:
+        return NDArrayOperatorsMixin.__eq__(self, other)
+
+    __hash__ = object.__hash__
+
+
+class TraceError(TypeError, ValueError):
+    """Code that is traced asks for a value, which is not known yet."""
+
+
+def _refusal(tensor: SymbolicTensor, what: str, instead: str) -> TraceError:
+    frame: Any = sys._getframe(1)
+    while frame is not None and _OWN.match(frame.f_code.co_filename):
+        frame = frame.f_back
+    where = ""
+    if frame is not None:
+        file, line = frame.f_code.co_filename, frame.f_lineno
+        where = f" in {file}, line {line}: {linecache.getline(file, line).strip()}"
+    return TraceError(
+        "A layer, loss or other function must compute its result from tensors by operations, "
+        f"because it is traced before there are values; use {instead} instead, or "
+        f"compile(run_eagerly=True). Received: {what} of {tensor!r}{where}"
+    )
+
+
+def examples_of(shape: Shape, dtype: Any) -> list[Array]:
+    """Return arrays of zeros of a shape; two if a size is open.
+
+    Parameters
+    ----------
+    shape : tuple of (int or None)
+        The shape.
+    dtype : dtype
+        The type.
+
+    Returns
+    -------
+    list of ndarray
+        The arrays.
+
+    Examples
+    --------
+    >>> [array.shape for array in examples_of((None, 3), "float32")]
+    [(2, 3), (3, 3)]
+    """
+    found = []
+    for k in range(2 if None in shape else 1):
+        tried = iter(_TRIED)
+        sizes = [next(tried)[k] if size is None else size for size in shape]
+        found.append(np.zeros(sizes, dtype))
+    return found

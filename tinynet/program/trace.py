@@ -1,0 +1,143 @@
+"""Trace: a function of operations runs on symbolic tensors, and each becomes an instruction."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from tinynet.program.symbols import Node, SymbolicTensor
+from tinynet.program.tensor import Array
+
+#: The recorder of the program that is traced, if any.
+RECORDER: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+
+
+class Instruction:
+    """One call of an operation in a program: what it reads, and what it computes.
+
+    Parameters
+    ----------
+    operation : Operation
+        What is called.
+    inputs : list
+        Symbolic tensors, Variables, arrays and numbers.
+    options : dict
+        The other arguments.
+    outputs : list of SymbolicTensor
+        The results.
+    scope : str
+        Names of the layers that it is part of.
+    """
+
+    __slots__ = ("inputs", "operation", "options", "outputs", "scope")
+
+    def __init__(
+        self,
+        operation: Any,
+        inputs: list[Any],
+        options: dict[str, Any],
+        outputs: list[Any],
+        scope: str = "",
+    ) -> None:
+        self.operation, self.inputs, self.options = operation, inputs, options
+        self.outputs, self.scope = outputs, scope
+
+
+class Recorder:
+    """Notes the operations of a trace as instructions.
+
+    Examples
+    --------
+    >>> from tinynet import ops
+    >>> from tinynet.program.symbols import examples_of
+    >>> recorder = Recorder()
+    >>> with recorder:
+    ...     y = ops.exp(SymbolicTensor(examples_of((None, 3), "float32")))
+    >>> [i.operation.name for i in recorder.instructions], y.shape
+    (['exp'], (None, 3))
+    """
+
+    def __init__(self) -> None:
+        self.instructions: list[Instruction] = []
+        #: Names of the layers that are being called.
+        self.scopes: list[str] = []
+
+    def __enter__(self) -> Recorder:
+        self._token = RECORDER.set(self)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        RECORDER.reset(self._token)
+
+
+def is_symbolic(operation: Any, inputs: list[Any]) -> bool:
+    """Return whether an operation is to be recorded rather than computed."""
+    if any(isinstance(i, SymbolicTensor) for i in inputs):
+        return True
+    return RECORDER.get() is not None and (
+        operation.stateful or any(hasattr(i, "assign") for i in inputs)
+    )
+
+
+def record(
+    operation: Any, inputs: list[Any], options: dict[str, Any], to_array: Any, cast: Any
+) -> Any:
+    """Record an operation: in the program that is traced, else in the graph of a model.
+
+    Parameters
+    ----------
+    operation : Operation
+        The operation.
+    inputs : list
+        Its inputs, some of them symbolic.
+    options : dict
+        Its other arguments.
+    to_array, cast : callable
+        ``to_array(value)`` returns an array or a number, ``cast(x, dtype)`` another dtype.
+
+    Returns
+    -------
+    SymbolicTensor or tuple of SymbolicTensor
+        The results.
+    """
+    recorder = RECORDER.get()
+    count = max([len(i.examples) for i in inputs if isinstance(i, SymbolicTensor)], default=1)
+    each = []
+    with np.errstate(all="ignore"):
+        for k in range(count):
+            arrays = [
+                i.examples[k % len(i.examples)] if isinstance(i, SymbolicTensor) else to_array(i)
+                for i in inputs
+            ]
+            if operation.convert is not None:
+                converted = operation.convert(arrays)
+                if recorder is not None:
+                    # Conversions become instructions, so that none is left for the run.
+                    pairs = zip(inputs, arrays, converted, strict=True)
+                    inputs = [_converted(*triple, cast) for triple in pairs]
+                arrays = converted
+            each.append(operation.infer(arrays, options))
+    several = isinstance(each[0], tuple)
+    results = [*zip(*each, strict=True)] if several else [each]
+    examples = [[np.asarray(r) for r in result] for result in results]
+    if recorder is None:
+        node = Node(operation, tuple(inputs), options)
+        outputs = [SymbolicTensor(e, operation.name, node) for e in examples]
+        node.outputs = tuple(outputs) if several else outputs[0]
+        return node.outputs
+    outputs = [SymbolicTensor(e, operation.name) for e in examples]
+    recorder.instructions.append(
+        Instruction(operation, inputs, options, outputs, "/".join(recorder.scopes))
+    )
+    return tuple(outputs) if several else outputs[0]
+
+
+def _converted(value: Any, array: Any, converted: Any, cast: Any) -> Any:
+    """Return the input of an instruction whose operation takes another dtype."""
+    if converted is array or getattr(array, "dtype", None) == getattr(converted, "dtype", 0):
+        return value
+    if isinstance(value, SymbolicTensor) or hasattr(value, "assign"):
+        return cast(value, converted.dtype)
+    return converted
