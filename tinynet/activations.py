@@ -155,10 +155,14 @@ class Activation:
         """Leave out the operation, which is made again."""
         return {key: value for key, value in self.__dict__.items() if key != "operation"}
 
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is the one of its name, without options."""
+        return _registry.names.get(self.__name__) is self
+
     def __reduce__(self) -> Any:
         """Keep a copied model's activations the built-in ones, which are known by identity."""
-        built_in = _registry.names.get(self.__name__) is self
-        return (get, (self.__name__,)) if built_in else super().__reduce__()
+        return (get, (self.__name__,)) if self.is_built_in else super().__reduce__()
 
     def __repr__(self) -> str:
         return f"<activation {self.__name__}>"

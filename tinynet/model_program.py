@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,8 @@ class ModelProgram:
         self.added = [loss for loss in call.losses if isinstance(loss, SymbolicTensor)]
         results = [*self.predictions, *(s for s in self.logits if s is not None)]
         results += [s for s, _ in self.losses] + self.added
+        #: Softmaxes over an axis of size 1, as sentences.
+        self.constant_softmaxes = [*self._constant_softmaxes()]
         if fuse:
             apply_rules(self.program.forward, results)
         self.connected: set[int] = set()
@@ -146,6 +149,18 @@ class ModelProgram:
             self.losses.append((value, output.weight))
             if activation is not None and given is logits and activation.__name__ == "softmax":
                 self.predictions[k] = probabilities if loss.gives_probabilities else predictions
+
+    def _constant_softmaxes(self) -> Iterator[str]:
+        for instruction in self.program.forward:
+            if instruction.operation.name != "softmax":
+                continue
+            axis = instruction.operation.activation.options["axis"]
+            shape = instruction.outputs[0].shape
+            if shape[axis] == 1:
+                yield (
+                    f"{instruction.scope.rpartition('/')[2]} computes a softmax over axis {axis} "
+                    f"of shape {shape}. This axis has size 1, so the result is always 1"
+                )
 
     def _require_gradients(self, model: Any) -> None:
         """Refuse a layer with its own `forward` but no `backward`, before anything is trained."""

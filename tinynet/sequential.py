@@ -487,19 +487,6 @@ class Model(Trainer):
             return self.output_names
         return None if self._has_own_call or not self._layers else [self._layers[-1].name]
 
-    def _warn_of_constant_softmax(self) -> None:
-        """Warn of softmaxes over an axis of size 1, as Keras does."""
-        for layer in self._all_layers():
-            axis = layer.axis if isinstance(layer, layers.Softmax) else -1
-            if getattr(layer, "activation", None) is not activations.softmax or not layer._nodes:
-                continue
-            shape = layer._nodes[-1].outputs.shape
-            if shape[axis] == 1:
-                checks.warn(
-                    f"{layer.name} computes a softmax over axis {axis} of shape {shape}. This axis "
-                    "has size 1, so the result is always 1. Did you mean sigmoid?"
-                )
-
     def _takes_rows(self, x: Any) -> bool:
         """Whether the inputs go, laid out in rows, straight into dense layers only."""
         if self._has_own_call:

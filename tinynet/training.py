@@ -273,6 +273,9 @@ class Trainer(Layer):
                 continue
             if len(self._programs) >= _MOST_PROGRAMS:
                 self._programs.pop(next(iter(self._programs)), None)
+            for text in made.constant_softmaxes if self._is_new else ():
+                checks.warn(f"{text}. Did you mean sigmoid?")
+            self._is_new = self._is_new and kind in ("predict", "call")
             self._structure = base.structure()
             self._programs[key] = made
             return made
@@ -366,6 +369,9 @@ class Trainer(Layer):
                 "they are not changed. Received: a loss that does not depend on them"
             )
             self._unused, self._plan = unused, None
+
+    #: Whether the metrics were made and no program since.
+    _is_new = False
 
     #: Paths of trainable weights that the loss does not depend on.
     _unused: list[str] = []  # noqa: RUF012  # replaced, never changed
@@ -581,9 +587,7 @@ class Trainer(Layer):
         shapes = self._output_shapes(data.listed(first.x))
         ndims = [None if y is None else y.ndim for y in data.listed(first.y)]
         with config.floatx_scope(self._floatx):
-            new = self._objective.resolve(ndims, shapes)
-        if new:
-            self._warn_of_constant_softmax()
+            self._is_new = self._objective.resolve(ndims, shapes) or self._is_new
 
     # ------------------------------------------------------------ fit
 

@@ -133,7 +133,7 @@ class Activated(Operation):
     @property
     def is_plain(self) -> bool:
         """Whether it is the built-in activation of its name, without options."""
-        return TABLE.get(self.name) is self
+        return bool(getattr(self.activation, "is_built_in", False))
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
         """Compute the result."""

@@ -151,7 +151,7 @@ class Program:
             connected.add(id(source))
             out = gradients[id(source)]
             operation, k = found_in.get(id(gradient), (None, 0))
-            if operation is not None and operation.forward.operation.has_work:
+            if operation is not None:
                 operation.outs[k] = out
             else:
                 self.backward.append(Instruction(STORE, [gradient], {"out": out}, [gradient]))
@@ -315,6 +315,10 @@ def _backward_call(operation: Backward, forward: Instruction) -> Callable[..., A
     def call(arrays: list[Any], work: Any) -> Any:
         d_y, y, *inputs = arrays
         given = [None if out is None else out.array for out in outs]
-        return gradients(d_y, y, inputs, options, needs, work, given)
+        found = gradients(d_y, y, inputs, options, needs, work, given)
+        for gradient, out in zip(found, given, strict=True):
+            if out is not None and gradient is not out:
+                out[...] = gradient
+        return found
 
     return call
