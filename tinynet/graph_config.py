@@ -148,7 +148,7 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
         waiting += [(name, node) for node in entry["inbound_nodes"]]
 
     def tensor(name: str, number: int, k: int) -> SymbolicTensor:
-        return results[name][number][k]
+        return results[name][0 if isinstance(made[name], InputLayer) else number][k]
 
     def resolved(value: Any) -> Any:
         if isinstance(value, dict):
@@ -194,7 +194,8 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
 def _arguments(node: Any, resolved: Any) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments of a call; older files list what the layer is applied to."""
     if isinstance(node, dict):
-        return resolved(list(node["args"])), resolved(node.get("kwargs", {}))
+        kwargs = {k: v for k, v in node.get("kwargs", {}).items() if v is not None}
+        return resolved(list(node["args"])), resolved(kwargs)
     given = [
         resolved({"class_name": _TENSOR, "config": {"keras_history": entry[:3]}}) for entry in node
     ]

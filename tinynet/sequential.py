@@ -89,6 +89,10 @@ class Model(Trainer):
         self._graph: Graph | None = None
         self._structure_of_inputs: Any = None
         if self._functional:
+            inputs, outputs = (
+                ends[0] if isinstance(ends, list | tuple) and len(ends) == 1 else ends
+                for ends in (inputs, outputs)
+            )
             self._set_graph(Graph(inputs, outputs))
             self.build()
 

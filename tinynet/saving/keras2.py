@@ -76,10 +76,13 @@ def translate_model(config: Any) -> Any:
 def _translate_container(config: dict[str, Any], name: Any, inner: dict[str, Any]) -> Any:
     """Translate a Sequential or functional model."""
     listed = []
+    # Calls of a nested model are numbered from 1.
+    kinds = {la.get("name"): la.get("class_name") for la in inner["layers"] if "class_name" in la}
+    models = {n for n, kind in kinds.items() if kind in ("Sequential", "Functional", "Model")}
     for layer in inner["layers"]:
         made = translate_model(layer)
         if "inbound_nodes" in made:
-            made["inbound_nodes"] = [_node(node, made) for node in made["inbound_nodes"]]
+            made["inbound_nodes"] = [_node(node, models) for node in made["inbound_nodes"]]
         listed.append(made)
     if name == "Sequential" and listed and listed[0]["class_name"] != "InputLayer":
         first = inner["layers"][0]["config"]
@@ -90,27 +93,32 @@ def _translate_container(config: dict[str, Any], name: Any, inner: dict[str, Any
             if dtype in ("float32", "float64"):
                 entry["dtype"] = dtype
             listed.insert(0, {"class_name": "InputLayer", "config": entry})
+    if "output_layers" in inner:
+        ends = [inner["output_layers"]] if isinstance(inner["output_layers"][0], str) else None
+        inner = {
+            **inner,
+            "output_layers": [
+                [end[0], end[1] - (kinds.get(end[0]) == "Sequential" and end[1] > 0), end[2]]
+                for end in ends or inner["output_layers"]
+            ],
+        }
     name = "Functional" if name == "Model" else name
     return {**config, "class_name": name, "config": {**inner, "layers": listed}}
 
 
-def _node(node: Any, layer: dict[str, Any]) -> dict[str, Any]:
+def _node(node: Any, models: set[Any]) -> dict[str, Any]:
     """Translate ``[[name, node, tensor, {arguments}], ...]``, what a layer is applied to."""
     if isinstance(node, dict):  # Keras 3
         return node
     sources = [node] if node and isinstance(node[0], str) else node
     args = []
-    for source in sources:
-        asked = source[3] if len(source) > 3 else {}
-        given = {key: value for key, value in asked.items() if value not in (None, False)}
-        if given:
-            raise ValueError(
-                f"Layers can't be called with arguments in a functional model. "
-                f"Received: {shorten(layer['class_name'])}, called with {shorten(given)}"
-            )
-        history = {"keras_history": source[:3]}
+    kwargs: dict[str, Any] = {}
+    for name, number, result, *asked in sources:
+        for given in asked:
+            kwargs |= {key: value for key, value in given.items() if value not in (None, False)}
+        history = {"keras_history": [name, number - (name in models and number > 0), result]}
         args.append({"class_name": "__keras_tensor__", "config": history})
-    return {"args": args, "kwargs": {}}
+    return {"args": args if len(args) == 1 else [args], "kwargs": kwargs}
 
 
 def _object(value: Any) -> Any:
