@@ -295,11 +295,13 @@ def _run(rows: list[Row], values: list[Any], work: Workspace) -> None:
         else:
             result = function(arrays, work.of(place) if place >= 0 else None)
         if isinstance(targets, int):
-            values[targets] = result
+            values[targets] = np.asarray(result) if isinstance(result, np.generic) else result
         else:
             for target, value in zip(targets, result, strict=True):
                 if target is not None:
-                    values[target] = value
+                    values[target] = (
+                        np.asarray(value) if isinstance(value, np.generic) else value
+                    )
 
 
 def _forward_call(

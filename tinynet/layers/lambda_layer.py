@@ -1,0 +1,69 @@
+"""A function as a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinynet import checks
+from tinynet.layers.base import Layer, _registry, parameters_of
+
+__all__ = ["Lambda"]
+
+
+@_registry.register()
+class Lambda(Layer):
+    """Apply a function of operations; it has no weights of its own.
+
+    Parameters
+    ----------
+    function : callable
+        The function of the input. It is called with `training` if it has such a parameter.
+    output_shape : tuple of int or callable, optional
+        Accepted as Keras does, without effect: the shape is that of the function's result.
+    mask : object
+        Must be None.
+    arguments : dict, optional
+        Further arguments of the function, by name.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Lambda(lambda x: x**2)([[3.0]]).numpy()
+    array([[9.]], dtype=float32)
+    """
+
+    _own = ("function", "arguments")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(function, str | dict):
+            function = _registry.get(function)
+        if not callable(function):
+            raise TypeError(
+                f"function must be callable. Received: function={checks.shorten(function)}"
+            )
+        self.function = function
+        self.arguments = {} if arguments is None else dict(arguments)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Compute the output."""
+        options = {"training": training} if "training" in parameters_of(self.function) else {}
+        return self.function(inputs, **self.arguments, **options)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; a function without a name can't be written."""
+        if getattr(self.function, "__name__", "<lambda>") == "<lambda>":
+            raise ValueError(
+                f"function of {self.name} must be a named function to be saved; register it with "
+                "saving.register_keras_serializable. Received: a lambda"
+            )
+        return super().get_config()

@@ -1,0 +1,302 @@
+"""Layers that make one tensor of several: `Add`, `Concatenate`, `Dot` and their siblings."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks
+from tinynet.layers.base import Layer, _registry
+from tinynet.program.dense_net import RESHAPE, TABLE
+
+__all__ = [
+    *("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"),
+    *("add", "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract"),
+]
+
+
+class Merge(Layer):
+    """The base of layers whose input is a list of tensors.
+
+    Parameters
+    ----------
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Add()([np.ones((1, 2)), np.ones((1, 2))]).numpy()
+    array([[2., 2.]], dtype=float32)
+    """
+
+    #: The least and the largest number of inputs.
+    _numbers = (1, math.inf)
+
+    def build(self, input_shape: Any) -> None:
+        """Check the shapes of the inputs."""
+        low, high = self._numbers
+        given = input_shape if isinstance(input_shape, list) else [input_shape]
+        if not isinstance(input_shape, list) or not low <= len(given) <= high:
+            wanted = f"{low}" if low == high else f"at least {low}"
+            raise ValueError(
+                f"{self.name} takes a list of {wanted} inputs. Received: shapes {given}"
+            )
+        self._check_shapes(given)
+        super().build(input_shape)
+
+    def _check_shapes(self, shapes: list[Any]) -> None:
+        rank = max(map(len, shapes))
+        padded = [(*s[:1], *(1,) * (rank - len(s)), *s[1:]) for s in shapes]
+        try:
+            np.broadcast_shapes(*([size or 1 for size in s[1:]] for s in padded))
+        except ValueError:
+            raise ValueError(
+                f"{self.name} takes inputs whose shapes can be broadcast. "
+                f"Received: shapes {[tuple(s) for s in shapes]}"
+            ) from None
+
+    def call(self, inputs: Any) -> Any:
+        """Compute the output."""
+        rank = max(x.ndim for x in inputs)
+        same = []
+        for x in inputs:
+            while x.ndim < rank:
+                x = TABLE["expand_dims"](x, 1)
+            same.append(x)
+        return self._merge(same)
+
+    def _merge(self, inputs: list[Any]) -> Any:
+        return functools.reduce(TABLE[type(self).__name__.lower()], inputs)
+
+
+@_registry.register()
+class Add(Merge):
+    """Add tensors, element by element: the end of a residual block.
+
+    Parameters
+    ----------
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Add()([np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])]).numpy()
+    array([[11., 22.]], dtype=float32)
+    """
+
+
+@_registry.register()
+class Subtract(Merge):
+    """Subtract the second of two tensors from the first.
+
+    Parameters
+    ----------
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Subtract()([np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])]).numpy()
+    array([[ -9., -18.]], dtype=float32)
+    """
+
+    _numbers = (2, 2)
+
+
+@_registry.register()
+class Multiply(Merge):
+    """Multiply tensors, element by element.
+
+    Parameters
+    ----------
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Multiply()([np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])]).numpy()
+    array([[10., 40.]], dtype=float32)
+    """
+
+
+@_registry.register()
+class Average(Merge):
+    """Compute the mean of tensors, element by element.
+
+    Parameters
+    ----------
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Average()([np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])]).numpy()
+    array([[2., 3.]], dtype=float32)
+    """
+
+    def _merge(self, inputs: list[Any]) -> Any:
+        return functools.reduce(TABLE["add"], inputs) / len(inputs)
+
+
+@_registry.register()
+class Maximum(Merge):
+    """Compute the largest of the elements of tensors in each place.
+
+    Parameters
+    ----------
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Maximum()([np.array([[1.0, 5.0]]), np.array([[3.0, 4.0]])]).numpy()
+    array([[3., 5.]], dtype=float32)
+    """
+
+
+@_registry.register()
+class Minimum(Merge):
+    """Compute the smallest of the elements of tensors in each place.
+
+    Parameters
+    ----------
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Minimum()([np.array([[1.0, 5.0]]), np.array([[3.0, 4.0]])]).numpy()
+    array([[1., 4.]], dtype=float32)
+    """
+
+
+@_registry.register()
+class Concatenate(Merge):
+    """Join tensors along an axis.
+
+    Parameters
+    ----------
+    axis : int
+        The axis along which their sizes may differ.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Concatenate()([np.array([[1.0, 2.0]]), np.array([[3.0]])]).numpy()
+    array([[1., 2., 3.]], dtype=float32)
+    """
+
+    _own = ("axis",)
+
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = checks.whole("axis", axis, -64)
+
+    def _check_shapes(self, shapes: list[Any]) -> None:
+        rank = len(shapes[0])
+        others = set()
+        if -rank <= self.axis < rank:
+            others = {(len(s), *(n for k, n in enumerate(s) if k != self.axis % rank)) for s in shapes}
+        if len(others) != 1:
+            raise ValueError(
+                f"{self.name} takes inputs whose shapes are the same but for axis {self.axis}. "
+                f"Received: shapes {[tuple(s) for s in shapes]}"
+            )
+
+    def _merge(self, inputs: list[Any]) -> Any:
+        return TABLE["concatenate"](inputs, axis=self.axis)
+
+
+@_registry.register()
+class Dot(Merge):
+    """Compute the dot products of two tensors along an axis of each, example by example.
+
+    Parameters
+    ----------
+    axes : int or tuple of (int, int)
+        The axis, or that of each input.
+    normalize : bool
+        Whether to scale to length 1 along the axes before, which makes it a cosine.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Dot(axes=1)([np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])]).numpy()
+    array([[11.]], dtype=float32)
+    """
+
+    _own = ("axes", "normalize")
+    _numbers = (2, 2)
+
+    def __init__(self, axes: Any, normalize: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        both = axes if isinstance(axes, list | tuple) else (axes, axes)
+        if len(both) != 2:
+            raise ValueError(f"axes must be one or two whole numbers. Received: axes={axes}")
+        both = [checks.whole("axes", axis, -64) for axis in both]
+        self.axes: Any = both if isinstance(axes, list | tuple) else both[0]
+        self._both, self.normalize = both, checks.flag("normalize", normalize)
+
+    def _check_shapes(self, shapes: list[Any]) -> None:
+        sizes = []
+        for shape, axis in zip(shapes, self._both, strict=True):
+            inside = -len(shape) < axis < len(shape) and axis != 0
+            sizes.append(shape[axis] if inside else None)
+        if None in sizes or sizes[0] != sizes[1]:
+            raise ValueError(
+                f"{self.name} takes two inputs of the same size along the axes {self.axes}. "
+                f"Received: shapes {[tuple(s) for s in shapes]}"
+            )
+
+    def call(self, inputs: Any) -> Any:
+        """Compute the output."""
+        parts, rest = [], []
+        for k, (x, axis) in enumerate(zip(inputs, self._both, strict=True)):
+            axis %= x.ndim
+            if self.normalize:
+                x = _normalized(x, axis)
+            kept = [n for n in range(1, x.ndim) if n != axis]
+            rest.append([x.shape[n] for n in kept])
+            order = (0, *kept, axis) if k == 0 else (0, axis, *kept)
+            size, free = x.shape[axis], math.prod(rest[-1])
+            target = (free, size) if k == 0 else (size, free)
+            parts.append(RESHAPE(TABLE["transpose"](x, order), target=target))
+        products = TABLE["matmul"](*parts)
+        return RESHAPE(products, target=(*rest[0], *rest[1]) or (1,))
+
+
+def _normalized(x: Any, axis: int) -> Any:
+    length = TABLE["sum"](TABLE["square"](x), axis=axis, keepdims=True)
+    return x / TABLE["sqrt"](TABLE["maximum"](length, 1e-12))
+
+
+def _function(kind: type[Merge]) -> Callable[..., Any]:
+    """Return the function of a layer, which makes one and applies it."""
+
+    def merge(inputs: Any, **kwargs: Any) -> Any:
+        return kind(**kwargs)(inputs)
+
+    merge.__name__ = merge.__qualname__ = kind.__name__.lower()
+    merge.__doc__ = f"Apply a new `{kind.__name__}` layer to a list of tensors."
+    return merge
+
+
+add, subtract, multiply, average, maximum, minimum = map(
+    _function, (Add, Subtract, Multiply, Average, Maximum, Minimum)
+)
+
+
+def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
+    """Apply a new `Concatenate` layer to a list of tensors."""
+    return Concatenate(axis, **kwargs)(inputs)
+
+
+def dot(inputs: Any, axes: Any = -1, **kwargs: Any) -> Any:
+    """Apply a new `Dot` layer to a list of two tensors."""
+    return Dot(axes, **kwargs)(inputs)
