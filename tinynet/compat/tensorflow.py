@@ -20,6 +20,7 @@ import numpy as np
 import tinynet
 from tinynet import activations, checks
 from tinynet import ops as _ops
+from tinynet.compat.data import AUTOTUNE, INFINITE, UNKNOWN, Dataset, TensorSpec
 from tinynet.program import GradientTape
 from tinynet.unsupported import NotHereError
 from tinynet.utils import set_random_seed
@@ -389,6 +390,29 @@ reduce_mean, reduce_sum, reduce_max, reduce_min, reduce_all, reduce_any, reduce_
 )
 
 
+@_named
+def numpy_function(func: Any, inp: Any, Tout: Any, stateful: Any = True) -> Any:
+    """Call a function with plain arrays, and convert its results to the given dtypes."""
+    results = func(*(ops.convert_to_numpy(x) for x in inp))
+    if isinstance(Tout, list | tuple):
+        return [as_tensor(np.asarray(r, t)) for r, t in zip(results, Tout, strict=True)]
+    return as_tensor(np.asarray(results, Tout))
+
+
+@_named
+def py_function(func: Any, inp: Any, Tout: Any) -> Any:
+    """Call a function with tensors, and convert its results to the given dtypes."""
+    results = func(*map(convert_to_tensor, inp))
+    if isinstance(Tout, list | tuple):
+        return [ops.cast(convert_to_tensor(r), t) for r, t in zip(results, Tout, strict=True)]
+    return ops.cast(convert_to_tensor(results), Tout)
+
+
+def TensorShape(dims: Any) -> Any:
+    """Return a shape as a tuple; None is a shape of any rank."""
+    return None if dims is None else tuple(dims)
+
+
 class UnconnectedGradients:
     """What a tape returns for a source that the target does not depend on."""
 
@@ -411,7 +435,6 @@ def _missing(full: str, name: str) -> Any:
         raise AttributeError(name)
     hints = {
         "saved_model": "use model.save('name.keras') and keras.models.load_model",
-        "data": "pass arrays, or any iterable of batches, to model.fit",
         "compat": "there is no TensorFlow 1",
     }
     hint = hints.get(full.split(".")[0])
@@ -475,6 +498,17 @@ math = _Namespace(
 )
 linalg = _Namespace("linalg", matmul=_math["matmul"], norm=_math["norm"])
 random = _Namespace("random", set_seed=set_random_seed)
+data = _Namespace(
+    "data",
+    Dataset=Dataset,
+    AUTOTUNE=AUTOTUNE,
+    INFINITE_CARDINALITY=INFINITE,
+    UNKNOWN_CARDINALITY=UNKNOWN,
+    Options=SimpleNamespace,
+    experimental=_Namespace(
+        "data.experimental", AUTOTUNE=AUTOTUNE, cardinality=lambda dataset: dataset.cardinality()
+    ),
+)
 version = _Namespace("version", VERSION=__version__)
 test = _Namespace("test", is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
 config = _Namespace(
@@ -498,7 +532,7 @@ config = _Namespace(
     optimizer=_Namespace("config.optimizer", set_jit=_nothing),
 )
 
-__all__ = ["GradientTape", "Tensor", "Variable", "keras"]
+__all__ = ["GradientTape", "Tensor", "TensorSpec", "Variable", "keras"]
 
 # `from tinynet.compat.tensorflow.keras.layers import Dense` finds the very same modules.
 sys.modules[f"{__name__}.keras"] = tinynet
