@@ -63,6 +63,26 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("RMSprop", {"momentum": 0.5, "centered": True, "epsilon": 1e-3, "clipvalue": 1.0}),
     ("Adagrad", {}),
     ("Adagrad", {"initial_accumulator_value": 0.5, "epsilon": 1e-3}),
+    ("Adamax", {}),
+    ("Adamax", {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3, "weight_decay": 0.1}),
+    ("Adadelta", {}),
+    ("Adadelta", {"learning_rate": 1.0, "rho": 0.5, "epsilon": 1e-3, "clipnorm": 1.0}),
+    ("Ftrl", {}),
+    ("Ftrl", {"learning_rate": 0.1, "l1_regularization_strength": 0.1, "beta": 0.5}),
+    ("Ftrl", {"learning_rate": 0.1, "learning_rate_power": -0.8, "clipvalue": 2.0}),
+    ("Ftrl", {"learning_rate": 0.1, "learning_rate_power": 0.0}),
+    (
+        "Ftrl",
+        {
+            "learning_rate": 0.1,
+            "initial_accumulator_value": 1.0,
+            "l2_regularization_strength": 0.1,
+            "l2_shrinkage_regularization_strength": 0.2,
+            "gradient_accumulation_steps": 2,
+        },
+    ),
+    ("Lion", {}),
+    ("Lion", {"beta_1": 0.5, "beta_2": 0.9, "use_ema": True, "weight_decay": 0.1}),
 ]
 SCHEDULES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("ExponentialDecay", (0.1, 4, 0.5), {}),
@@ -288,7 +308,15 @@ def test_a_constrained_and_regularized_net_trains_alike() -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("Nadam", {}), ("Adam", {"gradient_accumulation_steps": 2}), ("AdamW", {"use_ema": True})],
+    [
+        ("Nadam", {}),
+        ("Adam", {"gradient_accumulation_steps": 2}),
+        ("AdamW", {"use_ema": True}),
+        ("Adamax", {"use_ema": True}),
+        ("Adadelta", {"gradient_accumulation_steps": 2}),
+        ("Ftrl", {"l1_regularization_strength": 0.001}),
+        ("Lion", {}),
+    ],
 )
 def test_training_goes_on_in_the_other_library(
     name: str, options: dict[str, Any], tmp_path: Any

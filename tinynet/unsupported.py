@@ -55,9 +55,9 @@ keras.metrics: AUC BinaryIoU CategoricalHinge ConcordanceCorrelation CosineSimil
   categorical_focal_crossentropy categorical_hinge concordance_correlation hinge
   mean_absolute_percentage_error mean_squared_logarithmic_error pearson_correlation poisson
   squared_hinge
-keras.optimizers: Adadelta Adafactor Adamax Ftrl Lamb Lion LossScaleOptimizer MultiOptimizer Muon
-  OptimizerMap ScheduleFreeAdamW legacy
-keras.callbacks: OrbaxCheckpoint RemoteMonitor SwapEMAWeights
+keras.optimizers: Adafactor Lamb LossScaleOptimizer MultiOptimizer Muon OptimizerMap
+  ScheduleFreeAdamW legacy
+keras.callbacks: OrbaxCheckpoint RemoteMonitor
 keras.activations: celu glu hard_shrink hard_tanh log_sigmoid soft_shrink sparse_plus
   sparse_sigmoid sparsemax squareplus tanh_shrink threshold
 keras.initializers: Identity IdentityInitializer Orthogonal OrthogonalInitializer STFT

@@ -22,7 +22,12 @@ from tinynet.callbacks.monitoring import (
     ReduceLROnPlateau,
 )
 from tinynet.callbacks.records import CSVLogger, TensorBoard
-from tinynet.callbacks.steering import LambdaCallback, LearningRateScheduler, TerminateOnNaN
+from tinynet.callbacks.steering import (
+    LambdaCallback,
+    LearningRateScheduler,
+    SwapEMAWeights,
+    TerminateOnNaN,
+)
 
 __all__ = [
     "HOOKS",
@@ -39,6 +44,7 @@ __all__ = [
     "Monitor",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
     "TensorBoard",
     "TerminateOnNaN",
     "as_callbacks",
