@@ -25,6 +25,11 @@ def registered(module: Any) -> list[str]:
     return sorted(module._registry.classes, key=str.lower)
 
 
+def dir_of(module: Any) -> list[str]:
+    """List the public names of a module."""
+    return [name for name in dir(module) if not name.startswith("_")]
+
+
 def kinds() -> dict[str, list[str]]:
     """List what there is of each kind."""
     k = tinynet
@@ -39,7 +44,8 @@ def kinds() -> dict[str, list[str]]:
         ),
         *(f"nn.{n}" for n in vars(stand_in.nn)),
         *(f"math.{n}" for n in vars(stand_in.math)),
-        *("random.set_seed", "version.VERSION", "config.*"),
+        *(f"random.{n}" for n in vars(stand_in.random)),
+        *("version.VERSION", "config.*"),
     ]
     around = sorted(n for n in around if "._" not in n and n[0].islower())
     return {
@@ -54,6 +60,7 @@ def kinds() -> dict[str, list[str]]:
         "initializers": registered(k.initializers),
         "regularizers": registered(k.regularizers),
         "constraints": registered(k.constraints),
+        "random": dir_of(k.random),
         "utils": sorted(k.utils.__all__),
         "datasets": [n for n in k.datasets.__all__ if hasattr(getattr(k.datasets, n), "load_data")],
         "files": [".keras", ".h5", ".weights.h5", "JSON", ".tinynet (own)"],

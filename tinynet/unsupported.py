@@ -78,8 +78,7 @@ keras.saving: KerasFileEditor
   get_registered_name get_registered_object
 keras.backend: get_uid image_data_format is_float_dtype is_int_dtype is_keras_tensor result_type
   set_image_data_format standardize_dtype
-keras.random: SeedGenerator beta binomial categorical dropout gamma normal randint shuffle
-  truncated_normal uniform
+keras.random:
 keras.config: disable_flash_attention disable_interactive_logging disable_traceback_filtering
   dtype_policy enable_flash_attention enable_interactive_logging enable_traceback_filtering
   enable_unsafe_deserialization image_data_format is_flash_attention_enabled

@@ -20,6 +20,7 @@ import numpy as np
 import tinynet
 from tinynet import activations, checks
 from tinynet import ops as _ops
+from tinynet import random as _draw
 from tinynet.compat.data import AUTOTUNE, INFINITE, UNKNOWN, Dataset, TensorSpec
 from tinynet.program import GradientTape
 from tinynet.unsupported import NotHereError
@@ -460,8 +461,28 @@ def _none_of_them(*args: Any, **kwargs: Any) -> list[Any]:
     return []
 
 
+def _seeded(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Draw further numbers on every call with a seed, as TensorFlow does."""
+
+    def draw(*args: Any, seed: Any = None, name: Any = None, **kwargs: Any) -> Any:
+        return call(*args, **kwargs, seed=None if seed is None else _draw.sequence(seed))
+
+    return draw
+
+
+def _uniform(
+    shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = np.float32, seed: Any = None
+) -> Tensor:
+    if np.dtype(dtype).kind == "f":
+        return _draw.uniform(shape, minval, 1 if maxval is None else maxval, dtype, seed)
+    return _draw.randint(shape, minval, maxval, dtype, seed)
+
+
 nn = _Namespace(
     "nn",
+    dropout=_seeded(
+        lambda x, rate, noise_shape=None, seed=None: _draw.dropout(x, rate, noise_shape, seed)
+    ),
     **{name: activations.get(name) for name in _ACTIVATIONS},
     swish=activations.silu,
     l2_normalize=_math["l2_normalize"],
@@ -497,7 +518,19 @@ math = _Namespace(
     reduce_logsumexp=_reduce("logsumexp"),
 )
 linalg = _Namespace("linalg", matmul=_math["matmul"], norm=_math["norm"])
-random = _Namespace("random", set_seed=set_random_seed)
+random = _Namespace(
+    "random",
+    set_seed=set_random_seed,
+    normal=_seeded(_draw.normal),
+    truncated_normal=_seeded(_draw.truncated_normal),
+    uniform=_seeded(_uniform),
+    shuffle=_seeded(lambda value, seed=None: _draw.shuffle(value, seed=seed)),
+    categorical=_seeded(
+        lambda logits, num_samples, dtype=np.int64, seed=None: _draw.categorical(
+            logits, num_samples, dtype or np.int64, seed
+        )
+    ),
+)
 data = _Namespace(
     "data",
     Dataset=Dataset,
