@@ -15,12 +15,7 @@ from tinynet.callbacks.base import (
     ProgbarLogger,
     as_callbacks,
 )
-from tinynet.callbacks.monitoring import (
-    EarlyStopping,
-    ModelCheckpoint,
-    Monitor,
-    ReduceLROnPlateau,
-)
+from tinynet.callbacks.monitoring import EarlyStopping, ModelCheckpoint, Monitor, ReduceLROnPlateau
 from tinynet.callbacks.records import CSVLogger, TensorBoard
 from tinynet.callbacks.steering import (
     LambdaCallback,

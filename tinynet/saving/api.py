@@ -6,11 +6,11 @@ import contextlib
 import errno
 import struct
 import warnings
-import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import BadZipFile
 
 from tinynet import checks
 from tinynet.files import write_atomically
@@ -24,6 +24,7 @@ WRITERS = {
     ".hdf5": keras_format.write_legacy,
 }
 SUFFIXES = "'.tinynet', '.keras', '.h5' or '.hdf5'"
+_DAMAGE = (ValueError, EOFError, NotImplementedError, OSError, BadZipFile, zlib.error, struct.error)
 
 
 def save_model(
@@ -312,16 +313,7 @@ def _reading(path: Path) -> Iterator[Any]:
     with path.open("rb") as file:
         try:
             yield file
-        except (
-            ValueError,
-            EOFError,
-            NotImplementedError,
-            zipfile.BadZipFile,
-            zlib.error,
-            struct.error,
-            *configuration.MALFORMED,
-            OSError,
-        ) as error:
+        except (*_DAMAGE, *configuration.MALFORMED) as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # the disk's fault; a wrong offset in the file is an invalid argument
             what = str(error)
