@@ -176,6 +176,18 @@ LOSSES = [
     (lambda: losses.LogCosh(), 3 * SOFT),
     (lambda: losses.Huber(0.3), SOFT),
     (lambda: losses.KLDivergence(), SOFT),
+    (lambda: losses.Poisson(), 3 * SOFT),
+    (lambda: losses.MeanAbsolutePercentageError(), 1 + SOFT),
+    (lambda: losses.MeanSquaredLogarithmicError(), 3 * SOFT),
+    (lambda: losses.CosineSimilarity(), SOFT),
+    (lambda: losses.CosineSimilarity(axis=1), SOFT.reshape(2, 3, 2)),
+    (lambda: losses.Hinge(), 2 * np.rint(SOFT) - 1),
+    (lambda: losses.SquaredHinge(), np.rint(SOFT)),
+    (lambda: losses.CategoricalHinge(), np.eye(3)[LABELS]),
+    (lambda: losses.BinaryFocalCrossentropy(), SOFT),
+    (lambda: losses.BinaryFocalCrossentropy(True, 0.7, 1.5, True, 0.1), SOFT),
+    (lambda: losses.CategoricalFocalCrossentropy(), SOFT),
+    (lambda: losses.CategoricalFocalCrossentropy(0.7, 1.5, True, 0.1), SOFT),
     (lambda: losses.as_loss(quartic), SOFT),
 ]
 
@@ -193,7 +205,7 @@ def test_losses(
     sparse = y_true.dtype.kind == "i"
     y_pred = rng.uniform(0.1, 0.9, (*y_true.shape, 3) if sparse else y_true.shape)
     labels = loss.prepare(y_true, y_pred.shape)
-    weights = rng.uniform(0.5, 2, y_pred.shape[:-1]) if weighted else None
+    weights = rng.uniform(0.5, 2, loss.values_shape(labels, y_pred.shape)) if weighted else None
     value, d_y = loss.step(labels, y_pred, weights, Workspace())
     # Two ways to the same number: what training uses, and what users call.
     assert value == pytest.approx(float(loss(y_true, y_pred, weights)), rel=1e-14)

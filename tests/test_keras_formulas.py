@@ -49,14 +49,15 @@ def random_data(
     if "Categorical" in name:
         y = pick(rng, probabilities(rng, *shape), np.eye(shape[-1])[rng.integers(0, c, shape[:-1])])
         return y, p.astype(np.float32)
-    y = (
-        rng.random(shape)
-        if name in ("KLDivergence", "BinaryCrossentropy")
-        else 3 * rng.standard_normal(shape)
-    )
-    if name == "BinaryCrossentropy" and rng.random() < 0.5:
+    of_probabilities = name in ("KLDivergence", "BinaryCrossentropy", "BinaryFocalCrossentropy")
+    y = rng.random(shape) if of_probabilities or "Hinge" in name else 3 * rng.standard_normal(shape)
+    if "Hinge" in name or (name.startswith("Binary") and rng.random() < 0.5):
         y = np.rint(y)
-    p = p if name in ("KLDivergence", "BinaryCrossentropy") else 3 * rng.standard_normal(shape)
+    if "Hinge" in name and rng.random() < 0.5:
+        y = 2 * y - 1
+    p = p if of_probabilities else 3 * rng.standard_normal(shape)
+    if name in ("Poisson", "MeanSquaredLogarithmicError", "MeanAbsolutePercentageError"):
+        y, p = abs(y) + 0.1, abs(p) + 0.1  # away from poles, where roundings grow
     if shape[-1] == 1 and rng.random() < 0.5:
         y = y[..., 0]  # Keras drops the predictions' last axis, or adds one to the targets
     elif len(shape) > 1 and shape[-1] > 1 and rng.random() < 0.2:
@@ -79,8 +80,15 @@ def random_loss(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
         rng,
         *("SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"),
         *("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "KLDivergence"),
+        *("Poisson", "CosineSimilarity", "Hinge", "SquaredHinge", "CategoricalHinge"),
+        *("MeanAbsolutePercentageError", "MeanSquaredLogarithmicError"),
+        *("BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"),
     )
     options: dict[str, Any] = {}
+    if "Focal" in name:
+        options = {"alpha": rng.uniform(0.1, 0.9), "gamma": pick(rng, 1.0, 2.0, 3.5)}
+        if name.startswith("Binary"):
+            options["apply_class_balancing"] = bool(rng.random() < 0.5)
     if name.endswith("Crossentropy"):
         options["from_logits"] = bool(rng.random() < 0.5)
         if name.startswith("Sparse"):
@@ -129,10 +137,11 @@ def test_losses_against_keras(case: int, any_seed: int) -> None:
 
 def random_metric(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
     name, options = random_loss(rng)
-    if name in ("Huber", "LogCosh", "KLDivergence"):
+    if name in ("Huber", "LogCosh") or "Focal" in name:
         name, options = pick(
             rng,
             ("RootMeanSquaredError", {}),
+            ("LogCoshError", {}),
             ("BinaryAccuracy", {"threshold": float(rng.uniform(0.1, 0.9))}),
             ("CategoricalAccuracy", {}),
             ("SparseCategoricalAccuracy", {}),
@@ -152,7 +161,7 @@ def test_metrics_against_keras(case: int, any_seed: int) -> None:
     )
     for _ in range(2):
         y, p = random_data(rng, "BinaryCrossentropy" if name == "BinaryAccuracy" else name, options)
-        if name in ("BinaryCrossentropy", "BinaryAccuracy"):
+        if name.startswith(("Binary", "KLD", "Poisson")) or "Hinge" in name:
             y = y.reshape(p.shape)  # as a metric, Keras' does not change the rank
         shape = p.shape[:-1]
         weights = random_weights(rng, shape)

@@ -160,3 +160,14 @@ def test_operation_of_a_list_has_a_gradient_for_each(name: str, options: Any) ->
     check_gradient(
         lambda *xs: getattr(ops, name)(list(xs), **options), [near(*shape) for shape in shapes]
     )
+
+
+def test_gradients_at_zero_are_those_of_keras() -> None:
+    """The slopes are ``sigmoid(0) - target``, and 1 over the smallest norm."""
+    targets = np.array([1.0, 0.0, 0.25])
+    _, (gradient,) = differentiate(
+        lambda z: ops.binary_crossentropy(targets, z, True), [np.zeros(3)], None
+    )
+    assert gradient.tolist() == [-0.5, 0.5, 0.25]
+    _, (gradient,) = differentiate(ops.normalize, [np.zeros((1, 2))], np.array([[1.0, 3.0]]))
+    np.testing.assert_allclose(gradient, [[1e7, 3e7]])

@@ -15,7 +15,7 @@ from __future__ import annotations
 import builtins
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,11 @@ from tinynet import activations, config
 from tinynet.functional.shaping import split_sections
 from tinynet.program.operations import to_array
 from tinynet.program.tensor import TABLE, Tensor, as_tensor
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
+
 
 globals().update(TABLE)
 abs, amax, amin, true_divide = (TABLE[n] for n in ("absolute", "max", "min", "divide"))
@@ -52,6 +57,9 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 def normalize(x: Any, axis: int = -1, order: Any = 2, epsilon: float | None = None) -> Any:
     """Divide by the norm along an axis, which is at least `epsilon`."""
     least = config.epsilon() if epsilon is None else epsilon
+    if order == 2:  # the square root has no gradient at 0
+        squares = TABLE["sum"](TABLE["square"](x), axis=axis, keepdims=True)
+        return x * TABLE["rsqrt"](TABLE["maximum"](squares, least**2))
     return x / TABLE["maximum"](norm(x, order, axis, True), least)
 
 
@@ -153,11 +161,7 @@ def hard_tanh(x: Any) -> Any:
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
     """Compute the cross-entropy between probabilities of one class, element by element."""
     if from_logits:
-        return (
-            TABLE["maximum"](output, 0.0)
-            - output * target
-            + TABLE["log1p"](TABLE["exp"](-TABLE["absolute"](output)))
-        )
+        return activations.softplus(output) - output * target
     p = TABLE["clip"](output, config.epsilon(), 1 - config.epsilon())
     return -(target * TABLE["log"](p) + (1 - target) * TABLE["log"](1 - p))
 

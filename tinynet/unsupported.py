@@ -41,20 +41,12 @@ keras.layers: ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePoo
   TimeDistributed TorchModuleWrapper UnitNormalization UpSampling1D UpSampling2D UpSampling3D
   Wrapper ZeroPadding1D ZeroPadding2D ZeroPadding3D add average concatenate dot maximum minimum
   multiply subtract
-keras.losses: BinaryFocalCrossentropy CTC CategoricalFocalCrossentropy
-  CategoricalGeneralizedCrossEntropy CategoricalHinge Circle CosineSimilarity Dice Hinge
-  MeanAbsolutePercentageError MeanSquaredLogarithmicError Poisson SquaredHinge Tversky
-  binary_focal_crossentropy categorical_focal_crossentropy categorical_generalized_cross_entropy
-  categorical_hinge circle cosine_similarity ctc dice hinge mean_absolute_percentage_error
-  mean_squared_logarithmic_error poisson squared_hinge tversky
-keras.metrics: AUC BinaryIoU CategoricalHinge ConcordanceCorrelation CosineSimilarity F1Score
-  FBetaScore FalseNegatives FalsePositives Hinge IoU KLDivergence LogCoshError
-  MeanAbsolutePercentageError MeanIoU MeanSquaredLogarithmicError OneHotIoU OneHotMeanIoU
-  PearsonCorrelation Poisson PrecisionAtRecall R2Score RecallAtPrecision SensitivityAtSpecificity
-  SpecificityAtSensitivity SquaredHinge TrueNegatives TruePositives binary_focal_crossentropy
-  categorical_focal_crossentropy categorical_hinge concordance_correlation hinge
-  mean_absolute_percentage_error mean_squared_logarithmic_error pearson_correlation poisson
-  squared_hinge
+keras.losses: CTC CategoricalGeneralizedCrossEntropy Circle Dice Tversky
+  categorical_generalized_cross_entropy circle ctc dice tversky
+keras.metrics: AUC BinaryIoU ConcordanceCorrelation F1Score FBetaScore FalseNegatives FalsePositives
+  IoU MeanIoU OneHotIoU OneHotMeanIoU PearsonCorrelation PrecisionAtRecall R2Score RecallAtPrecision
+  SensitivityAtSpecificity SpecificityAtSensitivity TrueNegatives TruePositives
+  concordance_correlation pearson_correlation
 keras.optimizers: Adafactor Lamb LossScaleOptimizer MultiOptimizer Muon OptimizerMap
   ScheduleFreeAdamW legacy
 keras.callbacks: OrbaxCheckpoint RemoteMonitor
