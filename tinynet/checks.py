@@ -355,10 +355,9 @@ def listed(name: str, values: Any, kind: type) -> list[Any]:
     >>> listed("var_names", ("bias", "gamma"), str)
     ['bias', 'gamma']
     """
-    entries = (
-        list(values) if isinstance(values, Iterable) and not isinstance(values, kind) else None
-    )
-    if entries is None or not all(isinstance(entry, kind) for entry in entries):
+    single = isinstance(values, kind) or not isinstance(values, Iterable)
+    entries = [] if single else list(values)
+    if single or not all(isinstance(entry, kind) for entry in entries):
         raise TypeError(f"{name} must be a list of {kind.__name__}. Received: {shorten(values)}")
     return entries
 
