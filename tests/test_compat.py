@@ -52,6 +52,19 @@ CALLS = {
     "squeeze": lambda tf: tf.squeeze(A[None]),
     "arithmetic": lambda tf: tf.constant([1.0, 2.0]) * 2 + 1,
     "function": lambda tf: tf.function(lambda x: x + 1)(tf.constant([1.0])),
+    "clip_by_value": lambda tf: tf.clip_by_value(A, -0.5, 1.0),
+    "clip_by_norm": lambda tf: tf.clip_by_norm(A, 2.0),
+    "clip_by_norm, axes": lambda tf: tf.clip_by_norm(A, 4.0, axes=[1]),
+    "clip_by_norm of zeros": lambda tf: tf.clip_by_norm(0 * A, 2.0),
+    "clip_by_norm of NaN": lambda tf: tf.clip_by_norm(np.nan * A, 2.0),
+    "global_norm": lambda tf: tf.linalg.global_norm([A, None, B[0]]),
+    "clip_by_global_norm": lambda tf: tf.concat(tf.clip_by_global_norm([A, B], 2.0)[0], 0),
+    "clip_by_global_norm, within": lambda tf: tf.clip_by_global_norm([A, None], 50.0)[0][0],
+    "clip_by_global_norm, norm": lambda tf: tf.clip_by_global_norm(
+        (A,), 1.0, use_norm=tf.constant(3.0)
+    )[0][0],
+    "clip_by_global_norm of zeros": lambda tf: tf.clip_by_global_norm([0 * A], 1.0)[0][0],
+    "clip_by_global_norm of inf": lambda tf: tf.clip_by_global_norm([A, [np.inf]], 1.0)[0][0],
     "Variable": lambda tf: tf.Variable([1.0, 2.0]).assign_add([1.0, 1.0]),
 }
 

@@ -248,7 +248,6 @@ class Trainer(Layer):
             self._give_gradients(work, dict(zip(map(id, variables), arrays, strict=True)))
             pairs = zip(variables, arrays, strict=True)
             work.regularized = [(v, g) for v, g in pairs if v.regularizer is not None]
-            optimizer.build(variables)
             self._work, self._plan = work, optimizer.plan(variables, arrays)
         return self._work
 

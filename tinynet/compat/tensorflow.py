@@ -358,6 +358,61 @@ clip_by_value = _named(
 
 
 @_named
+def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None) -> Tensor:
+    """Scale a tensor down to a norm of at most `clip_norm`, over some axes or all of it."""
+    axes = tuple(axes) if isinstance(axes, list) else axes
+    squares = ops.sum(ops.square(t), axis=axes, keepdims=True)
+    positive = squares > 0  # the root has no gradient at 0
+    norm = ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), squares)
+    clipped: Tensor = ops.multiply(t, clip_norm) / ops.maximum(norm, clip_norm)
+    return clipped
+
+
+@_named
+def global_norm(t_list: Any) -> Tensor:
+    """Compute the norm of all elements of several tensors; None is left out."""
+    if not isinstance(t_list, list | tuple):
+        raise TypeError(f"t_list must be a list of tensors. Received: {checks.shorten(t_list)}")
+    squares = [ops.sum(ops.square(t)) for t in t_list if t is not None]
+    norm: Tensor = ops.sqrt(functools.reduce(ops.add, squares, as_tensor(np.float32(0))))
+    return norm
+
+
+@_named
+def clip_by_global_norm(
+    t_list: Any, clip_norm: Any, use_norm: Any = None
+) -> tuple[list[Any], Tensor]:
+    """Scale tensors, such as gradients, down to a norm of at most `clip_norm` together.
+
+    Parameters
+    ----------
+    t_list : list of (Tensor or None)
+        Tensors; None stays None.
+    clip_norm : float
+        Largest norm of all elements together.
+    use_norm : float, optional
+        Norm to use instead of the computed one.
+
+    Returns
+    -------
+    list of (Tensor or None)
+        Scaled tensors: NaN if the norm is not finite.
+    Tensor
+        The norm before.
+
+    Examples
+    --------
+    >>> tensors, norm = clip_by_global_norm([constant([3.0]), None, constant([4.0])], 1.0)
+    >>> float(norm), [None if t is None else float(t[0]) for t in tensors]
+    (5.0, [0.6000000238418579, None, 0.800000011920929])
+    """
+    norm = global_norm(t_list) if use_norm is None else convert_to_tensor(use_norm)
+    with np.errstate(divide="ignore", invalid="ignore"):  # the last term is NaN on purpose
+        scale = clip_norm * ops.minimum(1.0 / norm, 1.0 / clip_norm) + (norm - norm)
+    return [None if t is None else ops.multiply(t, scale) for t in t_list], norm
+
+
+@_named
 def split(value: Any, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
     """Cut an axis into equal parts, or into parts of the given sizes."""
     cuts = num_or_size_splits
@@ -517,7 +572,7 @@ math = _Namespace(
     reduce_variance=_reduce("var"),
     reduce_logsumexp=_reduce("logsumexp"),
 )
-linalg = _Namespace("linalg", matmul=_math["matmul"], norm=_math["norm"])
+linalg = _Namespace("linalg", matmul=_math["matmul"], norm=_math["norm"], global_norm=global_norm)
 random = _Namespace(
     "random",
     set_seed=set_random_seed,

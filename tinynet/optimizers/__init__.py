@@ -211,12 +211,7 @@ class Nadam(Adam):
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
         #: The momenta of all steps so far, multiplied.
-        self._product = Variable(np.float32(1), False, name="u_product")
-
-    @property
-    def variables(self) -> list[Variable]:
-        """The state; the product of the momenta comes last."""
-        return [*super().variables, *[self._product] * self.built]
+        self._product: Any = None
 
     def build(self, variables: Iterable[Variable]) -> None:
         """Make the running values of the weights."""
