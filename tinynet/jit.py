@@ -184,9 +184,8 @@ def _folder(source: str) -> Path | None:
 def _sources(source: str) -> bytes:
     """Return what a file's machine code is made of: with a package's, all files of the package."""
     path = Path(source)
-    files = [path]
-    if (path.parent / "__init__.py").exists():
-        files = sorted(path.parent.glob("*.py"))
+    in_package = (path.parent / "__init__.py").exists()
+    files = sorted(path.parent.glob("*.py")) if in_package else [path]
     return b"".join(file.read_bytes() for file in (*files, Path(__file__)))
 
 
