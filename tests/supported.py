@@ -34,7 +34,7 @@ def kinds() -> dict[str, list[str]]:
     """List what there is of each kind."""
     k = tinynet
     own_callbacks = [
-        name for name in callbacks.__all__ if inspect.isclass(getattr(callbacks, name))
+        name for name in sorted(callbacks.__all__) if inspect.isclass(getattr(callbacks, name))
     ]
     around = [
         *(

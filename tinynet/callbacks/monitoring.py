@@ -16,6 +16,8 @@ from tinynet.callbacks.base import Callback, Logs, as_level, as_save_freq, requi
 from tinynet.files import require_writable
 from tinynet.progress import write
 
+__all__ = ["EarlyStopping", "ModelCheckpoint", "Monitor", "ReduceLROnPlateau"]
+
 
 class Monitor(Callback):
     """The base of callbacks that watch one figure.

@@ -15,6 +15,8 @@ from tinynet import checks
 from tinynet.callbacks.base import Callback, Logs
 from tinynet.files import require_writable, write_atomically
 
+__all__ = ["CSVLogger", "TensorBoard"]
+
 
 class CSVLogger(Callback):
     """Write the metrics of each epoch as a row of a CSV file.

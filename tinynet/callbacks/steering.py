@@ -13,6 +13,8 @@ from tinynet import checks
 from tinynet.callbacks.base import HOOKS, Callback, Logs, as_level, require_no_schedule
 from tinynet.progress import write
 
+__all__ = ["LambdaCallback", "LearningRateScheduler", "SwapEMAWeights", "TerminateOnNaN"]
+
 
 class LearningRateScheduler(Callback):
     """Set the learning rate before each epoch.

@@ -17,6 +17,7 @@ WIDE, TALL = 64, 6
 NARROW_TALL = 8
 
 _WORD, _HALF_WORD, _BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
+_WHOLE = types.int64
 _EACH = [*range(LANES)]
 _ROUNDED_ONCE = ("contract",)
 
@@ -185,9 +186,8 @@ else:
                 vectors.store(builder.load(total), place, part)
             return context.get_dummy_value()
 
-        whole = types.int64
         signature = types.void(
-            weights, numbers, whole, whole, x, whole, types.boolean, out, whole, whole
+            weights, numbers, _WHOLE, _WHOLE, x, _WHOLE, types.boolean, out, _WHOLE, _WHOLE
         )
         return signature, generate
 
@@ -207,8 +207,7 @@ else:
                     vectors.store(vectors.converted(values, place.type.pointee), place, part)
             return context.get_dummy_value()
 
-        whole = types.int64
-        return types.void(x, whole, whole, whole, whole, out), generate
+        return types.void(x, _WHOLE, _WHOLE, _WHOLE, _WHOLE, out), generate
 
     def _tile_of(rows, parts):
         """Make the instruction for so many rows of a product, and so many vectors of columns."""
@@ -265,9 +264,8 @@ else:
                             vectors.store_some(builder.load(total), places[r], part, chosen[part])
                 return context.get_dummy_value()
 
-            whole = types.int64
             signature = types.void(
-                a, whole, whole, whole, panel, whole, whole, types.boolean, out, whole, whole
+                a, _WHOLE, _WHOLE, _WHOLE, panel, _WHOLE, _WHOLE, types.boolean, out, _WHOLE, _WHOLE
             )
             return signature, generate
 

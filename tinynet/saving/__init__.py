@@ -20,28 +20,17 @@ from tinynet.registry import (
     register_keras_serializable,
     serialize_keras_object,
 )
-from tinynet.saving.api import (
-    load_model,
-    load_weights,
-    model_from_json,
-    save_model,
-    save_weights,
-    to_json,
-)
+from tinynet.saving import api
+from tinynet.saving.api import *
 
 __all__ = [
     "CustomObjectScope",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
-    "load_model",
-    "load_weights",
-    "model_from_json",
     "register_keras_serializable",
-    "save_model",
-    "save_weights",
     "serialize_keras_object",
-    "to_json",
 ]
+__all__ += api.__all__
 
 CustomObjectScope = custom_object_scope

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,8 @@ from tinynet import checks
 from tinynet.files import write_atomically
 from tinynet.saving import configuration, keras_format, state, tinynet_format
 from tinynet.sequential import Model
+
+__all__ = ["load_model", "load_weights", "model_from_json", "save_model", "save_weights", "to_json"]
 
 WRITERS = {
     ".tinynet": tinynet_format.write,
@@ -130,10 +131,9 @@ def load_model(
         floatx = run and run.get("floatx")
         model = configuration.build(config, source.n_bytes, compile, custom_objects, floatx)
         if model.compiled and source.skipped_state:
-            warnings.warn(
+            checks.warn(
                 "The optimizer's state in a file of Keras 2 can't be read: training continues with "
-                "a new one.",
-                stacklevel=2,
+                "a new one."
             )
         if model.built:
             state.restore(model, source, run if run and "random" in run else None)
