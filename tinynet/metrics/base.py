@@ -153,11 +153,13 @@ class Metric(Configurable):
             for name, value in vars(self).items()
             if name != "_variables"
         }
-        arrays = [(variable, variable.array.copy()) for variable in self._variables]
+        variables = [*self._variables]  # some metrics add theirs when they see the first batch
+        arrays = [(variable, variable.array.copy()) for variable in variables]
         restores = [value._snapshot() for value in state.values() if isinstance(value, Metric)]
 
         def restore() -> None:
             vars(self).update(state)
+            self._variables[:] = variables
             for variable, array in arrays:
                 variable.array[...] = array
             for restore_metric in restores:
