@@ -313,7 +313,8 @@ def test_docstrings_name_every_parameter(entry: Any) -> None:
             for base in entry.__mro__[1:]:
                 if name in vars(base):
                     inherited |= documented(inspect.cleandoc(vars(base)[name].__doc__ or ""))
-            hook = re.match(r"(on|after)_", name)  # callbacks' hooks say it all in one place
+            # Callbacks' hooks, and `call` of layers, are documented in one place.
+            hook = re.match(r"(on|after)_|call$", name)
             assert own <= parameters(plain), f"{name} documents what it does not take"
             assert hook or parameters(plain) <= own | inherited, f"{name} leaves some out"
 
