@@ -10,105 +10,17 @@ probabilities as data clips them instead.
 """
 
 from tinynet.checks import numeric
-from tinynet.losses.base import (
-    REDUCTIONS,
-    DenseLoss,
-    FunctionLoss,
-    Loss,
-    LossFunction,
-    as_loss,
-    deserialize,
-    fit_weights,
-    get,
-    serialize,
-)
-from tinynet.losses.crossentropy import (
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    SparseCategoricalCrossentropy,
-    binary_crossentropy,
-    categorical_crossentropy,
-    sparse_categorical_crossentropy,
-)
-from tinynet.losses.focal import (
-    BinaryFocalCrossentropy,
-    CategoricalFocalCrossentropy,
-    binary_focal_crossentropy,
-    categorical_focal_crossentropy,
-)
-from tinynet.losses.hinge import (
-    CategoricalHinge,
-    Hinge,
-    SquaredHinge,
-    categorical_hinge,
-    hinge,
-    squared_hinge,
-)
-from tinynet.losses.regression import (
-    CosineSimilarity,
-    Huber,
-    KLDivergence,
-    LogCosh,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-    Poisson,
-    cosine_similarity,
-    huber,
-    kl_divergence,
-    log_cosh,
-    mean_absolute_error,
-    mean_absolute_percentage_error,
-    mean_squared_error,
-    mean_squared_logarithmic_error,
-    poisson,
-)
+from tinynet.losses import base, crossentropy, focal, regression
+from tinynet.losses import hinge as _hinge
+from tinynet.losses.base import *
+from tinynet.losses.crossentropy import *
+from tinynet.losses.focal import *
+from tinynet.losses.hinge import *
+from tinynet.losses.regression import *
 
-__all__ = [
-    "BinaryCrossentropy",
-    "BinaryFocalCrossentropy",
-    "CategoricalCrossentropy",
-    "CategoricalFocalCrossentropy",
-    "CategoricalHinge",
-    "CosineSimilarity",
-    "DenseLoss",
-    "FunctionLoss",
-    "Hinge",
-    "Huber",
-    "KLDivergence",
-    "LogCosh",
-    "Loss",
-    "LossFunction",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Poisson",
-    "REDUCTIONS",
-    "SparseCategoricalCrossentropy",
-    "SquaredHinge",
-    "as_loss",
-    "binary_crossentropy",
-    "binary_focal_crossentropy",
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "categorical_hinge",
-    "cosine_similarity",
-    "deserialize",
-    "fit_weights",
-    "get",
-    "hinge",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "numeric",
-    "poisson",
-    "serialize",
-    "sparse_categorical_crossentropy",
-    "squared_hinge",
-]
+__all__ = ["numeric"]
+__all__ += base.__all__
+__all__ += crossentropy.__all__
+__all__ += focal.__all__
+__all__ += _hinge.__all__
+__all__ += regression.__all__

@@ -18,6 +18,15 @@ from tinynet.program import dispatch
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "SparseCategoricalCrossentropy",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+]
+
 HEADS: tuple[activations.Activation, ...] = (activations.softmax, activations.sigmoid)
 
 

@@ -9,6 +9,13 @@ from tinynet.losses.base import LossFunction, _registry
 from tinynet.losses.crossentropy import OneHotLoss, SmoothedLoss
 from tinynet.variable import Array
 
+__all__ = [
+    "BinaryFocalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "binary_focal_crossentropy",
+    "categorical_focal_crossentropy",
+]
+
 
 @_registry.register()
 class BinaryFocalCrossentropy(SmoothedLoss):

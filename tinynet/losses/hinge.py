@@ -7,6 +7,15 @@ from tinynet.losses.base import LossFunction, _registry
 from tinynet.losses.regression import FormulaLoss
 from tinynet.variable import Array
 
+__all__ = [
+    "CategoricalHinge",
+    "Hinge",
+    "SquaredHinge",
+    "categorical_hinge",
+    "hinge",
+    "squared_hinge",
+]
+
 
 @_registry.register()
 class Hinge(FormulaLoss):

@@ -9,6 +9,27 @@ from tinynet.losses.base import DenseLoss, LossFunction, _registry
 from tinynet.program import dispatch
 from tinynet.variable import Array
 
+__all__ = [
+    "CosineSimilarity",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "cosine_similarity",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+]
+
 
 class FormulaLoss(DenseLoss):
     """The base of losses that are one formula, whose first argument is the reduction.
