@@ -211,6 +211,11 @@ class Optimizer(Configurable):
         self._learning_rate = Variable(np.float32(0), False, name="learning_rate")
         if isinstance(learning_rate, dict):
             learning_rate = schedules.deserialize(learning_rate)
+        if isinstance(learning_rate, int):  # it can be assigned, as in Keras
+            raise ValueError(
+                "learning_rate must be a float or a schedule. "
+                f"Received: learning_rate={learning_rate!r}"
+            )
         self.learning_rate = learning_rate
         self._trainable: list[Variable] = []
         self._slots: dict[str, list[Variable]] = {}
@@ -247,12 +252,8 @@ class Optimizer(Configurable):
             )
         if isinstance(value, Variable | np.ndarray) and value.size == 1:
             value = float(np.asarray(value).reshape(()))
-        if isinstance(value, bool) or not isinstance(value, float | np.floating):
-            raise ValueError(
-                "learning_rate must be a float or a schedule. "
-                f"Received: learning_rate={checks.shorten(value)}"
-            )
-        self._learning_rate.assign(np.float32(checks.number("learning_rate", value, 0)))
+        rate = checks.number("learning_rate", value, 0, wrong_type=ValueError)
+        self._learning_rate.assign(np.float32(rate))
 
     @property
     def variables(self) -> list[Variable]:
@@ -266,7 +267,7 @@ class Optimizer(Configurable):
         else:
             state += [slot for name in names for slot in self._slots[name]]
         known = {id(v) for v in (*state, self._learning_rate, *self._trainable, *self._excluded)}
-        for variable in flattened([self._added, vars(self)]):
+        for variable in flattened([self._added, vars(self) if self.built else []]):
             if isinstance(variable, Variable) and id(variable) not in known:
                 known.add(id(variable))
                 state.append(variable)
