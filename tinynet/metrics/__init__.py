@@ -28,100 +28,26 @@ from tinynet.losses import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
-from tinynet.metrics.accuracy import (
-    Accuracy,
-    BinaryAccuracy,
-    CategoricalAccuracy,
-    SparseCategoricalAccuracy,
-    SparseTopKCategoricalAccuracy,
-    TopKCategoricalAccuracy,
-    binary_accuracy,
-    categorical_accuracy,
-    sparse_categorical_accuracy,
-    sparse_top_k_categorical_accuracy,
-    top_k_categorical_accuracy,
+from tinynet.metrics import (
+    accuracy,
+    base,
+    confusion_metrics,
+    f_score_metrics,
+    loss,
+    regression_metrics,
 )
-from tinynet.metrics.base import Mean, MeanMetricWrapper, Metric, Sum, _registry
-from tinynet.metrics.confusion_metrics import (
-    AUC,
-    FalseNegatives,
-    FalsePositives,
-    Precision,
-    PrecisionAtRecall,
-    Recall,
-    RecallAtPrecision,
-    SensitivityAtSpecificity,
-    SpecificityAtSensitivity,
-    TrueNegatives,
-    TruePositives,
-)
-from tinynet.metrics.f_score_metrics import F1Score, FBetaScore
-from tinynet.metrics.loss import (
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    CategoricalHinge,
-    CosineSimilarity,
-    Hinge,
-    KLDivergence,
-    LogCoshError,
-    LossMetric,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-    Poisson,
-    RootMeanSquaredError,
-    SparseCategoricalCrossentropy,
-    SquaredHinge,
-)
-from tinynet.metrics.regression_metrics import R2Score
+from tinynet.metrics.accuracy import *
+from tinynet.metrics.base import *
+from tinynet.metrics.base import _registry
+from tinynet.metrics.confusion_metrics import *
+from tinynet.metrics.f_score_metrics import *
+from tinynet.metrics.loss import *
+from tinynet.metrics.regression_metrics import *
 from tinynet.registry import snake_case
 
 __all__ = [
-    "AUC",
-    "Accuracy",
-    "BinaryAccuracy",
-    "BinaryCrossentropy",
-    "CategoricalAccuracy",
-    "CategoricalCrossentropy",
-    "CategoricalHinge",
-    "CosineSimilarity",
-    "F1Score",
-    "FBetaScore",
-    "FalseNegatives",
-    "FalsePositives",
-    "Hinge",
-    "KLDivergence",
-    "LogCoshError",
-    "LossMetric",
-    "Mean",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanMetricWrapper",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Metric",
-    "Poisson",
-    "Precision",
-    "PrecisionAtRecall",
-    "R2Score",
-    "Recall",
-    "RecallAtPrecision",
-    "RootMeanSquaredError",
-    "SensitivityAtSpecificity",
-    "SparseCategoricalAccuracy",
-    "SparseCategoricalCrossentropy",
-    "SparseTopKCategoricalAccuracy",
-    "SpecificityAtSensitivity",
-    "SquaredHinge",
-    "Sum",
-    "TopKCategoricalAccuracy",
-    "TrueNegatives",
-    "TruePositives",
-    "binary_accuracy",
     "binary_crossentropy",
     "binary_focal_crossentropy",
-    "categorical_accuracy",
     "categorical_crossentropy",
     "categorical_focal_crossentropy",
     "categorical_hinge",
@@ -139,12 +65,15 @@ __all__ = [
     "poisson",
     "resolve",
     "serialize",
-    "sparse_categorical_accuracy",
     "sparse_categorical_crossentropy",
-    "sparse_top_k_categorical_accuracy",
     "squared_hinge",
-    "top_k_categorical_accuracy",
 ]
+__all__ += accuracy.__all__
+__all__ += base.__all__
+__all__ += confusion_metrics.__all__
+__all__ += f_score_metrics.__all__
+__all__ += loss.__all__
+__all__ += regression_metrics.__all__
 
 get = _registry.get
 serialize = _registry.serialize

@@ -13,6 +13,20 @@ from tinynet.metrics.base import Mean, _registry
 from tinynet.program import dispatch
 from tinynet.variable import Array, Tensor, as_tensor
 
+__all__ = [
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
+    "binary_accuracy",
+    "categorical_accuracy",
+    "sparse_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]
+
 
 class Accuracies(Mean):
     """The base of the accuracies: the mean of 1 for right and 0 for wrong.

@@ -13,6 +13,8 @@ from tinynet.losses import LossFunction, fit_weights
 from tinynet.registry import Configurable, Registry, snake_case, unique_name
 from tinynet.variable import Array, Tensor, Variable, as_tensor, copies
 
+__all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
+
 _registry = Registry("metric", "keras.metrics")
 _CONTAINERS = (list, dict, set, np.ndarray)
 

@@ -11,6 +11,8 @@ from tinynet.metrics.base import _registry
 from tinynet.metrics.confusion_metrics import ConfusionMetric
 from tinynet.variable import Array, Tensor, as_tensor
 
+__all__ = ["F1Score", "FBetaScore"]
+
 
 @_registry.register()
 class FBetaScore(ConfusionMetric):

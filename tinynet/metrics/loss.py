@@ -11,6 +11,25 @@ from tinynet import checks, losses
 from tinynet.metrics.base import Mean, _registry
 from tinynet.variable import Array, Tensor, as_tensor
 
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "LossMetric",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "RootMeanSquaredError",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+]
+
 
 class LossMetric(Mean):
     """The base of the losses as metrics: the mean of the loss's values.

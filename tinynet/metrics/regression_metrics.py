@@ -12,6 +12,8 @@ from tinynet.metrics.accuracy import _column, _same_shape
 from tinynet.metrics.base import Metric, _registry
 from tinynet.variable import Array, Tensor, as_tensor
 
+__all__ = ["R2Score"]
+
 
 @_registry.register()
 class R2Score(Metric):
