@@ -109,9 +109,8 @@ def plot_predictions(
             f"activations.softmax. Received: {p.min():.4g} to {p.max():.4g}"
         )
     right = guess == _classes("y_true", y)
-    if title is None:
-        shown = f"; the first {count}" if len(right) > count else ""
-        title = f"Predictions: {right.sum():,} of {len(right):,} right{shown}"
+    shown = f"; the first {count}" if len(right) > count else ""
+    default = f"Predictions: {right.sum():,} of {len(right):,} right{shown}"
     names = _names(class_names, max(p.shape[1], int(y.max()) + 1))
 
     tiles = _pictures(x[:count])
@@ -131,7 +130,7 @@ def plot_predictions(
         text = f"{'' if right[i] else '✗ '}{names[guess[i]]}  {percent}\ntrue: {names[y[i]]}"
         below = left + (w - 1) / 2, top + h + 0.3
         ax.text(*below, text, ha="center", va="top", fontsize=9.5, **style)
-    return _titled(ax, title, source)
+    return _titled(ax, title, source, default)
 
 
 def plot_mistakes(
@@ -257,11 +256,8 @@ def plot_confusion_matrix(
     names = _names(class_names, size)
     matrix = np.zeros((size, size), int)
     np.add.at(matrix, (true, guess), 1)
-    if title is None:
-        right = np.trace(matrix)
-        share = f"{right / len(true):.2%}"
-        title = f"Confusion matrix: {right:,} of {len(true):,} right ({share})"
-
+    right = np.trace(matrix)
+    default = f"Confusion matrix: {right:,} of {len(true):,} right ({right / len(true):.2%})"
     side = max(0.55 * size, 3) + 1.1
     ax = _axes(ax, side, side)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -276,7 +272,7 @@ def plot_confusion_matrix(
     ax.set_yticks(range(size), names)
     ax.tick_params(length=0)
     ax.set(xlabel="predicted", ylabel="true")
-    return _titled(ax, title, source)
+    return _titled(ax, title, source, default)
 
 
 # ---------------------------------------------------------------- the course of training
@@ -336,8 +332,8 @@ def plot_history(
     figures = {k: v for k, v in figures.items() if all(isinstance(x, kinds) for x in v)}
     numbers = getattr(history, "epoch", None) or range(max(map(len, figures.values())))
     epochs = [number + 1 for number in numbers]
-    names = list(dict.fromkeys(name.removeprefix("val_") for name in figures))
-    names.sort(key=lambda name: name != "loss")
+    every = dict.fromkeys(name.removeprefix("val_") for name in figures)
+    names = sorted(every, key=lambda name: name != "loss")
     _not_both(figure, ax)
     if ax is None:
         new = cast("Figure", figure or _new_figure(4.2 * len(names), 3.6))
@@ -368,7 +364,7 @@ def plot_history(
         each.spines[["top", "right"]].set_visible(False)
         each.legend(frameon=False)
     drawn = _figure_of(axes[0])
-    text = _title("Learning curves" if title is None else title, source)
+    text = _title(title, source, "Learning curves")
     if ax is not None and len(axes) == 1:
         axes[0].set_title(text)
     elif text and (ax is None or title or source):
@@ -429,7 +425,7 @@ def plot_runs(
     ax.spines[["top", "right"]].set_visible(False)
     count = max(map(len, values.values()))
     said = f"{count} runs, their mean and one standard deviation" if count > 1 else "One run"
-    return _titled(ax, said if title is None else title, source)
+    return _titled(ax, title, source, said)
 
 
 # ---------------------------------------------------------------- the inside of the net
@@ -503,10 +499,8 @@ def plot_weights(
     ax.set_ylabel("first unit", fontsize=8)
     bar = ax.figure.colorbar(ax.images[0], ax=ax, extend="both", fraction=0.03, pad=0.02)
     bar.set_label("weight")
-    if title is None:
-        shown = f"the first {len(tiles)} of " if len(tiles) < units else ""
-        title = f"{layer.name}: weights of {shown}{units} units"
-    return _titled(ax, title, source)
+    shown = f"the first {len(tiles)} of " if len(tiles) < units else ""
+    return _titled(ax, title, source, f"{layer.name}: weights of {shown}{units} units")
 
 
 def plot_activations(
@@ -570,8 +564,7 @@ def plot_activations(
     names = _names(class_names, len(values))
     shares = _are_probabilities(values)
     labels = [f"{v:.1%}" if v >= 0.001 else "" for v in values] if shares else values.round(2)
-    if title is None:
-        title = f"One image on its way through {model.name}: {names[guess]} ({labels[guess]})"
+    default = f"One image on its way through {model.name}: {names[guess]} ({labels[guess]})"
 
     _not_both(figure, ax)
     rows, frame = max(len(hidden), 1), ax
@@ -618,7 +611,7 @@ def plot_activations(
         ax.set_xticks([0, 0.5, 1])
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_title(f"{last.name}: {len(values)} classes", fontsize=10)
-    text = _title(title, source)
+    text = _title(title, source, default)
     if frame is not None:
         frame.set_title(text, fontsize=11, pad=22)
     elif text:
@@ -669,8 +662,7 @@ def plot_model(
         size = layer.count_params() if layer.built else None
         parameters = "not built" if size is None else f"{size:,} parameters" if size else ""
         boxes.append((f"{layer.name}\n{kind}", shape, parameters))
-    if title is None:
-        title = model.name + (f": {model.count_params():,} parameters" if model.built else "")
+    default = model.name + (f": {model.count_params():,} parameters" if model.built else "")
 
     ax = _axes(ax, 5.6, 0.95 * len(boxes) + 0.5)
     ax.set_axis_off()
@@ -688,7 +680,7 @@ def plot_model(
         if i:
             ends = (0.29, i - 0.4), (0.29, i)
             ax.add_patch(FancyArrowPatch(*ends, arrowstyle="->", mutation_scale=12, color="gray"))
-    return _titled(ax, title, source)
+    return _titled(ax, title, source, default)
 
 
 # ---------------------------------------------------------------- figures and titles
@@ -745,12 +737,13 @@ def _figure_of(ax: Axes) -> Figure:
     return cast("Figure", ax.figure)  # or a part of one, where that was given
 
 
-def _title(title: str, source: str | None) -> str:
-    return "\n".join(line for line in (title, source and f"Data: {source}") if line)
+def _title(title: str | None, source: str | None, default: str) -> str:
+    lines = (default if title is None else title, source and f"Data: {source}")
+    return "\n".join(filter(None, lines))
 
 
-def _titled(ax: Axes, title: str, source: str | None) -> Figure:
-    ax.set_title(_title(title, source), fontsize=11)
+def _titled(ax: Axes, title: str | None, source: str | None, default: str = "") -> Figure:
+    ax.set_title(_title(title, source, default), fontsize=11)
     ax.set_anchor("N")  # where a layout gives more room than a picture can use, its title stays in
     return _figure_of(ax)
 
