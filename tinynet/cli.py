@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import functools
 import json
 import math
@@ -359,9 +360,9 @@ def _train(args: argparse.Namespace) -> Result:
     except KeyboardInterrupt:
         if not last.epochs:
             raise KeyboardInterrupt("before an epoch was complete; no model was written") from None
-        last.restore()
+        last.copy.history = last.model.history
         about.update(epochs=last.epochs, interrupted=True, history=last.model.history.history)
-        written = _write_model(model, about, out, names)
+        written = _write_model(last.copy, about, out, names)
         raise KeyboardInterrupt(
             f"after {last.epochs} of {args.epochs} epochs; "
             f"{out} has the model as it was then: {', '.join(written)}"
@@ -369,20 +370,12 @@ def _train(args: argparse.Namespace) -> Result:
 
 
 class _LastEpoch(tinynet.callbacks.Callback):
-    """A copy of the weights and of the optimizer's state after the last complete epoch."""
+    """A copy of the model after the last complete epoch."""
 
     epochs = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.values = [np.array(variable) for variable in self._variables()]
-        self.epochs = epoch + 1
-
-    def restore(self) -> None:
-        for variable, value in zip(self._variables(), self.values, strict=True):
-            variable.assign(value)
-
-    def _variables(self) -> list[Any]:
-        return [*self.model.weights, *self.model.optimizer.variables]
+        self.copy, self.epochs = copy.deepcopy(self.model), epoch + 1
 
 
 def _write_model(model: Any, result: dict[str, Any], out: Path, names: list[str]) -> list[str]:
