@@ -8,34 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, config, random
+from tinynet import checks, config, random, registry
 from tinynet.backend import clear_session
-from tinynet.registry import (
-    custom_object_scope,
-    deserialize_keras_object,
-    get_custom_objects,
-    register_keras_serializable,
-    serialize_keras_object,
-)
+from tinynet.registry import *
 from tinynet.variable import Array, as_tensor
 
-__all__ = [
-    "CustomObjectScope",
-    "PyDataset",
-    "Sequence",
-    "clear_session",
-    "custom_object_scope",
-    "deserialize_keras_object",
-    "get_custom_objects",
-    "normalize",
-    "plot_model",
-    "register_keras_serializable",
-    "serialize_keras_object",
-    "set_random_seed",
-    "to_categorical",
-]
-
-CustomObjectScope = custom_object_scope
+__all__ = ["PyDataset", "Sequence", "clear_session", "normalize", "plot_model"]
+__all__ += ["set_random_seed", "to_categorical"]
+__all__ += registry.__all__
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Array:

@@ -13,24 +13,11 @@ A file may come from a stranger: `load_model` runs nothing, imports nothing and 
 that it finds there, and takes no more memory than the file is long, by a constant factor.
 """
 
-from tinynet.registry import (
-    custom_object_scope,
-    deserialize_keras_object,
-    get_custom_objects,
-    register_keras_serializable,
-    serialize_keras_object,
-)
+from tinynet import registry
+from tinynet.registry import *
 from tinynet.saving import api
 from tinynet.saving.api import *
 
-__all__ = [
-    "CustomObjectScope",
-    "custom_object_scope",
-    "deserialize_keras_object",
-    "get_custom_objects",
-    "register_keras_serializable",
-    "serialize_keras_object",
-]
+__all__: list[str] = []
+__all__ += registry.__all__
 __all__ += api.__all__
-
-CustomObjectScope = custom_object_scope
