@@ -390,7 +390,7 @@ def one_optimizer(k: Any, f: Any) -> Any:
 def own_variables(k: Any, f: Any) -> Any:
     """Fit a line with variables outside of any model, and a learning rate that is set."""
     slope = f.Variable(0.0)
-    bias = k.Variable(np.float32([0.0]), name="bias")
+    bias = k.Variable([0.0], name="bias")
     optimizer = k.optimizers.RMSprop(0.1)
     for step in range(6):
         if step == 2:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinynet import config, random
+from tinynet import config, random, variable
 from tinynet.checks import choice, number, whole
 from tinynet.registry import Configurable, Registry
 from tinynet.variable import Array, Tensor, as_tensor
@@ -412,7 +412,7 @@ class LecunUniform(_Scaled):
     fixed = (1.0, "fan_in", "uniform")
 
 
-get = _registry.get
+get = variable.find_initializer = _registry.get
 serialize = _registry.serialize
 deserialize = _registry.deserialize
 

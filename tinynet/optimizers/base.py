@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, config, initializers
+from tinynet import checks
 from tinynet.optimizers import schedules
 from tinynet.optimizers.schedules import LearningRateSchedule
 from tinynet.program.tape import flattened
@@ -302,8 +302,7 @@ class Optimizer(Configurable):
         Variable
             The variable.
         """
-        value = initializers.get(initializer)(shape, dtype or config.floatx())
-        self._added.append(Variable(value, False, name=name or "variable"))
+        self._added.append(Variable(initializer, False, dtype, name or "variable", shape=shape))
         return self._added[-1]
 
     def add_variable_from_reference(
