@@ -413,8 +413,7 @@ class LecunUniform(_Scaled):
 
 
 get = variable.find_initializer = _registry.get
-serialize = _registry.serialize
-deserialize = _registry.deserialize
+serialize, deserialize = _registry.serialize, _registry.deserialize
 
 # Keras' lower-case names are the classes themselves.
 zeros, ones, constant = Zeros, Ones, Constant

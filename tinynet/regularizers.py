@@ -178,7 +178,6 @@ def get(identifier: Any) -> Any:
     return found if found is None or hasattr(found, "gradient") else _Custom(found)
 
 
-serialize = _registry.serialize
-deserialize = _registry.deserialize
+serialize, deserialize = _registry.serialize, _registry.deserialize
 # Keras' lower-case names are the classes themselves.
 l1, l2, l1_l2 = L1, L2, L1L2

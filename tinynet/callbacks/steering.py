@@ -247,15 +247,10 @@ class LambdaCallback(Callback):
         **hooks: Callable[..., Any],
     ) -> None:
         super().__init__()
-        usual = {
-            "on_epoch_begin": on_epoch_begin,
-            "on_epoch_end": on_epoch_end,
-            "on_train_begin": on_train_begin,
-            "on_train_end": on_train_end,
-            "on_train_batch_begin": on_train_batch_begin,
-            "on_train_batch_end": on_train_batch_end,
-        }
-        hooks.update({name: f for name, f in usual.items() if f is not None})
+        usual = [on_train_begin, on_train_end, on_epoch_begin, on_epoch_end]
+        usual += [on_train_batch_begin, on_train_batch_end]
+        # The first of HOOKS are these, in the same order.
+        hooks.update({name: f for name, f in zip(HOOKS, usual, strict=False) if f is not None})
         known = dict.fromkeys((*HOOKS, "on_batch_begin", "on_batch_end"))
         for name, function in hooks.items():
             checks.known("hook", name, known)

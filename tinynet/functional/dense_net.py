@@ -849,10 +849,7 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
         lambda x: np.logaddexp(x, 0),
         lambda x, y: sigmoid(x),
     ),
-    "softsign": (
-        lambda x: x / (1 + np.abs(x)),
-        lambda x, y: 1 / (1 + np.abs(x)) ** 2,
-    ),
+    "softsign": (lambda x: x / (1 + np.abs(x)), lambda x, y: 1 / (1 + np.abs(x)) ** 2),
     "silu": (  # x * sigmoid(x); the slope is s + x * s * (1 - s)
         lambda x: x * sigmoid(x),
         lambda x, y: sigmoid(x) + y * (1 - sigmoid(x)),
@@ -865,14 +862,8 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
         lambda x: x / 2 * (1 + np.tanh(_GELU * (x + 0.044715 * x**3))),
         lambda x, y: _gelu_approximate_slope(x, np.tanh(_GELU * (x + 0.044715 * x**3))),
     ),
-    "exponential": (
-        lambda x: np.exp(x),
-        lambda x, y: y,
-    ),
-    "hard_sigmoid": (
-        lambda x: np.clip(x / 6 + 0.5, 0, 1),
-        lambda x, y: (np.abs(x) < 3) / 6,
-    ),
+    "exponential": (lambda x: np.exp(x), lambda x, y: y),
+    "hard_sigmoid": (lambda x: np.clip(x / 6 + 0.5, 0, 1), lambda x, y: (np.abs(x) < 3) / 6),
     "hard_silu": (  # x * hard_sigmoid(x)
         lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
         lambda x, y: np.clip(x / 6 + 0.5, 0, 1) + x * (np.abs(x) < 3) / 6,

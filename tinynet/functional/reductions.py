@@ -70,12 +70,7 @@ def _extremum_backward(d_y: Array, y: Array, x: Array, axis: Axis, keepdims: boo
 
 
 def max_backward(
-    d_y: Array,
-    y: Array,
-    x: Array,
-    axis: Axis = None,
-    keepdims: bool = False,
-    initial: Any = None,
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
 ) -> Array:
     """Pass the upstream gradient on to the largest element."""
     return _extremum_backward(d_y, y, x, axis, keepdims)
@@ -88,12 +83,7 @@ def min(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
 
 
 def min_backward(
-    d_y: Array,
-    y: Array,
-    x: Array,
-    axis: Axis = None,
-    keepdims: bool = False,
-    initial: Any = None,
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
 ) -> Array:
     """Pass the upstream gradient on to the smallest element."""
     return _extremum_backward(d_y, y, x, axis, keepdims)

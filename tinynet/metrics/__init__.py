@@ -75,9 +75,7 @@ __all__ += f_score_metrics.__all__
 __all__ += loss.__all__
 __all__ += regression_metrics.__all__
 
-get = _registry.get
-serialize = _registry.serialize
-deserialize = _registry.deserialize
+get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
 
 # Names that the shapes decide: one output is binary, labels of one dimension less than the
 # output are sparse, all else is one-hot. The loss plays no part.

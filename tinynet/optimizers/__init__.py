@@ -419,11 +419,7 @@ class Adadelta(Optimizer):
     _own = ("rho", "epsilon")
 
     def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        rho: float = 0.95,
-        epsilon: float = 1e-7,
-        **kwargs: Any,
+        self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kwargs: Any
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         self.rho = checks.number("rho", rho, 0, 1)
@@ -541,11 +537,7 @@ class Lion(Optimizer):
     _own = ("beta_1", "beta_2")
 
     def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.99,
-        **kwargs: Any,
+        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kwargs: Any
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         self.beta_1 = checks.number("beta_1", beta_1, 0, 1, open_low=True)
@@ -589,5 +581,4 @@ def get(identifier: Any) -> Optimizer:
     return found
 
 
-serialize = _registry.serialize
-deserialize = _registry.deserialize
+serialize, deserialize = _registry.serialize, _registry.deserialize

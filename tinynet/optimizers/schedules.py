@@ -288,5 +288,4 @@ class CosineDecay(_Decay):
         return start * ((np.float32(1) - alpha) * share + alpha)
 
 
-serialize = _registry.serialize
-deserialize = _registry.deserialize
+serialize, deserialize = _registry.serialize, _registry.deserialize
