@@ -37,17 +37,10 @@ def kinds() -> dict[str, list[str]]:
         name for name in sorted(callbacks.__all__) if inspect.isclass(getattr(callbacks, name))
     ]
     around = [
-        *(
-            n
-            for n, v in vars(stand_in).items()
-            if callable(v) and v.__module__ == stand_in.__name__
-        ),
-        *(f"nn.{n}" for n in vars(stand_in.nn)),
-        *(f"math.{n}" for n in vars(stand_in.math)),
-        *(f"random.{n}" for n in vars(stand_in.random)),
-        *("version.VERSION", "config.*"),
+        name
+        for name, v in vars(stand_in).items()
+        if getattr(v, "__module__", "") == stand_in.__name__ or hasattr(v, "__wrapped__")
     ]
-    around = sorted(n for n in around if "._" not in n and n[0].islower())
     return {
         "models": ["Sequential", "Model(inputs, outputs)", "subclasses of Model with call"],
         "layers": [n for n in registered(k.layers.base) if n not in ("Sequential", "Functional")],
@@ -64,7 +57,13 @@ def kinds() -> dict[str, list[str]]:
         "utils": sorted(k.utils.__all__),
         "datasets": [n for n in k.datasets.__all__ if hasattr(getattr(k.datasets, n), "load_data")],
         "files": [".keras", ".h5", ".weights.h5", "JSON", ".tinynet (own)"],
-        "`tf.` around Keras": around,
+        "`tf.` around Keras": sorted(
+            n for n in around if n[0].islower() and callable(vars(stand_in)[n])
+        ),
+        **{
+            f"`tf.{path}`": sorted(n for n in vars(getattr(stand_in, path)) if n[0] != "_")
+            for path in ("math", "nn", "linalg", "random", "data", "debugging", "config")
+        },
     }
 
 

@@ -256,6 +256,16 @@ def _at(indices: Array) -> tuple[Array, ...]:
     return tuple(np.moveaxis(indices, -1, 0))
 
 
+def gather_nd(params: Array, indices: Array) -> Array:
+    """Return the elements, or the slices, that the rows of `indices` name."""
+    return np.asarray(params[_at(indices)])
+
+
+def gather_nd_backward(d_y: Array, y: Array, params: Array, indices: Array) -> Any:
+    """Add the gradient at those places."""
+    return get_item_backward(d_y, y, params, _at(indices)), None
+
+
 def scatter(indices: Array, values: Array, shape: Any) -> Array:
     """Add values at the places that the rows of `indices` name, to zeros."""
     y = np.zeros(shape, values.dtype)
