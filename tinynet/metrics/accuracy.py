@@ -321,3 +321,13 @@ def _same_shape(name: str, y_true: Array, expected: tuple[int, ...]) -> Array:
             f"{name} takes true values of shape {expected}. Received: shape {y_true.shape}"
         )
     return y_true
+
+
+def _in_columns(name: str, output_shape: tuple[int | None, ...], *counts: int) -> None:
+    """Check that predictions are rows, and that these have as many columns as are counted."""
+    wrong = [n for n in counts if n != output_shape[-1]]
+    if len(output_shape) != 2 or wrong:
+        raise ValueError(
+            f"{name} takes predictions of shape (batch size, {wrong[0] if wrong else 'outputs'}). "
+            f"Received: shape {tuple(output_shape)}"
+        )

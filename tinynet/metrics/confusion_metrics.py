@@ -8,7 +8,7 @@ import numpy as np
 
 from tinynet import activations, checks, config
 from tinynet.losses import fit_weights, numeric
-from tinynet.metrics.accuracy import _column, _same_shape
+from tinynet.metrics.accuracy import _column, _in_columns, _same_shape
 from tinynet.metrics.base import Metric, _registry
 from tinynet.variable import Array, Tensor, Variable, as_tensor
 
@@ -51,10 +51,6 @@ class ConfusionMetric(Metric):
     """
 
     by_example = True
-    true_positives: Variable
-    false_negatives: Variable
-    false_positives: Variable
-    true_negatives: Variable
     #: The counts that are kept.
     _counted: tuple[str, ...] = _COUNTS
     #: If True, each label (column) has its own counts.
@@ -97,15 +93,11 @@ class ConfusionMetric(Metric):
                     f"{name} must be at most {most} for predictions of shape "
                     f"{tuple(output_shape)}. Received: {name}={value}"
                 )
-        known = {len(self.label_weights)} if self.label_weights else set()
-        if self.multi_label and self._variables:
-            known.add(self._variables[0].shape[1])
-        if (self.multi_label and len(output_shape) != 2) or known - {classes}:
-            labels = "".join(f" and {n} labels" for n in known)
-            raise ValueError(
-                f"y_pred must be of shape (batch size, labels){labels}. "
-                f"Received: predictions of shape {tuple(output_shape)}"
-            )
+        if self.multi_label or self.label_weights:
+            counts = [len(self.label_weights)] if self.label_weights else []
+            counts += [v.shape[1] for v in self._variables[:1] if self.multi_label]
+            rows = output_shape if self.multi_label else output_shape[-2:]
+            _in_columns(self.name, rows, *counts)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch."""

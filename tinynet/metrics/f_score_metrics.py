@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config
+from tinynet.metrics.accuracy import _in_columns
 from tinynet.metrics.base import _registry
 from tinynet.metrics.confusion_metrics import ConfusionMetric
 from tinynet.variable import Array, Tensor, as_tensor
@@ -61,11 +62,7 @@ class FBetaScore(ConfusionMetric):
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
         """Check that targets are from 0 to 1, one for each of a row of predictions."""
-        if len(output_shape) != 2:
-            raise ValueError(
-                f"y_pred must be of shape (batch size, classes) for {self.name}. "
-                f"Received: predictions of shape {tuple(output_shape)}"
-            )
+        _in_columns(self.name, output_shape)
         super().check_targets(y_true, output_shape)
 
     def _decisive(self, y_true: Array, scores: Array) -> tuple[Array, Array]:

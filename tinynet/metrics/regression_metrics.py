@@ -8,7 +8,7 @@ import numpy as np
 
 from tinynet import checks
 from tinynet.losses import fit_weights, numeric
-from tinynet.metrics.accuracy import _column, _same_shape
+from tinynet.metrics.accuracy import _column, _in_columns, _same_shape
 from tinynet.metrics.base import Metric, _registry
 from tinynet.variable import Array, Tensor, as_tensor
 
@@ -58,12 +58,7 @@ class R2Score(Metric):
         """Check the shapes."""
         expected = (*y_true.shape[:1], *output_shape[1:])
         _same_shape(self.name, _column(y_true, expected), expected)
-        outputs = self._variables[0].shape[0] if self._variables else output_shape[-1]
-        if len(output_shape) != 2 or output_shape[-1] != outputs:
-            raise ValueError(
-                f"y_pred must be of shape (batch size, {outputs}). "
-                f"Received: predictions of shape {tuple(output_shape)}"
-            )
+        _in_columns(self.name, output_shape, *(v.shape[0] for v in self._variables[:1]))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch."""
