@@ -88,8 +88,14 @@ LOSSES: dict[str, list[Spec]] = {
         ("CategoricalCrossentropy", {}),
         ("CategoricalCrossentropy", {"label_smoothing": 0.2}),
         ("KLDivergence", {}),
+        ("CategoricalFocalCrossentropy", {"gamma": 1.5}),
+        ("CosineSimilarity", {}),
     ],
-    "binary": [("BinaryCrossentropy", {}), ("BinaryCrossentropy", {"label_smoothing": 0.1})],
+    "binary": [
+        *(("BinaryCrossentropy", {}), ("BinaryCrossentropy", {"label_smoothing": 0.1})),
+        ("BinaryFocalCrossentropy", {"apply_class_balancing": True}),
+        ("SquaredHinge", {}),
+    ],
     "numbers": [
         *(("MeanSquaredError", {}), ("MeanAbsoluteError", {}), ("LogCosh", {})),
         ("Huber", {"delta": 0.7}),

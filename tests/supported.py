@@ -25,23 +25,22 @@ def registered(module: Any) -> list[str]:
     return sorted(module._registry.classes, key=str.lower)
 
 
+def dir_of(module: Any) -> list[str]:
+    """List the public names of a module."""
+    return [name for name in dir(module) if not name.startswith("_")]
+
+
 def kinds() -> dict[str, list[str]]:
     """List what there is of each kind."""
     k = tinynet
     own_callbacks = [
-        name for name in callbacks.__all__ if inspect.isclass(getattr(callbacks, name))
+        name for name in sorted(callbacks.__all__) if inspect.isclass(getattr(callbacks, name))
     ]
     around = [
-        *(
-            n
-            for n, v in vars(stand_in).items()
-            if callable(v) and v.__module__ == stand_in.__name__
-        ),
-        *(f"nn.{n}" for n in vars(stand_in.nn)),
-        *(f"math.{n}" for n in vars(stand_in.math)),
-        *("random.set_seed", "version.VERSION", "config.*"),
+        name
+        for name, v in vars(stand_in).items()
+        if getattr(v, "__module__", "") == stand_in.__name__ or hasattr(v, "__wrapped__")
     ]
-    around = sorted(n for n in around if "._" not in n and n[0].islower())
     return {
         "models": ["Sequential", "Model(inputs, outputs)", "subclasses of Model with call"],
         "layers": [n for n in registered(k.layers.base) if n not in ("Sequential", "Functional")],
@@ -54,10 +53,17 @@ def kinds() -> dict[str, list[str]]:
         "initializers": registered(k.initializers),
         "regularizers": registered(k.regularizers),
         "constraints": registered(k.constraints),
+        "random": dir_of(k.random),
         "utils": sorted(k.utils.__all__),
         "datasets": [n for n in k.datasets.__all__ if hasattr(getattr(k.datasets, n), "load_data")],
         "files": [".keras", ".h5", ".weights.h5", "JSON", ".tinynet (own)"],
-        "`tf.` around Keras": around,
+        "`tf.` around Keras": sorted(
+            n for n in around if n[0].islower() and callable(vars(stand_in)[n])
+        ),
+        **{
+            f"`tf.{path}`": sorted(n for n in vars(getattr(stand_in, path)) if n[0] != "_")
+            for path in ("math", "nn", "linalg", "random", "data", "debugging", "config")
+        },
     }
 
 

@@ -24,6 +24,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import tinynet
+from tests.compare import EPS
 from tinynet import callbacks
 
 NAN = math.nan
@@ -1098,3 +1099,103 @@ def test_model_checkpoint_warns_if_a_value_does_not_fit(value: Any, tmp_path: Pa
         history = model.fit(np.eye(2), [0, 1], epochs=3, verbose=0, callbacks=listed)
     assert history.epoch == [0, 1, 2]
     assert [path.name for path in tmp_path.iterdir()] == ["1-0.25.keras"]
+
+
+# ------------------------------------------------------------ averages of the weights
+
+
+def averaged(k: Any, swap_on_epoch: bool, folder: Path, stop: bool = False) -> Any:
+    """Train with `SwapEMAWeights`; return all values that other code sees, as one vector."""
+    model = k.Sequential([k.Input((4,)), k.layers.Dense(3)])
+    model.set_weights([np.eye(4, 3), np.zeros(3)])
+    model.compile(k.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.6), "mse")
+    seen: list[Any] = []
+
+    def look(*_: Any) -> None:
+        seen.extend(w.ravel() for w in model.get_weights())
+
+    def leave(epoch: int, logs: Any) -> None:
+        model.stop_training = stop and epoch == 1
+
+    pattern = str(folder / f"{k.__name__}{{epoch}}.weights.h5")
+    listed = [
+        k.callbacks.SwapEMAWeights(swap_on_epoch=swap_on_epoch),
+        k.callbacks.LambdaCallback(on_epoch_begin=look, on_epoch_end=look, on_train_end=look),
+        k.callbacks.LambdaCallback(on_test_begin=look, on_test_end=look, on_epoch_end=leave),
+        k.callbacks.ModelCheckpoint(pattern, save_weights_only=True),
+    ]
+    targets = np.eye(3, dtype=np.float32)[Y]
+    options: dict[str, Any] = {"shuffle": False, "verbose": 0, "batch_size": 8, "epochs": 4}
+    history = model.fit(X, targets, **options, validation_data=(X, targets), callbacks=listed)
+    seen += [np.array(history.history["val_loss"])]
+    seen += [np.array([model.evaluate(X, targets, verbose=0, callbacks=listed)])]
+    for path in sorted(folder.glob(f"{k.__name__}*.weights.h5")):
+        model.load_weights(path)
+        look()
+    return np.concatenate(seen)
+
+
+@pytest.mark.parametrize("swap_on_epoch", [False, True])
+def test_swap_ema_weights_acts_as_in_keras(keras: Any, swap_on_epoch: bool, tmp_path: Path) -> None:
+    ours, theirs = (averaged(k, swap_on_epoch, tmp_path) for k in (tinynet, keras))
+    # Keras swaps by sums and differences, three roundings each time, of weights up to 1.
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=64 * EPS)
+
+
+@pytest.mark.parametrize("swap_on_epoch", [False, True])
+def test_swap_ema_weights_leaves_the_average_when_stopped(
+    swap_on_epoch: bool, tmp_path: Path
+) -> None:
+    """A callback after it ends training; Keras leaves the weights of training then."""
+    model = make()
+    model.compile(tinynet.optimizers.Adam(0.1, use_ema=True), "sparse_categorical_crossentropy")
+    stop = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", True)
+    )
+    history = fit(model, callbacks.SwapEMAWeights(swap_on_epoch), stop)
+    assert history.epoch == [0]
+    for weight, average in zip(model.weights, model.optimizer.variables[2:6], strict=True):
+        assert weight.numpy().tobytes() == average.numpy().tobytes()
+
+
+def test_swap_ema_weights_restores_the_weights_after_predict() -> None:
+    model = make()
+    model.compile(tinynet.optimizers.Adam(0.1, use_ema=True), "sparse_categorical_crossentropy")
+    fit(model, epochs=1)
+    averages = model.predict(X)
+    model.set_weights([w + 1 for w in model.get_weights()])
+    before = [w.tobytes() for w in model.get_weights()]
+    np.testing.assert_array_equal(
+        model.predict(X, callbacks=[callbacks.SwapEMAWeights()]), averages
+    )
+    assert [w.tobytes() for w in model.get_weights()] == before
+
+
+def test_swap_ema_weights_needs_averages() -> None:
+    model = make()
+    before = [w.tobytes() for w in model.get_weights()]
+    for act in (fit, lambda model, swap: model.evaluate(X, Y, verbose=0, callbacks=[swap])):
+        with pytest.raises(ValueError, match=r"use_ema=True .*Received: use_ema=False"):
+            act(model, callbacks.SwapEMAWeights())
+    assert [w.tobytes() for w in model.get_weights()] == before
+    with pytest.raises((ValueError, TypeError), match=r"Received: swap_on_epoch="):
+        callbacks.SwapEMAWeights("yes")
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_swap_ema_weights_resumes(position: int, tmp_path: Path) -> None:
+    def started() -> Any:
+        model = make()
+        model.compile(tinynet.optimizers.Adam(0.1, use_ema=True), "sparse_categorical_crossentropy")
+        return model
+
+    straight = started()
+    fit(straight, callbacks.SwapEMAWeights(True))
+    runs = [[callbacks.SwapEMAWeights(True)] for _ in range(2)]
+    for run in runs:
+        run.insert(position, callbacks.BackupAndRestore(tmp_path / "backup"))
+    with pytest.raises(KeyboardInterrupt):
+        fit(started(), *runs[0], Interrupt("on_epoch_begin", 2))
+    resumed = started()
+    fit(resumed, *runs[1])
+    assert everything(resumed) == everything(straight)

@@ -52,7 +52,164 @@ CALLS = {
     "squeeze": lambda tf: tf.squeeze(A[None]),
     "arithmetic": lambda tf: tf.constant([1.0, 2.0]) * 2 + 1,
     "function": lambda tf: tf.function(lambda x: x + 1)(tf.constant([1.0])),
+    "clip_by_value": lambda tf: tf.clip_by_value(A, -0.5, 1.0),
+    "clip_by_norm": lambda tf: tf.clip_by_norm(A, 2.0),
+    "clip_by_norm, axes": lambda tf: tf.clip_by_norm(A, 4.0, axes=[1]),
+    "clip_by_norm of zeros": lambda tf: tf.clip_by_norm(0 * A, 2.0),
+    "clip_by_norm of NaN": lambda tf: tf.clip_by_norm(np.nan * A, 2.0),
+    "global_norm": lambda tf: tf.linalg.global_norm([A, None, B[0]]),
+    "clip_by_global_norm": lambda tf: tf.concat(tf.clip_by_global_norm([A, B], 2.0)[0], 0),
+    "clip_by_global_norm, within": lambda tf: tf.clip_by_global_norm([A, None], 50.0)[0][0],
+    "clip_by_global_norm, norm": lambda tf: tf.clip_by_global_norm(
+        (A,), 1.0, use_norm=tf.constant(3.0)
+    )[0][0],
+    "clip_by_global_norm of zeros": lambda tf: tf.clip_by_global_norm([0 * A], 1.0)[0][0],
+    "clip_by_global_norm of inf": lambda tf: tf.clip_by_global_norm([A, [np.inf]], 1.0)[0][0],
     "Variable": lambda tf: tf.Variable([1.0, 2.0]).assign_add([1.0, 1.0]),
+    "Variable of a function": lambda tf: tf.Variable(
+        lambda: tf.ones([2]), trainable=False, name="a", dtype=tf.float32, shape=(2,)
+    ).read_value(),
+    "Variable of ints": lambda tf: tf.Variable(initial_value=3, dtype=tf.int64) + 1,
+    "Variable of an initializer": lambda tf: tf.Variable(
+        tf.zeros_initializer()(shape=(2, 3), dtype="float32")
+    ),
+    "convert_to_tensor, name": lambda tf: tf.convert_to_tensor([1.5], tf.float64, name="x"),
+    "cast of a tensor": lambda tf: tf.cast(tf.constant([1, 0]), tf.bool),
+    "one_hot, axis": lambda tf: tf.one_hot([[0, 2], [1, 1]], 3, axis=1, dtype=tf.int32),
+    "confusion_matrix, weights": lambda tf: tf.math.confusion_matrix(
+        [0, 1], [1, 1], weights=[2, 3]
+    ),
+    **{
+        f"math.{name}": lambda tf, name=name: getattr(tf.math, name)(np.abs(B) / 5 + 0.1)
+        for name in (
+            *("acos", "asin", "asinh", "atan", "atanh", "ceil", "erf", "erfc", "erfinv"),
+            *("expm1", "is_finite", "is_inf", "is_nan", "log1p", "log_sigmoid", "log_softmax"),
+            *("negative", "reciprocal", "rint", "round", "rsqrt", "sigmoid", "sign", "softmax"),
+            *("softplus", "softsign", "sqrt", "square", "tan", "abs", "exp", "floor", "cosh"),
+        )
+    },
+    **{
+        f"math.{name}": lambda tf, name=name: getattr(tf.math, name)(x=A, y=B - 1.5)
+        for name in (
+            *("add", "subtract", "multiply", "divide", "truediv", "maximum", "minimum", "equal"),
+            *("not_equal", "greater", "greater_equal", "less", "less_equal", "divide_no_nan"),
+            *("squared_difference",),
+        )
+    },
+    "math.pow": lambda tf: tf.math.pow(np.abs(A), 2.0),
+    "math.mod": lambda tf: tf.math.floormod(A, 3.0) + tf.math.floordiv(A, 3.0),
+    "atan2": lambda tf: tf.atan2(y=A, x=B),
+    "logical": lambda tf: tf.logical_or(tf.logical_not(A > 1), tf.logical_and(A > 0, B > 0)),
+    "logical_xor": lambda tf: tf.math.logical_xor(A > 0, B > 0),
+    "cumsum": lambda tf: tf.cumsum(A),
+    "cumsum, options": lambda tf: tf.cumsum(A, axis=1, exclusive=True, reverse=True),
+    "cumprod": lambda tf: tf.math.cumprod(A, axis=-1, exclusive=True),
+    "add_n": lambda tf: tf.add_n([A, B, A]),
+    "count_nonzero": lambda tf: tf.cast(tf.math.count_nonzero(A > 0, axis=1), tf.int32),
+    "segment_sum": lambda tf: tf.math.segment_sum(A, tf.constant([0, 0])),
+    "unsorted_segment_sum": lambda tf: tf.math.unsorted_segment_sum(A, [2, 0], num_segments=3),
+    "in_top_k": lambda tf: tf.math.in_top_k(targets=[1, 0], predictions=A, k=2),
+    "top_k": lambda tf: tf.math.top_k(A, k=2)[0],
+    "top_k, indices": lambda tf: tf.nn.top_k(input=A, k=2)[1],
+    "reduce_std": lambda tf: tf.math.reduce_std(A, axis=[0, 1]),
+    "reduce_variance": lambda tf: tf.math.reduce_variance(A, 0),
+    "reduce_logsumexp": lambda tf: tf.reduce_logsumexp(A, axis=-1, keepdims=True),
+    "reduce_euclidean_norm": lambda tf: tf.math.reduce_euclidean_norm(A, axis=1),
+    "reduce_prod": lambda tf: tf.reduce_prod(input_tensor=tf.constant([2, 3])),
+    "reduce_any": lambda tf: tf.reduce_any(A > 3, axis=1),
+    "reduce_mean of negative ints": lambda tf: tf.reduce_mean(tf.constant([-1, -2])),
+    "reduce_sum of a list of axes": lambda tf: tf.reduce_sum(A, axis=[0, 1]),
+    "reduce_min": lambda tf: tf.reduce_min(A, 1),
+    "transpose": lambda tf: tf.transpose(A[None], perm=[2, 0, 1]),
+    "unstack": lambda tf: tf.unstack(A, axis=1)[2],
+    "split": lambda tf: tf.split(A, [1, 2], axis=1)[1],
+    "split, number": lambda tf: tf.split(value=A, num_or_size_splits=3, axis=-1)[0],
+    "tile": lambda tf: tf.tile(A, multiples=[2, 1]),
+    "repeat": lambda tf: tf.repeat(A, repeats=2, axis=0),
+    "roll": lambda tf: tf.roll(A, shift=1, axis=1),
+    "reverse": lambda tf: tf.reverse(A, axis=[1]),
+    "pad": lambda tf: tf.pad(A, [[1, 0], [0, 2]], constant_values=1.0),
+    "pad, reflect": lambda tf: tf.pad(A, tf.constant([[1, 0], [0, 2]]), mode="REFLECT"),
+    "fill": lambda tf: tf.fill([2, 2], 7),
+    "eye": lambda tf: tf.eye(2, 3),
+    "linspace": lambda tf: tf.linspace(0.0, 1.0, 5),
+    "range, limits": lambda tf: tf.range(1, 7, delta=2),
+    "range of floats": lambda tf: tf.range(0.0, 1.0, 0.25),
+    "zeros, dtype": lambda tf: tf.zeros([2], tf.int32),
+    "ones_like": lambda tf: tf.ones_like(input=A),
+    "zeros_like, dtype": lambda tf: tf.zeros_like(A, dtype=tf.int32),
+    "broadcast_to": lambda tf: tf.broadcast_to([1.0, 2.0], [3, 2]),
+    "sort": lambda tf: tf.sort(A, direction="DESCENDING"),
+    "argsort": lambda tf: tf.argsort(A, axis=1, direction="DESCENDING"),
+    "slice": lambda tf: tf.slice(A, begin=[0, 1], size=[-1, 2]),
+    "where, one argument": lambda tf: tf.where(A > 1),
+    "where, names": lambda tf: tf.where(condition=A > 1, x=A, y=0.0),
+    "gather": lambda tf: tf.gather(A, [2, 0], axis=1),
+    "gather, first axis": lambda tf: tf.gather(params=A, indices=[[1], [0]]),
+    "gather of batches": lambda tf: tf.gather(A, [2, 0], axis=1, batch_dims=1),
+    "gather of batches, rows": lambda tf: tf.gather(A, [[2, 0], [1, 1]], batch_dims=1),
+    "gather_nd": lambda tf: tf.gather_nd(A, [[0, 2], [1, 1]]),
+    "boolean_mask": lambda tf: tf.boolean_mask(A, A > 1),
+    "boolean_mask, axis": lambda tf: tf.boolean_mask(A, [True, False, True], axis=1),
+    "scatter_nd": lambda tf: tf.scatter_nd([[1], [3]], [5.0, 6.0], [4]),
+    "tensor_scatter_nd_update": lambda tf: tf.tensor_scatter_nd_update(A, [[0, 1]], [9.0]),
+    "tensor_scatter_nd_add": lambda tf: tf.tensor_scatter_nd_add(A, [[1], [1]], [B[0], B[1]]),
+    "searchsorted": lambda tf: tf.searchsorted([1.0, 2.0], [1.0, 3.0], side="right"),
+    "meshgrid": lambda tf: tf.meshgrid([1.0, 2.0], [3.0, 4.0, 5.0])[1],
+    "map_fn": lambda tf: tf.map_fn(lambda row: row * 2, A),
+    "map_fn of two": lambda tf: tf.map_fn(
+        lambda rows: rows[0] + rows[1], (A, B), fn_output_signature=tf.float32
+    ),
+    "vectorized_map": lambda tf: tf.vectorized_map(tf.reduce_sum, tf.constant(A)),
+    "cond": lambda tf: tf.cond(tf.constant(True), lambda: tf.constant(1), lambda: tf.constant(2)),
+    "while_loop": lambda tf: tf.while_loop(
+        lambda i, s: i < 5, lambda i, s: (i + 1, s * 2.0), [tf.constant(0), tf.constant(1.0)]
+    )[1],
+    "ensure_shape": lambda tf: tf.ensure_shape(A, [None, 3]),
+    "clip_by_value, tensor": lambda tf: tf.clip_by_value(A, -1.0, clip_value_max=B + 5),
+    "identity": lambda tf: tf.identity(A) + tf.stop_gradient(B),
+    "matmul, transposed": lambda tf: tf.matmul(a=A, b=B, transpose_b=True),
+    "linalg.matmul": lambda tf: tf.linalg.matmul(A, B, transpose_a=True),
+    "matvec": lambda tf: tf.linalg.matvec(A, [1.0, 2.0, 3.0]),
+    "tensordot": lambda tf: tf.tensordot(A, B, axes=[[1], [1]]),
+    "einsum": lambda tf: tf.einsum("ij,kj->ik", A, B),
+    "trace": lambda tf: tf.linalg.trace(A),
+    "cross": lambda tf: tf.linalg.cross(A, B),
+    "norm": lambda tf: tf.norm(A, axis=1),
+    "norm, order": lambda tf: tf.linalg.norm(tensor=A, ord=1, axis=0),
+    "l2_normalize": lambda tf: tf.math.l2_normalize(A, axis=1, epsilon=0.5),
+    "nn.l2_normalize": lambda tf: tf.nn.l2_normalize(A),
+    "nn.l2_loss": lambda tf: tf.nn.l2_loss(A),
+    "nn.moments": lambda tf: tf.nn.moments(A, axes=[0], keepdims=True)[1],
+    "nn.bias_add": lambda tf: tf.nn.bias_add(A, bias=[1.0, 2.0, 3.0]),
+    "nn.embedding_lookup": lambda tf: tf.nn.embedding_lookup(params=A, ids=[1, 0, 1]),
+    "nn.batch_normalization": lambda tf: tf.nn.batch_normalization(
+        A, A[0], B[1] + 1, offset=None, scale=B[0], variance_epsilon=0.1
+    ),
+    **{
+        f"nn.{name}, named": lambda tf, name=name: getattr(tf.nn, name)(features=A, name="x")
+        for name in ("relu", "relu6", "elu", "selu", "softplus", "softsign")
+    },
+    "nn.silu": lambda tf: tf.nn.silu(features=A) + tf.nn.swish(B) + tf.math.acosh(A * A + 1),
+    "divide_no_nan": lambda tf: tf.math.divide_no_nan(A, B),
+    "nn.leaky_relu, alpha": lambda tf: tf.nn.leaky_relu(A, alpha=0.5, name="x"),
+    "nn.softmax, axis": lambda tf: tf.nn.softmax(logits=A, axis=0),
+    "nn.log_softmax": lambda tf: tf.nn.log_softmax(logits=A),
+    "nn.sigmoid_cross_entropy": lambda tf: tf.nn.sigmoid_cross_entropy_with_logits(
+        labels=np.abs(B) / 5, logits=A
+    ),
+    "nn.weighted_cross_entropy": lambda tf: tf.nn.weighted_cross_entropy_with_logits(
+        labels=np.abs(B) / 5, logits=A, pos_weight=3.0
+    ),
+    "nn.softmax_cross_entropy": lambda tf: tf.nn.softmax_cross_entropy_with_logits(
+        labels=np.eye(3, dtype=np.float32)[:2], logits=A
+    ),
+    "nn.sparse_softmax_cross_entropy": lambda tf: tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=[2, 0], logits=A
+    ),
+    "size": lambda tf: tf.constant(int(tf.size(A)) + int(tf.rank(A)) + int(tf.shape(A)[1])),
+    "newaxis": lambda tf: tf.constant(A)[:, tf.newaxis],
+    "initializers": lambda tf: tf.initializers.Constant(2.0)((2,)) + tf.ones_initializer()((2,)),
 }
 
 
@@ -73,6 +230,134 @@ def test_functions_say_what_those_of_tensorflow_say(name: str, tensorflow: Any) 
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
 
+GRADIENTS = {
+    "gather of batches": lambda tf, x: tf.gather(x, [2, 0], axis=1, batch_dims=1),
+    "gather_nd": lambda tf, x: tf.gather_nd(x, [[0, 2], [0, 2], [1, 1]]),
+    "boolean_mask": lambda tf, x: tf.boolean_mask(x, A > 1) ** 2,
+    "cumsum": lambda tf, x: tf.cumsum(x, exclusive=True) ** 2,
+    "sort": lambda tf, x: tf.sort(x, direction="DESCENDING") * B,
+    "map_fn": lambda tf, x: tf.map_fn(lambda row: row**2, x),
+    "clip_by_value": lambda tf, x: tf.clip_by_value(x, -2.0, 3.0) ** 2,
+    "l2_normalize": lambda tf, x: tf.nn.l2_normalize(x, axis=1) * B,
+    "sparse_softmax_cross_entropy": lambda tf, x: tf.nn.sparse_softmax_cross_entropy_with_logits(
+        [2, 0], x
+    ),
+    "weighted_cross_entropy": lambda tf, x: tf.nn.weighted_cross_entropy_with_logits(
+        np.abs(B) / 5, x, 3.0
+    ),
+    "reduce_std": lambda tf, x: tf.math.reduce_std(x, axis=1),
+    "tensor_scatter_nd_add": lambda tf, x: tf.tensor_scatter_nd_add(x, [[0, 1]], [3.0]) ** 2,
+    "where": lambda tf, x: tf.where(x > 0, x, 0.1 * x),
+    "matmul": lambda tf, x: tf.matmul(x, x, transpose_b=True),
+    "einsum": lambda tf, x: tf.einsum("ij,kj->ik", x, x),
+    "relu": lambda tf, x: tf.nn.relu(features=x) * B,
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_functions_have_the_gradients_of_tensorflow(name: str, tensorflow: Any) -> None:
+    found = []
+    for tf in (tensorflow, stand_in):
+        x = tf.Variable(A)
+        with tf.GradientTape() as tape:
+            y = GRADIENTS[name](tf, x)
+        found.append(np.asarray(tape.gradient(y, x)))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5, atol=1e-5)
+
+
+def test_names_are_those_of_tensorflow(tensorflow: Any) -> None:
+    for path in ("math", "nn", "linalg", "random", "data", "debugging", "errors", "config"):
+        namespace = vars(getattr(stand_in, path))
+        missing = [n for n in namespace if not n.startswith("_")]
+        assert [n for n in missing if not hasattr(getattr(tensorflow, path), n)] == []
+    for name, value in vars(stand_in).items():
+        own = hasattr(value, "__wrapped__") or getattr(value, "__module__", "") == stand_in.__name__
+        if own and name[0] != "_":
+            assert hasattr(tensorflow, name), name
+
+
+def test_an_activation_of_tensorflow_is_the_built_in_one() -> None:
+    layer = stand_in.keras.layers.Dense(2, activation=stand_in.nn.relu)
+    assert layer.get_config()["activation"] == "relu"
+    assert stand_in.keras.activations.get(stand_in.nn.gelu) is stand_in.keras.activations.gelu
+
+
+def test_module_finds_its_variables(tensorflow: Any) -> None:
+    def line(tf: Any) -> Any:
+        class Line(tf.Module):  # type: ignore[misc]  # of either library
+            def __init__(self, name: Any = None) -> None:
+                super().__init__(name=name)
+                self.w = [tf.Variable(2.0), {"a": tf.Variable(3.0, trainable=False)}]
+                self.b = tf.Variable(1.0)
+                self.number = 7
+
+        class Two(tf.Module):  # type: ignore[misc]  # of either library
+            def __init__(self) -> None:
+                super().__init__()
+                self.second, self.first = Line("x"), Line("y")
+                self.again = self.first
+
+        return Two()
+
+    ours, theirs = line(stand_in), line(tensorflow)
+    assert [float(v) for v in ours.variables] == [float(v) for v in theirs.variables]
+    assert len(ours.trainable_variables) == len(theirs.trainable_variables) == 4
+    assert (ours.name, ours.first.name) == (theirs.name, theirs.first.name)
+
+
+def test_variable_refuses_wrong_arguments() -> None:
+    with pytest.raises(ValueError, match=r"shape must be .*\(2,\). Received: shape=\(3,\)"):
+        stand_in.Variable([1.0, 2.0], shape=(3,))
+    with pytest.raises(TypeError, match="trainible"):
+        stand_in.Variable(1.0, trainible=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("assert_equal", (A, A), (A, B)),
+        ("assert_none_equal", (A, A + 1), (A, A)),
+        ("assert_less", (A, A + 1), (A, A)),
+        ("assert_less_equal", (A, A), (A, B)),
+        ("assert_greater", (A + 1, A), (A, A)),
+        ("assert_greater_equal", (A, A), (A, B)),
+        ("assert_near", (A, A + 1e-7), (A, B)),
+        ("assert_positive", (np.abs(A),), (A,)),
+        ("assert_negative", (-np.abs(A),), (A,)),
+        ("assert_non_negative", (A * A,), (A,)),
+        ("assert_non_positive", (-A * A,), (A,)),
+        ("assert_rank", (A, 2), (A, 1)),
+    ],
+)
+def test_assertions_hold_where_those_of_tensorflow_do(
+    name: str, right: Any, wrong: Any, tensorflow: Any
+) -> None:
+    for tf in (tensorflow, stand_in):
+        check = getattr(tf.debugging, name)
+        assert check(*right) is None
+        with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="oh"):
+            check(*wrong, message="oh no")
+    with pytest.raises(ValueError, match=r"x must .*Received: "):
+        getattr(stand_in.debugging, name)(*wrong)
+
+
+def test_print_shows_values_on_the_error_stream(capsys: Any) -> None:
+    stand_in.print("loss:", stand_in.constant([1.5]), 2, sep="|")
+    assert capsys.readouterr().err == "loss:|[1.5]|2\n"
+
+
+def test_contexts_have_no_effect() -> None:
+    with stand_in.device("/CPU:0"), stand_in.name_scope("layer"):
+        assert float(stand_in.constant(1.0)) == 1
+
+
+def test_numbers_of_wrong_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"x must have the shape \(None, 2\)"):
+        stand_in.ensure_shape(A, [None, 2])
+    with pytest.raises(ValueError, match="batch_dims must be"):
+        stand_in.gather(A, [0], batch_dims=2)
+
+
 def test_settings_are_accepted(tensorflow: Any) -> None:
     for tf in (tensorflow, stand_in):
         assert tf.config.list_physical_devices("GPU") == []
@@ -86,18 +371,255 @@ def test_settings_are_accepted(tensorflow: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (lambda tf: tf.data.Dataset, "iterable of batches"),
+        (lambda tf: tf.data.TFRecordDataset, "NumPy"),
         (lambda tf: tf.saved_model.save, r"model\.save\('name\.keras'\)"),
         (lambda tf: tf.compat.v1, "no TensorFlow 1"),
         (lambda tf: tf.signal, "NumPy"),
         (lambda tf: tf.linalg.svd, "NumPy"),
         (lambda tf: tf.nn.conv2d, "NumPy"),
-        (lambda tf: tf.math.erfinv, "NumPy"),
+        (lambda tf: tf.math.digamma, "NumPy"),
     ],
 )
 def test_what_is_not_there_is_named(wrong: Any, hint: str) -> None:
     with pytest.raises(NotImplementedError, match=rf"no tf\..*{hint}.*Received: tf\."):
         wrong(stand_in)
+
+
+# ------------------------------------------------------------ tf.data
+
+X, Y = np.arange(14, dtype=np.float32).reshape(7, 2), np.arange(7)
+
+
+def slices(tf: Any) -> Any:
+    return tf.data.Dataset.from_tensor_slices((X, Y))
+
+
+def generated(tf: Any, **options: Any) -> Any:
+    return tf.data.Dataset.from_generator(lambda: zip(X, Y, strict=True), **options)
+
+
+DATASETS = {
+    "slices of a list": lambda tf: tf.data.Dataset.from_tensor_slices([1, 2, 3]),
+    "slices of floats": lambda tf: tf.data.Dataset.from_tensor_slices([[1.0], [2.0]]),
+    "slices of a dict": lambda tf: tf.data.Dataset.from_tensor_slices({"a": X, "b": Y}),
+    "slices of nested arrays": lambda tf: tf.data.Dataset.from_tensor_slices(({"a": X}, (Y, X))),
+    "slices of tensors": lambda tf: tf.data.Dataset.from_tensor_slices(tf.constant([1, 2])),
+    "tensors": lambda tf: tf.data.Dataset.from_tensors((X, [1, 2])),
+    "range": lambda tf: tf.data.Dataset.range(2, 10, 3),
+    "generator, types": lambda tf: generated(tf, output_types=(tf.float32, tf.int32)),
+    "generator, shapes": lambda tf: generated(
+        tf, output_types=(tf.float64, tf.int32), output_shapes=((2,), tf.TensorShape([]))
+    ),
+    "generator, signature": lambda tf: generated(
+        tf,
+        output_signature=(
+            tf.TensorSpec(shape=(None,), dtype=tf.float32),
+            tf.TensorSpec(shape=(), dtype=tf.uint8),
+        ),
+    ),
+    "generator, arguments": lambda tf: tf.data.Dataset.from_generator(
+        lambda n: iter([[0] * k for k in range(n)]), tf.int64, args=[3]
+    ),
+    "batch": lambda tf: slices(tf).batch(3, num_parallel_calls=tf.data.AUTOTUNE),
+    "batch, remainder dropped": lambda tf: slices(tf).batch(3, drop_remainder=True),
+    "batches of batches": lambda tf: slices(tf).batch(2, True).batch(2),
+    "unbatch": lambda tf: slices(tf).batch(3).unbatch(),
+    "map": lambda tf: slices(tf).map(lambda x, y: (x / 2, tf.one_hot(y, 7))),
+    "map to a list": lambda tf: slices(tf).map(lambda x, y: [y, x]),
+    "map to a dict": lambda tf: slices(tf).map(lambda x, y: {"x": x, "y": (y, 1.5)}),
+    "map of a dict": lambda tf: tf.data.Dataset.from_tensor_slices({"a": Y}).map(
+        lambda d: d["a"] + 1, num_parallel_calls=2, deterministic=False
+    ),
+    "map with NumPy": lambda tf: slices(tf).map(
+        lambda x, y: tf.numpy_function(lambda x: x[::-1] * 2, [x], tf.float32)
+    ),
+    "map with Python": lambda tf: slices(tf).map(
+        lambda x, y: tf.py_function(lambda x, y: (x.numpy(), y), [x, y], [tf.float32, tf.int64])
+    ),
+    "filter": lambda tf: slices(tf).filter(lambda x, y: y % 2 == 0),
+    "flat_map": lambda tf: tf.data.Dataset.range(3).flat_map(tf.data.Dataset.range),
+    "repeat": lambda tf: slices(tf).repeat(2),
+    "repeat without end": lambda tf: slices(tf).repeat().take(9),
+    "repeat of batches": lambda tf: slices(tf).batch(4).repeat(2).prefetch(1),
+    "take": lambda tf: slices(tf).take(3),
+    "take all": lambda tf: slices(tf).take(-1),
+    "take too many": lambda tf: slices(tf).take(30),
+    "skip": lambda tf: slices(tf).skip(5),
+    "skip all": lambda tf: slices(tf).skip(-1),
+    "shard": lambda tf: slices(tf).shard(3, 1),
+    "concatenate": lambda tf: slices(tf).concatenate(slices(tf).take(1)),
+    "enumerate": lambda tf: slices(tf).enumerate(start=4),
+    "zip": lambda tf: tf.data.Dataset.zip((slices(tf), tf.data.Dataset.range(3))),
+    "zip of two": lambda tf: tf.data.Dataset.zip(tf.data.Dataset.range(3), slices(tf)),
+    "zip of a dict": lambda tf: tf.data.Dataset.zip({"a": slices(tf), "b": slices(tf).repeat()}),
+    "cache": lambda tf: slices(tf).cache().batch(2),
+    "options": lambda tf: slices(tf).with_options(tf.data.Options()),
+    "apply": lambda tf: slices(tf).apply(lambda dataset: dataset.take(2)),
+    "shuffle of one": lambda tf: slices(tf).shuffle(1),
+}
+
+
+def compare_elements(ours: Any, theirs: Any) -> None:
+    assert type(ours) is type(theirs)
+    if isinstance(theirs, dict):
+        assert ours.keys() == theirs.keys()
+    if isinstance(theirs, dict | tuple | list):
+        assert len(ours) == len(theirs)
+        for key in theirs if isinstance(theirs, dict) else range(len(theirs)):
+            compare_elements(ours[key], theirs[key])
+    else:
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_dataset_has_the_elements_of_tensorflow(name: str, tensorflow: Any) -> None:
+    theirs, ours = (DATASETS[name](tf) for tf in (tensorflow, stand_in))
+    for _ in range(2):
+        compare_elements([*ours.as_numpy_iterator()], [*theirs.as_numpy_iterator()])
+    assert ours.cardinality().numpy() == theirs.cardinality().numpy()
+    assert ours.cardinality().dtype == np.int64
+    compare_elements(
+        ours.reduce(np.int64(0), lambda n, element: n + 1).numpy(),
+        theirs.reduce(np.int64(0), lambda n, element: n + 1).numpy(),
+    )
+
+
+def test_dataset_length_is_known_or_refused() -> None:
+    assert len(slices(stand_in).batch(2)) == 4
+    assert slices(stand_in).filter(lambda x, y: False)
+    for dataset in (slices(stand_in).repeat(), slices(stand_in).filter(lambda x, y: True)):
+        with pytest.raises(TypeError, match=r"Received: a size that is (infinite|unknown)$"):
+            len(dataset)
+    assert stand_in.data.experimental.cardinality(slices(stand_in).repeat()).numpy() == -1
+
+
+def order(dataset: Any) -> list[int]:
+    return [int(y) for _, y in dataset]
+
+
+def test_shuffle_is_repeatable_and_new_each_iteration() -> None:
+    stand_in.random.set_seed(3)
+    dataset = slices(stand_in).shuffle(7)
+    first, second = order(dataset), order(dataset)
+    assert first != second
+    assert sorted(first) == sorted(second) == [*range(7)]
+    stand_in.random.set_seed(3)
+    again = slices(stand_in).shuffle(7)
+    assert [order(again), order(again)] == [first, second]
+    seeded = [order(slices(stand_in).shuffle(7, seed=5)) for _ in range(2)]
+    assert seeded[0] == seeded[1]
+    fixed = slices(stand_in).shuffle(7, reshuffle_each_iteration=False)
+    assert order(fixed) == order(fixed)
+
+
+def test_shuffle_draws_from_its_buffer() -> None:
+    found = order(stand_in.data.Dataset.zip((slices(stand_in), slices(stand_in))).shuffle(3).map(
+        lambda a, b: b
+    ))  # fmt: skip
+    assert sorted(found) == [*range(7)]
+    assert all(number <= place + 2 for place, number in enumerate(found))
+
+
+def test_cache_keeps_what_was_computed() -> None:
+    calls: list[int] = []
+    dataset = slices(stand_in).map(lambda x, y: calls.append(1) or y).cache()
+    for _ in range(3):
+        assert len([*dataset]) == 7
+    assert len(calls) == 7
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda d: d.from_tensor_slices((X, Y[:3])), r"Received: shapes \[\(7, 2\), \(3,\)\]"),
+        (lambda d: d.from_tensor_slices(3.0), r"one row for each element.* shapes \[\(\)\]"),
+        (lambda d: d.from_tensor_slices(X).batch(0), "batch_size must be"),
+        (lambda d: d.from_tensor_slices(X).shuffle(0), "buffer_size must be"),
+        (lambda d: d.from_generator([1], stand_in.int32), "must be a function that returns"),
+        (lambda d: d.from_generator(lambda: [1]), "must describe the elements"),
+        (
+            lambda d: [*d.from_generator(lambda: X, stand_in.float32, output_shapes=(3,))],
+            r"shape \(3,\).*Received: an element of shape \(2,\)",
+        ),
+    ],
+)
+def test_dataset_refuses_wrong_arguments(make: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        make(stand_in.data.Dataset)
+
+
+def test_dataset_trains_as_arrays_do() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((50, 4)).astype(np.float32), rng.integers(0, 3, 50)
+    dataset = stand_in.data.Dataset.from_tensor_slices((x, y)).batch(8).prefetch(2)
+    results = []
+    for data in (dataset, None):
+        stand_in.keras.utils.set_random_seed(1)
+        model = stand_in.keras.Sequential(
+            [stand_in.keras.Input((4,)), stand_in.keras.layers.Dense(3)]
+        )
+        loss = stand_in.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, metrics=["accuracy"])
+        options: Any = {"epochs": 3, "verbose": 0, "shuffle": False}
+        if data is None:
+            history = model.fit(x, y, 8, validation_data=(x, y), validation_batch_size=8, **options)
+            evaluated, predicted = model.evaluate(x, y, 8, verbose=0), model.predict(x, 8, 0)
+        else:
+            history = model.fit(data, validation_data=data, **options)
+            evaluated = model.evaluate(data, verbose=0)
+            predicted = model.predict(data.map(lambda x, y: x), verbose=0)
+        results.append((history.history, evaluated, predicted, model.get_weights()))
+    ours, expected = results
+    assert ours[0].keys() == expected[0].keys()
+    for a, b in zip(ours[0].values(), expected[0].values(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+    np.testing.assert_allclose(ours[1], expected[1], rtol=1e-5)
+    np.testing.assert_allclose(ours[2], expected[2], rtol=1e-5)
+    for a, b in zip(ours[3], expected[3], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_dataset_tells_fit_the_number_of_steps() -> None:
+    model = stand_in.keras.Sequential([stand_in.keras.Input((2,)), stand_in.keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    steps: list[Any] = []
+
+    class Steps(stand_in.keras.callbacks.Callback):  # type: ignore[misc]  # resolved at run time
+        def on_train_begin(self, logs: Any = None) -> None:
+            steps.append(self.params["steps"])
+
+    known = slices(stand_in).batch(2)
+    unknown = slices(stand_in).filter(lambda x, y: y > 1).batch(2)
+    for dataset, options in ((known, {}), (unknown, {}), (known.repeat(), {"steps_per_epoch": 5})):
+        model.fit(dataset, epochs=2, verbose=0, callbacks=[Steps()], **options)
+    assert steps == [4, None, 5]
+    with pytest.raises(ValueError, match="number of steps must be given"):
+        model.fit(known.repeat(), verbose=0)
+
+
+def loop(tf: Any) -> Any:
+    w = tf.Variable([[0.0], [0.0]])
+    optimizer = tf.keras.optimizers.Adam(0.1)
+
+    @tf.function
+    def step(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - tf.cast(y, tf.float32)[:, None]))
+        optimizer.apply_gradients([(tape.gradient(loss, w), w)])
+        return loss
+
+    losses = []
+    for _ in range(5):
+        for _, (x, y) in enumerate(slices(tf).batch(2)):
+            losses.append(float(step(x, y)))
+    assert len(losses) == 20
+    return np.array(losses), w.numpy()
+
+
+def test_dataset_feeds_a_training_loop(tensorflow: Any) -> None:
+    for ours, theirs in zip(loop(stand_in), loop(tensorflow), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
 
 
 def test_classes_out_of_range_are_refused() -> None:

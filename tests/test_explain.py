@@ -150,6 +150,8 @@ def test_adam_by_its_formula() -> None:
         (lambda: optimizers.AdamW(), {"momentum", "velocity"}),
         (lambda: optimizers.Adam(use_ema=True), {"momentum", "velocity", "average"}),
         (lambda: optimizers.Adagrad(), {"accumulator_of_squares"}),
+        (lambda: optimizers.Adamax(), {"momentum", "norm"}),
+        (lambda: optimizers.Lion(), {"momentum"}),
     ],
 )
 def test_other_optimizers(optimizer: Any, names: set[str]) -> None:

@@ -104,6 +104,22 @@ LAYERS = [
     (lambda: layers.BatchNormalization(axis=1, gamma_initializer="he_normal"), IMAGE),
     (lambda: layers.BatchNormalization(center=False, scale=False), ROW),
     (lambda: layers.BatchNormalization(trainable=False), ROW),
+    (lambda: layers.LayerNormalization(), ROW),
+    (lambda: layers.LayerNormalization(axis=[2, 1], beta_initializer="ones"), SEQUENCE),
+    (lambda: layers.LayerNormalization(axis=1, center=False, scale=False), SEQUENCE),
+    (lambda: layers.UnitNormalization(), ROW),
+    (lambda: layers.UnitNormalization(axis=[1, 2]), SEQUENCE),
+    (lambda: layers.Normalization(mean=[0.5], variance=[4.0]), ROW),
+    (lambda: layers.Normalization(axis=(1, 2), invert=True), SEQUENCE),
+    (lambda: layers.PReLU(alpha_initializer="he_normal"), ROW),
+    (lambda: layers.PReLU(alpha_initializer="ones", shared_axes=1), SEQUENCE),
+    (lambda: layers.ELU(0.7), ROW),
+    (lambda: layers.GaussianNoise(0.5), ROW),
+    (lambda: layers.GaussianDropout(0.5), ROW),
+    (lambda: layers.Permute((2, 1)), SEQUENCE),
+    (lambda: layers.RepeatVector(3), ROW),
+    (lambda: layers.TimeDistributed(layers.Dense(3, "tanh")), SEQUENCE),
+    (lambda: layers.TimeDistributed(layers.LayerNormalization()), SEQUENCE),
     (lambda: Sequential([layers.Dense(4, "relu"), layers.Dense(3, "sigmoid")]), ROW),
 ]
 
@@ -111,7 +127,23 @@ LAYERS = [
 def test_every_layer_is_checked() -> None:
     checked = {type(make()) for make, _ in LAYERS}
     of_nets = {layers.InputLayer, models.Model}
-    assert set(base._registry.classes.values()) - of_nets <= checked
+    assert set(base._registry.classes.values()) - of_nets <= checked | {layers.Embedding}
+
+
+def test_embedding(rng: np.random.Generator) -> None:
+    """Its input has no gradient; that of a vector is the sum over all places where it is used."""
+    layer = layers.Embedding(5, 3)
+    x, work, upstream = np.array([[2.0, 0.0], [2.0, 4.0]]), Workspace(), rng.random((2, 2, 3))
+    layer.build((None, 2))
+    layer.forward(x, work, True)
+    work.gradients = [np.full((5, 3), np.nan)]
+    assert not layer.backward(upstream.copy(), work, True).any()
+    np.testing.assert_array_equal(work.gradients[0][2], upstream[0, 0] + upstream[1, 0])
+
+    def f() -> float:
+        return float(np.sum(upstream * layer.forward(x, Workspace(), True)))
+
+    check(f, layer.embeddings.array, work.gradients[0], "embeddings")
 
 
 @pytest.mark.parametrize(("make", "shape"), LAYERS)
@@ -127,7 +159,8 @@ def test_layers(make: Callable[[], Any], shape: tuple[int, ...], rng: np.random.
         work.gradients = [held[id(w)] for w in layer.trainable_weights]
 
     def forward(into: Workspace) -> np.ndarray:
-        layer._random = np.random.default_rng(1)  # dropout drops the same in every run
+        # Dropout and noise are the same in every run.
+        layer._random = layer.seed_generator = np.random.default_rng(1)
         return layer.forward(x, into, True)
 
     upstream = rng.standard_normal(forward(work).shape)
@@ -176,6 +209,18 @@ LOSSES = [
     (lambda: losses.LogCosh(), 3 * SOFT),
     (lambda: losses.Huber(0.3), SOFT),
     (lambda: losses.KLDivergence(), SOFT),
+    (lambda: losses.Poisson(), 3 * SOFT),
+    (lambda: losses.MeanAbsolutePercentageError(), 1 + SOFT),
+    (lambda: losses.MeanSquaredLogarithmicError(), 3 * SOFT),
+    (lambda: losses.CosineSimilarity(), SOFT),
+    (lambda: losses.CosineSimilarity(axis=1), SOFT.reshape(2, 3, 2)),
+    (lambda: losses.Hinge(), 2 * np.rint(SOFT) - 1),
+    (lambda: losses.SquaredHinge(), np.rint(SOFT)),
+    (lambda: losses.CategoricalHinge(), np.eye(3)[LABELS]),
+    (lambda: losses.BinaryFocalCrossentropy(), SOFT),
+    (lambda: losses.BinaryFocalCrossentropy(True, 0.7, 1.5, True, 0.1), SOFT),
+    (lambda: losses.CategoricalFocalCrossentropy(), SOFT),
+    (lambda: losses.CategoricalFocalCrossentropy(0.7, 1.5, True, 0.1), SOFT),
     (lambda: losses.as_loss(quartic), SOFT),
 ]
 
@@ -193,7 +238,7 @@ def test_losses(
     sparse = y_true.dtype.kind == "i"
     y_pred = rng.uniform(0.1, 0.9, (*y_true.shape, 3) if sparse else y_true.shape)
     labels = loss.prepare(y_true, y_pred.shape)
-    weights = rng.uniform(0.5, 2, y_pred.shape[:-1]) if weighted else None
+    weights = rng.uniform(0.5, 2, loss.values_shape(labels, y_pred.shape)) if weighted else None
     value, d_y = loss.step(labels, y_pred, weights, Workspace())
     # Two ways to the same number: what training uses, and what users call.
     assert value == pytest.approx(float(loss(y_true, y_pred, weights)), rel=1e-14)

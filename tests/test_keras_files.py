@@ -316,7 +316,7 @@ def test_saved_before_the_first_step(tmp_path: Any) -> None:
         (lambda: keras.layers.Lambda(lambda x: x), "Lambda"),
         (lambda: keras.layers.Conv1D(2, 2), "Conv1D"),
         (lambda: keras.layers.LSTM(2), "LSTM"),
-        (lambda: keras.layers.LayerNormalization(), "LayerNormalization"),
+        (lambda: keras.layers.GroupNormalization(2), "GroupNormalization"),
     ],
 )
 def test_layers_that_tinynet_has_not_are_refused_by_name(

@@ -6,6 +6,7 @@ tried each time.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,15 @@ def random_data(
     if "Categorical" in name:
         y = pick(rng, probabilities(rng, *shape), np.eye(shape[-1])[rng.integers(0, c, shape[:-1])])
         return y, p.astype(np.float32)
-    y = (
-        rng.random(shape)
-        if name in ("KLDivergence", "BinaryCrossentropy")
-        else 3 * rng.standard_normal(shape)
-    )
-    if name == "BinaryCrossentropy" and rng.random() < 0.5:
+    of_probabilities = name in ("KLDivergence", "BinaryCrossentropy", "BinaryFocalCrossentropy")
+    y = rng.random(shape) if of_probabilities or "Hinge" in name else 3 * rng.standard_normal(shape)
+    if "Hinge" in name or (name.startswith("Binary") and rng.random() < 0.5):
         y = np.rint(y)
-    p = p if name in ("KLDivergence", "BinaryCrossentropy") else 3 * rng.standard_normal(shape)
+    if "Hinge" in name and rng.random() < 0.5:
+        y = 2 * y - 1
+    p = p if of_probabilities else 3 * rng.standard_normal(shape)
+    if name in ("Poisson", "MeanSquaredLogarithmicError", "MeanAbsolutePercentageError"):
+        y, p = abs(y) + 0.1, abs(p) + 0.1  # away from poles, where roundings grow
     if shape[-1] == 1 and rng.random() < 0.5:
         y = y[..., 0]  # Keras drops the predictions' last axis, or adds one to the targets
     elif len(shape) > 1 and shape[-1] > 1 and rng.random() < 0.2:
@@ -79,8 +81,15 @@ def random_loss(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
         rng,
         *("SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"),
         *("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "KLDivergence"),
+        *("Poisson", "CosineSimilarity", "Hinge", "SquaredHinge", "CategoricalHinge"),
+        *("MeanAbsolutePercentageError", "MeanSquaredLogarithmicError"),
+        *("BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"),
     )
     options: dict[str, Any] = {}
+    if "Focal" in name:
+        options = {"alpha": rng.uniform(0.1, 0.9), "gamma": pick(rng, 1.0, 2.0, 3.5)}
+        if name.startswith("Binary"):
+            options["apply_class_balancing"] = bool(rng.random() < 0.5)
     if name.endswith("Crossentropy"):
         options["from_logits"] = bool(rng.random() < 0.5)
         if name.startswith("Sparse"):
@@ -129,10 +138,11 @@ def test_losses_against_keras(case: int, any_seed: int) -> None:
 
 def random_metric(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
     name, options = random_loss(rng)
-    if name in ("Huber", "LogCosh", "KLDivergence"):
+    if name in ("Huber", "LogCosh") or "Focal" in name:
         name, options = pick(
             rng,
             ("RootMeanSquaredError", {}),
+            ("LogCoshError", {}),
             ("BinaryAccuracy", {"threshold": float(rng.uniform(0.1, 0.9))}),
             ("CategoricalAccuracy", {}),
             ("SparseCategoricalAccuracy", {}),
@@ -152,7 +162,7 @@ def test_metrics_against_keras(case: int, any_seed: int) -> None:
     )
     for _ in range(2):
         y, p = random_data(rng, "BinaryCrossentropy" if name == "BinaryAccuracy" else name, options)
-        if name in ("BinaryCrossentropy", "BinaryAccuracy"):
+        if name.startswith(("Binary", "KLD", "Poisson")) or "Hinge" in name:
             y = y.reshape(p.shape)  # as a metric, Keras' does not change the rank
         shape = p.shape[:-1]
         weights = random_weights(rng, shape)
@@ -194,6 +204,92 @@ def test_precision_and_recall_against_keras(name: str, case: int, any_seed: int)
     again = getattr(tinynet.metrics, name).from_config(ours.get_config())
     assert again.get_config() == ours.get_config()
     assert getattr(keras.metrics, name).from_config(ours.get_config()).top_k == options["top_k"]
+
+
+def confusion_options(rng: np.random.Generator, name: str, classes: int) -> dict[str, Any]:
+    """Draw the options of a metric that counts decisions."""
+    even = np.linspace(0, 1, 11)[1:-1]
+    limits = pick(rng, even, rng.uniform(0.1, 0.9, rng.integers(1, 5)).round(1)).tolist()
+    if name.startswith(("True", "False")):
+        return {"thresholds": pick(rng, None, limits[0], limits)}
+    if name == "R2Score":
+        return {
+            "class_aggregation": pick(rng, None, "uniform_average", "variance_weighted_average"),
+            "num_regressors": int(pick(rng, 0, 2)),
+        }
+    if "Score" in name:
+        options = {
+            "average": pick(rng, None, "micro", "macro", "weighted"),
+            "threshold": pick(rng, None, limits[0]),
+        }
+        return options | ({} if name == "F1Score" else {"beta": float(rng.uniform(0.5, 2))})
+    if name == "AUC":
+        multi_label = bool(rng.random() < 0.5)
+        return {
+            "num_thresholds": int(pick(rng, 3, 11, 200)),
+            "curve": pick(rng, "ROC", "PR", "PRGAIN", "pr"),
+            "summation_method": pick(rng, "interpolation", "minoring", "majoring"),
+            "thresholds": pick(rng, None, None, limits),
+            "multi_label": multi_label,
+            "num_labels": pick(rng, None, classes) if multi_label else None,
+            "label_weights": pick(rng, None, rng.uniform(0.5, 2, classes).round(1).tolist()),
+            "from_logits": bool(rng.random() < 0.3),
+        }
+    given = {"SensitivityAtSpecificity": "specificity", "SpecificityAtSensitivity": "sensitivity"}
+    return {
+        given.get(name, name.split("At")[1].lower()): round(float(rng.random()), 1),
+        "num_thresholds": int(pick(rng, 1, 3, 11, 200)),
+        "class_id": pick(rng, None, int(rng.integers(0, classes))),
+    }
+
+
+@pytest.mark.parametrize("case", range(20))
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives", "AUC"),
+        *("SensitivityAtSpecificity", "SpecificityAtSensitivity", "PrecisionAtRecall"),
+        *("RecallAtPrecision", "FBetaScore", "F1Score", "R2Score"),
+    ],
+)
+def test_counting_metrics_against_keras(name: str, case: int, any_seed: int) -> None:
+    """Some predictions are equal to thresholds, and some are out of range."""
+    rng = np.random.default_rng([any_seed, 7, case])
+    c = int(rng.integers(2, 6))
+    options = confusion_options(rng, name, c)
+    theirs, ours = (getattr(k.metrics, name)(**options) for k in (keras, tinynet))
+    free = "Score" not in name and name != "AUC" and options.get("class_id") is None
+    cube = free or (name == "AUC" and not options["multi_label"])
+    for _ in range(3):
+        shape = (
+            int(rng.integers(3, 9)),
+            *(pick(rng, (c,), () if free else (c,), (2, c) if cube else (c,))),
+        )
+        y = (rng.random(shape) < 0.4).astype(pick(rng, "int64", "float32", "bool"))
+        p = pick(rng, rng.random(shape), rng.random(shape).round(1), rng.normal(0.5, 0.4, shape))
+        p = (2 * p - 1 if options.get("from_logits") else p).astype("float32")
+        if name == "R2Score":
+            y = rng.standard_normal(shape).astype("float32")
+        weights = pick(rng, None, rng.uniform(0, 2, shape[:1]).astype("float32"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of R2Score's fallback, in both
+            theirs.update_state(y, p, weights if len(shape) < 3 else None)
+            ours.update_state(y, p, weights if len(shape) < 3 else None)
+            expected, found = np.asarray(theirs.result()), ours.result()
+        assert np.shape(found) == expected.shape
+        # Keras sums up to 150 float32 numbers; areas and R2 are differences of such sums.
+        what = f"{options}, y {y.shape} {y.dtype}, weights {np.shape(weights)}"
+        atol = 1e-5 * (1 + float(np.abs(expected).max()) ** 2 * (name == "R2Score"))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=atol, err_msg=what)
+    config = ours.get_config()
+    assert config.keys() == theirs.get_config().keys()
+    again = tinynet.metrics.deserialize(tinynet.metrics.serialize(ours))
+    assert again.get_config() == config
+    assert getattr(keras.metrics, name).from_config(config).name == ours.name
+    ours.reset_state()
+    again.update_state(y, p)
+    ours.update_state(y, p)
+    np.testing.assert_array_equal(again.result(), ours.result())
 
 
 @pytest.mark.parametrize("case", range(40))

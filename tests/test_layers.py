@@ -26,6 +26,17 @@ SHAPES = [
     (lambda: L.Activation("relu"), (5, 3), (5, 3)),
     (lambda: L.ReLU(), (5, 3, 2), (5, 3, 2)),
     (lambda: L.Softmax(), (5, 3), (5, 3)),
+    (lambda: L.LayerNormalization(axis=[1, 2]), (5, 3, 2), (5, 3, 2)),
+    (lambda: L.UnitNormalization(), (5, 3, 2), (5, 3, 2)),
+    (lambda: L.Normalization(), (5, 3), (5, 3)),
+    (lambda: L.Embedding(4, 2), (5, 3), (5, 3, 2)),
+    (lambda: L.PReLU(shared_axes=[1]), (5, 3, 2), (5, 3, 2)),
+    (lambda: L.ELU(), (5, 3), (5, 3)),
+    (lambda: L.GaussianNoise(0.1), (5, 3), (5, 3)),
+    (lambda: L.GaussianDropout(0.1), (5, 3), (5, 3)),
+    (lambda: L.Permute((3, 1, 2)), (5, 2, 3, 4), (5, 4, 2, 3)),
+    (lambda: L.RepeatVector(2), (5, 3), (5, 2, 3)),
+    (lambda: L.TimeDistributed(L.Dense(4)), (5, 2, 3), (5, 2, 4)),
 ]
 
 
@@ -138,11 +149,150 @@ def test_set_weights_is_all_or_nothing(wrong: Any) -> None:
         lambda: L.Input((-1,)),
         lambda: L.Input("ab"),
         lambda: L.Input((2,), batch_size=0),
+        lambda: L.LayerNormalization(axis=1.5),
+        lambda: L.LayerNormalization(axis=2)(np.zeros((2, 2))),
+        lambda: L.LayerNormalization(axis=0)(np.zeros((2, 2))),
+        lambda: L.LayerNormalization(center=1),
+        lambda: L.UnitNormalization(axis=[1, 2])(np.zeros((2, 2))),
+        lambda: L.Normalization(mean=3.0),
+        lambda: L.Normalization(mean=[3.0, 1.0], variance=[1.0]),
+        lambda: L.Normalization(axis=None, mean=[3.0], variance=[1.0]),
+        lambda: L.Normalization(mean=3.0, variance=1.0).adapt(np.zeros((2, 2))),
+        lambda: L.Normalization(axis=3)(np.zeros((2, 2))),
+        lambda: L.Normalization().adapt([]),
+        lambda: L.Normalization().adapt(np.zeros((0, 3))),
+        lambda: L.Normalization().adapt([[1.0, 2.0]]),
+        lambda: L.Embedding(0, 2),
+        lambda: L.Embedding(3, 2.5),
+        lambda: L.Embedding(3, 2, weights=np.zeros((2, 2))),
+        lambda: L.Embedding(3, 2)([[3]]),
+        lambda: L.Embedding(3, 2)([[-1]]),
+        lambda: L.PReLU(shared_axes=0),
+        lambda: L.PReLU(shared_axes=2)(np.zeros((2, 2))),
+        lambda: L.PReLU()(Input((None,))),
+        lambda: L.ELU("a"),
+        lambda: L.GaussianNoise(1.5),
+        lambda: L.GaussianNoise(0.1, seed="a"),
+        lambda: L.GaussianDropout(1.0),
+        lambda: L.Permute((0, 1)),
+        lambda: L.Permute((1, 1)),
+        lambda: L.Permute((2, 1))(np.zeros((2, 2))),
+        lambda: L.RepeatVector(0),
+        lambda: L.RepeatVector("2"),
+        lambda: L.RepeatVector(2)(np.zeros((2, 2, 2))),
+        lambda: L.TimeDistributed(3),
+        lambda: L.TimeDistributed(L.Dense(2))(np.zeros((2, 2))),
     ],
 )
 def test_wrong_arguments(wrong: Any) -> None:
     with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
         wrong()
+
+
+@pytest.mark.parametrize("make", [L.LayerNormalization, L.Normalization, L.PReLU])
+def test_layer_with_one_weight_per_feature_keeps_its_width(make: Any) -> None:
+    layer = make()
+    layer(np.ones((2, 3)))
+    weights = layer.weights
+    with pytest.raises(ValueError, match=r"\(3,\).* Received: an input of shape \(2, 1\)$"):
+        layer(np.ones((2, 1)))
+    assert all(a is b for a, b in zip(layer.weights, weights, strict=True))
+
+
+def test_embedding_refuses_what_is_not_supported() -> None:
+    for option in ({"mask_zero": True}, {"lora_rank": 2}, {"quantization_config": "int8"}):
+        with pytest.raises(NotImplementedError, match=r"does not support .* Received: "):
+            L.Embedding(3, 2, **option)
+    with pytest.warns(UserWarning, match="input_length has no effect"):
+        assert L.Embedding(3, 2, input_length=4).get_config()["input_dim"] == 3
+
+
+def test_embedding_takes_integers_of_any_dtype() -> None:
+    layer = L.Embedding(4, 2, weights=[np.arange(8.0).reshape(4, 2)])
+    for dtype in (np.uint8, np.int64, np.float32, np.float64):
+        assert layer(np.array([3, 0], dtype)).tolist() == [[6, 7], [0, 1]]
+    x = Input((2,), dtype="int32")
+    model = tinynet.Model(x, layer(x))
+    assert model.predict(np.array([[3, 0]]), verbose=0).tolist() == [[[6, 7], [0, 1]]]
+
+
+def test_normalization_adapts_to_data() -> None:
+    x = np.random.default_rng(0).normal(3, 2, (50, 4)).astype(np.float32)
+    y = np.zeros(50)
+    layer = L.Normalization()
+    assert layer.mean is None
+    layer.adapt(x)
+    np.testing.assert_allclose(layer(x).numpy().mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(layer(x).numpy().var(0), 1, atol=1e-5)
+    inverse = L.Normalization(mean=layer.mean[0], variance=layer.variance[0], invert=True)
+    np.testing.assert_allclose(inverse(layer(x)), x, atol=1e-5)
+
+    class Batches(tinynet.utils.PyDataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            return x[index * 30 : index * 30 + 30], y[index * 30 : index * 30 + 30]
+
+    for data in ([x[:7], x[7:]], iter([(x[:7], y), (x[7:], y)]), Batches(), list(x)):
+        batched = L.Normalization()
+        batched.adapt(data)
+        np.testing.assert_allclose(batched.mean, layer.mean, rtol=1e-6)
+        np.testing.assert_allclose(batched.variance, layer.variance, rtol=1e-6)
+    scalar = L.Normalization(axis=None)
+    scalar.adapt(x[:, 0])
+    np.testing.assert_allclose(scalar.mean, x[:, 0].mean(), rtol=1e-6)
+    before = layer.get_weights()
+    for wrong in ([x, x[:, :3]], [x, "text"], x[:, :3]):
+        with pytest.raises((ValueError, TypeError), match="Received: "):
+            layer.adapt(wrong)
+    assert all(map(np.array_equal, layer.get_weights(), before))
+
+
+@pytest.mark.parametrize(
+    ("make", "mean", "variance"),
+    [
+        (lambda seed: L.GaussianNoise(0.5, seed=seed), 0.0, 0.25),
+        (lambda seed: L.GaussianDropout(0.2, seed=seed), 0.0, 0.25 * 4),
+    ],
+)
+def test_noise_has_mean_and_variance(make: Any, mean: float, variance: float) -> None:
+    x = np.full((200, 100), 2.0, np.float32)
+    layer = make(3)
+    assert (layer(x) == x).all()
+    noise = layer(x, training=True).numpy() - x
+    assert abs(noise.mean() - mean) < 5 * np.sqrt(variance / x.size)
+    assert abs(noise.var() - variance) < 5 * variance * np.sqrt(2 / x.size)
+    assert (layer(x, training=True) != x + noise).any()
+    np.testing.assert_array_equal(make(3)(x, training=True) - x, noise)
+
+
+def test_noise_continues_after_a_file(tmp_path: Any) -> None:
+    x, y = np.random.default_rng(0).random((12, 3)), np.zeros((12, 1))
+    model = tinynet.Sequential([Input((3,)), L.GaussianNoise(0.5), L.GaussianDropout(0.3)])
+    model.add(L.Dense(1))
+    model.compile("sgd", "mse")
+    model.fit(x, y, epochs=2, verbose=0)
+    model.save(tmp_path / "net.keras")
+    loaded = tinynet.models.load_model(tmp_path / "net.keras")
+    for net in (model, loaded):
+        net.fit(x, y, epochs=3, initial_epoch=2, verbose=0)
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_time_distributed_is_the_layer_at_every_step() -> None:
+    x = np.random.default_rng(0).random((4, 5, 3))
+    dense = L.Dense(2, "tanh")
+    layer = L.TimeDistributed(dense)
+    np.testing.assert_allclose(layer(x), dense(x), atol=1e-6)
+    assert layer.trainable_weights == dense.trainable_weights
+    layer.trainable = False
+    assert layer.trainable_weights == []
+    inner = tinynet.Sequential([L.Dense(4, "relu"), L.Dropout(0.0), L.Dense(2)])
+    nested = L.TimeDistributed(inner)
+    np.testing.assert_allclose(nested(x)[:, 2], inner(x[:, 2]), atol=1e-6)
+    assert nested.count_params() == 26
 
 
 def test_a_built_layer_keeps_its_width() -> None:
@@ -174,6 +324,17 @@ def test_names_count_up_and_follow_the_class() -> None:
         lambda: L.Activation("sigmoid"),
         lambda: L.Flatten(),
         lambda: L.InputLayer((2,), batch_size=3, dtype="uint8", name="in"),
+        lambda: L.LayerNormalization([1, 2], center=False, gamma_constraint="max_norm"),
+        lambda: L.UnitNormalization([1, 2]),
+        lambda: L.Normalization(None, 0.1, 0.2, invert=True),
+        lambda: L.Embedding(3, 2, "ones", "l2", "unit_norm"),
+        lambda: L.PReLU("ones", "l2", "non_neg", [1]),
+        lambda: L.ELU(0.3),
+        lambda: L.GaussianNoise(0.3, seed=4),
+        lambda: L.GaussianDropout(0.3),
+        lambda: L.Permute([2, 1]),
+        lambda: L.RepeatVector(2),
+        lambda: L.TimeDistributed(L.Dense(3)),
     ],
 )
 def test_configurations_come_back(layer: Any) -> None:

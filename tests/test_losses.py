@@ -104,6 +104,12 @@ def test_wrong_labels(y: Any, p: Any, what: str) -> None:
         lambda: losses.as_loss(None),
         lambda: SCCE()(Y, P, [1, 2, 3]),
         lambda: losses.sparse_categorical_crossentropy(Y, P, axis=0),
+        lambda: losses.CosineSimilarity(axis=0)(P, P),
+        lambda: losses.CosineSimilarity(axis=2)(P, P),
+        lambda: losses.CategoricalFocalCrossentropy()(Y, P),
+        lambda: losses.BinaryFocalCrossentropy(gamma="2"),
+        lambda: losses.BinaryFocalCrossentropy()([[5.0]], [[0.5]]),
+        lambda: losses.CategoricalHinge()(Y, P),
     ],
 )
 def test_wrong_arguments(wrong: Any) -> None:
@@ -178,6 +184,28 @@ OTHERS = [
     ("Huber", {}, [[0, 0]], [[1, -3]], 1.5),
     ("LogCosh", {}, [[0]], [[LN2]], np.log(1.25)),
     ("KLDivergence", {}, [[0.5, 0.5]], [[0.25, 0.75]], (LN2 + np.log(2 / 3)) / 2),
+    ("Poisson", {}, [[2, 0]], [[0.5, 3]], (0.5 + 2 * LN2 + 3) / 2),
+    ("MeanAbsolutePercentageError", {}, [[4, -2]], [[5, -1]], 37.5),
+    ("MeanAbsolutePercentageError", {}, [[0]], [[1e-7]], 100),
+    ("MeanSquaredLogarithmicError", {}, [[1, 0]], [[3, -5]], LN2**2 / 2),
+    ("CosineSimilarity", {"reduction": "none"}, [[0, 1], [1, 1]], [[3, 4], [-2, -2]], [-0.8, 1]),
+    ("CosineSimilarity", {}, [[0, 0]], [[3, 4]], 0),
+    ("CosineSimilarity", {"axis": 1, "reduction": "none"}, [Z], [Z], [[-1, -1, -1]]),
+    ("Hinge", {"reduction": "none"}, [[1, -1], [0, 1]], [[0.5, -3], [2, 0.5]], [0.25, 0.75]),
+    ("Hinge", {"reduction": "none"}, [[1, 0], [0, 1]], [[0.5, -3], [2, 0.5]], [0.25, 1.75]),
+    ("SquaredHinge", {}, [[1, 0]], [[0.5, 2]], (0.25 + 9) / 2),
+    ("CategoricalHinge", {}, [[0, 1], [1, 0]], [[2, 0.5], [3, -1]], 1.25),
+    ("BinaryFocalCrossentropy", {}, [[1, 0]], [[0.5, 0.5]], LN2 / 4),
+    ("BinaryFocalCrossentropy", {"gamma": 0.0}, [[1, 0]], [[0.25, 0.5]], 1.5 * LN2),
+    (
+        "BinaryFocalCrossentropy",
+        {"apply_class_balancing": True, "gamma": 1.0},
+        [[1], [0]],
+        [[0.5], [0.5]],
+        LN2 / 4,
+    ),
+    ("CategoricalFocalCrossentropy", {}, [[0, 1]], [[0.5, 0.5]], LN2 / 16),
+    ("CategoricalFocalCrossentropy", {"alpha": 1.0, "gamma": 0.0}, [[0, 1]], [[3, 1]], 2 * LN2),
 ]
 
 

@@ -36,6 +36,25 @@ CASES += [
     (lambda: metrics.Recall(class_id=2), SEVERAL, SCORES, None, 1 / 2),
     (lambda: metrics.Recall(class_id=2), SEVERAL, SCORES, [3, 1], 1 / 4),
     (lambda: metrics.Precision(top_k=1, class_id=2), SEVERAL, SCORES, None, 0),
+    (metrics.TruePositives, SEVERAL, SCORES, None, 1),
+    (metrics.FalsePositives, SEVERAL, SCORES, [3, 1], 2),
+    (lambda: metrics.FalseNegatives(0.45), SEVERAL, SCORES, [3, 1], 3),
+    (metrics.TrueNegatives, SEVERAL, SCORES, None, 1),
+]
+# Of the six pairs of a positive and a negative example, three are in the right order, and one is a
+# tie, which counts half.
+RANKED = [1, 0, 1, 0, 1], [0.9, 0.7, 0.7, 0.5, 0.4]
+CASES += [
+    (metrics.AUC, *RANKED, None, 3.5 / 6),
+    (lambda: metrics.AUC(summation_method="minoring"), *RANKED, None, 3 / 6),
+    (lambda: metrics.AUC(summation_method="majoring"), *RANKED, None, 4 / 6),
+    (metrics.AUC, *RANKED, [1, 2, 1, 1, 0], 5 / 6),
+    (lambda: metrics.AUC(thresholds=[0.6]), *RANKED, None, 7 / 12),
+    (lambda: metrics.AUC(curve="PR", summation_method="majoring"), *RANKED, None, 13 / 15),
+    (lambda: metrics.SensitivityAtSpecificity(0.5), *RANKED, None, 2 / 3),
+    (lambda: metrics.SpecificityAtSensitivity(0.6), *RANKED, None, 1 / 2),
+    (lambda: metrics.PrecisionAtRecall(0.5), *RANKED, None, 2 / 3),
+    (lambda: metrics.RecallAtPrecision(0.7), *RANKED, None, 1 / 3),
 ]
 
 
@@ -153,6 +172,27 @@ def test_names_in_the_logs() -> None:
         lambda: metrics.Recall(thresholds=[]),
         lambda: metrics.Precision(thresholds=["a"]),
         lambda: metrics.BinaryCrossentropy()([[5.0]], [[0.5]]),
+        lambda: metrics.Precision(thresholds=1.5),
+        lambda: metrics.AUC(num_thresholds=1),
+        lambda: metrics.AUC(curve="Roc"),
+        lambda: metrics.AUC(summation_method="left"),
+        lambda: metrics.AUC(thresholds=[0.5, 2]),
+        lambda: metrics.AUC(num_labels=2),
+        lambda: metrics.AUC(multi_label=True)([0, 1], [0.5, 0.5]),
+        lambda: metrics.AUC(multi_label=True, num_labels=2)(np.eye(3), P),
+        lambda: metrics.AUC(label_weights=[1, 2])(np.eye(3), P),
+        lambda: metrics.AUC()([0, 1, 2], P),
+        lambda: metrics.SensitivityAtSpecificity(1.5),
+        lambda: metrics.RecallAtPrecision(0.5, num_thresholds=0),
+        lambda: metrics.F1Score(average="mean"),
+        lambda: metrics.FBetaScore(beta=0.0),
+        lambda: metrics.F1Score(threshold=0.0),
+        lambda: metrics.F1Score()([0, 1], [0.5, 0.5]),
+        lambda: metrics.F1Score()([0, 1, 2], P),
+        lambda: metrics.R2Score("mean"),
+        lambda: metrics.R2Score(num_regressors=-1),
+        lambda: metrics.R2Score()([0.0, 1.0], [0.5, 0.5]),
+        lambda: metrics.R2Score()([0.0, 1.0, 2.0], P),
     ],
 )
 def test_wrong_arguments(wrong: Any) -> None:
@@ -165,3 +205,81 @@ def test_configurations_come_back() -> None:
     again = metrics.deserialize(metrics.serialize(metric))
     assert again.get_config() == metric.get_config()
     assert again.threshold == 0.25
+
+
+def test_scores_of_each_class() -> None:
+    # Predicted are the classes 1, 0 and 2: class 1 of row 0 is right, so is class 2 of row 2.
+    y_true = np.eye(3)[[1, 2, 2]]
+    found = {a: metrics.F1Score(a)(y_true, P) for a in (None, "micro", "macro", "weighted")}
+    np.testing.assert_allclose(found[None], [0, 1, 2 / 3], rtol=1e-6)
+    assert float(found["micro"]) == pytest.approx(2 / 3)
+    assert float(found["macro"]) == pytest.approx(5 / 9)
+    assert float(found["weighted"]) == pytest.approx((1 + 2 * 2 / 3) / 3)
+    # Above 0.35: classes 1; 0 and 2; 2. Recall counts four times as much as precision.
+    by_threshold = metrics.FBetaScore(beta=2.0, threshold=0.35)(y_true, P)
+    np.testing.assert_allclose(by_threshold, [0, 1, 1], rtol=1e-6)
+
+
+def test_r2_score_over_batches() -> None:
+    y, p = np.array([[1.0, 0], [2, 2], [3, 4]]), np.array([[1.5, 0], [2, 2], [2.5, 2]])
+    scores = [1 - 0.5 / 2, 1 - 4 / 8]
+    for aggregation, expected in (
+        (None, scores),
+        ("uniform_average", np.mean(scores)),
+        ("variance_weighted_average", (2 * scores[0] + 8 * scores[1]) / 10),
+    ):
+        metric = metrics.R2Score(aggregation)
+        for rows in (slice(2), slice(2, 3)):
+            metric.update_state(y[rows], p[rows])
+        np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+    weighted = metrics.R2Score(None)(y, p, [1.0, 0, 1])
+    np.testing.assert_allclose(weighted, [1 - 0.5 / 2, 1 - 4 / 8], rtol=1e-6)
+    # Six targets, as Keras counts, and two inputs.
+    adjusted = metrics.R2Score(num_regressors=2)(y, p)
+    assert float(adjusted) == pytest.approx(1 - (1 - np.mean(scores)) * 5 / 3)
+    with pytest.warns(UserWarning, match=r"plain score.*Received: num_regressors=5, 6 targets"):
+        assert float(metrics.R2Score(num_regressors=5)(y, p)) == pytest.approx(np.mean(scores))
+
+
+def test_nan_is_above_no_threshold() -> None:
+    for options in ({"thresholds": 0.5}, {"thresholds": [0.0, 0.5, 1.0]}):
+        assert not np.any(metrics.TruePositives(**options)([1, 1], [np.nan, 0.0]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: metrics.AUC(multi_label=True),
+        lambda: metrics.F1Score(),
+        lambda: metrics.R2Score(None),
+        lambda: metrics.Precision([0.25, 0.75]),
+    ],
+)
+def test_restored_state_is_that_of_the_snapshot(make: Any) -> None:
+    """Also of metrics that add their variables when they see the first batch."""
+    y, other = np.eye(3)[[1, 2, 2]], np.eye(3)[[0, 2, 1]]
+    metric, fresh = make(), make()
+    restore = metric._snapshot()
+    metric.update_state(other, P)
+    restore()
+    np.testing.assert_array_equal(metric(y, P), fresh(y, P))
+    restore = metric._snapshot()
+    metric.update_state(other, P)
+    restore()
+    np.testing.assert_array_equal(metric.result(), fresh.result())
+    assert len(metric.variables) == len(fresh.variables)
+
+
+def test_a_failing_batch_leaves_no_counts() -> None:
+    """The second batch of an evaluation fails; the next evaluation counts from 0."""
+    model = Sequential([layers.Input((3,)), layers.Activation("linear")])
+    model.compile("sgd", "mse", metrics=[metrics.F1Score("macro")])
+
+    def batches() -> Any:
+        yield np.float32(P), np.eye(3)[[0, 1, 2]]
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        model.evaluate(batches(), verbose=0)
+    logs = model.evaluate(np.float32(P), np.eye(3)[[1, 2, 2]], verbose=0, return_dict=True)
+    assert logs["f1_score"] == pytest.approx(5 / 9)

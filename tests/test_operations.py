@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -56,9 +57,61 @@ ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
         for keepdims in (False, True)
     ),
     ("prod", [np.array([[2.0, 0.0, 5.0], [0.0, 0.0, 3.0]])], {"axis": 1}),
-    ("cumsum", [near(3, 4)], {"axis": 1}),
-    ("cumsum", [near(3, 4)], {}),
+    *((name, [near(3, 4)], {"axis": a}) for name in ("cumsum", "cumprod") for a in (0, -1, None)),
     ("norm", [near(3, 4)], {"axis": 1}),
+    ("norm", [near(3, 4)], {}),
+    ("norm", [near(3, 4)], {"ord": 1, "axis": 0, "keepdims": True}),
+    ("norm", [near(3, 4)], {"ord": np.inf, "axis": 1}),
+    ("normalize", [near(3, 4)], {}),
+    ("normalize", [near(3, 4)], {"axis": 0, "order": 1}),
+    ("average", [near(3, 4)], {"axis": 1}),
+    ("average", [near(3, 4)], {"axis": 1, "weights": np.array([1.0, 2.0, 3.0, 0.5])}),
+    ("average", [near(3, 4)], {"weights": positive(3, 4)}),
+    ("moments", [near(3, 4)], {"axes": [0]}),
+    ("moments", [near(3, 4)], {"axes": [0, 1], "keepdims": True}),
+    ("median", [near(3, 5)], {"axis": 1}),
+    ("median", [near(4, 5)], {"axis": 0, "keepdims": True}),
+    ("median", [near(3, 4)], {}),
+    ("quantile", [near(3, 5), [0.0, 0.3125, 1.0]], {"axis": 1}),
+    ("quantile", [near(2, 3, 5), 0.625], {"axis": (0, 2), "keepdims": True}),
+    ("max", [near(0, 3)], {"axis": 0, "initial": -5.0}),
+    ("min", [near(2, 3)], {"axis": 0, "initial": 5.0}),
+    ("nan_to_num", [np.array([[1.5, -2.0], [0.3, 4.0]])], {}),
+    ("erfinv", [inside(3, 4)], {}),
+    ("erfc", [near(3, 4)], {}),
+    ("divide_no_nan", [near(3, 4), near(3, 4)], {}),
+    ("inner", [near(3, 4), near(2, 4)], {}),
+    ("outer", [near(3), near(2)], {}),
+    ("vdot", [near(3, 2), near(3, 2)], {}),
+    ("cross", [near(4, 3), near(3)], {}),
+    ("cross", [near(3, 4), near(3, 4)], {"axis": 0}),
+    ("trace", [near(3, 4)], {"offset": 1}),
+    *(
+        ("einsum", [rule, *(near(*shape) for shape in shapes)], {})
+        for rule, shapes in {
+            "bi,ij->bj": [(3, 4), (4, 2)],
+            "bi,ij,kj->bk": [(3, 4), (4, 2), (5, 2)],
+            "ij->ji": [(3, 4)],
+            "ij->j": [(3, 4)],
+            "ij": [(3, 4)],
+            "ii": [(3, 3)],
+            "ii->i": [(3, 3)],
+            "ij,j": [(3, 4), (4,)],
+            "i,j->ij": [(3,), (2,)],
+            "ij,kl->i": [(2, 3), (2, 2)],
+            "...ij,jk->...ik": [(2, 5, 3, 4), (4, 2)],
+            "b...,b...->b...": [(3, 2, 4), (3, 2, 4)],
+        }.items()
+    ),
+    ("batch_normalization", [near(3, 4), near(4), positive(4)], {"axis": -1}),
+    (
+        "batch_normalization",
+        [near(2, 3, 4), near(3), positive(3), 1, near(3), near(3)],
+        {"epsilon": 0.1},
+    ),
+    ("layer_normalization", [near(3, 4)], {"epsilon": 0.1}),
+    ("layer_normalization", [near(3, 4), near(4), near(4)], {}),
+    ("rms_normalization", [near(3, 4), near(4)], {}),
     ("matmul", [near(3, 4), near(4, 2)], {}),
     ("matmul", [near(5, 3, 4), near(4, 2)], {}),
     ("matmul", [near(5, 3, 4), near(5, 4, 2)], {}),
@@ -85,7 +138,7 @@ ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("take_along_axis", [near(2, 3), INDICES], {"axis": 1}),
     ("pad", [near(3, 4)], {"pad_width": ((1, 2), (0, 3))}),
     ("pad", [near(3, 4)], {"pad_width": ((1, 2), (0, 3)), "mode": "reflect"}),
-    ("pad", [near(3, 4)], {"pad_width": 1, "mode": "constant", "constant_values": 2.0}),
+    ("pad", [near(3, 4)], {"pad_width": ((1, 1), (2, 0)), "constant_values": 2.0}),
     ("tile", [near(3, 4)], {"repeats": (2, 3)}),
     ("tile", [near(3, 4)], {"repeats": (2, 1, 1)}),
     ("repeat", [near(3, 4)], {"repeats": 2, "axis": 1}),
@@ -95,68 +148,493 @@ ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("diagonal", [near(3, 4)], {"offset": 1}),
     ("tril", [near(3, 4)], {}),
     ("triu", [near(3, 4)], {"k": 1}),
+    ("diag", [near(3)], {"k": 1}),
+    ("diag", [near(3, 4)], {"k": -1}),
+    ("split", [near(4, 6), 2], {"axis": 1}),
+    ("split", [near(4, 6), [1, 4]], {"axis": -1}),
+    ("unstack", [near(2, 3)], {"axis": 1}),
+    ("slice", [near(4, 5), np.array([1, 2]), np.array([2, 3])], {}),
+    ("slice_update", [near(4, 5), np.array([1, 2]), near(2, 3)], {}),
+    ("scatter", [np.array([[0, 1], [2, 0], [0, 1]]), near(3), (3, 2)], {}),
+    ("scatter", [np.array([[1], [0]]), near(2, 3), (4, 3)], {}),
+    ("scatter_update", [near(4, 3), np.array([[1, 2], [0, 0]]), near(2)], {}),
+    ("scatter_update", [near(4, 3), np.array([[1], [1]]), near(2, 3)], {"reduction": "add"}),
+    ("segment_sum", [near(4, 3), np.array([0, 0, 2, 1])], {"num_segments": 4}),
+    ("segment_sum", [near(4), np.array([2, 0, 1, 0])], {}),
+    ("moveaxis", [near(2, 3, 4), 0, -1], {}),
+    ("ravel", [near(3, 4)], {}),
+    ("vstack", [[near(1, 3), near(2, 3)]], {}),
+    ("hstack", [[near(3), near(2)]], {}),
+    ("hstack", [[near(3, 1), near(3, 2)]], {}),
+    ("meshgrid", [near(3), near(2)], {}),
+    ("meshgrid", [near(3), near(2), near(4)], {"indexing": "ij"}),
+    ("diff", [near(3, 4)], {}),
+    ("diff", [near(4, 3)], {"n": 2, "axis": 0}),
+    ("select", [[near(3) > 0, near(3) > 0], [near(3), near(3)]], {"default": 2.0}),
+    ("sort", [near(3, 4)], {}),
+    ("sort", [near(3, 4)], {"axis": 0}),
+    ("top_k", [near(3, 4), 2], {}),
+    ("full_like", [near(3, 4), 2.5], {}),
+    ("cast", [near(3, 4), "float32"], {}),
+    ("cast", [near(3, 4), "int32"], {}),
+    ("get_item", [near(3, 4), 1], {}),
     ("stop_gradient", [near(3, 4)], {}),
+    ("concatenate", [[near(2, 3), near(4, 3)]], {}),
+    ("concatenate", [[near(2, 3), near(2, 1), near(2, 4)]], {"axis": -1}),
+    ("stack", [[near(2, 3), near(2, 3), near(2, 3)]], {}),
+    ("stack", [[near(2, 3), near(2, 3)]], {"axis": -1}),
+    # activations
+    *((name, [near(3, 4)], {}) for name in ("relu", "relu6", "sigmoid", "softmax", "log_softmax")),
+    *((name, [near(3, 4)], {}) for name in ("softplus", "softsign", "silu", "swish", "selu")),
+    *((name, [near(3, 4)], {}) for name in ("leaky_relu", "elu", "gelu", "hard_sigmoid", "glu")),
+    *((name, [near(3, 4)], {}) for name in ("hard_silu", "hard_swish", "hard_tanh", "celu")),
+    *((name, [near(3, 4)], {}) for name in ("log_sigmoid", "squareplus", "tanh_shrink")),
+    *((name, [near(3, 4)], {}) for name in ("hard_shrink", "soft_shrink", "sparse_plus")),
+    ("sparse_sigmoid", [near(3, 4)], {}),
+    ("threshold", [near(3, 4), 0.7, 5.0], {}),
+    ("softmax", [near(3, 4)], {"axis": 0}),
+    ("leaky_relu", [near(3, 4)], {"negative_slope": 0.3}),
+    ("elu", [near(3, 4)], {"alpha": 0.5}),
+    ("celu", [near(3, 4)], {"alpha": 0.5}),
+    ("gelu", [near(3, 4)], {"approximate": False}),
+    # losses
+    ("binary_crossentropy", [np.round(positive(3, 4) / 2), (inside(3, 4) + 1) / 2], {}),
+    ("binary_crossentropy", [positive(3, 4) / 2, near(3, 4)], {"from_logits": True}),
+    ("categorical_crossentropy", [np.eye(4)[[1, 0, 3]], positive(3, 4)], {}),
+    ("categorical_crossentropy", [np.eye(4)[[1, 0, 3]], near(3, 4)], {"from_logits": True}),
+    ("sparse_categorical_crossentropy", [np.array([1, 0, 3]), positive(3, 4)], {}),
+    (
+        "sparse_categorical_crossentropy",
+        [np.array([[1], [0], [3]]), near(3, 4)],
+        {"from_logits": True},
+    ),
 ]
-LISTS = [("concatenate", {"axis": 1}), ("stack", {"axis": 1}), ("concatenate", {"axis": -1})]
+# Operations without gradients.
+FLAT: list[tuple[str, list[Any], dict[str, Any]]] = [
+    *((name, [near(3, 4)], {}) for name in ("floor", "ceil", "trunc", "round", "isnan", "isinf")),
+    *((name, [near(3, 4)], {}) for name in ("isfinite", "zeros_like", "ones_like", "argsort")),
+    *((name, [near(3, 4)], {}) for name in ("ndim", "shape", "count_nonzero", "nonzero")),
+    *(
+        (name, [np.array([[1, 2], [3, 4]]), np.array([2, 2])], {})
+        for name in ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal")
+    ),
+    *(
+        (name, [near(3, 4) > 0, near(4) > 0], {})
+        for name in ("logical_and", "logical_or", "logical_xor")
+    ),
+    ("logical_not", [near(3, 4) > 0], {}),
+    ("floor_divide", [near(3, 4), near(4)], {}),
+    *(
+        (name, [near(3, 4) > 0], options)
+        for name in ("all", "any")
+        for options in ({}, {"axis": 1}, {"axis": (0, 1), "keepdims": True})
+    ),
+    *(
+        (name, [near(3, 4)], options)
+        for name in ("argmax", "argmin")
+        for options in ({}, {"axis": 1}, {"axis": 0, "keepdims": True})
+    ),
+    ("round", [near(3, 4)], {"decimals": 1}),
+    ("argsort", [near(3, 4)], {"axis": 0}),
+    ("count_nonzero", [np.array([[1, 0], [0, 0]])], {"axis": 1}),
+    ("isclose", [near(3), near(3)], {"atol": 1.0}),
+    ("allclose", [np.ones(3), np.ones(3) + 1e-7], {}),
+    ("nan_to_num", [np.array([np.nan, np.inf, -np.inf, 2.0])], {"nan": 7.0, "posinf": 3.0}),
+    ("digitize", [near(3, 4), np.array([-1.0, 0.0, 1.0])], {}),
+    ("searchsorted", [np.array([-1.0, 0.0, 1.0]), near(4)], {}),
+    ("searchsorted", [np.array([-1.0, 0.0, 1.0]), np.array([0.0, 2.0])], {"side": "right"}),
+    ("one_hot", [np.array([0, 2, -1, 5]), 3], {}),
+    ("one_hot", [INDICES, 3], {"axis": 0, "dtype": "int32"}),
+    ("in_top_k", [np.array([1, 0]), near(2, 4).astype(np.float32)], {"k": 2}),
+    ("in_top_k", [np.array([1, 0]), np.ones((2, 4), np.float32)], {"k": 2}),
+    ("bincount", [np.array([1, 1, 4])], {}),
+    ("bincount", [np.array([1, 1, 4])], {"minlength": 7}),
+    ("bincount", [np.array([1, 1, 4])], {"weights": np.array([0.5, 1.0, 2.0], np.float32)}),
+    ("unique", [np.array([3, 1, 3, 2])], {}),
+    ("unique", [np.array([3, 1, 3, 2])], {"return_inverse": True, "return_counts": True}),
+    ("where", [near(3, 4) > 0], {}),
+    ("zeros", [(2, 3)], {}),
+    ("ones", [(2, 3)], {"dtype": "int32"}),
+    ("full", [(2, 3), 2.5], {}),
+    ("empty", [(0, 3)], {}),
+    ("eye", [3], {}),
+    ("eye", [3, 4], {"k": 1}),
+    ("identity", [3], {}),
+    ("tri", [3, 4], {"k": -1}),
+    ("arange", [4], {}),
+    ("arange", [1, 2.5, 0.5], {}),
+    ("linspace", [0.0, 1.0], {"num": 5}),
+    ("linspace", [0, 1], {"num": 4, "endpoint": False}),
+    ("array", [[1, 2]], {}),
+    ("array", [[[1.0]]], {}),
+    ("convert_to_tensor", [[True, False]], {}),
+    ("convert_to_tensor", [[1, 2]], {"dtype": "float64"}),
+    ("amax", [near(3, 4)], {"axis": 1}),
+    ("amin", [near(3, 4)], {}),
+    ("true_divide", [near(3, 4), near(4)], {}),
+    ("abs", [near(3, 4)], {}),
+    ("empty_like", [near(0, 4)], {}),
+]
 
 
 def name_of(row: Any) -> str:
-    shapes = "-".join("x".join(map(str, np.shape(i))) or "scalar" for i in row[1])
+    shapes = "-".join(
+        i if isinstance(i, str) else "x".join(map(str, getattr(i, "shape", ()))) or "scalar"
+        for i in row[1]
+    )
     return f"{row[0]} {shapes} {row[2] or ''}".strip()
 
 
-def differentiate(function: Any, inputs: list[Any], upstream: Any) -> tuple[Any, list[Any]]:
-    """Compute a result and the gradients of its sum, weighted by `upstream`."""
-    tensors = [as_tensor(i) if i.dtype.kind == "f" else i for i in inputs]
-    floats = [t for t in tensors if t.dtype.kind == "f"]
-    with GradientTape() as tape:
-        tape.watch(floats)
-        y = function(*tensors)
-    return y, tape.gradient(y, floats, upstream, unconnected_gradients="zero")
+def mapped(function: Any, nested: Any) -> Any:
+    """Apply a function to the arrays in nested lists and dicts."""
+    if isinstance(nested, list):
+        return [mapped(function, n) for n in nested]
+    if isinstance(nested, dict):
+        return {key: mapped(function, n) for key, n in nested.items()}
+    return function(nested) if isinstance(nested, np.ndarray) else nested
 
 
-def check_gradient(function: Any, inputs: list[Any]) -> None:
+def is_float(value: Any) -> bool:
+    return np.asarray(value).dtype.kind == "f"
+
+
+def parts_of(result: Any) -> list[Any]:
+    """Return the results of an operation that has one or several."""
+    several = isinstance(result, list | tuple) and not all(isinstance(r, int) for r in result)
+    return [*result] if several else [result]
+
+
+def with_gradients(library: Any, tape: Any, tensor: Any, row: Any) -> tuple[list[Any], list[Any]]:
+    """Compute results, and gradients with respect to all float arrays among the inputs."""
+    name, inputs, options = row
+    watched: list[Any] = []
+
+    def convert(array: Any) -> Any:
+        if not is_float(array):
+            return array
+        watched.append(tensor(array))
+        return watched[-1]
+
+    inputs, options = mapped(convert, inputs), mapped(convert, options)
+    with tape() as running:
+        running.watch(watched)
+        results = parts_of(getattr(library, name)(*inputs, **options))
+    floats = [r for r in results if is_float(r)]
+    upstream = [np.cos(np.arange(np.size(r)) + 1.0).reshape(np.shape(r)) for r in floats]
+    upstream = [u.astype(np.asarray(r).dtype) for u, r in zip(upstream, floats, strict=True)]
+    gradients = running.gradient(floats, watched, output_gradients=[*map(tensor, upstream)])
+    return [np.asarray(r) for r in results], gradients
+
+
+def ours(row: Any) -> tuple[list[Any], list[Any]]:
+    return with_gradients(ops, GradientTape, as_tensor, row)
+
+
+def theirs(keras: Any, row: Any) -> tuple[list[Any], list[Any]]:
+    from reference.keras_net import tf
+
+    tape = tf.GradientTape
+    if row[0] in NO_GRADIENT_THERE:
+        return [*map(np.asarray, parts_of(getattr(keras.ops, row[0])(*row[1], **row[2])))], []
+    results, gradients = with_gradients(keras.ops, tape, tf.constant, row)
+    return results, [g if g is None else tf.convert_to_tensor(g) for g in gradients]
+
+
+def check_gradient(row: Any) -> None:
     """Compare gradients with central differences in float64."""
-    y = np.asarray(function(*inputs))
-    upstream = RNG.standard_normal(y.shape)
-    _, gradients = differentiate(function, inputs, upstream)
-    floats = [i for i in inputs if i.dtype.kind == "f"]
-    for x, found in zip(floats, gradients, strict=True):
+    name, inputs, options = row
+    arrays: list[Any] = []
+
+    def copied(array: Any) -> Any:
+        array = np.array(array)
+        if is_float(array):
+            arrays.append(array)
+        return array
+
+    row = name, mapped(copied, inputs), mapped(copied, options)
+
+    def value() -> float:
+        results = (np.asarray(r) for r in parts_of(getattr(ops, name)(*row[1], **row[2])))
+        return sum(
+            (r * np.cos(np.arange(r.size) + 1.0).reshape(r.shape)).sum()
+            for r in results
+            if is_float(r)
+        )
+
+    _, gradients = ours(row)
+    for x, found in zip(arrays, gradients, strict=True):
         numerical = np.zeros(x.shape)
         for at in np.ndindex(x.shape):
             before, step = x[at], 1e-6
             values = []
             for moved in (before + step, before - step):
                 x[at] = moved
-                values.append((np.asarray(function(*inputs)) * upstream).sum())
+                values.append(value())
             x[at] = before
             numerical[at] = (values[0] - values[1]) / (2 * step)
         # Central differences are off by about 1e-16 / 1e-6 of the values, and 1e-12 of the third
         # derivative.
+        found = np.zeros(x.shape) if found is None else found
         np.testing.assert_allclose(found, numerical, rtol=1e-6, atol=1e-6)
         assert found.shape == x.shape
 
 
-@pytest.mark.parametrize("row", ROWS, ids=name_of)
+# Their results are not what a numerical gradient shows: rounding, or a gradient cut off.
+NOT_SMOOTH = ("stop_gradient", "cast")
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row[0] not in NOT_SMOOTH], ids=name_of)
 def test_operation_gradient_is_numerical(row: Any) -> None:
-    name, inputs, options = row
-    if name == "stop_gradient":
-        _, (gradient,) = differentiate(ops.stop_gradient, inputs, None)
-        assert not gradient.any()
-        return
-    check_gradient(lambda *xs: getattr(ops, name)(*xs, **options), [np.array(i) for i in inputs])
+    check_gradient(row)
+
+
+def test_stop_gradient_has_none() -> None:
+    _, (gradient,) = ours(("stop_gradient", [near(3, 4)], {}))
+    assert gradient is None
 
 
 def test_power_of_a_negative_number_has_a_gradient() -> None:
     x = as_tensor(np.array([-3.0, 0.0, 2.0]))
-    y, (gradient,) = differentiate(lambda x: x**3, [x], None)
+    with GradientTape() as tape:
+        tape.watch(x)
+        y = x**3
     assert y.tolist() == [-27, 0, 8]
-    assert gradient.tolist() == [27, 0, 12]
+    assert tape.gradient(y, x).tolist() == [27, 0, 12]
 
 
-@pytest.mark.parametrize(("name", "options"), LISTS)
-def test_operation_of_a_list_has_a_gradient_for_each(name: str, options: Any) -> None:
-    shapes = [(2, 3), (2, 3), (2, 3)] if name == "stack" else [(2, 3), (2, 1), (2, 4)]
-    check_gradient(
-        lambda *xs: getattr(ops, name)(list(xs), **options), [near(*shape) for shape in shapes]
-    )
+def test_gradients_at_zero_are_those_of_keras() -> None:
+    """The slopes are ``sigmoid(0) - target``, and 1 over the smallest norm."""
+    targets = np.array([1.0, 0.0, 0.25])
+    for function, shape, upstream, expected in (
+        (lambda z: ops.binary_crossentropy(targets, z, True), (3,), None, [-0.5, 0.5, 0.25]),
+        (ops.normalize, (1, 2), np.array([[1.0, 3.0]]), [[1e7, 3e7]]),
+    ):
+        x = as_tensor(np.zeros(shape))
+        with GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        np.testing.assert_allclose(tape.gradient(y, x, upstream), expected)
+
+
+# ------------------------------------------------------------ compared with Keras
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
+    from reference.keras_net import keras
+
+    return keras
+
+
+# TensorFlow has no gradient for these: only their values are compared.
+NO_GRADIENT_THERE = {"slice_update", "bincount"}
+# TensorFlow rounds a constant in their formulas to float32.
+ROUNDED_THERE = {"leaky_relu", "gelu", "quantile"}
+
+
+def compare(keras: Any, row: Any, rtol: float) -> None:
+    """Compare values, dtypes, shapes and gradients."""
+    (results, gradients), (expected, slopes) = ours(row), theirs(keras, row)
+    assert len(results) == len(expected)
+    gradients = [] if row[0] in NO_GRADIENT_THERE else gradients
+    for a, b in zip([*results, *gradients], [*expected, *slopes], strict=True):
+        if b is None:
+            assert a is None or not np.any(a)
+            continue
+        b = np.asarray(b)
+        a = np.zeros_like(b) if a is None else np.asarray(a)
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in [*ROWS, *FLAT] if row[0] != "get_item"], ids=name_of
+)
+def test_operation_equals_that_of_keras(row: Any, keras: Any) -> None:
+    compare(keras, row, 1e-7 if row[0] in ROUNDED_THERE else 1e-12)
+
+
+def test_operation_of_an_array_describes_it(keras: Any) -> None:
+    x = np.zeros((2, 3), np.float32)
+    for library in (ops, keras.ops):
+        assert library.dtype(library.convert_to_tensor(x)) == "float32"
+        assert int(library.size(x)) == 6
+        assert type(library.convert_to_numpy(library.convert_to_tensor(x))) is np.ndarray
+        assert library.is_tensor(library.ones(2))
+        assert not library.is_tensor(x)
+
+
+def cast(row: Any, dtype: str) -> Any:
+    """Return a row with floats of another dtype."""
+
+    def converted(array: Any) -> Any:
+        if not is_float(array):
+            return array
+        return np.asarray(array if dtype.startswith("float") else array * 3, dtype)
+
+    return row[0], *(mapped(converted, part) for part in row[1:])
+
+
+def test_operations_in_float32_equal_those_of_keras(keras: Any) -> None:
+    for row in {row[0]: row for row in ROWS if row[0] != "get_item"}.values():
+        # A few roundings of numbers below 100; the gradient of tan is a square.
+        compare(keras, cast(row, "float32"), 1e-4)
+
+
+# These compute in floats where Keras rounds to integers, or in float32 where Keras takes float64.
+IN_FLOATS = {
+    *("moments", "batch_normalization", "layer_normalization", "rms_normalization"),
+    *("relu", "relu6", "soft_shrink", "select", "bincount"),
+}
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
+def test_operations_on_integers_have_the_dtypes_of_keras(dtype: str, keras: Any) -> None:
+    compared = 0
+    rows = {row[0]: row for row in [*FLAT, *ROWS] if row[0] not in IN_FLOATS}
+    for name, inputs, options in (cast(row, dtype) for row in rows.values()):
+        if not hasattr(keras.ops, name) or (dtype == "bool" and name in ("mod", "diff")):
+            continue
+        try:
+            expected = parts_of(getattr(keras.ops, name)(*inputs, **options))
+        except Exception:  # TensorFlow has not got it for this dtype
+            continue
+        with np.errstate(all="ignore"):
+            found = parts_of(getattr(ops, name)(*inputs, **options))
+        for a, b in zip(found, expected, strict=True):
+            assert np.asarray(a).dtype == np.asarray(b).dtype, name
+            assert np.shape(a) == np.shape(b), name
+        compared += 1
+    assert compared > 90
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("shapes", [[(0, 4), (4,)], [(1, 4), (3, 1)], [(3, 0), (1,)], [(), (2, 3)]])
+def test_operations_on_unusual_shapes_equal_those_of_keras(shapes: Any, keras: Any) -> None:
+    """Empty arrays, one row, and scalars, with broadcasting."""
+    names = {
+        *("sum", "mean", "prod", "var", "std", "cumsum", "cumprod", "logsumexp", "norm"),
+        *("relu", "sigmoid", "softplus", "gelu", "elu", "absolute", "exp", "tanh", "square"),
+        *("log_sigmoid", "hard_shrink", "sparse_plus", "squareplus", "isnan", "floor", "erf"),
+        *("ravel", "transpose", "zeros_like", "nan_to_num", "clip", "flip"),
+    }
+    for name in sorted(names):
+        options = {"x_min": -0.5, "x_max": 0.5} if name == "clip" else {}
+        if shapes[0] == () and name in ("flip", "norm"):
+            continue
+        compare(keras, (name, [near(*shapes[0])], options), 1e-7)
+    pairs = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "mod", "hypot")
+    for name in (
+        *pairs,
+        "logaddexp",
+        "arctan2",
+        "equal",
+        "greater",
+        "floor_divide",
+        "divide_no_nan",
+    ):
+        compare(keras, (name, [positive(*shape) for shape in shapes], {}), 1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("shape", "axis"), [((0, 4), 1), ((1, 4), 0), ((1, 4), 1), ((3, 0), 0)])
+def test_reductions_of_few_elements_equal_those_of_keras(shape: Any, axis: int, keras: Any) -> None:
+    names = ("sum", "mean", "prod", "var", "std", "logsumexp", "cumsum", "cumprod", "all", "any")
+    some = ("max", "min", "argmax", "argmin", "softmax", "log_softmax", "norm", "sort", "flip")
+    for name in names if 0 in shape else (*names, *some):
+        inputs = [near(*shape) > 0 if name in ("all", "any") else near(*shape)]
+        compare(keras, (name, inputs, {"axis": axis}), 1e-12)
+
+
+# The signatures are those of Keras; these have further parameters behind them.
+LONGER = {"relu", "relu6", "leaky_relu", "amax", "amin"}
+
+
+def signature(function: Any) -> list[Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return [(p.name, p.default) for p in parameters if p.kind is not p.VAR_KEYWORD]
+
+
+def test_einsum_refuses_another_number_of_operands() -> None:
+    with pytest.raises(ValueError, match=r"one term for each operand.* 'ij,jk->ik' and 1 operands"):
+        ops.einsum("ij,jk->ik", near(2, 3))
+
+
+def test_numpy_functions_of_tensors_are_operations() -> None:
+    x = as_tensor(near(3, 3))
+    for function in (
+        *(lambda x: np.einsum("ij,kj->ik", x, x), lambda x: np.nan_to_num(x, nan=1.0), np.diag),
+        *(np.cumprod, lambda x: np.where(x > 0, x, 2 * x), lambda x: np.add(np.zeros_like(x), x)),
+    ):
+        with GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        assert tape.gradient(y, x) is not None
+    assert [i.tolist() for i in np.where(as_tensor(np.array([0, 1, 1])))] == [[1, 2]]
+
+
+def test_labels_out_of_range_have_no_crossentropy() -> None:
+    for label in (-1, 4):
+        with pytest.raises(IndexError, match="out of bounds"):
+            ops.sparse_categorical_crossentropy([label], positive(1, 4))
+
+
+def test_norm_refuses_other_orders() -> None:
+    for options in ({"ord": 3}, {"ord": "nuc"}, {"ord": 2, "axis": (0, 1)}):
+        with pytest.raises(ValueError, match=r"ord must be .*Received: ord="):
+            ops.norm(near(3, 4), **options)
+
+
+def test_custom_gradient_replaces_the_derivative() -> None:
+    @ops.custom_gradient
+    def clipped(x: Any) -> Any:
+        return x * 3, lambda upstream: ops.clip(upstream, -1, 1)
+
+    x = as_tensor(np.array([1.0, 2.0]))
+    with GradientTape() as tape:
+        tape.watch(x)
+        loss = (clipped(x) * np.array([0.5, 7.0])).sum()
+    assert float(loss) == 1.5 + 42
+    assert tape.gradient(loss, x).tolist() == [0.5, 1]
+
+
+def test_custom_gradient_of_several_inputs_has_one_for_each() -> None:
+    @ops.custom_gradient
+    def product(a: Any, b: Any) -> Any:
+        return a * b, lambda upstream: (upstream * b * 2, None)
+
+    a, b = as_tensor(near(3)), as_tensor(near(3))
+    with GradientTape() as tape:
+        tape.watch([a, b])
+        y = product(a, b)
+    d_a, d_b = tape.gradient(y, [a, b])
+    assert d_a.tolist() == (b * 2).tolist()
+    assert d_b is None
+
+
+def test_control_flow_equals_that_of_keras(keras: Any) -> None:
+    for library in (ops, keras.ops):
+        assert float(library.cond(True, lambda: 2.0, lambda: 3.0)) == 2
+        state = library.while_loop(lambda i, s: i < 4, lambda i, s: (i + 1, s * 2), (0, 1))
+        assert [int(v) for v in state] == [4, 16]
+        state = library.while_loop(lambda i: i < 9, lambda i: (i + 1,), (0,), maximum_iterations=3)
+        assert [int(v) for v in state] == [3]
+        assert float(library.fori_loop(0, 4, lambda i, v: v + i, 0)) == 6
+
+
+def test_average_of_slices_has_one_weight_for_each() -> None:
+    x, weights = near(3, 4), np.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(ops.average(x, 0, weights), np.average(x, 0, weights))
+
+
+def test_signatures_are_those_of_keras(keras: Any) -> None:
+    names = [n for n in dir(keras.ops) if n[0] != "_" and hasattr(ops, n)]
+    assert len(names) > 190
+    for name in names:
+        expected, found = signature(getattr(keras.ops, name)), signature(getattr(ops, name))
+        if name in LONGER:
+            assert all(default is not inspect.Parameter.empty for _, default in found[1:])
+            found = found[: len(expected)]
+        assert found == expected, name

@@ -62,6 +62,22 @@ WORKED = {
         {"learning_rate": 0.01, "momentum": 0.5, "centered": True},
         [[0.96666676, -1.96666670], [0.93381208, -1.96484792], [0.94572502, -1.99290872]],
     ),
+    "Adamax": (
+        {"learning_rate": 0.01},
+        [[0.99000001, -1.99000001], [0.98262423, -1.98789263], [0.98398954, -1.99091840]],
+    ),
+    "Adadelta": (
+        {"learning_rate": 1.0},
+        [[0.99858582, -1.99858582], [0.99767298, -1.99949872], [0.99959224, -2.00141788]],
+    ),
+    "Ftrl": (
+        {"learning_rate": 0.1},
+        [[0.38096210, -1.30163097], [0.34203720, -1.34466410], [0.42617780, -1.43113160]],
+    ),
+    "Lion": (
+        {"learning_rate": 0.01, "weight_decay": 0.1},
+        [[0.98900002, -1.98800004], [0.97801101, -1.99601197], [0.98703301, -2.00401592]],
+    ),
 }
 
 
@@ -133,6 +149,8 @@ def test_the_learning_rate_can_be_set() -> None:
     assert float(w[0]) == pytest.approx(0.5, abs=1e-5)
     adam.learning_rate.assign(0.25)
     assert float(adam.learning_rate) == 0.25
+    adam.learning_rate = 1  # not in the constructor, as in Keras
+    assert float(adam.learning_rate) == 1
     adam.learning_rate = np.float64(0.125)
     assert adam.get_config()["learning_rate"] == 0.125
 
@@ -212,6 +230,9 @@ def test_exclude_from_weight_decay_warns_of_no_match() -> None:
     "wrong",
     [
         lambda w: optimizers.Adam(1),
+        lambda w: setattr(optimizers.Adam(), "learning_rate", True),
+        lambda w: setattr(optimizers.Adam(), "learning_rate", [0.1]),
+        lambda w: setattr(optimizers.Adam(), "learning_rate", -0.1),
         lambda w: optimizers.Adam("0.1"),
         lambda w: optimizers.Adam(-0.1),
         lambda w: optimizers.Adam(float("nan")),
@@ -224,6 +245,12 @@ def test_exclude_from_weight_decay_warns_of_no_match() -> None:
         lambda w: optimizers.Nadam(beta_1=np.float32(1)),
         lambda w: optimizers.RMSprop(rho=1.0),
         lambda w: optimizers.Adagrad(initial_accumulator_value=float("inf")),
+        lambda w: optimizers.Adamax(beta_1=1.0),
+        lambda w: optimizers.Adadelta(rho=1.5),
+        lambda w: optimizers.Ftrl(learning_rate_power=0.5),
+        lambda w: optimizers.Ftrl(l1_regularization_strength=-0.1),
+        lambda w: optimizers.Ftrl(initial_accumulator_value="large"),
+        lambda w: optimizers.Lion(beta_1=0.0),
         lambda w: optimizers.SGD(clipnorm=float("nan")),
         lambda w: optimizers.schedules.CosineDecay(0.1, 10, alpha=-1.0),
         lambda w: optimizers.schedules.PolynomialDecay(0.1, 10, power=-1.0),

@@ -35,7 +35,7 @@ N, D, U = 333, 199, 101  # sizes that no number of threads divides
 def _two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two threads, on any machine; a test that hangs ends the tests."""
     faulthandler.dump_traceback_later(HUNG, exit=True)
-    monkeypatch.setattr(threads, "_processors", lambda: 8)
+    monkeypatch.setattr(threads, "processors", lambda: 8)
     backend = config.backend()
     config.set_backend("numba")
     config.set_num_threads(2)
@@ -152,13 +152,13 @@ def test_one_thread_makes_no_team() -> None:
 
 
 def test_one_processor_makes_no_team(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_processors", lambda: 1)
+    monkeypatch.setattr(threads, "processors", lambda: 1)
     with threads.helping():
         assert threads.current() is None
 
 
 def test_processors_are_those_the_process_may_use() -> None:
-    program = "from tinynet import threads; print(threads._processors())"
+    program = "from tinynet import threads; print(threads.processors())"
     one = min(os.sched_getaffinity(0))
     run = subprocess.run(
         [sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{one}]); {program}"],
@@ -449,7 +449,7 @@ import tinynet
 from tests import test_threads as t
 from tinynet import config, threads
 
-threads._processors = lambda: 8
+threads.processors = lambda: 8
 config.set_num_threads(2)
 expected = t.alone()
 assert t.train() == expected  # all is compiled: Numba's own lock knows nothing of forks

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tinynet import Variable
+from tinynet import Variable, initializers
 from tinynet.variable import Tensor, as_tensor, join, pack, runs, split
 
 
@@ -20,6 +21,35 @@ def test_a_variable_answers_like_keras() -> None:
     assert v.numpy().tolist() == [[1, 2]]
     assert Variable([1.0], dtype="float64").dtype == "float64"
     assert "dense/kernel" in repr(v)
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype"),
+    [
+        ([1.0, 2.0], "float32"),
+        (1.0, "float32"),
+        ([1, 2], "int32"),
+        (True, "bool"),
+        ([[1, 2.5]], "float32"),
+        (np.ones(2), "float64"),
+        (np.arange(2), "int64"),
+        (as_tensor(np.float64(1)), "float64"),
+    ],
+)
+def test_dtype_of_a_variable_is_as_in_keras(given: Any, dtype: str) -> None:
+    assert Variable(given).dtype == dtype
+
+
+def test_variable_from_an_initializer() -> None:
+    for initializer in ("ones", initializers.Ones(), lambda shape, dtype: np.ones(shape, dtype)):
+        assert Variable(initializer, shape=(2,)).numpy().tolist() == [1, 1]
+        assert Variable(initializer, shape=(2,), dtype="float64").dtype == "float64"
+        assert Variable(initializer, shape=()).dtype == "float32"
+    for wrong in ("ones", initializers.Ones()):
+        with pytest.raises(ValueError, match=r"shape must be given .*Received: initializer="):
+            Variable(wrong)
+    with pytest.raises(ValueError, match=r"did you mean 'zeros'\?"):
+        Variable("zeroes", shape=(2,))
 
 
 def test_numpy_is_a_copy_and_value_is_live() -> None:

@@ -7,6 +7,7 @@ differentiated; one with an attribute ``backward(d_y, x, y)`` brings its own der
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -48,7 +49,18 @@ class Activation:
     def __init__(self, name: str, doc: str, **options: Any) -> None:
         self.__name__ = name
         self.__doc__ = doc
+        self._set(options)
+
+    def _set(self, options: dict[str, Any]) -> None:
+        """Set the options, which are also the parameters that users see."""
         self.options = options
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        self.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter("x", kind),
+                *(inspect.Parameter(n, kind, default=v) for n, v in options.items()),
+            ]
+        )
 
     def __call__(self, x: Any, *args: Any, **options: Any) -> Tensor:
         """Compute it for numbers of any type.
@@ -111,8 +123,9 @@ class Activation:
         if merged == self.options:
             return self
         other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__, options=merged)
+        other.__dict__.update(self.__dict__)
         other.__dict__.pop("operation", None)
+        other._set(merged)
         return other
 
     def forward(self, x: Array, out: Array | None = None) -> Array:

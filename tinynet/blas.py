@@ -11,7 +11,6 @@ import importlib
 import os
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -93,14 +92,9 @@ class Computing:
         self._quiet = np.errstate(all="ignore")
         self._quiet.__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         global _depth
-        self._quiet.__exit__(kind, error, trace)
+        self._quiet.__exit__(*error)
         if _functions is not None:
             with _lock:
                 _depth -= 1

@@ -355,10 +355,9 @@ def listed(name: str, values: Any, kind: type) -> list[Any]:
     >>> listed("var_names", ("bias", "gamma"), str)
     ['bias', 'gamma']
     """
-    entries = (
-        list(values) if isinstance(values, Iterable) and not isinstance(values, kind) else None
-    )
-    if entries is None or not all(isinstance(entry, kind) for entry in entries):
+    single = isinstance(values, kind) or not isinstance(values, Iterable)
+    entries = [] if single else list(values)
+    if single or not all(isinstance(entry, kind) for entry in entries):
         raise TypeError(f"{name} must be a list of {kind.__name__}. Received: {shorten(values)}")
     return entries
 
@@ -393,7 +392,7 @@ def known(kind: str, name: str, table: Mapping[str, Any]) -> Any:
 
 
 def suggestion(name: str, table: Iterable[str]) -> str:
-    """List the names that there are, first the one that may have been meant.
+    """List the names that there are, or the closest ones of many, and the one meant, if known.
 
     Parameters
     ----------
@@ -416,11 +415,18 @@ def suggestion(name: str, table: Iterable[str]) -> str:
     lower = {n.replace("_", "") for n in names if n == n.lower()}
     listed = [n for n in names if n == n.lower() or n.lower() not in lower]
     spelled = {n.lower(): n for n in reversed(listed)}
-    close = difflib.get_close_matches(str(name)[:200].lower(), spelled, n=1)
+    given = str(name)[:200].lower()
+    close = difflib.get_close_matches(given, spelled)
+    close.sort(key=lambda n: sorted(n) != sorted(given))  # first one with two letters swapped
     if name == "lr":  # its name until Keras 2.3
         close = [n for n in spelled if n == "learning_rate"]
     hint = f"; did you mean {spelled[close[0]]!r}?" if close else "."
-    return f"{hint} Known: {', '.join(map(repr, listed))}"
+    more = ""
+    if len(listed) > 30:
+        nearest = difflib.get_close_matches(given, spelled, 12, cutoff=0)
+        more = f" and {len(listed) - len(nearest)} more"
+        listed = [spelled[n] for n in nearest]
+    return f"{hint} Known: {', '.join(map(repr, listed))}{more}"
 
 
 def no_more(

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import functools
 import json
 import math
 import os
+import platform
 import re
 import struct
 import sys
@@ -24,6 +26,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -31,23 +34,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet
-from tinynet import (
-    activations,
-    callbacks,
-    checks,
-    datasets,
-    demo,
-    layers,
-    models,
-    progress,
-    sparse,
-    visualize,
-)
+from tinynet import checks, datasets, demo, layers, models, progress, sparse, threads, visualize
 from tinynet.datasets import framing
 from tinynet.files import write_atomically
 
 Array = NDArray[Any]
 Part = tuple[Array, Array]  # images and labels
+Result = tuple[dict[str, Any], list[str]]  # of a command: as JSON, and as lines of text
 
 MOST_PIXELS = 64_000_000  # of an image to read: more than a phone's
 # What Pillow raises for files that are damaged, incomplete or of a kind it does not read.
@@ -100,7 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 parser.refuse(given[:1] if given[0] not in parser.options() else [])
             args, extra = parser.parse_known_args(given)
             args.parser.refuse(extra)
-            code: int | None = args.run(args)
+            # With --json, what is said on the way goes to standard error.
+            with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
+                result, lines = args.run(args)
+            for line in [json.dumps(result)] if args.json else lines:
+                _say(line)
         finally:
             _flush()
     except KeyboardInterrupt as interrupt:
@@ -116,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         _complain(f"error: not enough memory. {error}")
         return 1
-    return code or 0
+    return int(bool(result.get("errors")))
 
 
 def _flush() -> None:
@@ -186,7 +183,7 @@ def _parser() -> _Parser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def add(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> Any:
+    def add(name: str, run: Callable[[argparse.Namespace], Result], text: str) -> Any:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.set_defaults(run=run, parser=command)
         text = "write one JSON object to standard output, everything else to standard error"
@@ -198,7 +195,9 @@ def _parser() -> _Parser:
             text, settings["default"] = f"{text} (default: {default})", default
         command.add_argument(name, help=text, **settings)
 
-    number: dict[str, Any] = {"type": _positive, "metavar": "N"}
+    whole = functools.partial(_whole, low=1, expected="a positive integer")
+    number: dict[str, Any] = {"type": whole, "metavar": "N"}
+    seed = functools.partial(_whole, low=0, expected="an integer from 0 to 2**32 - 1")
     data = (
         "mnist, fashion_mnist, drawn (digits that tinynet draws by itself), or the path of an .npz "
         "file or of a folder with MNIST's four files (default: mnist, or drawn where MNIST is "
@@ -210,7 +209,7 @@ def _parser() -> _Parser:
     option(train, "--data", data, type=_not_empty)
     option(train, "--epochs", "how many times to go through the training images", 5, **number)
     option(train, "--batch-size", batch, 32, **number)
-    option(train, "--seed", "the same seed gives the same net", 0, type=_seed, metavar="N")
+    option(train, "--seed", "the same seed gives the same net", 0, type=seed, metavar="N")
     folder = "where to write the model, the figures and the pictures"
     option(train, "--out", folder, "output", type=_not_empty, metavar="FOLDER")
     option(train, "--no-plots", "draw no pictures", action="store_true")
@@ -249,14 +248,6 @@ def _whole(text: str, low: int, expected: str) -> int:
     return value
 
 
-def _positive(text: str) -> int:
-    return _whole(text, 1, "a positive integer")
-
-
-def _seed(text: str) -> int:
-    return _whole(text, 0, "an integer from 0 to 2**32 - 1")
-
-
 def _not_empty(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("must not be empty. Received: ''")
@@ -284,23 +275,24 @@ class _Source(NamedTuple):
 
 def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
     """Load what was asked for; without a wish MNIST or, where that can't be had, drawn digits."""
-    if choice in (None, "mnist"):
+    if choice is None:
         try:
-            return _Source(MNIST), datasets.mnist.load_data()
+            return _load("mnist")
         except FileNotFoundError as error:
-            if choice is not None:
-                raise
             _say(str(error))
             source = _Source(DRAWN, fallback=True)
             source.notice()
             progress.write("Drawing digits (a few seconds the first time)\n", sys.stderr)
             return source, datasets.drawn_digits.load_data()
-    if choice == "fashion_mnist":
-        return _Source(FASHION), datasets.fashion_mnist.load_data()
-    if choice == "drawn":
-        return _Source(DRAWN), datasets.drawn_digits.load_data()
-    names = ["mnist", "fashion_mnist", "drawn"]
-    hint = checks.suggestion(choice, names)
+    named: dict[str, tuple[str, Any]] = {
+        "mnist": (MNIST, datasets.mnist),
+        "fashion_mnist": (FASHION, datasets.fashion_mnist),
+        "drawn": (DRAWN, datasets.drawn_digits),
+    }
+    if choice in named:
+        label, module = named[choice]
+        return _Source(label), module.load_data()
+    hint = checks.suggestion(choice, named)
     if not os.path.exists(choice) and ("did you mean" in hint or choice.isalnum()):
         raise ValueError(f"--data must be a data set or a path{hint}. Received: {choice!r}")
     # "./" keeps a path from being taken for one of the names that load_data knows.
@@ -315,19 +307,12 @@ def _scaled(images: Array) -> Array:
 # ---------------------------------------------------------------- train
 
 
-def _train(args: argparse.Namespace) -> None:
+def _train(args: argparse.Namespace) -> Result:
     out = Path(args.out)
     names = ["model.tinynet", "model.keras", "history.json"]
     if not args.no_plots:
         names += ["predictions.png", "learning_curves.png", "confusion_matrix.png", "mistakes.png"]
     _check_writable(out, names)
-    with _progress_to(args):
-        result = _train_and_write(args, out, names)
-    if args.json:
-        _say(json.dumps(result))
-
-
-def _train_and_write(args: argparse.Namespace, out: Path, names: list[str]) -> dict[str, Any]:
     source, ((images, y_train), (test_images, y_test)) = _load(args.data)
     _say(
         f"Training a 784-128-10 net on {len(images):,} images of {source.label} for {args.epochs} "
@@ -371,34 +356,26 @@ def _train_and_write(args: argparse.Namespace, out: Path, names: list[str]) -> d
         )
         del x_train
         about["training_seconds"] = round(time.perf_counter() - start, 3)
-        return _test_and_write(model, source, (test_images, y_test), about, out, names)
+        return _test_and_write(model, source, (test_images, y_test), about, out, names), []
     except KeyboardInterrupt:
         if not last.epochs:
             raise KeyboardInterrupt("before an epoch was complete; no model was written") from None
-        last.restore()
+        last.copy.history = last.model.history
         about.update(epochs=last.epochs, interrupted=True, history=last.model.history.history)
-        written = _write_model(model, about, out, names)
+        written = _write_model(last.copy, about, out, names)
         raise KeyboardInterrupt(
             f"after {last.epochs} of {args.epochs} epochs; "
             f"{out} has the model as it was then: {', '.join(written)}"
         ) from None
 
 
-class _LastEpoch(callbacks.Callback):
-    """A copy of the weights and of the optimizer's state after the last complete epoch."""
+class _LastEpoch(tinynet.callbacks.Callback):
+    """A copy of the model after the last complete epoch."""
 
     epochs = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.values = [np.array(variable) for variable in self._variables()]
-        self.epochs = epoch + 1
-
-    def restore(self) -> None:
-        for variable, value in zip(self._variables(), self.values, strict=True):
-            variable.assign(value)
-
-    def _variables(self) -> list[Any]:
-        return [*self.model.weights, *self.model.optimizer.variables]
+        self.copy, self.epochs = copy.deepcopy(self.model), epoch + 1
 
 
 def _write_model(model: Any, result: dict[str, Any], out: Path, names: list[str]) -> list[str]:
@@ -461,34 +438,26 @@ def _check_writable(out: Path, names: list[str]) -> None:
         raise OSError(error.errno, error.strerror, str(out)) from error
 
 
-def _progress_to(args: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
-    """Send what is said on the way to standard error, where only JSON belongs on the other."""
-    return contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext()
-
-
 # ---------------------------------------------------------------- evaluate, predict, info
 
 
-def _evaluate(args: argparse.Namespace) -> None:
+def _evaluate(args: argparse.Namespace) -> Result:
     model = models.load_model(args.model)
     if not model.compiled:
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    with _progress_to(args):
-        source, (_, (images, y)) = _load(args.data)
-        _say(f"Testing {args.model} on {len(images):,} images of {source.label}")
-        x = _as_input(model, _scaled(images))
-        test = model.evaluate(x, y, batch_size=args.batch_size, return_dict=True)
-        source.notice()
-    if args.json:
-        about = {"model": args.model, "data": source.label, "fallback": source.fallback}
-        figures = {f"test_{name}": value for name, value in test.items()}
-        _say(json.dumps({**about, "test_images": len(images), **figures}))
-        return
-    for name in sorted(test, key=lambda name: name != "loss"):
-        _say(source.on(f"Test {name}: {test[name]:.4f}"))
+    source, (_, (images, y)) = _load(args.data)
+    _say(f"Testing {args.model} on {len(images):,} images of {source.label}")
+    x = _as_input(model, _scaled(images))
+    test = model.evaluate(x, y, batch_size=args.batch_size, return_dict=True)
+    source.notice()
+    about = {"model": args.model, "data": source.label, "fallback": source.fallback}
+    figures = {f"test_{name}": value for name, value in test.items()}
+    names = sorted(test, key=lambda name: name != "loss")
+    lines = [source.on(f"Test {name}: {test[name]:.4f}") for name in names]
+    return {**about, "test_images": len(images), **figures}, lines
 
 
-def _predict(args: argparse.Namespace) -> int:
+def _predict(args: argparse.Namespace) -> Result:
     model = models.load_model(args.model)
     digits: dict[str, Array] = {}
     errors: dict[str, str] = {}
@@ -499,19 +468,14 @@ def _predict(args: argparse.Namespace) -> int:
             errors[path] = _explain(error)
             _complain(f"error: {errors[path]}")
     found = dict(zip(digits, _probabilities(model, list(digits.values())), strict=True))
-    read = [(path, found[path]) for path in args.images if path in found]
-    if args.json:
-        predictions = [
-            {"image": path, "label": int(p.argmax()), "probabilities": p.tolist()}
-            for path, p in read
-        ]
-        failed = [{"image": path, "error": text} for path, text in errors.items()]
-        _say(json.dumps({"model": args.model, "predictions": predictions, "errors": failed}))
-    else:
-        for path, p in read:
-            best, second = np.argsort(-p, kind="stable")[:2]
-            _say(f"{path}: {best} ({p[best]:.1%}; next {second}, {p[second]:.1%})")
-    return int(bool(errors))
+    predictions, lines = [], []
+    for path in filter(found.__contains__, args.images):
+        p = found[path]
+        best, second = np.argsort(-p, kind="stable")[:2]
+        predictions.append({"image": path, "label": int(p.argmax()), "probabilities": p.tolist()})
+        lines.append(f"{path}: {best} ({p[best]:.1%}; next {second}, {p[second]:.1%})")
+    failed = [{"image": path, "error": text} for path, text in errors.items()]
+    return {"model": args.model, "predictions": predictions, "errors": failed}, lines
 
 
 def _probabilities(model: Any, digits: list[Array]) -> Array:
@@ -525,7 +489,7 @@ def _probabilities(model: Any, digits: list[Array]) -> Array:
             f"The model must give probabilities of classes. Received: shape {probabilities.shape}"
         )
     if probabilities.min() < 0 or probabilities.max() > 1.001:  # scores, not probabilities
-        probabilities = activations.softmax(probabilities).numpy()
+        probabilities = tinynet.activations.softmax(probabilities).numpy()
     return probabilities
 
 
@@ -554,10 +518,8 @@ def _read_image(path: str) -> Array:
         head = file.read(16)
         kinds = [kind for at, magic, kind in IMAGE_FILES if head[at:].startswith(magic)]
         if not kinds:
-            raise ValueError(
-                f"{path} must be an image file, such as PNG or JPEG. "
-                f"Received: a file that begins with {head[:4]!r}"
-            )
+            expected = f"{path} must be an image file, such as PNG or JPEG"
+            raise ValueError(f"{expected}. Received: a file that begins with {head[:4]!r}")
         try:
             from PIL import Image, ImageOps
         except ImportError as error:
@@ -592,32 +554,16 @@ def _read_image(path: str) -> Array:
     return np.asarray(image.reduce(max(max(image.size) // (2 * framing.LARGEST), 1)))
 
 
-def _demo(args: argparse.Namespace) -> None:
+def _demo(args: argparse.Namespace) -> Result:
     path = args.model or str(demo.default_model())
-    with _progress_to(args):
-        opened = demo.show(models.load_model(path), args.out, open_it=not args.no_open)
-    if args.json:
-        _say(json.dumps({"model": path, "file": args.out, "opened": opened}))
-        return
-    _say(f"Written to {args.out}, {os.path.getsize(args.out) / 1e6:.2f} MB")
+    opened = demo.show(models.load_model(path), args.out, open_it=not args.no_open)
+    lines = [f"Written to {args.out}, {os.path.getsize(args.out) / 1e6:.2f} MB"]
     if not (opened or args.no_open):
-        _say("No browser could be started: open the file in one.")
+        lines.append("No browser could be started: open the file in one.")
+    return {"model": path, "file": args.out, "opened": opened}, lines
 
 
-def _info(args: argparse.Namespace) -> None:
-    facts = _facts()
-    if args.json:
-        _say(json.dumps(facts))
-        return
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        _say(f"{name:{width}}  {value}")
-
-
-def _facts() -> dict[str, Any]:
-    import platform
-    from importlib import metadata
-
+def _info(args: argparse.Namespace) -> Result:
     def version(package: str) -> str:
         try:
             return metadata.version(package)
@@ -626,22 +572,18 @@ def _facts() -> dict[str, Any]:
 
     built: Any = np.show_config(mode="dicts")
     blas = built.get("Build Dependencies", {}).get("blas", {})
-    try:
-        usable = len(os.sched_getaffinity(0))
-    except AttributeError:  # on Windows and macOS
-        usable = os.cpu_count() or 1
     limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     set_limits = [f"{name}={os.environ[name]}" for name in limits if name in os.environ]
     packages = {"sklearn": "scikit-learn", "onnx": "onnx", "notebooks": "jupyterlab"}
     extras = ", ".join(f"{extra}: {version(package)}" for extra, package in packages.items())
-    return {
+    facts = {
         "tinynet": tinynet.__version__,
         "backend": tinynet.config.backend(),
         "floatx": tinynet.config.floatx(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": platform.platform(),
         "processor": _processor(),
-        "processors usable": usable,
+        "processors usable": threads.processors(),
         "threads": f"{tinynet.config.num_threads()} (see tinynet.config.set_num_threads)",
         "thread limits": " ".join(set_limits) or "none set",
         **{name: version(name) for name in ("numpy", "numba", "matplotlib", "h5py")},
@@ -653,11 +595,11 @@ def _facts() -> dict[str, Any]:
         "extras": f"{extras} (pip install -e '.[NAME]' in tinynet's folder)",
         "notebooks": "jupyter lab examples, in tinynet's folder (needs the extra notebooks)",
     }
+    width = max(map(len, facts))
+    return facts, [f"{name:{width}}  {value}" for name, value in facts.items()]
 
 
 def _processor() -> str:
-    import platform
-
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -23,12 +24,10 @@ FLOATS = ("float32", "float64")
 #: read before it was written then shows. Read once, from TINYNET_DEBUG_BUFFERS.
 DEBUG_BUFFERS = os.environ.get("TINYNET_DEBUG_BUFFERS") == "1"
 
-_backend = "numba"
-_num_threads = 1
-_floatx = "float32"
+_settings = SimpleNamespace(
+    backend="numba", num_threads=1, floatx="float32", epsilon=1e-7, on_divergence="raise"
+)
 _floatx_scope: ContextVar[str | None] = ContextVar("floatx", default=None)
-_epsilon = 1e-7
-_on_divergence = "raise"
 _on_backend_change: list[Callable[[], None]] = []
 
 
@@ -54,15 +53,11 @@ def backend() -> str:
     >>> backend() in BACKENDS
     True
     """
-    global _backend
-    if _backend == "numba" and not _has_numba():
-        warnings.warn(
-            "numba can't be imported, so the numpy backend computes, which is slower.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        _backend = "numpy"
-    return _backend
+    if _settings.backend == "numba" and not _has_numba():
+        message = "numba can't be imported, so the numpy backend computes, which is slower."
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        _settings.backend = "numpy"
+    return _settings.backend
 
 
 def set_backend(name: str) -> None:
@@ -82,12 +77,11 @@ def set_backend(name: str) -> None:
     --------
     >>> set_backend(backend())
     """
-    global _backend
     if name not in BACKENDS:
         raise ValueError(f"The backend must be one of {BACKENDS}. Received: {name!r:.60}")
     if name == "numba" and not _has_numba():
         raise ValueError("The numba backend needs the package numba. Received: 'numba'")
-    _backend = name
+    _settings.backend = name
     for forget in _on_backend_change:
         forget()
 
@@ -105,7 +99,7 @@ def num_threads() -> int:
     >>> num_threads()
     1
     """
-    return _num_threads
+    return _settings.num_threads
 
 
 def set_num_threads(n: int) -> None:
@@ -135,7 +129,6 @@ def set_num_threads(n: int) -> None:
     --------
     >>> set_num_threads(1)
     """
-    global _num_threads
     given: object = n
     if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Integral):
         raise TypeError(f"n must be a whole number of threads. Received: {type(n).__name__}")
@@ -144,7 +137,7 @@ def set_num_threads(n: int) -> None:
         raise ValueError(f"n must be at least 1. Received: {n!r}")
     if number > 1 and (reason := _only_one_thread()):
         raise ValueError(f"More than one thread needs {reason}. Received: {n!r}")
-    _num_threads = number
+    _settings.num_threads = number
 
 
 def _only_one_thread() -> str:
@@ -173,7 +166,7 @@ def on_divergence() -> str:
     >>> on_divergence()
     'raise'
     """
-    return _on_divergence
+    return _settings.on_divergence
 
 
 def set_on_divergence(action: str) -> None:
@@ -193,10 +186,9 @@ def set_on_divergence(action: str) -> None:
     --------
     >>> set_on_divergence("raise")
     """
-    global _on_divergence
     if action not in ("raise", "continue"):
         raise ValueError(f"on_divergence must be 'raise' or 'continue'. Received: {action!r:.60}")
-    _on_divergence = action
+    _settings.on_divergence = action
 
 
 def floatx() -> str:
@@ -212,7 +204,7 @@ def floatx() -> str:
     >>> floatx()
     'float32'
     """
-    return _floatx_scope.get() or _floatx
+    return _floatx_scope.get() or _settings.floatx
 
 
 @contextlib.contextmanager
@@ -261,10 +253,9 @@ def set_floatx(value: str) -> None:
     --------
     >>> set_floatx("float32")
     """
-    global _floatx
     if value not in FLOATS:
         raise ValueError(f"floatx must be one of {FLOATS}. Received: {value!r:.60}")
-    _floatx = value
+    _settings.floatx = value
 
 
 def epsilon() -> float:
@@ -280,7 +271,7 @@ def epsilon() -> float:
     >>> epsilon()
     1e-07
     """
-    return _epsilon
+    return _settings.epsilon
 
 
 def set_epsilon(value: float) -> None:
@@ -300,10 +291,9 @@ def set_epsilon(value: float) -> None:
     --------
     >>> set_epsilon(1e-7)
     """
-    global _epsilon
     given: object = value
     if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Real):
         raise TypeError(f"epsilon must be a number. Received: {value!r:.60}")
     if not 0 < value < np.inf:
         raise ValueError(f"epsilon must be positive and finite. Received: {value!r:.60}")
-    _epsilon = float(value)
+    _settings.epsilon = float(value)

@@ -161,8 +161,6 @@ def _axis(axis: Any) -> Any:
     return checks.whole("axis", axis, -64)
 
 
-get = _registry.get
-serialize = _registry.serialize
-deserialize = _registry.deserialize
+get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
 # Keras' lower-case names are the classes themselves.
 max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm

@@ -15,7 +15,7 @@ import secrets
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,8 +92,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     _sweep(target.parent, prefix)
     # The new name itself survives a power cut only once the folder is on disk; not every
     # system can do that to a folder.
-    with contextlib.suppress(OSError), _folder(target.parent) as folder:
-        os.fsync(folder)
+    with contextlib.suppress(OSError):
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def require_writable(path: Path) -> None:
@@ -172,29 +176,17 @@ def _keep_attributes(file: BinaryIO, older: Path) -> None:
 def _sweep(folder: Path, prefix: str) -> None:
     """Remove the temporary files of processes that were killed; a live process locks its file."""
     for left in folder.glob(f"{prefix}*.tmp"):
+        # A file that is locked raises an OSError, too.
         with contextlib.suppress(OSError), left.open("rb") as file:
-            try:
-                abandoned = _lock(file, wait=False)
-            except BlockingIOError:
-                continue
-            if abandoned or time.time() - left.stat().st_mtime > _FORGOTTEN_SECONDS:
+            if _lock(file, wait=False) or time.time() - left.stat().st_mtime > _FORGOTTEN_SECONDS:
                 left.unlink()
-
-
-@contextlib.contextmanager
-def _folder(path: Path) -> Iterator[int]:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        yield folder
-    finally:
-        os.close(folder)
 
 
 def _name(file: BinaryIO, path: Path) -> bool:
     """Link an unnamed open file to a name; return False if the name is taken."""
     try:
-        with _folder(path.parent) as folder:
-            os.link(f"/proc/self/fd/{file.fileno()}", os.fsencode(path.name), dst_dir_fd=folder)
+        # The name is absolute; that a folder is passed makes the system follow it to the file.
+        os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
     except FileExistsError:
         return False
     return True

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinynet import config, random
+from tinynet import config, random, variable
 from tinynet.checks import choice, number, whole
 from tinynet.registry import Configurable, Registry
 from tinynet.variable import Array, Tensor, as_tensor
@@ -149,14 +149,6 @@ class _Random(Initializer):
     def _generator(self) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64(self._seed))
 
-    def _truncated_normal(self, shape: tuple[int, ...]) -> Array:
-        """Draw from the standard normal distribution, again where beyond two."""
-        generator = self._generator()
-        values = generator.standard_normal(shape)
-        while (outside := np.abs(values) > 2).any():
-            values[outside] = generator.standard_normal(np.count_nonzero(outside))
-        return values
-
 
 @_registry.register("normal")
 class RandomNormal(_Random):
@@ -205,7 +197,7 @@ class TruncatedNormal(RandomNormal):
 
     def values(self, shape: tuple[int, ...]) -> Array:
         """Make the values."""
-        return self._truncated_normal(shape) * self.stddev + self.mean
+        return random._truncated_normal(self._generator(), shape) * self.stddev + self.mean
 
 
 @_registry.register("uniform")
@@ -289,7 +281,9 @@ class VarianceScaling(_Random):
             return self._generator().uniform(-limit, limit, shape)
         if self.distribution == "untruncated_normal":
             return self._generator().standard_normal(shape) * math.sqrt(variance)
-        return self._truncated_normal(shape) * (math.sqrt(variance) / _TRUNCATED_STD)
+        return random._truncated_normal(self._generator(), shape) * (
+            math.sqrt(variance) / _TRUNCATED_STD
+        )
 
 
 class _Scaled(VarianceScaling):
@@ -418,9 +412,8 @@ class LecunUniform(_Scaled):
     fixed = (1.0, "fan_in", "uniform")
 
 
-get = _registry.get
-serialize = _registry.serialize
-deserialize = _registry.deserialize
+get = variable.find_initializer = _registry.get
+serialize, deserialize = _registry.serialize, _registry.deserialize
 
 # Keras' lower-case names are the classes themselves.
 zeros, ones, constant = Zeros, Ones, Constant

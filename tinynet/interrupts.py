@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 compiling = 0  # kernels that are being compiled: the step that needs them takes seconds
@@ -44,12 +44,8 @@ class Deferred:
         self.pending = True
         if compiling > 0 and sys.stderr is not None:
             with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may be in use
-                print(
-                    "\ntinynet: stopping once its kernels are compiled; "
-                    "press Ctrl-C again to stop at once",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                how = "stopping once its kernels are compiled; press Ctrl-C again to stop at once"
+                print(f"\ntinynet: {how}", file=sys.stderr, flush=True)
 
     def check(self) -> None:
         """Raise the KeyboardInterrupt that has come meanwhile, if one has."""
@@ -62,12 +58,7 @@ class Deferred:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._installed = False
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._restore()
         if kind is None:
             self.check()

@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import llvmlite
 import numba
@@ -36,7 +36,6 @@ from tinynet import config, interrupts
 __all__ = ["jit"]
 
 _numba: Any = numba  # its own annotations are incomplete, and differ between versions
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 _KEPT_DAYS = 90  # after that, another version's folder is taken to be forgotten
 _PATIENCE_SECONDS = 1.0  # of compiling, before a person is told what takes so long
@@ -50,7 +49,7 @@ _TROUBLE = (
 _compiling = SimpleNamespace(since=0.0, seconds=0.0, said=False)
 
 
-def jit(**options: Any) -> Callable[[Function], Function]:
+def jit(**options: Any) -> Callable[[Any], Any]:
     """Make the decorator that has Numba compile a function, and keeps the machine code.
 
     The function runs without the GIL, and divides as NumPy does.  It is compiled when it is first
@@ -77,10 +76,9 @@ def jit(**options: Any) -> Callable[[Function], Function]:
     10.0
     """
 
-    def decorate(function: Function) -> Function:
-        compiled: Function = _numba.njit(
-            nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options
-        )(function)
+    def decorate(function: Any) -> Any:
+        compile_ = _numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)
+        compiled = compile_(function)
         if hasattr(compiled, "_cache"):
             compiled._cache = _Cache(function)
         return compiled
@@ -186,9 +184,8 @@ def _folder(source: str) -> Path | None:
 def _sources(source: str) -> bytes:
     """Return what a file's machine code is made of: with a package's, all files of the package."""
     path = Path(source)
-    files = [path]
-    if (path.parent / "__init__.py").exists():
-        files = sorted(path.parent.glob("*.py"))
+    in_package = (path.parent / "__init__.py").exists()
+    files = sorted(path.parent.glob("*.py")) if in_package else [path]
     return b"".join(file.read_bytes() for file in (*files, Path(__file__)))
 
 

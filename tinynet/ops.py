@@ -14,25 +14,32 @@ from __future__ import annotations
 
 import builtins
 import itertools
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinynet import activations, config
 from tinynet.functional.shaping import split_sections
-from tinynet.program.operations import to_array
+from tinynet.program.operations import Operation, apply, to_array
 from tinynet.program.tensor import TABLE, Tensor, as_tensor
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
+
 
 globals().update(TABLE)
 abs, amax, amin, true_divide = (TABLE[n] for n in ("absolute", "max", "min", "divide"))
 
 for _name in (
     *("relu", "relu6", "sigmoid", "softmax", "log_softmax", "softplus", "softsign", "silu"),
-    *("leaky_relu", "elu", "selu", "gelu", "hard_sigmoid", "hard_silu"),
+    *("leaky_relu", "elu", "selu", "hard_sigmoid", "hard_silu"),
 ):
     globals()[_name] = getattr(activations, _name)
 swish, hard_swish = activations.silu, activations.hard_silu
+gelu = activations.gelu.with_options(approximate=True)
 
 # ------------------------------------------------------------ made of other operations
 
@@ -41,6 +48,9 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     """Compute the norm of vectors along an axis: 2 by default, 1, or `inf`."""
     if ord not in (None, 2, "euclidean", 1, np.inf):
         raise ValueError(f"ord must be None, 1, 2 or inf. Received: ord={ord}")
+    if ord in (1, 2, np.inf) and np.size(axis) > 1 + (axis is None) and np.ndim(x) > 1:
+        raise ValueError(f"ord must be None for the norm of a matrix. Received: ord={ord}")
+    x = TABLE["add"](x, 0.0)
     absolute = TABLE["absolute"](x)
     if ord == np.inf:
         return TABLE["max"](absolute, axis=axis, keepdims=keepdims)
@@ -52,6 +62,9 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 def normalize(x: Any, axis: int = -1, order: Any = 2, epsilon: float | None = None) -> Any:
     """Divide by the norm along an axis, which is at least `epsilon`."""
     least = config.epsilon() if epsilon is None else epsilon
+    if order == 2:  # the square root has no gradient at 0
+        squares = TABLE["sum"](TABLE["square"](x), axis=axis, keepdims=True)
+        return x * TABLE["rsqrt"](TABLE["maximum"](squares, least**2))
     return x / TABLE["maximum"](norm(x, order, axis, True), least)
 
 
@@ -59,19 +72,115 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     """Compute the mean, weighted if weights are given."""
     if weights is None:
         return TABLE["mean"](x, axis=axis)
-    total = TABLE["sum"](TABLE["multiply"](x, weights), axis=axis)
-    ones = TABLE["broadcast_to"](weights, shape=np.shape(x))
-    return TABLE["divide"](total, TABLE["sum"](ones, axis=axis))
+    if np.ndim(weights) == 1 < np.ndim(x) and isinstance(axis, int):  # one for each slice
+        sizes = [1] * np.ndim(x)
+        sizes[axis] = -1
+        weights = TABLE["reshape"](weights, sizes)
+    each = TABLE["multiply"](TABLE["ones_like"](x), weights)
+    return TABLE["divide"](TABLE["sum"](each * x, axis=axis), TABLE["sum"](each, axis=axis))
 
 
-def moments(x: Any, axes: Any, keepdims: bool = False) -> Any:
+def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> Any:
     """Compute mean and variance."""
     return tuple(TABLE[n](x, axis=axes, keepdims=keepdims) for n in ("mean", "var"))
+
+
+def quantile(
+    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
+) -> Any:
+    """Compute quantiles, interpolated between the two nearest elements."""
+    if method != "linear":
+        raise ValueError(f"method must be 'linear'. Received: method={method!r}")
+    n = np.ndim(x)
+    axes = [*range(n)] if axis is None else [a % n for a in np.atleast_1d(axis).tolist()]
+    kept = [i for i in range(n) if i not in axes]
+    shape = np.shape(x)
+    size = math.prod(shape[a] for a in axes)
+    rows = TABLE["reshape"](
+        TABLE["transpose"](TABLE["add"](x, 0.0), (*kept, *axes)), (*(shape[i] for i in kept), size)
+    )
+    ordered = sort(rows)
+    place = np.asarray(to_array(q), float) * (size - 1)
+    low = np.floor(place).astype(int)
+    share = TABLE["cast"](place - low, ordered.dtype)
+    below, above = (
+        TABLE["take"](ordered, np.minimum(i, size - 1), axis=-1) for i in (low, low + 1)
+    )
+    y = below + (above - below) * share
+    y = TABLE["transpose"](y, (*range(len(kept), y.ndim), *range(len(kept))))  # q comes first
+    return TABLE["expand_dims"](y, tuple(a + np.ndim(q) for a in axes)) if keepdims else y
+
+
+def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Compute the middle element, or the mean of the two in the middle."""
+    return quantile(x, 0.5, axis, keepdims=keepdims)
+
+
+def batch_normalization(
+    x: Any,
+    mean: Any,
+    variance: Any,
+    axis: int,
+    offset: Any = None,
+    scale: Any = None,
+    epsilon: float = 1e-3,
+) -> Any:
+    """Compute ``(x - mean) / sqrt(variance + epsilon) * scale + offset`` for each feature."""
+    sizes = [1] * np.ndim(x)
+    sizes[axis] = -1
+    mean, variance = (TABLE["reshape"](v, sizes) for v in (mean, variance))
+    y = (x - mean) * TABLE["rsqrt"](variance + epsilon)
+    y = y if scale is None else y * TABLE["reshape"](scale, sizes)
+    return y if offset is None else y + TABLE["reshape"](offset, sizes)
+
+
+def layer_normalization(
+    x: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: float | None = None
+) -> Any:
+    """Subtract the mean of each example, divide by its standard deviation, scale and shift."""
+    mean, variance = moments(x, axis, keepdims=True)
+    least = config.epsilon() if epsilon is None else epsilon
+    y = (x - mean) * TABLE["rsqrt"](variance + least)
+    y = y if gamma is None else y * gamma
+    return y if beta is None else y + beta
+
+
+def rms_normalization(
+    x: Any, scale: Any = None, axis: Any = -1, epsilon: float | None = None
+) -> Any:
+    """Divide each example by the root of its mean square."""
+    least = config.epsilon() if epsilon is None else epsilon
+    y = x * TABLE["rsqrt"](TABLE["mean"](TABLE["square"](x), axis=axis, keepdims=True) + least)
+    return y if scale is None else y * scale
 
 
 def outer(x1: Any, x2: Any) -> Any:
     """Compute the product of every pair of elements."""
     return TABLE["multiply"](TABLE["reshape"](x1, (-1, 1)), TABLE["reshape"](x2, (1, -1)))
+
+
+def inner(x1: Any, x2: Any) -> Any:
+    """Compute the sum of products over the last axes."""
+    if np.ndim(x1) * np.ndim(x2) == 0:
+        return TABLE["multiply"](x1, x2)
+    return TABLE["tensordot"](x1, x2, axes=[[-1], [-1]])
+
+
+def vdot(x1: Any, x2: Any) -> Any:
+    """Compute the sum of products of all elements."""
+    return TABLE["dot"](ravel(x1), ravel(x2))
+
+
+def cross(
+    x1: Any, x2: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    """Compute the cross product of vectors of three elements."""
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
+    a, b = unstack(x1, axis=axisa), unstack(x2, axis=axisb)
+    if len(a) != 3 or len(b) != 3:
+        raise ValueError(f"x1 and x2 must have 3 elements. Received: {len(a)} and {len(b)}")
+    parts = [a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)]
+    return TABLE["stack"](parts, axis=axisc)
 
 
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
@@ -86,7 +195,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 def unstack(x: Any, num: int | None = None, axis: int = 0) -> Any:
     """Take an array apart along an axis."""
-    return [TABLE["squeeze"](part, axis) for part in split(x, np.shape(x)[axis], axis)]
+    return [TABLE["squeeze"](part, axis) for part in split(x, num or np.shape(x)[axis], axis)]
 
 
 def moveaxis(x: Any, source: Any, destination: Any) -> Any:
@@ -112,6 +221,33 @@ def hstack(xs: Sequence[Any]) -> Any:
     return TABLE["concatenate"](xs, axis=0 if np.ndim(xs[0]) == 1 else 1)
 
 
+def meshgrid(*x: Any, indexing: str = "xy") -> Any:
+    """Return the coordinates of a grid, one array for each vector."""
+    order = [*range(len(x))]
+    if indexing == "xy":
+        order[:2] = order[:2][::-1]
+    sizes = [np.size(x[i]) for i in order]
+    rows = [TABLE["reshape"](v, [-1 if i == j else 1 for j in order]) for i, v in enumerate(x)]
+    return [TABLE["broadcast_to"](row, shape=sizes) for row in rows]
+
+
+def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+    """Compute differences of neighbors along an axis, `n` times."""
+    for _ in range(n):
+        before = (builtins.slice(None),) * (axis % np.ndim(a))
+        later, earlier = builtins.slice(1, None), builtins.slice(None, -1)
+        a = TABLE["subtract"](*(TABLE["get_item"](a, (*before, part)) for part in (later, earlier)))
+    return a
+
+
+def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
+    """Take from the first array whose condition holds, else the default."""
+    y = default
+    for condition, choice in reversed([*zip(condlist, choicelist, strict=True)]):
+        y = TABLE["where"](condition, choice, y)
+    return y
+
+
 def slice(inputs: Any, start_indices: Any, shape: Any) -> Any:
     """Return a part of the given shape that begins at the given indices."""
     starts = zip(start_indices, shape, strict=True)
@@ -128,7 +264,7 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 def divide_no_nan(x1: Any, x2: Any) -> Any:
     """Divide; where the divisor is 0, the result is 0."""
     is_zero = TABLE["equal"](x2, 0)
-    safe = TABLE["divide"](x1, TABLE["where"](is_zero, 1.0, x2))
+    safe = TABLE["divide"](x1, TABLE["where"](is_zero, 1, x2))
     return TABLE["where"](is_zero, 0.0, safe)
 
 
@@ -137,14 +273,120 @@ def erfc(x: Any) -> Any:
     return 1 - TABLE["erf"](x)
 
 
-def log_sigmoid(x: Any) -> Any:
-    """Compute ``log(sigmoid(x))``, without overflow."""
-    return -activations.softplus(TABLE["negative"](x))
+def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
+    """Take x1 where the condition holds, and x2 elsewhere; without them, return the indices."""
+    return nonzero(condition) if x1 is x2 is None else TABLE["where"](condition, x1, x2)
+
+
+def sort(x: Any, axis: int = -1) -> Any:
+    """Return the elements in ascending order along an axis."""
+    return TABLE["take_along_axis"](x, TABLE["argsort"](x, axis=axis), axis=axis)
+
+
+def top_k(x: Any, k: int, sorted: bool = True) -> Any:
+    """Return the k largest elements of each row, and their positions."""
+    order = TABLE["argsort"](TABLE["negative"](x), axis=-1)[..., :k]
+    return TABLE["take_along_axis"](x, order, axis=-1), order
+
+
+def allclose(
+    x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Any:
+    """Return whether all elements are equal within a tolerance."""
+    return TABLE["all"](TABLE["isclose"](x1, x2, rtol, atol, equal_nan))
+
+
+def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """Return an array of the same shape, filled with a value."""
+    zeros = TABLE["zeros_like"](x, dtype=dtype)
+    return TABLE["cast"](TABLE["add"](zeros, fill_value), zeros.dtype)
+
+
+def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a function that returns its result and a function that computes its gradients.
+
+    >>> @custom_gradient
+    ... def reversed_gradient(x):
+    ...     return x, lambda upstream: -upstream
+    """
+
+    def call(*args: Any) -> Any:
+        found: list[Any] = []
+
+        def forward(*arrays: Any) -> Any:
+            y, gradient = f(*map(as_tensor, arrays))
+            found[:] = [gradient]
+            return to_array(y)
+
+        def backward(d_y: Any, y: Any, *arrays: Any) -> Any:
+            gradients = found[0](as_tensor(d_y))
+            several = isinstance(gradients, list | tuple)
+            return tuple(
+                g if g is None else np.asarray(to_array(g))
+                for g in (gradients if several else (gradients,))
+            )
+
+        return apply(Operation(f.__name__, forward, backward, len(args)), [*args], {})
+
+    return call
 
 
 def hard_tanh(x: Any) -> Any:
     """Limit to the range from -1 to 1."""
     return TABLE["clip"](x, -1.0, 1.0)
+
+
+def log_sigmoid(x: Any) -> Any:
+    """Compute ``log(sigmoid(x))``, without overflow."""
+    return -activations.softplus(TABLE["negative"](x))
+
+
+def glu(x: Any, axis: int = -1) -> Any:
+    """Multiply the first half by the sigmoid of the second half."""
+    a, b = split(x, 2, axis)
+    return a * activations.sigmoid(b)
+
+
+def squareplus(x: Any, b: int = 4) -> Any:
+    """Compute ``(x + sqrt(x ** 2 + b)) / 2``."""
+    return (x + TABLE["sqrt"](TABLE["square"](x) + b)) / 2
+
+
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """Compute ``max(x, 0) + min(alpha * (exp(x / alpha) - 1), 0)``."""
+    below = alpha * TABLE["expm1"](TABLE["minimum"](x, 0.0) / alpha)
+    return TABLE["maximum"](x, 0.0) + below
+
+
+def tanh_shrink(x: Any) -> Any:
+    """Compute ``x - tanh(x)``."""
+    return x - TABLE["tanh"](x)
+
+
+def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
+    """Keep what is beyond the threshold; the rest becomes 0."""
+    return TABLE["where"](TABLE["absolute"](x) > threshold, x, 0.0)
+
+
+def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
+    """Move towards 0 by the threshold, and no further than 0."""
+    return TABLE["sign"](x) * TABLE["maximum"](TABLE["absolute"](x) - threshold, 0.0)
+
+
+def threshold(x: Any, threshold: float, default_value: float) -> Any:
+    """Keep what is above the threshold; the rest becomes the default value."""
+    return TABLE["where"](TABLE["greater"](x, threshold), x, default_value)
+
+
+def sparse_plus(x: Any) -> Any:
+    """Compute a softplus that is exactly 0 below -1, and x above 1."""
+    middle = TABLE["square"](TABLE["add"](x, 1.0)) / 4
+    return TABLE["where"](x <= -1, 0.0, TABLE["where"](x < 1, middle, x))
+
+
+def sparse_sigmoid(x: Any) -> Any:
+    """Compute the slope of `sparse_plus`: 0 below -1, 1 above 1, and straight between."""
+    return TABLE["clip"](TABLE["add"](x, 1.0) / 2, 0.0, 1.0)
 
 
 # ------------------------------------------------------------ losses of one call
@@ -153,11 +395,7 @@ def hard_tanh(x: Any) -> Any:
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
     """Compute the cross-entropy between probabilities of one class, element by element."""
     if from_logits:
-        return (
-            TABLE["maximum"](output, 0.0)
-            - output * target
-            + TABLE["log1p"](TABLE["exp"](-TABLE["absolute"](output)))
-        )
+        return activations.softplus(output) - output * target
     p = TABLE["clip"](output, config.epsilon(), 1 - config.epsilon())
     return -(target * TABLE["log"](p) + (1 - target) * TABLE["log"](1 - p))
 
@@ -178,26 +416,61 @@ def sparse_categorical_crossentropy(
     target: Any, output: Any, from_logits: bool = False, axis: int = -1
 ) -> Any:
     """Compute the cross-entropy between class labels and distributions."""
-    labels = np.asarray(to_array(target)).astype(np.int64)
-    if labels.ndim == np.ndim(output) and labels.shape[-1] == 1:
-        labels = labels[..., 0]
-    rows = one_hot(labels, np.shape(output)[axis], axis=axis)
-    return categorical_crossentropy(rows, output, from_logits, axis)
+    labels = TABLE["cast"](target, "int32")
+    if labels.ndim < np.ndim(output) or labels.shape[-1] != 1:
+        labels = TABLE["expand_dims"](labels, axis)
+    if not from_logits:
+        output = TABLE["log"](TABLE["clip"](output, config.epsilon(), 1 - config.epsilon()))
+    # An index from the end would be valid, a negative label is not.
+    labels = TABLE["where"](labels < 0, np.shape(output)[axis], labels)
+    own = TABLE["take_along_axis"](output, labels, axis=axis)
+    return TABLE["squeeze"](TABLE["logsumexp"](output, axis=axis, keepdims=True) - own, axis=axis)
+
+
+# ------------------------------------------------------------ control flow
+
+
+def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
+    """Call one of two functions."""
+    return true_fn() if pred else false_fn()
+
+
+def while_loop(
+    cond: Callable[..., Any],
+    body: Callable[..., Any],
+    loop_vars: Any,
+    maximum_iterations: int | None = None,
+) -> Any:
+    """Call `body` with what it returned last, while `cond` holds for that."""
+    several = isinstance(loop_vars, list | tuple)
+    state = tuple(loop_vars) if several else (loop_vars,)
+    for _ in itertools.count() if maximum_iterations is None else range(maximum_iterations):
+        if not cond(*state):
+            break
+        found = body(*state)
+        state = tuple(found) if isinstance(found, list | tuple) else (found,)
+    return state if several else state[0]
+
+
+def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
+    """Call `body_fun` with each number, and what it returned last."""
+    for i in range(int(lower), int(upper)):
+        init_val = body_fun(i, init_val)
+    return init_val
 
 
 # ------------------------------------------------------------ without gradients
 
 
-def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Any:
-    """Return rows that are 1 at an index and 0 elsewhere; an index out of range gives zeros."""
-    hot = np.asarray(to_array(x))[..., None] == np.arange(num_classes)
-    return as_tensor(np.moveaxis(hot, -1, axis).astype(dtype or config.floatx()))
-
-
-def convert_to_tensor(x: Any, dtype: Any = None) -> Any:
+def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any = None) -> Any:
     """Return anything array-like as a tensor."""
     tensor: Tensor = TABLE["identity_of"](x)
     return tensor if dtype is None else TABLE["cast"](tensor, dtype)
+
+
+def array(x: Any, dtype: Any = None) -> Any:
+    """Return anything array-like as a tensor."""
+    return convert_to_tensor(x, dtype)
 
 
 def convert_to_numpy(x: Any) -> Any:
@@ -205,19 +478,24 @@ def convert_to_numpy(x: Any) -> Any:
     return np.array(to_array(x))
 
 
+def dtype(x: Any) -> str:
+    """Return the name of the dtype."""
+    return str(np.dtype(convert_to_tensor(x).dtype).name)
+
+
 def shape(x: Any) -> tuple[int, ...]:
     """Return the shape."""
-    return np.shape(to_array(x))
+    return tuple(np.shape(x))
 
 
 def size(x: Any) -> int:
     """Return the number of elements."""
-    return int(np.size(to_array(x)))
+    return math.prod(shape(x))
 
 
 def ndim(x: Any) -> int:
     """Return the number of dimensions."""
-    return int(np.ndim(to_array(x)))
+    return int(np.ndim(x))
 
 
 def is_tensor(x: Any) -> bool:
@@ -225,79 +503,98 @@ def is_tensor(x: Any) -> bool:
     return isinstance(x, Tensor)
 
 
-def _made(function: Any) -> Callable[..., Any]:
-    """Return a function of NumPy that makes an array of floats by default."""
-
-    def make(*args: Any, dtype: Any = None) -> Any:
-        return as_tensor(function(*args, dtype=dtype or config.floatx()))
-
-    make.__doc__ = f"Compute ``numpy.{function.__name__}`` as a tensor."
-    return make
+def zeros(shape: Any, dtype: Any = None) -> Any:
+    """Return zeros."""
+    return as_tensor(np.zeros(shape, dtype or config.floatx()))
 
 
-def _like(function: Any) -> Callable[..., Any]:
-    def make(x: Any, *args: Any, dtype: Any = None) -> Any:
-        return as_tensor(function(np.asarray(to_array(x)), *args, dtype=dtype))
-
-    make.__doc__ = f"Compute ``numpy.{function.__name__}`` as a tensor."
-    return make
+def ones(shape: Any, dtype: Any = None) -> Any:
+    """Return ones."""
+    return as_tensor(np.ones(shape, dtype or config.floatx()))
 
 
-zeros, ones, eye = _made(np.zeros), _made(np.ones), _made(np.eye)
-identity, full = _made(np.identity), _made(np.full)
-zeros_like, ones_like, full_like = map(_like, (np.zeros_like, np.ones_like, np.full_like))
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """Return an array filled with a value."""
+    return TABLE["cast"](TABLE["broadcast_to"](fill_value, shape=shape), dtype or config.floatx())
+
+
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
+    """Return a matrix with ones on a diagonal."""
+    return as_tensor(np.eye(N, M, k, dtype or config.floatx()))
+
+
+def identity(n: int, dtype: Any = None) -> Any:
+    """Return the identity matrix."""
+    return eye(n, dtype=dtype)
+
+
+def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
+    """Return a matrix with ones on and below a diagonal."""
+    return as_tensor(np.tri(N, M, k, dtype or config.floatx()))
+
+
+zeros_like, ones_like = TABLE["zeros_like"], TABLE["ones_like"]
 empty, empty_like = zeros, zeros_like  # never uninitialized
 
 
-def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Any:
+def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
     """Return evenly spaced numbers; integers are int32."""
     start, stop = (0, start) if stop is None else (start, stop)
+    step = 1 if step is None else step
     whole = builtins.all(isinstance(v, int | np.integer) for v in (start, stop, step))
     dtype = dtype or ("int32" if whole else config.floatx())
     return as_tensor(np.arange(start, stop, step).astype(dtype))
 
 
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None) -> Any:
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
     """Return a number of evenly spaced values, ends included."""
-    return as_tensor(np.linspace(start, stop, num, endpoint, dtype=dtype or config.floatx()))
+    start, stop = to_array(start), to_array(stop)
+    values, step = np.linspace(start, stop, num, endpoint, retstep=True, axis=axis)
+    made = as_tensor(values.astype(dtype or config.floatx()))
+    return (made, as_tensor(step)) if retstep else made
 
 
-def sort(x: Any, axis: int = -1) -> Any:
-    """Return the elements in ascending order along an axis."""
-    return TABLE["take_along_axis"](x, TABLE["argsort"](x, axis=axis), axis=axis)
+def nonzero(x: Any) -> Any:
+    """Return the indices of elements that are not 0, one array for each axis."""
+    return tuple(as_tensor(i.astype(np.int32)) for i in np.nonzero(convert_to_numpy(x)))
 
 
-def top_k(x: Any, k: int, sorted: bool = True) -> Any:
-    """Return the k largest elements of each row, and their positions."""
-    order = np.argsort(-np.asarray(to_array(x)), axis=-1, kind="stable")[..., :k].astype(np.int32)
-    return TABLE["take_along_axis"](x, order, axis=-1), as_tensor(order)
+def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
+    """Count how often each number occurs, or sum the weights of its occurrences."""
+    if weights is None:
+        return as_tensor(np.bincount(to_array(x), minlength=minlength).astype(np.int32))
+    weights = np.asarray(to_array(weights))
+    return as_tensor(np.bincount(to_array(x), weights, minlength).astype(weights.dtype))
 
 
-def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
-    """Return whether each target is among the k largest of its row."""
-    scores = np.asarray(to_array(predictions))
-    own = np.take_along_axis(scores, np.asarray(to_array(targets))[:, None], axis=-1)
-    return as_tensor((scores > own).sum(axis=-1) < k)
+def unique(
+    x: Any,
+    sorted: bool = True,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    size: int | None = None,
+    fill_value: Any = None,
+) -> Any:
+    """Return the different elements in ascending order."""
+    if size is not None:
+        raise ValueError(f"size must be None: all elements are returned. Received: size={size}")
+    asked = (return_index, return_inverse, return_counts)
+    np_unique: Any = np.unique
+    found = np_unique(to_array(x), *asked, axis=axis)
+    if not builtins.any(asked):
+        return as_tensor(found)
+    return tuple(as_tensor(f.astype(np.int32) if i else f) for i, f in enumerate(found))
 
-
-def _plain(function: Any) -> Callable[..., Any]:
-    """Return a function of NumPy whose arguments may be tensors."""
-
-    def call(*args: Any, **options: Any) -> Any:
-        result = function(*(to_array(a) for a in args), **options)
-        return as_tensor(result) if isinstance(result, np.ndarray | np.generic) else result
-
-    call.__doc__ = f"Compute ``numpy.{function.__name__}``; gradients stop here."
-    return call
-
-
-allclose, isclose, count_nonzero, nonzero, median, bincount, digitize, unique, nan_to_num = map(
-    _plain,
-    (
-        *(np.allclose, np.isclose, np.count_nonzero, np.nonzero, np.median, np.bincount),
-        *(np.digitize, np.unique, np.nan_to_num),
-    ),
-)
 
 _OWN = {n for n, v in globals().items() if getattr(v, "__module__", "") == __name__}
 __all__ = sorted(n for n in {*TABLE, *_OWN} if n[0] != "_")  # computed

@@ -104,11 +104,9 @@ def write(text: str, stream: TextIO | None = None, strict: bool = False) -> None
     stream = stream or sys.stdout
     if stream is None:  # a program without a console
         return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
-        if not can_encode(text, stream):
-            encoding = getattr(stream, "encoding", None) or "utf-8"
-            text = text.encode(encoding, "replace").decode(encoding)
-        stream.write(text)
+        stream.write(text.encode(encoding, "replace").decode(encoding))
         getattr(stream, "flush", lambda: None)()
     except (OSError, ValueError):  # a ValueError if it is closed or detached
         if strict:
@@ -291,10 +289,8 @@ class Progress:
         elif not self.silent:
             step = duration(self._step(done, now))
             self._complete_others()
-            write(
-                f"{done}/{self.target} - {took} - {step}/step{''.join(figures(logs))}\n",
-                self.stream,
-            )
+            text = f"{done}/{self.target} - {took} - {step}/step{''.join(figures(logs))}"
+            write(f"{text}\n", self.stream)
 
     def _step(self, done: int, now: float) -> float:
         """Return the time of one step; the first, which includes compilation, is left out."""
@@ -322,11 +318,9 @@ class Progress:
             lines[0] = ""
         cells = max(min(_CELLS, room - fixed - _width(lines[0])), 0)
         filled = min(cells * done // (self.target or done or 1), cells) if self.target else 0
-        fill, rest = ("━", "━") if can_encode("━", self.stream) else ("=", ".")
-        bold, green, white, end = _COLORS
-        if os.environ.get("NO_COLOR"):
-            bold, green, white, end = "", "", "", ""
-            rest = "." if fill == "=" else "─"
+        plain = bool(os.environ.get("NO_COLOR"))
+        bold, green, white, end = ("",) * 4 if plain else _COLORS
+        fill, rest = ("━", "─" if plain else "━") if can_encode("━", self.stream) else ("=", ".")
         bar = f"{green}{fill * filled}{end}{white}{rest * (cells - filled)}{end}"
         lines[0] = f"{bold}{count}{end} {bar} {bold}{clock_text}{end}{lines[0]}"
         return lines

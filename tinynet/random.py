@@ -1,24 +1,32 @@
-"""Where random numbers come from: seeds are drawn here, and here only.
+"""Random numbers, with the names and arguments of `keras.random`, and where seeds come from.
 
-Every model and every initializer without a seed of its own draws a seed from one stream.
-`set_seed` starts that stream anew; until then it starts from the operating system's entropy.
+Every model, initializer and random function without a seed draws a seed from one stream.
+`set_seed` restarts that stream; until then it starts from the operating system's entropy.
 NumPy's global random state is neither read nor written.
 """
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+
+from tinynet import checks, config
+from tinynet.program.operations import Operation, apply, to_array
+from tinynet.program.tensor import TABLE, Array
+from tinynet.registry import unique_name
 
 _lock = threading.Lock()
 _stream = np.random.default_rng()
 
 
 def set_seed(seed: int) -> None:
-    """Start the stream of seeds anew.
+    """Restart the stream of seeds.
 
     Parameters
     ----------
@@ -40,6 +48,7 @@ def set_seed(seed: int) -> None:
         raise ValueError(f"seed must be a whole number from 0 up. Received: seed={seed!r:.60}")
     with _lock:
         _stream = np.random.default_rng(seed)
+        sequence.cache_clear()
 
 
 def draw_seed() -> int:
@@ -60,10 +69,470 @@ def draw_seed() -> int:
 
 
 def _renew() -> None:
-    """Make the lock anew in a forked child: whoever held it is not there."""
+    """Replace the lock in a forked child: the thread that held it does not exist there."""
     global _lock
     _lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew)
+
+
+def _bits(seed: int | None) -> np.random.PCG64:
+    return np.random.PCG64(draw_seed() if seed is None else seed % 2**64)
+
+
+class SeedGenerator(np.random.Generator):
+    """A sequence of random numbers: pass it as `seed`, and every call draws further numbers.
+
+    As an attribute of a layer, it is saved and restored with the state of training.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Start of the sequence; by default it is drawn from the stream of seeds.
+    name : str, optional
+        By default ``"seed_generator"``, numbered.
+
+    Examples
+    --------
+    >>> generator = SeedGenerator(7)
+    >>> a, b = normal((2,), seed=generator), normal((2,), seed=generator)
+    >>> bool((a == b).any())
+    False
+    """
+
+    def __init__(self, seed: int | None = None, name: str | None = None) -> None:
+        self.seed = checks.optional(checks.whole, "seed", seed, -(2**63), ValueError)
+        self.name = name or unique_name("SeedGenerator")
+        super().__init__(_bits(self.seed))
+
+    def next(self, ordered: bool = True) -> Any:
+        """Draw the next seed.
+
+        Parameters
+        ----------
+        ordered : bool
+            Accepted as Keras does, without effect.
+
+        Returns
+        -------
+        Tensor of int64, shape (2,)
+            The seed.
+        """
+        return randint((2,), 0, 2**31, "int64", self)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"seed": self.seed, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SeedGenerator:
+        """Build a generator from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_config` returned.
+
+        Returns
+        -------
+        SeedGenerator
+            A new one, at the start of its sequence.
+        """
+        return cls(**config)
+
+    def __reduce__(self) -> Any:
+        """Keep class and position in copies."""
+        return type(self), (0, self.name), (self.seed, self.bit_generator.state)
+
+    def __setstate__(self, state: Any) -> None:
+        self.seed, self.bit_generator.state = state
+
+
+@functools.cache
+def sequence(seed: int) -> SeedGenerator:
+    """Return the generator of a seed: the same one on every call until `set_seed`.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+
+    Returns
+    -------
+    SeedGenerator
+        The generator.
+
+    Examples
+    --------
+    >>> sequence(3) is sequence(3)
+    True
+    """
+    return SeedGenerator(seed)
+
+
+# ------------------------------------------------------------ operations
+
+
+class _Draw(Operation):
+    """An operation that draws other numbers whenever it is computed."""
+
+    stateful = True
+
+    def __init__(self, name: str, sample: Callable[..., Any]) -> None:
+        def forward(shape: Any, dtype: str, seed: Any, **parameters: Any) -> Array:
+            if not isinstance(seed, np.random.Generator):
+                seed = np.random.Generator(_bits(seed))
+            return np.asarray(sample(seed, shape, dtype, **parameters)).astype(dtype, copy=False)
+
+        super().__init__(name, forward, inputs=0)
+
+    def draw(self, shape: Any, dtype: Any, seed: Any, kinds: str = "f", **parameters: Any) -> Any:
+        """Validate the arguments that all have, and draw."""
+        sizes = [checks.whole("shape", n, 0, ValueError) for n in np.atleast_1d(shape).tolist()]
+        dtype = checks.type_name(dtype or config.floatx())
+        if np.dtype(dtype).kind not in kinds:
+            needed = "a float type" if kinds == "f" else "an integer type"
+            raise ValueError(f"dtype must be {needed}. Received: dtype={dtype}")
+        if not (seed is None or isinstance(seed, np.random.Generator)):
+            seed = checks.whole("seed", seed, -(2**63), ValueError)
+        parameters = {"shape": tuple(sizes), "dtype": dtype, "seed": seed, **parameters}
+        return apply(self, [], parameters)
+
+
+def _precise(dtype: str) -> Any:
+    """Return the dtype in which NumPy draws floats of a dtype."""
+    return np.float32 if dtype == "float32" else np.float64
+
+
+def _truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Draw from the standard normal distribution, again where beyond two."""
+    values = generator.standard_normal(shape)
+    while (outside := np.abs(values) > 2).any():
+        values[outside] = generator.standard_normal(np.count_nonzero(outside))
+    return values
+
+
+_NORMAL = _Draw("normal", lambda g, shape, dtype: g.standard_normal(shape, _precise(dtype)))
+_UNIFORM = _Draw("uniform", lambda g, shape, dtype: g.random(shape, _precise(dtype)))
+_TRUNCATED = _Draw("truncated_normal", lambda g, shape, dtype: _truncated_normal(g, shape))
+_GUMBEL = _Draw("gumbel", lambda g, shape, dtype: g.gumbel(size=shape))
+_RANDINT = _Draw(
+    "randint", lambda g, shape, dtype, minval, maxval: g.integers(minval, maxval, shape)
+)
+_GAMMA = _Draw("gamma", lambda g, shape, dtype, alpha: g.standard_gamma(alpha, shape))
+_BETA = _Draw("beta", lambda g, shape, dtype, alpha, beta: g.beta(alpha, beta, shape))
+_BINOMIAL = _Draw("binomial", lambda g, shape, dtype, n, p: g.binomial(n, p, shape))
+
+
+def normal(
+    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
+) -> Any:
+    """Draw from a normal distribution.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the result.
+    mean, stddev : float or Tensor
+        Mean and standard deviation; gradients flow into tensors.
+    dtype : str, optional
+        Float type of the result; by default `config.floatx()`.
+    seed : int or SeedGenerator, optional
+        An integer gives the same numbers on every call, a generator and None further ones.
+
+    Returns
+    -------
+    Tensor
+        The numbers.
+
+    Examples
+    --------
+    >>> bool((normal((3,), seed=1) == normal((3,), seed=1)).all())
+    True
+    """
+    return _NORMAL.draw(shape, dtype, seed) * stddev + mean
+
+
+def truncated_normal(
+    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
+) -> Any:
+    """Draw from a normal distribution without the values beyond two standard deviations.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the result.
+    mean, stddev : float or Tensor
+        Mean and standard deviation before truncation.
+    dtype : str, optional
+        Float type of the result; by default `config.floatx()`.
+    seed : int or SeedGenerator, optional
+        As for `normal`.
+
+    Returns
+    -------
+    Tensor
+        The numbers.
+
+    Examples
+    --------
+    >>> bool((abs(truncated_normal((1000,), stddev=0.5)) <= 1).all())
+    True
+    """
+    return _TRUNCATED.draw(shape, dtype, seed) * stddev + mean
+
+
+def uniform(
+    shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: Any = None
+) -> Any:
+    """Draw from a uniform distribution.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the result.
+    minval, maxval : float or Tensor
+        Bounds; the upper one is not included.
+    dtype : str, optional
+        Float type of the result; by default `config.floatx()`.
+    seed : int or SeedGenerator, optional
+        As for `normal`.
+
+    Returns
+    -------
+    Tensor
+        The numbers.
+
+    Examples
+    --------
+    >>> float(uniform((100,), 3.0, 4.0, seed=1).min()) >= 3.0
+    True
+    """
+    x = _UNIFORM.draw(shape, dtype, seed)
+    return x * maxval + (1 - x) * minval
+
+
+def randint(shape: Any, minval: int, maxval: int, dtype: Any = "int32", seed: Any = None) -> Any:
+    """Draw integers, all with the same probability.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the result.
+    minval, maxval : int
+        Bounds; the upper one is not included.
+    dtype : str
+        Integer type of the result.
+    seed : int or SeedGenerator, optional
+        As for `normal`.
+
+    Returns
+    -------
+    Tensor
+        The integers.
+
+    Examples
+    --------
+    >>> sorted(set(randint((100,), 0, 3, seed=1).tolist()))
+    [0, 1, 2]
+    """
+    low, high = (
+        checks.whole(name, np.asarray(value)[()], -(2**63))
+        for name, value in (("minval", minval), ("maxval", maxval))
+    )
+    if low >= high:
+        raise ValueError(f"maxval must be above minval. Received: minval={low}, maxval={high}")
+    return _RANDINT.draw(shape, dtype or "int32", seed, "iu", minval=low, maxval=high)
+
+
+def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None) -> Any:
+    """Draw classes by the logarithms of their probabilities.
+
+    Parameters
+    ----------
+    logits : array_like, shape (N, C)
+        Log-probabilities of the classes, in rows; they need not be normalized.
+    num_samples : int
+        Number of classes to draw for each row.
+    dtype : str
+        Integer type of the result.
+    seed : int or SeedGenerator, optional
+        As for `normal`.
+
+    Returns
+    -------
+    Tensor, shape (N, num_samples)
+        The classes.
+
+    Examples
+    --------
+    >>> categorical([[-100.0, 0.0], [0.0, -100.0]], 3)
+    Tensor([[1, 1, 1],
+            [0, 0, 0]], dtype=int32)
+    """
+    logits = TABLE["identity_of"](logits)
+    if len(logits.shape) != 2:
+        raise ValueError(
+            "logits must have the shape (batch_size, num_classes). "
+            f"Received: shape {tuple(logits.shape)}"
+        )
+    rows, classes = logits.shape
+    # Log-probabilities plus Gumbel noise are largest at a class with its probability.
+    noise = _GUMBEL.draw((rows, num_samples, classes), None, seed)
+    drawn = TABLE["argmax"](TABLE["expand_dims"](logits, 1) + noise, axis=-1)
+    return TABLE["cast"](drawn, dtype)
+
+
+def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None) -> Any:
+    """Set a fraction of the inputs to 0, and scale the others so that sums keep their mean.
+
+    Parameters
+    ----------
+    inputs : array_like
+        The inputs.
+    rate : float
+        Fraction to drop, from 0 to 1.
+    noise_shape : tuple of (int or None), optional
+        Shape of the random choice, which is broadcast; None is the inputs' own size.
+    seed : int or SeedGenerator, optional
+        As for `normal`.
+
+    Returns
+    -------
+    Tensor
+        The outputs.
+
+    Examples
+    --------
+    >>> sorted(set(dropout([1.0] * 100, 0.5, seed=1).tolist()))
+    [0.0, 2.0]
+    """
+    rate = checks.number("rate", rate, 0, 1, wrong_type=ValueError)
+    x = TABLE["identity_of"](inputs)
+    if rate == 0:
+        return x
+    shape = x.shape
+    if noise_shape is not None:
+        if len(noise_shape) != len(shape):
+            raise ValueError(
+                f"noise_shape must have the inputs' {len(shape)} dimensions. "
+                f"Received: noise_shape={noise_shape}"
+            )
+        shape = [n if size is None else size for size, n in zip(noise_shape, shape, strict=True)]
+    kept = _UNIFORM.draw(shape, None, seed) >= rate
+    return TABLE["where"](kept, x * (1 / (1 - rate) if rate < 1 else 1.0), 0.0)
+
+
+def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
+    """Shuffle an array along an axis.
+
+    Parameters
+    ----------
+    x : array_like
+        The array.
+    axis : int
+        Axis to shuffle; slices stay together.
+    seed : int or SeedGenerator, optional
+        As for `normal`.
+
+    Returns
+    -------
+    Tensor
+        The shuffled array.
+
+    Examples
+    --------
+    >>> sorted(shuffle([3, 1, 2]).tolist())
+    [1, 2, 3]
+    """
+    x = TABLE["identity_of"](x)
+    order = TABLE["argsort"](_UNIFORM.draw((x.shape[axis],), None, seed))
+    return TABLE["take"](x, order, axis=axis)
+
+
+def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Any:
+    """Draw from a gamma distribution of scale 1.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the result.
+    alpha : float or array_like
+        Shape parameter, above 0.
+    dtype : str, optional
+        Float type of the result; by default `config.floatx()`.
+    seed : int or SeedGenerator, optional
+        As for `normal`.
+
+    Returns
+    -------
+    Tensor
+        The numbers.
+
+    Examples
+    --------
+    >>> bool((gamma((100,), 2.0) > 0).all())
+    True
+    """
+    return _GAMMA.draw(shape, dtype, seed, alpha=to_array(alpha))
+
+
+def beta(shape: Any, alpha: Any, beta: Any, dtype: Any = None, seed: Any = None) -> Any:
+    """Draw from a beta distribution.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the result.
+    alpha, beta : float or array_like
+        Parameters of the distribution, above 0.
+    dtype : str, optional
+        Float type of the result; by default `config.floatx()`.
+    seed : int or SeedGenerator, optional
+        As for `normal`.
+
+    Returns
+    -------
+    Tensor
+        The numbers, from 0 to 1.
+
+    Examples
+    --------
+    >>> bool((beta((100,), 2.0, 3.0) < 1).all())
+    True
+    """
+    return _BETA.draw(shape, dtype, seed, alpha=to_array(alpha), beta=to_array(beta))
+
+
+def binomial(
+    shape: Any, counts: Any, probabilities: Any, dtype: Any = None, seed: Any = None
+) -> Any:
+    """Draw numbers of successes among independent trials.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the result.
+    counts : int or array_like
+        Numbers of trials.
+    probabilities : float or array_like
+        Probabilities of success.
+    dtype : str, optional
+        Float type of the result; by default `config.floatx()`.
+    seed : int or SeedGenerator, optional
+        As for `normal`.
+
+    Returns
+    -------
+    Tensor
+        The numbers of successes.
+
+    Examples
+    --------
+    >>> binomial((3,), 10, [0.0, 1.0, 1.0])
+    Tensor([ 0., 10., 10.], dtype=float32)
+    """
+    n, p = to_array(counts), to_array(probabilities)
+    return _BINOMIAL.draw(shape, dtype, seed, n=np.asarray(n).astype(np.int64), p=p)

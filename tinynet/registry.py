@@ -19,6 +19,16 @@ from typing import Any, ClassVar, TypeVar
 
 from tinynet.checks import known, shorten
 
+# Offered by `saving` and `utils`, as in Keras.
+__all__ = [
+    "CustomObjectScope",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "get_custom_objects",
+    "register_keras_serializable",
+    "serialize_keras_object",
+]
+
 T = TypeVar("T")
 
 _used: Counter[str] = Counter()
@@ -112,6 +122,9 @@ def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]
         yield
     finally:
         _scope.reset(token)
+
+
+CustomObjectScope = custom_object_scope
 
 
 def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinynet import checks
 from tinynet.program.tape import pull_back
+from tinynet.program.tensor import TensorMethods
 from tinynet.registry import Configurable, Registry
 from tinynet.variable import Array, Tensor, as_tensor
 
@@ -81,10 +82,17 @@ class L1L2(Regularizer):
 
     def __call__(self, x: Any) -> Tensor:
         """Compute the cost of a weight."""
-        x = checks.numeric("x", x)
-        one = np.dtype(x.dtype if x.dtype.kind == "f" else "float32").type
-        cost = one(self.l1) * np.sum(np.abs(x)) + one(self.l2) * np.sum(np.square(x))
-        return as_tensor(cost)
+        if not isinstance(x, TensorMethods):
+            x = as_tensor(checks.numeric("x", x))
+        dtype = np.dtype(x.dtype)
+        one = dtype.type if dtype.kind == "f" else np.float32
+        parts = [
+            one(factor) * np.sum(function(x))
+            for factor, function in ((self.l1, np.abs), (self.l2, np.square))
+            if factor
+        ]
+        cost: Tensor = sum(parts[1:], parts[0]) if parts else as_tensor(one(0))
+        return cost
 
     def gradient(self, x: Array) -> Array:
         """Compute the gradient of the cost."""
@@ -178,7 +186,6 @@ def get(identifier: Any) -> Any:
     return found if found is None or hasattr(found, "gradient") else _Custom(found)
 
 
-serialize = _registry.serialize
-deserialize = _registry.deserialize
+serialize, deserialize = _registry.serialize, _registry.deserialize
 # Keras' lower-case names are the classes themselves.
 l1, l2, l1_l2 = L1, L2, L1L2

@@ -54,10 +54,8 @@ class Repeats(Tables):
 
     def __init__(self, seeds: list[int], runs: list[dict[str, float]]) -> None:
         if not runs or len(seeds) != len(runs):
-            raise ValueError(
-                "There must be at least one run, and as many as seeds. "
-                f"Received: {len(seeds)} seeds, {len(runs)} runs"
-            )
+            expected = "There must be at least one run, and as many as seeds"
+            raise ValueError(f"{expected}. Received: {len(seeds)} seeds, {len(runs)} runs")
         self.seeds, self.runs = seeds, runs
 
     def values(self, name: str) -> Array:

@@ -61,11 +61,6 @@ _LOSSES: dict[str, Any] = {
 # Parameters of the optimizer; after a change, a new one is needed.
 _SGD = ("learning_rate", "learning_rate_init", "momentum", "nesterovs_momentum")
 _OPTIMIZER = ("solver", *_SGD, "beta_1", "beta_2", "epsilon")
-# Numeric parameters by their bounds, and booleans.
-_POSITIVE = ("learning_rate_init", "epsilon")
-_NOT_NEGATIVE = ("alpha", "power_t", "tol")
-_BELOW_ONE = ("validation_fraction", "beta_1", "beta_2", "dropout")
-_FLAGS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping")
 # Learning rate at which "adaptive" stops training, as in scikit-learn.
 _SMALLEST_RATE = 1e-6
 _MAX_FUN = 15000
@@ -85,6 +80,19 @@ class _Parameters(list[Array]):
             variables, value = [variables], [value]
         for variable, array in zip(variables, value, strict=True):
             variable.assign(array)
+
+
+def _weights(attribute: str, what: str) -> Any:
+    """Return the property of the weights that each dense layer has under a name."""
+
+    def read(estimator: _TinyNet) -> list[Array]:
+        return _Parameters(getattr(layer, attribute) for layer in estimator._dense_layers())
+
+    def assign(estimator: _TinyNet, values: Any) -> None:
+        read(estimator)[:] = values
+
+    doc = f"{what} of each layer; changing or assigning them changes the network."
+    return property(read, assign, doc=doc)
 
 
 class _PoissonDeviance(Loss):
@@ -169,23 +177,8 @@ class _TinyNet(BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    @property
-    def coefs_(self) -> list[Array]:
-        """Weight matrix of each layer; changing or assigning them changes the network."""
-        return _Parameters(layer.kernel for layer in self._dense_layers())
-
-    @coefs_.setter
-    def coefs_(self, values: Any) -> None:
-        self.coefs_[:] = values
-
-    @property
-    def intercepts_(self) -> list[Array]:
-        """Bias vector of each layer; changing or assigning them changes the network."""
-        return _Parameters(layer.bias for layer in self._dense_layers())
-
-    @intercepts_.setter
-    def intercepts_(self, values: Any) -> None:
-        self.intercepts_[:] = values
+    coefs_ = _weights("kernel", "Weight matrix")
+    intercepts_ = _weights("bias", "Bias vector")
 
     def _dense_layers(self) -> list[Any]:
         validation.check_is_fitted(self, "model_")
@@ -197,12 +190,14 @@ class _TinyNet(BaseEstimator):
         """Raise an error for a parameter that is not supported, before anything is changed."""
         for units in self._sizes():
             checks.whole("hidden_layer_sizes", units)
-        for name in (*_POSITIVE, *_NOT_NEGATIVE):
-            checks.number(name, getattr(self, name), 0, open_low=name in _POSITIVE)
-        for name in ("momentum", *_BELOW_ONE):
+        for name in ("learning_rate_init", "epsilon"):
+            checks.number(name, getattr(self, name), 0, open_low=True)
+        for name in ("alpha", "power_t", "tol"):
+            checks.number(name, getattr(self, name), 0)
+        for name in ("momentum", "validation_fraction", "beta_1", "beta_2", "dropout"):
             if checks.number(name, value := getattr(self, name), 0, 1) == 1 and name != "momentum":
                 raise ValueError(f"{name} must be less than 1. Received: {name}={value}")
-        for name in _FLAGS:
+        for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
             checks.flag(name, getattr(self, name))
         if not isinstance(self.verbose, bool):
             checks.whole("verbose", self.verbose, 0)
@@ -272,9 +267,8 @@ class _TinyNet(BaseEstimator):
             name, title = _ACTIVATIONS.get(name, name), f"hidden_{i}" if hidden else "output"
             layers.append(Dense(size, name, kernel_initializer="zeros", name=title, dtype=dtype))
             if hidden and self.dropout:
-                layers.append(
-                    Dropout(self.dropout, None, seeds[i], name=f"dropout_{i}", dtype=dtype)
-                )
+                title = f"dropout_{i}"
+                layers.append(Dropout(self.dropout, None, seeds[i], name=title, dtype=dtype))
         model = Sequential(layers, name="net")
         model.dtype = dtype
         model._random = np.random.Generator(np.random.PCG64(seeds[0]))
@@ -282,11 +276,9 @@ class _TinyNet(BaseEstimator):
         self.coefs_, self.intercepts_ = initial[::2], initial[1::2]
         self._structure = self._current_structure()
         self._compiled: Any = {}
-        self.t_ = self.n_iter_ = self._no_improvement_count = 0
+        self.t_ = self.n_iter_ = 0
         self.loss_curve_: list[float] = []
-        self.best_loss_: float | None = None
         self.validation_scores_: list[float] | None = None
-        self.best_validation_score_: float | None = None
 
     def _compile(self, incremental: bool) -> None:
         """Compile the network if a parameter has changed since the last time."""
@@ -361,27 +353,21 @@ class _TinyNet(BaseEstimator):
             raise
         inputs, targets, weights = train
         n = len(targets)
-        if self.batch_size != "auto" and self.batch_size > n:
+        size = min(200, n) if self.batch_size == "auto" else self.batch_size
+        if size > n:
             checks.warn(
                 "batch_size is larger than the number of samples. It is going to be clipped. "
                 f"Received: batch_size={self.batch_size}, {n} samples"
             )
+            size = n
         self.n_iter_ = 0
         epochs = 1 if incremental else self.max_iter
         monitor = _Monitor(self, n, held)
         interrupted = False
         failure: Any = None
         try:
-            self.model_.fit(
-                inputs,
-                targets,
-                min(200 if self.batch_size == "auto" else self.batch_size, n),
-                epochs,
-                0,
-                [monitor],
-                shuffle=bool(self.shuffle),
-                sample_weight=weights,
-            )
+            options = {"shuffle": bool(self.shuffle), "sample_weight": weights}
+            self.model_.fit(inputs, targets, size, epochs, 0, [monitor], **options)
         except (ValueError, TypeError):  # refused before the first epoch
             self.__dict__ = before
             raise
@@ -403,14 +389,11 @@ class _TinyNet(BaseEstimator):
                 f"values and need to be preprocessed. Received: loss={self.loss_}"
             ) from failure
         if not (monitor.converged or interrupted or incremental):
-            message = (
-                f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet"
-                if failure is None
-                else "The loss diverged; the weights with the best validation score are kept"
-            )
-            checks.warn(
-                f"Stochastic Optimizer: {message}. Received: max_iter={epochs}", ConvergenceWarning
-            )
+            why = f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet"
+            if failure is not None:
+                why = "The loss diverged; the weights with the best validation score are kept"
+            message = f"Stochastic Optimizer: {why}. Received: max_iter={epochs}"
+            checks.warn(message, ConvergenceWarning)
         return self
 
     def _prepare(
@@ -441,7 +424,7 @@ class _TinyNet(BaseEstimator):
                     f"{name} must stay {self._structure[name]!r} while training continues; "
                     f"call fit with warm_start=False to start again. Received: {name}={value!r}"
                 )
-        if self.early_stopping != (self.validation_scores_ is not None) or first:
+        if first or self.early_stopping != (self.validation_scores_ is not None):
             self._no_improvement_count = 0
             self._best_weights: Any = None
             scores: Any = ([], -np.inf, None) if self.early_stopping else (None, None, np.inf)
@@ -456,11 +439,9 @@ class _TinyNet(BaseEstimator):
                     f"of your dataset. Received: {n} samples, "
                     f"validation_fraction={self.validation_fraction}"
                 )
+            state = copy.deepcopy(self._split_state)
             parts = train_test_split(
-                *parts,
-                test_size=size,
-                random_state=copy.deepcopy(self._split_state),
-                stratify=self._strata(targets),
+                *parts, test_size=size, random_state=state, stratify=self._strata(targets)
             )
             parts, held = parts[::2], parts[1::2]
             if size > np.ceil(self.validation_fraction * n):
@@ -757,8 +738,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
             Logarithms, in the order of `classes_`.
         """
         with np.errstate(divide="ignore"):  # a probability may be 0
-            logarithms: Array = np.log(self.predict_proba(X))
-        return logarithms
+            return np.log(self.predict_proba(X))
 
     def _validate(
         self, X: Any, y: Any, first: bool, incremental: bool, classes: Any = None
@@ -819,10 +799,9 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
                 f"Received: class_weight={checks.shorten(self.class_weight)}"
             )
         present, index = np.unique(targets, return_inverse=True)
-        weights: Array = compute_class_weight(
+        return compute_class_weight(
             self.class_weight, classes=self.classes_[present], y=self.classes_[targets]
         )[index]
-        return weights
 
     def _labels(self, outputs: Array) -> Array:
         """Convert outputs to indices of classes, or to a label indicator matrix."""
@@ -989,10 +968,8 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
         X, y = _validated(self, X, y, reset=first, y_numeric=True)
         targets = y.reshape(len(y), -1)
         if not first and targets.shape[1] != self.n_outputs_:
-            raise ValueError(
-                f"y must have {self.n_outputs_} columns, as in the first call. "
-                f"Received: shape {y.shape}"
-            )
+            expected = f"y must have {self.n_outputs_} columns, as in the first call"
+            raise ValueError(f"{expected}. Received: shape {y.shape}")
         if self.loss == "poisson" and targets.min() < 0:
             raise ValueError(
                 f"y must be at least 0 for loss='poisson'. Received: a target of {targets.min()}"

@@ -52,14 +52,11 @@ class CompressedRows:
         self.width = math.prod(x.shape[1:])
         self.indptr = aligned((len(x) + 1,), np.int64)
         self.indptr[0] = first = 0
-        starts = [
-            dispatch.row_starts(block, aligned((len(block) + 1,), np.int64))
-            for block in _blocks(x, dtype)
-        ]
-        for rows in starts:
-            last = first + len(rows)
-            np.add(rows[1:], self.indptr[first], out=self.indptr[first + 1 : last])
-            first = last - 1
+        for block in _blocks(x, dtype):
+            rows, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
+            dispatch.row_starts(block, rows)
+            rows += begin
+            first += len(block)
         # One more than needed: the kernel writes first and decides then.
         room = int(self.indptr[-1]) + 1
         #: Whether two bytes hold the number of a column.
@@ -67,9 +64,9 @@ class CompressedRows:
         self.indices = aligned((room,), np.uint16 if self.narrow else np.int32)
         self.values = aligned((room,), dtype)
         first = 0
-        for block, rows in zip(_blocks(x, dtype), starts, strict=True):
-            begin = self.indptr[first]
-            dispatch.compress_rows(block, rows, self.indices[begin:], self.values[begin:])
+        for block in _blocks(x, dtype):
+            rows, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
+            dispatch.compress_rows(block, rows - begin, self.indices[begin:], self.values[begin:])
             first += len(block)
 
     @classmethod

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinynet import checks
 from tinynet.progress import can_encode
 from tinynet.tables import Table
-
-if TYPE_CHECKING:
-    from tinynet.layers import Layer
-    from tinynet.variable import Variable
+from tinynet.variable import Variable
 
 Row = list[str]
 _HEADER = ("Layer (type)", "Output Shape", "Param #")
@@ -101,39 +98,28 @@ def _rows(model: Any, expand_nested: bool, show_trainable: bool, indent: str) ->
         count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
         row = [f"{indent}{layer.name} ({type(layer).__name__})", str(shape or "?"), count]
         if show_trainable:
-            row.append(_trained(layer))
+            row.append(("Y" if layer.trainable else "N") if layer.weights else "-")
         rows.append(row)
         if expand_nested and hasattr(layer, "layers"):
             rows += _rows(layer, expand_nested, show_trainable, indent + "  ")
     return rows
 
 
-def _trained(layer: Layer) -> str:
-    return ("Y" if layer.trainable else "N") if layer.weights else "-"
-
-
 def _table(header: Row, rows: list[Row], line_length: int | None) -> list[str]:
     """Draw the box; a cell that is too long for it is cut."""
-    least = [33, 24, 15, 11][: len(header)]
-    widths = [
-        max(len(row[i]) for row in [header, *rows]) + 2 if line_length is None else least[i]
-        for i in range(len(header))
-    ]
-    widths = [max(width, low) for width, low in zip(widths, least, strict=True)]
-    if line_length is not None:
+    widths = [33, 24, 15, 11][: len(header)]
+    if line_length is None:
+        cells = zip(widths, header, *rows, strict=True)
+        widths = [max(least, 2 + max(map(len, column))) for least, *column in cells]
+    else:
         widths[0] = max(line_length - sum(widths[1:]) - len(header) - 1, 6)
-    boxed = can_encode("┏")
-    lines = [
-        _rule(widths, "┏━┳┓" if boxed else "+-++"),
-        _line(header, widths, "┃" if boxed else "|"),
-    ]
-    lines.append(_rule(widths, "┡━╇┩" if boxed else "+=++"))
-    for i, row in enumerate(rows):
-        if i:
-            lines.append(_rule(widths, "├─┼┤" if boxed else "+-++"))
-        lines.append(_line(row, widths, "│" if boxed else "|"))
-    lines.append(_rule(widths, "└─┴┘" if boxed else "+-++"))
-    return lines
+    plain = ("+-++", "|", "+=++", "|", "+-++", "+-++")
+    boxed = ("┏━┳┓", "┃", "┡━╇┩", "│", "├─┼┤", "└─┴┘")
+    top, bold, below, thin, between, bottom = boxed if can_encode("┏") else plain
+    lines = [_rule(widths, top), _line(header, widths, bold), _rule(widths, below)]
+    for row in rows:
+        lines += [_line(row, widths, thin), _rule(widths, between)]
+    return [*(lines[:-1] if rows else lines), _rule(widths, bottom)]
 
 
 def _rule(widths: list[int], corners: str) -> str:
@@ -152,10 +138,6 @@ def _line(row: Row, widths: list[int], edge: str) -> str:
 def _size(variables: list[Variable]) -> str:
     """Count elements, and the memory they take."""
     count = sum(v.size for v in variables)
-    memory = float(sum(v.array.nbytes for v in variables))
-    unit = "B"
-    for unit in ("B", "KB", "MB", "GB"):
-        if memory < 1024 or unit == "GB":
-            break
-        memory /= 1024
-    return f"{count:,} ({memory:.2f} {unit})"
+    memory = sum(v.array.nbytes for v in variables)
+    power = min(max(memory.bit_length() - 1, 0) // 10, 3)
+    return f"{count:,} ({memory / 1024**power:.2f} {('B', 'KB', 'MB', 'GB')[power]})"

@@ -52,14 +52,7 @@ class Team:
     def __init__(self, n: int) -> None:
         from tinynet.kernels import helpers
 
-        self._protocol = helpers
-        self._offer, self._work = helpers.offer, helpers.work
-        self._jobs = {
-            "dense": helpers.DENSE,
-            "sort": helpers.SORT,
-            "gradient": helpers.GRADIENT,
-            "adam": helpers.ADAM,
-        }
+        self._protocol: Any = helpers
         self.owner = threading.get_ident()
         #: Buffers for what helpers write.
         self.work = Workspace()
@@ -70,7 +63,7 @@ class Team:
         self.boxes.fill(0)
         self._stops = self.boxes[1:, helpers.STOP]
         self._stops.fill(1)
-        self._work(self.boxes, n - 1)  # is compiled here, and returns at once
+        helpers.work(self.boxes, n - 1)  # is compiled here, and returns at once
         #: Locks, each held by its worker thread while it works.
         self._working = [threading.Lock() for _ in range(1, n)]
 
@@ -86,7 +79,7 @@ class Team:
     def _help(self, part: int) -> None:
         # As a method: what is held lives as long as a helper may use it.
         with self._working[part - 1]:
-            self._work(self.boxes, part)
+            self._protocol.work(self.boxes, part)
 
     def stop(self) -> None:
         """Let the helpers end, and wait until they have; those that begin later end at once."""
@@ -112,7 +105,7 @@ class Team:
             The arguments, to ask for with `has_begun`.
         """
         self._held = (self._held[1], arrays)
-        self._offer(self.boxes, self._jobs[job], *arrays)
+        self._protocol.offer(self.boxes, getattr(self._protocol, job.upper()), *arrays)
         return arrays
 
     def has_begun(self, arrays: tuple[Array, ...]) -> bool:
@@ -132,7 +125,7 @@ class Team:
 
     def finish(self) -> None:
         """Compute what nobody else does of the last job, and wait for the rest."""
-        self._work(self.boxes, 0)
+        self._protocol.work(self.boxes, 0)
 
 
 _team: Team | None = None
@@ -203,7 +196,7 @@ def helping() -> Iterator[None]:
     True
     """
     global _team
-    lock, n = _lock, min(config.num_threads(), _processors())
+    lock, n = _lock, min(config.num_threads(), processors())
     if n == 1 or config.backend() != "numba" or not lock.acquire(blocking=False):
         yield
         return
@@ -245,7 +238,7 @@ def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
     >>> list(each(len, ["ab", "c"]))
     [2, 1]
     """
-    n = min(config.num_threads(), _processors())
+    n = min(config.num_threads(), processors())
     if n == 1:
         yield from map(function, items)
         return
@@ -262,8 +255,19 @@ def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
             yield waiting.popleft()()
 
 
-def _processors() -> int:
-    """Count the processors that this process may use."""
+def processors() -> int:
+    """Count the processors that this process may use.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Examples
+    --------
+    >>> processors() >= 1
+    True
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -3,101 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import re
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import MethodType, ModuleType
 from typing import Any
 
-# By module; names as Keras 3 has them.
-_TABLE = """
-keras: DTypePolicy FloatDTypePolicy Function InputSpec Operation Quantizer RematScope
-  StatelessScope SymbolicScope applications device distillation distribution dtype_policies export
-  legacy mixed_precision name_scope preprocessing quantizers remat tree visualization wrappers
-keras.layers: ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D
-  AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add
-  AdditiveAttention AlphaDropout Attention AugMix AutoContrast Average AveragePooling1D
-  AveragePooling2D AveragePooling3D AvgPool1D AvgPool2D AvgPool3D Bidirectional CategoryEncoding
-  CenterCrop Concatenate ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose
-  Conv2D Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Convolution1D
-  Convolution1DTranspose Convolution2D Convolution2DTranspose Convolution3D Convolution3DTranspose
-  Cropping1D Cropping2D Cropping3D CutMix DepthwiseConv1D DepthwiseConv2D Discretization Dot ELU
-  EinsumDense Embedding Equalization FlaxLayer GRU GRUCell GaussianDropout GaussianNoise
-  GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalAvgPool1D
-  GlobalAvgPool2D GlobalAvgPool3D GlobalMaxPool1D GlobalMaxPool2D GlobalMaxPool3D
-  GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention
-  HashedCrossing Hashing Identity InputSpec IntegerLookup JaxLayer LSTM LSTMCell Lambda
-  LayerNormalization Masking MaxNumBoundingBoxes MaxPool1D MaxPool2D MaxPool3D MaxPooling1D
-  MaxPooling2D MaxPooling3D Maximum MelSpectrogram Minimum MixUp MultiHeadAttention Multiply
-  Normalization PReLU Permute Pipeline RMSNormalization RNN RandAugment RandomBrightness
-  RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform
-  RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
-  RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness
-  RandomShear RandomTranslation RandomZoom RepeatVector Resizing ReversibleEmbedding
-  STFTSpectrogram SeparableConv1D SeparableConv2D SeparableConvolution1D SeparableConvolution2D
-  SimpleRNN SimpleRNNCell Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D
-  SpectralNormalization StackedRNNCells StringLookup Subtract TFSMLayer TextVectorization
-  TimeDistributed TorchModuleWrapper UnitNormalization UpSampling1D UpSampling2D UpSampling3D
-  Wrapper ZeroPadding1D ZeroPadding2D ZeroPadding3D add average concatenate dot maximum minimum
-  multiply subtract
-keras.losses: BinaryFocalCrossentropy CTC CategoricalFocalCrossentropy
-  CategoricalGeneralizedCrossEntropy CategoricalHinge Circle CosineSimilarity Dice Hinge
-  MeanAbsolutePercentageError MeanSquaredLogarithmicError Poisson SquaredHinge Tversky
-  binary_focal_crossentropy categorical_focal_crossentropy categorical_generalized_cross_entropy
-  categorical_hinge circle cosine_similarity ctc dice hinge mean_absolute_percentage_error
-  mean_squared_logarithmic_error poisson squared_hinge tversky
-keras.metrics: AUC BinaryIoU CategoricalHinge ConcordanceCorrelation CosineSimilarity F1Score
-  FBetaScore FalseNegatives FalsePositives Hinge IoU KLDivergence LogCoshError
-  MeanAbsolutePercentageError MeanIoU MeanSquaredLogarithmicError OneHotIoU OneHotMeanIoU
-  PearsonCorrelation Poisson PrecisionAtRecall R2Score RecallAtPrecision SensitivityAtSpecificity
-  SpecificityAtSensitivity SquaredHinge TrueNegatives TruePositives binary_focal_crossentropy
-  categorical_focal_crossentropy categorical_hinge concordance_correlation hinge
-  mean_absolute_percentage_error mean_squared_logarithmic_error pearson_correlation poisson
-  squared_hinge
-keras.optimizers: Adadelta Adafactor Adamax Ftrl Lamb Lion LossScaleOptimizer MultiOptimizer Muon
-  OptimizerMap ScheduleFreeAdamW legacy
-keras.callbacks: OrbaxCheckpoint RemoteMonitor SwapEMAWeights
-keras.activations: celu glu hard_shrink hard_tanh log_sigmoid soft_shrink sparse_plus
-  sparse_sigmoid sparsemax squareplus tanh_shrink threshold
-keras.initializers: Identity IdentityInitializer Orthogonal OrthogonalInitializer STFT
-  STFTInitializer identity orthogonal stft
-keras.regularizers: OrthogonalRegularizer orthogonal_regularizer
-keras.utils: Config FeatureSpace Progbar array_to_img
-  audio_dataset_from_directory bounding_boxes disable_interactive_logging
-  enable_interactive_logging get_file get_registered_name get_registered_object
-  get_source_inputs image_dataset_from_directory img_to_array is_interactive_logging_enabled
-  is_keras_tensor legacy load_img model_to_dot pack_x_y_sample_weight pad_sequences save_img
-  split_dataset standardize_dtype text_dataset_from_directory
-  timeseries_dataset_from_array unpack_x_y_sample_weight
-keras.datasets: boston_housing california_housing cifar10 cifar100 imdb reuters
-keras.optimizers.schedules: CosineDecayRestarts
-keras.constraints:
-keras.models:
-keras.saving: KerasFileEditor
-  get_registered_name get_registered_object
-keras.backend: get_uid image_data_format is_float_dtype is_int_dtype is_keras_tensor result_type
-  set_image_data_format standardize_dtype
-keras.random: SeedGenerator beta binomial categorical dropout gamma normal randint shuffle
-  truncated_normal uniform
-keras.config: disable_flash_attention disable_interactive_logging disable_traceback_filtering
-  dtype_policy enable_flash_attention enable_interactive_logging enable_traceback_filtering
-  enable_unsafe_deserialization image_data_format is_flash_attention_enabled
-  is_interactive_logging_enabled is_nnx_enabled is_traceback_filtering_enabled max_epochs
-  max_steps_per_epoch set_dtype_policy set_image_data_format set_max_epochs
-  set_max_steps_per_epoch
-"""
+_TABLE = Path(__file__).with_name("keras_only.txt").read_text(encoding="utf-8")
 #: By module path below `keras`, the names that Keras has and tinynet has not.
-KERAS_ONLY = {
-    path.strip("."): names
-    for path, names in re.findall(r"^keras(.*):(.*(?:\n .*)*)", _TABLE, re.MULTILINE)
-}
+KERAS_ONLY = dict(re.findall(r"^(?:keras\.?)?(\S*):(.*(?:\n .*)*)", _TABLE, re.MULTILINE))
 # Of these names, the modules, which programs import from.
-MODULES = (
-    "applications distribution dtype_policies export legacy mixed_precision preprocessing "
-    "quantizers tree wrappers datasets.boston_housing datasets.california_housing "
-    "datasets.cifar10 datasets.cifar100 datasets.imdb datasets.reuters"
-)
+MODULES = KERAS_ONLY.pop("modules").split()
 
 
 class NotHereError(NotImplementedError, AttributeError):
@@ -195,17 +114,13 @@ There are: ... Received: callbacks.RemoteMonitor
         vars(module)["__getattr__"] = guard(path, public[path], () if path else lazy)
     for path in [*KERAS_ONLY, *public[""]]:
         if listed := sys.modules.get(f"{package.__name__}.{path}".rstrip(".")):
-            vars(listed)["__dir__"] = _listing(listed, () if path else lazy)
-    for path in MODULES.split():
+            special = {name for name in vars(listed) if name[:2] == "__"}
+            shown = {*public_names(listed), *special, *(() if path else lazy)}
+            vars(listed)["__dir__"] = functools.partial(sorted, shown)
+    for path in MODULES:
         absent = _Absent(f"{package.__name__}.{path}")
         absent.listed = public[path.rpartition(".")[0]]
         sys.modules[absent.__name__] = absent
-
-
-def _listing(module: ModuleType, lazy: Iterable[str]) -> Callable[[], list[str]]:
-    """Return the function that `dir` calls for a module."""
-    shown = {*public_names(module), *lazy, *(name for name in vars(module) if name[:2] == "__")}
-    return lambda: sorted(shown)
 
 
 def public_names(module: ModuleType) -> list[str]:

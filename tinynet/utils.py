@@ -8,35 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, config, random
+from tinynet import checks, config, random, registry
 from tinynet.backend import clear_session
-from tinynet.checks import numeric
-from tinynet.registry import (
-    custom_object_scope,
-    deserialize_keras_object,
-    get_custom_objects,
-    register_keras_serializable,
-    serialize_keras_object,
-)
+from tinynet.registry import *
 from tinynet.variable import Array, as_tensor
 
-__all__ = [
-    "CustomObjectScope",
-    "PyDataset",
-    "Sequence",
-    "clear_session",
-    "custom_object_scope",
-    "deserialize_keras_object",
-    "get_custom_objects",
-    "normalize",
-    "plot_model",
-    "register_keras_serializable",
-    "serialize_keras_object",
-    "set_random_seed",
-    "to_categorical",
-]
-
-CustomObjectScope = custom_object_scope
+__all__ = ["PyDataset", "Sequence", "clear_session", "normalize", "plot_model"]
+__all__ += ["set_random_seed", "to_categorical"]
+__all__ += registry.__all__
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Array:
@@ -69,8 +48,11 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     >>> to_categorical([], num_classes=3).shape
     (0, 3)
     """
-    given = numeric("x", x)
-    labels = np.asarray(given, np.int64) if given.dtype.kind in "iub" else _whole(given)
+    given = checks.numeric("x", x)
+    if not np.all(np.isfinite(given) & (given == np.rint(given))):
+        shown = checks.shorten(given if given.ndim else given[()])
+        raise ValueError(f"Labels must be integers. Received: {shown}")
+    labels = np.asarray(given, np.int64)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     num_classes = checks.optional(checks.whole, "num_classes", num_classes, 0)
@@ -79,20 +61,11 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     classes = num_classes or int(labels.max()) + 1
     wrong = (labels < 0) | (labels >= classes)
     if wrong.any():
-        raise IndexError(
-            f"Labels must be at least 0 and below num_classes={classes}. "
-            f"Received: {labels[wrong].flat[0]}"
-        )
+        expected = f"Labels must be at least 0 and below num_classes={classes}"
+        raise IndexError(f"{expected}. Received: {labels[wrong].flat[0]}")
     rows = np.zeros((labels.size, classes))
     rows[np.arange(labels.size), labels.reshape(-1)] = 1
     return rows.reshape(*labels.shape, classes)
-
-
-def _whole(labels: Array) -> Array:
-    if labels.dtype.kind == "f" and np.all(np.isfinite(labels) & (labels == np.rint(labels))):
-        return labels.astype(np.int64)
-    shown = checks.shorten(labels if labels.ndim else labels[()])
-    raise ValueError(f"Labels must be integers. Received: {shown}")
 
 
 def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
@@ -119,7 +92,7 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
     array([[0.6, 0.8],
            [0. , 0. ]])
     """
-    array = numeric("x", x)
+    array = checks.numeric("x", x)
     if not isinstance(x, np.ndarray):
         array = as_tensor(array.astype(config.floatx()))
     norm = np.linalg.norm(array, order, axis, keepdims=True)

@@ -23,6 +23,9 @@ from tinynet.workspace import aligned
 
 __all__ = ["Array", "Tensor", "Variable", "aligned", "as_tensor", "join", "pack", "runs", "split"]
 
+#: The function that finds an initializer by its name; `initializers` sets it.
+find_initializer: Any = None
+
 
 def copies(*arrays: Array | None) -> tuple[Any, ...]:
     """Copy arrays for user code, which may keep or change them: buffers are reused.
@@ -50,23 +53,33 @@ class Variable(NDArrayOperatorsMixin):
 
     Parameters
     ----------
-    initializer : array_like
-        The first value; copied.
+    initializer : array_like, str or Initializer
+        Initial value, copied; or an initializer, which needs `shape`.
     trainable : bool
         Whether training may change it.
     dtype : dtype, optional
-        Of the array; by default the initial value's own.
+        Data type, by default that of an array; numbers of Python become ``config.floatx()`` and
+        int32.
     name : str
         Its own name, for example ``"kernel"``.
     path : str, optional
         Its name within the model, for example ``"dense/kernel"``; by default `name`.
+    shape : tuple of int, optional
+        Shape that an initializer is called with.
+
+    Raises
+    ------
+    ValueError
+        If an initializer is given without a shape.
 
     Examples
     --------
     >>> v = Variable([1.0, 2.0], name="bias")
     >>> _ = v.assign([3.0, 4.0])
     >>> v.numpy() + 1
-    array([4., 5.])
+    array([4., 5.], dtype=float32)
+    >>> Variable("ones", shape=(2,)).numpy()
+    array([1., 1.], dtype=float32)
     """
 
     def __init__(
@@ -76,7 +89,18 @@ class Variable(NDArrayOperatorsMixin):
         dtype: DTypeLike | None = None,
         name: str = "variable",
         path: str | None = None,
+        shape: Any = None,
     ) -> None:
+        if isinstance(initializer, str) or callable(initializer):
+            if shape is None:
+                raise ValueError(
+                    "shape must be given if a variable is created from an initializer. "
+                    f"Received: initializer={initializer!r:.60}"
+                )
+            initializer = find_initializer(initializer)(shape, dtype=dtype or config.floatx())
+        if dtype is None and not hasattr(initializer, "dtype"):  # numbers of Python, as in Keras
+            kind = np.asarray(initializer).dtype.kind
+            dtype = {"f": config.floatx(), "i": "int32"}.get(kind)
         self.array: Array = np.array(initializer, dtype=dtype, order="C")
         self.name = name
         self.path = path or name
@@ -137,7 +161,7 @@ class Variable(NDArrayOperatorsMixin):
         Examples
         --------
         >>> Variable([1.0, 2.0]).assign([3.0, 4.0])
-        Tensor([3., 4.])
+        Tensor([3., 4.], dtype=float32)
         """
         if RECORDER.get() is not None:
             return TABLE["assign"](self, value)  # type: ignore[no-any-return]
@@ -238,7 +262,7 @@ def pack(variables: Iterable[Variable]) -> None:
     >>> flat = join([kernel.array, bias.array])
     >>> flat *= 10
     >>> kernel.numpy(), bias.numpy()
-    (array([[10., 20.]]), array([30.]))
+    (array([[10., 20.]], dtype=float32), array([30.], dtype=float32))
     """
     groups: dict[Any, list[Variable]] = {}
     for variable in variables:

@@ -98,6 +98,8 @@ def plot_predictions(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['0  (90.0%)\ntrue: 0', '✗ 0  (80.0%)\ntrue: 1']
     """
+    from matplotlib.patches import Rectangle
+
     x, y, p = _same_length(images=images, y_true=y_true, probabilities=probabilities)
     count, columns = checks.whole("count", count), checks.whole("columns", columns)
     guess = _classes("probabilities", p, ndim=2)
@@ -107,31 +109,28 @@ def plot_predictions(
             f"activations.softmax. Received: {p.min():.4g} to {p.max():.4g}"
         )
     right = guess == _classes("y_true", y)
-    if title is None:
-        shown = f"; the first {count}" if len(right) > count else ""
-        title = f"Predictions: {right.sum():,} of {len(right):,} right{shown}"
+    shown = f"; the first {count}" if len(right) > count else ""
+    default = f"Predictions: {right.sum():,} of {len(right):,} right{shown}"
     names = _names(class_names, max(p.shape[1], int(y.max()) + 1))
 
     tiles = _pictures(x[:count])
     columns = min(columns, len(tiles))
     ax = _axes(ax, max(1.45 * columns, 4), 1.73 * math.ceil(len(tiles) / columns) + 0.6)
-    text_height = round(0.36 * tiles.shape[1])
-    height, width = _draw_mosaic(ax, tiles, columns, text_height, "gray")
+    _, h, w = tiles.shape
+    height, width = _draw_mosaic(ax, tiles, columns, round(0.36 * h), "gray", *_limits(tiles))
     for i, (left, top) in enumerate(_places(len(tiles), columns, height, width)):
-        percent = f"({100 * p[i, guess[i]]:.1f}%)"
-        ax.text(
-            left + (tiles.shape[2] - 1) / 2,
-            top + tiles.shape[1] + 0.3,
-            f"{'' if right[i] else '✗ '}{names[guess[i]]}  {percent}\ntrue: {names[y[i]]}",
-            color=None if right[i] else VERMILLION,
-            weight="normal" if right[i] else "bold",
-            ha="center",
-            va="top",
-            fontsize=9.5,
-        )
+        style: dict[str, Any] = {"color": None, "weight": "normal"}
         if not right[i]:
-            _frame(ax, left, top, tiles.shape[2], tiles.shape[1])
-    return _titled(ax, title, source)
+            style = {"color": VERMILLION, "weight": "bold"}
+            # An image's first pixel reaches from -0.5 to 0.5.
+            frame = Rectangle((left - 0.8, top - 0.8), w + 0.6, h + 0.6, fill=False, clip_on=False)
+            frame.set(edgecolor=VERMILLION, linewidth=2.5)
+            ax.add_patch(frame)
+        percent = f"({100 * p[i, guess[i]]:.1f}%)"
+        text = f"{'' if right[i] else '✗ '}{names[guess[i]]}  {percent}\ntrue: {names[y[i]]}"
+        below = left + (w - 1) / 2, top + h + 0.3
+        ax.text(*below, text, ha="center", va="top", fontsize=9.5, **style)
+    return _titled(ax, title, source, default)
 
 
 def plot_mistakes(
@@ -253,41 +252,27 @@ def plot_confusion_matrix(
 
     y, predicted = _same_length(y_true=y_true, y_pred=y_pred)
     true, guess = _classes("y_true", y), _classes("y_pred", predicted)
-    size = max(true.max(), guess.max()) + 1
-    if predicted.ndim == 2:
-        size = max(size, predicted.shape[1])
-    if class_names is not None:
-        size = max(size, len(class_names))
+    size = max(true.max() + 1, guess.max() + 1, *predicted.shape[1:], len(class_names or ()))
     names = _names(class_names, size)
     matrix = np.zeros((size, size), int)
     np.add.at(matrix, (true, guess), 1)
-    if title is None:
-        right = np.trace(matrix)
-        share = f"{right / len(true):.2%}"
-        title = f"Confusion matrix: {right:,} of {len(true):,} right ({share})"
-
+    right = np.trace(matrix)
+    default = f"Confusion matrix: {right:,} of {len(true):,} right ({right / len(true):.2%})"
     side = max(0.55 * size, 3) + 1.1
     ax = _axes(ax, side, side)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     shades = ax.imshow(shares, "Blues", PowerNorm(0.4, 0, 1))
     for i, j in zip(*np.nonzero(matrix), strict=True):
         dark = np.dot(shades.to_rgba(shares[i, j])[:3], (0.299, 0.587, 0.114)) < 0.55
-        ax.text(
-            j,
-            i,
-            f"{matrix[i, j]}",
-            color="white" if dark else "black",
-            weight="bold" if i == j else "normal",
-            ha="center",
-            va="center",
-            fontsize=9,
-        )
+        color, weight = "white" if dark else "black", "bold" if i == j else "normal"
+        number = f"{matrix[i, j]}"
+        ax.text(j, i, number, color=color, weight=weight, ha="center", va="center", fontsize=9)
     long = max(map(len, names)) > 3
     ax.set_xticks(range(size), names, rotation=45 if long else 0, ha="right" if long else "center")
     ax.set_yticks(range(size), names)
     ax.tick_params(length=0)
     ax.set(xlabel="predicted", ylabel="true")
-    return _titled(ax, title, source)
+    return _titled(ax, title, source, default)
 
 
 # ---------------------------------------------------------------- the course of training
@@ -340,17 +325,15 @@ def plot_history(
 
     figures: Mapping[str, Sequence[float]] = getattr(history, "history", history)
     if not isinstance(figures, Mapping) or not any(len(values) for values in figures.values()):
-        raise ValueError(
-            f"history must be what fit returned, after at least one epoch. "
-            f"Received: {checks.shorten(figures)}"
-        )
+        expected = "history must be what fit returned, after at least one epoch"
+        raise ValueError(f"{expected}. Received: {checks.shorten(figures)}")
     # Callbacks may also put texts and other objects into the logs.
     kinds = (float, int, np.number, np.ndarray)
     figures = {k: v for k, v in figures.items() if all(isinstance(x, kinds) for x in v)}
     numbers = getattr(history, "epoch", None) or range(max(map(len, figures.values())))
     epochs = [number + 1 for number in numbers]
-    names = list(dict.fromkeys(name.removeprefix("val_") for name in figures))
-    names.sort(key=lambda name: name != "loss")
+    every = dict.fromkeys(name.removeprefix("val_") for name in figures)
+    names = sorted(every, key=lambda name: name != "loss")
     _not_both(figure, ax)
     if ax is None:
         new = cast("Figure", figure or _new_figure(4.2 * len(names), 3.6))
@@ -359,10 +342,8 @@ def plot_history(
         axes = list(np.ravel(np.asarray(ax, object)))
     shared = len(axes) == 1 < len(names)
     if not shared and len(axes) != len(names):
-        raise ValueError(
-            f"ax must be a single Axes, or one for each of {', '.join(names)}. "
-            f"Received: {len(axes)} Axes"
-        )
+        expected = f"ax must be a single Axes, or one for each of {', '.join(names)}"
+        raise ValueError(f"{expected}. Received: {len(axes)} Axes")
     for i, name in enumerate(names):
         each = axes[0 if shared else i]
         of = f"{name}, " if shared else ""
@@ -383,7 +364,7 @@ def plot_history(
         each.spines[["top", "right"]].set_visible(False)
         each.legend(frameon=False)
     drawn = _figure_of(axes[0])
-    text = _title("Learning curves" if title is None else title, source)
+    text = _title(title, source, "Learning curves")
     if ax is not None and len(axes) == 1:
         axes[0].set_title(text)
     elif text and (ax is None or title or source):
@@ -444,7 +425,7 @@ def plot_runs(
     ax.spines[["top", "right"]].set_visible(False)
     count = max(map(len, values.values()))
     said = f"{count} runs, their mean and one standard deviation" if count > 1 else "One run"
-    return _titled(ax, said if title is None else title, source)
+    return _titled(ax, title, source, said)
 
 
 # ---------------------------------------------------------------- the inside of the net
@@ -518,10 +499,8 @@ def plot_weights(
     ax.set_ylabel("first unit", fontsize=8)
     bar = ax.figure.colorbar(ax.images[0], ax=ax, extend="both", fraction=0.03, pad=0.02)
     bar.set_label("weight")
-    if title is None:
-        shown = f"the first {len(tiles)} of " if len(tiles) < units else ""
-        title = f"{layer.name}: weights of {shown}{units} units"
-    return _titled(ax, title, source)
+    shown = f"the first {len(tiles)} of " if len(tiles) < units else ""
+    return _titled(ax, title, source, f"{layer.name}: weights of {shown}{units} units")
 
 
 def plot_activations(
@@ -585,8 +564,7 @@ def plot_activations(
     names = _names(class_names, len(values))
     shares = _are_probabilities(values)
     labels = [f"{v:.1%}" if v >= 0.001 else "" for v in values] if shares else values.round(2)
-    if title is None:
-        title = f"One image on its way through {model.name}: {names[guess]} ({labels[guess]})"
+    default = f"One image on its way through {model.name}: {names[guess]} ({labels[guess]})"
 
     _not_both(figure, ax)
     rows, frame = max(len(hidden), 1), ax
@@ -604,7 +582,8 @@ def plot_activations(
         bounds = [(0, 0, 0.22, 0.9), *middle, (0.8, 0.1, 0.2, 0.8)]
         plots = [frame.inset_axes(each) for each in bounds]
     ax = plots[0]
-    ax.imshow(picture, "gray", vmin=min(picture.min(), 0), vmax=picture.max() or 1)
+    low, high = _limits(picture)
+    ax.imshow(picture, "gray", vmin=low, vmax=high)
     ax.set(xticks=[], yticks=[])
     ax.set_title(f"pixels: {picture.shape[0]} × {picture.shape[1]}", fontsize=10)
     for i, (layer, units) in enumerate(hidden):
@@ -632,7 +611,7 @@ def plot_activations(
         ax.set_xticks([0, 0.5, 1])
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_title(f"{last.name}: {len(values)} classes", fontsize=10)
-    text = _title(title, source)
+    text = _title(title, source, default)
     if frame is not None:
         frame.set_title(text, fontsize=11, pad=22)
     elif text:
@@ -676,32 +655,23 @@ def plot_model(
     boxes = [("input", shape, "")]
     for layer in model.layers:
         shape = None if shape is None else layer.compute_output_shape(shape)
-        config = layer.get_config()
-        activation = config.get("activation")
+        activation = layer.get_config().get("activation")
         kind = type(layer).__name__
         if isinstance(activation, str) and activation != "linear":
             kind += f", {activation}"
         size = layer.count_params() if layer.built else None
         parameters = "not built" if size is None else f"{size:,} parameters" if size else ""
         boxes.append((f"{layer.name}\n{kind}", shape, parameters))
-    if title is None:
-        title = model.name + (f": {model.count_params():,} parameters" if model.built else "")
+    default = model.name + (f": {model.count_params():,} parameters" if model.built else "")
 
     ax = _axes(ax, 5.6, 0.95 * len(boxes) + 0.5)
     ax.set_axis_off()
     ax.set(xlim=(0, 1), ylim=(len(boxes) - 0.2, -0.2))
     for i, (name, shape, parameters) in enumerate(boxes):
-        ax.add_patch(
-            FancyBboxPatch(
-                (0.03, i),
-                0.52,
-                0.6,
-                boxstyle="round,pad=0,rounding_size=0.04",
-                mutation_aspect=len(boxes),
-                facecolor=to_rgba(BLUE, 0.25) if parameters else "none",
-                edgecolor=BLUE,
-            )
-        )
+        style = "round,pad=0,rounding_size=0.04"
+        box = FancyBboxPatch((0.03, i), 0.52, 0.6, style, mutation_aspect=len(boxes))
+        box.set(facecolor=to_rgba(BLUE, 0.25) if parameters else "none", edgecolor=BLUE)
+        ax.add_patch(box)
         ax.text(0.29, i + 0.3, name, ha="center", va="center", linespacing=1.4)
         known = "?" if shape is None else " × ".join(str(n or "any") for n in shape[1:])
         ax.text(0.6, i + (0.18 if parameters else 0.3), known, va="center", weight="bold")
@@ -710,7 +680,7 @@ def plot_model(
         if i:
             ends = (0.29, i - 0.4), (0.29, i)
             ax.add_patch(FancyArrowPatch(*ends, arrowstyle="->", mutation_scale=12, color="gray"))
-    return _titled(ax, title, source)
+    return _titled(ax, title, source, default)
 
 
 # ---------------------------------------------------------------- figures and titles
@@ -760,21 +730,20 @@ def _as_png(figure: Figure) -> bytes:
 
 
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:
-    if ax is not None:
-        return ax
-    return _new_figure(width, height).subplots()
+    return ax or _new_figure(width, height).subplots()
 
 
 def _figure_of(ax: Axes) -> Figure:
     return cast("Figure", ax.figure)  # or a part of one, where that was given
 
 
-def _title(title: str, source: str | None) -> str:
-    return "\n".join(line for line in (title, source and f"Data: {source}") if line)
+def _title(title: str | None, source: str | None, default: str) -> str:
+    lines = (default if title is None else title, source and f"Data: {source}")
+    return "\n".join(filter(None, lines))
 
 
-def _titled(ax: Axes, title: str, source: str | None) -> Figure:
-    ax.set_title(_title(title, source), fontsize=11)
+def _titled(ax: Axes, title: str | None, source: str | None, default: str = "") -> Figure:
+    ax.set_title(_title(title, source, default), fontsize=11)
     ax.set_anchor("N")  # where a layout gives more room than a picture can use, its title stays in
     return _figure_of(ax)
 
@@ -790,10 +759,8 @@ def _pictures(x: Array) -> Array:
     if len(shape) == 1 and math.isqrt(shape[0]) ** 2 == shape[0]:
         shape = (math.isqrt(shape[0]),) * 2
     if len(shape) != 2:
-        raise ValueError(
-            f"images must be of shape (N, h, w), (N, h, w, 1) or (N, h * h). "
-            f"Received: shape {x.shape}"
-        )
+        expected = "images must be of shape (N, h, w), (N, h, w, 1) or (N, h * h)"
+        raise ValueError(f"{expected}. Received: shape {x.shape}")
     return x.reshape(len(x), *shape)
 
 
@@ -804,13 +771,7 @@ def _places(count: int, columns: int, height: int, width: int) -> Iterator[tuple
 
 
 def _draw_mosaic(
-    ax: Axes,
-    tiles: Array,
-    columns: int,
-    below: int,
-    cmap: str,
-    low: float | None = None,
-    high: float | None = None,
+    ax: Axes, tiles: Array, columns: int, below: int, cmap: str, low: float, high: float
 ) -> tuple[int, int]:
     """Draw pictures in rows, as one image: an Axes for each would take ten times as long.
 
@@ -822,21 +783,14 @@ def _draw_mosaic(
     mosaic = np.full((rows * height, columns * width - _GAP), np.nan, np.float32)
     for tile, (left, top) in zip(tiles, _places(n, columns, height, width), strict=True):
         mosaic[top : top + h, left : left + w] = tile
-    low = min(tiles.min(), 0) if low is None else low
-    high = (tiles.max() or 1) if high is None else high
     ax.imshow(mosaic, cmap, vmin=low, vmax=high, interpolation="nearest")
     ax.set_axis_off()
     return height, width
 
 
-def _frame(ax: Axes, left: float, top: float, width: float, height: float) -> None:
-    from matplotlib.patches import Rectangle
-
-    # An image's first pixel reaches from -0.5 to 0.5.
-    box = Rectangle((left - 0.8, top - 0.8), width + 0.6, height + 0.6, fill=False)
-    box.set(edgecolor=VERMILLION, linewidth=2.5)
-    box.set_clip_on(False)
-    ax.add_patch(box)
+def _limits(pixels: Array) -> tuple[float, float]:
+    """Return the values of black and white."""
+    return min(pixels.min(), 0), pixels.max() or 1
 
 
 # ---------------------------------------------------------------- what is passed
@@ -848,10 +802,8 @@ def _same_length(**arrays: Any) -> list[Array]:
     lengths = {name: len(a) if a.ndim else 0 for name, a in converted.items()}
     if len(set(lengths.values())) > 1 or not all(lengths.values()):
         received = ", ".join(f"{name} of {length}" for name, length in lengths.items())
-        raise ValueError(
-            f"{' and '.join(lengths)} must have one row for each example, and at least one. "
-            f"Received: {received}"
-        )
+        expected = f"{' and '.join(lengths)} must have one row for each example, and at least one"
+        raise ValueError(f"{expected}. Received: {received}")
     return list(converted.values())
 
 

@@ -5,41 +5,16 @@ the learning rate or end training, `records` those that write metrics down, and 
 that goes on after an interruption.
 """
 
-from tinynet.callbacks.backup import BackupAndRestore
-from tinynet.callbacks.base import (
-    HOOKS,
-    Callback,
-    CallbackList,
-    History,
-    Logs,
-    ProgbarLogger,
-    as_callbacks,
-)
-from tinynet.callbacks.monitoring import (
-    EarlyStopping,
-    ModelCheckpoint,
-    Monitor,
-    ReduceLROnPlateau,
-)
-from tinynet.callbacks.records import CSVLogger, TensorBoard
-from tinynet.callbacks.steering import LambdaCallback, LearningRateScheduler, TerminateOnNaN
+from tinynet.callbacks import backup, base, monitoring, records, steering
+from tinynet.callbacks.backup import *
+from tinynet.callbacks.base import *
+from tinynet.callbacks.monitoring import *
+from tinynet.callbacks.records import *
+from tinynet.callbacks.steering import *
 
-__all__ = [
-    "HOOKS",
-    "BackupAndRestore",
-    "CSVLogger",
-    "Callback",
-    "CallbackList",
-    "EarlyStopping",
-    "History",
-    "LambdaCallback",
-    "LearningRateScheduler",
-    "Logs",
-    "ModelCheckpoint",
-    "Monitor",
-    "ProgbarLogger",
-    "ReduceLROnPlateau",
-    "TensorBoard",
-    "TerminateOnNaN",
-    "as_callbacks",
-]
+__all__: list[str] = []
+__all__ += backup.__all__
+__all__ += base.__all__
+__all__ += monitoring.__all__
+__all__ += records.__all__
+__all__ += steering.__all__

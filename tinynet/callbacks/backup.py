@@ -14,6 +14,8 @@ from tinynet import checks
 from tinynet.callbacks.base import Callback, History, Logs, as_save_freq
 from tinynet.files import require_writable, write_atomically
 
+__all__ = ["BackupAndRestore"]
+
 
 class BackupAndRestore(Callback):
     """Keep a backup while training, and begin where it was made if there is one.

@@ -13,6 +13,8 @@ import numpy as np
 from tinynet import checks, progress
 from tinynet.tables import Table, number
 
+__all__ = ["HOOKS", "Callback", "CallbackList", "History", "Logs", "ProgbarLogger", "as_callbacks"]
+
 Logs = dict[str, Any]
 
 _PARTS = ("train", "epoch", "train_batch", "test", "test_batch", "predict", "predict_batch")
@@ -302,9 +304,7 @@ class CallbackList:
                 if kind is History and model is not None:
                     model.history = self.callbacks[-1]
         self.params = {**(params or {}), **more}
-        self.terminates_on_nan = any(
-            getattr(callback, "terminates_on_nan", False) for callback in self.callbacks
-        )
+        self.terminates_on_nan = any(getattr(c, "terminates_on_nan", False) for c in self.callbacks)
         self._hooks: dict[str, list[Callable[..., None]]] = {hook: [] for hook in HOOKS}
         for callback in self.callbacks:
             callback.set_params(self.params)

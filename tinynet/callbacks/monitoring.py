@@ -16,6 +16,8 @@ from tinynet.callbacks.base import Callback, Logs, as_level, as_save_freq, requi
 from tinynet.files import require_writable
 from tinynet.progress import write
 
+__all__ = ["EarlyStopping", "ModelCheckpoint", "Monitor", "ReduceLROnPlateau"]
+
 
 class Monitor(Callback):
     """The base of callbacks that watch one figure.
@@ -38,6 +40,8 @@ class Monitor(Callback):
     >>> accuracy.is_improvement(0.95, 0.93), accuracy.is_improvement(0.935, 0.93)
     (True, False)
     """
+
+    verbose = 0
 
     def __init__(
         self, monitor: str, mode: str = "auto", min_delta: float = 0, best: float | None = None
@@ -129,6 +133,10 @@ class Monitor(Callback):
             checks.warn(missing)
         return value
 
+    def _say(self, epoch: int, text: str) -> None:
+        if self.verbose:
+            write(f"\nEpoch {epoch + 1}: {text}\n")
+
 
 class EarlyStopping(Monitor):
     """Stop training when a metric has stopped improving.
@@ -182,16 +190,13 @@ class EarlyStopping(Monitor):
         self.baseline = checks.optional(checks.number, "baseline", baseline, high=np.inf)
         self.restore_best_weights = checks.flag("restore_best_weights", restore_best_weights)
         self.start_from_epoch = checks.whole("start_from_epoch", start_from_epoch, 0)
-        self._reset()
-
-    def _reset(self) -> None:
-        self.wait = self.stopped_epoch = self.best_epoch = 0
-        self.best = None
-        self.best_weights: Any = None
+        EarlyStopping.on_train_begin(self)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Forget an earlier run."""
-        self._reset()
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best = None
+        self.best_weights: Any = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Look at the figure."""
@@ -220,10 +225,8 @@ class EarlyStopping(Monitor):
             write(f"Epoch {self.stopped_epoch + 1}: early stopping\n")
         if self.best_weights is not None:
             if self.verbose:
-                write(
-                    "Restoring model weights from the end of the best epoch: "
-                    f"{self.best_epoch + 1}.\n"
-                )
+                best = self.best_epoch + 1
+                write(f"Restoring model weights from the end of the best epoch: {best}.\n")
             self.model.set_weights(self.best_weights)
 
 
@@ -288,7 +291,7 @@ class ReduceLROnPlateau(Monitor):
         self.verbose = as_level(verbose)
         self.cooldown = checks.whole("cooldown", cooldown, 0)
         self.min_lr = checks.number("min_lr", min_lr, 0)
-        self._reset()
+        ReduceLROnPlateau.on_train_begin(self)
 
     adds = ("learning_rate",)
 
@@ -297,13 +300,10 @@ class ReduceLROnPlateau(Monitor):
         require_no_schedule(self)
         super()._before_training(names | {*self.adds}, closed)
 
-    def _reset(self) -> None:
-        self.best = None
-        self.cooldown_counter = self.wait = 0
-
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Forget an earlier run."""
-        self._reset()
+        self.best = None
+        self.cooldown_counter = self.wait = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Look at the figure."""
@@ -325,10 +325,7 @@ class ReduceLROnPlateau(Monitor):
             if self.wait >= self.patience and rate > float(np.float32(self.min_lr)):
                 new = max(rate * self.factor, self.min_lr)
                 self.model.optimizer.learning_rate = new
-                if self.verbose:
-                    write(
-                        f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.\n"
-                    )
+                self._say(epoch, f"ReduceLROnPlateau reducing learning rate to {new}.")
                 self.cooldown_counter = self.cooldown
                 self.wait = 0
 
@@ -487,9 +484,8 @@ class ModelCheckpoint(Monitor):
         if not self._wanted(epoch, logs, path):
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        (self.model.save_weights if self.save_weights_only else self.model.save)(
-            path, overwrite=True
-        )
+        save = self.model.save_weights if self.save_weights_only else self.model.save
+        save(path, overwrite=True)
         self._say(epoch, f"finished saving model to {path}")
 
     def _wanted(self, epoch: int, logs: Logs, path: str) -> bool:
@@ -506,7 +502,3 @@ class ModelCheckpoint(Monitor):
         gain = f"improved from {best} to {current:.5f}"
         self._say(epoch, f"{self.monitor} {gain}, saving model to {path}")
         return True
-
-    def _say(self, epoch: int, text: str) -> None:
-        if self.verbose:
-            write(f"\nEpoch {epoch + 1}: {text}\n")

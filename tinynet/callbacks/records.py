@@ -15,6 +15,8 @@ from tinynet import checks
 from tinynet.callbacks.base import Callback, Logs
 from tinynet.files import require_writable, write_atomically
 
+__all__ = ["CSVLogger", "TensorBoard"]
+
 
 class CSVLogger(Callback):
     """Write the metrics of each epoch as a row of a CSV file.
@@ -165,13 +167,11 @@ class TensorBoard(Callback):
                     f"TensorBoard writes metrics and histograms of weights only; leave {name} out. "
                     f"Received: {name}={checks.shorten(value)}"
                 )
-        self.update_freq = update_freq
+        self.update_freq = 1 if update_freq == "batch" else update_freq
         if update_freq == "epoch":
             self.idle_hooks = (TensorBoard.on_train_batch_end,)
         else:
-            self.update_freq = (
-                1 if update_freq == "batch" else checks.whole("update_freq", update_freq)
-            )
+            checks.whole("update_freq", self.update_freq)
         try:
             self._event = importlib.import_module("tensorboard.compat.proto.event_pb2").Event
             writing = importlib.import_module("tensorboard.summary.writer.event_file_writer")

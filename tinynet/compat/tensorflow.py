@@ -8,7 +8,10 @@ tinynet's own (`tinynet.ops`).
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import functools
+import inspect
 import logging
 import sys
 from collections.abc import Callable
@@ -20,9 +23,10 @@ import numpy as np
 import tinynet
 from tinynet import activations, checks
 from tinynet import ops as _ops
+from tinynet import random as _draw
+from tinynet.compat.data import AUTOTUNE, INFINITE, UNKNOWN, Dataset, TensorSpec
 from tinynet.program import GradientTape
 from tinynet.unsupported import NotHereError
-from tinynet.utils import set_random_seed
 from tinynet.variable import Array, Tensor, as_tensor
 
 __version__ = f"{tinynet.__version__}+tinynet"
@@ -30,12 +34,20 @@ __version__ = f"{tinynet.__version__}+tinynet"
 keras = tinynet
 ops: Any = _ops
 
-float16, float32, float64 = np.float16, np.float32, np.float64
-int8, int16, int32, int64, uint8 = np.int8, np.int16, np.int32, np.int64, np.uint8
+half, float16, float32, float64, double = (np.dtype(f"f{n}").type for n in (2, 2, 4, 8, 8))
+int8, int16, int32, int64 = np.int8, np.int16, np.int32, np.int64
+uint8, uint16, uint32, uint64 = np.uint8, np.uint16, np.uint32, np.uint64
 bool, string = np.bool_, np.str_  # TensorFlow's names
+newaxis = None
+losses, metrics, optimizers = keras.losses, keras.metrics, keras.optimizers
+initializers = keras.initializers
+zeros_initializer, ones_initializer = initializers.Zeros, initializers.Ones
+constant_initializer = initializers.Constant
+random_normal_initializer = initializers.RandomNormal
+random_uniform_initializer = initializers.RandomUniform
 
 
-def constant(value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
+def constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None) -> Tensor:
     """Make a tensor; numbers of Python become float32 and int32, as TensorFlow has them.
 
     Parameters
@@ -46,6 +58,8 @@ def constant(value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
         Their type.
     shape : tuple of int, optional
         Their shape.
+    name : str, optional
+        Name, without effect.
 
     Returns
     -------
@@ -77,14 +91,20 @@ class Variable(tinynet.Variable):
 
     Parameters
     ----------
-    initial_value : array_like
-        Its first value; numbers of Python become float32 and int32.
-    trainable : bool
-        Accepted as TensorFlow does: nothing trains it.
-    dtype : dtype, optional
-        The type.
+    initial_value : array_like or callable
+        Its first value, or a function that returns it; numbers of Python become float32 and int32.
+    trainable : bool, optional
+        Whether a `GradientTape` watches it; True by default.
     name : str, optional
         Its name.
+    dtype : dtype, optional
+        The type.
+    constraint : callable, optional
+        Applied by optimizers after an update.
+    shape : tuple of int, optional
+        Must be the shape of the value.
+    **options : object
+        TensorFlow's further arguments, without effect.
 
     Examples
     --------
@@ -93,13 +113,84 @@ class Variable(tinynet.Variable):
     """
 
     def __init__(
-        self, initial_value: Any, trainable: Any = True, dtype: Any = None, name: str = "Variable"
+        self,
+        initial_value: Any,
+        trainable: Any = None,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        constraint: Any = None,
+        shape: Any = None,
+        **options: Any,
     ) -> None:
-        super().__init__(np.asarray(constant(initial_value, dtype)), trainable, name=name)
+        unknown = {k: v for k, v in options.items() if k not in _VARIABLE_OPTIONS}
+        checks.no_more("Variable", unknown, _VARIABLE_OPTIONS, TypeError)
+        value = initial_value() if callable(initial_value) else initial_value
+        array = np.asarray(constant(value, dtype))
+        if shape is not None and tuple(shape) != array.shape:
+            raise ValueError(
+                f"shape must be that of initial_value, {array.shape}. Received: shape={shape}"
+            )
+        super().__init__(array, trainable is not False, name=name or "Variable")
+        self.constraint = constraint
+
+    def read_value(self) -> Tensor:
+        """Return the value."""
+        return ops.convert_to_tensor(self)
 
 
-def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
-    """Make a tensor of an array or of numbers.
+_VARIABLE_OPTIONS = (
+    *("validate_shape", "caching_device", "variable_def", "import_scope"),
+    *("synchronization", "aggregation"),
+)
+
+
+class Module:
+    """Base class of objects that find the variables in their attributes.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name; by default that of the class, in lower case.
+
+    Examples
+    --------
+    >>> class Line(Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.slopes = [Variable(2.0), Variable(3.0, trainable=False)]
+    >>> len(Line().variables), len(Line().trainable_variables)
+    (2, 1)
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or type(self).__name__.lower()
+
+    @property
+    def variables(self) -> tuple[Any, ...]:
+        """The variables in attributes, and in the lists, dicts, modules and layers there."""
+        found: dict[int, Any] = {}
+        ready: list[Any] = [*map(vars(self).get, sorted(vars(self)))]
+        while ready:
+            item = ready.pop(0)
+            if isinstance(item, tinynet.Variable):
+                found.setdefault(id(item), item)
+            elif isinstance(item, list | tuple | dict):
+                ready[:0] = item.values() if isinstance(item, dict) else item
+            elif item is not self:
+                ready[:0] = getattr(item, "variables", ())
+        return tuple(found.values())
+
+    @property
+    def trainable_variables(self) -> tuple[Any, ...]:
+        """Those of them that are trainable."""
+        return tuple(v for v in self.variables if v.trainable)
+
+
+def convert_to_tensor(
+    value: Any, dtype: Any = None, dtype_hint: Any = None, name: Any = None
+) -> Tensor:
+    """Make a tensor of an array or of numbers, which become float32 and int32.
 
     Parameters
     ----------
@@ -107,6 +198,10 @@ def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
         The numbers.
     dtype : dtype, optional
         Their type.
+    dtype_hint : dtype, optional
+        Not used.
+    name : str, optional
+        Name, without effect.
 
     Returns
     -------
@@ -118,92 +213,16 @@ def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
     >>> convert_to_tensor([1, 2]).numpy()
     array([1, 2], dtype=int32)
     """
-    if isinstance(value, Tensor | tinynet.Variable | np.ndarray):
-        return ops.convert_to_tensor(value, dtype)
-    return constant(value, dtype)
+    numbers = isinstance(value, int | float | np.generic | list | tuple)
+    return constant(value, dtype) if numbers else ops.convert_to_tensor(value, dtype)
 
 
-def cast(x: Any, dtype: Any) -> Tensor:
-    """Convert a tensor to another type.
-
-    Parameters
-    ----------
-    x : array_like
-        The tensor.
-    dtype : dtype
-        The type.
-
-    Returns
-    -------
-    Tensor
-        The converted one.
-
-    Examples
-    --------
-    >>> cast([1, 2], float32).numpy()
-    array([1., 2.], dtype=float32)
-    """
-    return ops.cast(x, dtype)
-
-
-def argmax(input: Any, axis: int | None = None, output_type: Any = np.int64) -> Tensor:
-    """Find where the largest element stands; the first axis is searched if none is named.
-
-    Parameters
-    ----------
-    input : array_like
-        The tensor.
-    axis : int, optional
-        The axis: 0 unless given.
-    output_type : dtype
-        The type of the result.
-
-    Returns
-    -------
-    Tensor
-        The positions.
-
-    Examples
-    --------
-    >>> argmax([[1.0, 3.0, 2.0]], axis=1).numpy()
-    array([1])
-    """
-    return as_tensor(np.argmax(input, axis=0 if axis is None else axis).astype(output_type))
-
-
-def one_hot(
-    indices: Any, depth: int, on_value: float = 1.0, off_value: float = 0.0, dtype: Any = np.float32
-) -> Tensor:
-    """Make rows that are `on_value` at an index; one that is out of range gives none.
-
-    Parameters
-    ----------
-    indices : array_like of int
-        The indices.
-    depth : int
-        The length of a row.
-    on_value, off_value : float
-        The value at the index, and elsewhere.
-    dtype : dtype
-        The type of the result.
-
-    Returns
-    -------
-    Tensor
-        The rows.
-
-    Examples
-    --------
-    >>> one_hot([1, -1], 3).numpy()
-    array([[0., 1., 0.],
-           [0., 0., 0.]], dtype=float32)
-    """
-    hot = np.asarray(indices)[..., None] == np.arange(int(depth))
-    return as_tensor(np.where(hot, on_value, off_value).astype(dtype))
-
-
-def confusion_matrix(
-    labels: Any, predictions: Any, num_classes: int | None = None, dtype: Any = np.int32
+def _confusion_matrix(
+    labels: Any,
+    predictions: Any,
+    num_classes: int | None = None,
+    weights: Any = None,
+    dtype: Any = np.int32,
 ) -> Tensor:
     """Count how often each label (row) was predicted as each class (column).
 
@@ -213,6 +232,8 @@ def confusion_matrix(
         The true and the predicted classes.
     num_classes : int, optional
         The number of classes; by default one more than the largest.
+    weights : array_like, shape (N,), optional
+        What each example counts.
     dtype : dtype
         The type of the result.
 
@@ -228,7 +249,7 @@ def confusion_matrix(
 
     Examples
     --------
-    >>> confusion_matrix([0, 1, 1], [0, 1, 0]).numpy()
+    >>> math.confusion_matrix([0, 1, 1], [0, 1, 0]).numpy()
     array([[1, 0],
            [1, 1]], dtype=int32)
     """
@@ -238,7 +259,7 @@ def confusion_matrix(
     if min(true.min(initial=0), predicted.min(initial=0)) < 0 or largest >= size:
         raise ValueError(f"Classes must be from 0 to {size - 1}. Received: up to {largest}")
     counts = np.zeros((size, size), dtype)
-    np.add.at(counts, (true, predicted), 1)
+    np.add.at(counts, (true, predicted), 1 if weights is None else np.asarray(weights, dtype))
     return as_tensor(counts)
 
 
@@ -266,96 +287,233 @@ def function(func: Any = None, **options: Any) -> Any:
 
 
 def get_logger() -> logging.Logger:
-    """Return the logger named ``"tensorflow"``, so that programs can set its level.
-
-    Returns
-    -------
-    logging.Logger
-        The logger.
-
-    Examples
-    --------
-    >>> get_logger().name
-    'tensorflow'
-    """
+    """Return the logger named ``"tensorflow"``, so that programs can set its level."""
     return logging.getLogger("tensorflow")
 
 
 def executing_eagerly() -> Any:
-    """Return True: every call computes at once.
-
-    Returns
-    -------
-    bool
-        True.
-
-    Examples
-    --------
-    >>> executing_eagerly()
-    True
-    """
+    """Return True: every call computes at once."""
     return True
 
 
-def _named(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Accept TensorFlow's argument `name`, which has no effect."""
+def print(*inputs: Any, output_stream: Any = None, end: str = "\n", **options: Any) -> None:
+    """Print values to the standard error stream, as TensorFlow does."""
+    shown = (ops.convert_to_numpy(i) if hasattr(i, "numpy") else i for i in inputs)
+    stream = output_stream if hasattr(output_stream, "write") else sys.stderr
+    builtins.print(*shown, sep=options.get("sep", " "), end=end, file=stream)
+
+
+def name_scope(name: Any = None) -> Any:
+    """Return a context without effect."""
+    return contextlib.nullcontext(name)
+
+
+device = name_scope
+
+
+def _named(call: Callable[..., Any], names: str = "") -> Callable[..., Any]:
+    """Accept the argument `name`, without effect, and TensorFlow's names of the others."""
+    renamed = {}
+    if names:
+        renamed = dict(zip(names.split(), inspect.signature(call).parameters, strict=False))
 
     @functools.wraps(call)
     def named(*args: Any, name: Any = None, **kwargs: Any) -> Any:
-        return call(*args, **kwargs)
+        return call(*args, **{renamed.get(key, key): value for key, value in kwargs.items()})
 
     return named
 
 
-# fmt: off
+# Functions that `ops` has: where they are in TensorFlow (t: tf, m: tf.math, n: tf.nn, l:
+# tf.linalg), their parameters there, and their names, with that in `ops` if it is another.
 _SAME = (
-    "abs", "add", "subtract", "multiply", "divide", "maximum", "minimum", "exp", "log1p", "expm1",
-    "sqrt", "rsqrt", "square", "sign", "round", "floor", "ceil", "sin", "cos", "tan", "sinh",
-    "cosh", "tanh", "sigmoid", "softplus", "reciprocal", "reshape", "transpose", "squeeze",
-    "expand_dims", "stack", "unstack", "tile", "repeat", "roll", "broadcast_to", "where", "matmul",
-    "tensordot", "cumsum", "stop_gradient", "equal", "not_equal", "greater", "greater_equal",
-    "less", "less_equal", "logical_and", "logical_or", "logical_not", "argsort", "sort", "size",
-    "shape", "eye", "linspace", "is_tensor", "zeros", "ones", "zeros_like", "ones_like", "norm",
-    "erf", "log", "top_k", "l2_normalize", "erfc", "is_finite", "is_nan", "is_inf", "mod",
+    ("tm", "x", "abs acos=arccos acosh=arccosh asin=arcsin asinh=arcsinh atan=arctan cos cosh exp"),
+    ("tm", "x", "atanh=arctanh floor negative round sign sin sinh sqrt square tan logical_not"),
+    ("tmn", "x", "sigmoid tanh"),
+    ("m", "x", "ceil erf erfinv erfc expm1 is_finite=isfinite is_inf=isinf is_nan=isnan log log1p"),
+    ("m", "x", "log_sigmoid reciprocal rsqrt rint=round"),
+    ("mn", "features", "softplus softsign"),
+    ("n", "features", "elu gelu relu relu6 selu silu swish"),
+    ("n", "features alpha", "leaky_relu"),
+    ("mn", "logits axis", "softmax log_softmax"),
+    ("tm", "x y", "add subtract multiply divide truediv=divide maximum minimum pow=power"),
+    ("tm", "x y", "equal not_equal greater greater_equal less less_equal logical_and logical_or"),
+    ("tm", "y x", "atan2=arctan2"),
+    ("m", "x y", "divide_no_nan floordiv=floor_divide floormod=mod mod logical_xor"),
+    ("m", "input axis", "count_nonzero"),
+    ("m", "data segment_ids num_segments", "segment_sum unsorted_segment_sum=segment_sum"),
+    ("mn", "targets predictions k", "in_top_k"),
+    ("mn", "input k sorted", "top_k"),
+    ("t", "tensor shape", "reshape"),
+    ("t", "input shape", "broadcast_to"),
+    ("t", "input axis", "squeeze expand_dims"),
+    ("t", "input", "rank=ndim shape size stop_gradient identity=convert_to_tensor"),
+    ("t", "values axis", "stack concat=concatenate"),
+    ("t", "value num axis", "unstack"),
+    ("t", "input multiples", "tile"),
+    ("t", "input repeats axis", "repeat"),
+    ("t", "input shift axis", "roll"),
+    ("t", "tensor axis", "reverse=flip"),
+    ("t", "a perm", "transpose"),
+    ("t", "x", "is_tensor"),
+    ("t", "shape dtype", "zeros ones"),
+    ("t", "input dtype", "zeros_like ones_like"),
+    ("t", "num_rows num_columns", "eye"),
+    ("t", "start limit delta dtype", "range=arange"),
+    ("t", "start stop num", "linspace"),
+    ("tl", "a b axes", "tensordot"),
+    ("tl", "tensor ord axis keepdims", "norm"),
+    ("tl", "", "einsum"),
+    ("l", "a b", "cross"),
+    ("l", "x", "trace"),
+    ("t", "pred true_fn false_fn", "cond"),
+    ("t", "cond body loop_vars", "while_loop"),
+    ("t", "f", "custom_gradient"),
+    ("t", "sorted_sequence values side", "searchsorted"),
+    ("t", "indices updates shape", "scatter_nd=scatter"),
+    ("t", "tensor indices updates", "tensor_scatter_nd_update=scatter_update"),
+    ("t", "params indices", "gather_nd"),
 )
-_OTHER_NAMES = {
-    "l2_normalize": "normalize", "is_finite": "isfinite", "is_nan": "isnan", "is_inf": "isinf",
-}
-_ACTIVATIONS = (
-    "relu", "softmax", "sigmoid", "tanh", "elu", "selu", "softplus", "softsign", "silu", "gelu",
-    "leaky_relu", "relu6", "log_softmax",
-)
-# Top-level names in TensorFlow; the others are in tf.math, tf.linalg or tf.nn only.
-_DEEPER = {
-    "log", "log1p", "expm1", "rsqrt", "ceil", "softplus", "reciprocal", "top_k", "l2_normalize",
-    "erf", "erfc", "is_finite", "is_nan", "is_inf", "mod",
-}
-# fmt: on
-_math = {name: _named(getattr(ops, _OTHER_NAMES.get(name, name))) for name in _SAME}
-globals().update({name: call for name, call in _math.items() if name not in _DEEPER})
-range = _named(ops.arange)
-concat = _named(ops.concatenate)
-gather = _named(lambda params, indices, axis=0: ops.take(params, indices, axis=axis))
-identity = _named(ops.convert_to_tensor)
-fill = _named(lambda dims, value: ops.broadcast_to(constant(value), shape=tuple(dims)))
-pow = _named(lambda x, y: ops.power(x, y))
-negative = _named(ops.negative)
-reverse = _named(lambda tensor, axis: ops.flip(tensor, axis))
-rank = _named(ops.ndim)
-pad = _named(
-    lambda tensor, paddings, mode="CONSTANT", constant_values=0: ops.pad(
-        tensor,
-        tuple(map(tuple, np.asarray(paddings))),
-        mode.lower(),
-        constant_values if mode.upper() == "CONSTANT" else None,
-    )
-)
-clip_by_value = _named(
-    lambda t, clip_value_min, clip_value_max: ops.clip(t, clip_value_min, clip_value_max)
-)
+_PLACES: dict[str, dict[str, Any]] = {"t": globals(), "m": {}, "n": {}, "l": {}}
 
 
-@_named
+def _place(places: str, call: Any, name: str, parameters: str = "") -> Callable[..., Any]:
+    """Put a function where TensorFlow has it."""
+    made = _named(call, parameters)
+    if isinstance(call, activations.Activation):
+        made.activation = call  # type: ignore[attr-defined]  # layers look for it
+    for place in places:
+        _PLACES[place][name] = made
+    return made
+
+
+def _put(places: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that puts a function where TensorFlow has it."""
+    return lambda call: _place(places, call, call.__name__.lstrip("_"))
+
+
+def _put_same() -> None:
+    for places, parameters, names in _SAME:
+        for theirs, _, ours in (name.partition("=") for name in names.split()):
+            source = activations if "n" in places and hasattr(activations, theirs) else ops
+            _place(places, getattr(source, ours or theirs), theirs, parameters)
+
+
+_put_same()
+
+
+@_put("tm")
+def cumsum(x: Any, axis: int = 0, exclusive: Any = False, reverse: Any = False) -> Tensor:
+    """Compute the cumulative sum along an axis."""
+    return _cumulative(ops.cumsum, x, axis, exclusive, reverse, 0)
+
+
+@_put("m")
+def _cumprod(x: Any, axis: int = 0, exclusive: Any = False, reverse: Any = False) -> Tensor:
+    """Compute the cumulative product along an axis."""
+    return _cumulative(ops.cumprod, x, axis, exclusive, reverse, 1)
+
+
+def _cumulative(call: Any, x: Any, axis: int, exclusive: Any, reverse: Any, first: int) -> Any:
+    x = ops.flip(x, axis) if reverse else ops.convert_to_tensor(x)
+    if exclusive:
+        size = x.shape[axis]
+        before, _ = ops.split(x, [size - 1], axis)
+        start = ops.full_like(ops.split(x, [1], axis)[0], first)
+        x = ops.concatenate([start, before], axis)
+    y = call(x, axis=axis)
+    return ops.flip(y, axis) if reverse else y
+
+
+@_put("t")
+def sort(values: Any, axis: int = -1, direction: str = "ASCENDING") -> Tensor:
+    """Sort along an axis."""
+    return ops.take_along_axis(values, argsort(values, axis, direction), axis=axis)
+
+
+@_put("t")
+def argsort(
+    values: Any, axis: int = -1, direction: str = "ASCENDING", stable: Any = False
+) -> Tensor:
+    """Return the indices that sort along an axis."""
+    return ops.argsort(values if direction == "ASCENDING" else ops.negative(values), axis=axis)
+
+
+@_put("tm")
+def argmax(input: Any, axis: Any = None, output_type: Any = np.int64) -> Tensor:
+    """Return the index of the largest element along an axis, by default the first."""
+    return ops.cast(ops.argmax(input, axis=0 if axis is None else axis), output_type)
+
+
+@_put("tm")
+def argmin(input: Any, axis: Any = None, output_type: Any = np.int64) -> Tensor:
+    """Return the index of the smallest element along an axis, by default the first."""
+    return ops.cast(ops.argmin(input, axis=0 if axis is None else axis), output_type)
+
+
+@_put("t")
+def cast(x: Any, dtype: Any) -> Tensor:
+    """Convert a tensor to another type."""
+    return ops.cast(x, dtype)
+
+
+@_put("t")
+def one_hot(
+    indices: Any,
+    depth: Any,
+    on_value: Any = None,
+    off_value: Any = None,
+    axis: Any = None,
+    dtype: Any = np.float32,
+) -> Tensor:
+    """Make rows that are `on_value` at an index; one that is out of range gives none."""
+    hot = ops.one_hot(indices, int(depth), -1 if axis is None else axis, dtype)
+    if on_value is None and off_value is None:
+        return hot
+    on, off = (d if v is None else v for v, d in ((on_value, 1), (off_value, 0)))
+    return ops.cast(ops.where(hot == 1, on, off), dtype)
+
+
+@_put("t")
+def where(condition: Any, x: Any = None, y: Any = None) -> Tensor:
+    """Take x where the condition holds, and y elsewhere; without them, return the indices."""
+    if x is None and y is None:
+        return as_tensor(np.argwhere(ops.convert_to_numpy(condition)))
+    return ops.where(condition, x, y)
+
+
+@_put("t")
+def gather(
+    params: Any, indices: Any, validate_indices: Any = None, axis: Any = None, batch_dims: int = 0
+) -> Tensor:
+    """Return the slices with the given indices along an axis."""
+    indices = ops.convert_to_tensor(indices)
+    axis = batch_dims if axis is None else axis
+    if batch_dims == 0:
+        return ops.take(params, indices, axis=axis)
+    if batch_dims != 1 or axis != 1:
+        raise ValueError(
+            f"batch_dims must be 0, or 1 with axis=1. Received: {batch_dims=}, {axis=}"
+        )
+    rows = ops.reshape(ops.arange(indices.shape[0]), (-1, *[1] * (indices.ndim - 1)))
+    return ops.gather_nd(params, ops.stack([ops.zeros_like(indices) + rows, indices], axis=-1))
+
+
+@_put("t")
+def boolean_mask(tensor: Any, mask: Any, axis: Any = None) -> Tensor:
+    """Keep the elements, or the slices, for which the mask is True."""
+    before = (builtins.slice(None),) * (axis or 0)
+    return ops.get_item(tensor, (*before, np.asarray(mask, np.bool_)))
+
+
+@_put("t")
+def slice(input_: Any, begin: Any, size: Any) -> Tensor:
+    """Return a part that begins at some indices; a size of -1 reaches to the end."""
+    ends = (None if n == -1 else b + n for b, n in zip(begin, size, strict=True))
+    return ops.get_item(input_, tuple(map(builtins.slice, begin, ends)))
+
+
+@_put("t")
 def split(value: Any, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
     """Cut an axis into equal parts, or into parts of the given sizes."""
     cuts = num_or_size_splits
@@ -364,29 +522,287 @@ def split(value: Any, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
     return ops.split(value, cuts, axis)
 
 
-@_named
-def argmin(input: Any, axis: int | None = None, output_type: Any = np.int64) -> Tensor:
-    """Return the index of the smallest element along an axis, by default the first."""
-    return as_tensor(np.argmin(input, axis=0 if axis is None else axis).astype(output_type))
+@_put("t")
+def fill(dims: Any, value: Any) -> Tensor:
+    """Return a tensor filled with a value."""
+    return ops.broadcast_to(convert_to_tensor(value), shape=tuple(dims))
 
 
-def _reduce(name: str) -> Callable[..., Tensor]:
-    operation = getattr(ops, name)
+@_put("t")
+def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: Any = 0) -> Tensor:
+    """Add elements at the ends of every axis."""
+    value = constant_values if mode.upper() == "CONSTANT" else None
+    return ops.pad(tensor, tuple(map(tuple, np.asarray(paddings).tolist())), mode.lower(), value)
 
+
+@_put("t")
+def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any) -> Tensor:
+    """Limit every element to a range."""
+    return ops.minimum(ops.maximum(t, clip_value_min), clip_value_max)
+
+
+@_put("tl")
+def matmul(
+    a: Any, b: Any, transpose_a: Any = False, transpose_b: Any = False, **options: Any
+) -> Tensor:
+    """Compute a matrix product, of transposed matrices if asked for."""
+    a = ops.swapaxes(a, -1, -2) if transpose_a else a
+    return ops.matmul(a, ops.swapaxes(b, -1, -2) if transpose_b else b)
+
+
+@_put("l")
+def _matvec(a: Any, b: Any, transpose_a: Any = False) -> Tensor:
+    """Compute the product of a matrix and a vector."""
+    return matmul(a, ops.expand_dims(b, -1), transpose_a)[..., 0]
+
+
+@_put("tm")
+def add_n(inputs: Any) -> Tensor:
+    """Compute the sum of several tensors."""
+    return functools.reduce(ops.add, inputs)
+
+
+@_put("m")
+def _squared_difference(x: Any, y: Any) -> Tensor:
+    """Compute ``(x - y) ** 2``."""
+    return ops.square(ops.subtract(x, y))
+
+
+@_put("mnl")
+def _l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12) -> Tensor:
+    """Divide by the norm, whose square is at least `epsilon`."""
+    squares = ops.sum(ops.square(x), axis=axis, keepdims=True)
+    return x * ops.rsqrt(ops.maximum(squares, epsilon))
+
+
+@_put("t")
+def tensor_scatter_nd_add(tensor: Any, indices: Any, updates: Any) -> Tensor:
+    """Add to the elements that the rows of `indices` name."""
+    return ops.scatter_update(tensor, indices, updates, reduction="add")
+
+
+@_put("t")
+def map_fn(fn: Any, elems: Any, *args: Any, **options: Any) -> Any:
+    """Apply a function to every slice along the first axis, and stack the results."""
+    several = isinstance(elems, list | tuple)
+    slices = zip(*map(ops.unstack, elems), strict=True) if several else ops.unstack(elems)
+    results = [*map(fn, slices)]
+    if isinstance(results[0], list | tuple):
+        return type(results[0])(map(ops.stack, zip(*results, strict=True)))
+    return ops.stack(results)
+
+
+vectorized_map = map_fn
+
+
+@_put("t")
+def meshgrid(*args: Any, indexing: str = "xy") -> Any:
+    """Return the coordinates of a grid, one tensor for each vector."""
+    return ops.meshgrid(*args, indexing=indexing)
+
+
+@_put("t")
+def ensure_shape(x: Any, shape: Any) -> Tensor:
+    """Return a tensor after checking its shape, in which None stands for any size."""
+    own = np.shape(x)
+    if len(own) != len(shape) or any(s not in (None, n) for s, n in zip(shape, own, strict=True)):
+        raise ValueError(f"x must have the shape {tuple(shape)}. Received: shape {own}")
+    return ops.convert_to_tensor(x)
+
+
+@_put("t")
+def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None) -> Tensor:
+    """Scale a tensor down to a norm of at most `clip_norm`, over some axes or all of it."""
+    axes = tuple(axes) if isinstance(axes, list) else axes
+    squares = ops.sum(ops.square(t), axis=axes, keepdims=True)
+    positive = squares > 0  # the root has no gradient at 0
+    norm = ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), squares)
+    clipped: Tensor = ops.multiply(t, clip_norm) / ops.maximum(norm, clip_norm)
+    return clipped
+
+
+@_put("l")
+def _global_norm(t_list: Any) -> Tensor:
+    """Compute the norm of all elements of several tensors; None is left out."""
+    if not isinstance(t_list, list | tuple):
+        raise TypeError(f"t_list must be a list of tensors. Received: {checks.shorten(t_list)}")
+    squares = [ops.sum(ops.square(t)) for t in t_list if t is not None]
+    norm: Tensor = ops.sqrt(functools.reduce(ops.add, squares, as_tensor(np.float32(0))))
+    return norm
+
+
+@_put("t")
+def clip_by_global_norm(
+    t_list: Any, clip_norm: Any, use_norm: Any = None
+) -> tuple[list[Any], Tensor]:
+    """Scale tensors, such as gradients, down to a norm of at most `clip_norm` together.
+
+    Parameters
+    ----------
+    t_list : list of (Tensor or None)
+        Tensors; None stays None.
+    clip_norm : float
+        Largest norm of all elements together.
+    use_norm : float, optional
+        Norm to use instead of the computed one.
+
+    Returns
+    -------
+    list of (Tensor or None)
+        Scaled tensors: NaN if the norm is not finite.
+    Tensor
+        The norm before.
+
+    Examples
+    --------
+    >>> tensors, norm = clip_by_global_norm([constant([3.0]), None, constant([4.0])], 1.0)
+    >>> float(norm), [None if t is None else float(t[0]) for t in tensors]
+    (5.0, [0.6000000238418579, None, 0.800000011920929])
+    """
+    norm = _global_norm(t_list) if use_norm is None else convert_to_tensor(use_norm)
+    with np.errstate(divide="ignore", invalid="ignore"):  # the last term is NaN on purpose
+        scale = clip_norm * ops.minimum(1.0 / norm, 1.0 / clip_norm) + (norm - norm)
+    return [None if t is None else ops.multiply(t, scale) for t in t_list], norm
+
+
+def _reduce(places: str, theirs: str, operation: Any) -> None:
     def call(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
-        axis = tuple(axis) if isinstance(axis, list) else axis
-        result: Tensor = operation(input_tensor, axis=axis, keepdims=keepdims)
-        if name == "mean" and np.asarray(ops.convert_to_numpy(input_tensor)).dtype.kind in "iu":
-            result = ops.cast(ops.floor(result), "int32")
-        return result
+        result = operation(input_tensor, axis=axis, keepdims=keepdims)
+        own = ops.dtype(input_tensor)
+        return ops.cast(result, own) if theirs == "reduce_mean" and "int" in own else result
 
-    call.__doc__ = f"Compute `{name}` over axes."
-    return _named(call)
+    call.__name__, call.__doc__ = theirs, f"Compute `{theirs[7:]}` over axes."
+    _put(places)(call)
 
 
-reduce_mean, reduce_sum, reduce_max, reduce_min, reduce_all, reduce_any, reduce_prod = map(
-    _reduce, ("mean", "sum", "max", "min", "all", "any", "prod")
-)
+for _name in ("mean", "sum", "max", "min", "prod", "all", "any", "logsumexp"):
+    _reduce("tm", f"reduce_{_name}", getattr(ops, _name))
+_reduce("m", "reduce_std", ops.std)
+_reduce("m", "reduce_variance", ops.var)
+_reduce("m", "reduce_euclidean_norm", lambda x, **o: ops.sqrt(ops.sum(ops.square(x), **o)))
+
+
+# ------------------------------------------------------------ tf.nn
+
+
+@_put("n")
+def _moments(x: Any, axes: Any, shift: Any = None, keepdims: Any = False) -> Any:
+    """Compute mean and variance."""
+    return ops.moments(x, axes, keepdims)
+
+
+@_put("n")
+def _l2_loss(t: Any) -> Tensor:
+    """Compute half of the sum of squares."""
+    return ops.sum(ops.square(t)) / 2
+
+
+@_put("n")
+def _bias_add(value: Any, bias: Any, data_format: Any = None) -> Tensor:
+    """Add a bias to the last axis."""
+    return ops.add(value, bias)
+
+
+@_put("n")
+def _embedding_lookup(params: Any, ids: Any, max_norm: Any = None) -> Tensor:
+    """Return the rows with the given numbers."""
+    if max_norm is not None:
+        raise ValueError(f"max_norm must be None. Received: max_norm={max_norm}")
+    return ops.take(params, ids, axis=0)
+
+
+@_put("n")
+def _batch_normalization(
+    x: Any, mean: Any, variance: Any, offset: Any, scale: Any, variance_epsilon: Any
+) -> Tensor:
+    """Compute ``(x - mean) / sqrt(variance + epsilon) * scale + offset``."""
+    factor = ops.rsqrt(ops.add(variance, variance_epsilon))
+    factor = factor if scale is None else factor * scale
+    shift = -mean * factor if offset is None else offset - mean * factor
+    return x * factor + shift
+
+
+@_put("n")
+def _sigmoid_cross_entropy_with_logits(labels: Any = None, logits: Any = None) -> Tensor:
+    """Compute the cross-entropy of independent classes from logits."""
+    return ops.binary_crossentropy(labels, logits, from_logits=True)
+
+
+@_put("n")
+def _weighted_cross_entropy_with_logits(labels: Any, logits: Any, pos_weight: Any) -> Tensor:
+    """Compute the cross-entropy of independent classes, with a weight for positive ones."""
+    weight = 1 + (pos_weight - 1) * ops.convert_to_tensor(labels)
+    return (1 - labels) * logits + weight * ops.softplus(ops.negative(logits))
+
+
+@_put("n")
+def _softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1) -> Tensor:
+    """Compute the cross-entropy between distributions and logits."""
+    return ops.categorical_crossentropy(labels, logits, True, axis)
+
+
+@_put("n")
+def _sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
+    """Compute the cross-entropy between class labels and logits."""
+    return ops.sparse_categorical_crossentropy(labels, logits, True)
+
+
+# ------------------------------------------------------------ tf.debugging
+
+
+def _assertion(name: str, holds: Callable[..., Any], what: str) -> Callable[..., None]:
+    def check(*args: Any, message: Any = None, summarize: Any = None, **kwargs: Any) -> None:
+        given = [*map(ops.convert_to_numpy, args)]
+        named = {key: ops.convert_to_numpy(value) for key, value in kwargs.items()}
+        if not np.all(holds(*given, **named)):
+            shown = " and ".join(map(checks.shorten, [*given, *named.values()]))
+            raise ValueError(f"{message or what}. Received: {shown}")
+
+    check.__name__, check.__doc__ = name, f"Raise a ValueError if not: {what}."
+    return _named(check)
+
+
+_ASSERTIONS: dict[str, tuple[Callable[..., Any], str]] = {
+    "assert_equal": (lambda x, y: x == y, "x must equal y"),
+    "assert_none_equal": (lambda x, y: x != y, "x must differ from y in every element"),
+    "assert_less": (lambda x, y: x < y, "x must be less than y"),
+    "assert_less_equal": (lambda x, y: x <= y, "x must be less than or equal to y"),
+    "assert_greater": (lambda x, y: x > y, "x must be greater than y"),
+    "assert_greater_equal": (lambda x, y: x >= y, "x must be greater than or equal to y"),
+    "assert_positive": (lambda x: x > 0, "x must be positive"),
+    "assert_negative": (lambda x: x < 0, "x must be negative"),
+    "assert_non_negative": (lambda x: x >= 0, "x must not be negative"),
+    "assert_non_positive": (lambda x: x <= 0, "x must not be positive"),
+    "assert_all_finite": (lambda x: np.isfinite(x), "x must be finite"),
+    "assert_rank": (lambda x, rank: x.ndim == rank, "x must have that number of dimensions"),
+    "assert_near": (
+        lambda x, y, rtol=1e-6, atol=1e-6: np.abs(x - y) <= atol + rtol * np.abs(y),
+        "x must be close to y",
+    ),
+}
+
+
+@_named
+def numpy_function(func: Any, inp: Any, Tout: Any, stateful: Any = True) -> Any:
+    """Call a function with plain arrays, and convert its results to the given dtypes."""
+    results = func(*(ops.convert_to_numpy(x) for x in inp))
+    if isinstance(Tout, list | tuple):
+        return [as_tensor(np.asarray(r, t)) for r, t in zip(results, Tout, strict=True)]
+    return as_tensor(np.asarray(results, Tout))
+
+
+@_named
+def py_function(func: Any, inp: Any, Tout: Any) -> Any:
+    """Call a function with tensors, and convert its results to the given dtypes."""
+    results = func(*map(convert_to_tensor, inp))
+    if isinstance(Tout, list | tuple):
+        return [ops.cast(convert_to_tensor(r), t) for r, t in zip(results, Tout, strict=True)]
+    return ops.cast(convert_to_tensor(results), Tout)
+
+
+def TensorShape(dims: Any) -> Any:
+    """Return a shape as a tuple; None is a shape of any rank."""
+    return None if dims is None else tuple(dims)
 
 
 class UnconnectedGradients:
@@ -411,7 +827,6 @@ def _missing(full: str, name: str) -> Any:
         raise AttributeError(name)
     hints = {
         "saved_model": "use model.save('name.keras') and keras.models.load_model",
-        "data": "pass arrays, or any iterable of batches, to model.fit",
         "compat": "there is no TensorFlow 1",
     }
     hint = hints.get(full.split(".")[0])
@@ -437,44 +852,60 @@ def _none_of_them(*args: Any, **kwargs: Any) -> list[Any]:
     return []
 
 
-nn = _Namespace(
-    "nn",
-    **{name: activations.get(name) for name in _ACTIVATIONS},
-    swish=activations.silu,
-    l2_normalize=_math["l2_normalize"],
-    top_k=_math["top_k"],
-    moments=_named(lambda x, axes, keepdims=False: ops.moments(x, axes, keepdims)),
-    l2_loss=_named(lambda t: ops.sum(ops.square(t)) / 2),
-    sigmoid_cross_entropy_with_logits=_named(
-        lambda labels, logits: ops.binary_crossentropy(labels, logits, from_logits=True)
-    ),
-    softmax_cross_entropy_with_logits=_named(
-        lambda labels, logits, axis=-1: ops.categorical_crossentropy(labels, logits, True, axis)
-    ),
-    sparse_softmax_cross_entropy_with_logits=_named(
-        lambda labels, logits: ops.sparse_categorical_crossentropy(labels, logits, True)
+def _seeded(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Draw further numbers on every call with a seed, as TensorFlow does."""
+
+    def draw(*args: Any, seed: Any = None, name: Any = None, **kwargs: Any) -> Any:
+        return call(*args, **kwargs, seed=None if seed is None else _draw.sequence(seed))
+
+    return draw
+
+
+def _uniform(
+    shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = np.float32, seed: Any = None
+) -> Tensor:
+    if np.dtype(dtype).kind == "f":
+        return _draw.uniform(shape, minval, 1 if maxval is None else maxval, dtype, seed)
+    return _draw.randint(shape, minval, maxval, dtype, seed)
+
+
+@_put("n")
+def _dropout(x: Any, rate: Any, noise_shape: Any = None, seed: Any = None) -> Tensor:
+    """Set elements to 0 at random, and scale the others up."""
+    return _seeded(_draw.dropout)(x, rate, noise_shape, seed=seed)
+
+
+_put("m")(_confusion_matrix)
+nn, math, linalg = (_Namespace(name, **_PLACES[name[0]]) for name in ("nn", "math", "linalg"))
+errors = _Namespace("errors", InvalidArgumentError=ValueError)
+debugging = _Namespace("debugging", **{n: _assertion(n, *a) for n, a in _ASSERTIONS.items()})
+debugging.enable_check_numerics = debugging.disable_check_numerics = _nothing
+assert_equal, assert_less = debugging.assert_equal, debugging.assert_less
+assert_greater, assert_rank = debugging.assert_greater, debugging.assert_rank
+random = _Namespace(
+    "random",
+    set_seed=keras.utils.set_random_seed,
+    normal=_seeded(_draw.normal),
+    truncated_normal=_seeded(_draw.truncated_normal),
+    uniform=_seeded(_uniform),
+    shuffle=_seeded(lambda value, seed=None: _draw.shuffle(value, seed=seed)),
+    categorical=_seeded(
+        lambda logits, num_samples, dtype=np.int64, seed=None: _draw.categorical(
+            logits, num_samples, dtype or np.int64, seed
+        )
     ),
 )
-math = _Namespace(
-    "math",
-    **_math,
-    confusion_matrix=confusion_matrix,
-    argmax=argmax,
-    argmin=argmin,
-    pow=pow,
-    negative=negative,
-    divide_no_nan=_named(ops.divide_no_nan),
-    reduce_mean=reduce_mean,
-    reduce_sum=reduce_sum,
-    reduce_max=reduce_max,
-    reduce_min=reduce_min,
-    reduce_prod=reduce_prod,
-    reduce_std=_reduce("std"),
-    reduce_variance=_reduce("var"),
-    reduce_logsumexp=_reduce("logsumexp"),
+data = _Namespace(
+    "data",
+    Dataset=Dataset,
+    AUTOTUNE=AUTOTUNE,
+    INFINITE_CARDINALITY=INFINITE,
+    UNKNOWN_CARDINALITY=UNKNOWN,
+    Options=SimpleNamespace,
+    experimental=_Namespace(
+        "data.experimental", AUTOTUNE=AUTOTUNE, cardinality=lambda dataset: dataset.cardinality()
+    ),
 )
-linalg = _Namespace("linalg", matmul=_math["matmul"], norm=_math["norm"])
-random = _Namespace("random", set_seed=set_random_seed)
 version = _Namespace("version", VERSION=__version__)
 test = _Namespace("test", is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
 config = _Namespace(
@@ -498,7 +929,7 @@ config = _Namespace(
     optimizer=_Namespace("config.optimizer", set_jit=_nothing),
 )
 
-__all__ = ["GradientTape", "Tensor", "Variable", "keras"]
+__all__ = ["GradientTape", "Tensor", "TensorSpec", "Variable", "keras"]
 
 # `from tinynet.compat.tensorflow.keras.layers import Dense` finds the very same modules.
 sys.modules[f"{__name__}.keras"] = tinynet

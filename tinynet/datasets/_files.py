@@ -158,14 +158,9 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
     if source.downloads:
         print(f"{source.title} is not on this machine; trying to download it", file=sys.stderr)
     for names, mirrors in source.downloads:
-        contents = {}
-        for name in names:
-            data = _fetch(cache / name, mirrors, source.sha256[name], tried)
-            if data is None:
-                break
-            contents[str(cache / name)] = data
-        else:
-            return parse(contents)
+        with contextlib.suppress(FileNotFoundError):
+            fetched = {name: _fetch(cache / name, mirrors, source, tried) for name in names}
+            return parse({str(cache / name): data for name, data in fetched.items()})
     files = [f"Files: {', '.join(names)}" for names, _ in source.downloads]
     where = (
         f"{source.title} was not found and could not be downloaded. Put its files into {cache},\n"
@@ -220,22 +215,22 @@ def _compare(data: bytes, sha256: str) -> None:
         raise ValueError(f"expected SHA-256 {sha256}. Received: {received}, {len(data)} bytes")
 
 
-def _fetch(path: Path, mirrors: tuple[str, ...], sha256: str, tried: list[str]) -> bytes | None:
+def _fetch(path: Path, mirrors: tuple[str, ...], source: Source, tried: list[str]) -> bytes:
     """Return a published file from the cache or else from a mirror, to be kept in the cache."""
     from http.client import HTTPException
 
     with contextlib.suppress(OSError, ValueError):
-        return _contents(path, sha256)
+        return _contents(path, source.sha256[path.name])
     for mirror in mirrors:
         try:
             data = _download(mirror + path.name)
-            _compare(data, sha256)
+            _compare(data, source.sha256[path.name])
         except (OSError, HTTPException, ValueError) as error:
             tried.append(f"{mirror}{path.name}: {error}")
             continue
         _keep(path, data)
         return data
-    return None
+    raise FileNotFoundError(path)
 
 
 def _keep(path: Path, data: bytes) -> None:

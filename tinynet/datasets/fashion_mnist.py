@@ -29,34 +29,23 @@ CLASS_NAMES = (
 
 # The authors publish MD5 sums; these SHA-256 sums of the same files are the ones that TensorFlow
 # Datasets checks (url_checksums/fashion_mnist.txt).
+_IDX_SHA256 = (
+    "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",  # training images
+    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",  # training labels
+    "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",  # test images
+    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",  # test labels
+)
+_MIRRORS = (
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+)
 SOURCE = Source(
     name="fashion_mnist",
     title="Fashion-MNIST",
     keras="fashion-mnist",
-    sha256={
-        "train-images-idx3-ubyte.gz": (
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
-        ),
-        "train-labels-idx1-ubyte.gz": (
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
-        ),
-        "t10k-images-idx3-ubyte.gz": (
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
-        ),
-        "t10k-labels-idx1-ubyte.gz": (
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
-        ),
-    },
-    downloads=(
-        (
-            IDX_FILES,
-            (
-                "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-                "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
-                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-            ),
-        ),
-    ),
+    sha256=dict(zip(IDX_FILES, _IDX_SHA256, strict=True)),
+    downloads=((IDX_FILES, _MIRRORS),),
 )
 
 

@@ -139,8 +139,8 @@ def _is_framed(grey: Greys) -> bool:
 def _ink(grey: Greys) -> Greys:
     """Return the strength of the ink at each pixel, 0 to 1."""
     grey = _scaled(grey, LARGEST) if max(grey.shape) > LARGEST else grey
-    paper = _paper(grey)
     inner = tuple(slice(_margin(n), n - _margin(n)) for n in grey.shape)
+    paper = _paper(grey, inner)
     light, dark = np.maximum(grey - paper, 0), np.maximum(paper - grey, 0)
     is_dark = (dark[inner] ** 2).sum() > (light[inner] ** 2).sum()
     ink = dark / np.maximum(paper, _DARKEST_PAPER) if is_dark else light
@@ -169,10 +169,9 @@ def _mean_above_otsu(ink: Greys) -> float:
     return float(means[1][best] / 255)
 
 
-def _paper(grey: Greys) -> Greys:
+def _paper(grey: Greys, inner: tuple[slice, ...]) -> Greys:
     """Return the shade of the paper at each pixel: even, or uneven if that explains much more."""
     even = np.full(grey.shape, paper_shade(grey))
-    inner = tuple(slice(_margin(n), n - _margin(n)) for n in grey.shape)
     explained = np.mean(np.abs(grey - even)[inner] < _NEAR)
     if explained > 1 - _GAIN or min(grey.shape) < _GRID:
         return even

@@ -15,34 +15,27 @@ __all__ = ["load_data"]
 
 _DEFAULT = "mnist.npz"
 
+_IDX_SHA256 = (
+    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",  # training images
+    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",  # training labels
+    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",  # test images
+    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",  # test labels
+)
+_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
 SOURCE = Source(
     name="mnist",
     title="MNIST",
     keras="mnist.npz",
     sha256={
         "mnist.npz": "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
-        "train-images-idx3-ubyte.gz": (
-            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
-        ),
-        "train-labels-idx1-ubyte.gz": (
-            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
-        ),
-        "t10k-images-idx3-ubyte.gz": (
-            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
-        ),
-        "t10k-labels-idx1-ubyte.gz": (
-            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
-        ),
+        **dict(zip(IDX_FILES, _IDX_SHA256, strict=True)),
     },
     downloads=(
         (("mnist.npz",), ("https://storage.googleapis.com/tensorflow/tf-keras-datasets/",)),
-        (
-            IDX_FILES,
-            (
-                "https://ossci-datasets.s3.amazonaws.com/mnist/",
-                "https://storage.googleapis.com/cvdf-datasets/mnist/",
-            ),
-        ),
+        (IDX_FILES, _MIRRORS),
     ),
 )
 

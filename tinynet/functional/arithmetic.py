@@ -9,17 +9,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+_NORMAL = NormalDist()
 
 
 def _erf(x: Array) -> Array:
     """Return the error function of each element, from the standard library."""
     return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), x.dtype)
+
+
+def _erfinv(x: Array) -> Array:
+    """Return the inverse of the error function, from the quantiles of the normal distribution."""
+
+    def inverse(value: float) -> float:
+        if not abs(value) < 1:
+            return math.copysign(math.inf, value) if abs(value) == 1 else math.nan
+        quantile = _NORMAL.inv_cdf((1 - abs(value)) / 2)
+        return math.copysign(quantile / math.sqrt(2), value)
+
+    return np.asarray(np.frompyfunc(inverse, 1, 1)(x), x.dtype)
 
 
 def _power_slope(a: Array, b: Array, y: Array) -> Array:
@@ -39,6 +53,7 @@ UNARY: dict[str, tuple[Callable[[Array], Any], Callable[[Array, Array], Any]]] =
     "cos": (np.cos, lambda x, y: -np.sin(x)),
     "cosh": (np.cosh, lambda x, y: np.sinh(x)),
     "erf": (_erf, lambda x, y: x.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-x * x)),
+    "erfinv": (_erfinv, lambda x, y: x.dtype.type(math.sqrt(math.pi) / 2) * np.exp(y * y)),
     "exp": (np.exp, lambda x, y: y),
     "expm1": (np.expm1, lambda x, y: y + 1),
     "log": (np.log, lambda x, y: 1 / x),
@@ -120,3 +135,15 @@ def clip(x: Array, x_min: float, x_max: float) -> Array:
 def clip_backward(d_y: Array, y: Array, x: Array, x_min: float, x_max: float) -> Any:
     """Pass the upstream gradient on where x is within the range, ends included."""
     return d_y * ((x >= x_min) & (x <= x_max))
+
+
+def nan_to_num(x: Array, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Array:
+    """Replace NaN and infinity by numbers."""
+    return np.asarray(np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf))
+
+
+def nan_to_num_backward(
+    d_y: Array, y: Array, x: Array, nan: float = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    """Pass the upstream gradient on where nothing was replaced."""
+    return d_y * np.isfinite(x)

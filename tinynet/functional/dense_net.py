@@ -20,6 +20,75 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "ELEMENTWISE",
+    "ERRORS",
+    "Array",
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adam_step_size",
+    "adamax",
+    "batch_normalization",
+    "batch_normalization_backward",
+    "batch_statistics",
+    "bias_relu",
+    "bias_relu_backward",
+    "binary_crossentropy",
+    "binary_crossentropy_backward",
+    "blocks",
+    "clip",
+    "compress_rows",
+    "crossentropy",
+    "crossentropy_backward",
+    "dense",
+    "dense_backward",
+    "dense_gradients",
+    "dropout",
+    "elementwise",
+    "elementwise_backward",
+    "expand_rows",
+    "ftrl",
+    "kl_divergence",
+    "kl_divergence_backward",
+    "linear",
+    "linear_backward",
+    "lion",
+    "log_softmax",
+    "log_softmax_backward",
+    "mean_error",
+    "mean_error_backward",
+    "nadam",
+    "rectifier",
+    "rectifier_backward",
+    "relu",
+    "relu_backward",
+    "rmsprop",
+    "row_starts",
+    "sgd",
+    "sgd_momentum",
+    "sigmoid",
+    "sigmoid_backward",
+    "sigmoid_crossentropy",
+    "sigmoid_crossentropy_backward",
+    "softmax",
+    "softmax_backward",
+    "softmax_crossentropy",
+    "softmax_crossentropy_backward",
+    "softmax_crossentropy_step",
+    "sort_by_column",
+    "sparse_crossentropy",
+    "sparse_crossentropy_backward",
+    "sparse_dense",
+    "sparse_kernel_gradient",
+    "sparse_matches",
+    "sparse_softmax_crossentropy",
+    "sparse_softmax_crossentropy_backward",
+    "tanh",
+    "tanh_backward",
+    "train_steps",
+]
+
 Array = NDArray[Any]
 
 # ---------------------------------------------------------------- the layer of a dense net
@@ -780,10 +849,7 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
         lambda x: np.logaddexp(x, 0),
         lambda x, y: sigmoid(x),
     ),
-    "softsign": (
-        lambda x: x / (1 + np.abs(x)),
-        lambda x, y: 1 / (1 + np.abs(x)) ** 2,
-    ),
+    "softsign": (lambda x: x / (1 + np.abs(x)), lambda x, y: 1 / (1 + np.abs(x)) ** 2),
     "silu": (  # x * sigmoid(x); the slope is s + x * s * (1 - s)
         lambda x: x * sigmoid(x),
         lambda x, y: sigmoid(x) + y * (1 - sigmoid(x)),
@@ -796,14 +862,8 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
         lambda x: x / 2 * (1 + np.tanh(_GELU * (x + 0.044715 * x**3))),
         lambda x, y: _gelu_approximate_slope(x, np.tanh(_GELU * (x + 0.044715 * x**3))),
     ),
-    "exponential": (
-        lambda x: np.exp(x),
-        lambda x, y: y,
-    ),
-    "hard_sigmoid": (
-        lambda x: np.clip(x / 6 + 0.5, 0, 1),
-        lambda x, y: (np.abs(x) < 3) / 6,
-    ),
+    "exponential": (lambda x: np.exp(x), lambda x, y: y),
+    "hard_sigmoid": (lambda x: np.clip(x / 6 + 0.5, 0, 1), lambda x, y: (np.abs(x) < 3) / 6),
     "hard_silu": (  # x * hard_sigmoid(x)
         lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
         lambda x, y: np.clip(x / 6 + 0.5, 0, 1) + x * (np.abs(x) < 3) / 6,
@@ -2032,6 +2092,168 @@ def nadam(
         v[part] += (g * g - v[part]) * rate_2
         step = m[part] * along_m + g * along_g
         w[part] -= step / (np.sqrt(v[part] / correction) + e)
+
+
+def adamax(
+    w: Array,
+    d_w: Array,
+    m: Array,
+    u: Array,
+    step_size: float,
+    one_minus_beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """Perform one Adamax update: Adam with the largest gradient instead of the second moment.
+
+    ``m`` as in `adam`, ``u = max(beta_2 * u, |d_w|)``, then ``w -= step_size * m / (u + epsilon)``
+    where the step size is ``learning_rate / (1 - beta_1**step)``. Kingma and Ba, "Adam: a method
+    for stochastic optimization" (2015), section 7.1.
+
+    Parameters
+    ----------
+    w : ndarray, shape (P,)
+        Weights; modified in place.
+    d_w : ndarray, shape (P,)
+        Gradient with respect to `w`.
+    m, u : ndarray, shape (P,)
+        First moment estimate and decaying maximum of the gradient's size; modified in place.
+    step_size, one_minus_beta_1, beta_2, epsilon : float
+        As in the formula.
+
+    Examples
+    --------
+    >>> w, m, u = np.array([1.0]), np.array([0.0]), np.array([8.0])
+    >>> adamax(w, np.array([2.0]), m, u, 2.0, 0.5, 0.5, 0.0)  # u = max(0.5 * 8, 2)
+    >>> w, m, u
+    (array([0.5]), array([1.]), array([4.]))
+    """
+    constants = (step_size, one_minus_beta_1, beta_2, epsilon)
+    alpha, rate_1, keep, e = (w.dtype.type(c) for c in constants)
+    for part in blocks(w.size):
+        g = d_w[part]
+        m[part] += (g - m[part]) * rate_1
+        u[part] = np.maximum(keep * u[part], np.abs(g))
+        w[part] -= alpha * m[part] / (u[part] + e)
+
+
+def adadelta(
+    w: Array, d_w: Array, s: Array, u: Array, learning_rate: float, rho: float, epsilon: float
+) -> None:
+    """Perform one Adadelta update: the gradient, scaled to the size of recent updates.
+
+    ``s = rho * s + (1 - rho) * d_w**2``, ``step = sqrt(u + epsilon) / sqrt(s + epsilon) * d_w``,
+    ``u = rho * u + (1 - rho) * step**2``, ``w -= learning_rate * step``. Zeiler, "ADADELTA: an
+    adaptive learning rate method" (2012), algorithm 1.
+
+    Parameters
+    ----------
+    w : ndarray, shape (P,)
+        Weights; modified in place.
+    d_w : ndarray, shape (P,)
+        Gradient with respect to `w`.
+    s, u : ndarray, shape (P,)
+        Moving averages of the squared gradient and of the squared step; modified in place.
+    learning_rate, rho, epsilon : float
+        As in the formula.
+
+    Examples
+    --------
+    >>> w, s, u = np.array([1.0]), np.array([0.0]), np.array([4.0])
+    >>> adadelta(w, np.array([2.0]), s, u, 0.25, 0.75, 0.0)  # s = 1, step = 2 / 1 * 2
+    >>> w, s, u
+    (array([0.]), array([1.]), array([7.]))
+    """
+    rate, keep, new, e = (w.dtype.type(c) for c in (learning_rate, rho, 1 - rho, epsilon))
+    for part in blocks(w.size):
+        g = d_w[part]
+        s[part] = keep * s[part] + new * (g * g)
+        step = np.sqrt(u[part] + e) * g / np.sqrt(s[part] + e)
+        u[part] = keep * u[part] + new * (step * step)
+        w[part] -= rate * step
+
+
+def ftrl(
+    w: Array,
+    d_w: Array,
+    n: Array,
+    z: Array,
+    learning_rate: float,
+    power: float,
+    l1: float,
+    l2: float,
+    shrinkage: float,
+    beta: float,
+) -> None:
+    """Perform one FTRL update: weights are computed again from all gradients so far.
+
+    ``sigma = ((n + d_w**2)**-power - n**-power) / learning_rate``, ``n += d_w**2``,
+    ``z += d_w + 2 * shrinkage * w - sigma * w``, then
+    ``w = (clip(z, -l1, l1) - z) / ((n**-power + beta) / learning_rate + 2 * l2)``: exactly 0 where
+    ``|z| <= l1``. McMahan et al., "Ad click prediction: a view from the trenches" (2013),
+    algorithm 1.
+
+    Parameters
+    ----------
+    w : ndarray, shape (P,)
+        Weights; modified in place.
+    d_w : ndarray, shape (P,)
+        Gradient with respect to `w`.
+    n, z : ndarray, shape (P,)
+        Sum of squared gradients and linear term; modified in place.
+    learning_rate, power, l1, l2, shrinkage, beta : float
+        As in the formula; `power` is at most 0, usually -0.5.
+
+    Examples
+    --------
+    >>> w, n, z = np.array([1.0, 1.0]), np.array([16.0, 16.0]), np.array([0.0, -6.0])
+    >>> ftrl(w, np.array([3.0, 3.0]), n, z, 1.0, -0.5, 2.0, 0.0, 0.0, 0.0)  # sigma = 5 - 4
+    >>> w, n, z
+    (array([0. , 0.4]), array([25., 25.]), array([ 2., -4.]))
+    """
+    constants = (learning_rate, -power, l1, l2, 2 * shrinkage, beta)
+    rate, p, l1, l2, shrink, beta = (w.dtype.type(c) for c in constants)
+    for part in blocks(w.size):
+        g, old = d_w[part], n[part] ** p
+        n[part] += g * g
+        new = n[part] ** p
+        z[part] += g + shrink * w[part] - (new - old) / rate * w[part]
+        quadratic = new / rate + 2 * (l2 + beta / (2 * rate))
+        w[part] = (np.clip(z[part], -l1, l1) - z[part]) / quadratic
+
+
+def lion(
+    w: Array, d_w: Array, m: Array, learning_rate: float, beta_1: float, beta_2: float
+) -> None:
+    """Perform one Lion update: all weights move by the learning rate, only the sign is learned.
+
+    ``w -= learning_rate * sign(beta_1 * m + (1 - beta_1) * d_w)``, then
+    ``m = beta_2 * m + (1 - beta_2) * d_w``. Chen et al., "Symbolic discovery of optimization
+    algorithms" (2023), algorithm 2.
+
+    Parameters
+    ----------
+    w : ndarray, shape (P,)
+        Weights; modified in place.
+    d_w : ndarray, shape (P,)
+        Gradient with respect to `w`.
+    m : ndarray, shape (P,)
+        First moment estimate; modified in place.
+    learning_rate, beta_1, beta_2 : float
+        As in the formula.
+
+    Examples
+    --------
+    >>> w, m = np.array([1.0]), np.array([-1.0])
+    >>> lion(w, np.array([2.0]), m, 0.25, 0.5, 0.75)  # the sign of 0.5 * -1 + 0.5 * 2
+    >>> w, m
+    (array([0.75]), array([-0.25]))
+    """
+    rate, keep_1, keep_2, one = (w.dtype.type(c) for c in (learning_rate, beta_1, beta_2, 1))
+    for part in blocks(w.size):
+        g = d_w[part]
+        w[part] -= rate * np.sign(m[part] * keep_1 + g * (one - keep_1))
+        m[part] = m[part] * keep_2 + g * (one - keep_2)
 
 
 def blocks(size: int) -> Iterator[slice]:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinynet.functional.arithmetic import sum_to_shape
+
 Array = NDArray[Any]
 
 
@@ -77,3 +79,57 @@ def dot_backward(d_y: Array, y: Array, x1: Array, x2: Array) -> Any:
     if x1.ndim == 0 or x2.ndim == 0:
         return d_y * x2, d_y * x1
     return tensordot_backward(d_y, y, x1, x2, ([x1.ndim - 1], [max(x2.ndim - 2, 0)]))
+
+
+def einsum(*operands: Array, subscripts: str) -> Array:
+    """Compute a sum of products in Einstein's notation, such as ``"bi,ij->bj"``."""
+    return np.asarray(np.einsum(subscripts, *operands, optimize=len(operands) > 1))
+
+
+def einsum_backward(d_y: Array, y: Array, *operands: Array, subscripts: str) -> Any:
+    """Multiply the gradient by the other arrays, as a sum of products with the axes of each.
+
+    From ``"bi,ij->bj"`` follow ``d_x1 = "bj,ij->bi"`` and ``d_x2 = "bj,bi->ij"``. An axis that
+    no other array has was summed over: it is broadcast. An axis that an array has twice selected
+    its diagonal: the gradient is put there.
+    """
+    terms, result = subscripts.split("->")
+    names = terms.split(",")
+    gradients = []
+    for i, own in enumerate(names):
+        others = [result, *names[:i], *names[i + 1 :]]
+        axes = "".join(dict.fromkeys(own))
+        known = "".join(a for a in axes if any(a in other for other in others))
+        arrays = (d_y, *operands[:i], *operands[i + 1 :])
+        d = np.einsum(f"{','.join(others)}->{known}", *arrays, optimize=len(arrays) > 1)
+        d_x = np.zeros(operands[i].shape, d_y.dtype)
+        view = np.einsum(f"{own}->{axes}", d_x)
+        d = np.expand_dims(d, tuple(j for j, a in enumerate(axes) if a not in known))
+        view[...] = sum_to_shape(d, tuple(np.minimum(view.shape, d.shape)))
+        gradients.append(d_x)
+    return tuple(gradients)
+
+
+def einsum_rule(subscripts: str, dimensions: Sequence[int]) -> str:
+    """Write a rule out: every axis of an ellipsis gets a letter, and the result is explicit.
+
+    >>> einsum_rule("...ij,jk", [3, 2])
+    'Aij,jk->Aik'
+    """
+    terms, arrow, result = subscripts.replace(" ", "").partition("->")
+    names = terms.split(",")
+    if len(names) != len(dimensions):
+        raise ValueError(
+            f"subscripts must have one term for each operand. Received: {subscripts!r} and "
+            f"{len(dimensions)} operands"
+        )
+    free = [a for a in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if a not in subscripts]
+    counts = [n - len(name.replace("...", "")) for name, n in zip(names, dimensions, strict=True)]
+    shared = max((c for c, name in zip(counts, names, strict=True) if "..." in name), default=0)
+    letters = "".join(free[:shared])
+    for i, (name, count) in enumerate(zip(names, counts, strict=True)):
+        names[i] = name.replace("...", letters[shared - count :])
+    every = "".join(names)
+    if not arrow:
+        result = "..." + "".join(sorted(a for a in set(every) - {*letters} if every.count(a) == 1))
+    return f"{','.join(names)}->{result.replace('...', letters)}"

@@ -5,6 +5,7 @@ Dimensions: `axis` is an axis, several, or None for all; `keepdims` keeps them w
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -55,44 +56,46 @@ def mean_backward(
     return sum_backward(d_y / d_y.dtype.type(_count(x, y)), y, x, axis, keepdims)
 
 
-def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Compute the largest element."""
-    return np.asarray(np.max(x, axis=axis, keepdims=keepdims))
+def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
+    """Compute the largest element; of no elements, it is `initial`."""
+    bound = {} if initial is None else {"initial": initial}
+    return np.asarray(np.max(x, axis=axis, keepdims=keepdims, **bound))
 
 
 def _extremum_backward(d_y: Array, y: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
     """Pass the upstream gradient on to the extremum, in equal shares where several tie."""
     chosen = x == _spread(y, x, axis, keepdims)
-    shares = np.sum(chosen, axis=axis, keepdims=True, dtype=x.dtype)
+    shares = np.maximum(np.sum(chosen, axis=axis, keepdims=True, dtype=x.dtype), 1)
     return chosen * (_spread(d_y, x, axis, keepdims) / shares)
 
 
 def max_backward(
-    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
 ) -> Array:
     """Pass the upstream gradient on to the largest element."""
     return _extremum_backward(d_y, y, x, axis, keepdims)
 
 
-def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Compute the smallest element."""
-    return np.asarray(np.min(x, axis=axis, keepdims=keepdims))
+def min(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
+    """Compute the smallest element; of no elements, it is `initial`."""
+    bound = {} if initial is None else {"initial": initial}
+    return np.asarray(np.min(x, axis=axis, keepdims=keepdims, **bound))
 
 
 def min_backward(
-    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
 ) -> Array:
     """Pass the upstream gradient on to the smallest element."""
     return _extremum_backward(d_y, y, x, axis, keepdims)
 
 
-def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+def prod(x: Array, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Array:
     """Compute the product."""
-    return np.asarray(np.prod(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
+    return np.asarray(np.prod(x, axis=axis, keepdims=keepdims, dtype=dtype or x.dtype))
 
 
 def prod_backward(
-    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False, dtype: Any = None
 ) -> Array:
     """Multiply by the product of all other elements, which also holds where one is 0.
 
@@ -103,7 +106,7 @@ def prod_backward(
     kept = [i for i in range(x.ndim) if i not in axes]
     order = [*kept, *axes]
     moved = x.transpose(order)
-    rows = moved.reshape(*(x.shape[i] for i in kept), -1)
+    rows = moved.reshape(*(x.shape[i] for i in kept), math.prod(x.shape[i] for i in axes))
     one = np.ones_like(rows[..., :1])
     before = np.cumprod(np.concatenate([one, rows[..., :-1]], axis=-1), axis=-1)
     behind = np.concatenate([rows[..., 1:], one], axis=-1)[..., ::-1]
@@ -143,9 +146,10 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> logsumexp(np.array([1000.0, 1000.0]))
     array(1000.69314718)
     """
-    largest = np.max(x, axis=axis, keepdims=True)
-    finite = np.where(np.isfinite(largest), largest, 0)
-    y = np.log(np.sum(np.exp(x - finite), axis=axis, keepdims=True)) + finite
+    largest = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    finite = np.where(np.isfinite(largest), largest, x.dtype.type(0))
+    with np.errstate(divide="ignore"):  # of no elements, it is -inf
+        y = np.log(np.sum(np.exp(x - finite), axis=axis, keepdims=True)) + finite
     return y if keepdims else np.asarray(np.squeeze(y, axis))
 
 
@@ -157,12 +161,26 @@ def logsumexp_backward(
     return np.asarray(softmax * _spread(d_y, x, axis, keepdims))
 
 
-def cumsum(x: Array, axis: int | None = None) -> Array:
+def cumsum(x: Array, axis: int | None = None, dtype: Any = None) -> Array:
     """Compute the cumulative sum; of the flattened array if `axis` is None."""
-    return np.cumsum(x, axis=axis, dtype=x.dtype)
+    return np.cumsum(x, axis=axis, dtype=dtype or x.dtype)
 
 
-def cumsum_backward(d_y: Array, y: Array, x: Array, axis: int | None = None) -> Array:
+def cumsum_backward(
+    d_y: Array, y: Array, x: Array, axis: int | None = None, dtype: Any = None
+) -> Array:
     """Sum the upstream gradient from each element to the end."""
     from_end = np.flip(np.cumsum(np.flip(d_y, axis), axis=axis, dtype=d_y.dtype), axis)
     return from_end.reshape(x.shape)
+
+
+def cumprod(x: Array, axis: int | None = None, dtype: Any = None) -> Array:
+    """Compute the cumulative product; of the flattened array if `axis` is None."""
+    return np.cumprod(x, axis=axis, dtype=dtype or x.dtype)
+
+
+def cumprod_backward(
+    d_y: Array, y: Array, x: Array, axis: int | None = None, dtype: Any = None
+) -> Array:
+    """Sum ``d_y * y`` from each element to the end, and divide by the element."""
+    return cumsum_backward(d_y * y, y, x, axis) / x

@@ -60,22 +60,22 @@ def broadcast_to(x: Array, shape: Any) -> Array:
     return np.broadcast_to(x, shape)
 
 
-def concatenate(*xs: Array, axis: int = -1) -> Array:
+def concatenate(*xs: Array, axis: int = 0) -> Array:
     """Join arrays along an axis."""
     return np.concatenate(xs, axis=axis)
 
 
-def concatenate_backward(d_y: Array, y: Array, *xs: Array, axis: int = -1) -> Any:
+def concatenate_backward(d_y: Array, y: Array, *xs: Array, axis: int = 0) -> Any:
     """Split the gradient at the same places."""
     return tuple(np.split(d_y, np.cumsum([x.shape[axis] for x in xs[:-1]]), axis=axis))
 
 
-def stack(*xs: Array, axis: int = 0) -> Array:
+def stack(*x: Array, axis: int = 0) -> Array:
     """Join arrays along a new axis."""
-    return np.stack(xs, axis=axis)
+    return np.stack(x, axis=axis)
 
 
-def stack_backward(d_y: Array, y: Array, *xs: Array, axis: int = 0) -> Any:
+def stack_backward(d_y: Array, y: Array, *x: Array, axis: int = 0) -> Any:
     """Take the gradient apart along that axis."""
     return tuple(np.moveaxis(d_y, axis, 0))
 
@@ -239,6 +239,138 @@ def triu(x: Array, k: int = 0) -> Array:
 def triu_backward(d_y: Array, y: Array, x: Array, k: int = 0) -> Array:
     """Keep the upper triangle of the gradient."""
     return np.triu(d_y, k)
+
+
+def diag(x: Array, k: int = 0) -> Array:
+    """Return the diagonal of a matrix, or the matrix that has a vector as its diagonal."""
+    return np.diag(x, k)
+
+
+def diag_backward(d_y: Array, y: Array, x: Array, k: int = 0) -> Array:
+    """Take the gradient from the diagonal, or put it back there."""
+    return np.diag(d_y, k) if x.ndim == 1 else diagonal_backward(d_y, y, x, k)
+
+
+def _at(indices: Array) -> tuple[Array, ...]:
+    """Return rows of indices as a key: ``x[_at([[0, 1], [2, 3]])]`` is ``x[0, 1], x[2, 3]``."""
+    return tuple(np.moveaxis(indices, -1, 0))
+
+
+def gather_nd(params: Array, indices: Array) -> Array:
+    """Return the elements, or the slices, that the rows of `indices` name."""
+    return np.asarray(params[_at(indices)])
+
+
+def gather_nd_backward(d_y: Array, y: Array, params: Array, indices: Array) -> Any:
+    """Add the gradient at those places."""
+    return get_item_backward(d_y, y, params, _at(indices)), None
+
+
+def scatter(indices: Array, values: Array, shape: Any) -> Array:
+    """Add values at the places that the rows of `indices` name, to zeros."""
+    y = np.zeros(shape, values.dtype)
+    np.add.at(y, _at(indices), values)
+    return y
+
+
+def scatter_backward(d_y: Array, y: Array, indices: Array, values: Array, shape: Any) -> Any:
+    """Read the gradient at those places."""
+    return None, d_y[_at(indices)]
+
+
+def scatter_update(
+    inputs: Array, indices: Array, updates: Array, reduction: str | None = None
+) -> Array:
+    """Replace the elements that the rows of `indices` name, or add to them."""
+    if reduction not in (None, "add"):
+        raise ValueError(f"reduction must be None or 'add'. Received: reduction={reduction!r}")
+    y = inputs.copy()
+    if reduction == "add":
+        np.add.at(y, _at(indices), updates)
+    else:
+        y[_at(indices)] = updates
+    return y
+
+
+def scatter_update_backward(
+    d_y: Array,
+    y: Array,
+    inputs: Array,
+    indices: Array,
+    updates: Array,
+    reduction: str | None = None,
+) -> Any:
+    """Split the gradient: what was replaced has none, and the updates have theirs."""
+    kept = d_y if reduction else scatter_update(d_y, indices, np.zeros_like(updates))
+    return kept, None, d_y[_at(indices)]
+
+
+def _part(start_indices: Array, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    starts = zip(np.asarray(start_indices).tolist(), shape, strict=True)
+    return tuple(slice(start, start + size) for start, size in starts)
+
+
+def slice_update(inputs: Array, start_indices: Array, updates: Array) -> Array:
+    """Replace the part that begins at `start_indices`."""
+    y = inputs.copy()
+    y[_part(start_indices, updates.shape)] = updates
+    return y
+
+
+def slice_update_backward(
+    d_y: Array, y: Array, inputs: Array, start_indices: Array, updates: Array
+) -> Any:
+    """Split the gradient: what was replaced has none, and the updates have theirs."""
+    part = d_y[_part(start_indices, updates.shape)]
+    return slice_update(d_y, start_indices, np.zeros_like(part)), None, part
+
+
+def segment_sum(
+    data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False
+) -> Array:
+    """Sum the rows that have the same number in `segment_ids`.
+
+    >>> segment_sum(np.array([1.0, 10.0, 100.0]), np.array([0, 2, 0]), num_segments=3)
+    array([101.,   0.,  10.])
+    """
+    n = int(segment_ids.max(initial=-1)) + 1 if num_segments is None else num_segments
+    y = np.zeros((n, *data.shape[1:]), data.dtype)
+    known = (segment_ids >= 0) & (segment_ids < n)
+    np.add.at(y, segment_ids[known], data[known])
+    return y
+
+
+def segment_sum_backward(
+    d_y: Array,
+    y: Array,
+    data: Array,
+    segment_ids: Array,
+    num_segments: int | None = None,
+    sorted: bool = False,
+) -> Any:
+    """Give every row the gradient of its sum."""
+    known = (segment_ids >= 0) & (segment_ids < len(y))
+    d_data = np.zeros(data.shape, d_y.dtype)
+    d_data[known] = d_y[segment_ids[known]]
+    return d_data, None
+
+
+def one_hot(x: Array, num_classes: int, axis: int = -1, dtype: Any = None) -> Array:
+    """Return rows that are 1 at an index and 0 elsewhere; an index out of range gives zeros."""
+    return np.moveaxis(x[..., None] == np.arange(num_classes), -1, axis).astype(dtype)
+
+
+def in_top_k(targets: Array, predictions: Array, k: int) -> Array:
+    """Return whether the score of each target is finite and among the k largest of its row."""
+    classes = predictions.shape[-1]
+    own = np.take_along_axis(predictions, targets[:, None] % max(classes, 1), axis=-1)
+    known = (targets >= 0) & (targets < classes) & np.isfinite(own[:, 0])
+    return known & ((predictions > own).sum(axis=-1) < k)
+
+
+def searchsorted(sorted_sequence: Array, values: Array, side: str = "left") -> Array:
+    """Return where values would be inserted to keep a vector sorted."""
+    return np.searchsorted(sorted_sequence, values, side).astype(np.int32)  # type: ignore[call-overload]
 
 
 def split_sections(size: int, sections: int | Sequence[int]) -> list[int]:

@@ -21,8 +21,6 @@ makes the difference, measured by `benchmarks`:
 the order of sums, and with it their bits, stays as written.
 """
 
-from __future__ import annotations
-
 from tinynet.kernels.activations import bias_relu, bias_relu_backward
 from tinynet.kernels.classification import softmax_crossentropy_step, sparse_matches
 from tinynet.kernels.compiled import COMPILES as COMPILES

@@ -1,15 +1,11 @@
 """A dense layer beside its product: bias and relu, forward and backward."""
 
-from __future__ import annotations
-
-from typing import Any
-
 from tinynet.jit import jit
 from tinynet.kernels.compiled import inner
 
 
 @jit()
-def bias_relu(z: Any, bias: Any) -> None:
+def bias_relu(z, bias):
     zero = z.dtype.type(0)
     for i in range(z.shape[0]):
         for u in range(z.shape[1]):
@@ -18,7 +14,7 @@ def bias_relu(z: Any, bias: Any) -> None:
 
 
 @jit()
-def bias_relu_backward(d_y: Any, y: Any, d_bias: Any) -> None:
+def bias_relu_backward(d_y, y, d_bias):
     zero = d_y.dtype.type(0)
     for u in range(d_y.shape[1]):
         d_bias[u] = zero
@@ -30,14 +26,14 @@ def bias_relu_backward(d_y: Any, y: Any, d_bias: Any) -> None:
 
 
 @inner
-def add_bias(z: Any, bias: Any) -> None:
+def add_bias(z, bias):
     for i in range(z.shape[0]):
         for u in range(z.shape[1]):
             z[i, u] += bias[u]
 
 
 @inner
-def sum_rows(x: Any, out: Any) -> None:
+def sum_rows(x, out):
     """Out = the sum of x's rows."""
     for u in range(x.shape[1]):
         out[u] = 0
@@ -47,7 +43,7 @@ def sum_rows(x: Any, out: Any) -> None:
 
 
 @inner
-def relu(z: Any) -> None:
+def relu(z):
     zero = z.dtype.type(0)
     for i in range(z.shape[0]):
         for u in range(z.shape[1]):

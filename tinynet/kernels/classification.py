@@ -1,18 +1,12 @@
 """The loss and the accuracy of labels."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 
 from tinynet.jit import jit
 
 
 @jit()
-def softmax_crossentropy_step(
-    labels: Any, logits: Any, d_values: Any, probabilities: Any, d_logits: Any, values: Any
-) -> None:
+def softmax_crossentropy_step(labels, logits, d_values, probabilities, d_logits, values):
     one = logits.dtype.type(1)
     for i in range(logits.shape[0]):
         top = logits[i, 0]
@@ -30,7 +24,7 @@ def softmax_crossentropy_step(
 
 
 @jit()
-def sparse_matches(labels: Any, scores: Any) -> int:
+def sparse_matches(labels, scores):
     count = 0
     for i in range(scores.shape[0]):
         best, top = 0, scores[i, 0]

@@ -1,15 +1,12 @@
 """Several threads: how the caller of a kernel hands parts of it to its helpers."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 from numba import literal_unroll, types
+from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
 from tinynet.jit import jit
-from tinynet.kernels.compiled import inlined, inner, instruction, pointer
+from tinynet.kernels.compiled import inlined, inner, pointer
 from tinynet.kernels.optimizers import adam, learn_dense, learn_sparse
 from tinynet.kernels.products import product, take_rows
 from tinynet.kernels.sparse import half_of_inputs, kernel_gradient, sort_by_column, sparse_dense
@@ -36,36 +33,34 @@ TOO_LATE, PAUSE, _LONG, _TIMES = 100, 20_000_000, 50_000, 8
 SMALLEST_PRODUCT, SMALLEST_COPY = 1 << 18, 1 << 14
 
 
-_clock_gettime: Any = types.ExternalFunction(
-    "clock_gettime", types.int32(types.int32, types.voidptr)
-)
-_sched_yield: Any = types.ExternalFunction("sched_yield", types.int32())
-_sched_getcpu: Any = types.ExternalFunction("sched_getcpu", types.int32())
-_usleep: Any = types.ExternalFunction("usleep", types.int32(types.uint32))
+_clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
+_sched_yield = types.ExternalFunction("sched_yield", types.int32())
+_sched_getcpu = types.ExternalFunction("sched_getcpu", types.int32())
+_usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
 
 
-def _word(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+def _word(context, builder, signature, arguments):
     """Point to the word of a box that an intrinsic's first two arguments name."""
     box = context.make_array(signature.args[0])(context, builder, arguments[0])
     return builder.gep(box.data, [arguments[1]])
 
 
-@instruction
-def _load(typing_context: Any, box: Any, i: Any) -> Any:
+@intrinsic
+def _load(typing_context, box, i):
     """Read box[i], and see all that its writer wrote before."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context, builder, signature, arguments):
         word = _word(context, builder, signature, arguments)
         return builder.load_atomic(word, "acquire", 8)
 
     return types.int64(box, types.int64), generate
 
 
-@instruction
-def _store(typing_context: Any, box: Any, i: Any, value: Any) -> Any:
+@intrinsic
+def _store(typing_context, box, i, value):
     """Write box[i] after all that was written before."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context, builder, signature, arguments):
         word = _word(context, builder, signature, arguments)
         builder.store_atomic(arguments[2], word, "release", 8)
         return context.get_dummy_value()
@@ -73,11 +68,11 @@ def _store(typing_context: Any, box: Any, i: Any, value: Any) -> Any:
     return types.void(box, types.int64, types.int64), generate
 
 
-@instruction
-def _swap(typing_context: Any, box: Any, i: Any, old: Any, new: Any) -> Any:
+@intrinsic
+def _swap(typing_context, box, i, old, new):
     """Write box[i] if it is `old`; say whether it was."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context, builder, signature, arguments):
         word = _word(context, builder, signature, arguments)
         result = builder.cmpxchg(word, arguments[2], arguments[3], "acq_rel", "acquire")
         return builder.extract_value(result, 1)
@@ -86,20 +81,20 @@ def _swap(typing_context: Any, box: Any, i: Any, old: Any, new: Any) -> Any:
 
 
 @inner
-def _vector(box: Any, i: Any, kind: Any) -> Any:
+def _vector(box, i, kind):
     """Make the job's i-th array again, which is a vector."""
     return carray(pointer(box[_JOB + 3 * i + 1]), (box[_JOB + 3 * i + 2],), kind)
 
 
 @inner
-def _matrix(box: Any, i: Any, kind: Any) -> Any:
+def _matrix(box, i, kind):
     """Make the job's i-th array again, which is a matrix."""
     j = _JOB + 3 * i + 1
     return carray(pointer(box[j]), (box[j + 1], box[j + 2]), kind)
 
 
 @inlined
-def product_of(job: Any, a: Any, b: Any, out: Any, part: Any, parts: Any) -> None:
+def product_of(job, a, b, out, part, parts):
     """Compute one part of a @ b or of a @ b.T, as the job says: some panels, or else some rows."""
     rows, columns = out.shape
     panels, tiles = -(-columns // WIDE), -(-rows // TALL)
@@ -113,7 +108,7 @@ def product_of(job: Any, a: Any, b: Any, out: Any, part: Any, parts: Any) -> Non
 
 
 @inner
-def _part(box: Any, part: Any, parts: Any) -> None:
+def _part(box, part, parts):
     """Compute one part of the job in box 0."""
     job = box[_JOB]
     if job == ADAM:
@@ -173,7 +168,7 @@ def _part(box: Any, part: Any, parts: Any) -> None:
 
 
 @inner
-def _await(box: Any) -> None:
+def _await(box):
     """Wait for the part that a helper has taken."""
     rounds = 0
     while _load(box, STATE) == _TAKEN:
@@ -183,14 +178,14 @@ def _await(box: Any) -> None:
 
 
 @inner
-def _now(box: Any) -> int:
+def _now(box):
     """Read the clock that always goes forward, in nanoseconds."""
     _clock_gettime(1, pointer(box.ctypes.data + 8 * _TIME))
     return int(box[_TIME] * 1_000_000_000 + box[_TIME + 1])
 
 
 @jit()
-def offer(boxes: Any, job: Any, *arrays: Any) -> None:
+def offer(boxes, job, *arrays):
     """Put a job's arrays in box 0, and offer its parts; a sort has one part, which is 1."""
     for part in range(1, boxes.shape[0]):  # what an error left unfinished
         if not _swap(boxes[part], STATE, _OFFERED, FREE):
@@ -209,7 +204,7 @@ def offer(boxes: Any, job: Any, *arrays: Any) -> None:
 
 
 @jit()
-def work(boxes: Any, part: Any) -> None:
+def work(boxes, part):
     """Finish the job as its caller, part 0; or serve box `part` as its helper until told to stop.
 
     One function for both, since all kernels are compiled into it.

@@ -1,9 +1,6 @@
 """Adam, alone and together with the gradient of a dense layer's kernel."""
 
-from __future__ import annotations
-
 import math
-from typing import Any
 
 import numpy as np
 
@@ -18,24 +15,14 @@ _BLOCK = 16  # so many rows of a gradient stay in the cache
 
 
 @inner
-def _mean(old: Any, new: Any, rate: Any, tiny: Any, zero: Any) -> Any:
+def _mean(old, new, rate, tiny, zero):
     """Return Adam's running mean, rounded as in NumPy; 0 before it slows processors down."""
     mean = old + (new - old) * rate
     return zero if abs(mean) < tiny else mean
 
 
 @jit()
-def adam(
-    w: Any,
-    d_w: Any,
-    m: Any,
-    v: Any,
-    alpha: float,
-    one_minus_beta_1: float,
-    one_minus_beta_2: float,
-    epsilon: float,
-    largest: Any = None,
-) -> None:
+def adam(w, d_w, m, v, alpha, one_minus_beta_1, one_minus_beta_2, epsilon, largest=None):
     number = w.dtype.type
     step, small = number(alpha), number(epsilon)
     rate_1, rate_2 = number(one_minus_beta_1), number(one_minus_beta_2)
@@ -54,7 +41,7 @@ def adam(
 
 
 @inner
-def adam_step_size(learning_rate: Any, beta_1: Any, beta_2: Any, step: Any, number: Any) -> Any:
+def adam_step_size(learning_rate, beta_1, beta_2, step, number):
     """As in `functional`; the constants may come as any type of float."""
     one, t = number(1), number(step)
     root = np.sqrt(one - number(beta_2) ** t)
@@ -66,9 +53,8 @@ def adam_step_size(learning_rate: Any, beta_1: Any, beta_2: Any, step: Any, numb
 
 @sums
 def _learn_units(
-    count: Any, sample: Any, entry: Any, size: Any, begin: Any, end: Any, d_y: Any, u: Any,
-    d_w: Any, w: Any, m: Any, v: Any, step: Any, rate_1: Any, rate_2: Any, small: Any,
-) -> None:  # fmt: skip
+    count, sample, entry, size, begin, end, d_y, u, d_w, w, m, v, step, rate_1, rate_2, small
+):
     """`_gather` and `adam`, a row at a time, which leaves no gradient."""
     number = w.dtype.type
     tiny, zero = number(_TINY), number(0)
@@ -87,10 +73,7 @@ def _learn_units(
 
 
 @inner
-def learn_sparse(
-    counts: Any, samples: Any, entries: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any,
-    numbers: Any, first: Any, last: Any,
-) -> None:  # fmt: skip
+def learn_sparse(counts, samples, entries, d_y, d_w, w, m, v, numbers, first, last):
     """Change some rows of a kernel."""
     inputs, units = counts.shape[1], d_y.shape[1]
     step, rate_1, rate_2, small = numbers[0], numbers[1], numbers[2], numbers[3]
@@ -117,9 +100,7 @@ def learn_sparse(
 
 
 @inner
-def learn_dense(
-    x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any, part: Any, parts: Any
-) -> None:
+def learn_dense(x, d_y, d_w, w, m, v, numbers, part, parts):
     """Change one of so many parts of a kernel, some rows."""
     inputs, units = x.shape[1], d_y.shape[1]
     first, last = inputs * part // parts, inputs * (part + 1) // parts

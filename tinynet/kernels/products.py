@@ -1,9 +1,5 @@
 """Products of dense matrices, faster than NumPy's BLAS where registers hold 16 numbers."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 from llvmlite.binding import get_host_cpu_features
 from numba import config
@@ -22,7 +18,7 @@ _features = getattr(config, "CPU_FEATURES", None) or get_host_cpu_features().fla
 FAST_PRODUCTS = COMPILES and "+avx512f" in _features.split(",")
 
 
-def products_pay(weights: int) -> bool:
+def products_pay(weights):
     """Say whether to multiply with so many weights here, and not in BLAS; with few it always is.
 
     Parameters
@@ -44,7 +40,7 @@ def products_pay(weights: int) -> bool:
 
 
 @inner
-def take_rows(x: Any, rows: Any, out: Any) -> None:
+def take_rows(x, rows, out):
     """Out = x[rows]."""
     for i in range(rows.shape[0]):
         # They lie scattered over memory, so the next but one is asked for ahead.
@@ -57,7 +53,7 @@ def take_rows(x: Any, rows: Any, out: Any) -> None:
 
 
 @sums
-def _copy_columns(x: Any, i: Any, j: Any, width: Any, rows: Any, out: Any) -> None:
+def _copy_columns(x, i, j, width, rows, out):
     """out[:rows] = x[j : j + width, i : i + rows], transposed, and 0 beside it."""
     if i < 0 or j < 0:
         return
@@ -72,7 +68,7 @@ def _copy_columns(x: Any, i: Any, j: Any, width: Any, rows: Any, out: Any) -> No
 
 
 @inner
-def _aligned(rows: Any, like: Any) -> Any:
+def _aligned(rows, like):
     """Make a matrix of `WIDE` columns that begins where a cache line does."""
     raw = scratch(rows * WIDE + 16, like.dtype)
     start = (-raw.ctypes.data % 64) // like.itemsize
@@ -80,7 +76,7 @@ def _aligned(rows: Any, like: Any) -> Any:
 
 
 @inner
-def product(a: Any, top: Any, b: Any, flip: Any, first: Any, last: Any, out: Any) -> None:
+def product(a, top, b, flip, first, last, out):
     """Compute columns from first to last of out = a @ b, or a @ b.T, for a's rows from top on.
 
     `a` comes with open strides, whatever they are, so that all is compiled but once; `out` has its
@@ -108,19 +104,19 @@ def product(a: Any, top: Any, b: Any, flip: Any, first: Any, last: Any, out: Any
 
 
 @jit()
-def dense(x: Any, kernel: Any, bias: Any, out: Any) -> None:
+def dense(x, kernel, bias, out):
     product(x[::1, ::1], 0, kernel, False, 0, out.shape[1], out)
     if bias is not None:
         add_bias(out, bias)
 
 
 @jit()
-def dense_gradients(x: Any, d_y: Any, d_kernel: Any, d_bias: Any) -> None:
+def dense_gradients(x, d_y, d_kernel, d_bias):
     product(x.T[::1, ::1], 0, d_y, False, 0, d_kernel.shape[1], d_kernel)
     if d_bias is not None:
         sum_rows(d_y, d_bias)
 
 
 @jit()
-def dense_backward(d_y: Any, kernel: Any, out: Any) -> None:
+def dense_backward(d_y, kernel, out):
     product(d_y[::1, ::1], 0, kernel, True, 0, out.shape[1], out)

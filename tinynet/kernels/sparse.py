@@ -1,9 +1,5 @@
 """Compressed rows: the first layer's sums over the non-zeros, and its kernel's gradient."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 
 from tinynet.jit import jit
@@ -15,7 +11,7 @@ _ONE = np.uint64(1)
 
 
 @jit()
-def row_starts(x: Any, out: Any) -> Any:
+def row_starts(x, out):
     out[0] = 0
     for i in range(x.shape[0]):
         count = 0
@@ -26,7 +22,7 @@ def row_starts(x: Any, out: Any) -> Any:
 
 
 @jit()
-def compress_rows(x: Any, indptr: Any, indices: Any, values: Any) -> None:
+def compress_rows(x, indptr, indices, values):
     width, room = x.shape[1], indices.shape[0]
     for i in range(x.shape[0]):
         j, k = np.int64(0), indptr[i]
@@ -43,10 +39,7 @@ def compress_rows(x: Any, indptr: Any, indices: Any, values: Any) -> None:
 
 
 @sums
-def _add_rows(
-    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, half: Any, u: Any,
-    first: Any, last: Any, at: Any, out: Any, v: Any,
-) -> None:  # fmt: skip
+def _add_rows(indptr, indices, values, rows, kernel, bias, half, u, first, last, at, out, v):
     """out[:, v : v + UNITS] = x @ kernel, for `UNITS` units from u on; half 0 has + bias.
 
     Only inputs from first to last count, so many at a time as the cache holds kernel rows; each
@@ -74,9 +67,7 @@ def _add_rows(
 
 
 @sums
-def _add_rows_any(
-    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any
-) -> None:
+def _add_rows_any(indptr, indices, values, rows, kernel, bias, out):
     """Out = x @ kernel + bias for any number of units, eight non-zeros in a pass."""
     for i in range(rows.shape[0]):
         y = out[i]
@@ -102,7 +93,7 @@ def _add_rows_any(
 
 
 @inlined
-def in_units(units: Any) -> Any:
+def in_units(units):
     """Say whether a layer is best computed `UNITS` units at a time.
 
     Not one whose rows have 4 KB: all of them fall on the same lines of the cache.
@@ -111,7 +102,7 @@ def in_units(units: Any) -> Any:
 
 
 @inlined
-def _ask_for(indptr: Any, indices: Any, values: Any, rows: Any) -> None:
+def _ask_for(indptr, indices, values, rows):
     for i in range(rows.shape[0]):
         for k in range(indptr[rows[i]], indptr[rows[i] + 1], 16):
             prefetch(values, k)
@@ -119,7 +110,7 @@ def _ask_for(indptr: Any, indices: Any, values: Any, rows: Any) -> None:
 
 
 @inlined
-def _places(indptr: Any, indices: Any, rows: Any, first: Any, at: Any) -> None:
+def _places(indptr, indices, rows, first, at):
     """Set at[i] to where the inputs from `first` on begin in row i."""
     for i in range(rows.shape[0]):
         low, high = indptr[rows[i]], indptr[rows[i] + 1]
@@ -133,9 +124,7 @@ def _places(indptr: Any, indices: Any, rows: Any, first: Any, at: Any) -> None:
 
 
 @inner
-def half_of_inputs(
-    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any, half: Any
-) -> None:
+def half_of_inputs(indptr, indices, values, rows, kernel, bias, out, half):
     """Out = x @ kernel + bias with the first half of the inputs, or x @ kernel with the second."""
     at, middle = scratch(rows.shape[0], np.int64), kernel.shape[0] // 2
     first, last = (middle, kernel.shape[0]) if half else (0, middle)
@@ -146,9 +135,7 @@ def half_of_inputs(
 
 
 @inlined
-def sparse_forward(
-    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any
-) -> None:
+def sparse_forward(indptr, indices, values, rows, kernel, bias, out):
     _ask_for(indptr, indices, values, rows)
     if not in_units(kernel.shape[1]):
         _add_rows_any(indptr, indices, values, rows, kernel, bias, out)
@@ -169,14 +156,12 @@ def sparse_forward(
 
 
 @jit()
-def sparse_dense(
-    indptr: Any, indices: Any, values: Any, rows: Any, kernel: Any, bias: Any, out: Any
-) -> None:
+def sparse_dense(indptr, indices, values, rows, kernel, bias, out):
     sparse_forward(indptr, indices, values, rows, kernel, bias, out)
 
 
 @sums
-def add_sums(x: Any, u: Any, out: Any, v: Any) -> None:
+def add_sums(x, u, out, v):
     """out[:, v : v + UNITS] += x[:, u : u + UNITS]."""
     if u < 0 or v < 0:
         return
@@ -186,10 +171,7 @@ def add_sums(x: Any, u: Any, out: Any, v: Any) -> None:
 
 
 @sums
-def _sort_rows(
-    indptr: Any, indices: Any, values: Any, rows: Any, first: Any, count: Any, sample: Any,
-    entry: Any, size: Any,
-) -> None:  # fmt: skip
+def _sort_rows(indptr, indices, values, rows, first, count, sample, entry, size):
     """Append each non-zero of some rows to its column, which has room for `size`."""
     if size < 0:  # as in _add_rows
         return
@@ -207,9 +189,7 @@ def _sort_rows(
 
 
 @jit()
-def sort_by_column(
-    indptr: Any, indices: Any, values: Any, rows: Any, counts: Any, samples: Any, entries: Any
-) -> None:
+def sort_by_column(indptr, indices, values, rows, counts, samples, entries):
     size = samples.shape[1] // max(counts.shape[1], 1)
     for chunk in range(counts.shape[0]):
         first = chunk * size
@@ -219,10 +199,7 @@ def sort_by_column(
 
 
 @sums
-def _gather(
-    count: Any, sample: Any, entry: Any, size: Any, begin: Any, end: Any, d_y: Any, u: Any,
-    out: Any, keep: Any,
-) -> None:  # fmt: skip
+def _gather(count, sample, entry, size, begin, end, d_y, u, out, keep):
     """out[:, u : u + UNITS] = x.T[begin:end] @ d_y, or added to what is kept."""
     if u < 0 or size < 0 or begin < 0:
         return
@@ -231,7 +208,7 @@ def _gather(
 
 
 @sums
-def _gather_any(sample: Any, entry: Any, begin: Any, end: Any, d_y: Any, g: Any, keep: Any) -> None:
+def _gather_any(sample, entry, begin, end, d_y, g, keep):
     """The same for any number of units, in a row g, four entries in a pass."""
     if not keep:
         for u in range(g.shape[0]):
@@ -252,9 +229,7 @@ def _gather_any(sample: Any, entry: Any, begin: Any, end: Any, d_y: Any, g: Any,
 
 
 @inlined
-def kernel_gradient(
-    counts: Any, samples: Any, entries: Any, d_y: Any, out: Any, begin: Any, end: Any
-) -> None:
+def kernel_gradient(counts, samples, entries, d_y, out, begin, end):
     """Compute the kernel's rows from begin to end, and put them into out's first ones.
 
     With flush-to-zero, as `learn_sparse` sums while it learns: both give the same bits.
@@ -274,6 +249,6 @@ def kernel_gradient(
 
 
 @jit()
-def sparse_kernel_gradient(counts: Any, samples: Any, entries: Any, d_y: Any, out: Any) -> None:
+def sparse_kernel_gradient(counts, samples, entries, d_y, out):
     rows = np.ascontiguousarray(d_y)
     kernel_gradient(counts, samples, entries, rows, out, 0, out.shape[0])

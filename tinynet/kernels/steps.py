@@ -1,9 +1,6 @@
 """Several steps of a net of dense layers."""
 
-from __future__ import annotations
-
 import math
-from typing import Any
 
 import numpy as np
 
@@ -32,14 +29,14 @@ from tinynet.kernels.sparse import add_sums, in_units, sort_by_column, sparse_fo
 
 
 @inner
-def _do(boxes: Any, job: Any, *arrays: Any) -> None:
+def _do(boxes, job, *arrays):
     """Do a job with the helpers."""
     offer(boxes, job, *arrays)
     work(boxes, 0)
 
 
 @inlined
-def _take(boxes: Any, x: Any, rows: Any, out: Any) -> None:
+def _take(boxes, x, rows, out):
     """Copy the rows of a batch, with the helpers if there are any and it is large enough."""
     if boxes is not None and out.size >= SMALLEST_COPY:
         _do(boxes, TAKE, x, rows, out)
@@ -48,7 +45,7 @@ def _take(boxes: Any, x: Any, rows: Any, out: Any) -> None:
 
 
 @inlined
-def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
+def _multiply(boxes, job, a, b, out):
     """Do one of the two products, with the helpers if there are any and it is large enough."""
     if boxes is not None and a.size * out.shape[1] >= SMALLEST_PRODUCT:
         _do(boxes, job, a, b, out)
@@ -57,7 +54,7 @@ def _multiply(boxes: Any, job: Any, a: Any, b: Any, out: Any) -> None:
 
 
 @inlined
-def _add_bias(rectifies: Any, z: Any, bias: Any) -> None:
+def _add_bias(rectifies, z, bias):
     """Do what follows a layer's product."""
     if rectifies:
         bias_relu(z, bias)
@@ -66,7 +63,7 @@ def _add_bias(rectifies: Any, z: Any, bias: Any) -> None:
 
 
 @inlined
-def _learn(boxes: Any, x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbers: Any) -> None:
+def _learn(boxes, x, d_y, d_w, w, m, v, numbers):
     """Change a kernel, with the helpers if there are any and it is large enough."""
     if boxes is not None and x.size * d_y.shape[1] >= SMALLEST_PRODUCT:
         _do(boxes, LEARN_DENSE, x, d_y, d_w, w, m, v, numbers)
@@ -76,10 +73,9 @@ def _learn(boxes: Any, x: Any, d_y: Any, d_w: Any, w: Any, m: Any, v: Any, numbe
 
 @jit()
 def train_steps(
-    indptr: Any, indices: Any, values: Any, rows: Any, labels: Any, batch_size: int, sizes: Any,
-    rectifies: Any, from_logits: bool, state: Any, learning_rates: Any, iteration: int,
-    constants: Any, stops: bool, losses: Any, matches: Any, buffers: Any, boxes: Any = None,
-) -> int:  # fmt: skip
+    indptr, indices, values, rows, labels, batch_size, sizes, rectifies, from_logits, state,
+    learning_rates, iteration, constants, stops, losses, matches, buffers, boxes=None,
+):  # fmt: skip
     w, d_w, m, v = state
     beta_1, beta_2, epsilon = constants
     y_all, d_all, probabilities, row_losses, d_losses, batch_x, counts, samples, entries = buffers

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, random
+from tinynet import checks, random, regularizers
 from tinynet.layers.base import Layer, _registry
 from tinynet.program.dense_net import DRAW, DROPOUT
 
@@ -66,3 +66,38 @@ class Dropout(Layer):
             return x
         drawn = DRAW(x, generator=self._random, noise_shape=self.noise_shape)
         return DROPOUT(x, drawn, rate=self.rate)
+
+
+@_registry.register()
+class ActivityRegularization(Layer):
+    """Add a penalty on the input to the loss: ``l1 * sum|x| + l2 * sum(x**2)``.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        The factors.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> layer = ActivityRegularization(l2=0.5)
+    >>> layer([[1.0, 2.0]]).numpy(), float(layer.losses[0])
+    (array([[1., 2.]], dtype=float32), 2.5)
+    """
+
+    _own = ("l1", "l2")
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
+        self.l1, self.l2 = l1, l2
+
+    def call(self, inputs: Any) -> Any:
+        """Return the input."""
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        config.pop("activity_regularizer")
+        return config

@@ -10,65 +10,17 @@ probabilities as data clips them instead.
 """
 
 from tinynet.checks import numeric
-from tinynet.losses.base import (
-    REDUCTIONS,
-    DenseLoss,
-    FunctionLoss,
-    Loss,
-    LossFunction,
-    as_loss,
-    deserialize,
-    fit_weights,
-    get,
-    serialize,
-)
-from tinynet.losses.crossentropy import (
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    SparseCategoricalCrossentropy,
-    binary_crossentropy,
-    categorical_crossentropy,
-    sparse_categorical_crossentropy,
-)
-from tinynet.losses.regression import (
-    Huber,
-    KLDivergence,
-    LogCosh,
-    MeanAbsoluteError,
-    MeanSquaredError,
-    huber,
-    kl_divergence,
-    log_cosh,
-    mean_absolute_error,
-    mean_squared_error,
-)
+from tinynet.losses import base, crossentropy, focal, regression
+from tinynet.losses import hinge as _hinge
+from tinynet.losses.base import *
+from tinynet.losses.crossentropy import *
+from tinynet.losses.focal import *
+from tinynet.losses.hinge import *
+from tinynet.losses.regression import *
 
-__all__ = [
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "DenseLoss",
-    "FunctionLoss",
-    "Huber",
-    "KLDivergence",
-    "LogCosh",
-    "Loss",
-    "LossFunction",
-    "MeanAbsoluteError",
-    "MeanSquaredError",
-    "REDUCTIONS",
-    "SparseCategoricalCrossentropy",
-    "as_loss",
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "deserialize",
-    "fit_weights",
-    "get",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_squared_error",
-    "numeric",
-    "serialize",
-    "sparse_categorical_crossentropy",
-]
+__all__ = ["numeric"]
+__all__ += base.__all__
+__all__ += crossentropy.__all__
+__all__ += focal.__all__
+__all__ += _hinge.__all__
+__all__ += regression.__all__

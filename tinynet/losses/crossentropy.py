@@ -18,6 +18,15 @@ from tinynet.program import dispatch
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "SparseCategoricalCrossentropy",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+]
+
 HEADS: tuple[activations.Activation, ...] = (activations.softmax, activations.sigmoid)
 
 
@@ -212,7 +221,7 @@ class SmoothedLoss(DenseLoss):
     array([0.9, 0.1])
     """
 
-    _arguments = ("name", "reduction", "from_logits", "label_smoothing", "axis")
+    _arguments: tuple[str, ...] = ("name", "reduction", "from_logits", "label_smoothing", "axis")
 
     logits_of = HEADS
     target_range = (0.0, 1.0)
@@ -256,28 +265,24 @@ class SmoothedLoss(DenseLoss):
         return y_true * (1 - self.label_smoothing) + self.label_smoothing / classes
 
 
-@_registry.register()
-class CategoricalCrossentropy(SmoothedLoss):
-    """Cross-entropy between one-hot rows, or soft labels, and predicted probabilities.
-
-    ``value = -sum(y_true * log(y_pred))``.
+class OneHotLoss(SmoothedLoss):
+    """The base of the cross-entropies of one-hot rows, or soft labels.
 
     Parameters
     ----------
     from_logits : bool
-        Whether the predictions are scores before softmax, rather than probabilities.
+        If True, the predictions are scores before softmax, rather than probabilities.
     label_smoothing : float
-        How much of each true probability is taken away and shared among all classes.
+        Fraction of each true probability that is shared among all classes.
     axis : int
-        The axis of the classes: the last.
+        Axis of the classes: the last.
     reduction, name, dtype : str, optional
         As for `Loss`.
 
     Examples
     --------
-    >>> loss = CategoricalCrossentropy()
-    >>> round(float(loss([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])), 3)
-    1.177
+    >>> OneHotLoss().prepare([[0, 1]], (1, 2))
+    array([[0., 1.]], dtype=float32)
     """
 
     hint = (
@@ -304,6 +309,31 @@ class CategoricalCrossentropy(SmoothedLoss):
 
     def _how_to_scale(self, y: Array, low: float, high: float) -> str:
         return "each row holds probabilities of the classes, such as a row of to_categorical"
+
+
+@_registry.register()
+class CategoricalCrossentropy(OneHotLoss):
+    """Cross-entropy between one-hot rows, or soft labels, and predicted probabilities.
+
+    ``value = -sum(y_true * log(y_pred))``.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether the predictions are scores before softmax, rather than probabilities.
+    label_smoothing : float
+        How much of each true probability is taken away and shared among all classes.
+    axis : int
+        The axis of the classes: the last.
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> loss = CategoricalCrossentropy()
+    >>> round(float(loss([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])), 3)
+    1.177
+    """
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""

@@ -4,13 +4,57 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet import checks, config
+from tinynet import checks, config, ops
 from tinynet.losses.base import DenseLoss, LossFunction, _registry
 from tinynet.program import dispatch
 from tinynet.variable import Array
 
+__all__ = [
+    "CosineSimilarity",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "cosine_similarity",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+]
 
-class MeanCost(DenseLoss):
+
+class FormulaLoss(DenseLoss):
+    """The base of losses that are one formula, whose first argument is the reduction.
+
+    Parameters
+    ----------
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> FormulaLoss("sum", "own").get_config()
+    {'name': 'own', 'reduction': 'sum'}
+    """
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+
+
+class MeanCost(FormulaLoss):
     """The base of the means, over the last axis, of what an error costs.
 
     Parameters
@@ -27,14 +71,6 @@ class MeanCost(DenseLoss):
     #: The cost's name in `functional.ERRORS`, and what it takes besides.
     cost = ""
     options: tuple[float, ...] = ()
-
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name, reduction, dtype)
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
@@ -136,7 +172,7 @@ class Huber(MeanCost):
 
 
 @_registry.register()
-class KLDivergence(DenseLoss):
+class KLDivergence(FormulaLoss):
     """How far predicted probabilities are from true ones: ``sum(y_true * log(y_true / y_pred))``.
 
     Parameters
@@ -152,14 +188,6 @@ class KLDivergence(DenseLoss):
 
     target_range = (0.0, 1.0)
 
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name, reduction, dtype)
-
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
         return dispatch.kl_divergence(y_true, y_pred, config.epsilon())
@@ -169,8 +197,143 @@ class KLDivergence(DenseLoss):
         return dispatch.kl_divergence_backward(d_values, y_true, y_pred, config.epsilon())
 
 
+@_registry.register()
+class Poisson(FormulaLoss):
+    """Poisson loss of predicted rates: ``mean(y_pred - y_true * log(y_pred + epsilon))``.
+
+    Up to a constant, it is the negative log-likelihood of counts `y_true` that are distributed
+    as Poisson with the mean `y_pred`.
+
+    Parameters
+    ----------
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    Rates of 1, whose logarithm is 0, and of 2: ``(1 + 2 - 3 * log(2)) / 2``.
+
+    >>> round(float(Poisson()([[5.0, 3.0]], [[1.0, 2.0]])), 4)
+    0.4603
+    """
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute the value of each example."""
+        return ops.mean(y_pred - y_true * ops.log(y_pred + config.epsilon()), axis=-1)
+
+
+@_registry.register()
+class MeanAbsolutePercentageError(FormulaLoss):
+    """Mean of the errors in percent: ``mean(100 * |y_true - y_pred| / max(|y_true|, epsilon))``.
+
+    Parameters
+    ----------
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    The first prediction is off by a quarter of the target, the second by a half.
+
+    >>> float(MeanAbsolutePercentageError()([[4.0, 2.0]], [[5.0, 1.0]]))
+    37.5
+    """
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute the value of each example."""
+        size = ops.maximum(ops.abs(y_true), config.epsilon())
+        return 100 * ops.mean(ops.abs((y_true - y_pred) / size), axis=-1)
+
+
+@_registry.register()
+class MeanSquaredLogarithmicError(FormulaLoss):
+    """Mean of the squared differences ``log(y_pred + 1) - log(y_true + 1)``.
+
+    Numbers below `config.epsilon()` are replaced by it.
+
+    Parameters
+    ----------
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    Twice the target plus 1 costs ``log(2) ** 2``, whatever the size of the target.
+
+    >>> [round(float(MeanSquaredLogarithmicError()([[y]], [[2 * y + 1]])), 4) for y in (1.0, 99.0)]
+    [0.4805, 0.4805]
+    """
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute the value of each example."""
+        logs = (ops.log(ops.maximum(y, config.epsilon()) + 1) for y in (y_pred, y_true))
+        return ops.mean(ops.square(ops.subtract(*logs)), axis=-1)
+
+
+@_registry.register()
+class CosineSimilarity(FormulaLoss):
+    """Cosine of the angle between targets and predictions, negated: -1 for the same direction.
+
+    Parameters
+    ----------
+    axis : int
+        Axis of the vectors; not 0, the axis of the examples.
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> loss = CosineSimilarity(reduction="none")
+    >>> loss([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]], [[0.0, 5.0], [3.0, 0.0], [3.0, 4.0]]).numpy()
+    array([-1. , -0. , -0.8], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(reduction, name, dtype)
+        self.axis = checks.whole("axis", axis, -64)
+
+    def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
+        """Check the axis, and that the targets are finite and of the predictions' shape."""
+        n = len(output_shape)
+        if self.axis % n == 0 or not -n <= self.axis < n:
+            raise ValueError(
+                f"axis must be an axis of predictions of shape {tuple(output_shape)} other than "
+                f"the first. Received: axis={self.axis}"
+            )
+        return super().prepare(y_true, output_shape)
+
+    def values_shape(self, y_true: Array, output_shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        """Return the shape of the values: that of the targets without the axis."""
+        axis = self.axis % y_true.ndim
+        return y_true.shape[:axis] + y_true.shape[axis + 1 :]
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute the value of each example."""
+        return -ops.sum(
+            ops.normalize(y_true, self.axis) * ops.normalize(y_pred, self.axis), axis=self.axis
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; the axis, which Keras leaves out, if it differs."""
+        return super().get_config() | ({} if self.axis == -1 else {"axis": self.axis})
+
+
 mean_squared_error = LossFunction(MeanSquaredError, "mean_squared_error", "mse", "MSE")
 mean_absolute_error = LossFunction(MeanAbsoluteError, "mean_absolute_error", "mae", "MAE")
 log_cosh = LossFunction(LogCosh, "log_cosh")
 huber = LossFunction(Huber, "huber")
 kl_divergence = LossFunction(KLDivergence, "kl_divergence", "kld", "KLD")
+poisson = LossFunction(Poisson, "poisson")
+mean_absolute_percentage_error = LossFunction(
+    MeanAbsolutePercentageError, "mean_absolute_percentage_error", "mape", "MAPE"
+)
+mean_squared_logarithmic_error = LossFunction(
+    MeanSquaredLogarithmicError, "mean_squared_logarithmic_error", "msle", "MSLE"
+)
+cosine_similarity = LossFunction(CosineSimilarity, "cosine_similarity")

@@ -12,84 +12,70 @@ from typing import Any
 from tinynet import checks
 from tinynet.losses import (
     binary_crossentropy,
+    binary_focal_crossentropy,
     categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    hinge,
     huber,
     kl_divergence,
     log_cosh,
     mean_absolute_error,
+    mean_absolute_percentage_error,
     mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
     sparse_categorical_crossentropy,
+    squared_hinge,
 )
-from tinynet.metrics.accuracy import (
-    Accuracy,
-    BinaryAccuracy,
-    CategoricalAccuracy,
-    Precision,
-    Recall,
-    SparseCategoricalAccuracy,
-    SparseTopKCategoricalAccuracy,
-    TopKCategoricalAccuracy,
-    binary_accuracy,
-    categorical_accuracy,
-    sparse_categorical_accuracy,
-    sparse_top_k_categorical_accuracy,
-    top_k_categorical_accuracy,
+from tinynet.metrics import (
+    accuracy,
+    base,
+    confusion_metrics,
+    f_score_metrics,
+    loss,
+    regression_metrics,
 )
-from tinynet.metrics.base import Mean, MeanMetricWrapper, Metric, Sum, _registry
-from tinynet.metrics.loss import (
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    LossMetric,
-    MeanAbsoluteError,
-    MeanSquaredError,
-    RootMeanSquaredError,
-    SparseCategoricalCrossentropy,
-)
+from tinynet.metrics.accuracy import *
+from tinynet.metrics.base import *
+from tinynet.metrics.base import _registry
+from tinynet.metrics.confusion_metrics import *
+from tinynet.metrics.f_score_metrics import *
+from tinynet.metrics.loss import *
+from tinynet.metrics.regression_metrics import *
 from tinynet.registry import snake_case
 
 __all__ = [
-    "Accuracy",
-    "BinaryAccuracy",
-    "BinaryCrossentropy",
-    "CategoricalAccuracy",
-    "CategoricalCrossentropy",
-    "LossMetric",
-    "Mean",
-    "MeanAbsoluteError",
-    "MeanMetricWrapper",
-    "MeanSquaredError",
-    "Metric",
-    "Precision",
-    "Recall",
-    "RootMeanSquaredError",
-    "SparseCategoricalAccuracy",
-    "SparseCategoricalCrossentropy",
-    "SparseTopKCategoricalAccuracy",
-    "Sum",
-    "TopKCategoricalAccuracy",
-    "binary_accuracy",
     "binary_crossentropy",
-    "categorical_accuracy",
+    "binary_focal_crossentropy",
     "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
     "check",
     "deserialize",
     "get",
+    "hinge",
     "huber",
     "kl_divergence",
     "log_cosh",
     "mean_absolute_error",
+    "mean_absolute_percentage_error",
     "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
     "resolve",
     "serialize",
-    "sparse_categorical_accuracy",
     "sparse_categorical_crossentropy",
-    "sparse_top_k_categorical_accuracy",
-    "top_k_categorical_accuracy",
+    "squared_hinge",
 ]
+__all__ += accuracy.__all__
+__all__ += base.__all__
+__all__ += confusion_metrics.__all__
+__all__ += f_score_metrics.__all__
+__all__ += loss.__all__
+__all__ += regression_metrics.__all__
 
-get = _registry.get
-serialize = _registry.serialize
-deserialize = _registry.deserialize
+get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
 
 # Names that the shapes decide: one output is binary, labels of one dimension less than the
 # output are sparse, all else is one-hot. The loss plays no part.

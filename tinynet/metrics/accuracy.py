@@ -8,10 +8,24 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
-from tinynet.losses import fit_weights, numeric
-from tinynet.metrics.base import Mean, Metric, _registry
+from tinynet.losses import numeric
+from tinynet.metrics.base import Mean, _registry
 from tinynet.program import dispatch
 from tinynet.variable import Array, Tensor, as_tensor
+
+__all__ = [
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
+    "binary_accuracy",
+    "categorical_accuracy",
+    "sparse_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]
 
 
 class Accuracies(Mean):
@@ -309,138 +323,11 @@ def _same_shape(name: str, y_true: Array, expected: tuple[int, ...]) -> Array:
     return y_true
 
 
-class _Counts(Metric):
-    """The base of precision and recall, which share what they count."""
-
-    _arguments = ("name", "dtype", "thresholds", "top_k", "class_id")
-
-    by_example = True
-    _direction = "up"
-
-    def __init__(
-        self,
-        thresholds: Any = None,
-        top_k: int | None = None,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(dtype, name)
-        many = isinstance(thresholds, list | tuple)
-        given = thresholds if many else [] if thresholds is None else [thresholds]
-        limits = [checks.number("thresholds", limit) for limit in given]
-        if many and not limits:
-            raise ValueError(f"thresholds must not be empty. Received: thresholds={thresholds}")
-        self.thresholds = limits if many else limits[0] if limits else None
-        self.top_k = checks.optional(checks.whole, "top_k", top_k)
-        self.class_id = checks.optional(checks.whole, "class_id", class_id, 0)
-        # By default, the best `top_k` count whatever their predictions are.
-        self._limits = limits or [0.5 if top_k is None else -np.inf]
-        size = (len(self._limits),)
-        self.true_positives = self.add_variable(size, name="true_positives", dtype="float64")
-        self.others = self.add_variable(size, name="others", dtype="float64")
-
-    def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
-        """Check that targets are from 0 to 1, and that the classes exist."""
-        low, high = (y_true.min(), y_true.max()) if y_true.size else (0, 0)
-        if not (low >= 0 and high <= 1):
-            raise ValueError(
-                f"{self.name} takes targets of 0 or 1; use (y + 1) / 2 for -1 and 1, and "
-                f"utils.to_categorical for class labels. Received: targets from {low:g} to {high:g}"
-            )
-        expected = (*y_true.shape[:1], *output_shape[1:])
-        _same_shape(self.name, _column(y_true, expected), expected)
-        classes = output_shape[-1] or 0
-        for name, value, most in (
-            ("top_k", self.top_k, classes),
-            ("class_id", self.class_id, classes - 1),
-        ):
-            if value is not None and (value > most or len(output_shape) < 2):
-                raise ValueError(
-                    f"{name} must be at most {most} for predictions of shape "
-                    f"{tuple(output_shape)}. Received: {name}={value}"
-                )
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch."""
-        scores = numeric("y_pred", y_pred, self.dtype)
-        y_true = numeric("y_true", y_true)
-        self.check_targets(y_true, scores.shape)
-        actual = _column(y_true, scores.shape).astype(bool)
-        weights = np.ones(actual.shape)
-        if sample_weight is not None:
-            weights = fit_weights(numeric("sample_weight", sample_weight, np.float64), actual.shape)
-        chosen = np.ones_like(actual)
-        if self.top_k is not None:
-            order = np.argsort(-scores, axis=-1, kind="stable")[..., : self.top_k]
-            chosen = np.zeros_like(actual)
-            np.put_along_axis(chosen, order, True, axis=-1)
-        if self.class_id is not None:
-            actual, scores, weights, chosen = (
-                a[..., self.class_id] for a in (actual, scores, weights, chosen)
-            )
-        predicted = [chosen & (scores > limit) for limit in self._limits]
-        for counts, hits in (
-            (self.true_positives, [actual & p for p in predicted]),
-            (self.others, [self._missed(actual, p) for p in predicted]),
-        ):
-            counts.assign_add([np.sum(weights * hit) for hit in hits])
-
-    def _missed(self, actual: Array, predicted: Array) -> Array:
-        raise NotImplementedError(f"{type(self).__name__} does not define _missed")
-
-    def result(self) -> Tensor:
-        """Compute the share, one for each of several thresholds."""
-        found = np.asarray(self.true_positives)
-        total = found + np.asarray(self.others)
-        share = np.where(found > 0, found / np.where(total == 0, 1, total), 0)
-        return as_tensor(np.asarray(share if len(share) > 1 else share[0], self.dtype))
-
-
-@_registry.register()
-class Precision(_Counts):
-    """Of what was predicted to be so, the share that is.
-
-    Parameters
-    ----------
-    thresholds : float or list of float, optional
-        A prediction above it counts as positive; by default 0.5, and none with `top_k`. The
-        result of a list is a vector with one value for each threshold.
-    top_k : int, optional
-        Only the `top_k` largest predictions of a row can count as positive.
-    class_id : int, optional
-        The only class to count.
-    name, dtype : str, optional
-        As for `Metric`.
-
-    Examples
-    --------
-    >>> round(float(Precision()([0, 1, 1, 1], [1, 0, 1, 1])), 4)
-    0.6667
-    >>> float(Precision(top_k=1)([[0, 1, 1]], [[0.2, 0.5, 0.3]]))
-    1.0
-    """
-
-    def _missed(self, actual: Array, predicted: Array) -> Array:
-        return predicted & ~actual
-
-
-@_registry.register()
-class Recall(_Counts):
-    """Of what is so, the share that was predicted to be.
-
-    Parameters
-    ----------
-    thresholds, top_k, class_id, name, dtype : object
-        As for `Precision`.
-
-    Examples
-    --------
-    >>> round(float(Recall()([0, 1, 1, 1], [1, 0, 1, 1])), 4)
-    0.6667
-    >>> float(Recall(top_k=1)([[0, 1, 1]], [[0.2, 0.5, 0.3]]))
-    0.5
-    """
-
-    def _missed(self, actual: Array, predicted: Array) -> Array:
-        return actual & ~predicted
+def _in_columns(name: str, output_shape: tuple[int | None, ...], *counts: int) -> None:
+    """Check that predictions are rows, and that these have as many columns as are counted."""
+    wrong = [n for n in counts if n != output_shape[-1]]
+    if len(output_shape) != 2 or wrong:
+        raise ValueError(
+            f"{name} takes predictions of shape (batch size, {wrong[0] if wrong else 'outputs'}). "
+            f"Received: shape {tuple(output_shape)}"
+        )

@@ -13,6 +13,8 @@ from tinynet.losses import LossFunction, fit_weights
 from tinynet.registry import Configurable, Registry, snake_case, unique_name
 from tinynet.variable import Array, Tensor, Variable, as_tensor, copies
 
+__all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
+
 _registry = Registry("metric", "keras.metrics")
 _CONTAINERS = (list, dict, set, np.ndarray)
 
@@ -153,11 +155,13 @@ class Metric(Configurable):
             for name, value in vars(self).items()
             if name != "_variables"
         }
-        arrays = [(variable, variable.array.copy()) for variable in self._variables]
+        variables = [*self._variables]  # some metrics add theirs when they see the first batch
+        arrays = [(variable, variable.array.copy()) for variable in variables]
         restores = [value._snapshot() for value in state.values() if isinstance(value, Metric)]
 
         def restore() -> None:
             vars(self).update(state)
+            self._variables[:] = variables
             for variable, array in arrays:
                 variable.array[...] = array
             for restore_metric in restores:

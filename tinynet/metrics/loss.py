@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,25 @@ import numpy as np
 from tinynet import checks, losses
 from tinynet.metrics.base import Mean, _registry
 from tinynet.variable import Array, Tensor, as_tensor
+
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "LossMetric",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "RootMeanSquaredError",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+]
 
 
 class LossMetric(Mean):
@@ -69,7 +89,7 @@ class LossMetric(Mean):
     def _update(self, loss: losses.Loss, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
         y_pred = checks.numeric("y_pred", y_pred, self.dtype)
         y_true = loss.prepare(y_true, y_pred.shape)
-        values = loss.call(y_true, loss.squeezed(y_true, y_pred))
+        values = np.asarray(loss.call(y_true, loss.squeezed(y_true, y_pred)))
         if sample_weight is not None:
             weights = checks.numeric("sample_weight", sample_weight, self.dtype)
             weights = losses.fit_weights(weights, values.shape)
@@ -79,13 +99,35 @@ class LossMetric(Mean):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        options = {"from_logits", "ignore_class", "label_smoothing"}
+        options = inspect.signature(type(self)).parameters
         taken = {k: v for k, v in self._loss.get_config().items() if k in options}
-        return {**super().get_config(), **taken}
+        return {**taken, **super().get_config()}
+
+
+class FormulaMetric(LossMetric):
+    """The base of the losses without options as metrics.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> class Squares(FormulaMetric):
+    ...     loss_class = losses.MeanSquaredError
+    >>> float(Squares()([[0.0]], [[3.0]]))
+    9.0
+    """
+
+    loss_class: type[losses.Loss]
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(self.loss_class(dtype=dtype), name, dtype)
 
 
 @_registry.register("mse", "MSE")
-class MeanSquaredError(LossMetric):
+class MeanSquaredError(FormulaMetric):
     """The mean of the squared errors.
 
     Parameters
@@ -99,8 +141,7 @@ class MeanSquaredError(LossMetric):
     0.25
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(losses.MeanSquaredError(dtype=dtype), name, dtype)
+    loss_class = losses.MeanSquaredError
 
 
 @_registry.register()
@@ -124,7 +165,7 @@ class RootMeanSquaredError(MeanSquaredError):
 
 
 @_registry.register("mae", "MAE")
-class MeanAbsoluteError(LossMetric):
+class MeanAbsoluteError(FormulaMetric):
     """The mean of the errors' sizes.
 
     Parameters
@@ -138,8 +179,7 @@ class MeanAbsoluteError(LossMetric):
     0.75
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(losses.MeanAbsoluteError(dtype=dtype), name, dtype)
+    loss_class = losses.MeanAbsoluteError
 
 
 @_registry.register()
@@ -239,3 +279,178 @@ class BinaryCrossentropy(LossMetric):
     ) -> None:
         loss = losses.BinaryCrossentropy(from_logits, label_smoothing, dtype=dtype)
         super().__init__(loss, name, dtype)
+
+
+@_registry.register("mape", "MAPE")
+class MeanAbsolutePercentageError(FormulaMetric):
+    """Mean of the errors, in percent of the targets.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(MeanAbsolutePercentageError()([[4.0, 2.0]], [[5.0, 1.0]]))
+    37.5
+    """
+
+    loss_class = losses.MeanAbsolutePercentageError
+
+
+@_registry.register("msle", "MSLE")
+class MeanSquaredLogarithmicError(FormulaMetric):
+    """Mean of the squared differences of ``log(1 + y)``.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> round(float(MeanSquaredLogarithmicError()([[1.0]], [[3.0]])), 4)  # log(2) ** 2
+    0.4805
+    """
+
+    loss_class = losses.MeanSquaredLogarithmicError
+
+
+@_registry.register()
+class LogCoshError(FormulaMetric):
+    """Mean of ``log(cosh(y_pred - y_true))``.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> round(float(LogCoshError()([[0.0, 0.0]], [[1.0, 0.0]])), 4)
+    0.2169
+    """
+
+    loss_class = losses.LogCosh
+
+    def __init__(self, name: str | None = "logcosh", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+
+
+@_registry.register()
+class CosineSimilarity(LossMetric):
+    """Mean cosine of the angle between targets and predictions: 1 for the same direction.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+    axis : int
+        Axis of the vectors.
+
+    Examples
+    --------
+    >>> float(CosineSimilarity()([[0.0, 1.0], [0.0, 1.0]], [[0.0, 5.0], [3.0, 0.0]]))
+    0.5
+    """
+
+    _direction = "up"
+
+    def __init__(self, name: str | None = None, dtype: Any = None, axis: int = -1) -> None:
+        super().__init__(losses.CosineSimilarity(axis, dtype=dtype), name, dtype)
+
+    def result(self) -> Tensor:
+        """Return the mean, of which the loss is the negative."""
+        return as_tensor(0 - super().result())
+
+
+@_registry.register()
+class Poisson(FormulaMetric):
+    """Mean Poisson loss of predicted rates.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> round(float(Poisson()([[5.0]], [[1.0]])), 4)
+    1.0
+    """
+
+    loss_class = losses.Poisson
+
+
+@_registry.register()
+class KLDivergence(FormulaMetric):
+    """Mean Kullback-Leibler divergence of predicted probabilities from true ones.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> round(float(KLDivergence()([[0.0, 1.0]], [[0.5, 0.5]])), 4)
+    0.6931
+    """
+
+    loss_class = losses.KLDivergence
+
+
+@_registry.register()
+class Hinge(FormulaMetric):
+    """Mean hinge loss of targets -1 and 1, or 0 and 1.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(Hinge()([[1, -1]], [[0.5, -3.0]]))
+    0.25
+    """
+
+    loss_class: type[losses.Loss] = losses.Hinge
+    by_example = False  # whether targets are converted depends on the others in the batch
+
+
+@_registry.register()
+class SquaredHinge(Hinge):
+    """Mean squared hinge loss of targets -1 and 1, or 0 and 1.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(SquaredHinge()([[1, -1]], [[0.5, -3.0]]))
+    0.125
+    """
+
+    loss_class = losses.SquaredHinge
+
+
+@_registry.register()
+class CategoricalHinge(FormulaMetric):
+    """Mean hinge loss of one-hot rows.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(CategoricalHinge()([[0, 1, 0]], [[0.5, 1.25, 0.25]]))
+    0.25
+    """
+
+    loss_class = losses.CategoricalHinge

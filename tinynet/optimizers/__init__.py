@@ -15,9 +15,13 @@ from tinynet.variable import Array, Variable
 
 __all__ = [
     "SGD",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lion",
     "Nadam",
     "Optimizer",
     "Plan",
@@ -207,12 +211,7 @@ class Nadam(Adam):
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
         #: The momenta of all steps so far, multiplied.
-        self._product = Variable(np.float32(1), False, name="u_product")
-
-    @property
-    def variables(self) -> list[Variable]:
-        """The state; the product of the momenta comes last."""
-        return [*super().variables, *[self._product] * self.built]
+        self._product: Any = None
 
     def build(self, variables: Iterable[Variable]) -> None:
         """Make the running values of the weights."""
@@ -342,6 +341,213 @@ class Adagrad(Optimizer):
         dispatch.adagrad(w, d_w, *slots, rate, self.epsilon)
 
 
+@_registry.register("adamax")
+class Adamax(Optimizer):
+    """Adam that divides by the largest recent gradient instead of the second moment estimate.
+
+    The formula is in `functional.adamax`. Kingma and Ba, "Adam: a method for stochastic
+    optimization" (2015), section 7.1.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        Learning rate: about the largest change of a weight in one step.
+    beta_1, beta_2 : float
+        Decay rates of the first moment estimate and of the largest gradient.
+    epsilon : float
+        Small constant added to the denominator.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> w = Variable([1.0, -2.0], dtype="float32")
+    >>> Adamax(0.25).apply([[0.5, -8.0]], [w])  # the first step has the same size everywhere
+    >>> w.numpy().round(3)
+    array([ 0.75, -1.75], dtype=float32)
+    """
+
+    slot_names = ("momentum", "norm")
+    _own = ("beta_1", "beta_2", "epsilon")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.beta_1 = checks.number("beta_1", beta_1, 0, 1, open_high=True)
+        self.beta_2 = checks.number("beta_2", beta_2, 0, 1)
+        self.epsilon = checks.number("epsilon", epsilon, 0)
+
+    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+        """Update weights by their gradient."""
+        one = w.dtype.type
+        reached = one(1) - one(self.beta_1) ** one(int(self.iterations) + 1)
+        size = one(rate) / reached
+        dispatch.adamax(w, d_w, *slots, size, 1 - self.beta_1, self.beta_2, self.epsilon)
+
+
+@_registry.register("adadelta")
+class Adadelta(Optimizer):
+    """Scale the gradient to the size of recent updates, so that units agree.
+
+    The formula is in `functional.adadelta`. Zeiler, "ADADELTA: an adaptive learning rate method"
+    (2012), where the learning rate is 1.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        Learning rate; larger ones than for other optimizers, up to 1, work well.
+    rho : float
+        Decay rate of the two moving averages.
+    epsilon : float
+        Small constant added to both averages; it sets the size of the first step.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Adadelta().slot_names
+    ('accumulated_grad', 'accumulated_delta_var')
+    """
+
+    slot_names = ("accumulated_grad", "accumulated_delta_var")
+    _own = ("rho", "epsilon")
+
+    def __init__(
+        self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kwargs: Any
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.rho = checks.number("rho", rho, 0, 1)
+        self.epsilon = checks.number("epsilon", epsilon, 0)
+
+    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+        """Update weights by their gradient."""
+        dispatch.adadelta(w, d_w, *slots, rate, self.rho, self.epsilon)
+
+
+@_registry.register("ftrl")
+class Ftrl(Optimizer):
+    """Follow the regularized leader: weights that few gradients support become exactly 0.
+
+    The formula is in `functional.ftrl`. McMahan et al., "Ad click prediction: a view from the
+    trenches" (2013).
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        Learning rate.
+    learning_rate_power : float
+        Power of the sum of squared gradients that steps shrink with, at most 0; with 0, they
+        do not.
+    initial_accumulator_value : float
+        Initial value of the sums of squared gradients.
+    l1_regularization_strength, l2_regularization_strength : float
+        Strengths of the penalties within the optimization problem of each step.
+    l2_shrinkage_regularization_strength : float
+        Strength of an L2 penalty that is added to the loss.
+    beta : float
+        Added to the root of the sum of squared gradients, as in the paper.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> w = Variable([0.1, 0.1], dtype="float32")
+    >>> Ftrl(0.5, l1_regularization_strength=1.0).apply([[2.0, 0.5]], [w])
+    >>> w.numpy().round(3)
+    array([-0.163,  0.   ], dtype=float32)
+    """
+
+    slot_names = ("accumulator_of_squares", "linear")
+    _own = (
+        "learning_rate_power",
+        "initial_accumulator_value",
+        "l1_regularization_strength",
+        "l2_regularization_strength",
+        "l2_shrinkage_regularization_strength",
+        "beta",
+    )
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        learning_rate_power: float = -0.5,
+        initial_accumulator_value: float = 0.1,
+        l1_regularization_strength: float = 0.0,
+        l2_regularization_strength: float = 0.0,
+        l2_shrinkage_regularization_strength: float = 0.0,
+        beta: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.learning_rate_power = checks.number("learning_rate_power", learning_rate_power, high=0)
+        values = (
+            initial_accumulator_value,
+            l1_regularization_strength,
+            l2_regularization_strength,
+            l2_shrinkage_regularization_strength,
+            beta,
+        )
+        for name, value in zip(self._own[1:], values, strict=True):
+            setattr(self, name, checks.number(name, value, 0))
+
+    def initial_value(self, slot: str) -> float:
+        """Return the initial value of the sums of squares."""
+        first: float = self.initial_accumulator_value  # type: ignore[attr-defined]  # set by name
+        return first if slot == self.slot_names[0] else 0.0
+
+    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+        """Update weights by their gradient."""
+        power, _, *others = (getattr(self, name) for name in self._own)
+        dispatch.ftrl(w, d_w, *slots, rate, power, *others)
+
+
+@_registry.register("lion")
+class Lion(Optimizer):
+    """Move every weight by the learning rate, against the sign of a mean gradient.
+
+    The formula is in `functional.lion`. Chen et al., "Symbolic discovery of optimization
+    algorithms" (2023), who recommend learning rates three to ten times smaller than for `AdamW`.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        Learning rate: the size of the change of each weight in one step.
+    beta_1 : float
+        Weight of the first moment estimate, compared with the gradient's, in the sign; above 0.
+    beta_2 : float
+        Decay rate of the first moment estimate.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> w = Variable([1.0, -2.0], dtype="float32")
+    >>> Lion(0.25).apply([[0.5, -8.0]], [w])
+    >>> w.numpy()
+    array([ 0.75, -1.75], dtype=float32)
+    """
+
+    slot_names = ("momentum",)
+    _own = ("beta_1", "beta_2")
+
+    def __init__(
+        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kwargs: Any
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.beta_1 = checks.number("beta_1", beta_1, 0, 1, open_low=True)
+        self.beta_2 = checks.number("beta_2", beta_2, 0, 1)
+
+    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+        """Update weights by their gradient."""
+        dispatch.lion(w, d_w, *slots, rate, self.beta_1, self.beta_2)
+
+
 def get(identifier: Any) -> Optimizer:
     """Find an optimizer.
 
@@ -375,5 +581,4 @@ def get(identifier: Any) -> Optimizer:
     return found
 
 
-serialize = _registry.serialize
-deserialize = _registry.deserialize
+serialize, deserialize = _registry.serialize, _registry.deserialize

@@ -20,6 +20,7 @@ import numpy as np
 from tinynet import checks
 from tinynet.optimizers import schedules
 from tinynet.optimizers.schedules import LearningRateSchedule
+from tinynet.program.tape import flattened
 from tinynet.registry import Configurable, Registry, snake_case
 from tinynet.variable import Array, Variable, as_tensor, join, pack, runs
 
@@ -102,6 +103,9 @@ class Plan:
 class Optimizer(Configurable):
     """The base of all optimizers.
 
+    A custom optimizer defines `update_step`, and `build` if it has a state; clipping, weight
+    decay, moving averages and the rest of the arguments below apply to it, too.
+
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
@@ -121,7 +125,8 @@ class Optimizer(Configurable):
     ema_overwrite_frequency : int, optional
         After how many steps it replaces the weights.
     loss_scale_factor : float, optional
-        Accepted as Keras does, without effect: float32 needs no scaled loss.
+        Factor that `scale_loss` multiplies by, and that `apply` divides gradients by; without
+        effect in `fit`, since float32 needs no scaled loss.
     gradient_accumulation_steps : int, optional
         How many gradients are averaged before the weights change.
     name : str, optional
@@ -141,6 +146,15 @@ class Optimizer(Configurable):
     >>> Adam(0.01).apply([np.array([0.5, -1.0], np.float32)], [w])
     >>> w.numpy()
     array([ 0.9900001, -1.9900001], dtype=float32)
+
+    An optimizer that moves each weight by the learning rate, against the sign of the gradient:
+
+    >>> class SignSGD(Optimizer):
+    ...     def update_step(self, gradient, variable, learning_rate):
+    ...         self.assign_sub(variable, learning_rate * np.sign(gradient))
+    >>> SignSGD(0.25).apply([np.array([0.5, -1.0], np.float32)], [w])
+    >>> w.numpy().round(2)
+    array([ 0.74, -1.74], dtype=float32)
     """
 
     #: The running values that are kept for each weight, and whether the file has them weight by
@@ -197,12 +211,15 @@ class Optimizer(Configurable):
         self._learning_rate = Variable(np.float32(0), False, name="learning_rate")
         if isinstance(learning_rate, dict):
             learning_rate = schedules.deserialize(learning_rate)
-        if isinstance(learning_rate, LearningRateSchedule):
-            self.schedule = learning_rate
-        else:
-            self.learning_rate = learning_rate
+        if isinstance(learning_rate, int):  # it can be assigned, as in Keras
+            raise ValueError(
+                "learning_rate must be a float or a schedule. "
+                f"Received: learning_rate={learning_rate!r}"
+            )
+        self.learning_rate = learning_rate
         self._trainable: list[Variable] = []
         self._slots: dict[str, list[Variable]] = {}
+        self._added: list[Variable] = []
         self._excluded: list[Variable] = []
         self._excluded_paths: list[re.Pattern[str]] = []
 
@@ -226,22 +243,21 @@ class Optimizer(Configurable):
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
+        if isinstance(value, LearningRateSchedule):
+            self.schedule = value
+            return
         if self.schedule is not None:
             raise TypeError(
                 f"The learning rate follows a schedule and can't be set. Received: {value!r}"
             )
         if isinstance(value, Variable | np.ndarray) and value.size == 1:
             value = float(np.asarray(value).reshape(()))
-        if isinstance(value, bool) or not isinstance(value, float | np.floating):
-            raise ValueError(
-                "learning_rate must be a float or a schedule. "
-                f"Received: learning_rate={checks.shorten(value)}"
-            )
-        self._learning_rate.assign(np.float32(checks.number("learning_rate", value, 0)))
+        rate = checks.number("learning_rate", value, 0, wrong_type=ValueError)
+        self._learning_rate.assign(np.float32(rate))
 
     @property
     def variables(self) -> list[Variable]:
-        """The state: iteration, learning rate, then the running values of each weight."""
+        """The state: iteration, learning rate, the moment estimates, and that of custom classes."""
         state = [self._iterations] + ([] if self.schedule else [self._learning_rate])
         state += self._slots.get("average", [])
         state += self._slots.get("accumulator", [])
@@ -250,7 +266,155 @@ class Optimizer(Configurable):
             state += [self._slots[name][i] for i in range(len(self._trainable)) for name in names]
         else:
             state += [slot for name in names for slot in self._slots[name]]
+        known = {id(v) for v in (*state, self._learning_rate, *self._trainable, *self._excluded)}
+        for variable in flattened([self._added, vars(self) if self.built else []]):
+            if isinstance(variable, Variable) and id(variable) not in known:
+                known.add(id(variable))
+                state.append(variable)
         return state
+
+    def add_variable(
+        self,
+        shape: Any,
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        aggregation: str = "none",
+        layout: Any = None,
+        name: str | None = None,
+    ) -> Variable:
+        """Add a variable to the state, which is saved with a model.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the variable.
+        initializer : str or Initializer
+            Initial value.
+        dtype : dtype, optional
+            Data type, by default ``config.floatx()``.
+        aggregation, layout : object
+            Accepted as in Keras, without effect.
+        name : str, optional
+            Name of the variable.
+
+        Returns
+        -------
+        Variable
+            The variable.
+        """
+        self._added.append(Variable(initializer, False, dtype, name or "variable", shape=shape))
+        return self._added[-1]
+
+    def add_variable_from_reference(
+        self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"
+    ) -> Variable:
+        """Add a variable with the shape and data type of another one.
+
+        Parameters
+        ----------
+        reference_variable : Variable
+            The other one, usually a weight.
+        name : str, optional
+            Last part of the name.
+        initializer : str or Initializer
+            Initial value.
+
+        Returns
+        -------
+        Variable
+            The variable.
+        """
+        name = f"{reference_variable.path.replace('/', '_')}_{name or 'var'}"
+        reference = reference_variable
+        return self.add_variable(reference.shape, initializer, reference.dtype, name=name)
+
+    def add_optimizer_variables(
+        self, trainable_variables: Iterable[Variable], name: Any, initializer: Any = "zeros"
+    ) -> Any:
+        """Add one variable for each weight, or several if there are several names.
+
+        Parameters
+        ----------
+        trainable_variables : iterable of Variable
+            The weights.
+        name : str or list of str
+            Last part of the names.
+        initializer : str, Initializer or list of them
+            Initial value, or one for each name.
+
+        Returns
+        -------
+        list of Variable, or tuple of such lists
+            The variables, one list for each name.
+        """
+        names = [name] if isinstance(name, str) else list(name)
+        firsts = (
+            initializer if isinstance(initializer, list | tuple) else [initializer] * len(names)
+        )
+        lists: tuple[list[Variable], ...] = tuple([] for _ in names)
+        for variable in trainable_variables:
+            for added, last, first in zip(lists, names, firsts, strict=True):
+                added.append(self.add_variable_from_reference(variable, last, first))
+        return lists[0] if isinstance(name, str) else lists
+
+    def assign(self, variable: Variable, value: Any) -> None:
+        """Set a variable, from `update_step`.
+
+        Parameters
+        ----------
+        variable : Variable
+            Variable of the model or of the optimizer; modified in place.
+        value : array_like
+            New value.
+        """
+        variable.assign(np.asarray(value, variable.dtype))
+
+    def assign_add(self, variable: Variable, value: Any) -> None:
+        """Add to a variable, from `update_step`.
+
+        Parameters
+        ----------
+        variable : Variable
+            Variable of the model or of the optimizer; modified in place.
+        value : array_like
+            Value to add.
+        """
+        variable.assign_add(np.asarray(value, variable.dtype))
+
+    def assign_sub(self, variable: Variable, value: Any) -> None:
+        """Subtract from a variable, from `update_step`.
+
+        Parameters
+        ----------
+        variable : Variable
+            Variable of the model or of the optimizer; modified in place.
+        value : array_like
+            Value to subtract.
+        """
+        variable.assign_sub(np.asarray(value, variable.dtype))
+
+    def scale_loss(self, loss: Any) -> Any:
+        """Multiply a loss by `loss_scale_factor`; `apply` divides gradients by it.
+
+        Parameters
+        ----------
+        loss : Tensor
+            Loss in a training loop with a tape.
+
+        Returns
+        -------
+        Tensor
+            Scaled loss; the loss itself without a factor.
+        """
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+
+    @property
+    def minimize(self) -> Any:
+        """Not available, as in Keras 3."""
+        raise AttributeError(
+            f"{type(self).__name__} does not support minimize; use GradientTape and "
+            "apply_gradients. Received: minimize"
+        )
 
     def build(self, variables: Iterable[Variable]) -> None:
         """Make the running values of the weights, all zero.
@@ -338,38 +502,100 @@ class Optimizer(Configurable):
     def apply(
         self, grads: Sequence[Any], trainable_variables: Iterable[Variable] | None = None
     ) -> None:
-        """Do one step.
+        """Update weights by their gradients.
+
+        The first call builds the optimizer for its weights; later calls may leave some out.
 
         Parameters
         ----------
-        grads : sequence of array_like
-            The gradient of the loss in each weight.
+        grads : sequence of (array_like or None)
+            Gradient of the loss with respect to each weight. A weight with None is not changed,
+            with a warning.
         trainable_variables : iterable of Variable, optional
-            The weights, modified in place; by default those it was built with.
+            Weights, modified in place; by default those it was built with.
 
         Raises
         ------
-        ValueError
-            If numbers or shapes differ, or a weight is new to the optimizer.
+        ValueError, TypeError
+            If lengths or shapes differ, all gradients are None, or a weight is new to the
+            optimizer; nothing is changed.
         """
-        variables = self._trainable if trainable_variables is None else list(trainable_variables)
-        self.build(variables)
+        variables = self._trainable
+        if trainable_variables is not None:
+            variables = checks.listed("trainable_variables", trainable_variables, Variable)
+        elif not self.built:
+            raise ValueError(
+                "trainable_variables must be given until the optimizer is built. "
+                "Received: trainable_variables=None"
+            )
         gradients = list(grads)
-        if len(gradients) == len(variables):  # copies, since clipping works in place
-            pairs = zip(gradients, variables, strict=True)
-            gradients = [np.array(g, v.array.dtype, order="C") for g, v in pairs]
-        self.step(self.plan(variables, gradients))
+        if len(gradients) != len(variables):
+            raise ValueError(
+                f"grads must have one gradient for each of {len(variables)} variables. "
+                f"Received: {len(gradients)} gradients"
+            )
+        missing = [v.path for g, v in zip(gradients, variables, strict=True) if g is None]
+        if len(missing) == len(variables):
+            raise ValueError(
+                "No gradients provided for any variable: the loss must depend on one of them. "
+                f"Received: None for {checks.shorten(missing)}"
+            )
+        if not self.built:
+            self.build(variables)
+        for variable in variables:
+            self._get_variable_index(variable)
+        found = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+        # Copies, since clipping works in place.
+        arrays = [np.array(g, v.array.dtype, order="C") for g, v in found]
+        for array in arrays if self.loss_scale_factor is not None else ():
+            array /= self.loss_scale_factor
+        plan = self.plan([v for _, v in found], arrays)
+        if missing:
+            checks.warn(
+                "Gradients do not exist for variables, which are not changed: the loss does not "
+                f"depend on them. Received: None for {checks.shorten(missing)}"
+            )
+        self._step(plan)
 
-    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> None:
-        """Do one step.
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> Variable:
+        """Update weights by their gradients.
 
         Parameters
         ----------
-        grads_and_vars : iterable of (array_like, Variable)
-            Each gradient with its weight.
+        grads_and_vars : iterable of (array_like or None, Variable)
+            Each gradient with its weight, as for `apply`.
+
+        Returns
+        -------
+        Variable
+            The number of calls so far.
+
+        Examples
+        --------
+        >>> from tinynet import GradientTape
+        >>> from tinynet.optimizers import SGD
+        >>> w = Variable([1.0, 2.0], dtype="float32")
+        >>> with GradientTape() as tape:
+        ...     loss = (w**2).sum()
+        >>> int(SGD(0.25).apply_gradients([(tape.gradient(loss, w), w)]))
+        1
+        >>> w.numpy()  # w - 0.25 * 2 * w
+        array([0.5, 1. ], dtype=float32)
         """
         pairs = list(grads_and_vars)
         self.apply([g for g, _ in pairs], [v for _, v in pairs])
+        return self._iterations
+
+    def _get_variable_index(self, variable: Variable) -> int:
+        """Return the position of a weight among those that the optimizer was built with."""
+        for i, known in enumerate(self._trainable):
+            if known is variable:
+                return i
+        raise ValueError(
+            f"{self.name} was built without the weight {variable.path}; use a new optimizer, or "
+            "build it with all weights first: optimizer.build(weights). "
+            f"Received: {variable.path} of shape {variable.shape}"
+        )
 
     def plan(self, variables: Sequence[Variable], gradients: Sequence[Array]) -> Plan:
         """Find which weights lie behind one another in memory, so that they go in one call.
@@ -386,26 +612,16 @@ class Optimizer(Configurable):
         Plan
             For `step`.
         """
-        positions = {id(v): i for i, v in enumerate(self._trainable)}
-        if len(gradients) != len(variables):
-            raise ValueError(
-                f"{self.name} takes one gradient for each of {len(variables)} weights. "
-                f"Received: {len(gradients)} gradients"
-            )
+        if not self.built:
+            self.build(variables)
+        positions = [self._get_variable_index(variable) for variable in variables]
         for variable, gradient in zip(variables, gradients, strict=True):
-            if id(variable) not in positions:
-                raise ValueError(
-                    f"{self.name} was built without the weight {variable.path}. "
-                    f"Received: {variable.path} of shape {variable.shape}"
-                )
             if gradient.shape != variable.shape:
                 raise ValueError(
                     f"The gradient of {variable.path} must have its shape {variable.shape}. "
                     f"Received: shape {gradient.shape}"
                 )
-        kept = {
-            name: [all_[positions[id(v)]] for v in variables] for name, all_ in self._slots.items()
-        }
+        kept = {name: [all_[i] for i in positions] for name, all_ in self._slots.items()}
         memory = list(variables)
         for name, states in kept.items():
             for variable, state in zip(variables, states, strict=True):
@@ -441,10 +657,18 @@ class Optimizer(Configurable):
         plan : Plan
             Weights, gradients and running values.
         """
+        cls = type(self)
+        if (cls.apply, cls.apply_gradients) == (Optimizer.apply, Optimizer.apply_gradients):
+            self._step(plan)
+        else:  # a subclass defines one of them, which ends in `_step`
+            gradients = [as_tensor(self.scale_loss(np.array(g))) for g in plan.gradients]
+            self.apply_gradients(zip(gradients, plan.variables, strict=True))
+
+    def _step(self, plan: Plan) -> None:
         if self.gradient_accumulation_steps is None or self._accumulate(plan):
             self._change(plan)
         if self.use_ema:
-            self._average(plan)
+            self._average()
         for variable in plan.constrained:
             variable.array[...] = variable.constraint(variable.array)
         self._iterations.array += 1
@@ -511,8 +735,12 @@ class Optimizer(Configurable):
                 if self._decays(variable):
                     one = variable.array.dtype.type
                     variable.array[...] -= variable.array * one(self.weight_decay) * one(rate)
-        for w, d_w, *slots in plan.flat:
-            self.update(rate, w, d_w, *slots)
+        if type(self).update_step is Optimizer.update_step:
+            for w, d_w, *slots in plan.flat:
+                self.update(rate, w, d_w, *slots)
+        else:  # copies, since gradients are buffers
+            for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
+                self.update_step(as_tensor(gradient.copy()), variable, as_tensor(rate))
 
     def _accumulate(self, plan: Plan) -> bool:
         """Add gradients up; say whether there are enough, which are then averaged."""
@@ -522,7 +750,9 @@ class Optimizer(Configurable):
             kept += gradient
             if full:
                 np.divide(kept, count, out=gradient)
-                kept.fill(0)
+        if full:
+            for accumulator in self._slots["accumulator"]:
+                accumulator.array.fill(0)
         return full
 
     def _clip(self, plan: Plan) -> None:
@@ -541,12 +771,12 @@ class Optimizer(Configurable):
                 limit = one(self.global_clipnorm)
                 gradient *= limit * min(1 / length if length else one(np.inf), 1 / limit)
 
-    def _average(self, plan: Plan) -> None:
+    def _average(self) -> None:
         """Move the running mean of the weights; now and then it becomes the weights."""
         done = int(self.iterations)
         replace = self.ema_overwrite_frequency and (done + 1) % self.ema_overwrite_frequency == 0
-        for variable, average in zip(plan.variables, plan.slots["average"], strict=True):
-            keep = self.ema_momentum if done else 0.0
+        for variable, slot in zip(self._trainable, self._slots["average"], strict=True):
+            average, keep = slot.array, self.ema_momentum if done else 0.0
             average[...] = keep * average + (1 - keep) * variable.array
             if replace:
                 variable.array[...] = average
@@ -579,7 +809,27 @@ class Optimizer(Configurable):
         *slots : ndarray, shape (P,)
             The running values, in the order of `slot_names`; modified in place.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define update(rate, w, d_w)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define update_step(gradient, variable, learning_rate). "
+            "Received: a class without it"
+        )
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """Update one weight by its gradient; a custom optimizer defines this.
+
+        Parameters
+        ----------
+        gradient : Tensor
+            Gradient of the loss with respect to the weight, clipped if that was chosen.
+        variable : Variable
+            Weight; modified in place, for example by `assign_sub`.
+        learning_rate : Tensor
+            Learning rate of this step.
+        """
+        index, d_w = self._get_variable_index(variable), np.asarray(gradient, variable.dtype)
+        slots = [self._slots[name][index] for name in self.slot_names]
+        flat = [array.reshape(-1) for array in (variable.array, d_w, *(s.array for s in slots))]
+        self.update(np.float32(learning_rate), *flat)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a copy's state, the running values again in flat vectors."""

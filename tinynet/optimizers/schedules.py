@@ -38,8 +38,18 @@ class LearningRateSchedule(Configurable):
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(step)")
 
 
+class _Decay(LearningRateSchedule):
+    """A schedule from an initial rate over a number of steps."""
+
+    def __init__(self, initial_learning_rate: float, decay_steps: int, name: str) -> None:
+        rate = checks.number("initial_learning_rate", initial_learning_rate, 0)
+        self.initial_learning_rate = rate
+        self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
+        self.name = checks.title(name, type(self).__name__)
+
+
 @_registry.register()
-class ExponentialDecay(LearningRateSchedule):
+class ExponentialDecay(_Decay):
     """``initial_learning_rate * decay_rate ** (step / decay_steps)``.
 
     Parameters
@@ -69,13 +79,9 @@ class ExponentialDecay(LearningRateSchedule):
         staircase: bool = False,
         name: str = "ExponentialDecay",
     ) -> None:
-        self.initial_learning_rate = checks.number(
-            "initial_learning_rate", initial_learning_rate, 0
-        )
-        self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
+        super().__init__(initial_learning_rate, decay_steps, name)
         self.decay_rate = checks.number("decay_rate", decay_rate, 0)
         self.staircase = checks.flag("staircase", staircase)
-        self.name = checks.title(name, type(self).__name__)
 
     def _exponent(self, step: Any) -> Any:
         exponent = np.float32(step) / np.float32(self.decay_steps)
@@ -174,7 +180,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
 
 @_registry.register()
-class PolynomialDecay(LearningRateSchedule):
+class PolynomialDecay(_Decay):
     """``(initial - end) * (1 - step / decay_steps) ** power + end``.
 
     Parameters
@@ -207,14 +213,10 @@ class PolynomialDecay(LearningRateSchedule):
         cycle: bool = False,
         name: str = "PolynomialDecay",
     ) -> None:
-        self.initial_learning_rate = checks.number(
-            "initial_learning_rate", initial_learning_rate, 0
-        )
-        self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
+        super().__init__(initial_learning_rate, decay_steps, name)
         self.end_learning_rate = checks.number("end_learning_rate", end_learning_rate, 0)
         self.power = checks.number("power", power, 0)
         self.cycle = checks.flag("cycle", cycle)
-        self.name = checks.title(name, type(self).__name__)
 
     def __call__(self, step: Any) -> Any:
         """Compute the learning rate."""
@@ -227,7 +229,7 @@ class PolynomialDecay(LearningRateSchedule):
 
 
 @_registry.register()
-class CosineDecay(LearningRateSchedule):
+class CosineDecay(_Decay):
     """Half a cosine wave down to ``alpha`` of the start, after a straight line up.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017).
@@ -267,12 +269,8 @@ class CosineDecay(LearningRateSchedule):
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:
-        self.initial_learning_rate = checks.number(
-            "initial_learning_rate", initial_learning_rate, 0
-        )
-        self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
+        super().__init__(initial_learning_rate, decay_steps, name)
         self.alpha = checks.number("alpha", alpha, 0)
-        self.name = checks.title(name, type(self).__name__)
         self.warmup_target = checks.optional(checks.number, "warmup_target", warmup_target, 0)
         self.warmup_steps = checks.whole("warmup_steps", warmup_steps, 0)
 
@@ -290,5 +288,4 @@ class CosineDecay(LearningRateSchedule):
         return start * ((np.float32(1) - alpha) * share + alpha)
 
 
-serialize = _registry.serialize
-deserialize = _registry.deserialize
+serialize, deserialize = _registry.serialize, _registry.deserialize

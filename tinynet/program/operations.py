@@ -82,6 +82,8 @@ class Operation:
             bound = self.__signature__.bind(*args, **options).arguments
             args = tuple(bound.pop(name) for name in self._names[:n])
             options = bound
+        if isinstance(options.get("axis"), list):
+            options["axis"] = tuple(options["axis"])
         inputs = list(args[0]) if self.inputs is None else list(args)
         return apply(self, inputs, options)
 
@@ -233,12 +235,14 @@ def alike(values: list[Any]) -> list[Any]:
     """Convert integers to the float dtype of the others, so that float32 stays float32."""
     floats = [v.dtype for v in values if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
     if not any(isinstance(v, np.ndarray) for v in values):
-        return as_arrays(values)
+        return alike(as_arrays(values))
     if not floats:
         if any(isinstance(v, float) for v in values):
             floats = [np.dtype(config.floatx())]
-        else:
-            return values
+        else:  # bool and a number of Python make int32
+            is_bool = all(v.dtype == bool for v in values if isinstance(v, np.ndarray))
+            with_int = is_bool and any(type(v) is int for v in values)
+            return [np.asarray(v, np.int32) for v in values] if with_int else values
     dtype = np.result_type(*floats)
     return [v.astype(dtype, copy=False) if isinstance(v, np.ndarray) else v for v in values]
 
@@ -249,6 +253,21 @@ def alike_floats(values: list[Any]) -> list[Any]:
     if any(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in arrays):
         return arrays
     return as_floats(arrays)
+
+
+def as_numbers(values: list[Any]) -> list[Any]:
+    """Convert bool to int32."""
+    return alike([*as_arrays(values), 0])[:-1]
+
+
+def as_sums(values: list[Any]) -> list[Any]:
+    """Convert bool and short integers to integers of 32 bits, which sums do not exceed soon."""
+    arrays = as_arrays(values)
+    short = {"b": "int32", "i": "int32", "u": "uint32"}
+    return [
+        a.astype(short[a.dtype.kind]) if a.dtype.kind in short and a.dtype.itemsize < 4 else a
+        for a in arrays
+    ]
 
 
 # ------------------------------------------------------------ the table
@@ -276,7 +295,8 @@ def _unary(name: str, function: Any, slope: Any) -> None:
         [inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
     )
     floats = name not in ("absolute", "negative", "sign", "square")
-    TABLE[name] = Operation(name, forward, backward, 1, as_floats if floats else as_arrays)
+    numbers = as_numbers if name == "square" else as_arrays
+    TABLE[name] = Operation(name, forward, backward, 1, as_floats if floats else numbers)
 
 
 def _binary(name: str, function: Any, slope1: Any, slope2: Any) -> None:
@@ -299,6 +319,21 @@ def _flat(name: str, function: Any, inputs: int = 1, convert: Any = as_arrays) -
     TABLE[name] = Operation(name, function, None, inputs, convert)
 
 
+def _of(function: Any, inputs: int, **options: Any) -> Any:
+    """Return a function of NumPy with the parameters that it has in `keras.ops`."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = dict.fromkeys(["x"] if inputs == 1 else ["x1", "x2"], inspect.Parameter.empty)
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(n, kind, default=v) for n, v in {**names, **options}.items()]
+    )
+    call.__doc__ = f"Compute ``numpy.{function.__name__}``; gradients stop here."
+    return call
+
+
 def _argument(function: Any) -> Any:
     def call(x: Array, axis: int | None = None, keepdims: bool = False) -> Any:
         return np.asarray(function(x, axis=axis, keepdims=keepdims)).astype(np.int32)
@@ -312,11 +347,14 @@ for _name, _formula in arithmetic.BINARY.items():
     _binary(_name, *_formula)
 _row(arithmetic, "where", 3, lambda values: [_as_array(values[0]), *alike(values[1:])])
 _row(arithmetic, "clip")
-for _name in ("sum", "max", "min", "prod"):
+for _name in ("max", "min"):
     _row(reductions, _name)
+for _name in ("sum", "prod"):
+    _row(reductions, _name, convert=as_sums)
+for _name in ("cumsum", "cumprod"):
+    _row(reductions, _name, convert=as_numbers)
 for _name in ("mean", "var", "std", "logsumexp"):
     _row(reductions, _name, convert=as_floats)
-_row(reductions, "cumsum")
 for _name in ("matmul", "tensordot", "dot"):
     _row(products, _name, 2, lambda values: alike(as_arrays(values)))
 for _name in (
@@ -335,23 +373,56 @@ for _name in ("expand_dims", "squeeze"):
 TABLE["broadcast_to"] = Operation(
     "broadcast_to", shaping.broadcast_to, lambda d_y, y, x, shape: d_y
 )
-for _name in ("floor", "ceil", "trunc"):
-    _flat(_name, getattr(np, _name), convert=as_floats)
-for _name in ("isfinite", "isinf", "isnan", "logical_not"):
-    _flat(_name, getattr(np, _name))
+for _name in ("floor", "ceil"):
+    _flat(_name, _of(getattr(np, _name), 1), convert=as_floats)
+for _name in ("isfinite", "isinf", "isnan", "logical_not", "trunc"):
+    _flat(_name, _of(getattr(np, _name), 1))
 for _name in (
     *("equal", "not_equal", "greater", "greater_equal", "less", "less_equal"),
     *("logical_and", "logical_or", "logical_xor", "floor_divide"),
 ):
-    _flat(_name, getattr(np, _name), 2, alike)
+    _flat(_name, _of(getattr(np, _name), 2), 2, alike)
 for _name in ("all", "any"):
-    _flat(_name, getattr(np, _name))
+    _flat(_name, _of(getattr(np, _name), 1, axis=None, keepdims=False))
 for _name in ("argmax", "argmin"):
     _flat(_name, _argument(getattr(np, _name)))
+_flat("isclose", _of(np.isclose, 2, rtol=1e-5, atol=1e-8, equal_nan=False), 2, alike)
+_flat("zeros_like", _of(np.zeros_like, 1, dtype=None))
+_flat("ones_like", _of(np.ones_like, 1, dtype=None))
 _flat("round", lambda x, decimals=0: np.round(x, decimals))
 _flat("argsort", lambda x, axis=-1: np.argsort(x, axis=axis, kind="stable").astype(np.int32))
+_flat("count_nonzero", lambda x, axis=None: np.asarray(np.count_nonzero(x, axis), np.int32))
+_flat("digitize", lambda x, bins: np.digitize(x, bins).astype(np.int32), 2)
+_flat("searchsorted", shaping.searchsorted, 2)
+_flat(
+    "one_hot",
+    lambda x, num_classes, axis=-1, dtype=None, sparse=False: shaping.one_hot(
+        x, num_classes, axis, dtype or config.floatx()
+    ),
+)
+_flat("in_top_k", shaping.in_top_k, 2)
 _flat("stop_gradient", lambda variable: variable)
 TABLE["identity_of"] = Operation("identity_of", lambda x: x, lambda d_y, y, x: d_y)
+_row(arithmetic, "nan_to_num")
+_row(shaping, "diag")
+_row(shaping, "gather_nd", 2)
+_row(shaping, "scatter", 2)
+_row(shaping, "scatter_update", 3)
+_row(shaping, "slice_update", 3)
+_row(shaping, "segment_sum", 2)
+
+
+class _Einsum(Operation):
+    """A sum of products, which is called as ``einsum(subscripts, *operands)``."""
+
+    def __call__(self, subscripts: Any, *operands: Any, **kwargs: Any) -> Any:
+        """Write the rule out, and compute it."""
+        rule = products.einsum_rule(subscripts, [*map(np.ndim, operands)])
+        return apply(self, [*operands], {"subscripts": rule})
+
+
+TABLE["einsum"] = _Einsum("einsum", products.einsum, products.einsum_backward, None, alike)
+TABLE["einsum"].__signature__ = inspect.signature(TABLE["einsum"].__call__)
 
 
 class _Assign(Operation):

@@ -42,7 +42,8 @@ class TensorMethods:
         """Run the operation of that name, or NumPy's own function where there is none."""
         name = function.__name__
         operation = TABLE.get(NUMPY_NAMES.get(name, name))
-        if operation is not None and operation.accepts(kwargs):
+        indices = name == "where" and len(args) == 1
+        if operation is not None and operation.accepts(kwargs) and not indices:
             return operation(*args, **kwargs)
         return self._fallback(function, args, kwargs)
 

@@ -13,35 +13,11 @@ A file may come from a stranger: `load_model` runs nothing, imports nothing and 
 that it finds there, and takes no more memory than the file is long, by a constant factor.
 """
 
-from tinynet.registry import (
-    custom_object_scope,
-    deserialize_keras_object,
-    get_custom_objects,
-    register_keras_serializable,
-    serialize_keras_object,
-)
-from tinynet.saving.api import (
-    load_model,
-    load_weights,
-    model_from_json,
-    save_model,
-    save_weights,
-    to_json,
-)
+from tinynet import registry
+from tinynet.registry import *
+from tinynet.saving import api
+from tinynet.saving.api import *
 
-__all__ = [
-    "CustomObjectScope",
-    "custom_object_scope",
-    "deserialize_keras_object",
-    "get_custom_objects",
-    "load_model",
-    "load_weights",
-    "model_from_json",
-    "register_keras_serializable",
-    "save_model",
-    "save_weights",
-    "serialize_keras_object",
-    "to_json",
-]
-
-CustomObjectScope = custom_object_scope
+__all__: list[str] = []
+__all__ += registry.__all__
+__all__ += api.__all__

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import struct
-import warnings
-import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import BadZipFile
 
 from tinynet import checks
 from tinynet.files import write_atomically
 from tinynet.saving import configuration, keras_format, state, tinynet_format
 from tinynet.sequential import Model
+
+__all__ = ["load_model", "load_weights", "model_from_json", "save_model", "save_weights", "to_json"]
 
 WRITERS = {
     ".tinynet": tinynet_format.write,
@@ -24,6 +25,7 @@ WRITERS = {
     ".hdf5": keras_format.write_legacy,
 }
 SUFFIXES = "'.tinynet', '.keras', '.h5' or '.hdf5'"
+_DAMAGE = (ValueError, EOFError, NotImplementedError, OSError, BadZipFile, zlib.error, struct.error)
 
 
 def save_model(
@@ -129,10 +131,9 @@ def load_model(
         floatx = run and run.get("floatx")
         model = configuration.build(config, source.n_bytes, compile, custom_objects, floatx)
         if model.compiled and source.skipped_state:
-            warnings.warn(
+            checks.warn(
                 "The optimizer's state in a file of Keras 2 can't be read: training continues with "
-                "a new one.",
-                stacklevel=2,
+                "a new one."
             )
         if model.built:
             state.restore(model, source, run if run and "random" in run else None)
@@ -312,16 +313,7 @@ def _reading(path: Path) -> Iterator[Any]:
     with path.open("rb") as file:
         try:
             yield file
-        except (
-            ValueError,
-            EOFError,
-            NotImplementedError,
-            zipfile.BadZipFile,
-            zlib.error,
-            struct.error,
-            *configuration.MALFORMED,
-            OSError,
-        ) as error:
+        except (*_DAMAGE, *configuration.MALFORMED) as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # the disk's fault; a wrong offset in the file is an invalid argument
             what = str(error)

@@ -57,9 +57,7 @@ class Archive:
                 f"The archive may have {MAX_MEMBERS} members. Received: {len(members)} members"
             )
         for info in members:
-            problem = _problem(info)
-            if info.filename in self._members:
-                problem = "is there twice"
+            problem = "is there twice" if info.filename in self._members else _problem(info)
             if problem:
                 raise ValueError(
                     f"A member of the archive {problem}. Received: {shorten(info.filename)}"

@@ -9,6 +9,7 @@ before any memory is taken.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import re
@@ -110,10 +111,8 @@ def from_json(text: str | bytes) -> dict[str, Any]:
         raise ValueError(f"JSON may have {MAX_JSON:,} characters. Received: {len(text):,}")
     # Brackets count outside of strings only; every second part between quotes is a string.
     outside = "".join(re.sub(r"\\.", "", text, flags=re.DOTALL).split('"')[::2])
-    depth = deepest = 0
-    for bracket in re.findall(r"[][{}]", outside):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
+    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", outside))
+    deepest = max(itertools.accumulate(steps, initial=0))
     if deepest > MAX_DEPTH:
         raise ValueError(f"JSON may be nested {MAX_DEPTH} deep. Received: depth {deepest:,}")
     try:

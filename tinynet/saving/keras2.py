@@ -173,11 +173,9 @@ def translate_training(config: dict[str, Any]) -> dict[str, Any]:
             schedule["decay_rate"] = decay
             inner["learning_rate"] = {"class_name": "InverseTimeDecay", "config": schedule}
         optimizer = {"class_name": name, "config": inner}
+    loss = _each(config.get("loss"), _loss)
     found = {
-        "loss": map_entries(
-            lambda v: _LOSSES.get(v, v) if isinstance(v, str) else v,
-            _each(config.get("loss"), _loss),
-        ),
+        "loss": map_entries(lambda v: _LOSSES.get(v, v) if isinstance(v, str) else v, loss),
         "loss_weights": config.get("loss_weights") or None,
         "optimizer": optimizer,
     }

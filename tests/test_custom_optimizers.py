@@ -1,0 +1,520 @@
+"""Custom optimizers, and loops with `apply_gradients`, against the same code in Keras."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
+
+import tinynet
+from reference import keras_net
+from tests.compare import EPS
+from tinynet import optimizers
+from tinynet.compat import tensorflow as stand_in
+
+keras, tf = keras_net.keras, keras_net.tf
+LIBRARIES = ((keras, tf), (tinynet, stand_in))
+KERASES = (keras, tinynet)
+RNG = np.random.default_rng(15)
+X = RNG.standard_normal((12, 4)).astype("float32")
+Y = (X @ RNG.standard_normal((4, 3)) + 0.5).astype("float32")
+START = [RNG.standard_normal(shape).astype("float32") for shape in ((4, 5), (5,), (5, 3), (3,))]
+
+# ------------------------------------------------------------ custom classes, in both libraries
+
+
+def sign_sgd(k: Any) -> Any:
+    class SignSGD(k.optimizers.Optimizer):  # type: ignore[misc]  # resolved at run time
+        """Without a state."""
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            rate = k.ops.cast(learning_rate, variable.dtype)
+            self.assign_sub(variable, rate * k.ops.sign(gradient))
+
+    return SignSGD
+
+
+def momentum(k: Any) -> Any:
+    class Momentum(k.optimizers.Optimizer):  # type: ignore[misc]  # resolved at run time
+        """As in the documentation of Keras, where `build` has no guard against a second call."""
+
+        def __init__(self, learning_rate: Any = 0.05, momentum: float = 0.9, **kwargs: Any) -> None:
+            super().__init__(learning_rate=learning_rate, **kwargs)
+            self.momentum = momentum
+
+        def build(self, variables: Any) -> None:
+            super().build(variables)
+            self.momentums = []
+            for variable in variables:
+                self.momentums.append(
+                    self.add_variable_from_reference(reference_variable=variable, name="momentum")
+                )
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            learning_rate = k.ops.cast(learning_rate, variable.dtype)
+            gradient = k.ops.cast(gradient, variable.dtype)
+            m = self.momentums[self._get_variable_index(variable)]
+            decay = k.ops.cast(self.momentum, variable.dtype)
+            change = k.ops.subtract(
+                k.ops.multiply(m, decay), k.ops.multiply(gradient, learning_rate)
+            )
+            self.assign(m, change)
+            self.assign_add(variable, m)
+
+        def get_config(self) -> Any:
+            return {**super().get_config(), "momentum": self.momentum}
+
+    return Momentum
+
+
+def yogi(k: Any) -> Any:
+    class Yogi(k.optimizers.Optimizer):  # type: ignore[misc]  # resolved at run time
+        """With two slots, an initial value, a variable of its own, and the step number."""
+
+        def build(self, variables: Any) -> None:
+            if self.built:
+                return
+            super().build(variables)
+            first = k.initializers.Constant(1e-3)
+            self._m, self._v = self.add_optimizer_variables(
+                variables, ["momentum", "velocity"], ["zeros", first]
+            )
+            self.total = self.add_variable((), "ones", name="total")
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            index = self._get_variable_index(variable)
+            m, v = self._m[index], self._v[index]
+            step = k.ops.cast(self.iterations + 1, variable.dtype)
+            square = k.ops.square(gradient)
+            self.assign_add(m, (gradient - m) * 0.1)
+            self.assign_sub(v, 0.01 * k.ops.sign(v - square) * square)
+            corrected = m / (1 - k.ops.power(0.9, step))
+            self.assign_sub(variable, learning_rate * corrected / (k.ops.sqrt(v) + 1e-3))
+            self.assign_add(self.total, k.ops.sum(k.ops.abs(gradient)))
+
+    return Yogi
+
+
+def doubled(k: Any) -> Any:
+    class Doubled(k.optimizers.RMSprop):  # type: ignore[misc]  # resolved at run time
+        """Calls the `update_step` of a built-in class."""
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            super().update_step(2.0 * gradient, variable, learning_rate)
+
+    return Doubled
+
+
+def centered(k: Any, method: str) -> Any:
+    """Return a class that subtracts from each gradient its mean, and notes that it is called."""
+
+    def remove(gradient: Any) -> Any:
+        return gradient - k.ops.mean(gradient, axis=0, keepdims=True)
+
+    def apply(self: Any, grads: Any, trainable_variables: Any = None) -> Any:
+        return super(cls, self).apply([remove(g) for g in grads], trainable_variables)
+
+    def apply_gradients(self: Any, grads_and_vars: Any) -> Any:
+        return super(cls, self).apply_gradients([(remove(g), v) for g, v in grads_and_vars])
+
+    define = {"apply": apply, "apply_gradients": apply_gradients}[method]
+    cls: Any = type("Centered", (k.optimizers.Adam,), {method: define})
+    return cls
+
+
+CLASSES: dict[str, Callable[[Any], Any]] = {
+    "sign": sign_sgd,
+    "momentum": momentum,
+    "yogi": yogi,
+    "a subclass": doubled,
+    "apply": lambda k: centered(k, "apply"),
+    "apply_gradients": lambda k: centered(k, "apply_gradients"),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "decay, clipnorm": {"weight_decay": 0.1, "clipnorm": 0.5},
+    "clipvalue": {"clipvalue": 0.2},
+    "global_clipnorm": {"global_clipnorm": 0.3},
+    "averages": {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2},
+    "accumulation": {"gradient_accumulation_steps": 2, "use_ema": True},
+    "scaled": {"loss_scale_factor": 8.0},
+}
+
+
+def net(k: Any, constrained: bool = False) -> Any:
+    options = {"kernel_constraint": k.constraints.MaxNorm(1.0)} if constrained else {}
+    model = k.Sequential([k.Input((4,)), k.layers.Dense(5, "tanh", **options), k.layers.Dense(3)])
+    model.set_weights(START)
+    return model
+
+
+def values(model: Any, optimizer: Any) -> list[np.ndarray]:
+    return [*model.get_weights(), *(np.asarray(v) for v in optimizer.variables)]
+
+
+def assert_same(ours: Any, theirs: Any, size: float = 1.0) -> None:
+    """Compare within some 250 roundings of numbers of the given size, which 9 steps take on."""
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=256 * EPS * size)
+
+
+def schedule(k: Any) -> Any:
+    return k.optimizers.schedules.ExponentialDecay(0.05, 2, 0.5)
+
+
+# ------------------------------------------------------------ fit, train_on_batch and loops
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("name", CLASSES)
+def test_fit_uses_a_custom_optimizer(name: str, options: str) -> None:
+    results = []
+    for k in KERASES:
+        model = net(k, constrained=True)
+        optimizer = CLASSES[name](k)(learning_rate=schedule(k), **OPTIONS[options])
+        model.compile(optimizer, "mse", **({"run_eagerly": True} if k is keras else {}))
+        history = model.fit(X, Y, batch_size=4, epochs=3, shuffle=False, verbose=0)
+        results.append([np.array(history.history["loss"]), *values(model, optimizer)])
+    theirs, ours = results
+    assert not np.array_equal(ours[1], START[0])
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("options", ["plain", "accumulation", "scaled"])
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_loop_uses_a_custom_optimizer(name: str, options: str) -> None:
+    results = []
+    for k, f in LIBRARIES:
+        model, optimizer = net(k), CLASSES[name](k)(0.02, **OPTIONS[options])
+        for _ in range(4):
+            with f.GradientTape() as tape:
+                loss = f.reduce_mean(f.square(model(X) - Y))
+                scaled = optimizer.scale_loss(loss)
+            gradients = tape.gradient(scaled, model.trainable_weights)
+            optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+        results.append(values(model, optimizer))
+    assert_same(*results[::-1])
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_fit_equals_train_on_batch(name: str) -> None:
+    ends = []
+    for fits in (True, False):
+        model, optimizer = net(tinynet), CLASSES[name](tinynet)(0.02, weight_decay=0.1)
+        model.compile(optimizer, "mse")
+        if fits:
+            model.fit(X, Y, batch_size=6, epochs=2, shuffle=False, verbose=0)
+        else:
+            for batch in (slice(0, 6), slice(6, 12)) * 2:
+                model.train_on_batch(X[batch], Y[batch])
+        ends.append([v.tobytes() for v in values(model, optimizer)])
+    assert ends[0] == ends[1]
+
+
+def test_build_of_a_custom_optimizer_is_called_once() -> None:
+    calls = []
+
+    class Counting(momentum(tinynet)):  # type: ignore[misc]  # made by a function
+        def build(self, variables: Any) -> None:
+            calls.append(len(variables))
+            super().build(variables)
+
+    model, optimizer = net(tinynet), Counting()
+    model.compile(optimizer, "mse")
+    for _ in range(2):
+        model.fit(X, Y, epochs=2, verbose=0)
+    optimizer.apply([np.ones_like(w) for w in model.trainable_weights], model.trainable_weights)
+    assert calls == [4]
+    assert [v.name for v in optimizer.variables[2:4]] == [
+        f"{w.path.replace('/', '_')}_momentum" for w in model.trainable_weights[:2]
+    ]
+
+
+def test_a_gradient_belongs_to_update_step() -> None:
+    kept = []
+
+    class Keeping(optimizers.Optimizer):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            kept.append((gradient, gradient.numpy().copy()))
+
+    model = net(tinynet)
+    model.compile(Keeping(0.1), "mse")
+    model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
+    assert len(kept) == 4 * 6
+    for gradient, value in kept:
+        np.testing.assert_array_equal(gradient, value)
+
+
+def test_variables_in_attributes_are_part_of_the_state() -> None:
+    class Own(optimizers.Optimizer):
+        def build(self, variables: Any) -> None:
+            super().build(variables)
+            self.of_mine = {"weights": variables, "ages": [tinynet.Variable(0.0, name="age")]}
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            self.of_mine["ages"][0].assign_add(1.0)
+
+    w, own = tinynet.Variable(np.float32([1])), Own(0.1)
+    own.apply([np.float32([1])], [w])
+    assert [v.name for v in own.variables] == ["iteration", "learning_rate", "age"]
+    other = copy.deepcopy(own)
+    assert float(other.variables[2]) == 1
+    assert other.variables[2] is other.of_mine["ages"][0] is not own.variables[2]
+
+
+def test_an_optimizer_without_an_update_step_is_refused() -> None:
+    class Nothing(optimizers.Optimizer):
+        pass
+
+    model = net(tinynet)
+    model.compile(Nothing(0.1), "mse")
+    with pytest.raises(NotImplementedError, match=r"Nothing must define update_step\(.*Received: "):
+        model.fit(X, Y, verbose=0)
+    for ours, start in zip(model.get_weights(), START, strict=True):
+        np.testing.assert_array_equal(ours, start)
+
+
+def test_a_failed_step_restores_the_state_of_a_custom_optimizer() -> None:
+    model, optimizer = net(tinynet), momentum(tinynet)(0.05)
+    model.compile(optimizer, "mse")
+    model.fit(X, Y, verbose=0)
+    before = [v.tobytes() for v in values(model, optimizer)]
+    with pytest.raises(FloatingPointError, match="loss became inf"):
+        model.fit(X, Y * np.float32(1e30), epochs=2, verbose=0)
+    assert [v.tobytes() for v in values(model, optimizer)] == before
+
+
+# ------------------------------------------------------------ files
+
+
+MADE: dict[Any, Any] = {}
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    """Register custom optimizers with both libraries, for one test."""
+    tables = [(k.saving.get_custom_objects(), {**k.saving.get_custom_objects()}) for k in KERASES]
+    for k, make in itertools.product(KERASES, (momentum, yogi)):
+        MADE[k, make] = k.saving.register_keras_serializable("Tests")(make(k))
+    yield
+    for known, before in tables:
+        known.clear()
+        known.update(before)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".tinynet", ".weights.h5"])
+@pytest.mark.parametrize("make", [momentum, yogi])
+@pytest.mark.parametrize("options", ["plain", "averages"])
+def test_custom_optimizer_resumes_from_a_file(
+    make: Any, options: str, suffix: str, registered: None, tmp_path: Path
+) -> None:
+    def started() -> Any:
+        model = net(tinynet)
+        model.compile(MADE[tinynet, make](learning_rate=0.02, **OPTIONS[options]), "mse")
+        return model
+
+    straight, first = started(), started()
+    for model in (straight, first):
+        for batch in (X[:6], X[6:]):
+            model.train_on_batch(batch, Y[:6])
+    path = tmp_path / f"net{suffix}"
+    if suffix == ".weights.h5":
+        first.save_weights(path)
+        resumed = started()
+        resumed.load_weights(path)
+    else:
+        first.save(path)
+        resumed = tinynet.models.load_model(path)
+    assert type(resumed.optimizer) is MADE[tinynet, make]
+    for model in (straight, resumed):
+        model.fit(X, Y, epochs=2, shuffle=False, verbose=0)
+    ends = [values(model, model.optimizer) for model in (straight, resumed)]
+    assert [v.tobytes() for v in ends[0]] == [v.tobytes() for v in ends[1]]
+
+
+@pytest.mark.parametrize("make", [momentum, yogi])
+def test_custom_optimizer_goes_on_in_the_other_library(
+    make: Any, registered: None, tmp_path: Path
+) -> None:
+    for first, second in ((keras, tinynet), (tinynet, keras)):
+        model = net(first)
+        model.compile(MADE[first, make](learning_rate=0.02), "mse", run_eagerly=True)
+        model.train_on_batch(X, Y)
+        model.save(tmp_path / "net.keras")
+        other = second.models.load_model(tmp_path / "net.keras")
+        assert type(other.optimizer) is MADE[second, make]
+        for a, b in zip(*(values(m, m.optimizer) for m in (model, other)), strict=True):
+            np.testing.assert_array_equal(a, b)
+        for m in (model, other):
+            m.train_on_batch(X, Y)
+        assert_same(*(values(m, m.optimizer) for m in (model, other)))
+
+
+# ------------------------------------------------------------ loops with gradients
+
+
+def two_optimizers(k: Any, f: Any) -> Any:
+    """Train two models in turns, as adversarial networks are."""
+    models = [net(k), net(k)]
+    makers = [k.optimizers.Adam(0.02), k.optimizers.SGD(0.05, momentum=0.9)]
+    for _ in range(3):
+        for i, (model, optimizer) in enumerate(zip(models, makers, strict=True)):
+            with f.GradientTape() as tape:
+                loss = f.reduce_mean(f.square(models[i](X) - models[1 - i](X) - Y))
+            grads = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply(grads, model.trainable_variables)
+    return [v for pair in zip(models, makers, strict=True) for v in values(*pair)]
+
+
+def one_optimizer(k: Any, f: Any) -> Any:
+    """Build for the weights of two models, then update them one by one."""
+    models, optimizer = [net(k), net(k)], k.optimizers.Adam(0.02)
+    optimizer.build([v for model in models for v in model.trainable_variables])
+    for model in (models[0], models[1], models[0]):
+        with f.GradientTape() as tape:
+            loss = f.reduce_mean(f.square(model(X) - Y))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        pairs = ((g, v) for g, v in zip(gradients, model.trainable_variables, strict=True))
+        iterations = optimizer.apply_gradients(pairs)
+    assert int(iterations) == int(optimizer.iterations) == 3
+    return [*models[0].get_weights(), *values(models[1], optimizer)]
+
+
+def own_variables(k: Any, f: Any) -> Any:
+    """Fit a line with variables outside of any model, and a learning rate that is set."""
+    slope = f.Variable(0.0)
+    bias = k.Variable([0.0], name="bias")
+    optimizer = k.optimizers.RMSprop(0.1)
+    for step in range(6):
+        if step == 2:
+            optimizer.learning_rate = 0.05
+        if step == 4:
+            optimizer.learning_rate.assign(0.01)
+        if step == 5:
+            optimizer.learning_rate = optimizer.learning_rate * 0.5
+        with f.GradientTape() as tape:
+            loss = f.reduce_mean((slope * X[:, :1] + bias - Y[:, :1]) ** 2)
+        optimizer.apply_gradients(zip(tape.gradient(loss, [slope, bias]), [slope, bias]))  # noqa: B905
+    optimizer.learning_rate = schedule(k)
+    optimizer.apply([f.constant(1.0), f.constant([1.0])])  # in the order of the first call
+    return [slope.numpy(), bias.numpy(), *(np.asarray(v) for v in optimizer.variables)]
+
+
+def clipped(k: Any, f: Any) -> Any:
+    """Clip gradients in each of the three ways."""
+    model, optimizer = net(k), k.optimizers.SGD(0.1)
+    for clip in (
+        lambda grads: [f.clip_by_value(g, -0.1, 0.1) for g in grads],
+        lambda grads: [f.clip_by_norm(g, 0.2) for g in grads],
+        lambda grads: f.clip_by_global_norm(grads, 0.3)[0],
+    ):
+        with f.GradientTape() as tape:
+            loss = f.reduce_mean(f.square(model(X) - Y))
+        gradients = clip(tape.gradient(loss, model.trainable_weights))
+        optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+    return values(model, optimizer)
+
+
+def missing(k: Any, f: Any) -> Any:
+    """Leave out the gradients of the second layer in every other step."""
+    model = net(k)
+    optimizer = k.optimizers.Adam(0.02, use_ema=True, gradient_accumulation_steps=2)
+    weights = model.trainable_weights
+    for step in range(5):
+        layers = model.layers[: 1 + step % 2]
+        with f.GradientTape() as tape:
+            outputs = f.constant(X)
+            for layer in layers:
+                outputs = layer(outputs)
+            loss = f.reduce_mean(f.square(outputs))
+        gradients = tape.gradient(loss, weights)
+        assert [g is None for g in gradients[2:]] == [step % 2 == 0] * 2
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+    return values(model, optimizer)
+
+
+@pytest.mark.parametrize(
+    "program", [two_optimizers, one_optimizer, own_variables, clipped, missing]
+)
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_a_loop_updates_as_in_keras(program: Any) -> None:
+    theirs, ours = (program(*library) for library in LIBRARIES)
+    assert_same(ours, theirs)
+
+
+def test_missing_gradients_are_named_in_a_warning() -> None:
+    for k, f in LIBRARIES:
+        a, b = (k.Variable(np.float32([1]), name=name) for name in "ab")
+        with pytest.warns(UserWarning, match=r"Gradients do not exist for variables.*\['b'\]"):
+            k.optimizers.SGD(0.5).apply([f.constant([1.0]), None], [a, b])
+        assert (float(a.numpy()[0]), float(b.numpy()[0])) == (0.5, 1)
+
+
+GRADIENT = np.float32([1, 1])
+REFUSED: dict[str, tuple[Callable[[Any, Any, Any], Any], str]] = {
+    "no gradient": (lambda o, w, v: o.apply_gradients([(None, w)]), "No gradients provided"),
+    "no pair": (lambda o, w, v: o.apply_gradients([]), "No gradients provided"),
+    "a new variable": (lambda o, w, v: o.apply_gradients([(GRADIENT, v)]), "built without"),
+    "a new variable without a gradient": (
+        lambda o, w, v: o.apply([GRADIENT, None], [w, v]), "built without"
+    ),
+    "another shape": (lambda o, w, v: o.apply([np.float32([1])], [w]), "must have its shape"),
+    "a scalar": (lambda o, w, v: o.apply([1.0], [w]), "must have its shape"),
+    "too few": (lambda o, w, v: o.apply([], [w]), "one gradient for each"),
+    "too many": (lambda o, w, v: o.apply([GRADIENT, GRADIENT]), "one gradient for each"),
+    "exchanged": (lambda o, w, v: o.apply_gradients([(w, GRADIENT)]), "list of Variable"),
+    "an array": (lambda o, w, v: o.apply([GRADIENT], [np.ones(2)]), "list of Variable"),
+    "minimize": (lambda o, w, v: o.minimize(lambda: 0.0, [w]), "use GradientTape"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_apply_refuses(name: str) -> None:
+    act, message = REFUSED[name]
+    w, v = (tinynet.Variable(np.float32([1, 2])) for _ in range(2))
+    optimizer = optimizers.Adam(0.1, weight_decay=0.1, use_ema=True)
+    optimizer.build([w])
+    before = [a.numpy().tobytes() for a in (w, v, *optimizer.variables)]
+    with pytest.raises((ValueError, TypeError, AttributeError), match=rf"{message}.*Received: "):
+        act(optimizer, w, v)
+    assert [a.numpy().tobytes() for a in (w, v, *optimizer.variables)] == before
+
+
+def test_apply_without_variables_needs_a_built_optimizer() -> None:
+    optimizer = optimizers.Adam()
+    with pytest.raises(ValueError, match=r"trainable_variables must be given .*Received: "):
+        optimizer.apply([GRADIENT])
+    assert not optimizer.built
+    assert not hasattr(optimizer, "minimize")
+
+
+def test_add_optimizer_variables_returns_lists_as_in_keras() -> None:
+    found = []
+    for k in KERASES:
+        weights = [
+            k.Variable(np.ones(shape, "float32"), name=f"w{len(shape)}") for shape in ((2,), (3, 2))
+        ]
+        optimizer = sign_sgd(k)(0.1)
+        lists = [
+            optimizer.add_optimizer_variables(weights, "one"),
+            *optimizer.add_optimizer_variables(weights, ["two", "three"], "ones"),
+            *optimizer.add_optimizer_variables(weights, ("four", "five"), ["zeros", "ones"]),
+            [optimizer.add_variable((2,), dtype="int32", name="six"), optimizer.add_variable(())],
+        ]
+        found.append(
+            [
+                (v.name, tuple(v.shape), str(v.dtype), v.numpy().sum())
+                for v in itertools.chain(*lists)
+            ][:-1]
+        )
+        found.append([(tuple(v.shape), v.dtype) for v in optimizer.variables])
+        with pytest.raises(ValueError, match=r"initializer|argument"):
+            optimizer.add_optimizer_variables(weights, ["two", "three"], ["ones"])
+    assert found[:2] == found[2:]

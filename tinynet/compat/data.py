@@ -1,0 +1,379 @@
+"""Datasets as in `tf.data`: elements made one after the other, by a chain of iterators.
+
+A dataset can be iterated over again and again, and passed to `fit`, `evaluate` and `predict`.
+Inside of the chain, elements are plain arrays in tuples and dicts; users get tensors.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks, random
+from tinynet.program.operations import as_arrays, to_array
+from tinynet.program.tensor import as_tensor
+
+AUTOTUNE = INFINITE = -1
+UNKNOWN = -2
+
+
+class TensorSpec:
+    """Shape and dtype of a tensor; None stands for any size, or any shape.
+
+    Parameters
+    ----------
+    shape : sequence of (int or None), optional
+        Shape.
+    dtype : dtype
+        Data type.
+    name : str, optional
+        Name, without effect.
+
+    Examples
+    --------
+    >>> TensorSpec([None, 2], "float32")
+    TensorSpec(shape=(None, 2), dtype='float32', name=None)
+    """
+
+    def __init__(self, shape: Any = None, dtype: Any = np.float32, name: Any = None) -> None:
+        self.shape = None if shape is None else tuple(shape)
+        self.dtype, self.name = np.dtype(dtype), name
+
+    def convert(self, value: Any) -> Any:
+        """Return a value as an array of this dtype, after checking its shape."""
+        array = np.asarray(value).astype(self.dtype)
+        wanted = array.shape if self.shape is None else self.shape
+        sizes = zip(wanted, array.shape, strict=False)
+        if len(wanted) != array.ndim or any(n not in (None, size) for n, size in sizes):
+            raise ValueError(
+                f"generator must yield elements of the shape {wanted}, as output_signature "
+                f"says. Received: an element of shape {array.shape}"
+            )
+        return array
+
+    def __repr__(self) -> str:
+        return f"TensorSpec(shape={self.shape}, dtype={self.dtype.name!r}, name={self.name!r})"
+
+
+def _map(function: Callable[..., Any], nested: Any, *others: Any) -> Any:
+    """Apply a function to the leaves of tuples and dicts of the same structure."""
+    if isinstance(nested, dict):
+        return {k: _map(function, v, *(o[k] for o in others)) for k, v in nested.items()}
+    if isinstance(nested, tuple):
+        parts = [_map(function, *items) for items in zip(nested, *others, strict=True)]
+        return type(nested)(*parts) if hasattr(nested, "_fields") else tuple(parts)
+    return function(nested, *others)
+
+
+def _leaves(nested: Any) -> list[Any]:
+    found: list[Any] = []
+    _map(found.append, nested)
+    return found
+
+
+def _array(value: Any) -> Any:
+    """Return an array; numbers of Python become float32 and int32."""
+    return np.asarray(value) if isinstance(value, np.generic) else as_arrays([to_array(value)])[0]
+
+
+def _slices(arrays: Any) -> Iterator[Any]:
+    """Cut arrays along their first axis."""
+    for i in range(len(_leaves(arrays)[0])):
+        yield _map(operator.itemgetter((i, ...)), arrays)
+
+
+def _call(function: Callable[..., Any], element: Any) -> Any:
+    """Call a user's function with the tensors of an element; the items of a tuple are unpacked."""
+    tensors = _map(as_tensor, element)
+    result = function(*tensors) if type(tensors) is tuple else function(tensors)
+    return _map(_array, tuple(result) if isinstance(result, list) else result)
+
+
+class Dataset:
+    """Elements to iterate over, each a tensor, or a tuple or dict of tensors.
+
+    Create it with `from_tensor_slices`, `from_tensors`, `from_generator` or `range`; every
+    method returns a new dataset. `shuffle` draws from tinynet's own random numbers, so its
+    order is not TensorFlow's, and repeats after `set_random_seed`. Arguments about parallel
+    calls and determinism are accepted, without effect.
+
+    Parameters
+    ----------
+    start : callable
+        Returns a new iterator over the elements, as plain arrays.
+    size : int
+        Number of elements; -1 if infinite, -2 if unknown.
+
+    Examples
+    --------
+    >>> dataset = Dataset.from_tensor_slices(([1.0, 2.0, 3.0], [0, 1, 0]))
+    >>> dataset = dataset.map(lambda x, y: (x * 10, y)).batch(2)
+    >>> for x, y in dataset:
+    ...     print(x.numpy(), y.numpy())
+    [10. 20.] [0 1]
+    [30.] [0]
+    >>> len(dataset)
+    2
+    """
+
+    def __init__(self, start: Callable[[], Iterator[Any]], size: int = UNKNOWN) -> None:
+        self._start, self._size = start, size
+
+    # ------------------------------------------------------------ sources
+
+    @staticmethod
+    def from_tensor_slices(tensors: Any, name: Any = None) -> Dataset:
+        """Slice arrays, in nested tuples and dicts, along their first axis."""
+        arrays = _map(_array, dict(tensors) if hasattr(tensors, "iterrows") else tensors)
+        shapes = [a.shape for a in _leaves(arrays)]
+        if not shapes or () in shapes or len({shape[0] for shape in shapes}) > 1:
+            raise ValueError(
+                "tensors must be arrays with one row for each element. "
+                f"Received: shapes {checks.shorten(shapes)}"
+            )
+        return Dataset(lambda: _slices(arrays), shapes[0][0])
+
+    @staticmethod
+    def from_tensors(tensors: Any, name: Any = None) -> Dataset:
+        """Make a dataset of a single element."""
+        element = _map(_array, tensors)
+        return Dataset(lambda: iter([element]), 1)
+
+    @staticmethod
+    def from_generator(
+        generator: Callable[..., Iterable[Any]],
+        output_types: Any = None,
+        output_shapes: Any = None,
+        args: Any = None,
+        output_signature: Any = None,
+        name: Any = None,
+    ) -> Dataset:
+        """Call a function that returns an iterable, at the start of every iteration."""
+        if not callable(generator):
+            raise TypeError(
+                "generator must be a function that returns an iterable. "
+                f"Received: generator={checks.shorten(generator)}"
+            )
+        if output_signature is None and output_types is None:
+            raise TypeError(
+                "output_signature must describe the elements, for example as "
+                "tf.TensorSpec(shape=(2,), dtype=tf.float32). Received: output_signature=None"
+            )
+        signature, shapes = output_signature, () if output_shapes is None else (output_shapes,)
+        if signature is None:
+            signature = _map(lambda t, s=None: TensorSpec(s, t), output_types, *shapes)
+        given = [np.asarray(a) for a in args or ()]
+
+        def start() -> Iterator[Any]:
+            for element in generator(*given):
+                element = tuple(element) if isinstance(signature, tuple) else element
+                yield _map(lambda spec, value: spec.convert(value), signature, element)
+
+        return Dataset(start)
+
+    @staticmethod
+    def range(*args: int, output_type: Any = np.int64, name: Any = None) -> Dataset:
+        """Count, as Python's `range` does."""
+        numbers = range(*map(int, args))
+        return Dataset(lambda: (np.asarray(n, output_type) for n in numbers), len(numbers))
+
+    @staticmethod
+    def zip(*args: Any, datasets: Any = None, name: Any = None) -> Dataset:
+        """Join the elements of datasets, given one by one or in a nested tuple or dict."""
+        nested = datasets if not args else args[0] if len(args) == 1 else args
+        sizes = [d._size for d in _leaves(nested)]
+        finite = [size for size in sizes if size != INFINITE]
+
+        def start() -> Iterator[Any]:
+            iterators = _map(lambda d: d._start(), nested)
+            try:
+                while True:
+                    yield _map(next, iterators)
+            except StopIteration:
+                return
+
+        size = UNKNOWN if UNKNOWN in sizes else min(finite, default=INFINITE)
+        return Dataset(start, size)
+
+    # ------------------------------------------------------------ the elements
+
+    def map(self, map_func: Any, *args: Any, **options: Any) -> Dataset:
+        """Apply a function to every element."""
+        return Dataset(lambda: (_call(map_func, e) for e in self._start()), self._size)
+
+    def filter(self, predicate: Any, name: Any = None) -> Dataset:
+        """Keep the elements for which a function returns True."""
+        return Dataset(lambda: (e for e in self._start() if _call(predicate, e)))
+
+    def flat_map(self, map_func: Any, name: Any = None) -> Dataset:
+        """Apply a function that returns a dataset, and join the results."""
+        return Dataset(
+            lambda: itertools.chain.from_iterable(
+                map_func(*e)._start() if type(e) is tuple else map_func(e)._start()
+                for e in (_map(as_tensor, element) for element in self._start())
+            )
+        )
+
+    def batch(
+        self, batch_size: int, drop_remainder: bool = False, *args: Any, **options: Any
+    ) -> Dataset:
+        """Stack consecutive elements."""
+        n = checks.whole("batch_size", batch_size)
+
+        def start() -> Iterator[Any]:
+            elements = self._start()
+            while rows := list(itertools.islice(elements, n)):
+                if len(rows) == n or not drop_remainder:
+                    yield _map(lambda *leaves: np.stack(leaves), *rows)
+
+        whole = self._size // n if drop_remainder else math.ceil(self._size / n)
+        return Dataset(start, whole if self._size >= 0 else self._size)
+
+    def unbatch(self, name: Any = None) -> Dataset:
+        """Take the elements of batches apart."""
+        return Dataset(lambda: itertools.chain.from_iterable(map(_slices, self._start())))
+
+    def enumerate(self, start: int = 0, name: Any = None) -> Dataset:
+        """Put a number before each element."""
+        numbers = Dataset(lambda: (np.asarray(n, np.int64) for n in itertools.count(start)), -1)
+        return Dataset.zip(numbers, self)
+
+    # ------------------------------------------------------------ which elements, and when
+
+    def shuffle(
+        self,
+        buffer_size: Any,
+        seed: int | None = None,
+        reshuffle_each_iteration: Any = True,
+        name: Any = None,
+    ) -> Dataset:
+        """Return elements in random order, each drawn from the next `buffer_size` ones.
+
+        The order is not TensorFlow's. It repeats after `set_random_seed`, or if there is a seed.
+        """
+        size = None if buffer_size is None else checks.whole("buffer_size", buffer_size)
+        seed = random.draw_seed() if seed is None else int(seed)
+        iterations = itertools.count()
+
+        def start() -> Iterator[Any]:
+            again = reshuffle_each_iteration is not False
+            generator = np.random.default_rng([abs(seed), next(iterations) if again else 0])
+            elements = self._start()
+            buffer = list(itertools.islice(elements, size))
+            for element in elements:
+                i = int(generator.integers(len(buffer)))
+                yield buffer[i]
+                buffer[i] = element
+            for i in generator.permutation(len(buffer)):
+                yield buffer[i]
+
+        return Dataset(start, self._size)
+
+    def repeat(self, count: int | None = None, name: Any = None) -> Dataset:
+        """Iterate `count` times, or without end."""
+        endless = count is None or count < 0
+
+        def start() -> Iterator[Any]:
+            for _ in itertools.count() if endless else range(int(count or 0)):
+                element = None
+                for element in self._start():
+                    yield element
+                if element is None:
+                    return
+
+        if endless:
+            return Dataset(start, INFINITE if self._size else 0)
+        times = int(count or 0)
+        return Dataset(start, self._size * times if self._size > 0 or not times else self._size)
+
+    def take(self, count: int, name: Any = None) -> Dataset:
+        """Keep the first elements; -1 keeps all."""
+        n = int(count)
+        if n < 0:
+            return Dataset(self._start, self._size)
+        size = n if self._size == INFINITE else min(n, self._size)
+        return Dataset(lambda: itertools.islice(self._start(), n), size)
+
+    def skip(self, count: int, name: Any = None) -> Dataset:
+        """Leave out the first elements; -1 leaves out all."""
+        n = int(count)
+        if n < 0:
+            return self.take(0)
+        size = max(self._size - n, 0) if self._size >= 0 else self._size
+        return Dataset(lambda: itertools.islice(self._start(), n, None), size)
+
+    def shard(self, num_shards: int, index: int, name: Any = None) -> Dataset:
+        """Keep every `num_shards`-th element, from the given one on."""
+        size = self._size if self._size < 0 else len(range(index, self._size, num_shards))
+        return Dataset(lambda: itertools.islice(self._start(), index, None, num_shards), size)
+
+    def concatenate(self, dataset: Dataset, name: Any = None) -> Dataset:
+        """Append another dataset."""
+        sizes = (self._size, dataset._size)
+        size = sum(sizes) if min(sizes) >= 0 else INFINITE if INFINITE in sizes else UNKNOWN
+        return Dataset(lambda: itertools.chain(self._start(), dataset._start()), size)
+
+    def cache(self, filename: Any = "", name: Any = None) -> Dataset:
+        """Keep the elements in memory, once the first iteration has ended."""
+        kept: list[Any] | None = None
+
+        def start() -> Iterator[Any]:
+            nonlocal kept
+            if kept is None:
+                elements = []
+                for element in self._start():
+                    elements.append(element)
+                    yield element
+                kept = elements
+            else:
+                yield from kept
+
+        return Dataset(start, self._size)
+
+    def prefetch(self, buffer_size: Any, name: Any = None) -> Dataset:
+        """Return the dataset itself: nothing is computed in advance."""
+        return self
+
+    def with_options(self, options: Any, name: Any = None) -> Dataset:
+        """Return the dataset itself: no option has an effect."""
+        return self
+
+    def apply(self, transformation_func: Callable[[Dataset], Any]) -> Any:
+        """Return the result of a function of the dataset."""
+        return transformation_func(self)
+
+    # ------------------------------------------------------------ results
+
+    def reduce(self, initial_state: Any, reduce_func: Any, name: Any = None) -> Any:
+        """Combine all elements: ``state = reduce_func(state, element)``."""
+        state = _map(_array, initial_state)
+        for element in self._start():
+            state = _call(lambda pair: reduce_func(*pair.values()), {0: state, 1: element})
+        return _map(as_tensor, state)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (_map(as_tensor, element) for element in self._start())
+
+    def as_numpy_iterator(self) -> Iterator[Any]:
+        """Return an iterator over plain NumPy arrays and scalars."""
+        return (_map(lambda leaf: leaf[()], element) for element in self._start())
+
+    def cardinality(self, name: Any = None) -> Any:
+        """Return the number of elements: -1 if infinite, -2 if unknown."""
+        return as_tensor(np.asarray(self._size, np.int64))
+
+    def __len__(self) -> int:
+        if self._size < 0:
+            size = "infinite" if self._size == INFINITE else "unknown"
+            raise TypeError(
+                f"len requires a dataset of known size. Received: a size that is {size}"
+            )
+        return self._size
+
+    def __bool__(self) -> bool:
+        return True

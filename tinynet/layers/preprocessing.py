@@ -1,0 +1,174 @@
+"""Layers whose state is computed from data before training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks, config
+from tinynet.layers.base import _registry
+from tinynet.layers.layer_normalization import OverAxes
+from tinynet.program.symbols import Shape
+from tinynet.program.tensor import TABLE
+from tinynet.variable import Variable
+
+
+@_registry.register()
+class Normalization(OverAxes):
+    """Normalize every feature to mean 0 and variance 1 over the data.
+
+    ``y = (x - mean) / sqrt(variance)``. Mean and variance are those of the data that `adapt`
+    is called with, or the given ones; training does not change them.
+
+    Parameters
+    ----------
+    axis : int, tuple of int or None
+        Axes with a mean and a variance for each of their elements; None for one of each.
+    mean, variance : float or array_like, optional
+        Given mean and variance; both or neither.
+    invert : bool
+        If True, compute the inverse, ``y = mean + x * sqrt(variance)``.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> layer = Normalization()
+    >>> layer.adapt(np.array([[1.0, 10.0], [3.0, 30.0]]))
+    >>> layer.mean.numpy(), layer.variance.numpy()
+    (array([[ 2., 20.]], dtype=float32), array([[  1., 100.]], dtype=float32))
+    >>> layer([[1.0, 40.0]]).numpy()
+    array([[-1.,  2.]], dtype=float32)
+    """
+
+    _own = ("axis", "invert")
+
+    def __init__(
+        self,
+        axis: Any = -1,
+        mean: Any = None,
+        variance: Any = None,
+        invert: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        axis = () if axis is None else axis if isinstance(axis, list | tuple) else (axis,)
+        self.axis = tuple(checks.whole("axis", each, -64) for each in axis)
+        self.invert = checks.flag("invert", invert)
+        self.input_mean, self.input_variance = mean, variance
+        shapes = [
+            None if value is None else checks.numeric(name, value).shape
+            for name, value in (("mean", mean), ("variance", variance))
+        ]
+        if shapes[0] != shapes[1] or len(shapes[0] or ()) > len(self.axis):
+            raise ValueError(
+                "mean and variance must both be given, in one shape with at most "
+                f"{len(self.axis)} dimensions for axis={self.axis}; or neither. "
+                f"Received: mean={checks.shorten(mean)}, variance={checks.shorten(variance)}"
+            )
+        self.adapt_mean: Variable
+        self.adapt_variance: Variable
+
+    def build(self, input_shape: Shape) -> None:
+        """Build mean and variance; those of an earlier build are dropped."""
+        sizes = self._known_sizes(input_shape)
+        self._weights = []
+        if self.input_mean is None:
+            self.adapt_mean = self.add_weight(sizes, "zeros", False, "mean")
+            self.adapt_variance = self.add_weight(sizes, "ones", False, "variance")
+            # Keras' files have this weight too, which is not used.
+            self._weights.append(Variable(0, False, "int64", "count", f"{self.name}/count"))
+        else:
+            np.broadcast_to(np.asarray(self.input_mean), sizes)
+        super().build(input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape."""
+        self._known_sizes(input_shape)
+        return tuple(input_shape)
+
+    def adapt(self, data: Any) -> None:
+        """Compute mean and variance of data; nothing is changed if it raises.
+
+        Parameters
+        ----------
+        data : array_like, or iterable of batches
+            The data. Of batches that are tuples, the first item is used.
+
+        Raises
+        ------
+        ValueError
+            If mean and variance are given, there are no data, or shapes differ.
+        """
+        if self.input_mean is not None:
+            raise ValueError(
+                f"{self.name} must not have a given mean to be adapted. "
+                f"Received: mean={checks.shorten(self.input_mean)}"
+            )
+        if hasattr(data, "shape"):
+            data = [data]
+        elif not hasattr(data, "__iter__"):  # a PyDataset
+            data = map(data.__getitem__, range(len(data)))
+        shape: Any = None
+        total, mean, variance = 0, np.zeros(()), np.zeros(())
+        for batch in data:
+            x = batch[0] if isinstance(batch, tuple) else batch
+            if not hasattr(x, "shape"):
+                raise TypeError(
+                    "data must be an array, or an iterable of arrays; convert it with "
+                    f"numpy.array first. Received: {type(x).__name__}"
+                )
+            x = np.atleast_2d(checks.numeric("data", x))  # a vector is one example
+            sizes = self._known_sizes((None, *x.shape[1:]))
+            if total and sizes != self._sizes(shape):
+                raise ValueError(
+                    f"Batches of data must have the sizes {self._sizes(shape)} on axis "
+                    f"{self.axis}. Received: a batch of shape {x.shape}"
+                )
+            if x.size:
+                shape = (None, *x.shape[1:])
+                kept = {axis % x.ndim for axis in self.axis}
+                others = tuple(i for i in range(x.ndim) if i not in kept)
+                count = x.size // int(np.prod(sizes))
+                total += count
+                share = count / total
+                own_mean = np.mean(x, axis=others, dtype=np.float64)
+                own_variance = np.var(x, axis=others, dtype=np.float64)
+                moved = own_mean - mean
+                variance = variance + share * (own_variance - variance)
+                variance = variance + share * (1 - share) * moved**2
+                mean = mean + share * moved
+        if not total:
+            raise ValueError("data must hold at least one example. Received: none")
+        self._build_once(shape)
+        self.adapt_mean.assign(mean)
+        self.adapt_variance.assign(variance)
+
+    def _over_inputs(self, given: Any, adapted: str) -> Any:
+        """Return the given value or the adapted one, in a shape that broadcasts to inputs."""
+        if not self.built or self._build_shape is None:
+            return None
+        value = getattr(self, adapted) if given is None else np.asarray(given)
+        whole = TABLE["broadcast_to"](value, shape=self._known_sizes(self._build_shape))
+        return TABLE["cast"](TABLE["reshape"](whole, self._kept(self._build_shape)), self.dtype)
+
+    @property
+    def mean(self) -> Any:
+        """Mean, in a shape that broadcasts to inputs; None before the layer is built."""
+        return self._over_inputs(self.input_mean, "adapt_mean")
+
+    @property
+    def variance(self) -> Any:
+        """Variance, in a shape that broadcasts to inputs; None before the layer is built."""
+        return self._over_inputs(self.input_variance, "adapt_variance")
+
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        deviation = TABLE["maximum"](TABLE["sqrt"](self.variance), config.epsilon())
+        return self.mean + x * deviation if self.invert else (x - self.mean) / deviation
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        given = {"mean": self.input_mean, "variance": self.input_variance}
+        return {**super().get_config(), **{k: np.array(v).tolist() for k, v in given.items()}}
