@@ -332,9 +332,6 @@ OTHERS: dict[str, Build] = {
     "a penalty": lambda: net(kernel_regularizer="l2"),
     "a constraint": lambda: net(bias_constraint="non_neg"),
     "float64": lambda: net(layers.Dense(7, dtype="float64")),
-    "a layer of one's own": lambda: net(Own(7)),
-    "a model of one's own": own_model,
-    "a model in a model": lambda: net(Sequential([layers.Dense(7)])),
     "another head": lambda: net(head="sigmoid"),
     "logits of a softmax": lambda: net(head=None),
     "a sum": lambda: net(loss=losses.SparseCategoricalCrossentropy(reduction="sum")),
@@ -353,6 +350,20 @@ OTHERS: dict[str, Build] = {
 def test_everything_else_is_trained_step_by_step(name: str, calls: list[int]) -> None:
     OTHERS[name]().fit(*data(), verbose=0)
     assert not calls
+
+
+ALIKE = {
+    "a subclass of Dense": lambda: net(Own(7)),
+    "a model of one's own": own_model,
+    "a model in a model": lambda: net(Sequential([layers.Dense(7)])),
+    "a layer that does nothing": lambda: net(layers.Dropout(0.0)),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_models_with_the_same_program_are_trained_alike(name: str, calls: list[int]) -> None:
+    ALIKE[name]().fit(*data(), verbose=0)
+    assert calls
 
 
 FROZEN = [(layer, name) for layer in (0, 1) for name in ("kernel", "bias")]

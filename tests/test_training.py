@@ -1107,13 +1107,6 @@ TRAINING = {"fit", "fit with validation", "fit with a split", "train_on_batch"}
 TESTING = {"fit with validation", "fit with a split", "evaluate", "test_on_batch"}
 PREDICTING = {"predict", "predict_on_batch"}
 OVERRIDES = {
-    "train_step": TRAINING,
-    "test_step": TESTING,
-    "predict_step": PREDICTING,
-    "compute_loss": TRAINING | TESTING,
-    "compute_metrics": TRAINING | TESTING,
-    "get_metrics_result": TRAINING | TESTING,
-    "reset_metrics": TRAINING | TESTING,
     "make_train_function": TRAINING,
     "make_test_function": TESTING,
     "make_predict_function": PREDICTING,
@@ -1122,7 +1115,7 @@ OVERRIDES = {
 
 @pytest.mark.parametrize("base", ["Model", "Sequential", "functional", "instance"])
 @pytest.mark.parametrize("name", OVERRIDES)
-def test_overridden_steps_are_refused_before_training(name: str, base: str) -> None:
+def test_overridden_functions_are_refused_before_training(name: str, base: str) -> None:
     def override(self, *args, **kwargs):
         raise AssertionError
 
@@ -1529,19 +1522,27 @@ def test_train_on_batch_restores_weights_that_diverge(optimizer: str) -> None:
     assert same(state, [v.numpy() for v in (*model.weights, *model.optimizer.variables)])
 
 
-def test_fit_refuses_a_layer_applied_twice() -> None:
-    """Its gradient would be that of one place; predictions are right."""
+def test_fit_trains_a_layer_that_is_applied_twice() -> None:
+    """Its gradient is the sum over both places; also in a nested model."""
     shared = layers.Dense(4, "tanh")
     model = Sequential([layers.Input((4,)), shared, Sequential([shared]), layers.Dense(3)])
     model.compile("sgd", "mse")
-    x = np.float32(X) / 255
-    before = model.get_weights()
-    for method in (model.fit, model.train_on_batch):
-        with pytest.raises(ValueError, match=r"apply each layer once .*Received: the weights"):
-            method(x, np.eye(3)[Y])
-    assert same(before, model.get_weights())
+    x, y = np.float32(X) / 255, np.eye(3, dtype=np.float32)[Y]
     hidden = shared(shared(x))
     np.testing.assert_allclose(model.predict(x, verbose=0), model.layers[-1](hidden), rtol=1e-5)
+    loss, gradients = model.loss_and_gradients(x, y)
+    assert [g.shape for g in gradients] == [w.shape for w in model.trainable_weights]
+    kernel, h = shared.kernel.array, 1e-2
+    kernel[1, 2] += h
+    high = model.evaluate(x, y, verbose=0)
+    kernel[1, 2] -= 2 * h
+    low = model.evaluate(x, y, verbose=0)
+    kernel[1, 2] += h
+    assert gradients[0][1, 2] == pytest.approx((high - low) / (2 * h), rel=1e-3)
+    before = model.get_weights()
+    assert model.train_on_batch(x, y) == pytest.approx(loss)
+    for old, new, gradient in zip(before, model.get_weights(), gradients, strict=True):
+        np.testing.assert_allclose(new, old - 0.01 * gradient, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["accuracy", "binary_accuracy"])

@@ -33,12 +33,12 @@ from tinynet import (
 )
 from tinynet.initializers import Initializer
 from tinynet.layers import Input, Layer
-from tinynet.program.symbols import SymbolicTensor as KerasTensor
 from tinynet.losses import Loss
 from tinynet.metrics import Metric
 from tinynet.onnx_export import export_onnx
 from tinynet.optimizers import Optimizer
 from tinynet.program import GradientTape, value_and_gradients
+from tinynet.program.symbols import SymbolicTensor as KerasTensor
 from tinynet.regularizers import Regularizer
 from tinynet.repeats import repeat
 from tinynet.sequential import Model, Sequential

@@ -82,7 +82,7 @@ class Activation:
             return x if isinstance(x, TensorMethods) else as_tensor(to_float(x))  # type: ignore[return-value]
         result: Tensor = activation._applied(x)
         # The losses that take logits look for them here.
-        result.computed_by = activation, x
+        result.computed_by = self, x
         return result
 
     def _applied(self, x: Any) -> Any:

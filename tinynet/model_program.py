@@ -147,8 +147,17 @@ class ModelProgram:
                 continue
             value, probabilities = LossStep(loss)(given, y, weight)
             self.losses.append((value, output.weight))
-            if activation is not None and given is logits and activation.__name__ == "softmax":
-                self.predictions[k] = probabilities if loss.gives_probabilities else predictions
+            if given is logits and loss.gives_probabilities and self._is_softmax(predictions):
+                self.predictions[k] = probabilities
+
+    def _is_softmax(self, predictions: Any) -> bool:
+        """Whether predictions are the result of a softmax over the last axis."""
+        made_by = [n for n in self.program.recorder.instructions if n.outputs[0] is predictions]
+        return (
+            bool(made_by)
+            and made_by[0].operation.name == "softmax"
+            and made_by[0].operation.is_plain
+        )
 
     def _constant_softmaxes(self) -> Iterator[str]:
         for instruction in self.program.forward:
@@ -211,6 +220,3 @@ class ModelProgram:
         """Return predictions, and logits where a metric takes these, of each output."""
         pairs = zip(self._predicted, self._with_logits, strict=True)
         return [(values[p], None if z is None else values[z]) for p, z in pairs]
-
-
-

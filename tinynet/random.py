@@ -7,6 +7,7 @@ NumPy's global random state is neither read nor written.
 
 from __future__ import annotations
 
+import copy
 import functools
 import operator
 import os
@@ -66,6 +67,18 @@ def draw_seed() -> int:
     """
     with _lock:
         return int(_stream.integers(2**63))
+
+
+def state() -> Any:
+    """Return the state of the stream, for `set_state`."""
+    with _lock:
+        return copy.deepcopy(_stream.bit_generator.state)
+
+
+def set_state(state: Any) -> None:
+    """Let the stream go on from a state that it was in."""
+    with _lock:
+        _stream.bit_generator.state = state
 
 
 def _renew() -> None:

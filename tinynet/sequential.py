@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import activations, checks, config, layers
+from tinynet import checks, config, layers, random
 from tinynet.data import inputs as inputs_of
 from tinynet.data import only
 from tinynet.graph_config import graph_config, tensors_of
-from tinynet.layers.base import CALL, Layer, _registry, initializer_override, map_shapes
+from tinynet.layers.base import CALL, Layer, _registry, map_shapes
 from tinynet.layers.shaping import InputLayer
 from tinynet.program.dense_net import RESHAPE
 from tinynet.program.graph import Graph, rebuilt
@@ -240,7 +240,9 @@ class Model(Trainer):
     def _known_graph(self) -> Graph:
         """Return the graph; of a subclass with its own `call`, it is made once the input is known."""
         if self._graph is None and self._has_own_call and self.built:
-            inputs = map_shapes(lambda shape: _new_entry(None, shape, self.dtype), self._build_shape)
+            inputs = map_shapes(
+                lambda shape: _new_entry(None, shape, self.dtype), self._build_shape
+            )
             self._graph = Graph(inputs, self.call(inputs))
         if self._graph is None:
             raise AttributeError(
@@ -269,9 +271,7 @@ class Model(Trainer):
         if input_shape is None:
             input_shape = self.input_shape if self._graph or self._input is None else None
             input_shape = input_shape or self._input.batch_shape  # type: ignore[union-attr]
-        shape: Any = map_shapes(
-            lambda s: checks.shape("input_shape", s, batch=True), input_shape
-        )
+        shape: Any = map_shapes(lambda s: checks.shape("input_shape", s, batch=True), input_shape)
         if self._own_build is not None and not self._own_built:
             self._in_build = True
             try:
@@ -344,62 +344,49 @@ class Model(Trainer):
     def _adjusted(self, x: Any, expected: Shape) -> Any:
         """Add or drop a last axis of size 1 where that makes the input fit, as Keras does."""
         shape = _adjusted_shape(tuple(x.shape), expected)
+        self._require_fit(expected, (None, *shape[1:]))
+        if shape == tuple(x.shape):
+            return x
+        return (
+            x.reshape(shape) if not isinstance(x, SymbolicTensor) else RESHAPE(x, target=shape[1:])
+        )
+
+    def _require_fit(self, expected: Shape, shape: Shape) -> None:
         if not _fits(expected, shape):
             hint = ""
             if len(shape) == len(expected) - 1:
                 hint = "; for a single example, pass x[None]"
-            shape = (None, *shape[1:])
             raise ValueError(
                 f"{self.name} takes inputs of shape {expected}{hint}. Received: shape {shape}"
             )
-        if shape == tuple(x.shape):
-            return x
-        return x.reshape(shape) if not isinstance(x, SymbolicTensor) else RESHAPE(x, target=shape[1:])
 
     def _shapes_for(self, shapes: tuple[Shape, ...]) -> Any:
         """Return symbolic outputs, without calls behind them, for the shapes of the inputs."""
+        entries = [] if self._input is None else [self._input.batch_shape]
+        if self._functional:
+            entries = [s.shape for s in self._known_graph().entries]
+        for expected, shape in zip(entries, shapes, strict=False):
+            self._require_fit(expected, shape)
         kinds = self._input_dtypes(len(shapes))
         pairs = zip(shapes, kinds, strict=True)
-        flat = [SymbolicTensor(examples_of(shape, kind)) for shape, kind in pairs]
-        with contextlib.nullcontext() if self.built else self._tried():
-            return self._outputs_for((self._structured(flat),), {})
+        flat = [SymbolicTensor(examples_of((None, *s[1:]), kind)) for s, kind in pairs]
+        inputs = self._structured(flat)
+        self._build_once(mapped(lambda s: s.shape, inputs))
+        return self._outputs_for((inputs,), {})
 
     @contextlib.contextmanager
-    def _tried(self) -> Iterator[None]:
-        """Build layers for a trial, without random numbers; afterwards they are as before."""
-        before = [(layer, vars(layer).copy()) for layer in self._all_layers()]
-        lists = [(v, v.copy()) for _, own in before for v in own.values() if type(v) is list]
-        token = initializer_override.set(lambda shape, dtype: np.zeros(shape, dtype))
-        try:
+    def _undone_on_error(self) -> Iterator[None]:
+        """If the model is not built before and there is an error, leave it as it was."""
+        if self.built:
             yield
-        finally:
-            initializer_override.reset(token)
-            for layer, own in before:
-                vars(layer).clear()
-                vars(layer).update(own)
-            for value, items in lists:
-                value[:] = items
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the shape of the output.
-
-        Parameters
-        ----------
-        input_shape : tuple of (int or None), or list or dict of them
-            The shape of the input, batch size first.
-
-        Returns
-        -------
-        tuple of (int or None), or nested list or dict of them
-            The shape of the output.
-
-        Raises
-        ------
-        ValueError
-            If the input does not fit.
-        """
-        with contextlib.nullcontext() if self.built else self._tried():
-            return super().compute_output_shape(input_shape)
+            return
+        stream = random.state()
+        with self._tried(keeps=True):
+            try:
+                yield
+            except BaseException:
+                random.set_state(stream)
+                raise
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Apply the model to data, or to symbolic tensors.
@@ -421,9 +408,9 @@ class Model(Trainer):
         """
         symbolic = any(isinstance(v, SymbolicTensor) for v in flattened([args, kwargs]))
         inside = symbolic or CALL.get() is not None or RECORDER.get() is not None
-        if inside or TAPES.get() or len(args) != 1 or not self._is_traceable():
+        known = len(args) == 1 and kwargs.keys() <= {"training"}
+        if inside or TAPES.get() or not known or not self._is_traceable():
             return super().__call__(*args, **kwargs)
-        checks.no_more(self.name, {k: v for k, v in kwargs.items() if k != "training"}, [])
         kind = "call" if kwargs.get("training") else "predict"
         return mapped(as_tensor, self._predict_batch(self._inputs(args[0]).x, kind))
 
@@ -438,7 +425,7 @@ class Model(Trainer):
     def _structured(self, flat: list[Any]) -> Any:
         """Return inputs as `call` takes them."""
         given = self._structure_of_inputs
-        if given is None or self._graph is not None and not self._has_own_call:
+        if given is None or (self._graph is not None and not self._has_own_call):
             return flat[0] if len(flat) == 1 else flat
         left = iter(flat)
         return mapped(lambda _: next(left), given)
@@ -450,9 +437,7 @@ class Model(Trainer):
         if self._functional and len(self._known_graph().entries) > 1:
             values = self._in_order(x)
             entries = self._known_graph().entries
-            return [
-                self._with_rank(v, s.shape) for v, s in zip(values, entries, strict=True)
-            ]
+            return [self._with_rank(v, s.shape) for v, s in zip(values, entries, strict=True)]
         several = isinstance(x, list | tuple | dict) and len(x) > 1
         if self._has_own_call and (several or isinstance(x, dict)) and _are_arrays(x):
             self._structure_of_inputs = mapped(lambda _: None, x)

@@ -335,12 +335,15 @@ class Trainer(Layer):
         (4.0, array([[12.]], dtype=float32), array([4.], dtype=float32))
         """
         self._require_compiled("loss_and_gradients")
-        examples = self._examples(x, y, sample_weight)
-        self._ready(examples)
+        with self._undone_on_error():
+            examples = self._examples(x, y, sample_weight)
+            self._ready(examples)
         batch = next(examples.batches(len(examples)))
         variables = self.trainable_weights
         gradients = [Variable(np.zeros_like(v.array)) for v in variables]
-        program = self._trace("train", [spec_of(leaf, True) for leaf in _leaves(batch)], batch, gradients)
+        program = self._trace(
+            "train", [spec_of(leaf, True) for leaf in _leaves(batch)], batch, gradients
+        )
         before = [(v, v.array.copy()) for v in self.non_trainable_weights]
         with Computing():
             values, loss, _, work = self._forward(program, batch)
@@ -374,7 +377,7 @@ class Trainer(Layer):
     _is_new = False
 
     #: Paths of trainable weights that the loss does not depend on.
-    _unused: list[str] = []  # noqa: RUF012  # replaced, never changed
+    _unused: list[str] = []  # replaced, never changed
 
     def _training_plan(self) -> Plan:
         """Return what the optimizer works on, with the gradients as views of one flat vector.
@@ -453,6 +456,11 @@ class Trainer(Layer):
         compress: bool = False,
     ) -> data.Examples:
         """Check and convert arrays; nothing of the model changes."""
+        if np.isscalar(y) or getattr(y, "shape", None) == ():
+            raise ValueError(
+                f"y must have one row for each example, and an iterable must return batches of "
+                f"examples. Received: y={checks.shorten(y)}"
+            )
         columns = getattr(x, "column_names", getattr(x, "columns", None))
         arrays = self._input_arrays(x)
         rows = None
@@ -474,9 +482,7 @@ class Trainer(Layer):
                 "class_weight must be None if a model has several outputs; use sample_weight. "
                 f"Received: class_weight={checks.shorten(class_weight)}"
             )
-        for output, shape, one, weight in zip(
-            outputs, shapes, given_y, given_weights, strict=True
-        ):
+        for output, shape, one, weight in zip(outputs, shapes, given_y, given_weights, strict=True):
             target, own = self._targets(output, shape, one, weight, class_weight, inputs)
             targets.append(target)
             weights.append(own)
@@ -508,11 +514,6 @@ class Trainer(Layer):
                 raise ValueError("y must be an array of targets. Received: y=None")
             return None, None
         raw_y = losses.numeric("y", y)
-        if raw_y.ndim == 0:
-            raise ValueError(
-                f"y must have one row for each example, and an iterable must return batches of "
-                f"examples. Received: y={raw_y}"
-            )
         loss = output.loss if output.loss is not None else losses.Loss()
         weights = data.sample_weights(sample_weight, class_weight, self.dtype)
         data.same_length(x=inputs[0], y=raw_y, sample_weight=weights)
@@ -561,7 +562,7 @@ class Trainer(Layer):
 
     def _output_shapes(self, inputs: list[Any]) -> list[Any]:
         """Return the shapes of the outputs for inputs; losses and metrics are assigned to them."""
-        shapes = self._shapes_for(tuple((None, *array.shape[1:]) for array in inputs))
+        shapes = self._shapes_for(tuple(array.shape for array in inputs))
         with config.floatx_scope(self._floatx):
             self._bind(shapes)
         return [s.shape for s in flattened(shapes)]
@@ -686,44 +687,49 @@ class Trainer(Layer):
         split = checks.number("validation_split", validation_split, 0, 1)
         validates_after = _validation_epochs(validation_freq)
         listed = as_callbacks(callbacks)
-        if hooked:
-            train: Any = self._unchecked(x, y, sample_weight, class_weight)
-        else:
-            train = self._source(x, y, sample_weight, class_weight, training=True)
-        size = data.batch_size(batch_size, train, limit)
-        if validation_batch_size is not None:
-            batch_size = checks.whole("validation_batch_size", validation_batch_size)
-        validation: data.Examples | data.Stream | None = None
-        if validation_data is not None:
-            validation = self._validation_source(validation_data)
-        elif split:
-            if isinstance(train, data.Stream):
+        with self._undone_on_error():
+            if hooked:
+                train: Any = self._unchecked(x, y, sample_weight, class_weight)
+            else:
+                train = self._source(x, y, sample_weight, class_weight, training=True)
+            size = data.batch_size(batch_size, train, limit)
+            if validation_batch_size is not None:
+                batch_size = checks.whole("validation_batch_size", validation_batch_size)
+            validation: data.Examples | data.Stream | None = None
+            if validation_data is not None:
+                validation = self._validation_source(validation_data)
+            elif split:
+                if isinstance(train, data.Stream):
+                    raise ValueError(
+                        "validation_split needs x and y as arrays; use validation_data instead. "
+                        "Received: an iterable of batches as x"
+                    )
+                train, validation = train.split(split)
+                if class_weight is not None:
+                    validation.weights = None
+            if (
+                validation is not None
+                and not hooked
+                and validation.input_shape[1:] != train.input_shape[1:]
+            ):
                 raise ValueError(
-                    "validation_split needs x and y as arrays; use validation_data instead. "
-                    "Received: an iterable of batches as x"
+                    f"validation_data must have inputs of the same shape as x, {train.input_shape}. "
+                    f"Received: shape {validation.input_shape}"
                 )
-            train, validation = train.split(split)
-            if class_weight is not None:
-                validation.weights = None
-        if validation is not None and not hooked and validation.input_shape[1:] != train.input_shape[1:]:
-            raise ValueError(
-                f"validation_data must have inputs of the same shape as x, {train.input_shape}. "
-                f"Received: shape {validation.input_shape}"
-            )
-        validation_steps = checks.optional(checks.whole, "validation_steps", validation_steps)
-        validation_size = 1
-        if validation is not None:
-            validation_size = data.batch_size(batch_size, validation, validation_steps)
+            validation_steps = checks.optional(checks.whole, "validation_steps", validation_steps)
+            validation_size = 1
+            if validation is not None:
+                validation_size = data.batch_size(batch_size, validation, validation_steps)
 
-        if not hooked:
-            self._ready(train)
-            if isinstance(train, data.Examples):
-                self._note_inputs(train, replace=True)
-            if validation_data is not None and isinstance(validation, data.Examples):
-                self._compare_inputs(validation)
-            self._training_plan()
-            first = train.first if isinstance(train, data.Stream) else train
-            self._program("train", next(first.batches(1)))
+            if not hooked:
+                self._ready(train)
+                if isinstance(train, data.Examples):
+                    self._note_inputs(train, replace=True)
+                if validation_data is not None and isinstance(validation, data.Examples):
+                    self._compare_inputs(validation)
+                self._training_plan()
+                first = train.first if isinstance(train, data.Stream) else train
+                self._program("train", next(first.batches(1)))
         if isinstance(train, data.Stream):
             shuffle = bool(shuffle)  # whole batches, as they come
         orders = data.orders(shuffle, self._random, size)
@@ -736,7 +742,9 @@ class Trainer(Layer):
         hooks.check([*names, *(f"val_{name}" for name in names if validation is not None)])
         self.history = history
         self._hooked_logs = None
-        watched = hooked or any(hooks.defines(f"on_train_batch_{when}") for when in ("begin", "end"))
+        watched = hooked or any(
+            hooks.defines(f"on_train_batch_{when}") for when in ("begin", "end")
+        )
         self.stop_training = False
         self._initial_epoch: int | None = None
         logs: Logs = {}
@@ -751,6 +759,8 @@ class Trainer(Layer):
                 bar = progress.Progress(feed.steps, verbose, start=start)
                 start = None
                 hooks.call("on_epoch_begin", epoch, {})
+                if not hooked:
+                    self._training_plan()
                 # A callback may have changed whether many steps are done in a call.
                 many = None if hooked else self._many_steps(train, size)
                 feed.named = many is not None and not watched and limit is None
@@ -888,7 +898,9 @@ class Trainer(Layer):
     def _validation_source(self, validation_data: Any) -> data.Examples | data.Stream:
         if self._hooked("test"):
             given = validation_data if data.is_stream(validation_data) else None
-            return self._unchecked(given) if given is not None else self._unchecked(*validation_data)
+            return (
+                self._unchecked(given) if given is not None else self._unchecked(*validation_data)
+            )
         if data.is_stream(validation_data):
             return self._source(validation_data, None)
         if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
@@ -1123,8 +1135,8 @@ class Trainer(Layer):
             arrays = [data.inputs(array) for array in arrays]
         shapes = tuple(array.shape[1:] for array in arrays)
         if not self.built or self._checked_shapes != shapes:
-            self._shapes_for(tuple(array.shape for array in arrays))
-            self._build_once(self._structured([(None, *shape) for shape in shapes]))
+            with self._undone_on_error():
+                self._shapes_for(tuple(array.shape for array in arrays))
             self._checked_shapes = shapes
         if len(arrays) > 1:
             kinds = tuple(self._input_dtypes(len(arrays)))
@@ -1146,7 +1158,7 @@ class Trainer(Layer):
         """Compute the outputs of one batch, in arrays of their own."""
         if isinstance(x, CompressedRows):
             x = x.take(np.arange(len(x)))
-        else:
+        elif not isinstance(x, SparseBatch):
             kinds = self._input_dtypes(len(data.listed(x)))
             x = data.each(data.converted, x, tuple(kinds) if isinstance(x, tuple) else kinds[0])
         batch = x, None, None
@@ -1169,8 +1181,9 @@ class Trainer(Layer):
         """Check and convert the data of an evaluation."""
         if self._hooked("test"):
             return self._unchecked(x, y, sample_weight)
-        source = self._source(x, y, sample_weight)
-        self._ready(source)
+        with self._undone_on_error():
+            source = self._source(x, y, sample_weight)
+            self._ready(source)
         return source
 
     def _call_hook(self, kind: str, batch: data.Batch) -> float:
@@ -1384,11 +1397,12 @@ class Trainer(Layer):
             before = self._state() if stops else []
             loss = self._call_hook("train", next(source.batches(len(source))))
         else:
-            batch = self._examples(x, y, sample_weight, class_weight)
-            self._ready(batch)
-            self._training_plan()
-            whole = next(batch.batches(len(batch)))
-            self._program("train", whole)
+            with self._undone_on_error():
+                batch = self._examples(x, y, sample_weight, class_weight)
+                self._ready(batch)
+                self._training_plan()
+                whole = next(batch.batches(len(batch)))
+                self._program("train", whole)
             self._note_inputs(batch)
             self._hooked_logs = None
             self.reset_metrics()

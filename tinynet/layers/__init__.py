@@ -5,8 +5,8 @@ from tinynet.layers.base import Layer, deserialize, serialize
 from tinynet.layers.dense import Dense
 from tinynet.layers.embedding import Embedding
 from tinynet.layers.gaussian_noise import GaussianDropout, GaussianNoise
-from tinynet.layers.layer_normalization import LayerNormalization, UnitNormalization
 from tinynet.layers.lambda_layer import Lambda
+from tinynet.layers.layer_normalization import LayerNormalization, UnitNormalization
 from tinynet.layers.merging import (
     Add,
     Average,

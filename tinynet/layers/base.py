@@ -30,7 +30,7 @@ from tinynet.program.tensor import TABLE, TensorMethods
 from tinynet.program.trace import RECORDER
 from tinynet.registry import Registry, unique_name
 from tinynet.sparse import SparseBatch
-from tinynet.variable import Array, Tensor, Variable, as_tensor, copies
+from tinynet.variable import Array, Variable, as_tensor, copies
 from tinynet.workspace import Workspace
 
 _registry = Registry("layer", "keras.layers")
@@ -195,7 +195,33 @@ class Layer(_KeepsArguments):
             The shape of the output.
         """
         inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, self.dtype)), input_shape)
-        return mapped(lambda y: y.shape, self._outputs_for((inputs,), {}))
+        with self._tried():
+            return mapped(lambda y: y.shape, self._outputs_for((inputs,), {}))
+
+    @contextlib.contextmanager
+    def _tried(self, keeps: bool = False) -> Iterator[None]:
+        """If the layer is not built, build it for a trial; afterwards it is as before.
+
+        With `keeps` that is so only after an error; else it is built without random numbers.
+        """
+        if self.built:
+            yield
+            return
+        before = [(layer, vars(layer).copy()) for layer in self._all_layers()]
+        lists = [(v, v.copy()) for _, own in before for v in own.values() if type(v) is list]
+        zeros = None if keeps else lambda shape, dtype: np.zeros(shape, dtype)
+        token = initializer_override.set(zeros or initializer_override.get())
+        done = False
+        try:
+            yield
+            done = keeps
+        finally:
+            initializer_override.reset(token)
+            for layer, own in before if not done else ():
+                vars(layer).clear()
+                vars(layer).update(own)
+            for value, items in lists if not done else ():
+                value[:] = items
 
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
         """Compute the output: in place of `call`, next to a `backward`.
@@ -263,7 +289,7 @@ class Layer(_KeepsArguments):
 
     @property
     def _parameters(self) -> frozenset[str]:
-        """Names of the parameters of `call`."""
+        """Names of the parameters of `call`; "kwargs" if it takes any."""
         return parameters_of(type(self).call if "call" not in vars(self) else self.call)
 
     def _node(self) -> Node:
@@ -577,6 +603,10 @@ class Layer(_KeepsArguments):
             raise TypeError(f"{self.name} must be called with an input. Received: no argument")
         outer = CALL.get()
         training = kwargs.pop("training", None)
+        if not kwargs.keys() <= self._parameters and "kwargs" not in self._parameters:
+            unknown = {key: v for key, v in kwargs.items() if key not in self._parameters}
+            known = [*sorted(self._parameters - {"self"}), "training"]
+            checks.no_more(type(self).__name__, unknown, list(dict.fromkeys(known)))
         if training is None and outer is not None:
             training = outer.training
         if RECORDER.get() is None and any(
@@ -585,10 +615,14 @@ class Layer(_KeepsArguments):
             if training is not None:
                 kwargs["training"] = training
             return self._to_graph(args, kwargs)
-        args, kwargs = tuple(map(self._to_input, args)), {
-            key: self._to_input(value) for key, value in kwargs.items()
-        }
-        self._build_once(_open_shape(self, args[0] if args else [*kwargs.values()][0]))
+        args, kwargs = (
+            tuple(map(self._to_input, args)),
+            {key: self._to_input(value) for key, value in kwargs.items()},
+        )
+        shape = _open_shape(self, args[0] if args else [*kwargs.values()][0])
+        self._build_once(shape)
+        if type(self).compute_output_shape is not Layer.compute_output_shape and args[:1]:
+            self.compute_output_shape(shape)  # which may refuse it
         if training is not None and "training" in self._parameters:
             kwargs["training"] = training
         with self._calling(bool(training)):
@@ -914,7 +948,9 @@ def parameters_of(function: Any) -> frozenset[str]:
     >>> sorted(parameters_of(lambda x, training: x))
     ['training', 'x']
     """
-    return frozenset(inspect.signature(function).parameters)
+    found = inspect.signature(function).parameters
+    any_name = any(p.kind is p.VAR_KEYWORD for p in found.values())
+    return frozenset([*found, "kwargs"] if any_name else found)
 
 
 def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 from tinynet import checks, constraints, initializers, regularizers
 from tinynet.functional.shaping import take, take_backward
 from tinynet.layers.base import Layer, _registry
-from tinynet.program.symbols import Shape
 from tinynet.program.operations import Operation
+from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
 from tinynet.variable import Array, Variable
 

@@ -201,7 +201,9 @@ class Concatenate(Merge):
         rank = len(shapes[0])
         others = set()
         if -rank <= self.axis < rank:
-            others = {(len(s), *(n for k, n in enumerate(s) if k != self.axis % rank)) for s in shapes}
+            others = {
+                (len(s), *(n for k, n in enumerate(s) if k != self.axis % rank)) for s in shapes
+            }
         if len(others) != 1:
             raise ValueError(
                 f"{self.name} takes inputs whose shapes are the same but for axis {self.axis}. "

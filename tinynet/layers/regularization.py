@@ -89,7 +89,13 @@ class ActivityRegularization(Layer):
     _own = ("l1", "l2")
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
+        super().__init__(**kwargs)
+        if self.activity_regularizer is not None:
+            raise ValueError(
+                "activity_regularizer must be None: l1 and l2 say what it is. "
+                f"Received: {checks.shorten(kwargs['activity_regularizer'])}"
+            )
+        self.activity_regularizer = regularizers.L1L2(l1=l1, l2=l2)
         self.l1, self.l2 = l1, l2
 
     def call(self, inputs: Any) -> Any:

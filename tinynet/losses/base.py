@@ -318,9 +318,7 @@ class Loss(Configurable):
         total = weighted if self.reduction in ("none", None) else TABLE["sum"](weighted)
         if by_weight:
             count = TABLE["sum"](weights)
-            total = TABLE["divide"](
-                total, TABLE["where"](TABLE["equal"](count, 0.0), 1.0, count)
-            )
+            total = TABLE["divide"](total, TABLE["where"](TABLE["equal"](count, 0.0), 1.0, count))
         return total
 
     @property

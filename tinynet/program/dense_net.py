@@ -12,7 +12,7 @@ from tinynet.program import dispatch
 from tinynet.program.operations import Operation, alike_floats
 from tinynet.program.tensor import TABLE, Array
 from tinynet.sparse import SparseBatch
-from tinynet.workspace import Workspace, aligned
+from tinynet.workspace import aligned
 
 
 def _rows(x: Any) -> Any:

@@ -198,7 +198,11 @@ def rebuilt(
 
     def resolve(nested: Any) -> Any:
         if isinstance(nested, Ref):
-            return symbols[-1 - nested.call] if nested.call < 0 else results[nested.call][nested.result]
+            return (
+                symbols[-1 - nested.call]
+                if nested.call < 0
+                else results[nested.call][nested.result]
+            )
         if isinstance(nested, dict):
             return {key: resolve(value) for key, value in nested.items()}
         if isinstance(nested, list | tuple):

@@ -11,7 +11,6 @@ import numpy as np
 from tinynet.program.differentiate import reverse
 from tinynet.program.operations import TABLE, Operation, to_array
 from tinynet.program.symbols import Shape, SymbolicTensor, examples_of
-from tinynet.program.tensor import Array
 from tinynet.program.trace import Instruction, Recorder
 from tinynet.workspace import Workspace
 
@@ -165,8 +164,10 @@ class Program:
             for instruction in reversed(part):
                 operation = instruction.operation
                 is_read = any(id(o) in needed for o in instruction.outputs)
-                if is_read or operation.stateful or any(
-                    out is not None for out in getattr(operation, "outs", ())
+                if (
+                    is_read
+                    or operation.stateful
+                    or any(out is not None for out in getattr(operation, "outs", ()))
                 ):
                     kept.append(instruction)
                     needed.update(map(id, instruction.inputs))
@@ -299,9 +300,7 @@ def _run(rows: list[Row], values: list[Any], work: Workspace) -> None:
         else:
             for target, value in zip(targets, result, strict=True):
                 if target is not None:
-                    values[target] = (
-                        np.asarray(value) if isinstance(value, np.generic) else value
-                    )
+                    values[target] = np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def _forward_call(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from tinynet.program.symbols import Node, SymbolicTensor
-from tinynet.program.tensor import Array
 
 #: The recorder of the program that is traced, if any.
 RECORDER: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
