@@ -44,6 +44,17 @@ gelu = activations.gelu.with_options(approximate=True)
 # ------------------------------------------------------------ made of other operations
 
 
+def _size(x: Any, axis: int) -> int:
+    """Return one size of a tensor, whose other sizes may be open while it is traced."""
+    size: int | None = x.shape[axis] if hasattr(x, "shape") else None
+    size = np.shape(x)[axis] if size is None else size
+    if size is None:
+        raise ValueError(
+            f"x must have a known size along axis {axis}. Received: x of shape {x.shape}"
+        )
+    return size
+
+
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Compute the norm of vectors along an axis: 2 by default, 1, or `inf`."""
     if ord not in (None, 2, "euclidean", 1, np.inf):
@@ -94,11 +105,10 @@ def quantile(
     n = np.ndim(x)
     axes = [*range(n)] if axis is None else [a % n for a in np.atleast_1d(axis).tolist()]
     kept = [i for i in range(n) if i not in axes]
-    shape = np.shape(x)
-    size = math.prod(shape[a] for a in axes)
-    rows = TABLE["reshape"](
-        TABLE["transpose"](TABLE["add"](x, 0.0), (*kept, *axes)), (*(shape[i] for i in kept), size)
-    )
+    x = TABLE["transpose"](TABLE["add"](x, 0.0), (*kept, *axes))
+    size = math.prod(_size(x, i) for i in range(len(kept), n))
+    sizes = [-1 if x.shape[i] is None else x.shape[i] for i in range(len(kept))]
+    rows = TABLE["reshape"](x, (*sizes, size))
     ordered = sort(rows)
     place = np.asarray(to_array(q), float) * (size - 1)
     low = np.floor(place).astype(int)
@@ -185,7 +195,7 @@ def cross(
 
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     """Cut an axis into equal parts, or at the given indices."""
-    size = np.shape(x)[axis]
+    size = _size(x, axis)
     cuts = [0, *split_sections(size, indices_or_sections), size]
     before = (builtins.slice(None),) * (axis % np.ndim(x))
     return [
@@ -195,7 +205,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 def unstack(x: Any, num: int | None = None, axis: int = 0) -> Any:
     """Take an array apart along an axis."""
-    return [TABLE["squeeze"](part, axis) for part in split(x, num or np.shape(x)[axis], axis)]
+    return [TABLE["squeeze"](part, axis) for part in split(x, num or _size(x, axis), axis)]
 
 
 def moveaxis(x: Any, source: Any, destination: Any) -> Any:
@@ -226,7 +236,7 @@ def meshgrid(*x: Any, indexing: str = "xy") -> Any:
     order = [*range(len(x))]
     if indexing == "xy":
         order[:2] = order[:2][::-1]
-    sizes = [np.size(x[i]) for i in order]
+    sizes = [size(x[i]) for i in order]
     rows = [TABLE["reshape"](v, [-1 if i == j else 1 for j in order]) for i, v in enumerate(x)]
     return [TABLE["broadcast_to"](row, shape=sizes) for row in rows]
 
@@ -422,7 +432,7 @@ def sparse_categorical_crossentropy(
     if not from_logits:
         output = TABLE["log"](TABLE["clip"](output, config.epsilon(), 1 - config.epsilon()))
     # An index from the end would be valid, a negative label is not.
-    labels = TABLE["where"](labels < 0, np.shape(output)[axis], labels)
+    labels = TABLE["where"](labels < 0, _size(output, axis), labels)
     own = TABLE["take_along_axis"](output, labels, axis=axis)
     return TABLE["squeeze"](TABLE["logsumexp"](output, axis=axis, keepdims=True) - own, axis=axis)
 

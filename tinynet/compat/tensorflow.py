@@ -417,10 +417,9 @@ def _cumprod(x: Any, axis: int = 0, exclusive: Any = False, reverse: Any = False
 def _cumulative(call: Any, x: Any, axis: int, exclusive: Any, reverse: Any, first: int) -> Any:
     x = ops.flip(x, axis) if reverse else ops.convert_to_tensor(x)
     if exclusive:
-        size = x.shape[axis]
-        before, _ = ops.split(x, [size - 1], axis)
-        start = ops.full_like(ops.split(x, [1], axis)[0], first)
-        x = ops.concatenate([start, before], axis)
+        before = (builtins.slice(None),) * (axis % x.ndim)
+        start = ops.full_like(x[(*before, builtins.slice(1))], first)
+        x = ops.concatenate([start, x[(*before, builtins.slice(-1))]], axis)
     y = call(x, axis=axis)
     return ops.flip(y, axis) if reverse else y
 
@@ -495,7 +494,7 @@ def gather(
         raise ValueError(
             f"batch_dims must be 0, or 1 with axis=1. Received: {batch_dims=}, {axis=}"
         )
-    rows = ops.reshape(ops.arange(indices.shape[0]), (-1, *[1] * (indices.ndim - 1)))
+    rows = ops.reshape(ops.arange(ops.shape(indices)[0]), (-1, *[1] * (indices.ndim - 1)))
     return ops.gather_nd(params, ops.stack([ops.zeros_like(indices) + rows, indices], axis=-1))
 
 
