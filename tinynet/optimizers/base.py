@@ -160,6 +160,9 @@ class Optimizer(Configurable):
     #: The running values that are kept for each weight, and whether the file has them weight by
     #: weight (m, v, m, v) or kind by kind (m, m, v, v).
     slot_names: tuple[str, ...] = ()
+    #: The slot that averages squared gradients, if any, and the attribute with its decay rate;
+    #: None for a sum of squares.
+    squares: tuple[str, str | None] | None = None
     interleaved = True
 
     def __init__(
@@ -736,11 +739,31 @@ class Optimizer(Configurable):
                     one = variable.array.dtype.type
                     variable.array[...] -= variable.array * one(self.weight_decay) * one(rate)
         if type(self).update_step is Optimizer.update_step:
+            self._square_parts(plan)
             for w, d_w, *slots in plan.flat:
                 self.update(rate, w, d_w, *slots)
         else:  # copies, since gradients are buffers
             for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
                 self.update_step(as_tensor(gradient.copy()), variable, as_tensor(rate))
+
+    def _square_parts(self, plan: Plan) -> None:
+        """Correct the average of squared gradients for rows that were looked up several times.
+
+        Such a row has one gradient for each time. On TensorFlow, Keras' optimizers average the
+        squares of these gradients, unless something else was added to them; `update` averages
+        the square of their sum. The difference is added here, before `update`.
+        """
+        name, rate = self.squares or ("", None)
+        keep = getattr(self, rate) if rate else 0.5
+        for i, variable in enumerate(plan.variables):
+            parts, variable.parts = variable.parts, ()
+            for first in reversed(range(len(parts))):
+                total = sum(gradient for gradient, _ in parts[first:])
+                alone = np.array_equal(total, plan.gradients[i])
+                if alone and name and self.gradient_accumulation_steps is None:
+                    extra = sum(squares for _, squares in parts[first:]) - np.square(total)
+                    plan.slots[name][i] += extra * ((1 - keep) / keep if keep else 0.0)
+                    break
 
     def _accumulate(self, plan: Plan) -> bool:
         """Add gradients up; say whether there are enough, which are then averaged."""
