@@ -74,6 +74,10 @@ class ConfusionMetric(Metric):
             setattr(self, name, self.add_variable(shape, name=name, dtype="float64"))
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Check targets as `update_state` does."""
+        self._check(y_true, output_shape)
+
+    def _check(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
         """Check that targets are from 0 to 1, and that the classes exist."""
         low, high = (y_true.min(), y_true.max()) if y_true.size else (0, 0)
         if not (low >= 0 and high <= 1):
@@ -103,7 +107,7 @@ class ConfusionMetric(Metric):
         """Add a batch."""
         scores = numeric("y_pred", y_pred, self.dtype)
         y_true = numeric("y_true", y_true)
-        self.check_targets(y_true, scores.shape)
+        self._check(y_true, scores.shape)
         actual, scores = self._decisive(_column(y_true, scores.shape), scores)
         weights = np.ones(scores.shape)
         if sample_weight is not None:
