@@ -355,10 +355,8 @@ class _TinyNet(BaseEstimator):
         n = len(targets)
         size = min(200, n) if self.batch_size == "auto" else self.batch_size
         if size > n:
-            checks.warn(
-                "batch_size is larger than the number of samples. It is going to be clipped. "
-                f"Received: batch_size={self.batch_size}, {n} samples"
-            )
+            reason = "batch_size is larger than the number of samples. It is going to be clipped"
+            checks.warn(f"{reason}. Received: batch_size={self.batch_size}, {n} samples")
             size = n
         self.n_iter_ = 0
         epochs = 1 if incremental else self.max_iter

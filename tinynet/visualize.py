@@ -21,15 +21,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tinynet import checks
+from tinynet.variable import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
-
-Array = NDArray[Any]
 
 BLUE, VERMILLION = "#0072B2", "#D55E00"
 
@@ -284,7 +282,7 @@ def plot_history(
     title: str | None = None,
     source: str | None = None,
     figure: Figure | SubFigure | None = None,
-    ax: Axes | Sequence[Axes] | NDArray[Any] | None = None,
+    ax: Axes | Sequence[Axes] | Array | None = None,
 ) -> Figure:
     """Draw the loss and the metrics over the epochs.
 
@@ -693,23 +691,20 @@ def _new_figure(width: float, height: float) -> Figure:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     size, layout = (width, height), ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
-    figure: Any
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is None:
-        figure = Figure(size, layout=layout)
-        # Without pyplot, notebooks do not know how to display a figure.
-        figure._repr_png_ = functools.partial(_as_png, figure)
-        return cast("Figure", figure)
-    headless = get_backend().lower() in _HEADLESS
+    pyplot: Any = sys.modules.get("matplotlib.pyplot")
+    headless = pyplot is not None and get_backend().lower() in _HEADLESS
     while headless and len(_kept) >= _KEPT_HEADLESS:
         if oldest := _kept.pop(0)():
             pyplot.close(oldest)
-    figure = pyplot.figure(figsize=size, layout=layout)
-    if headless:
+    figure: Any = (pyplot.figure if pyplot else Figure)(figsize=size, layout=layout)
+    if pyplot is None:
+        # Without pyplot, notebooks do not know how to display a figure.
+        figure._repr_png_ = functools.partial(_as_png, figure)
+    elif headless:
         _kept.append(weakref.ref(figure))
     elif "inline" in get_backend():
         figure._ipython_display_ = functools.partial(_display_once, figure)
-    return cast("Figure", figure)
+    return figure
 
 
 def _display_once(figure: Any) -> None:
