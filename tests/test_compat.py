@@ -428,7 +428,7 @@ DATASETS = {
     "map to a list": lambda tf: slices(tf).map(lambda x, y: [y, x]),
     "map to a dict": lambda tf: slices(tf).map(lambda x, y: {"x": x, "y": (y, 1.5)}),
     "map of a dict": lambda tf: tf.data.Dataset.from_tensor_slices({"a": Y}).map(
-        lambda d: d["a"] + 1, num_parallel_calls=2, deterministic=False
+        lambda d: d["a"] + 1, num_parallel_calls=2, deterministic=True
     ),
     "map with NumPy": lambda tf: slices(tf).map(
         lambda x, y: tf.numpy_function(lambda x: x[::-1] * 2, [x], tf.float32)
