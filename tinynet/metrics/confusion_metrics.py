@@ -660,6 +660,14 @@ class AUC(ConfusionMetric):
         """Return the constructor's arguments."""
         return super().get_config() | ({"thresholds": self.thresholds[1:-1]} if self._own else {})
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a metric from its configuration; Keras writes label weights as a tensor."""
+        weights = config.get("label_weights")
+        if isinstance(weights, dict):
+            config = {**config, "label_weights": weights["config"]["value"]}
+        return super().from_config(config)
+
 
 def _interpolated(tp: Array, fn: Array, p: Array) -> Array:
     """Compute the areas under the PR curve between thresholds, of interpolated true positives.
