@@ -116,7 +116,8 @@ def plot_predictions(
     ax = _axes(ax, max(1.45 * columns, 4), 1.73 * math.ceil(len(tiles) / columns) + 0.6)
     _, h, w = tiles.shape
     height, width = _draw_mosaic(ax, tiles, columns, round(0.36 * h), "gray", *_limits(tiles))
-    for i, (left, top) in enumerate(_places(len(tiles), columns, height, width)):
+    for i in range(len(tiles)):
+        left, top = i % columns * width, i // columns * height
         style: dict[str, Any] = {"color": None, "weight": "normal"}
         if not right[i]:
             style = {"color": VERMILLION, "weight": "bold"}
@@ -759,12 +760,6 @@ def _pictures(x: Array) -> Array:
     return x.reshape(len(x), *shape)
 
 
-def _places(count: int, columns: int, height: int, width: int) -> Iterator[tuple[int, int]]:
-    """Yield the left and upper edges of pictures in rows."""
-    for i in range(count):
-        yield i % columns * width, i // columns * height
-
-
 def _draw_mosaic(
     ax: Axes, tiles: Array, columns: int, below: int, cmap: str, low: float, high: float
 ) -> tuple[int, int]:
@@ -775,10 +770,10 @@ def _draw_mosaic(
     n, h, w = tiles.shape
     height, width = h + below, w + _GAP
     rows = math.ceil(n / columns)
-    mosaic = np.full((rows * height, columns * width - _GAP), np.nan, np.float32)
-    for tile, (left, top) in zip(tiles, _places(n, columns, height, width), strict=True):
-        mosaic[top : top + h, left : left + w] = tile
-    ax.imshow(mosaic, cmap, vmin=low, vmax=high, interpolation="nearest")
+    places = np.full((rows * columns, height, width), np.nan, np.float32)
+    places[:n, :h, :w] = tiles
+    mosaic = places.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, -1)
+    ax.imshow(mosaic[:, :-_GAP], cmap, vmin=low, vmax=high, interpolation="nearest")
     ax.set_axis_off()
     return height, width
 
