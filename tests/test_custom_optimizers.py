@@ -315,6 +315,20 @@ def test_variables_in_attributes_are_part_of_the_state() -> None:
     assert other.variables[2] is other.of_mine["ages"][0] is not own.variables[2]
 
 
+def test_a_custom_optimizer_may_have_an_attribute_schedule() -> None:
+    class Scheduled(optimizers.Optimizer):
+        def __init__(self, learning_rate: Any, schedule: str) -> None:
+            super().__init__(learning_rate)
+            self.schedule = schedule
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            self.assign_sub(variable, learning_rate * gradient)
+
+    w, optimizer = tinynet.Variable([1.0]), Scheduled(0.5, "linear")
+    optimizer.apply([[1.0]], [w])
+    assert (float(w[0]), float(optimizer.learning_rate), optimizer.schedule) == (0.5, 0.5, "linear")
+
+
 def test_an_optimizer_without_an_update_step_is_refused() -> None:
     class Nothing(optimizers.Optimizer):
         pass
