@@ -129,6 +129,40 @@ def centered(k: Any, method: str) -> Any:
     return cls
 
 
+def lookahead(k: Any) -> Any:
+    class Lookahead(k.optimizers.Optimizer):  # type: ignore[misc]  # resolved at run time
+        """Wraps another optimizer, and steps back halfway now and then."""
+
+        def __init__(self, inner: Any, period: int = 2, **kwargs: Any) -> None:
+            super().__init__(learning_rate=0.0, **kwargs)
+            self.inner, self.period = k.optimizers.get(inner), period
+
+        def build(self, variables: Any) -> None:
+            if self.built:
+                return
+            super().build(variables)
+            self.inner.build(variables)
+            self.slow = self.add_optimizer_variables(variables, "slow")
+            for slow, variable in zip(self.slow, variables, strict=True):
+                slow.assign(variable)
+
+        @property
+        def variables(self) -> Any:
+            return super().variables + self.inner.variables
+
+        def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+            if not self.built:
+                self.build(list(trainable_variables))
+            self.inner.apply(grads, trainable_variables)
+            self.iterations.assign_add(1)
+            share = 0.5 * k.ops.cast(self.iterations % self.period == 0, "float32")
+            for slow, variable in zip(self.slow, trainable_variables, strict=True):
+                slow.assign(slow + share * (variable - slow))
+                variable.assign(k.ops.where(share > 0, slow, variable))
+
+    return Lookahead
+
+
 CLASSES: dict[str, Callable[[Any], Any]] = {
     "sign": sign_sgd,
     "momentum": momentum,
@@ -185,6 +219,18 @@ def test_fit_uses_a_custom_optimizer(name: str, options: str) -> None:
     theirs, ours = results
     assert not np.array_equal(ours[1], START[0])
     assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("inner", ["sgd", "adam", momentum])
+def test_fit_uses_an_optimizer_around_another(inner: Any) -> None:
+    results = []
+    for k in KERASES:
+        model = net(k)
+        optimizer = lookahead(k)(inner if isinstance(inner, str) else inner(k)())
+        model.compile(optimizer, "mse", **({"run_eagerly": True} if k is keras else {}))
+        model.fit(X, Y, batch_size=4, epochs=2, shuffle=False, verbose=0)
+        results.append(values(model, optimizer))
+    assert_same(*results[::-1])
 
 
 @pytest.mark.parametrize("options", ["plain", "accumulation", "scaled"])
@@ -267,6 +313,20 @@ def test_variables_in_attributes_are_part_of_the_state() -> None:
     other = copy.deepcopy(own)
     assert float(other.variables[2]) == 1
     assert other.variables[2] is other.of_mine["ages"][0] is not own.variables[2]
+
+
+def test_a_custom_optimizer_may_have_an_attribute_schedule() -> None:
+    class Scheduled(optimizers.Optimizer):
+        def __init__(self, learning_rate: Any, schedule: str) -> None:
+            super().__init__(learning_rate)
+            self.schedule = schedule
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            self.assign_sub(variable, learning_rate * gradient)
+
+    w, optimizer = tinynet.Variable([1.0]), Scheduled(0.5, "linear")
+    optimizer.apply([[1.0]], [w])
+    assert (float(w[0]), float(optimizer.learning_rate), optimizer.schedule) == (0.5, 0.5, "linear")
 
 
 def test_an_optimizer_without_an_update_step_is_refused() -> None:

@@ -164,6 +164,19 @@ def test_other_optimizers(optimizer: Any, names: set[str]) -> None:
     assert ("weight decay" in text) == isinstance(chosen.optimizer, optimizers.AdamW)
 
 
+def test_a_custom_optimizer_has_no_formula_of_adam() -> None:
+    class Doubled(optimizers.Adam):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            super().update_step(2 * gradient, variable, learning_rate)
+
+    x, y = data()
+    chosen = explain.step(net(Doubled()), x, y).chosen
+    assert chosen.alpha is None
+    assert "beta_1" not in str(chosen)
+    momentum = chosen.slots_after["momentum"]
+    assert momentum == pytest.approx(2 * chosen.gradient * 0.1, rel=16 * EPS)
+
+
 def test_gradients_that_are_added_up_first() -> None:
     x, y = data()
     model = net(optimizers.Adam(gradient_accumulation_steps=2))

@@ -488,6 +488,28 @@ def test_a_metric_of_one_s_own() -> None:
     assert logs[1] == pytest.approx(logs[0], rel=4 * EPS)
 
 
+def test_a_metric_that_changes_what_a_built_in_one_counts() -> None:
+    """Class labels, which the built-in metric refuses, and predictions of one class."""
+    figures = []
+    for k in (keras, tinynet):
+
+        class OfOneClass(k.metrics.AUC):  # type: ignore[name-defined, misc]
+            def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+                super().update_state(y_true, y_pred[:, 1], sample_weight)
+
+        class Regression(k.metrics.R2Score):  # type: ignore[name-defined, misc]
+            def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+                super().update_state(y_true, y_pred[:, :1], sample_weight)
+
+        net = k.Sequential([k.Input((4,)), k.layers.Dense(2, "softmax")])
+        net.set_weights([BATCHES[:4, :2] - BATCHES[4:8, :2], np.zeros(2)])
+        options = {"run_eagerly": True} if k is keras else {}
+        net.compile("sgd", SCCE, metrics=[OfOneClass(name="auc"), Regression()], **options)
+        history = net.fit(BATCHES, LONG % 2, batch_size=16, shuffle=False, verbose=0).history
+        figures.append([history[name][0] for name in ("auc", "r2_score", "loss")])
+    np.testing.assert_allclose(figures[1], figures[0], rtol=100 * EPS)
+
+
 # ------------------------------------------------------------ saturated ends
 
 

@@ -245,6 +245,37 @@ def test_objects_given_to_compile_go_both_ways(tmp_path: Any) -> None:
         assert {"loss", "right", "accuracy"} == set(history.history)
 
 
+def test_losses_and_metrics_with_options_go_both_ways(tmp_path: Any) -> None:
+    def make(library: Any) -> Any:
+        model = library.Sequential([library.Input((4,)), library.layers.Dense(3, "sigmoid")])
+        named = library.metrics
+        model.compile(
+            "sgd",
+            library.losses.BinaryFocalCrossentropy(True, alpha=0.3, gamma=1.5),
+            metrics=[
+                *("hinge", named.F1Score("macro", 0.5), named.FBetaScore("micro", beta=2.0)),
+                named.AUC(thresholds=[0.2, 0.5], name="area"),
+                named.AUC(multi_label=True, curve="PR", label_weights=[1.0, 2.0, 3.0], name="pr"),
+                *(named.R2Score(num_regressors=4), named.PrecisionAtRecall(0.5, class_id=1)),
+            ],
+            jit_compile=False,
+        )
+        return model
+
+    rng = np.random.default_rng(0)
+    x, y = rng.random((12, 4)).astype("float32"), np.eye(3)[rng.integers(0, 3, 12)]
+    for first, second in [(tinynet, keras), (keras, tinynet)]:
+        model = make(first)
+        expected = model.evaluate(x, y, verbose=0, return_dict=True)
+        model.save(tmp_path / "net.keras")
+        loaded = second.saving.load_model(tmp_path / "net.keras")
+        found = loaded.evaluate(x, y, verbose=0, return_dict=True)
+        assert found.keys() == expected.keys()
+        # R2 and areas are differences of sums of 36 float32 numbers.
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
 @SLOW
 def test_schedules_go_both_ways(tmp_path: Any) -> None:
     for first, second in [(tinynet, keras), (keras, tinynet)]:

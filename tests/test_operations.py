@@ -72,8 +72,7 @@ ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("median", [near(3, 5)], {"axis": 1}),
     ("median", [near(4, 5)], {"axis": 0, "keepdims": True}),
     ("median", [near(3, 4)], {}),
-    ("quantile", [near(3, 5), [0.0, 0.3125, 1.0]], {"axis": 1}),
-    ("quantile", [near(2, 3, 5), 0.625], {"axis": (0, 2), "keepdims": True}),
+    ("median", [near(3, 4)], {"keepdims": True}),
     ("max", [near(0, 3)], {"axis": 0, "initial": -5.0}),
     ("min", [near(2, 3)], {"axis": 0, "initial": 5.0}),
     ("nan_to_num", [np.array([[1.5, -2.0], [0.3, 4.0]])], {}),
@@ -82,9 +81,6 @@ ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("divide_no_nan", [near(3, 4), near(3, 4)], {}),
     ("inner", [near(3, 4), near(2, 4)], {}),
     ("outer", [near(3), near(2)], {}),
-    ("vdot", [near(3, 2), near(3, 2)], {}),
-    ("cross", [near(4, 3), near(3)], {}),
-    ("cross", [near(3, 4), near(3, 4)], {"axis": 0}),
     ("trace", [near(3, 4)], {"offset": 1}),
     *(
         ("einsum", [rule, *(near(*shape) for shape in shapes)], {})
@@ -166,10 +162,6 @@ ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("vstack", [[near(1, 3), near(2, 3)]], {}),
     ("hstack", [[near(3), near(2)]], {}),
     ("hstack", [[near(3, 1), near(3, 2)]], {}),
-    ("meshgrid", [near(3), near(2)], {}),
-    ("meshgrid", [near(3), near(2), near(4)], {"indexing": "ij"}),
-    ("diff", [near(3, 4)], {}),
-    ("diff", [near(4, 3)], {"n": 2, "axis": 0}),
     ("select", [[near(3) > 0, near(3) > 0], [near(3), near(3)]], {"default": 2.0}),
     ("sort", [near(3, 4)], {}),
     ("sort", [near(3, 4)], {"axis": 0}),
@@ -260,7 +252,6 @@ FLAT: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("eye", [3], {}),
     ("eye", [3, 4], {"k": 1}),
     ("identity", [3], {}),
-    ("tri", [3, 4], {"k": -1}),
     ("arange", [4], {}),
     ("arange", [1, 2.5, 0.5], {}),
     ("linspace", [0.0, 1.0], {"num": 5}),
@@ -430,7 +421,7 @@ def keras() -> Any:
 # TensorFlow has no gradient for these: only their values are compared.
 NO_GRADIENT_THERE = {"slice_update", "bincount"}
 # TensorFlow rounds a constant in their formulas to float32.
-ROUNDED_THERE = {"leaky_relu", "gelu", "quantile"}
+ROUNDED_THERE = {"leaky_relu", "gelu"}
 
 
 def compare(keras: Any, row: Any, rtol: float) -> None:
@@ -495,7 +486,7 @@ def test_operations_on_integers_have_the_dtypes_of_keras(dtype: str, keras: Any)
     compared = 0
     rows = {row[0]: row for row in [*FLAT, *ROWS] if row[0] not in IN_FLOATS}
     for name, inputs, options in (cast(row, dtype) for row in rows.values()):
-        if not hasattr(keras.ops, name) or (dtype == "bool" and name in ("mod", "diff")):
+        if not hasattr(keras.ops, name) or (dtype, name) == ("bool", "mod"):
             continue
         try:
             expected = parts_of(getattr(keras.ops, name)(*inputs, **options))
@@ -614,14 +605,8 @@ def test_custom_gradient_of_several_inputs_has_one_for_each() -> None:
     assert d_b is None
 
 
-def test_control_flow_equals_that_of_keras(keras: Any) -> None:
-    for library in (ops, keras.ops):
-        assert float(library.cond(True, lambda: 2.0, lambda: 3.0)) == 2
-        state = library.while_loop(lambda i, s: i < 4, lambda i, s: (i + 1, s * 2), (0, 1))
-        assert [int(v) for v in state] == [4, 16]
-        state = library.while_loop(lambda i: i < 9, lambda i: (i + 1,), (0,), maximum_iterations=3)
-        assert [int(v) for v in state] == [3]
-        assert float(library.fori_loop(0, 4, lambda i, v: v + i, 0)) == 6
+def test_cond_calls_one_function() -> None:
+    assert [float(ops.cond(p, lambda: 2.0, lambda: 3.0)) for p in (True, False)] == [2, 3]
 
 
 def test_average_of_slices_has_one_weight_for_each() -> None:
@@ -631,7 +616,7 @@ def test_average_of_slices_has_one_weight_for_each() -> None:
 
 def test_signatures_are_those_of_keras(keras: Any) -> None:
     names = [n for n in dir(keras.ops) if n[0] != "_" and hasattr(ops, n)]
-    assert len(names) > 190
+    assert len(names) > 180
     for name in names:
         expected, found = signature(getattr(keras.ops, name)), signature(getattr(ops, name))
         if name in LONGER:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.compare import EPS
-from tinynet import Sequential, Variable, layers, optimizers
+from tinynet import GradientTape, Sequential, Variable, layers, ops, optimizers
 from tinynet.variable import pack
 
 GRADIENTS = [[0.5, -1.0], [0.25, 0.5], [-1.0, 2.0]]
@@ -325,3 +325,20 @@ def test_schedule_of_wrong_rates_stops_at_its_step(wrong: Any, fused: bool) -> N
         model.fit(x, np.arange(32) % 3, batch_size=4, verbose=0)
     assert int(optimizer.iterations) == 3
     assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_adam_averages_the_squares_of_repeated_look_ups() -> None:
+    """Of a row that is looked up twice, with gradients 1 and 3, the squares are 1 + 9."""
+    layer = layers.Embedding(3, 1, "zeros")
+    layer.build()
+    for added, square in ((0.0, 10.0), (1.0, 25.0)):  # added: the gradient is one whole
+        optimizer = optimizers.Adam(0.1, beta_2=0.75)
+        with GradientTape() as tape:
+            loss = ops.sum(layer(np.array([2, 2])) * [[1.0], [3.0]])
+            loss = loss + added * ops.sum(layer.embeddings)
+        (gradient,) = tape.gradient(loss, layer.weights)
+        assert gradient.tolist() == [[added], [added], [4 + added]]
+        optimizer.apply([gradient], layer.weights)
+        velocity = optimizer.variables[3].numpy()
+        np.testing.assert_allclose(velocity[2], 0.25 * square, rtol=1e-6)
+        assert layer.embeddings.parts == ()

@@ -14,7 +14,6 @@ import tinynet
 from tinynet import Variable, config, ops, random
 from tinynet.compat import tensorflow as tf
 from tinynet.program import GradientTape
-from tinynet.program.operations import TAPES
 
 N = 20_000
 # Name, arguments, mean and variance of the distribution.
@@ -120,21 +119,13 @@ def test_random_gradients_pass_through() -> None:
     assert sorted(tape.gradient(s, mean).tolist()) == [1, 10]
 
 
-def test_draws_are_stateful_operations() -> None:
-    class Recorder:
-        def __init__(self) -> None:
-            self.seen: list[Any] = []
-
-        def record(self, operation: Any, inputs: Any, arrays: Any, options: Any, out: Any) -> None:
-            if getattr(operation, "stateful", False):
-                self.seen.append((operation.name, inputs, options["shape"]))
-
-    recorder = Recorder()
-    token = TAPES.set((recorder,))
-    random.normal((2, 3), stddev=0.5)
-    random.dropout(np.ones(4), 0.5)
-    TAPES.reset(token)
-    assert recorder.seen == [("normal", [], (2, 3)), ("uniform", [], (4,))]
+def test_draws_are_stateful_operations_that_infer_without_drawing() -> None:
+    seen = random.SeedGenerator(3)
+    for operation in (random._NORMAL, random._UNIFORM, random._TRUNCATED, random._GUMBEL):
+        assert operation.stateful
+        inferred = operation.infer([], {"shape": (2, 3), "dtype": "float32", "seed": seen})
+        assert (inferred.shape, inferred.dtype) == ((2, 3), np.float32)
+    assert random.normal((5,), seed=seen).tolist() == random.normal((5,), seed=3).tolist()
 
 
 def test_seed_generator_copies_continue() -> None:

@@ -31,14 +31,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 import tinynet
 from tinynet import checks, datasets, demo, layers, models, progress, sparse, threads, visualize
 from tinynet.datasets import framing
 from tinynet.files import write_atomically
+from tinynet.variable import Array
 
-Array = NDArray[Any]
 Part = tuple[Array, Array]  # images and labels
 Result = tuple[dict[str, Any], list[str]]  # of a command: as JSON, and as lines of text
 

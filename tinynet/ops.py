@@ -44,6 +44,17 @@ gelu = activations.gelu.with_options(approximate=True)
 # ------------------------------------------------------------ made of other operations
 
 
+def _size(x: Any, axis: int) -> int:
+    """Return one size of a tensor, whose other sizes may be open while it is traced."""
+    size: int | None = x.shape[axis] if hasattr(x, "shape") else None
+    size = np.shape(x)[axis] if size is None else size
+    if size is None:
+        raise ValueError(
+            f"x must have a known size along axis {axis}. Received: x of shape {x.shape}"
+        )
+    return size
+
+
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Compute the norm of vectors along an axis: 2 by default, 1, or `inf`."""
     if ord not in (None, 2, "euclidean", 1, np.inf):
@@ -85,35 +96,14 @@ def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = Fals
     return tuple(TABLE[n](x, axis=axes, keepdims=keepdims) for n in ("mean", "var"))
 
 
-def quantile(
-    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
-) -> Any:
-    """Compute quantiles, interpolated between the two nearest elements."""
-    if method != "linear":
-        raise ValueError(f"method must be 'linear'. Received: method={method!r}")
-    n = np.ndim(x)
-    axes = [*range(n)] if axis is None else [a % n for a in np.atleast_1d(axis).tolist()]
-    kept = [i for i in range(n) if i not in axes]
-    shape = np.shape(x)
-    size = math.prod(shape[a] for a in axes)
-    rows = TABLE["reshape"](
-        TABLE["transpose"](TABLE["add"](x, 0.0), (*kept, *axes)), (*(shape[i] for i in kept), size)
-    )
-    ordered = sort(rows)
-    place = np.asarray(to_array(q), float) * (size - 1)
-    low = np.floor(place).astype(int)
-    share = TABLE["cast"](place - low, ordered.dtype)
-    below, above = (
-        TABLE["take"](ordered, np.minimum(i, size - 1), axis=-1) for i in (low, low + 1)
-    )
-    y = below + (above - below) * share
-    y = TABLE["transpose"](y, (*range(len(kept), y.ndim), *range(len(kept))))  # q comes first
-    return TABLE["expand_dims"](y, tuple(a + np.ndim(q) for a in axes)) if keepdims else y
-
-
-def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """Compute the middle element, or the mean of the two in the middle."""
-    return quantile(x, 0.5, axis, keepdims=keepdims)
+    rows = ravel(x) if axis is None else x
+    last = -1 if axis is None else axis
+    n = _size(rows, last)
+    middle = TABLE["take"](sort(rows, last), [(n - 1) // 2, n // 2], axis=last)
+    y = TABLE["mean"](middle, axis=last, keepdims=keepdims)
+    return TABLE["reshape"](y, (1,) * np.ndim(x)) if keepdims and axis is None else y
 
 
 def batch_normalization(
@@ -166,26 +156,9 @@ def inner(x1: Any, x2: Any) -> Any:
     return TABLE["tensordot"](x1, x2, axes=[[-1], [-1]])
 
 
-def vdot(x1: Any, x2: Any) -> Any:
-    """Compute the sum of products of all elements."""
-    return TABLE["dot"](ravel(x1), ravel(x2))
-
-
-def cross(
-    x1: Any, x2: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
-) -> Any:
-    """Compute the cross product of vectors of three elements."""
-    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
-    a, b = unstack(x1, axis=axisa), unstack(x2, axis=axisb)
-    if len(a) != 3 or len(b) != 3:
-        raise ValueError(f"x1 and x2 must have 3 elements. Received: {len(a)} and {len(b)}")
-    parts = [a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)]
-    return TABLE["stack"](parts, axis=axisc)
-
-
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     """Cut an axis into equal parts, or at the given indices."""
-    size = np.shape(x)[axis]
+    size = _size(x, axis)
     cuts = [0, *split_sections(size, indices_or_sections), size]
     before = (builtins.slice(None),) * (axis % np.ndim(x))
     return [
@@ -195,7 +168,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 def unstack(x: Any, num: int | None = None, axis: int = 0) -> Any:
     """Take an array apart along an axis."""
-    return [TABLE["squeeze"](part, axis) for part in split(x, num or np.shape(x)[axis], axis)]
+    return [TABLE["squeeze"](part, axis) for part in split(x, num or _size(x, axis), axis)]
 
 
 def moveaxis(x: Any, source: Any, destination: Any) -> Any:
@@ -221,31 +194,34 @@ def hstack(xs: Sequence[Any]) -> Any:
     return TABLE["concatenate"](xs, axis=0 if np.ndim(xs[0]) == 1 else 1)
 
 
-def meshgrid(*x: Any, indexing: str = "xy") -> Any:
-    """Return the coordinates of a grid, one array for each vector."""
-    order = [*range(len(x))]
-    if indexing == "xy":
-        order[:2] = order[:2][::-1]
-    sizes = [np.size(x[i]) for i in order]
-    rows = [TABLE["reshape"](v, [-1 if i == j else 1 for j in order]) for i, v in enumerate(x)]
-    return [TABLE["broadcast_to"](row, shape=sizes) for row in rows]
-
-
-def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
-    """Compute differences of neighbors along an axis, `n` times."""
-    for _ in range(n):
-        before = (builtins.slice(None),) * (axis % np.ndim(a))
-        later, earlier = builtins.slice(1, None), builtins.slice(None, -1)
-        a = TABLE["subtract"](*(TABLE["get_item"](a, (*before, part)) for part in (later, earlier)))
-    return a
-
-
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
     """Take from the first array whose condition holds, else the default."""
     y = default
     for condition, choice in reversed([*zip(condlist, choicelist, strict=True)]):
         y = TABLE["where"](condition, choice, y)
     return y
+
+
+def scatter(indices: Any, values: Any, shape: Any) -> Any:
+    """Add values at the places that the rows of `indices` name, to zeros."""
+    return TABLE["scatter_update"](zeros(shape, dtype(values)), indices, values, "add")
+
+
+def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
+    """Replace the part that begins at `start_indices`."""
+    places = np.moveaxis(np.indices(np.shape(updates)), 0, -1)
+    return TABLE["scatter_update"](inputs, TABLE["add"](places, start_indices), updates)
+
+
+def segment_sum(
+    data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False
+) -> Any:
+    """Sum the rows that have the same number in `segment_ids`."""
+    segment_ids = convert_to_tensor(segment_ids)
+    n = int(np.max(segment_ids, initial=-1)) + 1 if num_segments is None else num_segments
+    known = TABLE["logical_and"](segment_ids >= 0, segment_ids < n)
+    places = TABLE["expand_dims"](TABLE["where"](known, segment_ids, n), -1)
+    return scatter(places, data, (n + 1, *np.shape(data)[1:]))[:n]
 
 
 def slice(inputs: Any, start_indices: Any, shape: Any) -> Any:
@@ -422,7 +398,7 @@ def sparse_categorical_crossentropy(
     if not from_logits:
         output = TABLE["log"](TABLE["clip"](output, config.epsilon(), 1 - config.epsilon()))
     # An index from the end would be valid, a negative label is not.
-    labels = TABLE["where"](labels < 0, np.shape(output)[axis], labels)
+    labels = TABLE["where"](labels < 0, _size(output, axis), labels)
     own = TABLE["take_along_axis"](output, labels, axis=axis)
     return TABLE["squeeze"](TABLE["logsumexp"](output, axis=axis, keepdims=True) - own, axis=axis)
 
@@ -433,30 +409,6 @@ def sparse_categorical_crossentropy(
 def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
     """Call one of two functions."""
     return true_fn() if pred else false_fn()
-
-
-def while_loop(
-    cond: Callable[..., Any],
-    body: Callable[..., Any],
-    loop_vars: Any,
-    maximum_iterations: int | None = None,
-) -> Any:
-    """Call `body` with what it returned last, while `cond` holds for that."""
-    several = isinstance(loop_vars, list | tuple)
-    state = tuple(loop_vars) if several else (loop_vars,)
-    for _ in itertools.count() if maximum_iterations is None else range(maximum_iterations):
-        if not cond(*state):
-            break
-        found = body(*state)
-        state = tuple(found) if isinstance(found, list | tuple) else (found,)
-    return state if several else state[0]
-
-
-def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
-    """Call `body_fun` with each number, and what it returned last."""
-    for i in range(int(lower), int(upper)):
-        init_val = body_fun(i, init_val)
-    return init_val
 
 
 # ------------------------------------------------------------ without gradients
@@ -526,11 +478,6 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
 def identity(n: int, dtype: Any = None) -> Any:
     """Return the identity matrix."""
     return eye(n, dtype=dtype)
-
-
-def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
-    """Return a matrix with ones on and below a diagonal."""
-    return as_tensor(np.tri(N, M, k, dtype or config.floatx()))
 
 
 zeros_like, ones_like = TABLE["zeros_like"], TABLE["ones_like"]

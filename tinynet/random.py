@@ -201,6 +201,10 @@ class _Draw(Operation):
 
         super().__init__(name, forward, inputs=0)
 
+    def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
+        """Return an array of the result's shape and dtype, without drawing."""
+        return np.zeros(options["shape"], options["dtype"])
+
     def draw(self, shape: Any, dtype: Any, seed: Any, kinds: str = "f", **parameters: Any) -> Any:
         """Validate the arguments that all have, and draw."""
         sizes = [checks.whole("shape", n, 0, ValueError) for n in np.atleast_1d(shape).tolist()]
@@ -386,12 +390,12 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
             [0, 0, 0]], dtype=int32)
     """
     logits = TABLE["identity_of"](logits)
-    if len(logits.shape) != 2:
+    if logits.ndim != 2:
         raise ValueError(
             "logits must have the shape (batch_size, num_classes). "
             f"Received: shape {tuple(logits.shape)}"
         )
-    rows, classes = logits.shape
+    rows, classes = np.shape(logits)
     # Log-probabilities plus Gumbel noise are largest at a class with its probability.
     noise = _GUMBEL.draw((rows, num_samples, classes), None, seed)
     drawn = TABLE["argmax"](TABLE["expand_dims"](logits, 1) + noise, axis=-1)
@@ -426,7 +430,7 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
     x = TABLE["identity_of"](inputs)
     if rate == 0:
         return x
-    shape = x.shape
+    shape = np.shape(x)
     if noise_shape is not None:
         if len(noise_shape) != len(shape):
             raise ValueError(
@@ -461,7 +465,7 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     [1, 2, 3]
     """
     x = TABLE["identity_of"](x)
-    order = TABLE["argsort"](_UNIFORM.draw((x.shape[axis],), None, seed))
+    order = TABLE["argsort"](_UNIFORM.draw((np.shape(x)[axis],), None, seed))
     return TABLE["take"](x, order, axis=axis)
 
 

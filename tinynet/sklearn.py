@@ -355,10 +355,8 @@ class _TinyNet(BaseEstimator):
         n = len(targets)
         size = min(200, n) if self.batch_size == "auto" else self.batch_size
         if size > n:
-            checks.warn(
-                "batch_size is larger than the number of samples. It is going to be clipped. "
-                f"Received: batch_size={self.batch_size}, {n} samples"
-            )
+            reason = "batch_size is larger than the number of samples. It is going to be clipped"
+            checks.warn(f"{reason}. Received: batch_size={self.batch_size}, {n} samples")
             size = n
         self.n_iter_ = 0
         epochs = 1 if incremental else self.max_iter
@@ -514,13 +512,12 @@ class _Monitor(Callback):
             return
         rate = float(optimizer.learning_rate)
         what = "Training loss" if self._held is None else "Validation score"
-        action = "Stopping."
         if schedule == "adaptive" and rate > _SMALLEST_RATE:
             optimizer.learning_rate, owner._no_improvement_count = rate / 5, 0
             action = f"Setting learning rate to {rate / 5:f}"
         else:
             self.converged = self.model.stop_training = True
-            action = "Learning rate too small. Stopping." if schedule == "adaptive" else action
+            action = ("Learning rate too small. " if schedule == "adaptive" else "") + "Stopping."
         if owner.verbose:
             print(
                 f"{what} did not improve more than tol={owner.tol:f} for "

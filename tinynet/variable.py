@@ -82,6 +82,9 @@ class Variable(NDArrayOperatorsMixin):
     array([1., 1.], dtype=float32)
     """
 
+    #: Gradients of the last look-ups of its rows; of each, the sum and the sum of squares.
+    parts: tuple[tuple[Array, Array], ...] = ()
+
     def __init__(
         self,
         initializer: Any,

@@ -21,15 +21,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tinynet import checks
+from tinynet.variable import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
-
-Array = NDArray[Any]
 
 BLUE, VERMILLION = "#0072B2", "#D55E00"
 
@@ -118,7 +116,8 @@ def plot_predictions(
     ax = _axes(ax, max(1.45 * columns, 4), 1.73 * math.ceil(len(tiles) / columns) + 0.6)
     _, h, w = tiles.shape
     height, width = _draw_mosaic(ax, tiles, columns, round(0.36 * h), "gray", *_limits(tiles))
-    for i, (left, top) in enumerate(_places(len(tiles), columns, height, width)):
+    for i in range(len(tiles)):
+        left, top = i % columns * width, i // columns * height
         style: dict[str, Any] = {"color": None, "weight": "normal"}
         if not right[i]:
             style = {"color": VERMILLION, "weight": "bold"}
@@ -284,7 +283,7 @@ def plot_history(
     title: str | None = None,
     source: str | None = None,
     figure: Figure | SubFigure | None = None,
-    ax: Axes | Sequence[Axes] | NDArray[Any] | None = None,
+    ax: Axes | Sequence[Axes] | Array | None = None,
 ) -> Figure:
     """Draw the loss and the metrics over the epochs.
 
@@ -693,23 +692,20 @@ def _new_figure(width: float, height: float) -> Figure:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     size, layout = (width, height), ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
-    figure: Any
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is None:
-        figure = Figure(size, layout=layout)
-        # Without pyplot, notebooks do not know how to display a figure.
-        figure._repr_png_ = functools.partial(_as_png, figure)
-        return cast("Figure", figure)
-    headless = get_backend().lower() in _HEADLESS
+    pyplot: Any = sys.modules.get("matplotlib.pyplot")
+    headless = pyplot is not None and get_backend().lower() in _HEADLESS
     while headless and len(_kept) >= _KEPT_HEADLESS:
         if oldest := _kept.pop(0)():
             pyplot.close(oldest)
-    figure = pyplot.figure(figsize=size, layout=layout)
-    if headless:
+    figure: Any = (pyplot.figure if pyplot else Figure)(figsize=size, layout=layout)
+    if pyplot is None:
+        # Without pyplot, notebooks do not know how to display a figure.
+        figure._repr_png_ = functools.partial(_as_png, figure)
+    elif headless:
         _kept.append(weakref.ref(figure))
     elif "inline" in get_backend():
         figure._ipython_display_ = functools.partial(_display_once, figure)
-    return cast("Figure", figure)
+    return figure
 
 
 def _display_once(figure: Any) -> None:
@@ -764,12 +760,6 @@ def _pictures(x: Array) -> Array:
     return x.reshape(len(x), *shape)
 
 
-def _places(count: int, columns: int, height: int, width: int) -> Iterator[tuple[int, int]]:
-    """Yield the left and upper edges of pictures in rows."""
-    for i in range(count):
-        yield i % columns * width, i // columns * height
-
-
 def _draw_mosaic(
     ax: Axes, tiles: Array, columns: int, below: int, cmap: str, low: float, high: float
 ) -> tuple[int, int]:
@@ -780,10 +770,10 @@ def _draw_mosaic(
     n, h, w = tiles.shape
     height, width = h + below, w + _GAP
     rows = math.ceil(n / columns)
-    mosaic = np.full((rows * height, columns * width - _GAP), np.nan, np.float32)
-    for tile, (left, top) in zip(tiles, _places(n, columns, height, width), strict=True):
-        mosaic[top : top + h, left : left + w] = tile
-    ax.imshow(mosaic, cmap, vmin=low, vmax=high, interpolation="nearest")
+    places = np.full((rows * columns, height, width), np.nan, np.float32)
+    places[:n, :h, :w] = tiles
+    mosaic = places.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, -1)
+    ax.imshow(mosaic[:, :-_GAP], cmap, vmin=low, vmax=high, interpolation="nearest")
     ax.set_axis_off()
     return height, width
 

@@ -501,7 +501,7 @@ def require_no_schedule(callback: Callback) -> None:
     >>> callback.model.compile(keras.optimizers.SGD(0.1), "mse")
     >>> require_no_schedule(callback)
     """
-    schedule = getattr(callback.model.optimizer, "schedule", None)
+    schedule = getattr(callback.model.optimizer, "_schedule", None)
     if schedule is not None:
         name = type(callback).__name__
         raise TypeError(

@@ -97,10 +97,9 @@ def _call(function: Callable[..., Any], element: Any) -> Any:
 class Dataset:
     """Elements to iterate over, each a tensor, or a tuple or dict of tensors.
 
-    Create it with `from_tensor_slices`, `from_tensors`, `from_generator` or `range`; every
-    method returns a new dataset. `shuffle` draws from tinynet's own random numbers, so its
-    order is not TensorFlow's, and repeats after `set_random_seed`. Arguments about parallel
-    calls and determinism are accepted, without effect.
+    Create it with `from_tensor_slices`, `from_generator` or `range`. `shuffle` draws from
+    tinynet's own random numbers, so its order is not TensorFlow's, and repeats after
+    `set_random_seed`. Arguments about parallel calls are accepted, without effect.
 
     Parameters
     ----------
@@ -137,12 +136,6 @@ class Dataset:
                 f"Received: shapes {checks.shorten(shapes)}"
             )
         return Dataset(lambda: _slices(arrays), shapes[0][0])
-
-    @staticmethod
-    def from_tensors(tensors: Any, name: Any = None) -> Dataset:
-        """Make a dataset of a single element."""
-        element = _map(_array, tensors)
-        return Dataset(lambda: iter([element]), 1)
 
     @staticmethod
     def from_generator(
@@ -209,15 +202,6 @@ class Dataset:
     def filter(self, predicate: Any, name: Any = None) -> Dataset:
         """Keep the elements for which a function returns True."""
         return Dataset(lambda: (e for e in self._start() if _call(predicate, e)))
-
-    def flat_map(self, map_func: Any, name: Any = None) -> Dataset:
-        """Apply a function that returns a dataset, and join the results."""
-        return Dataset(
-            lambda: itertools.chain.from_iterable(
-                map_func(*e)._start() if type(e) is tuple else map_func(e)._start()
-                for e in (_map(as_tensor, element) for element in self._start())
-            )
-        )
 
     def batch(
         self, batch_size: int, drop_remainder: bool = False, *args: Any, **options: Any
@@ -307,11 +291,6 @@ class Dataset:
         size = max(self._size - n, 0) if self._size >= 0 else self._size
         return Dataset(lambda: itertools.islice(self._start(), n, None), size)
 
-    def shard(self, num_shards: int, index: int, name: Any = None) -> Dataset:
-        """Keep every `num_shards`-th element, from the given one on."""
-        size = self._size if self._size < 0 else len(range(index, self._size, num_shards))
-        return Dataset(lambda: itertools.islice(self._start(), index, None, num_shards), size)
-
     def concatenate(self, dataset: Dataset, name: Any = None) -> Dataset:
         """Append another dataset."""
         sizes = (self._size, dataset._size)
@@ -343,18 +322,7 @@ class Dataset:
         """Return the dataset itself: no option has an effect."""
         return self
 
-    def apply(self, transformation_func: Callable[[Dataset], Any]) -> Any:
-        """Return the result of a function of the dataset."""
-        return transformation_func(self)
-
     # ------------------------------------------------------------ results
-
-    def reduce(self, initial_state: Any, reduce_func: Any, name: Any = None) -> Any:
-        """Combine all elements: ``state = reduce_func(state, element)``."""
-        state = _map(_array, initial_state)
-        for element in self._start():
-            state = _call(lambda pair: reduce_func(*pair.values()), {0: state, 1: element})
-        return _map(as_tensor, state)
 
     def __iter__(self) -> Iterator[Any]:
         return (_map(as_tensor, element) for element in self._start())

@@ -103,8 +103,6 @@ class Variable(tinynet.Variable):
         Applied by optimizers after an update.
     shape : tuple of int, optional
         Must be the shape of the value.
-    **options : object
-        TensorFlow's further arguments, without effect.
 
     Examples
     --------
@@ -121,28 +119,16 @@ class Variable(tinynet.Variable):
         dtype: Any = None,
         constraint: Any = None,
         shape: Any = None,
-        **options: Any,
     ) -> None:
-        unknown = {k: v for k, v in options.items() if k not in _VARIABLE_OPTIONS}
-        checks.no_more("Variable", unknown, _VARIABLE_OPTIONS, TypeError)
-        value = initial_value() if callable(initial_value) else initial_value
-        array = np.asarray(constant(value, dtype))
-        if shape is not None and tuple(shape) != array.shape:
-            raise ValueError(
-                f"shape must be that of initial_value, {array.shape}. Received: shape={shape}"
-            )
-        super().__init__(array, trainable is not False, name=name or "Variable")
+        value = constant(initial_value() if callable(initial_value) else initial_value, dtype)
+        if shape is not None:
+            value = ensure_shape(value, shape)
+        super().__init__(np.asarray(value), trainable is not False, name=name or "Variable")
         self.constraint = constraint
 
     def read_value(self) -> Tensor:
         """Return the value."""
         return ops.convert_to_tensor(self)
-
-
-_VARIABLE_OPTIONS = (
-    *("validate_shape", "caching_device", "variable_def", "import_scope"),
-    *("synchronization", "aggregation"),
-)
 
 
 class Module:
@@ -364,10 +350,8 @@ _SAME = (
     ("tl", "a b axes", "tensordot"),
     ("tl", "tensor ord axis keepdims", "norm"),
     ("tl", "", "einsum"),
-    ("l", "a b", "cross"),
     ("l", "x", "trace"),
     ("t", "pred true_fn false_fn", "cond"),
-    ("t", "cond body loop_vars", "while_loop"),
     ("t", "f", "custom_gradient"),
     ("t", "sorted_sequence values side", "searchsorted"),
     ("t", "indices updates shape", "scatter_nd=scatter"),
@@ -404,25 +388,16 @@ _put_same()
 
 @_put("tm")
 def cumsum(x: Any, axis: int = 0, exclusive: Any = False, reverse: Any = False) -> Tensor:
-    """Compute the cumulative sum along an axis."""
-    return _cumulative(ops.cumsum, x, axis, exclusive, reverse, 0)
+    """Compute the cumulative sum along an axis, without the element itself if exclusive."""
+    x = ops.convert_to_tensor(x)
+    y = ops.flip(ops.cumsum(ops.flip(x, axis), axis), axis) if reverse else ops.cumsum(x, axis)
+    return y - x if exclusive else y
 
 
 @_put("m")
-def _cumprod(x: Any, axis: int = 0, exclusive: Any = False, reverse: Any = False) -> Tensor:
+def _cumprod(x: Any, axis: int = 0) -> Tensor:
     """Compute the cumulative product along an axis."""
-    return _cumulative(ops.cumprod, x, axis, exclusive, reverse, 1)
-
-
-def _cumulative(call: Any, x: Any, axis: int, exclusive: Any, reverse: Any, first: int) -> Any:
-    x = ops.flip(x, axis) if reverse else ops.convert_to_tensor(x)
-    if exclusive:
-        size = x.shape[axis]
-        before, _ = ops.split(x, [size - 1], axis)
-        start = ops.full_like(ops.split(x, [1], axis)[0], first)
-        x = ops.concatenate([start, before], axis)
-    y = call(x, axis=axis)
-    return ops.flip(y, axis) if reverse else y
+    return ops.cumprod(x, axis=axis)
 
 
 @_put("t")
@@ -495,7 +470,7 @@ def gather(
         raise ValueError(
             f"batch_dims must be 0, or 1 with axis=1. Received: {batch_dims=}, {axis=}"
         )
-    rows = ops.reshape(ops.arange(indices.shape[0]), (-1, *[1] * (indices.ndim - 1)))
+    rows = ops.reshape(ops.arange(ops.shape(indices)[0]), (-1, *[1] * (indices.ndim - 1)))
     return ops.gather_nd(params, ops.stack([ops.zeros_like(indices) + rows, indices], axis=-1))
 
 
@@ -550,12 +525,6 @@ def matmul(
     return ops.matmul(a, ops.swapaxes(b, -1, -2) if transpose_b else b)
 
 
-@_put("l")
-def _matvec(a: Any, b: Any, transpose_a: Any = False) -> Tensor:
-    """Compute the product of a matrix and a vector."""
-    return matmul(a, ops.expand_dims(b, -1), transpose_a)[..., 0]
-
-
 @_put("tm")
 def add_n(inputs: Any) -> Tensor:
     """Compute the sum of several tensors."""
@@ -593,12 +562,6 @@ def map_fn(fn: Any, elems: Any, *args: Any, **options: Any) -> Any:
 
 
 vectorized_map = map_fn
-
-
-@_put("t")
-def meshgrid(*args: Any, indexing: str = "xy") -> Any:
-    """Return the coordinates of a grid, one tensor for each vector."""
-    return ops.meshgrid(*args, indexing=indexing)
 
 
 @_put("t")
@@ -692,26 +655,6 @@ def _moments(x: Any, axes: Any, shift: Any = None, keepdims: Any = False) -> Any
 
 
 @_put("n")
-def _l2_loss(t: Any) -> Tensor:
-    """Compute half of the sum of squares."""
-    return ops.sum(ops.square(t)) / 2
-
-
-@_put("n")
-def _bias_add(value: Any, bias: Any, data_format: Any = None) -> Tensor:
-    """Add a bias to the last axis."""
-    return ops.add(value, bias)
-
-
-@_put("n")
-def _embedding_lookup(params: Any, ids: Any, max_norm: Any = None) -> Tensor:
-    """Return the rows with the given numbers."""
-    if max_norm is not None:
-        raise ValueError(f"max_norm must be None. Received: max_norm={max_norm}")
-    return ops.take(params, ids, axis=0)
-
-
-@_put("n")
 def _batch_normalization(
     x: Any, mean: Any, variance: Any, offset: Any, scale: Any, variance_epsilon: Any
 ) -> Tensor:
@@ -723,72 +666,62 @@ def _batch_normalization(
 
 
 @_put("n")
-def _sigmoid_cross_entropy_with_logits(labels: Any = None, logits: Any = None) -> Tensor:
-    """Compute the cross-entropy of independent classes from logits."""
-    return ops.binary_crossentropy(labels, logits, from_logits=True)
-
-
-@_put("n")
 def _weighted_cross_entropy_with_logits(labels: Any, logits: Any, pos_weight: Any) -> Tensor:
     """Compute the cross-entropy of independent classes, with a weight for positive ones."""
     weight = 1 + (pos_weight - 1) * ops.convert_to_tensor(labels)
     return (1 - labels) * logits + weight * ops.softplus(ops.negative(logits))
 
 
-@_put("n")
-def _softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1) -> Tensor:
-    """Compute the cross-entropy between distributions and logits."""
-    return ops.categorical_crossentropy(labels, logits, True, axis)
-
-
-@_put("n")
-def _sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
-    """Compute the cross-entropy between class labels and logits."""
-    return ops.sparse_categorical_crossentropy(labels, logits, True)
+for _name, _call in {
+    "l2_loss": lambda t: ops.sum(ops.square(t)) / 2,
+    "bias_add": lambda value, bias, data_format=None: ops.add(value, bias),
+    "embedding_lookup": lambda params, ids: ops.take(params, ids, axis=0),
+    "sigmoid_cross_entropy_with_logits": lambda labels, logits: ops.binary_crossentropy(
+        labels, logits, from_logits=True
+    ),
+    "softmax_cross_entropy_with_logits": lambda labels, logits, axis=-1: (
+        ops.categorical_crossentropy(labels, logits, True, axis)
+    ),
+    "sparse_softmax_cross_entropy_with_logits": lambda labels, logits: (
+        ops.sparse_categorical_crossentropy(labels, logits, True)
+    ),
+}.items():
+    _place("n", _call, _name)
 
 
 # ------------------------------------------------------------ tf.debugging
 
 
-def _assertion(name: str, holds: Callable[..., Any], what: str) -> Callable[..., None]:
+def _assertion(name: str, holds: Callable[..., Any]) -> Callable[..., None]:
     def check(*args: Any, message: Any = None, summarize: Any = None, **kwargs: Any) -> None:
         given = [*map(ops.convert_to_numpy, args)]
         named = {key: ops.convert_to_numpy(value) for key, value in kwargs.items()}
         if not np.all(holds(*given, **named)):
-            shown = " and ".join(map(checks.shorten, [*given, *named.values()]))
-            raise ValueError(f"{message or what}. Received: {shown}")
+            shown = ", ".join(map(checks.shorten, [*given, *named.values()]))
+            raise ValueError(f"{message or f'assert_{name} must hold'}. Received: {shown}")
 
-    check.__name__, check.__doc__ = name, f"Raise a ValueError if not: {what}."
     return _named(check)
 
 
-_ASSERTIONS: dict[str, tuple[Callable[..., Any], str]] = {
-    "assert_equal": (lambda x, y: x == y, "x must equal y"),
-    "assert_none_equal": (lambda x, y: x != y, "x must differ from y in every element"),
-    "assert_less": (lambda x, y: x < y, "x must be less than y"),
-    "assert_less_equal": (lambda x, y: x <= y, "x must be less than or equal to y"),
-    "assert_greater": (lambda x, y: x > y, "x must be greater than y"),
-    "assert_greater_equal": (lambda x, y: x >= y, "x must be greater than or equal to y"),
-    "assert_positive": (lambda x: x > 0, "x must be positive"),
-    "assert_negative": (lambda x: x < 0, "x must be negative"),
-    "assert_non_negative": (lambda x: x >= 0, "x must not be negative"),
-    "assert_non_positive": (lambda x: x <= 0, "x must not be positive"),
-    "assert_all_finite": (lambda x: np.isfinite(x), "x must be finite"),
-    "assert_rank": (lambda x, rank: x.ndim == rank, "x must have that number of dimensions"),
-    "assert_near": (
-        lambda x, y, rtol=1e-6, atol=1e-6: np.abs(x - y) <= atol + rtol * np.abs(y),
-        "x must be close to y",
-    ),
+_ASSERTIONS: dict[str, Callable[..., Any]] = {
+    "equal": lambda x, y: x == y,
+    "none_equal": lambda x, y: x != y,
+    "less": lambda x, y: x < y,
+    "less_equal": lambda x, y: x <= y,
+    "greater": lambda x, y: x > y,
+    "greater_equal": lambda x, y: x >= y,
+    "near": lambda x, y, rtol=1e-6, atol=1e-6: np.abs(x - y) <= atol + rtol * np.abs(y),
+    "positive": lambda x: x > 0,
+    "non_negative": lambda x: x >= 0,
+    "all_finite": lambda x: np.isfinite(x),
+    "rank": lambda x, rank: x.ndim == rank,
 }
 
 
 @_named
 def numpy_function(func: Any, inp: Any, Tout: Any, stateful: Any = True) -> Any:
     """Call a function with plain arrays, and convert its results to the given dtypes."""
-    results = func(*(ops.convert_to_numpy(x) for x in inp))
-    if isinstance(Tout, list | tuple):
-        return [as_tensor(np.asarray(r, t)) for r, t in zip(results, Tout, strict=True)]
-    return as_tensor(np.asarray(results, Tout))
+    return py_function(lambda *tensors: func(*map(ops.convert_to_numpy, tensors)), inp, Tout)
 
 
 @_named
@@ -878,7 +811,9 @@ def _dropout(x: Any, rate: Any, noise_shape: Any = None, seed: Any = None) -> Te
 _put("m")(_confusion_matrix)
 nn, math, linalg = (_Namespace(name, **_PLACES[name[0]]) for name in ("nn", "math", "linalg"))
 errors = _Namespace("errors", InvalidArgumentError=ValueError)
-debugging = _Namespace("debugging", **{n: _assertion(n, *a) for n, a in _ASSERTIONS.items()})
+debugging = _Namespace(
+    "debugging", **{f"assert_{n}": _assertion(n, holds) for n, holds in _ASSERTIONS.items()}
+)
 debugging.enable_check_numerics = debugging.disable_check_numerics = _nothing
 assert_equal, assert_less = debugging.assert_equal, debugging.assert_less
 assert_greater, assert_rank = debugging.assert_greater, debugging.assert_rank
@@ -910,11 +845,10 @@ version = _Namespace("version", VERSION=__version__)
 test = _Namespace("test", is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
 config = _Namespace(
     "config",
-    list_physical_devices=_none_of_them,
-    list_logical_devices=_none_of_them,
-    get_visible_devices=_none_of_them,
-    set_visible_devices=_nothing,
-    run_functions_eagerly=_nothing,
+    **dict.fromkeys(
+        ("list_physical_devices", "list_logical_devices", "get_visible_devices"), _none_of_them
+    ),
+    **dict.fromkeys(("set_visible_devices", "run_functions_eagerly"), _nothing),
     threading=_Namespace(
         "config.threading",
         set_intra_op_parallelism_threads=_nothing,

@@ -333,7 +333,7 @@ def step(
     watch = next(w for w in layers if _is_of(name, w.name))
     moved = int(optimizer.iterations) == t
     alpha = None
-    is_adam = isinstance(optimizer, optimizers.Adam) and not isinstance(optimizer, optimizers.Nadam)
+    is_adam = type(optimizer) in (optimizers.Adam, optimizers.AdamW)  # subclasses may differ
     if is_adam and moved:  # not if gradients are first added up over several batches
         dtype = weights[name].dtype
         alpha = float(functional.adam_step_size(rate, optimizer.beta_1, optimizer.beta_2, t, dtype))

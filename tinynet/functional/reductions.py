@@ -62,18 +62,13 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
     return np.asarray(np.max(x, axis=axis, keepdims=keepdims, **bound))
 
 
-def _extremum_backward(d_y: Array, y: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
+def max_backward(
+    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
+) -> Array:
     """Pass the upstream gradient on to the extremum, in equal shares where several tie."""
     chosen = x == _spread(y, x, axis, keepdims)
     shares = np.maximum(np.sum(chosen, axis=axis, keepdims=True, dtype=x.dtype), 1)
     return chosen * (_spread(d_y, x, axis, keepdims) / shares)
-
-
-def max_backward(
-    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
-) -> Array:
-    """Pass the upstream gradient on to the largest element."""
-    return _extremum_backward(d_y, y, x, axis, keepdims)
 
 
 def min(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
@@ -82,11 +77,7 @@ def min(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
     return np.asarray(np.min(x, axis=axis, keepdims=keepdims, **bound))
 
 
-def min_backward(
-    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
-) -> Array:
-    """Pass the upstream gradient on to the smallest element."""
-    return _extremum_backward(d_y, y, x, axis, keepdims)
+min_backward = max_backward
 
 
 def prod(x: Array, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Array:

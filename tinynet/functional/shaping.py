@@ -266,18 +266,6 @@ def gather_nd_backward(d_y: Array, y: Array, params: Array, indices: Array) -> A
     return get_item_backward(d_y, y, params, _at(indices)), None
 
 
-def scatter(indices: Array, values: Array, shape: Any) -> Array:
-    """Add values at the places that the rows of `indices` name, to zeros."""
-    y = np.zeros(shape, values.dtype)
-    np.add.at(y, _at(indices), values)
-    return y
-
-
-def scatter_backward(d_y: Array, y: Array, indices: Array, values: Array, shape: Any) -> Any:
-    """Read the gradient at those places."""
-    return None, d_y[_at(indices)]
-
-
 def scatter_update(
     inputs: Array, indices: Array, updates: Array, reduction: str | None = None
 ) -> Array:
@@ -293,66 +281,11 @@ def scatter_update(
 
 
 def scatter_update_backward(
-    d_y: Array,
-    y: Array,
-    inputs: Array,
-    indices: Array,
-    updates: Array,
-    reduction: str | None = None,
+    d_y: Array, y: Array, inputs: Array, indices: Array, updates: Array, reduction: Any = None
 ) -> Any:
     """Split the gradient: what was replaced has none, and the updates have theirs."""
     kept = d_y if reduction else scatter_update(d_y, indices, np.zeros_like(updates))
     return kept, None, d_y[_at(indices)]
-
-
-def _part(start_indices: Array, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    starts = zip(np.asarray(start_indices).tolist(), shape, strict=True)
-    return tuple(slice(start, start + size) for start, size in starts)
-
-
-def slice_update(inputs: Array, start_indices: Array, updates: Array) -> Array:
-    """Replace the part that begins at `start_indices`."""
-    y = inputs.copy()
-    y[_part(start_indices, updates.shape)] = updates
-    return y
-
-
-def slice_update_backward(
-    d_y: Array, y: Array, inputs: Array, start_indices: Array, updates: Array
-) -> Any:
-    """Split the gradient: what was replaced has none, and the updates have theirs."""
-    part = d_y[_part(start_indices, updates.shape)]
-    return slice_update(d_y, start_indices, np.zeros_like(part)), None, part
-
-
-def segment_sum(
-    data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False
-) -> Array:
-    """Sum the rows that have the same number in `segment_ids`.
-
-    >>> segment_sum(np.array([1.0, 10.0, 100.0]), np.array([0, 2, 0]), num_segments=3)
-    array([101.,   0.,  10.])
-    """
-    n = int(segment_ids.max(initial=-1)) + 1 if num_segments is None else num_segments
-    y = np.zeros((n, *data.shape[1:]), data.dtype)
-    known = (segment_ids >= 0) & (segment_ids < n)
-    np.add.at(y, segment_ids[known], data[known])
-    return y
-
-
-def segment_sum_backward(
-    d_y: Array,
-    y: Array,
-    data: Array,
-    segment_ids: Array,
-    num_segments: int | None = None,
-    sorted: bool = False,
-) -> Any:
-    """Give every row the gradient of its sum."""
-    known = (segment_ids >= 0) & (segment_ids < len(y))
-    d_data = np.zeros(data.shape, d_y.dtype)
-    d_data[known] = d_y[segment_ids[known]]
-    return d_data, None
 
 
 def one_hot(x: Array, num_classes: int, axis: int = -1, dtype: Any = None) -> Array:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinynet import checks, constraints, initializers, regularizers
 from tinynet.functional.shaping import take, take_backward
 from tinynet.layers.base import Layer, _registry
@@ -24,9 +26,25 @@ def _rows(table: Array, indices: Array) -> Array:
     return take(table, indices, axis=0)
 
 
-_look_up = Operation(
-    "embedding", _rows, lambda d_y, y, table, indices: take_backward(d_y, y, table, indices, 0), 2
-)
+def _rows_backward(d_y: Array, y: Array, table: Array, indices: Array) -> Any:
+    """Add the upstream gradient of every place at its row."""
+    return take_backward(d_y, y, table, indices, 0)
+
+
+class _LookUp(Operation):
+    """A look-up of rows of a Variable, which keeps their gradients for the optimizer."""
+
+    def __init__(self, table: Variable) -> None:
+        super().__init__("embedding", _rows, _rows_backward, 2)
+        self._table = table
+
+    def gradients(self, d_y: Any, y: Any, arrays: list[Any], *rest: Any) -> list[Array | None]:
+        """Compute the gradient with respect to the table; add it to the Variable's `parts`."""
+        found = super().gradients(d_y, y, arrays, *rest)
+        if found[0] is not None:
+            squares, _ = _rows_backward(np.square(d_y), y, *arrays)
+            self._table.parts = (*self._table.parts[-7:], (np.array(found[0]), squares))
+        return found
 
 
 @_registry.register()
@@ -132,7 +150,7 @@ class Embedding(Layer):
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
-        return _look_up(self.embeddings, TABLE["cast"](x, "int32"))
+        return _LookUp(self.embeddings)(self.embeddings, TABLE["cast"](x, "int32"))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

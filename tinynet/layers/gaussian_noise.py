@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tinynet import checks, random
 from tinynet.layers.base import Layer, _registry
 
@@ -18,7 +20,7 @@ class _Noise(Layer):
         self.seed = self.seed_generator.seed
 
     def _noise(self, x: Any, mean: float, stddev: float) -> Any:
-        return random.normal(x.shape, mean, stddev, self.dtype, self.seed_generator)
+        return random.normal(np.shape(x), mean, stddev, self.dtype, self.seed_generator)
 
 
 @_registry.register()

@@ -16,8 +16,8 @@ class OverAxes(Layer):
 
     Examples
     --------
-    >>> LayerNormalization(axis=[1, 2]).compute_output_shape((None, 3, 4))
-    (None, 3, 4)
+    >>> LayerNormalization(axis=[1, 2]).axis
+    [1, 2]
     """
 
     _own: tuple[str, ...] = ("axis",)
@@ -49,11 +49,6 @@ class OverAxes(Layer):
         axes = self.axis if isinstance(self.axis, list | tuple) else [self.axis]
         kept = {axis % len(shape) for axis in axes}
         return tuple(size if i in kept else 1 for i, size in enumerate(shape))
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        self._sizes(input_shape)
-        return tuple(input_shape)
 
 
 def _axis(axis: Any) -> Any:
@@ -141,13 +136,9 @@ class LayerNormalization(OverAxes):
                 setattr(self, name, self.add_weight(sizes, name=name, **options))
         super().build(input_shape)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        self._known_sizes(input_shape)
-        return tuple(input_shape)
-
     def call(self, x: Any) -> Any:
         """Compute the output."""
+        self._known_sizes(x.shape)
         kept = self._kept(x.shape)
         axes = tuple(axis % len(x.shape) for axis in self.axis)
         scale = TABLE["rsqrt"](TABLE["var"](x, axes, True) + self.epsilon)
@@ -184,6 +175,7 @@ class UnitNormalization(OverAxes):
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
+        self._sizes(x.shape)
         axis = tuple(self.axis) if isinstance(self.axis, list) else self.axis
         squares = TABLE["sum"](TABLE["square"](x), axis, True)
         # The bound of the length, 1e-12, also keeps the gradient of zeros finite.

@@ -76,11 +76,6 @@ class PReLU(Layer):
             )
         return shape
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        self._shape(input_shape)
-        return tuple(input_shape)
-
     def build(self, input_shape: Shape) -> None:
         """Build the slopes; those of an earlier build are dropped."""
         shape = self._shape(input_shape)
@@ -96,6 +91,7 @@ class PReLU(Layer):
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
+        self._shape(x.shape)
         return activations.relu(x) - self.alpha * activations.relu(TABLE["negative"](x))
 
 

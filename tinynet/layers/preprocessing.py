@@ -83,11 +83,6 @@ class Normalization(OverAxes):
             np.broadcast_to(np.asarray(self.input_mean), sizes)
         super().build(input_shape)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        self._known_sizes(input_shape)
-        return tuple(input_shape)
-
     def adapt(self, data: Any) -> None:
         """Compute mean and variance of data; nothing is changed if it raises.
 
@@ -165,6 +160,7 @@ class Normalization(OverAxes):
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
+        self._known_sizes(x.shape)
         deviation = TABLE["maximum"](TABLE["sqrt"](self.variance), config.epsilon())
         return self.mean + x * deviation if self.invert else (x - self.mean) / deviation
 

@@ -57,6 +57,7 @@ class Permute(Layer):
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
+        _check_ndim(self, x.shape, len(self.dims) + 1)
         return TABLE["transpose"](x, (0, *self.dims))
 
     def get_config(self) -> dict[str, Any]:
@@ -95,4 +96,5 @@ class RepeatVector(Layer):
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
+        _check_ndim(self, x.shape, 2)
         return TABLE["repeat"](TABLE["expand_dims"](x, 1), self.n, axis=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinynet import checks
 from tinynet.layers.base import Layer, _registry, deserialize
 from tinynet.program.symbols import Shape
@@ -67,7 +69,7 @@ class TimeDistributed(Layer):
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Compute the output."""
-        steps = [self.layer(x[:, i], training=training) for i in range(x.shape[1])]
+        steps = [self.layer(x[:, i], training=training) for i in range(np.shape(x)[1])]
         return TABLE["stack"](steps, axis=1)
 
     @classmethod

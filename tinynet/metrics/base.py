@@ -69,6 +69,8 @@ class Metric(Configurable):
     def __init_subclass__(cls) -> None:
         if not cls.__module__.startswith("tinynet."):
             cls.by_example, cls._custom = False, True
+            if "update_state" in vars(cls):  # it may change targets and predictions
+                cls.check_targets = Metric.check_targets  # type: ignore[method-assign]
 
     def add_variable(
         self,

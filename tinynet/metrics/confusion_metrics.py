@@ -74,6 +74,10 @@ class ConfusionMetric(Metric):
             setattr(self, name, self.add_variable(shape, name=name, dtype="float64"))
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Check targets as `update_state` does."""
+        self._check(y_true, output_shape)
+
+    def _check(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
         """Check that targets are from 0 to 1, and that the classes exist."""
         low, high = (y_true.min(), y_true.max()) if y_true.size else (0, 0)
         if not (low >= 0 and high <= 1):
@@ -103,7 +107,7 @@ class ConfusionMetric(Metric):
         """Add a batch."""
         scores = numeric("y_pred", y_pred, self.dtype)
         y_true = numeric("y_true", y_true)
-        self.check_targets(y_true, scores.shape)
+        self._check(y_true, scores.shape)
         actual, scores = self._decisive(_column(y_true, scores.shape), scores)
         weights = np.ones(scores.shape)
         if sample_weight is not None:
@@ -655,6 +659,14 @@ class AUC(ConfusionMetric):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return super().get_config() | ({"thresholds": self.thresholds[1:-1]} if self._own else {})
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a metric from its configuration; Keras writes label weights as a tensor."""
+        weights = config.get("label_weights")
+        if isinstance(weights, dict):
+            config = {**config, "label_weights": weights["config"]["value"]}
+        return super().from_config(config)
 
 
 def _interpolated(tp: Array, fn: Array, p: Array) -> Array:

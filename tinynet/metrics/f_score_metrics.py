@@ -60,10 +60,10 @@ class FBetaScore(ConfusionMetric):
         self.multi_label = average != "micro"
         super().__init__([0.5 if threshold is None else threshold], name, dtype)
 
-    def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+    def _check(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
         """Check that targets are from 0 to 1, one for each of a row of predictions."""
         _in_columns(self.name, output_shape)
-        super().check_targets(y_true, output_shape)
+        super()._check(y_true, output_shape)
 
     def _decisive(self, y_true: Array, scores: Array) -> tuple[Array, Array]:
         if self.threshold is None:

@@ -64,7 +64,7 @@ class R2Score(Metric):
         """Add a batch."""
         predictions = numeric("y_pred", y_pred, np.float64)
         y_true = numeric("y_true", y_true, np.float64)
-        self.check_targets(y_true, predictions.shape)
+        R2Score.check_targets(self, y_true, predictions.shape)
         y = _column(y_true, predictions.shape)
         weights = np.ones(y.shape)
         if sample_weight is not None:

@@ -103,6 +103,7 @@ class Adam(Optimizer):
     """
 
     slot_names: tuple[str, ...] = ("momentum", "velocity")
+    squares = ("velocity", "beta_2")
     _own: tuple[str, ...] = ("beta_1", "beta_2", "epsilon", "amsgrad")
 
     def __init__(
@@ -269,6 +270,7 @@ class RMSprop(Optimizer):
     """
 
     interleaved = False
+    squares = ("velocity", "rho")
     _own = ("rho", "momentum", "epsilon", "centered")
 
     def __init__(
@@ -317,6 +319,7 @@ class Adagrad(Optimizer):
     """
 
     slot_names = ("accumulator_of_squares",)
+    squares = ("accumulator_of_squares", None)
     _own = ("initial_accumulator_value", "epsilon")
 
     def __init__(

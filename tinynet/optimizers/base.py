@@ -160,6 +160,9 @@ class Optimizer(Configurable):
     #: The running values that are kept for each weight, and whether the file has them weight by
     #: weight (m, v, m, v) or kind by kind (m, m, v, v).
     slot_names: tuple[str, ...] = ()
+    #: The slot that averages squared gradients, if any, and the attribute with its decay rate;
+    #: None for a sum of squares.
+    squares: tuple[str, str | None] | None = None
     interleaved = True
 
     def __init__(
@@ -207,7 +210,7 @@ class Optimizer(Configurable):
         )
         self.built = False
         self._iterations = Variable(np.int64(0), False, name="iteration")
-        self.schedule: LearningRateSchedule | None = None
+        self._schedule: LearningRateSchedule | None = None
         self._learning_rate = Variable(np.float32(0), False, name="learning_rate")
         if isinstance(learning_rate, dict):
             learning_rate = schedules.deserialize(learning_rate)
@@ -237,16 +240,16 @@ class Optimizer(Configurable):
 
         With a schedule it is what the schedule says for the step to come.
         """
-        if self.schedule is not None:
-            return as_tensor(np.float32(self.schedule(self._iterations.array)))
+        if self._schedule is not None:
+            return as_tensor(np.float32(self._schedule(self._iterations.array)))
         return self._learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         if isinstance(value, LearningRateSchedule):
-            self.schedule = value
+            self._schedule = value
             return
-        if self.schedule is not None:
+        if self._schedule is not None:
             raise TypeError(
                 f"The learning rate follows a schedule and can't be set. Received: {value!r}"
             )
@@ -258,7 +261,7 @@ class Optimizer(Configurable):
     @property
     def variables(self) -> list[Variable]:
         """The state: iteration, learning rate, the moment estimates, and that of custom classes."""
-        state = [self._iterations] + ([] if self.schedule else [self._learning_rate])
+        state = [self._iterations] + ([] if self._schedule else [self._learning_rate])
         state += self._slots.get("average", [])
         state += self._slots.get("accumulator", [])
         names = self.slot_names if self._trainable else ()
@@ -699,7 +702,7 @@ class Optimizer(Configurable):
             If that is the first of them.
         """
         rates = [self._rate()]  # which raises an error if it is wrong
-        if self.schedule is None:
+        if self._schedule is None:
             return np.full(steps, rates[0], np.float32)
         for ahead in range(1, steps):
             try:
@@ -711,14 +714,14 @@ class Optimizer(Configurable):
     def _rate(self, ahead: int = 0) -> Any:
         """Return the learning rate of a step to come, which must be one to train with."""
         given: Any = self._learning_rate.array
-        if self.schedule is not None:
-            given = self.schedule(self._iterations.array + ahead)
+        if self._schedule is not None:
+            given = self._schedule(self._iterations.array + ahead)
         array = np.asarray(given)
         is_number = array.size == 1 and array.dtype.kind in "biuf"
         with np.errstate(over="ignore"):
             rate = np.float32(array.item()) if is_number else np.float32(np.nan)
         if not 0 <= rate < np.inf:
-            source = "" if self.schedule is None else f" from {type(self.schedule).__name__}"
+            source = "" if self._schedule is None else f" from {type(self._schedule).__name__}"
             raise ValueError(
                 "learning_rate must be a finite number from 0 in every step. Received: "
                 f"learning_rate={checks.shorten(given)}{source} for step "
@@ -736,11 +739,31 @@ class Optimizer(Configurable):
                     one = variable.array.dtype.type
                     variable.array[...] -= variable.array * one(self.weight_decay) * one(rate)
         if type(self).update_step is Optimizer.update_step:
+            self._square_parts(plan)
             for w, d_w, *slots in plan.flat:
                 self.update(rate, w, d_w, *slots)
         else:  # copies, since gradients are buffers
             for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
                 self.update_step(as_tensor(gradient.copy()), variable, as_tensor(rate))
+
+    def _square_parts(self, plan: Plan) -> None:
+        """Correct the average of squared gradients for rows that were looked up several times.
+
+        Such a row has one gradient for each time. On TensorFlow, Keras' optimizers average the
+        squares of these gradients, unless something else was added to them; `update` averages
+        the square of their sum. The difference is added here, before `update`.
+        """
+        name, rate = self.squares or ("", None)
+        keep = getattr(self, rate) if rate else 0.5
+        for i, variable in enumerate(plan.variables):
+            parts, variable.parts = variable.parts, ()
+            for first in reversed(range(len(parts))):
+                total = sum(gradient for gradient, _ in parts[first:])
+                alone = np.array_equal(total, plan.gradients[i])
+                if alone and name and self.gradient_accumulation_steps is None:
+                    extra = sum(squares for _, squares in parts[first:]) - np.square(total)
+                    plan.slots[name][i] += extra * ((1 - keep) / keep if keep else 0.0)
+                    break
 
     def _accumulate(self, plan: Plan) -> bool:
         """Add gradients up; say whether there are enough, which are then averaged."""
@@ -846,8 +869,8 @@ class Optimizer(Configurable):
             What `from_config` takes.
         """
         rate: Any = float(self._learning_rate)
-        if self.schedule is not None:
-            rate = schedules.serialize(self.schedule)
+        if self._schedule is not None:
+            rate = schedules.serialize(self._schedule)
         config = {key: getattr(self, key) for key in (*_COMMON, *self._own)}
         return {"name": self.name, "learning_rate": rate, **config}
 

@@ -406,10 +406,7 @@ TABLE["identity_of"] = Operation("identity_of", lambda x: x, lambda d_y, y, x: d
 _row(arithmetic, "nan_to_num")
 _row(shaping, "diag")
 _row(shaping, "gather_nd", 2)
-_row(shaping, "scatter", 2)
 _row(shaping, "scatter_update", 3)
-_row(shaping, "slice_update", 3)
-_row(shaping, "segment_sum", 2)
 
 
 class _Einsum(Operation):
