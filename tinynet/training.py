@@ -282,7 +282,12 @@ class Trainer(Layer):
         raise AssertionError("a program for one batch size needs no batch size")
 
     def _trace(
-        self, kind: str, specs: list[Any], batch: data.Batch, gradients: Any = None
+        self,
+        kind: str,
+        specs: list[Any],
+        batch: data.Batch,
+        gradients: Any = None,
+        fuse: bool = True,
     ) -> ModelProgram:
         x, y, weights = batch
         left = iter(specs)
@@ -294,7 +299,7 @@ class Trainer(Layer):
         if kind == "train":
             own = self._gradients if gradients is None else gradients
             gradients = dict(zip(map(id, self.trainable_weights), own, strict=True))
-        made = ModelProgram(self, xs, kind == "train", self._objective, ys, ws, gradients)
+        made = ModelProgram(self, xs, kind == "train", self._objective, ys, ws, gradients, fuse)
         if kind == "train":
             self._require_connected(made)
         return made

@@ -5,18 +5,18 @@ on to one chosen weight and what the optimizer makes of its gradient. `check_gra
 whether the gradients are right at all: a derivative is how fast a number grows when another one
 does, and that can be tried out.
 
-Both work on a copy of the model, whose layers pass their numbers on through a `Watch` each.
+Both run the program of a copy of the model, instruction by instruction, and read its registers.
 """
 
 from tinynet.explain.gradient_check import GradientCheck, GradientReport, check_gradients
+from tinynet.explain.layer_step import LayerStep
 from tinynet.explain.training_step import Step, WeightStep, step
-from tinynet.explain.watch import Watch
 
 __all__ = [
     "GradientCheck",
     "GradientReport",
+    "LayerStep",
     "Step",
-    "Watch",
     "WeightStep",
     "check_gradients",
     "step",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import collections
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,14 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, optimizers
-from tinynet.explain.watch import Watch, computing_layers, copied
+from tinynet import checks, config
+from tinynet.blas import Computing
+from tinynet.explain.layer_step import computing_calls, kind_of, note_registers
+from tinynet.one_step import OneStep, copied, layers_of, relative, to_float64
+from tinynet.program.nested import flattened
+from tinynet.program.program import Program
 from tinynet.tables import Table, Tables, number
-from tinynet.variable import Array, pack
-from tinynet.workspace import Workspace
+from tinynet.variable import Array, Variable
 
 _H = 1e-5  # the cube root of float64's precision: where both errors of a difference are small
 _EPS = float(np.finfo(np.float64).eps)
+_NO_GRADIENT = "backward must return the gradient in its input"
 
 
 @dataclass
@@ -247,136 +251,183 @@ def check_gradients(
     checker = _Checker(
         most, checks.number("tolerance", tolerance, 0), checks.whole("seed", seed, 0)
     )
-    doubled = copied(model, x)
-    _to_float64(doubled)
-    x = checks.numeric("x", x, np.float64)
-    restore = _randomness(doubled)
-    watches = [Watch(name, layer) for name, layer in computing_layers(doubled)]
-    doubled.optimizer = optimizers.SGD()
-    plans: list[Any] = []
-    vars(doubled.optimizer).update(step=plans.append)
-
-    def loss() -> float:
-        restore()
-        with contextlib.suppress(FloatingPointError):
-            doubled.train_on_batch(x, y, sample_weight)
-        mean = doubled.metrics[0]  # its result is float32, its parts are not
-        return float(mean.total / mean.count)
-
-    at_rest = loss()
-    if not np.isfinite(at_rest):
-        raise ValueError(f"The loss must be finite to be compared. Received: loss={at_rest}")
-    watches = [watch for watch in watches if watch.y is not None]
-    gradients = [np.array(g) for g in plans[0].gradients]
-    last = watches[-1]
-    d_output = np.array(last.d_y)
-    inputs = [(watch.x, watch.logits) for watch in watches]
-    noise = 100 * _EPS * max(1.0, abs(at_rest)) / _H
-
-    last.shift = np.zeros(last.y.shape)
-    in_loss = checker.check("loss", "output", last.shift, d_output, lambda: loss() - at_rest, noise)
-    last.shift = 0
-    for watch in watches:
-        watch.stop()
-    owners = {id(w): (watch.name, w.name) for watch in watches for w in watch.layer.weights}
-    net = [
-        checker.check(*owners[id(v)], v.array, gradient, lambda: loss() - at_rest, noise)
-        for v, gradient in zip(plans[0].variables, gradients, strict=True)
-    ]
-    report = GradientReport(net, [in_loss])
-    if not in_loss.ok:
-        report.problems["loss"] = _blame(in_loss, "The loss's gradient is wrong")
-    for watch, (entered, logits) in zip(reversed(watches), reversed(inputs), strict=True):
-        _check_alone(watch, entered, logits, checker, restore, report)
+    doubled = copied(model, "explain.check_gradients", x, y, sample_weight)
+    to_float64(doubled)
+    report = GradientReport([], [])
+    with config.floatx_scope("float64"), Computing():
+        one = OneStep(doubled, x, y, sample_weight)
+        restore = _state_of(doubled)
+        registers: dict[int, Array] = {}
+        note_registers(one, one.forward(), registers)
+        at_rest = one.loss()
+        if not np.isfinite(at_rest):
+            raise ValueError(f"The loss must be finite to be compared. Received: loss={at_rest}")
+        names = {key: name.rpartition("/")[::2] for key, name in one.names().items()}
+        _check_loss(one, registers, checker, report)
+        for call in reversed([*computing_calls(one)]):
+            part = _Part(one, call.instructions, registers, restore)
+            _check_alone(call, part, names, checker, report)
+        for name in [*report.problems]:  # what is wrong inside is not the outer layer's mistake
+            if any(other.startswith(f"{name}/") for other in report.problems):
+                del report.problems[name]
+        if not any(_NO_GRADIENT in problem for problem in report.problems.values()):
+            report.net += _check_net(one, at_rest, names, checker, restore)
     return report
 
 
-def _to_float64(model: Any) -> None:
-    """Turn a model into one that computes in double precision."""
-    todo = [model]
-    while todo:
-        layer = todo.pop()
-        layer.dtype = "float64"
-        todo += layer.layers if hasattr(layer, "layers") else layer._inner_layers()
-    for weight in model.weights:
-        weight.array = weight.array.astype(np.float64)
-    pack(sorted(model.weights, key=lambda w: not w.trainable))
-
-
-def _randomness(model: Any) -> Callable[[], None]:
-    """Return a function that makes layers draw the same random numbers again."""
+def _state_of(model: Any) -> Callable[[], None]:
+    """Return a function that sets random numbers and moving averages back to what they are now."""
     found = [
         value
-        for _, layer in computing_layers(model)
+        for layer in layers_of(model)
         for value in vars(layer).values()
         if isinstance(value, np.random.Generator)
     ]
     states = [copy.deepcopy(value.bit_generator.state) for value in found]
+    before = [(w, w.numpy()) for w in model.non_trainable_weights]
 
     def restore() -> None:
         for value, state in zip(found, states, strict=True):
             value.bit_generator.state = state
+        for weight, array in before:
+            weight.array[...] = array
 
     return restore
 
 
-def _check_alone(
-    watch: Watch,
-    x: Array,
-    logits: bool,
-    checker: _Checker,
-    restore: Callable[[], None],
-    report: GradientReport,
-) -> None:
-    """Check one layer: how a random sum of its outputs depends on its input and its weights."""
-    layer = watch.layer
-    who = f"The layer {watch.name} ({watch.kind}) is wrong"
+class _Part:
+    """Some instructions of a step, run by themselves on the registers of the whole step."""
 
-    def forward() -> tuple[Array, Workspace]:
+    def __init__(
+        self, one: OneStep, instructions: list[Any], registers: dict[int, Array], restore: Any
+    ) -> None:
+        made = {id(s) for n in instructions for s in n.outputs}
+        read = {id(i): i for n in instructions for i in n.inputs}
+        outer = [i for i in read.values() if hasattr(i, "examples") and id(i) not in made]
+        self.program, self.restore = Program(outer), restore
+        self.program.forward = [*instructions]
+        self.given = [registers[id(i)].copy() for i in outer]
+        targets = {id(i) for i in one.program.program.inputs} - {id(i) for i in one.program.inputs}
+        pairs = zip(outer, self.given, strict=True)
+        #: The inputs that have gradients, with their arrays, and the weights.
+        self.inputs = [(i, a) for i, a in pairs if a.dtype.kind == "f" and id(i) not in targets]
+        self.weights = [v for v in one.plan.variables if id(v) in read]
+
+    def run(self, outputs: list[Any]) -> list[Array]:
+        """Run the instructions; return what they compute."""
+        self.restore()
+        return [np.array(value) for value in self.program.run(self.given, outputs)]
+
+    def gradients(self, seeds: dict[int, Any]) -> list[Array]:
+        """Return the gradients of inputs and weights; NaN where `backward` writes nothing."""
+        self.restore()
+        sources = [*(i for i, _ in self.inputs), *self.weights]
+        arrays = [*(a for _, a in self.inputs), *(v.array for v in self.weights)]
+        found = [Variable(np.full_like(array, np.nan)) for array in arrays]
+        connected = self.program.differentiate(
+            seeds, dict(zip(map(id, sources), found, strict=True))
+        )
+        self.program.run(self.given, [])
+        self.program.backward.clear()
+        pairs = zip(sources, found, strict=True)
+        return [v.array if id(s) in connected else np.zeros(v.shape) for s, v in pairs]
+
+
+def _check_net(
+    one: OneStep, at_rest: float, names: Any, checker: _Checker, restore: Callable[[], None]
+) -> list[GradientCheck]:
+    """Check the gradient of every weight, after the whole way back."""
+
+    def run() -> float:
         restore()
-        work = Workspace()
-        work.logits = logits
-        return np.array(layer.forward(x.copy(), work, True)), work
+        collections.deque(one.forward(), 0)
+        return one.loss()
 
-    y, work = forward()
-    if not np.array_equal(y, forward()[0]):
-        report.problems[watch.name] = (
+    run()
+    collections.deque(one.backward(), 0)
+    one.regularize()
+    gradients = [np.array(gradient) for gradient in one.plan.gradients]
+    noise = 100 * _EPS * max(1.0, abs(at_rest)) / _H
+    return [
+        checker.check(*names[id(v)], v.array, gradient, lambda: run() - at_rest, noise)
+        for v, gradient in zip(one.plan.variables, gradients, strict=True)
+    ]
+
+
+def _check_loss(
+    one: OneStep, registers: dict[int, Array], checker: _Checker, report: GradientReport
+) -> None:
+    """Check the losses by themselves: how they depend on the outputs."""
+    own = [n for n in one.program.program.forward if not n.scope]
+    part = _Part(one, own, registers, lambda: None)
+    losses, factors = [*zip(*one.program.losses, strict=True)] or [(), ()]
+    found = part.gradients({id(s): np.float64(f) for s, f in one.program.losses})
+    start = part.run([*losses])
+
+    def rise() -> float:
+        values = zip(part.run([*losses]), start, factors, strict=True)
+        return float(sum((a - b) * factor for a, b, factor in values))
+
+    noise = 100 * _EPS * max(1.0, *(abs(float(value)) for value in start), 1.0) / _H
+    for k, ((_, array), gradient) in enumerate(zip(part.inputs, found, strict=True), 1):
+        name = f"output {k}" if len(found) > 1 else "output"
+        check = checker.check("loss", name, array, gradient, rise, noise)
+        report.alone.append(check)
+        if not check.ok:
+            report.problems.setdefault("loss", _blame(check, "The loss's gradient is wrong"))
+
+
+def _check_alone(
+    call: Any, part: _Part, names: Any, checker: _Checker, report: GradientReport
+) -> None:
+    """Check one layer: how a random sum of its outputs depends on its inputs and its weights."""
+    layer = relative(call)
+    who = f"The layer {layer} ({kind_of(call.layer)}) is wrong"
+    made = {id(s) for n in call.instructions for s in n.outputs}
+    outputs = [
+        s for s in flattened(call.outputs) if id(s) in made and s.examples[0].dtype.kind == "f"
+    ]
+    start = part.run(outputs)
+    if not all(map(np.array_equal, start, part.run(outputs))):
+        report.problems[layer] = (
             f"{who}: its forward gives other numbers every time, so nothing can be compared. "
             f"Let it draw from a np.random.Generator that is an attribute of its own."
         )
         return
-    upstream = checker.random.standard_normal(y.shape)
-    weights = layer.trainable_weights
-    work.gradients = [np.full(w.shape, np.nan) for w in weights]
-    held = work.gradients[:]
-    d_x = layer.backward(upstream.copy(), work, True)
-    if d_x is None or d_x.shape != x.shape:
-        came = "nothing" if d_x is None else f"an array of shape {d_x.shape}"
-        report.problems[watch.name] = (
-            f"{who}: its backward must return the gradient in its input, of shape {x.shape}, "
-            f"and returns {came}."
+    upstream = [checker.random.standard_normal(y.shape) for y in start]
+    try:
+        found = part.gradients({id(s): d.copy() for s, d in zip(outputs, upstream, strict=True)})
+    except ValueError as error:
+        if "must return the gradient" not in str(error):
+            raise
+        received = str(error).rpartition("Received: ")[2]
+        came = "nothing" if received == "None" else f"an array of {received}"
+        report.problems[layer] = (
+            f"{who}: its {_NO_GRADIENT}, of shape {part.inputs[0][1].shape}, and returns {came}."
         )
         return
 
     def rise() -> float:
-        return float(np.sum(upstream * (forward()[0] - y)))
+        triples = zip(upstream, part.run(outputs), start, strict=True)
+        return float(sum(np.sum(d * (y - y0)) for d, y, y0 in triples))
 
-    noise = 100 * _EPS * float(np.abs(y).max(initial=1)) / _H
-    for w, gradient in zip(weights, held, strict=True):
+    numbered = [f" {k}" if len(part.inputs) > 1 else "" for k in range(1, len(part.inputs) + 1)]
+    titles = [f"input{number}" for number in numbered]
+    for v in part.weights:
+        titles.append("/".join(names[id(v)]).removeprefix(f"{layer}/"))
+    arrays = [*(array for _, array in part.inputs), *(v.array for v in part.weights)]
+    noise = 100 * _EPS * max([float(np.abs(y).max(initial=1)) for y in start], default=1) / _H
+    for k, gradient in enumerate(found):
         if np.isnan(gradient).any():
-            report.problems[watch.name] = (
-                f"{who}: its backward must write the gradient of {w.name} into "
-                f"work.gradients[{weights.index(w)}], in place: work.gradients[...][...] = ..."
+            report.problems[layer] = (
+                f"{who}: its backward must write the gradient of {titles[k]} into "
+                f"work.gradients[{k - len(part.inputs)}], in place: work.gradients[...][...] = ..."
             )
-    parts = [
-        ("input", x, np.array(d_x)),
-        *((w.name, w.array, g) for w, g in zip(weights, held, strict=True)),
-    ]
-    for name, array, gradient in parts:
-        found = checker.check(watch.name, name, array, gradient, rise, noise)
-        report.alone.append(found)
-        if not found.ok:
-            report.problems.setdefault(watch.name, _blame(found, who))
+    for name, array, gradient in zip(titles, arrays, found, strict=True):
+        check = checker.check(layer, name, array, gradient, rise, noise)
+        report.alone.append(check)
+        if not check.ok:
+            report.problems.setdefault(layer, _blame(check, who))
 
 
 def _blame(check: GradientCheck, who: str) -> str:

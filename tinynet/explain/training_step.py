@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tinynet import checks, functional, optimizers
-from tinynet.explain.watch import Watch, computing_layers, copied
-from tinynet.layers import Dense
+from tinynet.blas import Computing
+from tinynet.explain.layer_step import LayerStep, layer_steps, note_registers
+from tinynet.one_step import OneStep, copied
 from tinynet.tables import Table, Tables, number
 from tinynet.variable import Array
 
@@ -158,7 +158,7 @@ class Step(Tables):
     ----------
     loss : float
         The loss of the batch, with what regularizers add.
-    layers : list of Watch
+    layers : list of LayerStep
         What went in and out of each layer, in both directions.
     weights : dict of str to ndarray
         All weights, ``"layer/weight"``, from before the step.
@@ -178,7 +178,7 @@ class Step(Tables):
     """
 
     loss: float
-    layers: list[Watch]
+    layers: list[LayerStep]
     weights: dict[str, Array]
     gradients: dict[str, Array]
     chosen: WeightStep | None
@@ -188,16 +188,15 @@ class Step(Tables):
         header, words = ["layer", "array", "shape", "mean |.|", "max |.|"], (0, 1, 2)
         forward: list[list[str]] = []
         backward: list[list[str]] = []
-        for watch in self.layers:
-            own = [(n.rpartition("/")[2], n) for n in self.weights if _is_of(n, watch.name)]
-            rows = [("input", watch.x)] if not forward else []
-            rows += [(short, self.weights[name]) for short, name in own]
-            forward += _rows(watch, [*rows, (watch.head, watch.y)])
-        for watch in reversed(self.layers if self.chosen else []):
-            own = [(n.rpartition("/")[2], n) for n in self.gradients if _is_of(n, watch.name)]
-            rows = [(f"d {watch.head}", watch.d_y)]
-            rows += [(f"d {short}", self.gradients[name]) for short, name in own]
-            backward += _rows(watch, [*rows, ("d input", watch.d_x)])
+        for layer in self.layers:
+            rows = [] if forward else [*layer.named("input", layer.x)]
+            rows += [(name.rpartition("/")[2], self.weights[name]) for name in layer.weights]
+            forward += _rows(layer, [*rows, *layer.named(layer.head, layer.y)])
+        for layer in reversed(self.layers if self.chosen else []):
+            own = [name for name in layer.weights if name in self.gradients]
+            rows = [*layer.named(f"d {layer.head}", layer.d_y)]
+            rows += [(f"d {name.rpartition('/')[2]}", self.gradients[name]) for name in own]
+            backward += _rows(layer, [*rows, *layer.named("d input", layer.d_x)])
         title = "Backward" if self.chosen else "Backward: no gradients, for the loss is not finite"
         return [
             Table(f"Forward, loss {number(self.loss)}", header, forward, words=words),
@@ -206,20 +205,14 @@ class Step(Tables):
         ]
 
 
-def _is_of(name: str, layer: str) -> bool:
-    return name.rpartition("/")[0] == layer
-
-
-def _rows(watch: Watch, arrays: Sequence[tuple[str, Array | None]]) -> list[list[str]]:
-    """Write arrays down, the layer's name before the first."""
-    rows = []
+def _rows(layer: LayerStep, arrays: list[tuple[str, Array | None]]) -> Iterator[list[str]]:
+    """Yield the rows of arrays, the layer's name before the first."""
     for i, (name, array) in enumerate(arrays):
         cells = ["not needed", "", ""]
         if array is not None:
             size = np.abs(array)
             cells = [str(array.shape), number(size.mean()), number(size.max())]
-        rows.append([f"{watch.name} ({watch.kind})" if i == 0 else "", name, *cells])
-    return rows
+        yield [f"{layer.name} ({layer.kind})" if i == 0 else "", name, *cells]
 
 
 def step(
@@ -294,56 +287,44 @@ def step(
       learning rate 0.1
     """
     checks.flag("apply", apply)
-    model_copy = copied(model, x)
-    watches = [Watch(name, layer) for name, layer in computing_layers(model_copy)]
-    owners = {id(w): f"{watch.name}/{w.name}" for watch in watches for w in watch.layer.weights}
-    weights = {owners[id(w)]: w.numpy() for w in model_copy.weights}
+    model_copy = copied(model, "explain.step", x, y, sample_weight, class_weight)
     if not model_copy.trainable_weights:
         raise ValueError(
             f"A step needs weights to change. Received: {model.name} has none to train"
         )
-    optimizer = model_copy.optimizer
+    one = OneStep(model_copy, x, y, sample_weight, class_weight)
+    names, plan, optimizer = one.names(), one.plan, model_copy.optimizer
+    weights = {names[id(w)]: w.numpy() for w in model_copy.weights}
     rate, t = float(optimizer.learning_rate), int(optimizer.iterations) + 1
-    plans: list[Any] = []
-    seen: list[tuple[list[Array], dict[str, list[Array]]]] = []
-    update = optimizer.step
-
-    def watched_update(plan: Any) -> None:
-        plans.append(plan)
-        for _ in range(2):
-            slots = {name: [np.array(a) for a in kept] for name, kept in plan.slots.items()}
-            seen.append(([np.array(g) for g in plan.gradients], slots))
-            if len(seen) == 1:
-                update(plan)
-
-    vars(optimizer).update(step=watched_update)
-    with contextlib.suppress(FloatingPointError):  # a loss that is not finite is shown as it is
-        model_copy.train_on_batch(x, y, sample_weight, class_weight)
-    if apply and seen:
+    registers: dict[int, Array] = {}
+    with Computing():
+        note_registers(one, one.forward(), registers)
+        loss = one.loss()
+        if not np.isfinite(loss):
+            return Step(loss, layer_steps(one, registers), weights, {}, None)
+        note_registers(one, one.backward(), registers)
+        one.regularize()
+        raw, slots_before = _copies(plan)
+        optimizer.step(plan)
+        used, slots_after = _copies(plan)
+    if apply:
         model.train_on_batch(x, y, sample_weight, class_weight)
-    loss = float(model_copy.metrics[0].result())
-    layers = [watch for watch in watches if watch.y is not None]
-    if not seen:
-        return Step(loss, layers, weights, {}, None)
-    (raw, slots_before), (used, slots_after) = seen
-    names = [owners[id(v)] for v in plans[0].variables]
-    gradients = dict(zip(names, raw, strict=True))
-    name, index = _choose(weight, gradients, layers)
-    position = names.index(name)
-    watch = next(w for w in layers if _is_of(name, w.name))
-    moved = int(optimizer.iterations) == t
+    layers = layer_steps(one, registers)
+    gradients = {names[id(v)]: g for v, g in zip(plan.variables, raw, strict=True)}
+    name, index = _choose(weight, gradients)
+    position = [*gradients].index(name)
     alpha = None
     is_adam = type(optimizer) in (optimizers.Adam, optimizers.AdamW)  # subclasses may differ
-    if is_adam and moved:  # not if gradients are first added up over several batches
+    if is_adam and int(optimizer.iterations) == t:  # not while gradients are added up
         dtype = weights[name].dtype
         alpha = float(functional.adam_step_size(rate, optimizer.beta_1, optimizer.beta_2, t, dtype))
-    x_i, d_z_j = _factors(watch, weights, name, index)
+    x_i, d_z_j = _factors(one, registers, plan.variables[position], index)
     chosen = WeightStep(
         name,
         index,
         float(weights[name][index]),
-        float(plans[0].variables[position].array[index]),
-        float(gradients[name][index]),
+        float(plan.variables[position].array[index]),
+        float(raw[position][index]),
         float(used[position][index]),
         x_i,
         d_z_j,
@@ -357,9 +338,13 @@ def step(
     return Step(loss, layers, weights, gradients, chosen)
 
 
-def _choose(
-    weight: Any, gradients: dict[str, Array], layers: list[Watch]
-) -> tuple[str, tuple[int, ...]]:
+def _copies(plan: Any) -> tuple[list[Array], dict[str, list[Array]]]:
+    """Return copies of the gradients and of the optimizer's running values."""
+    slots = {name: [np.array(array) for array in kept] for name, kept in plan.slots.items()}
+    return [np.array(gradient) for gradient in plan.gradients], slots
+
+
+def _choose(weight: Any, gradients: dict[str, Array]) -> tuple[str, tuple[int, ...]]:
     """Find the weight to follow."""
     if weight is None:
         kernels = [name for name in gradients if name.endswith("/kernel")]
@@ -383,17 +368,19 @@ def _choose(
 
 
 def _factors(
-    watch: Watch, weights: dict[str, Array], name: str, index: tuple[int, ...]
+    one: OneStep, registers: dict[int, Array], weight: Any, index: tuple[int, ...]
 ) -> tuple[Array | None, Array | None]:
-    """Return a dense layer's input x_i and the gradient d_z_j, whose products the gradient is."""
-    dense: Any = watch.layer
-    if type(dense) is not Dense or watch.d_y is None:
-        return None, None
-    x, d_z = watch.x.reshape(-1, watch.x.shape[-1]), watch.d_y.reshape(-1, dense.units)
-    if not watch.logits:
-        z = x @ weights[f"{watch.name}/kernel"]
-        if dense.use_bias:
-            z = z + weights[f"{watch.name}/bias"]
-        d_z = dense.activation.backward(d_z, z, dense.activation.forward(z))
-    x_i = x[:, index[0]] if name.endswith("/kernel") else np.ones(len(x), x.dtype)
-    return x_i, d_z[:, index[-1]]
+    """Return x_i and d_z_j, whose products sum to the gradient, if dense layers have the weight."""
+    x_i, d_z_j = [], []
+    for n in one.program.program.backward:
+        forward = getattr(n.operation, "forward", n)
+        uses = [k for k, i in enumerate(forward.inputs) if i is weight]
+        if not uses or forward is n:
+            continue
+        if forward.operation.name != "linear":
+            return None, None
+        x, d_z = (registers[id(s)] for s in (forward.inputs[0], n.inputs[0]))
+        x, d_z = x.reshape(-1, x.shape[-1]), d_z.reshape(-1, d_z.shape[-1])
+        x_i.append(x[:, index[0]] if uses == [1] else np.ones(len(x), x.dtype))
+        d_z_j.append(d_z[:, index[-1]])
+    return (np.concatenate(x_i), np.concatenate(d_z_j)) if x_i else (None, None)

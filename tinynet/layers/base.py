@@ -625,8 +625,12 @@ class Layer(_KeepsArguments):
             self.compute_output_shape(shape)  # which may refuse it
         if training is not None and "training" in self._parameters:
             kwargs["training"] = training
+        recorder = RECORDER.get()
+        start = 0 if recorder is None else len(recorder.instructions)
         with self._calling(bool(training)):
             y = self._compute(args, kwargs, bool(training))
+            if recorder is not None:
+                recorder.note_call(self, [args, kwargs], y, start)
             if self.activity_regularizer is not None:
                 for output in flattened(y):
                     self.add_loss(self.activity_regularizer(output))

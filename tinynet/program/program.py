@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -215,6 +215,7 @@ class Runner:
     """
 
     def __init__(self, program: Program) -> None:
+        self._instructions = {"forward": program.forward, "backward": program.backward}
         self.number: dict[int, int] = {}
         #: What each register stands for; held, so that no other object gets its id.
         self.registers: list[Any] = []
@@ -286,6 +287,13 @@ class Runner:
     def backward(self, values: list[Any], work: Workspace) -> None:
         """Run the instructions that compute the gradients."""
         _run(self._backward, values, work)
+
+    def one_by_one(self, part: str, values: list[Any], work: Workspace) -> Iterator[Instruction]:
+        """Run the instructions of a part, "forward" or "backward"; yield each after its run."""
+        rows = self._forward if part == "forward" else self._backward
+        for instruction, row in zip(self._instructions[part], rows, strict=True):
+            _run([row], values, work)
+            yield instruction
 
 
 def _run(rows: list[Row], values: list[Any], work: Workspace) -> None:

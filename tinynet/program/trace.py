@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,8 +44,18 @@ class Instruction:
         self.outputs, self.scope = outputs, scope
 
 
+class LayerCalled(NamedTuple):
+    """The call of a layer in a trace: its path, its arguments and result, and its instructions."""
+
+    path: str
+    layer: Any
+    inputs: Any
+    outputs: Any
+    instructions: list[Instruction]
+
+
 class Recorder:
-    """Notes the operations of a trace as instructions.
+    """Notes the operations of a trace as instructions, and the calls of layers.
 
     Examples
     --------
@@ -62,6 +72,13 @@ class Recorder:
         self.instructions: list[Instruction] = []
         #: Names of the layers that are being called.
         self.scopes: list[str] = []
+        #: The calls of layers so far, each after those inside of it.
+        self.calls: list[LayerCalled] = []
+
+    def note_call(self, layer: Any, inputs: Any, outputs: Any, start: int) -> None:
+        """Note the call of a layer, whose first instruction has the number `start`."""
+        path, own = "/".join(self.scopes), self.instructions[start:]
+        self.calls.append(LayerCalled(path, layer, inputs, outputs, own))
 
     def __enter__(self) -> Recorder:
         self._token = RECORDER.set(self)

@@ -1,0 +1,205 @@
+"""What went into and out of each layer in one training step, read from the program's registers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinynet import activations
+from tinynet.layers import Dense
+from tinynet.one_step import OneStep, relative
+from tinynet.program.nested import flattened, mapped
+from tinynet.program.symbols import SymbolicTensor
+from tinynet.variable import Array
+
+
+@dataclass
+class LayerStep:
+    """One call of a layer in a training step.
+
+    Parameters
+    ----------
+    name : str
+        The layer's name; of a layer inside another one, ``"model/layer"``.
+    layer : Layer
+        The layer.
+    x, y : ndarray, or nested list or dict of them
+        Input and output.
+    d_y, d_x : ndarray or None, or nested list or dict of them
+        Gradients of the loss with respect to these; None where there was no need.
+    logits : bool
+        Whether the output is that before the activation, which is then computed with the loss.
+    weights : list of str
+        Names of its weights, ``"layer/weight"``; of a shared layer, at its first call.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(2, "relu", name="hidden")])
+    >>> model.compile("sgd", "mse")
+    >>> first = keras.explain.step(model, [[1.0, 2.0]], [[0.0, 1.0]]).layers[0]
+    >>> first.name, first.kind, first.x.shape, first.weights
+    ('hidden', 'Dense, relu', (1, 2), ['hidden/kernel', 'hidden/bias'])
+    """
+
+    name: str
+    layer: Any
+    x: Any
+    y: Any
+    d_y: Any = None
+    d_x: Any = None
+    logits: bool = False
+    weights: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """The layer's class, with its activation where it has one."""
+        return kind_of(self.layer)
+
+    @property
+    def head(self) -> str:
+        """Name of the output in tables."""
+        return "logits" if self.logits else "output"
+
+    def named(self, name: str, value: Any) -> Iterator[tuple[str, Array | None]]:
+        """Yield the arrays of an input or output with their names, numbered if there are several.
+
+        Parameters
+        ----------
+        name : str
+            The name.
+        value : ndarray or None, or nested list or dict of them
+            The arrays.
+
+        Yields
+        ------
+        tuple of (str, ndarray or None)
+            Name and array.
+        """
+        leaves = flattened(value)
+        for k, leaf in enumerate(leaves, 1):
+            yield f"{name} {k}" if len(leaves) > 1 else name, leaf
+
+
+def kind_of(layer: Any) -> str:
+    """Return a layer's class, with its activation where it has one."""
+    activation = getattr(layer, "activation", activations.linear)
+    plain = activation is activations.linear or type(layer) is not Dense
+    return type(layer).__name__ + ("" if plain else f", {activation.__name__}")
+
+
+def note_registers(one: OneStep, run: Iterable[Any], registers: dict[int, Array]) -> None:
+    """Run instructions, and copy what they compute.
+
+    Parameters
+    ----------
+    one : OneStep
+        The step.
+    run : iterable of Instruction
+        Its `forward` or `backward`.
+    registers : dict of int to ndarray
+        Filled: the values by the ``id`` of their symbolic tensors.
+    """
+    for instruction in run:
+        for symbol in (*one.program.program.inputs, *instruction.outputs):
+            if symbol is not None and id(symbol) not in registers:
+                registers[id(symbol)] = np.array(one.value(symbol))
+
+
+def layer_steps(one: OneStep, registers: dict[int, Array]) -> list[LayerStep]:
+    """Return what went into and out of each layer.
+
+    Parameters
+    ----------
+    one : OneStep
+        The step, which was run.
+    registers : dict of int to ndarray
+        What it computed.
+
+    Returns
+    -------
+    list of LayerStep
+        In the order of the calls.
+    """
+    backward = [n for n in one.program.program.backward if hasattr(n.operation, "forward")]
+    upstream = {id(n.operation.forward.outputs[0]): n.inputs[0] for n in backward}
+    names, seen = one.names(), set()
+
+    def value(symbol: Any) -> Any:
+        return registers.get(id(symbol))
+
+    found = []
+    for call in computing_calls(one):
+        x, y = tensors_of(call.inputs), call.outputs
+        activation, before = getattr(y, "computed_by", (None, None))
+        logits = activation is not None and id(y) not in upstream and id(before) in upstream
+        y = before if logits else y
+        inside = set(map(id, call.instructions))
+
+        def d_x(symbol: Any, y: Any = y, inside: set[int] = inside) -> Any:
+            if symbol is y:
+                return value(upstream.get(id(symbol)))
+            parts = [
+                value(d)
+                for n in backward
+                if id(n.operation.forward) in inside
+                for i, d in zip(n.operation.forward.inputs, n.outputs, strict=True)
+                if i is symbol and d is not None
+            ]
+            return sum(parts[1:], parts[0]) if parts else None
+
+        own = [names[id(w)] for w in call.layer.weights]
+        own = [
+            name for name in own if name.rpartition("/")[0] == relative(call) and name not in seen
+        ]
+        seen.update(own)
+        found.append(
+            LayerStep(
+                relative(call),
+                call.layer,
+                mapped(value, x),
+                mapped(value, y),
+                mapped(lambda s: value(upstream.get(id(s))), y),
+                mapped(d_x, x),
+                logits,
+                own,
+            )
+        )
+    return found
+
+
+def tensors_of(inputs: Any) -> Any:
+    """Return the tensors among a call's arguments: the first argument, or several in a list."""
+    args, kwargs = inputs
+    given = [a for a in (*args, *kwargs.values()) if tensors_in(a)]
+    return given[0] if len(given) == 1 else given
+
+
+def tensors_in(nested: Any) -> list[SymbolicTensor]:
+    """Return the symbolic tensors in a nested list or dict."""
+    return [leaf for leaf in flattened(nested) if isinstance(leaf, SymbolicTensor)]
+
+
+def computing_calls(one: OneStep) -> Iterator[Any]:
+    """Yield the calls of layers that compute something themselves, not only by layers inside.
+
+    Parameters
+    ----------
+    one : OneStep
+        The step.
+
+    Yields
+    ------
+    LayerCalled
+        In order; a layer that has layers inside comes after them.
+    """
+    *calls, model = one.calls
+    for k, call in enumerate(calls):
+        inside = any(c.path.startswith(f"{call.path}/") for c in calls[:k])
+        if not inside or any(n.scope == call.path for n in call.instructions):
+            yield call
+    if any(weight.path.startswith(f"{model.layer.name}/") for weight in model.layer.weights):
+        yield model  # a subclass with weights of its own

@@ -1,0 +1,167 @@
+"""One training step of a model, run instruction by instruction, for those who look at it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinynet import data
+from tinynet.model_program import ModelProgram, spec_of
+from tinynet.optimizers import SGD
+from tinynet.sparse import SparseBatch
+from tinynet.variable import pack
+from tinynet.workspace import Workspace
+
+
+class OneStep:
+    """The program of one training step, and its registers.
+
+    Parameters
+    ----------
+    model : Model
+        A compiled model; a step changes it.
+    x, y : array_like, shape (N, ...)
+        The batch.
+    sample_weight, class_weight : optional
+        As for `fit`.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
+    >>> model.compile("sgd", "mse")
+    >>> step = OneStep(model, [[3.0]], [[1.0]])
+    >>> [instruction.operation.name for instruction in step.forward()], step.loss()
+    (['linear', 'mean_squared_error'], 4.0)
+    """
+
+    def __init__(
+        self, model: Any, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
+    ) -> None:
+        examples = model._examples(x, y, sample_weight, class_weight)
+        model._ready(examples)
+        self.model = model
+        x, y, weights = next(examples.batches(len(examples)))
+        if isinstance(x, SparseBatch):
+            x = x.expanded(np.dtype(model.dtype)).reshape(-1, *model.input_shape[1:])
+        self.batch: data.Batch = (x, y, weights)
+        given = [*data.listed(x), *data.listed(y), *data.listed(weights)]
+        self.given = [array for array in given if array is not None]
+        self.plan: Any = None
+        while self.plan is not model._training_plan():  # again if weights get no gradient
+            self.plan = model._training_plan()
+            self.program: ModelProgram = model._trace(
+                "train", [spec_of(array, True) for array in self.given], self.batch, fuse=False
+            )
+        self.values: list[Any] = []
+        self._work = Workspace()
+
+    @property
+    def calls(self) -> list[Any]:
+        """The calls of layers, each after those inside of it; the model itself is the last."""
+        return self.program.program.recorder.calls
+
+    def forward(self, given: list[Any] | None = None) -> Iterator[Any]:
+        """Run the instructions up to the loss; yield each after its run."""
+        self.values = self.program.runner.start(self.given if given is None else given)
+        return self._run("forward")
+
+    def backward(self) -> Iterator[Any]:
+        """Run the instructions that compute gradients; yield each after its run."""
+        return self._run("backward")
+
+    def _run(self, part: str) -> Iterator[Any]:
+        return self.program.runner.one_by_one(part, self.values, self._work)
+
+    def value(self, symbol: Any) -> Any:
+        """Return what is in the register of a symbolic tensor; None if it is not computed."""
+        number = self.program.runner.number.get(id(symbol))
+        return None if number is None else self.values[number]
+
+    def loss(self) -> float:
+        """Return the loss after `forward`, with the penalties of regularizers."""
+        return float(self.program.loss(self.values, self.model._regularized)[0])
+
+    def regularize(self) -> None:
+        """Add the gradients of regularizers to those that `backward` computed."""
+        for variable, gradient in zip(self.plan.variables, self.plan.gradients, strict=True):
+            if variable.regularizer is not None:
+                gradient += variable.regularizer.gradient(variable.array)
+
+    def names(self) -> dict[int, str]:
+        """Return the names of weights by their ids: ``"layer/weight"``, from the model's layers."""
+        found: dict[int, str] = {}
+        for call in self.calls:
+            for weight in call.layer.weights:
+                found.setdefault(id(weight), f"{relative(call)}/{weight.name}")
+        for weight in self.model.weights:
+            found.setdefault(id(weight), weight.path)
+        return found
+
+
+def relative(call: Any) -> str:
+    """Return the path of a layer within the model; of the model itself, its name."""
+    return str(call.path.partition("/")[2] or call.path)
+
+
+def copied(model: Any, method: str, x: Any, y: Any, *weights: Any) -> Any:
+    """Copy a compiled model, which is built where it was not.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    method : str
+        Who asks, for the error.
+    x, y, *weights : array_like
+        A batch.
+
+    Returns
+    -------
+    Model
+        The copy.
+
+    Raises
+    ------
+    ValueError
+        If it is not compiled, its steps are not those of its program, or the batch does not fit.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(2)])
+    >>> model.compile("sgd", "mse")
+    >>> copied(model, "step", [[1.0, 2.0, 3.0]], [[1.0, 2.0]]).input_shape
+    (None, 3)
+    """
+    model._require_compiled(method)
+    if model._hooked("train"):
+        raise ValueError(
+            f"The model must be trained by its program for {method}; a model that overrides "
+            f"train_step, compute_loss or compute_metrics is not. Received: {type(model).__name__}"
+        )
+    if not model.built:
+        model._ready(model._examples(x, y, *weights))
+    return copy.deepcopy(model)
+
+
+def layers_of(model: Any) -> list[Any]:
+    """Return a model and all layers inside of it."""
+    return model._all_layers()  # type: ignore[no-any-return]
+
+
+def to_float64(model: Any) -> None:
+    """Turn a model and its losses into what computes in double precision, trained by `SGD`."""
+    for layer in layers_of(model):
+        layer.dtype = "float64"
+    model._floatx = "float64"
+    for output in model._objective.outputs:
+        if output.loss is not None:
+            output.loss.dtype = "float64"
+    for weight in model.weights:
+        weight.array = weight.array.astype(np.float64)
+    pack(sorted(model.weights, key=lambda w: not w.trainable))
+    model.optimizer, model._plan = SGD(), None
