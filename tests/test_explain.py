@@ -10,7 +10,7 @@ import pytest
 
 import tinynet as keras
 from tests.compare import EPS
-from tinynet import activations, explain, layers, optimizers
+from tinynet import activations, explain, layers, ops, optimizers
 
 L = layers
 
@@ -452,6 +452,137 @@ def test_corners_do_not_raise_a_false_alarm() -> None:
     dense = L.Dense(6, activation="relu", kernel_initializer="zeros")
     model = net(rows=[L.Flatten(), dense, L.Dense(3, "softmax")])
     assert explain.check_gradients(model, *data()).ok
+
+
+# ------------------------------------------------------------ graphs and custom models
+
+
+def two_towers(own: Any) -> tuple[Any, list[Any], list[Any]]:
+    """Return a model with two inputs, shared layers and two outputs, and a batch."""
+    left, right = L.Input((4,), name="left"), L.Input((4,), name="right")
+    shared = L.Dense(5, "relu", name="shared")
+    both = ops.concatenate([own(shared(left)), own(shared(right))], axis=-1)
+    inner = keras.Sequential([L.Dense(3, "tanh", name="hidden")], name="inner")
+    z = inner(both) + 1.0
+    digit, size = L.Dense(3, "softmax", name="digit")(z), L.Dense(1, name="size")(z)
+    model = keras.Model([left, right], [digit, size])
+    losses = ["sparse_categorical_crossentropy", "mse"]
+    model.compile("adam", losses, loss_weights=[1.0, 0.5])
+    rng = np.random.default_rng(0)
+    x = [rng.random((6, 4), np.float32) for _ in range(2)]
+    return model, x, [rng.integers(0, 3, 6), rng.random((6, 1), np.float32)]
+
+
+class Residual(L.Layer):
+    """A layer with layers inside, a weight of its own and an added loss, without a `backward`."""
+
+    def __init__(self, dense: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dense, self.norm = dense, L.BatchNormalization(name="norm")
+
+    def build(self, input_shape: Any) -> None:
+        self.scale = self.add_weight((4,), "ones", name="scale")
+        super().build(input_shape)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        self.add_loss(0.1 * ops.mean(ops.square(x)))
+        return x + self.scale * self.norm(self.dense(x), training=training)
+
+
+class Blocks(keras.Model):
+    """A subclassed model whose layers are in a list."""
+
+    def __init__(self, dense: Any) -> None:
+        super().__init__()
+        self.blocks = [
+            Residual(L.Dense(4, "relu", name="dense"), name="low"),
+            Residual(dense, name="high"),
+        ]
+        self.out = L.Dense(2, name="out")
+
+    def call(self, x: Any) -> Any:
+        for block in self.blocks:
+            x = block(x)
+        return self.out(x)
+
+
+def scaled_squares(y_true: Any, y_pred: Any) -> Any:
+    return ops.mean(ops.square(y_pred - y_true) * 1.5, axis=-1)
+
+
+def test_gradients_of_a_graph_are_right() -> None:
+    model, x, y = two_towers(Scale(name="own"))
+    before = state(model)
+    report = explain.check_gradients(model, x, y, max_per_weight=None)
+    assert report.ok, report
+    assert_same(before, state(model))
+    names = [(c.layer, c.array) for c in report.net]
+    assert ("own", "factor") in names
+    assert ("inner/hidden", "kernel") in names
+    assert len(names) == len(model.trainable_weights)
+    assert [c.array for c in report.alone[:2]] == ["output 1", "output 2"]
+
+
+@pytest.mark.parametrize("kind", [Forgets, Averages])
+def test_the_wrong_shared_layer_is_named(kind: type[Scale]) -> None:
+    model, x, y = two_towers(kind(name="own"))
+    report = explain.check_gradients(model, x, y)
+    assert report.wrong == ["own"]
+    assert ("shared/kernel" in report.verdict) == (kind is Forgets)
+
+
+def test_a_step_of_a_graph_shows_every_call() -> None:
+    model, x, y = two_towers(Scale(name="own"))
+    shown = explain.step(model, x, y, "shared/kernel")
+    calls = ["shared", "own", "shared", "own", "inner/hidden", "digit", "size"]
+    assert [layer.name for layer in shown.layers] == calls
+    for k in (0, 1):
+        np.testing.assert_array_equal(shown.layers[2 * k].x, x[k])
+    loss, gradients = model.loss_and_gradients(x, y)
+    assert shown.loss == pytest.approx(loss)
+    assert_same(gradients, [*shown.gradients.values()])
+    # Both calls of the shared layer contribute to its gradient.
+    assert shown.chosen.x_i.shape == (12,)
+    assert shown.chosen.products.sum() == pytest.approx(shown.chosen.gradient, rel=1e-5)
+    text = str(shown)
+    assert len(re.findall(r"shared \(Dense, relu\) +input", text)) == 2
+    assert text.count(" d factor ") == 1
+
+
+def test_a_subclassed_model_is_explained_and_checked() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random((6, 4), np.float32), rng.random((6, 2), np.float32)
+    model = Blocks(L.Dense(4, "tanh", name="dense"))
+    model.compile("adam", scaled_squares)
+    shown = explain.step(model, x, y)
+    assert [layer.name for layer in shown.layers] == [
+        *("low/dense", "low/norm", "low", "high/dense", "high/norm", "high", "out")
+    ]
+    loss, gradients = model.loss_and_gradients(x, y)
+    assert shown.loss == pytest.approx(loss)
+    assert_same(gradients, [*shown.gradients.values()])
+    report = explain.check_gradients(model, x, y)
+    assert report.ok, report
+    assert {("low", "scale"), ("high/norm", "gamma")} <= {(c.layer, c.array) for c in report.net}
+
+
+def test_a_wrong_layer_inside_a_custom_layer_is_named() -> None:
+    rng = np.random.default_rng(0)
+    model = Blocks(Forgets(name="own"))
+    model.compile("adam", scaled_squares)
+    report = explain.check_gradients(model, rng.random((6, 4)), rng.random((6, 2)))
+    assert report.wrong == ["high/own"]
+
+
+def test_models_with_their_own_train_step_are_refused() -> None:
+    class Own(keras.Sequential):
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    model = Own([L.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"overrides train_step.* Received: Own"):
+        explain.step(model, [[1.0]], [[1.0]])
 
 
 # ------------------------------------------------------------ notebooks

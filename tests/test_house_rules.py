@@ -34,7 +34,7 @@ ROWS = (
     ("activations", "ops"),
     ("losses", "metrics", "optimizers", "data", "datasets", "callbacks"),
     ("layers", "objective"),
-    ("summary", "training", "steps"),
+    ("summary", "training", "steps", "one_step"),
     ("sequential",),
     ("saving", "utils", "backend", "onnx_export", "repeats", "sklearn"),
     ("models",),

@@ -671,3 +671,17 @@ def test_regularizer_may_be_a_function_of_operations() -> None:
     plain = float(np.mean(np.square(model.predict(X, verbose=0))))
     loss = model.evaluate(X, np.zeros((7, 3)), verbose=0)
     assert loss == pytest.approx(plain + cost, rel=1e-5)
+
+
+def test_layers_passed_to_a_custom_layer_are_found_once() -> None:
+    class Wrapped(layers.Layer):
+        def __init__(self, inner: Any) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)
+
+    wrapped = Wrapped(layers.Dense(2))
+    wrapped(np.ones((1, 3), np.float32))
+    assert len(wrapped.weights) == 2

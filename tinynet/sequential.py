@@ -238,7 +238,7 @@ class Model(Trainer):
         return [s.layer.name for s in self.outputs]
 
     def _known_graph(self) -> Graph:
-        """Return the graph; of a subclass with its own `call`, it is made once the input is known."""
+        """Return the graph; of a subclass with its own `call`, made once the input is known."""
         if self._graph is None and self._has_own_call and self.built:
             inputs = map_shapes(
                 lambda shape: _new_entry(None, shape, self.dtype), self._build_shape
@@ -317,7 +317,7 @@ class Model(Trainer):
         return self._graph.run([self._adjusted(x, s.shape) for s, x in entries])
 
     def _in_order(self, inputs: Any) -> list[Any]:
-        """Return the inputs of a functional model in the order of its graph, by name from a dict."""
+        """Return a functional model's inputs in the order of its graph, by name from a dict."""
         entries = self._known_graph().entries
         names = [s.name for s in entries]
         own = self._known_graph().inputs
@@ -415,7 +415,7 @@ class Model(Trainer):
         return mapped(as_tensor, self._predict_batch(self._inputs(args[0]).x, kind))
 
     def _is_traceable(self) -> bool:
-        """Whether all code that a call runs is the library's, so that tracing it changes nothing."""
+        """Whether all code that a call runs is the library's: tracing it changes nothing."""
         return not self._has_own_call and all(
             type(layer) in _registry.written for layer in self._all_layers()[1:]
         )
@@ -704,7 +704,7 @@ class Model(Trainer):
         self._graph = None
         if plan is not None:
             self._graph = rebuilt(plan, _own_entry, lambda operation: operation)
-        elif self.built:
+        elif self.built and not self._has_own_call:
             self._restore_graph()
         if self.built:
             pack(sorted(self.weights, key=lambda w: not w.trainable))

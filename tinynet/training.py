@@ -469,9 +469,9 @@ class Trainer(Layer):
         columns = getattr(x, "column_names", getattr(x, "columns", None))
         arrays = self._input_arrays(x)
         rows = None
-        if len(arrays) == 1 and (compress or isinstance(arrays[0], CompressedRows)):
-            if self._takes_rows(arrays[0]):
-                rows = data.compressed(arrays[0], self.dtype)
+        may_compress = len(arrays) == 1 and (compress or isinstance(arrays[0], CompressedRows))
+        if may_compress and self._takes_rows(arrays[0]):
+            rows = data.compressed(arrays[0], self.dtype)
         inputs = arrays if rows is not None else [data.inputs(array) for array in arrays]
         n = len(inputs[0])
         if not n:
@@ -718,8 +718,8 @@ class Trainer(Layer):
                 and validation.input_shape[1:] != train.input_shape[1:]
             ):
                 raise ValueError(
-                    f"validation_data must have inputs of the same shape as x, {train.input_shape}. "
-                    f"Received: shape {validation.input_shape}"
+                    "validation_data must have inputs of the same shape as x, "
+                    f"{train.input_shape}. Received: shape {validation.input_shape}"
                 )
             validation_steps = checks.optional(checks.whole, "validation_steps", validation_steps)
             validation_size = 1
@@ -1096,9 +1096,9 @@ class Trainer(Layer):
         if verbose == "auto":
             verbose = int(count != 1 and progress.is_live())
         verbose = progress.as_verbose(verbose)
-        if count == 1 and not verbose and not listed and isinstance(source, data.Examples):
-            if not hooked:
-                return self._predict_batch(data.each(lambda a: a[:size], source.x))
+        is_plain = count == 1 and not verbose and not listed and not hooked
+        if is_plain and isinstance(source, data.Examples):
+            return self._predict_batch(data.each(lambda a: a[:size], source.x))
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
         bar = progress.Progress(count, verbose, start=start)
         begin, end = hooks.defines("on_predict_batch_begin"), hooks.defines("on_predict_batch_end")
@@ -1127,7 +1127,9 @@ class Trainer(Layer):
                 bar.draw(done, {})
         hooks.call("on_predict_end", {})
         bar.finish(done, {})
-        joined = iter([np.concatenate(parts) for parts in zip(*map(flattened, outputs))])
+        joined = iter(
+            [np.concatenate(parts) for parts in zip(*map(flattened, outputs), strict=True)]
+        )
         return mapped(lambda _: next(joined), outputs[0])
 
     def _inputs(self, x: Any) -> data.Examples:

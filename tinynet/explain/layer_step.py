@@ -12,6 +12,7 @@ from tinynet import activations
 from tinynet.layers import Dense
 from tinynet.one_step import OneStep, relative
 from tinynet.program.nested import flattened, mapped
+from tinynet.program.program import Backward
 from tinynet.program.symbols import SymbolicTensor
 from tinynet.variable import Array
 
@@ -34,6 +35,8 @@ class LayerStep:
         Whether the output is that before the activation, which is then computed with the loss.
     weights : list of str
         Names of its weights, ``"layer/weight"``; of a shared layer, at its first call.
+    is_first : bool
+        Whether its input is one of the model's.
 
     Examples
     --------
@@ -53,6 +56,7 @@ class LayerStep:
     d_x: Any = None
     logits: bool = False
     weights: list[str] = field(default_factory=list)
+    is_first: bool = False
 
     @property
     def kind(self) -> str:
@@ -124,7 +128,7 @@ def layer_steps(one: OneStep, registers: dict[int, Array]) -> list[LayerStep]:
     list of LayerStep
         In the order of the calls.
     """
-    backward = [n for n in one.program.program.backward if hasattr(n.operation, "forward")]
+    backward = [n for n in one.program.program.backward if isinstance(n.operation, Backward)]
     upstream = {id(n.operation.forward.outputs[0]): n.inputs[0] for n in backward}
     names, seen = one.names(), set()
 
@@ -166,6 +170,7 @@ def layer_steps(one: OneStep, registers: dict[int, Array]) -> list[LayerStep]:
                 mapped(d_x, x),
                 logits,
                 own,
+                any(s is entry for s in flattened(x) for entry in one.program.inputs),
             )
         )
     return found

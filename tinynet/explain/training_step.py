@@ -12,6 +12,7 @@ from tinynet import checks, functional, optimizers
 from tinynet.blas import Computing
 from tinynet.explain.layer_step import LayerStep, layer_steps, note_registers
 from tinynet.one_step import OneStep, copied
+from tinynet.program.program import Backward
 from tinynet.tables import Table, Tables, number
 from tinynet.variable import Array
 
@@ -189,7 +190,7 @@ class Step(Tables):
         forward: list[list[str]] = []
         backward: list[list[str]] = []
         for layer in self.layers:
-            rows = [] if forward else [*layer.named("input", layer.x)]
+            rows = [*layer.named("input", layer.x)] if layer.is_first or not forward else []
             rows += [(name.rpartition("/")[2], self.weights[name]) for name in layer.weights]
             forward += _rows(layer, [*rows, *layer.named(layer.head, layer.y)])
         for layer in reversed(self.layers if self.chosen else []):
@@ -373,9 +374,11 @@ def _factors(
     """Return x_i and d_z_j, whose products sum to the gradient, if dense layers have the weight."""
     x_i, d_z_j = [], []
     for n in one.program.program.backward:
-        forward = getattr(n.operation, "forward", n)
+        if not isinstance(n.operation, Backward):
+            continue
+        forward = n.operation.forward
         uses = [k for k, i in enumerate(forward.inputs) if i is weight]
-        if not uses or forward is n:
+        if not uses:
             continue
         if forward.operation.name != "linear":
             return None, None

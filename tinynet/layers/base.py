@@ -40,7 +40,7 @@ _serials = itertools.count()
 _structure = [0]
 _NOT_STRUCTURE = ("built", "compiled", "history", "loss", "optimizer", "stop_training")
 # Attributes of a model that do not say which layers a custom class has.
-_NOT_INSIDE = ("_layers", "_input")
+_NOT_INSIDE = ("_args", "_layers", "_input")
 
 _DTYPES = {name: np.dtype(name) for name in config.FLOATS}
 
@@ -619,7 +619,7 @@ class Layer(_KeepsArguments):
             tuple(map(self._to_input, args)),
             {key: self._to_input(value) for key, value in kwargs.items()},
         )
-        shape = _open_shape(self, args[0] if args else [*kwargs.values()][0])
+        shape = _open_shape(self, args[0] if args else next(iter(kwargs.values())))
         self._build_once(shape)
         if type(self).compute_output_shape is not Layer.compute_output_shape and args[:1]:
             self.compute_output_shape(shape)  # which may refuse it
@@ -885,7 +885,9 @@ class LayerCall(Operation):
     ) -> list[Array | None]:
         """Compute the gradients with respect to the input and the trainable weights."""
         layer, x = self.layer, arrays[0]
-        outs = [None, *(np.zeros_like(w) for w in arrays[1:])] if outs is None else list(outs)
+        outs = [None, *(outs or [None] * len(arrays))[1:]]
+        for k, weight in enumerate(arrays[1:], 1):  # where gradients of several calls are summed
+            outs[k] = np.zeros_like(weight) if outs[k] is None else outs[k]
         trainable = dict(zip(map(id, layer.trainable_weights), outs[1:], strict=True))
         gradients = [trainable.get(id(v)) for v in layer._variables()]
         work.gradients = gradients if any(g is not None for g in gradients) else []

@@ -139,7 +139,8 @@ def record(
     results = [*zip(*each, strict=True)] if several else [each]
     examples = [[np.asarray(r) for r in result] for result in results]
     if recorder is None:
-        node = Node(operation, tuple(inputs), options)
+        given = ([*inputs],) if operation.inputs is None else tuple(inputs)
+        node = Node(operation, given, options)
         outputs = [SymbolicTensor(e, operation.name, node) for e in examples]
         node.outputs = tuple(outputs) if several else outputs[0]
         return node.outputs
