@@ -35,7 +35,6 @@ from tinynet import checks, losses, optimizers
 from tinynet.callbacks import Callback
 from tinynet.layers import Dense, Dropout, Input
 from tinynet.losses import Loss
-from tinynet.objective import Objective
 from tinynet.regularizers import L2
 from tinynet.sequential import Sequential
 from tinynet.sparse import CompressedRows
@@ -108,7 +107,7 @@ class _PoissonDeviance(Loss):
         return (1 - y_true / y_pred) * d_values[..., None]
 
 
-class _MLPObjective(Objective):
+class _BatchLoss(Loss):
     """A loss as scikit-learn computes it for each batch.
 
     It is a mean over the sample weights, and the regularization term is divided by their sum.
@@ -117,21 +116,42 @@ class _MLPObjective(Objective):
     """
 
     def __init__(self, loss: Any, factors: tuple[float, float], alpha: float) -> None:
-        super().__init__(loss, None, None, None)
-        self.factors, self.alpha, self.penalty = factors, alpha, L2(0.0) if alpha else None
+        super().__init__(loss.name, loss.reduction, loss.dtype)
+        self._loss, self.factors, self.alpha = loss, factors, alpha
+        self.penalty = L2(0.0) if alpha else None
 
-    def step(self, y: Array, output: Array, weights: Array | None, *rest: Any) -> Any:
-        """Compute loss, gradient and predictions, and the strength of the regularization."""
-        value, d_output, predictions = super().step(y, output, weights, *rest)
-        total = len(output) if weights is None else float(weights.sum())
+    def __getattribute__(self, name: str) -> Any:
+        """Be like the loss inside, except where it differs."""
+        if name in _SHARED:
+            return getattr(self._loss, name)
+        return super().__getattribute__(name)
+
+    def on_logits(self) -> Loss:
+        """Return the same loss for the input of `logits_of` in place of its output."""
+        other = copy.copy(self)
+        other._loss = self._loss.on_logits()
+        return other
+
+    def step(self, y_true: Array, y_pred: Array, weights: Array | None, work: Any) -> Any:
+        """Compute loss and gradient, and the strength of the regularization."""
+        value, d_output = self._loss.step(y_true, y_pred, weights, work)
+        total = len(y_pred) if weights is None else float(weights.sum())
         # A batch whose weights are all 0 has no loss and no gradient.
         scale = 1 / total if total else 0.0
         if self.penalty is not None:
             self.penalty.l2 = self.alpha / 2 * scale
-        value_factor, gradient_factor = (f * len(output) * scale for f in self.factors)
+        value_factor, gradient_factor = (f * len(y_pred) * scale for f in self.factors)
         if gradient_factor != 1:
             d_output = d_output * d_output.dtype.type(gradient_factor)
-        return value * value_factor, d_output, predictions
+        return value * value_factor, d_output
+
+
+_SHARED = frozenset(
+    {
+        *("logits_of", "from_logits", "gives_probabilities", "is_mean", "prepare"),
+        *("values_shape", "squeezed", "effective_weights"),
+    }
+)
 
 
 def _has_partial_fit(estimator: Any) -> bool:
@@ -288,13 +308,14 @@ class _TinyNet(BaseEstimator):
                 self._optimizer = self._new_optimizer()
             name, factors_of = _LOSSES[self.out_activation_]
             factors = factors_of(float(self.n_outputs_))
-            loss: Any = losses.get(name) if name else _PoissonDeviance()
+            loss: Any = losses.as_loss(name) if name else _PoissonDeviance()
             loss.dtype = self.model_.dtype
-            objective = _MLPObjective(loss, factors, self.alpha)
+            own = _BatchLoss(loss, factors, self.alpha)
             for layer in self._dense_layers():
-                layer.kernel_regularizer = layer.kernel.regularizer = objective.penalty
+                layer.kernel_regularizer = layer.kernel.regularizer = own.penalty
             self.model_.compile(self._optimizer, name, loss_weights=factors[0])
-            self.model_._objective = objective
+            for output in self.model_._objective.outputs:
+                output.loss, output.weight = own, 1.0
             self._compiled = settings
         elif self.solver == "sgd" and self.learning_rate != "constant" and not incremental:
             self._optimizer.learning_rate = float(self.learning_rate_init)
