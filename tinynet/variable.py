@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike
 
+from tinynet import config
 from tinynet.program.tensor import TABLE, Array, Tensor, as_tensor
 from tinynet.program.trace import RECORDER
 from tinynet.workspace import aligned

@@ -15,8 +15,8 @@ Array = NDArray[Any]
 class Workspace:
     """What one run keeps for one instruction: its buffers, and notes of forward for backward.
 
-    Operations and layers hold no state of a run, so that any number of runs can share them. Buffers are
-    made for the largest batch so far and reused for every later one. A buffer is uninitialized
+    Operations and layers hold no state of a run, so that any number of runs can share them. Buffers
+    are made for the largest batch so far and reused for every later one. A buffer is uninitialized
     whenever it is handed out: what backward needs is noted in `x` and `y`, not asked for again.
 
     Examples

@@ -271,7 +271,7 @@ class Normalized(Operation):
         outs: Any = None,
     ) -> list[Array | None]:
         """Compute the gradients with respect to the rows, gamma and beta."""
-        x, mean, variance, gamma, beta = arrays
+        x, mean, variance, gamma, _ = arrays
         root = np.sqrt(variance + variance.dtype.type(options["epsilon"]))
         d_x = d_y / root if gamma is None else d_y * (gamma / root)
         d_gamma = np.sum(_rows(d_y * ((x - mean) / root)), axis=0) if needs[3] else None
