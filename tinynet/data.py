@@ -23,7 +23,7 @@ from tinynet.sparse import CompressedRows, worth_it
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
-Batch = tuple[Array, Array, Array | None]
+Batch = tuple[Any, Any, Any]
 
 # How many numbers are looked at at once.
 _PART = 1 << 17

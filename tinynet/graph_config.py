@@ -107,7 +107,7 @@ def _names(graph: Graph) -> dict[int, str]:
 
 def _described(operation: Any) -> dict[str, Any]:
     if isinstance(operation, Layer):
-        return layers.serialize(operation)  # type: ignore[no-any-return]
+        return layers.serialize(operation)
     name = "".join(part.capitalize() for part in operation.name.split("_"))
     options = operation.kwargs  # of the one call
     return {

@@ -150,7 +150,7 @@ def copied(model: Any, method: str, x: Any, y: Any, *weights: Any) -> Any:
 
 def layers_of(model: Any) -> list[Any]:
     """Return a model and all layers inside of it."""
-    return model._all_layers()  # type: ignore[no-any-return]
+    return model._all_layers()
 
 
 def to_float64(model: Any) -> None:

@@ -24,7 +24,8 @@ from tinynet.metrics import Mean, SparseCategoricalAccuracy
 from tinynet.objective import Objective
 from tinynet.optimizers import Adam, Plan
 from tinynet.program import dispatch
-from tinynet.program.dense_net import LINEAR_RELU, TABLE
+from tinynet.program.dense_net import LINEAR_RELU
+from tinynet.program.tensor import TABLE
 from tinynet.sparse import CompressedRows, SparseBatch, column_tables
 from tinynet.variable import Array, Variable
 from tinynet.workspace import Workspace, aligned

@@ -21,16 +21,20 @@ from tinynet.blas import Computing
 from tinynet.callbacks import CallbackList, History, as_callbacks
 from tinynet.interrupts import Deferred
 from tinynet.layers import base
-from tinynet.layers.base import Layer
+from tinynet.layers.base import CALL
 from tinynet.metrics import Metric
 from tinynet.model_program import ModelProgram, spec_of
+from tinynet.network import Network
 from tinynet.objective import Logs, Objective, reported, results_of
 from tinynet.optimizers import Plan
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.symbols import BatchSizeNeeded
+from tinynet.program.operations import TAPES
+from tinynet.program.symbols import BatchSizeNeeded, SymbolicTensor
 from tinynet.program.tape import GradientTape
 from tinynet.program.tensor import TABLE
+from tinynet.program.trace import RECORDER
 from tinynet.sparse import CompressedRows, SparseBatch
+from tinynet.steps import steps_of
 from tinynet.variable import Array, Variable, as_tensor, pack
 from tinynet.workspace import Workspace
 
@@ -68,13 +72,13 @@ def _apart(method: Any) -> Any:
     return run
 
 
-class Trainer(Layer):
-    """A layer that can be trained: the part of a model that knows about data and time.
+class Trainer(Network):
+    """A network that can be trained: the part of a model that knows about data and time.
 
     Parameters
     ----------
-    **kwargs : object
-        As for `Layer`.
+    *args, **kwargs : object
+        As for `Network`.
 
     Examples
     --------
@@ -83,8 +87,7 @@ class Trainer(Layer):
     True
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.compiled = False
         self.stop_training = False
         self._calls = 0  # of `fit` and `evaluate` that are running, one inside the other
@@ -101,6 +104,38 @@ class Trainer(Layer):
         self._structure = -1
         self._gradients: list[Variable] = []
         self._plan: Plan | None = None
+        super().__init__(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply the model to data, or to symbolic tensors.
+
+        Parameters
+        ----------
+        *args, **kwargs : object
+            As for `Layer`: the input, and `training`.
+
+        Returns
+        -------
+        Tensor or SymbolicTensor, or nested list or dict of them
+            The output.
+
+        Raises
+        ------
+        ValueError
+            If the input's shape does not fit.
+        """
+        symbolic = any(isinstance(v, SymbolicTensor) for v in flattened([args, kwargs]))
+        inside = symbolic or CALL.get() is not None or RECORDER.get() is not None
+        known = len(args) == 1 and kwargs.keys() <= {"training"}
+        if inside or TAPES.get() or not known or not self._is_traceable():
+            return super().__call__(*args, **kwargs)
+        kind = "call" if kwargs.get("training") else "predict"
+        return mapped(as_tensor, self._predict_batch(self._inputs(args[0]).x, kind))
+
+    def _many_steps(self, source: Any, batch_size: int) -> Any:
+        if type(self)._train_step is not Trainer._train_step or self._plan is None:
+            return None
+        return steps_of(self, self.optimizer, self._plan, source, batch_size)
 
     # ------------------------------------------------------------ compile
 
@@ -496,16 +531,16 @@ class Trainer(Layer):
         largest = math.nan
         for array, kind in zip(kept, kinds, strict=True):
             largest = data.require_finite("x", array, columns, kind)
-        shapes = tuple((None, *array.shape[1:]) for array in inputs)
+        input_shapes = tuple((None, *array.shape[1:]) for array in inputs)
         several = any(w is not None for w in weights)
         if len(kept) == len(targets) == 1:
             own = weights[0] if several else None
-            return data.Examples(kept[0], targets[0], own, shapes[0], kinds[0], largest)
+            return data.Examples(kept[0], targets[0], own, input_shapes[0], kinds[0], largest)
         return data.Examples(
             kept if len(kept) > 1 else kept[0],
             tuple(targets),
             tuple(weights) if several else None,
-            shapes if len(kept) > 1 else shapes[0],
+            input_shapes if len(kept) > 1 else input_shapes[0],
             tuple(kinds) if len(kept) > 1 else kinds[0],
             largest if len(kept) == 1 else math.nan,
         )
@@ -709,9 +744,10 @@ class Trainer(Layer):
                         "validation_split needs x and y as arrays; use validation_data instead. "
                         "Received: an iterable of batches as x"
                     )
-                train, validation = train.split(split)
+                train, held = train.split(split)
                 if class_weight is not None:
-                    validation.weights = None
+                    held.weights = None
+                validation = held
             if (
                 validation is not None
                 and not hooked
@@ -767,7 +803,7 @@ class Trainer(Layer):
                 if not hooked:
                     self._training_plan()
                 # A callback may have changed whether many steps are done in a call.
-                many = None if hooked else self._many_steps(train, size)
+                many: Any = None if hooked else self._many_steps(train, size)
                 feed.named = many is not None and not watched and limit is None
                 feed.batch_size = size * many.at_once if feed.named else size
                 states = [*states[-1:], self._state()]
@@ -1210,7 +1246,7 @@ class Trainer(Layer):
     def _logs(self) -> Logs:
         """Return the values of the metrics so far."""
         if self._hooked_logs is None:
-            return self._objective.logs()  # type: ignore[no-any-return]
+            return self._objective.logs()
         own = {name: reported(name, v) for name, v in self.get_metrics_result().items()}
         chosen = own if own.keys() == self._hooked_logs.keys() else self._hooked_logs
         return dict(sorted(chosen.items()))
@@ -1519,12 +1555,14 @@ class _Unchecked(data.Examples):
         for leaves, _, _ in super().batches(*args, **kwargs):
             tensors = [as_tensor(leaf) for leaf in leaves]
             yield (
-                mapped(
-                    lambda v, t=tensors: t[v.number] if isinstance(v, _Leaf) else v, self.structure
-                ),
+                mapped(functools.partial(_at, tensors), self.structure),
                 None,
                 None,
             )
+
+
+def _at(tensors: list[Any], value: Any) -> Any:
+    return tensors[value.number] if isinstance(value, _Leaf) else value
 
 
 class _Leaf:

@@ -168,7 +168,7 @@ class Variable(NDArrayOperatorsMixin):
         Tensor([3., 4.], dtype=float32)
         """
         if RECORDER.get() is not None:
-            return TABLE["assign"](self, value)  # type: ignore[no-any-return]
+            return TABLE["assign"](self, value)
         if np.ma.is_masked(value):
             raise ValueError(f"{self.path} must not have masked entries. Received: {value!r:.60}")
         new = np.asarray(value)

@@ -165,7 +165,7 @@ class Layer(_KeepsArguments):
 
     # -- to be defined by each kind of layer
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Any) -> None:
         """Make the weights; called once, by itself, before the first use.
 
         Parameters
@@ -745,8 +745,9 @@ class Layer(_KeepsArguments):
                     kwargs["training"] = False
                 return function(*args, **kwargs)
         finally:
-            for context, token in zip((TAPES, RECORDER, CALL), tokens, strict=True):
-                context.reset(token)  # type: ignore[arg-type]  # each with its own
+            TAPES.reset(tokens[0])
+            RECORDER.reset(tokens[1])
+            CALL.reset(tokens[2])
             for variable, array in before:
                 variable.array[...] = array
 

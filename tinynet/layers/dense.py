@@ -6,8 +6,8 @@ from typing import Any
 
 from tinynet import activations, checks, constraints, initializers, regularizers
 from tinynet.layers.base import Layer, _registry
-from tinynet.program.dense_net import TABLE
 from tinynet.program.symbols import Shape
+from tinynet.program.tensor import TABLE
 from tinynet.variable import Variable
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from tinynet import checks
@@ -38,7 +37,7 @@ class Lambda(Layer):
 
     def __init__(
         self,
-        function: Callable[..., Any],
+        function: Any,
         output_shape: Any = None,
         mask: Any = None,
         arguments: Any = None,

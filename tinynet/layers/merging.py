@@ -11,7 +11,8 @@ import numpy as np
 
 from tinynet import checks
 from tinynet.layers.base import Layer, _registry
-from tinynet.program.dense_net import RESHAPE, TABLE
+from tinynet.program.dense_net import RESHAPE
+from tinynet.program.tensor import TABLE
 
 __all__ = [
     *("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"),

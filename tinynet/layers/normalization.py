@@ -8,8 +8,9 @@ import numpy as np
 
 from tinynet import checks, constraints, initializers, regularizers
 from tinynet.layers.base import Layer, _registry
-from tinynet.program.dense_net import BATCH_NORMALIZATION, NORMALIZED, TABLE
+from tinynet.program.dense_net import BATCH_NORMALIZATION, NORMALIZED
 from tinynet.program.symbols import Shape
+from tinynet.program.tensor import TABLE
 from tinynet.variable import Variable
 
 _WEIGHTS = {"gamma": "ones", "beta": "zeros", "moving_mean": "zeros", "moving_variance": "ones"}

@@ -7,8 +7,9 @@ from typing import Any
 
 from tinynet import checks, config
 from tinynet.layers.base import Layer, _registry
-from tinynet.program.dense_net import RESHAPE, TABLE
+from tinynet.program.dense_net import RESHAPE
 from tinynet.program.symbols import Node, SymbolicTensor, examples_of
+from tinynet.program.tensor import TABLE
 
 
 @_registry.register()

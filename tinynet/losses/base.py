@@ -295,7 +295,7 @@ class Loss(Configurable):
         """
         predictions = self.squeezed(y_true, TABLE["cast"](y_pred, self.dtype))
         if self._has_own_gradient:
-            values = VALUES(predictions, y_true, loss=self)
+            values: Any = VALUES(predictions, y_true, loss=self)
         else:
             values = self.call(as_tensor_or_symbol(y_true), predictions)
             if not isinstance(values, TensorMethods) or (

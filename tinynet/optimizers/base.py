@@ -20,7 +20,7 @@ import numpy as np
 from tinynet import checks
 from tinynet.optimizers import schedules
 from tinynet.optimizers.schedules import LearningRateSchedule
-from tinynet.program.tape import flattened
+from tinynet.program.nested import flattened
 from tinynet.registry import Configurable, Registry, snake_case
 from tinynet.variable import Array, Variable, as_tensor, join, pack, runs
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinynet.program.differentiate import reverse
-from tinynet.program.operations import TABLE, Operation, to_array
+from tinynet.program.operations import Operation, to_array
 from tinynet.program.symbols import Shape, SymbolicTensor, examples_of
+from tinynet.program.tensor import TABLE
 from tinynet.program.trace import Instruction, Recorder
 from tinynet.workspace import Workspace
 

@@ -32,7 +32,7 @@ def _backward(call: Recorded, d_y: Any, needs: list[bool]) -> Sequence[Any]:
     found = call.operation.gradients(d_y, y, call.arrays, call.options, needs, call.work)
     if call.work is not None:  # its buffers are written again by the next call
         found = [d if d is None else np.array(d) for d in found]
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 class GradientTape:

@@ -31,6 +31,9 @@ NUMPY_NAMES = {
 class TensorMethods:
     """The operators, methods and NumPy functions of tensors, each of which is an operation."""
 
+    dtype: Any
+    shape: Any
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Run the operation of that name, or the ufunc itself where there is none."""
         operation = TABLE.get(NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__))
