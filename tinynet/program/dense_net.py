@@ -11,7 +11,6 @@ from tinynet.functional import dense_net
 from tinynet.program import dispatch
 from tinynet.program.operations import Operation, alike_floats
 from tinynet.program.tensor import TABLE, Array
-from tinynet.sparse import SparseBatch
 from tinynet.workspace import aligned
 
 
@@ -28,6 +27,8 @@ def _as_floats(arrays: list[Any]) -> list[Any]:
 
 class Linear(Operation):
     """``x @ kernel + bias``, followed by the rectifier where `rectifies` is set.
+
+    Rows that are not an array, but compressed, compute their products themselves.
 
     Parameters
     ----------
@@ -58,12 +59,13 @@ class Linear(Operation):
                 f"inputs of shape {x.shape}. Received: shapes {kernel.shape}, {np.shape(bias)}"
             )
         added = bias
-        if added is None and (self.rectifies or isinstance(rows, SparseBatch)):
+        compressed = not isinstance(rows, np.ndarray)
+        if added is None and (self.rectifies or compressed):
             added = work.array("no bias", (units,), x.dtype)
             added.fill(0)
         z = work.array("z", (rows.shape[0], units), x.dtype)
         dense = dispatch.dense_in_training if options.get("training") else dispatch.dense
-        if isinstance(rows, SparseBatch):
+        if compressed:
             rows.dense(kernel, added, z)
             if self.rectifies:
                 dispatch.relu(z, z)
@@ -99,7 +101,7 @@ class Linear(Operation):
             np.add.reduce(d_z, axis=0, out=d_bias)
         if needs[1]:
             d_kernel = aligned(kernel.shape, d_z.dtype) if outs[1] is None else outs[1]
-            if isinstance(rows, SparseBatch):
+            if not isinstance(rows, np.ndarray):
                 rows.kernel_gradient(d_z, d_kernel, work)
             else:
                 dispatch.dense_gradients(rows, d_z, d_kernel, None)
