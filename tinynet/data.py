@@ -623,7 +623,23 @@ def each(function: Callable[..., Any], value: Any, *others: Any) -> Any:
 
 
 def listed(value: Any) -> list[Any]:
-    """Return the arrays of a tuple as a list; a single array as a list of one."""
+    """Return the arrays of a tuple as a list; a single array as a list of one.
+
+    Parameters
+    ----------
+    value : object or tuple
+        An array, or a tuple of them.
+
+    Returns
+    -------
+    list
+        The arrays.
+
+    Examples
+    --------
+    >>> listed(("a", "b")), listed("a")
+    (['a', 'b'], ['a'])
+    """
     return [*value] if isinstance(value, tuple) else [value]
 
 

@@ -135,6 +135,13 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
     ------
     ValueError
         If the configuration is not one of a graph.
+
+    Examples
+    --------
+    >>> x = layers.Input((3,))
+    >>> inputs, outputs = tensors_of(graph_config(Graph(x, layers.Dense(2)(x))))
+    >>> inputs.shape, outputs.shape
+    ((None, 3), (None, 2))
     """
     made: dict[str, Any] = {}
     results: dict[str, list[list[SymbolicTensor]]] = {}

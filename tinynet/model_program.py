@@ -65,6 +65,15 @@ class ModelProgram:
         are computed.
     fuse : bool
         Whether to apply the rewrite rules.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> dense = keras.layers.Dense(1, kernel_initializer="ones")
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> program = ModelProgram(model, [((None, 2), "float32")], training=False)
+    >>> program.predict([np.float32([[3.0, 4.0]])])
+    array([[7.]], dtype=float32)
     """
 
     def __init__(
@@ -180,19 +189,42 @@ class ModelProgram:
     # ------------------------------------------------------------ running
 
     def borrow(self) -> Workspace:
-        """Return buffers for a run, which nobody else uses."""
+        """Return buffers for a run, which nobody else uses.
+
+        Returns
+        -------
+        Workspace
+            The buffers.
+        """
         try:
             return self._idle.pop()
         except IndexError:
             return Workspace()
 
     def give_back(self, work: Workspace) -> None:
-        """Take back the buffers of a run; they are used again."""
+        """Take back the buffers of a run; they are used again.
+
+        Parameters
+        ----------
+        work : Workspace
+            What `borrow` returned.
+        """
         work.release()
         self._idle.append(work)
 
     def predict(self, inputs: list[Any]) -> Any:
-        """Compute the outputs, in arrays of their own."""
+        """Compute the outputs, in arrays of their own.
+
+        Parameters
+        ----------
+        inputs : list of ndarray
+            The batch.
+
+        Returns
+        -------
+        ndarray, or nested list or dict of them
+            The outputs.
+        """
         work = self.borrow()
         values = self.runner.start(inputs)
         self.runner.forward(values, work)
@@ -205,7 +237,22 @@ class ModelProgram:
         return y
 
     def loss(self, values: list[Any], regularized: list[Variable]) -> tuple[float, list[float]]:
-        """Return the loss after the forward part of a run, and that of each output."""
+        """Return the loss after the forward part of a run, and that of each output.
+
+        Parameters
+        ----------
+        values : list
+            The registers.
+        regularized : list of Variable
+            Weights whose penalties are added.
+
+        Returns
+        -------
+        float
+            The loss.
+        list of float
+            Those of the outputs, without their factors.
+        """
         parts = [float(np.sum(values[number])) for number, _ in self._losses]
         total = 0.0
         for value, (_, weight) in zip(parts, self._losses, strict=True):
@@ -217,6 +264,17 @@ class ModelProgram:
         return total, parts
 
     def results(self, values: list[Any]) -> list[tuple[Array, Array | None]]:
-        """Return predictions, and logits where a metric takes these, of each output."""
+        """Return predictions, and logits where a metric takes these, of each output.
+
+        Parameters
+        ----------
+        values : list
+            The registers, after the forward part of a run.
+
+        Returns
+        -------
+        list of (ndarray, ndarray or None)
+            Predictions and logits.
+        """
         pairs = zip(self._predicted, self._with_logits, strict=True)
         return [(values[p], None if z is None else values[z]) for p, z in pairs]

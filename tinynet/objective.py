@@ -91,7 +91,18 @@ class OutputObjective:
             metric.check_targets(y, output_shape)
 
     def wants_logits(self, activation: Any) -> bool:
-        """Return whether a metric is computed from the input of the output's activation."""
+        """Return whether a metric is computed from the input of the output's activation.
+
+        Parameters
+        ----------
+        activation : Activation or None
+            The activation.
+
+        Returns
+        -------
+        bool
+            Whether one is.
+        """
         return any(
             isinstance(m, LossMetric) and activation in m.logits_of for m in self.metrics or []
         )
@@ -353,6 +364,13 @@ def results_of(metrics: list[Metric]) -> Logs:
     ------
     ValueError, TypeError
         If the result of a custom metric can't be reported.
+
+    Examples
+    --------
+    >>> mean = metrics_module.Mean("m")
+    >>> mean.update_state([1.0, 4.0])
+    >>> results_of([mean])
+    {'m': 2.5}
     """
     found: Logs = {}
     for metric in metrics:
@@ -387,6 +405,12 @@ def reported(name: str, value: Any) -> Any:
     ------
     TypeError
         If it is neither a number nor an array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> reported("m", np.float32(2.5))
+    2.5
     """
     array = np.array(value)
     if array.dtype.kind not in "biuf":

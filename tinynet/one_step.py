@@ -65,7 +65,18 @@ class OneStep:
         return self.program.program.recorder.calls
 
     def forward(self, given: list[Any] | None = None) -> Iterator[Any]:
-        """Run the instructions up to the loss; yield each after its run."""
+        """Run the instructions up to the loss.
+
+        Parameters
+        ----------
+        given : list of ndarray, optional
+            Another batch, of the same shapes.
+
+        Yields
+        ------
+        Instruction
+            Each, after its run.
+        """
         self.values = self.program.runner.start(self.given if given is None else given)
         return self._run("forward")
 
@@ -77,7 +88,18 @@ class OneStep:
         return self.program.runner.one_by_one(part, self.values, self._work)
 
     def value(self, symbol: Any) -> Any:
-        """Return what is in the register of a symbolic tensor; None if it is not computed."""
+        """Return what is in the register of a symbolic tensor; None if it is not computed.
+
+        Parameters
+        ----------
+        symbol : SymbolicTensor
+            The tensor.
+
+        Returns
+        -------
+        ndarray or None
+            Its value.
+        """
         number = self.program.runner.number.get(id(symbol))
         return None if number is None else self.values[number]
 
@@ -103,7 +125,24 @@ class OneStep:
 
 
 def relative(call: Any) -> str:
-    """Return the path of a layer within the model; of the model itself, its name."""
+    """Return the path of a layer within the model; of the model itself, its name.
+
+    Parameters
+    ----------
+    call : LayerCalled
+        The call of the layer.
+
+    Returns
+    -------
+    str
+        The path.
+
+    Examples
+    --------
+    >>> from tinynet.program.trace import LayerCalled
+    >>> relative(LayerCalled("model/block/dense", None, [], [], []))
+    'block/dense'
+    """
     return str(call.path.partition("/")[2] or call.path)
 
 
@@ -149,12 +188,44 @@ def copied(model: Any, method: str, x: Any, y: Any, *weights: Any) -> Any:
 
 
 def layers_of(model: Any) -> list[Any]:
-    """Return a model and all layers inside of it."""
+    """Return a model and all layers inside of it.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+
+    Returns
+    -------
+    list of Layer
+        Each once.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> len(layers_of(keras.Sequential([keras.layers.Dense(1)])))
+    2
+    """
     return model._all_layers()
 
 
 def to_float64(model: Any) -> None:
-    """Turn a model and its losses into what computes in double precision, trained by `SGD`."""
+    """Turn a model and its losses into what computes in double precision, trained by `SGD`.
+
+    Parameters
+    ----------
+    model : Model
+        A compiled model; it is changed.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("adam", "mse")
+    >>> to_float64(model)
+    >>> model.get_weights()[0].dtype
+    dtype('float64')
+    """
     for layer in layers_of(model):
         layer.dtype = "float64"
     model._floatx = "float64"

@@ -70,13 +70,37 @@ def draw_seed() -> int:
 
 
 def state() -> Any:
-    """Return the state of the stream, for `set_state`."""
+    """Return the state of the stream, for `set_state`.
+
+    Returns
+    -------
+    dict
+        The state.
+
+    Examples
+    --------
+    >>> before = state()
+    >>> first = draw_seed()
+    >>> set_state(before)
+    >>> draw_seed() == first
+    True
+    """
     with _lock:
         return copy.deepcopy(_stream.bit_generator.state)
 
 
 def set_state(state: Any) -> None:
-    """Let the stream go on from a state that it was in."""
+    """Let the stream go on from a state that it was in.
+
+    Parameters
+    ----------
+    state : dict
+        What `state` returned.
+
+    Examples
+    --------
+    >>> set_state(state())
+    """
     with _lock:
         _stream.bit_generator.state = state
 

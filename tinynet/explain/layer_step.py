@@ -89,7 +89,23 @@ class LayerStep:
 
 
 def kind_of(layer: Any) -> str:
-    """Return a layer's class, with its activation where it has one."""
+    """Return a layer's class, with its activation where it has one.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Examples
+    --------
+    >>> kind_of(Dense(2, "relu"))
+    'Dense, relu'
+    """
     activation = getattr(layer, "activation", activations.linear)
     plain = activation is activations.linear or type(layer) is not Dense
     return type(layer).__name__ + ("" if plain else f", {activation.__name__}")
@@ -106,6 +122,17 @@ def note_registers(one: OneStep, run: Iterable[Any], registers: dict[int, Array]
         Its `forward` or `backward`.
     registers : dict of int to ndarray
         Filled: the values by the ``id`` of their symbolic tensors.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
+    >>> model.compile("sgd", "mse")
+    >>> one, registers = OneStep(model, [[3.0]], [[1.0]]), {}
+    >>> note_registers(one, one.forward(), registers)
+    >>> note_registers(one, one.backward(), registers)
+    >>> registers[id(one.calls[-1].outputs)]
+    array([[3.]], dtype=float32)
     """
     for instruction in run:
         for symbol in (*one.program.program.inputs, *instruction.outputs):
@@ -127,6 +154,17 @@ def layer_steps(one: OneStep, registers: dict[int, Array]) -> list[LayerStep]:
     -------
     list of LayerStep
         In the order of the calls.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones", name="d")])
+    >>> model.compile("sgd", "mse")
+    >>> one, registers = OneStep(model, [[3.0]], [[1.0]]), {}
+    >>> note_registers(one, one.forward(), registers)
+    >>> note_registers(one, one.backward(), registers)
+    >>> [(step.name, step.x, step.y) for step in layer_steps(one, registers)]
+    [('d', array([[3.]], dtype=float32), array([[3.]], dtype=float32))]
     """
     backward = [n for n in one.program.program.backward if isinstance(n.operation, Backward)]
     upstream = {id(n.operation.forward.outputs[0]): n.inputs[0] for n in backward}
@@ -177,14 +215,49 @@ def layer_steps(one: OneStep, registers: dict[int, Array]) -> list[LayerStep]:
 
 
 def tensors_of(inputs: Any) -> Any:
-    """Return the tensors among a call's arguments: the first argument, or several in a list."""
+    """Return the tensors among a call's arguments.
+
+    Parameters
+    ----------
+    inputs : list of (tuple, dict)
+        The arguments.
+
+    Returns
+    -------
+    SymbolicTensor, or nested list or dict of them
+        The argument with tensors; several arguments in a list.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> x = keras.Input((3,))
+    >>> tensors_of([(x,), {"mask": None}]) is x
+    True
+    """
     args, kwargs = inputs
     given = [a for a in (*args, *kwargs.values()) if tensors_in(a)]
     return given[0] if len(given) == 1 else given
 
 
 def tensors_in(nested: Any) -> list[SymbolicTensor]:
-    """Return the symbolic tensors in a nested list or dict."""
+    """Return the symbolic tensors in a nested list or dict.
+
+    Parameters
+    ----------
+    nested : object
+        The list or dict.
+
+    Returns
+    -------
+    list of SymbolicTensor
+        The tensors, in order.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> len(tensors_in([1, {"a": keras.Input((3,))}]))
+    1
+    """
     return [leaf for leaf in flattened(nested) if isinstance(leaf, SymbolicTensor)]
 
 
@@ -200,6 +273,14 @@ def computing_calls(one: OneStep) -> Iterator[Any]:
     ------
     LayerCalled
         In order; a layer that has layers inside comes after them.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(1, name="a"), keras.layers.ReLU(name="b")])
+    >>> model.compile("sgd", "mse")
+    >>> [call.layer.name for call in computing_calls(OneStep(model, [[3.0]], [[1.0]]))]
+    ['a', 'b']
     """
     *calls, model = one.calls
     for k, call in enumerate(calls):

@@ -54,6 +54,13 @@ class Call:
         Whether it is part of a training step.
     is_trial : bool
         Whether it is a call on zeros, whose results have the right shapes and no meaning.
+
+    Examples
+    --------
+    >>> token = CALL.set(Call(training=True))
+    >>> CALL.get().training
+    True
+    >>> CALL.reset(token)
     """
 
     def __init__(self, training: bool, is_trial: bool = False) -> None:
@@ -932,7 +939,20 @@ _known_keywords: weakref.WeakKeyDictionary[Any, list[str]] = weakref.WeakKeyDict
 
 
 def structure() -> int:
-    """Return a number that changes whenever an attribute of a layer does, such as `trainable`."""
+    """Return a number that changes whenever an attribute of a layer does, such as `trainable`.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Examples
+    --------
+    >>> layer, before = Layer(), structure()
+    >>> layer.trainable = False
+    >>> structure() == before
+    False
+    """
     return _structure[0]
 
 

@@ -23,10 +23,7 @@ __all__ = [
 class Merge(Layer):
     """The base of layers whose input is a list of tensors.
 
-    Parameters
-    ----------
-    **kwargs : object
-        As for `Layer`.
+    Its arguments are those of `Layer`.
 
     Examples
     --------
@@ -78,10 +75,7 @@ class Merge(Layer):
 class Add(Merge):
     """Add tensors, element by element: the end of a residual block.
 
-    Parameters
-    ----------
-    **kwargs : object
-        As for `Layer`.
+    Its arguments are those of `Layer`.
 
     Examples
     --------
@@ -94,10 +88,7 @@ class Add(Merge):
 class Subtract(Merge):
     """Subtract the second of two tensors from the first.
 
-    Parameters
-    ----------
-    **kwargs : object
-        As for `Layer`.
+    Its arguments are those of `Layer`.
 
     Examples
     --------
@@ -112,10 +103,7 @@ class Subtract(Merge):
 class Multiply(Merge):
     """Multiply tensors, element by element.
 
-    Parameters
-    ----------
-    **kwargs : object
-        As for `Layer`.
+    Its arguments are those of `Layer`.
 
     Examples
     --------
@@ -128,10 +116,7 @@ class Multiply(Merge):
 class Average(Merge):
     """Compute the mean of tensors, element by element.
 
-    Parameters
-    ----------
-    **kwargs : object
-        As for `Layer`.
+    Its arguments are those of `Layer`.
 
     Examples
     --------
@@ -147,10 +132,7 @@ class Average(Merge):
 class Maximum(Merge):
     """Compute the largest of the elements of tensors in each place.
 
-    Parameters
-    ----------
-    **kwargs : object
-        As for `Layer`.
+    Its arguments are those of `Layer`.
 
     Examples
     --------
@@ -163,10 +145,7 @@ class Maximum(Merge):
 class Minimum(Merge):
     """Compute the smallest of the elements of tensors in each place.
 
-    Parameters
-    ----------
-    **kwargs : object
-        As for `Layer`.
+    Its arguments are those of `Layer`.
 
     Examples
     --------
@@ -286,7 +265,25 @@ def _function(kind: type[Merge]) -> Callable[..., Any]:
         return kind(**kwargs)(inputs)
 
     merge.__name__ = merge.__qualname__ = kind.__name__.lower()
-    merge.__doc__ = f"Apply a new `{kind.__name__}` layer to a list of tensors."
+    merge.__doc__ = f"""Apply a new `{kind.__name__}` layer to a list of tensors.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        The tensors.
+    **kwargs : object
+        As for `{kind.__name__}`.
+
+    Returns
+    -------
+    Tensor or SymbolicTensor
+        The output.
+
+    Examples
+    --------
+    >>> {merge.__name__}([np.ones((1, 2)), np.ones((1, 2))]).shape
+    (1, 2)
+    """
     return merge
 
 
@@ -296,10 +293,50 @@ add, subtract, multiply, average, maximum, minimum = map(
 
 
 def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
-    """Apply a new `Concatenate` layer to a list of tensors."""
+    """Apply a new `Concatenate` layer to a list of tensors.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        The tensors.
+    axis : int
+        As for `Concatenate`.
+    **kwargs : object
+        As for `Concatenate`.
+
+    Returns
+    -------
+    Tensor or SymbolicTensor
+        The output.
+
+    Examples
+    --------
+    >>> concatenate([np.ones((1, 2)), np.ones((1, 3))]).shape
+    (1, 5)
+    """
     return Concatenate(axis, **kwargs)(inputs)
 
 
 def dot(inputs: Any, axes: Any = -1, **kwargs: Any) -> Any:
-    """Apply a new `Dot` layer to a list of two tensors."""
+    """Apply a new `Dot` layer to a list of two tensors.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        The two tensors.
+    axes : int or tuple of (int, int)
+        As for `Dot`.
+    **kwargs : object
+        As for `Dot`.
+
+    Returns
+    -------
+    Tensor or SymbolicTensor
+        The output.
+
+    Examples
+    --------
+    >>> dot([np.ones((1, 2)), np.ones((1, 2))], axes=1).numpy()
+    array([[2.]], dtype=float32)
+    """
     return Dot(axes, **kwargs)(inputs)

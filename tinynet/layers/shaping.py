@@ -143,6 +143,7 @@ class Flatten(Layer):
 
     Examples
     --------
+    >>> import numpy as np
     >>> Flatten()(np.zeros((5, 28, 28))).shape
     (5, 784)
     """
@@ -178,6 +179,7 @@ class Reshape(Layer):
 
     Examples
     --------
+    >>> import numpy as np
     >>> Reshape((2, -1))(np.zeros((5, 6))).shape
     (5, 2, 3)
     """

@@ -41,7 +41,23 @@ _GRADIENTS = ("backward", "step")
 
 
 def as_tensor_or_symbol(value: Any) -> Any:
-    """View an array as a tensor; a symbolic one is one already."""
+    """View an array as a tensor; a symbolic one is one already.
+
+    Parameters
+    ----------
+    value : array_like or SymbolicTensor
+        The array.
+
+    Returns
+    -------
+    Tensor or SymbolicTensor
+        The tensor.
+
+    Examples
+    --------
+    >>> as_tensor_or_symbol(np.ones(1))
+    Tensor([1.])
+    """
     return value if isinstance(value, TensorMethods) else as_tensor(value)
 
 

@@ -88,11 +88,39 @@ class Operation:
         return apply(self, inputs, options)
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
-        """Compute the result of converted arrays."""
+        """Compute the result of converted arrays.
+
+        Parameters
+        ----------
+        arrays : list of ndarray
+            The inputs.
+        options : dict
+            The other arguments.
+        work : Workspace, optional
+            Buffers, and notes for `gradients`.
+
+        Returns
+        -------
+        ndarray or tuple of ndarray
+            The result.
+        """
         return self.forward(*arrays, **options)
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:
-        """Return arrays of the results' shapes and dtypes, for inputs of zeros."""
+        """Return arrays of the results' shapes and dtypes.
+
+        Parameters
+        ----------
+        arrays : list of ndarray
+            Inputs of zeros.
+        options : dict
+            The other arguments.
+
+        Returns
+        -------
+        ndarray or tuple of ndarray
+            The results.
+        """
         return self.compute(arrays, options, Workspace())
 
     def gradients(
@@ -105,7 +133,30 @@ class Operation:
         work: Any = None,
         outs: Any = None,
     ) -> list[Array | None]:
-        """Compute the gradient with respect to each input, in its shape and dtype."""
+        """Compute the gradient with respect to each input, in its shape and dtype.
+
+        Parameters
+        ----------
+        d_y : ndarray
+            Upstream gradient.
+        y : ndarray
+            The result.
+        arrays : list of ndarray
+            The inputs.
+        options : dict
+            The other arguments.
+        needs : list of bool
+            For which inputs a gradient is needed.
+        work : Workspace, optional
+            What `compute` had.
+        outs : list of (ndarray or None), optional
+            Where to write the gradients.
+
+        Returns
+        -------
+        list of (ndarray or None)
+            The gradients.
+        """
         assert self.backward is not None
         if self._chooses:
             options = {**options, "needs": needs}
