@@ -18,7 +18,7 @@ from tinynet.variable import Array, Variable
 from tinynet.workspace import Workspace
 
 #: Shape and dtype of an array, with an open batch size where that may be any.
-Spec = tuple[tuple[int | None, ...], str]
+Spec = tuple[tuple[int | None, ...], Any]
 
 
 def spec_of(array: Any, fixed: bool = False) -> Spec:
@@ -39,10 +39,10 @@ def spec_of(array: Any, fixed: bool = False) -> Spec:
     Examples
     --------
     >>> spec_of(np.zeros((2, 3)))
-    ((None, 3), 'float64')
+    ((None, 3), dtype('float64'))
     """
-    shape = tuple(array.shape)
-    return (shape if fixed else (None, *shape[1:])), np.dtype(array.dtype).name
+    shape = array.shape
+    return (shape if fixed else (None, *shape[1:])), array.dtype
 
 
 class ModelProgram:

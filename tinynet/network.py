@@ -12,6 +12,7 @@ import numpy as np
 from tinynet import checks, config, layers, random
 from tinynet.data import inputs as inputs_of
 from tinynet.data import only
+from tinynet.layers import base
 from tinynet.layers.base import Layer, _registry, map_shapes
 from tinynet.layers.shaping import InputLayer
 from tinynet.program.dense_net import RESHAPE
@@ -359,9 +360,13 @@ class Network(Layer):
 
     def _is_traceable(self) -> bool:
         """Whether all code that a call runs is the library's: tracing it changes nothing."""
-        return not self._has_own_call and all(
-            type(layer) in _registry.written for layer in self._all_layers()[1:]
-        )
+        if self._traceable[0] != base.structure():
+            own = all(type(layer) in _registry.written for layer in self._all_layers()[1:])
+            self._traceable = base.structure(), own and not self._has_own_call
+        return self._traceable[1]
+
+    #: The structure for which it was last found out, and whether that is so.
+    _traceable = -1, False
 
     # ------------------------------------------------------------ what the loops ask
 

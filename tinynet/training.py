@@ -124,10 +124,9 @@ class Trainer(Network):
         ValueError
             If the input's shape does not fit.
         """
-        symbolic = any(isinstance(v, SymbolicTensor) for v in flattened([args, kwargs]))
-        inside = symbolic or CALL.get() is not None or RECORDER.get() is not None
-        known = len(args) == 1 and kwargs.keys() <= {"training"}
-        if inside or TAPES.get() or not known or not self._is_traceable():
+        inside = CALL.get() is not None or RECORDER.get() is not None or TAPES.get()
+        plain = len(args) == 1 and kwargs.keys() <= {"training"} and self._is_traceable()
+        if inside or not plain or any(isinstance(x, SymbolicTensor) for x in flattened(args)):
             return super().__call__(*args, **kwargs)
         kind = "call" if kwargs.get("training") else "predict"
         return mapped(as_tensor, self._predict_batch(self._inputs(args[0]).x, kind))
@@ -245,21 +244,22 @@ class Trainer(Network):
 
     # ------------------------------------------------------------ one step
 
-    def _train_step(self, batch: data.Batch, stops: bool) -> float:
+    def _train_step(self, batch: data.Batch, stops: bool, plan: Plan) -> float:
         """Forward, loss, backward, and one step of the optimizer; return the loss.
 
         Where `stops` is set, a loss that is not finite is returned before anything is learnt.
         """
-        plan = self._training_plan()
         program = self._program("train", batch)
-        values, loss, parts, work = self._forward(program, batch)
+        regularized = [v for v in plan.variables if v.regularizer is not None]
+        values, loss, parts, work = self._forward(program, batch, regularized)
         self._count(program, values, batch, loss, parts)
         if stops and not math.isfinite(loss):
             return loss
         program.runner.backward(values, work)
-        for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
-            if variable.regularizer is not None:
-                gradient += variable.regularizer.gradient(variable.array)
+        if regularized:
+            for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
+                if variable.regularizer is not None:
+                    gradient += variable.regularizer.gradient(variable.array)
         self.optimizer.step(plan)
         program.give_back(work)
         return loss
@@ -386,7 +386,7 @@ class Trainer(Network):
         )
         before = [(v, v.array.copy()) for v in self.non_trainable_weights]
         with Computing():
-            values, loss, _, work = self._forward(program, batch)
+            values, loss, _, work = self._forward(program, batch, self._regularized)
             program.runner.backward(values, work)
         for variable, array in before:
             variable.array[...] = array
@@ -872,7 +872,10 @@ class Trainer(Network):
             if many is None:
                 feed.last = batch
                 done = 1
-                loss = self._call_hook("train", batch) if hooked else self._train_step(batch, stops)
+                if plan is None:
+                    loss = self._call_hook("train", batch)
+                else:
+                    loss = self._train_step(batch, stops, plan)
             else:
                 x, y, _ = batch
                 done, loss = many.run(x, y, stops, once=self.stop_training)
@@ -916,7 +919,7 @@ class Trainer(Network):
         if not feed.source.unchecked:
             batch = feed.last or next(feed.source.batches(batch_size))
             program = self._program("test", batch)
-            _, loss, _, work = self._forward(program, batch)
+            _, loss, _, work = self._forward(program, batch, self._regularized)
             program.give_back(work)
         if not (math.isfinite(loss) and self._is_finite()):
             where = f" after the last batch of epoch {epoch + 1}"
@@ -1028,6 +1031,7 @@ class Trainer(Network):
         if not (begin or end or limit or hooked) and objective.by_example:
             together = max(_CHUNK // batch_size, 1)
         feed = data.Feed(source, batch_size * together, limit)
+        regularized = self._regularized
 
         def compute(numbered: tuple[int, data.Batch]) -> Any:
             step, batch = numbered
@@ -1038,7 +1042,7 @@ class Trainer(Network):
                 return len(flattened(batch[0])[0]), None
             with Computing():
                 program = self._program("test", batch)
-                values, loss, parts, work = self._forward(program, batch)
+                values, loss, parts, work = self._forward(program, batch, regularized)
             return len(data.listed(batch[0])[0]), (program, values, batch, loss, parts), work
 
         hooks.call("on_test_begin", {})
@@ -1060,13 +1064,13 @@ class Trainer(Network):
         return logs
 
     def _forward(
-        self, program: ModelProgram, batch: data.Batch
+        self, program: ModelProgram, batch: data.Batch, regularized: list[Variable]
     ) -> tuple[list[Any], float, list[float], Workspace]:
         """Run a program forward; return its registers, the loss and its parts, and the buffers."""
         work = program.borrow()
         values = program.runner.start(_leaves(batch))
         program.runner.forward(values, work)
-        loss, parts = program.loss(values, self._regularized)
+        loss, parts = program.loss(values, regularized)
         return values, loss, parts, work
 
     def _results(self, logs: Logs, return_dict: bool) -> Any:
@@ -1443,7 +1447,7 @@ class Trainer(Network):
             with self._undone_on_error():
                 batch = self._examples(x, y, sample_weight, class_weight)
                 self._ready(batch)
-                self._training_plan()
+                plan = self._training_plan()
                 whole = next(batch.batches(len(batch)))
                 self._program("train", whole)
             self._note_inputs(batch)
@@ -1451,7 +1455,7 @@ class Trainer(Network):
             self.reset_metrics()
             before = self._state() if stops else []
             with Computing():
-                loss = self._train_step(whole, stops)
+                loss = self._train_step(whole, stops, plan)
         if stops and not (math.isfinite(loss) and self._is_finite()):
             raise self._diverged(loss, "", "this batch", before)
         return self._results(self._logs(), return_dict)

@@ -201,7 +201,9 @@ class Program:
         return [values[runner.register_of(r)] for r in results]
 
 
-Row = tuple[Callable[..., Any], list[int], Any, int]
+#: What is called; its options, or None if it is called with the arrays only; the registers that
+#: it reads; the register or registers that it writes; the number of its part of a `Workspace`.
+Row = tuple[Callable[..., Any], Any, list[int], Any, int]
 
 
 class Runner:
@@ -251,18 +253,12 @@ class Runner:
         sources = [self._register(i) for i in instruction.inputs]
         targets = [None if o is None else self._register(o) for o in instruction.outputs]
         if isinstance(operation, Backward):
-            forward = operation.forward
-            function: Callable[..., Any] = _backward_call(operation, forward)
-            return function, sources, targets, place
-        function = functools.partial(_forward_call, operation.compute, options)
-        if operation.has_work:
-            return function, sources, targets[0] if len(targets) == 1 else targets, place
+            return _backward_call(operation, operation.forward), {}, sources, targets, place
+        target: Any = targets[0] if len(targets) == 1 else targets
         if type(operation) is Operation:  # which has no state: called with nothing in between
-            function = functools.partial(operation.forward, **options)
-            if not options:
-                function = operation.forward
-            return function, sources, targets[0] if len(targets) == 1 else targets, -2
-        return function, sources, targets[0] if len(targets) == 1 else targets, -1
+            forward = functools.partial(operation.forward, **options) if options else None
+            return forward or operation.forward, None, sources, target, place
+        return operation.compute, options, sources, target, place
 
     def register_of(self, value: SymbolicTensor) -> int:
         """Return the number of the register of a result."""
@@ -298,13 +294,13 @@ class Runner:
 
 
 def _run(rows: list[Row], values: list[Any], work: Workspace) -> None:
-    for function, sources, targets, place in rows:
+    for function, options, sources, targets, place in rows:
         arrays = [values[s] for s in sources]
-        if place == -2:
+        if options is None:
             result = function(*arrays)
         else:
-            result = function(arrays, work.of(place) if place >= 0 else None)
-        if isinstance(targets, int):
+            result = function(arrays, options, work.of(place))
+        if type(targets) is int:
             values[targets] = np.asarray(result) if isinstance(result, np.generic) else result
         else:
             for target, value in zip(targets, result, strict=True):
@@ -312,17 +308,11 @@ def _run(rows: list[Row], values: list[Any], work: Workspace) -> None:
                     values[target] = np.asarray(value) if isinstance(value, np.generic) else value
 
 
-def _forward_call(
-    compute: Callable[..., Any], options: dict[str, Any], arrays: list[Any], work: Any
-) -> Any:
-    return compute(arrays, options, work)
-
-
 def _backward_call(operation: Backward, forward: Instruction) -> Callable[..., Any]:
     gradients, options, needs = forward.operation.gradients, forward.options, operation.needs
     outs = operation.outs
 
-    def call(arrays: list[Any], work: Any) -> Any:
+    def call(arrays: list[Any], _: Any, work: Any) -> Any:
         d_y, y, *inputs = arrays
         given = [None if out is None else out.array for out in outs]
         found = gradients(d_y, y, inputs, options, needs, work, given)
