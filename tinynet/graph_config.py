@@ -4,16 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet import layers
-from tinynet.layers import Layer
+import numpy as np
+
+from tinynet import activations, layers, ops
+from tinynet.checks import shorten, type_name
 from tinynet.layers.shaping import InputLayer
-from tinynet.program.graph import Graph
+from tinynet.program.dense_net import Activated
+from tinynet.program.graph import Graph, rename
 from tinynet.program.nested import flattened
-from tinynet.program.operations import Operation
-from tinynet.program.symbols import SymbolicTensor
+from tinynet.program.symbols import Node, SymbolicTensor
 from tinynet.program.tensor import TABLE
+from tinynet.registry import snake_case
 
 _TENSOR = "__keras_tensor__"
+_SLICE = ("start", "stop", "step")
+
+#: Modules and classes of operations in Keras, where they are not those of most.
+_MODULES = {
+    **dict.fromkeys(("erf", "logsumexp", "rsqrt"), "keras.src.ops.math"),
+    **dict.fromkeys(("cast", "stop_gradient"), "keras.src.ops.core"),
+    **dict.fromkeys(("relu", "relu6", "leaky_relu", "mish"), "keras.src.activations.activations"),
+}
+_CLASSES = {
+    **dict.fromkeys(("relu", "relu6", "leaky_relu"), "ReLU"),
+    "exponential": "Exp",
+    "identity_of": "Copy",
+}
+_FUNCTIONS = {"ReLU": "relu", "Copy": "identity_of"}
+#: Operations that exist in tinynet only.
+_OWN = ("assign", "flatten", "linear")
 
 
 def graph_config(graph: Graph) -> dict[str, Any]:
@@ -29,6 +48,11 @@ def graph_config(graph: Graph) -> dict[str, Any]:
     dict
         The layers with what they are applied to, and the inputs and outputs.
 
+    Raises
+    ------
+    ValueError
+        If Keras has no such operation, or an argument can't be written.
+
     Examples
     --------
     >>> x = layers.Input((3,), name="x")
@@ -36,86 +60,86 @@ def graph_config(graph: Graph) -> dict[str, Any]:
     >>> config["output_layers"]
     ['y', 0, 0]
     """
-    names = _names(graph)
-    places: dict[int, list[Any]] = {}
-    counts: dict[int, int] = {}
-    for symbol in graph.entries:
-        places[id(symbol)] = [symbol.layer.name, 0, 0]
+    places: dict[int, list[Any]] = {id(s): [s.name, 0, 0] for s in graph.entries}
+    calls: dict[int, list[Node]] = {id(o): [] for o in graph.operations}
     for node in graph.nodes:
-        key = id(node.owner)
-        number = counts[key] = counts.get(key, -1) + 1
+        own = calls[id(node.owner)]
         for k, symbol in enumerate(flattened(node.outputs)):
-            places[id(symbol)] = [names[key], number, k]
+            places[id(symbol)] = [node.name, len(own), k]
+        own.append(node)
 
     def plain(value: Any) -> Any:
         if isinstance(value, SymbolicTensor):
-            config = {
-                "shape": list(value.shape),
-                "dtype": value.dtype,
-                "keras_history": places[id(value)],
-            }
-            return {"class_name": _TENSOR, "config": config}
+            value = graph.meant(value)
+            config = {"shape": value.shape, "dtype": value.dtype}
+            history = {"keras_history": places[id(value)]}
+            return {"class_name": _TENSOR, "config": config | history}
         if isinstance(value, dict):
             return {key: plain(v) for key, v in value.items()}
         if isinstance(value, list | tuple):
             return [plain(v) for v in value]
-        return value
+        if isinstance(value, slice):
+            config = {name: getattr(value, name) for name in _SLICE}
+            return {"class_name": "__slice__", "config": config}
+        if value is ...:
+            return {"class_name": "__ellipsis__", "config": {}}
+        if isinstance(value, np.ndarray) and value.ndim:
+            config = {"value": value.tolist(), "dtype": value.dtype.name}
+            return {"class_name": "__numpy__", "config": config}
+        return value.item() if isinstance(value, np.ndarray | np.generic) else value
+
+    def end(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: end(v) for key, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [end(v) for v in value]
+        name, number, k = places[id(value)]
+        # Keras counts the calls of a nested functional model from 1 here.
+        return [name, number + getattr(value.layer, "_functional", False), k]
 
     listed = []
     for operation in graph.operations:
-        calls = [node for node in graph.nodes if node.owner is operation]
-        entry = {**_described(operation), "name": names[id(operation)]}
-        entry["inbound_nodes"] = [
-            {
-                "args": [plain(a) for a in node.args],
-                "kwargs": plain(node.kwargs) if isinstance(operation, Layer) else {},
-            }
-            for node in calls
-        ]
-        listed.append(entry)
-
-    def ends(value: Any, offset: int) -> Any:
-        if isinstance(value, SymbolicTensor):
-            name, number, k = places[id(value)]
-            # Keras counts the calls of a nested functional model from 1 here.
-            nested = getattr(value.layer, "_functional", False)
-            return [name, number + offset * nested, k]
-        if isinstance(value, dict):
-            return {key: ends(v, offset) for key, v in value.items()}
-        return [ends(v, offset) for v in value]
-
+        if isinstance(operation, Node):
+            entry, given = _operation_config(operation)
+            arguments = [given]
+        else:
+            entry = layers.serialize(operation)
+            arguments = [(node.args, node.kwargs) for node in calls[id(operation)]]
+        nodes = [{"args": plain(args), "kwargs": plain(kwargs)} for args, kwargs in arguments]
+        listed.append({**entry, "name": operation.name, "inbound_nodes": nodes})
     return {
         "layers": listed,
-        "input_layers": ends(graph.inputs, 0),
-        "output_layers": ends(graph.outputs, 1),
+        "input_layers": end(graph.inputs),
+        "output_layers": end(graph.outputs),
     }
 
 
-def _names(graph: Graph) -> dict[int, str]:
-    """Name layers and operations; operations are numbered."""
-    used = {o.name for o in graph.operations if isinstance(o, Layer)}
-    found: dict[int, str] = {}
-    for operation in graph.operations:
-        name, number = operation.name, 0
-        while not isinstance(operation, Layer) and name in used:
-            number += 1
-            name = f"{operation.name}_{number}"
-        used.add(name)
-        found[id(operation)] = name
-    return found
-
-
-def _described(operation: Any) -> dict[str, Any]:
-    if isinstance(operation, Layer):
-        return layers.serialize(operation)
-    name = "".join(part.capitalize() for part in operation.name.split("_"))
-    options = operation.kwargs  # of the one call
+def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
+    """Return an operation as Keras describes it, and the arguments of its call."""
+    operation, args, options = node.operation, node.args, dict(node.kwargs)
+    name = operation.name
+    if isinstance(operation, Activated):
+        options = operation.activation.options
+        known = type(operation.activation) is type(getattr(activations, name, None))
+    else:
+        known = TABLE.get(name) is operation and name not in _OWN
+    if not known or any(hasattr(a, "assign") for a in args):
+        raise ValueError(
+            f"A model that is saved must consist of layers and of operations of keras.ops on its "
+            f"tensors, without variables: make a layer of {name}. Received: the operation {name}"
+        )
+    class_name = _CLASSES.get(name, "".join(part.capitalize() for part in name.split("_")))
+    module = "keras.src.ops.nn" if isinstance(operation, Activated) else "keras.src.ops.numpy"
+    in_call = {key: options.pop(key) for key in ("constant_values",) if key in options}
+    if name == "get_item":  # a list stands for a tuple there
+        key = options.pop("key")
+        args = (*args, np.asarray(key) if isinstance(key, list) else key)
     return {
-        "module": "keras.src.ops.numpy",
-        "class_name": name,
-        "config": {"name": operation.name, **options},
-        "registered_name": name,
-    }
+        "module": _MODULES.get(name, module),
+        "class_name": class_name,
+        "config": {"name": node.name, **options},
+        "registered_name": class_name,
+    }, (args, in_call)
 
 
 def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
@@ -144,88 +168,101 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
     ((None, 3), (None, 2))
     """
     made: dict[str, Any] = {}
-    results: dict[str, list[list[SymbolicTensor]]] = {}
-    waiting: list[tuple[str, Any]] = []
+    nodes: dict[tuple[str, int], Any] = {}
+    results: dict[tuple[str, int], list[Any]] = {}
     for entry in config["layers"]:
         name = entry["name"] if "name" in entry else entry["config"]["name"]
-        made[name] = _operation(entry)
-        results[name] = []
+        if name in made:
+            raise ValueError(f"Every layer must have a name of its own. Received: {shorten(name)}")
+        is_operation = str(entry.get("module")).startswith(("keras.src.ops.", "keras.src.activ"))
+        made[name] = (_operation if is_operation else layers.deserialize)(entry)
         if isinstance(made[name], InputLayer):
-            results[name].append([made[name].output])
-        waiting += [(name, node) for node in entry["inbound_nodes"]]
+            results[name, 0] = [made[name].output]
+            continue
+        for number, node in enumerate(entry["inbound_nodes"]):
+            nodes[name, number] = [node["args"], node["kwargs"]]
 
-    def tensor(name: str, number: int, k: int) -> SymbolicTensor:
-        return results[name][0 if isinstance(made[name], InputLayer) else number][k]
-
-    def resolved(value: Any) -> Any:
-        if isinstance(value, dict):
-            if value.get("class_name") == _TENSOR:
-                return tensor(*value["config"]["keras_history"])
-            return {key: resolved(v) for key, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [resolved(v) for v in value]
-        return value
-
-    while waiting:  # a shared layer may be listed before what its later calls are applied to
-        left = []
-        blocked = set()
-        for name, node in waiting:
-            if name in blocked:
-                left.append((name, node))
-                continue
-            try:
-                args, kwargs = _arguments(node, resolved)
-            except IndexError:
-                left.append((name, node))
-                blocked.add(name)
-                continue
-            results[name].append(flattened(made[name](*args, **kwargs)))
-        if len(left) == len(waiting):
+    def history(name: str, number: int, k: int) -> tuple[tuple[str, int], int]:
+        key = name, number
+        if key not in results and key not in nodes:
             raise ValueError(
-                "The layers of a model must be connected with its inputs. "
-                f"Received: {sorted({name for name, _ in left})} not connected"
+                "The inputs of a layer must be results of calls in the same model. "
+                f"Received: {shorten([name, number, k])}"
             )
-        waiting = left
+        return key, k
 
-    def end(value: Any, offset: int) -> Any:
+    def resolve(value: Any, found: list[Any] | None = None) -> Any:
+        """Return arguments with tensors in place of references; only list these if `found`."""
+        if isinstance(value, list):
+            return [resolve(v, found) for v in value]
+        if not isinstance(value, dict):
+            return value
+        inner = value.get("config")
+        match value.get("class_name"):
+            case "__keras_tensor__":
+                key, k = history(*inner["keras_history"])
+                return results[key][k] if found is None else found.append(key)
+            case "__slice__":
+                return slice(*(inner[name] for name in _SLICE))
+            case "__ellipsis__":
+                return ...
+            case "__numpy__" | "__tensor__":
+                return np.asarray(inner["value"], type_name(inner["dtype"]))
+        return {key: resolve(v, found) for key, v in value.items()}
+
+    begun = set()
+    todo = [*nodes][::-1]
+    while todo:  # each call after those that it depends on, without recursion
+        key = todo[-1]
+        if key in results:
+            todo.pop()
+            continue
+        needed: list[Any] = []
+        resolve(nodes[key], needed)
+        left = [k for k in needed if k not in results]
+        if any(k in begun for k in left):
+            raise ValueError(
+                f"The layers of a model must not form a cycle. Received: {shorten(key[0])}, "
+                "which is applied to its own result"
+            )
+        if left:
+            begun.add(key)
+            todo += left
+            continue
+        begun.discard(key)
+        args, kwargs = resolve(nodes[key])
+        kwargs = {k: v for k, v in kwargs.items() if any(x is not None for x in flattened(v))}
+        results[key] = flattened(made[key[0]](*args, **kwargs))
+        todo.pop()
+
+    def end(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: end(v, offset) for key, v in value.items()}
+            return {key: end(v) for key, v in value.items()}
         if len(value) == 3 and isinstance(value[0], str):
-            nested = getattr(made[value[0]], "_functional", False)
-            return tensor(value[0], value[1] - offset * (nested and value[1] > 0), value[2])
-        return [end(v, offset) for v in value]
+            name, number, k = value
+            key, k = history(name, number - getattr(made.get(name), "_functional", False), k)
+            return results[key][k]
+        return [end(v) for v in value]
 
-    return end(config["input_layers"], 0), end(config["output_layers"], 1)
-
-
-def _arguments(node: Any, resolved: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Return the arguments of a call; older files list what the layer is applied to."""
-    if isinstance(node, dict):
-        kwargs = {k: v for k, v in node.get("kwargs", {}).items() if v is not None}
-        return resolved(list(node["args"])), resolved(kwargs)
-    given = [
-        resolved({"class_name": _TENSOR, "config": {"keras_history": entry[:3]}}) for entry in node
-    ]
-    return [given[0] if len(given) == 1 else given], {}
+    return end(config["input_layers"]), end(config["output_layers"])
 
 
 def _operation(entry: dict[str, Any]) -> Any:
-    """Return the layer or the operation that an entry describes."""
-    if not str(entry.get("module", "")).startswith("keras.src.ops"):
-        return layers.deserialize(entry)
-    words = "".join(f"_{c.lower()}" if c.isupper() else c for c in entry["class_name"]).lstrip("_")
-    if words not in TABLE:
-        raise ValueError(f"A model must consist of known operations. Received: {words}")
-    options = {k: v for k, v in entry["config"].items() if k not in ("name", "dtype")}
-    return _Partial(TABLE[words], options)
+    """Return what calls the operation that an entry describes."""
+    class_name, name = entry["class_name"], entry["name"]
+    function_name = _FUNCTIONS.get(class_name) or snake_case(class_name)
+    function = TABLE.get(function_name) or getattr(activations, function_name, None)
+    if function_name in ops.__all__:
+        function = function or getattr(ops, function_name)
+    options = {k: v for k, v in entry["config"].items() if k != "name" and v is not None}
+    if function is None or function_name in _OWN:
+        raise ValueError(f"tinynet has no operation of this name. Received: {shorten(class_name)}")
 
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if function_name == "get_item":  # whose key, of several axes, is a tuple
+            args = tuple(tuple(a) if isinstance(a, list) else a for a in args)
+        result = function(*args, **options, **kwargs)
+        rename(flattened(result), name)
+        return result
 
-class _Partial:
-    """An operation with options, which are part of its description in a file."""
-
-    def __init__(self, operation: Operation, options: dict[str, Any]) -> None:
-        self._operation, self._options = operation, options
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it."""
-        return self._operation(*args, **{**self._options, **kwargs})
+    return call

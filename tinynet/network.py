@@ -73,7 +73,7 @@ class Network(Layer):
         """Set the graph of a functional model; inputs within another model get inputs before."""
         if any(not isinstance(s.layer, InputLayer) for s in graph.entries):
             graph = rebuilt(graph.plan(), new_entry, lambda operation: operation)
-        names = [o.name for o in graph.operations if isinstance(o, Layer)]
+        names = [o.name for o in graph.operations]
         if len(set(names)) < len(names):
             raise ValueError(
                 f"All layers of {self.name} must have different names. Received: {names}"
@@ -207,7 +207,7 @@ class Network(Layer):
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs: those of the layers that compute them."""
-        return [s.layer.name for s in self.outputs]
+        return [s.node.name for s in self.outputs]
 
     def _known_graph(self) -> Graph:
         """Return the graph; of a subclass with its own `call`, made once the input is known."""

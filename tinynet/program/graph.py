@@ -76,7 +76,11 @@ class Graph:
             )
         nodes += found
         done.update(map(id, found))
-        return self._meant.get(id(output), (output, output))[1]
+        return self.meant(output)  # type: ignore[no-any-return]
+
+    def meant(self, value: Any) -> Any:
+        """Return the tensor that is meant by one that may be any of several."""
+        return self._meant.get(id(value), (value, value))[1]
 
     def _calls_behind(
         self, symbol: SymbolicTensor, done: set[int], is_search: bool = False
@@ -92,7 +96,7 @@ class Graph:
             if at.alternatives and id(at) not in self._meant:
                 connected = [a for a in at.alternatives if self._calls_behind(a, set(), True)]
                 self._meant[id(at)] = at, (connected or at.alternatives)[0]
-            at = self._meant.get(id(at), (at, at))[1]
+            at = self.meant(at)
             node = at.node
             if node is None:
                 return None
@@ -162,15 +166,22 @@ class Graph:
         refs: dict[int, Ref] = {id(s): Ref(-1 - k, 0) for k, s in enumerate(self.entries)}
 
         def ref(value: Any) -> Any:
-            value = self._meant.get(id(value), (value, value))[1]
+            value = self.meant(value)
             return refs.get(id(value), value) if isinstance(value, SymbolicTensor) else value
 
         calls = []
         for k, node in enumerate(self.nodes):
-            calls.append((node.operation, mapped(ref, node.args), mapped(ref, node.kwargs)))
+            arguments = mapped(ref, node.args), mapped(ref, node.kwargs)
+            calls.append((node.operation, node.own_name, *arguments))
             refs.update((id(s), Ref(k, n)) for n, s in enumerate(flattened(node.outputs)))
         entries = [(s.layer, s.shape, s.dtype) for s in self.entries]
         return [entries, calls, mapped(ref, self.inputs), mapped(ref, self.outputs)]
+
+
+def rename(symbols: list[Any], name: str | None) -> None:
+    """Name the call of an operation that computes symbolic tensors, if it has a name."""
+    for symbol in symbols if name is not None else ():
+        symbol.node.own_name = name
 
 
 def rebuilt(
@@ -210,8 +221,9 @@ def rebuilt(
         return nested
 
     replaced: dict[int, Any] = {}
-    for operation, args, kwargs in calls:
+    for operation, name, args, kwargs in calls:
         if id(operation) not in replaced:
             replaced[id(operation)] = replace(operation)
         results.append(flattened(replaced[id(operation)](*resolve(args), **resolve(kwargs))))
+        rename(results[-1], name)
     return Graph(resolve(inputs), resolve(outputs))

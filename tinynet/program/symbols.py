@@ -13,6 +13,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.tensor import Array, TensorMethods
+from tinynet.registry import unique_name
 
 Shape = tuple[int | None, ...]
 
@@ -42,6 +43,8 @@ class Node:
 
     def __init__(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.operation, self.args, self.kwargs = operation, args, kwargs
+        #: Name of the call of an operation; that of a layer is the layer's.
+        self.own_name = None if hasattr(operation, "_nodes") else unique_name(operation.name)
         #: The symbolic tensors among the arguments, in order.
         self.inputs = [a for a in flattened([args, kwargs]) if isinstance(a, SymbolicTensor)]
         #: The result: a symbolic tensor, or a nested list or dict of them.
@@ -50,12 +53,12 @@ class Node:
     @property
     def owner(self) -> Any:
         """The layer; of an operation, which is not the same for two calls, this call."""
-        return self.operation if hasattr(self.operation, "_nodes") else self
+        return self.operation if self.own_name is None else self
 
     @property
     def name(self) -> str:
-        """Name of the operation."""
-        return str(self.operation.name)
+        """Name of the layer or, for an operation, of this call."""
+        return str(self.own_name or self.operation.name)
 
     def call(self, values: dict[int, Any]) -> Any:
         """Call the operation, with a value in place of each symbolic tensor."""
