@@ -8,7 +8,7 @@ from typing import Any
 from tinynet import checks, config
 from tinynet.layers.base import Layer, _registry
 from tinynet.program.dense_net import RESHAPE
-from tinynet.program.symbols import Node, SymbolicTensor, examples_of
+from tinynet.program.symbols import Node, SymbolicTensor
 from tinynet.program.tensor import TABLE
 
 
@@ -68,8 +68,7 @@ class InputLayer(Layer):
 
     def _add_node(self) -> None:
         node = Node(self, (), {})
-        examples = examples_of(self.batch_shape, self.input_dtype)
-        node.outputs = SymbolicTensor(examples, self.name, node)
+        node.outputs = SymbolicTensor(None, self.name, node, self.batch_shape, self.input_dtype)
         self._nodes = [node]
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import re
 import sys
@@ -75,12 +76,14 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
 
     Parameters
     ----------
-    examples : list of ndarray
-        Arrays of its shape; two of them if a size is open.
+    examples : list of ndarray, optional
+        Arrays of its shape; two of them if a size is open. By default they are made when needed.
     name : str
         Name.
     node : Node, optional
         The call that computes it; None while a program is traced.
+    shape, dtype : tuple of (int or None), str, optional
+        Its shape and dtype, in place of examples.
 
     Examples
     --------
@@ -90,22 +93,37 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
     (None, 2)
     """
 
-    def __init__(self, examples: list[Array], name: str = "", node: Node | None = None) -> None:
-        self.examples, self.name, self.node = examples, name, node
+    def __init__(
+        self,
+        examples: list[Array] | None = None,
+        name: str = "",
+        node: Node | None = None,
+        shape: Shape = (),
+        dtype: str = "",
+    ) -> None:
+        self.name, self.node = name, node
         #: Tensors any of which it may stand for.
         self.alternatives: list[SymbolicTensor] = []
         #: The activation that computed it, and that activation's input, if it is one's result.
         self.computed_by: tuple[Any, Any] = (None, None)
+        self.shape, self.dtype = shape, dtype
+        if examples is None:
+            return
+        self.examples = examples
         first, last = examples[0], examples[-1]
         if first.ndim != last.ndim:
             raise ValueError(
                 "The number of dimensions must not depend on the batch size. "
                 f"Received: shapes {first.shape} and {last.shape}"
             )
-        self.dtype: str = first.dtype.name
-        self.shape: Shape = tuple(
-            a if a == b else None for a, b in zip(first.shape, last.shape, strict=True)
-        )
+        sizes = zip(first.shape, last.shape, strict=True)
+        self.shape = tuple(a if a == b else None for a, b in sizes)
+        self.dtype = first.dtype.name
+
+    @functools.cached_property
+    def examples(self) -> list[Array]:
+        """Arrays of its shape."""
+        return examples_of(self.shape, self.dtype)
 
     @property
     def layer(self) -> Any:
