@@ -27,6 +27,8 @@ class OneStep:
         The batch.
     sample_weight, class_weight : optional
         As for `fit`.
+    fuse : bool
+        Whether rewrite rules are applied to the program.
 
     Examples
     --------
@@ -39,7 +41,13 @@ class OneStep:
     """
 
     def __init__(
-        self, model: Any, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
+        self,
+        model: Any,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        fuse: bool = False,
     ) -> None:
         examples = model._examples(x, y, sample_weight, class_weight)
         model._ready(examples)
@@ -53,9 +61,8 @@ class OneStep:
         self.plan: Any = None
         while self.plan is not model._training_plan():  # again if weights get no gradient
             self.plan = model._training_plan()
-            self.program: ModelProgram = model._trace(
-                "train", [spec_of(array, True) for array in self.given], self.batch, fuse=False
-            )
+            specs = [spec_of(array, True) for array in self.given]
+            self.program: ModelProgram = model._trace("train", specs, self.batch, fuse=fuse)
         self.values: list[Any] = []
         self._work = Workspace()
 
@@ -118,45 +125,44 @@ class OneStep:
         found: dict[int, str] = {}
         for call in self.calls:
             for weight in call.layer.weights:
-                found.setdefault(id(weight), f"{relative(call)}/{weight.name}")
+                found.setdefault(id(weight), f"{relative(call.path)}/{weight.name}")
         for weight in self.model.weights:
             found.setdefault(id(weight), weight.path)
         return found
 
 
-def relative(call: Any) -> str:
+def relative(path: str) -> str:
     """Return the path of a layer within the model; of the model itself, its name.
 
     Parameters
     ----------
-    call : LayerCalled
-        The call of the layer.
+    path : str
+        The path, which begins with the model's name.
 
     Returns
     -------
     str
-        The path.
+        The rest.
 
     Examples
     --------
-    >>> from tinynet.program.trace import LayerCalled
-    >>> relative(LayerCalled("model/block/dense", None, [], [], []))
-    'block/dense'
+    >>> relative("model/inner/hidden")
+    'inner/hidden'
     """
-    return str(call.path.partition("/")[2] or call.path)
+    return path.partition("/")[2] or path
 
 
-def copied(model: Any, method: str, x: Any, y: Any, *weights: Any) -> Any:
-    """Copy a compiled model, which is built where it was not.
+def copied(model: Any, method: str, *batch: Any) -> Any:
+    """Copy a compiled model.
 
     Parameters
     ----------
     model : Model
-        The model.
+        The model; it is built for the batch, if there is one and it is not built.
     method : str
-        Who asks, for the error.
-    x, y, *weights : array_like
-        A batch.
+        The name of the caller, for errors.
+    *batch : array_like
+        Inputs, targets and weights.
 
     Returns
     -------
@@ -166,7 +172,7 @@ def copied(model: Any, method: str, x: Any, y: Any, *weights: Any) -> Any:
     Raises
     ------
     ValueError
-        If it is not compiled, its steps are not those of its program, or the batch does not fit.
+        If it is not compiled, or its training steps are not those of its program.
 
     Examples
     --------
@@ -182,8 +188,8 @@ def copied(model: Any, method: str, x: Any, y: Any, *weights: Any) -> Any:
             f"The model must be trained by its program for {method}; a model that overrides "
             f"train_step, compute_loss or compute_metrics is not. Received: {type(model).__name__}"
         )
-    if not model.built:
-        model._ready(model._examples(x, y, *weights))
+    if batch and not model.built:
+        model._ready(model._examples(*batch))
     return copy.deepcopy(model)
 
 

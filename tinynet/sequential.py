@@ -9,7 +9,9 @@ from tinynet import checks, layers
 from tinynet.graph_config import graph_config, tensors_of
 from tinynet.layers.base import Layer, _registry
 from tinynet.layers.shaping import InputLayer
+from tinynet.listing import Listing, program_of
 from tinynet.network import fits, new_entry
+from tinynet.profiling import Profile, profile_of
 from tinynet.program.graph import Graph, rebuilt
 from tinynet.program.symbols import SymbolicTensor, examples_of
 from tinynet.progress import write
@@ -92,6 +94,97 @@ class Model(Trainer):
             write(text + "\n", strict=True)
         else:
             print_fn(text)
+
+    def program(self, batch_size: int = 32, fused: bool = False) -> Listing:
+        """Return the program of a training step: forward, loss, backward and update.
+
+        Printed, it has one line for each instruction: the registers that it writes, the function
+        of `tinynet.functional` or `tinynet.ops` that it calls, and the shape of the result.
+
+        Parameters
+        ----------
+        batch_size : int
+            The number of examples in the batch.
+        fused : bool
+            If True, the program is listed as it is run: after rewrite rules, and as one
+            instruction where `fit` does many steps of a dense classifier in one call.
+
+        Returns
+        -------
+        Listing
+            The program; its `str` is the text, its `stages` are the lines.
+
+        Raises
+        ------
+        ValueError
+            If the model is not compiled or not built.
+
+        Examples
+        --------
+        >>> from tinynet import Sequential, layers
+        >>> net = [layers.Input((3,)), layers.Dense(2, "relu", name="a"), layers.Dense(1, name="b")]
+        >>> model = Sequential(net)
+        >>> model.compile("sgd", "mse")
+        >>> print(model.program(batch_size=4))
+        forward
+          z1            = dense(x, a/kernel, a/bias)                            4 x 2
+          y1            = relu(z1)                                              4 x 2
+          z2            = dense(y1, b/kernel, b/bias)                           4 x 1
+        loss
+          loss_values   = mean_error('squared', y, z2)                          4
+          loss          = mean(loss_values)                                     1
+        backward
+          d_loss_values = mean_backward(1.0, loss, loss_values)                 4
+          d_z2          = mean_error_backward('squared', d_loss_values, y, z2)  4 x 1
+          dense_gradients(y1, d_z2, d_b/kernel, d_b/bias)                       2 x 1, 1
+          d_y1          = dense_backward(d_z2, b/kernel)                        4 x 2
+          d_z1          = relu_backward(d_y1, z1, y1)                           4 x 2
+          dense_gradients(x, d_z1, d_a/kernel, d_a/bias)                        3 x 2, 2
+        update
+          weights       = [a/kernel, a/bias, b/kernel, b/bias]                  11
+          d_weights     = [d_a/kernel, d_a/bias, d_b/kernel, d_b/bias]          11
+          sgd(weights, d_weights, 0.01)                                         11
+        """
+        return program_of(self, batch_size, fused)
+
+    def profile(
+        self, x: Any, y: Any = None, sample_weight: Any = None, batch_size: int | None = None
+    ) -> Profile:
+        """Measure how long each instruction of a training step takes.
+
+        Steps are done as in `fit`, on the backend in use, on a copy: the model stays as it is.
+        Where `fit` does many steps of a dense classifier in one call, the call is one row.
+
+        Parameters
+        ----------
+        x, y : array_like, shape (N, ...)
+            Examples, at least one batch of them.
+        sample_weight : array_like, shape (N,), optional
+            As for `fit`.
+        batch_size : int, optional
+            The number of examples in a batch; by default 32.
+
+        Returns
+        -------
+        Profile
+            The times; printed, it is a table.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the model is not compiled, or the data does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from tinynet import Sequential, layers
+        >>> model = Sequential([layers.Dense(2, name="out")])
+        >>> model.compile("sgd", "mse")
+        >>> profile = model.profile(np.ones((64, 3)), np.ones((64, 2)))
+        >>> [row.instruction for row in profile.rows if row.layer == "out"]
+        ['linear', 'linear']
+        """
+        return profile_of(self, x, y, sample_weight, batch_size)
 
     def _repr_html_(self) -> str:
         """Show the summary as a table, where a notebook shows this."""

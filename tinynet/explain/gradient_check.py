@@ -381,7 +381,7 @@ def _check_alone(
     call: Any, part: _Part, names: Any, checker: _Checker, report: GradientReport
 ) -> None:
     """Check one layer: how a random sum of its outputs depends on its inputs and its weights."""
-    layer = relative(call)
+    layer = relative(call.path)
     who = f"The layer {layer} ({kind_of(call.layer)}) is wrong"
     made = {id(s) for n in call.instructions for s in n.outputs}
     outputs = [

@@ -195,12 +195,14 @@ def layer_steps(one: OneStep, registers: dict[int, Array]) -> list[LayerStep]:
 
         own = [names[id(w)] for w in call.layer.weights]
         own = [
-            name for name in own if name.rpartition("/")[0] == relative(call) and name not in seen
+            name
+            for name in own
+            if name.rpartition("/")[0] == relative(call.path) and name not in seen
         ]
         seen.update(own)
         found.append(
             LayerStep(
-                relative(call),
+                relative(call.path),
                 call.layer,
                 mapped(value, x),
                 mapped(value, y),

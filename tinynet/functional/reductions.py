@@ -53,7 +53,7 @@ def mean_backward(
     d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
 ) -> Array:
     """Broadcast: every element has slope 1 / n."""
-    return sum_backward(d_y / d_y.dtype.type(_count(x, y)), y, x, axis, keepdims)
+    return sum_backward(d_y / x.dtype.type(_count(x, y)), y, x, axis, keepdims)
 
 
 def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:

@@ -1,0 +1,225 @@
+"""`model.program` prints what a training step computes, and `model.profile` how long it takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet as keras
+from tests.test_explain import Blocks, Scale, scaled_squares, two_towers
+from tinynet import config, functional, layers
+from tinynet.functional import products, reductions, shaping
+
+L = layers
+
+
+def classifier(*rows: Any, optimizer: Any = "adam", loss: Any = None) -> Any:
+    rows = rows or (
+        L.Flatten(),
+        L.Dense(16, "relu", name="hidden"),
+        L.Dense(10, "softmax", name="digit"),
+    )
+    model = keras.Sequential([L.Input((4, 7)), *rows])
+    model.compile(optimizer, loss or "sparse_categorical_crossentropy")
+    return model
+
+
+def batch(n: int = 32) -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    return rng.random((n, 4, 7), np.float32), rng.integers(0, 10, n)
+
+
+def function(name: str) -> Any:
+    """Find a function of the package `functional`."""
+    homes = [functional, products, reductions, shaping]
+    return next(getattr(home, name) for home in homes if hasattr(home, name))
+
+
+def run_text(text: str, registers: dict[str, Any]) -> None:
+    """Run a printed program: registers by their names, functions of `functional` only."""
+    names = {name.replace("/", "__"): value for name, value in registers.items()}
+    for line in text.splitlines():
+        if not line.startswith("  "):
+            continue
+        code = re.split(r"(?<=[)\]])  +|(?<=[)\]])$", line.strip())[0].replace("/", "__")
+        target, is_set, call = code.rpartition(" = ")
+        if call.startswith("["):  # weights that lie together in memory
+            arrays = [names[name] for name in call[1:-1].split(", ")]
+            names[target.strip()] = np.concatenate([a.ravel() for a in arrays])
+            continue
+        for name in re.findall(r"\bd_\w+__\w+", call):  # where gradients are written
+            names.setdefault(name, np.full_like(names[name[2:]], np.nan))
+        called = call.partition("(")[0]
+        result = eval(call, {"__builtins__": {}, called: function(called), **names})
+        if is_set:
+            names[target.strip()] = result
+    registers.update(names)
+
+
+@pytest.fixture
+def on_numpy() -> Iterator[None]:
+    """Compute with the functions of `functional`."""
+    before = config.backend()
+    config.set_backend("numpy")
+    yield
+    config.set_backend(before)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize(("optimizer", "steps"), [("adam", 1), ("adam", 3), ("sgd", 1)])
+@pytest.mark.parametrize("n", [32, 7])
+@pytest.mark.usefixtures("on_numpy")
+def test_program_runs_as_printed(fused: bool, optimizer: Any, steps: int, n: int) -> None:
+    x, y = batch(n)
+    model = classifier(optimizer=keras.optimizers.get(optimizer))
+    names = ["hidden/kernel", "hidden/bias", "digit/kernel", "digit/bias"]
+    size = model.count_params()
+    state = {"momentum": np.zeros(size, np.float32), "velocity": np.zeros(size, np.float32)}
+    for _ in range(steps):
+        weights = dict(zip(names, model.get_weights(), strict=True))
+        registers = {"x": x, "labels": y, **weights, **state}
+        run_text(str(model.program(batch_size=n, fused=fused)), registers)
+        model.fit(x, y, batch_size=n, shuffle=False, verbose=0)
+        trained = np.concatenate([w.ravel() for w in model.get_weights()])
+        np.testing.assert_array_equal(registers["weights"], trained)
+        assert registers["loss"] == np.float32(model.history.history["loss"][0])
+
+
+def test_program_prints_registers_with_shapes() -> None:
+    model = classifier()
+    before = [v.numpy() for v in model.weights]
+    text = str(model.program(batch_size=32))
+    stages = [line for line in text.splitlines() if not line.startswith(" ")]
+    assert stages == ["forward", "loss", "backward", "update"]
+    for pattern in (
+        r"z1 += dense\(y0, hidden/kernel, hidden/bias\) +32 x 16",
+        r"y1 += relu\(z1\) +32 x 16",
+        r"d_z1 += relu_backward\(d_y1, z1, y1\) +32 x 16",
+        r"dense_gradients\(y0, d_z1, d_hidden/kernel, d_hidden/bias\) +28 x 16, 16",
+        r"adam\(weights, d_weights, momentum, velocity, alpha, .*\) +634",
+    ):
+        assert re.search(pattern, text), pattern
+    assert not model.optimizer.built
+    for array, v in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(array, v.numpy())
+
+
+def test_program_names_every_register_of_a_graph_once() -> None:
+    model, *_ = two_towers(Scale(name="own"))
+    program = model.program(batch_size=6)
+    lines = [line for stage in program.stages.values() for line, _ in stage]
+    assert lines.count("y1 = relu(z1)") == 1
+    assert "z1 = dense(left, shared/kernel, shared/bias)" in lines
+    assert "z2 = dense(right, shared/kernel, shared/bias)" in lines
+    assert "y1_2 = own.forward(y1)" in lines
+    assert "total = digit_loss + 0.5 * size_loss" in lines
+    # Gradients of a shared layer are summed.
+    assert "d_shared/kernel = add(d_shared/kernel_2, d_shared/kernel_3)" in lines
+
+
+def test_program_of_a_subclass_lists_its_operations() -> None:
+    model = Blocks(L.Dense(4, "relu", name="dense"))
+    model.compile("sgd", scaled_squares)
+    with pytest.raises(ValueError, match=r"must be built before program.* Received: blocks"):
+        model.program()
+    model.build((None, 4))
+    text = str(model.program(batch_size=3))
+    assert re.search(r"= mean\(value\w*\) +1$", text, re.M)
+    assert "assign(low/norm/moving_mean, " in text
+    assert "sgd(weights, d_weights, 0.01)" in text
+
+
+def test_program_notes_penalties_and_clipping() -> None:
+    dense = L.Dense(10, "softmax", kernel_regularizer="l2", name="digit")
+    optimizer = keras.optimizers.RMSprop(clipnorm=1.0)
+    text = str(classifier(L.Flatten(), dense, optimizer=optimizer).program(8))
+    assert re.search(r"total += loss \+ L2\(digit/kernel\)", text)
+    assert re.search(r"d_digit/kernel += add\(d_digit/kernel, L2.gradient\(digit/kernel\)\)", text)
+    assert "RMSprop.update(0.001, weights, d_weights, velocity)" in text
+    assert text.splitlines()[-1] == "around the update: clipnorm=1.0"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.program(), "compile"),
+        (lambda m: m.compile("sgd", "mse") or m.program(batch_size=0), "batch_size=0"),
+        (lambda m: m.compile("sgd", "mse") or m.program(fused=3), "fused=3"),
+    ],
+)
+def test_program_refuses_what_it_cannot_list(call: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        call(keras.Sequential([L.Input((2,)), L.Dense(1)]))
+
+
+@pytest.mark.parametrize("backend", config.BACKENDS)
+def test_profile_has_a_row_for_each_instruction(backend: str) -> None:
+    before = config.backend()
+    config.set_backend(backend)
+    try:
+        rows = [
+            L.Flatten(),
+            L.Dense(16, "tanh", name="hidden"),
+            L.Dense(10, "softmax", name="digit"),
+        ]
+        model = classifier(*rows)
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        weights = model.get_weights()
+        profile = model.profile(*batch(64), batch_size=16)
+    finally:
+        config.set_backend(before)
+    loss = "sparse_categorical_crossentropy"
+    assert [row[:3] for row in profile.rows if row.instruction != "flatten"] == [
+        ("forward", "linear", "hidden"),
+        ("forward", "tanh", "hidden"),
+        ("forward", "linear", "digit"),
+        ("loss", loss, ""),
+        ("loss", "metrics", ""),
+        ("backward", loss, ""),
+        ("backward", "linear", "digit"),
+        ("backward", "tanh", "hidden"),
+        ("backward", "linear", "hidden"),
+        ("update", "adam", ""),
+    ]
+    assert all(row.microseconds > 0 for row in profile.rows)
+    assert profile.microseconds == sum(row.microseconds for row in profile.rows)
+    text = str(profile)
+    assert f"Batches of 16 on the {backend} backend." in text
+    assert sum(float(share) for share in re.findall(r"([\d.]+)%", text)) == pytest.approx(
+        100, abs=1
+    )
+    assert "<table>" in profile._repr_html_()
+    # The model is as it was.
+    for a, b in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (int(model.optimizer.iterations), model.optimizer.built) == (0, False)
+    assert model.history is None
+
+
+def test_profile_of_many_steps_in_a_call_is_one_row() -> None:
+    if config.backend() != "numba":
+        pytest.skip("the numpy backend trains step by step")
+    images = np.random.default_rng(0).random((64, 784), np.float32)
+    rows = [L.Dense(128, "relu"), L.Dense(10, "softmax")]
+    model = keras.Sequential([L.Input((784,)), *rows])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    if "train_steps" not in str(model.program(fused=True)):
+        pytest.skip("this machine multiplies matrices with BLAS")
+    assert "relu(z1)" in str(model.program())
+    profile = model.profile(images, np.arange(64) % 10)
+    assert [row[:3] for row in profile.rows] == [("step", "train_steps", "")]
+    assert "The whole step is one instruction, train_steps" in str(model.program(fused=True))
+
+
+def test_profile_refuses_what_fit_refuses() -> None:
+    model = keras.Sequential([L.Dense(1)])
+    with pytest.raises(ValueError, match="compile"):
+        model.profile([[1.0]], [[1.0]])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"Received"):
+        model.profile([[1.0]], [[1.0], [2.0]])
+    assert not model.built

@@ -1,0 +1,373 @@
+"""The program of a training step as text: stages, registers, and functions of `functional`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from tinynet import checks, functional, optimizers
+from tinynet.losses import SparseCategoricalCrossentropy
+from tinynet.one_step import OneStep, copied
+from tinynet.program.program import STORE, Backward
+
+# How operations are written, where it is not ``y = name(inputs, options)`` and
+# ``gradients = name_backward(d, y, inputs, options)``: {0} is the first input, {y} the result,
+# {d} the upstream gradient, {d0} the gradient with respect to the first input.
+_FORWARD = {
+    "linear": "{y} = dense({0}, {1}, {2})",
+    "linear_relu": "{y} = dense({0}, {1}); bias_relu({y}, {2})",
+    "flatten": "{y} = reshape({0}, {shape})",
+    "reshape_examples": "{y} = reshape({0}, {shape})",
+    "draw": "{y} = random({shape})",
+    "dropout": "{y} = dropout({0}, {1}, {rate})",
+    "batch_normalization": "{y1}, {y2} = batch_statistics({0}); "
+    "{y} = batch_normalization({0}, {y1}, {y2}, {1}, {2}, {epsilon})",
+    "normalized": "{y} = batch_normalization({0}, {1}, {2}, {3}, {4}, {epsilon})",
+    "sparse_softmax_crossentropy": "{y1} = softmax({0}); "
+    "{y}_values = sparse_softmax_crossentropy({1}, {0}); {y} = {reduce}({y}_values)",
+    "loss": "{y}_values = {values}({cost}{1}, {0}); {y} = {reduce}({y}_values)",
+    "layer": "{y} = {name}.forward({0})",
+    "activation": "{y} = {name}({row}{0}{given})",
+}
+_BACKWARD = {
+    "linear": "dense_gradients({0}, {d}, {d1}, {d2}); {d0} = dense_backward({d}, {1})",
+    "linear_relu": "bias_relu_backward({d}, {y}, {d2}); dense_gradients({0}, {d}, {d1}, None); "
+    "{d0} = dense_backward({d}, {1})",
+    "dropout": "{d0} = dropout({d}, {1}, {rate})",
+    "batch_normalization": "{d0} = batch_normalization_backward"
+    "({d}, {0}, {y1}, {y2}, {1}, {epsilon}, {d1}, {d2})",
+    "sparse_softmax_crossentropy": "d_{y}_values = {reduce}_backward({d}, {y}, {y}_values); "
+    "{d0} = sparse_softmax_crossentropy_backward(d_{y}_values, {1}, {y1})",
+    "loss": "d_{y}_values = {reduce}_backward({d}, {y}, {y}_values); "
+    "{d0} = {gradient}({cost}d_{y}_values, {1}, {0})",
+    "layer": "{targets} = {name}.backward({d})",
+    "activation": "{d0} = {name}_backward({row}{d}, {0}, {y}{given})",
+}
+_EXTRAS = (
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "gradient_accumulation_steps",
+)
+
+
+class Listing:
+    """The instructions of a training step, stage by stage; printed, one line each.
+
+    Functions are those of `tinynet.functional` and of `tinynet.ops`. Names with a dot are methods
+    of a layer, a loss or an optimizer. A function without a result writes to an argument.
+
+    Parameters
+    ----------
+    stages : dict of str to list of (str, str)
+        The lines of each stage: an instruction, and the shape of its result.
+    note : str
+        A sentence below.
+
+    Examples
+    --------
+    >>> print(Listing({"forward": [("y1 = relu(x)", "2 x 3")]}))
+    forward
+      y1 = relu(x)  2 x 3
+    """
+
+    def __init__(self, stages: dict[str, list[tuple[str, str]]], note: str = "") -> None:
+        self.stages, self.note = stages, note
+
+    def __str__(self) -> str:
+        lines = [line for stage in self.stages.values() for line in stage]
+        left = max([text.find(" = ") for text, _ in lines if text.find(" = ") < 20], default=0)
+        width = max([len(text) + left - max(text.find(" = "), 0) for text, _ in lines], default=0)
+        listed = []
+        for name, stage in self.stages.items():
+            listed.append(name)
+            for text, shape in stage:
+                target, is_set, call = text.partition(" = ")
+                line = f"{target:<{left}}{is_set}{call}" if is_set else text
+                listed.append(f"  {line:<{min(width, 70)}}  {shape}".rstrip())
+        return "\n".join([*listed, *([self.note] if self.note else [])])
+
+    __repr__ = __str__
+
+
+class Writer:
+    """Names the registers of a step's program, and writes its instructions down.
+
+    Parameters
+    ----------
+    one : OneStep
+        The step.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1, name="out")])
+    >>> model.compile("sgd", "mse")
+    >>> model.program(batch_size=2).stages["forward"]
+    [('z1 = dense(x, out/kernel, out/bias)', '2 x 1')]
+    """
+
+    def __init__(self, one: OneStep) -> None:
+        self.one, self.model, self.traced = one, one.model, one.program
+        self._names = dict(one.names())
+        self._shapes = {one.names()[id(v)]: v.shape for v in self.model.weights}
+        self._dense = 0  # dense layers so far
+        outputs = [o for o in self.model._objective.outputs if o.loss is not None]
+        inputs = self.traced.program.inputs
+        names = [s.name or "x" for s in self.model.inputs] if len(inputs) > 2 else ["x"]
+        for symbol, name in zip(inputs, names, strict=False):
+            self._name(symbol, name)
+        for symbol in inputs[len(self.traced.inputs) :]:
+            self._name(symbol, "labels" if symbol.dtype == "int64" else "y")
+        several = len(outputs) > 1
+        for output, (symbol, _) in zip(outputs, self.traced.losses, strict=True):
+            self._name(symbol, f"{output.name}_loss" if several else "loss")
+
+    def listing(self) -> Listing:
+        """Write all stages.
+
+        Returns
+        -------
+        Listing
+            The text.
+        """
+        program = self.traced.program
+        stored = [n for n in program.backward if n.operation is STORE]
+        for n in stored:
+            self._name(n.inputs[0], f"d_{self._path(n.options['out'])}")
+        stages = {
+            "forward": [line for n in program.forward if n.scope for line in self._lines(n)],
+            "loss": [line for n in program.forward if not n.scope for line in self._lines(n)],
+        }
+        terms = [f"{w!r} * " * (w != 1) + self.text(s) for s, w in self.traced.losses]
+        terms += [self.text(s) for s in self.traced.added]
+        regularized = [
+            (type(v.regularizer).__name__, self.text(v)) for v in self.model._regularized
+        ]
+        terms += [f"{kind}({path})" for kind, path in regularized]
+        if len(terms) > 1:
+            stages["loss"].append((f"total = {' + '.join(terms)}", "1"))
+        backward = [n for n in program.backward if n.operation is not STORE]
+        stages["backward"] = [line for n in backward for line in self._lines(n)]
+        for kind, path in regularized:
+            stages["backward"].append((f"d_{path} = add(d_{path}, {kind}.gradient({path}))", ""))
+        stages["update"] = [*self._update()]
+        optimizer = self.model.optimizer
+        extras = [f"{name}={value!r}" for name in _EXTRAS if (value := getattr(optimizer, name))]
+        extras += ["use_ema=True"] * optimizer.use_ema
+        extras += [f"the constraint of {self.text(v)}" for v in self.one.plan.constrained]
+        return Listing(stages, f"around the update: {', '.join(extras)}" if extras else "")
+
+    def _path(self, gradient: Any) -> str:
+        """Return the name of the weight that a gradient belongs to."""
+        pairs = zip(self.model.trainable_weights, self.model._gradients, strict=True)
+        return next(self._names[id(v)] for v, own in pairs if own is gradient)
+
+    def _name(self, symbol: Any, base: str) -> str:
+        """Name a register, unless it has a name."""
+        name, number = base, 1
+        while id(symbol) not in self._names:
+            if name not in self._shapes:
+                self._names[id(symbol)], self._shapes[name] = name, tuple(symbol.shape)
+            number += 1
+            name = f"{base}_{number}"
+        return self._names[id(symbol)]
+
+    def text(self, value: Any) -> str:
+        """Write an argument down.
+
+        Parameters
+        ----------
+        value : object
+            A register, a number or an option.
+
+        Returns
+        -------
+        str
+            Its name, or the number.
+        """
+        if id(value) in self._names:
+            return self._names[id(value)]
+        if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0:
+            value = value.item()
+        return self._name(value, "constant") if isinstance(value, np.ndarray) else repr(value)
+
+    def _lines(self, n: Any) -> list[tuple[str, str]]:
+        """Write an instruction."""
+        is_backward = isinstance(n.operation, Backward)
+        own = n.operation.forward if is_backward else n
+        operation, out = own.operation, own.outputs[0]
+        if not is_backward:
+            self._dense += operation.name in ("linear", "linear_relu")
+            letter = "z" if operation.name == "linear" else "y"
+            base = f"{letter}{self._dense}" if n.scope else "value"
+            if operation.name == "add" and self.text(own.inputs[0]).startswith("d_"):
+                base = self.text(own.inputs[0])
+            fields = {"y": self._name(out, base)}
+        else:
+            fields = {"y": self.text(out), "d": self.text(n.inputs[0])}
+        for k, symbol in enumerate(own.outputs[1:], 1):
+            fields[f"y{k}"] = self._name(
+                symbol, ("p", "mean", "variance")[k - (len(own.outputs) < 3)]
+            )
+        inputs = [self.text(i) for i in own.inputs]
+        gradients = []
+        for k, i in enumerate(inputs if is_backward else []):
+            result = n.outputs[k]
+            gradients.append("None" if result is None else self._name(result, f"d_{i}"))
+            fields[f"d{k}"] = gradients[-1]
+        options = {key: self.text(value) for key, value in own.options.items()}
+        fields |= {"name": operation.name, "shape": repr(tuple(out.shape)), **options}
+        rows = tuple(getattr(own.inputs[0], "shape", ()))[:-1]
+        template = (_BACKWARD if is_backward else _FORWARD).get(self._kind(operation, rows, fields))
+        fields["targets"] = ", ".join(g for g in gradients if g != "None")
+        if template is None:
+            arguments = [*inputs, *(f"{key}={value}" for key, value in options.items())]
+            function = operation.name
+            targets = [fields["y"], *(fields[f"y{k}"] for k in range(1, len(own.outputs)))]
+            if is_backward:
+                function, targets = (
+                    f"{function}_backward",
+                    [g.replace("None", "_") for g in gradients],
+                )
+                arguments = [fields["d"], fields["y"], *arguments]
+            template = f"{', '.join(targets)} = {function}({', '.join(arguments)})"
+        else:
+            template = template.format(*inputs, **fields)
+        if is_backward and hasattr(operation, "loss") and n.inputs[0] != 1:
+            template = template.replace(f"({fields['d']}, ", "(1.0, ", 1)
+            template += f"; {gradients[0]} = multiply({gradients[0]}, {fields['d']})"
+        parts = [p for p in template.split("; ") if not re.match(r"None = |.*None, None\)$", p)]
+        return [(part, self._shape_of(part, fields)) for part in parts]
+
+    def _shape_of(self, part: str, fields: dict[str, str]) -> str:
+        """Return the shapes of what a line computes."""
+        targets, is_set, _ = part.partition(" = ")
+        written = [fields[f"d{k}"] for k in (1, 2) if f"d{k}" in fields]
+        names = targets.split(", ") if is_set else [name for name in written if name in part]
+        shapes = [self._shapes[name] for name in names if name in self._shapes]
+        return ", ".join(" x ".join(map(str, shape)) or "1" for shape in shapes)
+
+    def _kind(self, operation: Any, rows: Any, fields: dict[str, str]) -> str:
+        """Return the key of an operation's template, and add the fields that it needs."""
+        if hasattr(operation, "activation"):
+            activation, name = operation.activation, operation.name
+            chosen = {} if operation.is_plain else activation.options
+            if name == "relu" and not operation.is_plain:
+                fields["name"] = "rectifier"
+            is_row = not hasattr(functional, name) and operation.is_plain
+            fields["name"] = "elementwise" if is_row else fields["name"]
+            fields["row"] = f"{name!r}, " if is_row else ""
+            fields["given"] = "".join(f", {k}={v!r}" for k, v in ({} if is_row else chosen).items())
+            return "activation"
+        if not hasattr(operation, "loss"):
+            return "layer" if hasattr(operation, "layer") else str(operation.name)
+        loss, values = operation.loss, f"{fields['y']}_values"
+        for name in (values, f"d_{values}"):
+            self._shapes[name] = rows
+        fields["reduce"] = "mean" if loss.reduction in ("sum_over_batch_size", "mean") else "sum"
+        if loss.gives_probabilities:
+            return "sparse_softmax_crossentropy"
+        cost = getattr(loss, "cost", None)
+        own = f"losses.{type(loss).__name__}"
+        fields["values"] = f"{own}.call" if cost is None else "mean_error"
+        fields["gradient"] = f"{own}.backward" if cost is None else "mean_error_backward"
+        fields["cost"] = "" if cost is None else f"{cost!r}, "
+        return "loss"
+
+    def _update(self) -> Any:
+        """Write the optimizer's step over each run of weights that lie together in memory."""
+        optimizer, plan = self.model.optimizer, self.one.plan
+        left = [(self.text(v), v.size) for v in plan.variables]
+        rate = str(np.float32(optimizer.learning_rate))
+        b1, b2 = (getattr(optimizer, name, 0) for name in ("beta_1", "beta_2"))
+        is_adam = type(optimizer) in (optimizers.Adam, optimizers.AdamW)
+        if is_adam:
+            t = int(optimizer.iterations) + 1
+            yield f"alpha = adam_step_size({rate}, {b1}, {b2}, {t})", "1"
+        for k, (flat, *_) in enumerate(plan.flat, 1):
+            end, own = "" if len(plan.flat) == 1 else f"_{k}", []
+            while sum(size for _, size in own) < flat.size:
+                own.append(left.pop(0))
+            size = f"{flat.size:,}"
+            yield f"weights{end} = [{', '.join(name for name, _ in own)}]", size
+            yield f"d_weights{end} = [{', '.join(f'd_{name}' for name, _ in own)}]", size
+            slots = [f"{name}{end}" for name in optimizer.slot_names]
+            arrays = ", ".join([f"weights{end}", f"d_weights{end}", *slots[:2]])
+            if is_adam:
+                rest = ["alpha", f"1 - {b1}", f"1 - {b2}", f"{optimizer.epsilon}", *slots[2:]]
+                yield f"adam({arrays}, {', '.join(rest)})", size
+            elif type(optimizer) is optimizers.SGD and not slots:
+                yield f"sgd({arrays}, {rate})", size
+            else:
+                rest = ["", *slots[2:]]
+                kind = type(optimizer).__name__
+                yield f"{kind}.update({rate}, {arrays}{', '.join(rest)})", size
+
+
+def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
+    """Write the program of a model's training step down.
+
+    Parameters
+    ----------
+    model : Model
+        A compiled and built model.
+    batch_size : int
+        The number of examples.
+    fused : bool
+        Whether to list what is run, after rewrite rules.
+
+    Returns
+    -------
+    Listing
+        The text.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> program_of(model, 2, False).stages["update"][-1]
+    ('sgd(weights, d_weights, 0.01)', '4')
+    """
+    size = checks.whole("batch_size", batch_size)
+    checks.flag("fused", fused)
+    model._require_compiled("program")
+    if not model.built:
+        raise ValueError(
+            "The model must be built before program; call build(input_shape), or train it. "
+            f"Received: {model.name}, which is not built"
+        )
+    inputs = [np.zeros((size, *s.shape[1:]), s.dtype) for s in model.inputs]
+    own = copied(model, "program")
+    shapes = own._output_shapes(inputs)
+    targets: list[Any] = []
+    for output, shape in zip(own._objective.outputs, shapes, strict=True):
+        is_labels = isinstance(output.loss, SparseCategoricalCrossentropy)
+        target = np.zeros((size, *shape[1 : -1 if is_labels else None]), model.dtype)
+        targets.append(None if output.loss is None else target)
+    y = targets[0] if len(targets) == 1 else targets
+    one = OneStep(own, own._structured(inputs), y, fuse=fused)
+    if fused:
+        examples = own._examples(own._structured(inputs), y)
+        many = own._many_steps(examples, size)
+        if many is not None:
+            return _train_steps(one, many)
+    return Writer(one).listing()
+
+
+def _train_steps(one: OneStep, many: Any) -> Listing:
+    """Write the only instruction of a dense classifier down, which does many steps."""
+    sizes, rectifies = many._sizes.tolist(), many._rectifies.tolist()
+    text = (
+        f"train_steps(*x, labels, {many.batch_size}, {sizes}, {rectifies}, {many._from_logits}, "
+        "(weights, d_weights, momentum, velocity), learning_rates, ...)"
+    )
+    note = (
+        "The whole step is one instruction, train_steps: forward, loss, backward and update. "
+        f"A call does up to {many.at_once} steps."
+    )
+    return Listing({"train_steps": [(text, f"{one.plan.flat[0][0].size:,}")]}, note)
