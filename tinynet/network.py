@@ -13,7 +13,7 @@ from tinynet import checks, config, layers, random
 from tinynet.data import inputs as inputs_of
 from tinynet.data import only
 from tinynet.layers import base
-from tinynet.layers.base import Layer, _registry, map_shapes
+from tinynet.layers.base import Layer, _registry, map_shapes, unique
 from tinynet.layers.shaping import InputLayer
 from tinynet.program.dense_net import RESHAPE
 from tinynet.program.graph import Graph, rebuilt
@@ -160,13 +160,15 @@ class Network(Layer):
     @property
     def weights(self) -> list[Variable]:
         """All weights, layer after layer."""
-        return [w for layer in self._own_layers() for w in layer.weights]
+        return unique(self._weights + [w for la in self._own_layers() for w in la.weights])
 
     @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that training changes."""
-        own = self._own_layers() if self.trainable else []
-        return [w for layer in own for w in layer.trainable_weights]
+        if not self.trainable:
+            return []
+        own = [w for w in self._weights if w.trainable]
+        return unique(own + [w for la in self._own_layers() for w in la.trainable_weights])
 
     @property
     def non_trainable_weights(self) -> list[Variable]:

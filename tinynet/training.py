@@ -717,6 +717,8 @@ class Trainer(Network):
         3
         """
         hooked = self._hooked("train")
+        if validation_data is not None or validation_split:
+            self._hooked("test")
         start: float | None = time.perf_counter()  # of the first epoch, which may compile
         self._require_compiled("fit")
         limit = checks.optional(checks.whole, "steps_per_epoch", steps_per_epoch)

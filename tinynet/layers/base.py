@@ -437,7 +437,7 @@ class Layer(_KeepsArguments):
 
     def _variables(self) -> list[Variable]:
         """Return its own weights, then those of layers inside."""
-        return self._weights + [w for layer in self._inner_layers() for w in layer.weights]
+        return unique(self._weights + [w for la in self._inner_layers() for w in la.weights])
 
     def _inner_layers(self) -> list[Layer]:
         """Return the layers in the attributes of a custom class, in containers too.
@@ -496,7 +496,7 @@ class Layer(_KeepsArguments):
         if not self.trainable:
             return []
         own = [w for w in self._weights if w.trainable]
-        return own + [w for layer in self._inner_layers() for w in layer.trainable_weights]
+        return unique(own + [w for la in self._inner_layers() for w in la.trainable_weights])
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
@@ -795,8 +795,11 @@ class Layer(_KeepsArguments):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a Variable that replaces a weight becomes the weight."""
         old = self.__dict__.get(name)
-        if isinstance(old, Variable) and isinstance(value, Variable):
-            self._weights = [value if weight is old else weight for weight in self._weights]
+        if isinstance(value, Variable):
+            if isinstance(old, Variable):
+                self._weights = [value if weight is old else weight for weight in self._weights]
+            if all(value is not weight for weight in self._weights):
+                self._weights.append(value)
         if name[0] != "_" and old is not value and name not in _NOT_STRUCTURE:
             _structure[0] += 1
         super().__setattr__(name, value)
@@ -937,6 +940,11 @@ def _keywords(cls: type[Layer]) -> list[str]:
 
 
 _known_keywords: weakref.WeakKeyDictionary[Any, list[str]] = weakref.WeakKeyDictionary()
+
+
+def unique(variables: list[Variable]) -> list[Variable]:
+    """Return variables without repetitions: a layer may be part of several others."""
+    return list({id(variable): variable for variable in variables}.values())
 
 
 def structure() -> int:
