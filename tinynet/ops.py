@@ -22,6 +22,7 @@ import numpy as np
 
 from tinynet import activations, config
 from tinynet.functional.shaping import split_sections
+from tinynet.program.look_up import LookUp
 from tinynet.program.operations import Operation, apply, to_array
 from tinynet.program.tensor import TABLE, Tensor, as_tensor
 
@@ -53,6 +54,14 @@ def _size(x: Any, axis: int) -> int:
             f"x must have a known size along axis {axis}. Received: x of shape {x.shape}"
         )
     return size
+
+
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """Return the elements, or the slices along an axis, with the given indices."""
+    x = getattr(x, "source", x)  # of a view, the Variable
+    if axis == 0 and hasattr(x, "assign"):
+        return LookUp(x)(x, indices)
+    return TABLE["take"](x, indices, axis=axis)
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
