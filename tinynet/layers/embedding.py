@@ -83,7 +83,7 @@ class Embedding(Layer):
         **kwargs: Any,
     ) -> None:
         for name, value in (
-            ("mask_zero", mask_zero or None),
+            ("mask_zero", checks.flag("mask_zero", mask_zero) or None),
             ("lora_rank", lora_rank),
             ("lora_alpha", lora_alpha),
             ("quantization_config", quantization_config),
