@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet import checks, constraints, initializers, regularizers
+from tinynet import checks
 from tinynet.layers.base import Layer, _registry
 from tinynet.layers.symbolic import Shape
+from tinynet.layers.weights import add_named, keep_arguments
 from tinynet.program.look_up import LookUp, rows
 from tinynet.program.tensor import TABLE
 from tinynet.variable import Array, Variable
@@ -98,9 +99,8 @@ class Embedding(Layer):
         super().__init__(**kwargs)
         self.input_dim = checks.whole("input_dim", input_dim, wrong_type=ValueError)
         self.output_dim = checks.whole("output_dim", output_dim, wrong_type=ValueError)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        options = embeddings_initializer, embeddings_regularizer, embeddings_constraint
+        keep_arguments(self, "embeddings", *options)
         self.mask_zero, self.quantization_config = False, None
         self.embeddings: Variable
         if weights is not None:
@@ -111,13 +111,7 @@ class Embedding(Layer):
     def build(self, input_shape: Any = None) -> None:
         """Build the vectors, unless they are built."""
         if not self.built:
-            self.embeddings = self.add_weight(
-                (self.input_dim, self.output_dim),
-                self.embeddings_initializer,
-                name="embeddings",
-                regularizer=self.embeddings_regularizer,
-                constraint=self.embeddings_constraint,
-            )
+            add_named(self, "embeddings", (self.input_dim, self.output_dim))
         super().build(input_shape or ())
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
