@@ -141,6 +141,7 @@ CALLS = {
     "broadcast_to": lambda tf: tf.broadcast_to([1.0, 2.0], [3, 2]),
     "sort": lambda tf: tf.sort(A, direction="DESCENDING"),
     "argsort": lambda tf: tf.argsort(A, axis=1, direction="DESCENDING"),
+    "argsort of equal numbers": lambda tf: tf.argsort([[3, 1], [3, 3], [1, 3]], 0, "DESCENDING"),
     "slice": lambda tf: tf.slice(A, begin=[0, 1], size=[-1, 2]),
     "where, one argument": lambda tf: tf.where(A > 1),
     "where, names": lambda tf: tf.where(condition=A > 1, x=A, y=0.0),

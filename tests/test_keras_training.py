@@ -361,7 +361,8 @@ def test_rows_looked_up_several_times_train_alike(
         made = getattr(k.optimizers, optimizer)(0.05, **options)
         for _ in range(6):
             with tape_of() as tape:
-                loss = k.ops.mean(k.ops.square(k.ops.tanh(layer(a)) * layer(b) - y))
+                other = k.ops.take(layer.embeddings, b, axis=0)
+                loss = k.ops.mean(k.ops.square(k.ops.tanh(layer(a)) * other - y))
                 if penalty:
                     loss = loss + penalty * k.ops.sum(k.ops.square(layer.embeddings))
             gradients = tape.gradient(loss, layer.trainable_variables)

@@ -161,7 +161,7 @@ def test_set_weights_is_all_or_nothing(wrong: Any) -> None:
         lambda: L.Normalization(axis=3)(np.zeros((2, 2))),
         lambda: L.Normalization().adapt([]),
         lambda: L.Normalization().adapt(np.zeros((0, 3))),
-        lambda: L.Normalization().adapt([[1.0, 2.0]]),
+        lambda: L.Normalization().adapt(["ab", "cd"]),
         lambda: L.Embedding(0, 2),
         lambda: L.Embedding(3, 2.5),
         lambda: L.Embedding(3, 2, weights=np.zeros((2, 2))),
@@ -234,7 +234,7 @@ def test_normalization_adapts_to_data() -> None:
         def __getitem__(self, index: int) -> Any:
             return x[index * 30 : index * 30 + 30], y[index * 30 : index * 30 + 30]
 
-    for data in ([x[:7], x[7:]], iter([(x[:7], y), (x[7:], y)]), Batches(), list(x)):
+    for data in ([x[:7], x[7:]], iter([(x[:7], y), (x[7:], y)]), Batches(), list(x), x.tolist()):
         batched = L.Normalization()
         batched.adapt(data)
         np.testing.assert_allclose(batched.mean, layer.mean, rtol=1e-6)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinynet import ops
+from tinynet import Variable, ops
 from tinynet.program import GradientTape
 from tinynet.program.tensor import as_tensor
 
@@ -231,7 +231,11 @@ FLAT: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("count_nonzero", [np.array([[1, 0], [0, 0]])], {"axis": 1}),
     ("isclose", [near(3), near(3)], {"atol": 1.0}),
     ("allclose", [np.ones(3), np.ones(3) + 1e-7], {}),
-    ("nan_to_num", [np.array([np.nan, np.inf, -np.inf, 2.0])], {"nan": 7.0, "posinf": 3.0}),
+    (
+        "nan_to_num",
+        [np.array([np.nan, np.inf, -np.inf, 2.0])],
+        {"nan": 7.0, "posinf": 3.0, "neginf": -9.0},
+    ),
     ("digitize", [near(3, 4), np.array([-1.0, 0.0, 1.0])], {}),
     ("searchsorted", [np.array([-1.0, 0.0, 1.0]), near(4)], {}),
     ("searchsorted", [np.array([-1.0, 0.0, 1.0]), np.array([0.0, 2.0])], {"side": "right"}),
@@ -546,6 +550,27 @@ LONGER = {"relu", "relu6", "leaky_relu", "amax", "amin"}
 def signature(function: Any) -> list[Any]:
     parameters = inspect.signature(function).parameters.values()
     return [(p.name, p.default) for p in parameters if p.kind is not p.VAR_KEYWORD]
+
+
+def test_operations_take_lists_and_variables() -> None:
+    for row in [*ROWS, *FLAT]:
+        name, inputs, options = row
+        expected = parts_of(getattr(ops, name)(*inputs, **options))
+        makers = [lambda array: Variable(array) if is_float(array) else array]
+        if not any(
+            0 in getattr(i, "shape", ()) for i in inputs
+        ):  # a list of no rows has no columns
+            makers.append(lambda array: array.tolist())
+        for make in makers:
+            found = parts_of(getattr(ops, name)(*mapped(make, inputs), **options))
+            for a, b in zip(found, expected, strict=True):
+                assert np.shape(a) == np.shape(b), name_of(row)
+                np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=name_of(row))
+
+
+def test_top_k_of_unsigned_integers() -> None:
+    values, order = ops.top_k(np.uint8([0, 255, 3, 255]), 3)
+    assert (values.tolist(), order.tolist()) == ([255, 255, 3], [1, 3, 2])
 
 
 def test_einsum_refuses_another_number_of_operands() -> None:

@@ -106,7 +106,7 @@ def test_dropout_drops_and_scales() -> None:
 
 
 def test_random_gradients_pass_through() -> None:
-    mean, stddev = Variable([1.0, 2.0]), Variable([3.0, 4.0])
+    mean, stddev = (Variable(v, dtype="float64") for v in ([1.0, 2.0], [3.0, 4.0]))
     noise = random.normal((5, 2), dtype="float64", seed=7).numpy()
     with GradientTape(persistent=True) as tape:
         y = random.normal((5, 2), mean, stddev, dtype="float64", seed=7)

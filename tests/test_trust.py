@@ -402,6 +402,8 @@ def test_bulk_stays_out_of_messages(x: Any) -> None:
 # ------------------------------------------------------------ constructors: what is refused
 
 REQUIRED: dict[str, Any] = {
+    "input_dim": 5, "output_dim": 2, "stddev": 0.5, "dims": (2, 1), "n": 2,
+    "layer": tinynet.layers.Dense(2),
     "units": 3, "rate": 0.5, "target_shape": (2, 2), "scale": 2.0, "activation": "relu",
     "decay_steps": 10, "decay_rate": 0.5, "initial_learning_rate": 0.1, "boundaries": [1],
     "values": [0.1, 0.2], "schedule": lambda epoch: 0.1, "filepath": "x.keras",

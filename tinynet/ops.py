@@ -22,6 +22,7 @@ import numpy as np
 
 from tinynet import activations, config
 from tinynet.functional.shaping import split_sections
+from tinynet.program.look_up import LookUp
 from tinynet.program.operations import Operation, apply, to_array
 from tinynet.program.tensor import TABLE, Tensor, as_tensor
 
@@ -55,6 +56,14 @@ def _size(x: Any, axis: int) -> int:
     return size
 
 
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """Return the elements, or the slices along an axis, with the given indices."""
+    x = getattr(x, "source", x)  # of a view, the Variable
+    if axis == 0 and hasattr(x, "assign"):
+        return LookUp(x)(x, indices)
+    return TABLE["take"](x, indices, axis=axis)
+
+
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Compute the norm of vectors along an axis: 2 by default, 1, or `inf`."""
     if ord not in (None, 2, "euclidean", 1, np.inf):
@@ -62,12 +71,10 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if ord in (1, 2, np.inf) and np.size(axis) > 1 + (axis is None) and np.ndim(x) > 1:
         raise ValueError(f"ord must be None for the norm of a matrix. Received: ord={ord}")
     x = TABLE["add"](x, 0.0)
-    absolute = TABLE["absolute"](x)
-    if ord == np.inf:
-        return TABLE["max"](absolute, axis=axis, keepdims=keepdims)
-    if ord == 1:
-        return TABLE["sum"](absolute, axis=axis, keepdims=keepdims)
-    return TABLE["sqrt"](TABLE["sum"](TABLE["square"](x), axis=axis, keepdims=keepdims))
+    if ord not in (1, np.inf):
+        return TABLE["sqrt"](TABLE["sum"](TABLE["square"](x), axis=axis, keepdims=keepdims))
+    total = TABLE["sum" if ord == 1 else "max"]
+    return total(TABLE["absolute"](x), axis=axis, keepdims=keepdims)
 
 
 def normalize(x: Any, axis: int = -1, order: Any = 2, epsilon: float | None = None) -> Any:
@@ -261,7 +268,8 @@ def sort(x: Any, axis: int = -1) -> Any:
 
 def top_k(x: Any, k: int, sorted: bool = True) -> Any:
     """Return the k largest elements of each row, and their positions."""
-    order = TABLE["argsort"](TABLE["negative"](x), axis=-1)[..., :k]
+    ascending = TABLE["argsort"](TABLE["flip"](x, axis=-1), axis=-1)  # of equal ones, the last
+    order = (_size(x, -1) - 1 - TABLE["flip"](ascending, axis=-1))[..., :k]
     return TABLE["take_along_axis"](x, order, axis=-1), order
 
 
@@ -357,7 +365,8 @@ def threshold(x: Any, threshold: float, default_value: float) -> Any:
 def sparse_plus(x: Any) -> Any:
     """Compute a softplus that is exactly 0 below -1, and x above 1."""
     middle = TABLE["square"](TABLE["add"](x, 1.0)) / 4
-    return TABLE["where"](x <= -1, 0.0, TABLE["where"](x < 1, middle, x))
+    above = TABLE["where"](TABLE["less"](x, 1), middle, x)
+    return TABLE["where"](TABLE["less_equal"](x, -1), 0.0, above)
 
 
 def sparse_sigmoid(x: Any) -> Any:
@@ -371,9 +380,9 @@ def sparse_sigmoid(x: Any) -> Any:
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
     """Compute the cross-entropy between probabilities of one class, element by element."""
     if from_logits:
-        return activations.softplus(output) - output * target
+        return activations.softplus(output) - TABLE["multiply"](output, target)
     p = TABLE["clip"](output, config.epsilon(), 1 - config.epsilon())
-    return -(target * TABLE["log"](p) + (1 - target) * TABLE["log"](1 - p))
+    return -(TABLE["log"](p) * target + TABLE["log"](1 - p) * TABLE["subtract"](1, target))
 
 
 def categorical_crossentropy(

@@ -128,7 +128,7 @@ class Dataset:
     @staticmethod
     def from_tensor_slices(tensors: Any, name: Any = None) -> Dataset:
         """Slice arrays, in nested tuples and dicts, along their first axis."""
-        arrays = _map(_array, dict(tensors) if hasattr(tensors, "iterrows") else tensors)
+        arrays = _map(_array, tensors)
         shapes = [a.shape for a in _leaves(arrays)]
         if not shapes or () in shapes or len({shape[0] for shape in shapes}) > 1:
             raise ValueError(

@@ -411,7 +411,10 @@ def argsort(
     values: Any, axis: int = -1, direction: str = "ASCENDING", stable: Any = False
 ) -> Tensor:
     """Return the indices that sort along an axis."""
-    return ops.argsort(values if direction == "ASCENDING" else ops.negative(values), axis=axis)
+    if direction == "ASCENDING":
+        return ops.argsort(values, axis=axis)
+    rows = ops.moveaxis(values, axis, -1)
+    return ops.moveaxis(ops.top_k(rows, rows.shape[-1])[1], -1, axis)
 
 
 @_put("tm")

@@ -4,47 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from tinynet import checks, constraints, initializers, regularizers
-from tinynet.functional.shaping import take, take_backward
+from tinynet import checks
 from tinynet.layers.base import Layer, _registry
-from tinynet.program.operations import Operation
+from tinynet.layers.weights import add_named, keep_arguments
+from tinynet.program.look_up import LookUp, rows
 from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
 from tinynet.variable import Array, Variable
 
 
-def _rows(table: Array, indices: Array) -> Array:
-    """Return the row of each index."""
+def _checked_rows(table: Array, indices: Array) -> Array:
+    """Return the row of each index, which must be in range."""
     wrong = (indices < 0) | (indices >= len(table))
     if wrong.any():
         raise ValueError(
             f"The inputs of Embedding must be integers from 0 to input_dim - 1 = {len(table) - 1}. "
             f"Received: {indices[wrong][0]}"
         )
-    return take(table, indices, axis=0)
-
-
-def _rows_backward(d_y: Array, y: Array, table: Array, indices: Array) -> Any:
-    """Add the upstream gradient of every place at its row."""
-    return take_backward(d_y, y, table, indices, 0)
-
-
-class _LookUp(Operation):
-    """A look-up of rows of a Variable, which keeps their gradients for the optimizer."""
-
-    def __init__(self, table: Variable) -> None:
-        super().__init__("embedding", _rows, _rows_backward, 2)
-        self._table = table
-
-    def gradients(self, d_y: Any, y: Any, arrays: list[Any], *rest: Any) -> list[Array | None]:
-        """Compute the gradient with respect to the table; add it to the Variable's `parts`."""
-        found = super().gradients(d_y, y, arrays, *rest)
-        if found[0] is not None:
-            squares, _ = _rows_backward(np.square(d_y), y, *arrays)
-            self._table.parts = (*self._table.parts[-7:], (np.array(found[0]), squares))
-        return found
+    return rows(table, indices)
 
 
 @_registry.register()
@@ -107,7 +84,7 @@ class Embedding(Layer):
         **kwargs: Any,
     ) -> None:
         for name, value in (
-            ("mask_zero", mask_zero or None),
+            ("mask_zero", checks.flag("mask_zero", mask_zero) or None),
             ("lora_rank", lora_rank),
             ("lora_alpha", lora_alpha),
             ("quantization_config", quantization_config),
@@ -122,9 +99,8 @@ class Embedding(Layer):
         super().__init__(**kwargs)
         self.input_dim = checks.whole("input_dim", input_dim, wrong_type=ValueError)
         self.output_dim = checks.whole("output_dim", output_dim, wrong_type=ValueError)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        options = embeddings_initializer, embeddings_regularizer, embeddings_constraint
+        keep_arguments(self, "embeddings", *options)
         self.mask_zero, self.quantization_config = False, None
         self.embeddings: Variable
         if weights is not None:
@@ -135,13 +111,7 @@ class Embedding(Layer):
     def build(self, input_shape: Any = None) -> None:
         """Build the vectors, unless they are built."""
         if not self.built:
-            self.embeddings = self.add_weight(
-                (self.input_dim, self.output_dim),
-                self.embeddings_initializer,
-                name="embeddings",
-                regularizer=self.embeddings_regularizer,
-                constraint=self.embeddings_constraint,
-            )
+            add_named(self, "embeddings", (self.input_dim, self.output_dim))
         super().build(input_shape or ())
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -150,7 +120,8 @@ class Embedding(Layer):
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
-        return _LookUp(self.embeddings)(self.embeddings, TABLE["cast"](x, "int32"))
+        look_up = LookUp(self.embeddings, _checked_rows)
+        return look_up(self.embeddings, TABLE["cast"](x, "int32"))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

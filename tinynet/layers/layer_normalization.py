@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet import checks, constraints, initializers, regularizers
+from tinynet import checks
 from tinynet.layers.base import Layer, _registry
+from tinynet.layers.weights import add_named, keep_arguments
 from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
 from tinynet.variable import Variable
@@ -112,12 +113,8 @@ class LayerNormalization(OverAxes):
         self.axis = _axis(axis)
         self.epsilon = checks.number("epsilon", epsilon, 0)
         self.center, self.scale = checks.flag("center", center), checks.flag("scale", scale)
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
+        keep_arguments(self, "beta", beta_initializer, beta_regularizer, beta_constraint)
+        keep_arguments(self, "gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.gamma: Variable | None = None
         self.beta: Variable | None = None
 
@@ -128,12 +125,7 @@ class LayerNormalization(OverAxes):
         self._weights = []
         for name, used in (("gamma", self.scale), ("beta", self.center)):
             if used:
-                options = {
-                    option: getattr(self, f"{name}_{option}")
-                    for option in ("initializer", "regularizer", "constraint")
-                }
-                sizes = self._known_sizes(input_shape)
-                setattr(self, name, self.add_weight(sizes, name=name, **options))
+                add_named(self, name, self._known_sizes(input_shape))
         super().build(input_shape)
 
     def call(self, x: Any) -> Any:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet import activations, checks, constraints, initializers, regularizers
+from tinynet import activations, checks
 from tinynet.layers.activation import Activation
 from tinynet.layers.base import Layer, _registry
+from tinynet.layers.weights import add_named, keep_arguments
 from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
 from tinynet.variable import Variable
@@ -48,9 +49,7 @@ class PReLU(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
+        keep_arguments(self, "alpha", alpha_initializer, alpha_regularizer, alpha_constraint)
         if shared_axes is not None:
             axes = shared_axes if isinstance(shared_axes, list | tuple) else [shared_axes]
             shared_axes = [checks.whole("shared_axes", axis) for axis in axes]
@@ -80,13 +79,7 @@ class PReLU(Layer):
         """Build the slopes; those of an earlier build are dropped."""
         shape = self._shape(input_shape)
         self._weights = []
-        self.alpha = self.add_weight(
-            shape,
-            self.alpha_initializer,
-            name="alpha",
-            regularizer=self.alpha_regularizer,
-            constraint=self.alpha_constraint,
-        )
+        add_named(self, "alpha", shape)
         super().build(input_shape)
 
     def call(self, x: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class Normalization(OverAxes):
         super().build(input_shape)
 
     def adapt(self, data: Any) -> None:
-        """Compute mean and variance of data; nothing is changed if it raises.
+        """Compute mean and variance of data; they are not changed if it raises.
 
         Parameters
         ----------
@@ -105,38 +106,25 @@ class Normalization(OverAxes):
             data = [data]
         elif not hasattr(data, "__iter__"):  # a PyDataset
             data = map(data.__getitem__, range(len(data)))
-        shape: Any = None
         total, mean, variance = 0, np.zeros(()), np.zeros(())
         for batch in data:
-            x = batch[0] if isinstance(batch, tuple) else batch
-            if not hasattr(x, "shape"):
-                raise TypeError(
-                    "data must be an array, or an iterable of arrays; convert it with "
-                    f"numpy.array first. Received: {type(x).__name__}"
-                )
-            x = np.atleast_2d(checks.numeric("data", x))  # a vector is one example
+            x = checks.numeric("data", batch[0] if isinstance(batch, tuple) else batch)
+            x = np.atleast_2d(x)  # a vector is one example
+            self._build_once((None, *x.shape[1:]))
             sizes = self._known_sizes((None, *x.shape[1:]))
-            if total and sizes != self._sizes(shape):
-                raise ValueError(
-                    f"Batches of data must have the sizes {self._sizes(shape)} on axis "
-                    f"{self.axis}. Received: a batch of shape {x.shape}"
-                )
             if x.size:
-                shape = (None, *x.shape[1:])
                 kept = {axis % x.ndim for axis in self.axis}
                 others = tuple(i for i in range(x.ndim) if i not in kept)
-                count = x.size // int(np.prod(sizes))
+                count = x.size // math.prod(sizes)
                 total += count
                 share = count / total
-                own_mean = np.mean(x, axis=others, dtype=np.float64)
                 own_variance = np.var(x, axis=others, dtype=np.float64)
-                moved = own_mean - mean
+                moved = np.mean(x, axis=others, dtype=np.float64) - mean
                 variance = variance + share * (own_variance - variance)
                 variance = variance + share * (1 - share) * moved**2
                 mean = mean + share * moved
         if not total:
             raise ValueError("data must hold at least one example. Received: none")
-        self._build_once(shape)
         self.adapt_mean.assign(mean)
         self.adapt_variance.assign(variance)
 

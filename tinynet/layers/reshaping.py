@@ -44,6 +44,8 @@ class Permute(Layer):
 
     def __init__(self, dims: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not isinstance(dims, list | tuple):
+            raise ValueError(f"dims must be a tuple of axes. Received: dims={checks.shorten(dims)}")
         self.dims = tuple(checks.whole("dims", axis, 1, ValueError) for axis in dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(

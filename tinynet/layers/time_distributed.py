@@ -8,6 +8,7 @@ import numpy as np
 
 from tinynet import checks
 from tinynet.layers.base import Layer, _registry, deserialize
+from tinynet.layers.dense import Dense
 from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
 
@@ -69,6 +70,8 @@ class TimeDistributed(Layer):
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Compute the output."""
+        if type(self.layer) is Dense:  # which applies to the last axis, at every step
+            return self.layer(x, training=training)
         steps = [self.layer(x[:, i], training=training) for i in range(np.shape(x)[1])]
         return TABLE["stack"](steps, axis=1)
 

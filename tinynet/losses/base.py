@@ -700,9 +700,7 @@ class LossFunction:
     Parameters
     ----------
     loss_class : type
-        The loss.
-    name : str
-        What the function is called.
+        The loss. The function has its name in snake case.
     *aliases : str
         What else it is known as.
 
@@ -712,13 +710,13 @@ class LossFunction:
     array([5.], dtype=float32)
     """
 
-    def __init__(self, loss_class: type[Loss], name: str, *aliases: str) -> None:
+    def __init__(self, loss_class: type[Loss], *aliases: str) -> None:
         self.loss_class = loss_class
-        self.__name__ = name
+        self.__name__ = snake_case(loss_class.__name__)
         self.__doc__ = f"Compute `{loss_class.__name__}` for each example, with its options."
         taken = inspect.signature(loss_class).parameters
         self.options = [o for o in taken if o not in ("reduction", "name", "dtype")]
-        _registry.names.update(dict.fromkeys((name, *aliases), self))
+        _registry.names.update(dict.fromkeys((self.__name__, *aliases), self))
 
     def __call__(self, y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
         """Compute the values.

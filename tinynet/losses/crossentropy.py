@@ -391,8 +391,6 @@ class BinaryCrossentropy(SmoothedLoss):
         return dispatch.binary_crossentropy_backward(d, y, y_pred, config.epsilon())
 
 
-sparse_categorical_crossentropy = LossFunction(
-    SparseCategoricalCrossentropy, "sparse_categorical_crossentropy"
-)
-categorical_crossentropy = LossFunction(CategoricalCrossentropy, "categorical_crossentropy")
-binary_crossentropy = LossFunction(BinaryCrossentropy, "binary_crossentropy", "bce", "BCE")
+sparse_categorical_crossentropy = LossFunction(SparseCategoricalCrossentropy)
+categorical_crossentropy = LossFunction(CategoricalCrossentropy)
+binary_crossentropy = LossFunction(BinaryCrossentropy, "bce", "BCE")

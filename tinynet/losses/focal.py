@@ -147,7 +147,5 @@ class CategoricalFocalCrossentropy(OneHotLoss):
         return -ops.sum(self.alpha * (1 - p) ** self.gamma * values, axis=-1)
 
 
-binary_focal_crossentropy = LossFunction(BinaryFocalCrossentropy, "binary_focal_crossentropy")
-categorical_focal_crossentropy = LossFunction(
-    CategoricalFocalCrossentropy, "categorical_focal_crossentropy"
-)
+binary_focal_crossentropy = LossFunction(BinaryFocalCrossentropy)
+categorical_focal_crossentropy = LossFunction(CategoricalFocalCrossentropy)

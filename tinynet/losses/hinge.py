@@ -99,6 +99,6 @@ class CategoricalHinge(FormulaLoss):
         return ops.maximum(1 - lead, 0)
 
 
-hinge = LossFunction(Hinge, "hinge")
-squared_hinge = LossFunction(SquaredHinge, "squared_hinge")
-categorical_hinge = LossFunction(CategoricalHinge, "categorical_hinge")
+hinge = LossFunction(Hinge)
+squared_hinge = LossFunction(SquaredHinge)
+categorical_hinge = LossFunction(CategoricalHinge)

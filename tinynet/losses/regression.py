@@ -324,16 +324,12 @@ class CosineSimilarity(FormulaLoss):
         return super().get_config() | ({} if self.axis == -1 else {"axis": self.axis})
 
 
-mean_squared_error = LossFunction(MeanSquaredError, "mean_squared_error", "mse", "MSE")
-mean_absolute_error = LossFunction(MeanAbsoluteError, "mean_absolute_error", "mae", "MAE")
-log_cosh = LossFunction(LogCosh, "log_cosh")
-huber = LossFunction(Huber, "huber")
-kl_divergence = LossFunction(KLDivergence, "kl_divergence", "kld", "KLD")
-poisson = LossFunction(Poisson, "poisson")
-mean_absolute_percentage_error = LossFunction(
-    MeanAbsolutePercentageError, "mean_absolute_percentage_error", "mape", "MAPE"
-)
-mean_squared_logarithmic_error = LossFunction(
-    MeanSquaredLogarithmicError, "mean_squared_logarithmic_error", "msle", "MSLE"
-)
-cosine_similarity = LossFunction(CosineSimilarity, "cosine_similarity")
+mean_squared_error = LossFunction(MeanSquaredError, "mse", "MSE")
+mean_absolute_error = LossFunction(MeanAbsoluteError, "mae", "MAE")
+log_cosh = LossFunction(LogCosh)
+huber = LossFunction(Huber)
+kl_divergence = LossFunction(KLDivergence, "kld", "KLD")
+poisson = LossFunction(Poisson)
+mean_absolute_percentage_error = LossFunction(MeanAbsolutePercentageError, "mape", "MAPE")
+mean_squared_logarithmic_error = LossFunction(MeanSquaredLogarithmicError, "msle", "MSLE")
+cosine_similarity = LossFunction(CosineSimilarity)

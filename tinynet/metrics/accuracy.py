@@ -11,6 +11,7 @@ from tinynet import checks
 from tinynet.losses import numeric
 from tinynet.metrics.base import Mean, _registry
 from tinynet.program import dispatch
+from tinynet.registry import snake_case
 from tinynet.variable import Array, Tensor, as_tensor
 
 __all__ = [
@@ -252,9 +253,7 @@ class AccuracyFunction:
     Parameters
     ----------
     metric_class : type
-        The accuracy.
-    name : str
-        What the function is called.
+        The accuracy. The function has its name in snake case.
 
     Examples
     --------
@@ -262,9 +261,9 @@ class AccuracyFunction:
     array([1.], dtype=float32)
     """
 
-    def __init__(self, metric_class: type[Accuracies], name: str) -> None:
+    def __init__(self, metric_class: type[Accuracies]) -> None:
         self.metric_class = metric_class
-        self.__name__ = name
+        self.__name__ = snake_case(metric_class.__name__)
         self.__doc__ = f"Compute `{metric_class.__name__}` for each example, with its options."
 
     def __call__(self, y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
@@ -290,15 +289,11 @@ class AccuracyFunction:
 
 
 _COMMON = ("name", "dtype")
-binary_accuracy = AccuracyFunction(BinaryAccuracy, "binary_accuracy")
-categorical_accuracy = AccuracyFunction(CategoricalAccuracy, "categorical_accuracy")
-sparse_categorical_accuracy = AccuracyFunction(
-    SparseCategoricalAccuracy, "sparse_categorical_accuracy"
-)
-top_k_categorical_accuracy = AccuracyFunction(TopKCategoricalAccuracy, "top_k_categorical_accuracy")
-sparse_top_k_categorical_accuracy = AccuracyFunction(
-    SparseTopKCategoricalAccuracy, "sparse_top_k_categorical_accuracy"
-)
+binary_accuracy = AccuracyFunction(BinaryAccuracy)
+categorical_accuracy = AccuracyFunction(CategoricalAccuracy)
+sparse_categorical_accuracy = AccuracyFunction(SparseCategoricalAccuracy)
+top_k_categorical_accuracy = AccuracyFunction(TopKCategoricalAccuracy)
+sparse_top_k_categorical_accuracy = AccuracyFunction(SparseTopKCategoricalAccuracy)
 
 
 def _column(y_true: Array, expected: tuple[int, ...]) -> Array:
