@@ -408,8 +408,7 @@ REQUIRED: dict[str, Any] = {
     "decay_steps": 10, "decay_rate": 0.5, "initial_learning_rate": 0.1, "boundaries": [1],
     "values": [0.1, 0.2], "schedule": lambda epoch: 0.1, "filepath": "x.keras",
     "backup_dir": "b", "filename": "f.csv", "monitor": "loss", "shape": (3,),
-    "axes": 1, "input_dim": 5, "stddev": 0.1, "function": abs, "dims": (2, 1), "n": 2,
-    "layer": tinynet.layers.Dense(2),
+    "axes": 1, "function": abs,
     "learning_rate": 0.1, "recall": 0.5, "precision": 0.5, "specificity": 0.5, "sensitivity": 0.5,
 }  # fmt: skip
 # What none of them can mean: a number that is none, text, an object, and bulk.
