@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.layers.base import CALL, Call, LayerCall
-from tinynet.losses.base import LossStep
+from tinynet.losses.base import Loss, LossStep
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.program import Program
 from tinynet.program.rules import apply_rules
@@ -150,6 +150,9 @@ class ModelProgram:
                     f"The model's outputs must keep the shape {output.output_shape} that the "
                     f"targets were checked for. Received: outputs of shape {predictions.shape}"
                 )
+            if type(output.loss).__call__ is not Loss.__call__:  # a user's own
+                self.losses.append((output.loss(y, predictions, weight), output.weight))
+                continue
             loss, given = output.loss_for(predictions)
             if loss._custom and not loss._has_own_gradient:
                 self.losses.append((loss.reduced(y, given, weight), output.weight))

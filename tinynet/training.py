@@ -260,7 +260,7 @@ class Trainer(Network):
             for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
                 if variable.regularizer is not None:
                     gradient += variable.regularizer.gradient(variable.array)
-        self.optimizer.step(plan)
+        self.optimizer._step(plan)
         program.give_back(work)
         return loss
 
@@ -430,7 +430,8 @@ class Trainer(Network):
             self._programs.clear()
             self._gradients = [Variable(np.zeros_like(v.array)) for v in variables]
             pack(self._gradients)
-            optimizer.build(variables)
+            if not optimizer.built:
+                optimizer.build(variables)
             of = dict(zip(map(id, variables), self._gradients, strict=True))
             self._plan = optimizer.plan(learnt, [of[id(v)].array for v in learnt])
         return self._plan

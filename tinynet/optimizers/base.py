@@ -613,7 +613,7 @@ class Optimizer(Configurable):
         Returns
         -------
         Plan
-            For `step`.
+            For a step.
         """
         if not self.built:
             self.build(variables)
@@ -652,7 +652,7 @@ class Optimizer(Configurable):
         where = [(variable, variable.array) for variable in memory]
         return Plan(flat, list(variables), list(gradients), slots, constrained, self, where)
 
-    def step(self, plan: Plan) -> None:
+    def _step(self, plan: Plan) -> None:
         """Do one step over what `plan` laid out.
 
         Parameters
