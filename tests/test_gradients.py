@@ -13,8 +13,18 @@ import numpy as np
 import pytest
 
 from tests.compare import gradients
-from tinynet import Sequential, activations, config, functional, layers, losses, models
+from tinynet import (
+    GradientTape,
+    Sequential,
+    activations,
+    config,
+    functional,
+    layers,
+    losses,
+    models,
+)
 from tinynet.layers import base
+from tinynet.program.tensor import as_tensors
 from tinynet.workspace import Workspace
 
 H = 1e-5
@@ -121,11 +131,25 @@ LAYERS = [
     (lambda: layers.TimeDistributed(layers.Dense(3, "tanh")), SEQUENCE),
     (lambda: layers.TimeDistributed(layers.LayerNormalization()), SEQUENCE),
     (lambda: Sequential([layers.Dense(4, "relu"), layers.Dense(3, "sigmoid")]), ROW),
+    (lambda: layers.Lambda(lambda x: x * x), ROW),
+    (lambda: layers.ActivityRegularization(0.1, 0.2), ROW),
+]
+MERGING = [
+    (lambda: layers.Add(), [ROW, ROW, ROW]),
+    (lambda: layers.Subtract(), [SEQUENCE, (3, 1, 5)]),
+    (lambda: layers.Multiply(), [ROW, (4, 1), ROW]),
+    (lambda: layers.Average(), [ROW, ROW, ROW]),
+    (lambda: layers.Maximum(), [ROW, ROW]),
+    (lambda: layers.Minimum(), [ROW, ROW]),
+    (lambda: layers.Concatenate(), [ROW, (4, 2)]),
+    (lambda: layers.Concatenate(axis=1), [SEQUENCE, (3, 4, 5)]),
+    (lambda: layers.Dot(axes=1), [ROW, ROW]),
+    (lambda: layers.Dot(axes=(2, 1), normalize=True), [SEQUENCE, (3, 5, 2)]),
 ]
 
 
 def test_every_layer_is_checked() -> None:
-    checked = {type(make()) for make, _ in LAYERS}
+    checked = {type(make()) for make, _ in (*LAYERS, *MERGING)}
     of_nets = {layers.InputLayer, models.Model}
     assert set(base._registry.classes.values()) - of_nets <= checked | {layers.Embedding}
 
@@ -133,17 +157,28 @@ def test_every_layer_is_checked() -> None:
 def test_embedding(rng: np.random.Generator) -> None:
     """Its input has no gradient; that of a vector is the sum over all places where it is used."""
     layer = layers.Embedding(5, 3)
-    x, work, upstream = np.array([[2.0, 0.0], [2.0, 4.0]]), Workspace(), rng.random((2, 2, 3))
+    x, upstream = np.array([[2.0, 0.0], [2.0, 4.0]]), rng.random((2, 2, 3))
     layer.build((None, 2))
-    layer.forward(x, work, True)
-    work.gradients = [np.full((5, 3), np.nan)]
-    assert not layer.backward(upstream.copy(), work, True).any()
-    np.testing.assert_array_equal(work.gradients[0][2], upstream[0, 0] + upstream[1, 0])
+    d_x, found = layer_gradients(layer, x, upstream)
+    assert d_x is None
+    assert found is not None
+    np.testing.assert_array_equal(found[2], upstream[0, 0] + upstream[1, 0])
 
     def f() -> float:
-        return float(np.sum(upstream * layer.forward(x, Workspace(), True)))
+        return float(np.sum(upstream * np.asarray(layer(x, training=True))))
 
-    check(f, layer.embeddings.array, work.gradients[0], "embeddings")
+    check(f, layer.embeddings.array, found, "embeddings")
+
+
+def layer_gradients(layer: Any, x: Any, upstream: np.ndarray) -> list[np.ndarray | None]:
+    """Return the gradients with respect to the input, or each of a list, and to the weights."""
+    tensors = as_tensors(x)
+    with GradientTape() as tape:
+        tape.watch(tensors)
+        y = layer(tensors, training=True)
+    several = tensors if isinstance(tensors, list) else [tensors]
+    found = tape.gradient(y, [*several, *layer.trainable_weights], upstream.copy())
+    return [None if d is None else np.array(d) for d in found]
 
 
 @pytest.mark.parametrize(("make", "shape"), LAYERS)
@@ -151,27 +186,38 @@ def test_layers(make: Callable[[], Any], shape: tuple[int, ...], rng: np.random.
     layer = make()
     layer.build((None, *shape[1:]))
     x = rng.standard_normal(shape)
-    work = Workspace()
-    held = {id(w): np.full(w.shape, np.nan) for w in layer.weights}
-    if isinstance(layer, Sequential):
-        layer._give_gradients(work, held)
-    else:
-        work.gradients = [held[id(w)] for w in layer.trainable_weights]
 
-    def forward(into: Workspace) -> np.ndarray:
+    def restart() -> None:
         # Dropout and noise are the same in every run.
         layer._random = layer.seed_generator = np.random.default_rng(1)
-        return layer.forward(x, into, True)
 
-    upstream = rng.standard_normal(forward(work).shape)
-    d_x = layer.backward(upstream.copy(), work, True).copy()
+    def forward() -> np.ndarray:
+        restart()
+        return np.asarray(layer(x, training=True))
+
+    upstream = rng.standard_normal(forward().shape)
+    restart()
+    d_x, *found = layer_gradients(layer, x, upstream)
 
     def f() -> float:
-        return float(np.sum(upstream * forward(Workspace())))
+        return float(np.sum(upstream * forward()))
 
+    assert d_x is not None
     check(f, x, d_x, "the input")
-    for weight in layer.trainable_weights:
-        check(f, weight.array, held[id(weight)], weight.path)
+    for weight, gradient in zip(layer.trainable_weights, found, strict=True):
+        assert gradient is not None
+        check(f, weight.array, gradient, weight.path)
+
+
+@pytest.mark.parametrize(("make", "shapes"), MERGING)
+def test_merging_layers(
+    make: Callable[[], Any], shapes: list[tuple[int, ...]], rng: np.random.Generator
+) -> None:
+    layer, x = make(), [rng.standard_normal(shape) for shape in shapes]
+    upstream = rng.standard_normal(layer(x).shape)
+    for k, (array, d_x) in enumerate(zip(x, layer_gradients(layer, x, upstream), strict=True)):
+        assert d_x is not None
+        check(lambda: float(np.sum(upstream * np.asarray(layer(x)))), array, d_x, f"input {k}")
 
 
 # ------------------------------------------------------------ losses

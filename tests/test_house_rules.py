@@ -34,7 +34,7 @@ ROWS = (
     ("activations", "ops"),
     ("losses", "metrics", "optimizers", "data", "datasets", "callbacks"),
     ("layers", "objective"),
-    ("summary", "graph_config", "model_program", "training", "steps"),
+    ("summary", "graph_config", "model_program", "network", "training", "steps"),
     ("one_step", "listing", "profiling"),
     ("sequential",),
     ("saving", "utils", "backend", "onnx_export", "repeats", "sklearn"),

@@ -595,15 +595,19 @@ def test_build_is_all_or_nothing(error: type[BaseException]) -> None:
 def test_debug_mode_shows_a_buffer_that_was_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backward pass that asks for a buffer again, in place of noting what was in it."""
 
-    class Forgets(L.Dense):
+    class Forgets(L.Layer):
+        def forward(self, x: Any, work: Any, training: bool) -> Any:
+            y = work.array("y", x.shape, x.dtype)
+            np.tanh(x, out=y)
+            return y
+
         def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
-            z = work.array("z", d_y.shape, np.float64).astype(np.float32)
-            work.y = z, work.y[1]
-            return super().backward(d_y, work, need_d_x)
+            y = work.array("y", d_y.shape, np.float32)
+            return d_y * (1 - y * y)
 
     monkeypatch.setattr(config, "DEBUG_BUFFERS", True)
     with pytest.raises(FloatingPointError, match="nan"):
-        trained(Forgets(4, "gelu"), L.Dense(3, "softmax"))
+        trained(L.Dense(4), Forgets(), L.Dense(3, "softmax"))
 
 
 @pytest.mark.parametrize("kind", ["f4", "f8", "i4", "i8", "u1", "u2", "?"])
@@ -652,10 +656,22 @@ def test_custom_layer_of_operations_is_differentiated() -> None:
 
 
 @pytest.mark.parametrize("base", ["Dense", "ReLU", "Dropout", "BatchNormalization"])
-def test_layer_refuses_a_call_that_is_never_called(base: str) -> None:
-    own = type("Own", (getattr(layers, base),), {"call": lambda self, x: 2 * x})
-    with pytest.raises(NotImplementedError, match=r"Own\.call would never be called.* Received: "):
-        own(*[3] * (base == "Dense"), *[0.5] * (base == "Dropout"))
+def test_layer_uses_an_overridden_call(base: str) -> None:
+    own = type("Own", (getattr(layers, base),), {"call": lambda self, x: 2 * x * x})
+    layer = own(*[3] * (base == "Dense"), *[0.5] * (base == "Dropout"))
+    np.testing.assert_array_equal(layer(X), 2 * X.astype(np.float32) ** 2)
+    layer.trainable = False  # the new `call` does not use its weights
+    model = tinynet.Sequential([L.Input((8,)), L.Dense(8), layer])
+    assert model.output_shape == (None, 8)
+    model.compile("sgd", "mse")
+    report = tinynet.explain.check_gradients(model, X, np.zeros((7, 8)))
+    assert report.ok, str(report)
+    kernel, bias = model.get_weights()[:2]
+    z = X @ kernel + bias
+    loss, (d_kernel, *_) = model.loss_and_gradients(X, np.zeros((7, 8)))
+    assert loss == pytest.approx(float(np.mean((2 * z * z) ** 2)), rel=1e-5)
+    expected = X.T @ (2 * (2 * z * z) * 4 * z / z.size)
+    np.testing.assert_allclose(d_kernel, expected, rtol=1e-4, atol=1e-6)
     assert type("Renamed", (layers.Flatten,), {})().name
 
 

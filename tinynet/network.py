@@ -457,7 +457,23 @@ class Network(Layer):
 
 
 def fits(expected: Shape, shape: Shape) -> bool:
-    """Say whether a shape is the expected one, wherever both are known; the batch may differ."""
+    """Return whether a shape is the expected one, wherever both are known; the batch may differ.
+
+    Parameters
+    ----------
+    expected, shape : tuple of (int or None)
+        The shapes.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+
+    Examples
+    --------
+    >>> fits((None, 3), (7, 3)), fits((None, 3), (7, 4))
+    (True, False)
+    """
     return len(expected) == len(shape) and all(
         a is None or b is None or a == b for a, b in zip(expected[1:], shape[1:], strict=True)
     )
@@ -479,7 +495,27 @@ def _are_arrays(x: Any) -> bool:
 
 
 def new_entry(layer: Any, shape: Shape, dtype: str) -> SymbolicTensor:
-    """Return a symbolic input; an existing one, if it is that of an input layer."""
+    """Return a symbolic input; an existing one, if it is that of an input layer.
+
+    Parameters
+    ----------
+    layer : Layer or None
+        What the input is that of.
+    shape : tuple of (int or None)
+        Its shape.
+    dtype : str
+        Its type.
+
+    Returns
+    -------
+    SymbolicTensor
+        The input.
+
+    Examples
+    --------
+    >>> new_entry(None, (None, 3), "float32").shape
+    (None, 3)
+    """
     if isinstance(layer, InputLayer):
         return layer.output
     return InputLayer(batch_shape=shape, dtype=dtype).output

@@ -61,6 +61,16 @@ class Model(Trainer):
     (1, 2)
     """
 
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(inputs, outputs, name, trainable, **kwargs)
+
     # ------------------------------------------------------------ what it looks like
 
     def summary(

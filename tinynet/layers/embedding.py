@@ -94,7 +94,7 @@ class Embedding(Layer):
                     f"tinynet does not support {name} of Embedding. "
                     f"Received: {name}={checks.shorten(value)}"
                 )
-        if input_length is not None:
+        if checks.optional(checks.whole, "input_length", input_length) is not None:
             checks.warn("input_length has no effect; remove it.")
         super().__init__(**kwargs)
         self.input_dim = checks.whole("input_dim", input_dim, wrong_type=ValueError)

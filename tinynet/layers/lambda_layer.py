@@ -50,8 +50,18 @@ class Lambda(Layer):
             raise TypeError(
                 f"function must be callable. Received: function={checks.shorten(function)}"
             )
-        self.function = function
-        self.arguments = {} if arguments is None else dict(arguments)
+        if mask is not None:
+            raise ValueError(f"mask must be None. Received: mask={checks.shorten(mask)}")
+        if output_shape is not None and not callable(output_shape):
+            checks.shape("output_shape", output_shape)
+        arguments = {} if arguments is None else arguments
+        known = parameters_of(function)
+        if not isinstance(arguments, dict) or not ("kwargs" in known or set(arguments) <= known):
+            raise TypeError(
+                "arguments must be a dict of further arguments of the function. "
+                f"Received: arguments={checks.shorten(arguments)}"
+            )
+        self.function, self.arguments = function, dict(arguments)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Compute the output."""
