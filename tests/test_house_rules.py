@@ -26,10 +26,10 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 # A file imports from its own row and from the rows above; a folder counts as one file.
 ROWS = (
     ("functional", "interrupts", "jit", "config", "checks", "files", "workspace"),
-    ("kernels", "blas", "tables", "unsupported"),
+    ("kernels", "blas", "tables", "unsupported", "registry"),
     ("program",),
     ("variable",),
-    ("registry", "threads", "progress", "random"),
+    ("threads", "progress", "random"),
     ("initializers", "regularizers", "constraints", "sparse"),
     ("activations", "ops"),
     ("losses", "metrics", "optimizers", "data", "datasets", "callbacks"),
@@ -50,8 +50,11 @@ ROWS = (
 ALONE: dict[str, set[str]] = {
     **{name: set() for name in ("functional", "config", "checks", "files")},
     "workspace": {"config"},
+    "registry": {"checks"},
     "variable": {"config", "program", "workspace"},
-    "program": {"functional", "checks", "config", "kernels", "unsupported", "workspace"},
+    "program": {
+        *("functional", "checks", "config", "kernels", "registry", "unsupported", "workspace"),
+    },
     **{name: set() for name in ("blas", "interrupts", "unsupported")},
     "kernels": {"jit", "config"},
     "jit": {"config", "datasets", "interrupts"},  # the cache is the user's; what Ctrl-C waits for

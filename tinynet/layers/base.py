@@ -943,7 +943,24 @@ _known_keywords: weakref.WeakKeyDictionary[Any, list[str]] = weakref.WeakKeyDict
 
 
 def unique(variables: list[Variable]) -> list[Variable]:
-    """Return variables without repetitions: a layer may be part of several others."""
+    """Return variables without repetitions: a layer may be part of several others.
+
+    Parameters
+    ----------
+    variables : iterable of Variable
+        The variables.
+
+    Returns
+    -------
+    list of Variable
+        Each once, in order.
+
+    Examples
+    --------
+    >>> v = Variable(1.0)
+    >>> len(unique([v, v]))
+    1
+    """
     return list({id(variable): variable for variable in variables}.values())
 
 
