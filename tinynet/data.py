@@ -666,10 +666,10 @@ def _take(array: Any, rows: Array, name: str, work: Workspace, dtype: Any = None
     return out
 
 
-def _holds_arrays(item: Any) -> bool:
+def holds_arrays(item: Any) -> bool:
     """Return whether a list holds arrays, directly or in lists and dicts, rather than numbers."""
     if isinstance(item, list | tuple):
-        return any(map(_holds_arrays, item[:3]))
+        return any(map(holds_arrays, item[:3]))
     return isinstance(item, dict) or len(getattr(item, "shape", ())) > 0
 
 
@@ -739,7 +739,7 @@ class Stream:
             source = (self._source[int(i)] for i in numbers)
         for item in source:
             # A list of arrays is a batch too, as a PyTorch DataLoader makes it.
-            listed = isinstance(item, list) and len(item) < 4 and _holds_arrays(item)
+            listed = isinstance(item, list) and len(item) < 4 and holds_arrays(item)
             parts = tuple(item) if listed or isinstance(item, tuple) else (item,)
             if not 0 < len(parts) < 4:
                 raise ValueError(

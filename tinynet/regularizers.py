@@ -12,9 +12,9 @@ import numpy as np
 
 from tinynet import checks
 from tinynet.program.tape import pull_back
-from tinynet.program.tensor import TensorMethods
+from tinynet.program.tensor import TABLE, TensorMethods
 from tinynet.registry import Configurable, Registry
-from tinynet.variable import Array, Tensor, as_tensor
+from tinynet.variable import Array, Tensor, Variable, as_tensor
 
 _registry = Registry("regularizer", "keras.regularizers")
 
@@ -82,13 +82,13 @@ class L1L2(Regularizer):
 
     def __call__(self, x: Any) -> Tensor:
         """Compute the cost of a weight."""
-        if not isinstance(x, TensorMethods):
+        if not isinstance(x, TensorMethods | Variable):
             x = as_tensor(checks.numeric("x", x))
         dtype = np.dtype(x.dtype)
         one = dtype.type if dtype.kind == "f" else np.float32
         parts = [
-            one(factor) * np.sum(function(x))
-            for factor, function in ((self.l1, np.abs), (self.l2, np.square))
+            TABLE["sum"](TABLE[name](x)) * one(factor)
+            for factor, name in ((self.l1, "absolute"), (self.l2, "square"))
             if factor
         ]
         cost: Tensor = sum(parts[1:], parts[0]) if parts else as_tensor(one(0))

@@ -35,6 +35,7 @@ from tinynet.program.tensor import TABLE
 from tinynet.program.trace import RECORDER
 from tinynet.sparse import CompressedRows, SparseBatch
 from tinynet.steps import steps_of
+from tinynet.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from tinynet.variable import Array, Variable, as_tensor, pack
 from tinynet.workspace import Workspace
 
@@ -205,9 +206,10 @@ class Trainer(Network):
         """The mean loss, what `compile` named as far as it is known, then those in attributes."""
         found = self._objective.all_metrics() if self.compiled else []
         for layer in self._all_layers():
-            for value in vars(layer).values():
-                if isinstance(value, Metric) and all(value is not m for m in found):
-                    found.append(value)
+            if layer is self or not isinstance(layer, Trainer):  # as Keras, which reports others
+                for value in flattened([*vars(layer).values()]):
+                    if isinstance(value, Metric) and all(value is not m for m in found):
+                        found.append(value)
         return found
 
     @property
@@ -449,14 +451,17 @@ class Trainer(Network):
         """Check and convert what the caller passed: arrays, or an iterable of batches."""
         if not data.is_stream(x):
             return self._examples(x, y, sample_weight, class_weight, compress=training)
+        self._require_only_x(y, sample_weight)
+        watch = self._note_inputs if training else self._compare_inputs
+        self._input_sizes = None if training else self._input_sizes
+        return data.Stream(x, lambda x, y, w: watch(self._examples(x, y, w, class_weight)))
+
+    def _require_only_x(self, y: Any, sample_weight: Any) -> None:
         if y is not None or sample_weight is not None:
             raise ValueError(
                 "y and sample_weight must be None if x is an iterable of batches, which contain "
                 "them. Received: y or sample_weight in addition to an iterable"
             )
-        watch = self._note_inputs if training else self._compare_inputs
-        self._input_sizes = None if training else self._input_sizes
-        return data.Stream(x, lambda x, y, w: watch(self._examples(x, y, w, class_weight)))
 
     #: The largest absolute input of training and that of a typical row, until a warning is issued.
     _input_sizes: tuple[float, float] | None = None
@@ -753,7 +758,7 @@ class Trainer(Network):
                 validation = held
             if (
                 validation is not None
-                and not hooked
+                and not (hooked or validation.unchecked)
                 and validation.input_shape[1:] != train.input_shape[1:]
             ):
                 raise ValueError(
@@ -783,7 +788,8 @@ class Trainer(Network):
         params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
         hooks = CallbackList([*listed, history], self, params)
         names = [metric.name for metric in self.metrics]
-        hooks.check([*names, *(f"val_{name}" for name in names if validation is not None)])
+        if not hooked:  # else logs may have any names
+            hooks.check([*names, *(f"val_{name}" for name in names if validation is not None)])
         self.history = history
         self._hooked_logs = None
         watched = hooked or any(
@@ -944,10 +950,8 @@ class Trainer(Network):
 
     def _validation_source(self, validation_data: Any) -> data.Examples | data.Stream:
         if self._hooked("test"):
-            given = validation_data if data.is_stream(validation_data) else None
-            return (
-                self._unchecked(given) if given is not None else self._unchecked(*validation_data)
-            )
+            is_tuple = isinstance(validation_data, tuple)
+            return self._unchecked(*(validation_data if is_tuple else (validation_data,)))
         if data.is_stream(validation_data):
             return self._source(validation_data, None)
         if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
@@ -1221,11 +1225,16 @@ class Trainer(Network):
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
     ) -> Any:
         """Return data for a step of a subclass, which knows what it needs."""
-        if data.is_stream(x):
-            return _UncheckedStream(x)
-        if class_weight is not None:
-            sample_weight = data.class_weights(np.asarray(y), class_weight, self.dtype)
-        return _Unchecked.of((x, y, sample_weight))
+
+        def prepare(x: Any, y: Any, weights: Any) -> _Unchecked:
+            if class_weight is not None:
+                weights = data.class_weights(np.asarray(y), class_weight, self.dtype)
+            return _Unchecked.of((x, y, weights))
+
+        if not data.is_stream(x):
+            return prepare(x, y, sample_weight)
+        self._require_only_x(y, sample_weight)
+        return _UncheckedStream(x, prepare)
 
     def _test_source(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
         """Check and convert the data of an evaluation."""
@@ -1255,8 +1264,11 @@ class Trainer(Network):
         if self._hooked_logs is None:
             return self._objective.logs()
         own = {name: reported(name, v) for name, v in self.get_metrics_result().items()}
-        chosen = own if own.keys() == self._hooked_logs.keys() else self._hooked_logs
-        return dict(sorted(chosen.items()))
+        if own.keys() != self._hooked_logs.keys():
+            own = self._hooked_logs
+        elif "loss" in own and not self._objective.tracker.count:
+            own["loss"] = self._hooked_logs["loss"]
+        return dict(sorted(own.items()))
 
     def train_step(self, data: Any) -> Logs:
         """Do one training step; what `fit` calls if a subclass overrides it, as in Keras.
@@ -1271,13 +1283,14 @@ class Trainer(Network):
         dict of str to number
             The values of the metrics.
         """
-        x, y, sample_weight = _unpacked(data)
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
         with GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self._computed_loss(x, y, y_pred, sample_weight, True)
+            scaled = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
         self._objective.count(float(loss), [], len(flattened(x)[0]))
         weights = self.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        self.optimizer.apply_gradients(zip(tape.gradient(scaled, weights), weights, strict=True))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def test_step(self, data: Any) -> Logs:
@@ -1293,7 +1306,7 @@ class Trainer(Network):
         dict of str to number
             The values of the metrics.
         """
-        x, y, sample_weight = _unpacked(data)
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)
         loss = self._computed_loss(x, y, y_pred, sample_weight, False)
         self._objective.count(float(loss), [], len(flattened(x)[0]))
@@ -1312,7 +1325,7 @@ class Trainer(Network):
         Tensor, or nested list or dict of them
             The outputs.
         """
-        return self(_unpacked(data)[0], training=False)
+        return self(unpack_x_y_sample_weight(data)[0], training=False)
 
     def _computed_loss(self, x: Any, y: Any, y_pred: Any, weights: Any, training: bool) -> Any:
         """Call `compute_loss`, whose last parameter older code does not have."""
@@ -1351,6 +1364,7 @@ class Trainer(Network):
             for k, output in enumerate(self._objective.outputs):
                 if output.loss is not None:
                     loss = TABLE["sum"](output.loss(given[k], predicted[k], weights[k]))
+                    output.tracker.update_state(loss, len(predicted[k]))
                     losses.insert(k, loss if output.weight == 1 else loss * output.weight)
         if not losses:
             raise ValueError(
@@ -1390,17 +1404,14 @@ class Trainer(Network):
         return self.get_metrics_result()
 
     def get_metrics_result(self) -> Logs:
-        """Return the values of all metrics that have seen data.
+        """Return the values of all metrics.
 
         Returns
         -------
         dict of str to number
             The values by name.
         """
-        known = self._objective.tracker if self.compiled else None
-        unused = known is not None and not known.count
-        skipped = [known, *self._objective.trackers] if unused else []
-        return results_of([m for m in self.metrics if all(m is not s for s in skipped)])
+        return {k: v for metric in self.metrics for k, v in results_of([metric]).items()}
 
     # ------------------------------------------------------------ single batches
 
@@ -1528,16 +1539,12 @@ class _Unchecked(data.Examples):
     @classmethod
     def of(cls, given: tuple[Any, Any, Any]) -> _Unchecked:
         """Convert what was passed to `fit`: arrays, or nested lists or dicts of them."""
-        parts = [part for part in given if part is not None]
-        while len(parts) < 3 and given[len(parts)] is not None:
-            parts.append(given[len(parts)])
-        kept = given[: 1 + max(k for k, part in enumerate(given) if part is not None)]
         leaves: list[Any] = []
 
         def convert(value: Any) -> Any:
             if isinstance(value, dict):
                 return {key: convert(v) for key, v in value.items()}
-            if isinstance(value, list | tuple) and any(hasattr(v, "shape") for v in value):
+            if isinstance(value, list | tuple) and data.holds_arrays(value):
                 return type(value)(map(convert, value))
             if value is None:
                 return None
@@ -1546,7 +1553,7 @@ class _Unchecked(data.Examples):
             leaves.append(array.astype(kind, copy=False))
             return _Leaf(len(leaves) - 1)
 
-        structure = convert(tuple(kept)) if len(kept) > 1 else convert(kept[0])
+        structure = pack_x_y_sample_weight(*map(convert, given))
         data.same_length(**{f"array {k}": leaf for k, leaf in enumerate(leaves)})
         made = cls(tuple(leaves), None)
         made.structure = structure
@@ -1584,9 +1591,6 @@ class _UncheckedStream(data.Stream):
 
     unchecked = True
 
-    def __init__(self, source: Any) -> None:
-        super().__init__(source, lambda x, y, w: _Unchecked.of((x, y, w)))
-
     def batches(self, *args: Any, **kwargs: Any) -> Any:
         """Yield batches of tensors."""
         begun, self._begun = self._begun, None
@@ -1596,14 +1600,6 @@ class _UncheckedStream(data.Stream):
             parts = itertools.chain([first], begun)
         for part in parts:
             yield from part.batches(len(part))
-
-
-def _unpacked(given: Any) -> tuple[Any, Any, Any]:
-    """Return x, y and sample weights of a batch."""
-    if not isinstance(given, tuple):
-        return given, None, None
-    x, y, weights = (*given, None, None)[:3]
-    return x, y, weights
 
 
 def _leaves(batch: data.Batch) -> list[Any]:

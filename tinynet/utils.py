@@ -13,8 +13,8 @@ from tinynet.backend import clear_session
 from tinynet.registry import *
 from tinynet.variable import Array, as_tensor
 
-__all__ = ["PyDataset", "Sequence", "clear_session", "normalize", "plot_model"]
-__all__ += ["set_random_seed", "to_categorical"]
+__all__ = ["PyDataset", "Sequence", "clear_session", "normalize", "pack_x_y_sample_weight"]
+__all__ += ["plot_model", "set_random_seed", "to_categorical", "unpack_x_y_sample_weight"]
 __all__ += registry.__all__
 
 
@@ -171,6 +171,63 @@ class PyDataset:
 
 
 Sequence = PyDataset
+
+
+def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+    """Return the inputs, targets and sample weights of a batch, as in a `train_step`.
+
+    Parameters
+    ----------
+    data : object, or tuple or list of them
+        ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``.
+
+    Returns
+    -------
+    tuple
+        ``(x, y, sample_weight)``; None for what is not there.
+
+    Raises
+    ------
+    ValueError
+        If a tuple has more than three entries, or none.
+
+    Examples
+    --------
+    >>> unpack_x_y_sample_weight((1.0, 2.0))
+    (1.0, 2.0, None)
+    """
+    parts = tuple(data) if isinstance(data, list | tuple) else (data,)
+    if not 0 < len(parts) < 4:
+        raise ValueError(
+            "data must be x, (x,), (x, y) or (x, y, sample_weight). "
+            f"Received: data={checks.shorten(data)}"
+        )
+    return (*parts, None, None)[:3]  # type: ignore[return-value]
+
+
+def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """Return a batch from which `unpack_x_y_sample_weight` gets the arguments.
+
+    Parameters
+    ----------
+    x, y, sample_weight : object
+        Inputs, targets and sample weights.
+
+    Returns
+    -------
+    object
+        ``x``, or a tuple of what is given.
+
+    Examples
+    --------
+    >>> pack_x_y_sample_weight(1.0), pack_x_y_sample_weight([1.0]), pack_x_y_sample_weight(1.0, 2.0)
+    (1.0, ([1.0],), (1.0, 2.0))
+    """
+    if sample_weight is not None:
+        return x, y, sample_weight
+    if y is not None:
+        return x, y
+    return (x,) if isinstance(x, list | tuple) else x
 
 
 def plot_model(

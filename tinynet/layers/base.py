@@ -640,7 +640,7 @@ class Layer(_KeepsArguments):
                 recorder.note_call(self, [args, kwargs], y, start)
             if self.activity_regularizer is not None:
                 for output in flattened(y):
-                    self.add_loss(self.activity_regularizer(output))
+                    self.add_loss(_by_example(self.activity_regularizer(output), output))
         return y
 
     @contextlib.contextmanager
@@ -1044,3 +1044,11 @@ def _open_shape(layer: Layer, x: Any) -> Any:
 
 serialize = _registry.serialize
 deserialize = _registry.deserialize
+
+
+def _by_example(penalty: Any, output: Any) -> Any:
+    """Divide the penalty on an output by the batch size, which need not be known, as Keras does."""
+    if not output.shape:
+        return penalty
+    ones = TABLE["ones_like"](output[(slice(None), *[0] * (len(output.shape) - 1))])
+    return penalty / TABLE["sum"](ones)

@@ -1,0 +1,679 @@
+"""The methods of Keras' loops that a subclass may override, compared with Keras.
+
+Each program is run with Keras and with tinynet, from the same weights; it returns what is compared:
+numbers, arrays, and names, nested in lists and dicts.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from tinynet.compat import tensorflow as compat
+
+PROGRAMS: list[Callable[[Any, Any], Any]] = []
+
+
+def compared(program: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    PROGRAMS.append(program)
+    return program
+
+
+def start(*models: Any) -> Any:
+    """Set weights that do not depend on the library."""
+    rng = np.random.default_rng(7)
+    for model in models:
+        model.set_weights([0.5 * rng.standard_normal(w.shape) for w in model.weights])
+    return models[0] if len(models) == 1 else models
+
+
+def numbers(n: int = 40, outputs: int = 1) -> tuple[Any, Any]:
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((n, 5)).astype("float32")
+    return x, (x[:, :outputs] * x[:, 2:3] + 0.5).astype("float32")
+
+
+def arrays(model: Any) -> list[Any]:
+    return [np.asarray(w) for w in model.get_weights()]
+
+
+class Watch:
+    """Mixin for a callback that notes which logs it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.seen.append(("train", batch, dict(logs)))
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.seen.append(("test", batch, dict(logs)))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.seen.append(("epoch", epoch, dict(logs)))
+
+
+def watch(keras: Any) -> Any:
+    return type("Watching", (Watch, keras.callbacks.Callback), {})()
+
+
+def functional(cls: Any, keras: Any, *layers: Any, inputs: int = 5) -> Any:
+    first = x = keras.Input((inputs,))
+    for layer in layers or (keras.layers.Dense(6, activation="tanh"), keras.layers.Dense(1)):
+        x = layer(x)
+    return start(cls(first, x))
+
+
+def stepping(keras: Any, tf: Any, base: Any = None, **members: Any) -> Any:
+    """Return a class with the train_step of Keras' guide."""
+
+    class Stepping(base or keras.Model):  # type: ignore[misc]
+        def train_step(self, data: Any) -> Any:
+            x, y, w = keras.utils.unpack_x_y_sample_weight(data)
+            with tf.GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=w)
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            return self.compute_metrics(x, y, y_pred, sample_weight=w)
+
+    for name, value in members.items():
+        setattr(Stepping, name, value)
+    return Stepping
+
+
+FIT = {"batch_size": 16, "shuffle": False, "verbose": 0}
+
+
+@compared
+def train_step_of_the_guide(keras: Any, tf: Any) -> Any:
+    x, y = numbers()
+    model = functional(stepping(keras, tf), keras)
+    model.compile("adam", "mse", metrics=["mae"])
+    history = model.fit(x, y, epochs=3, validation_data=(x[:10], y[:10]), **FIT).history
+    return history, arrays(model), model.evaluate(x, y, verbose=0)
+
+
+@compared
+def train_step_calling_super(keras: Any, tf: Any) -> Any:
+    class Calling(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            logs = super().train_step(data)
+            return {**logs, "twice": 2.0 * logs["loss"]}
+
+        def test_step(self, data: Any) -> Any:
+            return {"other": 3.0 * super().test_step(data)["loss"]}
+
+    x, y = numbers()
+    model = functional(Calling, keras)
+    model.compile("sgd", "mse", metrics=["mae"])
+    seen = watch(keras)
+    history = model.fit(
+        x, y, epochs=2, validation_data=(x[:20], y[:20]), callbacks=[seen], **FIT
+    ).history
+    return history, seen.seen, arrays(model), model.evaluate(x, y, verbose=0, batch_size=16)
+
+
+@compared
+def train_step_of_a_sequential(keras: Any, tf: Any) -> Any:
+    x, y = numbers()
+    cls = stepping(keras, tf, keras.Sequential)
+    model = cls(
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(6, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(1),
+        ]
+    )
+    start(model)
+    for w in model.weights:
+        if "variance" in w.path:
+            w.assign(np.ones(w.shape))
+    model.compile("rmsprop", "mae", metrics=["mse"])
+    history = model.fit(x, y, epochs=3, **FIT).history
+    return history, arrays(model), model.predict(x, verbose=0)
+
+
+@compared
+def train_step_on_the_instance(keras: Any, tf: Any) -> Any:
+    x, y = numbers()
+    model = functional(keras.Model, keras)
+    cls = stepping(keras, tf)
+    model.train_step = types.MethodType(cls.train_step, model)
+    model.compile("sgd", "mse", metrics=["mae"])
+    return model.fit(x, y, epochs=2, **FIT).history, arrays(model)
+
+
+@compared
+def own_metrics_in_attributes(keras: Any, tf: Any) -> Any:
+    class Own(keras.Model):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.loss_tracker = keras.metrics.Mean(name="loss")
+            self.mae_metric = keras.metrics.MeanAbsoluteError(name="mae")
+
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            with tf.GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = keras.losses.mean_squared_error(y, y_pred)
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            self.loss_tracker.update_state(loss)
+            self.mae_metric.update_state(y, y_pred)
+            return {"loss": self.loss_tracker.result(), "mae": self.mae_metric.result()}
+
+        @property
+        def metrics(self) -> Any:
+            return [self.loss_tracker, self.mae_metric]
+
+        def test_step(self, data: Any) -> Any:
+            x, y = data
+            y_pred = self(x, training=False)
+            self.loss_tracker.update_state(keras.losses.mean_squared_error(y, y_pred))
+            self.mae_metric.update_state(y, y_pred)
+            return {m.name: m.result() for m in self.metrics}
+
+    x, y = numbers()
+    model = functional(Own, keras)
+    model.compile(optimizer="adam")
+    seen = watch(keras)
+    history = model.fit(x, y, epochs=3, validation_split=0.25, callbacks=[seen], **FIT).history
+    names = [m.name for m in model.metrics]
+    return history, arrays(model), model.evaluate(x, y, verbose=0), names, seen.seen
+
+
+@compared
+def sample_weights_and_class_weights(keras: Any, tf: Any) -> Any:
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((40, 5)).astype("float32")
+    y = (x[:, 0] > 0).astype("int32")
+    out = []
+    layers = keras.layers
+    for how in (
+        {"sample_weight": np.linspace(0.5, 2, 40).astype("float32")},
+        {"class_weight": {0: 0.5, 1: 3.0}},
+    ):
+        model = functional(
+            stepping(keras, tf), keras, layers.Dense(4, "relu"), layers.Dense(2, "softmax")
+        )
+        model.compile(
+            "adam",
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            weighted_metrics=["accuracy"],
+        )
+        history = model.fit(x, y, epochs=2, **how, **FIT).history
+        weights = np.linspace(1, 2, 8).astype("float32")
+        own = model.train_on_batch(x[:8], y[:8], sample_weight=weights, return_dict=True)
+        out.append((history, own, arrays(model)))
+    return out
+
+
+@compared
+def gan_with_its_own_compile(keras: Any, tf: Any) -> Any:
+    class GAN(keras.Model):
+        def __init__(self, discriminator: Any, generator: Any) -> None:
+            super().__init__()
+            self.discriminator, self.generator = discriminator, generator
+            self.d_loss_tracker = keras.metrics.Mean(name="d_loss")
+            self.g_loss_tracker = keras.metrics.Mean(name="g_loss")
+
+        def compile(self, d_optimizer: Any, g_optimizer: Any, loss_fn: Any) -> None:
+            super().compile()
+            self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
+            self.loss_fn = loss_fn
+
+        @property
+        def metrics(self) -> Any:
+            return [self.d_loss_tracker, self.g_loss_tracker]
+
+        def train_step(self, real_images: Any) -> Any:
+            batch_size = tf.shape(real_images)[0]
+            noise = 0.3 * tf.ones((batch_size, 3))
+            generated = self.generator(noise)
+            combined = tf.concat([generated, real_images], axis=0)
+            labels = tf.concat([tf.ones((batch_size, 1)), tf.zeros((batch_size, 1))], axis=0)
+            with tf.GradientTape() as tape:
+                d_loss = self.loss_fn(labels, self.discriminator(combined))
+            grads = tape.gradient(d_loss, self.discriminator.trainable_weights)
+            self.d_optimizer.apply_gradients(
+                zip(grads, self.discriminator.trainable_weights, strict=True)
+            )
+            misleading = tf.zeros((batch_size, 1))
+            with tf.GradientTape() as tape:
+                predictions = self.discriminator(self.generator(noise))
+                g_loss = self.loss_fn(misleading, predictions)
+            grads = tape.gradient(g_loss, self.generator.trainable_weights)
+            self.g_optimizer.apply_gradients(
+                zip(grads, self.generator.trainable_weights, strict=True)
+            )
+            self.d_loss_tracker.update_state(d_loss)
+            self.g_loss_tracker.update_state(g_loss)
+            return {"d_loss": self.d_loss_tracker.result(), "g_loss": self.g_loss_tracker.result()}
+
+    x, _ = numbers()
+    layers = keras.layers
+    d = keras.Sequential([keras.Input((5,)), layers.Dense(6), layers.LeakyReLU(), layers.Dense(1)])
+    g = keras.Sequential([keras.Input((3,)), layers.Dense(4, "relu"), layers.Dense(5)])
+    start(d, g)
+    gan = GAN(discriminator=d, generator=g)
+    gan.compile(
+        d_optimizer=keras.optimizers.Adam(learning_rate=0.003),
+        g_optimizer=keras.optimizers.Adam(learning_rate=0.003),
+        loss_fn=keras.losses.BinaryCrossentropy(from_logits=True),
+    )
+    history = gan.fit(x, epochs=3, **FIT).history
+    seen = watch(keras)
+    batches = tf.data.Dataset.from_tensor_slices(x).batch(16)
+    more = gan.fit(batches, epochs=2, verbose=0, callbacks=[seen]).history
+    return history, more, seen.seen, arrays(d), arrays(g)
+
+
+@compared
+def data_in_dicts(keras: Any, tf: Any) -> Any:
+    class Dicts(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = keras.layers.Dense(3), keras.layers.Dense(1)
+
+        def call(self, inputs: Any, training: Any = None) -> Any:
+            hidden = tf.nn.relu(self.a(inputs["left"])) * inputs["right"]
+            return {"out": self.b(hidden), "hidden": hidden}
+
+        def train_step(self, data: Any) -> Any:
+            inputs, targets = data
+            with tf.GradientTape() as tape:
+                found = self(inputs, training=True)
+                loss = tf.reduce_mean(tf.square(found["out"] - targets["goal"]))
+                loss += 0.01 * tf.reduce_sum(tf.abs(found["hidden"]))
+            self.optimizer.apply(
+                tape.gradient(loss, self.trainable_variables), self.trainable_variables
+            )
+            return {"loss": loss, "size": tf.reduce_max(found["hidden"])}
+
+        def predict_step(self, data: Any) -> Any:
+            return self(data, training=False)["out"]
+
+    x, y = numbers()
+    inputs = {"left": x, "right": np.abs(x[:, :3])}
+    model = Dicts()
+    model({name: array[:1] for name, array in inputs.items()})
+    start(model)
+    model.compile("sgd")
+    history = model.fit(inputs, {"goal": y}, epochs=2, **FIT).history
+    batches = tf.data.Dataset.from_tensor_slices((inputs, {"goal": y})).batch(13)
+    more = model.fit(batches, epochs=2, verbose=0).history
+    return history, more, arrays(model), model.predict(inputs, verbose=0, batch_size=16)
+
+
+@compared
+def generators_and_pydatasets(keras: Any, tf: Any) -> Any:
+    x, y = numbers()
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> Any:
+            rows = slice(10 * index, 10 * index + 10)
+            return x[rows], y[rows], np.full(10, 1.0 + index, "float32")
+
+    def generate() -> Any:
+        while True:
+            for k in range(0, 40, 8):
+                yield x[k : k + 8], y[k : k + 8]
+
+    model = functional(stepping(keras, tf), keras)
+    model.compile("sgd", "mse", metrics=["mae"])
+    one = model.fit(Batches(), epochs=2, verbose=0, shuffle=False).history
+    two = model.fit(
+        generate(),
+        epochs=3,
+        steps_per_epoch=4,
+        verbose=0,
+        validation_data=(x, y),
+    ).history
+    return one, two, arrays(model)
+
+
+@compared
+def early_stopping_on_returned_logs(keras: Any, tf: Any) -> Any:
+    class Counting(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            logs = super().train_step(data)
+            return {"loss": logs["loss"], "score": logs["loss"] * 0.0 + 1.0}
+
+    x, y = numbers()
+    model = functional(Counting, keras)
+    model.compile("sgd", "mse")
+    stop = keras.callbacks.EarlyStopping(monitor="score", patience=2, mode="max")
+    history = model.fit(x, y, epochs=9, callbacks=[stop], **FIT).history
+    return history, stop.stopped_epoch, arrays(model)
+
+
+@compared
+def compute_loss_overridden(keras: Any, tf: Any) -> Any:
+    class Lossy(keras.Model):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.loss_tracker = keras.metrics.Mean(name="own")
+
+        def compute_loss(
+            self,
+            x: Any = None,
+            y: Any = None,
+            y_pred: Any = None,
+            sample_weight: Any = None,
+            training: bool = True,
+        ) -> Any:
+            loss = tf.reduce_mean(tf.math.squared_difference(y_pred, y))
+            loss += tf.add_n(self.losses)
+            self.loss_tracker.update_state(loss)
+            return loss
+
+        def reset_metrics(self) -> None:
+            self.loss_tracker.reset_state()
+
+        @property
+        def metrics(self) -> Any:
+            return [self.loss_tracker]
+
+    x, y = numbers()
+    layers = keras.layers
+    model = functional(
+        Lossy,
+        keras,
+        layers.Dense(6, "tanh", kernel_regularizer=keras.regularizers.L2(0.01)),
+        layers.ActivityRegularization(l2=1e-2),
+        layers.Dense(1),
+    )
+    model.compile("adam")
+    history = model.fit(x, y, epochs=3, **FIT).history
+    return history, arrays(model), model.evaluate(x, y, verbose=0, batch_size=16)
+
+
+@compared
+def compute_loss_without_training_calling_super(keras: Any, tf: Any) -> Any:
+    class Older(keras.Model):
+        def compute_loss(
+            self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+        ) -> Any:
+            return 2.0 * super().compute_loss(x, y, y_pred, sample_weight)
+
+    x, y = numbers()
+    layers = keras.layers
+    model = functional(
+        Older,
+        keras,
+        layers.Dense(6, "tanh", kernel_regularizer="l1", activity_regularizer="l2"),
+        layers.Dense(1),
+    )
+    model.compile("adam", "mse", metrics=["mae"])
+    history = model.fit(x, y, epochs=3, validation_data=(x, y), **FIT).history
+    return history, arrays(model)
+
+
+@compared
+def compute_metrics_overridden(keras: Any, tf: Any) -> Any:
+    class Measured(keras.Sequential):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.own = keras.metrics.MeanSquaredError(name="own")
+
+        def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
+            results = super().compute_metrics(x, y, y_pred, sample_weight)
+            self.own.update_state(y, y_pred + 1.0, sample_weight)
+            results["own"] = self.own.result()
+            return results
+
+    x, y = numbers()
+    model = Measured([keras.Input((5,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+    start(model)
+    model.compile("adam", "mse", metrics=["mae"])
+    history = model.fit(x, y, epochs=2, validation_data=(x[:9], y[:9]), **FIT).history
+    return history, arrays(model), model.evaluate(x, y, verbose=0, return_dict=True)
+
+
+@compared
+def get_metrics_result_overridden(keras: Any, tf: Any) -> Any:
+    class Renamed(keras.Model):
+        def get_metrics_result(self) -> Any:
+            return {f"my_{name}": v for name, v in super().get_metrics_result().items()}
+
+    x, y = numbers()
+    model = functional(Renamed, keras)
+    model.compile("adam", "mse", metrics=["mae"])
+    history = model.fit(x, y, epochs=2, validation_data=(x[:9], y[:9]), **FIT).history
+    return history, arrays(model), model.train_on_batch(x, y, return_dict=True)
+
+
+@compared
+def predict_step_overridden(keras: Any, tf: Any) -> Any:
+    class Probable(keras.Model):
+        def predict_step(self, data: Any) -> Any:
+            x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+            logits = self(x, training=False)
+            return {"logits": logits, "p": [tf.sigmoid(logits), tf.argmax(logits, axis=-1)]}
+
+    x, y = numbers()
+    model = functional(Probable, keras)
+    model.compile("adam", "mse")
+    seen: list[Any] = []
+    return (
+        model.predict(x, batch_size=16, verbose=0),
+        model.predict(tf.data.Dataset.from_tensor_slices(x).batch(7), verbose=0),
+        model.predict(tf.data.Dataset.from_tensor_slices((x, y)).batch(7), verbose=0),
+        model.evaluate(x, y, verbose=0),
+        seen,
+    )
+
+
+@compared
+def predict_step_calling_super_on_batches(keras: Any, tf: Any) -> Any:
+    class Doubled(keras.Sequential):
+        def predict_step(self, data: Any) -> Any:
+            return 2.0 * super().predict_step(data)
+
+    x, _ = numbers()
+    model = Doubled([keras.Input((5,)), keras.layers.Dense(2, activation="tanh")])
+    start(model)
+    on_batch = np.asarray(model.predict_on_batch(x[:3]))
+    return model.predict(x, batch_size=16, verbose=0), on_batch, model.predict(x[:1], verbose=0)
+
+
+@compared
+def only_test_step_overridden(keras: Any, tf: Any) -> Any:
+    class Tested(keras.Model):
+        def test_step(self, data: Any) -> Any:
+            x, y = data
+            y_pred = self(x, training=False)
+            self.compute_loss(y=y, y_pred=y_pred)
+            for metric in self.metrics:
+                if metric.name != "loss":
+                    metric.update_state(y, y_pred)
+            return {m.name: m.result() for m in self.metrics}
+
+    x, y = numbers()
+    model = functional(Tested, keras)
+    model.compile("adam", "mse", metrics=["mae"])
+    history = model.fit(x, y, epochs=2, validation_data=(x[:20], y[:20]), **FIT).history
+    return history, arrays(model), model.evaluate(x, y, verbose=0)
+
+
+@compared
+def dropout_and_normalization_in_training(keras: Any, tf: Any) -> Any:
+    class Modes(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.d, self.n = keras.layers.Dense(4), keras.layers.BatchNormalization(momentum=0.5)
+            self.drop, self.out = keras.layers.Dropout(0.5), keras.layers.Dense(1)
+
+        def call(self, x: Any, training: bool = False) -> Any:
+            x = self.n(self.d(x), training=training)
+            return self.out(self.drop(x, training=False))
+
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
+            grads = tape.gradient(loss, self.trainable_weights)
+            self.optimizer.apply(grads)
+            return {"own": loss}
+
+    x, y = numbers()
+    model = Modes()
+    model(x[:2])
+    start(model)
+    model.n.set_weights([np.ones(4), np.zeros(4), np.zeros(4), np.ones(4)])
+    model.compile(keras.optimizers.SGD(0.01))
+    model.optimizer.build(model.trainable_variables)
+    history = model.fit(x, y, epochs=2, **FIT).history
+    return history, arrays(model), model.predict(x, verbose=0)
+
+
+@compared
+def scaled_loss_and_clipped_gradients(keras: Any, tf: Any) -> Any:
+    class Scaling(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x, y, self(x, training=True))
+                scaled = self.optimizer.scale_loss(loss)
+            grads = tape.gradient(scaled, self.trainable_variables)
+            grads, norm = tf.clip_by_global_norm(grads, 0.5)
+            self.optimizer.apply_gradients(zip(grads, self.trainable_variables, strict=True))
+            return {"loss": loss, "norm": norm}
+
+    x, y = numbers()
+    model = functional(Scaling, keras)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9, loss_scale_factor=4.0), "mse")
+    return model.fit(x, y, epochs=2, **FIT).history, arrays(model)
+
+
+@compared
+def two_outputs_with_train_step(keras: Any, tf: Any) -> Any:
+    x, y = numbers()
+    inputs = keras.Input((5,))
+    hidden = keras.layers.Dense(6, "tanh")(inputs)
+    outputs = {
+        "a": keras.layers.Dense(1, name="a")(hidden),
+        "b": keras.layers.Dense(1, activation="sigmoid", name="b")(hidden),
+    }
+    model = start(stepping(keras, tf)(inputs, outputs))
+    model.compile(
+        "adam",
+        {"a": "mse", "b": "binary_crossentropy"},
+        loss_weights={"a": 1.0, "b": 0.3},
+        metrics={"a": ["mae"], "b": ["accuracy"]},
+    )
+    targets = {"a": y, "b": (y > 0).astype("float32")}
+    history = model.fit(x, targets, epochs=2, **{**FIT, "batch_size": 10}).history
+    return arrays(model), history
+
+
+@compared
+def one_dimensional_targets(keras: Any, tf: Any) -> Any:
+    x, y = numbers()
+    model = functional(stepping(keras, tf), keras)
+    model.compile("sgd", "mse", metrics=["mae"])
+    history = model.fit(x, y[:, 0], epochs=2, **FIT).history
+    return history, arrays(model), model.evaluate(x, y[:, 0], verbose=0)
+
+
+@compared
+def add_loss_in_a_layer(keras: Any, tf: Any) -> Any:
+    class Penalty(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            self.add_loss(0.1 * tf.reduce_mean(tf.square(x)))
+            return x
+
+    x, y = numbers()
+    layers = keras.layers
+    model = functional(stepping(keras, tf), keras, layers.Dense(4), Penalty(), layers.Dense(1))
+    model.compile("sgd", "mse")
+    history = model.fit(x, y, epochs=2, **FIT).history
+    model(x[:4])
+    return history, arrays(model), [float(loss) for loss in model.losses]
+
+
+@compared
+def metrics_of_inner_layers_and_models(keras: Any, tf: Any) -> Any:
+    class Counter(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mean = keras.metrics.Mean(name="inner")
+
+        def call(self, x: Any) -> Any:
+            return 2.0 * x
+
+    class Outer(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.own = keras.metrics.Mean(name="outer")
+            self.listed = [keras.metrics.Mean(name="listed")]
+            self.count, self.d = Counter(), keras.layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            return self.d(self.count(x))
+
+        def train_step(self, data: Any) -> Any:
+            logs = super().train_step(data)
+            self.own.update_state(logs["loss"])
+            self.count.mean.update_state(2.0)
+            self.listed[0].update_state(3.0)
+            return {m.name: m.result() for m in self.metrics if m.name != "compile_metrics"}
+
+    x, y = numbers()
+    model = Outer()
+    model(x[:1])
+    start(model)
+    model.compile("sgd", "mse")
+    return model.fit(x, y, epochs=2, **FIT).history, sorted(m.name for m in model.metrics)
+
+
+@compared
+def vector_metrics_and_plain_numbers_in_logs(keras: Any, tf: Any) -> Any:
+    class Plain(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            logs = super().train_step(data)
+            return {"zeta": 1, "loss": logs["loss"], "alpha": 0.5, "t": tf.constant(2)}
+
+    x, y = numbers()
+    model = functional(Plain, keras)
+    model.compile("sgd", "mse")
+    history = model.fit(x, y, epochs=2, **FIT).history
+    return history, [*history], [type(v[0]).__name__ for v in history.values()][:1]
+
+
+def alike(ours: Any, theirs: Any, where: str = "") -> None:
+    if isinstance(theirs, dict):
+        assert [*ours] == [*theirs], where
+        for key in theirs:
+            alike(ours[key], theirs[key], f"{where}.{key}")
+    elif isinstance(theirs, list | tuple):
+        assert len(ours) == len(theirs), where
+        for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            alike(a, b, f"{where}[{k}]")
+    elif isinstance(theirs, str):
+        assert ours == theirs, where
+    else:
+        np.testing.assert_allclose(
+            np.asarray(ours), np.asarray(theirs), rtol=2e-4, atol=2e-5, err_msg=where
+        )
+        assert np.shape(ours) == np.shape(theirs), where
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_hooks_match_keras(program: Callable[[Any, Any], Any]) -> None:
+    tf = pytest.importorskip("tensorflow", reason="needs Keras on TensorFlow")
+    from reference.keras_net import keras
+
+    alike(program(tinynet, compat), program(keras, tf))
