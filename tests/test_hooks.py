@@ -640,6 +640,23 @@ def metrics_of_inner_layers_and_models(keras: Any, tf: Any) -> Any:
 
 
 @compared
+def split_of_validation_with_one_hook(keras: Any, tf: Any) -> Any:
+    class Tested(keras.Model):
+        def test_step(self, data: Any) -> Any:
+            return {"own": 2.0 * super().test_step(data)["loss"]}
+
+    x, y = numbers()
+    out = []
+    for cls in (Tested, stepping(keras, tf)):
+        model = functional(cls, keras)
+        model.compile("sgd", "mse")
+        weights = np.linspace(0.5, 1.5, 40).astype("float32")
+        split = model.fit(x, y, sample_weight=weights, validation_split=0.25, **FIT).history
+        out.append((split, arrays(model)))
+    return out
+
+
+@compared
 def vector_metrics_and_plain_numbers_in_logs(keras: Any, tf: Any) -> Any:
     class Plain(keras.Model):
         def train_step(self, data: Any) -> Any:

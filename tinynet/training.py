@@ -753,8 +753,8 @@ class Trainer(Network):
                         "Received: an iterable of batches as x"
                     )
                 train, held = train.split(split)
-                if class_weight is not None:
-                    held.weights = None
+                if class_weight is not None or self._hooked("test") != hooked:
+                    held = self._test_source(x, y, sample_weight).split(split)[1]
                 validation = held
             if (
                 validation is not None
@@ -1228,6 +1228,7 @@ class Trainer(Network):
 
         def prepare(x: Any, y: Any, weights: Any) -> _Unchecked:
             if class_weight is not None:
+                data.sample_weights(weights, class_weight, self.dtype)
                 weights = data.class_weights(np.asarray(y), class_weight, self.dtype)
             return _Unchecked.of((x, y, weights))
 
