@@ -37,7 +37,7 @@ ROWS = (
     ("summary", "graph_config", "model_program", "network", "training", "steps"),
     ("one_step", "listing", "profiling"),
     ("sequential",),
-    ("saving", "utils", "backend", "onnx_export", "repeats", "sklearn"),
+    ("saving", "utils", "backend", "onnx_export", "onnx_operations", "repeats", "sklearn"),
     ("models",),
     ("visualize", "explain", "demo"),
     ("__init__",),

@@ -1,25 +1,33 @@
-"""The way out to every other runtime: a trained net as a file of ONNX, the exchange format.
+"""Export of trained models to ONNX, the exchange format that other runtimes read.
 
-The file holds the net as it predicts: weights and layers, no dropout, no optimizer, no loss. The
-batch size is left open. Writing it needs the package onnx (``pip install onnx``). Any runtime of
-ONNX can run it, in any language and on any device.
+A file holds the program that `predict` runs, one operation after the other, with the weights as
+constants: no dropout, no optimizer, no loss. The batch size is left open. Writing it needs the
+package onnx (``pip install onnx``).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinynet import checks, layers
-from tinynet.activations import Activation
+from tinynet import activations, checks
 from tinynet.files import write_atomically
-from tinynet.program.symbols import Shape
+from tinynet.layers.base import LayerCall, parameters_of
+from tinynet.model_program import ModelProgram
+from tinynet.onnx_operations import ACTIVATIONS, OPERATIONS
+from tinynet.program.dense_net import NORMALIZED, RESHAPE, Activated
+from tinynet.program.look_up import LookUp
+from tinynet.program.nested import flattened
+from tinynet.program.operations import to_array
+from tinynet.program.symbols import BatchSizeNeeded, Shape, SymbolicTensor
+from tinynet.program.tensor import TABLE
+from tinynet.program.trace import Instruction
 from tinynet.sequential import Model
 from tinynet.variable import Array
+from tinynet.workspace import Workspace
 
 __all__ = ["OPSET", "export_onnx"]
 
@@ -30,14 +38,15 @@ OPSET, _FORMAT = 17, 8
 def export_onnx(model: Model, filepath: Any) -> None:
     """Write a model, as it predicts, to an ONNX file.
 
-    The file is checked, written beside its place and moved there when complete. Its one input
-    is called ``"input"``, its output ``"output"``. Both are float32, and so is all between them,
-    for not every runtime has every operator in float64.
+    The file is checked, written beside its place and moved there when complete. A single input
+    is called ``"input"``, a single output ``"output"``; several have the names of the model's
+    inputs and outputs, or the keys of its dicts. All floats are float32, since not every runtime
+    has every operator in float64.
 
     Parameters
     ----------
     model : Model
-        The model, built, of tinynet's own layers and activations.
+        The model, built. It consists of operations that ONNX has.
     filepath : str or Path
         Where; the name should end in ``.onnx``.
 
@@ -46,7 +55,8 @@ def export_onnx(model: Model, filepath: Any) -> None:
     ImportError
         If the package onnx is not installed.
     ValueError
-        If the model is not built, or has a layer or an activation of your own.
+        If the model is not built, has a layer with its own `forward`, an activation with its own
+        `backward`, or an operation that ONNX does not have.
     OSError
         If it can't be written; an older file is still there then.
 
@@ -70,15 +80,41 @@ def export_onnx(model: Model, filepath: Any) -> None:
             f"Build {model.name} before exporting it: call build(input_shape). "
             "Received: built=False"
         )
-    shape, out_shape = model.input_shape, model.output_shape
+    entries = model.inputs
+    try:
+        specs = [((None, *s.shape[1:]), s.dtype) for s in entries]
+        traced = ModelProgram(model, specs, training=False, fuse=False)
+    except BatchSizeNeeded as error:
+        raise ValueError(
+            f"{model.name} must not use the batch size to be exported; use -1 in ops.reshape. "
+            "Received: a call that asks for the batch size"
+        ) from error
+    names = _names(model.input, "input", [s.name for s in entries])
     graph = _Graph()
-    output = graph.layer(model, "input", shape)
-    graph.node("Identity", [output], name="output")
-    ends = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", *sizes[1:]])
-        for name, sizes in (("input", shape), ("output", out_shape))
+    graph.names = dict(zip(map(id, traced.inputs), names, strict=True))
+    for instruction in traced.program.forward:
+        graph.add(instruction)
+    results = flattened(traced.outputs)
+    ends = [*zip(names, traced.inputs, strict=True)]
+    for name, result in zip(
+        _names(traced.outputs, "output", model.output_names), results, strict=True
+    ):
+        while name in [end for end, _ in ends]:
+            name += "_output"
+        graph.nodes.append(onnx.helper.make_node("Identity", [graph.operand(result)], [name], name))
+        ends.append((name, result))
+    described = [
+        onnx.helper.make_tensor_value_info(
+            name,
+            onnx.helper.np_dtype_to_tensor_dtype(_kind(s.dtype)),
+            ["N" if k == 0 and size is None else size for k, size in enumerate(s.shape)],
+        )
+        for name, s in ends
     ]
-    made = onnx.helper.make_graph(graph.nodes, model.name, ends[:1], ends[1:], graph.constants)
+    n = len(names)
+    made = onnx.helper.make_graph(
+        graph.nodes, model.name, described[:n], described[n:], graph.constants
+    )
     opset = onnx.helper.make_opsetid("", OPSET)
     file = onnx.helper.make_model(
         made, opset_imports=[opset], ir_version=_FORMAT, producer_name="tinynet"
@@ -88,195 +124,136 @@ def export_onnx(model: Model, filepath: Any) -> None:
     write_atomically(Path(checks.path("filepath", filepath)), lambda stream: stream.write(contents))
 
 
+def _names(nested: Any, single: str, names: Sequence[str]) -> list[str]:
+    """Return the names of inputs or outputs in the file."""
+    if isinstance(nested, dict) and len(flattened(nested)) == len(nested):
+        return sorted(nested)
+    return [single] if len(names) == 1 else [*names]
+
+
+def _kind(dtype: Any) -> np.dtype[Any]:
+    """Return the dtype in the file."""
+    return np.dtype("float32" if np.dtype(dtype).kind == "f" else dtype)
+
+
 class _Graph:
-    """Nodes and constants, as they come."""
+    """Nodes and constants, and the names of the tensors that are computed."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self.names: dict[int, str] = {}
+        #: Tensors that do not depend on the inputs.
+        self.known: dict[int, Any] = {}
+        #: The instruction that is being written, the dtype of numbers in it and that of its result.
+        self.instruction: Any = None
+        self.dtype = self.result_dtype = np.dtype("float32")
 
-    def node(self, op: str, inputs: list[str], name: str = "", **attributes: Any) -> str:
-        """Add an operation; return the name of its result."""
+    def __call__(self, op: str, *inputs: Any, **attributes: Any) -> str:
+        """Add a node; its inputs are names of others, arrays, lists of integers or numbers."""
         import onnx
 
-        name = name or f"{op}_{len(self.nodes)}"
-        self.nodes.append(onnx.helper.make_node(op, inputs, [name], name, **attributes))
+        name = f"{self.instruction.scope}/{op}_{len(self.nodes)}"
+        given = [i if isinstance(i, str) else self.constant(i) for i in inputs]
+        self.nodes.append(onnx.helper.make_node(op, given, [name], name, **attributes))
         return name
 
-    def constant(self, value: Any, dtype: Any = np.float32) -> str:
+    def constant(self, value: Any) -> str:
         """Add numbers; return their name."""
         import onnx
 
-        name = f"constant_{len(self.constants)}"
-        array = onnx.numpy_helper.from_array(np.asarray(value, dtype), name)
-        self.constants.append(array)
+        name = f"/constant_{len(self.constants)}"
+        if isinstance(value, list):
+            array = np.array(value, np.int64)
+        else:
+            array = np.asarray(value, None if isinstance(value, np.ndarray) else self.dtype)
+        array = np.asarray(array, _kind(array.dtype))
+        self.constants.append(onnx.numpy_helper.from_array(array, name))
         return name
 
-    def with_constant(self, op: str, x: str, value: Any) -> str:
-        """Add an operation of something and numbers."""
-        return self.node(op, [x, self.constant(value)])
+    def cast(self, x: str, dtype: Any) -> str:
+        """Add a conversion."""
+        import onnx
 
-    # ------------------------------------------------------------ layers
+        return self("Cast", x, to=onnx.helper.np_dtype_to_tensor_dtype(_kind(dtype)))
 
-    def layer(self, layer: Any, x: str, shape: Shape) -> str:
-        """Add a layer, or the layers of a model."""
-        if isinstance(layer, Model):
-            for inner in layer._layers:
-                x = self.layer(inner, x, shape)
-                shape = inner.compute_output_shape(shape)
-            return x
-        write = _LAYERS.get(type(layer))
-        if write is None:
+    def operand(self, value: Any) -> Any:
+        """Return the name of a tensor, or its values."""
+        if isinstance(value, SymbolicTensor) and id(value) in self.names:
+            return self.names[id(value)]
+        return self.known[id(value)] if isinstance(value, SymbolicTensor) else to_array(value)
+
+    def alike(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return operands of one dtype, as ONNX needs them."""
+        found = [self.operand(i) for i in inputs]
+        kinds = [_kind(i.dtype) for i in inputs if hasattr(i, "dtype")]
+        self.dtype = np.result_type(*kinds)
+        return [
+            self.cast(x, self.dtype)
+            if isinstance(x, str) and _kind(i.dtype) != self.dtype
+            else x.astype(self.dtype)
+            if isinstance(x, np.ndarray)
+            else x
+            for i, x in zip(inputs, found, strict=True)
+        ]
+
+    def add(self, instruction: Instruction) -> None:
+        """Add an instruction; compute it if it does not depend on the inputs."""
+        operation, inputs = instruction.operation, instruction.inputs
+        self.instruction = instruction
+        name = operation.name
+        if not operation.stateful and not any(id(i) in self.names for i in inputs):
+            y = operation.compute([*map(self.operand, inputs)], instruction.options, Workspace())
+            outputs = y if isinstance(y, tuple) else (y,)
+            self.known.update((id(o), a) for o, a in zip(instruction.outputs, outputs, strict=True))
+            return
+        (result,) = instruction.outputs
+        self.dtype = self.result_dtype = _kind(result.dtype)
+        own = {"reshape_examples": RESHAPE, "normalized": NORMALIZED}.get(name, TABLE.get(name))
+        write = OPERATIONS.get(name) if operation is own else None
+        options = {k: v for k, v in instruction.options.items() if v is not None}
+        if isinstance(operation, Activated):
+            activation, options = operation.activation, operation.activation.options
+            if type(activation) is not type(getattr(activations, name, None)):
+                raise ValueError(
+                    f"Only tinynet's own activations can be exported. Received: {activation!r}"
+                )
+            write = ACTIVATIONS[name]
+        elif isinstance(operation, LookUp):
+            write, options = OPERATIONS["take"], {"axis": 0}
+        if write is None or not options.keys() <= parameters_of(write) | {"training"}:
+            what = f"the operation {name}"
+            if isinstance(operation, LayerCall):
+                what = f"a layer of type {type(operation.layer).__name__}"
             raise ValueError(
-                f"Only tinynet's own layers can be exported, not {layer.name}. "
-                f"Received: a layer of type {type(layer).__name__}"
+                "A model that is exported must consist of operations that ONNX has, and of layers "
+                f"without their own forward and backward. Received: {what}"
             )
-        return write(self, layer, x, shape)
+        options.pop("training", None)
+        same = name not in ("take", "take_along_axis", "embedding")
+        first = 1 if name == "where" else 0
+        given = [*map(self.operand, inputs[:first])]
+        given += self.alike(inputs[first:]) if same else [*map(self.operand, inputs[first:])]
+        self.names[id(result)] = write(self, *given, **options)
 
-    def same(self, layer: Any, x: str, shape: Shape) -> str:
-        """Add nothing: the layer acts in training only."""
-        return x
+    # ------------------------------------------------------------ for the operations
 
-    def dense(self, layer: Any, x: str, shape: Shape) -> str:
-        """Add ``activation(x @ kernel + bias)``."""
-        x = self.with_constant("MatMul", x, layer.kernel.array)
-        if layer.bias is not None:
-            x = self.with_constant("Add", x, layer.bias.array)
-        return self.activation(layer.activation, x)
+    def shape(self) -> Shape:
+        """Return the shape of the instruction's first input."""
+        return tuple(self.instruction.inputs[0].shape)
 
-    def reshape(self, layer: Any, x: str, shape: Shape) -> str:
-        """Add another shape for every example."""
-        sizes = layer.compute_output_shape(shape)[1:]
-        if None in sizes:  # only `Flatten` takes an open shape
-            return self.node("Flatten", [x], axis=1)
-        return self.node("Reshape", [x, self.constant([-1, *sizes], np.int64)])
+    def axes(self, axis: Any) -> list[int]:
+        """Return axes as a list; None stands for all of them."""
+        if axis is None:
+            return [*range(len(self.shape()))]
+        return [int(a) for a in np.atleast_1d(axis)]
 
-    def rescaling(self, layer: Any, x: str, shape: Shape) -> str:
-        """Add ``x * scale + offset``."""
-        return self.with_constant("Add", self.with_constant("Mul", x, layer.scale), layer.offset)
-
-    def normalization(self, layer: Any, x: str, shape: Shape) -> str:
-        """Add the shift and the scale that the running means come to."""
-        mean, variance = (
-            w.array.astype(np.float64) for w in (layer.moving_mean, layer.moving_variance)
-        )
-        scale: Array = 1 / np.sqrt(variance + layer.epsilon)
-        if layer.gamma is not None:
-            scale = scale * layer.gamma.array
-        along = [1] * len(shape)
-        along[layer.axis] = -1
-        # The mean first, as the layer itself: else a large one would eat up the digits.
-        x = self.with_constant("Sub", x, mean.reshape(along))
-        x = self.with_constant("Mul", x, scale.reshape(along))
-        return (
-            x
-            if layer.beta is None
-            else self.with_constant("Add", x, layer.beta.array.reshape(along))
-        )
-
-    def applied(self, layer: Any, x: str, shape: Shape) -> str:
-        """Add a layer that only applies an activation."""
-        return self.activation(layer.activation, x)
-
-    def softmax(self, layer: Any, x: str, shape: Shape) -> str:
-        """Add probabilities along an axis."""
-        return self.node("Softmax", [x], axis=layer.axis)
-
-    # ------------------------------------------------------------ activations
-
-    def activation(self, activation: Activation, x: str) -> str:
-        """Add an activation."""
-        write = _ACTIVATIONS.get(activation.__name__)
-        own = type(activation).__module__ == Activation.__module__
-        if write is None or not own or hasattr(activation, "function"):
+    def gather(self, x: str, axis: int, places: Callable[[Array], Array]) -> str:
+        """Add a choice along an axis of known size: what a function makes of its indices."""
+        size = self.shape()[axis]
+        if size is None:
             raise ValueError(
-                f"Only tinynet's own activations can be exported. Received: {activation!r}"
+                f"{self.instruction.operation.name} needs an axis of known size to be exported. "
+                f"Received: axis={axis} of shape {self.shape()}"
             )
-        return write(self, x, activation.options)
-
-    def rectifier(self, x: str, options: dict[str, Any]) -> str:
-        """Add ``max(x, 0)`` with Keras' options."""
-        slope, top, threshold = (
-            options[name] for name in ("negative_slope", "max_value", "threshold")
-        )
-        if not threshold and top is None:
-            return self.node("LeakyRelu", [x], alpha=slope) if slope else self.node("Relu", [x])
-        above = x
-        if top is not None:
-            above = self.with_constant("Max", self.with_constant("Min", x, top), 0)
-        below = self.with_constant("Mul", self.with_constant("Sub", x, threshold), slope)
-        return self.node("Where", [self.with_constant("Greater", x, threshold), above, below])
-
-    def selu(self, x: str, options: dict[str, Any]) -> str:
-        """Add `elu`, scaled."""
-        return self.node("Selu", [x])
-
-    def gelu(self, x: str, options: dict[str, Any]) -> str:
-        """Add ``x * P(Z < x)``, by the error function or by tanh."""
-        if options["approximate"]:
-            cube = self.with_constant("Mul", self.with_constant("Pow", x, 3), 0.044715)
-            inner = self.with_constant("Mul", self.node("Add", [x, cube]), math.sqrt(2 / math.pi))
-            wave = self.node("Tanh", [inner])
-        else:
-            wave = self.node("Erf", [self.with_constant("Mul", x, math.sqrt(0.5))])
-        half = self.with_constant("Mul", x, 0.5)
-        return self.node("Mul", [half, self.with_constant("Add", wave, 1)])
-
-    def mish(self, x: str, options: dict[str, Any]) -> str:
-        """Add ``x * tanh(softplus(x))``."""
-        return self.node("Mul", [x, self.node("Tanh", [self.node("Softplus", [x])])])
-
-    def hard_sigmoid(self, x: str, options: dict[str, Any]) -> str:
-        """Add ``x / 6 + 0.5``, cut at 0 and at 1."""
-        return self.node("HardSigmoid", [x], alpha=1 / 6, beta=0.5)
-
-
-def _simple(op: str, **attributes: str) -> Callable[[_Graph, str, dict[str, Any]], str]:
-    """Make the writer of one operator, some of whose attributes are options of the activation."""
-
-    def write(graph: _Graph, x: str, options: dict[str, Any]) -> str:
-        chosen = {name: options[option] for name, option in attributes.items()}
-        return graph.node(op, [x], **chosen)
-
-    return write
-
-
-def _gated(gate: Callable[[_Graph, str, dict[str, Any]], str]) -> Any:
-    """Make the writer of ``x * gate(x)``."""
-    return lambda graph, x, options: graph.node("Mul", [x, gate(graph, x, options)])
-
-
-_LAYERS: dict[type, Callable[[_Graph, Any, str, Shape], str]] = {
-    layers.Activation: _Graph.applied,
-    layers.BatchNormalization: _Graph.normalization,
-    layers.Dense: _Graph.dense,
-    layers.Dropout: _Graph.same,
-    layers.Flatten: _Graph.reshape,
-    layers.InputLayer: _Graph.same,
-    layers.LeakyReLU: _Graph.applied,
-    layers.ReLU: _Graph.applied,
-    layers.Rescaling: _Graph.rescaling,
-    layers.Reshape: _Graph.reshape,
-    layers.Softmax: _Graph.softmax,
-}
-
-_ACTIVATIONS: dict[str, Callable[[_Graph, str, dict[str, Any]], str]] = {
-    "elu": _simple("Elu", alpha="alpha"),
-    "exponential": _simple("Exp"),
-    "gelu": _Graph.gelu,
-    "hard_sigmoid": _Graph.hard_sigmoid,
-    "hard_silu": _gated(_Graph.hard_sigmoid),
-    "leaky_relu": _Graph.rectifier,
-    "linear": _simple("Identity"),
-    "log_softmax": _simple("LogSoftmax", axis="axis"),
-    "mish": _Graph.mish,
-    "relu": _Graph.rectifier,
-    "relu6": _Graph.rectifier,
-    "selu": _Graph.selu,
-    "sigmoid": _simple("Sigmoid"),
-    "silu": _gated(_simple("Sigmoid")),
-    "softmax": _simple("Softmax", axis="axis"),
-    "softplus": _simple("Softplus"),
-    "softsign": _simple("Softsign"),
-    "tanh": _simple("Tanh"),
-}
+        return self("Gather", x, [*places(np.arange(size))], axis=axis)

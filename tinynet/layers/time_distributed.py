@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tinynet import checks
 from tinynet.layers.base import Layer, _registry, deserialize
 from tinynet.layers.dense import Dense
@@ -72,7 +70,7 @@ class TimeDistributed(Layer):
         """Compute the output."""
         if type(self.layer) is Dense:  # which applies to the last axis, at every step
             return self.layer(x, training=training)
-        steps = [self.layer(x[:, i], training=training) for i in range(np.shape(x)[1])]
+        steps = [self.layer(x[:, i], training=training) for i in range(x.shape[1])]
         return TABLE["stack"](steps, axis=1)
 
     @classmethod

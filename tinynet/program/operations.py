@@ -419,10 +419,14 @@ for _name in ("concatenate", "stack"):
     _row(shaping, _name, None, lambda values: alike(as_arrays(values)))
 for _name in ("expand_dims", "squeeze"):
     TABLE[_name] = Operation(
-        _name, getattr(shaping, _name), lambda d_y, y, x, axis=None: d_y.reshape(x.shape)
+        _name,
+        getattr(shaping, _name),
+        lambda d_y, y, x, axis=None: d_y.reshape(x.shape),
+        1,
+        as_arrays,
     )
 TABLE["broadcast_to"] = Operation(
-    "broadcast_to", shaping.broadcast_to, lambda d_y, y, x, shape: d_y
+    "broadcast_to", shaping.broadcast_to, lambda d_y, y, x, shape: d_y, 1, as_arrays
 )
 for _name in ("floor", "ceil"):
     _flat(_name, _of(getattr(np, _name), 1), convert=as_floats)
