@@ -314,6 +314,23 @@ def assert_same_run(found: Any, expected: Any, room: float) -> None:
         assert_close(a, b, room, f"weight {i}")
 
 
+def is_chaotic(program: Program, run: dict[str, Any], size: float, room: float) -> bool:
+    """Return whether a change of the start by a part of `size` alone changes the end by `room`.
+
+    Of such a program, such as one whose bias is rounding error with an L1 penalty, whose gradient
+    is the error's sign, two right implementations compute different numbers.
+    """
+    signs = np.random.default_rng(program.seed)
+    start = [w * (1 + size * signs.choice([-1, 1], w.shape)) for w in run["start"]]
+    with floatx((tinynet,), "float64"):
+        moved = program.run(tinynet, "float64", start)
+    try:
+        assert_same_run(moved, run, room)
+    except AssertionError:
+        return True
+    return False
+
+
 @contextmanager
 def floatx(libraries: Any, dtype: str) -> Any:
     """Compute in another float type for a while, the losses and metrics included."""
@@ -349,7 +366,8 @@ def compare_with_keras(seed: int) -> None:
         found = program.run(tinynet, "float64", expected["start"])
     # tinynet computes Adam's bias correction with float32 powers, as Keras does in float32: up to
     # 1e-5 of a step. A wrong formula is off by a hundred times as much.
-    assert_same_run(found, expected, 1e-4)
+    if not is_chaotic(program, found, 1e-5, 1e-4):
+        assert_same_run(found, expected, 1e-4)
 
 
 def compare_backends(seed: int) -> None:
@@ -363,6 +381,8 @@ def compare_backends(seed: int) -> None:
             tinynet.random.set_seed(seed % 2**32)
             runs.append(program.run(tinynet, dtype, start))
     exact, *rounded = runs
+    if is_chaotic(program, exact, 1e-6, 2e-3):
+        return
     # Twenty steps, each of sums of at most 60 terms through four layers and back; a unit that is
     # on the other side of a kink than in float64 moves its weights by a part of a step.
     for run in rounded:

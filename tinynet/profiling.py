@@ -164,7 +164,7 @@ def _step(model: Any, program: Any, batch: data.Batch) -> list[int]:
     for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
         if variable.regularizer is not None:
             gradient += variable.regularizer.gradient(variable.array)
-    model.optimizer._step(plan)
+    model.optimizer._learn(plan)
     laps.append(time.perf_counter_ns())
     program.give_back(work)
     return [b - a for a, b in itertools.pairwise(laps)]

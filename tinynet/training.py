@@ -262,7 +262,7 @@ class Trainer(Network):
             for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
                 if variable.regularizer is not None:
                     gradient += variable.regularizer.gradient(variable.array)
-        self.optimizer._step(plan)
+        self.optimizer._learn(plan)
         program.give_back(work)
         return loss
 

@@ -306,7 +306,7 @@ def step(
         note_registers(one, one.backward(), registers)
         one.regularize()
         raw, slots_before = _copies(plan)
-        optimizer._step(plan)
+        optimizer._learn(plan)
         used, slots_after = _copies(plan)
     if apply:
         model.train_on_batch(x, y, sample_weight, class_weight)

@@ -652,7 +652,7 @@ class Optimizer(Configurable):
         where = [(variable, variable.array) for variable in memory]
         return Plan(flat, list(variables), list(gradients), slots, constrained, self, where)
 
-    def _step(self, plan: Plan) -> None:
+    def _learn(self, plan: Plan) -> None:
         """Do one step over what `plan` laid out.
 
         Parameters
