@@ -675,6 +675,22 @@ def test_layer_uses_an_overridden_call(base: str) -> None:
     assert type("Renamed", (layers.Flatten,), {})().name
 
 
+@pytest.mark.parametrize("kind", ["Sequential", "Model"])
+def test_model_uses_an_overridden_call(kind: str) -> None:
+    """The layers that it was made of are still its layers."""
+    base = getattr(tinynet, kind)
+    own = type("Own", (base,), {"call": lambda self, x: 2 * base.call(self, x)})
+    start, dense = L.Input((8,)), L.Dense(3, kernel_initializer="ones")
+    model = own([start, dense]) if kind == "Sequential" else own(start, dense(start))
+    model.compile("sgd", "mse")
+    expected = np.repeat(2 * X.sum(1, keepdims=True), 3, axis=1)
+    np.testing.assert_allclose(model.predict(X, verbose=0), expected, rtol=1e-5)
+    assert [w.name for w in model.trainable_weights] == ["kernel", "bias"]
+    assert dense in model.layers
+    _, (d_kernel, _) = model.loss_and_gradients(X, np.zeros((7, 3)))
+    np.testing.assert_allclose(d_kernel, X.T @ (4 * expected / expected.size), rtol=1e-4)
+
+
 def test_regularizer_may_be_a_function_of_operations() -> None:
     model = tinynet.Sequential(
         [L.Input((8,)), L.Dense(3, kernel_regularizer=lambda w: 0.1 * ops.sum(ops.abs(w) ** 1.5))]

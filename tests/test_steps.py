@@ -310,6 +310,19 @@ class Own(layers.Dense):
     """A layer that might do anything."""
 
 
+class OwnModel(Sequential):
+    """A model that might do anything."""
+
+    def call(self, x: Any) -> Any:
+        return super().call(x)
+
+
+def own_model() -> Sequential:
+    model = OwnModel([layers.Flatten(), layers.Dense(C, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
 OTHERS: dict[str, Build] = {
     "dropout": lambda: net(layers.Dropout(0.5)),
     "another activation": lambda: net(layers.Dense(7, "tanh")),
@@ -341,6 +354,7 @@ def test_everything_else_is_trained_step_by_step(name: str, calls: list[int]) ->
 
 ALIKE = {
     "a subclass of Dense": lambda: net(Own(7)),
+    "a model of one's own": own_model,
     "a model in a model": lambda: net(Sequential([layers.Dense(7)])),
     "a layer that does nothing": lambda: net(layers.Dropout(0.0)),
 }

@@ -98,7 +98,8 @@ class Network(Layer):
 
     def _own_layers(self) -> list[Layer]:
         """The layers in the order of their weights."""
-        return self._inner_layers() if self._has_own_call else self._layers
+        own = self._inner_layers() if self._has_own_call else []
+        return list(dict.fromkeys([*self._layers, *own]))
 
     _sublayers = _own_layers
 
@@ -259,7 +260,7 @@ class Network(Layer):
 
     def _make_graph(self, shape: Any) -> None:
         """Build the layers by calling them; of a functional model, they are built."""
-        if self._has_own_call:
+        if self._has_own_call and not self._functional:
             self._graph = None
             inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, self.dtype)), shape)
             self._outputs_for((inputs,), {}, self.call)

@@ -170,7 +170,7 @@ def _attributes(layer: Layer) -> list[tuple[str, Any]]:
         return []
     own = {name: value for name, value in vars(layer).items() if name not in ("_layers", "_input")}
     if isinstance(layer, Model):
-        own["layers"] = layer._inner_layers()
+        own["layers"] = layer.layers
     return sorted(
         own.items(), key=lambda item: item[0].replace("_", "~", 1) if item[0][0] == "_" else item[0]
     )
