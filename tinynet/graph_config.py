@@ -197,7 +197,7 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
             return [resolve(v, found) for v in value]
         if not isinstance(value, dict):
             return value
-        inner = value.get("config")
+        inner: Any = value.get("config")
         match value.get("class_name"):
             case "__keras_tensor__":
                 key, k = history(*inner["keras_history"])

@@ -289,7 +289,8 @@ class Writer:
             t = int(optimizer.iterations) + 1
             yield f"alpha = adam_step_size({rate}, {b1}, {b2}, {t})", "1"
         for k, (flat, *_) in enumerate(plan.flat, 1):
-            end, own = "" if len(plan.flat) == 1 else f"_{k}", []
+            end = "" if len(plan.flat) == 1 else f"_{k}"
+            own: list[Any] = []
             while sum(size for _, size in own) < flat.size:
                 own.append(left.pop(0))
             size = f"{flat.size:,}"

@@ -210,7 +210,7 @@ class Network(Layer):
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs: those of the layers that compute them."""
-        return [s.node.name for s in self.outputs]
+        return [n.name for s in self.outputs if (n := s.node) is not None]
 
     def _known_graph(self) -> Graph:
         """Return the graph; of a subclass with its own `call`, made once the input is known."""

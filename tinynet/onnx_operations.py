@@ -120,7 +120,9 @@ def _get_item(g: Graph, x: str, key: Any) -> str:
     places = [k for k, own in enumerate(keys) if own is ...] or [len(keys)]
     rest = len(g.shape()) - sum(own is not None and own is not ... for own in keys)
     keys[places[0] : places[0] + 1] = [slice(None)] * rest
-    squeezed, new, at = [], [], 0
+    squeezed: list[int] = []
+    new: list[int] = []
+    at = 0
     for own in keys:
         if own is None:
             new.append(at - len(squeezed) + len(new))

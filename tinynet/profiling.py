@@ -134,7 +134,7 @@ def profile_of(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: Any) 
     medians = np.median(times[1:], axis=0) / 1000
     labels = [*_labels(program, own.optimizer.name)]
     rows = zip(labels, medians.tolist(), strict=True)
-    return Profile([ProfileRow(*label, us) for label, us in rows], note)
+    return Profile([ProfileRow._make((*label, us)) for label, us in rows], note)
 
 
 def _train_steps(many: Any, examples: Any, size: int) -> ProfileRow:

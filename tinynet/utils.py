@@ -202,7 +202,7 @@ def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
             "data must be x, (x,), (x, y) or (x, y, sample_weight). "
             f"Received: data={checks.shorten(data)}"
         )
-    return (*parts, None, None)[:3]  # type: ignore[return-value]
+    return (*parts, None, None)[:3]
 
 
 def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:

@@ -348,10 +348,11 @@ def _check_net(
     one.regularize()
     gradients = [np.array(gradient) for gradient in one.plan.gradients]
     noise = 100 * _EPS * max(1.0, abs(at_rest)) / _H
-    return [
-        checker.check(*names[id(v)], v.array, gradient, lambda: run() - at_rest, noise)
-        for v, gradient in zip(one.plan.variables, gradients, strict=True)
-    ]
+    found = []
+    for v, gradient in zip(one.plan.variables, gradients, strict=True):
+        layer, name = names[id(v)]
+        found.append(checker.check(layer, name, v.array, gradient, lambda: run() - at_rest, noise))
+    return found
 
 
 def _check_loss(

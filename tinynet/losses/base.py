@@ -315,7 +315,7 @@ class Loss(Configurable):
         else:
             values = self.call(as_tensor_or_symbol(y_true), predictions)
             if not isinstance(values, TensorMethods) or (
-                np.ndim(values) and values.shape[0] != predictions.shape[0]
+                values.shape and values.shape[0] != predictions.shape[0]
             ):
                 raise ValueError(
                     f"The loss {self.name} must compute its result from y_pred, one value for "

@@ -76,7 +76,7 @@ class Graph:
             )
         nodes += found
         done.update(map(id, found))
-        return self.meant(output)  # type: ignore[no-any-return]
+        return self.meant(output)
 
     def meant(self, value: Any) -> Any:
         """Return the tensor that is meant by one that may be any of several."""
