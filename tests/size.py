@@ -24,8 +24,8 @@ LAYOUT = {
 }
 
 
-def code_lines(source: str) -> int:
-    """Count the lines that hold code."""
+def numbers_of_code(source: str) -> set[int]:
+    """Return the numbers of the lines that hold code."""
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in LAYOUT:
@@ -35,7 +35,12 @@ def code_lines(source: str) -> int:
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 lines.difference_update(range(first.lineno, (first.end_lineno or 0) + 1))
-    return len(lines)
+    return lines
+
+
+def code_lines(source: str) -> int:
+    """Count the lines that hold code."""
+    return len(numbers_of_code(source))
 
 
 def sizes() -> dict[str, int]:

@@ -1,0 +1,32 @@
+"""A reader of one training step has few files and lines to follow."""
+
+from __future__ import annotations
+
+import functools
+
+from tests import entry
+
+
+@functools.cache
+def steps() -> list[entry.Entered]:
+    return entry.follow()
+
+
+def test_entry_counts_the_maths_of_a_step() -> None:
+    first, second = steps()
+    names = {name.rpartition(": ")[2] for name in second.functions if name.startswith("functional")}
+    assert {"dense", "dense_gradients", "dense_backward", "adam"} <= names
+    assert first.lines > second.lines > 0
+    assert set(second.files) <= set(first.files)
+
+
+def test_entry_counts_the_lines_of_a_function_once() -> None:
+    counted = entry.measure({entry.tinynet.functional.relu.__code__})
+    assert (counted.lines, counted.maths) == (2, 1.0)
+
+
+def test_a_training_step_enters_few_lines() -> None:
+    second = steps()[1]
+    assert len(second.files) <= entry.MOST_FILES
+    assert second.lines <= entry.MOST_LINES
+    assert second.maths >= entry.LEAST_MATHS
