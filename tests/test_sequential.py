@@ -359,6 +359,39 @@ def test_summary_of_options(keras: Any) -> None:
         assert [row[-1] for row in ours[0][1:]] == [row[-1] for row in theirs[0][1:]]
 
 
+def two_towers(k: Any) -> Any:
+    a, b = k.Input((4,), name="a"), k.Input((4,), name="b")
+    shared = k.layers.Dense(5, name="shared")
+    inner = k.Sequential([k.Input((10,)), k.layers.Dense(2, name="deep")], name="inner")
+    both = k.layers.Concatenate(name="both")([shared(a), shared(b)])
+    z = inner(both)
+    out = k.ops.exp(k.layers.Add(name="sum")([z, inner(both * 2.0)]))
+    return k.Model([a, b], [out, k.layers.Dense(1, name="last")(z)], name="net")
+
+
+def residual(k: Any) -> Any:
+    x, h = k.Input((4,), name="x"), k.Input((3,), name="h")
+    inner = k.Model(h, k.layers.Dense(3, name="deep")(h), name="inner")
+    y = k.layers.Dense(3, name="first")(x)
+    return k.Model(x, k.layers.Add(name="sum")([y, inner(y)]), name="net")
+
+
+def chain(k: Any) -> Any:
+    x = k.Input((4,), name="x")
+    return k.Model(x, k.layers.ReLU(name="second")(k.layers.Dense(3, name="first")(x)), name="net")
+
+
+@pytest.mark.parametrize("options", [{}, {"expand_nested": True, "show_trainable": True}])
+@pytest.mark.parametrize("net", [two_towers, residual, chain])
+def test_summary_of_a_graph_says_what_keras_says(
+    net: Any, options: Any, keras: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    keras.backend.clear_session()
+    theirs, ours = (table(printed(net(k), line_length=250, **options)) for k in (keras, tinynet))
+    assert ours == theirs
+
+
 def test_names_are_those_that_keras_gives(keras: Any) -> None:
     keras.backend.clear_session()
     named = []

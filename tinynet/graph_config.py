@@ -35,6 +35,38 @@ _FUNCTIONS = {"ReLU": "relu", "Copy": "identity_of"}
 _OWN = ("assign", "flatten", "linear")
 
 
+def places_of(graph: Graph) -> tuple[dict[int, list[Any]], dict[int, list[Node]]]:
+    """Return where the tensors of a graph come from, and the calls of each operation.
+
+    Parameters
+    ----------
+    graph : Graph
+        The graph.
+
+    Returns
+    -------
+    places : dict of int to list
+        Name of the operation, number of its call, and number of the result, by the tensor's id.
+    calls : dict of int to list of Node
+        The calls of each operation, by its id.
+
+    Examples
+    --------
+    >>> x = layers.Input((3,), name="x")
+    >>> y = layers.Dense(2, name="y")(x)
+    >>> places_of(Graph(x, y))[0][id(y)]
+    ['y', 0, 0]
+    """
+    places: dict[int, list[Any]] = {id(s): [s.name, 0, 0] for s in graph.entries}
+    calls: dict[int, list[Node]] = {id(o): [] for o in graph.operations}
+    for node in graph.nodes:
+        own = calls[id(node.owner)]
+        for k, symbol in enumerate(flattened(node.outputs)):
+            places[id(symbol)] = [node.name, len(own), k]
+        own.append(node)
+    return places, calls
+
+
 def graph_config(graph: Graph) -> dict[str, Any]:
     """Return the entries of a configuration that say what a graph is made of.
 
@@ -60,13 +92,7 @@ def graph_config(graph: Graph) -> dict[str, Any]:
     >>> config["output_layers"]
     ['y', 0, 0]
     """
-    places: dict[int, list[Any]] = {id(s): [s.name, 0, 0] for s in graph.entries}
-    calls: dict[int, list[Node]] = {id(o): [] for o in graph.operations}
-    for node in graph.nodes:
-        own = calls[id(node.owner)]
-        for k, symbol in enumerate(flattened(node.outputs)):
-            places[id(symbol)] = [node.name, len(own), k]
-        own.append(node)
+    places, calls = places_of(graph)
 
     def plain(value: Any) -> Any:
         if isinstance(value, SymbolicTensor):
@@ -114,6 +140,27 @@ def graph_config(graph: Graph) -> dict[str, Any]:
     }
 
 
+def operation_class(name: str) -> str:
+    """Return the name of the class that an operation has in Keras.
+
+    Parameters
+    ----------
+    name : str
+        Name of the operation.
+
+    Returns
+    -------
+    str
+        Name of the class.
+
+    Examples
+    --------
+    >>> operation_class("expand_dims")
+    'ExpandDims'
+    """
+    return _CLASSES.get(name, "".join(part.capitalize() for part in name.split("_")))
+
+
 def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
     """Return an operation as Keras describes it, and the arguments of its call."""
     operation, args, options = node.operation, node.args, dict(node.kwargs)
@@ -128,7 +175,7 @@ def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
             f"A model that is saved must consist of layers and of operations of keras.ops on its "
             f"tensors, without variables: make a layer of {name}. Received: the operation {name}"
         )
-    class_name = _CLASSES.get(name, "".join(part.capitalize() for part in name.split("_")))
+    class_name = operation_class(name)
     module = "keras.src.ops.nn" if isinstance(operation, Activated) else "keras.src.ops.numpy"
     in_call = {key: options.pop(key) for key in ("constant_values",) if key in options}
     if name == "get_item":  # a list stands for a tuple there

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import checks
+from tinynet.graph_config import operation_class, places_of
+from tinynet.layers.shaping import InputLayer
+from tinynet.program.nested import flattened
+from tinynet.program.symbols import Node
 from tinynet.progress import can_encode
 from tinynet.tables import Table
 from tinynet.variable import Variable
@@ -45,8 +49,9 @@ def summary_lines(
     [' Total params: 9 (36.00 B)', ' Trainable params: 9 (36.00 B)']
     """
     line_length = checks.optional(checks.whole, "line_length", line_length)
-    header = [*_HEADER] + ["Trainable"] * show_trainable
-    rows = list(_rows(model, expand_nested, show_trainable, ""))
+    connects = not _is_chain(model)
+    header = [*_HEADER, *["Connected to"] * connects, *["Trainable"] * show_trainable]
+    rows = _rows(model, expand_nested, show_trainable, connects)
     table = _table(header, rows, line_length)
     return [f'Model: "{model.name}"', *table, *(f" {line}" for line in _counts(model))]
 
@@ -70,9 +75,11 @@ def summary_html(model: Any) -> str:
     >>> "<td" in summary_html(Sequential([layers.Input((2,)), layers.Dense(3)]))
     True
     """
-    rows = _rows(model, True, False, "")
+    connects = not _is_chain(model)
+    header = [*_HEADER, *["Connected to"] * connects]
+    rows = _rows(model, True, False, connects)
     note = ", ".join(_counts(model))
-    return Table(f'Model: "{model.name}"', _HEADER, rows, note, (0, 1))._repr_html_()
+    return Table(f'Model: "{model.name}"', header, rows, note, (0, 1, 3))._repr_html_()
 
 
 def _counts(model: Any) -> list[str]:
@@ -89,25 +96,64 @@ def _counts(model: Any) -> list[str]:
     return [f"{label}: {_size(variables)}" for label, variables in counts]
 
 
-def _rows(model: Any, expand_nested: bool, show_trainable: bool, indent: str) -> list[Row]:
+def _is_chain(model: Any) -> bool:
+    """Whether each layer is called once, with the output of the one before."""
+    graph = model._graph if model._functional and not model._has_own_call else None
+    if graph is None:
+        return True
+    tensors = [*graph.entries, *(node.outputs for node in graph.nodes)]
+    is_row = all(
+        len(node.inputs) == 1 and graph.meant(node.inputs[0]) is before
+        for node, before in zip(graph.nodes, tensors, strict=False)
+    )
+    return is_row and len(graph.entries) == 1 and len(graph.operations) == len(tensors)
+
+
+def _rows(
+    model: Any, expand_nested: bool, show_trainable: bool, connects: bool, level: int = 0
+) -> list[Row]:
     rows: list[Row] = []
-    known = model._input is not None and model._layers
-    shape = model._input.batch_shape if known else None
-    for layer in model.layers:
-        shape = layer.compute_output_shape(shape) if shape is not None else None
-        count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
-        row = [f"{indent}{layer.name} ({type(layer).__name__})", str(shape or "?"), count]
+    graph = None if model._has_own_call else model._graph
+    places, calls = ({}, {}) if graph is None else places_of(graph)
+    listed = graph.operations if model._functional and graph is not None else model.layers
+    corner = "└" if can_encode("└") else "-"
+    for operation in listed:
+        own = calls.get(id(operation), [])
+        shapes = [s.shape for s in flattened(own[-1].outputs)] if own else []
+        if isinstance(operation, Node):
+            kind, count = operation_class(operation.operation.name), "0"
+        else:
+            kind = type(operation).__name__
+            if kind == "Model" and operation._functional:
+                kind = "Functional"  # its class in Keras
+            count = f"{operation.count_params():,}" if operation.built else "0 (unbuilt)"
+            if isinstance(operation, InputLayer):
+                shapes = [operation.batch_shape]
+            elif not own and operation.built and operation._build_shape and graph is None:
+                shapes = [operation.compute_output_shape(operation._build_shape)]
+        name = "   " * level + f"{corner} " * bool(level) + operation.name
+        row = [f"{name} ({kind})", str(shapes[0] if len(shapes) == 1 else shapes or "?"), count]
+        if connects:
+            inputs = [places[id(graph.meant(i))] for node in own for i in node.inputs]
+            text = ", ".join(f"{name}[{call}][{k}]" for name, call, k in inputs)
+            row.append("-" if level else text or "-")
         if show_trainable:
-            row.append(("Y" if layer.trainable else "N") if layer.weights else "-")
+            row.append(("Y" if operation.trainable else "N") if _weights(operation) else "-")
         rows.append(row)
-        if expand_nested and hasattr(layer, "layers"):
-            rows += _rows(layer, expand_nested, show_trainable, indent + "  ")
+        if expand_nested and hasattr(operation, "layers"):
+            rows += _rows(operation, expand_nested, show_trainable, connects, level + 1)
     return rows
+
+
+def _weights(operation: Any) -> Any:
+    return getattr(operation, "weights", ())
 
 
 def _table(header: Row, rows: list[Row], line_length: int | None) -> list[str]:
     """Draw the box; a cell that is too long for it is cut."""
-    widths = [33, 24, 15, 11][: len(header)]
+    widths = [33, 24, 15, 11, 11][: len(header)]
+    if "Connected to" in header:
+        widths[3] = 2 + max(len(row[3]) for row in [header, *rows])
     if line_length is None:
         cells = zip(widths, header, *rows, strict=True)
         widths = [max(least, 2 + max(map(len, column))) for least, *column in cells]
