@@ -70,6 +70,20 @@ def test_names_cannot_break_out_of_the_page() -> None:
     assert contents(page)["steps"][0]["name"] == name
 
 
+def residual(add: Any) -> Any:
+    x = L.Input((28, 28))
+    h = L.Dense(6, "relu")(L.Flatten()(x))
+    return keras.Model(x, L.Dense(10)(add(h)), name="net")
+
+
+def test_functional_models_are_read_from_their_graph() -> None:
+    x = L.Input((28, 28))
+    inner = keras.Sequential([L.Dense(6, "relu", name="low")])
+    model = keras.Model(x, L.Dense(10, "softmax", name="high")(inner(L.Flatten()(x))))
+    steps = contents(demo.page(model))["steps"]
+    assert [step["name"] for step in steps] == ["low", "relu", "high", "softmax"]
+
+
 def odd(x: Any) -> Any:
     return x
 
@@ -89,6 +103,8 @@ odd.backward = lambda d_y, x, y: d_y
         (lambda: net(L.Flatten(), L.Dense(10, odd)), "Received: odd  in dense"),
         (lambda: net(L.Softmax(axis=1), L.Flatten(), L.Dense(10)), "softmax .* in softmax"),
         (lambda: net(L.Flatten(), L.Dense(10), L.Softmax(axis=0)), "softmax .* in softmax"),
+        (lambda: residual(lambda h: L.Add()([h, h])), "Received: net, in which they branch"),
+        (lambda: residual(keras.ops.exp), "not Operation. Received: the layer exp"),
     ],
 )
 def test_what_the_page_cannot_compute_is_refused(model: Any, message: str, tmp_path: Path) -> None:

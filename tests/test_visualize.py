@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 import tinynet as keras
 from tinynet import visualize
 
+L = keras.layers
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (7, 28, 28), dtype=np.uint8)
 TRUE = np.array([0, 1, 2, 0, 1, 2, 0])
@@ -458,3 +459,50 @@ def test_the_users_style_is_kept() -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg")
     assert buffer.tell() > 0
+
+
+# ------------------------------------------------------------ graphs
+
+
+def residual(several: bool = False) -> Any:
+    """Return a model with a residual connection; with two inputs and outputs, if asked for."""
+    x = L.Input((4, 4), name="pixels")
+    h = L.Dense(6, "relu", name="hidden")(L.Flatten(name="flat")(x))
+    y = L.Add(name="sum")([h, L.Dense(6, name="more")(h)])
+    out = L.Dense(3, "softmax", name="digit")(keras.ops.exp(y))
+    if not several:
+        return keras.Model(x, out, name="net")
+    z = L.Input((2,), name="size")
+    return keras.Model([x, z], [out, L.Dense(1, name="price")(z)], name="net")
+
+
+def test_plot_model_draws_the_edges_of_a_graph() -> None:
+    from matplotlib.patches import FancyArrowPatch
+
+    ax = visualize.plot_model(residual()).axes[0]
+    texts = [text.get_text() for text in ax.texts]
+    assert [text for text in texts if "\n" in text] == [
+        *("flat\nFlatten", "hidden\nDense, relu", "more\nDense", "sum\nAdd"),
+        *("exp\noperation", "digit\nDense, softmax"),
+    ]
+    arrows = [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
+    assert len(arrows) == 7  # one more than a row would have: from hidden to sum
+    ax = visualize.plot_model(residual(several=True)).axes[0]
+    assert {"pixels", "size"} <= {text.get_text() for text in ax.texts}
+
+
+def test_plot_activations_shows_the_layers_of_a_graph() -> None:
+    model = residual()
+    figure = visualize.plot_activations(model, np.ones((4, 4)))
+    titles = [ax.get_title().partition(":")[0] for ax in figure.axes]
+    assert titles == ["pixels", "hidden", "more", "sum", "exp", "digit"]
+    probabilities = model.predict(np.ones((1, 4, 4)), verbose=0)[0]
+    widths = [bar.get_width() for bar in figure.axes[-1].patches]
+    np.testing.assert_allclose(widths, probabilities, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"one input and one output. Received: 2 inputs and 2"):
+        visualize.plot_activations(residual(several=True), np.ones((4, 4)))
+
+
+def test_plot_weights_finds_the_first_kernel_of_a_graph() -> None:
+    figure = visualize.plot_weights(residual())
+    assert "hidden: weights of 6 units" in figure.axes[0].get_title()

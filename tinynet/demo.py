@@ -11,7 +11,6 @@ import base64
 import json
 import math
 import webbrowser
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 from tinynet import activations, layers
 from tinynet.datasets.drawn_digits import WAYS
 from tinynet.files import write_atomically
+from tinynet.graph_config import layers_in_a_row
 
 __all__ = ["MODELS", "default_model", "page", "show"]
 
@@ -46,10 +46,10 @@ def page(model: Any) -> str:
 
     Parameters
     ----------
-    model : Sequential
-        A built model that takes images of 28 x 28 pixels, 0 to 1, and has ten outputs. Its layers
-        are of the kinds `Flatten`, `Dense`, `Dropout` and activations. Outputs that are no
-        probabilities are taken for scores, and a softmax follows.
+    model : Model
+        A built model that takes images of 28 x 28 pixels, 0 to 1, and has ten outputs. It applies
+        its layers one after the other: `Flatten`, `Dense`, `Dropout` and activations. A softmax
+        follows where the outputs are not probabilities.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
     steps: list[dict[str, Any]] = []
     weights: list[Any] = []
     rank, last = len(shape) + 1, activations.linear
-    for layer in _row(model):
+    for layer in layers_in_a_row(model):
         kind: Any = type(layer)
         if kind in (layers.InputLayer, layers.Dropout):
             continue
@@ -128,15 +128,6 @@ def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
     if last.__name__ not in ("softmax", "sigmoid"):
         steps.append(_activation(activations.softmax, "the output", 2))
     return steps, weights
-
-
-def _row(model: Any) -> Iterator[Any]:
-    """Yield a model's layers, those of nested models too."""
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            yield from _row(layer)
-        else:
-            yield layer
 
 
 def _activation(activation: Any, name: str, rank: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from tinynet.checks import shorten, type_name
 from tinynet.layers.shaping import InputLayer
 from tinynet.program.dense_net import Activated
 from tinynet.program.graph import Graph, rename
-from tinynet.program.nested import flattened
+from tinynet.program.nested import flattened, mapped
 from tinynet.program.symbols import Node, SymbolicTensor
 from tinynet.program.tensor import TABLE
 from tinynet.registry import snake_case
@@ -65,6 +65,107 @@ def places_of(graph: Graph) -> tuple[dict[int, list[Any]], dict[int, list[Node]]
             places[id(symbol)] = [node.name, len(own), k]
         own.append(node)
     return places, calls
+
+
+def layers_in_a_row(model: Any) -> list[Any]:
+    """Return the layers of a model that applies them one after the other, nested ones expanded.
+
+    Parameters
+    ----------
+    model : Model
+        A built model.
+
+    Returns
+    -------
+    list of (Layer or Operation)
+        In order.
+
+    Raises
+    ------
+    ValueError
+        If something else is computed: there are branches, or several inputs or outputs.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> inner = Sequential([layers.Dense(2, name="b")])
+    >>> model = Sequential([layers.Input((3,)), layers.Dense(2, name="a"), inner])
+    >>> [layer.name for layer in layers_in_a_row(model)]
+    ['a', 'b']
+    """
+    graph = model._known_graph()
+    at, found = graph.entries[0], []
+    for node in graph.nodes:
+        if [id(graph.meant(i)) for i in node.inputs] != [id(at)]:
+            break
+        at, nested = node.outputs, hasattr(node.operation, "layers")
+        found += layers_in_a_row(node.operation) if nested else [node.operation]
+    if graph.meant(graph.outputs) is not at or len(graph.entries) > 1:
+        raise ValueError(
+            "model must apply its layers one after the other, from one input to one output. "
+            f"Received: {model.name}, in which they branch"
+        )
+    return found
+
+
+class Connected(NamedTuple):
+    """A layer, an operation or an input of a model, and what it is applied to.
+
+    Parameters
+    ----------
+    entry : Layer, Node or SymbolicTensor
+        The layer, the call of the operation, or the input.
+    shape : tuple of (int or None), or list of them, or None
+        Shape of the output, if it is known.
+    sources : list of int
+        Positions of those whose outputs it reads.
+
+    Examples
+    --------
+    >>> Connected(None, (None, 3), []).shape
+    (None, 3)
+    """
+
+    entry: Any
+    shape: Any
+    sources: list[int]
+
+
+def connections(model: Any) -> list[Connected]:
+    """Return the layers and operations of a model, and what each of them is applied to.
+
+    Parameters
+    ----------
+    model : Model
+        The model; before it is built, its layers are taken to be in a row.
+
+    Returns
+    -------
+    list of Connected
+        The inputs first.
+
+    Examples
+    --------
+    >>> from tinynet import Model
+    >>> x = layers.Input((3,), name="x")
+    >>> y = layers.Dense(3, name="y")(x)
+    >>> model = Model(x, layers.add([x, y]))
+    >>> [(entry.name, sources) for entry, _, sources in connections(model)]
+    [('x', []), ('y', [0]), ('add', [0, 1])]
+    """
+    if not model.built:
+        row = [Connected(layer, None, [k]) for k, layer in enumerate(model.layers)]
+        return [Connected(None, None, []), *row]
+    graph = model._known_graph()
+    found = {id(s): Connected(s, s.shape, []) for s in graph.entries}
+    made = {id(s): k for k, s in enumerate(graph.entries)}
+    for node in graph.nodes:
+        shape = mapped(lambda s: s.shape, node.outputs)
+        _, _, sources = found.setdefault(id(node.owner), Connected(node.owner, shape, []))
+        sources += [made[id(graph.meant(i))] for i in node.inputs]
+        position = [*found].index(id(node.owner))
+        made.update((id(s), position) for s in flattened(node.outputs))
+    return [*found.values()]
 
 
 def graph_config(graph: Graph) -> dict[str, Any]:

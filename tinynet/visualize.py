@@ -23,6 +23,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tinynet import checks
+from tinynet.graph_config import connections
+from tinynet.one_step import layers_of
+from tinynet.sequential import Model
 from tinynet.variable import Array
 
 if TYPE_CHECKING:
@@ -479,7 +482,7 @@ def plot_weights(
     count, columns = checks.whole("count", count), checks.whole("columns", columns)
     layer, kernel = _first_kernel(model)
     units = kernel.shape[1]
-    shape = model.input_shape[1:]
+    shape = () if isinstance(model.input_shape, list | dict) else model.input_shape[1:]
     shape = shape if len(shape) > 1 and math.prod(shape) == len(kernel) else (len(kernel),)
     tiles = _pictures(kernel.T[:count].reshape(-1, *shape))
     columns = min(columns, len(tiles))
@@ -549,6 +552,11 @@ def plot_activations(
     >>> [len(ax.containers) for ax in figure.axes]
     [0, 0, 1]
     """
+    if model.built and (len(model.inputs) > 1 or len(model.outputs) > 1):
+        raise ValueError(
+            "model must have one input and one output. "
+            f"Received: {len(model.inputs)} inputs and {len(model.outputs)} outputs"
+        )
     x = np.asarray(image)
     if (model.built and x.shape == model.input_shape[1:]) or (not model.built and x.ndim in (1, 2)):
         x = x[None]
@@ -650,17 +658,23 @@ def plot_model(
     from matplotlib.colors import to_rgba
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-    shape = model.input_shape if model.built else None
-    boxes = [("input", shape, "")]
-    for layer in model.layers:
-        shape = None if shape is None else layer.compute_output_shape(shape)
-        activation = layer.get_config().get("activation")
-        kind = type(layer).__name__
-        if isinstance(activation, str) and activation != "linear":
-            kind += f", {activation}"
-        size = layer.count_params() if layer.built else None
-        parameters = "not built" if size is None else f"{size:,} parameters" if size else ""
-        boxes.append((f"{layer.name}\n{kind}", shape, parameters))
+    boxes, links = [], []
+    listed = connections(model)
+    inputs = [entry for entry, _, sources in listed if not sources]
+    for i, (entry, shape, sources) in enumerate(listed):
+        links += [(source, i) for source in sources]
+        if not sources:
+            boxes.append(("input" if len(inputs) == 1 else entry.name, shape, ""))
+            continue
+        kind, parameters = "operation", ""
+        if hasattr(entry, "count_params"):
+            activation = entry.get_config().get("activation")
+            kind = type(entry).__name__
+            if isinstance(activation, str) and activation != "linear":
+                kind += f", {activation}"
+            size = entry.count_params() if entry.built else None
+            parameters = "not built" if size is None else f"{size:,} parameters" if size else ""
+        boxes.append((f"{entry.name}\n{kind}", shape, parameters))
     default = model.name + (f": {model.count_params():,} parameters" if model.built else "")
 
     ax = _axes(ax, 5.6, 0.95 * len(boxes) + 0.5)
@@ -672,13 +686,18 @@ def plot_model(
         box.set(facecolor=to_rgba(BLUE, 0.25) if parameters else "none", edgecolor=BLUE)
         ax.add_patch(box)
         ax.text(0.29, i + 0.3, name, ha="center", va="center", linespacing=1.4)
-        known = "?" if shape is None else " × ".join(str(n or "any") for n in shape[1:])
+        known = "?"
+        if isinstance(shape, tuple):
+            known = " × ".join(str(n or "any") for n in shape[1:])
         ax.text(0.6, i + (0.18 if parameters else 0.3), known, va="center", weight="bold")
         if parameters:
             ax.text(0.6, i + 0.44, parameters, va="center", fontsize=9)
-        if i:
-            ends = (0.29, i - 0.4), (0.29, i)
-            ax.add_patch(FancyArrowPatch(*ends, arrowstyle="->", mutation_scale=12, color="gray"))
+    style: dict[str, Any] = {"arrowstyle": "->", "mutation_scale": 12, "color": "gray"}
+    for start, end in links:
+        ends, curve = ((0.29, end - 0.4), (0.29, end)), "arc3"
+        if end - start > 1:  # around the boxes in between
+            ends, curve = ((0.03, start + 0.3), (0.03, end + 0.3)), "arc3,rad=0.15"
+        ax.add_patch(FancyArrowPatch(*ends, connectionstyle=curve, **style))
     return _titled(ax, title, source, default)
 
 
@@ -821,9 +840,7 @@ def _names(class_names: Sequence[str] | None, count: int) -> list[str]:
 
 def _first_kernel(model: Any) -> tuple[Any, Array]:
     """Find the first layer that has a kernel of two dimensions."""
-    for layer in model.layers if model.built else []:
-        if hasattr(layer, "layers"):
-            return _first_kernel(layer)
+    for layer in layers_of(model) if model.built else []:
         kernel = getattr(layer, "kernel", None)
         if kernel is not None and len(kernel.shape) == 2:
             return layer, np.asarray(kernel.numpy())
@@ -835,10 +852,10 @@ def _first_kernel(model: Any) -> tuple[Any, Array]:
 def _outputs(model: Any, x: Array) -> Iterator[tuple[Any, Array]]:
     """Yield every layer from the first one with weights on, with its output for one image."""
     model(x)  # builds it, and says what is wrong with the shape
+    nodes = [node for node in model._known_graph().nodes if hasattr(node.outputs, "shape")]
+    values = Model(model.inputs, [node.outputs for node in nodes], name="all_layers")(x)
     weighted = False
-    value: Any = x
-    for layer in model.layers:
-        value = layer(value)
-        weighted = weighted or bool(layer.weights)
+    for node, value in zip(nodes, values if len(nodes) > 1 else [values], strict=True):
+        weighted = weighted or bool(getattr(node.operation, "weights", ()))
         if weighted:
-            yield layer, np.asarray(value).reshape(-1)
+            yield node.operation, np.asarray(value).reshape(-1)
