@@ -75,7 +75,7 @@ def one_thread() -> Iterator[None]:
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have training call each layer by itself."""
-    monkeypatch.setattr("tinynet.training.steps_of", lambda *_: None)
+    monkeypatch.setattr("tinynet.sequential.steps_of", lambda *_: None)
 
 
 def both(

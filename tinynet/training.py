@@ -34,7 +34,6 @@ from tinynet.program.tape import GradientTape
 from tinynet.program.tensor import TABLE
 from tinynet.program.trace import RECORDER
 from tinynet.sparse import CompressedRows, SparseBatch
-from tinynet.steps import steps_of
 from tinynet.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from tinynet.variable import Array, Variable, as_tensor, pack
 from tinynet.workspace import Workspace
@@ -133,9 +132,8 @@ class Trainer(Network):
         return mapped(as_tensor, self._predict_batch(self._inputs(args[0]).x, kind))
 
     def _many_steps(self, source: Any, batch_size: int) -> Any:
-        if type(self)._train_step is not Trainer._train_step or self._plan is None:
-            return None
-        return steps_of(self, self.optimizer, self._plan, source, batch_size)
+        """Return what does many steps in a call, if there is something for this program."""
+        return None
 
     # ------------------------------------------------------------ compile
 
