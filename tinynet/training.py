@@ -419,6 +419,16 @@ class Trainer(Network):
     #: Paths of trainable weights that the loss does not depend on.
     _unused: list[str] = []  # replaced, never changed
 
+    def _current_plan(self, plan: Plan) -> Plan:
+        """Return the plan, if it is still right, or a new one."""
+        known = self._planned == base.structure() and self._plan is plan
+        if known and plan.optimizer is self.optimizer and plan.is_in_place:
+            return plan
+        return self._training_plan()
+
+    #: The structure of the model when it was last looked at for weights to train.
+    _planned = -1
+
     def _training_plan(self) -> Plan:
         """Return what the optimizer works on, with the gradients as views of one flat vector.
 
@@ -434,6 +444,7 @@ class Trainer(Network):
                 optimizer.build(variables)
             of = dict(zip(map(id, variables), self._gradients, strict=True))
             self._plan = optimizer.plan(learnt, [of[id(v)].array for v in learnt])
+        self._planned = base.structure()
         return self._plan
 
     # ------------------------------------------------------------ data
@@ -868,7 +879,7 @@ class Trainer(Network):
         for batch in feed.epoch():
             if begin:
                 hooks.call("on_train_batch_begin", step, {})
-            if plan is not None and (now := self._training_plan()) is not plan:
+            if plan is not None and (now := self._current_plan(plan)) is not plan:
                 # The weights have moved.
                 plan, many = now, many and self._many_steps(feed.source, many.batch_size)
                 if feed.named and many is None:

@@ -851,6 +851,9 @@ class LayerCall(Operation):
         super().__init__(layer.name, lambda x: x, lambda d_y, y, x: d_y)
         self.layer, self._training = layer, training
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
+        # For each of the layer's variables, its place among those that are trained.
+        places = {id(v): n for n, v in enumerate(layer.trainable_weights)}
+        self._places = [places.get(id(v)) for v in layer._variables()]
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
         """Return zeros of the output's shape; the layer is not run."""
@@ -897,12 +900,12 @@ class LayerCall(Operation):
     ) -> list[Array | None]:
         """Compute the gradients with respect to the input and the trainable weights."""
         layer, x = self.layer, arrays[0]
-        outs = [None, *(outs or [None] * len(arrays))[1:]]
-        for k, weight in enumerate(arrays[1:], 1):  # where gradients of several calls are summed
-            outs[k] = np.zeros_like(weight) if outs[k] is None else outs[k]
-        trainable = dict(zip(map(id, layer.trainable_weights), outs[1:], strict=True))
-        gradients = [trainable.get(id(v)) for v in layer._variables()]
-        work.gradients = gradients if any(g is not None for g in gradients) else []
+        # Where the gradients of several calls are summed, there is no array to write to.
+        given = (outs or [None] * len(arrays))[1:]
+        pairs = zip(arrays[1:], given, strict=True)
+        own = [np.zeros_like(w) if out is None else out for w, out in pairs]
+        # A frozen weight has None; a layer that learns nothing has an empty list.
+        work.gradients = [None if n is None else own[n] for n in self._places] if own else []
         d_x = layer.backward(self._converted(np.array(d_y)), work, needs[0])
         if needs[0] and np.shape(d_x) != x.shape:  # type: ignore[arg-type]  # None has a shape
             raise ValueError(
@@ -910,7 +913,7 @@ class LayerCall(Operation):
                 f"input, of shape {x.shape}. Received: "
                 + ("None" if d_x is None else f"shape {np.shape(d_x)}")
             )
-        return [None if d_x is None else np.asarray(d_x, x.dtype), *outs[1:]]
+        return [None if d_x is None else np.asarray(d_x, x.dtype), *own]
 
     def _converted(self, x: Any) -> Any:
         """Return an array as kernels take it: of the layer's dtype, contiguous and writable."""

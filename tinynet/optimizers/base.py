@@ -96,8 +96,13 @@ class Plan:
             self.optimizer is optimizer
             and len(self.variables) == len(variables)
             and all(map(operator.is_, self.variables, variables))
-            and all(variable.array is array for variable, array in self.memory)
+            and self.is_in_place
         )
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether weights and running values are still where they were."""
+        return all(variable.array is array for variable, array in self.memory)
 
 
 class Optimizer(Configurable):
