@@ -667,7 +667,23 @@ def _take(array: Any, rows: Array, name: str, work: Workspace, dtype: Any = None
 
 
 def holds_arrays(item: Any) -> bool:
-    """Return whether a list holds arrays, directly or in lists and dicts, rather than numbers."""
+    """Return whether a list holds arrays, directly or in lists and dicts, rather than numbers.
+
+    Parameters
+    ----------
+    item : object
+        The list, or something else.
+
+    Returns
+    -------
+    bool
+        Whether it does; a dict is taken for one of arrays.
+
+    Examples
+    --------
+    >>> holds_arrays([[1, 2]]), holds_arrays([np.zeros(2)])
+    (False, True)
+    """
     if isinstance(item, list | tuple):
         return any(map(holds_arrays, item[:3]))
     return isinstance(item, dict) or len(getattr(item, "shape", ())) > 0

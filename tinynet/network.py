@@ -353,12 +353,12 @@ class Network(Layer):
         if self.built:
             yield
             return
-        stream = random.state()
+        stream = random._state()
         with self._tried(keeps=True):
             try:
                 yield
             except BaseException:
-                random.set_state(stream)
+                random._set_state(stream)
                 raise
 
     def _is_traceable(self) -> bool:

@@ -69,38 +69,14 @@ def draw_seed() -> int:
         return int(_stream.integers(2**63))
 
 
-def state() -> Any:
-    """Return the state of the stream, for `set_state`.
-
-    Returns
-    -------
-    dict
-        The state.
-
-    Examples
-    --------
-    >>> before = state()
-    >>> first = draw_seed()
-    >>> set_state(before)
-    >>> draw_seed() == first
-    True
-    """
+def _state() -> Any:
+    """Return the state of the stream, for `_set_state`."""
     with _lock:
         return copy.deepcopy(_stream.bit_generator.state)
 
 
-def set_state(state: Any) -> None:
-    """Let the stream go on from a state that it was in.
-
-    Parameters
-    ----------
-    state : dict
-        What `state` returned.
-
-    Examples
-    --------
-    >>> set_state(state())
-    """
+def _set_state(state: Any) -> None:
+    """Restore a state of the stream."""
     with _lock:
         _stream.bit_generator.state = state
 

@@ -113,7 +113,7 @@ def _rows(
     model: Any, expand_nested: bool, show_trainable: bool, connects: bool, level: int = 0
 ) -> list[Row]:
     rows: list[Row] = []
-    graph = None if model._has_own_call else model._graph
+    graph: Any = None if model._has_own_call else model._graph
     places, calls = ({}, {}) if graph is None else places_of(graph)
     listed = graph.operations if model._functional and graph is not None else model.layers
     corner = "└" if can_encode("└") else "-"

@@ -681,8 +681,8 @@ def plot_model(
     ax.set_axis_off()
     ax.set(xlim=(0, 1), ylim=(len(boxes) - 0.2, -0.2))
     for i, (name, shape, parameters) in enumerate(boxes):
-        style = "round,pad=0,rounding_size=0.04"
-        box = FancyBboxPatch((0.03, i), 0.52, 0.6, style, mutation_aspect=len(boxes))
+        round_box = "round,pad=0,rounding_size=0.04"
+        box = FancyBboxPatch((0.03, i), 0.52, 0.6, round_box, mutation_aspect=len(boxes))
         box.set(facecolor=to_rgba(BLUE, 0.25) if parameters else "none", edgecolor=BLUE)
         ax.add_patch(box)
         ax.text(0.29, i + 0.3, name, ha="center", va="center", linespacing=1.4)
@@ -694,7 +694,7 @@ def plot_model(
             ax.text(0.6, i + 0.44, parameters, va="center", fontsize=9)
     style: dict[str, Any] = {"arrowstyle": "->", "mutation_scale": 12, "color": "gray"}
     for start, end in links:
-        ends, curve = ((0.29, end - 0.4), (0.29, end)), "arc3"
+        ends, curve = ((0.29, end - 0.4), (0.29, float(end))), "arc3"
         if end - start > 1:  # around the boxes in between
             ends, curve = ((0.03, start + 0.3), (0.03, end + 0.3)), "arc3,rad=0.15"
         ax.add_patch(FancyArrowPatch(*ends, connectionstyle=curve, **style))
