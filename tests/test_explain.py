@@ -574,6 +574,22 @@ def test_a_wrong_layer_inside_a_custom_layer_is_named() -> None:
     assert report.wrong == ["high/own"]
 
 
+def test_layers_that_the_loss_does_not_depend_on() -> None:
+    x = L.Input((4,))
+    y = L.Dense(2, name="used")(x)
+    unused = L.Dense(3, name="second")(L.Dense(3, "relu", name="first")(x))
+    model = keras.Model(x, [y, unused])
+    model.compile("adam", ["mse", None])
+    rng = np.random.default_rng(0)
+    data = rng.random((6, 4), np.float32), [rng.random((6, 2), np.float32), None]
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        report = explain.check_gradients(model, *data)
+    assert report.ok, report
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        shown = explain.step(model, *data)
+    assert set(shown.gradients) == {"used/kernel", "used/bias"}
+
+
 def test_models_with_their_own_train_step_are_refused() -> None:
     class Own(keras.Sequential):
         def train_step(self, data: Any) -> Any:

@@ -692,12 +692,12 @@ def plot_model(
         ax.text(0.6, i + (0.18 if parameters else 0.3), known, va="center", weight="bold")
         if parameters:
             ax.text(0.6, i + 0.44, parameters, va="center", fontsize=9)
-    style: dict[str, Any] = {"arrowstyle": "->", "mutation_scale": 12, "color": "gray"}
+    arrow: dict[str, Any] = {"arrowstyle": "->", "mutation_scale": 12, "color": "gray"}
     for start, end in links:
         ends, curve = ((0.29, end - 0.4), (0.29, float(end))), "arc3"
         if end - start > 1:  # around the boxes in between
-            ends, curve = ((0.03, start + 0.3), (0.03, end + 0.3)), "arc3,rad=0.15"
-        ax.add_patch(FancyArrowPatch(*ends, connectionstyle=curve, **style))
+            curve, ends = "arc3,rad=0.15", ((0.03, start + 0.3), (0.03, end + 0.3))
+        ax.add_patch(FancyArrowPatch(*ends, connectionstyle=curve, **arrow))
     return _titled(ax, title, source, default)
 
 

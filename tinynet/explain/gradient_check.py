@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -262,16 +261,27 @@ def check_gradients(
         at_rest = one.loss()
         if not np.isfinite(at_rest):
             raise ValueError(f"The loss must be finite to be compared. Received: loss={at_rest}")
-        names = {key: name.rpartition("/")[::2] for key, name in one.names().items()}
-        _check_loss(one, registers, checker, report)
+
+        def part(instructions: list[Any], seeds: list[tuple[Any, Any]]) -> _Part:
+            return _Part(one, instructions, seeds, registers, restore)
+
+        instructions = one.program.program.forward
+        terms: list[Any] = [(s, np.float64(factor)) for s, factor in one.program.losses]
+        losses = part([n for n in instructions if not n.scope], terms)
+        _check("loss", "The loss's gradient is wrong", losses, checker, report)
         for call in reversed([*computing_calls(one)]):
-            part = _Part(one, call.instructions, registers, restore)
-            _check_alone(call, part, names, checker, report)
+            made = {id(s) for n in call.instructions for s in n.outputs}
+            outputs = [s for s in flattened(call.outputs) if id(s) in made and "float" in s.dtype]
+            seeds = [(s, checker.random.standard_normal(s.shape)) for s in outputs]
+            name = relative(call.path)
+            who = f"The layer {name} ({kind_of(call.layer)}) is wrong"
+            _check(name, who, part(call.instructions, seeds), checker, report)
         for name in [*report.problems]:  # what is wrong inside is not the outer layer's mistake
             if any(other.startswith(f"{name}/") for other in report.problems):
                 del report.problems[name]
         if not any(_NO_GRADIENT in problem for problem in report.problems.values()):
-            report.net += _check_net(one, at_rest, names, checker, restore)
+            terms += [(s, np.ones(())) for s in one.program.added]
+            _check_net(part([*instructions], terms), at_rest, checker, report)
     return report
 
 
@@ -296,108 +306,88 @@ def _state_of(model: Any) -> Callable[[], None]:
 
 
 class _Part:
-    """Some instructions of a step, run by themselves on the registers of the whole step."""
+    """Some instructions of a step, run by themselves on the registers of the whole step.
+
+    What is differentiated is the sum of their results, each times its seed.
+    """
 
     def __init__(
-        self, one: OneStep, instructions: list[Any], registers: dict[int, Array], restore: Any
+        self,
+        one: OneStep,
+        instructions: list[Any],
+        seeds: list[tuple[Any, Any]],
+        registers: dict[int, Array],
+        restore: Callable[[], None],
     ) -> None:
         made = {id(s) for n in instructions for s in n.outputs}
         read = {id(i): i for n in instructions for i in n.inputs}
         outer = [i for i in read.values() if hasattr(i, "examples") and id(i) not in made]
-        self.program, self.restore = Program(outer), restore
+        self.one, self.seeds, self.restore = one, seeds, restore
+        self.program, self.names = Program(outer), one.names()
         self.program.forward = [*instructions]
-        self.given = [registers[id(i)].copy() for i in outer]
+        self.given = [np.array(registers.get(id(i), i.examples[0])) for i in outer]
         targets = {id(i) for i in one.program.program.inputs} - {id(i) for i in one.program.inputs}
         pairs = zip(outer, self.given, strict=True)
-        #: The inputs that have gradients, with their arrays, and the weights.
+        #: The inputs that have gradients, then the weights, with their arrays.
         self.inputs = [(i, a) for i, a in pairs if a.dtype.kind == "f" and id(i) not in targets]
-        self.weights = [v for v in one.plan.variables if id(v) in read]
+        self.weights = [(v, v.array) for v in one.plan.variables if id(v) in read]
+        self.start = self.outputs()
 
-    def run(self, outputs: list[Any]) -> list[Array]:
-        """Run the instructions; return what they compute."""
+    def outputs(self) -> list[Array]:
+        """Run the instructions; return the results that have a seed."""
         self.restore()
-        return [np.array(value) for value in self.program.run(self.given, outputs)]
+        results = self.program.run(self.given, [s for s, _ in self.seeds])
+        return [np.array(value) for value in results]
 
-    def gradients(self, seeds: dict[int, Any]) -> list[Array]:
+    def rise(self) -> float:
+        """Return by how much the sum is larger than at first."""
+        triples = zip(self.seeds, self.outputs(), self.start, strict=True)
+        return float(sum(np.sum(d * (y - y0)) for (_, d), y, y0 in triples))
+
+    def noise(self, floor: float = 1.0) -> float:
+        """Return what rounding contributes to a difference."""
+        return 100 * _EPS * max([float(np.abs(y).max(initial=floor)) for y in self.start]) / _H
+
+    def gradients(self) -> list[Array]:
         """Return the gradients of inputs and weights; NaN where `backward` writes nothing."""
         self.restore()
-        sources = [*(i for i, _ in self.inputs), *self.weights]
-        arrays = [*(a for _, a in self.inputs), *(v.array for v in self.weights)]
-        found = [Variable(np.full_like(array, np.nan)) for array in arrays]
-        connected = self.program.differentiate(
-            seeds, dict(zip(map(id, sources), found, strict=True))
-        )
+        sources = [*self.inputs, *self.weights]
+        found = {id(i): Variable(np.full_like(array, np.nan)) for i, array in sources}
+        seeds = {id(s): np.array(d) for s, d in self.seeds}
+        connected = self.program.differentiate(seeds, found)
         self.program.run(self.given, [])
         self.program.backward.clear()
-        pairs = zip(sources, found, strict=True)
-        return [v.array if id(s) in connected else np.zeros(v.shape) for s, v in pairs]
+        return [found[id(i)].array if id(i) in connected else np.zeros_like(a) for i, a in sources]
 
 
-def _check_net(
-    one: OneStep, at_rest: float, names: Any, checker: _Checker, restore: Callable[[], None]
-) -> list[GradientCheck]:
+def _check_net(part: _Part, at_rest: float, checker: _Checker, report: GradientReport) -> None:
     """Check the gradient of every weight, after the whole way back."""
 
-    def run() -> float:
-        restore()
-        collections.deque(one.forward(), 0)
-        return one.loss()
+    def penalties() -> float:
+        return float(sum(v.regularizer(v.array) for v, _ in part.weights if v.regularizer))
 
-    run()
-    collections.deque(one.backward(), 0)
-    one.regularize()
-    gradients = [np.array(gradient) for gradient in one.plan.gradients]
-    noise = 100 * _EPS * max(1.0, abs(at_rest)) / _H
-    found = []
-    for v, gradient in zip(one.plan.variables, gradients, strict=True):
-        layer, name = names[id(v)]
-        found.append(checker.check(layer, name, v.array, gradient, lambda: run() - at_rest, noise))
-    return found
+    found, before = part.gradients()[len(part.inputs) :], penalties()
+    for (v, array), gradient in zip(part.weights, found, strict=True):
+        if v.regularizer:
+            gradient += v.regularizer.gradient(array)
+        layer, _, name = part.names[id(v)].rpartition("/")
+        noise = 100 * _EPS * max(1.0, abs(at_rest)) / _H
+        rise = lambda: part.rise() + penalties() - before  # noqa: E731  # as short as it can be
+        report.net.append(checker.check(layer, name, array, gradient, rise, noise))
 
 
-def _check_loss(
-    one: OneStep, registers: dict[int, Array], checker: _Checker, report: GradientReport
-) -> None:
-    """Check the losses by themselves: how they depend on the outputs."""
-    own = [n for n in one.program.program.forward if not n.scope]
-    part = _Part(one, own, registers, lambda: None)
-    losses, factors = [*zip(*one.program.losses, strict=True)] or [(), ()]
-    found = part.gradients({id(s): np.float64(f) for s, f in one.program.losses})
-    start = part.run([*losses])
-
-    def rise() -> float:
-        values = zip(part.run([*losses]), start, factors, strict=True)
-        return float(sum((a - b) * factor for a, b, factor in values))
-
-    noise = 100 * _EPS * max(1.0, *(abs(float(value)) for value in start), 1.0) / _H
-    for k, ((_, array), gradient) in enumerate(zip(part.inputs, found, strict=True), 1):
-        name = f"output {k}" if len(found) > 1 else "output"
-        check = checker.check("loss", name, array, gradient, rise, noise)
-        report.alone.append(check)
-        if not check.ok:
-            report.problems.setdefault("loss", _blame(check, "The loss's gradient is wrong"))
-
-
-def _check_alone(
-    call: Any, part: _Part, names: Any, checker: _Checker, report: GradientReport
-) -> None:
-    """Check one layer: how a random sum of its outputs depends on its inputs and its weights."""
-    layer = relative(call.path)
-    who = f"The layer {layer} ({kind_of(call.layer)}) is wrong"
-    made = {id(s) for n in call.instructions for s in n.outputs}
-    outputs = [
-        s for s in flattened(call.outputs) if id(s) in made and s.examples[0].dtype.kind == "f"
-    ]
-    start = part.run(outputs)
-    if not all(map(np.array_equal, start, part.run(outputs))):
+def _check(layer: str, who: str, part: _Part, checker: _Checker, report: GradientReport) -> None:
+    """Check a layer, or the loss, by itself."""
+    if not part.seeds:
+        return
+    if not all(map(np.array_equal, part.start, part.outputs())):
         report.problems[layer] = (
             f"{who}: its forward gives other numbers every time, so nothing can be compared. "
             f"Let it draw from a np.random.Generator that is an attribute of its own."
         )
         return
-    upstream = [checker.random.standard_normal(y.shape) for y in start]
     try:
-        found = part.gradients({id(s): d.copy() for s, d in zip(outputs, upstream, strict=True)})
+        found = part.gradients()
     except ValueError as error:
         if "must return the gradient" not in str(error):
             raise
@@ -407,25 +397,18 @@ def _check_alone(
             f"{who}: its {_NO_GRADIENT}, of shape {part.inputs[0][1].shape}, and returns {came}."
         )
         return
-
-    def rise() -> float:
-        triples = zip(upstream, part.run(outputs), start, strict=True)
-        return float(sum(np.sum(d * (y - y0)) for d, y, y0 in triples))
-
-    numbered = [f" {k}" if len(part.inputs) > 1 else "" for k in range(1, len(part.inputs) + 1)]
-    titles = [f"input{number}" for number in numbered]
-    for v in part.weights:
-        titles.append("/".join(names[id(v)]).removeprefix(f"{layer}/"))
-    arrays = [*(array for _, array in part.inputs), *(v.array for v in part.weights)]
-    noise = 100 * _EPS * max([float(np.abs(y).max(initial=1)) for y in start], default=1) / _H
+    word, several = "output" if layer == "loss" else "input", len(part.inputs) > 1
+    titles = [f"{word} {k}" if several else word for k in range(1, len(part.inputs) + 1)]
+    titles += [part.names[id(v)].removeprefix(f"{layer}/") for v, _ in part.weights]
     for k, gradient in enumerate(found):
         if np.isnan(gradient).any():
             report.problems[layer] = (
                 f"{who}: its backward must write the gradient of {titles[k]} into "
                 f"work.gradients[{k - len(part.inputs)}], in place: work.gradients[...][...] = ..."
             )
+    arrays = [array for _, array in (*part.inputs, *part.weights)]
     for name, array, gradient in zip(titles, arrays, found, strict=True):
-        check = checker.check(layer, name, array, gradient, rise, noise)
+        check = checker.check(layer, name, array, gradient, part.rise, part.noise())
         report.alone.append(check)
         if not check.ok:
             report.problems.setdefault(layer, _blame(check, who))
