@@ -89,6 +89,53 @@ def test_program_runs_as_printed(fused: bool, optimizer: Any, steps: int, n: int
         assert registers["loss"] == np.float32(model.history.history["loss"][0])
 
 
+@pytest.mark.parametrize(
+    ("loss", "last"),
+    [
+        ("mse", "linear"),
+        ("mae", "sigmoid"),
+        ("huber", "tanh"),
+        ("categorical_crossentropy", "softmax"),
+    ],
+)
+@pytest.mark.usefixtures("on_numpy")
+def test_program_of_another_loss_runs_as_printed(loss: str, last: str) -> None:
+    x, y = batch(7)
+    y = np.eye(10, dtype=np.float32)[y]
+    rows = (L.Flatten(), L.Dense(6, "gelu", name="a"), L.LeakyReLU(), L.Dense(10, last, name="b"))
+    model = classifier(*rows, optimizer="sgd", loss=loss)
+    weights = dict(
+        zip(["a/kernel", "a/bias", "b/kernel", "b/bias"], model.get_weights(), strict=True)
+    )
+    registers = {"x": x, "y": y, **weights}
+    run_text(str(model.program(batch_size=7)), registers)
+    model.fit(x, y, batch_size=7, shuffle=False, verbose=0)
+    trained = np.concatenate([w.ravel() for w in model.get_weights()])
+    np.testing.assert_array_equal(registers["weights"], trained)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: L.Dropout(0.5),
+        lambda: L.GaussianNoise(0.1),
+        lambda: L.BatchNormalization(),
+        lambda: L.LayerNormalization(),
+        lambda: L.PReLU(),
+        lambda: L.Lambda(lambda x: x * 2.0),
+        lambda: Scale(),
+    ],
+)
+def test_program_and_profile_know_every_kind_of_layer(layer: Any) -> None:
+    model = classifier(L.Flatten(), L.Dense(6), layer(), L.Dense(10, "softmax"))
+    for fused in (False, True):
+        stages = model.program(4, fused=fused).stages
+        lines = [line for stage in stages.values() for line, _ in stage]
+        assert len(lines) == len(set(lines)) > 10
+    rows = model.profile(*batch(8), batch_size=4).rows
+    assert {row.stage for row in rows} == {"forward", "loss", "backward", "update"}
+
+
 def test_program_prints_registers_with_shapes() -> None:
     model = classifier()
     before = [v.numpy() for v in model.weights]

@@ -27,7 +27,7 @@ _FORWARD = {
     "normalized": "{y} = batch_normalization({0}, {1}, {2}, {3}, {4}, {epsilon})",
     "sparse_softmax_crossentropy": "{y1} = softmax({0}); "
     "{y}_values = sparse_softmax_crossentropy({1}, {0}); {y} = {reduce}({y}_values)",
-    "loss": "{y}_values = {values}({cost}{1}, {0}); {y} = {reduce}({y}_values)",
+    "loss": "{y}_values = {values}({cost}{1}, {0}{given}); {y} = {reduce}({y}_values)",
     "layer": "{y} = {name}.forward({0})",
     "activation": "{y} = {name}({row}{0}{given})",
 }
@@ -41,9 +41,9 @@ _BACKWARD = {
     "sparse_softmax_crossentropy": "d_{y}_values = {reduce}_backward({d}, {y}, {y}_values); "
     "{d0} = sparse_softmax_crossentropy_backward(d_{y}_values, {1}, {y1})",
     "loss": "d_{y}_values = {reduce}_backward({d}, {y}, {y}_values); "
-    "{d0} = {gradient}({cost}d_{y}_values, {1}, {0})",
+    "{d0} = {gradient}({cost}d_{y}_values, {1}, {0}{given})",
     "layer": "{targets} = {name}.backward({d})",
-    "activation": "{d0} = {name}_backward({row}{d}, {0}, {y}{given})",
+    "activation": "{d0} = {name}_backward({row}{d}, {0}{result}{given})",
 }
 _EXTRAS = (
     "weight_decay",
@@ -221,7 +221,7 @@ class Writer:
             fields[f"d{k}"] = gradients[-1]
         options = {key: self.text(value) for key, value in own.options.items()}
         fields |= {"name": operation.name, "shape": repr(tuple(out.shape)), **options}
-        rows = tuple(getattr(own.inputs[0], "shape", ()))[:-1]
+        rows = tuple(getattr((*own.inputs, None)[0], "shape", ()))[:-1]
         template = (_BACKWARD if is_backward else _FORWARD).get(self._kind(operation, rows, fields))
         fields["targets"] = ", ".join(g for g in gradients if g != "None")
         if template is None:
@@ -261,6 +261,7 @@ class Writer:
             is_row = not hasattr(functional, name) and operation.is_plain
             fields["name"] = "elementwise" if is_row else fields["name"]
             fields["row"] = f"{name!r}, " if is_row else ""
+            fields["result"] = "" if fields["name"] == "rectifier" else f", {fields['y']}"
             fields["given"] = "".join(f", {k}={v!r}" for k, v in ({} if is_row else chosen).items())
             return "activation"
         if not hasattr(operation, "loss"):
@@ -271,11 +272,19 @@ class Writer:
         fields["reduce"] = "mean" if loss.reduction in ("sum_over_batch_size", "mean") else "sum"
         if loss.gives_probabilities:
             return "sparse_softmax_crossentropy"
-        cost = getattr(loss, "cost", None)
-        own = f"losses.{type(loss).__name__}"
-        fields["values"] = f"{own}.call" if cost is None else "mean_error"
-        fields["gradient"] = f"{own}.backward" if cost is None else "mean_error_backward"
+        cost, kind = getattr(loss, "cost", None), type(loss).__name__
         fields["cost"] = "" if cost is None else f"{cost!r}, "
+        fields["given"] = f", {loss.options!r}" if cost is not None and loss.options else ""
+        is_plain = getattr(loss, "from_logits", False) and not loss.label_smoothing
+        if cost is not None:
+            fields["values"] = "mean_error"
+        elif kind == "CategoricalCrossentropy" and is_plain:
+            fields["values"] = "softmax_crossentropy"
+        else:  # methods
+            own = loss.name if kind == "FunctionLoss" else f"losses.{kind}"
+            fields["values"] = own if kind == "FunctionLoss" else f"{own}.call"
+            fields["gradient"] = f"{own}.backward"
+        fields.setdefault("gradient", f"{fields['values']}_backward")
         return "loss"
 
     def _update(self) -> Any:
