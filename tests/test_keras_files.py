@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 import tinynet
-from tinynet import registry
+from tests.graphs import GRAPHS, data_for, targets_for_mixed
+from tinynet import graph_config, registry
+from tinynet.program.nested import flattened
+from tinynet.program.tensor import TABLE
 
 keras = pytest.importorskip("keras", reason="needs keras: pip install -e '.[test]'")
 
@@ -344,7 +347,6 @@ def test_saved_before_the_first_step(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("layer", "name"),
     [
-        (lambda: keras.layers.Lambda(lambda x: x), "Lambda"),
         (lambda: keras.layers.Conv1D(2, 2), "Conv1D"),
         (lambda: keras.layers.LSTM(2), "LSTM"),
         (lambda: keras.layers.GroupNormalization(2), "GroupNormalization"),
@@ -356,6 +358,13 @@ def test_layers_that_tinynet_has_not_are_refused_by_name(
     theirs = keras.Sequential([keras.Input((3, 4)), layer()])
     theirs.save(tmp_path / "net.keras")
     with pytest.raises(ValueError, match=f"Unknown layer.*Received: '{name}'"):
+        tinynet.models.load_model(tmp_path / "net.keras", safe_mode=False)
+
+
+def test_code_in_a_file_is_refused(tmp_path: Any) -> None:
+    theirs = keras.Sequential([keras.Input((3, 4)), keras.layers.Lambda(lambda x: x)])
+    theirs.save(tmp_path / "net.keras")
+    with pytest.raises(ValueError, match="code in a file is never run"):
         tinynet.models.load_model(tmp_path / "net.keras", safe_mode=False)
 
 
@@ -405,3 +414,79 @@ def test_weights_of_subclasses_go_both_ways(source: Any, target: Any, tmp_path: 
     other.load_weights(tmp_path / "net.weights.h5")
     found, expected = (np.asarray(m.predict(x, verbose=0)) for m in (other, model))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def arrays(results: Any) -> list[Any]:
+    return [np.asarray(result) for result in flattened(results)]
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+@pytest.mark.parametrize(("source", "target"), [(tinynet, keras), (keras, tinynet)])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs_go_both_ways(
+    name: str, source: Any, target: Any, suffix: str, tmp_path: Any
+) -> None:
+    model = GRAPHS[name](source)
+    x = data_for(model)
+    model.save(tmp_path / f"net{suffix}")
+    loaded = target.saving.load_model(tmp_path / f"net{suffix}")
+    assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
+    assert loaded.output_names == model.output_names
+    for found, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for found, expected in zip(
+        arrays(loaded.predict(x, verbose=0)), arrays(model.predict(x, verbose=0)), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+    if name == "mixed":
+        y = targets_for_mixed()
+        found, expected = (m.evaluate(x, y, verbose=0, return_dict=True) for m in (loaded, model))
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("source", "target"), [(tinynet, keras), (keras, tinynet)])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_weights_of_graphs_go_both_ways(name: str, source: Any, target: Any, tmp_path: Any) -> None:
+    model, other = GRAPHS[name](source), GRAPHS[name](target)
+    model.save_weights(tmp_path / "net.weights.h5")
+    other.load_weights(tmp_path / "net.weights.h5")
+    for found, expected in zip(other.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("source", "target"), [(tinynet, keras), (keras, tinynet)])
+def test_ellipsis_and_new_axes_go_both_ways(source: Any, target: Any, tmp_path: Any) -> None:
+    x = source.Input((4, 3))
+    model = source.Model(x, [x[..., 1:, 0], x[:, None, ..., ::2]])
+    model.save(tmp_path / "net.keras")  # Keras can't read an Ellipsis in an .h5 file
+    loaded = target.saving.load_model(tmp_path / "net.keras")
+    inputs = data_for(model)
+    for found, expected in zip(loaded.predict(inputs), model.predict(inputs), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_every_operation_has_a_class_in_keras() -> None:
+    from keras.src import activations, ops
+
+    modules = {"keras.src.activations.activations": activations.activations}
+    modules |= {f"keras.src.ops.{n}": getattr(ops, n) for n in ("numpy", "nn", "math", "core")}
+    for name, operation in TABLE.items():
+        if name in graph_config.OWN:
+            continue
+        module = modules[graph_config.operation_module(operation)]
+        class_name = graph_config.operation_class(name)
+        assert hasattr(module, class_name), name
+        assert graph_config.function_of(class_name) is operation
+
+
+def test_what_keras_has_not_is_refused(tmp_path: Any) -> None:
+    x = tinynet.Input((3,))
+    weight = tinynet.Variable(np.ones(3, np.float32))
+    for y, match in ((x * weight, "multiply"), (tinynet.ops.custom_gradient(cube)(x), "cube")):
+        with pytest.raises(ValueError, match=f"Received: the operation {match}"):
+            tinynet.Model(x, y).save(tmp_path / "net.keras")
+    assert not list(tmp_path.iterdir())
+
+
+def cube(x: Any) -> Any:
+    return x**3, lambda *args, upstream=None: 3 * x**2 * upstream

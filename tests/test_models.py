@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import numpy as np
 import pytest
 
 import tinynet
-from tinynet import Sequential, layers, models, optimizers, utils
+from tests.graphs import GRAPHS, data_for
+from tinynet import Sequential, layers, models, optimizers, registry, utils
+from tinynet.program.nested import flattened
 
 X = np.random.default_rng(7).random((6, 4), dtype=np.float32)
 
@@ -331,3 +335,76 @@ def test_objects_are_serialized_and_made_again() -> None:
     assert [e.get_config() for e in again["objects"]] == [e.get_config() for e in objects]
     assert tinynet.utils.get_custom_objects()["tests>double"] is double
     del tinynet.utils.get_custom_objects()["tests>double"]
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs_are_copied(name: str) -> None:
+    registry.clear_names()
+    model = GRAPHS[name](tinynet)
+    x, config = data_for(model), model.get_config()
+    expected = [np.asarray(y) for y in flattened(model.predict(x, verbose=0))]
+    for copied in (
+        tinynet.models.clone_model(model),
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+        tinynet.models.model_from_json(model.to_json()),
+        tinynet.Model.from_config(config),
+    ):
+        assert copied.get_config() == config
+        assert copied.output_names == model.output_names
+        assert not {id(w) for w in model.weights} & {id(w) for w in copied.weights}
+        copied.set_weights(model.get_weights())
+        results = flattened(copied.predict(x, verbose=0))
+        for found, wanted in zip(results, expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_clone_model_takes_inputs_and_a_function() -> None:
+    model = GRAPHS["wide"](tinynet)
+    first, second = tinynet.Input((3,), name="first"), tinynet.Input((3,))
+    clone = tinynet.models.clone_model(model, input_tensors=[first, second])
+    assert clone.inputs[0] is first
+    clone = tinynet.models.clone_model(model, clone_function=lambda layer: layer)
+    assert clone.get_layer("shared") is model.get_layer("shared")
+
+
+class Functional(tinynet.Model):
+    """Constructed from inputs and outputs."""
+
+    def double(self, x: Any) -> Any:
+        return self(x) * 2
+
+
+class Sized(tinynet.Model):
+    """Constructed from a size, of which it makes inputs and outputs."""
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        x = tinynet.Input((4,))
+        super().__init__(x, tinynet.layers.Dense(units)(x) * 2.0, **kwargs)
+        self.units = units
+
+
+@pytest.mark.parametrize("kind", [Functional, Sized])
+def test_subclasses_with_a_graph_are_copied(kind: Any, tmp_path: Any) -> None:
+    x = tinynet.Input((4,))
+    model = Sized(3) if kind is Sized else Functional(x, tinynet.layers.Dense(2)(x) * 2.0)
+    data = np.ones((2, 4), np.float32)
+    custom = {kind.__name__: kind}
+    copies = [copy.deepcopy(model), tinynet.models.model_from_json(model.to_json(), custom)]
+    for suffix in (".tinynet", ".keras", ".h5"):
+        model.save(tmp_path / f"net{suffix}")
+        copies.append(tinynet.models.load_model(tmp_path / f"net{suffix}", custom))
+    for copied in copies:
+        assert type(copied) is kind
+        copied.set_weights(model.get_weights())
+        np.testing.assert_array_equal(copied.predict(data), model.predict(data))
+    clone = tinynet.models.clone_model(model)
+    assert type(clone) is (Functional if kind is Functional else tinynet.Model)  # as in Keras
+
+
+def test_operations_have_names_of_their_own() -> None:
+    x = tinynet.Input((3,))
+    dense = tinynet.layers.Dense(3, name="add")
+    y = dense(x) + x
+    y.node.own_name = "add"
+    assert [o.name for o in tinynet.Model(x, y)._known_graph().operations][1:] == ["add", "add_1"]

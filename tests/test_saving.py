@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import tinynet
 from tests import mostly_slow
+from tests.graphs import data_for, mixed, targets_for_mixed
 from tinynet import layers, registry, saving
 
 WHOLE = [".tinynet", ".keras", ".h5", ".hdf5"]
@@ -86,6 +87,56 @@ def test_resume_is_resume(optimizer: str, suffix: str, tmp_path: Path) -> None:
     assert resumed.history.epoch == [0, 1]
     assert train(resumed, 2, 4).history == second
     assert state(resumed) == state(straight)
+
+
+@pytest.mark.parametrize("suffix", COMPLETE)
+def test_graphs_resume_bit_for_bit(suffix: str, tmp_path: Path) -> None:
+    model, y = mixed(tinynet), targets_for_mixed()
+    x = data_for(model)
+    model.fit(x, y, epochs=2, batch_size=8, verbose=0)
+    model.save(tmp_path / f"net{suffix}")
+    loaded = tinynet.models.load_model(tmp_path / f"net{suffix}")
+    results = []
+    for m in (model, loaded):
+        tinynet.utils.set_random_seed(3)
+        m.fit(x, y, epochs=2, batch_size=8, verbose=0)
+        state = [v.array for v in m.optimizer.variables]
+        results.append(([*m.get_weights(), *state], m.evaluate(x, y, verbose=0, return_dict=True)))
+    for found, expected in zip(results[0][0], results[1][0], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert results[0][1] == results[1][1]
+    assert [*results[0][1]] == ["cls_accuracy", "cls_loss", "loss", "reg_err", "reg_loss"]
+
+
+def test_callbacks_save_graphs(tmp_path: Path) -> None:
+    callbacks = tinynet.callbacks
+
+    class Stop(callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    y, models = targets_for_mixed(), []
+    best = callbacks.ModelCheckpoint(
+        tmp_path / "best.keras", monitor="val_reg_err", save_best_only=True
+    )
+    for listed in (
+        [],
+        [callbacks.BackupAndRestore(tmp_path / "backup"), best, Stop()],
+        [callbacks.BackupAndRestore(tmp_path / "backup")],
+    ):
+        tinynet.utils.set_random_seed(5)
+        models.append(mixed(tinynet))
+        x = data_for(models[-1])
+        try:
+            models[-1].fit(
+                x, y, epochs=4, batch_size=8, verbose=0, callbacks=listed, validation_data=(x, y)
+            )
+        except KeyboardInterrupt:
+            assert len(listed) == 3
+    for found, expected in zip(models[2].get_weights(), models[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert tinynet.models.load_model(tmp_path / "best.keras").name == "mixed"
 
 
 def test_resume_in_a_new_process(tmp_path: Path) -> None:

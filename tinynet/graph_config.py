@@ -21,18 +21,20 @@ _SLICE = ("start", "stop", "step")
 
 #: Modules and classes of operations in Keras, where they are not those of most.
 _MODULES = {
-    **dict.fromkeys(("erf", "logsumexp", "rsqrt"), "keras.src.ops.math"),
-    **dict.fromkeys(("cast", "stop_gradient"), "keras.src.ops.core"),
+    **dict.fromkeys(("erf", "erfinv", "in_top_k", "logsumexp", "rsqrt"), "keras.src.ops.math"),
+    **dict.fromkeys(("cast", "scatter_update", "stop_gradient"), "keras.src.ops.core"),
+    "one_hot": "keras.src.ops.nn",
     **dict.fromkeys(("relu", "relu6", "leaky_relu", "mish"), "keras.src.activations.activations"),
 }
 _CLASSES = {
     **dict.fromkeys(("relu", "relu6", "leaky_relu"), "ReLU"),
     "exponential": "Exp",
     "identity_of": "Copy",
+    "searchsorted": "SearchSorted",
 }
-_FUNCTIONS = {"ReLU": "relu", "Copy": "identity_of"}
+_FUNCTIONS = {"ReLU": "relu", "Copy": "identity_of", "SearchSorted": "searchsorted"}
 #: Operations that exist in tinynet only.
-_OWN = ("assign", "flatten", "linear")
+OWN = ("assign", "flatten", "gather_nd", "linear")
 
 
 def places_of(graph: Graph) -> tuple[dict[int, list[Any]], dict[int, list[Node]]]:
@@ -198,7 +200,7 @@ def graph_config(graph: Graph) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if isinstance(value, SymbolicTensor):
             value = graph.meant(value)
-            config = {"shape": value.shape, "dtype": value.dtype}
+            config = {"shape": [*value.shape], "dtype": value.dtype}
             history = {"keras_history": places[id(value)]}
             return {"class_name": _TENSOR, "config": config | history}
         if isinstance(value, dict):
@@ -228,7 +230,7 @@ def graph_config(graph: Graph) -> dict[str, Any]:
     for operation in graph.operations:
         if isinstance(operation, Node):
             entry, given = _operation_config(operation)
-            arguments = [given]
+            entry, arguments = plain(entry), [given]
         else:
             entry = layers.serialize(operation)
             arguments = [(node.args, node.kwargs) for node in calls[id(operation)]]
@@ -262,6 +264,12 @@ def operation_class(name: str) -> str:
     return _CLASSES.get(name, "".join(part.capitalize() for part in name.split("_")))
 
 
+def operation_module(operation: Any) -> str:
+    """Return the module that has the class of an operation in Keras."""
+    group = "nn" if isinstance(operation, Activated) else "numpy"
+    return _MODULES.get(operation.name, f"keras.src.ops.{group}")
+
+
 def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
     """Return an operation as Keras describes it, and the arguments of its call."""
     operation, args, options = node.operation, node.args, dict(node.kwargs)
@@ -270,20 +278,19 @@ def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
         options = operation.activation.options
         known = type(operation.activation) is type(getattr(activations, name, None))
     else:
-        known = TABLE.get(name) is operation and name not in _OWN
+        known = TABLE.get(name) is operation and name not in OWN
     if not known or any(hasattr(a, "assign") for a in args):
         raise ValueError(
             f"A model that is saved must consist of layers and of operations of keras.ops on its "
             f"tensors, without variables: make a layer of {name}. Received: the operation {name}"
         )
     class_name = operation_class(name)
-    module = "keras.src.ops.nn" if isinstance(operation, Activated) else "keras.src.ops.numpy"
     in_call = {key: options.pop(key) for key in ("constant_values",) if key in options}
     if name == "get_item":  # a list stands for a tuple there
         key = options.pop("key")
         args = (*args, np.asarray(key) if isinstance(key, list) else key)
     return {
-        "module": _MODULES.get(name, module),
+        "module": operation_module(operation),
         "class_name": class_name,
         "config": {"name": node.name, **options},
         "registered_name": class_name,
@@ -323,6 +330,8 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
         if name in made:
             raise ValueError(f"Every layer must have a name of its own. Received: {shorten(name)}")
         is_operation = str(entry.get("module")).startswith(("keras.src.ops.", "keras.src.activ"))
+        if "module" not in entry and "trainable" not in entry["config"]:  # in `.h5` files of Keras
+            is_operation = function_of(entry["class_name"]) is not None
         made[name] = (_operation if is_operation else layers.deserialize)(entry)
         if isinstance(made[name], InputLayer):
             results[name, 0] = [made[name].output]
@@ -331,7 +340,7 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
             nodes[name, number] = [node["args"], node["kwargs"]]
 
     def history(name: str, number: int, k: int) -> tuple[tuple[str, int], int]:
-        key = name, number
+        key = name, 0 if isinstance(made.get(name), InputLayer) else number
         if key not in results and key not in nodes:
             raise ValueError(
                 "The inputs of a layer must be results of calls in the same model. "
@@ -395,19 +404,25 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
     return end(config["input_layers"]), end(config["output_layers"])
 
 
+def function_of(class_name: str) -> Any:
+    """Return the operation or function of a class of operations in Keras."""
+    name = _FUNCTIONS.get(class_name) or snake_case(class_name)
+    if name in OWN:
+        return None
+    own = getattr(ops, name) if name in ops.__all__ else getattr(activations, name, None)
+    return TABLE.get(name) or own
+
+
 def _operation(entry: dict[str, Any]) -> Any:
     """Return what calls the operation that an entry describes."""
     class_name, name = entry["class_name"], entry["name"]
-    function_name = _FUNCTIONS.get(class_name) or snake_case(class_name)
-    function = TABLE.get(function_name) or getattr(activations, function_name, None)
-    if function_name in ops.__all__:
-        function = function or getattr(ops, function_name)
+    function = function_of(class_name)
     options = {k: v for k, v in entry["config"].items() if k != "name" and v is not None}
-    if function is None or function_name in _OWN:
+    if function is None:
         raise ValueError(f"tinynet has no operation of this name. Received: {shorten(class_name)}")
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if function_name == "get_item":  # whose key, of several axes, is a tuple
+        if function is TABLE["get_item"]:  # whose key, of several axes, is a tuple
             args = tuple(tuple(a) if isinstance(a, list) else a for a in args)
         result = function(*args, **options, **kwargs)
         rename(flattened(result), name)

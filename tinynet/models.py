@@ -7,6 +7,7 @@ from typing import Any
 
 from tinynet import checks
 from tinynet.layers import InputLayer, Layer
+from tinynet.network import takes_graph
 from tinynet.program.graph import rebuilt
 from tinynet.program.nested import flattened
 from tinynet.registry import map_entries
@@ -75,7 +76,9 @@ def clone_model(
             return copy(operation) if isinstance(operation, Layer) else operation
 
         graph = rebuilt(model._known_graph().plan(), new_entry, new_operation)
-        clone = type(model)(graph.inputs, graph.outputs, model.name, model.trainable)
+        kind = type(model) if takes_graph(type(model)) else Model
+        clone = kind(graph.inputs, graph.outputs, name=model.name)
+        clone.trainable = model.trainable
     if model.compiled:
         given = model._compile_arguments
         stateful = {name: map_entries(_fresh, given[name]) for name in given if "loss" not in name}

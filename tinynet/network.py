@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,11 +75,18 @@ class Network(Layer):
         """Set the graph of a functional model; inputs within another model get inputs before."""
         if any(not isinstance(s.layer, InputLayer) for s in graph.entries):
             graph = rebuilt(graph.plan(), new_entry, lambda operation: operation)
-        names = [o.name for o in graph.operations]
+        names = [o.name for o in graph.operations if isinstance(o, Layer)]
         if len(set(names)) < len(names):
             raise ValueError(
                 f"All layers of {self.name} must have different names. Received: {names}"
             )
+        taken = set(names)
+        for call in graph.operations:
+            if not isinstance(call, Layer):
+                numbered = (f"{call.name}_{k}" for k in itertools.count(1))
+                if call.name in taken:  # by a layer, or in a file
+                    call.own_name = next(name for name in numbered if name not in taken)
+                taken.add(call.name)
         self._graph = graph
         self._layers = [o for o in graph.operations if isinstance(o, Layer)]
         if len(graph.entries) == 1:
@@ -500,6 +509,14 @@ def _adjusted_shape(shape: Any, expected: Shape) -> Any:
 def _are_arrays(x: Any) -> bool:
     """Return whether a list or dict holds arrays, rather than rows of numbers."""
     return all(len(getattr(leaf, "shape", ())) > 0 for leaf in flattened(x))
+
+
+def takes_graph(cls: type) -> bool:
+    """Return whether a class of models is constructed from inputs and outputs, as in Keras."""
+    own = [*inspect.signature(cls.__init__).parameters.values()][1:]  # type: ignore[misc]
+    kinds = {p.kind for p in own}
+    anything = kinds == {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    return anything or [p.name for p in own[:3]] == ["inputs", "outputs", "name"]
 
 
 def new_entry(layer: Any, shape: Shape, dtype: str) -> SymbolicTensor:

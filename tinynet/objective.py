@@ -71,7 +71,7 @@ class OutputObjective:
             if used[name] and i >= len(self._entries):
                 name = f"{prefix}weighted_{metric.name}"
             used[name] += 1
-            metric.name = name if used[name] == 1 else f"{name}_{used[name] - 1}"
+            metric._label = name if used[name] == 1 else f"{name}_{used[name] - 1}"
             resolved.append(metric)
         self.metrics = resolved
 
@@ -375,12 +375,12 @@ def results_of(metrics: list[Metric]) -> Logs:
     found: Logs = {}
     for metric in metrics:
         result = metric.result()
-        entries = result if isinstance(result, dict) else {metric.name: result}
+        entries = result if isinstance(result, dict) else {metric.label: result}
         for name, value in entries.items():
             if name in found or not isinstance(name, str):
                 raise ValueError(
                     "Metric results must have different names, which are strings. Received: "
-                    f"{name!r}{' twice' if name in found else ''} from {metric.name!r}"
+                    f"{name!r}{' twice' if name in found else ''} from {metric.label!r}"
                 )
             found[name] = reported(name, value)
     return dict(sorted(found.items()))

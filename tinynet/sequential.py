@@ -10,7 +10,7 @@ from tinynet.graph_config import graph_config, tensors_of
 from tinynet.layers.base import Layer, _registry
 from tinynet.layers.shaping import InputLayer
 from tinynet.listing import Listing, program_of
-from tinynet.network import fits, new_entry
+from tinynet.network import fits, new_entry, takes_graph
 from tinynet.profiling import Profile, profile_of
 from tinynet.program.graph import Graph, rebuilt
 from tinynet.program.symbols import SymbolicTensor, examples_of
@@ -210,7 +210,7 @@ class Model(Trainer):
 
     def get_config(self) -> dict[str, Any]:
         """Return what the model is made of, without its weights."""
-        if not self._functional:
+        if not self._functional or not takes_graph(type(self)):
             return super().get_config()
         return {"name": self.name, "trainable": self.trainable, **graph_config(self._known_graph())}
 
@@ -231,12 +231,13 @@ class Model(Trainer):
         Raises
         ------
         ValueError
-            If a layer has several inputs.
+            If it is malformed.
         """
-        if "input_layers" not in config:
+        if "input_layers" not in config or not takes_graph(cls):
             return super().from_config(config)
-        inputs, outputs = tensors_of(config)
-        return cls(inputs, outputs, config.get("name"), config.get("trainable", True))
+        model = cls(*tensors_of(config), name=config.get("name"))
+        model.trainable = checks.flag("trainable", config.get("trainable", True))
+        return model
 
     def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
         """Save the model, how it was compiled, its weights and the optimizer's state.

@@ -213,7 +213,7 @@ class Trainer(Network):
     @property
     def metrics_names(self) -> list[str]:
         """The names of `metrics`."""
-        return [metric.name for metric in self.metrics]
+        return [metric.label for metric in self.metrics]
 
     def reset_metrics(self) -> None:
         """Forget what the metrics have seen."""
@@ -796,7 +796,7 @@ class Trainer(Network):
         history = History()
         params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
         hooks = CallbackList([*listed, history], self, params)
-        names = [metric.name for metric in self.metrics]
+        names = [metric.label for metric in self.metrics]
         if not hooked:  # else logs may have any names
             hooks.check([*names, *(f"val_{name}" for name in names if validation is not None)])
         self.history = history
@@ -1093,7 +1093,7 @@ class Trainer(Network):
         """Return metrics as Keras does: by name, as one float, or as a list."""
         if return_dict:
             return logs
-        names = [metric.name for metric in self.metrics if metric.name in logs]
+        names = [metric.label for metric in self.metrics if metric.label in logs]
         listed = [logs[name] for name in dict.fromkeys([*names, *logs])]
         return listed if len(listed) > 1 else listed[0]
 

@@ -66,7 +66,7 @@ class Monitor(Callback):
         name = self.monitor.removeprefix("val_")
         direction = "down" if name == "loss" else None
         for metric in getattr(self.model, "metrics", []):
-            if metric.name == name:
+            if metric.label == name:
                 direction = getattr(metric, "_direction", None) or direction
         if direction is None:
             raise ValueError(

@@ -44,6 +44,11 @@ class Lambda(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if isinstance(function, dict) and function.get("class_name") == "__lambda__":
+            raise ValueError(
+                "function must be a named function to be loaded, which is passed in "
+                "custom_objects: code in a file is never run. Received: a Lambda of code"
+            )
         if isinstance(function, str | dict):
             function = _registry.get(function)
         if not callable(function):

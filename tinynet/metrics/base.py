@@ -58,6 +58,8 @@ class Metric(Configurable):
     by_example = False
     #: Whether more is better ("up") or less ("down"), for callbacks that watch it; None: unknown.
     _direction: str | None = None
+    #: Name in logs, if it is another one: after that of its output, and numbered.
+    _label = ""
     #: Whether it is a class of the user, which may look at a batch as a whole, or keep it.
     _custom = False
 
@@ -65,6 +67,11 @@ class Metric(Configurable):
         self.name = checks.title(name, "") or unique_name(type(self).__name__)
         self.dtype: str = checks.float_type(dtype, config.floatx())
         self._variables: list[Variable] = []
+
+    @property
+    def label(self) -> str:
+        """Name in logs."""
+        return self._label or self.name
 
     def __init_subclass__(cls) -> None:
         if not cls.__module__.startswith("tinynet."):

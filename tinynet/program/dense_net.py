@@ -132,6 +132,10 @@ class Activated(Operation):
         super().__init__(activation.__name__, lambda x: x, lambda d_y, y, x: d_y, 1, convert)
         self.activation = activation
 
+    def __reduce__(self) -> Any:
+        """Copy it as that of the copied activation."""
+        return getattr, (self.activation, "operation")
+
     @property
     def is_plain(self) -> bool:
         """Whether it is the built-in activation of its name, without options."""

@@ -169,12 +169,18 @@ class Operation:
                 gradients.append(sum_to_shape(np.asarray(d), x.shape).astype(x.dtype, copy=False))
         return gradients
 
-    def __reduce__(self) -> Any:
-        """Copy it as itself: it is known by its name."""
-        return TABLE.__getitem__, (self.name,)
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copy an operation of the table as itself: it is known by its name."""
+        if TABLE.get(self.name) is self:
+            return _named, (self.name,)
+        return super().__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
+
+
+def _named(name: str) -> Any:
+    return TABLE[name]
 
 
 def _signature(forward: Callable[..., Any]) -> inspect.Signature:

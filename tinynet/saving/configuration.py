@@ -168,22 +168,25 @@ def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
         config["build_config"] = build_config
     config["compile_config"] = {}
     if model.compiled and include_optimizer:
-        loss = model.loss
+        given = model._compile_arguments
+
+        def written(registry: Any, key: str) -> Any:
+            return map_entries(
+                lambda entry: entry if isinstance(entry, dict) else registry.serialize(entry),
+                given[key],
+            )
+
         config["compile_config"] = {
             "optimizer": optimizers.serialize(model.optimizer),
-            "loss": loss if isinstance(loss, dict) else losses.serialize(loss),
-            "loss_weights": model._compile_arguments["loss_weights"],
-            "metrics": map_entries(_metric, model._compile_arguments["metrics"]),
-            "weighted_metrics": map_entries(_metric, model._compile_arguments["weighted_metrics"]),
+            "loss": written(losses, "loss"),
+            "loss_weights": given["loss_weights"],
+            "metrics": written(metrics, "metrics"),
+            "weighted_metrics": written(metrics, "weighted_metrics"),
             "run_eagerly": False,
             "steps_per_execution": 1,
             "jit_compile": False,
         }
     return config
-
-
-def _metric(entry: Any) -> Any:
-    return entry if isinstance(entry, dict) else metrics.serialize(entry)
 
 
 def build(
