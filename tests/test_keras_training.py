@@ -18,7 +18,7 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[te
 import tinynet
 from reference import keras_net
 from tests.compare import EPS, assert_within
-from tinynet.workspace import Workspace
+from tinynet.program.tensor import as_tensors
 
 keras, tf = keras_net.keras, keras_net.tf
 LIBRARIES = (keras, tinynet)
@@ -225,29 +225,44 @@ LAYERS: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
     ("Softmax", {}, (6, 5)),
     ("Softmax", {"axis": 1}, (6, 3, 2)),
     *COMPOSED,
+    ("ActivityRegularization", {"l1": 0.1}, (6, 5)),
+    ("Lambda", {"function": lambda k: lambda x: x * x}, (6, 5)),
+]
+MERGING: list[tuple[str, dict[str, Any], list[tuple[int, ...]]]] = [
+    ("Add", {}, [(6, 5)] * 3),
+    ("Subtract", {}, [(6, 2, 5), (6, 1, 5)]),
+    ("Multiply", {}, [(6, 5), (6, 1), (6, 5)]),
+    ("Average", {}, [(6, 5)] * 3),
+    ("Maximum", {}, [(6, 5)] * 2),
+    ("Minimum", {}, [(6, 5)] * 3),
+    ("Concatenate", {}, [(6, 5), (6, 2)]),
+    ("Concatenate", {"axis": 1}, [(6, 2, 5), (6, 3, 5)]),
+    ("Dot", {"axes": 1}, [(6, 5)] * 2),
+    ("Dot", {"axes": (2, 1), "normalize": True}, [(6, 2, 5), (6, 5, 3)]),
 ]
 
 
 def test_every_layer_is_in_the_table() -> None:
     elsewhere = {"InputLayer", "Sequential", "Functional"}
     classes = set(tinynet.layers.base._registry.classes)
-    assert {name for name, *_ in LAYERS} == classes - elsewhere
+    assert {name for name, *_ in (*LAYERS, *MERGING)} == classes - elsewhere
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("row", LAYERS, ids=ids)
-def test_layers(row: tuple[str, dict[str, Any], tuple[int, ...]], training: bool) -> None:
-    name, options, shape = row
+@pytest.mark.parametrize("row", [*LAYERS, *MERGING], ids=ids)
+def test_layers(row: tuple[str, dict[str, Any], Any], training: bool) -> None:
+    name, _, shape = row
     theirs, ours = (make_layer(k, row) for k in LIBRARIES)
     x = inputs_of(row)
     for layer in (theirs, ours):
-        layer.build((None, *shape[1:]))
+        layer.build(open_shape(shape))
     start = [(0.5 + np.abs(draw(*w.shape))).astype(w.dtype) for w in theirs.weights]
     theirs.set_weights(start)
     ours.set_weights(start)
     if name == "Normalization":
         theirs.finalize_state()
-    given, work = tf.constant(x), Workspace()
+    several = x if isinstance(x, list) else [x]
+    given = [tf.constant(a) for a in x] if isinstance(x, list) else tf.constant(x)
     with tf.GradientTape() as tape:
         tape.watch(given)
         y = theirs(given, training=training)
@@ -256,19 +271,30 @@ def test_layers(row: tuple[str, dict[str, Any], tuple[int, ...]], training: bool
     d_x, *d_w = tape.gradient(
         y, [given, *trained], tf.constant(upstream), unconnected_gradients="zero"
     )
-    found = ours.forward(x.copy(), work, training).copy()
+    tensors = as_tensors(x)
+    with tinynet.GradientTape() as own_tape:
+        own_tape.watch(tensors)
+        found = ours(tensors, training=training)
+    got, *got_w = own_tape.gradient(
+        found, [tensors, *ours.trainable_weights], upstream.copy(), unconnected_gradients="zero"
+    )
     # Sums of at most 24 terms of a few units, each a handful of functions.
-    room = 8 * EPS * np.sqrt(24) * (1 + np.abs(x).max()) * (1 + float(np.abs(y).max()))
-    assert_within(found, y.numpy(), room, "y")
+    largest = max(np.abs(array).max() for array in several)
+    room = 8 * EPS * np.sqrt(24) * (1 + largest) * (1 + float(np.abs(y).max()))
+    assert_within(found.numpy(), y.numpy(), room, "y")
     for a, b in zip(ours.weights, theirs.weights, strict=True):
         assert_within(a.numpy(), b.numpy(), room, a.name)
-    if "BatchNormalization" in str(row) and not training and "trainable" not in options:
-        return  # nothing trains a layer in the mode of inference, but for a frozen one
-    work.gradients = [np.zeros(w.shape, np.float32) for w in ours.trainable_weights]
-    got = ours.backward(upstream.copy(), work, True)
-    assert_within(got, d_x.numpy(), room * np.abs(upstream).max(), "d_x")
-    for a, b in zip(work.gradients, map(tf.convert_to_tensor, d_w), strict=True):
-        assert_within(a, b.numpy(), room * np.abs(upstream).max(), "d_w")
+    for a, b in zip(tf.nest.flatten(got), tf.nest.flatten(d_x), strict=True):
+        assert_within(np.asarray(a), b.numpy(), room * np.abs(upstream).max(), "d_x")
+    for a, b in zip(got_w, map(tf.convert_to_tensor, d_w), strict=True):
+        assert_within(np.asarray(a), b.numpy(), room * np.abs(upstream).max(), "d_w")
+
+
+def open_shape(shape: Any) -> Any:
+    """Return a shape, or each of a list, with an open batch size."""
+    if isinstance(shape, list):
+        return [open_shape(s) for s in shape]
+    return (None, *shape[1:])
 
 
 def make_layer(k: Any, row: Any) -> Any:
@@ -278,11 +304,13 @@ def make_layer(k: Any, row: Any) -> Any:
     )
 
 
-def inputs_of(row: Any) -> np.ndarray:
+def inputs_of(row: Any) -> Any:
     """Draw inputs for a row of the table."""
     name, options, shape = row
     if name == "Embedding":
         return RNG.integers(0, options["input_dim"], shape).astype(np.float32)
+    if isinstance(shape, list):
+        return [2 * draw(*s) for s in shape]
     return 2 * draw(*shape)
 
 
