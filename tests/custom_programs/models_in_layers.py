@@ -1,0 +1,70 @@
+"""Models within a custom layer within a model, a gate with keyword arguments, a metric by ops."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+def data(rng):
+    x = rng.standard_normal((96, 9)).astype("float32")
+    y = (x[:, :1] * x[:, 1:2] > 0).astype("float32")
+    return x, y, np.where(y[:, 0] > 0, 2.0, 0.5).astype("float32")
+
+
+class BinaryF1(keras.metrics.Metric):
+    def __init__(self, name="f1", threshold=0.5, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.threshold = threshold
+        self.tp = self.add_weight(name="tp", initializer="zeros")
+        self.fp = self.add_weight(name="fp", initializer="zeros")
+        self.fn = self.add_weight(name="fn", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true = ops.cast(y_true, "bool")
+        y_pred = ops.greater(y_pred, self.threshold)
+        self.tp.assign_add(ops.sum(ops.cast(ops.logical_and(y_true, y_pred), self.dtype)))
+        self.fp.assign_add(
+            ops.sum(ops.cast(ops.logical_and(ops.logical_not(y_true), y_pred), self.dtype))
+        )
+        self.fn.assign_add(
+            ops.sum(ops.cast(ops.logical_and(y_true, ops.logical_not(y_pred)), self.dtype))
+        )
+
+    def result(self):
+        return 2 * self.tp / (2 * self.tp + self.fp + self.fn + keras.backend.epsilon())
+
+
+class GatedBlock(layers.Layer):
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.body = keras.Sequential(
+            [layers.Dense(units, "relu"), layers.LayerNormalization(), layers.Dense(units)]
+        )
+        self.parts = {"gate": layers.Dense(units, "sigmoid"), "skip": [layers.Dense(units)]}
+
+    def build(self, input_shape):
+        self.body.build(input_shape)
+        self.parts["gate"].build(input_shape)
+        self.parts["skip"][0].build(input_shape)
+        self.built = True
+
+    def call(self, x, context, *, strength=1.0):
+        gate = self.parts["gate"](context) * strength
+        return gate * self.body(x) + (1.0 - gate) * self.parts["skip"][0](x)
+
+
+def make():
+    inputs = keras.Input((9,))
+    context = layers.Dense(9, activation="tanh")(inputs)
+    x = GatedBlock(10)(inputs, context, strength=0.9)
+    y = layers.Dense(1, activation="sigmoid")(layers.Dropout(0.0)(x))
+    model = keras.Model(inputs, y)
+    model.compile(keras.optimizers.Lion(0.001), "binary_crossentropy", metrics=[BinaryF1()])
+    return model
+
+
+def train(model, x, y, weights):
+    history = model.fit(
+        x, y, sample_weight=weights, batch_size=16, epochs=8, shuffle=False, verbose=0
+    ).history
+    return history["loss"] + history["f1"]
