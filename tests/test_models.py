@@ -408,3 +408,31 @@ def test_operations_have_names_of_their_own() -> None:
     y = dense(x) + x
     y.node.own_name = "add"
     assert [o.name for o in tinynet.Model(x, y)._known_graph().operations][1:] == ["add", "add_1"]
+
+
+def test_model_without_call_lists_the_layers_in_attributes(k: Any) -> None:
+    class Pair(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = k.Sequential([k.Input((4,)), k.layers.Dense(2)])
+            self.decoder = k.Sequential([k.Input((2,)), k.layers.Dense(4)])
+
+    model = Pair()
+    assert model.layers == [model.encoder, model.decoder]
+    assert [w.shape for w in model.trainable_weights] == [(4, 2), (2,), (2, 4), (4,)]
+
+
+def test_layer_tracks_variables_in_lists_but_not_those_of_tensorflow(k: Any) -> None:
+    if k is tinynet:
+        from tinynet.compat import tensorflow as tf
+    else:
+        import tensorflow as tf
+
+    class Own(k.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = k.Variable([1.0])
+            self.listed = [k.Variable([1.0, 2.0]), {"a": k.Variable([1.0, 2.0, 3.0])}]
+            self.untracked = tf.Variable([1.0] * 4)
+
+    assert [w.shape for w in Own().weights] == [(1,), (2,), (3,)]

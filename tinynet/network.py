@@ -107,8 +107,7 @@ class Network(Layer):
 
     def _own_layers(self) -> list[Layer]:
         """The layers in the order of their weights."""
-        own = self._inner_layers() if self._has_own_call else []
-        return list(dict.fromkeys([*self._layers, *own]))
+        return list(dict.fromkeys([*self._layers, *self._inner_layers()]))
 
     _sublayers = _own_layers
 

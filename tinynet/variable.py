@@ -83,6 +83,9 @@ class Variable(NDArrayOperatorsMixin):
     array([1., 1.], dtype=float32)
     """
 
+    #: Whether a layer that has it in an attribute lists it among its weights.
+    is_tracked = True
+
     #: Gradients of the last look-ups of its rows; of each, the sum and the sum of squares.
     parts: tuple[tuple[Array, Array], ...] = ()
 

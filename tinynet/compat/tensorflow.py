@@ -110,6 +110,8 @@ class Variable(tinynet.Variable):
     array([2., 3.], dtype=float32)
     """
 
+    is_tracked = False
+
     def __init__(
         self,
         initial_value: Any,

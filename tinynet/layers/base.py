@@ -795,11 +795,13 @@ class Layer(_KeepsArguments):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a Variable that replaces a weight becomes the weight."""
         old = self.__dict__.get(name)
-        if isinstance(value, Variable):
-            if isinstance(old, Variable):
-                self._weights = [value if weight is old else weight for weight in self._weights]
-            if all(value is not weight for weight in self._weights):
-                self._weights.append(value)
+        if isinstance(value, Variable) and isinstance(old, Variable):
+            self._weights = [value if weight is old else weight for weight in self._weights]
+        inside = isinstance(value, list | tuple | dict) and name[0] != "_"
+        for item in flattened(value) if inside else [value]:
+            tracked = isinstance(item, Variable) and item.is_tracked
+            if tracked and all(item is not weight for weight in self._weights):
+                self._weights.append(item)
         if name[0] != "_" and old is not value and name not in _NOT_STRUCTURE:
             _structure[0] += 1
         super().__setattr__(name, value)
