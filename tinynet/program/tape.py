@@ -12,7 +12,7 @@ import numpy as np
 
 from tinynet.program.differentiate import reverse
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.operations import TAPES, to_array
+from tinynet.program.operations import TAPES, Operation, to_array
 from tinynet.program.tensor import Array, Tensor, as_tensor
 
 
@@ -33,6 +33,17 @@ def _backward(call: Recorded, d_y: Any, needs: list[bool]) -> Sequence[Any]:
     if call.work is not None:  # its buffers are written again by the next call
         found = [d if d is None else np.array(d) for d in found]
     return found
+
+
+def _refuse(d_y: Array, y: Array) -> Any:
+    raise NotImplementedError(
+        "gradient must not be applied to what another gradient computed: second derivatives, as "
+        "in a gradient penalty, are not supported. Received: the result of a nested GradientTape"
+    )
+
+
+# What `GradientTape.gradient` computed.
+_GRADIENT = Operation("gradient", lambda x: x, _refuse)
 
 
 class GradientTape:
@@ -200,6 +211,7 @@ class GradientTape:
         known = [id(source) in self._tracked for source in wanted]
         gradients = reverse(self.instructions, seeds, wanted, _backward, np.add)
         found = iter([g if k else None for g, k in zip(gradients, known, strict=True)])
+        inputs = [*self._tracked.values()]
         if not self._persistent:
             self.reset()
 
@@ -207,9 +219,18 @@ class GradientTape:
             d = next(found)
             if d is None:
                 return as_tensor(np.zeros_like(to_array(source))) if unconnected == "zero" else None
-            return as_tensor(d)
+            return self._once(as_tensor(d), inputs)
 
         return mapped(result, sources)
+
+    def _once(self, gradient: Tensor, inputs: list[Any]) -> Tensor:
+        """Make other tapes that record raise an error if they differentiate a gradient again."""
+        for tape in TAPES.get():
+            if tape is not self and any(id(i) in tape._tracked for i in inputs):
+                tape._tracked[id(gradient)] = gradient
+                call = Recorded(_GRADIENT, inputs, {}, [gradient], [], None)
+                tape.instructions.append(call)
+        return gradient
 
 
 class _Paused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class TensorMethods:
         """Run the operation of that name, or the ufunc itself where there is none."""
         operation = TABLE.get(NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__))
         if operation is not None and method == "__call__" and not kwargs:
-            return operation(*inputs)
+            return operation(*_with_one_dtype(inputs))
         return self._fallback(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -177,6 +178,21 @@ def as_tensors(result: Any) -> Any:
 def plain_array(value: Any) -> Any:
     """View a tensor as a plain array; anything else is returned as it is."""
     return value.view(np.ndarray) if isinstance(value, Tensor) else value
+
+
+def _with_one_dtype(inputs: Sequence[Any]) -> list[Any]:
+    """Convert NumPy's float64 next to a tensor to the tensor's float type, as TensorFlow does."""
+    kinds = [np.dtype(i.dtype) for i in inputs if isinstance(i, TensorMethods)]
+    if kinds[0].kind != "f":
+        return [*inputs]
+    return [
+        i.astype(kinds[0])
+        if isinstance(i, np.ndarray | np.generic)
+        and not isinstance(i, TensorMethods)
+        and i.dtype == np.float64
+        else i
+        for i in inputs
+    ]
 
 
 def _plain_nested(value: Any) -> Any:
