@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.layers.base import CALL, Call, LayerCall
+from tinynet.layers.base import CALL, SERIALS, Call, LayerCall
 from tinynet.losses.base import Loss, LossStep
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.program import Program
@@ -132,7 +132,9 @@ class ModelProgram:
         self._idle: collections.deque[Workspace] = collections.deque()
 
     def _trace(self, model: Any, targets: list[Any], weights: list[Any]) -> None:
+        first = next(SERIALS)
         self.outputs = model(model._structured(self.inputs))
+        self._require_known_layers(model, first)
         self.predictions = flattened(self.outputs)
         self.logits = [None] * len(self.predictions)
         if self.objective is None:
@@ -161,6 +163,17 @@ class ModelProgram:
             self.losses.append((value, output.weight))
             if given is logits and loss.gives_probabilities and self._is_softmax(predictions):
                 self.predictions[k] = probabilities
+
+    def _require_known_layers(self, model: Any, first: int) -> None:
+        """Check that weights used are those of the model; layers have numbers in order."""
+        called = [c.layer for c in self.program.recorder.calls if c.layer._serial > first]
+        for layer in called:
+            if layer.weights and layer not in model._all_layers():
+                raise ValueError(
+                    "A layer with weights must be made in __init__ or build and be kept in an "
+                    "attribute; a new one for every call is never trained. Received: "
+                    f"{layer.name}, made in the call of {model.name}"
+                )
 
     def _is_softmax(self, predictions: Any) -> bool:
         """Whether predictions are the result of a softmax over the last axis."""

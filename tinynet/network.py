@@ -383,6 +383,15 @@ class Network(Layer):
             self._traceable = base.structure(), own and not self._has_own_call
         return self._traceable[1]
 
+    def _is_row_wise(self) -> bool:
+        """Whether rows of a batch are known not to depend on each other."""
+        graphs = [getattr(layer, "_graph", None) for layer in self._all_layers()]
+        used = [o for graph in graphs if graph is not None for o in graph.operations]
+        return self._is_traceable() and all(
+            isinstance(o, Layer) and not isinstance(o, layers.Lambda)
+            for o in (*used, *self._all_layers())
+        )
+
     #: The structure for which it was last found out, and whether that is so.
     _traceable = -1, False
 

@@ -1044,7 +1044,7 @@ class Trainer(Network):
         hooked = source.unchecked
         self._hooked_logs = None
         together = 1
-        if not (begin or end or limit or hooked) and objective.by_example:
+        if not (begin or end or limit or hooked) and objective.by_example and self._is_row_wise():
             together = max(_CHUNK // batch_size, 1)
         feed = data.Feed(source, batch_size * together, limit)
         regularized = self._regularized
@@ -1158,7 +1158,8 @@ class Trainer(Network):
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
         bar = progress.Progress(count, verbose, start=start)
         begin, end = hooks.defines("on_predict_batch_begin"), hooks.defines("on_predict_batch_end")
-        together = 1 if begin or end or steps else max(_CHUNK // size, 1)
+        apart = begin or end or steps or hooked or not self._is_row_wise()
+        together = 1 if apart else max(_CHUNK // size, 1)
         outputs: list[Any] = []
         done = 0
 

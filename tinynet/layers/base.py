@@ -35,7 +35,7 @@ from tinynet.workspace import Workspace
 
 _registry = Registry("layer", "keras.layers")
 
-_serials = itertools.count()
+SERIALS = itertools.count()
 # How often an attribute of a layer has changed, on which a program may depend.
 _structure = [0]
 _NOT_STRUCTURE = ("built", "compiled", "history", "loss", "optimizer", "stop_training")
@@ -157,7 +157,7 @@ class Layer(_KeepsArguments):
         self.trainable = checks.flag("trainable", trainable)
         self.dtype: str = checks.float_type(dtype, config.floatx())
         self.built = False
-        self._serial = next(_serials)
+        self._serial = next(SERIALS)
         self._weights: list[Variable] = []
         self._build_shape: Shape | None = None
         self.activity_regularizer = regularizers.get(activity_regularizer)
@@ -673,6 +673,8 @@ class Layer(_KeepsArguments):
             inputs = [args[0], *self.trainable_weights]
             return apply(LayerCall(self, training), inputs, {})
         y = self.call(*args, **kwargs)
+        if y is None:
+            raise ValueError(f"call of {self.name} must return a tensor. Received: None")
         return mapped(lambda v: v if isinstance(v, TensorMethods) else as_tensor(v), y)
 
     def add_loss(self, loss: Any) -> None:

@@ -1,0 +1,194 @@
+"""Custom layers, models and losses: what is refused with a clear error, and what works."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet as keras
+from tinynet import layers, ops
+from tinynet.compat import tensorflow as tf
+
+X = np.random.default_rng(0).standard_normal((20, 4)).astype("float32")
+Y = X[:, :1] * 2
+
+
+def fitted(*inner: Any, **options: Any) -> Any:
+    model = keras.Sequential([keras.Input((4,)), *inner, layers.Dense(1)])
+    model.compile("sgd", "mse", **options)
+    model.fit(X, Y, batch_size=8, epochs=2, verbose=0)
+    return model
+
+
+class Positive(layers.Layer):
+    def call(self, x: Any) -> Any:
+        if ops.sum(x) > 0:
+            return x * 2
+        return x
+
+
+class Nothing(layers.Layer):
+    def call(self, x: Any) -> Any:
+        pass
+
+
+class Norm(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return np.linalg.norm(x, axis=1, keepdims=True)
+
+
+class Centered(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return x - ops.mean(x, axis=0, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Positive, r"use ops.where.*run_eagerly=True.*Received: a condition .*if ops.sum\(x\) > 0"),
+        (Norm, r"use a function of tinynet.ops.*Received: numpy.norm .*np.linalg.norm"),
+        (Nothing, "call of nothing.* must return a tensor. Received: None"),
+    ],
+)
+def test_call_that_cannot_be_traced_is_refused(layer: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        fitted(layer())
+
+
+def test_call_with_python_control_flow_runs_eagerly() -> None:
+    class Net(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.positive, self.out = Positive(), layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            return self.out(self.positive(x))
+
+    model = Net()
+    model.compile("sgd", "mse", run_eagerly=True)
+    history = model.fit(X, Y, epochs=5, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    assert model.predict(X, verbose=0).shape == (20, 1)
+
+
+def test_layer_made_in_call_is_refused() -> None:
+    class Fresh(keras.Model):
+        def call(self, x: Any) -> Any:
+            return layers.Dense(1)(layers.ReLU()(x))
+
+    model = Fresh()
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"must be made in __init__ .* made in the call of fresh"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_layer_made_in_the_first_call_is_kept() -> None:
+    class Lazy(keras.Model):
+        hidden: Any = None
+
+        def call(self, x: Any) -> Any:
+            if self.hidden is None:
+                self.hidden = layers.Dense(1)
+            return layers.ReLU()(self.hidden(x))
+
+    model = Lazy()
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    assert len(model.trainable_weights) == 2
+
+
+def test_predict_computes_each_batch_alone_if_rows_depend_on_each_other() -> None:
+    model = fitted(Centered())
+    found = model.predict(X, batch_size=7, verbose=0)
+    parts = [np.asarray(model(X[k : k + 7])) for k in range(0, 20, 7)]
+    np.testing.assert_allclose(found, np.concatenate(parts), rtol=1e-5, atol=1e-6)
+    losses = [np.mean((p - Y[7 * k : 7 * k + 7]) ** 2) for k, p in enumerate(parts)]
+    expected = np.average(losses, weights=[7, 7, 6])
+    assert model.evaluate(X, Y, batch_size=7, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("other", [np.arange(4.0), np.sqrt(3.0)], ids=["array", "number"])
+def test_tensor_keeps_its_type_next_to_float64(other: Any) -> None:
+    """As in TensorFlow, where NumPy's float64 does not widen a tensor."""
+    variable = keras.Variable(np.ones(4, np.float32))
+    for x in (tf.ones((2, 4)), keras.Input((4,)), variable):
+        assert [np.dtype(y.dtype).name for y in (x * other, other / x)] == ["float32"] * 2
+
+
+def test_second_derivative_is_refused() -> None:
+    model = fitted()
+    x = tf.convert_to_tensor(X)
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = model(x)
+        penalty = tf.reduce_mean((tf.norm(inner.gradient(y, x), axis=1) - 1.0) ** 2)
+        loss = tf.reduce_mean(y**2) + penalty
+    with pytest.raises(NotImplementedError, match="second derivatives"):
+        outer.gradient(loss, model.trainable_variables)
+
+
+def test_gradient_within_another_tape_is_allowed() -> None:
+    x = keras.Variable(3.0)
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            y = x * x
+        slope = inner.gradient(y, x)
+        loss = y * tf.stop_gradient(slope)
+    assert float(slope) == 6.0
+    assert float(outer.gradient(loss, x)) == 36.0
+
+
+def test_attributes_changed_between_calls_are_used() -> None:
+    class Scaled(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor, self._hidden = 1.0, 1.0
+            self.options = {"a": 1.0}
+
+        def call(self, x: Any) -> Any:
+            return x * (self.factor * self._hidden * self.options["a"])
+
+    model = keras.Sequential([keras.Input((4,)), Scaled()])
+    layer = model.layers[-1]
+    before = model.predict(X, verbose=0)
+    layer.factor = 2.0
+    np.testing.assert_allclose(model.predict(X, verbose=0), 2 * before)
+    np.testing.assert_allclose(model(X), 2 * before)
+
+
+def test_deep_nested_and_wide_graphs_are_trained() -> None:
+    x = first = keras.Input((4,))
+    for _ in range(1000):
+        x = layers.Activation("tanh")(x)
+    deep = keras.Model(first, layers.Dense(1)(x))
+    nested = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    for _ in range(60):
+        start = keras.Input((4,))
+        nested = keras.Model(start, nested(start))
+    wide = keras.Model(first, [layers.Dense(1)(first) for _ in range(100)])
+    for model, y in ((deep, Y), (nested, Y), (wide, [Y] * 100)):
+        model.compile("sgd", "mse")
+        model.fit(X, y, verbose=0)
+    assert len(wide.predict(X, verbose=0)) == 100
+    assert nested.predict(X, verbose=0).shape == deep.predict(X, verbose=0).shape == (20, 1)
+
+
+def test_predict_from_several_threads_at_once() -> None:
+    model = fitted(layers.Dense(8, "relu"))
+    expected = model.predict(X, verbose=0)
+    found: list[Any] = []
+
+    def run() -> None:
+        found.extend(model.predict(X, verbose=0) for _ in range(10))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 40
+    assert all(np.array_equal(each, expected) for each in found)
