@@ -180,6 +180,25 @@ def test_program_of_a_subclass_lists_its_operations() -> None:
     assert "sgd(weights, d_weights, 0.01)" in text
 
 
+def test_program_of_a_model_of_a_dict() -> None:
+    class Pair(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = L.Dense(3, name="dense")
+
+        def call(self, inputs: Any) -> Any:
+            return self.dense(inputs["a"]) + self.dense(inputs["b"])
+
+    x = {"a": np.ones((6, 4), np.float32), "b": np.ones((6, 4), np.float32)}
+    model = Pair()
+    model.compile("sgd", "mse")
+    model.fit(x, np.ones((6, 3)), verbose=0)
+    text = str(model.program(3))
+    assert "d_dense/kernel = add(d_dense/kernel_2, d_dense/kernel_3)" in re.sub(" +", " ", text)
+    rows = model.profile(x, np.ones((6, 3))).rows
+    assert [row.instruction for row in rows[:3]] == ["linear", "linear", "add"]
+
+
 def test_program_notes_penalties_and_clipping() -> None:
     dense = L.Dense(10, "softmax", kernel_regularizer="l2", name="digit")
     optimizer = keras.optimizers.RMSprop(clipnorm=1.0)

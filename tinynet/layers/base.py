@@ -159,7 +159,7 @@ class Layer(_KeepsArguments):
         self.built = False
         self._serial = next(SERIALS)
         self._weights: list[Variable] = []
-        self._build_shape: Shape | None = None
+        self._build_shape: Any = None  # a shape, or a list or dict of them
         self.activity_regularizer = regularizers.get(activity_regularizer)
         #: Its calls on symbolic tensors, and what `add_loss` was given in the last other call.
         self._nodes: list[Node] = []
@@ -185,7 +185,7 @@ class Layer(_KeepsArguments):
         ValueError
             If the layer has no use for such a shape.
         """
-        self._build_shape = tuple(input_shape)
+        self._build_shape = map_shapes(tuple, input_shape)
         self.built = True
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -473,7 +473,8 @@ class Layer(_KeepsArguments):
         dict or None
             The shape of the input, if the layer is built.
         """
-        return {"input_shape": list(self._build_shape)} if self._build_shape else None
+        shape = self._build_shape
+        return {"input_shape": map_shapes(list, shape)} if shape else None
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Build the layer as it was when it was saved.
@@ -483,7 +484,7 @@ class Layer(_KeepsArguments):
         config : dict
             What `get_build_config` returned.
         """
-        self.build(tuple(config["input_shape"]))
+        self.build(map_shapes(tuple, config["input_shape"]))
 
     @property
     def weights(self) -> list[Variable]:
