@@ -107,7 +107,8 @@ class ModelProgram:
             self.program.extend(self._trace, model, targets, weighing)
         finally:
             CALL.reset(token)
-        self.added = [loss for loss in call.losses if isinstance(loss, SymbolicTensor)]
+        added = call.losses if objective is not None else []
+        self.added = [loss for loss in added if isinstance(loss, SymbolicTensor)]
         results = [*self.predictions, *(s for s in self.logits if s is not None)]
         results += [s for s, _ in self.losses] + self.added
         #: Softmaxes over an axis of size 1, as sentences.

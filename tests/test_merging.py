@@ -1,0 +1,154 @@
+"""Layers that make one tensor of several, and layers made of a function, as in Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from tinynet import layers, ops
+
+RNG = np.random.default_rng(0)
+
+
+def arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    return [RNG.normal(size=shape).astype(np.float32) for shape in shapes]
+
+
+# The layer, and the shapes of examples that it is applied to.
+MERGES: list[tuple[Callable[[Any], Any], list[tuple[int, ...]]]] = [
+    (lambda k: k.layers.Add(), [(3,), (3,), (3,)]),
+    (lambda k: k.layers.Add(), [(4, 3), (3,)]),
+    (lambda k: k.layers.Subtract(), [(3,), (3,)]),
+    (lambda k: k.layers.Multiply(), [(4, 3), (4, 1)]),
+    (lambda k: k.layers.Average(), [(3,), (3,), (3,)]),
+    (lambda k: k.layers.Maximum(), [(3,), (3,)]),
+    (lambda k: k.layers.Minimum(), [(3,), (3,)]),
+    (lambda k: k.layers.Concatenate(), [(3,), (2,)]),
+    (lambda k: k.layers.Concatenate(axis=1), [(2, 3), (4, 3)]),
+    (lambda k: k.layers.Concatenate(axis=-2), [(2, 3), (4, 3)]),
+    (lambda k: k.layers.Dot(axes=1), [(3,), (3,)]),
+    (lambda k: k.layers.Dot(axes=-1, normalize=True), [(3,), (3,)]),
+    (lambda k: k.layers.Dot(axes=2), [(4, 3), (5, 3)]),
+    (lambda k: k.layers.Dot(axes=(2, 1)), [(4, 3), (3, 5)]),
+    (lambda k: k.layers.Dot(axes=(1, 2)), [(3, 4), (2, 3)]),
+]
+
+
+def trained(k: Any, make: Callable[[Any], Any], shapes: Any, data: Any, start: Any = None) -> Any:
+    """Train a model in which the layer stands between dense ones; return all that it computes."""
+    inputs = [k.Input(shape, name=f"x{n}") for n, shape in enumerate(shapes)]
+    hidden = [k.layers.Dense(shape[-1], "tanh")(x) for x, shape in zip(inputs, shapes, strict=True)]
+    merged = make(k)(hidden)
+    out = k.layers.Dense(2)(k.layers.Flatten()(merged))
+    model = k.Model(inputs, out)
+    if start is not None:
+        model.set_weights(start)
+    start = model.get_weights()
+    model.compile(k.optimizers.SGD(0.05), "mse")
+    x, y = data
+    history = model.fit(x, y, batch_size=4, epochs=3, shuffle=False, verbose=0).history
+    return start, history["loss"], model.get_weights(), model.predict(x, verbose=0), merged.shape
+
+
+@pytest.mark.parametrize(("make", "shapes"), MERGES)
+def test_merging_layer_trains_as_in_keras(make: Any, shapes: Any) -> None:
+    pytest.importorskip("tensorflow", reason="needs Keras on TensorFlow")
+    from reference.keras_net import keras
+
+    data = arrays(*((8, *shape) for shape in shapes)), arrays((8, 2))[0]
+    start, *theirs, shape = trained(keras, make, shapes, data)
+    _, *ours, own = trained(tinynet, make, shapes, data, start)
+    assert own == shape
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-5)
+    for a, b in zip(ours[1], theirs[1], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    np.testing.assert_allclose(ours[2], theirs[2], atol=1e-5)
+    assert make(tinynet).get_config().keys() <= {*make(keras).get_config(), "dtype"}
+
+
+@pytest.mark.parametrize(
+    "name", ["add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate"]
+)
+def test_merging_function_is_a_layer_applied_once(name: str) -> None:
+    x, y = arrays((5, 3), (5, 3))
+    kind = getattr(layers, name.capitalize())
+    np.testing.assert_array_equal(getattr(layers, name)([x, y]), kind()([x, y]))
+
+
+def test_dot_function_takes_axes() -> None:
+    x, y = arrays((5, 3), (5, 3))
+    np.testing.assert_allclose(layers.dot([x, y], axes=1)[:, 0], (x * y).sum(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes"),
+    [
+        (layers.Add(), [(2, 3), (2, 4)]),
+        (layers.Subtract(), [(2, 3), (2, 3), (2, 3)]),
+        (layers.Concatenate(axis=1), [(2, 2, 3), (2, 2, 4)]),
+        (layers.Concatenate(axis=3), [(2, 2, 3), (2, 2, 3)]),
+        (layers.Dot(axes=1), [(2, 3), (2, 4)]),
+        (layers.Dot(axes=3), [(2, 3), (2, 3)]),
+    ],
+)
+def test_merging_layer_refuses_shapes_that_do_not_fit(layer: Any, shapes: Any) -> None:
+    with pytest.raises(ValueError, match="Received: shapes"):
+        layer(arrays(*shapes))
+    with pytest.raises(ValueError, match="Received: shapes"):
+        layer([tinynet.Input(shape[1:]) for shape in shapes])
+
+
+def test_merging_layer_refuses_a_single_tensor() -> None:
+    with pytest.raises(ValueError, match=r"takes a list of .*Received: "):
+        layers.Add()(np.ones((2, 3)))
+
+
+def scaled(x: Any, factor: float = 2.0) -> Any:
+    return x * factor
+
+
+def test_lambda_applies_a_function_of_operations() -> None:
+    x = tinynet.Input((3,))
+    y = layers.Lambda(scaled, arguments={"factor": 3.0})(x)
+    y = layers.Lambda(lambda pair: ops.concatenate(pair, axis=-1))([y, x])
+    model = tinynet.Model(x, layers.Dense(1, kernel_initializer="ones")(y))
+    data = arrays((4, 3))[0]
+    np.testing.assert_allclose(
+        model.predict(data, verbose=0)[:, 0], 4 * data.sum(axis=1), rtol=1e-5
+    )
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.fit(data, np.zeros(4), verbose=0)
+    assert not np.array_equal(before[0], model.get_weights()[0])
+
+
+def test_lambda_is_told_whether_it_is_training() -> None:
+    layer = layers.Lambda(lambda x, training=False: x * (2.0 if training else 1.0))
+    x = np.ones((1, 2), np.float32)
+    assert layer(x).numpy().tolist() == [[1.0, 1.0]]
+    assert layer(x, training=True).numpy().tolist() == [[2.0, 2.0]]
+
+
+def test_lambda_without_a_name_is_not_saved(tmp_path: Any) -> None:
+    model = tinynet.Sequential([tinynet.Input((2,)), layers.Lambda(lambda x: x * 2)])
+    with pytest.raises(ValueError, match=r"named function .*Received: a lambda"):
+        model.save(tmp_path / "net.keras")
+    with pytest.raises(TypeError, match=r"callable.*Received: function=3"):
+        layers.Lambda(3)
+
+
+def test_activity_regularization_is_part_of_the_loss() -> None:
+    x = arrays((6, 3))[0]
+    model = tinynet.Sequential(
+        [tinynet.Input((3,)), layers.ActivityRegularization(l1=0.1, l2=0.2), layers.Dense(1)]
+    )
+    model.compile("sgd", "mse")
+    error = float(np.mean(np.square(model.predict(x, verbose=0))))
+    cost = (0.1 * np.abs(x).sum() + 0.2 * np.square(x).sum()) / len(x)
+    assert model.evaluate(x, np.zeros(6), verbose=0) == pytest.approx(error + cost, rel=1e-5)
+    again = layers.ActivityRegularization.from_config(model.layers[0].get_config())
+    assert (again.l1, again.l2) == (0.1, 0.2)
