@@ -319,23 +319,16 @@ def step(
     if is_adam and int(optimizer.iterations) == t:  # not while gradients are added up
         dtype = weights[name].dtype
         alpha = float(functional.adam_step_size(rate, optimizer.beta_1, optimizer.beta_2, t, dtype))
-    x_i, d_z_j = _factors(one, registers, plan.variables[position], index)
-    chosen = WeightStep(
-        name,
-        index,
-        float(weights[name][index]),
-        float(plan.variables[position].array[index]),
-        float(raw[position][index]),
-        float(used[position][index]),
-        x_i,
-        d_z_j,
-        {slot: float(kept[position][index]) for slot, kept in slots_before.items()},
-        {slot: float(kept[position][index]) for slot, kept in slots_after.items()},
-        optimizer,
-        t,
-        rate,
-        alpha,
+    variable = plan.variables[position]
+    x_i, d_z_j = _factors(one, registers, variable, index)
+    arrays = (weights[name], variable.array, raw[position], used[position])
+    before, after, found, learnt = (float(array[index]) for array in arrays)
+    slots, new_slots = (
+        {slot: float(own[position][index]) for slot, own in kept.items()}
+        for kept in (slots_before, slots_after)
     )
+    numbers = (before, after, found, learnt, x_i, d_z_j, slots, new_slots)
+    chosen = WeightStep(name, index, *numbers, optimizer, t, rate, alpha)
     return Step(loss, layers, weights, gradients, chosen)
 
 
