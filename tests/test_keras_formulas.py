@@ -237,7 +237,7 @@ def confusion_options(rng: np.random.Generator, name: str, classes: int) -> dict
         }
     given = {"SensitivityAtSpecificity": "specificity", "SpecificityAtSensitivity": "sensitivity"}
     return {
-        given.get(name, name.split("At")[1].lower()): float(rng.uniform(0.1, 0.9).round(1)),
+        given.get(name, name.split("At")[1].lower()): round(rng.uniform(0.1, 0.9), 1),
         "num_thresholds": int(pick(rng, 1, 3, 11, 200)),
         "class_id": pick(rng, None, int(rng.integers(0, classes))),
     }
