@@ -265,7 +265,23 @@ def operation_class(name: str) -> str:
 
 
 def operation_module(operation: Any) -> str:
-    """Return the module that has the class of an operation in Keras."""
+    """Return the module that has the class of an operation in Keras.
+
+    Parameters
+    ----------
+    operation : Operation
+        The operation.
+
+    Returns
+    -------
+    str
+        Name of the module.
+
+    Examples
+    --------
+    >>> operation_module(TABLE["add"])
+    'keras.src.ops.numpy'
+    """
     group = "nn" if isinstance(operation, Activated) else "numpy"
     return _MODULES.get(operation.name, f"keras.src.ops.{group}")
 
@@ -405,7 +421,23 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def function_of(class_name: str) -> Any:
-    """Return the operation or function of a class of operations in Keras."""
+    """Return the operation or function of a class of operations in Keras.
+
+    Parameters
+    ----------
+    class_name : str
+        Name of the class.
+
+    Returns
+    -------
+    Operation, callable or None
+        The function; None if there is none, or only one that is private.
+
+    Examples
+    --------
+    >>> function_of("ExpandDims")
+    <operation expand_dims>
+    """
     name = _FUNCTIONS.get(class_name) or snake_case(class_name)
     if name in OWN:
         return None

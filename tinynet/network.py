@@ -520,7 +520,23 @@ def _are_arrays(x: Any) -> bool:
 
 
 def takes_graph(cls: type) -> bool:
-    """Return whether a class of models is constructed from inputs and outputs, as in Keras."""
+    """Return whether a class of models is constructed from inputs and outputs, as in Keras.
+
+    Parameters
+    ----------
+    cls : type
+        The class.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+
+    Examples
+    --------
+    >>> takes_graph(Network)
+    True
+    """
     own = [*inspect.signature(cls.__init__).parameters.values()][1:]  # type: ignore[misc]
     kinds = {p.kind for p in own}
     anything = kinds == {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}

@@ -187,8 +187,8 @@ def _with_one_dtype(inputs: Sequence[Any]) -> list[Any]:
         return [*inputs]
     return [
         i.astype(kinds[0])
-        if isinstance(i, np.ndarray | np.generic)
-        and not isinstance(i, TensorMethods)
+        if not isinstance(i, TensorMethods)
+        and isinstance(i, np.ndarray | np.generic)
         and i.dtype == np.float64
         else i
         for i in inputs
