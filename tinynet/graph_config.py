@@ -431,7 +431,7 @@ def function_of(class_name: str) -> Any:
     Returns
     -------
     Operation, callable or None
-        The function; None if there is none, or only one that is private.
+        The function; None if there is none in Keras or here.
 
     Examples
     --------
