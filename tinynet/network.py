@@ -415,7 +415,10 @@ class Network(Layer):
             return [self._with_rank(v, s.shape) for v, s in zip(values, entries, strict=True)]
         several = isinstance(x, list | tuple | dict) and len(x) > 1
         if self._has_own_call and (several or isinstance(x, dict)) and _are_arrays(x):
-            self._structure_of_inputs = mapped(lambda _: None, x)
+            structured = mapped(lambda _: None, x)
+            if structured != self._structure_of_inputs:
+                self._structure_of_inputs = structured
+                base.changed()
             return [self._with_rank(v) for v in flattened(x)]
         numbers_only = self._input is not None and self._input.batch_shape[1:] in ((), (1,))
         x = only("x", x, self._input_name(), 0 if numbers_only else None)

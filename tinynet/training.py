@@ -195,7 +195,7 @@ class Trainer(Network):
             "weighted_metrics": weighted_metrics,
         }
         self._run_eagerly = checks.flag("run_eagerly", bool(run_eagerly))
-        self._plan = None
+        self._plan, self._unused = None, {}
         self._programs.clear()
         self.compiled = True
 
@@ -401,23 +401,25 @@ class Trainer(Network):
             raise ValueError(
                 "fit needs a loss: compile(loss=...), or add_loss in a layer. Received: loss=None"
             )
-        unused = [
-            v.path
+        unused = {
+            id(v): v
             for v in self.trainable_weights
             if id(v) not in program.connected and v.regularizer is None
-        ]
-        if unused and self._unused != unused:
-            checks.warn(
-                f"Gradients do not exist for variables {unused} when minimizing the loss; "
-                "they are not changed. Received: a loss that does not depend on them"
-            )
+        }
+        if unused.keys() != self._unused.keys():
             self._unused, self._plan = unused, None
+            if unused:
+                checks.warn(
+                    f"Gradients do not exist for variables {[v.path for v in unused.values()]} when "
+                    "minimizing the loss; they are not changed. Received: a loss that does not "
+                    "depend on them"
+                )
 
     #: Whether the metrics were made and no program since.
     _is_new = False
 
-    #: Paths of trainable weights that the loss does not depend on.
-    _unused: list[str] = []  # replaced, never changed
+    #: Trainable weights that the loss does not depend on, by their ids; replaced, never changed.
+    _unused: dict[int, Variable] = {}
 
     def _current_plan(self, plan: Plan) -> Plan:
         """Return the plan, if it is still right, or a new one."""
@@ -435,7 +437,7 @@ class Trainer(Network):
         It is made again if weights or the optimizer's state have moved: the plan names memory.
         """
         variables, optimizer = self.trainable_weights, self.optimizer
-        learnt = [v for v in variables if v.path not in self._unused]
+        learnt = [v for v in variables if id(v) not in self._unused]
         if self._plan is None or not self._plan.fits(learnt, optimizer):
             self._programs.clear()
             self._gradients = [Variable(np.zeros_like(v.array)) for v in variables]
@@ -1472,9 +1474,10 @@ class Trainer(Network):
             with self._undone_on_error():
                 batch = self._examples(x, y, sample_weight, class_weight)
                 self._ready(batch)
-                plan = self._training_plan()
+                self._training_plan()
                 whole = next(batch.batches(len(batch)))
                 self._program("train", whole)
+                plan = self._training_plan()  # without weights that have no gradient
             self._note_inputs(batch)
             self._hooked_logs = None
             self.reset_metrics()

@@ -806,7 +806,7 @@ class Layer(_KeepsArguments):
             if tracked and all(item is not weight for weight in self._weights):
                 self._weights.append(item)
         if name[0] != "_" and old is not value and name not in _NOT_STRUCTURE:
-            _structure[0] += 1
+            changed()
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -970,6 +970,11 @@ def unique(variables: list[Variable]) -> list[Variable]:
     1
     """
     return list({id(variable): variable for variable in variables}.values())
+
+
+def changed() -> None:
+    """Let programs be traced again: something has changed on which they depend."""
+    _structure[0] += 1
 
 
 def structure() -> int:
