@@ -246,6 +246,83 @@ def test_sizes_are_refused_before_memory_is_taken(
     refused_members(bad, tmp_path, "asks for more weights than the file holds")
 
 
+def graph_members(tmp_path: Path, change: Callable[[list[Any]], Any]) -> Members:
+    """Return the members of a file of a graph whose layers were changed."""
+    x = tinynet.Input((4,), name="x")
+    y = layers.Dense(4, name="dense")(x) + x
+    tinynet.Model(x, tinynet.ops.tile(y, (1, 2))).save(tmp_path / "good.tinynet")
+    with zipfile.ZipFile(tmp_path / "good.tinynet") as opened:
+        good = {name: opened.read(name) for name in opened.namelist()}
+    return changed(good, lambda about: change(about["model"]["config"]["layers"]))
+
+
+def tensor(*history: Any) -> Any:
+    config = {"shape": [None, 4], "dtype": "float32", "keras_history": [*history]}
+    return {"class_name": "__keras_tensor__", "config": config}
+
+
+def call_of(entry: Any, *args: Any) -> None:
+    entry["inbound_nodes"] = [{"args": [*args], "kwargs": {}}]
+
+
+def longer(listed: list[Any], n: int, name: str, options: Any, *more: Any) -> None:
+    """Add a chain of operations, each applied n times to the result of the one before."""
+    for k in range(n):
+        before = tensor("x" if k == 0 else f"link_{k - 1}", 0, 0)
+        args = [[before] * more[0]] if more else [before]
+        entry = {"module": "keras.src.ops.numpy", "class_name": name, "name": f"link_{k}"}
+        listed.append({**entry, "config": dict(options)})
+        call_of(listed[-1], *args)
+
+
+# The layers of a good file: x, dense = dense(x), add = dense + x, tile = tile(add).
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda ls: call_of(ls[1], tensor("tile", 0, 0)), "must not form a cycle"),
+        (lambda ls: call_of(ls[1], tensor("dense", 0, 0)), "must not form a cycle"),
+        (lambda ls: call_of(ls[1], tensor("y", 0, 0)), "calls in the same model.*'y'"),
+        (lambda ls: call_of(ls[2], tensor("dense", 1, 0)), "calls in the same model.*1"),
+        (lambda ls: call_of(ls[2], tensor("dense", -1, 0)), "calls in the same model"),
+        (lambda ls: call_of(ls[2], tensor("dense", 0, 7)), "malformed"),
+        (lambda ls: call_of(ls[2], tensor("dense", 0)), "malformed"),
+        (lambda ls: call_of(ls[2], tensor([], {}, 0)), "malformed"),
+        (lambda ls: call_of(ls[1]), "must be called with an input"),
+        (lambda ls: call_of(ls[1], 3.0), "malformed|array"),
+        (lambda ls: call_of(ls[2], {"class_name": "__numpy__", "config": {}}), "malformed"),
+        (lambda ls: call_of(ls[3], tensor("x", 0, 0), {"class_name": "__slice__"}), "malformed"),
+        (lambda ls: ls[1].update(inbound_nodes=None), "malformed"),
+        (lambda ls: ls[1].update(inbound_nodes=[[]]), "malformed"),
+        (lambda ls: ls[1].update(inbound_nodes=[{"args": 3, "kwargs": {}}]), "malformed"),
+        (lambda ls: ls[1].update(inbound_nodes=[]), "calls in the same model"),
+        (lambda ls: ls[1].update(name="x"), "must have a name of its own"),
+        (lambda ls: ls[1].update(name=[]), "malformed"),
+        (lambda ls: ls[2].update(class_name="Assign"), "no operation of this name.*'Assign'"),
+        (lambda ls: (call_of(ls[3]), ls[3].update(class_name="Ones")), "applied to tensors"),
+        (lambda ls: ls[3].update(class_name="Scatter", config={"shape": [10**9]}), "may have 16"),
+        (lambda ls: ls[2].update(class_name="System"), "no operation of this name.*'System'"),
+        (lambda ls: ls[2].update(class_name="__init__"), "no operation of this name"),
+        (lambda ls: ls[2].update(module="os"), "not of Keras or tinynet"),
+        (lambda ls: ls[2]["config"].update(out="x"), "malformed"),
+        (lambda ls: ls[3]["config"].update(repeats=[10**9, 10**9]), "may have 16,777,216 numbers"),
+        (lambda ls: ls[3]["config"].update(repeats=[1, 10**40]), "may have 16,777,216 numbers"),
+        (lambda ls: ls[0]["config"].update(batch_shape=[None, 10**10]), "more weights than the"),
+        (lambda ls: longer(ls, 20, "Concatenate", {"axis": -1}, 20), "may have 16,777,216"),
+        (lambda ls: longer(ls, 20, "Stack", {"axis": 1}, 20), "may have 16,777,216 numbers"),
+        (lambda ls: longer(ls, 5_000, "Exp", {"axis": 1}), "malformed"),
+        (lambda ls: longer(ls, 10_001, "Exp", {}), "may describe 10,000 objects"),
+    ],
+)
+def test_malformed_graphs(change: Any, match: str, tmp_path: Path) -> None:
+    refused_members(graph_members(tmp_path, change), tmp_path, match)
+
+
+def test_long_graphs_are_loaded(tmp_path: Path) -> None:
+    bad = graph_members(tmp_path, lambda listed: longer(listed, 2_000, "Tanh", {}))
+    (tmp_path / "long.tinynet").write_bytes(archive.pack(bad))
+    tinynet.models.load_model(tmp_path / "long.tinynet")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "match"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from tinynet.layers.shaping import InputLayer
 from tinynet.program.dense_net import Activated
 from tinynet.program.graph import Graph, rename
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.symbols import Node, SymbolicTensor
+from tinynet.program.symbols import Node, SymbolicTensor, check_size
 from tinynet.program.tensor import TABLE
 from tinynet.registry import snake_case
 
@@ -279,8 +280,8 @@ def operation_module(operation: Any) -> str:
 
     Examples
     --------
-    >>> operation_module(TABLE["add"])
-    'keras.src.ops.numpy'
+    >>> operation_module(TABLE["erf"])
+    'keras.src.ops.math'
     """
     group = "nn" if isinstance(operation, Activated) else "numpy"
     return _MODULES.get(operation.name, f"keras.src.ops.{group}")
@@ -292,7 +293,7 @@ def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
     name = operation.name
     if isinstance(operation, Activated):
         options = operation.activation.options
-        known = type(operation.activation) is type(getattr(activations, name, None))
+        known = type(operation.activation) is type(activations._registry.names.get(name))
     else:
         known = TABLE.get(name) is operation and name not in OWN
     if not known or any(hasattr(a, "assign") for a in args):
@@ -421,7 +422,7 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def function_of(class_name: str) -> Any:
-    """Return the operation or function of a class of operations in Keras.
+    """Return the operation, or the function of operations, of a class of operations in Keras.
 
     Parameters
     ----------
@@ -430,8 +431,8 @@ def function_of(class_name: str) -> Any:
 
     Returns
     -------
-    Operation, callable or None
-        The function; None if there is none in Keras or here.
+    callable or None
+        The operation; None if tinynet does not have it.
 
     Examples
     --------
@@ -441,7 +442,7 @@ def function_of(class_name: str) -> Any:
     name = _FUNCTIONS.get(class_name) or snake_case(class_name)
     if name in OWN:
         return None
-    own = getattr(ops, name) if name in ops.__all__ else getattr(activations, name, None)
+    own = getattr(ops, name) if name in ops.__all__ else activations._registry.names.get(name)
     return TABLE.get(name) or own
 
 
@@ -456,6 +457,15 @@ def _operation(entry: dict[str, Any]) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         if function is TABLE["get_item"]:  # whose key, of several axes, is a tuple
             args = tuple(tuple(a) if isinstance(a, list) else a for a in args)
+        tensors = [a for a in flattened([args, kwargs]) if isinstance(a, SymbolicTensor)]
+        if not tensors:
+            raise ValueError(
+                "An operation of a model must be applied to tensors of the model. "
+                f"Received: {shorten(name)} without one"
+            )
+        if TABLE.get(function.__name__) is not function and function.__name__[:5] != "slice":
+            numbers = [n for n in flattened([*options.values()]) if isinstance(n, int)]
+            check_size([t.shape for t in tensors], math.prod(max(1, abs(n)) for n in numbers))
         result = function(*args, **options, **kwargs)
         rename(flattened(result), name)
         return result

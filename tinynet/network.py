@@ -522,12 +522,12 @@ def _are_arrays(x: Any) -> bool:
     return all(len(getattr(leaf, "shape", ())) > 0 for leaf in flattened(x))
 
 
-def takes_graph(cls: type) -> bool:
+def takes_graph(kind: type) -> bool:
     """Return whether a class of models is constructed from inputs and outputs, as in Keras.
 
     Parameters
     ----------
-    cls : type
+    kind : type
         The class.
 
     Returns
@@ -540,7 +540,7 @@ def takes_graph(cls: type) -> bool:
     >>> takes_graph(Network)
     True
     """
-    own = [*inspect.signature(cls.__init__).parameters.values()][1:]  # type: ignore[misc]
+    own = [*inspect.signature(kind.__init__).parameters.values()][1:]  # type: ignore[misc]
     kinds = {p.kind for p in own}
     anything = kinds == {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     return anything or [p.name for p in own[:3]] == ["inputs", "outputs", "name"]

@@ -214,7 +214,7 @@ class _Graph:
         options = {k: v for k, v in instruction.options.items() if v is not None}
         if isinstance(operation, Activated):
             activation, options = operation.activation, operation.activation.options
-            if type(activation) is not type(getattr(activations, name, None)):
+            if type(activation) is not type(activations._registry.names.get(name)):
                 raise ValueError(
                     f"Only tinynet's own activations can be exported. Received: {activation!r}"
                 )

@@ -25,7 +25,7 @@ from tinynet import checks, config, constraints, initializers, regularizers
 from tinynet.checks import numeric
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.operations import TAPES, Operation, apply
-from tinynet.program.symbols import Node, Shape, SymbolicTensor, examples_of
+from tinynet.program.symbols import Node, Shape, SymbolicTensor, check_size, examples_of
 from tinynet.program.tensor import TABLE, TensorMethods
 from tinynet.program.trace import RECORDER
 from tinynet.registry import Registry, unique_name
@@ -721,6 +721,7 @@ class Layer(_KeepsArguments):
     def _to_graph(self, args: Any, kwargs: dict[str, Any]) -> Any:
         """Apply the layer to symbolic tensors of a model."""
         self._build_once(_open_shape(self, args[0] if args else next(iter(kwargs.values()))))
+        check_size([x.shape for x in flattened([args, kwargs]) if isinstance(x, SymbolicTensor)])
         outputs = self._outputs_for(args, kwargs)
         node = Node(self, args, kwargs)
         for output in flattened(outputs):

@@ -6,7 +6,7 @@ from typing import Any
 
 from tinynet import checks
 from tinynet.layers.base import Layer, _registry
-from tinynet.program.symbols import Shape
+from tinynet.program.symbols import Shape, check_size
 from tinynet.program.tensor import TABLE
 
 
@@ -94,6 +94,7 @@ class RepeatVector(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape with another axis, of size `n`."""
         _check_ndim(self, input_shape, 2)
+        check_size([input_shape], self.n)
         return (input_shape[0], self.n, input_shape[1])
 
     def call(self, x: Any) -> Any:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import linecache
+import math
 import re
 import sys
+from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,9 @@ Shape = tuple[int | None, ...]
 _OWN = re.compile(
     "|".join(re.escape(str(Path(f).parent)) for f in (np.__file__, str(Path(__file__).parent)))
 )
+
+#: While a file is loaded: how many numbers the examples of a tensor may have.
+size_limit: ContextVar[float] = ContextVar("size_limit", default=math.inf)
 
 #: Sizes to try for the first axis of unknown size, for the second, ...
 _TRIED = ((2, 3), (5, 7), (11, 13), (17, 19))
@@ -210,6 +217,35 @@ def _refusal(tensor: SymbolicTensor, what: str, instead: str) -> TraceError:
         f"because it is traced before there are values; use {instead} instead, or "
         f"compile(run_eagerly=True). Received: {what} of {tensor!r}{where}"
     )
+
+
+def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:
+    """Refuse inputs whose result would be too large, while a file is loaded.
+
+    Parameters
+    ----------
+    shapes : sequence of tuple of (int or None)
+        Shapes of the inputs.
+    growth : int
+        Upper bound of the result's size, relative to the inputs.
+
+    Examples
+    --------
+    >>> check_size([(None, 10**9)], growth=1000)  # no file is loaded
+    """
+    limit = size_limit.get()
+    if limit == math.inf:
+        return
+    known = [tuple(3 if size is None else size for size in shape) for shape in shapes]
+    size = sum(map(math.prod, known)) * growth
+    if size <= limit:
+        with contextlib.suppress(ValueError):
+            size = max(size, math.prod(np.broadcast_shapes(*known)))
+    if size > limit:
+        raise ValueError(
+            f"The tensors of a model in a file may have {limit:,} numbers for three examples. "
+            f"Received: {size:,} for inputs of shape {shapes[0]}"
+        )
 
 
 def examples_of(shape: Shape, dtype: Any) -> list[Array]:

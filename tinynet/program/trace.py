@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinynet.program.symbols import Node, SymbolicTensor
+from tinynet.program.nested import flattened
+from tinynet.program.symbols import Node, SymbolicTensor, check_size
+
+#: Operations whose results are larger than their inputs, by integers among their options.
+_GROWING = ("broadcast_to", "one_hot", "pad", "repeat", "tile")
 
 #: The recorder of the program that is traced, if any.
 RECORDER: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
@@ -119,6 +124,10 @@ def record(
         The results.
     """
     recorder = RECORDER.get()
+    if recorder is None:
+        sizes = flattened([*options.values()]) if operation.name in _GROWING else []
+        growth = math.prod(max(1, abs(size)) for size in sizes if isinstance(size, int))
+        check_size([i.shape for i in inputs if isinstance(i, SymbolicTensor)], growth)
     count = max([len(i.examples) for i in inputs if isinstance(i, SymbolicTensor)], default=1)
     each = []
     with np.errstate(all="ignore"):

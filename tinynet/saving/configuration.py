@@ -21,6 +21,7 @@ from tinynet import config as settings
 from tinynet import layers, losses, metrics, optimizers
 from tinynet.checks import shorten
 from tinynet.layers.base import initializer_override
+from tinynet.program.symbols import size_limit
 from tinynet.registry import custom_object_scope, map_entries
 from tinynet.sequential import Model
 from tinynet.variable import Array, Variable
@@ -28,9 +29,14 @@ from tinynet.variable import Array, Variable
 MAX_JSON = 4 << 20
 MAX_DEPTH = 100
 MAX_OBJECTS = 10_000
+#: Numbers in a tensor of a model, for three examples.
+MAX_SIZE = 1 << 24
 
 #: What Python raises of itself where a configuration holds something of the wrong kind.
-MALFORMED = (TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError)
+MALFORMED = (
+    *(TypeError, KeyError, AttributeError, IndexError, ArithmeticError),
+    *(RecursionError, MemoryError),
+)
 
 
 def to_json(value: Any) -> str:
@@ -242,6 +248,7 @@ def build(
         return np.zeros(shape, dtype)
 
     token = initializer_override.set(None if n_bytes == math.inf else zeros)
+    size_token = size_limit.set(MAX_SIZE)
     try:
         scope = settings.floatx_scope(settings.floatx() if floatx is None else floatx)
         with custom_object_scope(custom_objects), scope:
@@ -261,6 +268,7 @@ def build(
         ) from error
     finally:
         initializer_override.reset(token)
+        size_limit.reset(size_token)
     return model
 
 
