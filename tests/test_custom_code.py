@@ -192,3 +192,45 @@ def test_predict_from_several_threads_at_once() -> None:
         thread.join()
     assert len(found) == 40
     assert all(np.array_equal(each, expected) for each in found)
+
+
+class Counter(layers.Layer):
+    """Counts the rows that it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x: Any) -> Any:
+        self.seen.assign_add(ops.cast(ops.shape(x)[0], "float32"))
+        return x
+
+
+def test_variables_written_in_call_count_each_row_once() -> None:
+    counter = Counter()
+    model = keras.Sequential([keras.Input((4,)), counter, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    seen = []
+    for run in (
+        lambda: model.fit(X, Y, batch_size=8, verbose=0),
+        lambda: model.evaluate(X, Y, batch_size=3, verbose=0),
+        lambda: model.predict(X, batch_size=3, verbose=0),
+        lambda: model.loss_and_gradients(X, Y),
+        lambda: model.train_on_batch(X, Y),
+    ):
+        run()
+        seen.append(float(counter.seen))
+    assert seen == [20, 40, 60, 60, 80]
+
+
+def test_train_step_without_trainable_weights_warns() -> None:
+    class Stepping(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    x = keras.Input((4,))
+    model = Stepping(x, layers.Dense(1)(x))
+    model.trainable = False
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="no trainable weights"):
+        model.fit(X, Y, verbose=0)

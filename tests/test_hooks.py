@@ -670,6 +670,25 @@ def vector_metrics_and_plain_numbers_in_logs(keras: Any, tf: Any) -> Any:
     return history, [*history], [type(v[0]).__name__ for v in history.values()][:1]
 
 
+@compared
+def older_names_of_loss_and_metrics(keras: Any, tf: Any) -> Any:
+    class Older(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            with tf.GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.compiled_loss(y, y_pred, regularization_losses=self.losses)
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            self.compiled_metrics.update_state(y, y_pred)
+            return {m.name: m.result() for m in self.metrics if m.name == "none"} | {"own": loss}
+
+    x, y = numbers()
+    model = functional(Older, keras, keras.layers.Dense(1, kernel_regularizer="l2"))
+    model.compile("sgd", "mse", metrics=["mae"])
+    return model.fit(x, y, epochs=2, **FIT).history, arrays(model)
+
+
 def alike(ours: Any, theirs: Any, where: str = "") -> None:
     if isinstance(theirs, dict):
         assert [*ours] == [*theirs], where

@@ -7,11 +7,13 @@ about it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
 import time
-from collections.abc import Iterable
+import types
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -384,16 +386,23 @@ class Trainer(Network):
         program = self._trace(
             "train", [spec_of(leaf, True) for leaf in _leaves(batch)], batch, gradients
         )
-        before = [(v, v.array.copy()) for v in self.non_trainable_weights]
-        with Computing():
+        with Computing(), self._keeping_state():
             values, loss, _, work = self._forward(program, batch, self._regularized)
             program.runner.backward(values, work)
-        for variable, array in before:
-            variable.array[...] = array
         for variable, gradient in zip(variables, gradients, strict=True):
             if variable.regularizer is not None:
                 gradient.array[...] += variable.regularizer.gradient(variable.array)
         return loss, [gradient.array for gradient in gradients]
+
+    @contextlib.contextmanager
+    def _keeping_state(self) -> Iterator[None]:
+        """Leave what a call of the model writes, such as moving averages, as it was."""
+        before = [(v, v.array.copy()) for v in self.non_trainable_weights]
+        try:
+            yield
+        finally:
+            for variable, array in before:
+                variable.array[...] = array
 
     def _require_connected(self, program: ModelProgram) -> None:
         """Check that there is something to minimize, and leave out weights without a gradient."""
@@ -939,7 +948,8 @@ class Trainer(Network):
         if not feed.source.unchecked:
             batch = feed.last or next(feed.source.batches(batch_size))
             program = self._program("test", batch)
-            _, loss, _, work = self._forward(program, batch, self._regularized)
+            with self._keeping_state():
+                _, loss, _, work = self._forward(program, batch, self._regularized)
             program.give_back(work)
         if not (math.isfinite(loss) and self._is_finite()):
             where = f" after the last batch of epoch {epoch + 1}"
@@ -1045,8 +1055,10 @@ class Trainer(Network):
         begin, end = hooks.defines("on_test_batch_begin"), hooks.defines("on_test_batch_end")
         hooked = source.unchecked
         self._hooked_logs = None
+        # Custom code may look at a batch as a whole, and write to variables.
+        row_wise = not hooked and self._is_row_wise()
         together = 1
-        if not (begin or end or limit or hooked) and objective.by_example and self._is_row_wise():
+        if row_wise and objective.by_example and not (begin or end or limit):
             together = max(_CHUNK // batch_size, 1)
         feed = data.Feed(source, batch_size * together, limit)
         regularized = self._regularized
@@ -1065,7 +1077,7 @@ class Trainer(Network):
 
         hooks.call("on_test_begin", {})
         done = 0
-        run: Any = map if begin or end or hooked else threads.each
+        run: Any = threads.each if row_wise and not (begin or end) else map
         for step, (n, figures, *works) in enumerate(run(compute, enumerate(feed.epoch()))):
             if figures is not None:
                 self._count(*figures)
@@ -1160,7 +1172,8 @@ class Trainer(Network):
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
         bar = progress.Progress(count, verbose, start=start)
         begin, end = hooks.defines("on_predict_batch_begin"), hooks.defines("on_predict_batch_end")
-        apart = begin or end or steps or hooked or not self._is_row_wise()
+        row_wise = not hooked and self._is_row_wise()
+        apart = begin or end or steps or not row_wise
         together = 1 if apart else max(_CHUNK // size, 1)
         outputs: list[Any] = []
         done = 0
@@ -1174,7 +1187,7 @@ class Trainer(Network):
             return self._predict_batch(batch[0])
 
         hooks.call("on_predict_begin", {})
-        run: Any = map if begin or end or hooked else threads.each
+        run: Any = threads.each if row_wise and not (begin or end) else map
         feed = data.Feed(source, size * together, steps)
         for step, batch_outputs in enumerate(run(compute, enumerate(feed.epoch()))):
             outputs.append(batch_outputs)
@@ -1302,8 +1315,11 @@ class Trainer(Network):
             loss = self._computed_loss(x, y, y_pred, sample_weight, True)
             scaled = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
         self._objective.count(float(loss), [], len(flattened(x)[0]))
-        weights = self.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(scaled, weights), weights, strict=True))
+        if weights := self.trainable_weights:
+            gradients = tape.gradient(scaled, weights)
+            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        else:
+            checks.warn(f"{self.name} has no trainable weights, so that training changes nothing")
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def test_step(self, data: Any) -> Logs:
@@ -1384,6 +1400,21 @@ class Trainer(Network):
                 "compute_loss needs a loss: compile(loss=...), or add_loss. Received: loss=None"
             )
         return functools.reduce(TABLE["add"], losses)
+
+    def compiled_loss(
+        self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
+    ) -> Any:
+        """Compute the loss; Keras' older name of `compute_loss`, which adds all penalties."""
+        return self.compute_loss(None, y, y_pred, sample_weight)
+
+    @property
+    def compiled_metrics(self) -> Any:
+        """An object with `update_state`: Keras' older way to update the metrics but the loss."""
+
+        def update_state(y: Any, y_pred: Any, sample_weight: Any = None) -> None:
+            self.compute_metrics(None, y, y_pred, sample_weight)
+
+        return types.SimpleNamespace(update_state=update_state)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Logs:
         """Update the metrics that `compile` named, and return the values of all.

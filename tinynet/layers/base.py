@@ -437,7 +437,7 @@ class Layer(_KeepsArguments):
 
     def _variables(self) -> list[Variable]:
         """Return its own weights, then those of layers inside."""
-        return unique(self._weights + [w for la in self._inner_layers() for w in la.weights])
+        return unique(self._weights + [w for la in self._sublayers() for w in la.weights])
 
     def _inner_layers(self) -> list[Layer]:
         """Return the layers in the attributes of a custom class, in containers too.
