@@ -419,8 +419,8 @@ class Trainer(Network):
             self._unused, self._plan = unused, None
             if unused:
                 checks.warn(
-                    f"Gradients do not exist for variables {[v.path for v in unused.values()]} when "
-                    "minimizing the loss; they are not changed. Received: a loss that does not "
+                    f"Gradients do not exist for variables {[v.path for v in unused.values()]} "
+                    "when minimizing the loss; they are not changed. Received: a loss that does not "
                     "depend on them"
                 )
 
