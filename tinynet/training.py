@@ -420,8 +420,8 @@ class Trainer(Network):
             if unused:
                 checks.warn(
                     f"Gradients do not exist for variables {[v.path for v in unused.values()]} "
-                    "when minimizing the loss; they are not changed. Received: a loss that does not "
-                    "depend on them"
+                    "when minimizing the loss; they are not changed. Received: a loss that does "
+                    "not depend on them"
                 )
 
     #: Whether the metrics were made and no program since.
