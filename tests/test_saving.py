@@ -108,6 +108,18 @@ def test_graphs_resume_bit_for_bit(suffix: str, tmp_path: Path) -> None:
     assert [*results[0][1]] == ["cls_accuracy", "cls_loss", "loss", "reg_err", "reg_loss"]
 
 
+def test_layers_in_layers_resume_bit_for_bit(tmp_path: Path) -> None:
+    x = tinynet.Input((3, 4))
+    model = tinynet.Model(x, layers.TimeDistributed(layers.Dropout(0.5))(layers.Dense(4)(x)))
+    model.compile("adam", "mse")
+    data = data_for(model)
+    model.fit(data, data, epochs=1, verbose=0)
+    model.save(tmp_path / "net.tinynet")
+    loaded = tinynet.models.load_model(tmp_path / "net.tinynet")
+    histories = [m.fit(data, data, epochs=3, shuffle=False, verbose=0) for m in (model, loaded)]
+    assert histories[0].history == histories[1].history
+
+
 def test_callbacks_save_graphs(tmp_path: Path) -> None:
     callbacks = tinynet.callbacks
 

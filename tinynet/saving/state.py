@@ -338,9 +338,9 @@ def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Gen
     for name, value in sorted(vars(layer).items()):
         if isinstance(value, np.random.Generator):
             yield f"{path}{name}", value
-    if isinstance(layer, Model):
-        for i, inner in enumerate(layer.layers):
-            yield from _generators(inner, f"{path}{i}/")
+    inside = layer.layers if isinstance(layer, Model) else layer._inner_layers()
+    for i, inner in enumerate(inside):
+        yield from _generators(inner, f"{path}{i}/")
 
 
 def _read_run(model: Model, run: dict[str, Any]) -> tuple[dict[str, Any], History | None]:
