@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import loops
 from tinynet.compat import tensorflow as stand_in
 
 A, B = np.float32([[1, -2, 3], [0.5, 4, -1]]), np.float32([[2, 2, -3], [1, 4, 0]])
@@ -605,6 +606,13 @@ def loop(tf: Any) -> Any:
 def test_dataset_feeds_a_training_loop(tensorflow: Any) -> None:
     for ours, theirs in zip(loop(stand_in), loop(tensorflow), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
+@pytest.mark.parametrize("program", loops.PROGRAMS, ids=lambda program: program.__name__)
+def test_programs_learn_the_weights_of_tensorflow(program: Any, tensorflow: Any) -> None:
+    ours, theirs = program(stand_in), program(tensorflow)
+    for a, b in zip(map(np.asarray, ours), map(np.asarray, theirs), strict=True):
+        assert np.abs(a - b).max() <= 2e-4 * np.abs(b).max()
 
 
 def test_classes_out_of_range_are_refused() -> None:

@@ -373,6 +373,10 @@ def test_composed_layers_train_and_are_saved_alike(row: Any, tmp_path: Any) -> N
         ("RMSprop", {"momentum": 0.5, "centered": True, "epsilon": 1e-3}),
         ("Adagrad", {}),
         ("Lion", {}),
+        ("Adam", {"clipnorm": 0.1}),
+        ("RMSprop", {"global_clipnorm": 0.1}),
+        ("SGD", {"clipnorm": 0.1}),
+        ("Adagrad", {"global_clipnorm": 100.0}),
     ],
 )
 @pytest.mark.parametrize("penalty", [0.0, 0.01])

@@ -736,7 +736,8 @@ class Optimizer(Configurable):
 
     def _change(self, plan: Plan) -> None:
         """Change the weights by their gradients."""
-        self._clip(plan)
+        squares = self._squares_of_parts(plan)
+        self._clip(plan, squares)
         rate = self._rate()
         if self.weight_decay:
             for variable in plan.variables:
@@ -744,31 +745,42 @@ class Optimizer(Configurable):
                     one = variable.array.dtype.type
                     variable.array[...] -= variable.array * one(self.weight_decay) * one(rate)
         if type(self).update_step is Optimizer.update_step:
-            self._square_parts(plan)
+            self._correct_squares(plan, squares)
             for w, d_w, *slots in plan.flat:
                 self.update(rate, w, d_w, *slots)
         else:  # copies, since gradients are buffers
             for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
                 self.update_step(as_tensor(gradient.copy()), variable, as_tensor(rate))
 
-    def _square_parts(self, plan: Plan) -> None:
-        """Correct the average of squared gradients for rows that were looked up several times.
+    def _squares_of_parts(self, plan: Plan) -> list[Array | None]:
+        """Return the sum of the squares of a gradient's parts, where it is the sum of parts.
 
-        Such a row has one gradient for each time. On TensorFlow, Keras' optimizers average the
-        squares of these gradients, unless something else was added to them; `update` averages
-        the square of their sum. The difference is added here, before `update`.
+        A row that a batch looks up several times has one gradient for each time. On TensorFlow,
+        Keras' optimizers square these, and not their sum, unless something else was added.
         """
-        name, rate = self.squares or ("", None)
-        keep = getattr(self, rate) if rate else 0.5
-        for i, variable in enumerate(plan.variables):
+        found: list[Array | None] = []
+        for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
             parts, variable.parts = variable.parts, ()
+            found.append(None)
             for first in reversed(range(len(parts))):
-                total = sum(gradient for gradient, _ in parts[first:])
-                alone = np.array_equal(total, plan.gradients[i])
-                if alone and name and self.gradient_accumulation_steps is None:
-                    extra = sum(squares for _, squares in parts[first:]) - np.square(total)
-                    plan.slots[name][i] += extra * ((1 - keep) / keep if keep else 0.0)
+                total = sum(part for part, _ in parts[first:])
+                if self.gradient_accumulation_steps is None and np.array_equal(total, gradient):
+                    found[-1] = np.asarray(sum(squares for _, squares in parts[first:]))
                     break
+        return found
+
+    def _correct_squares(self, plan: Plan, squares: list[Array | None]) -> None:
+        """Prepare the averages of squares for `update`, which adds the square of the sum.
+
+        Clipped by the norm of all of them together, Keras' gradients have no parts.
+        """
+        if self.squares is None or self.global_clipnorm or self.clipvalue:
+            return
+        name, rate = self.squares
+        keep = getattr(self, rate) if rate else 0.5
+        for slot, gradient, own in zip(plan.slots[name], plan.gradients, squares, strict=True):
+            if own is not None and keep:
+                slot += (own - np.square(gradient)) * ((1 - keep) / keep)
 
     def _accumulate(self, plan: Plan) -> bool:
         """Add gradients up; say whether there are enough, which are then averaged."""
@@ -783,17 +795,21 @@ class Optimizer(Configurable):
                 accumulator.array.fill(0)
         return full
 
-    def _clip(self, plan: Plan) -> None:
+    def _clip(self, plan: Plan, squares: list[Array | None]) -> None:
         """Shorten gradients that are too long, in place."""
+        pairs = zip(plan.gradients, squares, strict=True)
         if self.clipvalue is not None:
             for gradient in plan.gradients:
                 np.clip(gradient, -self.clipvalue, self.clipvalue, out=gradient)
         elif self.clipnorm is not None:
-            for gradient in plan.gradients:
-                length = np.sqrt(np.sum(np.square(gradient)))
-                gradient *= self.clipnorm / max(length, gradient.dtype.type(self.clipnorm))
+            for gradient, own in pairs:
+                length = np.sqrt(np.sum(np.square(gradient) if own is None else own))
+                scale = self.clipnorm / max(length, gradient.dtype.type(self.clipnorm))
+                gradient *= scale
+                if own is not None:
+                    own *= scale * scale
         elif self.global_clipnorm is not None:
-            length = np.sqrt(sum(np.sum(np.square(g)) for g in plan.gradients))
+            length = np.sqrt(sum(np.sum(np.square(g) if own is None else own) for g, own in pairs))
             for gradient in plan.gradients:
                 one = gradient.dtype.type
                 limit = one(self.global_clipnorm)
