@@ -1404,7 +1404,20 @@ class Trainer(Network):
     def compiled_loss(
         self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
     ) -> Any:
-        """Compute the loss; Keras' older name of `compute_loss`, which adds all penalties."""
+        """Compute the loss; Keras' older name of `compute_loss`, which adds all penalties.
+
+        Parameters
+        ----------
+        y, y_pred, sample_weight : Tensor, or nested list or dict of them
+            As for `compute_loss`.
+        regularization_losses : object
+            Accepted as Keras did, without effect.
+
+        Returns
+        -------
+        Tensor
+            The loss.
+        """
         return self.compute_loss(None, y, y_pred, sample_weight)
 
     @property

@@ -974,7 +974,15 @@ def unique(variables: list[Variable]) -> list[Variable]:
 
 
 def changed() -> None:
-    """Let programs be traced again: something has changed on which they depend."""
+    """Let programs be traced again: something has changed on which they depend.
+
+    Examples
+    --------
+    >>> before = structure()
+    >>> changed()
+    >>> structure() > before
+    True
+    """
     _structure[0] += 1
 
 
