@@ -671,6 +671,26 @@ def vector_metrics_and_plain_numbers_in_logs(keras: Any, tf: Any) -> Any:
 
 
 @compared
+def metrics_updated_in_call(keras: Any, tf: Any) -> Any:
+    class Measured(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.size = keras.metrics.Mean(name="size")
+            self.error = keras.metrics.MeanSquaredError(name="error")
+
+        def call(self, x: Any) -> Any:
+            self.size.update_state(tf.reduce_sum(x))
+            self.error.update_state(x, 2.0 * x, sample_weight=None)
+            return x
+
+    x, y = numbers()
+    model = functional(keras.Model, keras, keras.layers.Dense(3), Measured(), keras.layers.Dense(1))
+    model.compile("sgd", "mse", metrics=["mae"])
+    history = model.fit(x, y, epochs=2, validation_data=(x[:9], y[:9]), **FIT).history
+    return history, arrays(model), model.evaluate(x, y, verbose=0, return_dict=True)
+
+
+@compared
 def older_names_of_loss_and_metrics(keras: Any, tf: Any) -> Any:
     class Older(keras.Model):
         def train_step(self, data: Any) -> Any:

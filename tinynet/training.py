@@ -205,12 +205,19 @@ class Trainer(Network):
     def metrics(self) -> list[Metric]:
         """The mean loss, what `compile` named as far as it is known, then those in attributes."""
         found = self._objective.all_metrics() if self.compiled else []
-        for layer in self._all_layers():
-            if layer is self or not isinstance(layer, Trainer):  # as Keras, which reports others
-                for value in flattened([*vars(layer).values()]):
-                    if isinstance(value, Metric) and all(value is not m for m in found):
-                        found.append(value)
-        return found
+        return [*found, *(own for own in self._own_metrics() if all(own is not m for m in found))]
+
+    def _own_metrics(self) -> list[Metric]:
+        """Return the metrics in attributes of the model and of layers, but not of other models."""
+        if self._metrics_found[0] != base.structure():
+            parts = [x for x in self._all_layers() if x is self or not isinstance(x, Trainer)]
+            values = flattened([[*vars(layer).values()] for layer in parts])
+            own = {id(value): value for value in values if isinstance(value, Metric)}
+            self._metrics_found = base.structure(), [*own.values()]
+        return self._metrics_found[1]
+
+    #: The structure for which metrics in attributes were last looked for, and these.
+    _metrics_found: tuple[int, list[Metric]] = -1, []
 
     @property
     def metrics_names(self) -> list[str]:
@@ -398,11 +405,14 @@ class Trainer(Network):
     def _keeping_state(self) -> Iterator[None]:
         """Leave what a call of the model writes, such as moving averages, as it was."""
         before = [(v, v.array.copy()) for v in self.non_trainable_weights]
+        restores = [metric._snapshot() for metric in self._own_metrics()]
         try:
             yield
         finally:
             for variable, array in before:
                 variable.array[...] = array
+            for restore in restores:
+                restore()
 
     def _require_connected(self, program: ModelProgram) -> None:
         """Check that there is something to minimize, and leave out weights without a gradient."""
@@ -1288,7 +1298,8 @@ class Trainer(Network):
     def _logs(self) -> Logs:
         """Return the values of the metrics so far."""
         if self._hooked_logs is None:
-            return self._objective.logs()
+            logs: Logs = self._objective.logs()
+            return dict(sorted({**logs, **results_of(self._own_metrics())}.items())) if logs else {}
         own = {name: reported(name, v) for name, v in self.get_metrics_result().items()}
         if own.keys() != self._hooked_logs.keys():
             own = self._hooked_logs

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinynet import activations, checks, config, initializers
+from tinynet.layers.base import CALL
 from tinynet.losses import LossFunction, fit_weights
+from tinynet.program.operations import Operation, apply
+from tinynet.program.symbols import SymbolicTensor
 from tinynet.registry import Configurable, Registry, snake_case, unique_name
 from tinynet.variable import Array, Tensor, Variable, as_tensor, copies
 
@@ -17,6 +21,45 @@ __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
 
 _registry = Registry("metric", "keras.metrics")
 _CONTAINERS = (list, dict, set, np.ndarray)
+
+
+class _Update(Operation):
+    """The update of a metric in the `call` of a layer, as an operation that Python runs."""
+
+    stateful = True
+
+    def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:
+        """Return a number, which is not used."""
+        return np.zeros(())
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
+        """Update the metric."""
+        self.forward(*arrays)
+        return np.zeros(())
+
+
+def _traceable(own: Any) -> Any:
+    """Make an `update_state` that is recorded where a layer that is traced calls it."""
+
+    @functools.wraps(own)
+    def update_state(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = [*args, *kwargs.values()]
+        if not any(isinstance(a, SymbolicTensor) for a in given):
+            call = CALL.get()
+            return None if call is not None and call.is_trial else own(self, *args, **kwargs)
+
+        def run(*arrays: Any) -> None:
+            left = iter(arrays)
+            values = [None if a is None else next(left) for a in given]
+            own(self, *values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
+
+        return apply(_Update("update_state", run, None, None), [*filter(_is_given, given)], {})
+
+    return update_state
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None
 
 
 class Metric(Configurable):
@@ -74,6 +117,8 @@ class Metric(Configurable):
         return self._label or self.name
 
     def __init_subclass__(cls) -> None:
+        if "update_state" in vars(cls):
+            cls.update_state = _traceable(cls.update_state)  # type: ignore[method-assign]
         if not cls.__module__.startswith("tinynet."):
             cls.by_example, cls._custom = False, True
             if "update_state" in vars(cls):  # it may change targets and predictions
