@@ -325,8 +325,8 @@ class Model(Trainer):
         Raises
         ------
         ValueError
-            If the format is another one, the model is not built, or it holds a layer or an
-            activation of your own.
+            If the format is another one, the model is not built, or it has a layer or an activation
+            with its own `backward`, or an operation that ONNX does not have.
         ImportError
             If the package onnx is not installed.
         OSError
