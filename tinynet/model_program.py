@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.layers.base import CALL, SERIALS, Call, LayerCall
+from tinynet.layers.base import SERIALS, LayerCall
 from tinynet.losses.base import Loss, LossStep
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.program import Program
 from tinynet.program.rules import apply_rules
 from tinynet.program.symbols import SymbolicTensor, examples_of
+from tinynet.program.trace import CALL, Call
 from tinynet.variable import Array, Variable
 from tinynet.workspace import Workspace
 

@@ -23,7 +23,6 @@ from tinynet.blas import Computing
 from tinynet.callbacks import CallbackList, History, as_callbacks
 from tinynet.interrupts import Deferred
 from tinynet.layers import base
-from tinynet.layers.base import CALL
 from tinynet.metrics import Metric
 from tinynet.model_program import ModelProgram, spec_of
 from tinynet.network import Network
@@ -34,7 +33,7 @@ from tinynet.program.operations import TAPES
 from tinynet.program.symbols import BatchSizeNeeded, SymbolicTensor
 from tinynet.program.tape import GradientTape
 from tinynet.program.tensor import TABLE
-from tinynet.program.trace import RECORDER
+from tinynet.program.trace import CALL, RECORDER
 from tinynet.sparse import CompressedRows, SparseBatch
 from tinynet.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from tinynet.variable import Array, Variable, as_tensor, pack

@@ -27,7 +27,7 @@ from tinynet.program.nested import flattened, mapped
 from tinynet.program.operations import TAPES, Operation, apply
 from tinynet.program.symbols import Node, Shape, SymbolicTensor, check_size, examples_of
 from tinynet.program.tensor import TABLE, TensorMethods
-from tinynet.program.trace import RECORDER
+from tinynet.program.trace import CALL, RECORDER, Call
 from tinynet.registry import Registry, unique_name
 from tinynet.sparse import SparseBatch
 from tinynet.variable import Array, Variable, as_tensor, copies
@@ -44,33 +44,6 @@ _NOT_INSIDE = ("_args", "_layers", "_input")
 
 _DTYPES = {name: np.dtype(name) for name in config.FLOATS}
 
-
-class Call:
-    """The call of a layer that is going on: what layers inside it inherit, and what they add.
-
-    Parameters
-    ----------
-    training : bool
-        Whether it is part of a training step.
-    is_trial : bool
-        Whether it is a call on zeros, whose results have the right shapes and no meaning.
-
-    Examples
-    --------
-    >>> token = CALL.set(Call(training=True))
-    >>> CALL.get().training
-    True
-    >>> CALL.reset(token)
-    """
-
-    def __init__(self, training: bool, is_trial: bool = False) -> None:
-        self.training, self.is_trial = training, is_trial
-        #: What `add_loss` was given.
-        self.losses: list[Any] = []
-
-
-#: The call of the outermost layer that is going on, if any.
-CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 
 #: What makes the first values of all weights in place of their initializers, if anything: while
 #: a file is loaded, whose weights replace them.

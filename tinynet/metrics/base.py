@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, checks, config, initializers
-from tinynet.layers.base import CALL
 from tinynet.losses import LossFunction, fit_weights
 from tinynet.program.operations import Operation, apply
 from tinynet.program.symbols import SymbolicTensor
+from tinynet.program.trace import CALL
 from tinynet.registry import Configurable, Registry, snake_case, unique_name
 from tinynet.variable import Array, Tensor, Variable, as_tensor, copies
 

@@ -18,6 +18,34 @@ _GROWING = ("broadcast_to", "one_hot", "pad", "repeat", "tile")
 RECORDER: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 
+class Call:
+    """The call of a layer that is going on: what layers inside it inherit, and what they add.
+
+    Parameters
+    ----------
+    training : bool
+        Whether it is part of a training step.
+    is_trial : bool
+        Whether it is a call on zeros, whose results have the right shapes and no meaning.
+
+    Examples
+    --------
+    >>> token = CALL.set(Call(training=True))
+    >>> CALL.get().training
+    True
+    >>> CALL.reset(token)
+    """
+
+    def __init__(self, training: bool, is_trial: bool = False) -> None:
+        self.training, self.is_trial = training, is_trial
+        #: What `add_loss` was given.
+        self.losses: list[Any] = []
+
+
+#: The call of the outermost layer that is going on, if any.
+CALL: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
 class Instruction:
     """One call of an operation in a program: what it reads, and what it computes.
 
