@@ -1192,7 +1192,7 @@ class Trainer(Network):
             if begin:
                 hooks.call("on_predict_batch_begin", step, {})
             if hooked:
-                return mapped(np.asarray, self.predict_step(batch[0]))
+                return mapped(np.atleast_1d, mapped(np.asarray, self.predict_step(batch[0])))
             return self._predict_batch(batch[0])
 
         hooks.call("on_predict_begin", {})
