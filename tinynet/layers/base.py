@@ -868,14 +868,7 @@ class LayerCall(Operation):
         return y
 
     def gradients(
-        self,
-        d_y: Any,
-        y: Any,
-        arrays: list[Any],
-        options: dict[str, Any],
-        needs: list[bool],
-        work: Any = None,
-        outs: Any = None,
+        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
         """Compute the gradients with respect to the input and the trainable weights."""
         layer, x = self.layer, arrays[0]

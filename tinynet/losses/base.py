@@ -508,14 +508,7 @@ class _Values(Operation):
         return np.asarray(options["loss"].call(labels, np.ascontiguousarray(predictions)))
 
     def gradients(
-        self,
-        d_y: Any,
-        y: Any,
-        arrays: list[Any],
-        options: dict[str, Any],
-        needs: list[bool],
-        work: Any = None,
-        outs: Any = None,
+        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
         """Compute the gradient with respect to the predictions."""
         predictions, labels = arrays
@@ -560,14 +553,7 @@ class LossStep(Operation):
         return np.float64(value), predictions if work.y is None else work.y
 
     def gradients(
-        self,
-        d_y: Any,
-        y: Any,
-        arrays: list[Any],
-        options: dict[str, Any],
-        needs: list[bool],
-        work: Any = None,
-        outs: Any = None,
+        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
         """Return the gradient."""
         d_predictions = work.x

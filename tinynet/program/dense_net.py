@@ -77,14 +77,7 @@ class Linear(Operation):
         return z if x.ndim == 2 else z.reshape(*x.shape[:-1], units)
 
     def gradients(
-        self,
-        d_y: Any,
-        y: Any,
-        arrays: list[Any],
-        options: dict[str, Any],
-        needs: list[bool],
-        work: Any = None,
-        outs: Any = None,
+        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
         """Compute the gradients; into `outs` where those are given."""
         x, kernel, bias = arrays
@@ -148,14 +141,7 @@ class Activated(Operation):
         return y.reshape(arrays[0].shape)
 
     def gradients(
-        self,
-        d_y: Any,
-        y: Any,
-        arrays: list[Any],
-        options: dict[str, Any],
-        needs: list[bool],
-        work: Any = None,
-        outs: Any = None,
+        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
         """Compute the gradient."""
         x = arrays[0]
@@ -202,14 +188,7 @@ class Dropout(Operation):
         return y
 
     def gradients(
-        self,
-        d_y: Any,
-        y: Any,
-        arrays: list[Any],
-        options: dict[str, Any],
-        needs: list[bool],
-        work: Any = None,
-        outs: Any = None,
+        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
         """Let the gradient through where the input went through."""
         d_y = ready(d_y)
@@ -233,14 +212,7 @@ class BatchNormalization(Operation):
         return out.reshape(x.shape), mean, variance
 
     def gradients(
-        self,
-        d_y: Any,
-        y: Any,
-        arrays: list[Any],
-        options: dict[str, Any],
-        needs: list[bool],
-        work: Any = None,
-        outs: Any = None,
+        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
         """Compute the gradients with respect to rows, gamma and beta."""
         x, gamma, beta = arrays
@@ -267,14 +239,7 @@ class Normalized(Operation):
         return out.reshape(x.shape)
 
     def gradients(
-        self,
-        d_y: Any,
-        y: Any,
-        arrays: list[Any],
-        options: dict[str, Any],
-        needs: list[bool],
-        work: Any = None,
-        outs: Any = None,
+        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
         """Compute the gradients with respect to the rows, gamma and beta."""
         x, mean, variance, gamma, _ = arrays

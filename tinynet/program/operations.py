@@ -124,14 +124,7 @@ class Operation:
         return self.compute(arrays, options, Workspace())
 
     def gradients(
-        self,
-        d_y: Any,
-        y: Any,
-        arrays: list[Any],
-        options: dict[str, Any],
-        needs: list[bool],
-        work: Any = None,
-        outs: Any = None,
+        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
         """Compute the gradient with respect to each input, in its shape and dtype.
 

@@ -29,7 +29,7 @@ class Recorded(NamedTuple):
 
 def _backward(call: Recorded, d_y: Any, needs: list[bool]) -> Sequence[Any]:
     y = np.asarray(call.outputs[0])
-    found = call.operation.gradients(d_y, y, call.arrays, call.options, needs, call.work)
+    found = call.operation.gradients(d_y, y, call.arrays, call.options, needs, call.work, None)
     if call.work is not None:  # its buffers are written again by the next call
         found = [d if d is None else np.array(d) for d in found]
     return found
