@@ -50,7 +50,12 @@ _MOST_PROGRAMS = 64
 State = list[tuple[Variable, Array]]
 
 # Methods of Keras' loops that are not called here.
-_NOT_CALLED = ("make_{}_function", "{}_function")
+_KINDS = ("train", "test", "predict")
+_NOT_CALLED = {kind: (f"make_{kind}_function", f"{kind}_function") for kind in _KINDS}
+# Methods of a subclass that are called, of each loop. Names are made once: Python's cache of
+# attributes would keep those made for each call.
+_LOSSES = ("compute_loss", "compute_metrics", "get_metrics_result")
+_HOOKS = {kind: (f"{kind}_step", *(_LOSSES if kind != "predict" else ())) for kind in _KINDS}
 
 
 def _apart(method: Any) -> Any:
@@ -237,17 +242,14 @@ class Trainer(Network):
     def _hooked(self, kind: str) -> bool:
         """Return whether a subclass overrides a method of Keras' loops, which are then called."""
         cls: Any = type(self)
-        for name in (f.format(kind) for f in _NOT_CALLED):
+        for name in _NOT_CALLED[kind]:
             if hasattr(cls, name) or name in vars(self):
                 raise NotImplementedError(
                     f"{name} of a subclass is not supported: it would never be called. Override "
                     f"{kind}_step instead. Received: {cls.__name__}.{name}"
                 )
-        hooks = [f"{kind}_step"]
-        if kind != "predict":
-            hooks += ["compute_loss", "compute_metrics", "get_metrics_result"]
         return any(
-            getattr(cls, n) is not getattr(Trainer, n) or n in vars(self) for n in hooks
+            getattr(cls, n) is not getattr(Trainer, n) or n in vars(self) for n in _HOOKS[kind]
         ) or (self.compiled and self._run_eagerly and not self._is_traceable())
 
     # ------------------------------------------------------------ one step
