@@ -353,7 +353,15 @@ class Model(Trainer):
         """Leave out what belongs to a run; the graph as data."""
         state = super().__getstate__()
         plan = self._graph.plan() if self._functional and self._graph is not None else None
-        state.update(_programs={}, _plan=None, history=None, _calls=0, _graph=plan)
+        state.update(
+            _programs={},
+            _gradients=[],
+            _last_shapes=None,
+            _plan=None,
+            history=None,
+            _calls=0,
+            _graph=plan,
+        )
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
