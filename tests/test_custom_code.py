@@ -234,3 +234,71 @@ def test_train_step_without_trainable_weights_warns() -> None:
     model.compile("sgd", "mse")
     with pytest.warns(UserWarning, match="no trainable weights"):
         model.fit(X, Y, verbose=0)
+
+
+class AddsLoss(layers.Layer):
+    """Adds a loss that a function makes of its scalar weight and its output."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def build(self, shape: Any) -> None:
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+
+    def call(self, x: Any) -> Any:
+        y = x * self.scale
+        for loss in self.function(self.scale, y):
+            self.add_loss(loss)
+        return y
+
+
+def trained_with(function: Any) -> Any:
+    layer = AddsLoss(function)
+    model = keras.Sequential([keras.Input((4,)), layer, layers.Dense(1, kernel_initializer="ones")])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    loss = model.fit(X, Y, batch_size=8, verbose=0, shuffle=False).history["loss"]
+    return [*loss, float(layer.scale)]
+
+
+@pytest.mark.parametrize(
+    ("function", "same"),
+    [
+        (lambda w, y: [ops.sum(y, axis=-1)], lambda w, y: [ops.sum(y)]),
+        (lambda w, y: [ops.sum(y)] * 2, lambda w, y: [2.0 * ops.sum(y)]),
+        (lambda w, y: [w], lambda w, y: [w * 1.0]),
+    ],
+    ids=["vector", "twice", "variable"],
+)
+def test_add_loss_sums_what_it_is_given(function: Any, same: Any) -> None:
+    np.testing.assert_allclose(trained_with(function), trained_with(same), rtol=1e-6)
+    assert trained_with(same)[1] != trained_with(lambda w, y: [])[1]
+
+
+def test_add_loss_of_a_constant_is_reported() -> None:
+    without, constant = trained_with(lambda w, y: []), trained_with(lambda w, y: [3.0])
+    np.testing.assert_allclose(constant, [without[0] + 3, without[1]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_weight_used_as_a_condition_is_not_changed(twice: bool) -> None:
+    class Masked(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.mask = self.add_weight(shape=(4,), initializer="ones", name="mask")
+
+        def call(self, x: Any) -> Any:
+            y = ops.where(self.mask, x, 0.0)
+            return y * self.mask if twice else y
+
+    model = fitted(Masked())
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    assert (model.get_weights()[0] == 1).all() != twice
+
+
+def test_losses_are_those_of_the_last_call_of_a_model() -> None:
+    dense = layers.Dense(2, kernel_initializer="ones", activity_regularizer="l2")
+    model = keras.Sequential([keras.Input((4,)), dense])
+    for rows in (X[:3], X[:5]):
+        y = model(rows)
+        (loss,) = model.losses
+        np.testing.assert_allclose(loss, 0.01 * (y.numpy() ** 2).sum() / len(rows), rtol=1e-5)

@@ -11,10 +11,12 @@ import numpy as np
 from tinynet.layers.base import SERIALS, LayerCall
 from tinynet.losses.base import Loss, LossStep
 from tinynet.program.nested import flattened, mapped
+from tinynet.program.operations import to_array
 from tinynet.program.program import Program
 from tinynet.program.rules import apply_rules
 from tinynet.program.symbols import SymbolicTensor, examples_of
-from tinynet.program.trace import CALL, Call
+from tinynet.program.tensor import TABLE
+from tinynet.program.trace import CALL, Call, record
 from tinynet.variable import Array, Variable
 from tinynet.workspace import Workspace
 
@@ -44,6 +46,13 @@ def spec_of(array: Any, fixed: bool = False) -> Spec:
     """
     shape = array.shape
     return (shape if fixed else (None, *shape[1:])), array.dtype
+
+
+def _scalar(loss: Any) -> Any:
+    """Return the sum of an added loss as a symbolic tensor, even of a constant or a Variable."""
+    if isinstance(loss, SymbolicTensor) and not loss.shape:
+        return loss
+    return record(TABLE["sum"], [getattr(loss, "source", loss)], {}, to_array, TABLE["cast"])
 
 
 class ModelProgram:
@@ -102,14 +111,14 @@ class ModelProgram:
         self.losses: list[tuple[Any, float]] = []
         self.predictions: list[Any] = []
         self.logits: list[Any] = []
+        #: Scalars that `add_loss` was given.
+        self.added: list[Any] = []
         call = Call(training)
         token = CALL.set(call)
         try:
-            self.program.extend(self._trace, model, targets, weighing)
+            self.program.extend(self._trace, model, targets, weighing, call)
         finally:
             CALL.reset(token)
-        added = call.losses if objective is not None else []
-        self.added = [loss for loss in added if isinstance(loss, SymbolicTensor)]
         results = [*self.predictions, *(s for s in self.logits if s is not None)]
         results += [s for s, _ in self.losses] + self.added
         #: Softmaxes over an axis of size 1, as sentences.
@@ -120,7 +129,8 @@ class ModelProgram:
         if gradients is not None:
             self._require_gradients(model)
             seeds: dict[int, Any] = {id(s): np.float64(w) for s, w in self.losses}
-            seeds.update((id(s), np.ones_like(s.examples[0])) for s in self.added)
+            for s in self.added:  # one may have been added twice
+                seeds[id(s)] = np.asarray(seeds.get(id(s), 0) + np.ones_like(s.examples[0]))
             self.connected = self.program.differentiate(seeds, gradients)
         self.program.prune(results)
         self.runner = self.program.compile()
@@ -133,7 +143,7 @@ class ModelProgram:
         # Taking one out is atomic, so that threads can share a model.
         self._idle: collections.deque[Workspace] = collections.deque()
 
-    def _trace(self, model: Any, targets: list[Any], weights: list[Any]) -> None:
+    def _trace(self, model: Any, targets: list[Any], weights: list[Any], call: Call) -> None:
         first = next(SERIALS)
         self.outputs = model(model._structured(self.inputs))
         self._require_known_layers(model, first)
@@ -141,6 +151,7 @@ class ModelProgram:
         self.logits = [None] * len(self.predictions)
         if self.objective is None:
             return
+        self.added = [*map(_scalar, call.losses)]
         own = zip(self.objective.outputs, targets, weights, strict=True)
         for k, (output, y, weight) in enumerate(own):
             predictions = self.predictions[k]

@@ -379,8 +379,10 @@ class Network(Layer):
     def _is_traceable(self) -> bool:
         """Whether all code that a call runs is the library's: tracing it changes nothing."""
         if self._traceable[0] != base.structure():
-            own = all(type(layer) in _registry.written for layer in self._all_layers()[1:])
-            self._traceable = base.structure(), own and not self._has_own_call
+            inside = self._all_layers()
+            own = all(type(layer) in _registry.written for layer in inside[1:])
+            adds_losses = any(layer.activity_regularizer is not None for layer in inside)
+            self._traceable = base.structure(), own and not self._has_own_call, adds_losses
         return self._traceable[1]
 
     def _is_row_wise(self) -> bool:
@@ -392,8 +394,8 @@ class Network(Layer):
             for o in (*used, *self._all_layers())
         )
 
-    #: The structure for which it was last found out, and whether that is so.
-    _traceable = -1, False
+    #: The structure for which it was last determined, the result, and whether layers add losses.
+    _traceable = -1, False, False
 
     # ------------------------------------------------------------ what the loops ask
 

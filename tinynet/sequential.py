@@ -357,6 +357,8 @@ class Model(Trainer):
             _programs={},
             _gradients=[],
             _last_shapes=None,
+            _traceable=Trainer._traceable,  # structures are numbered anew in each process
+            _metrics_found=Trainer._metrics_found,
             _plan=None,
             history=None,
             _calls=0,

@@ -132,6 +132,7 @@ class Trainer(Network):
         """
         inside = CALL.get() is not None or RECORDER.get() is not None or TAPES.get()
         plain = len(args) == 1 and kwargs.keys() <= {"training"} and self._is_traceable()
+        plain = plain and not self._traceable[2]  # which `losses` shows afterwards
         if inside or not plain or any(isinstance(x, SymbolicTensor) for x in flattened(args)):
             return super().__call__(*args, **kwargs)
         kind = "call" if kwargs.get("training") else "predict"
@@ -317,7 +318,8 @@ class Trainer(Network):
             except BatchSizeNeeded:
                 continue
             if len(self._programs) >= _MOST_PROGRAMS:
-                self._programs.pop(next(iter(self._programs)), None)
+                for oldest in [*self._programs][:1]:  # a copy: other threads may predict, too
+                    self._programs.pop(oldest, None)
             for text in made.constant_softmaxes if self._is_new else ():
                 checks.warn(f"{text}. Did you mean sigmoid?")
             self._is_new = self._is_new and kind in ("predict", "call")

@@ -40,27 +40,6 @@ _ROUNDING = 1e-5
 _GRADIENTS = ("backward", "step")
 
 
-def as_tensor_or_symbol(value: Any) -> Any:
-    """View an array as a tensor; a symbolic one is one already.
-
-    Parameters
-    ----------
-    value : array_like or SymbolicTensor
-        The array.
-
-    Returns
-    -------
-    Tensor or SymbolicTensor
-        The tensor.
-
-    Examples
-    --------
-    >>> as_tensor_or_symbol(np.ones(1))
-    Tensor([1.])
-    """
-    return value if isinstance(value, TensorMethods) else as_tensor(value)
-
-
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None, "mean_with_sample_weight")
 
 
@@ -313,7 +292,8 @@ class Loss(Configurable):
         if self._has_own_gradient:
             values: Any = VALUES(predictions, y_true, loss=self)
         else:
-            values = self.call(as_tensor_or_symbol(y_true), predictions)
+            labels: Any = y_true if isinstance(y_true, TensorMethods) else as_tensor(y_true)
+            values = self.call(labels, predictions)
             if not isinstance(values, TensorMethods) or (
                 values.shape and values.shape[0] != predictions.shape[0]
             ):

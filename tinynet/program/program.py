@@ -223,7 +223,7 @@ class Runner:
         #: What each register stands for; held, so that no other object gets its id.
         self.registers: list[Any] = []
         self._initial: list[Any] = []
-        self._variables: list[tuple[int, Any, tuple[int, ...], Any]] = []
+        self._variables: list[tuple[int, Any, tuple[int, ...]]] = []
         self._n_inputs = len(program.inputs)
         for value in program.inputs:
             self._register(value)
@@ -242,7 +242,7 @@ class Runner:
             self.registers.append(value)
             variable = hasattr(value, "assign")
             if variable:
-                self._variables.append((number, value, value.shape, value.dtype))
+                self._variables.append((number, value, value.shape))
             known = not isinstance(value, SymbolicTensor) and not variable
             self._initial.append(to_array(value) if known else None)
         return number
@@ -268,7 +268,7 @@ class Runner:
         """Return the registers before the first instruction."""
         values = self._initial.copy()
         values[: self._n_inputs] = inputs
-        for number, variable, shape, _ in self._variables:
+        for number, variable, shape in self._variables:
             array = variable.array
             if array.shape != shape:
                 raise ValueError(
@@ -316,7 +316,9 @@ def _backward_call(operation: Backward, forward: Instruction) -> Callable[..., A
         d_y, y, *inputs = arrays
         given = [None if out is None else out.array for out in outs]
         found = gradients(d_y, y, inputs, options, needs, work, given)
-        for gradient, out in zip(found, given, strict=True):
+        for k, (gradient, out) in enumerate(zip(found, given, strict=True)):
+            if gradient is None and needs[k]:  # the result does not depend on it smoothly
+                found[k] = gradient = np.zeros_like(inputs[k])
             if out is not None and gradient is not out:
                 out[...] = gradient
         return found
