@@ -41,7 +41,7 @@ def _two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     config.set_num_threads(2)
     running = _thread._count()
     yield
-    assert threads._team is None
+    assert threads.active is None
     await_threads(running)
     config.set_num_threads(1)
     config.set_backend(backend)
@@ -501,7 +501,7 @@ def forks():
         pid = os.fork()
         if pid == 0:
             signal.alarm(30)
-            os._exit(0 if threads._team is None and t.train() == expected else 1)
+            os._exit(0 if threads.active is None and t.train() == expected else 1)
         statuses.append(os.waitpid(pid, 0)[1])
 
 made = [t.model() for _ in range(30)]
@@ -522,7 +522,7 @@ def forever():
         t.train()
 
 threading.Thread(target=forever, daemon=True).start()
-while threads._team is None:
+while threads.active is None:
     time.sleep(0.001)
 """)
 
@@ -538,7 +538,7 @@ try:
     raise SystemExit("not interrupted")
 except KeyboardInterrupt:
     pass
-assert threads._team is None
+assert threads.active is None
 t.await_threads()
 assert t.train() == expected
 """)
@@ -574,7 +574,7 @@ for owner, name in places:
         except Alarm:
             pass
         t.await_threads()
-        assert threads._team is None
+        assert threads.active is None
         assert t.train() == expected
 
 for _ in range(300):  # at any moment, also on a busy machine: nothing is printed

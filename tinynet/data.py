@@ -578,19 +578,21 @@ class Examples:
         if order is None and (named or isinstance(self.x, CompressedRows)):
             order = np.arange(len(self))
         for start in range(0, len(self), batch_size):
-            rows = slice(start, min(start + batch_size, len(self)))
+            rows = slice(start, start + batch_size)
             if order is None:
                 part = self._part(rows)
-                x: Any = each(lambda a, d: converted(a, d or a.dtype), part.x, self.dtype)
+                x = each(lambda a, d: converted(a, d or a.dtype), part.x, self.dtype)
                 yield x, part.y, part.weights
             else:
-                picked = order[rows]
-                if named and self.is_ready and isinstance(self.x, np.ndarray):
-                    x = NamedRows(self.x, picked)
-                else:
-                    x = _taken(self.x, picked, "x", work, self.dtype)
-                y = _taken(self.y, picked, "y", work)
-                yield x, y, _taken(self.weights, picked, "weights", work)
+                yield self._picked(order[rows], work, named)
+
+    def _picked(self, rows: Array, work: Workspace, named: bool) -> Batch:
+        """Copy rows into buffers, or name those of the inputs."""
+        if named and self.is_ready and isinstance(self.x, np.ndarray):
+            x: Any = NamedRows(self.x, rows)
+        else:
+            x = _taken(self.x, rows, "x", work, self.dtype)
+        return x, _taken(self.y, rows, "y", work), _taken(self.weights, rows, "weights", work)
 
 
 def each(function: Callable[..., Any], value: Any, *others: Any) -> Any:
@@ -988,22 +990,26 @@ class Feed:
         """
         if isinstance(self.source, Stream):
             self.source.tell("on_epoch_begin")
-        running = self._running if self.limit is not None else None
+        yield from self._begin() if self.limit is None else self._next(self.limit)
+        if isinstance(self.source, Stream):
+            self.source.tell("on_epoch_end")
+
+    def _next(self, limit: int) -> Iterator[Batch]:
+        """Iterate over the next batches, of which there may be fewer."""
+        running = self._running
         done = 0
         while not done:
             continued, self._running = running is not None, running or self._begin()
-            for batch in itertools.islice(self._running, self.limit):
+            for batch in itertools.islice(self._running, limit):
                 done += 1
                 yield batch
             if not continued:
                 break
             running = None  # the pass before had just ended
-        if done != self.limit:
+        if done != limit:
             self._running = None
-            if self.limit is not None and done:
+            if done:
                 warn_and_continue(
-                    f"The data ran out after {done} of {self.limit} steps of this epoch; use "
+                    f"The data ran out after {done} of {limit} steps of this epoch; use "
                     "fewer steps, or data with more batches."
                 )
-        if isinstance(self.source, Stream):
-            self.source.tell("on_epoch_end")

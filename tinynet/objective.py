@@ -103,9 +103,7 @@ class OutputObjective:
         bool
             Whether one is.
         """
-        return any(
-            isinstance(m, LossMetric) and activation in m.logits_of for m in self.metrics or []
-        )
+        return any(activation in m.logits_of for m in self.metrics or [])
 
     def loss_for(self, predictions: Any) -> tuple[losses.Loss, Any]:
         """Return the loss and what it is computed from: probabilities, or rather their logits.

@@ -128,7 +128,8 @@ class Team:
         self._protocol.work(self.boxes, 0)
 
 
-_team: Team | None = None
+#: The team of this process, if there is one.
+active: Team | None = None
 _lock = threading.Lock()
 
 
@@ -145,7 +146,7 @@ def current() -> Team | None:
     >>> current() is None
     True
     """
-    team = _team
+    team = active
     return team if team is not None and team.owner == threading.get_ident() else None
 
 
@@ -195,7 +196,7 @@ def helping() -> Iterator[None]:
     ...     current() is None
     True
     """
-    global _team
+    global active
     lock, n = _lock, min(config.num_threads(), processors())
     if n == 1 or config.backend() != "numba" or not lock.acquire(blocking=False):
         yield
@@ -204,7 +205,7 @@ def helping() -> Iterator[None]:
         team = Team(n)
         try:
             try:
-                _team = team
+                active = team
                 team.start()
                 yield
             finally:
@@ -212,8 +213,8 @@ def helping() -> Iterator[None]:
         finally:
             # Once more, for a signal handler that raises before the first had begun.
             team.stop()
-            if _team is team:  # a forked child has none
-                _team = None
+            if active is team:  # a forked child has none
+                active = None
     finally:
         lock.release()
 
@@ -275,10 +276,10 @@ def processors() -> int:
 
 def _forget() -> None:
     """Forget, in a forked child, the threads that only its parent has."""
-    global _team, _lock
-    if _team is not None:
-        _team._working.clear()
-    _team, _lock = None, threading.Lock()
+    global active, _lock
+    if active is not None:
+        active._working.clear()
+    active, _lock = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -931,9 +931,10 @@ class Trainer(Network):
                 )
             if end:
                 hooks.call("on_train_batch_end", step - 1, self._logs())
-            if bar.wants(step):
+            if not bar.silent and bar.wants(step):
                 bar.draw(step, self._logs())
-            interrupt.check()
+            if interrupt.pending:
+                interrupt.check()
             if self.stop_training:
                 break
         return step

@@ -117,8 +117,8 @@ class SparseCategoricalAccuracy(Accuracies):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
         """Add a batch; what training passes is counted in one call."""
         prepared = type(y_true) is np.ndarray and type(y_pred) is np.ndarray
-        if prepared and y_true.ndim == 1 and y_pred.ndim == 2 and sample_weight is None:
-            _same_shape(self.name, y_true, y_pred.shape[:1])
+        fits = prepared and y_pred.ndim == 2 and y_true.shape == y_pred.shape[:1]
+        if fits and sample_weight is None:
             self.total += dispatch.sparse_matches(y_true, y_pred)
             self.count += len(y_true)
         else:

@@ -43,19 +43,24 @@ def _traceable(own: Any) -> Any:
 
     @functools.wraps(own)
     def update_state(self: Any, *args: Any, **kwargs: Any) -> Any:
-        given = [*args, *kwargs.values()]
-        if not any(isinstance(a, SymbolicTensor) for a in given):
-            call = CALL.get()
-            return None if call is not None and call.is_trial else own(self, *args, **kwargs)
-
-        def run(*arrays: Any) -> None:
-            left = iter(arrays)
-            values = [None if a is None else next(left) for a in given]
-            own(self, *values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
-
-        return apply(_Update("update_state", run, None, None), [*filter(_is_given, given)], {})
+        if any(isinstance(a, SymbolicTensor) for a in (*args, *kwargs.values())):
+            return _record_update(functools.partial(own, self), args, kwargs)
+        call = CALL.get()
+        return None if call is not None and call.is_trial else own(self, *args, **kwargs)
 
     return update_state
+
+
+def _record_update(update: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Record an update, whose arguments become those of the instruction where they are given."""
+    given = [*args, *kwargs.values()]
+
+    def run(*arrays: Any) -> None:
+        left = iter(arrays)
+        values = [None if a is None else next(left) for a in given]
+        update(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
+
+    return apply(_Update("update_state", run, None, None), [*filter(_is_given, given)], {})
 
 
 def _is_given(value: Any) -> bool:

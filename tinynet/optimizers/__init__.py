@@ -136,12 +136,12 @@ class Adam(Optimizer):
         step = int(self.iterations.array) + 1
         alpha = dispatch.adam_step_size(rate, self.beta_1, self.beta_2, step, w.dtype)
         constants = (alpha, 1 - self.beta_1, 1 - self.beta_2, self.epsilon)
-        team = None if largest else threads.team_for("adam", w, d_w, m, v)
-        if team is None:
-            dispatch.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
-        else:
+        team = threads.active and not largest and threads.team_for("adam", w, d_w, m, v)
+        if team:
             team.begin("adam", w, d_w, m, v, np.array(constants))
             team.finish()
+        else:
+            dispatch.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
 
 
 @_registry.register("adamw")

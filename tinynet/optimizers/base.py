@@ -719,8 +719,13 @@ class Optimizer(Configurable):
     def _rate(self, ahead: int = 0) -> Any:
         """Return the learning rate of a step to come, which must be one to train with."""
         given: Any = self._learning_rate.array
+        if self._schedule is None and 0 <= given < np.inf:
+            return given[()]
         if self._schedule is not None:
             given = self._schedule(self._iterations.array + ahead)
+        return self._valid_rate(given, ahead)
+
+    def _valid_rate(self, given: Any, ahead: int) -> Any:
         array = np.asarray(given)
         is_number = array.size == 1 and array.dtype.kind in "biuf"
         with np.errstate(over="ignore"):
@@ -736,9 +741,20 @@ class Optimizer(Configurable):
 
     def _change(self, plan: Plan) -> None:
         """Change the weights by their gradients."""
+        rate = self._rate()
+        if not self.is_plain or any(v.parts for v in plan.variables):
+            self._prepare(plan, rate)
+        if type(self).update_step is Optimizer.update_step:
+            for w, d_w, *slots in plan.flat:
+                self.update(rate, w, d_w, *slots)
+        else:  # copies, since gradients are buffers
+            for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
+                self.update_step(as_tensor(gradient.copy()), variable, as_tensor(rate))
+
+    def _prepare(self, plan: Plan, rate: Any) -> None:
+        """Clip gradients, decay weights, and correct the averages of squares."""
         squares = self._squares_of_parts(plan)
         self._clip(plan, squares)
-        rate = self._rate()
         if self.weight_decay:
             for variable in plan.variables:
                 if self._decays(variable):
@@ -746,11 +762,6 @@ class Optimizer(Configurable):
                     variable.array[...] -= variable.array * one(self.weight_decay) * one(rate)
         if type(self).update_step is Optimizer.update_step:
             self._correct_squares(plan, squares)
-            for w, d_w, *slots in plan.flat:
-                self.update(rate, w, d_w, *slots)
-        else:  # copies, since gradients are buffers
-            for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
-                self.update_step(as_tensor(gradient.copy()), variable, as_tensor(rate))
 
     def _squares_of_parts(self, plan: Plan) -> list[Array | None]:
         """Return the sum of the squares of a gradient's parts, where it is the sum of parts.

@@ -25,6 +25,14 @@ def _as_floats(arrays: list[Any]) -> list[Any]:
     return [None if a is None else given.pop(0) for a in arrays]
 
 
+def _misfit(x: Any, kernel: Array, bias: Any) -> ValueError:
+    n, units = x.shape[-1], kernel.shape[-1]
+    return ValueError(
+        f"kernel and bias must have the shapes {(n, units)} and {(units,)} for inputs of shape "
+        f"{x.shape}. Received: shapes {kernel.shape}, {np.shape(bias)}"
+    )
+
+
 class Linear(Operation):
     """``x @ kernel + bias``, followed by the rectifier where `rectifies` is set.
 
@@ -54,24 +62,20 @@ class Linear(Operation):
         x, kernel, bias = arrays
         rows, units = _rows(x), kernel.shape[-1]
         if kernel.shape != (x.shape[-1], units) or (bias is not None and bias.shape != (units,)):
-            raise ValueError(
-                f"kernel and bias must have the shapes {(x.shape[-1], units)} and {(units,)} for "
-                f"inputs of shape {x.shape}. Received: shapes {kernel.shape}, {np.shape(bias)}"
-            )
-        added = bias
+            raise _misfit(x, kernel, bias)
         compressed = not isinstance(rows, np.ndarray)
-        if added is None and (self.rectifies or compressed):
-            added = work.array("no bias", (units,), x.dtype)
-            added.fill(0)
+        if bias is None and (self.rectifies or compressed):
+            bias = work.array("no bias", (units,), x.dtype)
+            bias.fill(0)
         z = work.array("z", (rows.shape[0], units), x.dtype)
         dense = dispatch.dense_in_training if options.get("training") else dispatch.dense
         if compressed:
-            rows.dense(kernel, added, z)
+            rows.dense(kernel, bias, z)
             if self.rectifies:
                 dispatch.relu(z, z)
         elif self.rectifies:
             dense(rows, kernel, None, z)
-            dispatch.bias_relu(z, added)
+            dispatch.bias_relu(z, bias)
         else:
             dense(rows, kernel, bias, z)
         return z if x.ndim == 2 else z.reshape(*x.shape[:-1], units)
