@@ -101,6 +101,75 @@ def train_step_of_the_guide(keras: Any, tf: Any) -> Any:
 
 
 @compared
+def steps_that_update_all_metrics(keras: Any, tf: Any) -> Any:
+    class Updating(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            x, y, weight = data
+            with tf.GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.compute_loss(y=y, y_pred=y_pred, sample_weight=weight)
+            variables = self.trainable_variables
+            self.optimizer.apply(tape.gradient(loss, variables), variables)
+            return self.updated(loss, y, y_pred, weight)
+
+        def test_step(self, data: Any) -> Any:
+            x, y = data
+            y_pred = self(x, training=False)
+            return self.updated(self.compute_loss(y=y, y_pred=y_pred), y, y_pred, None)
+
+        def updated(self, loss: Any, y: Any, y_pred: Any, weight: Any) -> Any:
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(loss)
+                else:
+                    metric.update_state(y, y_pred, sample_weight=weight)
+            return {metric.name: metric.result() for metric in self.metrics}
+
+    x, y = numbers()
+    model = functional(Updating, keras)
+    model.compile("adam", "mse", metrics=["mae"], weighted_metrics=["mse"])
+    weights = np.arange(len(x), dtype="float32")
+    history = model.fit(x, y, sample_weight=weights, epochs=2, **FIT).history
+    names = [metric.name for metric in model.metrics]
+    return sorted(history.items()), names, arrays(model), model.evaluate(x, y, verbose=0)
+
+
+@compared
+def metrics_compiled_twice(keras: Any, tf: Any) -> Any:
+    class Keeping(keras.Model):
+        pass
+
+    x, y = numbers()
+    model = functional(Keeping, keras)
+    model.own = keras.metrics.MeanAbsoluteError()
+    histories = []
+    for metric in (keras.metrics.MeanSquaredError(), keras.metrics.MeanSquaredError(), model.own):
+        model.compile("sgd", "mse", metrics=[metric])
+        histories.append(model.fit(x, y, **FIT).history["loss"])
+        model.layers[-1].trainable = not model.layers[-1].trainable
+    return histories, sorted(model.evaluate(x, y, verbose=0, return_dict=True))
+
+
+@compared
+def results_of_a_dict_of_outputs(keras: Any, tf: Any) -> Any:
+    x, y = numbers()
+    x, y = x[:32], y[:32]
+    inputs = keras.Input((5,))
+    hidden = keras.layers.Dense(3, name="hidden")(inputs)
+    outputs = {"z": keras.layers.Dense(1, name="out")(hidden), "a": hidden * 2.0}
+    model = keras.Model(inputs, outputs)
+    shapes = [w.shape for w in model.get_weights()]
+    model.set_weights([np.linspace(-1, 1, np.prod(s)).reshape(s) for s in shapes])
+    targets = {"z": y, "a": x[:, :3]}
+    results = []
+    for loss in ({"a": "mse", "z": "mae"}, {"z": "mae", "a": "mse"}, "mse", ["mae", "mse"]):
+        model.compile("sgd", loss, metrics={"z": ["mse"], "a": ["mae"]})
+        results.append(model.evaluate(x, targets, verbose=0))
+        results.append(model.train_on_batch(x, targets))
+    return results
+
+
+@compared
 def train_step_calling_super(keras: Any, tf: Any) -> Any:
     class Calling(keras.Model):
         def train_step(self, data: Any) -> Any:

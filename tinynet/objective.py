@@ -10,7 +10,7 @@ import numpy as np
 from tinynet import checks, losses
 from tinynet import metrics as metrics_module
 from tinynet.metrics import LossMetric, Metric
-from tinynet.variable import Array, copies
+from tinynet.variable import Array, Variable, copies
 
 Logs = dict[str, Any]
 
@@ -174,6 +174,8 @@ class Objective:
         What is reported besides; of the second, with sample weights.
     names : list of str, optional
         Names of the model's outputs, if they are known.
+    keys : list of str, optional
+        Their keys, if they are a dict.
 
     Raises
     ------
@@ -194,6 +196,7 @@ class Objective:
         metrics: Any,
         weighted_metrics: Any,
         names: list[str] | None = None,
+        keys: list[str] | None = None,
     ) -> None:
         self._given = loss, loss_weights, metrics, weighted_metrics
         self.tracker = metrics_module.Mean("loss")
@@ -202,7 +205,7 @@ class Objective:
         #: The loss as it was given; out of its list or dict if there is one output.
         self.given = loss
         if names is not None:
-            self.bind(names)
+            self.bind(names, keys)
         elif loss is not None:
             for leaf in _leaves(loss):
                 losses.as_loss(leaf)
@@ -225,7 +228,7 @@ class Objective:
         names : list of str
             Names of the outputs.
         keys : list of str, optional
-            Keys of the outputs, if they are a dict.
+            Keys of the outputs, if they are a dict; the names are in the order of sorted keys.
         """
         if self.outputs and len(self.outputs) == len(names):
             return
@@ -243,7 +246,10 @@ class Objective:
                 )
             ]
             return
-        known = [keys or names, names]
+        labels = sorted(keys) if keys else names
+        known = [labels, names]
+        # The order in which Keras lists the losses: that of a dict of losses, or of outputs.
+        self._order = [*loss] if keys and isinstance(loss, dict) else keys or names
         each = {
             "loss": _per_output("loss", loss, known, True),
             "loss_weights": _per_output("loss_weights", loss_weights, known, False),
@@ -258,7 +264,7 @@ class Objective:
                 _checked("weighted_metrics", weighted),
                 name,
             )
-            for one, weight, own, weighted, name in zip(*each.values(), keys or names, strict=True)
+            for one, weight, own, weighted, name in zip(*each.values(), labels, strict=True)
         ]
 
     @property
@@ -277,6 +283,19 @@ class Objective:
         """
         own = [m for output in self.outputs for m in output.metrics or []]
         return [self.tracker, *self.trackers, *own]
+
+    def in_order(self) -> list[Metric]:
+        """List metrics as lists of results begin with them in Keras; all others are sorted.
+
+        Returns
+        -------
+        list of Metric
+            Those of the only output in the order of `compile`; of several, only their losses.
+        """
+        if len(self.outputs) < 2:
+            return self.all_metrics()
+        trackers = {output.name: output.tracker for output in self.outputs if output.loss}
+        return [self.tracker, *(trackers[name] for name in self._order if name in trackers)]
 
     @property
     def by_example(self) -> bool:
@@ -343,6 +362,60 @@ class Objective:
         """Forget everything counted."""
         for metric in self.all_metrics():
             metric.reset_state()
+
+
+class CompiledMetrics(Metric):
+    """The metrics that `compile` named, of all outputs, as one.
+
+    Parameters
+    ----------
+    objective : Objective
+        What has the metrics.
+    update : callable
+        Called as ``update(y_true, y_pred, sample_weight)``; it makes the metrics if needed.
+
+    Examples
+    --------
+    >>> CompiledMetrics(Objective("mse", None, ["mae"], None, ["out"]), print).name
+    'compile_metrics'
+    """
+
+    def __init__(self, objective: Objective, update: Any) -> None:
+        super().__init__(name="compile_metrics")
+        self._objective, self._update = objective, update
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics, as far as they are known."""
+        return [m for output in self._objective.outputs for m in output.metrics or []]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Their state."""
+        return [variable for metric in self.metrics for variable in metric.variables]
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch to all.
+
+        Parameters
+        ----------
+        y_true, y_pred, sample_weight : Tensor, or nested list or dict of them
+            The targets, the outputs, and the sample weights.
+        """
+        self._update(y_true, y_pred, sample_weight)
+
+    def result(self) -> Logs:
+        """Return the values by name."""
+        return results_of(self.metrics)
+
+    def reset_state(self) -> None:
+        """Forget everything counted."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def _snapshot(self) -> Any:
+        restores = [metric._snapshot() for metric in self.metrics]
+        return lambda: [restore() for restore in restores]
 
 
 def results_of(metrics: list[Metric]) -> Logs:

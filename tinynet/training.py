@@ -12,7 +12,6 @@ import functools
 import itertools
 import math
 import time
-import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -26,7 +25,7 @@ from tinynet.layers import base
 from tinynet.metrics import Metric
 from tinynet.model_program import ModelProgram, spec_of
 from tinynet.network import Network
-from tinynet.objective import Logs, Objective, reported, results_of
+from tinynet.objective import CompiledMetrics, Logs, Objective, reported, results_of
 from tinynet.optimizers import Plan
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.operations import TAPES
@@ -189,8 +188,11 @@ class Trainer(Network):
         """
         new_optimizer = optimizers.get(optimizer)
         with config.floatx_scope(self._floatx):
-            names = self._output_names()
-            objective = Objective(loss, loss_weights, metrics, weighted_metrics, names)
+            outputs = self._known_graph().outputs if self._functional else None
+            keys = [*outputs] if isinstance(outputs, dict) else None
+            objective = Objective(
+                loss, loss_weights, metrics, weighted_metrics, self._output_names(), keys
+            )
         for layer in self._all_layers():
             layer._require_backward()
         self.optimizer, self.loss, self._objective = new_optimizer, objective.given, objective
@@ -208,18 +210,28 @@ class Trainer(Network):
 
     @property
     def metrics(self) -> list[Metric]:
-        """The mean loss, what `compile` named as far as it is known, then those in attributes."""
+        """The mean loss, what `compile` named as far as it is known, then those in attributes.
+
+        As in Keras, where a subclass overrides a step, what `compile` named is one metric, which
+        exists before the first batch: ``metric.update_state(y, y_pred)`` updates all of them.
+        """
         found = self._objective.all_metrics() if self.compiled else []
-        return [*found, *(own for own in self._own_metrics() if all(own is not m for m in found))]
+        if self.compiled and (self._overrides("train") or self._overrides("test")):
+            compiled = CompiledMetrics(self._objective, self._update_metrics)
+            found = [self._objective.tracker, compiled, *self._objective.trackers]
+        return [*found, *self._own_metrics()]
 
     def _own_metrics(self) -> list[Metric]:
         """Return the metrics in attributes of the model and of layers, but not of other models."""
         if self._metrics_found[0] != base.structure():
             parts = [x for x in self._all_layers() if x is self or not isinstance(x, Trainer)]
-            values = flattened([[*vars(layer).values()] for layer in parts])
+            values = flattened(
+                [[v for k, v in vars(x).items() if k != "_compile_arguments"] for x in parts]
+            )
             own = {id(value): value for value in values if isinstance(value, Metric)}
             self._metrics_found = base.structure(), [*own.values()]
-        return self._metrics_found[1]
+        compiled = self._objective.all_metrics() if self.compiled else []
+        return [own for own in self._metrics_found[1] if all(own is not m for m in compiled)]
 
     #: The structure for which metrics in attributes were last looked for, and these.
     _metrics_found: tuple[int, list[Metric]] = -1, []
@@ -249,9 +261,16 @@ class Trainer(Network):
                     f"{name} of a subclass is not supported: it would never be called. Override "
                     f"{kind}_step instead. Received: {cls.__name__}.{name}"
                 )
+        return self._overrides(kind) or (
+            self.compiled and self._run_eagerly and not self._is_traceable()
+        )
+
+    def _overrides(self, kind: str) -> bool:
+        """Return whether a subclass overrides a step, or what a step calls."""
+        cls: Any = type(self)
         return any(
             getattr(cls, n) is not getattr(Trainer, n) or n in vars(self) for n in _HOOKS[kind]
-        ) or (self.compiled and self._run_eagerly and not self._is_traceable())
+        )
 
     # ------------------------------------------------------------ one step
 
@@ -649,8 +668,8 @@ class Trainer(Network):
     def _bind(self, outputs: Any) -> None:
         """Assign losses and metrics to outputs, now that these are known."""
         flat = flattened(outputs)
-        keys = [*sorted(outputs)] if isinstance(outputs, dict) else None
-        names = self._output_names() or keys
+        keys = [*outputs] if isinstance(outputs, dict) else None
+        names = self._output_names() or (keys and sorted(keys))
         if names is None or len(names) != len(flat):
             names = [f"output_{k + 1}" for k in range(len(flat))]
         if len(flat) == 1 and self._output_name() is not None:
@@ -820,7 +839,7 @@ class Trainer(Network):
         history = History()
         params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
         hooks = CallbackList([*listed, history], self, params)
-        names = [metric.label for metric in self.metrics]
+        names = [m.label for m in [*self._objective.all_metrics(), *self._own_metrics()]]
         if not hooked:  # else logs may have any names
             hooks.check([*names, *(f"val_{name}" for name in names if validation is not None)])
         self.history = history
@@ -1121,7 +1140,8 @@ class Trainer(Network):
         """Return metrics as Keras does: by name, as one float, or as a list."""
         if return_dict:
             return logs
-        names = [metric.label for metric in self.metrics if metric.label in logs]
+        metrics = [*self._objective.in_order(), *self._own_metrics()]
+        names = [metric.label for metric in metrics if metric.label in logs]
         listed = [logs[name] for name in dict.fromkeys([*names, *logs])]
         return listed if len(listed) > 1 else listed[0]
 
@@ -1293,7 +1313,8 @@ class Trainer(Network):
                 f"{kind}_step must return a dict of names and values, such as that of "
                 f"self.compute_metrics(x, y, y_pred). Received: {type(logs).__name__}"
             )
-        self._hooked_logs = {name: reported(name, value) for name, value in logs.items()}
+        parts = [v.items() if isinstance(v, dict) else [(k, v)] for k, v in logs.items()]
+        self._hooked_logs = {k: reported(k, v) for part in parts for k, v in part}
         loss = self._hooked_logs.get("loss", 0.0)
         return loss if isinstance(loss, float) else 0.0
 
@@ -1438,11 +1459,7 @@ class Trainer(Network):
     @property
     def compiled_metrics(self) -> Any:
         """An object with `update_state`: Keras' older way to update the metrics but the loss."""
-
-        def update_state(y: Any, y_pred: Any, sample_weight: Any = None) -> None:
-            self.compute_metrics(None, y, y_pred, sample_weight)
-
-        return types.SimpleNamespace(update_state=update_state)
+        return CompiledMetrics(self._objective, self._update_metrics)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Logs:
         """Update the metrics that `compile` named, and return the values of all.
@@ -1457,6 +1474,11 @@ class Trainer(Network):
         dict of str to number
             The values.
         """
+        self._update_metrics(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def _update_metrics(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Update the metrics that `compile` named."""
         if self.compiled and y is not None:
             self._bind(y_pred)
             predicted = [np.asarray(p) for p in flattened(y_pred)]
@@ -1473,7 +1495,6 @@ class Trainer(Network):
             ):
                 if target is not None:
                     output.count(target, p, None if w is None else np.asarray(w), None)
-        return self.get_metrics_result()
 
     def get_metrics_result(self) -> Logs:
         """Return the values of all metrics.
