@@ -1554,3 +1554,25 @@ def test_binary_accuracy_warns_of_other_targets(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.fit(X / 255, 0.5 * Y, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["evaluate", "fit"])
+def test_sample_weights_of_another_output_are_not_mixed_up(method: str) -> None:
+    def model() -> Any:
+        x = keras.Input((3,))
+        ones = [layers.Dense(1, kernel_initializer="ones", name=name) for name in "ab"]
+        made = keras.Model(x, [dense(x) for dense in ones])
+        made.compile(keras.optimizers.SGD(0.0), ["mse", "mse"])
+        return made
+
+    def run(made: Any, weights: list[Any]) -> Any:
+        options = {"sample_weight": weights, "verbose": 0}
+        if method == "evaluate":
+            return made.evaluate(x, [y, 2 * y], **options)
+        return made.fit(x, [y, 2 * y], shuffle=False, **options).history
+
+    rng = np.random.default_rng(0)
+    x, y, w = (rng.random(shape, np.float32) for shape in ((8, 3), (8, 1), 8))
+    used = model()
+    assert run(used, [w, None]) != run(used, [None, w])
+    assert run(used, [None, w]) == run(model(), [None, w])

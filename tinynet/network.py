@@ -357,6 +357,7 @@ class Network(Layer):
             self._build_once(mapped(lambda s: s.shape, inputs))
             outputs = self._outputs_for((inputs,), {})
             self._last_shapes = (base.structure(), self.built, *key[2:]), outputs
+            return outputs  # another thread may have set `_last_shapes` meanwhile
         return self._last_shapes[1]
 
     #: What the last result of `_shapes_for` was for, and the result.

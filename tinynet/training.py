@@ -316,10 +316,8 @@ class Trainer(Network):
         if self._structure != base.structure():
             self._programs.clear()
             self._structure = base.structure()
-        leaves = _leaves(batch)
         for fixed in (False, True):
-            key = kind, tuple(spec_of(leaf, fixed) for leaf in leaves), fixed
-            found = self._programs.get(key)
+            found = self._programs.get((kind, _specs(batch, fixed), fixed))
             if found is not None:
                 return found
         return self._traced(kind, batch)
@@ -327,8 +325,8 @@ class Trainer(Network):
     def _traced(self, kind: str, batch: data.Batch) -> ModelProgram:
         """Trace a program: for any batch size, or for one if the code asks for it."""
         for fixed in (False, True):
-            specs = [spec_of(leaf, fixed) for leaf in _leaves(batch)]
-            key = kind, tuple(specs), fixed
+            key = kind, _specs(batch, fixed), fixed
+            specs = [spec for spec in key[1] if spec is not None]
             if isinstance(batch[0], SparseBatch):  # rows of what has another shape
                 shape, dtype = specs[0]
                 specs[0] = (shape[0], *self.input_shape[1:]), dtype
@@ -1696,11 +1694,15 @@ class _UncheckedStream(data.Stream):
             yield from part.batches(len(part))
 
 
+def _specs(batch: data.Batch, fixed: bool) -> tuple[Any, ...]:
+    """Return the kind of a batch; None where an output has no targets or no sample weights."""
+    arrays = itertools.chain(*map(data.listed, batch))
+    return tuple([None if a is None else spec_of(a, fixed) for a in arrays])
+
+
 def _leaves(batch: data.Batch) -> list[Any]:
     """Return the arrays of a batch: inputs, targets, sample weights."""
-    x, y, weights = batch
-    given = [*data.listed(x), *data.listed(y), *data.listed(weights)]
-    return [array for array in given if array is not None]
+    return [a for part in batch for a in data.listed(part) if a is not None]
 
 
 def _each_of(weights: Any, y: Any) -> list[Any]:
