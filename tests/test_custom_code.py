@@ -302,3 +302,18 @@ def test_losses_are_those_of_the_last_call_of_a_model() -> None:
         y = model(rows)
         (loss,) = model.losses
         np.testing.assert_allclose(loss, 0.01 * (y.numpy() ** 2).sum() / len(rows), rtol=1e-5)
+
+
+def test_trials_do_not_change_trainable_weights() -> None:
+    class Doubles(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+
+        def call(self, x: Any) -> Any:
+            self.scale.assign(self.scale * 2.0)
+            return x * self.scale
+
+    inner = keras.Sequential([keras.Input((4,)), Doubles()])
+    model = keras.Sequential([keras.Input((4,)), inner])
+    np.testing.assert_array_equal(model.predict(X[:3], verbose=0), 2 * X[:3])
+    assert model.get_weights()[0] == 2

@@ -721,7 +721,13 @@ class Layer(_KeepsArguments):
                 return value
             return as_tensor(value.examples[k % len(value.examples)])
 
-        before = [(v, v.array.copy()) for v in self._variables() if not v.trainable]
+        # Only the call of a custom layer may assign to a trainable weight.
+        before = [
+            (v, v.array.copy())
+            for layer in self._all_layers()
+            for v in layer._weights
+            if not v.trainable or type(layer) not in _registry.written
+        ]
         tokens = TAPES.set(()), RECORDER.set(None), CALL.set(Call(False, is_trial=True))
         try:
             with np.errstate(all="ignore"):
