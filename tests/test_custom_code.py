@@ -317,3 +317,32 @@ def test_trials_do_not_change_trainable_weights() -> None:
     model = keras.Sequential([keras.Input((4,)), inner])
     np.testing.assert_array_equal(model.predict(X[:3], verbose=0), 2 * X[:3])
     assert model.get_weights()[0] == 2
+
+
+def test_errors_name_the_input_and_output() -> None:
+    a, b = keras.Input((2,), name="a"), keras.Input((3,), name="b")
+    outputs = [layers.Dense(1, name="p")(layers.concatenate([a, b])), layers.Dense(1, name="q")(b)]
+    model = keras.Model([a, b], outputs)
+    model.compile("adam", "mse")
+    x, y = [np.ones((4, 2)), np.ones((4, 3))], np.ones((4, 1))
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"targets for the output 'q'. Received: y=None"):
+        model.fit(x, {"p": y}, verbose=0)
+    with pytest.raises(ValueError, match=r"\(None, 3\) for 'b'. Received: shape \(4, 2\)"):
+        model.fit([x[0], x[0]], [y, y], verbose=0)
+    with pytest.raises(ValueError, match=r"outputs \['p', 'q'\].*Received: y={'p'"):
+        model.fit(x, {"p": y, "r": y}, verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert model.optimizer.iterations == 0
+
+
+def test_metrics_named_loss_are_numbered() -> None:
+    def loss(y_true, y_pred):
+        return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", loss, metrics=[loss])
+    history = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0).history
+    assert [*history] == ["loss", "loss_1"]
+    np.testing.assert_allclose(history["loss"], history["loss_1"], rtol=1e-6)

@@ -170,6 +170,23 @@ def results_of_a_dict_of_outputs(keras: Any, tf: Any) -> Any:
 
 
 @compared
+def nested_dict_of_outputs(keras: Any, tf: Any) -> Any:
+    x, y = numbers()
+    inputs = keras.Input((5,))
+    hidden = keras.layers.Dense(3, name="hidden")(inputs)
+    outputs = {"z": [keras.layers.Dense(1, name="out")(hidden), hidden + 1.0], "a": hidden * 2.0}
+    model = keras.Model(inputs, outputs)
+    shapes = [w.shape for w in model.get_weights()]
+    model.set_weights([np.linspace(-1, 1, np.prod(s)).reshape(s) for s in shapes])
+    targets = {"z": [y, x[:, :3]], "a": x[:, 2:]}
+    losses = []
+    for loss in ("mse", {"a": "mae", "z": ["mse", "mae"]}):
+        model.compile("sgd", loss)
+        losses.append(model.fit(x, targets, epochs=2, **FIT).history["loss"])
+    return losses, arrays(model), model.predict(x, verbose=0)["z"]
+
+
+@compared
 def train_step_calling_super(keras: Any, tf: Any) -> Any:
     class Calling(keras.Model):
         def train_step(self, data: Any) -> Any:

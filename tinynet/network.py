@@ -332,22 +332,23 @@ class Network(Layer):
             x.reshape(shape) if not isinstance(x, SymbolicTensor) else RESHAPE(x, target=shape[1:])
         )
 
-    def _require_fit(self, expected: Shape, shape: Shape) -> None:
+    def _require_fit(self, expected: Shape, shape: Shape, name: str = "") -> None:
         if not fits(expected, shape):
-            hint = ""
+            hint = f" for {name!r}" if name else ""
             if len(shape) == len(expected) - 1:
-                hint = "; for a single example, pass x[None]"
+                hint += "; for a single example, pass x[None]"
             raise ValueError(
                 f"{self.name} takes inputs of shape {expected}{hint}. Received: shape {shape}"
             )
 
     def _shapes_for(self, shapes: tuple[Shape, ...]) -> Any:
         """Return symbolic outputs, without calls behind them, for the shapes of the inputs."""
-        entries = [] if self._input is None else [self._input.batch_shape]
+        entries = [] if self._input is None else [(self._input.batch_shape, "")]
         if self._functional:
-            entries = [s.shape for s in self._known_graph().entries]
-        for expected, shape in zip(entries, shapes, strict=False):
-            self._require_fit(expected, shape)
+            several = len(self._known_graph().entries) > 1
+            entries = [(s.shape, s.name * several) for s in self._known_graph().entries]
+        for (expected, name), shape in zip(entries, shapes, strict=False):
+            self._require_fit(expected, shape, name)
         kinds = self._input_dtypes(len(shapes))
         pairs = zip(shapes, kinds, strict=True)
         open_shapes = [((None, *shape[1:]), kind) for shape, kind in pairs]

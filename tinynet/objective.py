@@ -10,6 +10,7 @@ import numpy as np
 from tinynet import checks, losses
 from tinynet import metrics as metrics_module
 from tinynet.metrics import LossMetric, Metric
+from tinynet.program.nested import flattened
 from tinynet.variable import Array, Variable, copies
 
 Logs = dict[str, Any]
@@ -201,6 +202,8 @@ class Objective:
         self._given = loss, loss_weights, metrics, weighted_metrics
         self.tracker = metrics_module.Mean("loss")
         self.outputs: list[OutputObjective] = []
+        #: Keys of the outputs, if these are nested lists or dicts in a dict.
+        self.nested: set[str] = set()
         single = names is None or len(names) == 1
         #: The loss as it was given; out of its list or dict if there is one output.
         self.given = loss
@@ -246,6 +249,9 @@ class Objective:
                 )
             ]
             return
+        if keys and len(keys) != len(names):  # lists or dicts in a dict
+            self.nested, keys = {*keys}, None
+            loss, loss_weights = self.flat(loss), self.flat(loss_weights)
         labels = sorted(keys) if keys else names
         known = [labels, names]
         # The order in which Keras lists the losses: that of a dict of losses, or of outputs.
@@ -266,6 +272,22 @@ class Objective:
             )
             for one, weight, own, weighted, name in zip(*each.values(), labels, strict=True)
         ]
+
+    def flat(self, given: Any) -> Any:
+        """Return what was passed for nested outputs, in the same structure, as a list.
+
+        Parameters
+        ----------
+        given : object
+            Losses, targets or the like.
+
+        Returns
+        -------
+        object
+            A list; or the same, if it has another structure.
+        """
+        alike = isinstance(given, dict) and {*given} == self.nested
+        return flattened(given) if alike else given
 
     @property
     def trackers(self) -> list[Metric]:
@@ -319,7 +341,7 @@ class Objective:
             Whether they were made now.
         """
         new = any(output.metrics is None for output in self.outputs)
-        used: collections.Counter[str] = collections.Counter()
+        used = collections.Counter(metric.name for metric in [self.tracker, *self.trackers])
         for output, ndim, shape in zip(self.outputs, y_ndims, output_shapes, strict=True):
             output.resolve(len(shape) if ndim is None else ndim, shape, used)
         return new

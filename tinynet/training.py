@@ -607,7 +607,8 @@ class Trainer(Network):
         """Check and convert the targets and the sample weights of one output."""
         if y is None:
             if output.loss is not None:
-                raise ValueError("y must be an array of targets. Received: y=None")
+                missing = "" if output.name is None else f" for the output {output.name!r}"
+                raise ValueError(f"y must be an array of targets{missing}. Received: y=None")
             return None, None
         raw_y = losses.numeric("y", y)
         loss = output.loss if output.loss is not None else losses.Loss()
@@ -626,7 +627,7 @@ class Trainer(Network):
 
     def _per_output(self, name: str, given: Any, n: int) -> list[Any]:
         """Return what was passed for each output."""
-        outputs = self._objective.outputs
+        outputs, given = self._objective.outputs, self._objective.flat(given)
         if len(outputs) == 1:
             return [data.only(name, given, self._output_name(), n)]
         with_loss = [k for k, output in enumerate(outputs) if output.loss is not None]
