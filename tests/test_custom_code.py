@@ -267,8 +267,10 @@ def trained_with(function: Any) -> Any:
         (lambda w, y: [ops.sum(y, axis=-1)], lambda w, y: [ops.sum(y)]),
         (lambda w, y: [ops.sum(y)] * 2, lambda w, y: [2.0 * ops.sum(y)]),
         (lambda w, y: [w], lambda w, y: [w * 1.0]),
+        (lambda w, y: [w * w, 3.0 * (w * w)], lambda w, y: [4.0 * w * w]),
+        (lambda w, y: [s := ops.sum(y), 2.0 * s], lambda w, y: [3.0 * ops.sum(y)]),
     ],
-    ids=["vector", "twice", "variable"],
+    ids=["vector", "twice", "variable", "two", "one of another"],
 )
 def test_add_loss_sums_what_it_is_given(function: Any, same: Any) -> None:
     np.testing.assert_allclose(trained_with(function), trained_with(same), rtol=1e-6)
@@ -346,3 +348,19 @@ def test_metrics_named_loss_are_numbered() -> None:
     history = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0).history
     assert [*history] == ["loss", "loss_1"]
     np.testing.assert_allclose(history["loss"], history["loss_1"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda w, y: [ops.sum(y)] * 2,
+        lambda w, y: [ops.sum(y**2, axis=-1)],
+        lambda w, y: [w],
+        lambda w, y: [3.0],
+    ],
+    ids=["twice", "vector", "variable", "constant"],
+)
+def test_added_losses_are_checked_in_double_precision(function: Any) -> None:
+    model = keras.Sequential([keras.Input((4,)), AddsLoss(function), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    assert keras.explain.check_gradients(model, X, Y).ok

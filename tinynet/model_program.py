@@ -48,11 +48,15 @@ def spec_of(array: Any, fixed: bool = False) -> Spec:
     return (shape if fixed else (None, *shape[1:])), array.dtype
 
 
-def _scalar(loss: Any) -> Any:
-    """Return the sum of an added loss as a symbolic tensor, even of a constant or a Variable."""
-    if isinstance(loss, SymbolicTensor) and not loss.shape:
-        return loss
-    return record(TABLE["sum"], [getattr(loss, "source", loss)], {}, to_array, TABLE["cast"])
+def _scalars(added: list[Any]) -> list[SymbolicTensor]:
+    """Return the sums of added losses, even of constants and Variables; different ones for each."""
+    found: dict[int, SymbolicTensor] = {}
+    for loss in added:
+        if not isinstance(loss, SymbolicTensor) or loss.shape or id(loss) in found:
+            value = getattr(loss, "source", loss)
+            loss = record(TABLE["sum"], [value], {}, to_array, TABLE["cast"])
+        found[id(loss)] = loss
+    return [*found.values()]
 
 
 class ModelProgram:
@@ -129,8 +133,7 @@ class ModelProgram:
         if gradients is not None:
             self._require_gradients(model)
             seeds: dict[int, Any] = {id(s): np.float64(w) for s, w in self.losses}
-            for s in self.added:  # one may have been added twice
-                seeds[id(s)] = np.asarray(seeds.get(id(s), 0) + np.ones_like(s.examples[0]))
+            seeds.update((id(s), np.ones_like(s.examples[0])) for s in self.added)
             self.connected = self.program.differentiate(seeds, gradients)
         self.program.prune(results)
         self.runner = self.program.compile()
@@ -151,7 +154,7 @@ class ModelProgram:
         self.logits = [None] * len(self.predictions)
         if self.objective is None:
             return
-        self.added = [*map(_scalar, call.losses)]
+        self.added = _scalars(call.losses)
         own = zip(self.objective.outputs, targets, weights, strict=True)
         for k, (output, y, weight) in enumerate(own):
             predictions = self.predictions[k]

@@ -157,7 +157,7 @@ class OutputObjective:
             counted = weights if i >= len(self._entries) else None
             given = (y, predictions, counted)
             if logits is not None and isinstance(metric, LossMetric) and metric.logits_of:
-                metric.update_from_logits(y, logits, counted)
+                metric._update_from_logits(y, logits, counted)
             else:
                 metric.update_state(*(copies(*given) if metric._custom else given))
 

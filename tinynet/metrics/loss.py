@@ -72,18 +72,8 @@ class LossMetric(Mean):
         """
         self._update(self._loss, y_true, y_pred, sample_weight)
 
-    def update_from_logits(self, y_true: Any, logits: Any, sample_weight: Any = None) -> None:
-        """Add a batch, from the input of the activation that the predictions come out of.
-
-        Parameters
-        ----------
-        y_true : array_like, shape (N, ...)
-            The true values.
-        logits : array_like, shape (N, ..., C)
-            The input.
-        sample_weight : array_like, optional
-            What each example counts.
-        """
+    def _update_from_logits(self, y_true: Any, logits: Any, sample_weight: Any = None) -> None:
+        """Add a batch, from the input of the activation that the predictions come out of."""
         self._update(self._loss.on_logits(), y_true, logits, sample_weight)
 
     def _update(self, loss: losses.Loss, y_true: Any, y_pred: Any, sample_weight: Any) -> None:

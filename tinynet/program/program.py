@@ -10,7 +10,7 @@ import numpy as np
 
 from tinynet.program.differentiate import reverse
 from tinynet.program.operations import Operation, to_array
-from tinynet.program.symbols import Shape, SymbolicTensor, examples_of
+from tinynet.program.symbols import SymbolicTensor
 from tinynet.program.tensor import TABLE
 from tinynet.program.trace import Instruction, Recorder
 from tinynet.workspace import Workspace
@@ -58,13 +58,14 @@ class Program:
     Parameters
     ----------
     inputs : list of SymbolicTensor
-        What `run` is given, in order.
+        What a run is given, in order.
 
     Examples
     --------
     >>> from tinynet import Variable, ops
-    >>> w = Variable(np.ones((3, 1), np.float32), name="w")
-    >>> program, y = Program.trace(lambda x: ops.exp(x @ w), [((None, 3), "float32")])
+    >>> w = Variable(np.ones((3, 1), np.float32))
+    >>> program = Program([SymbolicTensor(shape=(None, 3), dtype="float32")])
+    >>> y = program.extend(lambda x: ops.exp(x @ w), *program.inputs)
     >>> program.run([np.zeros((2, 3), np.float32)], [y])
     [array([[1.],
            [1.]], dtype=float32)]
@@ -75,29 +76,6 @@ class Program:
         self.forward: list[Instruction] = []
         self.backward: list[Instruction] = []
         self.recorder = Recorder()
-
-    @classmethod
-    def trace(
-        cls, function: Callable[..., Any], signature: Sequence[tuple[Shape, Any]]
-    ) -> tuple[Program, Any]:
-        """Trace a function of tensors.
-
-        Parameters
-        ----------
-        function : callable
-            The function.
-        signature : sequence of (tuple of (int or None), dtype)
-            Shape and dtype of each of its arguments.
-
-        Returns
-        -------
-        Program
-            The program.
-        SymbolicTensor, or nested list or dict of them
-            The function's result.
-        """
-        program = cls([SymbolicTensor(examples_of(*own)) for own in signature])
-        return program, program.extend(function, *program.inputs)
 
     def extend(self, function: Callable[..., Any], *args: Any) -> Any:
         """Trace a function of the program's symbolic tensors, and append its instructions."""
@@ -139,7 +117,7 @@ class Program:
             return results
 
         def add(a: Any, b: Any) -> Any:
-            result = SymbolicTensor(a.examples)
+            result = SymbolicTensor(b.examples)  # the first may be the seed of a result
             self.backward.append(Instruction(TABLE["add"], [a, b], {}, [result]))
             return result
 
@@ -179,23 +157,9 @@ class Program:
         return Runner(self)
 
     def run(self, inputs: Sequence[Any], results: Sequence[Any]) -> list[Any]:
-        """Run all instructions once.
-
-        Parameters
-        ----------
-        inputs : sequence of ndarray
-            The values of the inputs.
-        results : sequence of SymbolicTensor
-            What to return the values of.
-
-        Returns
-        -------
-        list of ndarray
-            The values.
-        """
-        runner = self.compile()
+        """Run all instructions once; return the values of some results."""
+        runner, work = self.compile(), Workspace()
         values = runner.start(inputs)
-        work = Workspace()
         runner.forward(values, work)
         runner.backward(values, work)
         return [values[runner.register_of(r)] for r in results]

@@ -190,7 +190,8 @@ def record(
 
 def _converted(value: Any, array: Any, converted: Any, cast: Any) -> Any:
     """Return the input of an instruction whose operation takes another dtype."""
-    if converted is array or getattr(array, "dtype", None) == getattr(converted, "dtype", 0):
+    # A number has no dtype, and None equals float64.
+    if converted is array or (hasattr(array, "dtype") and array.dtype == converted.dtype):
         return value
     if isinstance(value, SymbolicTensor) or hasattr(value, "assign"):
         return cast(value, converted.dtype)
