@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -90,7 +91,9 @@ def follow() -> list[Entered]:
 
     def enter(frame: FrameType, event: str, argument: Any) -> None:
         code = frame.f_code
-        if not code.co_filename.startswith(str(ROOT)) and "tinynet" not in code.co_filename:
+        file = code.co_filename
+        generated = file.startswith("<") and "tinynet" in file
+        if not (file.startswith(f"{ROOT}{os.sep}") or generated):
             return
         if code.co_name == "_train_step":
             steps.append(set())

@@ -460,7 +460,8 @@ def test_steps(row: int) -> None:
         assert list(ours) == sorted(theirs)
         assert ours == pytest.approx({n: float(v) for n, v in theirs.items()}, rel=atol, abs=atol)
     for a, b in zip(weights[2], weights[1], strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=atol)
+        # The gradient of a percentage has hundreds of units.
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol * max(np.abs(b).max() / 4, 1))
 
 
 class Largest:

@@ -423,7 +423,7 @@ def suggestion(name: str, table: Iterable[str]) -> str:
     hint = f"; did you mean {spelled[close[0]]!r}?" if close else "."
     more = ""
     if len(listed) > 30:
-        nearest = difflib.get_close_matches(given, spelled, 12, cutoff=0)
+        nearest = difflib.get_close_matches(given, spelled, 10, cutoff=0)
         more = f" and {len(listed) - len(nearest)} more"
         listed = [spelled[n] for n in nearest]
     return f"{hint} Known: {', '.join(map(repr, listed))}{more}"
