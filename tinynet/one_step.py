@@ -12,6 +12,7 @@ from tinynet import data
 from tinynet.model_program import ModelProgram, spec_of
 from tinynet.optimizers import SGD
 from tinynet.sparse import SparseBatch
+from tinynet.training import add_penalties
 from tinynet.variable import pack
 from tinynet.workspace import Workspace
 
@@ -116,9 +117,7 @@ class OneStep:
 
     def regularize(self) -> None:
         """Add the gradients of regularizers to those that `backward` computed."""
-        for variable, gradient in zip(self.plan.variables, self.plan.gradients, strict=True):
-            if variable.regularizer is not None:
-                gradient += variable.regularizer.gradient(variable.array)
+        add_penalties(self.plan.variables, self.plan.gradients)
 
     def names(self) -> dict[int, str]:
         """Return the names of weights by their ids: ``"layer/weight"``, from the model's layers."""

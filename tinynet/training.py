@@ -287,9 +287,7 @@ class Trainer(Network):
             return loss
         program.runner.backward(values, work)
         if regularized:
-            for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
-                if variable.regularizer is not None:
-                    gradient += variable.regularizer.gradient(variable.array)
+            add_penalties(plan.variables, plan.gradients)
         self.optimizer._learn(plan)
         program.give_back(work)
         return loss
@@ -416,10 +414,9 @@ class Trainer(Network):
         with Computing(), self._keeping_state():
             values, loss, _, work = self._forward(program, batch, self._regularized)
             program.runner.backward(values, work)
-        for variable, gradient in zip(variables, gradients, strict=True):
-            if variable.regularizer is not None:
-                gradient.array[...] += variable.regularizer.gradient(variable.array)
-        return loss, [gradient.array for gradient in gradients]
+        arrays = [gradient.array for gradient in gradients]
+        add_penalties(variables, arrays)
+        return loss, arrays
 
     @contextlib.contextmanager
     def _keeping_state(self) -> Iterator[None]:
@@ -1616,6 +1613,25 @@ class Trainer(Network):
             source = self._unchecked(x)
             return mapped(np.asarray, self.predict_step(next(source.batches(len(source)))[0]))
         return self._predict_batch(self._inputs(x).x)
+
+
+def add_penalties(variables: list[Variable], gradients: list[Array]) -> None:
+    """Add the gradients of the penalties on weights.
+
+    Parameters
+    ----------
+    variables : list of Variable
+        Weights.
+    gradients : list of ndarray
+        Gradient of the loss with respect to each; modified in place.
+
+    Examples
+    --------
+    >>> add_penalties([Variable([1.0])], [np.zeros(1)])  # without a regularizer
+    """
+    for variable, gradient in zip(variables, gradients, strict=True):
+        if variable.regularizer is not None:
+            gradient += variable.regularizer.gradient(variable.array)
 
 
 def _stops(hooks: CallbackList) -> bool:

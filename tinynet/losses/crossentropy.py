@@ -171,9 +171,7 @@ class SparseCategoricalCrossentropy(Loss):
         """Compute the loss and its gradient; from logits in one go, with the probabilities."""
         if not self.from_logits or self.ignore_class is not None:
             return super().step(y_true, y_pred, weights, work)
-        labels, rows = y_true.reshape(-1), y_pred
-        if rows.ndim != 2:
-            rows = rows.reshape(-1, rows.shape[-1])
+        labels, rows = y_true.reshape(-1), y_pred.reshape(-1, y_pred.shape[-1])
         if labels.shape != rows.shape[:1]:  # which the kernel does not check
             raise ValueError(
                 f"{self.name} must have one label for each of {len(rows)} rows of predictions. "

@@ -726,6 +726,7 @@ class Optimizer(Configurable):
         return self._valid_rate(given, ahead)
 
     def _valid_rate(self, given: Any, ahead: int) -> Any:
+        """Return a learning rate in float32, or raise an error if it is not one."""
         array = np.asarray(given)
         is_number = array.size == 1 and array.dtype.kind in "biuf"
         with np.errstate(over="ignore"):
