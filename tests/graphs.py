@@ -96,9 +96,18 @@ def mixed(library: Any) -> Any:
     return model
 
 
+def experts(library: Any) -> Any:
+    """A mixture of experts: a product of three tensors, and one with an ellipsis."""
+    dense, ops = library.layers.Dense, library.ops
+    x = library.Input((4,))
+    each = ops.stack([dense(3, "relu")(x) for _ in range(2)], axis=1)
+    mixed = ops.einsum("bn,bnd->bd", dense(2, "softmax")(x), each)
+    return library.Model(x, ops.einsum("...i,...j->...ij", mixed, mixed))
+
+
 GRAPHS: dict[str, Callable[[Any], Any]] = {
     make.__name__: make
-    for make in (wide, residual, siamese, two_outputs, nested, repeated, pieces, mixed)
+    for make in (wide, residual, siamese, two_outputs, nested, repeated, pieces, mixed, experts)
 }
 
 

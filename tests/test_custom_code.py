@@ -364,3 +364,21 @@ def test_added_losses_are_checked_in_double_precision(function: Any) -> None:
     model = keras.Sequential([keras.Input((4,)), AddsLoss(function), layers.Dense(1)])
     model.compile("sgd", "mse")
     assert keras.explain.check_gradients(model, X, Y).ok
+
+
+def test_add_weight_has_the_arguments_of_keras() -> None:
+    class Scaled(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.kernel = self.add_weight([shape[-1], 2], "ones", "float64", True)
+            self.scale = self.add_weight()
+            with pytest.raises(ValueError, match="Received: dtype='int32'"):
+                self.add_weight((), dtype="int32")
+
+        def call(self, x: Any) -> Any:
+            return ops.matmul(x, self.kernel) * self.scale
+
+    layer = Scaled()
+    y = layer(X[:3])
+    assert (layer.kernel.shape, layer.kernel.dtype, layer.scale.shape) == ((4, 2), "float64", ())
+    expected = np.repeat(X[:3].sum(1, keepdims=True), 2, 1) * layer.scale.numpy()
+    np.testing.assert_allclose(y, expected, rtol=1e-5)

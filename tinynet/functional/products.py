@@ -114,7 +114,7 @@ def einsum_rule(subscripts: str, dimensions: Sequence[int]) -> str:
     """Write a rule out: every axis of an ellipsis gets a letter, and the result is explicit.
 
     >>> einsum_rule("...ij,jk", [3, 2])
-    'Aij,jk->Aik'
+    'aij,jk->aik'
     """
     terms, arrow, result = subscripts.replace(" ", "").partition("->")
     names = terms.split(",")
@@ -123,7 +123,7 @@ def einsum_rule(subscripts: str, dimensions: Sequence[int]) -> str:
             f"subscripts must have one term for each operand. Received: {subscripts!r} and "
             f"{len(dimensions)} operands"
         )
-    free = [a for a in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if a not in subscripts]
+    free = [a for a in "abcdefghijklmnopqrstuvwxyz" if a not in subscripts]
     counts = [n - len(name.replace("...", "")) for name, n in zip(names, dimensions, strict=True)]
     shared = max((c for c, name in zip(counts, names, strict=True) if "..." in name), default=0)
     letters = "".join(free[:shared])

@@ -366,8 +366,9 @@ class Layer(_KeepsArguments):
 
     def add_weight(
         self,
-        shape: tuple[int, ...],
-        initializer: Any = "glorot_uniform",
+        shape: Any = (),
+        initializer: Any = None,
+        dtype: Any = None,
         trainable: bool = True,
         name: str = "weight",
         regularizer: Any = None,
@@ -378,9 +379,11 @@ class Layer(_KeepsArguments):
         Parameters
         ----------
         shape : tuple of int
-            Its shape.
-        initializer : str or Initializer
-            Its first values.
+            Its shape; by default that of a number.
+        initializer : str or Initializer, optional
+            Its first values; by default ``"glorot_uniform"``.
+        dtype : str, optional
+            Its float type; by default the layer's.
         trainable : bool
             Whether training changes it.
         name : str
@@ -395,14 +398,15 @@ class Layer(_KeepsArguments):
         Variable
             The weight, which is now one of `weights`.
         """
-        make = initializer_override.get() or initializers.get(initializer)
-        values = make(shape, dtype=self.dtype)
+        shape, dtype = tuple(shape or ()), checks.float_type(dtype, self.dtype)
+        make = initializer_override.get() or initializers.get(initializer or "glorot_uniform")
+        values = make(shape, dtype=dtype)
         if values.shape != shape:
             raise ValueError(
                 f"The initializer of {self.name}/{name} must give values of shape {shape}. "
                 f"Received: shape {values.shape}"
             )
-        weight = Variable(values, trainable, self.dtype, name, f"{self.name}/{name}")
+        weight = Variable(values, trainable, dtype, name, f"{self.name}/{name}")
         weight.regularizer = regularizers.get(regularizer)
         weight.constraint = constraints.get(constraint)
         self._weights.append(weight)

@@ -76,8 +76,8 @@ class Normalization(OverAxes):
         sizes = self._known_sizes(input_shape)
         self._weights = []
         if self.input_mean is None:
-            self.adapt_mean = self.add_weight(sizes, "zeros", False, "mean")
-            self.adapt_variance = self.add_weight(sizes, "ones", False, "variance")
+            self.adapt_mean = self.add_weight(sizes, "zeros", trainable=False, name="mean")
+            self.adapt_variance = self.add_weight(sizes, "ones", trainable=False, name="variance")
             # Keras' files have this weight too, which is not used.
             self._weights.append(Variable(0, False, "int64", "count", f"{self.name}/count"))
         else:

@@ -464,16 +464,18 @@ _row(shaping, "scatter_update", 3)
 
 
 class _Einsum(Operation):
-    """A sum of products, which is called as ``einsum(subscripts, *operands)``."""
+    """A sum of products, called as ``einsum(subscripts, *operands)``, or again as recorded."""
 
-    def __call__(self, subscripts: Any, *operands: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **options: Any) -> Any:
         """Write the rule out, and compute it."""
+        recorded = "subscripts" in options
+        subscripts, *operands = [options["subscripts"], *args] if recorded else args
         rule = products.einsum_rule(subscripts, [*map(np.ndim, operands)])
         return apply(self, [*operands], {"subscripts": rule})
 
 
-TABLE["einsum"] = _Einsum("einsum", products.einsum, products.einsum_backward, None, alike)
-TABLE["einsum"].__signature__ = inspect.signature(TABLE["einsum"].__call__)
+TABLE["einsum"] = _Einsum("einsum", products.einsum, products.einsum_backward, 0, alike)
+TABLE["einsum"].__signature__ = inspect.signature(lambda subscripts, *operands, **kwargs: None)
 
 
 class _Assign(Operation):
