@@ -732,10 +732,11 @@ class Optimizer(Configurable):
         with np.errstate(over="ignore"):
             rate = np.float32(array.item()) if is_number else np.float32(np.nan)
         if not 0 <= rate < np.inf:
+            shown = array.item() if is_number else checks.shorten(given)
             source = "" if self._schedule is None else f" from {type(self._schedule).__name__}"
             raise ValueError(
                 "learning_rate must be a finite number from 0 in every step. Received: "
-                f"learning_rate={checks.shorten(given)}{source} for step "
+                f"learning_rate={shown}{source} for step "
                 f"{int(self._iterations) + ahead}"
             )
         return rate
