@@ -170,6 +170,16 @@ def results_of_a_dict_of_outputs(keras: Any, tf: Any) -> Any:
 
 
 @compared
+def one_output_in_a_dict(keras: Any, tf: Any) -> Any:
+    x, y = numbers()
+    inputs = keras.Input((5,))
+    outputs = {"key": keras.layers.Dense(1, kernel_initializer="ones", name="layer")(inputs)}
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", {"key": "mse"}, metrics={"key": ["mae"]})
+    return model.fit(x, {"key": y}, **FIT).history, model.evaluate(x, {"key": y}, verbose=0)
+
+
+@compared
 def nested_dict_of_outputs(keras: Any, tf: Any) -> Any:
     x, y = numbers()
     inputs = keras.Input((5,))

@@ -455,7 +455,8 @@ class Network(Layer):
     def _output_names(self) -> list[str] | None:
         """Return the names of the outputs, as far as they are known."""
         if self._functional:
-            return self.output_names
+            outputs, names = self._known_graph().outputs, self.output_names
+            return [*outputs] if isinstance(outputs, dict) and len(names) == 1 else names
         return None if self._has_own_call or not self._layers else [self._layers[-1].name]
 
     def _takes_rows(self, x: Any) -> bool:
