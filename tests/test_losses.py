@@ -411,3 +411,76 @@ def test_compile_refuses_a_call_without_its_gradient(base: str) -> None:
         model.compile("sgd", own())
     renamed = type("Renamed", (parent,), {})
     model.compile("sgd", renamed())
+
+
+TRUE_GRADIENTS: list[tuple[str, dict[str, Any]]] = [
+    *(("MeanSquaredError", {}), ("MeanAbsoluteError", {}), ("Huber", {"delta": 0.2})),
+    *(("LogCosh", {}), ("KLDivergence", {}), ("CosineSimilarity", {}), ("Poisson", {})),
+    *(("CategoricalCrossentropy", {"label_smoothing": 0.1}), ("CategoricalCrossentropy", {})),
+    *(("BinaryCrossentropy", {"label_smoothing": 0.1}), ("BinaryCrossentropy", {})),
+    *(("CategoricalCrossentropy", {"from_logits": True}), ("MeanSquaredLogarithmicError", {})),
+    ("BinaryCrossentropy", {"from_logits": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), TRUE_GRADIENTS)
+def test_gradient_with_respect_to_true_values_is_that_of_keras(name: str, options: Any) -> None:
+    """A teacher that is trained, two views of the same input: both sides are computed."""
+    tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
+    from reference.keras_net import keras
+
+    rng = np.random.default_rng(0)
+    both = rng.random((2, 5, 3)).astype(np.float32) + 0.1
+    y_true, y_pred = both / both.sum(axis=-1, keepdims=True)
+    found = []
+    for k, tape_of, variable in (
+        (keras, tf.GradientTape, tf.Variable),
+        (tinynet, tinynet.GradientTape, tinynet.Variable),
+    ):
+        u, v = variable(y_true), variable(y_pred)
+        with tape_of() as tape:
+            loss = getattr(k.losses, name)(**options)(u * 1.0, v * 1.0)
+        found.append([np.asarray(g) for g in tape.gradient(loss, [u, v])])
+        with tape_of() as tape:
+            loss = getattr(k.losses, name)(**options)(u * 1.0, y_pred)
+        found[-1].append(np.asarray(tape.gradient(loss, u)))
+    for theirs, ours in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+def test_loss_between_two_outputs_trains_both_sides() -> None:
+    class Twins(tinynet.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = tinynet.layers.Dense(2), tinynet.layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            a, b = self.one(x), self.two(x)
+            self.add_loss(tinynet.ops.mean(losses.mean_squared_error(a, b)))
+            return a
+
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    model = Twins()
+    model.compile("sgd")
+    loss, gradients = model.loss_and_gradients(x)
+    with tinynet.GradientTape() as tape:
+        error = tinynet.ops.mean(tinynet.ops.square(model.one(x) - model.two(x)))
+    expected = tape.gradient(error, model.trainable_weights)
+    assert loss == pytest.approx(float(error), rel=1e-5)
+    for found, wanted in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_loss_without_a_gradient_for_true_values_says_so() -> None:
+    class Own(losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return np.mean(np.square(y_true - y_pred), axis=-1)
+
+        def backward(self, d_values: Any, y_true: Any, y_pred: Any) -> Any:
+            return 2 * (y_pred - y_true) / y_pred.shape[-1] * d_values[..., None]
+
+    v = tinynet.Variable(np.ones((2, 3), np.float32))
+    with tinynet.GradientTape() as tape:
+        loss = Own()(v * 1.0, v * 2.0)
+    with pytest.raises(ValueError, match=r"y_true of own must not be .*Received: "):
+        tape.gradient(loss, v)

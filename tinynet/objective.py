@@ -219,6 +219,11 @@ class Objective:
             self.given = _single("loss", loss, names[0])
 
     @property
+    def has_metrics(self) -> bool:
+        """Whether `compile` was given metrics."""
+        return any(self._given[2:])
+
+    @property
     def has_loss(self) -> bool:
         """Whether `compile` was given a loss."""
         return self.given is not None

@@ -218,7 +218,8 @@ class Trainer(Network):
         found = self._objective.all_metrics() if self.compiled else []
         if self.compiled and (self._overrides("train") or self._overrides("test")):
             compiled = CompiledMetrics(self._objective, self._update_metrics)
-            found = [self._objective.tracker, compiled, *self._objective.trackers]
+            own = [compiled] * self._objective.has_metrics
+            found = [self._objective.tracker, *own, *self._objective.trackers]
         return [*found, *self._own_metrics()]
 
     def _own_metrics(self) -> list[Metric]:

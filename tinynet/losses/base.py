@@ -147,6 +147,14 @@ class Loss(Configurable):
         values.__name__ = f"The loss {self.name}"
         return pull_back(values, y_pred, d_values)
 
+    def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        """Compute the gradient with respect to the true values, if they are computed, too."""
+        raise ValueError(
+            f"y_true of {self.name} must not be computed from what is trained: this loss has no "
+            "gradient with respect to it; use ops.stop_gradient, or write the loss with functions "
+            "of tinynet.ops. Received: a y_true that depends on it"
+        )
+
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
         """Check the true values and bring them into the form that `call` takes.
 
@@ -244,7 +252,10 @@ class Loss(Configurable):
         Tensor
             The loss, without dimensions unless `reduction` is none.
         """
-        if isinstance(y_pred, SymbolicTensor) or (TAPES.get() and isinstance(y_pred, Tensor)):
+        kinds: Any = (Tensor, SymbolicTensor) if TAPES.get() else SymbolicTensor
+        if isinstance(y_pred, kinds) or isinstance(y_true, kinds):
+            if not isinstance(y_pred, TensorMethods):
+                y_pred = as_tensor(numeric("y_pred", y_pred, self.dtype))
             return self._by_operations(y_true, y_pred, sample_weight)
         predictions = np.ascontiguousarray(numeric("y_pred", y_pred, self.dtype))
         if predictions.ndim == 1 and np.shape(y_true) == (len(predictions), 1):
@@ -267,6 +278,8 @@ class Loss(Configurable):
         labels = y_true
         if not isinstance(y_true, SymbolicTensor):
             labels = self.prepare(to_array(y_true), y_pred.shape)
+            if isinstance(y_true, Tensor) and labels.dtype.kind == "f":  # a tape may follow it
+                labels = TABLE["reshape"](TABLE["cast"](y_true, labels.dtype), labels.shape)
         if sample_weight is not None and not isinstance(sample_weight, SymbolicTensor):
             sample_weight = numeric("sample_weight", to_array(sample_weight), self.dtype)
         return self.reduced(labels, y_pred, sample_weight)
@@ -490,10 +503,16 @@ class _Values(Operation):
     def gradients(
         self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
-        """Compute the gradient with respect to the predictions."""
-        predictions, labels = arrays
-        found = options["loss"].backward(np.asarray(d_y), labels, np.ascontiguousarray(predictions))
-        return [np.asarray(found, predictions.dtype), None]
+        """Compute the gradients with respect to predictions and true values."""
+        loss, predictions, labels = options["loss"], np.ascontiguousarray(arrays[0]), arrays[1]
+        d_values = np.asarray(d_y)
+        found: list[Array | None] = [None, None]
+        if needs[0]:
+            found[0] = np.asarray(loss.backward(d_values, labels, predictions), predictions.dtype)
+        if needs[1]:
+            d_true = loss._true_gradient(d_values, labels, predictions)
+            found[1] = np.asarray(d_true, labels.dtype).reshape(labels.shape)
+        return found
 
 
 VALUES = _Values("values", lambda y_pred, y_true, loss: y_pred, lambda d_y, y, x, y_true: d_y, 2)
@@ -704,7 +723,8 @@ class LossFunction:
         options.update(zip(self.options, args, strict=False))
         unknown = {key: value for key, value in options.items() if key not in self.options}
         checks.no_more(self.__name__, unknown, ["y_true", "y_pred", *self.options], TypeError)
-        dtype = activations.to_float(y_pred).dtype.name
+        known = isinstance(y_pred, TensorMethods) and str(y_pred.dtype) in config.FLOATS
+        dtype = str(y_pred.dtype) if known else activations.to_float(y_pred).dtype.name
         return self.loss_class(**options, reduction="none", dtype=dtype)(y_true, y_pred)
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ of the two it is and whichever of these losses, as Keras on TensorFlow does.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -347,6 +348,16 @@ class CategoricalCrossentropy(OneHotLoss):
             return dispatch.softmax_crossentropy_backward(d_values, y, y_pred)
         return dispatch.crossentropy_backward(d_values, y, y_pred, config.epsilon())
 
+    def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        # The loss is linear in the true probabilities.
+        classes = [np.zeros_like(y_pred) for _ in range(y_pred.shape[-1])]
+        for k, only in enumerate(classes):
+            only[..., k] = 1
+        plain = copy.copy(self)
+        plain.label_smoothing = 0.0
+        slopes = np.stack([plain.call(only, y_pred) for only in classes], axis=-1)
+        return d_values[..., None] * slopes * (1 - self.label_smoothing)
+
 
 @_registry.register()
 class BinaryCrossentropy(SmoothedLoss):
@@ -387,6 +398,15 @@ class BinaryCrossentropy(SmoothedLoss):
         if self.from_logits:
             return dispatch.sigmoid_crossentropy_backward(d, y, y_pred)
         return dispatch.binary_crossentropy_backward(d, y, y_pred, config.epsilon())
+
+    def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        # The loss is linear in the true probabilities.
+        yes, no = np.ones_like(y_pred)[..., None], np.zeros_like(y_pred)[..., None]
+        plain = copy.copy(self)
+        plain.label_smoothing = 0.0
+        slopes = plain.call(yes, y_pred[..., None]) - plain.call(no, y_pred[..., None])
+        d = d_values[..., None] / y_pred.dtype.type(y_pred.shape[-1])
+        return d * slopes * (1 - self.label_smoothing)
 
 
 sparse_categorical_crossentropy = LossFunction(SparseCategoricalCrossentropy)

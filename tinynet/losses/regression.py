@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinynet import checks, config, ops
 from tinynet.losses.base import DenseLoss, LossFunction, _registry
 from tinynet.program import dispatch
@@ -79,6 +81,9 @@ class MeanCost(FormulaLoss):
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""
         return dispatch.mean_error_backward(self.cost, d_values, y_true, y_pred, self.options)
+
+    def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        return -self.backward(d_values, y_true, y_pred)  # the cost is one of their difference
 
 
 @_registry.register()
@@ -195,6 +200,12 @@ class KLDivergence(FormulaLoss):
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""
         return dispatch.kl_divergence_backward(d_values, y_true, y_pred, config.epsilon())
+
+    def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        low = y_true.dtype.type(config.epsilon())
+        y, p = np.clip(y_true, low, 1), np.clip(y_pred, low, 1)
+        inside = (y_true >= low) & (y_true <= 1)
+        return d_values[..., None] * inside * (np.log(y / p) + 1)
 
 
 @_registry.register()
