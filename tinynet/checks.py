@@ -414,6 +414,8 @@ def suggestion(name: str, table: Iterable[str]) -> str:
     names = list(table)
     lower = {n.replace("_", "") for n in names if n == n.lower()}
     listed = [n for n in names if n == n.lower() or n.lower() not in lower]
+    if len(listed) > 20:  # what users registered may be of another kind
+        listed = [n for n in listed if ">" not in n] or listed
     spelled = {n.lower(): n for n in reversed(listed)}
     given = str(name)[:200].lower()
     close = difflib.get_close_matches(given, spelled)

@@ -16,7 +16,7 @@ from tinynet.program.program import Program
 from tinynet.program.rules import apply_rules
 from tinynet.program.symbols import SymbolicTensor, examples_of
 from tinynet.program.tensor import TABLE
-from tinynet.program.trace import CALL, Call, record
+from tinynet.program.trace import CALL, Call, record, within
 from tinynet.variable import Array, Variable
 from tinynet.workspace import Workspace
 
@@ -118,11 +118,7 @@ class ModelProgram:
         #: Scalars that `add_loss` was given.
         self.added: list[Any] = []
         call = Call(training)
-        token = CALL.set(call)
-        try:
-            self.program.extend(self._trace, model, targets, weighing, call)
-        finally:
-            CALL.reset(token)
+        within({CALL: call}, self.program.extend, self._trace, model, targets, weighing, call)
         results = [*self.predictions, *(s for s in self.logits if s is not None)]
         results += [s for s, _ in self.losses] + self.added
         #: Softmaxes over an axis of size 1, as sentences.

@@ -27,7 +27,7 @@ from tinynet.program.nested import flattened, mapped
 from tinynet.program.operations import TAPES, Operation, apply
 from tinynet.program.symbols import Node, Shape, SymbolicTensor, check_size, examples_of
 from tinynet.program.tensor import TABLE, TensorMethods
-from tinynet.program.trace import CALL, RECORDER, Call
+from tinynet.program.trace import CALL, RECORDER, Call, within
 from tinynet.registry import Registry, unique_name
 from tinynet.sparse import SparseBatch
 from tinynet.variable import Array, Variable, as_tensor, copies
@@ -175,28 +175,34 @@ class Layer(_KeepsArguments):
             The shape of the output.
         """
         inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, self.dtype)), input_shape)
-        with self._tried():
-            return mapped(lambda y: y.shape, self._outputs_for((inputs,), {}))
+        if self.built:
+            outputs = self._outputs_for((inputs,), {})
+        else:  # for a trial, without random numbers
+
+            def zeros(shape: Any, dtype: Any) -> Array:
+                return np.zeros(shape, dtype)
+
+            with self._tried():
+                trial = {initializer_override: zeros}
+                outputs = within(trial, self._outputs_for, (inputs,), {})
+        return mapped(lambda y: y.shape, outputs)
 
     @contextlib.contextmanager
     def _tried(self, keeps: bool = False) -> Iterator[None]:
         """If the layer is not built, build it for a trial; afterwards it is as before.
 
-        With `keeps` that is so only after an error; else it is built without random numbers.
+        With `keeps` that is so only after an error.
         """
         if self.built:
             yield
             return
         before = [(layer, vars(layer).copy()) for layer in self._all_layers()]
         lists = [(v, v.copy()) for _, own in before for v in own.values() if type(v) is list]
-        zeros = None if keeps else lambda shape, dtype: np.zeros(shape, dtype)
-        token = initializer_override.set(zeros or initializer_override.get())
         done = False
         try:
             yield
             done = keeps
         finally:
-            initializer_override.reset(token)
             for layer, own in before if not done else ():
                 vars(layer).clear()
                 vars(layer).update(own)
@@ -611,39 +617,30 @@ class Layer(_KeepsArguments):
         if training is not None and "training" in self._parameters:
             kwargs["training"] = training
         recorder = RECORDER.get()
-        start = 0 if recorder is None else len(recorder.instructions)
-        with self._calling(bool(training)):
-            y = self._compute(args, kwargs, bool(training))
-            if recorder is not None:
-                recorder.note_call(self, [args, kwargs], y, start)
-            if self.activity_regularizer is not None:
-                for output in flattened(y):
-                    self.add_loss(_by_example(self.activity_regularizer(output), output))
-        return y
+        if outer is None and recorder is None:
+            for layer in self._all_layers():
+                layer._losses = []
+        if outer is not None and outer.training == bool(training):
+            return self._called(args, kwargs, bool(training))
+        inner = Call(bool(training), outer is not None and outer.is_trial)
+        inner.losses = inner.losses if outer is None else outer.losses
+        return within({CALL: inner}, self._called, args, kwargs, bool(training))
 
-    @contextlib.contextmanager
-    def _calling(self, training: bool) -> Iterator[None]:
-        """Tell the layers inside of this call, and the program that is traced."""
-        outer, recorder = CALL.get(), RECORDER.get()
-        token = None
-        if outer is None:
-            token = CALL.set(Call(training))
-            if recorder is None:
-                for layer in self._all_layers():
-                    layer._losses = []
-        elif outer.training != training:
-            inner = Call(training, outer.is_trial)
-            inner.losses = outer.losses
-            token = CALL.set(inner)
+    def _called(self, args: Any, kwargs: dict[str, Any], training: bool) -> Any:
+        """Compute the output; tell the program that is traced which layer it is part of."""
+        recorder = RECORDER.get()
+        start = 0 if recorder is None else len(recorder.instructions)
         if recorder is not None:
             recorder.scopes.append(self.name)
-        try:
-            yield
-        finally:
-            if recorder is not None:
-                recorder.scopes.pop()
-            if token is not None:
-                CALL.reset(token)
+        y = self._compute(args, kwargs, training)
+        if recorder is not None:
+            recorder.note_call(self, [args, kwargs], y, start)
+        if self.activity_regularizer is not None:
+            for output in flattened(y):
+                self.add_loss(_by_example(self.activity_regularizer(output), output))
+        if recorder is not None:
+            recorder.scopes.pop()
+        return y
 
     def _compute(self, args: Any, kwargs: dict[str, Any], training: bool) -> Any:
         """Call `call`, or record the layer as one instruction that Python runs."""
@@ -732,17 +729,18 @@ class Layer(_KeepsArguments):
             for v in layer._weights
             if not v.trainable or type(layer) not in _registry.written
         ]
-        tokens = TAPES.set(()), RECORDER.set(None), CALL.set(Call(False, is_trial=True))
-        try:
+        args, kwargs = mapped(example, [list(args), kwargs])
+        if function is self:
+            kwargs["training"] = False
+
+        def call() -> Any:
             with np.errstate(all="ignore"):
-                args, kwargs = mapped(example, [list(args), kwargs])
-                if function is self:
-                    kwargs["training"] = False
                 return function(*args, **kwargs)
+
+        try:
+            trial = Call(False, is_trial=True)
+            return within({TAPES: (), RECORDER: None, CALL: trial}, call)
         finally:
-            TAPES.reset(tokens[0])
-            RECORDER.reset(tokens[1])
-            CALL.reset(tokens[2])
             for variable, array in before:
                 variable.array[...] = array
 

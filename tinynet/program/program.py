@@ -12,7 +12,7 @@ from tinynet.program.differentiate import reverse
 from tinynet.program.operations import Operation, to_array
 from tinynet.program.symbols import SymbolicTensor
 from tinynet.program.tensor import TABLE
-from tinynet.program.trace import Instruction, Recorder
+from tinynet.program.trace import RECORDER, Instruction, Recorder, within
 from tinynet.workspace import Workspace
 
 
@@ -79,8 +79,7 @@ class Program:
 
     def extend(self, function: Callable[..., Any], *args: Any) -> Any:
         """Trace a function of the program's symbolic tensors, and append its instructions."""
-        with self.recorder:
-            result = function(*args)
+        result = within({RECORDER: self.recorder}, function, *args)
         self.forward = self.recorder.instructions
         return result
 

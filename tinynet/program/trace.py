@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,8 +96,8 @@ class Recorder:
     >>> from tinynet import ops
     >>> from tinynet.program.symbols import examples_of
     >>> recorder = Recorder()
-    >>> with recorder:
-    ...     y = ops.exp(SymbolicTensor(examples_of((None, 3), "float32")))
+    >>> x = SymbolicTensor(examples_of((None, 3), "float32"))
+    >>> y = within({RECORDER: recorder}, ops.exp, x)
     >>> [i.operation.name for i in recorder.instructions], y.shape
     (['exp'], (None, 3))
     """
@@ -113,12 +114,38 @@ class Recorder:
         path, own = "/".join(self.scopes), self.instructions[start:]
         self.calls.append(LayerCalled(path, layer, inputs, outputs, own))
 
-    def __enter__(self) -> Recorder:
-        self._token = RECORDER.set(self)
-        return self
 
-    def __exit__(self, *exception: Any) -> None:
-        RECORDER.reset(self._token)
+def within(settings: dict[ContextVar[Any], Any], function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function with other values of context variables.
+
+    They are set in a copy of the context, which is gone afterwards, whatever interrupts the call.
+
+    Parameters
+    ----------
+    settings : dict of ContextVar to object
+        The values.
+    function : callable
+        The function.
+    *args : object
+        Its arguments.
+
+    Returns
+    -------
+    object
+        What the function returns.
+
+    Examples
+    --------
+    >>> within({RECORDER: Recorder()}, RECORDER.get) is not None, RECORDER.get()
+    (True, None)
+    """
+
+    def run() -> Any:
+        for variable, value in settings.items():
+            variable.set(value)
+        return function(*args)
+
+    return copy_context().run(run)
 
 
 def is_symbolic(operation: Any, inputs: list[Any]) -> bool:
