@@ -127,7 +127,7 @@ class ModelProgram:
             apply_rules(self.program.forward, results)
         self.connected: set[int] = set()
         if gradients is not None:
-            self._require_gradients(model)
+            self._require_gradients()
             seeds: dict[int, Any] = {id(s): np.float64(w) for s, w in self.losses}
             seeds.update((id(s), np.ones_like(s.examples[0])) for s in self.added)
             self.connected = self.program.differentiate(seeds, gradients)
@@ -208,7 +208,7 @@ class ModelProgram:
                     f"of shape {shape}. This axis has size 1, so the result is always 1"
                 )
 
-    def _require_gradients(self, model: Any) -> None:
+    def _require_gradients(self) -> None:
         """Refuse a layer with its own `forward` but no `backward`, before anything is trained."""
         for instruction in self.program.forward:
             if isinstance(instruction.operation, LayerCall):

@@ -1,9 +1,9 @@
-"""Many steps in one call, for the nets most programs train: dense layers, a softmax, Adam.
+"""Many steps in one call, for the networks most programs train: dense layers, a softmax, Adam.
 
-`fit` does a step by calling each layer, the loss and the optimizer. For a small net half of the
-time goes into these calls, and none of them is needed where everything is known beforehand. So
-if a net is of that kind, `fit` hands several batches at a time to `functional.train_steps`, the
-same loop in one function, whose compiled twin stands in `kernels`.
+A step of `fit` runs the instructions of the model's program one by one. For a small network half
+of the time goes into these calls. If the instructions are those of such a network, `fit` hands
+several batches at a time to `functional.train_steps`: the same loop in one function, compiled in
+`kernels`.
 
 It is only faster: weights, metrics and errors are the same. Everything else is trained step by
 step, by `training`.

@@ -189,7 +189,7 @@ class Runner:
         self._variables: list[tuple[int, Any, tuple[int, ...]]] = []
         self._n_inputs = len(program.inputs)
         for value in program.inputs:
-            self._register(value)
+            self.register_of(value)
         places = {id(n): k for k, n in enumerate(program.forward)}
         self._forward = [self._row(n, k) for k, n in enumerate(program.forward)]
         self._backward = [
@@ -197,7 +197,7 @@ class Runner:
             for n in program.backward
         ]
 
-    def _register(self, value: Any) -> int:
+    def register_of(self, value: Any) -> int:
         """Return the number of a value's register."""
         number = self.number.get(id(value))
         if number is None:
@@ -213,8 +213,8 @@ class Runner:
     def _row(self, instruction: Instruction, place: int) -> Row:
         """Return what is called, the registers that it reads, and those that it writes."""
         operation, options = instruction.operation, instruction.options
-        sources = [self._register(i) for i in instruction.inputs]
-        targets = [None if o is None else self._register(o) for o in instruction.outputs]
+        sources = [self.register_of(i) for i in instruction.inputs]
+        targets = [None if o is None else self.register_of(o) for o in instruction.outputs]
         if isinstance(operation, Backward):
             return _backward_call(operation, operation.forward), {}, sources, targets, place
         target: Any = targets[0] if len(targets) == 1 else targets
@@ -222,10 +222,6 @@ class Runner:
             forward = functools.partial(operation.forward, **options) if options else None
             return forward or operation.forward, None, sources, target, place
         return operation.compute, options, sources, target, place
-
-    def register_of(self, value: SymbolicTensor) -> int:
-        """Return the number of the register of a result."""
-        return self._register(value)
 
     def start(self, inputs: Sequence[Any]) -> list[Any]:
         """Return the registers before the first instruction."""
