@@ -46,45 +46,12 @@ from tinynet.variable import Variable
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "GradientTape",
-    "Initializer",
-    "Input",
-    "KerasTensor",
-    "Layer",
-    "Loss",
-    "Metric",
-    "Model",
-    "Optimizer",
-    "Regularizer",
-    "Sequential",
-    "Variable",
-    "activations",
-    "backend",
-    "callbacks",
-    "config",
-    "constraints",
-    "datasets",
-    "explain",
-    "export_onnx",
-    "functional",
-    "initializers",
-    "layers",
-    "losses",
-    "metrics",
-    "models",
-    "ops",
-    "optimizers",
-    "random",
-    "regularizers",
-    "repeat",
-    "saving",
-    "sparse",
-    "utils",
-    "value_and_gradients",
-    "version",
-    "visualize",
-]
+__all__ = ["GradientTape", "Initializer", "Input", "KerasTensor", "Layer", "Loss", "Metric"]
+__all__ += ["Model", "Optimizer", "Regularizer", "Sequential", "Variable"]
+__all__ += ["activations", "backend", "callbacks", "config", "constraints", "datasets", "explain"]
+__all__ += ["export_onnx", "functional", "initializers", "layers", "losses", "metrics", "models"]
+__all__ += ["ops", "optimizers", "random", "regularizers", "repeat", "saving", "sparse", "utils"]
+__all__ += ["value_and_gradients", "version", "visualize"]
 
 
 def version() -> str:

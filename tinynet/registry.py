@@ -20,14 +20,9 @@ from typing import Any, ClassVar, TypeVar
 from tinynet.checks import known, shorten
 
 # Offered by `saving` and `utils`, as in Keras.
-__all__ = [
-    "CustomObjectScope",
-    "custom_object_scope",
-    "deserialize_keras_object",
-    "get_custom_objects",
-    "register_keras_serializable",
-    "serialize_keras_object",
-]
+__all__ = ["CustomObjectScope"]
+__all__ += ["custom_object_scope", "deserialize_keras_object", "get_custom_objects"]
+__all__ += ["register_keras_serializable", "serialize_keras_object"]
 
 T = TypeVar("T")
 

@@ -12,12 +12,5 @@ from tinynet.explain.gradient_check import GradientCheck, GradientReport, check_
 from tinynet.explain.layer_step import LayerStep
 from tinynet.explain.training_step import Step, WeightStep, step
 
-__all__ = [
-    "GradientCheck",
-    "GradientReport",
-    "LayerStep",
-    "Step",
-    "WeightStep",
-    "check_gradients",
-    "step",
-]
+__all__ = ["GradientCheck", "GradientReport", "LayerStep", "Step", "WeightStep"]
+__all__ += ["check_gradients", "step"]

@@ -1,5 +1,6 @@
 """Layers, one file a concept; `base` says what a layer is."""
 
+from tinynet.layers import merging
 from tinynet.layers.activation import Activation, LeakyReLU, ReLU, Softmax
 from tinynet.layers.base import Layer, deserialize, serialize
 from tinynet.layers.dense import Dense
@@ -7,24 +8,7 @@ from tinynet.layers.embedding import Embedding
 from tinynet.layers.gaussian_noise import GaussianDropout, GaussianNoise
 from tinynet.layers.lambda_layer import Lambda
 from tinynet.layers.layer_normalization import LayerNormalization, UnitNormalization
-from tinynet.layers.merging import (
-    Add,
-    Average,
-    Concatenate,
-    Dot,
-    Maximum,
-    Minimum,
-    Multiply,
-    Subtract,
-    add,
-    average,
-    concatenate,
-    dot,
-    maximum,
-    minimum,
-    multiply,
-    subtract,
-)
+from tinynet.layers.merging import *
 from tinynet.layers.normalization import BatchNormalization
 from tinynet.layers.prelu import ELU, PReLU
 from tinynet.layers.preprocessing import Normalization
@@ -34,50 +18,10 @@ from tinynet.layers.shaping import Flatten, Input, InputLayer, Rescaling, Reshap
 from tinynet.layers.time_distributed import TimeDistributed
 from tinynet.program.symbols import SymbolicTensor
 
-__all__ = [
-    "Activation",
-    "ActivityRegularization",
-    "Add",
-    "Average",
-    "BatchNormalization",
-    "Concatenate",
-    "Dense",
-    "Dot",
-    "Dropout",
-    "ELU",
-    "Embedding",
-    "Flatten",
-    "GaussianDropout",
-    "GaussianNoise",
-    "Input",
-    "InputLayer",
-    "Lambda",
-    "Layer",
-    "LayerNormalization",
-    "LeakyReLU",
-    "Maximum",
-    "Minimum",
-    "Multiply",
-    "Normalization",
-    "PReLU",
-    "Permute",
-    "ReLU",
-    "RepeatVector",
-    "Rescaling",
-    "Reshape",
-    "Softmax",
-    "Subtract",
-    "SymbolicTensor",
-    "TimeDistributed",
-    "UnitNormalization",
-    "add",
-    "average",
-    "concatenate",
-    "deserialize",
-    "dot",
-    "maximum",
-    "minimum",
-    "multiply",
-    "serialize",
-    "subtract",
-]
+__all__ = ["Activation", "ActivityRegularization", "BatchNormalization", "Dense", "Dropout", "ELU"]
+__all__ += ["Embedding", "Flatten", "GaussianDropout", "GaussianNoise", "Input", "InputLayer"]
+__all__ += ["Lambda", "Layer", "LayerNormalization", "LeakyReLU", "Normalization", "PReLU"]
+__all__ += ["Permute", "ReLU", "RepeatVector", "Rescaling", "Reshape", "Softmax", "SymbolicTensor"]
+__all__ += ["TimeDistributed", "UnitNormalization"]
+__all__ += ["deserialize", "serialize"]
+__all__ += merging.__all__

@@ -14,10 +14,8 @@ from tinynet.layers.base import Layer, _registry
 from tinynet.program.dense_net import RESHAPE
 from tinynet.program.tensor import TABLE
 
-__all__ = [
-    *("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"),
-    *("add", "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract"),
-]
+__all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"]
+__all__ += ["add", "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract"]
 
 
 class Merge(Layer):

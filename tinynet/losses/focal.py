@@ -9,12 +9,8 @@ from tinynet.losses.base import LossFunction, _registry
 from tinynet.losses.crossentropy import OneHotLoss, SmoothedLoss
 from tinynet.variable import Array
 
-__all__ = [
-    "BinaryFocalCrossentropy",
-    "CategoricalFocalCrossentropy",
-    "binary_focal_crossentropy",
-    "categorical_focal_crossentropy",
-]
+__all__ = ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"]
+__all__ += ["binary_focal_crossentropy", "categorical_focal_crossentropy"]
 
 
 @_registry.register()

@@ -7,14 +7,8 @@ from tinynet.losses.base import LossFunction, _registry
 from tinynet.losses.regression import FormulaLoss
 from tinynet.variable import Array
 
-__all__ = [
-    "CategoricalHinge",
-    "Hinge",
-    "SquaredHinge",
-    "categorical_hinge",
-    "hinge",
-    "squared_hinge",
-]
+__all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
+__all__ += ["categorical_hinge", "hinge", "squared_hinge"]
 
 
 @_registry.register()

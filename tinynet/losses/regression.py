@@ -11,26 +11,12 @@ from tinynet.losses.base import DenseLoss, LossFunction, _registry
 from tinynet.program import dispatch
 from tinynet.variable import Array
 
-__all__ = [
-    "CosineSimilarity",
-    "Huber",
-    "KLDivergence",
-    "LogCosh",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Poisson",
-    "cosine_similarity",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "poisson",
-]
+__all__ = ["CosineSimilarity", "Huber", "KLDivergence", "LogCosh", "MeanAbsoluteError"]
+__all__ += ["MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError"]
+__all__ += ["Poisson"]
+__all__ += ["cosine_similarity", "huber", "kl_divergence", "log_cosh", "mean_absolute_error"]
+__all__ += ["mean_absolute_percentage_error", "mean_squared_error"]
+__all__ += ["mean_squared_logarithmic_error", "poisson"]
 
 
 class FormulaLoss(DenseLoss):

@@ -45,29 +45,12 @@ from tinynet.metrics.loss import *
 from tinynet.metrics.regression_metrics import *
 from tinynet.registry import snake_case
 
-__all__ = [
-    "binary_crossentropy",
-    "binary_focal_crossentropy",
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "categorical_hinge",
-    "check",
-    "deserialize",
-    "get",
-    "hinge",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "poisson",
-    "resolve",
-    "serialize",
-    "sparse_categorical_crossentropy",
-    "squared_hinge",
-]
+__all__ = ["binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy"]
+__all__ += ["categorical_focal_crossentropy", "categorical_hinge", "check", "deserialize", "get"]
+__all__ += ["hinge", "huber", "kl_divergence", "log_cosh", "mean_absolute_error"]
+__all__ += ["mean_absolute_percentage_error", "mean_squared_error"]
+__all__ += ["mean_squared_logarithmic_error", "poisson", "resolve", "serialize"]
+__all__ += ["sparse_categorical_crossentropy", "squared_hinge"]
 __all__ += accuracy.__all__
 __all__ += base.__all__
 __all__ += confusion_metrics.__all__

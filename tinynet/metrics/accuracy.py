@@ -14,19 +14,10 @@ from tinynet.program import dispatch
 from tinynet.registry import snake_case
 from tinynet.variable import Array, Tensor, as_tensor
 
-__all__ = [
-    "Accuracy",
-    "BinaryAccuracy",
-    "CategoricalAccuracy",
-    "SparseCategoricalAccuracy",
-    "SparseTopKCategoricalAccuracy",
-    "TopKCategoricalAccuracy",
-    "binary_accuracy",
-    "categorical_accuracy",
-    "sparse_categorical_accuracy",
-    "sparse_top_k_categorical_accuracy",
-    "top_k_categorical_accuracy",
-]
+__all__ = ["Accuracy", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy"]
+__all__ += ["SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy"]
+__all__ += ["binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy"]
+__all__ += ["sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy"]
 
 
 class Accuracies(Mean):

@@ -12,19 +12,9 @@ from tinynet.metrics.accuracy import _column, _in_columns, _same_shape
 from tinynet.metrics.base import Metric, _registry
 from tinynet.variable import Array, Tensor, Variable, as_tensor
 
-__all__ = [
-    "AUC",
-    "FalseNegatives",
-    "FalsePositives",
-    "Precision",
-    "PrecisionAtRecall",
-    "Recall",
-    "RecallAtPrecision",
-    "SensitivityAtSpecificity",
-    "SpecificityAtSensitivity",
-    "TrueNegatives",
-    "TruePositives",
-]
+__all__ = ["AUC", "FalseNegatives", "FalsePositives", "Precision", "PrecisionAtRecall", "Recall"]
+__all__ += ["RecallAtPrecision", "SensitivityAtSpecificity", "SpecificityAtSensitivity"]
+__all__ += ["TrueNegatives", "TruePositives"]
 
 _COUNTS = ("true_positives", "false_negatives", "false_positives", "true_negatives")
 

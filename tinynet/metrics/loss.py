@@ -11,24 +11,10 @@ from tinynet import checks, losses
 from tinynet.metrics.base import Mean, _registry
 from tinynet.variable import Array, Tensor, as_tensor
 
-__all__ = [
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "CategoricalHinge",
-    "CosineSimilarity",
-    "Hinge",
-    "KLDivergence",
-    "LogCoshError",
-    "LossMetric",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Poisson",
-    "RootMeanSquaredError",
-    "SparseCategoricalCrossentropy",
-    "SquaredHinge",
-]
+__all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity"]
+__all__ += ["Hinge", "KLDivergence", "LogCoshError", "LossMetric", "MeanAbsoluteError"]
+__all__ += ["MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError"]
+__all__ += ["Poisson", "RootMeanSquaredError", "SparseCategoricalCrossentropy", "SquaredHinge"]
 
 
 class LossMetric(Mean):

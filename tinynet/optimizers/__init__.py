@@ -13,24 +13,9 @@ from tinynet.optimizers.base import Optimizer, Plan, _registry
 from tinynet.program import dispatch
 from tinynet.variable import Array, Variable
 
-__all__ = [
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "Ftrl",
-    "Lion",
-    "Nadam",
-    "Optimizer",
-    "Plan",
-    "RMSprop",
-    "deserialize",
-    "get",
-    "schedules",
-    "serialize",
-]
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lion", "Nadam"]
+__all__ += ["Optimizer", "Plan", "RMSprop"]
+__all__ += ["deserialize", "get", "schedules", "serialize"]
 
 
 @_registry.register("sgd")
