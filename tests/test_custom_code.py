@@ -366,13 +366,75 @@ def test_added_losses_are_checked_in_double_precision(function: Any) -> None:
     assert keras.explain.check_gradients(model, X, Y).ok
 
 
+class Steps(layers.Layer):
+    """Counts its steps and alternates between two factors; its trainable weight is a float."""
+
+    def build(self, shape: Any) -> None:
+        self.steps = self.add_weight(dtype="int32", initializer="zeros", trainable=False)
+        self.scale = self.add_weight((shape[-1],), "ones")
+        self.is_odd = self.add_weight((1,), dtype="bool", trainable=False)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if training:
+            self.steps.assign_add(1)
+            self.is_odd.assign(ops.logical_not(self.is_odd))
+        x = x * self.scale + ops.cast(self.steps, x.dtype) * 0.01
+        return ops.where(self.is_odd, x, x * 2)
+
+
+@pytest.mark.parametrize("suffix", [".tinynet", ".keras", ".h5", ".weights.h5"])
+def test_weights_of_integers_and_bool_are_saved(suffix: str, tmp_path: Any) -> None:
+    model, other = fitted(Steps(name="a")), fitted(Steps(name="a"))
+    if suffix == ".weights.h5":
+        model.save_weights(tmp_path / f"net{suffix}")
+        other.load_weights(tmp_path / f"net{suffix}")
+    else:
+        model.save(tmp_path / f"net{suffix}")
+        other = keras.models.load_model(tmp_path / f"net{suffix}", {"Steps": Steps})
+    for net in (model, other):
+        assert [w.dtype for w in net.layers[0].get_weights()] == ["float32", "int32", "bool"]
+        assert (int(net.layers[0].steps), net.layers[0].is_odd.numpy().tolist()) == (6, [False])
+        net.fit(X, Y, batch_size=8, shuffle=False, verbose=0)
+    for mine, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_weights_of_integers_and_bool_are_kept_by_all_else() -> None:
+    model = fitted(Steps())
+    before = model.get_weights()
+    model.compile("sgd", "mse")
+    model.loss_and_gradients(X, Y)
+    assert keras.explain.check_gradients(model, X, Y).ok
+    with pytest.raises(ValueError, match="predictions' shape"):
+        model.train_on_batch(X, Y[:, [0, 0]])
+    for array, weight in zip(before, model.weights, strict=True):
+        assert array.dtype == weight.dtype
+        np.testing.assert_array_equal(array, weight)
+    assert model.layers[0].scale.array.base is model.layers[1].kernel.array.base
+
+
+def test_trainable_weight_of_integers_has_no_gradient() -> None:
+    class Whole(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.w = self.add_weight((shape[-1],), "ones", dtype="int32", name="w")
+
+        def call(self, x: Any) -> Any:
+            return x * ops.cast(self.w, x.dtype)
+
+    with pytest.warns(UserWarning, match="Gradients do not exist for variables .*w'"):
+        model = fitted(Whole())
+    np.testing.assert_array_equal(model.layers[0].w, [1, 1, 1, 1])
+
+
 def test_add_weight_has_the_arguments_of_keras() -> None:
     class Scaled(layers.Layer):
         def build(self, shape: Any) -> None:
             self.kernel = self.add_weight([shape[-1], 2], "ones", "float64", True)
             self.scale = self.add_weight()
-            with pytest.raises(ValueError, match="Received: dtype='int32'"):
-                self.add_weight((), dtype="int32")
+            with pytest.raises(ValueError, match="Received: dtype='float16'"):
+                self.add_weight((), dtype="float16")
+            with pytest.raises(ValueError, match=r"must be a float type .*Received: dtype=int32"):
+                self.add_weight((), "uniform", dtype="int32")
 
         def call(self, x: Any) -> Any:
             return ops.matmul(x, self.kernel) * self.scale

@@ -208,6 +208,7 @@ def test_a_pickle_in_an_array(members: Members, tmp_path: Path) -> None:
     [
         (np.zeros((3, 4), np.float32), r"shape \(4, 3\).*Received: shape \(3, 4\)"),
         (np.zeros((4, 3), np.int32), "type float32.*type int32"),
+        (np.zeros((4, 3), bool), "type float32.*type bool"),
         (np.zeros((4, 3), "U1"), "array of plain numbers"),
         (np.zeros((4, 3), np.complex64), "array of plain numbers"),
         (np.zeros((4, 3), [("a", "f4")]), "array of plain numbers"),
@@ -607,6 +608,62 @@ def test_hostile_hdf5(attack: Any, match: str, model: tinynet.Sequential, tmp_pa
     with pytest.raises(ValueError, match=match):
         model.load_weights(tmp_path / "bad.weights.h5")
     assert [w.array.tobytes() for w in model.weights] == before
+
+
+class Counts(layers.Layer):
+    def build(self, shape: Any) -> None:
+        self.used = self.add_weight(shape=(3,), dtype="bool", trainable=False, name="used")
+        self.steps = self.add_weight(shape=(), dtype="int8", trainable=False, name="steps")
+
+    def call(self, x: Any) -> Any:
+        return x
+
+
+def integer_files(tmp_path: Path, used: bytes, steps: int) -> list[Path]:
+    """Write the weights of `Counts` to files of both kinds, in which bool may have any bytes."""
+    import h5py
+
+    model = tinynet.Sequential([tinynet.Input((3,)), Counts(name="counts")])
+    model.save(tmp_path / "bad.tinynet")
+    with zipfile.ZipFile(tmp_path / "bad.tinynet") as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+    members["weights/0.npy"] = npy(np.zeros(3, bool))[:-3] + used
+    members["weights/1.npy"] = npy(np.array(steps))
+    (tmp_path / "bad.tinynet").write_bytes(raw_zip([*members.items()]))
+    model.save_weights(tmp_path / "bad.weights.h5")
+    with h5py.File(tmp_path / "bad.weights.h5", "r+") as file:
+        group = file["layers/counts/vars"]
+        place = group["0"].id.get_offset()
+        del group["0"].attrs["tinynet_crc32"], group["1"]
+        group["1"] = steps
+    contents = (tmp_path / "bad.weights.h5").read_bytes()
+    (tmp_path / "bad.weights.h5").write_bytes(contents[:place] + used + contents[place + 3 :])
+    return [tmp_path / "bad.tinynet", tmp_path / "bad.weights.h5"]
+
+
+@pytest.mark.parametrize(
+    ("used", "steps", "match"),
+    [
+        (b"\0\7\1", 5, "must have values of type bool for counts/used. Received: "),
+        (b"\1\0\1", 300, "must have values of type int8 for counts/steps. Received: "),
+        (b"\1\0\1", -128, None),
+    ],
+)
+def test_integers_and_bool_out_of_range(
+    used: bytes, steps: int, match: str | None, tmp_path: Path
+) -> None:
+    model = tinynet.Sequential([tinynet.Input((3,)), Counts(name="counts")])
+    whole, weights = integer_files(tmp_path, used, steps)
+    for load in (
+        lambda: tinynet.models.load_model(whole, {"Counts": Counts}),
+        lambda: model.load_weights(weights) or model,
+    ):
+        if match is None:
+            assert [w.tolist() for w in load().get_weights()] == [[True, False, True], -128]
+            continue
+        with pytest.raises(ValueError, match=match):
+            load()
+        assert [w.tolist() for w in model.get_weights()] == [[False] * 3, 0]
 
 
 def test_paths_in_lists_of_names(model: tinynet.Sequential, tmp_path: Path) -> None:

@@ -446,6 +446,63 @@ def test_graphs_go_both_ways(
         assert found == pytest.approx(expected, rel=1e-4)
 
 
+def counting(library: Any) -> Any:
+    """Make a layer class that counts steps in int32, and whose other weights are bool and uint8."""
+
+    class Counting(library.layers.Layer):  # type: ignore[name-defined, misc]
+        def build(self, shape: Any) -> None:
+            self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
+            options = {"shape": (), "dtype": "int32", "initializer": "zeros", "trainable": False}
+            self.steps = self.add_weight(**options, name="steps")
+            self.used = self.add_weight(shape=(2,), dtype="bool", trainable=False, name="used")
+            options = {"initializer": library.initializers.Constant(200), "trainable": False}
+            self.levels = self.add_weight(shape=(2,), dtype="uint8", **options, name="levels")
+
+        def call(self, x: Any, training: bool = False) -> Any:
+            if training:
+                self.steps.assign_add(1)
+                self.used.assign(library.ops.logical_not(self.used))
+                self.levels.assign_add(library.ops.cast(self.used, "uint8"))
+            return x * self.scale + library.ops.cast(self.steps, "float32") * 0.01
+
+    return Counting
+
+
+def count_steps(library: Any, suffix: str, path: Any) -> Any:
+    """Train and save a model that counts; return the class of its layer, and the model."""
+    kind = counting(library)
+    model = library.Sequential([library.Input((12,)), kind(name="counts"), library.layers.Dense(1)])
+    model.compile("sgd", library.losses.MeanSquaredError(), jit_compile=False)
+    model.layers[1].set_weights([np.full((12, 1), 0.1), np.zeros(1)])
+    model.fit(X.reshape(40, 12), Y, batch_size=8, epochs=3, shuffle=False, verbose=0)
+    (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+    return kind, model
+
+
+@pytest.mark.parametrize("suffix", [*WHOLE, ".weights.h5"])
+@pytest.mark.parametrize(("source", "target"), [(tinynet, keras), (keras, tinynet)])
+def test_weights_that_count_go_both_ways(
+    suffix: str, source: Any, target: Any, tmp_path: Any
+) -> None:
+    _, saved = count_steps(source, suffix, tmp_path / f"net{suffix}")
+    kind, other = count_steps(target, ".keras", tmp_path / "other.keras")
+    for mine, theirs in zip(saved.get_weights(), other.get_weights(), strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4)
+    if suffix == ".weights.h5":
+        other.set_weights([0 * w for w in other.get_weights()])
+        other.load_weights(tmp_path / "net.weights.h5")
+    else:
+        other = target.saving.load_model(tmp_path / f"net{suffix}", {"Counting": kind})
+    found = {w.name: np.asarray(w) for w in other.layers[0].weights}
+    np.testing.assert_array_equal(found["steps"], 15)
+    np.testing.assert_array_equal(found["used"], [True, True])
+    np.testing.assert_array_equal(found["levels"], [208, 208])
+    for mine, theirs in zip(saved.get_weights(), other.get_weights(), strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(mine, theirs)
+
+
 @pytest.mark.parametrize(("source", "target"), [(tinynet, keras), (keras, tinynet)])
 @pytest.mark.parametrize("name", GRAPHS)
 def test_weights_of_graphs_go_both_ways(name: str, source: Any, target: Any, tmp_path: Any) -> None:

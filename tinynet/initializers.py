@@ -146,6 +146,15 @@ class _Random(Initializer):
         self.seed = None if seed is None else whole("seed", seed, 0)
         self._seed = random.draw_seed() if self.seed is None else self.seed
 
+    def __call__(self, shape: Any, dtype: DTypeLike | None = None) -> Tensor:
+        """Make the first values of a weight, which must be floats."""
+        if dtype is not None and np.dtype(dtype).kind != "f":
+            raise ValueError(
+                f"dtype must be a float type for {type(self).__name__}; use 'zeros' or 'ones'. "
+                f"Received: dtype={np.dtype(dtype).name}"
+            )
+        return super().__call__(shape, dtype)
+
     def _generator(self) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64(self._seed))
 

@@ -238,6 +238,7 @@ def to_float64(model: Any) -> None:
         if output.loss is not None:
             output.loss.dtype = "float64"
     for weight in model.weights:
-        weight.array = weight.array.astype(np.float64)
+        if weight.array.dtype.kind == "f":
+            weight.array = weight.array.astype(np.float64)
     pack(sorted(model.weights, key=lambda w: not w.trainable))
     model.optimizer, model._plan = SGD(), None

@@ -387,9 +387,9 @@ class Layer(_KeepsArguments):
         shape : tuple of int
             Its shape; by default that of a number.
         initializer : str or Initializer, optional
-            Its first values; by default ``"glorot_uniform"``.
+            Its first values; by default ``"glorot_uniform"``, and zeros for integers and bool.
         dtype : str, optional
-            Its float type; by default the layer's.
+            Its type: a float type, that of integers or bool; by default the layer's.
         trainable : bool
             Whether training changes it.
         name : str
@@ -404,8 +404,11 @@ class Layer(_KeepsArguments):
         Variable
             The weight, which is now one of `weights`.
         """
-        shape, dtype = tuple(shape or ()), checks.float_type(dtype, self.dtype)
-        make = initializer_override.get() or initializers.get(initializer or "glorot_uniform")
+        shape = tuple(shape or ())
+        is_counted = dtype is not None and np.dtype(checks.type_name(dtype)).kind in "iub"
+        dtype = checks.type_name(dtype) if is_counted else checks.float_type(dtype, self.dtype)
+        default = "zeros" if is_counted else "glorot_uniform"
+        make = initializer_override.get() or initializers.get(initializer or default)
         values = make(shape, dtype=dtype)
         if values.shape != shape:
             raise ValueError(

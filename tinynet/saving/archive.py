@@ -24,7 +24,7 @@ SMALL = 4 << 20
 RATIO = 20
 MAX_MEMBERS = 60_000
 _HEADER = re.compile(
-    rb"\{'descr': '([<>|][fiu][1248])', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n"
+    rb"\{'descr': '([<>|][fiu][1248]|\|b1)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n"
 )
 
 

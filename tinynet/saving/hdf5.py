@@ -311,7 +311,7 @@ def get(group: Any, path: str, variable: Variable) -> Array:
         )
     kind, stored = dataset.id.get_type(), dataset.id.get_create_plist()
     plain = isinstance(kind, h5py.h5t.TypeFloatID | h5py.h5t.TypeIntegerID)
-    if not plain or kind.get_size() > 8:
+    if not (plain or dataset.dtype == bool) or kind.get_size() > 8:
         raise ValueError(f"{path} must hold plain numbers. Received: {type(kind).__name__}")
     if (
         stored.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)

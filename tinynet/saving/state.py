@@ -213,21 +213,29 @@ def fit(name: str, array: Array, variable: Variable) -> Array:
     Raises
     ------
     ValueError
-        If the shape or the kind of number differs.
+        If the shape or the kind of number differs, or a value is out of range.
 
     Examples
     --------
     >>> fit("kernel", np.zeros((2, 2)), Variable(np.zeros((2, 2), np.float32))).dtype
     dtype('float32')
     """
-    kinds = "f" if variable.array.dtype.kind == "f" else "iu"
+    kind = variable.array.dtype.kind
+    kinds = kind if kind in "fb" else "iu"
     if array.shape != variable.shape or array.dtype.kind not in kinds:
         raise MismatchError(
             f"{name} must be of shape {variable.shape} and type {variable.dtype} for "
             f"{variable.path}. Received: shape {array.shape}, type {array.dtype}"
         )
+    numbers = array.view(np.uint8) if kind == "b" else array  # a file may have any bytes
     with np.errstate(over="ignore"):
-        return array.astype(variable.array.dtype)
+        found = numbers.astype(variable.array.dtype)
+    if kind != "f" and (found != numbers).any():
+        raise MismatchError(
+            f"{name} must have values of type {variable.dtype} for {variable.path}. "
+            f"Received: {shorten(numbers)}"
+        )
+    return found
 
 
 def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
