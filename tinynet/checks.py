@@ -66,6 +66,33 @@ def shorten(value: Any, limit: int = 60, depth: int = 3) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def require(
+    condition: Any, expected: str, received: str, error: type[Exception] = ValueError
+) -> None:
+    """Raise an error unless a condition holds.
+
+    Parameters
+    ----------
+    condition : bool
+        The condition.
+    expected : str
+        Beginning of the message: the condition in words, and how to meet it.
+    received : str
+        End of the message.
+    error : type
+        Type of the error.
+
+    Examples
+    --------
+    >>> require(0 > 1, "n must be at least 1", "n=0")
+    Traceback (most recent call last):
+        ...
+    ValueError: n must be at least 1. Received: n=0
+    """
+    if not condition:
+        raise error(f"{expected}. Received: {received}")
+
+
 def whole(name: str, value: Any, minimum: int = 1, wrong_type: type[Exception] = TypeError) -> int:
     """Check a whole number: a count, a size or an index.
 

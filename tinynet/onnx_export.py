@@ -1,8 +1,8 @@
 """Export of trained models to ONNX, the exchange format that other runtimes read.
 
-A file holds the program that `predict` runs, one operation after the other, with the weights as
-constants: no dropout, no optimizer, no loss. The batch size is left open. Writing it needs the
-package onnx (``pip install onnx``).
+A file contains the program that `predict` runs, with the weights as constants: no dropout, no
+optimizer, no loss. The batch size is left open. Writing it requires the package onnx
+(``pip install onnx``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tinynet import activations, checks
 from tinynet.files import write_atomically
 from tinynet.layers.base import LayerCall, parameters_of
 from tinynet.model_program import ModelProgram
-from tinynet.onnx_operations import ACTIVATIONS, OPERATIONS
+from tinynet.onnx_operations import ACTIVATIONS, FLATTENING, OPERATIONS
 from tinynet.program.dense_net import NORMALIZED, RESHAPE, Activated
 from tinynet.program.look_up import LookUp
 from tinynet.program.nested import flattened
@@ -38,17 +38,17 @@ OPSET, _FORMAT = 17, 8
 def export_onnx(model: Model, filepath: Any) -> None:
     """Write a model, as it predicts, to an ONNX file.
 
-    The file is checked, written beside its place and moved there when complete. A single input
-    is called ``"input"``, a single output ``"output"``; several have the names of the model's
-    inputs and outputs, or the keys of its dicts. All floats are float32, since not every runtime
-    has every operator in float64.
+    The file is checked and written atomically. A single input is named ``"input"``, a single
+    output ``"output"``; several inputs or outputs have the names of the model's inputs and outputs,
+    or the keys of its dicts. All floats are float32, since not every runtime supports every
+    operator in float64.
 
     Parameters
     ----------
     model : Model
-        The model, built. It consists of operations that ONNX has.
+        Built model that consists of operations that ONNX supports.
     filepath : str or Path
-        Where; the name should end in ``.onnx``.
+        File to write; the name should end in ``.onnx``.
 
     Raises
     ------
@@ -56,9 +56,9 @@ def export_onnx(model: Model, filepath: Any) -> None:
         If the package onnx is not installed.
     ValueError
         If the model is not built, has a layer with its own `forward`, an activation with its own
-        `backward`, or an operation that ONNX does not have.
+        `backward`, or an operation that ONNX does not support.
     OSError
-        If it can't be written; an older file is still there then.
+        If the file can't be written; an older file is unchanged then.
 
     Examples
     --------
@@ -75,49 +75,37 @@ def export_onnx(model: Model, filepath: Any) -> None:
         raise ImportError(
             "export_onnx needs the package onnx: pip install onnx. Received: onnx is not installed"
         ) from error
-    if not model.built:
-        raise ValueError(
-            f"Build {model.name} before exporting it: call build(input_shape). "
-            "Received: built=False"
-        )
-    entries = model.inputs
+    expected = f"Build {model.name} before exporting it: call build(input_shape)"
+    checks.require(model.built, expected, "built=False")
     try:
-        specs = [((None, *s.shape[1:]), s.dtype) for s in entries]
+        specs = [((None, *s.shape[1:]), s.dtype) for s in model.inputs]
         traced = ModelProgram(model, specs, training=False, fuse=False)
     except BatchSizeNeeded as error:
         raise ValueError(
             f"{model.name} must not use the batch size to be exported; use -1 in ops.reshape. "
             "Received: a call that asks for the batch size"
         ) from error
-    names = _names(model.input, "input", [s.name for s in entries])
-    graph = _Graph()
-    graph.names = dict(zip(map(id, traced.inputs), names, strict=True))
+    helper, names = onnx.helper, _names(model.input, "input", [s.name for s in model.inputs])
+    graph = _Graph(onnx, dict(zip(map(id, traced.inputs), names, strict=True)))
     for instruction in traced.program.forward:
         graph.add(instruction)
-    results = flattened(traced.outputs)
     ends = [*zip(names, traced.inputs, strict=True)]
-    for name, result in zip(
-        _names(traced.outputs, "output", model.output_names), results, strict=True
-    ):
-        while name in [end for end, _ in ends]:
+    outputs = _names(traced.outputs, "output", model.output_names)
+    for name, result in zip(outputs, flattened(traced.outputs), strict=True):
+        while name in dict(ends):
             name += "_output"
-        graph.nodes.append(onnx.helper.make_node("Identity", [graph.operand(result)], [name], name))
+        graph.nodes.append(helper.make_node("Identity", [graph.operand(result)], [name], name))
         ends.append((name, result))
-    described = [
-        onnx.helper.make_tensor_value_info(
-            name,
-            onnx.helper.np_dtype_to_tensor_dtype(_kind(s.dtype)),
-            ["N" if k == 0 and size is None else size for k, size in enumerate(s.shape)],
-        )
-        for name, s in ends
-    ]
-    n = len(names)
-    made = onnx.helper.make_graph(
-        graph.nodes, model.name, described[:n], described[n:], graph.constants
-    )
-    opset = onnx.helper.make_opsetid("", OPSET)
-    file = onnx.helper.make_model(
-        made, opset_imports=[opset], ir_version=_FORMAT, producer_name="tinynet"
+    described = []
+    for name, s in ends:
+        shape = ["N" if k == 0 and size is None else size for k, size in enumerate(s.shape)]
+        described.append(helper.make_tensor_value_info(name, graph.kind(s.dtype), shape))
+    n, opset = len(names), helper.make_opsetid("", OPSET)
+    file = helper.make_model(
+        helper.make_graph(graph.nodes, model.name, described[:n], described[n:], graph.constants),
+        opset_imports=[opset],
+        ir_version=_FORMAT,
+        producer_name="tinynet",
     )
     onnx.checker.check_model(file, full_check=True)
     contents = file.SerializeToString()
@@ -139,63 +127,60 @@ def _kind(dtype: Any) -> np.dtype[Any]:
 class _Graph:
     """Nodes and constants, and the names of the tensors that are computed."""
 
-    def __init__(self) -> None:
+    def __init__(self, onnx: Any, names: dict[int, str]) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
-        self.names: dict[int, str] = {}
+        self.onnx, self.names = onnx, names
         #: Tensors that do not depend on the inputs.
         self.known: dict[int, Any] = {}
         #: The instruction that is being written, the dtype of numbers in it and that of its result.
         self.instruction: Any = None
         self.dtype = self.result_dtype = np.dtype("float32")
 
-    def __call__(self, op: str, *inputs: Any, **attributes: Any) -> str:
+    def __call__(self, op: str, *inputs: Any, other_outputs: int = 0, **attributes: Any) -> str:
         """Add a node; its inputs are names of others, arrays, lists of integers or numbers."""
-        import onnx
-
         name = f"{self.instruction.scope}/{op}_{len(self.nodes)}"
         given = [i if isinstance(i, str) else self.constant(i) for i in inputs]
-        self.nodes.append(onnx.helper.make_node(op, given, [name], name, **attributes))
+        outputs = [*(f"{name}_{k}" for k in range(other_outputs)), name]
+        self.nodes.append(self.onnx.helper.make_node(op, given, outputs, name, **attributes))
         return name
 
     def constant(self, value: Any) -> str:
         """Add numbers; return their name."""
-        import onnx
-
         name = f"/constant_{len(self.constants)}"
         if isinstance(value, list):
             array = np.array(value, np.int64)
         else:
             array = np.asarray(value, None if isinstance(value, np.ndarray) else self.dtype)
         array = np.asarray(array, _kind(array.dtype))
-        self.constants.append(onnx.numpy_helper.from_array(array, name))
+        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
         return name
+
+    def kind(self, dtype: Any) -> Any:
+        """Return ONNX' number of a dtype."""
+        return self.onnx.helper.np_dtype_to_tensor_dtype(_kind(dtype))
 
     def cast(self, x: str, dtype: Any) -> str:
         """Add a conversion."""
-        import onnx
-
-        return self("Cast", x, to=onnx.helper.np_dtype_to_tensor_dtype(_kind(dtype)))
+        return self("Cast", x, to=self.kind(dtype))
 
     def operand(self, value: Any) -> Any:
         """Return the name of a tensor, or its values."""
-        if isinstance(value, SymbolicTensor) and id(value) in self.names:
-            return self.names[id(value)]
-        return self.known[id(value)] if isinstance(value, SymbolicTensor) else to_array(value)
+        if not isinstance(value, SymbolicTensor):
+            return to_array(value)
+        return self.names[id(value)] if id(value) in self.names else self.known[id(value)]
 
     def alike(self, inputs: Sequence[Any]) -> list[Any]:
         """Return operands of one dtype, as ONNX needs them."""
-        found = [self.operand(i) for i in inputs]
-        kinds = [_kind(i.dtype) for i in inputs if hasattr(i, "dtype")]
-        self.dtype = np.result_type(*kinds)
-        return [
-            self.cast(x, self.dtype)
-            if isinstance(x, str) and _kind(i.dtype) != self.dtype
-            else x.astype(self.dtype)
-            if isinstance(x, np.ndarray)
-            else x
-            for i, x in zip(inputs, found, strict=True)
-        ]
+        kinds = [_kind(i.dtype) if hasattr(i, "dtype") else None for i in inputs]
+        self.dtype = np.result_type(*(kind for kind in kinds if kind is not None))
+        x: Any
+        found: list[Any] = []
+        for x, kind in zip(map(self.operand, inputs), kinds, strict=True):
+            is_other = isinstance(x, str) and kind != self.dtype
+            x = x.astype(self.dtype) if isinstance(x, np.ndarray) else x
+            found.append(self.cast(x, self.dtype) if is_other else x)
+        return found
 
     def add(self, instruction: Instruction) -> None:
         """Add an instruction; compute it if it does not depend on the inputs."""
@@ -211,17 +196,17 @@ class _Graph:
         self.dtype = self.result_dtype = _kind(result.dtype)
         own = {"reshape_examples": RESHAPE, "normalized": NORMALIZED}.get(name, TABLE.get(name))
         write = OPERATIONS.get(name) if operation is own else None
-        options = {k: v for k, v in instruction.options.items() if v is not None}
+        options = {
+            k: v for k, v in instruction.options.items() if v is not None and k != "training"
+        }
         if isinstance(operation, Activated):
-            activation, options = operation.activation, operation.activation.options
-            if type(activation) is not type(activations._registry.names.get(name)):
-                raise ValueError(
-                    f"Only tinynet's own activations can be exported. Received: {activation!r}"
-                )
-            write = ACTIVATIONS[name]
+            write, options = ACTIVATIONS.get(name), operation.activation.options
+            is_own = type(operation.activation) is type(activations._registry.names.get(name))
+            expected = "Only tinynet's own activations can be exported"
+            checks.require(is_own, expected, f"{operation.activation!r}")
         elif isinstance(operation, LookUp):
             write, options = OPERATIONS["take"], {"axis": 0}
-        if write is None or not options.keys() <= parameters_of(write) | {"training"}:
+        if write is None or not options.keys() <= parameters_of(write):
             what = f"the operation {name}"
             if isinstance(operation, LayerCall):
                 what = f"a layer of type {type(operation.layer).__name__}"
@@ -229,11 +214,12 @@ class _Graph:
                 "A model that is exported must consist of operations that ONNX has, and of layers "
                 f"without their own forward and backward. Received: {what}"
             )
-        options.pop("training", None)
         same = name not in ("take", "take_along_axis", "embedding")
-        first = 1 if name == "where" else 0
-        given = [*map(self.operand, inputs[:first])]
-        given += self.alike(inputs[first:]) if same else [*map(self.operand, inputs[first:])]
+        first = 1 if name == "where" else 0 if same else len(inputs)
+        given = [*map(self.operand, inputs[:first]), *(self.alike(inputs[first:]) if same else [])]
+        if name in FLATTENING and "axis" not in options:
+            count = 1 if name == "take" else len(given)
+            given[:count] = [self("Reshape", x, [-1]) for x in given[:count]]
         self.names[id(result)] = write(self, *given, **options)
 
     # ------------------------------------------------------------ for the operations
@@ -243,17 +229,12 @@ class _Graph:
         return tuple(self.instruction.inputs[0].shape)
 
     def axes(self, axis: Any) -> list[int]:
-        """Return axes as a list; None stands for all of them."""
-        if axis is None:
-            return [*range(len(self.shape()))]
-        return [int(a) for a in np.atleast_1d(axis)]
+        """Return axes as a list; None is all of them."""
+        return [*range(len(self.shape()))] if axis is None else np.atleast_1d(axis).tolist()
 
     def gather(self, x: str, axis: int, places: Callable[[Array], Array]) -> str:
-        """Add a choice along an axis of known size: what a function makes of its indices."""
-        size = self.shape()[axis]
-        if size is None:
-            raise ValueError(
-                f"{self.instruction.operation.name} needs an axis of known size to be exported. "
-                f"Received: axis={axis} of shape {self.shape()}"
-            )
+        """Add a choice along an axis of known size: the indices that a function returns for all."""
+        size: Any = self.shape()[axis]
+        expected = f"{self.instruction.operation.name} needs an axis of known size to be exported"
+        checks.require(size is not None, expected, f"axis={axis} of shape {self.shape()}")
         return self("Gather", x, [*places(np.arange(size))], axis=axis)

@@ -12,8 +12,13 @@ import numpy as np
 from tinynet import checks
 from tinynet.variable import Array
 
-#: What the functions get first: ``g(op, *inputs, **attributes)`` adds a node.
+#: First argument of the functions: ``g(op, *inputs, **attributes)`` adds a node.
 Graph = Any
+
+
+def _same(op: str) -> Callable[..., str]:
+    """Return a function that adds one node."""
+    return lambda g, *inputs: g(op, *inputs)
 
 
 def _reduction(op: str) -> Any:
@@ -39,16 +44,10 @@ def _logical(op: str) -> Any:
 
 
 def _argument(op: str) -> Any:
-    def write(g: Graph, x: str, axis: int | None = None, keepdims: bool = False) -> str:
-        x = g("Reshape", x, [-1]) if axis is None else x
-        return g.cast(g(op, x, axis=axis or 0, keepdims=int(keepdims)), "int32")
+    def write(g: Graph, x: str, axis: int = 0, keepdims: bool = False) -> str:
+        return g.cast(g(op, x, axis=axis, keepdims=int(keepdims)), "int32")
 
     return write
-
-
-def _cumsum(g: Graph, x: str, axis: int | None = None) -> str:
-    x = g("Reshape", x, [-1]) if axis is None else x
-    return g("CumSum", x, np.array(axis or 0))
 
 
 def _tensordot(g: Graph, x1: str, x2: str, axes: Any = 2) -> str:
@@ -81,12 +80,9 @@ def _transpose(g: Graph, x: str, axes: Any = None) -> str:
 
 
 def _swapaxes(g: Graph, x: str, axis1: int, axis2: int) -> str:
-    order = np.swapaxes(np.zeros(range(len(g.shape()))), axis1, axis2).shape
+    order = [*range(len(g.shape()))]
+    order[axis1], order[axis2] = order[axis2], order[axis1]
     return g("Transpose", x, perm=order)
-
-
-def _stack(g: Graph, *xs: str, axis: int = 0) -> str:
-    return g("Concat", *(g("Unsqueeze", x, [axis]) for x in xs), axis=axis)
 
 
 def _pad(g: Graph, x: str, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> str:
@@ -101,18 +97,10 @@ def _tile(g: Graph, x: str, repeats: Any) -> str:
     return g("Tile", x, [1] * (n - len(repeats)) + repeats)
 
 
-def _repeat(g: Graph, x: str, repeats: Any, axis: int) -> str:
-    return g.gather(x, axis, lambda indices: np.repeat(indices, repeats))
-
-
 def _flip(g: Graph, x: str, axis: Any = None) -> str:
     for a in g.axes(axis):
         x = g.gather(x, a, lambda indices: indices[::-1])
     return x
-
-
-def _roll(g: Graph, x: str, shift: Any, axis: int) -> str:
-    return g.gather(x, axis, lambda indices: np.roll(indices, shift))
 
 
 def _get_item(g: Graph, x: str, key: Any) -> str:
@@ -127,49 +115,27 @@ def _get_item(g: Graph, x: str, key: Any) -> str:
         if own is None:
             new.append(at - len(squeezed) + len(new))
             continue
-        if isinstance(own, slice):
+        if isinstance(own, slice) and own != slice(None):
             step = own.step or 1
             begin, end = (0, 2**62) if step > 0 else (2**62, -(2**62))
-            begin, end = (begin if own.start is None else own.start), own.stop or end
-            if own != slice(None):
-                stop = end if own.stop is None else own.stop
-                x = g("Slice", x, [begin], [stop], [at], [step])
-        elif np.ndim(own) == 0:
-            x = g("Gather", x, [int(own)], axis=at)
-            squeezed.append(at)
-        else:
-            indices = np.asarray(own)
-            others = [k for k in keys if k is not own and not isinstance(k, slice | None)]
-            if indices.dtype.kind not in "iu" or indices.ndim > 1 or others:
-                raise ValueError(
-                    "x[key] must have slices, and integers or one list of integers, to be "
-                    f"exported. Received: key={checks.shorten(key)}"
-                )
-            x = g("Gather", x, [*indices], axis=at)
+            begin = begin if own.start is None else own.start
+            end = end if own.stop is None else own.stop
+            x = g("Slice", x, [begin], [end], [at], [step])
+        elif not isinstance(own, slice):
+            indices, others = np.asarray(own), [k for k in keys if not isinstance(k, slice | None)]
+            is_list = indices.dtype.kind in "iu" and indices.ndim == 1 and len(others) == 1
+            expected = "x[key] must have slices, and integers or one list of integers"
+            received = f"key={checks.shorten(key)}"
+            checks.require(is_list or indices.ndim == 0, f"{expected}, to be exported", received)
+            squeezed += [at] * (indices.ndim == 0)
+            x = g("Gather", x, np.atleast_1d(indices).tolist(), axis=at)
         at += 1
     x = g("Squeeze", x, squeezed) if squeezed else x
     return g("Unsqueeze", x, new) if new else x
 
 
-def _take(g: Graph, x: Any, indices: Any, axis: int | None = None) -> str:
-    x = g("Reshape", x, [-1]) if axis is None else x
-    return g("Gather", x, indices, axis=axis or 0)
-
-
-def _take_along_axis(g: Graph, x: str, indices: Any, axis: int | None = None) -> str:
-    if axis is None:
-        x, indices = (g("Reshape", a, [-1]) for a in (x, indices))
-    return g("GatherElements", x, indices, axis=axis or 0)
-
-
 def _argsort(g: Graph, x: str, axis: int = -1) -> str:
-    import onnx
-
-    name = f"/TopK_{len(g.nodes)}"
-    inputs = [x, g.constant([g.shape()[axis]])]
-    outputs = [f"{name}_values", name]
-    g.nodes.append(onnx.helper.make_node("TopK", inputs, outputs, axis=axis, largest=0))
-    return g.cast(name, "int32")
+    return g.cast(g("TopK", x, [g.shape()[axis]], other_outputs=1, axis=axis, largest=0), "int32")
 
 
 def _one_hot(g: Graph, x: str, num_classes: int, axis: int = -1, dtype: Any = None) -> str:
@@ -183,7 +149,7 @@ def _normalized(
 ) -> str:
     scale = 1 / np.sqrt(variance.astype(np.float64) + epsilon)
     scale = scale if gamma is None else scale * gamma
-    # The mean first, as the layer itself: else a large one would eat up the digits.
+    # The mean first, as the layer itself: otherwise a large mean would cancel significant digits.
     y = g("Mul", g("Sub", x, mean), scale)
     return y if beta is None else g("Add", y, beta)
 
@@ -237,31 +203,25 @@ def _hard_sigmoid(g: Graph, x: str) -> str:
     return g("HardSigmoid", x, alpha=1 / 6, beta=0.5)
 
 
-def _same(op: str) -> Callable[..., str]:
-    """Return a function that adds one node."""
-    return lambda g, *inputs: g(op, *inputs)
-
-
 #: Operators of ONNX by the names of operations, where inputs and options are the same.
 _NODES = {
+    **{
+        name: name.removeprefix("logical_").replace("arc", "a").capitalize()
+        for name in (
+            *("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "ceil", "cos", "cosh"),
+            *("equal", "erf", "exp", "floor", "greater", "less", "log", "logical_and"),
+            *("logical_not", "logical_or", "logical_xor", "reciprocal", "sign", "sin", "sinh"),
+            *("sqrt", "tan", "tanh", "where"),
+        )
+    },
     "absolute": "Abs",
     "add": "Add",
-    "arccos": "Acos",
-    "arccosh": "Acosh",
-    "arcsin": "Asin",
-    "arcsinh": "Asinh",
-    "arctan": "Atan",
-    "arctanh": "Atanh",
     "divide": "Div",
     "greater_equal": "GreaterOrEqual",
     "identity_of": "Identity",
     "isinf": "IsInf",
     "isnan": "IsNaN",
     "less_equal": "LessOrEqual",
-    "logical_and": "And",
-    "logical_not": "Not",
-    "logical_or": "Or",
-    "logical_xor": "Xor",
     "matmul": "MatMul",
     "maximum": "Max",
     "minimum": "Min",
@@ -270,17 +230,11 @@ _NODES = {
     "power": "Pow",
     "stop_gradient": "Identity",
     "subtract": "Sub",
-    **{
-        name: name.capitalize()
-        for name in (
-            *("ceil", "cos", "cosh", "equal", "erf", "exp", "floor", "greater", "less", "log"),
-            *("reciprocal", "sign", "sin", "sinh", "sqrt", "tan", "tanh", "where"),
-        )
-    },
 }
 
 OPERATIONS: dict[str, Callable[..., str]] = {
     **{name: _same(op) for name, op in _NODES.items()},
+    **{n: _reduction(f"Reduce{n.capitalize()}") for n in ("max", "mean", "min", "prod", "sum")},
     "all": _logical("ReduceMin"),
     "any": _logical("ReduceMax"),
     "argmax": _argument("ArgMax"),
@@ -290,9 +244,9 @@ OPERATIONS: dict[str, Callable[..., str]] = {
     "cast": lambda g, x, dtype: g.cast(x, dtype),
     "clip": _clip,
     "concatenate": lambda g, *xs, axis=-1: g("Concat", *xs, axis=axis),
-    "cumsum": _cumsum,
+    "cumsum": lambda g, x, axis=0: g("CumSum", x, np.array(axis)),
     "dot": _dot,
-    "expand_dims": lambda g, x, axis: g("Unsqueeze", x, np.atleast_1d(axis).tolist()),
+    "expand_dims": lambda g, x, axis: g("Unsqueeze", x, g.axes(axis)),
     "expm1": lambda g, x: g("Sub", g("Exp", x), 1),
     "flatten": lambda g, x: g("Flatten", x, axis=1),
     "flip": _flip,
@@ -305,30 +259,27 @@ OPERATIONS: dict[str, Callable[..., str]] = {
     "log1p": lambda g, x: g("Log", g("Add", x, 1)),
     "log2": lambda g, x: g("Div", g("Log", x), math.log(2)),
     "logsumexp": _reduction("ReduceLogSumExp"),
-    "max": _reduction("ReduceMax"),
-    "mean": _reduction("ReduceMean"),
-    "min": _reduction("ReduceMin"),
     "mod": _mod,
     "normalized": _normalized,
     "not_equal": lambda g, x1, x2: g("Not", g("Equal", x1, x2)),
     "one_hot": _one_hot,
     "ones_like": lambda g, x: g("Expand", 1, g("Shape", x)),
     "pad": _pad,
-    "prod": _reduction("ReduceProd"),
-    "repeat": _repeat,
+    "repeat": lambda g, x, repeats, axis: g.gather(x, axis, lambda i: np.repeat(i, repeats)),
     "reshape": lambda g, x, newshape: g("Reshape", x, np.atleast_1d(newshape).tolist()),
     "reshape_examples": lambda g, x, target: g("Reshape", x, [0, *target]),
-    "roll": _roll,
+    "roll": lambda g, x, shift, axis: g.gather(x, axis, lambda i: np.roll(i, shift)),
     "round": _round,
     "rsqrt": lambda g, x: g("Reciprocal", g("Sqrt", x)),
     "square": lambda g, x: g("Mul", x, x),
     "squeeze": _squeeze,
-    "stack": _stack,
+    "stack": lambda g, *xs, axis=0: g(
+        "Concat", *(g("Unsqueeze", x, [axis]) for x in xs), axis=axis
+    ),
     "std": lambda g, x, axis=None, keepdims=False: g("Sqrt", _var(g, x, axis, keepdims)),
-    "sum": _reduction("ReduceSum"),
     "swapaxes": _swapaxes,
-    "take": _take,
-    "take_along_axis": _take_along_axis,
+    "take": lambda g, x, indices, axis=0: g("Gather", x, indices, axis=axis),
+    "take_along_axis": lambda g, x, indices, axis=0: g("GatherElements", x, indices, axis=axis),
     "tensordot": _tensordot,
     "tile": _tile,
     "transpose": _transpose,
@@ -338,24 +289,20 @@ OPERATIONS: dict[str, Callable[..., str]] = {
     "var": _var,
     "zeros_like": lambda g, x: g("Expand", 0, g("Shape", x)),
 }
+#: Operations on the flattened input if they have no axis.
+FLATTENING = ("argmax", "argmin", "cumsum", "take", "take_along_axis")
 
 ACTIVATIONS: dict[str, Callable[..., str]] = {
+    **{n: _same(n.capitalize()) for n in ("selu", "sigmoid", "softplus", "softsign", "tanh")},
+    **dict.fromkeys(("leaky_relu", "relu", "relu6"), _rectifier),
     "elu": lambda g, x, alpha: g("Elu", x, alpha=alpha),
     "exponential": _same("Exp"),
     "gelu": _gelu,
     "hard_sigmoid": _hard_sigmoid,
     "hard_silu": lambda g, x: g("Mul", x, _hard_sigmoid(g, x)),
-    "leaky_relu": _rectifier,
     "linear": _same("Identity"),
     "log_softmax": lambda g, x, axis: g("LogSoftmax", x, axis=axis),
     "mish": lambda g, x: g("Mul", x, g("Tanh", g("Softplus", x))),
-    "relu": _rectifier,
-    "relu6": _rectifier,
-    "selu": _same("Selu"),
-    "sigmoid": _same("Sigmoid"),
     "silu": lambda g, x: g("Mul", x, g("Sigmoid", x)),
     "softmax": lambda g, x, axis: g("Softmax", x, axis=axis),
-    "softplus": _same("Softplus"),
-    "softsign": _same("Softsign"),
-    "tanh": _same("Tanh"),
 }

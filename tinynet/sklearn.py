@@ -3,7 +3,7 @@
 They replace ``MLPClassifier`` and ``MLPRegressor``: change the class name, and arguments,
 attributes, loss values, stopping criteria, warnings and errors stay the same, except for
 ``solver="lbfgs"``, which tinynet does not support. ``docs/sklearn.md`` lists the differences.
-One fit computes on one thread, so that joblib can run many fits at once.
+One fit computes on one thread, so that joblib can run many fits in parallel.
 
 This module needs scikit-learn; the rest of tinynet does not.
 """
@@ -11,9 +11,10 @@ This module needs scikit-learn; the rest of tinynet does not.
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 from collections.abc import Iterable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field, make_dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ except ImportError as error:
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
 from sklearn.utils import check_random_state, column_or_1d, compute_class_weight, validation
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
@@ -62,7 +64,6 @@ _SGD = ("learning_rate", "learning_rate_init", "momentum", "nesterovs_momentum")
 _OPTIMIZER = ("solver", *_SGD, "beta_1", "beta_2", "epsilon")
 # Learning rate at which "adaptive" stops training, as in scikit-learn.
 _SMALLEST_RATE = 1e-6
-_MAX_FUN = 15000
 
 
 class _Parameters(list[Array]):
@@ -127,7 +128,7 @@ class _BatchLoss(Loss):
         return super().__getattribute__(name)
 
     def on_logits(self) -> Loss:
-        """Return the same loss for the input of `logits_of` in place of its output."""
+        """Return the same loss for the input of `logits_of` instead of its output."""
         other = copy.copy(self)
         other._loss = self._loss.on_logits()
         return other
@@ -156,40 +157,25 @@ _SHARED = frozenset(
 
 def _has_partial_fit(estimator: Any) -> bool:
     if estimator.solver == "lbfgs":
-        raise AttributeError(
-            "partial_fit is only available for stochastic optimizers. Received: solver='lbfgs'"
-        )
+        only = "partial_fit is only available for stochastic optimizers"
+        raise AttributeError(f"{only}. Received: solver='lbfgs'")
     return True
 
 
+# The parameters of both estimators, and their defaults, are those of scikit-learn.
+_THEIRS = inspect.signature(MLPClassifier).parameters
+_FIELDS = [
+    (name, Any, field(default=p.default, kw_only=p.kind is p.KEYWORD_ONLY))
+    for name, p in _THEIRS.items()
+]
+_Settings: Any = make_dataclass("_Settings", _FIELDS, eq=False, repr=False)
+
+
 @dataclass(eq=False, repr=False)
-class _TinyNet(BaseEstimator):
+class _TinyNet(_Settings, BaseEstimator):
     """Parameters and training of both estimators."""
 
-    hidden_layer_sizes: Any = (100,)
-    activation: str = "relu"
     _: KW_ONLY
-    solver: str = "adam"
-    alpha: float = 0.0001
-    batch_size: Any = "auto"
-    learning_rate: str = "constant"
-    learning_rate_init: float = 0.001
-    power_t: float = 0.5
-    max_iter: int = 200
-    shuffle: bool = True
-    random_state: Any = None
-    tol: float = 1e-4
-    verbose: Any = False
-    warm_start: bool = False
-    momentum: float = 0.9
-    nesterovs_momentum: bool = True
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    n_iter_no_change: Any = 10
-    max_fun: int = _MAX_FUN
     dropout: float = 0.0
 
     def __sklearn_tags__(self) -> Any:
@@ -215,28 +201,30 @@ class _TinyNet(BaseEstimator):
         for name in ("alpha", "power_t", "tol"):
             checks.number(name, getattr(self, name), 0)
         for name in ("momentum", "validation_fraction", "beta_1", "beta_2", "dropout"):
-            if checks.number(name, value := getattr(self, name), 0, 1) == 1 and name != "momentum":
-                raise ValueError(f"{name} must be less than 1. Received: {name}={value}")
+            value = checks.number(name, getattr(self, name), 0, 1)
+            fits = value < 1 or name == "momentum"
+            checks.require(fits, f"{name} must be less than 1", f"{name}={value}")
         for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
             checks.flag(name, getattr(self, name))
         if not isinstance(self.verbose, bool):
             checks.whole("verbose", self.verbose, 0)
         checks.choice("learning_rate", self.learning_rate, ("constant", "invscaling", "adaptive"))
-        checks.whole("max_iter", self.max_iter)
-        if self.n_iter_no_change != np.inf:
-            checks.whole("n_iter_no_change", self.n_iter_no_change)
-        if self.batch_size != "auto":
-            checks.whole("batch_size", self.batch_size)
-        if self.solver == "lbfgs":
-            raise ValueError(
-                "solver must be 'adam', 'sgd' or the name of another optimizer of tinynet, which "
-                "all train in batches; 'lbfgs' is not supported. Received: solver='lbfgs'"
-            )
-        if self.max_fun != _MAX_FUN:
-            raise ValueError(
-                f"max_fun must be {_MAX_FUN}, its default: it only limits solver='lbfgs', which "
-                f"is not supported. Received: max_fun={checks.shorten(self.max_fun)}"
-            )
+        for name, word in (
+            ("max_iter", None),
+            ("n_iter_no_change", np.inf),
+            ("batch_size", "auto"),
+        ):
+            if (value := getattr(self, name)) != word:
+                checks.whole(name, value)
+        expected = (
+            "solver must be 'adam', 'sgd' or the name of another optimizer of tinynet, which "
+            "all train in batches; 'lbfgs' is not supported"
+        )
+        checks.require(self.solver != "lbfgs", expected, "solver='lbfgs'")
+        default = _THEIRS["max_fun"].default
+        expected = f"max_fun must be {default}, its default: it only limits solver='lbfgs', which"
+        received = f"max_fun={checks.shorten(self.max_fun)}"
+        checks.require(self.max_fun == default, f"{expected} is not supported", received)
 
     def _sizes(self) -> list[Any]:
         sizes = self.hidden_layer_sizes
@@ -245,14 +233,6 @@ class _TinyNet(BaseEstimator):
     def _current_structure(self) -> dict[str, Any]:
         names = ("activation", "dropout", "loss")
         return {"hidden_layer_sizes": self._sizes(), **{n: getattr(self, n) for n in names}}
-
-    def _validate(self, X: Any, y: Any, first: bool, incremental: bool) -> tuple[Any, Array]:
-        """Check the data; return inputs, and targets in the form that the loss takes."""
-        raise NotImplementedError
-
-    def _head(self, targets: Array) -> tuple[int, str]:
-        """Return the number of outputs and the name of their activation."""
-        raise NotImplementedError
 
     def _strata(self, targets: Array) -> Array | None:
         """Return the classes whose proportions the validation split preserves, if any."""
@@ -279,18 +259,16 @@ class _TinyNet(BaseEstimator):
             initial += (random.uniform(-bound, bound, s) for s in ((fan_in, fan_out), fan_out))
         self._split_state = copy.deepcopy(random)
         seeds = random.randint(np.iinfo(np.int32).max, size=len(units)).tolist()
-        dtype = X.dtype.name
-        layers: list[Any] = [Input((X.shape[1],), name="input")]
-        for i, size in enumerate(units[1:], 1):
-            hidden = i < len(units) - 1
-            name = self.activation if hidden else self.out_activation_
-            name, title = _ACTIVATIONS.get(name, name), f"hidden_{i}" if hidden else "output"
-            layers.append(Dense(size, name, kernel_initializer="zeros", name=title, dtype=dtype))
-            if hidden and self.dropout:
-                title = f"dropout_{i}"
-                layers.append(Dropout(self.dropout, None, seeds[i], name=title, dtype=dtype))
-        model = Sequential(layers, name="net")
-        model.dtype = dtype
+        model = Sequential([Input((X.shape[1],), name="input")], name="net")
+        model.dtype = dtype = X.dtype.name
+        names = [*[self.activation] * (len(units) - 2), self.out_activation_]
+        titles = [*(f"hidden_{i}" for i in range(1, len(units) - 1)), "output"]
+        for size, title, name, seed in zip(units[1:], titles, names, seeds[1:], strict=True):
+            kind = _ACTIVATIONS.get(name, name)
+            model.add(Dense(size, kind, kernel_initializer="zeros", name=title, dtype=dtype))
+            if self.dropout and title != "output":
+                title = title.replace("hidden", "dropout")
+                model.add(Dropout(self.dropout, None, seed, name=title, dtype=dtype))
         model._random = np.random.Generator(np.random.PCG64(seeds[0]))
         self.model_, self.n_layers_ = model, len(units)
         self.coefs_, self.intercepts_ = initial[::2], initial[1::2]
@@ -378,7 +356,6 @@ class _TinyNet(BaseEstimator):
         if size > n:
             reason = "batch_size is larger than the number of samples. It is going to be clipped"
             checks.warn(f"{reason}. Received: batch_size={self.batch_size}, {n} samples")
-            size = n
         self.n_iter_ = 0
         epochs = 1 if incremental else self.max_iter
         monitor = _Monitor(self, n, held)
@@ -386,7 +363,7 @@ class _TinyNet(BaseEstimator):
         failure: Any = None
         try:
             options = {"shuffle": bool(self.shuffle), "sample_weight": weights}
-            self.model_.fit(inputs, targets, size, epochs, 0, [monitor], **options)
+            self.model_.fit(inputs, targets, min(size, n), epochs, 0, [monitor], **options)
         except (ValueError, TypeError):  # refused before the first epoch
             self.__dict__ = before
             raise
@@ -396,13 +373,10 @@ class _TinyNet(BaseEstimator):
         except FloatingPointError as error:
             failure = error
             monitor.record(float("nan"))
+        finite = all(np.isfinite(w).all() for w in self.model_.get_weights())
         if self._best_weights is not None:
             self.model_.set_weights(self._best_weights)
-        elif (
-            failure
-            or (self.early_stopping and not interrupted)
-            or not all(np.isfinite(w).all() for w in self.model_.get_weights())
-        ):
+        elif failure or (self.early_stopping and not interrupted) or not finite:
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large "
                 f"values and need to be preprocessed. Received: loss={self.loss_}"
@@ -420,10 +394,8 @@ class _TinyNet(BaseEstimator):
     ) -> tuple[Any, Any]:
         """Check everything and build the network; return the training and validation data."""
         self._check_parameters()
-        if incremental and self.early_stopping:
-            raise ValueError(
-                "partial_fit does not support early_stopping=True. Received: early_stopping=True"
-            )
+        expected = "partial_fit does not support early_stopping=True"
+        checks.require(not (incremental and self.early_stopping), expected, "early_stopping=True")
         first = not hasattr(self, "model_") or not (self.warm_start or incremental)
         X, targets = self._validate(X, y, first, incremental, **known)
         weights = self._class_weights(targets)
@@ -433,16 +405,15 @@ class _TinyNet(BaseEstimator):
                 sample_weight, X, dtype=X.dtype, ensure_non_negative=True
             )
             weights = given if weights is None else weights * given
-        if weights is not None and not weights.sum() > 0:
-            raise ValueError(f"Sample weights must have a positive sum. Received: {weights.sum()}")
+        total = 1 if weights is None else weights.sum()
+        checks.require(total > 0, "Sample weights must have a positive sum", f"{total}")
         if first:
             self._initialize(X, targets)
         for name, value in self._current_structure().items():
-            if value != self._structure[name]:
-                raise ValueError(
-                    f"{name} must stay {self._structure[name]!r} while training continues; "
-                    f"call fit with warm_start=False to start again. Received: {name}={value!r}"
-                )
+            own = self._structure[name]
+            expected = f"{name} must stay {own!r} while training continues; call fit with"
+            fix = "warm_start=False to start again"
+            checks.require(value == own, f"{expected} {fix}", f"{name}={value!r}")
         if first or self.early_stopping != (self.validation_scores_ is not None):
             self._no_improvement_count = 0
             self._best_weights: Any = None
@@ -452,23 +423,18 @@ class _TinyNet(BaseEstimator):
         held = None
         if self.early_stopping:
             n, size = len(targets), self._held(len(targets))
-            if n <= size or not self.validation_fraction:
-                raise ValueError(
-                    "The validation set is too small. Increase 'validation_fraction' or the size "
-                    f"of your dataset. Received: {n} samples, "
-                    f"validation_fraction={self.validation_fraction}"
-                )
+            received = f"{n} samples, validation_fraction={self.validation_fraction}"
+            fix = "Increase 'validation_fraction' or the size of your dataset"
+            expected = f"The validation set is too small. {fix}"
+            checks.require(n > size and self.validation_fraction, expected, received)
             state = copy.deepcopy(self._split_state)
             parts = train_test_split(
                 *parts, test_size=size, random_state=state, stratify=self._strata(targets)
             )
             parts, held = parts[::2], parts[1::2]
             if size > np.ceil(self.validation_fraction * n):
-                checks.warn(
-                    "A validation score needs 2 samples, which are held out. Increase "
-                    "validation_fraction or the size of your dataset. "
-                    f"Received: validation_fraction={self.validation_fraction}, {n} samples"
-                )
+                expected = "A validation score needs 2 samples, which are held out"
+                checks.warn(f"{expected}. {fix}. Received: {received}")
         self._compile(incremental)
         train, held = (
             part and (_inputs(part[0], self.model_), part[1], part[2] if part[2:] else None)
@@ -531,19 +497,18 @@ class _Monitor(Callback):
             optimizer.learning_rate = owner.learning_rate_init / (owner.t_ + 1) ** owner.power_t
         if owner._no_improvement_count <= owner.n_iter_no_change:
             return
-        rate = float(optimizer.learning_rate)
+        rate, action = float(optimizer.learning_rate), "Stopping."
         what = "Training loss" if self._held is None else "Validation score"
+        if schedule == "adaptive":
+            action = "Learning rate too small. Stopping."
         if schedule == "adaptive" and rate > _SMALLEST_RATE:
             optimizer.learning_rate, owner._no_improvement_count = rate / 5, 0
             action = f"Setting learning rate to {rate / 5:f}"
         else:
             self.converged = self.model.stop_training = True
-            action = ("Learning rate too small. " if schedule == "adaptive" else "") + "Stopping."
+        what += f" did not improve more than tol={owner.tol:f} for {owner.n_iter_no_change}"
         if owner.verbose:
-            print(
-                f"{what} did not improve more than tol={owner.tol:f} for "
-                f"{owner.n_iter_no_change} consecutive epochs. {action}"
-            )
+            print(f"{what} consecutive epochs. {action}")
 
 
 def _inputs(X: Any, model: Sequential) -> Any:
@@ -689,23 +654,25 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         ValueError, TypeError
             If the data or a parameter is not supported; the estimator is unchanged then.
         """
-        if classes is None and not hasattr(self, "classes_"):
-            raise ValueError(
-                "classes must be passed on the first call to partial_fit. Received: classes=None"
+        known = getattr(self, "classes_", None)
+        expected = "classes must be passed on the first call to partial_fit"
+        checks.require(classes is not None or known is not None, expected, "classes=None")
+        expected = (
+            "class_weight must be a dict for partial_fit, since the proportions of the classes"
+        )
+        checks.require(
+            self.class_weight != "balanced",
+            f"{expected} in later calls are unknown",
+            "class_weight='balanced'",
+        )
+        if classes is not None and known is not None:
+            was = "classes is not the same as on last call to partial_fit, was:"
+            checks.require(
+                np.array_equal(known, unique_labels(classes)),
+                f"{was} {checks.shorten(known.tolist())}",
+                f"classes={checks.shorten(classes)}",
             )
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight must be a dict for partial_fit, since the proportions of the classes "
-                "in later calls are unknown. Received: class_weight='balanced'"
-            )
-        known = classes if classes is None else getattr(self, "classes_", None)
-        if known is not None and not np.array_equal(known, unique_labels(classes)):
-            raise ValueError(
-                "classes is not the same as on last call to partial_fit, was: "
-                f"{checks.shorten(known.tolist())}. Received: classes={checks.shorten(classes)}"
-            )
-        self._fit(X, y, sample_weight, True, classes=classes)
-        return self
+        return self._fit(X, y, sample_weight, True, classes=classes)
 
     def predict(self, X: Any) -> Array:
         """Predict class labels.
@@ -766,31 +733,30 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         kind = type_of_target(y)
         if first:
             self._multilabel = kind == "multilabel-indicator"
-        if self._multilabel != (kind == "multilabel-indicator") or kind.endswith("-multioutput"):
-            kinds = "a label indicator matrix" if self._multilabel else "one label for each sample"
-            raise ValueError(f"y must be {kinds}. Received: a {kind} target of shape {y.shape}")
+        fits = self._multilabel == (kind == "multilabel-indicator")
+        fits = fits and not kind.endswith("-multioutput")
+        kinds = "a label indicator matrix" if self._multilabel else "one label for each sample"
+        checks.require(fits, f"y must be {kinds}", f"a {kind} target of shape {y.shape}")
         labels = unique_labels(y)
         if first:
             self.classes_ = labels if classes is None else unique_labels(classes)
         if self._multilabel:
             y = y.toarray() if hasattr(y, "toarray") else y
-            if y.shape[1] != len(self.classes_) or not np.isin(y, (0, 1)).all():
-                raise ValueError(
-                    f"y must be a matrix of 0 and 1 with {len(self.classes_)} columns. "
-                    f"Received: shape {y.shape}, values from {y.min()} to {y.max()}"
-                )
+            expected = f"y must be a matrix of 0 and 1 with {len(self.classes_)} columns"
+            fits = y.shape[1] == len(self.classes_) and np.isin(y, (0, 1)).all()
+            received = f"shape {y.shape}, values from {y.min()} to {y.max()}"
+            checks.require(fits, expected, received)
             return X, y.astype(X.dtype)
-        if not (first or incremental) and set(labels) != set(self.classes_):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous "
-                f"call to fit. Previously got {self.classes_}, `y` has {labels}. "
-                f"Received: y={checks.shorten(y)}"
-            )
-        if not np.isin(labels, self.classes_).all():
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
-                f"'y' has {labels}. Received: y={checks.shorten(y)}"
-            )
+        received = f"y={checks.shorten(y)}"
+        expected = (
+            "warm_start can only be used where `y` has the same classes as in the previous "
+            f"call to fit. Previously got {self.classes_}, `y` has {labels}"
+        )
+        fits = first or incremental or set(labels) == set(self.classes_)
+        checks.require(fits, expected, received)
+        expected = f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}"
+        fits = np.isin(labels, self.classes_).all()
+        checks.require(fits, f"{expected}. 'y' has {labels}", received)
         return X, np.searchsorted(self.classes_, y)
 
     def _head(self, targets: Array) -> tuple[int, str]:
@@ -811,15 +777,12 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
     def _class_weights(self, targets: Array) -> Array | None:
         if self.class_weight is None:
             return None
-        if self._multilabel:
-            raise ValueError(
-                "class_weight must be None for multilabel targets. "
-                f"Received: class_weight={checks.shorten(self.class_weight)}"
-            )
+        expected = "class_weight must be None for multilabel targets"
+        received = f"class_weight={checks.shorten(self.class_weight)}"
+        checks.require(not self._multilabel, expected, received)
         present, index = np.unique(targets, return_inverse=True)
-        return compute_class_weight(
-            self.class_weight, classes=self.classes_[present], y=self.classes_[targets]
-        )[index]
+        labels = {"classes": self.classes_[present], "y": self.classes_[targets]}
+        return compute_class_weight(self.class_weight, **labels)[index]
 
     def _labels(self, outputs: Array) -> Array:
         """Convert outputs to indices of classes, or to a label indicator matrix."""
@@ -954,8 +917,7 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
         ValueError, TypeError
             If the data or a parameter is not supported; the estimator is unchanged then.
         """
-        self._fit(X, y, sample_weight, True)
-        return self
+        return self._fit(X, y, sample_weight, True)
 
     def predict(self, X: Any) -> Array:
         """Predict targets.
@@ -985,13 +947,12 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
     def _validate(self, X: Any, y: Any, first: bool, incremental: bool) -> tuple[Any, Array]:
         X, y = _validated(self, X, y, reset=first, y_numeric=True)
         targets = y.reshape(len(y), -1)
-        if not first and targets.shape[1] != self.n_outputs_:
-            expected = f"y must have {self.n_outputs_} columns, as in the first call"
-            raise ValueError(f"{expected}. Received: shape {y.shape}")
-        if self.loss == "poisson" and targets.min() < 0:
-            raise ValueError(
-                f"y must be at least 0 for loss='poisson'. Received: a target of {targets.min()}"
-            )
+        count = targets.shape[1] if first else self.n_outputs_
+        expected = f"y must have {count} columns, as in the first call"
+        checks.require(targets.shape[1] == count, expected, f"shape {y.shape}")
+        expected = "y must be at least 0 for loss='poisson'"
+        least = targets.min() if self.loss == "poisson" else 0
+        checks.require(not least < 0, expected, f"a target of {least}")
         return X, targets
 
     def _head(self, targets: Array) -> tuple[int, str]:
