@@ -26,7 +26,7 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 # A file imports from its own row and from the rows above; a folder counts as one file.
 ROWS = (
     ("functional", "interrupts", "jit", "config", "checks", "files", "workspace"),
-    ("kernels", "blas", "tables", "unsupported", "registry"),
+    ("kernels", "blas", "tables", "unsupported", "registry", "arguments"),
     ("program",),
     ("variable",),
     ("threads", "progress", "random", "backend", "utils"),
@@ -50,7 +50,7 @@ ROWS = (
 ALONE: dict[str, set[str]] = {
     **{name: set() for name in ("functional", "config", "checks", "files")},
     "workspace": {"config"},
-    "registry": {"checks"},
+    **{name: {"checks"} for name in ("registry", "arguments")},
     "variable": {"config", "program", "workspace"},
     "program": {
         *("functional", "checks", "config", "kernels", "registry", "unsupported", "workspace"),
@@ -66,6 +66,7 @@ FORBIDDEN = {"reference", "benchmarks", "tests", "keras", "tensorflow", "pickle"
 # What may be imported where it is used, and what at the top of a file; kernels are themselves
 # imported where they are used.
 INSTALLED = {"numpy", "PIL", "numba", "llvmlite", "matplotlib", "h5py", "joblib", "onnx"}
+INSTALLED |= {"typing_extensions"}  # for type checkers only
 AT_THE_TOP = {
     "kernels": {"numpy", "numba", "llvmlite"},
     "jit": {"numpy", "numba", "llvmlite"},

@@ -1,20 +1,33 @@
-"""Layers, one file a concept; `base` says what a layer is."""
+"""Layers, in files named after what they do; `base` defines what a layer is."""
 
 from tinynet.layers import merging
-from tinynet.layers.activation import Activation, LeakyReLU, ReLU, Softmax
+from tinynet.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from tinynet.layers.base import Layer, deserialize, serialize
 from tinynet.layers.dense import Dense
 from tinynet.layers.embedding import Embedding
-from tinynet.layers.gaussian_noise import GaussianDropout, GaussianNoise
 from tinynet.layers.lambda_layer import Lambda
-from tinynet.layers.layer_normalization import LayerNormalization, UnitNormalization
 from tinynet.layers.merging import *
-from tinynet.layers.normalization import BatchNormalization
-from tinynet.layers.prelu import ELU, PReLU
-from tinynet.layers.preprocessing import Normalization
-from tinynet.layers.regularization import ActivityRegularization, Dropout
-from tinynet.layers.reshaping import Permute, RepeatVector
-from tinynet.layers.shaping import Flatten, Input, InputLayer, Rescaling, Reshape
+from tinynet.layers.normalization import (
+    BatchNormalization,
+    LayerNormalization,
+    Normalization,
+    UnitNormalization,
+)
+from tinynet.layers.regularization import (
+    ActivityRegularization,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+)
+from tinynet.layers.shaping import (
+    Flatten,
+    Input,
+    InputLayer,
+    Permute,
+    RepeatVector,
+    Rescaling,
+    Reshape,
+)
 from tinynet.layers.time_distributed import TimeDistributed
 from tinynet.program.symbols import SymbolicTensor
 

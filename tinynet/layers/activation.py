@@ -1,21 +1,42 @@
-"""Activations as layers of their own."""
+"""Activations as layers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tinynet import activations, checks
+from tinynet import activations, checks, constraints, initializers, regularizers
+from tinynet.arguments import argument, declared, found, required
 from tinynet.layers.base import Layer, _registry
+from tinynet.program.symbols import Shape
+from tinynet.program.tensor import TABLE
+from tinynet.variable import Variable
 
 
-@_registry.register()
-class Activation(Layer):
+class _Applied(Layer):
+    """The base of layers that apply their attribute `activation` to every element."""
+
+    activation: Any
+
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        return x if self.activation is activations.linear else self.activation(x)
+
+
+def _not_negative(name: str, value: Any) -> float:
+    """Check an option of a rectifier; Keras raises ValueError for None."""
+    if value is None:
+        raise ValueError(f"{name} must be a number from 0 up. Received: {name}=None")
+    return checks.number(name, value, 0)
+
+
+@declared(_registry)
+class Activation(_Applied):
     """Apply an activation to every element.
 
     Parameters
     ----------
     activation : str or callable
-        The activation.
+        Activation.
     **kwargs : object
         As for `Layer`.
 
@@ -25,19 +46,11 @@ class Activation(Layer):
     array([[0., 2.]], dtype=float32)
     """
 
-    _own: tuple[str, ...] = ("activation",)
-
-    def __init__(self, activation: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.activation = activations.get(activation)
-
-    def call(self, x: Any) -> Any:
-        """Compute the output."""
-        return x if self.activation is activations.linear else self.activation(x)
+    activation: Any = required(lambda name, value: activations.get(value))
 
 
-@_registry.register()
-class ReLU(Activation):
+@declared(_registry)
+class ReLU(_Applied):
     """Apply the rectifier, with Keras' three options.
 
     ``y = max(x, 0)``; with options, ``x`` up to `max_value` where ``x > threshold``, and
@@ -46,11 +59,11 @@ class ReLU(Activation):
     Parameters
     ----------
     max_value : float, optional
-        The largest output.
+        Largest output.
     negative_slope : float
-        The slope below `threshold`.
+        Slope below `threshold`.
     threshold : float
-        Where the rectifier opens.
+        Input from which on the output is not reduced.
     **kwargs : object
         As for `Layer`.
 
@@ -65,35 +78,23 @@ class ReLU(Activation):
     array([[-0.5,  2. ,  3. ]], dtype=float32)
     """
 
-    _own = ("max_value", "negative_slope", "threshold")
+    max_value: float | None = argument(None, _not_negative)
+    negative_slope: float = argument(0.0, _not_negative)
+    threshold: float = argument(0.0, _not_negative)
 
-    def __init__(
-        self,
-        max_value: float | None = None,
-        negative_slope: float = 0.0,
-        threshold: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        options = {"negative_slope": negative_slope, "threshold": threshold}
-        if max_value is not None:
-            options["max_value"] = max_value
-        for name, value in options.items():
-            if value is None:
-                raise ValueError(f"{name} must be a number from 0 up. Received: {name}=None")
-            checks.number(name, value, 0)
-        super().__init__(activations.relu.with_options(**options), **kwargs)
-        self.max_value, self.negative_slope = max_value, negative_slope
-        self.threshold = threshold
+    def __complete(self) -> None:
+        options = self.negative_slope, self.max_value, self.threshold
+        self.activation = activations.relu.with_options(*options)
 
 
-@_registry.register()
-class Softmax(Activation):
-    """Turn scores into probabilities.
+@declared(_registry)
+class Softmax(_Applied):
+    """Convert scores to probabilities.
 
     Parameters
     ----------
     axis : int
-        The axis along which they sum to 1.
+        Axis along which they sum to 1.
     **kwargs : object
         As for `Layer`.
 
@@ -103,11 +104,9 @@ class Softmax(Activation):
     array([[0.5, 0.5]], dtype=float32)
     """
 
-    _own = ("axis",)
+    axis: int = argument(-1, checks.whole, -64)
 
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
-        super().__init__("softmax", **kwargs)
-        self.axis = checks.whole("axis", axis, -64)
+    activation = activations.softmax
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
@@ -120,14 +119,14 @@ class Softmax(Activation):
         return self.activation(x) if last else self.activation(x, axis=self.axis)
 
 
-@_registry.register()
-class LeakyReLU(Activation):
+@declared(_registry)
+class LeakyReLU(_Applied):
     """Apply the rectifier with a small slope below 0.
 
     Parameters
     ----------
     negative_slope : float
-        The slope below 0.
+        Slope below 0.
     **kwargs : object
         As for `Layer`.
 
@@ -142,10 +141,100 @@ class LeakyReLU(Activation):
     array([[-0.5,  2. ]], dtype=float32)
     """
 
-    _own = ("negative_slope",)
+    negative_slope: float = argument(0.3, _not_negative)
 
-    def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
-        if negative_slope is None:
-            raise ValueError("negative_slope must be a number. Received: negative_slope=None")
-        self.negative_slope = checks.number("negative_slope", negative_slope, 0)
-        super().__init__(activations.relu.with_options(self.negative_slope), **kwargs)
+    def __complete(self) -> None:
+        self.activation = activations.relu.with_options(self.negative_slope)
+
+
+@declared(_registry)
+class ELU(_Applied):
+    """Apply the exponential linear unit: ``x`` above 0, ``alpha * (exp(x) - 1)`` below.
+
+    Clevert et al., "Fast and accurate deep network learning by exponential linear units" (2015).
+
+    Parameters
+    ----------
+    alpha : float
+        Scale of the part below 0.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> ELU(alpha=2.0)([[-100.0, 3.0]]).numpy()
+    array([[-2.,  3.]], dtype=float32)
+    """
+
+    alpha: float = argument(1.0, checks.number)
+
+    def __complete(self) -> None:
+        self.activation = activations.elu.with_options(alpha=self.alpha)
+
+
+def _axes(name: str, value: Any) -> list[int]:
+    """Check one axis or several."""
+    axes = value if isinstance(value, list | tuple) else [value]
+    return [checks.whole(name, axis) for axis in axes]
+
+
+@declared(_registry)
+class PReLU(Layer):
+    """Apply the rectifier with trainable slopes below 0, one for each feature.
+
+    ``y = x`` above 0, ``alpha * x`` below. He et al., "Delving deep into rectifiers" (2015).
+
+    Parameters
+    ----------
+    alpha_initializer : str or Initializer
+        Initializer of the slopes.
+    alpha_regularizer : str or Regularizer, optional
+        Regularizer of the slopes.
+    alpha_constraint : str or Constraint, optional
+        Constraint of the slopes.
+    shared_axes : int or list of int, optional
+        Axes along which features share a slope, counted with the batch axis.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> PReLU(alpha_initializer="ones")([[-1.0, 2.0]]).numpy()
+    array([[-1.,  2.]], dtype=float32)
+    """
+
+    alpha_initializer: Any = found("Zeros", initializers.get)
+    alpha_regularizer: Any = found(None, regularizers.get)
+    alpha_constraint: Any = found(None, constraints.get)
+    shared_axes: Any = argument(None, _axes)
+
+    def __complete(self) -> None:
+        self.alpha: Variable
+
+    def _shape(self, input_shape: Shape) -> Any:
+        """Return the shape of the slopes for inputs of a shape."""
+        sizes: list[Any] = [*input_shape]
+        for axis in self.shared_axes or []:
+            if axis >= len(sizes):
+                raise ValueError(
+                    f"shared_axes of {self.name} must be among the axes of its input. "
+                    f"Received: shared_axes={self.shared_axes}, an input of shape {input_shape}"
+                )
+            sizes[axis] = 1
+        shape = tuple(sizes[1:])
+        expected = self.alpha.shape if self.built else shape
+        if shape != expected or None in shape:
+            raise ValueError(
+                f"Examples of {self.name} must have the shape {expected}, or other sizes on "
+                f"shared_axes. Received: an input of shape {tuple(input_shape)}"
+            )
+        return shape
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the slopes; those of an earlier build are dropped."""
+        self._build_weights(input_shape, alpha=self._shape(input_shape))
+
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        self._shape(x.shape)
+        return activations.relu(x) - self.alpha * activations.relu(TABLE["negative"](x))

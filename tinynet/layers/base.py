@@ -14,14 +14,14 @@ import contextlib
 import functools
 import inspect
 import itertools
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tinynet import checks, config, constraints, initializers, regularizers
+from tinynet.arguments import argument, declared, found, keywords
 from tinynet.checks import numeric
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.operations import TAPES, Operation, apply
@@ -54,16 +54,26 @@ class _KeepsArguments:
     """The base of `Layer`, which itself must have the signature of its `__init__`."""
 
     #: Arguments of the constructor, by position and by name.
-    _args: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+    _args: ClassVar[Any] = ((), {})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Keep the arguments of a custom class, from which its configuration is made."""
         layer = super().__new__(cls)
         if cls not in _registry.written:
-            layer._args = (args, kwargs)
+            layer._args = (args, kwargs)  # type: ignore[misc]  # of this instance
         return layer
 
 
+def _name(name: str, value: Any) -> str:
+    """Check the name of a layer."""
+    if not isinstance(value, str) or not value or "/" in value:
+        raise ValueError(
+            f"name must be a string without '/'. Received: name={checks.shorten(value)}"
+        )
+    return value
+
+
+@declared(kw_only=True)
 class Layer(_KeepsArguments):
     """The base of all layers.
 
@@ -93,8 +103,15 @@ class Layer(_KeepsArguments):
     [('hidden/kernel', (3, 2)), ('hidden/bias', (2,))]
     """
 
-    #: Names of the arguments that only this kind of layer has, which are attributes too.
-    _own: tuple[str, ...] = ()
+    name: Any = argument(None, _name)
+    trainable: bool = argument(True, checks.flag)
+    dtype: Any = argument(None)
+    input_shape: Any = argument(None, kept=False)
+    input_dim: int | None = argument(None, checks.whole, kept=False)
+    activity_regularizer: Any = found(None, regularizers.get)
+
+    #: Arguments that only this kind of layer has; the others are written by `get_config` itself.
+    _arguments: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let the `build` of a custom class end in a built layer, as in Keras."""
@@ -110,38 +127,20 @@ class Layer(_KeepsArguments):
 
             cls.build = build  # type: ignore[method-assign]  # wrapped
 
-    def __init__(
-        self,
-        *,
-        name: str | None = None,
-        trainable: bool = True,
-        dtype: Any = None,
-        input_shape: Any = None,
-        input_dim: int | None = None,
-        activity_regularizer: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        checks.no_more(type(self).__name__, kwargs, _keywords(type(self)))
-        if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ValueError(
-                f"name must be a string without '/'. Received: name={checks.shorten(name)}"
-            )
-        self.name: str = name or unique_name(type(self).__name__)
-        self.trainable = checks.flag("trainable", trainable)
-        self.dtype: str = checks.float_type(dtype, config.floatx())
+    def __complete(self, input_shape: Any, input_dim: int | None) -> None:
+        self.name = self.name or unique_name(type(self).__name__)
+        self.dtype = checks.float_type(self.dtype, config.floatx())
         self.built = False
         self._serial = next(SERIALS)
         self._weights: list[Variable] = []
         self._build_shape: Any = None  # a shape, or a list or dict of them
-        self.activity_regularizer = regularizers.get(activity_regularizer)
         #: Its calls on symbolic tensors, and what `add_loss` was given in the last other call.
         self._nodes: list[Node] = []
         self._losses: list[Any] = []
         self._first_shape: Shape | None = None
-        if input_dim is not None:
-            input_shape = (checks.whole("input_dim", input_dim),)
-        if input_shape is not None:
-            self._first_shape = (None, *checks.shape("input_shape", input_shape))
+        shape = input_shape if input_dim is None else (input_dim,)
+        if shape is not None:
+            self._first_shape = (None, *checks.shape("input_shape", shape))
 
     # -- to be defined by each kind of layer
 
@@ -175,16 +174,8 @@ class Layer(_KeepsArguments):
             The shape of the output.
         """
         inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, self.dtype)), input_shape)
-        if self.built:
-            outputs = self._outputs_for((inputs,), {})
-        else:  # for a trial, without random numbers
-
-            def zeros(shape: Any, dtype: Any) -> Array:
-                return np.zeros(shape, dtype)
-
-            with self._tried():
-                trial = {initializer_override: zeros}
-                outputs = within(trial, self._outputs_for, (inputs,), {})
+        with self._tried():  # without random numbers
+            outputs = within({initializer_override: np.zeros}, self._outputs_for, (inputs,), {})
         return mapped(lambda y: y.shape, outputs)
 
     @contextlib.contextmanager
@@ -314,7 +305,7 @@ class Layer(_KeepsArguments):
         if type(self) not in _registry.written:
             owner = next(cls for cls in type(self).__mro__ if "get_config" in vars(cls))
             if owner.__module__.startswith("tinynet."):  # a custom class without its own
-                arguments = self._arguments()
+                arguments = self._given_arguments()
         if self.activity_regularizer is not None:
             arguments["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
         dtype = {"name": self.dtype}
@@ -324,10 +315,10 @@ class Layer(_KeepsArguments):
             "trainable": self.trainable,
             "dtype": {**policy, "registered_name": None},
             **arguments,
-            **{name: _plain(getattr(self, name)) for name in self._own},
+            **{name: _plain(getattr(self, name)) for name in self._arguments},
         }
 
-    def _arguments(self) -> dict[str, Any]:
+    def _given_arguments(self) -> dict[str, Any]:
         """Return the arguments that a custom class was constructed with."""
         parameters = inspect.signature(type(self).__init__).parameters
         bound = inspect.signature(type(self).__init__).bind(self, *self._args[0], **self._args[1])
@@ -359,7 +350,7 @@ class Layer(_KeepsArguments):
         Layer
             A new one, without weights.
         """
-        known, late = _keywords(cls), {}
+        known, late = keywords(cls, Layer), {}
         parameters = inspect.signature(cls).parameters
         if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
             late = {k: config[k] for k in ("name", "trainable", "dtype") if k in config}
@@ -421,6 +412,18 @@ class Layer(_KeepsArguments):
         self._weights.append(weight)
         return weight
 
+    def _build_weights(self, input_shape: Any, **shapes: tuple[int, ...] | None) -> None:
+        """Build the weights of given names and shapes, as the arguments named after them say."""
+        self._weights = []
+        for name, shape in shapes.items():
+            if shape is not None:
+                kinds = ("initializer", "regularizer", "constraint")
+                options = {kind: getattr(self, f"{name}_{kind}", None) for kind in kinds}
+                trainable = not name.startswith("moving_")
+                weight = self.add_weight(shape, trainable=trainable, name=name, **options)
+                setattr(self, name, weight)
+        Layer.build(self, input_shape)
+
     def _variables(self) -> list[Variable]:
         """Return its own weights, then those of layers inside."""
         return unique(self._weights + [w for la in self._sublayers() for w in la.weights])
@@ -433,23 +436,8 @@ class Layer(_KeepsArguments):
         """
         if type(self) in _registry.written:
             return []
-        found: list[Layer] = []
-        seen = {id(self)}
-        todo = [v for name, v in vars(self).items() if name not in _NOT_INSIDE][::-1]
-        while todo:
-            value = todo.pop()
-            if isinstance(value, Layer | dict | list | tuple | set | frozenset):
-                if id(value) in seen:
-                    continue
-                seen.add(id(value))
-            if isinstance(value, Layer):
-                found.append(value)
-            elif isinstance(value, set | frozenset):
-                layers = [v for v in value if isinstance(v, Layer)]
-                todo += sorted(layers, key=lambda layer: -layer._serial)
-            elif isinstance(value, dict | list | tuple):
-                todo += [*(value.values() if isinstance(value, dict) else value)][::-1]
-        return found
+        own = [value for name, value in vars(self).items() if name not in _NOT_INSIDE]
+        return _layers_in(own, {id(self)})
 
     def get_build_config(self) -> dict[str, Any] | None:
         """Return what `build_from_config` needs to build the layer as it is now.
@@ -813,6 +801,9 @@ def _plain(value: Any) -> Any:
     return _registry.serialize(value) if callable(value) else value
 
 
+Layer._arguments = ()
+
+
 class LayerCall(Operation):
     """A layer with its own `forward` or `backward`, as an operation that Python runs.
 
@@ -914,18 +905,6 @@ def _is_shape(shape: tuple[int, ...], expected: Shape) -> bool:
     return len(shape) == len(expected) and all(
         b in (None, a) for a, b in zip(shape, expected, strict=True)
     )
-
-
-def _keywords(cls: type[Layer]) -> list[str]:
-    """List what a constructor takes, together with the constructor of the base."""
-    if cls not in _known_keywords:
-        own = [*inspect.signature(cls).parameters, *inspect.signature(Layer.__init__).parameters]
-        unnamed = ("self", "args", "kwargs")
-        _known_keywords[cls] = [name for name in dict.fromkeys(own) if name not in unnamed]
-    return _known_keywords[cls]
-
-
-_known_keywords: weakref.WeakKeyDictionary[Any, list[str]] = weakref.WeakKeyDictionary()
 
 
 def unique(variables: list[Variable]) -> list[Variable]:
@@ -1030,6 +1009,19 @@ def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
     if all(size is None or hasattr(size, "__index__") for size in shapes):
         return function(tuple(shapes))
     return [map_shapes(function, shape) for shape in shapes]
+
+
+def _layers_in(value: Any, seen: set[int]) -> list[Layer]:
+    """Return a layer, or the layers in nested containers, that were not seen before."""
+    if id(value) in seen or not isinstance(value, Layer | dict | list | tuple | set | frozenset):
+        return []
+    seen.add(id(value))
+    if isinstance(value, Layer):
+        return [value]
+    if isinstance(value, set | frozenset):
+        value = sorted((v for v in value if isinstance(v, Layer)), key=lambda la: la._serial)
+    items = value.values() if isinstance(value, dict) else value
+    return [layer for item in items for layer in _layers_in(item, seen)]
 
 
 def _open_shape(layer: Layer, x: Any) -> Any:

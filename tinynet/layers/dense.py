@@ -5,37 +5,38 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import activations, checks, constraints, initializers, regularizers
+from tinynet.arguments import argument, declared, found, required
 from tinynet.layers.base import Layer, _registry
 from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
 from tinynet.variable import Variable
 
 
-@_registry.register()
+@declared(_registry)
 class Dense(Layer):
     """Connect every input with every unit: ``activation(x @ kernel + bias)``.
 
     Parameters
     ----------
     units : int
-        The number of outputs.
+        Number of outputs.
     activation : str or callable, optional
-        What is applied to the sums; by default nothing.
+        Activation that is applied to the pre-activations; by default none.
     use_bias : bool
         Whether a bias is added.
     kernel_initializer, bias_initializer : str or Initializer
-        The first values of the weights.
+        Initializers of the weights.
     kernel_regularizer, bias_regularizer : str or Regularizer, optional
-        What the weights' size costs in the loss.
+        Regularizers of the weights.
     kernel_constraint, bias_constraint : str or Constraint, optional
-        What the weights must satisfy after every step.
+        Constraints of the weights.
     **kwargs : object
         As for `Layer`.
 
     Raises
     ------
     ValueError
-        If `units` is no positive integer.
+        If `units` is not a positive integer.
 
     Examples
     --------
@@ -44,49 +45,24 @@ class Dense(Layer):
     array([[6., 6.]], dtype=float32)
     """
 
-    _own = (
-        *("units", "activation", "use_bias", "kernel_initializer", "bias_initializer"),
-        *("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint"),
-    )
+    units: int = required(checks.whole, wrong_type=ValueError)
+    activation: Any = found(None, activations.get)
+    use_bias: bool = argument(True, checks.flag)
+    kernel_initializer: Any = found("glorot_uniform", initializers.get)
+    bias_initializer: Any = found("zeros", initializers.get)
+    kernel_regularizer: Any = found(None, regularizers.get)
+    bias_regularizer: Any = found(None, regularizers.get)
+    kernel_constraint: Any = found(None, constraints.get)
+    bias_constraint: Any = found(None, constraints.get)
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.units = checks.whole("units", units, wrong_type=ValueError)
-        self.activation = activations.get(activation)
-        self.use_bias = checks.flag("use_bias", use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+    def __complete(self) -> None:
         self.kernel: Variable
         self.bias: Variable | None = None
 
     def build(self, input_shape: Shape) -> None:
         """Build kernel and bias; those of an earlier build are dropped."""
-        inputs = self._inputs(input_shape)
-        self._weights = []
-        for name, shape in (("kernel", (inputs, self.units)), ("bias", (self.units,))):
-            if name == "kernel" or self.use_bias:
-                options = {
-                    option: getattr(self, f"{name}_{option}")
-                    for option in ("initializer", "regularizer", "constraint")
-                }
-                setattr(self, name, self.add_weight(shape, name=name, **options))
-        super().build(input_shape)
+        kernel, bias = (self._inputs(input_shape), self.units), (self.units,)
+        self._build_weights(input_shape, kernel=kernel, bias=bias if self.use_bias else None)
 
     def _inputs(self, input_shape: Shape) -> int:
         inputs = input_shape[-1] if len(input_shape) >= 2 else None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet import checks
+from tinynet import checks, constraints, initializers, regularizers
+from tinynet.arguments import argument, declared, found, required
 from tinynet.layers.base import Layer, _registry
-from tinynet.layers.weights import add_named, keep_arguments
 from tinynet.program.look_up import LookUp, rows
 from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
@@ -24,7 +24,16 @@ def _checked_rows(table: Array, indices: Array) -> Array:
     return rows(table, indices)
 
 
-@_registry.register()
+def _not_supported(name: str, value: Any) -> None:
+    """Refuse an argument that only Keras supports."""
+    if value is not None:
+        raise NotImplementedError(
+            f"tinynet does not support {name} of Embedding. "
+            f"Received: {name}={checks.shorten(value)}"
+        )
+
+
+@declared(_registry)
 class Embedding(Layer):
     """Replace every integer by a trainable vector, a row of the weight `embeddings`.
 
@@ -63,45 +72,22 @@ class Embedding(Layer):
             [1., 2.]]], dtype=float32)
     """
 
-    _own = (
-        *("input_dim", "output_dim", "embeddings_initializer", "embeddings_regularizer"),
-        *("embeddings_constraint", "mask_zero", "quantization_config"),
-    )
+    input_dim: int = required(checks.whole, wrong_type=ValueError)
+    output_dim: int = required(checks.whole, wrong_type=ValueError)
+    embeddings_initializer: Any = found("uniform", initializers.get)
+    embeddings_regularizer: Any = found(None, regularizers.get)
+    embeddings_constraint: Any = found(None, constraints.get)
+    mask_zero: bool = argument(False, checks.flag)
+    weights: Any = argument(None, kept=False)
+    lora_rank: Any = argument(None, _not_supported, kept=False)
+    lora_alpha: Any = argument(None, _not_supported, kept=False)
+    quantization_config: Any = argument(None, _not_supported)
+    input_length: Any = argument(None, checks.whole, kept=False)
 
-    def __init__(
-        self,
-        input_dim: int,
-        output_dim: int,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        embeddings_constraint: Any = None,
-        mask_zero: bool = False,
-        weights: Any = None,
-        lora_rank: Any = None,
-        lora_alpha: Any = None,
-        quantization_config: Any = None,
-        input_length: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        for name, value in (
-            ("mask_zero", checks.flag("mask_zero", mask_zero) or None),
-            ("lora_rank", lora_rank),
-            ("lora_alpha", lora_alpha),
-            ("quantization_config", quantization_config),
-        ):
-            if value is not None:
-                raise NotImplementedError(
-                    f"tinynet does not support {name} of Embedding. "
-                    f"Received: {name}={checks.shorten(value)}"
-                )
-        if checks.optional(checks.whole, "input_length", input_length) is not None:
+    def __complete(self, weights: Any, input_length: Any, **unused: Any) -> None:
+        _not_supported("mask_zero", self.mask_zero or None)
+        if input_length is not None:
             checks.warn("input_length has no effect; remove it.")
-        super().__init__(**kwargs)
-        self.input_dim = checks.whole("input_dim", input_dim, wrong_type=ValueError)
-        self.output_dim = checks.whole("output_dim", output_dim, wrong_type=ValueError)
-        options = embeddings_initializer, embeddings_regularizer, embeddings_constraint
-        keep_arguments(self, "embeddings", *options)
-        self.mask_zero, self.quantization_config = False, None
         self.embeddings: Variable
         if weights is not None:
             self.build()
@@ -110,9 +96,10 @@ class Embedding(Layer):
 
     def build(self, input_shape: Any = None) -> None:
         """Build the vectors, unless they are built."""
-        if not self.built:
-            add_named(self, "embeddings", (self.input_dim, self.output_dim))
-        super().build(input_shape or ())
+        if self.built:
+            super().build(input_shape or ())
+        else:
+            self._build_weights(input_shape or (), embeddings=(self.input_dim, self.output_dim))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape with another axis, of size `output_dim`."""

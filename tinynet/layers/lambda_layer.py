@@ -5,12 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import checks
+from tinynet.arguments import argument, declared, required
 from tinynet.layers.base import Layer, _registry, parameters_of
 
-__all__ = ["Lambda"]
+
+def _function(name: str, value: Any) -> Any:
+    """Return the function, which a configuration has by its name."""
+    if isinstance(value, dict) and value.get("class_name") == "__lambda__":
+        raise ValueError(
+            "function must be a named function to be loaded, which is passed in "
+            "custom_objects: code in a file is never run. Received: a Lambda of code"
+        )
+    if isinstance(value, str | dict):
+        value = _registry.get(value)
+    if not callable(value):
+        raise TypeError(f"function must be callable. Received: function={checks.shorten(value)}")
+    return value
 
 
-@_registry.register()
+@declared(_registry)
 class Lambda(Layer):
     """Apply a function of operations; it has no weights of its own.
 
@@ -33,40 +46,24 @@ class Lambda(Layer):
     array([[9.]], dtype=float32)
     """
 
-    _own = ("function", "arguments")
+    function: Any = required(_function)
+    output_shape: Any = argument(None, kept=False)
+    mask: Any = argument(None, kept=False)
+    arguments: Any = argument(None)
 
-    def __init__(
-        self,
-        function: Any,
-        output_shape: Any = None,
-        mask: Any = None,
-        arguments: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if isinstance(function, dict) and function.get("class_name") == "__lambda__":
-            raise ValueError(
-                "function must be a named function to be loaded, which is passed in "
-                "custom_objects: code in a file is never run. Received: a Lambda of code"
-            )
-        if isinstance(function, str | dict):
-            function = _registry.get(function)
-        if not callable(function):
-            raise TypeError(
-                f"function must be callable. Received: function={checks.shorten(function)}"
-            )
+    def __complete(self, output_shape: Any, mask: Any) -> None:
         if mask is not None:
             raise ValueError(f"mask must be None. Received: mask={checks.shorten(mask)}")
         if output_shape is not None and not callable(output_shape):
             checks.shape("output_shape", output_shape)
-        arguments = {} if arguments is None else arguments
-        known = parameters_of(function)
-        if not isinstance(arguments, dict) or not ("kwargs" in known or set(arguments) <= known):
+        given = {} if self.arguments is None else self.arguments
+        known = parameters_of(self.function)
+        if not isinstance(given, dict) or not ("kwargs" in known or set(given) <= known):
             raise TypeError(
                 "arguments must be a dict of further arguments of the function. "
-                f"Received: arguments={checks.shorten(arguments)}"
+                f"Received: arguments={checks.shorten(given)}"
             )
-        self.function, self.arguments = function, dict(arguments)
+        self.arguments = dict(given)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Compute the output."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
+from tinynet.arguments import argument, declared, required
 from tinynet.layers.base import Layer, _registry
 from tinynet.program.dense_net import RESHAPE
 from tinynet.program.tensor import TABLE
@@ -152,7 +153,7 @@ class Minimum(Merge):
     """
 
 
-@_registry.register()
+@declared(_registry)
 class Concatenate(Merge):
     """Join tensors along an axis.
 
@@ -169,11 +170,7 @@ class Concatenate(Merge):
     array([[1., 2., 3.]], dtype=float32)
     """
 
-    _own = ("axis",)
-
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.axis = checks.whole("axis", axis, -64)
+    axis: int = argument(-1, checks.whole, -64)
 
     def _check_shapes(self, shapes: list[Any]) -> None:
         rank = len(shapes[0])
@@ -192,7 +189,16 @@ class Concatenate(Merge):
         return TABLE["concatenate"](inputs, axis=self.axis)
 
 
-@_registry.register()
+def _axes(name: str, value: Any) -> Any:
+    """Check an axis, or a list of two."""
+    if not isinstance(value, list | tuple):
+        return checks.whole(name, value, -64)
+    if len(value) != 2:
+        raise ValueError(f"axes must be one or two whole numbers. Received: axes={value}")
+    return [checks.whole(name, axis, -64) for axis in value]
+
+
+@declared(_registry)
 class Dot(Merge):
     """Compute the dot products of two tensors along an axis of each, example by example.
 
@@ -211,17 +217,15 @@ class Dot(Merge):
     array([[11.]], dtype=float32)
     """
 
-    _own = ("axes", "normalize")
+    axes: Any = required(_axes)
+    normalize: bool = argument(False, checks.flag)
+
     _numbers = (2, 2)
 
-    def __init__(self, axes: Any, normalize: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        both = axes if isinstance(axes, list | tuple) else (axes, axes)
-        if len(both) != 2:
-            raise ValueError(f"axes must be one or two whole numbers. Received: axes={axes}")
-        both = [checks.whole("axes", axis, -64) for axis in both]
-        self.axes: Any = both if isinstance(axes, list | tuple) else both[0]
-        self._both, self.normalize = both, checks.flag("normalize", normalize)
+    @property
+    def _both(self) -> Any:
+        """The axis of each input."""
+        return self.axes if isinstance(self.axes, list) else [self.axes, self.axes]
 
     def _check_shapes(self, shapes: list[Any]) -> None:
         sizes = []

@@ -1,4 +1,4 @@
-"""Layers that change the form of an example and none of its numbers: Input, Flatten, Reshape."""
+"""Layers that change the shape of an example: `Input`, `Flatten`, `Reshape` and their siblings."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from tinynet import checks, config
+from tinynet.arguments import argument, declared, required
 from tinynet.layers.base import Layer, _registry
 from tinynet.program.dense_net import RESHAPE
-from tinynet.program.symbols import Node, SymbolicTensor
+from tinynet.program.symbols import Node, Shape, SymbolicTensor, check_size
 from tinynet.program.tensor import TABLE
 
 
@@ -19,17 +20,17 @@ class InputLayer(Layer):
     Parameters
     ----------
     shape : tuple of int, optional
-        The shape of one example.
+        Shape of one example.
     batch_size : int, optional
-        The number of examples, where it is fixed.
+        Number of examples, if it is fixed.
     dtype : str, optional
-        The type of the input.
+        Data type of the input.
     batch_shape : tuple of (int or None), optional
-        In place of `shape` and `batch_size`: both in one.
+        Instead of `shape` and `batch_size`: both together.
     name : str, optional
         By default ``"input_layer"``, numbered.
     input_shape : tuple of int, optional
-        An older name of `shape`.
+        Former name of `shape`.
 
     Raises
     ------
@@ -101,20 +102,20 @@ def Input(
     Parameters
     ----------
     shape : tuple of int, optional
-        The shape of one example.
+        Shape of one example.
     batch_size : int, optional
-        The number of examples, where it is fixed.
+        Number of examples, if it is fixed.
     dtype : str, optional
-        The type of the input.
+        Data type of the input.
     batch_shape : tuple of (int or None), optional
-        In place of `shape` and `batch_size`: both in one.
+        Instead of `shape` and `batch_size`: both together.
     name : str, optional
         By default ``"input_layer"``, numbered.
 
     Returns
     -------
     SymbolicTensor
-        For the list of a `Sequential`, or for calling layers on.
+        Symbolic tensor for the list of a `Sequential`, or to call layers on.
 
     Raises
     ------
@@ -129,14 +130,14 @@ def Input(
     return InputLayer(shape, batch_size, dtype, batch_shape, name).output
 
 
-@_registry.register()
+@declared(_registry)
 class Flatten(Layer):
-    """Lay every example out in one row: ``(N, 28, 28)`` becomes ``(N, 784)``.
+    """Flatten every example: ``(N, 28, 28)`` becomes ``(N, 784)``.
 
     Parameters
     ----------
     data_format : {None, "channels_last", "channels_first"}
-        Only ``"channels_last"``, the default, lays an image out in the order it has.
+        Order of an image's axes; only ``"channels_last"``, the default, is supported.
     **kwargs : object
         As for `Layer`.
 
@@ -147,9 +148,7 @@ class Flatten(Layer):
     (5, 784)
     """
 
-    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.data_format = checks.choice("data_format", data_format, [None, "channels_last"])
+    data_format: str | None = argument(None, checks.choice, [None, "channels_last"])
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
@@ -160,14 +159,25 @@ class Flatten(Layer):
         return {**super().get_config(), "data_format": self.data_format or "channels_last"}
 
 
-@_registry.register()
+def _target_shape(name: str, value: Any) -> tuple[int, ...]:
+    sizes = value if isinstance(value, list | tuple) else (value,)
+    shape = tuple(checks.whole(name, size, -1, ValueError) for size in sizes)
+    if shape.count(-1) > 1 or 0 in shape:
+        raise ValueError(
+            "target_shape must hold positive integers, and -1 at most once. "
+            f"Received: target_shape={shape}"
+        )
+    return shape
+
+
+@declared(_registry)
 class Reshape(Layer):
-    """Give every example another shape of as many elements.
+    """Reshape every example, which keeps its number of elements.
 
     Parameters
     ----------
     target_shape : tuple of int
-        The shape of one example; one size may be -1, which is then worked out.
+        Shape of one example; one size may be -1, which is then computed.
     **kwargs : object
         As for `Layer`.
 
@@ -183,19 +193,7 @@ class Reshape(Layer):
     (5, 2, 3)
     """
 
-    _own = ("target_shape",)
-
-    def __init__(self, target_shape: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        sizes = target_shape if isinstance(target_shape, list | tuple) else (target_shape,)
-        self.target_shape = tuple(
-            checks.whole("target_shape", size, -1, ValueError) for size in sizes
-        )
-        if self.target_shape.count(-1) > 1 or 0 in self.target_shape:
-            raise ValueError(
-                "target_shape must hold positive integers, and -1 at most once. "
-                f"Received: target_shape={self.target_shape}"
-            )
+    target_shape: Any = required(_target_shape)
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
@@ -213,14 +211,14 @@ class Reshape(Layer):
         return RESHAPE(x, target=target)
 
 
-@_registry.register()
+@declared(_registry)
 class Rescaling(Layer):
     """Scale and shift: ``x * scale + offset``, for example pixels by 1/255.
 
     Parameters
     ----------
     scale, offset : float
-        The factor, and what is added.
+        Factor and addend.
     **kwargs : object
         As for `Layer`.
 
@@ -230,13 +228,101 @@ class Rescaling(Layer):
     array([[2.]], dtype=float32)
     """
 
-    _own = ("scale", "offset")
-
-    def __init__(self, scale: float, offset: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.scale = checks.number("scale", scale)
-        self.offset = checks.number("offset", offset)
+    scale: float = required(checks.number)
+    offset: float = argument(0.0, checks.number)
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
         return x * self.scale + self.offset
+
+
+def _check_ndim(layer: Layer, input_shape: Shape, ndim: int) -> None:
+    if len(input_shape) != ndim:
+        raise ValueError(
+            f"Inputs of {layer.name} must have {ndim} dimensions, the batch axis included. "
+            f"Received: an input of shape {tuple(input_shape)}"
+        )
+
+
+def _dims(name: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"dims must be a tuple of axes. Received: dims={checks.shorten(value)}")
+    dims = tuple(checks.whole(name, axis, 1, ValueError) for axis in value)
+    if sorted(dims) != list(range(1, len(dims) + 1)):
+        raise ValueError(
+            f"dims must have every axis from 1 to their number once. Received: dims={dims}"
+        )
+    return dims
+
+
+@declared(_registry)
+class Permute(Layer):
+    """Reorder the axes of every example.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        The axes in their new order, counted from 1: the batch axis stays.
+    **kwargs : object
+        As for `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If `dims` does not have every axis once.
+
+    Examples
+    --------
+    >>> Permute((2, 1))([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]).numpy()
+    array([[[1., 4.],
+            [2., 5.],
+            [3., 6.]]], dtype=float32)
+    """
+
+    dims: Any = required(_dims)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape in another order."""
+        _check_ndim(self, input_shape, len(self.dims) + 1)
+        return (input_shape[0], *(input_shape[axis] for axis in self.dims))
+
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        _check_ndim(self, x.shape, len(self.dims) + 1)
+        return TABLE["transpose"](x, (0, *self.dims))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "dims": self.dims}
+
+
+@declared(_registry)
+class RepeatVector(Layer):
+    """Repeat every example: ``(N, D)`` becomes ``(N, n, D)``.
+
+    Parameters
+    ----------
+    n : int
+        Number of repetitions.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> RepeatVector(2)([[1.0, 2.0]]).numpy()
+    array([[[1., 2.],
+            [1., 2.]]], dtype=float32)
+    """
+
+    n: int = required(checks.whole)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape with another axis, of size `n`."""
+        _check_ndim(self, input_shape, 2)
+        check_size([input_shape], self.n)
+        return (input_shape[0], self.n, input_shape[1])
+
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        _check_ndim(self, x.shape, 2)
+        return TABLE["repeat"](TABLE["expand_dims"](x, 1), self.n, axis=1)

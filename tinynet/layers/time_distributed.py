@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import checks
+from tinynet.arguments import declared, required
 from tinynet.layers.base import Layer, _registry, deserialize
 from tinynet.layers.dense import Dense
 from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
 
 
-@_registry.register()
+def _layer(name: str, value: Any) -> Layer:
+    """Return the layer, of which a file has the configuration."""
+    layer = deserialize(value) if isinstance(value, dict) else value
+    if not isinstance(layer, Layer):
+        raise ValueError(f"layer must be a Layer. Received: layer={checks.shorten(value)}")
+    return layer
+
+
+@declared(_registry)
 class TimeDistributed(Layer):
     """Apply a layer to every step of a sequence, with the same weights.
 
@@ -37,13 +46,7 @@ class TimeDistributed(Layer):
     [(2, 4), (4,)]
     """
 
-    _own = ("layer",)
-
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if not isinstance(layer, Layer):
-            raise ValueError(f"layer must be a Layer. Received: layer={checks.shorten(layer)}")
-        self.layer = layer
+    layer: Any = required(_layer)
 
     def _inner_layers(self) -> list[Layer]:
         return [self.layer]
@@ -72,19 +75,3 @@ class TimeDistributed(Layer):
             return self.layer(x, training=training)
         steps = [self.layer(x[:, i], training=training) for i in range(x.shape[1])]
         return TABLE["stack"](steps, axis=1)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Build a layer from its configuration.
-
-        Parameters
-        ----------
-        config : dict
-            What `get_config` returned.
-
-        Returns
-        -------
-        TimeDistributed
-            A new one, without weights.
-        """
-        return super().from_config({**config, "layer": deserialize(config["layer"])})
