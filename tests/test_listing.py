@@ -244,6 +244,7 @@ def test_profile_has_a_row_for_each_instruction(backend: str) -> None:
         ("forward", "tanh", "hidden"),
         ("forward", "linear", "digit"),
         ("loss", loss, ""),
+        ("loss", "sparse_matches", ""),
         ("loss", "metrics", ""),
         ("backward", loss, ""),
         ("backward", "linear", "digit"),

@@ -656,7 +656,7 @@ def _taken(arrays: Any, rows: Array, name: str, work: Workspace, dtype: Any = No
 def _take(array: Any, rows: Array, name: str, work: Workspace, dtype: Any = None) -> Any:
     """Copy rows into a buffer, converted; they are known to exist, which "clip" makes cheap."""
     if isinstance(array, CompressedRows):
-        return array.take(rows)
+        return array.batch(rows)
     dtype = np.dtype(dtype or array.dtype)
     out = work.array(name, (len(rows), *array.shape[1:]), dtype)
     if _is_ready(array, dtype):
@@ -795,7 +795,7 @@ class Stream:
             parts = itertools.chain([first], begun)
         for part in parts:
             rows = isinstance(part.x, CompressedRows)
-            x = part.x.take(np.arange(len(part))) if rows else part.x
+            x = part.x.batch(np.arange(len(part))) if rows else part.x
             if part.dtype is not None and not rows:
                 x = each(lambda a, d: converted(a, d or a.dtype), x, part.dtype)
             yield x, part.y, part.weights

@@ -10,7 +10,7 @@ import numpy as np
 from tinynet import checks, functional, optimizers
 from tinynet.losses import SparseCategoricalCrossentropy
 from tinynet.one_step import OneStep, copied
-from tinynet.program.program import STORE, Backward
+from tinynet.program.program import Backward
 
 # How operations are written, where it is not ``y = name(inputs, options)`` and
 # ``gradients = name_backward(d, y, inputs, options)``: {0} is the first input, {y} the result,
@@ -135,9 +135,8 @@ class Writer:
             The text.
         """
         program = self.traced.program
-        stored = [n for n in program.backward if n.operation is STORE]
-        for n in stored:
-            self._name(n.inputs[0], f"d_{self._path(n.options['out'])}")
+        for gradient, out in program.stores:
+            self._name(gradient, f"d_{self._path(out)}")
         stages = {
             "forward": [line for n in program.forward if n.scope for line in self._lines(n)],
             "loss": [line for n in program.forward if not n.scope for line in self._lines(n)],
@@ -150,8 +149,7 @@ class Writer:
         terms += [f"{kind}({path})" for kind, path in regularized]
         if len(terms) > 1:
             stages["loss"].append((f"total = {' + '.join(terms)}", "1"))
-        backward = [n for n in program.backward if n.operation is not STORE]
-        stages["backward"] = [line for n in backward for line in self._lines(n)]
+        stages["backward"] = [line for n in program.backward for line in self._lines(n)]
         for kind, path in regularized:
             stages["backward"].append((f"d_{path} = add(d_{path}, {kind}.gradient({path}))", ""))
         stages["update"] = [*self._update()]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import config
 from tinynet.layers.base import SERIALS, LayerCall
 from tinynet.losses.base import Loss, LossStep
 from tinynet.program.nested import flattened, mapped
@@ -115,15 +116,20 @@ class ModelProgram:
         self.losses: list[tuple[Any, float]] = []
         self.predictions: list[Any] = []
         self.logits: list[Any] = []
+        #: Metrics that are sums of what is counted here, with the registers; and whether there are
+        #: others.
+        self.counts: list[tuple[Any, Any]] = []
+        self.has_others = False
+        self.means = [] if objective is None else [objective.tracker, *objective.trackers]
         #: Scalars that `add_loss` was given.
         self.added: list[Any] = []
         call = Call(training)
         within({CALL: call}, self.program.extend, self._trace, model, targets, weighing, call)
         results = [*self.predictions, *(s for s in self.logits if s is not None)]
-        results += [s for s, _ in self.losses] + self.added
+        results += [s for s, _ in self.losses] + self.added + [s for _, s in self.counts]
         #: Softmaxes over an axis of size 1, as sentences.
         self.constant_softmaxes = [*self._constant_softmaxes()]
-        if fuse:
+        if fuse and config.backend() == "numba":
             apply_rules(self.program.forward, results)
         self.connected: set[int] = set()
         if gradients is not None:
@@ -139,6 +145,7 @@ class ModelProgram:
         self._with_logits = [None if s is None else number(s) for s in self.logits]
         self._losses = [(number(s), weight) for s, weight in self.losses]
         self._added = [*map(number, self.added)]
+        self.counts = [(metric, number(s)) for metric, s in self.counts]
         # Taking one out is atomic, so that threads can share a model.
         self._idle: collections.deque[Workspace] = collections.deque()
 
@@ -157,24 +164,33 @@ class ModelProgram:
             activation, logits = predictions.computed_by
             if output.wants_logits(activation):
                 self.logits[k] = logits
-            if output.loss is None or y is None:
+            if y is None:
                 continue
-            if predictions.shape[1:] != tuple(output.output_shape[1:]):
-                raise ValueError(
-                    f"The model's outputs must keep the shape {output.output_shape} that the "
-                    f"targets were checked for. Received: outputs of shape {predictions.shape}"
-                )
-            if type(output.loss).__call__ is not Loss.__call__:  # a user's own
-                self.losses.append((output.loss(y, predictions, weight), output.weight))
-                continue
-            loss, given = output.loss_for(predictions)
-            if loss._custom and not loss._has_own_gradient:
-                self.losses.append((loss.reduced(y, given, weight), output.weight))
-                continue
+            if output.loss is not None:
+                self._add_loss(k, output, y, weight, logits)
+            counts = output.matches(y, self.predictions[k], weight)
+            self.counts += counts
+            self.has_others = self.has_others or len(counts) < len(output.metrics or ())
+
+    def _add_loss(self, k: int, output: Any, y: Any, weight: Any, logits: Any) -> None:
+        """Trace the loss of an output; the probabilities are then those that it computes."""
+        predictions = self.predictions[k]
+        if predictions.shape[1:] != tuple(output.output_shape[1:]):
+            raise ValueError(
+                f"The model's outputs must keep the shape {output.output_shape} that the "
+                f"targets were checked for. Received: outputs of shape {predictions.shape}"
+            )
+        if type(output.loss).__call__ is not Loss.__call__:  # a user's own
+            self.losses.append((output.loss(y, predictions, weight), output.weight))
+            return
+        loss, given = output.loss_for(predictions)
+        if loss._custom and not loss._has_own_gradient:
+            value = loss.reduced(y, given, weight)
+        else:
             value, probabilities = LossStep(loss)(given, y, weight)
-            self.losses.append((value, output.weight))
             if given is logits and loss.gives_probabilities and self._is_softmax(predictions):
                 self.predictions[k] = probabilities
+        self.losses.append((value, output.weight))
 
     def _require_known_layers(self, model: Any, first: int) -> None:
         """Check that weights used are those of the model; layers have numbers in order."""
@@ -237,7 +253,8 @@ class ModelProgram:
         work : Workspace
             What `borrow` returned.
         """
-        work.release()
+        if work.children:
+            work.release()
         self._idle.append(work)
 
     def predict(self, inputs: list[Any]) -> Any:

@@ -352,12 +352,12 @@ class Network(Layer):
         kinds = self._input_dtypes(len(shapes))
         pairs = zip(shapes, kinds, strict=True)
         open_shapes = [((None, *shape[1:]), kind) for shape, kind in pairs]
-        key = base.structure(), self.built, open_shapes, self._structure_of_inputs
+        key = base.STRUCTURE[0], self.built, open_shapes, self._structure_of_inputs
         if self._last_shapes is None or self._last_shapes[0] != key:
             inputs = self._structured([SymbolicTensor(examples_of(*own)) for own in open_shapes])
             self._build_once(mapped(lambda s: s.shape, inputs))
             outputs = self._outputs_for((inputs,), {})
-            self._last_shapes = (base.structure(), self.built, *key[2:]), outputs
+            self._last_shapes = (base.STRUCTURE[0], self.built, *key[2:]), outputs
             return outputs  # another thread may have set `_last_shapes` meanwhile
         return self._last_shapes[1]
 
@@ -380,11 +380,11 @@ class Network(Layer):
 
     def _is_traceable(self) -> bool:
         """Whether all code that a call runs is the library's: tracing it changes nothing."""
-        if self._traceable[0] != base.structure():
+        if self._traceable[0] != base.STRUCTURE[0]:
             inside = self._all_layers()
             own = all(type(layer) in _registry.written for layer in inside[1:])
             adds_losses = any(layer.activity_regularizer is not None for layer in inside)
-            self._traceable = base.structure(), own and not self._has_own_call, adds_losses
+            self._traceable = base.STRUCTURE[0], own and not self._has_own_call, adds_losses
         return self._traceable[1]
 
     def _is_row_wise(self) -> bool:

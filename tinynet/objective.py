@@ -10,6 +10,7 @@ import numpy as np
 from tinynet import checks, losses
 from tinynet import metrics as metrics_module
 from tinynet.metrics import LossMetric, Metric
+from tinynet.program.dense_net import MATCHES
 from tinynet.program.nested import flattened
 from tinynet.variable import Array, Variable, copies
 
@@ -137,8 +138,34 @@ class OutputObjective:
             )
         return self.loss.on_logits(), logits
 
+    def matches(self, y: Any, predictions: Any, weights: Any) -> list[tuple[Metric, Any]]:
+        """Record what counts right predictions, for the metrics that need no more than that.
+
+        Parameters
+        ----------
+        y, predictions : SymbolicTensor
+            The targets and the predictions.
+        weights : SymbolicTensor or None
+            The sample weights.
+
+        Returns
+        -------
+        list of (Metric, SymbolicTensor)
+            Each such metric, and its count.
+        """
+        if y.ndim != 1 or predictions.ndim != 2:
+            return []
+        own = self.metrics if weights is None else (self.metrics or [])[: len(self._entries)]
+        kind = metrics_module.SparseCategoricalAccuracy
+        return [(m, MATCHES(y, predictions)) for m in own or [] if type(m) is kind]
+
     def count(
-        self, y: Array, predictions: Array, weights: Array | None, logits: Array | None
+        self,
+        y: Array,
+        predictions: Array,
+        weights: Array | None,
+        logits: Array | None,
+        counted: Any = (),
     ) -> None:
         """Add a batch to the metrics.
 
@@ -152,12 +179,16 @@ class OutputObjective:
             The sample weights, for the weighted metrics.
         logits : ndarray, shape (N, ..., C), optional
             The input of the activation that the predictions are the result of.
+        counted : collection of Metric
+            Metrics that are not to be updated.
         """
         for i, metric in enumerate(self.metrics or []):
-            counted = weights if i >= len(self._entries) else None
-            given = (y, predictions, counted)
+            own = weights if i >= len(self._entries) else None
+            given = (y, predictions, own)
+            if metric in counted:
+                continue
             if logits is not None and isinstance(metric, LossMetric) and metric.logits_of:
-                metric._update_from_logits(y, logits, counted)
+                metric._update_from_logits(y, logits, own)
             else:
                 metric.update_state(*(copies(*given) if metric._custom else given))
 
@@ -350,23 +381,6 @@ class Objective:
         for output, ndim, shape in zip(self.outputs, y_ndims, output_shapes, strict=True):
             output.resolve(len(shape) if ndim is None else ndim, shape, used)
         return new
-
-    def count(self, loss: float, parts: list[float], n: int) -> None:
-        """Add the loss of a batch: by its number of examples.
-
-        Parameters
-        ----------
-        loss : float
-            The loss.
-        parts : list of float
-            The loss of each output that has one.
-        n : int
-            The number of examples.
-        """
-        trackers = self.trackers
-        for tracker, value in zip([self.tracker, *trackers], [loss, *parts], strict=False):
-            tracker.total += value * n  # type: ignore[attr-defined]  # a Mean
-            tracker.count += n  # type: ignore[attr-defined]
 
     def logs(self) -> Logs:
         """Return the values so far, sorted by name as Keras does.

@@ -258,6 +258,22 @@ class CompressedRows:
         """
         return SparseBatch(self, rows)
 
+    def batch(self, rows: Array) -> Any:
+        """Return some of the rows as a program takes them: named, or with zeros on numpy.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, shape (n,)
+            Their numbers.
+
+        Returns
+        -------
+        SparseBatch or ndarray, shape (n, D)
+            The batch.
+        """
+        named = self.take(rows)
+        return named if config.backend() == "numba" else named.expanded(self.dtype)
+
 
 class SparseBatch:
     """Some rows of `CompressedRows`: what a dense layer takes in place of an array.

@@ -24,7 +24,7 @@ from tinynet.metrics import Mean, SparseCategoricalAccuracy
 from tinynet.objective import Objective
 from tinynet.optimizers import Adam, Plan
 from tinynet.program import dispatch
-from tinynet.program.dense_net import LINEAR_RELU
+from tinynet.program.dense_net import LINEAR_RELU, MATCHES
 from tinynet.program.tensor import TABLE
 from tinynet.sparse import CompressedRows, SparseBatch, column_tables
 from tinynet.variable import Array, Variable
@@ -218,7 +218,7 @@ def _dense_classifier(traced: Any) -> Any:
     It is: linear operations one after the other, each with a bias and perhaps a rectifier, and
     the cross-entropy of labels and logits.
     """
-    instructions = [*traced.program.forward]
+    instructions = [n for n in traced.program.forward if n.operation is not MATCHES]
     at, weights, rectifies = traced.inputs[0], [], []
     if instructions and instructions[0].operation is TABLE["flatten"]:
         at = instructions.pop(0).outputs[0]

@@ -224,13 +224,13 @@ class Trainer(Network):
 
     def _own_metrics(self) -> list[Metric]:
         """Return the metrics in attributes of the model and of layers, but not of other models."""
-        if self._metrics_found[0] != base.structure():
+        if self._metrics_found[0] != base.STRUCTURE[0]:
             parts = [x for x in self._all_layers() if x is self or not isinstance(x, Trainer)]
             values = flattened(
                 [[v for k, v in vars(x).items() if k != "_compile_arguments"] for x in parts]
             )
             own = {id(value): value for value in values if isinstance(value, Metric)}
-            self._metrics_found = base.structure(), [*own.values()]
+            self._metrics_found = base.STRUCTURE[0], [*own.values()]
         compiled = self._objective.all_metrics() if self.compiled else []
         return [own for own in self._metrics_found[1] if all(own is not m for m in compiled)]
 
@@ -300,21 +300,34 @@ class Trainer(Network):
     def _count(
         self, program: ModelProgram, values: list[Any], batch: data.Batch, loss: float, parts: Any
     ) -> None:
-        """Add a batch to the metrics."""
-        x, y, weights = batch
-        objective = self._objective
-        objective.count(loss, parts, len(data.listed(x)[0]))
+        """Add a batch to the means of losses, and to the metrics."""
+        n = len(values[0])
+        for mean, value in zip(program.means, [loss, *parts], strict=False):
+            mean.total += value * n
+            mean.count += n
+        for metric, number in program.counts:
+            metric.total += values[number]
+            metric.count += n
+        if program.has_others:
+            self._count_others(program, values, batch)
+
+    def _count_others(self, program: ModelProgram, values: list[Any], batch: data.Batch) -> None:
+        """Add a batch to the metrics that the program does not count."""
+        _, y, weights = batch
+        counted = [metric for metric, _ in program.counts]
         results = program.results(values)
-        own = zip(objective.outputs, results, data.listed(y), _each_of(weights, y), strict=True)
+        own = zip(
+            self._objective.outputs, results, data.listed(y), _each_of(weights, y), strict=True
+        )
         for output, (predictions, logits), target, weight in own:
             if target is not None:
-                output.count(target, predictions, weight, logits)
+                output.count(target, predictions, weight, logits, counted)
 
     def _program(self, kind: str, batch: data.Batch) -> ModelProgram:
         """Return the program for a batch; it is traced if there is none."""
-        if self._structure != base.structure():
+        if self._structure != base.STRUCTURE[0]:
             self._programs.clear()
-            self._structure = base.structure()
+            self._structure = base.STRUCTURE[0]
         for fixed in (False, True):
             found = self._programs.get((kind, _specs(batch, fixed), fixed))
             if found is not None:
@@ -339,7 +352,7 @@ class Trainer(Network):
             for text in made.constant_softmaxes if self._is_new else ():
                 checks.warn(f"{text}. Did you mean sigmoid?")
             self._is_new = self._is_new and kind in ("predict", "call")
-            self._structure = base.structure()
+            self._structure = base.STRUCTURE[0]
             self._programs[key] = made
             return made
         raise AssertionError("a program for one batch size needs no batch size")
@@ -460,7 +473,7 @@ class Trainer(Network):
 
     def _current_plan(self, plan: Plan) -> Plan:
         """Return the plan, if it is still right, or a new one."""
-        known = self._planned == base.structure() and self._plan is plan
+        known = self._planned == base.STRUCTURE[0] and self._plan is plan
         if known and plan.optimizer is self.optimizer and plan.is_in_place:
             return plan
         return self._training_plan()
@@ -483,7 +496,7 @@ class Trainer(Network):
                 optimizer.build(variables)
             of = dict(zip(map(id, variables), self._gradients, strict=True))
             self._plan = optimizer.plan(learnt, [of[id(v)].array for v in learnt])
-        self._planned = base.structure()
+        self._planned = base.STRUCTURE[0]
         return self._plan
 
     # ------------------------------------------------------------ data
@@ -1267,7 +1280,7 @@ class Trainer(Network):
     def _predict_batch(self, x: Any, kind: str = "predict") -> Any:
         """Compute the outputs of one batch, in arrays of their own."""
         if isinstance(x, CompressedRows):
-            x = x.take(np.arange(len(x)))
+            x = x.batch(np.arange(len(x)))
         elif not isinstance(x, SparseBatch):
             kinds = self._input_dtypes(len(data.listed(x)))
             x = data.each(data.converted, x, tuple(kinds) if isinstance(x, tuple) else kinds[0])
@@ -1347,7 +1360,7 @@ class Trainer(Network):
             y_pred = self(x, training=True)
             loss = self._computed_loss(x, y, y_pred, sample_weight, True)
             scaled = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
-        self._objective.count(float(loss), [], len(flattened(x)[0]))
+        self._objective.tracker.update_state(float(loss), len(flattened(x)[0]))
         if weights := self.trainable_weights:
             gradients = tape.gradient(scaled, weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
@@ -1371,7 +1384,7 @@ class Trainer(Network):
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)
         loss = self._computed_loss(x, y, y_pred, sample_weight, False)
-        self._objective.count(float(loss), [], len(flattened(x)[0]))
+        self._objective.tracker.update_state(float(loss), len(flattened(x)[0]))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def predict_step(self, data: Any) -> Any:

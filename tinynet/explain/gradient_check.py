@@ -356,7 +356,7 @@ class _Part:
         seeds = {id(s): np.array(d) for s, d in self.seeds}
         connected = self.program.differentiate(seeds, found)
         self.program.run(self.given, [])
-        self.program.backward.clear()
+        self.program.backward, self.program.stores = [], []
         return [found[id(i)].array if id(i) in connected else np.zeros_like(a) for i, a in sources]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ __all__ = [
     "dense",
     "dense_backward",
     "dense_gradients",
+    "dense_layer_backward",
     "dropout",
     "elementwise",
     "elementwise_backward",
@@ -58,6 +59,8 @@ __all__ = [
     "log_softmax_backward",
     "mean_error",
     "mean_error_backward",
+    "mean_softmax_crossentropy",
+    "mean_softmax_crossentropy_backward",
     "nadam",
     "rectifier",
     "rectifier_backward",
@@ -138,9 +141,9 @@ def dense_gradients(x: Array, d_y: Array, d_kernel: Array, d_bias: Array | None)
     d_y : ndarray, shape (N, U)
         The gradient in the outputs.
     d_kernel : ndarray, shape (D, U)
-        Written: the gradient in the weights.
+        Written: gradient with respect to the kernel.
     d_bias : ndarray, shape (U,), or None
-        Written: the gradient in the bias, where there is one.
+        Written: gradient with respect to the bias, if it is needed.
 
     Examples
     --------
@@ -181,6 +184,45 @@ def dense_backward(d_y: Array, kernel: Array, out: Array | None = None) -> Array
     array([[2., 6.]])
     """
     return np.matmul(d_y, kernel.T, out=out)
+
+
+def dense_layer_backward(
+    d_y: Array,
+    x: Array,
+    kernel: Array,
+    d_kernel: Array | None = None,
+    d_bias: Array | None = None,
+    needs: Sequence[bool] = (True,) * 3,
+) -> tuple[Array | None, ...]:
+    """Compute the gradients of `dense` with respect to its inputs, its kernel and its bias.
+
+    Parameters
+    ----------
+    d_y : ndarray, shape (N, U)
+        Gradient of the loss with respect to the outputs.
+    x, kernel : ndarray
+        As for `dense`.
+    d_kernel, d_bias : ndarray, optional
+        Where to write these gradients.
+    needs : sequence of bool
+        Which of the three gradients to compute.
+
+    Returns
+    -------
+    tuple of (ndarray or None)
+        The gradients, None in place of those not needed.
+
+    Examples
+    --------
+    >>> x, kernel = np.array([[1.0, 2.0]]), np.array([[1.0], [3.0]])
+    >>> dense_layer_backward(np.array([[2.0]]), x, kernel)
+    (array([[2., 6.]]), array([[2.],
+           [4.]]), array([2.]))
+    """
+    d_x = dense_backward(d_y, kernel) if needs[0] else None
+    d_kernel = np.matmul(x.T, d_y, out=d_kernel) if needs[1] else None
+    d_bias = np.sum(d_y, axis=0, out=d_bias) if needs[2] else None
+    return d_x, d_kernel, d_bias
 
 
 # ---------------------------------------------------------------- the same for sparse inputs
@@ -1211,6 +1253,78 @@ def softmax_crossentropy_step(
     softmax(logits, probabilities)
     values[:] = sparse_softmax_crossentropy(labels, logits)
     sparse_softmax_crossentropy_backward(d_values, labels, probabilities, d_logits)
+
+
+def mean_softmax_crossentropy(
+    logits: Array, labels: Array, weights: Array | None = None
+) -> tuple[Array, Array]:
+    """Compute the loss of a classifier, and its probabilities, from the scores.
+
+    ``loss = sum(weights * values) / N``, where the values are `sparse_softmax_crossentropy`.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (N, C)
+        The scores.
+    labels : ndarray of int, shape (N,)
+        The true classes, 0 to C - 1.
+    weights : ndarray, shape (N,), optional
+        Factor of each example's value; by default 1.
+
+    Returns
+    -------
+    ndarray, shape ()
+        The loss.
+    ndarray, shape (N, C)
+        `softmax` of the scores.
+
+    Examples
+    --------
+    >>> loss, p = mean_softmax_crossentropy(np.log([[0.25, 0.75]]), np.array([1]))
+    >>> loss.round(4), p
+    (np.float64(0.2877), array([[0.25, 0.75]]))
+    """
+    values = sparse_softmax_crossentropy(labels, logits)
+    weighted = values if weights is None else values * weights
+    return np.sum(weighted) / values.dtype.type(len(values) or 1), softmax(logits)
+
+
+def mean_softmax_crossentropy_backward(
+    d_loss: Array, probabilities: Array, labels: Array, weights: Array | None = None
+) -> Array:
+    """Compute the gradient of `mean_softmax_crossentropy` with respect to the scores.
+
+    ``d_logits = d_loss * weights / N * (probabilities - onehot(labels))``.
+
+    Parameters
+    ----------
+    d_loss : ndarray, shape ()
+        Upstream gradient.
+    probabilities : ndarray, shape (N, C)
+        `softmax` of the scores.
+    labels : ndarray of int, shape (N,)
+        The true classes.
+    weights : ndarray, shape (N,), optional
+        As in the forward function.
+
+    Returns
+    -------
+    ndarray, shape (N, C)
+        Gradient of the loss with respect to the scores.
+
+    Examples
+    --------
+    >>> p = np.array([[0.25, 0.75], [0.5, 0.5]])
+    >>> mean_softmax_crossentropy_backward(1.0, p, np.array([1, 0]))
+    array([[ 0.125, -0.125],
+           [-0.25 ,  0.25 ]])
+    """
+    one = probabilities.dtype.type
+    each = np.ones(len(labels), one) if weights is None else weights
+    d_values = each / one(len(labels) or 1)
+    d_logits = sparse_softmax_crossentropy_backward(d_values, labels, probabilities)
+    d_logits *= one(d_loss)
+    return d_logits
 
 
 def sparse_matches(labels: Array, scores: Array) -> int:

@@ -36,8 +36,8 @@ from tinynet.workspace import Workspace
 _registry = Registry("layer", "keras.layers")
 
 SERIALS = itertools.count()
-# How often an attribute of a layer has changed, on which a program may depend.
-_structure = [0]
+#: How often something has changed on which programs depend, such as `trainable` of a layer.
+STRUCTURE = [0]
 _NOT_STRUCTURE = ("built", "compiled", "history", "loss", "optimizer", "stop_training")
 # Attributes of a model that do not say which layers a custom class has.
 _NOT_INSIDE = ("_args", "_layers", "_input")
@@ -934,30 +934,16 @@ def changed() -> None:
 
     Examples
     --------
-    >>> before = structure()
+    >>> before = STRUCTURE[0]
     >>> changed()
-    >>> structure() > before
+    >>> STRUCTURE[0] > before
     True
     """
-    _structure[0] += 1
+    STRUCTURE[0] += 1
 
 
-def structure() -> int:
-    """Return a number that changes whenever an attribute of a layer does, such as `trainable`.
-
-    Returns
-    -------
-    int
-        The number.
-
-    Examples
-    --------
-    >>> layer, before = Layer(), structure()
-    >>> layer.trainable = False
-    >>> structure() == before
-    False
-    """
-    return _structure[0]
+# Programs are laid out for a backend.
+config._on_backend_change.append(changed)
 
 
 @functools.lru_cache(512)

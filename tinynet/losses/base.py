@@ -12,7 +12,7 @@ import numpy as np
 
 from tinynet import activations, checks, config
 from tinynet.checks import numeric
-from tinynet.program.operations import TAPES, Operation, to_array
+from tinynet.program.operations import TAPES, Operation, Pure, to_array
 from tinynet.program.symbols import SymbolicTensor
 from tinynet.program.tape import pull_back
 from tinynet.program.tensor import TABLE, TensorMethods
@@ -330,6 +330,10 @@ class Loss(Configurable):
             total = TABLE["divide"](total, TABLE["where"](TABLE["equal"](count, 0.0), 1.0, count))
         return total
 
+    def _pure(self, inputs: list[Any]) -> Pure | None:
+        """Return functions of predictions, targets and weights, if they are all there is to do."""
+        return None
+
     @property
     def _has_own_gradient(self) -> bool:
         """Whether it defines `backward`, or `step`; else `call` is differentiated."""
@@ -543,6 +547,10 @@ class LossStep(Operation):
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:
         """Return arrays of the results' shapes."""
         return np.zeros(()), np.zeros_like(arrays[0])
+
+    def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
+        """Return the functions of the loss, if there are any for such predictions."""
+        return self.loss._pure(inputs)
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
         """Compute loss and predictions, and note the gradient."""

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import activations, checks, config
+from tinynet import activations, checks, config, functional
 from tinynet.checks import numeric
 from tinynet.losses.base import DenseLoss, Loss, LossFunction, _registry
 from tinynet.program import dispatch
+from tinynet.program.operations import Pure
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
@@ -165,6 +166,18 @@ class SparseCategoricalCrossentropy(Loss):
     def gives_probabilities(self) -> bool:  # type: ignore[override]  # depends on options
         """Whether `step` computes the probabilities, too."""
         return self.from_logits and self.ignore_class is None
+
+    def _pure(self, inputs: list[Any]) -> Pure | None:
+        """Return functions for the mean over one label for each row of logits."""
+        logits, labels = inputs[0].examples, inputs[1].examples
+        matching = all(
+            len(z) == len(y) and z.ndim == 2 for z, y in zip(logits, labels, strict=True)
+        )
+        plain = type(self) is SparseCategoricalCrossentropy and self.gives_probabilities
+        if not (matching and plain and self.is_mean):
+            return None
+        backward = functional.mean_softmax_crossentropy_backward
+        return Pure(functional.mean_softmax_crossentropy, backward, (0, 2, 4, 5))
 
     def step(
         self, y_true: Array, y_pred: Array, weights: Array | None, work: Workspace

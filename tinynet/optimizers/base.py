@@ -658,13 +658,7 @@ class Optimizer(Configurable):
         return Plan(flat, list(variables), list(gradients), slots, constrained, self, where)
 
     def _learn(self, plan: Plan) -> None:
-        """Do one step over what `plan` laid out.
-
-        Parameters
-        ----------
-        plan : Plan
-            Weights, gradients and running values.
-        """
+        """Do one step over what `plan` laid out."""
         cls = type(self)
         if (cls.apply, cls.apply_gradients) == (Optimizer.apply, Optimizer.apply_gradients):
             self._step(plan)
@@ -673,20 +667,29 @@ class Optimizer(Configurable):
             self.apply_gradients(zip(gradients, plan.variables, strict=True))
 
     def _step(self, plan: Plan) -> None:
+        extras = plan.constrained or any(v.parts for v in plan.variables)
+        if self.is_plain and not extras:
+            self._change(plan)
+        else:
+            self._step_with_extras(plan)
+        self._iterations.array += 1
+
+    def _step_with_extras(self, plan: Plan) -> None:
+        """Accumulate, clip and decay, change the weights, then average and constrain them."""
         if self.gradient_accumulation_steps is None or self._accumulate(plan):
+            self._prepare(plan, self._rate())
             self._change(plan)
         if self.use_ema:
             self._average()
         for variable in plan.constrained:
             variable.array[...] = variable.constraint(variable.array)
-        self._iterations.array += 1
 
     @property
     def is_plain(self) -> bool:
         """Whether a step is no more than `update`."""
-        extras = (self.weight_decay, self.clipvalue, self.clipnorm, self.global_clipnorm)
-        accumulates = self.gradient_accumulation_steps is not None
-        return not (any(extras) or accumulates or self.use_ema)
+        clips = (self.clipvalue, self.clipnorm, self.global_clipnorm)
+        others = (self.weight_decay, self.use_ema, self.gradient_accumulation_steps)
+        return not any((*clips, *others))
 
     def learning_rates(self, steps: int) -> Array:
         """Return the learning rate of each of the next steps.
@@ -744,11 +747,9 @@ class Optimizer(Configurable):
     def _change(self, plan: Plan) -> None:
         """Change the weights by their gradients."""
         rate = self._rate()
-        if not self.is_plain or any(v.parts for v in plan.variables):
-            self._prepare(plan, rate)
         if type(self).update_step is Optimizer.update_step:
-            for w, d_w, *slots in plan.flat:
-                self.update(rate, w, d_w, *slots)
+            for flat in plan.flat:
+                self.update(rate, *flat)
         else:  # copies, since gradients are buffers
             for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
                 self.update_step(as_tensor(gradient.copy()), variable, as_tensor(rate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from tinynet.functional import dense_net
 from tinynet.program import dispatch
-from tinynet.program.operations import Operation, alike_floats
+from tinynet.program.operations import Operation, Pure, alike_floats
 from tinynet.program.tensor import TABLE, Array
 from tinynet.workspace import aligned
 
@@ -56,6 +57,13 @@ class Linear(Operation):
     def __init__(self, name: str, rectifies: bool) -> None:
         super().__init__(name, dense_net.dense, dense_net.dense_backward, 3, _as_floats)
         self.rectifies = rectifies
+
+    def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
+        """Return the functions for inputs that are rows already."""
+        if self.rectifies or len(inputs[0].shape) != 2:
+            return None
+        backward = functools.partial(dense_net.dense_layer_backward, needs=needs)
+        return Pure(dense_net.dense, backward, (0, 2, 3), writes=(1, 2))
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
         """Compute the result."""
@@ -137,6 +145,13 @@ class Activated(Operation):
     def is_plain(self) -> bool:
         """Whether it is the built-in activation of its name, without options."""
         return bool(getattr(self.activation, "is_built_in", False))
+
+    def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
+        """Return the functions of an activation without options, if it has its own."""
+        forward = getattr(dense_net, self.name, None)
+        if not self.is_plain or forward is None or not inputs[0].shape:
+            return None
+        return Pure(forward, getattr(dense_net, f"{self.name}_backward"), (0, 2, 1))
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
         """Compute the result."""
@@ -268,9 +283,22 @@ class Flatten(Operation):
         return x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
+class Matches(Operation):
+    """The number of rows whose largest score is that of the label."""
+
+    def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
+        """Return the function itself."""
+        return Pure(self.forward, self.forward)
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
+        """Count them."""
+        return np.asarray(dispatch.sparse_matches(*arrays))
+
+
 TABLE["linear"] = Linear("linear", rectifies=False)
 #: What the rule for a linear operation and a rectifier makes of them.
 LINEAR_RELU = Linear("linear_relu", rectifies=True)
+MATCHES = Matches("sparse_matches", dense_net.sparse_matches, None, 2)
 RESHAPE = Operation(
     "reshape_examples",
     lambda x, target: x.reshape(x.shape[0], *target),

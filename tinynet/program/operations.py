@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,28 @@ from tinynet.workspace import Workspace
 
 #: The tapes that record, outermost first.
 TAPES: ContextVar[tuple[Any, ...]] = ContextVar("tapes", default=())
+
+
+class Pure(NamedTuple):
+    """The functions of `functional` that do all that an instruction does.
+
+    Attributes
+    ----------
+    forward : callable
+        Called with the inputs.
+    backward : callable
+        Returns the gradients with respect to the inputs, None in place of those not needed.
+    reads : tuple of int
+        Arguments of `backward`: positions among the upstream gradient, results and inputs.
+    writes : tuple of int
+        The inputs for whose gradients `backward` takes arrays to write to as further arguments, and
+        returns one gradient for each input; if empty, it returns that of the first input.
+    """
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    reads: tuple[int, ...] = ()
+    writes: tuple[int, ...] = ()
 
 
 class Operation:
@@ -122,6 +144,23 @@ class Operation:
             The results.
         """
         return self.compute(arrays, options, Workspace())
+
+    def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
+        """Return the functions that the numpy backend calls in place of `compute` and `gradients`.
+
+        Parameters
+        ----------
+        inputs : list of (SymbolicTensor, Variable or ndarray)
+            Inputs of the instruction.
+        needs : list of bool
+            For which inputs a gradient is needed.
+
+        Returns
+        -------
+        Pure or None
+            Functions of arrays only; None if they are not all there is to do.
+        """
+        return None
 
     def gradients(
         self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import config
 from tinynet.program.differentiate import reverse
 from tinynet.program.operations import Operation, to_array
 from tinynet.program.symbols import SymbolicTensor
@@ -38,20 +39,6 @@ class Backward:
         self.outs: list[Any] = [None] * len(needs)
 
 
-class Store(Operation):
-    """Write the gradient of a variable to where the optimizer reads it."""
-
-    stateful = True
-
-    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
-        """Write it."""
-        options["out"].array[...] = arrays[0]
-        return arrays[0]
-
-
-STORE = Store("store", lambda gradient, out: gradient)
-
-
 class Program:
     """A list of instructions that can be differentiated, run and printed.
 
@@ -75,6 +62,8 @@ class Program:
         self.inputs = inputs
         self.forward: list[Instruction] = []
         self.backward: list[Instruction] = []
+        #: Gradients that are written to Variables in the end.
+        self.stores: list[tuple[Any, Any]] = []
         self.recorder = Recorder()
 
     def extend(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -111,7 +100,7 @@ class Program:
                 if result is not None:
                     found_in[id(result)] = operation, k
                 results.append(result)
-            inputs = [d_y, forward.outputs[0], *forward.inputs]
+            inputs = [d_y, *forward.outputs, *forward.inputs]
             self.backward.append(Instruction(operation, inputs, {}, results, forward.scope))
             return results
 
@@ -131,12 +120,12 @@ class Program:
             if operation is not None:
                 operation.outs[k] = out
             else:
-                self.backward.append(Instruction(STORE, [gradient], {"out": out}, [gradient]))
+                self.stores.append((gradient, out))
         return connected
 
     def prune(self, results: Sequence[Any]) -> None:
         """Remove the instructions that nothing needs: neither a result nor a gradient."""
-        needed = {id(r) for r in results}
+        needed = {id(r) for r in (*results, *(gradient for gradient, _ in self.stores))}
         for part in (self.backward, self.forward):
             kept = []
             for instruction in reversed(part):
@@ -182,6 +171,8 @@ class Runner:
 
     def __init__(self, program: Program) -> None:
         self._instructions = {"forward": program.forward, "backward": program.backward}
+        self._fast = config.backend() == "numba"
+        self._stores: list[tuple[Any, Any]] = []
         self.number: dict[int, int] = {}
         #: What each register stands for; held, so that no other object gets its id.
         self.registers: list[Any] = []
@@ -196,6 +187,7 @@ class Runner:
             self._row(n, places.get(id(getattr(n.operation, "forward", n)), -1))
             for n in program.backward
         ]
+        self._stores += [(self.register_of(gradient), out) for gradient, out in program.stores]
 
     def register_of(self, value: Any) -> int:
         """Return the number of a value's register."""
@@ -216,12 +208,29 @@ class Runner:
         sources = [self.register_of(i) for i in instruction.inputs]
         targets = [None if o is None else self.register_of(o) for o in instruction.outputs]
         if isinstance(operation, Backward):
-            return _backward_call(operation, operation.forward), {}, sources, targets, place
+            return self._backward_row(operation, sources, targets, place)
         target: Any = targets[0] if len(targets) == 1 else targets
+        pure = None if self._fast else operation.pure(instruction.inputs, [])
+        if pure is not None:
+            return pure.forward, None, sources, target, place
         if type(operation) is Operation:  # which has no state: called with nothing in between
             forward = functools.partial(operation.forward, **options) if options else None
             return forward or operation.forward, None, sources, target, place
         return operation.compute, options, sources, target, place
+
+    def _backward_row(
+        self, operation: Backward, sources: list[int], targets: list[int | None], place: int
+    ) -> Row:
+        forward, outs = operation.forward, operation.outs
+        pure = None if self._fast else forward.operation.pure(forward.inputs, operation.needs)
+        if pure is None:
+            return _backward_call(operation, forward), {}, sources, targets, place
+        read = [sources[k] for k in pure.reads] + [self.register_of(outs[k]) for k in pure.writes]
+        pairs = [*zip(targets, outs, strict=True)]
+        self._stores += [
+            p for k, p in enumerate(pairs) if p[1] is not None and k not in pure.writes
+        ]
+        return pure.backward, None, read, targets if pure.writes else targets[0], place
 
     def start(self, inputs: Sequence[Any]) -> list[Any]:
         """Return the registers before the first instruction."""
@@ -241,8 +250,14 @@ class Runner:
         _run(self._forward, values, work)
 
     def backward(self, values: list[Any], work: Workspace) -> None:
-        """Run the instructions that compute the gradients."""
+        """Run the instructions that compute the gradients, and write these to Variables."""
         _run(self._backward, values, work)
+        self.store(values)
+
+    def store(self, values: list[Any]) -> None:
+        """Write gradients to where the optimizer reads them."""
+        for number, out in self._stores:
+            out.array[...] = values[number]
 
     def one_by_one(self, part: str, values: list[Any], work: Workspace) -> Iterator[Instruction]:
         """Run the instructions of a part, "forward" or "backward"; yield each after its run."""
@@ -250,6 +265,8 @@ class Runner:
         for instruction, row in zip(self._instructions[part], rows, strict=True):
             _run([row], values, work)
             yield instruction
+        if part == "backward":
+            self.store(values)
 
 
 def _run(rows: list[Row], values: list[Any], work: Workspace) -> None:
@@ -272,7 +289,8 @@ def _backward_call(operation: Backward, forward: Instruction) -> Callable[..., A
     outs = operation.outs
 
     def call(arrays: list[Any], _: Any, work: Any) -> Any:
-        d_y, y, *inputs = arrays
+        d_y, y, *rest = arrays
+        inputs = rest[len(forward.outputs) - 1 :]
         given = [None if out is None else out.array for out in outs]
         found = gradients(d_y, y, inputs, options, needs, work, given)
         for k, (gradient, out) in enumerate(zip(found, given, strict=True)):
