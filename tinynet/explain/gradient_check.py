@@ -1,4 +1,4 @@
-"""Backpropagation against finite differences, for nets with layers of one's own."""
+"""Backpropagation compared with finite differences, for models with custom layers."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ _NO_GRADIENT = "backward must return the gradient in its input"
 
 @dataclass
 class GradientCheck:
-    """One gradient array against finite differences.
+    """One gradient array compared with finite differences.
 
     Parameters
     ----------
     layer : str
         The layer's name, or ``"loss"``.
     array : str
-        What the gradient is in: a weight's name, ``"input"``, or the loss's ``"output"``.
+        Array that the gradient is computed with respect to: a weight's name, ``"input"``, or
+        ``"output"`` for the loss.
     checked, size : int
-        How many of how many elements were looked at.
+        Number of elements that were compared, and of all elements.
     error, allowed : float
-        The largest difference, and the largest that rounding explains.
+        Largest difference, and the largest that rounding explains.
     index : tuple of int
-        The element of the largest difference.
+        Index of the largest difference.
     backward, difference : float
-        What `backward` says there, and what the differences say.
+        Values there: of `backward`, and of the finite differences.
 
     Examples
     --------
@@ -60,23 +61,23 @@ class GradientCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the gradient is right."""
+        """True if the gradient is right."""
         return self.error <= self.allowed
 
 
 @dataclass(repr=False)
 class GradientReport(Tables):
-    """What `check_gradients` found.
+    """Result of `check_gradients`.
 
     Parameters
     ----------
     net : list of GradientCheck
-        Every weight's gradient of the loss, after the whole way back.
+        Gradients of the loss with respect to every weight, by backpropagation.
     alone : list of GradientCheck
-        Each layer by itself: the gradients in its input and its weights of a random sum of its
-        outputs; and the loss by itself.
+        Each layer by itself: gradients of a random sum of its outputs with respect to its input and
+        weights; and the loss by itself.
     problems : dict of str to str
-        By layer, what is wrong with it, in a sentence.
+        Description of each error, by layer.
 
     Examples
     --------
@@ -90,12 +91,12 @@ class GradientReport(Tables):
 
     @property
     def ok(self) -> bool:
-        """Whether all gradients are right."""
+        """True if all gradients are right."""
         return not self.problems and all(check.ok for check in self.net)
 
     @property
     def wrong(self) -> list[str]:
-        """The names of the layers to blame."""
+        """Names of the layers that have errors."""
         return list(self.problems)
 
     @property
@@ -103,88 +104,34 @@ class GradientReport(Tables):
         """The outcome in words."""
         if self.ok:
             return "Backpropagation is right."
-        spoilt = [f"{check.layer}/{check.array}" for check in self.net if not check.ok]
+        wrong = [f"{check.layer}/{check.array}" for check in self.net if not check.ok]
         if not self.problems:
             return (
-                f"Wrong are the gradients of {', '.join(spoilt)}, though each layer alone is "
-                f"right: look at regularizers, at what backward does with need_d_x=False, and at "
-                f"what layers keep from call to call."
+                f"Backpropagation is wrong for {', '.join(wrong)}, though each "
+                "layer alone is right: look at regularizers, at what backward does with "
+                "need_d_x=False, and at what layers keep from call to call."
             )
         lines = list(self.problems.values())
-        others = [name for name in spoilt if name.rpartition("/")[0] not in self.problems]
+        others = [name for name in wrong if name.rpartition("/")[0] not in self.problems]
         if others:
             lines.append(f"In consequence, so are the gradients of {', '.join(others)}.")
         return "\n".join(lines)
 
     def tables(self) -> list[Table]:
-        """Return the whole net's gradients, those of each layer alone, and the verdict."""
+        """Return the whole model's gradients, those of each layer alone, and the verdict."""
         header = ["layer", "gradient in", "checked", "largest error", "allowed", ""]
 
         def table(title: str, found: list[GradientCheck], note: str = "") -> Table:
-            rows = [
-                [
-                    check.layer,
-                    check.array,
-                    f"{check.checked:,} of {check.size:,}",
-                    number(check.error),
-                    number(check.allowed),
-                    "" if check.ok else "WRONG",
-                ]
-                for check in found
-            ]
+            rows = []
+            for c in found:
+                share, mark = f"{c.checked:,} of {c.size:,}", "" if c.ok else "WRONG"
+                rows.append([c.layer, c.array, share, number(c.error), number(c.allowed), mark])
             return Table(title, header, rows, note, (0, 1, 5))
 
         return [
             table("The whole net: backpropagation against finite differences", self.net),
             table("Each layer alone", self.alone, self.verdict.replace("\n", "\n  ")),
         ]
-
-
-class _Checker:
-    """Compares gradients with differences, for a random choice of elements."""
-
-    def __init__(self, most: int | None, tolerance: float, seed: int) -> None:
-        self.most, self.tolerance = most, tolerance
-        self.random = np.random.default_rng(seed)
-
-    def check(
-        self,
-        layer: str,
-        name: str,
-        array: Array,
-        gradient: Array,
-        rise: Callable[[], float],
-        noise: float,
-    ) -> GradientCheck:
-        """Change elements of `array`; `rise` says by how much the result is then larger."""
-        chosen = np.arange(array.size)
-        if self.most is not None and array.size > self.most:
-            chosen = np.sort(self.random.choice(array.size, self.most, replace=False))
-        flat, found = array.reshape(-1), gradient.reshape(-1)[chosen]
-        slopes = np.zeros((2, len(chosen)))
-        for side, h in enumerate((-_H, _H)):
-            for k, i in enumerate(chosen):
-                kept = flat[i]
-                flat[i] = kept + h * max(1.0, abs(kept))
-                slopes[side, k] = rise() / (flat[i] - kept)
-                flat[i] = kept
-        # At a corner, as relu has one, every slope between those on either side is a right one.
-        low, high = np.sort(slopes, axis=0)
-        errors = np.maximum(np.maximum(low - found, found - high), 0)
-        errors[~np.isfinite(found)] = np.inf
-        scale = max(np.abs(slopes).max(initial=0), np.abs(found[np.isfinite(found)]).max(initial=0))
-        worst = int(np.argmax(errors)) if len(errors) else 0
-        return GradientCheck(
-            layer,
-            name,
-            len(chosen),
-            array.size,
-            float(errors.max(initial=0)),
-            self.tolerance * float(scale) + noise,
-            tuple(int(i) for i in np.unravel_index(chosen[worst], array.shape)),
-            float(found[worst]),
-            float(slopes[:, worst].mean()),
-        )
 
 
 def check_gradients(
@@ -199,31 +146,31 @@ def check_gradients(
 ) -> GradientReport:
     """Compare backpropagation with finite differences, weight by weight and layer by layer.
 
-    A gradient says how fast the loss grows when one weight does. So one weight is changed by a
-    little, h, and the loss computed anew: ``(loss(w + h) - loss(w)) / h``, and the same for -h.
-    Then each layer is asked by itself, so that a wrong one is told from those below it, which only
-    pass its mistake on. All is done in float64, on a copy.
+    A gradient is the rate at which the loss changes with one weight. So one weight is changed by a
+    small h, and the loss is computed again: ``(loss(w + h) - loss(w)) / h``, and the same for -h.
+    Then each layer is checked by itself, to separate a layer that is wrong from the layers below
+    it, which only pass on its error. Everything is computed in float64, on a copy.
 
     Parameters
     ----------
     model : Model
-        A compiled model. It stays as it is; only if it was not built, it is built.
+        A compiled model. It is unchanged; if it is not built, it is built.
     x, y : array_like, shape (N, ...)
         A small batch.
     sample_weight : array_like, shape (N,), optional
         As for `model.fit`.
     max_per_weight : int or None
-        How many elements of each array are tried out, chosen at random; None for all.
+        Maximum number of elements of each array to check, chosen at random; None for all.
     tolerance : float
-        The error that is allowed, as a part of the array's largest gradient.
+        Allowed error, relative to the array's largest gradient.
     seed : int
-        Makes the choice repeatable.
+        Seed of the random choice.
 
     Returns
     -------
     GradientReport
-        Its `ok` says whether all is right, `wrong` which layers are to blame; printed, it is two
-        tables with a verdict.
+        Its `ok` is True if all gradients are right; `wrong` lists the layers that have errors.
+        Printed, it is two tables with a verdict.
 
     Raises
     ------
@@ -237,7 +184,7 @@ def check_gradients(
     ...     def call(self, x):
     ...         return 2 * x
     ...     def backward(self, d_y, work, need_d_x=True):
-    ...         return d_y  # forgets the 2
+    ...         return d_y  # without the 2
     >>> model = Sequential([layers.Dense(3, name="dense"), Double(name="double")])
     >>> model.compile("sgd", "mse")
     >>> report = check_gradients(model, [[0.1, 0.2]], [[1.0, 2.0, 3.0]])
@@ -246,58 +193,25 @@ def check_gradients(
     >>> print(report.verdict.splitlines()[-1])
     In consequence, so are the gradients of dense/kernel, dense/bias.
     """
-    most = None if max_per_weight is None else checks.whole("max_per_weight", max_per_weight)
-    checker = _Checker(
-        most, checks.number("tolerance", tolerance, 0), checks.whole("seed", seed, 0)
-    )
+    most = checks.optional(checks.whole, "max_per_weight", max_per_weight)
+    tolerance = checks.number("tolerance", tolerance, 0)
+    random = np.random.default_rng(checks.whole("seed", seed, 0))
     doubled = copied(model, "explain.check_gradients", x, y, sample_weight)
     to_float64(doubled)
-    report = GradientReport([], [])
     with config.floatx_scope("float64"), Computing():
         one = OneStep(doubled, x, y, sample_weight)
-        restore = _state_of(doubled)
-        registers: dict[int, Array] = {}
-        note_registers(one, one.forward(), registers)
-        at_rest = one.loss()
-        if not np.isfinite(at_rest):
-            raise ValueError(f"The loss must be finite to be compared. Received: loss={at_rest}")
-
-        def part(instructions: list[Any], seeds: list[tuple[Any, Any]]) -> _Part:
-            return _Part(one, instructions, seeds, registers, restore)
-
-        instructions = one.program.program.forward
-        terms: list[Any] = [(s, np.float64(factor)) for s, factor in one.program.losses]
-        losses = part([n for n in instructions if not n.scope], terms)
-        _check("loss", "The loss's gradient is wrong", losses, checker, report)
-        for call in reversed([*computing_calls(one)]):
-            made = {id(s) for n in call.instructions for s in n.outputs}
-            outputs = [s for s in flattened(call.outputs) if id(s) in made and "float" in s.dtype]
-            seeds = [(s, checker.random.standard_normal(s.shape)) for s in outputs]
-            name = relative(call.path)
-            who = f"The layer {name} ({kind_of(call.layer)}) is wrong"
-            _check(name, who, part(call.instructions, seeds), checker, report)
-        for name in [*report.problems]:  # what is wrong inside is not the outer layer's mistake
-            if any(other.startswith(f"{name}/") for other in report.problems):
-                del report.problems[name]
-        if not any(_NO_GRADIENT in problem for problem in report.problems.values()):
-            terms += [(s, np.ones(())) for s in one.program.added]
-            _check_net(part([*instructions], terms), at_rest, checker, report)
-    return report
+        return _Checker(one, most, tolerance, random).check_all()
 
 
 def _state_of(model: Any) -> Callable[[], None]:
-    """Return a function that sets random numbers and moving averages back to what they are now."""
-    found = [
-        value
-        for layer in layers_of(model)
-        for value in vars(layer).values()
-        if isinstance(value, np.random.Generator)
-    ]
-    states = [copy.deepcopy(value.bit_generator.state) for value in found]
+    """Return a function that resets random numbers and moving averages to their current state."""
+    objects = [v for layer in layers_of(model) for v in vars(layer).values()]
+    generators = [v for v in objects if isinstance(v, np.random.Generator)]
+    states = [copy.deepcopy(v.bit_generator.state) for v in generators]
     before = [(w, w.numpy()) for w in model.non_trainable_weights]
 
     def restore() -> None:
-        for value, state in zip(found, states, strict=True):
+        for value, state in zip(generators, states, strict=True):
             value.bit_generator.state = state
         for weight, array in before:
             weight.array[...] = array
@@ -308,24 +222,18 @@ def _state_of(model: Any) -> Callable[[], None]:
 class _Part:
     """Some instructions of a step, run by themselves on the registers of the whole step.
 
-    What is differentiated is the sum of their results, each times its seed.
+    The differentiated function is the sum of their results, each multiplied by its seed.
     """
 
-    def __init__(
-        self,
-        one: OneStep,
-        instructions: list[Any],
-        seeds: list[tuple[Any, Any]],
-        registers: dict[int, Array],
-        restore: Callable[[], None],
-    ) -> None:
+    def __init__(self, checker: _Checker, instructions: list[Any], seeds: list[Any]) -> None:
+        one = checker.one
         made = {id(s) for n in instructions for s in n.outputs}
         read = {id(i): i for n in instructions for i in n.inputs}
         outer = [i for i in read.values() if hasattr(i, "examples") and id(i) not in made]
-        self.one, self.seeds, self.restore = one, seeds, restore
-        self.program, self.names = Program(outer), one.names()
+        self.seeds, self.restore, self.names = seeds, checker.restore, one.names()
+        self.program = Program(outer)
         self.program.forward = [*instructions]
-        self.given = [np.array(registers.get(id(i), i.examples[0])) for i in outer]
+        self.given = [np.array(checker.registers.get(id(i), i.examples[0])) for i in outer]
         targets = {id(i) for i in one.program.program.inputs} - {id(i) for i in one.program.inputs}
         pairs = zip(outer, self.given, strict=True)
         #: The inputs that have gradients, then the weights, with their arrays.
@@ -340,13 +248,9 @@ class _Part:
         return [np.array(value) for value in results]
 
     def rise(self) -> float:
-        """Return by how much the sum is larger than at first."""
+        """Return the increase of the sum since the first run."""
         triples = zip(self.seeds, self.outputs(), self.start, strict=True)
         return float(sum(np.sum(d * (y - y0)) for (_, d), y, y0 in triples))
-
-    def noise(self, floor: float = 1.0) -> float:
-        """Return what rounding contributes to a difference."""
-        return 100 * _EPS * max([float(np.abs(y).max(initial=floor)) for y in self.start]) / _H
 
     def gradients(self) -> list[Array]:
         """Return the gradients of inputs and weights; NaN where `backward` writes nothing."""
@@ -360,63 +264,118 @@ class _Part:
         return [found[id(i)].array if id(i) in connected else np.zeros_like(a) for i, a in sources]
 
 
-def _check_net(part: _Part, at_rest: float, checker: _Checker, report: GradientReport) -> None:
-    """Check the gradient of every weight, after the whole way back."""
+class _Checker:
+    """Compares the gradients of a step with differences, for a random choice of elements."""
 
-    def penalties() -> float:
-        return float(sum(v.regularizer(v.array) for v, _ in part.weights if v.regularizer))
+    def __init__(self, one: OneStep, most: int | None, tolerance: float, random: Any) -> None:
+        self.one, self.most, self.tolerance, self.random = one, most, tolerance, random
+        self.report, self.restore = GradientReport([], []), _state_of(one.model)
+        self.registers: dict[int, Array] = {}
+        note_registers(one, one.forward(), self.registers)
 
-    found, before = part.gradients()[len(part.inputs) :], penalties()
-    for (v, array), gradient in zip(part.weights, found, strict=True):
-        if v.regularizer:
-            gradient += v.regularizer.gradient(array)
-        layer, _, name = part.names[id(v)].rpartition("/")
-        noise = 100 * _EPS * max(1.0, abs(at_rest)) / _H
-        rise = lambda: part.rise() + penalties() - before  # noqa: E731  # as short as it can be
-        report.net.append(checker.check(layer, name, array, gradient, rise, noise))
+    def check_all(self) -> GradientReport:
+        """Check the loss, each layer, and then the whole model."""
+        one, problems, loss = self.one, self.report.problems, self.one.loss()
+        checks.require(np.isfinite(loss), "The loss must be finite to be compared", f"loss={loss}")
+        instructions = one.program.program.forward
+        terms: list[Any] = [(s, np.float64(factor)) for s, factor in one.program.losses]
+        losses = _Part(self, [n for n in instructions if not n.scope], terms)
+        self.check_part("loss", "The loss's gradient is wrong", losses)
+        for call in reversed([*computing_calls(one)]):
+            made = {id(s) for n in call.instructions for s in n.outputs}
+            outputs = [s for s in flattened(call.outputs) if id(s) in made and "float" in s.dtype]
+            seeds = [(s, self.random.standard_normal(s.shape)) for s in outputs]
+            name = relative(call.path)
+            who = f"The layer {name} ({kind_of(call.layer)}) is wrong"
+            self.check_part(name, who, _Part(self, call.instructions, seeds))
+        for name in [*problems]:  # an error inside is not the outer layer's
+            if any(other.startswith(f"{name}/") for other in problems):
+                del problems[name]
+        if not any(_NO_GRADIENT in problem for problem in problems.values()):
+            terms += [(s, np.ones(())) for s in one.program.added]
+            self.check_model(_Part(self, instructions, terms), loss)
+        return self.report
 
+    def check_model(self, part: _Part, loss: float) -> None:
+        """Check the gradient of the loss with respect to every weight."""
 
-def _check(layer: str, who: str, part: _Part, checker: _Checker, report: GradientReport) -> None:
-    """Check a layer, or the loss, by itself."""
-    if not part.seeds:
-        return
-    if not all(map(np.array_equal, part.start, part.outputs())):
-        report.problems[layer] = (
-            f"{who}: its forward gives other numbers every time, so nothing can be compared. "
-            f"Let it draw from a np.random.Generator that is an attribute of its own."
-        )
-        return
-    try:
-        found = part.gradients()
-    except ValueError as error:
-        if "must return the gradient" not in str(error):
-            raise
-        received = str(error).rpartition("Received: ")[2]
-        came = "nothing" if received == "None" else f"an array of {received}"
-        report.problems[layer] = (
-            f"{who}: its {_NO_GRADIENT}, of shape {part.inputs[0][1].shape}, and returns {came}."
-        )
-        return
-    word, several = "output" if layer == "loss" else "input", len(part.inputs) > 1
-    titles = [f"{word} {k}" if several else word for k in range(1, len(part.inputs) + 1)]
-    titles += [part.names[id(v)].removeprefix(f"{layer}/") for v, _ in part.weights]
-    for k, gradient in enumerate(found):
-        if np.isnan(gradient).any():
-            report.problems[layer] = (
-                f"{who}: its backward must write the gradient of {titles[k]} into "
-                f"work.gradients[{k - len(part.inputs)}], in place: work.gradients[...][...] = ..."
+        def penalties() -> float:
+            return float(sum(v.regularizer(v.array) for v, _ in part.weights if v.regularizer))
+
+        found, before = part.gradients()[len(part.inputs) :], penalties()
+        for (v, array), gradient in zip(part.weights, found, strict=True):
+            if v.regularizer:
+                gradient += v.regularizer.gradient(array)
+            layer, _, name = part.names[id(v)].rpartition("/")
+            rise = lambda: part.rise() + penalties() - before  # noqa: E731  # as short as it can be
+            self.report.net.append(self.compare(layer, name, array, gradient, rise, [loss]))
+
+    def check_part(self, layer: str, who: str, part: _Part) -> None:
+        """Check a layer, or the loss, by itself."""
+        problems = self.report.problems
+        if not part.seeds:
+            return
+        if not all(map(np.array_equal, part.start, part.outputs())):
+            problems[layer] = (
+                f"{who}: its forward returns other numbers every time, so they can't be compared. "
+                "Let it draw from a np.random.Generator that is an attribute of the layer."
             )
-    arrays = [array for _, array in (*part.inputs, *part.weights)]
-    for name, array, gradient in zip(titles, arrays, found, strict=True):
-        check = checker.check(layer, name, array, gradient, part.rise, part.noise())
-        report.alone.append(check)
-        if not check.ok:
-            report.problems.setdefault(layer, _blame(check, who))
+            return
+        try:
+            found = part.gradients()
+        except ValueError as error:
+            if "must return the gradient" not in str(error):
+                raise
+            received = str(error).rpartition("Received: ")[2]
+            came = "nothing" if received == "None" else f"an array of {received}"
+            shape = part.inputs[0][1].shape
+            problems[layer] = f"{who}: its {_NO_GRADIENT}, of shape {shape}, and returns {came}."
+            return
+        word, several = "output" if layer == "loss" else "input", len(part.inputs) > 1
+        titles = [f"{word} {k}" if several else word for k in range(1, len(part.inputs) + 1)]
+        titles += [part.names[id(v)].removeprefix(f"{layer}/") for v, _ in part.weights]
+        pairs = [*part.inputs, *part.weights]
+        for k, (name, gradient) in enumerate(zip(titles, found, strict=True), -len(part.inputs)):
+            if np.isnan(gradient).any():
+                problems[layer] = (
+                    f"{who}: its backward must write the gradient of {name} into "
+                    f"work.gradients[{k}], in place: work.gradients[...][...] = ..."
+                )
+        for name, (_, array), gradient in zip(titles, pairs, found, strict=True):
+            check = self.compare(layer, name, array, gradient, part.rise, part.start)
+            self.report.alone.append(check)
+            if not check.ok:
+                where = f"for {name}[{', '.join(map(str, check.index))}] its backward says"
+                values = (
+                    f"{number(check.backward)}, finite differences say {number(check.difference)}"
+                )
+                problems.setdefault(layer, f"{who}: {where} {values}.")
 
-
-def _blame(check: GradientCheck, who: str) -> str:
-    place = f"{check.array}[{', '.join(map(str, check.index))}]"
-    return (
-        f"{who}: for {place} its backward says {number(check.backward)}, finite differences say "
-        f"{number(check.difference)}."
-    )
+    def compare(
+        self, layer: str, name: str, array: Array, gradient: Array, rise: Any, results: list[Any]
+    ) -> GradientCheck:
+        """Change elements of an array, and compare the increase of a result with the gradient."""
+        chosen = np.arange(array.size)
+        if self.most is not None and array.size > self.most:
+            chosen = np.sort(self.random.choice(array.size, self.most, replace=False))
+        flat, found = array.reshape(-1), gradient.reshape(-1)[chosen]
+        slopes = np.zeros((2, len(chosen)))
+        for side, h in enumerate((-_H, _H)):
+            for k, i in enumerate(chosen):
+                kept = flat[i]
+                flat[i] = kept + h * max(1.0, abs(kept))
+                slopes[side, k] = rise() / (flat[i] - kept)
+                flat[i] = kept
+        # At a corner, such as that of relu, every slope between those of both sides is right.
+        low, high = np.sort(slopes, axis=0)
+        errors = np.maximum(np.maximum(low - found, found - high), 0)
+        errors[~np.isfinite(found)] = np.inf
+        scale = max(np.abs(slopes).max(initial=0), np.abs(found[np.isfinite(found)]).max(initial=0))
+        # The rounding error of the results contributes to the differences.
+        noise = 100 * _EPS * max(float(np.abs(y).max(initial=1.0)) for y in results) / _H
+        error, allowed = float(errors.max(initial=0)), self.tolerance * float(scale) + noise
+        worst = int(np.argmax(errors)) if len(errors) else 0
+        index = tuple(int(i) for i in np.unravel_index(chosen[worst], array.shape))
+        values = float(found[worst]), float(slopes[:, worst].mean())
+        counts = len(chosen), array.size
+        return GradientCheck(layer, name, *counts, error, allowed, index, *values)

@@ -1,4 +1,4 @@
-"""What went into and out of each layer in one training step, read from the program's registers."""
+"""Inputs, outputs and gradients of each layer in one training step, read from the registers."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class LayerStep:
     x, y : ndarray, or nested list or dict of them
         Input and output.
     d_y, d_x : ndarray or None, or nested list or dict of them
-        Gradients of the loss with respect to these; None where there was no need.
+        Gradients of the loss with respect to these; None if they are not computed.
     logits : bool
-        Whether the output is that before the activation, which is then computed with the loss.
+        If True, `y` is the pre-activation, since the loss applies the activation.
     weights : list of str
         Names of its weights, ``"layer/weight"``; of a shared layer, at its first call.
     is_first : bool
-        Whether its input is one of the model's.
+        If True, its input is an input of the model.
 
     Examples
     --------
@@ -68,8 +68,8 @@ class LayerStep:
         """Name of the output in tables."""
         return "logits" if self.logits else "output"
 
-    def named(self, name: str, value: Any) -> Iterator[tuple[str, Array | None]]:
-        """Yield the arrays of an input or output with their names, numbered if there are several.
+    def named(self, name: str, value: Any) -> list[tuple[str, Array | None]]:
+        """Return the arrays of an input or output with their names, numbered if there are several.
 
         Parameters
         ----------
@@ -78,14 +78,13 @@ class LayerStep:
         value : ndarray or None, or nested list or dict of them
             The arrays.
 
-        Yields
-        ------
-        tuple of (str, ndarray or None)
-            Name and array.
+        Returns
+        -------
+        list of (str, ndarray or None)
+            Names and arrays.
         """
         leaves = flattened(value)
-        for k, leaf in enumerate(leaves, 1):
-            yield f"{name} {k}" if len(leaves) > 1 else name, leaf
+        return [(f"{name} {k}" if len(leaves) > 1 else name, a) for k, a in enumerate(leaves, 1)]
 
 
 def kind_of(layer: Any) -> str:
@@ -112,7 +111,7 @@ def kind_of(layer: Any) -> str:
 
 
 def note_registers(one: OneStep, run: Iterable[Any], registers: dict[int, Array]) -> None:
-    """Run instructions, and copy what they compute.
+    """Run instructions, and copy their results.
 
     Parameters
     ----------
@@ -121,7 +120,7 @@ def note_registers(one: OneStep, run: Iterable[Any], registers: dict[int, Array]
     run : iterable of Instruction
         Its `forward` or `backward`.
     registers : dict of int to ndarray
-        Filled: the values by the ``id`` of their symbolic tensors.
+        Values by the ``id`` of their symbolic tensors; updated.
 
     Examples
     --------
@@ -141,14 +140,14 @@ def note_registers(one: OneStep, run: Iterable[Any], registers: dict[int, Array]
 
 
 def layer_steps(one: OneStep, registers: dict[int, Array]) -> list[LayerStep]:
-    """Return what went into and out of each layer.
+    """Return inputs, outputs and gradients of each layer.
 
     Parameters
     ----------
     one : OneStep
-        The step, which was run.
+        The step, after its run.
     registers : dict of int to ndarray
-        What it computed.
+        Its registers.
 
     Returns
     -------
@@ -168,99 +167,45 @@ def layer_steps(one: OneStep, registers: dict[int, Array]) -> list[LayerStep]:
     """
     backward = [n for n in one.program.program.backward if isinstance(n.operation, Backward)]
     upstream = {id(n.operation.forward.outputs[0]): n.inputs[0] for n in backward}
-    names, seen = one.names(), set()
+    names, seen, found = one.names(), set(), []
 
     def value(symbol: Any) -> Any:
         return registers.get(id(symbol))
 
-    found = []
+    def d_output(symbol: Any) -> Any:
+        return value(upstream.get(id(symbol)))
+
     for call in computing_calls(one):
-        x, y = tensors_of(call.inputs), call.outputs
+        args, kwargs = call.inputs
+        given = [a for a in (*args, *kwargs.values()) if any(map(_is_tensor, flattened(a)))]
+        x, y = given[0] if len(given) == 1 else given, call.outputs
         activation, before = getattr(y, "computed_by", (None, None))
         logits = activation is not None and id(y) not in upstream and id(before) in upstream
         y = before if logits else y
         inside = set(map(id, call.instructions))
+        own_backward = [n for n in backward if id(n.operation.forward) in inside]
 
-        def d_x(symbol: Any, y: Any = y, inside: set[int] = inside) -> Any:
-            if symbol is y:
-                return value(upstream.get(id(symbol)))
+        def d_input(symbol: Any, y: Any = y, own_backward: list[Any] = own_backward) -> Any:
             parts = [
                 value(d)
-                for n in backward
-                if id(n.operation.forward) in inside
+                for n in own_backward
                 for i, d in zip(n.operation.forward.inputs, n.outputs, strict=True)
                 if i is symbol and d is not None
             ]
-            return sum(parts[1:], parts[0]) if parts else None
+            return d_output(y) if symbol is y else sum(parts[1:], *parts[:1]) if parts else None
 
+        name = relative(call.path)
         own = [names[id(w)] for w in call.layer.weights]
-        own = [
-            name
-            for name in own
-            if name.rpartition("/")[0] == relative(call.path) and name not in seen
-        ]
+        own = [path for path in own if path.rpartition("/")[0] == name and path not in seen]
         seen.update(own)
-        found.append(
-            LayerStep(
-                relative(call.path),
-                call.layer,
-                mapped(value, x),
-                mapped(value, y),
-                mapped(lambda s: value(upstream.get(id(s))), y),
-                mapped(d_x, x),
-                logits,
-                own,
-                any(s is entry for s in flattened(x) for entry in one.program.inputs),
-            )
-        )
+        arrays = mapped(value, x), mapped(value, y), mapped(d_output, y), mapped(d_input, x)
+        is_first = any(s is entry for s in flattened(x) for entry in one.program.inputs)
+        found.append(LayerStep(name, call.layer, *arrays, logits, own, is_first))
     return found
 
 
-def tensors_of(inputs: Any) -> Any:
-    """Return the tensors among a call's arguments.
-
-    Parameters
-    ----------
-    inputs : list of (tuple, dict)
-        The arguments.
-
-    Returns
-    -------
-    SymbolicTensor, or nested list or dict of them
-        The argument with tensors; several arguments in a list.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> x = keras.Input((3,))
-    >>> tensors_of([(x,), {"mask": None}]) is x
-    True
-    """
-    args, kwargs = inputs
-    given = [a for a in (*args, *kwargs.values()) if tensors_in(a)]
-    return given[0] if len(given) == 1 else given
-
-
-def tensors_in(nested: Any) -> list[SymbolicTensor]:
-    """Return the symbolic tensors in a nested list or dict.
-
-    Parameters
-    ----------
-    nested : object
-        The list or dict.
-
-    Returns
-    -------
-    list of SymbolicTensor
-        The tensors, in order.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> len(tensors_in([1, {"a": keras.Input((3,))}]))
-    1
-    """
-    return [leaf for leaf in flattened(nested) if isinstance(leaf, SymbolicTensor)]
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, SymbolicTensor)
 
 
 def computing_calls(one: OneStep) -> Iterator[Any]:
@@ -290,4 +235,4 @@ def computing_calls(one: OneStep) -> Iterator[Any]:
         if not inside or any(n.scope == call.path for n in call.instructions):
             yield call
     if any(weight.path.startswith(f"{model.layer.name}/") for weight in model.layer.weights):
-        yield model  # a subclass with weights of its own
+        yield model  # a subclass that has weights itself

@@ -1,4 +1,4 @@
-"""One training step: what goes forward, what comes backward, and how one weight is changed."""
+"""One training step: all values forward and backward, and the update of one weight."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ _SHOWN = 5  # examples that are listed one by one
 
 @dataclass(repr=False)
 class WeightStep(Tables):
-    """How one number among the weights was changed.
+    """Update of one element of a weight.
 
-    A dense layer computes ``z_j = sum_i x_i w_ij + b_j``, so a weight's gradient is what comes in
-    there times what comes back, ``x_i d_z_j``, summed over the batch; a bias' ``x_i`` is 1.
+    A dense layer computes ``z_j = sum_i x_i w_ij + b_j``, so a weight's gradient is its input times
+    the upstream gradient, ``x_i d_z_j``, summed over the batch; a bias' ``x_i`` is 1.
 
     Parameters
     ----------
     name : str
-        The weight's, ``"layer/weight"``.
+        Name of the weight, ``"layer/weight"``.
     index : tuple of int
-        Which of its elements.
+        Index of the element.
     before, after : float
-        Its value.
+        Values before and after the step.
     gradient : float
-        The gradient of the loss in it.
+        Gradient of the loss with respect to it.
     used : float
-        What the optimizer used, which is another one if it clips or accumulates gradients.
+        Gradient that the optimizer used; another one if it clips or accumulates gradients.
     x_i, d_z_j : ndarray, shape (N,), or None
-        What came in and what came back, for each example; None if no dense layer has the weight.
+        Inputs and upstream gradients, for each example; None if no dense layer has the weight.
     slots_before, slots_after : dict of str to float
-        The optimizer's running values of it.
+        The optimizer's state for it, such as moment estimates.
     optimizer : Optimizer
-        What changed it.
+        The optimizer.
     iteration : int
-        The number of the step; the first is 1.
+        Number of the step; the first is 1.
     learning_rate : float
-        That of the step.
+        Learning rate of the step.
     alpha : float or None
-        Adam's step size, the learning rate corrected for the first steps; None for all others.
+        Adam's step size, the learning rate with bias correction; None for other optimizers.
 
     Examples
     --------
@@ -78,21 +78,21 @@ class WeightStep(Tables):
 
     @property
     def products(self) -> Array | None:
-        """The gradient's terms, one an example."""
+        """Terms of the gradient, one for each example."""
         return None if self.x_i is None else self.x_i * self.d_z_j
 
     @property
     def change(self) -> float:
-        """What was added to it."""
+        """Difference between the values after and before."""
         return self.after - self.before
 
     @property
     def label(self) -> str:
-        """Its name with its index."""
+        """Name and index."""
         return f"{self.name}[{', '.join(map(str, self.index))}]"
 
     def tables(self) -> list[Table]:
-        """Return where the gradient comes from, and what the optimizer does with it."""
+        """Return the terms of the gradient, and the optimizer's update."""
         made = [] if self.products is None else [self._chain(self.products)]
         return [*made, self._update()]
 
@@ -134,7 +134,7 @@ class WeightStep(Tables):
             rows.append(["alpha", "", number(self.alpha), formula])
             formula = f"-alpha * momentum / (sqrt({size}) + epsilon)"
             rows.append(["step", "", number(moved), formula])
-            # What is left beyond rounding was done around the step.
+            # A difference beyond rounding error was made around the step.
             rest = bool(abs(self.change - moved) > 1e-6 * max(abs(self.before), abs(moved)))
             how = "weight + step" + ", weight decay, constraint" * rest
             note += f", beta_1 {own.beta_1:g}, beta_2 {own.beta_2:g}, epsilon {own.epsilon:g}"
@@ -143,7 +143,7 @@ class WeightStep(Tables):
         return Table(title, ["", "before", "after", "how"], rows, note, (0, 3))
 
 
-#: What Adam's running values become.
+#: Formulas of Adam's moment estimates.
 _ADAM = {
     "momentum": "momentum + (g - momentum) * (1 - beta_1)",
     "velocity": "velocity + (g^2 - velocity) * (1 - beta_2)",
@@ -153,20 +153,21 @@ _ADAM = {
 
 @dataclass(repr=False)
 class Step(Tables):
-    """A whole training step, as `step` saw it.
+    """A whole training step; result of `step`.
 
     Parameters
     ----------
     loss : float
-        The loss of the batch, with what regularizers add.
+        Loss of the batch, with the penalties of regularizers.
     layers : list of LayerStep
-        What went in and out of each layer, in both directions.
+        Inputs, outputs and gradients of each layer.
     weights : dict of str to ndarray
-        All weights, ``"layer/weight"``, from before the step.
+        All weights before the step, by ``"layer/weight"``.
     gradients : dict of str to ndarray
-        The gradients of the loss in those that are trained; empty if the loss is not finite.
+        Gradients of the loss with respect to the trainable weights; empty if the loss is not
+        finite.
     chosen : WeightStep or None
-        The weight that was followed; None if the loss is not finite.
+        Update of the chosen weight; None if the loss is not finite.
 
     Examples
     --------
@@ -185,7 +186,7 @@ class Step(Tables):
     chosen: WeightStep | None
 
     def tables(self) -> list[Table]:
-        """Return what went forward, what came backward, and the chosen weight's way."""
+        """Return the arrays of the forward and backward pass, and the update of the chosen weight."""
         header, words = ["layer", "array", "shape", "mean |.|", "max |.|"], (0, 1, 2)
         forward: list[list[str]] = []
         backward: list[list[str]] = []
@@ -226,32 +227,31 @@ def step(
     class_weight: Any = None,
     apply: bool = False,
 ) -> Step:
-    """Do one training step and tell all of it.
+    """Run one training step, and return all of its values.
 
     Parameters
     ----------
     model : Model
-        A compiled model. It stays as it is, unless `apply` is set; only if it was not built, it
-        is built.
+        A compiled model. It is unchanged unless `apply` is True; if it is not built, it is built.
     x, y : array_like, shape (N, ...)
         The batch.
     weight : str or tuple of (str, tuple of int), optional
-        Which number to follow, for example ``("dense/kernel", (406, 17))``; of a name alone the
-        element of the largest gradient; by default that of the first kernel.
+        Element to show, for example ``("dense/kernel", (406, 17))``; for a name only, the element
+        with the largest gradient; by default, that of the first kernel.
     sample_weight, class_weight : optional
         As for `model.fit`.
     apply : bool
-        Whether the model does the step too.
+        If True, the model is updated by the step, too.
 
     Returns
     -------
     Step
-        All the numbers. Printed, or shown in a notebook, it is a few tables.
+        All values. Printed, or shown in a notebook, it is a few tables.
 
     Raises
     ------
     ValueError
-        If the model is not compiled, the batch does not fit, or there is no such weight.
+        If the model is not compiled, the batch does not fit, or the weight does not exist.
 
     Examples
     --------
@@ -289,10 +289,8 @@ def step(
     """
     checks.flag("apply", apply)
     model_copy = copied(model, "explain.step", x, y, sample_weight, class_weight)
-    if not model_copy.trainable_weights:
-        raise ValueError(
-            f"A step needs weights to change. Received: {model.name} has none to train"
-        )
+    expected, received = "A step needs weights to change", f"{model.name} has none to train"
+    checks.require(model_copy.trainable_weights, expected, received)
     one = OneStep(model_copy, x, y, sample_weight, class_weight)
     names, plan, optimizer = one.names(), one.plan, model_copy.optimizer
     weights = {names[id(w)]: w.numpy() for w in model_copy.weights}
@@ -322,42 +320,37 @@ def step(
     variable = plan.variables[position]
     x_i, d_z_j = _factors(one, registers, variable, index)
     arrays = (weights[name], variable.array, raw[position], used[position])
-    before, after, found, learnt = (float(array[index]) for array in arrays)
-    slots, new_slots = (
+    values = [float(array[index]) for array in arrays]
+    slots = [
         {slot: float(own[position][index]) for slot, own in kept.items()}
         for kept in (slots_before, slots_after)
-    )
-    numbers = (before, after, found, learnt, x_i, d_z_j, slots, new_slots)
-    chosen = WeightStep(name, index, *numbers, optimizer, t, rate, alpha)
+    ]
+    chosen = WeightStep(name, index, *values, x_i, d_z_j, *slots, optimizer, t, rate, alpha)
     return Step(loss, layers, weights, gradients, chosen)
 
 
 def _copies(plan: Any) -> tuple[list[Array], dict[str, list[Array]]]:
-    """Return copies of the gradients and of the optimizer's running values."""
+    """Return copies of the gradients and of the optimizer's state."""
     slots = {name: [np.array(array) for array in kept] for name, kept in plan.slots.items()}
     return [np.array(gradient) for gradient in plan.gradients], slots
 
 
 def _choose(weight: Any, gradients: dict[str, Array]) -> tuple[str, tuple[int, ...]]:
-    """Find the weight to follow."""
+    """Return name and index of the element to show."""
     if weight is None:
         kernels = [name for name in gradients if name.endswith("/kernel")]
         weight = [*kernels, *gradients][0]
     name, index = (weight, None) if isinstance(weight, str) else weight
-    if name not in gradients:
-        raise ValueError(
-            f"weight must be one of the trainable weights, {', '.join(gradients)}. "
-            f"Received: {checks.shorten(name)}"
-        )
+    expected = f"weight must be one of the trainable weights, {', '.join(gradients)}"
+    checks.require(name in gradients, expected, checks.shorten(name))
     gradient = gradients[name]
     if index is None:
         index = np.unravel_index(np.argmax(np.abs(gradient)), gradient.shape)
     index = tuple(int(i) for i in index)
     fits = len(index) == gradient.ndim
-    if not fits or not all(0 <= i < n for i, n in zip(index, gradient.shape, strict=True)):
-        raise ValueError(
-            f"The index must be of {name}, whose shape is {gradient.shape}. Received: {index}"
-        )
+    fits = fits and all(0 <= i < n for i, n in zip(index, gradient.shape, strict=True))
+    expected = f"The index must be of {name}, whose shape is {gradient.shape}"
+    checks.require(fits, expected, f"{index}")
     return name, index
 
 
