@@ -1,12 +1,12 @@
-"""Pictures: of the digits and what the net says to them, of its course, and of its inside.
+"""Plots of predictions, of the training history, and of the inside of a model.
 
 Every function returns the `matplotlib.figure.Figure` that it drew in: a new one, unless an `ax` or
 a `figure` is passed. In a program that has imported ``matplotlib.pyplot``, a new figure is pyplot's
 current figure, and ``plt.show()`` shows it. Without pyplot, no global state is involved: a notebook
-displays the figure that a cell ends in, a program calls ``figure.savefig("predictions.png")``.
+displays the figure that a cell ends with, a program calls ``figure.savefig("predictions.png")``.
 
-What matters is never told by colour alone, and the colours are those of M. Okabe and K. Ito,
-"Color universal design" (2008), which colour-blind eyes tell apart.
+No information is conveyed by color alone. The colors are those of M. Okabe and K. Ito, "Color
+universal design" (2008), which color-blind people can distinguish.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import importlib
 import io
+import itertools
 import math
 import sys
 import weakref
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 BLUE, VERMILLION = "#0072B2", "#D55E00"
 
-_GAP = 4  # pixels between the small pictures of a mosaic
+_GAP = 4  # pixels between the images of a mosaic
 
 # Backends that never show a figure. A program that only saves figures need not close them: pyplot
 # keeps the last few, and would warn of more than twenty.
@@ -43,7 +44,7 @@ _KEPT_HEADLESS = 10
 _kept: list[weakref.ref[Any]] = []
 
 
-# ---------------------------------------------------------------- what the net says
+# ---------------------------------------------------------------- predictions
 
 
 def plot_predictions(
@@ -68,29 +69,29 @@ def plot_predictions(
     y_true : array_like of int, shape (N,)
         The true classes.
     probabilities : array_like, shape (N, C)
-        What `predict` returned.
+        Result of `predict`.
     count : int
-        How many images are drawn at most: the first ones.
+        Maximum number of images; the first ones are drawn.
     columns : int
-        How many stand in a row.
+        Number of images in a row.
     class_names : sequence of str, optional
-        What the classes are called; by default their numbers.
+        Names of the classes; by default their numbers.
     title : str, optional
-        What stands above; by default how many of all N are right. ``""`` for nothing.
+        Title; by default the number of correct predictions. ``""`` for no title.
     source : str, optional
-        Which data these are: named below the title.
+        Name of the data, shown below the title.
     ax : Axes, optional
-        Where to draw; by default on a new figure.
+        Axes to draw in; by default on a new figure.
 
     Returns
     -------
     Figure
-        The figure drawn in.
+        The figure.
 
     Raises
     ------
     ValueError
-        If the arrays don't belong together.
+        If the arrays have different lengths or unsupported values.
 
     Examples
     --------
@@ -101,15 +102,12 @@ def plot_predictions(
     """
     from matplotlib.patches import Rectangle
 
-    x, y, p = _same_length(images=images, y_true=y_true, probabilities=probabilities)
+    x, y, p, guess = _predicted(images, y_true, probabilities)
     count, columns = checks.whole("count", count), checks.whole("columns", columns)
-    guess = _classes("probabilities", p, ndim=2)
-    if not _are_probabilities(p):
-        raise ValueError(
-            f"probabilities must lie from 0 to 1; those of scores are given by "
-            f"activations.softmax. Received: {p.min():.4g} to {p.max():.4g}"
-        )
-    right = guess == _classes("y_true", y)
+    fix = "those of scores are given by activations.softmax"
+    expected, received = "probabilities must lie from 0 to 1", f"{p.min():.4g} to {p.max():.4g}"
+    checks.require(_are_probabilities(p), f"{expected}; {fix}", received)
+    right = guess == y
     shown = f"; the first {count}" if len(right) > count else ""
     default = f"Predictions: {right.sum():,} of {len(right):,} right{shown}"
     names = _names(class_names, max(p.shape[1], int(y.max()) + 1))
@@ -121,17 +119,15 @@ def plot_predictions(
     height, width = _draw_mosaic(ax, tiles, columns, round(0.36 * h), "gray", *_limits(tiles))
     for i in range(len(tiles)):
         left, top = i % columns * width, i // columns * height
-        style: dict[str, Any] = {"color": None, "weight": "normal"}
+        mark, color, weight = ("", None, "normal") if right[i] else ("✗ ", VERMILLION, "bold")
         if not right[i]:
-            style = {"color": VERMILLION, "weight": "bold"}
             # An image's first pixel reaches from -0.5 to 0.5.
             frame = Rectangle((left - 0.8, top - 0.8), w + 0.6, h + 0.6, fill=False, clip_on=False)
-            frame.set(edgecolor=VERMILLION, linewidth=2.5)
-            ax.add_patch(frame)
+            ax.add_patch(frame).set(edgecolor=VERMILLION, linewidth=2.5)
         percent = f"({100 * p[i, guess[i]]:.1f}%)"
-        text = f"{'' if right[i] else '✗ '}{names[guess[i]]}  {percent}\ntrue: {names[y[i]]}"
-        below = left + (w - 1) / 2, top + h + 0.3
-        ax.text(*below, text, ha="center", va="top", fontsize=9.5, **style)
+        text = f"{mark}{names[guess[i]]}  {percent}\ntrue: {names[y[i]]}"
+        style: Any = {"fontsize": 9.5, "color": color, "weight": weight}
+        ax.text(left + (w - 1) / 2, top + h + 0.3, text, ha="center", va="top", **style)
     return _titled(ax, title, source, default)
 
 
@@ -146,10 +142,10 @@ def plot_mistakes(
     source: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    r"""Draw the images that are predicted wrongly, the surest first.
+    r"""Draw the images that are predicted wrongly, those with the highest probability first.
 
-    They show what is worth knowing: which digits are hard to read for anybody, which way of
-    writing the net has never seen, and which labels are wrong.
+    They show digits that are hard to read for anybody, ways of writing that the training data do
+    not have, and labels that are wrong.
 
     Parameters
     ----------
@@ -158,29 +154,29 @@ def plot_mistakes(
     y_true : array_like of int, shape (N,)
         The true classes.
     probabilities : array_like, shape (N, C)
-        What `predict` returned.
+        Result of `predict`.
     count : int
-        How many images are drawn at most.
+        Maximum number of images.
     columns : int
-        How many stand in a row.
+        Number of images in a row.
     class_names : sequence of str, optional
-        What the classes are called; by default their numbers.
+        Names of the classes; by default their numbers.
     title : str, optional
-        What stands above; by default how many mistakes there are. ``""`` for nothing.
+        Title; by default the number of mistakes. ``""`` for no title.
     source : str, optional
-        Which data these are: named below the title.
+        Name of the data, shown below the title.
     ax : Axes, optional
-        Where to draw; by default on a new figure.
+        Axes to draw in; by default on a new figure.
 
     Returns
     -------
     Figure
-        The figure drawn in.
+        The figure.
 
     Raises
     ------
     ValueError
-        If the arrays don't belong together.
+        If the arrays have different lengths or unsupported values.
 
     Examples
     --------
@@ -189,23 +185,20 @@ def plot_mistakes(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['✗ 0  (80.0%)\ntrue: 1', '✗ 0  (60.0%)\ntrue: 1']
     """
-    x, y, p = _same_length(images=images, y_true=y_true, probabilities=probabilities)
+    x, y, p, guess = _predicted(images, y_true, probabilities)
     count = checks.whole("count", count)
-    guess = _classes("probabilities", p, ndim=2)
-    wrong = np.flatnonzero(guess != _classes("y_true", y))
-    surest = wrong[np.argsort(-p[wrong, guess[wrong]], kind="stable")]
-    if title is None:
-        shown = f", the {count} surest" if len(wrong) > count else ", the surest first"
-        title = f"Mistakes: {len(wrong):,} of {len(y):,}{shown if len(wrong) > 1 else ''}"
+    wrong = np.flatnonzero(guess != y)
+    first = wrong[np.argsort(-p[wrong, guess[wrong]], kind="stable")][:count]
+    shown = f", the {count} surest" if len(wrong) > count else ", the surest first"
+    default = f"Mistakes: {len(wrong):,} of {len(y):,}{shown if len(wrong) > 1 else ''}"
+    title = default if title is None else title
     if not len(wrong):
         ax = _axes(ax, 1.45 * columns, 2)
         ax.set_axis_off()
         ax.text(0.5, 0.5, "no mistakes", ha="center", va="center", transform=ax.transAxes)
         return _titled(ax, title, source)
-    first = surest[:count]
-    return plot_predictions(
-        x[first], y[first], p[first], count, columns, class_names, title, source, ax
-    )
+    shape = count, columns, class_names, title, source, ax
+    return plot_predictions(x[first], y[first], p[first], *shape)
 
 
 def plot_confusion_matrix(
@@ -216,33 +209,33 @@ def plot_confusion_matrix(
     source: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw how often each class is taken for each.
+    """Draw the number of predictions of each class, for each true class.
 
     Parameters
     ----------
     y_true : array_like of int, shape (N,)
         The true classes.
     y_pred : array_like, shape (N,) or (N, C)
-        The predicted classes, or what `predict` returned.
+        The predicted classes, or the result of `predict`.
     class_names : sequence of str, optional
-        What the classes are called; by default their numbers.
+        Names of the classes; by default their numbers.
     title : str, optional
-        What stands above; by default how many are right. ``""`` for nothing.
+        Title; by default the number of correct predictions. ``""`` for no title.
     source : str, optional
-        Which data these are: named below the title.
+        Name of the data, shown below the title.
     ax : Axes, optional
-        Where to draw; by default on a new figure.
+        Axes to draw in; by default on a new figure.
 
     Returns
     -------
     Figure
-        The figure drawn in. Row i, column j counts the examples of class i that were taken for
+        The figure. Row i, column j counts the examples of class i that were taken for
         class j. The shade is the count's share of its row, on a scale that lets mistakes show.
 
     Raises
     ------
     ValueError
-        If the arrays don't belong together.
+        If the arrays have different lengths or unsupported values.
 
     Examples
     --------
@@ -256,8 +249,7 @@ def plot_confusion_matrix(
     true, guess = _classes("y_true", y), _classes("y_pred", predicted)
     size = max(true.max() + 1, guess.max() + 1, *predicted.shape[1:], len(class_names or ()))
     names = _names(class_names, size)
-    matrix = np.zeros((size, size), int)
-    np.add.at(matrix, (true, guess), 1)
+    matrix = np.bincount(true * size + guess, minlength=size**2).reshape(size, size)
     right = np.trace(matrix)
     default = f"Confusion matrix: {right:,} of {len(true):,} right ({right / len(true):.2%})"
     side = max(0.55 * size, 3) + 1.1
@@ -266,9 +258,8 @@ def plot_confusion_matrix(
     shades = ax.imshow(shares, "Blues", PowerNorm(0.4, 0, 1))
     for i, j in zip(*np.nonzero(matrix), strict=True):
         dark = np.dot(shades.to_rgba(shares[i, j])[:3], (0.299, 0.587, 0.114)) < 0.55
-        color, weight = "white" if dark else "black", "bold" if i == j else "normal"
-        number = f"{matrix[i, j]}"
-        ax.text(j, i, number, color=color, weight=weight, ha="center", va="center", fontsize=9)
+        number = ax.text(j, i, f"{matrix[i, j]}", ha="center", va="center", fontsize=9)
+        number.set(color="white" if dark else "black", weight="bold" if i == j else "normal")
     long = max(map(len, names)) > 3
     ax.set_xticks(range(size), names, rotation=45 if long else 0, ha="right" if long else "center")
     ax.set_yticks(range(size), names)
@@ -277,7 +268,7 @@ def plot_confusion_matrix(
     return _titled(ax, title, source, default)
 
 
-# ---------------------------------------------------------------- the course of training
+# ---------------------------------------------------------------- training
 
 
 def plot_history(
@@ -293,13 +284,13 @@ def plot_history(
     Parameters
     ----------
     history : History or mapping of str to sequence of float
-        What `fit` returned, or its ``history``.
+        Result of `fit`, or its ``history``.
     test : mapping of str to float, optional
-        What ``evaluate(return_dict=True)`` returned afterwards: a mark at the last epoch.
+        Result of ``evaluate(return_dict=True)``, drawn as a mark at the last epoch.
     title : str, optional
-        What stands above; by default "Learning curves". ``""`` for nothing.
+        Title; by default "Learning curves". ``""`` for no title.
     source : str, optional
-        Which data these are: named below the title.
+        Name of the data, shown below the title.
     figure : Figure or SubFigure, optional
         Figure to add the Axes to; by default a new one.
     ax : Axes or sequence of Axes, optional
@@ -325,45 +316,43 @@ def plot_history(
     """
     from matplotlib.ticker import MaxNLocator
 
-    figures: Mapping[str, Sequence[float]] = getattr(history, "history", history)
-    if not isinstance(figures, Mapping) or not any(len(values) for values in figures.values()):
-        expected = "history must be what fit returned, after at least one epoch"
-        raise ValueError(f"{expected}. Received: {checks.shorten(figures)}")
+    metrics: Any = getattr(history, "history", history)
+    fits = isinstance(metrics, Mapping) and any(map(len, metrics.values()))
+    expected = "history must be what fit returned, after at least one epoch"
+    checks.require(fits, expected, checks.shorten(metrics))
     # Callbacks may also put texts and other objects into the logs.
     kinds = (float, int, np.number, np.ndarray)
-    figures = {k: v for k, v in figures.items() if all(isinstance(x, kinds) for x in v)}
-    numbers = getattr(history, "epoch", None) or range(max(map(len, figures.values())))
+    metrics = {k: v for k, v in metrics.items() if all(isinstance(x, kinds) for x in v)}
+    numbers = getattr(history, "epoch", None) or range(max(map(len, metrics.values())))
     epochs = [number + 1 for number in numbers]
-    every = dict.fromkeys(name.removeprefix("val_") for name in figures)
+    every = dict.fromkeys(name.removeprefix("val_") for name in metrics)
     names = sorted(every, key=lambda name: name != "loss")
     _not_both(figure, ax)
     if ax is None:
-        new = cast("Figure", figure or _new_figure(4.2 * len(names), 3.6))
+        new: Any = figure or _new_figure(4.2 * len(names), 3.6)
         axes = list(new.subplots(1, len(names), squeeze=False)[0])
     else:
         axes = list(np.ravel(np.asarray(ax, object)))
     shared = len(axes) == 1 < len(names)
-    if not shared and len(axes) != len(names):
-        expected = f"ax must be a single Axes, or one for each of {', '.join(names)}"
-        raise ValueError(f"{expected}. Received: {len(axes)} Axes")
+    expected = f"ax must be a single Axes, or one for each of {', '.join(names)}"
+    checks.require(shared or len(axes) == len(names), expected, f"{len(axes)} Axes")
     for i, name in enumerate(names):
         each = axes[0 if shared else i]
-        of = f"{name}, " if shared else ""
-        for key, label, style, colour in (
-            (name, "training", "o-", BLUE),
-            (f"val_{name}", "validation", "s--", VERMILLION),
+        after = [None if test is None or name not in test else [test[name]]]
+        for values, label, style, color in (
+            (metrics.get(name), "training", "o-", BLUE),
+            (metrics.get(f"val_{name}"), "validation", "s--", VERMILLION),
+            (*after, "test", "D", VERMILLION),
         ):
-            if key in figures:
-                values, colour = figures[key], f"C{i}" if shared else colour
-                each.plot(epochs[: len(values)], values, style, color=colour, label=of + label)
-        if test is not None and name in test:
-            colour = f"C{i}" if shared else VERMILLION
-            each.plot(epochs[-1], test[name], "D", color=colour, ms=8, label=f"{of}test")
-        each.set(xlabel="epoch", title=name)
+            if values is not None:
+                x, size = (epochs[-1:], 8) if style == "D" else (epochs[: len(values)], None)
+                look: Any = {"color": f"C{i}" if shared else color, "ms": size}
+                each.plot(x, values, style, label=f"{name}, {label}" if shared else label, **look)
         each.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         each.margins(x=0.06)
         each.grid(alpha=0.3)
-        each.spines[["top", "right"]].set_visible(False)
+        _open_box(each, xlabel="epoch")
+        each.set_title(name)
         each.legend(frameon=False)
     drawn = _figure_of(axes[0])
     text = _title(title, source, "Learning curves")
@@ -380,23 +369,23 @@ def plot_runs(
     source: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw what several runs came to, side by side: a dot each, and their mean and spread.
+    """Draw a metric of several runs: a dot for each, and their mean and standard deviation.
 
     Parameters
     ----------
     figures : mapping of str to array_like, shape (runs,)
-        One figure of all runs, under the name of what it is the figure of.
+        Values of all runs, by name.
     title : str, optional
-        What stands above; by default how many runs they are. ``""`` for nothing.
+        Title; by default the number of runs. ``""`` for no title.
     source : str, optional
-        Which data these are: named below the title.
+        Name of the data, shown below the title.
     ax : Axes, optional
-        Where to draw; by default on a new figure.
+        Axes to draw in; by default on a new figure.
 
     Returns
     -------
     Figure
-        The figure drawn in. A line stands at each mean, and reaches one standard deviation up
+        The figure. A line stands at each mean, and reaches one standard deviation up
         and down.
 
     Raises
@@ -411,10 +400,9 @@ def plot_runs(
     ['tinynet', 'Keras']
     """
     values = {name: np.asarray(each, np.float64).ravel() for name, each in figures.items()}
-    if not values or not all(len(each) for each in values.values()):
-        raise ValueError(
-            f"figures must hold at least one run of each. Received: {checks.shorten(figures)}"
-        )
+    expected = "figures must hold at least one run of each"
+    fits = values and all(len(each) for each in values.values())
+    checks.require(fits, expected, checks.shorten(figures))
     ax = _axes(ax, 1.6 * len(values) + 2.4, 3.6)
     for i, each in enumerate(values.values()):
         aside = np.linspace(-0.12, 0.12, len(each)) if len(each) > 1 else np.zeros(1)
@@ -422,15 +410,14 @@ def plot_runs(
         spread = each.std(ddof=1) if len(each) > 1 else None
         ax.errorbar(i + 0.25, each.mean(), spread, fmt="_", color=VERMILLION, ms=14, capsize=5)
     ax.set_xticks(range(len(values)), list(values))
-    ax.set_xlim(-0.6, len(values) - 0.4)
     ax.grid(axis="y", alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
+    _open_box(ax, xlim=(-0.6, len(values) - 0.4))
     count = max(map(len, values.values()))
-    said = f"{count} runs, their mean and one standard deviation" if count > 1 else "One run"
-    return _titled(ax, title, source, said)
+    default = f"{count} runs, their mean and one standard deviation" if count > 1 else "One run"
+    return _titled(ax, title, source, default)
 
 
-# ---------------------------------------------------------------- the inside of the net
+# ---------------------------------------------------------------- the inside of a model
 
 
 def plot_weights(
@@ -441,35 +428,35 @@ def plot_weights(
     source: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw the kernel of the first dense layer: for each unit, the picture it looks for.
+    """Draw the kernel of the first dense layer as one image for each unit.
 
     A unit's output is the sum of the pixels times these weights. Pixels where a weight is
-    positive speak for the unit, pixels where it is negative against it.
+    positive increase the output, pixels where it is negative reduce it.
 
     Parameters
     ----------
     model : Model
         A built model whose first weights are applied to an image's pixels.
     count : int
-        How many units are drawn at most: the first ones.
+        Maximum number of units; the first ones are drawn.
     columns : int
-        How many stand in a row.
+        Number of units in a row.
     title : str, optional
-        What stands above; by default the layer's name and number of units. ``""`` for nothing.
+        Title; by default the layer's name and number of units. ``""`` for no title.
     source : str, optional
-        Which data it was trained on: named below the title.
+        Name of the training data, shown below the title.
     ax : Axes, optional
-        Where to draw; by default on a new figure.
+        Axes to draw in; by default on a new figure.
 
     Returns
     -------
     Figure
-        The figure drawn in.
+        The figure.
 
     Raises
     ------
     ValueError
-        If there is no such kernel, or its inputs are no picture.
+        If there is no dense layer, or its inputs are not an image.
 
     Examples
     --------
@@ -480,7 +467,14 @@ def plot_weights(
     'seen: weights of 3 units'
     """
     count, columns = checks.whole("count", count), checks.whole("columns", columns)
-    layer, kernel = _first_kernel(model)
+    dense = [
+        layer
+        for layer in (layers_of(model) if model.built else [])
+        if len(getattr(getattr(layer, "kernel", None), "shape", ())) == 2
+    ]
+    expected = "model must be built and have a Dense layer"
+    checks.require(dense, expected, checks.shorten(model))
+    layer, kernel = dense[0], np.asarray(dense[0].kernel.numpy())
     units = kernel.shape[1]
     shape = () if isinstance(model.input_shape, list | dict) else model.input_shape[1:]
     shape = shape if len(shape) > 1 and math.prod(shape) == len(kernel) else (len(kernel),)
@@ -488,15 +482,15 @@ def plot_weights(
     columns = min(columns, len(tiles))
     rows = math.ceil(len(tiles) / columns)
     ax = _axes(ax, max(0.58 * columns, 3) + 1.3, max(0.58 * rows, 1.2) + 0.7)
-    # The few largest weights would leave all others pale.
+    # With the few largest weights as limits, all others would be pale.
     bound = float(np.quantile(np.abs(tiles), 0.995)) or 1.0
     height, _ = _draw_mosaic(ax, tiles, columns, _GAP, "RdBu", -bound, bound)
     ax.set_axis_on()
     ax.spines[:].set_visible(False)
-    ax.set_xticks([])
     middle = (tiles.shape[1] - 1) / 2
     first_units = [str(unit) for unit in range(0, len(tiles), columns)]
-    ax.set_yticks([row * height + middle for row in range(rows)], first_units)
+    ax.set(xticks=[], yticks=[row * height + middle for row in range(rows)])
+    ax.set_yticklabels(first_units)
     ax.tick_params(length=0, labelsize=8)
     ax.set_ylabel("first unit", fontsize=8)
     bar = ax.figure.colorbar(ax.images[0], ax=ax, extend="both", fraction=0.03, pad=0.02)
@@ -514,7 +508,7 @@ def plot_activations(
     figure: Figure | SubFigure | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw one image on its way through the net: pixels, hidden units, probabilities.
+    """Draw an image and the outputs of each layer: pixels, hidden units, probabilities.
 
     Parameters
     ----------
@@ -524,11 +518,11 @@ def plot_activations(
         One image as the model takes it (pixels from 0 to 1, if it was trained on those), with or
         without a batch axis of 1.
     class_names : sequence of str, optional
-        What the classes are called; by default their numbers.
+        Names of the classes; by default their numbers.
     title : str, optional
-        What stands above; by default the prediction. ``""`` for nothing.
+        Title; by default the prediction. ``""`` for no title.
     source : str, optional
-        Where the image comes from: named below the title.
+        Name of the data, shown below the title.
     figure : Figure or SubFigure, optional
         Figure to add the Axes to; by default a new one.
     ax : Axes, optional
@@ -537,12 +531,12 @@ def plot_activations(
     Returns
     -------
     Figure
-        The figure drawn in.
+        The figure.
 
     Raises
     ------
     ValueError
-        If the model does not take the image, or the image is no picture.
+        If the model does not accept the image, or it is not an image.
 
     Examples
     --------
@@ -552,20 +546,16 @@ def plot_activations(
     >>> [len(ax.containers) for ax in figure.axes]
     [0, 0, 1]
     """
-    if model.built and (len(model.inputs) > 1 or len(model.outputs) > 1):
-        raise ValueError(
-            "model must have one input and one output. "
-            f"Received: {len(model.inputs)} inputs and {len(model.outputs)} outputs"
-        )
+    ends = (len(model.inputs), len(model.outputs)) if model.built else (1, 1)
+    received = f"{ends[0]} inputs and {ends[1]} outputs"
+    checks.require(ends == (1, 1), "model must have one input and one output", received)
     x = np.asarray(image)
     if (model.built and x.shape == model.input_shape[1:]) or (not model.built and x.ndim in (1, 2)):
         x = x[None]
-    if len(x) != 1:
-        raise ValueError(f"image must be one image. Received: shape {x.shape}")
+    checks.require(len(x) == 1, "image must be one image", f"shape {x.shape}")
     picture = _pictures(x)[0]
     outputs = list(_outputs(model, x))
-    if not outputs:
-        raise ValueError(f"model must have a layer with weights. Received: {checks.shorten(model)}")
+    checks.require(outputs, "model must have a layer with weights", checks.shorten(model))
     (last, values), hidden = outputs[-1], outputs[:-1]
     guess = int(values.argmax())
     names = _names(class_names, len(values))
@@ -574,56 +564,45 @@ def plot_activations(
     default = f"One image on its way through {model.name}: {names[guess]} ({labels[guess]})"
 
     _not_both(figure, ax)
-    rows, frame = max(len(hidden), 1), ax
-    plots: list[Axes]  # the pixels, the hidden layers from top to bottom, the output
-    if frame is None:
+    rows, drawn = max(len(hidden), 1), cast("Figure", figure)
+    if ax is None:
         height = max(2.2 * rows, 3) + 0.9
-        drawn = cast("Figure", figure or _new_figure(10 if hidden else 6, height))
+        drawn = drawn or _new_figure(10 if hidden else 6, height)
         grid = drawn.add_gridspec(rows, 3, width_ratios=(1, 2 if hidden else 0.01, 1))
         places = [grid[:, 0], *(grid[i, 1] for i in range(len(hidden))), grid[:, 2]]
-        plots = [drawn.add_subplot(place) for place in places]
+        pixels, *plots, bars = map(drawn.add_subplot, places)
     else:
-        drawn = _figure_of(frame)
-        frame.set_axis_off()
+        ax.set_axis_off()
         middle = [(0.32, 1 - (i + 0.8) / rows, 0.4, 0.65 / rows) for i in range(len(hidden))]
         bounds = [(0, 0, 0.22, 0.9), *middle, (0.8, 0.1, 0.2, 0.8)]
-        plots = [frame.inset_axes(each) for each in bounds]
-    ax = plots[0]
+        pixels, *plots, bars = map(ax.inset_axes, bounds)
     low, high = _limits(picture)
-    ax.imshow(picture, "gray", vmin=low, vmax=high)
-    ax.set(xticks=[], yticks=[])
-    ax.set_title(f"pixels: {picture.shape[0]} × {picture.shape[1]}", fontsize=10)
-    for i, (layer, units) in enumerate(hidden):
-        ax = plots[i + 1]
-        ax.vlines(np.arange(len(units)), np.minimum(units, 0), np.maximum(units, 0), BLUE)
-        ax.axhline(0, color="gray", lw=0.8)
+    pixels.imshow(picture, "gray", vmin=low, vmax=high)
+    size = f"pixels: {picture.shape[0]} × {picture.shape[1]}"
+    _open_box(pixels, (), xticks=[], yticks=[], title=size)
+    for plot, (layer, units) in zip(plots, hidden, strict=True):
+        plot.vlines(np.arange(len(units)), np.minimum(units, 0), np.maximum(units, 0), BLUE)
+        plot.axhline(0, color="gray", lw=0.8)
+        plot.margins(x=0.01)
         active = f"{np.count_nonzero(units)} of {len(units)} units active"
-        ax.set_title(f"{layer.name}: {active}", fontsize=10)
-        ax.set_ylabel("activation")
-        ax.margins(x=0.01)
-        ax.spines[["top", "right"]].set_visible(False)
-        if i == len(hidden) - 1:
-            ax.set_xlabel("unit")
-    ax = plots[-1]
-    bars = ax.barh(range(len(values)), values, color=BLUE)
-    bars[guess].set_color(VERMILLION)
-    ax.bar_label(bars, labels, padding=3, fontsize=9)
-    ax.set_yticks(range(len(values)), names)
-    ax.get_yticklabels()[guess].set_fontweight("bold")
-    ax.invert_yaxis()
-    ax.margins(x=0.25)  # with room for the labels
-    ax.set_xlabel("probability" if shares else "output")
-    if shares:
-        ax.set_xlim(0, 1.25)
-        ax.set_xticks([0, 0.5, 1])
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title(f"{last.name}: {len(values)} classes", fontsize=10)
+        xlabel = "unit" if plot is plots[-1] else ""
+        _open_box(plot, title=f"{layer.name}: {active}", xlabel=xlabel, ylabel="activation")
+    boxes = bars.barh(range(len(values)), values, color=BLUE)
+    boxes[guess].set_color(VERMILLION)
+    bars.bar_label(boxes, labels, padding=3, fontsize=9)
+    bars.set_yticks(range(len(values)), names)
+    bars.get_yticklabels()[guess].set_fontweight("bold")
+    bars.invert_yaxis()
+    bars.margins(x=0.25)  # with room for the labels
+    scale: Any = {"xlabel": "probability", "xlim": (0, 1.25), "xticks": [0, 0.5, 1]}
+    scale = scale if shares else {"xlabel": "output"}
+    _open_box(bars, title=f"{last.name}: {len(values)} classes", **scale)
     text = _title(title, source, default)
-    if frame is not None:
-        frame.set_title(text, fontsize=11, pad=22)
+    if ax is not None:
+        ax.set_title(text, fontsize=11, pad=22)
     elif text:
         drawn.suptitle(text)
-    return drawn
+    return drawn if ax is None else _figure_of(ax)
 
 
 def plot_model(
@@ -636,16 +615,16 @@ def plot_model(
     model : Model
         The model, built or not.
     title : str, optional
-        What stands above; by default its name and number of parameters. ``""`` for nothing.
+        Title; by default the model's name and number of parameters. ``""`` for no title.
     source : str, optional
-        Which data it was trained on: named below the title.
+        Name of the training data, shown below the title.
     ax : Axes, optional
-        Where to draw; by default on a new figure.
+        Axes to draw in; by default on a new figure.
 
     Returns
     -------
     Figure
-        The figure drawn in.
+        The figure.
 
     Examples
     --------
@@ -663,41 +642,38 @@ def plot_model(
     inputs = [entry for entry, _, sources in listed if not sources]
     for i, (entry, shape, sources) in enumerate(listed):
         links += [(source, i) for source in sources]
-        if not sources:
-            boxes.append(("input" if len(inputs) == 1 else entry.name, shape, ""))
-            continue
-        kind, parameters = "operation", ""
-        if hasattr(entry, "count_params"):
+        known = " × ".join(str(n or "any") for n in shape[1:]) if isinstance(shape, tuple) else "?"
+        name, parameters = "input" if len(inputs) == 1 else getattr(entry, "name", ""), ""
+        if sources:
+            name = f"{entry.name}\noperation"
+        if sources and hasattr(entry, "count_params"):
             activation = entry.get_config().get("activation")
-            kind = type(entry).__name__
+            name = f"{entry.name}\n{type(entry).__name__}"
             if isinstance(activation, str) and activation != "linear":
-                kind += f", {activation}"
+                name += f", {activation}"
             size = entry.count_params() if entry.built else None
             parameters = "not built" if size is None else f"{size:,} parameters" if size else ""
-        boxes.append((f"{entry.name}\n{kind}", shape, parameters))
+        boxes.append((name, known, parameters))
     default = model.name + (f": {model.count_params():,} parameters" if model.built else "")
 
     ax = _axes(ax, 5.6, 0.95 * len(boxes) + 0.5)
     ax.set_axis_off()
     ax.set(xlim=(0, 1), ylim=(len(boxes) - 0.2, -0.2))
-    for i, (name, shape, parameters) in enumerate(boxes):
+    for i, (name, known, parameters) in enumerate(boxes):
         round_box = "round,pad=0,rounding_size=0.04"
         box = FancyBboxPatch((0.03, i), 0.52, 0.6, round_box, mutation_aspect=len(boxes))
         box.set(facecolor=to_rgba(BLUE, 0.25) if parameters else "none", edgecolor=BLUE)
         ax.add_patch(box)
         ax.text(0.29, i + 0.3, name, ha="center", va="center", linespacing=1.4)
-        known = "?"
-        if isinstance(shape, tuple):
-            known = " × ".join(str(n or "any") for n in shape[1:])
         ax.text(0.6, i + (0.18 if parameters else 0.3), known, va="center", weight="bold")
         if parameters:
             ax.text(0.6, i + 0.44, parameters, va="center", fontsize=9)
-    arrow: dict[str, Any] = {"arrowstyle": "->", "mutation_scale": 12, "color": "gray"}
     for start, end in links:
         ends, curve = ((0.29, end - 0.4), (0.29, float(end))), "arc3"
         if end - start > 1:  # around the boxes in between
             curve, ends = "arc3,rad=0.15", ((0.03, start + 0.3), (0.03, end + 0.3))
-        ax.add_patch(FancyArrowPatch(*ends, connectionstyle=curve, **arrow))
+        arrow = FancyArrowPatch(*ends, connectionstyle=curve, arrowstyle="->", mutation_scale=12)
+        ax.add_patch(arrow).set_color("gray")
     return _titled(ax, title, source, default)
 
 
@@ -734,8 +710,16 @@ def _display_once(figure: Any) -> None:
 
 
 def _not_both(figure: Any, ax: Any) -> None:
-    if figure is not None and ax is not None:
-        raise ValueError("figure must be None if ax is passed. Received: figure and ax")
+    expected = "figure must be None if ax is passed"
+    checks.require(figure is None or ax is None, expected, "figure and ax")
+
+
+def _open_box(ax: Axes, hidden: Sequence[str] = ("top", "right"), **settings: Any) -> None:
+    """Hide sides of the box around an Axes, and set its title and labels."""
+    ax.set(**settings)
+    ax.title.set_fontsize(10)
+    for side in hidden:
+        ax.spines[side].set_visible(False)
 
 
 def _as_png(figure: Figure) -> bytes:
@@ -759,36 +743,34 @@ def _title(title: str | None, source: str | None, default: str) -> str:
 
 def _titled(ax: Axes, title: str | None, source: str | None, default: str = "") -> Figure:
     ax.set_title(_title(title, source, default), fontsize=11)
-    ax.set_anchor("N")  # where a layout gives more room than a picture can use, its title stays in
+    ax.set_anchor("N")  # if a layout gives more room than an image can use, its title stays inside
     return _figure_of(ax)
 
 
-# ---------------------------------------------------------------- small pictures in rows
+# ---------------------------------------------------------------- images in rows
 
 
 def _pictures(x: Array) -> Array:
-    """Give images the shape (N, h, w)."""
+    """Convert images to shape (N, h, w)."""
     shape = x.shape[1:]
     if len(shape) == 3 and shape[2] == 1:
         shape = shape[:2]
     if len(shape) == 1 and math.isqrt(shape[0]) ** 2 == shape[0]:
         shape = (math.isqrt(shape[0]),) * 2
-    if len(shape) != 2:
-        expected = "images must be of shape (N, h, w), (N, h, w, 1) or (N, h * h)"
-        raise ValueError(f"{expected}. Received: shape {x.shape}")
+    expected = "images must be of shape (N, h, w), (N, h, w, 1) or (N, h * h)"
+    checks.require(len(shape) == 2, expected, f"shape {x.shape}")
     return x.reshape(len(x), *shape)
 
 
 def _draw_mosaic(
     ax: Axes, tiles: Array, columns: int, below: int, cmap: str, low: float, high: float
 ) -> tuple[int, int]:
-    """Draw pictures in rows, as one image: an Axes for each would take ten times as long.
+    """Draw images in rows, as a single one: an Axes for each would take ten times as long.
 
     Returns the distances between them, downwards and across.
     """
     n, h, w = tiles.shape
-    height, width = h + below, w + _GAP
-    rows = math.ceil(n / columns)
+    height, width, rows = h + below, w + _GAP, math.ceil(n / columns)
     places = np.full((rows * columns, height, width), np.nan, np.float32)
     places[:n, :h, :w] = tiles
     mosaic = places.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, -1)
@@ -802,60 +784,54 @@ def _limits(pixels: Array) -> tuple[float, float]:
     return min(pixels.min(), 0), pixels.max() or 1
 
 
-# ---------------------------------------------------------------- what is passed
+# ---------------------------------------------------------------- arguments
 
 
 def _same_length(**arrays: Any) -> list[Array]:
-    """Convert what should have one row for each example."""
+    """Convert arrays that must have one row for each example."""
     converted = {name: np.asarray(array) for name, array in arrays.items()}
     lengths = {name: len(a) if a.ndim else 0 for name, a in converted.items()}
-    if len(set(lengths.values())) > 1 or not all(lengths.values()):
-        received = ", ".join(f"{name} of {length}" for name, length in lengths.items())
-        expected = f"{' and '.join(lengths)} must have one row for each example, and at least one"
-        raise ValueError(f"{expected}. Received: {received}")
+    fits = len(set(lengths.values())) == 1 and all(lengths.values())
+    received = ", ".join(f"{name} of {length}" for name, length in lengths.items())
+    expected = f"{' and '.join(lengths)} must have one row for each example, and at least one"
+    checks.require(fits, expected, received)
     return list(converted.values())
 
 
+def _predicted(images: Any, y_true: Any, probabilities: Any) -> tuple[Array, Array, Array, Array]:
+    """Return images, true classes, probabilities, and the classes with the largest probability."""
+    x, y, p = _same_length(images=images, y_true=y_true, probabilities=probabilities)
+    guess = _classes("probabilities", p, ndim=2)
+    return x, _classes("y_true", y), p, guess
+
+
 def _classes(name: str, values: Array, ndim: int = 1) -> Array:
-    """Return the classes that labels name, or to which probabilities give most."""
+    """Return integer class labels, or the classes with the largest probability."""
     if values.ndim == 2 and values.shape[1] and (ndim == 2 or name == "y_pred"):
         return np.asarray(values.argmax(axis=1))
-    if values.ndim != ndim or values.dtype.kind not in "iu" or values.min() < 0:
-        expected = "of shape (N, C)" if ndim == 2 else "whole numbers from 0 up, one an example"
-        raise ValueError(f"{name} must be {expected}. Received: {checks.shorten(values)}")
+    expected = "of shape (N, C)" if ndim == 2 else "whole numbers from 0 up, one an example"
+    fits = values.ndim == ndim and values.dtype.kind in "iu" and values.min() >= 0
+    checks.require(fits, f"{name} must be {expected}", checks.shorten(values))
     return values.astype(int)
 
 
 def _are_probabilities(values: Array) -> bool:
-    """Say so of what lies from 0 to 1, but for rounding."""
+    """Return True if all values are from 0 to 1, to within rounding error."""
     return bool(values.min() >= 0 and values.max() <= 1.001)
 
 
 def _names(class_names: Sequence[str] | None, count: int) -> list[str]:
-    names = [str(i) for i in range(count)] if class_names is None else [str(n) for n in class_names]
-    if len(names) < count:
-        raise ValueError(f"class_names must name {count} classes. Received: {class_names}")
+    names = [*map(str, range(count) if class_names is None else class_names)]
+    expected = f"class_names must name {count} classes"
+    checks.require(len(names) >= count, expected, f"{class_names}")
     return names
 
 
-def _first_kernel(model: Any) -> tuple[Any, Array]:
-    """Find the first layer that has a kernel of two dimensions."""
-    for layer in layers_of(model) if model.built else []:
-        kernel = getattr(layer, "kernel", None)
-        if kernel is not None and len(kernel.shape) == 2:
-            return layer, np.asarray(kernel.numpy())
-    raise ValueError(
-        f"model must be built and have a Dense layer. Received: {checks.shorten(model)}"
-    )
-
-
 def _outputs(model: Any, x: Array) -> Iterator[tuple[Any, Array]]:
-    """Yield every layer from the first one with weights on, with its output for one image."""
-    model(x)  # builds it, and says what is wrong with the shape
+    """Yield each layer from the first one that has weights, with its output for one image."""
+    model(x)  # builds it, and validates the shape
     nodes = [node for node in model._known_graph().nodes if hasattr(node.outputs, "shape")]
     values = Model(model.inputs, [node.outputs for node in nodes], name="all_layers")(x)
-    weighted = False
-    for node, value in zip(nodes, values if len(nodes) > 1 else [values], strict=True):
-        weighted = weighted or bool(getattr(node.operation, "weights", ()))
-        if weighted:
-            yield node.operation, np.asarray(value).reshape(-1)
+    found = zip(nodes, values if len(nodes) > 1 else [values], strict=True)
+    rest = itertools.dropwhile(lambda pair: not getattr(pair[0].operation, "weights", ()), found)
+    return ((node.operation, np.asarray(value).reshape(-1)) for node, value in rest)

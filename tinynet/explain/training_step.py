@@ -186,7 +186,7 @@ class Step(Tables):
     chosen: WeightStep | None
 
     def tables(self) -> list[Table]:
-        """Return the arrays of the forward and backward pass, and the update of the chosen weight."""
+        """Return the arrays of both passes, and the update of the chosen weight."""
         header, words = ["layer", "array", "shape", "mean |.|", "max |.|"], (0, 1, 2)
         forward: list[list[str]] = []
         backward: list[list[str]] = []
@@ -325,8 +325,8 @@ def step(
         {slot: float(own[position][index]) for slot, own in kept.items()}
         for kept in (slots_before, slots_after)
     ]
-    chosen = WeightStep(name, index, *values, x_i, d_z_j, *slots, optimizer, t, rate, alpha)
-    return Step(loss, layers, weights, gradients, chosen)
+    rest: Any = [*values, x_i, d_z_j, *slots, optimizer, t, rate, alpha]
+    return Step(loss, layers, weights, gradients, WeightStep(name, index, *rest))
 
 
 def _copies(plan: Any) -> tuple[list[Array], dict[str, list[Array]]]:
