@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tinynet.checks import no_more
 
 T = TypeVar("T")
+_BY_POSITION = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -145,14 +146,15 @@ def found(default: Any, find: Callable[[Any], Any]) -> Any:
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(required,))
-def declared(
-    registry: Any = None, *aliases: str, kw_only: bool = False
-) -> Callable[[type[T]], type[T]]:
+def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]]:
     """Build a class's constructor from the arguments that it declares.
 
     The constructor checks all values before it does anything else. Those that the constructor of
     the base class takes by position are passed on to it, and so are further keywords; the others
     become attributes. Then it calls the private method ``__complete`` of the class, if it has one.
+
+    Arguments after ``_: KW_ONLY`` must be passed by name. In derived classes, they follow the
+    arguments of these, as ``**kwargs``.
 
     Parameters
     ----------
@@ -160,9 +162,6 @@ def declared(
         Registry to enter the class in.
     *aliases : str
         As for `Registry.register`.
-    kw_only : bool
-        Whether the arguments must be passed by name; those of derived classes may be passed by
-        position, and are listed before these as ``**kwargs``.
 
     Returns
     -------
@@ -190,12 +189,10 @@ def declared(
         base: Any = cls.__mro__[1]
         inherited, is_root = base.__init__, base.__init__ is object.__init__
         taken = {} if is_root else inspect.signature(inherited).parameters
-        by_position = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        passed = [name for name in own if name in taken and taken[name].kind is by_position]
+        passed = [name for name in own if name in taken and taken[name].kind is _BY_POSITION]
         kept = [name for name, entry in own.items() if entry.kept and name not in passed]
         init_only = [name for name, entry in own.items() if not entry.kept]
-
-        signature = _signature(cls, own, kw_only, kw_only or "kwargs" in taken)
+        signature = _signature(inspect.get_annotations(cls), own, "kwargs" in taken)
         complete = vars(cls).get(f"_{cls.__name__.lstrip('_')}__complete")
 
         def construct(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -223,6 +220,22 @@ def declared(
     return build
 
 
+def _signature(types: dict[str, str], own: Any, passes_on: bool) -> inspect.Signature:
+    """Return the signature of a constructor with the declared arguments."""
+    kind: Any = _BY_POSITION
+    parameters = [inspect.Parameter("self", kind)]
+    for name, annotation in types.items():
+        if annotation == "KW_ONLY":
+            kind, passes_on = inspect.Parameter.KEYWORD_ONLY, True
+        elif name in own:
+            default = own[name].default
+            parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
+    if passes_on:
+        kind = inspect.Parameter.VAR_KEYWORD
+        parameters.append(inspect.Parameter("kwargs", kind, annotation="Any"))
+    return inspect.Signature(parameters, return_annotation="None")
+
+
 def keywords(*classes: type) -> list[str]:
     """List the names of the arguments that the constructors of classes take.
 
@@ -246,19 +259,3 @@ def keywords(*classes: type) -> list[str]:
     """
     names = (name for cls in classes for name in inspect.signature(cls).parameters)
     return [name for name in dict.fromkeys(names) if name not in ("args", "kwargs")]
-
-
-def _signature(
-    cls: type, own: dict[str, _Argument], kw_only: bool, passes_on: bool
-) -> inspect.Signature:
-    """Return the signature of a constructor with the declared arguments."""
-    kind = inspect.Parameter.KEYWORD_ONLY if kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD
-    types = inspect.get_annotations(cls)
-    parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-    for name, entry in own.items():
-        default, annotation = entry.default, types[name]
-        parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
-    if passes_on:
-        rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, annotation="Any")
-        parameters.append(rest)
-    return inspect.Signature(parameters, return_annotation="None")

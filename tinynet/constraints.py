@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
+from tinynet.arguments import argument, declared
 from tinynet.registry import Configurable, Registry
 from tinynet.variable import Array, Tensor, as_tensor
 
@@ -53,6 +54,13 @@ class Constraint(Configurable):
         raise NotImplementedError(f"{type(self).__name__} does not define project(w)")
 
 
+def _axis(name: str, axis: Any) -> Any:
+    """Check one axis, or several, as Keras' lists for convolutions have them."""
+    if isinstance(axis, list | tuple):
+        return tuple(checks.whole(name, part, -64) for part in axis)
+    return checks.whole(name, axis, -64)
+
+
 @_registry.register()
 class NonNeg(Constraint):
     """No element below 0.
@@ -68,7 +76,7 @@ class NonNeg(Constraint):
         return np.maximum(w, w.dtype.type(0))
 
 
-@_registry.register()
+@declared(_registry)
 class MinMaxNorm(Constraint):
     """Length along an axis between two bounds.
 
@@ -87,15 +95,13 @@ class MinMaxNorm(Constraint):
     array([[0.6], [0.8]])
     """
 
-    _arguments: tuple[str, ...] = ("min_value", "max_value", "rate", "axis")
+    min_value: float = argument(0.0, checks.number, 0)
+    max_value: float = argument(1.0)
+    rate: float = argument(1.0, checks.number, 0, 1)
+    axis: Any = argument(0, _axis)
 
-    def __init__(
-        self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: int = 0
-    ) -> None:
-        self.min_value = checks.number("min_value", min_value, 0)
-        self.max_value = checks.number("max_value", max_value, self.min_value)
-        self.rate = checks.number("rate", rate, 0, 1)
-        self.axis = _axis(axis)
+    def __complete(self) -> None:
+        self.max_value = checks.number("max_value", self.max_value, self.min_value)
 
     def project(self, w: Array) -> Array:
         """Scale what is too long or too short."""
@@ -128,7 +134,7 @@ class MaxNorm(MinMaxNorm):
         super().__init__(0.0, max_value, 1.0, axis)
 
 
-@_registry.register()
+@declared(_registry)
 class UnitNorm(Constraint):
     """Length 1 along an axis.
 
@@ -143,22 +149,12 @@ class UnitNorm(Constraint):
     array([[0.6], [0.8]])
     """
 
-    _arguments = ("axis",)
-
-    def __init__(self, axis: Any = 0) -> None:
-        self.axis = _axis(axis)
+    axis: Any = argument(0, _axis)
 
     def project(self, w: Array) -> Array:
         """Scale to length 1."""
         length = np.sqrt(np.sum(np.square(w), axis=self.axis, keepdims=True))
         return w / (1e-7 + length)
-
-
-def _axis(axis: Any) -> Any:
-    """Check one axis, or several, as Keras' lists for convolutions have them."""
-    if isinstance(axis, list | tuple):
-        return tuple(checks.whole("axis", part, -64) for part in axis)
-    return checks.whole("axis", axis, -64)
 
 
 get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize

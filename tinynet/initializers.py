@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinynet import config, random, variable
+from tinynet.arguments import argument, declared
 from tinynet.checks import choice, number, whole
 from tinynet.registry import Configurable, Registry
 from tinynet.variable import Array, Tensor, as_tensor
@@ -112,7 +113,7 @@ class Ones(Initializer):
         return np.ones(shape)
 
 
-@_registry.register()
+@declared(_registry)
 class Constant(Initializer):
     """One value everywhere.
 
@@ -127,10 +128,7 @@ class Constant(Initializer):
     array([0.5, 0.5], dtype=float32)
     """
 
-    _arguments = ("value",)
-
-    def __init__(self, value: float = 0.0) -> None:
-        self.value = number("value", value)
+    value: float = argument(0.0, number)
 
     def values(self, shape: tuple[int, ...]) -> Array:
         """Make the values."""
@@ -159,7 +157,7 @@ class _Random(Initializer):
         return np.random.Generator(np.random.PCG64(self._seed))
 
 
-@_registry.register("normal")
+@declared(_registry, "normal")
 class RandomNormal(_Random):
     """Normally distributed values.
 
@@ -176,11 +174,9 @@ class RandomNormal(_Random):
     (2, 3)
     """
 
-    _arguments = ("seed", "mean", "stddev")
-
-    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
-        super().__init__(seed)
-        self.mean, self.stddev = number("mean", mean), number("stddev", stddev, 0)
+    mean: float = argument(0.0, number)
+    stddev: float = argument(0.05, number, 0)
+    seed: int | None = argument(None)
 
     def values(self, shape: tuple[int, ...]) -> Array:
         """Make the values."""
@@ -209,7 +205,7 @@ class TruncatedNormal(RandomNormal):
         return random._truncated_normal(self._generator(), shape) * self.stddev + self.mean
 
 
-@_registry.register("uniform")
+@declared(_registry, "uniform")
 class RandomUniform(_Random):
     """Values spread evenly over a range.
 
@@ -226,21 +222,25 @@ class RandomUniform(_Random):
     (2, 3)
     """
 
-    _arguments = ("seed", "minval", "maxval")
+    minval: float = argument(-0.05, number)
+    maxval: float = argument(0.05)
+    seed: int | None = argument(None)
 
-    def __init__(
-        self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
-    ) -> None:
-        super().__init__(seed)
-        self.minval = number("minval", minval)
-        self.maxval = number("maxval", maxval, self.minval)
+    def __complete(self) -> None:
+        self.maxval = number("maxval", self.maxval, self.minval)
 
     def values(self, shape: tuple[int, ...]) -> Array:
         """Make the values."""
         return self._generator().uniform(self.minval, self.maxval, shape)
 
 
-@_registry.register()
+def _distribution(name: str, value: Any) -> Any:
+    """Check the name of a distribution; "normal" is a former name."""
+    names = ["truncated_normal", "untruncated_normal", "uniform"]
+    return choice(name, {"normal": "truncated_normal"}.get(str(value), value), names)
+
+
+@declared(_registry)
 class VarianceScaling(_Random):
     """Values whose variance is ``scale / fan``.
 
@@ -262,23 +262,10 @@ class VarianceScaling(_Random):
     True
     """
 
-    _arguments: tuple[str, ...] = ("seed", "scale", "mode", "distribution")
-
-    def __init__(
-        self,
-        scale: float = 1.0,
-        mode: str = "fan_in",
-        distribution: str = "truncated_normal",
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(seed)
-        self.scale = number("scale", scale, 0, open_low=True)
-        self.mode = choice("mode", mode, ["fan_in", "fan_out", "fan_avg"])
-        self.distribution = choice(
-            "distribution",
-            {"normal": "truncated_normal"}.get(str(distribution), distribution),
-            ["truncated_normal", "untruncated_normal", "uniform"],
-        )
+    scale: float = argument(1.0, number, 0, open_low=True)
+    mode: str = argument("fan_in", choice, ["fan_in", "fan_out", "fan_avg"])
+    distribution: str = argument("truncated_normal", _distribution)
+    seed: int | None = argument(None)
 
     def values(self, shape: tuple[int, ...]) -> Array:
         """Make the values."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
+from tinynet.arguments import argument, declared
 from tinynet.program.tape import pull_back
 from tinynet.program.tensor import TABLE, TensorMethods
 from tinynet.registry import Configurable, Registry
@@ -59,7 +60,12 @@ class Regularizer(Configurable):
         return pull_back(self.__call__, x, np.ones((), x.dtype))
 
 
-@_registry.register("l1_l2")
+def _factor(name: str, value: Any) -> float:
+    """Check a factor; Keras takes None for 0."""
+    return checks.number(name, 0.0 if value is None else value, 0, wrong_type=ValueError)
+
+
+@declared(_registry, "l1_l2")
 class L1L2(Regularizer):
     """Cost in proportion to the sizes, and to their squares: ``l1 * sum|x| + l2 * sum(x**2)``.
 
@@ -74,11 +80,8 @@ class L1L2(Regularizer):
     array([-3.,  0.,  4.])
     """
 
-    _arguments: tuple[str, ...] = ("l1", "l2")
-
-    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1 = checks.number("l1", 0.0 if l1 is None else l1, 0, wrong_type=ValueError)
-        self.l2 = checks.number("l2", 0.0 if l2 is None else l2, 0, wrong_type=ValueError)
+    l1: float = argument(0.0, _factor)
+    l2: float = argument(0.0, _factor)
 
     def __call__(self, x: Any) -> Tensor:
         """Compute the cost of a weight."""

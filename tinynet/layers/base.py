@@ -16,6 +16,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from dataclasses import KW_ONLY
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,7 +74,7 @@ def _name(name: str, value: Any) -> str:
     return value
 
 
-@declared(kw_only=True)
+@declared()
 class Layer(_KeepsArguments):
     """The base of all layers.
 
@@ -103,6 +104,7 @@ class Layer(_KeepsArguments):
     [('hidden/kernel', (3, 2)), ('hidden/bias', (2,))]
     """
 
+    _: KW_ONLY
     name: Any = argument(None, _name)
     trainable: bool = argument(True, checks.flag)
     dtype: Any = argument(None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import KW_ONLY
 from typing import Any
 
 import numpy as np
 
 from tinynet import checks, threads
+from tinynet.arguments import argument, declared, required
 from tinynet.optimizers import schedules
 from tinynet.optimizers.base import Optimizer, Plan, _registry
 from tinynet.program import dispatch
@@ -18,8 +20,31 @@ __all__ += ["Optimizer", "Plan", "RMSprop"]
 __all__ += ["deserialize", "get", "schedules", "serialize"]
 
 
-@_registry.register("sgd")
-class SGD(Optimizer):
+@declared()
+class _BuiltIn(Optimizer):
+    """The base of the built-in optimizers; it tells type checkers what `Optimizer` takes."""
+
+    learning_rate: Any = required()
+    _: KW_ONLY
+    weight_decay: float | None = argument(None)
+    clipnorm: float | None = argument(None)
+    clipvalue: float | None = argument(None)
+    global_clipnorm: float | None = argument(None)
+    use_ema: bool = argument(False)
+    ema_momentum: float = argument(0.99)
+    ema_overwrite_frequency: int | None = argument(None)
+    loss_scale_factor: float | None = argument(None)
+    gradient_accumulation_steps: int | None = argument(None)
+    name: Any = argument(None)
+
+    def initial_value(self, slot: str) -> float:
+        """Return the initial value of a slot: 0, except for sums of squares."""
+        is_sum = slot == "accumulator_of_squares"
+        return getattr(self, "initial_accumulator_value", 0.0) if is_sum else 0.0
+
+
+@declared(_registry, "sgd")
+class SGD(_BuiltIn):
     """Follow the gradient downhill, with or without momentum.
 
     Parameters
@@ -39,18 +64,11 @@ class SGD(Optimizer):
     ('momentum',)
     """
 
-    _own = ("momentum", "nesterov")
+    learning_rate: Any = argument(0.01)
+    momentum: float = argument(0.0, checks.number, 0, 1, wrong_type=ValueError)
+    nesterov: bool = argument(False, checks.flag)
 
-    def __init__(
-        self,
-        learning_rate: Any = 0.01,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        self.momentum = checks.number("momentum", momentum, 0, 1, wrong_type=ValueError)
-        self.nesterov = checks.flag("nesterov", nesterov)
+    def __complete(self) -> None:
         self.slot_names = ("momentum",) if self.momentum else ()
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
@@ -61,8 +79,8 @@ class SGD(Optimizer):
             dispatch.sgd(w, d_w, rate)
 
 
-@_registry.register("adam")
-class Adam(Optimizer):
+@declared(_registry, "adam")
+class Adam(_BuiltIn):
     """Follow the gradient's running mean, measured in its running size.
 
     The formula stands in `functional.adam`. Kingma and Ba, "Adam: a method for stochastic
@@ -87,26 +105,18 @@ class Adam(Optimizer):
     np.float32(0.001)
     """
 
-    slot_names: tuple[str, ...] = ("momentum", "velocity")
-    squares = ("velocity", "beta_2")
-    _own: tuple[str, ...] = ("beta_1", "beta_2", "epsilon", "amsgrad")
+    learning_rate: Any = argument(0.001)
+    beta_1: float = argument(0.9, checks.number, 0, 1, open_high=True)
+    beta_2: float = argument(0.999, checks.number, 0, 1, open_high=True)
+    epsilon: float = argument(1e-7, checks.number, 0)
+    amsgrad: bool = argument(False, checks.flag)
 
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        amsgrad: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        self.beta_1 = checks.number("beta_1", beta_1, 0, 1, open_high=True)
-        self.beta_2 = checks.number("beta_2", beta_2, 0, 1, open_high=True)
-        self.epsilon = checks.number("epsilon", epsilon, 0)
-        self.amsgrad = checks.flag("amsgrad", amsgrad)
+    slot_names = ("momentum", "velocity")
+    squares = ("velocity", "beta_2")
+
+    def __complete(self) -> None:
         if self.amsgrad:
-            self.slot_names = (*self.slot_names, "largest")
+            self.slot_names = (*self.slot_names, "largest")  # type: ignore[assignment]  # longer
 
     @property
     def variables(self) -> list[Variable]:
@@ -129,7 +139,13 @@ class Adam(Optimizer):
             dispatch.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
 
 
-@_registry.register("adamw")
+def _weight_decay(name: str, value: Any) -> float:
+    if value is None:
+        raise ValueError("AdamW needs a weight decay. Received: weight_decay=None")
+    return checks.number(name, value, 0)
+
+
+@declared(_registry, "adamw")
 class AdamW(Adam):
     """Adam with weight decay: Loshchilov and Hutter, "Decoupled weight decay" (2019).
 
@@ -150,24 +166,16 @@ class AdamW(Adam):
     0.004
     """
 
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        weight_decay: float = 0.004,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        amsgrad: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        if weight_decay is None:
-            raise ValueError("AdamW needs a weight decay. Received: weight_decay=None")
-        kwargs["weight_decay"] = weight_decay
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, **kwargs)
+    learning_rate: Any = argument(0.001)
+    weight_decay: float = argument(0.004, _weight_decay)
+    beta_1: float = argument(0.9)
+    beta_2: float = argument(0.999)
+    epsilon: float = argument(1e-7)
+    amsgrad: bool = argument(False)
 
 
-@_registry.register("nadam")
-class Nadam(Adam):
+@declared(_registry, "nadam")
+class Nadam(_BuiltIn):
     """Adam that looks ahead along its running mean.
 
     Parameters
@@ -185,18 +193,16 @@ class Nadam(Adam):
     'nadam'
     """
 
-    _own = ("beta_1", "beta_2", "epsilon")
+    learning_rate: Any = argument(0.001)
+    beta_1: float = argument(0.9, checks.number, 0, 1, open_high=True)
+    beta_2: float = argument(0.999, checks.number, 0, 1, open_high=True)
+    epsilon: float = argument(1e-7, checks.number, 0)
 
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
-        #: The momenta of all steps so far, multiplied.
+    slot_names = ("momentum", "velocity")
+    squares = ("velocity", "beta_2")
+
+    def __complete(self) -> None:
+        #: The product of the momenta of all steps so far.
         self._product: Any = None
 
     def build(self, variables: Iterable[Variable]) -> None:
@@ -229,8 +235,8 @@ class Nadam(Adam):
         dispatch.nadam(w, d_w, *slots, alpha_m, alpha_g, *rates, correction, self.epsilon)
 
 
-@_registry.register("rmsprop")
-class RMSprop(Optimizer):
+@declared(_registry, "rmsprop")
+class RMSprop(_BuiltIn):
     """Follow the gradient, measured in its own running size.
 
     Parameters
@@ -254,24 +260,16 @@ class RMSprop(Optimizer):
     'rm_sprop'
     """
 
+    learning_rate: Any = argument(0.001)
+    rho: float = argument(0.9, checks.number, 0, 1, open_high=True)
+    momentum: float = argument(0.0, checks.number, 0, 1)
+    epsilon: float = argument(1e-7, checks.number, 0)
+    centered: bool = argument(False, checks.flag)
+
     interleaved = False
     squares = ("velocity", "rho")
-    _own = ("rho", "momentum", "epsilon", "centered")
 
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        rho: float = 0.9,
-        momentum: float = 0.0,
-        epsilon: float = 1e-7,
-        centered: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        self.rho = checks.number("rho", rho, 0, 1, open_high=True)
-        self.momentum = checks.number("momentum", momentum, 0, 1)
-        self.epsilon = checks.number("epsilon", epsilon, 0)
-        self.centered = checks.flag("centered", centered)
+    def __complete(self) -> None:
         self.slot_names = ("velocity", *("momentum",) * bool(self.momentum))
         self.slot_names += ("average_gradient",) * self.centered
 
@@ -282,8 +280,8 @@ class RMSprop(Optimizer):
         dispatch.rmsprop(w, d_w, *kept, rate, self.rho, self.momentum, self.epsilon)
 
 
-@_registry.register("adagrad")
-class Adagrad(Optimizer):
+@declared(_registry, "adagrad")
+class Adagrad(_BuiltIn):
     """Follow the gradient in steps that shrink where gradients were large.
 
     Parameters
@@ -303,34 +301,20 @@ class Adagrad(Optimizer):
     'adagrad'
     """
 
+    learning_rate: Any = argument(0.001)
+    initial_accumulator_value: float = argument(0.1, checks.number, 0)
+    epsilon: float = argument(1e-7, checks.number, 0)
+
     slot_names = ("accumulator_of_squares",)
     squares = ("accumulator_of_squares", None)
-    _own = ("initial_accumulator_value", "epsilon")
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        initial_accumulator_value: float = 0.1,
-        epsilon: float = 1e-7,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        self.initial_accumulator_value = checks.number(
-            "initial_accumulator_value", initial_accumulator_value, 0
-        )
-        self.epsilon = checks.number("epsilon", epsilon, 0)
-
-    def initial_value(self, slot: str) -> float:
-        """Say what the sums of squares begin with."""
-        return self.initial_accumulator_value if slot in self.slot_names else 0.0
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
         """Change weights by their gradient."""
         dispatch.adagrad(w, d_w, *slots, rate, self.epsilon)
 
 
-@_registry.register("adamax")
-class Adamax(Optimizer):
+@declared(_registry, "adamax")
+class Adamax(_BuiltIn):
     """Adam that divides by the largest recent gradient instead of the second moment estimate.
 
     The formula is in `functional.adamax`. Kingma and Ba, "Adam: a method for stochastic
@@ -355,21 +339,12 @@ class Adamax(Optimizer):
     array([ 0.75, -1.75], dtype=float32)
     """
 
-    slot_names = ("momentum", "norm")
-    _own = ("beta_1", "beta_2", "epsilon")
+    learning_rate: Any = argument(0.001)
+    beta_1: float = argument(0.9, checks.number, 0, 1, open_high=True)
+    beta_2: float = argument(0.999, checks.number, 0, 1)
+    epsilon: float = argument(1e-7, checks.number, 0)
 
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        self.beta_1 = checks.number("beta_1", beta_1, 0, 1, open_high=True)
-        self.beta_2 = checks.number("beta_2", beta_2, 0, 1)
-        self.epsilon = checks.number("epsilon", epsilon, 0)
+    slot_names = ("momentum", "norm")
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
@@ -379,8 +354,8 @@ class Adamax(Optimizer):
         dispatch.adamax(w, d_w, *slots, size, 1 - self.beta_1, self.beta_2, self.epsilon)
 
 
-@_registry.register("adadelta")
-class Adadelta(Optimizer):
+@declared(_registry, "adadelta")
+class Adadelta(_BuiltIn):
     """Scale the gradient to the size of recent updates, so that units agree.
 
     The formula is in `functional.adadelta`. Zeiler, "ADADELTA: an adaptive learning rate method"
@@ -403,23 +378,19 @@ class Adadelta(Optimizer):
     ('accumulated_grad', 'accumulated_delta_var')
     """
 
-    slot_names = ("accumulated_grad", "accumulated_delta_var")
-    _own = ("rho", "epsilon")
+    learning_rate: Any = argument(0.001)
+    rho: float = argument(0.95, checks.number, 0, 1)
+    epsilon: float = argument(1e-7, checks.number, 0)
 
-    def __init__(
-        self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kwargs: Any
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        self.rho = checks.number("rho", rho, 0, 1)
-        self.epsilon = checks.number("epsilon", epsilon, 0)
+    slot_names = ("accumulated_grad", "accumulated_delta_var")
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         dispatch.adadelta(w, d_w, *slots, rate, self.rho, self.epsilon)
 
 
-@_registry.register("ftrl")
-class Ftrl(Optimizer):
+@declared(_registry, "ftrl")
+class Ftrl(_BuiltIn):
     """Follow the regularized leader: weights that few gradients support become exactly 0.
 
     The formula is in `functional.ftrl`. McMahan et al., "Ad click prediction: a view from the
@@ -451,52 +422,29 @@ class Ftrl(Optimizer):
     array([-0.163,  0.   ], dtype=float32)
     """
 
+    learning_rate: Any = argument(0.001)
+    learning_rate_power: float = argument(-0.5, checks.number, high=0)
+    initial_accumulator_value: float = argument(0.1, checks.number, 0)
+    l1_regularization_strength: float = argument(0.0, checks.number, 0)
+    l2_regularization_strength: float = argument(0.0, checks.number, 0)
+    l2_shrinkage_regularization_strength: float = argument(0.0, checks.number, 0)
+    beta: float = argument(0.0, checks.number, 0)
+
     slot_names = ("accumulator_of_squares", "linear")
-    _own = (
-        "learning_rate_power",
-        "initial_accumulator_value",
-        "l1_regularization_strength",
-        "l2_regularization_strength",
-        "l2_shrinkage_regularization_strength",
-        "beta",
-    )
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        learning_rate_power: float = -0.5,
-        initial_accumulator_value: float = 0.1,
-        l1_regularization_strength: float = 0.0,
-        l2_regularization_strength: float = 0.0,
-        l2_shrinkage_regularization_strength: float = 0.0,
-        beta: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        self.learning_rate_power = checks.number("learning_rate_power", learning_rate_power, high=0)
-        values = (
-            initial_accumulator_value,
-            l1_regularization_strength,
-            l2_regularization_strength,
-            l2_shrinkage_regularization_strength,
-            beta,
-        )
-        for name, value in zip(self._own[1:], values, strict=True):
-            setattr(self, name, checks.number(name, value, 0))
-
-    def initial_value(self, slot: str) -> float:
-        """Return the initial value of the sums of squares."""
-        first: float = self.initial_accumulator_value  # type: ignore[attr-defined]  # set by name
-        return first if slot == self.slot_names[0] else 0.0
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
-        power, _, *others = (getattr(self, name) for name in self._own)
-        dispatch.ftrl(w, d_w, *slots, rate, power, *others)
+        power, l1, l2 = (
+            self.learning_rate_power,
+            self.l1_regularization_strength,
+            self.l2_regularization_strength,
+        )
+        shrinkage = self.l2_shrinkage_regularization_strength
+        dispatch.ftrl(w, d_w, *slots, rate, power, l1, l2, shrinkage, self.beta)
 
 
-@_registry.register("lion")
-class Lion(Optimizer):
+@declared(_registry, "lion")
+class Lion(_BuiltIn):
     """Move every weight by the learning rate, against the sign of a mean gradient.
 
     The formula is in `functional.lion`. Chen et al., "Symbolic discovery of optimization
@@ -521,15 +469,11 @@ class Lion(Optimizer):
     array([ 0.75, -1.75], dtype=float32)
     """
 
-    slot_names = ("momentum",)
-    _own = ("beta_1", "beta_2")
+    learning_rate: Any = argument(0.001)
+    beta_1: float = argument(0.9, checks.number, 0, 1, open_low=True)
+    beta_2: float = argument(0.99, checks.number, 0, 1)
 
-    def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kwargs: Any
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        self.beta_1 = checks.number("beta_1", beta_1, 0, 1, open_low=True)
-        self.beta_2 = checks.number("beta_2", beta_2, 0, 1)
+    slot_names = ("momentum",)
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""

@@ -906,8 +906,5 @@ class Optimizer(Configurable):
         rate: Any = float(self._learning_rate)
         if self._schedule is not None:
             rate = schedules.serialize(self._schedule)
-        config = {key: getattr(self, key) for key in (*_COMMON, *self._own)}
+        config = {key: getattr(self, key) for key in (*_COMMON, *self._arguments)}
         return {"name": self.name, "learning_rate": rate, **config}
-
-    #: The names of the arguments that only this kind of optimizer has.
-    _own: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
+from tinynet.arguments import argument, declared, required
 from tinynet.registry import Configurable, Registry
 
 _registry = Registry("learning-rate schedule", "keras.optimizers.schedules")
@@ -38,18 +39,13 @@ class LearningRateSchedule(Configurable):
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(step)")
 
 
-class _Decay(LearningRateSchedule):
-    """A schedule from an initial rate over a number of steps."""
-
-    def __init__(self, initial_learning_rate: float, decay_steps: int, name: str) -> None:
-        rate = checks.number("initial_learning_rate", initial_learning_rate, 0)
-        self.initial_learning_rate = rate
-        self.decay_steps = checks.number("decay_steps", decay_steps, 0, open_low=True)
-        self.name = checks.title(name, type(self).__name__)
+def _name(default: str) -> Any:
+    """Declare the name of a schedule."""
+    return argument(default, lambda name, value: checks.title(value, default))
 
 
-@_registry.register()
-class ExponentialDecay(_Decay):
+@declared(_registry)
+class ExponentialDecay(LearningRateSchedule):
     """``initial_learning_rate * decay_rate ** (step / decay_steps)``.
 
     Parameters
@@ -69,19 +65,11 @@ class ExponentialDecay(_Decay):
     0.5
     """
 
-    _arguments = (*("initial_learning_rate", "decay_steps", "decay_rate", "staircase", "name"),)
-
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: int,
-        decay_rate: float,
-        staircase: bool = False,
-        name: str = "ExponentialDecay",
-    ) -> None:
-        super().__init__(initial_learning_rate, decay_steps, name)
-        self.decay_rate = checks.number("decay_rate", decay_rate, 0)
-        self.staircase = checks.flag("staircase", staircase)
+    initial_learning_rate: float = required(checks.number, 0)
+    decay_steps: float = required(checks.number, 0, open_low=True)
+    decay_rate: float = required(checks.number, 0)
+    staircase: bool = argument(False, checks.flag)
+    name: Any = _name("ExponentialDecay")
 
     def _exponent(self, step: Any) -> Any:
         exponent = np.float32(step) / np.float32(self.decay_steps)
@@ -93,7 +81,7 @@ class ExponentialDecay(_Decay):
         return np.float32(self.initial_learning_rate) * power
 
 
-@_registry.register()
+@declared(_registry)
 class InverseTimeDecay(ExponentialDecay):
     """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
 
@@ -114,15 +102,11 @@ class InverseTimeDecay(ExponentialDecay):
     0.5
     """
 
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: int,
-        decay_rate: float,
-        staircase: bool = False,
-        name: str = "InverseTimeDecay",
-    ) -> None:
-        super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase, name)
+    initial_learning_rate: float = required()
+    decay_steps: float = required()
+    decay_rate: float = required()
+    staircase: bool = argument(False)
+    name: Any = _name("InverseTimeDecay")
 
     def __call__(self, step: Any) -> Any:
         """Compute the learning rate."""
@@ -130,7 +114,14 @@ class InverseTimeDecay(ExponentialDecay):
         return np.float32(self.initial_learning_rate) / growth
 
 
-@_registry.register()
+def _listed(name: str, values: Any, low: float = -math.inf) -> list[float]:
+    """Check a list of numbers."""
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{name} must be a list. Received: {name}={checks.shorten(values)}")
+    return [checks.number(name, value, low) for value in values]
+
+
+@declared(_registry)
 class PiecewiseConstantDecay(LearningRateSchedule):
     """One value up to each boundary, and a last one.
 
@@ -155,32 +146,28 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     [1.0, 0.5, 0.25]
     """
 
-    _arguments = ("boundaries", "values", "name")
+    boundaries: Any = required(_listed)
+    values: Any = required(_listed, 0)
+    name: Any = _name("PiecewiseConstant")
 
-    def __init__(
-        self, boundaries: list[int], values: list[float], name: str = "PiecewiseConstant"
-    ) -> None:
-        for what, listed in (("boundaries", boundaries), ("values", values)):
-            if not isinstance(listed, list | tuple):
-                raise TypeError(f"{what} must be a list. Received: {what}={checks.shorten(listed)}")
-        if len(boundaries) != len(values) - 1:
+    def __complete(self) -> None:
+        if len(self.boundaries) != len(self.values) - 1:
             raise ValueError(
                 "There must be one value more than boundaries. "
-                f"Received: {len(boundaries)} boundaries and {len(values)} values"
+                f"Received: {len(self.boundaries)} boundaries and {len(self.values)} values"
             )
-        self.boundaries = [checks.number("boundaries", b) for b in boundaries]
         if self.boundaries != sorted(self.boundaries):
-            raise ValueError(f"boundaries must be increasing. Received: boundaries={boundaries}")
-        self.values = [checks.number("values", v, 0) for v in values]
-        self.name = checks.title(name, type(self).__name__)
+            raise ValueError(
+                f"boundaries must be increasing. Received: boundaries={self.boundaries}"
+            )
 
     def __call__(self, step: Any) -> Any:
         """Compute the learning rate."""
         return np.float32(self.values[sum(step > boundary for boundary in self.boundaries)])
 
 
-@_registry.register()
-class PolynomialDecay(_Decay):
+@declared(_registry)
+class PolynomialDecay(LearningRateSchedule):
     """``(initial - end) * (1 - step / decay_steps) ** power + end``.
 
     Parameters
@@ -200,23 +187,12 @@ class PolynomialDecay(_Decay):
     0.5
     """
 
-    _arguments = (
-        *("initial_learning_rate", "decay_steps", "end_learning_rate", "power", "cycle", "name"),
-    )
-
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: int,
-        end_learning_rate: float = 0.0001,
-        power: float = 1.0,
-        cycle: bool = False,
-        name: str = "PolynomialDecay",
-    ) -> None:
-        super().__init__(initial_learning_rate, decay_steps, name)
-        self.end_learning_rate = checks.number("end_learning_rate", end_learning_rate, 0)
-        self.power = checks.number("power", power, 0)
-        self.cycle = checks.flag("cycle", cycle)
+    initial_learning_rate: float = required(checks.number, 0)
+    decay_steps: float = required(checks.number, 0, open_low=True)
+    end_learning_rate: float = argument(0.0001, checks.number, 0)
+    power: float = argument(1.0, checks.number, 0)
+    cycle: bool = argument(False, checks.flag)
+    name: Any = _name("PolynomialDecay")
 
     def __call__(self, step: Any) -> Any:
         """Compute the learning rate."""
@@ -228,8 +204,8 @@ class PolynomialDecay(_Decay):
         return (start - end) * rest ** np.float32(self.power) + end
 
 
-@_registry.register()
-class CosineDecay(_Decay):
+@declared(_registry)
+class CosineDecay(LearningRateSchedule):
     """Half a cosine wave down to ``alpha`` of the start, after a straight line up.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017).
@@ -255,24 +231,12 @@ class CosineDecay(_Decay):
     0.5
     """
 
-    _arguments = (
-        *("initial_learning_rate", "decay_steps", "alpha", "name"),
-        *("warmup_target", "warmup_steps"),
-    )
-
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: int,
-        alpha: float = 0.0,
-        name: str = "CosineDecay",
-        warmup_target: float | None = None,
-        warmup_steps: int = 0,
-    ) -> None:
-        super().__init__(initial_learning_rate, decay_steps, name)
-        self.alpha = checks.number("alpha", alpha, 0)
-        self.warmup_target = checks.optional(checks.number, "warmup_target", warmup_target, 0)
-        self.warmup_steps = checks.whole("warmup_steps", warmup_steps, 0)
+    initial_learning_rate: float = required(checks.number, 0)
+    decay_steps: float = required(checks.number, 0, open_low=True)
+    alpha: float = argument(0.0, checks.number, 0)
+    name: Any = _name("CosineDecay")
+    warmup_target: float | None = argument(None, checks.number, 0)
+    warmup_steps: int = argument(0, checks.whole, 0)
 
     def __call__(self, step: Any) -> Any:
         """Compute the learning rate."""
