@@ -618,3 +618,9 @@ def test_programs_learn_the_weights_of_tensorflow(program: Any, tensorflow: Any)
 def test_classes_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Received: up to 3$"):
         stand_in.math.confusion_matrix([0, 3], [0, 1], num_classes=3)
+
+
+def test_random_functions_take_a_seed_by_position(tensorflow: Any) -> None:
+    for tf in (tensorflow, stand_in):
+        drawn = tf.random.normal([2, 3], 0.0, 1.0, tf.float32, 7)
+        assert drawn.shape == (2, 3)

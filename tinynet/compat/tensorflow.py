@@ -1,9 +1,9 @@
 """What ``import tensorflow as tf`` becomes: ``import tinynet.compat.tensorflow as tf``.
 
-``tf.keras`` is tinynet. Around it stand the few functions that programs for dense nets use,
-each a line of NumPy; their results answer ``.numpy()``. What is not here raises an error that
-names it. There is no graph and no device; `GradientTape` and the functions are
-tinynet's own (`tinynet.ops`).
+``tf.keras`` is tinynet. The functions that programs for dense networks use are those of
+`tinynet.ops`: ``tensorflow.txt`` lists TensorFlow's names of them and of their parameters, and this
+file defines those that differ in more than names. Any other name raises an error that names it.
+There is no graph and no device.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -299,96 +300,6 @@ def name_scope(name: Any = None) -> Any:
 device = name_scope
 
 
-def _named(call: Callable[..., Any], names: str = "") -> Callable[..., Any]:
-    """Accept the argument `name`, without effect, and TensorFlow's names of the others."""
-    renamed = {}
-    if names:
-        renamed = dict(zip(names.split(), inspect.signature(call).parameters, strict=False))
-
-    @functools.wraps(call)
-    def named(*args: Any, name: Any = None, **kwargs: Any) -> Any:
-        return call(*args, **{renamed.get(key, key): value for key, value in kwargs.items()})
-
-    return named
-
-
-# Functions that `ops` has: where they are in TensorFlow (t: tf, m: tf.math, n: tf.nn, l:
-# tf.linalg), their parameters there, and their names, with that in `ops` if it is another.
-_SAME = (
-    ("tm", "x", "abs acos=arccos acosh=arccosh asin=arcsin asinh=arcsinh atan=arctan cos cosh exp"),
-    ("tm", "x", "atanh=arctanh floor negative round sign sin sinh sqrt square tan logical_not"),
-    ("tmn", "x", "sigmoid tanh"),
-    ("m", "x", "ceil erf erfinv erfc expm1 is_finite=isfinite is_inf=isinf is_nan=isnan log log1p"),
-    ("m", "x", "log_sigmoid reciprocal rsqrt rint=round"),
-    ("mn", "features", "softplus softsign"),
-    ("n", "features", "elu gelu relu relu6 selu silu swish"),
-    ("n", "features alpha", "leaky_relu"),
-    ("mn", "logits axis", "softmax log_softmax"),
-    ("tm", "x y", "add subtract multiply divide truediv=divide maximum minimum pow=power"),
-    ("tm", "x y", "equal not_equal greater greater_equal less less_equal logical_and logical_or"),
-    ("tm", "y x", "atan2=arctan2"),
-    ("m", "x y", "divide_no_nan floordiv=floor_divide floormod=mod mod logical_xor"),
-    ("m", "input axis", "count_nonzero"),
-    ("m", "data segment_ids num_segments", "segment_sum unsorted_segment_sum=segment_sum"),
-    ("mn", "targets predictions k", "in_top_k"),
-    ("mn", "input k sorted", "top_k"),
-    ("t", "tensor shape", "reshape"),
-    ("t", "input shape", "broadcast_to"),
-    ("t", "input axis", "squeeze expand_dims"),
-    ("t", "input", "rank=ndim shape size stop_gradient identity=convert_to_tensor"),
-    ("t", "values axis", "stack concat=concatenate"),
-    ("t", "value num axis", "unstack"),
-    ("t", "input multiples", "tile"),
-    ("t", "input repeats axis", "repeat"),
-    ("t", "input shift axis", "roll"),
-    ("t", "tensor axis", "reverse=flip"),
-    ("t", "a perm", "transpose"),
-    ("t", "x", "is_tensor"),
-    ("t", "shape dtype", "zeros ones"),
-    ("t", "input dtype", "zeros_like ones_like"),
-    ("t", "num_rows num_columns", "eye"),
-    ("t", "start limit delta dtype", "range=arange"),
-    ("t", "start stop num", "linspace"),
-    ("tl", "a b axes", "tensordot"),
-    ("tl", "tensor ord axis keepdims", "norm"),
-    ("tl", "", "einsum"),
-    ("l", "x", "trace"),
-    ("t", "pred true_fn false_fn", "cond"),
-    ("t", "f", "custom_gradient"),
-    ("t", "sorted_sequence values side", "searchsorted"),
-    ("t", "indices updates shape", "scatter_nd=scatter"),
-    ("t", "tensor indices updates", "tensor_scatter_nd_update=scatter_update"),
-    ("t", "params indices", "gather_nd"),
-)
-_PLACES: dict[str, dict[str, Any]] = {"t": globals(), "m": {}, "n": {}, "l": {}}
-
-
-def _place(places: str, call: Any, name: str, parameters: str = "") -> Callable[..., Any]:
-    """Put a function where TensorFlow has it."""
-    made = _named(call, parameters)
-    if isinstance(call, activations.Activation):
-        made.activation = call  # type: ignore[attr-defined]  # layers look for it
-    for place in places:
-        _PLACES[place][name] = made
-    return made
-
-
-def _put(places: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that puts a function where TensorFlow has it."""
-    return lambda call: _place(places, call, call.__name__.lstrip("_"))
-
-
-def _put_same() -> None:
-    for places, parameters, names in _SAME:
-        for theirs, _, ours in (name.partition("=") for name in names.split()):
-            source = activations if "n" in places and hasattr(activations, theirs) else ops
-            _place(places, getattr(source, ours or theirs), theirs, parameters)
-
-
-_put_same()
-
-
-@_put("tm")
 def cumsum(x: Any, axis: int = 0, exclusive: Any = False, reverse: Any = False) -> Tensor:
     """Compute the cumulative sum along an axis, without the element itself if exclusive."""
     x = ops.convert_to_tensor(x)
@@ -396,19 +307,16 @@ def cumsum(x: Any, axis: int = 0, exclusive: Any = False, reverse: Any = False) 
     return y - x if exclusive else y
 
 
-@_put("m")
 def _cumprod(x: Any, axis: int = 0) -> Tensor:
     """Compute the cumulative product along an axis."""
     return ops.cumprod(x, axis=axis)
 
 
-@_put("t")
 def sort(values: Any, axis: int = -1, direction: str = "ASCENDING") -> Tensor:
     """Sort along an axis."""
     return ops.take_along_axis(values, argsort(values, axis, direction), axis=axis)
 
 
-@_put("t")
 def argsort(
     values: Any, axis: int = -1, direction: str = "ASCENDING", stable: Any = False
 ) -> Tensor:
@@ -419,25 +327,16 @@ def argsort(
     return ops.moveaxis(ops.top_k(rows, rows.shape[-1])[1], -1, axis)
 
 
-@_put("tm")
 def argmax(input: Any, axis: Any = None, output_type: Any = np.int64) -> Tensor:
     """Return the index of the largest element along an axis, by default the first."""
     return ops.cast(ops.argmax(input, axis=0 if axis is None else axis), output_type)
 
 
-@_put("tm")
 def argmin(input: Any, axis: Any = None, output_type: Any = np.int64) -> Tensor:
     """Return the index of the smallest element along an axis, by default the first."""
     return ops.cast(ops.argmin(input, axis=0 if axis is None else axis), output_type)
 
 
-@_put("t")
-def cast(x: Any, dtype: Any) -> Tensor:
-    """Convert a tensor to another type."""
-    return ops.cast(x, dtype)
-
-
-@_put("t")
 def one_hot(
     indices: Any,
     depth: Any,
@@ -454,7 +353,6 @@ def one_hot(
     return ops.cast(ops.where(hot == 1, on, off), dtype)
 
 
-@_put("t")
 def where(condition: Any, x: Any = None, y: Any = None) -> Tensor:
     """Take x where the condition holds, and y elsewhere; without them, return the indices."""
     if x is None and y is None:
@@ -462,7 +360,6 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Tensor:
     return ops.where(condition, x, y)
 
 
-@_put("t")
 def gather(
     params: Any, indices: Any, validate_indices: Any = None, axis: Any = None, batch_dims: int = 0
 ) -> Tensor:
@@ -479,21 +376,18 @@ def gather(
     return ops.gather_nd(params, ops.stack([ops.zeros_like(indices) + rows, indices], axis=-1))
 
 
-@_put("t")
 def boolean_mask(tensor: Any, mask: Any, axis: Any = None) -> Tensor:
     """Keep the elements, or the slices, for which the mask is True."""
     before = (builtins.slice(None),) * (axis or 0)
     return ops.get_item(tensor, (*before, np.asarray(mask, np.bool_)))
 
 
-@_put("t")
 def slice(input_: Any, begin: Any, size: Any) -> Tensor:
     """Return a part that begins at some indices; a size of -1 reaches to the end."""
     ends = (None if n == -1 else b + n for b, n in zip(begin, size, strict=True))
     return ops.get_item(input_, tuple(map(builtins.slice, begin, ends)))
 
 
-@_put("t")
 def split(value: Any, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
     """Cut an axis into equal parts, or into parts of the given sizes."""
     cuts = num_or_size_splits
@@ -502,26 +396,22 @@ def split(value: Any, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
     return ops.split(value, cuts, axis)
 
 
-@_put("t")
 def fill(dims: Any, value: Any) -> Tensor:
     """Return a tensor filled with a value."""
     return ops.broadcast_to(convert_to_tensor(value), shape=tuple(dims))
 
 
-@_put("t")
 def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: Any = 0) -> Tensor:
     """Add elements at the ends of every axis."""
     value = constant_values if mode.upper() == "CONSTANT" else None
     return ops.pad(tensor, tuple(map(tuple, np.asarray(paddings).tolist())), mode.lower(), value)
 
 
-@_put("t")
 def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any) -> Tensor:
     """Limit every element to a range."""
     return ops.minimum(ops.maximum(t, clip_value_min), clip_value_max)
 
 
-@_put("tl")
 def matmul(
     a: Any, b: Any, transpose_a: Any = False, transpose_b: Any = False, **options: Any
 ) -> Tensor:
@@ -530,32 +420,38 @@ def matmul(
     return ops.matmul(a, ops.swapaxes(b, -1, -2) if transpose_b else b)
 
 
-@_put("tm")
 def add_n(inputs: Any) -> Tensor:
     """Compute the sum of several tensors."""
     return functools.reduce(ops.add, inputs)
 
 
-@_put("m")
+def reduce_mean(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
+    """Compute the mean over axes; that of integers is an integer."""
+    mean, own = ops.mean(input_tensor, axis, keepdims), ops.dtype(input_tensor)
+    return ops.cast(mean, own) if "int" in own else mean
+
+
+def _reduce_euclidean_norm(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
+    """Compute the root of the sum of squares over axes."""
+    return ops.sqrt(ops.sum(ops.square(input_tensor), axis, keepdims))
+
+
 def _squared_difference(x: Any, y: Any) -> Tensor:
     """Compute ``(x - y) ** 2``."""
     return ops.square(ops.subtract(x, y))
 
 
-@_put("mnl")
 def _l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12) -> Tensor:
     """Divide by the norm, whose square is at least `epsilon`."""
     squares = ops.sum(ops.square(x), axis=axis, keepdims=True)
     return x * ops.rsqrt(ops.maximum(squares, epsilon))
 
 
-@_put("t")
 def tensor_scatter_nd_add(tensor: Any, indices: Any, updates: Any) -> Tensor:
     """Add to the elements that the rows of `indices` name."""
     return ops.scatter_update(tensor, indices, updates, reduction="add")
 
 
-@_put("t")
 def map_fn(fn: Any, elems: Any, *args: Any, **options: Any) -> Any:
     """Apply a function to every slice along the first axis, and stack the results."""
     several = isinstance(elems, list | tuple)
@@ -566,10 +462,6 @@ def map_fn(fn: Any, elems: Any, *args: Any, **options: Any) -> Any:
     return ops.stack(results)
 
 
-vectorized_map = map_fn
-
-
-@_put("t")
 def ensure_shape(x: Any, shape: Any) -> Tensor:
     """Return a tensor after checking its shape, in which None stands for any size."""
     own = np.shape(x)
@@ -578,7 +470,6 @@ def ensure_shape(x: Any, shape: Any) -> Tensor:
     return ops.convert_to_tensor(x)
 
 
-@_put("t")
 def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None) -> Tensor:
     """Scale a tensor down to a norm of at most `clip_norm`, over some axes or all of it."""
     axes = tuple(axes) if isinstance(axes, list) else axes
@@ -589,7 +480,6 @@ def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None) -> Tensor:
     return clipped
 
 
-@_put("l")
 def _global_norm(t_list: Any) -> Tensor:
     """Compute the norm of all elements of several tensors; None is left out."""
     if not isinstance(t_list, list | tuple):
@@ -599,7 +489,6 @@ def _global_norm(t_list: Any) -> Tensor:
     return norm
 
 
-@_put("t")
 def clip_by_global_norm(
     t_list: Any, clip_norm: Any, use_norm: Any = None
 ) -> tuple[list[Any], Tensor]:
@@ -633,33 +522,14 @@ def clip_by_global_norm(
     return [None if t is None else ops.multiply(t, scale) for t in t_list], norm
 
 
-def _reduce(places: str, theirs: str, operation: Any) -> None:
-    def call(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
-        result = operation(input_tensor, axis=axis, keepdims=keepdims)
-        own = ops.dtype(input_tensor)
-        return ops.cast(result, own) if theirs == "reduce_mean" and "int" in own else result
-
-    call.__name__, call.__doc__ = theirs, f"Compute `{theirs[7:]}` over axes."
-    _put(places)(call)
-
-
-for _name in ("mean", "sum", "max", "min", "prod", "all", "any", "logsumexp"):
-    _reduce("tm", f"reduce_{_name}", getattr(ops, _name))
-_reduce("m", "reduce_std", ops.std)
-_reduce("m", "reduce_variance", ops.var)
-_reduce("m", "reduce_euclidean_norm", lambda x, **o: ops.sqrt(ops.sum(ops.square(x), **o)))
-
-
 # ------------------------------------------------------------ tf.nn
 
 
-@_put("n")
 def _moments(x: Any, axes: Any, shift: Any = None, keepdims: Any = False) -> Any:
     """Compute mean and variance."""
     return ops.moments(x, axes, keepdims)
 
 
-@_put("n")
 def _batch_normalization(
     x: Any, mean: Any, variance: Any, offset: Any, scale: Any, variance_epsilon: Any
 ) -> Tensor:
@@ -670,42 +540,93 @@ def _batch_normalization(
     return x * factor + shift
 
 
-@_put("n")
 def _weighted_cross_entropy_with_logits(labels: Any, logits: Any, pos_weight: Any) -> Tensor:
     """Compute the cross-entropy of independent classes, with a weight for positive ones."""
     weight = 1 + (pos_weight - 1) * ops.convert_to_tensor(labels)
     return (1 - labels) * logits + weight * ops.softplus(ops.negative(logits))
 
 
-for _name, _call in {
-    "l2_loss": lambda t: ops.sum(ops.square(t)) / 2,
-    "bias_add": lambda value, bias, data_format=None: ops.add(value, bias),
-    "embedding_lookup": lambda params, ids: ops.take(params, ids, axis=0),
-    "sigmoid_cross_entropy_with_logits": lambda labels, logits: ops.binary_crossentropy(
-        labels, logits, from_logits=True
-    ),
-    "softmax_cross_entropy_with_logits": lambda labels, logits, axis=-1: (
-        ops.categorical_crossentropy(labels, logits, True, axis)
-    ),
-    "sparse_softmax_cross_entropy_with_logits": lambda labels, logits: (
-        ops.sparse_categorical_crossentropy(labels, logits, True)
-    ),
-}.items():
-    _place("n", _call, _name)
+def _sigmoid_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
+    """Compute the cross-entropy of independent classes, one value for each."""
+    return ops.binary_crossentropy(labels, logits, from_logits=True)
+
+
+def _softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1) -> Tensor:
+    """Compute the cross-entropy between distributions, one value for each example."""
+    return ops.categorical_crossentropy(labels, logits, True, axis)
+
+
+def _sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
+    """Compute the cross-entropy between class labels and distributions."""
+    return ops.sparse_categorical_crossentropy(labels, logits, True)
+
+
+def _l2_loss(t: Any) -> Tensor:
+    """Compute half the sum of squares."""
+    return ops.sum(ops.square(t)) / 2
+
+
+def _bias_add(value: Any, bias: Any, data_format: Any = None) -> Tensor:
+    """Add a bias to every example."""
+    return ops.add(value, bias)
+
+
+def _embedding_lookup(params: Any, ids: Any) -> Tensor:
+    """Return the rows with the given indices."""
+    return ops.take(params, ids, axis=0)
+
+
+# ------------------------------------------------------------ tf.random
+
+
+def _seeded(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Draw further numbers on every call with a seed, as TensorFlow does."""
+    signature = inspect.signature(call)
+
+    @functools.wraps(call)
+    def draw(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        if bound.arguments.get("seed") is not None:
+            bound.arguments["seed"] = _draw.sequence(bound.arguments["seed"])
+        return call(*bound.args, **bound.kwargs)
+
+    return draw
+
+
+_dropout, _shuffle = _seeded(_draw.dropout), _seeded(_draw.shuffle)
+_normal, _truncated_normal = _seeded(_draw.normal), _seeded(_draw.truncated_normal)
+
+
+@_seeded
+def _uniform(
+    shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = np.float32, seed: Any = None
+) -> Tensor:
+    """Draw floats or integers from a range."""
+    if np.dtype(dtype).kind == "f":
+        return _draw.uniform(shape, minval, 1 if maxval is None else maxval, dtype, seed)
+    return _draw.randint(shape, minval, maxval, dtype, seed)
+
+
+@_seeded
+def _categorical(logits: Any, num_samples: int, dtype: Any = None, seed: Any = None) -> Tensor:
+    """Draw classes, given the logarithms of their probabilities."""
+    return _draw.categorical(logits, num_samples, dtype or np.int64, seed)
 
 
 # ------------------------------------------------------------ tf.debugging
 
 
-def _assertion(name: str, holds: Callable[..., Any]) -> Callable[..., None]:
-    def check(*args: Any, message: Any = None, summarize: Any = None, **kwargs: Any) -> None:
+def _assertion(kind: str, holds: Callable[..., Any]) -> Callable[..., None]:
+    def check(
+        *args: Any, message: Any = None, summarize: Any = None, name: Any = None, **kwargs: Any
+    ) -> None:
         given = [*map(ops.convert_to_numpy, args)]
         named = {key: ops.convert_to_numpy(value) for key, value in kwargs.items()}
         if not np.all(holds(*given, **named)):
             shown = ", ".join(map(checks.shorten, [*given, *named.values()]))
-            raise ValueError(f"{message or f'assert_{name} must hold'}. Received: {shown}")
+            raise ValueError(f"{message or f'assert_{kind} must hold'}. Received: {shown}")
 
-    return _named(check)
+    return check
 
 
 _ASSERTIONS: dict[str, Callable[..., Any]] = {
@@ -723,13 +644,11 @@ _ASSERTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-@_named
 def numpy_function(func: Any, inp: Any, Tout: Any, stateful: Any = True) -> Any:
     """Call a function with plain arrays, and convert its results to the given dtypes."""
     return py_function(lambda *tensors: func(*map(ops.convert_to_numpy, tensors)), inp, Tout)
 
 
-@_named
 def py_function(func: Any, inp: Any, Tout: Any) -> Any:
     """Call a function with tensors, and convert its results to the given dtypes."""
     results = func(*map(convert_to_tensor, inp))
@@ -785,88 +704,58 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
     """Accept what TensorFlow accepts; there is nothing to configure."""
 
 
-def _none_of_them(*args: Any, **kwargs: Any) -> list[Any]:
+def _no_devices(*args: Any, **kwargs: Any) -> list[Any]:
     """Return no devices: tinynet computes on the processor."""
     return []
 
 
-def _seeded(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Draw further numbers on every call with a seed, as TensorFlow does."""
-
-    def draw(*args: Any, seed: Any = None, name: Any = None, **kwargs: Any) -> Any:
-        return call(*args, **kwargs, seed=None if seed is None else _draw.sequence(seed))
-
-    return draw
+# ------------------------------------------------------------ where everything is
 
 
-def _uniform(
-    shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = np.float32, seed: Any = None
-) -> Tensor:
-    if np.dtype(dtype).kind == "f":
-        return _draw.uniform(shape, minval, 1 if maxval is None else maxval, dtype, seed)
-    return _draw.randint(shape, minval, maxval, dtype, seed)
+def _space(path: str) -> dict[str, Any]:
+    """Return the names in a namespace, which is made when it is first used."""
+    if path == "tf":
+        return globals()
+    parent, _, name = path.rpartition(".")
+    return vars(_space(parent or "tf").setdefault(name, _Namespace(path)))
 
 
-@_put("n")
-def _dropout(x: Any, rate: Any, noise_shape: Any = None, seed: Any = None) -> Tensor:
-    """Set elements to 0 at random, and scale the others up."""
-    return _seeded(_draw.dropout)(x, rate, noise_shape, seed=seed)
+def _renamed(call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
+    """Accept the argument `name`, without effect, and TensorFlow's names of the others."""
+    renamed = dict(zip(names, inspect.signature(call).parameters, strict=False)) if names else {}
+
+    @functools.wraps(call)
+    def made(*args: Any, name: Any = None, **kwargs: Any) -> Any:
+        return call(*args, **{renamed.get(key, key): value for key, value in kwargs.items()})
+
+    if isinstance(call, activations.Activation):
+        made.activation = call  # type: ignore[attr-defined]  # layers look for it
+    return made
 
 
-_put("m")(_confusion_matrix)
-nn, math, linalg = (_Namespace(name, **_PLACES[name[0]]) for name in ("nn", "math", "linalg"))
-errors = _Namespace("errors", InvalidArgumentError=ValueError)
-debugging = _Namespace(
-    "debugging", **{f"assert_{n}": _assertion(n, holds) for n, holds in _ASSERTIONS.items()}
+_OWN = {name.lstrip("_"): value for name, value in globals().items() if inspect.isfunction(value)}
+for _row in Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines():
+    if _row.startswith("#"):
+        continue
+    _places, _parameters, _names = (column.split() for column in _row.split(":"))
+    for _theirs, _, _ours in (name.partition("=") for name in _names):
+        _source: Any = activations if "nn" in _places and hasattr(activations, _theirs) else ops
+        _call = _OWN.get(_ours or _theirs) or getattr(_source, _ours or _theirs)
+        for _place in _places:
+            _space(_place)[_theirs] = _renamed(_call, _parameters)
+
+_space("errors").update(InvalidArgumentError=ValueError)
+_space("debugging").update(
+    {f"assert_{n}": _assertion(n, holds) for n, holds in _ASSERTIONS.items()}
 )
-debugging.enable_check_numerics = debugging.disable_check_numerics = _nothing
-assert_equal, assert_less = debugging.assert_equal, debugging.assert_less
-assert_greater, assert_rank = debugging.assert_greater, debugging.assert_rank
-random = _Namespace(
-    "random",
-    set_seed=keras.utils.set_random_seed,
-    normal=_seeded(_draw.normal),
-    truncated_normal=_seeded(_draw.truncated_normal),
-    uniform=_seeded(_uniform),
-    shuffle=_seeded(lambda value, seed=None: _draw.shuffle(value, seed=seed)),
-    categorical=_seeded(
-        lambda logits, num_samples, dtype=np.int64, seed=None: _draw.categorical(
-            logits, num_samples, dtype or np.int64, seed
-        )
-    ),
-)
-data = _Namespace(
-    "data",
-    Dataset=Dataset,
-    AUTOTUNE=AUTOTUNE,
-    INFINITE_CARDINALITY=INFINITE,
-    UNKNOWN_CARDINALITY=UNKNOWN,
-    Options=SimpleNamespace,
-    experimental=_Namespace(
-        "data.experimental", AUTOTUNE=AUTOTUNE, cardinality=lambda dataset: dataset.cardinality()
-    ),
-)
-version = _Namespace("version", VERSION=__version__)
-test = _Namespace("test", is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
-config = _Namespace(
-    "config",
-    **dict.fromkeys(
-        ("list_physical_devices", "list_logical_devices", "get_visible_devices"), _none_of_them
-    ),
-    **dict.fromkeys(("set_visible_devices", "run_functions_eagerly"), _nothing),
-    threading=_Namespace(
-        "config.threading",
-        set_intra_op_parallelism_threads=_nothing,
-        set_inter_op_parallelism_threads=_nothing,
-    ),
-    experimental=_Namespace(
-        "config.experimental",
-        set_memory_growth=_nothing,
-        list_physical_devices=_none_of_them,
-        enable_op_determinism=_nothing,
-    ),
-    optimizer=_Namespace("config.optimizer", set_jit=_nothing),
-)
+for _name in ("equal", "less", "greater", "rank"):
+    globals()[f"assert_{_name}"] = _space("debugging")[f"assert_{_name}"]
+_space("random").update(set_seed=keras.utils.set_random_seed)
+_space("data").update(Dataset=Dataset, AUTOTUNE=AUTOTUNE, Options=SimpleNamespace)
+_space("data").update(INFINITE_CARDINALITY=INFINITE, UNKNOWN_CARDINALITY=UNKNOWN)
+_space("data.experimental").update(AUTOTUNE=AUTOTUNE, cardinality=Dataset.cardinality)
+_space("version").update(VERSION=__version__)
+_space("test").update(is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
 
 __all__ = ["GradientTape", "Tensor", "TensorSpec", "Variable", "keras"]
 
