@@ -70,14 +70,37 @@ def unique_name(class_name: str) -> str:
     >>> unique_name("MyExample"), unique_name("MyExample")
     ('my_example', 'my_example_1')
     """
-    name = snake_case(class_name)
-    count = _used[name]
-    _used[name] += 1
+    return numbered(snake_case(class_name), _used)
+
+
+def numbered(name: str, used: Counter[str]) -> str:
+    """Append a number to a name, from its second use on.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+    used : Counter
+        How often each name has been used; this use is counted.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Examples
+    --------
+    >>> used = Counter()
+    >>> [numbered(name, used) for name in ("dense", "dense", "dense")]
+    ['dense', 'dense_1', 'dense_2']
+    """
+    count = used[name]
+    used[name] += 1
     return f"{name}_{count}" if count else name
 
 
 def clear_names() -> None:
-    """Start numbering anew.
+    """Start numbering again.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Callbacks: code at fixed points of the training loop, yours and the usual ones.
+"""Callbacks: code that is run at fixed points of the training loop.
 
-`base` holds what a callback is, `monitoring` those that watch a figure, `steering` those that set
-the learning rate or end training, `records` those that write metrics down, and `backup` the one
-that goes on after an interruption.
+`base` defines the interface, `monitoring` has the callbacks that monitor a metric, `steering` those
+that set the learning rate or stop training, `records` those that write metrics to files, and
+`backup` the one that resumes after an interruption.
 """
 
 from tinynet.callbacks import backup, base, monitoring, records, steering
@@ -12,9 +12,4 @@ from tinynet.callbacks.monitoring import *
 from tinynet.callbacks.records import *
 from tinynet.callbacks.steering import *
 
-__all__: list[str] = []
-__all__ += backup.__all__
-__all__ += base.__all__
-__all__ += monitoring.__all__
-__all__ += records.__all__
-__all__ += steering.__all__
+__all__ = [n for m in (backup, base, monitoring, records, steering) for n in m.__all__]

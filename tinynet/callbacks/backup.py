@@ -1,7 +1,7 @@
-"""Going on after an interruption as if there had been none.
+"""Resuming training after an interruption.
 
 A backup is the model as `saving` writes it, in one file, so that its parts always belong together:
-weights, optimizer, random state, and the history, which also says how many epochs are done.
+weights, optimizer, random state, and the history, from which the number of epochs follows.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tinynet import checks
-from tinynet.callbacks.base import Callback, History, Logs, as_save_freq
+from tinynet.callbacks.base import History, Logs, Saver
 from tinynet.files import require_writable, write_atomically
 
 __all__ = ["BackupAndRestore"]
 
 
-class BackupAndRestore(Callback):
-    """Keep a backup while training, and begin where it was made if there is one.
+class BackupAndRestore(Saver):
+    """Keep a backup while training, and resume from it if there is one.
 
     After an interruption, the same `fit` with the same model resumes after the last epoch that
     was saved. Weights, optimizer, history and random state are then bit-identical to those of a
@@ -30,18 +30,17 @@ class BackupAndRestore(Callback):
     backup_dir : str or path
         A folder for the backup, made if needed, of this run alone.
     save_freq : "epoch" or int
-        Every epoch, or after how many batches; the epoch that was interrupted is then done again
-        from its start, with the weights of the backup.
+        Every epoch, or the number of batches after which to save; the epoch that was interrupted
+        is then run again from its start, with the weights of the backup.
     double_checkpoint : bool
-        Whether the backup before is kept too, for when the last can't be read.
+        Whether the backup before is kept too, in case the last one can't be read.
     delete_checkpoint : bool
         Whether the backup is deleted when training is done.
 
     Raises
     ------
     ValueError
-        If an argument can't be what was meant, or, from `fit`, if the backup is damaged or of
-        another model.
+        If an argument is invalid, or, from `fit`, if the backup is damaged or of another model.
 
     Examples
     --------
@@ -77,14 +76,11 @@ class BackupAndRestore(Callback):
         self.backup_dir = checks.path("backup_dir", backup_dir)
         if not self.backup_dir:
             raise ValueError("backup_dir must name a folder. Received: backup_dir=''")
-        self.save_freq = as_save_freq(save_freq)
-        if save_freq == "epoch":
-            self.idle_hooks = (BackupAndRestore.on_train_batch_end,)
+        self.set_frequency(save_freq)
         self.double_checkpoint = checks.flag("double_checkpoint", double_checkpoint)
         self.delete_checkpoint = checks.flag("delete_checkpoint", delete_checkpoint)
         self._last = Path(self.backup_dir) / "latest.tinynet"
         self._before = Path(self.backup_dir) / "previous.tinynet"
-        self._batches = 0
         self._saved = b""
         self._states: list[tuple[str, dict[str, Any]]] = []
         #: The other callbacks of the run.
@@ -133,15 +129,8 @@ class BackupAndRestore(Callback):
             if state.get("stopped_epoch"):  # training had ended, and there is nothing left to do
                 self.model._initial_epoch = self.params["epochs"]
 
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Save, if it is time."""
-        self._batches += 1
-        if self.save_freq != "epoch" and self._batches >= self.save_freq:
-            self._batches = 0
-            self._save()
-
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Save."""
+        """Save, with a history that includes this epoch."""
         if self.save_freq == "epoch":
             running = self.model.history
             done = History()
@@ -151,12 +140,12 @@ class BackupAndRestore(Callback):
                 done.on_epoch_end(epoch, logs)
             self.model.history = done
             try:
-                self._save()
+                self._save(epoch, None, {})
             finally:
                 self.model.history = running
 
     def after_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Save again what callbacks behind this one changed, such as the learning rate."""
+        """Save again, with changes by later callbacks, for example of the learning rate."""
         self.on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -169,8 +158,8 @@ class BackupAndRestore(Callback):
 
     # ------------------------------------------------------------ what
 
-    def _save(self) -> None:
-        """Save, unless that is what is saved already."""
+    def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
+        """Save, unless nothing has changed."""
         from tinynet.saving import tinynet_format  # which needs the models, which need this
 
         states = [
@@ -188,14 +177,12 @@ class BackupAndRestore(Callback):
         self._saved = contents
 
     def _restore(self, path: Path) -> None:
-        from tinynet.saving import api, state, tinynet_format
+        from tinynet.saving import api, state
 
         running = self.model.history
-        with api._reading(path) as file:
-            source: Any
-            source, _, run = tinynet_format.read(file)
-            self._states = source.callbacks(self.model, run)
-            state.restore(self.model, source, run)
+        with api.reading(path) as source:
+            self._states = source.callbacks(self.model)
+            state.restore(self.model, source, source.run)
         done, self.model.history = self.model.history, running
         running.history, running.epoch = done.history, done.epoch
         if done.epoch:

@@ -1,10 +1,11 @@
-"""What all callbacks share: the hooks, their order, and the metrics that fit returns.
+"""Base of all callbacks: the hooks, their order, and the metrics that fit returns.
 
-A hook that no callback defines costs nothing: the loop asks once which are defined.
+A hook that no callback defines costs nothing: the loop looks up once which are defined.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -153,7 +154,7 @@ class History(Callback):
         self.epoch: list[int] = []
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Note the metrics of an epoch."""
+        """Append the metrics of an epoch."""
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
@@ -163,14 +164,13 @@ class History(Callback):
         # Validation may have been left out of some epochs.
         whole = {k: v for k, v in self.history.items() if len(v) == len(self.epoch)}
         fewer = [
-            f"{k}, not of every epoch: {', '.join(map(_cell, v))}"
-            for k, v in self.history.items()
+            f"{k}, not of every epoch: {', '.join(map(_cell, self.history[k]))}"
+            for k in self.history
             if k not in whole
         ]
-        rows = [
-            [str(epoch + 1), *(_cell(values[i]) for values in whole.values())]
-            for i, epoch in enumerate(self.epoch)
-        ]
+        columns = [[str(epoch + 1) for epoch in self.epoch]]
+        columns += [[*map(_cell, values)] for values in whole.values()]
+        rows = [*zip(*columns, strict=True)]
         return Table("", ["epoch", *whole], rows, "; ".join(fewer), ())._repr_html_()
 
 
@@ -180,7 +180,7 @@ def _cell(value: Any) -> str:
 
 
 class ProgbarLogger(Callback):
-    """The bar of steps, for a loop of your own; `fit` and the others draw it without.
+    """Progress bar of steps, for a custom loop; `fit` and the others draw it without.
 
     Examples
     --------
@@ -189,80 +189,69 @@ class ProgbarLogger(Callback):
     Epoch 1/2
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._bar = progress.Progress(1, 0)
-        self._seen = 0
-        self._in_fit = False
+    _bar = progress.Progress(1, 0)
+    _seen = 0
+    _in_fit = False
 
-    def _begin(self) -> None:
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Start a bar."""
         verbose = progress.as_verbose(self.params.get("verbose", "auto"))
         self._bar = progress.Progress(self.params.get("steps"), verbose)
         self._seen = 0
 
-    def _update(self, batch: int, logs: Logs) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Draw the bar."""
         self._seen = batch + 1
         if self._bar.wants(self._seen):
-            self._bar.draw(self._seen, logs)
+            self._bar.draw(self._seen, logs or {})
 
-    def _end(self, logs: Logs | None) -> None:
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Draw the bar for the last time."""
         self._bar.finish(self._bar.target or self._seen, logs or {})
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Note that validation is silent from here on."""
+        """Draw no bars of validation from here on."""
         self._in_fit = True
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Note that it is not any more."""
+        """Draw bars of evaluation again."""
         self._in_fit = False
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Start a bar."""
-        self._begin()
+        self.on_predict_begin()
         epochs = self.params.get("epochs", 1)
         if epochs > 1 and self.params.get("verbose", "auto"):
             progress.write(f"Epoch {epoch + 1}/{epochs}\n")
 
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Draw the bar."""
-        self._update(batch, logs or {})
-
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Draw the bar for the last time."""
-        self._end(logs)
+        self.on_predict_end(logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Start a bar."""
         if not self._in_fit:
-            self._begin()
+            self.on_predict_begin()
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Draw the bar."""
         if not self._in_fit:
-            self._update(batch, logs or {})
+            self.on_train_batch_end(batch, logs)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Draw the bar for the last time."""
         if not self._in_fit:
-            self._end(logs)
-
-    def on_predict_begin(self, logs: Logs | None = None) -> None:
-        """Start a bar."""
-        self._begin()
+            self.on_predict_end(logs)
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Draw the bar."""
-        self._update(batch, {})
-
-    def on_predict_end(self, logs: Logs | None = None) -> None:
-        """Draw the bar for the last time."""
-        self._end(None)
+        self.on_train_batch_end(batch)
 
 
 class CallbackList:
-    """The callbacks of one run, asked once which hooks they define.
+    """Callbacks of one run; which hooks they define is looked up once.
 
-    For a loop of your own, each hook is a method of the list too, as in Keras.
+    For a custom loop, each hook is a method of the list too, as in Keras.
 
     Parameters
     ----------
@@ -309,9 +298,8 @@ class CallbackList:
         for callback in self.callbacks:
             callback.set_params(self.params)
             callback.set_model(model)
-            for hook in HOOKS:
-                if _defines(callback, hook):
-                    self._hooks[hook].append(getattr(callback, hook))
+            for hook in filter(functools.partial(_defines, callback), HOOKS):
+                self._hooks[hook].append(getattr(callback, hook))
         for callback in self.callbacks:
             if hasattr(callback, "after_epoch_end"):  # called after the hooks of all others
                 callback.others = [other for other in self.callbacks if other is not callback]
@@ -319,12 +307,12 @@ class CallbackList:
                 self._hooks["on_epoch_end"].append(callback.after_epoch_end)
 
     def defines(self, hook: str) -> bool:
-        """Say whether any callback defines a hook.
+        """Return whether any callback defines a hook.
 
         Parameters
         ----------
         hook : str
-            Its name.
+            Name of the hook.
 
         Returns
         -------
@@ -358,9 +346,9 @@ class CallbackList:
         Parameters
         ----------
         hook : str
-            Its name.
+            Name of the hook.
         *args : object
-            What it takes.
+            Arguments of the hook.
         """
         for function in self._hooks[hook]:
             function(*args)
@@ -379,7 +367,7 @@ class CallbackList:
 
 
 def _defines(callback: Any, hook: str) -> bool:
-    """Say whether a callback changed a hook, or the older name that the hook calls."""
+    """Return whether a callback defines a hook, or the older name that the hook calls."""
     idle = getattr(callback, "idle_hooks", ())
     return any(
         getattr(getattr(callback, name), "__func__", None) not in (getattr(Callback, name), *idle)
@@ -389,12 +377,12 @@ def _defines(callback: Any, hook: str) -> bool:
 
 
 def as_callbacks(callbacks: Any) -> list[Any]:
-    """Check what was passed as callbacks.
+    """Validate the argument `callbacks`.
 
     Parameters
     ----------
     callbacks : None, Callback, list of Callback or CallbackList
-        What was passed.
+        The argument.
 
     Returns
     -------
@@ -404,7 +392,7 @@ def as_callbacks(callbacks: Any) -> list[Any]:
     Raises
     ------
     TypeError
-        If one of them is none: it has no `set_model`.
+        If one of them is not a callback: it does not have `set_model`.
 
     Examples
     --------
@@ -426,12 +414,12 @@ def as_callbacks(callbacks: Any) -> list[Any]:
 
 
 def as_level(verbose: Any) -> int:
-    """Read a callback's argument `verbose`.
+    """Validate a callback's argument `verbose`.
 
     Parameters
     ----------
     verbose : int or bool
-        0 for nothing.
+        0 for no output.
 
     Returns
     -------
@@ -446,65 +434,83 @@ def as_level(verbose: Any) -> int:
     return int(verbose) if isinstance(verbose, bool) else checks.whole("verbose", verbose, 0)
 
 
-def as_save_freq(save_freq: Any) -> Any:
-    """Read a callback's argument `save_freq`.
+class Saver(Callback):
+    """Base of callbacks that save each epoch, or every few batches, counted across epochs.
 
-    Parameters
-    ----------
-    save_freq : "epoch" or int
-        When to save.
-
-    Returns
-    -------
-    "epoch" or int
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If it is something else.
+    Subclasses define ``_save(epoch, batch, logs)``, in which `batch` is None after an epoch.
 
     Examples
     --------
-    >>> as_save_freq(100)
-    100
+    >>> saver = Saver()
+    >>> saver.set_frequency("batch")
+    Traceback (most recent call last):
+        ...
+    ValueError: save_freq must be 'epoch' or an integer of at least 1. Received: save_freq='batch'
     """
-    if isinstance(save_freq, str) and save_freq == "epoch":
-        return save_freq
-    try:
-        return checks.whole("save_freq", save_freq)
-    except (TypeError, ValueError):
-        raise ValueError(
-            "save_freq must be 'epoch' or an integer of at least 1. "
-            f"Received: save_freq={checks.shorten(save_freq)}"
-        ) from None
+
+    _epoch = _batches = 0
+
+    def set_frequency(self, save_freq: Any) -> None:
+        """Validate and set the attribute `save_freq`.
+
+        Parameters
+        ----------
+        save_freq : "epoch" or int
+            Number of batches, or "epoch".
+        """
+        self.save_freq = save_freq
+        if isinstance(save_freq, str) and save_freq == "epoch":
+            self.idle_hooks = (Saver.on_train_batch_end,)
+            return
+        try:
+            checks.whole("save_freq", save_freq)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "save_freq must be 'epoch' or an integer of at least 1. "
+                f"Received: save_freq={checks.shorten(save_freq)}"
+            ) from None
+
+    def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
+        raise NotImplementedError
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Remember the epoch."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Save after every `save_freq` batches."""
+        self._batches += 1
+        if self.save_freq != "epoch" and self._batches >= self.save_freq:
+            self._batches = 0
+            self._save(self._epoch, batch, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Save after an epoch."""
+        if self.save_freq == "epoch":
+            self._save(epoch, None, logs or {})
 
 
-def require_no_schedule(callback: Callback) -> None:
-    """Check that a callback can set the learning rate.
-
-    Parameters
-    ----------
-    callback : Callback
-        The callback, which knows its model.
-
-    Raises
-    ------
-    TypeError
-        If the optimizer has a schedule.
+class RateSetter(Callback):
+    """Base of callbacks that set the learning rate, which they add to the logs of an epoch.
 
     Examples
     --------
-    >>> import tinynet as keras
-    >>> callback = Callback()
-    >>> callback.set_model(keras.Sequential([keras.layers.Dense(1)]))
-    >>> callback.model.compile(keras.optimizers.SGD(0.1), "mse")
-    >>> require_no_schedule(callback)
+    >>> RateSetter().adds
+    ('learning_rate',)
     """
-    schedule = getattr(callback.model.optimizer, "_schedule", None)
-    if schedule is not None:
-        name = type(callback).__name__
-        raise TypeError(
-            f"{name} can't set a learning rate that follows a schedule: use one of the two. "
-            f"Received: learning_rate={checks.shorten(schedule)}"
-        )
+
+    adds = ("learning_rate",)
+
+    def _before_training(self, names: set[str], closed: bool) -> None:
+        """Check that the learning rate does not follow a schedule."""
+        schedule = getattr(self.model.optimizer, "_schedule", None)
+        if schedule is not None:
+            raise TypeError(
+                f"{type(self).__name__} can't set a learning rate that follows a schedule: use one "
+                f"of the two. Received: learning_rate={checks.shorten(schedule)}"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Add the learning rate to the logs."""
+        if logs is not None:
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config
-from tinynet.callbacks.base import Callback, Logs, as_level, as_save_freq, require_no_schedule
+from tinynet.callbacks.base import Callback, Logs, RateSetter, Saver, as_level
 from tinynet.files import require_writable
 from tinynet.progress import write
 
@@ -20,19 +20,19 @@ __all__ = ["EarlyStopping", "ModelCheckpoint", "Monitor", "ReduceLROnPlateau"]
 
 
 class Monitor(Callback):
-    """The base of callbacks that watch one figure.
+    """The base of callbacks that monitor one metric.
 
     Parameters
     ----------
     monitor : str
-        The figure's name.
+        Name of the metric.
     mode : {"auto", "min", "max"}
-        Whether less or more is better. ``"auto"``: less for a loss, else what the metric of that
-        name says of itself.
+        Whether less or more is better. ``"auto"``: less for a loss, else as the metric of that
+        name defines it.
     min_delta : float
-        By how much a value must be better to count; its sign plays no part.
+        Smallest difference that counts as an improvement; its sign is ignored.
     best : float, optional
-        The value to beat at first.
+        Initial value to improve on.
 
     Examples
     --------
@@ -89,35 +89,24 @@ class Monitor(Callback):
         Returns
         -------
         bool
-            Whether it is.
+            Whether it is an improvement.
 
         Raises
         ------
         ValueError
             If it isn't known whether more or less is better.
         """
-        more = self._more_is_better()
-        if np.isnan(value):
-            return False
-        if best is None or np.isnan(best):
-            return True
+        sign = 1 if self._more_is_better() else -1
+        if np.isnan(value) or best is None or np.isnan(best):
+            return not np.isnan(value)
         kind = np.dtype(config.floatx()).type
-        if more:
-            return bool(kind(value - self.min_delta) > kind(best))
-        return bool(kind(value + self.min_delta) < kind(best))
+        return bool(kind(sign * value - self.min_delta) > kind(sign * best))
 
     def _before_training(self, names: set[str], closed: bool) -> None:
         """Check that the metric is known; `closed` if the logs have no other names."""
         self._more_is_better()
         if closed and self.monitor.removeprefix("val_") not in names:
             checks.known("monitor", self.monitor, dict.fromkeys(sorted(names)))
-
-    def _is_best(self, value: float) -> bool:
-        """Compare a value with the best so far, and keep it if it is better."""
-        if not self.is_improvement(value, self.best):
-            return False
-        self.best = value
-        return True
 
     def _current(self, logs: Logs, missing: str) -> Any:
         """Return the value, or warn and return None."""
@@ -133,6 +122,12 @@ class Monitor(Callback):
             checks.warn(missing)
         return value
 
+    def _is_best(self, value: float) -> bool:
+        """Compare a value with the best so far, and keep it if it is better."""
+        better = self.is_improvement(value, self.best)
+        self.best = value if better else self.best
+        return better
+
     def _say(self, epoch: int, text: str) -> None:
         if self.verbose:
             write(f"\nEpoch {epoch + 1}: {text}\n")
@@ -144,21 +139,21 @@ class EarlyStopping(Monitor):
     Parameters
     ----------
     monitor : str
-        The figure to watch.
+        Metric to monitor.
     min_delta : float
-        By how much it must get better to count.
+        Smallest change that counts as an improvement.
     patience : int
-        After how many epochs without that to stop; 0 and 1 are the same.
+        Number of epochs without an improvement after which training stops; 0 and 1 are the same.
     verbose : int
-        1 to say so.
+        1 to print a message.
     mode : {"auto", "min", "max"}
         Whether less or more is better.
     baseline : float, optional
-        What it must be better than, besides, for the waiting to start anew.
+        Value that an improvement must also exceed for the count of epochs to start again.
     restore_best_weights : bool
-        Whether training ends, however it does, with the weights of the best epoch.
+        Whether training always ends with the weights of the best epoch.
     start_from_epoch : int
-        The first epoch that is looked at; they count from 0.
+        First epoch that is monitored; epochs count from 0.
 
     Examples
     --------
@@ -193,13 +188,13 @@ class EarlyStopping(Monitor):
         EarlyStopping.on_train_begin(self)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget an earlier run."""
+        """Start again."""
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best = None
         self.best_weights: Any = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Look at the figure."""
+        """Check the metric."""
         logs = logs or {}
         current = self._current(
             logs,
@@ -230,29 +225,29 @@ class EarlyStopping(Monitor):
             self.model.set_weights(self.best_weights)
 
 
-class ReduceLROnPlateau(Monitor):
-    """Reduce the learning rate when a figure has stopped getting better.
+class ReduceLROnPlateau(RateSetter, Monitor):
+    """Reduce the learning rate when a metric has stopped improving.
 
-    The rate goes into the metrics of the epoch as ``"learning_rate"``, before it is changed.
+    The rate is added to the metrics of the epoch as ``"learning_rate"``, before it is changed.
 
     Parameters
     ----------
     monitor : str
-        The figure to watch.
+        Metric to monitor.
     factor : float
-        What the learning rate is multiplied by; below 1.
+        Factor of the learning rate, below 1.
     patience : int
-        After how many epochs without an improvement.
+        Number of epochs without an improvement after which the rate is reduced.
     verbose : int
-        1 to say so.
+        1 to print a message.
     mode : {"auto", "min", "max"}
         Whether less or more is better.
     min_delta : float
-        By how much the figure must get better to count.
+        Smallest change that counts as an improvement.
     cooldown : int
-        For how many epochs after that the waiting does not start.
+        Number of epochs after a reduction that are not counted.
     min_lr : float
-        What the learning rate does not go below.
+        Lower bound of the learning rate.
 
     Raises
     ------
@@ -293,20 +288,18 @@ class ReduceLROnPlateau(Monitor):
         self.min_lr = checks.number("min_lr", min_lr, 0)
         ReduceLROnPlateau.on_train_begin(self)
 
-    adds = ("learning_rate",)
-
     def _before_training(self, names: set[str], closed: bool) -> None:
         """Check that the learning rate can be set, and that the metric is known."""
-        require_no_schedule(self)
-        super()._before_training(names | {*self.adds}, closed)
+        super()._before_training(names, closed)
+        Monitor._before_training(self, names | {*self.adds}, closed)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget an earlier run."""
+        """Start again."""
         self.best = None
         self.cooldown_counter = self.wait = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Look at the figure."""
+        """Check the metric."""
         logs = {} if logs is None else logs
         logs["learning_rate"] = rate = float(self.model.optimizer.learning_rate)
         current = self._current(
@@ -330,7 +323,7 @@ class ReduceLROnPlateau(Monitor):
                 self.wait = 0
 
 
-class ModelCheckpoint(Monitor):
+class ModelCheckpoint(Saver, Monitor):
     """Save the model as it is trained: every epoch, or when it is the best so far.
 
     Parameters
@@ -340,9 +333,9 @@ class ModelCheckpoint(Monitor):
         weights alone. ``{epoch}``, which counts from 1, ``{val_loss:.2f}`` and
         the like are filled in. Its folder is made.
     monitor : str
-        The figure that says which model is best.
+        Metric that defines which model is best.
     verbose : int
-        1 to say what is saved.
+        1 to print what is saved.
     save_best_only : bool
         Whether only a model that is better than all before is saved.
     save_weights_only : bool
@@ -350,10 +343,10 @@ class ModelCheckpoint(Monitor):
     mode : {"auto", "min", "max"}
         Whether less or more is better.
     save_freq : "epoch" or int
-        Every epoch, or after how many batches, which are counted across epochs; ``{batch}`` may
-        then be in `filepath`.
+        Every epoch, or the number of batches, counted across epochs, after which to save;
+        ``{batch}`` may then be in `filepath`.
     initial_value_threshold : float, optional
-        The value to beat at first.
+        Initial value to improve on.
 
     Raises
     ------
@@ -387,9 +380,7 @@ class ModelCheckpoint(Monitor):
         self.verbose = as_level(verbose)
         self.save_best_only = checks.flag("save_best_only", save_best_only)
         self.save_weights_only = checks.flag("save_weights_only", save_weights_only)
-        self.save_freq = as_save_freq(save_freq)
-        if save_freq == "epoch":
-            self.idle_hooks = (ModelCheckpoint.on_train_batch_end,)
+        self.set_frequency(save_freq)
         endings = (".weights.h5",) if save_weights_only else (".keras", ".h5", ".hdf5", ".tinynet")
         if not self.filepath.endswith(endings):
             raise ValueError(
@@ -397,7 +388,6 @@ class ModelCheckpoint(Monitor):
                 f"save_weights_only={save_weights_only}. "
                 f"Received: filepath={checks.shorten(self.filepath)}"
             )
-        self._epoch = self._batches = 0
 
     def path(self, epoch: int, logs: Logs, batch: int | None = None) -> str:
         """Fill in the file's name.
@@ -419,16 +409,18 @@ class ModelCheckpoint(Monitor):
         Raises
         ------
         KeyError
-            If it takes a figure that there is not.
+            If it contains a metric that does not exist.
         ValueError
             If a value does not fit its format.
         """
-        counts = {"epoch": epoch + 1} if batch is None else {"epoch": epoch + 1, "batch": batch + 1}
+        values = {**logs, "epoch": epoch + 1}
+        if batch is not None:
+            values["batch"] = batch + 1
         try:
-            return str(self.filepath.format(**{**logs, **counts}))
+            return str(self.filepath.format(**values))
         except KeyError as error:
             raise KeyError(
-                f"filepath takes a metric that is not among {', '.join({**logs, **counts})}. "
+                f"filepath takes a metric that is not among {', '.join(values)}. "
                 f"Received: {self.filepath!r}, which takes {error}"
             ) from None
         except (ValueError, IndexError, AttributeError, TypeError) as error:
@@ -459,46 +451,31 @@ class ModelCheckpoint(Monitor):
 
             configuration.to_json(configuration.describe(self.model))
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Note the epoch."""
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Save, if it is time."""
-        self._batches += 1
-        if self.save_freq != "epoch" and self._batches >= self.save_freq:
-            self._batches = 0
-            self._save(self._epoch, batch, logs or {})
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Save."""
-        if self.save_freq == "epoch":
-            self._save(epoch, None, logs or {})
-
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
         try:
             path = self.path(epoch, logs, batch)
         except (KeyError, ValueError) as error:
             checks.warn(f"The model is not saved: {error.args[0]}")
             return
-        if not self._wanted(epoch, logs, path):
+        if not self.save_best_only:
+            self._say(epoch, f"saving model to {path}")
+        elif not self._is_wanted(epoch, logs, path):
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         save = self.model.save_weights if self.save_weights_only else self.model.save
         save(path, overwrite=True)
         self._say(epoch, f"finished saving model to {path}")
 
-    def _wanted(self, epoch: int, logs: Logs, path: str) -> bool:
-        if not self.save_best_only:
-            self._say(epoch, f"saving model to {path}")
-            return True
+    def _is_wanted(self, epoch: int, logs: Logs, path: str) -> bool:
+        """Return whether the model is the best so far."""
         current = self._current(logs, f"Can save best model only with {self.monitor} available.")
         if current is None:
             return False
         best = "None" if self.best is None else f"{self.best:.5f}"
-        if not self._is_best(current):
-            self._say(epoch, f"{self.monitor} did not improve from {best}")
-            return False
-        gain = f"improved from {best} to {current:.5f}"
-        self._say(epoch, f"{self.monitor} {gain}, saving model to {path}")
-        return True
+        wanted = self._is_best(current)
+        if wanted:
+            text = f"improved from {best} to {current:.5f}, saving model to {path}"
+        else:
+            text = f"did not improve from {best}"
+        self._say(epoch, f"{self.monitor} {text}")
+        return wanted

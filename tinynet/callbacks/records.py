@@ -23,16 +23,16 @@ class CSVLogger(Callback):
 
     The columns are ``epoch`` and the metrics of the first epoch, sorted; if none of them is of
     the validation, one for each is added. A metric that comes later, or that the file to append to
-    lacks, becomes a new column of the whole file. ``NA`` stands for missing values.
+    lacks, becomes a new column of the whole file. Missing values are ``NA``.
 
     Parameters
     ----------
     filename : str or path
         The file.
     separator : str
-        What stands between two columns; one character.
+        Character between two columns.
     append : bool
-        Whether to write behind what the file holds, in place of over it.
+        Whether to append to an existing file instead of replacing it.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class CSVLogger(Callback):
         self.keys: list[str] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Make the file, or empty it."""
+        """Create the file, or empty it."""
         self.keys = None
         with open(self.filename, "a+b" if self.append else "wb") as file:
             if file.tell():
@@ -113,15 +113,15 @@ class TensorBoard(Callback):
     Parameters
     ----------
     log_dir : str or path
-        Where the two folders are made.
+        Folder for the two folders.
     histogram_freq : int
-        After every how many epochs the weights' histograms are written; 0 for never.
+        Number of epochs between histograms of the weights; 0 for none.
     write_graph : bool
         Accepted as Keras does, without effect: there is no graph.
     write_images, write_steps_per_second : bool
         Must be False.
     update_freq : "epoch", "batch" or int
-        Whether the metrics are written every so many batches too.
+        Number of batches after which the metrics are written, too.
     profile_batch, embeddings_freq : int
         Must be 0.
     embeddings_metadata : None
@@ -132,7 +132,7 @@ class TensorBoard(Callback):
     ImportError
         If the package can't be imported.
     ValueError
-        If something is asked for that is not there.
+        If an argument asks for something that is not supported.
 
     Examples
     --------
@@ -196,7 +196,7 @@ class TensorBoard(Callback):
             self._writers[folder].add_event(event)
         self._writers[folder].flush()
 
-    def _write_figures(self, folder: str, step: int, pattern: str, logs: Logs) -> None:
+    def _write_metrics(self, folder: str, step: int, pattern: str, logs: Logs) -> None:
         named = [
             self._scalar(pattern.format(name), value)
             for name, value in logs.items()
@@ -216,17 +216,17 @@ class TensorBoard(Callback):
         """Write the metrics of the epoch so far."""
         self._batches += 1
         if self.update_freq != "epoch" and self._batches % self.update_freq == 0:
-            self._write_figures("train", self._batches, "batch_{}", logs or {})
+            self._write_metrics("train", self._batches, "batch_{}", logs or {})
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write the metrics, and the histograms if it is time."""
+        """Write the metrics, and the histograms after every `histogram_freq` epochs."""
         logs = logs or {}
         train = {name: value for name, value in logs.items() if not name.startswith("val_")}
         train["learning_rate"] = float(self.model.optimizer.learning_rate)
-        self._write_figures("train", epoch, "epoch_{}", train)
+        self._write_metrics("train", epoch, "epoch_{}", train)
         validation = {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
         if validation:
-            self._write_figures("validation", epoch, "epoch_{}", validation)
+            self._write_metrics("validation", epoch, "epoch_{}", validation)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             weights = [w for layer in self.model.layers for w in layer.weights]
             named = [self._histogram(f"{w.path}/histogram", np.asarray(w)) for w in weights]
@@ -235,7 +235,7 @@ class TensorBoard(Callback):
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Write the metrics of an evaluation."""
         step = int(self.model.optimizer.iterations)
-        self._write_figures("validation", step, "evaluation_{}_vs_iterations", logs or {})
+        self._write_metrics("validation", step, "evaluation_{}_vs_iterations", logs or {})
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Close the files."""

@@ -1,4 +1,4 @@
-"""Callbacks that steer training without watching for what is best."""
+"""Callbacks that control training without monitoring a metric."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
-from tinynet.callbacks.base import HOOKS, Callback, Logs, as_level, require_no_schedule
+from tinynet.callbacks.base import HOOKS, Callback, Logs, RateSetter, as_level
 from tinynet.progress import write
 
 __all__ = ["LambdaCallback", "LearningRateScheduler", "SwapEMAWeights", "TerminateOnNaN"]
 
 
-class LearningRateScheduler(Callback):
+class LearningRateScheduler(RateSetter):
     """Set the learning rate before each epoch.
 
-    The rate goes into the metrics of the epoch as ``"learning_rate"``.
+    The rate is added to the metrics of the epoch as ``"learning_rate"``.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class LearningRateScheduler(Callback):
         ``schedule(epoch, learning_rate)``, or ``schedule(epoch)``, returns the learning rate, a
         float; epochs count from 0.
     verbose : int
-        1 to say so.
+        1 to print a message.
 
     Examples
     --------
@@ -47,16 +47,9 @@ class LearningRateScheduler(Callback):
         try:
             inspect.signature(schedule).bind(0, 0.0)
             self._takes_rate = True
-        except TypeError:
-            self._takes_rate = False
-        except ValueError:  # written in C, without a signature
-            self._takes_rate = True
-
-    adds = ("learning_rate",)
-
-    def _before_training(self, names: set[str], closed: bool) -> None:
-        """Check that the learning rate can be set."""
-        require_no_schedule(self)
+        except (TypeError, ValueError) as error:
+            # A ValueError: it is written in C, without a signature.
+            self._takes_rate = isinstance(error, ValueError)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Set the learning rate."""
@@ -71,14 +64,9 @@ class LearningRateScheduler(Callback):
         if self.verbose:
             write(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.\n")
 
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Note the learning rate."""
-        if logs is not None:
-            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-
 
 class SwapEMAWeights(Callback):
-    """Evaluate with the moving average of the weights, and train on without it.
+    """Evaluate with the moving average of the weights, and continue training without it.
 
     The optimizer must have ``use_ema=True``. Before an evaluation or a prediction, the model gets
     the averages of its weights; afterwards, the weights of training again.
@@ -122,11 +110,8 @@ class SwapEMAWeights(Callback):
         #: The weights of training, while the model has the averages.
         self.training_weights: list[Any] | None = None
 
-    def _before_training(self, names: set[str], closed: bool) -> None:
-        """Check that there will be averages."""
-        self._require_averages()
-
-    def _require_averages(self) -> None:
+    def _before_training(self, *_: Any) -> None:
+        """Check that there are averages."""
         optimizer = self.model.optimizer
         if not (optimizer.use_ema and optimizer.built):
             raise ValueError(
@@ -136,7 +121,7 @@ class SwapEMAWeights(Callback):
 
     def _swap(self) -> None:
         """Replace the weights by their averages."""
-        self._require_averages()
+        self._before_training()
         if self.training_weights is None:
             self.training_weights = self.model.get_weights()
             self.model.optimizer.finalize_variable_values(self.model.trainable_weights)
@@ -174,14 +159,14 @@ class SwapEMAWeights(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """End training when the loss is not a finite number any more.
+    """Stop training when the loss is not a finite number.
 
-    `fit` leaves that to this callback where it is among the callbacks.
+    `fit` does not check the loss itself if this is among the callbacks.
 
     Parameters
     ----------
     raise_error : bool
-        Whether to end it with an error, in place of after this batch as if `fit` were done.
+        Whether to raise an error; otherwise, training stops after the batch.
 
     Examples
     --------
@@ -198,7 +183,7 @@ class TerminateOnNaN(Callback):
         self.raise_error = checks.flag("raise_error", raise_error)
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Look at the loss of the epoch so far."""
+        """Check the loss of the epoch so far."""
         loss = (logs or {}).get("loss")
         if loss is None or math.isfinite(loss):
             return
@@ -209,7 +194,7 @@ class TerminateOnNaN(Callback):
 
 
 class LambdaCallback(Callback):
-    """Hooks from functions, without a class.
+    """Callback made of functions.
 
     Parameters
     ----------
@@ -247,9 +232,9 @@ class LambdaCallback(Callback):
         **hooks: Callable[..., Any],
     ) -> None:
         super().__init__()
+        # The first of HOOKS are these, in the same order.
         usual = [on_train_begin, on_train_end, on_epoch_begin, on_epoch_end]
         usual += [on_train_batch_begin, on_train_batch_end]
-        # The first of HOOKS are these, in the same order.
         hooks.update({name: f for name, f in zip(HOOKS, usual, strict=False) if f is not None})
         known = dict.fromkeys((*HOOKS, "on_batch_begin", "on_batch_end"))
         for name, function in hooks.items():

@@ -1,9 +1,9 @@
 """Finding, checking, downloading and keeping the files of a data set.
 
-One mechanism for every data set in MNIST's form; a `Source` says what is particular to each.  Files
-that tinynet or Keras downloaded must be the published ones to the bit (SHA-256).  Files that the
-user points to may be the user's own, so they are held to the form alone: sizes, counts, labels, and
-the check sums that gzip and zip carry.
+One mechanism for every data set in MNIST's form; a `Source` describes what differs.  Files that
+tinynet or Keras downloaded must be bit-identical to the published ones (SHA-256).  Files that the
+user points to may be custom, so only their form is checked: sizes, counts, labels, and the
+checksums of gzip and zip.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STALL_SECONDS = 8.0  # without a byte of a download under way
 
 
 class Source(NamedTuple):
-    """What is particular to one data set.
+    """Description of one data set.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Source(NamedTuple):
     keras : str
         Where Keras keeps it below its ``datasets`` folder: an ``.npz`` file or a folder.
     sha256 : mapping of str to str
-        The check sum of each published file.
+        The checksum of each published file.
     downloads : tuple
         Ways to download it, in order: the files, and the addresses of the folders that hold them.
     """
@@ -54,7 +54,7 @@ def cache_folder() -> Path:
 
     ``$TINYNET_CACHE`` if set, else ``tinynet`` in the user's cache folder (``$XDG_CACHE_HOME`` or
     ``~/.cache``, on macOS ``~/Library/Caches``, on Windows ``%LOCALAPPDATA%``); for a user without
-    a home, a folder of their own among the temporary files.  It need not exist yet.
+    a home, a private folder among the temporary files.  It need not exist yet.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def cache_folder() -> Path:
 
 @functools.cache
 def _temporary_cache(folder: str) -> Path:
-    """Return the user's own folder below a temporary ``folder`` that everybody can write to."""
+    """Return the user's private folder below a temporary ``folder`` that everybody can write to."""
     user = os.getuid() if sys.platform != "win32" else 0
     own = Path(folder) / f"tinynet-{user}"
     with contextlib.suppress(OSError):
@@ -106,8 +106,8 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
     source : Source
         The data set.
     path : str or PathLike, optional
-        The ``.npz`` file or the folder to read, and no other.  None for the search:
-        ``$TINYNET_DATA``, Keras' cache, tinynet's cache, download.
+        The only ``.npz`` file or folder to read.  None for the search: ``$TINYNET_DATA``, Keras'
+        cache, tinynet's cache, download.
 
     Returns
     -------
@@ -117,9 +117,9 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
     Raises
     ------
     FileNotFoundError
-        It is nowhere and cannot be downloaded.
+        If it was not found and cannot be downloaded.
     ValueError
-        A file is damaged.  For a file in a cache only when the data cannot be had otherwise.
+        If a file is damaged; for a file in a cache, only if there is no other.
 
     Examples
     --------
@@ -138,22 +138,21 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
             )
         below = place / source.name
         return _read(below if below.is_dir() else place, source, published=False)
-    tried, damaged = [], []
-    if folder := os.environ.get("TINYNET_DATA"):
-        try:
-            return _read(Path(os.path.expanduser(folder), source.name), source, published=False)
-        except OSError as error:
-            tried.append(f"$TINYNET_DATA: {error}")
-    else:
-        tried.append("$TINYNET_DATA: not set")
+    folder, damaged = os.environ.get("TINYNET_DATA"), []
+    tried = [] if folder else ["$TINYNET_DATA: not set"]
     keras = Path(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras"), "datasets")
     cache = cache_folder() / source.name
-    for place in (keras / source.keras, cache):
+    places = [("", keras / source.keras), ("", cache)]
+    if folder:
+        places.insert(0, ("$TINYNET_DATA: ", Path(os.path.expanduser(folder), source.name)))
+    for own, place in places:
         try:
-            return _read(place, source, published=True)
+            return _read(place, source, published=not own)
         except OSError as error:
-            tried.append(str(error))
+            tried.append(f"{own}{error}")
         except ValueError as error:
+            if own:
+                raise
             damaged.append(str(error))
     if source.downloads:
         print(f"{source.title} is not on this machine; trying to download it", file=sys.stderr)
@@ -196,7 +195,7 @@ def _read(place: Path, source: Source, *, published: bool) -> Dataset:
 
 
 def _contents(path: Path, sha256: str | None) -> bytes:
-    """Return a file's bytes, whose check sum is compared unless None is given."""
+    """Return a file's bytes; their checksum is compared unless it is None."""
     with naming(str(path)):
         size = path.stat().st_size
         if size > LARGEST:
@@ -234,7 +233,7 @@ def _fetch(path: Path, mirrors: tuple[str, ...], source: Source, tried: list[str
 
 
 def _keep(path: Path, data: bytes) -> None:
-    """Write a download into the cache; where that cannot be, the data serve this once."""
+    """Write a download into the cache; if that fails, the data is used this once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda file: file.write(data))
@@ -243,7 +242,7 @@ def _keep(path: Path, data: bytes) -> None:
 
 
 def _download(url: str) -> bytes:
-    """Return what ``url`` holds; progress goes to stderr, as a bar if that is a terminal."""
+    """Return the contents of ``url``; progress goes to stderr, as a bar if that is a terminal."""
     received = bytearray()
     with _connect(url) as response:
         total = int(response.headers.get("Content-Length", 0))

@@ -1,21 +1,21 @@
-"""Handwritten digits that are drawn, not collected: data for machines that have none.
+"""Synthetic handwritten digits, for machines without a data set.
 
-Every digit starts as a few pen strokes from the table `WAYS`, which was written down by hand from
-how people write and is in ``drawn_digits.txt``.  Then it goes the way of real writing: the hand
-moves each point a little, slants, stretches and bends the whole; the pen presses harder here than
-there; the ink leaves grey edges.  Last, the picture is framed as MNIST frames its digits: fitted
-into a box of 20 x 20 pixels, which is placed by whole pixels so that its centre of mass lies in the
-middle of 28 x 28.
+Every digit starts as a few pen strokes from the table `WAYS`, which was written by hand after how
+people write and is in ``drawn_digits.txt``.  Then real writing is imitated: the hand moves each
+point a little, slants, stretches and bends the whole; the pressure of the pen varies; the ink
+leaves grey edges.  Last, the image is framed as MNIST frames its digits: fitted into a box of
+20 x 20 pixels, which is placed by whole pixels so that its centre of mass is in the middle of
+28 x 28.
 
-A net trained on these pictures alone reads most of the real MNIST; ``python -m
+A network trained on these images alone reads most of the real MNIST; ``python -m
 benchmarks.drawn_digits`` measures how much of it.
 
-The same seed gives the same pictures on every machine.  The random numbers are PCG64's raw bits,
+The same seed gives the same images on every machine.  The random numbers are PCG64's raw bits,
 a stream that NumPy promises not to change.  Nearly all arithmetic is single additions,
 multiplications, divisions and square roots, which IEEE 754 fixes to the last bit.  What a matrix
-product or ``exp`` may round differently elsewhere is rounded to a coarse grid at once.  That two
-machines round to different sides there, by one grey level of a pixel, is to be expected once in
-some ten thousand draws of 70,000 pictures.
+product or ``exp`` may round differently elsewhere is rounded to a coarse grid immediately.  Two
+machines are expected to differ, by one grey level of a pixel, once in some ten thousand draws of
+70,000 images.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import hashlib
 import io
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ Indices = NDArray[np.int64]
 
 
 def _read_ways() -> dict[int, list[tuple[int, str]]]:
-    """Read how people write each digit: every way's share, and the points of the pen's path."""
+    """Read the ways of writing each digit: their shares, and the points of the pen's path."""
     ways: dict[int, list[tuple[int, str]]] = {digit: [] for digit in range(10)}
     text = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
     for line in filter(None, (line.partition("#")[0] for line in text.splitlines())):
@@ -66,7 +66,7 @@ _WIDTH, _WIDTH_DEVIATION = 1.18, 0.24  # factor of the width
 _SLANT, _SLANT_DEVIATION = 0.10, 0.25  # to the right, for each step upwards
 _TURN = 0.13  # radians, about
 
-# The pen, in pixels of the finished picture.
+# The pen, in pixels of the finished image.
 _RADIUS, _RADIUS_DEVIATION, _THINNEST = 1.3, 0.34, 0.7
 _FATTEST = 0.11  # of the box, times the digit's short side by its long one: loops stay open
 _PRESSURE = 0.13  # deviation of the radius' change along the digit, as a factor
@@ -74,9 +74,9 @@ _NIB = 0.08  # deviation of how much broader level lines are than upright ones, 
 _EDGE, _EDGE_DEVIATION, _SHARPEST = 1.15, 0.25, 0.9  # from full ink to none
 _BLUR = 0.8  # the ink spreads at least so far
 
-_VERSION = 1  # goes up whenever the pictures change, so that no older cache is taken for them
+_VERSION = 1  # increases whenever the images change, so that no older cache is used for them
 _CHUNK = 1000  # images drawn at a time, each chunk from a seed of its own
-_VERTICES = 80  # of the chain of short straight lines that stands for a digit's strokes
+_VERTICES = 80  # of the chain of short straight lines that approximates a digit's strokes
 _BOX, _SIDE = 20, 28
 _INK = 1024.0  # steps of the ink's grid
 
@@ -207,11 +207,11 @@ def _write(ways: Indices, bits: np.random.PCG64) -> tuple[Floats, Floats]:
 
 
 def _ink(x: Floats, y: Floats, labels: Bytes, down: Floats, bits: np.random.PCG64) -> Bytes:
-    """Draw the lines with a pen: pictures (n, 20, 20), the digit as large as the box allows.
+    """Draw the lines with a pen: images (n, 20, 20), the digit as large as the box allows.
 
     Each short line leaves a Gaussian spot of ink as wide as the pen there and as strong as the line
     is long.  A Gaussian in the plane is the product of two on the axes, so the sum over the
-    spots is one small matrix product for each picture.  Along a straight line it is
+    spots is one small matrix product for each image.  Along a straight line it is
     exp(-(distance / width)**2), which cut at two levels gives the line's black and its grey edges.
     """
     n = len(labels)
@@ -278,14 +278,14 @@ def _draw(n: int, seed: int, split: int) -> tuple[Bytes, Bytes]:
 def load_data(n_train: int = 60000, n_test: int = 10000, seed: int = 0) -> Dataset:
     """Draw handwritten digits in MNIST's form.
 
-    70,000 images take a few seconds the first time; draws of more than 2,000 are kept in tinynet's
-    cache folder if it can be written to, and are drawn anew if it cannot or if the file is damaged.
+    70,000 images take a few seconds the first time; more than 2,000 are kept in tinynet's cache
+    folder if it can be written to, and are drawn again if it cannot or if the file is damaged.
 
     Parameters
     ----------
     n_train, n_test : int
-        How many images, 0 or more.  Image i is the same however many are drawn.  Each ten images
-        in a row show the ten digits in random order, so the classes are balanced.
+        Number of images, 0 or more.  Image i does not depend on the number of images.  Each ten
+        images in a row show the ten digits in random order, so the classes are balanced.
     seed : int
         0 or more; each seed gives other images.  Training and test images never share their
         random numbers.
@@ -299,9 +299,9 @@ def load_data(n_train: int = 60000, n_test: int = 10000, seed: int = 0) -> Datas
     Raises
     ------
     TypeError
-        An argument is no integer.
+        If an argument is not an integer.
     ValueError
-        An argument is negative.
+        If an argument is negative.
 
     Examples
     --------
@@ -318,37 +318,33 @@ def load_data(n_train: int = 60000, n_test: int = 10000, seed: int = 0) -> Datas
         return _draw(n_train, seed, 0), _draw(n_test, seed, 1)
     name = f"v{_VERSION}-seed{seed}-{n_train}-{n_test}.npz"
     path = cache_folder() / "drawn_digits" / name
-    kept = _read(path, n_train, n_test)
-    if kept is not None:
-        return kept
-    drawn = _draw(n_train, seed, 0), _draw(n_test, seed, 1)
-    with contextlib.suppress(OSError):
-        _keep(path, drawn)
-    return drawn
+    kept = _read(path)
+    shapes = [(n, *size) for n in (n_train, n_test) for size in ((_SIDE, _SIDE), ())]
+    if [array.shape for array in kept] != shapes:
+        kept = [*_draw(n_train, seed, 0), *_draw(n_test, seed, 1)]
+        with contextlib.suppress(OSError):
+            _keep(path, kept)
+    x_train, y_train, x_test, y_test = kept
+    return (x_train, y_train), (x_test, y_test)
 
 
-def _keep(path: Path, data: Dataset) -> None:
-    """Write an ``.npz`` with its SHA-256 behind it."""
-    (x_train, y_train), (x_test, y_test) = data
+def _keep(path: Path, arrays: list[Bytes]) -> None:
+    """Write an ``.npz`` file, followed by its SHA-256 checksum."""
     packed = io.BytesIO()
-    np.savez(packed, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    named: dict[str, Any] = dict(zip(NPZ_ARRAYS, arrays, strict=True))
+    np.savez(packed, **named)
     packed.write(hashlib.sha256(packed.getbuffer()).digest())
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(packed.getbuffer()))
 
 
-def _read(path: Path, n_train: int, n_test: int) -> Dataset | None:
-    """Read what `_keep` wrote; None if it is missing, damaged or something else."""
-    try:
+def _read(path: Path) -> list[Bytes]:
+    """Read the result of `_keep`; an empty list if the file is missing or damaged."""
+    content = b""
+    with contextlib.suppress(OSError):
         content = path.read_bytes()
-    except OSError:
-        return None
-    # Nothing is parsed before it is known to be what was written.
+    # Nothing is parsed before its checksum is verified.
     if hashlib.sha256(memoryview(content)[:-32]).digest() != content[-32:]:
-        return None
+        return []
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        x_train, y_train, x_test, y_test = (arrays[name] for name in NPZ_ARRAYS)
-    for x, y, n in ((x_train, y_train, n_train), (x_test, y_test, n_test)):
-        if x.shape != (n, _SIDE, _SIDE) or y.shape != (n,) or not x.dtype == y.dtype == np.uint8:
-            return None
-    return (x_train, y_train), (x_test, y_test)
+        return [arrays[name] for name in NPZ_ARRAYS]

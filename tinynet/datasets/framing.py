@@ -14,6 +14,7 @@ import itertools
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 __all__ = ["frame_digit", "paper_shade", "to_grey"]
@@ -41,6 +42,7 @@ _SPECK = 0.03  # of the largest piece's ink
 _TALL, _HEAVY, _BROAD = 0.5, 0.15, 0.8  # of the tallest and the heaviest digit; of a pair's height
 _WHOLE = 0.8  # of the digit's height: a piece at the border as tall as this is not a remnant
 _THIN, _WIDENED = 2.2, 2.4  # width of strokes, in pixels of the result
+_DIAMOND = np.add.outer([1, 0, 1], [1, 0, 1]) < 2  # a pixel and those next to it
 _CRUMB = 1e-6  # lets a number that is half-way but for rounding errors be rounded up everywhere
 
 
@@ -107,30 +109,35 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
     if _is_framed(grey):
         return np.floor(255 * grey + 0.5).astype(np.uint8)
     ink = _digit_only(_without_rules(_ink(grey)))
-    rows, columns = (np.flatnonzero((ink > _SEEN).any(axis=axis)) for axis in (1, 0))
-    ink = _widened(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-    box = _scaled(ink, _BOX)
+    box = _scaled(_widened(ink[_extent(ink)]), _BOX)
     box /= box.max()
-
-    height, width = box.shape
-    y = np.arange(height) @ box.sum(axis=1) / box.sum()
-    x = np.arange(width) @ box.sum(axis=0) / box.sum()
-    top = min(max(_SIDE // 2 - _round(y), 0), _SIDE - height)
-    left = min(max(_SIDE // 2 - _round(x), 0), _SIDE - width)
     framed = np.zeros((_SIDE, _SIDE), np.uint8)
-    framed[top : top + height, left : left + width] = np.floor(255 * box + 0.5 + _CRUMB)
+    starts = (
+        min(max(_SIDE // 2 - _round(_center(box, axis)), 0), _SIDE - n)
+        for axis, n in enumerate(box.shape)
+    )
+    place = tuple(slice(start, start + n) for start, n in zip(starts, box.shape, strict=True))
+    framed[place] = np.floor(255 * box + 0.5 + _CRUMB)
     return framed
+
+
+def _extent(ink: Greys) -> tuple[slice, ...]:
+    """Return the rows and the columns of the smallest rectangle that holds all ink."""
+    at = np.nonzero(ink > _SEEN)
+    return tuple(slice(i.min(), i.max() + 1) for i in at)
+
+
+def _center(ink: Greys, axis: int) -> float:
+    """Return the center of mass along an axis, counted from 0."""
+    return float(np.arange(ink.shape[axis]) @ ink.sum(axis=1 - axis) / ink.sum())
 
 
 def _is_framed(grey: Greys) -> bool:
     """Return whether an image has MNIST's form already."""
-    ink = np.argwhere(grey > _BLACK)
     if grey.shape != (_SIDE, _SIDE) or grey.max() < 0.5:
         return False
-    if not _BOX - 4 <= np.ptp(ink, axis=0).max() < _BOX:
-        return False
-    center = np.array([np.arange(_SIDE) @ grey.sum(axis=axis) for axis in (1, 0)]) / grey.sum()
-    return bool(np.abs(center - _SIDE // 2).max() <= 1.5)
+    off = max(abs(_center(grey, axis) - _SIDE // 2) for axis in (0, 1))
+    return off <= 1.5 and _BOX - 4 <= np.ptp(np.argwhere(grey > _BLACK), axis=0).max() < _BOX
 
 
 # ---------------------------------------------------------------- ink and paper
@@ -177,10 +184,12 @@ def _paper(grey: Greys, inner: tuple[slice, ...]) -> Greys:
         return even
     (ys, down), (xs, across) = map(_grid, grey.shape)
     points = grey[np.ix_(ys, xs)]
-    median = np.zeros_like(points)
-    for i, j in np.ndindex(median.shape):
-        near = points[max(i - _WINDOW, 0) : i + _WINDOW + 1, max(j - _WINDOW, 0) : j + _WINDOW + 1]
-        median[i, j] = np.sort(near, axis=None)[near.size // 2]
+    # Points outside count as infinite: they are sorted to the end.
+    size = 2 * _WINDOW + 1
+    near = sliding_window_view(np.pad(points, _WINDOW, constant_values=np.inf), (size, size))
+    near = np.sort(near.reshape(*points.shape, -1), axis=-1)
+    middle = np.isfinite(near).sum(axis=-1, keepdims=True) // 2
+    median = np.take_along_axis(near, middle, axis=-1)[..., 0]
     uneven: Greys = down @ median @ across.T
     return uneven if np.mean(np.abs(grey - uneven)[inner] < _NEAR) >= explained + _GAIN else even
 
@@ -298,16 +307,10 @@ def _pieces(seen: Mask) -> NDArray[np.int64]:
     pixels make the lower one point to the higher one, until all of a piece point to the same.
     """
     number = np.cumsum(seen).reshape(seen.shape) - 1
-    links = []
-    for one, other in (
-        (np.s_[:, 1:], np.s_[:, :-1]),
-        (np.s_[1:], np.s_[:-1]),
-        (np.s_[1:, 1:], np.s_[:-1, :-1]),
-        (np.s_[1:, :-1], np.s_[:-1, 1:]),
-    ):
-        both = seen[one] & seen[other]
-        links.append(np.stack([number[one][both], number[other][both]]))
-    a, b = np.concatenate(links, axis=1)
+    padded = np.pad(np.where(seen, number, -1), 1, constant_values=-1)
+    shifts = (0, 1), (1, 0), (1, 1), (1, -1)
+    pairs = np.array([[padded, np.roll(padded, shift, (0, 1))] for shift in shifts])
+    a, b = np.moveaxis(pairs, 1, 0)[:, pairs.min(axis=1) >= 0]
     root = np.arange(number[-1, -1] + 1)
     while (root[a] != root[b]).any():
         np.maximum.at(root, np.minimum(root[a], root[b]), np.maximum(root[a], root[b]))
@@ -331,20 +334,10 @@ def _widened(ink: Greys) -> Greys:
     if width >= _THIN:
         return ink
     for i in range(_round((_WIDENED - width) * max(ink.shape) / _BOX / 2)):
-        ink = np.pad(ink, 1)
-        wide = _largest_of_three(ink)
         # A square and a diamond in turn make an octagon.
-        ink = _largest_of_three((wide if i % 2 else ink).T).T
-        ink = ink if i % 2 else np.maximum(ink, wide)
+        part = np.ones((3, 3), bool) if i % 2 else _DIAMOND
+        ink = sliding_window_view(np.pad(ink, 2), (3, 3))[..., part].max(axis=-1)
     return ink
-
-
-def _largest_of_three(ink: Greys) -> Greys:
-    """Return the maximum of each pixel and those above and below it."""
-    largest = ink.copy()
-    np.maximum(largest[1:], ink[:-1], out=largest[1:])
-    np.maximum(largest[:-1], ink[1:], out=largest[:-1])
-    return largest
 
 
 def to_grey(image: Any) -> Greys:

@@ -1,4 +1,4 @@
-"""Saving and loading: which format a file's name means, and what all formats have in common."""
+"""Saving and loading: the format that a file's name means, and what all formats have in common."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import errno
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import BadZipFile
@@ -18,34 +18,34 @@ from tinynet.sequential import Model
 
 __all__ = ["load_model", "load_weights", "model_from_json", "save_model", "save_weights", "to_json"]
 
-WRITERS = {
-    ".tinynet": tinynet_format.write,
-    ".keras": keras_format.write,
-    ".h5": keras_format.write_legacy,
-    ".hdf5": keras_format.write_legacy,
+#: How each format is written and read.
+FORMATS: dict[str, tuple[Callable[..., bytes], Callable[[BinaryIO], state.Source]]] = {
+    ".tinynet": (tinynet_format.write, tinynet_format.read),
+    ".keras": (keras_format.write, keras_format.read),
+    **dict.fromkeys((".h5", ".hdf5"), (keras_format.write_legacy, keras_format.Legacy)),
+    ".weights.h5": (keras_format.write_weights, keras_format.Weights),
 }
-SUFFIXES = "'.tinynet', '.keras', '.h5' or '.hdf5'"
 _DAMAGE = (ValueError, EOFError, NotImplementedError, OSError, BadZipFile, zlib.error, struct.error)
 
 
 def save_model(
     model: Model, filepath: Any, overwrite: bool = True, include_optimizer: bool = True
 ) -> None:
-    """Save a model: what it is, how it was compiled, its weights and the optimizer's state.
+    """Save a model: its configuration, the arguments of `compile`, weights and optimizer's state.
 
-    The file is written beside its place and moved there when complete.
+    The file is replaced when the new one is complete.
 
     Parameters
     ----------
     model : Model
         The model.
     filepath : str or Path
-        Where. The ending decides the format: ``.tinynet`` needs nothing else, ``.keras`` is read
-        by Keras too, ``.h5`` and ``.hdf5`` by older programs.
+        File to write. The ending decides the format: ``.tinynet`` needs nothing else, ``.keras``
+        is read by Keras too, ``.h5`` and ``.hdf5`` by older programs.
     overwrite : bool
         Whether an existing file may be replaced.
     include_optimizer : bool
-        Whether to save how it was compiled and the optimizer's state.
+        Whether to save the arguments of `compile` and the optimizer's state.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def save_model(
     FileExistsError
         If the file exists and must not be replaced.
     OSError
-        If it can't be written; an older file is still there then.
+        If it can't be written; an older file is kept then.
 
     Examples
     --------
@@ -65,16 +65,9 @@ def save_model(
     ...     load_model(f"{folder}/net.tinynet").output_shape
     (None, 2)
     """
-    path = _as_path(filepath)
-    if path.suffix not in WRITERS:
-        raise ValueError(
-            f"The name of a model's file must end in {SUFFIXES}. Received: filepath={filepath}"
-        )
-    _check_overwrite(path, overwrite)
-    if not model.built:
-        checks.warn(f"{model.name} is not built yet, so it has no weights to save.")
-    contents = WRITERS[path.suffix](model, include_optimizer)
-    write_atomically(path, lambda file: file.write(contents))
+    path = Path(checks.path("filepath", filepath))
+    _check_ending("The name of a model's file", path)
+    _write(model, path, path.suffix, overwrite, include_optimizer)
 
 
 def load_model(
@@ -85,17 +78,17 @@ def load_model(
 ) -> Model:
     """Load a model that tinynet or Keras saved.
 
-    Nothing in a file is run, imported or followed: it can only name what tinynet has and what
-    `custom_objects` adds.
+    Nothing in a file is run, imported or followed: it can only name classes and functions of
+    tinynet and of `custom_objects`.
 
     Parameters
     ----------
     filepath : str or Path
         The file, whose name ends in ``.tinynet``, ``.keras``, ``.h5`` or ``.hdf5``.
     custom_objects : dict, optional
-        Your own classes and functions by name.
+        Custom classes and functions by name.
     compile : bool
-        Whether to compile the model as it was, with the optimizer's state.
+        Whether to compile the model as it was compiled, with the optimizer's state.
     safe_mode : bool
         Accepted as Keras does, without effect: loading is always safe.
 
@@ -107,7 +100,7 @@ def load_model(
     Raises
     ------
     ValueError
-        If there is no such file, it is damaged, or it asks for what tinynet has not.
+        If there is no such file, it is damaged, or it needs what tinynet does not support.
     OSError
         If it can't be read.
 
@@ -120,23 +113,24 @@ def load_model(
     ...     load_model(f"{folder}/net.tinynet").predict([[1, 2, 3, 4]]).shape
     (1, 2)
     """
-    path = _as_path(filepath)
-    with _reading(path) as file:
-        source, config, run = _read(path, file)
-        if config is None:
+    path = Path(checks.path("filepath", filepath))
+    with reading(path) as source:
+        if source.config is None:
             raise ValueError(
                 "The file holds no model, only weights: build the model, then call load_weights. "
                 "Received: no model_config"
             )
-        floatx = run and run.get("floatx")
-        model = configuration.build(config, source.n_bytes, compile, custom_objects, floatx)
+        run = source.run or {}
+        model = configuration.build(
+            source.config, source.n_bytes, compile, custom_objects, run.get("floatx")
+        )
         if model.compiled and source.skipped_state:
             checks.warn(
                 "The optimizer's state in a file of Keras 2 can't be read: training continues with "
                 "a new one."
             )
         if model.built:
-            state.restore(model, source, run if run and "random" in run else None)
+            state.restore(model, source, run if "random" in run else None)
     return model
 
 
@@ -148,7 +142,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
     model : Model
         The model, built.
     filepath : str or Path
-        Where; it must end in ``.weights.h5``. Keras reads it too.
+        File to write; it must end in ``.weights.h5``. Keras reads it too.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -159,7 +153,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
     FileExistsError
         If the file exists and must not be replaced.
     OSError
-        If it can't be written; an older file is still there then.
+        If it can't be written; an older file is kept then.
 
     Examples
     --------
@@ -169,7 +163,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
     ...     save_weights(model, f"{folder}/net.weights.h5")
     ...     load_weights(model, f"{folder}/net.weights.h5")
     """
-    path = _as_path(filepath)
+    path = Path(checks.path("filepath", filepath))
     if not path.name.endswith(".weights.h5"):
         raise ValueError(
             "The name of a file of weights must end in '.weights.h5'; a whole model may be saved "
@@ -180,9 +174,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
             f"Build {model.name} before saving weights: call build(input_shape). "
             "Received: built=False"
         )
-    _check_overwrite(path, overwrite)
-    contents = keras_format.write_weights(model)
-    write_atomically(path, lambda file: file.write(contents))
+    _write(model, path, ".weights.h5", overwrite)
 
 
 def load_weights(
@@ -220,22 +212,21 @@ def load_weights(
     ...     model.save(f"{folder}/net.tinynet")
     ...     load_weights(model, f"{folder}/net.tinynet")
     """
-    path = _as_path(filepath)
+    path = Path(checks.path("filepath", filepath))
     checks.flag("skip_mismatch", skip_mismatch)
-    legacy = path.suffix in (".h5", ".hdf5") and not path.name.endswith(".weights.h5")
-    if checks.flag("by_name", by_name) and not legacy:
+    kind = ".weights.h5" if path.name.endswith(".weights.h5") else path.suffix
+    if checks.flag("by_name", by_name) and kind not in (".h5", ".hdf5"):
         raise ValueError(
             "by_name=True needs a whole-model '.h5' or '.hdf5' file, which holds the names of "
             f"layers. Received: filepath={path}"
         )
-    with _reading(path) as file:
-        weights = path.name.endswith(".weights.h5")
-        source = keras_format.Weights(file) if weights else _read(path, file, by_name)[0]
+    with reading(path, kind) as source:
+        source.by_name = by_name
         state.restore(model, source, keep_rate=True, skip_mismatch=skip_mismatch)
 
 
 def to_json(model: Model) -> str:
-    """Write what a model is made of as JSON, without its weights.
+    """Return the configuration of a model as JSON, without its weights.
 
     Parameters
     ----------
@@ -245,7 +236,7 @@ def to_json(model: Model) -> str:
     Returns
     -------
     str
-        What `model_from_json` takes.
+        Argument of `model_from_json`.
 
     Examples
     --------
@@ -257,14 +248,14 @@ def to_json(model: Model) -> str:
 
 
 def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Model:
-    """Make a model, with new weights, of what `Model.to_json` returned.
+    """Build a model, with new weights, from the result of `Model.to_json`.
 
     Parameters
     ----------
     json_string : str
         The model's configuration as JSON.
     custom_objects : dict, optional
-        Your own classes and functions by name.
+        Custom classes and functions by name.
 
     Returns
     -------
@@ -274,7 +265,7 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
     Raises
     ------
     ValueError
-        If it is malformed, or asks for what tinynet has not.
+        If it is malformed, or needs what tinynet does not support.
 
     Examples
     --------
@@ -286,33 +277,52 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
     return configuration.build(configuration.from_json(json_string), custom_objects=custom_objects)
 
 
-def _as_path(filepath: Any) -> Path:
-    return Path(checks.path("filepath", filepath))
+def _check_ending(what: str, path: Path) -> None:
+    if path.suffix not in FORMATS:
+        raise ValueError(
+            f"{what} must end in '.tinynet', '.keras', '.h5' or '.hdf5'. Received: filepath={path}"
+        )
 
 
-def _check_overwrite(path: Path, overwrite: bool) -> None:
+def _write(model: Model, path: Path, kind: str, overwrite: bool, *options: bool) -> None:
     if not overwrite and path.exists():
         raise FileExistsError(f"The file exists, and overwrite is False. Received: {path}")
-
-
-def _read(path: Path, file: BinaryIO, by_name: bool = False) -> Any:
-    """Return the weights in a whole-model file, its configuration and the state of its run."""
-    if path.suffix in (".tinynet", ".keras"):
-        return (tinynet_format if path.suffix == ".tinynet" else keras_format).read(file)
-    legacy = keras_format.Legacy(file, by_name)
-    return legacy, legacy.config, legacy.run
+    if not model.built:
+        checks.warn(f"{model.name} is not built yet, so it has no weights to save.")
+    contents = FORMATS[kind][0](model, *options)
+    write_atomically(path, lambda file: file.write(contents))
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[Any]:
-    """Open a file; all that is wrong with its contents becomes a ValueError that names it."""
-    if path.suffix not in WRITERS:
-        raise ValueError(f"The file's name must end in {SUFFIXES}. Received: filepath={path}")
+def reading(path: Path, kind: str | None = None) -> Iterator[Any]:
+    """Open a file; every error about its contents becomes a ValueError that names it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : str, optional
+        Its format, by default its ending.
+
+    Yields
+    ------
+    Source
+        The file.
+
+    Examples
+    --------
+    >>> with reading(Path("missing.keras")):
+    ...     pass
+    Traceback (most recent call last):
+        ...
+    ValueError: There is no such file. Received: filepath=missing.keras
+    """
+    _check_ending("The file's name", path)
     if not path.is_file():
         raise ValueError(f"There is no such file. Received: filepath={path}")
     with path.open("rb") as file:
         try:
-            yield file
+            yield FORMATS[kind or path.suffix][1](file)
         except (*_DAMAGE, *configuration.MALFORMED) as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # the disk's fault; a wrong offset in the file is an invalid argument

@@ -1,7 +1,7 @@
-"""Zip archives of which nothing is believed: names, sizes and contents are checked before use.
+"""Untrusted zip archives: names, sizes and contents are checked before use.
 
-Nothing is ever extracted to disk; a member is read into memory, and only if its size is in
-proportion to what the file really holds. The zip's checksum covers every byte of a member.
+Nothing is extracted to disk; a member is read into memory, and only if its size is in proportion
+to the size of the file. The checksum of the zip format covers every byte of a member.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from tinynet.checks import shorten
 from tinynet.variable import Array
 
-#: What members may grow to in all when they are unpacked, besides RATIO times their packed size.
+#: Bytes that all members together may have, in addition to RATIO times their packed size.
 SMALL = 4 << 20
 RATIO = 20
 MAX_MEMBERS = 60_000
@@ -50,20 +50,21 @@ class Archive:
 
     def __init__(self, file: BinaryIO) -> None:
         self._zip = zipfile.ZipFile(file)
-        self._members: dict[str, zipfile.ZipInfo] = {}
+        #: The members' names and their sizes in bytes.
+        self.sizes: dict[str, int] = {}
         members = self._zip.infolist()
         if len(members) > MAX_MEMBERS:
             raise ValueError(
                 f"The archive may have {MAX_MEMBERS} members. Received: {len(members)} members"
             )
         for info in members:
-            problem = "is there twice" if info.filename in self._members else _problem(info)
+            problem = "is there twice" if info.filename in self.sizes else _problem(info)
             if problem:
                 raise ValueError(
                     f"A member of the archive {problem}. Received: {shorten(info.filename)}"
                 )
-            self._members[info.filename] = info
-        claimed = sum(info.file_size for info in members)
+            self.sizes[info.filename] = info.file_size
+        claimed = sum(self.sizes.values())
         packed = sum(info.compress_size for info in members)
         if packed > file.seek(0, io.SEEK_END) or claimed > SMALL + RATIO * packed:
             raise ValueError(
@@ -71,20 +72,30 @@ class Archive:
                 f"Received: {claimed:,} bytes, packed in {packed:,}"
             )
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """The members' names and their sizes in bytes."""
-        return {name: info.file_size for name, info in self._members.items()}
+    def count(self, folder: str) -> int:
+        """Return the number of members in a folder.
+
+        Parameters
+        ----------
+        folder : str
+            Name of the folder.
+
+        Returns
+        -------
+        int
+            The number.
+        """
+        return sum(name.startswith(f"{folder}/") for name in self.sizes)
 
     def read(self, name: str, limit: int | None = None) -> bytes:
-        """Read a member, and check it against its checksum.
+        """Read a member, whose checksum is verified.
 
         Parameters
         ----------
         name : str
-            Its name.
+            Name of the member.
         limit : int, optional
-            The most bytes it may have.
+            Largest size in bytes.
 
         Returns
         -------
@@ -96,19 +107,17 @@ class Archive:
         ValueError
             If there is no such member, or it is too large.
         """
-        if name not in self._members:
+        size = self.sizes.get(name)
+        if size is None:
             raise ValueError(
-                f"The archive must have the member {name!r}. "
-                f"Received: {shorten(list(self._members))}"
+                f"The archive must have the member {name!r}. Received: {shorten([*self.sizes])}"
             )
-        info = self._members[name]
-        if limit is not None and info.file_size > limit:
-            raise ValueError(f"{name} may have {limit:,} bytes. Received: {info.file_size:,} bytes")
-        with self._zip.open(info) as member:
-            contents = member.read()
-        if len(contents) != info.file_size:
+        if limit is not None and size > limit:
+            raise ValueError(f"{name} may have {limit:,} bytes. Received: {size:,} bytes")
+        contents = self._zip.read(name)
+        if len(contents) != size:
             raise ValueError(
-                f"{name} is truncated: it must have {info.file_size:,} bytes. "
+                f"{name} is truncated: it must have {size:,} bytes. "
                 f"Received: {len(contents):,} bytes"
             )
         return contents
@@ -119,9 +128,9 @@ class Archive:
         Parameters
         ----------
         name : str
-            Its name.
+            Name of the member.
         limit : int, optional
-            The most bytes it may have.
+            Largest size in bytes.
 
         Returns
         -------
@@ -153,7 +162,7 @@ class Archive:
 
 
 def _problem(info: zipfile.ZipInfo) -> str | None:
-    """Say why a member is refused, if it is."""
+    """Return why a member is refused, or None."""
     parts = info.filename.replace("\\", "/").split("/")
     if info.flag_bits & 1:
         return "is encrypted"
@@ -165,7 +174,7 @@ def _problem(info: zipfile.ZipInfo) -> str | None:
 
 
 def pack(members: Mapping[str, Any]) -> bytes:
-    """Make a zip archive; the same members make the same bytes.
+    """Build a zip archive; the same members give the same bytes.
 
     Parameters
     ----------
@@ -175,7 +184,7 @@ def pack(members: Mapping[str, Any]) -> bytes:
     Returns
     -------
     bytes
-        The archive, its members stored as they are.
+        The archive; its members are not compressed.
 
     Examples
     --------

@@ -1,18 +1,19 @@
-"""HDF5 files of which nothing is believed, read and written by way of h5py.
+"""Untrusted HDF5 files, read and written with h5py.
 
-A file from a stranger may hold links to other files, data that lies elsewhere or is made up on
+An untrusted file may contain links to other files, data that is stored elsewhere or computed on
 reading, and small datasets that claim to be huge. So a path is followed step by step along hard
-links only; a dataset must be plain numbers, stored as they are, of exactly the shape that the
-model asks for, before any of it is read.
+links only; a dataset must hold plain numbers, stored as they are, of exactly the shape that the
+model needs, before any of it is read.
 
-HDF5 has no checksum of its own here. What tinynet writes carries one beside every dataset and
-text, which Keras passes over.
+HDF5 has no checksum of its own here. tinynet writes one next to every dataset and text; Keras
+ignores them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -49,9 +50,9 @@ def write(fill: Callable[[Any], None]) -> bytes:
     >>> contents[1:4]
     b'HDF'
     """
-    buffer = io.BytesIO()
     import h5py
 
+    buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         fill(file)
     return buffer.getvalue()
@@ -63,9 +64,9 @@ def put(group: Any, path: str, array: Array) -> None:
     Parameters
     ----------
     group : h5py.Group
-        Where.
+        Group to write to.
     path : str
-        The dataset's path from there.
+        Path of the dataset, relative to the group.
     array : ndarray
         The values.
 
@@ -84,16 +85,16 @@ def put_group(group: Any, path: str, name: str | None = None) -> Any:
     Parameters
     ----------
     group : h5py.Group
-        Where.
+        Group to write to.
     path : str
-        The group's path from there.
+        Path of the new group, relative to the group.
     name : str, optional
-        Its attribute ``name``.
+        Value of its attribute ``name``.
 
     Returns
     -------
     h5py.Group
-        The group.
+        The new group.
 
     Examples
     --------
@@ -109,7 +110,7 @@ def put_group(group: Any, path: str, name: str | None = None) -> Any:
 
 
 def _check_path(path: str) -> None:
-    """Refuse names that are not groups' names; the same check for writing and reading."""
+    """Refuse names that are not names of groups; the same check for writing and reading."""
     for name in path.split("/"):
         if name in ("", ".", "..") or len(_text(name).encode()) > MAX_NAME:
             raise ValueError(
@@ -131,9 +132,9 @@ def put_text(group: Any, name: str, text: str | list[str]) -> None:
     Parameters
     ----------
     group : h5py.Group
-        What it is an attribute of.
+        Group that gets the attribute.
     name : str
-        Its name.
+        Name of the attribute.
     text : str or list of str
         Its value.
 
@@ -146,15 +147,12 @@ def put_text(group: Any, name: str, text: str | list[str]) -> None:
     # HDF5 has room for 64 KiB in an attribute, which holds 16 bytes for each text.
     parts = {name: text}
     if isinstance(text, list) and len(text) > 4000:
-        parts = {
-            f"{name}{i}": text[4000 * i : 4000 * (i + 1)] for i in range(-(-len(text) // 4000))
-        }
+        parts = {f"{name}{i // 4000}": text[i : i + 4000] for i in range(0, len(text), 4000)}
     for key, value in parts.items():
-        for each in [value] if isinstance(value, str) else value:
-            _text(each)
+        texts = [_text(each) for each in ([value] if isinstance(value, str) else value)]
         group.attrs.create(key, value, dtype=h5py.string_dtype())
-        joined = value if isinstance(value, str) else "\0".join(value)
-        group.attrs[f"{key}_{_CHECKSUM}"] = _checksum(group.name, joined.encode())
+        checksum = _checksum(group.name, "\0".join(texts).encode())
+        group.attrs[f"{key}_{_CHECKSUM}"] = checksum
 
 
 def _checksum(path: str, contents: bytes) -> np.uint32:
@@ -163,7 +161,7 @@ def _checksum(path: str, contents: bytes) -> np.uint32:
 
 
 def _as_bytes(array: Array) -> bytes:
-    """Give the values, not the bytes as they are stored: one bit says in which order they are."""
+    """Return the values in one byte order: a single bit of the file says which one is stored."""
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
@@ -184,7 +182,7 @@ def opened(data: bytes) -> Iterator[Any]:
     Raises
     ------
     ValueError
-        If it is no HDF5 file, or a damaged one.
+        If it is not an HDF5 file, or damaged.
 
     Examples
     --------
@@ -206,7 +204,7 @@ def opened(data: bytes) -> Iterator[Any]:
 
 
 def _check_heaps(data: bytes) -> None:
-    """Refuse heaps of text whose entries do not end, in which the HDF5 library loses itself."""
+    """Refuse heaps of text whose entries do not end: the HDF5 library would not return."""
     start = data.find(_HEAP)
     while start >= 0:
         at, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
@@ -225,7 +223,7 @@ def find(group: Any, path: str) -> Any:
     Parameters
     ----------
     group : h5py.Group
-        Where it begins.
+        Group where the path begins.
     path : str
         Names with ``/`` between them.
 
@@ -252,33 +250,30 @@ def find(group: Any, path: str) -> Any:
     for name in path.split("/"):
         if not isinstance(node, h5py.Group):
             raise ValueError(f"A path in HDF5 must be of groups' names. Received: {shorten(path)}")
-        step = name.encode()
-        if not node.id.links.exists(step):
+        links = node.id.links
+        if not links.exists(name.encode()):
             return None
-        if node.id.links.get_info(step).type != h5py.h5l.TYPE_HARD:
+        if links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
             raise ValueError(f"Links are not followed. Received: a link at {shorten(path)}")
-        found = h5py.h5o.open(node.id, step)
-        kinds = {h5py.h5g.GroupID: h5py.Group, h5py.h5d.DatasetID: h5py.Dataset}
-        if type(found) not in kinds:
+        node = node[name]
+        if not isinstance(node, h5py.Group | h5py.Dataset):
             raise ValueError(
-                f"{shorten(path)} must lead to groups and datasets. "
-                f"Received: {type(found).__name__}"
+                f"{shorten(path)} must lead to groups and datasets. Received: {type(node).__name__}"
             )
-        node = kinds[type(found)](found)
     return node
 
 
 def get(group: Any, path: str, variable: Variable) -> Array:
-    """Read a dataset that is as a Variable needs it.
+    """Read a dataset that fits a Variable.
 
     Parameters
     ----------
     group : h5py.Group
-        Where the path begins.
+        Group where the path begins.
     path : str
         The path.
     variable : Variable
-        What it is for.
+        The Variable.
 
     Returns
     -------
@@ -299,29 +294,21 @@ def get(group: Any, path: str, variable: Variable) -> Array:
     tinynet.saving.state.MismatchError: bias must be of shape (2,) and type float64 for
         variable. Received: shape (3,)
     """
-    import h5py
-
     dataset = find(group, path)
-    if not isinstance(dataset, h5py.Dataset):
+    if not hasattr(dataset, "shape"):
         raise ValueError(f"{shorten(path)} must be an array. Received: {dataset}")
     if dataset.shape != variable.shape:
         raise MismatchError(
             f"{path} must be of shape {variable.shape} and type {variable.dtype} for "
             f"{variable.path}. Received: shape {dataset.shape}"
         )
-    kind, stored = dataset.id.get_type(), dataset.id.get_create_plist()
-    plain = isinstance(kind, h5py.h5t.TypeFloatID | h5py.h5t.TypeIntegerID)
-    if not (plain or dataset.dtype == bool) or kind.get_size() > 8:
-        raise ValueError(f"{path} must hold plain numbers. Received: {type(kind).__name__}")
-    if (
-        stored.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
-        or stored.get_external_count()
-        or stored.get_nfilters()
-        or dataset.id.get_storage_size() != variable.size * kind.get_size()
-    ):
+    kind, stored = dataset.dtype, dataset.id.get_storage_size()
+    if kind.kind not in "iufb" or kind.itemsize > 8:
+        raise ValueError(f"{path} must hold plain numbers. Received: {kind}")
+    if dataset.chunks or dataset.is_virtual or dataset.external or stored != dataset.nbytes:
         raise ValueError(
             f"{path} must be stored whole in this file, neither packed nor in parts. "
-            f"Received: {dataset.id.get_storage_size():,} bytes stored"
+            f"Received: {stored:,} bytes stored"
         )
     array = np.asarray(dataset[()])
     expected = get_number(dataset, _CHECKSUM)
@@ -336,9 +323,9 @@ def get_text(group: Any, name: str) -> Any:
     Parameters
     ----------
     group : h5py.Group
-        What it is an attribute of.
+        Group that has the attribute.
     name : str
-        Its name.
+        Name of the attribute.
 
     Returns
     -------
@@ -359,21 +346,17 @@ def get_text(group: Any, name: str) -> Any:
     import h5py
 
     expected = get_number(group, f"{name}_{_CHECKSUM}")
-    if not h5py.h5a.exists(group.id, name.encode()):
+    if name not in group.attrs:
         if expected is not None:
             raise ValueError(f"The file is damaged. Received: a checksum of {name}, but no {name}")
-        parts: list[str] = []
-        i = 0
-        while h5py.h5a.exists(group.id, f"{name}{i}".encode()):
-            parts += get_text(group, f"{name}{i}")
-            i += 1
-        return parts if i else None
-    attribute = h5py.h5a.open(group.id, name.encode())
-    space = attribute.get_space()
-    if space.get_simple_extent_npoints() == 0:
+        parts = map(f"{name}{{}}".format, itertools.count())
+        found = itertools.takewhile(group.attrs.__contains__, parts)
+        return [text for part in found for text in get_text(group, part)] or None
+    attribute = group.attrs.get_id(name)
+    count = attribute.get_space().get_simple_extent_npoints()
+    if count == 0:
         return []
-    is_text = isinstance(attribute.get_type(), h5py.h5t.TypeStringID)
-    if not is_text or space.get_simple_extent_npoints() > MAX_TEXTS:
+    if not h5py.check_string_dtype(attribute.dtype) or count > MAX_TEXTS:
         raise ValueError(f"The attribute {name} must be text. Received: shape {attribute.shape}")
     value = group.attrs[name]
     alone = isinstance(value, str | bytes)
@@ -384,14 +367,14 @@ def get_text(group: Any, name: str) -> Any:
 
 
 def get_number(node: Any, name: str) -> int | None:
-    """Read an attribute that is one whole number.
+    """Read an attribute that is one integer.
 
     Parameters
     ----------
     node : h5py.Group or h5py.Dataset
-        What it is an attribute of.
+        Object that has the attribute.
     name : str
-        Its name.
+        Name of the attribute.
 
     Returns
     -------
@@ -409,12 +392,9 @@ def get_number(node: Any, name: str) -> int | None:
     ...     get_number(file, "count"), get_number(file, "size")
     (3, None)
     """
-    import h5py
-
-    if not h5py.h5a.exists(node.id, name.encode()):
+    if name not in node.attrs:
         return None
-    attribute = h5py.h5a.open(node.id, name.encode())
-    plain = isinstance(attribute.get_type(), h5py.h5t.TypeIntegerID)
-    if not plain or attribute.shape != ():
+    attribute = node.attrs.get_id(name)
+    if attribute.dtype.kind not in "iu" or attribute.shape != ():
         raise ValueError(f"The attribute {name} must be one number. Received: another type")
     return int(node.attrs[name])

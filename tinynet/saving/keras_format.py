@@ -8,15 +8,17 @@ by a list of names.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from tinynet.checks import shorten, warn
 from tinynet.layers import Layer
-from tinynet.registry import snake_case
+from tinynet.registry import numbered, snake_case
 from tinynet.saving import configuration, hdf5, keras2, state
 from tinynet.saving.archive import Archive, pack
 from tinynet.sequential import Model
@@ -27,6 +29,8 @@ KERAS_VERSION = "3.15.1"
 EXTRA = "tinynet.json"
 HISTORY = "tinynet_history"
 WEIGHTS = "model.weights.h5"
+#: Attributes that are listed under another name, or are not the user's.
+_NOT_SEARCHED = ("_layers", "_input")
 #: The attribute that says how many arrays of the optimizer's state were written.
 COUNT = "tinynet_optimizer"
 
@@ -65,7 +69,7 @@ def write(model: Model, include_optimizer: bool = True) -> bytes:
     return pack(members)
 
 
-def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any] | None]:
+def read(file: BinaryIO) -> Weights:
     """Open a ``.keras`` file.
 
     Parameters
@@ -75,40 +79,70 @@ def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any] |
 
     Returns
     -------
-    source : Source
-        Its arrays.
-    config : dict
-        What the model is.
-    run : dict or None
-        What training would go on with, if tinynet wrote it.
+    Weights
+        The file.
 
     Raises
     ------
     ValueError
-        If it is no such file.
+        If it is not such a file.
 
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> read(io.BytesIO(write(Sequential(name="net"))))[1]["config"]["name"]
+    >>> read(io.BytesIO(write(Sequential(name="net")))).config["config"]["name"]
     'net'
     """
     archive = Archive(file)
-    limit = configuration.MAX_JSON
-    config = configuration.from_json(archive.read("config.json", limit))
-    weights = Weights(io.BytesIO(archive.read(WEIGHTS)))
-    about = "metadata.json" in archive.sizes and archive.read("metadata.json", limit)
-    if about and str(configuration.from_json(about).get("keras_version")).startswith("2."):
-        config = keras2.translate_model(config)
-        training = config.get("compile_config")
-        config["compile_config"] = keras2.translate_training(training) if training else {}
-        weights.skip_state()
-    run = None
-    if EXTRA in archive.sizes:
-        run = configuration.from_json(archive.read(EXTRA, limit))
-        count = sum(name.startswith(f"{HISTORY}/") for name in archive.sizes)
-        state.fill_history(run, count, lambda i: archive.array(f"{HISTORY}/{i}.npy"))
-    return weights, config, run
+    texts = {
+        name: configuration.from_json(archive.read(name, configuration.MAX_JSON))
+        for name in ("config.json", "metadata.json", EXTRA)
+        if name in archive.sizes or name == "config.json"
+    }
+    source = Weights(io.BytesIO(archive.read(WEIGHTS)))
+    config, version = texts["config.json"], texts.get("metadata.json", {}).get("keras_version")
+    source.set_config(config, config.get("compile_config"), str(version).startswith("2."))
+    source.run = texts.get(EXTRA)
+    if source.run is not None:
+        state.fill_history(source.run, archive, HISTORY)
+    return source
+
+
+class _Hdf5(state.Source):
+    """An HDF5 file to load."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.data = file.read()
+        self.n_bytes = len(self.data)
+        with self.open():
+            self.look()
+            expected = hdf5.get_number(self.file, COUNT)
+        if expected is not None and expected != self.n_optimizer:
+            raise ValueError(
+                f"The file must hold {expected} arrays of the optimizer's state. "
+                f"Received: {self.n_optimizer}"
+            )
+
+    def look(self) -> None:
+        """Count the arrays of the optimizer's state, and read the configurations."""
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Open the file."""
+        with hdf5.opened(self.data) as self.file:
+            yield
+
+    def get(self, place: str, variable: Variable) -> Array:
+        """Read one array."""
+        return hdf5.get(self.file, place, variable)
+
+    def set_config(self, config: dict[str, Any], training: Any, old: bool) -> None:
+        """Set the configuration and the arguments of `compile`, which may be of Keras 2."""
+        if old:
+            config = keras2.translate_model(config)
+            training = keras2.translate_training(training) if training else {}
+            self.skipped_state, self.n_optimizer = self.n_optimizer > 0, 0
+        self.config = {**config, "compile_config": training}
 
 
 # ------------------------------------------------------------ layers by class and position
@@ -162,18 +196,15 @@ def _places(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer, list[Var
                 yield from _places(part, inner)
 
 
-def _attributes(layer: Layer) -> list[tuple[str, Any]]:
+def _attributes(layer: Any) -> list[tuple[str, Any]]:
     """Return the attributes that Keras looks for layers in, in its order."""
-    if isinstance(layer, Model) and not layer._has_own_call:
-        return [("layers", layer.layers)]
-    if not isinstance(layer, Model) and not layer._inner_layers():
-        return []
-    own = {name: value for name, value in vars(layer).items() if name not in ("_layers", "_input")}
-    if isinstance(layer, Model):
+    is_model = isinstance(layer, Model)
+    own: dict[str, Any] = {}
+    if layer._has_own_call if is_model else layer._inner_layers():
+        own = {name: value for name, value in vars(layer).items() if name not in _NOT_SEARCHED}
+    if is_model:
         own["layers"] = layer.layers
-    return sorted(
-        own.items(), key=lambda item: item[0].replace("_", "~", 1) if item[0][0] == "_" else item[0]
-    )
+    return sorted(own.items(), key=lambda item: re.sub("^_", "~", item[0]))
 
 
 def _in_containers(path: str, value: Any) -> Iterator[tuple[str, Layer]]:
@@ -187,9 +218,7 @@ def _in_containers(path: str, value: Any) -> Iterator[tuple[str, Layer]]:
                 is_layer = isinstance(item, Layer)
                 name = snake_case(type(item).__name__) if is_layer else "container"
                 name = "functional" if type(item) is Model else name  # Keras' class for it
-                used[name] += 1
-                number = f"_{used[name] - 1}" if used[name] > 1 else ""
-                yield from _in_containers(f"{path}{name}{number}/", item)
+                yield from _in_containers(f"{path}{numbered(name, used)}/", item)
 
 
 def _check_complete(model: Model, placed: list[Variable]) -> None:
@@ -203,16 +232,8 @@ def _check_complete(model: Model, placed: list[Variable]) -> None:
         )
 
 
-def _check_count(file: Any, count: int) -> None:
-    expected = hdf5.get_number(file, COUNT)
-    if expected is not None and expected != count:
-        raise ValueError(
-            f"The file must hold {expected} arrays of the optimizer's state. Received: {count}"
-        )
-
-
-class Weights(state.Source):
-    """A ``.weights.h5`` file to read.
+class Weights(_Hdf5):
+    """A ``.weights.h5`` file to load.
 
     Parameters
     ----------
@@ -222,50 +243,35 @@ class Weights(state.Source):
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> Weights(io.BytesIO(write_weights(Sequential()))).weights(Sequential())
+    >>> source, model = Weights(io.BytesIO(write_weights(Sequential()))), Sequential()
+    >>> with source.open():
+    ...     source.weights(model)
     {}
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.data = file.read()
-        self.n_bytes = len(self.data)
-        with hdf5.opened(self.data) as opened:
-            self.n_optimizer = len(hdf5.find(opened, "optimizer/vars") or [])
-            _check_count(opened, self.n_optimizer)
+    one_by_one = False
+    optimizer_place = "optimizer/vars/{}".format
 
-    def weights(self, model: Model, skipped: list[str] | None = None) -> dict[int, Array]:
-        """Read the weights of a model."""
-        found: dict[int, Array] = {}
-        with hdf5.opened(self.data) as file:
-            places = {path: (layer, own) for path, layer, own in _places(model)}
-            _check_complete(model, [v for _, own in places.values() for v in own])
-            for path, (layer, own) in places.items():
-                with state.attempt(skipped):
-                    found |= self._own(file, path, layer, own)
-                if isinstance(layer, Model):
-                    for key in hdf5.find(file, f"{path}layers") or []:
-                        extra = f"{path}layers/{key}/"
-                        with state.attempt(skipped):
-                            if extra not in places and hdf5.find(file, f"{extra}vars/0"):
-                                raise state.MismatchError(
-                                    f"{layer.name} must have every layer that the file has "
-                                    f"weights for. Received: {shorten(extra)}"
-                                )
-        return found
+    def look(self) -> None:
+        """Count the arrays of the optimizer's state, and read the configurations."""
+        self.n_optimizer = len(hdf5.find(self.file, "optimizer/vars") or [])
 
-    def _own(self, file: Any, path: str, layer: Layer, own: list[Variable]) -> dict[int, Array]:
-        """Read the weights of one layer."""
-        count = len(hdf5.find(file, f"{path}vars") or [])
-        if count != len(own):
-            raise state.MismatchError(
-                f"{layer.name} takes {len(own)} weights from {path}vars. Received: {count} weights"
-            )
-        return {id(v): hdf5.get(file, f"{path}vars/{i}", v) for i, v in enumerate(own)}
-
-    def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
-        """Read the state of an optimizer."""
-        with hdf5.opened(self.data) as file:
-            return [hdf5.get(file, f"optimizer/vars/{i}", v) for i, v in enumerate(variables)]
+    def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
+        """List the weights of each layer."""
+        places = {path: (layer, own) for path, layer, own in _places(model)}
+        _check_complete(model, [v for _, own in places.values() for v in own])
+        for path, (layer, own) in places.items():
+            count = len(hdf5.find(self.file, f"{path}vars") or [])
+            yield layer.name, own, count, f"{path}vars/{{}}".format
+            if isinstance(layer, Model):
+                for key in hdf5.find(self.file, f"{path}layers") or []:
+                    extra = f"{path}layers/{key}/"
+                    with self.attempt():
+                        if extra not in places and hdf5.find(self.file, f"{extra}vars/0"):
+                            raise state.MismatchError(
+                                f"{layer.name} must have every layer that the file has "
+                                f"weights for. Received: {shorten(extra)}"
+                            )
 
 
 # ------------------------------------------------------------ layers by a list of names
@@ -323,97 +329,62 @@ def write_legacy(model: Model, include_optimizer: bool = True) -> bytes:
 
 def _put_named(group: Any, names: list[str], variables: Sequence[Variable]) -> None:
     used: Counter[str] = Counter()
-    for i, name in enumerate(names):
-        used[name] += 1
-        names[i] = name if used[name] == 1 else f"{name}_{used[name] - 1}"
+    names = [numbered(name, used) for name in names]
     hdf5.put_text(group, "weight_names", names)
     for name, variable in zip(names, variables, strict=True):
         hdf5.put(group, name, variable.array)
 
 
-class Legacy(state.Source):
-    """An ``.h5`` file to read.
+class Legacy(_Hdf5):
+    """An ``.h5`` file to load.
 
     Parameters
     ----------
     file : binary file
         Open for reading.
-    by_name : bool
-        Whether layers are found by their names, and others left as they are.
 
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> Legacy(io.BytesIO(write_legacy(Sequential()))).weights(Sequential())
-    {}
+    >>> Legacy(io.BytesIO(write_legacy(Sequential(name="net")))).config["config"]["name"]
+    'net'
     """
 
-    def __init__(self, file: BinaryIO, by_name: bool = False) -> None:
-        self.data = file.read()
-        self.n_bytes = len(self.data)
-        self.by_name = by_name
-        self.config: dict[str, Any] | None = None
-        self.run: dict[str, Any] = {}
-        with hdf5.opened(self.data) as opened:
-            texts = [hdf5.get_text(opened, f"{kind}_config") for kind in ("model", "training")]
-            found = hdf5.find(opened, "optimizer_weights")
-            self._names = [] if found is None else hdf5.get_text(found, "weight_names") or []
-            self.n_optimizer = len(self._names)
-            _check_count(opened, self.n_optimizer)
-            old = not str(hdf5.get_text(opened, "keras_version") or "2").startswith("3")
+    def look(self) -> None:
+        """Count the arrays of the optimizer's state, and read the configurations."""
+        texts = [hdf5.get_text(self.file, f"{kind}_config") for kind in ("model", "training")]
+        found = hdf5.find(self.file, "optimizer_weights")
+        names = [] if found is None else hdf5.get_text(found, "weight_names") or []
+        self.n_optimizer = len(names)
+        self.optimizer_place = lambda i: f"optimizer_weights/{names[i]}"
+        version = str(hdf5.get_text(self.file, "keras_version") or "2")
+        config, training = ({} if text is None else configuration.from_json(text) for text in texts)
         if texts[0] is not None:
-            self.config = configuration.from_json(texts[0])
-            training = {} if texts[1] is None else configuration.from_json(texts[1])
-            self.run["floatx"] = training.pop("tinynet_floatx", None)
+            self.run = {"floatx": training.pop("tinynet_floatx", None)}
             if training:
                 training["optimizer"] = training.pop("optimizer_config", None)
-            if old:
-                self.config = keras2.translate_model(self.config)
-                training = keras2.translate_training(training) if training else {}
-                self.skip_state()
-            self.config["compile_config"] = training
+            self.set_config(config, training, not version.startswith("3"))
 
-    def weights(self, model: Model, skipped: list[str] | None = None) -> dict[int, Array]:
-        """Read the weights of a model."""
-        found: dict[int, Array] = {}
+    def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
+        """List the weights of each layer."""
+        top = "" if hdf5.get_text(self.file, "layer_names") else "model_weights/"
+        group = hdf5.find(self.file, top[:-1]) if top else self.file
+        named = {}
+        for name in hdf5.get_text(group, "layer_names") or []:
+            if names := hdf5.get_text(hdf5.find(group, name), "weight_names"):
+                named[name] = names
         layers = [layer for layer in model.layers if layer.weights]
-        with hdf5.opened(self.data) as file:
-            top = file if hdf5.get_text(file, "layer_names") else hdf5.find(file, "model_weights")
-            named = {}
-            for name in hdf5.get_text(top, "layer_names") or []:
-                group = hdf5.find(top, name)
-                names = hdf5.get_text(group, "weight_names")
-                if names:
-                    named[name] = (group, names)
-            if self.by_name:
-                layers = [layer for layer in layers if layer.name in named]
-                named = {layer.name: named[layer.name] for layer in layers}
-                if not named:
-                    warn(
-                        f"No layer of {model.name} has a name that is in the file: nothing is "
-                        "loaded."
-                    )
-            if len(named) != len(layers):
-                raise state.MismatchError(
-                    f"{model.name} has {len(layers)} layers with weights. "
-                    f"Received: weights for {len(named)} layers"
-                )
-            for layer, (group, names) in zip(layers, named.values(), strict=True):
-                variables = layer.trainable_weights + layer.non_trainable_weights
-                with state.attempt(skipped):
-                    if len(names) != len(variables):
-                        raise state.MismatchError(
-                            f"{layer.name} takes {len(variables)} weights. "
-                            f"Received: {len(names)} weights"
-                        )
-                    for variable, name in zip(variables, names, strict=True):
-                        with state.attempt(skipped):
-                            found[id(variable)] = hdf5.get(group, name, variable)
-        return found
-
-    def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
-        """Read the state of an optimizer."""
-        with hdf5.opened(self.data) as file:
-            group = hdf5.find(file, "optimizer_weights")
-            pairs = zip(self._names, variables, strict=True)
-            return [hdf5.get(group, name, variable) for name, variable in pairs]
+        if self.by_name:
+            layers = [layer for layer in layers if layer.name in named]
+            named = {layer.name: named[layer.name] for layer in layers}
+            if not named:
+                warn(f"No layer of {model.name} has a name that is in the file: nothing is loaded.")
+        if len(named) != len(layers):
+            raise state.MismatchError(
+                f"{model.name} has {len(layers)} layers with weights. "
+                f"Received: weights for {len(named)} layers"
+            )
+        for layer, (name, names) in zip(layers, named.items(), strict=True):
+            paths = [f"{top}{name}/{own}" for own in names]
+            variables = layer.trainable_weights + layer.non_trainable_weights
+            yield layer.name, variables, len(names), paths.__getitem__

@@ -1,4 +1,4 @@
-"""What a model has become: weights, the optimizer's state, random generators and history.
+"""State of a model: weights, the optimizer's state, random generators and history.
 
 Everything is read and checked before anything is changed, so that a load that fails leaves the
 model as it was.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from tinynet.callbacks import History
 from tinynet.checks import shorten, warn
+from tinynet.saving.archive import Archive
 from tinynet.sequential import Model
 from tinynet.variable import Array, Variable
 
@@ -29,56 +31,119 @@ class MismatchError(ValueError):
     """
 
 
-class Source(Protocol):
-    """Where weights come from: one of the file formats, open for reading.
+class Source:
+    """A file to load: what the model is, and where its arrays are.
+
+    A format defines `groups` and `get`; everything else is the same for all of them.
 
     Examples
     --------
-    >>> [name for name in vars(Source) if name.endswith("weights")]
-    ['weights']
+    >>> Source().weights(None)
+    {}
     """
 
-    #: How many bytes of weights there can be, and how many arrays of the optimizer's state.
-    n_bytes: int
-    n_optimizer: int
-    #: Whether the file has a state of an optimizer of Keras 2, whose layout is another one.
-    skipped_state: bool = False
+    #: The model's configuration, and the state of its run; None if the file does not have them.
+    config: dict[str, Any] | None = None
+    run: dict[str, Any] | None = None
+    #: Bytes of weights in the file.
+    n_bytes = 0
+    #: Number of arrays of the optimizer's state, and the place of each.
+    n_optimizer = 0
+    optimizer_place: Callable[[int], str] = str
+    #: Whether the file has an optimizer's state of Keras 2, whose layout differs.
+    skipped_state = False
+    #: Whether layers are found by their names, and others keep their weights.
+    by_name = False
+    #: Descriptions of what did not fit and is left out; None if that is an error.
+    skipped: list[str] | None = None
+    #: Whether the weights of a layer are left out one by one, and not the rest of the layer.
+    one_by_one = True
 
-    def skip_state(self) -> None:
-        """Leave out the optimizer's state."""
-        self.skipped_state, self.n_optimizer = self.n_optimizer > 0, 0
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Open the file for `groups` and `get`.
 
-    def weights(self, model: Model, skipped: list[str] | None = None) -> dict[int, Array]:
-        """Read the weights of a model, each of its shape.
+        Yields
+        ------
+        None
+            The file is open in the ``with`` block.
+        """
+        yield
+
+    def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
+        """List the weights that belong together.
 
         Parameters
         ----------
         model : Model
             The model.
-        skipped : list of str, optional
-            If given, what does not fit is left out, and described here.
+
+        Yields
+        ------
+        tuple of (str, list of Variable, int, callable)
+            Name of their owner, the weights, how many the file has, and the place of each.
+        """
+        yield from ()
+
+    def get(self, place: str, variable: Variable) -> Array:
+        """Read one array.
+
+        Parameters
+        ----------
+        place : str
+            Its place in the file.
+        variable : Variable
+            The Variable that it must fit.
+
+        Returns
+        -------
+        ndarray
+            The values, of the Variable's shape and type.
+        """
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Note a mismatch in `skipped`, if that is a list; the block ends there.
+
+        Yields
+        ------
+        None
+            The block may raise MismatchError.
+        """
+        try:
+            yield
+        except MismatchError as error:
+            if self.skipped is None:
+                raise
+            self.skipped.append(str(error))
+
+    def weights(self, model: Model) -> dict[int, Array]:
+        """Read the weights of a model.
+
+        Parameters
+        ----------
+        model : Model
+            The model.
 
         Returns
         -------
         dict of int to ndarray
             The values by the ``id`` of the Variable in ``model.weights``.
         """
-        ...
-
-    def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
-        """Read the state of an optimizer.
-
-        Parameters
-        ----------
-        variables : sequence of Variable
-            The state's Variables, whose shapes are expected.
-
-        Returns
-        -------
-        list of ndarray
-            The values.
-        """
-        ...
+        found: dict[int, Array] = {}
+        for owner, variables, count, place in self.groups(model):
+            with self.attempt():
+                if count != len(variables):
+                    raise MismatchError(
+                        f"{owner} takes {len(variables)} weights. Received: {count} weights"
+                    )
+                read: dict[int, Array] = {}
+                for i, variable in enumerate(variables):
+                    with self.attempt() if self.one_by_one else contextlib.nullcontext():
+                        read[id(variable)] = self.get(place(i), variable)
+                found |= read
+        return found
 
 
 def restore(
@@ -97,7 +162,7 @@ def restore(
     source : Source
         The file.
     run : dict, optional
-        What `describe_run` returned: random generators and history are replaced too.
+        The result of `describe_run`: random generators and history are replaced, too.
     keep_rate : bool
         Whether the optimizer keeps its learning rate.
     skip_mismatch : bool
@@ -111,45 +176,47 @@ def restore(
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> try:
-    ...     restore(Sequential(name="net"), None)
-    ... except ValueError as error:
-    ...     print(error)
-    Build net before loading weights: call build(input_shape). Received: built=False
+    >>> restore(Sequential(name="net"), Source())
+    Traceback (most recent call last):
+        ...
+    ValueError: Build net before loading weights: call build(input_shape). Received: built=False
     """
     if not model.built:
         raise ValueError(
             f"Build {model.name} before loading weights: call build(input_shape). "
             "Received: built=False"
         )
-    skipped: list[str] | None = [] if skip_mismatch else None
-    found = source.weights(model, skipped)
+    source.skipped = [] if skip_mismatch else None
+    optimizer = blank = model.optimizer
+    count = source.n_optimizer if model.compiled else 0
+    if count and count != len(optimizer.variables) and not optimizer.built:
+        blank = copy.deepcopy(optimizer)
+        blank.build(model.trainable_weights)
+    read: list[Array] = []
+    with source.open():
+        found = source.weights(model)
+        if count and count == len(blank.variables):
+            with source.attempt():
+                read = [
+                    source.get(source.optimizer_place(i), variable)
+                    for i, variable in enumerate(blank.variables)
+                ]
     pairs = [(v, found[id(v)]) for v in model.weights if id(v) in found]
-    optimizer = model.optimizer
-    if model.compiled and source.n_optimizer:
-        blank = optimizer
-        if source.n_optimizer != len(optimizer.variables) and not optimizer.built:
-            blank = copy.deepcopy(optimizer)
-            blank.build(model.trainable_weights)
-        if source.n_optimizer == len(blank.variables):
-            read: list[Array] = []
-            with attempt(skipped):
-                read = source.optimizer(blank.variables)
-            if blank is not optimizer and read:
-                optimizer.build(model.trainable_weights)
-            for variable, value in zip(optimizer.variables, read, strict=bool(read)):
-                if not (keep_rate and variable is optimizer._learning_rate):
-                    pairs.append((variable, value))
-        else:
-            warn(
-                f"The state of the optimizer is left as it is: {optimizer.name} has "
-                f"{len(blank.variables)} arrays, the file has {source.n_optimizer}."
-            )
-    generators, history = _read_run(model, run) if run else ({}, None)
-    if skipped:
+    if read:
+        if blank is not optimizer:
+            optimizer.build(model.trainable_weights)
+        kept = optimizer._learning_rate if keep_rate else None
+        pairs += [p for p in zip(optimizer.variables, read, strict=True) if p[0] is not kept]
+    elif count and count != len(blank.variables):
         warn(
-            f"{len(skipped)} parts of {model.name} are left as they are, because they do not fit "
-            f"the file: {'; '.join(skipped[:10])}"
+            f"The state of the optimizer is left as it is: {optimizer.name} has "
+            f"{len(blank.variables)} arrays, the file has {count}."
+        )
+    generators, history = _read_run(model, run) if run else ({}, None)
+    if source.skipped:
+        warn(
+            f"{len(source.skipped)} parts of {model.name} are left as they are, because they do "
+            f"not fit the file: {'; '.join(source.skipped[:10])}"
         )
     for variable, value in pairs:
         variable.array[...] = value
@@ -163,47 +230,17 @@ def restore(
         model._input_sizes = most, typical
 
 
-@contextlib.contextmanager
-def attempt(skipped: list[str] | None) -> Iterator[None]:
-    """Append a mismatch to a list, or raise it if the list is None.
-
-    Parameters
-    ----------
-    skipped : list of str or None
-        Where to note it.
-
-    Yields
-    ------
-    None
-        The block ends where something does not fit.
-
-    Examples
-    --------
-    >>> notes = []
-    >>> with attempt(notes):
-    ...     raise MismatchError("too long")
-    >>> notes
-    ['too long']
-    """
-    try:
-        yield
-    except MismatchError as error:
-        if skipped is None:
-            raise
-        skipped.append(str(error))
-
-
 def fit(name: str, array: Array, variable: Variable) -> Array:
-    """Check that an array read from a file is what a Variable takes, and give it its type.
+    """Convert an array from a file to the type of a Variable; it must fit.
 
     Parameters
     ----------
     name : str
-        What to call it in an error.
+        Its name in an error.
     array : ndarray
-        What was read.
+        The array.
     variable : Variable
-        What it is for.
+        The Variable that it must fit.
 
     Returns
     -------
@@ -239,7 +276,7 @@ def fit(name: str, array: Array, variable: Variable) -> Array:
 
 
 def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
-    """Write down what training would go on with besides weights and optimizer.
+    """Return the state that training needs to resume, besides weights and optimizer.
 
     Parameters
     ----------
@@ -251,7 +288,7 @@ def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
     run : dict
         The random generators' states, the history and the float type of losses and metrics.
     arrays : list of ndarray
-        The columns of the history that are all float or all int, which `run` has the numbers of.
+        The columns of the history that are all float or all int; `run` refers to them by number.
 
     Examples
     --------
@@ -264,17 +301,18 @@ def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
 
     def column(values: Any) -> Any:
         plain = [v.item() if isinstance(v, np.generic) else v for v in values]
-        for kind, limit in ((float, np.inf), (int, 2**63)):
-            if plain and all(type(v) is kind and not abs(v) > limit - 1 for v in plain):
-                arrays.append(np.array(plain, kind))
+        if {type(v) for v in plain} in ({float}, {int}):
+            array = np.array(plain)
+            if array.dtype.kind in "fi":  # and not integers of more than 63 bits
+                arrays.append(array)
                 return {"array": len(arrays) - 1}
         return plain
 
     recorded = None
     if model.history:
-        figures, epochs = model.history.history, model.history.epoch
-        _check_history({"history": figures, "epoch": epochs})
-        named = {name: column(values) for name, values in figures.items()}
+        values, epochs = model.history.history, model.history.epoch
+        _check_history({"history": values, "epoch": epochs})
+        named = {name: column(listed) for name, listed in values.items()}
         recorded = {"history": named, "epoch": column(epochs)}
     states = {path: g.bit_generator.state for path, g in _generators(model)}
     run: dict[str, Any] = {"random": states, "history": recorded, "floatx": model._floatx}
@@ -283,49 +321,39 @@ def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
     return run, arrays
 
 
-def fill_history(run: dict[str, Any], count: int, read: Callable[[int], Array]) -> None:
+def fill_history(run: dict[str, Any], archive: Archive, folder: str) -> None:
     """Replace the numbers of arrays in a history by their values.
 
     Parameters
     ----------
     run : dict
-        What `describe_run` returned, changed in place.
-    count : int
-        The number of arrays, each of which is used once.
-    read : callable
-        Returns the array of a number.
+        The result of `describe_run`, changed in place.
+    archive : Archive
+        The file.
+    folder : str
+        Folder of the arrays.
 
     Examples
     --------
+    >>> import io
+    >>> from tinynet.saving.archive import pack
+    >>> archive = Archive(io.BytesIO(pack({"history/0.npy": np.array([0.5])})))
     >>> run = {"history": {"history": {"loss": {"array": 0}}, "epoch": [0]}}
-    >>> fill_history(run, 1, lambda i: np.array([0.5]))
+    >>> fill_history(run, archive, "history")
     >>> run["history"]["history"]
     {'loss': [0.5]}
     """
-    left = list(range(count))
-    recorded = run.get("history")
-    inner = recorded.get("history") if isinstance(recorded, dict) else None
-    holders: list[dict[str, Any]] = [h for h in (inner, recorded) if isinstance(h, dict)]
-    for columns in holders:
-        for name, value in columns.items():
+    read = functools.cache(lambda number: archive.array(f"{folder}/{number:d}.npy").tolist())
+    recorded: Any = run.get("history")
+    inner: Any = recorded.get("history") if isinstance(recorded, dict) else None
+    for columns in (inner, recorded):
+        for name, value in columns.items() if isinstance(columns, dict) else ():
             if isinstance(value, dict) and value.keys() == {"array"}:
-                number = value["array"]
-                if type(number) is not int or number not in left:
-                    raise ValueError(f"The history has {count} arrays. Received: {number!r:.60}")
-                left.remove(number)
-                array = read(number)
-                if array.ndim != 1 or array.dtype.kind not in "fi":
-                    raise ValueError(
-                        "A column of the history must be a vector of numbers. "
-                        f"Received: {array.dtype} of shape {array.shape}"
-                    )
-                columns[name] = array.tolist()
-    if left:
-        raise ValueError(f"Every array of the history must be used. Received: {len(left)} more")
+                columns[name] = read(value["array"])
 
 
 def _check_history(recorded: Any) -> None:
-    """Refuse a history that could not be loaded again; the same check for saving and loading."""
+    """Refuse a history that could not be loaded; the same check for saving and loading."""
     figures, epochs = recorded.get("history"), recorded.get("epoch")
     good = isinstance(figures, dict) and isinstance(epochs, list)
     good = good and all(isinstance(e, int | np.integer) and not isinstance(e, bool) for e in epochs)
@@ -352,7 +380,7 @@ def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Gen
 
 
 def _read_run(model: Model, run: dict[str, Any]) -> tuple[dict[str, Any], History | None]:
-    """Check the states of generators on generators of no use, and the history."""
+    """Check the history, and the states of generators on generators of no use."""
     states, recorded = run.get("random"), run.get("history")
     expected = dict(_generators(model))
     if not isinstance(states, dict) or states.keys() != expected.keys():

@@ -3,16 +3,15 @@
 ``model.json`` holds the configuration in Keras' form, the number of arrays, the state of the
 random generators and the history. ``weights/0.npy``, … are ``model.weights`` in order,
 ``optimizer/0.npy``, … ``optimizer.variables``, ``history/0.npy``, … columns of the history. It
-needs nothing but NumPy, and any tool that
-knows zip and npy reads it.
+needs nothing but NumPy, and any tool that supports zip and npy reads it.
 
-The header of an array is compared with what the configuration asks for; it is never evaluated.
+The header of an array is compared with what the configuration needs; it is never evaluated.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from tinynet.checks import shorten
@@ -36,7 +35,7 @@ def write(
     model : Model
         The model.
     include_optimizer : bool
-        Whether to write how it was compiled and the optimizer's state.
+        Whether to write the arguments of `compile` and the optimizer's state.
     callbacks : sequence of (str, dict)
         Name and state of callbacks, for a backup: numbers, None, and lists of arrays such as
         ``model.get_weights()``.
@@ -50,8 +49,7 @@ def write(
     --------
     >>> import io
     >>> from tinynet import Sequential
-    >>> source, config, run = read(io.BytesIO(write(Sequential(name="net"))))
-    >>> config["config"]["name"]
+    >>> read(io.BytesIO(write(Sequential(name="net")))).config["config"]["name"]
     'net'
     """
     from tinynet import __version__
@@ -81,7 +79,7 @@ def write(
     return pack(members)
 
 
-def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any]]:
+def read(file: BinaryIO) -> Arrays:
     """Open a model.
 
     Parameters
@@ -91,23 +89,19 @@ def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any]]:
 
     Returns
     -------
-    source : Source
-        Its arrays.
-    config : dict
-        What it is.
-    run : dict
-        What training would go on with.
+    Arrays
+        The file.
 
     Raises
     ------
     ValueError
-        If it is no such file, or of a newer version.
+        If it is not such a file, or of a newer version.
 
     Examples
     --------
     >>> import io
     >>> from tinynet import Sequential
-    >>> read(io.BytesIO(write(Sequential())))[0].n_optimizer
+    >>> read(io.BytesIO(write(Sequential()))).n_optimizer
     0
     """
     archive = Archive(file)
@@ -123,62 +117,80 @@ def read(file: BinaryIO) -> tuple[state.Source, dict[str, Any], dict[str, Any]]:
             f"This release reads format versions up to {FORMAT_VERSION}; the file was written by "
             f"a newer one: install the newest tinynet. Received: version {version}"
         )
-    config, run = about.get("model"), about.get("run")
-    if not isinstance(config, dict) or not isinstance(run, dict):
+    if not isinstance(about.get("model"), dict) or not isinstance(about.get("run"), dict):
         raise ValueError(f"model.json must have 'model' and 'run'. Received: {shorten(about)}")
-    source = _Arrays(archive, about.get("arrays"))
-    state.fill_history(run, source.count["history"], lambda i: archive.array(f"history/{i}.npy"))
-    return source, config, run
+    return Arrays(archive, about)
 
 
-class _Arrays(state.Source):
-    """The arrays of an archive."""
+class Arrays(state.Source):
+    """The arrays of an archive.
 
-    def __init__(self, archive: Archive, expected: Any) -> None:
-        self.archive = archive
-        sizes = archive.sizes
-        names = [name for name in sizes if name != "model.json"]
+    Parameters
+    ----------
+    archive : Archive
+        The archive.
+    about : dict
+        Contents of ``model.json``.
+
+    Examples
+    --------
+    >>> Arrays.optimizer_place(3)
+    'optimizer/3.npy'
+    """
+
+    optimizer_place = "optimizer/{}.npy".format
+
+    def __init__(self, archive: Archive, about: dict[str, Any]) -> None:
+        self.archive, self.config, self.run = archive, about["model"], about["run"]
+        expected = about.get("arrays")
         folders = ["weights", "optimizer", "history"]
         if isinstance(expected, dict) and "callbacks" in expected:
             folders.append("callbacks")
-        self.count = {f: sum(n.startswith(f + "/") for n in names) for f in folders}
-        known = {f"{folder}/{i}.npy" for folder, n in self.count.items() for i in range(n)}
-        for name in names:
-            if name not in known:
+        count = {folder: archive.count(folder) for folder in folders}
+        known = {f"{folder}/{i}.npy" for folder, n in count.items() for i in range(n)}
+        for name in archive.sizes:
+            if name not in known and name != "model.json":
                 raise ValueError(f"The archive must have arrays only. Received: {shorten(name)}")
-        if not isinstance(expected, dict) or self.count != {"history": 0, **expected}:
+        if not isinstance(expected, dict) or count != {"history": 0, **expected}:
             raise ValueError(
-                f"The archive must have the arrays {shorten(expected)}. Received: {self.count}"
+                f"The archive must have the arrays {shorten(expected)}. Received: {count}"
             )
-        self.n_bytes = sum(sizes[f"weights/{i}.npy"] for i in range(self.count["weights"]))
-        self.n_optimizer = self.count["optimizer"]
+        self.n_optimizer, self.n_weights = count["optimizer"], count["weights"]
+        self.n_bytes = sum(archive.sizes[f"weights/{i}.npy"] for i in range(self.n_weights))
+        state.fill_history(about["run"], archive, "history")
 
-    def weights(self, model: Model, skipped: list[str] | None = None) -> dict[int, Array]:
-        count, variables = self.count["weights"], model.weights
-        with state.attempt(skipped):
-            if count != len(variables):
-                raise state.MismatchError(
-                    f"{model.name} takes {len(variables)} weights. Received: {count} weights"
-                )
-        found: dict[int, Array] = {}
-        for i, variable in enumerate(variables[:count]):
-            with state.attempt(skipped):
-                found[id(variable)] = self._array(f"weights/{i}.npy", variable, skipped is not None)
-        return found
+    def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
+        """List all weights, and before that those which both have, if their numbers differ."""
+        count, variables, place = self.n_weights, model.weights, "weights/{}.npy".format
+        if count != len(variables):
+            yield model.name, variables, count, place
+            variables = variables[:count]
+        yield model.name, variables, len(variables), place
 
-    def optimizer(self, variables: Sequence[Variable]) -> list[Array]:
-        return [self._array(f"optimizer/{i}.npy", v) for i, v in enumerate(variables)]
+    def get(self, place: str, variable: Variable) -> Array:
+        """Read one array."""
+        limit = 8 * variable.size + 1000 if self.skipped is None else None
+        return state.fit(place, self.archive.array(place, limit), variable)
 
-    def callbacks(self, model: Model, run: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-        """Read the state of callbacks that `write` was given; each list has a model's weights."""
-        states, read = [], itertools.count()
-        for name, values in run.get("callbacks", []):
+    def callbacks(self, model: Model) -> list[tuple[str, dict[str, Any]]]:
+        """Read the state of callbacks; each of its lists has a model's weights.
+
+        Parameters
+        ----------
+        model : Model
+            The model.
+
+        Returns
+        -------
+        list of (str, dict)
+            The argument `callbacks` of `write`.
+        """
+        states, place = [], map("callbacks/{}.npy".format, itertools.count())
+        for name, values in (self.run or {}).get("callbacks", []):
             found = dict(values)
             for key, value in found.items():
                 if value == "weights":
-                    found[key] = [
-                        self._array(f"callbacks/{next(read)}.npy", v) for v in model.weights
-                    ]
+                    found[key] = [self.get(next(place), v) for v in model.weights]
                 elif value is not None and type(value) not in (int, float, bool):
                     raise ValueError(
                         f"The state of a callback must be numbers or weights. Received: "
@@ -186,7 +198,3 @@ class _Arrays(state.Source):
                     )
             states.append((str(name), found))
         return states
-
-    def _array(self, name: str, variable: Variable, any_size: bool = False) -> Array:
-        array = self.archive.array(name, None if any_size else 8 * variable.size + 1000)
-        return state.fit(name, array, variable)
