@@ -15,9 +15,8 @@ from tinynet.program.graph import Graph, rename
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.symbols import Node, SymbolicTensor, check_size
 from tinynet.program.tensor import TABLE
-from tinynet.registry import snake_case
+from tinynet.registry import map_entries, snake_case
 
-_TENSOR = "__keras_tensor__"
 _SLICE = ("start", "stop", "step")
 
 #: Modules and classes of operations in Keras, where they are not those of most.
@@ -27,13 +26,9 @@ _MODULES = {
     "one_hot": "keras.src.ops.nn",
     **dict.fromkeys(("relu", "relu6", "leaky_relu", "mish"), "keras.src.activations.activations"),
 }
-_CLASSES = {
-    **dict.fromkeys(("relu", "relu6", "leaky_relu"), "ReLU"),
-    "exponential": "Exp",
-    "identity_of": "Copy",
-    "searchsorted": "SearchSorted",
-}
 _FUNCTIONS = {"ReLU": "relu", "Copy": "identity_of", "SearchSorted": "searchsorted"}
+_CLASSES = {name: class_name for class_name, name in _FUNCTIONS.items()}
+_CLASSES |= {"relu6": "ReLU", "leaky_relu": "ReLU", "exponential": "Exp"}
 #: Operations that exist in tinynet only.
 OWN = ("assign", "flatten", "gather_nd", "linear")
 
@@ -199,33 +194,26 @@ def graph_config(graph: Graph) -> dict[str, Any]:
     places, calls = places_of(graph)
 
     def plain(value: Any) -> Any:
-        if isinstance(value, SymbolicTensor):
-            value = graph.meant(value)
-            config = {"shape": [*value.shape], "dtype": value.dtype}
-            history = {"keras_history": places[id(value)]}
-            return {"class_name": _TENSOR, "config": config | history}
         if isinstance(value, dict):
             return {key: plain(v) for key, v in value.items()}
         if isinstance(value, list | tuple):
             return [plain(v) for v in value]
+        if isinstance(value, SymbolicTensor):
+            value = graph.meant(value)
+            config = {"shape": [*value.shape], "dtype": value.dtype}
+            return _entry("__keras_tensor__", **config, keras_history=places[id(value)])
         if isinstance(value, slice):
-            config = {name: getattr(value, name) for name in _SLICE}
-            return {"class_name": "__slice__", "config": config}
+            return _entry("__slice__", **{name: getattr(value, name) for name in _SLICE})
         if value is ...:
-            return {"class_name": "__ellipsis__", "config": {}}
+            return _entry("__ellipsis__")
         if isinstance(value, np.ndarray) and value.ndim:
-            config = {"value": value.tolist(), "dtype": value.dtype.name}
-            return {"class_name": "__numpy__", "config": config}
+            return _entry("__numpy__", value=value.tolist(), dtype=value.dtype.name)
         return value.item() if isinstance(value, np.ndarray | np.generic) else value
 
-    def end(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: end(v) for key, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [end(v) for v in value]
-        name, number, k = places[id(value)]
+    def end(symbol: Any) -> list[Any]:
+        name, number, k = places[id(symbol)]
         # Keras counts the calls of a nested functional model from 1 here.
-        return [name, number + getattr(value.layer, "_functional", False), k]
+        return [name, number + getattr(symbol.layer, "_functional", False), k]
 
     listed = []
     for operation in graph.operations:
@@ -239,9 +227,13 @@ def graph_config(graph: Graph) -> dict[str, Any]:
         listed.append({**entry, "name": operation.name, "inbound_nodes": nodes})
     return {
         "layers": listed,
-        "input_layers": end(graph.inputs),
-        "output_layers": end(graph.outputs),
+        "input_layers": map_entries(end, graph.inputs),
+        "output_layers": map_entries(end, graph.outputs),
     }
+
+
+def _entry(class_name: str, **config: Any) -> dict[str, Any]:
+    return {"class_name": class_name, "config": config}
 
 
 def operation_class(name: str) -> str:
@@ -384,30 +376,27 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
                 return np.asarray(inner["value"], type_name(inner["dtype"]))
         return {key: resolve(v, found) for key, v in value.items()}
 
-    begun = set()
+    begun: set[tuple[str, int]] = set()
     todo = [*nodes][::-1]
     while todo:  # each call after those that it depends on, without recursion
         key = todo[-1]
-        if key in results:
-            todo.pop()
-            continue
         needed: list[Any] = []
         resolve(nodes[key], needed)
         left = [k for k in needed if k not in results]
-        if any(k in begun for k in left):
-            raise ValueError(
-                f"The layers of a model must not form a cycle. Received: {shorten(key[0])}, "
-                "which is applied to its own result"
-            )
-        if left:
+        if left and key not in results:
+            if begun.intersection(left):
+                raise ValueError(
+                    "The layers of a model must not form a cycle. Received: "
+                    f"{shorten(key[0])}, which is applied to its own result"
+                )
             begun.add(key)
             todo += left
             continue
-        begun.discard(key)
-        args, kwargs = resolve(nodes[key])
-        kwargs = {k: v for k, v in kwargs.items() if any(x is not None for x in flattened(v))}
-        results[key] = flattened(made[key[0]](*args, **kwargs))
-        todo.pop()
+        begun.discard(todo.pop())
+        if key not in results:
+            args, kwargs = resolve(nodes[key])
+            kwargs = {k: v for k, v in kwargs.items() if any(x is not None for x in flattened(v))}
+            results[key] = flattened(made[key[0]](*args, **kwargs))
 
     def end(value: Any) -> Any:
         if isinstance(value, dict):

@@ -1,9 +1,8 @@
-"""Names for things: how a string finds its activation, loss or layer, and how it is written down.
+"""Names: how a string finds its activation, loss or layer, and how an object is serialized.
 
 Every kind of object that users name by a string has one `Registry`. It is also the closed set
-that a saved configuration may speak of: nothing else is ever made from a file, but for the
-user's own classes and functions, which `custom_object_scope` or `register_keras_serializable`
-names.
+of names in a saved configuration: nothing else is created from a file, except for custom classes
+and functions that `custom_object_scope` or `register_keras_serializable` names.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _used: Counter[str] = Counter()
 
 
 def snake_case(name: str) -> str:
-    """Spell a class name as Keras names instances: ``ReLU`` is ``re_lu``.
+    """Convert a class name as Keras names instances: ``ReLU`` is ``re_lu``.
 
     Parameters
     ----------
@@ -115,7 +114,7 @@ _scope: ContextVar[dict[str, Any] | None] = ContextVar("custom_objects", default
 
 @contextlib.contextmanager
 def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]:
-    """Let configurations and names speak of the user's own classes and functions.
+    """Make custom classes and functions known to configurations and names.
 
     Parameters
     ----------
@@ -125,7 +124,7 @@ def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]
     Yields
     ------
     None
-        They are known as long as the ``with`` block runs.
+        They are known in the ``with`` block.
 
     Examples
     --------
@@ -146,14 +145,14 @@ CustomObjectScope = custom_object_scope
 
 
 def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Any:
-    """Let configurations and names speak of a class or function from now on.
+    """Make a class or function known to configurations and names.
 
     Parameters
     ----------
     package : str
-        Whose it is.
+        Prefix of the name.
     name : str, optional
-        By default its own name.
+        By default the name of the class or function.
 
     Returns
     -------
@@ -177,21 +176,26 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
     return enter
 
 
+def _registered_name(entry: Any) -> str:
+    names = (key for key, value in _registered.items() if value is entry)
+    return next(names, entry.__name__)
+
+
 def _custom() -> dict[str, Any]:
     return {**_registered, **(_scope.get() or {})}
 
 
-# What Keras writes down at these defaults asks for nothing that tinynet would have to do.
-_ASKS_NOTHING = {"ema_momentum", "renorm_momentum", "jit_compile", "is_legacy_optimizer"}
+# Arguments that Keras saves and that have no effect in tinynet.
+_WITHOUT_EFFECT = {"ema_momentum", "renorm_momentum", "jit_compile", "is_legacy_optimizer"}
 
 
 def _understood(cls: type, config: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what asks for nothing, and refuse what the class can't do."""
+    """Leave out arguments without effect, and refuse those that the class does not support."""
     if "layers" in config:  # a model, which reads its configuration itself
         return config
     taken = _taken(cls)
     for key, value in config.items():
-        if key not in taken and key not in _ASKS_NOTHING and value not in (None, False):
+        if key not in taken and key not in _WITHOUT_EFFECT and value not in (None, False):
             raise ValueError(
                 f"{cls.__name__} of tinynet does not support {shorten(key)}. "
                 f"Received: {shorten(key)}: {shorten(value)}"
@@ -201,7 +205,7 @@ def _understood(cls: type, config: dict[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _taken(cls: type) -> set[str]:
-    """Return what a constructor takes, together with those it passes ``**kwargs`` on to."""
+    """Return the arguments of a constructor, and of those that it passes ``**kwargs`` to."""
     taken: set[str] = set()
     for base in cls.__mro__:
         if "__init__" in vars(base):
@@ -240,7 +244,7 @@ def map_entries(function: Callable[[Any], Any], entry: Any) -> Any:
 
 
 class Configurable:
-    """The base of objects that can be made again from the arguments of their constructor.
+    """The base of objects that can be created again from the arguments of their constructor.
 
     Examples
     --------
@@ -261,23 +265,23 @@ class Configurable:
         Returns
         -------
         dict
-            What `from_config` takes.
+            Argument of `from_config`.
         """
         return {name: getattr(self, name) for name in self._arguments}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make an object from its configuration.
+        """Create an object from its configuration.
 
         Parameters
         ----------
         config : dict
-            What `get_config` returned.
+            Result of `get_config`.
 
         Returns
         -------
         object
-            A new one.
+            A new object.
         """
         return cls(**config)
 
@@ -311,7 +315,7 @@ class Registry:
     Parameters
     ----------
     kind : str
-        What they are, for error messages: ``"activation"``.
+        The kind, for error messages: ``"activation"``.
     module : str
         Keras' module path for them, for configurations: ``"keras.activations"``.
 
@@ -338,15 +342,15 @@ class Registry:
     def register(
         self, *aliases: str, class_name: str | None = None, module: str | None = None
     ) -> Callable[[T], T]:
-        """Enter a class under its own name, its snake-case name and any aliases.
+        """Register a class under its name, its snake-case name and any aliases.
 
         Parameters
         ----------
         *aliases : str
             Further names.
         class_name, module : str, optional
-            What Keras calls the class in configurations, where that is not its own name, and
-            where Keras has it, where that is not the registry's module.
+            Name and module of the class in Keras' configurations, if they differ from its name
+            and the registry's module.
 
         Returns
         -------
@@ -367,7 +371,7 @@ class Registry:
         return enter
 
     def get(self, identifier: Any) -> Any:
-        """Find what an identifier means.
+        """Return the object that an identifier means.
 
         Parameters
         ----------
@@ -377,12 +381,12 @@ class Registry:
         Returns
         -------
         object or None
-            A new instance for the name of a class, else what was named or passed.
+            A new instance for the name of a class, else the object that was named or passed.
 
         Raises
         ------
         ValueError
-            If it means nothing.
+            If it is unknown, or of another type.
         """
         if isinstance(identifier, str):
             identifier = known(self.kind, identifier, {**self.names, **_custom()})
@@ -398,7 +402,7 @@ class Registry:
         )
 
     def serialize(self, entry: Any) -> Any:
-        """Write an object down as Keras does: a name, or class name and configuration.
+        """Serialize an object as Keras does: a name, or class name and configuration.
 
         Parameters
         ----------
@@ -408,21 +412,17 @@ class Registry:
         Returns
         -------
         None, str or dict
-            What JSON can hold.
+            An object that JSON supports.
         """
         if entry is None or isinstance(entry, str):
             return entry
         if not hasattr(entry, "get_config"):
             return entry.__name__
-        name, module, registered = type(entry).__name__, None, None
-        if type(entry) in self.written:
-            name, module = self.written[type(entry)]
-        else:
-            full = (key for key, value in _registered.items() if value is type(entry))
-            registered = next(full, name)
-        config = entry.get_config()
-        if type(entry) not in self.written:
-            _check_readable(type(entry), config)
+        cls, config, registered = type(entry), entry.get_config(), None
+        name, module = self.written.get(cls, (cls.__name__, None))
+        if cls not in self.written:
+            registered = _registered_name(cls)
+            _check_readable(cls, config)
         return {
             "module": module,
             "class_name": name,
@@ -431,14 +431,14 @@ class Registry:
         }
 
     def deserialize(self, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
-        """Make an object from what `serialize` wrote.
+        """Create an object from the result of `serialize`.
 
         Parameters
         ----------
         config : None, str or dict
             The description.
         custom_objects : dict, optional
-            The user's own classes and functions by name.
+            Custom classes and functions by name.
 
         Returns
         -------
@@ -448,7 +448,7 @@ class Registry:
         Raises
         ------
         ValueError
-            If it is no such description, or names what is neither built in nor passed.
+            If it is not such a description, or names what is neither built in nor passed.
         """
         custom = {**_custom(), **(custom_objects or {})}
         if not isinstance(config, dict):
@@ -493,7 +493,7 @@ def serialize_keras_object(obj: Any) -> Any:
     Returns
     -------
     object
-        What JSON can hold; `deserialize_keras_object` makes the object from it again.
+        An object that JSON supports; `deserialize_keras_object` creates the object from it.
 
     Examples
     --------
@@ -507,28 +507,22 @@ def serialize_keras_object(obj: Any) -> Any:
     if isinstance(obj, list | tuple):
         return [serialize_keras_object(value) for value in obj]
     if callable(obj) and not hasattr(obj, "get_config"):
-        full = (key for key, value in _registered.items() if value is obj)
-        name = obj.__name__
-        return {
-            "module": "builtins",
-            "class_name": "function",
-            "config": name,
-            "registered_name": next(full, name),
-        }
+        described = {"module": "builtins", "class_name": "function", "config": obj.__name__}
+        return {**described, "registered_name": _registered_name(obj)}
     if not hasattr(obj, "get_config"):
         return obj
     return _registries[0].serialize(obj)
 
 
 def deserialize_keras_object(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
-    """Make an object from what `serialize_keras_object` returned.
+    """Create an object from the result of `serialize_keras_object`.
 
     Parameters
     ----------
     config : object
         The configuration.
     custom_objects : dict, optional
-        Your own classes and functions by name.
+        Custom classes and functions by name.
 
     Returns
     -------
