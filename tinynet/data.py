@@ -708,8 +708,6 @@ class Stream:
     [2]
     """
 
-    unchecked = False
-
     def __init__(self, source: Any, prepare: Callable[[Any, Any, Any], Examples]) -> None:
         self._source, self._prepare = source, prepare
         # Batches that have numbers can be shuffled; all others come in their own order.
@@ -726,7 +724,7 @@ class Stream:
             )
         #: The first batch.
         self.first: Examples = self._first
-        self.input_shape = self._first.input_shape
+        self.input_shape, self.unchecked = self._first.input_shape, self._first.unchecked
 
     def steps(self, batch_size: int) -> int | None:
         """Count the batches, where that is known.
@@ -788,17 +786,16 @@ class Stream:
         x, y, weights : ndarray
             Each batch.
         """
+        for part in self._parts(order):
+            yield from part.batches(max(len(part), 1))
+
+    def _parts(self, order: Array | None) -> Iterator[Examples]:
+        """Return the batches as they were prepared; those read already come first."""
         begun, self._begun = self._begun, None
         first, self._first = self._first, None
-        parts: Iterator[Examples] = self._prepared(order)
         if begun is not None and first is not None and not self.indexed:
-            parts = itertools.chain([first], begun)
-        for part in parts:
-            rows = isinstance(part.x, CompressedRows)
-            x = part.x.batch(np.arange(len(part))) if rows else part.x
-            if part.dtype is not None and not rows:
-                x = each(lambda a, d: converted(a, d or a.dtype), x, part.dtype)
-            yield x, part.y, part.weights
+            return itertools.chain([first], begun)
+        return self._prepared(order)
 
     def tell(self, hook: str) -> None:
         """Call a hook of a `PyDataset`, which may shuffle there.

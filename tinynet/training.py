@@ -12,7 +12,7 @@ import functools
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -1093,48 +1093,74 @@ class Trainer(Network):
         limit: int | None = None,
         bar: progress.Progress | None = None,
     ) -> Logs:
-        objective = self._objective
+        """Compute loss and metrics on data; call the hooks of callbacks."""
         self.reset_metrics()
-        begin, end = hooks.defines("on_test_batch_begin"), hooks.defines("on_test_batch_end")
-        hooked = source.unchecked
         self._hooked_logs = None
-        # Custom code may look at a batch as a whole, and write to variables.
-        row_wise = not hooked and self._is_row_wise()
-        together = 1
-        if row_wise and objective.by_example and not (begin or end or limit):
-            together = max(_CHUNK // batch_size, 1)
-        feed = data.Feed(source, batch_size * together, limit)
         regularized = self._regularized
 
-        def compute(numbered: tuple[int, data.Batch]) -> Any:
-            step, batch = numbered
-            if begin:
-                hooks.call("on_test_batch_begin", step, {})
-            if hooked:
-                self._call_hook("test", batch)
-                return len(flattened(batch[0])[0]), None
+        def compute(batch: data.Batch) -> Any:
+            if source.unchecked:
+                return self._call_hook("test", batch)
             with Computing():
                 program = self._program("test", batch)
-                values, loss, parts, work = self._forward(program, batch, regularized)
-            return len(data.listed(batch[0])[0]), (program, values, batch, loss, parts), work
+                return program, batch, *self._forward(program, batch, regularized)
 
-        hooks.call("on_test_begin", {})
+        def count(found: Any) -> None:
+            if not source.unchecked:
+                program, batch, values, loss, parts, work = found
+                self._count(program, values, batch, loss, parts)
+                program.give_back(work)
+
+        mergeable = self._objective.by_example
+        how = (batch_size, limit, mergeable, hooks, bar)
+        return self._each_batch("test", source, *how, compute, count, self._logs)
+
+    def _each_batch(
+        self,
+        kind: str,
+        source: data.Examples | data.Stream,
+        size: int,
+        limit: int | None,
+        mergeable: bool,
+        hooks: CallbackList,
+        bar: progress.Progress | None,
+        compute: Callable[[data.Batch], Any],
+        take: Callable[[Any], None],
+        logs: Callable[[], Logs],
+    ) -> Logs:
+        """Pass what `compute` returns for each batch to `take`, between the hooks of callbacks.
+
+        Batches that nobody watches are computed several at a time and in threads, unless custom
+        code may look at a batch as a whole or write to variables.
+        """
+        begin, end = (hooks.defines(f"on_{kind}_batch_{when}") for when in ("begin", "end"))
+        row_wise = not (source.unchecked or begin or end) and self._is_row_wise()
+        together = max(_CHUNK // size, 1) if row_wise and mergeable and not limit else 1
+        feed = data.Feed(source, size * together, limit)
+        shown = logs if kind == "test" else dict
+
+        def run(numbered: tuple[int, data.Batch]) -> Any:
+            step, batch = numbered
+            if begin:
+                hooks.call(f"on_{kind}_batch_begin", step, {})
+            n = len(flattened(batch[0])[0]) if together > 1 else size
+            return math.ceil(n / size), compute(batch)
+
+        hooks.call(f"on_{kind}_begin", {})
         done = 0
-        run: Any = threads.each if row_wise and not (begin or end) else map
-        for step, (n, figures, *works) in enumerate(run(compute, enumerate(feed.epoch()))):
-            if figures is not None:
-                self._count(*figures)
-                figures[0].give_back(*works)
+        each: Any = threads.each if row_wise else map
+        for step, (n, result) in enumerate(each(run, enumerate(feed.epoch()))):
+            take(result)
             if end:
-                hooks.call("on_test_batch_end", step, self._logs())
-            done += math.ceil(n / batch_size) if together > 1 else 1
+                hooks.call(f"on_{kind}_batch_end", step, logs())
+            done += n
             if bar is not None and bar.wants(done):
-                bar.draw(done, self._logs())
-        logs: Logs = self._logs()
-        hooks.call("on_test_end", logs)
+                bar.draw(done, shown())
+        final = shown()
+        hooks.call(f"on_{kind}_end", final)
         if bar is not None:
-            bar.finish(done, logs)
-        return logs
+            bar.finish(done, final)
+        return final
 
     def _forward(
         self, program: ModelProgram, batch: data.Batch, regularized: list[Variable]
@@ -1215,34 +1241,16 @@ class Trainer(Network):
             return self._predict_batch(data.each(lambda a: a[:size], source.x))
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
         bar = progress.Progress(count, verbose, start=start)
-        begin, end = hooks.defines("on_predict_batch_begin"), hooks.defines("on_predict_batch_end")
-        row_wise = not hooked and self._is_row_wise()
-        apart = begin or end or steps or not row_wise
-        together = 1 if apart else max(_CHUNK // size, 1)
         outputs: list[Any] = []
-        done = 0
 
-        def compute(numbered: tuple[int, data.Batch]) -> Any:
-            step, batch = numbered
-            if begin:
-                hooks.call("on_predict_batch_begin", step, {})
+        def compute(batch: data.Batch) -> Any:
             if hooked:
                 return mapped(np.atleast_1d, mapped(np.asarray, self.predict_step(batch[0])))
             return self._predict_batch(batch[0])
 
-        hooks.call("on_predict_begin", {})
-        run: Any = threads.each if row_wise and not (begin or end) else map
-        feed = data.Feed(source, size * together, steps)
-        for step, batch_outputs in enumerate(run(compute, enumerate(feed.epoch()))):
-            outputs.append(batch_outputs)
-            if end:
-                hooks.call("on_predict_batch_end", step, {"outputs": batch_outputs})
-            n = len(flattened(batch_outputs)[0])
-            done += math.ceil(n / size) if together > 1 else 1
-            if bar.wants(done):
-                bar.draw(done, {})
-        hooks.call("on_predict_end", {})
-        bar.finish(done, {})
+        how = (size, steps, True, hooks, bar)
+        logs = lambda: {"outputs": outputs[-1]}  # noqa: E731  # as short as it can be
+        self._each_batch("predict", source, *how, compute, outputs.append, logs)
         joined = iter(
             [np.concatenate(parts) for parts in zip(*map(flattened, outputs), strict=True)]
         )
@@ -1304,7 +1312,7 @@ class Trainer(Network):
         if not data.is_stream(x):
             return prepare(x, y, sample_weight)
         self._require_only_x(y, sample_weight)
-        return _UncheckedStream(x, prepare)
+        return data.Stream(x, prepare)
 
     def _test_source(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
         """Check and convert the data of an evaluation."""
@@ -1654,15 +1662,13 @@ def _stops(hooks: CallbackList) -> bool:
 
 
 class _Unchecked(data.Examples):
-    """Arrays for a step of a subclass: batches are ``(data, None, None)``."""
+    """Nested arrays for a step of a subclass: batches are ``(tensors, None, None)``."""
 
-    structure: Any
     unchecked = True
 
     @classmethod
     def of(cls, given: tuple[Any, Any, Any]) -> _Unchecked:
         """Convert what was passed to `fit`: arrays, or nested lists or dicts of them."""
-        leaves: list[Any] = []
 
         def convert(value: Any) -> Any:
             if isinstance(value, dict):
@@ -1673,56 +1679,24 @@ class _Unchecked(data.Examples):
                 return None
             array = data.inputs(value)
             kind = config.floatx() if array.dtype.kind == "f" else array.dtype
-            leaves.append(array.astype(kind, copy=False))
-            return _Leaf(len(leaves) - 1)
+            return array.astype(kind, copy=False)
 
-        structure = pack_x_y_sample_weight(*map(convert, given))
-        data.same_length(**{f"array {k}": leaf for k, leaf in enumerate(leaves)})
-        made = cls(tuple(leaves), None)
-        made.structure = structure
-        return made
+        nested = pack_x_y_sample_weight(*map(convert, given))
+        data.same_length(**{f"array {k}": leaf for k, leaf in enumerate(flattened(nested))})
+        return cls(nested, None)
 
-    def _part(self, rows: slice) -> _Unchecked:
-        made = type(self)(tuple(leaf[rows] for leaf in self.x), None)
-        made.structure = self.structure
-        return made
+    def __len__(self) -> int:
+        return next(len(leaf) for leaf in flattened(self.x) if leaf is not None)
 
-    def batches(self, *args: Any, **kwargs: Any) -> Any:
+    def _part(self, rows: Any) -> _Unchecked:
+        return _Unchecked(mapped(lambda a: None if a is None else a[rows], self.x), None)
+
+    def batches(self, batch_size: int, order: Any = None, *_: Any, **__: Any) -> Any:
         """Yield batches of tensors, structured as the data."""
-        for leaves, _, _ in super().batches(*args, **kwargs):
-            tensors = [as_tensor(leaf) for leaf in leaves]
-            yield (
-                mapped(functools.partial(_at, tensors), self.structure),
-                None,
-                None,
-            )
-
-
-def _at(tensors: list[Any], value: Any) -> Any:
-    return tensors[value.number] if isinstance(value, _Leaf) else value
-
-
-class _Leaf:
-    """The place of an array in nested data."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-class _UncheckedStream(data.Stream):
-    """Batches for a step of a subclass, as they come."""
-
-    unchecked = True
-
-    def batches(self, *args: Any, **kwargs: Any) -> Any:
-        """Yield batches of tensors."""
-        begun, self._begun = self._begun, None
-        first, self._first = self._first, None
-        parts: Any = self._prepared(kwargs.get("order", args[1] if len(args) > 1 else None))
-        if begun is not None and first is not None and not self.indexed:
-            parts = itertools.chain([first], begun)
-        for part in parts:
-            yield from part.batches(len(part))
+        for start in range(0, len(self), batch_size):
+            rows = slice(start, start + batch_size)
+            part = self._part(rows if order is None else order[rows]).x
+            yield mapped(lambda a: None if a is None else as_tensor(a), part), None, None
 
 
 def _specs(batch: data.Batch, fixed: bool) -> tuple[Any, ...]:
