@@ -242,7 +242,7 @@ class Writer:
         return [(part, self._shape_of(part, fields)) for part in parts]
 
     def _shape_of(self, part: str, fields: dict[str, str]) -> str:
-        """Return the shapes of what a line computes."""
+        """Return the shapes of the results of a line."""
         targets, is_set, _ = part.partition(" = ")
         written = [fields[f"d{k}"] for k in (1, 2) if f"d{k}" in fields]
         names = targets.split(", ") if is_set else [name for name in written if name in part]

@@ -116,8 +116,7 @@ class ModelProgram:
         self.losses: list[tuple[Any, float]] = []
         self.predictions: list[Any] = []
         self.logits: list[Any] = []
-        #: Metrics that are sums of what is counted here, with the registers; and whether there are
-        #: others.
+        #: Metrics whose counts the program computes, with the registers of the counts.
         self.counts: list[tuple[Any, Any]] = []
         self.has_others = False
         self.means = [] if objective is None else [objective.tracker, *objective.trackers]
@@ -258,7 +257,7 @@ class ModelProgram:
         self._idle.append(work)
 
     def predict(self, inputs: list[Any]) -> Any:
-        """Compute the outputs, in arrays of their own.
+        """Compute the outputs; the arrays are new.
 
         Parameters
         ----------
@@ -296,7 +295,7 @@ class ModelProgram:
         float
             The loss.
         list of float
-            Those of the outputs, without their factors.
+            Loss of each output, without its weight.
         """
         parts = [float(np.sum(values[number])) for number, _ in self._losses]
         total = 0.0

@@ -153,7 +153,7 @@ class Network(Layer):
         Raises
         ------
         ValueError
-            If there is none, or neither or both arguments are given.
+            If it does not exist, or neither or both arguments are given.
         """
         if (name is None) == (index is None):
             raise ValueError(
@@ -245,7 +245,7 @@ class Network(Layer):
         Raises
         ------
         ValueError
-            If it does not fit, or there are no layers.
+            If it does not fit, or the model has no layers.
         """
         if self._in_build:
             return
@@ -358,7 +358,7 @@ class Network(Layer):
             self._build_once(mapped(lambda s: s.shape, inputs))
             outputs = self._outputs_for((inputs,), {})
             self._last_shapes = (base.STRUCTURE[0], self.built, *key[2:]), outputs
-            return outputs  # another thread may have set `_last_shapes` meanwhile
+            return outputs  # another thread may have replaced `_last_shapes`
         return self._last_shapes[1]
 
     #: What the last result of `_shapes_for` was for, and the result.
@@ -557,7 +557,7 @@ def new_entry(layer: Any, shape: Shape, dtype: str) -> SymbolicTensor:
     Parameters
     ----------
     layer : Layer or None
-        What the input is that of.
+        Layer that the input belongs to.
     shape : tuple of (int or None)
         Its shape.
     dtype : str

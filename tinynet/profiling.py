@@ -55,7 +55,7 @@ class Profile(Tables):
     rows : list of ProfileRow
         The instructions in the order in which they are run.
     note : str
-        What was measured.
+        Backend and batch size of the measurement.
 
     Examples
     --------

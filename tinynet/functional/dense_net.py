@@ -205,12 +205,12 @@ def dense_layer_backward(
     d_kernel, d_bias : ndarray, optional
         Where to write these gradients.
     needs : sequence of bool
-        Which of the three gradients to compute.
+        Flags of the three gradients to compute.
 
     Returns
     -------
     tuple of (ndarray or None)
-        The gradients, None in place of those not needed.
+        The gradients, None for those not needed.
 
     Examples
     --------

@@ -21,7 +21,7 @@ def reshape(x: Array, newshape: Any) -> Array:
 
 
 def reshape_backward(d_y: Array, y: Array, x: Array, newshape: Any) -> Array:
-    """Return the gradient in the shape of x."""
+    """Return the gradient, reshaped to the shape of x."""
     return d_y.reshape(x.shape)
 
 

@@ -196,7 +196,7 @@ class Draw(Operation):
 
 
 class Dropout(Operation):
-    """The inputs whose random number is at least `rate`, scaled up; 0 in place of the others."""
+    """Inputs whose random number is at least `rate`, scaled up; the others become 0."""
 
     has_work = True
 
@@ -209,7 +209,7 @@ class Dropout(Operation):
     def gradients(
         self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
-        """Let the gradient through where the input went through."""
+        """Apply the mask of the forward pass to the upstream gradient."""
         d_y = ready(d_y)
         out = work.array("d_x", d_y.shape, d_y.dtype)
         return [dispatch.dropout(d_y, arrays[1], options["rate"], out), None]

@@ -16,17 +16,17 @@ def reverse(
     """Compute gradients with respect to sources.
 
     Each instruction's backward function turns the gradient with respect to its result into those
-    with respect to its inputs; the gradients of what was used several times are summed. What no
-    source needs is not computed.
+    with respect to its inputs. The gradients of a value that is used several times are summed, and
+    those that no source needs are not computed.
 
     Parameters
     ----------
     instructions : sequence of Instruction
-        What was computed, in order.
+        Instructions in execution order.
     seeds : dict of int to array
         Upstream gradients of results, by the id of the result.
     sources : iterable of (tensor or Variable)
-        What to differentiate with respect to.
+        Values to differentiate with respect to.
     backward : callable
         ``backward(instruction, d_y, needs)`` returns a gradient (or None) for each input.
     add : callable

@@ -1,4 +1,4 @@
-"""The graph of a model: which layers and operations are applied to what."""
+"""The graph of a model: layers and operations, and the tensors they are applied to."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Pure(NamedTuple):
     forward : callable
         Called with the inputs.
     backward : callable
-        Returns the gradients with respect to the inputs, None in place of those not needed.
+        Returns the gradients with respect to the inputs, None for those not needed.
     reads : tuple of int
         Arguments of `backward`: positions among the upstream gradient, results and inputs.
     writes : tuple of int
@@ -146,7 +146,7 @@ class Operation:
         return self.compute(arrays, options, Workspace())
 
     def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
-        """Return the functions that the numpy backend calls in place of `compute` and `gradients`.
+        """Return the functions that the numpy backend calls instead of `compute` and `gradients`.
 
         Parameters
         ----------

@@ -45,7 +45,7 @@ class Program:
     Parameters
     ----------
     inputs : list of SymbolicTensor
-        What a run is given, in order.
+        Inputs of a run, in order.
 
     Examples
     --------
@@ -174,7 +174,7 @@ class Runner:
         self._fast = config.backend() == "numba"
         self._stores: list[tuple[Any, Any]] = []
         self.number: dict[int, int] = {}
-        #: What each register stands for; held, so that no other object gets its id.
+        #: Value of each register; held, so that no other object gets its id.
         self.registers: list[Any] = []
         self._initial: list[Any] = []
         self._variables: list[tuple[int, Any, tuple[int, ...]]] = []

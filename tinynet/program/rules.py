@@ -43,7 +43,7 @@ def apply_rules(instructions: list[Instruction], results: Sequence[Any]) -> None
     instructions : list of Instruction
         The program; changed in place.
     results : sequence of SymbolicTensor
-        What must still be computed.
+        Results that must still be computed.
     """
     kept = {id(r) for r in results}
     for rule in RULES.values():

@@ -44,7 +44,7 @@ class Node:
     Parameters
     ----------
     operation : Layer or Operation
-        What is called.
+        Operation or layer that is called.
     args, kwargs : tuple, dict
         Its arguments, in which there may be symbolic tensors, also in lists and dicts.
     """
@@ -69,7 +69,7 @@ class Node:
         return str(self.own_name or self.operation.name)
 
     def call(self, values: dict[int, Any]) -> Any:
-        """Call the operation, with a value in place of each symbolic tensor."""
+        """Call the operation with values substituted for symbolic tensors."""
         args, kwargs = mapped(lambda a: values.get(id(a), a), [self.args, self.kwargs])
         return self.operation(*args, **kwargs)
 
@@ -90,7 +90,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
     node : Node, optional
         The call that computes it; None while a program is traced.
     shape, dtype : tuple of (int or None), str, optional
-        Its shape and dtype, in place of examples.
+        Shape and dtype; by default those of the examples.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         dtype: str = "",
     ) -> None:
         self.name, self.node = name, node
-        #: Tensors any of which it may stand for.
+        #: Tensors that it may represent.
         self.alternatives: list[SymbolicTensor] = []
         #: The activation that computed it, and that activation's input, if it is one's result.
         self.computed_by: tuple[Any, Any] = (None, None)
@@ -177,7 +177,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         raise _refusal(self, "a conversion to a NumPy array", "a function of tinynet.ops")
 
     def numpy(self) -> Any:
-        """Refuse: there is no value yet."""
+        """Raise an error: the value is not known yet."""
         raise _refusal(self, "x.numpy()", "a function of tinynet.ops")
 
     def _fallback(self, function: Any, args: Any, kwargs: Any) -> Any:

@@ -37,7 +37,7 @@ def _backward(call: Recorded, d_y: Any, needs: list[bool]) -> Sequence[Any]:
 
 def _refuse(d_y: Array, y: Array) -> Any:
     raise NotImplementedError(
-        "gradient must not be applied to what another gradient computed: second derivatives, as "
+        "gradient must not be applied to results of another gradient: second derivatives, as "
         "in a gradient penalty, are not supported. Received: the result of a nested GradientTape"
     )
 
@@ -90,7 +90,7 @@ class GradientTape:
         Parameters
         ----------
         tensor : Tensor, Variable, or nested list or dict of them
-            What to watch.
+            Tensors to watch.
         """
         for item in flattened(tensor):
             if not isinstance(item, Tensor) and not hasattr(item, "assign"):
@@ -166,13 +166,13 @@ class GradientTape:
         Parameters
         ----------
         target : Tensor, or nested list or dict of them
-            What was computed; several are summed, and so are all elements.
+            Results; the gradient is that of the sum of all elements.
         sources : Tensor, Variable, or nested list or dict of them
-            What to differentiate with respect to.
+            Values to differentiate with respect to.
         output_gradients : array_like or list of them, optional
             Upstream gradients of `target`; 1 by default.
         unconnected_gradients : {"none", "zero"}
-            What to return for a source that `target` does not depend on.
+            Value returned for a source that `target` does not depend on.
 
         Returns
         -------
@@ -296,7 +296,7 @@ def value_and_gradients(function: Callable[..., Any], variables: Any) -> tuple[A
     function : callable
         Function of no arguments that returns a scalar; it may use any operations.
     variables : Variable, or nested list or dict of them
-        What to differentiate with respect to.
+        Values to differentiate with respect to.
 
     Returns
     -------

@@ -36,14 +36,14 @@ class TensorMethods:
     shape: Any
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """Run the operation of that name, or the ufunc itself where there is none."""
+        """Run the operation of that name, or the ufunc itself if the table has none."""
         operation = TABLE.get(NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__))
         if operation is not None and method == "__call__" and not kwargs:
             return operation(*_with_one_dtype(inputs))
         return self._fallback(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Run the operation of that name, or NumPy's own function where there is none."""
+        """Run the operation of that name, or NumPy's own function if the table has none."""
         name = function.__name__
         operation = TABLE.get(NUMPY_NAMES.get(name, name))
         indices = name == "where" and len(args) == 1
@@ -118,7 +118,7 @@ for _name in (
 class Tensor(TensorMethods, np.ndarray):  # type: ignore[misc]  # these are operations
     """A NumPy array whose operators, methods and NumPy functions are operations.
 
-    An operation computes at once, and a `GradientTape` records it. In-place operators
+    An operation computes immediately, and a `GradientTape` records it. In-place operators
     (``x += 1``) compute a new tensor, as in TensorFlow.
 
     Examples
@@ -136,7 +136,7 @@ class Tensor(TensorMethods, np.ndarray):  # type: ignore[misc]  # these are oper
     computed_by: tuple[Any, Any] = (None, None)
 
     def numpy(self) -> Any:
-        """Return the plain NumPy array, or the NumPy scalar if there is no dimension."""
+        """Return the plain NumPy array, or the NumPy scalar if it has no dimensions."""
         return np.asarray(self)[()]
 
     def _fallback(self, function: Any, args: Any, kwargs: Any) -> Any:

@@ -53,7 +53,7 @@ class Instruction:
     Parameters
     ----------
     operation : Operation
-        What is called.
+        Operation that is called.
     inputs : list
         Symbolic tensors, Variables, arrays and numbers.
     options : dict
@@ -132,7 +132,7 @@ def within(settings: dict[ContextVar[Any], Any], function: Callable[..., Any], *
     Returns
     -------
     object
-        What the function returns.
+        Result of the function.
 
     Examples
     --------
