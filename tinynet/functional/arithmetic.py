@@ -1,7 +1,7 @@
 """Elementwise functions, each next to its derivative, and the rule for broadcasting.
 
-A row of `UNARY` holds ``y = f(x)`` and the slope ``f'(x)``, given x and y, so that
-``d_x = d_y * slope``. A row of `BINARY` holds ``y = f(a, b)`` and the two slopes.
+A row of `ELEMENTWISE` holds ``y = f(x)`` and the slope ``f'(x)``, given x and y, so that
+``d_x = d_y * slope``; for functions of two inputs, it holds ``y = f(a, b)`` and two slopes.
 `sum_to_shape` completes a gradient where an input was broadcast.
 """
 
@@ -42,7 +42,7 @@ def _power_slope(a: Array, b: Array, y: Array) -> Array:
     return np.where(positive, y * np.log(np.where(positive, a, 1)), 0)
 
 
-UNARY: dict[str, tuple[Callable[[Array], Any], Callable[[Array, Array], Any]]] = {
+ELEMENTWISE: dict[str, tuple[Callable[..., Any], ...]] = {
     "absolute": (np.abs, lambda x, y: np.sign(x)),
     "arccos": (np.arccos, lambda x, y: -1 / np.sqrt(1 - x * x)),
     "arccosh": (np.arccosh, lambda x, y: 1 / np.sqrt(x * x - 1)),
@@ -70,16 +70,6 @@ UNARY: dict[str, tuple[Callable[[Array], Any], Callable[[Array, Array], Any]]] =
     "square": (np.square, lambda x, y: x + x),
     "tan": (np.tan, lambda x, y: y * y + 1),
     "tanh": (np.tanh, lambda x, y: 1 - y * y),
-}
-
-BINARY: dict[
-    str,
-    tuple[
-        Callable[[Array, Array], Any],
-        Callable[[Array, Array, Array], Any],
-        Callable[[Array, Array, Array], Any],
-    ],
-] = {
     "add": (np.add, lambda a, b, y: 1, lambda a, b, y: 1),
     "subtract": (np.subtract, lambda a, b, y: 1, lambda a, b, y: -1),
     "multiply": (np.multiply, lambda a, b, y: b, lambda a, b, y: a),

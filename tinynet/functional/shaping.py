@@ -50,14 +50,27 @@ def expand_dims(x: Array, axis: Any) -> Array:
     return np.expand_dims(x, axis)
 
 
+def expand_dims_backward(d_y: Array, y: Array, x: Array, axis: Any = None) -> Array:
+    """Return the gradient in the shape of x."""
+    return d_y.reshape(x.shape)
+
+
 def squeeze(x: Array, axis: Any = None) -> Array:
     """Remove axes of size 1."""
     return np.squeeze(x, axis)
 
 
+squeeze_backward = expand_dims_backward
+
+
 def broadcast_to(x: Array, shape: Any) -> Array:
     """Broadcast to a shape; the gradient is summed back by the rule for broadcasting."""
     return np.broadcast_to(x, shape)
+
+
+def broadcast_to_backward(d_y: Array, y: Array, x: Array, shape: Any) -> Array:
+    """Pass the upstream gradient on."""
+    return d_y
 
 
 def concatenate(*xs: Array, axis: int = 0) -> Array:

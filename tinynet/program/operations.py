@@ -6,9 +6,8 @@ tells the tapes that are active. `tinynet.ops` is the public view of the table.
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -64,6 +63,8 @@ class Operation:
         Number of leading arguments that are arrays; None: the first is a list of them.
     convert : callable, optional
         Converts the inputs to the dtypes that `forward` takes.
+    signature : inspect.Signature, optional
+        Parameters, where those of `forward` are others.
 
     Examples
     --------
@@ -84,13 +85,14 @@ class Operation:
         backward: Callable[..., Any] | None = None,
         inputs: int | None = 1,
         convert: Callable[[list[Any]], list[Any]] | None = None,
+        signature: inspect.Signature | None = None,
     ) -> None:
         self.name, self.forward, self.backward = name, forward, backward
         # Some save work where not every gradient is needed.
         self._chooses = backward is not None and "needs" in inspect.signature(backward).parameters
         self.inputs, self.convert = inputs, convert
         self.__name__, self.__doc__ = name, forward.__doc__
-        self.__signature__ = _signature(forward)
+        self.__signature__ = signature or _signature(forward)
         self._names = [*self.__signature__.parameters]
 
     def accepts(self, keywords: Any) -> bool:
@@ -362,144 +364,109 @@ def as_sums(values: list[Any]) -> list[Any]:
 # ------------------------------------------------------------ the table
 
 
-def _row(
-    module: Any,
-    name: str,
-    inputs: int | None = 1,
-    convert: Callable[[list[Any]], list[Any]] | None = as_arrays,
-) -> None:
-    backward = getattr(module, f"{name}_backward", None)
-    TABLE[name] = Operation(name, getattr(module, name), backward, inputs, convert)
+def _alike_arrays(values: list[Any]) -> list[Any]:
+    """Convert to arrays, whose floats have one dtype."""
+    return alike(as_arrays(values))
 
 
-def _unary(name: str, function: Any, slope: Any) -> None:
-    @functools.wraps(function)
-    def forward(x: Array) -> Any:
-        return function(x)
-
-    def backward(d_y: Array, y: Array, x: Array) -> Any:
-        return d_y * slope(x, y)
-
-    forward.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-    )
-    floats = name not in ("absolute", "negative", "sign", "square")
-    numbers = as_numbers if name == "square" else as_arrays
-    TABLE[name] = Operation(name, forward, backward, 1, as_floats if floats else numbers)
+def _choice(values: list[Any]) -> list[Any]:
+    """Convert a condition, and what is chosen from."""
+    return [_as_array(values[0]), *alike(values[1:])]
 
 
-def _binary(name: str, function: Any, slope1: Any, slope2: Any) -> None:
-    def forward(x1: Array, x2: Array) -> Any:
-        return function(x1, x2)
+def _chain_rule(slopes: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    """Return the backward function of an elementwise function that has these slopes."""
 
-    def backward(d_y: Array, y: Array, x1: Array, x2: Array) -> Any:
+    def backward(d_y: Array, y: Array, *xs: Any) -> Any:
         return tuple(
-            d_y * slope(x1, x2, y) if isinstance(x, np.ndarray) else None
-            for slope, x in ((slope1, x1), (slope2, x2))
+            d_y * slope(*xs, y) if isinstance(x, np.ndarray) else None
+            for slope, x in zip(slopes, xs, strict=True)
         )
 
-    forward.__doc__ = f"Compute `{name}` for each pair of elements."
-    floats = name in ("divide", "arctan2", "hypot", "logaddexp")
-    TABLE[name] = Operation(name, forward, backward, 2, alike_floats if floats else alike)
+    return backward
 
 
-def _flat(name: str, function: Any, inputs: int = 1, convert: Any = as_arrays) -> None:
-    """Add a function whose result does not depend on its inputs smoothly."""
-    TABLE[name] = Operation(name, function, None, inputs, convert)
-
-
-def _of(function: Any, inputs: int, **options: Any) -> Any:
-    """Return a function of NumPy with the parameters that it has in `keras.ops`."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
+def _takes(inputs: int, **options: Any) -> inspect.Signature:
+    """Return the signature that a function of NumPy has in `keras.ops`."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     names = dict.fromkeys(["x"] if inputs == 1 else ["x1", "x2"], inspect.Parameter.empty)
-    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    return inspect.Signature(
         [inspect.Parameter(n, kind, default=v) for n, v in {**names, **options}.items()]
     )
-    call.__doc__ = f"Compute ``numpy.{function.__name__}``; gradients stop here."
-    return call
 
 
-def _argument(function: Any) -> Any:
+def _index(function: Any) -> Any:
     def call(x: Array, axis: int | None = None, keepdims: bool = False) -> Any:
         return np.asarray(function(x, axis=axis, keepdims=keepdims)).astype(np.int32)
 
     return call
 
 
-for _name, _formulas in arithmetic.UNARY.items():
-    _unary(_name, *_formulas)
-for _name, _formula in arithmetic.BINARY.items():
-    _binary(_name, *_formula)
-_row(arithmetic, "where", 3, lambda values: [_as_array(values[0]), *alike(values[1:])])
-_row(arithmetic, "clip")
-for _name in ("max", "min"):
-    _row(reductions, _name)
-for _name in ("sum", "prod"):
-    _row(reductions, _name, convert=as_sums)
-for _name in ("cumsum", "cumprod"):
-    _row(reductions, _name, convert=as_numbers)
-for _name in ("mean", "var", "std", "logsumexp"):
-    _row(reductions, _name, convert=as_floats)
-for _name in ("matmul", "tensordot", "dot"):
-    _row(products, _name, 2, lambda values: alike(as_arrays(values)))
-for _name in (
-    *("reshape", "transpose", "pad", "tile", "repeat", "flip", "roll", "get_item", "cast"),
-    *("diagonal", "tril", "triu", "swapaxes"),
-):
-    _row(shaping, _name)
-for _name in ("take", "take_along_axis"):
-    _row(shaping, _name, 2)
-for _name in ("concatenate", "stack"):
-    _row(shaping, _name, None, lambda values: alike(as_arrays(values)))
-for _name in ("expand_dims", "squeeze"):
+def _one_hot(
+    x: Array, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False
+) -> Array:
+    return shaping.one_hot(x, num_classes, axis, dtype or config.floatx())
+
+
+# Elementwise functions and their slopes; those that are not named compute with floats.
+_CONVERTED = {
+    **dict.fromkeys(("absolute", "negative", "sign"), as_arrays),
+    **dict.fromkeys(("add", "subtract", "multiply", "power", "maximum", "minimum", "mod"), alike),
+    "square": as_numbers,
+}
+for _name, (_function, *_slopes) in arithmetic.ELEMENTWISE.items():
+    _n = len(_slopes)
+    _convert = _CONVERTED.get(_name, as_floats if _n == 1 else alike_floats)
     TABLE[_name] = Operation(
-        _name,
-        getattr(shaping, _name),
-        lambda d_y, y, x, axis=None: d_y.reshape(x.shape),
-        1,
-        as_arrays,
+        _name, _function, _chain_rule(_slopes), _n, _convert, signature=_takes(_n)
     )
-TABLE["broadcast_to"] = Operation(
-    "broadcast_to", shaping.broadcast_to, lambda d_y, y, x, shape: d_y, 1, as_arrays
-)
-for _name in ("floor", "ceil"):
-    _flat(_name, _of(getattr(np, _name), 1), convert=as_floats)
-for _name in ("isfinite", "isinf", "isnan", "logical_not", "trunc"):
-    _flat(_name, _of(getattr(np, _name), 1))
-for _name in (
-    *("equal", "not_equal", "greater", "greater_equal", "less", "less_equal"),
-    *("logical_and", "logical_or", "logical_xor", "floor_divide"),
+# Functions of `functional`, with their backward functions where they have one.
+for _module, _inputs, _convert, _names in (
+    (arithmetic, 1, as_arrays, "clip nan_to_num"),
+    (arithmetic, 3, _choice, "where"),
+    (reductions, 1, as_arrays, "max min"),
+    (reductions, 1, as_sums, "sum prod"),
+    (reductions, 1, as_numbers, "cumsum cumprod"),
+    (reductions, 1, as_floats, "mean var std logsumexp"),
+    (products, 2, _alike_arrays, "matmul tensordot dot"),
+    (shaping, 1, as_arrays, "reshape transpose expand_dims squeeze broadcast_to swapaxes"),
+    (shaping, 1, as_arrays, "pad tile repeat flip roll get_item cast diagonal diag tril triu"),
+    (shaping, 2, as_arrays, "take take_along_axis gather_nd searchsorted in_top_k"),
+    (shaping, 3, as_arrays, "scatter_update"),
+    (shaping, None, _alike_arrays, "concatenate stack"),
 ):
-    _flat(_name, _of(getattr(np, _name), 2), 2, alike)
-for _name in ("all", "any"):
-    _flat(_name, _of(getattr(np, _name), 1, axis=None, keepdims=False))
-for _name in ("argmax", "argmin"):
-    _flat(_name, _argument(getattr(np, _name)))
-_flat("isclose", _of(np.isclose, 2, rtol=1e-5, atol=1e-8, equal_nan=False), 2, alike)
-_flat("zeros_like", _of(np.zeros_like, 1, dtype=None))
-_flat("ones_like", _of(np.ones_like, 1, dtype=None))
-_flat("round", lambda x, decimals=0: np.round(x, decimals))
-_flat("argsort", lambda x, axis=-1: np.argsort(x, axis=axis, kind="stable").astype(np.int32))
-_flat("count_nonzero", lambda x, axis=None: np.asarray(np.count_nonzero(x, axis), np.int32))
-_flat("digitize", lambda x, bins: np.digitize(x, bins).astype(np.int32), 2)
-_flat("searchsorted", shaping.searchsorted, 2)
-_flat(
-    "one_hot",
-    lambda x, num_classes, axis=-1, dtype=None, sparse=False: shaping.one_hot(
-        x, num_classes, axis, dtype or config.floatx()
-    ),
+    for _name in _names.split():
+        _backward = getattr(_module, f"{_name}_backward", None)
+        TABLE[_name] = Operation(_name, getattr(_module, _name), _backward, _inputs, _convert)
+# Functions of NumPy, where gradients stop.
+_BOTH = "equal not_equal greater greater_equal less less_equal"
+_CLOSE = {"rtol": 1e-5, "atol": 1e-8, "equal_nan": False}
+for _names, _inputs, _convert, _options in (
+    ("floor ceil", 1, as_floats, {}),
+    ("isfinite isinf isnan logical_not trunc", 1, as_arrays, {}),
+    (f"{_BOTH} logical_and logical_or logical_xor floor_divide", 2, alike, {}),
+    ("all any", 1, as_arrays, {"axis": None, "keepdims": False}),
+    ("isclose", 2, alike, _CLOSE),
+    ("zeros_like ones_like", 1, as_arrays, {"dtype": None}),
+):
+    for _name in _names.split():
+        TABLE[_name] = Operation(
+            *(_name, getattr(np, _name), None, _inputs, _convert, _takes(_inputs, **_options))
+        )
+for _name, _function in {
+    "argmax": _index(np.argmax),
+    "argmin": _index(np.argmin),
+    "argsort": lambda x, axis=-1: np.argsort(x, axis=axis, kind="stable").astype(np.int32),
+    "count_nonzero": lambda x, axis=None: np.asarray(np.count_nonzero(x, axis), np.int32),
+    "one_hot": _one_hot,
+    "round": lambda x, decimals=0: np.round(x, decimals),
+    "stop_gradient": lambda variable: variable,
+}.items():
+    TABLE[_name] = Operation(_name, _function, convert=as_arrays)
+TABLE["digitize"] = Operation(
+    *("digitize", lambda x, bins: np.digitize(x, bins).astype(np.int32), None, 2, as_arrays)
 )
-_flat("in_top_k", shaping.in_top_k, 2)
-_flat("stop_gradient", lambda variable: variable)
 TABLE["identity_of"] = Operation("identity_of", lambda x: x, lambda d_y, y, x: d_y)
-_row(arithmetic, "nan_to_num")
-_row(shaping, "diag")
-_row(shaping, "gather_nd", 2)
-_row(shaping, "scatter_update", 3)
 
 
 class _Einsum(Operation):
