@@ -12,7 +12,6 @@ from tinynet import config
 from tinynet.layers.base import SERIALS, LayerCall
 from tinynet.losses.base import Loss, LossStep
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.operations import to_array
 from tinynet.program.program import Program
 from tinynet.program.rules import apply_rules
 from tinynet.program.symbols import SymbolicTensor, examples_of
@@ -55,7 +54,7 @@ def _scalars(added: list[Any]) -> list[SymbolicTensor]:
     for loss in added:
         if not isinstance(loss, SymbolicTensor) or loss.shape or id(loss) in found:
             value = getattr(loss, "source", loss)
-            loss = record(TABLE["sum"], [value], {}, to_array, TABLE["cast"])
+            loss = record(TABLE["sum"], [value], {})
         found[id(loss)] = loss
     return [*found.values()]
 

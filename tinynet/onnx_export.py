@@ -21,9 +21,8 @@ from tinynet.onnx_operations import ACTIVATIONS, FLATTENING, OPERATIONS
 from tinynet.program.dense_net import NORMALIZED, RESHAPE, Activated
 from tinynet.program.look_up import LookUp
 from tinynet.program.nested import flattened
-from tinynet.program.operations import to_array
 from tinynet.program.symbols import BatchSizeNeeded, Shape, SymbolicTensor
-from tinynet.program.tensor import TABLE
+from tinynet.program.tensor import TABLE, to_array
 from tinynet.program.trace import Instruction
 from tinynet.sequential import Model
 from tinynet.variable import Array

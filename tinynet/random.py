@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config
-from tinynet.program.operations import Operation, apply, to_array
-from tinynet.program.tensor import TABLE, Array
+from tinynet.program.operations import Operation, apply
+from tinynet.program.tensor import TABLE, Array, to_array
 from tinynet.registry import unique_name
 
 _lock = threading.Lock()

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, random
-from tinynet.program.operations import as_arrays, to_array
-from tinynet.program.tensor import as_tensor
+from tinynet.program.operations import as_arrays
+from tinynet.program.tensor import as_tensor, to_array
 
 AUTOTUNE = INFINITE = -1
 UNKNOWN = -2

@@ -12,10 +12,10 @@ import numpy as np
 
 from tinynet import activations, checks, config
 from tinynet.checks import numeric
-from tinynet.program.operations import TAPES, Operation, Pure, to_array
+from tinynet.program.operations import TAPES, Operation, Pure
 from tinynet.program.symbols import SymbolicTensor
 from tinynet.program.tape import pull_back
-from tinynet.program.tensor import TABLE, TensorMethods
+from tinynet.program.tensor import TABLE, TensorMethods, to_array
 from tinynet.registry import Configurable, Registry, snake_case
 from tinynet.variable import Array, Tensor, aligned, as_tensor, copies
 from tinynet.workspace import Workspace

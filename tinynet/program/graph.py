@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.symbols import Node, SymbolicTensor
 
 
-class Ref(NamedTuple):
-    """A symbolic tensor in a plan: the call that computes it, and which of its results it is."""
+@dataclass(frozen=True)
+class Ref:
+    """A symbolic tensor in a plan: the call that computes it, and which of its results it is.
+
+    Parameters
+    ----------
+    call : int
+        Number of the call; negative for inputs.
+    result : int
+        Number of the result.
+
+    Examples
+    --------
+    >>> Ref(0, 1) == Ref(0, 1)
+    True
+    """
 
     call: int
     result: int
@@ -204,26 +219,17 @@ def rebuilt(
         The graph.
     """
     entries, calls, inputs, outputs = plan
-    symbols = [entry(*own) for own in entries]
-    results: list[list[Any]] = []
+    symbols = {Ref(-1 - k, 0): entry(*own) for k, own in enumerate(entries)}
 
-    def resolve(nested: Any) -> Any:
-        if isinstance(nested, Ref):
-            return (
-                symbols[-1 - nested.call]
-                if nested.call < 0
-                else results[nested.call][nested.result]
-            )
-        if isinstance(nested, dict):
-            return {key: resolve(value) for key, value in nested.items()}
-        if isinstance(nested, list | tuple):
-            return type(nested)(map(resolve, nested))
-        return nested
+    def resolve(leaf: Any) -> Any:
+        return symbols[leaf] if isinstance(leaf, Ref) else leaf
 
     replaced: dict[int, Any] = {}
-    for operation, name, args, kwargs in calls:
+    for k, (operation, name, *arguments) in enumerate(calls):
         if id(operation) not in replaced:
             replaced[id(operation)] = replace(operation)
-        results.append(flattened(replaced[id(operation)](*resolve(args), **resolve(kwargs))))
-        rename(results[-1], name)
-    return Graph(resolve(inputs), resolve(outputs))
+        args, kwargs = mapped(resolve, arguments)
+        results = flattened(replaced[id(operation)](*args, **kwargs))
+        rename(results, name)
+        symbols.update({Ref(k, n): symbol for n, symbol in enumerate(results)})
+    return Graph(mapped(resolve, inputs), mapped(resolve, outputs))

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinynet import checks, config
+from tinynet import config
 from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
-from tinynet.program.tensor import TABLE, Array, TensorMethods, as_tensor, plain_array
+from tinynet.program.tensor import TABLE, Array, TensorMethods, as_tensor, to_array
 from tinynet.program.trace import is_symbolic, record
 from tinynet.workspace import Workspace
 
@@ -255,7 +255,7 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     inputs = [stacked(i) if isinstance(i, list | tuple) else i for i in inputs]
     inputs = [getattr(i, "source", i) for i in inputs]
     if is_symbolic(operation, inputs):
-        return record(operation, inputs, options, to_array, TABLE["cast"])
+        return record(operation, inputs, options)
     arrays = [to_array(i) for i in inputs]
     if operation.convert is not None:
         arrays = operation.convert(arrays)
@@ -265,31 +265,6 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     for tape in TAPES.get():
         tape.record(operation, inputs, arrays, options, outputs, work)
     return outputs
-
-
-def to_array(value: Any) -> Any:
-    """Return the plain array of a value; a number stays a number, whose dtype is weak.
-
-    Python's floats become `config.floatx()`, and its integers int32, where they are in lists.
-    """
-    if value is None:
-        return None
-    if isinstance(value, np.ma.MaskedArray):
-        checks.not_masked("x", value)
-    if isinstance(value, np.ndarray):
-        return plain_array(value)
-    if isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    array = getattr(value, "array", None)
-    if isinstance(array, np.ndarray):  # a Variable
-        return array
-    made = np.asarray(value)
-    if not hasattr(value, "__array__"):
-        kinds = {"f": config.floatx(), "i": "int32"}
-        made = made.astype(kinds.get(made.dtype.kind, made.dtype))
-    return made
 
 
 def stacked(values: Any) -> Any:

@@ -10,9 +10,9 @@ import numpy as np
 
 from tinynet import config
 from tinynet.program.differentiate import reverse
-from tinynet.program.operations import Operation, to_array
+from tinynet.program.operations import Operation
 from tinynet.program.symbols import SymbolicTensor
-from tinynet.program.tensor import TABLE
+from tinynet.program.tensor import TABLE, to_array
 from tinynet.program.trace import RECORDER, Instruction, Recorder, within
 from tinynet.workspace import Workspace
 

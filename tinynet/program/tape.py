@@ -5,29 +5,20 @@ Where a program is traced once and run often, a tape holds what was computed jus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinynet.program.differentiate import reverse
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.operations import TAPES, Operation, to_array
-from tinynet.program.tensor import Array, Tensor, as_tensor
+from tinynet.program.operations import TAPES, Operation
+from tinynet.program.tensor import Array, Tensor, as_tensor, to_array
+from tinynet.program.trace import Instruction
 
 
-class Recorded(NamedTuple):
-    """One call of an operation: what it read and what it computed, with the arrays."""
-
-    operation: Any
-    inputs: list[Any]
-    options: dict[str, Any]
-    outputs: list[Any]
-    arrays: list[Any]
-    work: Any
-
-
-def _backward(call: Recorded, d_y: Any, needs: list[bool]) -> Sequence[Any]:
+def _backward(call: Instruction, d_y: Any, needs: list[bool]) -> Sequence[Any]:
     y = np.asarray(call.outputs[0])
     found = call.operation.gradients(d_y, y, call.arrays, call.options, needs, call.work, None)
     if call.work is not None:  # its buffers are written again by the next call
@@ -71,7 +62,7 @@ class GradientTape:
 
     def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
         self._persistent, self._watches_variables = persistent, watch_accessed_variables
-        self.instructions: list[Recorded] = []
+        self.instructions: list[Instruction] = []
         # Everything tracked is held here, so that no id is ever that of another object.
         self._tracked: dict[int, Any] = {}
         self._used = False
@@ -113,21 +104,18 @@ class GradientTape:
         output = output[0] if isinstance(output, tuple) else output
         if operation.backward is None:
             return
-        tracked = False
-        for i in inputs:
-            if id(i) in self._tracked:
-                tracked = True
-            elif self._watches_variables and getattr(i, "trainable", False):
-                self._tracked[id(i)] = i
-                tracked = True
-        if not tracked:
+        if self._watches_variables:
+            self._tracked.update({id(i): i for i in inputs if getattr(i, "trainable", False)})
+        if not any(id(i) in self._tracked for i in inputs):
             return
         if self._persistent:  # a variable may change before the last gradient is computed
             arrays = [
                 a.copy() if hasattr(i, "assign") else a for i, a in zip(inputs, arrays, strict=True)
             ]
         self._tracked[id(output)] = output
-        self.instructions.append(Recorded(operation, inputs, options, [output], arrays, work))
+        self.instructions.append(
+            Instruction(operation, inputs, options, [output], arrays=arrays, work=work)
+        )
 
     def watched_variables(self) -> tuple[Any, ...]:
         """Return the variables that were used, in order.
@@ -144,15 +132,20 @@ class GradientTape:
         self.instructions.clear()
         self._tracked.clear()
 
-    def stop_recording(self) -> Any:
+    @contextlib.contextmanager
+    def stop_recording(self) -> Iterator[None]:
         """Return a context in which this tape records nothing.
 
-        Returns
-        -------
-        context manager
-            The context.
+        Yields
+        ------
+        None
+            The block runs in that context.
         """
-        return _Paused(self)
+        token = TAPES.set(tuple(t for t in TAPES.get() if t is not self))
+        try:
+            yield
+        finally:
+            TAPES.reset(token)
 
     def gradient(
         self,
@@ -228,22 +221,8 @@ class GradientTape:
         for tape in TAPES.get():
             if tape is not self and any(id(i) in tape._tracked for i in inputs):
                 tape._tracked[id(gradient)] = gradient
-                call = Recorded(_GRADIENT, inputs, {}, [gradient], [], None)
-                tape.instructions.append(call)
+                tape.instructions.append(Instruction(_GRADIENT, inputs, {}, [gradient]))
         return gradient
-
-
-class _Paused:
-    """Take a tape out of those that record, for a while."""
-
-    def __init__(self, tape: GradientTape) -> None:
-        self._tape = tape
-
-    def __enter__(self) -> None:
-        self._token = TAPES.set(tuple(t for t in TAPES.get() if t is not self._tape))
-
-    def __exit__(self, *exception: Any) -> None:
-        TAPES.reset(self._token)
 
 
 def pull_back(function: Callable[[Any], Any], x: Array, d_y: Array) -> Array:

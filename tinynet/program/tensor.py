@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from tinynet import checks, config
+
 Array = NDArray[Any]
 
 #: Every operation by its name in `keras.ops`; `operations` fills it.
@@ -58,21 +60,11 @@ class TensorMethods:
         """Return a part; a single element is a tensor too."""
         return TABLE["get_item"](self, key)
 
-    # In-place operators compute a new tensor, as in TensorFlow.
-    def __iadd__(self, other: Any) -> Any:
-        return self + other
+    def _not_in_place(self, other: Any) -> Any:
+        """Leave an in-place operator to the usual one: it computes a new tensor."""
+        return NotImplemented
 
-    def __isub__(self, other: Any) -> Any:
-        return self - other
-
-    def __imul__(self, other: Any) -> Any:
-        return self * other
-
-    def __itruediv__(self, other: Any) -> Any:
-        return self / other
-
-    def __ipow__(self, other: Any) -> Any:
-        return self**other
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = _not_in_place
 
     @property
     def T(self) -> Any:
@@ -178,6 +170,31 @@ def as_tensors(result: Any) -> Any:
 def plain_array(value: Any) -> Any:
     """View a tensor as a plain array; anything else is returned as it is."""
     return value.view(np.ndarray) if isinstance(value, Tensor) else value
+
+
+def to_array(value: Any) -> Any:
+    """Return the plain array of a value; a number stays a number, whose dtype is weak.
+
+    Python's floats become `config.floatx()`, and its integers int32, where they are in lists.
+    """
+    if value is None:
+        return None
+    if isinstance(value, np.ma.MaskedArray):
+        checks.not_masked("x", value)
+    if isinstance(value, np.ndarray):
+        return plain_array(value)
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    array = getattr(value, "array", None)
+    if isinstance(array, np.ndarray):  # a Variable
+        return array
+    made = np.asarray(value)
+    if not hasattr(value, "__array__"):
+        kinds = {"f": config.floatx(), "i": "int32"}
+        made = made.astype(kinds.get(made.dtype.kind, made.dtype))
+    return made
 
 
 def _with_one_dtype(inputs: Sequence[Any]) -> list[Any]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinynet.program.nested import flattened
 from tinynet.program.symbols import Node, SymbolicTensor, check_size
+from tinynet.program.tensor import TABLE, to_array
 
 #: Operations whose results are larger than their inputs, by integers among their options.
 _GROWING = ("broadcast_to", "one_hot", "pad", "repeat", "tile")
@@ -47,35 +49,40 @@ class Call:
 CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
+@dataclass(eq=False, slots=True)
 class Instruction:
-    """One call of an operation in a program: what it reads, and what it computes.
+    """One call of an operation, in a program or on a tape: what it reads and what it computes.
 
     Parameters
     ----------
     operation : Operation
         Operation that is called.
     inputs : list
-        Symbolic tensors, Variables, arrays and numbers.
+        Tensors, symbolic in a program, Variables, arrays and numbers.
     options : dict
         The other arguments.
-    outputs : list of SymbolicTensor
+    outputs : list of (SymbolicTensor or Tensor)
         The results.
     scope : str
         Names of the layers that it is part of.
+    arrays : list of ndarray
+        On a tape: the values of the inputs.
+    work : Workspace, optional
+        On a tape: notes of the operation for its gradients.
+
+    Examples
+    --------
+    >>> Instruction(TABLE["exp"], [1.0], {}, [np.exp(1.0)]).scope
+    ''
     """
 
-    __slots__ = ("inputs", "operation", "options", "outputs", "scope")
-
-    def __init__(
-        self,
-        operation: Any,
-        inputs: list[Any],
-        options: dict[str, Any],
-        outputs: list[Any],
-        scope: str = "",
-    ) -> None:
-        self.operation, self.inputs, self.options = operation, inputs, options
-        self.outputs, self.scope = outputs, scope
+    operation: Any
+    inputs: list[Any]
+    options: dict[str, Any]
+    outputs: list[Any]
+    scope: str = ""
+    arrays: Sequence[Any] = ()
+    work: Any = None
 
 
 class LayerCalled(NamedTuple):
@@ -157,9 +164,7 @@ def is_symbolic(operation: Any, inputs: list[Any]) -> bool:
     )
 
 
-def record(
-    operation: Any, inputs: list[Any], options: dict[str, Any], to_array: Any, cast: Any
-) -> Any:
+def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     """Record an operation: in the program that is traced, else in the graph of a model.
 
     Parameters
@@ -170,8 +175,6 @@ def record(
         Its inputs, some of them symbolic.
     options : dict
         Its other arguments.
-    to_array, cast : callable
-        ``to_array(value)`` returns an array or a number, ``cast(x, dtype)`` another dtype.
 
     Returns
     -------
@@ -195,31 +198,29 @@ def record(
                 converted = operation.convert(arrays)
                 if recorder is not None:
                     # Conversions become instructions, so that none is left for the run.
-                    pairs = zip(inputs, arrays, converted, strict=True)
-                    inputs = [_converted(*triple, cast) for triple in pairs]
+                    inputs = [*map(_converted, inputs, arrays, converted)]
                 arrays = converted
             each.append(operation.infer(arrays, options))
     several = isinstance(each[0], tuple)
     results = [*zip(*each, strict=True)] if several else [each]
-    examples = [[np.asarray(r) for r in result] for result in results]
+    node: Any = None
     if recorder is None:
-        given = ([*inputs],) if operation.inputs is None else tuple(inputs)
-        node = Node(operation, given, options)
-        outputs = [SymbolicTensor(e, operation.name, node) for e in examples]
-        node.outputs = tuple(outputs) if several else outputs[0]
-        return node.outputs
-    outputs = [SymbolicTensor(e, operation.name) for e in examples]
-    recorder.instructions.append(
-        Instruction(operation, inputs, options, outputs, "/".join(recorder.scopes))
-    )
-    return tuple(outputs) if several else outputs[0]
+        node = Node(operation, ([*inputs],) if operation.inputs is None else tuple(inputs), options)
+    outputs = [SymbolicTensor([*map(np.asarray, r)], operation.name, node) for r in results]
+    result = tuple(outputs) if several else outputs[0]
+    if recorder is not None:
+        scope = "/".join(recorder.scopes)
+        recorder.instructions.append(Instruction(operation, inputs, options, outputs, scope))
+    else:
+        node.outputs = result
+    return result
 
 
-def _converted(value: Any, array: Any, converted: Any, cast: Any) -> Any:
+def _converted(value: Any, array: Any, converted: Any) -> Any:
     """Return the input of an instruction whose operation takes another dtype."""
     # A number has no dtype, and None equals float64.
     if converted is array or (hasattr(array, "dtype") and array.dtype == converted.dtype):
         return value
     if isinstance(value, SymbolicTensor) or hasattr(value, "assign"):
-        return cast(value, converted.dtype)
+        return TABLE["cast"](value, converted.dtype)
     return converted
