@@ -151,7 +151,8 @@ def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]
 
     The constructor checks all values before it does anything else. Those that the constructor of
     the base class takes by position are passed on to it, and so are further keywords; the others
-    become attributes. Then it calls the private method ``__complete`` of the class, if it has one.
+    become attributes before. At last it calls the private method ``__complete`` of the class, if it
+    has one.
 
     Arguments after ``_: KW_ONLY`` must be passed by name. In derived classes, they follow the
     arguments of these, as ``**kwargs``.
@@ -201,12 +202,12 @@ def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]
             given = bound.arguments
             values = {name: entry.check(name, given[name]) for name, entry in own.items()}
             others = given.get("kwargs", {})
+            for name in kept:
+                setattr(self, name, values[name])
             if is_root:
                 no_more(type(self).__name__, others, keywords(type(self), cls) if others else ())
             else:
                 inherited(self, **{name: values[name] for name in passed}, **others)
-            for name in kept:
-                setattr(self, name, values[name])
             if complete is not None:
                 complete(self, **{name: values[name] for name in init_only})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import activations, checks, config, ops
+from tinynet.arguments import argument, declared
 from tinynet.losses.base import LossFunction, _registry
 from tinynet.losses.crossentropy import OneHotLoss, SmoothedLoss
 from tinynet.variable import Array
@@ -13,7 +14,7 @@ __all__ = ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"]
 __all__ += ["binary_focal_crossentropy", "categorical_focal_crossentropy"]
 
 
-@_registry.register()
+@declared(_registry)
 class BinaryFocalCrossentropy(SmoothedLoss):
     """Cross-entropy of yes-or-no answers, multiplied by ``(1 - p_t) ** gamma``.
 
@@ -49,24 +50,17 @@ class BinaryFocalCrossentropy(SmoothedLoss):
     0.01798
     """
 
-    _arguments = (*SmoothedLoss._arguments, "apply_class_balancing", "alpha", "gamma")
+    apply_class_balancing: bool = argument(False, checks.flag)
+    alpha: float = argument(0.25, checks.number)
+    gamma: float = argument(2.0, checks.number)
+    from_logits: bool = argument(False)
+    label_smoothing: float = argument(0.0)
+    axis: int = argument(-1)
+    reduction: str | None = argument("sum_over_batch_size")
+    name: Any = argument(None)
+    dtype: Any = argument(None)
 
-    def __init__(
-        self,
-        apply_class_balancing: bool = False,
-        alpha: float = 0.25,
-        gamma: float = 2.0,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
-        self.apply_class_balancing = checks.flag("apply_class_balancing", apply_class_balancing)
-        self.alpha = checks.number("alpha", alpha)
-        self.gamma = checks.number("gamma", gamma)
+    def __complete(self) -> None:
         # Keras applies sigmoid to the predictions if it is told that they are scores.
         self.logits_of = () if self.from_logits else (activations.sigmoid,)
 
@@ -81,7 +75,7 @@ class BinaryFocalCrossentropy(SmoothedLoss):
         return ops.mean(values, axis=-1)
 
 
-@_registry.register()
+@declared(_registry)
 class CategoricalFocalCrossentropy(OneHotLoss):
     """Cross-entropy of one-hot rows, multiplied by ``alpha * (1 - p) ** gamma``.
 
@@ -115,25 +109,17 @@ class CategoricalFocalCrossentropy(OneHotLoss):
     0.004495
     """
 
-    _arguments = (*SmoothedLoss._arguments, "alpha", "gamma")
+    alpha: float = argument(0.25, checks.number)
+    gamma: float = argument(2.0, checks.number)
+    from_logits: bool = argument(False)
+    label_smoothing: float = argument(0.0)
+    axis: int = argument(-1)
+    reduction: str | None = argument("sum_over_batch_size")
+    name: Any = argument(None)
+    dtype: Any = argument(None)
 
     #: As in Keras, which computes it from the probabilities that the model ends in.
     logits_of = ()
-
-    def __init__(
-        self,
-        alpha: float = 0.25,
-        gamma: float = 2.0,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
-        self.alpha = checks.number("alpha", alpha)
-        self.gamma = checks.number("gamma", gamma)
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""

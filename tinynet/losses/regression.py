@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config, ops
+from tinynet.arguments import argument, declared
 from tinynet.losses.base import DenseLoss, LossFunction, _registry
 from tinynet.program import dispatch
 from tinynet.variable import Array
@@ -126,7 +127,7 @@ class LogCosh(MeanCost):
     cost = "log_cosh"
 
 
-@_registry.register()
+@declared(_registry)
 class Huber(MeanCost):
     """The mean of a cost that is squared for small errors and linear for large ones.
 
@@ -145,21 +146,15 @@ class Huber(MeanCost):
     1.5
     """
 
+    delta: float = argument(1.0, checks.number, 0, open_low=True)
+    reduction: str | None = argument("sum_over_batch_size")
+    name: Any = argument("huber_loss")
+    dtype: Any = argument(None)
+
     cost = "huber"
 
-    def __init__(
-        self,
-        delta: float = 1.0,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "huber_loss",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(reduction, name, dtype)
-        self.options = (checks.number("delta", delta, 0, open_low=True),)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "delta": self.options[0]}
+    def __complete(self) -> None:
+        self.options = (self.delta,)
 
 
 @_registry.register()
@@ -267,7 +262,7 @@ class MeanSquaredLogarithmicError(FormulaLoss):
         return ops.mean(ops.square(ops.subtract(*logs)), axis=-1)
 
 
-@_registry.register()
+@declared(_registry)
 class CosineSimilarity(FormulaLoss):
     """Cosine of the angle between targets and predictions, negated: -1 for the same direction.
 
@@ -285,15 +280,10 @@ class CosineSimilarity(FormulaLoss):
     array([-1. , -0. , -0.8], dtype=float32)
     """
 
-    def __init__(
-        self,
-        axis: int = -1,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(reduction, name, dtype)
-        self.axis = checks.whole("axis", axis, -64)
+    axis: int = argument(-1, checks.whole, -64)
+    reduction: str | None = argument("sum_over_batch_size")
+    name: Any = argument(None)
+    dtype: Any = argument(None)
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
         """Check the axis, and that the targets are finite and of the predictions' shape."""
@@ -318,7 +308,8 @@ class CosineSimilarity(FormulaLoss):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the axis, which Keras leaves out, if it differs."""
-        return super().get_config() | ({} if self.axis == -1 else {"axis": self.axis})
+        left_out = ("axis",) if self.axis == -1 else ()
+        return {k: v for k, v in super().get_config().items() if k not in left_out}
 
 
 mean_squared_error = LossFunction(MeanSquaredError, "mse", "MSE")

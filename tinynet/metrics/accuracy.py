@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
+from tinynet.arguments import argument, declared
 from tinynet.losses import numeric
 from tinynet.metrics.base import Mean, _registry
 from tinynet.program import dispatch
@@ -142,7 +143,7 @@ class CategoricalAccuracy(Accuracies):
         return y_pred.argmax(axis=-1) == y_true.argmax(axis=-1)
 
 
-@_registry.register()
+@declared(_registry)
 class BinaryAccuracy(Accuracies):
     """How often a probability is on the right side of a threshold.
 
@@ -159,11 +160,9 @@ class BinaryAccuracy(Accuracies):
     0.5
     """
 
-    _arguments = ("name", "dtype", "threshold")
-
-    def __init__(self, name: str | None = None, dtype: Any = None, threshold: float = 0.5) -> None:
-        super().__init__(name, dtype)
-        self.threshold = checks.number("threshold", threshold)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+    threshold: float = argument(0.5, checks.number)
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
         """Warn of targets that no prediction can match."""
@@ -180,7 +179,7 @@ class BinaryAccuracy(Accuracies):
         return (y_pred > self.threshold) == y_true
 
 
-@_registry.register()
+@declared(_registry)
 class SparseTopKCategoricalAccuracy(Accuracies):
     """How often the label is among the `k` likeliest classes; ties count as hits.
 
@@ -198,11 +197,9 @@ class SparseTopKCategoricalAccuracy(Accuracies):
     0.5
     """
 
-    _arguments = ("name", "dtype", "k")
-
-    def __init__(self, k: int = 5, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name, dtype)
-        self.k = checks.whole("k", k)
+    k: int = argument(5, checks.whole)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
         """Count the classes that are likelier than the label."""

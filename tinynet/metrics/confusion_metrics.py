@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, checks, config
+from tinynet.arguments import argument, declared, required
 from tinynet.losses import fit_weights, numeric
 from tinynet.metrics.accuracy import _column, _in_columns, _same_shape
 from tinynet.metrics.base import Metric, _registry
@@ -27,17 +28,15 @@ class ConfusionMetric(Metric):
 
     Parameters
     ----------
-    limits : array_like
-        Thresholds.
     name, dtype : str, optional
         As for `Metric`.
 
     Examples
     --------
-    >>> metric = ConfusionMetric([0.25, 0.75], "counts", None)
-    >>> metric.update_state([1, 1, 0], [0.9, 0.5, 0.5])
+    >>> metric = ConfusionMetric()
+    >>> metric.update_state([1, 1, 0], [0.9, 0.25, 0.75])
     >>> metric.true_positives.numpy(), metric.false_positives.numpy()
-    (array([2., 1.]), array([1., 0.]))
+    (array([1.]), array([1.]))
     """
 
     by_example = True
@@ -45,18 +44,25 @@ class ConfusionMetric(Metric):
     _counted: tuple[str, ...] = _COUNTS
     #: If True, each label (column) has its own counts.
     multi_label = False
+    thresholds: Any = None
     top_k: int | None = None
     class_id: int | None = None
     label_weights: list[float] | None = None
 
-    def __init__(self, limits: Any, name: str | None, dtype: Any) -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(dtype, name)
+        limits = self._given_limits()
         n = len(limits)
         self._evenly = n > 2 and np.allclose(limits, np.linspace(0, 1, n), atol=config.epsilon())
         self._order = np.argsort(limits, kind="stable")
         self._limits = np.asarray(limits, self.dtype)[self._order]
         if not self.multi_label:
             self._add_counts()
+
+    def _given_limits(self) -> Any:
+        """Return the thresholds; by default, the best `top_k` count whatever their scores are."""
+        default = 0.5 if self.top_k is None else -np.inf
+        return np.atleast_1d(default if self.thresholds is None else self.thresholds)
 
     def _add_counts(self, *labels: int) -> None:
         for name in self._counted:
@@ -163,14 +169,13 @@ def _checked(name: str, values: Any, high: float = 1) -> Any:
     return [checks.number(name, value, 0, high) for value in values]
 
 
+@declared()
 class _Count(ConfusionMetric):
     """The base of the metrics that are one count."""
 
-    _arguments = ("name", "dtype", "thresholds")
-
-    def __init__(self, thresholds: Any = None, name: str | None = None, dtype: Any = None) -> None:
-        self.thresholds = _checked("thresholds", thresholds)
-        super().__init__(np.atleast_1d(0.5 if thresholds is None else self.thresholds), name, dtype)
+    thresholds: Any = argument(None, _checked)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
 
     def result(self) -> Tensor:
         """Return the count, one for each of several thresholds."""
@@ -261,26 +266,17 @@ class FalseNegatives(_Count):
     _counted = ("false_negatives",)
 
 
+@declared()
 class _Share(ConfusionMetric):
     """The base of precision and recall: the share of the true positives."""
 
-    _arguments = ("name", "dtype", "thresholds", "top_k", "class_id")
-    _direction = "up"
+    thresholds: Any = argument(None, _checked)
+    top_k: int | None = argument(None, checks.whole)
+    class_id: int | None = argument(None, checks.whole, 0)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
 
-    def __init__(
-        self,
-        thresholds: Any = None,
-        top_k: int | None = None,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        self.thresholds = _checked("thresholds", thresholds)
-        self.top_k = checks.optional(checks.whole, "top_k", top_k)
-        self.class_id = checks.optional(checks.whole, "class_id", class_id, 0)
-        # By default, the best `top_k` count whatever their predictions are.
-        limits = (0.5 if top_k is None else -np.inf) if thresholds is None else self.thresholds
-        super().__init__(np.atleast_1d(limits), name, dtype)
+    _direction = "up"
 
     def result(self) -> Tensor:
         """Compute the share, one for each of several thresholds."""
@@ -349,15 +345,11 @@ class _Best(ConfusionMetric):
     #: The ratio that must have a value, and the one whose best value is sought.
     _given = _sought = ""
 
-    def __init__(
-        self, value: float, num_thresholds: int, class_id: int | None, name: str | None, dtype: Any
-    ) -> None:
-        self._arguments = ("name", "dtype", self._given, "num_thresholds", "class_id")
-        setattr(self, self._given, checks.number(self._given, value, 0, 1))
-        self.num_thresholds = checks.whole("num_thresholds", num_thresholds)
-        self.class_id = checks.optional(checks.whole, "class_id", class_id, 0)
+    num_thresholds: int
+
+    def _given_limits(self) -> Any:
         n = self.num_thresholds
-        super().__init__(np.linspace(0, 1, n) if n > 1 else [0.5], name, dtype)
+        return np.linspace(0, 1, n) if n > 1 else [0.5]
 
     def result(self) -> Tensor:
         """Compute the best value; 0 if no threshold meets the condition."""
@@ -367,7 +359,7 @@ class _Best(ConfusionMetric):
         return as_tensor(np.asarray(sought.max(), self.dtype))
 
 
-@_registry.register()
+@declared(_registry)
 class SensitivityAtSpecificity(_Best):
     """Best sensitivity of all thresholds whose specificity is at least a given value.
 
@@ -394,20 +386,16 @@ class SensitivityAtSpecificity(_Best):
     0.5
     """
 
+    specificity: float = required(checks.number, 0, 1)
+    num_thresholds: int = argument(200, checks.whole)
+    class_id: int | None = argument(None, checks.whole, 0)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+
     _given, _sought = "specificity", "sensitivity"
 
-    def __init__(
-        self,
-        specificity: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(specificity, num_thresholds, class_id, name, dtype)
 
-
-@_registry.register()
+@declared(_registry)
 class SpecificityAtSensitivity(_Best):
     """Best specificity of all thresholds whose sensitivity is at least a given value.
 
@@ -434,20 +422,16 @@ class SpecificityAtSensitivity(_Best):
     0.6667
     """
 
+    sensitivity: float = required(checks.number, 0, 1)
+    num_thresholds: int = argument(200, checks.whole)
+    class_id: int | None = argument(None, checks.whole, 0)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+
     _given, _sought = "sensitivity", "specificity"
 
-    def __init__(
-        self,
-        sensitivity: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(sensitivity, num_thresholds, class_id, name, dtype)
 
-
-@_registry.register()
+@declared(_registry)
 class PrecisionAtRecall(_Best):
     """Best precision of all thresholds whose recall is at least a given value.
 
@@ -474,20 +458,16 @@ class PrecisionAtRecall(_Best):
     0.5
     """
 
+    recall: float = required(checks.number, 0, 1)
+    num_thresholds: int = argument(200, checks.whole)
+    class_id: int | None = argument(None, checks.whole, 0)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+
     _given, _sought = "recall", "precision"
 
-    def __init__(
-        self,
-        recall: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(recall, num_thresholds, class_id, name, dtype)
 
-
-@_registry.register()
+@declared(_registry)
 class RecallAtPrecision(_Best):
     """Best recall of all thresholds whose precision is at least a given value.
 
@@ -514,20 +494,21 @@ class RecallAtPrecision(_Best):
     1.0
     """
 
+    precision: float = required(checks.number, 0, 1)
+    num_thresholds: int = argument(200, checks.whole)
+    class_id: int | None = argument(None, checks.whole, 0)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+
     _given, _sought = "precision", "recall"
 
-    def __init__(
-        self,
-        precision: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(precision, num_thresholds, class_id, name, dtype)
+
+# Both spellings of each are accepted.
+_CURVES = ("ROC", "PR", "PRGAIN", "roc", "pr", "prgain")
+_METHODS = ("interpolation", "minoring", "majoring", "Interpolation", "Minoring", "Majoring")
 
 
-@_registry.register()
+@declared(_registry)
 class AUC(ConfusionMetric):
     """Area under a curve that predictions draw as the threshold moves from 0 to 1.
 
@@ -571,49 +552,39 @@ class AUC(ConfusionMetric):
     0.75
     """
 
-    _arguments = (
-        *("name", "dtype", "num_thresholds", "curve", "summation_method"),
-        *("multi_label", "num_labels", "label_weights", "from_logits"),
-    )
+    num_thresholds: int = argument(200, checks.whole, 2)
+    curve: str = argument("ROC", checks.choice, _CURVES)
+    summation_method: str = argument("interpolation", checks.choice, _METHODS)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+    thresholds: Any = argument(None, _checked)
+    multi_label: bool = argument(False, checks.flag)
+    num_labels: int | None = argument(None, checks.whole)
+    label_weights: Any = argument(None, _checked, np.inf)
+    from_logits: bool = argument(False, checks.flag)
+
     _direction = "up"
 
-    def __init__(
-        self,
-        num_thresholds: int = 200,
-        curve: str = "ROC",
-        summation_method: str = "interpolation",
-        name: str | None = None,
-        dtype: Any = None,
-        thresholds: Any = None,
-        multi_label: bool = False,
-        num_labels: int | None = None,
-        label_weights: Any = None,
-        from_logits: bool = False,
-    ) -> None:
-        curves, methods = ("ROC", "PR", "PRGAIN"), ("interpolation", "minoring", "majoring")
-        self.curve = checks.choice("curve", curve, [*curves, *map(str.lower, curves)]).upper()
-        method = [*methods, *map(str.title, methods)]
-        self.summation_method = checks.choice("summation_method", summation_method, method).lower()
-        self.num_thresholds = checks.whole("num_thresholds", num_thresholds, 2)
+    def _given_limits(self) -> Any:
+        if self.num_labels and not self.multi_label:
+            raise ValueError(
+                "num_labels must be None unless multi_label is True. "
+                f"Received: num_labels={self.num_labels}"
+            )
+        self.curve, self.summation_method = self.curve.upper(), self.summation_method.lower()
+        if self.label_weights is not None:
+            self.label_weights = np.atleast_1d(self.label_weights).tolist()
+        self._own = self.thresholds is not None
         inner = np.linspace(0, 1, self.num_thresholds)[1:-1]
-        self._own = thresholds is not None
         if self._own:
-            inner = np.sort(_checked("thresholds", thresholds), axis=None)
+            inner = np.sort(self.thresholds, axis=None)
             self.num_thresholds = len(inner) + 2
         self.thresholds = [-config.epsilon(), *inner.tolist(), 1 + config.epsilon()]
-        self.multi_label = checks.flag("multi_label", multi_label)
-        self.num_labels = checks.optional(checks.whole, "num_labels", num_labels)
-        if num_labels and not multi_label:
-            raise ValueError(
-                f"num_labels must be None unless multi_label is True. Received: {num_labels=}"
-            )
-        if label_weights is not None:
-            weights = _checked("label_weights", label_weights, np.inf)
-            self.label_weights = np.atleast_1d(weights).tolist()
-        self.from_logits = checks.flag("from_logits", from_logits)
-        super().__init__(self.thresholds, name, dtype)
-        if num_labels:
-            self._add_counts(num_labels)
+        return self.thresholds
+
+    def __complete(self) -> None:
+        if self.num_labels:
+            self._add_counts(self.num_labels)
 
     def _decisive(self, y_true: Array, scores: Array) -> tuple[Array, Array]:
         scores = np.asarray(activations.sigmoid(scores)) if self.from_logits else scores
@@ -648,7 +619,11 @@ class AUC(ConfusionMetric):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return super().get_config() | ({"thresholds": self.thresholds[1:-1]} if self._own else {})
+        own = super().get_config()
+        if self._own:
+            return {**own, "thresholds": self.thresholds[1:-1]}
+        del own["thresholds"]
+        return own
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config
+from tinynet.arguments import argument, declared
 from tinynet.metrics.accuracy import _in_columns
 from tinynet.metrics.base import _registry
 from tinynet.metrics.confusion_metrics import ConfusionMetric
@@ -15,7 +16,7 @@ from tinynet.variable import Array, Tensor, as_tensor
 __all__ = ["F1Score", "FBetaScore"]
 
 
-@_registry.register()
+@declared(_registry)
 class FBetaScore(ConfusionMetric):
     """Harmonic mean of precision and recall, in which recall counts `beta` times as much.
 
@@ -42,23 +43,18 @@ class FBetaScore(ConfusionMetric):
     array([0.5556, 0.8333], dtype=float32)
     """
 
-    _arguments: tuple[str, ...] = ("name", "dtype", "average", "beta", "threshold")
+    average: Any = argument(None, checks.choice, (None, "micro", "macro", "weighted"))
+    beta: float = argument(1.0, checks.number, 0, open_low=True)
+    threshold: float | None = argument(None, checks.number, 0, 1, open_low=True)
+    name: Any = argument("fbeta_score")
+    dtype: Any = argument(None)
+
     _counted = ("true_positives", "false_negatives", "false_positives")
     _direction = "up"
 
-    def __init__(
-        self,
-        average: str | None = None,
-        beta: float = 1.0,
-        threshold: float | None = None,
-        name: str | None = "fbeta_score",
-        dtype: Any = None,
-    ) -> None:
-        self.average = checks.choice("average", average, (None, "micro", "macro", "weighted"))
-        self.beta = checks.number("beta", beta, 0, open_low=True)
-        self.threshold = checks.optional(checks.number, "threshold", threshold, 0, 1, open_low=True)
-        self.multi_label = average != "micro"
-        super().__init__([0.5 if threshold is None else threshold], name, dtype)
+    def _given_limits(self) -> Any:
+        self.multi_label = self.average != "micro"
+        return [0.5 if self.threshold is None else self.threshold]
 
     def _check(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
         """Check that targets are from 0 to 1, one for each of a row of predictions."""

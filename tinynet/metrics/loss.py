@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from tinynet import checks, losses
+from tinynet.arguments import argument, declared
 from tinynet.metrics.base import Mean, _registry
 from tinynet.variable import Array, Tensor, as_tensor
 
@@ -73,15 +75,9 @@ class LossMetric(Mean):
             sample_weight = loss.effective_weights(y_true, weights)
         super().update_state(values, sample_weight)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        options = inspect.signature(type(self)).parameters
-        taken = {k: v for k, v in self._loss.get_config().items() if k in options}
-        return {**taken, **super().get_config()}
-
 
 class FormulaMetric(LossMetric):
-    """The base of the losses without options as metrics.
+    """The base of the metrics that are the mean of a loss with the same options.
 
     Parameters
     ----------
@@ -97,9 +93,12 @@ class FormulaMetric(LossMetric):
     """
 
     loss_class: type[losses.Loss]
+    #: Options of the loss that the metric does not have.
+    _fixed: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(self.loss_class(dtype=dtype), name, dtype)
+        own = {n: getattr(self, n) for n in self._arguments if n not in ("name", "dtype")}
+        super().__init__(self.loss_class(**own, **self._fixed, dtype=dtype), name, dtype)
 
 
 @_registry.register("mse", "MSE")
@@ -158,8 +157,8 @@ class MeanAbsoluteError(FormulaMetric):
     loss_class = losses.MeanAbsoluteError
 
 
-@_registry.register()
-class SparseCategoricalCrossentropy(LossMetric):
+@declared(_registry)
+class SparseCategoricalCrossentropy(FormulaMetric):
     """The mean cross-entropy between class labels and predicted probabilities.
 
     Parameters
@@ -179,23 +178,19 @@ class SparseCategoricalCrossentropy(LossMetric):
     0.6931
     """
 
-    def __init__(
-        self,
-        name: str | None = None,
-        dtype: Any = None,
-        from_logits: bool = False,
-        ignore_class: int | None = None,
-        axis: int = -1,
-    ) -> None:
-        # The reduction decides how ignored labels are weighted: 0, and the others not more.
-        loss = losses.SparseCategoricalCrossentropy(
-            from_logits, ignore_class, "sum", axis, dtype=dtype
-        )
-        super().__init__(loss, name, dtype)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+    from_logits: bool = argument(False, checks.flag)
+    ignore_class: int | None = argument(None)
+    axis: int = argument(-1, checks.whole, -64)
+
+    loss_class = losses.SparseCategoricalCrossentropy
+    # The reduction decides how ignored labels are weighted: 0, and the others not more.
+    _fixed = MappingProxyType({"reduction": "sum"})
 
 
-@_registry.register()
-class CategoricalCrossentropy(LossMetric):
+@declared(_registry)
+class CategoricalCrossentropy(FormulaMetric):
     """The mean cross-entropy between one-hot rows and predicted probabilities.
 
     Parameters
@@ -215,20 +210,17 @@ class CategoricalCrossentropy(LossMetric):
     0.6931
     """
 
-    def __init__(
-        self,
-        name: str | None = None,
-        dtype: Any = None,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-    ) -> None:
-        loss = losses.CategoricalCrossentropy(from_logits, label_smoothing, axis, dtype=dtype)
-        super().__init__(loss, name, dtype)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+    from_logits: bool = argument(False, checks.flag)
+    label_smoothing: float = argument(0.0, checks.number, 0, 1)
+    axis: int = argument(-1, checks.whole, -64)
+
+    loss_class = losses.CategoricalCrossentropy
 
 
-@_registry.register("bce", "BCE")
-class BinaryCrossentropy(LossMetric):
+@declared(_registry, "bce", "BCE")
+class BinaryCrossentropy(FormulaMetric):
     """The mean cross-entropy between yes-or-no answers and predicted probabilities.
 
     Parameters
@@ -246,15 +238,12 @@ class BinaryCrossentropy(LossMetric):
     0.815
     """
 
-    def __init__(
-        self,
-        name: str | None = None,
-        dtype: Any = None,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-    ) -> None:
-        loss = losses.BinaryCrossentropy(from_logits, label_smoothing, dtype=dtype)
-        super().__init__(loss, name, dtype)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+    from_logits: bool = argument(False, checks.flag)
+    label_smoothing: float = argument(0.0, checks.number, 0, 1)
+
+    loss_class = losses.BinaryCrossentropy
 
 
 @_registry.register("mape", "MAPE")
@@ -314,8 +303,8 @@ class LogCoshError(FormulaMetric):
         super().__init__(name, dtype)
 
 
-@_registry.register()
-class CosineSimilarity(LossMetric):
+@declared(_registry)
+class CosineSimilarity(FormulaMetric):
     """Mean cosine of the angle between targets and predictions: 1 for the same direction.
 
     Parameters
@@ -331,14 +320,21 @@ class CosineSimilarity(LossMetric):
     0.5
     """
 
-    _direction = "up"
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+    axis: int = argument(-1, checks.whole, -64)
 
-    def __init__(self, name: str | None = None, dtype: Any = None, axis: int = -1) -> None:
-        super().__init__(losses.CosineSimilarity(axis, dtype=dtype), name, dtype)
+    loss_class = losses.CosineSimilarity
+    _direction = "up"
 
     def result(self) -> Tensor:
         """Return the mean, of which the loss is the negative."""
         return as_tensor(0 - super().result())
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; the axis, which Keras leaves out, if it differs."""
+        left_out = ("axis",) if self.axis == -1 else ()
+        return {k: v for k, v in super().get_config().items() if k not in left_out}
 
 
 @_registry.register()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
+from tinynet.arguments import argument, declared
 from tinynet.losses import fit_weights, numeric
 from tinynet.metrics.accuracy import _column, _in_columns, _same_shape
 from tinynet.metrics.base import Metric, _registry
@@ -14,8 +15,10 @@ from tinynet.variable import Array, Tensor, as_tensor
 
 __all__ = ["R2Score"]
 
+_AGGREGATIONS = (None, "uniform_average", "variance_weighted_average")
 
-@_registry.register()
+
+@declared(_registry)
 class R2Score(Metric):
     """Coefficient of determination: ``1 - sum((y - y_pred)**2) / sum((y - mean(y))**2)``.
 
@@ -38,21 +41,13 @@ class R2Score(Metric):
     0.75
     """
 
-    _arguments = ("name", "dtype", "class_aggregation", "num_regressors")
+    class_aggregation: Any = argument("uniform_average", checks.choice, _AGGREGATIONS)
+    num_regressors: int = argument(0, checks.whole, 0)
+    name: Any = argument("r2_score")
+    dtype: Any = argument(None)
+
     _direction = "up"
     by_example = True
-
-    def __init__(
-        self,
-        class_aggregation: str | None = "uniform_average",
-        num_regressors: int = 0,
-        name: str | None = "r2_score",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(dtype, name)
-        choices = (None, "uniform_average", "variance_weighted_average")
-        self.class_aggregation = checks.choice("class_aggregation", class_aggregation, choices)
-        self.num_regressors = checks.whole("num_regressors", num_regressors, 0)
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
         """Check the shapes."""

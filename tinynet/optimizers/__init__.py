@@ -167,11 +167,14 @@ class AdamW(Adam):
     """
 
     learning_rate: Any = argument(0.001)
-    weight_decay: float = argument(0.004, _weight_decay)
+    weight_decay: float = argument(0.004, _weight_decay, kept=False)
     beta_1: float = argument(0.9)
     beta_2: float = argument(0.999)
     epsilon: float = argument(1e-7)
     amsgrad: bool = argument(False)
+
+    def __complete(self, weight_decay: float) -> None:
+        self.weight_decay = weight_decay
 
 
 @declared(_registry, "nadam")
