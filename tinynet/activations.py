@@ -1,4 +1,4 @@
-"""What makes a net more than one matrix: the functions between its layers.
+"""Activations: the functions between layers, without which a network is one matrix product.
 
 An activation is a function that knows its derivative. A custom function of operations is
 differentiated; one with an attribute ``backward(d_y, x, y)`` brings its own derivative.
@@ -31,12 +31,12 @@ class Activation:
     Parameters
     ----------
     name : str
-        Its name; by default the function of that name in `ops`, and its derivative
-        ``name_backward``.
+        Name; the function of that name in `dispatch` computes it, and ``name_backward`` its
+        gradient.
     doc : str
-        What it computes.
+        Description of the function.
     **options : object
-        What else Keras' function of that name takes, with its defaults.
+        Further arguments of Keras' function of that name, with their defaults.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class Activation:
         x : array_like
             The inputs.
         *args, **options : object
-            Options other than the usual ones.
+            Options that differ from the defaults.
 
         Returns
         -------
@@ -99,7 +99,7 @@ class Activation:
         Parameters
         ----------
         *args, **options : object
-            The options, in order or by name.
+            Options, in order or by name.
 
         Returns
         -------
@@ -134,35 +134,39 @@ class Activation:
         Parameters
         ----------
         x : ndarray
-            The inputs.
+            Inputs.
         out : ndarray, optional
-            Where to write the result.
+            Array for the result.
 
         Returns
         -------
         ndarray
             The outputs.
         """
-        return getattr(dispatch, self.__name__)(x, out)
+        return self._run("", x, out)
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
-        """Compute the gradient in the inputs.
+        """Compute the gradient with respect to the inputs.
 
         Parameters
         ----------
         d_y : ndarray
-            The gradient in the outputs.
+            Upstream gradient.
         x, y : ndarray
-            The inputs and the outputs.
+            Inputs and outputs.
         out : ndarray, optional
-            Where to write the result.
+            Array for the result.
 
         Returns
         -------
         ndarray
             The gradient.
         """
-        return getattr(dispatch, self.__name__ + "_backward")(d_y, x, y, out)
+        return self._run("_backward", d_y, x, y, out)
+
+    def _run(self, end: str, *arrays: Any) -> Array:
+        """Call the function of this name, or its backward function; the last array is `out`."""
+        return getattr(dispatch, self.__name__ + end)(*arrays)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the operation, which is made again."""
@@ -219,7 +223,7 @@ class Custom(Activation):
         return np.positive(np.asarray(self.function(as_tensor(*copies(x))), x.dtype), out=out)
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
-        """Compute the gradient in the inputs."""
+        """Compute the gradient with respect to the inputs."""
         own = getattr(self.function, "backward", None)
         found = pull_back(self.function, x, d_y) if own is None else own(*copies(d_y, x, y))
         return np.positive(np.asarray(found, x.dtype), out=out)
@@ -231,9 +235,9 @@ class Rectifier(Activation):
     Parameters
     ----------
     name : str
-        What it goes by.
+        Name.
     doc : str
-        What it computes.
+        Description of the function.
     **options : float
         `negative_slope`, `max_value` and `threshold`, as in `functional.rectifier`.
 
@@ -250,17 +254,11 @@ class Rectifier(Activation):
             name, doc, **{"negative_slope": 0.0, "max_value": None, "threshold": 0.0, **options}
         )
 
-    def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Compute the function."""
+    def _run(self, end: str, *arrays: Any) -> Array:
         if self is relu:
-            return super().forward(x, out)
-        return dispatch.rectifier(x, **self.options, out=out)
-
-    def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
-        """Compute the gradient in the inputs."""
-        if self is relu:
-            return super().backward(d_y, x, y, out)
-        return dispatch.rectifier_backward(d_y, x, **self.options, out=out)
+            return super()._run(end, *arrays)
+        inputs = arrays[:2] if end else arrays[:1]
+        return getattr(dispatch, "rectifier" + end)(*inputs, **self.options, out=arrays[-1])
 
 
 class Elementwise(Activation):
@@ -269,11 +267,11 @@ class Elementwise(Activation):
     Parameters
     ----------
     name : str
-        Its name there.
+        Name in that table.
     doc : str
-        What it computes.
+        Description of the function.
     **options : object
-        What else it takes.
+        Further arguments.
 
     Examples
     --------
@@ -281,23 +279,11 @@ class Elementwise(Activation):
     array([-0.31606027,  2.        ], dtype=float32)
     """
 
-    @property
-    def _row(self) -> tuple[str, tuple[Any, ...]]:
-        """Its name in the table, and what it takes there."""
-        approximate = self.options.get("approximate")
-        if approximate is None:
-            return self.__name__, tuple(self.options.values())
-        return self.__name__ + ("_approximate" if approximate else ""), ()
-
-    def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Compute the function."""
-        name, options = self._row
-        return dispatch.elementwise(name, x, options, out)
-
-    def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
-        """Compute the gradient in the inputs."""
-        name, options = self._row
-        return dispatch.elementwise_backward(name, d_y, x, y, options, out)
+    def _run(self, end: str, *arrays: Any) -> Array:
+        name, options = self.__name__, tuple(self.options.values())
+        if "approximate" in self.options:
+            name, options = name + "_approximate" * self.options["approximate"], ()
+        return getattr(dispatch, "elementwise" + end)(name, *arrays[:-1], options, arrays[-1])
 
 
 class OverAxis(Activation):
@@ -308,7 +294,7 @@ class OverAxis(Activation):
     name : str
         Its name in `ops`.
     doc : str
-        What it computes.
+        Description of the function.
     **options : int
         `axis`: the axis of the rows.
 
@@ -319,35 +305,28 @@ class OverAxis(Activation):
            [0.5, 0.5]], dtype=float32)
     """
 
-    def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Compute the function."""
+    def _run(self, end: str, *arrays: Any) -> Array:
         axis = self.options["axis"]
         if axis == -1:
-            return super().forward(x, out)
-        y = super().forward(np.ascontiguousarray(np.moveaxis(x, axis, -1)))
-        return np.positive(np.moveaxis(y, -1, axis), out=out)
-
-    def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
-        """Compute the gradient in the inputs."""
-        axis = self.options["axis"]
-        if axis == -1:
-            return super().backward(d_y, x, y, out)
-        d_x = super().backward(*(np.moveaxis(a, axis, -1) for a in (d_y, x, y)))
-        return np.positive(np.moveaxis(d_x, -1, axis), out=out)
+            return super()._run(end, *arrays)
+        rows = [np.moveaxis(a, axis, -1) for a in arrays[:-1]]
+        if not end:
+            rows = [*map(np.ascontiguousarray, rows)]
+        return np.positive(np.moveaxis(super()._run(end, *rows, None), -1, axis), out=arrays[-1])
 
 
 def to_float(x: Any) -> Array:
-    """Turn numbers of any type into an array to compute with.
+    """Convert numbers of any type to an array of floats.
 
     Parameters
     ----------
     x : array_like
-        The numbers.
+        Numbers.
 
     Returns
     -------
     ndarray
-        float64 stays float64 if it is an array already; all else becomes `config.floatx()`.
+        A float array keeps its type; all else becomes `config.floatx()`.
 
     Examples
     --------
@@ -358,35 +337,28 @@ def to_float(x: Any) -> Array:
     return np.asarray(checks.numeric("x", x, None if is_float else config.floatx()), order="C")
 
 
-def _enter(activation: Activation, *aliases: str) -> Activation:
-    _registry.register(*aliases)(activation)
-    return activation
-
-
-linear = _enter(Activation("linear", "The identity: ``y = x``."))
-relu = _enter(Rectifier("relu", "The rectifier: ``y = max(x, 0)``."))
-leaky_relu = _enter(
-    Rectifier("leaky_relu", "The rectifier with a small slope below 0.", negative_slope=0.2)
-)
-relu6 = _enter(Rectifier("relu6", "``y = min(max(x, 0), 6)``.", max_value=6.0))
-sigmoid = _enter(Activation("sigmoid", "The logistic function: ``y = 1 / (1 + exp(-x))``."))
-tanh = _enter(Activation("tanh", "The hyperbolic tangent."))
-softmax = _enter(OverAxis("softmax", "Probabilities: ``y = exp(x) / sum(exp(x))``.", axis=-1))
-log_softmax = _enter(OverAxis("log_softmax", "The logarithms of `softmax`.", axis=-1))
-elu = _enter(Elementwise("elu", "``y = x`` above 0, ``alpha * (exp(x) - 1)`` below.", alpha=1.0))
-selu = _enter(Elementwise("selu", "`elu`, scaled so that deep nets keep mean 0 and variance 1."))
-softplus = _enter(Elementwise("softplus", "A smooth rectifier: ``y = log(1 + exp(x))``."))
-softsign = _enter(Elementwise("softsign", "``y = x / (1 + |x|)``."))
-silu = swish = _enter(Elementwise("silu", "``y = x * sigmoid(x)``, also `swish`."), "swish")
-gelu = _enter(
-    Elementwise("gelu", "``y = x * P(Z < x)`` for a standard normal Z.", approximate=False)
-)
-exponential = _enter(Elementwise("exponential", "``y = exp(x)``."))
-hard_sigmoid = _enter(Elementwise("hard_sigmoid", "``y = x / 6 + 0.5``, cut at 0 and at 1."))
-hard_silu = hard_swish = _enter(
-    Elementwise("hard_silu", "``y = x * hard_sigmoid(x)``, also `hard_swish`."), "hard_swish"
-)
-mish = _enter(Elementwise("mish", "``y = x * tanh(softplus(x))``."))
+linear = Activation("linear", "The identity: ``y = x``.")
+relu = Rectifier("relu", "The rectifier: ``y = max(x, 0)``.")
+leaky_relu = Rectifier("leaky_relu", "Rectifier with a small slope below 0.", negative_slope=0.2)
+relu6 = Rectifier("relu6", "``y = min(max(x, 0), 6)``.", max_value=6.0)
+sigmoid = Activation("sigmoid", "The logistic function: ``y = 1 / (1 + exp(-x))``.")
+tanh = Activation("tanh", "The hyperbolic tangent.")
+softmax = OverAxis("softmax", "Probabilities: ``y = exp(x) / sum(exp(x))``.", axis=-1)
+log_softmax = OverAxis("log_softmax", "The logarithms of `softmax`.", axis=-1)
+elu = Elementwise("elu", "``y = x`` above 0, ``alpha * (exp(x) - 1)`` below.", alpha=1.0)
+selu = Elementwise("selu", "`elu`, scaled so that deep networks keep mean 0 and variance 1.")
+softplus = Elementwise("softplus", "A smooth rectifier: ``y = log(1 + exp(x))``.")
+softsign = Elementwise("softsign", "``y = x / (1 + |x|)``.")
+silu = swish = Elementwise("silu", "``y = x * sigmoid(x)``, also `swish`.")
+gelu = Elementwise("gelu", "``y = x * P(Z < x)`` for a standard normal Z.", approximate=False)
+exponential = Elementwise("exponential", "``y = exp(x)``.")
+hard_sigmoid = Elementwise("hard_sigmoid", "``y = x / 6 + 0.5``, cut at 0 and at 1.")
+hard_silu = hard_swish = Elementwise("hard_silu", "``y = x * hard_sigmoid(x)``, also `hard_swish`.")
+mish = Elementwise("mish", "``y = x * tanh(softplus(x))``.")
+for _entry in [*vars().values()]:
+    if isinstance(_entry, Activation):
+        _registry.register()(_entry)
+_registry.names.update(swish=silu, hard_swish=hard_silu)
 
 
 def get(identifier: Any) -> Activation:
@@ -395,8 +367,7 @@ def get(identifier: Any) -> Activation:
     Parameters
     ----------
     identifier : None, str, dict or callable
-        A name in lower case, an activation, or a function of your own with its `backward`;
-        None means `linear`.
+        A name in lower case, an activation, or a custom function; None means `linear`.
 
     Returns
     -------
@@ -406,7 +377,7 @@ def get(identifier: Any) -> Activation:
     Raises
     ------
     ValueError
-        If there is none of that name, or a function has no `backward`.
+        If there is no activation of that name.
 
     Examples
     --------
@@ -414,7 +385,7 @@ def get(identifier: Any) -> Activation:
     (<activation relu>, <activation linear>)
     """
     found = linear if identifier is None else _registry.get(identifier)
-    # Keras takes a layer for an activation; those that only apply one are meant.
+    # Keras accepts a layer as activation, such as ReLU().
     found = getattr(found, "activation", found) if not hasattr(found, "units") else found
     return found if isinstance(found, Activation) else Custom(found)
 
