@@ -1,11 +1,11 @@
-"""The command ``tinynet``: train a net on handwritten digits, look at it, let it read.
+"""The command ``tinynet``: train a model on handwritten digits, evaluate it, and predict.
 
-Results go to standard output, errors to standard error as one line (places where data were sought
-follow as a list). With ``--json``, standard
-output is one JSON object and everything else goes to standard error.
+Results are written to standard output, errors to standard error as one line (the locations that
+were searched for data follow as a list). With ``--json``, standard output is one JSON object, and
+everything else is written to standard error.
 
-The command ends with 0 if all went well, 2 if it was called wrongly, 130 if it was interrupted,
-141 if the program that it was writing to had ended (as a shell has it), and 1 for everything else.
+The exit code is 0 for success, 2 for wrong usage, 130 for an interrupt, 141 if the program that
+reads the output has ended (as in a shell), and 1 for all other errors.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from tinynet.variable import Array
 Part = tuple[Array, Array]  # images and labels
 Result = tuple[dict[str, Any], list[str]]  # of a command: as JSON, and as lines of text
 
-MOST_PIXELS = 64_000_000  # of an image to read: more than a phone's
-# What Pillow raises for files that are damaged, incomplete or of a kind it does not read.
+MOST_PIXELS = 64_000_000  # of an image: more than that of a phone's camera
+# Errors that Pillow raises for files that are corrupted, incomplete or not supported.
 DAMAGE: tuple[type[Exception], ...] = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
 NOT_READ = ("AVIF", "HEIC", "PDF")
-# The bytes that a kind of file begins with or has at 4 or 8; names as in Pillow.
+# Bytes that identify a kind of file, after their position; names as in Pillow.
 IMAGE_FILES = [(0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"GIF8", "GIF")]
 IMAGE_FILES += [(0, b"BM", "BMP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF")]
 IMAGE_FILES += [(8, b"WEBP", "WEBP"), (0, b"P5", "PPM"), (0, b"P6", "PPM"), (0, b"%PDF", "PDF")]
@@ -72,15 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises
     ------
     SystemExit
-        After the help and ``--version`` with code 0, after wrong usage with code 2. The help is
-        what ``tinynet``, ``tinynet help`` and ``tinynet help COMMAND`` print, as ``--help`` does.
+        After the help and ``--version`` with code 0, after wrong usage with code 2. ``tinynet``,
+        ``tinynet help`` and ``tinynet help COMMAND`` print the help, as ``--help`` does.
 
     Examples
     --------
     >>> main(["predict", "no such model", "digit.png"])
     1
     """
-    if getattr(sys, "stdout", None) is None:  # closed by whoever started this
+    if getattr(sys, "stdout", None) is None:  # closed by the parent process
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until Python ends
     try:
         try:
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 parser.refuse(given[:1] if given[0] not in parser.options() else [])
             args, extra = parser.parse_known_args(given)
             args.parser.refuse(extra)
-            # With --json, what is said on the way goes to standard error.
+            # With --json, everything but the result is written to standard error.
             with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
                 result, lines = args.run(args)
             for line in [json.dumps(result)] if args.json else lines:
@@ -106,28 +106,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
-    except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, ImportError, MemoryError) as error:
         _complain(f"error: {_explain(error)}")
-        return 1
-    except MemoryError as error:
-        _complain(f"error: not enough memory. {error}")
         return 1
     return int(bool(result.get("errors")))
 
 
 def _flush() -> None:
-    """Meet a closed pipe or a full disk here, not when Python exits."""
+    """Raise the error of a closed pipe or a full disk here, not when Python exits."""
     try:
         sys.stdout.flush()
     except OSError:
-        # Python will try again; by then there must be a place that takes it.
+        # Python will try again, and must succeed then.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
 
 
 def _complain(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # nobody may be listening
+    with contextlib.suppress(OSError, ValueError):  # the stream may be closed
         lines = [line.rstrip() for line in text.splitlines() if line.strip()]
         progress.write("tinynet: " + "\n".join(lines) + "\n", sys.stderr)
 
@@ -135,7 +132,7 @@ def _complain(text: str) -> None:
 def _explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    return str(error)
+    return f"not enough memory. {error}" if isinstance(error, MemoryError) else str(error)
 
 
 def _say(text: str = "") -> None:
@@ -146,7 +143,7 @@ def _say(text: str = "") -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors suggest what may have been meant."""
+    """A parser whose errors have did-you-mean suggestions."""
 
     def options(self) -> list[str]:
         """Return the options of the command."""
@@ -155,16 +152,14 @@ class _Parser(argparse.ArgumentParser):
     def refuse(self, extra: Sequence[str]) -> None:
         """Refuse arguments that the command does not take, if there are any."""
         if extra and extra[0].startswith("-"):
-            wrong = extra[0].partition("=")[0]
-            options = sorted({*self.options()})
+            wrong, options = extra[0].partition("=")[0], sorted({*self.options()})
             self.error(f"{wrong} is not an option{checks.suggestion(wrong, options)}")
         if extra:
             self.error(f"unrecognized arguments: {' '.join(extra)}")
 
     def error(self, message: str) -> NoReturn:
         """Print usage and message, and exit; a misspelled command gets a suggestion."""
-        found = re.search(r"invalid choice: '(\w*)' \(choose from (.*)\)", message)
-        if found:
+        if found := re.search(r"invalid choice: '(\w*)' \(choose from (.*)\)", message):
             commands = re.findall(r"\w+", found[2])
             message = f"{found[1]!r} is not a command{checks.suggestion(found[1], commands)}"
         super().error(message)
@@ -177,63 +172,63 @@ def _parser() -> _Parser:
         epilog="tinynet help COMMAND describes the options of a command.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "-V", "--version", action="version", version=f"tinynet {tinynet.__version__}"
-    )
+    version = f"tinynet {tinynet.__version__}"
+    parser.add_argument("-V", "--version", action="version", version=version)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, run: Callable[[argparse.Namespace], Result], text: str) -> Any:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.set_defaults(run=run, parser=command)
-        text = "write one JSON object to standard output, everything else to standard error"
-        option(command, "--json", text, action="store_true")
-        return command
 
-    def option(command: Any, name: str, text: str, default: Any = None, **settings: Any) -> None:
-        if default is not None:
-            text, settings["default"] = f"{text} (default: {default})", default
-        command.add_argument(name, help=text, **settings)
+        def option(name: str, text: str, default: Any = None, **settings: Any) -> None:
+            if default is not None:
+                text, settings["default"] = f"{text} (default: {default})", default
+            command.add_argument(name, help=text, **settings)
+
+        text = "write one JSON object to standard output, everything else to standard error"
+        option("--json", text, action="store_true")
+        return option
 
     whole = functools.partial(_whole, low=1, expected="a positive integer")
     number: dict[str, Any] = {"type": whole, "metavar": "N"}
     seed = functools.partial(_whole, low=0, expected="an integer from 0 to 2**32 - 1")
     data = (
-        "mnist, fashion_mnist, drawn (digits that tinynet draws by itself), or the path of an .npz "
-        "file or of a folder with MNIST's four files (default: mnist, or drawn where MNIST is "
-        "neither found nor can be downloaded)"
+        "mnist, fashion_mnist, drawn (synthetic digits of tinynet), or the path of an .npz file or "
+        "of a folder with MNIST's four files (default: mnist, or drawn if MNIST is not found and "
+        "can't be downloaded)"
     )
-    saved, batch = "a file that tinynet or Keras saved", "examples in a batch"
+    saved, batch = "a file saved by tinynet or Keras", "number of examples in a batch"
 
-    train = add("train", _train, "Train a 784-128-10 net, test it, and draw what came out.")
-    option(train, "--data", data, type=_not_empty)
-    option(train, "--epochs", "how many times to go through the training images", 5, **number)
-    option(train, "--batch-size", batch, 32, **number)
-    option(train, "--seed", "the same seed gives the same net", 0, type=seed, metavar="N")
-    folder = "where to write the model, the figures and the pictures"
-    option(train, "--out", folder, "output", type=_not_empty, metavar="FOLDER")
-    option(train, "--no-plots", "draw no pictures", action="store_true")
+    train = add("train", _train, "Train a 784-128-10 model, test it, and plot the results.")
+    train("--data", data, type=_not_empty)
+    train("--epochs", "number of passes through the training images", 5, **number)
+    train("--batch-size", batch, 32, **number)
+    train("--seed", "random seed; the same seed gives the same model", 0, type=seed, metavar="N")
+    folder = "folder for the model, the metrics and the plots"
+    train("--out", folder, "output", type=_not_empty, metavar="FOLDER")
+    train("--no-plots", "do not draw plots", action="store_true")
 
-    evaluate = add("evaluate", _evaluate, "Test a model on a data set's test images.")
-    option(evaluate, "model", saved, metavar="MODEL")
-    option(evaluate, "--data", data, type=_not_empty)
-    option(evaluate, "--batch-size", batch, 32, **number)
+    evaluate = add("evaluate", _evaluate, "Evaluate a model on the test images of a data set.")
+    evaluate("model", saved, metavar="MODEL")
+    evaluate("--data", data, type=_not_empty)
+    evaluate("--batch-size", batch, 32, **number)
 
-    predict = add("predict", _predict, "Let a model read pictures of single digits.")
-    option(predict, "model", saved, metavar="MODEL")
+    predict = add("predict", _predict, "Predict the digits in image files.")
+    predict("model", saved, metavar="MODEL")
     kinds = (
-        "a PNG, JPEG, GIF, BMP, TIFF or WebP file with one digit; in MNIST's form it is taken as "
-        "it is, anything else is framed as MNIST's digits are"
+        "a PNG, JPEG, GIF, BMP, TIFF or WebP file with one digit; an image in MNIST's form is used "
+        "unchanged, any other is framed like MNIST's digits"
     )
-    option(predict, "images", kinds, nargs="+", metavar="IMAGE")
+    predict("images", kinds, nargs="+", metavar="IMAGE")
 
-    draw = add("demo", _demo, "Write a web page to draw a digit on, which a model reads.")
-    trained = f"{saved} (default: what train wrote to output)"
-    option(draw, "model", trained, nargs="?", metavar="MODEL")
-    page = "the page: one file, which needs no network"
-    option(draw, "--out", page, "output/demo.html", type=_not_empty, metavar="FILE")
-    option(draw, "--no-open", "do not open it in a browser", action="store_true")
+    draw = add("demo", _demo, "Write a web page on which a model reads a digit that you draw.")
+    trained = f"{saved} (default: the model that train wrote to output)"
+    draw("model", trained, nargs="?", metavar="MODEL")
+    page = "the page: one file that needs no network connection"
+    draw("--out", page, "output/demo.html", type=_not_empty, metavar="FILE")
+    draw("--no-open", "do not open the page in a browser", action="store_true")
 
-    add("info", _info, "Say what tinynet runs on: for reports of defects.")
+    add("info", _info, "Print versions and settings, for bug reports.")
     return parser
 
 
@@ -257,23 +252,23 @@ def _not_empty(text: str) -> str:
 
 
 class _Source(NamedTuple):
-    """Where data come from: named on everything that is made from them."""
+    """Name of the data, which is shown with all results."""
 
     label: str
     fallback: bool = False
 
     def notice(self) -> None:
-        """Say plainly if these are other data than anybody would expect."""
+        """Print a notice if these are not the data that users expect."""
         if self.fallback:
             _say("NOTE: MNIST was not to be had; these are digits drawn by tinynet itself.")
 
     def on(self, line: str) -> str:
-        """Name the data on a line of results; figures without a name are MNIST's."""
+        """Add the name of the data to a line of results; results without a name are for MNIST."""
         return line if self.label == MNIST else f"{line} on {self.label}"
 
 
 def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
-    """Load what was asked for; without a wish MNIST or, where that can't be had, drawn digits."""
+    """Load the chosen data; by default MNIST or, if it is not available, synthetic digits."""
     if choice is None:
         try:
             return _load("mnist")
@@ -294,12 +289,12 @@ def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
     hint = checks.suggestion(choice, named)
     if not os.path.exists(choice) and ("did you mean" in hint or choice.isalnum()):
         raise ValueError(f"--data must be a data set or a path{hint}. Received: {choice!r}")
-    # "./" keeps a path from being taken for one of the names that load_data knows.
+    # With "./", load_data does not mistake a path for the name of a data set.
     return _Source(choice), datasets.mnist.load_data(os.path.join(".", choice))
 
 
 def _scaled(images: Array) -> Array:
-    """Bring pixels from 0..255 to 0..1, in one go: 60,000 images in float64 are 380 MB."""
+    """Convert pixels from 0..255 to 0..1 without a copy in float64, which needs 380 MB."""
     return np.divide(images, np.float32(255), dtype=np.float32)
 
 
@@ -318,17 +313,11 @@ def _train(args: argparse.Namespace) -> Result:
         f"epoch{'s' * (args.epochs > 1)} (seed {args.seed}, {tinynet.config.backend()} backend)"
     )
     tinynet.utils.set_random_seed(args.seed)
-    model = tinynet.Sequential(
-        [
-            layers.Input((28, 28)),
-            layers.Flatten(),
-            layers.Dense(128, activation="relu"),
-            layers.Dense(10, activation="softmax"),
-        ]
-    )
+    hidden, output = layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")
+    model = tinynet.Sequential([layers.Input((28, 28)), layers.Flatten(), hidden, output])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    # The training images are most of the memory: each form of them goes when the next is there,
-    # and black pixels are not written out as numbers if training leaves them out anyway.
+    # The training images take most of the memory: each form of them is freed once the next exists,
+    # and black pixels are not expanded to floats if training leaves them out.
     x_train: Any
     if sparse.worth_it(images.reshape(len(images), -1)):
         x_train = sparse.CompressedRows(images, "float32")
@@ -341,18 +330,14 @@ def _train(args: argparse.Namespace) -> Result:
         "fallback": source.fallback,
         "train_images": len(y_train),
         "test_images": len(y_test),
-        "epochs": args.epochs,
-        "batch_size": args.batch_size,
-        "seed": args.seed,
+        **{name: getattr(args, name) for name in ("epochs", "batch_size", "seed")},
         "backend": tinynet.config.backend(),
         "version": tinynet.__version__,
     }
     last = _LastEpoch()
     start = time.perf_counter()
     try:
-        model.fit(
-            x_train, y_train, batch_size=args.batch_size, epochs=args.epochs, callbacks=[last]
-        )
+        model.fit(x_train, y_train, args.batch_size, args.epochs, callbacks=[last])
         del x_train
         about["training_seconds"] = round(time.perf_counter() - start, 3)
         return _test_and_write(model, source, (test_images, y_test), about, out, names), []
@@ -361,11 +346,10 @@ def _train(args: argparse.Namespace) -> Result:
             raise KeyboardInterrupt("before an epoch was complete; no model was written") from None
         last.copy.history = last.model.history
         about.update(epochs=last.epochs, interrupted=True, history=last.model.history.history)
-        written = _write_model(last.copy, about, out, names)
-        raise KeyboardInterrupt(
-            f"after {last.epochs} of {args.epochs} epochs; "
-            f"{out} has the model as it was then: {', '.join(written)}"
-        ) from None
+        written = ", ".join(_write_model(last.copy, about, out, names))
+        state = f"{out} has the model as it was then: {written}"
+        count = f"after {last.epochs} of {args.epochs} epochs"
+        raise KeyboardInterrupt(f"{count}; {state}") from None
 
 
 class _LastEpoch(tinynet.callbacks.Callback):
@@ -378,7 +362,7 @@ class _LastEpoch(tinynet.callbacks.Callback):
 
 
 def _write_model(model: Any, result: dict[str, Any], out: Path, names: list[str]) -> list[str]:
-    """Write the model in each format, and the result; return the names of these files."""
+    """Write the model in each format, and the result; return the names of the files."""
     written = [name for name in names if name.startswith("model.")]
     for name in written:
         model.save(out / name)
@@ -425,11 +409,11 @@ def _test_and_write(
 
 
 def _check_writable(out: Path, names: list[str]) -> None:
-    """Find out that nothing can be written before hours of training are lost, not after."""
+    """Raise an error before training, not after, if the files can't be written."""
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
-        if (out / name).is_dir():
-            raise IsADirectoryError(f"{out / name} must be a file or not exist. Received: a folder")
+        expected = f"{out / name} must be a file or not exist"
+        checks.require(not (out / name).is_dir(), expected, "a folder", IsADirectoryError)
     try:
         with tempfile.TemporaryFile(dir=out):
             pass
@@ -450,10 +434,9 @@ def _evaluate(args: argparse.Namespace) -> Result:
     test = model.evaluate(x, y, batch_size=args.batch_size, return_dict=True)
     source.notice()
     about = {"model": args.model, "data": source.label, "fallback": source.fallback}
-    figures = {f"test_{name}": value for name, value in test.items()}
+    about |= {"test_images": len(images), **{f"test_{name}": test[name] for name in test}}
     names = sorted(test, key=lambda name: name != "loss")
-    lines = [source.on(f"Test {name}: {test[name]:.4f}") for name in names]
-    return {**about, "test_images": len(images), **figures}, lines
+    return about, [source.on(f"Test {name}: {test[name]:.4f}") for name in names]
 
 
 def _predict(args: argparse.Namespace) -> Result:
@@ -483,22 +466,20 @@ def _probabilities(model: Any, digits: list[Array]) -> Array:
     if not digits:
         return np.zeros((0, 2))
     probabilities: Array = model.predict(x, verbose=0)
-    if probabilities.ndim != 2 or probabilities.shape[1] < 2:
-        raise ValueError(
-            f"The model must give probabilities of classes. Received: shape {probabilities.shape}"
-        )
+    shape = probabilities.shape
+    fits = len(shape) == 2 and shape[1] > 1
+    checks.require(fits, "The model must give probabilities of classes", f"shape {shape}")
     if probabilities.min() < 0 or probabilities.max() > 1.001:  # scores, not probabilities
         probabilities = tinynet.activations.softmax(probabilities).numpy()
     return probabilities
 
 
 def _as_input(model: Any, x: Array) -> Array:
-    """Give images the shape that a model takes: (N, 28, 28) or, for example, (N, 784)."""
+    """Reshape images to the input shape of a model: (N, 28, 28) or, for example, (N, 784)."""
     shape = model.input_shape[1:] if model.built else ()
-    if None in shape or math.prod(shape) != 784:
-        raise ValueError(
-            f"The model must take images of 28 x 28 pixels. Received: input shape {shape}"
-        )
+    fits = None not in shape and math.prod(shape) == 784
+    expected = "The model must take images of 28 x 28 pixels"
+    checks.require(fits, expected, f"input shape {shape}")
     return x.reshape(len(x), *shape)
 
 
@@ -512,13 +493,12 @@ def _read_digit(path: str) -> Array:
 
 
 def _read_image(path: str) -> Array:
-    """Read an image file, upright: gray, RGB or RGBA, of at most a few thousand pixels a side."""
+    """Read an image file, upright: gray, RGB or RGBA, at most a few thousand pixels wide."""
     with open(path, "rb") as file:
         head = file.read(16)
         kinds = [kind for at, magic, kind in IMAGE_FILES if head[at:].startswith(magic)]
-        if not kinds:
-            expected = f"{path} must be an image file, such as PNG or JPEG"
-            raise ValueError(f"{expected}. Received: a file that begins with {head[:4]!r}")
+        expected = f"{path} must be an image file, such as PNG or JPEG"
+        checks.require(kinds, expected, f"a file that begins with {head[:4]!r}")
         try:
             from PIL import Image, ImageOps
         except ImportError as error:
@@ -526,8 +506,8 @@ def _read_image(path: str) -> Array:
                 f"{path} is a {kinds[0]} file; reading it requires Pillow, which is not installed: "
                 f"pip install pillow"
             ) from error
-        if kinds[0] in NOT_READ:
-            raise ValueError(f"{path} must be saved as PNG or JPEG. Received: a {kinds[0]} file")
+        expected = f"{path} must be saved as PNG or JPEG"
+        checks.require(kinds[0] not in NOT_READ, expected, f"a {kinds[0]} file")
         file.seek(0)
         damage: Any = (*DAMAGE, Image.DecompressionBombError)
         try:
@@ -535,12 +515,10 @@ def _read_image(path: str) -> Array:
                 # Large images are refused here, and tags that are skipped do not matter.
                 warnings.simplefilter("ignore")
                 image: Any = Image.open(file, formats=kinds[:1])
-                # A header of a few bytes can claim more pixels than any memory holds.
-                if math.prod(image.size) > MOST_PIXELS:
-                    raise ValueError(
-                        f"image must have at most {MOST_PIXELS:,} pixels. "
-                        f"Received: {image.size[0]} x {image.size[1]} pixels"
-                    )
+                # A header of a few bytes can declare more pixels than fit in memory.
+                expected = f"image must have at most {MOST_PIXELS:,} pixels"
+                received = f"{image.size[0]} x {image.size[1]} pixels"
+                checks.require(math.prod(image.size) <= MOST_PIXELS, expected, received)
                 image = ImageOps.exif_transpose(image)
         except damage as error:
             raise ValueError(f"{path} is a {kinds[0]} file that can't be read: {error}") from error
