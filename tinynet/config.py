@@ -1,7 +1,7 @@
-"""The few settings: which backend computes, in which float type, and what epsilon is.
+"""Settings: backend, number of threads, float type, epsilon, and the reaction to divergence.
 
-``"numba"``, the default, runs the kernels in `kernels`. ``"numpy"`` is the backend to read and
-to debug: every function is the one in `functional`.
+``"numba"``, the default backend, runs the kernels in `kernels`. ``"numpy"`` is the backend for
+reading and debugging: every function is the one in `functional`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 
 BACKENDS = ("numpy", "numba")
 FLOATS = ("float32", "float64")
-#: Whether every buffer is filled with NaN, or with extreme integers, before it is used: what is
-#: read before it was written then shows. Read once, from TINYNET_DEBUG_BUFFERS.
+#: If True, every buffer is filled with NaN, or with extreme integers, before it is used, so that
+#: reads of uninitialized memory are found. Read once, from TINYNET_DEBUG_BUFFERS.
 DEBUG_BUFFERS = os.environ.get("TINYNET_DEBUG_BUFFERS") == "1"
 
 _settings = SimpleNamespace(
@@ -32,7 +32,7 @@ _on_backend_change: list[Callable[[], None]] = []
 
 
 def _has_numba() -> bool:
-    """Say whether Numba can be imported; it is, where it is not already."""
+    """Return True if Numba can be imported; import it then."""
     try:
         import numba  # noqa: F401  # only whether it works is asked
     except ImportError:
@@ -40,8 +40,15 @@ def _has_numba() -> bool:
     return True
 
 
+def _set(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Change a setting that has a few values."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {choices}. Received: {value!r:.60}")
+    setattr(_settings, name, value)
+
+
 def backend() -> str:
-    """Return the name of the backend that computes.
+    """Return the name of the backend.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def backend() -> str:
 
 
 def set_backend(name: str) -> None:
-    """Choose the backend that computes from now on.
+    """Choose the backend.
 
     Parameters
     ----------
@@ -71,23 +78,21 @@ def set_backend(name: str) -> None:
     Raises
     ------
     ValueError
-        If there is no such backend.
+        If the backend does not exist, or Numba is not installed.
 
     Examples
     --------
     >>> set_backend(backend())
     """
-    if name not in BACKENDS:
-        raise ValueError(f"The backend must be one of {BACKENDS}. Received: {name!r:.60}")
     if name == "numba" and not _has_numba():
         raise ValueError("The numba backend needs the package numba. Received: 'numba'")
-    _settings.backend = name
+    _set("backend", name, BACKENDS)
     for forget in _on_backend_change:
         forget()
 
 
 def num_threads() -> int:
-    """Return how many threads a call of `fit`, `evaluate` or `predict` uses at most.
+    """Return the maximum number of threads of a call of `fit`, `evaluate` or `predict`.
 
     Returns
     -------
@@ -103,14 +108,14 @@ def num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Choose how many threads `fit`, `evaluate` and `predict` use at most, from the next call on.
+    """Choose the maximum number of threads of `fit`, `evaluate` and `predict`, from the next call.
 
-    With more than one, `fit` divides the first layer of sparse inputs, the steps of Adam and, where
-    it does many steps in one call, large dense products, all in float32. `evaluate` and `predict`
-    compute batches side by side, unless a callback watches each. The same seed gives the same
-    bits, whatever the number: also in a child that is forked, and in a second `fit` at the same
-    time, which computes alone. No more are used than there are processors. They gain only while
-    these are free.
+    With more than one, `fit` divides the first layer of sparse inputs, the updates of Adam and, in
+    the fused training loop, large dense products, all in float32. `evaluate` and `predict` compute
+    batches in parallel, unless a callback observes batches. Results are bit-identical for any
+    number of threads: also in a forked process, and in a second `fit` at the same time, which uses
+    one thread. The number of processors is not exceeded. Threads are faster only if processors are
+    idle.
 
     Parameters
     ----------
@@ -120,28 +125,26 @@ def set_num_threads(n: int) -> None:
     Raises
     ------
     TypeError
-        If it is no whole number.
+        If it is not an integer.
     ValueError
-        If it is less than 1; or more, without what that needs: Linux, and the numba backend with
-        compiled kernels.
+        If it is less than 1; or more than 1 without Linux and the numba backend with compiled
+        kernels.
 
     Examples
     --------
     >>> set_num_threads(1)
     """
-    given: object = n
-    if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Integral):
+    if isinstance(n, bool | np.bool_) or not isinstance(n, numbers.Integral):
         raise TypeError(f"n must be a whole number of threads. Received: {type(n).__name__}")
-    number = operator.index(n)
-    if number < 1:
+    if n < 1:
         raise ValueError(f"n must be at least 1. Received: {n!r}")
-    if number > 1 and (reason := _only_one_thread()):
+    if n > 1 and (reason := _only_one_thread()):
         raise ValueError(f"More than one thread needs {reason}. Received: {n!r}")
-    _settings.num_threads = number
+    _settings.num_threads = operator.index(n)
 
 
 def _only_one_thread() -> str:
-    """Say what is missing for more threads than one, if anything is."""
+    """Return what is missing for more than one thread, if anything."""
     if sys.platform != "linux":
         return f"Linux, not {sys.platform}"
     if backend() != "numba":
@@ -154,12 +157,12 @@ def _only_one_thread() -> str:
 
 
 def on_divergence() -> str:
-    """Return what `fit` does when the training loss becomes infinite or not a number.
+    """Return the reaction of `fit` to a training loss that is infinite or not a number.
 
     Returns
     -------
     str
-        ``"raise"``: it stops with a FloatingPointError. ``"continue"``: it goes on, as Keras.
+        ``"raise"``: stop with a FloatingPointError. ``"continue"``: continue, as Keras does.
 
     Examples
     --------
@@ -170,12 +173,12 @@ def on_divergence() -> str:
 
 
 def set_on_divergence(action: str) -> None:
-    """Choose what `fit` does when the training loss becomes infinite or not a number.
+    """Choose the reaction of `fit` to a training loss that is infinite or not a number.
 
     Parameters
     ----------
     action : {"raise", "continue"}
-        Stop with a FloatingPointError, or go on as Keras does.
+        Stop with a FloatingPointError, or continue as Keras does.
 
     Raises
     ------
@@ -186,13 +189,11 @@ def set_on_divergence(action: str) -> None:
     --------
     >>> set_on_divergence("raise")
     """
-    if action not in ("raise", "continue"):
-        raise ValueError(f"on_divergence must be 'raise' or 'continue'. Received: {action!r:.60}")
-    _settings.on_divergence = action
+    _set("on_divergence", action, ("raise", "continue"))
 
 
 def floatx() -> str:
-    """Return the float type that new layers compute in.
+    """Return the float type of new layers.
 
     Returns
     -------
@@ -237,7 +238,7 @@ def floatx_scope(value: str) -> Iterator[None]:
 
 
 def set_floatx(value: str) -> None:
-    """Choose the float type that layers made from now on compute in.
+    """Choose the float type of new layers.
 
     Parameters
     ----------
@@ -247,15 +248,13 @@ def set_floatx(value: str) -> None:
     Raises
     ------
     ValueError
-        If it is another one.
+        If it is another type.
 
     Examples
     --------
     >>> set_floatx("float32")
     """
-    if value not in FLOATS:
-        raise ValueError(f"floatx must be one of {FLOATS}. Received: {value!r:.60}")
-    _settings.floatx = value
+    _set("floatx", value, FLOATS)
 
 
 def epsilon() -> float:
@@ -291,8 +290,7 @@ def set_epsilon(value: float) -> None:
     --------
     >>> set_epsilon(1e-7)
     """
-    given: object = value
-    if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Real):
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise TypeError(f"epsilon must be a number. Received: {value!r:.60}")
     if not 0 < value < np.inf:
         raise ValueError(f"epsilon must be positive and finite. Received: {value!r:.60}")

@@ -1,8 +1,8 @@
-"""Draw your own digit: a model as one web page that reads what is drawn on it.
+"""A web page on which a model reads the digits that a user draws.
 
-The page is one file with the weights inside. It needs no network and no server: the net is a few
-loops of JavaScript in `demo.html`, and so is `datasets.frame_digit`, without which a net that has
-seen only MNIST's digits reads few others.
+The page is one file with the weights inside. It needs no network connection and no server: the
+model is a few loops of JavaScript in `demo.html`, and so is `datasets.frame_digit`, without which a
+model trained on MNIST recognizes few other digits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import activations, layers
+from tinynet import activations, checks, layers
 from tinynet.datasets.drawn_digits import WAYS
 from tinynet.files import write_atomically
 from tinynet.graph_config import layers_in_a_row
@@ -29,19 +29,19 @@ def __dir__() -> list[str]:
     return __all__
 
 
-#: Where `tinynet train` leaves its model.
+#: Files in which `tinynet train` saves its model.
 MODELS = (Path("output", "model.tinynet"), Path("output", "model.keras"))
 
-_MOST = 1_000_000  # bytes of a page, where halving the weights' precision can hold it there
-_ROUNDS = 3  # so many examples of each digit
-# What demo.html can compute, besides the rectifiers.
+_MOST = 1_000_000  # bytes of a page; larger weights are stored in half precision
+_ROUNDS = 3  # examples of each digit
+# Activations of demo.html, in addition to the rectifiers.
 _ACTIVATIONS = ("linear", "sigmoid", "tanh", "elu", "silu", "softplus", "softmax")
 
 
 def page(model: Any) -> str:
-    """Make the page.
+    """Return the page.
 
-    The weights are in it as float32; if it were larger than 1 MB then, as float16, which changes
+    It contains the weights as float32 or, if it were larger than 1 MB, as float16, which changes
     probabilities by about 0.001.
 
     Parameters
@@ -59,7 +59,7 @@ def page(model: Any) -> str:
     Raises
     ------
     ValueError
-        If the page could not compute the model.
+        If the page does not support the model.
 
     Examples
     --------
@@ -74,9 +74,8 @@ def page(model: Any) -> str:
     steps, parts = _steps(model)
     flat = np.concatenate([part.ravel() for part in parts]).astype("<f4")
     template = resources.files("tinynet").joinpath("demo.html").read_text(encoding="utf-8")
-    sizes = [str(step["units"]) for step in steps if step["kind"] == "dense"]
     net = {
-        "shape": "-".join(["784", *sizes]),
+        "shape": "-".join(["784", *(str(s["units"]) for s in steps if s["kind"] == "dense")]),
         "version": tinynet.__version__,
         "steps": steps,
         "examples": [WAYS[digit][i][1] for i in range(_ROUNDS) for digit in range(10)],
@@ -92,13 +91,11 @@ def page(model: Any) -> str:
 
 
 def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
-    """Return what the page has to do, and the weights one behind the other."""
+    """Return the steps of the page, and the weights in order."""
     shape = model.input_shape[1:] if model.built else ()
-    if None in shape or math.prod(shape) != 784 or model.output_shape[1:] != (10,):
-        received = f"shapes {model.input_shape} and {model.output_shape}" if shape else "not built"
-        raise ValueError(
-            f"The model must take 28 x 28 pixels and give ten numbers. Received: {received}"
-        )
+    fits = None not in shape and math.prod(shape) == 784 and model.output_shape[1:] == (10,)
+    received = f"shapes {model.input_shape} and {model.output_shape}" if shape else "not built"
+    checks.require(fits, "The model must take 28 x 28 pixels and give ten numbers", received)
     steps: list[dict[str, Any]] = []
     weights: list[Any] = []
     rank, last = len(shape) + 1, activations.linear
@@ -109,18 +106,19 @@ def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
         if kind is layers.Flatten:
             rank = 2
             continue
-        if kind is layers.Dense and rank == 2:
-            offset = sum(array.size for array in weights)
+        where = " before Flatten" if kind is layers.Dense else ""
+        supported = kind in (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.Softmax)
+        expected = "The page can compute Flatten, Dense, Dropout and activations, not "
+        checks.require(
+            supported or (kind is layers.Dense and rank == 2),
+            f"{expected}{kind.__name__}{where}",
+            f"the layer {layer.name}",
+        )
+        if kind is layers.Dense:
+            offset, own = sum(array.size for array in weights), layer.get_weights()
             step = {"kind": "dense", "name": layer.name, "units": layer.units, "kernel": offset}
-            own = layer.get_weights()
             steps.append({**step, "bias": offset + own[0].size if layer.use_bias else None})
             weights += own
-        elif kind not in (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.Softmax):
-            where = " before Flatten" if kind is layers.Dense else ""
-            raise ValueError(
-                f"The page can compute Flatten, Dense, Dropout and activations, not "
-                f"{kind.__name__}{where}. Received: the layer {layer.name}"
-            )
         last = layer.activation
         if getattr(layer, "axis", -1) != -1:
             last = last.with_options(axis=layer.axis)
@@ -131,30 +129,29 @@ def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
 
 
 def _activation(activation: Any, name: str, rank: int) -> dict[str, Any]:
-    """Return the step of an activation, if the page has it."""
+    """Return the step of an activation, if the page supports it."""
     options = dict(activation.options)
     kind = "relu" if isinstance(activation, activations.Rectifier) else activation.__name__
     rows = rank == 2 and options.get("axis") in (-1, 1)
-    if kind not in ("relu", *_ACTIVATIONS) or (kind == "softmax" and not rows):
-        raise ValueError(
-            f"The page can compute the activations relu, {', '.join(_ACTIVATIONS)}, the last over "
-            f"whole rows. Received: {activation.__name__} {options or ''} in {name}"
-        )
+    fits = kind in ("relu", *_ACTIVATIONS) and (kind != "softmax" or rows)
+    expected = f"The page can compute the activations relu, {', '.join(_ACTIVATIONS)}"
+    received = f"{activation.__name__} {options or ''} in {name}"
+    checks.require(fits, f"{expected}, the last over whole rows", received)
     return {"kind": "activation", "name": kind, "options": options}
 
 
 def default_model() -> Path:
-    """Find the model that `tinynet train` left in the current folder.
+    """Return the model that `tinynet train` saved in the current folder.
 
     Returns
     -------
     Path
-        The first of `MODELS` that is there.
+        The first of `MODELS` that exists.
 
     Raises
     ------
     FileNotFoundError
-        If none is; it says how to make one.
+        If none exists.
 
     Examples
     --------
@@ -178,19 +175,19 @@ def show(model: Any, path: str | Path, *, open_it: bool = True) -> bool:
     model : Sequential
         As for `page`.
     path : str or Path
-        The file; its folder is made.
+        The file; its folder is created.
     open_it : bool
-        Whether a browser is to open it.
+        If True, open it in a browser.
 
     Returns
     -------
     bool
-        Whether one did, as far as can be known.
+        True if a browser was started.
 
     Raises
     ------
     ValueError
-        If the page could not compute the model; nothing is written.
+        If the page does not support the model; nothing is written.
     OSError
         If the file can't be written.
 

@@ -1,4 +1,4 @@
-"""Ctrl-C between steps: a step is done in full or not at all."""
+"""Ctrl-C between steps: a step is all-or-nothing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import threading
 from types import FrameType
 from typing import Any
 
-compiling = 0  # kernels that are being compiled: the step that needs them takes seconds
+compiling = 0  # number of kernels that are being compiled, which takes seconds
 
 
 class Deferred:
-    """While it is entered, Ctrl-C waits for `check`; a second Ctrl-C does not wait.
+    """Context manager in which Ctrl-C waits for `check`; a second Ctrl-C does not wait.
 
-    Only in the main thread, and only where nobody else handles the signal; elsewhere Python's
-    own behaviour stays.
+    It only works in the main thread, and if no other code handles the signal; otherwise Python's
+    own behavior is unchanged.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class Deferred:
                 print(f"\ntinynet: {how}", file=sys.stderr, flush=True)
 
     def check(self) -> None:
-        """Raise the KeyboardInterrupt that has come meanwhile, if one has."""
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
         if self.pending:
             self.pending = False
             raise KeyboardInterrupt

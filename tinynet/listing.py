@@ -45,13 +45,8 @@ _BACKWARD = {
     "layer": "{targets} = {name}.backward({d})",
     "activation": "{d0} = {name}_backward({row}{d}, {0}{result}{given})",
 }
-_EXTRAS = (
-    "weight_decay",
-    "clipnorm",
-    "clipvalue",
-    "global_clipnorm",
-    "gradient_accumulation_steps",
-)
+_EXTRAS = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+_EXTRAS = (*_EXTRAS, "gradient_accumulation_steps")
 
 
 class Listing:
@@ -94,7 +89,7 @@ class Listing:
 
 
 class Writer:
-    """Names the registers of a step's program, and writes its instructions down.
+    """Names the registers of a step's program, and writes its instructions.
 
     Parameters
     ----------
@@ -175,7 +170,7 @@ class Writer:
         return self._names[id(symbol)]
 
     def text(self, value: Any) -> str:
-        """Write an argument down.
+        """Write an argument.
 
         Parameters
         ----------
@@ -197,48 +192,43 @@ class Writer:
         """Write an instruction."""
         is_backward = isinstance(n.operation, Backward)
         own = n.operation.forward if is_backward else n
-        operation, out = own.operation, own.outputs[0]
-        if not is_backward:
-            self._dense += operation.name in ("linear", "linear_relu")
-            letter = "z" if operation.name == "linear" else "y"
-            base = f"{letter}{self._dense}" if n.scope else "value"
-            if operation.name == "add" and self.text(own.inputs[0]).startswith("d_"):
-                base = self.text(own.inputs[0])
-            fields = {"y": self._name(out, base)}
-        else:
+        operation, (out, *others) = own.operation, own.outputs
+        inputs, gradients = [self.text(i) for i in own.inputs], []
+        if is_backward:
             fields = {"y": self.text(out), "d": self.text(n.inputs[0])}
-        for k, symbol in enumerate(own.outputs[1:], 1):
-            fields[f"y{k}"] = self._name(
-                symbol, ("p", "mean", "variance")[k - (len(own.outputs) < 3)]
+            for i, result in zip(inputs, n.outputs, strict=True):
+                gradients.append("None" if result is None else self._name(result, f"d_{i}"))
+        else:
+            self._dense += operation.name in ("linear", "linear_relu")
+            base = (
+                f"{'z' if operation.name == 'linear' else 'y'}{self._dense}" if n.scope else "value"
             )
-        inputs = [self.text(i) for i in own.inputs]
-        gradients = []
-        for k, i in enumerate(inputs if is_backward else []):
-            result = n.outputs[k]
-            gradients.append("None" if result is None else self._name(result, f"d_{i}"))
-            fields[f"d{k}"] = gradients[-1]
+            if operation.name == "add" and inputs[0].startswith("d_"):
+                base = inputs[0]
+            fields = {"y": self._name(out, base)}
+        for k, symbol in enumerate(others, 1):
+            name = ("p", "mean", "variance")[k - (len(others) < 2)]
+            fields[f"y{k}"] = self._name(symbol, name)
+        results = (
+            [*fields.values()] if not is_backward else [g.replace("None", "_") for g in gradients]
+        )
         options = {key: self.text(value) for key, value in own.options.items()}
+        fields |= {f"d{k}": gradient for k, gradient in enumerate(gradients)}
         fields |= {"name": operation.name, "shape": repr(tuple(out.shape)), **options}
+        fields["targets"] = ", ".join(g for g in gradients if g != "None")
         rows = tuple(getattr((*own.inputs, None)[0], "shape", ()))[:-1]
         template = (_BACKWARD if is_backward else _FORWARD).get(self._kind(operation, rows, fields))
-        fields["targets"] = ", ".join(g for g in gradients if g != "None")
         if template is None:
-            arguments = [*inputs, *(f"{key}={value}" for key, value in options.items())]
-            function = operation.name
-            targets = [fields["y"], *(fields[f"y{k}"] for k in range(1, len(own.outputs)))]
-            if is_backward:
-                function, targets = (
-                    f"{function}_backward",
-                    [g.replace("None", "_") for g in gradients],
-                )
-                arguments = [fields["d"], fields["y"], *arguments]
-            template = f"{', '.join(targets)} = {function}({', '.join(arguments)})"
+            before = [fields["d"], fields["y"]] if is_backward else []
+            arguments = [*before, *inputs, *(f"{key}={value}" for key, value in options.items())]
+            function = f"{operation.name}{'_backward' * is_backward}"
+            text = f"{', '.join(results)} = {function}({', '.join(arguments)})"
         else:
-            template = template.format(*inputs, **fields)
+            text = template.format(*inputs, **fields)
         if is_backward and hasattr(operation, "loss") and n.inputs[0] != 1:
-            template = template.replace(f"({fields['d']}, ", "(1.0, ", 1)
-            template += f"; {gradients[0]} = multiply({gradients[0]}, {fields['d']})"
-        parts = [p for p in template.split("; ") if not re.match(r"None = |.*None, None\)$", p)]
+            text = text.replace(f"({fields['d']}, ", "(1.0, ", 1)
+            text += f"; {gradients[0]} = multiply({gradients[0]}, {fields['d']})"
+        parts = [p for p in text.split("; ") if not re.match(r"None = |.*None, None\)$", p)]
         return [(part, self._shape_of(part, fields)) for part in parts]
 
     def _shape_of(self, part: str, fields: dict[str, str]) -> str:
@@ -252,21 +242,18 @@ class Writer:
     def _kind(self, operation: Any, rows: Any, fields: dict[str, str]) -> str:
         """Return the key of an operation's template, and add the fields that it needs."""
         if hasattr(operation, "activation"):
-            activation, name = operation.activation, operation.name
-            chosen = {} if operation.is_plain else activation.options
-            if name == "relu" and not operation.is_plain:
-                fields["name"] = "rectifier"
-            is_row = not hasattr(functional, name) and operation.is_plain
-            fields["name"] = "elementwise" if is_row else fields["name"]
-            fields["row"] = f"{name!r}, " if is_row else ""
-            fields["result"] = "" if fields["name"] == "rectifier" else f", {fields['y']}"
-            fields["given"] = "".join(f", {k}={v!r}" for k, v in ({} if is_row else chosen).items())
+            plain, name = operation.is_plain, operation.name
+            is_row = plain and not hasattr(functional, name)
+            own = "rectifier" if name == "relu" and not plain else name
+            fields["name"], fields["row"] = ("elementwise", f"{name!r}, ") if is_row else (own, "")
+            fields["result"] = "" if own == "rectifier" else f", {fields['y']}"
+            options = {} if plain else operation.activation.options
+            fields["given"] = "".join(f", {k}={v!r}" for k, v in options.items())
             return "activation"
         if not hasattr(operation, "loss"):
             return "layer" if hasattr(operation, "layer") else str(operation.name)
         loss, values = operation.loss, f"{fields['y']}_values"
-        for name in (values, f"d_{values}"):
-            self._shapes[name] = rows
+        self._shapes |= dict.fromkeys((values, f"d_{values}"), rows)
         fields["reduce"] = "mean" if loss.reduction in ("sum_over_batch_size", "mean") else "sum"
         if loss.gives_probabilities:
             return "sparse_softmax_crossentropy"
@@ -279,9 +266,9 @@ class Writer:
         elif kind == "CategoricalCrossentropy" and is_plain:
             fields["values"] = "softmax_crossentropy"
         else:  # methods
-            own = loss.name if kind == "FunctionLoss" else f"losses.{kind}"
-            fields["values"] = own if kind == "FunctionLoss" else f"{own}.call"
-            fields["gradient"] = f"{own}.backward"
+            is_function = kind == "FunctionLoss"
+            own = loss.name if is_function else f"losses.{kind}"
+            fields |= {"values": own + ".call" * (not is_function), "gradient": f"{own}.backward"}
         fields.setdefault("gradient", f"{fields['values']}_backward")
         return "loss"
 
@@ -317,7 +304,7 @@ class Writer:
 
 
 def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
-    """Write the program of a model's training step down.
+    """Write the program of a model's training step as text.
 
     Parameters
     ----------
@@ -326,7 +313,7 @@ def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
     batch_size : int
         The number of examples.
     fused : bool
-        Whether to list what is run, after rewrite rules.
+        If True, list the program after rewrite rules, as it is run.
 
     Returns
     -------
@@ -344,14 +331,11 @@ def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
     size = checks.whole("batch_size", batch_size)
     checks.flag("fused", fused)
     model._require_compiled("program")
-    if not model.built:
-        raise ValueError(
-            "The model must be built before program; call build(input_shape), or train it. "
-            f"Received: {model.name}, which is not built"
-        )
+    expected = "The model must be built before program; call build(input_shape), or train it"
+    checks.require(model.built, expected, f"{model.name}, which is not built")
     inputs = [np.zeros((size, *s.shape[1:]), s.dtype) for s in model.inputs]
     own = copied(model, "program")
-    shapes = own._output_shapes(inputs)
+    shapes = own._output_shapes(inputs)  # which also finds the outputs of a subclass
     targets: list[Any] = []
     for output, shape in zip(own._objective.outputs, shapes, strict=True):
         is_labels = isinstance(output.loss, SparseCategoricalCrossentropy)
@@ -360,15 +344,14 @@ def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
     y = targets[0] if len(targets) == 1 else targets
     one = OneStep(own, own._structured(inputs), y, fuse=fused)
     if fused:
-        examples = own._examples(own._structured(inputs), y)
-        many = own._many_steps(examples, size)
+        many = own._many_steps(own._examples(own._structured(inputs), y), size)
         if many is not None:
             return _train_steps(one, many)
     return Writer(one).listing()
 
 
 def _train_steps(one: OneStep, many: Any) -> Listing:
-    """Write the only instruction of a dense classifier down, which does many steps."""
+    """Write the only instruction of a dense classifier, which runs many steps."""
     sizes, rectifies = many._sizes.tolist(), many._rectifies.tolist()
     text = (
         f"train_steps(*x, labels, {many.batch_size}, {sizes}, {rectifies}, {many._from_logits}, "

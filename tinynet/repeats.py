@@ -1,8 +1,8 @@
-"""One accuracy is an anecdote: the same net from many seeds, with the spread that chance makes.
+"""Training of the same model with several seeds, and the standard deviation of the results.
 
-Two nets whose figures differ by less than their seeds' spread have not been told apart. `repeat`
-trains a net from several seeds, one after the other or, through joblib where it is installed,
-several at once: on a machine's cores, or on the workers of a cluster.
+A difference between two models is meaningful only if it exceeds the standard deviation over seeds.
+`repeat` trains a model with several seeds, one after the other or, if joblib is installed, in
+parallel: on the processors of a machine, or on the workers of a cluster.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ __all__ = ["Repeats", "repeat"]
 
 
 class Repeats(Tables):
-    """The figures of runs that differ in nothing but their seed.
+    """Results of runs that differ only in their seed.
 
     Parameters
     ----------
     seeds : list of int
-        The seed of each run.
+        Seed of each run.
     runs : list of dict
-        The figures of each run by name, such as ``{"loss": 0.1, "accuracy": 0.97}``.
+        Results of each run by name, such as ``{"loss": 0.1, "accuracy": 0.97}``.
 
     Attributes
     ----------
     seeds, runs : list
-        What was passed.
+        The parameters.
 
     Examples
     --------
@@ -53,103 +53,102 @@ class Repeats(Tables):
     """
 
     def __init__(self, seeds: list[int], runs: list[dict[str, float]]) -> None:
-        if not runs or len(seeds) != len(runs):
-            expected = "There must be at least one run, and as many as seeds"
-            raise ValueError(f"{expected}. Received: {len(seeds)} seeds, {len(runs)} runs")
+        received = f"{len(seeds)} seeds, {len(runs)} runs"
+        expected = "There must be at least one run, and as many as seeds"
+        checks.require(runs and len(seeds) == len(runs), expected, received)
         self.seeds, self.runs = seeds, runs
 
     def values(self, name: str) -> Array:
-        """Return one figure of all runs.
+        """Return one result of all runs.
 
         Parameters
         ----------
         name : str
-            Its name.
+            Name of the result.
 
         Returns
         -------
         ndarray, shape (runs,)
-            Its values, in the order of the seeds.
+            The values, in the order of the seeds.
 
         Raises
         ------
         ValueError
-            If there is no such figure.
+            If the name does not exist.
         """
         checks.known("figure", name, self.runs[0])
         return np.array([run[name] for run in self.runs])
 
     def mean(self, name: str) -> float:
-        """Return a figure's mean.
+        """Return the mean of a result.
 
         Parameters
         ----------
         name : str
-            Its name.
+            Name of the result.
 
         Returns
         -------
         float
-            The mean over all runs.
+            Mean over all runs.
         """
         return float(self.values(name).mean())
 
     def std(self, name: str) -> float:
-        """Return a figure's spread from seed to seed.
+        """Return the standard deviation of a result.
 
         Parameters
         ----------
         name : str
-            Its name.
+            Name of the result.
 
         Returns
         -------
         float
-            The standard deviation, estimated from the runs; not a number if there is but one.
+            Standard deviation, estimated from the runs; NaN if there is only one.
         """
         values = self.values(name)
         return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
     def tables(self) -> list[Table]:
-        """Return mean and spread of each figure, then the runs.
+        """Return mean and standard deviation of each result, then the runs.
 
         Returns
         -------
         list of Table
             The two tables.
         """
-        names = list(self.runs[0])
-        figures = [
-            (self.mean(n), self.std(n), self.values(n).min(), self.values(n).max()) for n in names
-        ]
-        header = ["figure", "mean", "std. dev.", "smallest", "largest"]
-        rows = [[n, *map(number, row)] for n, row in zip(names, figures, strict=True)]
+        names, rows = list(self.runs[0]), []
+        for n in names:
+            values = self.values(n)
+            rows.append([n, *map(number, (self.mean(n), self.std(n), values.min(), values.max()))])
         runs = [
             [str(seed), *(number(run[name]) for name in names)]
             for seed, run in zip(self.seeds, self.runs, strict=True)
         ]
+        header = ["figure", "mean", "std. dev.", "smallest", "largest"]
         title = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
         return [Table(title, header, rows), Table("", ["seed", *names], runs)]
 
     def plot(self, name: str | None = None, ax: Axes | None = None) -> Figure:
-        """Draw a figure of all runs, and their mean with one standard deviation on both sides.
+        """Plot a result of all runs, and their mean with one standard deviation on both sides.
 
         Parameters
         ----------
         name : str, optional
-            The figure; by default the last, which is the last metric.
+            Name of the result; by default the last, which is the last metric.
         ax : Axes, optional
-            Where to draw; by default on a new figure.
+            Axes to draw in; by default on a new figure.
 
         Returns
         -------
         Figure
-            The figure drawn in.
+            The figure.
 
         Raises
         ------
         ValueError
-            If there is no such figure.
+            If the name does not exist.
         """
         from tinynet import visualize
 
@@ -164,36 +163,36 @@ def repeat(
     n_jobs: int | None = None,
     **options: Any,
 ) -> Repeats:
-    """Train a net from several seeds, and gather what it comes to each time.
+    """Train a model with several seeds, and evaluate it each time.
 
-    A seed decides the first weights, the orders and dropout. The same seed gives the same
-    figures, wherever and however many at once they are computed.
+    A seed determines the initial weights, the shuffling and the dropout. Results are deterministic
+    for each seed, for any number of parallel runs.
 
     Parameters
     ----------
     build : callable
-        Makes a new, compiled model: ``build() -> model``.
+        Function that returns a new, compiled model: ``build() -> model``.
     data : tuple
         ``(x_train, y_train), (x_test, y_test)``, as ``load_data`` returns it.
     seeds : int or iterable of int
-        The seeds, or how many: 0, 1, 2, ...
+        The seeds, or their number n for 0, ..., n - 1.
     n_jobs : int, optional
-        How many runs at a time, each in a process of its own; -1 for as many as there are
-        processors. Needs joblib. By default what ``joblib.parallel_config`` says, else one.
+        Number of parallel runs, each in a separate process; -1 for the number of processors.
+        Requires joblib. By default that of ``joblib.parallel_config``, or 1.
     **options : object
-        For `fit`, such as ``epochs=5``.
+        Arguments of `fit`, such as ``epochs=5``.
 
     Returns
     -------
     Repeats
-        What `evaluate` gives on the test data after each run, to be printed and drawn.
+        Results of `evaluate` on the test data after each run, to print and plot.
 
     Raises
     ------
     ImportError
-        If `n_jobs` asks for more than one, and joblib is not installed.
+        If `n_jobs` is greater than 1 and joblib is not installed.
     ValueError, TypeError
-        If an argument can't be what was meant.
+        If an argument is not valid.
 
     Examples
     --------
@@ -210,20 +209,15 @@ def repeat(
     if isinstance(seeds, int | np.integer):
         seeds = range(checks.whole("seeds", seeds))
     listed = [checks.whole("a seed", seed, 0) for seed in seeds]
-    if not callable(build):
-        raise TypeError(
-            f"build must be a function that makes a model. Received: {checks.shorten(build)}"
-        )
-    if len(data) != 2 or any(len(part) != 2 for part in data):
-        raise ValueError(
-            f"data must be (x_train, y_train), (x_test, y_test). Received: {checks.shorten(data)}"
-        )
+    expected = "build must be a function that makes a model"
+    checks.require(callable(build), expected, checks.shorten(build), TypeError)
+    expected = "data must be (x_train, y_train), (x_test, y_test)"
+    fits = len(data) == 2 and all(len(part) == 2 for part in data)
+    checks.require(fits, expected, checks.shorten(data))
     options = {"verbose": 0, **options}
     if importlib.util.find_spec("joblib") is None:
-        if n_jobs not in (None, 1):
-            raise ImportError(
-                f"Several runs at a time need the package joblib. Received: n_jobs={n_jobs}"
-            )
+        expected = "Several runs at a time need the package joblib"
+        checks.require(n_jobs in (None, 1), expected, f"n_jobs={n_jobs}", ImportError)
         return Repeats(listed, [_run(build, data, seed, options) for seed in listed])
     import joblib
 
@@ -232,7 +226,7 @@ def repeat(
 
 
 def _run(build: Callable[[], Any], data: Any, seed: int, options: dict[str, Any]) -> Any:
-    """Train and evaluate once; the caller's stream of seeds goes on from where it was."""
+    """Train and evaluate once; the caller's random state is unchanged."""
     (x, y), (x_test, y_test) = data
     after = random.draw_seed()
     random.set_seed(seed)

@@ -10,20 +10,20 @@ from typing import Any
 
 @dataclass
 class Table:
-    """A few rows under a title.
+    """Rows of text with a title.
 
     Parameters
     ----------
     title : str
-        What stands above.
+        Title above the table.
     header : sequence of str
-        The names of the columns.
+        Names of the columns.
     rows : sequence of sequence of str
-        The cells.
+        Cells.
     note : str
-        What stands below.
+        Text below the table.
     words : sequence of int
-        The columns that stand on the left; all others are numbers.
+        Columns that are aligned to the left; all others are numbers.
 
     Examples
     --------
@@ -45,19 +45,17 @@ class Table:
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [self.title] if self.title else []
         for row in table:
-            cells = [
-                f"{cell:<{width}}" if i in self.words else f"{cell:>{width}}"
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
+            pairs = enumerate(zip(row, widths, strict=True))
+            cells = [f"{c:<{w}}" if i in self.words else f"{c:>{w}}" for i, (c, w) in pairs]
             lines.append(("  " + "  ".join(cells)).rstrip())
         return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
 
     def _repr_html_(self) -> str:
         def line(kind: str, cells: Sequence[str]) -> str:
+            sides = ["left" if i in self.words else "right" for i in range(len(cells))]
             return "".join(
-                f'<{kind} style="text-align: {"left" if i in self.words else "right"}">'
-                f"{html.escape(cell)}</{kind}>"
-                for i, cell in enumerate(cells)
+                f'<{kind} style="text-align: {side}">{html.escape(cell)}</{kind}>'
+                for side, cell in zip(sides, cells, strict=True)
             )
 
         rows = "".join(f"<tr>{line('td', row)}</tr>" for row in self.rows)
@@ -68,7 +66,7 @@ class Table:
 
 
 class Tables:
-    """The base of results that are read as tables, one below the other.
+    """Base class of results that are shown as tables.
 
     Examples
     --------
@@ -100,7 +98,7 @@ class Tables:
 
 
 def number(value: Any) -> str:
-    """Write a number down in four digits.
+    """Format a number with four digits.
 
     Parameters
     ----------
@@ -110,7 +108,7 @@ def number(value: Any) -> str:
     Returns
     -------
     str
-        In powers of ten where it is very small or large.
+        The number, in scientific notation if it is very small or large.
 
     Examples
     --------
