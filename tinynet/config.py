@@ -134,7 +134,8 @@ def set_num_threads(n: int) -> None:
     --------
     >>> set_num_threads(1)
     """
-    if isinstance(n, bool | np.bool_) or not isinstance(n, numbers.Integral):
+    given: object = n
+    if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Integral):
         raise TypeError(f"n must be a whole number of threads. Received: {type(n).__name__}")
     if n < 1:
         raise ValueError(f"n must be at least 1. Received: {n!r}")
@@ -290,7 +291,8 @@ def set_epsilon(value: float) -> None:
     --------
     >>> set_epsilon(1e-7)
     """
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+    given: object = value
+    if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Real):
         raise TypeError(f"epsilon must be a number. Received: {value!r:.60}")
     if not 0 < value < np.inf:
         raise ValueError(f"epsilon must be positive and finite. Received: {value!r:.60}")

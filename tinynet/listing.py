@@ -45,8 +45,13 @@ _BACKWARD = {
     "layer": "{targets} = {name}.backward({d})",
     "activation": "{d0} = {name}_backward({row}{d}, {0}{result}{given})",
 }
-_EXTRAS = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
-_EXTRAS = (*_EXTRAS, "gradient_accumulation_steps")
+_EXTRAS = (
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "gradient_accumulation_steps",
+)
 
 
 class Listing:
