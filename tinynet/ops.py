@@ -16,6 +16,7 @@ import builtins
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...
 
 
+#: The operations of the table, some of which are called like functions of Python.
+_t = SimpleNamespace(**TABLE)
 globals().update(TABLE)
-abs, amax, amin, true_divide = (TABLE[n] for n in ("absolute", "max", "min", "divide"))
+abs, amax, amin, true_divide = _t.absolute, _t.max, _t.min, _t.divide
 
 for _name in (
     *("relu", "relu6", "sigmoid", "softmax", "log_softmax", "softplus", "softsign", "silu"),
@@ -61,7 +64,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     x = getattr(x, "source", x)  # of a view, the Variable
     if axis == 0 and hasattr(x, "assign"):
         return LookUp(x)(x, indices)
-    return TABLE["take"](x, indices, axis=axis)
+    return _t.take(x, indices, axis=axis)
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
@@ -70,37 +73,37 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         raise ValueError(f"ord must be None, 1, 2 or inf. Received: ord={ord}")
     if ord in (1, 2, np.inf) and np.size(axis) > 1 + (axis is None) and np.ndim(x) > 1:
         raise ValueError(f"ord must be None for the norm of a matrix. Received: ord={ord}")
-    x = TABLE["add"](x, 0.0)
+    x = _t.add(x, 0.0)
     if ord not in (1, np.inf):
-        return TABLE["sqrt"](TABLE["sum"](TABLE["square"](x), axis=axis, keepdims=keepdims))
-    total = TABLE["sum" if ord == 1 else "max"]
-    return total(TABLE["absolute"](x), axis=axis, keepdims=keepdims)
+        return _t.sqrt(_t.sum(_t.square(x), axis=axis, keepdims=keepdims))
+    total = _t.sum if ord == 1 else _t.max
+    return total(_t.absolute(x), axis=axis, keepdims=keepdims)
 
 
 def normalize(x: Any, axis: int = -1, order: Any = 2, epsilon: float | None = None) -> Any:
     """Divide by the norm along an axis, which is at least `epsilon`."""
     least = config.epsilon() if epsilon is None else epsilon
     if order == 2:  # the square root has no gradient at 0
-        squares = TABLE["sum"](TABLE["square"](x), axis=axis, keepdims=True)
-        return x * TABLE["rsqrt"](TABLE["maximum"](squares, least**2))
-    return x / TABLE["maximum"](norm(x, order, axis, True), least)
+        squares = _t.sum(_t.square(x), axis=axis, keepdims=True)
+        return x * _t.rsqrt(_t.maximum(squares, least**2))
+    return x / _t.maximum(norm(x, order, axis, True), least)
 
 
 def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     """Compute the mean, weighted if weights are given."""
     if weights is None:
-        return TABLE["mean"](x, axis=axis)
+        return _t.mean(x, axis=axis)
     if np.ndim(weights) == 1 < np.ndim(x) and isinstance(axis, int):  # one for each slice
         sizes = [1] * np.ndim(x)
         sizes[axis] = -1
-        weights = TABLE["reshape"](weights, sizes)
-    each = TABLE["multiply"](TABLE["ones_like"](x), weights)
-    return TABLE["divide"](TABLE["sum"](each * x, axis=axis), TABLE["sum"](each, axis=axis))
+        weights = _t.reshape(weights, sizes)
+    each = _t.multiply(_t.ones_like(x), weights)
+    return _t.divide(_t.sum(each * x, axis=axis), _t.sum(each, axis=axis))
 
 
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> Any:
     """Compute mean and variance."""
-    return tuple(TABLE[n](x, axis=axes, keepdims=keepdims) for n in ("mean", "var"))
+    return _t.mean(x, axis=axes, keepdims=keepdims), _t.var(x, axis=axes, keepdims=keepdims)
 
 
 def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
@@ -108,9 +111,9 @@ def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     rows = ravel(x) if axis is None else x
     last = -1 if axis is None else axis
     n = _size(rows, last)
-    middle = TABLE["take"](sort(rows, last), [(n - 1) // 2, n // 2], axis=last)
-    y = TABLE["mean"](middle, axis=last, keepdims=keepdims)
-    return TABLE["reshape"](y, (1,) * np.ndim(x)) if keepdims and axis is None else y
+    middle = _t.take(sort(rows, last), [(n - 1) // 2, n // 2], axis=last)
+    y = _t.mean(middle, axis=last, keepdims=keepdims)
+    return _t.reshape(y, (1,) * np.ndim(x)) if keepdims and axis is None else y
 
 
 def batch_normalization(
@@ -125,10 +128,10 @@ def batch_normalization(
     """Compute ``(x - mean) / sqrt(variance + epsilon) * scale + offset`` for each feature."""
     sizes = [1] * np.ndim(x)
     sizes[axis] = -1
-    mean, variance = (TABLE["reshape"](v, sizes) for v in (mean, variance))
-    y = (x - mean) * TABLE["rsqrt"](variance + epsilon)
-    y = y if scale is None else y * TABLE["reshape"](scale, sizes)
-    return y if offset is None else y + TABLE["reshape"](offset, sizes)
+    mean, variance = (_t.reshape(v, sizes) for v in (mean, variance))
+    y = (x - mean) * _t.rsqrt(variance + epsilon)
+    y = y if scale is None else y * _t.reshape(scale, sizes)
+    return y if offset is None else y + _t.reshape(offset, sizes)
 
 
 def layer_normalization(
@@ -137,7 +140,7 @@ def layer_normalization(
     """Subtract the mean of each example, divide by its standard deviation, scale and shift."""
     mean, variance = moments(x, axis, keepdims=True)
     least = config.epsilon() if epsilon is None else epsilon
-    y = (x - mean) * TABLE["rsqrt"](variance + least)
+    y = (x - mean) * _t.rsqrt(variance + least)
     y = y if gamma is None else y * gamma
     return y if beta is None else y + beta
 
@@ -147,20 +150,20 @@ def rms_normalization(
 ) -> Any:
     """Divide each example by the root of its mean square."""
     least = config.epsilon() if epsilon is None else epsilon
-    y = x * TABLE["rsqrt"](TABLE["mean"](TABLE["square"](x), axis=axis, keepdims=True) + least)
+    y = x * _t.rsqrt(_t.mean(_t.square(x), axis=axis, keepdims=True) + least)
     return y if scale is None else y * scale
 
 
 def outer(x1: Any, x2: Any) -> Any:
     """Compute the product of every pair of elements."""
-    return TABLE["multiply"](TABLE["reshape"](x1, (-1, 1)), TABLE["reshape"](x2, (1, -1)))
+    return _t.multiply(_t.reshape(x1, (-1, 1)), _t.reshape(x2, (1, -1)))
 
 
 def inner(x1: Any, x2: Any) -> Any:
     """Compute the sum of products over the last axes."""
     if np.ndim(x1) * np.ndim(x2) == 0:
-        return TABLE["multiply"](x1, x2)
-    return TABLE["tensordot"](x1, x2, axes=[[-1], [-1]])
+        return _t.multiply(x1, x2)
+    return _t.tensordot(x1, x2, axes=[[-1], [-1]])
 
 
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
@@ -168,56 +171,52 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     size = _size(x, axis)
     cuts = [0, *split_sections(size, indices_or_sections), size]
     before = (builtins.slice(None),) * (axis % np.ndim(x))
-    return [
-        TABLE["get_item"](x, (*before, builtins.slice(a, b))) for a, b in itertools.pairwise(cuts)
-    ]
+    return [_t.get_item(x, (*before, builtins.slice(a, b))) for a, b in itertools.pairwise(cuts)]
 
 
 def unstack(x: Any, num: int | None = None, axis: int = 0) -> Any:
     """Take an array apart along an axis."""
-    return [TABLE["squeeze"](part, axis) for part in split(x, num or _size(x, axis), axis)]
+    return [_t.squeeze(part, axis) for part in split(x, num or _size(x, axis), axis)]
 
 
 def moveaxis(x: Any, source: Any, destination: Any) -> Any:
     """Move axes to other positions."""
     places = np.moveaxis(np.zeros(range(np.ndim(x))), source, destination).shape
-    return TABLE["transpose"](x, places)
+    return _t.transpose(x, places)
 
 
 def ravel(x: Any) -> Any:
     """Return the elements in one dimension."""
-    return TABLE["reshape"](x, (-1,))
+    return _t.reshape(x, (-1,))
 
 
 def vstack(xs: Sequence[Any]) -> Any:
     """Join rows."""
-    return TABLE["concatenate"](
-        [x if np.ndim(x) > 1 else TABLE["reshape"](x, (1, -1)) for x in xs], 0
-    )
+    return _t.concatenate([x if np.ndim(x) > 1 else _t.reshape(x, (1, -1)) for x in xs], 0)
 
 
 def hstack(xs: Sequence[Any]) -> Any:
     """Join columns; vectors are joined at their ends."""
-    return TABLE["concatenate"](xs, axis=0 if np.ndim(xs[0]) == 1 else 1)
+    return _t.concatenate(xs, axis=0 if np.ndim(xs[0]) == 1 else 1)
 
 
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
     """Take from the first array whose condition holds, else the default."""
     y = default
     for condition, choice in reversed([*zip(condlist, choicelist, strict=True)]):
-        y = TABLE["where"](condition, choice, y)
+        y = _t.where(condition, choice, y)
     return y
 
 
 def scatter(indices: Any, values: Any, shape: Any) -> Any:
     """Add values at the places that the rows of `indices` name, to zeros."""
-    return TABLE["scatter_update"](zeros(shape, dtype(values)), indices, values, "add")
+    return _t.scatter_update(zeros(shape, dtype(values)), indices, values, "add")
 
 
 def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
     """Replace the part that begins at `start_indices`."""
     places = np.moveaxis(np.indices(np.shape(updates)), 0, -1)
-    return TABLE["scatter_update"](inputs, TABLE["add"](places, start_indices), updates)
+    return _t.scatter_update(inputs, _t.add(places, start_indices), updates)
 
 
 def segment_sum(
@@ -226,64 +225,62 @@ def segment_sum(
     """Sum the rows that have the same number in `segment_ids`."""
     segment_ids = convert_to_tensor(segment_ids)
     n = int(np.max(segment_ids, initial=-1)) + 1 if num_segments is None else num_segments
-    known = TABLE["logical_and"](segment_ids >= 0, segment_ids < n)
-    places = TABLE["expand_dims"](TABLE["where"](known, segment_ids, n), -1)
+    known = _t.logical_and(segment_ids >= 0, segment_ids < n)
+    places = _t.expand_dims(_t.where(known, segment_ids, n), -1)
     return scatter(places, data, (n + 1, *np.shape(data)[1:]))[:n]
 
 
 def slice(inputs: Any, start_indices: Any, shape: Any) -> Any:
     """Return a part of the given shape that begins at the given indices."""
     starts = zip(start_indices, shape, strict=True)
-    return TABLE["get_item"](
-        inputs, tuple(builtins.slice(int(a), int(a) + int(n)) for a, n in starts)
-    )
+    return _t.get_item(inputs, tuple(builtins.slice(int(a), int(a) + int(n)) for a, n in starts))
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """Compute the sum of the diagonal."""
-    return TABLE["sum"](TABLE["diagonal"](x, offset, axis1, axis2), axis=-1)
+    return _t.sum(_t.diagonal(x, offset, axis1, axis2), axis=-1)
 
 
 def divide_no_nan(x1: Any, x2: Any) -> Any:
     """Divide; where the divisor is 0, the result is 0."""
-    is_zero = TABLE["equal"](x2, 0)
-    safe = TABLE["divide"](x1, TABLE["where"](is_zero, 1, x2))
-    return TABLE["where"](is_zero, 0.0, safe)
+    is_zero = _t.equal(x2, 0)
+    safe = _t.divide(x1, _t.where(is_zero, 1, x2))
+    return _t.where(is_zero, 0.0, safe)
 
 
 def erfc(x: Any) -> Any:
     """Compute ``1 - erf(x)``."""
-    return 1 - TABLE["erf"](x)
+    return 1 - _t.erf(x)
 
 
 def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
     """Take x1 where the condition holds, and x2 elsewhere; without them, return the indices."""
-    return nonzero(condition) if x1 is x2 is None else TABLE["where"](condition, x1, x2)
+    return nonzero(condition) if x1 is x2 is None else _t.where(condition, x1, x2)
 
 
 def sort(x: Any, axis: int = -1) -> Any:
     """Return the elements in ascending order along an axis."""
-    return TABLE["take_along_axis"](x, TABLE["argsort"](x, axis=axis), axis=axis)
+    return _t.take_along_axis(x, _t.argsort(x, axis=axis), axis=axis)
 
 
 def top_k(x: Any, k: int, sorted: bool = True) -> Any:
     """Return the k largest elements of each row, and their positions."""
-    ascending = TABLE["argsort"](TABLE["flip"](x, axis=-1), axis=-1)  # of equal ones, the last
-    order = (_size(x, -1) - 1 - TABLE["flip"](ascending, axis=-1))[..., :k]
-    return TABLE["take_along_axis"](x, order, axis=-1), order
+    ascending = _t.argsort(_t.flip(x, axis=-1), axis=-1)  # of equal ones, the last
+    order = (_size(x, -1) - 1 - _t.flip(ascending, axis=-1))[..., :k]
+    return _t.take_along_axis(x, order, axis=-1), order
 
 
 def allclose(
     x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Any:
     """Return whether all elements are equal within a tolerance."""
-    return TABLE["all"](TABLE["isclose"](x1, x2, rtol, atol, equal_nan))
+    return _t.all(_t.isclose(x1, x2, rtol, atol, equal_nan))
 
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
     """Return an array of the same shape, filled with a value."""
-    zeros = TABLE["zeros_like"](x, dtype=dtype)
-    return TABLE["cast"](TABLE["add"](zeros, fill_value), zeros.dtype)
+    zeros = _t.zeros_like(x, dtype=dtype)
+    return _t.cast(_t.add(zeros, fill_value), zeros.dtype)
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -317,12 +314,12 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def hard_tanh(x: Any) -> Any:
     """Limit to the range from -1 to 1."""
-    return TABLE["clip"](x, -1.0, 1.0)
+    return _t.clip(x, -1.0, 1.0)
 
 
 def log_sigmoid(x: Any) -> Any:
     """Compute ``log(sigmoid(x))``, without overflow."""
-    return -activations.softplus(TABLE["negative"](x))
+    return -activations.softplus(_t.negative(x))
 
 
 def glu(x: Any, axis: int = -1) -> Any:
@@ -333,45 +330,45 @@ def glu(x: Any, axis: int = -1) -> Any:
 
 def squareplus(x: Any, b: int = 4) -> Any:
     """Compute ``(x + sqrt(x ** 2 + b)) / 2``."""
-    return (x + TABLE["sqrt"](TABLE["square"](x) + b)) / 2
+    return (x + _t.sqrt(_t.square(x) + b)) / 2
 
 
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """Compute ``max(x, 0) + min(alpha * (exp(x / alpha) - 1), 0)``."""
-    below = alpha * TABLE["expm1"](TABLE["minimum"](x, 0.0) / alpha)
-    return TABLE["maximum"](x, 0.0) + below
+    below = alpha * _t.expm1(_t.minimum(x, 0.0) / alpha)
+    return _t.maximum(x, 0.0) + below
 
 
 def tanh_shrink(x: Any) -> Any:
     """Compute ``x - tanh(x)``."""
-    return x - TABLE["tanh"](x)
+    return x - _t.tanh(x)
 
 
 def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
     """Keep what is beyond the threshold; the rest becomes 0."""
-    return TABLE["where"](TABLE["absolute"](x) > threshold, x, 0.0)
+    return _t.where(_t.absolute(x) > threshold, x, 0.0)
 
 
 def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
     """Move towards 0 by the threshold, and no further than 0."""
-    return TABLE["sign"](x) * TABLE["maximum"](TABLE["absolute"](x) - threshold, 0.0)
+    return _t.sign(x) * _t.maximum(_t.absolute(x) - threshold, 0.0)
 
 
 def threshold(x: Any, threshold: float, default_value: float) -> Any:
     """Keep what is above the threshold; the rest becomes the default value."""
-    return TABLE["where"](TABLE["greater"](x, threshold), x, default_value)
+    return _t.where(_t.greater(x, threshold), x, default_value)
 
 
 def sparse_plus(x: Any) -> Any:
     """Compute a softplus that is exactly 0 below -1, and x above 1."""
-    middle = TABLE["square"](TABLE["add"](x, 1.0)) / 4
-    above = TABLE["where"](TABLE["less"](x, 1), middle, x)
-    return TABLE["where"](TABLE["less_equal"](x, -1), 0.0, above)
+    middle = _t.square(_t.add(x, 1.0)) / 4
+    above = _t.where(_t.less(x, 1), middle, x)
+    return _t.where(_t.less_equal(x, -1), 0.0, above)
 
 
 def sparse_sigmoid(x: Any) -> Any:
     """Compute the slope of `sparse_plus`: 0 below -1, 1 above 1, and straight between."""
-    return TABLE["clip"](TABLE["add"](x, 1.0) / 2, 0.0, 1.0)
+    return _t.clip(_t.add(x, 1.0) / 2, 0.0, 1.0)
 
 
 # ------------------------------------------------------------ losses of one call
@@ -380,9 +377,9 @@ def sparse_sigmoid(x: Any) -> Any:
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
     """Compute the cross-entropy between probabilities of one class, element by element."""
     if from_logits:
-        return activations.softplus(output) - TABLE["multiply"](output, target)
-    p = TABLE["clip"](output, config.epsilon(), 1 - config.epsilon())
-    return -(TABLE["log"](p) * target + TABLE["log"](1 - p) * TABLE["subtract"](1, target))
+        return activations.softplus(output) - _t.multiply(output, target)
+    p = _t.clip(output, config.epsilon(), 1 - config.epsilon())
+    return -(_t.log(p) * target + _t.log(1 - p) * _t.subtract(1, target))
 
 
 def categorical_crossentropy(
@@ -390,26 +387,26 @@ def categorical_crossentropy(
 ) -> Any:
     """Compute the cross-entropy between distributions, one value for each row."""
     if from_logits:
-        log = TABLE["subtract"](output, TABLE["logsumexp"](output, axis=axis, keepdims=True))
+        log = _t.subtract(output, _t.logsumexp(output, axis=axis, keepdims=True))
     else:
-        p = output / TABLE["sum"](output, axis=axis, keepdims=True)
-        log = TABLE["log"](TABLE["clip"](p, config.epsilon(), 1 - config.epsilon()))
-    return -TABLE["sum"](target * log, axis=axis)
+        p = output / _t.sum(output, axis=axis, keepdims=True)
+        log = _t.log(_t.clip(p, config.epsilon(), 1 - config.epsilon()))
+    return -_t.sum(target * log, axis=axis)
 
 
 def sparse_categorical_crossentropy(
     target: Any, output: Any, from_logits: bool = False, axis: int = -1
 ) -> Any:
     """Compute the cross-entropy between class labels and distributions."""
-    labels = TABLE["cast"](target, "int32")
+    labels = _t.cast(target, "int32")
     if labels.ndim < np.ndim(output) or labels.shape[-1] != 1:
-        labels = TABLE["expand_dims"](labels, axis)
+        labels = _t.expand_dims(labels, axis)
     if not from_logits:
-        output = TABLE["log"](TABLE["clip"](output, config.epsilon(), 1 - config.epsilon()))
+        output = _t.log(_t.clip(output, config.epsilon(), 1 - config.epsilon()))
     # An index from the end would be valid, a negative label is not.
-    labels = TABLE["where"](labels < 0, _size(output, axis), labels)
-    own = TABLE["take_along_axis"](output, labels, axis=axis)
-    return TABLE["squeeze"](TABLE["logsumexp"](output, axis=axis, keepdims=True) - own, axis=axis)
+    labels = _t.where(labels < 0, _size(output, axis), labels)
+    own = _t.take_along_axis(output, labels, axis=axis)
+    return _t.squeeze(_t.logsumexp(output, axis=axis, keepdims=True) - own, axis=axis)
 
 
 # ------------------------------------------------------------ control flow
@@ -425,8 +422,8 @@ def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> 
 
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any = None) -> Any:
     """Return anything array-like as a tensor."""
-    tensor: Tensor = TABLE["identity_of"](x)
-    return tensor if dtype is None else TABLE["cast"](tensor, dtype)
+    tensor: Tensor = _t.identity_of(x)
+    return tensor if dtype is None else _t.cast(tensor, dtype)
 
 
 def array(x: Any, dtype: Any = None) -> Any:
@@ -476,7 +473,7 @@ def ones(shape: Any, dtype: Any = None) -> Any:
 
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     """Return an array filled with a value."""
-    return TABLE["cast"](TABLE["broadcast_to"](fill_value, shape=shape), dtype or config.floatx())
+    return _t.cast(_t.broadcast_to(fill_value, shape=shape), dtype or config.floatx())
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
@@ -489,7 +486,7 @@ def identity(n: int, dtype: Any = None) -> Any:
     return eye(n, dtype=dtype)
 
 
-zeros_like, ones_like = TABLE["zeros_like"], TABLE["ones_like"]
+zeros_like, ones_like = _t.zeros_like, _t.ones_like
 empty, empty_like = zeros, zeros_like  # never uninitialized
 
 

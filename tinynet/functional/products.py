@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tinynet.functional.arithmetic import sum_to_shape
-
-Array = NDArray[Any]
+from tinynet.functional.arithmetic import Array, sum_to_shape
 
 
 def matmul(x1: Array, x2: Array) -> Array:

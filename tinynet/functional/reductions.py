@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from tinynet.functional.arithmetic import Array
+
 Axis = int | tuple[int, ...] | None
 
 
@@ -32,9 +32,7 @@ def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.asarray(np.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
 
 
-def sum_backward(
-    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
-) -> Array:
+def sum_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
     """Broadcast: every element has slope 1.
 
     >>> sum_backward(np.array([1.0, 10.0]), None, np.zeros((2, 3)), axis=1)
@@ -49,9 +47,7 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.asarray(np.mean(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
 
 
-def mean_backward(
-    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
-) -> Array:
+def mean_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
     """Broadcast: every element has slope 1 / n."""
     return sum_backward(d_y / x.dtype.type(_count(x, y)), y, x, axis, keepdims)
 
@@ -110,9 +106,7 @@ def var(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.asarray(np.var(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
 
 
-def var_backward(
-    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
-) -> Array:
+def var_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
     """Multiply by 2 (x - mean) / n; the mean's own part cancels."""
     centered = x - np.mean(x, axis=axis, keepdims=True, dtype=x.dtype)
     slope = centered * x.dtype.type(2 / (_count(x, y) or 1))
@@ -124,9 +118,7 @@ def std(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.asarray(np.sqrt(var(x, axis, keepdims)))
 
 
-def std_backward(
-    d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
-) -> Array:
+def std_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
     """Divide by 2 y, then go back through `var`."""
     return var_backward(d_y / (y + y), y, x, axis, keepdims)
 

@@ -6,13 +6,29 @@ several places.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-Array = NDArray[Any]
+from tinynet.functional.arithmetic import Array
+
+
+def _moved_back(forward: Callable[..., Array]) -> Callable[..., Any]:
+    """Return the backward function of a function that moves elements.
+
+    The function itself tells where each element of the result came from, if it moves numbers; 0 is
+    the number of an element that it added.
+    """
+
+    def backward(d_y: Array, y: Array, x: Array, *indices: Array, **options: Any) -> Any:
+        places = forward(np.arange(1, x.size + 1).reshape(x.shape), *indices, **options)
+        d_x = np.zeros(x.size + 1, d_y.dtype)
+        np.add.at(d_x, places, d_y)
+        return d_x[1:].reshape(x.shape), *(None for _ in indices)
+
+    return backward
 
 
 def reshape(x: Array, newshape: Any) -> Array:
@@ -129,15 +145,7 @@ def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Array:
     return np.take_along_axis(x, indices, axis)
 
 
-def take_along_axis_backward(
-    d_y: Array, y: Array, x: Array, indices: Array, axis: int | None = None
-) -> Any:
-    """Add every element of the gradient at its index."""
-    if axis is None:
-        return get_item_backward(d_y, y, x.reshape(-1), indices).reshape(x.shape), None
-    places: list[Any] = list(np.indices(d_y.shape, sparse=True))
-    places[axis] = np.broadcast_to(indices, d_y.shape)
-    return get_item_backward(d_y, y, x, tuple(places)), None
+take_along_axis_backward = _moved_back(take_along_axis)
 
 
 def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Array:
@@ -153,12 +161,9 @@ def pad_backward(
     pad_width: Any,
     mode: str = "constant",
     constant_values: Any = None,
-) -> Array:
+) -> Any:
     """Cut the ends off; elements that were copied there get their gradients back."""
-    numbers = np.pad(np.arange(x.size).reshape(x.shape) + 1, pad_width, mode)  # type: ignore[call-overload]
-    d_x = np.zeros(x.size + 1, d_y.dtype)
-    np.add.at(d_x, numbers, d_y)
-    return np.asarray(d_x[1:].reshape(x.shape))
+    return _moved_back(pad)(d_y, y, x, pad_width=pad_width, mode=mode)
 
 
 def tile(x: Array, repeats: Any) -> Array:
@@ -180,11 +185,7 @@ def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
     return np.repeat(x, repeats, axis=axis)
 
 
-def repeat_backward(d_y: Array, y: Array, x: Array, repeats: Any, axis: int | None = None) -> Array:
-    """Add every slice of the gradient where it came from."""
-    size = x.size if axis is None else x.shape[axis]
-    d_x = take_backward(d_y, y, x, np.repeat(np.arange(size), repeats), axis)[0]
-    return np.asarray(d_x)
+repeat_backward = _moved_back(repeat)
 
 
 def flip(x: Array, axis: Any = None) -> Array:
@@ -223,15 +224,7 @@ def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array
     return np.diagonal(x, offset, axis1, axis2)
 
 
-def diagonal_backward(
-    d_y: Array, y: Array, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1
-) -> Array:
-    """Put the gradient back on the diagonal."""
-    d_x = np.zeros(x.shape, d_y.dtype)
-    view = np.diagonal(d_x, offset, axis1, axis2)
-    view.flags.writeable = True
-    view[...] = d_y
-    return d_x
+diagonal_backward = _moved_back(diagonal)
 
 
 def tril(x: Array, k: int = 0) -> Array:
@@ -259,9 +252,7 @@ def diag(x: Array, k: int = 0) -> Array:
     return np.diag(x, k)
 
 
-def diag_backward(d_y: Array, y: Array, x: Array, k: int = 0) -> Array:
-    """Take the gradient from the diagonal, or put it back there."""
-    return np.diag(d_y, k) if x.ndim == 1 else diagonal_backward(d_y, y, x, k)
+diag_backward = _moved_back(diag)
 
 
 def _at(indices: Array) -> tuple[Array, ...]:
@@ -274,9 +265,7 @@ def gather_nd(params: Array, indices: Array) -> Array:
     return np.asarray(params[_at(indices)])
 
 
-def gather_nd_backward(d_y: Array, y: Array, params: Array, indices: Array) -> Any:
-    """Add the gradient at those places."""
-    return get_item_backward(d_y, y, params, _at(indices)), None
+gather_nd_backward = _moved_back(gather_nd)
 
 
 def scatter_update(

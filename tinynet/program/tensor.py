@@ -16,17 +16,9 @@ Array = NDArray[Any]
 TABLE: dict[str, Any] = {}
 #: What NumPy calls an operation, where that is another name.
 NUMPY_NAMES = {
-    "amax": "max",
-    "amin": "min",
-    "true_divide": "divide",
-    "float_power": "power",
-    "remainder": "mod",
-    "pow": "power",
-    "fabs": "absolute",
-    "bitwise_and": "logical_and",
-    "bitwise_or": "logical_or",
-    "invert": "logical_not",
-    "concat": "concatenate",
+    **{"amax": "max", "amin": "min", "true_divide": "divide", "remainder": "mod"},
+    **{"float_power": "power", "pow": "power", "fabs": "absolute", "concat": "concatenate"},
+    **{"bitwise_and": "logical_and", "bitwise_or": "logical_or", "invert": "logical_not"},
     "permute_dims": "transpose",
 }
 
