@@ -25,7 +25,7 @@ def _moved_back(forward: Callable[..., Array]) -> Callable[..., Any]:
     def backward(d_y: Array, y: Array, x: Array, *indices: Array, **options: Any) -> Any:
         places = forward(np.arange(1, x.size + 1).reshape(x.shape), *indices, **options)
         d_x = np.zeros(x.size + 1, d_y.dtype)
-        np.add.at(d_x, places, d_y)
+        np.add.at(d_x, places.reshape(-1), d_y.reshape(-1))  # flat indices are fast
         return d_x[1:].reshape(x.shape), *(None for _ in indices)
 
     return backward
