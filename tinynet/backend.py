@@ -11,32 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import layers, random, registry
+from tinynet import layers, random
 from tinynet import ops as _ops
 from tinynet.config import backend, epsilon, floatx, set_epsilon, set_floatx
+from tinynet.utils import clear_session
 from tinynet.variable import Tensor, Variable
 
 ops: Any = _ops
 
 __all__ = ["backend", "clear_session", "epsilon", "floatx", "set_epsilon", "set_floatx"]
-
-
-def clear_session(free_memory: bool = True) -> None:
-    """Restart the numbering of layer names.
-
-    Parameters
-    ----------
-    free_memory : bool
-        Accepted as in Keras, without effect: models live as long as they are used.
-
-    Examples
-    --------
-    >>> clear_session()
-    >>> from tinynet import layers
-    >>> layers.Dense(2).name
-    'dense'
-    """
-    registry.clear_names()
 
 
 # Functions with the arguments and defaults that they have in `ops`.

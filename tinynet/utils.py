@@ -9,13 +9,30 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config, random, registry
-from tinynet.backend import clear_session
 from tinynet.registry import *
 from tinynet.variable import Array, as_tensor
 
 __all__ = ["PyDataset", "Sequence", "clear_session", "normalize", "pack_x_y_sample_weight"]
 __all__ += ["plot_model", "set_random_seed", "to_categorical", "unpack_x_y_sample_weight"]
 __all__ += registry.__all__
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Restart the numbering of layer names.
+
+    Parameters
+    ----------
+    free_memory : bool
+        Accepted as in Keras, without effect: models live as long as they are used.
+
+    Examples
+    --------
+    >>> clear_session()
+    >>> from tinynet import layers
+    >>> layers.Dense(2).name
+    'dense'
+    """
+    registry.clear_names()
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Array:
