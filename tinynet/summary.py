@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from tinynet import checks
@@ -11,7 +12,6 @@ from tinynet.program.nested import flattened
 from tinynet.program.symbols import Node
 from tinynet.progress import can_encode
 from tinynet.tables import Table
-from tinynet.variable import Variable
 
 Row = list[str]
 _HEADER = ("Layer (type)", "Output Shape", "Param #")
@@ -23,18 +23,18 @@ def summary_lines(
     expand_nested: bool = False,
     show_trainable: bool = False,
 ) -> list[str]:
-    """Write a model down as a table.
+    """Return a model as a table of text.
 
     Parameters
     ----------
     model : Model
         The model.
     line_length : int, optional
-        The width in characters; by default as wide as its widest row needs.
+        Width in characters; by default that of the widest row.
     expand_nested : bool
-        Whether the layers of nested models are listed too.
+        If True, list the layers of nested models, too.
     show_trainable : bool
-        Whether to show which layers are trained.
+        If True, show for each layer if it is trainable.
 
     Returns
     -------
@@ -49,15 +49,13 @@ def summary_lines(
     [' Total params: 9 (36.00 B)', ' Trainable params: 9 (36.00 B)']
     """
     line_length = checks.optional(checks.whole, "line_length", line_length)
-    connects = not _is_chain(model)
-    header = [*_HEADER, *["Connected to"] * connects, *["Trainable"] * show_trainable]
-    rows = _rows(model, expand_nested, show_trainable, connects)
+    header, *rows = _rows(model, expand_nested, show_trainable)
     table = _table(header, rows, line_length)
     return [f'Model: "{model.name}"', *table, *(f" {line}" for line in _counts(model))]
 
 
 def summary_html(model: Any) -> str:
-    """Write a model down as a table for a notebook.
+    """Return a model as a table for a notebook.
 
     Parameters
     ----------
@@ -75,78 +73,76 @@ def summary_html(model: Any) -> str:
     >>> "<td" in summary_html(Sequential([layers.Input((2,)), layers.Dense(3)]))
     True
     """
-    connects = not _is_chain(model)
-    header = [*_HEADER, *["Connected to"] * connects]
-    rows = _rows(model, True, False, connects)
+    header, *rows = _rows(model, True, False)
     note = ", ".join(_counts(model))
     return Table(f'Model: "{model.name}"', header, rows, note, (0, 1, 3))._repr_html_()
 
 
 def _counts(model: Any) -> list[str]:
-    """Say how many parameters there are, of each kind."""
+    """Return the number of parameters of each kind, and their memory."""
     optimizer = list(model.optimizer.variables) if model.optimizer is not None else []
     optimizer = optimizer if len(optimizer) > 2 else []
-    counts = [
-        ("Total params", [*model.weights, *optimizer]),
-        ("Trainable params", model.trainable_weights),
-        ("Non-trainable params", model.non_trainable_weights),
-    ]
-    if optimizer:
-        counts.append(("Optimizer params", optimizer))
-    return [f"{label}: {_size(variables)}" for label, variables in counts]
+    counts = {"Total": [*model.weights, *optimizer], "Trainable": model.trainable_weights}
+    counts |= {"Non-trainable": model.non_trainable_weights}
+    counts |= {"Optimizer": optimizer} if optimizer else {}
+    lines = []
+    for label, variables in counts.items():
+        memory = sum(v.array.nbytes for v in variables)
+        power = min(max(memory.bit_length() - 1, 0) // 10, 3)
+        size = f"{memory / 1024**power:.2f} {('B', 'KB', 'MB', 'GB')[power]}"
+        lines.append(f"{label} params: {sum(v.size for v in variables):,} ({size})")
+    return lines
 
 
 def _is_chain(model: Any) -> bool:
-    """Whether each layer is called once, with the output of the one before."""
+    """Return True if each layer is called once, with the output of the previous layer."""
     graph = model._graph if model._functional and not model._has_own_call else None
     if graph is None:
         return True
     tensors = [*graph.entries, *(node.outputs for node in graph.nodes)]
-    is_row = all(
-        len(node.inputs) == 1 and graph.meant(node.inputs[0]) is before
-        for node, before in zip(graph.nodes, tensors, strict=False)
-    )
-    return is_row and len(graph.entries) == 1 and len(graph.operations) == len(tensors)
+    pairs = zip(graph.nodes, tensors, strict=False)
+    row = all(len(n.inputs) == 1 and graph.meant(n.inputs[0]) is before for n, before in pairs)
+    return row and len(graph.entries) == 1 and len(graph.operations) == len(tensors)
 
 
-def _rows(
-    model: Any, expand_nested: bool, show_trainable: bool, connects: bool, level: int = 0
-) -> list[Row]:
-    rows: list[Row] = []
-    graph: Any = None if model._has_own_call else model._graph
-    places, calls = ({}, {}) if graph is None else places_of(graph)
-    listed = graph.operations if model._functional and graph is not None else model.layers
+def _rows(model: Any, expand_nested: bool, show_trainable: bool) -> list[Row]:
+    """Return the header and a row for each layer."""
+    connects = not _is_chain(model)
+    header = [*_HEADER, *["Connected to"] * connects, *["Trainable"] * show_trainable]
     corner = "└" if can_encode("└") else "-"
-    for operation in listed:
-        own = calls.get(id(operation), [])
-        shapes = [s.shape for s in flattened(own[-1].outputs)] if own else []
-        if isinstance(operation, Node):
-            kind, count = operation_class(operation.operation.name), "0"
-        else:
-            kind = type(operation).__name__
-            if kind == "Model" and operation._functional:
-                kind = "Functional"  # its class in Keras
-            count = f"{operation.count_params():,}" if operation.built else "0 (unbuilt)"
-            if isinstance(operation, InputLayer):
-                shapes = [operation.batch_shape]
-            elif not own and operation.built and operation._build_shape and graph is None:
-                shapes = [operation.compute_output_shape(operation._build_shape)]
-        name = "   " * level + f"{corner} " * bool(level) + operation.name
-        row = [f"{name} ({kind})", str(shapes[0] if len(shapes) == 1 else shapes or "?"), count]
-        if connects:
-            inputs = [places[id(graph.meant(i))] for node in own for i in node.inputs]
-            text = ", ".join(f"{name}[{call}][{k}]" for name, call, k in inputs)
-            row.append("-" if level else text or "-")
-        if show_trainable:
-            row.append(("Y" if operation.trainable else "N") if _weights(operation) else "-")
-        rows.append(row)
-        if expand_nested and hasattr(operation, "layers"):
-            rows += _rows(operation, expand_nested, show_trainable, connects, level + 1)
-    return rows
 
+    def rows(model: Any, level: int) -> Iterator[Row]:
+        graph: Any = None if model._has_own_call else model._graph
+        places, calls = ({}, {}) if graph is None else places_of(graph)
+        listed = graph.operations if model._functional and graph is not None else model.layers
+        for operation in listed:
+            own = calls.get(id(operation), [])
+            shapes = [s.shape for s in flattened(own[-1].outputs)] if own else []
+            if isinstance(operation, Node):
+                kind, count = operation_class(operation.operation.name), "0"
+            else:
+                kind = type(operation).__name__
+                if kind == "Model" and operation._functional:
+                    kind = "Functional"  # its class in Keras
+                count = f"{operation.count_params():,}" if operation.built else "0 (unbuilt)"
+                if isinstance(operation, InputLayer):
+                    shapes = [operation.batch_shape]
+                elif not own and operation.built and operation._build_shape and graph is None:
+                    shapes = [operation.compute_output_shape(operation._build_shape)]
+            name = "   " * level + f"{corner} " * bool(level) + operation.name
+            row = [f"{name} ({kind})", str(shapes[0] if len(shapes) == 1 else shapes or "?"), count]
+            if connects:
+                inputs = [places[id(graph.meant(i))] for node in own for i in node.inputs]
+                text = ", ".join(f"{name}[{call}][{k}]" for name, call, k in inputs)
+                row.append("-" if level else text or "-")
+            if show_trainable:
+                has_weights = bool(getattr(operation, "weights", ()))
+                row.append(("Y" if operation.trainable else "N") if has_weights else "-")
+            yield row
+            if expand_nested and hasattr(operation, "layers"):
+                yield from rows(operation, level + 1)
 
-def _weights(operation: Any) -> Any:
-    return getattr(operation, "weights", ())
+    return [header, *rows(model, 0)]
 
 
 def _table(header: Row, rows: list[Row], line_length: int | None) -> list[str]:
@@ -179,11 +175,3 @@ def _line(row: Row, widths: list[int], edge: str) -> str:
         cell = cell if len(cell) <= width - 2 else cell[: width - 3] + "~"
         cells.append(f" {cell:>{width - 2}} " if i == 2 else f" {cell:<{width - 2}} ")
     return edge + edge.join(cells) + edge
-
-
-def _size(variables: list[Variable]) -> str:
-    """Count elements, and the memory they take."""
-    count = sum(v.size for v in variables)
-    memory = sum(v.array.nbytes for v in variables)
-    power = min(max(memory.bit_length() - 1, 0) // 10, 3)
-    return f"{count:,} ({memory / 1024**power:.2f} {('B', 'KB', 'MB', 'GB')[power]})"
