@@ -1,7 +1,7 @@
-"""What may be passed: one place for the questions that every public function asks.
+"""Validation of arguments, for all public functions.
 
-Each check returns the value as the library wants it, or raises an error that says what was
-expected and ends in what was received.
+Each check returns the converted value, or raises an error that describes the expected value and
+ends with the received one.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def shorten(value: Any, limit: int = 60, depth: int = 3) -> str:
-    """Describe a value for an error message, never in bulk.
+    """Describe a value for an error message, in a limited number of characters.
 
     Parameters
     ----------
     value : object
-        What was received.
+        The received value.
     limit : int
-        The most characters of its `repr`.
+        Maximum number of characters of its `repr`.
     depth : int
-        How far to go into lists in lists.
+        Maximum depth of nested lists.
 
     Returns
     -------
@@ -94,18 +94,18 @@ def require(
 
 
 def whole(name: str, value: Any, minimum: int = 1, wrong_type: type[Exception] = TypeError) -> int:
-    """Check a whole number: a count, a size or an index.
+    """Check an integer: a count, a size or an index.
 
     Parameters
     ----------
     name : str
         The argument's name.
     value : object
-        What was passed; NumPy's integers are welcome, bools are not.
+        The value; NumPy's integers are accepted, bools are not.
     minimum : int
-        The smallest value allowed.
+        Smallest value allowed.
     wrong_type : type
-        The error for what is no integer.
+        Error for values that are not integers.
 
     Returns
     -------
@@ -145,13 +145,13 @@ def number(
     name : str
         The argument's name.
     value : object
-        What was passed; NumPy's numbers are welcome, bools are not.
+        The value; NumPy's numbers are accepted, bools are not.
     low, high : float
         The bounds, both allowed. By default, `high` is the largest float32.
     open_low : bool
         If True, `low` itself is not allowed.
     wrong_type : type
-        The error for what is not a number.
+        Error for values that are not numbers.
     open_high : bool
         If True, `high` itself is not allowed, nor a number that float32 rounds to it.
 
@@ -220,19 +220,19 @@ def optional(
 
 
 def _plain(value: Any) -> str:
-    """Write a number down as a person would, without NumPy's name of its type."""
+    """Format a number without NumPy's name of its type."""
     return shorten(value) if isinstance(value, int) else str(value)[:60]
 
 
 def flag(name: str, value: Any) -> bool:
-    """Check a yes or no.
+    """Check a bool.
 
     Parameters
     ----------
     name : str
         The argument's name.
     value : object
-        What was passed.
+        The value.
 
     Returns
     -------
@@ -250,14 +250,14 @@ def flag(name: str, value: Any) -> bool:
 
 
 def title(value: Any, default: str) -> str:
-    """Check the name that something goes by.
+    """Check a name.
 
     Parameters
     ----------
     value : str or None
-        What was passed.
+        The value.
     default : str
-        The name in place of None, or of none.
+        Name to use for None and for an empty string.
 
     Returns
     -------
@@ -275,14 +275,14 @@ def title(value: Any, default: str) -> str:
 
 
 def float_type(value: Any, default: str) -> str:
-    """Check a type to compute in, as users and files write it.
+    """Check a float type, as users and files specify it.
 
     Parameters
     ----------
     value : None, str, type, dtype or dict
-        What was passed: a name, a NumPy type, or Keras' policy as a dict.
+        A name, a NumPy type, or Keras' policy as a dict.
     default : str
-        The type in place of None.
+        Type to use for None.
 
     Returns
     -------
@@ -302,7 +302,7 @@ def float_type(value: Any, default: str) -> str:
 
 
 def type_name(value: Any) -> str:
-    """Name a type of numbers.
+    """Return the name of a numeric type.
 
     Parameters
     ----------
@@ -339,7 +339,7 @@ def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     name : str
         The argument's name.
     value : object
-        What was passed.
+        The value.
     choices : iterable
         The values allowed.
 
@@ -390,16 +390,16 @@ def listed(name: str, values: Any, kind: type) -> list[Any]:
 
 
 def known(kind: str, name: str, table: Mapping[str, Any]) -> Any:
-    """Look a name up in a table; the error suggests what may have been meant.
+    """Look up a name in a table; the error has a did-you-mean suggestion.
 
     Parameters
     ----------
     kind : str
-        What the table holds, for example ``"activation"``.
+        Kind of the entries, for example ``"activation"``.
     name : str
-        What was asked for.
+        The name.
     table : mapping
-        What there is.
+        The entries by name.
 
     Returns
     -------
@@ -419,14 +419,14 @@ def known(kind: str, name: str, table: Mapping[str, Any]) -> Any:
 
 
 def suggestion(name: str, table: Iterable[str]) -> str:
-    """List the names that there are, or the closest ones of many, and the one meant, if known.
+    """Return a did-you-mean suggestion and the list of names, or the closest ones of many.
 
     Parameters
     ----------
     name : str
-        What was asked for.
+        Name that was not found.
     table : iterable of str
-        The names.
+        Existing names.
 
     Returns
     -------
@@ -506,7 +506,7 @@ def suggest_keywords(items: Iterable[Any]) -> None:
     Parameters
     ----------
     items : iterable
-        The public classes and functions; all else is left as it is.
+        The public classes and functions; other objects are ignored.
 
     Examples
     --------
@@ -539,13 +539,13 @@ Received: epoch=3
                 setattr(module, key, functions.get(function, function))
 
 
-# What is called in every step, and not by users: functions of these modules, and methods.
+# Functions and methods that are called in every step, and not by users.
 _PER_BATCH = (["checks"], ["losses"], ["metrics"], ["sparse"])
 _LAYERWISE = ("forward", "backward", "compute_output_shape")
 
 
 def _suggesting(function: Any) -> Any:
-    """Wrap a function; an error about its arguments names what they may have been meant to be."""
+    """Wrap a function; errors about its arguments have did-you-mean suggestions."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -609,12 +609,12 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
 
 def as_array(name: str, value: Any) -> Any:
-    """Turn values into an array, of whatever type they have.
+    """Convert values to an array, without changing their type.
 
     Parameters
     ----------
     name : str
-        What they are.
+        The argument's name.
     value : array_like
         The values.
 
@@ -626,7 +626,7 @@ def as_array(name: str, value: Any) -> Any:
     Raises
     ------
     ValueError
-        If they are lists of different lengths, or nothing that can be an array.
+        If they are lists of different lengths, or can't be converted to an array.
 
     Examples
     --------
@@ -661,7 +661,7 @@ def not_masked(name: str, value: Any) -> None:
     name : str
         The argument's name.
     value : object
-        What was passed.
+        The value.
 
     Raises
     ------
@@ -727,7 +727,7 @@ return_inverse=True). Received: dtype <U1, 'a' in row 0
 
 
 def _numbers(name: str, value: Any) -> Any:
-    """Convert a table column by column, and all else as a whole."""
+    """Convert a table column by column, and other values as a whole."""
     if not hasattr(value, "columns") or not hasattr(value, "shape"):
         return _real_numbers(name, value)
     types = {*getattr(value, "dtypes", [])}
@@ -813,7 +813,7 @@ def path(name: str, value: Any) -> str:
     name : str
         The argument's name.
     value : str, bytes or path
-        What was passed.
+        The value.
 
     Returns
     -------
@@ -831,16 +831,16 @@ def path(name: str, value: Any) -> str:
 
 
 def shape(name: str, value: Any, batch: bool = False) -> tuple[int | None, ...]:
-    """Check a shape: whole numbers, or None where the size is open.
+    """Check a shape: integers, or None for any size.
 
     Parameters
     ----------
     name : str
         The argument's name.
     value : object
-        What was passed: a sequence of sizes, or one size.
+        A sequence of sizes, or one size.
     batch : bool
-        Whether the first size is the batch's, which may be open.
+        If True, the first size is the batch size, which may be 0.
 
     Returns
     -------

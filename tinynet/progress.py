@@ -1,8 +1,8 @@
-"""What a person sees while it runs: Keras' progress bar, or one line where there is no terminal.
+"""Keras' progress bar, or one line for each epoch if the output is not a terminal.
 
-A bar is redrawn in place, which only terminals and notebooks can do. Anywhere else, a pipe or a
-file, each epoch gives one line. Where the stream can't encode the bar, it is drawn in ASCII. No
-number is ever truncated.
+A bar is redrawn in place, which only terminals and notebooks support. In a pipe or a file, each
+epoch writes one line. If the stream can't encode the bar, it is drawn in ASCII. Numbers are never
+truncated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _INTERVAL = 0.05
 
 
 def is_live(stream: TextIO | None = None) -> bool:
-    """Say whether a line can be drawn over: on a terminal and in a notebook.
+    """Return True if a line can be redrawn: in a terminal or a notebook.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def is_live(stream: TextIO | None = None) -> bool:
     Returns
     -------
     bool
-        Whether it can.
+        True if it can.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def is_live(stream: TextIO | None = None) -> bool:
 
 
 def can_encode(text: str, stream: TextIO | None = None) -> bool:
-    """Say whether a stream can hold a text.
+    """Return True if a stream can encode a text.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def can_encode(text: str, stream: TextIO | None = None) -> bool:
     Returns
     -------
     bool
-        Whether it can.
+        True if it can.
 
     Examples
     --------
@@ -82,10 +82,10 @@ def can_encode(text: str, stream: TextIO | None = None) -> bool:
 
 
 def write(text: str, stream: TextIO | None = None, strict: bool = False) -> None:
-    r"""Write a text to a stream; what it can't encode becomes a question mark.
+    r"""Write a text to a stream; characters that it can't encode become question marks.
 
-    If the stream is closed or broken, for example a pipe whose reader has ended, the text is lost:
-    a training must not end because nobody reads its progress.
+    If the stream is closed or broken, for example a pipe whose reader has ended, the text is
+    dropped, so that training continues.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def _width(text: str) -> int:
 
 
 def duration(seconds: float) -> str:
-    """Write a short time down.
+    """Format a short time.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Write a longer time down.
+    """Format a longer time.
 
     Parameters
     ----------
@@ -202,9 +202,9 @@ class Progress:
     Parameters
     ----------
     target : int or None
-        The number of steps, where it is known.
+        Number of steps, if it is known.
     verbose : {0, 1, 2}
-        Nothing, the bar, or one line at the end.
+        No output, the bar, or one line at the end.
     stream : text stream, optional
         By default standard output.
     start : float, optional
@@ -237,7 +237,7 @@ class Progress:
         self._drawn = 0
 
     def wants(self, done: int) -> bool:
-        """Say whether it is time to draw the bar again.
+        """Return True if it is time to redraw the bar.
 
         Parameters
         ----------
@@ -247,7 +247,7 @@ class Progress:
         Returns
         -------
         bool
-            Whether `draw` should be called.
+            True if `draw` must be called.
         """
         if self.silent or (self._first and not self.live):
             return False
@@ -256,14 +256,14 @@ class Progress:
         return self.live and now - self.last >= _INTERVAL
 
     def draw(self, done: int, logs: Mapping[str, Any]) -> None:
-        """Draw the bar over the one before.
+        """Redraw the bar.
 
         Parameters
         ----------
         done : int
             The number of steps done.
         logs : mapping of str to object
-            The metrics to show, as far as they fit.
+            Metrics to show, as many as fit.
         """
         self.last = now = time.perf_counter()
         left = 0 if self.target is None else self.target - done
@@ -278,7 +278,7 @@ class Progress:
         done : int
             The number of steps done.
         logs : mapping of str to object
-            The metrics to show, in full: on a second line if they don't fit on the first.
+            Metrics to show, on a second line if they do not fit on the first.
         """
         now = time.perf_counter()
         took = clock(now - self.start)
@@ -333,7 +333,7 @@ class Progress:
             write("\n", self.stream)
 
     def _show(self, line: str, after: str = "") -> None:
-        """Draw over the line before, with blanks where that was longer."""
+        """Redraw the line, with blanks if the previous one was longer."""
         self._complete_others()
         visible = _width(re.sub(r"\033\[\d+m", "", line))
         blanks = " " * max(self._drawn - visible, 0)
@@ -343,7 +343,7 @@ class Progress:
 
 
 def as_verbose(verbose: Any) -> int:
-    """Read Keras' argument `verbose`.
+    """Convert Keras' argument `verbose`.
 
     Parameters
     ----------

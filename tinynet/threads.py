@@ -1,14 +1,14 @@
-"""Several threads: helpers in `fit`, each for a part of a kernel call, and batches side by side.
+"""Threads: worker threads in `fit`, each for a part of a kernel call, and parallel batches.
 
-Handing a part to another thread by Python's means would cost more than computing it. So a helper
-is a Python thread that enters compiled code once, without the GIL, and stays there: it looks for
-work in shared memory, and dozes when there has been none for a while. The protocol stands in
-`kernels`; here is who has the helpers, and when.
+Handing a part to another thread through Python would cost more than computing it. So a worker is a
+Python thread that enters compiled code once, without the GIL, and stays there: it waits for work in
+shared memory, and sleeps if there has been none for a while. The protocol is defined in `kernels`;
+this module starts and stops the workers.
 
-A process has one team at a time, made for one `fit`. Whoever has none (a second `fit` in another
-thread, a child that was forked in the middle) computes alone and gets the same bits, since the
-work is cut between sums, or where one thread adds two halves as well. Prediction needs none of
-this: there `each` has whole batches computed side by side.
+A process has one thread pool at a time, which belongs to one `fit`. All other code (a second `fit`
+in another thread, a process forked during `fit`) uses one thread, and its results are
+bit-identical, because the work is divided between sums, or where one thread also adds two halves.
+Prediction does not use the pool: `each` computes whole batches in parallel.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from tinynet.variable import Array, aligned
 from tinynet.workspace import Workspace
 
 _FLOAT32 = np.dtype(np.float32)
-# Below so many numbers in the result, handing over costs more than it gains.
+# For results with fewer elements, dividing the work costs more than it gains.
 _SMALLEST = {"dense": 1 << 10, "gradient": 1 << 14, "adam": 1 << 14}
 
 
 class Team:
-    """The thread that makes it, and its helpers.
+    """Thread pool: the thread that creates it, and its workers.
 
     Parameters
     ----------
     n : int
-        How many threads they are together.
+        Number of threads, including the one that creates it.
 
     Examples
     --------
@@ -54,21 +54,21 @@ class Team:
 
         self._protocol: Any = helpers
         self.owner = threading.get_ident()
-        #: Buffers for what helpers write.
+        #: Buffers that workers write to.
         self.work = Workspace()
-        # The arrays of the last two jobs: while one is begun, the other may not have ended.
+        # The arrays of the last two jobs: when one begins, the other may not have ended.
         self._held: tuple[tuple[Array, ...], ...] = ((), ())
-        #: What they and their helpers talk through, for a kernel that does several jobs.
+        #: Mailboxes of the workers, for a kernel that runs several jobs.
         self.boxes = aligned((n, helpers.BOX), np.int64)
         self.boxes.fill(0)
         self._stops = self.boxes[1:, helpers.STOP]
         self._stops.fill(1)
-        helpers.work(self.boxes, n - 1)  # is compiled here, and returns at once
+        helpers.work(self.boxes, n - 1)  # compiled here; it returns immediately
         #: Locks, each held by its worker thread while it works.
         self._working = [threading.Lock() for _ in range(1, n)]
 
     def start(self) -> None:
-        """Start the worker threads; whatever interrupts this, `stop` ends those that run."""
+        """Start the workers; if this is interrupted, `stop` ends those that run."""
         self._stops.fill(0)
         for part in range(1, len(self.boxes)):
             # Where no thread can be started, the caller computes its parts. A signal handler that
@@ -77,19 +77,19 @@ class Team:
                 _thread.start_new_thread(self._help, (part,))
 
     def _help(self, part: int) -> None:
-        # As a method: what is held lives as long as a helper may use it.
+        # A method, so that the arrays live as long as a worker may use them.
         with self._working[part - 1]:
             self._protocol.work(self.boxes, part)
 
     def stop(self) -> None:
-        """Let the helpers end, and wait until they have; those that begin later end at once."""
+        """Stop the workers, and wait for their end; those that start later end immediately."""
         self._stops.fill(1)
         for working in self._working:
             with working:
                 pass
 
     def begin(self, job: str, *arrays: Array) -> tuple[Array, ...]:
-        """Offer the parts of a job; what was begun before has ended then, or is dropped.
+        """Offer the parts of a job; the previous one has ended then, or is dropped.
 
         Parameters
         ----------
@@ -102,14 +102,14 @@ class Team:
         Returns
         -------
         tuple of ndarray
-            The arguments, to ask for with `has_begun`.
+            The arguments, for `has_begun`.
         """
         self._held = (self._held[1], arrays)
         self._protocol.offer(self.boxes, getattr(self._protocol, job.upper()), *arrays)
         return arrays
 
     def has_begun(self, arrays: tuple[Array, ...]) -> bool:
-        """Say whether these are the arguments of the last job.
+        """Return True if these are the arguments of the last job.
 
         Parameters
         ----------
@@ -119,27 +119,27 @@ class Team:
         Returns
         -------
         bool
-            Whether no other one has been begun since.
+            True if no other job has begun since.
         """
         return self._held[1] is arrays
 
     def finish(self) -> None:
-        """Compute what nobody else does of the last job, and wait for the rest."""
+        """Compute the parts of the last job that no worker has taken, and wait for the rest."""
         self._protocol.work(self.boxes, 0)
 
 
-#: The team of this process, if there is one.
+#: The thread pool of this process, if there is one.
 active: Team | None = None
 _lock = threading.Lock()
 
 
 def current() -> Team | None:
-    """Return the calling thread's team.
+    """Return the thread pool of the calling thread.
 
     Returns
     -------
     Team or None
-        None where it computes alone.
+        None if it uses one thread.
 
     Examples
     --------
@@ -151,21 +151,21 @@ def current() -> Team | None:
 
 
 def team_for(job: str, out: Array, *others: Array) -> Team | None:
-    """Return the calling thread's team if a job is worth its while, and one that it can do.
+    """Return the thread pool of the calling thread if it supports a job and makes it faster.
 
     Parameters
     ----------
     job : {"dense", "gradient", "adam"}
         The kernel.
     out : ndarray
-        What it writes.
+        Result of the kernel.
     *others : ndarray
-        Of its arguments, those whose type or layout is not known to be right.
+        Arguments whose dtype or layout must be checked.
 
     Returns
     -------
     Team or None
-        None where the kernel shall be called as a whole.
+        None if the kernel must be called by one thread.
 
     Examples
     --------
@@ -183,12 +183,12 @@ def team_for(job: str, out: Array, *others: Array) -> Team | None:
 
 @contextlib.contextmanager
 def helping() -> Iterator[None]:
-    """Have a team within, if `config.set_num_threads` asked for one and no other thread has it.
+    """Use a thread pool within, if `config.set_num_threads` is set and no other thread has one.
 
     Yields
     ------
     None
-        Nothing; what is computed asks for `current`.
+        Computations find the pool with `current`.
 
     Examples
     --------
@@ -211,7 +211,7 @@ def helping() -> Iterator[None]:
             finally:
                 team.stop()
         finally:
-            # Once more, for a signal handler that raises before the first had begun.
+            # Again, for a signal handler that raises before the first call.
             team.stop()
             if active is team:  # a forked child has none
                 active = None
@@ -220,14 +220,14 @@ def helping() -> Iterator[None]:
 
 
 def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Call a function for each item, several at once if `config.set_num_threads` said so.
+    """Call a function for each item, in parallel if `config.set_num_threads` is set.
 
     Parameters
     ----------
     function : callable
-        What is called; most of its time without the GIL.
+        Function that spends most of its time without the GIL.
     items : iterable
-        Its arguments, asked for in the calling thread, a few ahead.
+        Its arguments, prefetched in the calling thread.
 
     Yields
     ------
@@ -275,7 +275,7 @@ def processors() -> int:
 
 
 def _forget() -> None:
-    """Forget, in a forked child, the threads that only its parent has."""
+    """Remove, in a forked process, the threads that only its parent has."""
     global active, _lock
     if active is not None:
         active._working.clear()
