@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, checks, config, functional
+from tinynet.arguments import argument, declared
 from tinynet.checks import numeric
 from tinynet.losses.base import DenseLoss, Loss, LossFunction, _registry
 from tinynet.program import dispatch
@@ -40,7 +41,7 @@ def _on_last_axis(axis: int, output_shape: tuple[int | None, ...]) -> None:
         )
 
 
-@_registry.register()
+@declared(_registry)
 class SparseCategoricalCrossentropy(Loss):
     """Cross-entropy between class labels and predicted probabilities.
 
@@ -66,27 +67,18 @@ class SparseCategoricalCrossentropy(Loss):
     2.21618
     """
 
-    _arguments = ("name", "reduction", "from_logits", "ignore_class")
+    from_logits: bool = argument(False, checks.flag)
+    ignore_class: int | None = argument(None, checks.whole, -(2**63))
+    reduction: str | None = argument("sum_over_batch_size")
+    axis: int = argument(-1, checks.whole, -64)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
 
     logits_of = HEADS
 
-    def __init__(
-        self,
-        from_logits: bool = False,
-        ignore_class: int | None = None,
-        reduction: str | None = "sum_over_batch_size",
-        axis: int = -1,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name, reduction, dtype)
-        self.from_logits = checks.flag("from_logits", from_logits)
-        self.axis = checks.whole("axis", axis, -64)
-        if ignore_class is not None:
-            ignore_class = checks.whole("ignore_class", ignore_class, -(2**63))
-            # Keras loses a softmax's input on the way when a class is ignored.
-            self.logits_of = ()
-        self.ignore_class = ignore_class
+    def __complete(self) -> None:
+        if self.ignore_class is not None:
+            self.logits_of = ()  # Keras loses the input of a softmax when a class is ignored
 
     @property
     def is_mean(self) -> bool:
@@ -213,6 +205,7 @@ class SparseCategoricalCrossentropy(Loss):
         return counted
 
 
+@declared()
 class SmoothedLoss(DenseLoss):
     """The base of the cross-entropies with true probabilities.
 
@@ -233,24 +226,15 @@ class SmoothedLoss(DenseLoss):
     array([0.9, 0.1])
     """
 
-    _arguments: tuple[str, ...] = ("name", "reduction", "from_logits", "label_smoothing", "axis")
+    from_logits: bool = argument(False, checks.flag)
+    label_smoothing: float = argument(0.0, checks.number, 0, 1)
+    axis: int = argument(-1, checks.whole, -64)
+    reduction: str | None = argument("sum_over_batch_size")
+    name: Any = argument(None)
+    dtype: Any = argument(None)
 
     logits_of = HEADS
     target_range = (0.0, 1.0)
-
-    def __init__(
-        self,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name, reduction, dtype)
-        self.from_logits = checks.flag("from_logits", from_logits)
-        self.label_smoothing = checks.number("label_smoothing", label_smoothing, 0, 1)
-        self.axis = checks.whole("axis", axis, -64)
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
         """Check that the true values are finite and of the predictions' shape."""
