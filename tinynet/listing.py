@@ -45,6 +45,8 @@ _BACKWARD = {
     "layer": "{targets} = {name}.backward({d})",
     "activation": "{d0} = {name}_backward({row}{d}, {0}{result}{given})",
 }
+# Names of results of the loss.
+_NAMES = {"sparse_matches": "matches"}
 _EXTRAS = (
     "weight_decay",
     "clipnorm",
@@ -206,7 +208,9 @@ class Writer:
         else:
             self._dense += operation.name in ("linear", "linear_relu")
             base = (
-                f"{'z' if operation.name == 'linear' else 'y'}{self._dense}" if n.scope else "value"
+                f"{'z' if operation.name == 'linear' else 'y'}{self._dense}"
+                if n.scope
+                else _NAMES.get(operation.name, "value")
             )
             if operation.name == "add" and inputs[0].startswith("d_"):
                 base = inputs[0]
