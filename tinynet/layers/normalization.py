@@ -15,6 +15,8 @@ from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
 from tinynet.variable import Variable
 
+__all__ = ["BatchNormalization", "LayerNormalization", "Normalization", "UnitNormalization"]
+
 
 def _axis(name: str, axis: Any) -> Any:
     """Check an axis, or a list of axes."""

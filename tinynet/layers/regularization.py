@@ -12,6 +12,8 @@ from tinynet.arguments import argument, declared, required
 from tinynet.layers.base import Layer, _registry
 from tinynet.program.dense_net import DRAW, DROPOUT
 
+__all__ = ["ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise"]
+
 
 @declared(_registry)
 class Dropout(Layer):

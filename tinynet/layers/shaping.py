@@ -12,6 +12,8 @@ from tinynet.program.dense_net import RESHAPE
 from tinynet.program.symbols import Node, Shape, SymbolicTensor, check_size
 from tinynet.program.tensor import TABLE
 
+__all__ = ["Flatten", "Input", "InputLayer", "Permute", "RepeatVector", "Rescaling", "Reshape"]
+
 
 @_registry.register()
 class InputLayer(Layer):
