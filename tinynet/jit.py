@@ -1,13 +1,12 @@
-"""Compiling once per machine, and never stumbling over what was kept.
+"""A compile cache: every kernel is compiled once per machine.
 
-Numba can keep what it compiled, but a user pays for it: an install that cannot be written to is an
-error on import, half a file an error on the first call, a flipped bit is executed, and two
-processes that compile at once may take each other's code for their own.  Here every compiled
-function is one file, complete or absent, named after all that its machine code depends on, and it
-is run only if it is to the bit what this user wrote.  Whatever else is found, or if nothing can be
-kept at all, the function is compiled in memory.
+Numba's own cache has weaknesses: a read-only install is an error on import, a truncated file is an
+error on the first call, a flipped bit is executed, and two processes that compile at the same time
+may load each other's code. Here every compiled function is one file, written atomically and named
+after everything that its machine code depends on. It is loaded only if its owner and its checksum
+are right; otherwise, or if the cache cannot be written, the function is compiled in memory.
 
-``$TINYNET_CACHE/kernels`` (or ``kernels`` in the user's cache folder) holds one folder for each
+``$TINYNET_CACHE/kernels`` (or ``kernels`` in the user's cache folder) has one folder for each
 combination of source, Python, NumPy and Numba; it may be deleted at any time.
 """
 
@@ -37,11 +36,11 @@ __all__ = ["jit"]
 
 _numba: Any = numba  # its own annotations are incomplete, and differ between versions
 
-_KEPT_DAYS = 90  # after that, another version's folder is taken to be forgotten
-_PATIENCE_SECONDS = 1.0  # of compiling, before a person is told what takes so long
-# Numba's settings, beside the options in the source, that change the code it makes.
+_KEPT_DAYS = 90  # after that, the unused folder of another version is removed
+_PATIENCE_SECONDS = 1.0  # of compiling, before a message explains the delay
+# Settings of Numba, in addition to the options in the source, that change the machine code.
 _SETTINGS = ("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT")
-# What a file system, and internals of Numba that this file does not know yet, may raise.
+# Errors of the file system, and of internals of Numba that may change.
 _TROUBLE = (
     AssertionError, AttributeError, ImportError, LookupError,
     OSError, RuntimeError, TypeError, ValueError,
@@ -50,22 +49,22 @@ _compiling = SimpleNamespace(since=0.0, seconds=0.0, said=False)
 
 
 def jit(**options: Any) -> Callable[[Any], Any]:
-    """Make the decorator that has Numba compile a function, and keeps the machine code.
+    """Return a decorator that compiles a function with Numba, and caches the machine code.
 
-    The function runs without the GIL, and divides as NumPy does.  It is compiled when it is first
-    called with arguments of new types, on a machine's first run only.  What it calls or reads must
-    stand in the same file, or in the same package beside it, since a change anywhere else goes
-    unnoticed; a function with a closure is therefore compiled anew by each process.
+    The function runs without the GIL, and divides as NumPy does. It is compiled when it is first
+    called with arguments of new types, on a machine's first run only. Everything that it calls or
+    reads must be defined in the same file or package, because changes elsewhere do not invalidate
+    the cache; a function with a closure is therefore compiled again by each process.
 
     Parameters
     ----------
     **options
-        More options of ``numba.njit``, such as ``fastmath`` or ``pipeline_class``.
+        Further options of ``numba.njit``, such as ``fastmath`` or ``pipeline_class``.
 
     Returns
     -------
     callable
-        The decorator.  With ``NUMBA_DISABLE_JIT=1`` it returns the function as it is.
+        The decorator. With ``NUMBA_DISABLE_JIT=1`` it returns the function unchanged.
 
     Examples
     --------
@@ -87,7 +86,7 @@ def jit(**options: Any) -> Callable[[Any], Any]:
 
 
 class _Cache:
-    """What Numba asks for one function's machine code; it takes the place of its FunctionCache."""
+    """Cache of one function's machine code; replaces Numba's FunctionCache."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         code = function.__code__
@@ -101,12 +100,11 @@ class _Cache:
         return None if self.folder is None else str(self.folder)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """Return the code for the arguments' types, or None to have it compiled."""
+        """Return the code for the arguments' types, or None if it must be compiled."""
         with contextlib.suppress(*_TROUBLE):
             target_context.refresh()
             if (path := self._path(signature, target_context.codegen())) is not None:
-                # The file that is open is the one that is asked for its owner: not even somebody
-                # who can rename folders gets another one in between.
+                # The owner of the open file is checked, so that it cannot be replaced in between.
                 with path.open("rb") as file:
                     trusted = _is_own(os.fstat(file.fileno()))
                     digest, data = file.read(32), file.read()
@@ -119,12 +117,12 @@ class _Cache:
         self._tell()
         try:
             os.getcwd()
-        except OSError:  # it was deleted; Numba would ask for it, to shorten paths in messages
+        except OSError:  # it was deleted, and Numba would use it to shorten paths in messages
             _numba.core.ir.Loc._get_path = lambda location: location.filename
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep what was compiled, if that can be."""
+        """Write compiled code to the cache, if possible."""
         interrupts.compiling -= 1
         now = time.perf_counter()
         _compiling.seconds += now - _compiling.since
@@ -132,13 +130,13 @@ class _Cache:
         self._tell()
         with contextlib.suppress(*_TROUBLE):
             path = self._path(signature, result.codegen)
-            # Code with addresses in it is good for this process only.
+            # Code that contains addresses is valid in this process only.
             if path is not None and not result.library.has_dynamic_globals:
                 data = _numba.core.serialize.dumps((signature, result._reduce()))
                 _replace(path, _digest(path, data) + data)
 
     def flush(self) -> None:
-        """Do nothing, for what is kept does not go stale."""
+        """Do nothing: files of the cache do not become stale."""
 
     def _path(self, signature: Any, codegen: Any) -> Path | None:
         """Return the file for the arguments' types on this processor."""
@@ -146,7 +144,7 @@ class _Cache:
         return self.folder and self.folder / f"{self.name}-{_sha256(key.encode()).hex()[:32]}"
 
     def _tell(self) -> None:
-        """Tell a person at a terminal, once, what takes so long."""
+        """Print a message at a terminal, once, that explains the delay."""
         if _compiling.said or _compiling.seconds < _PATIENCE_SECONDS:
             return
         _compiling.said = True
@@ -158,7 +156,7 @@ class _Cache:
 
 
 def _folder(source: str) -> Path | None:
-    """Return the folder for what is compiled from a source file, None if there can't be one."""
+    """Return the folder for code compiled from a source file, None if it cannot be created."""
     from tinynet.datasets._files import cache_folder
 
     with contextlib.suppress(OSError):
@@ -174,7 +172,7 @@ def _folder(source: str) -> Path | None:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
             _tidy(kernels)
-        # lstat: a link in its place might lead to a folder that others fill.
+        # lstat: a link might lead to a folder that others can write to.
         status = folder.lstat()
         if stat.S_ISDIR(status.st_mode) and _is_own(status):
             return folder
@@ -182,7 +180,7 @@ def _folder(source: str) -> Path | None:
 
 
 def _sources(source: str) -> bytes:
-    """Return what a file's machine code is made of: with a package's, all files of the package."""
+    """Return the sources that machine code depends on: all files of the package, if any."""
     path = Path(source)
     in_package = (path.parent / "__init__.py").exists()
     files = sorted(path.parent.glob("*.py")) if in_package else [path]
@@ -190,7 +188,7 @@ def _sources(source: str) -> bytes:
 
 
 def _tidy(kernels: Path) -> None:
-    """Remove the folders in which nothing has been kept for a long time."""
+    """Remove folders to which nothing was written for a long time."""
     for folder in kernels.iterdir():
         status = folder.lstat()
         if _is_own(status) and time.time() - status.st_mtime > _KEPT_DAYS * 24 * 3600:
@@ -198,17 +196,17 @@ def _tidy(kernels: Path) -> None:
 
 
 def _is_own(status: os.stat_result) -> bool:
-    """Say whether only this user can have written a file: loading machine code is running it."""
+    """Return whether only this user can have written a file: its machine code will be executed."""
     if sys.platform == "win32":
-        return True  # the user's profile is closed to others
+        return True  # others have no access to the user's profile
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file that other processes see complete or not at all, for this user only.
+    """Write a file atomically, for this user only.
 
-    It need not survive a power cut, as a model must: the check sum tells, and waiting for the disk
-    would cost as much as a small kernel's compilation.
+    It is not flushed to disk, as a model is: the checksum finds an incomplete file, and waiting for
+    the disk would cost as much as compiling a small kernel.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent)
     try:
@@ -220,7 +218,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _digest(path: Path, data: bytes) -> bytes:
-    """Return the check sum of a file's data, which holds under the file's own name only."""
+    """Return the checksum of a file's name and data."""
     return _sha256(path.name.encode() + data)
 
 

@@ -40,7 +40,7 @@ def clone_model(
     Raises
     ------
     ValueError
-        If it is no such model, or one of a class of your own.
+        If it is not such a model, or a custom class.
 
     Examples
     --------

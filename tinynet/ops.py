@@ -1,7 +1,7 @@
 """Operations on arrays and tensors, with the names and arguments of `keras.ops`.
 
-Every operation computes at once, is recorded by a `GradientTape`, and accepts anything that can
-be converted to an array. `tinynet.functional` holds the formula and the derivative of each.
+Every operation is computed immediately, is recorded by a `GradientTape`, and accepts anything that
+can be converted to an array. `tinynet.functional` holds the formula and the derivative of each.
 
 Examples
 --------

@@ -1,9 +1,8 @@
-"""Inputs that are mostly zero: kept as compressed rows, so that only the others are computed with.
+"""Inputs that are mostly zero, as compressed sparse rows (CSR): zeros cost no computation.
 
 Four of five pixels of a handwritten digit are 0. A product with 0 need not be computed, neither
-in the first layer's sum nor in its kernel's gradient. The format is the usual one ("CSR"): the
-non-zeros of row i stand at ``indptr[i]`` to ``indptr[i + 1]`` of `values`, their columns in
-`indices`.
+in the first layer's pre-activations nor in the gradient with respect to its kernel. The non-zeros
+of row i are ``values[indptr[i] : indptr[i + 1]]``; `indices` has their columns.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from tinynet.program import dispatch
 from tinynet.variable import Array, aligned
 from tinynet.workspace import Workspace
 
-# How many examples are sorted by column at once: their gradients stay in the processor's cache.
+# Number of examples that are sorted by column together: their gradients stay in the cache.
 CHUNK = 128
 
 # Below this share of non-zeros, compressed rows are faster than the dense product (benchmarks).
@@ -29,14 +28,14 @@ MAX_DENSITY = 0.3
 
 
 class CompressedRows:
-    """An array without its zeros; `fit` makes it of sparse inputs, and takes it in their place.
+    """An array in CSR format; `fit` converts sparse inputs to it, and accepts it as input.
 
     Parameters
     ----------
     x : ndarray, shape (N, ...)
         The array, of any real type. Each example becomes one row of D values.
     dtype : str
-        The type that its values are computed with.
+        Data type of the values.
 
     Examples
     --------
@@ -51,42 +50,39 @@ class CompressedRows:
         self.dtype = np.dtype(dtype)
         self.width = math.prod(x.shape[1:])
         self.indptr = aligned((len(x) + 1,), np.int64)
-        self.indptr[0] = first = 0
-        for block in _blocks(x, dtype):
+        self.indptr[0] = 0
+        for first, block in _blocks(x, dtype):
             rows, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
             dispatch.row_starts(block, rows)
             rows += begin
-            first += len(block)
-        # One more than needed: the kernel writes first and decides then.
+        # One more than needed: the kernel writes a number before it knows whether to keep it.
         room = int(self.indptr[-1]) + 1
-        #: Whether two bytes hold the number of a column.
+        #: Whether the number of a column fits into two bytes.
         self.narrow = self.width < 2**16
         self.indices = aligned((room,), np.uint16 if self.narrow else np.int32)
         self.values = aligned((room,), dtype)
-        first = 0
-        for block in _blocks(x, dtype):
+        for first, block in _blocks(x, dtype):
             rows, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
             dispatch.compress_rows(block, rows - begin, self.indices[begin:], self.values[begin:])
-            first += len(block)
 
     @classmethod
     def from_csr(
         cls, indptr: Any, indices: Any, data: Any, shape: tuple[int, ...], dtype: str = "float32"
     ) -> CompressedRows:
-        """Take over rows that are compressed already, such as those of SciPy's CSR matrices.
+        """Create compressed rows from the three arrays of a CSR matrix, such as SciPy's.
 
         Parameters
         ----------
         indptr : array_like of int, shape (N + 1,)
-            Where each row begins in the other two, and where the last one ends.
+            Start of each row in the other two arrays, and the end of the last row.
         indices : array_like of int, shape (K,)
-            The column of each non-zero; within a row they rise.
+            Column of each non-zero, ascending within a row.
         data : array_like, shape (K,)
             The non-zeros.
         shape : tuple of int
-            The shape of the whole, (N, D).
+            Shape of the matrix, (N, D).
         dtype : str
-            The type that the values are computed with.
+            Data type of the values.
 
         Returns
         -------
@@ -96,7 +92,7 @@ class CompressedRows:
         Raises
         ------
         ValueError
-            If the three arrays don't describe such rows.
+            If the three arrays do not describe such rows.
 
         Examples
         --------
@@ -106,12 +102,8 @@ class CompressedRows:
         """
         starts, columns, values = np.array(indptr, np.int64), np.asarray(indices), np.asarray(data)
         width = math.prod(shape[1:])
-        # The kernels look nothing up: what they are given has to be right.
-        right = (
-            starts.shape == (shape[0] + 1,)
-            and starts[0] == 0
-            and np.diff(starts).min(initial=0) >= 0
-        )
+        # Kernels do not check their arguments.
+        right = starts.shape == (shape[0] + 1,) and starts[0] == 0 and np.all(np.diff(starts) >= 0)
         right = right and columns.shape == values.shape == (starts[-1],)
         if right and columns.size:
             begins_row = np.zeros(columns.size + 1, bool)
@@ -139,7 +131,7 @@ class CompressedRows:
         x : sparse array, shape (N, D)
             The array; it is not changed.
         dtype : str
-            The type that the values are computed with.
+            Data type of the values.
 
         Returns
         -------
@@ -152,12 +144,12 @@ class CompressedRows:
         return cls.from_csr(csr.indptr, csr.indices, values, csr.shape, dtype)
 
     def astype(self, dtype: str) -> CompressedRows:
-        """Return the same rows with values of another type; these alone are copied.
+        """Return the same rows with values of another data type; only the values are copied.
 
         Parameters
         ----------
         dtype : str
-            The type that the values are computed with.
+            Data type of the values.
 
         Returns
         -------
@@ -244,12 +236,12 @@ class CompressedRows:
         return new
 
     def take(self, rows: Array) -> SparseBatch:
-        """Name some of the rows; nothing is copied.
+        """Return a batch of rows; nothing is copied.
 
         Parameters
         ----------
         rows : ndarray of int64, shape (n,)
-            Their numbers.
+            Indices of the rows.
 
         Returns
         -------
@@ -259,12 +251,12 @@ class CompressedRows:
         return SparseBatch(self, rows)
 
     def batch(self, rows: Array) -> Any:
-        """Return some of the rows as a program takes them: named, or with zeros on numpy.
+        """Return rows as a program reads them: a batch, or an array on the numpy backend.
 
         Parameters
         ----------
         rows : ndarray of int64, shape (n,)
-            Their numbers.
+            Indices of the rows.
 
         Returns
         -------
@@ -276,14 +268,14 @@ class CompressedRows:
 
 
 class SparseBatch:
-    """Some rows of `CompressedRows`: what a dense layer takes in place of an array.
+    """A batch of `CompressedRows`, which a dense layer accepts as its input.
 
     Parameters
     ----------
     source : CompressedRows
-        The rows it is taken from.
+        All rows.
     rows : ndarray of int64, shape (N,)
-        Their numbers.
+        Indices of the rows in the batch.
 
     Examples
     --------
@@ -298,7 +290,7 @@ class SparseBatch:
         self.source, self.rows = source, rows
         self.shape = (len(rows), source.width)
         self.dtype = source.dtype
-        #: Whether helpers can read it, who are given the place of the numbers only.
+        #: Whether worker threads can read it: they get only the addresses of the arrays.
         self.is_plain = source.narrow and rows.flags.c_contiguous and rows.dtype == np.int64
         self._sort: tuple[Array, ...] | None = None
 
@@ -314,9 +306,9 @@ class SparseBatch:
         kernel : ndarray, shape (D, U)
             The weights.
         bias : ndarray, shape (U,)
-            Added to every row.
+            Bias, added to every row.
         out : ndarray, shape (N, U)
-            Written: the result.
+            Output array for the result.
 
         Returns
         -------
@@ -331,21 +323,21 @@ class SparseBatch:
         else:
             team.begin("dense", *x, kernel, bias, out)
             team.finish()
-            # A helper can do that meanwhile: it needs no gradient.
+            # A worker thread can sort while other layers run: it needs no gradient.
             self._sort = team.begin("sort", *x, *self._tables(team.work))
         return out
 
     def kernel_gradient(self, d_y: Array, out: Array, work: Workspace) -> Array:
-        """Compute ``x.T @ d_y``, from the batch's non-zeros sorted by column.
+        """Compute ``x.T @ d_y`` from the batch's non-zeros, sorted by column.
 
         Parameters
         ----------
         d_y : ndarray, shape (N, U)
-            The gradient in the outputs.
+            Upstream gradient.
         out : ndarray, shape (D, U)
-            Written: the gradient in the weights.
+            Output array for the gradient with respect to the weights.
         work : Workspace
-            Where the table lives.
+            Buffers for the sorted table.
 
         Returns
         -------
@@ -375,7 +367,7 @@ class SparseBatch:
         Parameters
         ----------
         dtype : dtype
-            The type of the result.
+            Data type of the result.
 
         Returns
         -------
@@ -388,16 +380,16 @@ class SparseBatch:
 
     @property
     def arrays(self) -> tuple[Array, ...]:
-        """What the kernels take: all compressed rows, and the numbers of those in the batch."""
+        """The arguments of kernels: all compressed rows, and the indices of those in the batch."""
         s = self.source
         return s.indptr, s.indices, s.values, self.rows
 
     def _tables(self, work: Workspace) -> tuple[Array, ...]:
-        return column_tables(len(self), self.shape[1], self.dtype, work)
+        return column_tables(*self.shape, self.dtype, work)
 
 
 def _require_shapes(*pairs: Any) -> None:
-    """Check arrays, each followed by its shape: kernels look at neither."""
+    """Validate arrays, each followed by its shape: kernels do not."""
     for array, shape in zip(pairs[::2], pairs[1::2], strict=True):
         if array.shape != shape:
             raise ValueError(
@@ -407,18 +399,18 @@ def _require_shapes(*pairs: Any) -> None:
 
 
 def column_tables(n: int, width: int, dtype: Any, work: Workspace) -> tuple[Array, ...]:
-    """Return what `functional.sort_by_column` writes to.
+    """Return the arrays that `functional.sort_by_column` writes to.
 
     Parameters
     ----------
     n : int
-        The number of examples in a batch.
+        Number of examples in a batch.
     width : int
-        The number of columns.
+        Number of columns.
     dtype : dtype
-        The type of the values.
+        Data type of the values.
     work : Workspace
-        Where it lives.
+        Owner of the arrays.
 
     Returns
     -------
@@ -430,7 +422,7 @@ def column_tables(n: int, width: int, dtype: Any, work: Workspace) -> tuple[Arra
     >>> [table.shape for table in column_tables(300, 5, "float32", Workspace())]
     [(3, 5), (3, 640), (3, 640)]
     """
-    # A power of 2: the last and smaller batch seldom needs others.
+    # A power of 2, so that a final partial batch seldom needs other arrays.
     size = min(CHUNK, 1 << max(n - 1, 0).bit_length())
     chunks = -(-n // size)
     return (
@@ -440,26 +432,26 @@ def column_tables(n: int, width: int, dtype: Any, work: Workspace) -> tuple[Arra
     )
 
 
-def _blocks(x: Array, dtype: str) -> Iterator[Array]:
-    """Yield an array as matrices that the kernels read: whole, or some rows at a time."""
+def _blocks(x: Array, dtype: str) -> Iterator[tuple[int, Array]]:
+    """Yield matrices that the kernels read, whole or some rows at a time, and their first row."""
     ready = x.dtype.isnative and x.dtype in (np.uint8, np.float32, np.float64)
     if ready and x.flags.c_contiguous and x.flags.aligned:
-        yield x.reshape(len(x), math.prod(x.shape[1:]))
+        yield 0, x.reshape(len(x), math.prod(x.shape[1:]))
         return
     size = max((1 << 18) // max(math.prod(x.shape[1:]), 1), 1)
     for first in range(0, len(x), size):
         with np.errstate(over="ignore"):
             rows = np.require(x[first : first + size], dtype, ["C", "A"])
-        yield rows.reshape(len(rows), -1)
+        yield first, rows.reshape(len(rows), -1)
 
 
 def worth_it(x: Array) -> bool:
-    """Say whether an array should be compressed: it is sparse, and the backend has the kernels.
+    """Return whether an array should be compressed: it is sparse, and the backend has kernels.
 
     Parameters
     ----------
     x : ndarray, shape (N, ...)
-        The array; up to a thousand of its rows are looked at.
+        The array; up to about a thousand of its rows are examined.
 
     Returns
     -------
@@ -474,5 +466,4 @@ def worth_it(x: Array) -> bool:
     sample = x[:: max(len(x) // 1000, 1)]
     if config.backend() != "numba" or not sample.size:
         return False
-    density: Any = np.count_nonzero(sample != 0) / sample.size
-    return bool(density < MAX_DENSITY)
+    return bool(np.count_nonzero(sample) / sample.size < MAX_DENSITY)

@@ -1,4 +1,4 @@
-"""What other libraries' import lines become."""
+"""Modules to import in programs that were written for other libraries."""
 
 from tinynet.unsupported import guard
 

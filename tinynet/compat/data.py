@@ -23,7 +23,7 @@ UNKNOWN = -2
 
 
 class TensorSpec:
-    """Shape and dtype of a tensor; None stands for any size, or any shape.
+    """Shape and dtype of a tensor; None means any size, or any shape.
 
     Parameters
     ----------

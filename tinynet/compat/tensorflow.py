@@ -3,7 +3,7 @@
 ``tf.keras`` is tinynet. The functions that programs for dense networks use are those of
 `tinynet.ops`: ``tensorflow.txt`` lists TensorFlow's names of them and of their parameters, and this
 file defines those that differ in more than names. Any other name raises an error that names it.
-There is no graph and no device.
+Graphs and devices are not supported.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None)
 
 
 def _as_numbers(array: Array, *given: Any) -> Array:
-    """Make float32 and int32 of what was computed from numbers of Python, not from arrays."""
+    """Convert to float32 and int32, unless one of the given values is an array."""
     inner = [item for value in given if isinstance(value, list | tuple) for item in value]
     if any(hasattr(value, "dtype") for value in (*given, *inner)):
         return array
@@ -222,7 +222,7 @@ def _confusion_matrix(
     num_classes : int, optional
         The number of classes; by default one more than the largest.
     weights : array_like, shape (N,), optional
-        What each example counts.
+        Weight of each example.
     dtype : dtype
         The type of the result.
 
@@ -253,7 +253,7 @@ def _confusion_matrix(
 
 
 def function(func: Any = None, **options: Any) -> Any:
-    """Return a function as it is: there is no graph to make of it.
+    """Return a function unchanged: tinynet does not compile functions to graphs.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def get_logger() -> logging.Logger:
 
 
 def executing_eagerly() -> Any:
-    """Return True: every call computes at once."""
+    """Return True: every operation is computed immediately."""
     return True
 
 
@@ -463,7 +463,7 @@ def map_fn(fn: Any, elems: Any, *args: Any, **options: Any) -> Any:
 
 
 def ensure_shape(x: Any, shape: Any) -> Tensor:
-    """Return a tensor after checking its shape, in which None stands for any size."""
+    """Return a tensor after checking its shape, in which None means any size."""
     own = np.shape(x)
     if len(own) != len(shape) or any(s not in (None, n) for s, n in zip(shape, own, strict=True)):
         raise ValueError(f"x must have the shape {tuple(shape)}. Received: shape {own}")
@@ -691,8 +691,8 @@ def _missing(full: str, name: str) -> Any:
     error = NotHereError if hint is None else NotImplementedError
     hint = hint or "use NumPy: Tensors and Variables are arrays to it"
     raise error(
-        f"tinynet stands in for TensorFlow only around Keras, and has no tf.{full}; {hint}. "
-        f"Received: tf.{full}"
+        f"tinynet has the functions of TensorFlow that dense networks need, and no tf.{full}; "
+        f"{hint}. Received: tf.{full}"
     )
 
 

@@ -67,7 +67,7 @@ def expand_dims(x: Array, axis: Any) -> Array:
 
 
 def expand_dims_backward(d_y: Array, y: Array, x: Array, axis: Any = None) -> Array:
-    """Return the gradient in the shape of x."""
+    """Reshape the upstream gradient to the shape of x."""
     return d_y.reshape(x.shape)
 
 
