@@ -1,5 +1,6 @@
 """What tests share: the data, and a model of their own."""
 
+import collections
 import gc
 import os
 import secrets
@@ -19,7 +20,9 @@ except ImportError:
     hypothesis = None
 
 import tinynet
-from tinynet import registry
+from tinynet import profiling, registry
+
+gc.disable()  # until all tests are collected, which makes many objects that stay
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +71,7 @@ def pytest_configure(config):
         hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=slow)
         hypothesis.settings.load_profile("busy")
     tinynet.config.set_backend(config.getoption("--backend"))
+    profiling._SECONDS = 0.0  # no test needs times that are exact
     # A shell that runs the tests in the background has it ignored, and so would their children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -92,11 +96,27 @@ SLOW_FILES = {
 }
 
 
+def show_each_value(items):
+    """Mark as wide all cases but a few that have each value of each parameter."""
+    cases = collections.defaultdict(dict)
+    for item in items:
+        given = item.callspec.params.items()
+        cases[item.function][item] = {(name, id(value)) for name, value in given}
+    for values in cases.values():
+        left = set().union(*values.values())
+        while left:
+            item = max(values, key=lambda item: len(values[item] & left))
+            left -= values.pop(item)
+        for item in values:
+            item.add_marker(pytest.mark.wide)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Leave whole files out of the tests to run all day."""
+    """Leave whole files, and most cases of wide tables, out of the tests to run all day."""
+    show_each_value([item for item in items if item.get_closest_marker("each_value")])
     for item in items:
-        if item.path.name in SLOW_FILES:
+        if item.path.name in SLOW_FILES or item.get_closest_marker("wide"):
             item.add_marker(pytest.mark.slow)
 
 
@@ -104,24 +124,19 @@ def pytest_collection_finish():
     """Let the garbage collector skip what is imported: `gc.collect` then takes a moment."""
     gc.collect()
     gc.freeze()
+    gc.enable()
+    gc.set_threshold(50_000)
 
 
 @pytest.fixture(autouse=True)
 def _settings_stay():
     """Fail a test that leaves a setting changed for the tests behind it."""
-    c = tinynet.config
-    settings = {
-        c.set_backend: c.backend,
-        c.set_num_threads: c.num_threads,
-        c.set_floatx: c.floatx,
-        c.set_epsilon: c.epsilon,
-        c.set_on_divergence: c.on_divergence,
-    }
-    before = {change: get() for change, get in settings.items()}
+    before = vars(tinynet.config._settings).copy()
     yield
-    changed = {change: old for change, old in before.items() if settings[change]() != old}
-    for change, old in changed.items():
-        change(old)
+    after = vars(tinynet.config._settings)
+    changed = {name: old for name, old in before.items() if after[name] != old}
+    for name, old in changed.items():
+        getattr(tinynet.config, f"set_{name}")(old)
     assert not changed, f"the test leaves settings changed: {changed}"
 
 

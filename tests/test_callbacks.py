@@ -24,6 +24,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import tinynet
+from tests import recorded
 from tests.compare import EPS
 from tinynet import callbacks
 
@@ -149,6 +150,7 @@ def check(keras: Any, name: str, arguments: dict[str, Any], runs: Any, batches: 
     assert ours == play(keras, name, arguments, runs, batches)
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("monitor", MONITORS, ids=str)
 @pytest.mark.parametrize(
     ("name", "options"),
@@ -179,6 +181,7 @@ common = {
 }
 
 
+@pytest.mark.wide
 @settings(max_examples=60, deadline=None)
 @given(
     st.fixed_dictionaries(
@@ -198,6 +201,7 @@ def test_any_early_stopping_acts_as_keras(keras: Any, arguments: Any, runs: Any)
     check(keras, "EarlyStopping", arguments, runs)
 
 
+@pytest.mark.wide
 @settings(max_examples=60, deadline=None)
 @given(
     st.fixed_dictionaries(
@@ -793,6 +797,7 @@ class Scores(callbacks.Callback):
         logs["score"] = [NAN, 0.9, 0.5, 0.6, 0.7, 0.8, 0.85][epoch]
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("number", range(1, 6))
 @pytest.mark.parametrize("position", [0, 4])
 @pytest.mark.parametrize("hook", ["on_epoch_begin", "on_train_batch_end"])
@@ -1135,11 +1140,22 @@ def averaged(k: Any, swap_on_epoch: bool, folder: Path, stop: bool = False) -> A
     return np.concatenate(seen)
 
 
+# Keras swaps by sums and differences, three roundings each time, of weights up to 1.
+SWAPPED = 64 * EPS
+
+
+@pytest.mark.parametrize("swap_on_epoch", [False, True])
+def test_swap_ema_weights_acts_as_recorded(swap_on_epoch: bool, tmp_path: Path) -> None:
+    ours = averaged(tinynet, swap_on_epoch, tmp_path)
+    np.testing.assert_allclose(ours, recorded.result("swap", swap_on_epoch), rtol=0, atol=SWAPPED)
+
+
+@pytest.mark.wide
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
 def test_swap_ema_weights_acts_as_in_keras(keras: Any, swap_on_epoch: bool, tmp_path: Path) -> None:
     ours, theirs = (averaged(k, swap_on_epoch, tmp_path) for k in (tinynet, keras))
-    # Keras swaps by sums and differences, three roundings each time, of weights up to 1.
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=64 * EPS)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=SWAPPED)
+    np.testing.assert_allclose(theirs, recorded.result("swap", swap_on_epoch), rtol=0, atol=SWAPPED)
 
 
 @pytest.mark.parametrize("swap_on_epoch", [False, True])

@@ -72,6 +72,7 @@ def not_found(*_: Any) -> Any:
 # ------------------------------------------------------------ train
 
 
+@pytest.mark.wide
 def test_train_as_a_user_runs_it(data: Path, tmp_path: Path) -> None:
     environment = {"TINYNET_DATA": str(data), "PYTHONIOENCODING": "ascii", "COLUMNS": "30"}
     code, out, err = run("train", "--epochs", "2", env=environment, cwd=tmp_path)
@@ -592,6 +593,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed[6] == f"tinynet {tinynet.__version__}\n"
 
 
+@pytest.mark.wide
 def test_no_arguments_print_the_help() -> None:
     code, out, err = run()
     assert (code, err) == (0, "")
@@ -703,6 +705,7 @@ def test_an_interrupt_after_training_keeps_the_model(
     assert models.load_model(tmp_path / "model.tinynet").optimizer.iterations.numpy() == 20
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("argument", "codes"), [("info", {141}), ("--help", {0, 141})])
 def test_a_closed_pipe_is_no_defect(argument: str, codes: set[int]) -> None:
     read, write = os.pipe()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import loops
+from tests import loops, recorded
 from tinynet.compat import tensorflow as stand_in
 
 A, B = np.float32([[1, -2, 3], [0.5, 4, -1]]), np.float32([[2, 2, -3], [1, 4, 0]])
@@ -217,13 +217,24 @@ def tensorflow() -> Any:
     return tf
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_functions_say_what_those_of_tensorflow_say(name: str, tensorflow: Any) -> None:
-    theirs, ours = (CALLS[name](tf).numpy() for tf in (tensorflow, stand_in))
+def compare_results(ours: Any, theirs: Any) -> None:
     assert ours.dtype == theirs.dtype
     assert ours.shape == theirs.shape
     # A few roundings of numbers below 10.
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_functions_say_what_was_recorded(name: str) -> None:
+    compare_results(CALLS[name](stand_in).numpy(), recorded.result("functions", name))
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", CALLS)
+def test_functions_say_what_those_of_tensorflow_say(name: str, tensorflow: Any) -> None:
+    theirs, ours = (CALLS[name](tf).numpy() for tf in (tensorflow, stand_in))
+    compare_results(ours, theirs)
+    compare_results(theirs, recorded.result("functions", name))
 
 
 GRADIENTS = {
@@ -462,6 +473,27 @@ def compare_elements(ours: Any, theirs: Any) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+def described(value: Any) -> Any:
+    """Return types and values in the words of JSON."""
+    if isinstance(value, dict):
+        return {key: described(v) for key, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [type(value).__name__, *map(described, value)]
+    return [type(value).__name__, str(value.dtype), str(value.shape), value.tolist()]
+
+
+def described_dataset(tf: Any, name: str) -> Any:
+    dataset = DATASETS[name](tf)
+    passes = [described([*dataset.as_numpy_iterator()]) for _ in range(2)]
+    return [passes, int(dataset.cardinality().numpy())]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_dataset_has_the_elements_that_were_recorded(name: str) -> None:
+    assert described_dataset(stand_in, name) == recorded.result("datasets", name)
+
+
+@pytest.mark.wide
 @pytest.mark.parametrize("name", DATASETS)
 def test_dataset_has_the_elements_of_tensorflow(name: str, tensorflow: Any) -> None:
     theirs, ours = (DATASETS[name](tf) for tf in (tensorflow, stand_in))
@@ -469,6 +501,7 @@ def test_dataset_has_the_elements_of_tensorflow(name: str, tensorflow: Any) -> N
         compare_elements([*ours.as_numpy_iterator()], [*theirs.as_numpy_iterator()])
     assert ours.cardinality().numpy() == theirs.cardinality().numpy()
     assert ours.cardinality().dtype == np.int64
+    assert described_dataset(tensorflow, name) == recorded.result("datasets", name)
 
 
 def test_dataset_length_is_known_or_refused() -> None:
@@ -608,7 +641,14 @@ def test_dataset_feeds_a_training_loop(tensorflow: Any) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-4)
 
 
-@pytest.mark.parametrize("program", loops.PROGRAMS, ids=lambda program: program.__name__)
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(program, marks=pytest.mark.wide if program is loops.adversarial else ())
+        for program in loops.PROGRAMS
+    ],
+    ids=lambda program: program.__name__,
+)
 def test_programs_learn_the_weights_of_tensorflow(program: Any, tensorflow: Any) -> None:
     ours, theirs = program(stand_in), program(tensorflow)
     for a, b in zip(map(np.asarray, ours), map(np.asarray, theirs), strict=True):

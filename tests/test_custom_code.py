@@ -160,6 +160,7 @@ def test_attributes_changed_between_calls_are_used() -> None:
     np.testing.assert_allclose(model(X), 2 * before)
 
 
+@pytest.mark.wide
 def test_deep_nested_and_wide_graphs_are_trained() -> None:
     x = first = keras.Input((4,))
     for _ in range(1000):

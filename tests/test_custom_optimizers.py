@@ -15,6 +15,7 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[te
 
 import tinynet
 from reference import keras_net
+from tests import recorded
 from tests.compare import EPS
 from tinynet import optimizers
 from tinynet.compat import tensorflow as stand_in
@@ -206,33 +207,59 @@ def schedule(k: Any) -> Any:
 # ------------------------------------------------------------ fit, train_on_batch and loops
 
 
-@pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("name", CLASSES)
+def fitted(k: Any, name: str, options: str) -> list[np.ndarray]:
+    model = net(k, constrained=True)
+    optimizer = CLASSES[name](k)(learning_rate=schedule(k), **OPTIONS[options])
+    model.compile(optimizer, "mse", **({"run_eagerly": True} if k is keras else {}))
+    history = model.fit(X, Y, batch_size=4, epochs=3, shuffle=False, verbose=0)
+    return [np.array(history.history["loss"]), *values(model, optimizer)]
+
+
+FITS = [*itertools.product(CLASSES, OPTIONS)]
+
+
+@pytest.mark.parametrize(("name", "options"), FITS)
+def test_fit_uses_a_custom_optimizer_as_recorded(name: str, options: str) -> None:
+    ours = fitted(tinynet, name, options)
+    assert not np.array_equal(ours[1], START[0])
+    assert_same(ours, recorded.result("custom optimizers", name, options))
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize(("name", "options"), FITS)
 def test_fit_uses_a_custom_optimizer(name: str, options: str) -> None:
-    results = []
-    for k in KERASES:
-        model = net(k, constrained=True)
-        optimizer = CLASSES[name](k)(learning_rate=schedule(k), **OPTIONS[options])
-        model.compile(optimizer, "mse", **({"run_eagerly": True} if k is keras else {}))
-        history = model.fit(X, Y, batch_size=4, epochs=3, shuffle=False, verbose=0)
-        results.append([np.array(history.history["loss"]), *values(model, optimizer)])
-    theirs, ours = results
+    theirs, ours = (fitted(k, name, options) for k in KERASES)
     assert not np.array_equal(ours[1], START[0])
     assert_same(ours, theirs)
+    assert_same(theirs, recorded.result("custom optimizers", name, options))
 
 
-@pytest.mark.parametrize("inner", ["sgd", "adam", momentum])
-def test_fit_uses_an_optimizer_around_another(inner: Any) -> None:
-    results = []
-    for k in KERASES:
-        model = net(k)
-        optimizer = lookahead(k)(inner if isinstance(inner, str) else inner(k)())
-        model.compile(optimizer, "mse", **({"run_eagerly": True} if k is keras else {}))
-        model.fit(X, Y, batch_size=4, epochs=2, shuffle=False, verbose=0)
-        results.append(values(model, optimizer))
-    assert_same(*results[::-1])
+def fitted_around(k: Any, inner: str) -> list[np.ndarray]:
+    model = net(k)
+    optimizer = lookahead(k)(momentum(k)() if inner == "momentum" else inner)
+    model.compile(optimizer, "mse", **({"run_eagerly": True} if k is keras else {}))
+    model.fit(X, Y, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    return values(model, optimizer)
 
 
+INNER = ["sgd", "adam", "momentum"]
+
+
+@pytest.mark.parametrize("inner", INNER)
+def test_fit_uses_an_optimizer_around_another_as_recorded(inner: str) -> None:
+    ours = fitted_around(tinynet, inner)
+    assert_same(ours, recorded.result("optimizers around another", inner))
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("inner", INNER)
+def test_fit_uses_an_optimizer_around_another(inner: str) -> None:
+    theirs, ours = (fitted_around(k, inner) for k in KERASES)
+    assert_same(ours, theirs)
+    assert_same(theirs, recorded.result("optimizers around another", inner))
+
+
+@pytest.mark.each_value
 @pytest.mark.parametrize("options", ["plain", "accumulation", "scaled"])
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_loop_uses_a_custom_optimizer(name: str, options: str) -> None:

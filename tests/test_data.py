@@ -333,6 +333,7 @@ FORMS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any, Any]]] = {
 }
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("dense", [False, True])
@@ -477,6 +478,7 @@ def typed_net(width: int, optimizer: Any = "adam") -> keras.Sequential:
     return model
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("density", [0.1, 1.0])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"validation_split": 0.3}], ids=str)
@@ -514,6 +516,7 @@ def test_bool_inputs_are_numbers(rng: np.random.Generator) -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("kind", [np.uint8, np.float64])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("shuffle", [True, False])

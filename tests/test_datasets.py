@@ -426,6 +426,7 @@ def test_progress(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, terminal: boo
     assert ("\r" in text) == terminal
 
 
+@pytest.mark.wide
 def test_two_processes_at_once(tmp_path: Path, mirror: Mirror) -> None:
     contents = idx_contents(tiny())
     source = mirror.source(contents)
@@ -669,6 +670,7 @@ def test_cache_folder_without_a_home(
     assert cache_folder() == folder
 
 
+@pytest.mark.wide
 def test_import_is_cheap() -> None:
     code = (
         "import sys, tinynet.datasets\n"

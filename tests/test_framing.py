@@ -98,6 +98,7 @@ def test_a_drawn_digit_stays_where_mnist_would_have_it() -> None:
             np.testing.assert_array_equal(np.roll(bilevel, tuple(moved), (0, 1)), framed)
 
 
+@pytest.mark.wide
 def test_mnist_itself_is_framed_so(mnist: Any) -> None:
     """MNIST's pixels are grey, so the contrast step changes edges; its places must be the same."""
     images = np.rint(mnist[1][0][:500] * 255).astype(np.uint8)
@@ -155,7 +156,7 @@ def test_frame_digit_finds_the_digit_on_any_page(name: str, i: int) -> None:
     assert likeness(frame_digit(distorted), digit) > (0.6 if "thin" in name else 0.8)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.wide), 3])
 def test_frame_digit_keeps_framed_images(mnist: Any, channels: int) -> None:
     images = np.rint(mnist[1][0][:300] * 255).astype(np.uint8)
     for image in images:
@@ -175,6 +176,7 @@ def test_frame_digit_ignores_one_stronger_pixel(paper: int) -> None:
     assert set(np.flatnonzero(clean.any(axis=1))) == set(range(4, 24))
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("shade", [0, 90, 128, 200, 255])
 @pytest.mark.parametrize("paper", [0, 60, 140, 255])
 @pytest.mark.parametrize("sides", ["tblr", "tb", "l", "tr"])
@@ -186,6 +188,7 @@ def test_frame_digit_ignores_frames(shade: int, paper: int, sides: str) -> None:
     np.testing.assert_array_equal(frame_digit(framed), frame_digit(image))
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("order", [[3, 8], [1, 7, 0], [4, 4]])
 @pytest.mark.parametrize("inverted", [False, True])
 def test_frame_digit_refuses_several_digits(order: list[int], inverted: bool) -> None:
@@ -263,6 +266,7 @@ def test_grey_and_paper() -> None:
     assert paper_shade(np.array([[0.1, 0.2], [0.3, 0.4]])) == 0.3  # the fifth of eight, sorted
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("shade", [128, 255])
 @pytest.mark.parametrize("thick", [1, 2])
 def test_frames_of_small_images_are_removed(thick: int, shade: int) -> None:

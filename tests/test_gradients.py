@@ -322,6 +322,7 @@ NETS: dict[str, tuple[Callable[[], list[Any]], Any]] = {
 }
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", NETS)
 def test_nets(name: str, weighted: bool, rng: np.random.Generator) -> None:

@@ -10,6 +10,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,7 @@ def test_dir_shows_the_public_names_only() -> None:
     assert "dense" not in dir(tinynet.layers)
 
 
+@pytest.mark.wide
 def test_lazy_modules_are_imported_when_used() -> None:
     program = (
         "import sys\nimport tinynet\nfrom tinynet import *\n"
@@ -220,6 +222,7 @@ def test_lazy_modules_are_imported_when_used() -> None:
     assert run.returncode == 0
 
 
+@pytest.mark.wide
 def test_an_optional_package_is_named_when_missing() -> None:
     program = (
         "import sys\nsys.modules['sklearn'] = None\nimport inspect\nimport tinynet\n"
@@ -244,8 +247,8 @@ def modules() -> list[Any]:
     return [tinynet, *map(importlib.import_module, names)]
 
 
-def own_functions_and_classes() -> list[Any]:
-    """Return what is defined, and not only imported, under a public name."""
+def own_functions_and_classes() -> dict[str, Any]:
+    """Return what is defined, and not only imported, under a public name, by its dotted name."""
     found = {}
     for module in modules():
         if module.__name__.startswith("tinynet.compat."):
@@ -255,7 +258,7 @@ def own_functions_and_classes() -> list[Any]:
             is_code = inspect.isfunction(value) or inspect.isclass(value)
             if of_its_own and is_code and not name.startswith("_") and value.__name__ == name:
                 found[f"{module.__name__}.{name}"] = value
-    return [pytest.param(value, id=name) for name, value in found.items()]
+    return found
 
 
 PUBLIC = own_functions_and_classes()
@@ -291,8 +294,7 @@ def test_the_docstring_reader_reads() -> None:
     assert documented(doc + "\nReturns\n-------\ne : int\n") == {"a", "b", "c", "d"}
 
 
-@pytest.mark.parametrize("entry", PUBLIC)
-def test_docstrings_name_every_parameter(entry: Any) -> None:
+def assert_parameters_are_named(entry: Any) -> None:
     doc = inspect.cleandoc(entry.__doc__ or "")
     assert doc, "has no docstring"
     if is_short(entry):
@@ -325,12 +327,22 @@ def test_docstrings_name_every_parameter(entry: Any) -> None:
             assert hook or parameters(plain) <= own | inherited, f"{name} leaves some out"
 
 
-@pytest.mark.parametrize("entry", PUBLIC)
-def test_docstrings_have_an_example(entry: Any) -> None:
+def assert_an_example_is_shown(entry: Any) -> None:
     in_private_file = "._" in entry.__module__
     is_error = inspect.isclass(entry) and issubclass(entry, BaseException)
     if not (in_private_file or is_short(entry) or is_error):
-        assert ">>> " in entry.__doc__
+        assert ">>> " in entry.__doc__, "has no example"
+
+
+@pytest.mark.parametrize("rule", [assert_parameters_are_named, assert_an_example_is_shown])
+def test_docstrings(rule: Callable[[Any], None]) -> None:
+    faults = []
+    for name, entry in PUBLIC.items():
+        try:
+            rule(entry)
+        except AssertionError as error:
+            faults.append(f"{name}: {error}")
+    assert not faults, "\n".join(faults)
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)

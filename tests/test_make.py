@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import mostly_wide
+
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(
     os.name != "posix" or shutil.which("make") is None, reason="needs make: apt install make"
@@ -140,7 +142,9 @@ def test_make_continues_after_a_failed_pip(folder: Path, fault: str) -> None:
     assert (output[0][:10], output[-1], errors) == ("Installing", "trained", [])
 
 
-@pytest.mark.parametrize("state", ["broken", "another Python", "moved", "file", "half"])
+@pytest.mark.parametrize(
+    "state", mostly_wide(["broken", "another Python", "moved", "file", "half"], "broken")
+)
 def test_make_replaces_a_broken_environment(folder: Path, state: str) -> None:
     make(folder)
     environment = folder / ".venv"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinynet
+from tests import recorded
 from tinynet import layers, ops
 
 RNG = np.random.default_rng(0)
@@ -38,7 +39,7 @@ MERGES: list[tuple[Callable[[Any], Any], list[tuple[int, ...]]]] = [
 ]
 
 
-def trained(k: Any, make: Callable[[Any], Any], shapes: Any, data: Any, start: Any = None) -> Any:
+def trained(k: Any, make: Callable[[Any], Any], shapes: Any, seed: int, start: Any = None) -> Any:
     """Train a model in which the layer stands between dense ones; return all that it computes."""
     inputs = [k.Input(shape, name=f"x{n}") for n, shape in enumerate(shapes)]
     hidden = [k.layers.Dense(shape[-1], "tanh")(x) for x, shape in zip(inputs, shapes, strict=True)]
@@ -49,25 +50,52 @@ def trained(k: Any, make: Callable[[Any], Any], shapes: Any, data: Any, start: A
         model.set_weights(start)
     start = model.get_weights()
     model.compile(k.optimizers.SGD(0.05), "mse")
-    x, y = data
+    rng = np.random.default_rng(seed)
+    *x, y = (rng.normal(size=(8, *shape)).astype(np.float32) for shape in (*shapes, (2,)))
     history = model.fit(x, y, batch_size=4, epochs=3, shuffle=False, verbose=0).history
     return start, history["loss"], model.get_weights(), model.predict(x, verbose=0), merged.shape
 
 
-@pytest.mark.parametrize(("make", "shapes"), MERGES)
-def test_merging_layer_trains_as_in_keras(make: Any, shapes: Any) -> None:
-    pytest.importorskip("tensorflow", reason="needs Keras on TensorFlow")
+def on_keras(case: int) -> dict[str, Any]:
+    """Train with a layer of Keras, and return what tinynet must compute from the same weights."""
     from reference.keras_net import keras
 
-    data = arrays(*((8, *shape) for shape in shapes)), arrays((8, 2))[0]
-    start, *theirs, shape = trained(keras, make, shapes, data)
-    _, *ours, own = trained(tinynet, make, shapes, data, start)
-    assert own == shape
-    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-5)
-    for a, b in zip(ours[1], theirs[1], strict=True):
+    make, shapes = MERGES[case]
+    keras.utils.set_random_seed(case)
+    names = ("start", "losses", "weights", "predictions", "shape")
+    found = dict(zip(names, trained(keras, make, shapes, case), strict=True))
+    return {**found, "options": sorted({*make(keras).get_config(), "dtype"})}
+
+
+def assert_same_training(found: Any, expected: dict[str, Any], options: Any) -> None:
+    _, losses, weights, predictions, shape = found
+    assert [*shape] == [*expected["shape"]]
+    np.testing.assert_allclose(losses, expected["losses"], rtol=1e-5)
+    for a, b in zip(weights, expected["weights"], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    np.testing.assert_allclose(ours[2], theirs[2], atol=1e-5)
-    assert make(tinynet).get_config().keys() <= {*make(keras).get_config(), "dtype"}
+    np.testing.assert_allclose(predictions, expected["predictions"], atol=1e-5)
+    assert options <= {*expected["options"]}
+
+
+@pytest.mark.parametrize("case", range(len(MERGES)))
+def test_merging_layer_trains_as_recorded(case: int) -> None:
+    (make, shapes), expected = MERGES[case], recorded.result("merging", case)
+    found = trained(tinynet, make, shapes, case, expected["start"])
+    assert_same_training(found, expected, make(tinynet).get_config().keys())
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("case", range(len(MERGES)))
+def test_merging_layer_trains_as_in_keras(case: int) -> None:
+    pytest.importorskip("tensorflow", reason="needs Keras on TensorFlow")
+    (make, shapes), theirs = MERGES[case], on_keras(case)
+    found = trained(tinynet, make, shapes, case, theirs["start"])
+    assert_same_training(found, theirs, make(tinynet).get_config().keys())
+    expected = recorded.result("merging", case)
+    again = [theirs[name] for name in ("start", "losses", "weights", "predictions", "shape")]
+    assert_same_training(again, expected, {*theirs["options"]})
+    for a, b in zip(theirs["start"], expected["start"], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7, err_msg="see tests/recorded.py")
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def close(got: Any, expected: Any, terms: int = 1) -> None:
     assert got.dtype == expected.dtype
 
 
+@pytest.mark.wide
 def test_probabilities_of_a_thousand_digits(digits: Any, tmp_path: Path) -> None:
     (x, y), (x_test, _) = digits
     model = keras.Sequential(

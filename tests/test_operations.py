@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import mostly_wide
 from tinynet import Variable, ops
 from tinynet.program import GradientTape
 from tinynet.program.tensor import as_tensor
@@ -444,9 +445,17 @@ def compare(keras: Any, row: Any, rtol: float) -> None:
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
 
 
-@pytest.mark.parametrize(
-    "row", [row for row in [*ROWS, *FLAT] if row[0] != "get_item"], ids=name_of
-)
+def rows_of_keras() -> list[Any]:
+    """Return parameters, of which the first row of each operation is an everyday test."""
+    found, seen = [], set()
+    for row in [*ROWS, *FLAT]:
+        if row[0] != "get_item":
+            found.append(pytest.param(row, marks=pytest.mark.wide if row[0] in seen else ()))
+            seen.add(row[0])
+    return found
+
+
+@pytest.mark.parametrize("row", rows_of_keras(), ids=name_of)
 def test_operation_equals_that_of_keras(row: Any, keras: Any) -> None:
     compare(keras, row, 1e-7 if row[0] in ROUNDED_THERE else 1e-12)
 
@@ -472,6 +481,7 @@ def cast(row: Any, dtype: str) -> Any:
     return row[0], *(mapped(converted, part) for part in row[1:])
 
 
+@pytest.mark.wide
 def test_operations_in_float32_equal_those_of_keras(keras: Any) -> None:
     for row in {row[0]: row for row in ROWS if row[0] != "get_item"}.values():
         # A few roundings of numbers below 100; the gradient of tan is a square.
@@ -485,7 +495,7 @@ IN_FLOATS = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
+@pytest.mark.parametrize("dtype", mostly_wide(["int32", "uint8", "bool"], "int32"))
 def test_operations_on_integers_have_the_dtypes_of_keras(dtype: str, keras: Any) -> None:
     compared = 0
     rows = {row[0]: row for row in [*FLAT, *ROWS] if row[0] not in IN_FLOATS}

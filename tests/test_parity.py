@@ -18,7 +18,7 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[te
 import tinynet
 from reference import keras_net
 from reference.weights import get_optimizer_state, set_optimizer_state
-from tests import mostly_slow
+from tests import mostly_slow, mostly_wide
 from tests.compare import (
     EPS,
     Step,
@@ -32,7 +32,7 @@ from tests.test_golden import largest_bounds
 
 keras = keras_net.keras
 SCCE = "sparse_categorical_crossentropy"
-SLOW = pytest.mark.slow
+SLOW, WIDE = pytest.mark.slow, pytest.mark.wide
 
 
 def features(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -112,7 +112,10 @@ NETS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", mostly_slow(NETS, "softmax", "images"))
+@pytest.mark.parametrize(
+    "name",
+    [*mostly_slow([n for n in NETS if n != "images"], "softmax"), *mostly_wide(["images"])],
+)
 def test_forward_loss_gradients_and_steps(name: str, rng: np.random.Generator) -> None:
     shape, make, loss = NETS[name]
     n = 32 if name == "images" else 6
@@ -163,6 +166,7 @@ ODD_ENDS = {
 }
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("name", ODD_ENDS)
 @pytest.mark.parametrize("scale", [1, 60], ids=["plain", "saturated"])
 def test_other_ends(name: str, scale: float, rng: np.random.Generator) -> None:
@@ -222,14 +226,14 @@ DATA: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
     "labels in a column": lambda x, y: (x, y[:, None]),
     "float labels": lambda x, y: (x, y.astype(np.float32)),
 }
-EVERYDAY = ("validation_split", "class_weight", "weighted validation_data", "uint8")
+WIDE_RUNS = ("class_weight", "weighted validation_data", "uint8")
+MARKS: dict[str, Any] = {**dict.fromkeys(WIDE_RUNS, WIDE), "validation_split": ()}
 RUNS = [
-    pytest.param(lambda x, y: (x, y), options, id=name, marks=() if name in EVERYDAY else SLOW)
+    pytest.param(lambda x, y: (x, y), options, id=name, marks=MARKS.get(name, SLOW))
     for name, options in FITS.items()
 ]
 RUNS += [
-    pytest.param(change, {}, id=name, marks=() if name in EVERYDAY else SLOW)
-    for name, change in DATA.items()
+    pytest.param(change, {}, id=name, marks=MARKS.get(name, SLOW)) for name, change in DATA.items()
 ]
 
 

@@ -103,7 +103,15 @@ def test_only_import_lines_change() -> None:
         assert not left
 
 
-@pytest.mark.parametrize("on_tinynet", PROGRAMS, ids=NAMES, indirect=True)
+EVERYDAY = ("by_hand", "functional", "generator", "own_model", "stops_training")
+
+
+@pytest.mark.parametrize(
+    "on_tinynet",
+    [pytest.param(p, marks=() if p.stem in EVERYDAY else pytest.mark.wide) for p in PROGRAMS],
+    ids=NAMES,
+    indirect=True,
+)
 def test_program_runs_on_tinynet(on_tinynet: list[str]) -> None:
     # A guesser gets 0.1 of ten classes; a thousand digits are enough for most of them.
     assert accuracies(on_tinynet)

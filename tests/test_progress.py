@@ -283,6 +283,7 @@ METRICS: dict[str, dict[str, float]] = {
 }
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 @pytest.mark.parametrize("no_color", [False, True])
 @pytest.mark.parametrize("kind", METRICS)

@@ -262,6 +262,7 @@ def test_every_pair_has_arguments() -> None:
     assert set(ARGUMENTS) == set(dispatch.PAIRS)
 
 
+@pytest.mark.each_value
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of what overflows and of NaN
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", ARGUMENTS)

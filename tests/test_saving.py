@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinynet
-from tests import mostly_slow
+from tests import mostly_wide
 from tests.graphs import data_for, mixed, targets_for_mixed
 from tinynet import layers, registry, saving
 
@@ -151,6 +151,7 @@ def test_callbacks_save_graphs(tmp_path: Path) -> None:
     assert tinynet.models.load_model(tmp_path / "best.keras").name == "mixed"
 
 
+@pytest.mark.wide
 def test_resume_in_a_new_process(tmp_path: Path) -> None:
     model = compiled()
     train(model, 0, 1)
@@ -333,7 +334,7 @@ def test_save_refuses_values_it_could_not_load(suffix: str, value: Any, tmp_path
     assert os.listdir(tmp_path) == [path.name]
 
 
-@pytest.mark.parametrize("suffix", COMPLETE)
+@pytest.mark.parametrize("suffix", mostly_wide(COMPLETE, ".tinynet"))
 def test_long_histories_are_saved(suffix: str, tmp_path: Path) -> None:
     model = compiled()
     train(model)
@@ -396,7 +397,7 @@ def save_and_load(models: list[Any], suffix: str, path: Path) -> set[int]:
     return refused
 
 
-@pytest.mark.parametrize("suffix", [*WHOLE[:3], ".weights.h5"])
+@pytest.mark.parametrize("suffix", mostly_wide([*WHOLE[:3], ".weights.h5"], ".tinynet"))
 def test_what_is_saved_can_be_loaded(suffix: str, tmp_path: Path) -> None:
     """Sizes and names that a format can't hold are refused before the file is replaced."""
     pytest.importorskip("h5py")
@@ -409,7 +410,8 @@ def test_what_is_saved_can_be_loaded(suffix: str, tmp_path: Path) -> None:
     assert not {0, 1, 2, 7, 11} & refused  # plain names and common sizes are not refused
 
 
-@pytest.mark.parametrize("suffix", mostly_slow([*WHOLE[:3], ".weights.h5"], ".tinynet"))
+@pytest.mark.wide
+@pytest.mark.parametrize("suffix", [*WHOLE[:3], ".weights.h5"])
 def test_thousands_of_layers_are_saved_or_refused(suffix: str, tmp_path: Path) -> None:
     pytest.importorskip("h5py")
     save_and_load([large(3400)], suffix, tmp_path / f"net{suffix}")
@@ -450,6 +452,7 @@ def float_model(kind: str) -> Any:
     return model
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("kind", ["sequential", "unbuilt", "functional"])
 @pytest.mark.parametrize("suffix", WHOLE[:3])
 @pytest.mark.parametrize("floatx", ["float32", "float64"])
@@ -531,6 +534,7 @@ def random_model(rng: np.random.Generator, dtypes: list[str | None]) -> Any:
     return model
 
 
+@pytest.mark.each_value
 @pytest.mark.filterwarnings("ignore:.* computes a softmax")
 @pytest.mark.parametrize("suffix", WHOLE[:3])
 @pytest.mark.parametrize("number", range(8))
@@ -933,6 +937,7 @@ CUSTOM = {
 }
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("kind", CUSTOM)
 @pytest.mark.parametrize("suffix", [*WHOLE[:3], ".weights.h5"])
 def test_custom_models_are_saved_as_a_whole(suffix: str, kind: str, tmp_path: Path) -> None:
@@ -1149,6 +1154,7 @@ def test_keras2_hard_sigmoid_is_refused(tmp_path: Path) -> None:
     assert tinynet.models.load_model(tmp_path / "net.h5").layers[0].name == "hard_sigmoid"
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("first", K2_MODELS)
 def test_keras2_models_are_loaded(first: str, chunked: bool, tmp_path: Path) -> None:

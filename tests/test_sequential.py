@@ -338,7 +338,7 @@ def keras() -> Any:
 @pytest.mark.parametrize("compiled", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("name", NETS)
 def test_summary_says_what_keras_says(name: str, compiled: bool, keras: Any) -> None:
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     texts = []
     for k in (keras, tinynet):
         model = NETS[name](k)
@@ -352,7 +352,7 @@ def test_summary_says_what_keras_says(name: str, compiled: bool, keras: Any) -> 
 
 def test_summary_of_options(keras: Any) -> None:
     for name in ("frozen", "built"):
-        keras.backend.clear_session()
+        keras.backend.clear_session(free_memory=False)
         theirs, ours = (
             table(printed(NETS[name](k), show_trainable=True)) for k in (keras, tinynet)
         )
@@ -381,19 +381,20 @@ def chain(k: Any) -> Any:
     return k.Model(x, k.layers.ReLU(name="second")(k.layers.Dense(3, name="first")(x)), name="net")
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("options", [{}, {"expand_nested": True, "show_trainable": True}])
 @pytest.mark.parametrize("net", [two_towers, residual, chain])
 def test_summary_of_a_graph_says_what_keras_says(
     net: Any, options: Any, keras: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     theirs, ours = (table(printed(net(k), line_length=250, **options)) for k in (keras, tinynet))
     assert ours == theirs
 
 
 def test_names_are_those_that_keras_gives(keras: Any) -> None:
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     named = []
     for k in (keras, tinynet):
         first, second = (

@@ -119,6 +119,7 @@ NETS: dict[str, Build] = {
 }
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize("name", NETS)
 def test_the_bits_are_those_of_one_step_after_the_other(
@@ -127,6 +128,7 @@ def test_the_bits_are_those_of_one_step_after_the_other(
     both(NETS[name], monkeypatch, calls, sparse)
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize(
     "options",
@@ -231,6 +233,7 @@ def test_bits_are_the_same_on_raw_pixels(
     assert found[0] == found[1]
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize("name", ["a hidden layer", "of 128 units", "two hidden layers"])
 def test_the_number_of_threads_changes_no_bit(name: str, sparse: bool, calls: list[int]) -> None:

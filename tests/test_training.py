@@ -760,6 +760,7 @@ class Collecting(keras.metrics.Metric):
         self.rows.assign(0)
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("custom", [False, True])
 @pytest.mark.parametrize("hook", [hook for hook in callbacks.HOOKS if "predict" not in hook])
 @pytest.mark.parametrize(
@@ -1060,6 +1061,7 @@ def test_a_step_allocates_nothing_that_grows() -> None:
 # ------------------------------------------------------------ it learns
 
 
+@pytest.mark.wide
 def test_a_net_learns_drawn_digits(digits: Any) -> None:
     (x, y), (x_test, y_test) = digits
     keras.utils.set_random_seed(0)
@@ -1165,6 +1167,7 @@ def softmax_models() -> dict[str, Callable[[], Any]]:
     }
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
 @pytest.mark.parametrize("kind", softmax_models())
 @pytest.mark.parametrize("built", [False, True])
@@ -1228,6 +1231,7 @@ MOVES = [
 ]
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("during", [None, "on_epoch_begin", "on_epoch_end", "on_train_batch_end"])
 @pytest.mark.parametrize("how", MOVES)
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])

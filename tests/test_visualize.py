@@ -65,6 +65,7 @@ def everything() -> dict[str, Any]:
     }
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("look", ["default", "dark_background"])
 @pytest.mark.parametrize("name", everything())
 def test_nothing_is_clipped_and_the_data_are_named(name: str, look: str) -> None:
@@ -80,6 +81,7 @@ def test_nothing_is_clipped_and_the_data_are_named(name: str, look: str) -> None
     assert any(title.endswith("\nData: tests") for title in titles)
 
 
+@pytest.mark.wide
 def test_no_global_state_and_no_pyplot() -> None:
     program = (
         "import sys, numpy as np; from tinynet import visualize\n"
@@ -122,7 +124,7 @@ def test_pyplot_shows_new_figures_if_imported(name: str, pyplot: Any) -> None:
 def test_figures_to_save_do_not_accumulate(pyplot: Any) -> None:
     """Nothing can be shown headless, so pyplot keeps the last few; none is closed by the caller."""
     own = pyplot.figure()
-    drawn = [visualize.plot_history({"loss": [1.0, 0.5]}) for _ in range(40)]
+    drawn = [visualize.plot_history({"loss": [1.0, 0.5]}) for _ in range(12)]
     assert pyplot.get_fignums() == [own.number, *(figure.number for figure in drawn[-10:])]
     buffer = io.BytesIO()
     drawn[0].savefig(buffer, format="png")  # it still exists
@@ -418,7 +420,9 @@ def test_history_refuses_too_few_axes() -> None:
         visualize.plot_history({"loss": [1.0]}, figure=axes[0].figure, ax=axes[0])
 
 
-@pytest.mark.parametrize("hidden", [0, 1, 3])
+@pytest.mark.parametrize(
+    "hidden", [pytest.param(0, marks=pytest.mark.wide), 1, pytest.param(3, marks=pytest.mark.wide)]
+)
 def test_activations_draw_into_given_axes(hidden: int) -> None:
     dense = [keras.layers.Dense(5, activation="relu") for _ in range(hidden)]
     last = keras.layers.Dense(3, activation="softmax", name="digit")

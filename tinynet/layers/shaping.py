@@ -75,7 +75,7 @@ class InputLayer(Layer):
         self._nodes = [node]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the state of a copy."""
+        """Take over a copy's state."""
         super().__setstate__(state)
         self._add_node()
 

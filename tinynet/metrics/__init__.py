@@ -1,8 +1,8 @@
-"""Metrics: values computed over all batches of an epoch.
+"""Metrics: figures to read, collected over the batches of an epoch.
 
 A metric adds up what it sees (`update_state`) until it is asked (`result`) or starts again
-(`reset_state`). Most are a `Mean` of one value for each example; a custom function,
-``fn(y_true, y_pred)``, is converted to one.
+(`reset_state`). Most are a `Mean` of one value for each example; a function of your own,
+``fn(y_true, y_pred)``, becomes one by itself.
 """
 
 from __future__ import annotations
@@ -28,12 +28,21 @@ from tinynet.losses import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
-from tinynet.metrics import accuracy, base, confusion_metrics, loss
+from tinynet.metrics import (
+    accuracy,
+    base,
+    confusion_metrics,
+    f_score_metrics,
+    loss,
+    regression_metrics,
+)
 from tinynet.metrics.accuracy import *
 from tinynet.metrics.base import *
 from tinynet.metrics.base import _registry
 from tinynet.metrics.confusion_metrics import *
+from tinynet.metrics.f_score_metrics import *
 from tinynet.metrics.loss import *
+from tinynet.metrics.regression_metrics import *
 from tinynet.registry import snake_case
 
 __all__ = ["binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy"]
@@ -45,12 +54,14 @@ __all__ += ["sparse_categorical_crossentropy", "squared_hinge"]
 __all__ += accuracy.__all__
 __all__ += base.__all__
 __all__ += confusion_metrics.__all__
+__all__ += f_score_metrics.__all__
 __all__ += loss.__all__
+__all__ += regression_metrics.__all__
 
 get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
 
-# Names whose metric depends on the shapes, and not on the loss: one output is binary, labels of one
-# dimension less than the output are sparse, all else is one-hot.
+# Names that the shapes decide: one output is binary, labels of one dimension less than the
+# output are sparse, all else is one-hot. The loss plays no part.
 _ACCURACIES = (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy)
 _CROSSENTROPIES = (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy)
 _BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
@@ -62,16 +73,16 @@ _BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
 
 
 def resolve(identifier: Any, y_true_ndim: int, output_shape: tuple[int | None, ...]) -> Metric:
-    """Return the metric that an entry of ``compile(metrics=[...])`` means.
+    """Make the metric that an entry of ``compile(metrics=[...])`` means.
 
     Parameters
     ----------
     identifier : str, dict, function or Metric
-        Entry.
+        The entry.
     y_true_ndim : int
-        Number of dimensions of the targets, without a last one of size 1.
+        The number of dimensions of the true values, a last one of size 1 left out.
     output_shape : tuple of (int or None)
-        Shape of the predictions.
+        The shape of the predictions.
 
     Returns
     -------
@@ -81,7 +92,7 @@ def resolve(identifier: Any, y_true_ndim: int, output_shape: tuple[int | None, .
     Raises
     ------
     ValueError
-        If it is not a metric.
+        If it means none.
 
     Examples
     --------
@@ -100,22 +111,22 @@ def resolve(identifier: Any, y_true_ndim: int, output_shape: tuple[int | None, .
 
 
 def check(identifier: Any) -> Metric:
-    """Validate an entry of ``compile(metrics=[...])``.
+    """Check that an entry of ``compile(metrics=[...])`` means a metric.
 
     Parameters
     ----------
     identifier : str, dict, function or Metric
-        Entry.
+        The entry.
 
     Returns
     -------
     Metric
-        The metric, as far as it is known before the shapes are.
+        What it means, as far as that is known before shapes are.
 
     Raises
     ------
     ValueError
-        If it is not a metric.
+        If it means none.
 
     Examples
     --------

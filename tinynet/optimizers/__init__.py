@@ -1,4 +1,4 @@
-"""The built-in optimizers, each a formula of `functional`; `base` has what all of them share."""
+"""The kinds of optimizers, each a formula of `functional`; `base` says what all of them share."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ class _BuiltIn(Optimizer):
 
 @declared(_registry, "sgd")
 class SGD(_BuiltIn):
-    """Gradient descent, with or without momentum.
+    """Follow the gradient downhill, with or without momentum.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate.
+        The size of a step.
     momentum : float
-        Decay rate of the momentum, from 0 to 1.
+        The part of the last direction that is kept, from 0 to 1.
     nesterov : bool
-        If True, use Nesterov momentum.
+        Whether to look ahead along it.
     **kwargs : object
         As for `Optimizer`.
 
@@ -72,7 +72,7 @@ class SGD(_BuiltIn):
         self.slot_names = ("momentum",) if self.momentum else ()
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Change weights by their gradient."""
         if slots:
             dispatch.sgd_momentum(w, d_w, slots[0], rate, self.momentum, self.nesterov)
         else:
@@ -81,21 +81,21 @@ class SGD(_BuiltIn):
 
 @declared(_registry, "adam")
 class Adam(_BuiltIn):
-    """Move along the first moment estimate, scaled by the square root of the second.
+    """Follow the gradient's running mean, measured in its running size.
 
-    The formula is in `functional.adam`. Kingma and Ba, "Adam: a method for stochastic
+    The formula stands in `functional.adam`. Kingma and Ba, "Adam: a method for stochastic
     optimization" (2015), with the "epsilon hat" of the end of its section 2.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate: about the change of one weight in one step.
+        About the size of the change of one weight in one step.
     beta_1, beta_2 : float
-        Decay rates of the two moment estimates.
+        How much the running means of the gradient and of its square keep.
     epsilon : float
-        Small constant added to the denominator.
+        Keeps the division finite.
     amsgrad : bool
-        If True, use the largest second moment estimate so far.
+        Whether the largest running mean of the square so far is used.
     **kwargs : object
         As for `Optimizer`.
 
@@ -120,13 +120,13 @@ class Adam(_BuiltIn):
 
     @property
     def variables(self) -> list[Variable]:
-        """The state; the largest velocities come last."""
+        """The state; the largest velocities come behind all others."""
         state = super().variables
         late = {id(v) for v in self._slots.get("largest", [])}
         return sorted(state, key=lambda v: id(v) in late)
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Change weights by their gradient."""
         m, v, *largest = slots
         step = int(self.iterations.array) + 1
         alpha = dispatch.adam_step_size(rate, self.beta_1, self.beta_2, step, w.dtype)
@@ -152,9 +152,9 @@ class AdamW(Adam):
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate: about the change of one weight in one step.
+        About the size of the change of one weight in one step.
     weight_decay : float
-        Fraction of the learning rate that weights are reduced by before each step.
+        The share of the learning rate that weights lose before each step.
     beta_1, beta_2, epsilon, amsgrad : float
         As for `Adam`.
     **kwargs : object
@@ -179,12 +179,12 @@ class AdamW(Adam):
 
 @declared(_registry, "nadam")
 class Nadam(_BuiltIn):
-    """Adam with Nesterov momentum: it looks ahead along the first moment estimate.
+    """Adam that looks ahead along its running mean.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate: about the change of one weight in one step.
+        About the size of the change of one weight in one step.
     beta_1, beta_2, epsilon : float
         As for `Adam`.
     **kwargs : object
@@ -209,7 +209,7 @@ class Nadam(_BuiltIn):
         self._product: Any = None
 
     def build(self, variables: Iterable[Variable]) -> None:
-        """Create the slots of the weights."""
+        """Make the running values of the weights."""
         if not self.built:
             variables = list(variables)
             kind = variables[0].dtype if variables else "float32"
@@ -226,7 +226,7 @@ class Nadam(_BuiltIn):
         return one(self.beta_1) * (one(1) - one(0.5) * one(0.96) ** one(step))
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Change weights by their gradient."""
         one = w.dtype.type
         step = int(self.iterations.array) + 1
         now, ahead = self._momentum(step), self._momentum(step + 1)
@@ -240,20 +240,20 @@ class Nadam(_BuiltIn):
 
 @declared(_registry, "rmsprop")
 class RMSprop(_BuiltIn):
-    """Move along the gradient, scaled by the square root of its second moment estimate.
+    """Follow the gradient, measured in its own running size.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate: about the change of one weight in one step.
+        About the size of the change of one weight in one step.
     rho : float
-        Decay rate of the second moment estimate.
+        How much the running mean of the gradient's square keeps.
     momentum : float
-        Decay rate of the momentum.
+        The part of the last direction that is kept.
     epsilon : float
-        Small constant added to the denominator.
+        Keeps the division finite.
     centered : bool
-        If True, subtract the square of the first moment estimate.
+        Whether the square of the gradient's running mean is taken off.
     **kwargs : object
         As for `Optimizer`.
 
@@ -277,7 +277,7 @@ class RMSprop(_BuiltIn):
         self.slot_names += ("average_gradient",) * self.centered
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Change weights by their gradient."""
         named = dict(zip(self.slot_names, slots, strict=True))
         kept = (named.get(name) for name in ("velocity", "momentum", "average_gradient"))
         dispatch.rmsprop(w, d_w, *kept, rate, self.rho, self.momentum, self.epsilon)
@@ -285,16 +285,16 @@ class RMSprop(_BuiltIn):
 
 @declared(_registry, "adagrad")
 class Adagrad(_BuiltIn):
-    """Move along the gradient in steps that shrink where gradients were large.
+    """Follow the gradient in steps that shrink where gradients were large.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate.
+        The size of a step.
     initial_accumulator_value : float
-        Initial value of the sums of squares.
+        What the sums of squares begin with.
     epsilon : float
-        Small constant added to the denominator.
+        Keeps the division finite.
     **kwargs : object
         As for `Optimizer`.
 
@@ -312,7 +312,7 @@ class Adagrad(_BuiltIn):
     squares = ("accumulator_of_squares", None)
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Change weights by their gradient."""
         dispatch.adagrad(w, d_w, *slots, rate, self.epsilon)
 
 
@@ -484,7 +484,7 @@ class Lion(_BuiltIn):
 
 
 def get(identifier: Any) -> Optimizer:
-    """Return an optimizer.
+    """Find an optimizer.
 
     Parameters
     ----------
@@ -494,12 +494,12 @@ def get(identifier: Any) -> Optimizer:
     Returns
     -------
     Optimizer
-        New optimizer for a name, else the given one.
+        A new one for a name, else the one passed.
 
     Raises
     ------
     ValueError
-        If there is no optimizer of that name.
+        If there is none of that name.
 
     Examples
     --------

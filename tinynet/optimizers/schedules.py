@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the learning rate as a function of the number of steps done."""
+"""Learning-rate schedules: the size of a step as a function of the number of steps done."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class LearningRateSchedule(Configurable):
         Parameters
         ----------
         step : int
-            Number of steps done.
+            The number of steps done.
 
         Returns
         -------
         float
-            Learning rate of the next step.
+            The learning rate of the next.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(step)")
 
@@ -55,9 +55,9 @@ class ExponentialDecay(LearningRateSchedule):
     decay_steps : int
         As in the formula.
     staircase : bool
-        If True, round the exponent down.
+        Whether the exponent is rounded down.
     name : str
-        Name of the schedule.
+        Its name.
 
     Examples
     --------
@@ -92,9 +92,9 @@ class InverseTimeDecay(ExponentialDecay):
     decay_steps : int
         As in the formula.
     staircase : bool
-        If True, round ``step / decay_steps`` down.
+        Whether ``step / decay_steps`` is rounded down.
     name : str
-        Name of the schedule.
+        Its name.
 
     Examples
     --------
@@ -123,21 +123,21 @@ def _listed(name: str, values: Any, low: float = -math.inf) -> list[float]:
 
 @declared(_registry)
 class PiecewiseConstantDecay(LearningRateSchedule):
-    """One value up to each boundary, and one after the last.
+    """One value up to each boundary, and a last one.
 
     Parameters
     ----------
     boundaries : list of int
-        Steps, increasing.
+        Steps, rising.
     values : list of float
-        Learning rates, one more than boundaries.
+        One more than boundaries.
     name : str
-        Name of the schedule.
+        Its name.
 
     Raises
     ------
     ValueError
-        If their numbers do not match.
+        If the numbers don't match.
 
     Examples
     --------
@@ -175,11 +175,11 @@ class PolynomialDecay(LearningRateSchedule):
     initial_learning_rate, end_learning_rate, power : float
         As in the formula.
     decay_steps : int
-        Step at which the end is reached.
+        The step at which the end is reached.
     cycle : bool
-        If True, restart, each time over one more multiple of `decay_steps`.
+        Whether to begin anew, each time over one multiple of `decay_steps` more.
     name : str
-        Name of the schedule.
+        Its name.
 
     Examples
     --------
@@ -206,24 +206,24 @@ class PolynomialDecay(LearningRateSchedule):
 
 @declared(_registry)
 class CosineDecay(LearningRateSchedule):
-    """Cosine decay to ``alpha`` times the initial learning rate, after a linear warmup.
+    """Half a cosine wave down to ``alpha`` of the start, after a straight line up.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017).
 
     Parameters
     ----------
     initial_learning_rate : float
-        Learning rate of the first step.
+        The learning rate of the first step.
     decay_steps : int
-        Number of steps of the decay.
+        The length of the way down.
     alpha : float
-        Fraction of the learning rate that is left at its end.
+        The share that is left at its end.
     name : str
-        Name of the schedule.
+        Its name.
     warmup_target : float, optional
-        Learning rate at the end of the warmup, if there is one.
+        Where the way up leads, if there is one.
     warmup_steps : int
-        Number of steps of the warmup.
+        The length of the way up.
 
     Examples
     --------
