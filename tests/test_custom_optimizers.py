@@ -426,7 +426,7 @@ def test_custom_optimizer_resumes_from_a_file(
     assert [v.tobytes() for v in ends[0]] == [v.tobytes() for v in ends[1]]
 
 
-@pytest.mark.parametrize("make", [momentum, yogi])
+@pytest.mark.parametrize("make", [momentum, pytest.param(yogi, marks=pytest.mark.wide)])
 def test_custom_optimizer_goes_on_in_the_other_library(
     make: Any, registered: None, tmp_path: Path
 ) -> None:

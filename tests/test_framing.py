@@ -156,7 +156,8 @@ def test_frame_digit_finds_the_digit_on_any_page(name: str, i: int) -> None:
     assert likeness(frame_digit(distorted), digit) > (0.6 if "thin" in name else 0.8)
 
 
-@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.wide), 3])
+@pytest.mark.wide
+@pytest.mark.parametrize("channels", [1, 3])
 def test_frame_digit_keeps_framed_images(mnist: Any, channels: int) -> None:
     images = np.rint(mnist[1][0][:300] * 255).astype(np.uint8)
     for image in images:
