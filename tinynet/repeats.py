@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinynet import checks, random
-from tinynet.tables import Table, Tables, number
+from tinynet.tables import Table, Tables
 from tinynet.variable import Array
 
 if TYPE_CHECKING:
@@ -118,14 +118,11 @@ class Repeats(Tables):
         list of Table
             The two tables.
         """
-        names, rows = list(self.runs[0]), []
-        for n in names:
-            values = self.values(n)
-            rows.append([n, *map(number, (self.mean(n), self.std(n), values.min(), values.max()))])
-        runs = [
-            [str(seed), *(number(run[name]) for name in names)]
-            for seed, run in zip(self.seeds, self.runs, strict=True)
-        ]
+        rows = []
+        for name in (names := list(self.runs[0])):
+            values = self.values(name)
+            rows.append([name, values.mean(), self.std(name), values.min(), values.max()])
+        runs = [[str(s), *run.values()] for s, run in zip(self.seeds, self.runs, strict=True)]
         header = ["figure", "mean", "std. dev.", "smallest", "largest"]
         title = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
         return [Table(title, header, rows), Table("", ["seed", *names], runs)]

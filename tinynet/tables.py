@@ -18,8 +18,8 @@ class Table:
         Title above the table.
     header : sequence of str
         Names of the columns.
-    rows : sequence of sequence of str
-        Cells.
+    rows : sequence of sequence of (str or float)
+        Cells; numbers are formatted with `number`.
     note : str
         Text below the table.
     words : sequence of int
@@ -27,7 +27,7 @@ class Table:
 
     Examples
     --------
-    >>> print(Table("Fruit", ["kind", "grams"], [["apple", "150"], ["fig", "9"]]))
+    >>> print(Table("Fruit", ["kind", "grams"], [["apple", 150], ["fig", 9]]))
     Fruit
       kind   grams
       apple    150
@@ -36,9 +36,12 @@ class Table:
 
     title: str
     header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[Any]]
     note: str = ""
     words: Sequence[int] = (0,)
+
+    def __post_init__(self) -> None:
+        self.rows = [[c if isinstance(c, str) else number(c) for c in row] for row in self.rows]
 
     def __str__(self) -> str:
         table = [self.header, *self.rows]
@@ -58,11 +61,11 @@ class Table:
                 for side, cell in zip(sides, cells, strict=True)
             )
 
-        rows = "".join(f"<tr>{line('td', row)}</tr>" for row in self.rows)
+        body = "".join(f"<tr>{line('td', row)}</tr>" for row in self.rows)
         title = f"<p><b>{html.escape(self.title)}</b></p>" if self.title else ""
         note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
         head = f"<thead><tr>{line('th', self.header)}</tr></thead>"
-        return f"<div>{title}<table>{head}<tbody>{rows}</tbody></table>{note}</div>"
+        return f"<div>{title}<table>{head}<tbody>{body}</tbody></table>{note}</div>"
 
 
 class Tables:

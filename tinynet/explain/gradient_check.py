@@ -125,13 +125,11 @@ class GradientReport(Tables):
             rows = []
             for c in found:
                 share, mark = f"{c.checked:,} of {c.size:,}", "" if c.ok else "WRONG"
-                rows.append([c.layer, c.array, share, number(c.error), number(c.allowed), mark])
+                rows.append([c.layer, c.array, share, c.error, c.allowed, mark])
             return Table(title, header, rows, note, (0, 1, 5))
 
-        return [
-            table("The whole net: backpropagation against finite differences", self.net),
-            table("Each layer alone", self.alone, self.verdict.replace("\n", "\n  ")),
-        ]
+        net = table("The whole net: backpropagation against finite differences", self.net)
+        return [net, table("Each layer alone", self.alone, self.verdict.replace("\n", "\n  "))]
 
 
 def check_gradients(

@@ -97,48 +97,41 @@ class WeightStep(Tables):
         return [*made, self._update()]
 
     def _chain(self, products: Array) -> Table:
-        assert self.x_i is not None
-        assert self.d_z_j is not None
-        order = np.argsort(-np.abs(products), kind="stable")
-        rows = [
-            [f"example {n}", number(self.x_i[n]), number(self.d_z_j[n]), number(products[n])]
-            for n in order[:_SHOWN]
-        ]
+        x_i, d_z_j, order = self.x_i, self.d_z_j, np.argsort(-np.abs(products), kind="stable")
+        assert x_i is not None
+        assert d_z_j is not None
+        rows: list[Any] = [[f"example {n}", x_i[n], d_z_j[n], products[n]] for n in order[:_SHOWN]]
         rest = order[_SHOWN:]
         if len(rest):
-            rows.append([f"{len(rest)} others", "", "", number(products[rest].sum())])
+            rows.append([f"{len(rest)} others", "", "", products[rest].sum()])
         total = float(products.sum())
         if abs(self.gradient - total) > 1e-4 * np.abs(products).sum():
-            rows.append(["regularizer", "", "", number(self.gradient - total)])
-        rows.append(["gradient", "", "", number(self.gradient)])
+            rows.append(["regularizer", "", "", self.gradient - total])
+        rows.append(["gradient", "", "", self.gradient])
         mean = "Each d_z_j holds the example's share of the loss: 1/N of it where that is a mean."
         header = ["sum over the batch", "x_i", "d_z_j", "x_i * d_z_j"]
         return Table(f"The gradient of {self.label}", header, rows, mean)
 
     def _update(self) -> Table:
-        own = self.optimizer
-        origin = "as above"
+        own, after, alpha, origin = self.optimizer, self.slots_after, self.alpha, "as above"
         if self.used != self.gradient:
             origin = f"{number(self.gradient)}, clipped or accumulated"
-        rows = [["gradient g", "", number(self.used), origin]]
-        after = self.slots_after
+        rows: list[Any] = [["gradient g", "", self.used, origin]]
         for slot, before in self.slots_before.items():
-            formula = "" if self.alpha is None else _ADAM.get(slot, "")
-            rows.append([slot, number(before), number(after[slot]), formula])
+            rows.append([slot, before, after[slot], "" if alpha is None else _ADAM.get(slot, "")])
         how, note = "", f"learning rate {number(self.learning_rate)}"
-        if self.alpha is not None:
-            size = "largest" if own.amsgrad else "velocity"
-            moved = -self.alpha * after["momentum"] / (np.sqrt(after[size]) + own.epsilon)
-            t = f"{self.iteration}"
-            formula = f"learning_rate * sqrt(1 - beta_2^{t}) / (1 - beta_1^{t})"
-            rows.append(["alpha", "", number(self.alpha), formula])
-            formula = f"-alpha * momentum / (sqrt({size}) + epsilon)"
-            rows.append(["step", "", number(moved), formula])
+        if alpha is not None:
+            size, t = "largest" if own.amsgrad else "velocity", self.iteration
+            moved = -alpha * after["momentum"] / (np.sqrt(after[size]) + own.epsilon)
+            rows += [
+                ["alpha", "", alpha, f"learning_rate * sqrt(1 - beta_2^{t}) / (1 - beta_1^{t})"],
+                ["step", "", moved, f"-alpha * momentum / (sqrt({size}) + epsilon)"],
+            ]
             # A difference beyond rounding error was made around the step.
             rest = bool(abs(self.change - moved) > 1e-6 * max(abs(self.before), abs(moved)))
             how = "weight + step" + ", weight decay, constraint" * rest
             note += f", beta_1 {own.beta_1:g}, beta_2 {own.beta_2:g}, epsilon {own.epsilon:g}"
-        rows.append(["weight", number(self.before), number(self.after), how])
+        rows.append(["weight", self.before, self.after, how])
         title = f"What {type(own).__name__} makes of it in step {self.iteration}"
         return Table(title, ["", "before", "after", "how"], rows, note, (0, 3))
 
@@ -188,8 +181,8 @@ class Step(Tables):
     def tables(self) -> list[Table]:
         """Return the arrays of both passes, and the update of the chosen weight."""
         header, words = ["layer", "array", "shape", "mean |.|", "max |.|"], (0, 1, 2)
-        forward: list[list[str]] = []
-        backward: list[list[str]] = []
+        forward: list[list[Any]] = []
+        backward: list[list[Any]] = []
         for layer in self.layers:
             rows = [*layer.named("input", layer.x)] if layer.is_first or not forward else []
             rows += [(name.rpartition("/")[2], self.weights[name]) for name in layer.weights]
@@ -200,20 +193,17 @@ class Step(Tables):
             rows += [(f"d {name.rpartition('/')[2]}", self.gradients[name]) for name in own]
             backward += _rows(layer, [*rows, *layer.named("d input", layer.d_x)])
         title = "Backward" if self.chosen else "Backward: no gradients, for the loss is not finite"
-        return [
-            Table(f"Forward, loss {number(self.loss)}", header, forward, words=words),
-            Table(title, header, backward, words=words),
-            *(self.chosen.tables() if self.chosen else []),
-        ]
+        ways = Table(f"Forward, loss {number(self.loss)}", header, forward, words=words)
+        rest = self.chosen.tables() if self.chosen else []
+        return [ways, Table(title, header, backward, words=words), *rest]
 
 
-def _rows(layer: LayerStep, arrays: list[tuple[str, Array | None]]) -> Iterator[list[str]]:
+def _rows(layer: LayerStep, arrays: list[tuple[str, Array | None]]) -> Iterator[list[Any]]:
     """Yield the rows of arrays, the layer's name before the first."""
     for i, (name, array) in enumerate(arrays):
-        cells = ["not needed", "", ""]
+        cells: list[Any] = ["not needed", "", ""]
         if array is not None:
-            size = np.abs(array)
-            cells = [str(array.shape), number(size.mean()), number(size.max())]
+            cells = [str(array.shape), np.abs(array).mean(), np.abs(array).max()]
         yield [f"{layer.name} ({layer.kind})" if i == 0 else "", name, *cells]
 
 
