@@ -53,7 +53,8 @@ IMAGE_FILES = [(0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"GIF8"
 IMAGE_FILES += [(0, b"BM", "BMP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF")]
 IMAGE_FILES += [(8, b"WEBP", "WEBP"), (0, b"P5", "PPM"), (0, b"P6", "PPM"), (0, b"%PDF", "PDF")]
 IMAGE_FILES += [(4, b"ftypavif", "AVIF"), (4, b"ftyp", "HEIC")]
-MNIST, FASHION, DRAWN = "MNIST", "Fashion-MNIST", "drawn digits (not MNIST)"
+MNIST, FASHION = "MNIST", "Fashion-MNIST"
+NAMES = {"mnist": MNIST, "fashion_mnist": FASHION, "drawn": "drawn digits (not MNIST)"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -274,21 +275,16 @@ def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
             return _load("mnist")
         except FileNotFoundError as error:
             _say(str(error))
-            source = _Source(DRAWN, fallback=True)
+            source = _Source(NAMES["drawn"], fallback=True)
             source.notice()
             progress.write("Drawing digits (a few seconds the first time)\n", sys.stderr)
             return source, datasets.drawn_digits.load_data()
-    named: dict[str, tuple[str, Any]] = {
-        "mnist": (MNIST, datasets.mnist),
-        "fashion_mnist": (FASHION, datasets.fashion_mnist),
-        "drawn": (DRAWN, datasets.drawn_digits),
-    }
-    if choice in named:
-        label, module = named[choice]
-        return _Source(label), module.load_data()
-    hint = checks.suggestion(choice, named)
-    if not os.path.exists(choice) and ("did you mean" in hint or choice.isalnum()):
-        raise ValueError(f"--data must be a data set or a path{hint}. Received: {choice!r}")
+    if choice in NAMES:
+        module = getattr(datasets, choice.replace("drawn", "drawn_digits"))
+        return _Source(NAMES[choice]), module.load_data()
+    hint = checks.suggestion(choice, NAMES)
+    known = os.path.exists(choice) or not ("did you mean" in hint or choice.isalnum())
+    checks.require(known, f"--data must be a data set or a path{hint}", f"{choice!r}")
     # With "./", load_data does not mistake a path for the name of a data set.
     return _Source(choice), datasets.mnist.load_data(os.path.join(".", choice))
 

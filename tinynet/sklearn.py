@@ -33,10 +33,8 @@ from sklearn.utils import check_random_state, column_or_1d, compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-from tinynet import checks, losses, optimizers
-from tinynet.callbacks import Callback
+from tinynet import callbacks, checks, losses, optimizers
 from tinynet.layers import Dense, Dropout, Input
-from tinynet.losses import Loss
 from tinynet.regularizers import L2
 from tinynet.sequential import Sequential
 from tinynet.sparse import CompressedRows
@@ -95,7 +93,7 @@ def _weights(attribute: str, what: str) -> Any:
     return property(read, assign, doc=doc)
 
 
-class _PoissonDeviance(Loss):
+class _PoissonDeviance(losses.Loss):
     """Half of the Poisson deviance, summed over the outputs."""
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
@@ -108,7 +106,7 @@ class _PoissonDeviance(Loss):
         return (1 - y_true / y_pred) * d_values[..., None]
 
 
-class _BatchLoss(Loss):
+class _BatchLoss(losses.Loss):
     """A loss as scikit-learn computes it for each batch.
 
     It is a mean over the sample weights, and the regularization term is divided by their sum.
@@ -127,7 +125,7 @@ class _BatchLoss(Loss):
             return getattr(self._loss, name)
         return super().__getattribute__(name)
 
-    def on_logits(self) -> Loss:
+    def on_logits(self) -> losses.Loss:
         """Return the same loss for the input of `logits_of` instead of its output."""
         other = copy.copy(self)
         other._loss = self._loss.on_logits()
@@ -156,9 +154,8 @@ _SHARED = frozenset(
 
 
 def _has_partial_fit(estimator: Any) -> bool:
-    if estimator.solver == "lbfgs":
-        only = "partial_fit is only available for stochastic optimizers"
-        raise AttributeError(f"{only}. Received: solver='lbfgs'")
+    only = "partial_fit is only available for stochastic optimizers"
+    checks.require(estimator.solver != "lbfgs", only, "solver='lbfgs'", AttributeError)
     return True
 
 
@@ -453,7 +450,7 @@ class _TinyNet(_Settings, BaseEstimator):
         return self.model_.predict(_inputs(X, self.model_), verbose=0)
 
 
-class _Monitor(Callback):
+class _Monitor(callbacks.Callback):
     """Record the learning curves of an estimator and stop its training as scikit-learn does."""
 
     def __init__(self, owner: Any, n: int, held: Any) -> None:
@@ -657,21 +654,14 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         known = getattr(self, "classes_", None)
         expected = "classes must be passed on the first call to partial_fit"
         checks.require(classes is not None or known is not None, expected, "classes=None")
-        expected = (
-            "class_weight must be a dict for partial_fit, since the proportions of the classes"
-        )
-        checks.require(
-            self.class_weight != "balanced",
-            f"{expected} in later calls are unknown",
-            "class_weight='balanced'",
-        )
+        reason = "since the proportions of the classes in later calls are unknown"
+        expected = f"class_weight must be a dict for partial_fit, {reason}"
+        checks.require(self.class_weight != "balanced", expected, "class_weight='balanced'")
         if classes is not None and known is not None:
-            was = "classes is not the same as on last call to partial_fit, was:"
-            checks.require(
-                np.array_equal(known, unique_labels(classes)),
-                f"{was} {checks.shorten(known.tolist())}",
-                f"classes={checks.shorten(classes)}",
-            )
+            was = "classes is not the same as on last call to partial_fit, was: "
+            fits = np.array_equal(known, unique_labels(classes))
+            was += checks.shorten(known.tolist())
+            checks.require(fits, was, f"classes={checks.shorten(classes)}")
         return self._fit(X, y, sample_weight, True, classes=classes)
 
     def predict(self, X: Any) -> Array:

@@ -637,12 +637,12 @@ def plot_model(
     from matplotlib.colors import to_rgba
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-    boxes, links = [], []
-    listed = connections(model)
-    inputs = [entry for entry, _, sources in listed if not sources]
-    for i, (entry, shape, sources) in enumerate(listed):
-        links += [(source, i) for source in sources]
-        known = " × ".join(str(n or "any") for n in shape[1:]) if isinstance(shape, tuple) else "?"
+    entries = connections(model)
+    inputs = [entry for entry, _, sources in entries if not sources]
+    ax = _axes(ax, 5.6, 0.95 * len(entries) + 0.5)
+    ax.set_axis_off()
+    ax.set(xlim=(0, 1), ylim=(len(entries) - 0.2, -0.2))
+    for i, (entry, shape, sources) in enumerate(entries):
         name, parameters = "input" if len(inputs) == 1 else getattr(entry, "name", ""), ""
         if sources:
             name = f"{entry.name}\noperation"
@@ -653,27 +653,22 @@ def plot_model(
                 name += f", {activation}"
             size = entry.count_params() if entry.built else None
             parameters = "not built" if size is None else f"{size:,} parameters" if size else ""
-        boxes.append((name, known, parameters))
-    default = model.name + (f": {model.count_params():,} parameters" if model.built else "")
-
-    ax = _axes(ax, 5.6, 0.95 * len(boxes) + 0.5)
-    ax.set_axis_off()
-    ax.set(xlim=(0, 1), ylim=(len(boxes) - 0.2, -0.2))
-    for i, (name, known, parameters) in enumerate(boxes):
         round_box = "round,pad=0,rounding_size=0.04"
-        box = FancyBboxPatch((0.03, i), 0.52, 0.6, round_box, mutation_aspect=len(boxes))
+        box = FancyBboxPatch((0.03, i), 0.52, 0.6, round_box, mutation_aspect=len(entries))
         box.set(facecolor=to_rgba(BLUE, 0.25) if parameters else "none", edgecolor=BLUE)
         ax.add_patch(box)
         ax.text(0.29, i + 0.3, name, ha="center", va="center", linespacing=1.4)
+        known = " × ".join(str(n or "any") for n in shape[1:]) if isinstance(shape, tuple) else "?"
         ax.text(0.6, i + (0.18 if parameters else 0.3), known, va="center", weight="bold")
         if parameters:
             ax.text(0.6, i + 0.44, parameters, va="center", fontsize=9)
-    for start, end in links:
-        ends, curve = ((0.29, end - 0.4), (0.29, float(end))), "arc3"
-        if end - start > 1:  # around the boxes in between
-            curve, ends = "arc3,rad=0.15", ((0.03, start + 0.3), (0.03, end + 0.3))
-        arrow = FancyArrowPatch(*ends, connectionstyle=curve, arrowstyle="->", mutation_scale=12)
-        ax.add_patch(arrow).set_color("gray")
+        for start in sources:
+            ends, curve = ((0.29, i - 0.4), (0.29, float(i))), "arc3"
+            if i - start > 1:  # around the boxes in between
+                curve, ends = "arc3,rad=0.15", ((0.03, start + 0.3), (0.03, i + 0.3))
+            arrow = FancyArrowPatch(*ends, connectionstyle=curve, arrowstyle="->")
+            ax.add_patch(arrow).set(color="gray", mutation_scale=12)
+    default = model.name + (f": {model.count_params():,} parameters" if model.built else "")
     return _titled(ax, title, source, default)
 
 
