@@ -292,24 +292,21 @@ class Writer:
             t = int(optimizer.iterations) + 1
             yield f"alpha = adam_step_size({rate}, {b1}, {b2}, {t})", "1"
         for k, (flat, *_) in enumerate(plan.flat, 1):
-            end = "" if len(plan.flat) == 1 else f"_{k}"
+            end, size = "" if len(plan.flat) == 1 else f"_{k}", f"{flat.size:,}"
             own: list[Any] = []
             while sum(size for _, size in own) < flat.size:
                 own.append(left.pop(0))
-            size = f"{flat.size:,}"
             yield f"weights{end} = [{', '.join(name for name, _ in own)}]", size
             yield f"d_weights{end} = [{', '.join(f'd_{name}' for name, _ in own)}]", size
             slots = [f"{name}{end}" for name in optimizer.slot_names]
-            arrays = ", ".join([f"weights{end}", f"d_weights{end}", *slots[:2]])
+            function = f"{type(optimizer).__name__}.update"
+            arguments = [rate, f"weights{end}", f"d_weights{end}", *slots]
             if is_adam:
                 rest = ["alpha", f"1 - {b1}", f"1 - {b2}", f"{optimizer.epsilon}", *slots[2:]]
-                yield f"adam({arrays}, {', '.join(rest)})", size
+                function, arguments = "adam", [*arguments[1:3], *slots[:2], *rest]
             elif type(optimizer) is optimizers.SGD and not slots:
-                yield f"sgd({arrays}, {rate})", size
-            else:
-                rest = ["", *slots[2:]]
-                kind = type(optimizer).__name__
-                yield f"{kind}.update({rate}, {arrays}{', '.join(rest)})", size
+                function, arguments = "sgd", [*arguments[1:], rate]
+            yield f"{function}({', '.join(arguments)})", size
 
 
 def program_of(model: Any, batch_size: int, fused: bool) -> Listing:

@@ -15,6 +15,7 @@ from tinynet.blas import Computing
 from tinynet.one_step import copied, relative
 from tinynet.program.program import Backward
 from tinynet.tables import Table, Tables
+from tinynet.training import add_penalties
 
 _SECONDS = 0.5  # how long steps are repeated, after the first
 _LEAST = 5  # steps
@@ -77,10 +78,7 @@ class Profile(Tables):
     def tables(self) -> list[Table]:
         """Return the table."""
         total = self.microseconds or math.nan
-        rows = [
-            [*row[:3], f"{row.microseconds:.1f}", f"{row.microseconds / total:.1%}"]
-            for row in self.rows
-        ]
+        rows = [[*row[:3], f"{row[3]:.1f}", f"{row[3] / total:.1%}"] for row in self.rows]
         header = ["stage", "instruction", "layer", "us", "share"]
         title = f"Profile, {self.microseconds:.1f} us per step"
         return [Table(title, header, rows, self.note, (0, 1, 2))]
@@ -161,9 +159,7 @@ def _step(model: Any, program: Any, batch: data.Batch) -> list[int]:
     laps.append(time.perf_counter_ns())
     for _ in runner.one_by_one("backward", values, work):
         laps.append(time.perf_counter_ns())
-    for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
-        if variable.regularizer is not None:
-            gradient += variable.regularizer.gradient(variable.array)
+    add_penalties(plan.variables, plan.gradients)
     model.optimizer._learn(plan)
     laps.append(time.perf_counter_ns())
     program.give_back(work)

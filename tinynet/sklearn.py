@@ -37,7 +37,6 @@ from tinynet import callbacks, checks, losses, optimizers
 from tinynet.layers import Dense, Dropout, Input
 from tinynet.regularizers import L2
 from tinynet.sequential import Sequential
-from tinynet.sparse import CompressedRows
 from tinynet.variable import Array, Variable
 
 __all__ = ["TinyNetClassifier", "TinyNetRegressor"]
@@ -433,11 +432,7 @@ class _TinyNet(_Settings, BaseEstimator):
                 expected = "A validation score needs 2 samples, which are held out"
                 checks.warn(f"{expected}. {fix}. Received: {received}")
         self._compile(incremental)
-        train, held = (
-            part and (_inputs(part[0], self.model_), part[1], part[2] if part[2:] else None)
-            for part in (parts, held)
-        )
-        return train, held
+        return (*parts, None)[:3], held and (*held, None)[:3]
 
     def _held(self, n: int) -> int:
         """Return the size of the validation set; the score of one sample is not defined."""
@@ -447,7 +442,7 @@ class _TinyNet(_Settings, BaseEstimator):
         """Compute the outputs of the network."""
         validation.check_is_fitted(self, "model_")
         X = _validated(self, X, reset=False)
-        return self.model_.predict(_inputs(X, self.model_), verbose=0)
+        return self.model_.predict(X, verbose=0)
 
 
 class _Monitor(callbacks.Callback):
@@ -506,16 +501,6 @@ class _Monitor(callbacks.Callback):
         what += f" did not improve more than tol={owner.tol:f} for {owner.n_iter_no_change}"
         if owner.verbose:
             print(f"{what} consecutive epochs. {action}")
-
-
-def _inputs(X: Any, model: Sequential) -> Any:
-    """Convert sparse matrices to the compressed rows of tinynet."""
-    if not hasattr(X, "indptr"):
-        return X
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return CompressedRows.from_csr(X.indptr, X.indices, X.data, X.shape, model.dtype)
 
 
 @dataclass(eq=False, repr=False)
