@@ -18,6 +18,11 @@ LINES = (
     (r"from tensorflow import keras", "import tinynet as keras", "from tensorflow import keras"),
     (r"import keras", "import tinynet as keras", "import keras"),
     (
+        r"import (?:tensorflow\.)?keras as (\w+)",
+        r"import tinynet as \1",
+        "import tensorflow.keras as keras",
+    ),
+    (
         r"(import|from) (?:tensorflow\.)?keras\.(.+)",
         r"\1 tinynet.\2",
         "from tensorflow.keras.layers import Dense",

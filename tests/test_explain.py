@@ -500,7 +500,7 @@ class Blocks(keras.Model):
         ]
         self.out = L.Dense(2, name="out")
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Any, training: Any = None) -> Any:
         for block in self.blocks:
             x = block(x)
         return self.out(x)

@@ -807,6 +807,149 @@ def older_names_of_loss_and_metrics(keras: Any, tf: Any) -> Any:
     return model.fit(x, y, epochs=2, **FIT).history, arrays(model)
 
 
+@compared
+def compiled_again_without_loss_and_metrics(keras: Any, tf: Any) -> Any:
+    x, y = numbers()
+    model = functional(keras.Model, keras)
+    model.compile("adam", "mse", loss_weights=2.0, metrics=["mae"])
+    first = model.fit(x, y, epochs=2, **FIT).history
+    model.compile("sgd")
+    return first, model.fit(x, y, epochs=2, **FIT).history, arrays(model)
+
+
+@compared
+def call_without_the_argument_training(keras: Any, tf: Any) -> Any:
+    """Keras then runs the layers inside as in inference, in the default step."""
+
+    class Silent(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = [keras.layers.Dense(4), keras.layers.BatchNormalization()]
+            self.parts += [keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+
+        def call(self, x: Any) -> Any:
+            for part in self.parts:
+                x = part(x)
+            return x
+
+    x, y = numbers()
+    model = Silent()
+    model(x)
+    start(model)
+    model.layers[1].set_weights([np.full(4, n) for n in (1.0, 0.0, 0.5, 2.0)])
+    model.compile("sgd", "mse")
+    history = model.fit(x, y, epochs=2, **FIT).history
+    return history, arrays(model), np.asarray(model(x, training=True)).shape
+
+
+@compared
+def integers_that_a_call_looks_up(keras: Any, tf: Any) -> Any:
+    class LookUp(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = self.add_weight(shape=(5, 2), name="table", initializer="ones")
+            self.out = keras.layers.Dense(1, kernel_initializer="ones")
+
+        def call(self, inputs: Any) -> Any:
+            k, x = inputs["k"], inputs["a"]
+            even = tf.cast(tf.equal(k % 2, 0), tf.float32)
+            parts = [tf.gather(self.table, k[:, 0]), tf.one_hot(k[:, 1], 5), even, x]
+            return self.out(tf.concat(parts, -1))
+
+    x, y = numbers()
+    inputs = {"k": np.arange(80).reshape(40, 2) // 3 % 5, "a": x}
+    model = LookUp()
+    model.compile("sgd", "mse")
+    history = model.fit(inputs, y, epochs=2, **FIT).history
+    return history, arrays(model), model.predict(inputs, verbose=0), model.evaluate(inputs, y)
+
+
+@compared
+def bytes_that_layers_read(keras: Any, tf: Any) -> Any:
+    class Reader(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = [keras.layers.Flatten(), keras.layers.Rescaling(1 / 255)]
+            self.parts += [keras.layers.Dense(1, kernel_initializer="ones")]
+
+        def call(self, x: Any) -> Any:
+            for part in self.parts:
+                x = part(x)
+            return x
+
+    x = np.random.default_rng(1).integers(0, 256, (40, 2, 3)).astype(np.uint8)
+    model = Reader()
+    model.compile("sgd", "mse")
+    history = model.fit(x, numbers()[1], epochs=2, **FIT).history
+    return history, arrays(model), model.predict(x, verbose=0)
+
+
+@compared
+def batches_of_any_structure(keras: Any, tf: Any) -> Any:
+    """The parts may have different lengths, and there may be more than three."""
+
+    class Free(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            (a, b), c, (d,), e = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(self(a) ** 2) + tf.reduce_mean((self(c) - b) ** 2)
+                loss += tf.reduce_mean((self(d) - e["targets"]) ** 2)
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            return {"all": loss}
+
+    class Pairs(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            (a, y), (b, _) = data
+            return {"rows": float(a.shape[0] + b.shape[0]), "sum": tf.reduce_sum(y)}
+
+    class Ones(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            return {"parts": float(len(data)), "sum": tf.reduce_sum(data[0])}
+
+    x, y = numbers()
+    slices = tf.data.Dataset.from_tensor_slices
+    many, few = slices((x, y)).batch(10), slices((x[:12], y[:12])).batch(3)
+    single, named = slices((x[:20],)).batch(5), slices({"targets": y[:20]}).batch(5)
+    model = functional(Free, keras)
+    model.compile("sgd")
+    zipped = tf.data.Dataset.zip((few, slices(x[:12]).batch(3), single, named))
+    logs = model.fit(zipped, epochs=2, verbose=0).history
+    pairs, ones = functional(Pairs, keras), functional(Ones, keras)
+    pairs.compile("sgd", run_eagerly=True)
+    ones.compile("sgd", run_eagerly=True)
+    pair_logs = pairs.fit(tf.data.Dataset.zip((many, few)), verbose=0).history
+    return logs, arrays(model), pair_logs, ones.fit(single, verbose=0).history
+
+
+@compared
+def weights_of_layers_within_layers(keras: Any, tf: Any) -> Any:
+    """Layer after layer; those of a layer that is frozen are not trainable."""
+
+    class Block(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = self.add_weight(shape=(), trainable=False, name="count")
+            self.scale = self.add_weight(shape=(1,), name="scale")
+            self.normal = keras.layers.BatchNormalization()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(self.normal(x)) * self.scale
+
+    block = Block()
+    block(np.ones((2, 4), "float32"))
+    block.dense.trainable = False
+
+    def names(weights: Any) -> list[str]:
+        return [w.name for w in weights]
+
+    kinds = [block.weights, block.trainable_weights, block.non_trainable_weights]
+    model = keras.Sequential([keras.Input((4,)), block])
+    kinds += [model.weights, model.trainable_weights, model.non_trainable_weights]
+    return [names(weights) for weights in kinds]
+
+
 def alike(ours: Any, theirs: Any, where: str = "") -> None:
     if isinstance(theirs, dict):
         assert [*ours] == [*theirs], where

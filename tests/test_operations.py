@@ -650,7 +650,7 @@ def test_average_of_slices_has_one_weight_for_each() -> None:
 
 
 def test_signatures_are_those_of_keras(keras: Any) -> None:
-    names = [n for n in dir(keras.ops) if n[0] != "_" and hasattr(ops, n)]
+    names = [n for n in dir(keras.ops) if n[0] != "_" and callable(getattr(ops, n, None))]
     assert len(names) > 180
     for name in names:
         expected, found = signature(getattr(keras.ops, name)), signature(getattr(ops, name))

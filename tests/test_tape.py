@@ -161,3 +161,48 @@ def test_loss_on_a_saturated_softmax_is_computed_from_logits() -> None:
         loss = tinynet.losses.SparseCategoricalCrossentropy()([0], ops.softmax(z))
     assert float(loss) == 200
     assert tape.gradient(loss, z).tolist() == [[-1, 1]]
+
+
+def test_gradients_use_the_values_that_were_recorded() -> None:
+    """An optimizer may change a variable before the gradient of another tape is computed."""
+    v, w = Variable([1.0, 2.0]), Variable([3.0, 4.0])
+    with GradientTape() as first, GradientTape() as second:
+        y = ops.sum(v * w)
+    tinynet.optimizers.SGD(1.0).apply_gradients([(first.gradient(y, v), v)])
+    assert v.numpy().tolist() == [-2, -2]
+    assert second.gradient(y, w).tolist() == [1, 2]
+    with GradientTape() as tape:
+        y = ops.sum(v * w)
+        v.assign([7.0, 7.0])
+    assert tape.gradient(y, w).tolist() == [-2, -2]
+
+
+VIEWS = {
+    "identity": lambda v: ops.convert_to_tensor(v),
+    "slice": lambda v: v[:1],
+    "reshape": lambda v: ops.reshape(v, (1, 2)),
+    "transpose": lambda v: ops.transpose(v),
+    "expand_dims": lambda v: ops.expand_dims(v, 0),
+    "squeeze": lambda v: ops.squeeze(v),
+    "stop_gradient": lambda v: ops.stop_gradient(v),
+    "split": lambda v: ops.split(v, 2)[0],
+    "unstack": lambda v: ops.unstack(v)[0],
+    "broadcast_to": lambda v: ops.broadcast_to(v, (3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_tensors_keep_their_values(name: str) -> None:
+    """What a variable, or the caller's array, is changed to later does not show in results."""
+    variable, array = Variable([1.0, 2.0]), np.float32([1, 2])
+    results = [VIEWS[name](variable), VIEWS[name](as_tensor(array.copy()))]
+    results.append(ops.convert_to_tensor(array))
+    variable.assign([5.0, 6.0])
+    array[...] = 7
+    assert [float(np.ravel(r)[0]) for r in results] == [1, 1, 1]
+
+
+def test_numpy_copies() -> None:
+    tensor, variable = as_tensor(np.float32([1, 2])), Variable([1.0, 2.0])
+    tensor.numpy()[0] = variable.value.numpy()[0] = 9
+    assert (float(tensor[0]), float(variable[0])) == (1, 1)

@@ -253,7 +253,20 @@ def test_compiling_again_keeps_the_weights_and_starts_a_new_optimizer() -> None:
     assert int(model.optimizer.iterations) == 0
     model.fit(X, Y, epochs=2, batch_size=7, verbose=0)
     assert int(model.optimizer.iterations) == 6
-    assert list(model.history.history) == ["loss"]
+    assert sorted(model.history.history) == ["accuracy", "loss"]
+
+
+def test_compiling_again_keeps_the_loss_and_metrics_that_are_not_given() -> None:
+    """As in Keras 3.15."""
+    model = net()
+    model.compile("sgd", SCCE, loss_weights=2.0, metrics=["accuracy"])
+    loss, accuracy = model.evaluate(X, Y, verbose=0)
+    model.compile("sgd")
+    assert model.evaluate(X, Y, verbose=0) == [loss, accuracy]
+    model.compile("sgd", SCCE)
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx([loss / 2, accuracy])
+    model.compile("sgd", metrics=[])
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(loss / 2)
 
 
 @pytest.mark.parametrize("form", [optimizers.Adam(0.01), "Adam", "adam"], ids=str)
@@ -264,7 +277,7 @@ def test_optimizers_by_name_and_as_objects(form: Any) -> None:
 def test_loss_weights_multiply_loss_and_gradients() -> None:
     figures = []
     for weight in (None, 2.0, [2.0]):
-        model = net()
+        model = net(metrics=[])
         model.compile("adam", SCCE, loss_weights=weight)
         figures.append((model.test_on_batch(X, Y), model.train_on_batch(X, Y)))
         moment = next(v for v in model.optimizer.variables if v.shape == (4, 5)).numpy()

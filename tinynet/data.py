@@ -700,6 +700,8 @@ class Stream:
         Each batch is ``(x, y)`` or ``(x, y, sample_weight)``, or ``x`` alone for predictions.
     prepare : callable
         Checks and converts one batch: ``prepare(x, y, sample_weight) -> Examples``.
+    any_structure : bool
+        Whether a batch may also be another tuple, which is then passed as `x`.
 
     Examples
     --------
@@ -708,8 +710,13 @@ class Stream:
     [2]
     """
 
-    def __init__(self, source: Any, prepare: Callable[[Any, Any, Any], Examples]) -> None:
-        self._source, self._prepare = source, prepare
+    def __init__(
+        self,
+        source: Any,
+        prepare: Callable[[Any, Any, Any], Examples],
+        any_structure: bool = False,
+    ) -> None:
+        self._source, self._prepare, self._any_structure = source, prepare, any_structure
         # Batches that have numbers can be shuffled; all others come in their own order.
         plain = not hasattr(source, "__iter__") or hasattr(source, "on_epoch_end")
         self.indexed = plain and hasattr(source, "__getitem__") and not hasattr(source, "__next__")
@@ -757,7 +764,9 @@ class Stream:
             # A list of arrays is a batch too, as a PyTorch DataLoader makes it.
             listed = isinstance(item, list) and len(item) < 4 and holds_arrays(item)
             parts = tuple(item) if listed or isinstance(item, tuple) else (item,)
-            if not 0 < len(parts) < 4:
+            if self._any_structure and isinstance(item, tuple) and len(parts) not in (2, 3):
+                parts = (item,)  # the step of a subclass takes any structure
+            elif not 0 < len(parts) < 4:
                 raise ValueError(
                     "A batch must be x, (x, y) or (x, y, sample_weight). "
                     f"Received: {checks.shorten(item)}"

@@ -15,7 +15,7 @@ from tinynet import checks, config, layers, random
 from tinynet.data import inputs as inputs_of
 from tinynet.data import only
 from tinynet.layers import base
-from tinynet.layers.base import Layer, _registry, map_shapes, unique
+from tinynet.layers.base import Layer, _registry, map_shapes
 from tinynet.layers.shaping import InputLayer
 from tinynet.program.dense_net import RESHAPE
 from tinynet.program.graph import Graph, rebuilt
@@ -23,7 +23,7 @@ from tinynet.program.nested import flattened, mapped
 from tinynet.program.symbols import Shape, SymbolicTensor, examples_of
 from tinynet.registry import unique_name
 from tinynet.sparse import CompressedRows
-from tinynet.variable import Variable, pack
+from tinynet.variable import pack
 
 
 class Network(Layer):
@@ -63,6 +63,7 @@ class Network(Layer):
         self._input: InputLayer | None = None
         self._graph: Graph | None = None
         self._structure_of_inputs: Any = None
+        self._types_of_inputs: list[Any] = []
         if self._functional:
             inputs, outputs = (
                 ends[0] if isinstance(ends, list | tuple) and len(ends) == 1 else ends
@@ -167,25 +168,6 @@ class Network(Layer):
         return checks.known("layer", str(name), {la.name: la for la in own})
 
     @property
-    def weights(self) -> list[Variable]:
-        """All weights, layer after layer."""
-        return unique(self._weights + [w for la in self._own_layers() for w in la.weights])
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The weights that training changes."""
-        if not self.trainable:
-            return []
-        own = [w for w in self._weights if w.trainable]
-        return unique(own + [w for la in self._own_layers() for w in la.trainable_weights])
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The weights that training leaves as they are."""
-        trainable = {id(w) for w in self.trainable_weights}
-        return [w for w in self.weights if id(w) not in trainable]
-
-    @property
     def input_shape(self) -> Any:
         """The shape of the input, batch size first; only where it is known."""
         return mapped(lambda s: s.shape, self._known_graph().inputs)
@@ -223,7 +205,8 @@ class Network(Layer):
     def _known_graph(self) -> Graph:
         """Return the graph; of a subclass with its own `call`, made once the input is known."""
         if self._graph is None and self._has_own_call and self.built:
-            inputs = map_shapes(lambda shape: new_entry(None, shape, self.dtype), self._build_shape)
+            kinds = iter(self._types_of_inputs or itertools.repeat(self.dtype))
+            inputs = map_shapes(lambda s: new_entry(None, s, next(kinds)), self._build_shape)
             self._graph = Graph(inputs, self.call(inputs))
         if self._graph is None:
             raise AttributeError(
@@ -270,7 +253,8 @@ class Network(Layer):
         """Build the layers by calling them; of a functional model, they are built."""
         if self._has_own_call and not self._functional:
             self._graph = None
-            inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, self.dtype)), shape)
+            kinds = iter(self._types_of_inputs or itertools.repeat(self.dtype))
+            inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, next(kinds))), shape)
             self._outputs_for((inputs,), {}, self.call)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -411,6 +395,17 @@ class Network(Layer):
 
     def _input_arrays(self, x: Any) -> list[Any]:
         """Return the arrays of the inputs, as they were passed."""
+        arrays = self._listed_inputs(x)
+        self._note_types(arrays)
+        return arrays
+
+    def _note_types(self, arrays: list[Any]) -> None:
+        """Remember which inputs are integers, which a custom `call` may look up."""
+        if self._has_own_call and not self._functional:
+            types = [np.dtype(getattr(a, "dtype", self.dtype)) for a in arrays]
+            self._types_of_inputs = [t if t.kind in "iub" else self.dtype for t in types]
+
+    def _listed_inputs(self, x: Any) -> list[Any]:
         if type(x) is np.ndarray and (self._input is not None or not self._functional):
             return [self._with_rank(x)]
         if self._functional and len(self._known_graph().entries) > 1:
@@ -441,7 +436,8 @@ class Network(Layer):
 
     def _input_dtypes(self, n: int) -> list[Any]:
         """Return the types that inputs are converted to: floats are the model's, others stay."""
-        own = [s.dtype for s in self._graph.entries] if self._functional and self._graph else []
+        graph = self._graph if self._functional else None
+        own = [s.dtype for s in graph.entries] if graph else self._types_of_inputs
         own = own if len(own) == n else [self.dtype] * n
         return [np.dtype(self.dtype if kind in config.FLOATS else kind) for kind in own]
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import builtins
 import itertools
 import math
+import sys
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -548,6 +549,8 @@ def unique(
         return as_tensor(found)
     return tuple(as_tensor(f.astype(np.int32) if i else f) for i, f in enumerate(found))
 
+
+nn = numpy = linalg = sys.modules[__name__]  # Keras groups the same functions, too
 
 _OWN = {n for n, v in globals().items() if getattr(v, "__module__", "") == __name__}
 __all__ = sorted(n for n in {*TABLE, *_OWN} if n[0] != "_")  # computed

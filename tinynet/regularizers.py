@@ -160,11 +160,11 @@ class _Custom(Regularizer):
     """
 
     def __init__(self, function: Any) -> None:
-        self.function = function
+        self.wrapped = function
 
     def __call__(self, x: Any) -> Any:
         """Compute the cost of a weight."""
-        return self.function(x)
+        return self.wrapped(x)
 
 
 def get(identifier: Any) -> Any:

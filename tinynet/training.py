@@ -133,6 +133,8 @@ class Trainer(Network):
         plain = len(args) == 1 and kwargs.keys() <= {"training"} and self._is_traceable()
         plain = plain and not self._traceable[2]  # which `losses` shows afterwards
         if inside or not plain or any(isinstance(x, SymbolicTensor) for x in flattened(args)):
+            if not self.built:
+                self._note_types(flattened(args[:1]))
             return super().__call__(*args, **kwargs)
         kind = "call" if kwargs.get("training") else "predict"
         return mapped(as_tensor, self._predict_batch(self._inputs(args[0]).x, kind))
@@ -155,6 +157,9 @@ class Trainer(Network):
         jit_compile: Any = "auto",
     ) -> None:
         """Choose how to train.
+
+        As in Keras, a model that is compiled again keeps its loss (with its weights) and its
+        metrics where none are given.
 
         Parameters
         ----------
@@ -187,6 +192,11 @@ class Trainer(Network):
         >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         """
         new_optimizer = optimizers.get(optimizer)
+        before = self._compile_arguments
+        if loss is None and before:
+            loss, loss_weights = before["loss"], before["loss_weights"]
+        if metrics is None and weighted_metrics is None and before:
+            metrics, weighted_metrics = before["metrics"], before["weighted_metrics"]
         with config.floatx_scope(self._floatx):
             outputs = self._known_graph().outputs if self._functional else None
             keys = [*outputs] if isinstance(outputs, dict) else None
@@ -375,7 +385,8 @@ class Trainer(Network):
         if kind == "train":
             own = self._gradients if gradients is None else gradients
             gradients = dict(zip(map(id, self.trainable_weights), own, strict=True))
-        made = ModelProgram(self, xs, kind == "train", self._objective, ys, ws, gradients, fuse)
+        training = kind == "train" and "training" in self._parameters  # else as in inference
+        made = ModelProgram(self, xs, training, self._objective, ys, ws, gradients, fuse)
         if kind == "train":
             self._require_connected(made)
         return made
@@ -1310,9 +1321,18 @@ class Trainer(Network):
             return _Unchecked.of((x, y, weights))
 
         if not data.is_stream(x):
-            return prepare(x, y, sample_weight)
+            source = prepare(x, y, sample_weight)
+            data.same_length(**{f"array {k}": leaf for k, leaf in enumerate(flattened(source.x))})
+            return source
         self._require_only_x(y, sample_weight)
-        return data.Stream(x, prepare)
+
+        def prepare_batch(x: Any, y: Any, weights: Any) -> _Unchecked:
+            made = prepare(x, y, weights)
+            if y is None and isinstance(x, tuple):
+                (made.x,) = made.x
+            return made
+
+        return data.Stream(x, prepare_batch, any_structure=True)
 
     def _test_source(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
         """Check and convert the data of an evaluation."""
@@ -1365,7 +1385,7 @@ class Trainer(Network):
         """
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         with GradientTape() as tape:
-            y_pred = self(x, training=True)
+            y_pred = self(x, training=True) if "training" in self._parameters else self(x)
             loss = self._computed_loss(x, y, y_pred, sample_weight, True)
             scaled = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
         self._objective.tracker.update_state(float(loss), len(flattened(x)[0]))
@@ -1682,11 +1702,10 @@ class _Unchecked(data.Examples):
             return array.astype(kind, copy=False)
 
         nested = pack_x_y_sample_weight(*map(convert, given))
-        data.same_length(**{f"array {k}": leaf for k, leaf in enumerate(flattened(nested))})
         return cls(nested, None)
 
     def __len__(self) -> int:
-        return next(len(leaf) for leaf in flattened(self.x) if leaf is not None)
+        return max(len(leaf) for leaf in flattened(self.x) if leaf is not None)
 
     def _part(self, rows: Any) -> _Unchecked:
         return _Unchecked(mapped(lambda a: None if a is None else a[rows], self.x), None)

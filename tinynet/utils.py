@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, config, random, registry
+from tinynet import checks, config, ops, random, registry
+from tinynet.program.symbols import SymbolicTensor
+from tinynet.program.tensor import TensorMethods
 from tinynet.registry import *
 from tinynet.variable import Array, as_tensor
 
@@ -65,6 +67,9 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     >>> to_categorical([], num_classes=3).shape
     (0, 3)
     """
+    if isinstance(x, SymbolicTensor):
+        x = ops.squeeze(x, -1) if len(x.shape) > 1 and x.shape[-1] == 1 else x
+        return ops.one_hot(x, num_classes)
     given = checks.numeric("x", x)
     if not np.all(np.isfinite(given) & (given == np.rint(given))):
         shown = checks.shorten(given if given.ndim else given[()])
@@ -109,6 +114,8 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
     array([[0.6, 0.8],
            [0. , 0. ]])
     """
+    if isinstance(x, TensorMethods):
+        return ops.normalize(x, axis, order)
     array = checks.numeric("x", x)
     if not isinstance(x, np.ndarray):
         array = as_tensor(array.astype(config.floatx()))

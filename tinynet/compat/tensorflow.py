@@ -133,6 +133,18 @@ class Variable(tinynet.Variable):
         """Return the value."""
         return ops.convert_to_tensor(self)
 
+    @property
+    def value(self) -> Tensor:
+        """A live view; called, as in TensorFlow, it returns the value."""
+        view = self.array.view(_Value)
+        view.source = self
+        return view
+
+
+class _Value(Tensor):
+    def __call__(self) -> Tensor:
+        return ops.convert_to_tensor(self)
+
 
 class Module:
     """Base class of objects that find the variables in their attributes.
@@ -305,6 +317,12 @@ def cumsum(x: Any, axis: int = 0, exclusive: Any = False, reverse: Any = False) 
     x = ops.convert_to_tensor(x)
     y = ops.flip(ops.cumsum(ops.flip(x, axis), axis), axis) if reverse else ops.cumsum(x, axis)
     return y - x if exclusive else y
+
+
+def _segment_mean(data: Any, segment_ids: Any, num_segments: Any = None) -> Tensor:
+    """Compute the mean of the rows that have the same number in `segment_ids`; of none, 0."""
+    counts = ops.segment_sum(ops.ones_like(data), segment_ids, num_segments)
+    return ops.segment_sum(data, segment_ids, num_segments) / ops.maximum(counts, 1)
 
 
 def _cumprod(x: Any, axis: int = 0) -> Tensor:

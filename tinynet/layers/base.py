@@ -426,10 +426,6 @@ class Layer(_KeepsArguments):
                 setattr(self, name, weight)
         Layer.build(self, input_shape)
 
-    def _variables(self) -> list[Variable]:
-        """Return its own weights, then those of layers inside."""
-        return unique(self._weights + [w for la in self._sublayers() for w in la.weights])
-
     def _inner_layers(self) -> list[Layer]:
         """Return the layers in the attributes of a custom class, in containers too.
 
@@ -464,8 +460,9 @@ class Layer(_KeepsArguments):
 
     @property
     def weights(self) -> list[Variable]:
-        """All weights, the trainable ones first."""
-        return sorted(self._variables(), key=lambda w: not w.trainable)
+        """All weights: its own, the trainable ones first, then those of each layer inside of it."""
+        own = sorted(self._weights, key=lambda w: not w.trainable)
+        return unique(own + [w for la in self._sublayers() for w in la.weights])
 
     @property
     def trainable_weights(self) -> list[Variable]:
@@ -473,12 +470,13 @@ class Layer(_KeepsArguments):
         if not self.trainable:
             return []
         own = [w for w in self._weights if w.trainable]
-        return unique(own + [w for la in self._inner_layers() for w in la.trainable_weights])
+        return unique(own + [w for la in self._sublayers() for w in la.trainable_weights])
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """The weights that training leaves as they are."""
-        return [w for w in self.weights if not (w.trainable and self.trainable)]
+        trainable = {id(w) for w in self.trainable_weights}
+        return [w for w in self.weights if id(w) not in trainable]
 
     # Keras has two names for each.
     @property
@@ -800,6 +798,7 @@ def _plain(value: Any) -> Any:
     """Return an argument as a configuration has it."""
     if isinstance(value, tuple):
         return list(value)
+    value = getattr(value, "wrapped", value)  # of a regularizer, the function
     return _registry.serialize(value) if callable(value) else value
 
 
@@ -836,7 +835,7 @@ class LayerCall(Operation):
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         # For each of the layer's variables, its place among those that are trained.
         places = {id(v): n for n, v in enumerate(layer.trainable_weights)}
-        self._places = [places.get(id(v)) for v in layer._variables()]
+        self._places = [places.get(id(v)) for v in layer.weights]
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
         """Return zeros of the output's shape; the layer is not run."""
@@ -993,7 +992,8 @@ def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
     [2, 3]
     """
     if isinstance(shapes, dict):
-        return {key: map_shapes(function, shape) for key, shape in shapes.items()}
+        results = {key: map_shapes(function, shapes[key]) for key in sorted(shapes)}
+        return {key: results[key] for key in shapes}  # called in the order of `flattened`
     if all(size is None or hasattr(size, "__index__") for size in shapes):
         return function(tuple(shapes))
     return [map_shapes(function, shape) for shape in shapes]

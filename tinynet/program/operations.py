@@ -16,7 +16,7 @@ import numpy as np
 from tinynet import config
 from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
-from tinynet.program.tensor import TABLE, Array, TensorMethods, as_tensor, to_array
+from tinynet.program.tensor import TABLE, Array, Tensor, TensorMethods, as_tensor, to_array
 from tinynet.program.trace import is_symbolic, record
 from tinynet.workspace import Workspace
 
@@ -261,10 +261,23 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
         arrays = operation.convert(arrays)
     work = Workspace() if operation.has_work else None
     result = operation.compute(arrays, options, work)
-    outputs = tuple(map(as_tensor, result)) if isinstance(result, tuple) else as_tensor(result)
+    # Variables and the caller's arrays may be changed in place later; tensors are not.
+    kept = [a for i, a in zip(inputs, arrays, strict=True) if not isinstance(i, Tensor)]
+    if isinstance(result, tuple):
+        outputs: Any = tuple(as_tensor(_apart(y, kept)) for y in result)
+    else:
+        outputs = as_tensor(_apart(result, kept))
     for tape in TAPES.get():
         tape.record(operation, inputs, arrays, options, outputs, work)
     return outputs
+
+
+def _apart(result: Any, arrays: list[Any]) -> Any:
+    """Return a result, as a copy if it shares memory with one of these arrays."""
+    is_view = isinstance(result, np.ndarray) and any(
+        np.may_share_memory(result, a) for a in arrays if isinstance(a, np.ndarray)
+    )
+    return result.copy() if is_view else result
 
 
 def stacked(values: Any) -> Any:

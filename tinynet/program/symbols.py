@@ -50,6 +50,8 @@ class Node:
     """
 
     def __init__(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # Lists are copied: the caller may append to them later.
+        args, kwargs = mapped(lambda value: value, [args, kwargs])
         self.operation, self.args, self.kwargs = operation, args, kwargs
         #: Name of the call of an operation; that of a layer is the layer's.
         self.own_name = None if hasattr(operation, "_nodes") else unique_name(operation.name)

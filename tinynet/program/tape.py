@@ -108,10 +108,10 @@ class GradientTape:
             self._tracked.update({id(i): i for i in inputs if getattr(i, "trainable", False)})
         if not any(id(i) in self._tracked for i in inputs):
             return
-        if self._persistent:  # a variable may change before the last gradient is computed
-            arrays = [
-                a.copy() if hasattr(i, "assign") else a for i, a in zip(inputs, arrays, strict=True)
-            ]
+        # A variable may change before the gradient is computed.
+        arrays = [
+            a.copy() if hasattr(i, "assign") else a for i, a in zip(inputs, arrays, strict=True)
+        ]
         self._tracked[id(output)] = output
         self.instructions.append(
             Instruction(operation, inputs, options, [output], arrays=arrays, work=work)

@@ -120,8 +120,8 @@ class Tensor(TensorMethods, np.ndarray):  # type: ignore[misc]  # these are oper
     computed_by: tuple[Any, Any] = (None, None)
 
     def numpy(self) -> Any:
-        """Return the plain NumPy array, or the NumPy scalar if it has no dimensions."""
-        return np.asarray(self)[()]
+        """Return a copy as a plain NumPy array, or a NumPy scalar if it has no dimensions."""
+        return np.array(self)[()]
 
     def _fallback(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Run a function of NumPy that is not an operation; gradients stop here."""
