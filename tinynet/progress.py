@@ -18,6 +18,8 @@ from unicodedata import category, east_asian_width
 
 import numpy as np
 
+from tinynet import checks
+
 _COLORS = "\033[1m", "\033[32m", "\033[37m", "\033[0m"  # bold, green, white, end
 _CELLS = 20
 _INTERVAL = 0.05
@@ -227,10 +229,8 @@ class Progress:
         stream: TextIO | None = None,
         start: float | None = None,
     ) -> None:
-        self.target = target
-        self.stream = stream or sys.stdout
+        self.target, self.stream, self.silent = target, stream or sys.stdout, verbose == 0
         self.live = verbose == 1 and is_live(self.stream)
-        self.silent = verbose == 0
         self.last = self._made = time.perf_counter()
         self.start = self._made if start is None else start
         self._first: tuple[float, int] | None = None
@@ -360,8 +360,5 @@ def as_verbose(verbose: Any) -> int:
     >>> as_verbose("auto"), as_verbose(False)
     (1, 0)
     """
-    if verbose == "auto":
-        return 1
-    if isinstance(verbose, bool | int) and int(verbose) in (0, 1, 2):
-        return int(verbose)
-    raise ValueError(f"verbose must be 'auto', 0, 1 or 2. Received: verbose={verbose!r:.60}")
+    checks.choice("verbose", verbose, ("auto", 0, 1, 2, False, True))
+    return 1 if verbose == "auto" else int(verbose)

@@ -102,20 +102,17 @@ class GradientReport(Tables):
     @property
     def verdict(self) -> str:
         """The outcome in words."""
+        wrong = [f"{check.layer}/{check.array}" for check in self.net if not check.ok]
         if self.ok:
             return "Backpropagation is right."
-        wrong = [f"{check.layer}/{check.array}" for check in self.net if not check.ok]
         if not self.problems:
-            return (
-                f"Backpropagation is wrong for {', '.join(wrong)}, though each "
-                "layer alone is right: look at regularizers, at what backward does with "
-                "need_d_x=False, and at what layers keep from call to call."
-            )
-        lines = list(self.problems.values())
+            where = "look at regularizers, at what backward does with need_d_x=False, and at what"
+            apart = f"though each layer alone is right: {where} layers keep from call to call."
+            return f"Backpropagation is wrong for {', '.join(wrong)}, {apart}"
         others = [name for name in wrong if name.rpartition("/")[0] not in self.problems]
-        if others:
-            lines.append(f"In consequence, so are the gradients of {', '.join(others)}.")
-        return "\n".join(lines)
+        text = "\n".join(self.problems.values())
+        rest = f"\nIn consequence, so are the gradients of {', '.join(others)}."
+        return text + rest if others else text
 
     def tables(self) -> list[Table]:
         """Return the whole model's gradients, those of each layer alone, and the verdict."""
