@@ -198,6 +198,97 @@ def nested_dict_of_outputs(keras: Any, tf: Any) -> Any:
     return losses, arrays(model), model.predict(x, verbose=0)["z"]
 
 
+def several(keras: Any, structure: Callable[[Any, Any], Any]) -> Any:
+    """Make a subclassed model whose outputs, which have no names, are structured as given."""
+
+    class Several(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.out = keras.layers.Dense(3), keras.layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            x = self.hidden(x)
+            return structure(self.out(x), x * 2.0)
+
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    if structure(0, 1) == [0, 1, 0]:  # and with the library's own train_step
+        del Several.train_step
+    model = Several()
+    model(np.ones((1, 5), "float32"))
+    return start(model)
+
+
+OPTIONS_OF_LISTS: list[dict[str, Any]] = [
+    {"loss": ["mse", "mae"], "metrics": [["mae"], ["mse", "mae"]]},
+    {"loss": ["mae", "mae"], "metrics": ["mae", "mae"], "loss_weights": [1.0, 0.5]},
+    {"loss": ["mse", None], "metrics": [None, ["mae"]]},
+    {"loss": ["MSE", "MeanAbsoluteError"], "weighted_metrics": [["mae"], ["mae"]]},
+    {"loss": ("mse", "mae"), "metrics": [[], ["mae"]], "weighted_metrics": [["mae"], []]},
+]
+OPTIONS_OF_DICTS: list[dict[str, Any]] = [
+    {"loss": {"q": "mse", "p": "mae"}, "metrics": {"p": ["mae"]}},
+    {"loss": ["mse", "mse"], "metrics": [["mae"], ["mae"]]},
+    {"loss": {"p": "mse"}, "metrics": {"q": "mae"}},
+]
+STRUCTURES: list[tuple[Callable[[Any, Any], Any], list[dict[str, Any]]]] = [
+    (lambda p, q: [p, q], OPTIONS_OF_LISTS),
+    (lambda p, q: (p, q), OPTIONS_OF_LISTS),
+    (lambda p, q: {"p": p, "q": q}, OPTIONS_OF_DICTS),
+    (lambda p, q: {"q": q, "p": p}, OPTIONS_OF_DICTS),
+    (lambda p, q: {"u": [p, q]}, [{"loss": {"u": ["mse", "mae"]}}]),
+    (lambda p, q: (p, [q, q]), []),
+    (lambda p, q: [p, q, p], [{"loss": ["mse", "mse", "mae"], "metrics": [["mae"]] * 3}]),
+    (lambda p, q: [p], [{"loss": ["mse"], "metrics": [["mae"]]}]),
+    (lambda p, q: {"p": p}, [{"loss": {"p": "mse"}, "metrics": {"p": ["mae"]}}]),
+]
+
+
+def named_by_keras(k: int) -> Callable[[Any, Any], Any]:
+    def program(keras: Any, tf: Any) -> Any:
+        structure, each = STRUCTURES[k]
+        x, y = numbers(20)
+        targets, results = structure(y, x[:, :3]), []
+        for options in [{"loss": "mse"}, {"loss": keras.losses.Huber()}, *each]:
+            model = several(keras, structure)
+            # Keras is traced for a minute, and then weights batches of all sizes alike.
+            model.compile("sgd", run_eagerly=keras is not tinynet, **options)
+            data = {"validation_data": (x, targets)}
+            results.append(model.fit(x, targets, **data, **FIT).history)
+            results.append(model.evaluate(x, targets, verbose=0))
+            results.append(model.evaluate(x, targets, verbose=0, return_dict=True))
+            results.append(model.train_on_batch(x, targets))
+        return results
+
+    program.__name__ = f"names_of_unnamed_outputs_{k}"
+    return program
+
+
+for number in range(len(STRUCTURES)):
+    compared(named_by_keras(number))
+
+
+@compared
+def names_of_outputs_in_lists_in_lists(keras: Any, tf: Any) -> Any:
+    x, y = numbers()
+    inputs = keras.Input((5,))
+    p = keras.layers.Dense(1, name="p", kernel_initializer="ones")(inputs)
+    q = keras.layers.Dense(3, name="q", kernel_initializer="ones")(inputs)
+    results = []
+    for outputs, targets, options in (
+        ([p, [q, p]], [y, [x[:, :3], y]], {"loss": ["mse", "mae", "mse"]}),
+        ([p, p], [y, y], {"loss": "mse", "metrics": [["mae"], ["mse"]]}),
+        ({"u": {"v": p}, "w": q}, {"u": {"v": y}, "w": x[:, :3]}, {"loss": "mse"}),
+        ({"u": [p, q]}, {"u": [y, x[:, :3]]}, {"loss": "mse", "metrics": {"u": [["mae"], []]}}),
+    ):
+        model = keras.Model(inputs, outputs)
+        model.compile("sgd", run_eagerly=keras is not tinynet, **options)
+        results.append(model.fit(x, targets, **FIT).history)
+        results.append(model.evaluate(x, targets, verbose=0))
+    return results
+
+
 @compared
 def train_step_calling_super(keras: Any, tf: Any) -> Any:
     class Calling(keras.Model):

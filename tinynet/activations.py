@@ -109,7 +109,7 @@ class Activation:
         Raises
         ------
         TypeError
-            If there is no such option.
+            If an option is unknown.
         """
         given = {**dict(zip(self.options, args, strict=False)), **options}
         unknown = {key: value for key, value in given.items() if key not in self.options}
@@ -208,7 +208,7 @@ class Custom(Activation):
         if hasattr(function, "compute_output_shape"):
             raise ValueError(
                 f"The activation must be a function of one array; a layer that is more goes into "
-                f"the model as a layer of its own. Received: {checks.shorten(function)}"
+                f"the model as a separate layer. Received: {checks.shorten(function)}"
             )
         self.function: Any = function
 

@@ -1,4 +1,4 @@
-"""Constraints: what a weight must satisfy; it is brought there after every step."""
+"""Constraints: conditions that weights satisfy after every training step."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Constraint(Configurable):
     """
 
     def __call__(self, w: Any) -> Tensor:
-        """Bring a weight to where it must be.
+        """Return the weight changed so that it satisfies the constraint.
 
         Parameters
         ----------
         w : array_like
-            The weight; not modified.
+            Weight; not modified.
 
         Returns
         -------
@@ -44,7 +44,7 @@ class Constraint(Configurable):
         Parameters
         ----------
         w : ndarray
-            The weight.
+            Weight.
 
         Returns
         -------
@@ -63,7 +63,7 @@ def _axis(name: str, axis: Any) -> Any:
 
 @_registry.register()
 class NonNeg(Constraint):
-    """No element below 0.
+    """Set negative elements to 0.
 
     Examples
     --------
@@ -72,22 +72,22 @@ class NonNeg(Constraint):
     """
 
     def project(self, w: Array) -> Array:
-        """Set what is negative to 0."""
+        """Set negative elements to 0."""
         return np.maximum(w, w.dtype.type(0))
 
 
 @declared(_registry)
 class MinMaxNorm(Constraint):
-    """Length along an axis between two bounds.
+    """Keep lengths along an axis between two bounds.
 
     Parameters
     ----------
     min_value, max_value : float
-        The bounds.
+        Bounds.
     rate : float
-        How much of the way is gone in one step, from 0 to 1.
+        Fraction of the correction that is made in one step, from 0 to 1.
     axis : int
-        The axis along which lengths are measured: 0 for the weights into one unit.
+        Axis along which lengths are measured: 0 for the weights into one unit.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class MinMaxNorm(Constraint):
         self.max_value = checks.number("max_value", self.max_value, self.min_value)
 
     def project(self, w: Array) -> Array:
-        """Scale what is too long or too short."""
+        """Scale vectors that are too long or too short."""
         length = np.sqrt(np.sum(np.square(w), axis=self.axis, keepdims=True))
         wanted = self.rate * np.clip(length, self.min_value, self.max_value)
         wanted += (1 - self.rate) * length
@@ -113,14 +113,14 @@ class MinMaxNorm(Constraint):
 
 @_registry.register()
 class MaxNorm(MinMaxNorm):
-    """Length along an axis below a bound.
+    """Keep lengths along an axis below a bound.
 
     Parameters
     ----------
     max_value : float
-        The bound.
+        Bound.
     axis : int
-        The axis along which lengths are measured.
+        Axis along which lengths are measured.
 
     Examples
     --------
@@ -136,12 +136,12 @@ class MaxNorm(MinMaxNorm):
 
 @declared(_registry)
 class UnitNorm(Constraint):
-    """Length 1 along an axis.
+    """Keep lengths along an axis at 1.
 
     Parameters
     ----------
     axis : int
-        The axis along which lengths are measured.
+        Axis along which lengths are measured.
 
     Examples
     --------

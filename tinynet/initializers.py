@@ -1,4 +1,4 @@
-"""How weights begin: not all alike, and neither so small nor so large that signals die.
+"""Initializers: the initial values of weights, which keep the variance of signals.
 
 A dense layer sums `fan_in` terms. If each weight has the variance ``scale / fan``, the sums have
 about the variance of the inputs, layer after layer: that is what Glorot, He and LeCun differ
@@ -34,14 +34,14 @@ class Initializer(Configurable):
     """
 
     def __call__(self, shape: Any, dtype: DTypeLike | None = None) -> Tensor:
-        """Make the first values of a weight.
+        """Return the initial values of a weight.
 
         Parameters
         ----------
         shape : tuple of int
-            The weight's shape.
+            Shape of the weight.
         dtype : dtype, optional
-            Its type; by default `config.floatx()`.
+            Data type; by default `config.floatx()`.
 
         Returns
         -------
@@ -51,12 +51,12 @@ class Initializer(Configurable):
         return as_tensor(self.values(tuple(shape)).astype(dtype or config.floatx()))
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Make the values; every kind of initializer has its own.
+        """Return the values; every initializer defines this.
 
         Parameters
         ----------
         shape : tuple of int
-            The weight's shape.
+            Shape of the weight.
 
         Returns
         -------
@@ -67,18 +67,18 @@ class Initializer(Configurable):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Initializer:
-        """Make an initializer from its configuration.
+        """Build an initializer from its configuration.
 
         Parameters
         ----------
         config : dict
             What `get_config` returned; Keras' further keys `input_axes` and `output_axes`
-            are passed over.
+            are ignored.
 
         Returns
         -------
         Initializer
-            A new one.
+            New initializer.
         """
         return cls(**{k: v for k, v in config.items() if k not in ("input_axes", "output_axes")})
 
@@ -94,7 +94,7 @@ class Zeros(Initializer):
     """
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Make the values."""
+        """Return the values."""
         return np.zeros(shape)
 
 
@@ -109,7 +109,7 @@ class Ones(Initializer):
     """
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Make the values."""
+        """Return the values."""
         return np.ones(shape)
 
 
@@ -120,7 +120,7 @@ class Constant(Initializer):
     Parameters
     ----------
     value : float
-        The value.
+        Value of all elements.
 
     Examples
     --------
@@ -131,7 +131,7 @@ class Constant(Initializer):
     value: float = argument(0.0, number)
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Make the values."""
+        """Return the values."""
         return np.full(shape, self.value)
 
 
@@ -164,9 +164,9 @@ class RandomNormal(_Random):
     Parameters
     ----------
     mean, stddev : float
-        Of the distribution.
+        Parameters of the distribution.
     seed : int, optional
-        Makes the values repeatable.
+        Seed that makes the values repeatable.
 
     Examples
     --------
@@ -179,20 +179,20 @@ class RandomNormal(_Random):
     seed: int | None = argument(None)
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Make the values."""
+        """Return the values."""
         return self._generator().standard_normal(shape) * self.stddev + self.mean
 
 
 @_registry.register()
 class TruncatedNormal(RandomNormal):
-    """Normally distributed values, none further than two `stddev` from `mean`.
+    """Normally distributed values within two `stddev` of `mean`.
 
     Parameters
     ----------
     mean, stddev : float
-        Of the distribution before it is cut.
+        Parameters of the distribution before truncation.
     seed : int, optional
-        Makes the values repeatable.
+        Seed that makes the values repeatable.
 
     Examples
     --------
@@ -201,20 +201,20 @@ class TruncatedNormal(RandomNormal):
     """
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Make the values."""
+        """Return the values."""
         return random._truncated_normal(self._generator(), shape) * self.stddev + self.mean
 
 
 @declared(_registry, "uniform")
 class RandomUniform(_Random):
-    """Values spread evenly over a range.
+    """Uniformly distributed values.
 
     Parameters
     ----------
     minval, maxval : float
-        The range; `maxval` is not part of it.
+        Bounds; `maxval` is not included.
     seed : int, optional
-        Makes the values repeatable.
+        Seed that makes the values repeatable.
 
     Examples
     --------
@@ -230,7 +230,7 @@ class RandomUniform(_Random):
         self.maxval = number("maxval", self.maxval, self.minval)
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Make the values."""
+        """Return the values."""
         return self._generator().uniform(self.minval, self.maxval, shape)
 
 
@@ -247,13 +247,13 @@ class VarianceScaling(_Random):
     Parameters
     ----------
     scale : float
-        Positive.
+        Scale, above 0.
     mode : {"fan_in", "fan_out", "fan_avg"}
-        Whether `fan` is the number of inputs, of outputs, or their mean.
+        Definition of `fan`: the number of inputs, of outputs, or their mean.
     distribution : {"truncated_normal", "untruncated_normal", "uniform"}
-        The shape of the distribution.
+        Distribution.
     seed : int, optional
-        Makes the values repeatable.
+        Seed that makes the values repeatable.
 
     Examples
     --------
@@ -268,7 +268,7 @@ class VarianceScaling(_Random):
     seed: int | None = argument(None)
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Make the values."""
+        """Return the values."""
         fan_in, fan_out = (shape[0], shape[-1]) if shape else (1, 1)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, fan)
@@ -303,7 +303,7 @@ class GlorotUniform(_Scaled):
     Parameters
     ----------
     seed : int, optional
-        Makes the values repeatable.
+        Seed that makes the values repeatable.
 
     Examples
     --------
@@ -321,7 +321,7 @@ class GlorotNormal(_Scaled):
     Parameters
     ----------
     seed : int, optional
-        Makes the values repeatable.
+        Seed that makes the values repeatable.
 
     Examples
     --------
@@ -341,7 +341,7 @@ class HeNormal(_Scaled):
     Parameters
     ----------
     seed : int, optional
-        Makes the values repeatable.
+        Seed that makes the values repeatable.
 
     Examples
     --------
@@ -359,7 +359,7 @@ class HeUniform(_Scaled):
     Parameters
     ----------
     seed : int, optional
-        Makes the values repeatable.
+        Seed that makes the values repeatable.
 
     Examples
     --------
@@ -379,7 +379,7 @@ class LecunNormal(_Scaled):
     Parameters
     ----------
     seed : int, optional
-        Makes the values repeatable.
+        Seed that makes the values repeatable.
 
     Examples
     --------
@@ -397,7 +397,7 @@ class LecunUniform(_Scaled):
     Parameters
     ----------
     seed : int, optional
-        Makes the values repeatable.
+        Seed that makes the values repeatable.
 
     Examples
     --------

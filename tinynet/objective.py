@@ -11,7 +11,7 @@ from tinynet import checks, losses
 from tinynet import metrics as metrics_module
 from tinynet.metrics import LossMetric, Metric
 from tinynet.program.dense_net import MATCHES
-from tinynet.program.nested import flattened
+from tinynet.program.nested import mapped
 from tinynet.variable import Array, Variable, copies
 
 Logs = dict[str, Any]
@@ -30,6 +30,8 @@ class OutputObjective:
         What is reported; of the second, with sample weights.
     name : str, optional
         Name of the output, if there are several.
+    label, prefix : str
+        What the names of its mean loss and of its metrics begin with.
 
     Examples
     --------
@@ -39,18 +41,25 @@ class OutputObjective:
     """
 
     def __init__(
-        self, loss: Any, weight: float, metrics: Any, weighted_metrics: Any, name: str | None = None
+        self,
+        loss: Any,
+        weight: float,
+        metrics: Any,
+        weighted_metrics: Any,
+        name: str | None = None,
+        label: str = "",
+        prefix: str = "",
     ) -> None:
-        self.loss, self.weight, self.name = loss, weight, name
+        self.loss, self.weight, self.name, self.prefix = loss, weight, name, prefix
         self._entries, self._weighted_entries = metrics, weighted_metrics
         #: Mean of the loss, which is reported if there are several outputs.
-        self.tracker = metrics_module.Mean(f"{name}_loss")
+        self.tracker = metrics_module.Mean(f"{label}_loss")
         self.metrics: list[Metric] | None = None
         #: The shape of the predictions, batch size first, that targets were checked for.
         self.output_shape: tuple[int | None, ...] = ()
         self._warned = False
 
-    def resolve(self, y_ndim: int, output_shape: tuple[int | None, ...], used: Any) -> None:
+    def resolve(self, y_ndim: int, output_shape: tuple[int | None, ...]) -> None:
         """Make the metrics, once the shapes are known that ``"accuracy"`` is decided by.
 
         Parameters
@@ -59,23 +68,27 @@ class OutputObjective:
             The number of dimensions of the true values.
         output_shape : tuple of (int or None)
             The shape of the predictions.
-        used : Counter
-            Names that are taken.
         """
         self.output_shape = output_shape
-        if self.metrics is not None:
-            return
-        prefix = "" if self.name is None else f"{self.name}_"
-        resolved: list[Metric] = []
-        for i, entry in enumerate([*self._entries, *self._weighted_entries]):
-            metric = metrics_module.resolve(entry, y_ndim, output_shape)
-            name = f"{prefix}{metric.name}"
-            if used[name] and i >= len(self._entries):
-                name = f"{prefix}weighted_{metric.name}"
-            used[name] += 1
-            metric._label = name if used[name] == 1 else f"{name}_{used[name] - 1}"
-            resolved.append(metric)
-        self.metrics = resolved
+        if self.metrics is None:
+            entries = [*self._entries, *self._weighted_entries]
+            self.metrics = [metrics_module.resolve(e, y_ndim, output_shape) for e in entries]
+
+    def listed(self, weighted: bool) -> list[Metric]:
+        """Return the metrics that use sample weights, or the others, as far as they are known.
+
+        Parameters
+        ----------
+        weighted : bool
+            Whether they use sample weights.
+
+        Returns
+        -------
+        list of Metric
+            The metrics.
+        """
+        count = len(self._entries)
+        return (self.metrics or [])[count:] if weighted else (self.metrics or [])[:count]
 
     def check_targets(self, y: Array, output_shape: tuple[int | None, ...]) -> None:
         """Check that the metrics can compare targets with the predictions.
@@ -206,8 +219,8 @@ class Objective:
         What is reported besides; of the second, with sample weights.
     names : list of str, optional
         Names of the model's outputs, if they are known.
-    keys : list of str, optional
-        Their keys, if they are a dict.
+    outputs : nested list or dict, optional
+        The outputs.
 
     Raises
     ------
@@ -228,18 +241,20 @@ class Objective:
         metrics: Any,
         weighted_metrics: Any,
         names: list[str] | None = None,
-        keys: list[str] | None = None,
+        outputs: Any = None,
     ) -> None:
         self._given = loss, loss_weights, metrics, weighted_metrics
         self.tracker = metrics_module.Mean("loss")
         self.outputs: list[OutputObjective] = []
-        #: Keys of the outputs, if these are nested lists or dicts in a dict.
-        self.nested: set[str] = set()
+        #: The outputs' lists and dicts, if there are some inside of others.
+        self.nested: Any = None
+        #: Key of the output, if there is one, in a dict.
+        self.only_key: str | None = None
         single = names is None or len(names) == 1
         #: The loss as it was given; out of its list or dict if there is one output.
         self.given = loss
         if names is not None:
-            self.bind(names, keys)
+            self.bind(names, names if outputs is None else outputs)
         elif loss is not None:
             for leaf in _leaves(loss):
                 losses.as_loss(leaf)
@@ -259,21 +274,29 @@ class Objective:
         """Whether `compile` was given a loss."""
         return self.given is not None
 
-    def bind(self, names: list[str], keys: list[str] | None = None) -> None:
+    def bind(self, names: list[str] | None, outputs: Any) -> None:
         """Assign losses and metrics to the outputs, once these are known.
 
         Parameters
         ----------
-        names : list of str
-            Names of the outputs.
-        keys : list of str, optional
-            Keys of the outputs, if they are a dict; the names are in the order of sorted keys.
+        names : list of str, optional
+            Names of the layers that compute the outputs, if they are known.
+        outputs : nested list or dict
+            The outputs.
         """
-        if self.outputs and len(self.outputs) == len(names):
+        paths = list_paths(outputs)
+        if len(self.outputs) == len(paths):
             return
+        keys = [*outputs] if isinstance(outputs, dict) else None
+        is_named = names is not None and len(names) == len(paths)
+        if names is None or not is_named:
+            names = sorted(keys or [])
+            if len(names) != len(paths):
+                names = [f"output_{k + 1}" for k in range(len(paths))]
         loss, loss_weights, metrics, weighted_metrics = self._given
         if len(names) == 1:
             name = names[0]
+            self.only_key = name if keys else None
             loss = _single("loss", loss, name)
             weight = _single("loss_weights", loss_weights, name)
             self.outputs = [
@@ -285,19 +308,21 @@ class Objective:
                 )
             ]
             return
-        if keys and len(keys) != len(names):  # lists or dicts in a dict
-            self.nested, keys = {*keys}, None
-            loss, loss_weights = self.flat(loss), self.flat(loss_weights)
+        if any(len(path) > 1 for path in paths):  # lists or dicts in others
+            self.nested, keys = mapped(lambda _: None, outputs), None
+            loss, loss_weights, metrics, weighted_metrics = map(self.flat, self._given)
         labels = sorted(keys) if keys else names
         known = [labels, names]
         # The order in which Keras lists the losses: that of a dict of losses, or of outputs.
-        self._order = [*loss] if keys and isinstance(loss, dict) else keys or names
+        order = [*loss] if keys and isinstance(loss, dict) else keys or []
         each = {
             "loss": _per_output("loss", loss, known, True),
             "loss_weights": _per_output("loss_weights", loss_weights, known, False),
             "metrics": _per_output("metrics", metrics, known, False),
             "weighted_metrics": _per_output("weighted_metrics", weighted_metrics, known, False),
         }
+        self._order = [(labels if name in labels else names).index(name) for name in order]
+        prefixes = [f"{label}_" if is_named or keys else "" for label in labels]
         self.outputs = [
             OutputObjective(
                 None if one is None else losses.as_loss(one),
@@ -305,8 +330,12 @@ class Objective:
                 _checked("metrics", own),
                 _checked("weighted_metrics", weighted),
                 name,
+                _label(path, name if is_named else None, one),
+                prefix,
             )
-            for one, weight, own, weighted, name in zip(*each.values(), labels, strict=True)
+            for one, weight, own, weighted, name, path, prefix in zip(
+                *each.values(), labels, paths, prefixes, strict=True
+            )
         ]
 
     def flat(self, given: Any) -> Any:
@@ -322,8 +351,8 @@ class Objective:
         object
             A list; or the same, if it has another structure.
         """
-        alike = isinstance(given, dict) and {*given} == self.nested
-        return flattened(given) if alike else given
+        found = None if self.nested is None else _parts(self.nested, given)
+        return given if found is None else found
 
     @property
     def trackers(self) -> list[Metric]:
@@ -342,18 +371,29 @@ class Objective:
         own = [m for output in self.outputs for m in output.metrics or []]
         return [self.tracker, *self.trackers, *own]
 
-    def in_order(self) -> list[Metric]:
-        """List metrics as lists of results begin with them in Keras; all others are sorted.
+    def in_order(self) -> list[str]:
+        """List names of results as lists of results begin with them in Keras; others are sorted.
 
         Returns
         -------
-        list of Metric
-            Those of the only output in the order of `compile`; of several, only their losses.
+        list of str
+            Those of the only output in the order of `compile`. Of several, those of their losses;
+            before these, those of metrics, which are the names of results if outputs have none.
         """
         if len(self.outputs) < 2:
-            return self.all_metrics()
-        trackers = {output.name: output.tracker for output in self.outputs if output.loss}
-        return [self.tracker, *(trackers[name] for name in self._order if name in trackers)]
+            return [metric.label for metric in self.all_metrics()]
+        ordered = [self.outputs[k] for k in self._order or range(len(self.outputs))]
+        trackers = [output.tracker.name for output in ordered if output.loss is not None]
+        return ["loss", *(metric.name for metric, _, _ in self._in_passes()), *trackers]
+
+    def _in_passes(self) -> list[tuple[Metric, str, bool]]:
+        """List the metrics of all outputs, those that use sample weights last; with prefixes."""
+        return [
+            (metric, output.prefix, weighted)
+            for weighted in (False, True)
+            for output in self.outputs
+            for metric in output.listed(weighted)
+        ]
 
     @property
     def by_example(self) -> bool:
@@ -377,9 +417,15 @@ class Objective:
             Whether they were made now.
         """
         new = any(output.metrics is None for output in self.outputs)
-        used = collections.Counter(metric.name for metric in [self.tracker, *self.trackers])
         for output, ndim, shape in zip(self.outputs, y_ndims, output_shapes, strict=True):
-            output.resolve(len(shape) if ndim is None else ndim, shape, used)
+            output.resolve(len(shape) if ndim is None else ndim, shape)
+        used = collections.Counter(metric.name for metric in [self.tracker, *self.trackers])
+        for metric, prefix, weighted in self._in_passes() if new else ():
+            name = f"{prefix}{metric.name}"
+            if used[name] and weighted:
+                name = f"{prefix}weighted_{metric.name}"
+            used[name] += 1
+            metric._label = name if used[name] == 1 else f"{name}_{used[name] - 1}"
         return new
 
     def logs(self) -> Logs:
@@ -397,7 +443,8 @@ class Objective:
         """
         if not self.tracker.count:  # there is nothing to report
             return {}
-        return results_of(self.all_metrics())
+        named = {metric.label: metric for metric in self.all_metrics()}  # as in Keras, the last
+        return results_of([*named.values()])
 
     def reset(self) -> None:
         """Forget everything counted."""
@@ -540,6 +587,63 @@ def _leaves(given: Any) -> list[Any]:
     if isinstance(given, list | tuple):
         return [leaf for item in given for leaf in _leaves(item)]
     return [] if given is None else [given]
+
+
+def list_paths(outputs: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the keys and positions that lead to each of nested outputs, in their order.
+
+    Parameters
+    ----------
+    outputs : nested list or dict
+        The outputs.
+    path : tuple
+        What leads to them.
+
+    Returns
+    -------
+    list of tuple
+        The paths.
+
+    Examples
+    --------
+    >>> list_paths({"b": 1, "a": [2, 3]})
+    [('a', 0), ('a', 1), ('b',)]
+    """
+    if isinstance(outputs, dict):
+        inside = [(key, outputs[key]) for key in sorted(outputs)]
+    elif isinstance(outputs, list | tuple):
+        inside = [*enumerate(outputs)]
+    else:
+        return [path]
+    return [found for key, inner in inside for found in list_paths(inner, (*path, key))]
+
+
+def _label(path: tuple[Any, ...], name: str | None, loss: Any) -> str:
+    """Return what Keras calls the loss of one of several outputs: by its keys and its layer.
+
+    Without a layer, a position in a list is replaced by the name of the loss, which for the name
+    of a function is this name.
+    """
+    if isinstance(path[-1], int) and loss is not None:
+        is_function = isinstance(loss, str) and not isinstance(losses.get(loss), losses.Loss)
+        path = (*path[:-1], name or (loss if is_function else losses.as_loss(loss).name))
+    return "/".join(map(str, path))
+
+
+def _parts(nested: Any, given: Any) -> list[Any] | None:
+    """Return what was passed for each of nested outputs, in order; None in another structure."""
+    if nested is None:
+        return [given]
+    if isinstance(nested, dict):
+        if not isinstance(given, dict) or {*given} != {*nested}:
+            return None
+        pairs = [(nested[key], given[key]) for key in sorted(nested)]
+    elif isinstance(given, list | tuple) and len(given) == len(nested):
+        pairs = [*zip(nested, given, strict=True)]
+    else:
+        return None
+    found = [_parts(inner, part) for inner, part in pairs]
+    return None if None in found else [leaf for part in found for leaf in part or ()]
 
 
 def _per_output(name: str, given: Any, known: list[list[str]], spreads: bool) -> list[Any]:

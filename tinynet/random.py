@@ -20,7 +20,7 @@ import numpy as np
 from tinynet import checks, config
 from tinynet.program.operations import Operation, apply
 from tinynet.program.tensor import TABLE, Array, to_array
-from tinynet.registry import unique_name
+from tinynet.registry import Configurable, unique_name
 
 _lock = threading.Lock()
 _stream = np.random.default_rng()
@@ -95,7 +95,7 @@ def _bits(seed: int | None) -> np.random.PCG64:
     return np.random.PCG64(draw_seed() if seed is None else seed % 2**64)
 
 
-class SeedGenerator(np.random.Generator):
+class SeedGenerator(Configurable, np.random.Generator):
     """A sequence of random numbers: pass it as `seed`, and every call draws further numbers.
 
     As an attribute of a layer, it is saved and restored with the state of training.
@@ -114,6 +114,8 @@ class SeedGenerator(np.random.Generator):
     >>> bool((a == b).any())
     False
     """
+
+    _arguments = ("seed", "name")
 
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
         self.seed = checks.optional(checks.whole, "seed", seed, -(2**63), ValueError)
@@ -134,26 +136,6 @@ class SeedGenerator(np.random.Generator):
             The seed.
         """
         return randint((2,), 0, 2**31, "int64", self)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"seed": self.seed, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> SeedGenerator:
-        """Build a generator from its configuration.
-
-        Parameters
-        ----------
-        config : dict
-            What `get_config` returned.
-
-        Returns
-        -------
-        SeedGenerator
-            A new one, at the start of its sequence.
-        """
-        return cls(**config)
 
     def __reduce__(self) -> Any:
         """Keep class and position in copies."""

@@ -1,6 +1,6 @@
-"""Regularizers: what the size of a weight costs in the loss, so that nets stay simple.
+"""Regularizers: penalties on weights that are added to the loss.
 
-A custom regularizer is a function of operations, or a class with ``__call__(x)``, the cost; it is
+A custom regularizer is a function of operations, or a class with ``__call__(x)``; it is
 differentiated, unless it has its own ``gradient(x)``.
 """
 
@@ -30,32 +30,32 @@ class Regularizer(Configurable):
     """
 
     def __call__(self, x: Any) -> Any:
-        """Compute the cost of a weight.
+        """Compute the penalty of a weight.
 
         Parameters
         ----------
         x : array_like
-            The weight.
+            Weight.
 
         Returns
         -------
         Tensor
-            The cost.
+            The penalty.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(x)")
 
     def gradient(self, x: Array) -> Array:
-        """Compute the gradient of the cost, by default from `__call__`.
+        """Compute the gradient of the penalty, by default from `__call__`.
 
         Parameters
         ----------
         x : ndarray
-            The weight.
+            Weight.
 
         Returns
         -------
         ndarray
-            The gradient, of the weight's shape.
+            Gradient, of the weight's shape.
         """
         return pull_back(self.__call__, x, np.ones((), x.dtype))
 
@@ -67,12 +67,12 @@ def _factor(name: str, value: Any) -> float:
 
 @declared(_registry, "l1_l2")
 class L1L2(Regularizer):
-    """Cost in proportion to the sizes, and to their squares: ``l1 * sum|x| + l2 * sum(x**2)``.
+    """Penalty of absolute values and of squares: ``l1 * sum|x| + l2 * sum(x**2)``.
 
     Parameters
     ----------
     l1, l2 : float
-        The factors.
+        Factors.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class L1L2(Regularizer):
     l2: float = argument(0.0, _factor)
 
     def __call__(self, x: Any) -> Tensor:
-        """Compute the cost of a weight."""
+        """Compute the penalty of a weight."""
         if not isinstance(x, TensorMethods | Variable):
             x = as_tensor(checks.numeric("x", x))
         dtype = np.dtype(x.dtype)
@@ -98,19 +98,19 @@ class L1L2(Regularizer):
         return cost
 
     def gradient(self, x: Array) -> Array:
-        """Compute the gradient of the cost."""
+        """Compute the gradient of the penalty."""
         one = x.dtype.type
         return one(self.l1) * np.sign(x) + one(2 * self.l2) * x
 
 
 @_registry.register()
 class L1(L1L2):
-    """Cost in proportion to the sizes: ``l1 * sum|x|``.
+    """Penalty of absolute values: ``l1 * sum|x|``.
 
     Parameters
     ----------
     l1 : float
-        The factor.
+        Factor.
 
     Examples
     --------
@@ -126,12 +126,12 @@ class L1(L1L2):
 
 @_registry.register()
 class L2(L1L2):
-    """Cost in proportion to the squares: ``l2 * sum(x**2)``.
+    """Penalty of squares: ``l2 * sum(x**2)``.
 
     Parameters
     ----------
     l2 : float
-        The factor.
+        Factor.
 
     Examples
     --------
@@ -146,12 +146,12 @@ class L2(L1L2):
 
 
 class _Custom(Regularizer):
-    """A user's own function as a regularizer.
+    """A custom function as a regularizer.
 
     Parameters
     ----------
     function : callable
-        ``function(x)`` computes the cost of a weight by operations.
+        ``function(x)`` computes the penalty of a weight by operations.
 
     Examples
     --------
@@ -163,12 +163,12 @@ class _Custom(Regularizer):
         self.wrapped = function
 
     def __call__(self, x: Any) -> Any:
-        """Compute the cost of a weight."""
+        """Compute the penalty of a weight."""
         return self.wrapped(x)
 
 
 def get(identifier: Any) -> Any:
-    """Find a regularizer.
+    """Return a regularizer.
 
     Parameters
     ----------

@@ -199,9 +199,8 @@ class Trainer(Network):
             metrics, weighted_metrics = before["metrics"], before["weighted_metrics"]
         with config.floatx_scope(self._floatx):
             outputs = self._known_graph().outputs if self._functional else None
-            keys = [*outputs] if isinstance(outputs, dict) else None
             objective = Objective(
-                loss, loss_weights, metrics, weighted_metrics, self._output_names(), keys
+                loss, loss_weights, metrics, weighted_metrics, self._output_names(), outputs
             )
         for layer in self._all_layers():
             layer._require_backward()
@@ -651,7 +650,8 @@ class Trainer(Network):
         """Return what was passed for each output."""
         outputs, given = self._objective.outputs, self._objective.flat(given)
         if len(outputs) == 1:
-            return [data.only(name, given, self._output_name(), n)]
+            key = self._output_name() or self._objective.only_key
+            return [data.only(name, given, key, n)]
         with_loss = [k for k, output in enumerate(outputs) if output.loss is not None]
         found: list[Any] = [None] * len(outputs)
         if given is None:
@@ -688,14 +688,7 @@ class Trainer(Network):
 
     def _bind(self, outputs: Any) -> None:
         """Assign losses and metrics to outputs, now that these are known."""
-        flat = flattened(outputs)
-        keys = [*outputs] if isinstance(outputs, dict) else None
-        names = self._output_names() or (keys and sorted(keys))
-        if names is None or len(names) != len(flat):
-            names = [f"output_{k + 1}" for k in range(len(flat))]
-        if len(flat) == 1 and self._output_name() is not None:
-            names = [self._output_name()]
-        self._objective.bind(names, keys)
+        self._objective.bind(self._output_names(), outputs)
 
     def _ready(self, source: data.Examples | data.Stream) -> None:
         """Build the model, and make the metrics, where that is still to do."""
@@ -1187,9 +1180,9 @@ class Trainer(Network):
         """Return metrics as Keras does: by name, as one float, or as a list."""
         if return_dict:
             return logs
-        metrics = [*self._objective.in_order(), *self._own_metrics()]
-        names = [metric.label for metric in metrics if metric.label in logs]
-        listed = [logs[name] for name in dict.fromkeys([*names, *logs])]
+        names = [name for name in self._objective.in_order() if name in logs]
+        names += [m.label for m in self._own_metrics() if m.label in {*logs} - {*names}]
+        listed = [logs[name] for name in [*names, *(name for name in logs if name not in names)]]
         return listed if len(listed) > 1 else listed[0]
 
     # ------------------------------------------------------------ predict

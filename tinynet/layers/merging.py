@@ -1,10 +1,9 @@
-"""Layers that make one tensor of several: `Add`, `Concatenate`, `Dot` and their siblings."""
+"""Layers that combine several tensors into one: `Add`, `Concatenate`, `Dot` and their siblings."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ class Merge(Layer):
     array([[2., 2.]], dtype=float32)
     """
 
-    #: The least and the largest number of inputs.
+    #: Smallest and largest number of inputs.
     _numbers = (1, math.inf)
 
     def build(self, input_shape: Any) -> None:
@@ -160,7 +159,7 @@ class Concatenate(Merge):
     Parameters
     ----------
     axis : int
-        The axis along which their sizes may differ.
+        Axis along which their sizes may differ.
     **kwargs : object
         As for `Layer`.
 
@@ -205,9 +204,9 @@ class Dot(Merge):
     Parameters
     ----------
     axes : int or tuple of (int, int)
-        The axis, or that of each input.
+        Axis, or axis of each input.
     normalize : bool
-        Whether to scale to length 1 along the axes before, which makes it a cosine.
+        If True, scale to length 1 along the axes first; the result is the cosine.
     **kwargs : object
         As for `Layer`.
 
@@ -260,21 +259,15 @@ def _normalized(x: Any, axis: int) -> Any:
     return x / TABLE["sqrt"](TABLE["maximum"](length, 1e-12))
 
 
-def _function(kind: type[Merge]) -> Callable[..., Any]:
-    """Return the function of a layer, which makes one and applies it."""
-
-    def merge(inputs: Any, **kwargs: Any) -> Any:
-        return kind(**kwargs)(inputs)
-
-    merge.__name__ = merge.__qualname__ = kind.__name__.lower()
-    merge.__doc__ = f"""Apply a new `{kind.__name__}` layer to a list of tensors.
+def add(inputs: Any, **kwargs: Any) -> Any:
+    """Apply a new `Add` layer to a list of tensors.
 
     Parameters
     ----------
     inputs : list of tensors
-        The tensors.
+        Tensors.
     **kwargs : object
-        As for `{kind.__name__}`.
+        As for `Add`.
 
     Returns
     -------
@@ -283,15 +276,125 @@ def _function(kind: type[Merge]) -> Callable[..., Any]:
 
     Examples
     --------
-    >>> {merge.__name__}([np.ones((1, 2)), np.ones((1, 2))]).shape
-    (1, 2)
+    >>> add([np.ones((1, 2)), np.ones((1, 2))]).numpy()
+    array([[2., 2.]], dtype=float32)
     """
-    return merge
+    return Add(**kwargs)(inputs)
 
 
-add, subtract, multiply, average, maximum, minimum = map(
-    _function, (Add, Subtract, Multiply, Average, Maximum, Minimum)
-)
+def subtract(inputs: Any, **kwargs: Any) -> Any:
+    """Apply a new `Subtract` layer to a list of two tensors.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        The two tensors.
+    **kwargs : object
+        As for `Subtract`.
+
+    Returns
+    -------
+    Tensor or SymbolicTensor
+        The output.
+
+    Examples
+    --------
+    >>> subtract([np.ones((1, 2)), np.ones((1, 2))]).numpy()
+    array([[0., 0.]], dtype=float32)
+    """
+    return Subtract(**kwargs)(inputs)
+
+
+def multiply(inputs: Any, **kwargs: Any) -> Any:
+    """Apply a new `Multiply` layer to a list of tensors.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        Tensors.
+    **kwargs : object
+        As for `Multiply`.
+
+    Returns
+    -------
+    Tensor or SymbolicTensor
+        The output.
+
+    Examples
+    --------
+    >>> multiply([np.ones((1, 2)), np.ones((1, 2))]).numpy()
+    array([[1., 1.]], dtype=float32)
+    """
+    return Multiply(**kwargs)(inputs)
+
+
+def average(inputs: Any, **kwargs: Any) -> Any:
+    """Apply a new `Average` layer to a list of tensors.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        Tensors.
+    **kwargs : object
+        As for `Average`.
+
+    Returns
+    -------
+    Tensor or SymbolicTensor
+        The output.
+
+    Examples
+    --------
+    >>> average([np.ones((1, 2)), np.ones((1, 2))]).numpy()
+    array([[1., 1.]], dtype=float32)
+    """
+    return Average(**kwargs)(inputs)
+
+
+def maximum(inputs: Any, **kwargs: Any) -> Any:
+    """Apply a new `Maximum` layer to a list of tensors.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        Tensors.
+    **kwargs : object
+        As for `Maximum`.
+
+    Returns
+    -------
+    Tensor or SymbolicTensor
+        The output.
+
+    Examples
+    --------
+    >>> maximum([np.ones((1, 2)), np.ones((1, 2))]).numpy()
+    array([[1., 1.]], dtype=float32)
+    """
+    return Maximum(**kwargs)(inputs)
+
+
+def minimum(inputs: Any, **kwargs: Any) -> Any:
+    """Apply a new `Minimum` layer to a list of tensors.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        Tensors.
+    **kwargs : object
+        As for `Minimum`.
+
+    Returns
+    -------
+    Tensor or SymbolicTensor
+        The output.
+
+    Examples
+    --------
+    >>> minimum([np.ones((1, 2)), np.ones((1, 2))]).numpy()
+    array([[1., 1.]], dtype=float32)
+    """
+    return Minimum(**kwargs)(inputs)
 
 
 def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:

@@ -75,7 +75,7 @@ class InputLayer(Layer):
         self._nodes = [node]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a copy's state."""
+        """Restore the state of a copy."""
         super().__setstate__(state)
         self._add_node()
 

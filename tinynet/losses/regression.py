@@ -1,4 +1,4 @@
-"""Losses of numbers: how far the predictions are from the true values."""
+"""Regression losses: distances between predictions and targets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FormulaLoss(DenseLoss):
 
 
 class MeanCost(FormulaLoss):
-    """The base of the means, over the last axis, of what an error costs.
+    """The base of means, over the last axis, of a cost of each error.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class MeanCost(FormulaLoss):
     5.0
     """
 
-    #: The cost's name in `functional.ERRORS`, and what it takes besides.
+    #: Name of the cost in `functional.ERRORS`, and its further arguments.
     cost = ""
     options: tuple[float, ...] = ()
 
@@ -66,7 +66,7 @@ class MeanCost(FormulaLoss):
         return dispatch.mean_error(self.cost, y_true, y_pred, self.options)
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        """Compute the gradient in the predictions."""
+        """Compute the gradient with respect to the predictions."""
         return dispatch.mean_error_backward(self.cost, d_values, y_true, y_pred, self.options)
 
     def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
@@ -75,7 +75,7 @@ class MeanCost(FormulaLoss):
 
 @_registry.register()
 class MeanSquaredError(MeanCost):
-    """The mean of the squared errors: ``mean((y_pred - y_true)**2)``.
+    """Mean of the squared errors: ``mean((y_pred - y_true)**2)``.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class MeanSquaredError(MeanCost):
 
 @_registry.register()
 class MeanAbsoluteError(MeanCost):
-    """The mean of the errors' sizes: ``mean(|y_pred - y_true|)``.
+    """Mean of the absolute errors: ``mean(|y_pred - y_true|)``.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class MeanAbsoluteError(MeanCost):
 
 @_registry.register()
 class LogCosh(MeanCost):
-    """The mean of the errors' ``log(cosh(y_pred - y_true))``.
+    """Mean of the errors' ``log(cosh(y_pred - y_true))``.
 
     Parameters
     ----------
@@ -129,14 +129,14 @@ class LogCosh(MeanCost):
 
 @declared(_registry)
 class Huber(MeanCost):
-    """The mean of a cost that is squared for small errors and linear for large ones.
+    """Mean of a cost that is quadratic for small errors and linear for large ones.
 
     ``e**2 / 2`` up to `delta`, ``delta * |e| - delta**2 / 2`` above.
 
     Parameters
     ----------
     delta : float
-        From where on it is linear.
+        Absolute error above which the cost is linear.
     reduction, name, dtype : str, optional
         As for `Loss`.
 
@@ -159,7 +159,7 @@ class Huber(MeanCost):
 
 @_registry.register()
 class KLDivergence(FormulaLoss):
-    """How far predicted probabilities are from true ones: ``sum(y_true * log(y_true / y_pred))``.
+    """Kullback-Leibler divergence: ``sum(y_true * log(y_true / y_pred))``.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ class KLDivergence(FormulaLoss):
         return dispatch.kl_divergence(y_true, y_pred, config.epsilon())
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        """Compute the gradient in the predictions."""
+        """Compute the gradient with respect to the predictions."""
         return dispatch.kl_divergence_backward(d_values, y_true, y_pred, config.epsilon())
 
     def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:

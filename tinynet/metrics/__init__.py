@@ -1,8 +1,8 @@
-"""Metrics: figures to read, collected over the batches of an epoch.
+"""Metrics: values computed over all batches of an epoch.
 
 A metric adds up what it sees (`update_state`) until it is asked (`result`) or starts again
-(`reset_state`). Most are a `Mean` of one value for each example; a function of your own,
-``fn(y_true, y_pred)``, becomes one by itself.
+(`reset_state`). Most are a `Mean` of one value for each example; a custom function,
+``fn(y_true, y_pred)``, is converted to one.
 """
 
 from __future__ import annotations
@@ -28,21 +28,12 @@ from tinynet.losses import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
-from tinynet.metrics import (
-    accuracy,
-    base,
-    confusion_metrics,
-    f_score_metrics,
-    loss,
-    regression_metrics,
-)
+from tinynet.metrics import accuracy, base, confusion_metrics, loss
 from tinynet.metrics.accuracy import *
 from tinynet.metrics.base import *
 from tinynet.metrics.base import _registry
 from tinynet.metrics.confusion_metrics import *
-from tinynet.metrics.f_score_metrics import *
 from tinynet.metrics.loss import *
-from tinynet.metrics.regression_metrics import *
 from tinynet.registry import snake_case
 
 __all__ = ["binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy"]
@@ -54,14 +45,12 @@ __all__ += ["sparse_categorical_crossentropy", "squared_hinge"]
 __all__ += accuracy.__all__
 __all__ += base.__all__
 __all__ += confusion_metrics.__all__
-__all__ += f_score_metrics.__all__
 __all__ += loss.__all__
-__all__ += regression_metrics.__all__
 
 get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
 
-# Names that the shapes decide: one output is binary, labels of one dimension less than the
-# output are sparse, all else is one-hot. The loss plays no part.
+# Names whose metric depends on the shapes, and not on the loss: one output is binary, labels of one
+# dimension less than the output are sparse, all else is one-hot.
 _ACCURACIES = (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy)
 _CROSSENTROPIES = (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy)
 _BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
@@ -73,16 +62,16 @@ _BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
 
 
 def resolve(identifier: Any, y_true_ndim: int, output_shape: tuple[int | None, ...]) -> Metric:
-    """Make the metric that an entry of ``compile(metrics=[...])`` means.
+    """Return the metric that an entry of ``compile(metrics=[...])`` means.
 
     Parameters
     ----------
     identifier : str, dict, function or Metric
-        The entry.
+        Entry.
     y_true_ndim : int
-        The number of dimensions of the true values, a last one of size 1 left out.
+        Number of dimensions of the targets, without a last one of size 1.
     output_shape : tuple of (int or None)
-        The shape of the predictions.
+        Shape of the predictions.
 
     Returns
     -------
@@ -92,7 +81,7 @@ def resolve(identifier: Any, y_true_ndim: int, output_shape: tuple[int | None, .
     Raises
     ------
     ValueError
-        If it means none.
+        If it is not a metric.
 
     Examples
     --------
@@ -111,22 +100,22 @@ def resolve(identifier: Any, y_true_ndim: int, output_shape: tuple[int | None, .
 
 
 def check(identifier: Any) -> Metric:
-    """Check that an entry of ``compile(metrics=[...])`` means a metric.
+    """Validate an entry of ``compile(metrics=[...])``.
 
     Parameters
     ----------
     identifier : str, dict, function or Metric
-        The entry.
+        Entry.
 
     Returns
     -------
     Metric
-        What it means, as far as that is known before shapes are.
+        The metric, as far as it is known before the shapes are.
 
     Raises
     ------
     ValueError
-        If it means none.
+        If it is not a metric.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How often predictions are right."""
+"""Accuracies: the fraction of predictions that are right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from tinynet import checks
 from tinynet.arguments import argument, declared
-from tinynet.losses import numeric
+from tinynet.losses import fit_weights, numeric
 from tinynet.metrics.base import Mean, _registry
 from tinynet.program import dispatch
 from tinynet.registry import snake_case
@@ -38,19 +38,19 @@ class Accuracies(Mean):
     _direction = "up"
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Say what is right; every kind has its own rule.
+        """Return which predictions are right; every subclass has its own rule.
 
         Parameters
         ----------
         y_true : ndarray, shape (N, ...)
-            The true values.
+            Targets.
         y_pred : ndarray, shape (N, ..., C)
-            The predictions.
+            Predictions.
 
         Returns
         -------
         ndarray of bool, shape (N, ...)
-            Whether each is.
+            True where the prediction is right.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define right")
 
@@ -60,11 +60,11 @@ class Accuracies(Mean):
         Parameters
         ----------
         y_true : array_like, shape (N, ...)
-            The true values.
+            Targets.
         y_pred : array_like, shape (N, ..., C)
-            The predictions.
+            Predictions.
         sample_weight : array_like, optional
-            What each example counts.
+            Weight of each example.
         """
         y_true, y_pred = numeric("y_true", y_true), numeric("y_pred", y_pred, self.dtype)
         super().update_state(self.right(y_true, y_pred), sample_weight)
@@ -72,7 +72,7 @@ class Accuracies(Mean):
 
 @_registry.register()
 class Accuracy(Accuracies):
-    """How often predictions equal the true values.
+    """Fraction of predictions that equal the targets.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Accuracy(Accuracies):
 
 @_registry.register()
 class SparseCategoricalAccuracy(Accuracies):
-    """How often the likeliest class is the label.
+    """Fraction of examples whose most probable class is the label.
 
     Parameters
     ----------
@@ -117,13 +117,13 @@ class SparseCategoricalAccuracy(Accuracies):
             super().update_state(y_true, y_pred, sample_weight)
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Compare the place of each row's largest number with the label."""
+        """Compare the index of each row's largest number with the label."""
         return y_pred.argmax(axis=-1) == _labels(self.name, y_true, y_pred)
 
 
 @_registry.register()
 class CategoricalAccuracy(Accuracies):
-    """How often the likeliest class is the one that a one-hot row names.
+    """Fraction of examples whose most probable class is that of the one-hot row.
 
     Parameters
     ----------
@@ -138,21 +138,21 @@ class CategoricalAccuracy(Accuracies):
     """
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Compare the places of both rows' largest numbers."""
+        """Compare the indices of both rows' largest numbers."""
         _same_shape(self.name, y_true, y_pred.shape)
         return y_pred.argmax(axis=-1) == y_true.argmax(axis=-1)
 
 
 @declared(_registry)
 class BinaryAccuracy(Accuracies):
-    """How often a probability is on the right side of a threshold.
+    """Fraction of probabilities on the right side of a threshold.
 
     Parameters
     ----------
     name, dtype : str, optional
         As for `Metric`.
     threshold : float
-        Above it, the prediction is 1.
+        Threshold above which the prediction is 1.
 
     Examples
     --------
@@ -165,7 +165,7 @@ class BinaryAccuracy(Accuracies):
     threshold: float = argument(0.5, checks.number)
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
-        """Warn of targets that no prediction can match."""
+        """Warn about targets that no prediction can match."""
         low, high = (y_true.min(), y_true.max()) if y_true.size else (0, 0)
         if low < 0 or high > 1:
             checks.warn(
@@ -181,12 +181,12 @@ class BinaryAccuracy(Accuracies):
 
 @declared(_registry)
 class SparseTopKCategoricalAccuracy(Accuracies):
-    """How often the label is among the `k` likeliest classes; ties count as hits.
+    """Fraction of labels among the `k` most probable classes; ties count as hits.
 
     Parameters
     ----------
     k : int
-        How many classes may be named.
+        Number of classes that are considered.
     name, dtype : str, optional
         As for `Metric`.
 
@@ -202,7 +202,7 @@ class SparseTopKCategoricalAccuracy(Accuracies):
     dtype: Any = argument(None)
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Count the classes that are likelier than the label."""
+        """Count the classes that are more probable than the label."""
         labels = _labels(self.name, y_true, y_pred)[..., None].astype(np.int64)
         possible = (labels >= 0) & (labels < y_pred.shape[-1])
         score = np.take_along_axis(y_pred, np.where(possible, labels, 0), axis=-1)
@@ -213,12 +213,12 @@ class SparseTopKCategoricalAccuracy(Accuracies):
 
 @_registry.register()
 class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
-    """How often the class that a one-hot row names is among the `k` likeliest.
+    """Fraction of one-hot rows whose class is among the `k` most probable ones.
 
     Parameters
     ----------
     k : int
-        How many classes may be named.
+        Number of classes that are considered.
     name, dtype : str, optional
         As for `Metric`.
 
@@ -230,7 +230,7 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
     """
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Count the classes that are likelier than the true one."""
+        """Count the classes that are more probable than the true one."""
         _same_shape(self.name, y_true, y_pred.shape)
         return super().right(y_true.argmax(axis=-1), y_pred)
 
@@ -241,7 +241,7 @@ class AccuracyFunction:
     Parameters
     ----------
     metric_class : type
-        The accuracy. The function has its name in snake case.
+        Accuracy. The function has its name in snake case.
 
     Examples
     --------
@@ -260,14 +260,14 @@ class AccuracyFunction:
         Parameters
         ----------
         y_true, y_pred : array_like
-            The true values and the predictions.
+            Targets and predictions.
         *args, **options : object
-            What the accuracy takes besides: `k`, or `threshold`.
+            Further arguments of the accuracy: `k`, or `threshold`.
 
         Returns
         -------
         Tensor, shape (N, ...)
-            1 for what is right, else 0.
+            1 where the prediction is right, else 0.
         """
         own = [o for o in inspect.signature(self.metric_class).parameters if o not in _COMMON]
         metric = self.metric_class(**dict(zip(own, args, strict=False)), **options)
@@ -292,7 +292,7 @@ def _column(y_true: Array, expected: tuple[int, ...]) -> Array:
 
 
 def _labels(name: str, y_true: Array, y_pred: Array) -> Array:
-    """Let a column of labels stand for the labels."""
+    """Convert a column of labels to a vector."""
     if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
         y_true = y_true[..., 0]
     return _same_shape(name, y_true, y_pred.shape[:-1])
@@ -304,6 +304,13 @@ def _same_shape(name: str, y_true: Array, expected: tuple[int, ...]) -> Array:
             f"{name} takes true values of shape {expected}. Received: shape {y_true.shape}"
         )
     return y_true
+
+
+def _weights(sample_weight: Any, shape: tuple[int, ...]) -> Array:
+    """Return the weight of each value, by default 1."""
+    if sample_weight is None:
+        return np.ones(shape)
+    return fit_weights(numeric("sample_weight", sample_weight, np.float64), shape)
 
 
 def _in_columns(name: str, output_shape: tuple[int | None, ...], *counts: int) -> None:

@@ -1,4 +1,4 @@
-"""The losses as metrics: how wrong predictions are, over all batches."""
+"""Metrics that are the mean of a loss over all batches, and how much better than a mean it is."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import numpy as np
 
 from tinynet import checks, losses
 from tinynet.arguments import argument, declared
-from tinynet.metrics.base import Mean, _registry
+from tinynet.metrics.accuracy import _column, _in_columns, _same_shape, _weights
+from tinynet.metrics.base import Mean, Metric, _registry
 from tinynet.variable import Array, Tensor, as_tensor
 
 __all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity"]
 __all__ += ["Hinge", "KLDivergence", "LogCoshError", "LossMetric", "MeanAbsoluteError"]
 __all__ += ["MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError"]
-__all__ += ["Poisson", "RootMeanSquaredError", "SparseCategoricalCrossentropy", "SquaredHinge"]
+__all__ += ["Poisson", "R2Score"]
+__all__ += ["RootMeanSquaredError", "SparseCategoricalCrossentropy", "SquaredHinge"]
 
 
 class LossMetric(Mean):
@@ -25,7 +27,7 @@ class LossMetric(Mean):
     Parameters
     ----------
     loss : Loss
-        What computes them.
+        Loss that computes them.
     name, dtype : str, optional
         As for `Metric`.
 
@@ -52,16 +54,16 @@ class LossMetric(Mean):
         Parameters
         ----------
         y_true : array_like, shape (N, ...)
-            The true values.
+            Targets.
         y_pred : array_like, shape (N, ..., C)
-            The predictions.
+            Predictions.
         sample_weight : array_like, optional
-            What each example counts.
+            Weight of each example.
         """
         self._update(self._loss, y_true, y_pred, sample_weight)
 
     def _update_from_logits(self, y_true: Any, logits: Any, sample_weight: Any = None) -> None:
-        """Add a batch, from the input of the activation that the predictions come out of."""
+        """Add a batch, from the input of the activation that computes the predictions."""
         self._update(self._loss.on_logits(), y_true, logits, sample_weight)
 
     def _update(self, loss: losses.Loss, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
@@ -103,7 +105,7 @@ class FormulaMetric(LossMetric):
 
 @_registry.register("mse", "MSE")
 class MeanSquaredError(FormulaMetric):
-    """The mean of the squared errors.
+    """Mean of the squared errors.
 
     Parameters
     ----------
@@ -121,7 +123,7 @@ class MeanSquaredError(FormulaMetric):
 
 @_registry.register()
 class RootMeanSquaredError(MeanSquaredError):
-    """The square root of the mean of the squared errors.
+    """Square root of the mean of the squared errors.
 
     Parameters
     ----------
@@ -141,7 +143,7 @@ class RootMeanSquaredError(MeanSquaredError):
 
 @_registry.register("mae", "MAE")
 class MeanAbsoluteError(FormulaMetric):
-    """The mean of the errors' sizes.
+    """Mean of the absolute errors.
 
     Parameters
     ----------
@@ -159,18 +161,18 @@ class MeanAbsoluteError(FormulaMetric):
 
 @declared(_registry)
 class SparseCategoricalCrossentropy(FormulaMetric):
-    """The mean cross-entropy between class labels and predicted probabilities.
+    """Mean cross-entropy between class labels and predicted probabilities.
 
     Parameters
     ----------
     name, dtype : str, optional
         As for `Metric`.
     from_logits : bool
-        Whether the predictions are scores before softmax, rather than probabilities.
+        If True, the predictions are scores before softmax, rather than probabilities.
     ignore_class : int, optional
-        A label whose value is 0. With sample weights its weight is 0 as well.
+        Label whose value is 0. With sample weights its weight is 0 as well.
     axis : int
-        The axis of the classes: the last.
+        Axis of the classes: the last.
 
     Examples
     --------
@@ -191,18 +193,18 @@ class SparseCategoricalCrossentropy(FormulaMetric):
 
 @declared(_registry)
 class CategoricalCrossentropy(FormulaMetric):
-    """The mean cross-entropy between one-hot rows and predicted probabilities.
+    """Mean cross-entropy between one-hot rows and predicted probabilities.
 
     Parameters
     ----------
     name, dtype : str, optional
         As for `Metric`.
     from_logits : bool
-        Whether the predictions are scores before softmax, rather than probabilities.
+        If True, the predictions are scores before softmax, rather than probabilities.
     label_smoothing : float
-        How much of each true probability is taken away and shared among all classes.
+        Fraction of each true probability that is shared among all classes.
     axis : int
-        The axis of the classes: the last.
+        Axis of the classes: the last.
 
     Examples
     --------
@@ -221,16 +223,16 @@ class CategoricalCrossentropy(FormulaMetric):
 
 @declared(_registry, "bce", "BCE")
 class BinaryCrossentropy(FormulaMetric):
-    """The mean cross-entropy between yes-or-no answers and predicted probabilities.
+    """Mean cross-entropy between yes-or-no answers and predicted probabilities.
 
     Parameters
     ----------
     name, dtype : str, optional
         As for `Metric`.
     from_logits : bool
-        Whether the predictions are scores before sigmoid, rather than probabilities.
+        If True, the predictions are scores before sigmoid, rather than probabilities.
     label_smoothing : float
-        How far true probabilities are moved towards a half.
+        Fraction by which true probabilities are moved towards one half.
 
     Examples
     --------
@@ -426,3 +428,86 @@ class CategoricalHinge(FormulaMetric):
     """
 
     loss_class = losses.CategoricalHinge
+
+
+_AGGREGATIONS = (None, "uniform_average", "variance_weighted_average")
+
+
+@declared(_registry)
+class R2Score(Metric):
+    """Coefficient of determination: ``1 - sum((y - y_pred)**2) / sum((y - mean(y))**2)``.
+
+    It is 1 for perfect predictions, and 0 for those that are always the mean of the targets.
+
+    Parameters
+    ----------
+    class_aggregation : {"uniform_average", "variance_weighted_average", None}
+        Average over several outputs; None for one result per output.
+    num_regressors : int
+        Number of inputs of the model for the adjusted score, or 0 for the plain score.
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    The targets vary by ``1 + 0 + 1`` around their mean, and are missed by ``0.5**2 + 0.5**2``.
+
+    >>> float(R2Score()([[1.0], [2.0], [3.0]], [[1.5], [2.0], [2.5]]))
+    0.75
+    """
+
+    class_aggregation: Any = argument("uniform_average", checks.choice, _AGGREGATIONS)
+    num_regressors: int = argument(0, checks.whole, 0)
+    name: Any = argument("r2_score")
+    dtype: Any = argument(None)
+
+    _direction = "up"
+    by_example = True
+
+    def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Check the shapes."""
+        expected = (*y_true.shape[:1], *output_shape[1:])
+        _same_shape(self.name, _column(y_true, expected), expected)
+        _in_columns(self.name, output_shape, *(v.shape[0] for v in self._variables[:1]))
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch."""
+        predictions = checks.numeric("y_pred", y_pred, np.float64)
+        y_true = checks.numeric("y_true", y_true, np.float64)
+        R2Score.check_targets(self, y_true, predictions.shape)
+        y = _column(y_true, predictions.shape)
+        weights = _weights(sample_weight, y.shape)
+        parts = {
+            "sum": weights * y,
+            "squared_sum": weights * y * y,
+            "residual": weights * (y - predictions) ** 2,
+            "count": weights,
+            "num_samples": np.ones(y.shape),
+        }
+        if not self._variables:
+            for name in parts:
+                self.add_variable(y.shape[1:], dtype="float64", name=name)
+        for variable, part in zip(self._variables, parts.values(), strict=True):
+            variable.assign_add(part.sum(axis=0))
+
+    def result(self) -> Tensor:
+        """Compute the score; NaN if the targets do not vary and are met exactly."""
+        sums, squares, residual, count, samples = (np.asarray(v) for v in self._variables)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = squares - sums * sums / count
+            score = 1 - residual / total
+            score = np.where(np.isinf(score), 0, score)
+            if self.class_aggregation == "uniform_average":
+                score = np.mean(score)
+            elif self.class_aggregation == "variance_weighted_average":
+                score = np.sum(total * score) / np.sum(total)
+        left = samples.sum() - self.num_regressors - 1
+        if self.num_regressors and left > 0:
+            score = 1 - (1 - score) * (samples.sum() - 1) / left
+        elif self.num_regressors:
+            checks.warn(
+                "num_regressors must be less than the number of targets minus 1 for the adjusted "
+                "R2 score; the result is the plain score. "
+                f"Received: num_regressors={self.num_regressors}, {samples.sum():g} targets"
+            )
+        return as_tensor(np.asarray(score, self.dtype))

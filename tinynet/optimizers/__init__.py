@@ -1,4 +1,4 @@
-"""The kinds of optimizers, each a formula of `functional`; `base` says what all of them share."""
+"""The built-in optimizers, each a formula of `functional`; `base` has what all of them share."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ class _BuiltIn(Optimizer):
 
 @declared(_registry, "sgd")
 class SGD(_BuiltIn):
-    """Follow the gradient downhill, with or without momentum.
+    """Gradient descent, with or without momentum.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        The size of a step.
+        Learning rate.
     momentum : float
-        The part of the last direction that is kept, from 0 to 1.
+        Decay rate of the momentum, from 0 to 1.
     nesterov : bool
-        Whether to look ahead along it.
+        If True, use Nesterov momentum.
     **kwargs : object
         As for `Optimizer`.
 
@@ -72,7 +72,7 @@ class SGD(_BuiltIn):
         self.slot_names = ("momentum",) if self.momentum else ()
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
-        """Change weights by their gradient."""
+        """Update weights by their gradient."""
         if slots:
             dispatch.sgd_momentum(w, d_w, slots[0], rate, self.momentum, self.nesterov)
         else:
@@ -81,21 +81,21 @@ class SGD(_BuiltIn):
 
 @declared(_registry, "adam")
 class Adam(_BuiltIn):
-    """Follow the gradient's running mean, measured in its running size.
+    """Move along the first moment estimate, scaled by the square root of the second.
 
-    The formula stands in `functional.adam`. Kingma and Ba, "Adam: a method for stochastic
+    The formula is in `functional.adam`. Kingma and Ba, "Adam: a method for stochastic
     optimization" (2015), with the "epsilon hat" of the end of its section 2.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        About the size of the change of one weight in one step.
+        Learning rate: about the change of one weight in one step.
     beta_1, beta_2 : float
-        How much the running means of the gradient and of its square keep.
+        Decay rates of the two moment estimates.
     epsilon : float
-        Keeps the division finite.
+        Small constant added to the denominator.
     amsgrad : bool
-        Whether the largest running mean of the square so far is used.
+        If True, use the largest second moment estimate so far.
     **kwargs : object
         As for `Optimizer`.
 
@@ -120,13 +120,13 @@ class Adam(_BuiltIn):
 
     @property
     def variables(self) -> list[Variable]:
-        """The state; the largest velocities come behind all others."""
+        """The state; the largest velocities come last."""
         state = super().variables
         late = {id(v) for v in self._slots.get("largest", [])}
         return sorted(state, key=lambda v: id(v) in late)
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
-        """Change weights by their gradient."""
+        """Update weights by their gradient."""
         m, v, *largest = slots
         step = int(self.iterations.array) + 1
         alpha = dispatch.adam_step_size(rate, self.beta_1, self.beta_2, step, w.dtype)
@@ -152,9 +152,9 @@ class AdamW(Adam):
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        About the size of the change of one weight in one step.
+        Learning rate: about the change of one weight in one step.
     weight_decay : float
-        The share of the learning rate that weights lose before each step.
+        Fraction of the learning rate that weights are reduced by before each step.
     beta_1, beta_2, epsilon, amsgrad : float
         As for `Adam`.
     **kwargs : object
@@ -179,12 +179,12 @@ class AdamW(Adam):
 
 @declared(_registry, "nadam")
 class Nadam(_BuiltIn):
-    """Adam that looks ahead along its running mean.
+    """Adam with Nesterov momentum: it looks ahead along the first moment estimate.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        About the size of the change of one weight in one step.
+        Learning rate: about the change of one weight in one step.
     beta_1, beta_2, epsilon : float
         As for `Adam`.
     **kwargs : object
@@ -209,7 +209,7 @@ class Nadam(_BuiltIn):
         self._product: Any = None
 
     def build(self, variables: Iterable[Variable]) -> None:
-        """Make the running values of the weights."""
+        """Create the slots of the weights."""
         if not self.built:
             variables = list(variables)
             kind = variables[0].dtype if variables else "float32"
@@ -226,7 +226,7 @@ class Nadam(_BuiltIn):
         return one(self.beta_1) * (one(1) - one(0.5) * one(0.96) ** one(step))
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
-        """Change weights by their gradient."""
+        """Update weights by their gradient."""
         one = w.dtype.type
         step = int(self.iterations.array) + 1
         now, ahead = self._momentum(step), self._momentum(step + 1)
@@ -240,20 +240,20 @@ class Nadam(_BuiltIn):
 
 @declared(_registry, "rmsprop")
 class RMSprop(_BuiltIn):
-    """Follow the gradient, measured in its own running size.
+    """Move along the gradient, scaled by the square root of its second moment estimate.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        About the size of the change of one weight in one step.
+        Learning rate: about the change of one weight in one step.
     rho : float
-        How much the running mean of the gradient's square keeps.
+        Decay rate of the second moment estimate.
     momentum : float
-        The part of the last direction that is kept.
+        Decay rate of the momentum.
     epsilon : float
-        Keeps the division finite.
+        Small constant added to the denominator.
     centered : bool
-        Whether the square of the gradient's running mean is taken off.
+        If True, subtract the square of the first moment estimate.
     **kwargs : object
         As for `Optimizer`.
 
@@ -277,7 +277,7 @@ class RMSprop(_BuiltIn):
         self.slot_names += ("average_gradient",) * self.centered
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
-        """Change weights by their gradient."""
+        """Update weights by their gradient."""
         named = dict(zip(self.slot_names, slots, strict=True))
         kept = (named.get(name) for name in ("velocity", "momentum", "average_gradient"))
         dispatch.rmsprop(w, d_w, *kept, rate, self.rho, self.momentum, self.epsilon)
@@ -285,16 +285,16 @@ class RMSprop(_BuiltIn):
 
 @declared(_registry, "adagrad")
 class Adagrad(_BuiltIn):
-    """Follow the gradient in steps that shrink where gradients were large.
+    """Move along the gradient in steps that shrink where gradients were large.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        The size of a step.
+        Learning rate.
     initial_accumulator_value : float
-        What the sums of squares begin with.
+        Initial value of the sums of squares.
     epsilon : float
-        Keeps the division finite.
+        Small constant added to the denominator.
     **kwargs : object
         As for `Optimizer`.
 
@@ -312,7 +312,7 @@ class Adagrad(_BuiltIn):
     squares = ("accumulator_of_squares", None)
 
     def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
-        """Change weights by their gradient."""
+        """Update weights by their gradient."""
         dispatch.adagrad(w, d_w, *slots, rate, self.epsilon)
 
 
@@ -484,7 +484,7 @@ class Lion(_BuiltIn):
 
 
 def get(identifier: Any) -> Optimizer:
-    """Find an optimizer.
+    """Return an optimizer.
 
     Parameters
     ----------
@@ -494,12 +494,12 @@ def get(identifier: Any) -> Optimizer:
     Returns
     -------
     Optimizer
-        A new one for a name, else the one passed.
+        New optimizer for a name, else the given one.
 
     Raises
     ------
     ValueError
-        If there is none of that name.
+        If there is no optimizer of that name.
 
     Examples
     --------

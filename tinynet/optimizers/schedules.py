@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the size of a step as a function of the number of steps done."""
+"""Learning-rate schedules: the learning rate as a function of the number of steps done."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class LearningRateSchedule(Configurable):
         Parameters
         ----------
         step : int
-            The number of steps done.
+            Number of steps done.
 
         Returns
         -------
         float
-            The learning rate of the next.
+            Learning rate of the next step.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(step)")
 
@@ -55,9 +55,9 @@ class ExponentialDecay(LearningRateSchedule):
     decay_steps : int
         As in the formula.
     staircase : bool
-        Whether the exponent is rounded down.
+        If True, round the exponent down.
     name : str
-        Its name.
+        Name of the schedule.
 
     Examples
     --------
@@ -92,9 +92,9 @@ class InverseTimeDecay(ExponentialDecay):
     decay_steps : int
         As in the formula.
     staircase : bool
-        Whether ``step / decay_steps`` is rounded down.
+        If True, round ``step / decay_steps`` down.
     name : str
-        Its name.
+        Name of the schedule.
 
     Examples
     --------
@@ -123,21 +123,21 @@ def _listed(name: str, values: Any, low: float = -math.inf) -> list[float]:
 
 @declared(_registry)
 class PiecewiseConstantDecay(LearningRateSchedule):
-    """One value up to each boundary, and a last one.
+    """One value up to each boundary, and one after the last.
 
     Parameters
     ----------
     boundaries : list of int
-        Steps, rising.
+        Steps, increasing.
     values : list of float
-        One more than boundaries.
+        Learning rates, one more than boundaries.
     name : str
-        Its name.
+        Name of the schedule.
 
     Raises
     ------
     ValueError
-        If the numbers don't match.
+        If their numbers do not match.
 
     Examples
     --------
@@ -175,11 +175,11 @@ class PolynomialDecay(LearningRateSchedule):
     initial_learning_rate, end_learning_rate, power : float
         As in the formula.
     decay_steps : int
-        The step at which the end is reached.
+        Step at which the end is reached.
     cycle : bool
-        Whether to begin anew, each time over one multiple of `decay_steps` more.
+        If True, restart, each time over one more multiple of `decay_steps`.
     name : str
-        Its name.
+        Name of the schedule.
 
     Examples
     --------
@@ -206,24 +206,24 @@ class PolynomialDecay(LearningRateSchedule):
 
 @declared(_registry)
 class CosineDecay(LearningRateSchedule):
-    """Half a cosine wave down to ``alpha`` of the start, after a straight line up.
+    """Cosine decay to ``alpha`` times the initial learning rate, after a linear warmup.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017).
 
     Parameters
     ----------
     initial_learning_rate : float
-        The learning rate of the first step.
+        Learning rate of the first step.
     decay_steps : int
-        The length of the way down.
+        Number of steps of the decay.
     alpha : float
-        The share that is left at its end.
+        Fraction of the learning rate that is left at its end.
     name : str
-        Its name.
+        Name of the schedule.
     warmup_target : float, optional
-        Where the way up leads, if there is one.
+        Learning rate at the end of the warmup, if there is one.
     warmup_steps : int
-        The length of the way up.
+        Number of steps of the warmup.
 
     Examples
     --------
