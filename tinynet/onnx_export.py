@@ -19,8 +19,8 @@ from tinynet.layers.base import LayerCall, parameters_of
 from tinynet.model_program import ModelProgram
 from tinynet.onnx_operations import ACTIVATIONS, FLATTENING, OPERATIONS
 from tinynet.program.dense_net import NORMALIZED, RESHAPE, Activated
-from tinynet.program.look_up import LookUp
 from tinynet.program.nested import flattened
+from tinynet.program.operations import LookUp
 from tinynet.program.symbols import BatchSizeNeeded, Shape, SymbolicTensor
 from tinynet.program.tensor import TABLE, to_array
 from tinynet.program.trace import Instruction

@@ -24,8 +24,7 @@ import numpy as np
 
 from tinynet import activations, config
 from tinynet.functional.shaping import split_sections
-from tinynet.program.look_up import LookUp
-from tinynet.program.operations import Operation, apply
+from tinynet.program.operations import LookUp, Operation, apply
 from tinynet.program.tensor import TABLE, Tensor, as_tensor, to_array
 
 if TYPE_CHECKING:

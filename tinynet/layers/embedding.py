@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinynet import checks, constraints, initializers, regularizers
 from tinynet.arguments import argument, declared, found, required
 from tinynet.layers.base import Layer, _registry
-from tinynet.program.look_up import LookUp, rows
+from tinynet.program.operations import LookUp
 from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
 from tinynet.variable import Array, Variable
@@ -21,7 +23,7 @@ def _checked_rows(table: Array, indices: Array) -> Array:
             f"The inputs of Embedding must be integers from 0 to input_dim - 1 = {len(table) - 1}. "
             f"Received: {indices[wrong][0]}"
         )
-    return rows(table, indices)
+    return np.take(table, indices, axis=0)
 
 
 def _not_supported(name: str, value: Any) -> None:

@@ -6,6 +6,7 @@ tells the tapes that are active. `tinynet.ops` is the public view of the table.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -17,7 +18,7 @@ from tinynet import config
 from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
 from tinynet.program.tensor import TABLE, Array, Tensor, TensorMethods, as_tensor, to_array
-from tinynet.program.trace import is_symbolic, record
+from tinynet.program.trace import Instruction, is_symbolic, record
 from tinynet.workspace import Workspace
 
 #: The tapes that record, outermost first.
@@ -268,7 +269,8 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     else:
         outputs = as_tensor(_apart(result, kept))
     for tape in TAPES.get():
-        tape.record(operation, inputs, arrays, options, outputs, work)
+        first = outputs[0] if isinstance(outputs, tuple) else outputs
+        tape.record(Instruction(operation, inputs, options, [first], arrays=arrays, work=work))
     return outputs
 
 
@@ -455,6 +457,32 @@ TABLE["digitize"] = Operation(
     *("digitize", lambda x, bins: np.digitize(x, bins).astype(np.int32), None, 2, as_arrays)
 )
 TABLE["identity_of"] = Operation("identity_of", lambda x: x, lambda d_y, y, x: d_y)
+
+
+class LookUp(Operation):
+    """A look-up of rows of a Variable, which keeps their gradients for the optimizer.
+
+    Parameters
+    ----------
+    table : Variable
+        The Variable.
+    forward : callable, optional
+        Computes the result from the array of the Variable and the indices.
+    """
+
+    def __init__(self, table: Any, forward: Callable[[Array, Array], Array] | None = None) -> None:
+        take, back = (functools.partial(f, axis=0) for f in (shaping.take, shaping.take_backward))
+        super().__init__("take", forward or take, back, 2, as_arrays)
+        self._table = table
+
+    def gradients(self, d_y: Any, y: Any, arrays: list[Any], *rest: Any) -> list[Array | None]:
+        """Compute the gradient with respect to the table; add it to the Variable's `parts`."""
+        found = super().gradients(d_y, y, arrays, *rest)
+        if found[0] is not None:
+            assert self.backward is not None
+            squares, _ = self.backward(np.square(d_y), y, *arrays)
+            self._table.parts = (*self._table.parts[-7:], (np.array(found[0]), squares))
+        return found
 
 
 class _Einsum(Operation):

@@ -91,31 +91,19 @@ class GradientTape:
                 )
             self._tracked[id(item)] = item
 
-    def record(
-        self,
-        operation: Any,
-        inputs: list[Any],
-        arrays: list[Any],
-        options: dict[str, Any],
-        output: Any,
-        work: Any = None,
-    ) -> None:
-        """Note one call of an operation, if it has an input that is tracked."""
-        output = output[0] if isinstance(output, tuple) else output
-        if operation.backward is None:
+    def record(self, call: Instruction) -> None:
+        """Record the call of an operation, if one of its inputs is tracked."""
+        if call.operation.backward is None:
             return
         if self._watches_variables:
-            self._tracked.update({id(i): i for i in inputs if getattr(i, "trainable", False)})
-        if not any(id(i) in self._tracked for i in inputs):
+            self._tracked.update({id(i): i for i in call.inputs if getattr(i, "trainable", False)})
+        if not any(id(i) in self._tracked for i in call.inputs):
             return
         # A variable may change before the gradient is computed.
-        arrays = [
-            a.copy() if hasattr(i, "assign") else a for i, a in zip(inputs, arrays, strict=True)
-        ]
-        self._tracked[id(output)] = output
-        self.instructions.append(
-            Instruction(operation, inputs, options, [output], arrays=arrays, work=work)
-        )
+        pairs = zip(call.inputs, call.arrays, strict=True)
+        call.arrays = [a.copy() if hasattr(i, "assign") else a for i, a in pairs]
+        self._tracked[id(call.outputs[0])] = call.outputs[0]
+        self.instructions.append(call)
 
     def watched_variables(self) -> tuple[Any, ...]:
         """Return the variables that were used, in order.
