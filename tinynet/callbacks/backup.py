@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tinynet import checks
-from tinynet.callbacks.base import History, Logs, Saver
+from tinynet.arguments import argument, declared, required
+from tinynet.callbacks.base import History, Logs, Saver, frequency
 from tinynet.files import require_writable, write_atomically
 
 __all__ = ["BackupAndRestore"]
 
 
+@declared()
 class BackupAndRestore(Saver):
     """Keep a backup while training, and resume from it if there is one.
 
@@ -65,20 +67,14 @@ class BackupAndRestore(Saver):
     [0, 1, 2]
     """
 
-    def __init__(
-        self,
-        backup_dir: Any,
-        save_freq: Any = "epoch",
-        double_checkpoint: bool = False,
-        delete_checkpoint: bool = True,
-    ) -> None:
-        super().__init__()
-        self.backup_dir = checks.path("backup_dir", backup_dir)
+    backup_dir: Any = required(checks.path)
+    save_freq: Any = argument("epoch", frequency)
+    double_checkpoint: bool = argument(False, checks.flag)
+    delete_checkpoint: bool = argument(True, checks.flag)
+
+    def __complete(self) -> None:
         if not self.backup_dir:
             raise ValueError("backup_dir must name a folder. Received: backup_dir=''")
-        self.set_frequency(save_freq)
-        self.double_checkpoint = checks.flag("double_checkpoint", double_checkpoint)
-        self.delete_checkpoint = checks.flag("delete_checkpoint", delete_checkpoint)
         self._last = Path(self.backup_dir) / "latest.tinynet"
         self._before = Path(self.backup_dir) / "previous.tinynet"
         self._saved = b""

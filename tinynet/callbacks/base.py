@@ -413,12 +413,14 @@ def as_callbacks(callbacks: Any) -> list[Any]:
     return [callback for callback in listed if type(callback) is not ProgbarLogger]
 
 
-def as_level(verbose: Any) -> int:
-    """Validate a callback's argument `verbose`.
+def level(name: str, value: Any) -> int:
+    """Validate the argument `verbose` of a callback.
 
     Parameters
     ----------
-    verbose : int or bool
+    name : str
+        The argument's name.
+    value : int or bool
         0 for no output.
 
     Returns
@@ -428,47 +430,64 @@ def as_level(verbose: Any) -> int:
 
     Examples
     --------
-    >>> as_level(True)
+    >>> level("verbose", True)
     1
     """
-    return int(verbose) if isinstance(verbose, bool) else checks.whole("verbose", verbose, 0)
+    return int(value) if isinstance(value, bool) else checks.whole(name, value, 0)
+
+
+def frequency(name: str, value: Any) -> Any:
+    """Validate the argument `save_freq` of a callback.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : "epoch" or int
+        Number of batches, or "epoch".
+
+    Returns
+    -------
+    "epoch" or int
+        The same.
+
+    Examples
+    --------
+    >>> frequency("save_freq", "batch")
+    Traceback (most recent call last):
+        ...
+    ValueError: save_freq must be 'epoch' or an integer of at least 1. Received: save_freq='batch'
+    """
+    if isinstance(value, str) and value == "epoch":
+        return value
+    try:
+        return checks.whole(name, value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must be 'epoch' or an integer of at least 1. "
+            f"Received: {name}={checks.shorten(value)}"
+        ) from None
 
 
 class Saver(Callback):
     """Base of callbacks that save each epoch, or every few batches, counted across epochs.
 
-    Subclasses define ``_save(epoch, batch, logs)``, in which `batch` is None after an epoch.
+    Subclasses set `save_freq` and define ``_save(epoch, batch, logs)``; after an epoch, `batch` is
+    None.
 
     Examples
     --------
-    >>> saver = Saver()
-    >>> saver.set_frequency("batch")
-    Traceback (most recent call last):
-        ...
-    ValueError: save_freq must be 'epoch' or an integer of at least 1. Received: save_freq='batch'
+    >>> Saver().idle_hooks == (Saver.on_train_batch_end,)
+    True
     """
 
+    save_freq: Any = "epoch"
     _epoch = _batches = 0
 
-    def set_frequency(self, save_freq: Any) -> None:
-        """Validate and set the attribute `save_freq`.
-
-        Parameters
-        ----------
-        save_freq : "epoch" or int
-            Number of batches, or "epoch".
-        """
-        self.save_freq = save_freq
-        if isinstance(save_freq, str) and save_freq == "epoch":
-            self.idle_hooks = (Saver.on_train_batch_end,)
-            return
-        try:
-            checks.whole("save_freq", save_freq)
-        except (TypeError, ValueError):
-            raise ValueError(
-                "save_freq must be 'epoch' or an integer of at least 1. "
-                f"Received: save_freq={checks.shorten(save_freq)}"
-            ) from None
+    @property
+    def idle_hooks(self) -> tuple[Callable[..., None], ...]:  # type: ignore[override]  # read only
+        """The hook for batches, if it only saves after an epoch."""
+        return (Saver.on_train_batch_end,) if self.save_freq == "epoch" else ()
 
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
         raise NotImplementedError

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config
-from tinynet.callbacks.base import Callback, Logs, RateSetter, Saver, as_level
+from tinynet.arguments import argument, declared, required
+from tinynet.callbacks.base import Callback, Logs, RateSetter, Saver, frequency, level
 from tinynet.files import require_writable
 from tinynet.progress import write
 
@@ -133,6 +134,7 @@ class Monitor(Callback):
             write(f"\nEpoch {epoch + 1}: {text}\n")
 
 
+@declared()
 class EarlyStopping(Monitor):
     """Stop training when a metric has stopped improving.
 
@@ -168,23 +170,16 @@ class EarlyStopping(Monitor):
 
     resumes = ("best", "best_epoch", "best_weights", "stopped_epoch", "wait")
 
-    def __init__(
-        self,
-        monitor: str = "val_loss",
-        min_delta: float = 0,
-        patience: int = 0,
-        verbose: int = 0,
-        mode: str = "auto",
-        baseline: float | None = None,
-        restore_best_weights: bool = False,
-        start_from_epoch: int = 0,
-    ) -> None:
-        super().__init__(monitor, mode, min_delta)
-        self.patience = checks.whole("patience", patience, 0)
-        self.verbose = as_level(verbose)
-        self.baseline = checks.optional(checks.number, "baseline", baseline, high=np.inf)
-        self.restore_best_weights = checks.flag("restore_best_weights", restore_best_weights)
-        self.start_from_epoch = checks.whole("start_from_epoch", start_from_epoch, 0)
+    monitor: str = argument("val_loss")
+    min_delta: float = argument(0)
+    patience: int = argument(0, checks.whole, 0)
+    verbose: int = argument(0, level)
+    mode: str = argument("auto")
+    baseline: float | None = argument(None, checks.number, high=np.inf)
+    restore_best_weights: bool = argument(False, checks.flag)
+    start_from_epoch: int = argument(0, checks.whole, 0)
+
+    def __complete(self) -> None:
         EarlyStopping.on_train_begin(self)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -225,7 +220,8 @@ class EarlyStopping(Monitor):
             self.model.set_weights(self.best_weights)
 
 
-class ReduceLROnPlateau(RateSetter, Monitor):
+@declared()
+class ReduceLROnPlateau(Monitor, RateSetter):
     """Reduce the learning rate when a metric has stopped improving.
 
     The rate is added to the metrics of the epoch as ``"learning_rate"``, before it is changed.
@@ -267,31 +263,22 @@ class ReduceLROnPlateau(RateSetter, Monitor):
 
     resumes = ("best", "cooldown_counter", "wait")
 
-    def __init__(
-        self,
-        monitor: str = "val_loss",
-        factor: float = 0.1,
-        patience: int = 10,
-        verbose: int = 0,
-        mode: str = "auto",
-        min_delta: float = 1e-4,
-        cooldown: int = 0,
-        min_lr: float = 0.0,
-    ) -> None:
-        super().__init__(monitor, mode, min_delta)
-        self.factor = checks.number("factor", factor, 0)
-        if self.factor >= 1:
-            raise ValueError(f"factor must be below 1, to reduce. Received: factor={factor}")
-        self.patience = checks.whole("patience", patience, 0)
-        self.verbose = as_level(verbose)
-        self.cooldown = checks.whole("cooldown", cooldown, 0)
-        self.min_lr = checks.number("min_lr", min_lr, 0)
+    monitor: str = argument("val_loss")
+    factor: float = argument(0.1, checks.number, 0, 1, open_high=True)
+    patience: int = argument(10, checks.whole, 0)
+    verbose: int = argument(0, level)
+    mode: str = argument("auto")
+    min_delta: float = argument(1e-4)
+    cooldown: int = argument(0, checks.whole, 0)
+    min_lr: float = argument(0.0, checks.number, 0)
+
+    def __complete(self) -> None:
         ReduceLROnPlateau.on_train_begin(self)
 
     def _before_training(self, names: set[str], closed: bool) -> None:
         """Check that the learning rate can be set, and that the metric is known."""
-        super()._before_training(names, closed)
-        Monitor._before_training(self, names | {*self.adds}, closed)
+        RateSetter._before_training(self, names, closed)
+        super()._before_training(names | {*self.adds}, closed)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Start again."""
@@ -323,7 +310,8 @@ class ReduceLROnPlateau(RateSetter, Monitor):
                 self.wait = 0
 
 
-class ModelCheckpoint(Saver, Monitor):
+@declared()
+class ModelCheckpoint(Monitor, Saver):
     """Save the model as it is trained: every epoch, or when it is the best so far.
 
     Parameters
@@ -362,30 +350,22 @@ class ModelCheckpoint(Saver, Monitor):
 
     resumes = ("best", "_batches")
 
-    def __init__(
-        self,
-        filepath: Any,
-        monitor: str = "val_loss",
-        verbose: int = 0,
-        save_best_only: bool = False,
-        save_weights_only: bool = False,
-        mode: str = "auto",
-        save_freq: Any = "epoch",
-        initial_value_threshold: float | None = None,
-    ) -> None:
-        threshold = initial_value_threshold
-        checks.optional(checks.number, "initial_value_threshold", threshold, high=np.inf)
-        super().__init__(monitor, mode, best=threshold)
-        self.filepath = checks.path("filepath", filepath)
-        self.verbose = as_level(verbose)
-        self.save_best_only = checks.flag("save_best_only", save_best_only)
-        self.save_weights_only = checks.flag("save_weights_only", save_weights_only)
-        self.set_frequency(save_freq)
-        endings = (".weights.h5",) if save_weights_only else (".keras", ".h5", ".hdf5", ".tinynet")
+    filepath: Any = required(checks.path)
+    monitor: str = argument("val_loss")
+    verbose: int = argument(0, level)
+    save_best_only: bool = argument(False, checks.flag)
+    save_weights_only: bool = argument(False, checks.flag)
+    mode: str = argument("auto")
+    save_freq: Any = argument("epoch", frequency)
+    initial_value_threshold: Any = argument(None, checks.number, high=np.inf, kept=False)
+
+    def __complete(self, initial_value_threshold: float | None) -> None:
+        self.best = initial_value_threshold
+        weights = self.save_weights_only
+        endings = (".weights.h5",) if weights else (".keras", ".h5", ".hdf5", ".tinynet")
         if not self.filepath.endswith(endings):
             raise ValueError(
-                f"filepath must end in {' or '.join(endings)} with "
-                f"save_weights_only={save_weights_only}. "
+                f"filepath must end in {' or '.join(endings)} with save_weights_only={weights}. "
                 f"Received: filepath={checks.shorten(self.filepath)}"
             )
 

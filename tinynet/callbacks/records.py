@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
+from tinynet.arguments import argument, declared, required
 from tinynet.callbacks.base import Callback, Logs
 from tinynet.files import require_writable, write_atomically
 
 __all__ = ["CSVLogger", "TensorBoard"]
 
 
+@declared()
 class CSVLogger(Callback):
     """Write the metrics of each epoch as a row of a CSV file.
 
@@ -45,15 +47,16 @@ class CSVLogger(Callback):
     ['epoch;loss;val_loss', '0;0.5;NA']
     """
 
-    def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
-        super().__init__()
-        self.filename = checks.path("filename", filename)
+    filename: Any = required(checks.path)
+    separator: str = argument(",", kept=False)
+    append: bool = argument(False, checks.flag)
+
+    def __complete(self, separator: Any) -> None:
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(
                 f"separator must be one character. Received: separator={checks.shorten(separator)}"
             )
         self.sep = separator
-        self.append = checks.flag("append", append)
         self.keys: list[str] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -105,6 +108,22 @@ def _cell(value: Any) -> Any:
     return f'"[{", ".join(map(str, value))}]"' if np.ndim(value) else value
 
 
+def _unsupported(name: str, value: Any) -> Any:
+    if value:
+        raise ValueError(
+            f"TensorBoard writes metrics and histograms of weights only; leave {name} out. "
+            f"Received: {name}={checks.shorten(value)}"
+        )
+    return value
+
+
+def _update_freq(name: str, value: Any) -> Any:
+    if isinstance(value, str) and value in ("epoch", "batch"):
+        return 1 if value == "batch" else value
+    return checks.whole(name, value)
+
+
+@declared()
 class TensorBoard(Callback):
     """Write the metrics for TensorBoard, into the folders ``train`` and ``validation``.
 
@@ -139,39 +158,19 @@ class TensorBoard(Callback):
     >>> callback = TensorBoard("logs")  # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        log_dir: Any = "logs",
-        histogram_freq: int = 0,
-        write_graph: bool = True,
-        write_images: bool = False,
-        write_steps_per_second: bool = False,
-        update_freq: Any = "epoch",
-        profile_batch: Any = 0,
-        embeddings_freq: int = 0,
-        embeddings_metadata: Any = None,
-    ) -> None:
-        super().__init__()
-        self.log_dir = checks.path("log_dir", log_dir)
-        self.histogram_freq = checks.whole("histogram_freq", histogram_freq, 0)
-        self.write_graph = checks.flag("write_graph", write_graph)
-        for name, value in (
-            ("write_images", write_images),
-            ("write_steps_per_second", write_steps_per_second),
-            ("profile_batch", profile_batch),
-            ("embeddings_freq", embeddings_freq),
-            ("embeddings_metadata", embeddings_metadata),
-        ):
-            if value:
-                raise ValueError(
-                    f"TensorBoard writes metrics and histograms of weights only; leave {name} out. "
-                    f"Received: {name}={checks.shorten(value)}"
-                )
-        self.update_freq = 1 if update_freq == "batch" else update_freq
-        if update_freq == "epoch":
+    log_dir: Any = argument("logs", checks.path)
+    histogram_freq: int = argument(0, checks.whole, 0)
+    write_graph: bool = argument(True, checks.flag)
+    write_images: bool = argument(False, _unsupported)
+    write_steps_per_second: bool = argument(False, _unsupported)
+    update_freq: Any = argument("epoch", _update_freq)
+    profile_batch: Any = argument(0, _unsupported)
+    embeddings_freq: int = argument(0, _unsupported)
+    embeddings_metadata: Any = argument(None, _unsupported)
+
+    def __complete(self) -> None:
+        if self.update_freq == "epoch":
             self.idle_hooks = (TensorBoard.on_train_batch_end,)
-        else:
-            checks.whole("update_freq", self.update_freq)
         try:
             self._event = importlib.import_module("tensorboard.compat.proto.event_pb2").Event
             writing = importlib.import_module("tensorboard.summary.writer.event_file_writer")

@@ -10,12 +10,20 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks
-from tinynet.callbacks.base import HOOKS, Callback, Logs, RateSetter, as_level
+from tinynet.arguments import argument, declared, required
+from tinynet.callbacks.base import HOOKS, Callback, Logs, RateSetter, level
 from tinynet.progress import write
 
 __all__ = ["LambdaCallback", "LearningRateScheduler", "SwapEMAWeights", "TerminateOnNaN"]
 
 
+def _function(name: str, value: Any) -> Any:
+    if not callable(value):
+        raise TypeError(f"{name} must be a function. Received: {name}={checks.shorten(value)}")
+    return value
+
+
+@declared()
 class LearningRateScheduler(RateSetter):
     """Set the learning rate before each epoch.
 
@@ -40,12 +48,12 @@ class LearningRateScheduler(RateSetter):
     [0.5, 0.25, 0.125]
     """
 
-    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
-        super().__init__()
-        self.schedule = _function("schedule", schedule)
-        self.verbose = as_level(verbose)
+    schedule: Any = required(_function)
+    verbose: int = argument(0, level)
+
+    def __complete(self) -> None:
         try:
-            inspect.signature(schedule).bind(0, 0.0)
+            inspect.signature(self.schedule).bind(0, 0.0)
             self._takes_rate = True
         except (TypeError, ValueError) as error:
             # A ValueError: it is written in C, without a signature.
@@ -65,6 +73,7 @@ class LearningRateScheduler(RateSetter):
             write(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.\n")
 
 
+@declared()
 class SwapEMAWeights(Callback):
     """Evaluate with the moving average of the weights, and continue training without it.
 
@@ -104,11 +113,9 @@ class SwapEMAWeights(Callback):
 
     resumes = ("training_weights",)
 
-    def __init__(self, swap_on_epoch: bool = False) -> None:
-        super().__init__()
-        self.swap_on_epoch = checks.flag("swap_on_epoch", swap_on_epoch)
-        #: The weights of training, while the model has the averages.
-        self.training_weights: list[Any] | None = None
+    swap_on_epoch: bool = argument(False, checks.flag)
+    #: The weights of training, while the model has the averages.
+    training_weights: Any = None
 
     def _before_training(self, *_: Any) -> None:
         """Check that there are averages."""
@@ -158,6 +165,7 @@ class SwapEMAWeights(Callback):
     on_predict_begin, on_predict_end = on_test_begin, on_test_end
 
 
+@declared()
 class TerminateOnNaN(Callback):
     """Stop training when the loss is not a finite number.
 
@@ -176,11 +184,8 @@ class TerminateOnNaN(Callback):
     RuntimeError: Loss must be a finite number. Received: nan at batch 3
     """
 
+    raise_error: bool = argument(False, checks.flag)
     terminates_on_nan = True
-
-    def __init__(self, raise_error: bool = False) -> None:
-        super().__init__()
-        self.raise_error = checks.flag("raise_error", raise_error)
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Check the loss of the epoch so far."""
@@ -240,9 +245,3 @@ class LambdaCallback(Callback):
         for name, function in hooks.items():
             checks.known("hook", name, known)
             setattr(self, name, _function(name, function))
-
-
-def _function(name: str, value: Any) -> Any:
-    if not callable(value):
-        raise TypeError(f"{name} must be a function. Received: {name}={checks.shorten(value)}")
-    return value

@@ -1,9 +1,8 @@
-"""What a model is, as JSON, and the way back: Keras' form in both directions.
+"""Configurations of models as JSON, in Keras' form, and the models that they describe.
 
-On the way back nothing is believed. The JSON itself is bounded in length, depth and number of
-objects; class names come from the registries, or from what the user passed; and the weights
-that the configuration asks for may not be larger than what the file holds, which is checked
-before any memory is taken.
+A configuration may be untrusted. The JSON itself is bounded in length, depth and number of
+objects; class names come from the registries, or from the user; and the weights of the model must
+not be larger than those in the file, which is checked before any memory is allocated.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import itertools
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ MAX_OBJECTS = 10_000
 #: Numbers in a tensor of a model, for three examples.
 MAX_SIZE = 1 << 24
 
-#: What Python raises of itself where a configuration holds something of the wrong kind.
+#: Python's errors about a configuration with something of the wrong kind.
 MALFORMED = (
     *(TypeError, KeyError, AttributeError, IndexError, ArithmeticError),
     *(RecursionError, MemoryError),
@@ -40,12 +40,12 @@ MALFORMED = (
 
 
 def to_json(value: Any) -> str:
-    """Write as JSON, NumPy's numbers as the numbers they are.
+    """Convert a value, which may contain NumPy's numbers, to JSON.
 
     Parameters
     ----------
     value : object
-        What JSON can hold.
+        The value.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def to_json(value: Any) -> str:
     Raises
     ------
     ValueError
-        If it can't be written, or would be too long to be read again.
+        If JSON does not support it, or it would be too long to be read again.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def to_json(value: Any) -> str:
             f"A configuration can hold text as keys, and may not be nested too deep. "
             f"Received: {error}"
         ) from error
-    _count_objects(from_json(text))  # what can't be read again is not written
+    from_json(text)  # a text that can't be read again is not written
     return text
 
 
@@ -85,7 +85,7 @@ def _plain(value: Any) -> Any:
 
 
 def from_json(text: str | bytes) -> dict[str, Any]:
-    """Read JSON from a stranger.
+    """Parse untrusted JSON.
 
     Parameters
     ----------
@@ -95,12 +95,13 @@ def from_json(text: str | bytes) -> dict[str, Any]:
     Returns
     -------
     dict
-        What it says.
+        The object.
 
     Raises
     ------
     ValueError
-        If it is no JSON object, too long, too deep, or has a key twice.
+        If it is not a JSON object, too long, too deep, describes too many objects, or has a key
+        twice.
 
     Examples
     --------
@@ -121,8 +122,24 @@ def from_json(text: str | bytes) -> dict[str, Any]:
     deepest = max(itertools.accumulate(steps, initial=0))
     if deepest > MAX_DEPTH:
         raise ValueError(f"JSON may be nested {MAX_DEPTH} deep. Received: depth {deepest:,}")
+    count = 0
+
+    def entry(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal count
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise ValueError(f"JSON must have every key once. Received: {shorten(key)} twice")
+            found[key] = value
+        count += found.get("class_name", "DTypePolicy") != "DTypePolicy"
+        if count > MAX_OBJECTS:  # time grows faster than their number
+            raise ValueError(
+                f"A configuration may describe {MAX_OBJECTS:,} objects. Received: {count:,} or more"
+            )
+        return found
+
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_int=_bounded_int)
+        value = json.loads(text, object_pairs_hook=entry, parse_int=_bounded_int)
     except json.JSONDecodeError as error:
         raise ValueError(
             f"The text must be valid JSON, or is damaged: {error}. Received: {shorten(text)}"
@@ -132,15 +149,6 @@ def from_json(text: str | bytes) -> dict[str, Any]:
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"JSON must have every key once. Received: {shorten(key)} twice")
-        found[key] = value
-    return found
-
-
 def _bounded_int(digits: str) -> int:
     if len(digits) > 50:  # the state of a random generator has 39 digits
         raise ValueError(f"Numbers may have 50 digits. Received: {len(digits):,} digits")
@@ -148,19 +156,19 @@ def _bounded_int(digits: str) -> int:
 
 
 def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
-    """Write down what a model is made of and how it was compiled, in Keras' form.
+    """Return the configuration of a model and the arguments of `compile`, in Keras' form.
 
     Parameters
     ----------
     model : Model
         The model.
     include_optimizer : bool
-        Whether to write down the arguments of `compile`.
+        Whether to include the arguments of `compile`.
 
     Returns
     -------
     dict
-        What `build` takes.
+        Argument of `build`.
 
     Examples
     --------
@@ -176,23 +184,26 @@ def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
     if model.compiled and include_optimizer:
         given = model._compile_arguments
 
-        def written(registry: Any, key: str) -> Any:
-            return map_entries(
-                lambda entry: entry if isinstance(entry, dict) else registry.serialize(entry),
-                given[key],
-            )
+        def described(registry: Any, entry: Any) -> Any:
+            return entry if isinstance(entry, dict) else registry.serialize(entry)
 
         config["compile_config"] = {
             "optimizer": optimizers.serialize(model.optimizer),
-            "loss": written(losses, "loss"),
+            **_map_parts(described, given),
             "loss_weights": given["loss_weights"],
-            "metrics": written(metrics, "metrics"),
-            "weighted_metrics": written(metrics, "weighted_metrics"),
-            "run_eagerly": False,
+            **dict.fromkeys(("run_eagerly", "jit_compile"), False),
             "steps_per_execution": 1,
-            "jit_compile": False,
         }
     return config
+
+
+def _map_parts(function: Callable[[Any, Any], Any], config: dict[str, Any]) -> dict[str, Any]:
+    """Apply a function of a registry and an entry to the losses and metrics in a configuration."""
+    kinds = {"loss": losses, "metrics": metrics, "weighted_metrics": metrics}
+    return {
+        key: map_entries(functools.partial(function, registry), config.get(key))
+        for key, registry in kinds.items()
+    }
 
 
 def build(
@@ -202,18 +213,18 @@ def build(
     custom_objects: dict[str, Any] | None = None,
     floatx: Any = None,
 ) -> Model:
-    """Make the model that a configuration describes, its weights all zero.
+    """Build the model that a configuration describes; all weights are zero.
 
     Parameters
     ----------
     config : dict
-        What `describe` or Keras wrote.
+        Result of `describe`, or written by Keras.
     n_bytes : float
-        How many bytes of weights there are for it: it may not ask for more.
+        Number of bytes of weights that the model may have.
     compile : bool
-        Whether to compile it as it was.
+        Whether to compile it with the arguments in the configuration.
     custom_objects : dict, optional
-        The user's own classes and functions by name.
+        Custom classes and functions by name.
     floatx : str, optional
         The float type of the session that saved it.
 
@@ -225,7 +236,7 @@ def build(
     Raises
     ------
     ValueError
-        If the configuration is malformed, or asks for what tinynet has not, or for too much.
+        If the configuration is malformed, or needs what tinynet does not support, or too much.
 
     Examples
     --------
@@ -233,7 +244,6 @@ def build(
     >>> build(describe(Sequential(name="net"))).name
     'net'
     """
-    _count_objects(config)
     left = n_bytes
 
     def zeros(shape: tuple[int, ...], dtype: str) -> Array:
@@ -272,22 +282,6 @@ def build(
     return model
 
 
-def _count_objects(config: Any) -> None:
-    """Bound the number of objects, since time grows faster than it."""
-    count, todo = 0, [config]
-    while todo:
-        value = todo.pop()
-        if isinstance(value, dict):
-            count += "class_name" in value and value["class_name"] != "DTypePolicy"
-            todo += value.values()
-        elif isinstance(value, list):
-            todo += value
-    if count > MAX_OBJECTS:
-        raise ValueError(
-            f"A configuration may describe {MAX_OBJECTS:,} objects. Received: {count:,}"
-        )
-
-
 def _compile(model: Model, config: dict[str, Any], custom: dict[str, Any]) -> None:
     def made(registry: Any, entry: Any) -> Any:
         # Names stay names, as they were given, except for custom objects.
@@ -295,13 +289,6 @@ def _compile(model: Model, config: dict[str, Any], custom: dict[str, Any]) -> No
             return registry.deserialize(entry)
         return custom[entry] if isinstance(entry, str) and entry in custom else entry
 
-    def own(registry: Any, key: str) -> Any:
-        return map_entries(functools.partial(made, registry), config.get(key))
-
-    model.compile(
-        optimizer=optimizers.deserialize(config["optimizer"]),
-        loss=own(losses, "loss"),
-        loss_weights=config.get("loss_weights"),
-        metrics=own(metrics, "metrics"),
-        weighted_metrics=own(metrics, "weighted_metrics"),
-    )
+    optimizer = optimizers.deserialize(config["optimizer"])
+    parts = _map_parts(made, config)
+    model.compile(optimizer=optimizer, loss_weights=config.get("loss_weights"), **parts)

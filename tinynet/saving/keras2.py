@@ -1,7 +1,7 @@
 """Configurations in files of Keras 2.2 to 2.15, translated to those of Keras 3.
 
-Only spellings differ: names of keys, nodes of functional models as lists, and how an optimizer, a
-loss or a metric is written.
+Only the form differs: names of keys, nodes of functional models as lists, and the configurations
+of optimizers, losses and metrics.
 """
 
 from __future__ import annotations
@@ -55,18 +55,16 @@ def translate_model(config: Any) -> Any:
         raise ValueError(f"A layer's config must be a dict. Received: {shorten(inner)}")
     if isinstance(inner.get("layers"), list):
         return _translate_container(config, name, inner)
-    inner = {_RENAMED.get(name, {}).get(key, key): _object(value) for key, value in inner.items()}
+    names, shape = _RENAMED.get(name, {}), inner.get("batch_input_shape")
+    dropped = {"batch_input_shape", "input_dtype"}
+    dropped |= {key for key in ("ragged", "sparse") if not inner.get(key)}
+    if shape is not None and name != "InputLayer":  # `_translate_container` adds an InputLayer
+        dropped |= {"input_shape", "input_dim"}
+    inner = {names.get(k, k): _object(v) for k, v in inner.items() if k not in dropped}
     if isinstance(inner.get("activation"), str):
         inner["activation"] = _activation(inner["activation"])
-    shape = inner.pop("batch_input_shape", None)
-    for key in ("input_dtype", "ragged", "sparse"):
-        if not inner.get(key) or key == "input_dtype":
-            inner.pop(key, None)
-    if shape is not None:
-        if name == "InputLayer":
-            inner["batch_shape"] = shape
-        else:  # `_translate_container` adds an InputLayer
-            inner = {k: v for k, v in inner.items() if k not in ("input_shape", "input_dim")}
+    if shape is not None and name == "InputLayer":
+        inner["batch_shape"] = shape
     axis = inner.get("axis")
     if isinstance(axis, list) and len(axis) == 1:
         inner["axis"] = axis[0]
@@ -93,21 +91,18 @@ def _translate_container(config: dict[str, Any], name: Any, inner: dict[str, Any
             if dtype in ("float32", "float64"):
                 entry["dtype"] = dtype
             listed.insert(0, {"class_name": "InputLayer", "config": entry})
-    if "output_layers" in inner:
-        ends = [inner["output_layers"]] if isinstance(inner["output_layers"][0], str) else None
-        inner = {
-            **inner,
-            "output_layers": [
-                [end[0], end[1] - (kinds.get(end[0]) == "Sequential" and end[1] > 0), end[2]]
-                for end in ends or inner["output_layers"]
-            ],
-        }
+    inner = {**inner, "layers": listed}
+    if ends := inner.get("output_layers"):
+        inner["output_layers"] = [
+            [layer, number - (kinds.get(layer) == "Sequential" and number > 0), result]
+            for layer, number, result in ([ends] if isinstance(ends[0], str) else ends)
+        ]
     name = "Functional" if name == "Model" else name
-    return {**config, "class_name": name, "config": {**inner, "layers": listed}}
+    return {**config, "class_name": name, "config": inner}
 
 
 def _node(node: Any, models: set[Any]) -> dict[str, Any]:
-    """Translate ``[[name, node, tensor, {arguments}], ...]``, what a layer is applied to."""
+    """Translate ``[[name, node, tensor, {arguments}], ...]``, the inputs of a call."""
     if isinstance(node, dict):  # Keras 3
         return node
     sources = [node] if node and isinstance(node[0], str) else node
@@ -174,14 +169,12 @@ def translate_training(config: dict[str, Any]) -> dict[str, Any]:
             inner["learning_rate"] = {"class_name": "InverseTimeDecay", "config": schedule}
         optimizer = {"class_name": name, "config": inner}
     loss = _each(config.get("loss"), _loss)
-    found = {
+    return {
         "loss": map_entries(lambda v: _LOSSES.get(v, v) if isinstance(v, str) else v, loss),
         "loss_weights": config.get("loss_weights") or None,
         "optimizer": optimizer,
+        **{key: _each(config.get(key), _metric) for key in ("metrics", "weighted_metrics")},
     }
-    for key in ("metrics", "weighted_metrics"):
-        found[key] = _each(config.get(key), _metric)
-    return found
 
 
 def _each(value: Any, translate: Any) -> Any:

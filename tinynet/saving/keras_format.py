@@ -245,7 +245,7 @@ class Weights(_Hdf5):
     >>> from tinynet import Sequential
     >>> source, model = Weights(io.BytesIO(write_weights(Sequential()))), Sequential()
     >>> with source.open():
-    ...     source.weights(model)
+    ...     source.read(source.groups(model))
     {}
     """
 

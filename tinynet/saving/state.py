@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class Source:
 
     Examples
     --------
-    >>> Source().weights(None)
+    >>> Source().read([])
     {}
     """
 
@@ -118,21 +118,21 @@ class Source:
                 raise
             self.skipped.append(str(error))
 
-    def weights(self, model: Model) -> dict[int, Array]:
-        """Read the weights of a model.
+    def read(self, groups: Iterable[tuple[str, list[Variable], int, Any]]) -> dict[int, Array]:
+        """Read the arrays of groups.
 
         Parameters
         ----------
-        model : Model
-            The model.
+        groups : iterable
+            Results of `groups`.
 
         Returns
         -------
         dict of int to ndarray
-            The values by the ``id`` of the Variable in ``model.weights``.
+            The values by the ``id`` of the Variable.
         """
         found: dict[int, Array] = {}
-        for owner, variables, count, place in self.groups(model):
+        for owner, variables, count, place in groups:
             with self.attempt():
                 if count != len(variables):
                     raise MismatchError(
@@ -192,27 +192,24 @@ def restore(
     if count and count != len(optimizer.variables) and not optimizer.built:
         blank = copy.deepcopy(optimizer)
         blank.build(model.trainable_weights)
-    read: list[Array] = []
+    fits = count > 0 and count == len(blank.variables)
     with source.open():
-        found = source.weights(model)
-        if count and count == len(blank.variables):
-            with source.attempt():
-                read = [
-                    source.get(source.optimizer_place(i), variable)
-                    for i, variable in enumerate(blank.variables)
-                ]
+        found = source.read(source.groups(model))
+        source.one_by_one = False
+        group = optimizer and (optimizer.name, blank.variables, count, source.optimizer_place)
+        read = source.read([group] if fits else []).values()
     pairs = [(v, found[id(v)]) for v in model.weights if id(v) in found]
     if read:
         if blank is not optimizer:
             optimizer.build(model.trainable_weights)
         kept = optimizer._learning_rate if keep_rate else None
         pairs += [p for p in zip(optimizer.variables, read, strict=True) if p[0] is not kept]
-    elif count and count != len(blank.variables):
+    if count and not fits:
         warn(
             f"The state of the optimizer is left as it is: {optimizer.name} has "
             f"{len(blank.variables)} arrays, the file has {count}."
         )
-    generators, history = _read_run(model, run) if run else ({}, None)
+    generators, history = _read_run(model, run) if run else ([], None)
     if source.skipped:
         warn(
             f"{len(source.skipped)} parts of {model.name} are left as they are, because they do "
@@ -220,9 +217,8 @@ def restore(
         )
     for variable, value in pairs:
         variable.array[...] = value
-    for path, generator in _generators(model):
-        if path in generators:
-            generator.bit_generator.state = generators[path]
+    for generator, saved in generators:
+        generator.bit_generator.state = saved
     if history is not None:
         model.history = history
     if run and "input_sizes" in run:
@@ -379,8 +375,10 @@ def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Gen
         yield from _generators(inner, f"{path}{i}/")
 
 
-def _read_run(model: Model, run: dict[str, Any]) -> tuple[dict[str, Any], History | None]:
-    """Check the history, and the states of generators on generators of no use."""
+def _read_run(
+    model: Model, run: dict[str, Any]
+) -> tuple[list[tuple[np.random.Generator, Any]], History | None]:
+    """Return generators with their states, which are tried on others first, and the history."""
     states, recorded = run.get("random"), run.get("history")
     expected = dict(_generators(model))
     if not isinstance(states, dict) or states.keys() != expected.keys():
@@ -388,23 +386,24 @@ def _read_run(model: Model, run: dict[str, Any]) -> tuple[dict[str, Any], Histor
             f"The file must hold the state of the random generators {sorted(expected)}. "
             f"Received: {shorten(states)}"
         )
-    for path, state in states.items():
-        trial = type(expected[path].bit_generator)(0)
+    checked = []
+    for path, generator in expected.items():
+        trial: Any = type(generator.bit_generator)(0)
         try:
-            trial.state = state
+            trial.state = states[path]
         except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise ValueError(
                 f"The state of the random generator {path} is malformed: {error}. "
-                f"Received: {shorten(state)}"
+                f"Received: {shorten(states[path])}"
             ) from error
-        states[path] = trial.state
+        checked.append((generator, trial.state))
     sizes = run.get("input_sizes", [0.0, 0.0])
     if not isinstance(sizes, list) or [type(size) for size in sizes] != [float, float]:
         raise ValueError(f"input_sizes must be two floats. Received: input_sizes={shorten(sizes)}")
     if recorded is None:
-        return states, None
+        return checked, None
     _check_history(recorded)
     history = History()
     history.history, history.epoch = recorded["history"], recorded["epoch"]
     history.set_model(model)
-    return states, history
+    return checked, history
