@@ -1,7 +1,7 @@
-"""Atomic writing of files: a file is replaced as a whole or not at all.
+"""Atomic writing of files: a file is replaced completely or not at all.
 
-A program that is stopped, or a disk that fills up, in the middle of writing leaves half a file, and
-half a model loads wrongly or not at all.  Everything that tinynet keeps (models, histories,
+If a program is stopped or a disk is full in the middle of writing, an incomplete file is left, from
+which a model can't be loaded correctly.  Everything that tinynet saves (models, histories,
 downloads) is therefore written to a temporary file in the same folder and renamed when complete.
 The temporary file has no name before it is complete, on systems that support this.
 """
@@ -27,7 +27,7 @@ _FORGOTTEN_SECONDS = 600
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file so that its name never shows anything but a complete file.
+    """Write a file atomically: its name always refers to a complete file.
 
     If anything goes wrong, KeyboardInterrupt included, an older file of that name stays as it was
     and nothing else is left.  A process that is killed between naming the complete temporary file
@@ -69,15 +69,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     prefix = f".{zlib.crc32(os.fsencode(target.name)):08x}-"
     temporary = target.with_name(f"{prefix}{secrets.token_hex(8)}.tmp")
     try:
-        with contextlib.ExitStack() as opened:
-            file, named = _open(temporary)
-            opened.push(file)
+        file, named = _open(temporary)
+        with file:
             _keep_attributes(file, target)
             write(file)
             file.flush()
             os.fsync(file.fileno())
             if not _LOCKS:  # Windows doesn't rename open files
-                opened.close()
+                file.close()
             if not (named or _name(file, target)):
                 _name(file, temporary)
                 named = True

@@ -1,4 +1,4 @@
-"""What the numbers live in: Variables (weights with a name) and Tensors (results).
+"""Variables (weights with a name) and Tensors (results).
 
 A `Variable` is a named array that training changes in place. Once a model is built, all its
 Variables are views into one flat vector (`pack`), so an optimizer step is one call over one
@@ -163,7 +163,7 @@ class Variable(NDArrayOperatorsMixin):
         Raises
         ------
         ValueError
-            If the shape is another one, or they are no real numbers; nothing is changed.
+            If the shape differs, or the values are not real numbers; nothing is changed.
 
         Examples
         --------
@@ -189,7 +189,7 @@ class Variable(NDArrayOperatorsMixin):
         Parameters
         ----------
         value : array_like
-            What to add, of this Variable's shape.
+            Addend, of this Variable's shape.
 
         Returns
         -------
@@ -204,7 +204,7 @@ class Variable(NDArrayOperatorsMixin):
         Parameters
         ----------
         value : array_like
-            What to subtract, of this Variable's shape.
+            Subtrahend, of this Variable's shape.
 
         Returns
         -------
@@ -284,7 +284,7 @@ def pack(variables: Iterable[Variable]) -> None:
 
 
 def split(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
-    """Cut a flat vector into views of the given shapes, one behind the other.
+    """Split a flat vector into contiguous views of the given shapes.
 
     Parameters
     ----------
@@ -312,7 +312,7 @@ def split(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
 
 
 def runs(arrays: Sequence[Array]) -> list[tuple[int, int]]:
-    """Find which neighbours in a list are neighbours in memory too.
+    """Find the neighbours in a list that are contiguous in memory, too.
 
     Parameters
     ----------
@@ -322,8 +322,8 @@ def runs(arrays: Sequence[Array]) -> list[tuple[int, int]]:
     Returns
     -------
     list of (int, int)
-        Ranges of positions ``[first, last)`` that cover the list; the arrays of one range lie
-        one behind the other in one vector.
+        Ranges of positions ``[first, last)`` that cover the list; the arrays of one range are
+        contiguous in one vector.
 
     Examples
     --------
@@ -349,12 +349,12 @@ def runs(arrays: Sequence[Array]) -> list[tuple[int, int]]:
 
 
 def join(arrays: Sequence[Array]) -> Array:
-    """View arrays that `runs` found to be neighbours as the one flat vector they lie in.
+    """View arrays that `runs` found to be contiguous as one flat vector.
 
     Parameters
     ----------
     arrays : sequence of ndarray
-        Neighbours in memory, of one dtype.
+        Arrays that are contiguous in memory, of one dtype.
 
     Returns
     -------

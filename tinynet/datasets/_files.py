@@ -175,23 +175,20 @@ def _read(place: Path, source: Source, *, published: bool) -> Dataset:
     """Read the data set from a file or folder; ``published`` takes the published files only."""
     paths = [place]
     if place.is_dir():
-        present = set(os.listdir(place))
-        if published:
-            present &= set(source.sha256)
+        present = {*os.listdir(place)} & {*(source.sha256 if published else os.listdir(place))}
         # Each file as it is published or, second choice, unpacked.
         found = [{name, name.removesuffix(".gz")} & present for name in IDX_FILES]
-        packed = f"{source.name}.npz"
         if all(found):
             paths = [place / max(names, key=len) for names in found]
-        elif packed in present:
+        elif (packed := f"{source.name}.npz") in present:
             paths = [place / packed]
         else:
             missing = [name for name, names in zip(IDX_FILES, found, strict=True) if not names]
             raise FileNotFoundError(f"{place} has no {', '.join(missing)}")
     elif not place.is_file():
         raise FileNotFoundError(f"{place}: no such file or folder")
-    sums = [source.sha256[path.name] if published else None for path in paths]
-    return parse({str(path): _contents(path, sum_) for path, sum_ in zip(paths, sums, strict=True)})
+    sums = source.sha256 if published else {}
+    return parse({str(path): _contents(path, sums.get(path.name)) for path in paths})
 
 
 def _contents(path: Path, sha256: str | None) -> bytes:
@@ -266,28 +263,26 @@ def _download(url: str) -> bytes:
 
 
 def _connect(url: str) -> Any:
-    """Open ``url`` in limited time: urlopen limits neither the name's look-up nor the tries."""
+    """Open ``url`` in limited time: urlopen limits neither the look-up of the name nor retries."""
     import threading
     import urllib.error
     import urllib.request
+    from concurrent import futures
     from http.client import HTTPException
-    from queue import Empty, SimpleQueue
 
-    answers: SimpleQueue[Any] = SimpleQueue()
+    answer: futures.Future[Any] = futures.Future()
 
     def ask() -> None:
         try:
-            answers.put(urllib.request.urlopen(url, timeout=_STALL_SECONDS))
+            answer.set_result(urllib.request.urlopen(url, timeout=_STALL_SECONDS))
         except (OSError, HTTPException, ValueError) as error:
-            answers.put(error)
+            answer.set_exception(error)
 
     threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=_CONNECT_SECONDS)
-    except Empty:
+        return answer.result(timeout=_CONNECT_SECONDS)
+    except futures.TimeoutError:
         raise TimeoutError(f"no answer within {_CONNECT_SECONDS:g} s") from None
-    if isinstance(answer, urllib.error.HTTPError):  # an error and an open response in one
-        answer.close()
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    except urllib.error.HTTPError as error:  # an error and an open response in one
+        error.close()
+        raise

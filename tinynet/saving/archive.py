@@ -11,7 +11,7 @@ import math
 import re
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -53,10 +53,7 @@ class Archive:
         #: The members' names and their sizes in bytes.
         self.sizes: dict[str, int] = {}
         members = self._zip.infolist()
-        if len(members) > MAX_MEMBERS:
-            raise ValueError(
-                f"The archive may have {MAX_MEMBERS} members. Received: {len(members)} members"
-            )
+        _check_count(members)
         for info in members:
             problem = "is there twice" if info.filename in self.sizes else _problem(info)
             if problem:
@@ -173,13 +170,20 @@ def _problem(info: zipfile.ZipInfo) -> str | None:
     return None
 
 
+def _check_count(members: Sized) -> None:
+    if len(members) > MAX_MEMBERS:
+        raise ValueError(
+            f"The archive may have {MAX_MEMBERS} members. Received: {len(members)} members"
+        )
+
+
 def pack(members: Mapping[str, Any]) -> bytes:
     """Build a zip archive; the same members give the same bytes.
 
     Parameters
     ----------
-    members : mapping of str to bytes or ndarray
-        Names and contents, in order; arrays are written as ``.npy`` files.
+    members : mapping of str to bytes or list of ndarray
+        Names and contents, in order; a list is a folder of ``.npy`` files.
 
     Returns
     -------
@@ -191,13 +195,14 @@ def pack(members: Mapping[str, Any]) -> bytes:
     >>> pack({"a.txt": b"hello"}) == pack({"a.txt": b"hello"})
     True
     """
-    if len(members) > MAX_MEMBERS:
-        raise ValueError(
-            f"The archive may have {MAX_MEMBERS} members. Received: {len(members)} members"
-        )
+    listed: dict[str, Any] = {}
+    for name, entry in members.items():
+        arrays = {f"{name}/{i}.npy": array for i, array in enumerate(entry)}
+        listed |= arrays if isinstance(entry, list) else {name: entry}
+    _check_count(listed)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, contents in members.items():
+        for name, contents in listed.items():
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.external_attr = 0o644 << 16
             if isinstance(contents, np.ndarray):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.checks import shorten
-from tinynet.saving.state import MismatchError, fit
+from tinynet.saving.state import check_fit, fit
 from tinynet.variable import Array, Variable
 
 _CHECKSUM = "tinynet_crc32"
@@ -292,19 +292,15 @@ def get(group: Any, path: str, variable: Variable) -> Array:
     Traceback (most recent call last):
         ...
     tinynet.saving.state.MismatchError: bias must be of shape (2,) and type float64 for
-        variable. Received: shape (3,)
+        variable. Received: shape (3,), type float64
     """
     dataset = find(group, path)
     if not hasattr(dataset, "shape"):
         raise ValueError(f"{shorten(path)} must be an array. Received: {dataset}")
-    if dataset.shape != variable.shape:
-        raise MismatchError(
-            f"{path} must be of shape {variable.shape} and type {variable.dtype} for "
-            f"{variable.path}. Received: shape {dataset.shape}"
-        )
     kind, stored = dataset.dtype, dataset.id.get_storage_size()
     if kind.kind not in "iufb" or kind.itemsize > 8:
         raise ValueError(f"{path} must hold plain numbers. Received: {kind}")
+    check_fit(path, dataset, variable)
     if dataset.chunks or dataset.is_virtual or dataset.external or stored != dataset.nbytes:
         raise ValueError(
             f"{path} must be stored whole in this file, neither packed nor in parts. "

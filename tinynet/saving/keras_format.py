@@ -1,9 +1,9 @@
 """Keras' own formats, both ways: ``.keras``, ``.weights.h5``, and the older whole-model ``.h5``.
 
 A ``.keras`` file is a zip of ``config.json`` and ``model.weights.h5``; tinynet adds
-``tinynet.json`` and ``tinynet_history/`` with what Keras does not keep: random generators and
-history. Keras ignores them. In ``.weights.h5`` layers are found by class and position, in ``.h5``
-by a list of names.
+``tinynet.json`` and ``tinynet_history/`` with the state that Keras does not save: random generators
+and history. Keras ignores them. In ``.weights.h5``, layers are found by class and position, in
+``.h5`` by a list of names.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tinynet.saving.archive import Archive, pack
 from tinynet.sequential import Model
 from tinynet.variable import Array, Variable
 
-#: The version whose form is written.
+#: The version in whose form files are written.
 KERAS_VERSION = "3.15.1"
 EXTRA = "tinynet.json"
 HISTORY = "tinynet_history"
 WEIGHTS = "model.weights.h5"
 #: Attributes that are listed under another name, or are not the user's.
 _NOT_SEARCHED = ("_layers", "_input")
-#: The attribute that says how many arrays of the optimizer's state were written.
+#: The attribute with the number of arrays of the optimizer's state.
 COUNT = "tinynet_optimizer"
 
 
@@ -43,7 +43,7 @@ def write(model: Model, include_optimizer: bool = True) -> bytes:
     model : Model
         The model.
     include_optimizer : bool
-        Whether to write how it was compiled and the optimizer's state.
+        Whether to write the arguments of `compile` and the optimizer's state.
 
     Returns
     -------
@@ -63,10 +63,8 @@ def write(model: Model, include_optimizer: bool = True) -> bytes:
         "config.json": configuration.describe(model, include_optimizer),
         EXTRA: {"format_version": 1} | run,
     }
-    members: dict[str, Any] = {n: configuration.to_json(v).encode() for n, v in texts.items()}
-    members |= {f"{HISTORY}/{i}.npy": array for i, array in enumerate(history)}
-    members[WEIGHTS] = write_weights(model, include_optimizer)
-    return pack(members)
+    members = {name: configuration.to_json(value).encode() for name, value in texts.items()}
+    return pack({**members, HISTORY: history, WEIGHTS: write_weights(model, include_optimizer)})
 
 
 def read(file: BinaryIO) -> Weights:
@@ -185,7 +183,7 @@ def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
 
 
 def _places(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer, list[Variable]]]:
-    """Go through a model and its layers: where Keras keeps each, and the weights of its own."""
+    """List a model and its layers: the place of each in Keras' files, and its direct weights."""
     own = [] if isinstance(layer, Model) else sorted(layer._weights, key=lambda w: not w.trainable)
     yield path, layer, own
     done: set[int] = set()
@@ -285,7 +283,7 @@ def write_legacy(model: Model, include_optimizer: bool = True) -> bytes:
     model : Model
         The model.
     include_optimizer : bool
-        Whether to write how it was compiled and the optimizer's state.
+        Whether to write the arguments of `compile` and the optimizer's state.
 
     Returns
     -------

@@ -226,6 +226,36 @@ def restore(
         model._input_sizes = most, typical
 
 
+def check_fit(name: str, array: Any, variable: Variable) -> None:
+    """Check the shape and the kind of number of an array, or of a dataset before it is read.
+
+    Parameters
+    ----------
+    name : str
+        Its name in an error.
+    array : ndarray or h5py.Dataset
+        The array.
+    variable : Variable
+        The Variable that it must fit.
+
+    Raises
+    ------
+    MismatchError
+        If it does not fit.
+
+    Examples
+    --------
+    >>> check_fit("kernel", np.zeros((2, 2)), Variable(np.zeros((2, 2), np.float32)))
+    """
+    kind = variable.array.dtype.kind
+    kinds = kind if kind in "fb" else "iu"
+    if array.shape != variable.shape or array.dtype.kind not in kinds:
+        raise MismatchError(
+            f"{name} must be of shape {variable.shape} and type {variable.dtype} for "
+            f"{variable.path}. Received: shape {array.shape}, type {array.dtype}"
+        )
+
+
 def fit(name: str, array: Array, variable: Variable) -> Array:
     """Convert an array from a file to the type of a Variable; it must fit.
 
@@ -253,13 +283,8 @@ def fit(name: str, array: Array, variable: Variable) -> Array:
     >>> fit("kernel", np.zeros((2, 2)), Variable(np.zeros((2, 2), np.float32))).dtype
     dtype('float32')
     """
+    check_fit(name, array, variable)
     kind = variable.array.dtype.kind
-    kinds = kind if kind in "fb" else "iu"
-    if array.shape != variable.shape or array.dtype.kind not in kinds:
-        raise MismatchError(
-            f"{name} must be of shape {variable.shape} and type {variable.dtype} for "
-            f"{variable.path}. Received: shape {array.shape}, type {array.dtype}"
-        )
     numbers = array.view(np.uint8) if kind == "b" else array  # a file may have any bytes
     with np.errstate(over="ignore"):
         found = numbers.astype(variable.array.dtype)

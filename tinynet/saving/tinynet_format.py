@@ -73,10 +73,7 @@ def write(
         "model": configuration.describe(model, include_optimizer),
         "run": run,
     }
-    members: dict[str, Any] = {"model.json": configuration.to_json(about).encode()}
-    for folder, listed in arrays.items():
-        members |= {f"{folder}/{i}.npy": array for i, array in enumerate(listed)}
-    return pack(members)
+    return pack({"model.json": configuration.to_json(about).encode(), **arrays})
 
 
 def read(file: BinaryIO) -> Arrays:
