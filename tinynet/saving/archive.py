@@ -195,14 +195,16 @@ def pack(members: Mapping[str, Any]) -> bytes:
     >>> pack({"a.txt": b"hello"}) == pack({"a.txt": b"hello"})
     True
     """
-    listed: dict[str, Any] = {}
+    listed: list[tuple[str, Any]] = []
     for name, entry in members.items():
-        arrays = {f"{name}/{i}.npy": array for i, array in enumerate(entry)}
-        listed |= arrays if isinstance(entry, list) else {name: entry}
+        if isinstance(entry, list):
+            listed += [(f"{name}/{i}.npy", array) for i, array in enumerate(entry)]
+        else:
+            listed.append((name, entry))
     _check_count(listed)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, contents in listed.items():
+        for name, contents in listed:
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.external_attr = 0o644 << 16
             if isinstance(contents, np.ndarray):
