@@ -54,10 +54,10 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "figures.json"
+    ...     path = Path(folder) / "metrics.json"
     ...     write_atomically(path, lambda file: file.write(b"[1, 2]"))
     ...     [path.read_bytes(), os.listdir(folder)]
-    [b'[1, 2]', ['figures.json']]
+    [b'[1, 2]', ['metrics.json']]
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         with path.open("wb") as device:

@@ -34,7 +34,7 @@ OWN = ("assign", "flatten", "gather_nd", "linear")
 
 
 def places_of(graph: Graph) -> tuple[dict[int, list[Any]], dict[int, list[Node]]]:
-    """Return where the tensors of a graph come from, and the calls of each operation.
+    """Return the source of each tensor of a graph, and the calls of each operation.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def layers_in_a_row(model: Any) -> list[Any]:
 
 
 class Connected(NamedTuple):
-    """A layer, an operation or an input of a model, and what it is applied to.
+    """A layer, an operation or an input of a model, and the sources of its inputs.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Connected(NamedTuple):
     shape : tuple of (int or None), or list of them, or None
         Shape of the output, if it is known.
     sources : list of int
-        Positions of those whose outputs it reads.
+        Positions of the entries whose outputs it uses.
 
     Examples
     --------
@@ -130,12 +130,12 @@ class Connected(NamedTuple):
 
 
 def connections(model: Any) -> list[Connected]:
-    """Return the layers and operations of a model, and what each of them is applied to.
+    """Return the layers and operations of a model, and the inputs of each.
 
     Parameters
     ----------
     model : Model
-        The model; before it is built, its layers are taken to be in a row.
+        The model; before it is built, its layers are assumed to form a sequence.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def connections(model: Any) -> list[Connected]:
 
 
 def graph_config(graph: Graph) -> dict[str, Any]:
-    """Return the entries of a configuration that say what a graph is made of.
+    """Return the entries of a configuration that describe a graph.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def graph_config(graph: Graph) -> dict[str, Any]:
     Returns
     -------
     dict
-        The layers with what they are applied to, and the inputs and outputs.
+        The layers with their inputs, and the inputs and outputs of the graph.
 
     Raises
     ------
@@ -295,7 +295,7 @@ def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
         )
     class_name = operation_class(name)
     in_call = {key: options.pop(key) for key in ("constant_values",) if key in options}
-    if name == "get_item":  # a list stands for a tuple there
+    if name == "get_item":  # where a list means a tuple
         key = options.pop("key")
         args = (*args, np.asarray(key) if isinstance(key, list) else key)
     return {
@@ -312,7 +312,7 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
     Parameters
     ----------
     config : dict
-        What `graph_config` returned, or Keras.
+        Result of `graph_config`, or of Keras.
 
     Returns
     -------
@@ -358,7 +358,7 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
         return key, k
 
     def resolve(value: Any, found: list[Any] | None = None) -> Any:
-        """Return arguments with tensors in place of references; only list these if `found`."""
+        """Return arguments with tensors instead of references; only list these if `found`."""
         if isinstance(value, list):
             return [resolve(v, found) for v in value]
         if not isinstance(value, dict):
@@ -436,7 +436,7 @@ def function_of(class_name: str) -> Any:
 
 
 def _operation(entry: dict[str, Any]) -> Any:
-    """Return what calls the operation that an entry describes."""
+    """Return a function that calls the operation of an entry."""
     class_name, name = entry["class_name"], entry["name"]
     function = function_of(class_name)
     options = {k: v for k, v in entry["config"].items() if k != "name" and v is not None}

@@ -13,18 +13,18 @@ from types import MethodType, ModuleType
 from typing import Any
 
 _TABLE = Path(__file__).with_name("keras_only.txt").read_text(encoding="utf-8")
-#: By module path below `keras`, the names that Keras has and tinynet has not.
+#: By module path below `keras`, the names that only Keras has.
 KERAS_ONLY = dict(re.findall(r"^(?:keras\.?)?(\S*):(.*(?:\n .*)*)", _TABLE, re.MULTILINE))
 # Of these names, the modules, which programs import from.
 MODULES = KERAS_ONLY.pop("modules").split()
 
 
 class NotHereError(NotImplementedError, AttributeError):
-    """A name that Keras or TensorFlow may have; to tools that look around, one that is absent."""
+    """A name that Keras or TensorFlow may have; for ``hasattr``, one that does not exist."""
 
 
 def guard(path: str, supported: Iterable[str], lazy: Iterable[str] = ()) -> Callable[[str], Any]:
-    """Make the function that Python calls for a name that a module does not have.
+    """Return the function that Python calls for a name that a module does not have.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def guard(path: str, supported: Iterable[str], lazy: Iterable[str] = ()) -> Call
     Returns
     -------
     callable
-        A module's ``__getattr__``: it raises NotImplementedError for what only Keras has, and
-        AttributeError for what nobody has.
+        A module's ``__getattr__``: it raises NotImplementedError for names that only Keras
+        has, and AttributeError for other names.
 
     Examples
     --------
@@ -77,12 +77,12 @@ def _refusal(full: str, listed: list[str]) -> NotImplementedError:
 
 
 class _Absent(ModuleType):
-    """Stands where Keras has a module and tinynet has none: importing from it is refused."""
+    """Replacement for a module that only Keras has: importing from it is refused."""
 
     listed: list[str]
 
     def __getattr__(self, name: str) -> Any:
-        # A submodule is looked for along __path__; other such names are asked for by tools.
+        # Submodules are searched in __path__; tools look up other such names.
         if name.startswith("__") and name != "__path__":
             raise AttributeError(name)
         raise _refusal(self.__name__.partition(".")[2], self.listed)
@@ -124,7 +124,7 @@ There are: ... Received: callbacks.RemoteMonitor
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """List what a module offers: its ``__all__``, or what is defined in it.
+    """List the public names of a module: its ``__all__``, or the names defined in it.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ def clear_session(free_memory: bool = True) -> None:
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Array:
-    """Turn class labels into one-hot rows.
+    """Convert class labels to one-hot rows.
 
     Parameters
     ----------
@@ -98,15 +98,15 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
     x : array_like
         The vectors.
     axis : int
-        The axis along which they lie.
+        Axis of the vectors.
     order : float
-        Of the norm that measures them: 2 is the ordinary length, 1 the sum of the sizes.
+        Order of the norm: 2 is the Euclidean length, 1 the sum of the absolute values.
 
     Returns
     -------
     ndarray
-        Vectors of length 1, in float64 if `x` are whole numbers; those of length 0 stay as they
-        are. A Tensor of `config.floatx()` if `x` was no array.
+        Vectors of length 1, in float64 if `x` are whole numbers; those of length 0 are
+        unchanged. A Tensor of `config.floatx()` if `x` was not an array.
 
     Examples
     --------
@@ -124,10 +124,10 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
 
 
 def set_random_seed(seed: int) -> None:
-    """Seed everything that draws random numbers: Python, NumPy and tinynet.
+    """Set the seeds of all random number generators: Python, NumPy and tinynet.
 
-    The same seed gives the same weights, the same order of examples and the same results, bit
-    by bit, on the same machine and versions. This is the one function that touches the global
+    The same seed gives the same weights, the same order of examples and bit-identical results
+    on the same machine and versions. This is the one function that touches the global
     random state of Python and of NumPy, as its name promises; nothing else reads or writes it.
 
     Parameters
@@ -147,17 +147,17 @@ def set_random_seed(seed: int) -> None:
     if checks.whole("seed", seed, 0) >= 2**32:
         raise ValueError(f"seed must be below 2**32. Received: seed={seed}")
     _python_random.seed(int(seed))
-    np.random.seed(int(seed))  # noqa: NPY002  # the global state is what is asked for
+    np.random.seed(int(seed))  # noqa: NPY002  # setting the global state is the purpose
     random.set_seed(int(seed))
 
 
 class PyDataset:
-    """Batches by their number: a base for data sets of your own, for `fit` and its kin.
+    """The base of custom data sets that return batches by their number, for `fit` and the like.
 
     Parameters
     ----------
     workers, use_multiprocessing, max_queue_size : object
-        Accepted as Keras does, without effect: batches are asked for one after the other.
+        Accepted as Keras does, without effect: batches are loaded one after the other.
 
     Examples
     --------
@@ -208,7 +208,7 @@ def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
     Returns
     -------
     tuple
-        ``(x, y, sample_weight)``; None for what is not there.
+        ``(x, y, sample_weight)``; None for missing parts.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> 
     Returns
     -------
     object
-        ``x``, or a tuple of what is given.
+        ``x``, or a tuple of the arguments that are given.
 
     Examples
     --------
@@ -274,7 +274,7 @@ def plot_model(
     model : Model
         The model.
     to_file : str or Path, optional
-        Where; its ending says in which format. None for no file.
+        File to write, whose ending decides the format. None for no file.
     show_shapes, show_dtype, show_layer_names, rankdir, expand_nested : object
         Accepted as Keras does, without effect: names, shapes and activations are always shown.
     dpi : int
@@ -298,5 +298,5 @@ def plot_model(
     if to_file is not None:
         figure.savefig(to_file, dpi=checks.whole("dpi", dpi))
         if pyplot := sys.modules.get("matplotlib.pyplot"):
-            pyplot.close(figure)  # plt.show() need not show what was asked for as a file
+            pyplot.close(figure)  # plt.show() need not show what is saved to a file
     return figure

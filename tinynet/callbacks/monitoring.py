@@ -97,11 +97,13 @@ class Monitor(Callback):
         ValueError
             If it isn't known whether more or less is better.
         """
-        sign = 1 if self._more_is_better() else -1
+        more = self._more_is_better()
         if np.isnan(value) or best is None or np.isnan(best):
             return not np.isnan(value)
         kind = np.dtype(config.floatx()).type
-        return bool(kind(sign * value - self.min_delta) > kind(sign * best))
+        if more:
+            return bool(kind(value - self.min_delta) > kind(best))
+        return bool(kind(value + self.min_delta) < kind(best))
 
     def _before_training(self, names: set[str], closed: bool) -> None:
         """Check that the metric is known; `closed` if the logs have no other names."""

@@ -1,8 +1,7 @@
-"""What the files of a data set in MNIST's form look like inside: IDX and ``.npz``.
+"""The file formats of data sets in MNIST's form: IDX and ``.npz``.
 
-The bytes may be anything, for they came over a network or lay on a disk for years.  Nothing is
-unpickled, nothing is unpacked beyond the size its header claims, and no claim is believed before it
-is compared with what is there.
+The files are untrusted.  Nothing is unpickled, nothing is unpacked beyond the size that its header
+claims, and every claim is compared with the contents before it is used.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ DAMAGE = (ValueError, EOFError, RuntimeError, gzip.BadGzipFile, zlib.error, zipf
 
 @contextlib.contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Turn whatever a reader of damaged bytes raises into a ValueError that names the file.
+    """Convert every error of a reader of damaged bytes to a ValueError that names the file.
 
     Parameters
     ----------
@@ -122,7 +121,7 @@ def parse_idx(data: bytes, dimensions: int) -> Array:
     Raises
     ------
     ValueError, EOFError, OSError, zlib.error
-        The bytes are no such file, or gzip finds its own check sum wrong.
+        If the bytes are not such a file, or the checksum of gzip is wrong.
 
     Examples
     --------
@@ -142,7 +141,7 @@ def parse_idx(data: bytes, dimensions: int) -> Array:
 
 
 def parse_npz(data: bytes) -> list[Array]:
-    """Parse the four arrays of an ``.npz`` file, a zip of ``.npy`` files; others are not looked at.
+    """Parse the four arrays of an ``.npz`` file, a zip of ``.npy`` files; others are ignored.
 
     np.load would allocate whatever a header claims.
 
@@ -159,7 +158,7 @@ def parse_npz(data: bytes) -> list[Array]:
     Raises
     ------
     ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile
-        The bytes are no such file, or zip finds its own check sum wrong.
+        If the bytes are not such a file, or the checksum of zip is wrong.
 
     Examples
     --------
@@ -199,7 +198,7 @@ def _values(
     size = math.prod(shape)
     if shape[1:] not in ((), (28, 28)) or not 0 < size <= LARGEST:
         raise ValueError(f"expected images of 28 x 28 pixels, or labels. Received: shape={shape}")
-    # One byte more must not be there, and asking for it makes gzip and zip check their sums.
+    # One byte more must not be there, and reading it makes gzip and zip verify their checksums.
     data = stream.read(size + 1)
     if len(data) != size:
         received = "more" if len(data) > size else f"{len(data)}, truncated"

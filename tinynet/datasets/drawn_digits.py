@@ -89,8 +89,8 @@ class _Table(NamedTuple):
     stroke: Indices  # (W, K, 1), which stroke a point belongs to
     chain: Floats  # (W, vertices, K), the vertices as mixtures of the points
     down: Floats  # (W, vertices - 1), 1 where the pen is down on the way to the next vertex
-    first: list[int]  # the first way of each digit
-    shares: list[Indices]  # running sums of the shares of each digit's ways
+    shares: Indices  # (W,), running sums of the ways' shares
+    starts: Indices  # (11,), of these sums, the one before each digit, and the last one
 
 
 def _snap(values: Floats, grid: float = 4096.0) -> Floats:
@@ -132,15 +132,15 @@ def _table() -> _Table:
     """Read `WAYS`."""
     paths = [path for ways in WAYS.values() for _, path in ways]
     w, k = len(paths), max(path.count(",") for path in paths)
-    counts = [len(ways) for ways in WAYS.values()]
+    shares = [[share for share, _ in ways] for ways in WAYS.values()]
     table = _Table(
         points=np.zeros((w, k, 2)),
         loose=np.ones((w, k, 1)),
         stroke=np.zeros((w, k, 1), np.int64),
         chain=np.zeros((w, _VERTICES, k)),
         down=np.ones((w, _VERTICES - 1)),
-        first=[sum(counts[:digit]) for digit in range(10)],
-        shares=[np.cumsum([share for share, _ in ways]) for ways in WAYS.values()],
+        shares=np.cumsum(np.concatenate(shares)),
+        starts=np.cumsum([0, *map(sum, shares)]),
     )
     for way, path in enumerate(paths):
         points: list[list[float]] = []
@@ -176,15 +176,13 @@ def _choose(bits: np.random.PCG64) -> tuple[Bytes, Indices]:
     # Every ten images are the ten digits in random order, so that any number of them is balanced.
     labels = np.argsort(bits.random_raw(_CHUNK).reshape(-1, 10), axis=1, kind="stable").ravel()
     chance = (bits.random_raw(_CHUNK) >> np.uint64(11)) * 2.0**-53
-    ways = np.zeros(_CHUNK, np.int64)
-    for digit, (first, shares) in enumerate(zip(_table().first, _table().shares, strict=True)):
-        these = labels == digit
-        ways[these] = first + np.searchsorted(shares, chance[these] * shares[-1], side="right")
+    low, high = _table().starts[labels], _table().starts[labels + 1]
+    ways = np.searchsorted(_table().shares, low + chance * (high - low), side="right")
     return labels.astype(np.uint8), ways
 
 
-def _write(ways: Indices, bits: np.random.PCG64) -> tuple[Floats, Floats]:
-    """Move the hand: the vertices' x and y (n, vertices) of one drawing in each of the n ways."""
+def _write(ways: Indices, bits: np.random.PCG64) -> Floats:
+    """Move the hand: x and y (2, n, vertices) of the vertices of one drawing in each of n ways."""
     table, n = _table(), len(ways)
     strayed = _POINT * _bell(bits, n, table.points.shape[1], 2) * table.loose[ways]
     strokes = int(table.stroke.max()) + 1
@@ -202,11 +200,10 @@ def _write(ways: Indices, bits: np.random.PCG64) -> tuple[Floats, Floats]:
     x = x * np.maximum(_WIDTH + _WIDTH_DEVIATION * wide, 0.45)
     x = x - (_SLANT + _SLANT_DEVIATION * slant) * y
     x, y = x - _TURN * turn * y, y + _TURN * turn * x
-    tremor = _TREMOR * _bell(bits, 2, n, _VERTICES)
-    return x + tremor[0], y + tremor[1]
+    return np.stack([x, y]) + _TREMOR * _bell(bits, 2, n, _VERTICES)
 
 
-def _ink(x: Floats, y: Floats, labels: Bytes, down: Floats, bits: np.random.PCG64) -> Bytes:
+def _ink(at: Floats, labels: Bytes, down: Floats, bits: np.random.PCG64) -> Bytes:
     """Draw the lines with a pen: images (n, 20, 20), the digit as large as the box allows.
 
     Each short line leaves a Gaussian spot of ink as wide as the pen there and as strong as the line
@@ -214,9 +211,8 @@ def _ink(x: Floats, y: Floats, labels: Bytes, down: Floats, bits: np.random.PCG6
     spots is one small matrix product for each image.  Along a straight line it is
     exp(-(distance / width)**2), which cut at two levels gives the line's black and its grey edges.
     """
-    n = len(labels)
-    thick, tilt, bulge, nib, edge = _bell(bits, 5, n, 1)
-    low, high = np.stack([x, y]).min(axis=2)[..., None], np.stack([x, y]).max(axis=2)[..., None]
+    thick, tilt, bulge, nib, edge = _bell(bits, 5, len(labels), 1)
+    low, high = at.min(axis=2, keepdims=True), at.max(axis=2, keepdims=True)
     shorter, longer = (high - low).min(axis=0), (high - low).max(axis=0)
     # A one has no loop that a fat pen could fill.
     roundness = np.where(labels[:, None] == 1, 1.0, shorter / longer)
@@ -225,8 +221,8 @@ def _ink(x: Floats, y: Floats, labels: Bytes, down: Floats, bits: np.random.PCG6
     edge = np.maximum(_EDGE + _EDGE_DEVIATION * edge, _SHARPEST)
 
     scale = (_BOX - 2 * radius - 0.2 * edge) / longer
-    x, y = _BOX / 2 + (np.stack([x, y]) - (low + high) / 2) * scale
-    dx, dy = np.diff(x), np.diff(y)
+    at = _BOX / 2 + (at - (low + high) / 2) * scale
+    dx, dy = np.diff(at)
     squared = dx * dx + dy * dy
     along = np.linspace(-1, 1, _VERTICES - 1)
     pressure = 1 + _PRESSURE * (tilt * along + bulge * (2 * along * along - 1))
@@ -235,11 +231,10 @@ def _ink(x: Floats, y: Floats, labels: Bytes, down: Floats, bits: np.random.PCG6
     width = np.maximum(radius * np.clip(pressure, 0.5, 1.6) * level, _BLUR)[..., None]
 
     strength = (np.sqrt(squared) * down)[..., None] / (width * math.sqrt(math.pi))
-    pixel = np.arange(_BOX) + 0.5
-    across = (pixel - ((x[:, 1:] + x[:, :-1]) / 2)[..., None]) / width
-    downward = (pixel - ((y[:, 1:] + y[:, :-1]) / 2)[..., None]) / width
-    columns = np.rint(_INK * strength * np.exp(-across * across))
-    rows = np.rint(_INK * np.exp(-downward * downward))
+    middle = (at[..., 1:] + at[..., :-1]) / 2
+    off = (np.arange(_BOX) + 0.5 - middle[..., None]) / width
+    across, downward = np.exp(-off * off)
+    columns, rows = np.rint(_INK * strength * across), np.rint(_INK * downward)
     # Whole numbers that stay below 2**53: the sum is exact in whatever order it is taken.
     ink = np.matmul(rows.transpose(0, 2, 1), columns) / (_INK * _INK)
     blur = np.maximum(radius, _BLUR)
@@ -268,8 +263,7 @@ def _draw(n: int, seed: int, split: int) -> tuple[Bytes, Bytes]:
     for chunk, start in enumerate(range(0, n, _CHUNK)):
         bits = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(split, chunk)))
         digits, ways = _choose(bits)
-        x, y = _write(ways, bits)
-        drawn = _frame(_ink(x, y, digits, _table().down[ways], bits))
+        drawn = _frame(_ink(_write(ways, bits), digits, _table().down[ways], bits))
         images[start : start + _CHUNK] = drawn[: n - start]
         labels[start : start + _CHUNK] = digits[: n - start]
     return images, labels

@@ -1,7 +1,7 @@
-"""Fashion-MNIST: 70,000 pictures of clothes in MNIST's form, and harder than digits.
+"""Fashion-MNIST: 70,000 images of clothes in MNIST's form, and harder than digits.
 
 H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
-Learning Algorithms", arXiv:1708.07747, 2017.  What the labels mean stands in `CLASS_NAMES`.
+Learning Algorithms", arXiv:1708.07747, 2017.  The meanings of the labels are in `CLASS_NAMES`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tinynet.datasets._formats import IDX_FILES, Dataset
 
 __all__ = ["CLASS_NAMES", "load_data"]
 
-#: What the labels mean, for pictures: label 0 first.
+#: Meanings of the labels, label 0 first.
 CLASS_NAMES = (
     "T-shirt/top",
     "Trouser",
@@ -52,7 +52,7 @@ SOURCE = Source(
 def load_data(path: str | os.PathLike[str] | None = None) -> Dataset:
     """Load Fashion-MNIST.
 
-    Without a ``path`` it is looked for in ``$TINYNET_DATA/fashion_mnist/``, in Keras' cache
+    Without a ``path`` it is searched in ``$TINYNET_DATA/fashion_mnist/``, in Keras' cache
     (``~/.keras/datasets/fashion-mnist/``), in tinynet's own cache, and then downloaded into the
     last.
 
@@ -60,22 +60,22 @@ def load_data(path: str | os.PathLike[str] | None = None) -> Dataset:
     ----------
     path : str or PathLike, optional
         A folder with the four IDX files, or an ``.npz`` file, as for `tinynet.datasets.mnist`.
-        It is then the only place looked at.  Keras' function does not have this parameter.
+        No other place is searched then.  Keras' function does not have this parameter.
 
     Returns
     -------
     tuple
         ``(x_train, y_train), (x_test, y_test)``: images, uint8 of shape (60000, 28, 28) and
         (10000, 28, 28); labels 0 to 9, uint8 of shape (60000,) and (10000,).  All are new
-        arrays of the caller's own.
+        arrays.
 
     Raises
     ------
     FileNotFoundError
-        Fashion-MNIST is nowhere and cannot be downloaded: what was tried and where to put which
-        file.  Without a network this takes at most 24 s.
+        If Fashion-MNIST was not found and cannot be downloaded; the message lists what was tried
+        and where to put the files.  Without a network this takes at most 24 s.
     ValueError
-        A file is damaged or holds something else: its path and what is wrong with it.
+        If a file is damaged or not in this form; the message names it.
 
     Examples
     --------

@@ -341,10 +341,10 @@ def _widened(ink: Greys) -> Greys:
 
 
 def to_grey(image: Any) -> Greys:
-    """Turn a picture into shades of grey: 0 black, 1 white.
+    """Convert an image to shades of grey: 0 black, 1 white.
 
-    Colours count as the eye sees them, ``0.299 * red + 0.587 * green + 0.114 * blue`` (ITU-R
-    BT.601). Where a picture is transparent, paper shows through, of the shade that its ink isn't:
+    Colours are weighted by their brightness, ``0.299 * red + 0.587 * green + 0.114 * blue`` (ITU-R
+    BT.601). Transparent pixels show a paper of the shade opposite to the ink:
     white if the mean of its pixels, weighted by alpha, is below 0.5, else black.
 
     Parameters
@@ -361,7 +361,7 @@ def to_grey(image: Any) -> Greys:
     Raises
     ------
     ValueError
-        If it is no picture.
+        If it is not an image.
 
     Examples
     --------
@@ -400,7 +400,7 @@ def to_grey(image: Any) -> Greys:
 
 
 def paper_shade(grey: Greys) -> float:
-    """Find the shade of the paper: the one in the middle of those on the picture's border.
+    """Return the shade of the paper: the median of the shades on the image's border.
 
     Parameters
     ----------

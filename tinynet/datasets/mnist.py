@@ -43,7 +43,7 @@ SOURCE = Source(
 def load_data(path: str | os.PathLike[str] | None = _DEFAULT) -> Dataset:
     """Load MNIST.
 
-    With the default ``path`` it is looked for in ``$TINYNET_DATA/mnist/``, in Keras' cache
+    With the default ``path`` it is searched in ``$TINYNET_DATA/mnist/``, in Keras' cache
     (``~/.keras/datasets/mnist.npz``), in tinynet's own cache, and then downloaded into the last.
 
     Parameters
@@ -52,24 +52,25 @@ def load_data(path: str | os.PathLike[str] | None = _DEFAULT) -> Dataset:
         A file like Keras' ``mnist.npz``, or a folder with the four IDX files
         (``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte``,
         ``t10k-labels-idx1-ubyte``, each as it is or as ``.gz``), with ``mnist.npz``, or with
-        either of them in a folder ``mnist``.  It is then the only place looked at, and may hold
-        any number of images.  The default name and None mean the search above; ``./mnist.npz``
-        is a file in the current folder.
+        either of them in a folder ``mnist``.  No other place is searched then, and the number of
+        images is arbitrary.  The default name and None mean the search above; ``./mnist.npz`` is
+        a file in the current folder.
 
     Returns
     -------
     tuple
         ``(x_train, y_train), (x_test, y_test)``: images, uint8 of shape (60000, 28, 28) and
         (10000, 28, 28), 0 the background and 255 full ink; labels 0 to 9, uint8 of shape
-        (60000,) and (10000,).  All are new arrays of the caller's own.
+        (60000,) and (10000,).  All are new arrays.
 
     Raises
     ------
     FileNotFoundError
-        MNIST is nowhere and cannot be downloaded: what was tried and where to put which file.
+        If MNIST was not found and cannot be downloaded; the message lists what was tried and where
+        to put the files.
         Without a network this takes at most 24 s.
     ValueError
-        A file is damaged or holds something else: its path and what is wrong with it.
+        If a file is damaged or not in this form; the message names it.
 
     Examples
     --------

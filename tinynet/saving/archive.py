@@ -24,7 +24,9 @@ SMALL = 4 << 20
 RATIO = 20
 MAX_MEMBERS = 60_000
 _HEADER = re.compile(
-    rb"\{'descr': '([<>|][fiu][1248]|\|b1)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n"
+    rb"\x93NUMPY\x01\x00..\{'descr': '([<>|][fiu][1248]|\|b1)', 'fortran_order': False, "
+    rb"'shape': \(([\d, ]*)\), \} *\n",
+    re.DOTALL,
 )
 
 
@@ -140,16 +142,15 @@ class Archive:
             If it is not an array of plain numbers in C order.
         """
         data = self.read(name, limit)
-        length = int.from_bytes(data[8:10], "little")
-        header = _HEADER.fullmatch(data[10 : 10 + length])
-        if data[:8] != b"\x93NUMPY\x01\x00" or header is None:
+        header = _HEADER.match(data)
+        if header is None:
             raise ValueError(
                 f"{name} must be an .npy array of plain numbers in C order. "
                 f"Received: {shorten(data[:80])}"
             )
         dtype = np.dtype(header[1].decode())
         shape = tuple(int(size) for size in header[2].decode().split(",") if size.strip())
-        values = data[10 + length :]
+        values = data[header.end() :]
         if len(values) != math.prod(shape) * dtype.itemsize:
             raise ValueError(
                 f"{name} must have {math.prod(shape)} elements of {dtype}. "

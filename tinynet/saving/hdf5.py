@@ -230,7 +230,7 @@ def find(group: Any, path: str) -> Any:
     Returns
     -------
     h5py.Group, h5py.Dataset or None
-        What is there, if anything.
+        The object, or None if the path leads to nothing.
 
     Raises
     ------

@@ -16,7 +16,6 @@ _RENAMED = {
     "LeakyReLU": {"alpha": "negative_slope"},
     "Dense": {"init": "kernel_initializer", "output_dim": "units", "bias": "use_bias"},
 }
-_FUNCTIONS = {"softmax_v2": "softmax", "relu_v2": "relu", "elu_v2": "elu"}
 _LOSSES = {
     "kullback_leibler_divergence": "kl_divergence",
     "huber_loss": "huber",
@@ -61,8 +60,13 @@ def translate_model(config: Any) -> Any:
     if shape is not None and name != "InputLayer":  # `_translate_container` adds an InputLayer
         dropped |= {"input_shape", "input_dim"}
     inner = {names.get(k, k): _object(v) for k, v in inner.items() if k not in dropped}
+    if inner.get("activation") == "hard_sigmoid":
+        raise ValueError(
+            "hard_sigmoid of Keras 2 is not supported: it was clip(0.2 * x + 0.5, 0, 1) and is "
+            "clip(x / 6 + 0.5, 0, 1) now. Received: activation='hard_sigmoid'"
+        )
     if isinstance(inner.get("activation"), str):
-        inner["activation"] = _activation(inner["activation"])
+        inner["activation"] = inner["activation"].removesuffix("_v2")
     if shape is not None and name == "InputLayer":
         inner["batch_shape"] = shape
     axis = inner.get("axis")
@@ -124,15 +128,6 @@ def _object(value: Any) -> Any:
     if inner.get("distribution") == "normal":  # it was always truncated
         inner["distribution"] = "truncated_normal"
     return {**value, "config": inner}
-
-
-def _activation(name: str) -> str:
-    if name == "hard_sigmoid":
-        raise ValueError(
-            "hard_sigmoid of Keras 2 is not supported: it was clip(0.2 * x + 0.5, 0, 1) and is "
-            "clip(x / 6 + 0.5, 0, 1) now. Received: activation='hard_sigmoid'"
-        )
-    return _FUNCTIONS.get(name, name)
 
 
 def translate_training(config: dict[str, Any]) -> dict[str, Any]:

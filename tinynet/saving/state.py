@@ -297,7 +297,7 @@ def fit(name: str, array: Array, variable: Variable) -> Array:
 
 
 def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
-    """Return the state that training needs to resume, besides weights and optimizer.
+    """Return the state that training needs to resume, in addition to weights and optimizer.
 
     Parameters
     ----------
@@ -375,10 +375,10 @@ def fill_history(run: dict[str, Any], archive: Archive, folder: str) -> None:
 
 def _check_history(recorded: Any) -> None:
     """Refuse a history that could not be loaded; the same check for saving and loading."""
-    figures, epochs = recorded.get("history"), recorded.get("epoch")
-    good = isinstance(figures, dict) and isinstance(epochs, list)
+    metrics, epochs = recorded.get("history"), recorded.get("epoch")
+    good = isinstance(metrics, dict) and isinstance(epochs, list)
     good = good and all(isinstance(e, int | np.integer) and not isinstance(e, bool) for e in epochs)
-    for name, values in figures.items() if good else ():
+    for name, values in metrics.items() if good else ():
         good &= isinstance(name, str) and isinstance(values, list)
         # Anything may be logged once per epoch; other lists can hold numbers only.
         if good and len(values) > len(epochs):
