@@ -85,9 +85,8 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     if wrong.any():
         expected = f"Labels must be at least 0 and below num_classes={classes}"
         raise IndexError(f"{expected}. Received: {labels[wrong].flat[0]}")
-    rows = np.zeros((labels.size, classes))
-    rows[np.arange(labels.size), labels.reshape(-1)] = 1
-    return rows.reshape(*labels.shape, classes)
+    rows: Array = (labels[..., None] == np.arange(classes)).astype(np.float64)
+    return rows
 
 
 def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:

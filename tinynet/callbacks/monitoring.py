@@ -429,9 +429,7 @@ class ModelCheckpoint(Monitor, Saver):
             path = self.path(0, dict.fromkeys(names, 0.5), 0 if by_batch else None)
         require_writable(Path(path))
         if not self.save_weights_only:
-            from tinynet.saving import configuration  # which needs the models, which need this
-
-            configuration.to_json(configuration.describe(self.model))
+            self.model.to_json()  # raises an error if the model can't be saved
 
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
         try:

@@ -19,6 +19,12 @@ from tinynet.files import require_writable, write_atomically
 __all__ = ["CSVLogger", "TensorBoard"]
 
 
+def _character(name: str, value: Any) -> Any:
+    if not isinstance(value, str) or len(value) != 1:
+        raise ValueError(f"{name} must be one character. Received: {name}={checks.shorten(value)}")
+    return value
+
+
 @declared()
 class CSVLogger(Callback):
     """Write the metrics of each epoch as a row of a CSV file.
@@ -48,16 +54,12 @@ class CSVLogger(Callback):
     """
 
     filename: Any = required(checks.path)
-    separator: str = argument(",", kept=False)
+    separator: str = argument(",", _character, kept=False)
     append: bool = argument(False, checks.flag)
+    keys: Any = None
 
-    def __complete(self, separator: Any) -> None:
-        if not isinstance(separator, str) or len(separator) != 1:
-            raise ValueError(
-                f"separator must be one character. Received: separator={checks.shorten(separator)}"
-            )
+    def __complete(self, separator: str) -> None:
         self.sep = separator
-        self.keys: list[str] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Create the file, or empty it."""

@@ -175,7 +175,7 @@ def _read(place: Path, source: Source, *, published: bool) -> Dataset:
     """Read the data set from a file or folder; ``published`` takes the published files only."""
     paths = [place]
     if place.is_dir():
-        present = {*os.listdir(place)} & {*(source.sha256 if published else os.listdir(place))}
+        present = {name for name in os.listdir(place) if not published or name in source.sha256}
         # Each file as it is published or, second choice, unpacked.
         found = [{name, name.removesuffix(".gz")} & present for name in IDX_FILES]
         if all(found):

@@ -169,11 +169,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
             "The name of a file of weights must end in '.weights.h5'; a whole model may be saved "
             f"with model.save. Received: filepath={filepath}"
         )
-    if not model.built:
-        raise ValueError(
-            f"Build {model.name} before saving weights: call build(input_shape). "
-            "Received: built=False"
-        )
+    state.require_built(model, "saving")
     _write(model, path, ".weights.h5", overwrite)
 
 

@@ -169,8 +169,7 @@ def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
     """
 
     def fill(file: Any) -> None:
-        places = [(path, layer.name, own) for path, layer, own in _places(model)]
-        _check_complete(model, [variable for _, _, own in places for variable in own])
+        places = [(path, layer.name, own) for path, (layer, own) in _all_places(model).items()]
         if model.compiled and include_optimizer:
             places.append(("optimizer/", model.optimizer.name, model.optimizer.variables))
             file.attrs[COUNT] = len(model.optimizer.variables)
@@ -219,15 +218,17 @@ def _in_containers(path: str, value: Any) -> Iterator[tuple[str, Layer]]:
                 yield from _in_containers(f"{path}{numbered(name, used)}/", item)
 
 
-def _check_complete(model: Model, placed: list[Variable]) -> None:
-    """Refuse a model with weights that have no place in a file."""
-    ids = {id(variable) for variable in placed}
-    missing = [variable.path for variable in model.weights if id(variable) not in ids]
-    if missing or len(ids) != len(placed):
+def _all_places(model: Model) -> dict[str, tuple[Layer, list[Variable]]]:
+    """List the layers by their places; every weight must have one place."""
+    places = {path: (layer, own) for path, layer, own in _places(model)}
+    placed = Counter(id(variable) for _, own in places.values() for variable in own)
+    missing = [variable.path for variable in model.weights if id(variable) not in placed]
+    if missing or placed.total() > len(placed):
         raise ValueError(
             f"Every layer of {model.name} must be in an attribute, in lists, tuples, dicts "
             f"or sets, once. Received: weights elsewhere or twice: {shorten(missing)}"
         )
+    return places
 
 
 class Weights(_Hdf5):
@@ -256,8 +257,7 @@ class Weights(_Hdf5):
 
     def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
         """List the weights of each layer."""
-        places = {path: (layer, own) for path, layer, own in _places(model)}
-        _check_complete(model, [v for _, own in places.values() for v in own])
+        places = _all_places(model)
         for path, (layer, own) in places.items():
             count = len(hdf5.find(self.file, f"{path}vars") or [])
             yield layer.name, own, count, f"{path}vars/{{}}".format

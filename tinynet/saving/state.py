@@ -146,6 +146,36 @@ class Source:
         return found
 
 
+def require_built(model: Model, action: str) -> None:
+    """Check that a model has weights.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    action : str
+        Name of the action in the error.
+
+    Raises
+    ------
+    ValueError
+        If the model is not built.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> require_built(Sequential(name="net"), "saving")
+    Traceback (most recent call last):
+        ...
+    ValueError: Build net before saving weights: call build(input_shape). Received: built=False
+    """
+    if not model.built:
+        raise ValueError(
+            f"Build {model.name} before {action} weights: call build(input_shape). "
+            "Received: built=False"
+        )
+
+
 def restore(
     model: Model,
     source: Source,
@@ -181,11 +211,7 @@ def restore(
         ...
     ValueError: Build net before loading weights: call build(input_shape). Received: built=False
     """
-    if not model.built:
-        raise ValueError(
-            f"Build {model.name} before loading weights: call build(input_shape). "
-            "Received: built=False"
-        )
+    require_built(model, "loading")
     source.skipped = [] if skip_mismatch else None
     optimizer = blank = model.optimizer
     count = source.n_optimizer if model.compiled else 0
