@@ -113,13 +113,7 @@ class Archive:
             )
         if limit is not None and size > limit:
             raise ValueError(f"{name} may have {limit:,} bytes. Received: {size:,} bytes")
-        contents = self._zip.read(name)
-        if len(contents) != size:
-            raise ValueError(
-                f"{name} is truncated: it must have {size:,} bytes. "
-                f"Received: {len(contents):,} bytes"
-            )
-        return contents
+        return self._zip.read(name)
 
     def array(self, name: str, limit: int | None = None) -> Array:
         """Read a member that is an ``.npy`` file, whose header is never evaluated.

@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from tinynet import layers, losses, metrics, optimizers
 from tinynet.checks import shorten
 from tinynet.layers.base import initializer_override
 from tinynet.program.symbols import size_limit
+from tinynet.program.trace import within
 from tinynet.registry import custom_object_scope, map_entries
 from tinynet.sequential import Model
 from tinynet.variable import Array, Variable
@@ -257,29 +258,29 @@ def build(
         left -= size
         return np.zeros(shape, dtype)
 
-    token = initializer_override.set(None if n_bytes == math.inf else zeros)
-    size_token = size_limit.set(MAX_SIZE)
+    def made() -> Model:
+        model = layers.deserialize(config)
+        if not isinstance(model, Model):
+            raise ValueError(
+                f"The configuration must be a model's. Received: {config.get('class_name')!r}"
+            )
+        build_config = config.get("build_config")
+        if build_config and not model.built:
+            model.build_from_config(build_config)
+        if compile and config.get("compile_config"):
+            _compile(model, config["compile_config"], custom_objects or {})
+        return model
+
+    limited = None if n_bytes == math.inf else zeros
+    limits: dict[Any, Any] = {initializer_override: limited, size_limit: MAX_SIZE}
+    scope = settings.floatx_scope(settings.floatx() if floatx is None else floatx)
     try:
-        scope = settings.floatx_scope(settings.floatx() if floatx is None else floatx)
         with custom_object_scope(custom_objects), scope:
-            model = layers.deserialize(config)
-            if not isinstance(model, Model):
-                raise ValueError(
-                    f"The configuration must be a model's. Received: {config.get('class_name')!r}"
-                )
-            build_config = config.get("build_config")
-            if build_config and not model.built:
-                model.build_from_config(build_config)
-            if compile and config.get("compile_config"):
-                _compile(model, config["compile_config"], custom_objects or {})
+            return cast(Model, within(limits, made))
     except MALFORMED as error:
         raise ValueError(
             f"The configuration is malformed ({type(error).__name__}). Received: {error}"
         ) from error
-    finally:
-        initializer_override.reset(token)
-        size_limit.reset(size_token)
-    return model
 
 
 def _compile(model: Model, config: dict[str, Any], custom: dict[str, Any]) -> None:

@@ -219,11 +219,11 @@ def restore(
         blank = copy.deepcopy(optimizer)
         blank.build(model.trainable_weights)
     fits = count > 0 and count == len(blank.variables)
+    groups = [(optimizer.name, blank.variables, count, source.optimizer_place)] if fits else []
     with source.open():
         found = source.read(source.groups(model))
         source.one_by_one = False
-        group = optimizer and (optimizer.name, blank.variables, count, source.optimizer_place)
-        read = source.read([group] if fits else []).values()
+        read = source.read(groups).values()
     pairs = [(v, found[id(v)]) for v in model.weights if id(v) in found]
     if read:
         if blank is not optimizer:
@@ -426,9 +426,7 @@ def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Gen
         yield from _generators(inner, f"{path}{i}/")
 
 
-def _read_run(
-    model: Model, run: dict[str, Any]
-) -> tuple[list[tuple[np.random.Generator, Any]], History | None]:
+def _read_run(model: Model, run: dict[str, Any]) -> tuple[list[Any], History | None]:
     """Return generators with their states, which are tried on others first, and the history."""
     states, recorded = run.get("random"), run.get("history")
     expected = dict(_generators(model))
