@@ -70,15 +70,13 @@ def cache_folder() -> Path:
     """
     if chosen := os.environ.get("TINYNET_CACHE"):
         return Path(os.path.expanduser(chosen))
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser(r"~\AppData\Local")
-    elif sys.platform == "darwin":
-        base = os.path.expanduser("~/Library/Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME", "")
-        if not os.path.isabs(base):  # the XDG specification: relative paths are to be ignored
-            base = os.path.expanduser("~/.cache")
-    # expanduser leaves the "~" where there is no home to be found.
+    windows = os.environ.get("LOCALAPPDATA") or r"~\AppData\Local"
+    usual = {"win32": windows, "darwin": "~/Library/Caches"}
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification: relative paths are to be ignored.
+    base = usual.get(sys.platform) or (given if os.path.isabs(given) else "~/.cache")
+    base = os.path.expanduser(base)
+    # expanduser leaves the "~" if there is no home.
     return _temporary_cache(tempfile.gettempdir()) if base[0] == "~" else Path(base) / "tinynet"
 
 

@@ -58,7 +58,7 @@ WAYS = _read_ways()
 # The hand: how far one drawing strays from the table.  Deviations of bell-shaped numbers, in half
 # heights of a digit unless said otherwise.
 _POINT = 0.07  # each point on its own
-_LOOSE = 1.3  # the ends of a stroke stray so many times as far
+_LOOSE = 1.3  # factor of the deviation at the ends of a stroke
 _STROKE = 0.09  # each stroke as a whole
 _TREMOR = 0.025  # each vertex of the drawn line
 _BEND, _TWIST = 0.085, 0.05  # elastic distortion: quadratic and cubic terms
@@ -75,7 +75,7 @@ _EDGE, _EDGE_DEVIATION, _SHARPEST = 1.15, 0.25, 0.9  # from full ink to none
 _BLUR = 0.8  # the ink spreads at least so far
 
 _VERSION = 1  # increases whenever the images change, so that no older cache is used for them
-_CHUNK = 1000  # images drawn at a time, each chunk from a seed of its own
+_CHUNK = 1000  # images drawn at a time; each chunk has another seed
 _VERTICES = 80  # of the chain of short straight lines that approximates a digit's strokes
 _BOX, _SIDE = 20, 28
 _INK = 1024.0  # steps of the ink's grid

@@ -5,8 +5,8 @@ reading, and small datasets that claim to be huge. So a path is followed step by
 links only; a dataset must hold plain numbers, stored as they are, of exactly the shape that the
 model needs, before any of it is read.
 
-HDF5 has no checksum of its own here. tinynet writes one next to every dataset and text; Keras
-ignores them.
+HDF5 itself has no checksums here. tinynet writes one next to every dataset and text; Keras ignores
+them.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Source:
     skipped_state = False
     #: Whether layers are found by their names, and others keep their weights.
     by_name = False
-    #: Descriptions of what did not fit and is left out; None if that is an error.
+    #: Descriptions of the mismatches that are left out; None if a mismatch is an error.
     skipped: list[str] | None = None
     #: Whether the weights of a layer are left out one by one, and not the rest of the layer.
     one_by_one = True
