@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinynet import checks
-from tinynet.layers import InputLayer, Layer
+from tinynet.layers import Layer
 from tinynet.network import takes_graph
 from tinynet.program.graph import rebuilt
 from tinynet.program.nested import flattened
@@ -59,18 +59,18 @@ def clone_model(
     def copy(layer: Any) -> Any:
         if isinstance(layer, Model):
             return clone_model(layer, clone_function=clone_function)
-        return (clone_function or (lambda old: type(old).from_config(old.get_config())))(layer)
+        return (clone_function or _fresh)(layer)
 
     if isinstance(model, Sequential):
         entry: Any = model._input if input_tensors is None else input_tensors.layer
-        first = [] if entry is None else [InputLayer.from_config(entry.get_config())]
+        first = [] if entry is None else [_fresh(entry)]
         clone: Any = type(model)([*first, *map(copy, model._layers)], model.trainable, model.name)
     else:
         given_inputs = iter([] if input_tensors is None else flattened(input_tensors))
 
         def new_entry(layer: Any, shape: Any, dtype: Any) -> Any:
             given = next(given_inputs, None)
-            return InputLayer.from_config(layer.get_config()).output if given is None else given
+            return _fresh(layer).output if given is None else given
 
         def new_operation(operation: Any) -> Any:
             return copy(operation) if isinstance(operation, Layer) else operation
@@ -87,6 +87,6 @@ def clone_model(
 
 
 def _fresh(entry: Any) -> Any:
-    """Copy an optimizer or a metric without its state."""
+    """Copy a layer, an optimizer or a metric without its state."""
     made = hasattr(entry, "get_config") and not isinstance(entry, type)
     return type(entry).from_config(entry.get_config()) if made else entry

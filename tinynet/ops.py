@@ -24,6 +24,7 @@ import numpy as np
 
 from tinynet import activations, config
 from tinynet.functional.shaping import split_sections
+from tinynet.program.nested import flattened
 from tinynet.program.operations import LookUp, Operation, apply
 from tinynet.program.tensor import TABLE, Tensor, as_tensor, to_array
 
@@ -57,6 +58,13 @@ def _size(x: Any, axis: int) -> int:
             f"x must have a known size along axis {axis}. Received: x of shape {x.shape}"
         )
     return size
+
+
+def _along(vector: Any, x: Any, axis: int) -> Any:
+    """Reshape a vector so that it is broadcast along one axis of x."""
+    sizes = [1] * np.ndim(x)
+    sizes[axis] = -1
+    return _t.reshape(vector, sizes)
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Any:
@@ -94,9 +102,7 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     if weights is None:
         return _t.mean(x, axis=axis)
     if np.ndim(weights) == 1 < np.ndim(x) and isinstance(axis, int):  # one for each slice
-        sizes = [1] * np.ndim(x)
-        sizes[axis] = -1
-        weights = _t.reshape(weights, sizes)
+        weights = _along(weights, x, axis)
     each = _t.multiply(_t.ones_like(x), weights)
     return _t.divide(_t.sum(each * x, axis=axis), _t.sum(each, axis=axis))
 
@@ -126,12 +132,9 @@ def batch_normalization(
     epsilon: float = 1e-3,
 ) -> Any:
     """Compute ``(x - mean) / sqrt(variance + epsilon) * scale + offset`` for each feature."""
-    sizes = [1] * np.ndim(x)
-    sizes[axis] = -1
-    mean, variance = (_t.reshape(v, sizes) for v in (mean, variance))
-    y = (x - mean) * _t.rsqrt(variance + epsilon)
-    y = y if scale is None else y * _t.reshape(scale, sizes)
-    return y if offset is None else y + _t.reshape(offset, sizes)
+    y = (x - _along(mean, x, axis)) * _t.rsqrt(_along(variance, x, axis) + epsilon)
+    y = y if scale is None else y * _along(scale, x, axis)
+    return y if offset is None else y + _along(offset, x, axis)
 
 
 def layer_normalization(
@@ -300,12 +303,8 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
             return to_array(y)
 
         def backward(d_y: Any, y: Any, *arrays: Any) -> Any:
-            gradients = found[0](as_tensor(d_y))
-            several = isinstance(gradients, list | tuple)
-            return tuple(
-                g if g is None else np.asarray(to_array(g))
-                for g in (gradients if several else (gradients,))
-            )
+            gradients = flattened(found[0](as_tensor(d_y)))
+            return tuple(g if g is None else np.asarray(to_array(g)) for g in gradients)
 
         return apply(Operation(f.__name__, forward, backward, len(args)), [*args], {})
 
