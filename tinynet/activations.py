@@ -174,7 +174,7 @@ class Activation:
 
     @property
     def is_built_in(self) -> bool:
-        """Whether it is the one of its name, without options."""
+        """True for the built-in activation of that name, with default options."""
         return _registry.names.get(self.__name__) is self
 
     def __reduce__(self) -> Any:
@@ -362,7 +362,7 @@ _registry.names.update(swish=silu, hard_swish=hard_silu)
 
 
 def get(identifier: Any) -> Activation:
-    """Find an activation.
+    """Return an activation.
 
     Parameters
     ----------
@@ -377,7 +377,7 @@ def get(identifier: Any) -> Activation:
     Raises
     ------
     ValueError
-        If there is no activation of that name.
+        If the name is unknown.
 
     Examples
     --------

@@ -91,7 +91,7 @@ def argument(default: Any, check: Any = None, *args: Any, kept: bool = True, **o
     *args, **options : object
         Further arguments of the check.
     kept : bool
-        Whether it becomes an attribute and part of the configuration; if False, it is only passed
+        If True, it becomes an attribute and part of the configuration; if False, it is only passed
         to ``__complete``.
 
     Returns

@@ -1,4 +1,4 @@
-"""Layers: what a network is made of, each with its weights and its `call`.
+"""Layers: the parts of a network, each with its weights and its `call`.
 
 `build` creates the weights once the shape of the input is known. `call` computes the output by
 operations, which know their gradients. It is called on tensors with values; on symbolic tensors,
@@ -46,8 +46,8 @@ _NOT_INSIDE = ("_args", "_layers", "_input")
 _DTYPES = {name: np.dtype(name) for name in config.FLOATS}
 
 
-#: What makes the first values of all weights in place of their initializers, if anything: while
-#: a file is loaded, whose weights replace them.
+#: Function that makes the initial values of all weights instead of their initializers, if any:
+#: while a file is loaded, whose weights replace them.
 initializer_override: ContextVar[Callable[..., Any] | None] = ContextVar("override", default=None)
 
 
@@ -83,17 +83,17 @@ class Layer(_KeepsArguments):
     name : str, optional
         By default the class name in snake case, numbered.
     trainable : bool
-        Whether training changes its weights.
+        If True, training changes its weights.
     dtype : {"float32", "float64"}, optional
-        The type it computes in; by default `config.floatx()`.
+        Data type of its computations; by default `config.floatx()`.
     input_shape : tuple of int, optional
-        The shape of one example, where the layer is a model's first.
+        Shape of one example, if the layer is the first of a model.
     input_dim : int, optional
-        The same for an input of one dimension.
+        The same, for inputs of one dimension.
     activity_regularizer : str or Regularizer, optional
         Penalty on the output, which is added to the loss.
     **kwargs : object
-        None of them; they are listed in the error.
+        Not supported; they are listed in the error.
 
     Examples
     --------
@@ -116,7 +116,7 @@ class Layer(_KeepsArguments):
     _arguments: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let the `build` of a custom class end in a built layer, as in Keras."""
+        """Mark a layer as built after the `build` of a custom class, as in Keras."""
         super().__init_subclass__(**kwargs)
         own = vars(cls).get("build")
         if own is not None and not cls.__module__.startswith("tinynet."):
@@ -147,17 +147,17 @@ class Layer(_KeepsArguments):
     # -- to be defined by each kind of layer
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights; called once, by itself, before the first use.
+        """Build the weights; called automatically before the first use.
 
         Parameters
         ----------
         input_shape : tuple of (int or None)
-            The shape of the input, batch size first.
+            Shape of the input, batch size first.
 
         Raises
         ------
         ValueError
-            If the layer has no use for such a shape.
+            If the layer does not support such a shape.
         """
         self._build_shape = map_shapes(tuple, input_shape)
         self.built = True
@@ -168,12 +168,12 @@ class Layer(_KeepsArguments):
         Parameters
         ----------
         input_shape : tuple of (int or None), or nested list or dict of them
-            The shape of the input, batch size first.
+            Shape of the input, batch size first.
 
         Returns
         -------
         tuple of (int or None), or nested list or dict of them
-            The shape of the output.
+            Shape of the output.
         """
         inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, self.dtype)), input_shape)
         with self._tried():  # without random numbers
@@ -203,16 +203,16 @@ class Layer(_KeepsArguments):
                 value[:] = items
 
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
-        """Compute the output: in place of `call`, next to a `backward`.
+        """Compute the output: instead of `call`, together with a `backward`.
 
         Parameters
         ----------
         x : ndarray, shape (N, ...)
             The input.
         work : Workspace
-            Where buffers live and notes for `backward` are kept.
+            Buffers, and values that `backward` needs.
         training : bool
-            Whether this is a training step.
+            If True, this is a training step.
 
         Returns
         -------
@@ -233,7 +233,7 @@ class Layer(_KeepsArguments):
         d_y : ndarray, shape (N, ...)
             Upstream gradient; may be overwritten.
         work : Workspace
-            The one that `forward` had, with the input in ``work.x`` if `call` was used.
+            The one that `forward` was given, with the input in ``work.x`` if `call` was used.
         need_d_x : bool
             False if the gradient with respect to the input is not used.
 
@@ -252,7 +252,7 @@ class Layer(_KeepsArguments):
 
     @property
     def _runs_in_python(self) -> bool:
-        """Whether it has a `forward` or a `backward` of its own, and is one instruction."""
+        """Whether it defines `forward` or `backward`, and is one instruction."""
         own = type(self)
         return own.forward is not Layer.forward or own.backward is not Layer.backward
 
@@ -301,7 +301,7 @@ class Layer(_KeepsArguments):
         Returns
         -------
         dict
-            What `from_config` takes.
+            Argument for `from_config`.
         """
         arguments: dict[str, Any] = {}
         if type(self) not in _registry.written:
@@ -339,24 +339,24 @@ class Layer(_KeepsArguments):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a layer from its configuration.
+        """Build a layer from its configuration.
 
         Parameters
         ----------
         config : dict
-            What `get_config` returned. Keys that the constructor does not know, as other
-            versions of Keras write them, are passed over.
+            Result of `get_config`. Keys that the constructor does not know, as other versions
+            of Keras write them, are ignored.
 
         Returns
         -------
         Layer
-            A new one, without weights.
+            New layer, without weights.
         """
         known, late = keywords(cls, Layer), {}
         parameters = inspect.signature(cls).parameters
         if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
-            late = {k: config[k] for k in ("name", "trainable", "dtype") if k in config}
-            late = {k: v for k, v in late.items() if k not in parameters}
+            names = {"name", "trainable", "dtype"} & config.keys() - parameters.keys()
+            late = {name: config[name] for name in names}
         layer = cls(**{k: v for k, v in config.items() if k in known and k not in late})
         layer.name = late.get("name", layer.name)
         layer.trainable = late.get("trainable", layer.trainable)
@@ -373,24 +373,24 @@ class Layer(_KeepsArguments):
         regularizer: Any = None,
         constraint: Any = None,
     ) -> Variable:
-        """Make a weight; for `build`.
+        """Add a weight; called by `build`.
 
         Parameters
         ----------
         shape : tuple of int
-            Its shape; by default that of a number.
+            Shape; by default that of a number.
         initializer : str or Initializer, optional
             Its first values; by default ``"glorot_uniform"``, and zeros for integers and bool.
         dtype : str, optional
             Its type: a float type, that of integers or bool; by default the layer's.
         trainable : bool
-            Whether training changes it.
+            If True, training changes it.
         name : str
-            Its name.
+            Name.
         regularizer : str or Regularizer, optional
-            What its size costs.
+            Regularizer of the weight.
         constraint : str or Constraint, optional
-            What it must satisfy after every step.
+            Constraint of the weight.
 
         Returns
         -------
@@ -454,7 +454,7 @@ class Layer(_KeepsArguments):
         Parameters
         ----------
         config : dict
-            What `get_build_config` returned.
+            Result of `get_build_config`.
         """
         self.build(map_shapes(tuple, config["input_shape"]))
 
@@ -500,7 +500,7 @@ class Layer(_KeepsArguments):
         Returns
         -------
         list of ndarray
-            In the order of `weights`.
+            One for each of `weights`, in their order.
         """
         return [w.array.copy() for w in self.weights]
 
@@ -510,12 +510,12 @@ class Layer(_KeepsArguments):
         Parameters
         ----------
         weights : list of array_like
-            In the order of `weights`.
+            One for each of `weights`, in their order.
 
         Raises
         ------
         ValueError
-            If their number, a shape or a type is another one, or the layer is not built.
+            If their number, a shape or a type is wrong, or the layer is not built.
         """
         own = self.weights
         if not isinstance(weights, Iterable) or isinstance(weights, str | bytes):
@@ -529,15 +529,13 @@ class Layer(_KeepsArguments):
                 f"{self.name} takes a list of {len(own)} weights{hint}. "
                 f"Received: {len(new)} weights"
             )
-        arrays = []
-        for variable, value in zip(own, new, strict=True):
-            array = checks.as_array(variable.path, value)
+        arrays = [checks.as_array(v.path, value) for v, value in zip(own, new, strict=True)]
+        for variable, array in zip(own, arrays, strict=True):
             if array.shape != variable.shape or array.dtype.kind not in "fiub":
                 raise ValueError(
                     f"{variable.path} takes real numbers of shape {variable.shape}. "
                     f"Received: shape {array.shape}, dtype {array.dtype}"
                 )
-            arrays.append(array)
         for variable, array in zip(own, arrays, strict=True):
             variable.array[...] = array
 
@@ -567,9 +565,9 @@ class Layer(_KeepsArguments):
         Parameters
         ----------
         *args, **kwargs : object
-            What `call` takes: first the input, an array with the batch axis first, a tensor, or
-            a nested list or dict of them. `training` says whether it is a training step; by
-            default what the layer around it was told.
+            Arguments of `call`: first the input, an array with the batch axis first, a tensor, or
+            a nested list or dict of them. `training` is True in a training step; by
+            default it is that of the layer around this one.
 
         Returns
         -------
@@ -597,10 +595,8 @@ class Layer(_KeepsArguments):
             if training is not None:
                 kwargs["training"] = training
             return self._to_graph(args, kwargs)
-        args, kwargs = (
-            tuple(map(self._to_input, args)),
-            {key: self._to_input(value) for key, value in kwargs.items()},
-        )
+        args = tuple(map(self._to_input, args))
+        kwargs = {key: self._to_input(value) for key, value in kwargs.items()}
         shape = _open_shape(self, args[0] if args else next(iter(kwargs.values())))
         self._build_once(shape)
         if type(self).compute_output_shape is not Layer.compute_output_shape and args[:1]:
@@ -663,7 +659,7 @@ class Layer(_KeepsArguments):
 
     @property
     def losses(self) -> list[Any]:
-        """What `add_loss` was given in the last call, then the penalties of the weights."""
+        """The losses that the last call added by `add_loss`, then the penalties of the weights."""
         found = [loss for layer in self._all_layers() for loss in layer._losses]
         return found + [v.regularizer(v) for v in self.trainable_weights if v.regularizer]
 
@@ -754,7 +750,7 @@ class Layer(_KeepsArguments):
             return as_tensor(array)
         return as_tensor(np.ascontiguousarray(array, self.dtype))
 
-    #: Whether inputs are converted to the layer's dtype, and whether integers are left as they are.
+    #: If True, inputs are converted to the layer's dtype; if True, integers are left as they are.
     _autocasts, _takes_integers = True, False
 
     def _build_once(self, input_shape: Any) -> None:
@@ -813,7 +809,7 @@ class LayerCall(Operation):
     layer : Layer
         The layer.
     training : bool
-        Whether it is called in training.
+        If True, it is called in training.
 
     Examples
     --------
@@ -875,7 +871,7 @@ class LayerCall(Operation):
     ) -> list[Array | None]:
         """Compute the gradients with respect to the input and the trainable weights."""
         layer, x = self.layer, arrays[0]
-        # Where the gradients of several calls are summed, there is no array to write to.
+        # Without an array to write to, the gradients of several calls are summed.
         given = (outs or [None] * len(arrays))[1:]
         pairs = zip(arrays[1:], given, strict=True)
         own = [np.zeros_like(w) if out is None else out for w, out in pairs]

@@ -23,7 +23,7 @@ class Dense(Layer):
     activation : str or callable, optional
         Activation that is applied to the pre-activations; by default none.
     use_bias : bool
-        Whether a bias is added.
+        If True, add a bias.
     kernel_initializer, bias_initializer : str or Initializer
         Initializers of the weights.
     kernel_regularizer, bias_regularizer : str or Regularizer, optional

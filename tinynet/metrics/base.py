@@ -1,4 +1,4 @@
-"""What a metric is, and the mean that most of them are."""
+"""The base of all metrics, and the mean that most of them are."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def _is_given(value: Any) -> bool:
 class Metric(Configurable):
     """The base of all metrics.
 
-    A metric of your own defines `update_state` and `result`, and keeps what it counts in
-    variables that `add_variable` makes.
+    A custom metric defines `update_state` and `result`, and keeps its counts in variables that
+    `add_variable` makes.
 
     Parameters
     ----------
@@ -136,23 +136,23 @@ class Metric(Configurable):
         dtype: Any = None,
         name: str = "variable",
     ) -> Variable:
-        """Make a part of the state.
+        """Add a variable to the state.
 
         Parameters
         ----------
         shape : tuple of int
-            Its shape.
+            Shape.
         initializer : str or Initializer
-            Its first values.
+            Initial values.
         dtype : str, optional
-            Its type; by default the metric's.
+            Data type; by default that of the metric.
         name : str
-            Its name.
+            Name.
 
         Returns
         -------
         Variable
-            The part, which `reset_state` sets to 0.
+            Variable, which `reset_state` sets to 0.
         """
         make = initializers.get(initializer or "zeros")
         values = make(tuple(np.atleast_1d(np.asarray(shape, int))), dtype=dtype or self.dtype)
@@ -183,31 +183,31 @@ class Metric(Configurable):
         Parameters
         ----------
         y_true : array_like, shape (N, ...)
-            The true values.
+            Targets.
         y_pred : array_like, shape (N, ..., C)
-            The predictions.
+            Predictions.
         sample_weight : array_like, optional
-            What each example counts.
+            Weight of each example.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define update_state")
 
     def result(self) -> Any:
-        """Compute the figure.
+        """Compute the result.
 
         Returns
         -------
         Tensor
-            The figure, without dimensions.
+            Result, without dimensions.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define result")
 
     def reset_state(self) -> None:
-        """Forget everything seen."""
+        """Reset the state to 0."""
         for variable in self.variables:
             variable.assign(np.zeros(variable.shape))
 
     def _snapshot(self) -> Callable[[], None]:
-        """Copy the state; return what sets it again."""
+        """Copy the state; return a function that restores it."""
         # Copied are containers; anything else, such as a function or a model, is kept as it is.
         state = {
             name: copy.deepcopy(value) if isinstance(value, _CONTAINERS) else value
@@ -229,7 +229,7 @@ class Metric(Configurable):
         return restore
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Add a batch and compute the figure.
+        """Add a batch and compute the result.
 
         Parameters
         ----------
@@ -239,7 +239,7 @@ class Metric(Configurable):
         Returns
         -------
         Tensor
-            The figure so far.
+            Result so far.
         """
         self.update_state(*args, **kwargs)
         return self.result()
@@ -286,9 +286,9 @@ class Sum(Metric):
         Parameters
         ----------
         values : array_like
-            The numbers.
+            Numbers.
         sample_weight : array_like, optional
-            What each is multiplied by.
+            Weight of each number.
         """
         values = checks.numeric("values", values, np.float64)
         if sample_weight is not None:
@@ -332,9 +332,9 @@ class Mean(Sum):
         Parameters
         ----------
         values : array_like
-            The numbers.
+            Numbers.
         sample_weight : array_like, optional
-            What each counts.
+            Weight of each number.
         """
         values = checks.numeric("values", values)
         rows = len(values) if values.ndim else 1
@@ -351,7 +351,7 @@ class Mean(Sum):
             self.count += float(np.sum(weights)) / per_row
 
     def result(self) -> Tensor:
-        """Compute the mean of what was seen; 0 if that was nothing."""
+        """Compute the mean; 0 without any numbers."""
         mean = self.total / self.count if self.count else 0.0
         return as_tensor(np.asarray(mean, self.dtype))
 
@@ -367,7 +367,7 @@ class MeanMetricWrapper(Mean):
     name, dtype : str, optional
         As for `Metric`.
     **kwargs : object
-        What the function takes besides.
+        Further arguments of the function.
 
     Examples
     --------
@@ -397,18 +397,18 @@ class MeanMetricWrapper(Mean):
         Parameters
         ----------
         y_true : array_like, shape (N, ...)
-            The true values.
+            Targets.
         y_pred : array_like, shape (N, ..., C)
-            The predictions.
+            Predictions.
         sample_weight : array_like, optional
-            What each example counts.
+            Weight of each example.
         """
         y_true, y_pred = _pair(y_true, y_pred, self.dtype)
         super().update_state(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)
 
 
 def _pair(y_true: Any, y_pred: Any, dtype: str) -> tuple[Tensor, Tensor]:
-    """Give a user's function what Keras gives it: two tensors of floats."""
+    """Convert targets and predictions as Keras does for a custom function: to tensors of floats."""
     pairs = ("y_true", y_true), ("y_pred", y_pred)
     true, predicted = map(as_tensor, copies(*(checks.numeric(*pair, dtype) for pair in pairs)))
     return true, predicted

@@ -627,7 +627,7 @@ class AUC(ConfusionMetric):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a metric from its configuration; Keras writes label weights as a tensor."""
+        """Build a metric from its configuration; Keras writes label weights as a tensor."""
         weights = config.get("label_weights")
         if isinstance(weights, dict):
             config = {**config, "label_weights": weights["config"]["value"]}
@@ -698,7 +698,7 @@ class FBetaScore(ConfusionMetric):
         return y_true.astype(np.float64), scores
 
     def result(self) -> Tensor:
-        """Compute the score, one for each class if there is no average."""
+        """Compute the score, one for each class without an average."""
         epsilon, square = config.epsilon(), self.beta**2
         tp, fn, fp = (np.asarray(getattr(self, name))[0] for name in self._counted)
         precision, recall = tp / (tp + fp + epsilon), tp / (tp + fn + epsilon)

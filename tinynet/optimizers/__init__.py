@@ -499,7 +499,7 @@ def get(identifier: Any) -> Optimizer:
     Raises
     ------
     ValueError
-        If there is no optimizer of that name.
+        If the name is unknown.
 
     Examples
     --------
