@@ -290,6 +290,84 @@ def names_of_outputs_in_lists_in_lists(keras: Any, tf: Any) -> Any:
 
 
 @compared
+def values_from_before_a_variable_is_set(keras: Any, tf: Any) -> Any:
+    ops, w = keras.ops, keras.Variable([1.0, 2.0])
+    found: list[Any] = []
+    for read in (
+        *(lambda: w.numpy(), lambda: np.asarray(w), lambda: ops.convert_to_numpy(w)),
+        *(lambda: w[0], lambda: w[:1], lambda: ops.reshape(w, (1, 2)), lambda: ops.transpose(w)),
+        *(lambda: ops.expand_dims(w, 0), lambda: ops.squeeze(w), lambda: ops.flip(w)),
+        *(lambda: ops.broadcast_to(w, (2, 2)), lambda: ops.split(w, 2)[0], lambda: tf.identity(w)),
+        *(lambda: ops.stop_gradient(w), lambda: w.assign([3.0, 4.0]), lambda: ops.copy(w)),
+        *(lambda: w.assign_add([3.0, 4.0]), lambda: w.value.numpy(), lambda: ops.unstack(w)[1]),
+    ):
+        w.assign([1.0, 2.0])
+        value = read()
+        w.assign([5.0, 6.0])
+        found.append(np.asarray(value).copy())
+    return [*found, w.numpy()]
+
+
+@compared
+def gradients_from_before_a_variable_is_set(keras: Any, tf: Any) -> Any:
+    ops, optimizer = keras.ops, keras.optimizers.SGD(0.1)
+    w, u = keras.Variable([1.0, 2.0]), keras.Variable([3.0, 4.0])
+    with tf.GradientTape() as inside:
+        y = ops.sum(w * u)
+        u.assign([0.5, 1.0])
+    found = [inside.gradient(y, [w, u])]
+    with tf.GradientTape() as first, tf.GradientTape() as second:
+        a, b = ops.sum(w * u), ops.sum(w * u * u)
+    found.append(first.gradient(a, [w, u]))
+    optimizer.apply_gradients(zip(found[-1], [w, u], strict=True))
+    return [[np.asarray(g) for g in each] for each in (*found, second.gradient(b, [w, u]), [w, u])]
+
+
+def set_after_use(how: int, eager: bool) -> Callable[[Any, Any], Any]:
+    def program(keras: Any, tf: Any) -> Any:
+        ops = keras.ops
+
+        class Sets(keras.layers.Layer):
+            def build(self, shape: Any) -> None:
+                options = {"shape": (3,), "initializer": "ones"}
+                self.w = self.add_weight(name="w", **options)
+                self.m = self.add_weight(name="m", trainable=False, **options)
+
+            def call(self, x: Any) -> Any:
+                if how == 0:  # the gradient with respect to w depends on m
+                    x = x * self.w * self.m
+                    self.m.assign(self.m * 2.0)
+                elif how == 1:
+                    x = x * self.w * ops.reshape(self.m, (1, 3))
+                    self.m.assign_add([1.0, 1.0, 1.0])
+                elif how == 2:
+                    before = self.m.assign_add([1.0, 1.0, 1.0])
+                    self.m.assign_add([1.0, 1.0, 1.0])
+                    x = x * self.w * before
+                else:
+                    before = self.m[:]
+                    self.m.assign(self.m * 3.0)
+                    x = ops.matmul(x * self.w + before, ops.expand_dims(self.m, 1))
+                    self.m.assign(self.m + 1.0)
+                return x
+
+        x = np.arange(12.0).reshape(4, 3).astype("float32") / 10
+        layers = [Sets(), keras.layers.Dense(1, kernel_initializer="ones")]
+        model = keras.Sequential([keras.Input((3,)), *layers])
+        model.compile("sgd", "mse", run_eagerly=eager)
+        fit = {"batch_size": 2, "shuffle": False, "verbose": 0}
+        return model.fit(x, x[:, :1], **fit).history, arrays(model), model.predict(x, verbose=0)
+
+    program.__name__ = f"variables_set_after_use_{how}_{'eager' if eager else 'traced'}"
+    return program
+
+
+for number in range(4):
+    compared(set_after_use(number, False))
+    compared(set_after_use(number, True))
+
+
+@compared
 def train_step_calling_super(keras: Any, tf: Any) -> Any:
     class Calling(keras.Model):
         def train_step(self, data: Any) -> Any:

@@ -111,6 +111,8 @@ def test_an_array_asked_to_be_a_copy_is_one() -> None:
     np.array(v)[0] = 5
     assert v.numpy().tolist() == [1]
     np.asarray(v)[0] = 5
+    assert v.numpy().tolist() == [1]
+    np.asarray(v, copy=False)[0] = 5
     assert v.numpy().tolist() == [5]
 
 

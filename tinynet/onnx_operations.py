@@ -216,6 +216,7 @@ _NODES = {
     },
     "absolute": "Abs",
     "add": "Add",
+    "copy": "Identity",
     "divide": "Div",
     "greater_equal": "GreaterOrEqual",
     "identity_of": "Identity",

@@ -158,7 +158,7 @@ class Variable(NDArrayOperatorsMixin):
         Returns
         -------
         Tensor
-            A live view of the Variable.
+            The new value.
 
         Raises
         ------
@@ -181,7 +181,7 @@ class Variable(NDArrayOperatorsMixin):
                 f"Received: shape {new.shape}, dtype {new.dtype}"
             )
         self.array[...] = new
-        return self.value
+        return as_tensor(self.array.copy())
 
     def assign_add(self, value: Any) -> Tensor:
         """Add to the value, in place.
@@ -194,7 +194,7 @@ class Variable(NDArrayOperatorsMixin):
         Returns
         -------
         Tensor
-            A live view of the Variable.
+            The new value.
         """
         return self.assign(TABLE["add"](self, value))
 
@@ -209,14 +209,13 @@ class Variable(NDArrayOperatorsMixin):
         Returns
         -------
         Tensor
-            A live view of the Variable.
+            The new value.
         """
         return self.assign(TABLE["subtract"](self, value))
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        """Return the value for NumPy: the array itself, or a copy where NumPy asks for one."""
-        array = self.array if dtype is None else self.array.astype(dtype, copy=False)
-        return array.copy() if copy else array
+        """Return a copy of the value for NumPy; the array itself where it asks for no copy."""
+        return np.array(self.array, dtype, copy=copy is not False, order="K")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Compute with the value; the result is a Tensor."""

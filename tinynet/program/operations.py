@@ -457,6 +457,7 @@ TABLE["digitize"] = Operation(
     *("digitize", lambda x, bins: np.digitize(x, bins).astype(np.int32), None, 2, as_arrays)
 )
 TABLE["identity_of"] = Operation("identity_of", lambda x: x, lambda d_y, y, x: d_y)
+TABLE["copy"] = Operation("copy", lambda x: x.copy(), lambda d_y, y, x: d_y, 1, as_arrays)
 
 
 class LookUp(Operation):
@@ -518,7 +519,7 @@ class _Assign(Operation):
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
         """Set the variable."""
         arrays[0][...] = arrays[1]
-        return arrays[0]
+        return arrays[0].copy()
 
 
 TABLE["assign"] = _Assign("assign", lambda variable, value: value, None, 2)

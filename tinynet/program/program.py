@@ -13,7 +13,7 @@ from tinynet.program.differentiate import reverse
 from tinynet.program.operations import Operation
 from tinynet.program.symbols import SymbolicTensor
 from tinynet.program.tensor import TABLE, to_array
-from tinynet.program.trace import RECORDER, Instruction, Recorder, within
+from tinynet.program.trace import RECORDER, Instruction, Recorder, keep_values, within
 from tinynet.workspace import Workspace
 
 
@@ -69,6 +69,7 @@ class Program:
     def extend(self, function: Callable[..., Any], *args: Any) -> Any:
         """Trace a function of the program's symbolic tensors, and append its instructions."""
         result = within({RECORDER: self.recorder}, function, *args)
+        keep_values(self.recorder.instructions, TABLE["copy"])
         self.forward = self.recorder.instructions
         return result
 

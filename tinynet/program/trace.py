@@ -224,3 +224,38 @@ def _converted(value: Any, array: Any, converted: Any) -> Any:
     if isinstance(value, SymbolicTensor) or hasattr(value, "assign"):
         return TABLE["cast"](value, converted.dtype)
     return converted
+
+
+def keep_values(instructions: list[Instruction], copying: Any) -> None:
+    """Let instructions read copies of variables that are set later, where the old value is used.
+
+    That is where the result is a view of the variable, or where its gradient depends on it.
+
+    Parameters
+    ----------
+    instructions : list of Instruction
+        Instructions in order; changed in place.
+    copying : Operation
+        Operation that copies.
+    """
+    last = {id(n.inputs[0]): k for k, n in enumerate(instructions) if n.operation.name == "assign"}
+    found: list[Instruction] = []
+    for k, instruction in enumerate(instructions):
+        for place, value in enumerate(instruction.inputs):
+            if last.get(id(value), -1) > k and _uses_value_later(instruction, value):
+                copied = SymbolicTensor([value.array.copy()])
+                found.append(Instruction(copying, [value], {}, [copied], instruction.scope))
+                instruction.inputs[place] = copied
+        found.append(instruction)
+    instructions[:] = found
+
+
+def _uses_value_later(instruction: Instruction, variable: Any) -> bool:
+    operation, inputs = instruction.operation, instruction.inputs
+    if operation.stateful:
+        return False
+    if any(isinstance(i, SymbolicTensor) or getattr(i, "trainable", False) for i in inputs):
+        return operation.backward is not None
+    arrays = [i.array if hasattr(i, "assign") else i for i in inputs]
+    results = flattened(operation.infer(arrays, instruction.options))
+    return any(np.may_share_memory(result, variable.array) for result in results)
