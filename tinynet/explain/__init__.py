@@ -1,9 +1,8 @@
-"""One training step with every number in sight, and backpropagation checked.
+"""One training step with all of its values, and a check of backpropagation.
 
-`step` does what `model.train_on_batch` does and tells every array that passes between the layers,
-on to one chosen weight and what the optimizer makes of its gradient. `check_gradients` asks
-whether the gradients are right at all: a derivative is how fast a number grows when another one
-does, and that can be tried out.
+`step` runs what `model.train_on_batch` runs, and returns every array that is passed between the
+layers, and the optimizer's update of one weight. `check_gradients` compares the gradients with
+finite differences.
 
 Both run the program of a copy of the model, instruction by instruction, and read its registers.
 """

@@ -11,8 +11,8 @@ import numpy as np
 
 from tinynet import checks, config
 from tinynet.blas import Computing
-from tinynet.explain.layer_step import computing_calls, kind_of, note_registers
-from tinynet.one_step import OneStep, copied, layers_of, relative, to_float64
+from tinynet.explain.layer_step import RecordedStep, kind_of
+from tinynet.one_step import copied, layers_of, relative, to_float64
 from tinynet.program.nested import flattened
 from tinynet.program.program import Program
 from tinynet.tables import Table, Tables, number
@@ -194,7 +194,7 @@ def check_gradients(
     doubled = copied(model, "explain.check_gradients", x, y, sample_weight)
     to_float64(doubled)
     with config.floatx_scope("float64"), Computing():
-        one = OneStep(doubled, x, y, sample_weight)
+        one = RecordedStep(doubled, x, y, sample_weight)
         return _Checker(one, most, tolerance, random).check_all()
 
 
@@ -228,7 +228,7 @@ class _Part:
         self.seeds, self.restore, self.names = seeds, checker.restore, one.names()
         self.program = Program(outer)
         self.program.forward = [*instructions]
-        self.given = [np.array(checker.registers.get(id(i), i.examples[0])) for i in outer]
+        self.given = [np.array(one.registers.get(id(i), i.examples[0])) for i in outer]
         targets = {id(i) for i in one.program.program.inputs} - {id(i) for i in one.program.inputs}
         pairs = zip(outer, self.given, strict=True)
         #: The inputs that have gradients, then the weights, with their arrays.
@@ -262,11 +262,10 @@ class _Part:
 class _Checker:
     """Compares the gradients of a step with differences, for a random choice of elements."""
 
-    def __init__(self, one: OneStep, most: int | None, tolerance: float, random: Any) -> None:
+    def __init__(self, one: RecordedStep, most: int | None, tolerance: float, random: Any) -> None:
         self.one, self.most, self.tolerance, self.random = one, most, tolerance, random
         self.report, self.restore = GradientReport([], []), _state_of(one.model)
-        self.registers: dict[int, Array] = {}
-        note_registers(one, one.forward(), self.registers)
+        one.record(one.forward())
 
     def check_all(self) -> GradientReport:
         """Check the loss, each layer, and then the whole model."""
@@ -276,7 +275,7 @@ class _Checker:
         terms: list[Any] = [(s, np.float64(factor)) for s, factor in one.program.losses]
         losses = _Part(self, [n for n in instructions if not n.scope], terms)
         self.check_part("loss", "The loss's gradient is wrong", losses)
-        for call in reversed([*computing_calls(one)]):
+        for call in reversed([*one.computing_calls()]):
             made = {id(s) for n in call.instructions for s in n.outputs}
             outputs = [s for s in flattened(call.outputs) if id(s) in made and "float" in s.dtype]
             seeds = [(s, self.random.standard_normal(s.shape)) for s in outputs]

@@ -14,6 +14,7 @@ from tinynet.one_step import OneStep, relative
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.program import Backward
 from tinynet.program.symbols import SymbolicTensor
+from tinynet.program.trace import Instruction
 from tinynet.variable import Array
 
 
@@ -110,129 +111,113 @@ def kind_of(layer: Any) -> str:
     return type(layer).__name__ + ("" if plain else f", {activation.__name__}")
 
 
-def note_registers(one: OneStep, run: Iterable[Any], registers: dict[int, Array]) -> None:
-    """Run instructions, and copy their results.
+class RecordedStep(OneStep):
+    """A step that keeps a copy of every register.
 
     Parameters
     ----------
-    one : OneStep
-        The step.
-    run : iterable of Instruction
-        Its `forward` or `backward`.
-    registers : dict of int to ndarray
-        Values by the ``id`` of their symbolic tensors; updated.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
-    >>> model.compile("sgd", "mse")
-    >>> one, registers = OneStep(model, [[3.0]], [[1.0]]), {}
-    >>> note_registers(one, one.forward(), registers)
-    >>> note_registers(one, one.backward(), registers)
-    >>> registers[id(one.calls[-1].outputs)]
-    array([[3.]], dtype=float32)
-    """
-    for instruction in run:
-        for symbol in (*one.program.program.inputs, *instruction.outputs):
-            if symbol is not None and id(symbol) not in registers:
-                registers[id(symbol)] = np.array(one.value(symbol))
-
-
-def layer_steps(one: OneStep, registers: dict[int, Array]) -> list[LayerStep]:
-    """Return inputs, outputs and gradients of each layer.
-
-    Parameters
-    ----------
-    one : OneStep
-        The step, after its run.
-    registers : dict of int to ndarray
-        Its registers.
-
-    Returns
-    -------
-    list of LayerStep
-        In the order of the calls.
+    model : Model
+        A compiled model; a step changes it.
+    *batch : array_like
+        Inputs, targets, sample weights and class weights.
 
     Examples
     --------
     >>> import tinynet as keras
     >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones", name="d")])
     >>> model.compile("sgd", "mse")
-    >>> one, registers = OneStep(model, [[3.0]], [[1.0]]), {}
-    >>> note_registers(one, one.forward(), registers)
-    >>> note_registers(one, one.backward(), registers)
-    >>> [(step.name, step.x, step.y) for step in layer_steps(one, registers)]
+    >>> step = RecordedStep(model, [[3.0]], [[1.0]])
+    >>> step.record(step.forward())
+    >>> step.record(step.backward())
+    >>> [(layer.name, layer.x, layer.y) for layer in step.layers()]
     [('d', array([[3.]], dtype=float32), array([[3.]], dtype=float32))]
     """
-    backward = [n for n in one.program.program.backward if isinstance(n.operation, Backward)]
-    upstream = {id(n.operation.forward.outputs[0]): n.inputs[0] for n in backward}
-    names, seen, found = one.names(), set(), []
 
-    def value(symbol: Any) -> Any:
-        return registers.get(id(symbol))
+    def __init__(self, model: Any, *batch: Any) -> None:
+        super().__init__(model, *batch)
+        #: Values by the ``id`` of their symbolic tensors.
+        self.registers: dict[int, Array] = {}
 
-    def d_output(symbol: Any) -> Any:
-        return value(upstream.get(id(symbol)))
+    def record(self, run: Iterable[Any]) -> None:
+        """Run instructions, and copy their results.
 
-    for call in computing_calls(one):
-        args, kwargs = call.inputs
-        given = [a for a in (*args, *kwargs.values()) if any(map(_is_tensor, flattened(a)))]
-        x, y = given[0] if len(given) == 1 else given, call.outputs
-        activation, before = getattr(y, "computed_by", (None, None))
-        logits = activation is not None and id(y) not in upstream and id(before) in upstream
-        y = before if logits else y
-        inside = set(map(id, call.instructions))
-        own_backward = [n for n in backward if id(n.operation.forward) in inside]
+        Parameters
+        ----------
+        run : iterable of Instruction
+            Result of `forward` or `backward`.
+        """
+        for instruction in run:
+            for symbol in (*self.program.program.inputs, *instruction.outputs):
+                if symbol is not None and id(symbol) not in self.registers:
+                    self.registers[id(symbol)] = np.array(self.value(symbol))
 
-        def d_input(symbol: Any, y: Any = y, own_backward: list[Any] = own_backward) -> Any:
-            parts = [
-                value(d)
-                for n in own_backward
-                for i, d in zip(n.operation.forward.inputs, n.outputs, strict=True)
-                if i is symbol and d is not None
-            ]
-            return d_output(y) if symbol is y else sum(parts[1:], *parts[:1]) if parts else None
+    def gradients_of(self) -> list[Instruction]:
+        """Return the instructions that compute gradients of other instructions."""
+        return [n for n in self.program.program.backward if isinstance(n.operation, Backward)]
 
-        name = relative(call.path)
-        own = [names[id(w)] for w in call.layer.weights]
-        own = [path for path in own if path.rpartition("/")[0] == name and path not in seen]
-        seen.update(own)
-        arrays = mapped(value, x), mapped(value, y), mapped(d_output, y), mapped(d_input, x)
-        is_first = any(s is entry for s in flattened(x) for entry in one.program.inputs)
-        found.append(LayerStep(name, call.layer, *arrays, logits, own, is_first))
-    return found
+    def layers(self) -> list[LayerStep]:
+        """Return inputs, outputs and gradients of each layer.
+
+        Returns
+        -------
+        list of LayerStep
+            In the order of the calls.
+        """
+        backward = self.gradients_of()
+        upstream = {id(n.operation.forward.outputs[0]): n.inputs[0] for n in backward}
+        names, seen, found = self.names(), set(), []
+
+        def value(symbol: Any) -> Any:
+            return self.registers.get(id(symbol))
+
+        def d_output(symbol: Any) -> Any:
+            return value(upstream.get(id(symbol)))
+
+        for call in self.computing_calls():
+            args, kwargs = call.inputs
+            given = [a for a in (*args, *kwargs.values()) if any(map(_is_tensor, flattened(a)))]
+            x, y = given[0] if len(given) == 1 else given, call.outputs
+            activation, before = getattr(y, "computed_by", (None, None))
+            logits = activation is not None and id(y) not in upstream and id(before) in upstream
+            y = before if logits else y
+            inside = set(map(id, call.instructions))
+            own_backward = [n for n in backward if id(n.operation.forward) in inside]
+
+            def d_input(symbol: Any, y: Any = y, own_backward: list[Any] = own_backward) -> Any:
+                parts = [
+                    value(d)
+                    for n in own_backward
+                    for i, d in zip(n.operation.forward.inputs, n.outputs, strict=True)
+                    if i is symbol and d is not None
+                ]
+                total = sum(parts[1:], *parts[:1]) if parts else None
+                return d_output(y) if symbol is y else total
+
+            name = relative(call.path)
+            own = [names[id(w)] for w in call.layer.weights]
+            own = [path for path in own if path.rpartition("/")[0] == name and path not in seen]
+            seen.update(own)
+            arrays = mapped(value, x), mapped(value, y), mapped(d_output, y), mapped(d_input, x)
+            is_first = any(s is entry for s in flattened(x) for entry in self.program.inputs)
+            found.append(LayerStep(name, call.layer, *arrays, logits, own, is_first))
+        return found
+
+    def computing_calls(self) -> Iterator[Any]:
+        """Yield the calls of layers that compute something themselves, not only by layers inside.
+
+        Yields
+        ------
+        LayerCalled
+            In order; a layer that has layers inside comes after them.
+        """
+        *calls, model = self.calls
+        for k, call in enumerate(calls):
+            inside = any(c.path.startswith(f"{call.path}/") for c in calls[:k])
+            if not inside or any(n.scope == call.path for n in call.instructions):
+                yield call
+        if any(weight.path.startswith(f"{model.layer.name}/") for weight in model.layer.weights):
+            yield model  # a subclass that has weights itself
 
 
 def _is_tensor(value: Any) -> bool:
     return isinstance(value, SymbolicTensor)
-
-
-def computing_calls(one: OneStep) -> Iterator[Any]:
-    """Yield the calls of layers that compute something themselves, not only by layers inside.
-
-    Parameters
-    ----------
-    one : OneStep
-        The step.
-
-    Yields
-    ------
-    LayerCalled
-        In order; a layer that has layers inside comes after them.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.layers.Dense(1, name="a"), keras.layers.ReLU(name="b")])
-    >>> model.compile("sgd", "mse")
-    >>> [call.layer.name for call in computing_calls(OneStep(model, [[3.0]], [[1.0]]))]
-    ['a', 'b']
-    """
-    *calls, model = one.calls
-    for k, call in enumerate(calls):
-        inside = any(c.path.startswith(f"{call.path}/") for c in calls[:k])
-        if not inside or any(n.scope == call.path for n in call.instructions):
-            yield call
-    if any(weight.path.startswith(f"{model.layer.name}/") for weight in model.layer.weights):
-        yield model  # a subclass that has weights itself

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,8 @@ import numpy as np
 
 from tinynet import checks, functional, optimizers
 from tinynet.blas import Computing
-from tinynet.explain.layer_step import LayerStep, layer_steps, note_registers
-from tinynet.one_step import OneStep, copied
-from tinynet.program.program import Backward
+from tinynet.explain.layer_step import LayerStep, RecordedStep
+from tinynet.one_step import copied
 from tinynet.tables import Table, Tables, number
 from tinynet.variable import Array
 
@@ -281,24 +281,22 @@ def step(
     model_copy = copied(model, "explain.step", x, y, sample_weight, class_weight)
     expected, received = "A step needs weights to change", f"{model.name} has none to train"
     checks.require(model_copy.trainable_weights, expected, received)
-    one = OneStep(model_copy, x, y, sample_weight, class_weight)
+    one = RecordedStep(model_copy, x, y, sample_weight, class_weight)
     names, plan, optimizer = one.names(), one.plan, model_copy.optimizer
     weights = {names[id(w)]: w.numpy() for w in model_copy.weights}
     rate, t = float(optimizer.learning_rate), int(optimizer.iterations) + 1
-    registers: dict[int, Array] = {}
     with Computing():
-        note_registers(one, one.forward(), registers)
+        one.record(one.forward())
         loss = one.loss()
         if not np.isfinite(loss):
-            return Step(loss, layer_steps(one, registers), weights, {}, None)
-        note_registers(one, one.backward(), registers)
+            return Step(loss, one.layers(), weights, {}, None)
+        one.record(one.backward())
         one.regularize()
-        raw, slots_before = _copies(plan)
+        raw, slots_before = copy.deepcopy((plan.gradients, plan.slots))
         optimizer._learn(plan)
-        used, slots_after = _copies(plan)
+        used, slots_after = copy.deepcopy((plan.gradients, plan.slots))
     if apply:
         model.train_on_batch(x, y, sample_weight, class_weight)
-    layers = layer_steps(one, registers)
     gradients = {names[id(v)]: g for v, g in zip(plan.variables, raw, strict=True)}
     name, index = _choose(weight, gradients)
     position = [*gradients].index(name)
@@ -308,7 +306,7 @@ def step(
         dtype = weights[name].dtype
         alpha = float(functional.adam_step_size(rate, optimizer.beta_1, optimizer.beta_2, t, dtype))
     variable = plan.variables[position]
-    x_i, d_z_j = _factors(one, registers, variable, index)
+    x_i, d_z_j = _factors(one, variable, index)
     arrays = (weights[name], variable.array, raw[position], used[position])
     values = [float(array[index]) for array in arrays]
     slots = [
@@ -316,13 +314,7 @@ def step(
         for kept in (slots_before, slots_after)
     ]
     rest: Any = [*values, x_i, d_z_j, *slots, optimizer, t, rate, alpha]
-    return Step(loss, layers, weights, gradients, WeightStep(name, index, *rest))
-
-
-def _copies(plan: Any) -> tuple[list[Array], dict[str, list[Array]]]:
-    """Return copies of the gradients and of the optimizer's state."""
-    slots = {name: [np.array(array) for array in kept] for name, kept in plan.slots.items()}
-    return [np.array(gradient) for gradient in plan.gradients], slots
+    return Step(loss, one.layers(), weights, gradients, WeightStep(name, index, *rest))
 
 
 def _choose(weight: Any, gradients: dict[str, Array]) -> tuple[str, tuple[int, ...]]:
@@ -344,21 +336,17 @@ def _choose(weight: Any, gradients: dict[str, Array]) -> tuple[str, tuple[int, .
     return name, index
 
 
-def _factors(
-    one: OneStep, registers: dict[int, Array], weight: Any, index: tuple[int, ...]
-) -> tuple[Array | None, Array | None]:
+def _factors(one: RecordedStep, weight: Any, index: tuple[int, ...]) -> Any:
     """Return x_i and d_z_j, whose products sum to the gradient, if dense layers have the weight."""
     x_i, d_z_j = [], []
-    for n in one.program.program.backward:
-        if not isinstance(n.operation, Backward):
-            continue
+    for n in one.gradients_of():
         forward = n.operation.forward
         uses = [k for k, i in enumerate(forward.inputs) if i is weight]
         if not uses:
             continue
         if forward.operation.name != "linear":
             return None, None
-        x, d_z = (registers[id(s)] for s in (forward.inputs[0], n.inputs[0]))
+        x, d_z = (one.registers[id(s)] for s in (forward.inputs[0], n.inputs[0]))
         x, d_z = x.reshape(-1, x.shape[-1]), d_z.reshape(-1, d_z.shape[-1])
         x_i.append(x[:, index[0]] if uses == [1] else np.ones(len(x), x.dtype))
         d_z_j.append(d_z[:, index[-1]])
