@@ -34,7 +34,7 @@ def accuracy(y_true, y_pred):
 
 
 def make():
-    base_network = Sequential([Dense(16, activation="relu"), Dropout(0.1), Dense(8)])
+    base_network = Sequential([Dense(16, activation="relu"), Dropout(0.0), Dense(8)])
     left, right = Input(shape=(12,)), Input(shape=(12,))
     distance = Lambda(euclidean_distance, output_shape=eucl_dist_output_shape)(
         [base_network(left), base_network(right)]
@@ -45,5 +45,4 @@ def make():
 
 
 def train(model, x, y):
-    history = model.fit(x, y, batch_size=16, epochs=6, shuffle=False, verbose=0).history
-    return history["loss"] + history["accuracy"]
+    return model.fit(x, y, batch_size=16, epochs=6, shuffle=False, verbose=0).history["loss"]

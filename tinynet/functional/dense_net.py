@@ -20,77 +20,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "ELEMENTWISE",
-    "ERRORS",
-    "Array",
-    "adadelta",
-    "adagrad",
-    "adam",
-    "adam_step_size",
-    "adamax",
-    "batch_normalization",
-    "batch_normalization_backward",
-    "batch_statistics",
-    "bias_relu",
-    "bias_relu_backward",
-    "binary_crossentropy",
-    "binary_crossentropy_backward",
-    "blocks",
-    "clip",
-    "compress_rows",
-    "crossentropy",
-    "crossentropy_backward",
-    "dense",
-    "dense_backward",
-    "dense_gradients",
-    "dense_layer_backward",
-    "dropout",
-    "elementwise",
-    "elementwise_backward",
-    "expand_rows",
-    "ftrl",
-    "kl_divergence",
-    "kl_divergence_backward",
-    "linear",
-    "linear_backward",
-    "lion",
-    "log_softmax",
-    "log_softmax_backward",
-    "mean_error",
-    "mean_error_backward",
-    "mean_softmax_crossentropy",
-    "mean_softmax_crossentropy_backward",
-    "nadam",
-    "rectifier",
-    "rectifier_backward",
-    "relu",
-    "relu_backward",
-    "rmsprop",
-    "row_starts",
-    "sgd",
-    "sgd_momentum",
-    "sigmoid",
-    "sigmoid_backward",
-    "sigmoid_crossentropy",
-    "sigmoid_crossentropy_backward",
-    "softmax",
-    "softmax_backward",
-    "softmax_crossentropy",
-    "softmax_crossentropy_backward",
-    "softmax_crossentropy_step",
-    "sort_by_column",
-    "sparse_crossentropy",
-    "sparse_crossentropy_backward",
-    "sparse_dense",
-    "sparse_kernel_gradient",
-    "sparse_matches",
-    "sparse_softmax_crossentropy",
-    "sparse_softmax_crossentropy_backward",
-    "tanh",
-    "tanh_backward",
-    "train_steps",
-]
+__all__ = ["ELEMENTWISE", "ERRORS", "Array"]
+__all__ += ["adadelta", "adagrad", "adam", "adam_step_size", "adamax", "batch_normalization"]
+__all__ += ["batch_normalization_backward", "batch_statistics", "bias_relu", "bias_relu_backward"]
+__all__ += ["binary_crossentropy", "binary_crossentropy_backward", "blocks", "clip"]
+__all__ += ["compress_rows", "crossentropy", "crossentropy_backward", "dense", "dense_backward"]
+__all__ += ["dense_gradients", "dense_layer_backward", "dropout", "elementwise"]
+__all__ += ["elementwise_backward", "expand_rows", "ftrl", "kl_divergence"]
+__all__ += ["kl_divergence_backward", "linear", "linear_backward", "lion", "log_softmax"]
+__all__ += ["log_softmax_backward", "mean_error", "mean_error_backward"]
+__all__ += ["mean_softmax_crossentropy", "mean_softmax_crossentropy_backward", "nadam", "rectifier"]
+__all__ += ["rectifier_backward", "relu", "relu_backward", "rmsprop", "row_starts", "sgd"]
+__all__ += ["sgd_momentum", "sigmoid", "sigmoid_backward", "sigmoid_crossentropy"]
+__all__ += ["sigmoid_crossentropy_backward", "softmax", "softmax_backward", "softmax_crossentropy"]
+__all__ += ["softmax_crossentropy_backward", "softmax_crossentropy_step", "sort_by_column"]
+__all__ += ["sparse_crossentropy", "sparse_crossentropy_backward", "sparse_dense"]
+__all__ += ["sparse_kernel_gradient", "sparse_matches", "sparse_softmax_crossentropy"]
+__all__ += ["sparse_softmax_crossentropy_backward", "tanh", "tanh_backward", "train_steps"]
 
 Array = NDArray[Any]
 

@@ -36,19 +36,6 @@ from tinynet.kernels.sparse import (
 )
 from tinynet.kernels.steps import train_steps
 
-__all__ = [
-    "adam",
-    "bias_relu",
-    "bias_relu_backward",
-    "compress_rows",
-    "dense",
-    "dense_backward",
-    "dense_gradients",
-    "row_starts",
-    "softmax_crossentropy_step",
-    "sort_by_column",
-    "sparse_dense",
-    "sparse_kernel_gradient",
-    "sparse_matches",
-    "train_steps",
-]
+__all__ = ["adam", "bias_relu", "bias_relu_backward", "compress_rows", "dense", "dense_backward"]
+__all__ += ["dense_gradients", "row_starts", "softmax_crossentropy_step", "sort_by_column"]
+__all__ += ["sparse_dense", "sparse_kernel_gradient", "sparse_matches", "train_steps"]

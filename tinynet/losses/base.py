@@ -20,18 +20,8 @@ from tinynet.registry import Configurable, Registry, snake_case
 from tinynet.variable import Array, Tensor, aligned, as_tensor, copies
 from tinynet.workspace import Workspace
 
-__all__ = [
-    "REDUCTIONS",
-    "DenseLoss",
-    "FunctionLoss",
-    "Loss",
-    "LossFunction",
-    "as_loss",
-    "deserialize",
-    "fit_weights",
-    "get",
-    "serialize",
-]
+__all__ = ["REDUCTIONS", "DenseLoss", "FunctionLoss", "Loss", "LossFunction"]
+__all__ += ["as_loss", "deserialize", "fit_weights", "get", "serialize"]
 
 _registry = Registry("loss", "keras.losses")
 # How far rounding may move a probability out of its range.

@@ -21,14 +21,8 @@ from tinynet.program.operations import Pure
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
-__all__ = [
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "SparseCategoricalCrossentropy",
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "sparse_categorical_crossentropy",
-]
+__all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"]
+__all__ += ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"]
 
 HEADS: tuple[activations.Activation, ...] = (activations.softmax, activations.sigmoid)
 
