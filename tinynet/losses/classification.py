@@ -137,10 +137,11 @@ class BinaryFocalCrossentropy(SmoothedLoss):
     apply_class_balancing: bool = argument(False, checks.flag)
     alpha: float = argument(0.25, checks.number)
     gamma: float = argument(2.0, checks.number)
-    from_logits: bool = argument(False)
-    label_smoothing: float = argument(0.0)
-    axis: int = argument(-1)
-    reduction: str | None = argument("sum_over_batch_size")
+    # Of any type, because type checkers expect inherited arguments first.
+    from_logits: Any = argument(False)
+    label_smoothing: Any = argument(0.0)
+    axis: Any = argument(-1)
+    reduction: Any = argument("sum_over_batch_size")
     name: Any = argument(None)
     dtype: Any = argument(None)
 
@@ -195,10 +196,11 @@ class CategoricalFocalCrossentropy(OneHotLoss):
 
     alpha: float = argument(0.25, checks.number)
     gamma: float = argument(2.0, checks.number)
-    from_logits: bool = argument(False)
-    label_smoothing: float = argument(0.0)
-    axis: int = argument(-1)
-    reduction: str | None = argument("sum_over_batch_size")
+    # Of any type, because type checkers expect inherited arguments first.
+    from_logits: Any = argument(False)
+    label_smoothing: Any = argument(0.0)
+    axis: Any = argument(-1)
+    reduction: Any = argument("sum_over_batch_size")
     name: Any = argument(None)
     dtype: Any = argument(None)
 
