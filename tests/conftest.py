@@ -129,8 +129,10 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True)
-def _settings_stay():
-    """Fail a test that leaves a setting changed for the tests behind it."""
+def _start_alike():
+    """Start names and seeds again for each test, and fail one that leaves a setting changed."""
+    registry.clear_names()
+    tinynet.random.set_seed(0)
     before = vars(tinynet.config._settings).copy()
     yield
     after = vars(tinynet.config._settings)
@@ -138,13 +140,6 @@ def _settings_stay():
     for name, old in changed.items():
         getattr(tinynet.config, f"set_{name}")(old)
     assert not changed, f"the test leaves settings changed: {changed}"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_names():
-    """Number layers anew in every test, and seed what it draws."""
-    registry.clear_names()
-    tinynet.random.set_seed(0)
 
 
 @pytest.fixture

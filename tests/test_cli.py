@@ -172,6 +172,7 @@ def test_what_was_asked_for_is_never_replaced(
         assert "Testing" not in out
 
 
+@pytest.mark.wide
 def test_fashion_and_drawn_by_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

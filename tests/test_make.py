@@ -142,6 +142,7 @@ def test_make_names_what_is_missing(folder: Path, fault: dict[str, str], message
     assert make(folder)[0][-1] == "trained"
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("fault", ["interrupted", "no network"])
 def test_make_continues_after_a_failed_pip(folder: Path, fault: str) -> None:
     output, _ = make(folder, PIP_FAILS=fault)
@@ -172,6 +173,7 @@ def test_make_replaces_a_broken_environment(folder: Path, state: str) -> None:
     assert (output[-1], errors) == ("trained", [])
 
 
+@pytest.mark.wide
 def test_make_uses_the_python_that_is_named(folder: Path) -> None:
     make(folder)
     output, _ = make(folder, VERSION="3.99")
