@@ -256,6 +256,55 @@ def test_compiling_again_keeps_the_weights_and_starts_a_new_optimizer() -> None:
     assert sorted(model.history.history) == ["accuracy", "loss"]
 
 
+class Compiles(callbacks.Callback):
+    """Compiles the model when a method is called, and notes or raises the error."""
+
+    def __init__(self, when: str, raises: bool = False) -> None:
+        super().__init__()
+        self.errors: list[str] = []
+        self.raises = raises
+        setattr(self, when, self._compile)
+
+    def _compile(self, *args: Any) -> None:
+        other = net()
+        other.compile("sgd", "mse")
+        try:
+            self.model.compile("sgd", "mse")
+        except RuntimeError as error:
+            self.errors.append(str(error))
+            if self.raises:
+                raise
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("of", ["train_batch", "epoch", "test"])
+def test_compile_in_a_callback_is_refused(of: str, epochs: int) -> None:
+    """In Keras, training goes on with no function to call; here, nothing is changed."""
+    fit = {"batch_size": 8, "epochs": epochs, "shuffle": False, "verbose": 0}
+    fit["validation_data"] = (X, Y)
+    model, plain = net(), net()
+    plain.set_weights(model.get_weights())
+    for when in ("begin", "end"):
+        refused = Compiles(f"on_{of}_{when}")
+        history = model.fit(X, Y, callbacks=[refused], **fit).history
+        assert history == plain.fit(X, Y, callbacks=[callbacks.Callback()], **fit).history
+        assert "must be called before fit or evaluate begins" in refused.errors[0]
+        assert same(model.get_weights(), plain.get_weights())
+        assert model.optimizer.iterations == plain.optimizer.iterations
+    with pytest.raises(RuntimeError, match=r"learning_rate. Received: compile of sequential\w*"):
+        model.fit(X, Y, callbacks=[Compiles(f"on_{of}_begin", raises=True)], **fit)
+    copy.deepcopy(model).compile("sgd", "mse")
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert np.isfinite(model.fit(X, Y, verbose=0).history["loss"]).all()
+
+
+def test_compile_when_training_has_ended() -> None:
+    model, compiling = net(), Compiles("on_train_end")
+    model.fit(X, Y, callbacks=[compiling], verbose=0)
+    assert not compiling.errors
+    assert model.loss == "mse"
+
+
 def test_compiling_again_keeps_the_loss_and_metrics_that_are_not_given() -> None:
     """As in Keras 3.15."""
     model = net()

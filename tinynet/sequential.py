@@ -362,6 +362,7 @@ class Model(Trainer):
             _plan=None,
             history=None,
             _calls=0,
+            _in_loop=False,
             _graph=plan,
         )
         return state

@@ -63,12 +63,14 @@ def _apart(method: Any) -> Any:
     @functools.wraps(method)
     def run(self: Trainer, *args: Any, **kwargs: Any) -> Any:
         restores = [metric._snapshot() for metric in self.metrics] if self._calls else []
-        history, stopped = self.history, self.stop_training
+        history, stopped, outer = self.history, self.stop_training, self._in_loop
+        self._in_loop = outer or method.__name__ in ("fit", "evaluate")
         self._calls += 1
         try:
             return method(self, *args, **kwargs)
         finally:
             self._calls -= 1
+            self._in_loop = outer
             for restore in restores:
                 restore()
             if self._calls and method.__name__ == "fit":
@@ -95,6 +97,7 @@ class Trainer(Network):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.compiled = False
         self.stop_training = False
+        self._in_loop = False  # whether one of them would not survive another `compile`
         self._calls = 0  # of `fit` and `evaluate` that are running, one inside the other
         self.history: History | None = None
         self.optimizer: Any = None
@@ -184,6 +187,8 @@ class Trainer(Network):
         ------
         ValueError, TypeError
             If one of them is not known; the model stays as it was.
+        RuntimeError
+            If a callback calls it while `fit` or `evaluate` goes on.
 
         Examples
         --------
@@ -191,6 +196,12 @@ class Trainer(Network):
         >>> model = Sequential([layers.Dense(2, activation="softmax")])
         >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         """
+        if self._in_loop:
+            raise RuntimeError(
+                "compile must be called before fit or evaluate begins, or after it ends; to change "
+                "the learning rate in a callback, set model.optimizer.learning_rate. "
+                f"Received: compile of {self.name} in between"
+            )
         new_optimizer = optimizers.get(optimizer)
         before = self._compile_arguments
         if loss is None and before:
@@ -911,6 +922,7 @@ class Trainer(Network):
                     break
             if self.optimizer is not None:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
+            self._in_loop = False
             hooks.call("on_train_end", logs)
             if self.stop_training and not is_last:  # a callback ended it, and may restore weights
                 self._require_converged(feed, size, epoch, hooks, states)
