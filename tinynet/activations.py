@@ -123,8 +123,7 @@ class Activation:
         if merged == self.options:
             return self
         other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other.__dict__.pop("operation", None)
+        other.__dict__.update(self.__getstate__())
         other._set(merged)
         return other
 

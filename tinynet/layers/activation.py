@@ -208,9 +208,6 @@ class PReLU(Layer):
     alpha_constraint: Any = found(None, constraints.get)
     shared_axes: Any = argument(None, _axes)
 
-    def __complete(self) -> None:
-        self.alpha: Variable
-
     def _shape(self, input_shape: Shape) -> Any:
         """Return the shape of the slopes for inputs of a shape."""
         sizes: list[Any] = [*input_shape]
@@ -232,6 +229,7 @@ class PReLU(Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Build the slopes; those of an earlier build are dropped."""
+        self.alpha: Variable
         self._build_weights(input_shape, alpha=self._shape(input_shape))
 
     def call(self, x: Any) -> Any:

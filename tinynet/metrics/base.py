@@ -32,11 +32,6 @@ class _Update(Operation):
         """Return a number, which is not used."""
         return np.zeros(())
 
-    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
-        """Update the metric."""
-        self.forward(*arrays)
-        return np.zeros(())
-
 
 def _traceable(own: Any) -> Any:
     """Make an `update_state` that is recorded where a layer that is traced calls it."""
@@ -55,16 +50,13 @@ def _record_update(update: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     """Record an update, whose arguments become those of the instruction where they are given."""
     given = [*args, *kwargs.values()]
 
-    def run(*arrays: Any) -> None:
+    def run(*arrays: Any) -> Any:
         left = iter(arrays)
         values = [None if a is None else next(left) for a in given]
         update(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
+        return np.zeros(())
 
-    return apply(_Update("update_state", run, None, None), [*filter(_is_given, given)], {})
-
-
-def _is_given(value: Any) -> bool:
-    return value is not None
+    return apply(_Update("update_state", run, None, None), [a for a in given if a is not None], {})
 
 
 class Metric(Configurable):
