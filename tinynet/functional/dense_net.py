@@ -1,11 +1,12 @@
 """The maths: every formula of the library, forward next to backward, in plain NumPy.
 
 Nothing here has state. A forward function takes arrays and returns an array. Its backward
-function takes ``d_y``, the gradient of the loss in the forward function's result, and returns
-the gradient in its input: the chain rule, one link at a time. ``d_x`` always has ``x``'s shape.
+function takes ``d_y``, the upstream gradient (that of the loss with respect to the forward
+function's result), and returns ``d_x``, the gradient with respect to the input, which has ``x``'s
+shape: the chain rule, one link at a time.
 
-Every function can write into an array that the caller gives as its last argument (``out`` or
-the name of the gradient), so that training allocates nothing; without one it makes a new array.
+Every function can write into an array that the caller passes as the last argument (``out`` or
+the name of the gradient), so that training allocates no memory; by default it creates one.
 
 Dimensions: N examples in a batch, D inputs, U units, C classes, P parameters.
 """
@@ -40,7 +41,7 @@ __all__ += ["sparse_softmax_crossentropy_backward", "tanh", "tanh_backward", "tr
 
 Array = NDArray[Any]
 
-# ---------------------------------------------------------------- the layer of a dense net
+# ---------------------------------------------------------------- dense layer
 
 
 def dense(x: Array, kernel: Array, bias: Array | None = None, out: Array | None = None) -> Array:
@@ -49,18 +50,18 @@ def dense(x: Array, kernel: Array, bias: Array | None = None, out: Array | None 
     Parameters
     ----------
     x : ndarray, shape (N, D)
-        The inputs.
+        Inputs.
     kernel : ndarray, shape (D, U)
-        The weights.
+        Weights.
     bias : ndarray, shape (U,), optional
-        Added to every row.
+        Bias, added to every row.
     out : ndarray, shape (N, U), optional
-        Where to write the result.
+        Output array.
 
     Returns
     -------
     ndarray, shape (N, U)
-        The outputs.
+        Outputs.
 
     Examples
     --------
@@ -83,13 +84,13 @@ def dense_gradients(x: Array, d_y: Array, d_kernel: Array, d_bias: Array | None)
     Parameters
     ----------
     x : ndarray, shape (N, D)
-        The inputs.
+        Inputs.
     d_y : ndarray, shape (N, U)
-        The gradient in the outputs.
+        Upstream gradient.
     d_kernel : ndarray, shape (D, U)
-        Written: gradient with respect to the kernel.
+        Output array for the gradient with respect to the kernel.
     d_bias : ndarray, shape (U,), or None
-        Written: gradient with respect to the bias, if it is needed.
+        Output array for the gradient with respect to the bias, if it is needed.
 
     Examples
     --------
@@ -106,23 +107,23 @@ def dense_gradients(x: Array, d_y: Array, d_kernel: Array, d_bias: Array | None)
 
 
 def dense_backward(d_y: Array, kernel: Array, out: Array | None = None) -> Array:
-    """Compute the gradient in a dense layer's input.
+    """Compute the gradient with respect to a dense layer's input.
 
     From ``y = x @ kernel + bias``: ``d_x = d_y @ kernel.T``.
 
     Parameters
     ----------
     d_y : ndarray, shape (N, U)
-        The gradient in the outputs.
+        Upstream gradient.
     kernel : ndarray, shape (D, U)
-        The weights.
+        Weights.
     out : ndarray, shape (N, D), optional
-        Where to write the result.
+        Output array.
 
     Returns
     -------
     ndarray, shape (N, D)
-        The gradient in the inputs.
+        Gradient with respect to the inputs.
 
     Examples
     --------
@@ -145,11 +146,11 @@ def dense_layer_backward(
     Parameters
     ----------
     d_y : ndarray, shape (N, U)
-        Gradient of the loss with respect to the outputs.
+        Upstream gradient.
     x, kernel : ndarray
         As for `dense`.
     d_kernel, d_bias : ndarray, optional
-        Where to write these gradients.
+        Output arrays for these gradients.
     needs : sequence of bool
         Flags of the three gradients to compute.
 
@@ -171,18 +172,18 @@ def dense_layer_backward(
     return d_x, d_kernel, d_bias
 
 
-# ---------------------------------------------------------------- the same for sparse inputs
+# ---------------------------------------------------------------- dense layer, sparse inputs
 
 
 def row_starts(x: Array, out: Array) -> Array:
-    """Find where each row's non-zeros begin when they are written one behind the other.
+    """Compute the start of each row's non-zeros in an array that holds them contiguously.
 
     Parameters
     ----------
     x : ndarray, shape (N, D)
-        The inputs.
+        Inputs.
     out : ndarray of int64, shape (N + 1,)
-        Written: the starts; the last is the number of all non-zeros.
+        Output array for the starts; the last element is the number of all non-zeros.
 
     Returns
     -------
@@ -200,18 +201,18 @@ def row_starts(x: Array, out: Array) -> Array:
 
 
 def compress_rows(x: Array, indptr: Array, indices: Array, values: Array) -> None:
-    """Write the non-zeros of an array down, row after row.
+    """Write the non-zeros of an array, row after row: the CSR format.
 
     Parameters
     ----------
     x : ndarray, shape (N, D)
-        The inputs.
+        Inputs.
     indptr : ndarray of int64, shape (N + 1,)
-        What `row_starts` found.
+        Result of `row_starts`.
     indices : ndarray of int
-        Written: the column of each non-zero; one element longer than needed.
+        Output array for the column of each non-zero; one element longer than needed.
     values : ndarray of float
-        Written: its value; one element longer than needed.
+        Output array for the values; one element longer than needed.
 
     Examples
     --------
@@ -226,21 +227,21 @@ def compress_rows(x: Array, indptr: Array, indices: Array, values: Array) -> Non
 
 
 def expand_rows(indptr: Array, indices: Array, values: Array, rows: Array, width: int) -> Array:
-    """Write compressed rows out again, with their zeros.
+    """Convert compressed rows (CSR) to a dense array.
 
     Parameters
     ----------
     indptr, indices, values : ndarray
         All compressed rows.
     rows : ndarray of int64, shape (N,)
-        The numbers of those to write out.
+        Indices of the rows to convert.
     width : int
-        The length of a row, D.
+        Length of a row, D.
 
     Returns
     -------
     ndarray, shape (N, D)
-        The rows.
+        Rows.
 
     Examples
     --------
@@ -264,20 +265,20 @@ def sparse_dense(
     bias: Array,
     out: Array,
 ) -> None:
-    """Compute a dense layer of compressed rows: `dense` of what `expand_rows` writes out.
+    """Compute a dense layer of compressed rows: `dense` of the result of `expand_rows`.
 
     Parameters
     ----------
     indptr, indices, values : ndarray
         All compressed rows.
     rows : ndarray of int64, shape (N,)
-        The numbers of those in the batch.
+        Indices of the rows in the batch.
     kernel : ndarray, shape (D, U)
-        The weights.
+        Weights.
     bias : ndarray, shape (U,)
-        Added to every row.
+        Bias, added to every row.
     out : ndarray, shape (N, U)
-        Written: the outputs.
+        Output array.
 
     Examples
     --------
@@ -299,9 +300,9 @@ def sort_by_column(
     samples: Array,
     entries: Array,
 ) -> None:
-    """Sort a batch's non-zeros by column, some examples (a chunk of `size`) at a time.
+    """Sort a batch's non-zeros by column, in chunks of `size` examples.
 
-    Each column has room for `size` of them: those of column p stand at ``p * size`` to
+    Each column has space for `size` of them: those of column p are at ``p * size`` to
     ``p * size + counts[chunk, p]``.
 
     Parameters
@@ -309,13 +310,13 @@ def sort_by_column(
     indptr, indices, values : ndarray
         All compressed rows.
     rows : ndarray of int64, shape (N,)
-        The numbers of those in the batch.
+        Indices of the rows in the batch.
     counts : ndarray of int32, shape (chunks, D)
-        Written: how many each column has.
+        Output array for the number of non-zeros of each column.
     samples : ndarray of int32, shape (chunks, D * size)
-        Written: the position in the batch of each non-zero.
+        Output array for the position in the batch of each non-zero.
     entries : ndarray, shape (chunks, D * size)
-        Written: its value.
+        Output array for the values.
 
     Examples
     --------
@@ -347,11 +348,11 @@ def sparse_kernel_gradient(
     Parameters
     ----------
     counts, samples, entries : ndarray
-        What `sort_by_column` wrote.
+        Results of `sort_by_column`.
     d_y : ndarray, shape (N, U)
-        The gradient in the outputs.
+        Upstream gradient.
     out : ndarray, shape (D, U)
-        Written: the gradient in the weights.
+        Output array for the gradient with respect to the kernel.
 
     Examples
     --------
@@ -380,14 +381,14 @@ def linear(x: Array, out: Array | None = None) -> Array:
     Parameters
     ----------
     x : ndarray
-        The inputs, of any shape.
+        Inputs, of any shape.
     out : ndarray, optional
-        Where to write the result.
+        Output array.
 
     Returns
     -------
     ndarray
-        The outputs.
+        Outputs.
 
     Examples
     --------
@@ -403,16 +404,16 @@ def linear_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) ->
     Parameters
     ----------
     d_y : ndarray
-        The gradient in the outputs.
+        Upstream gradient.
     x, y : ndarray
-        The inputs and the outputs.
+        Inputs and outputs.
     out : ndarray, optional
-        Where to write the result; may be `d_y`.
+        Output array; may be `d_y`.
 
     Returns
     -------
     ndarray
-        The gradient in the inputs.
+        Gradient with respect to the inputs.
 
     Examples
     --------
@@ -428,14 +429,14 @@ def relu(x: Array, out: Array | None = None) -> Array:
     Parameters
     ----------
     x : ndarray
-        The inputs, of any shape.
+        Inputs, of any shape.
     out : ndarray, optional
-        Where to write the result; may be `x`.
+        Output array; may be `x`.
 
     Returns
     -------
     ndarray
-        The outputs.
+        Outputs.
 
     Examples
     --------
@@ -451,16 +452,16 @@ def relu_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> A
     Parameters
     ----------
     d_y : ndarray
-        The gradient in the outputs.
+        Upstream gradient.
     x, y : ndarray
-        The inputs and the outputs; only `y` is read.
+        Inputs and outputs; only `y` is read.
     out : ndarray, optional
-        Where to write the result; may be `d_y`.
+        Output array; may be `d_y`.
 
     Returns
     -------
     ndarray
-        The gradient in the inputs; 0 at ``x = 0``.
+        Gradient with respect to the inputs; 0 at ``x = 0``.
 
     Examples
     --------
@@ -472,7 +473,7 @@ def relu_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> A
 
 
 def bias_relu(z: Array, bias: Array) -> None:
-    """Add the bias and rectify, in place: what follows the product in a dense layer.
+    """Add the bias and apply `relu`, in place, to the product of a dense layer.
 
     The composition of an addition and `relu`.
 
@@ -481,7 +482,7 @@ def bias_relu(z: Array, bias: Array) -> None:
     z : ndarray, shape (N, U)
         The product ``x @ kernel``; modified in place.
     bias : ndarray, shape (U,)
-        The bias.
+        Bias.
 
     Examples
     --------
@@ -502,11 +503,11 @@ def bias_relu_backward(d_y: Array, y: Array, d_bias: Array) -> None:
     Parameters
     ----------
     d_y : ndarray, shape (N, U)
-        The gradient in the outputs; becomes the gradient in the product.
+        Upstream gradient; overwritten with the gradient with respect to the product.
     y : ndarray, shape (N, U)
-        The outputs.
+        Outputs.
     d_bias : ndarray, shape (U,)
-        Written: the gradient in the bias.
+        Output array for the gradient with respect to the bias.
 
     Examples
     --------
@@ -535,20 +536,20 @@ def rectifier(
     Parameters
     ----------
     x : ndarray
-        The inputs, of any shape.
+        Inputs, of any shape.
     negative_slope : float
-        The slope below `threshold`.
+        Slope below `threshold`.
     max_value : float, optional
-        The largest output.
+        Largest output.
     threshold : float
-        Where the rectifier opens.
+        Inputs up to this value are in the part with the slope `negative_slope`.
     out : ndarray, optional
-        Where to write the result.
+        Output array.
 
     Returns
     -------
     ndarray
-        The outputs.
+        Outputs.
 
     Examples
     --------
@@ -573,18 +574,18 @@ def rectifier_backward(
     Parameters
     ----------
     d_y : ndarray
-        The gradient in the outputs.
+        Upstream gradient.
     x : ndarray
-        The inputs.
+        Inputs.
     negative_slope, max_value, threshold : float
         As in the forward function.
     out : ndarray, optional
-        Where to write the result; may be `d_y`.
+        Output array; may be `d_y`.
 
     Returns
     -------
     ndarray
-        The gradient in the inputs.
+        Gradient with respect to the inputs.
 
     Examples
     --------
@@ -605,19 +606,19 @@ def rectifier_backward(
 def sigmoid(x: Array, out: Array | None = None) -> Array:
     """Compute the logistic function: ``y = 1 / (1 + exp(-x))``.
 
-    Written with tanh, it never overflows: ``y = (1 + tanh(x / 2)) / 2``.
+    Computed with tanh, which never overflows: ``y = (1 + tanh(x / 2)) / 2``.
 
     Parameters
     ----------
     x : ndarray
-        The inputs, of any shape.
+        Inputs, of any shape.
     out : ndarray, optional
-        Where to write the result; may be `x`.
+        Output array; may be `x`.
 
     Returns
     -------
     ndarray
-        The outputs, between 0 and 1.
+        Outputs, between 0 and 1.
 
     Examples
     --------
@@ -638,16 +639,16 @@ def sigmoid_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -
     Parameters
     ----------
     d_y : ndarray
-        The gradient in the outputs.
+        Upstream gradient.
     x, y : ndarray
-        The inputs and the outputs; only `y` is read.
+        Inputs and outputs; only `y` is read.
     out : ndarray, optional
-        Where to write the result; may be `d_y`.
+        Output array; may be `d_y`.
 
     Returns
     -------
     ndarray
-        The gradient in the inputs.
+        Gradient with respect to the inputs.
 
     Examples
     --------
@@ -663,14 +664,14 @@ def tanh(x: Array, out: Array | None = None) -> Array:
     Parameters
     ----------
     x : ndarray
-        The inputs, of any shape.
+        Inputs, of any shape.
     out : ndarray, optional
-        Where to write the result; may be `x`.
+        Output array; may be `x`.
 
     Returns
     -------
     ndarray
-        The outputs, between -1 and 1.
+        Outputs, between -1 and 1.
 
     Examples
     --------
@@ -686,16 +687,16 @@ def tanh_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> A
     Parameters
     ----------
     d_y : ndarray
-        The gradient in the outputs.
+        Upstream gradient.
     x, y : ndarray
-        The inputs and the outputs; only `y` is read.
+        Inputs and outputs; only `y` is read.
     out : ndarray, optional
-        Where to write the result; may be `d_y`.
+        Output array; may be `d_y`.
 
     Returns
     -------
     ndarray
-        The gradient in the inputs.
+        Gradient with respect to the inputs.
 
     Examples
     --------
@@ -706,22 +707,22 @@ def tanh_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> A
 
 
 def softmax(x: Array, out: Array | None = None) -> Array:
-    """Turn scores into probabilities along the last axis: ``y = exp(x) / sum(exp(x))``.
+    """Convert logits to probabilities along the last axis: ``y = exp(x) / sum(exp(x))``.
 
-    The largest score is subtracted first: it changes nothing but the size of the numbers, so
-    that `exp` can't overflow.
+    The largest logit is subtracted first, which does not change the result, so that `exp` cannot
+    overflow.
 
     Parameters
     ----------
     x : ndarray, shape (..., C)
-        The scores ("logits").
+        Logits.
     out : ndarray, shape (..., C), optional
-        Where to write the result; may be `x`.
+        Output array; may be `x`.
 
     Returns
     -------
     ndarray, shape (..., C)
-        The probabilities; every row sums to 1.
+        Probabilities; every row sums to 1.
 
     Examples
     --------
@@ -741,16 +742,16 @@ def softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -
     Parameters
     ----------
     d_y : ndarray, shape (..., C)
-        The gradient in the probabilities.
+        Upstream gradient.
     x, y : ndarray, shape (..., C)
-        The scores and the probabilities; only `y` is read.
+        Logits and probabilities; only `y` is read.
     out : ndarray, shape (..., C), optional
-        Where to write the result; may be `d_y`.
+        Output array; may be `d_y`.
 
     Returns
     -------
     ndarray, shape (..., C)
-        The gradient in the scores.
+        Gradient with respect to the logits.
 
     Examples
     --------
@@ -769,14 +770,14 @@ def log_softmax(x: Array, out: Array | None = None) -> Array:
     Parameters
     ----------
     x : ndarray, shape (..., C)
-        The scores.
+        Logits.
     out : ndarray, shape (..., C), optional
-        Where to write the result.
+        Output array.
 
     Returns
     -------
     ndarray, shape (..., C)
-        The logarithms, exact where the probabilities themselves have rounded to 0.
+        Log-probabilities, exact even where the probabilities round to 0.
 
     Examples
     --------
@@ -794,16 +795,16 @@ def log_softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = Non
     Parameters
     ----------
     d_y : ndarray, shape (..., C)
-        The gradient in the logarithms.
+        Upstream gradient.
     x, y : ndarray, shape (..., C)
-        The scores and the logarithms; only `y` is read.
+        Logits and log-probabilities; only `y` is read.
     out : ndarray, shape (..., C), optional
-        Where to write the result; may be `d_y`.
+        Output array; may be `d_y`.
 
     Returns
     -------
     ndarray, shape (..., C)
-        The gradient in the scores.
+        Gradient with respect to the logits.
 
     Examples
     --------
@@ -815,7 +816,7 @@ def log_softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = Non
 
 
 def _normal_cdf(x: Array) -> Array:
-    """Compute how likely a standard normal number is to be below `x`, exact to rounding."""
+    """Compute the cumulative distribution function of the standard normal distribution."""
     return _erfc(x * -math.sqrt(0.5)) / 2
 
 
@@ -823,7 +824,7 @@ _erfc = np.vectorize(math.erfc, otypes=[np.float64])
 _SELU, _SELU_BELOW = 1.0507009873554805, 1.0507009873554805 * 1.6732632423543772
 _GELU = math.sqrt(2 / math.pi)
 
-#: The further activations: each with ``f(x)`` and, from ``x`` and ``y = f(x)``, its slope.
+#: More activations: ``f(x)``, and its derivative as a function of ``x`` and ``y = f(x)``.
 ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "elu": (  # Clevert, Unterthiner and Hochreiter (2016)
         lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
@@ -879,18 +880,18 @@ def elementwise(
     Parameters
     ----------
     name : str
-        Which one.
+        Key of the table.
     x : ndarray
-        The inputs, of any shape.
+        Inputs, of any shape.
     options : tuple of float
-        What it takes besides.
+        Options of the formula.
     out : ndarray, optional
-        Where to write the result.
+        Output array.
 
     Returns
     -------
     ndarray
-        The outputs.
+        Outputs.
 
     Examples
     --------
@@ -913,20 +914,20 @@ def elementwise_backward(
     Parameters
     ----------
     name : str
-        Which one.
+        Key of the table.
     d_y : ndarray
-        The gradient in the outputs.
+        Upstream gradient.
     x, y : ndarray
-        The inputs and the outputs.
+        Inputs and outputs.
     options : tuple of float
         As in the forward function.
     out : ndarray, optional
-        Where to write the result; may be `d_y`.
+        Output array; may be `d_y`.
 
     Returns
     -------
     ndarray
-        The gradient in the inputs.
+        Gradient with respect to the inputs.
 
     Examples
     --------
@@ -937,29 +938,29 @@ def elementwise_backward(
     return np.multiply(d_y, slope, out=out)
 
 
-# ---------------------------------------------------------------- layers of training
+# ---------------------------------------------------------------- dropout, normalization
 
 
 def dropout(x: Array, drawn: Array, rate: float, out: Array | None = None) -> Array:
-    """Drop inputs at random: ``y = x / (1 - rate)`` where ``drawn >= rate``, else 0.
+    """Set random inputs to 0: ``y = x / (1 - rate)`` where ``drawn >= rate``, else 0.
 
-    It is its own backward function: the gradient goes through where the input went through.
+    This is also its backward function, with the upstream gradient as `x` and the same `drawn`.
 
     Parameters
     ----------
     x : ndarray
-        The inputs, of any shape; or the gradient in the outputs.
+        Inputs, of any shape; or the upstream gradient.
     drawn : ndarray
         Random numbers from 0 to 1, of a shape that broadcasts to the inputs'.
     rate : float
-        The share to drop.
+        Fraction of the inputs to drop.
     out : ndarray, optional
-        Where to write the result.
+        Output array.
 
     Returns
     -------
     ndarray
-        The outputs; or the gradient in the inputs.
+        Outputs; or the gradient with respect to the inputs.
 
     Examples
     --------
@@ -976,7 +977,7 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     Parameters
     ----------
     x : ndarray, shape (N, U)
-        The inputs.
+        Inputs.
 
     Returns
     -------
@@ -1001,25 +1002,25 @@ def batch_normalization(
     epsilon: float,
     out: Array | None = None,
 ) -> Array:
-    """Normalise every feature: ``y = (x - mean) / sqrt(variance + epsilon) * gamma + beta``.
+    """Normalize every feature: ``y = (x - mean) / sqrt(variance + epsilon) * gamma + beta``.
 
     Parameters
     ----------
     x : ndarray, shape (N, U)
-        The inputs.
+        Inputs.
     mean, variance : ndarray, shape (U,)
-        Of every feature.
+        Mean and variance of every feature.
     gamma, beta : ndarray, shape (U,), or None
-        The new scale and the new middle; None is 1 and 0.
+        Scale and offset; None is 1 and 0.
     epsilon : float
-        Added to the variance.
+        Constant added to the variance.
     out : ndarray, shape (N, U), optional
-        Where to write the result.
+        Output array.
 
     Returns
     -------
     ndarray, shape (N, U)
-        The outputs.
+        Outputs.
 
     Examples
     --------
@@ -1046,7 +1047,7 @@ def batch_normalization_backward(
     d_gamma: Array | None,
     d_beta: Array | None,
 ) -> Array:
-    """Compute the gradients of `batch_normalization` with the batch's own mean and variance.
+    """Compute the gradients of `batch_normalization` with the mean and variance of the batch.
 
     With ``x_hat = (x - mean) / sqrt(variance + epsilon)``: ``d_beta = sum(d_y)``,
     ``d_gamma = sum(d_y * x_hat)``; and since mean and variance depend on ``x`` too,
@@ -1055,22 +1056,22 @@ def batch_normalization_backward(
     Parameters
     ----------
     d_y : ndarray, shape (N, U)
-        The gradient in the outputs.
+        Upstream gradient.
     x : ndarray, shape (N, U)
-        The inputs.
+        Inputs.
     mean, variance : ndarray, shape (U,)
-        What `batch_statistics` computed of them.
+        Results of `batch_statistics`.
     gamma : ndarray, shape (U,), or None
-        The scale.
+        Scale.
     epsilon : float
         As in the forward function.
     d_gamma, d_beta : ndarray, shape (U,), or None
-        Written: the gradients in scale and middle, where they are wanted.
+        Output arrays for the gradients with respect to gamma and beta, if they are needed.
 
     Returns
     -------
     ndarray, shape (N, U)
-        The gradient in the inputs.
+        Gradient with respect to the inputs.
 
     Examples
     --------
@@ -1093,26 +1094,26 @@ def batch_normalization_backward(
     return d_x if gamma is None else d_x * gamma
 
 
-# ---------------------------------------------------------------- losses, one value an example
+# ---------------------------------------------------------------- losses of each example
 
 
 def sparse_softmax_crossentropy(labels: Array, logits: Array) -> Array:
-    """Compute the cross-entropy of a label under softmax, from the scores.
+    """Compute the cross-entropy of class labels from logits.
 
     ``value = -log(softmax(logits)[label]) = log(sum(exp(logits))) - logits[label]``; the
-    largest score is subtracted first, as in `softmax`.
+    largest logit is subtracted first, as in `softmax`.
 
     Parameters
     ----------
     labels : ndarray of int, shape (N,)
-        The true classes, 0 to C - 1.
+        Class labels, 0 to C - 1.
     logits : ndarray, shape (N, C)
-        The scores.
+        Logits.
 
     Returns
     -------
     ndarray, shape (N,)
-        The value of each example.
+        Loss of each example.
 
     Examples
     --------
@@ -1128,26 +1129,26 @@ def sparse_softmax_crossentropy(labels: Array, logits: Array) -> Array:
 def sparse_softmax_crossentropy_backward(
     d_values: Array, labels: Array, probabilities: Array, out: Array | None = None
 ) -> Array:
-    """Compute the gradient of `sparse_softmax_crossentropy` in the scores.
+    """Compute the gradient of `sparse_softmax_crossentropy` with respect to the logits.
 
-    ``d_logits = (probabilities - onehot(labels)) * d_values``: the difference between what
-    the net believes and what is true.
+    ``d_logits = (probabilities - onehot(labels)) * d_values``: the difference between the
+    predicted and the true probabilities.
 
     Parameters
     ----------
     d_values : ndarray, shape (N,)
-        The gradient in each example's value.
+        Upstream gradient.
     labels : ndarray of int, shape (N,)
-        The true classes.
+        Class labels.
     probabilities : ndarray, shape (N, C)
-        `softmax` of the scores.
+        `softmax` of the logits.
     out : ndarray, shape (N, C), optional
-        Where to write the result.
+        Output array.
 
     Returns
     -------
     ndarray, shape (N, C)
-        The gradient in the scores.
+        Gradient with respect to the logits.
 
     Examples
     --------
@@ -1169,24 +1170,24 @@ def softmax_crossentropy_step(
     d_logits: Array,
     values: Array,
 ) -> None:
-    """Do all of a softmax classifier's end in one go: probabilities, loss and gradient.
+    """Compute the probabilities, the loss and the gradient of a softmax classifier.
 
     The composition of `softmax`, `sparse_softmax_crossentropy` and its backward function.
 
     Parameters
     ----------
     labels : ndarray of int, shape (N,)
-        The true classes.
+        Class labels.
     logits : ndarray, shape (N, C)
-        The scores.
+        Logits.
     d_values : ndarray, shape (N,)
-        The gradient in each example's value: 1/N for a plain mean.
+        Upstream gradient: 1/N for a mean.
     probabilities : ndarray, shape (N, C)
-        Written: `softmax` of the scores.
+        Output array for the probabilities.
     d_logits : ndarray, shape (N, C)
-        Written: the gradient in the scores.
+        Output array for the gradient with respect to the logits.
     values : ndarray, shape (N,)
-        Written: the value of each example.
+        Output array for the loss of each example.
 
     Examples
     --------
@@ -1204,25 +1205,25 @@ def softmax_crossentropy_step(
 def mean_softmax_crossentropy(
     logits: Array, labels: Array, weights: Array | None = None
 ) -> tuple[Array, Array]:
-    """Compute the loss of a classifier, and its probabilities, from the scores.
+    """Compute the loss of a classifier, and its probabilities, from logits.
 
     ``loss = sum(weights * values) / N``, where the values are `sparse_softmax_crossentropy`.
 
     Parameters
     ----------
     logits : ndarray, shape (N, C)
-        The scores.
+        Logits.
     labels : ndarray of int, shape (N,)
-        The true classes, 0 to C - 1.
+        Class labels, 0 to C - 1.
     weights : ndarray, shape (N,), optional
         Factor of each example's value; by default 1.
 
     Returns
     -------
     ndarray, shape ()
-        The loss.
+        Loss.
     ndarray, shape (N, C)
-        `softmax` of the scores.
+        `softmax` of the logits.
 
     Examples
     --------
@@ -1238,7 +1239,7 @@ def mean_softmax_crossentropy(
 def mean_softmax_crossentropy_backward(
     d_loss: Array, probabilities: Array, labels: Array, weights: Array | None = None
 ) -> Array:
-    """Compute the gradient of `mean_softmax_crossentropy` with respect to the scores.
+    """Compute the gradient of `mean_softmax_crossentropy` with respect to the logits.
 
     ``d_logits = d_loss * weights / N * (probabilities - onehot(labels))``.
 
@@ -1247,16 +1248,16 @@ def mean_softmax_crossentropy_backward(
     d_loss : ndarray, shape ()
         Upstream gradient.
     probabilities : ndarray, shape (N, C)
-        `softmax` of the scores.
+        `softmax` of the logits.
     labels : ndarray of int, shape (N,)
-        The true classes.
+        Class labels.
     weights : ndarray, shape (N,), optional
         As in the forward function.
 
     Returns
     -------
     ndarray, shape (N, C)
-        Gradient of the loss with respect to the scores.
+        Gradient of the loss with respect to the logits.
 
     Examples
     --------
@@ -1274,19 +1275,19 @@ def mean_softmax_crossentropy_backward(
 
 
 def sparse_matches(labels: Array, scores: Array) -> int:
-    """Count the rows whose largest score is the label's; the first of equal ones counts.
+    """Count the rows whose largest score is that of the label; of ties, the first one counts.
 
     Parameters
     ----------
     labels : ndarray of int, shape (N,)
-        The true classes.
+        Class labels.
     scores : ndarray, shape (N, C)
-        Scores or probabilities.
+        Logits or probabilities.
 
     Returns
     -------
     int
-        The number of rows.
+        Number of rows.
 
     Examples
     --------
@@ -1297,25 +1298,25 @@ def sparse_matches(labels: Array, scores: Array) -> int:
 
 
 def sparse_crossentropy(labels: Array, probabilities: Array, epsilon: float) -> Array:
-    """Compute the cross-entropy of a label from probabilities given as data.
+    """Compute the cross-entropy of class labels from probabilities.
 
-    The probabilities are clipped to ``[epsilon, 1 - epsilon]`` and normalised:
-    ``value = log(sum(q)) - log(q[label])``, where ``q = clip(probabilities)``. So a certain
-    wrong answer costs about 16.1 and not infinity.
+    Probabilities are clipped to ``[epsilon, 1 - epsilon]`` and normalized:
+    ``value = log(sum(q)) - log(q[label])``, where ``q = clip(probabilities)``. The largest
+    loss is therefore finite: about 16.1 for ``epsilon = 1e-7``.
 
     Parameters
     ----------
     labels : ndarray of int, shape (N,)
-        The true classes, 0 to C - 1.
+        Class labels, 0 to C - 1.
     probabilities : ndarray, shape (N, C)
-        The predictions.
+        Predictions.
     epsilon : float
-        How close to 0 and to 1 a probability may come.
+        Distance of the clipping bounds from 0 and 1.
 
     Returns
     -------
     ndarray, shape (N,)
-        The value of each example.
+        Loss of each example.
 
     Examples
     --------
@@ -1328,25 +1329,25 @@ def sparse_crossentropy(labels: Array, probabilities: Array, epsilon: float) -> 
 def sparse_crossentropy_backward(
     d_values: Array, labels: Array, probabilities: Array, epsilon: float
 ) -> Array:
-    """Compute the gradient of `sparse_crossentropy` in the probabilities.
+    """Compute the gradient of `sparse_crossentropy` with respect to the probabilities.
 
     ``d_p = (1 / sum(q) - onehot(labels) / q) * d_values``, and 0 where ``q`` was clipped.
 
     Parameters
     ----------
     d_values : ndarray, shape (N,)
-        The gradient in each example's value.
+        Upstream gradient.
     labels : ndarray of int, shape (N,)
-        The true classes.
+        Class labels.
     probabilities : ndarray, shape (N, C)
-        The predictions.
+        Predictions.
     epsilon : float
         As in the forward function.
 
     Returns
     -------
     ndarray, shape (N, C)
-        The gradient in the probabilities.
+        Gradient with respect to the probabilities.
 
     Examples
     --------
@@ -1364,22 +1365,22 @@ def sparse_crossentropy_backward(
 
 
 def softmax_crossentropy(y_true: Array, logits: Array) -> Array:
-    """Compute the cross-entropy of true probabilities under softmax, from the scores.
+    """Compute the cross-entropy of target probabilities from logits.
 
-    ``value = -sum(y_true * log(softmax(logits)))``; for a one-hot row the same as
-    `sparse_softmax_crossentropy`.
+    ``value = -sum(y_true * log(softmax(logits)))``; equal to
+    `sparse_softmax_crossentropy` for one-hot rows.
 
     Parameters
     ----------
     y_true : ndarray, shape (..., C)
-        The true probabilities: one-hot rows, or soft ones.
+        Target probabilities: one-hot rows, or soft labels.
     logits : ndarray, shape (..., C)
-        The scores.
+        Logits.
 
     Returns
     -------
     ndarray, shape (...)
-        The value of each example.
+        Loss of each example.
 
     Examples
     --------
@@ -1390,7 +1391,7 @@ def softmax_crossentropy(y_true: Array, logits: Array) -> Array:
 
 
 def softmax_crossentropy_backward(d_values: Array, y_true: Array, logits: Array) -> Array:
-    """Compute the gradient of `softmax_crossentropy` in the scores.
+    """Compute the gradient of `softmax_crossentropy` with respect to the logits.
 
     ``d_logits = (softmax(logits) * sum(y_true) - y_true) * d_values``, where the sum is 1 if
     `y_true` are probabilities.
@@ -1398,14 +1399,14 @@ def softmax_crossentropy_backward(d_values: Array, y_true: Array, logits: Array)
     Parameters
     ----------
     d_values : ndarray, shape (...)
-        The gradient in each example's value.
+        Upstream gradient.
     y_true, logits : ndarray, shape (..., C)
         As in the forward function.
 
     Returns
     -------
     ndarray, shape (..., C)
-        The gradient in the scores.
+        Gradient with respect to the logits.
 
     Examples
     --------
@@ -1421,23 +1422,23 @@ def softmax_crossentropy_backward(d_values: Array, y_true: Array, logits: Array)
 
 
 def crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> Array:
-    """Compute the cross-entropy of true probabilities and probabilities given as data.
+    """Compute the cross-entropy of target probabilities and predicted probabilities.
 
-    Rows are normalised, then clipped: ``value = -sum(y_true * log(clip(p / sum(p))))``.
+    Rows are normalized, then clipped: ``value = -sum(y_true * log(clip(p / sum(p))))``.
 
     Parameters
     ----------
     y_true : ndarray, shape (..., C)
-        The true probabilities: one-hot rows, or soft ones.
+        Target probabilities: one-hot rows, or soft labels.
     probabilities : ndarray, shape (..., C)
-        The predictions.
+        Predictions.
     epsilon : float
-        How close to 0 and to 1 a probability may come.
+        Distance of the clipping bounds from 0 and 1.
 
     Returns
     -------
     ndarray, shape (...)
-        The value of each example.
+        Loss of each example.
 
     Examples
     --------
@@ -1451,7 +1452,7 @@ def crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> Array:
 def crossentropy_backward(
     d_values: Array, y_true: Array, probabilities: Array, epsilon: float
 ) -> Array:
-    """Compute the gradient of `crossentropy` in the probabilities.
+    """Compute the gradient of `crossentropy` with respect to the probabilities.
 
     With ``q = p / sum(p)``: ``d_q = -y_true / q * d_values``, and 0 where ``q`` was clipped;
     then ``d_p = (d_q - sum(d_q * q)) / sum(p)``.
@@ -1459,7 +1460,7 @@ def crossentropy_backward(
     Parameters
     ----------
     d_values : ndarray, shape (...)
-        The gradient in each example's value.
+        Upstream gradient.
     y_true, probabilities : ndarray, shape (..., C)
         As in the forward function.
     epsilon : float
@@ -1468,7 +1469,7 @@ def crossentropy_backward(
     Returns
     -------
     ndarray, shape (..., C)
-        The gradient in the probabilities.
+        Gradient with respect to the probabilities.
 
     Examples
     --------
@@ -1483,7 +1484,7 @@ def crossentropy_backward(
 
 
 def sigmoid_crossentropy(y_true: Array, logits: Array) -> Array:
-    """Compute the cross-entropy of yes-or-no answers under sigmoid, from the scores.
+    """Compute the binary cross-entropy from logits.
 
     ``value = -y_true * log(s) - (1 - y_true) * log(1 - s)`` with ``s = sigmoid(logits)``, which
     is ``max(logits, 0) - logits * y_true + log(1 + exp(-|logits|))`` and never overflows.
@@ -1491,14 +1492,14 @@ def sigmoid_crossentropy(y_true: Array, logits: Array) -> Array:
     Parameters
     ----------
     y_true : ndarray
-        The true probabilities, of any shape.
+        Target probabilities, of any shape.
     logits : ndarray
-        The scores, of the same shape.
+        Logits, of the same shape.
 
     Returns
     -------
     ndarray
-        The value of each element.
+        Loss of each element.
 
     Examples
     --------
@@ -1515,14 +1516,14 @@ def sigmoid_crossentropy_backward(d_values: Array, y_true: Array, logits: Array)
     Parameters
     ----------
     d_values : ndarray
-        The gradient in each element's value.
+        Upstream gradient.
     y_true, logits : ndarray
         As in the forward function.
 
     Returns
     -------
     ndarray
-        The gradient in the scores.
+        Gradient with respect to the logits.
 
     Examples
     --------
@@ -1533,23 +1534,23 @@ def sigmoid_crossentropy_backward(d_values: Array, y_true: Array, logits: Array)
 
 
 def binary_crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> Array:
-    """Compute the cross-entropy of yes-or-no answers and probabilities given as data.
+    """Compute the binary cross-entropy from probabilities.
 
     ``value = -y_true * log(q) - (1 - y_true) * log(1 - q)``, where ``q = clip(probabilities)``.
 
     Parameters
     ----------
     y_true : ndarray
-        The true probabilities, of any shape.
+        Target probabilities, of any shape.
     probabilities : ndarray
-        The predictions, of the same shape.
+        Predictions, of the same shape.
     epsilon : float
-        How close to 0 and to 1 a probability may come.
+        Distance of the clipping bounds from 0 and 1.
 
     Returns
     -------
     ndarray
-        The value of each element.
+        Loss of each element.
 
     Examples
     --------
@@ -1563,14 +1564,14 @@ def binary_crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> 
 def binary_crossentropy_backward(
     d_values: Array, y_true: Array, probabilities: Array, epsilon: float
 ) -> Array:
-    """Compute the gradient of `binary_crossentropy` in the probabilities.
+    """Compute the gradient of `binary_crossentropy` with respect to the probabilities.
 
     ``d_p = ((1 - y_true) / (1 - q) - y_true / q) * d_values``, and 0 where ``q`` was clipped.
 
     Parameters
     ----------
     d_values : ndarray
-        The gradient in each element's value.
+        Upstream gradient.
     y_true, probabilities : ndarray
         As in the forward function.
     epsilon : float
@@ -1579,7 +1580,7 @@ def binary_crossentropy_backward(
     Returns
     -------
     ndarray
-        The gradient in the probabilities.
+        Gradient with respect to the probabilities.
 
     Examples
     --------
@@ -1591,21 +1592,21 @@ def binary_crossentropy_backward(
 
 
 def kl_divergence(y_true: Array, probabilities: Array, epsilon: float) -> Array:
-    """Compute how far predicted probabilities are from true ones (Kullback and Leibler, 1951).
+    """Compute the Kullback-Leibler divergence between target and predicted probabilities.
 
     ``value = sum(y * log(y / q))``, where ``y`` and ``q`` are clipped to ``[epsilon, 1]``.
 
     Parameters
     ----------
     y_true, probabilities : ndarray, shape (..., C)
-        The true and the predicted probabilities.
+        Target and predicted probabilities.
     epsilon : float
-        How close to 0 a probability may come.
+        Lower clipping bound.
 
     Returns
     -------
     ndarray, shape (...)
-        The value of each example.
+        Loss of each example.
 
     Examples
     --------
@@ -1625,7 +1626,7 @@ def kl_divergence_backward(
     Parameters
     ----------
     d_values : ndarray, shape (...)
-        The gradient in each example's value.
+        Upstream gradient.
     y_true, probabilities : ndarray, shape (..., C)
         As in the forward function.
     epsilon : float
@@ -1634,7 +1635,7 @@ def kl_divergence_backward(
     Returns
     -------
     ndarray, shape (..., C)
-        The gradient in the predicted probabilities.
+        Gradient with respect to the predicted probabilities.
 
     Examples
     --------
@@ -1646,7 +1647,7 @@ def kl_divergence_backward(
     return -y / q * (q == probabilities) * d_values[..., None]
 
 
-#: What an error ``e = y_pred - y_true`` costs, and the slope of that.
+#: Error functions of ``e = y_pred - y_true``, each with its derivative.
 ERRORS: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "squared": (lambda e: e * e, lambda e: 2 * e),
     "absolute": (lambda e: np.abs(e), lambda e: np.sign(e)),
@@ -1664,21 +1665,21 @@ ERRORS: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
 
 
 def mean_error(name: str, y_true: Array, y_pred: Array, options: tuple[float, ...] = ()) -> Array:
-    """Compute the mean over the last axis of one of the costs in `ERRORS`.
+    """Compute the mean over the last axis of one of the error functions in `ERRORS`.
 
     Parameters
     ----------
     name : str
-        Which one.
+        Key of the table.
     y_true, y_pred : ndarray, shape (..., U)
-        The true values and the predictions.
+        Targets and predictions.
     options : tuple of float
-        What it takes besides.
+        Options of the formula.
 
     Returns
     -------
     ndarray, shape (...)
-        The value of each example.
+        Loss of each example.
 
     Examples
     --------
@@ -1696,9 +1697,9 @@ def mean_error_backward(
     Parameters
     ----------
     name : str
-        Which one.
+        Key of the table.
     d_values : ndarray, shape (...)
-        The gradient in each example's value.
+        Upstream gradient.
     y_true, y_pred : ndarray, shape (..., U)
         As in the forward function.
     options : tuple of float
@@ -1707,7 +1708,7 @@ def mean_error_backward(
     Returns
     -------
     ndarray, shape (..., U)
-        The gradient in the predictions.
+        Gradient with respect to the predictions.
 
     Examples
     --------
@@ -1726,14 +1727,14 @@ def clip(probabilities: Array, epsilon: float) -> Array:
     Parameters
     ----------
     probabilities : ndarray
-        The probabilities, of any shape.
+        Probabilities, of any shape.
     epsilon : float
-        How close to 0 and to 1 they may come.
+        Distance of the bounds from 0 and 1.
 
     Returns
     -------
     ndarray
-        The clipped ones.
+        The clipped probabilities.
 
     Examples
     --------
@@ -1758,29 +1759,29 @@ def adam(
     epsilon: float,
     largest: Array | None = None,
 ) -> None:
-    """Do one step of Adam: follow the gradient's running mean, measured in its running size.
+    """Perform one Adam update: move by the first moment over the root of the second.
 
     ``m += (d_w - m) * (1 - beta_1)``, ``v += (d_w**2 - v) * (1 - beta_2)``,
-    ``w -= m * alpha / (sqrt(v) + epsilon)``; the correction of the bias that m and v have in
-    the first steps is part of `alpha` (see `adam_step_size`). Kingma and Ba, "Adam: a method
+    ``w -= m * alpha / (sqrt(v) + epsilon)``; the bias correction of m and v is part of `alpha`
+    (see `adam_step_size`). Kingma and Ba, "Adam: a method
     for stochastic optimization" (2015), the end of section 2: "epsilon hat".
 
     Parameters
     ----------
     w : ndarray, shape (P,)
-        The weights; modified in place.
+        Weights; modified in place.
     d_w : ndarray, shape (P,)
-        The gradient.
+        Gradient with respect to `w`.
     m, v : ndarray, shape (P,)
-        The running means of the gradient and of its square; modified in place.
+        First and second moment estimates; modified in place.
     alpha : float
-        The step size.
+        Step size.
     one_minus_beta_1, one_minus_beta_2 : float
-        How fast the running means forget.
+        Update rates of the two moment estimates.
     epsilon : float
-        Keeps the division finite.
+        Constant added to the root, for numerical stability.
     largest : ndarray, shape (P,), optional
-        The largest ``v`` so far, which then takes its place ("AMSGrad"); modified in place.
+        Largest ``v`` so far, used instead of ``v`` ("AMSGrad"); modified in place.
 
     Examples
     --------
@@ -1796,7 +1797,7 @@ def adam(
         g = d_w[part]
         m[part] += (g - m[part]) * rate_1
         v[part] += (g * g - v[part]) * rate_2
-        # What is too small to move a weight is 0: such numbers are slow to compute with.
+        # Flush tiny values to zero: denormal numbers are slow to compute with.
         m[part][np.abs(m[part]) < w.dtype.type(1e-30)] = 0
         v[part][v[part] < w.dtype.type(1e-30)] = 0
         size = v[part]
@@ -1808,27 +1809,27 @@ def adam(
 def adam_step_size(
     learning_rate: float, beta_1: float, beta_2: float, step: int, dtype: Any = np.float32
 ) -> float:
-    """Compute Adam's step size, which corrects the bias of its running means.
+    """Compute Adam's step size, which includes the bias correction of the moment estimates.
 
-    Both start at 0 and reach ``1 - beta**step`` of what they estimate, hence
+    Both start at 0 and are too small by the factor ``1 - beta**step``, hence
     ``alpha = learning_rate * sqrt(1 - beta_2**step) / (1 - beta_1**step)``. All of it is
-    computed in the type of the weights, as Keras does, where it rounds differently.
+    computed in the data type of the weights, as in Keras, since rounding depends on it.
 
     Parameters
     ----------
     learning_rate : float
-        The step size without the correction.
+        Learning rate, without bias correction.
     beta_1, beta_2 : float
-        How much the running means keep.
+        Decay rates of the moment estimates.
     step : int
-        The number of this step; the first is 1.
+        Number of this step; the first is 1.
     dtype : dtype
-        The type of the weights.
+        Data type of the weights.
 
     Returns
     -------
     float
-        The step size, of that type.
+        Step size, of that data type.
 
     Examples
     --------
@@ -1861,50 +1862,50 @@ def train_steps(
     buffers: Any = None,
     boxes: Array | None = None,
 ) -> int:
-    """Train a classifier of dense layers for some steps with Adam: everything above, in a row.
+    """Run several training steps of a dense softmax classifier with Adam: all of the above.
 
     Parameters
     ----------
     indptr, indices : ndarray, or None
-        All compressed rows; None where the inputs are not compressed.
+        All compressed rows; None if the inputs are not compressed.
     values : ndarray
-        Their values, or all inputs, of shape (M, D).
+        Their values, or all inputs, shape (M, D).
     rows : ndarray of int64, shape (N,)
-        The numbers of the examples of these steps.
+        Indices of the examples of these steps.
     labels : ndarray of int, shape (N,)
-        The true classes.
+        Class labels.
     batch_size : int
-        The number of examples in a step; the last one may have fewer.
+        Number of examples in a step; the final batch may be partial.
     sizes : ndarray of int, shape (L + 1,)
-        The numbers of inputs, of each layer's units, and of classes.
+        Number of inputs, then of each layer's units; the last one is the number of classes.
     rectifies : ndarray of bool, shape (L,)
-        Which layers have a relu.
+        Flags of the layers that apply `relu`.
     from_logits : bool
-        Whether the net's predictions are the scores, and not the probabilities.
+        If True, the predictions are logits, not probabilities.
     state : tuple of ndarray, shape (P,)
-        Parameters (each layer's kernel, then its bias), room for their gradients, and Adam's two
-        running means; written.
+        Parameters (each layer's kernel, then its bias), their gradients, and the first and second
+        moment estimates; modified in place.
     learning_rates : ndarray, shape (S,)
-        That of each step.
+        Learning rate of each step.
     iteration : int
-        The number of steps done before.
+        Number of earlier steps.
     constants : tuple of float
         Adam's ``beta_1``, ``beta_2`` and ``epsilon``.
     stops : bool
-        Whether to stop at a loss that is not finite, before anything is learnt from it.
+        If True, stop at a loss that is not finite, before the weights are updated.
     losses : ndarray, shape (S,)
-        Written: the mean loss of each step.
+        Output array for the mean loss of each step.
     matches : ndarray of int, shape (S,)
-        Written: how many predictions were right.
+        Output array for the number of correct predictions of each step.
     buffers : tuple of ndarray, optional
-        Room for what is computed in between.
+        Buffers for intermediate results; used by the kernel only.
     boxes : ndarray, optional
-        Where helping threads wait for work.
+        Mailboxes of the worker threads; used by the kernel only.
 
     Returns
     -------
     int
-        The number of steps done; the one after them has the loss that is not finite, if any.
+        Number of completed steps; if one had a loss that is not finite, it is the next one.
 
     Examples
     --------
@@ -1956,16 +1957,16 @@ def train_steps(
 
 
 def sgd(w: Array, d_w: Array, learning_rate: float) -> None:
-    """Do one step of gradient descent: ``w -= learning_rate * d_w``.
+    """Perform one update of gradient descent: ``w -= learning_rate * d_w``.
 
     Parameters
     ----------
     w : ndarray, shape (P,)
-        The weights; modified in place.
+        Weights; modified in place.
     d_w : ndarray, shape (P,)
-        The gradient.
+        Gradient with respect to `w`.
     learning_rate : float
-        The step size.
+        Step size.
 
     Examples
     --------
@@ -1982,26 +1983,26 @@ def sgd(w: Array, d_w: Array, learning_rate: float) -> None:
 def sgd_momentum(
     w: Array, d_w: Array, m: Array, learning_rate: float, momentum: float, nesterov: bool
 ) -> None:
-    """Do one step of gradient descent that keeps a part of its last direction.
+    """Perform one update of gradient descent with momentum.
 
-    ``m = m * momentum - d_w * learning_rate``, then ``w += m``; with Nesterov's look ahead
+    ``m = m * momentum - d_w * learning_rate``, then ``w += m``; with Nesterov momentum
     ``w += m * momentum - d_w * learning_rate``. Sutskever et al., "On the importance of
     initialization and momentum in deep learning" (2013), section 2.
 
     Parameters
     ----------
     w : ndarray, shape (P,)
-        The weights; modified in place.
+        Weights; modified in place.
     d_w : ndarray, shape (P,)
-        The gradient.
+        Gradient with respect to `w`.
     m : ndarray, shape (P,)
-        The direction; modified in place.
+        Velocity; modified in place.
     learning_rate : float
-        The step size.
+        Step size.
     momentum : float
-        The part that is kept.
+        Decay rate of the velocity.
     nesterov : bool
-        Whether to look ahead.
+        If True, apply Nesterov momentum.
 
     Examples
     --------
@@ -2028,24 +2029,24 @@ def rmsprop(
     momentum: float,
     epsilon: float,
 ) -> None:
-    """Do one step of RMSprop: the gradient measured in its own running size.
+    """Perform one RMSprop update: the gradient, scaled by the root of its moving mean square.
 
     ``v = rho * v + (1 - rho) * d_w**2``, ``step = learning_rate * d_w / sqrt(v + epsilon)``;
-    centred, the square of the running mean `a` is taken off ``v``. Tieleman and Hinton,
+    if centered, the square of the moving mean `a` is subtracted from ``v``. Tieleman and Hinton,
     "Lecture 6.5 - rmsprop" (2012).
 
     Parameters
     ----------
     w : ndarray, shape (P,)
-        The weights; modified in place.
+        Weights; modified in place.
     d_w : ndarray, shape (P,)
-        The gradient.
+        Gradient with respect to `w`.
     v : ndarray, shape (P,)
-        The running mean of its square; modified in place.
+        Moving mean of the squared gradient; modified in place.
     u : ndarray, shape (P,), optional
-        The direction, where there is momentum; modified in place.
+        Velocity, if there is momentum; modified in place.
     a : ndarray, shape (P,), optional
-        The running mean of the gradient, where it is centred; modified in place.
+        Moving mean of the gradient, if it is centered; modified in place.
     learning_rate, rho, momentum, epsilon : float
         As in the formula.
 
@@ -2072,7 +2073,7 @@ def rmsprop(
 
 
 def adagrad(w: Array, d_w: Array, s: Array, learning_rate: float, epsilon: float) -> None:
-    """Do one step of Adagrad: steps shrink where gradients were large.
+    """Perform one Adagrad update: smaller steps for weights whose gradients were large.
 
     ``s += d_w**2``, ``w -= learning_rate * d_w / sqrt(s + epsilon)``. Duchi et al., "Adaptive
     subgradient methods for online learning and stochastic optimization" (2011), figure 1.
@@ -2080,11 +2081,11 @@ def adagrad(w: Array, d_w: Array, s: Array, learning_rate: float, epsilon: float
     Parameters
     ----------
     w : ndarray, shape (P,)
-        The weights; modified in place.
+        Weights; modified in place.
     d_w : ndarray, shape (P,)
-        The gradient.
+        Gradient with respect to `w`.
     s : ndarray, shape (P,)
-        The sum of its squares; modified in place.
+        Sum of the squared gradients; modified in place.
     learning_rate, epsilon : float
         As in the formula.
 
@@ -2114,7 +2115,7 @@ def nadam(
     beta_2_correction: float,
     epsilon: float,
 ) -> None:
-    """Do one step of Nadam: Adam that looks ahead along its running mean.
+    """Perform one Nadam update: Adam with Nesterov momentum.
 
     ``m`` and ``v`` as in `adam`; then
     ``w -= (m * alpha_m + d_w * alpha_g) / (sqrt(v / beta_2_correction) + epsilon)``. Dozat,
@@ -2123,19 +2124,19 @@ def nadam(
     Parameters
     ----------
     w : ndarray, shape (P,)
-        The weights; modified in place.
+        Weights; modified in place.
     d_w : ndarray, shape (P,)
-        The gradient.
+        Gradient with respect to `w`.
     m, v : ndarray, shape (P,)
-        The running means of the gradient and of its square; modified in place.
+        First and second moment estimates; modified in place.
     alpha_m, alpha_g : float
-        The step sizes along the running mean and along the gradient.
+        Step sizes along the first moment estimate and along the gradient.
     one_minus_beta_1, one_minus_beta_2 : float
-        How fast the running means forget.
+        Update rates of the two moment estimates.
     beta_2_correction : float
-        What ``v`` has reached of what it estimates.
+        Bias correction of ``v``.
     epsilon : float
-        Keeps the division finite.
+        Constant added to the root, for numerical stability.
 
     Examples
     --------
@@ -2317,17 +2318,17 @@ def lion(
 
 
 def blocks(size: int) -> Iterator[slice]:
-    """Cut a vector into slices that stay in the processor's cache while they are worked on.
+    """Split a vector into slices that stay in the processor's cache while they are processed.
 
     Parameters
     ----------
     size : int
-        The vector's length.
+        Length of the vector.
 
     Yields
     ------
     slice
-        One after the other; together they cover the vector.
+        Slices in ascending order that together cover the vector.
 
     Examples
     --------
