@@ -22,6 +22,9 @@ from tinynet import config, functional, losses
 right_adam, right_size = functional.adam, functional.adam_step_size
 right_gradients, right_divisor = functional.dense_gradients, losses.Loss.divisor
 right_step = functional.softmax_crossentropy_step
+right_layer_gradients = functional.dense_layer_backward
+right_loss = functional.mean_softmax_crossentropy
+right_loss_gradient = functional.mean_softmax_crossentropy_backward
 
 
 class EpsilonInTheCorrection:
@@ -52,6 +55,45 @@ def gradients_times_seven(x, d_y, d_kernel, d_bias):
     d_kernel *= 7
     if d_bias is not None:
         d_bias *= 7
+
+
+def layer_gradients_times_seven(*arguments, **options):
+    """Change what the numpy backend calls in place of `dense_gradients`."""
+    d_x, *found = right_layer_gradients(*arguments, **options)
+    for array in found:
+        if array is not None:
+            array *= 7
+    return d_x, *found
+
+
+def loss_times(factor):
+    """Return what the numpy backend calls for a loss, with another divisor."""
+
+    def loss(logits, labels, weights=None):
+        value, probabilities = right_loss(logits, labels, weights)
+        return value * value.dtype.type(factor(weights, len(labels))), probabilities
+
+    def backward(d_loss, probabilities, labels, weights=None):
+        d_logits = right_loss_gradient(d_loss, probabilities, labels, weights)
+        d_logits *= factor(weights, len(labels))
+        return d_logits
+
+    return [
+        (functional, "mean_softmax_crossentropy", loss),
+        (functional, "mean_softmax_crossentropy_backward", backward),
+    ]
+
+
+def no_loss_gradient(d_loss, probabilities, labels, weights=None):
+    return np.zeros_like(probabilities)
+
+
+def no_loss_gradient_from_a_sure_softmax(d_loss, probabilities, labels, weights=None):
+    """Clip the probabilities and go back through the softmax."""
+    each = np.ones(len(labels), probabilities.dtype) if weights is None else weights
+    d_values = each * probabilities.dtype.type(d_loss / len(labels))
+    d = functional.sparse_crossentropy_backward(d_values, labels, probabilities, 1e-7)
+    return functional.softmax_backward(d, probabilities, probabilities)
 
 
 def no_gradient_from_a_sure_softmax(labels, logits, d_values, probabilities, d_logits, values):
@@ -103,21 +145,43 @@ MUTANTS: dict[str, tuple[list[tuple[Any, str, Any]], list[Callable[[], None]]]] 
         ],
         [STEPS, ADAM],
     ),
-    "gradients times 7": ([(F, "dense_gradients", gradients_times_seven)], [STEPS, GRADIENTS]),
+    "gradients times 7": (
+        [
+            (F, "dense_gradients", gradients_times_seven),
+            (F, "dense_layer_backward", layer_gradients_times_seven),
+        ],
+        [STEPS, GRADIENTS],
+    ),
     "sum in place of mean": (
-        [(losses.Loss, "divisor", lambda self, weights, count: 1)],
+        [
+            (losses.Loss, "divisor", lambda self, weights, count: 1),
+            *loss_times(lambda weights, count: count),
+        ],
         [STEPS, GRADIENTS],
     ),
     "mean by the weights": (
-        [(losses.Loss, "divisor", lambda s, w, count: count if w is None else float(w.sum()))],
+        [
+            (losses.Loss, "divisor", lambda s, w, count: count if w is None else float(w.sum())),
+            *loss_times(lambda w, count: 1 if w is None else count / float(w.sum())),
+        ],
         [GRADIENTS],
     ),
     "softmax without a gradient": (
-        [(F, "softmax_crossentropy_step", no_gradient)],
+        [
+            (F, "softmax_crossentropy_step", no_gradient),
+            (functional, "mean_softmax_crossentropy_backward", no_loss_gradient),
+        ],
         [STEPS, GRADIENTS, SATURATED],
     ),
     "clipped probabilities": (
-        [(F, "softmax_crossentropy_step", no_gradient_from_a_sure_softmax)],
+        [
+            (F, "softmax_crossentropy_step", no_gradient_from_a_sure_softmax),
+            (
+                functional,
+                "mean_softmax_crossentropy_backward",
+                no_loss_gradient_from_a_sure_softmax,
+            ),
+        ],
         [SATURATED],
     ),
     "relu open at zero": (
