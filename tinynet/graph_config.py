@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet import activations, layers, ops
-from tinynet.checks import shorten, type_name
+from tinynet.checks import require, shorten, type_name
 from tinynet.layers.shaping import InputLayer
 from tinynet.program.dense_net import Activated
 from tinynet.program.graph import Graph, rename
@@ -98,11 +98,9 @@ def layers_in_a_row(model: Any) -> list[Any]:
             break
         at, nested = node.outputs, hasattr(node.operation, "layers")
         found += layers_in_a_row(node.operation) if nested else [node.operation]
-    if graph.meant(graph.outputs) is not at or len(graph.entries) > 1:
-        raise ValueError(
-            "model must apply its layers one after the other, from one input to one output. "
-            f"Received: {model.name}, in which they branch"
-        )
+    in_a_row = graph.meant(graph.outputs) is at and len(graph.entries) == 1
+    expected = "model must apply its layers one after the other, from one input to one output"
+    require(in_a_row, expected, f"{model.name}, in which they branch")
     return found
 
 
@@ -336,8 +334,7 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
     results: dict[tuple[str, int], list[Any]] = {}
     for entry in config["layers"]:
         name = entry["name"] if "name" in entry else entry["config"]["name"]
-        if name in made:
-            raise ValueError(f"Every layer must have a name of its own. Received: {shorten(name)}")
+        require(name not in made, "Every layer must have a name of its own", shorten(name))
         is_operation = str(entry.get("module")).startswith(("keras.src.ops.", "keras.src.activ"))
         if "module" not in entry and "trainable" not in entry["config"]:  # in `.h5` files of Keras
             is_operation = function_of(entry["class_name"]) is not None
@@ -350,11 +347,8 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
 
     def history(name: str, number: int, k: int) -> tuple[tuple[str, int], int]:
         key = name, 0 if isinstance(made.get(name), InputLayer) else number
-        if key not in results and key not in nodes:
-            raise ValueError(
-                "The inputs of a layer must be results of calls in the same model. "
-                f"Received: {shorten([name, number, k])}"
-            )
+        expected = "The inputs of a layer must be results of calls in the same model"
+        require(key in results or key in nodes, expected, shorten([name, number, k]))
         return key, k
 
     def resolve(value: Any, found: list[Any] | None = None) -> Any:
@@ -384,11 +378,9 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
         resolve(nodes[key], needed)
         left = [k for k in needed if k not in results]
         if left and key not in results:
-            if begun.intersection(left):
-                raise ValueError(
-                    "The layers of a model must not form a cycle. Received: "
-                    f"{shorten(key[0])}, which is applied to its own result"
-                )
+            expected = "The layers of a model must not form a cycle"
+            received = f"{shorten(key[0])}, which is applied to its own result"
+            require(not begun.intersection(left), expected, received)
             begun.add(key)
             todo += left
             continue
@@ -440,18 +432,14 @@ def _operation(entry: dict[str, Any]) -> Any:
     class_name, name = entry["class_name"], entry["name"]
     function = function_of(class_name)
     options = {k: v for k, v in entry["config"].items() if k != "name" and v is not None}
-    if function is None:
-        raise ValueError(f"tinynet has no operation of this name. Received: {shorten(class_name)}")
+    require(function is not None, "tinynet has no operation of this name", shorten(class_name))
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if function is TABLE["get_item"]:  # whose key, of several axes, is a tuple
             args = tuple(tuple(a) if isinstance(a, list) else a for a in args)
         tensors = [a for a in flattened([args, kwargs]) if isinstance(a, SymbolicTensor)]
-        if not tensors:
-            raise ValueError(
-                "An operation of a model must be applied to tensors of the model. "
-                f"Received: {shorten(name)} without one"
-            )
+        expected = "An operation of a model must be applied to tensors of the model"
+        require(tensors, expected, f"{shorten(name)} without one")
         if TABLE.get(function.__name__) is not function and function.__name__[:5] != "slice":
             numbers = [n for n in flattened([*options.values()]) if isinstance(n, int)]
             check_size([t.shape for t in tensors], math.prod(max(1, abs(n)) for n in numbers))

@@ -143,8 +143,8 @@ def set_random_seed(seed: int) -> None:
     --------
     >>> set_random_seed(0)
     """
-    if checks.whole("seed", seed, 0) >= 2**32:
-        raise ValueError(f"seed must be below 2**32. Received: seed={seed}")
+    below = checks.whole("seed", seed, 0) < 2**32
+    checks.require(below, "seed must be below 2**32", f"seed={seed}")
     _python_random.seed(int(seed))
     np.random.seed(int(seed))  # noqa: NPY002  # setting the global state is the purpose
     random.set_seed(int(seed))

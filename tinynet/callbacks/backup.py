@@ -73,8 +73,7 @@ class BackupAndRestore(Saver):
     delete_checkpoint: bool = argument(True, checks.flag)
 
     def __complete(self) -> None:
-        if not self.backup_dir:
-            raise ValueError("backup_dir must name a folder. Received: backup_dir=''")
+        checks.require(self.backup_dir, "backup_dir must name a folder", "backup_dir=''")
         self._last = Path(self.backup_dir) / "latest.tinynet"
         self._before = Path(self.backup_dir) / "previous.tinynet"
         self._saved = b""

@@ -405,11 +405,9 @@ def as_callbacks(callbacks: Any) -> list[Any]:
         callbacks = callbacks.callbacks
     listed = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
     for callback in listed:
-        if isinstance(callback, type) or not hasattr(callback, "set_model"):
-            raise TypeError(
-                "callbacks must be a list of callbacks.Callback objects. "
-                f"Received: {checks.shorten(callback)}"
-            )
+        known = not isinstance(callback, type) and hasattr(callback, "set_model")
+        expected = "callbacks must be a list of callbacks.Callback objects"
+        checks.require(known, expected, checks.shorten(callback), TypeError)
     return [callback for callback in listed if type(callback) is not ProgbarLogger]
 
 

@@ -48,10 +48,9 @@ class Monitor(Callback):
         self, monitor: str, mode: str = "auto", min_delta: float = 0, best: float | None = None
     ) -> None:
         super().__init__()
-        if not isinstance(monitor, str):
-            raise TypeError(
-                f"monitor must be the name of a metric. Received: monitor={checks.shorten(monitor)}"
-            )
+        received = f"monitor={checks.shorten(monitor)}"
+        text = "monitor must be the name of a metric"
+        checks.require(isinstance(monitor, str), text, received, TypeError)
         if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
             shown = checks.shorten(mode)
             checks.warn(f"{type(self).__name__} mode {shown} is unknown, fallback to auto mode.")
@@ -365,11 +364,9 @@ class ModelCheckpoint(Monitor, Saver):
         self.best = initial_value_threshold
         weights = self.save_weights_only
         endings = (".weights.h5",) if weights else (".keras", ".h5", ".hdf5", ".tinynet")
-        if not self.filepath.endswith(endings):
-            raise ValueError(
-                f"filepath must end in {' or '.join(endings)} with save_weights_only={weights}. "
-                f"Received: filepath={checks.shorten(self.filepath)}"
-            )
+        expected = f"filepath must end in {' or '.join(endings)} with save_weights_only={weights}"
+        received = f"filepath={checks.shorten(self.filepath)}"
+        checks.require(self.filepath.endswith(endings), expected, received)
 
     def path(self, epoch: int, logs: Logs, batch: int | None = None) -> str:
         """Fill in the file's name.

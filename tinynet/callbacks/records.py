@@ -111,11 +111,8 @@ def _cell(value: Any) -> Any:
 
 
 def _unsupported(name: str, value: Any) -> Any:
-    if value:
-        raise ValueError(
-            f"TensorBoard writes metrics and histograms of weights only; leave {name} out. "
-            f"Received: {name}={checks.shorten(value)}"
-        )
+    expected = f"TensorBoard writes metrics and histograms of weights only; leave {name} out"
+    checks.require(not value, expected, f"{name}={checks.shorten(value)}")
     return value
 
 

@@ -64,10 +64,9 @@ class LearningRateScheduler(RateSetter):
         optimizer = self.model.optimizer
         old = (float(optimizer.learning_rate),) if self._takes_rate else ()
         rate = self.schedule(epoch, *old)
-        if not isinstance(rate, float | np.float32):
-            raise ValueError(
-                f"schedule must return a float. Received: {checks.shorten(rate)} for epoch {epoch}"
-            )
+        received = f"{checks.shorten(rate)} for epoch {epoch}"
+        is_float = isinstance(rate, float | np.float32)
+        checks.require(is_float, "schedule must return a float", received)
         optimizer.learning_rate = rate
         if self.verbose:
             write(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.\n")
@@ -120,11 +119,9 @@ class SwapEMAWeights(Callback):
     def _before_training(self, *_: Any) -> None:
         """Check that there are averages."""
         optimizer = self.model.optimizer
-        if not (optimizer.use_ema and optimizer.built):
-            raise ValueError(
-                "SwapEMAWeights needs an optimizer with use_ema=True that has been trained with. "
-                f"Received: use_ema={optimizer.use_ema}, built={optimizer.built}"
-            )
+        expected = "SwapEMAWeights needs an optimizer with use_ema=True that has been trained with"
+        received = f"use_ema={optimizer.use_ema}, built={optimizer.built}"
+        checks.require(optimizer.use_ema and optimizer.built, expected, received)
 
     def _swap(self) -> None:
         """Replace the weights by their averages."""

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tinynet.checks import require
 from tinynet.datasets._formats import IDX_FILES, LARGEST, Dataset, naming, parse
 from tinynet.files import write_atomically
 
@@ -193,8 +194,7 @@ def _contents(path: Path, sha256: str | None) -> bytes:
     """Return a file's bytes; their checksum is compared unless it is None."""
     with naming(str(path)):
         size = path.stat().st_size
-        if size > LARGEST:
-            raise ValueError(f"expected at most {LARGEST} bytes. Received: {size} bytes")
+        require(size <= LARGEST, f"expected at most {LARGEST} bytes", f"{size} bytes")
         data = path.read_bytes()
         if sha256:
             _compare(data, sha256)
@@ -205,8 +205,7 @@ def _compare(data: bytes, sha256: str) -> None:
     import hashlib
 
     received = hashlib.sha256(data).hexdigest()
-    if received != sha256:
-        raise ValueError(f"expected SHA-256 {sha256}. Received: {received}, {len(data)} bytes")
+    require(received == sha256, f"expected SHA-256 {sha256}", f"{received}, {len(data)} bytes")
 
 
 def _fetch(path: Path, mirrors: tuple[str, ...], source: Source, tried: list[str]) -> bytes:
@@ -246,8 +245,7 @@ def _download(url: str) -> bytes:
         try:
             while chunk := response.read(1 << 16):
                 received += chunk
-                if len(received) > LARGEST:
-                    raise ValueError(f"expected at most {LARGEST} bytes. Received: more")
+                require(len(received) <= LARGEST, f"expected at most {LARGEST} bytes", "more")
                 if bar:
                     done = min(len(received) / total, 1.0)
                     text = f"\r[{'=' * int(30 * done):30}] {done:4.0%}"

@@ -18,6 +18,8 @@ from typing import IO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tinynet.checks import require
+
 __all__ = ["IDX_FILES", "LARGEST", "Dataset", "naming", "parse", "parse_idx", "parse_npz"]
 
 Array = NDArray[np.uint8]
@@ -95,11 +97,9 @@ def parse(files: Mapping[str, bytes]) -> Dataset:
             arrays += parse_npz(data) if len(files) == 1 else [parse_idx(data, dimensions)]
     x_train, y_train, x_test, y_test = arrays
     for images, labels, part in ((x_train, y_train, "training"), (x_test, y_test, "test")):
-        if len(images) != len(labels):
-            raise ValueError(
-                f"{', '.join(files)}: expected as many labels as images for {part}. "
-                f"Received: {len(images)} images, {len(labels)} labels"
-            )
+        expected = f"{', '.join(files)}: expected as many labels as images for {part}"
+        received = f"{len(images)} images, {len(labels)} labels"
+        require(len(images) == len(labels), expected, received)
     return (x_train, y_train), (x_test, y_test)
 
 
@@ -132,11 +132,11 @@ def parse_idx(data: bytes, dimensions: int) -> Array:
     if data.startswith(b"\x1f\x8b"):
         stream = gzip.GzipFile(fileobj=io.BytesIO(data))
     header = stream.read(4 + 4 * dimensions)
-    if len(header) < 4 + 4 * dimensions:
-        raise ValueError(f"expected an IDX header. Received: {len(header)} bytes in all")
+    received = f"{len(header)} bytes in all"
+    require(len(header) == 4 + 4 * dimensions, "expected an IDX header", received)
     magic, *shape = np.frombuffer(header, ">u4").tolist()
-    if magic != 0x0800 + dimensions:  # 08 is IDX's code for unsigned bytes
-        raise ValueError(f"expected magic number {0x0800 + dimensions}. Received: {magic}")
+    number = 0x0800 + dimensions  # 08 is IDX's code for unsigned bytes
+    require(magic == number, f"expected magic number {number}", f"{magic}")
     return _values(stream, tuple(shape))
 
 
@@ -175,18 +175,16 @@ def parse_npz(data: bytes) -> list[Array]:
                 names = ", ".join(archive.namelist())
                 raise ValueError(f"expected arrays {', '.join(NPZ_ARRAYS)}. Received: {names}")
             member = archive.getinfo(f"{name}.npy")
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError(f"expected deflated data. Received: type={member.compress_type}")
+            kind = member.compress_type
+            known = kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            require(known, "expected deflated data", f"type={kind}")
             with archive.open(member) as stream:
                 version = np.lib.format.read_magic(stream)
-                if version != (1, 0):
-                    raise ValueError(f"expected {name} in npy format 1.0. Received: {version}")
+                require(version == (1, 0), f"expected {name} in npy format 1.0", f"{version}")
                 shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-                if dtype != np.uint8 or len(shape) != dimensions:
-                    raise ValueError(
-                        f"expected {name} to be uint8 of {dimensions} dimensions. "
-                        f"Received: dtype={dtype}, shape={shape}"
-                    )
+                fits = dtype == np.uint8 and len(shape) == dimensions
+                expected = f"expected {name} to be uint8 of {dimensions} dimensions"
+                require(fits, expected, f"dtype={dtype}, shape={shape}")
                 arrays.append(_values(stream, shape, "F" if fortran else "C"))
     return arrays
 

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from tinynet.checks import require
+
 __all__ = ["frame_digit", "paper_shade", "to_grey"]
 
 Greys = NDArray[np.float64]
@@ -369,24 +371,19 @@ def to_grey(image: Any) -> Greys:
     array([[0.299, 1.   ]])
     """
     values = np.asarray(image)
-    if values.dtype.kind not in "fiub":
-        raise ValueError(f"image must hold real numbers. Received: dtype {values.dtype}")
+    require(values.dtype.kind in "fiub", "image must hold real numbers", f"dtype {values.dtype}")
     if values.ndim == 2:
         values = values[:, :, None]
-    if values.ndim != 3 or values.shape[2] not in (1, 2, 3, 4) or not values.size:
-        raise ValueError(
-            f"image must be of shape (h, w), or (h, w, channels) with 1 to 4 channels. "
-            f"Received: shape {np.shape(image)}"
-        )
+    fits = values.ndim == 3 and values.shape[2] in (1, 2, 3, 4) and values.size
+    expected = "image must be of shape (h, w), or (h, w, channels) with 1 to 4 channels"
+    require(fits, expected, f"shape {np.shape(image)}")
     low, high = float(values.min()), float(values.max())
     if values.dtype.kind in "fb":
         white = 1.0 if high <= 1 else 255.0
     else:
         white = 65535.0 if values.dtype.newbyteorder("=") == np.uint16 else 255.0
-    if not 0 <= low <= high <= white:
-        raise ValueError(
-            f"image must hold values from 0 to {white:g}. Received: {low:g} to {high:g}"
-        )
+    expected = f"image must hold values from 0 to {white:g}"
+    require(0 <= low <= high <= white, expected, f"{low:g} to {high:g}")
     channels = [values[:, :, i].astype(np.float64) / white for i in range(values.shape[2])]
     grey = channels[0]
     if len(channels) >= 3:

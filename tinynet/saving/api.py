@@ -274,10 +274,8 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
 
 
 def _check_ending(what: str, path: Path) -> None:
-    if path.suffix not in FORMATS:
-        raise ValueError(
-            f"{what} must end in '.tinynet', '.keras', '.h5' or '.hdf5'. Received: filepath={path}"
-        )
+    expected = f"{what} must end in '.tinynet', '.keras', '.h5' or '.hdf5'"
+    checks.require(path.suffix in FORMATS, expected, f"filepath={path}")
 
 
 def _write(model: Model, path: Path, kind: str, overwrite: bool, *options: bool) -> None:
@@ -314,8 +312,7 @@ def reading(path: Path, kind: str | None = None) -> Iterator[Any]:
     ValueError: There is no such file. Received: filepath=missing.keras
     """
     _check_ending("The file's name", path)
-    if not path.is_file():
-        raise ValueError(f"There is no such file. Received: filepath={path}")
+    checks.require(path.is_file(), "There is no such file", f"filepath={path}")
     with path.open("rb") as file:
         try:
             yield FORMATS[kind or path.suffix][1](file)

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tinynet.checks import shorten
+from tinynet.checks import require, shorten
 from tinynet.variable import Array
 
 #: Bytes that all members together may have, in addition to RATIO times their packed size.
@@ -58,18 +58,13 @@ class Archive:
         _check_count(members)
         for info in members:
             problem = "is there twice" if info.filename in self.sizes else _problem(info)
-            if problem:
-                raise ValueError(
-                    f"A member of the archive {problem}. Received: {shorten(info.filename)}"
-                )
+            require(not problem, f"A member of the archive {problem}", shorten(info.filename))
             self.sizes[info.filename] = info.file_size
         claimed = sum(self.sizes.values())
         packed = sum(info.compress_size for info in members)
-        if packed > file.seek(0, io.SEEK_END) or claimed > SMALL + RATIO * packed:
-            raise ValueError(
-                "The members of the archive claim more than the file can hold. "
-                f"Received: {claimed:,} bytes, packed in {packed:,}"
-            )
+        fits = packed <= file.seek(0, io.SEEK_END) and claimed <= SMALL + RATIO * packed
+        expected = "The members of the archive claim more than the file can hold"
+        require(fits, expected, f"{claimed:,} bytes, packed in {packed:,}")
 
     def count(self, folder: str) -> int:
         """Return the number of members in a folder.
@@ -145,11 +140,9 @@ class Archive:
         dtype = np.dtype(header[1].decode())
         shape = tuple(int(size) for size in header[2].decode().split(",") if size.strip())
         values = data[header.end() :]
-        if len(values) != math.prod(shape) * dtype.itemsize:
-            raise ValueError(
-                f"{name} must have {math.prod(shape)} elements of {dtype}. "
-                f"Received: {len(values)} bytes"
-            )
+        expected = f"{name} must have {math.prod(shape)} elements of {dtype}"
+        fits = len(values) == math.prod(shape) * dtype.itemsize
+        require(fits, expected, f"{len(values)} bytes")
         return np.frombuffer(values, dtype).reshape(shape)
 
 
@@ -166,10 +159,8 @@ def _problem(info: zipfile.ZipInfo) -> str | None:
 
 
 def _check_count(members: Sized) -> None:
-    if len(members) > MAX_MEMBERS:
-        raise ValueError(
-            f"The archive may have {MAX_MEMBERS} members. Received: {len(members)} members"
-        )
+    expected = f"The archive may have {MAX_MEMBERS} members"
+    require(len(members) <= MAX_MEMBERS, expected, f"{len(members)} members")
 
 
 def pack(members: Mapping[str, Any]) -> bytes:

@@ -19,7 +19,7 @@ import numpy as np
 
 from tinynet import config as settings
 from tinynet import layers, losses, metrics, optimizers
-from tinynet.checks import shorten
+from tinynet.checks import require, shorten
 from tinynet.layers.base import initializer_override
 from tinynet.program.symbols import size_limit
 from tinynet.program.trace import within
@@ -115,14 +115,12 @@ def from_json(text: str | bytes) -> dict[str, Any]:
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
-    if len(text) > MAX_JSON:
-        raise ValueError(f"JSON may have {MAX_JSON:,} characters. Received: {len(text):,}")
+    require(len(text) <= MAX_JSON, f"JSON may have {MAX_JSON:,} characters", f"{len(text):,}")
     # Brackets count outside of strings only; every second part between quotes is a string.
     outside = "".join(re.sub(r"\\.", "", text, flags=re.DOTALL).split('"')[::2])
     steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", outside))
     deepest = max(itertools.accumulate(steps, initial=0))
-    if deepest > MAX_DEPTH:
-        raise ValueError(f"JSON may be nested {MAX_DEPTH} deep. Received: depth {deepest:,}")
+    require(deepest <= MAX_DEPTH, f"JSON may be nested {MAX_DEPTH} deep", f"depth {deepest:,}")
     count = 0
 
     def entry(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -133,10 +131,9 @@ def from_json(text: str | bytes) -> dict[str, Any]:
                 raise ValueError(f"JSON must have every key once. Received: {shorten(key)} twice")
             found[key] = value
         count += found.get("class_name", "DTypePolicy") != "DTypePolicy"
-        if count > MAX_OBJECTS:  # time grows faster than their number
-            raise ValueError(
-                f"A configuration may describe {MAX_OBJECTS:,} objects. Received: {count:,} or more"
-            )
+        # Time grows faster than their number.
+        expected = f"A configuration may describe {MAX_OBJECTS:,} objects"
+        require(count <= MAX_OBJECTS, expected, f"{count:,} or more")
         return found
 
     try:
@@ -151,8 +148,8 @@ def from_json(text: str | bytes) -> dict[str, Any]:
 
 
 def _bounded_int(digits: str) -> int:
-    if len(digits) > 50:  # the state of a random generator has 39 digits
-        raise ValueError(f"Numbers may have 50 digits. Received: {len(digits):,} digits")
+    # The state of a random generator has 39 digits.
+    require(len(digits) <= 50, "Numbers may have 50 digits", f"{len(digits):,} digits")
     return int(digits)
 
 
@@ -250,20 +247,16 @@ def build(
     def zeros(shape: tuple[int, ...], dtype: str) -> Array:
         nonlocal left
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        if size > left:
-            raise ValueError(
-                "The configuration asks for more weights than the file holds. "
-                f"Received: a weight of shape {shape}, and {left:,} bytes for it"
-            )
+        expected = "The configuration asks for more weights than the file holds"
+        received = f"a weight of shape {shape}, and {left:,} bytes for it"
+        require(size <= left, expected, received)
         left -= size
         return np.zeros(shape, dtype)
 
     def made() -> Model:
         model = layers.deserialize(config)
-        if not isinstance(model, Model):
-            raise ValueError(
-                f"The configuration must be a model's. Received: {config.get('class_name')!r}"
-            )
+        expected = "The configuration must be a model's"
+        require(isinstance(model, Model), expected, repr(config.get("class_name")))
         build_config = config.get("build_config")
         if build_config and not model.built:
             model.build_from_config(build_config)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.checks import shorten
+from tinynet.checks import require, shorten
 from tinynet.saving.state import check_fit, fit
 from tinynet.variable import Array, Variable
 
@@ -101,8 +101,7 @@ def put_group(group: Any, path: str, name: str | None = None) -> Any:
     >>> contents = write(lambda file: put_group(file, "layers/dense", "hidden"))
     """
     _check_path(path)
-    if path in group:
-        raise ValueError(f"Names of layers in an HDF5 file must differ. Received: {path} twice")
+    require(path not in group, "Names of layers in an HDF5 file must differ", f"{path} twice")
     made = group.create_group(path)
     if name is not None:
         made.attrs["name"] = _text(name)
@@ -248,18 +247,16 @@ def find(group: Any, path: str) -> Any:
     _check_path(path)
     node = group
     for name in path.split("/"):
-        if not isinstance(node, h5py.Group):
-            raise ValueError(f"A path in HDF5 must be of groups' names. Received: {shorten(path)}")
+        expected = "A path in HDF5 must be of groups' names"
+        require(isinstance(node, h5py.Group), expected, shorten(path))
         links = node.id.links
         if not links.exists(name.encode()):
             return None
         if links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
             raise ValueError(f"Links are not followed. Received: a link at {shorten(path)}")
         node = node[name]
-        if not isinstance(node, h5py.Group | h5py.Dataset):
-            raise ValueError(
-                f"{shorten(path)} must lead to groups and datasets. Received: {type(node).__name__}"
-            )
+        expected = f"{shorten(path)} must lead to groups and datasets"
+        require(isinstance(node, h5py.Group | h5py.Dataset), expected, type(node).__name__)
     return node
 
 
@@ -298,14 +295,12 @@ def get(group: Any, path: str, variable: Variable) -> Array:
     if not hasattr(dataset, "shape"):
         raise ValueError(f"{shorten(path)} must be an array. Received: {dataset}")
     kind, stored = dataset.dtype, dataset.id.get_storage_size()
-    if kind.kind not in "iufb" or kind.itemsize > 8:
-        raise ValueError(f"{path} must hold plain numbers. Received: {kind}")
+    plain = kind.kind in "iufb" and kind.itemsize <= 8
+    require(plain, f"{path} must hold plain numbers", f"{kind}")
     check_fit(path, dataset, variable)
-    if dataset.chunks or dataset.is_virtual or dataset.external or stored != dataset.nbytes:
-        raise ValueError(
-            f"{path} must be stored whole in this file, neither packed nor in parts. "
-            f"Received: {stored:,} bytes stored"
-        )
+    packed = dataset.chunks or dataset.is_virtual or dataset.external
+    whole = f"{path} must be stored whole in this file, neither packed nor in parts"
+    require(not packed and stored == dataset.nbytes, whole, f"{stored:,} bytes stored")
     array = np.asarray(dataset[()])
     expected = get_number(dataset, _CHECKSUM)
     if expected is not None and expected != _checksum(dataset.name, _as_bytes(array)):

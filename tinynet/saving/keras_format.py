@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from tinynet.checks import shorten, warn
+from tinynet.checks import require, shorten, warn
 from tinynet.layers import Layer
 from tinynet.registry import numbered, snake_case
 from tinynet.saving import configuration, hdf5, keras2, state
@@ -115,11 +115,8 @@ class _Hdf5(state.Source):
         with self.open():
             self.look()
             expected = hdf5.get_number(self.file, COUNT)
-        if expected is not None and expected != self.n_optimizer:
-            raise ValueError(
-                f"The file must hold {expected} arrays of the optimizer's state. "
-                f"Received: {self.n_optimizer}"
-            )
+        text = f"The file must hold {expected} arrays of the optimizer's state"
+        require(expected in (None, self.n_optimizer), text, f"{self.n_optimizer}")
 
     def look(self) -> None:
         """Count the arrays of the optimizer's state, and read the configurations."""
@@ -262,14 +259,12 @@ class Weights(_Hdf5):
             count = len(hdf5.find(self.file, f"{path}vars") or [])
             yield layer.name, own, count, f"{path}vars/{{}}".format
             if isinstance(layer, Model):
+                expected = f"{layer.name} must have every layer that the file has weights for"
                 for key in hdf5.find(self.file, f"{path}layers") or []:
                     extra = f"{path}layers/{key}/"
                     with self.attempt():
-                        if extra not in places and hdf5.find(self.file, f"{extra}vars/0"):
-                            raise state.MismatchError(
-                                f"{layer.name} must have every layer that the file has "
-                                f"weights for. Received: {shorten(extra)}"
-                            )
+                        known = extra in places or not hdf5.find(self.file, f"{extra}vars/0")
+                        require(known, expected, shorten(extra), state.MismatchError)
 
 
 # ------------------------------------------------------------ layers by a list of names
@@ -377,11 +372,9 @@ class Legacy(_Hdf5):
             named = {layer.name: named[layer.name] for layer in layers}
             if not named:
                 warn(f"No layer of {model.name} has a name that is in the file: nothing is loaded.")
-        if len(named) != len(layers):
-            raise state.MismatchError(
-                f"{model.name} has {len(layers)} layers with weights. "
-                f"Received: weights for {len(named)} layers"
-            )
+        expected = f"{model.name} has {len(layers)} layers with weights"
+        received = f"weights for {len(named)} layers"
+        require(len(named) == len(layers), expected, received, state.MismatchError)
         for layer, (name, names) in zip(layers, named.items(), strict=True):
             paths = [f"{top}{name}/{own}" for own in names]
             variables = layer.trainable_weights + layer.non_trainable_weights

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.callbacks import History
-from tinynet.checks import shorten, warn
+from tinynet.checks import require, shorten, warn
 from tinynet.saving.archive import Archive
 from tinynet.sequential import Model
 from tinynet.variable import Array, Variable
@@ -134,10 +134,8 @@ class Source:
         found: dict[int, Array] = {}
         for owner, variables, count, place in groups:
             with self.attempt():
-                if count != len(variables):
-                    raise MismatchError(
-                        f"{owner} takes {len(variables)} weights. Received: {count} weights"
-                    )
+                expected = f"{owner} takes {len(variables)} weights"
+                require(count == len(variables), expected, f"{count} weights", MismatchError)
                 read: dict[int, Array] = {}
                 for i, variable in enumerate(variables):
                     with self.attempt() if self.one_by_one else contextlib.nullcontext():
@@ -169,11 +167,8 @@ def require_built(model: Model, action: str) -> None:
         ...
     ValueError: Build net before saving weights: call build(input_shape). Received: built=False
     """
-    if not model.built:
-        raise ValueError(
-            f"Build {model.name} before {action} weights: call build(input_shape). "
-            "Received: built=False"
-        )
+    expected = f"Build {model.name} before {action} weights: call build(input_shape)"
+    require(model.built, expected, "built=False")
 
 
 def restore(
@@ -275,11 +270,10 @@ def check_fit(name: str, array: Any, variable: Variable) -> None:
     """
     kind = variable.array.dtype.kind
     kinds = kind if kind in "fb" else "iu"
-    if array.shape != variable.shape or array.dtype.kind not in kinds:
-        raise MismatchError(
-            f"{name} must be of shape {variable.shape} and type {variable.dtype} for "
-            f"{variable.path}. Received: shape {array.shape}, type {array.dtype}"
-        )
+    fits = array.shape == variable.shape and array.dtype.kind in kinds
+    wanted = f"shape {variable.shape} and type {variable.dtype} for {variable.path}"
+    received = f"shape {array.shape}, type {array.dtype}"
+    require(fits, f"{name} must be of {wanted}", received, MismatchError)
 
 
 def fit(name: str, array: Array, variable: Variable) -> Array:
@@ -314,11 +308,9 @@ def fit(name: str, array: Array, variable: Variable) -> Array:
     numbers = array.view(np.uint8) if kind == "b" else array  # a file may have any bytes
     with np.errstate(over="ignore"):
         found = numbers.astype(variable.array.dtype)
-    if kind != "f" and (found != numbers).any():
-        raise MismatchError(
-            f"{name} must have values of type {variable.dtype} for {variable.path}. "
-            f"Received: {shorten(numbers)}"
-        )
+    exact = kind == "f" or not (found != numbers).any()
+    expected = f"{name} must have values of type {variable.dtype} for {variable.path}"
+    require(exact, expected, shorten(numbers), MismatchError)
     return found
 
 
@@ -428,13 +420,12 @@ def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Gen
 
 def _read_run(model: Model, run: dict[str, Any]) -> tuple[list[Any], History | None]:
     """Return generators with their states, which are tried on others first, and the history."""
-    states, recorded = run.get("random"), run.get("history")
+    states: Any = run.get("random")
+    recorded = run.get("history")
     expected = dict(_generators(model))
-    if not isinstance(states, dict) or states.keys() != expected.keys():
-        raise ValueError(
-            f"The file must hold the state of the random generators {sorted(expected)}. "
-            f"Received: {shorten(states)}"
-        )
+    fits = isinstance(states, dict) and states.keys() == expected.keys()
+    text = f"The file must hold the state of the random generators {sorted(expected)}"
+    require(fits, text, shorten(states))
     checked = []
     for path, generator in expected.items():
         trial: Any = type(generator.bit_generator)(0)

@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from tinynet.checks import shorten
+from tinynet.checks import require, shorten
 from tinynet.saving import configuration, state
 from tinynet.saving.archive import Archive, pack
 from tinynet.sequential import Model
@@ -148,10 +148,8 @@ class Arrays(state.Source):
         for name in archive.sizes:
             if name not in known and name != "model.json":
                 raise ValueError(f"The archive must have arrays only. Received: {shorten(name)}")
-        if not isinstance(expected, dict) or count != {"history": 0, **expected}:
-            raise ValueError(
-                f"The archive must have the arrays {shorten(expected)}. Received: {count}"
-            )
+        fits = isinstance(expected, dict) and count == {"history": 0, **expected}
+        require(fits, f"The archive must have the arrays {shorten(expected)}", f"{count}")
         self.n_optimizer, self.n_weights = count["optimizer"], count["weights"]
         self.n_bytes = sum(archive.sizes[f"weights/{i}.npy"] for i in range(self.n_weights))
         state.fill_history(about["run"], archive, "history")
