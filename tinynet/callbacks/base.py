@@ -456,15 +456,11 @@ def frequency(name: str, value: Any) -> Any:
         ...
     ValueError: save_freq must be 'epoch' or an integer of at least 1. Received: save_freq='batch'
     """
-    if isinstance(value, str) and value == "epoch":
-        return value
-    try:
-        return checks.whole(name, value)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{name} must be 'epoch' or an integer of at least 1. "
-            f"Received: {name}={checks.shorten(value)}"
-        ) from None
+    by_epoch = isinstance(value, str) and value == "epoch"
+    by_batch = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
+    expected = f"{name} must be 'epoch' or an integer of at least 1"
+    checks.require(by_epoch or by_batch, expected, f"{name}={checks.shorten(value)}")
+    return value if by_epoch else int(value)
 
 
 class Saver(Callback):

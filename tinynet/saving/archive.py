@@ -101,13 +101,11 @@ class Archive:
         ValueError
             If there is no such member, or it is too large.
         """
-        size = self.sizes.get(name)
-        if size is None:
-            raise ValueError(
-                f"The archive must have the member {name!r}. Received: {shorten([*self.sizes])}"
-            )
-        if limit is not None and size > limit:
-            raise ValueError(f"{name} may have {limit:,} bytes. Received: {size:,} bytes")
+        expected = f"The archive must have the member {name!r}"
+        require(name in self.sizes, expected, shorten([*self.sizes]))
+        size = self.sizes[name]
+        if limit is not None:
+            require(size <= limit, f"{name} may have {limit:,} bytes", f"{size:,} bytes")
         return self._zip.read(name)
 
     def array(self, name: str, limit: int | None = None) -> Array:

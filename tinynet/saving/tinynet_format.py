@@ -103,17 +103,14 @@ def read(file: BinaryIO) -> Arrays:
     """
     archive = Archive(file)
     about = configuration.from_json(archive.read("model.json", configuration.MAX_JSON))
-    version = about.get("format_version")
-    if about.get("format") != "tinynet" or type(version) is not int or version < 1:
-        raise ValueError(
-            "model.json must say which version of tinynet's format it has. "
-            f"Received: format {shorten(about.get('format'))}, version {shorten(version)}"
-        )
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"This release reads format versions up to {FORMAT_VERSION}; the file was written by "
-            f"a newer one: install the newest tinynet. Received: version {version}"
-        )
+    version: Any = about.get("format_version")
+    named = about.get("format") == "tinynet" and type(version) is int and version >= 1
+    expected = "model.json must say which version of tinynet's format it has"
+    received = f"format {shorten(about.get('format'))}, version {shorten(version)}"
+    require(named, expected, received)
+    newest = f"This release reads format versions up to {FORMAT_VERSION}; the file was written by"
+    expected = f"{newest} a newer one: install the newest tinynet"
+    require(version <= FORMAT_VERSION, expected, f"version {version}")
     if not isinstance(about.get("model"), dict) or not isinstance(about.get("run"), dict):
         raise ValueError(f"model.json must have 'model' and 'run'. Received: {shorten(about)}")
     return Arrays(archive, about)
