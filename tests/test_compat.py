@@ -398,6 +398,11 @@ def test_what_is_not_there_is_named(wrong: Any, hint: str) -> None:
 X, Y = np.arange(14, dtype=np.float32).reshape(7, 2), np.arange(7)
 
 
+def windows(tf: Any, size: Any, shift: Any, stride: Any, drop: Any) -> Any:
+    parts = tf.data.Dataset.range(10).window(size, shift, stride, drop_remainder=drop)
+    return parts.flat_map(lambda part: part.batch(size))
+
+
 def slices(tf: Any) -> Any:
     return tf.data.Dataset.from_tensor_slices((X, Y))
 
@@ -458,6 +463,15 @@ DATASETS = {
     "zip of two": lambda tf: tf.data.Dataset.zip(tf.data.Dataset.range(3), slices(tf)),
     "zip of a dict": lambda tf: tf.data.Dataset.zip({"a": slices(tf), "b": slices(tf).repeat()}),
     "cache": lambda tf: slices(tf).cache().batch(2),
+    "windows": lambda tf: windows(tf, 3, 1, 1, True),
+    "windows, shifted": lambda tf: windows(tf, 2, 3, 1, False),
+    "windows, strided": lambda tf: windows(tf, 2, None, 3, False),
+    "windows, dropped": lambda tf: windows(tf, 3, 2, 2, True),
+    "windows of pairs": lambda tf: (
+        slices(tf)
+        .window(2, drop_remainder=True)
+        .flat_map(lambda a, b: tf.data.Dataset.zip((a.batch(2), b.batch(2))))
+    ),
     "options": lambda tf: slices(tf).with_options(tf.data.Options()),
     "shuffle of one": lambda tf: slices(tf).shuffle(1),
 }

@@ -445,3 +445,56 @@ def test_add_weight_has_the_arguments_of_keras() -> None:
     assert (layer.kernel.shape, layer.kernel.dtype, layer.scale.shape) == ((4, 2), "float64", ())
     expected = np.repeat(X[:3].sum(1, keepdims=True), 2, 1) * layer.scale.numpy()
     np.testing.assert_allclose(y, expected, rtol=1e-5)
+
+
+def test_weights_of_a_layer_that_is_not_built_are_explained() -> None:
+    with pytest.raises(
+        AttributeError, match=r"'kernel' before it is built.* Received: built=False"
+    ):
+        layers.Dense(3).kernel  # noqa: B018
+    assert not hasattr(layers.Dense(3), "kernel")
+
+
+@pytest.mark.parametrize("base", [layers.Layer, keras.Model])
+def test_a_missing_super_init_is_explained(base: Any) -> None:
+    class Forgetful(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.dense = layers.Dense(3)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    with pytest.raises(AttributeError, match=r"Forgetful must call super\(\).__init__\(\) first"):
+        Forgetful()(np.ones((2, 2), np.float32))
+
+
+def test_open_sizes_of_weights_and_vector_penalties_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"shape must be whole numbers.* Received: .*None, 3"):
+        layers.Layer().add_weight(shape=(None, 3))
+    dense = layers.Dense(1, kernel_regularizer=lambda w: w**2)
+    dense.build((None, 4))
+    with pytest.raises(ValueError, match=r"must return a scalar.* Received: shape \(4, 1\)"):
+        _ = dense.losses
+
+
+def test_lists_given_to_layers_may_grow_later() -> None:
+    """As in a dense block, where each layer is applied to all results before it."""
+    x = keras.Input((2,))
+    features = [x]
+    for k in range(2):
+        y = layers.concatenate(features) if k else x
+        features.append(layers.Dense(3, kernel_initializer="ones")(y))
+    model = keras.Model(x, layers.concatenate(features))
+    assert model.predict(np.ones((1, 2)), verbose=0).tolist() == [[1, 1, 2, 2, 2, 8, 8, 8]]
+
+
+def squares(w: Any) -> Any:
+    return 0.5 * (w**2).sum()
+
+
+def test_functions_as_regularizers_are_saved(tmp_path: Any) -> None:
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_regularizer=squares)])
+    model.save(tmp_path / "net.keras")
+    custom = {"squares": squares}
+    loaded = keras.models.load_model(tmp_path / "net.keras", custom_objects=custom)
+    assert float(loaded.losses[0]) == float(model.losses[0]) > 0

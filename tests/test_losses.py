@@ -484,3 +484,15 @@ def test_loss_without_a_gradient_for_true_values_says_so() -> None:
         loss = Own()(v * 1.0, v * 2.0)
     with pytest.raises(ValueError, match=r"y_true of own must not be .*Received: "):
         tape.gradient(loss, v)
+
+
+def test_functions_have_short_names() -> None:
+    """As in `tf.keras.losses` and `tf.keras.metrics`."""
+    for module in (losses, tinynet.metrics):
+        assert module.mse is module.MSE is losses.mean_squared_error
+        assert module.mae is module.MAE is losses.mean_absolute_error
+        assert module.mape is losses.mean_absolute_percentage_error
+        assert module.msle is losses.mean_squared_logarithmic_error
+        assert module.kld is module.kullback_leibler_divergence is losses.kl_divergence
+        assert module.logcosh is losses.log_cosh
+    assert losses.MeanSquaredError(losses.Reduction.NONE).reduction == "none"

@@ -206,3 +206,50 @@ def test_numpy_copies() -> None:
     tensor, variable = as_tensor(np.float32([1, 2])), Variable([1.0, 2.0])
     tensor.numpy()[0] = variable.value.numpy()[0] = 9
     assert (float(tensor[0]), float(variable[0])) == (1, 1)
+
+
+def test_second_derivatives_on_one_persistent_tape_are_refused() -> None:
+    x = tensor(1.0, 2.0)
+    with GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = ops.sum(x**3)
+        first = tape.gradient(y, x)
+    assert first.tolist() == [3, 12]
+    assert tape.gradient(y, x).tolist() == [3, 12]
+    with pytest.raises(NotImplementedError, match="second derivatives"):
+        tape.gradient(first, x)
+
+
+def test_tensors_are_not_changed_in_place_where_gradients_would_miss_it() -> None:
+    x = tensor(1.0, 2.0)
+    with pytest.raises(TypeError, match=r"in place.* Received: tensor\[\.\.\.\]"), GradientTape():
+        x[0] = 5.0
+    x[0] = 3.0
+    assert x.tolist() == [3, 2]
+
+    class Zeroing(layers.Layer):
+        def call(self, x: Any) -> Any:
+            x[:, 0] = 0
+            return x
+
+    with pytest.raises(TypeError, match=r"in place"):
+        Zeroing()(np.ones((2, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: ops.add(np.ones((2, 3)), np.ones((2, 5))),
+        lambda: ops.matmul(np.ones((2, 3)), np.ones((2, 5))),
+        lambda: as_tensor(np.ones((2, 3))) - np.ones((2, 5)),
+        lambda: layers.Dense(3)(tinynet.Input((4,))) + layers.Dense(5)(tinynet.Input((4,))),
+    ],
+)
+def test_shapes_that_do_not_fit_are_in_the_error(call: Any) -> None:
+    with pytest.raises(ValueError, match=r"must have shapes that fit: .*Received: shapes \(2, 3\)"):
+        call()
+
+
+def test_gradients_without_variables_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"must be pairs, such as zip\(gradients, variables\)"):
+        tinynet.optimizers.SGD().apply_gradients([tensor(1.0, 2.0)])

@@ -164,7 +164,13 @@ class _Custom(Regularizer):
 
     def __call__(self, x: Any) -> Any:
         """Compute the penalty of a weight."""
-        return self.wrapped(x)
+        value = self.wrapped(x)
+        if np.shape(value) != ():
+            raise ValueError(
+                "A regularizer must return a scalar, such as a sum. "
+                f"Received: shape {np.shape(value)}"
+            )
+        return value
 
 
 def get(identifier: Any) -> Any:

@@ -87,10 +87,23 @@ def _slices(arrays: Any) -> Iterator[Any]:
         yield _map(operator.itemgetter((i, ...)), arrays)
 
 
-def _call(function: Callable[..., Any], element: Any) -> Any:
+def _tensor(leaf: Any) -> Any:
+    return leaf if isinstance(leaf, Dataset) else as_tensor(leaf)
+
+
+def _listed(arrays: Any) -> Dataset:
+    return Dataset(lambda: iter(arrays), len(arrays))
+
+
+def _called(function: Callable[..., Any], element: Any) -> Any:
     """Call a user's function with the tensors of an element; the items of a tuple are unpacked."""
-    tensors = _map(as_tensor, element)
-    result = function(*tensors) if type(tensors) is tuple else function(tensors)
+    tensors = _map(_tensor, element)
+    return function(*tensors) if type(tensors) is tuple else function(tensors)
+
+
+def _call(function: Callable[..., Any], element: Any) -> Any:
+    """Call a user's function with the tensors of an element, and return arrays."""
+    result = _called(function, element)
     return _map(_array, tuple(result) if isinstance(result, list) else result)
 
 
@@ -222,6 +235,47 @@ class Dataset:
         """Take the elements of batches apart."""
         return Dataset(lambda: itertools.chain.from_iterable(map(_slices, self._start())))
 
+    def window(
+        self,
+        size: int,
+        shift: int | None = None,
+        stride: int = 1,
+        drop_remainder: bool = False,
+        name: Any = None,
+    ) -> Dataset:
+        """Return datasets of consecutive elements, each begun `shift` elements after the last."""
+        n, step = (
+            checks.whole("size", size),
+            checks.whole("shift", size if shift is None else shift),
+        )
+        reach = (n - 1) * checks.whole("stride", stride) + 1
+
+        def start() -> Iterator[Any]:
+            elements = self._start()
+            row: list[Any] = []
+            while True:
+                row += itertools.islice(elements, reach - len(row))
+                if not row or (drop_remainder and len(row) < reach):
+                    return
+                part = row[:reach:stride]
+                yield _map(lambda *leaves: _listed(leaves), *part)
+                missing = max(step - len(row), 0)
+                row = row[step:]
+                if missing:
+                    next(itertools.islice(elements, missing - 1, missing), None)
+
+        left = self._size - reach if drop_remainder else self._size - 1
+        return Dataset(start, max(left // step + 1, 0) if self._size >= 0 else self._size)
+
+    def flat_map(self, map_func: Any, name: Any = None) -> Dataset:
+        """Join the datasets that a function returns for the elements."""
+
+        def start() -> Iterator[Any]:
+            for element in self._start():
+                yield from _called(map_func, element)._start()
+
+        return Dataset(start)
+
     def enumerate(self, start: int = 0, name: Any = None) -> Dataset:
         """Put a number before each element."""
         numbers = Dataset(lambda: (np.asarray(n, np.int64) for n in itertools.count(start)), -1)
@@ -325,7 +379,7 @@ class Dataset:
     # ------------------------------------------------------------ results
 
     def __iter__(self) -> Iterator[Any]:
-        return (_map(as_tensor, element) for element in self._start())
+        return (_map(_tensor, element) for element in self._start())
 
     def as_numpy_iterator(self) -> Iterator[Any]:
         """Return an iterator over plain NumPy arrays and scalars."""

@@ -398,6 +398,11 @@ class Layer(_KeepsArguments):
             The weight, which is now one of `weights`.
         """
         shape = tuple(shape or ())
+        if not all(hasattr(size, "__index__") for size in shape):
+            raise ValueError(
+                "shape must be whole numbers; take sizes that are open from the input_shape of "
+                f"build. Received: shape={shape}"
+            )
         is_counted = dtype is not None and np.dtype(checks.type_name(dtype)).kind in "iub"
         dtype = checks.type_name(dtype) if is_counted else checks.float_type(dtype, self.dtype)
         default = "zeros" if is_counted else "glorot_uniform"
@@ -763,6 +768,23 @@ class Layer(_KeepsArguments):
         except BaseException:
             self._weights, self.built = before, False
             raise
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise the error for an attribute that is missing, and say why it may be."""
+        if hasattr(type(self), name):  # a property that raised an error
+            return object.__getattribute__(self, name)
+        kind, own = type(self).__name__, self.__dict__
+        if "_weights" not in own and name[:2] != "__":
+            raise AttributeError(
+                f"{kind} must call super().__init__() first in its __init__. "
+                f"Received: no attribute {name!r}"
+            )
+        if name[0] != "_" and not own.get("built", True):
+            raise AttributeError(
+                f"{kind!r} object has no attribute {name!r} before it is built: call "
+                "build(input_shape), or call it on data. Received: built=False"
+            )
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a Variable that replaces a weight becomes the weight."""

@@ -22,3 +22,20 @@ __all__ += base.__all__
 __all__ += classification.__all__
 __all__ += crossentropy.__all__
 __all__ += regression.__all__
+
+
+class Reduction:
+    """Names of the ways to reduce the values of a loss, as `tf.keras.losses.Reduction` has them.
+
+    Examples
+    --------
+    >>> MeanSquaredError(Reduction.SUM)([[0.0], [0.0]], [[1.0], [2.0]]).numpy()
+    np.float32(5.0)
+    """
+
+    AUTO, NONE, SUM, SUM_OVER_BATCH_SIZE = "auto", "none", "sum", "sum_over_batch_size"
+
+
+#: The functions by all of their names, among them the short ones, such as ``mse``.
+FUNCTIONS = {k: v for k, v in base._registry.names.items() if isinstance(v, base.LossFunction)}
+globals().update(FUNCTIONS)

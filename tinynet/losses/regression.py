@@ -314,9 +314,9 @@ class CosineSimilarity(FormulaLoss):
 
 mean_squared_error = LossFunction(MeanSquaredError, "mse", "MSE")
 mean_absolute_error = LossFunction(MeanAbsoluteError, "mae", "MAE")
-log_cosh = LossFunction(LogCosh)
+log_cosh = LossFunction(LogCosh, "logcosh")
 huber = LossFunction(Huber)
-kl_divergence = LossFunction(KLDivergence, "kld", "KLD")
+kl_divergence = LossFunction(KLDivergence, "kld", "KLD", "kullback_leibler_divergence")
 poisson = LossFunction(Poisson)
 mean_absolute_percentage_error = LossFunction(MeanAbsolutePercentageError, "mape", "MAPE")
 mean_squared_logarithmic_error = LossFunction(MeanSquaredLogarithmicError, "msle", "MSLE")

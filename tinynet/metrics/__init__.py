@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet import checks
+from tinynet import checks, losses
 from tinynet.losses import (
     binary_crossentropy,
     binary_focal_crossentropy,
@@ -59,6 +59,8 @@ _BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
     "crossentropy": _CROSSENTROPIES,
     "ce": _CROSSENTROPIES,
 }
+
+globals().update(losses.FUNCTIONS)  # by their short names, too
 
 
 def resolve(identifier: Any, y_true_ndim: int, output_shape: tuple[int | None, ...]) -> Metric:

@@ -591,6 +591,11 @@ class Optimizer(Configurable):
         array([0.5, 1. ], dtype=float32)
         """
         pairs = list(grads_and_vars)
+        if any(not isinstance(pair, tuple | list) or len(pair) != 2 for pair in pairs):
+            raise ValueError(
+                "grads_and_vars must be pairs, such as zip(gradients, variables). "
+                f"Received: {checks.shorten(pairs)}"
+            )
         self.apply([g for g, _ in pairs], [v for _, v in pairs])
         return self._iterations
 

@@ -18,11 +18,24 @@ from tinynet import config
 from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
 from tinynet.program.tensor import TABLE, Array, Tensor, TensorMethods, as_tensor, to_array
-from tinynet.program.trace import Instruction, is_symbolic, record
+from tinynet.program.trace import CALL, Instruction, explain_shapes, is_symbolic, record
 from tinynet.workspace import Workspace
 
 #: The tapes that record, outermost first.
 TAPES: ContextVar[tuple[Any, ...]] = ContextVar("tapes", default=())
+
+
+def _set_item(self: Tensor, key: Any, value: Any) -> None:
+    """Set elements in place, where no gradient could miss it."""
+    if TAPES.get() or CALL.get() is not None:
+        raise TypeError(
+            "A tensor must not be changed in place inside of call or of a GradientTape; use "
+            "ops.where, or ops.scatter_update. Received: tensor[...] = ..."
+        )
+    np.ndarray.__setitem__(self, key, value)
+
+
+Tensor.__setitem__ = _set_item  # type: ignore[assignment, method-assign]
 
 
 class Pure(NamedTuple):
@@ -261,7 +274,11 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     if operation.convert is not None:
         arrays = operation.convert(arrays)
     work = Workspace() if operation.has_work else None
-    result = operation.compute(arrays, options, work)
+    try:
+        result = operation.compute(arrays, options, work)
+    except ValueError as error:
+        explain_shapes(operation, arrays, error)
+        raise
     # Variables and the caller's arrays may be changed in place later; tensors are not.
     kept = [a for i, a in zip(inputs, arrays, strict=True) if not isinstance(i, Tensor)]
     if isinstance(result, tuple):

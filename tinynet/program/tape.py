@@ -205,9 +205,9 @@ class GradientTape:
         return mapped(result, sources)
 
     def _once(self, gradient: Tensor, inputs: list[Any]) -> Tensor:
-        """Make other tapes that record raise an error if they differentiate a gradient again."""
+        """Make tapes that record raise an error if they differentiate a gradient again."""
         for tape in TAPES.get():
-            if tape is not self and any(id(i) in tape._tracked for i in inputs):
+            if any(id(i) in tape._tracked for i in inputs):
                 tape._tracked[id(gradient)] = gradient
                 tape.instructions.append(Instruction(_GRADIENT, inputs, {}, [gradient]))
         return gradient

@@ -164,6 +164,17 @@ def is_symbolic(operation: Any, inputs: list[Any]) -> bool:
     )
 
 
+def explain_shapes(operation: Any, arrays: Any, error: ValueError) -> None:
+    """Raise the error of an operation of the table again, with the shapes of its inputs."""
+    name = operation.name
+    if TABLE.get(name) is operation and "Received:" not in str(error):
+        shapes = ", ".join(str(np.shape(a)) for a in arrays if a is not None)
+        raise ValueError(
+            f"The inputs of {name} must have shapes that fit: {str(error).rstrip(' .')}. "
+            f"Received: shapes {shapes}"
+        ) from error
+
+
 def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     """Record an operation: in the program that is traced, else in the graph of a model.
 
@@ -200,7 +211,11 @@ def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
                     # Conversions become instructions, so that none is left for the run.
                     inputs = [*map(_converted, inputs, arrays, converted)]
                 arrays = converted
-            each.append(operation.infer(arrays, options))
+            try:
+                each.append(operation.infer(arrays, options))
+            except ValueError as error:
+                explain_shapes(operation, arrays, error)
+                raise
     several = isinstance(each[0], tuple)
     results = [*zip(*each, strict=True)] if several else [each]
     node: Any = None
