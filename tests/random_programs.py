@@ -331,16 +331,21 @@ def is_chaotic(program: Program, run: dict[str, Any], size: float, room: float) 
     return False
 
 
+def set_floatx(libraries: Any, dtype: str) -> None:
+    for k in libraries:
+        k.config.set_floatx(dtype)
+        if k is not tinynet:  # Keras takes the type of layers from floatx once, and keeps it
+            k.config.set_dtype_policy(dtype)
+
+
 @contextmanager
 def floatx(libraries: Any, dtype: str) -> Any:
     """Compute in another float type for a while, the losses and metrics included."""
-    for k in libraries:
-        k.config.set_floatx(dtype)
+    set_floatx(libraries, dtype)
     try:
         yield
     finally:
-        for k in libraries:
-            k.config.set_floatx("float32")
+        set_floatx(libraries, "float32")
 
 
 @contextmanager
