@@ -286,11 +286,10 @@ def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
         known = type(operation.activation) is type(activations._registry.names.get(name))
     else:
         known = TABLE.get(name) is operation and name not in OWN
-    if not known or any(hasattr(a, "assign") for a in args):
-        raise ValueError(
-            f"A model that is saved must consist of layers and of operations of keras.ops on its "
-            f"tensors, without variables: make a layer of {name}. Received: the operation {name}"
-        )
+    saved = "A model that is saved must consist of layers and of operations of keras.ops"
+    expected = f"{saved} on its tensors, without variables: make a layer of {name}"
+    known = known and not any(hasattr(a, "assign") for a in args)
+    require(known, expected, f"the operation {name}")
     class_name = operation_class(name)
     in_call = {key: options.pop(key) for key in ("constant_values",) if key in options}
     if name == "get_item":  # where a list means a tuple

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, ClassVar, TypeVar
 
-from tinynet.checks import known, shorten
+from tinynet.checks import known, require, shorten
 
 # Offered by `saving` and `utils`, as in Keras.
 __all__ = ["CustomObjectScope"]
@@ -289,8 +289,7 @@ class Configurable:
 def _check_readable(cls: type, config: dict[str, Any]) -> None:
     """Refuse the configuration of a custom class that `from_config` could not take."""
     reader = getattr(cls, "from_config", None)
-    if reader is None:
-        raise ValueError(f"{cls.__name__} must define from_config. Received: {cls}")
+    require(reader is not None, f"{cls.__name__} must define from_config", f"{cls}")
     if not reader.__module__.startswith("tinynet."):
         return
     parameters = inspect.signature(cls).parameters.values()
@@ -298,12 +297,9 @@ def _check_readable(cls: type, config: dict[str, Any]) -> None:
     if "layers" in config:  # from_config passes them by position
         plain = plain[4 if "input_layers" in config else 3 :]
     missing = [p.name for p in plain if p.default is p.empty and p.name not in config]
-    if missing:
-        raise ValueError(
-            f"get_config of {cls.__name__} must return all arguments that __init__ needs, or the "
-            f"model can't be loaded; or define from_config. Received: a configuration without "
-            f"{missing}"
-        )
+    needed = f"get_config of {cls.__name__} must return all arguments that __init__ needs"
+    expected = f"{needed}, or the model can't be loaded; or define from_config"
+    require(not missing, expected, f"a configuration without {missing}")
 
 
 _registries: list[Registry] = []

@@ -517,11 +517,9 @@ class RateSetter(Callback):
     def _before_training(self, names: set[str], closed: bool) -> None:
         """Check that the learning rate does not follow a schedule."""
         schedule = getattr(self.model.optimizer, "_schedule", None)
-        if schedule is not None:
-            raise TypeError(
-                f"{type(self).__name__} can't set a learning rate that follows a schedule: use one "
-                f"of the two. Received: learning_rate={checks.shorten(schedule)}"
-            )
+        both = f"{type(self).__name__} can't set a learning rate that follows a schedule"
+        received = f"learning_rate={checks.shorten(schedule)}"
+        checks.require(schedule is None, f"{both}: use one of the two", received, TypeError)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Add the learning rate to the logs."""

@@ -68,12 +68,9 @@ class Monitor(Callback):
         for metric in getattr(self.model, "metrics", []):
             if metric.label == name:
                 direction = getattr(metric, "_direction", None) or direction
-        if direction is None:
-            raise ValueError(
-                f"{type(self).__name__} can't tell whether more or less of {self.monitor!r} is "
-                "better: pass mode='max' or mode='min'. "
-                f"Received: monitor={self.monitor!r}, mode='auto'"
-            )
+        unknown = f"{type(self).__name__} can't tell whether more or less of {self.monitor!r} is"
+        expected = f"{unknown} better: pass mode='max' or mode='min'"
+        checks.require(direction, expected, f"monitor={self.monitor!r}, mode='auto'")
         return direction == "up"
 
     def is_improvement(self, value: float, best: float | None) -> bool:
@@ -415,12 +412,10 @@ class ModelCheckpoint(Monitor, Saver):
             names = {n for n in names if not n.startswith("val_")} - {"learning_rate"}
         if self.save_best_only:
             self._more_is_better()
-            if closed and self.monitor not in names:
-                raise ValueError(
-                    f"save_best_only=True would never save: {self.monitor!r} is not among "
-                    f"{sorted(names)}. Received: monitor={self.monitor!r}, "
-                    f"save_freq={self.save_freq!r}"
-                )
+            never = f"save_best_only=True would never save: {self.monitor!r} is not among"
+            received = f"monitor={self.monitor!r}, save_freq={self.save_freq!r}"
+            found = not closed or self.monitor in names
+            checks.require(found, f"{never} {sorted(names)}", received)
         path = self.filepath
         if closed:
             path = self.path(0, dict.fromkeys(names, 0.5), 0 if by_batch else None)

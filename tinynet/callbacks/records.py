@@ -70,11 +70,9 @@ class CSVLogger(Callback):
                 if file.read() not in (b"\n", b"\r"):
                     file.write(b"\r\n")
         if header := next(iter(self._rows()), None):
-            if header[0] != "epoch":
-                raise ValueError(
-                    "The file to append to must be a log of CSVLogger with the same separator, "
-                    f"whose first column is 'epoch'. Received: {checks.shorten(header)}"
-                )
+            log = "The file to append to must be a log of CSVLogger with the same separator"
+            expected = f"{log}, whose first column is 'epoch'"
+            checks.require(header[0] == "epoch", expected, checks.shorten(header))
             self.keys = header[1:]
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

@@ -130,11 +130,11 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
     """
     if path is not None:
         place = Path(path)
-        if not place.exists():
-            raise FileNotFoundError(
-                f"path must be an .npz file or a folder with {', '.join(IDX_FILES)} (.gz or not), "
-                f"and must exist. Received: path={os.fspath(path)!r}"
-            )
+        allowed = (
+            f"an .npz file or a folder with {', '.join(IDX_FILES)} (.gz or not), and must exist"
+        )
+        received = f"path={os.fspath(path)!r}"
+        require(place.exists(), f"path must be {allowed}", received, FileNotFoundError)
         below = place / source.name
         return _read(below if below.is_dir() else place, source, published=False)
     folder, damaged = os.environ.get("TINYNET_DATA"), []

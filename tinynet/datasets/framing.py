@@ -154,11 +154,9 @@ def _ink(grey: Greys) -> Greys:
     is_dark = (dark[inner] ** 2).sum() > (light[inner] ** 2).sum()
     ink = dark / np.maximum(paper, _DARKEST_PAPER) if is_dark else light
     strength = _mean_above_otsu(ink[inner])
-    if strength <= _LEAST_CONTRAST:
-        raise ValueError(
-            f"image must show a digit that stands out from its background by more than "
-            f"{_LEAST_CONTRAST:.0%} of the range from black to white. Received: {strength:.1%}"
-        )
+    part = f"more than {_LEAST_CONTRAST:.0%} of the range from black to white"
+    expected = f"image must show a digit that stands out from its background by {part}"
+    require(strength > _LEAST_CONTRAST, expected, f"{strength:.1%}")
     return np.clip((ink / strength - _NO_INK) / (_FULL_INK - _NO_INK), 0, 1)
 
 
@@ -271,11 +269,9 @@ def _digit_only(ink: Greys) -> Greys:
             (top, left), (bottom, right) = low[:, i], high[:, i]
             keep[i] = not _is_box(names[top:bottom, left:right] == i)
     digits = keep & (~apart | (size[0] >= whole))
-    if _several(low[:, digits], high[:, digits], mass[digits]):
-        raise ValueError(
-            f"image must show one digit, but this looks like several digits; crop it to one of "
-            f"them. Received: {digits.sum()} pieces of ink"
-        )
+    several = _several(low[:, digits], high[:, digits], mass[digits])
+    expected = "image must show one digit, but this looks like several digits"
+    require(not several, f"{expected}; crop it to one of them", f"{digits.sum()} pieces of ink")
     keep &= ~apart
     keep &= mass >= _SPECK * mass[keep].max()
     return np.where(keep[names] & seen, ink, 0)

@@ -164,11 +164,10 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
     ...     load_weights(model, f"{folder}/net.weights.h5")
     """
     path = Path(checks.path("filepath", filepath))
-    if not path.name.endswith(".weights.h5"):
-        raise ValueError(
-            "The name of a file of weights must end in '.weights.h5'; a whole model may be saved "
-            f"with model.save. Received: filepath={filepath}"
-        )
+    expected = "The name of a file of weights must end in '.weights.h5'"
+    fix = "a whole model may be saved with model.save"
+    fits = path.name.endswith(".weights.h5")
+    checks.require(fits, f"{expected}; {fix}", f"filepath={filepath}")
     state.require_built(model, "saving")
     _write(model, path, ".weights.h5", overwrite)
 

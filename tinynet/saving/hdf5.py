@@ -111,11 +111,9 @@ def put_group(group: Any, path: str, name: str | None = None) -> Any:
 def _check_path(path: str) -> None:
     """Refuse names that are not names of groups; the same check for writing and reading."""
     for name in path.split("/"):
-        if name in ("", ".", "..") or len(_text(name).encode()) > MAX_NAME:
-            raise ValueError(
-                "The name of a layer or weight in an HDF5 file can't be '', '.' or '..', or longer "
-                f"than {MAX_NAME:,} bytes. Received: {shorten(path)}"
-            )
+        named = name not in ("", ".", "..") and len(_text(name).encode()) <= MAX_NAME
+        expected = "The name of a layer or weight in an HDF5 file can't be '', '.' or '..'"
+        require(named, f"{expected}, or longer than {MAX_NAME:,} bytes", shorten(path))
 
 
 def _text(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from tinynet.checks import shorten
+from tinynet.checks import require, shorten
 from tinynet.metrics.base import _registry as metrics
 from tinynet.registry import map_entries
 
@@ -60,11 +60,9 @@ def translate_model(config: Any) -> Any:
     if shape is not None and name != "InputLayer":  # `_translate_container` adds an InputLayer
         dropped |= {"input_shape", "input_dim"}
     inner = {names.get(k, k): _object(v) for k, v in inner.items() if k not in dropped}
-    if inner.get("activation") == "hard_sigmoid":
-        raise ValueError(
-            "hard_sigmoid of Keras 2 is not supported: it was clip(0.2 * x + 0.5, 0, 1) and is "
-            "clip(x / 6 + 0.5, 0, 1) now. Received: activation='hard_sigmoid'"
-        )
+    was = "it was clip(0.2 * x + 0.5, 0, 1) and is clip(x / 6 + 0.5, 0, 1) now"
+    expected = f"hard_sigmoid of Keras 2 is not supported: {was}"
+    require(inner.get("activation") != "hard_sigmoid", expected, "activation='hard_sigmoid'")
     if isinstance(inner.get("activation"), str):
         inner["activation"] = inner["activation"].removesuffix("_v2")
     if shape is not None and name == "InputLayer":

@@ -220,11 +220,10 @@ def _all_places(model: Model) -> dict[str, tuple[Layer, list[Variable]]]:
     places = {path: (layer, own) for path, layer, own in _places(model)}
     placed = Counter(id(variable) for _, own in places.values() for variable in own)
     missing = [variable.path for variable in model.weights if id(variable) not in placed]
-    if missing or placed.total() > len(placed):
-        raise ValueError(
-            f"Every layer of {model.name} must be in an attribute, in lists, tuples, dicts "
-            f"or sets, once. Received: weights elsewhere or twice: {shorten(missing)}"
-        )
+    where = "must be in an attribute, in lists, tuples, dicts or sets, once"
+    received = f"weights elsewhere or twice: {shorten(missing)}"
+    fits = not missing and placed.total() == len(placed)
+    require(fits, f"Every layer of {model.name} {where}", received)
     return places
 
 
