@@ -30,7 +30,7 @@ _FUNCTIONS = {"ReLU": "relu", "Copy": "identity_of", "SearchSorted": "searchsort
 _CLASSES = {name: class_name for class_name, name in _FUNCTIONS.items()}
 _CLASSES |= {"relu6": "ReLU", "leaky_relu": "ReLU", "exponential": "Exp"}
 #: Operations that exist in tinynet only.
-OWN = ("assign", "flatten", "gather_nd", "linear")
+OWN = ("assign", "copy", "flatten", "gather_nd", "linear")
 
 
 def places_of(graph: Graph) -> tuple[dict[int, list[Any]], dict[int, list[Node]]]:
