@@ -8,6 +8,7 @@ with what Keras has returned before, in ``recorded.json``.
 from __future__ import annotations
 
 import types
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -365,6 +366,62 @@ def set_after_use(how: int, eager: bool) -> Callable[[Any, Any], Any]:
 for number in range(4):
     compared(set_after_use(number, False))
     compared(set_after_use(number, True))
+
+
+@compared
+def gradients_of_what_is_not_smooth(keras: Any, tf: Any) -> Any:
+    """For TensorFlow, a condition does not depend on a weight, and a sign does, with gradient 0."""
+    ops = keras.ops
+
+    def number(x: Any) -> Any:
+        return ops.cast(x, "float32")
+
+    functions: list[Callable[[Any, Any], Any]] = [
+        *(lambda w, x: ops.where(w > 0, x, -x), lambda w, x: x * number(w > x)),
+        *(lambda w, x: ops.where(w > 0, w, x), lambda w, x: ops.where(x > 9, w, x)),
+        *(lambda w, x: number(ops.equal(w, x)), lambda w, x: number(ops.argmax(w)) * x),
+        *(lambda w, x: number(ops.argsort(w)), lambda w, x: number(ops.cast(w, "int32"))),
+        *(lambda w, x: ops.floor(w), lambda w, x: ops.ceil(w) + x, lambda w, x: ops.round(w)),
+        *(lambda w, x: ops.sign(w), lambda w, x: ops.square(ops.sign(w)), lambda w, x: 0.0 * w),
+        *(lambda w, x: ops.trunc(w), lambda w, x: ops.floor_divide(w, 2.0), lambda w, x: w % 2.0),
+        *(lambda w, x: number(ops.isnan(w)), lambda w, x: number(ops.logical_not(w > 0))),
+        *(lambda w, x: number(ops.any(w > 0)), lambda w, x: ops.ones_like(w) * x),
+        *(lambda w, x: ops.zeros_like(w) + x, lambda w, x: ops.stop_gradient(w) * x),
+        *(lambda w, x: ops.one_hot(ops.argmax(w), 3) * x, lambda w, x: number(ops.top_k(w, 3)[1])),
+        *(lambda w, x: w + ops.stop_gradient(ops.round(w) - w), lambda w, x: ops.relu(w)),
+        *(lambda w, x: ops.sort(w) * x, lambda w, x: number(ops.softmax(w) > 0.4) * x),
+        *(lambda w, x: ops.take(x, ops.argsort(w), axis=-1), lambda w, x: ops.clip(w, 5, 6)),
+    ]
+    values = np.array([1.5, -0.5, 2.25], "float32")
+
+    class Apply(keras.layers.Layer):
+        def __init__(self, function: Any) -> None:
+            super().__init__()
+            self.function = function
+
+        def build(self, shape: Any) -> None:
+            self.w = self.add_weight(shape=(3,), name="w")
+            self.other = self.add_weight(shape=(), initializer="ones", name="other")
+
+        def call(self, x: Any) -> Any:
+            return ops.sum(self.function(self.w, x) + x, axis=-1, keepdims=True) * self.other
+
+    found: list[Any] = []
+    for function in functions:
+        w, x = keras.Variable(values), ops.convert_to_tensor(values[::-1].copy())
+        with tf.GradientTape() as tape:
+            y = ops.sum(function(w, x))
+        gradient = tape.gradient(y, w)
+        found.append("None" if gradient is None else np.asarray(gradient))
+        model = keras.Sequential([keras.Input((3,)), Apply(function)])
+        model.layers[0].w.assign(values)
+        model.compile("sgd", "mse", run_eagerly=keras is not tinynet)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            model.train_on_batch(values[None].repeat(2, 0), np.ones((2, 1), "float32"))
+        found.append(str(any("Gradients do not exist" in str(w.message) for w in seen)))
+        found.append(model.layers[0].w.numpy())
+    return found
 
 
 @compared

@@ -323,6 +323,36 @@ def test_optimizers_by_name_and_as_objects(form: Any) -> None:
     assert type(net(optimizer=form).optimizer) is optimizers.Adam
 
 
+class Noisy(layers.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(1)
+        self.calls = self.add_weight(dtype="int32", trainable=False)
+
+    def call(self, x: Any) -> Any:
+        self.calls.assign_add(1)
+        return x + keras.random.normal((4,), seed=self.seeds)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [lambda: layers.Dropout(0.5), lambda: layers.GaussianNoise(1.0), Noisy],
+    ids=["dropout", "noise", "custom"],
+)
+def test_loss_and_gradients_changes_nothing(layer: Callable[[], Any]) -> None:
+    keras.utils.set_random_seed(5)
+    parts = [layers.Input((4,)), layer(), layers.BatchNormalization()]
+    model = Sequential([*parts, Sequential([layer(), layers.Dense(3, activation="softmax")])])
+    model.compile("adam", SCCE)
+    other = copy.deepcopy(model)
+    first, second = (model.loss_and_gradients(X, Y) for _ in range(2))
+    assert first[0] == second[0]
+    assert same(first[1], second[1])
+    for net_ in (model, other):
+        net_.fit(X, Y, batch_size=7, shuffle=False, verbose=0)
+    assert same(model.get_weights(), other.get_weights())
+
+
 def test_loss_weights_multiply_loss_and_gradients() -> None:
     figures = []
     for weight in (None, 2.0, [2.0]):

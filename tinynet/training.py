@@ -457,12 +457,15 @@ class Trainer(Network):
     def _keeping_state(self) -> Iterator[None]:
         """Leave what a call of the model writes, such as moving averages, as it was."""
         before = [(v, v.array.copy()) for v in self.non_trainable_weights]
+        drawn = self._random_states()
         restores = [metric._snapshot() for metric in self._own_metrics()]
         try:
             yield
         finally:
             for variable, array in before:
                 variable.array[...] = array
+            for generator, state in drawn:
+                generator.state = state
             for restore in restores:
                 restore()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from tinynet import checks, config
 from tinynet.blas import Computing
 from tinynet.explain.layer_step import RecordedStep, kind_of
-from tinynet.one_step import copied, layers_of, relative, to_float64
+from tinynet.one_step import copied, relative, to_float64
 from tinynet.program.nested import flattened
 from tinynet.program.program import Program
 from tinynet.tables import Table, Tables, number
@@ -200,14 +199,12 @@ def check_gradients(
 
 def _state_of(model: Any) -> Callable[[], None]:
     """Return a function that resets random numbers and moving averages to their current state."""
-    objects = [v for layer in layers_of(model) for v in vars(layer).values()]
-    generators = [v for v in objects if isinstance(v, np.random.Generator)]
-    states = [copy.deepcopy(v.bit_generator.state) for v in generators]
+    drawn = model._random_states()
     before = [(w, w.numpy()) for w in model.non_trainable_weights]
 
     def restore() -> None:
-        for value, state in zip(generators, states, strict=True):
-            value.bit_generator.state = state
+        for generator, state in drawn:
+            generator.state = state
         for weight, array in before:
             weight.array[...] = array
 

@@ -721,6 +721,7 @@ class Layer(_KeepsArguments):
             for v in layer._weights
             if not v.trainable or type(layer) not in _registry.written
         ]
+        drawn = self._random_states()
         args, kwargs = mapped(example, [list(args), kwargs])
         if function is self:
             kwargs["training"] = False
@@ -735,6 +736,14 @@ class Layer(_KeepsArguments):
         finally:
             for variable, array in before:
                 variable.array[...] = array
+            for generator, state in drawn:
+                generator.state = state
+
+    def _random_states(self) -> list[tuple[Any, Any]]:
+        """Return the random generators of the layer and of those inside, with their states."""
+        inside = [value for layer in self._all_layers() for value in vars(layer).values()]
+        generators = [v.bit_generator for v in inside if isinstance(v, np.random.Generator)]
+        return [(generator, generator.state) for generator in generators]
 
     def _to_input(self, x: Any) -> Any:
         """Return an argument of `call` as tensors, of this layer's dtype if they are floats."""
