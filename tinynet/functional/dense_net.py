@@ -13,6 +13,8 @@ Dimensions: N examples in a batch, D inputs, U units, C classes, P parameters.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -1748,6 +1750,46 @@ def clip(probabilities: Array, epsilon: float) -> Array:
 # ---------------------------------------------------------------- optimizers, in place
 
 
+def blocks(size: int) -> Iterator[slice]:
+    """Split a vector into slices that stay in the processor's cache while they are processed.
+
+    Parameters
+    ----------
+    size : int
+        Length of the vector.
+
+    Yields
+    ------
+    slice
+        Slices in ascending order that together cover the vector.
+
+    Examples
+    --------
+    >>> list(blocks(10_000))
+    [slice(0, 8192, None), slice(8192, 10000, None)]
+    """
+    for start in range(0, size, 8192):
+        yield slice(start, min(start + 8192, size))
+
+
+def _in_blocks(update: Callable[..., None]) -> Callable[..., None]:
+    """Call an update for one block of its vectors after the other.
+
+    Scalars become numbers of Python, which NumPy rounds to the data type of the weights.
+    """
+
+    @functools.wraps(update)
+    def whole(w: Array, *rest: Any, **named: Any) -> None:
+        if named:
+            rest = inspect.signature(update).bind(w, *rest, **named).args[1:]
+        given = [a.item() if isinstance(a, np.generic) else a for a in rest]
+        for part in blocks(w.size):
+            update(w[part], *[a[part] if isinstance(a, np.ndarray) else a for a in given])
+
+    return whole
+
+
+@_in_blocks
 def adam(
     w: Array,
     d_w: Array,
@@ -1791,19 +1833,14 @@ def adam(
     >>> w, m, v
     (array([0.9]), array([1.]), array([1.]))
     """
-    alpha, epsilon = w.dtype.type(alpha), w.dtype.type(epsilon)
-    rate_1, rate_2 = w.dtype.type(one_minus_beta_1), w.dtype.type(one_minus_beta_2)
-    for part in blocks(w.size):
-        g = d_w[part]
-        m[part] += (g - m[part]) * rate_1
-        v[part] += (g * g - v[part]) * rate_2
-        # Flush tiny values to zero: denormal numbers are slow to compute with.
-        m[part][np.abs(m[part]) < w.dtype.type(1e-30)] = 0
-        v[part][v[part] < w.dtype.type(1e-30)] = 0
-        size = v[part]
-        if largest is not None:
-            size = np.maximum(largest[part], size, out=largest[part])
-        w[part] -= (m[part] * alpha) / (np.sqrt(size) + epsilon)
+    m += (d_w - m) * one_minus_beta_1
+    v += (d_w * d_w - v) * one_minus_beta_2
+    # Flush tiny values to zero: denormal numbers are slow to compute with.
+    m[np.abs(m) < 1e-30] = 0
+    v[v < 1e-30] = 0
+    if largest is not None:
+        v = np.maximum(largest, v, out=largest)
+    w -= (m * alpha) / (np.sqrt(v) + epsilon)
 
 
 def adam_step_size(
@@ -1956,6 +1993,7 @@ def train_steps(
     return len(losses)
 
 
+@_in_blocks
 def sgd(w: Array, d_w: Array, learning_rate: float) -> None:
     """Perform one update of gradient descent: ``w -= learning_rate * d_w``.
 
@@ -1975,11 +2013,10 @@ def sgd(w: Array, d_w: Array, learning_rate: float) -> None:
     >>> w
     array([0.5])
     """
-    rate = w.dtype.type(learning_rate)
-    for part in blocks(w.size):
-        w[part] -= d_w[part] * rate
+    w -= d_w * learning_rate
 
 
+@_in_blocks
 def sgd_momentum(
     w: Array, d_w: Array, m: Array, learning_rate: float, momentum: float, nesterov: bool
 ) -> None:
@@ -2011,13 +2048,12 @@ def sgd_momentum(
     >>> w, m
     (array([1.]), array([0.]))
     """
-    rate, keep = w.dtype.type(learning_rate), w.dtype.type(momentum)
-    for part in blocks(w.size):
-        step = d_w[part] * rate
-        m[part] = m[part] * keep - step
-        w[part] += m[part] * keep - step if nesterov else m[part]
+    step = d_w * learning_rate
+    m[:] = m * momentum - step
+    w += m * momentum - step if nesterov else m
 
 
+@_in_blocks
 def rmsprop(
     w: Array,
     d_w: Array,
@@ -2057,21 +2093,19 @@ def rmsprop(
     >>> w, v
     (array([0.]), array([1.]))
     """
-    rate, keep, new, e = (w.dtype.type(c) for c in (learning_rate, rho, 1 - rho, epsilon))
-    for part in blocks(w.size):
-        g = d_w[part]
-        v[part] = keep * v[part] + new * (g * g)
-        size = v[part] + e
-        if a is not None:
-            a[part] = keep * a[part] + new * g
-            size -= a[part] * a[part]
-        step = rate * g / np.sqrt(size)
-        if u is not None:
-            u[part] = w.dtype.type(momentum) * u[part] + step
-            step = u[part]
-        w[part] -= step
+    v[:] = rho * v + (1 - rho) * (d_w * d_w)
+    size = v + epsilon
+    if a is not None:
+        a[:] = rho * a + (1 - rho) * d_w
+        size -= a * a
+    step = learning_rate * d_w / np.sqrt(size)
+    if u is not None:
+        u[:] = momentum * u + step
+        step = u
+    w -= step
 
 
+@_in_blocks
 def adagrad(w: Array, d_w: Array, s: Array, learning_rate: float, epsilon: float) -> None:
     """Perform one Adagrad update: smaller steps for weights whose gradients were large.
 
@@ -2096,13 +2130,11 @@ def adagrad(w: Array, d_w: Array, s: Array, learning_rate: float, epsilon: float
     >>> w, s
     (array([0.5]), array([4.]))
     """
-    rate, e = w.dtype.type(learning_rate), w.dtype.type(epsilon)
-    for part in blocks(w.size):
-        g = d_w[part]
-        s[part] += g * g
-        w[part] -= rate * g / np.sqrt(s[part] + e)
+    s += d_w * d_w
+    w -= learning_rate * d_w / np.sqrt(s + epsilon)
 
 
+@_in_blocks
 def nadam(
     w: Array,
     d_w: Array,
@@ -2145,16 +2177,12 @@ def nadam(
     >>> w, m, v
     (array([0.5]), array([1.]), array([1.]))
     """
-    constants = (alpha_m, alpha_g, one_minus_beta_1, one_minus_beta_2, beta_2_correction, epsilon)
-    along_m, along_g, rate_1, rate_2, correction, e = (w.dtype.type(c) for c in constants)
-    for part in blocks(w.size):
-        g = d_w[part]
-        m[part] += (g - m[part]) * rate_1
-        v[part] += (g * g - v[part]) * rate_2
-        step = m[part] * along_m + g * along_g
-        w[part] -= step / (np.sqrt(v[part] / correction) + e)
+    m += (d_w - m) * one_minus_beta_1
+    v += (d_w * d_w - v) * one_minus_beta_2
+    w -= (m * alpha_m + d_w * alpha_g) / (np.sqrt(v / beta_2_correction) + epsilon)
 
 
+@_in_blocks
 def adamax(
     w: Array,
     d_w: Array,
@@ -2189,15 +2217,12 @@ def adamax(
     >>> w, m, u
     (array([0.5]), array([1.]), array([4.]))
     """
-    constants = (step_size, one_minus_beta_1, beta_2, epsilon)
-    alpha, rate_1, keep, e = (w.dtype.type(c) for c in constants)
-    for part in blocks(w.size):
-        g = d_w[part]
-        m[part] += (g - m[part]) * rate_1
-        u[part] = np.maximum(keep * u[part], np.abs(g))
-        w[part] -= alpha * m[part] / (u[part] + e)
+    m += (d_w - m) * one_minus_beta_1
+    u[:] = np.maximum(beta_2 * u, np.abs(d_w))
+    w -= step_size * m / (u + epsilon)
 
 
+@_in_blocks
 def adadelta(
     w: Array, d_w: Array, s: Array, u: Array, learning_rate: float, rho: float, epsilon: float
 ) -> None:
@@ -2225,15 +2250,13 @@ def adadelta(
     >>> w, s, u
     (array([0.]), array([1.]), array([7.]))
     """
-    rate, keep, new, e = (w.dtype.type(c) for c in (learning_rate, rho, 1 - rho, epsilon))
-    for part in blocks(w.size):
-        g = d_w[part]
-        s[part] = keep * s[part] + new * (g * g)
-        step = np.sqrt(u[part] + e) * g / np.sqrt(s[part] + e)
-        u[part] = keep * u[part] + new * (step * step)
-        w[part] -= rate * step
+    s[:] = rho * s + (1 - rho) * (d_w * d_w)
+    step = np.sqrt(u + epsilon) * d_w / np.sqrt(s + epsilon)
+    u[:] = rho * u + (1 - rho) * (step * step)
+    w -= learning_rate * step
 
 
+@_in_blocks
 def ftrl(
     w: Array,
     d_w: Array,
@@ -2274,15 +2297,14 @@ def ftrl(
     """
     constants = (learning_rate, -power, l1, l2, 2 * shrinkage, beta)
     rate, p, l1, l2, shrink, beta = (w.dtype.type(c) for c in constants)
-    for part in blocks(w.size):
-        g, old = d_w[part], n[part] ** p
-        n[part] += g * g
-        new = n[part] ** p
-        z[part] += g + shrink * w[part] - (new - old) / rate * w[part]
-        quadratic = new / rate + 2 * (l2 + beta / (2 * rate))
-        w[part] = (np.clip(z[part], -l1, l1) - z[part]) / quadratic
+    old = n**p
+    n += d_w * d_w
+    new = n**p
+    z += d_w + shrink * w - (new - old) / rate * w
+    w[:] = (np.clip(z, -l1, l1) - z) / (new / rate + 2 * (l2 + beta / (2 * rate)))
 
 
+@_in_blocks
 def lion(
     w: Array, d_w: Array, m: Array, learning_rate: float, beta_1: float, beta_2: float
 ) -> None:
@@ -2310,30 +2332,6 @@ def lion(
     >>> w, m
     (array([0.75]), array([-0.25]))
     """
-    rate, keep_1, keep_2, one = (w.dtype.type(c) for c in (learning_rate, beta_1, beta_2, 1))
-    for part in blocks(w.size):
-        g = d_w[part]
-        w[part] -= rate * np.sign(m[part] * keep_1 + g * (one - keep_1))
-        m[part] = m[part] * keep_2 + g * (one - keep_2)
-
-
-def blocks(size: int) -> Iterator[slice]:
-    """Split a vector into slices that stay in the processor's cache while they are processed.
-
-    Parameters
-    ----------
-    size : int
-        Length of the vector.
-
-    Yields
-    ------
-    slice
-        Slices in ascending order that together cover the vector.
-
-    Examples
-    --------
-    >>> list(blocks(10_000))
-    [slice(0, 8192, None), slice(8192, 10000, None)]
-    """
-    for start in range(0, size, 8192):
-        yield slice(start, min(start + 8192, size))
+    keep_1, keep_2, one = (w.dtype.type(c) for c in (beta_1, beta_2, 1))
+    w -= learning_rate * np.sign(m * keep_1 + d_w * (one - keep_1))
+    m[:] = m * keep_2 + d_w * (one - keep_2)
