@@ -498,3 +498,31 @@ def test_functions_as_regularizers_are_saved(tmp_path: Any) -> None:
     custom = {"squares": squares}
     loaded = keras.models.load_model(tmp_path / "net.keras", custom_objects=custom)
     assert float(loaded.losses[0]) == float(model.losses[0]) > 0
+
+
+def test_operations_are_activations() -> None:
+    """An operation's own `backward` has other arguments than that of a custom activation."""
+    x = np.float32([[0.5, -2.0], [1.0, 3.0]])
+    kernel = np.float32([[1.0, 2.0], [-1.0, 0.5]])
+    dense = layers.Dense(2, activation=ops.sin, use_bias=False)
+    model = keras.Sequential([keras.Input((2,)), dense])
+    dense.set_weights([kernel])
+    model.compile("sgd", "mse")
+    np.testing.assert_allclose(model.predict(x, verbose=0), np.sin(x @ kernel), rtol=1e-5)
+    _, (gradient,) = model.loss_and_gradients(x, np.zeros((2, 2)))
+    expected = x.T @ (np.sin(x @ kernel) * np.cos(x @ kernel) * 2 / 4)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+
+
+@keras.saving.register_keras_serializable(package="test", name="registered_squares")
+def weighted_squares(y_true: Any, y_pred: Any) -> Any:
+    return ops.mean(3.0 * ops.square(y_true - y_pred), axis=-1)
+
+
+def test_registered_functions_are_found_in_files(tmp_path: Any) -> None:
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", weighted_squares)
+    model.save(tmp_path / "net.keras")
+    loaded = keras.models.load_model(tmp_path / "net.keras")
+    x, y = np.ones((4, 2)), np.zeros((4, 1))
+    assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)

@@ -16,7 +16,7 @@ import numpy as np
 from tinynet import checks, config
 from tinynet.program import dispatch
 from tinynet.program.dense_net import Activated
-from tinynet.program.operations import as_floats
+from tinynet.program.operations import Operation, as_floats
 from tinynet.program.tape import pull_back
 from tinynet.program.tensor import TensorMethods
 from tinynet.registry import Registry
@@ -211,8 +211,14 @@ class Custom(Activation):
             )
         self.function: Any = function
 
+    @property
+    def _own_backward(self) -> Any:
+        """The function's own derivative; that of an operation has other arguments."""
+        is_operation = isinstance(self.function, Operation)
+        return None if is_operation else getattr(self.function, "backward", None)
+
     def _applied(self, x: Any) -> Any:
-        if hasattr(self.function, "backward"):
+        if self._own_backward is not None:
             return self.operation(x)
         y = self.function(x if isinstance(x, TensorMethods) else as_tensor(to_float(x)))
         return y if isinstance(y, TensorMethods) else as_tensor(y)
@@ -223,7 +229,7 @@ class Custom(Activation):
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
         """Compute the gradient with respect to the inputs."""
-        own = getattr(self.function, "backward", None)
+        own = self._own_backward
         found = pull_back(self.function, x, d_y) if own is None else own(*copies(d_y, x, y))
         return np.positive(np.asarray(found, x.dtype), out=out)
 

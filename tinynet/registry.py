@@ -182,7 +182,8 @@ def _registered_name(entry: Any) -> str:
 
 
 def _custom() -> dict[str, Any]:
-    return {**_registered, **(_scope.get() or {})}
+    functions = {f.__name__: f for f in _registered.values() if not isinstance(f, type)}
+    return {**functions, **_registered, **(_scope.get() or {})}
 
 
 # Arguments that Keras saves and that have no effect in tinynet.
