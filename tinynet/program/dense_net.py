@@ -215,35 +215,6 @@ class Dropout(Operation):
         return [dispatch.dropout(d_y, arrays[1], options["rate"], out), None]
 
 
-class BatchNormalization(Operation):
-    """Rows normalized by their own mean and variance; returns these, too, without gradients."""
-
-    has_work = True
-
-    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
-        """Compute the normalized rows, their mean and their variance."""
-        x, gamma, beta = arrays
-        rows = _rows(ready(x))
-        mean, variance = dispatch.batch_statistics(rows)
-        out = work.array("y", rows.shape, rows.dtype)
-        dispatch.batch_normalization(rows, mean, variance, gamma, beta, options["epsilon"], out)
-        work.x = mean, variance
-        return out.reshape(x.shape), mean, variance
-
-    def gradients(
-        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
-    ) -> list[Array | None]:
-        """Compute the gradients with respect to rows, gamma and beta."""
-        x, gamma, beta = arrays
-        d_gamma = aligned(gamma.shape, gamma.dtype) if needs[1] else None
-        d_beta = aligned(beta.shape, beta.dtype) if needs[2] else None
-        d_rows = _rows(ready(d_y))
-        d_x = dispatch.batch_normalization_backward(
-            d_rows, _rows(ready(x)), *work.x, gamma, options["epsilon"], d_gamma, d_beta
-        )
-        return [d_x.reshape(x.shape), d_gamma, d_beta]
-
-
 class Normalized(Operation):
     """Rows normalized by a given mean and variance."""
 
@@ -269,18 +240,43 @@ class Normalized(Operation):
         return [d_x, None, None, d_gamma, d_beta]
 
 
+class BatchNormalization(Normalized):
+    """Rows normalized by their own mean and variance; returns these, too, without gradients."""
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
+        """Compute the normalized rows, their mean and their variance."""
+        x, gamma, beta = arrays
+        x = ready(x)
+        work.x = mean, variance = dispatch.batch_statistics(_rows(x))
+        return super().compute([x, mean, variance, gamma, beta], options, work), mean, variance
+
+    def gradients(
+        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
+    ) -> list[Array | None]:
+        """Compute the gradients with respect to rows, gamma and beta."""
+        x, gamma, beta = arrays
+        d_gamma = aligned(gamma.shape, gamma.dtype) if needs[1] else None
+        d_beta = aligned(beta.shape, beta.dtype) if needs[2] else None
+        d_rows = _rows(ready(d_y))
+        d_x = dispatch.batch_normalization_backward(
+            d_rows, _rows(ready(x)), *work.x, gamma, options["epsilon"], d_gamma, d_beta
+        )
+        return [d_x.reshape(x.shape), d_gamma, d_beta]
+
+
 def ready(x: Array) -> Array:
     """Return an array as kernels take it: contiguous, aligned and writable."""
     return x if x.flags.carray else np.require(x, None, ["C", "A", "W"])
 
 
-class Flatten(Operation):
-    """Each example in one row; compressed rows are rows already."""
+def _flatten(x: Any) -> Any:
+    """Return each example as one row; compressed rows are rows already."""
+    return x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
-    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
-        """Compute the result."""
-        x = arrays[0]
-        return x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+def _in_class(x: Any, *others: Any, **options: Any) -> Any:
+    """Raise an error: `compute` and `gradients` of the operation's class are called instead."""
+    raise NotImplementedError
 
 
 class Matches(Operation):
@@ -304,18 +300,8 @@ RESHAPE = Operation(
     lambda x, target: x.reshape(x.shape[0], *target),
     lambda d_y, y, x, target: d_y.reshape(x.shape),
 )
-TABLE["flatten"] = Flatten("flatten", lambda x: x, lambda d_y, y, x: d_y.reshape(x.shape))
-DRAW = Draw("draw", lambda x, generator, noise_shape: x)
-DROPOUT = Dropout("dropout", lambda x, drawn, rate: x, lambda d_y, y, x, drawn, rate: d_y, 2)
-BATCH_NORMALIZATION = BatchNormalization(
-    "batch_normalization",
-    lambda x, gamma, beta, epsilon: x,
-    lambda d_y, y, x, gamma, beta, epsilon: d_y,
-    3,
-)
-NORMALIZED = Normalized(
-    "normalized",
-    lambda x, mean, variance, gamma, beta, epsilon: x,
-    lambda d_y, y, x, mean, variance, gamma, beta, epsilon: d_y,
-    5,
-)
+TABLE["flatten"] = Operation("flatten", _flatten, lambda d_y, y, x: d_y.reshape(x.shape))
+DRAW = Draw("draw", _in_class)
+DROPOUT = Dropout("dropout", _in_class, _in_class, 2)
+BATCH_NORMALIZATION = BatchNormalization("batch_normalization", _in_class, _in_class, 3)
+NORMALIZED = Normalized("normalized", _in_class, _in_class, 5)

@@ -18,25 +18,27 @@ from tinynet.functional import dense_net as functional
 
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
-_resolved: list[str] = []
+# By which axes each pair of matrices of a dense product meets.
+_MEETS = {
+    "dense": ((0, 1, 1, 0), (2, 0, 0, 0), (2, 1, 1, 1)),
+    "dense_gradients": ((0, 0, 1, 0), (2, 0, 0, 1), (2, 1, 1, 1)),
+    "dense_backward": ((0, 1, 1, 1), (2, 0, 0, 0), (2, 1, 1, 0)),
+}
 
 
 def __getattr__(name: str) -> Any:
+    own = "dense" if name == "dense_in_training" else name
     if name == "PAIRS":
         value: Any = _pairs()
-    elif name == "dense_in_training":
-        # As the fused training loop computes it, whatever the number of rows.
-        value = functional.dense
-        if config.backend() == "numba":
-            value = _fast(*_pairs()["dense"], smallest=1)
-        _resolved.append(name)
-    elif name.startswith("_") or not hasattr(functional, name):
+    elif name.startswith("_") or not hasattr(functional, own):
         raise AttributeError(f"module 'tinynet.program.dispatch' has no attribute {name!r}")
     else:
-        value = getattr(functional, name)
+        value = getattr(functional, own)
         if config.backend() == "numba":
-            value = _fast(*_pairs().get(name, (value, value)))
-        _resolved.append(name)
+            # With fewer than four rows most of the kernel's registers would be empty; but training
+            # has one order of sums, that of the fused training loop.
+            reference, kernel = _pairs().get(own, (value, value))
+            value = _fast(reference, kernel, smallest=4 if name == "dense" else 1)
     # Kept as an ordinary attribute until the backend changes: a call then costs nothing more.
     globals()[name] = value
     return value
@@ -55,26 +57,16 @@ def _pairs() -> dict[str, Pair]:
 
 
 def _fast(
-    reference: Callable[..., Any], kernel: Callable[..., Any], smallest: int | None = None
+    reference: Callable[..., Any], kernel: Callable[..., Any], smallest: int
 ) -> Callable[..., Any]:
-    """Return the kernel; of dense products, what chooses between it and BLAS."""
-    if reference.__name__ not in ("dense", "dense_gradients", "dense_backward"):
+    """Return the kernel; for a dense product, a function that chooses between it and BLAS."""
+    if reference.__name__ not in _MEETS:
         return kernel
     from tinynet import kernels
 
-    # Which matrix is the kernel's, and by which axes each pair of matrices meets: kernels do not
-    # check; a pair that does not fit is left to NumPy, which says so.
+    # Kernels do not check shapes: NumPy raises an error for matrices that do not fit.
     weights = 2 if reference.__name__ == "dense_gradients" else 1
-    meets = {
-        "dense": ((0, 1, 1, 0), (2, 0, 0, 0), (2, 1, 1, 1)),
-        "dense_gradients": ((0, 0, 1, 0), (2, 0, 0, 1), (2, 1, 1, 1)),
-        "dense_backward": ((0, 1, 1, 1), (2, 0, 0, 0), (2, 1, 1, 0)),
-    }[reference.__name__]
-
-    if smallest is None:
-        # Of fewer than four rows most of the kernel's registers would be empty; but there is one
-        # order of sums in training.
-        smallest = 4 if reference.__name__ == "dense" else 1
+    meets = _MEETS[reference.__name__]
 
     def product(*arrays: Any) -> Any:
         if len(arrays[0]) < smallest:
@@ -92,8 +84,8 @@ def _fast(
 
 
 def _forget() -> None:
-    while _resolved:
-        globals().pop(_resolved.pop(), None)
+    for name in (*functional.__all__, "dense_in_training"):
+        globals().pop(name, None)
 
 
 config._on_backend_change.append(_forget)
