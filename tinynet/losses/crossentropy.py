@@ -64,13 +64,14 @@ class SparseCategoricalCrossentropy(Loss):
     from_logits: bool = argument(False, checks.flag)
     ignore_class: int | None = argument(None, checks.whole, -(2**63))
     reduction: str | None = argument("sum_over_batch_size")
-    axis: int = argument(-1, checks.whole, -64)
+    axis: int = argument(-1, checks.whole, -64, kept=False)  # not in Keras' configuration
     name: Any = argument(None)
     dtype: Any = argument(None)
 
     logits_of = HEADS
 
-    def __complete(self) -> None:
+    def __complete(self, axis: int) -> None:
+        self.axis = axis
         if self.ignore_class is not None:
             self.logits_of = ()  # Keras loses the input of a softmax when a class is ignored
 
