@@ -32,7 +32,8 @@ from typing import Any
 import numpy as np
 
 import tinynet
-from tinynet.layers import Dense, Flatten, Softmax
+from tinynet.layers import Concatenate, Dense, Flatten, Multiply, Softmax
+from tinynet.layers.base import map_shapes
 from tinynet.saving import archive, hdf5
 
 FORMATS = {"tinynet": ".tinynet", "keras": ".keras", "h5": ".h5"}
@@ -54,6 +55,27 @@ def original() -> tinynet.Sequential:
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     x = np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 2, 2)
     model.fit(x, np.arange(6) % 3, epochs=2, verbose=0)
+    return model
+
+
+def graph() -> tinynet.Model:
+    """Make a small trained model with branches, a shared layer, operations and two outputs."""
+    tinynet.registry.clear_names()
+    tinynet.random.set_seed(0)
+    ops, a, b = tinynet.ops, tinynet.Input((2, 2), name="a"), tinynet.Input((3,), name="b")
+    shared = Dense(3, "relu", name="shared")
+    left, right = shared(Flatten(name="flat")(a)[:, :3]), shared(b)
+    rows = ops.reshape(ops.tile(right, (1, 2)), (-1, 2, 3))
+    mixed = ops.einsum("bij,bkj->bik", rows, ops.stack([left, right], axis=1))
+    turned = ops.tensordot(ops.matmul(ops.transpose(mixed, (0, 2, 1)), rows), np.eye(3), axes=1)
+    taken = ops.take(ops.cast(turned, "float32"), np.array([1, 0]), axis=1)[:, 1]
+    merged = Concatenate(name="merged")([left, Multiply(name="times")([taken, right])])
+    outputs = [Dense(1, name="score")(merged + 0.5), Softmax(name="kind")(ops.pad(left, 0) * 2.0)]
+    model = tinynet.Model([a, b], outputs, name="net")
+    model.compile("adam", ["mse", "sparse_categorical_crossentropy"], metrics=[["mae"], []])
+    x = np.linspace(0, 1, 42, dtype=np.float32).reshape(6, 7)
+    inputs = [x[:, :4].reshape(6, 2, 2), x[:, 4:]]
+    model.fit(inputs, [x[:, 0], np.arange(6) % 3], epochs=2, verbose=0)
     return model
 
 
@@ -162,23 +184,27 @@ def judge(path: Path, model: tinynet.Sequential, one_bit: bool) -> str:
     loaded.to_json()
     if loaded.built:
         assert loaded.count_params() < 10_000
-        if np.prod([size or 1 for size in loaded.input_shape[1:]]) < 10_000:
-            loaded.predict(np.zeros((2, *(size or 1 for size in loaded.input_shape[1:]))))
+        shapes = map_shapes(lambda s: (2, *(n or 5 for n in s[1:])), loaded.input_shape)
+        shapes = shapes if isinstance(shapes, list) else [shapes]
+        if sum(map(np.prod, shapes)) < 20_000:
+            loaded.predict([*map(np.zeros, shapes)] if len(shapes) > 1 else np.zeros(shapes[0]))
     return "valid"
 
 
 def work(name: str, seed: int, numbers: range, folder: Path) -> Counter[str]:
     """Go through mutants, noting the number of the one at hand for the parent."""
-    model = original()
     file = folder / f"net{FORMATS[name]}"
-    model.save(file)
-    data = file.read_bytes()
+    originals: list[tuple[Any, bytes]] = []
+    for model in (original(), graph()):
+        model.save(file)
+        originals.append((model, file.read_bytes()))
     with Path("/proc/self/statm").open() as statm:
         used = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 29), resource.RLIM_INFINITY))
     counts: Counter[str] = Counter()
     for number in numbers:
         (folder / "number").write_text(str(number))
+        model, data = originals[number // 4 % 2]
         mutant, one_bit = mutate(data, seed, number)
         file.write_bytes(mutant)
         signal.setitimer(signal.ITIMER_PROF, 10)  # of computing, however busy the machine is

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -276,6 +277,24 @@ def longer(listed: list[Any], n: int, name: str, options: Any, *more: Any) -> No
         call_of(listed[-1], *args)
 
 
+def product(listed: list[Any], name: str, options: Any, *shapes: Any) -> None:
+    """Add a product of zeros of these shapes."""
+    for k, shape in enumerate(shapes):
+        module = "keras.src.ops.numpy"
+        for kind, config, before in (
+            ("Tile", {"repeats": [1, math.prod(shape)]}, tensor("dense", 0, 0)),
+            ("Cast", {"dtype": "int32"}, tensor(f"tile_{k}", 0, 0)),
+            ("Reshape", {"newshape": [-1, *shape]}, tensor(f"cast_{k}", 0, 0)),
+        ):
+            module = "keras.src.ops.core" if kind == "Cast" else module
+            entry = {"module": module, "class_name": kind, "name": f"{kind.lower()}_{k}"}
+            listed.append({**entry, "config": config})
+            call_of(listed[-1], before)
+    entry = {"module": "keras.src.ops.numpy", "class_name": name, "name": "product"}
+    listed.append({**entry, "config": options})
+    call_of(listed[-1], *(tensor(f"reshape_{k}", 0, 0) for k in range(len(shapes))))
+
+
 # The layers of a good file: x, dense = dense(x), add = dense + x, tile = tile(add).
 @pytest.mark.parametrize(
     ("change", "match"),
@@ -310,6 +329,27 @@ def longer(listed: list[Any], n: int, name: str, options: Any, *more: Any) -> No
         (lambda ls: ls[0]["config"].update(batch_shape=[None, 10**10]), "more weights than the"),
         (lambda ls: longer(ls, 20, "Concatenate", {"axis": -1}, 20), "may have 16,777,216"),
         (lambda ls: longer(ls, 20, "Stack", {"axis": 1}, 20), "may have 16,777,216 numbers"),
+        *(
+            (lambda ls, row=row: product(ls, *row), "may have 16,777,216 numbers")
+            for row in [
+                ("Matmul", {}, [3000, 1], [1, 3000]),
+                ("Tensordot", {"axes": 0}, [3000], [3000]),
+                ("Tensordot", {"axes": [[1], [2]]}, [3000, 1], [1, 3000]),
+                ("Dot", {}, [3000, 1], [1, 3000]),
+                ("Einsum", {"subscripts": "bij,bjk->bik"}, [3000, 1], [1, 3000]),
+                ("Einsum", {"subscripts": "bi,cj->bicj"}, [3000], [3000]),
+                ("Outer", {}, [3000], [3000]),
+                ("Take", {"axis": 1}, [3, 3000], [3000]),
+            ]
+        ),
+        (
+            lambda ls: (
+                product(ls, "Dot", {"axes": [2, 1]}, [3000, 1], [1, 3000]),
+                ls[-1].update(module="keras.layers"),
+                call_of(ls[-1], [tensor("reshape_0", 0, 0), tensor("reshape_1", 0, 0)]),
+            ),
+            "may have 16,777,216 numbers",
+        ),
         (lambda ls: longer(ls, 5_000, "Exp", {"axis": 1}), "malformed"),
         (lambda ls: longer(ls, 10_001, "Exp", {}), "may describe 10,000 objects"),
     ],

@@ -441,7 +441,7 @@ def _operation(entry: dict[str, Any]) -> Any:
         require(tensors, expected, f"{shorten(name)} without one")
         if TABLE.get(function.__name__) is not function and function.__name__[:5] != "slice":
             numbers = [n for n in flattened([*options.values()]) if isinstance(n, int)]
-            check_size([t.shape for t in tensors], math.prod(max(1, abs(n)) for n in numbers))
+            check_size([t.tried for t in tensors], math.prod(max(1, abs(n)) for n in numbers))
         result = function(*args, **options, **kwargs)
         rename(flattened(result), name)
         return result

@@ -687,7 +687,7 @@ class Layer(_KeepsArguments):
     def _to_graph(self, args: Any, kwargs: dict[str, Any]) -> Any:
         """Apply the layer to symbolic tensors of a model."""
         self._build_once(_open_shape(self, args[0] if args else next(iter(kwargs.values()))))
-        check_size([x.shape for x in flattened([args, kwargs]) if isinstance(x, SymbolicTensor)])
+        check_size([x.tried for x in flattened([args, kwargs]) if isinstance(x, SymbolicTensor)])
         outputs = self._outputs_for(args, kwargs)
         node = Node(self, args, kwargs)
         for output in flattened(outputs):

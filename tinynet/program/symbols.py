@@ -135,6 +135,11 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         return examples_of(self.shape, self.dtype)
 
     @property
+    def tried(self) -> tuple[int, ...]:
+        """Shape of its last example, in which every size is known."""
+        return self.examples[-1].shape
+
+    @property
     def layer(self) -> Any:
         """The layer that computes it."""
         return None if self.node is None else self.node.operation
@@ -248,6 +253,81 @@ def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:
             f"The tensors of a model in a file may have {limit:,} numbers for three examples. "
             f"Received: {size:,} for inputs of shape {shapes[0]}"
         )
+
+
+def check_product(name: str, shapes: Sequence[Any], options: dict[str, Any]) -> None:
+    """Refuse a product or a look-up whose result would be too large, while a file is loaded.
+
+    Parameters
+    ----------
+    name : str
+        Name of the operation.
+    shapes : sequence of tuple of int
+        Shapes of the inputs.
+    options : dict
+        The other arguments.
+
+    Raises
+    ------
+    ValueError
+        If the result would be too large.
+
+    Examples
+    --------
+    >>> token = size_limit.set(10**6)
+    >>> check_product("matmul", [(3, 10**5, 1), (3, 1, 10**5)], {})
+    Traceback (most recent call last):
+        ...
+    ValueError: The tensors of a model in a file may have 1,000,000 numbers for three examples.
+        Received: 30,000,000,000 for inputs of shape (3, 100000, 1)
+    >>> size_limit.reset(token)
+    """
+    if size_limit.get() == math.inf or name not in _RESULTS:
+        return
+    size = 0
+    with contextlib.suppress(ValueError, TypeError, IndexError, KeyError):  # the operation raises
+        size = _RESULTS[name](*shapes, **options)
+    if size > size_limit.get():
+        raise ValueError(
+            f"The tensors of a model in a file may have {size_limit.get():,} numbers for three "
+            f"examples. Received: {size:,} for inputs of shape {shapes[0]}"
+        )
+
+
+def _matmul_size(a: Any, b: Any) -> int:
+    rows, columns = (math.prod(x) for x in (a[-2:-1], b[-1:] if len(b) > 1 else ()))
+    return math.prod(np.broadcast_shapes(a[:-2], b[:-2])) * rows * columns
+
+
+def _tensordot_size(a: Any, b: Any, axes: Any = 2) -> int:
+    first = range(-axes, 0) if isinstance(axes, int) else np.atleast_1d(axes[0])
+    summed = math.prod(a[int(i)] for i in first)
+    return math.prod(a) * math.prod(b) // max(summed, 1) ** 2
+
+
+def _einsum_size(*shapes: Any, subscripts: str) -> int:
+    terms, _, result = subscripts.partition("->")
+    named = zip(terms.split(","), shapes, strict=True)
+    sizes = {axis: n for term, shape in named for axis, n in zip(term, shape, strict=True) if n > 1}
+    # Of more than two arrays, what is in between may have any of the axes.
+    axes = sizes if len(shapes) > 2 else result
+    return math.prod(sizes.get(axis, 1) for axis in axes)
+
+
+def _take_size(x: Any, indices: Any, axis: int | None = None) -> int:
+    rest = 1 if axis is None else math.prod(x) // max(x[axis], 1)
+    return rest * math.prod(indices)
+
+
+#: Sizes of the results of operations, by the shapes of inputs, where these may be much smaller.
+_RESULTS: dict[str, Any] = {
+    "matmul": _matmul_size,
+    "tensordot": _tensordot_size,
+    "dot": lambda a, b: _tensordot_size(a, b, min(len(a), len(b), 1)),
+    "einsum": _einsum_size,
+    "take": _take_size,
+    "diag": lambda x, k=0: (x[0] + abs(k)) ** 2 if len(x) == 1 else 0,
+}
 
 
 def examples_of(shape: Shape, dtype: Any) -> list[Array]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet.program.nested import flattened
-from tinynet.program.symbols import Node, SymbolicTensor, check_size
+from tinynet.program.symbols import Node, SymbolicTensor, check_product, check_size
 from tinynet.program.tensor import TABLE, to_array
 
 #: Operations whose results are larger than their inputs, by integers among their options.
@@ -196,7 +196,7 @@ def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     if recorder is None:
         sizes = flattened([*options.values()]) if operation.name in _GROWING else []
         growth = math.prod(max(1, abs(size)) for size in sizes if isinstance(size, int))
-        check_size([i.shape for i in inputs if isinstance(i, SymbolicTensor)], growth)
+        check_size([i.tried for i in inputs if isinstance(i, SymbolicTensor)], growth)
     count = max([len(i.examples) for i in inputs if isinstance(i, SymbolicTensor)], default=1)
     each = []
     with np.errstate(all="ignore"):
@@ -211,6 +211,7 @@ def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
                     # Conversions become instructions, so that none is left for the run.
                     inputs = [*map(_converted, inputs, arrays, converted)]
                 arrays = converted
+            check_product(operation.name, [*map(np.shape, arrays)], options)
             try:
                 each.append(operation.infer(arrays, options))
             except ValueError as error:
