@@ -408,3 +408,22 @@ def test_names_are_those_that_keras_gives(keras: Any) -> None:
     # Keras' paths begin with the model's name.
     ours = [name.split("/")[-1] for name in named[1]]
     assert ours == [name.split("/")[-1] for name in named[0]]
+
+
+def test_many_layers_are_added_one_by_one_without_repetition() -> None:
+    """Each new layer is called on zeros, and no layer before it again."""
+
+    class Counts(layers.Layer):
+        calls = 0
+
+        def call(self, x: Any) -> Any:
+            Counts.calls += 1
+            return x
+
+    model = Sequential([layers.Input((2,))])
+    for _ in range(30):
+        model.add(Counts())
+        model.add(layers.Dense(2))
+    assert Counts.calls == 2 * 30  # a batch of two sizes
+    kernels = [layer.kernel.array for layer in model.layers[1::2]]
+    assert all(kernel.base is kernels[0].base for kernel in kernels)

@@ -10,6 +10,8 @@ for TensorFlow's tensors run unchanged.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -274,7 +276,9 @@ def pack(variables: Iterable[Variable]) -> None:
     for variable in variables:
         groups.setdefault(variable.array.dtype, []).append(variable)
     for dtype, group in groups.items():
-        if runs([v.array for v in group]) == [(0, len(group))] and group[0].array.flags.carray:
+        first, last = group[0].array, group[-1].array
+        is_packed = first.base is last.base and first.flags.carray
+        if is_packed and runs([v.array for v in group]) == [(0, len(group))]:
             continue
         flat = aligned((sum(v.size for v in group),), dtype)
         for variable, view in zip(group, split(flat, [v.shape for v in group]), strict=True):
@@ -303,10 +307,11 @@ def split(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
     [array([[0, 1],
            [2, 3]]), array([4])]
     """
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    sizes = [*map(math.prod, shapes)]
+    ends = itertools.accumulate(sizes)
     return [
-        flat[end - int(np.prod(shape)) : end].reshape(shape)
-        for shape, end in zip(shapes, ends, strict=True)
+        flat[end - size : end].reshape(shape)
+        for shape, size, end in zip(shapes, sizes, ends, strict=True)
     ]
 
 
