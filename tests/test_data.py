@@ -20,12 +20,17 @@ from tinynet.sparse import CompressedRows
 from tinynet.workspace import Workspace
 
 
+def features(x: Any, dtype: str) -> Any:
+    """Check inputs and convert all of them."""
+    return data.converted(data.inputs(x), dtype)
+
+
 def test_features_keep_the_memory_where_nothing_has_to_change() -> None:
     x = np.ones((3, 2), np.float32)
-    assert np.shares_memory(data.features(x, "float32"), x)
-    assert not np.shares_memory(data.features(x[:, ::-1], "float32"), x)
-    assert data.features(np.uint8([[255]]), "float32").tolist() == [[255]]
-    assert data.features([[1, 2]], "float64").dtype == np.float64
+    assert np.shares_memory(features(x, "float32"), x)
+    assert not np.shares_memory(features(x[:, ::-1], "float32"), x)
+    assert features(np.uint8([[255]]), "float32").tolist() == [[255]]
+    assert features([[1, 2]], "float64").dtype == np.float64
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 11, 60])

@@ -59,8 +59,7 @@ def inputs(x: Any) -> Array:
             "x must be a dense array, except for a model whose first layer is Dense. "
             f"Received: compressed rows of shape {x.shape}"
         )
-    if x is None:
-        raise ValueError("x must be an array of inputs. Received: x=None")
+    checks.require(x is not None, "x must be an array of inputs", "x=None")
     array: Array = numeric("x", x)
     if array.ndim == 0:
         raise ValueError(f"x must have a batch axis. Received: {checks.shorten(x)}")
@@ -96,29 +95,6 @@ def converted(x: Array, dtype: Any) -> Array:
 def _is_ready(x: Array, dtype: Any) -> bool:
     """Whether kernels read an array as it is."""
     return bool(x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned)
-
-
-def features(x: Any, dtype: str) -> Array:
-    """Check inputs and convert all of them.
-
-    Parameters
-    ----------
-    x : array_like, shape (N, ...)
-        The inputs, as for `inputs`.
-    dtype : str
-        The type that the model computes in.
-
-    Returns
-    -------
-    ndarray, shape (N, ...)
-        As of `converted`.
-
-    Examples
-    --------
-    >>> features([[0, 255]], "float32")
-    array([[  0., 255.]], dtype=float32)
-    """
-    return converted(inputs(x), dtype)
 
 
 def only(name: str, value: Any, key: str | None, rows: int | None = None) -> Any:
@@ -643,6 +619,48 @@ def listed(value: Any) -> list[Any]:
     (['a', 'b'], ['a'])
     """
     return [*value] if isinstance(value, tuple) else [value]
+
+
+def leaves(batch: Batch) -> list[Any]:
+    """Return the arrays of a batch: inputs, targets, sample weights.
+
+    Parameters
+    ----------
+    batch : tuple
+        Each of these is an array, a tuple of arrays, or None.
+
+    Returns
+    -------
+    list of ndarray
+        The arrays.
+
+    Examples
+    --------
+    >>> leaves(((np.zeros(1), np.ones(1)), np.zeros(1), None))
+    [array([0.]), array([1.]), array([0.])]
+    """
+    return [array for part in batch for array in listed(part) if array is not None]
+
+
+def packed(values: list[Any]) -> Any:
+    """Return the only entry of a list, or all in a tuple: the opposite of `listed`.
+
+    Parameters
+    ----------
+    values : list
+        The entries.
+
+    Returns
+    -------
+    object or tuple
+        The entry, or entries.
+
+    Examples
+    --------
+    >>> packed([3]), packed([3, 4])
+    (3, (3, 4))
+    """
+    return values[0] if len(values) == 1 else tuple(values)
 
 
 def _taken(arrays: Any, rows: Array, name: str, work: Workspace, dtype: Any = None) -> Any:

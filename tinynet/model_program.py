@@ -203,12 +203,8 @@ class ModelProgram:
 
     def _is_softmax(self, predictions: Any) -> bool:
         """Whether predictions are the result of a softmax over the last axis."""
-        made_by = [n for n in self.program.recorder.instructions if n.outputs[0] is predictions]
-        return (
-            bool(made_by)
-            and made_by[0].operation.name == "softmax"
-            and made_by[0].operation.is_plain
-        )
+        made = [n for n in self.program.recorder.instructions if n.outputs[0] is predictions]
+        return bool(made) and made[0].operation.name == "softmax" and made[0].operation.is_plain
 
     def _constant_softmaxes(self) -> Iterator[str]:
         for instruction in self.program.forward:
@@ -271,11 +267,7 @@ class ModelProgram:
         work = self.borrow()
         values = self.runner.start(inputs)
         self.runner.forward(values, work)
-        numbers = self._numbers
-        if isinstance(numbers, int):
-            y: Any = np.array(values[numbers])
-        else:
-            y = mapped(lambda n: np.array(values[n]), numbers)
+        y = mapped(lambda number: np.array(values[number]), self._numbers)
         self.give_back(work)
         return y
 

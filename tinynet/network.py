@@ -310,11 +310,9 @@ class Network(Layer):
         """Add or drop a last axis of size 1 where that makes the input fit, as Keras does."""
         shape = _adjusted_shape(tuple(x.shape), expected)
         self._require_fit(expected, (None, *shape[1:]))
-        if shape == tuple(x.shape):
-            return x
-        return (
-            x.reshape(shape) if not isinstance(x, SymbolicTensor) else RESHAPE(x, target=shape[1:])
-        )
+        if shape != tuple(x.shape):
+            x = RESHAPE(x, target=shape[1:]) if isinstance(x, SymbolicTensor) else x.reshape(shape)
+        return x
 
     def _require_fit(self, expected: Shape, shape: Shape, name: str = "") -> None:
         if not fits(expected, shape):
@@ -419,8 +417,9 @@ class Network(Layer):
                 self._structure_of_inputs = structured
                 base.changed()
             return [self._with_rank(v) for v in flattened(x)]
+        key = None if self._input is None else self._input.name
         numbers_only = self._input is not None and self._input.batch_shape[1:] in ((), (1,))
-        x = only("x", x, self._input_name(), 0 if numbers_only else None)
+        x = only("x", x, key, 0 if numbers_only else None)
         sparse = hasattr(x, "tocsr") and len(x.shape) == 2 and self._takes_rows(x)
         return [self._with_rank(CompressedRows.from_scipy(x, self.dtype) if sparse else x)]
 
@@ -440,9 +439,6 @@ class Network(Layer):
         own = [s.dtype for s in graph.entries] if graph else self._types_of_inputs
         own = own if len(own) == n else [self.dtype] * n
         return [np.dtype(self.dtype if kind in config.FLOATS else kind) for kind in own]
-
-    def _input_name(self) -> str | None:
-        return self._input.name if self._input else None
 
     def _output_name(self) -> str | None:
         names = self._output_names()

@@ -258,9 +258,8 @@ class Objective:
         elif loss is not None:
             for leaf in _leaves(loss):
                 losses.as_loss(leaf)
-            for given in (metrics, weighted_metrics):
-                for leaf in _leaves(given) if given else []:
-                    metrics_module.check(leaf)
+            for leaf in _leaves([metrics or None, weighted_metrics or None]):
+                metrics_module.check(leaf)
         if single and names is not None:
             self.given = _single("loss", loss, names[0])
 
@@ -268,11 +267,6 @@ class Objective:
     def has_metrics(self) -> bool:
         """Whether `compile` was given metrics."""
         return any(self._given[2:])
-
-    @property
-    def has_loss(self) -> bool:
-        """Whether `compile` was given a loss."""
-        return self.given is not None
 
     def bind(self, names: list[str] | None, outputs: Any) -> None:
         """Assign losses and metrics to the outputs, once these are known.
@@ -315,12 +309,12 @@ class Objective:
         known = [labels, names]
         # The order in which Keras lists the losses: that of a dict of losses, or of outputs.
         order = [*loss] if keys and isinstance(loss, dict) else keys or []
-        each = {
-            "loss": _per_output("loss", loss, known, True),
-            "loss_weights": _per_output("loss_weights", loss_weights, known, False),
-            "metrics": _per_output("metrics", metrics, known, False),
-            "weighted_metrics": _per_output("weighted_metrics", weighted_metrics, known, False),
-        }
+        each = [
+            _per_output("loss", loss, known, True),
+            _per_output("loss_weights", loss_weights, known),
+            _per_output("metrics", metrics, known),
+            _per_output("weighted_metrics", weighted_metrics, known),
+        ]
         self._order = [(labels if name in labels else names).index(name) for name in order]
         prefixes = [f"{label}_" if is_named or keys else "" for label in labels]
         self.outputs = [
@@ -334,7 +328,7 @@ class Objective:
                 prefix,
             )
             for one, weight, own, weighted, name, path, prefix in zip(
-                *each.values(), labels, paths, prefixes, strict=True
+                *each, labels, paths, prefixes, strict=True
             )
         ]
 
@@ -646,7 +640,7 @@ def _parts(nested: Any, given: Any) -> list[Any] | None:
     return None if None in found else [leaf for part in found for leaf in part or ()]
 
 
-def _per_output(name: str, given: Any, known: list[list[str]], spreads: bool) -> list[Any]:
+def _per_output(name: str, given: Any, known: list[list[str]], spreads: bool = False) -> list[Any]:
     """Return what was passed for each of several outputs, in a list or by their names."""
     names = known[0]
     is_leaf = not isinstance(given, list | tuple | dict) or "class_name" in given

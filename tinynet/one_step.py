@@ -57,8 +57,7 @@ class OneStep:
         if isinstance(x, SparseBatch):
             x = x.expanded(np.dtype(model.dtype)).reshape(-1, *model.input_shape[1:])
         self.batch: data.Batch = (x, y, weights)
-        given = [*data.listed(x), *data.listed(y), *data.listed(weights)]
-        self.given = [array for array in given if array is not None]
+        self.given = data.leaves(self.batch)
         self.plan: Any = None
         while self.plan is not model._training_plan():  # again if weights get no gradient
             self.plan = model._training_plan()
@@ -192,28 +191,6 @@ def copied(model: Any, method: str, *batch: Any) -> Any:
     return copy.deepcopy(model)
 
 
-def layers_of(model: Any) -> list[Any]:
-    """Return a model and all layers inside of it.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-
-    Returns
-    -------
-    list of Layer
-        Each once.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> len(layers_of(keras.Sequential([keras.layers.Dense(1)])))
-    2
-    """
-    return model._all_layers()
-
-
 def to_float64(model: Any) -> None:
     """Turn a model and its losses into what computes in double precision, trained by `SGD`.
 
@@ -231,7 +208,7 @@ def to_float64(model: Any) -> None:
     >>> model.get_weights()[0].dtype
     dtype('float64')
     """
-    for layer in layers_of(model):
+    for layer in model._all_layers():
         layer.dtype = "float64"
     model._floatx = "float64"
     for output in model._objective.outputs:

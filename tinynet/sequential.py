@@ -503,8 +503,7 @@ class Sequential(Model):
 
     def _make_graph(self, shape: Any) -> None:
         """Apply the layers to the symbolic input: those that are new, if layers were added."""
-        if not self._layers:
-            raise ValueError(f"{self.name} has no layers: add some. Received: layers=[]")
+        checks.require(self._layers, f"{self.name} has no layers: add some", "layers=[]")
         if self._input is None:
             self._input = InputLayer(batch_shape=shape, dtype=self.dtype)
         elif not fits(self._input.batch_shape, shape):
@@ -521,11 +520,9 @@ class Sequential(Model):
 
     def get_config(self) -> dict[str, Any]:
         """Return what the model is made of, without its weights."""
-        listed = [] if self._input is None else [self._input]
-        config = {
-            **super().get_config(),
-            "layers": [layers.serialize(x) for x in listed + self._layers],
-        }
+        entries = [] if self._input is None else [self._input]
+        listed = [layers.serialize(layer) for layer in entries + self._layers]
+        config = {**super().get_config(), "layers": listed}
         if self._input is not None:
             config["build_input_shape"] = list(self._input.batch_shape)
         return config

@@ -268,10 +268,9 @@ class Trainer(Network):
             metric.reset_state()
 
     def _require_compiled(self, method: str) -> None:
-        if not self.compiled:
-            raise ValueError(
-                f"Call compile(optimizer, loss) before {method}. Received: a model not compiled"
-            )
+        checks.require(
+            self.compiled, f"Call compile(optimizer, loss) before {method}", "a model not compiled"
+        )
 
     def _hooked(self, kind: str) -> bool:
         """Return whether a subclass overrides a method of Keras' loops, which are then called."""
@@ -336,9 +335,8 @@ class Trainer(Network):
         _, y, weights = batch
         counted = [metric for metric, _ in program.counts]
         results = program.results(values)
-        own = zip(
-            self._objective.outputs, results, data.listed(y), _each_of(weights, y), strict=True
-        )
+        given = data.listed(y), _each_of(weights, y)
+        own = zip(self._objective.outputs, results, *given, strict=True)
         for output, (predictions, logits), target, weight in own:
             if target is not None:
                 output.count(target, predictions, weight, logits, counted)
@@ -378,12 +376,7 @@ class Trainer(Network):
         raise AssertionError("a program for one batch size needs no batch size")
 
     def _trace(
-        self,
-        kind: str,
-        specs: list[Any],
-        batch: data.Batch,
-        gradients: Any = None,
-        fuse: bool = True,
+        self, kind: str, specs: list[Any], batch: Any, gradients: Any = None, fuse: bool = True
     ) -> ModelProgram:
         x, y, weights = batch
         left = iter(specs)
@@ -443,9 +436,8 @@ class Trainer(Network):
         batch = next(examples.batches(len(examples)))
         variables = self.trainable_weights
         gradients = [Variable(np.zeros_like(v.array)) for v in variables]
-        program = self._trace(
-            "train", [spec_of(leaf, True) for leaf in _leaves(batch)], batch, gradients
-        )
+        specs = [spec_of(leaf, True) for leaf in data.leaves(batch)]
+        program = self._trace("train", specs, batch, gradients)
         with Computing(), self._keeping_state():
             values, loss, _, work = self._forward(program, batch, self._regularized)
             program.runner.backward(values, work)
@@ -600,41 +592,29 @@ class Trainer(Network):
             rows = data.compressed(arrays[0], self.dtype)
         inputs = arrays if rows is not None else [data.inputs(array) for array in arrays]
         n = len(inputs[0])
-        if not n:
-            raise ValueError(f"x must hold at least one example. Received: shape {inputs[0].shape}")
+        checks.require(n, "x must hold at least one example", f"shape {inputs[0].shape}")
         data.same_length(**{f"x[{k}]" if k else "x": array for k, array in enumerate(inputs)})
         shapes = self._output_shapes(inputs)
-        outputs = self._objective.outputs
+        each = self._of_each_output(y, sample_weight, n, shapes)
         targets, weights = [], []
-        given_y = self._per_output("y", y, n)
-        given_weights = self._per_output("sample_weight", sample_weight, n)
-        if class_weight is not None and len(outputs) > 1:
+        if class_weight is not None and len(each) > 1:
             raise ValueError(
                 "class_weight must be None if a model has several outputs; use sample_weight. "
                 f"Received: class_weight={checks.shorten(class_weight)}"
             )
-        for output, shape, one, weight in zip(outputs, shapes, given_y, given_weights, strict=True):
+        for output, one, weight, shape in each:
             target, own = self._targets(output, shape, one, weight, class_weight, inputs)
             targets.append(target)
             weights.append(own)
-        kept: Any = tuple(inputs) if rows is None else (rows,)
+        kept = inputs if rows is None else [rows]
         kinds = self._input_dtypes(len(kept))
-        largest = math.nan
-        for array, kind in zip(kept, kinds, strict=True):
-            largest = data.require_finite("x", array, columns, kind)
-        input_shapes = tuple((None, *array.shape[1:]) for array in inputs)
-        several = any(w is not None for w in weights)
-        if len(kept) == len(targets) == 1:
-            own = weights[0] if several else None
-            return data.Examples(kept[0], targets[0], own, input_shapes[0], kinds[0], largest)
-        return data.Examples(
-            kept if len(kept) > 1 else kept[0],
-            tuple(targets),
-            tuple(weights) if several else None,
-            input_shapes if len(kept) > 1 else input_shapes[0],
-            tuple(kinds) if len(kept) > 1 else kinds[0],
-            largest if len(kept) == 1 else math.nan,
-        )
+        pairs = zip(kept, kinds, strict=True)
+        sizes = [data.require_finite("x", array, columns, kind) for array, kind in pairs]
+        weights = weights if any(w is not None for w in weights) else [None]
+        input_shapes = [(None, *array.shape[1:]) for array in inputs]
+        largest = sizes[0] if len(sizes) == 1 else math.nan
+        x, y, own, shape, kind = map(data.packed, (kept, targets, weights, input_shapes, kinds))
+        return data.Examples(x, y, own, shape, kind, largest)
 
     def _targets(
         self, output: Any, shape: Any, y: Any, sample_weight: Any, class_weight: Any, inputs: Any
@@ -659,6 +639,11 @@ class Trainer(Network):
         if weights is not None:
             weights = losses.fit_weights(weights, values_shape)
         return targets, weights
+
+    def _of_each_output(self, y: Any, weights: Any, n: int, *others: Any) -> list[Any]:
+        """Return objective, targets, sample weights and others of each output."""
+        given = self._per_output("y", y, n), self._per_output("sample_weight", weights, n)
+        return [*zip(self._objective.outputs, *given, *others, strict=True)]
 
     def _per_output(self, name: str, given: Any, n: int) -> list[Any]:
         """Return what was passed for each output."""
@@ -832,10 +817,9 @@ class Trainer(Network):
                         "validation_split needs x and y as arrays; use validation_data instead. "
                         "Received: an iterable of batches as x"
                     )
-                train, held = train.split(split)
+                train, validation = train.split(split)
                 if class_weight is not None or self._hooked("test") != hooked:
-                    held = self._test_source(x, y, sample_weight).split(split)[1]
-                validation = held
+                    validation = self._test_source(x, y, sample_weight).split(split)[1]
             if (
                 validation is not None
                 and not (hooked or validation.unchecked)
@@ -1186,7 +1170,7 @@ class Trainer(Network):
     ) -> tuple[list[Any], float, list[float], Workspace]:
         """Run a program forward; return its registers, the loss and its parts, and the buffers."""
         work = program.borrow()
-        values = program.runner.start(_leaves(batch))
+        values = program.runner.start(data.leaves(batch))
         program.runner.forward(values, work)
         loss, parts = program.loss(values, regularized)
         return values, loss, parts, work
@@ -1270,9 +1254,7 @@ class Trainer(Network):
         how = (size, steps, True, hooks, bar)
         logs = lambda: {"outputs": outputs[-1]}  # noqa: E731  # as short as it can be
         self._each_batch("predict", source, *how, compute, outputs.append, logs)
-        joined = iter(
-            [np.concatenate(parts) for parts in zip(*map(flattened, outputs), strict=True)]
-        )
+        joined = map(np.concatenate, zip(*map(flattened, outputs), strict=True))
         return mapped(lambda _: next(joined), outputs[0])
 
     def _inputs(self, x: Any) -> data.Examples:
@@ -1288,12 +1270,9 @@ class Trainer(Network):
             with self._undone_on_error():
                 self._shapes_for(tuple(array.shape for array in arrays))
             self._checked_shapes = shapes
-        if len(arrays) > 1:
-            kinds = tuple(self._input_dtypes(len(arrays)))
-            return data.Examples(tuple(arrays), (None,), None, shapes, kinds)
+        examples = data.Examples(data.packed(arrays), None, None, shapes)
         inputs = arrays[0]
-        examples = data.Examples(inputs, inputs, None, (None, *inputs.shape[1:]))
-        if self._input_sizes is not None and len(inputs):
+        if len(arrays) == 1 and self._input_sizes is not None and len(inputs):
             values = inputs.values if rows else inputs
             if len(inputs) == 1 and values.size:  # the fastest way, for a single image
                 examples.largest = values.item(values.argmax())
@@ -1310,7 +1289,7 @@ class Trainer(Network):
             x = x.batch(np.arange(len(x)))
         elif not isinstance(x, SparseBatch):
             kinds = self._input_dtypes(len(data.listed(x)))
-            x = data.each(data.converted, x, tuple(kinds) if isinstance(x, tuple) else kinds[0])
+            x = data.each(data.converted, x, data.packed(kinds))
         batch = x, None, None
         with Computing():
             return self._program(kind, batch).predict(data.listed(x))
@@ -1467,20 +1446,18 @@ class Trainer(Network):
             The loss, without dimensions.
         """
         losses = [TABLE["sum"](loss) for loss in self.losses]
-        if self.compiled and self._objective.has_loss:
+        if self.compiled and self._objective.given is not None:
             self._bind(y_pred)
             predicted = flattened(y_pred)
-            given = self._per_output("y", y, len(predicted[0]))
-            weights = self._per_output("sample_weight", sample_weight, len(predicted[0]))
-            for k, output in enumerate(self._objective.outputs):
+            each = self._of_each_output(y, sample_weight, len(predicted[0]), predicted)
+            for k, (output, target, weight, prediction) in enumerate(each):
                 if output.loss is not None:
-                    loss = TABLE["sum"](output.loss(given[k], predicted[k], weights[k]))
-                    output.tracker.update_state(loss, len(predicted[k]))
+                    loss = TABLE["sum"](output.loss(target, prediction, weight))
+                    output.tracker.update_state(loss, len(prediction))
                     losses.insert(k, loss if output.weight == 1 else loss * output.weight)
-        if not losses:
-            raise ValueError(
-                "compute_loss needs a loss: compile(loss=...), or add_loss. Received: loss=None"
-            )
+        checks.require(
+            losses, "compute_loss needs a loss: compile(loss=...), or add_loss", "loss=None"
+        )
         return functools.reduce(TABLE["add"], losses)
 
     def compiled_loss(
@@ -1528,17 +1505,14 @@ class Trainer(Network):
         if self.compiled and y is not None:
             self._bind(y_pred)
             predicted = [np.asarray(p) for p in flattened(y_pred)]
-            given = self._per_output("y", y, len(predicted[0]))
-            weights = self._per_output("sample_weight", sample_weight, len(predicted[0]))
-            shapes = [p.shape for p in predicted]
+            each = self._of_each_output(y, sample_weight, len(predicted[0]), predicted)
             targets = [
-                None if y is None else (o.loss or losses.Loss()).prepare(np.asarray(y), shape)
-                for o, y, shape in zip(self._objective.outputs, given, shapes, strict=True)
+                None if y is None else (o.loss or losses.Loss()).prepare(np.asarray(y), p.shape)
+                for o, y, _, p in each
             ]
-            self._objective.resolve([None if t is None else t.ndim for t in targets], shapes)
-            for output, target, p, w in zip(
-                self._objective.outputs, targets, predicted, weights, strict=True
-            ):
+            ndims = [None if target is None else target.ndim for target in targets]
+            self._objective.resolve(ndims, [p.shape for p in predicted])
+            for target, (output, _, w, p) in zip(targets, each, strict=True):
                 if target is not None:
                     output.count(target, p, None if w is None else np.asarray(w), None)
 
@@ -1730,11 +1704,6 @@ def _specs(batch: data.Batch, fixed: bool) -> tuple[Any, ...]:
     """Return the kind of a batch; None where an output has no targets or no sample weights."""
     arrays = itertools.chain(*map(data.listed, batch))
     return tuple([None if a is None else spec_of(a, fixed) for a in arrays])
-
-
-def _leaves(batch: data.Batch) -> list[Any]:
-    """Return the arrays of a batch: inputs, targets, sample weights."""
-    return [a for part in batch for a in data.listed(part) if a is not None]
 
 
 def _each_of(weights: Any, y: Any) -> list[Any]:

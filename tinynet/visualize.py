@@ -25,7 +25,6 @@ import numpy as np
 
 from tinynet import checks
 from tinynet.graph_config import connections
-from tinynet.one_step import layers_of
 from tinynet.sequential import Model
 from tinynet.variable import Array
 
@@ -469,7 +468,7 @@ def plot_weights(
     count, columns = checks.whole("count", count), checks.whole("columns", columns)
     dense = [
         layer
-        for layer in (layers_of(model) if model.built else [])
+        for layer in (model._all_layers() if model.built else [])
         if len(getattr(getattr(layer, "kernel", None), "shape", ())) == 2
     ]
     expected = "model must be built and have a Dense layer"

@@ -7,9 +7,9 @@ into the vectors are what is saved.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
-import operator
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -92,12 +92,8 @@ class Plan:
         bool
             Whether a step by this plan would change them.
         """
-        return (
-            self.optimizer is optimizer
-            and len(self.variables) == len(variables)
-            and all(map(operator.is_, self.variables, variables))
-            and self.is_in_place
-        )
+        same = [*map(id, self.variables)] == [*map(id, variables)]
+        return same and self.optimizer is optimizer and self.is_in_place
 
     @property
     def is_in_place(self) -> bool:
@@ -195,23 +191,18 @@ class Optimizer(Configurable):
                 "Only one of clipnorm, clipvalue and global_clipnorm can be set. Received: "
                 + ", ".join(f"{key}={value}" for key, value in clips.items())
             )
-        number, positive = checks.number, {"low": 0, "open_low": True}
-        self.clipnorm = checks.optional(number, "clipnorm", clipnorm, **positive)
-        self.clipvalue = checks.optional(number, "clipvalue", clipvalue, **positive)
-        self.global_clipnorm = checks.optional(
-            number, "global_clipnorm", global_clipnorm, **positive
-        )
-        self.loss_scale_factor = checks.optional(
-            number, "loss_scale_factor", loss_scale_factor, **positive
-        )
-        self.weight_decay = checks.optional(number, "weight_decay", weight_decay, 0)
+        positive = functools.partial(checks.optional, checks.number, low=0, open_low=True)
+        count = functools.partial(checks.optional, checks.whole)
+        self.clipnorm = positive("clipnorm", clipnorm)
+        self.clipvalue = positive("clipvalue", clipvalue)
+        self.global_clipnorm = positive("global_clipnorm", global_clipnorm)
+        self.loss_scale_factor = positive("loss_scale_factor", loss_scale_factor)
+        self.weight_decay = checks.optional(checks.number, "weight_decay", weight_decay, 0)
         self.use_ema = checks.flag("use_ema", use_ema)
         self.ema_momentum = checks.number("ema_momentum", ema_momentum, 0, 1)
-        self.ema_overwrite_frequency = checks.optional(
-            checks.whole, "ema_overwrite_frequency", ema_overwrite_frequency
-        )
-        self.gradient_accumulation_steps = checks.optional(
-            checks.whole, "gradient_accumulation_steps", gradient_accumulation_steps, 2
+        self.ema_overwrite_frequency = count("ema_overwrite_frequency", ema_overwrite_frequency)
+        self.gradient_accumulation_steps = count(
+            "gradient_accumulation_steps", gradient_accumulation_steps, 2
         )
         self.built = False
         self._iterations = Variable(np.int64(0), False, name="iteration")
@@ -356,9 +347,8 @@ class Optimizer(Configurable):
             The variables, one list for each name.
         """
         names = [name] if isinstance(name, str) else list(name)
-        firsts = (
-            initializer if isinstance(initializer, list | tuple) else [initializer] * len(names)
-        )
+        several = isinstance(initializer, list | tuple)
+        firsts = initializer if several else [initializer] * len(names)
         lists: tuple[list[Variable], ...] = tuple([] for _ in names)
         for variable in trainable_variables:
             for added, last, first in zip(lists, names, firsts, strict=True):
@@ -744,8 +734,7 @@ class Optimizer(Configurable):
             source = "" if self._schedule is None else f" from {type(self._schedule).__name__}"
             raise ValueError(
                 "learning_rate must be a finite number from 0 in every step. Received: "
-                f"learning_rate={shown}{source} for step "
-                f"{int(self._iterations) + ahead}"
+                f"learning_rate={shown}{source} for step {int(self._iterations) + ahead}"
             )
         return rate
 
