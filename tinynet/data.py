@@ -525,11 +525,7 @@ class Examples:
         return Examples(x, y, weights, self.input_shape, self.dtype)
 
     def batches(
-        self,
-        batch_size: int,
-        order: Array | None = None,
-        work: Workspace | None = None,
-        named: bool = False,
+        self, batch_size: int, order: Any = None, work: Workspace | None = None, named: bool = False
     ) -> Iterator[Batch]:
         """Go through the examples, batch by batch.
 
@@ -729,10 +725,7 @@ class Stream:
     """
 
     def __init__(
-        self,
-        source: Any,
-        prepare: Callable[[Any, Any, Any], Examples],
-        any_structure: bool = False,
+        self, source: Any, prepare: Callable[[Any, Any, Any], Examples], any_structure: bool = False
     ) -> None:
         self._source, self._prepare, self._any_structure = source, prepare, any_structure
         # Batches that have numbers can be shuffled; all others come in their own order.
@@ -793,11 +786,7 @@ class Stream:
             yield self._prepare(x, y, weights)
 
     def batches(
-        self,
-        batch_size: int,
-        order: Array | None = None,
-        work: Workspace | None = None,
-        named: bool = False,
+        self, batch_size: int, order: Any = None, work: Workspace | None = None, named: bool = False
     ) -> Iterator[Batch]:
         """Iterate over the batches: an iterator continues, an iterable starts again.
 

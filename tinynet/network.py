@@ -460,9 +460,7 @@ class Network(Layer):
             if [type(layer) for layer in first] != [layers.Flatten]:
                 return False
             first = self._first_layers(after=first[0])
-        return bool(first) and all(
-            type(layer) is layers.Dense and layer.dtype == self.dtype for layer in first
-        )
+        return {(type(layer), layer.dtype) for layer in first} == {(layers.Dense, self.dtype)}
 
     def _first_layers(self, after: Layer | None = None) -> list[Any]:
         """Return what the only input, or the result of a layer, is passed to."""

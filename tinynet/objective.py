@@ -250,18 +250,17 @@ class Objective:
         self.nested: Any = None
         #: Key of the output, if there is one, in a dict.
         self.only_key: str | None = None
-        single = names is None or len(names) == 1
         #: The loss as it was given; out of its list or dict if there is one output.
         self.given = loss
         if names is not None:
             self.bind(names, names if outputs is None else outputs)
+            if len(names) == 1:
+                self.given = _single("loss", loss, names[0])
         elif loss is not None:
             for leaf in _leaves(loss):
                 losses.as_loss(leaf)
             for leaf in _leaves([metrics or None, weighted_metrics or None]):
                 metrics_module.check(leaf)
-        if single and names is not None:
-            self.given = _single("loss", loss, names[0])
 
     @property
     def has_metrics(self) -> bool:

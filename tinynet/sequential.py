@@ -353,18 +353,10 @@ class Model(Trainer):
         """Leave out what belongs to a run; the graph as data."""
         state = super().__getstate__()
         plan = self._graph.plan() if self._functional and self._graph is not None else None
-        state.update(
-            _programs={},
-            _gradients=[],
-            _last_shapes=None,
-            _traceable=Trainer._traceable,  # structures are numbered anew in each process
-            _metrics_found=Trainer._metrics_found,
-            _plan=None,
-            history=None,
-            _calls=0,
-            _in_loop=False,
-            _graph=plan,
-        )
+        state.update(_programs={}, _gradients=[], _last_shapes=None, _plan=None, history=None)
+        state.update(_calls=0, _in_loop=False, _graph=plan)
+        # Structures are numbered again in each process.
+        state.update(_traceable=Trainer._traceable, _metrics_found=Trainer._metrics_found)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

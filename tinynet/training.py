@@ -281,9 +281,8 @@ class Trainer(Network):
                     f"{name} of a subclass is not supported: it would never be called. Override "
                     f"{kind}_step instead. Received: {cls.__name__}.{name}"
                 )
-        return self._overrides(kind) or (
-            self.compiled and self._run_eagerly and not self._is_traceable()
-        )
+        eagerly = self.compiled and self._run_eagerly and not self._is_traceable()
+        return self._overrides(kind) or eagerly
 
     def _overrides(self, kind: str) -> bool:
         """Return whether a subclass overrides a step, or what a step calls."""
@@ -518,17 +517,12 @@ class Trainer(Network):
     # ------------------------------------------------------------ data
 
     def _source(
-        self,
-        x: Any,
-        y: Any,
-        sample_weight: Any = None,
-        class_weight: Any = None,
-        training: bool = False,
+        self, x: Any, y: Any, weights: Any = None, class_weight: Any = None, training: bool = False
     ) -> data.Examples | data.Stream:
         """Check and convert what the caller passed: arrays, or an iterable of batches."""
         if not data.is_stream(x):
-            return self._examples(x, y, sample_weight, class_weight, compress=training)
-        self._require_only_x(y, sample_weight)
+            return self._examples(x, y, weights, class_weight, compress=training)
+        self._require_only_x(y, weights)
         watch = self._note_inputs if training else self._compare_inputs
         self._input_sizes = None if training else self._input_sizes
         return data.Stream(x, lambda x, y, w: watch(self._examples(x, y, w, class_weight)))
@@ -571,12 +565,7 @@ class Trainer(Network):
         return examples
 
     def _examples(
-        self,
-        x: Any,
-        y: Any,
-        sample_weight: Any = None,
-        class_weight: Any = None,
-        compress: bool = False,
+        self, x: Any, y: Any, weights: Any = None, class_weight: Any = None, compress: bool = False
     ) -> data.Examples:
         """Check and convert arrays; nothing of the model changes."""
         if np.isscalar(y) or getattr(y, "shape", None) == ():
@@ -595,8 +584,8 @@ class Trainer(Network):
         checks.require(n, "x must hold at least one example", f"shape {inputs[0].shape}")
         data.same_length(**{f"x[{k}]" if k else "x": array for k, array in enumerate(inputs)})
         shapes = self._output_shapes(inputs)
-        each = self._of_each_output(y, sample_weight, n, shapes)
-        targets, weights = [], []
+        each = self._of_each_output(y, weights, n, shapes)
+        targets, all_weights = [], []
         if class_weight is not None and len(each) > 1:
             raise ValueError(
                 "class_weight must be None if a model has several outputs; use sample_weight. "
@@ -605,15 +594,15 @@ class Trainer(Network):
         for output, one, weight, shape in each:
             target, own = self._targets(output, shape, one, weight, class_weight, inputs)
             targets.append(target)
-            weights.append(own)
+            all_weights.append(own)
         kept = inputs if rows is None else [rows]
         kinds = self._input_dtypes(len(kept))
         pairs = zip(kept, kinds, strict=True)
         sizes = [data.require_finite("x", array, columns, kind) for array, kind in pairs]
-        weights = weights if any(w is not None for w in weights) else [None]
+        weighting = all_weights if any(w is not None for w in all_weights) else [None]
         input_shapes = [(None, *array.shape[1:]) for array in inputs]
         largest = sizes[0] if len(sizes) == 1 else math.nan
-        x, y, own, shape, kind = map(data.packed, (kept, targets, weights, input_shapes, kinds))
+        x, y, own, shape, kind = map(data.packed, (kept, targets, weighting, input_shapes, kinds))
         return data.Examples(x, y, own, shape, kind, largest)
 
     def _targets(
@@ -889,8 +878,8 @@ class Trainer(Network):
                     )
                     break
                 is_last = epoch + 1 == epochs or self.stop_training
-                if is_last:
-                    self._require_converged(feed, size, epoch, hooks, states)
+                if is_last and _stops(hooks):
+                    self._require_converged(feed, size, epoch, states[-1])
                 logs = self._logs()
                 if validation is not None and validates_after(epoch + 1):
                     results = self._evaluate(validation, validation_size, hooks, validation_steps)
@@ -911,8 +900,9 @@ class Trainer(Network):
                 self.optimizer.finalize_variable_values(self.trainable_weights)
             self._in_loop = False
             hooks.call("on_train_end", logs)
-            if self.stop_training and not is_last:  # a callback ended it, and may restore weights
-                self._require_converged(feed, size, epoch, hooks, states)
+            # A callback ended it, and may have restored weights.
+            if self.stop_training and not is_last and _stops(hooks):
+                self._require_converged(feed, size, epoch, states[-1])
         return history
 
     def _train_epoch(
@@ -979,27 +969,18 @@ class Trainer(Network):
     def _is_finite(self) -> bool:
         return all(np.isfinite(v.array).all() for v in self.weights)
 
-    def _require_converged(
-        self,
-        feed: data.Feed,
-        batch_size: int,
-        epoch: int,
-        hooks: CallbackList,
-        states: list[State],
-    ) -> None:
+    def _require_converged(self, feed: data.Feed, size: int, epoch: int, good: State) -> None:
         """Check what no later step will: the weights, and the loss, after an epoch's last step."""
-        if not _stops(hooks):
-            return
         loss = 0.0
         if not feed.source.unchecked:
-            batch = feed.last or next(feed.source.batches(batch_size))
+            batch = feed.last or next(feed.source.batches(size))
             program = self._program("test", batch)
             with self._keeping_state():
                 _, loss, _, work = self._forward(program, batch, self._regularized)
             program.give_back(work)
         if not (math.isfinite(loss) and self._is_finite()):
             where = f" after the last batch of epoch {epoch + 1}"
-            raise self._diverged(loss, where, f"epoch {epoch + 1}", states[-1])
+            raise self._diverged(loss, where, f"epoch {epoch + 1}", good)
 
     def _diverged(self, loss: float, where: str, before: str, good: State) -> FloatingPointError:
         """Restore the last good state, and return the error that says so."""
@@ -1089,12 +1070,7 @@ class Trainer(Network):
         return self._results(logs, return_dict)
 
     def _evaluate(
-        self,
-        source: data.Examples | data.Stream,
-        batch_size: int,
-        hooks: CallbackList,
-        limit: int | None = None,
-        bar: progress.Progress | None = None,
+        self, source: Any, size: int, hooks: CallbackList, limit: int | None = None, bar: Any = None
     ) -> Logs:
         """Compute loss and metrics on data; call the hooks of callbacks."""
         self.reset_metrics()
@@ -1114,8 +1090,7 @@ class Trainer(Network):
                 self._count(program, values, batch, loss, parts)
                 program.give_back(work)
 
-        mergeable = self._objective.by_example
-        how = (batch_size, limit, mergeable, hooks, bar)
+        how = (size, limit, hooks, bar)
         return self._each_batch("test", source, *how, compute, count, self._logs)
 
     def _each_batch(
@@ -1124,7 +1099,6 @@ class Trainer(Network):
         source: data.Examples | data.Stream,
         size: int,
         limit: int | None,
-        mergeable: bool,
         hooks: CallbackList,
         bar: progress.Progress | None,
         compute: Callable[[data.Batch], Any],
@@ -1138,6 +1112,7 @@ class Trainer(Network):
         """
         begin, end = (hooks.defines(f"on_{kind}_batch_{when}") for when in ("begin", "end"))
         row_wise = not (source.unchecked or begin or end) and self._is_row_wise()
+        mergeable = kind == "predict" or self._objective.by_example
         together = max(_CHUNK // size, 1) if row_wise and mergeable and not limit else 1
         feed = data.Feed(source, size * together, limit)
         shown = logs if kind == "test" else dict
@@ -1251,7 +1226,7 @@ class Trainer(Network):
                 return mapped(np.atleast_1d, mapped(np.asarray, self.predict_step(batch[0])))
             return self._predict_batch(batch[0])
 
-        how = (size, steps, True, hooks, bar)
+        how = (size, steps, hooks, bar)
         logs = lambda: {"outputs": outputs[-1]}  # noqa: E731  # as short as it can be
         self._each_batch("predict", source, *how, compute, outputs.append, logs)
         joined = map(np.concatenate, zip(*map(flattened, outputs), strict=True))

@@ -27,17 +27,9 @@ from tinynet.variable import Array, Variable, as_tensor, join, pack, runs
 _registry = Registry("optimizer", "keras.optimizers")
 
 
-_COMMON = (
-    "weight_decay",
-    "clipnorm",
-    "global_clipnorm",
-    "clipvalue",
-    "use_ema",
-    "ema_momentum",
-    "ema_overwrite_frequency",
-    "loss_scale_factor",
-    "gradient_accumulation_steps",
-)
+_COMMON: tuple[str, ...] = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue")
+_COMMON += ("use_ema", "ema_momentum", "ema_overwrite_frequency")
+_COMMON += ("loss_scale_factor", "gradient_accumulation_steps")
 
 
 @dataclass
