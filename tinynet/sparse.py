@@ -374,12 +374,10 @@ class SparseBatch:
         ndarray, shape (N, D)
             The rows with their zeros.
         """
-        indptr, indices, values, rows = self.arrays
-        x = functional.expand_rows(indptr, indices, values, rows, self.shape[1])
-        return x.astype(dtype)
+        return functional.expand_rows(*self.arrays, self.shape[1]).astype(dtype)
 
     @property
-    def arrays(self) -> tuple[Array, ...]:
+    def arrays(self) -> tuple[Array, Array, Array, Array]:
         """The arguments of kernels: all compressed rows, and the indices of those in the batch."""
         s = self.source
         return s.indptr, s.indices, s.values, self.rows

@@ -38,18 +38,17 @@ class DenseNetSteps:
     ----------
     kernels : list of Variable
         Kernel of each layer.
-    rectifies : list of bool
-        Whether each layer ends in a rectifier.
-    from_logits : bool
-        Whether the outputs are logits, and not probabilities.
+    flags : tuple of (list of bool, bool)
+        Flags of the layers that end in a rectifier; if the second one is True, the outputs are
+        logits, not probabilities.
     objective : Objective
-        The loss, and the accuracy if that is wanted.
+        The loss, and the accuracy if it is a metric of the model.
     optimizer : Adam
-        What changes the weights.
+        Optimizer of the weights.
     plan : Plan
-        What it works on.
-    batch_size : int
-        The number of examples in a step.
+        Its plan.
+    size : int
+        Number of examples in a step.
 
     Examples
     --------
@@ -60,42 +59,35 @@ class DenseNetSteps:
     """
 
     def __init__(
-        self,
-        kernels: list[Variable],
-        rectifies: list[bool],
-        from_logits: bool,
-        objective: Objective,
-        optimizer: Adam,
-        plan: Plan,
-        batch_size: int,
+        self, kernels: Any, flags: Any, objective: Objective, optimizer: Adam, plan: Plan, size: int
     ) -> None:
-        self._objective, self._optimizer, self._state = objective, optimizer, plan.flat[0]
-        self.batch_size = batch_size
-        #: How many steps to do in a call, some hundredths of a second. Each weight is multiplied
-        #: with for every example, and Adam's step for it takes as long as some thirty of these.
-        self.at_once = max((1 << 33) // (self._state[0].size * (batch_size + 32) + (1 << 16)), 1)
+        self._objective, self._optimizer, state = objective, optimizer, plan.flat[0]
+        self.batch_size = size
+        #: Number of steps in a call, which takes some hundredths of a second. Each weight has one
+        #: multiplication per example, and its update by Adam takes as long as about thirty.
+        self.at_once = max((1 << 33) // (state[0].size * (size + 32) + (1 << 16)), 1)
         self._sizes = np.array([kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels)])
-        self._rectifies, self._from_logits = np.array(rectifies), from_logits
+        self._net = size, self._sizes, np.array(flags[0]), flags[1], state
         self._work = Workspace()
 
     def run(self, x: Any, y: Array, stops: bool, once: bool = False) -> tuple[int, float]:
-        """Do the steps of some batches, and count their metrics.
+        """Run the steps of some batches, and update the metrics.
 
         Parameters
         ----------
         x : ndarray, shape (N, ...), NamedRows or SparseBatch
             The inputs of these batches.
         y : ndarray of int64, shape (N,)
-            The labels.
+            Class labels.
         stops : bool
-            Whether to stop at a loss that is not finite, before anything is learnt from it.
+            If True, stop at a loss that is not finite, before the weights are updated.
         once : bool
-            Whether to do the first step only.
+            If True, run the first step only.
 
         Returns
         -------
         int
-            The number of steps, with the one that was stopped at.
+            Number of steps, including one with a loss that is not finite.
         float
             The last loss.
         """
@@ -106,24 +98,13 @@ class DenseNetSteps:
         sparse = isinstance(x, SparseBatch)
         if isinstance(x, np.ndarray):
             x = NamedRows(x, np.arange(n))
-        # Helpers read only the plainest types.
+        # Worker threads read float32, uint16 and int64 only.
         team = threads.current() if not sparse or x.is_plain else None
+        constants = optimizer.beta_1, optimizer.beta_2, optimizer.epsilon
+        buffers, boxes = self._buffers(min(n, size), sparse), None if team is None else team.boxes
         done = dispatch.train_steps(
-            *x.arrays,
-            y,
-            size,
-            self._sizes,
-            self._rectifies,
-            self._from_logits,
-            self._state,
-            rates,
-            int(optimizer.iterations.array),
-            (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon),
-            stops,
-            losses,
-            matches,
-            self._buffers(min(n, size), sparse),
-            None if team is None else team.boxes,
+            *(*x.arrays, y, *self._net, rates, int(optimizer.iterations.array), constants),
+            *(stops, losses, matches, buffers, boxes),
         )
         optimizer.iterations.array += done
         if done == len(rates) < steps:
@@ -131,16 +112,16 @@ class DenseNetSteps:
         done = min(done + 1, steps)
         counts = np.full(done, size)
         counts[-1] = min(done * size, n) - (done - 1) * size
-        tracker, *metrics = figures = cast("list[Mean]", self._objective.all_metrics())
+        tracker, *metrics = trackers = cast("list[Mean]", self._objective.all_metrics())
         tracker.total += float(losses[:done] @ counts)
         for metric in metrics:
             metric.total += int(matches[:done].sum())
-        for metric in figures:
+        for metric in trackers:
             metric.count += int(counts.sum())
         return done, float(losses[done - 1])
 
     def _buffers(self, n: int, sparse: bool) -> tuple[Array, ...]:
-        """Return room for what is computed in between."""
+        """Return buffers for intermediate results."""
         work, units = self._work, int(self._sizes[1:].sum())
         inputs = int(self._sizes[0])
         kind = np.dtype(np.float32)
@@ -158,27 +139,27 @@ class DenseNetSteps:
 def steps_of(
     model: Any, optimizer: Any, plan: Plan, examples: Any, batch_size: int
 ) -> DenseNetSteps | None:
-    """Make the steps, if the program of the model is that of a dense classifier.
+    """Return the fused training loop, if the program of the model is that of a dense classifier.
 
-    This is the rule by which `functional.train_steps` is one instruction for whole steps.
+    This is the rule that replaces the instructions of whole steps by `functional.train_steps`.
 
     Parameters
     ----------
     model : Model
         The model.
     optimizer : Optimizer
-        What changes the weights.
+        Optimizer of the weights.
     plan : Plan
-        What it works on.
+        Its plan.
     examples : Examples or Stream
-        What it is trained on.
+        Training data.
     batch_size : int
-        The number of examples in a step.
+        Number of examples in a step.
 
     Returns
     -------
     DenseNetSteps or None
-        None where the program is run instruction by instruction.
+        None if the program is run instruction by instruction.
 
     Examples
     --------
@@ -193,29 +174,32 @@ def steps_of(
     if isinstance(examples.x, tuple) or examples.weights is not None:
         return None
     kind = examples.x.dtype if sparse or examples.dtype is None else examples.dtype
-    if kind != np.float32 or not _is_plain_adam(optimizer):
+    is_adam = type(optimizer) is Adam and optimizer.is_plain and not optimizer.amsgrad
+    if kind != np.float32 or not is_adam:
         return None
     found = _dense_classifier(model._program("train", next(examples.batches(1))))
     if found is None or not _is_in_one_piece([w for pair in found[0] for w in pair], plan):
         return None
-    kernels_, rectifies = [kernel for kernel, _ in found[0]], found[1]
-    if kernels_[0].shape[0] != math.prod(examples.x.shape[1:]):
+    own = [kernel for kernel, _ in found[0]]
+    if own[0].shape[0] != math.prod(examples.x.shape[1:]):
         return None
-    if not _products_pay(kernels_[1:] if sparse else kernels_):
+    from tinynet import kernels
+
+    # The instructions, too, must use the kernel for these products.
+    dense = own[1:] if sparse else own
+    if not kernels.COMPILES or not all(kernels.products_pay(kernel.size) for kernel in dense):
         return None
-    steps = DenseNetSteps(
-        kernels_, rectifies, found[2], model._objective, optimizer, plan, batch_size
-    )
+    steps = DenseNetSteps(own, found[1:], model._objective, optimizer, plan, batch_size)
     if not examples.is_ready:  # the batches of a call are converted together: into 4 MB at most
-        size = batch_size * kernels_[0].shape[0] * kind.itemsize
+        size = batch_size * own[0].shape[0] * kind.itemsize
         steps.at_once = min(steps.at_once, max((1 << 22) // size, 1))
     return steps
 
 
 def _dense_classifier(traced: Any) -> Any:
-    """Return weights, rectifiers and whether outputs are logits, if that is what a program is.
+    """Return weights, flags of rectifiers, and True if outputs are logits; None for other programs.
 
-    It is: linear operations one after the other, each with a bias and perhaps a rectifier, and
+    The program consists of linear operations, each with a bias and optionally a rectifier, and
     the cross-entropy of labels and logits.
     """
     instructions = [n for n in traced.program.forward if n.operation is not MATCHES]
@@ -249,21 +233,9 @@ def _dense_classifier(traced: Any) -> Any:
     return weights, rectifies, traced.predictions[0] is at
 
 
-def _is_plain_adam(optimizer: Any) -> bool:
-    """Whether a step is Adam's formula and nothing besides."""
-    return type(optimizer) is Adam and optimizer.is_plain and not optimizer.amsgrad
-
-
 def _is_in_one_piece(own: list[Variable], plan: Plan) -> bool:
-    """Whether these weights, and nothing else, are learnt and lie in a row."""
+    """Return whether the trainable variables are exactly these weights, contiguous in memory."""
     same = len(plan.variables) == len(own) and all(map(operator.is_, plan.variables, own))
     plain = not plan.constrained and all(v.regularizer is None for v in own)
     together = len(plan.flat) == 1 and all(a.dtype == np.float32 for a in plan.flat[0])
     return same and plain and together
-
-
-def _products_pay(own: list[Variable]) -> bool:
-    """Whether the kernel is what multiplies these matrices step by step, too."""
-    from tinynet import kernels
-
-    return kernels.COMPILES and all(kernels.products_pay(kernel.size) for kernel in own)
