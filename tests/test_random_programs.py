@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests import random_programs
+from tests import random_graphs, random_programs
 
-COUNT = 25
+COUNT, GRAPHS = 25, 10
 # Programs that once failed. They stay the same only while `random_programs.draw` does: when it
 # changes, write such a program into the test file of its unit instead.
 FIXED = {
@@ -27,6 +27,13 @@ def test_random_programs_agree(kind: str, any_seed: int) -> None:
         pytest.importorskip("h5py", reason="needs h5py")
     for seed in (*FIXED[kind], *range(any_seed, any_seed + COUNT)):
         random_programs.check(kind, seed)
+
+
+@pytest.mark.slow
+def test_random_graphs_agree_in_float64(any_seed: int) -> None:
+    pytest.importorskip("tensorflow", reason="needs Keras on TensorFlow")
+    for seed in range(any_seed, any_seed + GRAPHS):
+        random_graphs.check(seed)
 
 
 def test_random_programs_compare_and_do_not_only_run() -> None:

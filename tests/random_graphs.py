@@ -1,0 +1,169 @@
+"""Random graphs: branches, merges, shared layers, operations, several inputs and outputs.
+
+A graph is drawn from a seed while it is built, with the same choices for Keras and tinynet. Both
+train it in float64 from the same weights, so that only rounding of float64 is between them.
+
+``python -m tests.random_graphs --graphs 300`` compares many, and prints the seeds that fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import traceback
+import warnings
+from typing import Any
+
+import numpy as np
+
+import tinynet
+from tests.random_programs import assert_close, floatx
+
+ROWS = 12
+MERGES = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"]
+ACTIVATIONS = ["tanh", "sigmoid", "softplus", "elu", "silu", "linear", "relu"]
+LOSSES = ["mse", "mae", "huber", "log_cosh", "categorical_crossentropy", "binary_crossentropy"]
+
+
+class Graph:
+    """A random graph in one of the libraries: its model, data and how it is trained."""
+
+    def __init__(self, k: Any, seed: int) -> None:
+        self.k, self.rng = k, np.random.default_rng(seed)
+        self.layers: list[tuple[Any, int, int]] = []  # that may be shared: layer, widths
+        widths = self.rng.integers(2, 5, self.rng.integers(1, 4))
+        inputs = [k.Input((int(n),), name=f"in_{i}") for i, n in enumerate(widths)]
+        self.tensors: list[Any] = [self.dense(x) for x in inputs]
+        self.unused = [*self.tensors]
+        for _ in range(self.rng.integers(4, 10)):
+            self.tensors.append(self.step())
+            self.unused.append(self.tensors[-1])
+        count = self.rng.integers(1, 4)
+        chosen = [self.pick() for _ in range(count)]
+        if len(self.unused) > 1:
+            chosen[0] = k.layers.Concatenate()([*self.unused])
+        elif self.unused:
+            chosen[0] = self.unused[0]
+        self.losses = [str(self.rng.choice(LOSSES)) for _ in chosen]
+        ends = {"categorical_crossentropy": "softmax", "binary_crossentropy": "sigmoid"}
+        outputs = [
+            k.layers.Dense(3, ends.get(loss), name=f"out_{i}")(x)
+            for i, (x, loss) in enumerate(zip(chosen, self.losses, strict=True))
+        ]
+        self.model = k.Model(inputs, outputs)
+        self.x = [self.rng.standard_normal((ROWS, n)) for n in widths]
+        self.y = [self.rng.random((ROWS, 3)) for _ in outputs]
+        self.y = [y / y.sum(1, keepdims=True) for y in self.y]
+        self.factors = [float(f) for f in self.rng.uniform(0.3, 1.5, count)]
+        self.optimizer = int(self.rng.integers(3))
+        self.start = [0.5 * self.rng.standard_normal(w.shape) for w in self.model.weights]
+
+    def pick(self) -> Any:
+        """Return a tensor of those so far, which is then used."""
+        tensor = self.tensors[self.rng.integers(len(self.tensors))]
+        self.unused = [t for t in self.unused if t is not tensor]
+        return tensor
+
+    def dense(self, x: Any, units: int | None = None) -> Any:
+        """Apply a dense layer: a new one, or one that was applied before."""
+        width = int(x.shape[-1])
+        known = [layer for layer, size, n in self.layers if size == width and units in (None, n)]
+        if known and self.rng.random() < 0.5:
+            return known[self.rng.integers(len(known))](x)
+        units = int(self.rng.integers(2, 5)) if units is None else units
+        layer = self.k.layers.Dense(units, str(self.rng.choice(ACTIVATIONS)))
+        self.layers.append((layer, width, units))
+        return layer(x)
+
+    def step(self) -> Any:
+        """Apply a layer or operations to one or two of the tensors so far."""
+        ops, x = self.k.ops, self.pick()
+        width = int(x.shape[-1])
+        kind = self.rng.integers(14)
+        if kind < 3:
+            return self.dense(x)
+        if kind < 6:
+            y = self.pick()
+            y = y if y.shape[-1] == width else self.dense(y, width)
+            return getattr(self.k.layers, str(self.rng.choice(MERGES)))()([x, y])
+        if kind == 6:
+            y = self.pick()
+            pairs = ops.einsum("bi,bj->bij", x[:, :3], y[:, :3])
+            return self.dense(ops.reshape(pairs, (-1, min(width, 3) * min(int(y.shape[-1]), 3))))
+        if kind == 7:
+            return self.k.layers.LayerNormalization()(x)
+        return (
+            lambda: x * 0.5 + ops.tanh(x),
+            lambda: ops.exp(-ops.square(x)),
+            lambda: ops.concatenate([x[:, 1:], ops.mean(x, axis=-1, keepdims=True)], axis=-1),
+            lambda: ops.where(x > 0.1, x, ops.sin(x)),
+            lambda: ops.softmax(x) - ops.max(x, axis=-1, keepdims=True),
+            lambda: ops.flip(x, axis=-1) / (1.0 + ops.abs(x)),
+        )[kind - 8]()
+
+    def run(self, start: Any) -> dict[str, Any]:
+        """Train from weights; return what is compared."""
+        k = self.k
+        self.model.set_weights(start)
+        optimizer = (  # whose rates are the same in float32
+            lambda: k.optimizers.SGD(2**-4, momentum=0.5),
+            lambda: k.optimizers.SGD(2**-4, momentum=0.5, nesterov=True, clipnorm=1.0),
+            lambda: k.optimizers.RMSprop(2**-6, epsilon=2**-10),
+        )[self.optimizer]()
+        several = len(self.losses) > 1
+        self.model.compile(
+            optimizer,
+            self.losses if several else self.losses[0],
+            loss_weights=self.factors if several else None,
+            run_eagerly=k is not tinynet,
+        )
+        y = self.y if several else self.y[0]
+        x = self.x if len(self.x) > 1 else self.x[0]
+        fit = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
+        history = self.model.fit(x, y, **fit).history
+        outputs = self.model.predict(x, verbose=0)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        return {**history, "outputs": outputs, "weights": self.model.get_weights()}
+
+
+def check(seed: int) -> None:
+    """Compare one graph: weights and outputs agree to within 1e-9, where a step changes 1e-2.
+
+    Keras keeps the sums of losses in float32.
+    """
+    from reference.keras_net import keras
+
+    with warnings.catch_warnings(), floatx((keras, tinynet), "float64"):
+        warnings.simplefilter("ignore")
+        theirs, ours = Graph(keras, seed), Graph(tinynet, seed)
+        shapes = [[tuple(w.shape) for w in graph.model.weights] for graph in (ours, theirs)]
+        assert shapes[0] == shapes[1], f"seed {seed}: {shapes}"
+        expected, found = theirs.run(theirs.start), ours.run(theirs.start)
+    assert [*found] == [*expected], f"seed {seed}: {[*found]}"
+    for name, values in expected.items():
+        for i, (a, b) in enumerate(zip(found[name], values, strict=True)):
+            room = 1e-6 if name.endswith("loss") else 1e-9
+            assert_close(a, b, room, f"seed {seed}: {name} {i}")
+
+
+def main() -> int:
+    """Compare many graphs; return 1 if one fails."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--graphs", type=int, default=100)
+    parser.add_argument("--seed", type=int, help="the first seed (default: a random one)")
+    options = parser.parse_args()
+    first = secrets.randbelow(2**40) if options.seed is None else options.seed
+    failed = 0
+    for seed in range(first, first + options.graphs):
+        try:
+            check(seed)
+        except Exception:
+            failed += 1
+            print(f"seed {seed}")
+            traceback.print_exc(limit=-1)
+    print(f"{options.graphs:,} graphs from seed {first}, {failed:,} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
