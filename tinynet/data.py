@@ -661,9 +661,8 @@ def packed(values: list[Any]) -> Any:
 
 def _taken(arrays: Any, rows: Array, name: str, work: Workspace, dtype: Any = None) -> Any:
     """Copy rows of an array, or of each in a tuple, into buffers."""
-    if not isinstance(arrays, tuple):
-        return each(lambda a: _take(a, rows, name, work, dtype), arrays)
-    names = tuple(f"{name}{k}" for k in range(len(arrays)))
+    several = isinstance(arrays, tuple)
+    names = tuple(f"{name}{k}" for k in range(len(arrays))) if several else name
     return each(lambda a, n, d: _take(a, rows, n, work, d), arrays, names, dtype)
 
 

@@ -131,7 +131,10 @@ class ModelProgram:
             apply_rules(self.program.forward, results)
         self.connected: set[int] = set()
         if gradients is not None:
-            self._require_gradients()
+            # A layer with `forward` but no `backward` is refused before anything is trained.
+            for instruction in self.program.forward:
+                if isinstance(instruction.operation, LayerCall):
+                    instruction.operation.layer._require_backward()
             seeds: dict[int, Any] = {id(s): np.float64(w) for s, w in self.losses}
             seeds.update((id(s), np.ones_like(s.examples[0])) for s in self.added)
             self.connected = self.program.differentiate(seeds, gradients)
@@ -160,7 +163,7 @@ class ModelProgram:
         for k, (output, y, weight) in enumerate(own):
             predictions = self.predictions[k]
             activation, logits = predictions.computed_by
-            if output.wants_logits(activation):
+            if any(activation in metric.logits_of for metric in output.metrics or []):
                 self.logits[k] = logits
             if y is None:
                 continue
@@ -217,12 +220,6 @@ class ModelProgram:
                     f"{instruction.scope.rpartition('/')[2]} computes a softmax over axis {axis} "
                     f"of shape {shape}. This axis has size 1, so the result is always 1"
                 )
-
-    def _require_gradients(self) -> None:
-        """Refuse a layer with its own `forward` but no `backward`, before anything is trained."""
-        for instruction in self.program.forward:
-            if isinstance(instruction.operation, LayerCall):
-                instruction.operation.layer._require_backward()
 
     # ------------------------------------------------------------ running
 

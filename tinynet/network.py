@@ -440,10 +440,6 @@ class Network(Layer):
         own = own if len(own) == n else [self.dtype] * n
         return [np.dtype(self.dtype if kind in config.FLOATS else kind) for kind in own]
 
-    def _output_name(self) -> str | None:
-        names = self._output_names()
-        return names[0] if names is not None and len(names) == 1 else None
-
     def _output_names(self) -> list[str] | None:
         """Return the names of the outputs, as far as they are known."""
         if self._functional:

@@ -105,21 +105,6 @@ class OutputObjective:
         for metric in self.metrics or made:
             metric.check_targets(y, output_shape)
 
-    def wants_logits(self, activation: Any) -> bool:
-        """Return whether a metric is computed from the input of the output's activation.
-
-        Parameters
-        ----------
-        activation : Activation or None
-            The activation.
-
-        Returns
-        -------
-        bool
-            Whether one is.
-        """
-        return any(activation in m.logits_of for m in self.metrics or [])
-
     def loss_for(self, predictions: Any) -> tuple[losses.Loss, Any]:
         """Return the loss and what it is computed from: probabilities, or rather their logits.
 
@@ -261,11 +246,6 @@ class Objective:
                 losses.as_loss(leaf)
             for leaf in _leaves([metrics or None, weighted_metrics or None]):
                 metrics_module.check(leaf)
-
-    @property
-    def has_metrics(self) -> bool:
-        """Whether `compile` was given metrics."""
-        return any(self._given[2:])
 
     def bind(self, names: list[str] | None, outputs: Any) -> None:
         """Assign losses and metrics to the outputs, once these are known.
@@ -438,11 +418,6 @@ class Objective:
             return {}
         named = {metric.label: metric for metric in self.all_metrics()}  # as in Keras, the last
         return results_of([*named.values()])
-
-    def reset(self) -> None:
-        """Forget everything counted."""
-        for metric in self.all_metrics():
-            metric.reset_state()
 
 
 class CompiledMetrics(Metric):

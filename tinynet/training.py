@@ -238,7 +238,7 @@ class Trainer(Network):
         found = self._objective.all_metrics() if self.compiled else []
         if self.compiled and (self._overrides("train") or self._overrides("test")):
             compiled = CompiledMetrics(self._objective, self._update_metrics)
-            own = [compiled] * self._objective.has_metrics
+            own = [compiled] * any(self._objective._given[2:])
             found = [self._objective.tracker, *own, *self._objective.trackers]
         return [*found, *self._own_metrics()]
 
@@ -638,7 +638,7 @@ class Trainer(Network):
         """Return what was passed for each output."""
         outputs, given = self._objective.outputs, self._objective.flat(given)
         if len(outputs) == 1:
-            key = self._output_name() or self._objective.only_key
+            key, *_ = self._output_names() or [self._objective.only_key]
             return [data.only(name, given, key, n)]
         with_loss = [k for k, output in enumerate(outputs) if output.loss is not None]
         found: list[Any] = [None] * len(outputs)

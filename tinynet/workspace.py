@@ -58,12 +58,8 @@ class Workspace:
         """
         held = self.arrays.get(name)
         if held is None or held.shape != shape or held.dtype != dtype:
-            if (
-                held is None
-                or held.shape[0] < shape[0]
-                or held.shape[1:] != shape[1:]
-                or held.dtype != dtype
-            ):
+            same = held is not None and held.dtype == dtype and held.shape[1:] == shape[1:]
+            if held is None or not same or len(held) < shape[0]:
                 held = self.arrays[name] = aligned(shape, dtype)
             held = held[: shape[0]]
         return poisoned(held) if config.DEBUG_BUFFERS else held
