@@ -150,9 +150,7 @@ def _step(model: Any, program: Any, batch: data.Batch) -> list[int]:
     """Do a step as `fit` does it; return the nanoseconds of each instruction."""
     plan, runner, work = model._training_plan(), program.runner, program.borrow()
     laps = [time.perf_counter_ns()]
-    x, y, weights = batch
-    given = [*data.listed(x), *data.listed(y), *data.listed(weights)]
-    values = runner.start([array for array in given if array is not None])
+    values = runner.start(data.leaves(batch))
     for _ in runner.one_by_one("forward", values, work):
         laps.append(time.perf_counter_ns())
     model._count(program, values, batch, *program.loss(values, model._regularized))
