@@ -1,7 +1,7 @@
 """A callback of one's own that stops training as soon as it is good enough."""
 
 import tensorflow as tf
-from tensorflow import keras
+import tensorflow.keras as keras
 
 
 class GoodEnough(keras.callbacks.Callback):
