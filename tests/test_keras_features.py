@@ -580,7 +580,7 @@ def test_normalize(dtype: Any, axis: int, order: int) -> None:
 
 
 def test_a_layer_with_weights_is_not_an_activation() -> None:
-    with pytest.raises(ValueError, match=r"a layer of its own.*Received: "):
+    with pytest.raises(ValueError, match=r"a separate layer.*Received: "):
         activations.get(tinynet.layers.Dense(2))
 
 

@@ -358,9 +358,9 @@ def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
 
 def _train_steps(one: OneStep, many: Any) -> Listing:
     """Write the only instruction of a dense classifier, which runs many steps."""
-    sizes, rectifies = many._sizes.tolist(), many._rectifies.tolist()
+    size, sizes, rectifies, from_logits, _ = many.net
     text = (
-        f"train_steps(*x, labels, {many.batch_size}, {sizes}, {rectifies}, {many._from_logits}, "
+        f"train_steps(*x, labels, {size}, {sizes.tolist()}, {rectifies.tolist()}, {from_logits}, "
         "(weights, d_weights, momentum, velocity), learning_rates, ...)"
     )
     note = (

@@ -67,7 +67,7 @@ class DenseNetSteps:
         #: multiplication per example, and its update by Adam takes as long as about thirty.
         self.at_once = max((1 << 33) // (state[0].size * (size + 32) + (1 << 16)), 1)
         self._sizes = np.array([kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels)])
-        self._net = size, self._sizes, np.array(flags[0]), flags[1], state
+        self.net = size, self._sizes, np.array(flags[0]), flags[1], state
         self._work = Workspace()
 
     def run(self, x: Any, y: Array, stops: bool, once: bool = False) -> tuple[int, float]:
@@ -103,7 +103,7 @@ class DenseNetSteps:
         constants = optimizer.beta_1, optimizer.beta_2, optimizer.epsilon
         buffers, boxes = self._buffers(min(n, size), sparse), None if team is None else team.boxes
         done = dispatch.train_steps(
-            *(*x.arrays, y, *self._net, rates, int(optimizer.iterations.array), constants),
+            *(*x.arrays, y, *self.net, rates, int(optimizer.iterations.array), constants),
             *(stops, losses, matches, buffers, boxes),
         )
         optimizer.iterations.array += done
