@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -109,9 +110,9 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     >>> aligned((3,), np.float32).ctypes.data % 64
     0
     """
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
+    start = -raw.__array_interface__["data"][0] % 64
     array = raw[start : start + size].view(dtype).reshape(shape)
     return poisoned(array) if config.DEBUG_BUFFERS else array
 

@@ -1749,6 +1749,8 @@ def clip(probabilities: Array, epsilon: float) -> Array:
 
 # ---------------------------------------------------------------- optimizers, in place
 
+_BLOCK = 8192
+
 
 def blocks(size: int) -> Iterator[slice]:
     """Split a vector into slices that stay in the processor's cache while they are processed.
@@ -1768,8 +1770,8 @@ def blocks(size: int) -> Iterator[slice]:
     >>> list(blocks(10_000))
     [slice(0, 8192, None), slice(8192, 10000, None)]
     """
-    for start in range(0, size, 8192):
-        yield slice(start, min(start + 8192, size))
+    for start in range(0, size, _BLOCK):
+        yield slice(start, min(start + _BLOCK, size))
 
 
 def _in_blocks(update: Callable[..., None]) -> Callable[..., None]:
@@ -1782,7 +1784,10 @@ def _in_blocks(update: Callable[..., None]) -> Callable[..., None]:
     def whole(w: Array, *rest: Any, **named: Any) -> None:
         if named:
             rest = inspect.signature(update).bind(w, *rest, **named).args[1:]
-        given = [a.item() if isinstance(a, np.generic) else a for a in rest]
+        given = [float(a) if isinstance(a, np.generic) else a for a in rest]
+        if w.size <= _BLOCK:
+            update(w, *given)
+            return
         for part in blocks(w.size):
             update(w[part], *[a[part] if isinstance(a, np.ndarray) else a for a in given])
 
