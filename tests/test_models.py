@@ -436,3 +436,15 @@ def test_layer_tracks_variables_in_lists_but_not_those_of_tensorflow(k: Any) -> 
             self.untracked = tf.Variable([1.0] * 4)
 
     assert [w.shape for w in Own().weights] == [(1,), (2,), (3,)]
+
+
+def test_targets_of_dict_outputs_go_by_keys() -> None:
+    i = tinynet.Input((2,))
+    a = layers.Dense(1, kernel_initializer="ones", name="a")(i)
+    b = layers.Dense(1, kernel_initializer="zeros", name="b")(i)
+    model = tinynet.Model(i, {"a": b, "b": a})  # the keys are the names of other layers
+    model.compile("sgd", {"a": "mse", "b": "mae"}, metrics={"a": ["mae"]})
+    y = {"a": np.full((4, 1), 5.0), "b": np.full((4, 1), 7.0)}
+    results = model.evaluate(np.ones((4, 2)), y, verbose=0, return_dict=True)
+    # a: 0 in place of 5; b: 2 in place of 7.
+    assert results == {"a_loss": 25.0, "a_mae": 5.0, "b_loss": 5.0, "loss": 30.0}

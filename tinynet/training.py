@@ -650,7 +650,7 @@ class Trainer(Network):
         layers = self._output_names() or names
         values: Any = None
         if isinstance(given, dict):
-            for labels in (names, layers):
+            for labels in (layers, names):  # the keys come first
                 if set(given) <= set(labels):
                     values = [given.get(label) for label in labels]
         elif isinstance(given, list | tuple):
