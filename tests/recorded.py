@@ -1,7 +1,7 @@
 """Results of Keras that everyday tests compare with: Keras itself needs a second for each.
 
-They are kept in ``recorded.json``, and the tests that run Keras compare them with what it computes
-now. ``python -m tests.recorded`` writes the file; a program that is new or changed needs that.
+They are kept in ``recorded.json``, and the tests that run Keras compare them with its current
+results. ``python -m tests.recorded`` writes the file; a program that is new or changed needs that.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each program is run with Keras and with tinynet, from the same weights; it returns what is compared:
 numbers, arrays, and names, nested in lists and dicts. Everyday tests compare what tinynet returns
-with what Keras has returned before, in ``recorded.json``.
+with recorded results of Keras, in ``recorded.json``.
 """
 
 from __future__ import annotations

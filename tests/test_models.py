@@ -446,5 +446,5 @@ def test_targets_of_dict_outputs_go_by_keys() -> None:
     model.compile("sgd", {"a": "mse", "b": "mae"}, metrics={"a": ["mae"]})
     y = {"a": np.full((4, 1), 5.0), "b": np.full((4, 1), 7.0)}
     results = model.evaluate(np.ones((4, 2)), y, verbose=0, return_dict=True)
-    # a: 0 in place of 5; b: 2 in place of 7.
+    # a: 0 instead of 5; b: 2 instead of 7.
     assert results == {"a_loss": 25.0, "a_mae": 5.0, "b_loss": 5.0, "loss": 30.0}

@@ -58,7 +58,7 @@ def gradients_times_seven(x, d_y, d_kernel, d_bias):
 
 
 def layer_gradients_times_seven(*arguments, **options):
-    """Change what the numpy backend calls in place of `dense_gradients`."""
+    """Change the function that the numpy backend calls instead of `dense_gradients`."""
     d_x, *found = right_layer_gradients(*arguments, **options)
     for array in found:
         if array is not None:

@@ -87,8 +87,8 @@ def _constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None
     return ops.convert_to_tensor(value if shape is None else np.broadcast_to(value, shape))
 
 
-def _l2_normalize(x: Any, axis: Any = None) -> Any:
-    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis, keepdims=True), 1e-12))
+def _l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12) -> Any:
+    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis, keepdims=True), epsilon))
 
 
 def _relu(x: Any, alpha: float = 0.0, max_value: Any = None, threshold: float = 0.0) -> Any:

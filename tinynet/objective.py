@@ -153,9 +153,9 @@ class OutputObjective:
         """
         if y.ndim != 1 or predictions.ndim != 2:
             return []
-        own = self.metrics if weights is None else (self.metrics or [])[: len(self._entries)]
+        own = self.listed(False) + (self.listed(True) if weights is None else [])
         kind = metrics_module.SparseCategoricalAccuracy
-        return [(m, MATCHES(y, predictions)) for m in own or [] if type(m) is kind]
+        return [(m, MATCHES(y, predictions)) for m in own if type(m) is kind]
 
     def count(
         self,
@@ -180,8 +180,8 @@ class OutputObjective:
         counted : collection of Metric
             Metrics that are not to be updated.
         """
-        for i, metric in enumerate(self.metrics or []):
-            own = weights if i >= len(self._entries) else None
+        pairs = [(metric, None) for metric in self.listed(False)]
+        for metric, own in [*pairs, *((metric, weights) for metric in self.listed(True))]:
             given = (y, predictions, own)
             if metric in counted:
                 continue

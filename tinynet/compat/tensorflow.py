@@ -459,12 +459,6 @@ def _squared_difference(x: Any, y: Any) -> Tensor:
     return ops.square(ops.subtract(x, y))
 
 
-def _l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12) -> Tensor:
-    """Divide by the norm, whose square is at least `epsilon`."""
-    squares = ops.sum(ops.square(x), axis=axis, keepdims=True)
-    return x * ops.rsqrt(ops.maximum(squares, epsilon))
-
-
 def tensor_scatter_nd_add(tensor: Any, indices: Any, updates: Any) -> Tensor:
     """Add to the elements that the rows of `indices` name."""
     return ops.scatter_update(tensor, indices, updates, reduction="add")
@@ -752,6 +746,7 @@ def _renamed(call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
 
 
 _OWN = {name.lstrip("_"): value for name, value in globals().items() if inspect.isfunction(value)}
+_OWN["l2_normalize"] = vars(keras.backend)["l2_normalize"]
 for _row in Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines():
     if _row.startswith("#"):
         continue

@@ -5,11 +5,12 @@ from tinynet.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, S
 from tinynet.layers.base import Layer, deserialize, serialize
 from tinynet.layers.dense import Dense
 from tinynet.layers.embedding import Embedding
+from tinynet.layers.lambda_layer import Lambda
 from tinynet.layers.merging import *
 from tinynet.layers.normalization import *
 from tinynet.layers.regularization import *
 from tinynet.layers.shaping import *
-from tinynet.layers.wrappers import Lambda, TimeDistributed
+from tinynet.layers.time_distributed import TimeDistributed
 from tinynet.program.symbols import SymbolicTensor
 
 __all__ = ["Activation", "Dense", "ELU", "Embedding", "Lambda", "Layer", "LeakyReLU", "PReLU"]

@@ -11,16 +11,19 @@ probabilities as data clips them instead.
 """
 
 from tinynet.checks import numeric
-from tinynet.losses import base, classification, crossentropy, regression
+from tinynet.losses import base, crossentropy, focal, regression
+from tinynet.losses import hinge as _hinge  # whose name is that of a loss, too
 from tinynet.losses.base import *
-from tinynet.losses.classification import *
 from tinynet.losses.crossentropy import *
+from tinynet.losses.focal import *
+from tinynet.losses.hinge import *
 from tinynet.losses.regression import *
 
 __all__ = ["numeric"]
 __all__ += base.__all__
-__all__ += classification.__all__
 __all__ += crossentropy.__all__
+__all__ += focal.__all__
+__all__ += _hinge.__all__
 __all__ += regression.__all__
 
 

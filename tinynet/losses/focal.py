@@ -1,4 +1,4 @@
-"""Hinge losses, and focal losses: cross-entropies that count well predicted examples less."""
+"""Focal losses: cross-entropies that count well predicted examples less."""
 
 from __future__ import annotations
 
@@ -8,94 +8,10 @@ from tinynet import activations, checks, config, ops
 from tinynet.arguments import argument, declared
 from tinynet.losses.base import LossFunction, _registry
 from tinynet.losses.crossentropy import OneHotLoss, SmoothedLoss
-from tinynet.losses.regression import FormulaLoss
 from tinynet.variable import Array
 
-__all__ = ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy", "CategoricalHinge", "Hinge"]
-__all__ += ["SquaredHinge", "binary_focal_crossentropy", "categorical_focal_crossentropy"]
-__all__ += ["categorical_hinge", "hinge", "squared_hinge"]
-
-
-@_registry.register()
-class Hinge(FormulaLoss):
-    """Hinge loss of targets -1 and 1: ``mean(max(1 - y_true * y_pred, 0))``.
-
-    If all targets of a batch are 0 or 1, they become -1 and 1.
-
-    Parameters
-    ----------
-    reduction, name, dtype : str, optional
-        As for `Loss`.
-
-    Examples
-    --------
-    The first prediction is right by less than the margin, the second by more.
-
-    >>> float(Hinge()([[1, -1]], [[0.5, -3.0]]))
-    0.25
-    >>> float(Hinge()([[1, 0]], [[0.5, -3.0]]))
-    0.25
-    """
-
-    @property
-    def is_mean(self) -> bool:
-        """Return False: whether targets are converted depends on the others in the batch."""
-        return False
-
-    def _margins(self, y_true: Array, y_pred: Array) -> Array:
-        """Compute what each prediction lacks of the margin."""
-        is_binary = ops.all(ops.logical_or(ops.equal(y_true, 0), ops.equal(y_true, 1)))
-        return ops.maximum(1 - ops.where(is_binary, 2 * y_true - 1, y_true) * y_pred, 0)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        """Compute the value of each example."""
-        return ops.mean(self._margins(y_true, y_pred), axis=-1)
-
-
-@_registry.register()
-class SquaredHinge(Hinge):
-    """Squared hinge loss of targets -1 and 1: ``mean(max(1 - y_true * y_pred, 0) ** 2)``.
-
-    If all targets of a batch are 0 or 1, they become -1 and 1.
-
-    Parameters
-    ----------
-    reduction, name, dtype : str, optional
-        As for `Loss`.
-
-    Examples
-    --------
-    >>> float(SquaredHinge()([[1, -1]], [[0.5, -3.0]]))
-    0.125
-    """
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        """Compute the value of each example."""
-        return ops.mean(ops.square(self._margins(y_true, y_pred)), axis=-1)
-
-
-@_registry.register()
-class CategoricalHinge(FormulaLoss):
-    """Hinge loss of one-hot rows: ``max(neg - pos + 1, 0)``.
-
-    ``pos`` is the score of the true class, ``neg`` the largest score of the others, or 0 if all
-    of these are negative: ``pos = sum(y_true * y_pred)``, ``neg = max((1 - y_true) * y_pred)``.
-
-    Parameters
-    ----------
-    reduction, name, dtype : str, optional
-        As for `Loss`.
-
-    Examples
-    --------
-    >>> float(CategoricalHinge()([[0, 1, 0]], [[0.5, 1.25, 0.25]]))
-    0.25
-    """
-
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        """Compute the value of each example."""
-        lead = ops.sum(y_true * y_pred, axis=-1) - ops.max((1 - y_true) * y_pred, axis=-1)
-        return ops.maximum(1 - lead, 0)
+__all__ = ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"]
+__all__ += ["binary_focal_crossentropy", "categorical_focal_crossentropy"]
 
 
 @declared(_registry)
@@ -215,8 +131,5 @@ class CategoricalFocalCrossentropy(OneHotLoss):
         return -ops.sum(self.alpha * (1 - p) ** self.gamma * values, axis=-1)
 
 
-hinge = LossFunction(Hinge)
-squared_hinge = LossFunction(SquaredHinge)
-categorical_hinge = LossFunction(CategoricalHinge)
 binary_focal_crossentropy = LossFunction(BinaryFocalCrossentropy)
 categorical_focal_crossentropy = LossFunction(CategoricalFocalCrossentropy)

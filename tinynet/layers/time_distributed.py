@@ -1,0 +1,77 @@
+"""A layer that applies another one to every step of a sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet import checks
+from tinynet.arguments import declared, required
+from tinynet.layers.base import Layer, _registry, deserialize
+from tinynet.layers.dense import Dense
+from tinynet.program.symbols import Shape
+from tinynet.program.tensor import TABLE
+
+
+def _layer(name: str, value: Any) -> Layer:
+    """Return the layer, of which a file has the configuration."""
+    layer = deserialize(value) if isinstance(value, dict) else value
+    if not isinstance(layer, Layer):
+        raise ValueError(f"layer must be a Layer. Received: layer={checks.shorten(value)}")
+    return layer
+
+
+@declared(_registry)
+class TimeDistributed(Layer):
+    """Apply a layer to every step of a sequence, with the same weights.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer; the axis after the batch axis is that of the steps.
+    **kwargs : object
+        As for `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If `layer` is not a layer; when built, if inputs have fewer than 3 dimensions.
+
+    Examples
+    --------
+    >>> from tinynet.layers import Dense
+    >>> layer = TimeDistributed(Dense(4))
+    >>> layer([[[1.0, 2.0], [1.0, 2.0], [0.0, 0.0]]]).shape
+    (1, 3, 4)
+    >>> [weight.shape for weight in layer.weights]
+    [(2, 4), (4,)]
+    """
+
+    layer: Any = required(_layer)
+
+    def _inner_layers(self) -> list[Layer]:
+        return [self.layer]
+
+    def _step_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) < 3:
+            raise ValueError(
+                f"Inputs of {self.name} must have at least 3 dimensions: batch, steps, features. "
+                f"Received: an input of shape {tuple(input_shape)}"
+            )
+        return (input_shape[0], *input_shape[2:])
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the layer."""
+        self.layer._build_once(self._step_shape(input_shape))
+        super().build(input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the layer's output shape with the axis of the steps."""
+        batch, *sizes = self.layer.compute_output_shape(self._step_shape(input_shape))
+        return (batch, input_shape[1], *sizes)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Compute the output."""
+        if type(self.layer) is Dense:  # which applies to the last axis, at every step
+            return self.layer(x, training=training)
+        steps = [self.layer(x[:, i], training=training) for i in range(x.shape[1])]
+        return TABLE["stack"](steps, axis=1)
