@@ -1,0 +1,125 @@
+"""Kernels as the runner calls them: with a row of whole numbers, a part, and the number of parts.
+
+A row is `WORDS` int64. Its first words belong to the runner; the kernel's own arguments, all of
+them int64, begin at word `FIRST`: addresses, sizes, strides. A kernel allocates nothing, raises
+nothing and calls nothing of Python, so that its machine code can be kept in a file and loaded
+without Numba (`objects`). With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinynet.kernels.compiled import COMPILES, inlined, pointer
+
+#: Words of a row; those before `FIRST` are the runner's.
+WORDS, FIRST = 32, 8
+#: All kernels by name.
+KERNELS: dict[str, Kernel] = {}
+
+
+class Kernel:
+    """A function of ``part``, ``parts`` and the words of a row.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(part, parts, *words)``; the names of its parameters name the words.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function, self.name = function, function.__name__
+        self.words = [*inspect.signature(function).parameters][2:]
+        if len(self.words) > WORDS - FIRST:
+            raise ValueError(f"{self.name} must take at most {WORDS - FIRST} words")
+        self._address = 0
+        KERNELS[self.name] = self
+
+    @property
+    def address(self) -> int:
+        """Address of the machine code; compiled or loaded when it is first asked for."""
+        if not COMPILES:
+            return [*KERNELS].index(self.name) + 1
+        if not self._address:
+            from tinynet.kernels import objects
+
+            self._address = objects.address_of(self)
+        return self._address
+
+    def row(self, **words: int) -> np.ndarray[Any, Any]:
+        """Return a row that calls it; every word must be given."""
+        if words.keys() != set(self.words):
+            raise TypeError(f"{self.name} takes the words {self.words}, not {[*words]}")
+        row = np.zeros(WORDS, np.int64)
+        row[0] = self.address
+        row[FIRST : FIRST + len(self.words)] = [words[name] for name in self.words]
+        return row
+
+    def __call__(self, row: np.ndarray[Any, Any], part: int = 0, parts: int = 1) -> None:
+        """Call it once, for tests and trials."""
+        if COMPILES:
+            _PROTOTYPE(self.address)(row.ctypes.data, part, parts)
+        else:
+            words = row[FIRST : FIRST + len(self.words)]
+            self.function(part, parts, *(int(w) for w in words))
+
+
+_PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+
+
+def kernel(function: Callable[..., None]) -> Kernel:
+    """Make a kernel of a function."""
+    return Kernel(function)
+
+
+if COMPILES:
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+    from numba.np.numpy_support import carray
+
+    @intrinsic
+    def call_at(typing_context, address, row, part, parts):
+        """Call the kernel at an address with the row at another."""
+
+        def generate(context, builder, signature, arguments):
+            word = ir.IntType(64)
+            kind = ir.FunctionType(ir.VoidType(), [word.as_pointer(), word, word])
+            function = builder.inttoptr(arguments[0], kind.as_pointer())
+            place = builder.inttoptr(arguments[1], word.as_pointer())
+            builder.call(function, [place, *arguments[2:]])
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 4), generate
+
+    @inlined
+    def vector(address, n, kind):
+        """Return the vector of `n` numbers at an address."""
+        return carray(pointer(address), (n,), kind)
+
+    @inlined
+    def matrix(address, rows, columns, kind):
+        """Return the matrix at an address, its rows one after the other."""
+        return carray(pointer(address), (rows, columns), kind)
+
+else:
+
+    def call_at(address: int, row: int, part: int, parts: int) -> None:
+        """Call the kernel of a number with the row at an address."""
+        [*KERNELS.values()][address - 1](vector(row, WORDS, np.int64), part, parts)
+
+    def vector(address: int, n: int, kind: Any) -> Any:
+        """Return the vector of `n` numbers at an address."""
+        kind = np.dtype(kind)
+        if n <= 0:
+            return np.empty(0, kind)
+        return np.frombuffer((ctypes.c_char * (n * kind.itemsize)).from_address(address), kind)
+
+    def matrix(address: int, rows: int, columns: int, kind: Any) -> Any:
+        """Return the matrix at an address, its rows one after the other."""
+        return vector(address, rows * columns, kind).reshape(rows, columns)
