@@ -1,0 +1,178 @@
+"""Kernels that draw random numbers give NumPy's; those that copy and look up rows, NumPy's rows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinynet.kernels import draw
+
+LENGTHS = [*range(71), 4095, 4096, 4097, 100_003]
+WIDTHS = [0, 1, 15, 16, 17, 70]
+
+
+def run(kernel: Any, parts: int = 1, **words: Any) -> None:
+    """Call all parts; an array stands for its address."""
+    row = kernel.row(**{k: v if isinstance(v, int) else v.ctypes.data for k, v in words.items()})
+    for part in range(parts):
+        kernel(row, part, parts)
+
+
+def drawn(generator: np.random.Generator, n: int, per: int = 1, parts: int = 1) -> np.ndarray:
+    """Draw with the kernel; what follows in memory must stay as it is."""
+    out = np.full(n * per + 9, -1, np.float32)
+    state = draw.state_address(generator)
+    assert state is not None
+    words = {"count": np.array([n]), "numbers": per, "state": state, "out": out[1:]}
+    run(draw.draw_uniform, parts, **words)
+    assert out[0] == -1
+    assert (out[n * per + 1 :] == -1).all()
+    return out[1 : n * per + 1]
+
+
+def generators(seed: Any = 3) -> tuple[np.random.Generator, np.random.Generator]:
+    first, second = (np.random.Generator(np.random.PCG64(seed)) for _ in range(2))
+    return first, second
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_draw_uniform_equals_numpy(kept: int) -> None:
+    """Numbers and the state afterwards, from both halves of a word."""
+    ours, numpys = generators()
+    for n in LENGTHS:
+        for generator in (ours, numpys):
+            if generator.bit_generator.state["has_uint32"] != kept:
+                generator.random(dtype=np.float32)
+        found, expected = drawn(ours, n), numpys.random(n, np.float32)
+        assert found.tobytes() == expected.tobytes(), n
+        assert ours.bit_generator.state == numpys.bit_generator.state, n
+
+
+def test_draw_uniform_mixes_with_other_draws(rng: np.random.Generator) -> None:
+    ours, numpys = generators([1, 2**100])
+    others = [
+        lambda g: g.random(3),
+        lambda g: g.random(5, np.float32),
+        lambda g: g.standard_normal(4, np.float32),
+        lambda g: g.permutation(7),
+        lambda g: g.integers(0, 100, 3, np.uint8),
+        lambda g: g.bit_generator.advance(2**70 + 5).random_raw(),
+        lambda g: g.bit_generator.random_raw(),
+    ]
+    for _ in range(300):
+        n = int(rng.integers(0, 40))
+        assert drawn(ours, n).tobytes() == numpys.random(n, np.float32).tobytes()
+        other = others[rng.integers(len(others))]
+        assert str(other(ours)) == str(other(numpys))
+        assert ours.bit_generator.state == numpys.bit_generator.state
+
+
+@pytest.mark.parametrize("make", ["spawned", "jumped", "restored"])
+def test_draw_uniform_of_derived_generators(make: str) -> None:
+    def derived(generator: np.random.Generator) -> np.random.Generator:
+        if make == "spawned":
+            return generator.spawn(2)[1]
+        if make == "jumped":
+            return np.random.Generator(generator.bit_generator.jumped(3))
+        other = np.random.Generator(np.random.PCG64())
+        largest = {"state": 2**128 - 1, "inc": 2**128 - 1}
+        other.bit_generator.state = {**other.bit_generator.state, "state": largest}
+        return other
+
+    ours, numpys = map(derived, generators())
+    assert drawn(ours, 1000).tobytes() == numpys.random(1000, np.float32).tobytes()
+
+
+def test_draw_uniform_by_count_and_parts() -> None:
+    """Only the first part draws."""
+    ours, numpys = generators()
+    assert drawn(ours, 5, 7, parts=3).tobytes() == numpys.random(35, np.float32).tobytes()
+
+
+def test_state_address_refuses_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64):
+        assert draw.state_address(np.random.Generator(kind(0))) is None
+    generator = np.random.Generator(np.random.PCG64(0))
+    assert draw.state_address(generator) is not None
+    monkeypatch.setattr(draw, "_words", lambda address, n: [0] * n)
+    assert draw.state_address(generator) is None
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_copy_columns(width: int, parts: int, rng: np.random.Generator) -> None:
+    for n, per, first, out_first in ((1, 1, 0, 0), (3, 2, 4, 1), (17, 1, 1, 30)):
+        x = rng.standard_normal((n * per, first + width + 2)).astype(np.float32)
+        x[0, -1] = np.nan
+        out = np.full((n * per, out_first + width + 3), -1, np.float32)
+        expected = out.copy()
+        expected[:, out_first : out_first + width] = x[:, first : first + width]
+        run(
+            draw.copy_columns,
+            parts,
+            count=np.array([n]),
+            per=per,
+            source=x,
+            source_columns=x.shape[1],
+            first=first,
+            width=width,
+            out=out,
+            out_columns=out.shape[1],
+            out_first=out_first,
+        )
+        assert out.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_look_up(width: int, dtype: str, parts: int, rng: np.random.Generator) -> None:
+    table = rng.standard_normal((11, width)).astype(np.float32)
+    indices = rng.integers(0, 11, (9, 4)).astype(dtype)
+    out, wrong = np.full((36, width), -1, np.float32), np.zeros(1, np.int64)
+    words = {"count": np.array([9]), "per": 4, "indices": indices, "size_of": indices.itemsize}
+    shape = {"size": 11, "width": width}
+    run(draw.look_up, parts, **words, **shape, table=table, out=out, wrong=wrong)
+    assert out.tobytes() == table[indices].tobytes()
+    assert wrong[0] == 0
+
+    d_table, expected = np.full((11, width), -1, np.float32), np.zeros((11, width), np.float32)
+    np.add.at(expected, indices.reshape(-1), out)
+    run(draw.look_up_backward, parts, **words, **shape, d_y=out, out=d_table)
+    assert d_table.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("index", [-1, 3, 2**40, -(2**63)])
+def test_look_up_out_of_range(index: int) -> None:
+    table, indices = np.ones((3, 2), np.float32), np.array([1, index, 2])
+    out, wrong = np.full((3, 2), -1, np.float32), np.zeros(1, np.int64)
+    words = {"count": np.array([3]), "per": 1, "indices": indices, "size_of": 8, "size": 3}
+    words["width"] = 2
+    run(draw.look_up, **words, table=table, out=out, wrong=wrong)
+    assert wrong[0] == 1
+    assert out.tolist() == [[1, 1], [0, 0], [1, 1]]
+    run(draw.look_up_backward, **words, d_y=out, out=table)
+    assert table.tolist() == [[0, 0], [1, 1], [1, 1]]
+
+
+SETTINGS = {
+    "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi2,-avx512f"},
+    "plain Python": {"NUMBA_DISABLE_JIT": "1"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=[*SETTINGS])
+def test_draw_of_other_processors(settings: dict[str, str]) -> None:
+    """The same tests, compiled for AVX2 or not at all."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    command += ["-m", "not slow", "--no-header"]
+    done = subprocess.run(
+        command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
