@@ -1,0 +1,240 @@
+"""The matrix products: each sum by its definition, whatever the processor, parts and format."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import platform
+import subprocess
+import sys
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinynet.kernels.compiled import COMPILES
+from tinynet.kernels.linear import (
+    LONGEST,
+    first_half,
+    kernel_gradient,
+    linear,
+    linear_dx,
+    room_size,
+    take_rows,
+)
+
+#: (examples, inputs, units): one, vectors and panels full and nearly so, two halves, blocks.
+SHAPES = [
+    (1, 1, 1),
+    (0, 3, 5),
+    (2, 900, 200),
+    (1, 600, 70),
+    (17, 600, 16),
+    (4, 700, 30),
+    (32, 128, 10),
+    (7, 33, 5),
+    (3, 257, 17),
+    (33, 256, 15),
+    (13, 1200, 130),
+    (5, 1, 1),
+    (40, 30, 1),
+    (31, 2, 64),
+    (300, 13, 31),
+    (8, 1025, 100),
+    (245, 520, 33),
+]
+
+
+def aligned(*shape: int, kind: Any = np.float32) -> np.ndarray:
+    """Return an array that begins where a cache line does, filled with NaN or -1."""
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    memory = np.zeros(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    array = memory[start : start + size].view(kind).reshape(shape)
+    array[...] = np.nan if np.dtype(kind).kind == "f" else -1
+    return array
+
+
+def run(kernel: Any, shape: tuple[int, ...], parts: int = 1, **words: Any) -> np.ndarray:
+    """Run a kernel in some parts; return its output, the memory around which must not change."""
+    out = aligned(shape[0] + 2, *shape[1:])
+    out[0] = out[-1] = -7
+    room = aligned(parts, room_size() // 4)
+    kept = {name: word for name, word in words.items() if isinstance(word, np.ndarray)}
+    words |= {name: array.ctypes.data for name, array in kept.items()}
+    result = out[1:-1]
+    row = kernel.row(**words, out=result.ctypes.data, room=room.ctypes.data, room_size=room_size())
+    for part in range(parts):
+        kernel(row, part, parts)
+    assert (out[0] == -7).all()
+    assert (out[-1] == -7).all()
+    return result
+
+
+def products(
+    x: np.ndarray, w: np.ndarray, b: Any, d_y: np.ndarray, parts: int = 1
+) -> list[np.ndarray]:
+    """Compute the three products of a layer."""
+    (n, d), u = x.shape, w.shape[1]
+    common = {"count": np.array([n]), "per": 1, "d": d, "u": u}
+    return [
+        run(linear, (n, u), parts, x=x, w=w, bias=b, **common),
+        run(linear_dx, (n, d), parts, d_y=d_y, w=w, y=0, **common),
+        run(kernel_gradient, (d, u), parts, x=x, d_y=d_y, **common),
+    ]
+
+
+def layer(rng: np.random.Generator, n: int, d: int, u: int) -> list[np.ndarray]:
+    """Return inputs with zeros, a kernel, a bias and an upstream gradient."""
+    x = rng.standard_normal((n, d)) * (rng.random((n, d)) < 0.4)
+    arrays = x, rng.standard_normal((d, u)), rng.standard_normal(u), rng.standard_normal((n, u))
+    return [array.astype(np.float32) for array in arrays]
+
+
+def rounded(exact: Fraction) -> float:
+    """Return the float32 nearest to a fraction of normal size, ties to even."""
+    if exact == 0:
+        return 0.0
+    exponent = max(math.floor(math.log2(abs(float(exact)))), -126)
+    unit = Fraction(2) ** (exponent - 23)
+    return float(round(exact / unit) * unit)
+
+
+def chain(start: float, a: np.ndarray, b: np.ndarray) -> float:
+    """Return the sum by fused multiply-adds, one after the other."""
+    total = start
+    for x, y in zip(a.tolist(), b.tolist(), strict=True):
+        total = rounded(Fraction(x) * Fraction(y) + Fraction(total))
+    return total
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.array_equal(a.view(np.int32), b.view(np.int32))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_products_of_every_shape(shape: tuple[int, int, int], rng: np.random.Generator) -> None:
+    x, w, b, d_y = layer(rng, *shape)
+    for parts in (1, 2, 3):
+        y, d_x, d_w = products(x, w, b, d_y, parts)
+        for found, left, right, bias in ((y, x, w, b), (d_x, d_y, w.T, 0), (d_w, x.T, d_y, 0)):
+            exact = left.astype(np.float64) @ right + bias
+            sizes = np.abs(left).astype(np.float64) @ np.abs(right) + np.abs(bias)
+            bound = np.finfo(np.float32).eps * np.sqrt(left.shape[1] + 1) * sizes
+            assert (np.abs(found - exact) <= bound).all()
+
+
+@pytest.mark.skipif(not COMPILES, reason="plain Python sums in another order")
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_products_by_definition(shape: tuple[int, int, int], rng: np.random.Generator) -> None:
+    """Every part count gives the bits of chains of fused multiply-adds."""
+    n, d, _ = shape
+    x, w, b, d_y = layer(rng, *shape)
+    forms = [products(x, w, b, d_y, parts) for parts in (1, 2, 3)]
+    for form in forms[1:]:
+        assert all(same_bits(*pair) for pair in zip(forms[0], form, strict=True))
+    y, d_x, d_w = forms[0]
+    half = d if d <= LONGEST else d // 2
+    assert first_half(d) == half
+    for _ in range(4 if n else 0):
+        i, k, j = (int(rng.integers(size)) for size in shape)
+        first = chain(float(b[j]), x[i, :half], w[:half, j])
+        second = chain(0.0, x[i, half:], w[half:, j])
+        assert y[i, j] == np.float32(first) + np.float32(second)
+        assert d_x[i, k] == chain(0.0, d_y[i], w[k])
+        assert d_w[k, j] == chain(0.0, x[:, k], d_y[:, j])
+
+
+def test_products_count_rows_per_example(rng: np.random.Generator) -> None:
+    """Several rows per example; a rectifier and its gradient; a layer without bias."""
+    x, w, b, d_y = layer(rng, 12, 40, 37)
+    common = {"count": np.array([3, 99]), "per": 4, "d": 40, "u": 37}
+    y = run(linear, (12, 37), x=x, w=w, bias=b, **common)
+    rectified = run(linear, (12, 37), x=x, w=w, bias=b, rectifies=1, **common)
+    np.testing.assert_array_equal(rectified, np.maximum(y, 0))
+    y = run(linear, (12, 37), x=x, w=w, bias=0, **common)
+    np.testing.assert_allclose(y, x @ w, atol=1e-5)
+    d_y[0, 0], d_y[1, 0] = np.nan, np.inf
+    y = rng.standard_normal((12, 40)).astype(np.float32)
+    y[0, 0], y[2, 0] = 1, np.nan
+    d_x = run(linear_dx, (12, 40), d_y=d_y, w=w, y=0, **common)
+    gated = run(linear_dx, (12, 40), 2, d_y=d_y, w=w, y=y, **common)
+    with np.errstate(invalid="ignore"):
+        assert same_bits(np.abs(gated), np.abs(d_x * (y > 0)))
+
+
+def test_products_keep_nan_and_infinities(rng: np.random.Generator) -> None:
+    x, w, b, _ = layer(rng, 9, 300, 20)
+    x[1, 2], x[2, 3], x[3, 290], b[4] = np.nan, np.inf, -np.inf, np.nan
+    w[3], w[290] = 1, 1
+    common = {"count": np.array([9]), "per": 1, "d": 300, "u": 20}
+    y = run(linear, (9, 20), x=x, w=w, bias=b, rectifies=1, **common)
+    assert np.isnan(y[1]).all()
+    assert np.isnan(y[:, 4]).all()
+    assert np.isposinf(np.delete(y[2], 4)).all()
+    assert (np.delete(y[3], 4) == 0).all()
+    assert not np.isnan(np.delete(y[4:], 4, axis=1)).any()
+
+
+@pytest.mark.skipif(not COMPILES, reason="plain Python sums in another order")
+def test_products_have_no_negative_zeros(rng: np.random.Generator) -> None:
+    """Products that underflow, zeros of both signs, and a bias of -0."""
+    x = rng.choice([1e-30, -1e-30, -0.0, 0.0], (32, 784)).astype(np.float32)
+    w = rng.choice([1e-30, -1e-30, 0.0, -0.0], (784, 128)).astype(np.float32)
+    b, d_y = np.full(128, -0.0, np.float32), w[:32]
+    for result in products(x, w, b, d_y):
+        assert (result == 0).all()
+        assert not np.signbit(result).any()
+
+
+@pytest.mark.parametrize("width", [0, 1, 13, 15, 16, 17, 784])
+def test_take_rows(width: int, rng: np.random.Generator) -> None:
+    x = rng.standard_normal((50, width)).astype(np.float32)
+    rows, step = rng.permutation(50), np.array([0, 5, 11, 0, 0, 0, 0, 0])
+    for numbers in (rows, None):
+        for parts in (1, 2, 3):
+            out = np.full((13, width), -7, np.float32)
+            words = {"x": x.ctypes.data, "out": out[1:].ctypes.data, "width": width}
+            address = 0 if numbers is None else numbers.ctypes.data
+            row = take_rows.row(step=step.ctypes.data, rows=address, **words)
+            for part in range(parts):
+                take_rows(row, part, parts)
+            taken = slice(5, 16) if numbers is None else numbers[5:16]
+            np.testing.assert_array_equal(out[1:-1], x[taken])
+            assert (out[[0, -1]] == -7).all()
+
+
+def digest() -> str:
+    """Return a checksum of all products of all shapes."""
+    rng, total = np.random.default_rng(5), hashlib.sha256()
+    for shape in SHAPES:
+        for result in products(*layer(rng, *shape)):
+            total.update(result.tobytes())
+    return total.hexdigest()
+
+
+AVX2 = (
+    "+64bit,+adx,+aes,+avx,+avx2,+bmi,+bmi2,+cmov,+crc32,+cx16,+cx8,+f16c,+fma,+fsgsbase,+fxsr,"
+    "+invpcid,+lzcnt,+mmx,+movbe,+pclmul,+popcnt,+rdrnd,+sahf,+sse,+sse2,+sse3,+sse4.1,+sse4.2,"
+    "+ssse3,+xsave,+xsaveopt,-avx512f"
+)
+
+
+@pytest.mark.skipif(not COMPILES, reason="plain Python has no instructions")
+def test_products_same_bits_without_avx512() -> None:
+    from tinynet.kernels.simd import FMA
+
+    if not FMA or platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("this processor does not execute AVX2 with fused multiply-add")
+    code = "from tests.test_linear_kernels import digest; print(digest())"
+    settings = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": AVX2}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == digest()

@@ -1,0 +1,426 @@
+"""The three matrix products of a dense layer, for AVX-512, AVX2 and others, without BLAS.
+
+All are one routine, ``out = a @ b + bias``, which computes `out` tile by tile::
+
+                     panel of b: 16, 32 or 64 columns wide,
+                     at most DEEP rows at a time
+                    +--------+
+                    | k = 0  |      For every k, a tile loads the panel's row k
+                    |  ...   |      and one number of each row of a, and adds their
+                    +--------+      products to sums that stay in registers.
+     rows of a      +--------+
+    +------------+  |  tile  |  6 rows (or 4) x 2 vectors of 16 (AVX2: 1 vector,
+    | k = 0 ...  |  |        |  which are two registers)
+    +------------+  +--------+
+                    |  next  |
+                    +--------+
+
+A panel is copied, so that it is contiguous, where its rows lie far apart and are read often.
+Each number is the same chain of fused multiply-adds in any tile: it begins with the bias or 0
+and goes through the inputs in order; 0 is added at the end, which makes -0 a 0. If there are
+more than `LONGEST` inputs, the product with the kernel is the sum of two such chains, one for
+each half of the inputs, as for CSR rows (`compressed`), whose halves are two threads' work.
+
+The parts of a product are ranges of its panels, or of its rows if there are few panels. Part p
+uses the scratch memory at ``room + p * room_size``::
+
+    | 64 zeros or biases | panel: DEEP x 64 | sums of the second half: CHUNK x 64 |
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from tinynet.kernels import simd
+from tinynet.kernels.compiled import COMPILES, flush, inlined
+from tinynet.kernels.row import kernel, vector
+from tinynet.kernels.simd import AVX512, F32, FMA, I32, I64, LANES, prefetch
+
+#: The most inputs whose products with the kernel are summed in one chain.
+LONGEST = 256
+_VECTORS = 2 if AVX512 else 1  # of a tile's row
+_TALL, _LOW = (6, 4) if FMA else (2, 2)  # rows of a tile
+_NARROW = (
+    12 if AVX512 else _TALL
+)  # rows of a tile of one vector; fewer sums do not hide the latency
+_SINGLE = 4  # vectors of a tile for a single row
+_WIDE, _WIDEST = _VECTORS * LANES, _SINGLE * LANES
+_DEEP = 256  # rows of a panel
+_CHUNK = 240  # rows of `a` that are multiplied with one panel
+#: Which product, see `product`.
+FORWARD, INPUTS, KERNEL = range(3)
+
+
+def room_size() -> int:
+    """Return how many bytes of scratch memory each part of a product needs."""
+    return 4 * _WIDEST * (1 + _DEEP + _CHUNK)
+
+
+@inlined
+def first_half(d):
+    """Return how many of `d` inputs the first chain of sums has."""
+    return d if d <= LONGEST else d // 2
+
+
+if not COMPILES:
+
+    def _view(address, rows, columns, down, along=4):
+        size = ((rows - 1) * down + (columns - 1) * along) // 4 + 1
+        memory = vector(int(address), size if rows > 0 and columns > 0 else 0, np.float32)
+        return np.lib.stride_tricks.as_strided(memory, (rows, columns), (down, along))
+
+    def _tile_of(height, vectors):
+        @np.errstate(all="ignore")
+        def tile(a, down, along, b, ldb, depth, init, init_down, out, out_down, rows, width, add,
+                 rectifies, gate):  # fmt: skip
+            x, w = _view(a, rows, depth, down, along), _view(b, depth, width, ldb)
+            y = _view(out, rows, width, out_down)
+            z = _view(init, rows, width, init_down) + x @ w
+            z = ((y if add else 0) + z) + np.float32(0)
+            if rectifies:
+                z = np.where(z < 0, np.float32(0), z)
+            if gate:
+                z = z * (_view(gate, rows, width, out_down) > 0)
+            y[:] = z
+
+        return tile
+
+    def _copy(source, source_down, rows, width, to, to_down, padded):
+        if padded:
+            _view(to, rows, -(-width // LANES) * LANES, to_down)[:] = 0
+        _view(to, rows, width, to_down)[:] = _view(source, rows, width, source_down)
+
+    def _transpose(source, source_down, rows, width, to, to_down):
+        _view(to, rows, width, to_down)[:] = _view(source, width, rows, source_down).T
+
+else:
+    _WORD = types.int64
+
+    def _tile_of(height, vectors):
+        """Return the function that computes ``out = (out if add) + (init + a @ b)``.
+
+        Addresses and distances are in bytes. Missing rows repeat the first one, of which they
+        store the same numbers.
+        """
+
+        @intrinsic
+        def tile(typing_context, a, down, along, b, ldb, depth, init, init_down, out, out_down,
+                 rows, width, add, rectifies, gate):  # fmt: skip
+            def generate(context, builder, signature, arguments):
+                _build_tile(builder, height, vectors, *arguments)
+                return context.get_dummy_value()
+
+            return types.void(*[_WORD] * 15), generate
+
+        return tile
+
+    def _build_tile(b, height, vectors, a, down, along, right, ldb, depth, init, init_down, out,
+                    out_down, rows, width, add, rectifies, gate):  # fmt: skip
+        masked = _MASKS or height == 1  # a single row's panel is not copied
+        cells = [(r, p) for r in range(height) for p in range(vectors)]
+        row = [b.select(b.icmp_signed("<", I64(r), rows), I64(r), I64(0)) for r in range(height)]
+        masks = [simd.below(b, width, p * LANES) for p in range(vectors)]
+        lefts = [b.add(a, b.mul(down, r)) for r in row]
+        starts = [b.add(init, b.mul(init_down, r)) for r in row]
+        sums = [simd.load(b, simd.shifted(b, starts[r], p), masks[p]) for r, p in cells]
+
+        def multiply(k, sums):
+            line, offset = b.add(right, b.mul(ldb, k)), b.mul(along, k)
+            w = [
+                simd.load(b, simd.shifted(b, line, p), masks[p] if masked else None)
+                for p in range(vectors)
+            ]
+            x = [simd.broadcast(b, b.add(left, offset)) for left in lefts]
+            return [simd.fma(b, x[r], w[p], s) for (r, p), s in zip(cells, sums, strict=True)]
+
+        sums = simd.loop(b, I64(0), depth, 1, sums, multiply)
+        zero = simd.splat(b, F32(0))
+        none = simd.splat(b, F32(float("-inf")))
+        added = simd.splat(b, b.icmp_signed("!=", add, I64(0)))
+        least = b.select(b.icmp_signed("!=", rectifies, I64(0)), zero, none)
+        offsets = [b.add(b.mul(out_down, row[r]), I64(64 * p)) for r, p in cells]
+        for c, (_, p) in enumerate(cells):
+            old = simd.load(b, b.add(out, offsets[c]), masks[p])
+            z = b.fadd(b.fadd(b.select(added, old, zero), sums[c]), zero)
+            sums[c] = b.select(b.fcmp_ordered("<", z, least), least, z)  # NaN stays NaN
+        before = b.block
+        with b.if_then(b.icmp_signed("!=", gate, I64(0))):
+            gated = []
+            for c, (_, p) in enumerate(cells):
+                y = simd.load(b, b.add(gate, offsets[c]), masks[p])
+                opened = b.fcmp_ordered(">", y, zero)
+                gated.append(b.select(opened, sums[c], b.fmul(sums[c], zero)))
+            inside = b.block
+        for c in range(len(cells)):
+            phi = b.phi(simd.VECTOR)
+            phi.add_incoming(sums[c], before)
+            phi.add_incoming(gated[c], inside)
+            sums[c] = phi
+
+        def put(masks):
+            for c, (_, p) in enumerate(cells):
+                simd.store(b, sums[c], b.add(out, offsets[c]), masks[p])
+
+        if AVX512:
+            put(masks)
+            return
+        # Masked stores are slow here.
+        with b.if_else(b.icmp_signed(">=", width, I64(LANES * vectors))) as (whole, partial):
+            with whole:
+                put([None] * vectors)
+            with partial:
+                put(masks)
+
+    @intrinsic
+    def _copy(typing_context, source, source_down, rows, width, to, to_down, padded):
+        """Copy a matrix; with `padded`, also write 0 to the end of each row's last vector."""
+
+        def generate(context, b, signature, arguments):
+            source, source_down, rows, width, to, to_down, padded = arguments
+            whole = b.and_(width, I64(-LANES))
+            mask = simd.below(b, b.sub(width, whole))
+            rest = b.mul(whole, I64(4))
+            everything = simd.splat(b, b.icmp_signed("!=", padded, I64(0)))
+            written = b.or_(mask, everything)
+
+            def copy_row(i, _):
+                x, y = b.add(source, b.mul(source_down, i)), b.add(to, b.mul(to_down, i))
+
+                def copy_vector(j, _):
+                    at = b.mul(j, I64(4))
+                    simd.store(b, simd.load(b, b.add(x, at)), b.add(y, at))
+                    return []
+
+                simd.loop(b, I64(0), whole, LANES, [], copy_vector)
+                with b.if_then(b.icmp_signed("<", whole, width)):
+                    simd.store(b, simd.load(b, b.add(x, rest), mask), b.add(y, rest), written)
+                return []
+
+            simd.loop(b, I64(0), rows, 1, [], copy_row)
+            return context.get_dummy_value()
+
+        return types.void(*[_WORD] * 7), generate
+
+    @intrinsic
+    def _transpose(typing_context, source, source_down, rows, width, to, to_down):
+        """to[:rows, :width] = source[:width, :rows].T, in blocks of 16 x 16.
+
+        Beyond `width` and `rows`, up to the end of the last block, anything may be written.
+        """
+
+        def generate(context, b, signature, arguments):
+            source, source_down, rows, width, to, to_down = arguments
+
+            def block(i, j):
+                mask = simd.below(b, b.sub(rows, i))
+                x = []
+                for r in range(LANES):
+                    c = b.add(j, I64(r))
+                    c = b.select(b.icmp_signed("<", c, width), c, j)
+                    place = b.add(b.add(source, b.mul(source_down, c)), b.mul(i, I64(4)))
+                    x.append(simd.load(b, place, mask))
+                size = 1  # exchange blocks of 1 x 1, 2 x 2, 4 x 4 and 8 x 8 numbers
+                while size < LANES:
+                    lanes = range(LANES)
+                    low = [k if not k & size else LANES + (k ^ size) for k in lanes]
+                    high = [k | size if not k & size else LANES + k for k in lanes]
+                    kind = ir.VectorType(I32, LANES)
+                    for r in (r for r in lanes if not r & size):
+                        pair = x[r], x[r | size]
+                        x[r] = b.shuffle_vector(*pair, kind(low))
+                        x[r | size] = b.shuffle_vector(*pair, kind(high))
+                    size *= 2
+                for r in range(LANES):
+                    line = b.add(to, b.mul(to_down, b.add(i, I64(r))))
+                    simd.store(b, x[r], b.add(line, b.mul(j, I64(4))))
+                return []
+
+            def columns(i, _):
+                return simd.loop(b, I64(0), width, LANES, [], lambda j, _: block(i, j))
+
+            simd.loop(b, I64(0), rows, LANES, [], columns)
+            return context.get_dummy_value()
+
+        return types.void(*[_WORD] * 6), generate
+
+
+_MASKS = AVX512  # a partial panel need not be copied
+_tile_tall, _tile_low = _tile_of(_TALL, _VECTORS), _tile_of(_LOW, _VECTORS)
+_tile_narrow, _tile_single = _tile_of(_NARROW, 1), _tile_of(1, _SINGLE)
+
+
+@inlined
+def _multiply(
+    a, down, along, n, depth, half, b, ldb, flip, first, last, bias, bias_step, out, out_down,
+    rectifies, gate, room,
+):  # fmt: skip
+    """Columns `first` to `last` of ``out = a @ b + bias``, for the `n` rows of a.
+
+    Addresses and distances are in bytes; the numbers of a column of `a` are `down` apart, those
+    of a row `along`. With `flip` it is ``b.T``. The first chain has the inputs before `half`.
+    """
+    panel, rest = room + 4 * _WIDEST, room + 4 * _WIDEST * (1 + _DEEP)
+    for top in range(0, n, _CHUNK):
+        rows = min(_CHUNK, n - top)
+        left, y = a + top * down, out + top * out_down
+        j = first
+        while j < last:
+            columns = last - j
+            single, narrow = rows < 3, AVX512 and columns <= LANES
+            width = min(_WIDEST if single else _WIDE, columns)
+            w = b + (j * ldb if flip else 4 * j)
+            k = 0
+            while True:
+                # The next inputs, which do not cross the middle.
+                begin, end = (0, half) if k < half else (half, depth)
+                blocks = (end - begin + _DEEP - 1) // _DEEP
+                size = (end - begin + blocks - 1) // max(blocks, 1)
+                size = max(min(size, end - k), 0)
+                ends, second = k + size >= end, k >= half and k > 0
+                right, line = w + (4 * k if flip else k * ldb), ldb
+                if flip:
+                    line = 4 * _WIDEST if single else 4 * _WIDE
+                    _transpose(right, ldb, size, width, panel, line)
+                    right = panel
+                elif not single and (
+                    (rows > _TALL and ldb > 4 * _WIDE) or (not _MASKS and width < _WIDE)
+                ):
+                    line = 4 * _WIDE
+                    _copy(right, ldb, size, width, panel, line, 1)
+                    right = panel
+                # Where the sums begin, and where they go to.
+                init, init_down, to, to_down, add = room, 0, y + 4 * j, out_down, 0
+                if k == 0:
+                    if bias != 0:
+                        init = bias + bias_step * j
+                elif k != half:
+                    init, init_down = (rest, 4 * _WIDEST) if second else (to, to_down)
+                if second:
+                    if ends:
+                        add = 1
+                    else:
+                        to, to_down = rest, 4 * _WIDEST
+                final = k + size >= depth
+                floor, door = 0, 0
+                if final:
+                    floor = rectifies
+                    if gate != 0:
+                        door = gate + top * out_down + 4 * j
+                i, x = 0, left + k * along
+                while i < rows:
+                    more = rows - i
+                    if single:
+                        more = 1
+                        _tile_single(x, down, along, right, line, size, init, init_down, to,
+                                     to_down, more, width, add, floor, door)  # fmt: skip
+                    elif narrow:
+                        more = min(more, _NARROW)
+                        _tile_narrow(x, down, along, right, line, size, init, init_down, to,
+                                     to_down, more, width, add, floor, door)  # fmt: skip
+                    elif more <= _LOW or more == 2 * _LOW or more == 2 * _LOW - 1:
+                        more = min(more, _LOW)
+                        _tile_low(x, down, along, right, line, size, init, init_down, to,
+                                  to_down, more, width, add, floor, door)  # fmt: skip
+                    else:
+                        more = min(more, _TALL)
+                        _tile_tall(x, down, along, right, line, size, init, init_down, to,
+                                   to_down, more, width, add, floor, door)  # fmt: skip
+                    i += more
+                    x += more * down
+                    init += more * init_down
+                    to += more * to_down
+                    if door != 0:
+                        door += more * out_down
+                k += size
+                if final:
+                    break
+            j += width
+
+
+@kernel
+def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_size):
+    """Compute one of the products of a layer with `d` inputs and `u` units.
+
+    FORWARD: ``out = a @ b + extra``; extra is 0 or the bias; `which` 8 more: rectified.
+    INPUTS: ``out = a @ b.T``, 0 where the activations `extra` are not positive, if it is not 0.
+    KERNEL: ``out = a.T @ b``, with denormal results flushed to 0.
+    """
+    n = vector(count, 1, np.int64)[0] * per
+    room += part * room_size
+    zeros = vector(room, _WIDEST, np.float32)
+    for i in range(_WIDEST):
+        zeros[i] = 0
+    rectifies, which = which >> 3, which & 7
+    rows, columns, depth = n, u, d
+    down, along, ldb, flip, half, bias, gate = 4 * d, 4, 4 * u, False, first_half(d), extra, 0
+    if which == INPUTS:
+        columns, depth, down, half, flip, bias, gate = d, u, 4 * u, u, True, 0, extra
+    elif which == KERNEL:
+        rows, depth, down, along, half, bias = d, n, 4, 4 * d, n, 0
+    panels = (columns + _WIDE - 1) // _WIDE
+    first, last, top, bottom = 0, columns, 0, rows
+    if panels % parts == 0 or panels > 4 * parts:
+        first = panels * part // parts * _WIDE
+        last = min(panels * (part + 1) // parts * _WIDE, columns)
+    else:
+        top, bottom = rows * part // parts, rows * (part + 1) // parts
+    out_down = 4 * columns
+    if gate != 0:
+        gate += top * out_down
+    flushing = flush(which == KERNEL)
+    _multiply(
+        a + top * down, down, along, bottom - top, depth, half, b, ldb, flip, first, last, bias, 4,
+        out + top * out_down, out_down, rectifies, gate, room,
+    )  # fmt: skip
+    flush(flushing)
+
+
+@kernel
+def take_rows(part, parts, step, rows, x, out, width):
+    """Copy the batch's rows of `width` numbers: ``out[:n] = x[rows[first : first + n]]``.
+
+    `rows` is the address of int64 numbers, or 0: the batch is the rows from `first` on.
+    """
+    block = vector(step, 8, np.int64)
+    first, n = block[1], block[2]
+    begin, end, size = n * part // parts, n * (part + 1) // parts, 4 * width
+    if rows == 0:
+        _copy(x + (first + begin) * size, size, end - begin, width, out + begin * size, size, 0)
+        return
+    numbers = vector(rows, first + n, np.int64)
+    for i in range(begin, end):
+        # They are scattered over memory, so the next but one is prefetched.
+        following = x + numbers[first + min(i + 2, end - 1)] * size
+        for j in range(0, size, 64):
+            prefetch(following + j)
+        _copy(x + numbers[first + i] * size, size, 1, width, out + i * size, size, 0)
+
+
+class _Product:
+    """One of the products, as a kernel with words of its own; its rows call `product`."""
+
+    def __init__(self, which: int, **names: str) -> None:
+        self.which, self.names = which, names
+        self.words = [*names, "count", "per", "out", "d", "u", "room", "room_size"]
+
+    def row(self, rectifies: int = 0, **words: int) -> np.ndarray[Any, Any]:
+        """Return a row that calls it."""
+        if words.keys() != set(self.words):
+            raise TypeError(f"the product takes the words {self.words}, not {[*words]}")
+        named = {self.names.get(name, name): word for name, word in words.items()}
+        return product.row(which=self.which + 8 * rectifies, **{"extra": 0, **named})
+
+    def __call__(self, row: np.ndarray[Any, Any], part: int = 0, parts: int = 1) -> None:
+        """Call it once, for tests and trials."""
+        product(row, part, parts)
+
+
+#: ``out = x @ w + bias``; the words are count, per, x, w, bias (or 0), out, d, u, room, room_size.
+linear = _Product(FORWARD, x="a", w="b", bias="extra")
+#: ``out = d_y @ w.T``, where y is not 0: 0 where the activations `y` are not positive.
+linear_dx = _Product(INPUTS, d_y="a", w="b", y="extra")
+#: ``out = x.T @ d_y``.
+kernel_gradient = _Product(KERNEL, x="a", d_y="b")

@@ -1,0 +1,122 @@
+"""LLVM instructions on vectors of 16 float32, for the intrinsics of the other kernels.
+
+An address is an int64, `b` the IR builder. AVX2 processors compute a vector in two halves, with
+the same bits.
+"""
+
+import platform
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import config, types
+from numba.core.cgutils import get_or_insert_function as external
+from numba.extending import intrinsic
+
+from tinynet.kernels.compiled import COMPILES
+
+# The features of the processor that the code is made for, which need not be this one.
+_features = (getattr(config, "CPU_FEATURES", None) or "").split(",")
+if _features == [""]:
+    _features = llvm.get_host_cpu_features().flatten().split(",")
+AVX512 = "+avx512f" in _features
+#: Without this instruction the compiler would call a slow function of the C library.
+FMA = "+fma" in _features or platform.machine() in ("aarch64", "arm64")
+LANES = 16
+I64, I32, I1, F32 = ir.IntType(64), ir.IntType(32), ir.IntType(1), ir.FloatType()
+VECTOR = ir.VectorType(F32, LANES)
+
+
+def at(b, address, kind):
+    return b.inttoptr(address, kind.as_pointer())
+
+
+def call(b, name, result, *arguments):
+    kind = ir.FunctionType(result, [a.type for a in arguments])
+    return b.call(external(b.module, kind, name), arguments)
+
+
+def shifted(b, address, vectors):
+    """Return the address of the vector that comes `vectors` later."""
+    return b.add(address, I64(4 * LANES * vectors)) if vectors else address
+
+
+def load(b, address, mask=None):
+    """Load a vector; lanes outside the mask are 0 and their memory is not touched."""
+    if mask is None:
+        return b.load(at(b, address, VECTOR), align=4)
+    place = at(b, address, VECTOR)
+    return call(b, "llvm.masked.load.v16f32.p0", VECTOR, place, I32(4), mask, VECTOR(None))
+
+
+def store(b, x, address, mask=None):
+    if mask is None:
+        b.store(x, at(b, address, VECTOR), align=4)
+    else:
+        place = at(b, address, VECTOR)
+        call(b, "llvm.masked.store.v16f32.p0", ir.VoidType(), x, place, I32(4), mask)
+
+
+def below(b, width, first=0):
+    """Return the mask of the lanes i with ``first + i < width``."""
+    lanes = ir.VectorType(I64, LANES)([first + i for i in range(LANES)])
+    return b.icmp_signed("<", lanes, splat(b, width))
+
+
+def splat(b, x):
+    """Return a vector of 16 equal numbers."""
+    none = ir.VectorType(x.type, LANES)(ir.Undefined)
+    first = b.insert_element(none, x, I32(0))
+    return b.shuffle_vector(first, none, ir.VectorType(I32, LANES)([0] * LANES))
+
+
+def broadcast(b, address):
+    """Return a vector of 16 times the number at an address."""
+    return splat(b, b.load(at(b, address, F32)))
+
+
+def fma(b, x, y, z):
+    """Return ``x * y + z``, rounded once where the processor can."""
+    if FMA:
+        return call(b, "llvm.fma.v16f32", VECTOR, x, y, z)
+    return b.fadd(b.fmul(x, y), z)
+
+
+def loop(b, start, stop, step, values, body):
+    """Build ``for i in range(start, stop, step): values = body(i, values)``; return the values."""
+    before, inside, after = b.block, b.append_basic_block("loop"), b.append_basic_block("done")
+    b.cbranch(b.icmp_signed("<", start, stop), inside, after)
+    b.position_at_end(inside)
+    i, old = b.phi(I64), [b.phi(v.type) for v in values]
+    new = body(i, old)
+    following = b.add(i, I64(step))
+    for phi, first, next_ in zip([i, *old], [start, *values], [following, *new], strict=True):
+        phi.add_incoming(first, before)
+        phi.add_incoming(next_, b.block)
+    last = b.block
+    b.cbranch(b.icmp_signed("<", following, stop), inside, after)
+    b.position_at_end(after)
+    result = [b.phi(v.type) for v in values]
+    for phi, first, next_ in zip(result, values, new, strict=True):
+        phi.add_incoming(first, before)
+        phi.add_incoming(next_, last)
+    return result
+
+
+if not COMPILES:
+
+    def prefetch(address):
+        """Do nothing: Python has no such instruction."""
+
+else:
+
+    @intrinsic
+    def prefetch(typing_context, address):
+        """Ask for the memory at an address without waiting for it."""
+
+        def generate(context, b, signature, arguments):
+            place = at(b, arguments[0], ir.IntType(8))
+            read, keep, data = I32(0), I32(3), I32(1)
+            call(b, "llvm.prefetch.p0", ir.VoidType(), place, read, keep, data)
+            return context.get_dummy_value()
+
+        return types.void(types.int64), generate
