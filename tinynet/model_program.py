@@ -109,7 +109,7 @@ class ModelProgram:
         weighing = [None if spec is None else symbol(spec) for spec in weights]
         given = [s for s in (*self.inputs, *targets, *weighing) if s is not None]
         self.program = Program(given)
-        self.objective = objective
+        self.objective, self.gradients = objective, gradients
         #: The outputs, structured as the model returns them, and the losses of each.
         self.outputs: Any = None
         self.losses: list[tuple[Any, float]] = []
@@ -146,6 +146,7 @@ class ModelProgram:
         self._with_logits = [None if s is None else number(s) for s in self.logits]
         self._losses = [(number(s), weight) for s, weight in self.losses]
         self._added = [*map(number, self.added)]
+        self.count_symbols = [(s, metric) for metric, s in self.counts]
         self.counts = [(metric, number(s)) for metric, s in self.counts]
         # Taking one out is atomic, so that threads can share a model.
         self._idle: collections.deque[Workspace] = collections.deque()

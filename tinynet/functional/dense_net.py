@@ -819,10 +819,10 @@ def log_softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = Non
 
 def _normal_cdf(x: Array) -> Array:
     """Compute the cumulative distribution function of the standard normal distribution."""
-    return _erfc(x * -math.sqrt(0.5)) / 2
+    return _erfc(x * -math.sqrt(0.5)).astype(x.dtype) / 2
 
 
-_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+_erfc = np.frompyfunc(math.erfc, 1, 1)
 _SELU, _SELU_BELOW = 1.0507009873554805, 1.0507009873554805 * 1.6732632423543772
 _GELU = math.sqrt(2 / math.pi)
 
@@ -1099,6 +1099,30 @@ def batch_normalization_backward(
 # ---------------------------------------------------------------- losses of each example
 
 
+def is_label(labels: Array, rows: Array) -> Array:
+    """Return the one-hot rows of class labels, as a mask.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (N,)
+        Class labels, 0 to C - 1.
+    rows : ndarray, shape (N, C)
+        Array with a column for each class, whose values do not matter.
+
+    Returns
+    -------
+    ndarray of bool, shape (N, C)
+        True at each label.
+
+    Examples
+    --------
+    >>> is_label(np.array([1, 0]), np.zeros((2, 2)))
+    array([[False,  True],
+           [ True, False]])
+    """
+    return np.arange(rows.shape[-1]) == labels[:, None]
+
+
 def sparse_softmax_crossentropy(labels: Array, logits: Array) -> Array:
     """Compute the cross-entropy of class labels from logits.
 
@@ -1123,9 +1147,8 @@ def sparse_softmax_crossentropy(labels: Array, logits: Array) -> Array:
     array([  0.69314718, 100.        ])
     """
     shifted = logits - np.max(logits, axis=-1, keepdims=True)
-    values: Array = np.log(np.sum(np.exp(shifted), axis=-1))
-    values -= shifted[np.arange(len(labels)), labels]
-    return values
+    chosen = np.sum(np.where(is_label(labels, logits), shifted, 0), axis=-1)
+    return np.log(np.sum(np.exp(shifted), axis=-1)) - chosen
 
 
 def sparse_softmax_crossentropy_backward(
@@ -1158,8 +1181,7 @@ def sparse_softmax_crossentropy_backward(
     ...     np.array([2.0]), np.array([1]), np.array([[0.25, 0.75]]))
     array([[ 0.5, -0.5]])
     """
-    d_logits: Array = np.positive(probabilities, out=out)
-    d_logits[np.arange(len(labels)), labels] -= 1
+    d_logits: Array = np.subtract(probabilities, is_label(labels, probabilities), out=out)
     d_logits *= d_values[:, None]
     return d_logits
 
@@ -1358,9 +1380,7 @@ def sparse_crossentropy_backward(
     array([[ 1., -1.]])
     """
     q = clip(probabilities, epsilon)
-    d_p: Array = np.repeat(1 / np.sum(q, axis=-1, keepdims=True), q.shape[-1], axis=-1)
-    rows = np.arange(len(labels))
-    d_p[rows, labels] -= 1 / q[rows, labels]
+    d_p: Array = 1 / np.sum(q, axis=-1, keepdims=True) - is_label(labels, q) / q
     d_p *= d_values[:, None]
     d_p *= q == probabilities
     return d_p
@@ -1785,7 +1805,7 @@ def _in_blocks(update: Callable[..., None]) -> Callable[..., None]:
         if named:
             rest = inspect.signature(update).bind(w, *rest, **named).args[1:]
         given = [float(a) if isinstance(a, np.generic) else a for a in rest]
-        if w.size <= _BLOCK:
+        if w.size <= _BLOCK or type(w) is not np.ndarray:  # or it is traced
             update(w, *given)
             return
         for part in blocks(w.size):
@@ -1863,14 +1883,14 @@ def adam_step_size(
         Learning rate, without bias correction.
     beta_1, beta_2 : float
         Decay rates of the moment estimates.
-    step : int
-        Number of this step; the first is 1.
+    step : int, or ndarray of int
+        Number of this step, or of several; the first is 1.
     dtype : dtype
         Data type of the weights.
 
     Returns
     -------
-    float
+    float, or ndarray
         Step size, of that data type.
 
     Examples
@@ -1878,10 +1898,35 @@ def adam_step_size(
     >>> float(adam_step_size(1.0, 0.5, 0.75, 1, np.float64))
     1.0
     """
+    one = np.dtype(dtype).type(1)
+    root = np.sqrt(one - rounded_power(beta_2, step, dtype))
+    return learning_rate * root / (one - rounded_power(beta_1, step, dtype))
+
+
+def rounded_power(base: float, exponent: Any, dtype: Any) -> Any:
+    """Compute the power of a number that was rounded to a data type, rounded once more.
+
+    Parameters
+    ----------
+    base : float
+        Base.
+    exponent : int, or ndarray of int
+        Exponent.
+    dtype : dtype
+        Data type.
+
+    Returns
+    -------
+    ndarray or scalar
+        Power, of that data type.
+
+    Examples
+    --------
+    >>> rounded_power(0.5, np.array([1, 2]), np.float32)
+    array([0.5 , 0.25], dtype=float32)
+    """
     as_type = np.dtype(dtype).type
-    one, t = as_type(1), as_type(step)
-    root = np.sqrt(one - as_type(beta_2) ** t)
-    return as_type(learning_rate) * root / (one - as_type(beta_1) ** t)
+    return np.power(np.float64(as_type(base)), exponent).astype(dtype)
 
 
 def train_steps(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY
 from typing import Any
 
 import numpy as np
 
-from tinynet import checks, threads
+from tinynet import checks
 from tinynet.arguments import argument, declared, required
+from tinynet.functional import dense_net as functional
 from tinynet.optimizers import schedules
 from tinynet.optimizers.base import Optimizer, Plan, _registry
-from tinynet.program import dispatch
 from tinynet.variable import Array, Variable
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lion", "Nadam"]
@@ -71,12 +71,13 @@ class SGD(_BuiltIn):
     def __complete(self) -> None:
         self.slot_names = ("momentum",) if self.momentum else ()
 
-    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
+        (rate,) = numbers
         if slots:
-            dispatch.sgd_momentum(w, d_w, slots[0], rate, self.momentum, self.nesterov)
+            functional.sgd_momentum(w, d_w, slots[0], rate, self.momentum, self.nesterov)
         else:
-            dispatch.sgd(w, d_w, rate)
+            functional.sgd(w, d_w, rate)
 
 
 @declared(_registry, "adam")
@@ -125,18 +126,16 @@ class Adam(_BuiltIn):
         late = {id(v) for v in self._slots.get("largest", [])}
         return sorted(state, key=lambda v: id(v) in late)
 
-    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         m, v, *largest = slots
-        step = int(self.iterations.array) + 1
-        alpha = dispatch.adam_step_size(rate, self.beta_1, self.beta_2, step, w.dtype)
-        constants = (alpha, 1 - self.beta_1, 1 - self.beta_2, self.epsilon)
-        team = threads.active and not largest and threads.team_for("adam", w, d_w, m, v)
-        if team:
-            team.begin("adam", w, d_w, m, v, np.array(constants))
-            team.finish()
-        else:
-            dispatch.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
+        constants = (numbers[0], 1 - self.beta_1, 1 - self.beta_2, self.epsilon)
+        functional.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
+
+    def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
+        """Return the step sizes, which include the bias correction."""
+        size = functional.adam_step_size(rates, self.beta_1, self.beta_2, steps, rates.dtype)
+        return (np.asarray(size),)
 
 
 def _weight_decay(name: str, value: Any) -> float:
@@ -216,26 +215,31 @@ class Nadam(_BuiltIn):
             self._product = Variable(np.ones((), kind), False, name="u_product")
             super().build(variables)
 
-    def _change(self, plan: Plan) -> None:
-        self._rate()  # raises an error, if it is wrong, before anything changes
-        self._product.array[...] *= self._momentum(int(self.iterations) + 1)
-        super()._change(plan)
+    def _momenta(self, steps: Array, kind: Any) -> Array:
+        one = np.dtype(kind).type
+        decay = functional.rounded_power(0.96, steps, kind)
+        return np.asarray(one(self.beta_1) * (one(1) - one(0.5) * decay))
 
-    def _momentum(self, step: int) -> Any:
-        one = self._product.array.dtype.type
-        return one(self.beta_1) * (one(1) - one(0.5) * one(0.96) ** one(step))
+    def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
+        """Return the factors of the first moment and of the gradient, and a bias correction."""
+        kind, one = rates.dtype, rates.dtype.type(1)
+        now, ahead = self._momenta(steps, kind), self._momenta(steps + 1, kind)
+        product = np.cumprod(np.append(self._product.array.astype(kind), now))[1:]
+        correction = one - functional.rounded_power(self.beta_2, steps, kind)
+        alpha_m = rates * ahead / (one - product * ahead)
+        return alpha_m, rates * (one - now) / (one - product), correction
 
-    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+    def changed(self, steps: Array) -> None:
+        """Note the momenta of these steps."""
+        for momentum in self._momenta(steps, self._product.array.dtype):
+            self._product.array[...] *= momentum
+
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
+        alpha_m, alpha_g, correction = numbers
         one = w.dtype.type
-        step = int(self.iterations.array) + 1
-        now, ahead = self._momentum(step), self._momentum(step + 1)
-        product = self._product.array[()]
-        correction = one(1) - one(self.beta_2) ** one(step)
-        alpha_m = one(rate) * ahead / (one(1) - product * ahead)
-        alpha_g = one(rate) * (one(1) - now) / (one(1) - product)
         rates = (one(1) - one(self.beta_1), one(1) - one(self.beta_2))
-        dispatch.nadam(w, d_w, *slots, alpha_m, alpha_g, *rates, correction, self.epsilon)
+        functional.nadam(w, d_w, *slots, alpha_m, alpha_g, *rates, correction, self.epsilon)
 
 
 @declared(_registry, "rmsprop")
@@ -276,11 +280,11 @@ class RMSprop(_BuiltIn):
         self.slot_names = ("velocity", *("momentum",) * bool(self.momentum))
         self.slot_names += ("average_gradient",) * self.centered
 
-    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         named = dict(zip(self.slot_names, slots, strict=True))
         kept = (named.get(name) for name in ("velocity", "momentum", "average_gradient"))
-        dispatch.rmsprop(w, d_w, *kept, rate, self.rho, self.momentum, self.epsilon)
+        functional.rmsprop(w, d_w, *kept, numbers[0], self.rho, self.momentum, self.epsilon)
 
 
 @declared(_registry, "adagrad")
@@ -311,9 +315,9 @@ class Adagrad(_BuiltIn):
     slot_names = ("accumulator_of_squares",)
     squares = ("accumulator_of_squares", None)
 
-    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
-        dispatch.adagrad(w, d_w, *slots, rate, self.epsilon)
+        functional.adagrad(w, d_w, *slots, numbers[0], self.epsilon)
 
 
 @declared(_registry, "adamax")
@@ -349,12 +353,14 @@ class Adamax(_BuiltIn):
 
     slot_names = ("momentum", "norm")
 
-    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
-        one = w.dtype.type
-        reached = one(1) - one(self.beta_1) ** one(int(self.iterations) + 1)
-        size = one(rate) / reached
-        dispatch.adamax(w, d_w, *slots, size, 1 - self.beta_1, self.beta_2, self.epsilon)
+        constants = (numbers[0], 1 - self.beta_1, self.beta_2, self.epsilon)
+        functional.adamax(w, d_w, *slots, *constants)
+
+    def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
+        """Return the step sizes, which include the bias correction."""
+        return (rates / (1 - functional.rounded_power(self.beta_1, steps, rates.dtype)),)
 
 
 @declared(_registry, "adadelta")
@@ -387,9 +393,9 @@ class Adadelta(_BuiltIn):
 
     slot_names = ("accumulated_grad", "accumulated_delta_var")
 
-    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
-        dispatch.adadelta(w, d_w, *slots, rate, self.rho, self.epsilon)
+        functional.adadelta(w, d_w, *slots, numbers[0], self.rho, self.epsilon)
 
 
 @declared(_registry, "ftrl")
@@ -435,7 +441,7 @@ class Ftrl(_BuiltIn):
 
     slot_names = ("accumulator_of_squares", "linear")
 
-    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         power, l1, l2 = (
             self.learning_rate_power,
@@ -443,7 +449,7 @@ class Ftrl(_BuiltIn):
             self.l2_regularization_strength,
         )
         shrinkage = self.l2_shrinkage_regularization_strength
-        dispatch.ftrl(w, d_w, *slots, rate, power, l1, l2, shrinkage, self.beta)
+        functional.ftrl(w, d_w, *slots, numbers[0], power, l1, l2, shrinkage, self.beta)
 
 
 @declared(_registry, "lion")
@@ -478,9 +484,9 @@ class Lion(_BuiltIn):
 
     slot_names = ("momentum",)
 
-    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
-        dispatch.lion(w, d_w, *slots, rate, self.beta_1, self.beta_2)
+        functional.lion(w, d_w, *slots, numbers[0], self.beta_1, self.beta_2)
 
 
 def get(identifier: Any) -> Optimizer:

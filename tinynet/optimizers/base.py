@@ -20,6 +20,7 @@ import numpy as np
 from tinynet import checks
 from tinynet.optimizers import schedules
 from tinynet.optimizers.schedules import LearningRateSchedule
+from tinynet.program.formula import Untraceable
 from tinynet.program.nested import flattened
 from tinynet.registry import Configurable, Registry, snake_case
 from tinynet.variable import Array, Variable, as_tensor, join, pack, runs
@@ -671,6 +672,106 @@ class Optimizer(Configurable):
         for variable in plan.constrained:
             variable.array[...] = variable.constraint(variable.array)
 
+    def lower(self, low: Any, plan: Plan, gradients: list[Any]) -> None:
+        """Note a step for the runner, weight by weight.
+
+        Parameters
+        ----------
+        low : Lowering
+            What the program does so far.
+        plan : Plan
+            The weights and their slots.
+        gradients : list of (Traced or None)
+            Gradient of each weight.
+
+        Raises
+        ------
+        Untraceable
+            If Python must do it.
+        """
+        cls = type(self)
+        own = (cls.update_step, cls.apply, cls.apply_gradients, cls._step)
+        base = (Optimizer.update_step, Optimizer.apply, Optimizer.apply_gradients, Optimizer._step)
+        if own != base or self.gradient_accumulation_steps is not None:
+            raise Untraceable(f"the optimizer {self.name}")
+        weights = [low.leaf(v, v.shape) for v in plan.variables]
+        for k, (variable, w) in enumerate(zip(plan.variables, weights, strict=True)):
+            if variable.regularizer is not None:
+                penalty = variable.regularizer.gradient(w)
+                gradients[k] = penalty if gradients[k] is None else gradients[k] + penalty
+        gradients = self._traced_clip(low, gradients)
+        count = len(self.numbers(np.ones(1, np.float32), np.ones(1, np.int64)))
+        numbers = [low.number("number", k) for k in range(count)]
+        for k, (variable, gradient) in enumerate(zip(plan.variables, gradients, strict=True)):
+            low.tag = id(variable)
+            w = weights[k].copy()
+            if self.weight_decay and self._decays(variable):
+                w -= w * np.float32(self.weight_decay) * low.number("rate")
+            slots = []
+            for name in self.slot_names:
+                slot = self._slots[name][self._get_variable_index(variable)]
+                slots.append((slot, low.leaf(slot, slot.shape).copy()))
+            self.update(numbers, w, gradient, *(value for _, value in slots))
+            for slot, value in slots:
+                low.store(slot, value)
+            w = self._traced_average(low, variable, w)
+            if variable.constraint is not None:
+                w = variable.constraint.project(w)
+            low.store(variable, w)
+        low.tag = None
+
+    def _traced_clip(self, low: Any, gradients: list[Any]) -> list[Any]:
+        if self.clipvalue is not None:
+            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
+        if self.clipnorm is not None:
+            limit = np.float32(self.clipnorm)
+            lengths = [np.sqrt(np.sum(np.square(g))) for g in gradients]
+            pairs = zip(gradients, lengths, strict=True)
+            return [g * (limit / np.maximum(length, limit)) for g, length in pairs]
+        if self.global_clipnorm is not None:
+            limit = np.float32(self.global_clipnorm)
+            total: Any = sum(low.add(np.sum(np.square(g))) for g in gradients)
+            scale = low.add(np.minimum(1 / np.sqrt(total), 1 / limit))
+            return [g * (limit * scale) for g in gradients]
+        return gradients
+
+    def _traced_average(self, low: Any, variable: Variable, w: Any) -> Any:
+        """Note the running mean of a weight; return what becomes of the weight."""
+        if not self.use_ema:
+            return w
+        slot = self._slots["average"][self._get_variable_index(variable)]
+        keep, give = low.number("keep"), low.number("give")
+        average = keep * low.leaf(slot, slot.shape) + give * w
+        low.store(slot, average)
+        if not self.ema_overwrite_frequency:
+            return w
+        return np.where(low.number("replace") != 0, average, w)
+
+    def columns(self, names: list[Any], rates: Array) -> Array:
+        """Return the numbers of the next steps that `lower` asked for.
+
+        Parameters
+        ----------
+        names : list of tuple
+            What each column holds.
+        rates : ndarray of float32, shape (S,)
+            Learning rate of each step.
+
+        Returns
+        -------
+        ndarray of float32, shape (S, len(names))
+            The numbers.
+        """
+        steps = int(self.iterations) + 1 + np.arange(len(rates))
+        own = self.numbers(rates, steps)
+        keep = np.where(steps > 1, self.ema_momentum, 0.0)
+        every = self.ema_overwrite_frequency or 1
+        others = {"rate": rates, "keep": keep, "give": 1 - keep, "replace": steps % every == 0}
+        table = np.empty((len(rates), len(names)), np.float32)
+        for k, (kind, *which) in enumerate(names):
+            table[:, k] = own[which[0]] if kind == "number" else others[kind]
+        return table
+
     @property
     def is_plain(self) -> bool:
         """Whether a step is no more than `update`."""
@@ -734,11 +835,34 @@ class Optimizer(Configurable):
         """Change the weights by their gradients."""
         rate = self._rate()
         if type(self).update_step is Optimizer.update_step:
+            steps = np.array([int(self.iterations) + 1])
             for flat in plan.flat:
-                self.update(rate, *flat)
+                rates = np.full(1, rate, flat[0].dtype)
+                self.update([column[0] for column in self.numbers(rates, steps)], *flat)
+            self.changed(steps)
         else:  # copies, since gradients are buffers
             for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
                 self.update_step(as_tensor(gradient.copy()), variable, as_tensor(rate))
+
+    def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
+        """Return the numbers that `update` takes, for several steps at once.
+
+        Parameters
+        ----------
+        rates : ndarray, shape (S,)
+            Learning rate of each step, in the data type of the weights.
+        steps : ndarray of int, shape (S,)
+            Number of each step; the first of all is 1.
+
+        Returns
+        -------
+        tuple of ndarray, shape (S,)
+            The numbers; by default the learning rates alone.
+        """
+        return (rates,)
+
+    def changed(self, steps: Array) -> None:
+        """Note that the weights were changed in these steps."""
 
     def _prepare(self, plan: Plan, rate: Any) -> None:
         """Clip gradients, decay weights, and correct the averages of squares."""
@@ -839,13 +963,13 @@ class Optimizer(Configurable):
                 if id(variable) in averages:
                     variable.array[...] = averages[id(variable)].array
 
-    def update(self, rate: np.float32, w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Change weights by their gradient; every kind of optimizer has its own.
 
         Parameters
         ----------
-        rate : float32
-            The learning rate of this step.
+        numbers : sequence of number
+            One of each array that `numbers` returns.
         w : ndarray, shape (P,)
             The weights; modified in place.
         d_w : ndarray, shape (P,)
@@ -873,7 +997,9 @@ class Optimizer(Configurable):
         index, d_w = self._get_variable_index(variable), np.asarray(gradient, variable.dtype)
         slots = [self._slots[name][index] for name in self.slot_names]
         flat = [array.reshape(-1) for array in (variable.array, d_w, *(s.array for s in slots))]
-        self.update(np.float32(learning_rate), *flat)
+        rates = np.full(1, learning_rate, flat[0].dtype)
+        steps = np.array([int(self.iterations) + 1])
+        self.update([column[0] for column in self.numbers(rates, steps)], *flat)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a copy's state, the running values again in flat vectors."""

@@ -34,7 +34,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tinynet.program.dispatch' has no attribute {name!r}")
     else:
         value = getattr(functional, own)
-        if config.backend() == "numba":
+        if False:
             # With fewer than four rows most of the kernel's registers would be empty; but training
             # has one order of sums, that of the fused training loop.
             reference, kernel = _pairs().get(own, (value, value))

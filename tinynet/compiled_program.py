@@ -1,0 +1,158 @@
+"""The programs of a model as rows for the runner: a training step, an evaluation, a prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet.program.formula import BATCH, SCALAR, Node, Traced, Untraceable, _array, space_of
+from tinynet.program.lowering import Lowering, Register, backward, lower_instructions, traced_shape
+from tinynet.program.machine import Machine, Patch
+from tinynet.program.program import Backward
+from tinynet.program.symbols import SymbolicTensor
+
+
+class Input(Register):
+    """The register of an input of the program, filled at the beginning of a step."""
+
+    def __init__(self, space: Any, number: int, itemsize: int, is_sparse: bool) -> None:
+        super().__init__(space, itemsize=itemsize)
+        self.number, self.is_sparse = number, is_sparse
+
+
+def _input(low: Lowering, symbol: Any, number: int, sparse: bool) -> Traced:
+    shape, dtype = traced_shape(symbol), np.dtype(symbol.dtype)
+    if dtype not in (np.float32, np.int64):
+        raise Untraceable(f"an input of {dtype}")
+    register = Input(space_of(shape), number, dtype.itemsize, sparse)
+    value = low.leaf(register, shape, dtype)
+    if not sparse:
+        width = register.space.size * dtype.itemsize // 4
+        rows = Patch("order") if number == 0 else 0
+        low.call(
+            "take_rows",
+            {},
+            {},
+            rows=rows,
+            x=Patch(f"input {number}"),
+            out=register,
+            width=width,
+        )
+        low._place[value.node] = len(low.groups) - 1
+    return value
+
+
+def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) -> Machine:
+    """Lower the program of a model.
+
+    Parameters
+    ----------
+    traced : ModelProgram
+        The program.
+    sparse : bool
+        Whether the first input comes as compressed rows.
+    plan : Plan, optional
+        What the optimizer changes, in a training step.
+    regularized : sequence of Variable
+        Weights whose penalties are part of the loss.
+
+    Returns
+    -------
+    Machine
+        The rows.
+
+    Raises
+    ------
+    Untraceable
+        If Python must run an instruction.
+    """
+    low, program = Lowering(), traced.program
+    values: dict[int, Any] = {}
+    read = {id(i) for n in (*program.forward, *program.backward) for i in n.inputs}
+    for number, symbol in enumerate(program.inputs):
+        if id(symbol) in read:
+            values[id(symbol)] = _input(low, symbol, number, sparse and number == 0)
+
+    def value_of(value: Any) -> Any:
+        if id(value) in values:
+            return values[id(value)]
+        if isinstance(value, SymbolicTensor):
+            raise Untraceable("a value that is not computed")
+        if hasattr(value, "assign"):
+            if value.array.dtype != np.float32:
+                raise Untraceable(f"a Variable of {value.array.dtype}")
+            return low.leaf(value, value.shape)
+        return value if value is None or isinstance(value, int | float) else _array(value)
+
+    lower_instructions(low, values, program.forward, value_of)
+    results: dict[Any, Node] = {}
+    losses = [low.add(_array(value_of(s))) for s, _ in traced.losses]
+    losses += [low.add(_array(value_of(s))) for s in traced.added]
+    losses += [low.add(_penalty(low, v)) for v in regularized]
+    scalars = [*losses, *(low.add(_array(value_of(s))) for s, _ in traced.count_symbols)]
+    gradients: dict[int, Any] = {}
+    if plan is not None:
+        _record(low, scalars, len(losses))
+        _lower_backward(low, values, program, value_of, gradients)
+        own = [gradients.get(id(traced.gradients[id(v)])) for v in plan.variables]
+        plan.optimizer.lower(low, plan, own)
+    elif scalars:
+        _record(low, scalars, 0)
+    for k, symbol in enumerate(traced.predictions):
+        results["prediction", k] = low.add(_array(value_of(symbol))).node
+    machine = Machine(low, results)
+    machine.scalars = len(scalars)
+    return machine
+
+
+def _record(low: Lowering, scalars: list[Traced], checked: int) -> None:
+    nodes = [s.node for s in scalars]
+    low.call(
+        "record", {}, {}, sources=nodes, count=len(nodes), table=Patch("table"),
+        checked=checked, stops=Patch("stops"),
+    )  # fmt: skip
+    low.groups[-1].call.reads.extend(nodes)
+
+
+def _penalty(low: Lowering, variable: Any) -> Traced:
+    w, regularizer = low.leaf(variable, variable.shape), variable.regularizer
+    if not hasattr(regularizer, "l1"):
+        raise Untraceable("a custom regularizer")
+    total: Any = 0.0
+    for factor, values in ((regularizer.l1, np.abs(w)), (regularizer.l2, np.square(w))):
+        if factor:
+            total = np.sum(values) * np.float32(factor) + total if total else np.sum(values) * np.float32(factor)
+    return _array(total)
+
+
+def _lower_backward(
+    low: Lowering, values: dict[int, Any], program: Any, value_of: Any, gradients: dict[int, Any]
+) -> None:
+    for instruction in program.backward:
+        operation = instruction.operation
+        if not isinstance(operation, Backward):
+            a, b = (value_of(i) for i in instruction.inputs)
+            values[id(instruction.outputs[0])] = low.add(a + b)
+            continue
+        own = operation.forward
+        d_y = _array(value_of(instruction.inputs[0]))
+        ys = [value_of(o) if id(o) in values else None for o in own.outputs]
+        if any(a is None for a in ys[:1]):
+            raise Untraceable("a value that is not computed")
+        arrays = [value_of(i) for i in own.inputs]
+        shape = traced_shape(own.outputs[0])
+        if d_y.shape != shape:
+            d_y = np.broadcast_to(d_y, shape)
+        outs = operation.outs
+        found = backward(own.operation, low, d_y, ys, arrays, own.options, operation.needs, outs)
+        for symbol, gradient, out in zip(instruction.outputs, found, outs, strict=True):
+            if gradient is None:
+                continue
+            gradient = low.add(_array(gradient))
+            if symbol is not None:
+                values[id(symbol)] = gradient
+            if out is not None:
+                gradients[id(out)] = gradient
+    for symbol, out in program.stores:
+        gradients[id(out)] = low.add(_array(value_of(symbol)))

@@ -1,0 +1,45 @@
+"""What Python learns of a step: a few scalars, written to a table."""
+
+import math
+
+import numpy as np
+
+from tinynet.kernels.compiled import inlined
+from tinynet.kernels.row import kernel, vector
+
+
+@inlined
+def _first(sources, k):
+    """Return the first number of the k-th source."""
+    return vector(vector(sources, k + 1, np.int64)[k], 1, np.float32)[0]
+
+
+@kernel
+def record(part, parts, step, sources, count, table, checked, stops):
+    """Write `count` scalars to the step's row of the float64 table.
+
+    The first `checked` of them are losses: if one is not finite and `stops` is 1, stop.
+    """
+    block = vector(step, 4, np.int64)
+    first = block[0] * count
+    row = vector(table + 8 * first, count, np.float64)
+    for k in range(count):
+        x = np.float64(_first(sources, k))
+        row[k] = x
+        if k < checked and stops and not math.isfinite(x):
+            block[3] = 1
+
+
+@kernel
+def spread(part, parts, source, out):
+    """Write one number 16 times: as scalars are read."""
+    x = vector(source, 1, np.float32)[0]
+    y = vector(out, 16, np.float32)
+    for lane in range(16):
+        y[lane] = x
+
+
+@kernel
+def pick(part, parts, source, out):
+    """Write one number of a scalar."""
+    vector(out, 1, np.float32)[0] = vector(source, 1, np.float32)[0]

@@ -1,0 +1,497 @@
+"""Formulas: what a function of NumPy arrays computes, noted as a list of elementwise operations.
+
+The functions of `functional` are called with `Traced` arrays, which have shapes and data types but
+no values. Every ufunc and every reduction becomes a `Node`. The kernel `chain` executes nodes, so
+that the readable function is also the one that runs fast: there is no second version of it.
+
+A node belongs to a *space*: rows and columns. Along the rows there may be the batch axis, whose size
+is open. Its result is *full* (one number for each row and column) or a *row value* (one for each
+row, as sums over the last axis are). Sums over all rows are *column values*, of a space of their
+own; sums over everything are scalars.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+#: The batch size while formulas are traced: no other size is the same, and none is a multiple.
+BATCH = 1_000_003
+
+
+class Untraceable(Exception):
+    """The function does something that is no elementwise operation: Python must run it."""
+
+
+class Space(NamedTuple):
+    """Rows and columns: ``per`` rows for each example of the batch, or just so many."""
+
+    batched: bool
+    per: int
+    columns: int
+
+    @property
+    def size(self) -> int:
+        """Number of elements of an example, or of all of them without a batch."""
+        return self.per * self.columns
+
+
+SCALAR = Space(False, 1, 1)
+
+
+class Node:
+    """One elementwise operation, reduction, or value from elsewhere (`operation` is "leaf").
+
+    Attributes
+    ----------
+    operation : str
+        Name in the table of the kernel `chain`.
+    inputs : list of Node
+        Its inputs.
+    space : Space
+        Where it is computed.
+    is_row : bool
+        Whether its result is one number for each row.
+    result : Space
+        The space of the result: another one for sums over rows and over everything.
+    source : object
+        Of a leaf: what it stands for; of a constant: the number.
+    """
+
+    __slots__ = ("inputs", "is_row", "operation", "result", "source", "space")
+
+    def __init__(
+        self,
+        operation: str,
+        inputs: list[Node],
+        space: Space,
+        is_row: bool = False,
+        result: Space | None = None,
+        source: Any = None,
+    ) -> None:
+        self.operation, self.inputs, self.space = operation, inputs, space
+        self.is_row, self.result, self.source = is_row, result or space, source
+
+    def __repr__(self) -> str:
+        return f"<{self.operation} {self.space}{' row' if self.is_row else ''}>"
+
+
+def space_of(shape: tuple[int, ...]) -> Space:
+    """Return the space of a full array; its first axis may be several rows for each example."""
+    if not shape:
+        return SCALAR
+    batched = shape[0] % BATCH == 0 and shape[0] > 0
+    first = shape[0] // BATCH if batched else shape[0]
+    if any(size % BATCH == 0 and size for size in shape[1:]):
+        raise Untraceable(f"the batch axis in {shape}")
+    if len(shape) == 1:
+        return Space(True, first, 1) if batched else Space(False, 1, first)
+    return Space(batched, first * math.prod(shape[1:-1]), shape[-1])
+
+
+class Traced(np.ndarray[Any, Any]):
+    """An array of a formula: it has a shape and a data type; its values are not known.
+
+    In-place operations give the object another node, as they give an array other values.
+    """
+
+    node: Node
+
+    def __array_finalize__(self, other: Any) -> None:
+        """Views get their node from the method that makes them."""
+
+    @classmethod
+    def of(cls, node: Node, shape: tuple[int, ...], dtype: Any = np.float32) -> Traced:
+        """Return the array of a node."""
+        # One number that stands for all, so that no memory is needed; NaN gives itself away.
+        one = np.full((), np.nan if np.dtype(dtype).kind == "f" else 1, dtype)
+        made = np.lib.stride_tricks.as_strided(one, shape, (0,) * len(shape)).view(cls)
+        made.node = node
+        return made
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """Note an elementwise operation, or a reduction."""
+        outs = options.pop("out", None)
+        if method == "reduce":
+            (x,) = inputs
+            made = _reduce(ufunc.__name__, x, **options)
+        elif method == "__call__" and not options.keys() - {"dtype", "where", "casting"}:
+            if options.get("where", True) is not True:
+                raise Untraceable("where=")
+            made = _call(ufunc, inputs)
+        else:
+            raise Untraceable(f"{ufunc.__name__}.{method}")
+        return _written(made, outs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Note one of the other functions of NumPy, or refuse it."""
+        known = _FUNCTIONS.get(function.__name__)
+        if known is None:
+            raise Untraceable(function.__name__)
+        return known(*args, **kwargs)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a view with more or fewer axes of size 1: no element may be chosen."""
+        parts = list(key) if isinstance(key, tuple) else [key]
+        if any(not (p is None or p is Ellipsis or p == slice(None) or p in (0, -1)) for p in parts):
+            raise Untraceable(f"[{key}]")
+        used = sum(p is not None and p is not Ellipsis for p in parts)
+        if Ellipsis not in parts:
+            parts.append(Ellipsis)
+        at = parts.index(Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (self.ndim - used)
+        sizes, shape = iter(self.shape), []
+        for part in parts:
+            size = 1 if part is None else next(sizes)
+            if isinstance(part, int):
+                if size != 1:
+                    raise Untraceable(f"[{key}]")
+            else:
+                shape.append(size)
+        return _view(self, tuple(shape))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Give all elements other values, or some, by a mask."""
+        if isinstance(key, Traced) and key.dtype == bool and key.shape == self.shape:
+            self.node = _call(np.where, [key, value, self]).node
+        elif key is Ellipsis or key == slice(None):
+            self.node = _like(_array(value), self.shape, self.dtype).node
+        else:
+            raise Untraceable(f"[{key}] = ...")
+
+    def astype(self, dtype: Any, **_: Any) -> Any:  # type: ignore[override]
+        """Return it as float32: a mask holds 0 and 1, as it does in the kernel."""
+        if np.dtype(dtype) == self.dtype:
+            return self
+        if np.dtype(dtype) != np.float32:
+            raise Untraceable(f"astype({dtype})")
+        return Traced.of(self.node, self.shape)
+
+    def reshape(self, *shape: Any, **_: Any) -> Any:  # type: ignore[override]
+        """Return it in another shape."""
+        given = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+        known = math.prod(s for s in given if s != -1)
+        return _view(self, tuple(self.size // known if s == -1 else s for s in given))
+
+    def copy(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+        """Return another array of the same node."""
+        return Traced.of(self.node, self.shape, self.dtype)
+
+    def fill(self, value: Any) -> None:
+        """Give all elements one value."""
+        self[...] = value
+
+    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:  # type: ignore[override]  # fmt: skip
+        """Sum over axes."""
+        return _written(_reduce("add", self, axis, dtype, keepdims), out and (out,))
+
+    def max(self, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:  # type: ignore[override]
+        """Return the largest element."""
+        return _reduce("maximum", self, axis, None, keepdims)
+
+    def min(self, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:  # type: ignore[override]
+        """Return the smallest element."""
+        return _reduce("minimum", self, axis, None, keepdims)
+
+    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:  # type: ignore[override]  # fmt: skip
+        """Return the mean over axes."""
+        return _mean(self, axis, dtype, out, keepdims)
+
+    def _refuse(self, *_: Any) -> Any:
+        raise Untraceable("a value is asked for")
+
+    __bool__ = __float__ = __int__ = __index__ = __iter__ = _refuse  # type: ignore[assignment]
+    item = tolist = tobytes = _refuse  # type: ignore[assignment]
+
+
+def _view(x: Traced, shape: tuple[int, ...]) -> Traced:
+    """Return the same elements in another shape."""
+    if math.prod(shape) != x.size:
+        raise ValueError(f"cannot reshape array of shape {x.shape} into shape {shape}")
+    space_of(shape)
+    return Traced.of(x.node, shape, x.dtype)
+
+
+def constant(value: Any) -> Node:
+    """Return the node of a number."""
+    if value and (value % BATCH == 0 or (1 / value) % BATCH == 0):
+        raise Untraceable("the batch size is used as a number")
+    return Node("constant", [], SCALAR, source=np.float32(value))
+
+
+def _array(value: Any) -> Traced:
+    """Return an operand as a traced array."""
+    if isinstance(value, Traced):
+        return value
+    if isinstance(value, bool | int | float | np.bool_):
+        return Traced.of(constant(value), ())
+    array = np.asarray(value)
+    if array.dtype.kind not in "fbiu" or (array.dtype.kind == "f" and array.itemsize > 4):
+        raise Untraceable(f"an operand of {array.dtype}")
+    if np.isnan(array).any() and array.ndim:
+        raise Untraceable("an array whose values are not known")
+    if array.size == 1:
+        return Traced.of(constant(array.item()), array.shape)
+    if BATCH in array.shape:
+        raise Untraceable("an array of the batch's size")
+    flat = np.ascontiguousarray(array, np.float32)
+    return Traced.of(Node("leaf", [], space_of(array.shape), source=flat), array.shape)
+
+
+def _like(x: Traced, shape: tuple[int, ...], dtype: Any) -> Traced:
+    """Return x broadcast to a shape."""
+    if x.shape == shape:
+        return x
+    return _elementwise("copy", [x], shape, dtype)
+
+
+_NAMES = {
+    "true_divide": "divide", "positive": "copy", "conjugate": "copy", "fabs": "absolute",
+    "float_power": "power", "bitwise_and": "logical_and", "bitwise_or": "logical_or",
+    "invert": "logical_not",
+}  # fmt: skip
+_MASKS = {
+    "greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_and",
+    "logical_or", "logical_not", "isnan",
+}  # fmt: skip
+
+
+def _call(function: Any, operands: Any) -> Traced:
+    """Note an elementwise operation; some are composed of others."""
+    name = function.__name__
+    name = _NAMES.get(name, name)
+    composed = _COMPOSED.get(name)
+    xs = [_array(x) for x in operands]
+    if composed is not None:
+        made: Traced = composed(*xs)
+        return made
+    if name == "power" and xs[1].node.operation == "constant":
+        simple = _powers(xs[0], float(xs[1].node.source))
+        if simple is not None:
+            return simple
+    from tinynet.kernels.chain import OPERATIONS
+
+    if name not in OPERATIONS:
+        raise Untraceable(name)
+    shape = np.broadcast_shapes(*(x.shape for x in xs))
+    return _elementwise(name, xs, shape, bool if name in _MASKS else np.float32)
+
+
+def _elementwise(name: str, xs: list[Traced], shape: tuple[int, ...], dtype: Any) -> Traced:
+    """Make the node of an operation whose operands are broadcast to a shape."""
+    space, is_row = _home(xs, shape)
+    return Traced.of(Node(name, [x.node for x in xs], space, is_row), shape, dtype)
+
+
+def _home(xs: list[Traced], shape: tuple[int, ...]) -> tuple[Space, bool]:
+    """Return the space of a result: row values stay in the space of the rows they come from."""
+    space = space_of(shape)
+    for own in {x.node.space for x in xs if x.node.is_row}:
+        of_rows = Space(own.batched, own.per, 1)
+        if space.batched == own.batched and space.size == own.per:
+            places = {placement(x.node, of_rows) for x in xs}
+            if places <= {"full", "scalar"}:
+                return own, True
+    for x in xs:
+        placement(x.node, space)
+    return space, False
+
+
+def placement(node: Node, space: Space) -> str:
+    """Say how the elements of a node lie in a space: "full", "row", "column" or "scalar"."""
+    own = node.result
+    if node.is_row:
+        if node.space == space:
+            return "row"
+        own = Space(own.batched, own.per, 1)
+    if not own.batched and own.size == 1:
+        return "scalar"
+    if own.batched == space.batched and own.size == space.size:
+        return "full"
+    if own.batched == space.batched and own.size == space.per:
+        return "row"
+    if not own.batched and own.size == space.columns:
+        return "column"
+    raise Untraceable(f"{own} in {space}")
+
+
+def _written(made: Traced, outs: Any) -> Any:
+    """Give the arrays of ``out=`` the result."""
+    if outs is None:
+        return made
+    (out,) = outs
+    if not isinstance(out, Traced):
+        raise Untraceable("out=")
+    out.node = _like(made, out.shape, out.dtype).node
+    return out
+
+
+# ---------------------------------------------------------------- reductions
+
+
+def _reduce(
+    name: str, x: Any, axis: Any = 0, dtype: Any = None, keepdims: bool = False, **_: Any
+) -> Traced:
+    """Note a reduction over the last axis, over all others, or over all."""
+    x = _array(x)
+    if dtype is not None and np.dtype(dtype) not in (np.float32, x.dtype):
+        raise Untraceable("dtype=")
+    if name not in ("add", "maximum", "minimum", "logical_or", "logical_and"):
+        raise Untraceable(f"{name}.reduce")
+    every = tuple(range(x.ndim))
+    given = axis if isinstance(axis, tuple) else every if axis is None else (axis,)
+    axes = sorted(a % x.ndim for a in given) if x.ndim else []
+    shape = tuple(
+        1 if i in axes else size for i, size in enumerate(x.shape) if keepdims or i not in axes
+    )
+    axes = [a for a in axes if x.shape[a] != 1]
+    if not axes:
+        return Traced.of(x.node, shape, np.float32)
+    left = [i for i in every if i not in axes and x.shape[i] != 1]
+    node, space = x.node, space_of(x.shape)
+    if node.is_row:
+        space = node.space
+    if not left:
+        if name != "add":
+            raise Untraceable(f"{name} over everything")
+        return Traced.of(Node("sum_all", [node], space, result=SCALAR), shape)
+    last = max(i for i in every if x.shape[i] != 1)
+    if axes == [last] and not node.is_row:
+        whole = {"add": "row_sum", "maximum": "row_max", "minimum": "row_min"}
+        operation = whole.get(name)
+        if operation is None or x.shape[-1] == 1:
+            raise Untraceable(f"{name} over rows")
+        return Traced.of(Node(operation, [node], space, is_row=True), shape)
+    if left == [last] and name == "add" and not node.is_row and x.shape[-1] != 1:
+        result = Space(False, 1, x.shape[last])
+        return Traced.of(Node("sum_col", [node], space, result=result), shape)
+    raise Untraceable(f"{name} over axes {axes}")
+
+
+def _count(x: Traced, axis: Any) -> Traced:
+    """Return the number of elements of a mean, of which the batch size may be a factor."""
+    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    sizes = [x.shape[a] for a in axes]
+    rest = math.prod(size for size in sizes if size != BATCH)
+    if BATCH not in sizes:
+        return Traced.of(constant(rest), ())
+    return Traced.of(Node("leaf", [], SCALAR, source=("count", rest)), ())
+
+
+def _mean(
+    x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
+) -> Any:
+    x = _array(x)
+    total = _reduce("add", x, axis, dtype, keepdims)
+    return _written(_call(np.true_divide, [total, _count(x, axis)]), out and (out,))
+
+
+def _var(
+    x: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0,
+    keepdims: bool = False,
+) -> Any:  # fmt: skip
+    centered = x - _mean(x, axis, keepdims=True)
+    if ddof:
+        raise Untraceable("ddof")
+    return _mean(centered * centered, axis, dtype, out, keepdims)
+
+
+def _powers(x: Traced, exponent: float) -> Traced | None:
+    """Return a power that is a product or a root; None for others."""
+    if exponent == 2:
+        return _call(np.multiply, [x, x])
+    if exponent == 1:
+        return x
+    if exponent == 0.5:
+        return _call(np.sqrt, [x])
+    if exponent == -1:
+        return _call(np.true_divide, [1.0, x])
+    return None
+
+
+def _logaddexp(a: Traced, b: Traced) -> Any:
+    """Log(exp(a) + exp(b)) without overflow; equal infinities stay what they are."""
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    return np.where(a == b, a + math.log(2), high + np.log1p(np.exp(low - high)))
+
+
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **kw: Any) -> Any:
+    low, high = kw.get("min", a_min), kw.get("max", a_max)
+    y = x if low is None else np.maximum(x, low)
+    y = y if high is None else np.minimum(y, high)
+    return _written(_array(y), out and (out,))
+
+
+def _erfc_of(x: Any) -> Any:
+    return _elementwise("erfc", [_array(x)], x.shape, np.float32)
+
+
+#: Operations that are composed of those of the table.
+_COMPOSED: dict[str, Callable[..., Any]] = {
+    "logaddexp": _logaddexp,
+    "reciprocal": lambda x: 1 / x,
+    "isfinite": lambda x: np.abs(x) < np.inf,
+    "isinf": lambda x: np.abs(x) == np.inf,
+    "erfc (vectorized)": _erfc_of,
+    "erf (vectorized)": lambda x: 1 - _erfc_of(x),
+    "sinh": lambda x: (np.exp(x) - np.exp(-x)) / 2,
+    "cosh": lambda x: (np.exp(x) + np.exp(-x)) / 2,
+    "log2": lambda x: np.log(x) * np.float32(1 / math.log(2)),
+    "log10": lambda x: np.log(x) * np.float32(1 / math.log(10)),
+    "bitwise_xor": lambda a, b: a != b,
+    "logical_xor": lambda a, b: (a != 0) != (b != 0),
+}
+
+
+def _filled(value: float) -> Callable[..., Any]:
+    def function(x: Any, *args: Any, **kwargs: Any) -> Any:
+        return _like(_array(value), x.shape, np.float32)
+
+    return function
+
+
+#: Other functions of NumPy.
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "where": lambda condition, a, b: _call(np.where, [condition, a, b]),
+    "clip": _clip,
+    "sum": lambda x, axis=None, dtype=None, out=None, keepdims=False, **_: _written(
+        _reduce("add", x, axis, dtype, keepdims), out and (out,)
+    ),
+    "max": lambda x, axis=None, out=None, keepdims=False, **_: _reduce(
+        "maximum", x, axis, None, keepdims
+    ),
+    "min": lambda x, axis=None, out=None, keepdims=False, **_: _reduce(
+        "minimum", x, axis, None, keepdims
+    ),
+    "mean": _mean,
+    "var": _var,
+    "ones_like": _filled(1.0),
+    "zeros_like": _filled(0.0),
+    "full_like": lambda x, value, *_, **__: _filled(value)(x),
+    "reshape": lambda x, shape, **_: x.reshape(shape),
+    "expand_dims": lambda x, axis: x.reshape(_expanded(x.shape, axis)),
+    "squeeze": lambda x, axis=None: x.reshape(_without(x.shape, axis)),
+    "broadcast_to": lambda x, shape, **_: _like(_array(x), tuple(shape), np.float32),
+    "atleast_1d": lambda x: x if x.ndim else x.reshape(1),
+    "copy": lambda x, **_: x.copy(),
+}
+_FUNCTIONS["amax"], _FUNCTIONS["amin"] = _FUNCTIONS["max"], _FUNCTIONS["min"]
+
+
+def _expanded(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+    axes = axis if isinstance(axis, tuple | list) else (axis,)
+    ndim = len(shape) + len(axes)
+    at = {a % ndim for a in axes}
+    rest = iter(shape)
+    return tuple(1 if i in at else next(rest) for i in range(ndim))
+
+
+def _without(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    at = {a % len(shape) for a in axes if shape[a] == 1}
+    return tuple(size for i, size in enumerate(shape) if i not in at)

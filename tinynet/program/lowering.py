@@ -1,0 +1,515 @@
+"""Lowering: the instructions of a program become rows for the runner.
+
+Each operation either calls kernels (matrix products, random numbers) or is a formula, whose nodes
+are executed by the kernel `chain`. Nodes of one space whose inputs are there go into one call of
+it: this is the fusion of elementwise operations.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinynet.functional import dense_net as functional
+from tinynet.losses.base import LossStep
+from tinynet.program.dense_net import (
+    BATCH_NORMALIZATION,
+    DRAW,
+    DROPOUT,
+    MATCHES,
+    NORMALIZED,
+    Activated,
+    Linear,
+)
+from tinynet.program.formula import (
+    BATCH,
+    SCALAR,
+    Node,
+    Space,
+    Traced,
+    Untraceable,
+    placement,
+    space_of,
+)
+from tinynet.program.operations import Operation
+from tinynet.program.tensor import TABLE
+
+
+class Register:
+    """Memory for the value of a node, planned for the largest batch."""
+
+    def __init__(self, space: Space, is_row: bool = False, itemsize: int = 4) -> None:
+        self.space, self.is_row, self.itemsize = space, is_row, itemsize
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it holds one number, which is kept 16 times."""
+        return self.space == SCALAR
+
+    def numbers(self, n: int) -> int:
+        """Return how many numbers it holds for a batch of n examples."""
+        if self.is_scalar:
+            return 16
+        size = self.space.per if self.is_row else self.space.size
+        return size * n if self.space.batched else size
+
+
+class Call:
+    """A kernel call: its name, its words (numbers, nodes, registers, Variables), what it writes."""
+
+    def __init__(self, kernel: str, words: dict[str, Any], reads: list[Node], writes: list[Node]):
+        self.kernel, self.words, self.reads, self.writes = kernel, words, reads, writes
+        #: How many multiplications, for an example or in all: whether it is worth two threads.
+        self.work: tuple[int, int] = (0, 0)
+
+
+class Group:
+    """Nodes of one space, or a call: what one row does."""
+
+    def __init__(self, space: Space | None, tag: Any = None, call: Call | None = None) -> None:
+        self.space, self.tag, self.call = space, tag, call
+        self.nodes: list[Node] = []
+
+
+class Lowering:
+    """Collects the calls and nodes of a program, in order, and groups them."""
+
+    def __init__(self) -> None:
+        self.groups: list[Group] = []
+        self._place: dict[Node, int] = {}
+        self._known: dict[Any, Node] = {}
+        #: The last groups that read each Variable, and the nodes that it was set to.
+        self._readers: dict[int, int] = {}
+        self.current: dict[int, Traced] = {}
+        self._floor = 0
+        self.tag: Any = None
+        #: Nodes that are kept in registers, whoever reads them.
+        self.registers: dict[Node, Any] = {}
+        self._leaves: dict[Any, Traced] = {}
+        self._spread: dict[Node, Node] = {}
+        self._splats: set[Node] = set()
+
+    # ------------------------------------------------------------ values
+
+    def leaf(self, source: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> Traced:
+        """Return a value that lies in memory already: a Variable, an array, a register."""
+        key = id(source) if not isinstance(source, tuple) else source
+        if key in self.current:
+            return self.current[key].reshape(shape)
+        if key not in self._leaves:
+            node = Node("leaf", [], space_of(shape), source=source)
+            self._leaves[key] = Traced.of(node, shape, dtype)
+        return self._leaves[key]
+
+    def number(self, *key: Any) -> Traced:
+        """Return a scalar that changes from step to step; the key says which."""
+        return self.leaf(key, ())
+
+    # ------------------------------------------------------------ order
+
+    def add(self, traced: Traced) -> Traced:
+        """Note the nodes that a value is computed by; return it."""
+        node = self._added(traced.node)
+        return Traced.of(node, traced.shape, traced.dtype)
+
+    def _added(self, node: Node) -> Node:
+        if node in self._place or node.operation == "constant":
+            return node
+        if node.operation == "leaf":
+            if isinstance(node.source, tuple):  # the same number is one leaf
+                node = self._known.setdefault(node.source, node)
+            return node
+        node.inputs = [self._scalar(self._added(i)) for i in node.inputs]
+        earliest = self._floor
+        for i in node.inputs:
+            earliest = max(earliest, self._after(i, node))
+        index = self._group_from(earliest, node.space)
+        key = (index, node.operation, *map(id, node.inputs), node.is_row)
+        if node.operation != "store" and key in self._known:
+            return self._known[key]
+        self._known[key] = node
+        self._put(node, index)
+        return node
+
+    def _scalar(self, node: Node) -> Node:
+        """Return a single number of memory as chains read it, 16 times."""
+        single = node.operation == "leaf" and node.result == SCALAR
+        if not single or isinstance(node.source, tuple) or node in self._splats:
+            return node
+        if node not in self._spread:
+            index = len(self.groups)
+            made = Node("leaf", [], SCALAR, source=Register(SCALAR))
+            self._spread[node] = made
+            self._splats.add(made)
+            self._place[made] = index
+            self._note_reader(node, index)
+            call = Call("spread", {"source": node, "out": made}, [node], [made])
+            self.groups.append(Group(None, call=call))
+        return self._spread[node]
+
+    def _after(self, i: Node, node: Node) -> int:
+        """Return the first group in which an input is known."""
+        if i not in self._place:
+            return self._floor
+        place = self._place[i]
+        group = self.groups[place]
+        joins = group.call is None and group.space == node.space and group.tag == self.tag
+        return place if joins and i.result == i.space and placement(i, node.space) != "" else place + 1
+
+    def _group_from(self, earliest: int, space: Space) -> int:
+        for index in range(earliest, len(self.groups)):
+            group = self.groups[index]
+            if group.call is None and group.space == space and group.tag == self.tag:
+                return index
+        self.groups.append(Group(space, self.tag))
+        return len(self.groups) - 1
+
+    def _put(self, node: Node, index: int) -> None:
+        self.groups[index].nodes.append(node)
+        self._place[node] = index
+        for i in node.inputs:
+            self._note_reader(i, index)
+
+    def _note_reader(self, node: Node, index: int) -> None:
+        if node.operation == "leaf":
+            key = id(node.source)
+            self._readers[key] = max(self._readers.get(key, 0), index)
+
+    def call(
+        self,
+        kernel: str,
+        reads: dict[str, Any],
+        writes: dict[str, tuple[tuple[int, ...], Any]],
+        work: tuple[int, int] = (0, 0),
+        **words: Any,
+    ) -> list[Traced]:
+        """Note a kernel call; return what it writes.
+
+        Parameters
+        ----------
+        kernel : str
+            Name of the kernel.
+        reads : dict of str to Traced
+            Its inputs by the names of its words.
+        writes : dict of str to (shape, target)
+            Its results; the target is a Variable, or None for a register.
+        work : tuple of int
+            Multiplications for an example, and besides.
+        **words : object
+            The other words.
+        """
+        inputs = {name: self.add(value).node for name, value in reads.items()}
+        index = len(self.groups)
+        results = []
+        for name, (shape, target) in writes.items():
+            space = space_of(shape)
+            node = Node("leaf", [], space, source=target or Register(space))
+            words[name] = node
+            results.append(Traced.of(node, shape))
+            self._place[node] = index
+        made = Call(kernel, {**inputs, **words}, [*inputs.values()], [r.node for r in results])
+        made.work = work
+        for node in made.reads:
+            self._note_reader(node, index)
+        self.groups.append(Group(None, call=made))
+        return results
+
+    def store(self, variable: Any, value: Any) -> None:
+        """Set a Variable, after everything that reads its old value."""
+        value = self.add(_as_traced(value))
+        key = id(variable)
+        space = space_of(variable.shape)
+        if space == SCALAR:
+            self.call("pick", {"source": value}, {}, out=variable)
+            self.current[key] = Traced.of(value.node, variable.shape)
+            return
+        node = Node("store", [value.node], space, source=variable)
+        earliest = self._after(value.node, node)
+        last = self._readers.get(key, -1)
+        if last >= 0:
+            group = self.groups[last]
+            same = group.call is None and group.space == space and group.tag == self.tag
+            earliest = max(earliest, last if same else last + 1)
+        index = self._group_from(max(earliest, self._floor), space)
+        self._put(node, index)
+        self.current[key] = Traced.of(value.node, variable.shape)
+
+
+def _as_traced(value: Any) -> Traced:
+    from tinynet.program.formula import _array
+
+    return _array(value)
+
+
+def traced_shape(symbol: Any) -> tuple[int, ...]:
+    """Return the shape of a symbolic tensor, its open batch size replaced."""
+    return tuple(BATCH if size is None else size for size in symbol.shape)
+
+
+# ---------------------------------------------------------------- operations
+
+
+@functools.singledispatch
+def forward(operation: Any, low: Lowering, arrays: list[Any], options: dict[str, Any]) -> Any:
+    """Lower an operation; return its result or results."""
+    raise Untraceable(operation.name)
+
+
+@functools.singledispatch
+def backward(
+    operation: Any,
+    low: Lowering,
+    d_y: Any,
+    ys: list[Any],
+    arrays: list[Any],
+    options: dict[str, Any],
+    needs: list[bool],
+    outs: list[Any],
+) -> list[Any]:
+    """Lower the backward function of an operation; return a gradient (or None) for each input."""
+    raise Untraceable(operation.name)
+
+
+@forward.register
+def _(operation: Operation, low: Lowering, arrays: list[Any], options: dict[str, Any]) -> Any:
+    if type(operation) is not Operation:
+        raise Untraceable(operation.name)
+    return operation.forward(*arrays, **options)
+
+
+@backward.register
+def _(  # type: ignore[misc]
+    operation: Operation, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+) -> list[Any]:  # fmt: skip
+    if type(operation) is not Operation:
+        raise Untraceable(operation.name)
+    return operation.gradients(d_y, ys[0], arrays, options, needs, None, None)
+
+
+@forward.register
+def _(operation: Activated, low: Any, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+    return operation.activation.forward(arrays[0])
+
+
+@backward.register
+def _(  # type: ignore[misc]
+    operation: Activated, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+) -> list[Any]:  # fmt: skip
+    return [operation.activation.backward(d_y, arrays[0], ys[0])]
+
+
+def _rows(x: Any) -> tuple[int, bool, int]:
+    """Return the rows of an example, whether there is a batch axis, and the columns."""
+    space = space_of(x.shape)
+    return space.per, space.batched, x.shape[-1]
+
+
+@forward.register
+def _(operation: Linear, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+    x, kernel, bias = arrays
+    per, batched, d = _rows(x)
+    u = kernel.shape[-1]
+    reads = {"x": x, "w": kernel}
+    if bias is not None:
+        reads["bias"] = bias
+    words: dict[str, Any] = {"d": d, "u": u, "rectifies": int(operation.rectifies)}
+    if bias is None:
+        words["bias"] = 0
+    sparse = getattr(x.node.source, "is_sparse", False)
+    shape = (*x.shape[:-1], u)
+    work = (per * d * u, 0) if batched else (0, per * d * u)
+    name = "linear_csr" if sparse else "linear"
+    (z,) = low.call(
+        name, reads, {"out": (shape, None)}, work, batched=batched, per=per, **words
+    )
+    return z
+
+
+@backward.register
+def _(  # type: ignore[misc]
+    operation: Linear, low: Lowering, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+) -> list[Any]:  # fmt: skip
+    x, kernel, bias = arrays
+    per, batched, d = _rows(x)
+    u = kernel.shape[-1]
+    if operation.rectifies:
+        d_y = functional.relu_backward(d_y, ys[0], ys[0])
+    d_y = low.add(_as_traced(d_y))
+    words = {"batched": batched, "per": per, "d": d, "u": u}
+    work = (per * d * u, 0) if batched else (0, per * d * u)
+    d_x = d_kernel = d_bias = None
+    if needs[2]:
+        d_bias = np.sum(d_y, axis=tuple(range(d_y.ndim - 1)))
+    if needs[1]:
+        sparse = getattr(x.node.source, "is_sparse", False)
+        name = "kernel_gradient_csr" if sparse else "kernel_gradient"
+        reads = {"x": x, "d_y": d_y}
+        (d_kernel,) = low.call(name, reads, {"out": (kernel.shape, outs[1])}, work, **words)
+    if needs[0]:
+        reads = {"d_y": d_y, "w": kernel}
+        (d_x,) = low.call("linear_dx", reads, {"out": (x.shape, None)}, work, y=0, **words)
+    return [d_x, d_kernel, d_bias]
+
+
+@forward.register(type(DRAW))
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+    x, noise = arrays[0], options["noise_shape"]
+    if noise is not None:
+        raise Untraceable("noise_shape")
+    space = space_of(x.shape)
+    (drawn,) = low.call(
+        "draw_uniform",
+        {},
+        {"out": (x.shape, None)},
+        batched=space.batched,
+        numbers=space.size,
+        state=options["generator"],
+    )
+    return drawn
+
+
+@forward.register(type(DROPOUT))
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+    return functional.dropout(arrays[0], arrays[1], options["rate"])
+
+
+@backward.register(type(DROPOUT))
+def _(  # type: ignore[misc]
+    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+) -> list[Any]:  # fmt: skip
+    return [functional.dropout(d_y, arrays[1], options["rate"]), None]
+
+
+def _normalized(arrays: Any, options: Any) -> Any:
+    x, mean, variance, gamma, beta = arrays
+    rows = x.reshape(-1, x.shape[-1])
+    given = (rows, mean, variance, gamma, beta, options["epsilon"])
+    return functional.batch_normalization(*given).reshape(x.shape)
+
+
+@forward.register(type(NORMALIZED))
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+    return _normalized(arrays, options)
+
+
+@backward.register(type(NORMALIZED))
+def _(  # type: ignore[misc]
+    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+) -> list[Any]:  # fmt: skip
+    return operation.gradients(d_y, ys[0], arrays, options, needs, None, None)
+
+
+@forward.register(type(BATCH_NORMALIZATION))
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+    x, gamma, beta = arrays
+    mean, variance = functional.batch_statistics(x.reshape(-1, x.shape[-1]))
+    mean, variance = low.add(mean), low.add(variance)
+    return _normalized([x, mean, variance, gamma, beta], options), mean, variance
+
+
+@backward.register(type(BATCH_NORMALIZATION))
+def _(  # type: ignore[misc]
+    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+) -> list[Any]:  # fmt: skip
+    x, gamma, beta = arrays
+    _, mean, variance = ys
+    width = (x.shape[-1],)
+    d_gamma = _empty(width) if needs[1] else None
+    d_beta = _empty(width) if needs[2] else None
+    d_x = functional.batch_normalization_backward(
+        d_y.reshape(-1, *width), x.reshape(-1, *width), mean, variance, gamma, options["epsilon"],
+        d_gamma, d_beta,
+    )  # fmt: skip
+    return [d_x.reshape(x.shape), d_gamma, d_beta]
+
+
+def _empty(shape: tuple[int, ...]) -> Traced:
+    """Return an array for a result that a function writes to."""
+    return Traced.of(Node("constant", [], SCALAR, source=np.float32(0)), shape)
+
+
+@forward.register(type(MATCHES))
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+    labels, scores = arrays
+    columns = low.leaf(("columns", scores.shape[-1]), (scores.shape[-1],))
+    largest = np.max(scores, axis=-1, keepdims=True)
+    is_best = (scores == largest) | np.isnan(scores)
+    first = np.min(np.where(is_best, columns, float(scores.shape[-1])), axis=-1)
+    return np.sum((first == labels).astype(np.float32))
+
+
+@forward.register(type(TABLE["assign"]))
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+    variable = arrays[0].node.source
+    if not hasattr(variable, "assign"):
+        raise Untraceable("assign")
+    value = low.add(_as_traced(arrays[1]))
+    low.store(variable, value)
+    return value
+
+
+def lower_instructions(
+    low: Lowering, values: dict[int, Any], instructions: Sequence[Any], value_of: Callable[..., Any]
+) -> None:
+    """Lower the forward part of a program; `values` gets the results by the ids of symbols."""
+    for instruction in instructions:
+        arrays = [value_of(i) for i in instruction.inputs]
+        found = forward(instruction.operation, low, arrays, instruction.options)
+        found = found if isinstance(found, tuple) else (found,)
+        for symbol, result in zip(instruction.outputs, found, strict=True):
+            values[id(symbol)] = low.add(_as_traced(result))
+
+
+# ---------------------------------------------------------------- losses
+
+
+def _reduction(loss: Any, low: Lowering, y_true: Any, weights: Any, values: Any) -> Any:
+    """Return what each value counts in the loss: 1 / their number, for a plain mean."""
+    own = loss.effective_weights(y_true, weights)
+    if loss.reduction not in ("sum_over_batch_size", "mean", "sum"):
+        raise Untraceable(f"reduction={loss.reduction}")
+    if loss.reduction == "sum":
+        return own, None
+    per = space_of(values.shape).size
+    return own, low.number("count", per)
+
+
+@forward.register(LossStep)
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+    y_pred, y_true, weights = arrays
+    loss = operation.loss
+    values = loss.call(y_true, loss.squeezed(y_true, y_pred))
+    own, count = _reduction(loss, low, y_true, weights, values)
+    weighted = values if own is None else values * own
+    total = np.sum(weighted)
+    if count is not None:
+        total = total / count
+    probabilities = y_pred
+    if loss.gives_probabilities:
+        probabilities = functional.softmax(y_pred)
+    return total, probabilities
+
+
+@backward.register(LossStep)
+def _(  # type: ignore[misc]
+    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+) -> list[Any]:  # fmt: skip
+    y_pred, y_true, weights = arrays
+    loss = operation.loss
+    predictions = loss.squeezed(y_true, y_pred)
+    shape = loss.values_shape(y_true, y_pred.shape)
+    values = Traced.of(Node("constant", [], SCALAR, source=np.float32(1)), shape)
+    own, count = _reduction(loss, low, y_true, weights, values)
+    d_values = values if own is None else own
+    if count is not None:
+        d_values = d_values / count
+    d_values = np.broadcast_to(d_values, shape)
+    if hasattr(y_pred, "probabilities"):
+        pass
+    d = loss.backward(d_values, y_true, predictions)
+    if not (d_y.node.operation == "constant" and d_y.node.source == 1):
+        d = d * d_y
+    return [d.reshape(y_pred.shape), None, None]

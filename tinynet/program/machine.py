@@ -1,0 +1,405 @@
+"""The machine: registers, rows and the calls of the runner, for the groups of a lowered program."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from tinynet.program.formula import SCALAR, Node, Space, Untraceable, placement
+from tinynet.program.lowering import Call, Group, Lowering, Register
+
+_LINE = 64
+_ROWS, _FLAT = 1, 0
+# Kinds of slots of the kernel `chain`.
+TEMP, SCALAR_SLOT, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP = range(12)
+_SUMS = {"sum_col": SUM_COL, "sum_all": SUM_ALL}
+_OF_ROWS = ("row_sum", "row_max", "row_min")
+
+
+def _up(size: int) -> int:
+    return -(-size // _LINE) * _LINE
+
+
+class Code:
+    """The code and the slots of one chain: refs in place of addresses."""
+
+    def __init__(self, group: Group, machine: Machine) -> None:
+        assert group.space is not None
+        self.space, self.machine = group.space, machine
+        self.slots: list[list[Any]] = []
+        self.code: list[list[int]] = []
+        self.temps = 0
+        self._of: dict[Any, int] = {}
+        nodes = group.nodes
+        own = set(nodes)
+        self.has_rows = False
+        for node in nodes:
+            if node.operation in _OF_ROWS or node.operation == "sum_col":
+                self.has_rows = True
+            for i in node.inputs:
+                if placement(i, self.space) in ("row", "column") and self.space != SCALAR:
+                    self.has_rows = True
+        if self.space.columns == 1:
+            self.has_rows = False
+        last = {i: k for k, node in enumerate(nodes) for i in node.inputs}
+        stores = {}
+        for k, node in enumerate(nodes):
+            if node.operation != "store":
+                continue
+            (value,) = node.inputs
+            late = [
+                n for n in nodes[nodes.index(value) + 1 if value in own else 0 :]
+                if any(i.operation == "leaf" and i.source is node.source for i in n.inputs)
+            ]  # fmt: skip
+            free = value in own and value not in stores and value.operation not in _SUMS
+            if free and not late and not value.is_row:
+                stores[value] = node.source
+        self.stored = stores
+        free_temps: list[int] = []
+        held: dict[Node, int] = {}
+        for k, node in enumerate(nodes):
+            if node.operation == "store" and stores.get(node.inputs[0]) is node.source:
+                continue
+            inputs = [self.read(i, own) for i in node.inputs]
+            dying = [
+                i for i in set(node.inputs)
+                if i in held and last.get(i) == k and held[i] >= 0
+            ]  # fmt: skip
+            if node.operation in _SUMS:
+                to = self.slot([_SUMS[node.operation], node, self.temp(), 0])
+            elif node.operation == "store":
+                to = self.slot([OUT, node.source, self.temp(), 0])
+            elif node in stores:
+                to = self._of[node] = self.slot([OUT, stores[node], self.temp(), 0])
+            elif machine.is_needed(node, group):
+                kind = ROW_OUT if node.is_row and self.has_rows else OUT
+                to = self._of[node] = self.slot([kind, node, self.temp(), 0])
+            else:
+                if node.operation not in _OF_ROWS:
+                    free_temps += [held.pop(i) for i in dying]
+                    dying = []
+                temp = free_temps.pop() if free_temps else self.temp()
+                held[node] = temp
+                kind = ROW_TEMP if node.is_row and self.has_rows else TEMP
+                to = self._of[node] = self.slot([kind, 0, temp, 0])
+            free_temps += [held.pop(i) for i in dying]
+            operation = "copy" if node.operation == "store" else node.operation
+            self.code.append([machine.operations[operation], to, *inputs, *[0] * (3 - len(inputs))])
+
+    def temp(self) -> int:
+        """Return the number of another temporary."""
+        self.temps += 1
+        return self.temps - 1
+
+    def slot(self, words: list[Any]) -> int:
+        """Add a slot; return its number."""
+        self.slots.append(words)
+        return len(self.slots) - 1
+
+    def read(self, node: Node, own: set[Node]) -> int:
+        """Return the slot of an operand."""
+        if node in self._of:
+            return self._of[node]
+        assert node not in own, node
+        if node.operation == "constant":
+            found = self.slot([SCALAR_SLOT, node, 0, 0])
+        else:
+            place = placement(node, self.space)
+            source = node.source if node.operation == "leaf" else None
+            is_label = getattr(source, "itemsize", 4) == 8 and isinstance(source, Register)
+            if isinstance(source, tuple) and source[0] == "columns":
+                found = self.slot([INDEX, node, 0, 0])
+            elif place == "scalar":
+                found = self.slot([SCALAR_SLOT, node, 0, 0])
+            elif place == "column" and self.has_rows:
+                found = self.slot([COL, node, self.temp(), 0])
+            elif is_label:
+                found = self.slot([LABEL, node, self.temp(), 0])
+            elif place == "row" and self.has_rows:
+                found = self.slot([ROW, node, self.temp(), 0])
+            else:
+                found = self.slot([IN, node, self.temp(), 0])
+        self._of[node] = found
+        return found
+
+
+class Machine:
+    """The rows of a program, for batches up to a size.
+
+    Parameters
+    ----------
+    low : Lowering
+        What the program does.
+    results : dict of str to Node
+        Values to be read after a call.
+    """
+
+    def __init__(self, low: Lowering, results: dict[Any, Node]) -> None:
+        from tinynet.kernels.chain import OPERATIONS
+
+        self.operations = {name: entry[0] for name, entry in OPERATIONS.items()}
+        self.groups = low.groups
+        self.results = results
+        self._group_of = {n: g for g in self.groups for n in g.nodes}
+        self._outside: set[Node] = set(results.values())
+        for group in self.groups:
+            for node in group.nodes:
+                self._outside.update(i for i in node.inputs if self._group_of.get(i) is not group)
+            if group.call is not None:
+                self._outside.update(group.call.reads)
+        self._drop_unused()
+        self.codes = [Code(g, self) if g.call is None else None for g in self.groups]
+        self._keep: list[Any] = []
+
+    def is_needed(self, node: Node, group: Group) -> bool:
+        """Whether a value is read outside of its group."""
+        return node in self._outside
+
+    def _drop_unused(self) -> None:
+        """Remove nodes that nobody reads."""
+        needed = set(self.results.values())
+        for group in reversed(self.groups):
+            if group.call is not None:
+                needed.update(group.call.reads)
+                continue
+            kept = []
+            for node in reversed(group.nodes):
+                if node.operation == "store" or node in needed:
+                    kept.append(node)
+                    needed.update(node.inputs)
+            group.nodes = kept[::-1]
+        self.groups = [g for g in self.groups if g.nodes or g.call is not None]
+
+    # ------------------------------------------------------------ memory
+
+    def build(self, batch: int) -> None:
+        """Plan registers for a batch size, and lay out the rows."""
+        from tinynet.kernels import chain as chain_kernels
+        from tinynet.kernels import linear
+        from tinynet.kernels.row import FIRST, WORDS
+
+        self.batch = batch
+        self._registers: dict[Any, Any] = {}
+        self._parts: list[Any] = []
+        self.step = self._array(8, np.int64)
+        self.one = self._array(8, np.int64)
+        self.one[0] = 1
+        self._counts: dict[int, Any] = {}
+        self._numbers: dict[Any, Any] = {}
+        self.variables: list[tuple[Any, Any]] = []
+        self.patches: dict[Any, list[tuple[int, int]]] = {}
+        rows: list[tuple[str, dict[str, Any]]] = []
+        room = 64
+        for group, code in zip(self.groups, self.codes, strict=True):
+            if code is not None:
+                mode = _ROWS if code.has_rows else _FLAT
+                space = code.space
+                size = chain_kernels.room_size(space.columns, code.temps, mode)
+                words = {
+                    "count": self._address(self.step) + 16 if space.batched else self._address(self.one),
+                    "per": space.per, "cols": space.columns, "mode": mode,
+                    "code": self._constant(np.array(code.code, np.int64)), "ops": len(code.code),
+                    "slots": self._constant(self._slots(code)), "n_slots": len(code.slots),
+                    "offset": 0, "length": 16 if space == SCALAR else -1, "flush": int(group.tag is not None),
+                    "room": None, "room_size": size,
+                }  # fmt: skip
+                rows.append(("chain", words))
+            else:
+                assert group.call is not None
+                name, words = self._call_words(group.call)
+                size = 0
+                if "room" in kernel_named(name).words:
+                    size = linear.room_size()
+                    words["room"], words["room_size"] = None, size
+                rows.append((name, words))
+            room = max(room, size)
+        self._room = self._array(room // 4 + 16, np.float32)
+        first = self._begin_words()
+        rows.insert(0, ("begin", first))
+        table = self._array(len(rows) * WORDS, np.int64).reshape(-1, WORDS)
+        for k, (name, words) in enumerate(rows):
+            if "room" in words:
+                words["room"] = self._address(self._room)
+            for word, value in words.items():
+                if isinstance(value, Patch):
+                    place = k, FIRST + kernel_named(name).words.index(word)
+                    self.patches.setdefault(value.name, []).append(place)
+                    words[word] = 0
+            table[k] = kernel_named(name).row(**words)
+        self.names = [name for name, _ in rows]
+        self.table = table
+        self.head = self._array(WORDS, np.int64)
+        head = kernel_named("run").row(
+            rows=self._address(table), count=len(rows), steps=0, step=self._address(self.step)
+        )
+        self.head[:] = head
+        self._steps_at = FIRST + kernel_named("run").words.index("steps")
+
+    def _call_words(self, call: Call) -> tuple[str, dict[str, Any]]:
+        words: dict[str, Any] = {}
+        own = kernel_named(call.kernel).words
+        for name, value in call.words.items():
+            if name == "batched":
+                continue
+            if isinstance(value, list):
+                value = self._constant(np.array([self.address(v) for v in value], np.int64))
+            elif isinstance(value, Node):
+                value = self.address(value)
+            elif isinstance(value, Register):
+                value = self.address(value)
+            elif hasattr(value, "bit_generator"):
+                from tinynet.kernels.draw import state_address
+
+                value = state_address(value)
+            words[name] = value
+        if "count" in own:
+            batched = call.words.get("batched", True)
+            words["count"] = self._address(self.step) + 16 if batched else self._address(self.one)
+        if "step" in own:
+            words["step"] = self._address(self.step)
+        return call.kernel, words
+
+    def _begin_words(self) -> dict[str, Any]:
+        numbers, counts = [*self._numbers], [*self._counts]
+        pers = np.array(counts, np.int64)
+        return {
+            "step": self._address(self.step), "batch": self.batch, "examples": Patch("examples"),
+            "scalars": Patch("numbers"), "splats": self._splats_address, "count": len(numbers),
+            "pers": self._constant(pers), "inverses": self._counts_address, "sizes": len(counts),
+        }  # fmt: skip
+
+    def _slots(self, code: Code) -> Any:
+        table = np.zeros((len(code.slots), 4), np.int64)
+        for k, (kind, what, temp, fixed) in enumerate(code.slots):
+            table[k] = kind, 0 if what == 0 else self.address(what), temp, fixed
+        return table
+
+    def _array(self, size: int, dtype: Any) -> Any:
+        from tinynet.workspace import aligned
+
+        array = aligned((max(size, 1),), np.dtype(dtype))
+        array.fill(0)
+        self._parts.append(array)
+        return array
+
+    def _constant(self, array: Any) -> int:
+        self._parts.append(array)
+        return int(array.ctypes.data)
+
+    @staticmethod
+    def _address(array: Any) -> int:
+        return int(array.ctypes.data)
+
+    def address(self, what: Any) -> int:
+        """Return the address of a node, register, Variable or array."""
+        if isinstance(what, Node):
+            if what.operation == "constant":
+                return self._address(self._splat(what.source))
+            if what.operation == "leaf":
+                return self.address(what.source)
+            if what in self._registers:
+                return self._address(self._registers[what])
+            group = self._group_of[what]
+            stored = next(
+                (c.stored.get(what) for g, c in zip(self.groups, self.codes, strict=True) if g is group and c),
+                None,
+            )  # fmt: skip
+            if stored is not None:
+                return self.address(stored)
+            register = Register(what.result, what.is_row and what.space.columns != 1)
+            self._registers[what] = self._array(register.numbers(self.batch) + 16, np.float32)
+            return self._address(self._registers[what])
+        if isinstance(what, Register):
+            if what not in self._registers:
+                numbers = what.numbers(self.batch) * what.itemsize // 4
+                self._registers[what] = self._array(numbers + 16, np.float32)
+            return self._address(self._registers[what])
+        if isinstance(what, tuple):
+            return self._special(what)
+        if hasattr(what, "assign"):
+            array = what.array
+            if not any(v is what for v, _ in self.variables):
+                self.variables.append((what, array))
+            return self._address(array)
+        if isinstance(what, np.ndarray):
+            return self._constant(what)
+        raise TypeError(what)
+
+    def _splat(self, value: Any) -> Any:
+        key = "splat", float(value)
+        if key not in self._registers or np.isnan(value):
+            array = self._array(16, np.float32)
+            array.fill(value)
+            self._registers[key] = array
+        return self._registers[key]
+
+    _splats_address = _counts_address = 0
+
+    def _special(self, what: tuple[Any, ...]) -> int:
+        """Return the address of a number that changes, or of the columns' numbers."""
+        kind = what[0]
+        if kind == "columns":
+            if what not in self._registers:
+                array = self._array(what[1] + 16, np.float32)
+                array[:] = np.arange(len(array))
+                self._registers[what] = array
+            return self._address(self._registers[what])
+        table = self._counts if kind == "count" else self._numbers
+        key = what[1] if kind == "count" else what
+        if not table:
+            splats = self._array(16 * 64, np.float32)
+            if kind == "count":
+                self._counts_address = self._address(splats)
+            else:
+                self._splats_address = self._address(splats)
+        if key not in table:
+            table[key] = len(table)
+            assert len(table) <= 64
+        start = self._counts_address if kind == "count" else self._splats_address
+        return start + 64 * int(table[key])
+
+    # ------------------------------------------------------------ running
+
+    @property
+    def numbers(self) -> list[Any]:
+        """The numbers that change from step to step, in the order of the table's columns."""
+        return [*self._numbers]
+
+    def set(self, name: str, value: int) -> None:
+        """Set a word that differs from call to call."""
+        for row, word in self.patches.get(name, ()):
+            self.table[row, word] = value
+
+    def run(self, steps: int) -> int:
+        """Execute some steps; return the number of the last one begun."""
+        self.step[0] = -1
+        self.step[3] = 0
+        self.head[self._steps_at] = steps
+        kernel_named("run")(self.head)
+        return int(self.step[0])
+
+    def value(self, name: Any, n: int) -> Any:
+        """Return a result of the last step."""
+        node = self.results[name]
+        register = Register(node.result, node.is_row)
+        count = register.numbers(n)
+        address = self.address(node)
+        kind = ctypes.c_float * count
+        return np.frombuffer(kind.from_address(address), np.float32)
+
+
+def kernel_named(name: str) -> Any:
+    """Return a kernel."""
+    from tinynet.kernels import chain, draw, linear, record, runner  # noqa: F401
+    from tinynet.kernels.row import KERNELS
+
+    return KERNELS.get(name) or getattr(linear, name)
+
+
+class Patch:
+    """A word that is set before a call."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
