@@ -21,21 +21,33 @@ makes the difference, measured by `benchmarks`:
 the order of sums, and with it their bits, stays as written.
 """
 
-from tinynet.kernels.activations import bias_relu, bias_relu_backward
-from tinynet.kernels.classification import softmax_crossentropy_step, sparse_matches
-from tinynet.kernels.compiled import COMPILES as COMPILES
-from tinynet.kernels.optimizers import adam
-from tinynet.kernels.products import dense, dense_backward, dense_gradients
-from tinynet.kernels.products import products_pay as products_pay
-from tinynet.kernels.sparse import (
-    compress_rows,
-    row_starts,
-    sort_by_column,
-    sparse_dense,
-    sparse_kernel_gradient,
-)
-from tinynet.kernels.steps import train_steps
+import importlib
+from typing import Any
 
 __all__ = ["adam", "bias_relu", "bias_relu_backward", "compress_rows", "dense", "dense_backward"]
 __all__ += ["dense_gradients", "row_starts", "softmax_crossentropy_step", "sort_by_column"]
 __all__ += ["sparse_dense", "sparse_kernel_gradient", "sparse_matches", "train_steps"]
+
+# Imported when they are first used, since their files import Numba.
+_FILES = {
+    "activations": ["bias_relu", "bias_relu_backward"],
+    "classification": ["softmax_crossentropy_step", "sparse_matches"],
+    "compiled": ["COMPILES"],
+    "optimizers": ["adam"],
+    "products": ["dense", "dense_backward", "dense_gradients", "products_pay"],
+    "sparse": [
+        "compress_rows",
+        "row_starts",
+        "sort_by_column",
+        "sparse_dense",
+        "sparse_kernel_gradient",
+    ],
+    "steps": ["train_steps"],
+}
+
+
+def __getattr__(name: str) -> Any:
+    for file, names in _FILES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{file}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """A dense layer beside its product: bias and relu, forward and backward."""
 
 from tinynet.jit import jit
-from tinynet.kernels.compiled import inner
+from tinynet.kernels.eager import inner
 
 
 @jit()

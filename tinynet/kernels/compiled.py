@@ -1,75 +1,169 @@
-"""How the kernels are compiled, and the instructions that Python has no words for."""
+"""What kernels are written with: helper functions, and instructions that Python has no words for.
 
+Importing Numba takes longer than loading all machine code of a network, and Numba is needed only to
+make that code. So no file of kernels imports it. Functions that are decorated here turn into
+Numba's when Numba meets them, which is when it compiles a kernel that calls them; `types` and
+`cgutils` are Numba's modules, imported when they are first used: inside of an intrinsic function.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
 import platform
+import sys
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
+import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import config, types
-from numba.core.cgutils import get_or_insert_function as external
-from numba.core.cgutils import voidptr_t
-from numba.core.compiler import Compiler
-from numba.extending import intrinsic
-from numba.np.numpy_support import carray
-
-from tinynet.config import DEBUG_BUFFERS
-from tinynet.jit import jit
-
-#: Whether these functions are compiled at all.
-COMPILES = not getattr(config, "DISABLE_JIT", False)
-#: The number of units whose sums fit the vector registers.
-UNITS = 128
 
 
-class _Distinct(Compiler):
-    """Promises LLVM that a function's arrays do not overlap, as C's ``restrict`` does."""
-
-    def define_pipelines(self):
-        """Set the promise; the passes are Numba's own."""
-        self.state.flags.noalias = True
-        return super().define_pipelines()
+def _setting(name: str) -> str:
+    """Return a setting of Numba: its own once it is imported, until then its variable."""
+    numba = sys.modules.get("numba.core.config")
+    value = os.environ.get(f"NUMBA_{name}") if numba is None else getattr(numba, name, None)
+    return "" if value is None else str(value)
 
 
-inner = jit(no_cpython_wrapper=True)
-inlined = jit(inline="always")  # compiled with its callers, which is sooner done
-sums = jit(no_cpython_wrapper=True, fastmath={"contract"}, pipeline_class=_Distinct)
+#: Whether kernels are compiled at all; otherwise they run as plain Python.
+COMPILES = _setting("DISABLE_JIT") in ("", "0")
 
 
-@intrinsic
-def pointer(typing_context, address):
-    """Make an address a pointer."""
+def _features() -> str:
+    """Return the features of the processor that code is compiled for."""
+    if (given := _setting("CPU_FEATURES")) or CPU.lower() == "generic":
+        return given
+    try:
+        features = llvm.get_host_cpu_features()
+    except RuntimeError:  # LLVM does not know them on every platform
+        return ""
+    if _setting("ENABLE_AVX") == "0":
+        features.update(dict.fromkeys((name for name in features if name.startswith("avx")), False))
+    return str(features.flatten())
 
-    def generate(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], voidptr_t)
 
-    return types.voidptr(types.int64), generate
+#: Name and features of the processor that code is compiled for: this one, or one to imitate.
+CPU = _setting("CPU_NAME") or llvm.get_host_cpu_name()
+FEATURES = _features()
 
 
-if DEBUG_BUFFERS:
+class _Lazy:
+    """What becomes an object of Numba, by `make`, once Numba meets it in a kernel.
 
-    @inner
-    def scratch(shape, kind):
-        """Return an uninitialized array; the debug mode fills it with NaN or -(2**63)."""
-        array = np.empty(shape, kind)
-        array.fill(np.nan)
-        return array
+    Parameters
+    ----------
+    make : callable
+        Returns the object; called once.
+    function : callable, optional
+        Function that it is made of.
+    options : dict, optional
+        Options of ``numba.njit``. Numba itself looks for ``inline`` there.
+    """
 
-else:
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        function: Callable[..., Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self._make, self._made = make, None
+        self.py_func, self.targetoptions = function, options or {}
 
-    @inlined
-    def scratch(shape, kind):
-        """Return an uninitialized array."""
-        return np.empty(shape, kind)
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function from Python, as what it is in Python."""
+        assert self.py_func is not None
+        return self.py_func(*arguments)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """Type of the object, which Numba asks for."""
+        from numba.core.registry import cpu_target
+
+        if self._made is None:
+            self._made = self._make()
+        cpu_target.typing_context.refresh()
+        cpu_target.target_context.refresh()
+        return cpu_target.typing_context.resolve_value_type(self._made)
+
+
+def _helper(**options: Any) -> Callable[[Any], Any]:
+    """Return a decorator of functions that kernels call."""
+    options = OPTIONS | options
+
+    def decorate(function: Any) -> Any:
+        def make() -> Any:
+            numba: Any = importlib.import_module("numba")
+            return numba.njit(**options)(function)
+
+        return _Lazy(make, function, options) if COMPILES else function
+
+    return decorate
+
+
+#: Options of every function: it divides as NumPy does, and Python calls none of them.
+OPTIONS = {
+    "error_model": "numpy", "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
+}  # fmt: skip
+#: A function of its own in the machine code, unless LLVM prefers otherwise.
+inner = _helper()
+#: A function that becomes part of its callers: for a few lines, or with types for arguments.
+inlined = _helper(inline="always")
+
+
+def intrinsic(function: Any) -> Any:
+    """Make a function that writes LLVM's instructions, as ``numba.extending.intrinsic`` does."""
+
+    def make() -> Any:
+        from numba.extending import intrinsic
+
+        return intrinsic(function)
+
+    return _Lazy(make, function)
+
+
+class _Module:
+    """A module that is imported when something of it is first needed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._name), name)
+
+
+types: Any = _Module("numba.core.types")
+cgutils: Any = _Module("numba.core.cgutils")
+#: The type of a pointer to anything.
+BYTES = ir.IntType(8).as_pointer()
+
+
+def external(module: Any, kind: Any, name: str) -> Any:
+    """Return the function of a module with a name, or declare it."""
+    return module.globals.get(name) or ir.Function(module, kind, name)
 
 
 if not COMPILES:
+    carray = None
+
+    def pointer(address):
+        """Raise an error: Python has no pointers."""
+        raise NotImplementedError
 
     def prefetch(array, i):
         """Do nothing: Python has no such instruction."""
 
-    def matrix_at(flat, at, rows, columns):
-        return flat[at : at + rows * columns].reshape(rows, columns)
-
 else:
+    carray = _Lazy(lambda: importlib.import_module("numba").carray)
+
+    @intrinsic
+    def pointer(typing_context, address):
+        """Make an address a pointer."""
+
+        def generate(context, builder, signature, arguments):
+            return builder.inttoptr(arguments[0], BYTES)
+
+        return types.voidptr(types.int64), generate
 
     @intrinsic
     def prefetch(typing_context, array, i):
@@ -77,20 +171,14 @@ else:
 
         def generate(context, builder, signature, arguments):
             data = context.make_array(array)(context, builder, arguments[0]).data
-            pointer = builder.bitcast(builder.gep(data, [arguments[1]]), voidptr_t)
+            pointer = builder.bitcast(builder.gep(data, [arguments[1]]), BYTES)
             word = ir.IntType(32)
-            kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
+            kind = ir.FunctionType(ir.VoidType(), [BYTES, word, word, word])
             function = external(builder.module, kind, "llvm.prefetch.p0")
             builder.call(function, [pointer, word(0), word(3), word(1)])  # to read, keep, data
             return context.get_dummy_value()
 
         return types.void(array, i), generate
-
-    @inner
-    def matrix_at(flat, at, rows, columns):
-        """Return the matrix that begins at flat[at]; sooner compiled than by slices."""
-        first = pointer(flat.ctypes.data + at * flat.itemsize)
-        return carray(first, (rows, columns), flat.dtype)
 
 
 if not COMPILES or platform.machine() not in ("x86_64", "AMD64"):
@@ -108,9 +196,9 @@ else:
 
         def generate(context, builder, signature, arguments):
             word, flag = ir.IntType(32), ir.Constant(ir.IntType(32), 1 << 15)
-            kind = ir.FunctionType(ir.VoidType(), [voidptr_t])
+            kind = ir.FunctionType(ir.VoidType(), [BYTES])
             room = builder.alloca(word)
-            pointer = builder.bitcast(room, voidptr_t)
+            pointer = builder.bitcast(room, BYTES)
             builder.call(external(builder.module, kind, "llvm.x86.sse.stmxcsr"), [pointer])
             old = builder.load(room)
             others = builder.and_(old, builder.not_(flag))

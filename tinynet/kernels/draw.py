@@ -27,7 +27,7 @@ import sys
 
 import numpy as np
 
-from tinynet.kernels.compiled import COMPILES, inlined
+from tinynet.kernels.compiled import COMPILES, cgutils, inlined, intrinsic, types
 from tinynet.kernels.row import kernel, matrix, vector
 
 _WORD, _MASK = 64, 2**64 - 1
@@ -41,9 +41,6 @@ _NONE, _LOWER, _UNIT = np.uint64(0), np.uint64(2**32 - 1), np.float32(2.0**-24)
 
 if COMPILES:
     from llvmlite import ir
-    from numba import types
-    from numba.core import cgutils
-    from numba.extending import intrinsic
 
     _I64, _I128 = ir.IntType(64), ir.IntType(128)
 

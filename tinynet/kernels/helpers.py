@@ -6,7 +6,7 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
 from tinynet.jit import jit
-from tinynet.kernels.compiled import inlined, inner, pointer
+from tinynet.kernels.eager import inlined, inner, pointer
 from tinynet.kernels.optimizers import adam, learn_dense, learn_sparse
 from tinynet.kernels.products import product, take_rows
 from tinynet.kernels.sparse import half_of_inputs, kernel_gradient, sort_by_column, sparse_dense

@@ -31,11 +31,9 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from tinynet.kernels import simd
-from tinynet.kernels.compiled import COMPILES, flush, inlined
+from tinynet.kernels.compiled import COMPILES, flush, inlined, intrinsic, types
 from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import AVX512, F32, FMA, I32, I64, LANES, prefetch
 
@@ -97,7 +95,6 @@ if not COMPILES:
         _view(to, rows, width, to_down)[:] = _view(source, width, rows, source_down).T
 
 else:
-    _WORD = types.int64
 
     def _tile_of(height, vectors):
         """Return the function that computes ``out = (out if add) + (init + a @ b)``.
@@ -113,7 +110,7 @@ else:
                 _build_tile(builder, height, vectors, *arguments)
                 return context.get_dummy_value()
 
-            return types.void(*[_WORD] * 15), generate
+            return types.void(*[types.int64] * 15), generate
 
         return tile
 
@@ -202,7 +199,7 @@ else:
             simd.loop(b, I64(0), rows, 1, [], copy_row)
             return context.get_dummy_value()
 
-        return types.void(*[_WORD] * 7), generate
+        return types.void(*[types.int64] * 7), generate
 
     @intrinsic
     def _transpose(typing_context, source, source_down, rows, width, to, to_down):
@@ -244,7 +241,7 @@ else:
             simd.loop(b, I64(0), rows, LANES, [], columns)
             return context.get_dummy_value()
 
-        return types.void(*[_WORD] * 6), generate
+        return types.void(*[types.int64] * 6), generate
 
 
 _MASKS = AVX512  # a partial panel need not be copied

@@ -1,79 +1,285 @@
-"""Object code of kernels: made by Numba, loaded by LLVM alone."""
+"""Machine code of kernels: loaded from the compile cache, or compiled by worker processes.
+
+::
+
+    prepare   the cache ──────────────────────────────┐
+                 │ what is not there                   ├─> object code ─> one engine ─> addresses
+                 └─> queue ─> worker process per core ─┘
+                        └───> this process, if there can be no worker, or one has failed
+
+A worker is a Python process that imports Numba, compiles one kernel after the other and writes the
+object code to a pipe, from which a thread of this process reads it. So this process never imports
+Numba, and can go on with something else while kernels are compiled.
+"""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+import atexit
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
 
-from tinynet.kernels.row import FIRST, Kernel
+from tinynet import interrupts
+from tinynet.kernels import store
+from tinynet.kernels.compiled import CPU, FEATURES
 
-_engines: list[Any] = []
+if TYPE_CHECKING:
+    from tinynet.kernels.row import Kernel
+
+_PATIENCE_SECONDS = 1.0  # of waiting, before a message explains the delay
+_MOST_WORKERS = 4
+# What a worker executes. It imports the kernels only, not the whole package.
+_START = """
+import sys
+sys.path[:] = sys.argv[2:]
+tinynet = sys.modules["tinynet"] = type(sys)("tinynet")
+tinynet.__path__ = [sys.argv[1]]
+from tinynet.kernels.compiling import work
+work()
+"""
 
 
-def address_of(kernel: Kernel) -> int:
-    """Compile a kernel in memory and return its address."""
-    name = "tinynet_" + kernel.name
-    engine = _engine()
-    engine.add_object_file(llvm.ObjectFileRef.from_data(object_code(kernel, name)))
-    engine.finalize_object()
-    return int(engine.get_function_address(name))
+class Loader:
+    """Kernels' machine code in this process."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.addresses: dict[Kernel, int] = {}
+        self.codes: dict[Kernel, store.Object] = {}
+        # Kernels without code: for any worker, at a worker, for this process.
+        self.queue: list[Kernel] = []
+        self.begun: list[Kernel] = []
+        self.own: list[Kernel] = []
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.engines: list[Any] = []  # they own the memory at the addresses
+        self.said = False
+
+    def prepare(self, kernels: Iterable[Kernel]) -> None:
+        """Find the code of kernels, or begin to compile it in the background."""
+        with self.changed:
+            known = {*self.addresses, *self.codes, *self.queue, *self.begun, *self.own}
+            for kernel in dict.fromkeys(kernels):
+                if kernel in known:
+                    continue
+                if not is_kept(kernel):
+                    self.own.append(kernel)
+                elif (code := store.read(kernel.name)) and not _unknown(code):
+                    self.codes[kernel] = code
+                else:
+                    self.queue.append(kernel)
+            for _ in range(min(len(self.queue), _cores() - len(self.workers))):
+                self._start_worker()
+
+    def load(self, kernels: Iterable[Kernel]) -> list[int]:
+        """Return the addresses of kernels' machine code; wait until it is compiled."""
+        kernels = list(kernels)
+        if any(kernel not in self.addresses for kernel in kernels):
+            self.prepare(kernels)
+            self._wait(kernels)
+            with self.changed:
+                self._link([k for k in dict.fromkeys(kernels) if k not in self.addresses])
+        return [self.addresses[kernel] for kernel in kernels]
+
+    def _wait(self, kernels: list[Kernel]) -> None:
+        """Wait for the workers, and compile what they do not."""
+        begin = time.perf_counter()
+        interrupts.compiling += 1
+        try:
+            while missing := self._missing(kernels):
+                mine = self._next(missing)
+                if time.perf_counter() - begin >= _PATIENCE_SECONDS:
+                    self._tell()
+                if mine is not None:
+                    self._compile(mine)
+                    continue
+                with self.changed:
+                    if self._missing(kernels) == missing:
+                        self.changed.wait(_PATIENCE_SECONDS)
+        finally:
+            interrupts.compiling -= 1
+
+    def _missing(self, kernels: list[Kernel]) -> list[Kernel]:
+        return [k for k in kernels if k not in self.codes and k not in self.addresses]
+
+    def _next(self, missing: list[Kernel]) -> Kernel | None:
+        """Return a kernel that this process must compile, if any."""
+        with self.changed:
+            if not self.workers:
+                self.own += self.queue
+                self.queue.clear()
+            return next((kernel for kernel in missing if kernel in self.own), None)
+
+    def _compile(self, kernel: Kernel) -> None:
+        """Compile a kernel in this process."""
+        from tinynet.kernels import compiling
+
+        self._put(kernel, compiling.compile_kernel(kernel))
+
+    def _put(self, kernel: Kernel, code: store.Object) -> None:
+        """Take new object code."""
+        if is_kept(kernel):
+            store.write(kernel.name, code)
+        with self.changed:
+            self.codes[kernel] = code
+            for group in (self.begun, self.own):
+                if kernel in group:
+                    group.remove(kernel)
+            self.changed.notify_all()
+
+    def _link(self, kernels: list[Kernel]) -> None:
+        """Load kernels' code into one engine, which takes a millisecond for all."""
+        for kernel in kernels:
+            if unknown := _unknown(self.codes[kernel]):
+                raise RuntimeError(f"{kernel.name} calls {unknown}, which the C library lacks")
+        engine = _engine()
+        for kernel in kernels:
+            engine.add_object_file(llvm.ObjectFileRef.from_data(self.codes[kernel].data))
+        engine.finalize_object()
+        self.engines.append(engine)
+        for kernel in kernels:
+            self.addresses[kernel] = engine.get_function_address(kernel.symbol)
+            del self.codes[kernel]
+
+    def _tell(self) -> None:
+        """Print a message at a terminal, once, that explains the delay."""
+        if self.said:
+            return
+        self.said = True
+        kept = store.is_writable()
+        when = "once on this machine" if kept else "in every run: TINYNET_CACHE must be yours alone"
+        with contextlib.suppress(OSError, ValueError):
+            if sys.stderr is not None and sys.stderr.isatty():
+                print(f"tinynet: compiling its kernels, {when}", file=sys.stderr, flush=True)
+
+    # ------------------------------------------------------------------ workers
+
+    def _start_worker(self) -> None:
+        """Start a process that compiles, and a thread that reads what it writes, if possible."""
+        if getattr(sys, "frozen", False) or "python" not in Path(sys.executable or "").name.lower():
+            return  # this program is not Python's, and would be started again
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+        environment |= {"NUMBA_CPU_NAME": CPU, "NUMBA_CPU_FEATURES": FEATURES, "NUMBA_OPT": "0"}
+        environment |= {"OPENBLAS_NUM_THREADS": "1"}
+        with contextlib.suppress(OSError, ValueError):
+            paths = [os.path.abspath(path) for path in sys.path]
+            worker = subprocess.Popen(
+                # Without the packages of `site`: their paths are given, and warnings are no errors.
+                [sys.executable, "-S", "-W", "ignore", "-c", _START, store.SOURCES.parent, *paths],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            self.workers.append(worker)
+            threading.Thread(target=self._feed, args=(worker,), daemon=True).start()
+
+    def _feed(self, worker: subprocess.Popen[bytes]) -> None:
+        """Give a worker one kernel after the other, until there are none or it fails."""
+        kernel: Any = None
+        try:
+            while True:
+                with self.changed:
+                    if not self.queue:
+                        break
+                    kernel = self.queue.pop(0)
+                    self.begun.append(kernel)
+                self._put(kernel, _ask(worker, kernel))
+        except (OSError, ValueError, TypeError):  # it was killed, or the kernel cannot be compiled
+            with self.changed:
+                self.begun.remove(kernel)
+                self.own.append(kernel)
+        finally:
+            _end(worker)
+            with self.changed:
+                self.workers.remove(worker)
+                self.changed.notify_all()
+
+    def forget(self) -> None:
+        """Give up the workers, which belong to another process after a fork."""
+        self.changed = threading.Condition()
+        self.own += self.queue + self.begun
+        for worker in self.workers:
+            worker.returncode = 0
+            _close(worker)
+        self.queue, self.begun, self.workers = [], [], []
+
+    def kill(self) -> None:
+        """End the workers with this process."""
+        for worker in [*self.workers]:
+            worker.kill()
+
+
+def is_kept(kernel: Kernel) -> bool:
+    """Return whether a kernel is one of this package's, whose sources are part of the cache key."""
+    return kernel.function.__module__.rpartition(".")[0] == __package__
 
 
 def _engine() -> Any:
-    try:
+    """Return a new engine of LLVM's; the first one of a process makes LLVM know its functions."""
+    with contextlib.suppress(RuntimeError):  # newer versions do it themselves
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-    except RuntimeError:  # newer versions do it themselves
-        pass
-    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    _engines.append(llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine))
-    return _engines[-1]
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    machine = target.create_target_machine(cpu=CPU, features=FEATURES, jit=True)
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
 
 
-def object_code(kernel: Kernel, name: str) -> bytes:
-    """Return object code with one function, ``void name(int64* row, int64 part, int64 parts)``.
+def _unknown(code: store.Object) -> list[str]:
+    """Return the functions that the code calls and this process does not have.
 
-    It calls what Numba made of the kernel and ignores the status: kernels raise nothing. All else
-    becomes internal, so that LLVM removes what is not needed.
+    LLVM would not complain, and the code would jump to address 0.
     """
-    import numba
-    from numba import types
+    if code.symbols and not _loader.engines:
+        _loader.engines.append(_engine())
+    return [name for name in code.symbols if not llvm.address_of_symbol(name)]
 
-    count = 2 + len(kernel.words)
-    signature = types.void(*[types.int64] * count)
-    compiled = numba.njit(signature, error_model="numpy", nogil=True)(kernel.function)
-    (result,) = compiled.overloads.values()
-    library, native = result.library, result.fndesc.llvm_func_name
-    text = str(library._final_module)
-    found = re.search(r"^define [^\n]*@(\"?" + re.escape(native) + r"\"?)\(", text, re.M)
-    assert found is not None, native
-    loads = "\n".join(
-        f"  %p{k} = getelementptr i64, ptr %row, i64 {FIRST + k}\n  %w{k} = load i64, ptr %p{k}"
-        for k in range(len(kernel.words))
-    )
-    given = ", ".join(["i64 %part", "i64 %parts", *(f"i64 %w{k}" for k in range(count - 2))])
-    wrapper = f"""
-define void @{name}(ptr %row, i64 %part, i64 %parts) {{
-  %none = alloca ptr
-  %error = alloca ptr
-{loads}
-  %status = call i32 @{found[1]}(ptr %none, ptr %error, {given})
-  ret void
-}}
-"""
-    module = llvm.parse_assembly(text + wrapper)
-    module.verify()
-    for function in module.functions:
-        if not function.is_declaration and function.name != name:
-            function.linkage = "internal"
-    for value in module.global_variables:
-        if not value.is_declaration and value.linkage.name != "appending":
-            value.linkage = "internal"
-    machine = library._codegen._tm
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = options.slp_vectorization = True
-    passes = llvm.create_pass_builder(machine, options)
-    passes.getModulePassManager().run(module, passes)
-    return bytes(machine.emit_object(module))
+
+def _cores() -> int:
+    """Return the number of processes that can compile at the same time."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    return min(os.cpu_count() or 1, _MOST_WORKERS)
+
+
+def _ask(worker: subprocess.Popen[bytes], kernel: Kernel) -> store.Object:
+    """Have a worker compile a kernel."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write(f"{store.key()} {kernel.function.__module__} {kernel.name}\n".encode())
+    worker.stdin.flush()
+    name, size, *symbols = json.loads(worker.stdout.readline())
+    data = worker.stdout.read(size)
+    if name != kernel.name or len(data) != size:
+        raise ValueError("incomplete")
+    return store.Object(tuple(symbols), data)
+
+
+def _close(worker: subprocess.Popen[bytes]) -> None:
+    for stream in (worker.stdin, worker.stdout):
+        with contextlib.suppress(OSError):
+            if stream is not None:
+                stream.close()
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """End a worker that has nothing more to do."""
+    _close(worker)
+    with contextlib.suppress(OSError):
+        worker.kill()
+        worker.wait()
+
+
+_loader = Loader()
+prepare, addresses = _loader.prepare, _loader.load
+atexit.register(_loader.kill)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_loader.forget)

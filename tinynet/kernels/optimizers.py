@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinynet.jit import jit
-from tinynet.kernels.compiled import UNITS, flush, inner, matrix_at, sums
+from tinynet.kernels.eager import UNITS, flush, inner, matrix_at, sums
 from tinynet.kernels.products import product
 from tinynet.kernels.sparse import in_units, kernel_gradient
 from tinynet.kernels.vectors import TALL, weighted_sum

@@ -6,7 +6,7 @@ from numba import config
 
 from tinynet.jit import jit
 from tinynet.kernels.activations import add_bias, sum_rows
-from tinynet.kernels.compiled import COMPILES, inner, prefetch, scratch, sums
+from tinynet.kernels.eager import COMPILES, inner, prefetch, scratch, sums
 from tinynet.kernels.vectors import LANES, NARROW_TALL, TALL, WIDE, copy_rows, narrow_tile, tile
 
 # The second matrix is copied a panel at a time, `WIDE` columns and so many rows of it, which stay

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.kernels.compiled import COMPILES, inlined, pointer
+from tinynet.kernels import objects
+from tinynet.kernels.compiled import COMPILES, carray, inlined, intrinsic, pointer, types
 
 #: Words of a row; those before `FIRST` are the runner's.
 WORDS, FIRST = 32, 8
@@ -34,10 +35,10 @@ class Kernel:
 
     def __init__(self, function: Callable[..., None]) -> None:
         self.function, self.name = function, function.__name__
+        self.symbol = f"tinynet_{self.name}"  # its function in the object code
         self.words = [*inspect.signature(function).parameters][2:]
         if len(self.words) > WORDS - FIRST:
             raise ValueError(f"{self.name} must take at most {WORDS - FIRST} words")
-        self._address = 0
         KERNELS[self.name] = self
 
     @property
@@ -45,11 +46,7 @@ class Kernel:
         """Address of the machine code; compiled or loaded when it is first asked for."""
         if not COMPILES:
             return [*KERNELS].index(self.name) + 1
-        if not self._address:
-            from tinynet.kernels import objects
-
-            self._address = objects.address_of(self)
-        return self._address
+        return objects.addresses([self])[0]
 
     def row(self, **words: int) -> np.ndarray[Any, Any]:
         """Return a row that calls it; every word must be given."""
@@ -79,9 +76,6 @@ def kernel(function: Callable[..., None]) -> Kernel:
 
 if COMPILES:
     from llvmlite import ir
-    from numba import types
-    from numba.extending import intrinsic
-    from numba.np.numpy_support import carray
 
     @intrinsic
     def call_at(typing_context, address, row, part, parts):

@@ -6,18 +6,11 @@ the same bits.
 
 import platform
 
-import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import config, types
-from numba.core.cgutils import get_or_insert_function as external
-from numba.extending import intrinsic
 
-from tinynet.kernels.compiled import COMPILES
+from tinynet.kernels.compiled import COMPILES, FEATURES, external, intrinsic, types
 
-# The features of the processor that the code is made for, which need not be this one.
-_features = (getattr(config, "CPU_FEATURES", None) or "").split(",")
-if _features == [""]:
-    _features = llvm.get_host_cpu_features().flatten().split(",")
+_features = FEATURES.split(",")
 AVX512 = "+avx512f" in _features
 #: Without this instruction the compiler would call a slow function of the C library.
 FMA = "+fma" in _features or platform.machine() in ("aarch64", "arm64")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinynet.jit import jit
-from tinynet.kernels.compiled import UNITS, flush, inlined, inner, prefetch, scratch, sums
+from tinynet.kernels.eager import UNITS, flush, inlined, inner, prefetch, scratch, sums
 from tinynet.kernels.vectors import LANES, put_columns, weighted_sum
 
 _ROWS = 112  # so many kernel rows of UNITS units fit the first-level cache

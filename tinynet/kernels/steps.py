@@ -7,7 +7,7 @@ import numpy as np
 from tinynet.jit import jit
 from tinynet.kernels.activations import add_bias, bias_relu, bias_relu_backward, relu, sum_rows
 from tinynet.kernels.classification import softmax_crossentropy_step, sparse_matches
-from tinynet.kernels.compiled import UNITS, inlined, inner, matrix_at, scratch
+from tinynet.kernels.eager import UNITS, inlined, inner, matrix_at, scratch
 from tinynet.kernels.helpers import (
     DENSE,
     HALF,

@@ -7,7 +7,7 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from tinynet.kernels.compiled import COMPILES, UNITS
+from tinynet.kernels.eager import COMPILES, UNITS
 
 #: So many numbers are one vector; a processor with shorter ones takes several.
 LANES = 16
