@@ -109,7 +109,7 @@ def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) ->
 def _record(low: Lowering, scalars: list[Traced], checked: int) -> None:
     nodes = [s.node for s in scalars]
     low.call(
-        "record", {}, {}, sources=nodes, count=len(nodes), table=Patch("table"),
+        "record", {}, {}, sources=nodes, numbers=len(nodes), table=Patch("table"),
         checked=checked, stops=Patch("stops"),
     )  # fmt: skip
     low.groups[-1].call.reads.extend(nodes)

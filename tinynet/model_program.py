@@ -186,7 +186,7 @@ class ModelProgram:
             self.losses.append((output.loss(y, predictions, weight), output.weight))
             return
         loss, given = output.loss_for(predictions)
-        if loss._custom and not loss._has_own_gradient:
+        if not loss._has_own_gradient:
             value = loss.reduced(y, given, weight)
         else:
             value, probabilities = LossStep(loss)(given, y, weight)

@@ -21,7 +21,7 @@ _NORMAL = NormalDist()
 
 def _erf(x: Array) -> Array:
     """Return the error function of each element, from the standard library."""
-    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), x.dtype)
+    return np.asanyarray(np.frompyfunc(math.erf, 1, 1)(x), x.dtype)
 
 
 def _erfinv(x: Array) -> Array:
@@ -33,7 +33,7 @@ def _erfinv(x: Array) -> Array:
         quantile = _NORMAL.inv_cdf((1 - abs(value)) / 2)
         return math.copysign(quantile / math.sqrt(2), value)
 
-    return np.asarray(np.frompyfunc(inverse, 1, 1)(x), x.dtype)
+    return np.asanyarray(np.frompyfunc(inverse, 1, 1)(x), x.dtype)
 
 
 def _power_slope(a: Array, b: Array, y: Array) -> Array:
@@ -103,7 +103,7 @@ def sum_to_shape(d: Array, shape: tuple[int, ...]) -> Array:
         return d
     d = d.sum(axis=tuple(range(d.ndim - len(shape))))
     stretched = tuple(i for i, size in enumerate(shape) if size == 1 != d.shape[i])
-    return np.asarray(d.sum(axis=stretched, keepdims=True))
+    return np.asanyarray(d.sum(axis=stretched, keepdims=True))
 
 
 def where(condition: Array, x1: Array, x2: Array) -> Array:
@@ -129,7 +129,7 @@ def clip_backward(d_y: Array, y: Array, x: Array, x_min: float, x_max: float) ->
 
 def nan_to_num(x: Array, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Array:
     """Replace NaN and infinity by numbers."""
-    return np.asarray(np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf))
+    return np.asanyarray(np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf))
 
 
 def nan_to_num_backward(

@@ -1086,13 +1086,12 @@ def batch_normalization_backward(
     """
     inverse = 1 / np.sqrt(variance + x.dtype.type(epsilon))
     x_hat = (x - mean) * inverse
-    sum_d_y, sum_d_y_x_hat = np.sum(d_y, axis=0), np.sum(d_y * x_hat, axis=0)
     if d_gamma is not None:
-        d_gamma[:] = sum_d_y_x_hat
+        d_gamma[:] = np.sum(d_y * x_hat, axis=0)
     if d_beta is not None:
-        d_beta[:] = sum_d_y
-    n = x.dtype.type(len(x))
-    d_x: Array = (d_y - sum_d_y / n - x_hat * (sum_d_y_x_hat / n)) * inverse
+        d_beta[:] = np.sum(d_y, axis=0)
+    centered = d_y - np.mean(d_y, axis=0) - x_hat * np.mean(d_y * x_hat, axis=0)
+    d_x: Array = centered * inverse
     return d_x if gamma is None else d_x * gamma
 
 
@@ -2345,13 +2344,12 @@ def ftrl(
     >>> w, n, z
     (array([0. , 0.4]), array([25., 25.]), array([ 2., -4.]))
     """
-    constants = (learning_rate, -power, l1, l2, 2 * shrinkage, beta)
-    rate, p, l1, l2, shrink, beta = (w.dtype.type(c) for c in constants)
-    old = n**p
+    old = n**-power
     n += d_w * d_w
-    new = n**p
-    z += d_w + shrink * w - (new - old) / rate * w
-    w[:] = (np.clip(z, -l1, l1) - z) / (new / rate + 2 * (l2 + beta / (2 * rate)))
+    new = n**-power
+    z += d_w + 2 * shrinkage * w - (new - old) / learning_rate * w
+    shared = l2 + beta / (2 * learning_rate)
+    w[:] = (np.clip(z, -l1, l1) - z) / (new / learning_rate + 2 * shared)
 
 
 @_in_blocks

@@ -24,12 +24,12 @@ def _spread(d_y: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
 
 def _count(x: Array, y: Array) -> int:
     """Return the number of elements that each element of the result was made of."""
-    return x.size // (y.size or 1)
+    return np.size(x) // np.size(y) if y.size else 1
 
 
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Compute the sum."""
-    return np.asarray(np.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
+    return np.asanyarray(np.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
 
 
 def sum_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -44,18 +44,18 @@ def sum_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bo
 
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Compute the mean."""
-    return np.asarray(np.mean(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
+    return np.asanyarray(np.mean(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
 
 
 def mean_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
     """Broadcast: every element has slope 1 / n."""
-    return sum_backward(d_y / x.dtype.type(_count(x, y)), y, x, axis, keepdims)
+    return sum_backward(d_y / _count(x, y), y, x, axis, keepdims)
 
 
 def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
     """Compute the largest element; of no elements, it is `initial`."""
     bound = {} if initial is None else {"initial": initial}
-    return np.asarray(np.max(x, axis=axis, keepdims=keepdims, **bound))
+    return np.asanyarray(np.max(x, axis=axis, keepdims=keepdims, **bound))
 
 
 def max_backward(
@@ -70,7 +70,7 @@ def max_backward(
 def min(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
     """Compute the smallest element; of no elements, it is `initial`."""
     bound = {} if initial is None else {"initial": initial}
-    return np.asarray(np.min(x, axis=axis, keepdims=keepdims, **bound))
+    return np.asanyarray(np.min(x, axis=axis, keepdims=keepdims, **bound))
 
 
 min_backward = max_backward
@@ -78,7 +78,7 @@ min_backward = max_backward
 
 def prod(x: Array, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Array:
     """Compute the product."""
-    return np.asarray(np.prod(x, axis=axis, keepdims=keepdims, dtype=dtype or x.dtype))
+    return np.asanyarray(np.prod(x, axis=axis, keepdims=keepdims, dtype=dtype or x.dtype))
 
 
 def prod_backward(
@@ -98,24 +98,24 @@ def prod_backward(
     before = np.cumprod(np.concatenate([one, rows[..., :-1]], axis=-1), axis=-1)
     behind = np.concatenate([rows[..., 1:], one], axis=-1)[..., ::-1]
     others = (before * np.cumprod(behind, axis=-1)[..., ::-1]).reshape(moved.shape)
-    return np.asarray(others.transpose(np.argsort(order)) * _spread(d_y, x, axis, keepdims))
+    return np.asanyarray(others.transpose(np.argsort(order)) * _spread(d_y, x, axis, keepdims))
 
 
 def var(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Compute the variance of the population: the mean of (x - mean)^2."""
-    return np.asarray(np.var(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
+    return np.asanyarray(np.var(x, axis=axis, keepdims=keepdims, dtype=x.dtype))
 
 
 def var_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
     """Multiply by 2 (x - mean) / n; the mean's own part cancels."""
     centered = x - np.mean(x, axis=axis, keepdims=True, dtype=x.dtype)
-    slope = centered * x.dtype.type(2 / (_count(x, y) or 1))
-    return np.asarray(slope * _spread(d_y, x, axis, keepdims))
+    slope = centered * (2 / _count(x, y))
+    return np.asanyarray(slope * _spread(d_y, x, axis, keepdims))
 
 
 def std(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Compute the standard deviation: the root of `var`."""
-    return np.asarray(np.sqrt(var(x, axis, keepdims)))
+    return np.asanyarray(np.sqrt(var(x, axis, keepdims)))
 
 
 def std_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -133,7 +133,7 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     finite = np.where(np.isfinite(largest), largest, x.dtype.type(0))
     with np.errstate(divide="ignore"):  # of no elements, it is -inf
         y = np.log(np.sum(np.exp(x - finite), axis=axis, keepdims=True)) + finite
-    return y if keepdims else np.asarray(np.squeeze(y, axis))
+    return y if keepdims else np.asanyarray(np.squeeze(y, axis))
 
 
 def logsumexp_backward(
@@ -141,7 +141,7 @@ def logsumexp_backward(
 ) -> Array:
     """Multiply by the softmax, exp(x - y)."""
     softmax = np.exp(x - _spread(y, x, axis, keepdims))
-    return np.asarray(softmax * _spread(d_y, x, axis, keepdims))
+    return np.asanyarray(softmax * _spread(d_y, x, axis, keepdims))
 
 
 def cumsum(x: Array, axis: int | None = None, dtype: Any = None) -> Array:

@@ -15,15 +15,15 @@ def _first(sources, k):
 
 
 @kernel
-def record(part, parts, step, sources, count, table, checked, stops):
-    """Write `count` scalars to the step's row of the float64 table.
+def record(part, parts, step, sources, numbers, table, checked, stops):
+    """Write so many numbers to the step's row of the float64 table.
 
     The first `checked` of them are losses: if one is not finite and `stops` is 1, stop.
     """
     block = vector(step, 4, np.int64)
-    first = block[0] * count
-    row = vector(table + 8 * first, count, np.float64)
-    for k in range(count):
+    first = block[0] * numbers
+    row = vector(table + 8 * first, numbers, np.float64)
+    for k in range(numbers):
         x = np.float64(_first(sources, k))
         row[k] = x
         if k < checked and stops and not math.isfinite(x):
@@ -43,3 +43,12 @@ def spread(part, parts, source, out):
 def pick(part, parts, source, out):
     """Write one number of a scalar."""
     vector(out, 1, np.float32)[0] = vector(source, 1, np.float32)[0]
+
+
+@kernel
+def count_rows(part, parts, step, pers, out, numbers):
+    """Write the number of rows for each number of rows per example, 16 times as float32."""
+    n = vector(step, 4, np.int64)[2]
+    per, counts = vector(pers, numbers, np.int64), vector(out, 16 * numbers, np.float32)
+    for k in range(16 * numbers):
+        counts[k] = np.float32(n * per[k // 16])

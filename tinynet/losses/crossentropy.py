@@ -381,7 +381,7 @@ class BinaryCrossentropy(SmoothedLoss):
             values = dispatch.sigmoid_crossentropy(y, y_pred)
         else:
             values = dispatch.binary_crossentropy(y, y_pred, config.epsilon())
-        return np.asarray(values.mean(axis=-1))
+        return np.asanyarray(values.mean(axis=-1))
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""

@@ -712,12 +712,12 @@ class Optimizer(Configurable):
                 slot = self._slots[name][self._get_variable_index(variable)]
                 slots.append((slot, low.leaf(slot, slot.shape).copy()))
             self.update(numbers, w, gradient, *(value for _, value in slots))
-            for slot, value in slots:
-                low.store(slot, value)
-            w = self._traced_average(low, variable, w)
+            w = self._traced_average(low, variable, w, slots)
             if variable.constraint is not None:
                 w = variable.constraint.project(w)
-            low.store(variable, w)
+            changed = [(to, low.add(value)) for to, value in (*slots, (variable, w))]
+            for to, value in changed:  # when everything that reads the old values is noted
+                low.store(to, value)
         low.tag = None
 
     def _traced_clip(self, low: Any, gradients: list[Any]) -> list[Any]:
@@ -735,14 +735,14 @@ class Optimizer(Configurable):
             return [g * (limit * scale) for g in gradients]
         return gradients
 
-    def _traced_average(self, low: Any, variable: Variable, w: Any) -> Any:
+    def _traced_average(self, low: Any, variable: Variable, w: Any, changed: list[Any]) -> Any:
         """Note the running mean of a weight; return what becomes of the weight."""
         if not self.use_ema:
             return w
         slot = self._slots["average"][self._get_variable_index(variable)]
         keep, give = low.number("keep"), low.number("give")
         average = keep * low.leaf(slot, slot.shape) + give * w
-        low.store(slot, average)
+        changed.append((slot, average))
         if not self.ema_overwrite_frequency:
             return w
         return np.where(low.number("replace") != 0, average, w)

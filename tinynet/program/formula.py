@@ -202,6 +202,10 @@ class Traced(np.ndarray[Any, Any]):
         """Return the mean over axes."""
         return _mean(self, axis, dtype, out, keepdims)
 
+    def __len__(self) -> int:
+        """Return the length of the first axis; the batch size is refused where it is used."""
+        return int(self.shape[0])
+
     def _refuse(self, *_: Any) -> Any:
         raise Untraceable("a value is asked for")
 
@@ -219,6 +223,8 @@ def _view(x: Traced, shape: tuple[int, ...]) -> Traced:
 
 def constant(value: Any) -> Node:
     """Return the node of a number."""
+    if value != value:
+        raise Untraceable("a value is asked for")  # as by np.float32(x)
     if value and (value % BATCH == 0 or (1 / value) % BATCH == 0):
         raise Untraceable("the batch size is used as a number")
     return Node("constant", [], SCALAR, source=np.float32(value))
@@ -247,7 +253,11 @@ def _like(x: Traced, shape: tuple[int, ...], dtype: Any) -> Traced:
     """Return x broadcast to a shape."""
     if x.shape == shape:
         return x
-    return _elementwise("copy", [x], shape, dtype)
+    if x.node.result == SCALAR and not x.node.is_row:
+        return Traced.of(x.node, shape, dtype)
+    space = space_of(shape)
+    placement(x.node, space)
+    return Traced.of(Node("copy", [x.node], space), shape, dtype)
 
 
 _NAMES = {
@@ -290,6 +300,8 @@ def _elementwise(name: str, xs: list[Traced], shape: tuple[int, ...], dtype: Any
 
 def _home(xs: list[Traced], shape: tuple[int, ...]) -> tuple[Space, bool]:
     """Return the space of a result: row values stay in the space of the rows they come from."""
+    if all(x.node.result == SCALAR and not x.node.is_row for x in xs):
+        return SCALAR, False  # whatever shape it is broadcast to
     space = space_of(shape)
     for own in {x.node.space for x in xs if x.node.is_row}:
         of_rows = Space(own.batched, own.per, 1)
@@ -356,6 +368,8 @@ def _reduce(
     node, space = x.node, space_of(x.shape)
     if node.is_row:
         space = node.space
+    elif node.result == SCALAR != space:
+        node = Node("copy", [node], space)
     if not left:
         if name != "add":
             raise Untraceable(f"{name} over everything")
@@ -414,6 +428,30 @@ def _powers(x: Traced, exponent: float) -> Traced | None:
     return None
 
 
+def _size(x: Any, axis: Any = None) -> Any:
+    """Return the number of elements; it is a number of the step if the batch size is a factor."""
+    return _count(x, axis)
+
+
+def _ratio(a: Traced, b: Traced) -> Traced:
+    """Return the ratio of two sizes."""
+
+    def factor(x: Traced) -> tuple[bool, float]:
+        if x.node.operation == "constant":
+            return False, float(x.node.source)
+        if isinstance(x.node.source, tuple) and x.node.source[0] == "count":
+            return True, float(x.node.source[1])
+        raise Untraceable("floor_divide")
+
+    (many, n), (parts, d) = factor(a), factor(b)
+    if parts and not many:
+        raise Untraceable("floor_divide")
+    whole = int(n // d)
+    if many and not parts:
+        return Traced.of(Node("leaf", [], SCALAR, source=("count", whole)), ())
+    return Traced.of(constant(whole), ())
+
+
 def _logaddexp(a: Traced, b: Traced) -> Any:
     """Log(exp(a) + exp(b)) without overflow; equal infinities stay what they are."""
     low, high = np.minimum(a, b), np.maximum(a, b)
@@ -435,6 +473,7 @@ def _erfc_of(x: Any) -> Any:
 _COMPOSED: dict[str, Callable[..., Any]] = {
     "logaddexp": _logaddexp,
     "reciprocal": lambda x: 1 / x,
+    "floor_divide": _ratio,
     "isfinite": lambda x: np.abs(x) < np.inf,
     "isinf": lambda x: np.abs(x) == np.inf,
     "erfc (vectorized)": _erfc_of,
@@ -457,6 +496,7 @@ def _filled(value: float) -> Callable[..., Any]:
 
 #: Other functions of NumPy.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "size": _size,
     "where": lambda condition, a, b: _call(np.where, [condition, a, b]),
     "clip": _clip,
     "sum": lambda x, axis=None, dtype=None, out=None, keepdims=False, **_: _written(

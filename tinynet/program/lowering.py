@@ -31,7 +31,6 @@ from tinynet.program.formula import (
     Space,
     Traced,
     Untraceable,
-    placement,
     space_of,
 )
 from tinynet.program.operations import Operation
@@ -156,16 +155,20 @@ class Lowering:
             return self._floor
         place = self._place[i]
         group = self.groups[place]
-        joins = group.call is None and group.space == node.space and group.tag == self.tag
-        return place if joins and i.result == i.space and placement(i, node.space) != "" else place + 1
+        joins = self._is_of(group, node.space) and i.result == i.space
+        return place if joins else place + 1
 
     def _group_from(self, earliest: int, space: Space) -> int:
         for index in range(earliest, len(self.groups)):
-            group = self.groups[index]
-            if group.call is None and group.space == space and group.tag == self.tag:
+            if self._is_of(self.groups[index], space):
                 return index
-        self.groups.append(Group(space, self.tag))
+        self.groups.append(Group(space, None if space == SCALAR else self.tag))
         return len(self.groups) - 1
+
+    def _is_of(self, group: Group, space: Space) -> bool:
+        """Return whether a node of a space may go into a group."""
+        tag = None if space == SCALAR else self.tag
+        return group.call is None and group.space == space and group.tag == tag
 
     def _put(self, node: Node, index: int) -> None:
         self.groups[index].nodes.append(node)
@@ -230,9 +233,7 @@ class Lowering:
         earliest = self._after(value.node, node)
         last = self._readers.get(key, -1)
         if last >= 0:
-            group = self.groups[last]
-            same = group.call is None and group.space == space and group.tag == self.tag
-            earliest = max(earliest, last if same else last + 1)
+            earliest = max(earliest, last + (not self._is_of(self.groups[last], space)))
         index = self._group_from(max(earliest, self._floor), space)
         self._put(node, index)
         self.current[key] = Traced.of(value.node, variable.shape)

@@ -83,7 +83,7 @@ class Code:
                 temp = free_temps.pop() if free_temps else self.temp()
                 held[node] = temp
                 kind = ROW_TEMP if node.is_row and self.has_rows else TEMP
-                to = self._of[node] = self.slot([kind, 0, temp, 0])
+                to = self._of[node] = self.slot([kind, None, temp, 0])
             free_temps += [held.pop(i) for i in dying]
             operation = "copy" if node.operation == "store" else node.operation
             self.code.append([machine.operations[operation], to, *inputs, *[0] * (3 - len(inputs))])
@@ -217,6 +217,13 @@ class Machine:
             room = max(room, size)
         self._room = self._array(room // 4 + 16, np.float32)
         first = self._begin_words()
+        if self._counts:
+            pers = np.array([*self._counts], np.int64)
+            words = {
+                "step": self._address(self.step), "pers": self._constant(pers),
+                "out": self._counts_address, "numbers": len(pers),
+            }  # fmt: skip
+            rows.insert(0, ("count_rows", words))
         rows.insert(0, ("begin", first))
         table = self._array(len(rows) * WORDS, np.int64).reshape(-1, WORDS)
         for k, (name, words) in enumerate(rows):
@@ -249,6 +256,8 @@ class Machine:
                 value = self.address(value)
             elif isinstance(value, Register):
                 value = self.address(value)
+            elif hasattr(value, "assign"):
+                value = self.address(value)
             elif hasattr(value, "bit_generator"):
                 from tinynet.kernels.draw import state_address
 
@@ -262,18 +271,17 @@ class Machine:
         return call.kernel, words
 
     def _begin_words(self) -> dict[str, Any]:
-        numbers, counts = [*self._numbers], [*self._counts]
-        pers = np.array(counts, np.int64)
+        numbers = [*self._numbers]
         return {
             "step": self._address(self.step), "batch": self.batch, "examples": Patch("examples"),
             "scalars": Patch("numbers"), "splats": self._splats_address, "count": len(numbers),
-            "pers": self._constant(pers), "inverses": self._counts_address, "sizes": len(counts),
+            "pers": 0, "inverses": 0, "sizes": 0,
         }  # fmt: skip
 
     def _slots(self, code: Code) -> Any:
         table = np.zeros((len(code.slots), 4), np.int64)
         for k, (kind, what, temp, fixed) in enumerate(code.slots):
-            table[k] = kind, 0 if what == 0 else self.address(what), temp, fixed
+            table[k] = kind, 0 if what is None else self.address(what), temp, fixed
         return table
 
     def _array(self, size: int, dtype: Any) -> Any:

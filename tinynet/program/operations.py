@@ -18,6 +18,7 @@ import numpy as np
 from tinynet import config
 from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
+from tinynet.program.formula import Traced
 from tinynet.program.symbols import check_product, size_limit
 from tinynet.program.tensor import TABLE, Array, Tensor, TensorMethods, as_tensor, to_array
 from tinynet.program.trace import CALL, Instruction, explain_shapes, is_symbolic, record
@@ -216,7 +217,7 @@ class Operation:
             if d is None or not isinstance(x, np.ndarray) or x.dtype.kind != "f":
                 gradients.append(None)
             else:
-                gradients.append(sum_to_shape(np.asarray(d), x.shape).astype(x.dtype, copy=False))
+                gradients.append(sum_to_shape(np.asanyarray(d), x.shape).astype(x.dtype, copy=False))
         return gradients
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -268,6 +269,8 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     >>> apply(TABLE["add"], [np.float32(1.0), np.ones(2, np.float32)], {})
     Tensor([2., 2.], dtype=float32)
     """
+    if any(isinstance(i, Traced) for i in inputs):  # it is part of a formula
+        return operation.forward(*inputs, **options)
     inputs = [stacked(i) if isinstance(i, list | tuple) else i for i in inputs]
     inputs = [getattr(i, "source", i) for i in inputs]
     if is_symbolic(operation, inputs):
