@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 from typing import Any
 
 import numpy as np
 
-from tinynet.program.formula import BATCH, SCALAR, Node, Traced, Untraceable, _array, space_of
+from tinynet.program.formula import Node, Traced, Untraceable, _array, space_of
 from tinynet.program.lowering import Lowering, Register, backward, lower_instructions, traced_shape
 from tinynet.program.machine import Machine, Patch
 from tinynet.program.program import Backward
 from tinynet.program.symbols import SymbolicTensor
+from tinynet.variable import Array
 
 
 class Input(Register):
@@ -29,12 +31,11 @@ def _input(low: Lowering, symbol: Any, number: int, sparse: bool) -> Traced:
     value = low.leaf(register, shape, dtype)
     if not sparse:
         width = register.space.size * dtype.itemsize // 4
-        rows = Patch("order") if number == 0 else 0
         low.call(
             "take_rows",
             {},
             {},
-            rows=rows,
+            rows=Patch(f"order {number}"),
             x=Patch(f"input {number}"),
             out=register,
             width=width,
@@ -43,7 +44,121 @@ def _input(low: Lowering, symbol: Any, number: int, sparse: bool) -> Traced:
     return value
 
 
-def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) -> Machine:
+class Compiled:
+    """A lowered program, with a pool of machines: several threads may run it at once.
+
+    Parameters
+    ----------
+    traced : ModelProgram
+        The program.
+    low : Lowering
+        Its rows.
+    results : dict
+        Nodes of predictions and logits that Python reads after a step.
+    losses, scalars : int
+        How many losses, and how many scalars in all, a step writes to the table.
+    plan : Plan or None
+        What the optimizer changes.
+    """
+
+    def __init__(
+        self, traced: Any, low: Lowering, results: dict[Any, Node], losses: int, scalars: int,
+        plan: Any,
+    ) -> None:  # fmt: skip
+        self.traced, self.low, self.results = traced, low, results
+        self.losses, self.scalars, self.plan = losses, scalars, plan
+        self._idle: collections.deque[Machine] = collections.deque()
+
+    def borrow(self, n: int) -> Machine:
+        """Return a machine for batches of up to n examples, which nobody else uses."""
+        try:
+            machine = self._idle.pop()
+        except IndexError:
+            machine = Machine(self.low, self.results)
+        if machine.batch < n or not machine.is_in_place:
+            machine.build(max(n, machine.batch))
+        return machine
+
+    def give_back(self, machine: Machine) -> None:
+        """Take back a machine, which is used again."""
+        self._idle.append(machine)
+
+    def run(
+        self, machine: Machine, inputs: list[Any], batch_size: int, stops: bool = False,
+        most: int | None = None,
+    ) -> Array:  # fmt: skip
+        """Run a step for each batch of the inputs.
+
+        Parameters
+        ----------
+        machine : Machine
+            What `borrow` returned.
+        inputs : list of (ndarray, NamedRows or SparseBatch)
+            Inputs, targets and weights of all batches.
+        batch_size : int
+            Number of examples in a batch; the last one may be smaller.
+        stops : bool
+            Whether to stop at a loss that is not finite, before anything is learnt.
+        most : int, optional
+            Most steps to run.
+
+        Returns
+        -------
+        ndarray of float64, shape (steps, scalars)
+            Losses, without their weights, then counts; a row for each step that was begun.
+        """
+        n = len(inputs[0])
+        steps = -(-n // batch_size)
+        if most is not None:
+            steps = min(steps, most)
+        kept: list[Any] = []
+        if self.plan is not None:
+            optimizer = self.plan.optimizer
+            rates = optimizer.learning_rates(steps)
+            steps = len(rates)
+            kept.append(np.ascontiguousarray(optimizer.columns(machine.numbers, rates)))
+            machine.set("numbers", kept[-1].ctypes.data)
+        table = np.empty((steps, max(self.scalars, 1)))
+        machine.set("table", table.ctypes.data)
+        machine.set("stops", int(stops))
+        machine.set("batch", batch_size)
+        machine.set("examples", n)
+        for number, array in enumerate(inputs):
+            kept.append(_set_input(machine, number, array))
+        done = machine.run(steps) + 1
+        stopped = bool(machine.step[3])
+        if self.plan is not None and (changed := done - stopped):
+            first = int(optimizer.iterations.array) + 1
+            optimizer.changed(first + np.arange(changed))
+            optimizer.iterations.array += changed
+        return table[:done]
+
+    def results_of(self, machine: Machine, n: int) -> list[tuple[Array, Array | None]]:
+        """Return predictions, and logits where a metric takes these, of each output."""
+
+        def read(kind: str, k: int, symbol: Any) -> Any:
+            return None if symbol is None else machine.value((kind, k), symbol.shape, n)
+
+        pairs = zip(self.traced.predictions, self.traced.logits, strict=True)
+        return [(read("prediction", k, p), read("logits", k, z)) for k, (p, z) in enumerate(pairs)]
+
+
+def _set_input(machine: Machine, number: int, array: Any) -> Any:
+    """Tell a machine where an input lies; return what must be kept until it has run."""
+    order: Any = None
+    if hasattr(array, "arrays"):  # rows of an array, or of compressed rows
+        indptr, indices, values, order = array.arrays
+        for name, part in (("indptr", indptr), ("indices", indices), ("values", values)):
+            if part is not None:
+                machine.set(name, part.ctypes.data)
+        array = values
+    array = np.ascontiguousarray(array)
+    machine.set(f"input {number}", array.ctypes.data)
+    machine.set(f"order {number}", 0 if order is None else order.ctypes.data)
+    return array, order
+
+
+def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) -> Compiled:
     """Lower the program of a model.
 
     Parameters
@@ -59,8 +174,8 @@ def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) ->
 
     Returns
     -------
-    Machine
-        The rows.
+    Compiled
+        What a machine is made of.
 
     Raises
     ------
@@ -99,11 +214,13 @@ def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) ->
         plan.optimizer.lower(low, plan, own)
     elif scalars:
         _record(low, scalars, 0)
-    for k, symbol in enumerate(traced.predictions):
-        results["prediction", k] = low.add(_array(value_of(symbol))).node
-    machine = Machine(low, results)
-    machine.scalars = len(scalars)
-    return machine
+    if plan is None or traced.has_others:
+        for k, symbol in enumerate(traced.predictions):
+            results["prediction", k] = low.add(_array(value_of(symbol))).node
+        for k, symbol in enumerate(traced.logits):
+            if symbol is not None:
+                results["logits", k] = low.add(_array(value_of(symbol))).node
+    return Compiled(traced, low, results, len(losses), len(scalars), plan)
 
 
 def _record(low: Lowering, scalars: list[Traced], checked: int) -> None:
@@ -122,7 +239,11 @@ def _penalty(low: Lowering, variable: Any) -> Traced:
     total: Any = 0.0
     for factor, values in ((regularizer.l1, np.abs(w)), (regularizer.l2, np.square(w))):
         if factor:
-            total = np.sum(values) * np.float32(factor) + total if total else np.sum(values) * np.float32(factor)
+            total = (
+                np.sum(values) * np.float32(factor) + total
+                if total
+                else np.sum(values) * np.float32(factor)
+            )
     return _array(total)
 
 

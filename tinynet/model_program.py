@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from tinynet import config
+from tinynet.compiled_program import lower
 from tinynet.layers.base import SERIALS, LayerCall
 from tinynet.losses.base import Loss, LossStep
+from tinynet.program.formula import Untraceable
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.program import Program
 from tinynet.program.rules import apply_rules
 from tinynet.program.symbols import SymbolicTensor, examples_of
 from tinynet.program.tensor import TABLE
 from tinynet.program.trace import CALL, Call, record, within
+from tinynet.sparse import SparseBatch
 from tinynet.variable import Array, Variable
 from tinynet.workspace import Workspace
 
@@ -105,6 +108,8 @@ class ModelProgram:
             return SymbolicTensor(examples_of(*spec))
 
         self.inputs = [*map(symbol, x)]
+        #: Whether it is for one batch size only.
+        self.is_fixed = any(shape and shape[0] is not None for shape, _ in x)
         targets = [None if spec is None else symbol(spec) for spec in y]
         weighing = [None if spec is None else symbol(spec) for spec in weights]
         given = [s for s in (*self.inputs, *targets, *weighing) if s is not None]
@@ -224,6 +229,38 @@ class ModelProgram:
 
     # ------------------------------------------------------------ running
 
+    def compiled(self, sparse: bool, plan: Any = None, regularized: Any = ()) -> Any:
+        """Return the program as rows for the runner; None if Python must run some of it.
+
+        Parameters
+        ----------
+        sparse : bool
+            Whether the first input comes as compressed rows.
+        plan : Plan, optional
+            What the optimizer changes, in a training step.
+        regularized : sequence of Variable
+            Weights whose penalties are part of the loss.
+
+        Returns
+        -------
+        Compiled or None
+            The lowered program.
+        """
+        if config.backend() != "numba":
+            return None
+        if self._compiled is None or self._compiled[0] is not plan or self._compiled[1] != sparse:
+            try:
+                made = lower(self, sparse, plan, regularized)
+            except Untraceable as error:
+                self.why, made = str(error), None
+            self._compiled = plan, sparse, made
+        return self._compiled[2]
+
+    #: The plan, whether inputs are compressed, and the program lowered for them.
+    _compiled: Any = None
+    #: Why Python must run it.
+    why = ""
+
     def borrow(self) -> Workspace:
         """Return buffers for a run, which nobody else uses.
 
@@ -262,6 +299,17 @@ class ModelProgram:
         ndarray, or nested list or dict of them
             The outputs.
         """
+        compiled = self.compiled(isinstance(inputs[0], SparseBatch))
+        if compiled is not None:
+            n = len(inputs[0])
+            machine = compiled.borrow(n)
+            compiled.run(machine, inputs, n)
+            places = {id(s): k for k, s in enumerate(self.predictions)}
+            y = mapped(
+                lambda s: machine.value(("prediction", places[id(s)]), s.shape, n), self.outputs
+            )
+            compiled.give_back(machine)
+            return y
         work = self.borrow()
         values = self.runner.start(inputs)
         self.runner.forward(values, work)
@@ -295,6 +343,28 @@ class ModelProgram:
         for variable in regularized:
             total += float(variable.regularizer(variable.array))
         return total, parts
+
+    def losses_of(self, table: Array, count: int) -> Array:
+        """Return the total loss of each step, then those of the outputs.
+
+        Parameters
+        ----------
+        table : ndarray, shape (S, ...)
+            What the runner wrote for each step: `count` losses first.
+        count : int
+            Number of losses.
+
+        Returns
+        -------
+        ndarray, shape (S, 1 + outputs)
+            The losses.
+        """
+        parts = table[:, :count]
+        total = np.zeros(len(table))
+        for k in range(count):
+            weight = self.losses[k][1] if k < len(self.losses) else 1.0
+            total = total + (parts[:, k] if weight == 1 else parts[:, k] * weight)
+        return np.column_stack([total, parts[:, : len(self.losses)]])
 
     def results(self, values: list[Any]) -> list[tuple[Array, Array | None]]:
         """Return predictions, and logits where a metric takes these, of each output.

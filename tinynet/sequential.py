@@ -15,7 +15,6 @@ from tinynet.profiling import Profile, profile_of
 from tinynet.program.graph import Graph, rebuilt
 from tinynet.program.symbols import SymbolicTensor, examples_of
 from tinynet.progress import write
-from tinynet.steps import steps_of
 from tinynet.summary import summary_html, summary_lines
 from tinynet.training import Trainer
 from tinynet.variable import pack
@@ -71,11 +70,6 @@ class Model(Trainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(inputs, outputs, name, trainable, **kwargs)
-
-    def _many_steps(self, source: Any, batch_size: int) -> Any:
-        if type(self)._train_step is not Trainer._train_step or self._plan is None:
-            return None
-        return steps_of(self, self.optimizer, self._plan, source, batch_size)
 
     # ------------------------------------------------------------ what it looks like
 

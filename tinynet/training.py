@@ -144,7 +144,9 @@ class Trainer(Network):
 
     def _many_steps(self, source: Any, batch_size: int) -> Any:
         """Return what does many steps in a call, if there is something for this program."""
-        return None
+        if type(self)._train_step is not Trainer._train_step or self._plan is None:
+            return None
+        return ManySteps.of(self, source, batch_size)
 
     # ------------------------------------------------------------ compile
 
@@ -300,6 +302,9 @@ class Trainer(Network):
         """
         program = self._program("train", batch)
         regularized = [v for v in plan.variables if v.regularizer is not None]
+        compiled = program.compiled(isinstance(batch[0], SparseBatch), plan, regularized)
+        if compiled is not None:
+            return self._compiled_steps(compiled, batch, len(data.leaves(batch)[0]), stops)[1]
         values, loss, parts, work = self._forward(program, batch, regularized)
         self._count(program, values, batch, loss, parts)
         if stops and not math.isfinite(loss):
@@ -310,6 +315,48 @@ class Trainer(Network):
         self.optimizer._learn(plan)
         program.give_back(work)
         return loss
+
+    def _compiled_steps(
+        self, compiled: Any, batch: data.Batch, size: int, stops: bool, most: int | None = None
+    ) -> tuple[int, float]:
+        """Do the steps of some batches, and update the metrics; return their number and a loss.
+
+        Parameters
+        ----------
+        compiled : Compiled
+            The program of a step.
+        batch : tuple
+            Inputs, targets and weights of all batches.
+        size : int
+            Number of examples in a batch.
+        stops : bool
+            Whether to stop at a loss that is not finite.
+        most : int, optional
+            Most steps to do.
+
+        Returns
+        -------
+        int
+            Number of steps, with one whose loss is not finite.
+        float
+            Loss of the last of them.
+        """
+        inputs, program = data.leaves(batch), compiled.traced
+        machine = compiled.borrow(size)
+        table = compiled.run(machine, inputs, size, stops, most)
+        sizes = np.full(len(table), size)
+        sizes[-1] = min(len(table) * size, len(inputs[0])) - (len(table) - 1) * size
+        losses = program.losses_of(table, compiled.losses)
+        for mean, values in zip(program.means, losses.T, strict=False):
+            mean.total = float(np.cumsum([mean.total, *(values * sizes)])[-1])
+            mean.count += int(sizes.sum())
+        for (metric, _), counts in zip(program.counts, table[:, compiled.losses :].T, strict=True):
+            metric.total += int(counts.sum())
+            metric.count += int(sizes.sum())
+        if program.has_others:
+            self._count_others(compiled.results_of(machine, int(sizes[-1])), batch, program)
+        compiled.give_back(machine)
+        return len(table), float(losses[-1, 0])
 
     @property
     def _regularized(self) -> list[Variable]:
@@ -327,13 +374,12 @@ class Trainer(Network):
             metric.total += values[number]
             metric.count += n
         if program.has_others:
-            self._count_others(program, values, batch)
+            self._count_others(program.results(values), batch, program)
 
-    def _count_others(self, program: ModelProgram, values: list[Any], batch: data.Batch) -> None:
+    def _count_others(self, results: Any, batch: data.Batch, program: ModelProgram) -> None:
         """Add a batch to the metrics that the program does not count."""
         _, y, weights = batch
         counted = [metric for metric, _ in program.counts]
-        results = program.results(values)
         given = data.listed(y), _each_of(weights, y)
         own = zip(self._objective.outputs, results, *given, strict=True)
         for output, (predictions, logits), target, weight in own:
@@ -941,8 +987,7 @@ class Trainer(Network):
                 else:
                     loss = self._train_step(batch, stops, plan)
             else:
-                x, y, _ = batch
-                done, loss = many.run(x, y, stops, once=self.stop_training)
+                done, loss = many.run(batch, stops, once=self.stop_training)
             step += done
             if stops and not math.isfinite(loss):
                 # If it is the first batch, this epoch began with weights that had diverged.
@@ -1612,6 +1657,49 @@ class Trainer(Network):
             source = self._unchecked(x)
             return mapped(np.asarray, self.predict_step(next(source.batches(len(source)))[0]))
         return self._predict_batch(self._inputs(x).x)
+
+
+class ManySteps:
+    """The steps of many batches, in one call of the runner.
+
+    Parameters
+    ----------
+    model : Trainer
+        The model.
+    compiled : Compiled
+        The program of a step.
+    batch_size, at_once : int
+        Examples in a step, and steps in a call.
+    """
+
+    def __init__(self, model: Trainer, compiled: Any, batch_size: int, at_once: int) -> None:
+        self._model, self._compiled = model, compiled
+        self.batch_size, self.at_once = batch_size, at_once
+
+    @classmethod
+    def of(cls, model: Trainer, source: Any, batch_size: int) -> ManySteps | None:
+        """Return the steps of a model on such data, if Python has nothing to do in between."""
+        if type(source) is not data.Examples or model._plan is None:
+            return None
+        batch = next(source.batches(1))
+        program, plan = model._program("train", batch), model._plan
+        if program.has_others or program.is_fixed:
+            return None
+        regularized = [v for v in plan.variables if v.regularizer is not None]
+        compiled = program.compiled(isinstance(batch[0], SparseBatch), plan, regularized)
+        if compiled is None:
+            return None
+        weights = sum(v.size for v in plan.variables)
+        at_once = max((1 << 33) // (weights * (batch_size + 32) + (1 << 16)), 1)
+        if not source.is_ready:  # the batches of a call are converted together: into 4 MB at most
+            size = batch_size * sum(leaf[0].nbytes for leaf in data.leaves(batch)[:1])
+            at_once = min(at_once, max((1 << 22) // max(size, 1), 1))
+        return cls(model, compiled, batch_size, at_once)
+
+    def run(self, batch: data.Batch, stops: bool, once: bool = False) -> tuple[int, float]:
+        """Run the steps of some batches; return their number and the last loss."""
+        most = 1 if once else None
+        return self._model._compiled_steps(self._compiled, batch, self.batch_size, stops, most)
 
 
 def add_penalties(variables: list[Variable], gradients: list[Array]) -> None:

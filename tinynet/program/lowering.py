@@ -322,11 +322,10 @@ def _(operation: Linear, low: Lowering, arrays: Any, options: Any) -> Any:  # ty
     sparse = getattr(x.node.source, "is_sparse", False)
     shape = (*x.shape[:-1], u)
     work = (per * d * u, 0) if batched else (0, per * d * u)
-    name = "linear_csr" if sparse else "linear"
-    (z,) = low.call(
-        name, reads, {"out": (shape, None)}, work, batched=batched, per=per, **words
-    )
-    return z
+    if sparse:
+        raise Untraceable("compressed rows")
+    writes = {"out": (shape, None)}
+    return low.call("linear", reads, writes, work, batched=batched, per=per, **words)[0]
 
 
 @backward.register
@@ -346,9 +345,12 @@ def _(  # type: ignore[misc]
         d_bias = np.sum(d_y, axis=tuple(range(d_y.ndim - 1)))
     if needs[1]:
         sparse = getattr(x.node.source, "is_sparse", False)
-        name = "kernel_gradient_csr" if sparse else "kernel_gradient"
+        if sparse:
+            raise Untraceable("compressed rows")
         reads = {"x": x, "d_y": d_y}
-        (d_kernel,) = low.call(name, reads, {"out": (kernel.shape, outs[1])}, work, **words)
+        (d_kernel,) = low.call(
+            "kernel_gradient", reads, {"out": (kernel.shape, outs[1])}, work, **words
+        )
     if needs[0]:
         reads = {"d_y": d_y, "w": kernel}
         (d_x,) = low.call("linear_dx", reads, {"out": (x.shape, None)}, work, y=0, **words)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any
 
 import numpy as np
 
-from tinynet.program.formula import SCALAR, Node, Space, Untraceable, placement
+from tinynet.program.formula import SCALAR, Node, placement
 from tinynet.program.lowering import Call, Group, Lowering, Register
 
 _LINE = 64
@@ -151,7 +152,13 @@ class Machine:
                 self._outside.update(group.call.reads)
         self._drop_unused()
         self.codes = [Code(g, self) if g.call is None else None for g in self.groups]
-        self._keep: list[Any] = []
+        #: The largest batch; nothing is planned yet.
+        self.batch = 0
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether all Variables lie where they lay when the rows were laid out."""
+        return all(variable.array is array for variable, array in self.variables)
 
     def is_needed(self, node: Node, group: Group) -> bool:
         """Whether a value is read outside of its group."""
@@ -273,7 +280,7 @@ class Machine:
     def _begin_words(self) -> dict[str, Any]:
         numbers = [*self._numbers]
         return {
-            "step": self._address(self.step), "batch": self.batch, "examples": Patch("examples"),
+            "step": self._address(self.step), "batch": Patch("batch"), "examples": Patch("examples"),
             "scalars": Patch("numbers"), "splats": self._splats_address, "count": len(numbers),
             "pers": 0, "inverses": 0, "sizes": 0,
         }  # fmt: skip
@@ -388,14 +395,16 @@ class Machine:
         kernel_named("run")(self.head)
         return int(self.step[0])
 
-    def value(self, name: Any, n: int) -> Any:
-        """Return a result of the last step."""
-        node = self.results[name]
-        register = Register(node.result, node.is_row)
-        count = register.numbers(n)
-        address = self.address(node)
-        kind = ctypes.c_float * count
-        return np.frombuffer(kind.from_address(address), np.float32)
+    def value(self, name: Any, shape: tuple[int | None, ...], n: int) -> Any:
+        """Return a copy of a result of the last step, of a batch of n examples."""
+        shape = tuple(n if size is None else size for size in shape)
+        size = math.prod(shape)  # type: ignore[arg-type]
+        kind = ctypes.c_float * size
+        return (
+            np.frombuffer(kind.from_address(self.address(self.results[name])), np.float32)
+            .reshape(shape)
+            .copy()
+        )
 
 
 def kernel_named(name: str) -> Any:

@@ -217,7 +217,9 @@ class Operation:
             if d is None or not isinstance(x, np.ndarray) or x.dtype.kind != "f":
                 gradients.append(None)
             else:
-                gradients.append(sum_to_shape(np.asanyarray(d), x.shape).astype(x.dtype, copy=False))
+                gradients.append(
+                    sum_to_shape(np.asanyarray(d), x.shape).astype(x.dtype, copy=False)
+                )
         return gradients
 
     def __reduce_ex__(self, protocol: Any) -> Any:
