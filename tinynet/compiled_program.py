@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinynet.metrics.base import Mean
 from tinynet.program.formula import Node, Traced, Untraceable, _array, space_of
 from tinynet.program.lowering import Lowering, Register, backward, lower_instructions, traced_shape
 from tinynet.program.machine import Machine, Patch
@@ -206,6 +207,7 @@ def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) ->
     losses += [low.add(_array(value_of(s))) for s in traced.added]
     losses += [low.add(_penalty(low, v)) for v in regularized]
     scalars = [*losses, *(low.add(_array(value_of(s))) for s, _ in traced.count_symbols)]
+    counted = _metrics(low, traced, value_of, scalars)
     gradients: dict[int, Any] = {}
     if plan is not None:
         _record(low, scalars, len(losses))
@@ -214,13 +216,60 @@ def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) ->
         plan.optimizer.lower(low, plan, own)
     elif scalars:
         _record(low, scalars, 0)
-    if plan is None or traced.has_others:
+    others = traced.has_others and len(counted) + len(traced.counts) < traced.metric_count
+    if plan is None or others:
         for k, symbol in enumerate(traced.predictions):
             results["prediction", k] = low.add(_array(value_of(symbol))).node
         for k, symbol in enumerate(traced.logits):
             if symbol is not None:
                 results["logits", k] = low.add(_array(value_of(symbol))).node
-    return Compiled(traced, low, results, len(losses), len(scalars), plan)
+    made = Compiled(traced, low, results, len(losses), len(scalars), plan)
+    made.counted, made.has_others = counted, others
+    return made
+
+
+def _metrics(low: Lowering, traced: Any, value_of: Any, scalars: list[Traced]) -> list[Any]:
+    """Lower the metrics that are means of formulas; add their totals to the scalars.
+
+    Returns
+    -------
+    list of (Metric, int, int or None, float)
+        Each metric, the columns of its total and of the sum of its weights, if any, and the
+        number of values that make one.
+    """
+    found: list[Any] = []
+    if not traced.has_others:
+        return found
+    done = [metric for metric, _ in traced.counts]
+    own = zip(traced.objective.outputs, traced.targets, traced.weighing, strict=True)
+    for k, (output, y, weight) in enumerate(own):
+        pairs = [(m, None) for m in output.listed(False)]
+        pairs += [(m, weight) for m in output.listed(True)]
+        for metric, own_weight in pairs:
+            if y is None or metric in done or metric._custom or not isinstance(metric, Mean):
+                continue
+            logits = traced.logits[k]
+            from_logits = logits is not None and getattr(metric, "logits_of", ())
+            given = value_of(logits if from_logits else traced.predictions[k])
+            try:
+                loss = metric._loss.on_logits() if from_logits else None
+                read = loss.call if loss is not None else metric.traced_values
+                values = read(value_of(y), given)
+                if values is None:
+                    continue
+                count = None
+                if own_weight is not None:
+                    weights = value_of(own_weight)
+                    values = values * weights
+                    count = len(scalars) + 1
+                place = len(scalars)
+                scalars.append(low.add(np.sum(values)))
+                if count is not None:
+                    scalars.append(low.add(np.sum(weights)))
+            except (Untraceable, ValueError):
+                continue
+            found.append((metric, place, count, space_of(values.shape).size))
+    return found
 
 
 def _record(low: Lowering, scalars: list[Traced], checked: int) -> None:

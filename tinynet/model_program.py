@@ -110,8 +110,10 @@ class ModelProgram:
         self.inputs = [*map(symbol, x)]
         #: Whether it is for one batch size only.
         self.is_fixed = any(shape and shape[0] is not None for shape, _ in x)
-        targets = [None if spec is None else symbol(spec) for spec in y]
-        weighing = [None if spec is None else symbol(spec) for spec in weights]
+        self.targets = targets = [None if spec is None else symbol(spec) for spec in y]
+        self.weighing = weighing = [None if spec is None else symbol(spec) for spec in weights]
+        #: How many metrics there are in all.
+        self.metric_count = 0
         given = [s for s in (*self.inputs, *targets, *weighing) if s is not None]
         self.program = Program(given)
         self.objective, self.gradients = objective, gradients
@@ -177,6 +179,7 @@ class ModelProgram:
                 self._add_loss(k, output, y, weight, logits)
             counts = output.matches(y, self.predictions[k], weight)
             self.counts += counts
+            self.metric_count += len(output.metrics or ())
             self.has_others = self.has_others or len(counts) < len(output.metrics or ())
 
     def _add_loss(self, k: int, output: Any, y: Any, weight: Any, logits: Any) -> None:

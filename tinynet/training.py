@@ -350,11 +350,17 @@ class Trainer(Network):
         for mean, values in zip(program.means, losses.T, strict=False):
             mean.total = float(np.cumsum([mean.total, *(values * sizes)])[-1])
             mean.count += int(sizes.sum())
-        for (metric, _), counts in zip(program.counts, table[:, compiled.losses :].T, strict=True):
+        for (metric, _), counts in zip(program.counts, table[:, compiled.losses :].T, strict=False):
             metric.total += int(counts.sum())
             metric.count += int(sizes.sum())
-        if program.has_others:
-            self._count_others(compiled.results_of(machine, int(sizes[-1])), batch, program)
+        for metric, place, weight, per in compiled.counted:
+            metric.total += float(np.sum(table[:, place])) / per
+            metric.count += (
+                int(sizes.sum()) if weight is None else float(np.sum(table[:, weight])) / per
+            )
+        if compiled.has_others:
+            done = [metric for metric, *_ in (*program.counts, *compiled.counted)]
+            self._count_others(compiled.results_of(machine, int(sizes[-1])), batch, done)
         compiled.give_back(machine)
         return len(table), float(losses[-1, 0])
 
@@ -374,12 +380,12 @@ class Trainer(Network):
             metric.total += values[number]
             metric.count += n
         if program.has_others:
-            self._count_others(program.results(values), batch, program)
+            done = [metric for metric, _ in program.counts]
+            self._count_others(program.results(values), batch, done)
 
-    def _count_others(self, results: Any, batch: data.Batch, program: ModelProgram) -> None:
-        """Add a batch to the metrics that the program does not count."""
+    def _count_others(self, results: Any, batch: data.Batch, counted: list[Metric]) -> None:
+        """Add a batch to the metrics that are not counted yet."""
         _, y, weights = batch
-        counted = [metric for metric, _ in program.counts]
         given = data.listed(y), _each_of(weights, y)
         own = zip(self._objective.outputs, results, *given, strict=True)
         for output, (predictions, logits), target, weight in own:
@@ -1683,11 +1689,11 @@ class ManySteps:
             return None
         batch = next(source.batches(1))
         program, plan = model._program("train", batch), model._plan
-        if program.has_others or program.is_fixed:
+        if program.is_fixed:
             return None
         regularized = [v for v in plan.variables if v.regularizer is not None]
         compiled = program.compiled(isinstance(batch[0], SparseBatch), plan, regularized)
-        if compiled is None:
+        if compiled is None or compiled.has_others:
             return None
         weights = sum(v.size for v in plan.variables)
         at_once = max((1 << 33) // (weights * (batch_size + 32) + (1 << 16)), 1)

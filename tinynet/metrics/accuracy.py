@@ -69,6 +69,10 @@ class Accuracies(Mean):
         y_true, y_pred = numeric("y_true", y_true), numeric("y_pred", y_pred, self.dtype)
         super().update_state(self.right(y_true, y_pred), sample_weight)
 
+    def traced_values(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the values of a batch whose arrays are traced."""
+        return self.right(y_true, y_pred).astype(y_pred.dtype)
+
 
 @_registry.register()
 class Accuracy(Accuracies):

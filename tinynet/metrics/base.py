@@ -342,6 +342,21 @@ class Mean(Sum):
             self.total += float(np.sum(values * weights)) / per_row
             self.count += float(np.sum(weights)) / per_row
 
+    def traced_values(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the values of a batch whose arrays are traced, None if Python must compute them.
+
+        Parameters
+        ----------
+        y_true, y_pred : Traced
+            Targets and predictions.
+
+        Returns
+        -------
+        Traced or None
+            The values whose mean it is.
+        """
+        return None
+
     def result(self) -> Tensor:
         """Compute the mean; 0 without any numbers."""
         mean = self.total / self.count if self.count else 0.0

@@ -206,6 +206,14 @@ class Traced(np.ndarray[Any, Any]):
         """Return the length of the first axis; the batch size is refused where it is used."""
         return int(self.shape[0])
 
+    def argmax(self, axis: Any = None, out: Any = None, **_: Any) -> Any:  # type: ignore[override]
+        """Return the first column of the largest element, as a float; NaN is the largest."""
+        if axis not in (-1, self.ndim - 1):
+            raise Untraceable("argmax")
+        columns = np.arange(self.shape[-1], dtype=np.float32)
+        is_best = (self == self.max(axis=-1, keepdims=True)) | np.isnan(self)
+        return np.where(is_best, columns, np.float32(self.shape[-1])).min(axis=-1)
+
     def _refuse(self, *_: Any) -> Any:
         raise Untraceable("a value is asked for")
 

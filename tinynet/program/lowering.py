@@ -437,11 +437,7 @@ def _empty(shape: tuple[int, ...]) -> Traced:
 @forward.register(type(MATCHES))
 def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
     labels, scores = arrays
-    columns = low.leaf(("columns", scores.shape[-1]), (scores.shape[-1],))
-    largest = np.max(scores, axis=-1, keepdims=True)
-    is_best = (scores == largest) | np.isnan(scores)
-    first = np.min(np.where(is_best, columns, float(scores.shape[-1])), axis=-1)
-    return np.sum((first == labels).astype(np.float32))
+    return np.sum((scores.argmax(axis=-1) == labels).astype(np.float32))
 
 
 @forward.register(type(TABLE["assign"]))
