@@ -1,0 +1,368 @@
+"""The kernel that interprets formulas: each operation, each kind of slot, and odd shapes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinynet.kernels import chain as c
+from tinynet.kernels.chain import OPERATIONS, chain
+
+ROOT = Path(__file__).parents[1]
+Array = np.ndarray[Any, Any]
+SHAPES = [
+    (1, 1),
+    (1, 0),
+    (0, 3),
+    (5, 10),
+    (3, 15),
+    (2, 16),
+    (4, 17),
+    (70, 33),
+    (300, 16),
+    (3, 1500),
+]
+SPECIAL = np.array(
+    [0, -0.0, 1, -1, 0.5, -2.5, 3.5, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 3e38, 80, -80, 1e-20],
+    np.float32,
+)
+
+
+def aligned(size: int, kind: Any = np.float32) -> Array:
+    """Make an array that begins at a multiple of 64 bytes and has room up to another."""
+    kind = np.dtype(kind)
+    memory = np.full(size * kind.itemsize + 128, 0xFF, np.uint8)
+    first = -memory.ctypes.data % 64
+    return memory[first : first + size * kind.itemsize].view(kind)
+
+
+def scalar(x: float) -> Array:
+    """Make a number as the kernel reads it: a vector of equal ones."""
+    array = aligned(16)
+    array[:] = x
+    return array
+
+
+class Formula:
+    """A list of operations and slots, laid out for the kernel."""
+
+    def __init__(self, mode: int, rows: int, cols: int) -> None:
+        self.mode, self.rows, self.cols = mode, rows, cols
+        self.slots: list[list[int]] = []
+        self.code: list[list[int]] = []
+        self.arrays: list[Array] = []
+
+    def slot(self, kind: int, array: Array | None = None, fixed: int = 0) -> int:
+        """Add a slot and return its index."""
+        address = 0
+        if array is not None:
+            self.arrays.append(array)
+            address = array.ctypes.data
+        self.slots.append([kind, address, len(self.slots), fixed])
+        return len(self.slots) - 1
+
+    def do(self, name: str, to: int, a: int, *others: int) -> None:
+        """Add an operation; for operands that it does not have any slot will do."""
+        operands = [a, *others] + [0] * (2 - len(others))
+        self.code.append([OPERATIONS[name].number, to, *operands])
+
+    def run(self, parts: int = 1, offset: int = 0, length: int = -1, flush: int = 0) -> None:
+        """Call the kernel once for each part, the last one first."""
+        size = c.room_size(self.cols, len(self.slots), self.mode)
+        room = aligned(size * parts, np.uint8)
+        count = np.array([self.rows])
+        code, slots = np.array(self.code, np.int64), np.array(self.slots, np.int64)
+        row = chain.row(
+            count=count.ctypes.data, per=1, cols=self.cols, mode=self.mode, code=code.ctypes.data,
+            ops=len(code), slots=slots.ctypes.data, n_slots=len(slots), offset=offset,
+            length=length, flush=flush, room=room.ctypes.data, room_size=size,
+        )  # fmt: skip
+        for part in reversed(range(parts)):
+            chain(row, part, parts)
+
+
+def draw(rng: np.random.Generator, *shape: int) -> Array:
+    """Draw numbers, every fifth of which is special."""
+    x = aligned(int(np.prod(shape))).reshape(shape)
+    x[...] = rng.standard_normal(shape) * 4
+    flat = x.reshape(-1)
+    flat[::5] = rng.choice(SPECIAL, flat[::5].size)
+    return x
+
+
+def guarded(*shape: int) -> tuple[Array, Array]:
+    """Make an array, and the memory that it lies in the middle of."""
+    memory = aligned(int(np.prod(shape)) + 64)
+    memory[:] = -7
+    return memory[32:-32].reshape(shape), memory
+
+
+def assert_untouched(memory: Array) -> None:
+    assert (memory[:32] == -7).all()
+    assert (memory[-32:] == -7).all()
+
+
+ELEMENTWISE = [name for name, operation in OPERATIONS.items() if operation.formula]
+# Largest error in units in the last place; the others are exact.
+ERRORS = {"exp": 1, "expm1": 1, "log": 1, "log1p": 1, "tanh": 1, "erfc": 2, "power": 2}
+
+
+def assert_close(name: str, found: Array, operands: list[Array]) -> None:
+    """Compare an operation's result with NumPy's, computed in double precision if not exact."""
+    function = OPERATIONS[name].function
+    error = ERRORS.get(name) if c.COMPILES else 4  # NumPy's own float32 functions
+    with np.errstate(all="ignore"):
+        if name not in ERRORS:
+            np.testing.assert_array_equal(found, np.asarray(function(*operands), np.float32))
+            return
+        exact = np.asarray(function(*(x.astype(np.float64) for x in operands)), np.float64)
+        expected = exact.astype(np.float32)
+        off = np.abs(found - exact) > error * np.spacing(np.abs(expected)).astype(float)
+    off &= np.isfinite(expected) & np.isfinite(found)
+    assert not off.any(), (name, [x[off][:5] for x in operands], found[off][:5], exact[off][:5])
+    ends = ~(np.isfinite(expected) & np.isfinite(found))
+    np.testing.assert_array_equal(found[ends], expected[ends])
+
+
+@pytest.mark.parametrize("mode", [c.FLAT, c.ROWS])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_elementwise_operations(name: str, mode: int, rng: np.random.Generator) -> None:
+    for rows, cols in SHAPES:
+        operands = [draw(rng, rows, cols) for _ in range(OPERATIONS[name].operands)]
+        found, memory = guarded(rows, cols)
+        formula = Formula(mode, rows, cols)
+        to = formula.slot(c.OUT, found)
+        formula.do(name, to, *(formula.slot(c.IN, x) for x in operands))
+        formula.run(parts=1 + cols % 3)
+        assert_close(name, found, operands)
+        assert_untouched(memory)
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum", "power", "where", "logical_and", "less"])
+def test_operations_of_all_special_pairs(name: str) -> None:
+    a, b = (aligned(SPECIAL.size**2) for _ in range(2))
+    a[:], b[:] = np.repeat(SPECIAL, SPECIAL.size), np.tile(SPECIAL, SPECIAL.size)
+    operands = [a, b, b[::-1].copy()][: OPERATIONS[name].operands]
+    formula = Formula(c.FLAT, 1, a.size)
+    found = aligned(a.size)
+    formula.do(name, formula.slot(c.OUT, found), *(formula.slot(c.IN, x) for x in operands))
+    formula.run()
+    assert_close(name, found, operands)
+    if name in ("maximum", "minimum"):
+        np.testing.assert_array_equal(
+            np.signbit(found), np.signbit(OPERATIONS[name].function(a, b))
+        )
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_broadcasting(shape: tuple[int, int], parts: int, rng: np.random.Generator) -> None:
+    """((x + column) * row - label) / scalar + index, with rows of the results copied out."""
+    rows, cols = shape
+    x, column, row = draw(rng, rows, cols), draw(rng, cols), draw(rng, rows)
+    labels = rng.integers(-1, cols + 1, rows)
+    index = aligned((cols + 15) // 16 * 16)
+    index[:] = np.arange(index.size)
+    found, memory = guarded(rows, cols)
+    row_found, row_memory = guarded(rows)
+    f = Formula(c.ROWS, rows, cols)
+    temp, out, row_temp = f.slot(c.TEMP), f.slot(c.OUT, found), f.slot(c.ROW_TEMP)
+    f.do("add", temp, f.slot(c.IN, x), f.slot(c.COL, column))
+    per_row, label = f.slot(c.ROW, row), f.slot(c.LABEL, labels)
+    f.do("multiply", temp, temp, per_row)
+    f.do("subtract", temp, temp, label)
+    f.do("divide", temp, temp, f.slot(c.SCALAR, scalar(3)))
+    f.do("add", out, temp, f.slot(c.INDEX, index))
+    f.do("square", row_temp, per_row)
+    f.do("add", f.slot(c.ROW_OUT, row_found), row_temp, label)
+    f.run(parts)
+    with np.errstate(all="ignore"):
+        expected = ((x + column) * row[:, None] - labels.astype(np.float32)[:, None]) / np.float32(
+            3
+        )
+        np.testing.assert_array_equal(found, expected + np.arange(cols, dtype=np.float32))
+        np.testing.assert_array_equal(row_found, row * row + labels.astype(np.float32))
+    assert_untouched(memory)
+    assert_untouched(row_memory)
+
+
+def lanes_sum(x: Array, kind: Any) -> Any:
+    """Sum in 16 lanes, and these as a tree."""
+    padded = np.zeros((*x.shape[:-1], -(-max(x.shape[-1], 1) // 16) * 16), kind)
+    padded[..., : x.shape[-1]] = x
+    total = np.zeros((*x.shape[:-1], 16), kind)
+    for first in range(0, padded.shape[-1], 16):
+        total += padded[..., first : first + 16]
+    for half in (8, 4, 2, 1):
+        total = total[..., :half] + total[..., half:]
+    return total[..., 0]
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_reductions_of_rows(shape: tuple[int, int], parts: int, rng: np.random.Generator) -> None:
+    rows, cols = shape
+    x = draw(rng, rows, cols)
+    finite = np.nan_to_num(x, nan=1, posinf=2, neginf=-3) % np.float32(7)
+    found = [aligned(rows) for _ in range(4)]
+    f = Formula(c.ROWS, rows, cols)
+    slot, finite_slot = f.slot(c.IN, x), f.slot(c.IN, finite)
+    f.do("row_max", f.slot(c.ROW_OUT, found[0]), slot)
+    f.do("row_min", f.slot(c.ROW_OUT, found[1]), slot)
+    f.do("row_sum", f.slot(c.ROW_OUT, found[2]), finite_slot)
+    # A temporary's unused lanes count as 0, whatever they hold.
+    temp = f.slot(c.TEMP)
+    f.do("exp", temp, finite_slot)
+    f.do("negative", temp, temp)
+    f.do("row_max", f.slot(c.ROW_OUT, found[3]), temp)
+    f.run(parts)
+    np.testing.assert_array_equal(found[0], x.max(axis=1, initial=-np.inf))
+    np.testing.assert_array_equal(found[1], x.min(axis=1, initial=np.inf))
+    if c.COMPILES:
+        np.testing.assert_array_equal(found[2], lanes_sum(finite, np.float32))
+    np.testing.assert_allclose(found[2], finite.sum(axis=1), rtol=1e-5, atol=1e-5)
+    expected = -np.exp(finite.min(axis=1)) if cols else np.full(rows, -np.inf)
+    np.testing.assert_allclose(found[3], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_sums(shape: tuple[int, int], rng: np.random.Generator) -> None:
+    rows, cols = shape
+    x, per_row = aligned(rows * cols).reshape(shape), aligned(rows)
+    x[...], per_row[:] = rng.standard_normal(shape), rng.standard_normal(rows)
+    columns, memory = guarded(cols)
+    everything, of_rows = scalar(9), scalar(9)
+    f = Formula(c.ROWS, rows, cols)
+    slot, temp = f.slot(c.IN, x), f.slot(c.TEMP)
+    f.do("exp", temp, slot)
+    f.do("subtract", temp, slot, temp)
+    f.do("sum_col", f.slot(c.SUM_COL, columns), slot)
+    f.do("sum_all", f.slot(c.SUM_ALL, everything), temp)
+    f.do("sum_all", f.slot(c.SUM_ALL, of_rows), f.slot(c.ROW, per_row))
+    f.run()
+    expected = np.zeros(cols, np.float32)
+    for row in x:
+        expected += row
+    np.testing.assert_array_equal(columns, expected)
+    assert_untouched(memory)
+    assert (everything == everything[0]).all()
+    difference = x - np.exp(x.astype(np.float64)).astype(np.float32)
+    np.testing.assert_allclose(
+        everything[0], difference.sum(dtype=np.float64), rtol=1e-5, atol=1e-5
+    )
+    np.testing.assert_array_equal(of_rows, np.full(16, per_row.sum(dtype=np.float64), np.float32))
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 100, 3000])
+def test_flat_ranges(size: int, parts: int, rng: np.random.Generator) -> None:
+    """A range of a vector is changed in place; the offset does not apply to fixed slots."""
+    offset = 37
+    x, memory = guarded(size + 50)
+    x[:] = rng.standard_normal(size + 50)
+    before, scratch, labels = x.copy(), aligned(size), rng.integers(0, 9, size + 50)
+    f = Formula(c.FLAT, 1, 16)
+    write, read = f.slot(c.OUT, x), f.slot(c.IN, x)
+    f.do("square", f.slot(c.OUT, scratch, fixed=1), read)
+    f.do("add", write, read, f.slot(c.LABEL, labels))
+    f.run(parts, offset=offset, length=size)
+    here = slice(offset, offset + size)
+    np.testing.assert_array_equal(scratch, before[here] ** 2)
+    before[here] += labels[here].astype(np.float32)
+    np.testing.assert_array_equal(x, before)
+    assert_untouched(memory)
+
+
+@pytest.mark.parametrize("size", [0, 1, 16, 33, 1000])
+def test_sum_of_a_flat_range(size: int, rng: np.random.Generator) -> None:
+    x, found = aligned(size), scalar(5)
+    x[:] = rng.standard_normal(size)
+    f = Formula(c.FLAT, 1, size)
+    f.do("sum_all", f.slot(c.SUM_ALL, found), f.slot(c.IN, x))
+    f.run()
+    assert found[0] == (np.float32(lanes_sum(x, np.float64)) if c.COMPILES else found[0])
+    np.testing.assert_allclose(found, x.sum(dtype=np.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("size", [1, 16, 33, 5000])
+def test_adam(size: int, parts: int, rng: np.random.Generator) -> None:
+    from tinynet import functional
+
+    w, d_w, m = (aligned(size) for _ in range(3))
+    for x in (w, d_w, m):
+        x[:] = rng.standard_normal(size)
+    v = aligned(size)
+    v[:] = rng.random(size)
+    d_w[::3], m[::3], v[::3] = 0, 1e-30, 1.0001e-30
+    d_w[1::7], m[1::7] = 1e-30, -1e-30
+    expected = [x.copy() for x in (w, d_w, m, v)]
+    f = Formula(c.FLAT, 1, size)
+    slots = [f.slot(c.INOUT if i != 1 else c.IN, x) for i, x in enumerate((w, d_w, m, v))]
+    f.do("adam", *slots)
+    numbers = 1e-3, 0.1, 0.001, 1e-7
+    f.do("operands", *(f.slot(c.SCALAR, scalar(x)) for x in numbers))
+    f.run(parts, flush=1)
+    functional.adam(*expected, *(np.float32(x) for x in numbers))
+    for found, right in zip((w, d_w, m, v), expected, strict=True):
+        np.testing.assert_array_equal(found, right)
+
+
+def test_results_that_are_denormal_are_flushed_on_request() -> None:
+    x, found = scalar(1e-30), scalar(7)
+    f = Formula(c.FLAT, 1, 16)
+    f.do("multiply", f.slot(c.OUT, found), *(f.slot(c.IN, x) for _ in range(2)))
+    x[:] = 1e-20
+    f.run()
+    assert found[0] > 0
+    if c.COMPILES:
+        f.run(flush=1)
+        assert (found == 0).all()
+        f.run()
+        assert found[0] > 0
+
+
+def digest() -> str:
+    """Return a digest of the results of all operations on many numbers."""
+    rng, everything = np.random.default_rng(5), hashlib.sha256()
+    for name, operation in OPERATIONS.items():
+        if name in ("adam", "operands"):
+            continue
+        for rows, cols in SHAPES:
+            f = Formula(c.ROWS, rows, cols)
+            operands = [f.slot(c.IN, draw(rng, rows, cols)) for _ in range(operation.operands)]
+            kind, size = {"row": (c.ROW_OUT, rows), "sum": (c.SUM_COL, cols)}.get(
+                name[:3], (c.OUT, rows * cols)
+            )
+            kind, size = (c.SUM_ALL, 16) if name == "sum_all" else (kind, size)
+            found = aligned(size)
+            f.do(name, f.slot(kind, found), *operands)
+            f.run()
+            everything.update(found.tobytes())
+    return everything.hexdigest()
+
+
+AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+f16c,+bmi,+bmi2"}
+
+
+def test_chain_avx2_has_the_same_bits() -> None:
+    code = "from tests.test_chain import digest; print(digest())"
+    other = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | AVX2, text=True, capture_output=True,
+        check=True, cwd=ROOT,
+    )  # fmt: skip
+    assert other.stdout.strip() == digest()
+
+
+def test_chain_as_plain_python() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "not chain_", __file__]
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout

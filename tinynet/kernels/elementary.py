@@ -1,0 +1,316 @@
+"""Elementary functions of float32 vectors, computed in double precision and rounded once.
+
+Each function is written once, with operators and the few functions defined first. The arguments are
+`Lanes`, for which the operators emit LLVM instructions, or NumPy arrays. A result depends on no
+other lane, no instruction is reordered or contracted, and each `fma` is explicit, so that the bits
+are the same with AVX2 and with AVX-512. The polynomials are minimax approximations whose error is
+small compared with float32's rounding error; `python -m benchmarks.elementary` measures the result.
+
+=========  ==================================================================================
+exp        ``x = n log(2) + r`` with a whole number n and ``|r| <= log(2) / 2``, so that
+           ``exp(x) = 2**n + 2**n expm1(r)``; expm1(r) is a polynomial
+log        ``x = 2**n (1 + f)`` with ``sqrt(1/2) <= 1 + f < sqrt(2)``, so that
+           ``log(x) = n log(2) + log1p(f)``; log1p(f) is an odd polynomial of f / (2 + f)
+tanh       ``expm1(2 x) / (expm1(2 x) + 2)``
+erfc       ``exp(-x**2)`` times a polynomial of ``(x - k) / (x + k)``, for x >= 0
+=========  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+#: Numbers of a vector; a processor with shorter registers takes several for one.
+LANES = 16
+FLOAT, DOUBLE, INT32, INT64 = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
+
+
+class Lanes:
+    """A vector of `LANES` numbers or truth values in registers, with the operators of an array.
+
+    Parameters
+    ----------
+    builder : llvmlite.ir.IRBuilder
+        Builder of the function that is being compiled.
+    value : llvmlite.ir.Value
+        Vector.
+    """
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder, self.value = builder, value
+
+    @property
+    def element(self) -> Any:
+        """Type of one number."""
+        return self.value.type.element
+
+    def like(self, number: Any) -> Any:
+        """Return a number as a vector of this type, or a vector's value."""
+        if isinstance(number, Lanes):
+            return number.value
+        return ir.Constant(self.value.type, [number] * LANES)
+
+    def call(self, name: str, *others: Any) -> Lanes:
+        """Call one of LLVM's intrinsic functions that return a vector of this type."""
+        values = [self.value, *(self.like(x) for x in others)]
+        name = f"llvm.{name}.v{LANES}{'f32' if self.element == FLOAT else 'f64'}"
+        kind = ir.FunctionType(self.value.type, [x.type for x in values])
+        function = self.builder.module.globals.get(name)
+        function = function or ir.Function(self.builder.module, kind, name)
+        return Lanes(self.builder, self.builder.call(function, values))
+
+    def convert(self, instruction: str, element: Any) -> Lanes:
+        """Apply a conversion instruction, such as "fpext"."""
+        kind = ir.VectorType(element, LANES)
+        return Lanes(self.builder, getattr(self.builder, instruction)(self.value, kind))
+
+    def __neg__(self) -> Lanes:
+        return Lanes(self.builder, self.builder.fneg(self.value))
+
+    def __invert__(self) -> Lanes:
+        return Lanes(self.builder, self.builder.not_(self.value))
+
+
+def _operator(on_floats: str, on_integers: str, reflected: bool = False) -> Any:
+    def operator(self: Lanes, other: Any) -> Lanes:
+        name = on_floats if self.element in (FLOAT, DOUBLE) else on_integers
+        values = self.value, self.like(other)
+        return Lanes(self.builder, getattr(self.builder, name)(*values[:: -1 if reflected else 1]))
+
+    return operator
+
+
+def _comparison(sign: str) -> Any:
+    def comparison(self: Lanes, other: Any) -> Lanes:
+        values = self.value, self.like(other)
+        if self.element in (FLOAT, DOUBLE):  # NaN is not equal to itself
+            ordered = sign != "!="
+            compare = self.builder.fcmp_ordered if ordered else self.builder.fcmp_unordered
+        else:
+            compare = self.builder.icmp_signed
+        return Lanes(self.builder, compare(sign, *values))
+
+    return comparison
+
+
+for _name, _floats, _integers in (
+    *(("add", "fadd", "add"), ("sub", "fsub", "sub"), ("mul", "fmul", "mul")),
+    *(("truediv", "fdiv", ""), ("and", "", "and_"), ("or", "", "or_")),
+    *(("lshift", "", "shl"), ("rshift", "", "ashr")),
+):
+    setattr(Lanes, f"__{_name}__", _operator(_floats, _integers))
+    setattr(Lanes, f"__r{_name}__", _operator(_floats, _integers, reflected=True))
+for _name, _sign in zip(
+    ("lt", "le", "gt", "ge", "eq", "ne"), ("<", "<=", ">", ">=", "==", "!="), strict=True
+):
+    setattr(Lanes, f"__{_name}__", _comparison(_sign))
+
+
+# What the formulas need in addition to operators, of `Lanes` or of NumPy arrays.
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """Return x where the condition holds, and y elsewhere; one of them may be a number."""
+    if not isinstance(condition, Lanes):
+        return np.where(condition, x, y)
+    kind = x if isinstance(x, Lanes) else y
+    chosen = condition.builder.select(condition.value, kind.like(x), kind.like(y))
+    return Lanes(condition.builder, chosen)
+
+
+def fma(a: Any, b: Any, c: Any) -> Any:
+    """Return ``a * b + c``, rounded once (rounded twice for arrays)."""
+    return a.call("fma", b, c) if isinstance(a, Lanes) else a * b + c
+
+
+def polynomial(x: Any, *coefficients: float) -> Any:
+    """Return ``c[0] + c[1] x + c[2] x**2 + ...``, by Horner's rule."""
+    *others, y = coefficients
+    for c in reversed(others):
+        y = fma(x, y, c)
+    return y
+
+
+def absolute(x: Any) -> Any:
+    """Return the absolute values."""
+    return x.call("fabs") if isinstance(x, Lanes) else np.abs(x)
+
+
+def floor(x: Any) -> Any:
+    """Round down."""
+    return x.call("floor") if isinstance(x, Lanes) else np.floor(x)
+
+
+def ceil(x: Any) -> Any:
+    """Round up."""
+    return x.call("ceil") if isinstance(x, Lanes) else np.ceil(x)
+
+
+def rint(x: Any) -> Any:
+    """Round to the nearest integer, halves to the even one."""
+    return x.call("roundeven") if isinstance(x, Lanes) else np.rint(x)
+
+
+def sqrt(x: Any) -> Any:
+    """Return the square roots."""
+    return x.call("sqrt") if isinstance(x, Lanes) else np.sqrt(x)
+
+
+def truth(condition: Any) -> Any:
+    """Return 1 where the condition holds, and 0 elsewhere, as float32."""
+    if not isinstance(condition, Lanes):
+        return np.float32(condition)
+    return condition.convert("uitofp", FLOAT)
+
+
+def double(x: Any) -> Any:
+    """Convert float32 or int32 to float64."""
+    if not isinstance(x, Lanes):
+        return x.astype(np.float64)
+    return x.convert("fpext" if x.element == FLOAT else "sitofp", DOUBLE)
+
+
+def single(x: Any) -> Any:
+    """Round float64 to float32."""
+    return x.convert("fptrunc", FLOAT) if isinstance(x, Lanes) else x.astype(np.float32)
+
+
+def bits(x: Any, element: Any) -> Any:
+    """Return the numbers of another type, `INT64` or `DOUBLE`, that have the same bits."""
+    if not isinstance(x, Lanes):
+        return x.view(np.int64 if element == INT64 else np.float64)
+    return x.convert("bitcast", element)
+
+
+def high_half(x: Any) -> Any:
+    """Return the upper 32 bits of float64: sign, exponent and the first bits of the fraction."""
+    if not isinstance(x, Lanes):
+        return (x.view(np.int64) >> 32).astype(np.int32)
+    shifted = bits(x, INT64).value
+    shifted = x.builder.lshr(shifted, ir.Constant(shifted.type, [32] * LANES))
+    return Lanes(x.builder, shifted).convert("trunc", INT32)
+
+
+def from_high_half(x: Any) -> Any:
+    """Return the float64 numbers with these upper 32 bits; the lower bits are 0."""
+    if not isinstance(x, Lanes):
+        return (x.astype(np.int64) << 32).view(np.float64)
+    return bits(x.convert("zext", INT64) << 32, DOUBLE)
+
+
+# ---------------------------------------------------------------- exp and its relatives
+
+_LOG_2 = math.log(2)
+_MAGIC = 1.5 * 2**52  # the last bit of a float64 of this size is 1: adding it rounds
+
+
+def _limited(x: Any, low: float, high: float) -> Any:
+    """Limit x to a range, so that the exponent of a result fits; NaN stays NaN."""
+    x = where(x < low, low, x)
+    return where(x > high, high, x)
+
+
+def _expm1_and_scale(x: Any) -> tuple[Any, Any]:
+    """Return ``expm1(r)`` and ``2**n`` of float64 x, where ``x = n log(2) + r``."""
+    shifted = fma(x, 1 / _LOG_2, _MAGIC)  # its last bits are n
+    r = fma(shifted - _MAGIC, -_LOG_2, x)
+    scale = bits((bits(shifted, INT64) << 52) + (1023 << 52), DOUBLE)
+    p = polynomial(
+        r, 0.5000000061931154, 0.16666542990556205, 0.041666282051798745,
+        0.008366584095225676, 0.0013946448050821834,
+    )  # fmt: skip
+    return fma(r * p, r, r), scale
+
+
+def _exp64(x: Any) -> Any:
+    """Compute e**x of float64, to float32's accuracy."""
+    fraction, scale = _expm1_and_scale(x)
+    return fma(scale, fraction, scale)
+
+
+def _expm164(x: Any) -> Any:
+    """Compute e**x - 1 of float64, to float32's accuracy."""
+    fraction, scale = _expm1_and_scale(x)
+    return fma(scale, fraction, scale - 1.0)
+
+
+def exp(x: Any) -> Any:
+    """Compute e**x."""
+    return single(_exp64(double(_limited(x, -105.0, 89.0))))
+
+
+def expm1(x: Any) -> Any:
+    """Compute e**x - 1, also for small x."""
+    y = single(_expm164(double(_limited(x, -105.0, 89.0))))
+    return where(x == 0.0, x, y)  # -0 stays -0
+
+
+def tanh(x: Any) -> Any:
+    """Compute the hyperbolic tangent."""
+    t = double(_limited(x, -10.0, 10.0))
+    e = _expm164(t + t)
+    return where(x == 0.0, x, single(e / (e + 2.0)))
+
+
+# ---------------------------------------------------------------- log and its relatives
+
+
+def _log64(x: Any, is_log1p: bool = False) -> Any:
+    """Compute log(x) or log(1 + x) of float64, to more than float32's accuracy."""
+    whole = x + 1.0 if is_log1p else x
+    n = (high_half(whole) - 0x3FE6A09E) >> 20  # the bits of sqrt(1/2)
+    scale = from_high_half((1023 - n) << 20)  # 2**-n
+    f = fma(x, scale, scale - 1.0 if is_log1p else -1.0)
+    s = f / (f + 2.0)
+    z = s * s
+    p = polynomial(
+        z, 0.6666666564509184, 0.4000033527955309, 0.2853730253754721, 0.23582271905042443
+    )
+    y = fma(double(n), _LOG_2, fma(s * z, p, s + s))
+    y = where(whole == math.inf, math.inf, where(whole == 0.0, -math.inf, y))
+    return where(whole >= 0.0, y, math.nan)
+
+
+def log(x: Any) -> Any:
+    """Compute the natural logarithm."""
+    return single(_log64(double(x)))
+
+
+def log1p(x: Any) -> Any:
+    """Compute log(1 + x), also for small x."""
+    return where(x == 0.0, x, single(_log64(double(x), is_log1p=True)))  # -0 stays -0
+
+
+def power(x: Any, y: Any) -> Any:
+    """Compute x**y, with the special cases of NumPy and C."""
+    a, b = double(x), double(y)
+    size = absolute(a)
+    result = _exp64(_limited(_log64(size) * b, -700.0, 700.0))
+    half = b * 0.5
+    is_whole = floor(b) == b
+    is_odd = is_whole & (floor(half) != half)
+    result = where((high_half(a) < 0) & is_odd, -result, result)
+    result = where((a < 0.0) & (size < math.inf) & ~is_whole, math.nan, result)
+    is_one = (a == 1.0) | (b == 0.0) | ((a == -1.0) & (absolute(b) == math.inf))
+    return single(where(is_one, 1.0, result))
+
+
+# ---------------------------------------------------------------- normal distribution
+
+
+def erfc(x: Any) -> Any:
+    """Compute the complementary error function, 1 - erf(x)."""
+    t = double(_limited(absolute(x), 0.0, 11.0))
+    inverse = 1.0 / (t + 2.5)
+    p = polynomial(
+        (t - 2.5) * inverse,
+        1.0540318187349176, -0.8046518307889069, 0.4539142721621027, -0.17125181560784267,
+        0.028358875594155075, 0.0083990038076202, -0.004800931531390334, -0.0004569254869880265,
+        0.0006486979268133625, 6.855429905555261e-05, -4.575135117836047e-05,
+    )  # fmt: skip
+    y = _exp64(-t * t) * p * inverse
+    return single(where(double(x) < 0.0, 2.0 - y, y))
