@@ -1,0 +1,107 @@
+"""The largest errors of the kernels' elementary functions, over all float32 inputs.
+
+``python -m benchmarks.elementary`` takes some minutes; ``--step 97`` uses every 97th input, and
+names select functions. The error is measured in units in the last place (ulp) of the exact result,
+which is computed in double precision; 0.5 is the least possible.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+import numpy as np
+
+from tinynet.kernels import chain as chains
+
+Array = np.ndarray[Any, Any]
+
+CHUNK = 1 << 20
+EXACT = {
+    **{name: getattr(np, name) for name in ("exp", "expm1", "log", "log1p", "tanh")},
+    "erfc": np.vectorize(math.erfc, otypes=[np.float64]),
+    "power": np.power,
+}
+
+
+def compute(name: str, *operands: Array) -> Array:
+    """Compute an operation of vectors with the kernel."""
+    out = np.empty_like(operands[0])
+    count = np.ones(1, np.int64)
+    addresses = [out.ctypes.data, *(x.ctypes.data for x in operands)]
+    kinds = [chains.OUT] + [chains.IN] * len(operands)
+    slots = np.array([(*slot, i, 0) for i, slot in enumerate(zip(kinds, addresses, strict=True))])
+    indices = [*range(len(slots)), 0, 0, 0][:4]
+    code = np.array([chains.OPERATIONS[name].number, *indices])
+    size = chains.room_size(0, len(slots), chains.FLAT)
+    room = np.empty(size + 64, np.uint8)
+    row = chains.chain.row(
+        count=count.ctypes.data, per=1, cols=out.size, mode=chains.FLAT, code=code.ctypes.data,
+        ops=1, slots=slots.ctypes.data, n_slots=len(slots), offset=0, length=-1, flush=0,
+        room=room.ctypes.data + -room.ctypes.data % 64, room_size=size,
+    )  # fmt: skip
+    chains.chain(row)
+    return out
+
+
+def errors(found: Array, exact: Array) -> Array:
+    """Return the errors in ulp; infinite where NaN, infinity or the sign of zero differ."""
+    size = found.astype(np.float64)
+    _, exponent = np.frexp(exact)
+    ulp = np.ldexp(1.0, np.clip(exponent, -125, 128) - 24)
+    # The next number after the largest one would be 2**128.
+    error = np.abs(np.clip(size, -(2.0**128), 2.0**128) - np.clip(exact, -(2.0**128), 2.0**128))
+    wrong = np.isnan(size) != np.isnan(exact)
+    wrong |= (exact == 0) & (np.signbit(size) != np.signbit(exact))
+    return np.where(wrong, np.inf, np.where(np.isnan(exact), 0.0, error / ulp))
+
+
+def largest_error(name: str, step: int = 1, first: int = 0) -> tuple[float, float]:
+    """Return the largest error of a function of one number, and where it occurs."""
+    worst, where = -1.0, 0.0
+    for start in range(first, 1 << 32, CHUNK * step):
+        words = np.arange(start, min(start + CHUNK * step, 1 << 32), step, dtype=np.uint64)
+        x = words.astype(np.uint32).view(np.float32)
+        with np.errstate(all="ignore"):
+            error = errors(compute(name, x), EXACT[name](x.astype(np.float64)))
+        i = int(np.argmax(error))
+        if error[i] > worst:
+            worst, where = float(error[i]), float(x[i])
+    return worst, where
+
+
+def largest_error_of_power(count: int = 10_000_000, seed: int = 0) -> tuple[float, Any]:
+    """Return the largest error of random powers whose result is finite and not denormal."""
+    rng = np.random.default_rng(seed)
+    worst, where = -1.0, (0.0, 0.0)
+    for _ in range(0, count, CHUNK):
+        x = np.exp(rng.uniform(-88, 88, CHUNK)).astype(np.float32)
+        x[::2] = rng.uniform(0.5, 2, CHUNK // 2)
+        with np.errstate(all="ignore"):
+            y = (rng.uniform(-87, 88, CHUNK) / np.log(x)).astype(np.float32)
+        y[~np.isfinite(y)] = 1
+        error = errors(compute("power", x, y), np.power(x.astype(float), y.astype(float)))
+        i = int(np.argmax(error))
+        if error[i] > worst:
+            worst, where = float(error[i]), (float(x[i]), float(y[i]))
+    return worst, where
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=[*EXACT], help="functions")
+    parser.add_argument("--step", type=int, default=1, help="every how manieth input is used")
+    arguments = parser.parse_args()
+    print(f"{'function':10s}{'largest error (ulp)':>20s}   at")
+    for name in arguments.names:
+        if name == "power":
+            worst, where = largest_error_of_power()
+        else:
+            worst, where = largest_error(name, arguments.step)
+        print(f"{name:10s}{worst:20.4f}   {where}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
