@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet.kernels import elementary
-from tinynet.kernels.compiled import COMPILES, inner
+from tinynet.kernels.compiled import COMPILES, external, inner, intrinsic, types
 from tinynet.kernels.compiled import flush as flush_denormals
 from tinynet.kernels.elementary import LANES, absolute, truth, where
 from tinynet.kernels.row import kernel, vector
@@ -176,13 +176,10 @@ def room_size(cols: int, temps: int, mode: int) -> int:
 
 if COMPILES:
     from llvmlite import ir
-    from numba import types
-    from numba.core import cgutils
-    from numba.extending import intrinsic
 
     from tinynet.kernels.elementary import DOUBLE, FLOAT, INT32, INT64, Lanes
 
-    _VOID, _L = ir.VoidType(), types.int64
+    _VOID = ir.VoidType()
     _FLOATS, _DOUBLES = ir.VectorType(FLOAT, LANES), ir.VectorType(DOUBLE, LANES)
 
     class _Code:
@@ -209,9 +206,7 @@ if COMPILES:
         def _masked(self, name, result, first, address, mask, others):
             values = [*first, self.at(address, _FLOATS), INT32(4), mask.value, *others]
             kind = ir.FunctionType(result, [x.type for x in values])
-            function = cgutils.get_or_insert_function(
-                self.builder.module, kind, f"llvm.masked.{name}.v{LANES}f32.p0"
-            )
+            function = external(self.builder.module, kind, f"llvm.masked.{name}.v{LANES}f32.p0")
             return Lanes(self.builder, self.builder.call(function, values))
 
         def word(self, address, i=0):
@@ -349,7 +344,7 @@ if COMPILES:
             builder.call(builder.module.globals[name], arguments)
             return context.get_dummy_value()
 
-        return types.void(*[_L] * count), generate
+        return types.void(*[types.int64] * count), generate
 
     @intrinsic
     def execute(typing_context, line, places, rows, vectors, last):
@@ -439,7 +434,7 @@ if COMPILES:
         def generate(context, builder, signature, arguments):
             return _Code(context, builder).word(arguments[0])
 
-        return types.int64(_L), generate
+        return types.int64(types.int64), generate
 
     @intrinsic
     def number(typing_context, address):
@@ -448,7 +443,7 @@ if COMPILES:
         def generate(context, builder, signature, arguments):
             return builder.load(_Code(context, builder).at(arguments[0], FLOAT))
 
-        return types.float32(_L), generate
+        return types.float32(types.int64), generate
 
     @intrinsic
     def put(typing_context, address, x):
@@ -459,7 +454,7 @@ if COMPILES:
             builder.store(x, _Code(context, builder).at(address, x.type))
             return context.get_dummy_value()
 
-        return types.void(_L, x), generate
+        return types.void(types.int64, x), generate
 
     @intrinsic
     def put_each(typing_context, address, x):
@@ -470,7 +465,7 @@ if COMPILES:
             code.store(code.spread(arguments[1]), arguments[0])
             return context.get_dummy_value()
 
-        return types.void(_L, types.float32), generate
+        return types.void(types.int64, types.float32), generate
 
     @intrinsic
     def folded(typing_context, address):
@@ -481,7 +476,7 @@ if COMPILES:
             total = code.folded(code.load(arguments[0], _DOUBLES), Lanes.__add__)
             return builder.extract_element(total.value, INT32(0))
 
-        return types.float64(_L), generate
+        return types.float64(types.int64), generate
 
 else:
 

@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from tinynet.kernels.compiled import external
+
 #: Numbers of a vector; a processor with shorter registers takes several for one.
 LANES = 16
 FLOAT, DOUBLE, INT32, INT64 = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
@@ -59,8 +61,7 @@ class Lanes:
         values = [self.value, *(self.like(x) for x in others)]
         name = f"llvm.{name}.v{LANES}{'f32' if self.element == FLOAT else 'f64'}"
         kind = ir.FunctionType(self.value.type, [x.type for x in values])
-        function = self.builder.module.globals.get(name)
-        function = function or ir.Function(self.builder.module, kind, name)
+        function = external(self.builder.module, kind, name)
         return Lanes(self.builder, self.builder.call(function, values))
 
     def convert(self, instruction: str, element: Any) -> Lanes:
