@@ -327,8 +327,11 @@ if COMPILES:
 
             self.repeat(count, [place[0] for place in arrays], body)
 
-    def _function(name, count, emit):
-        """Return an instruction that calls a function of some words, which is emitted once."""
+    def _function(name, count, rows, emit):
+        """Return an instruction that calls a function of some words, which is emitted once.
+
+        It does nothing unless argument number `rows` is positive.
+        """
 
         def generate(context, builder, signature, arguments):
             if name not in builder.module.globals:
@@ -339,7 +342,8 @@ if COMPILES:
                 for attribute in ("noinline", "optsize", "nounwind"):
                     function.attributes.add(attribute)
                 body = ir.IRBuilder(function.append_basic_block("entry"))
-                emit(_Code(context, body), *function.args)
+                with body.if_then(body.icmp_signed(">", function.args[rows], INT64(0))):
+                    emit(_Code(context, body), *function.args)
                 body.ret_void()
             builder.call(builder.module.globals[name], arguments)
             return context.get_dummy_value()
@@ -399,7 +403,7 @@ if COMPILES:
                 builder.branch(done)
             builder.position_at_end(done)
 
-        return _function("execute", 5, emit)
+        return _function("execute", 5, 2, emit)
 
     def _copying(loads):
         @intrinsic
@@ -421,7 +425,7 @@ if COMPILES:
 
                 code.repeat(rows, [to, a], outer_body)
 
-            return _function("load_rows" if loads else "store_rows", 7, emit)
+            return _function("load_rows" if loads else "store_rows", 7, 4, emit)
 
         return copy
 
@@ -481,6 +485,8 @@ if COMPILES:
 else:
 
     def execute(line, places, rows, vectors, last):
+        if rows == 0:
+            return
         number, *operands = vector(line, 5, np.int64).tolist()
         name, operation = [*OPERATIONS.items()][number]
         if name == "adam":
@@ -541,18 +547,12 @@ else:
 
 
 @inner
-def _vectors(cols):
-    """Return the vectors of a row, at least 1."""
-    return max((cols + LANES - 1) // LANES, 1)
-
-
-@inner
-def _place(slot, place, temps, temp_size, row, first, rows, cols, is_flat, is_first):
+def _begin(slot, place, temp, row, first, rows, cols, vectors, is_flat, is_first):
     """Write a slot's place in a block that begins at a row and an element; copy what it reads."""
-    kind, address, temp = word(slot), word(slot + 8), temps + word(slot + 16) * temp_size
-    vectors = _vectors(cols)
+    kind, address = word(slot), word(slot + 8)
     last, row_step, step = cols - LANES * (vectors - 1), VECTOR * vectors, VECTOR
-    if kind in (IN, OUT, INOUT):
+    is_sum = (kind == SUM_COL) | (kind == SUM_ALL)
+    if (kind == IN) | (kind == OUT) | (kind == INOUT):
         address += 4 * first
         if last == LANES:
             temp = address
@@ -571,10 +571,11 @@ def _place(slot, place, temps, temp_size, row, first, rows, cols, is_flat, is_fi
     elif kind == LABEL and is_flat:
         for i in range(rows * cols):
             put(temp + 4 * i, np.float32(word(address + 8 * (first + i))))
-    elif kind == SUM_COL:
-        row_step = 0
-    elif kind == SUM_ALL:
-        row_step = step = 0
+    elif is_sum:
+        row_step, step = 0, VECTOR if kind == SUM_COL else 0
+        if is_first:  # a sum of float64 takes two vectors
+            for i in range(vectors + 1):
+                put_each(temp + VECTOR * i, np.float32(0))
     elif kind != TEMP:
         row_step, step = VECTOR, 0
         if kind == LABEL:
@@ -589,62 +590,18 @@ def _place(slot, place, temps, temp_size, row, first, rows, cols, is_flat, is_fi
 
 
 @inner
-def _write_back(slot, place, row, first, rows, cols):
-    """Copy what a slot's temporary holds of a block to the array."""
-    kind, address, temp = word(slot), word(slot + 8), word(place)
-    vectors = _vectors(cols)
-    last = cols - LANES * (vectors - 1)
-    if kind in (OUT, INOUT) and last != LANES:
+def _end(slot, temp, row, first, rows, cols, vectors, is_last):
+    """Copy what a slot's temporary holds of a block to memory, and a sum after the last block."""
+    kind, address, last = word(slot), word(slot + 8), cols - LANES * (vectors - 1)
+    if ((kind == OUT) | (kind == INOUT)) and last != LANES:
         store_rows(address + 4 * first, 4 * cols, temp, VECTOR * vectors, rows, vectors, last)
     elif kind == ROW_OUT:
         for i in range(rows):
             put(address + 4 * (row + i), number(temp + VECTOR * i))
-
-
-@inner
-def _blocks(code, ops, slots, n_slots, room, temp_size, row, offset, start, rows, cols, is_flat):
-    """Execute all operations for some rows, the first of which begins at element `start`."""
-    vectors = _vectors(cols)
-    last = cols - LANES * (vectors - 1)
-    temps = room + SLOTS * PLACE
-    most = max(BLOCK // (LANES * vectors), 1)
-    for i in range(0, rows, most):
-        n = min(most, rows - i)
-        for s in range(n_slots):
-            slot = slots + SLOT * s
-            first = start + i * cols + (0 if word(slot + 24) else offset)
-            place = room + PLACE * s
-            _place(slot, place, temps, temp_size, row + i, first, n, cols, is_flat, i == 0)
-        for k in range(ops):
-            execute(code + LINE * k, room, n, vectors, last)
-        for s in range(n_slots):
-            slot = slots + SLOT * s
-            first = start + i * cols + (0 if word(slot + 24) else offset)
-            _write_back(slot, room + PLACE * s, row + i, first, n, cols)
-
-
-@inner
-def _begin_sums(slots, n_slots, temps, temp_size):
-    """Set the temporaries of sums to zero."""
-    for s in range(n_slots):
-        slot = slots + SLOT * s
-        if word(slot) in (SUM_COL, SUM_ALL):
-            temp = temps + word(slot + 16) * temp_size
-            for i in range(0, temp_size, 8):
-                put(temp + i, 0)
-
-
-@inner
-def _end_sums(slots, n_slots, temps, temp_size, cols):
-    """Write the sums."""
-    for s in range(n_slots):
-        slot = slots + SLOT * s
-        kind, address, temp = word(slot), word(slot + 8), temps + word(slot + 16) * temp_size
-        if kind == SUM_COL:
-            vectors = _vectors(cols)
-            store_rows(address, 0, temp, 0, 1, vectors, cols - LANES * (vectors - 1))
-        elif kind == SUM_ALL:
-            put_each(address, np.float32(folded(temp)))
+    elif is_last and kind == SUM_COL:
+        store_rows(address, 0, temp, 0, 1, vectors, last)
+    elif is_last and kind == SUM_ALL:
+        put_each(address, np.float32(folded(temp)))
 
 
 @kernel
@@ -652,22 +609,38 @@ def chain(
     part, parts, count, per, cols, mode, code, ops, slots, n_slots, offset, length, flush, room,
     room_size,
 ):  # fmt: skip
-    rows, room = word(count) * per, room + part * room_size
     before = flush_denormals(flush != 0)
-    temps, temp_size = room + SLOTS * PLACE, max(4 * BLOCK, VECTOR * _vectors(cols) * mode)
-    _begin_sums(slots, n_slots, temps, temp_size)
-    # In mode FLAT: whole vectors first, then the rest.
-    size = length if length >= 0 else rows * cols
-    n, width = (rows, cols) if mode == ROWS else (size // LANES, LANES)
-    row, end, rest = n * part // parts, n * (part + 1) // parts, size - n * width
-    start = row * width
-    for _ in range(2):
-        _blocks(
-            code, ops, slots, n_slots, room, temp_size, row, 0 if mode == ROWS else offset, start,
-            end - row, width, mode == FLAT,
-        )  # fmt: skip
-        if mode == ROWS or rest == 0 or part < parts - 1:
+    room += part * room_size
+    temps, rows, rest = room + SLOTS * PLACE, word(count) * per, 0
+    if mode == FLAT:
+        rows, rest, cols = rows * cols if length < 0 else length, 0, LANES
+        rows, rest = rows // LANES, rows % LANES if part == parts - 1 else 0
+    else:
+        offset = 0
+    vectors = (cols + LANES - 1 + (cols == 0)) // LANES
+    temp_size = VECTOR * (vectors if vectors > BLOCK // LANES else BLOCK // LANES)
+    most = BLOCK // LANES // vectors + (vectors > BLOCK // LANES)
+    row, end = rows * part // parts, rows * (part + 1) // parts
+    element, is_first = row * cols, True
+    while True:
+        n = most if most < end - row else end - row
+        is_last = row + n == end and rest == 0
+        for s in range(n_slots):
+            slot = slots + SLOT * s
+            first = element if word(slot + 24) else element + offset
+            _begin(
+                slot, room + PLACE * s, temps + temp_size * word(slot + 16), row, first, n, cols,
+                vectors, mode == FLAT, is_first,
+            )  # fmt: skip
+        for k in range(ops):
+            execute(code + LINE * k, room, n, vectors, cols - LANES * (vectors - 1))
+        for s in range(n_slots):
+            slot = slots + SLOT * s
+            first = element if word(slot + 24) else element + offset
+            _end(slot, word(room + PLACE * s), row, first, n, cols, vectors, is_last)
+        if is_last:
             break
-        row, end, start, width = 0, 1, n * LANES, rest
-    _end_sums(slots, n_slots, temps, temp_size, cols)
+        row, element, is_first = row + n, element + n * cols, False
+        if row == end:  # the rest is a row of fewer columns
+            row, end, cols, rest = 0, 1, rest, 0
     flush_denormals(before)
