@@ -29,6 +29,7 @@ from tinynet.kernels.compiled import external
 #: Numbers of a vector; a processor with shorter registers takes several for one.
 LANES = 16
 FLOAT, DOUBLE, INT32, INT64 = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
+_NUMPY = {FLOAT: np.float32, DOUBLE: np.float64, INT32: np.int32, INT64: np.int64}
 
 
 class Lanes:
@@ -181,10 +182,8 @@ def single(x: Any) -> Any:
 
 
 def bits(x: Any, element: Any) -> Any:
-    """Return the numbers of another type, `INT64` or `DOUBLE`, that have the same bits."""
-    if not isinstance(x, Lanes):
-        return x.view(np.int64 if element == INT64 else np.float64)
-    return x.convert("bitcast", element)
+    """Return the numbers of another type, of the same size, that have the same bits."""
+    return x.convert("bitcast", element) if isinstance(x, Lanes) else x.view(_NUMPY[element])
 
 
 def high_half(x: Any) -> Any:
@@ -206,7 +205,14 @@ def from_high_half(x: Any) -> Any:
 # ---------------------------------------------------------------- exp and its relatives
 
 _LOG_2 = math.log(2)
-_MAGIC = 1.5 * 2**52  # the last bit of a float64 of this size is 1: adding it rounds
+# The first has few bits, so that its product with a small integer is exact.
+_LOG_2_HIGH, _LOG_2_LOW = 0.693359375, -2.12194440e-4
+# The last bit of a number of this size is 1: adding it rounds to an integer.
+_MAGIC, _MAGIC64 = 1.5 * 2**23, 1.5 * 2**52
+_EXPM1 = (
+    0.5000000061931154, 0.16666542990556205, 0.041666282051798745, 0.008366584095225676,
+    0.0013946448050821834,
+)  # fmt: skip
 
 
 def _limited(x: Any, low: float, high: float) -> Any:
@@ -215,16 +221,52 @@ def _limited(x: Any, low: float, high: float) -> Any:
     return where(x > high, high, x)
 
 
+def _reduced(x: Any) -> tuple[Any, Any, Any]:
+    """Return r, ``expm1(r) - r`` and n, in the exponent's place, where ``x = n log(2) + r``."""
+    shifted = fma(x, 1 / _LOG_2, _MAGIC)  # its last bits are n
+    n = shifted - _MAGIC
+    r = fma(n, -_LOG_2_LOW, fma(n, -_LOG_2_HIGH, x))
+    return r, r * r * polynomial(r, *_EXPM1), bits(shifted, INT32) << 23
+
+
+def exp(x: Any) -> Any:
+    """Compute e**x, in single precision."""
+    t = where(x < -105.0, -105.0, x)
+    r, more, exponent = _reduced(t)
+    sum_ = r + 1.0
+    y = sum_ + (more + (r - (sum_ - 1.0)))  # with what was lost when the sum was rounded
+    # A denormal result is computed with a larger exponent, then multiplied by a power of two.
+    is_small = t < -87.0
+    y = bits(y, INT32) + exponent
+    y = bits(where(is_small, y + (64 << 23), y), FLOAT)
+    y = where(is_small, y * 2.0**-64, y)
+    return where(x <= 88.72283, y, x + math.inf)  # the largest argument; NaN stays NaN
+
+
+def tanh(x: Any) -> Any:
+    """Compute the hyperbolic tangent, in single precision."""
+    size = absolute(x)
+    z = x * x
+    p = polynomial(
+        z, -0.333333283662796, 0.1333319991827011, -0.05395309627056122, 0.02178473025560379,
+        -0.008595111779868603, 0.00307859038002789, -0.0008411348680965602, 0.00012147014058427885,
+    )  # fmt: skip
+    small = fma(x * z, p, x)
+    # Otherwise 1 - 2 / (exp(2 |x|) + 1), with the sign of x.
+    size = where(size > 10.0, 10.0, size)
+    r, more, exponent = _reduced(size + size)
+    scale = bits(exponent + (127 << 23), FLOAT)
+    large = 1.0 - 2.0 / fma(scale, r + more, scale + 1.0)
+    large = bits((bits(x, INT32) & (-1 << 31)) | bits(large, INT32), FLOAT)
+    return where(size < 1.0, small, large)
+
+
 def _expm1_and_scale(x: Any) -> tuple[Any, Any]:
     """Return ``expm1(r)`` and ``2**n`` of float64 x, where ``x = n log(2) + r``."""
-    shifted = fma(x, 1 / _LOG_2, _MAGIC)  # its last bits are n
-    r = fma(shifted - _MAGIC, -_LOG_2, x)
+    shifted = fma(x, 1 / _LOG_2, _MAGIC64)  # its last bits are n
+    r = fma(shifted - _MAGIC64, -_LOG_2, x)
     scale = bits((bits(shifted, INT64) << 52) + (1023 << 52), DOUBLE)
-    p = polynomial(
-        r, 0.5000000061931154, 0.16666542990556205, 0.041666282051798745,
-        0.008366584095225676, 0.0013946448050821834,
-    )  # fmt: skip
-    return fma(r * p, r, r), scale
+    return fma(r * polynomial(r, *_EXPM1), r, r), scale
 
 
 def _exp64(x: Any) -> Any:
@@ -233,28 +275,11 @@ def _exp64(x: Any) -> Any:
     return fma(scale, fraction, scale)
 
 
-def _expm164(x: Any) -> Any:
-    """Compute e**x - 1 of float64, to float32's accuracy."""
-    fraction, scale = _expm1_and_scale(x)
-    return fma(scale, fraction, scale - 1.0)
-
-
-def exp(x: Any) -> Any:
-    """Compute e**x."""
-    return single(_exp64(double(_limited(x, -105.0, 89.0))))
-
-
 def expm1(x: Any) -> Any:
     """Compute e**x - 1, also for small x."""
-    y = single(_expm164(double(_limited(x, -105.0, 89.0))))
+    fraction, scale = _expm1_and_scale(double(_limited(x, -105.0, 89.0)))
+    y = single(fma(scale, fraction, scale - 1.0))
     return where(x == 0.0, x, y)  # -0 stays -0
-
-
-def tanh(x: Any) -> Any:
-    """Compute the hyperbolic tangent."""
-    t = double(_limited(x, -10.0, 10.0))
-    e = _expm164(t + t)
-    return where(x == 0.0, x, single(e / (e + 2.0)))
 
 
 # ---------------------------------------------------------------- log and its relatives
