@@ -75,12 +75,20 @@ class Operation(NamedTuple):
     operands: int
 
 
+def _larger(a, b):
+    return where(a > b, a, b)
+
+
+def _smaller(a, b):
+    return where(a < b, a, b)
+
+
 def _maximum(a, b):
-    return where(a != a, a, where(a > b, a, b))  # as NumPy: NaN, then the larger, then b
+    return where(a != a, a, _larger(a, b))  # as NumPy: NaN, then the larger, then b
 
 
 def _minimum(a, b):
-    return where(a != a, a, where(a < b, a, b))
+    return where(a != a, a, _smaller(a, b))
 
 
 def _sign(a):
@@ -216,32 +224,35 @@ if COMPILES:
         def plus(self, values, steps):
             return [self.builder.add(a, b) for a, b in zip(values, steps, strict=True)]
 
-        def repeat(self, count, values, body):
-            """Emit ``for i in range(count): values = body(i, values)``, at least once."""
+        def repeat(self, count, values, body, at_least_once=True):
+            """Emit ``for i in range(count): values = body(i, values)``."""
             build, before = self.builder, self.builder.block
             loop, done = build.append_basic_block("loop"), build.append_basic_block("done")
-            build.branch(loop)
+            if at_least_once:
+                build.branch(loop)
+            else:
+                build.cbranch(build.icmp_signed(">", count, INT64(0)), loop, done)
             build.position_at_end(loop)
             index, phis = build.phi(INT64), [build.phi(x.type) for x in values]
             new = body(index, phis)
-            after = build.add(index, INT64(1))
-            starts, ends = [INT64(0), *values], [after, *new]
-            for phi, start, end in zip([index, *phis], starts, ends, strict=True):
-                phi.add_incoming(start, before)
-                phi.add_incoming(end, build.block)
+            after, end = build.add(index, INT64(1)), build.block
+            for phi, x, y in zip([index, *phis], [INT64(0), *values], [after, *new], strict=True):
+                phi.add_incoming(x, before)
+                phi.add_incoming(y, end)
             build.cbranch(build.icmp_signed("<", after, count), loop, done)
             build.position_at_end(done)
-            return new
+            if at_least_once:
+                return new
+            results = [build.phi(x.type) for x in values]
+            for result, x, y in zip(results, values, new, strict=True):
+                result.add_incoming(x, before)
+                result.add_incoming(y, end)
+            return results
 
         def below(self, count):
             """Return the lanes before one of a number, as a condition."""
             lanes = ir.VectorType(INT32, LANES)([*range(LANES)])
             return Lanes(self.builder, lanes) < self.spread(self.builder.trunc(count, INT32))
-
-        def mask(self, index, vectors, last):
-            """Return the lanes of a row's vector that are columns: `last` of the last vector."""
-            is_last = self.builder.icmp_signed("==", self.builder.add(index, INT64(1)), vectors)
-            return self.below(self.builder.select(is_last, last, INT64(LANES)))
 
         def spread(self, x):
             """Return a vector of 16 times the same number."""
@@ -276,43 +287,79 @@ if COMPILES:
 
             self.repeat(rows, [place[0] for place in places], outer_body)
 
-        def row_reduction(self, combine, identity, places, rows, vectors, last):
+        def along_row(self, address, step, row, totals, add):
+            """Emit ``totals = add(x, *totals)`` for each vector x of a row."""
+            vectors, columns, identity = row
+
+            def body(_, values):
+                new = add(self.load(values[0]), *self.lanes(values[1:]))
+                return [self.builder.add(values[0], step), *(x.value for x in new)]
+
+            whole = self.builder.sub(vectors, INT64(1))
+            start = [address, *(x.value for x in totals)]
+            address, *totals = self.repeat(whole, start, body, at_least_once=False)
+            x = where(columns, self.load(address), identity)
+            return add(x, *self.lanes(totals))
+
+        def lanes(self, values):
+            return [Lanes(self.builder, x) for x in values]
+
+        def row_reduction(self, add, finish, starts, places, rows, vectors, last):
             """Emit the loop for ``places[0] = reduce(places[1])`` of each row."""
-            (_, to_step, _), (_, a_step, a_next) = places
+            (_, to_step, _), (_, a_step, step) = places
+            row, totals = (vectors, self.below(last), starts[0]), map(self.repeated, starts)
+            totals = [*totals]
 
-            def outer_body(_, addresses):
-                def inner_body(v, values):
-                    x = where(self.mask(v, vectors, last), self.load(values[0]), identity)
-                    total = combine(Lanes(self.builder, values[1]), x)
-                    return [self.builder.add(values[0], a_next), total.value]
-
-                start = [addresses[1], self.repeated(identity).value]
-                total = Lanes(self.builder, self.repeat(vectors, start, inner_body)[1])
-                self.store(self.folded(total, combine), addresses[0])
+            def body(_, addresses):
+                new = self.along_row(addresses[1], step, row, totals, add)
+                self.store(finish(*new), addresses[0])
                 return self.plus(addresses, [to_step, a_step])
 
-            self.repeat(rows, [place[0] for place in places], outer_body)
+            self.repeat(rows, [place[0] for place in places], body)
+
+        def row_sum(self, *arguments):
+            """Emit the loop for sums, in 16 lanes, then these as a tree."""
+
+            def add(x, total):
+                return [total + x]
+
+            def finish(total):
+                return self.folded(total, Lanes.__add__)
+
+            self.row_reduction(add, finish, [0.0], *arguments)
+
+        def row_extremum(self, best, start, *arguments):
+            """Emit the loop for the largest or smallest numbers; NaN is kept aside."""
+
+            def add(x, total, nan):
+                return best(x, total), where(x != x, x, nan)
+
+            def finish(total, nan):
+                found = self.builder.bitcast((nan != nan).value, ir.IntType(LANES))
+                found = self.spread(self.builder.icmp_signed("!=", found, found.type(0)))
+                return where(found, math.nan, self.folded(total, best))
+
+            self.row_reduction(add, finish, [start, 0.0], *arguments)
 
         def sum_all(self, places, rows, vectors, last):
             """Emit ``places[0] += the sum of places[1]``, in double precision."""
-            build, (to, _, _), (first, a_step, a_next) = self.builder, *places
+            build, (to, _, _), (first, a_step, step) = self.builder, *places
             # One number per row counts once.
-            is_row = build.icmp_signed("==", a_next, INT64(0))
+            is_row = build.icmp_signed("==", step, INT64(0))
             is_row = build.and_(is_row, build.icmp_signed("!=", a_step, INT64(0)))
             vectors = build.select(is_row, INT64(1), vectors)
-            last = build.select(is_row, INT64(1), last)
+            row = vectors, self.below(build.select(is_row, INT64(1), last)), 0.0
 
-            def outer_body(_, values):
-                def inner_body(v, values):
-                    x = where(self.mask(v, vectors, last), self.load(values[0]), 0.0)
-                    total = Lanes(build, values[1]) + elementary.double(x)
-                    return [build.add(values[0], a_next), total.value]
-
-                total = self.repeat(vectors, values, inner_body)[1]
-                return [build.add(values[0], a_step), total]
+            def body(_, values):
+                address, total = values
+                (total,) = self.along_row(
+                    address, step, row, self.lanes([total]),
+                    lambda x, total: [total + elementary.double(x)],
+                )  # fmt: skip
+                return [build.add(address, a_step), total.value]
 
             start = [first, self.load(to, _DOUBLES).value]
-            self.store(Lanes(build, self.repeat(rows, start, outer_body)[1]), to)
+            self.store(Lanes(build, self.repeat(rows, start, body)[1]), to)
 
         def adam(self, places, count):
             """Emit `adam` for contiguous arrays."""
@@ -387,11 +434,11 @@ if COMPILES:
                 if formula:
                     code.elementwise(formula, joined[: 1 + operands], count, width)
                 elif name == "row_sum":
-                    code.row_reduction(Lanes.__add__, 0.0, pair, rows, vectors, last)
+                    code.row_sum(pair, rows, vectors, last)
                 elif name == "row_max":
-                    code.row_reduction(_maximum, -math.inf, pair, rows, vectors, last)
+                    code.row_extremum(_larger, -math.inf, pair, rows, vectors, last)
                 elif name == "row_min":
-                    code.row_reduction(_minimum, math.inf, pair, rows, vectors, last)
+                    code.row_extremum(_smaller, math.inf, pair, rows, vectors, last)
                 elif name == "sum_col":
                     code.elementwise(_sum_col, [joined[0], *joined[:2]], count, width)
                 elif name == "sum_all":
@@ -411,19 +458,21 @@ if COMPILES:
             """Copy rows of memory to a temporary's, with 0 in unused lanes, or the reverse."""
 
             def emit(code, to, to_step, a, a_step, rows, vectors, last):
-                def outer_body(_, addresses):
-                    def inner_body(v, addresses):
-                        mask = code.mask(v, vectors, last)
-                        if loads:
-                            code.store(code.load_some(addresses[1], mask), addresses[0])
-                        else:
-                            code.store_some(code.load(addresses[1]), addresses[0], mask)
-                        return code.plus(addresses, [INT64(VECTOR)] * 2)
+                whole, columns = code.builder.sub(vectors, INT64(1)), code.below(last)
 
-                    code.repeat(vectors, addresses, inner_body)
+                def row_body(_, addresses):
+                    end = code.repeat(whole, addresses, copy_vector, at_least_once=False)
+                    if loads:
+                        code.store(code.load_some(end[1], columns), end[0])
+                    else:
+                        code.store_some(code.load(end[1]), end[0], columns)
                     return code.plus(addresses, [to_step, a_step])
 
-                code.repeat(rows, [to, a], outer_body)
+                def copy_vector(_, addresses):
+                    code.store(code.load(addresses[1]), addresses[0])
+                    return code.plus(addresses, [INT64(VECTOR)] * 2)
+
+                code.repeat(rows, [to, a], row_body)
 
             return _function("load_rows" if loads else "store_rows", 7, 4, emit)
 

@@ -177,8 +177,10 @@ def double(x: Any) -> Any:
 
 
 def single(x: Any) -> Any:
-    """Round float64 to float32."""
-    return x.convert("fptrunc", FLOAT) if isinstance(x, Lanes) else x.astype(np.float32)
+    """Round float64, or convert int32, to float32."""
+    if not isinstance(x, Lanes):
+        return x.astype(np.float32)
+    return x.convert("fptrunc" if x.element == DOUBLE else "sitofp", FLOAT)
 
 
 def bits(x: Any, element: Any) -> Any:
@@ -302,8 +304,25 @@ def _log64(x: Any, is_log1p: bool = False) -> Any:
 
 
 def log(x: Any) -> Any:
-    """Compute the natural logarithm."""
-    return single(_log64(double(x)))
+    """Compute the natural logarithm, in single precision."""
+    is_denormal = x < 2.0**-126
+    word = bits(where(is_denormal, x * 2.0**23, x), INT32) - 0x3F3504F3  # the bits of sqrt(1/2)
+    n = single(word >> 23)
+    n = where(is_denormal, n - 23.0, n)
+    f = bits((word & 0x7FFFFF) + 0x3F3504F3, FLOAT) - 1.0
+    p = polynomial(
+        f, 0.3333333134651184, -0.250008225440979, 0.20001226663589478, -0.16623356938362122,
+        0.14201761782169342, -0.131601944565773, 0.12761549651622772, -0.07634429633617401,
+    )  # fmt: skip
+    # The sum n log(2) + (f - f**2 / 2 + f**3 p), with what is lost when its large terms are added.
+    z = f * f
+    more = fma(n, _LOG_2_LOW, fma(f * z, p, z * -0.5))
+    large = n * _LOG_2_HIGH
+    sum_ = large + f
+    y = sum_ + (f - (sum_ - large) + more)
+    y = where(x < math.inf, y, x)  # infinity and NaN
+    y = where(x < 0.0, math.nan, y)
+    return where(x == 0.0, -math.inf, y)
 
 
 def log1p(x: Any) -> Any:
