@@ -9,10 +9,13 @@ import pytest
 
 pytest.importorskip("numba")
 
+from tinynet import threads
 from tinynet.functional import adam_step_size
 from tinynet.kernels import runner  # only where there is a Numba to compile with
 from tinynet.kernels.row import kernel, vector
-from tinynet.program.order import Table, adam_step_sizes
+from tinynet.program.order import Table, Use, adam_step_sizes
+
+TRIALS = 20  # random programs per test
 
 
 @kernel
@@ -111,3 +114,79 @@ def test_adam_step_sizes_are_those_of_single_steps(betas: Any, first: int) -> No
     found = adam_step_sizes(rates, *betas, first)
     assert found.dtype == np.float32
     assert np.array_equal(found, expected)
+
+
+# ------------------------------------------------------------ several threads
+
+SIZE = 24  # numbers in a vector
+
+
+@kernel
+def mix(part, parts, out, a, b, factor, slow):
+    """out = factor out + a b in one part, which takes some time."""
+    z, x, y = vector(out, 24, np.int64), vector(a, 24, np.int64), vector(b, 24, np.int64)
+    for _ in range(slow):
+        for i in range(24 * part // parts, 24 * (part + 1) // parts):
+            z[i] = factor * z[i] + x[i] * y[23 - i] + 1
+
+
+class Graph:
+    """Random rows on a few vectors, which parts write but whole rows read."""
+
+    def __init__(self, seed: int, rows: int, vectors: int, slow: int, stop: int = -1) -> None:
+        rng = np.random.default_rng(seed)
+        self.step = new_step()
+        self.memory = rng.integers(-9, 9, (vectors, SIZE))
+        nothing, step = np.zeros((10**5, 0), np.float32), (address(self.step), 24)
+        self.rows = [begin_row(self.step, 1, 10**5, nothing, nothing, np.zeros(0, int), nothing)]
+        self.uses = [Use(writes=[step])]
+        self.kept = nothing
+        where = rng.integers(1, rows)
+        for i in range(rows):
+            # What parts of a row read is not what other parts of it write.
+            out, a, b = (address(self.memory[k]) for k in rng.permutation(vectors)[:3])
+            self.rows.append(
+                mix.row(out=out, a=a, b=b, factor=rng.integers(1, 5), slow=rng.integers(slow))
+            )
+            ranges = [[(v, 8 * SIZE)] for v in (a, b, out)]
+            work = int(rng.choice([0, 1 << 17, 1 << 18, 1 << 19, 1 << 21]))
+            splits = bool(rng.random() < 0.7)
+            self.uses.append(
+                Use([*ranges[0], *ranges[1], *ranges[2], step], ranges[2], work, splits)
+            )
+            if stop >= 0 and i == where:
+                self.rows.append(stop_at.row(step=address(self.step), number=stop))
+                self.uses.append(Use(reads=[step], stops=True))
+        self.table = Table(self.rows, address(self.step), self.uses)
+
+    def result(self) -> tuple[Any, Any]:
+        return self.memory.tolist(), self.step[:4].tolist()
+
+
+def together(pool: threads.Pool, table: Table) -> None:
+    """Have all steps executed with workers, for a change."""
+    division = table.division(pool.n)
+    if division is not None:
+        division.state[[runner.PHASE, runner.NEXT, runner.LENGTH]] = -1, 1 << 62, 1
+        division.state[runner.ALONE] = division.state[runner.RESULT] = 0
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+@pytest.mark.parametrize("measured", [False, True])
+def test_workers_change_no_bit(n: int, measured: bool, any_seed: int) -> None:
+    rng = np.random.default_rng(any_seed)
+    pool = threads.Pool(n)
+    pool.start()
+    for trial in range(TRIALS):
+        rows, vectors = rng.integers(3, 30), rng.integers(3, 12)
+        stop = rng.integers(-1, 300)
+        graphs = [Graph(any_seed + trial, rows, vectors, 60, stop) for _ in range(2)]
+        if not measured:
+            together(pool, graphs[0].table)
+        for steps in rng.integers(1, 100, 4).tolist():
+            pool.run(graphs[0].table, steps)
+            graphs[1].table.run(steps)
+            assert graphs[0].result() == graphs[1].result()
+            for graph in graphs:
+                graph.step[3] = 0
+    pool.stop()

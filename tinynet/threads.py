@@ -26,12 +26,16 @@ from typing import Any
 import numpy as np
 
 from tinynet import config
+from tinynet.program.order import Division, Table
 from tinynet.variable import Array, aligned
 from tinynet.workspace import Workspace
 
 _FLOAT32 = np.dtype(np.float32)
 # For results with fewer elements, dividing the work costs more than it gains.
 _SMALLEST = {"dense": 1 << 10, "gradient": 1 << 14, "adam": 1 << 14}
+# Workers are started as soon as so many multiplications, which take about 2 ms, have been executed
+# without them.
+_WORTH_WORKERS = 1 << 27
 
 
 class Team:
@@ -128,9 +132,88 @@ class Team:
         self._protocol.work(self.boxes, 0)
 
 
+class Pool:
+    """The thread that creates it, and worker threads that execute rows with it.
+
+    Parameters
+    ----------
+    n : int
+        Number of threads, including the one that creates it.
+
+    Examples
+    --------
+    >>> with pooled() as pool:
+    ...     (pool is None) == (config.num_threads() == 1)
+    True
+    """
+
+    def __init__(self, n: int) -> None:
+        self.owner, self.n = threading.get_ident(), n
+        #: Words of the protocol (`kernels.runner`), once the workers have been started.
+        self.words: Array | None = None
+        self._work = 0  # which the workers could have shared
+        self._held: Division | None = None  # the last one, which workers may still look at
+        self._stopped = False
+        # Locks, each held by its worker thread while it works.
+        self._working = [threading.Lock() for _ in range(1, n)]
+
+    def run(self, table: Table, steps: int) -> None:
+        """Execute steps of a table, with workers if this is faster.
+
+        Parameters
+        ----------
+        table : Table
+            The rows. No worker executes one of them after this call.
+        steps : int
+            Number of steps; fewer are executed if a kernel sets the stop flag.
+        """
+        division = table.division(self.n) if self._working and not self._stopped else None
+        if division is not None and self.words is None:
+            self._work += steps * table.work
+            if self._work >= _WORTH_WORKERS:
+                self.start()
+        if division is None or self.words is None:
+            table.run(steps)
+            return
+        try:
+            division.run(steps, self.words.ctypes.data)
+        finally:
+            self._held = division
+
+    def start(self) -> None:
+        """Start the workers; if this is interrupted, `stop` ends those that run."""
+        from tinynet.kernels import runner
+
+        words = aligned((runner.BUSY + 8 * self.n,), np.int64)
+        words.fill(0)
+        words[[runner.THREADS, runner.NEEDED]] = self.n, 1
+        self._worker = functools.partial(runner.work, runner.work.row(pool=words.ctypes.data))
+        self.words, self._end = words, runner.END
+        for part in range(1, self.n):
+            # Where no thread can be started, the caller computes its parts. A signal handler that
+            # raises within `Thread.start` would leave a thread that Python believes to be alive.
+            with contextlib.suppress(RuntimeError):
+                _thread.start_new_thread(self._help, (part,))
+
+    def _help(self, part: int) -> None:
+        # A method, so that the words live as long as a worker may use them.
+        with self._working[part - 1]:
+            self._worker(part)
+
+    def stop(self) -> None:
+        """Stop the workers, and wait for their end; those that start later end immediately."""
+        self._stopped = True
+        if self.words is not None:
+            self.words[self._end] = 1
+        for working in self._working:
+            with working:
+                pass
+
+
 #: The thread pool of this process, if there is one.
 active: Team | None = None
-_lock = threading.Lock()
+active_pool: Pool | None = None
+_lock, _pool_lock = threading.Lock(), threading.Lock()
 
 
 def current() -> Team | None:
@@ -219,6 +302,60 @@ def helping() -> Iterator[None]:
         lock.release()
 
 
+@contextlib.contextmanager
+def pooled() -> Iterator[Pool | None]:
+    """Use a pool within, if `config.set_num_threads` is set and no other thread has one.
+
+    Yields
+    ------
+    Pool or None
+        The pool, which `run` uses; None if there is one thread.
+
+    Examples
+    --------
+    >>> with pooled() as pool:
+    ...     pool is None
+    True
+    """
+    global active_pool
+    lock, n = _pool_lock, min(config.num_threads(), processors())
+    if n == 1 or config.backend() != "numba" or not lock.acquire(blocking=False):
+        yield None
+        return
+    try:
+        pool = Pool(n)
+        try:
+            active_pool = pool
+            yield pool
+        finally:
+            try:
+                pool.stop()
+            finally:
+                # Again, for a signal handler that raises before the first call, or within.
+                pool.stop()
+                if active_pool is pool:  # a forked child has none
+                    active_pool = None
+    finally:
+        lock.release()
+
+
+def run(table: Table, steps: int) -> None:
+    """Execute steps of a table, with the pool of the calling thread if it has one.
+
+    Parameters
+    ----------
+    table : Table
+        The rows.
+    steps : int
+        Number of steps; fewer are executed if a kernel sets the stop flag.
+    """
+    pool = active_pool
+    if pool is not None and pool.owner == threading.get_ident():
+        pool.run(table, steps)
+    else:
+        table.run(steps)
+
+
 def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
     """Call a function for each item, in parallel if `config.set_num_threads` is set.
 
@@ -276,10 +413,12 @@ def processors() -> int:
 
 def _forget() -> None:
     """Remove, in a forked process, the threads that only its parent has."""
-    global active, _lock
-    if active is not None:
-        active._working.clear()
+    global active, active_pool, _lock, _pool_lock
+    for team in (active, active_pool):
+        if team is not None:
+            team._working.clear()
     active, _lock = None, threading.Lock()
+    active_pool, _pool_lock = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,28 +1,116 @@
 """The runner: it calls the kernels of a table's rows, step after step.
 
-Memory::
+One thread executes the rows of a step in their order (`run`). Several threads share a table as
+follows (`run_with_workers`, the caller, and `work`, one worker thread each)::
 
-    head     the row of `run`: how many rows and steps, and where the others are
-    rows     one row of int64 words per kernel call; the first FIRST words are the runner's
-               ADDRESS   address of the kernel's machine code
-    step     NUMBER    number of the step in this call
-             EXAMPLE   first example of the batch
-             N         examples in the batch
-             STOP      set to 1 by a kernel: the runner returns after this row
+    row          caller         worker 1       worker 2      (an example)
+    0 begin      begin
+    1 linear     part 0 of 3    part 1         part 2        SPLIT: each worker has its own part
+    2 sort                      sort                         ASIDE: the first worker that is free
+    3 loss       loss                                        ALONE: the caller
+    4 learn      part 0 of 3    part 1         part 2
 
-One thread executes the rows of a step in their order.
+What a worker may do is a task: a part of a SPLIT row, or an ASIDE row. Caller and workers go
+through the same steps in the same order. A task is done by whoever claims it first: by its worker
+as soon as all that it waits for is done, or by the caller if it needs the result and no worker has
+begun. So a worker that sleeps costs speed only, and nobody ever waits except for a task that is
+being computed. Who computes what changes no bit: kernels divide their work between sums.
+
+Memory, in int64 words; all that several threads write is on cache lines of its own::
+
+    head     the row of `run` or `run_with_workers`: where all else is
+    rows     one row per kernel call; its first FIRST words are the runner's
+    step     the step block: number of the step, its batch, the stop flag
+    tasks    one line per task, in the order of the rows: what to call, what it waits for
+    lines    one line per task, and per row of the caller that a task waits for:
+             the steps in which it was last claimed and done
+    state    the caller's measurements: whether workers make this table faster
+    pool     one per group of threads, for any number of tables: current step, stop flag, ...
+
+Steps are counted over all calls, and a claim of a step is possible only if all earlier ones are
+smaller: a worker that comes late, with the number of a step that is over, can claim nothing.
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-from tinynet.kernels.compiled import inlined
+from tinynet.kernels.compiled import inlined, inner, pointer
 from tinynet.kernels.row import WORDS, call_at, kernel, vector
 
-#: The runner's words of a row.
-ADDRESS = 0
-#: Words of the step block.
+#: Words of a row: address of the kernel, line where the caller says that it is done (0: nobody
+#: asks), number of parts (0: not the caller's), and the tasks to be finished before.
+ADDRESS, SAYS, PARTS, FINISHES, FINISH_COUNT = range(5)
+#: Words of the step block. A kernel sets STOP to 1: the runner returns after this row.
 NUMBER, EXAMPLE, N, STOP = range(4)
+#: Words of a task: its row, part (its worker's number; 0: any worker's), number of parts, line,
+#: and the lines that it waits for.
+ROW, PART, OF, LINE, WAITS, WAIT_COUNT = range(6)
+TASK = 8
+#: Words of the pool, each group on a cache line of its own: the step that workers may work on;
+#: whether they end; the caller's processor, and whether it has use for workers; the tasks; the
+#: caller's own; and from BUSY on, a line per thread with the step whose tasks it looks at.
+CURRENT, END, PLACE, NEEDED, TASKS, TASK_COUNT = 0, 8, 16, 17, 24, 25
+THREADS, LATE, REST, STEPS, _TIME, BUSY = 32, 33, 34, 35, 36, 40
+#: Words of a table's state: its last step; whether the caller works alone, and for how many more
+#: steps; and the measurements of `_decide`.
+LAST, ALONE, LEFT, PHASE, LENGTH, SINCE, SPENT, PACE, WINS, BEGAN, NEXT, INTERVAL, RESULT = range(
+    13
+)
+STATE = 16
+
 _BYTES, _LANES = 8 * WORDS, 16
+_CLAIMED, _DONE, _LINE = 0, 8, 64  # bytes
+_YIELD, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 ms), microseconds
+# On a busy machine a caller is faster alone. When so many tasks were begun by no worker, it works
+# alone for so many nanoseconds; when one kept it waiting for long, for a few times that.
+TOO_LATE, PAUSE, _LONG, _TIMES = 100, 20_000_000, 50_000, 8
+# Whether workers help is measured: so many pairs of stretches, each so many nanoseconds long.
+_PAIRS, _STRETCH, _RARELY = 7, 200_000, 30
+
+_clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
+_sched_yield = types.ExternalFunction("sched_yield", types.int32())
+_sched_getcpu = types.ExternalFunction("sched_getcpu", types.int32())
+_usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
+
+
+@intrinsic
+def get(typing_context, address):
+    """Read a word, and see all that its writer wrote before."""
+
+    def generate(context, builder, signature, arguments):
+        word = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        return builder.load_atomic(word, "seq_cst", 8)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def put(typing_context, address, value):
+    """Write a word after all that was written before."""
+
+    def generate(context, builder, signature, arguments):
+        word = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        builder.store_atomic(arguments[1], word, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def swap(typing_context, address, old, new):
+    """Write a word if it is `old`; return whether it was. All threads agree on the order."""
+
+    def generate(context, builder, signature, arguments):
+        word = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        result = builder.cmpxchg(word, arguments[1], arguments[2], "seq_cst", "seq_cst")
+        return builder.extract_value(result, 1)
+
+    return types.boolean(types.int64, types.int64, types.int64), generate
+
+
+# ---------------------------------------------------------------- one thread
 
 
 @inlined
@@ -46,10 +134,8 @@ def begin(part, parts, step, batch, examples, scalars, splats, count, pers, inve
     block[EXAMPLE] = number * batch
     n = min(batch, examples - block[EXAMPLE])
     block[N] = n
-    given, out = (
-        vector(scalars, (number + 1) * count, np.float32),
-        vector(splats, _LANES * count, np.float32),
-    )
+    given = vector(scalars, (number + 1) * count, np.float32)
+    out = vector(splats, _LANES * count, np.float32)
     for i in range(count):
         _fill(out, i, given[number * count + i])
     per, out = vector(pers, sizes, np.int64), vector(inverses, _LANES * sizes, np.float32)
@@ -67,3 +153,225 @@ def run(part, parts, rows, count, steps, step):
             call_at(vector(row, 1, np.int64)[ADDRESS], row, 0, 1)
             if block[STOP]:
                 return
+
+
+# ---------------------------------------------------------------- tasks
+
+
+@inlined
+def _word(address, i):
+    """Read a word that no thread writes during a call."""
+    return vector(address + 8 * i, 1, np.int64)[0]
+
+
+@inlined
+def _call(task):
+    row = _word(task, ROW)
+    call_at(_word(row, ADDRESS), row, _word(task, PART), _word(task, OF))
+
+
+@inner
+def _is_ready(task, s):
+    """Return whether all that a task waits for is done in step s."""
+    waits, k, count = _word(task, WAITS), 0, _word(task, WAIT_COUNT)
+    while k < count and get(_word(waits, k) + _DONE) == s:
+        k += 1
+    return k == count
+
+
+@inlined
+def _claim(line, s):
+    """Return whether the task is this thread's in step s."""
+    before = get(line + _CLAIMED)
+    return before < s and swap(line + _CLAIMED, before, s)
+
+
+@inlined
+def _now(pool):
+    """Read the clock that always goes forward, in nanoseconds."""
+    _clock_gettime(1, pointer(pool + 8 * _TIME))
+    return _word(pool, _TIME) * 1_000_000_000 + _word(pool, _TIME + 1)
+
+
+@inner
+def _finish(pool, task, s, to_the_end):
+    """Compute a task that no worker has begun, or else await its end; return 1 or 0.
+
+    Without `to_the_end`, only compute it if that is possible now.
+    """
+    line = _word(task, LINE)
+    if get(line + _DONE) == s or not (to_the_end or _is_ready(task, s)):
+        return 0
+    if _claim(line, s):
+        _call(task)
+        put(line + _DONE, s)
+        return 1
+    if to_the_end:
+        begin, rounds = _now(pool), 0
+        while get(line + _DONE) != s:
+            rounds += 1
+            if rounds % _YIELD == 0:
+                _sched_yield()  # it may be this processor that the worker waits for
+        if rounds > 256:
+            lost = _now(pool) - begin
+            if lost > _LONG:
+                vector(pool, BUSY, np.int64)[REST] = begin + _TIMES * lost
+    return 0
+
+
+@inner
+def _finish_all(pool, tasks, count, s):
+    """Finish the tasks at these addresses, in order; return how many no worker had begun."""
+    taken = 0
+    if count > 1:  # nothing is awaited as long as there is something to do
+        for k in range(count):
+            taken += _finish(pool, _word(tasks, k), s, False)
+    for k in range(count):
+        taken += _finish(pool, _word(tasks, k), s, True)
+    return taken
+
+
+# ---------------------------------------------------------------- workers
+
+
+@kernel
+def work(part, parts, pool):
+    """Be worker `part` of the pool until told to end."""
+    current, busy, idle, last = pool + 8 * CURRENT, pool + 8 * (BUSY + 8 * part), 0, 0
+    while get(pool + 8 * END) == 0:
+        s = get(current)
+        if s <= last:
+            idle += 1
+            if idle % _YIELD == 0:
+                # A worker that nobody needs, or that keeps its caller from running, must not spin.
+                unneeded = idle > _SLEEP or get(pool + 8 * NEEDED) == 0
+                if unneeded or _sched_getcpu() == get(pool + 8 * PLACE):
+                    _usleep(_NAP)
+                else:
+                    _sched_yield()
+            continue
+        idle, last = 0, s
+        swap(busy, 0, s)
+        # From here on the caller leaves the tasks in place; they are those of step s if this is
+        # still the current one.
+        if get(current) == s:
+            tasks = _word(pool, TASKS)
+            for k in range(_word(pool, TASK_COUNT)):
+                task = tasks + k * 8 * TASK
+                whose, line = _word(task, PART), _word(task, LINE)
+                if whose != 0 and whose != part:
+                    continue
+                rounds, ready = 0, False
+                while get(current) == s and get(line + _CLAIMED) < s:
+                    if _is_ready(task, s):
+                        ready = True
+                        break
+                    rounds += 1
+                    if rounds % _YIELD == 0:
+                        if _sched_getcpu() == get(pool + 8 * PLACE):
+                            _usleep(_NAP)
+                        else:
+                            _sched_yield()
+                if ready and _claim(line, s):
+                    _call(task)
+                    put(line + _DONE, s)
+        put(busy, 0)
+
+
+# ---------------------------------------------------------------- the caller
+
+
+@inner
+def _decide(pool, own):
+    """Decide whether the caller works alone in the next steps, and in how many.
+
+    A trial is pairs of stretches of steps: one with workers, and as many steps alone. Until the
+    next trial, workers are used if they were faster in most of the pairs. Trials become rare as
+    long as they have the same result.
+    """
+    now, mine, phase = _now(pool), vector(pool, BUSY, np.int64), own[PHASE]
+    resting = mine[REST] > now
+    put(pool + 8 * NEEDED, 0 if resting or (phase < 0 and own[RESULT]) else 1)
+    put(pool + 8 * PLACE, _sched_getcpu())
+    own[LEFT] = 0
+    if resting:  # this time is on the account of the stretch with workers
+        own[ALONE] = 1
+        return
+    mine[REST] = 0
+    spent = own[SPENT] + now - own[SINCE]
+    own[SINCE], own[SPENT] = now, 0
+    if phase < 0 and now < own[NEXT]:
+        own[ALONE], own[LEFT] = own[RESULT], 8 * own[LENGTH]
+        return
+    if phase <= 0:
+        own[WINS], own[BEGAN], own[LENGTH], phase = 0, now, 4, 0
+    elif phase % 2 == 0:
+        own[PACE] = spent
+    else:
+        own[WINS] += phase > 1 and own[PACE] < spent
+        own[LENGTH] = max(_STRETCH * own[LENGTH] // max(spent, 1), 1)
+    phase += 1
+    if phase > 2 * _PAIRS + 1:
+        result, least = 2 * own[WINS] < _PAIRS, _RARELY * (now - own[BEGAN])
+        longer = min(max(2 * own[INTERVAL], least), 8 * least)
+        own[INTERVAL] = longer if result == own[RESULT] else least
+        own[RESULT], own[NEXT], phase = result, now + own[INTERVAL], -1
+    own[PHASE], own[ALONE], own[LEFT] = phase, own[RESULT] if phase < 0 else phase % 2, own[LENGTH]
+
+
+@kernel
+def run_with_workers(
+    part, parts, rows, count, steps, step, tasks, task_count, last, last_count, state, pool
+):
+    """Execute steps as `run` does, with the workers of a pool; they work on nothing afterwards.
+
+    last, last_count: the tasks to be finished at the end of a step.
+    """
+    block, mine = vector(step, 4, np.int64), vector(pool, BUSY, np.int64)
+    own, current = vector(state, STATE, np.int64), pool + 8 * CURRENT
+    if mine[TASKS] != tasks:
+        for other in range(1, mine[THREADS]):  # those that still look at the tasks of another table
+            while get(pool + 8 * (BUSY + 8 * other)) != 0:
+                _sched_yield()
+        mine[TASKS], mine[TASK_COUNT] = tasks, task_count
+        mine[STEPS] = max(mine[STEPS], own[LAST])
+    own[SINCE] = _now(pool)
+    for _ in range(steps):
+        if own[LEFT] == 0 or mine[REST] > 0:
+            _decide(pool, own)
+        own[LEFT] = max(own[LEFT] - 1, 0)
+        alone = own[ALONE] != 0
+        s, taken = mine[STEPS], 0
+        if not alone:
+            s += 1
+            mine[STEPS] = own[LAST] = s
+            put(current, s)
+        for i in range(count):
+            row = rows + i * _BYTES
+            if alone:
+                call_at(_word(row, ADDRESS), row, 0, 1)
+            else:
+                finishes = _word(row, FINISH_COUNT)
+                if finishes > 0:
+                    taken += _finish_all(pool, _word(row, FINISHES), finishes, s)
+                if _word(row, PARTS) > 0:
+                    call_at(_word(row, ADDRESS), row, 0, _word(row, PARTS))
+            if block[STOP]:
+                break
+            if not alone and _word(row, SAYS) != 0:
+                put(_word(row, SAYS) + _DONE, s)
+        if not alone:
+            if block[STOP]:  # later tasks wait for this row, and are never begun
+                for k in range(task_count):
+                    task = tasks + k * 8 * TASK
+                    if _word(task, ROW) < row:
+                        _finish(pool, task, s, True)
+            else:
+                taken += _finish_all(pool, last, last_count, s)
+            mine[LATE] = max(mine[LATE] + 2 * taken - task_count, 0)
+            if mine[LATE] >= TOO_LATE:
+                mine[LATE], mine[REST] = 0, _now(pool) + PAUSE
+        if block[STOP]:
+            break
+    own[SPENT] += _now(pool) - own[SINCE]
+    swap(current, mine[STEPS], 0)

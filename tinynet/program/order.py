@@ -1,17 +1,160 @@
-"""The rows of a program in memory, as the runner executes them."""
+"""The rows of a program in memory, and the order in which several threads may execute them."""
 
 from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinynet.workspace import aligned
 
+if TYPE_CHECKING:
+    from tinynet.kernels.row import Kernel
+
 Array = np.ndarray[Any, Any]
+#: Address and number of bytes.
+Range = tuple[int, int]
+
+# In multiplications; 1 << 18 take about 5 us. Less work is not divided, or not so often; less than
+# `_GAIN` is not worth another thread, to which a task costs `_HANDING_OVER`.
+_DIVIDED, _GAIN, _HANDING_OVER = 1 << 18, 1 << 16, 1 << 14
+
+
+class Use(NamedTuple):
+    """What the order of rows depends on."""
+
+    #: Memory that the row reads and writes (its scratch memory, too), but not the stop flag.
+    reads: Sequence[Range] = ()
+    writes: Sequence[Range] = ()
+    #: Number of multiplications, or what takes as long.
+    work: int = 0
+    #: Whether it has parts.
+    splits: bool = False
+    #: Whether it may set the stop flag.
+    stops: bool = False
+
+
+class Place(NamedTuple):
+    """How a row is executed."""
+
+    #: Number of parts; 1: by the caller alone; 0: aside, by any worker.
+    parts: int
+    #: Rows that a worker must wait for before it begins this one.
+    waits: Sequence[int] = ()
+    #: Rows of which the caller must finish the workers' tasks before it begins this one.
+    finishes: Sequence[int] = ()
+
+
+def places(uses: Sequence[Use], threads: int) -> list[Place]:
+    """Decide which rows are divided or executed aside, and what must be awaited.
+
+    Parameters
+    ----------
+    uses : sequence of Use
+        The rows, in an order in which one thread can execute them.
+    threads : int
+        Number of threads.
+
+    Returns
+    -------
+    list of Place
+        One for each row, and one for the end of the step.
+
+    Examples
+    --------
+    The second row may be executed by a worker while the third is executed by the caller:
+
+    >>> a, b = (0, 64), (64, 64)
+    >>> uses = [Use(writes=[a]), Use([a], [b], 10**6), Use([a], (), 10**6), Use([b])]
+    >>> [place.parts for place in places(uses, 2)]
+    [1, 0, 1, 1, 1]
+    >>> places(uses, 2)[1].waits, places(uses, 2)[3].finishes
+    ([0], [1])
+    """
+    count = len(uses)
+    parts = [
+        max(1, min(threads, 2 * use.work // _DIVIDED)) if use.splits and not use.stops else 1
+        for use in uses
+    ]
+    aside = [
+        i
+        for i, use in enumerate(uses)
+        if threads > 1 and parts[i] == 1 and use.work >= _GAIN and not use.stops
+    ]
+    if not aside and max(parts, default=1) == 1:
+        return [Place(1)] * (count + 1)
+    needs = _needs(uses)
+    least = _estimate(uses, needs, parts, threads)
+    for i in aside:
+        parts[i] = 0
+        estimate = _estimate(uses, needs, parts, threads)
+        if estimate > least - _GAIN:
+            parts[i] = 1
+        else:
+            least = estimate
+    # `over[i]`: the rows that are over when row i is; `known`: when the caller gets to a row.
+    over: list[set[int]] = []
+    known: set[int] = set()
+    found = []
+    for i in range(count):
+        before = set().union(*(over[j] for j in needs[i]))
+        waits = [j for j in needs[i] if not any(j in over[k] for k in needs[i] if k != j)]
+        finishes: list[int] = []
+        if parts[i]:
+            finishes = sorted(j for j in before - known if parts[j] != 1)
+            known |= before
+            before = known | before
+        over.append(before | {i})
+        if parts[i] == 1:
+            known.add(i)
+        found.append(Place(parts[i], waits if parts[i] != 1 else (), finishes))
+    return [*found, Place(1, (), [j for j in range(count) if parts[j] != 1 and j not in known])]
+
+
+def _needs(uses: Sequence[Use]) -> list[list[int]]:
+    """Return the earlier rows that each row must not overtake."""
+    ranges = [
+        (i, address, address + size, written)
+        for i, use in enumerate(uses)
+        for written, those in ((False, use.reads), (True, use.writes))
+        for address, size in those
+    ]
+    row, first, last, written = np.array(ranges, np.int64).reshape(-1, 4).T
+    needs, stop = [], -1
+    ends = np.searchsorted(row, np.arange(len(uses) + 1))
+    for i, use in enumerate(uses):
+        earlier = slice(0, ends[i])
+        found = set() if stop < 0 else {stop}
+        for k in range(ends[i], ends[i + 1]):
+            meets = (first[earlier] < last[k]) & (first[k] < last[earlier])
+            if not written[k]:
+                meets &= written[earlier] == 1
+            found.update(row[earlier][meets].tolist())
+        needs.append(sorted(found))
+        if use.stops:
+            stop = i
+    return needs
+
+
+def _estimate(
+    uses: Sequence[Use], needs: Sequence[Sequence[int]], parts: Sequence[int], threads: int
+) -> float:
+    """Return the time of a step, in multiplications."""
+    free = [0.0] * threads  # when each thread is
+    done: list[float] = []
+    for use, before, n in zip(uses, needs, parts, strict=True):
+        ready = max((done[j] for j in before), default=0.0)
+        if n == 0:
+            those = [min(range(1, threads), key=free.__getitem__)]
+        else:
+            those = [*range(n)]
+        for p in those:
+            free[p] = max(free[p], ready) + use.work / max(n, 1) + (_HANDING_OVER if p else 0)
+        done.append(max(free[p] for p in those))
+    return max(free)
 
 
 class Table:
@@ -24,34 +167,122 @@ class Table:
         `rows`, a matrix that may be changed between calls.
     step : int
         Address of the step block.
+    uses : sequence of Use
+        What each row reads and writes; without it, one thread executes them.
     """
 
-    def __init__(self, rows: Sequence[Array], step: int) -> None:
-        from tinynet.kernels import compiled, row, runner
+    def __init__(self, rows: Sequence[Array], step: int, uses: Sequence[Use] = ()) -> None:
+        from tinynet.kernels.row import FIRST, WORDS
+        from tinynet.kernels.runner import run
 
-        self.rows = aligned((len(rows), row.WORDS), np.int64)
+        self.rows = aligned((len(rows), WORDS), np.int64)
         self.rows[:] = rows
-        self.head = runner.run.row(rows=self.rows.ctypes.data, count=len(rows), steps=1, step=step)
-        self._steps = row.FIRST + runner.run.words.index("steps")
-        self._address = self.head.ctypes.data
-        self._run: Any
-        self._call: Any
-        if compiled.COMPILES:
-            # The runner has no use for a second and third argument, which cost 0.2 us.
-            self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(runner.run.address)
-            self._call = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(runner.run.address)
-        else:
-            self._run = self._call = lambda address: runner.run(self.head)
+        #: Multiplications of a step.
+        self.work = sum(use.work for use in uses)
+        self._uses = uses
+        self._divided: tuple[int, Division | None] = (1, None)
+        self.words = {"rows": self.rows.ctypes.data, "count": len(rows), "steps": 1, "step": step}
+        self._head = run.row(**self.words)
+        self._steps = FIRST + run.words.index("steps")
+        self._address = self._head.ctypes.data
+        self._run, self._call = _entry(run), _entry(run, ctypes.PYFUNCTYPE)
 
     def run(self, steps: int) -> None:
         """Execute so many steps without the GIL, or fewer if a kernel sets the stop flag."""
-        self.head[self._steps] = steps
+        self._head[self._steps] = steps
         self._run(self._address)
 
     def call(self) -> None:
         """Execute one step with the GIL, which is faster for a short one."""
-        self.head[self._steps] = 1
+        self._head[self._steps] = 1
         self._call(self._address)
+
+    def division(self, threads: int) -> Division | None:
+        """Return how to divide the rows among so many threads, or None if it does not pay."""
+        if self._divided[0] != threads:
+            order = places(self._uses, threads)
+            pays = any(place.parts != 1 for place in order)
+            self._divided = threads, Division(self, order) if pays else None
+        return self._divided[1]
+
+
+class Division:
+    """Rows of a table, divided among threads.
+
+    Parameters
+    ----------
+    table : Table
+        The table, whose rows are changed.
+    order : sequence of Place
+        The place of each row, and of the end of a step.
+    """
+
+    def __init__(self, table: Table, order: Sequence[Place]) -> None:
+        from tinynet.kernels import runner
+        from tinynet.kernels.row import FIRST
+
+        parts = [  # row, part, number of parts
+            (i, *part)
+            for i, place in enumerate(order)
+            if place.parts != 1
+            for part in ([(p, place.parts) for p in range(1, place.parts)] or [(0, 1)])
+        ]
+        tasks = [[k for k, part in enumerate(parts) if part[0] == i] for i in range(len(order))]
+        asked = {j for place in order for j in place.waits if order[j].parts}
+        own = {j: len(parts) + k for k, j in enumerate(sorted(asked))}
+        self._tasks = aligned((len(parts), runner.TASK), np.int64)
+        self._lines = aligned((len(parts) + len(own), 8), np.int64)
+        #: What the caller has measured (`kernels.runner`).
+        self.state = aligned((runner.STATE,), np.int64)
+        for array in (self._tasks, self._lines, self.state):
+            array.fill(0)
+        self._lists: list[Array] = []
+
+        def listed(array: Array, numbers: Iterable[int]) -> tuple[int, int]:
+            """Return address and length of a list of the addresses of these rows of an array."""
+            self._lists.append(array.ctypes.data + array.strides[0] * np.array([*numbers], int))
+            return self._lists[-1].ctypes.data, len(self._lists[-1])
+
+        ends = [listed(self._tasks, (k for j in p.finishes for k in tasks[j])) for p in order]
+        for i, (row, place, end) in enumerate(zip(table.rows, order, ends, strict=False)):
+            row[[runner.PARTS, runner.FINISHES, runner.FINISH_COUNT]] = place.parts, *end
+            row[runner.SAYS] = self._lines[own[i]].ctypes.data if i in own else 0
+        for task, line, (i, part, count) in zip(self._tasks, self._lines, parts, strict=False):
+            lines = (
+                k for j in order[i].waits for k in [*tasks[j], *([own[j]] if j in own else ())]
+            )
+            waits = listed(self._lines, lines)
+            task[:6] = table.rows[i].ctypes.data, part, count, line.ctypes.data, *waits
+        run = runner.run_with_workers
+        self._head = run.row(
+            **table.words,
+            tasks=self._tasks.ctypes.data,
+            task_count=len(parts),
+            last=ends[-1][0],
+            last_count=ends[-1][1],
+            state=self.state.ctypes.data,
+            pool=0,
+        )
+        self._steps, self._pool = (FIRST + run.words.index(word) for word in ("steps", "pool"))
+        self._run = _entry(run)
+
+    def run(self, steps: int, pool: int) -> None:
+        """Execute steps as `Table.run` does, with the workers of the pool at this address."""
+        self._head[self._steps], self._head[self._pool] = steps, pool
+        self._run(self._head.ctypes.data)
+
+
+def _entry(kernel: Kernel, prototype: Any = ctypes.CFUNCTYPE) -> Callable[[int], None]:
+    """Return a function of the address of a row that calls a kernel which ignores the part.
+
+    The second and third argument, left out here, would cost 0.2 us.
+    """
+    from tinynet.kernels.compiled import COMPILES
+    from tinynet.kernels.row import WORDS, vector
+
+    if COMPILES:
+        return prototype(None, ctypes.c_void_p)(kernel.address)
+    return lambda address: kernel(vector(address, WORDS, np.int64))
 
 
 def adam_step_sizes(rates: Array, beta_1: float, beta_2: float, first: int) -> Array:
