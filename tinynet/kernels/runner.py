@@ -33,10 +33,8 @@ smaller: a worker that comes late, with the number of a step that is over, can c
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from tinynet.kernels.compiled import inlined, inner, pointer
+from tinynet.kernels.compiled import external, inlined, inner, intrinsic, types
 from tinynet.kernels.row import WORDS, call_at, kernel, vector
 
 #: Words of a row: address of the kernel, line where the caller says that it is done (0: nobody
@@ -62,17 +60,12 @@ STATE = 16
 
 _BYTES, _LANES = 8 * WORDS, 16
 _CLAIMED, _DONE, _LINE = 0, 8, 64  # bytes
-_YIELD, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 ms), microseconds
+_OFTEN, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 ms), microseconds
 # On a busy machine a caller is faster alone. When so many tasks were begun by no worker, it works
 # alone for so many nanoseconds; when one kept it waiting for long, for a few times that.
 TOO_LATE, PAUSE, _LONG, _TIMES = 100, 20_000_000, 50_000, 8
 # Whether workers help is measured: so many pairs of stretches, each so many nanoseconds long.
 _PAIRS, _STRETCH, _RARELY = 7, 200_000, 30
-
-_clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
-_sched_yield = types.ExternalFunction("sched_yield", types.int32())
-_sched_getcpu = types.ExternalFunction("sched_getcpu", types.int32())
-_usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
 
 
 @intrinsic
@@ -108,6 +101,54 @@ def swap(typing_context, address, old, new):
         return builder.extract_value(result, 1)
 
     return types.boolean(types.int64, types.int64, types.int64), generate
+
+
+def _call_c(builder, name, *arguments):
+    """Call a function of the C library that returns an int."""
+    kind = ir.FunctionType(ir.IntType(32), [argument.type for argument in arguments])
+    result = builder.call(external(builder.module, kind, name), arguments)
+    return builder.sext(result, ir.IntType(64))
+
+
+@intrinsic
+def _clock(typing_context, room):
+    """Write the clock that always goes forward to two words: seconds, nanoseconds."""
+
+    def generate(context, builder, signature, arguments):
+        words = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        return _call_c(builder, "clock_gettime", ir.IntType(32)(1), words)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def _yield(typing_context):
+    """Let another thread have this processor, if one waits for it."""
+
+    def generate(context, builder, signature, arguments):
+        return _call_c(builder, "sched_yield")
+
+    return types.int64(), generate
+
+
+@intrinsic
+def _nap(typing_context):
+    """Sleep for a short time."""
+
+    def generate(context, builder, signature, arguments):
+        return _call_c(builder, "usleep", ir.IntType(32)(_NAP))
+
+    return types.int64(), generate
+
+
+@intrinsic
+def _processor(typing_context):
+    """Return the number of the processor that executes this."""
+
+    def generate(context, builder, signature, arguments):
+        return _call_c(builder, "sched_getcpu")
+
+    return types.int64(), generate
 
 
 # ---------------------------------------------------------------- one thread
@@ -189,7 +230,7 @@ def _claim(line, s):
 @inlined
 def _now(pool):
     """Read the clock that always goes forward, in nanoseconds."""
-    _clock_gettime(1, pointer(pool + 8 * _TIME))
+    _clock(pool + 8 * _TIME)
     return _word(pool, _TIME) * 1_000_000_000 + _word(pool, _TIME + 1)
 
 
@@ -210,8 +251,8 @@ def _finish(pool, task, s, to_the_end):
         begin, rounds = _now(pool), 0
         while get(line + _DONE) != s:
             rounds += 1
-            if rounds % _YIELD == 0:
-                _sched_yield()  # it may be this processor that the worker waits for
+            if rounds % _OFTEN == 0:
+                _yield()  # it may be this processor that the worker waits for
         if rounds > 256:
             lost = _now(pool) - begin
             if lost > _LONG:
@@ -242,13 +283,13 @@ def work(part, parts, pool):
         s = get(current)
         if s <= last:
             idle += 1
-            if idle % _YIELD == 0:
+            if idle % _OFTEN == 0:
                 # A worker that nobody needs, or that keeps its caller from running, must not spin.
                 unneeded = idle > _SLEEP or get(pool + 8 * NEEDED) == 0
-                if unneeded or _sched_getcpu() == get(pool + 8 * PLACE):
-                    _usleep(_NAP)
+                if unneeded or _processor() == get(pool + 8 * PLACE):
+                    _nap()
                 else:
-                    _sched_yield()
+                    _yield()
             continue
         idle, last = 0, s
         swap(busy, 0, s)
@@ -267,11 +308,11 @@ def work(part, parts, pool):
                         ready = True
                         break
                     rounds += 1
-                    if rounds % _YIELD == 0:
-                        if _sched_getcpu() == get(pool + 8 * PLACE):
-                            _usleep(_NAP)
+                    if rounds % _OFTEN == 0:
+                        if _processor() == get(pool + 8 * PLACE):
+                            _nap()
                         else:
-                            _sched_yield()
+                            _yield()
                 if ready and _claim(line, s):
                     _call(task)
                     put(line + _DONE, s)
@@ -292,7 +333,7 @@ def _decide(pool, own):
     now, mine, phase = _now(pool), vector(pool, BUSY, np.int64), own[PHASE]
     resting = mine[REST] > now
     put(pool + 8 * NEEDED, 0 if resting or (phase < 0 and own[RESULT]) else 1)
-    put(pool + 8 * PLACE, _sched_getcpu())
+    put(pool + 8 * PLACE, _processor())
     own[LEFT] = 0
     if resting:  # this time is on the account of the stretch with workers
         own[ALONE] = 1
@@ -332,7 +373,7 @@ def run_with_workers(
     if mine[TASKS] != tasks:
         for other in range(1, mine[THREADS]):  # those that still look at the tasks of another table
             while get(pool + 8 * (BUSY + 8 * other)) != 0:
-                _sched_yield()
+                _yield()
         mine[TASKS], mine[TASK_COUNT] = tasks, task_count
         mine[STEPS] = max(mine[STEPS], own[LAST])
     own[SINCE] = _now(pool)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -162,21 +161,24 @@ class Table:
 
     Parameters
     ----------
-    rows : sequence of ndarray
-        What ``kernel.row()`` returned, in the order of execution. The table copies them to
-        `rows`, a matrix that may be changed between calls.
+    rows : ndarray, shape (rows, WORDS), or sequence of ndarray
+        What ``kernel.row()`` returned, in the order of execution. A matrix is not copied; its
+        arguments of kernels may be changed between calls.
     step : int
         Address of the step block.
     uses : sequence of Use
         What each row reads and writes; without it, one thread executes them.
     """
 
-    def __init__(self, rows: Sequence[Array], step: int, uses: Sequence[Use] = ()) -> None:
+    def __init__(self, rows: Array | Sequence[Array], step: int, uses: Sequence[Use] = ()) -> None:
         from tinynet.kernels.row import FIRST, WORDS
         from tinynet.kernels.runner import run
 
-        self.rows = aligned((len(rows), WORDS), np.int64)
-        self.rows[:] = rows
+        if isinstance(rows, np.ndarray):
+            self.rows = rows
+        else:
+            self.rows = aligned((len(rows), WORDS), np.int64)
+            self.rows[:] = rows
         #: Multiplications of a step.
         self.work = sum(use.work for use in uses)
         self._uses = uses
@@ -283,41 +285,3 @@ def _entry(kernel: Kernel, prototype: Any = ctypes.CFUNCTYPE) -> Callable[[int],
     if COMPILES:
         return prototype(None, ctypes.c_void_p)(kernel.address)
     return lambda address: kernel(vector(address, WORDS, np.int64))
-
-
-def adam_step_sizes(rates: Array, beta_1: float, beta_2: float, first: int) -> Array:
-    """Return `functional.adam_step_size` in float32 for many steps.
-
-    Parameters
-    ----------
-    rates : ndarray, shape (steps,)
-        Learning rates.
-    beta_1, beta_2 : float
-        Decay rates of the moment estimates.
-    first : int
-        Number of the first of these steps; training begins with 1.
-
-    Returns
-    -------
-    ndarray, shape (steps,)
-        The step sizes, bit-identical to those computed one by one.
-
-    Examples
-    --------
-    >>> adam_step_sizes(np.ones(2), 0.0, 0.75, 1)
-    array([0.5      , 0.6614378], dtype=float32)
-    """
-    one, count = np.float32(1), len(rates)
-    root = np.sqrt(one - _powers(beta_2, first, count))
-    return np.asarray(rates.astype(np.float32) * root / (one - _powers(beta_1, first, count)))
-
-
-def _powers(base: float, first: int, count: int) -> Array:
-    """Return ``base ** first`` and so on; 0 for those that are less than half an ulp of 1."""
-    powers = np.zeros(count, np.float32)
-    last = math.ceil(-26 / math.log2(base)) if 0 < base < 1 else first + count
-    exponents = np.arange(first, max(first, min(first + count, last)), dtype=np.float32)
-    # One by one: NumPy computes the powers of an array with other instructions, which round
-    # differently.
-    powers[: len(exponents)] = [np.float32(base) ** exponent for exponent in exponents]
-    return powers
