@@ -375,7 +375,7 @@ def run_with_workers(
             while get(pool + 8 * (BUSY + 8 * other)) != 0:
                 _yield()
         mine[TASKS], mine[TASK_COUNT] = tasks, task_count
-        mine[STEPS] = max(mine[STEPS], own[LAST])
+    mine[STEPS] = max(mine[STEPS], own[LAST])  # another pool may have executed these rows
     own[SINCE] = _now(pool)
     for _ in range(steps):
         if own[LEFT] == 0 or mine[REST] > 0:
