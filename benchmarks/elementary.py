@@ -47,7 +47,8 @@ def compute(name: str, *operands: Array) -> Array:
 
 def errors(found: Array, exact: Array) -> Array:
     """Return the errors in ulp; infinite where NaN, infinity or the sign of zero differ."""
-    size = found.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signaling NaN
+        size = found.astype(np.float64)
     _, exponent = np.frexp(exact)
     ulp = np.ldexp(1.0, np.clip(exponent, -125, 128) - 24)
     # The next number after the largest one would be 2**128.

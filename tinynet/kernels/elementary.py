@@ -1,4 +1,4 @@
-"""Elementary functions of float32 vectors, computed in double precision and rounded once.
+"""Elementary functions of float32 vectors, with an error of at most 1 unit in the last place.
 
 Each function is written once, with operators and the few functions defined first. The arguments are
 `Lanes`, for which the operators emit LLVM instructions, or NumPy arrays. A result depends on no
@@ -125,8 +125,13 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
 
 def fma(a: Any, b: Any, c: Any) -> Any:
-    """Return ``a * b + c``, rounded once (rounded twice for arrays)."""
-    return a.call("fma", b, c) if isinstance(a, Lanes) else a * b + c
+    """Return ``a * b + c``, rounded once (float64 arrays: rounded twice)."""
+    if isinstance(a, Lanes):
+        return a.call("fma", b, c)
+    if a.dtype == np.float32:
+        a, b, c = (np.float64(np.float32(x)) for x in (a, b, c))
+        return np.float32(a * b + c)
+    return a * b + c
 
 
 def polynomial(x: Any, *coefficients: float) -> Any:
@@ -247,20 +252,19 @@ def exp(x: Any) -> Any:
 
 def tanh(x: Any) -> Any:
     """Compute the hyperbolic tangent, in single precision."""
-    size = absolute(x)
-    z = x * x
+    size = absolute(_limited(x, -10.0, 10.0))
+    z = size * size
     p = polynomial(
         z, -0.333333283662796, 0.1333319991827011, -0.05395309627056122, 0.02178473025560379,
         -0.008595111779868603, 0.00307859038002789, -0.0008411348680965602, 0.00012147014058427885,
     )  # fmt: skip
-    small = fma(x * z, p, x)
-    # Otherwise 1 - 2 / (exp(2 |x|) + 1), with the sign of x.
-    size = where(size > 10.0, 10.0, size)
+    small = fma(size * z, p, size)
+    # Otherwise 1 - 2 / (exp(2 |x|) + 1).
     r, more, exponent = _reduced(size + size)
     scale = bits(exponent + (127 << 23), FLOAT)
     large = 1.0 - 2.0 / fma(scale, r + more, scale + 1.0)
-    large = bits((bits(x, INT32) & (-1 << 31)) | bits(large, INT32), FLOAT)
-    return where(size < 1.0, small, large)
+    y = where(size < 1.0, small, large)
+    return bits(bits(y, INT32) | (bits(x, INT32) & (-1 << 31)), FLOAT)  # with the sign of x
 
 
 def _expm1_and_scale(x: Any) -> tuple[Any, Any]:
