@@ -9,8 +9,17 @@ import numpy as np
 
 from tinynet.metrics.base import Mean
 from tinynet.program.formula import Node, Traced, Untraceable, _array, space_of
-from tinynet.program.lowering import Lowering, Register, backward, lower_instructions, traced_shape
-from tinynet.program.machine import Machine, Patch
+from tinynet.kernels import compressed
+from tinynet.program.lowering import (
+    Lowering,
+    Patch,
+    Register,
+    Scratch,
+    backward,
+    lower_instructions,
+    traced_shape,
+)
+from tinynet.program.machine import Machine
 from tinynet.program.program import Backward
 from tinynet.program.symbols import SymbolicTensor
 from tinynet.variable import Array
@@ -19,16 +28,21 @@ from tinynet.variable import Array
 class Input(Register):
     """The register of an input of the program, filled at the beginning of a step."""
 
-    def __init__(self, space: Any, number: int, itemsize: int, is_sparse: bool) -> None:
+    def __init__(
+        self, space: Any, number: int, itemsize: int, is_sparse: bool, trains: bool
+    ) -> None:
         super().__init__(space, itemsize=itemsize)
-        self.number, self.is_sparse = number, is_sparse
+        self.number, self.is_sparse, self.trains = number, is_sparse, trains
+        #: Examples that are sorted by column together, and where.
+        self.chunk = lambda n: min(n, compressed.CHUNK)
+        self.pairs = Scratch(lambda n: compressed.sorted_size(n, space.columns))
 
 
-def _input(low: Lowering, symbol: Any, number: int, sparse: bool) -> Traced:
+def _input(low: Lowering, symbol: Any, number: int, sparse: bool, trains: bool) -> Traced:
     shape, dtype = traced_shape(symbol), np.dtype(symbol.dtype)
     if dtype not in (np.float32, np.int64):
         raise Untraceable(f"an input of {dtype}")
-    register = Input(space_of(shape), number, dtype.itemsize, sparse)
+    register = Input(space_of(shape), number, dtype.itemsize, sparse, trains)
     value = low.leaf(register, shape, dtype)
     if not sparse:
         width = register.space.size * dtype.itemsize // 4
@@ -188,7 +202,7 @@ def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) ->
     read = {id(i) for n in (*program.forward, *program.backward) for i in n.inputs}
     for number, symbol in enumerate(program.inputs):
         if id(symbol) in read:
-            values[id(symbol)] = _input(low, symbol, number, sparse and number == 0)
+            values[id(symbol)] = _input(low, symbol, number, sparse and number == 0, plan is not None)
 
     def value_of(value: Any) -> Any:
         if id(value) in values:

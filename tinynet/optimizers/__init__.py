@@ -132,6 +132,15 @@ class Adam(_BuiltIn):
         constants = (numbers[0], 1 - self.beta_1, 1 - self.beta_2, self.epsilon)
         functional.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
 
+    def _traced_update(
+        self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
+    ) -> tuple[Any, list[Any]]:
+        """Note `update`, which is one operation of the chain."""
+        if self.amsgrad or variable.size == 1:
+            return super()._traced_update(low, variable, w, gradient, own, numbers)
+        rates = [np.float32(c) for c in (1 - self.beta_1, 1 - self.beta_2, self.epsilon)]
+        return low.adam(variable, w, gradient, own, [*numbers, *rates]), []
+
     def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
         """Return the step sizes, which include the bias correction."""
         size = functional.adam_step_size(rates, self.beta_1, self.beta_2, steps, rates.dtype)

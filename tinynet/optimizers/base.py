@@ -707,11 +707,9 @@ class Optimizer(Configurable):
             w = weights[k].copy()
             if self.weight_decay and self._decays(variable):
                 w -= w * np.float32(self.weight_decay) * low.number("rate")
-            slots = []
-            for name in self.slot_names:
-                slot = self._slots[name][self._get_variable_index(variable)]
-                slots.append((slot, low.leaf(slot, slot.shape).copy()))
-            self.update(numbers, w, gradient, *(value for _, value in slots))
+            index = self._get_variable_index(variable)
+            own = [self._slots[name][index] for name in self.slot_names]
+            w, slots = self._traced_update(low, variable, w, gradient, own, numbers)
             w = self._traced_average(low, variable, w, slots)
             if variable.constraint is not None:
                 w = variable.constraint.project(w)
@@ -719,6 +717,14 @@ class Optimizer(Configurable):
             for to, value in changed:  # when everything that reads the old values is noted
                 low.store(to, value)
         low.tag = None
+
+    def _traced_update(
+        self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
+    ) -> tuple[Any, list[Any]]:
+        """Note `update`; return the new weight, and the slots with their new values."""
+        slots = [(slot, low.leaf(slot, slot.shape).copy()) for slot in own]
+        self.update(numbers, w, gradient, *(value for _, value in slots))
+        return w, slots
 
     def _traced_clip(self, low: Any, gradients: list[Any]) -> list[Any]:
         if self.clipvalue is not None:

@@ -56,6 +56,20 @@ class Register:
         return size * n if self.space.batched else size
 
 
+class Patch:
+    """A word that is set before a call."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Scratch:
+    """Memory that only kernels know: its size in bytes depends on the largest batch."""
+
+    def __init__(self, size: Callable[[int], int]) -> None:
+        self.size = size
+
+
 class Call:
     """A kernel call: its name, its words (numbers, nodes, registers, Variables), what it writes."""
 
@@ -230,13 +244,54 @@ class Lowering:
             self.current[key] = Traced.of(value.node, variable.shape)
             return
         node = Node("store", [value.node], space, source=variable)
-        earliest = self._after(value.node, node)
-        last = self._readers.get(key, -1)
-        if last >= 0:
-            earliest = max(earliest, last + (not self._is_of(self.groups[last], space)))
+        if value.node.operation == "adam" and value.node.source[0] is variable:
+            return  # it is there already
+        earliest = max(self._after(value.node, node), self._after_readers(variable, space))
         index = self._group_from(max(earliest, self._floor), space)
         self._put(node, index)
         self.current[key] = Traced.of(value.node, variable.shape)
+
+
+    def adam(
+        self, variable: Any, w: Any, gradient: Any, slots: list[Any], numbers: list[Any]
+    ) -> Traced:
+        """Note a step of Adam, which one operation of the chain does in place.
+
+        Parameters
+        ----------
+        variable : Variable
+            Weight.
+        w, gradient : Traced
+            Its value, which may be decayed already, and its gradient.
+        slots : list of Variable
+            The moment estimates.
+        numbers : list of Traced
+            Step size, the update rates of the moment estimates, and epsilon.
+
+        Returns
+        -------
+        Traced
+            The new value.
+        """
+        space = space_of(variable.shape)
+        if space == SCALAR:
+            raise Untraceable("a single weight")
+        values = [w, gradient, *(self.leaf(v, v.shape) for v in slots), *numbers]
+        node = Node("adam", [self.add(_as_traced(v)).node for v in values], space)
+        node.source = variable, *slots
+        node.inputs = [self._scalar(i) for i in node.inputs]
+        earliest = max(self._after(i, node) for i in node.inputs)
+        for changed in node.source:
+            earliest = max(earliest, self._after_readers(changed, space))
+        self._put(node, self._group_from(max(earliest, self._floor), space))
+        made = Traced.of(node, variable.shape)
+        self.current[id(variable)] = made
+        return made
+
+    def _after_readers(self, variable: Any, space: Space) -> int:
+        """Return the first group in which a Variable may be changed."""
+        last = self._readers.get(id(variable), -1)
+        return last if last < 0 else last + (not self._is_of(self.groups[last], space))
 
 
 def _as_traced(value: Any) -> Traced:
@@ -323,9 +378,29 @@ def _(operation: Linear, low: Lowering, arrays: Any, options: Any) -> Any:  # ty
     shape = (*x.shape[:-1], u)
     work = (per * d * u, 0) if batched else (0, per * d * u)
     if sparse:
-        raise Untraceable("compressed rows")
+        return _linear_csr(low, x, reads, words, shape, work)
     writes = {"out": (shape, None)}
     return low.call("linear", reads, writes, work, batched=batched, per=per, **words)[0]
+
+
+def _linear_csr(
+    low: Lowering, x: Any, reads: Any, words: Any, shape: Any, work: Any
+) -> Any:  # fmt: skip
+    """Lower a linear operation on compressed rows, whose halves have registers of their own."""
+    rectifies, source = words.pop("rectifies"), x.node.source
+    rows = {name: Patch(name) for name in ("indptr", "indices", "values")}
+    rows["rows"] = Patch(f"order {source.number}")
+    del reads["x"]
+    writes = {"out": (shape, None), "rest": (shape, None)}
+    out, rest = low.call("linear_csr", reads, writes, work, **rows, **words)
+    if source.trains:
+        sizes = {"d": words["d"], "size": source.chunk}
+        low.call("sort_csr", {}, {}, work, pairs=source.pairs, **rows, **sizes)
+    given = {"rest": rest}
+    same = {"out": (shape, out.node.source)}
+    options = {"batched": True, "per": 1, "u": words["u"], "rectifies": rectifies}
+    (z,) = low.call("add_halves", given, same, **options)
+    return z
 
 
 @backward.register

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from tinynet.program.formula import SCALAR, Node, placement
-from tinynet.program.lowering import Call, Group, Lowering, Register
+from tinynet.program.lowering import Call, Group, Lowering, Patch, Register, Scratch
 
 from tinynet.kernels.row import FIRST  # noqa: E402
 
 _LINE = 64
 _ROWS, _FLAT = 1, 0
 # Kinds of slots of the kernel `chain`.
-TEMP, SCALAR_SLOT, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP = range(12)
+TEMP, SCALAR_SLOT, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP, INOUT = range(13)
 _SUMS = {"sum_col": SUM_COL, "sum_all": SUM_ALL}
 _OF_ROWS = ("row_sum", "row_max", "row_min")
 
@@ -60,6 +60,16 @@ class Code:
             free = value in own and value not in stores and value.operation not in _SUMS
             if free and not late and not value.is_row:
                 stores[value] = node.source
+        for node in nodes:
+            if node.operation == "adam":
+                stores[node] = node.source[0]
+                w, _, *moments = node.inputs[:4]
+                places = [
+                    self.slot([INOUT, v, self.temp(), 0]) for v in node.source
+                ]
+                for i, place in zip((w, *moments), places, strict=True):
+                    self._of[i] = place
+                self._of[node] = places[0]
         self.stored = stores
         free_temps: list[int] = []
         held: dict[Node, int] = {}
@@ -67,6 +77,10 @@ class Code:
             if node.operation == "store" and stores.get(node.inputs[0]) is node.source:
                 continue
             inputs = [self.read(i, own) for i in node.inputs]
+            if node.operation == "adam":
+                self.code.append([machine.operations["adam"], *inputs[:4]])
+                self.code.append([machine.operations["operands"], *inputs[4:]])
+                continue
             dying = [
                 i for i in set(node.inputs)
                 if i in held and last.get(i) == k and held[i] >= 0
@@ -75,6 +89,8 @@ class Code:
                 to = self.slot([_SUMS[node.operation], node, self.temp(), 0])
             elif node.operation == "store":
                 to = self.slot([OUT, node.source, self.temp(), 0])
+            elif node in self._of:  # which adam goes on with
+                to = self._of[node]
             elif node in stores:
                 to = self._of[node] = self.slot([OUT, stores[node], self.temp(), 0])
             elif machine.is_needed(node, group):
@@ -187,7 +203,7 @@ class Machine:
     def build(self, batch: int) -> None:
         """Plan registers for a batch size, and lay out the rows."""
         from tinynet.kernels import chain as chain_kernels
-        from tinynet.kernels import linear
+        from tinynet.kernels import compressed, linear
         from tinynet.kernels.row import WORDS
 
         self.batch = batch
@@ -221,7 +237,8 @@ class Machine:
                 name, words = self._call_words(group.call)
                 size = 0
                 if "room" in kernel_named(name).words:
-                    size = linear.room_size()
+                    sparse = name == "linear_csr"
+                    size = compressed.csr_room_size(batch) if sparse else linear.room_size()
                     words["room"], words["room_size"] = None, size
                 rows.append((name, words))
             room = max(room, size)
@@ -264,8 +281,10 @@ class Machine:
                 value = self._constant(np.array([self.address(v) for v in value], np.int64))
             elif isinstance(value, Node):
                 value = self.address(value)
-            elif isinstance(value, Register):
+            elif isinstance(value, Register | Scratch):
                 value = self.address(value)
+            elif callable(value) and not hasattr(value, "assign"):
+                value = value(self.batch)
             elif hasattr(value, "assign"):
                 value = self.address(value)
             elif hasattr(value, "bit_generator"):
@@ -333,6 +352,10 @@ class Machine:
             if what not in self._registers:
                 numbers = what.numbers(self.batch) * what.itemsize // 4
                 self._registers[what] = self._array(numbers + 16, np.float32)
+            return self._address(self._registers[what])
+        if isinstance(what, Scratch):
+            if what not in self._registers:
+                self._registers[what] = self._array(what.size(self.batch) // 8 + 8, np.int64)
             return self._address(self._registers[what])
         if isinstance(what, tuple):
             return self._special(what)
@@ -436,10 +459,3 @@ def kernel_named(name: str) -> Any:
     from tinynet.kernels.row import KERNELS
 
     return KERNELS.get(name) or getattr(linear, name)
-
-
-class Patch:
-    """A word that is set before a call."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
