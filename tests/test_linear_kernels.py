@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinynet import functional
+from tinynet.kernels import compressed, learn
 from tinynet.kernels.compiled import COMPILES
 from tinynet.kernels.linear import (
     LONGEST,
@@ -21,9 +23,11 @@ from tinynet.kernels.linear import (
     kernel_gradient,
     linear,
     linear_dx,
+    product,
     room_size,
     take_rows,
 )
+from tinynet.kernels.row import kernel, vector
 
 #: (examples, inputs, units): one, vectors and panels full and nearly so, two halves, blocks.
 SHAPES = [
@@ -206,11 +210,190 @@ def test_take_rows(width: int, rng: np.random.Generator) -> None:
             assert (out[[0, -1]] == -7).all()
 
 
+class Csr:
+    """The rows of a matrix, compressed, in a random order; and the words of a batch of them."""
+
+    def __init__(self, x: np.ndarray, rng: np.random.Generator) -> None:
+        (self.n, self.d), self.order = x.shape, rng.permutation(len(x) + 3)
+        dense = np.zeros((len(x) + 3, self.d), np.float32)
+        dense[self.order[2 : 2 + self.n]] = x
+        self.indptr = np.concatenate([[0], np.cumsum((dense != 0).sum(1))])
+        self.indices = np.nonzero(dense)[1].astype(np.uint16)
+        self.values = dense[dense != 0]
+        self.step = np.array([0, 2, self.n, 0, 0, 0, 0, 0])
+        self.size = max(min(self.n, compressed.CHUNK), 1)
+        self.pairs = aligned(compressed.sorted_size(self.n, self.d) // 8 + 8, kind=np.int64)
+
+    def batch(self) -> dict[str, int]:
+        """Return the words of the batch."""
+        words = {name: getattr(self, name) for name in ("step", "indptr", "indices", "values")}
+        words["rows"] = self.order
+        return {name: array.ctypes.data for name, array in words.items()}
+
+    def sort(self, parts: int) -> dict[str, int]:
+        """Sort the batch; return the words of its gradient."""
+        row = compressed.sort_csr.row(
+            **self.batch(), pairs=self.pairs.ctypes.data, d=self.d, size=self.size
+        )
+        for part in range(parts):
+            compressed.sort_csr(row, part, parts)
+        count = self.step[2:].ctypes.data
+        pairs = self.pairs.ctypes.data
+        return {"count": count, "pairs": pairs, "d": self.d, "size": self.size}
+
+
+def csr_products(
+    x: Csr, w: np.ndarray, b: np.ndarray, d_y: np.ndarray, parts: int, rectifies: int = 0
+) -> list[np.ndarray]:
+    """Compute the product and the kernel's gradient from compressed rows."""
+    u = w.shape[1]
+    size = compressed.csr_room_size(x.n)
+    rest, room = aligned(x.n, u), aligned(parts, size // 4)
+    out = aligned(x.n, u)
+    words = {"w": w.ctypes.data, "bias": b.ctypes.data, "room": room.ctypes.data}
+    both = {"out": out.ctypes.data, "rest": rest.ctypes.data, "u": u}
+    row = compressed.linear_csr.row(**x.batch(), **words, **both, d=x.d, room_size=size)
+    for part in range(parts):
+        compressed.linear_csr(row, part, parts)
+    count = x.step[2:].ctypes.data
+    row = compressed.add_halves.row(**both, count=count, per=1, rectifies=rectifies)
+    for part in range(parts):
+        compressed.add_halves(row, part, parts)
+    d_w = aligned(x.d, u)
+    row = compressed.kernel_gradient_csr.row(
+        **x.sort(parts), d_y=d_y.ctypes.data, out=d_w.ctypes.data, u=u
+    )
+    for part in range(parts):
+        compressed.kernel_gradient_csr(row, part, parts)
+    return [out, d_w]
+
+
+CSR_SHAPES = [
+    *SHAPES,
+    (32, 784, 128),
+    (300, 400, 256),
+    (5, 3000, 100),
+    (9, 300, 512),
+    (3, 65535, 3),
+    (40, 600, 1000),
+]
+
+
+@pytest.mark.parametrize("shape", CSR_SHAPES, ids=str)
+def test_csr_products_equal_dense_ones(
+    shape: tuple[int, int, int], rng: np.random.Generator
+) -> None:
+    if not COMPILES and math.prod(shape) > 1 << 19:
+        pytest.skip("plain Python takes long")
+    x, w, b, d_y = layer(rng, *shape)
+    y, _, d_w = products(x, w, b, d_y)
+    for parts in (1, 2, 3):
+        found = csr_products(Csr(x, rng), w, b, d_y, parts)
+        if COMPILES:
+            assert same_bits(found[0], y)
+            assert same_bits(found[1], d_w)
+        np.testing.assert_allclose(found[0], y, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(found[1], d_w, rtol=1e-4, atol=1e-3)
+    found = csr_products(Csr(x, rng), w, b, d_y, 1, rectifies=1)
+    np.testing.assert_allclose(found[0], np.maximum(y, 0), rtol=1e-4, atol=1e-3)
+
+
+def test_csr_products_keep_nan_and_tiny_numbers(rng: np.random.Generator) -> None:
+    x, w, b, d_y = layer(rng, 32, 784, 128)
+    x[:, ::2] = rng.choice([1e-30, -1e-30, 0.0], (32, 392))
+    w[::2] = rng.choice([1e-30, -1e-30, 0.0, -0.0], (392, 128))
+    x[0, 5], x[1, 700], b[3], d_y[4, 4], d_y[5, 5] = np.nan, np.inf, np.nan, np.nan, -np.inf
+    with np.errstate(invalid="ignore"):
+        y, _, d_w = products(x, w, b, d_y)
+        for parts in (1, 2):
+            found = csr_products(Csr(x, rng), w, b, d_y, parts)
+            np.testing.assert_allclose(found[0], y, rtol=1e-4, atol=1e-3)
+            # A zero is skipped, which times NaN or infinity would be NaN.
+            columns = [4, 5]
+            np.testing.assert_allclose(
+                np.delete(found[1], columns, 1), np.delete(d_w, columns, 1), rtol=1e-4, atol=1e-3
+            )
+            used = (x[4] != 0) | np.isnan(x).any(0)
+            np.testing.assert_array_equal(np.isnan(found[1][:, 4]), used)
+
+
+@kernel
+def subtract(part, parts, gradient, w, m, v, offset, length):  # type: ignore[no-untyped-def]
+    """An update for the tests: ``w -= gradient``; m and v get the block's begin and end."""
+    first, n = int(offset), int(length)
+    g, x = vector(gradient, n, np.float32), vector(w + 4 * first, n, np.float32)
+    for i in range(n):
+        x[i] -= g[i]
+    a, b = vector(m + 4 * first, n, np.float32), vector(v + 4 * first, n, np.float32)
+    for i in range(n):
+        a[i], b[i] = first, first + n
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (32, 784, 128), (150, 70, 10), (9, 300, 1030)], ids=str
+)
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_learn(parts: int, shape: tuple[int, int, int], rng: np.random.Generator) -> None:
+    """The kernels that learn give the bits of the gradient followed by the update."""
+    x, w, b, d_y = layer(rng, *shape)
+    n, d, u = shape
+    gradient = products(x, w, b, d_y)[2]
+    csr = Csr(x, rng)
+    size, room = learn.gradient_size(u), aligned(parts, learn.room_size() // 4)
+    scratch = aligned(parts, size // 4)
+    count = np.array([n])
+    sparse = csr.sort(1) | {"d_y": d_y.ctypes.data, "u": u}
+    dense = {"count": count.ctypes.data, "per": 1, "x": x.ctypes.data, "d_y": d_y.ctypes.data}
+    dense |= {"d": d, "u": u, "product": product.address}
+    dense |= {"room": room.ctypes.data, "room_size": learn.room_size()}
+    blocks = {"gradient": scratch.ctypes.data, "gradient_size": size}
+    numbers = aligned(4, 16)
+    numbers[:] = np.array([[0.01], [0.1], [0.001], [1e-7]])
+    names = ("alpha", "rate_1", "rate_2", "epsilon")
+    adam = {name: row.ctypes.data for name, row in zip(names, numbers, strict=True)}
+    expected = [w.copy(), np.zeros_like(w), np.zeros_like(w)]
+    with np.errstate(under="ignore"):
+        functional.adam(*[a.ravel() for a in (expected[0], gradient, *expected[1:])],
+                        *(float(a[0]) for a in numbers))  # fmt: skip
+    for words, name in ((dense, "learn"), (sparse, "learn_csr")):
+        state = [w.copy(), np.zeros_like(w), np.zeros_like(w)]
+        places = dict(zip("wmv", (a.ctypes.data for a in state), strict=True))
+        rows = np.array(
+            [
+                subtract.row(**places, gradient=scratch[p].ctypes.data, offset=0, length=0)
+                for p in range(parts)
+            ]
+        )
+        assert rows[0].nbytes == 256
+        positions = {"offset": 8 + subtract.words.index("offset")}
+        positions["length"] = positions["offset"] + 1
+        update = {"update": subtract.address, "subrows": rows.ctypes.data, **positions}
+        one = getattr(learn, name)
+        row = one.row(**words, **update, **blocks)
+        for part in range(parts):
+            one(row, part, parts)
+        if COMPILES:
+            assert same_bits(state[0], w - gradient)
+        np.testing.assert_allclose(state[0], w - gradient, rtol=1e-4, atol=1e-3)
+        assert (np.diff(state[2].ravel()) >= 0).all()  # each element is updated in one block
+        state = [w.copy(), np.zeros_like(w), np.zeros_like(w)]
+        places = dict(zip("wmv", (a.ctypes.data for a in state), strict=True))
+        one = getattr(learn, name + "_adam")
+        row = one.row(**words, **adam, **blocks, **places)
+        for part in range(parts):
+            one(row, part, parts)
+        for found, right in zip(state, expected, strict=True):
+            if COMPILES:
+                assert same_bits(found, right)
+            np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-3)
+
+
 def digest() -> str:
     """Return a checksum of all products of all shapes."""
     rng, total = np.random.default_rng(5), hashlib.sha256()
     for shape in SHAPES:
-        for result in products(*layer(rng, *shape)):
+        x, w, b, d_y = layer(rng, *shape)
+        for result in [*products(x, w, b, d_y), *csr_products(Csr(x, rng), w, b, d_y, 2)]:
             total.update(result.tobytes())
     return total.hexdigest()
 

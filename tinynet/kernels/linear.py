@@ -65,34 +65,29 @@ def first_half(d):
 
 if not COMPILES:
 
-    def _view(address, rows, columns, down, along=4):
-        size = ((rows - 1) * down + (columns - 1) * along) // 4 + 1
-        memory = vector(int(address), size if rows > 0 and columns > 0 else 0, np.float32)
-        return np.lib.stride_tricks.as_strided(memory, (rows, columns), (down, along))
-
     def _tile_of(height, vectors):
         @np.errstate(all="ignore")
         def tile(a, down, along, b, ldb, depth, init, init_down, out, out_down, rows, width, add,
                  rectifies, gate):  # fmt: skip
-            x, w = _view(a, rows, depth, down, along), _view(b, depth, width, ldb)
-            y = _view(out, rows, width, out_down)
-            z = _view(init, rows, width, init_down) + x @ w
+            x, w = simd.view(a, rows, depth, down, along), simd.view(b, depth, width, ldb)
+            y = simd.view(out, rows, width, out_down)
+            z = simd.view(init, rows, width, init_down) + x @ w
             z = ((y if add else 0) + z) + np.float32(0)
             if rectifies:
                 z = np.where(z < 0, np.float32(0), z)
             if gate:
-                z = z * (_view(gate, rows, width, out_down) > 0)
+                z = z * (simd.view(gate, rows, width, out_down) > 0)
             y[:] = z
 
         return tile
 
     def _copy(source, source_down, rows, width, to, to_down, padded):
         if padded:
-            _view(to, rows, -(-width // LANES) * LANES, to_down)[:] = 0
-        _view(to, rows, width, to_down)[:] = _view(source, rows, width, source_down)
+            simd.view(to, rows, -(-width // LANES) * LANES, to_down)[:] = 0
+        simd.view(to, rows, width, to_down)[:] = simd.view(source, rows, width, source_down)
 
     def _transpose(source, source_down, rows, width, to, to_down):
-        _view(to, rows, width, to_down)[:] = _view(source, width, rows, source_down).T
+        simd.view(to, rows, width, to_down)[:] = simd.view(source, width, rows, source_down).T
 
 else:
 
@@ -359,7 +354,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
         rows, depth, down, along, half, bias = d, n, 4, 4 * d, n, 0
     panels = (columns + _WIDE - 1) // _WIDE
     first, last, top, bottom = 0, columns, 0, rows
-    if panels % parts == 0 or panels > 4 * parts:
+    if which != KERNEL and (panels % parts == 0 or panels > 4 * parts):
         first = panels * part // parts * _WIDE
         last = min(panels * (part + 1) // parts * _WIDE, columns)
     else:

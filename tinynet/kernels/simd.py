@@ -6,9 +6,11 @@ the same bits.
 
 import platform
 
+import numpy as np
 from llvmlite import ir
 
 from tinynet.kernels.compiled import COMPILES, FEATURES, external, intrinsic, types
+from tinynet.kernels.row import vector
 
 _features = FEATURES.split(",")
 AVX512 = "+avx512f" in _features
@@ -17,6 +19,13 @@ FMA = "+fma" in _features or platform.machine() in ("aarch64", "arm64")
 LANES = 16
 I64, I32, I1, F32 = ir.IntType(64), ir.IntType(32), ir.IntType(1), ir.FloatType()
 VECTOR = ir.VectorType(F32, LANES)
+
+
+def view(address, rows, columns, down, along=4):
+    """Return the float32 matrix at an address, for kernels that run as plain Python."""
+    size = ((rows - 1) * down + (columns - 1) * along) // 4 + 1
+    memory = vector(int(address), size if rows > 0 and columns > 0 else 0, np.float32)
+    return np.lib.stride_tricks.as_strided(memory, (rows, columns), (down, along))
 
 
 def at(b, address, kind):

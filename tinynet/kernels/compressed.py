@@ -1,0 +1,335 @@
+"""The first layer on compressed sparse rows (CSR): only the non-zeros of the inputs are computed.
+
+Row i of the data has its non-zeros at ``indptr[i]`` to ``indptr[i + 1]`` of `values`; `indices`
+has their columns, in rising order. A batch are rows ``first`` to ``first + n`` of the data, or of
+the permutation `rows`.
+
+Forward, `linear_csr` adds ``values[k] * w[indices[k], :]`` to the sums of one example, a group
+of up to 8 vectors of 16 units in registers. The kernel's rows are taken in blocks which stay in
+the first-level cache while all examples use them::
+
+                  w: units ->                  parts: the first and the second half
+    first half    +-------+-------+            of the inputs have a sum each, `out`
+                  | block | next  |            and `rest`, whether one thread
+                  +-------+ group |            computes both or two threads one each
+                  | block |       |
+    second half   +-------+       |
+                  | ...   |       |
+                  +-------+-------+
+
+Backward, the batch is sorted by column first (`sort_csr`). Chunks of `size` examples have a
+counter for each column and room for all examples::
+
+    counts: d int32 | pairs: d x size x (example: int32, value: float32) | next chunk ...
+
+Then row p of the kernel's gradient is a sum over the pairs of column p; parts are ranges of rows.
+All sums have the bits of the dense products (`linear`), which add zeros in between.
+"""
+
+import numpy as np
+from llvmlite import ir
+
+from tinynet.kernels import simd
+from tinynet.kernels.compiled import COMPILES, flush, inlined, intrinsic, types
+from tinynet.kernels.linear import first_half
+from tinynet.kernels.row import kernel, vector
+from tinynet.kernels.simd import AVX512, F32, I32, I64, LANES, prefetch
+
+_MOST = 8 if AVX512 else 4  # vectors of a group
+_CACHED = 1 << (16 if AVX512 else 15)  # bytes of a block of kernel rows
+#: The most examples of a chunk.
+CHUNK = 128
+
+
+def csr_room_size(n: int) -> int:
+    """Return how many bytes of scratch memory each part of `linear_csr` needs for n examples."""
+    return 4 * _MOST * LANES + (16 * n + 63) // 64 * 64
+
+
+def sorted_size(n: int, d: int) -> int:
+    """Return how many bytes the sorted batch of `n` examples with `d` columns needs."""
+    size = min(n, CHUNK)
+    return -(-n // max(size, 1)) * _chunk_bytes(d, size)
+
+
+@inlined
+def _counts_bytes(d):
+    return (4 * d + 63) // 64 * 64
+
+
+@inlined
+def _chunk_bytes(d, size):
+    return _counts_bytes(d) + 8 * d * size
+
+
+if not COMPILES:
+
+    @np.errstate(all="ignore")
+    def _add_some(indices, values, k, stop, end, w, ldw, init, width, out):
+        columns = vector(int(indices), stop, np.uint16)
+        last = k + int(np.searchsorted(columns[k:], end))
+        factors = vector(int(values), stop, np.float32)[k:last]
+        rows = simd.view(w, int(columns[last - 1]) + 1 if last > k else 0, width, ldw)
+        start = vector(int(init), width, np.float32)
+        vector(int(out), width, np.float32)[:] = start + factors @ rows[columns[k:last]]
+        return last
+
+    @np.errstate(all="ignore")
+    def _gather(pairs, count, d_y, ldw, width, keep, out):
+        examples = vector(int(pairs), 2 * count, np.int32)[::2]
+        factors = vector(int(pairs), 2 * count, np.float32)[1::2]
+        rows = simd.view(d_y, int(examples.max()) + 1 if count else 0, width, ldw)
+        sums = vector(int(out), width, np.float32)
+        sums[:] = ((sums if keep else 0) + factors @ rows[examples]) + np.float32(0)
+
+    def _group(width):
+        return min(width, _MOST * LANES)
+
+else:
+
+    def _groups(b, width, build):
+        """Call ``build(vectors, masks)`` for the least number of vectors that `width` fits in."""
+        vectors = _MOST
+
+        def choose(vectors):
+            masks = [simd.below(b, width, p * LANES) for p in range(vectors)]
+            if vectors == 1:
+                build(1, masks)
+                return
+            if AVX512:
+                large = b.icmp_signed(">", width, I64(vectors * LANES // 2))
+            else:  # masks are slow
+                large = b.icmp_signed(">=", width, I64(vectors * LANES))
+                masks = [None] * vectors
+            with b.if_else(large) as (yes, no):
+                with yes:
+                    build(vectors, masks)
+                with no:
+                    choose(vectors // 2)
+
+        choose(vectors)
+
+    @inlined
+    def _group(width):
+        """Return how many of `width` units the next group has."""
+        if AVX512 or width < LANES:
+            return min(width, _MOST * LANES)
+        vectors = _MOST
+        while vectors * LANES > width:
+            vectors //= 2
+        return vectors * LANES
+
+    @intrinsic
+    def _add_some(typing_context, indices, values, k, stop, end, w, ldw, init, width, out):
+        """Out = init + the products of the non-zeros from k on in columns before `end`.
+
+        Return the first non-zero that is not one of them; `stop` is the end of the row.
+        """
+
+        def generate(context, b, signature, arguments):
+            indices, values, first, stop, end, w, ldw, init, width, out = arguments
+            result = b.alloca(simd.I64)
+
+            def build(vectors, masks):
+                sums = [simd.load(b, simd.shifted(b, init, p), masks[p]) for p in range(vectors)]
+                before = b.block
+                test, more, body, done = (
+                    b.append_basic_block(name) for name in ("test", "more", "body", "done")
+                )
+                b.branch(test)
+                b.position_at_end(test)
+                k, old = b.phi(I64), [b.phi(simd.VECTOR) for _ in sums]
+                b.cbranch(b.icmp_signed("<", k, stop), more, done)
+                b.position_at_end(more)
+                place = simd.at(b, b.add(indices, b.mul(k, I64(2))), ir.IntType(16))
+                column = b.zext(b.load(place), I64)
+                b.cbranch(b.icmp_signed("<", column, end), body, done)
+                b.position_at_end(body)
+                x = simd.broadcast(b, b.add(values, b.mul(k, I64(4))))
+                line = b.add(w, b.mul(ldw, column))
+                new = [
+                    simd.fma(b, x, simd.load(b, simd.shifted(b, line, p), masks[p]), old[p])
+                    for p in range(vectors)
+                ]
+                following = b.add(k, I64(1))
+                b.branch(test)
+                for phi, start, value in zip(
+                    [k, *old], [first, *sums], [following, *new], strict=True
+                ):
+                    phi.add_incoming(start, before)
+                    phi.add_incoming(value, body)
+                b.position_at_end(done)
+                for p in range(vectors):
+                    simd.store(b, old[p], simd.shifted(b, out, p), masks[p])
+                b.store(k, result)
+
+            _groups(b, width, build)
+            return b.load(result)
+
+        return types.int64(*[types.int64] * 10), generate
+
+    @intrinsic
+    def _gather(typing_context, pairs, count, d_y, ldw, width, keep, out):
+        """Out = (out if `keep`) + the rows of `d_y` of the pairs' examples, times their values."""
+
+        def generate(context, b, signature, arguments):
+            pairs, count, d_y, ldw, width, keep, out = arguments
+            zero = simd.splat(b, F32(0))
+            kept = simd.splat(b, b.icmp_signed("!=", keep, I64(0)))
+
+            def build(vectors, masks):
+                places = [simd.shifted(b, out, p) for p in range(vectors)]
+                sums = [
+                    b.select(kept, simd.load(b, places[p], masks[p]), zero) for p in range(vectors)
+                ]
+
+                def add(k, sums):
+                    pair = b.add(pairs, b.mul(k, I64(8)))
+                    example = b.zext(b.load(simd.at(b, pair, I32)), I64)
+                    x = simd.broadcast(b, b.add(pair, I64(4)))
+                    line = b.add(d_y, b.mul(ldw, example))
+                    return [
+                        simd.fma(b, x, simd.load(b, simd.shifted(b, line, p), masks[p]), sums[p])
+                        for p in range(vectors)
+                    ]
+
+                sums = simd.loop(b, I64(0), count, 1, sums, add)
+                for p in range(vectors):
+                    simd.store(b, b.fadd(sums[p], zero), places[p], masks[p])
+
+            _groups(b, width, build)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 7), generate
+
+
+@inlined
+def word(address, i):
+    """Return number i of the int64 at an address."""
+    return vector(int(address + 8 * i), 1, np.int64)[0]
+
+
+@inlined
+def _row(rows, i):
+    """Return the row of the data that comes at place i of the permutation, if there is one."""
+    return i if rows == 0 else word(rows, i)
+
+
+@kernel
+def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, rest, d, u, room,
+               room_size):  # fmt: skip
+    """Compute the two halves of ``x @ w + bias``: `out`, and `rest` without the bias.
+
+    Of two parts, each computes a half. `bias` may be 0: then the sums begin with 0.
+    """
+    first, n, half = word(step, 1), word(step, 2), first_half(d)
+    zeros = room + part * room_size
+    numbers = vector(int(zeros), _MOST * LANES, np.float32)
+    for i in range(_MOST * LANES):
+        numbers[i] = 0
+    places = vector(int(zeros + 4 * _MOST * LANES), 2 * n, np.int64)  # of the next non-zeros
+    ends = places[n:]
+    for i in range(n):
+        row = _row(rows, first + i)
+        places[i], ends[i] = word(indptr, row), word(indptr, row + 1)
+        for k in range(places[i], ends[i], LANES):
+            prefetch(values + 4 * k)
+            prefetch(indices + 2 * k)
+    j = 0
+    while j < u:
+        width = _group(u - j)
+        for h in range(2):
+            if h % parts != part:
+                continue
+            low, high, to = (half, d, rest + 4 * j) if h else (0, half, out + 4 * j)
+            init = bias + 4 * j if h == 0 and bias != 0 else zeros
+            if parts > 1 or h == 0:
+                _find(indptr, indices, rows, first, low, places[:n])
+            blocks = max(((high - low) * 4 * width + _CACHED - 1) // _CACHED, 1)
+            for block in range(blocks):
+                end = low + (high - low) * (block + 1) // blocks
+                for i in range(n):
+                    place = to + 4 * u * i
+                    places[i] = _add_some(
+                        indices, values, places[i], ends[i], end, w + 4 * j, 4 * u,
+                        place if block else init, width, place,
+                    )  # fmt: skip
+        j += width
+
+
+@inlined
+def _find(indptr, indices, rows, first, column, places):
+    """Set each example's place to its first non-zero that is not before a column."""
+    for i in range(places.shape[0]):
+        row = _row(rows, first + i)
+        low, high = word(indptr, row), word(indptr, row + 1)
+        while low < high and column > 0:
+            middle = (low + high) // 2
+            if vector(int(indices + 2 * middle), 1, np.uint16)[0] < column:
+                low = middle + 1
+            else:
+                high = middle
+        places[i] = low
+
+
+@kernel
+def add_halves(part, parts, count, per, out, rest, u, rectifies):
+    """Compute ``out = (out + rest) + 0``, rectified if `rectifies` is 1."""
+    size = word(count, 0) * per * u
+    begin, end = size * part // parts, size * (part + 1) // parts
+    y = vector(int(out + 4 * begin), end - begin, np.float32)
+    x = vector(int(rest + 4 * begin), end - begin, np.float32)
+    zero = np.float32(0)
+    least = zero if rectifies else np.float32(-np.inf)
+    for i in range(end - begin):
+        z = (y[i] + x[i]) + zero
+        y[i] = least if z < least else z  # NaN stays NaN
+
+
+@kernel
+def sort_csr(part, parts, step, indptr, indices, values, rows, pairs, d, size):
+    """Sort the batch by column, in chunks of `size` examples; a part sorts whole chunks."""
+    first, n = word(step, 1), word(step, 2)
+    for chunk in range(part, (n + size - 1) // size, parts):
+        start = int(pairs + chunk * _chunk_bytes(d, size))
+        counts = vector(start, d, np.int32)
+        found = vector(start + _counts_bytes(d), d * size, np.int64)
+        for p in range(d):
+            counts[p] = 0
+        for i in range(chunk * size, min(n, chunk * size + size)):
+            row = _row(rows, first + i)
+            begin, end = word(indptr, row), word(indptr, row + 1)
+            columns = vector(int(indices + 2 * begin), end - begin, np.uint16)
+            numbers = vector(int(values + 4 * begin), end - begin, np.int32)
+            for k in range(end - begin):
+                p = np.int64(columns[k])
+                number = np.int64(counts[p])
+                found[p * size + number] = np.int64(numbers[k]) << 32 | i
+                counts[p] = number + 1
+
+
+@inlined
+def gradient_rows(pairs, n, d, size, begin, end, d_y, u, out):
+    """Compute rows `begin` to `end` of the kernel's gradient, ``x.T @ d_y``."""
+    for chunk in range(max((n + size - 1) // size, 1)):
+        counts = pairs + chunk * _chunk_bytes(d, size)
+        found = counts + _counts_bytes(d)
+        j = 0
+        while j < u:
+            width = _group(u - j)
+            for p in range(begin, end):
+                count = np.int64(vector(int(counts + 4 * p), 1, np.int32)[0]) if n > 0 else 0
+                to = out + 4 * (u * (p - begin) + j)
+                _gather(
+                    found + 8 * size * p, count, d_y + 4 * j, 4 * u, width, 1 if chunk else 0, to
+                )
+            j += width
+
+
+@kernel
+def kernel_gradient_csr(part, parts, count, pairs, d_y, out, d, u, size):
+    """``out = x.T @ d_y`` for the sorted batch; parts are ranges of the rows of `out`."""
+    begin, end = d * part // parts, d * (part + 1) // parts
+    flushing = flush(True)
+    gradient_rows(pairs, word(count, 0), d, size, begin, end, d_y, u, out + 4 * u * begin)
+    flush(flushing)

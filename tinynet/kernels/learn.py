@@ -1,0 +1,181 @@
+"""The gradient of a dense layer's kernel and the update that follows it, block by block.
+
+The gradient of some rows of the kernel is computed into scratch memory that stays in the cache,
+and the same rows are updated at once::
+
+       kernel, moments: d x u                     gradient
+    part 0  | block of rows |  <-- update --  | block of part 0 |  <-- x.T @ d_y
+            | next block    |                 | block of part 1 |
+    part 1  | block of rows |
+            | ...           |
+
+`learn` and `learn_csr` call any update: a row of the kernel `chain`, of which every part has a
+copy that reads the part's gradient. The others apply Adam themselves.
+"""
+
+import numpy as np
+
+from tinynet.kernels import simd
+from tinynet.kernels.compiled import COMPILES, flush, inlined, intrinsic, types
+from tinynet.kernels.compressed import gradient_rows, word
+from tinynet.kernels.linear import KERNEL
+from tinynet.kernels.linear import room_size as product_room_size
+from tinynet.kernels.row import FIRST, WORDS, call_at, kernel, vector
+from tinynet.kernels.simd import F32, I64, LANES
+
+_TINY = 1e-30  # the moment estimates of Adam must not fall below this, or else are 0
+_CACHED = 1 << 15  # bytes of a block of the gradient, if a row is not larger
+
+
+def gradient_size(u: int) -> int:
+    """Return how many bytes of scratch memory each part needs for the gradient of its block."""
+    return max(_CACHED, (48 * u + 63) // 64 * 64)
+
+
+def room_size() -> int:
+    """Return how many other bytes of scratch memory each part of `learn` needs."""
+    return 8 * WORDS + product_room_size()
+
+
+if not COMPILES:
+
+    @np.errstate(all="ignore")
+    def _adam(g, w, m, v, n, alpha, rate_1, rate_2, epsilon):
+        g, w, m, v = (vector(int(a), n, np.float32) for a in (g, w, m, v))
+        numbers = alpha, rate_1, rate_2, epsilon
+        alpha, rate_1, rate_2, epsilon = (vector(int(a), 1, np.float32)[0] for a in numbers)
+        m += (g - m) * rate_1
+        v += (g * g - v) * rate_2
+        m[np.abs(m) < _TINY] = 0
+        v[v < _TINY] = 0
+        w -= (m * alpha) / (np.sqrt(v) + epsilon)
+
+else:
+
+    @intrinsic
+    def _adam(typing_context, g, w, m, v, n, alpha, rate_1, rate_2, epsilon):
+        """`functional.adam` for n numbers."""
+
+        def generate(context, b, signature, arguments):
+            g, w, m, v, n = arguments[:5]
+            alpha, rate_1, rate_2, epsilon = (simd.load(b, a) for a in arguments[5:])
+            zero, tiny = simd.splat(b, F32(0)), simd.splat(b, F32(_TINY))
+
+            def update(i, mask=None):
+                at = b.mul(i, I64(4))
+                places = [b.add(a, at) for a in (g, w, m, v)]
+                d, x, mean, square = (simd.load(b, a, mask) for a in places)
+                mean = b.fadd(mean, b.fmul(b.fsub(d, mean), rate_1))
+                square = b.fadd(square, b.fmul(b.fsub(b.fmul(d, d), square), rate_2))
+                size = simd.call(b, "llvm.fabs.v16f32", simd.VECTOR, mean)
+                mean = b.select(b.fcmp_ordered("<", size, tiny), zero, mean)
+                square = b.select(b.fcmp_ordered("<", square, tiny), zero, square)
+                root = simd.call(b, "llvm.sqrt.v16f32", simd.VECTOR, square)
+                step = b.fdiv(b.fmul(mean, alpha), b.fadd(root, epsilon))
+                for value, place in zip((b.fsub(x, step), mean, square), places[1:], strict=True):
+                    simd.store(b, value, place, mask)
+                return []
+
+            whole = b.and_(n, I64(-LANES))
+            simd.loop(b, I64(0), whole, LANES, [], lambda i, _: update(i))
+            with b.if_then(b.icmp_signed("<", whole, n)):
+                update(whole, simd.below(b, b.sub(n, whole)))
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 9), generate
+
+
+@inlined
+def _blocks(d, u, gradient_size, parts):
+    """Return into how many blocks of rows each part is cut."""
+    rows = max(gradient_size // (4 * u), 1)
+    return max(((d + parts - 1) // parts + rows - 1) // rows, 1)
+
+
+@inlined
+def _gradient(product, count, per, x, d_y, d, u, block, blocks, out, room):
+    """Compute one block of the rows of ``x.T @ d_y``."""
+    row = vector(int(room), WORDS, np.int64)
+    for k in range(FIRST):
+        row[k] = 0
+    row[0], row[FIRST], row[FIRST + 1], row[FIRST + 2] = product, KERNEL, count, per
+    row[FIRST + 3], row[FIRST + 4], row[FIRST + 5] = x, d_y, 0
+    row[FIRST + 6] = out - 4 * u * (d * block // blocks)
+    row[FIRST + 7], row[FIRST + 8] = d, u
+    row[FIRST + 9], row[FIRST + 10] = room + 8 * WORDS, 0
+    call_at(product, room, block, blocks)
+
+
+@inlined
+def _update(update, subrow, offset, length, begin, end):
+    """Update the elements from `begin` to `end`."""
+    row = vector(int(subrow), WORDS, np.int64)
+    row[offset], row[length] = begin, end - begin
+    call_at(update, subrow, 0, 1)
+
+
+@kernel
+def learn(part, parts, count, per, x, d_y, d, u, product, update, subrows, offset, length,
+          gradient, gradient_size, room, room_size):  # fmt: skip
+    """Update a kernel by the gradient ``x.T @ d_y``.
+
+    `product` and `update` are addresses of kernels. Part p calls `update` with the row at
+    ``subrows + p * 256``, of which it sets the words number `offset` and `length`. It finds the
+    gradient of its block at ``gradient + p * gradient_size``.
+    """
+    gradient, room = gradient + part * gradient_size, room + part * room_size
+    each = _blocks(d, u, gradient_size, parts)
+    blocks = each * parts
+    for block in range(part * each, (part + 1) * each):
+        _gradient(product, count, per, x, d_y, d, u, block, blocks, gradient, room)
+        begin, end = d * block // blocks * u, d * (block + 1) // blocks * u
+        _update(update, subrows + part * 8 * WORDS, offset, length, begin, end)
+
+
+@kernel
+def learn_adam(part, parts, count, per, x, d_y, d, u, product, w, m, v, alpha, rate_1, rate_2,
+               epsilon, gradient, gradient_size, room, room_size):  # fmt: skip
+    """The same with Adam; its numbers are addresses of vectors of 16 equal ones."""
+    gradient, room = gradient + part * gradient_size, room + part * room_size
+    each = _blocks(d, u, gradient_size, parts)
+    blocks = each * parts
+    flushing = flush(True)
+    for block in range(part * each, (part + 1) * each):
+        _gradient(product, count, per, x, d_y, d, u, block, blocks, gradient, room)
+        begin, end = d * block // blocks * u, d * (block + 1) // blocks * u
+        _adam(gradient, w + 4 * begin, m + 4 * begin, v + 4 * begin, end - begin, alpha, rate_1,
+              rate_2, epsilon)  # fmt: skip
+    flush(flushing)
+
+
+@kernel
+def learn_csr(part, parts, count, pairs, d_y, d, u, size, update, subrows, offset, length,
+              gradient, gradient_size):  # fmt: skip
+    """Update a kernel by the gradient ``x.T @ d_y`` of a batch sorted by `sort_csr`."""
+    gradient, n = gradient + part * gradient_size, word(count, 0)
+    each = _blocks(d, u, gradient_size, parts)
+    blocks = each * parts
+    for block in range(part * each, (part + 1) * each):
+        begin, end = d * block // blocks, d * (block + 1) // blocks
+        flushing = flush(True)
+        gradient_rows(pairs, n, d, size, begin, end, d_y, u, gradient)
+        flush(flushing)
+        _update(update, subrows + part * 8 * WORDS, offset, length, begin * u, end * u)
+
+
+@kernel
+def learn_csr_adam(part, parts, count, pairs, d_y, d, u, size, w, m, v, alpha, rate_1, rate_2,
+                   epsilon, gradient, gradient_size):  # fmt: skip
+    """The same with Adam; its numbers are addresses of vectors of 16 equal ones."""
+    gradient, n = gradient + part * gradient_size, word(count, 0)
+    last = d * (part + 1) // parts
+    # One row at a time, so that its sums overlap with the divisions of the row before.
+    rows = max(8 * LANES // u, 1) if n <= size else 16
+    rows = min(rows, max(gradient_size // (4 * u), 1))
+    flushing = flush(True)
+    for begin in range(d * part // parts, last, rows):
+        end = min(begin + rows, last)
+        gradient_rows(pairs, n, d, size, begin, end, d_y, u, gradient)
+        at = 4 * u * begin
+        _adam(gradient, w + at, m + at, v + at, (end - begin) * u, alpha, rate_1, rate_2, epsilon)
+    flush(flushing)
