@@ -31,9 +31,21 @@ from llvmlite import ir
 
 from tinynet.kernels import simd
 from tinynet.kernels.compiled import COMPILES, flush, inlined, intrinsic, types
-from tinynet.kernels.linear import first_half
+from tinynet.kernels.linear import LONGEST
 from tinynet.kernels.row import kernel, vector
-from tinynet.kernels.simd import AVX512, F32, I32, I64, LANES, prefetch
+from tinynet.kernels.simd import (
+    AVX512,
+    F32,
+    I32,
+    I64,
+    LANES,
+    int32_at,
+    int64_at,
+    prefetch,
+    put_int32,
+    put_int64,
+    uint16_at,
+)
 
 _MOST = 8 if AVX512 else 4  # vectors of a group
 _CACHED = 1 << (16 if AVX512 else 15)  # bytes of a block of kernel rows
@@ -43,7 +55,7 @@ CHUNK = 128
 
 def csr_room_size(n: int) -> int:
     """Return how many bytes of scratch memory each part of `linear_csr` needs for n examples."""
-    return 4 * _MOST * LANES + (16 * n + 63) // 64 * 64
+    return (16 * n + 63) // 64 * 64
 
 
 def sorted_size(n: int, d: int) -> int:
@@ -65,14 +77,17 @@ def _chunk_bytes(d, size):
 if not COMPILES:
 
     @np.errstate(all="ignore")
-    def _add_some(indices, values, k, stop, end, w, ldw, init, width, out):
+    def _add_some(indices, values, place, end, w, ldw, init, width, out):
+        k, stop = int64_at(place, 0), int64_at(place, 1)
         columns = vector(int(indices), stop, np.uint16)
         last = k + int(np.searchsorted(columns[k:], end))
         factors = vector(int(values), stop, np.float32)[k:last]
         rows = simd.view(w, int(columns[last - 1]) + 1 if last > k else 0, width, ldw)
-        start = vector(int(init), width, np.float32)
-        vector(int(out), width, np.float32)[:] = start + factors @ rows[columns[k:last]]
-        return last
+        sums = factors @ rows[columns[k:last]]
+        if init:
+            sums += vector(int(init), width, np.float32)
+        vector(int(out), width, np.float32)[:] = sums
+        put_int64(place, 0, last)
 
     @np.errstate(all="ignore")
     def _gather(pairs, count, d_y, ldw, width, keep, out):
@@ -120,18 +135,23 @@ else:
         return vectors * LANES
 
     @intrinsic
-    def _add_some(typing_context, indices, values, k, stop, end, w, ldw, init, width, out):
-        """Out = init + the products of the non-zeros from k on in columns before `end`.
+    def _add_some(typing_context, indices, values, place, end, w, ldw, init, width, out):
+        """Out = init + the products of an example's next non-zeros, in columns before `end`.
 
-        Return the first non-zero that is not one of them; `stop` is the end of the row.
+        The numbers at `place` are the next non-zero, which is moved on, and the end of the row.
+        The sums begin with 0 if `init` is 0.
         """
 
         def generate(context, b, signature, arguments):
-            indices, values, first, stop, end, w, ldw, init, width, out = arguments
-            result = b.alloca(simd.I64)
+            indices, values, place, end, w, ldw, init, width, out = arguments
+            first, stop = (b.load(simd.at(b, b.add(place, I64(k)), I64)) for k in (0, 8))
+            begun = b.icmp_signed("!=", init, I64(0))
+            start, begun = b.select(begun, init, out), simd.splat(b, begun)
+            zero = simd.splat(b, F32(0))
 
             def build(vectors, masks):
-                sums = [simd.load(b, simd.shifted(b, init, p), masks[p]) for p in range(vectors)]
+                sums = [simd.load(b, simd.shifted(b, start, p), masks[p]) for p in range(vectors)]
+                sums = [b.select(begun, x, zero) for x in sums]
                 before = b.block
                 test, more, body, done = (
                     b.append_basic_block(name) for name in ("test", "more", "body", "done")
@@ -141,8 +161,8 @@ else:
                 k, old = b.phi(I64), [b.phi(simd.VECTOR) for _ in sums]
                 b.cbranch(b.icmp_signed("<", k, stop), more, done)
                 b.position_at_end(more)
-                place = simd.at(b, b.add(indices, b.mul(k, I64(2))), ir.IntType(16))
-                column = b.zext(b.load(place), I64)
+                column = simd.at(b, b.add(indices, b.mul(k, I64(2))), ir.IntType(16))
+                column = b.zext(b.load(column), I64)
                 b.cbranch(b.icmp_signed("<", column, end), body, done)
                 b.position_at_end(body)
                 x = simd.broadcast(b, b.add(values, b.mul(k, I64(4))))
@@ -153,20 +173,20 @@ else:
                 ]
                 following = b.add(k, I64(1))
                 b.branch(test)
-                for phi, start, value in zip(
+                for phi, begin, value in zip(
                     [k, *old], [first, *sums], [following, *new], strict=True
                 ):
-                    phi.add_incoming(start, before)
+                    phi.add_incoming(begin, before)
                     phi.add_incoming(value, body)
                 b.position_at_end(done)
                 for p in range(vectors):
                     simd.store(b, old[p], simd.shifted(b, out, p), masks[p])
-                b.store(k, result)
+                b.store(k, simd.at(b, place, I64))
 
             _groups(b, width, build)
-            return b.load(result)
+            return context.get_dummy_value()
 
-        return types.int64(*[types.int64] * 10), generate
+        return types.void(*[types.int64] * 9), generate
 
     @intrinsic
     def _gather(typing_context, pairs, count, d_y, ldw, width, keep, out):
@@ -203,18 +223,6 @@ else:
         return types.void(*[types.int64] * 7), generate
 
 
-@inlined
-def word(address, i):
-    """Return number i of the int64 at an address."""
-    return vector(int(address + 8 * i), 1, np.int64)[0]
-
-
-@inlined
-def _row(rows, i):
-    """Return the row of the data that comes at place i of the permutation, if there is one."""
-    return i if rows == 0 else word(rows, i)
-
-
 @kernel
 def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, rest, d, u, room,
                room_size):  # fmt: skip
@@ -222,17 +230,13 @@ def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, r
 
     Of two parts, each computes a half. `bias` may be 0: then the sums begin with 0.
     """
-    first, n, half = word(step, 1), word(step, 2), first_half(d)
-    zeros = room + part * room_size
-    numbers = vector(int(zeros), _MOST * LANES, np.float32)
-    for i in range(_MOST * LANES):
-        numbers[i] = 0
-    places = vector(int(zeros + 4 * _MOST * LANES), 2 * n, np.int64)  # of the next non-zeros
-    ends = places[n:]
+    first, n, half = int64_at(step, 1), int64_at(step, 2), d if d <= LONGEST else d // 2
+    places = room + part * room_size  # for each example, its next non-zero and the end of its row
     for i in range(n):
-        row = _row(rows, first + i)
-        places[i], ends[i] = word(indptr, row), word(indptr, row + 1)
-        for k in range(places[i], ends[i], LANES):
+        row = first + i if rows == 0 else int64_at(rows, first + i)
+        begin, end = int64_at(indptr, row), int64_at(indptr, row + 1)
+        put_int64(places, 2 * i + 1, end)
+        for k in range(begin, end, LANES):
             prefetch(values + 4 * k)
             prefetch(indices + 2 * k)
     j = 0
@@ -242,40 +246,32 @@ def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, r
             if h % parts != part:
                 continue
             low, high, to = (half, d, rest + 4 * j) if h else (0, half, out + 4 * j)
-            init = bias + 4 * j if h == 0 and bias != 0 else zeros
-            if parts > 1 or h == 0:
-                _find(indptr, indices, rows, first, low, places[:n])
+            init = bias + 4 * j if h == 0 and bias != 0 else 0
+            if parts > 1 or h == 0:  # otherwise the first half has ended where this one begins
+                for i in range(n):
+                    row = first + i if rows == 0 else int64_at(rows, first + i)
+                    begin, end = int64_at(indptr, row), int64_at(indptr, row + 1)
+                    while begin < end and low > 0:
+                        middle = (begin + end) // 2
+                        if uint16_at(indices, middle) < low:
+                            begin = middle + 1
+                        else:
+                            end = middle
+                    put_int64(places, 2 * i, begin)
             blocks = max(((high - low) * 4 * width + _CACHED - 1) // _CACHED, 1)
             for block in range(blocks):
-                end = low + (high - low) * (block + 1) // blocks
+                stop = low + (high - low) * (block + 1) // blocks
                 for i in range(n):
                     place = to + 4 * u * i
-                    places[i] = _add_some(
-                        indices, values, places[i], ends[i], end, w + 4 * j, 4 * u,
-                        place if block else init, width, place,
-                    )  # fmt: skip
+                    _add_some(indices, values, places + 16 * i, stop, w + 4 * j, 4 * u,
+                              place if block else init, width, place)  # fmt: skip
         j += width
-
-
-@inlined
-def _find(indptr, indices, rows, first, column, places):
-    """Set each example's place to its first non-zero that is not before a column."""
-    for i in range(places.shape[0]):
-        row = _row(rows, first + i)
-        low, high = word(indptr, row), word(indptr, row + 1)
-        while low < high and column > 0:
-            middle = (low + high) // 2
-            if vector(int(indices + 2 * middle), 1, np.uint16)[0] < column:
-                low = middle + 1
-            else:
-                high = middle
-        places[i] = low
 
 
 @kernel
 def add_halves(part, parts, count, per, out, rest, u, rectifies):
     """Compute ``out = (out + rest) + 0``, rectified if `rectifies` is 1."""
-    size = word(count, 0) * per * u
+    size = int64_at(count, 0) * per * u
     begin, end = size * part // parts, size * (part + 1) // parts
     y = vector(int(out + 4 * begin), end - begin, np.float32)
     x = vector(int(rest + 4 * begin), end - begin, np.float32)
@@ -289,23 +285,21 @@ def add_halves(part, parts, count, per, out, rest, u, rectifies):
 @kernel
 def sort_csr(part, parts, step, indptr, indices, values, rows, pairs, d, size):
     """Sort the batch by column, in chunks of `size` examples; a part sorts whole chunks."""
-    first, n = word(step, 1), word(step, 2)
+    first, n = int64_at(step, 1), int64_at(step, 2)
     for chunk in range(part, (n + size - 1) // size, parts):
-        start = int(pairs + chunk * _chunk_bytes(d, size))
-        counts = vector(start, d, np.int32)
-        found = vector(start + _counts_bytes(d), d * size, np.int64)
+        counts = pairs + chunk * _chunk_bytes(d, size)
+        found = counts + _counts_bytes(d)
         for p in range(d):
-            counts[p] = 0
+            put_int32(counts, p, 0)
         for i in range(chunk * size, min(n, chunk * size + size)):
-            row = _row(rows, first + i)
-            begin, end = word(indptr, row), word(indptr, row + 1)
-            columns = vector(int(indices + 2 * begin), end - begin, np.uint16)
-            numbers = vector(int(values + 4 * begin), end - begin, np.int32)
-            for k in range(end - begin):
-                p = np.int64(columns[k])
-                number = np.int64(counts[p])
-                found[p * size + number] = np.int64(numbers[k]) << 32 | i
-                counts[p] = number + 1
+            row = first + i if rows == 0 else int64_at(rows, first + i)
+            for k in range(int64_at(indptr, row), int64_at(indptr, row + 1)):
+                p = uint16_at(indices, k)
+                number = int32_at(counts, p)
+                pair = found + 8 * (p * size + number)
+                put_int32(pair, 0, i)
+                put_int32(pair, 1, int32_at(values, k))
+                put_int32(counts, p, number + 1)
 
 
 @inlined
@@ -318,7 +312,7 @@ def gradient_rows(pairs, n, d, size, begin, end, d_y, u, out):
         while j < u:
             width = _group(u - j)
             for p in range(begin, end):
-                count = np.int64(vector(int(counts + 4 * p), 1, np.int32)[0]) if n > 0 else 0
+                count = int32_at(counts, p) if n > 0 else 0
                 to = out + 4 * (u * (p - begin) + j)
                 _gather(
                     found + 8 * size * p, count, d_y + 4 * j, 4 * u, width, 1 if chunk else 0, to
@@ -331,5 +325,5 @@ def kernel_gradient_csr(part, parts, count, pairs, d_y, out, d, u, size):
     """``out = x.T @ d_y`` for the sorted batch; parts are ranges of the rows of `out`."""
     begin, end = d * part // parts, d * (part + 1) // parts
     flushing = flush(True)
-    gradient_rows(pairs, word(count, 0), d, size, begin, end, d_y, u, out + 4 * u * begin)
+    gradient_rows(pairs, int64_at(count, 0), d, size, begin, end, d_y, u, out + 4 * u * begin)
     flush(flushing)

@@ -17,11 +17,11 @@ import numpy as np
 
 from tinynet.kernels import simd
 from tinynet.kernels.compiled import COMPILES, flush, inlined, intrinsic, types
-from tinynet.kernels.compressed import gradient_rows, word
+from tinynet.kernels.compressed import gradient_rows
 from tinynet.kernels.linear import KERNEL
 from tinynet.kernels.linear import room_size as product_room_size
 from tinynet.kernels.row import FIRST, WORDS, call_at, kernel, vector
-from tinynet.kernels.simd import F32, I64, LANES
+from tinynet.kernels.simd import F32, I64, LANES, int64_at, put_int64
 
 _TINY = 1e-30  # the moment estimates of Adam must not fall below this, or else are 0
 _CACHED = 1 << 15  # bytes of a block of the gradient, if a row is not larger
@@ -95,22 +95,26 @@ def _blocks(d, u, gradient_size, parts):
 @inlined
 def _gradient(product, count, per, x, d_y, d, u, block, blocks, out, room):
     """Compute one block of the rows of ``x.T @ d_y``."""
-    row = vector(int(room), WORDS, np.int64)
-    for k in range(FIRST):
-        row[k] = 0
-    row[0], row[FIRST], row[FIRST + 1], row[FIRST + 2] = product, KERNEL, count, per
-    row[FIRST + 3], row[FIRST + 4], row[FIRST + 5] = x, d_y, 0
-    row[FIRST + 6] = out - 4 * u * (d * block // blocks)
-    row[FIRST + 7], row[FIRST + 8] = d, u
-    row[FIRST + 9], row[FIRST + 10] = room + 8 * WORDS, 0
+    put_int64(room, 0, product)
+    put_int64(room, FIRST, KERNEL)
+    put_int64(room, FIRST + 1, count)
+    put_int64(room, FIRST + 2, per)
+    put_int64(room, FIRST + 3, x)
+    put_int64(room, FIRST + 4, d_y)
+    put_int64(room, FIRST + 5, 0)
+    put_int64(room, FIRST + 6, out - 4 * u * (d * block // blocks))
+    put_int64(room, FIRST + 7, d)
+    put_int64(room, FIRST + 8, u)
+    put_int64(room, FIRST + 9, room + 8 * WORDS)
+    put_int64(room, FIRST + 10, 0)
     call_at(product, room, block, blocks)
 
 
 @inlined
 def _update(update, subrow, offset, length, begin, end):
     """Update the elements from `begin` to `end`."""
-    row = vector(int(subrow), WORDS, np.int64)
-    row[offset], row[length] = begin, end - begin
+    put_int64(subrow, offset, begin)
+    put_int64(subrow, length, end - begin)
     call_at(update, subrow, 0, 1)
 
 
@@ -152,7 +156,7 @@ def learn_adam(part, parts, count, per, x, d_y, d, u, product, w, m, v, alpha, r
 def learn_csr(part, parts, count, pairs, d_y, d, u, size, update, subrows, offset, length,
               gradient, gradient_size):  # fmt: skip
     """Update a kernel by the gradient ``x.T @ d_y`` of a batch sorted by `sort_csr`."""
-    gradient, n = gradient + part * gradient_size, word(count, 0)
+    gradient, n = gradient + part * gradient_size, int64_at(count, 0)
     each = _blocks(d, u, gradient_size, parts)
     blocks = each * parts
     for block in range(part * each, (part + 1) * each):
@@ -167,7 +171,7 @@ def learn_csr(part, parts, count, pairs, d_y, d, u, size, update, subrows, offse
 def learn_csr_adam(part, parts, count, pairs, d_y, d, u, size, w, m, v, alpha, rate_1, rate_2,
                    epsilon, gradient, gradient_size):  # fmt: skip
     """The same with Adam; its numbers are addresses of vectors of 16 equal ones."""
-    gradient, n = gradient + part * gradient_size, word(count, 0)
+    gradient, n = gradient + part * gradient_size, int64_at(count, 0)
     last = d * (part + 1) // parts
     # One row at a time, so that its sums overlap with the divisions of the row before.
     rows = max(8 * LANES // u, 1) if n <= size else 16

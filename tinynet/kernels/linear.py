@@ -24,7 +24,7 @@ each half of the inputs, as for CSR rows (`compressed`), whose halves are two th
 The parts of a product are ranges of its panels, or of its rows if there are few panels. Part p
 uses the scratch memory at ``room + p * room_size``::
 
-    | 64 zeros or biases | panel: DEEP x 64 | sums of the second half: CHUNK x 64 |
+    | panel: DEEP x 64 | sums of the second half: CHUNK x 64 |
 """
 
 from typing import Any
@@ -33,9 +33,9 @@ import numpy as np
 from llvmlite import ir
 
 from tinynet.kernels import simd
-from tinynet.kernels.compiled import COMPILES, flush, inlined, intrinsic, types
-from tinynet.kernels.row import kernel, vector
-from tinynet.kernels.simd import AVX512, F32, FMA, I32, I64, LANES, prefetch
+from tinynet.kernels.compiled import COMPILES, flush, intrinsic, types
+from tinynet.kernels.row import kernel
+from tinynet.kernels.simd import AVX512, F32, FMA, I32, I64, LANES, int64_at, prefetch
 
 #: The most inputs whose products with the kernel are summed in one chain.
 LONGEST = 256
@@ -54,13 +54,7 @@ FORWARD, INPUTS, KERNEL = range(3)
 
 def room_size() -> int:
     """Return how many bytes of scratch memory each part of a product needs."""
-    return 4 * _WIDEST * (1 + _DEEP + _CHUNK)
-
-
-@inlined
-def first_half(d):
-    """Return how many of `d` inputs the first chain of sums has."""
-    return d if d <= LONGEST else d // 2
+    return 4 * _WIDEST * (_DEEP + _CHUNK)
 
 
 if not COMPILES:
@@ -71,7 +65,9 @@ if not COMPILES:
                  rectifies, gate):  # fmt: skip
             x, w = simd.view(a, rows, depth, down, along), simd.view(b, depth, width, ldb)
             y = simd.view(out, rows, width, out_down)
-            z = simd.view(init, rows, width, init_down) + x @ w
+            z = x @ w
+            if init:
+                z += simd.view(init, rows, width, init_down)
             z = ((y if add else 0) + z) + np.float32(0)
             if rectifies:
                 z = np.where(z < 0, np.float32(0), z)
@@ -116,8 +112,12 @@ else:
         row = [b.select(b.icmp_signed("<", I64(r), rows), I64(r), I64(0)) for r in range(height)]
         masks = [simd.below(b, width, p * LANES) for p in range(vectors)]
         lefts = [b.add(a, b.mul(down, r)) for r in row]
-        starts = [b.add(init, b.mul(init_down, r)) for r in row]
+        zero = simd.splat(b, F32(0))
+        start = b.select(b.icmp_signed("!=", init, I64(0)), init, out)
+        starts = [b.add(start, b.mul(init_down, r)) for r in row]
         sums = [simd.load(b, simd.shifted(b, starts[r], p), masks[p]) for r, p in cells]
+        begun = simd.splat(b, b.icmp_signed("!=", init, I64(0)))
+        sums = [b.select(begun, s, zero) for s in sums]
 
         def multiply(k, sums):
             line, offset = b.add(right, b.mul(ldb, k)), b.mul(along, k)
@@ -129,7 +129,6 @@ else:
             return [simd.fma(b, x[r], w[p], s) for (r, p), s in zip(cells, sums, strict=True)]
 
         sums = simd.loop(b, I64(0), depth, 1, sums, multiply)
-        zero = simd.splat(b, F32(0))
         none = simd.splat(b, F32(float("-inf")))
         added = simd.splat(b, b.icmp_signed("!=", add, I64(0)))
         least = b.select(b.icmp_signed("!=", rectifies, I64(0)), zero, none)
@@ -244,94 +243,6 @@ _tile_tall, _tile_low = _tile_of(_TALL, _VECTORS), _tile_of(_LOW, _VECTORS)
 _tile_narrow, _tile_single = _tile_of(_NARROW, 1), _tile_of(1, _SINGLE)
 
 
-@inlined
-def _multiply(
-    a, down, along, n, depth, half, b, ldb, flip, first, last, bias, bias_step, out, out_down,
-    rectifies, gate, room,
-):  # fmt: skip
-    """Columns `first` to `last` of ``out = a @ b + bias``, for the `n` rows of a.
-
-    Addresses and distances are in bytes; the numbers of a column of `a` are `down` apart, those
-    of a row `along`. With `flip` it is ``b.T``. The first chain has the inputs before `half`.
-    """
-    panel, rest = room + 4 * _WIDEST, room + 4 * _WIDEST * (1 + _DEEP)
-    for top in range(0, n, _CHUNK):
-        rows = min(_CHUNK, n - top)
-        left, y = a + top * down, out + top * out_down
-        j = first
-        while j < last:
-            columns = last - j
-            single, narrow = rows < 3, AVX512 and columns <= LANES
-            width = min(_WIDEST if single else _WIDE, columns)
-            w = b + (j * ldb if flip else 4 * j)
-            k = 0
-            while True:
-                # The next inputs, which do not cross the middle.
-                begin, end = (0, half) if k < half else (half, depth)
-                blocks = (end - begin + _DEEP - 1) // _DEEP
-                size = (end - begin + blocks - 1) // max(blocks, 1)
-                size = max(min(size, end - k), 0)
-                ends, second = k + size >= end, k >= half and k > 0
-                right, line = w + (4 * k if flip else k * ldb), ldb
-                if flip:
-                    line = 4 * _WIDEST if single else 4 * _WIDE
-                    _transpose(right, ldb, size, width, panel, line)
-                    right = panel
-                elif not single and (
-                    (rows > _TALL and ldb > 4 * _WIDE) or (not _MASKS and width < _WIDE)
-                ):
-                    line = 4 * _WIDE
-                    _copy(right, ldb, size, width, panel, line, 1)
-                    right = panel
-                # Where the sums begin, and where they go to.
-                init, init_down, to, to_down, add = room, 0, y + 4 * j, out_down, 0
-                if k == 0:
-                    if bias != 0:
-                        init = bias + bias_step * j
-                elif k != half:
-                    init, init_down = (rest, 4 * _WIDEST) if second else (to, to_down)
-                if second:
-                    if ends:
-                        add = 1
-                    else:
-                        to, to_down = rest, 4 * _WIDEST
-                final = k + size >= depth
-                floor, door = 0, 0
-                if final:
-                    floor = rectifies
-                    if gate != 0:
-                        door = gate + top * out_down + 4 * j
-                i, x = 0, left + k * along
-                while i < rows:
-                    more = rows - i
-                    if single:
-                        more = 1
-                        _tile_single(x, down, along, right, line, size, init, init_down, to,
-                                     to_down, more, width, add, floor, door)  # fmt: skip
-                    elif narrow:
-                        more = min(more, _NARROW)
-                        _tile_narrow(x, down, along, right, line, size, init, init_down, to,
-                                     to_down, more, width, add, floor, door)  # fmt: skip
-                    elif more <= _LOW or more == 2 * _LOW or more == 2 * _LOW - 1:
-                        more = min(more, _LOW)
-                        _tile_low(x, down, along, right, line, size, init, init_down, to,
-                                  to_down, more, width, add, floor, door)  # fmt: skip
-                    else:
-                        more = min(more, _TALL)
-                        _tile_tall(x, down, along, right, line, size, init, init_down, to,
-                                   to_down, more, width, add, floor, door)  # fmt: skip
-                    i += more
-                    x += more * down
-                    init += more * init_down
-                    to += more * to_down
-                    if door != 0:
-                        door += more * out_down
-                k += size
-                if final:
-                    break
-            j += width
-
-
 @kernel
 def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_size):
     """Compute one of the products of a layer with `d` inputs and `u` units.
@@ -340,33 +251,92 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
     INPUTS: ``out = a @ b.T``, 0 where the activations `extra` are not positive, if it is not 0.
     KERNEL: ``out = a.T @ b``, with denormal results flushed to 0.
     """
-    n = vector(count, 1, np.int64)[0] * per
-    room += part * room_size
-    zeros = vector(room, _WIDEST, np.float32)
-    for i in range(_WIDEST):
-        zeros[i] = 0
+    # All addresses and distances are in bytes. The numbers of a column of `a` are `down` apart,
+    # those of a row `along`.
+    panel = room + part * room_size
+    rest = panel + 4 * _WIDEST * _DEEP
     rectifies, which = which >> 3, which & 7
-    rows, columns, depth = n, u, d
-    down, along, ldb, flip, half, bias, gate = 4 * d, 4, 4 * u, False, first_half(d), extra, 0
+    n = int64_at(count, 0) * per
+    columns, depth, down, along, ldb, gate = u, d, 4 * d, 4, 4 * u, 0
+    half = d if d <= LONGEST else d // 2  # the first chain has the inputs before it
     if which == INPUTS:
-        columns, depth, down, half, flip, bias, gate = d, u, 4 * u, u, True, 0, extra
+        columns, depth, down, half, gate, extra = d, u, 4 * u, u, extra, 0
     elif which == KERNEL:
-        rows, depth, down, along, half, bias = d, n, 4, 4 * d, n, 0
+        n, depth, down, along, half, extra = d, n, 4, 4 * d, n, 0
     panels = (columns + _WIDE - 1) // _WIDE
-    first, last, top, bottom = 0, columns, 0, rows
+    first, last, begin, end = 0, columns, 0, n
     if which != KERNEL and (panels % parts == 0 or panels > 4 * parts):
         first = panels * part // parts * _WIDE
         last = min(panels * (part + 1) // parts * _WIDE, columns)
     else:
-        top, bottom = rows * part // parts, rows * (part + 1) // parts
+        begin, end = n * part // parts, n * (part + 1) // parts
     out_down = 4 * columns
-    if gate != 0:
-        gate += top * out_down
     flushing = flush(which == KERNEL)
-    _multiply(
-        a + top * down, down, along, bottom - top, depth, half, b, ldb, flip, first, last, bias, 4,
-        out + top * out_down, out_down, rectifies, gate, room,
-    )  # fmt: skip
+    for top in range(begin, end, _CHUNK):
+        rows = min(_CHUNK, end - top)
+        j = first
+        while j < last:
+            width = last - j
+            single, narrow = rows < 3, AVX512 and width <= LANES
+            width = min(width, _WIDEST if single else _WIDE)
+            line = 4 * _WIDEST if single else 4 * _WIDE
+            copied = not single and (
+                (rows > _TALL and ldb > 4 * _WIDE) or (not _MASKS and width < _WIDE)
+            )
+            y, k = out + top * out_down + 4 * j, 0
+            while True:
+                # The next inputs: about equally many each time, and all before the middle or
+                # all after it.
+                start, stop = (0, half) if k < half else (half, depth)
+                blocks = (stop - start + _DEEP - 1) // _DEEP
+                size = max(min((stop - start + blocks - 1) // max(blocks, 1), stop - k), 0)
+                if which == INPUTS:
+                    right, right_down = panel, line
+                    _transpose(b + j * ldb + 4 * k, ldb, size, width, panel, line)
+                elif copied:
+                    right, right_down = panel, line
+                    _copy(b + k * ldb + 4 * j, ldb, size, width, panel, line, 1)
+                else:
+                    right, right_down = b + k * ldb + 4 * j, ldb
+                # Where the sums begin (at 0 if `init` is 0), and where they go to.
+                second, final = k > 0 and k >= half, k + size >= depth
+                init, init_down, to, to_down = y, out_down, y, out_down
+                if second and k > half:
+                    init, init_down = rest, 4 * _WIDEST
+                elif k == 0 or second:
+                    init, init_down = extra + 4 * j if k == 0 and extra != 0 else 0, 0
+                if second and not final:
+                    to, to_down = rest, 4 * _WIDEST
+                add, floor = 1 if second and final else 0, rectifies if final else 0
+                door = gate + top * out_down + 4 * j if final and gate != 0 else 0
+                x, left = a + top * down + k * along, rows
+                while left > 0:
+                    if single:
+                        done = 1
+                        _tile_single(x, down, along, right, right_down, size, init, init_down, to,
+                                     to_down, done, width, add, floor, door)  # fmt: skip
+                    elif narrow:
+                        done = min(left, _NARROW)
+                        _tile_narrow(x, down, along, right, right_down, size, init, init_down, to,
+                                     to_down, done, width, add, floor, door)  # fmt: skip
+                    elif left <= _LOW or left == 2 * _LOW or left == 2 * _LOW - 1:
+                        done = min(left, _LOW)
+                        _tile_low(x, down, along, right, right_down, size, init, init_down, to,
+                                  to_down, done, width, add, floor, door)  # fmt: skip
+                    else:
+                        done = min(left, _TALL)
+                        _tile_tall(x, down, along, right, right_down, size, init, init_down, to,
+                                   to_down, done, width, add, floor, door)  # fmt: skip
+                    left -= done
+                    x += done * down
+                    init += done * init_down
+                    to += done * to_down
+                    if door != 0:
+                        door += done * out_down
+                k += size
+                if final:
+                    break
+            j += width
     flush(flushing)
 
 
@@ -376,19 +346,17 @@ def take_rows(part, parts, step, rows, x, out, width):
 
     `rows` is the address of int64 numbers, or 0: the batch is the rows from `first` on.
     """
-    block = vector(step, 8, np.int64)
-    first, n = block[1], block[2]
+    first, n = int64_at(step, 1), int64_at(step, 2)
     begin, end, size = n * part // parts, n * (part + 1) // parts, 4 * width
     if rows == 0:
         _copy(x + (first + begin) * size, size, end - begin, width, out + begin * size, size, 0)
         return
-    numbers = vector(rows, first + n, np.int64)
     for i in range(begin, end):
         # They are scattered over memory, so the next but one is prefetched.
-        following = x + numbers[first + min(i + 2, end - 1)] * size
+        following = x + int64_at(rows, first + min(i + 2, end - 1)) * size
         for j in range(0, size, 64):
             prefetch(following + j)
-        _copy(x + numbers[first + i] * size, size, 1, width, out + i * size, size, 0)
+        _copy(x + int64_at(rows, first + i) * size, size, 1, width, out + i * size, size, 0)
 
 
 class _Product:

@@ -104,6 +104,51 @@ def loop(b, start, stop, step, values, body):
     return result
 
 
+def _numbers(kind):
+    """Return the functions that read and write one of the whole numbers at an address.
+
+    They are compiled much sooner than arrays are.
+    """
+    size = np.dtype(kind).itemsize
+    if not COMPILES:
+
+        def read(address, i):
+            return int(vector(int(address + size * i), 1, kind)[0])
+
+        def write(address, i, value):
+            vector(int(address + size * i), 1, kind)[0] = value
+
+        return read, write
+
+    def place(b, address, i):
+        return at(b, b.add(address, b.mul(i, I64(size))), ir.IntType(8 * size))
+
+    @intrinsic
+    def read(typing_context, address, i):
+        def generate(context, b, signature, arguments):
+            number = b.load(place(b, *arguments))
+            if size == 8:
+                return number
+            return (b.zext if kind == np.uint16 else b.sext)(number, I64)
+
+        return types.int64(types.int64, types.int64), generate
+
+    @intrinsic
+    def write(typing_context, address, i, value):
+        def generate(context, b, signature, arguments):
+            value = arguments[2] if size == 8 else b.trunc(arguments[2], ir.IntType(8 * size))
+            b.store(value, place(b, *arguments[:2]))
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), generate
+
+    return read, write
+
+
+int64_at, put_int64 = _numbers(np.int64)
+int32_at, put_int32 = _numbers(np.int32)
+uint16_at, _ = _numbers(np.uint16)
+
 if not COMPILES:
 
     def prefetch(address):
