@@ -39,7 +39,23 @@ _A4_LOW, _A4_HIGH = np.uint64(_FACTOR4 & _MASK), np.uint64(_FACTOR4 >> _WORD)
 _SUM4_LOW, _SUM4_HIGH = np.uint64(_SUM4 & _MASK), np.uint64(_SUM4 >> _WORD)
 _NONE, _LOWER, _UNIT = np.uint64(0), np.uint64(2**32 - 1), np.float32(2.0**-24)
 
-if COMPILES:
+if not COMPILES:
+
+    def _step(low, high, a_low, a_high, c_low, c_high):
+        pairs = (low, high), (a_low, a_high), (c_low, c_high)
+        s, a, c = (int(x) | int(y) << _WORD for x, y in pairs)
+        s = s * a + c
+        return np.uint64(s & _MASK), np.uint64(s >> _WORD & _MASK)
+
+    def _output(low, high):
+        both, count = int(low ^ high), int(high) >> 58
+        return np.uint64((both >> count | both << (_WORD - count)) & _MASK)
+
+    def _put(address, a, b, c, d):
+        halves = np.array([a, b, c, d]).view(np.uint32)
+        vector(address, 8, np.float32)[:] = (halves >> 8).astype(np.float32) * _UNIT
+
+else:
     from llvmlite import ir
 
     _I64, _I128 = ir.IntType(64), ir.IntType(128)
@@ -89,22 +105,6 @@ if COMPILES:
             return context.get_dummy_value()
 
         return types.void(types.int64, *[types.uint64] * 4), generate
-
-else:
-
-    def _step(low, high, a_low, a_high, c_low, c_high):
-        pairs = (low, high), (a_low, a_high), (c_low, c_high)
-        s, a, c = (int(x) | int(y) << _WORD for x, y in pairs)
-        s = s * a + c
-        return np.uint64(s & _MASK), np.uint64(s >> _WORD & _MASK)
-
-    def _output(low, high):
-        both, count = int(low ^ high), int(high) >> 58
-        return np.uint64((both >> count | both << (_WORD - count)) & _MASK)
-
-    def _put(address, a, b, c, d):
-        halves = np.array([a, b, c, d]).view(np.uint32)
-        vector(address, 8, np.float32)[:] = (halves >> 8).astype(np.float32) * _UNIT
 
 
 @inlined
