@@ -19,7 +19,7 @@ import numpy as np
 
 from tinynet import checks, progress
 from tinynet.checks import numeric
-from tinynet.sparse import CompressedRows, worth_it
+from tinynet.sparse import CompressedRows, LazyRows, compress, worth_it
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
@@ -152,7 +152,7 @@ def only(name: str, value: Any, key: str | None, rows: int | None = None) -> Any
 
 
 def require_finite(
-    name: str, array: Array | CompressedRows, columns: Any = None, dtype: Any = None
+    name: str, array: Array | CompressedRows | LazyRows, columns: Any = None, dtype: Any = None
 ) -> float:
     """Check that no number is infinite or NaN; return the largest absolute value.
 
@@ -162,7 +162,7 @@ def require_finite(
     ----------
     name : str
         What they are.
-    array : ndarray or CompressedRows, shape (N, ...)
+    array : ndarray, CompressedRows or LazyRows, shape (N, ...)
         The numbers.
     columns : sequence of D labels, optional
         Names of the columns, if they come from a table.
@@ -190,44 +190,47 @@ def require_finite(
     """
     if os.environ.get("TINYNET_ASSUME_FINITE") == "1":
         return math.nan
+    if isinstance(array, LazyRows):
+        array = array.array
     if dtype is None or isinstance(array, CompressedRows) or array.dtype.kind != "f":
         dtype = array.dtype
-    # Where each row ends among the values.
+    rows = array
     if isinstance(array, CompressedRows):
-        rows, ends = array.values[array.indptr[0] : array.indptr[-1]], array.indptr[1:]
-        ends = ends - array.indptr[0]
-    else:
-        rows, ends = array, math.prod(array.shape[1:]) * np.arange(1, len(array) + 1)
-    # In parts that stay in the processor's cache.
-    size = max(_PART // max(math.prod(rows.shape[1:]), 1), 1)
-    parts = (converted(rows[i : i + size], dtype) for i in range(0, len(rows), size))
-    bounds = [(float(part.min()), float(part.max())) for part in parts if part.size]  # keep NaN
+        rows, starts = array.values[array.indptr[0] : array.indptr[-1]], array.indptr
+    # In parts that stay in the processor's cache: the array may be larger than the memory.
+    per_row = math.prod(rows.shape[1:])
+    size = max(_PART // max(per_row, 1), 1)
+
+    def parts() -> Iterator[Array]:
+        return (converted(rows[i : i + size], dtype) for i in range(0, len(rows), size))
+
+    bounds = [(float(part.min()), float(part.max())) for part in parts() if part.size]  # keep NaN
     largest = float(np.abs(bounds).max(initial=0))
     if math.isfinite(largest):
         return largest
-    values = converted(rows, dtype).reshape(-1)
-    wrong = np.flatnonzero(~np.isfinite(values))
-    first = wrong[0]
-    row = int(np.count_nonzero(ends <= first))
-    column = ""
-    if columns is not None:
-        index = first % len(columns)
-        if isinstance(array, CompressedRows):
-            index = array.indices[array.indptr[0] + first]
-        column = f", column {columns[int(index)]!r}"
+    counts = [np.count_nonzero(~np.isfinite(part)) for part in parts()]
+    begin = int(np.flatnonzero(counts)[0]) * size
+    part = converted(rows[begin : begin + size], dtype).reshape(-1)
+    where = int(np.flatnonzero(~np.isfinite(part))[0])
+    first = begin * per_row + where
+    row, index = divmod(first, per_row)
+    if isinstance(array, CompressedRows):
+        row = int(np.searchsorted(starts, starts[0] + first, "right")) - 1
+        index = array.indices[starts[0] + first]
+    column = "" if columns is None else f", column {columns[int(index) % len(columns)]!r}"
     raise ValueError(
         f"{name} must be finite numbers: clean the data, or set TINYNET_ASSUME_FINITE=1 to train "
-        f"on it as it is. Received: {len(wrong)} of {math.prod(array.shape)} not finite, the "
-        f"first in row {row}{column}: {values[first]}"
+        f"on it as it is. Received: {sum(counts)} of {math.prod(array.shape)} not finite, the "
+        f"first in row {row}{column}: {part[where]}"
     )
 
 
-def typical_size(x: Array | CompressedRows) -> float:
+def typical_size(x: Array | CompressedRows | LazyRows) -> float:
     """Return the median, over at most 64 rows, of the largest absolute value of a row.
 
     Parameters
     ----------
-    x : ndarray or CompressedRows, shape (N, ...)
+    x : ndarray, CompressedRows or LazyRows, shape (N, ...)
         The inputs.
 
     Returns
@@ -240,6 +243,7 @@ def typical_size(x: Array | CompressedRows) -> float:
     >>> typical_size(np.array([[0.0, -3.0], [1.0, 2.0], [9.0, 0.0]]))
     3.0
     """
+    x = x.array if isinstance(x, LazyRows) else x
     sample = x[:: -(-len(x) // 64)]
     if isinstance(sample, CompressedRows):
         rows = np.split(sample.values, sample.indptr[1:-1] - sample.indptr[0])
@@ -249,7 +253,7 @@ def typical_size(x: Array | CompressedRows) -> float:
     )
 
 
-def compressed(x: Any, dtype: str) -> CompressedRows | None:
+def compressed(x: Any, dtype: str) -> CompressedRows | LazyRows | None:
     """Compress inputs that are mostly zero, from the type and the place they are in.
 
     Parameters
@@ -261,7 +265,7 @@ def compressed(x: Any, dtype: str) -> CompressedRows | None:
 
     Returns
     -------
-    CompressedRows or None
+    CompressedRows, LazyRows or None
         None where the dense way is faster.
 
     Examples
@@ -271,7 +275,7 @@ def compressed(x: Any, dtype: str) -> CompressedRows | None:
     """
     if isinstance(x, CompressedRows):
         return x.astype(dtype)
-    return CompressedRows(x, dtype) if x.ndim > 1 and worth_it(x) else None
+    return compress(x, dtype) if x.ndim > 1 and worth_it(x) else None
 
 
 def same_length(**arrays: Array | None) -> None:
@@ -438,7 +442,7 @@ class Examples:
 
     Parameters
     ----------
-    x : ndarray, shape (N, ...), or CompressedRows, or tuple of ndarray
+    x : ndarray, shape (N, ...), or CompressedRows, or LazyRows, or tuple of ndarray
         The inputs.
     y : ndarray, shape (N, ...), or tuple of (ndarray or None)
         The true values; of several outputs, in a tuple.
@@ -474,7 +478,7 @@ class Examples:
     @property
     def is_ready(self) -> bool:
         """Whether batches can be taken from the inputs as they are, without a conversion."""
-        if isinstance(self.x, tuple):
+        if isinstance(self.x, tuple | LazyRows):
             return False
         return isinstance(self.x, CompressedRows) or _is_ready(self.x, self.dtype or self.x.dtype)
 
@@ -547,14 +551,13 @@ class Examples:
             Each batch; of compressed rows, `x` is a `SparseBatch`.
         """
         work = work or Workspace()
-        if order is None and (named or isinstance(self.x, CompressedRows)):
+        if order is None and named:
             order = np.arange(len(self))
         for start in range(0, len(self), batch_size):
             rows = slice(start, start + batch_size)
             if order is None:
                 part = self._part(rows)
-                x = each(lambda a, d: converted(a, d or a.dtype), part.x, self.dtype)
-                yield x, part.y, part.weights
+                yield each(_whole, part.x, self.dtype), part.y, part.weights
             else:
                 yield self._picked(order[rows], work, named)
 
@@ -659,6 +662,13 @@ def packed(values: list[Any]) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
 
+def _whole(x: Any, dtype: Any) -> Any:
+    """Return all rows as a batch; nothing is written over later, so that threads may use it."""
+    if isinstance(x, CompressedRows | LazyRows):
+        return x.batch(np.arange(len(x)))
+    return converted(x, dtype or x.dtype)
+
+
 def _taken(arrays: Any, rows: Array, name: str, work: Workspace, dtype: Any = None) -> Any:
     """Copy rows of an array, or of each in a tuple, into buffers."""
     several = isinstance(arrays, tuple)
@@ -668,7 +678,7 @@ def _taken(arrays: Any, rows: Array, name: str, work: Workspace, dtype: Any = No
 
 def _take(array: Any, rows: Array, name: str, work: Workspace, dtype: Any = None) -> Any:
     """Copy rows into a buffer, converted; they are known to exist, which "clip" makes cheap."""
-    if isinstance(array, CompressedRows):
+    if isinstance(array, CompressedRows | LazyRows):
         return array.batch(rows)
     dtype = np.dtype(dtype or array.dtype)
     out = work.array(name, (len(rows), *array.shape[1:]), dtype)

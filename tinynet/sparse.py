@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import mmap
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,10 @@ CHUNK = 128
 
 # Below this share of non-zeros, compressed rows are faster than the dense product (benchmarks).
 MAX_DENSITY = 0.3
+# Compressed rows of a whole array may take up to so many times the memory of the array.
+MAX_SIZE = 1.17
+# So many numbers are copied and converted at once.
+_CONVERTED, _COPIED = 1 << 18, 1 << 20
 
 
 class CompressedRows:
@@ -36,6 +41,8 @@ class CompressedRows:
         The array, of any real type. Each example becomes one row of D values.
     dtype : str
         Data type of the values.
+    rows : ndarray of int, shape (n,), optional
+        Indices of the examples to compress; by default all.
 
     Examples
     --------
@@ -44,26 +51,29 @@ class CompressedRows:
     (array([0, 1, 3]), array([1, 0, 2], dtype=uint16), array([5., 7., 8.], dtype=float32))
     """
 
-    def __init__(self, x: Array, dtype: str) -> None:
+    def __init__(self, x: Array, dtype: Any, rows: Array | None = None) -> None:
         not_masked("x", x)
-        self.shape: tuple[int, ...] = x.shape
+        n = len(x) if rows is None else len(rows)
+        self.shape: tuple[int, ...] = n, *x.shape[1:]
         self.dtype = np.dtype(dtype)
         self.width = math.prod(x.shape[1:])
-        self.indptr = aligned((len(x) + 1,), np.int64)
+        self.indptr = aligned((n + 1,), np.int64)
         self.indptr[0] = 0
-        for first, block in _blocks(x, dtype):
-            rows, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
-            dispatch.row_starts(block, rows)
-            rows += begin
+        if rows is not None and n * self.width <= _COPIED:
+            x, rows = np.take(x, rows, axis=0), None
+        for first, block in _blocks(x, self.dtype, rows):
+            starts, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
+            dispatch.row_starts(block, starts)
+            starts += begin
         # One more than needed: the kernel writes a number before it knows whether to keep it.
         room = int(self.indptr[-1]) + 1
         #: Whether the number of a column fits into two bytes.
         self.narrow = self.width < 2**16
         self.indices = aligned((room,), np.uint16 if self.narrow else np.int32)
         self.values = aligned((room,), dtype)
-        for first, block in _blocks(x, dtype):
-            rows, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
-            dispatch.compress_rows(block, rows - begin, self.indices[begin:], self.values[begin:])
+        for first, block in _blocks(x, self.dtype, rows):
+            starts, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
+            dispatch.compress_rows(block, starts - begin, self.indices[begin:], self.values[begin:])
 
     @classmethod
     def from_csr(
@@ -267,6 +277,62 @@ class CompressedRows:
         return named if config.backend() == "numba" else named.expanded(self.dtype)
 
 
+class LazyRows:
+    """Rows of an array that are compressed batch by batch, so that no second array is needed.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, ...)
+        The array, of any real type; it may be memory-mapped.
+    dtype : dtype
+        Data type of the values.
+
+    Examples
+    --------
+    >>> rows = LazyRows(np.array([[0, 5, 0], [7, 0, 8]]), "float32")
+    >>> rows.batch(np.array([1])).source.values[:2]
+    array([7., 8.], dtype=float32)
+    """
+
+    def __init__(self, x: Array, dtype: Any) -> None:
+        #: The array.
+        self.array, self.shape, self.dtype = x, x.shape, np.dtype(dtype)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.array)
+
+    def __getitem__(self, rows: slice) -> LazyRows:
+        """Return some rows; nothing is copied.
+
+        Parameters
+        ----------
+        rows : slice
+            The rows.
+
+        Returns
+        -------
+        LazyRows
+            The rows.
+        """
+        return LazyRows(self.array[rows], self.dtype)
+
+    def batch(self, rows: Array) -> Any:
+        """Compress some rows, as a program reads them.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, shape (n,)
+            Indices of the rows.
+
+        Returns
+        -------
+        SparseBatch or ndarray, shape (n, D)
+            The batch.
+        """
+        return CompressedRows(self.array, self.dtype, rows).batch(np.arange(len(rows)))
+
+
 class SparseBatch:
     """A batch of `CompressedRows`, which a dense layer accepts as its input.
 
@@ -430,17 +496,62 @@ def column_tables(n: int, width: int, dtype: Any, work: Workspace) -> tuple[Arra
     )
 
 
-def _blocks(x: Array, dtype: str) -> Iterator[tuple[int, Array]]:
+def _blocks(x: Array, dtype: Any, picked: Array | None) -> Iterator[tuple[int, Array]]:
     """Yield matrices that the kernels read, whole or some rows at a time, and their first row."""
     ready = x.dtype.isnative and x.dtype in (np.uint8, np.float32, np.float64)
-    if ready and x.flags.c_contiguous and x.flags.aligned:
+    if ready and x.flags.c_contiguous and x.flags.aligned and picked is None:
         yield 0, x.reshape(len(x), math.prod(x.shape[1:]))
         return
-    size = max((1 << 18) // max(math.prod(x.shape[1:]), 1), 1)
-    for first in range(0, len(x), size):
+    size = max(_CONVERTED // max(math.prod(x.shape[1:]), 1), 1)
+    for first in range(0, len(x) if picked is None else len(picked), size):
+        here = slice(first, first + size)
+        rows = x[here] if picked is None else np.take(x, picked[here], axis=0)
         with np.errstate(over="ignore"):
-            rows = np.require(x[first : first + size], dtype, ["C", "A"])
+            rows = np.require(rows, None if ready else dtype, ["C", "A"])
         yield first, rows.reshape(len(rows), -1)
+
+
+def compress(x: Array, dtype: Any) -> CompressedRows | LazyRows:
+    """Compress an array: as a whole, or batch by batch where that would take too much memory.
+
+    A memory-mapped array may be larger than the memory. Of small integers, the compressed rows
+    may be larger than the array.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, ...)
+        The array, of any real type.
+    dtype : dtype
+        Data type of the values.
+
+    Returns
+    -------
+    CompressedRows or LazyRows
+        The rows.
+
+    Examples
+    --------
+    >>> type(compress(np.eye(100, dtype="uint8"), "float32")).__name__
+    'CompressedRows'
+    >>> type(compress(np.eye(4, dtype="uint8"), "float32")).__name__
+    'LazyRows'
+    """
+    if _is_memory_mapped(x):
+        return LazyRows(x, dtype)
+    if x.itemsize < 4:
+        width = 2 if math.prod(x.shape[1:]) < 2**16 else 4
+        size = np.count_nonzero(x) * (np.dtype(dtype).itemsize + width) + 8 * len(x)
+        if size > MAX_SIZE * x.nbytes:
+            return LazyRows(x, dtype)
+    return CompressedRows(x, dtype)
+
+
+def _is_memory_mapped(x: Any) -> bool:
+    while x is not None:
+        if isinstance(x, np.memmap | mmap.mmap):
+            return True
+        x = x.obj if isinstance(x, memoryview) else getattr(x, "base", None)
+    return False
 
 
 def worth_it(x: Array) -> bool:

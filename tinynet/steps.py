@@ -26,7 +26,7 @@ from tinynet.optimizers import Adam, Plan
 from tinynet.program import dispatch
 from tinynet.program.dense_net import LINEAR_RELU, MATCHES
 from tinynet.program.tensor import TABLE
-from tinynet.sparse import CompressedRows, SparseBatch, column_tables
+from tinynet.sparse import CompressedRows, LazyRows, SparseBatch, column_tables
 from tinynet.variable import Array, Variable
 from tinynet.workspace import Workspace, aligned
 
@@ -170,7 +170,7 @@ def steps_of(
     """
     if config.backend() != "numba" or type(examples) is not Examples:
         return None
-    sparse = isinstance(examples.x, CompressedRows)
+    sparse = isinstance(examples.x, CompressedRows | LazyRows)
     if isinstance(examples.x, tuple) or examples.weights is not None:
         return None
     kind = examples.x.dtype if sparse or examples.dtype is None else examples.dtype

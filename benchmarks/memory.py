@@ -1,0 +1,192 @@
+"""Measure the memory that `fit`, `evaluate` and `predict` need for each byte that they are passed.
+
+``python -m benchmarks.memory`` calls them with 60,000 images of several types, each in a process
+of its own, and prints the highest memory use above that before the call: as NumPy's arrays
+(tracemalloc) and as the resident set of the process (Linux only). What the same call needs for
+2,048 images (weights, the optimizer's state, the registers of the program) is listed on its own;
+the ratio is what is left, divided by the bytes of the other images. It may be 1.2 at most.
+
+At the end it trains on a memory-mapped file of 6 GB, most of which is a hole on disk, while the
+system refuses the process more than 128 MB of further memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import subprocess
+import sys
+import tempfile
+import tracemalloc
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinynet as keras
+from tinynet.tables import Table
+
+#: The share of pixels that are not zero, as in MNIST, and the type.
+DATA = {
+    "uint8, 19 % non-zero": (0.19, "uint8"),
+    "uint8, 25 % non-zero": (0.25, "uint8"),
+    "uint8, no zeros": (1.0, "uint8"),
+    "float32, 19 % non-zero": (0.19, "float32"),
+    "float32, no zeros": (1.0, "float32"),
+    "float64, 19 % non-zero": (0.19, "float64"),
+    "float64, no zeros": (1.0, "float64"),
+}
+#: What is called with the model, the inputs and the labels.
+CALLS: dict[str, Any] = {
+    "fit": lambda model, x, y: model.fit(x, y, verbose=0),
+    "validation_split": lambda model, x, y: model.fit(x, y, validation_split=0.2, verbose=0),
+    "validation_data": lambda model, x, y: model.fit(x, y, validation_data=(x, y), verbose=0),
+    "evaluate": lambda model, x, y: model.evaluate(x, y, verbose=0),
+    "predict": lambda model, x, y: model.predict(x, verbose=0),
+}
+FEW, ALL, MOST = 2048, 60_000, 1.2
+
+
+def images(n: int, density: float, dtype: str) -> Any:
+    """Make images with so many pixels that are not 0, from 0 to 255 or from 0 to 1."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(1, 256, (n, 28, 28), np.uint8)
+    x[rng.random(x.shape, np.float32) >= density] = 0
+    return x if dtype == "uint8" else np.divide(x, 255, dtype=dtype)
+
+
+def build(rescales: bool, shape: tuple[int, ...] = (28, 28)) -> Any:
+    """Make the net 784-128-10."""
+    first = [keras.layers.Rescaling(1 / 255)] if rescales else []
+    hidden = keras.layers.Dense(128, activation="relu")
+    last = keras.layers.Dense(10, activation="softmax")
+    model = keras.Sequential([keras.Input(shape), *first, keras.layers.Flatten(), hidden, last])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def peaks(call: Any, rescales: bool, x: Any, y: Any, resident: bool = False) -> list[int]:
+    """Return the highest memory use for the first `FEW` images, then for all, in bytes."""
+    found = []
+    for n in (FEW, FEW, len(x)):  # once more, since the first call compiles
+        model, few, labels = build(rescales), x[:n], y[:n]
+        gc.collect()
+        if resident:
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+            before = status("VmRSS")
+            call(model, few, labels)
+            found.append(status("VmHWM") - before)
+        else:
+            tracemalloc.start()
+            call(model, few, labels)
+            found.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    return found[1:]
+
+
+def ratio(found: list[int], x: Any, y: Any) -> float:
+    """Return the bytes needed for each byte passed, without what a few images need."""
+    passed = x.nbytes + y.nbytes - x[:FEW].nbytes - y[:FEW].nbytes
+    return (found[1] - found[0]) / passed
+
+
+def status(name: str) -> int:
+    """Return a value of this process, in bytes (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
+
+
+def limit(megabytes: int) -> bool:
+    """Refuse this process further memory but for that of files; return whether it has an effect."""
+    import resource
+
+    most = status("VmData") + (megabytes << 20)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    try:
+        np.empty(megabytes << 20, np.uint8)
+    except MemoryError:
+        return True
+    return False
+
+
+def mapped(folder: Path, gigabytes: float, density: float) -> Any:
+    """Make a file of float32, with a few examples that are not 0, and return it memory-mapped."""
+    n = int(gigabytes * 1e9 / (784 * 4))
+    written: Any = np.lib.format.open_memmap(folder / "x.npy", "w+", "float32", (n, 784))
+    rows = written[:: max(n // 1000, 1)]  # those that the density is estimated from
+    rows[...] = images(len(rows), density, "float32").reshape(len(rows), 784)
+    del written
+    return np.load(folder / "x.npy", mmap_mode="r")
+
+
+def train_mapped(folder: Path, gigabytes: float, density: float) -> str:
+    """Do everything with a memory-mapped file, with 128 MB of further memory."""
+    x = mapped(folder, gigabytes, density)
+    y = (np.arange(len(x)) % 10).astype(np.uint8)
+    few = np.array(x[:FEW])
+    for call in CALLS.values():
+        call(build(False, (784,)), few, y[:FEW])
+    limited, before = limit(128), status("RssAnon")
+    model = build(False, (784,))
+    steps = {"batch_size": 32, "verbose": 0}
+    model.fit(x, y, steps_per_epoch=20, validation_split=0.1, validation_steps=5, **steps)
+    model.fit(x, y, steps_per_epoch=20, shuffle=False, **steps)
+    model.evaluate(x, y, steps=20, **steps)
+    model.predict(x, steps=20, **steps)
+    more = (status("RssAnon") - before) / 1e6
+    note = "" if limited else ", though the system has no such limit"
+    return f"{x.nbytes / 1e9:.1f} GB memory-mapped: {more:.0f} MB of memory at the end{note}"
+
+
+def measure(data: str, rescales: bool, call: str) -> tuple[list[str], float]:
+    """Measure one call; return a row of the table and the larger ratio."""
+    x = images(ALL, *DATA[data])
+    y = (np.arange(ALL) % 10).astype(np.uint8)
+    kinds = [False, True] if sys.platform == "linux" else [False]
+    row, largest = [data, "Rescaling" if rescales else "", call], 0.0
+    for resident in kinds:
+        found = peaks(CALLS[call], rescales, x, y, resident)
+        largest = max(largest, ratio(found, x, y))
+        row += [f"{found[0] / 1e6:.1f}", f"{ratio(found, x, y):.2f}"]
+    return row, largest
+
+
+def main() -> None:
+    """Measure everything, each in its own process."""
+    warnings.simplefilter("ignore")  # of inputs that are not scaled
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--one", nargs=3, help="internal: measure one call")
+    parser.add_argument("--mapped", nargs=2, help="internal: train on a file of so many GB")
+    arguments = parser.parse_args()
+    if arguments.one:
+        data, rescales, call = arguments.one
+        row, largest = measure(data, rescales == "True", call)
+        print(*row, largest, sep=";")
+        return
+    if arguments.mapped:
+        with tempfile.TemporaryDirectory() as folder:
+            print(train_mapped(Path(folder), *map(float, arguments.mapped)))
+        return
+
+    def run(*options: str) -> str:
+        command = [sys.executable, "-m", "benchmarks.memory", *options]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+    rows, worst = [], 0.0
+    for data, rescales, call in itertools.product(DATA, (False, True), CALLS):
+        if not rescales or data.startswith("uint8"):
+            *row, largest = run("--one", data, str(rescales), call).split(";")
+            rows.append(row)
+            worst = max(worst, float(largest))
+    header = ["data", "", "call", "fixed, MB", "ratio", "fixed, resident, MB", "ratio"]
+    print(Table("Memory for each byte passed", header[: len(rows[0])], rows, words=(0, 1, 2)))
+    print(f"largest ratio: {worst:.2f}, at most {MOST}")
+    for density in ("0.19", "1"):
+        print(run("--mapped", "6", density))
+    sys.exit(worst > MOST)
+
+
+if __name__ == "__main__":
+    main()
