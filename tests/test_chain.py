@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinynet import functional
 from tinynet.kernels import chain as c
 from tinynet.kernels.chain import OPERATIONS, chain
 
@@ -291,27 +292,43 @@ def test_sum_of_a_flat_range(size: int, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(found, x.sum(dtype=np.float64), rtol=1e-6)
 
 
+def of_functional(name: str, arrays: list[Array], numbers: list[Any]) -> None:
+    """Perform an optimizer's step as `functional` defines it."""
+    w, d_w, *slots = arrays
+    if name == "sgd_momentum":
+        functional.sgd_momentum(w, d_w, *slots, *numbers, False)
+    elif name == "rmsprop":
+        rate, rho, _, epsilon = numbers
+        functional.rmsprop(w, d_w, *slots, None, None, rate, float(rho), 0.0, float(epsilon))
+    else:
+        getattr(functional, name)(w, d_w, *slots, *numbers)
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("size", [1, 16, 33, 5000])
-def test_adam(size: int, parts: int, rng: np.random.Generator) -> None:
-    from tinynet import functional
-
-    w, d_w, m = (aligned(size) for _ in range(3))
-    for x in (w, d_w, m):
+@pytest.mark.parametrize("name", c.OPTIMIZERS)
+def test_optimizers(name: str, size: int, parts: int, rng: np.random.Generator) -> None:
+    arrays = [aligned(size) for _ in range(c.OPTIMIZERS[name])]
+    for x in arrays:
         x[:] = rng.standard_normal(size)
-    v = aligned(size)
-    v[:] = rng.random(size)
-    d_w[::3], m[::3], v[::3] = 0, 1e-30, 1.0001e-30
-    d_w[1::7], m[1::7] = 1e-30, -1e-30
-    expected = [x.copy() for x in (w, d_w, m, v)]
+    if name in ("rmsprop", "adam"):
+        arrays[-1][:] = rng.random(size)
+    if name == "adam":  # moment estimates that are set to zero, or nearly
+        _, d_w, m, v = arrays
+        d_w[::3], m[::3], v[::3] = 0, 1e-30, 1.0001e-30
+        d_w[1::7], m[1::7] = 1e-30, -1e-30
+    numbers = {
+        "sgd": [1e-2], "sgd_momentum": [1e-2, 0.9], "rmsprop": [1e-3, 0.9, 1 - 0.9, 1e-7],
+        "adam": [1e-3, 0.1, 0.001, 1e-7],
+    }[name]  # fmt: skip
+    expected = [x.copy() for x in arrays]
     f = Formula(c.FLAT, 1, size)
-    slots = [f.slot(c.INOUT if i != 1 else c.IN, x) for i, x in enumerate((w, d_w, m, v))]
-    f.do("adam", *slots)
-    numbers = 1e-3, 0.1, 0.001, 1e-7
-    f.do("operands", *(f.slot(c.SCALAR, scalar(x)) for x in numbers))
+    f.do(name, *(f.slot(c.IN if i == 1 else c.INOUT, x) for i, x in enumerate(arrays)))
+    scalars = [f.slot(c.SCALAR, scalar(x)) for x in numbers]
+    f.do("operands", *(scalars * 4)[:4])
     f.run(parts, flush=1)
-    functional.adam(*expected, *(np.float32(x) for x in numbers))
-    for found, right in zip((w, d_w, m, v), expected, strict=True):
+    of_functional(name, expected, [np.float32(x) if name != "rmsprop" else x for x in numbers])
+    for found, right in zip(arrays, expected, strict=True):
         np.testing.assert_array_equal(found, right)
 
 
@@ -333,7 +350,7 @@ def digest() -> str:
     """Return a digest of the results of all operations on many numbers."""
     rng, everything = np.random.default_rng(5), hashlib.sha256()
     for name, operation in OPERATIONS.items():
-        if name in ("adam", "operands"):
+        if name in (*c.OPTIMIZERS, "operands"):
             continue
         for rows, cols in SHAPES:
             f = Formula(c.ROWS, rows, cols)

@@ -103,8 +103,24 @@ def _sum_col(total, a):
     return total + a
 
 
+# Steps of optimizers: the new weights, then the new slots, rounded as in `functional`.
+
+
+def sgd(w, d_w, learning_rate):
+    return (w - d_w * learning_rate,)
+
+
+def sgd_momentum(w, d_w, m, learning_rate, momentum):
+    m = m * momentum - d_w * learning_rate
+    return w + m, m
+
+
+def rmsprop(w, d_w, v, learning_rate, rho, one_minus_rho, epsilon):
+    v = v * rho + d_w * d_w * one_minus_rho
+    return w - d_w * learning_rate / elementary.sqrt(v + epsilon), v
+
+
 def adam(w, d_w, m, v, alpha, one_minus_beta_1, one_minus_beta_2, epsilon):
-    """Return the weights and the moment estimates after a step, rounded as `functional.adam`."""
     m = m + (d_w - m) * one_minus_beta_1
     v = v + (d_w * d_w - v) * one_minus_beta_2
     m, v = where(absolute(m) < TINY, 0.0, m), where(v < TINY, 0.0, v)
@@ -113,6 +129,8 @@ def adam(w, d_w, m, v, alpha, one_minus_beta_1, one_minus_beta_2, epsilon):
 
 #: Moment estimates below it are set to zero.
 TINY = float(np.float32(1e-30))
+#: Number of arrays of each of these steps: the weights, their gradient, and the slots.
+OPTIMIZERS = {"sgd": 2, "sgd_momentum": 3, "rmsprop": 3, "adam": 4}
 
 _TABLE: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None, int]] = {
     "copy": (np.positive, lambda a: a, 1),
@@ -153,7 +171,10 @@ _TABLE: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None, int]] = {
     "logical_and": (np.logical_and, lambda a, b: truth((a != 0.0) & (b != 0.0)), 2),
     "logical_or": (np.logical_or, lambda a, b: truth((a != 0.0) | (b != 0.0)), 2),
     "where": (lambda a, b, c: np.where(a != 0, b, c), lambda a, b, c: where(a != 0.0, b, c), 3),
-    # w, d_w, m, v; then a second line: operands, alpha, one_minus_beta_1, one_minus_beta_2, epsilon
+    # The arrays, then a second line: "operands" and the numbers.
+    "sgd": (sgd, None, 3),
+    "sgd_momentum": (sgd_momentum, None, 5),
+    "rmsprop": (rmsprop, None, 7),
     "adam": (adam, None, 8),
     "operands": (np.positive, None, 0),
 }
@@ -361,16 +382,17 @@ if COMPILES:
             start = [first, self.load(to, _DOUBLES).value]
             self.store(Lanes(build, self.repeat(rows, start, body)[1]), to)
 
-        def adam(self, places, count):
-            """Emit `adam` for contiguous arrays."""
-            *arrays, alpha, rate_1, rate_2, epsilon = places
-            numbers = [self.load(place[0]) for place in (alpha, rate_1, rate_2, epsilon)]
+        def optimizer(self, name, arrays, numbers, count):
+            """Emit the loop of an optimizer's step, for contiguous arrays."""
+            step, _, operands = _TABLE[name]
+            arrays = arrays[: OPTIMIZERS[name]]
+            numbers = [self.load(place[0]) for place in numbers[: operands - len(arrays)]]
 
             def body(_, addresses):
-                new = adam(*(self.load(a) for a in addresses), *numbers)
-                for x, i in zip(new, (0, 2, 3), strict=True):
-                    self.store(x, addresses[i])
-                return self.plus(addresses, [INT64(VECTOR)] * 4)
+                w, *slots = step(*(self.load(a) for a in addresses), *numbers)
+                for x, address in zip((w, *slots), (addresses[0], *addresses[2:]), strict=True):
+                    self.store(x, address)
+                return self.plus(addresses, [INT64(VECTOR)] * len(addresses))
 
             self.repeat(count, [place[0] for place in arrays], body)
 
@@ -404,7 +426,7 @@ if COMPILES:
         def emit(code, line, places, rows, vectors, last):
             builder, equal = code.builder, code.builder.icmp_signed
 
-            def found(i):
+            def found(i, line=line):
                 place = builder.add(places, builder.mul(code.word(line, i), INT64(PLACE)))
                 return [code.word(place, k) for k in range(3)]
 
@@ -443,10 +465,9 @@ if COMPILES:
                     code.elementwise(_sum_col, [joined[0], *joined[:2]], count, width)
                 elif name == "sum_all":
                     code.sum_all(pair, rows, vectors, last)
-                elif name == "adam":
-                    line = builder.add(line, INT64(LINE))
-                    numbers = [found(i) for i in range(1, 5)]
-                    code.adam(original + numbers, builder.mul(rows, vectors))
+                elif name in OPTIMIZERS:
+                    numbers = [found(i, builder.add(line, INT64(LINE))) for i in range(1, 5)]
+                    code.optimizer(name, original, numbers, builder.mul(rows, vectors))
                 builder.branch(done)
             builder.position_at_end(done)
 
@@ -538,15 +559,19 @@ else:
             return
         number, *operands = vector(line, 5, np.int64).tolist()
         name, operation = [*OPERATIONS.items()][number]
-        if name == "adam":
+        if name in OPTIMIZERS:
             operands += vector(line + LINE, 5, np.int64)[1:].tolist()
         found = [vector(places + PLACE * i, 3, np.int64).tolist() for i in operands]
         to, a, *others = (_strided(*place, rows, vectors) for place in found)
         # Numbers of a row, without unused lanes; one number per row counts once.
         is_row = found[1][2] == 0 != found[1][1]
         flat = a.reshape(rows, -1)[:, : 1 if is_row else LANES * (vectors - 1) + last]
-        if name == "adam":
-            to[...], others[0][...], others[1][...] = adam(to, a, *others)
+        if name in OPTIMIZERS:
+            arrays, numbers = [to, a, *others[:2]][: OPTIMIZERS[name]], others[2:]
+            numbers = numbers[: operation.operands - len(arrays)]
+            new = operation.function(*arrays, *numbers)
+            for array, values in zip((to, *arrays[2:]), new, strict=True):
+                array[...] = values
         elif name.startswith("row_"):
             identity = {"row_sum": 0.0, "row_max": -np.inf, "row_min": np.inf}[name]
             to[:, 0] = operation.function(flat, axis=1, initial=identity)[:, None]
