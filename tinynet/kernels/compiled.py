@@ -48,57 +48,47 @@ CPU = _setting("CPU_NAME") or llvm.get_host_cpu_name()
 FEATURES = _features()
 
 
-class _Lazy:
-    """What becomes an object of Numba, by `make`, once Numba meets it in a kernel.
+class Helper:
+    """A function that kernels call. Numba gets it when it compiles the first of them.
 
     Parameters
     ----------
+    function : callable
+        Function.
     make : callable
-        Returns the object; called once.
-    function : callable, optional
-        Function that it is made of.
-    options : dict, optional
-        Options of ``numba.njit``. Numba itself looks for ``inline`` there.
+        ``make(function, **options)`` returns the function as Numba knows it.
+    **options
+        Options for Numba, which itself looks for ``inline`` in `targetoptions`.
     """
 
-    def __init__(
-        self,
-        make: Callable[[], Any],
-        function: Callable[..., Any] | None = None,
-        options: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, function: Any, make: Callable[..., Any], **options: Any) -> None:
+        self.py_func, self.targetoptions = function, options
         self._make, self._made = make, None
-        self.py_func, self.targetoptions = function, options or {}
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the function from Python, as what it is in Python."""
-        assert self.py_func is not None
         return self.py_func(*arguments)
 
     @property
     def _numba_type_(self) -> Any:
-        """Type of the object, which Numba asks for."""
+        """The function's type; Numba asks everything for it that it does not know."""
         from numba.core.registry import cpu_target
 
         if self._made is None:
-            self._made = self._make()
-        cpu_target.typing_context.refresh()
-        cpu_target.target_context.refresh()
+            self._made = self._make(self.py_func, **self.targetoptions)
+            cpu_target.typing_context.refresh()
+            cpu_target.target_context.refresh()
         return cpu_target.typing_context.resolve_value_type(self._made)
 
 
 def _helper(**options: Any) -> Callable[[Any], Any]:
     """Return a decorator of functions that kernels call."""
-    options = OPTIONS | options
 
-    def decorate(function: Any) -> Any:
-        def make() -> Any:
-            numba: Any = importlib.import_module("numba")
-            return numba.njit(**options)(function)
+    def make(function: Any, **options: Any) -> Any:
+        numba: Any = importlib.import_module("numba")
+        return numba.njit(**options)(function)
 
-        return _Lazy(make, function, options) if COMPILES else function
-
-    return decorate
+    return lambda f: Helper(f, make, **OPTIONS, **options) if COMPILES else f
 
 
 #: Options of every function: it divides as NumPy does, and Python calls none of them.
@@ -113,13 +103,7 @@ inlined = _helper(inline="always")
 
 def intrinsic(function: Any) -> Any:
     """Make a function that writes LLVM's instructions, as ``numba.extending.intrinsic`` does."""
-
-    def make() -> Any:
-        from numba.extending import intrinsic
-
-        return intrinsic(function)
-
-    return _Lazy(make, function)
+    return Helper(function, lambda f: importlib.import_module("numba.extending").intrinsic(f))
 
 
 class _Module:
@@ -134,6 +118,7 @@ class _Module:
 
 types: Any = _Module("numba.core.types")
 cgutils: Any = _Module("numba.core.cgutils")
+arrayobj: Any = _Module("numba.np.arrayobj")
 #: The type of a pointer to anything.
 BYTES = ir.IntType(8).as_pointer()
 
@@ -144,26 +129,11 @@ def external(module: Any, kind: Any, name: str) -> Any:
 
 
 if not COMPILES:
-    carray = None
-
-    def pointer(address):
-        """Raise an error: Python has no pointers."""
-        raise NotImplementedError
 
     def prefetch(array, i):
         """Do nothing: Python has no such instruction."""
 
 else:
-    carray = _Lazy(lambda: importlib.import_module("numba").carray)
-
-    @intrinsic
-    def pointer(typing_context, address):
-        """Make an address a pointer."""
-
-        def generate(context, builder, signature, arguments):
-            return builder.inttoptr(arguments[0], BYTES)
-
-        return types.voidptr(types.int64), generate
 
     @intrinsic
     def prefetch(typing_context, array, i):

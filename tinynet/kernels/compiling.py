@@ -7,6 +7,7 @@ optimize anything itself.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -130,6 +131,7 @@ def work() -> None:
     What Numba may print goes to standard error.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for the code decides
+    gc.disable()  # Numba makes many objects, few of them garbage
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)
         for line in sys.stdin:

@@ -1,14 +1,16 @@
 """How the kernels that are called from Python are compiled."""
 
 import numpy as np
+from numba import types
+from numba.core.cgutils import voidptr_t
 from numba.core.compiler import Compiler
+from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
 from tinynet.config import DEBUG_BUFFERS
 from tinynet.jit import jit
 from tinynet.kernels.compiled import COMPILES as COMPILES
 from tinynet.kernels.compiled import flush as flush
-from tinynet.kernels.compiled import pointer as pointer
 from tinynet.kernels.compiled import prefetch as prefetch
 
 #: The number of units whose sums fit the vector registers.
@@ -27,6 +29,16 @@ class _Distinct(Compiler):
 inner = jit(no_cpython_wrapper=True)
 inlined = jit(inline="always")  # compiled with its callers, which is sooner done
 sums = jit(no_cpython_wrapper=True, fastmath={"contract"}, pipeline_class=_Distinct)
+
+
+@intrinsic
+def pointer(typing_context, address):
+    """Make an address a pointer."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], voidptr_t)
+
+    return types.voidptr(types.int64), generate
 
 
 if DEBUG_BUFFERS:

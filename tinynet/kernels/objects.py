@@ -76,6 +76,7 @@ class Loader:
                     self.codes[kernel] = code
                 else:
                     self.queue.append(kernel)
+            self.queue.sort(key=_length, reverse=True)
             for _ in range(min(len(self.queue), _cores() - len(self.workers))):
                 self._start_worker()
 
@@ -231,6 +232,13 @@ def _engine() -> Any:
     target = llvm.Target.from_triple(llvm.get_process_triple())
     machine = target.create_target_machine(cpu=CPU, features=FEATURES, jit=True)
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+
+
+def _length(kernel: Kernel) -> int:
+    """Return a measure of the time to compile a kernel: the length of the file that it is in."""
+    with contextlib.suppress(OSError):
+        return os.path.getsize(kernel.function.__code__.co_filename)
+    return 0
 
 
 def _unknown(code: store.Object) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.kernels import objects
-from tinynet.kernels.compiled import COMPILES, carray, inlined, intrinsic, pointer, types
+from tinynet.kernels.compiled import COMPILES, arrayobj, intrinsic, types
 
 #: Words of a row; those before `FIRST` are the runner's.
 WORDS, FIRST = 32, 8
@@ -91,15 +91,32 @@ if COMPILES:
 
         return types.void(*[types.int64] * 4), generate
 
-    @inlined
-    def vector(address, n, kind):
-        """Return the vector of `n` numbers at an address."""
-        return carray(pointer(address), (n,), kind)
+    def _array(dimensions, kind):
+        """Return an intrinsic's signature and instructions: an array, of an address and sizes."""
+        array = types.Array(kind.dtype, dimensions, "C")
 
-    @inlined
-    def matrix(address, rows, columns, kind):
+        def generate(context, builder, signature, arguments):
+            address, *shape, _ = arguments
+            size = context.get_abi_sizeof(context.get_data_type(array.dtype))
+            strides = [ir.IntType(64)(size)]
+            for length in shape[:0:-1]:
+                strides.insert(0, builder.mul(strides[0], length))
+            made = context.make_array(array)(context, builder)
+            data = builder.inttoptr(address, made.data.type)
+            arrayobj.populate_array(made, data, shape, strides, size, meminfo=None)
+            return made._getvalue()
+
+        return array(*[types.int64] * (1 + dimensions), kind), generate
+
+    @intrinsic
+    def vector(typing_context, address, n, kind):
+        """Return the vector of `n` numbers at an address; sooner compiled than ``carray``."""
+        return _array(1, kind)
+
+    @intrinsic
+    def matrix(typing_context, address, rows, columns, kind):
         """Return the matrix at an address, its rows one after the other."""
-        return carray(pointer(address), (rows, columns), kind)
+        return _array(2, kind)
 
 else:
 
