@@ -177,9 +177,9 @@ def main() -> None:
     rows, worst = [], 0.0
     for data, rescales, call in itertools.product(DATA, (False, True), CALLS):
         if not rescales or data.startswith("uint8"):
-            *row, largest = run("--one", data, str(rescales), call).split(";")
+            *row, last = run("--one", data, str(rescales), call).split(";")
             rows.append(row)
-            worst = max(worst, float(largest))
+            worst = max(worst, float(last))
     header = ["data", "", "call", "fixed, MB", "ratio", "fixed, resident, MB", "ratio"]
     print(Table("Memory for each byte passed", header[: len(rows[0])], rows, words=(0, 1, 2)))
     print(f"largest ratio: {worst:.2f}, at most {MOST}")
