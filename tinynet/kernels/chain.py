@@ -32,12 +32,27 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite import ir
 
 from tinynet.kernels import elementary
-from tinynet.kernels.compiled import COMPILES, external, inner, intrinsic, types
+from tinynet.kernels.compiled import COMPILES, inner, intrinsic, types
 from tinynet.kernels.compiled import flush as flush_denormals
-from tinynet.kernels.elementary import LANES, absolute, truth, where
+from tinynet.kernels.elementary import F64, Lanes, absolute, double, truth, where
 from tinynet.kernels.row import kernel, vector
+from tinynet.kernels.simd import (
+    F32,
+    I32,
+    I64,
+    LANES,
+    at,
+    below,
+    int64_at,
+    load,
+    loop,
+    put_int64,
+    splat,
+    store,
+)
 
 FLAT, ROWS = 0, 1
 #: Kinds of slots: a temporary; 16 equal numbers; a full array that is read, or written, or both;
@@ -50,6 +65,7 @@ TEMP, SCALAR, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TE
 SLOTS = 64
 #: Numbers of a block, unless a single row has more.
 BLOCK = 1024
+_DOUBLES = ir.VectorType(F64, LANES)
 #: Bytes of a vector, a place and a slot or an operation's words.
 VECTOR, PLACE, SLOT, LINE = 64, 32, 32, 40
 
@@ -97,10 +113,6 @@ def _sign(a):
 
 def _erfc(x):
     return np.asarray(np.frompyfunc(math.erfc, 1, 1)(x), np.float32)
-
-
-def _sum_col(total, a):
-    return total + a
 
 
 # Steps of optimizers: the new weights, then the new slots, rounded as in `functional`.
@@ -204,364 +216,287 @@ def room_size(cols: int, temps: int, mode: int) -> int:
 
 
 if COMPILES:
-    from llvmlite import ir
 
-    from tinynet.kernels.elementary import DOUBLE, FLOAT, INT32, INT64, Lanes
+    def _lanes(b, values):
+        return [Lanes(b, x) for x in values]
 
-    _VOID = ir.VoidType()
-    _FLOATS, _DOUBLES = ir.VectorType(FLOAT, LANES), ir.VectorType(DOUBLE, LANES)
+    def _plus(b, addresses, steps):
+        return [b.add(address, step) for address, step in zip(addresses, steps, strict=True)]
 
-    class _Code:
-        """Instructions on addresses and vectors."""
+    def _shuffled(x, lanes):
+        lanes = ir.VectorType(I32, LANES)(lanes)
+        return Lanes(x.builder, x.builder.shuffle_vector(x.value, x.value, lanes))
 
-        def __init__(self, context, builder):
-            self.context, self.builder = context, builder
+    def _folded(x, combine):
+        """Combine all lanes in a fixed tree (halves, quarters, ...), the result in each lane."""
+        for distance in (8, 4, 2, 1):
+            x = combine(x, _shuffled(x, [i ^ distance for i in range(LANES)]))
+        return _shuffled(x, [0] * LANES)
 
-        def at(self, address, kind):
-            return self.builder.inttoptr(address, kind.as_pointer())
+    def _elementwise(b, formula, places, rows, vectors):
+        """Build the loops for ``places[0] = formula(places[1], ...)``."""
+        starts, row_steps, steps = zip(*places, strict=True)
 
-        def load(self, address, kind=_FLOATS):
-            return Lanes(self.builder, self.builder.load(self.at(address, kind), align=4))
+        def vector_body(_, addresses):
+            x = formula(*(Lanes(b, load(b, address)) for address in addresses[1:]))
+            store(b, x.value, addresses[0])
+            return _plus(b, addresses, steps)
 
-        def store(self, x, address):
-            self.builder.store(x.value, self.at(address, x.value.type), align=4)
+        def row_body(_, addresses):
+            loop(b, I64(0), vectors, 1, addresses, vector_body)
+            return _plus(b, addresses, row_steps)
 
-        def load_some(self, address, mask):
-            return self._masked("load", _FLOATS, [], address, mask, [_FLOATS(None)])
+        loop(b, I64(0), rows, 1, starts, row_body)
 
-        def store_some(self, x, address, mask):
-            self._masked("store", _VOID, [x.value], address, mask, [])
+    def _along_row(b, address, step, row, totals, add):
+        """Build ``totals = add(x, *totals)`` for each vector x of a row.
 
-        def _masked(self, name, result, first, address, mask, others):
-            values = [*first, self.at(address, _FLOATS), INT32(4), mask.value, *others]
-            kind = ir.FunctionType(result, [x.type for x in values])
-            function = external(self.builder.module, kind, f"llvm.masked.{name}.v{LANES}f32.p0")
-            return Lanes(self.builder, self.builder.call(function, values))
+        A row is the number of its vectors, the used lanes of the last one, and the number that the
+        others count as.
+        """
+        vectors, used, identity = row
 
-        def word(self, address, i=0):
-            address = self.builder.add(address, INT64(8 * i))
-            return self.builder.load(self.at(address, INT64))
+        def body(_, values):
+            new = add(Lanes(b, load(b, values[0])), *_lanes(b, values[1:]))
+            return [b.add(values[0], step), *(x.value for x in new)]
 
-        def plus(self, values, steps):
-            return [self.builder.add(a, b) for a, b in zip(values, steps, strict=True)]
+        starts = [address, *(x.value for x in totals)]
+        address, *values = loop(b, I64(0), b.sub(vectors, I64(1)), 1, starts, body)
+        x = where(Lanes(b, used), Lanes(b, load(b, address)), identity)
+        return add(x, *_lanes(b, values))
 
-        def repeat(self, count, values, body, at_least_once=True):
-            """Emit ``for i in range(count): values = body(i, values)``."""
-            build, before = self.builder, self.builder.block
-            loop, done = build.append_basic_block("loop"), build.append_basic_block("done")
-            if at_least_once:
-                build.branch(loop)
-            else:
-                build.cbranch(build.icmp_signed(">", count, INT64(0)), loop, done)
-            build.position_at_end(loop)
-            index, phis = build.phi(INT64), [build.phi(x.type) for x in values]
-            new = body(index, phis)
-            after, end = build.add(index, INT64(1)), build.block
-            for phi, x, y in zip([index, *phis], [INT64(0), *values], [after, *new], strict=True):
-                phi.add_incoming(x, before)
-                phi.add_incoming(y, end)
-            build.cbranch(build.icmp_signed("<", after, count), loop, done)
-            build.position_at_end(done)
-            if at_least_once:
-                return new
-            results = [build.phi(x.type) for x in values]
-            for result, x, y in zip(results, values, new, strict=True):
-                result.add_incoming(x, before)
-                result.add_incoming(y, end)
-            return results
+    def _row_reduction(b, add, finish, starts, places, rows, vectors, last):
+        """Build the loops for ``places[0] = reduce(places[1])`` of each row."""
+        (to, to_step, _), (a, a_step, step) = places
+        row = vectors, below(b, last), starts[0]
+        totals = [Lanes(b, splat(b, F32(x))) for x in starts]
 
-        def below(self, count):
-            """Return the lanes before one of a number, as a condition."""
-            lanes = ir.VectorType(INT32, LANES)([*range(LANES)])
-            return Lanes(self.builder, lanes) < self.spread(self.builder.trunc(count, INT32))
+        def body(_, addresses):
+            new = _along_row(b, addresses[1], step, row, totals, add)
+            store(b, finish(*new).value, addresses[0])
+            return _plus(b, addresses, [to_step, a_step])
 
-        def spread(self, x):
-            """Return a vector of 16 times the same number."""
-            none = ir.VectorType(x.type, LANES)(ir.Undefined)
-            one = Lanes(self.builder, self.builder.insert_element(none, x, INT32(0)))
-            return self.shuffled(one, [0] * LANES)
+        loop(b, I64(0), rows, 1, [to, a], body)
 
-        def shuffled(self, x, lanes):
-            lanes = ir.VectorType(INT32, LANES)(lanes)
-            return Lanes(self.builder, self.builder.shuffle_vector(x.value, x.value, lanes))
+    def _row_sum(b, *arguments):
+        """Build the loops for sums: in 16 lanes, which are then added as a tree."""
 
-        def folded(self, x, combine):
-            """Combine all lanes in a fixed tree: halves, quarters, ...; the result in each."""
-            for distance in (8, 4, 2, 1):
-                x = combine(x, self.shuffled(x, [i ^ distance for i in range(LANES)]))
-            return self.shuffled(x, [0] * LANES)
+        def add(x, total):
+            return [total + x]
 
-        def repeated(self, number, kind=_FLOATS):
-            return Lanes(self.builder, kind([number] * LANES))
+        def finish(total):
+            return _folded(total, Lanes.__add__)
 
-        def elementwise(self, formula, places, rows, vectors):
-            """Emit the loop over rows and vectors: places[0] = formula(places[1], ...)."""
+        _row_reduction(b, add, finish, [0.0], *arguments)
 
-            def inner_body(_, addresses):
-                x = formula(*(self.load(a) for a in addresses[1:]))
-                self.store(x, addresses[0])
-                return self.plus(addresses, [place[2] for place in places])
+    def _row_extremum(b, best, start, *arguments):
+        """Build the loops for the largest or smallest numbers; NaN is kept apart."""
 
-            def outer_body(_, addresses):
-                self.repeat(vectors, addresses, inner_body)
-                return self.plus(addresses, [place[1] for place in places])
+        def add(x, total, nan):
+            return best(x, total), where(x != x, x, nan)
 
-            self.repeat(rows, [place[0] for place in places], outer_body)
+        def finish(total, nan):
+            found = b.bitcast((nan != nan).value, ir.IntType(LANES))
+            found = splat(b, b.icmp_signed("!=", found, found.type(0)))
+            return where(Lanes(b, found), math.nan, _folded(total, best))
 
-        def along_row(self, address, step, row, totals, add):
-            """Emit ``totals = add(x, *totals)`` for each vector x of a row."""
-            vectors, columns, identity = row
+        _row_reduction(b, add, finish, [start, 0.0], *arguments)
 
-            def body(_, values):
-                new = add(self.load(values[0]), *self.lanes(values[1:]))
-                return [self.builder.add(values[0], step), *(x.value for x in new)]
+    def _sum_all(b, places, rows, vectors, last):
+        """Build ``places[0] += the sum of places[1]``, in 16 lanes of double precision."""
+        (to, _, _), (a, a_step, step) = places
+        # One number per row is in all lanes, and counts once.
+        is_row = b.and_(b.icmp_signed("==", step, I64(0)), b.icmp_signed("!=", a_step, I64(0)))
+        used = below(b, b.select(is_row, I64(1), last))
+        row = b.select(is_row, I64(1), vectors), used, 0.0
 
-            whole = self.builder.sub(vectors, INT64(1))
-            start = [address, *(x.value for x in totals)]
-            address, *totals = self.repeat(whole, start, body, at_least_once=False)
-            x = where(columns, self.load(address), identity)
-            return add(x, *self.lanes(totals))
+        def add(x, total):
+            return [total + double(x)]
 
-        def lanes(self, values):
-            return [Lanes(self.builder, x) for x in values]
+        def body(_, values):
+            (total,) = _along_row(b, values[0], step, row, _lanes(b, values[1:]), add)
+            return [b.add(values[0], a_step), total.value]
 
-        def row_reduction(self, add, finish, starts, places, rows, vectors, last):
-            """Emit the loop for ``places[0] = reduce(places[1])`` of each row."""
-            (_, to_step, _), (_, a_step, step) = places
-            row, totals = (vectors, self.below(last), starts[0]), map(self.repeated, starts)
-            totals = [*totals]
+        place = at(b, to, _DOUBLES)
+        b.store(loop(b, I64(0), rows, 1, [a, b.load(place)], body)[1], place)
 
-            def body(_, addresses):
-                new = self.along_row(addresses[1], step, row, totals, add)
-                self.store(finish(*new), addresses[0])
-                return self.plus(addresses, [to_step, a_step])
+    def _optimizer(b, name, arrays, numbers, count):
+        """Build the loop of an optimizer's step, for arrays without gaps between rows."""
+        step, _, operands = _TABLE[name]
+        starts = [place[0] for place in arrays[: OPTIMIZERS[name]]]
+        numbers = numbers[: operands - len(starts)]
+        numbers = [Lanes(b, load(b, place[0])) for place in numbers]
 
-            self.repeat(rows, [place[0] for place in places], body)
+        def body(_, addresses):
+            w, *slots = step(*(Lanes(b, load(b, address)) for address in addresses), *numbers)
+            for x, address in zip((w, *slots), (addresses[0], *addresses[2:]), strict=True):
+                store(b, x.value, address)
+            return _plus(b, addresses, [I64(VECTOR)] * len(addresses))
 
-        def row_sum(self, *arguments):
-            """Emit the loop for sums, in 16 lanes, then these as a tree."""
+        loop(b, I64(0), count, 1, starts, body)
 
-            def add(x, total):
-                return [total + x]
+    def _joined(b, number, places, rows, vectors):
+        """Return the numbers of rows and vectors to loop over, and the places.
 
-            def finish(total):
-                return self.folded(total, Lanes.__add__)
+        Rows of a single vector, and rows without gaps between them, are one long row.
+        """
+        to_row = b.icmp_signed("==", places[0][2], I64(0))
+        vectors = b.select(to_row, I64(1), vectors)
+        single = b.icmp_signed("==", vectors, I64(1))
+        gapless = [b.icmp_signed("==", row, b.mul(step, vectors)) for _, row, step in places]
+        for i, first in ((2, "add"), (3, "where")):  # an operand that is not used does not matter
+            unused = b.icmp_signed("<", number, I64(OPERATIONS[first].number))
+            gapless[i] = b.or_(gapless[i], unused)
+        joint = b.or_(single, functools.reduce(b.and_, gapless))
+        places = [(place, row, b.select(single, row, step)) for place, row, step in places]
+        vectors = b.select(joint, b.mul(rows, vectors), vectors)
+        return b.select(joint, I64(1), rows), vectors, places
 
-            self.row_reduction(add, finish, [0.0], *arguments)
+    def _build_execute(b, line, table, rows, vectors, last):
+        """Build the switch over the operations."""
 
-        def row_extremum(self, best, start, *arguments):
-            """Emit the loop for the largest or smallest numbers; NaN is kept aside."""
+        def place_of(line, i):
+            place = b.add(table, b.mul(_word(b, line, i), I64(PLACE)))
+            return [_word(b, place, k) for k in range(3)]
 
-            def add(x, total, nan):
-                return best(x, total), where(x != x, x, nan)
+        number, places = _word(b, line, 0), [place_of(line, i) for i in range(1, 5)]
+        pair = places[:2], rows, vectors, last
+        all_rows, all_vectors, joined = _joined(b, number, places, rows, vectors)
+        done = b.append_basic_block("next")
+        switch = b.switch(number, done)
+        for name, operation in OPERATIONS.items():
+            b.position_at_end(b.append_basic_block(name))
+            switch.add_case(I64(operation.number), b.block)
+            if operation.formula:
+                used = joined[: 1 + operation.operands]
+                _elementwise(b, operation.formula, used, all_rows, all_vectors)
+            elif name == "row_sum":
+                _row_sum(b, *pair)
+            elif name == "row_max":
+                _row_extremum(b, _larger, -math.inf, *pair)
+            elif name == "row_min":
+                _row_extremum(b, _smaller, math.inf, *pair)
+            elif name == "sum_col":
+                places = [joined[0], *joined[:2]]
+                _elementwise(b, lambda total, x: total + x, places, all_rows, all_vectors)
+            elif name == "sum_all":
+                _sum_all(b, *pair)
+            elif name in OPTIMIZERS:
+                numbers = [place_of(b.add(line, I64(LINE)), i) for i in range(1, 5)]
+                _optimizer(b, name, joined, numbers, b.mul(rows, vectors))
+            b.branch(done)
+        b.position_at_end(done)
 
-            def finish(total, nan):
-                found = self.builder.bitcast((nan != nan).value, ir.IntType(LANES))
-                found = self.spread(self.builder.icmp_signed("!=", found, found.type(0)))
-                return where(found, math.nan, self.folded(total, best))
+    def _build_copy(loads):
+        """Return a function that builds a copy of rows, `last` numbers of their last vectors."""
 
-            self.row_reduction(add, finish, [start, 0.0], *arguments)
+        def build(b, to, to_step, a, a_step, rows, vectors, last):
+            whole, used = b.sub(vectors, I64(1)), below(b, last)
 
-        def sum_all(self, places, rows, vectors, last):
-            """Emit ``places[0] += the sum of places[1]``, in double precision."""
-            build, (to, _, _), (first, a_step, step) = self.builder, *places
-            # One number per row counts once.
-            is_row = build.icmp_signed("==", step, INT64(0))
-            is_row = build.and_(is_row, build.icmp_signed("!=", a_step, INT64(0)))
-            vectors = build.select(is_row, INT64(1), vectors)
-            row = vectors, self.below(build.select(is_row, INT64(1), last)), 0.0
+            def vector_body(_, addresses):
+                store(b, load(b, addresses[1]), addresses[0])
+                return _plus(b, addresses, [I64(VECTOR)] * 2)
 
-            def body(_, values):
-                address, total = values
-                (total,) = self.along_row(
-                    address, step, row, self.lanes([total]),
-                    lambda x, total: [total + elementary.double(x)],
-                )  # fmt: skip
-                return [build.add(address, a_step), total.value]
+            def row_body(_, addresses):
+                ends = loop(b, I64(0), whole, 1, addresses, vector_body)
+                x = load(b, ends[1], used if loads else None)
+                store(b, x, ends[0], None if loads else used)
+                return _plus(b, addresses, [to_step, a_step])
 
-            start = [first, self.load(to, _DOUBLES).value]
-            self.store(Lanes(build, self.repeat(rows, start, body)[1]), to)
+            loop(b, I64(0), rows, 1, [to, a], row_body)
 
-        def optimizer(self, name, arrays, numbers, count):
-            """Emit the loop of an optimizer's step, for contiguous arrays."""
-            step, _, operands = _TABLE[name]
-            arrays = arrays[: OPTIMIZERS[name]]
-            numbers = [self.load(place[0]) for place in numbers[: operands - len(arrays)]]
+        return build
 
-            def body(_, addresses):
-                w, *slots = step(*(self.load(a) for a in addresses), *numbers)
-                for x, address in zip((w, *slots), (addresses[0], *addresses[2:]), strict=True):
-                    self.store(x, address)
-                return self.plus(addresses, [INT64(VECTOR)] * len(addresses))
+    def _word(b, address, i):
+        return b.load(at(b, b.add(address, I64(8 * i)), I64))
 
-            self.repeat(count, [place[0] for place in arrays], body)
+    def _function(name, count, build):
+        """Return the result of an intrinsic function that calls a function of `count` words.
 
-    def _function(name, count, rows, emit):
-        """Return an instruction that calls a function of some words, which is emitted once.
-
-        It does nothing unless argument number `rows` is positive.
+        That function is built once.
         """
 
-        def generate(context, builder, signature, arguments):
-            if name not in builder.module.globals:
-                kind = ir.FunctionType(_VOID, [INT64] * count)
-                function = ir.Function(builder.module, kind, name)
+        def generate(context, b, signature, arguments):
+            function = b.module.globals.get(name)
+            if function is None:
+                kind = ir.FunctionType(ir.VoidType(), [I64] * count)
+                function = ir.Function(b.module, kind, name)
                 function.linkage = "internal"
                 # Unrolled loops are not faster here, and take long to compile.
                 for attribute in ("noinline", "optsize", "nounwind"):
                     function.attributes.add(attribute)
                 body = ir.IRBuilder(function.append_basic_block("entry"))
-                with body.if_then(body.icmp_signed(">", function.args[rows], INT64(0))):
-                    emit(_Code(context, body), *function.args)
+                build(body, *function.args)
                 body.ret_void()
-            builder.call(builder.module.globals[name], arguments)
+            b.call(function, arguments)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * count), generate
 
     @intrinsic
-    def execute(typing_context, line, places, rows, vectors, last):
+    def execute(typing_context, line, table, rows, vectors, last):
         """Execute the operation at an address, for a block."""
-
-        def emit(code, line, places, rows, vectors, last):
-            builder, equal = code.builder, code.builder.icmp_signed
-
-            def found(i, line=line):
-                place = builder.add(places, builder.mul(code.word(line, i), INT64(PLACE)))
-                return [code.word(place, k) for k in range(3)]
-
-            original = [found(i) for i in range(1, 5)]
-            # Rows of a single vector, and rows that follow one another, are one long row.
-            one = equal("==", original[0][2], INT64(0))
-            width = builder.select(one, INT64(1), vectors)
-            single = equal("==", width, INT64(1))
-            number = code.word(line)
-            follows = [equal("==", row, builder.mul(step, width)) for _, row, step in original]
-            for i, first in ((2, "add"), (3, "where")):  # whatever an unused operand is
-                unused = equal("<", number, INT64(OPERATIONS[first].number))
-                follows[i] = builder.or_(follows[i], unused)
-            joint = builder.or_(single, functools.reduce(builder.and_, follows))
-            count = builder.select(joint, INT64(1), rows)
-            width = builder.select(joint, builder.mul(rows, width), width)
-            joined = [
-                [address, row_step, builder.select(single, row_step, step)]
-                for address, row_step, step in original
-            ]
-            done = builder.append_basic_block("next")
-            switch = builder.switch(number, done)
-            for name, (value, _, formula, operands) in OPERATIONS.items():
-                builder.position_at_end(builder.append_basic_block(name))
-                switch.add_case(INT64(value), builder.block)
-                pair = original[:2]
-                if formula:
-                    code.elementwise(formula, joined[: 1 + operands], count, width)
-                elif name == "row_sum":
-                    code.row_sum(pair, rows, vectors, last)
-                elif name == "row_max":
-                    code.row_extremum(_larger, -math.inf, pair, rows, vectors, last)
-                elif name == "row_min":
-                    code.row_extremum(_smaller, math.inf, pair, rows, vectors, last)
-                elif name == "sum_col":
-                    code.elementwise(_sum_col, [joined[0], *joined[:2]], count, width)
-                elif name == "sum_all":
-                    code.sum_all(pair, rows, vectors, last)
-                elif name in OPTIMIZERS:
-                    numbers = [found(i, builder.add(line, INT64(LINE))) for i in range(1, 5)]
-                    code.optimizer(name, original, numbers, builder.mul(rows, vectors))
-                builder.branch(done)
-            builder.position_at_end(done)
-
-        return _function("execute", 5, 2, emit)
-
-    def _copying(loads):
-        @intrinsic
-        def copy(typing_context, to, to_step, a, a_step, rows, vectors, last):
-            """Copy rows of memory to a temporary's, with 0 in unused lanes, or the reverse."""
-
-            def emit(code, to, to_step, a, a_step, rows, vectors, last):
-                whole, columns = code.builder.sub(vectors, INT64(1)), code.below(last)
-
-                def row_body(_, addresses):
-                    end = code.repeat(whole, addresses, copy_vector, at_least_once=False)
-                    if loads:
-                        code.store(code.load_some(end[1], columns), end[0])
-                    else:
-                        code.store_some(code.load(end[1]), end[0], columns)
-                    return code.plus(addresses, [to_step, a_step])
-
-                def copy_vector(_, addresses):
-                    code.store(code.load(addresses[1]), addresses[0])
-                    return code.plus(addresses, [INT64(VECTOR)] * 2)
-
-                code.repeat(rows, [to, a], row_body)
-
-            return _function("load_rows" if loads else "store_rows", 7, 4, emit)
-
-        return copy
-
-    load_rows, store_rows = _copying(loads=True), _copying(loads=False)
+        return _function("execute", 5, _build_execute)
 
     @intrinsic
-    def word(typing_context, address):
-        """Load a word."""
-
-        def generate(context, builder, signature, arguments):
-            return _Code(context, builder).word(arguments[0])
-
-        return types.int64(types.int64), generate
+    def load_rows(typing_context, to, to_step, a, a_step, rows, vectors, last):
+        """Copy rows from memory; unused lanes become 0."""
+        return _function("load_rows", 7, _build_copy(loads=True))
 
     @intrinsic
-    def number(typing_context, address):
-        """Load a float32."""
+    def store_rows(typing_context, to, to_step, a, a_step, rows, vectors, last):
+        """Copy rows to memory, without unused lanes."""
+        return _function("store_rows", 7, _build_copy(loads=False))
 
-        def generate(context, builder, signature, arguments):
-            return builder.load(_Code(context, builder).at(arguments[0], FLOAT))
+    @intrinsic
+    def float32_at(typing_context, address):
+        """Load a number."""
+
+        def generate(context, b, signature, arguments):
+            return b.load(at(b, arguments[0], F32))
 
         return types.float32(types.int64), generate
 
     @intrinsic
-    def put(typing_context, address, x):
+    def put_float32(typing_context, address, x):
         """Store a number."""
 
-        def generate(context, builder, signature, arguments):
-            address, x = arguments
-            builder.store(x, _Code(context, builder).at(address, x.type))
-            return context.get_dummy_value()
-
-        return types.void(types.int64, x), generate
-
-    @intrinsic
-    def put_each(typing_context, address, x):
-        """Store a float32 in every lane of a vector."""
-
-        def generate(context, builder, signature, arguments):
-            code = _Code(context, builder)
-            code.store(code.spread(arguments[1]), arguments[0])
+        def generate(context, b, signature, arguments):
+            b.store(arguments[1], at(b, arguments[0], F32))
             return context.get_dummy_value()
 
         return types.void(types.int64, types.float32), generate
 
     @intrinsic
-    def folded(typing_context, address):
-        """Return the sum of a vector of float64, as a fixed tree."""
+    def fill(typing_context, address, x):
+        """Store a number in every lane of a vector."""
 
-        def generate(context, builder, signature, arguments):
-            code = _Code(context, builder)
-            total = code.folded(code.load(arguments[0], _DOUBLES), Lanes.__add__)
-            return builder.extract_element(total.value, INT32(0))
+        def generate(context, b, signature, arguments):
+            store(b, splat(b, arguments[1]), arguments[0])
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.float32), generate
+
+    @intrinsic
+    def sum_at(typing_context, address):
+        """Return the sum of a vector of float64, as a tree."""
+
+        def generate(context, b, signature, arguments):
+            total = Lanes(b, b.load(at(b, arguments[0], _DOUBLES)))
+            return b.extract_element(_folded(total, Lanes.__add__).value, I32(0))
 
         return types.float64(types.int64), generate
 
 else:
 
-    def execute(line, places, rows, vectors, last):
+    def execute(line, table, rows, vectors, last):
         if rows == 0:
             return
         number, *operands = vector(line, 5, np.int64).tolist()
         name, operation = [*OPERATIONS.items()][number]
         if name in OPTIMIZERS:
             operands += vector(line + LINE, 5, np.int64)[1:].tolist()
-        found = [vector(places + PLACE * i, 3, np.int64).tolist() for i in operands]
+        found = [vector(table + PLACE * i, 3, np.int64).tolist() for i in operands]
         to, a, *others = (_strided(*place, rows, vectors) for place in found)
         # Numbers of a row, without unused lanes; one number per row counts once.
         is_row = found[1][2] == 0 != found[1][1]
@@ -604,26 +539,23 @@ else:
             values = vector(a + a_step * row, columns, np.float32)
             vector(to + to_step * row, columns, np.float32)[:] = values
 
-    def word(address):
-        return int(vector(address, 1, np.int64)[0])
-
-    def number(address):
+    def float32_at(address):
         return vector(address, 1, np.float32)[0]
 
-    def put(address, x):
-        vector(address, 1, x.dtype if isinstance(x, np.generic) else np.int64)[0] = x
+    def put_float32(address, x):
+        vector(address, 1, np.float32)[0] = x
 
-    def put_each(address, x):
+    def fill(address, x):
         vector(address, LANES, np.float32)[:] = x
 
-    def folded(address):
+    def sum_at(address):
         return np.sum(vector(address, LANES, np.float64))
 
 
 @inner
 def _begin(slot, place, temp, row, first, rows, cols, vectors, is_flat, is_first):
     """Write a slot's place in a block that begins at a row and an element; copy what it reads."""
-    kind, address = word(slot), word(slot + 8)
+    kind, address = int64_at(slot, 0), int64_at(slot, 1)
     last, row_step, step = cols - LANES * (vectors - 1), VECTOR * vectors, VECTOR
     is_sum = (kind == SUM_COL) | (kind == SUM_ALL)
     if (kind == IN) | (kind == OUT) | (kind == INOUT):
@@ -644,38 +576,38 @@ def _begin(slot, place, temp, row, first, rows, cols, vectors, is_flat, is_first
         temp, row_step, step = address, 0, 0
     elif kind == LABEL and is_flat:
         for i in range(rows * cols):
-            put(temp + 4 * i, np.float32(word(address + 8 * (first + i))))
+            put_float32(temp + 4 * i, np.float32(int64_at(address, first + i)))
     elif is_sum:
         row_step, step = 0, VECTOR if kind == SUM_COL else 0
         if is_first:  # a sum of float64 takes two vectors
             for i in range(vectors + 1):
-                put_each(temp + VECTOR * i, np.float32(0))
+                fill(temp + VECTOR * i, np.float32(0))
     elif kind != TEMP:
         row_step, step = VECTOR, 0
         if kind == LABEL:
             for i in range(rows):
-                put_each(temp + VECTOR * i, np.float32(word(address + 8 * (row + i))))
+                fill(temp + VECTOR * i, np.float32(int64_at(address, row + i)))
         elif kind == ROW:
             for i in range(rows):
-                put_each(temp + VECTOR * i, number(address + 4 * (row + i)))
-    put(place, temp)
-    put(place + 8, row_step)
-    put(place + 16, step)
+                fill(temp + VECTOR * i, float32_at(address + 4 * (row + i)))
+    put_int64(place, 0, temp)
+    put_int64(place, 1, row_step)
+    put_int64(place, 2, step)
 
 
 @inner
 def _end(slot, temp, row, first, rows, cols, vectors, is_last):
     """Copy what a slot's temporary holds of a block to memory, and a sum after the last block."""
-    kind, address, last = word(slot), word(slot + 8), cols - LANES * (vectors - 1)
+    kind, address, last = int64_at(slot, 0), int64_at(slot, 1), cols - LANES * (vectors - 1)
     if ((kind == OUT) | (kind == INOUT)) and last != LANES:
         store_rows(address + 4 * first, 4 * cols, temp, VECTOR * vectors, rows, vectors, last)
     elif kind == ROW_OUT:
         for i in range(rows):
-            put(address + 4 * (row + i), number(temp + VECTOR * i))
+            put_float32(address + 4 * (row + i), float32_at(temp + VECTOR * i))
     elif is_last and kind == SUM_COL:
         store_rows(address, 0, temp, 0, 1, vectors, last)
     elif is_last and kind == SUM_ALL:
-        put_each(address, np.float32(folded(temp)))
+        fill(address, np.float32(sum_at(temp)))
 
 
 @kernel
@@ -685,7 +617,7 @@ def chain(
 ):  # fmt: skip
     before = flush_denormals(flush != 0)
     room += part * room_size
-    temps, rows, rest = room + SLOTS * PLACE, word(count) * per, 0
+    temps, rows, rest = room + SLOTS * PLACE, int64_at(count, 0) * per, 0
     if mode == FLAT:
         rows, rest, cols = rows * cols if length < 0 else length, 0, LANES
         rows, rest = rows // LANES, rows % LANES if part == parts - 1 else 0
@@ -701,17 +633,17 @@ def chain(
         is_last = row + n == end and rest == 0
         for s in range(n_slots):
             slot = slots + SLOT * s
-            first = element if word(slot + 24) else element + offset
+            first = element if int64_at(slot, 3) else element + offset
             _begin(
-                slot, room + PLACE * s, temps + temp_size * word(slot + 16), row, first, n, cols,
+                slot, room + PLACE * s, temps + temp_size * int64_at(slot, 2), row, first, n, cols,
                 vectors, mode == FLAT, is_first,
             )  # fmt: skip
         for k in range(ops):
             execute(code + LINE * k, room, n, vectors, cols - LANES * (vectors - 1))
         for s in range(n_slots):
             slot = slots + SLOT * s
-            first = element if word(slot + 24) else element + offset
-            _end(slot, word(room + PLACE * s), row, first, n, cols, vectors, is_last)
+            first = element if int64_at(slot, 3) else element + offset
+            _end(slot, int64_at(room + PLACE * s, 0), row, first, n, cols, vectors, is_last)
         if is_last:
             break
         row, element, is_first = row + n, element + n * cols, False

@@ -24,12 +24,10 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from tinynet.kernels.compiled import external
+from tinynet.kernels.simd import F32, FMA, I32, I64, LANES, call
 
-#: Numbers of a vector; a processor with shorter registers takes several for one.
-LANES = 16
-FLOAT, DOUBLE, INT32, INT64 = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
-_NUMPY = {FLOAT: np.float32, DOUBLE: np.float64, INT32: np.int32, INT64: np.int64}
+F64 = ir.DoubleType()
+_NUMPY = {F32: np.float32, F64: np.float64, I32: np.int32, I64: np.int64}
 
 
 class Lanes:
@@ -60,10 +58,8 @@ class Lanes:
     def call(self, name: str, *others: Any) -> Lanes:
         """Call one of LLVM's intrinsic functions that return a vector of this type."""
         values = [self.value, *(self.like(x) for x in others)]
-        name = f"llvm.{name}.v{LANES}{'f32' if self.element == FLOAT else 'f64'}"
-        kind = ir.FunctionType(self.value.type, [x.type for x in values])
-        function = external(self.builder.module, kind, name)
-        return Lanes(self.builder, self.builder.call(function, values))
+        name = f"llvm.{name}.v{LANES}{'f32' if self.element == F32 else 'f64'}"
+        return Lanes(self.builder, call(self.builder, name, self.value.type, *values))
 
     def convert(self, instruction: str, element: Any) -> Lanes:
         """Apply a conversion instruction, such as "fpext"."""
@@ -79,7 +75,7 @@ class Lanes:
 
 def _operator(on_floats: str, on_integers: str, reflected: bool = False) -> Any:
     def operator(self: Lanes, other: Any) -> Lanes:
-        name = on_floats if self.element in (FLOAT, DOUBLE) else on_integers
+        name = on_floats if self.element in (F32, F64) else on_integers
         values = self.value, self.like(other)
         return Lanes(self.builder, getattr(self.builder, name)(*values[:: -1 if reflected else 1]))
 
@@ -89,7 +85,7 @@ def _operator(on_floats: str, on_integers: str, reflected: bool = False) -> Any:
 def _comparison(sign: str) -> Any:
     def comparison(self: Lanes, other: Any) -> Lanes:
         values = self.value, self.like(other)
-        if self.element in (FLOAT, DOUBLE):  # NaN is not equal to itself
+        if self.element in (F32, F64):  # NaN is not equal to itself
             ordered = sign != "!="
             compare = self.builder.fcmp_ordered if ordered else self.builder.fcmp_unordered
         else:
@@ -127,7 +123,7 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 def fma(a: Any, b: Any, c: Any) -> Any:
     """Return ``a * b + c``, rounded once (float64 arrays: rounded twice)."""
     if isinstance(a, Lanes):
-        return a.call("fma", b, c)
+        return a.call("fma", b, c) if FMA else a * b + c
     if a.dtype == np.float32:
         a, b, c = (np.float64(np.float32(x)) for x in (a, b, c))
         return np.float32(a * b + c)
@@ -171,21 +167,21 @@ def truth(condition: Any) -> Any:
     """Return 1 where the condition holds, and 0 elsewhere, as float32."""
     if not isinstance(condition, Lanes):
         return np.float32(condition)
-    return condition.convert("uitofp", FLOAT)
+    return condition.convert("uitofp", F32)
 
 
 def double(x: Any) -> Any:
     """Convert float32 or int32 to float64."""
     if not isinstance(x, Lanes):
         return x.astype(np.float64)
-    return x.convert("fpext" if x.element == FLOAT else "sitofp", DOUBLE)
+    return x.convert("fpext" if x.element == F32 else "sitofp", F64)
 
 
 def single(x: Any) -> Any:
     """Round float64, or convert int32, to float32."""
     if not isinstance(x, Lanes):
         return x.astype(np.float32)
-    return x.convert("fptrunc" if x.element == DOUBLE else "sitofp", FLOAT)
+    return x.convert("fptrunc" if x.element == F64 else "sitofp", F32)
 
 
 def bits(x: Any, element: Any) -> Any:
@@ -197,16 +193,16 @@ def high_half(x: Any) -> Any:
     """Return the upper 32 bits of float64: sign, exponent and the first bits of the fraction."""
     if not isinstance(x, Lanes):
         return (x.view(np.int64) >> 32).astype(np.int32)
-    shifted = bits(x, INT64).value
+    shifted = bits(x, I64).value
     shifted = x.builder.lshr(shifted, ir.Constant(shifted.type, [32] * LANES))
-    return Lanes(x.builder, shifted).convert("trunc", INT32)
+    return Lanes(x.builder, shifted).convert("trunc", I32)
 
 
 def from_high_half(x: Any) -> Any:
     """Return the float64 numbers with these upper 32 bits; the lower bits are 0."""
     if not isinstance(x, Lanes):
         return (x.astype(np.int64) << 32).view(np.float64)
-    return bits(x.convert("zext", INT64) << 32, DOUBLE)
+    return bits(x.convert("zext", I64) << 32, F64)
 
 
 # ---------------------------------------------------------------- exp and its relatives
@@ -233,7 +229,7 @@ def _reduced(x: Any) -> tuple[Any, Any, Any]:
     shifted = fma(x, 1 / _LOG_2, _MAGIC)  # its last bits are n
     n = shifted - _MAGIC
     r = fma(n, -_LOG_2_LOW, fma(n, -_LOG_2_HIGH, x))
-    return r, r * r * polynomial(r, *_EXPM1), bits(shifted, INT32) << 23
+    return r, r * r * polynomial(r, *_EXPM1), bits(shifted, I32) << 23
 
 
 def exp(x: Any) -> Any:
@@ -244,8 +240,8 @@ def exp(x: Any) -> Any:
     y = sum_ + (more + (r - (sum_ - 1.0)))  # with what was lost when the sum was rounded
     # A denormal result is computed with a larger exponent, then multiplied by a power of two.
     is_small = t < -87.0
-    y = bits(y, INT32) + exponent
-    y = bits(where(is_small, y + (64 << 23), y), FLOAT)
+    y = bits(y, I32) + exponent
+    y = bits(where(is_small, y + (64 << 23), y), F32)
     y = where(is_small, y * 2.0**-64, y)
     return where(x <= 88.72283, y, x + math.inf)  # the largest argument; NaN stays NaN
 
@@ -261,17 +257,17 @@ def tanh(x: Any) -> Any:
     small = fma(size * z, p, size)
     # Otherwise 1 - 2 / (exp(2 |x|) + 1).
     r, more, exponent = _reduced(size + size)
-    scale = bits(exponent + (127 << 23), FLOAT)
+    scale = bits(exponent + (127 << 23), F32)
     large = 1.0 - 2.0 / fma(scale, r + more, scale + 1.0)
     y = where(size < 1.0, small, large)
-    return bits(bits(y, INT32) | (bits(x, INT32) & (-1 << 31)), FLOAT)  # with the sign of x
+    return bits(bits(y, I32) | (bits(x, I32) & (-1 << 31)), F32)  # with the sign of x
 
 
 def _expm1_and_scale(x: Any) -> tuple[Any, Any]:
     """Return ``expm1(r)`` and ``2**n`` of float64 x, where ``x = n log(2) + r``."""
     shifted = fma(x, 1 / _LOG_2, _MAGIC64)  # its last bits are n
     r = fma(shifted - _MAGIC64, -_LOG_2, x)
-    scale = bits((bits(shifted, INT64) << 52) + (1023 << 52), DOUBLE)
+    scale = bits((bits(shifted, I64) << 52) + (1023 << 52), F64)
     return fma(r * polynomial(r, *_EXPM1), r, r), scale
 
 
@@ -310,10 +306,10 @@ def _log64(x: Any, is_log1p: bool = False) -> Any:
 def log(x: Any) -> Any:
     """Compute the natural logarithm, in single precision."""
     is_denormal = x < 2.0**-126
-    word = bits(where(is_denormal, x * 2.0**23, x), INT32) - 0x3F3504F3  # the bits of sqrt(1/2)
+    word = bits(where(is_denormal, x * 2.0**23, x), I32) - 0x3F3504F3  # the bits of sqrt(1/2)
     n = single(word >> 23)
     n = where(is_denormal, n - 23.0, n)
-    f = bits((word & 0x7FFFFF) + 0x3F3504F3, FLOAT) - 1.0
+    f = bits((word & 0x7FFFFF) + 0x3F3504F3, F32) - 1.0
     p = polynomial(
         f, 0.3333333134651184, -0.250008225440979, 0.20001226663589478, -0.16623356938362122,
         0.14201761782169342, -0.131601944565773, 0.12761549651622772, -0.07634429633617401,
