@@ -118,21 +118,21 @@ def _erfc(x):
 # Steps of optimizers: the new weights, then the new slots, rounded as in `functional`.
 
 
-def sgd(w, d_w, learning_rate):
+def _sgd(w, d_w, learning_rate):
     return (w - d_w * learning_rate,)
 
 
-def sgd_momentum(w, d_w, m, learning_rate, momentum):
+def _sgd_momentum(w, d_w, m, learning_rate, momentum):
     m = m * momentum - d_w * learning_rate
     return w + m, m
 
 
-def rmsprop(w, d_w, v, learning_rate, rho, one_minus_rho, epsilon):
+def _rmsprop(w, d_w, v, learning_rate, rho, one_minus_rho, epsilon):
     v = v * rho + d_w * d_w * one_minus_rho
     return w - d_w * learning_rate / elementary.sqrt(v + epsilon), v
 
 
-def adam(w, d_w, m, v, alpha, one_minus_beta_1, one_minus_beta_2, epsilon):
+def _adam(w, d_w, m, v, alpha, one_minus_beta_1, one_minus_beta_2, epsilon):
     m = m + (d_w - m) * one_minus_beta_1
     v = v + (d_w * d_w - v) * one_minus_beta_2
     m, v = where(absolute(m) < TINY, 0.0, m), where(v < TINY, 0.0, v)
@@ -184,10 +184,10 @@ _TABLE: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None, int]] = {
     "logical_or": (np.logical_or, lambda a, b: truth((a != 0.0) | (b != 0.0)), 2),
     "where": (lambda a, b, c: np.where(a != 0, b, c), lambda a, b, c: where(a != 0.0, b, c), 3),
     # The arrays, then a second line: "operands" and the numbers.
-    "sgd": (sgd, None, 3),
-    "sgd_momentum": (sgd_momentum, None, 5),
-    "rmsprop": (rmsprop, None, 7),
-    "adam": (adam, None, 8),
+    "sgd": (_sgd, None, 3),
+    "sgd_momentum": (_sgd_momentum, None, 5),
+    "rmsprop": (_rmsprop, None, 7),
+    "adam": (_adam, None, 8),
     "operands": (np.positive, None, 0),
 }
 #: All operations by name; in the order of their numbers of operands.
@@ -615,7 +615,7 @@ def chain(
     part, parts, count, per, cols, mode, code, ops, slots, n_slots, offset, length, flush, room,
     room_size,
 ):  # fmt: skip
-    before = flush_denormals(flush != 0)
+    before = flush_denormals(True) if flush else False
     room += part * room_size
     temps, rows, rest = room + SLOTS * PLACE, int64_at(count, 0) * per, 0
     if mode == FLAT:
@@ -649,4 +649,5 @@ def chain(
         row, element, is_first = row + n, element + n * cols, False
         if row == end:  # the rest is a row of fewer columns
             row, end, cols, rest = 0, 1, rest, 0
-    flush_denormals(before)
+    if flush:
+        flush_denormals(before)

@@ -4,16 +4,21 @@ Each function is written once, with operators and the few functions defined firs
 `Lanes`, for which the operators emit LLVM instructions, or NumPy arrays. A result depends on no
 other lane, no instruction is reordered or contracted, and each `fma` is explicit, so that the bits
 are the same with AVX2 and with AVX-512. The polynomials are minimax approximations whose error is
-small compared with float32's rounding error; `python -m benchmarks.elementary` measures the result.
+small compared with float32's rounding error; ``python -m benchmarks.elementary`` measures the sum of
+both.
 
-=========  ==================================================================================
-exp        ``x = n log(2) + r`` with a whole number n and ``|r| <= log(2) / 2``, so that
-           ``exp(x) = 2**n + 2**n expm1(r)``; expm1(r) is a polynomial
-log        ``x = 2**n (1 + f)`` with ``sqrt(1/2) <= 1 + f < sqrt(2)``, so that
-           ``log(x) = n log(2) + log1p(f)``; log1p(f) is an odd polynomial of f / (2 + f)
-tanh       ``expm1(2 x) / (expm1(2 x) + 2)``
-erfc       ``exp(-x**2)`` times a polynomial of ``(x - k) / (x + k)``, for x >= 0
-=========  ==================================================================================
+==========  =================================================================================
+exp, expm1  ``x = n log(2) + r`` with an integer n and ``|r| <= log(2) / 2``, so that
+            ``exp(x) = 2**n + 2**n expm1(r)``; expm1(r) is a polynomial
+tanh        ``x + x**3 p(x**2)`` for ``|x| < 1``, otherwise ``1 - 2 / (exp(2 |x|) + 1)``
+log, log1p  ``2**n (1 + f)`` with ``sqrt(1/2) <= 1 + f < sqrt(2)``, so that
+            ``log(x) = n log(2) + log1p(f)``; log1p(f) is a polynomial of f, or, for log1p and
+            power, an odd polynomial of ``f / (2 + f)``
+power       ``exp(y log(|x|))``
+erfc        ``exp(-x**2)`` times a polynomial of ``(x - k) / (x + k)``, for x >= 0
+==========  =================================================================================
+
+exp, tanh and log are computed in single precision, the others in double precision.
 """
 
 from __future__ import annotations
@@ -202,7 +207,8 @@ def from_high_half(x: Any) -> Any:
     """Return the float64 numbers with these upper 32 bits; the lower bits are 0."""
     if not isinstance(x, Lanes):
         return (x.astype(np.int64) << 32).view(np.float64)
-    return bits(x.convert("zext", I64) << 32, F64)
+    wide: Any = x.convert("zext", I64)
+    return bits(wide << 32, F64)
 
 
 # ---------------------------------------------------------------- exp and its relatives
@@ -237,7 +243,7 @@ def exp(x: Any) -> Any:
     t = where(x < -105.0, -105.0, x)
     r, more, exponent = _reduced(t)
     sum_ = r + 1.0
-    y = sum_ + (more + (r - (sum_ - 1.0)))  # with what was lost when the sum was rounded
+    y = sum_ + (more + (r - (sum_ - 1.0)))  # r - (sum - 1): the rounding error of the sum
     # A denormal result is computed with a larger exponent, then multiplied by a power of two.
     is_small = t < -87.0
     y = bits(y, I32) + exponent
@@ -314,7 +320,7 @@ def log(x: Any) -> Any:
         f, 0.3333333134651184, -0.250008225440979, 0.20001226663589478, -0.16623356938362122,
         0.14201761782169342, -0.131601944565773, 0.12761549651622772, -0.07634429633617401,
     )  # fmt: skip
-    # The sum n log(2) + (f - f**2 / 2 + f**3 p), with what is lost when its large terms are added.
+    # n log(2) + (f - f**2 / 2 + f**3 p); the rounding error of its two large terms' sum is added.
     z = f * f
     more = fma(n, _LOG_2_LOW, fma(f * z, p, z * -0.5))
     large = n * _LOG_2_HIGH
