@@ -64,7 +64,7 @@ TEMP, SCALAR, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TE
 #: Largest number of slots.
 SLOTS = 64
 #: Numbers of a block, unless a single row has more.
-BLOCK = 1024
+BLOCK = 2048
 _DOUBLES = ir.VectorType(F64, LANES)
 #: Bytes of a vector, a place and a slot or an operation's words.
 VECTOR, PLACE, SLOT, LINE = 64, 32, 32, 40

@@ -4,8 +4,8 @@ Each function is written once, with operators and the few functions defined firs
 `Lanes`, for which the operators emit LLVM instructions, or NumPy arrays. A result depends on no
 other lane, no instruction is reordered or contracted, and each `fma` is explicit, so that the bits
 are the same with AVX2 and with AVX-512. The polynomials are minimax approximations whose error is
-small compared with float32's rounding error; ``python -m benchmarks.elementary`` measures the sum of
-both.
+small compared with float32's rounding error. ``python -m benchmarks.elementary`` measures the
+errors of the results.
 
 ==========  =================================================================================
 exp, expm1  ``x = n log(2) + r`` with an integer n and ``|r| <= log(2) / 2``, so that
