@@ -263,7 +263,7 @@ def own_functions_and_classes() -> dict[str, Any]:
 
 PUBLIC = own_functions_and_classes()
 # A formula and the shapes are enough here: forward and backward fit on one screen.
-SHORT = ("tinynet.functional.", "tinynet.ops", "tinynet.program.")
+SHORT = ("tinynet.functional.", "tinynet.ops", "tinynet.program.", "tinynet.kernels.")
 
 
 def is_short(entry: Any) -> bool:

@@ -87,7 +87,9 @@ class Loader:
             self.prepare(kernels)
             self._wait(kernels)
             with self.changed:
-                self._link([k for k in dict.fromkeys(kernels) if k not in self.addresses])
+                new = [k for k in dict.fromkeys(kernels) if k not in self.addresses]
+                if new:
+                    self._link(new)
         return [self.addresses[kernel] for kernel in kernels]
 
     def _wait(self, kernels: list[Kernel]) -> None:
@@ -127,7 +129,7 @@ class Loader:
 
     def _put(self, kernel: Kernel, code: store.Object) -> None:
         """Take new object code."""
-        if is_kept(kernel):
+        if is_kept(kernel) and not _unknown(code):
             store.write(kernel.name, code)
         with self.changed:
             self.codes[kernel] = code
@@ -140,7 +142,8 @@ class Loader:
         """Load kernels' code into one engine, which takes a millisecond for all."""
         for kernel in kernels:
             if unknown := _unknown(self.codes[kernel]):
-                raise RuntimeError(f"{kernel.name} calls {unknown}, which the C library lacks")
+                names = ", ".join(unknown)
+                raise RuntimeError(f"{kernel.name} calls {names}, which the C library lacks")
         engine = _engine()
         for kernel in kernels:
             engine.add_object_file(llvm.ObjectFileRef.from_data(self.codes[kernel].data))
@@ -194,7 +197,12 @@ class Loader:
                     kernel = self.queue.pop(0)
                     self.begun.append(kernel)
                 self._put(kernel, _ask(worker, kernel))
-        except (OSError, ValueError, TypeError):  # it was killed, or the kernel cannot be compiled
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            TypeError,
+        ):  # it was killed, or the kernel cannot be compiled
             with self.changed:
                 self.begun.remove(kernel)
                 self.own.append(kernel)
@@ -267,7 +275,7 @@ def _ask(worker: subprocess.Popen[bytes], kernel: Kernel) -> store.Object:
     name, size, *symbols = json.loads(worker.stdout.readline())
     data = worker.stdout.read(size)
     if name != kernel.name or len(data) != size:
-        raise ValueError("incomplete")
+        raise EOFError
     return store.Object(tuple(symbols), data)
 
 

@@ -38,7 +38,8 @@ class Kernel:
         self.symbol = f"tinynet_{self.name}"  # its function in the object code
         self.words = [*inspect.signature(function).parameters][2:]
         if len(self.words) > WORDS - FIRST:
-            raise ValueError(f"{self.name} must take at most {WORDS - FIRST} words")
+            most = WORDS - FIRST
+            raise ValueError(f"words must be at most {most}. Received: {self.words} of {self.name}")
         KERNELS[self.name] = self
 
     @property
@@ -51,7 +52,7 @@ class Kernel:
     def row(self, **words: int) -> np.ndarray[Any, Any]:
         """Return a row that calls it; every word must be given."""
         if words.keys() != set(self.words):
-            raise TypeError(f"{self.name} takes the words {self.words}, not {[*words]}")
+            raise TypeError(f"{self.name} takes the words {self.words}. Received: {[*words]}")
         row = np.zeros(WORDS, np.int64)
         row[0] = self.address
         row[FIRST : FIRST + len(self.words)] = [words[name] for name in self.words]

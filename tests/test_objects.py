@@ -1,0 +1,718 @@
+"""Kernels' object code: kept safely, loaded without Numba, compiled by processes of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numpy as np
+import pytest
+
+numba = pytest.importorskip("numba")
+
+import tinynet  # noqa: E402  # only where there is a Numba to compile with
+from tests import HUNG  # noqa: E402
+from tests.test_jit import Stderr, posix, stderr  # noqa: E402, F401
+from tinynet import config, interrupts  # noqa: E402
+from tinynet.kernels import compiled, compiling, draw, linear, objects, record, row, store  # noqa: E402
+
+if not compiled.COMPILES:
+    pytest.skip("NUMBA_DISABLE_JIT is set", allow_module_level=True)
+
+ROOT = Path(tinynet.__file__).parents[1]
+# A program with a small and a large kernel. It prints a digest of what they compute, whether the
+# cache had their code, and whether Numba was imported.
+PROGRAM = """
+import hashlib, sys
+import numpy as np
+from tinynet.kernels import linear, objects, record, store
+kernels = [record.spread, linear.product]
+found = [store.read(kernel.name) is not None for kernel in kernels]
+assert all(objects.addresses(kernels))
+x, y = np.arange(1, 2, dtype=np.float32), np.zeros(16, np.float32)
+record.spread(record.spread.row(source=x.ctypes.data, out=y.ctypes.data))
+print(y.sum(), found, "numba" in sys.modules)
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give each test a cache folder of its own, that is not there yet."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("TINYNET_CACHE", str(folder))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    store.key.cache_clear()
+    yield folder
+    store.key.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def code() -> store.Object:
+    """Object code of the kernel `spread`."""
+    return compiling.compile_kernel(record.spread)
+
+
+@pytest.fixture
+def loader() -> Iterator[objects.Loader]:
+    """Return what a new process has: no kernel is known."""
+    loader = objects.Loader()
+    yield loader
+    loader.kill()
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process compile, which has Numba already, in place of workers."""
+    monkeypatch.setattr(sys, "executable", "")
+
+
+def run(program: str = PROGRAM, *flags: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a process."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", *flags, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    """Return what a process prints; it must not print an error."""
+    out, errors = process.communicate(timeout=HUNG)
+    assert (errors, process.returncode) == ("", 0)
+    return out
+
+
+def spread_with(address: int) -> float:
+    """Return the sum of what the kernel `spread` at an address writes."""
+    x, y = np.full(1, 3, np.float32), np.zeros(16, np.float32)
+    table = np.zeros(row.WORDS, np.int64)
+    table[row.FIRST : row.FIRST + 2] = x.ctypes.data, y.ctypes.data
+    row._PROTOTYPE(address)(table.ctypes.data, 0, 1)
+    return float(y.sum())
+
+
+def kept(cache: Path) -> list[str]:
+    return sorted(path.name for path in cache.glob("kernels/*/*"))
+
+
+def stored(cache: Path) -> Path:
+    """Return the file of the kernel `spread`."""
+    (path,) = cache.glob("kernels/*/spread")
+    return path
+
+
+# ------------------------------------------------------------ kept
+
+
+def test_a_fresh_process_loads_without_numba(cache: Path) -> None:
+    assert output(run()) == "16.0 [False, False] False\n"
+    assert kept(cache) == ["product", "spread"]
+    assert output(run()) == "16.0 [True, True] False\n"
+
+
+def test_loaded_code_computes_the_same_bits(
+    loader: objects.Loader, rng: np.random.Generator
+) -> None:
+    """Code from a worker, from this process, and from a file."""
+    kernel = linear.take_rows
+    own = compiling.compile_kernel(kernel)
+    from_worker, from_file = loader, objects.Loader()
+    from_worker.load([kernel])
+    written = store.read(kernel.name)
+    assert written is not None
+    assert written.symbols == own.symbols
+    assert from_file.load([kernel])[0] not in (0, from_worker.load([kernel])[0])
+    assert written == store.read(kernel.name)
+
+
+def test_all_kernels_share_an_engine(loader: objects.Loader, code: store.Object) -> None:
+    kernels = [record.spread, record.pick, record.spread]
+    for kernel in kernels:
+        store.write(kernel.name, compiling.compile_kernel(kernel))
+    first, second, third = loader.load(kernels)
+    assert first == third != second
+    assert spread_with(first) == 48
+    assert len(loader.engines) == 1
+    assert loader.load(kernels[:2]) == [first, second]
+    assert not loader.workers
+
+
+def test_two_processes_at_once_do_not_collide(cache: Path) -> None:
+    for process in [run(), run()]:
+        assert output(process).startswith("16.0")
+    assert kept(cache) == ["product", "spread"]  # and nothing half written
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        (sys, "version", "3.99"),
+        (np, "__version__", "9.9"),
+        (llvmlite, "__version__", "9.9"),
+        (store, "_numba", lambda: b"9.9"),
+        (store, "_sources", b"changed"),
+        (store, "CPU", "haswell"),
+        (store, "FEATURES", "+avx2"),
+        (config, "DEBUG_BUFFERS", not config.DEBUG_BUFFERS),
+    ],
+)
+def test_other_programs_and_processors_use_other_folders(
+    code: store.Object, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, value: Any
+) -> None:
+    store.write("spread", code)
+    assert store.read("spread") == code
+    monkeypatch.setattr(where, name, value)
+    store.key.cache_clear()
+    assert store.read("spread") is None
+
+
+def test_key_has_numbas_version_and_all_sources() -> None:
+    assert numba.__version__.encode() in store._numba()
+    assert {path.name for path in store.SOURCES.glob("*.py")} >= {"row.py", "compiling.py"}
+
+
+@pytest.mark.parametrize("variable", ["NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX"])
+def test_an_imitated_processor_is_the_target(variable: str) -> None:
+    value = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,-avx512f"}.get(variable, "0")
+    program = "from tinynet.kernels import store; print(store.CPU, store.FEATURES, store.key())"
+    cpu, features, key = output(run(program, **{variable: value})).split()
+    assert key != store.key()
+    assert (cpu == value) is (variable == "NUMBA_CPU_NAME")
+    assert (features == value) is (variable == "NUMBA_CPU_FEATURES")
+    assert "+avx512f" not in features or variable == "NUMBA_CPU_NAME"
+
+
+def test_forgotten_folders_are_removed(cache: Path, code: store.Object) -> None:
+    for name, days in (("forgotten", 91), ("recent", 89)):
+        folder = cache / "kernels" / name
+        folder.mkdir(parents=True, mode=0o755)
+        os.utime(folder, (time.time() - days * 24 * 3600,) * 2)
+    store.write("spread", code)
+    assert sorted(os.listdir(cache / "kernels")) == [stored(cache).parent.name, "recent"]
+
+
+def test_numbas_cache_folder_is_heeded(
+    tmp_path: Path, code: store.Object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
+    store.write("spread", code)
+    assert kept(tmp_path / "numba" / "tinynet") == ["spread"]
+
+
+# ------------------------------------------------------------ damaged
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 300, -1])
+def test_truncated_files_are_not_loaded(cache: Path, code: store.Object, size: int) -> None:
+    store.write("spread", code)
+    path = stored(cache)
+    path.write_bytes(path.read_bytes()[:size])
+    assert store.read("spread") is None
+    store.write("spread", code)
+    assert store.read("spread") == code
+
+
+def test_no_flipped_bit_is_ever_loaded(
+    cache: Path, code: store.Object, rng: np.random.Generator
+) -> None:
+    store.write("spread", code)
+    path = stored(cache)
+    whole = bytearray(path.read_bytes())
+    for offset in [*range(64), *rng.integers(64, len(whole), 200), len(whole) - 1]:
+        bit = 1 << int(rng.integers(8))
+        whole[offset] ^= bit
+        path.write_bytes(whole)
+        assert store.read("spread") is None, offset
+        whole[offset] ^= bit
+    path.write_bytes(whole)
+    assert store.read("spread") == code
+
+
+def test_files_of_another_name_or_folder_are_not_loaded(
+    cache: Path, code: store.Object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("spread", code)
+    path = stored(cache)
+    path.with_name("pick").write_bytes(path.read_bytes())
+    assert store.read("pick") is None
+    monkeypatch.setattr(store, "_sources", b"changed")
+    store.key.cache_clear()
+    store.write("spread", code._replace(data=b"other"))
+    path.replace(cache / "kernels" / f"objects-{store.key()}" / "spread")
+    assert store.read("spread") is None
+
+
+def test_folder_in_place_of_a_file(
+    cache: Path, code: store.Object, loader: objects.Loader, alone: None
+) -> None:
+    store.write("spread", code)
+    path = stored(cache)
+    path.unlink()
+    path.mkdir()
+    assert spread_with(*loader.load([record.spread])) == 48
+    assert os.listdir(path.parent) == [path.name]
+
+
+# ------------------------------------------------------------ not to be written, not to be trusted
+
+
+def assert_compiles_in_memory() -> None:
+    for _ in range(2):
+        assert store.read("spread") is None
+        assert spread_with(*objects.Loader().load([record.spread])) == 48
+
+
+def test_folder_that_cannot_be(cache: Path, alone: None) -> None:
+    cache.write_text("a file where the folder should be")
+    assert_compiles_in_memory()
+
+
+def test_workers_need_no_cache(cache: Path, loader: objects.Loader) -> None:
+    cache.write_text("a file where the folder should be")
+    assert spread_with(*loader.load([record.spread])) == 48
+
+
+@pytest.mark.parametrize("name", ["os.mkdir", "tempfile.mkstemp", "os.replace", "os.open"])
+def test_read_only_or_full_disk(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, alone: None, name: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(name, refuse)
+        assert_compiles_in_memory()
+    assert kept(cache) == []
+
+
+def test_disk_that_is_full_in_the_middle(
+    cache: Path, code: store.Object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_up(*_: object) -> bytes:
+        raise OSError(28, "no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_digest", fill_up)
+        store.write("spread", code)
+    assert kept(cache) == []
+
+
+def test_user_without_a_home(
+    code: store.Object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TINYNET_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    store.write("spread", code)
+    assert store.read("spread") == code
+    assert [*tmp_path.glob("**/spread")]
+
+
+@posix
+def test_folder_and_files_are_the_users_alone(cache: Path, code: store.Object) -> None:
+    mask = os.umask(0)
+    try:
+        store.write("spread", code)
+    finally:
+        os.umask(mask)
+    path = stored(cache)
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
+def test_folder_open_to_others_is_not_used(cache: Path, code: store.Object, mode: int) -> None:
+    store.write("spread", code)
+    stored(cache).parent.chmod(mode)
+    assert store.read("spread") is None
+    assert not store.is_writable()
+
+
+@posix
+@pytest.mark.parametrize("which", ["file", "folder", "both"])
+def test_files_of_another_user_are_not_used(
+    code: store.Object, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    store.write("spread", code)
+    owners = {"file": [0, 1], "folder": [1, 0], "both": [1, 1]}[which]
+    is_own = store._is_own
+
+    def other(status: os.stat_result) -> bool:
+        is_folder = status.st_mode & 0o040000 != 0
+        return is_own(status) and not owners[0 if is_folder else 1]
+
+    monkeypatch.setattr(store, "_is_own", other)
+    assert store.read("spread") is None
+    monkeypatch.setattr(store, "_is_own", is_own)
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    assert store.read("spread") is None
+
+
+@posix
+def test_link_and_file_open_to_others_are_not_followed(cache: Path, code: store.Object) -> None:
+    store.write("spread", code)
+    path = stored(cache)
+    path.chmod(0o620)
+    assert store.read("spread") is None
+    path.chmod(0o600)
+    assert store.read("spread") == code
+    elsewhere = path.parent.rename(cache / "elsewhere")
+    path.parent.symlink_to(elsewhere)
+    assert store.read("spread") is None
+
+
+# ------------------------------------------------------------ what the code calls
+
+
+def test_unknown_functions_are_not_jumped_to(
+    code: store.Object, loader: objects.Loader, alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("spread", code._replace(symbols=("no_such_function",)))
+    assert spread_with(*loader.load([record.spread])) == 48
+    assert store.read("spread") == code  # compiled again
+    wrong = code._replace(symbols=("memset", "no_such_function"))
+    monkeypatch.setattr(compiling, "compile_kernel", lambda kernel: wrong)
+    with pytest.raises(RuntimeError, match="calls no_such_function, which the C library lacks"):
+        objects.Loader().load([record.pick])
+
+
+def allocate(part, parts, n, out):  # type: ignore[no-untyped-def]
+    row.vector(out, 1, np.float64)[0] = np.empty(n).sum()
+
+
+def divide(part, parts, n, out):  # type: ignore[no-untyped-def]
+    if n == 0:
+        raise ZeroDivisionError("n is 0")
+    row.vector(out, 1, np.int64)[0] = 1 // n
+
+
+def test_kernels_that_allocate_or_raise_are_refused() -> None:
+    with pytest.raises(RuntimeError, match="allocate must not call NRT_"):
+        compiling.compile_kernel(row.Kernel(allocate))
+    del row.KERNELS["allocate"]
+
+
+def test_undefined_symbols_are_found() -> None:
+    import llvmlite.binding as llvm
+
+    text = "declare void @other(i64)\ndefine void @own(i64 %x) {\n call void @other(i64 %x)\n"
+    text += " call void @memory(i64 %x)\n ret void\n}\ndeclare void @memory(i64)\n"
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_triple("x86_64-unknown-linux-gnu").create_target_machine()
+    module = llvm.parse_assembly(text)
+    assert compiling._undefined(machine.emit_object(module)) == ["memory", "other"]
+
+
+def test_kernels_of_other_packages_are_not_kept(cache: Path, loader: objects.Loader) -> None:
+    """Their sources are not part of the key."""
+
+    def add_one(part, parts, out):  # type: ignore[no-untyped-def]
+        row.vector(out, 1, np.int64)[0] += 1
+
+    kernel = row.Kernel(add_one)
+    del row.KERNELS["add_one"]
+    x = np.zeros(1, np.int64)
+    table = np.zeros(row.WORDS, np.int64)
+    table[row.FIRST] = x.ctypes.data
+    row._PROTOTYPE(*loader.load([kernel]))(table.ctypes.data, 0, 1)
+    assert x[0] == 1
+    assert kept(cache) == []
+
+
+# ------------------------------------------------------------ workers
+
+
+def test_prepare_compiles_in_the_background(cache: Path, loader: objects.Loader) -> None:
+    loader.prepare([record.spread, record.pick])
+    loader.prepare([record.spread])
+    assert len(loader.queue) + len(loader.begun) + len(loader.codes) == 2
+    end = time.monotonic() + HUNG
+    while len(loader.codes) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert kept(cache) == ["pick", "spread"]
+    assert spread_with(loader.load([record.spread, record.pick])[0]) == 48
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("executable", None),
+        ("executable", ""),
+        ("executable", "/usr/bin/env"),
+        ("executable", "/nowhere/python"),
+        ("frozen", True),
+    ],
+)
+def test_without_python_this_process_compiles(
+    loader: objects.Loader, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+) -> None:
+    monkeypatch.setattr(sys, name, value, raising=False)
+    loader.prepare([record.spread])
+    assert not loader.workers
+    assert spread_with(*loader.load([record.spread])) == 48
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "raise SystemExit(1)",
+        "print('junk'); input()",
+        "print('[]'); input()",
+        "print('[\"spread\", 1000000000]'); input()",
+        "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+        "import sys; sys.stdin.close()",
+    ],
+)
+def test_failing_workers_are_replaced_by_this_process(
+    cache: Path, loader: objects.Loader, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    monkeypatch.setattr(objects, "_START", start)
+    kernels = [record.spread, record.pick, record.count_rows]
+    assert spread_with(loader.load(kernels)[0]) == 48
+    assert not loader.begun
+    assert not loader.own
+    assert kept(cache) == ["count_rows", "pick", "spread"]
+
+
+def test_killed_workers_are_replaced_by_this_process(loader: objects.Loader) -> None:
+    loader.prepare([record.spread, record.pick])
+    loader.kill()
+    assert spread_with(loader.load([record.pick, record.spread])[1]) == 48
+    assert not loader.workers
+
+
+def test_a_worker_of_other_sources_is_not_used(
+    loader: objects.Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be replaced while a program runs."""
+    monkeypatch.setattr(store, "_sources", b"changed")
+    store.key.cache_clear()
+    loader.prepare([record.spread])
+    for worker in [*loader.workers]:
+        worker.wait(timeout=HUNG)
+    assert spread_with(*loader.load([record.spread])) == 48
+
+
+def test_errors_of_the_compiler_are_raised_here(
+    loader: objects.Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "_START", "raise SystemExit(1)")
+    monkeypatch.setattr(record.spread, "function", allocate)
+    monkeypatch.setattr(objects, "is_kept", lambda kernel: True)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="must not call"):
+            loader.load([record.spread])
+
+
+def test_threads_wait_for_the_same_code(loader: objects.Loader) -> None:
+    found: list[list[int]] = []
+
+    def load() -> None:
+        found.append(loader.load([record.spread, record.pick]))
+
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=HUNG)
+    assert len(found) == 3
+    assert found[0] == found[1] == found[2]
+    assert len(loader.engines) == 1
+
+
+@pytest.mark.parametrize("flags", [(), ("-I",), ("-S",), ("-O",), ("-X", "dev"), ("-P",)], ids=str)
+def test_interpreter_flags_are_no_obstacle(flags: tuple[str, ...], tmp_path: Path) -> None:
+    """Also without `site`, and with modules in the working directory that are none of ours."""
+    if "-P" in flags and sys.version_info < (3, 11):
+        pytest.skip("needs Python 3.11")
+    for name in ("json", "numba", "types"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)", encoding="utf-8")
+    paths = [path for path in sys.path if path]
+    program = f"import sys, os; sys.path[:] = {[str(ROOT), *paths]}; os.chdir({str(tmp_path)!r})"
+    program += "\nfrom tinynet.kernels import objects\n"
+    program += "objects.Loader._compile = None  # a worker must\n" + PROGRAM
+    assert output(run(program, *flags)).startswith("16.0 [False, False] False")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_daemon_processes(tmp_path: Path) -> None:
+    """A fork while workers compile; the child has workers of its own, or none."""
+    program = """
+import multiprocessing, sys
+from tinynet.kernels import objects, record
+
+def load(queue):
+    queue.put(objects.addresses([record.spread, record.pick])[0] != 0)
+
+context = multiprocessing.get_context("fork")
+queue = context.Queue()
+objects.prepare([record.spread])
+process = context.Process(target=load, args=(queue,), daemon=True)
+process.start()
+print(queue.get(timeout=600), objects.addresses([record.spread])[0] != 0)
+process.join()
+"""
+    process = run(program, "-W", "ignore::DeprecationWarning")
+    assert process.communicate(timeout=HUNG)[0] == "True True\n"
+
+
+@posix
+def test_workers_end_with_their_process() -> None:
+    program = "from tinynet.kernels import objects, linear\nobjects.prepare([linear.product])\n"
+    program += "print(*(worker.pid for worker in objects._loader.workers), flush=True)\n"
+    leaving = output(run(program))
+    killed = run(program + "import os\nos.kill(os.getpid(), 9)")
+    for text in (leaving, killed.communicate(timeout=HUNG)[0]):
+        end = time.monotonic() + HUNG
+        for pid in map(int, text.split()):
+            while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < end:
+                if b"tinynet" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    break
+                time.sleep(0.02)
+        assert text
+        assert time.monotonic() < end
+
+
+# ------------------------------------------------------------ what a person is told
+
+
+def test_long_waiting_is_announced_once_on_a_terminal_only(
+    loader: objects.Loader,
+    monkeypatch: pytest.MonkeyPatch,
+    stderr: Stderr,  # noqa: F811
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stderr.stream)
+    monkeypatch.setattr(objects, "_PATIENCE_SECONDS", 1e-9)
+    loader.load([record.spread])
+    said = "tinynet: compiling its kernels, once on this machine\r\n"
+    assert stderr.read() == (said if stderr.is_terminal else "")
+    loader.load([record.spread, record.pick])
+    assert stderr.read() == ""
+
+
+def test_compiling_in_every_run_is_announced_with_the_remedy(
+    loader: objects.Loader,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stderr: Stderr,  # noqa: F811
+    alone: None,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stderr.stream)
+    cache.write_text("a file where the folder should be")
+    monkeypatch.setattr(objects, "_PATIENCE_SECONDS", 0.0)
+    loader.load([record.spread])
+    assert ("in every run: TINYNET_CACHE" in stderr.read()) is stderr.is_terminal
+
+
+def test_loading_announces_nothing(
+    loader: objects.Loader,
+    code: store.Object,
+    monkeypatch: pytest.MonkeyPatch,
+    stderr: Stderr,  # noqa: F811
+) -> None:
+    store.write("spread", code)
+    monkeypatch.setattr(objects, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "stderr", stderr.stream)
+    loader.load([record.spread])
+    assert stderr.read() == ""
+
+
+@pytest.mark.parametrize("stream", [None, "closed"])
+def test_programs_without_stderr(
+    loader: objects.Loader,
+    alone: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    stream: str | None,
+) -> None:
+    monkeypatch.setattr(objects, "_PATIENCE_SECONDS", 0.0)
+    closed = (tmp_path / "closed").open("w")
+    closed.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", closed if stream else None)
+        assert spread_with(*loader.load([record.spread])) == 48
+
+
+@pytest.fixture
+def keyboard() -> Iterator[Callable[[objects.Loader], threading.Thread]]:
+    """Return a function that presses Ctrl-C once this process waits for a worker."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def press(loader: objects.Loader) -> threading.Thread:
+        def wait_and_press() -> None:
+            while interrupts.compiling == 0:
+                time.sleep(0.001)
+            for worker in [*loader.workers]:
+                os.kill(worker.pid, signal.SIGINT)  # a terminal sends it to all processes
+            signal.pthread_kill(main, signal.SIGINT)
+
+        thread = threading.Thread(target=wait_and_press)
+        thread.start()
+        return thread
+
+    yield press
+    signal.signal(signal.SIGINT, before)
+
+
+@posix
+def test_interrupted_waiting_can_be_resumed(
+    loader: objects.Loader, keyboard: Callable[[objects.Loader], threading.Thread]
+) -> None:
+    thread = keyboard(loader)
+    with pytest.raises(KeyboardInterrupt):
+        loader.load([linear.product])
+    thread.join()
+    assert interrupts.compiling == 0
+    assert loader.load([linear.product])[0] != 0
+
+
+@posix
+def test_interrupted_fit_says_that_it_will_stop(
+    loader: objects.Loader,
+    keyboard: Callable[[objects.Loader], threading.Thread],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    thread = keyboard(loader)
+
+    def fit() -> None:
+        with interrupts.Deferred() as interrupt:
+            assert loader.load([linear.product])[0] != 0
+            interrupt.check()
+
+    with pytest.raises(KeyboardInterrupt):
+        fit()
+    thread.join()
+    stopping = "stopping once its kernels are compiled; press Ctrl-C again to stop at once"
+    assert capsys.readouterr().err == f"\ntinynet: {stopping}\n"
+
+
+# ------------------------------------------------------------ without Numba
+
+
+def test_no_file_of_kernels_imports_numba() -> None:
+    """Apart from those whose kernels are called from Python."""
+    eager = {"activations", "classification", "eager", "helpers", "optimizers", "products"}
+    eager |= {"sparse", "steps", "vectors"}
+    names = {path.stem for path in store.SOURCES.glob("*.py")} - eager - {"__init__"}
+    program = f"import importlib, sys\nfor name in {sorted(names)}:\n"
+    program += "    importlib.import_module(f'tinynet.kernels.{name}')\n"
+    program += "    assert 'numba' not in sys.modules, name\n"
+    assert output(run(program)) == ""
+
+
+def test_draw_kernels_are_found() -> None:
+    assert objects.is_kept(draw.draw_uniform)
