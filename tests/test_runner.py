@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
+import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,34 +14,35 @@ import pytest
 
 pytest.importorskip("numba")
 
-from tinynet import threads
+from tests import HUNG
+from tinynet import config, threads
 from tinynet.kernels import runner  # only where there is a Numba to compile with
 from tinynet.kernels.compiled import COMPILES
-from tinynet.kernels.row import kernel, vector
-from tinynet.program.order import Table, Use
+from tinynet.kernels.row import FIRST, kernel, vector
+from tinynet.program.order import Place, Table, Use, places
 
 TRIALS = 20  # random programs per test
 
 
 @kernel
-def add_to(part, parts, x, value):
+def add_to(part: Any, parts: Any, x: Any, value: Any) -> None:
     vector(x, 1, np.int64)[0] += value
 
 
 @kernel
-def double_it(part, parts, x):
+def double_it(part: Any, parts: Any, x: Any) -> None:
     vector(x, 1, np.int64)[0] *= 2
 
 
 @kernel
-def stop_at(part, parts, step, number):
+def stop_at(part: Any, parts: Any, step: Any, number: Any) -> None:
     block = vector(step, 4, np.int64)
     if block[0] == number:
         block[3] = 1
 
 
 @kernel
-def record(part, parts, step, into):
+def record(part: Any, parts: Any, step: Any, into: Any) -> None:
     """Keep the step's words."""
     block = vector(step, 4, np.int64)
     out = vector(into, 4 * (block[0] + 1), np.int64)
@@ -89,7 +94,7 @@ def test_begin_fills_the_step_block() -> None:
     for number, n in enumerate([3, 3, 3, 2]):
         table.run(1)
         assert (splats == scalars[number][:, None]).all()
-        assert (inverses == (np.float32(1) / np.float32(n * pers))[:, None]).all()
+        assert (inverses == (1 / (n * pers)).astype(np.float32)[:, None]).all()
     assert seen.tolist() == [[0, 0, 3, 0], [1, 3, 3, 0], [2, 6, 3, 0], [3, 9, 2, 0]]
 
 
@@ -114,7 +119,7 @@ SIZE = 24  # numbers in a vector
 
 
 @kernel
-def mix(part, parts, out, a, b, factor, slow):
+def mix(part: Any, parts: Any, out: Any, a: Any, b: Any, factor: Any, slow: Any) -> None:
     """out = factor out + a b in one part, which takes some time."""
     z, x, y = vector(out, 24, np.int64), vector(a, 24, np.int64), vector(b, 24, np.int64)
     for _ in range(slow):
@@ -133,19 +138,16 @@ class Graph:
         self.rows = [begin_row(self.step, 1, 10**5, nothing, nothing, np.zeros(0, int), nothing)]
         self.uses = [Use(writes=[step])]
         self.kept = nothing
-        where = rng.integers(1, rows)
+        where = rng.integers(rows)
+        factors, slows = rng.integers(1, 5, rows).tolist(), rng.integers(slow, size=rows).tolist()
         for i in range(rows):
             # What parts of a row read is not what other parts of it write.
             out, a, b = (address(self.memory[k]) for k in rng.permutation(vectors)[:3])
-            self.rows.append(
-                mix.row(out=out, a=a, b=b, factor=rng.integers(1, 5), slow=rng.integers(slow))
-            )
-            ranges = [[(v, 8 * SIZE)] for v in (a, b, out)]
+            self.rows.append(mix.row(out=out, a=a, b=b, factor=factors[i], slow=slows[i]))
+            reads = [(start, 8 * SIZE) for start in (a, b, out)]
             work = int(rng.choice([0, 1 << 17, 1 << 18, 1 << 19, 1 << 21]))
             splits = bool(rng.random() < 0.7)
-            self.uses.append(
-                Use([*ranges[0], *ranges[1], *ranges[2], step], ranges[2], work, splits)
-            )
+            self.uses.append(Use([*reads, step], reads[2:], work, splits))
             if stop >= 0 and i == where:
                 self.rows.append(stop_at.row(step=address(self.step), number=stop))
                 self.uses.append(Use(reads=[step], stops=True))
@@ -169,10 +171,9 @@ def together(pool: threads.Pool, table: Table) -> None:
 def test_workers_change_no_bit(n: int, measured: bool, any_seed: int) -> None:
     rng = np.random.default_rng(any_seed)
     pool = threads.Pool(n)
-    pool.start()
+    pool.start(n)
     for trial in range(TRIALS):
-        rows, vectors = rng.integers(3, 30), rng.integers(3, 12)
-        stop = rng.integers(-1, 300)
+        rows, vectors, stop = (int(rng.integers(*ends)) for ends in ((3, 30), (3, 12), (-1, 300)))
         graphs = [Graph(any_seed + trial, rows, vectors, 60, stop) for _ in range(2)]
         if not measured:
             together(pool, graphs[0].table)
@@ -183,3 +184,335 @@ def test_workers_change_no_bit(n: int, measured: bool, any_seed: int) -> None:
             for graph in graphs:
                 graph.step[3] = 0
     pool.stop()
+
+
+def test_order_of_a_dense_network() -> None:
+    """The sort and two halves of the first layer are given to a second thread."""
+    names = ["step", "images", "x", "w1", "y1", "w2", "z2", "d_z2", "d_y1", "sorted"]
+    at = {name: ((i + 1) << 20, 1 << 20) for i, name in enumerate(names)}
+
+    def use(reads: str, writes: str, work: int = 0, **options: Any) -> Use:
+        read, written = ([at[name] for name in text.split()] for text in (reads, writes))
+        return Use(read, written, work, **options)
+
+    uses = {
+        "begin": use("", "step"),
+        "linear_csr": use("step images w1", "y1", 600_000, splits=True),
+        "sort": use("step images", "sorted", 300_000),
+        "linear": use("step y1 w2", "z2", 40_000, splits=True),
+        "loss": use("step z2", "d_z2", 50_000, stops=True),
+        "linear_backward": use("step d_z2 w2", "d_y1", 40_000, splits=True),
+        "learn": use("step d_z2 y1", "w2", 60_000, splits=True),
+        "learn_csr": use("step d_y1 sorted", "w1", 2_000_000, splits=True),
+    }
+    order = dict(zip([*uses, "end"], places([*uses.values()], 2), strict=True))
+    assert [order[name].parts for name in uses] == [1, 2, 0, 1, 1, 1, 1, 2]
+    assert {name: place.waits for name, place in order.items() if place.waits} == {
+        "linear_csr": (0,),
+        "sort": (0,),
+        "learn_csr": (2, 5),  # the loss, which might stop, is before the backward pass
+    }
+    assert {name: place.finishes for name, place in order.items() if place.finishes} == {
+        "linear": (1,),
+        "learn_csr": (2,),
+        "end": (7,),
+    }
+    assert all(place == Place(1) for place in places([*uses.values()], 1))
+    assert max(place.parts for place in places([*uses.values()], 8)) == 8
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "waits"),
+    [
+        (([], [(0, 8)]), ([(0, 8)], []), True),  # read after write
+        (([(0, 8)], []), ([], [(0, 8)]), True),  # write after read
+        (([], [(0, 8)]), ([], [(0, 8)]), True),  # write after write
+        (([(0, 8)], []), ([(0, 8)], []), False),
+        (([], [(0, 8)]), ([(8, 8)], []), False),
+        (([], [(4, 8)]), ([(0, 5)], []), True),
+        (([], [(2, 1)]), ([(0, 5)], []), True),
+        (([], [(2, 0)]), ([(0, 5)], []), False),
+    ],
+)
+def test_rows_wait_for_rows_that_use_the_same_memory(first: Any, second: Any, waits: bool) -> None:
+    use = Use(second[0], second[1], 1 << 20, splits=True)
+    found = places([Use(*first), use], 2)[1]
+    assert found == Place(2, (0,) if waits else ())
+
+
+def test_order_awaits_only_what_is_not_over() -> None:
+    a, b, c = ((address, 8) for address in (0, 8, 16))
+    uses = [
+        Use([], [a], 1 << 20, splits=True),
+        Use([a], [b]),
+        Use([a, b], [c], 1 << 20, splits=True),  # when row 1 is over, row 0 is
+        Use([a, b, c], []),
+        Use([c], [], 1 << 20, splits=True),
+    ]
+    found = places(uses, 2)
+    assert [place.waits for place in found] == [(), (), (1,), (), (2,), ()]
+    assert [place.finishes for place in found] == [(), (0,), (), (2,), (), (4,)]
+
+
+@kernel
+def meet(part: Any, parts: Any, flags: Any, rounds: Any) -> None:
+    """Part 1 sets a flag; part 0 waits for it, and sets another if it came in time."""
+    words = vector(flags, 2, np.int64)
+    if parts == 2 and part == 1:
+        words[0] = 1
+    elif parts == 2:
+        for _ in range(rounds):
+            if runner.get(flags) == 1:
+                words[1] = 1
+                break
+        words[0] = 0
+
+
+@several
+def test_worker_computes_its_part() -> None:
+    step, flags = new_step(), np.zeros(2, np.int64)
+    row = meet.row(flags=address(flags), rounds=10**5)
+    table = Table([row], address(step), [Use([], [(address(flags), 16)], 1 << 20, splits=True)])
+    pool = threads.Pool(2)
+    together(pool, table)
+    pool.start(2)
+    until = time.monotonic() + HUNG
+    while not flags[1] and time.monotonic() < until:
+        pool.run(table, 1)
+    pool.stop()
+    assert flags[1]
+
+
+@several
+def test_rows_after_a_stop_are_not_begun() -> None:
+    step, x = new_step(), np.zeros(3, np.int64)
+    nothing, use_of_step = np.zeros((10**5, 0), np.float32), (address(step), 24)
+    rows = [begin_row(step, 1, 10**5, nothing, nothing, np.zeros(0, int), nothing)]
+    uses = [Use([], [use_of_step])]
+    for i in range(2):
+        rows.append(add_to.row(x=address(x) + 8 * i, value=1))
+        uses.append(Use([], [(address(x) + 8 * i, 8)], 1 << 20))
+        if i == 0:
+            rows.append(stop_at.row(step=address(step), number=0))
+            uses.append(Use([use_of_step], stops=True))
+    rows.append(mix.row(out=0, a=0, b=0, factor=0, slow=0))
+    uses.append(Use([], [], 1 << 22))
+    assert [place.parts for place in places(uses, 2)][:4] == [1, 0, 1, 0]
+    table, pool = Table(rows, address(step), uses), threads.Pool(2)
+    together(pool, table)
+    pool.start(2)
+    for number in range(2000):
+        table.rows[2, FIRST + 1] = number + number % 3
+        step[:4] = number - 1, 0, 0, 0
+        x[:] = 0
+        pool.run(table, 1 + number % 3)
+        assert x[:2].tolist() == [1 + number % 3, number % 3]
+        assert step[3] == 1
+    pool.stop()
+
+
+@several
+def test_caller_works_alone_if_no_worker_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", fails)
+    pool = threads.Pool(2)
+    pool.start(2)
+    graphs = [Graph(1, 12, 8, 5) for _ in range(2)]
+    together(pool, graphs[0].table)
+    before = time.monotonic_ns()
+    for steps in [1] * 10 + [100]:
+        pool.run(graphs[0].table, steps)
+        graphs[1].table.run(steps)
+    assert graphs[0].result() == graphs[1].result()
+    assert pool.words[runner.REST] >= before + runner.PAUSE or pool.words[runner.LATE] == 0
+    pool.stop()
+
+
+@several
+def test_workers_are_started_when_they_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    config.set_num_threads(2)
+    monkeypatch.setattr(threads, "processors", lambda: 8)
+    graph, small = Graph(2, 12, 8, 5), Graph(2, 12, 8, 5)
+    small.table = Table(small.rows, address(small.step))  # of which nothing is known
+    try:
+        with threads.pooled() as pool:
+            assert pool is not None
+            running = _thread._count()
+            assert small.table.division(2) is None
+            assert graph.table.division(2) is not None
+            threads.run(small.table, 1000)
+            threads.run(graph.table, 1)
+            assert _thread._count() == running
+            threads.run(graph.table, 1000)
+            assert pool._started == 2
+            with threads.pooled() as another:
+                assert another is None
+        assert not threads._pools
+    finally:
+        config.set_num_threads(1)
+    small.table.run(1)
+    assert small.result() == graph.result()
+
+
+PRELUDE = """
+import _thread, os, random, signal, sys, threading, time
+from tests import test_runner as t
+from tinynet import config, threads
+
+threads.processors = lambda: 8
+config.set_num_threads(2)
+random.seed(0)
+
+def execute(together=lambda: None):
+    graph = t.Graph(5, 20, 8, 20)
+    with threads.pooled() as pool:
+        pool.start(2)
+        t.together(pool, graph.table)
+        for i in range(10):
+            threads.run(graph.table, 50)
+            if i == 3:
+                together()
+    return graph.result()
+
+graph = t.Graph(5, 20, 8, 20)
+graph.table.run(500)
+expected = graph.result()
+assert execute() == expected
+"""
+
+
+def execute(program: str) -> None:
+    """Run a program in its own process; it must end, and print nothing."""
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + program],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=HUNG,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+@several
+def test_forked_process_works_alone() -> None:
+    execute("""
+children = []
+
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)  # a child that hangs ends, and not well
+    children.append(pid)
+
+for _ in range(10):
+    ok = execute(fork) == expected  # the child goes on with this
+    pid = children.pop()
+    if pid == 0:
+        os._exit(0 if ok and execute() == expected else 1)
+    assert ok
+    assert os.waitpid(pid, 0)[1] == 0
+
+done, statuses = threading.Event(), []
+
+def forks():
+    while not done.is_set():
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(60)
+            os._exit(0 if not threads._pools and execute() == expected else 1)
+        statuses.append(os.waitpid(pid, 0)[1])
+
+thread = threading.Thread(target=forks)
+thread.start()
+for _ in range(20):
+    assert execute() == expected
+done.set()
+thread.join()
+assert statuses and not any(statuses), statuses
+""")
+
+
+@several
+def test_signal_handler_that_raises_leaves_no_worker() -> None:
+    execute("""
+class Alarm(Exception):
+    pass
+
+def handle(*_):
+    raise Alarm
+
+def await_threads():
+    until = time.monotonic() + 60
+    while _thread._count() and time.monotonic() < until:
+        time.sleep(0.001)
+    assert _thread._count() == 0
+
+signal.signal(signal.SIGALRM, handle)
+for owner, name in [(_thread, "start_new_thread"), (threads.Pool, "start"), (threads.Pool, "stop")]:
+    for before in (True, False):
+        real = getattr(owner, name)
+
+        def interrupted(*arguments):
+            setattr(owner, name, real)
+            if before:
+                signal.raise_signal(signal.SIGALRM)
+            result = real(*arguments)
+            signal.raise_signal(signal.SIGALRM)
+            return result
+
+        setattr(owner, name, interrupted)
+        try:
+            execute()
+            raise SystemExit("not interrupted")
+        except Alarm:
+            pass
+        await_threads()
+        assert not threads._pools
+        assert execute() == expected
+
+for _ in range(300):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 4e-3))
+        execute()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except Alarm:
+        pass
+await_threads()
+assert execute() == expected
+""")
+
+
+@several
+def test_interpreter_ends_while_workers_run() -> None:
+    execute("""
+def forever():
+    while True:
+        execute()
+
+threading.Thread(target=forever, daemon=True).start()
+while not threads._pools:
+    time.sleep(0.001)
+""")
+    execute("execute(sys.exit)")
+
+
+@several
+def test_threads_with_a_table_each_wait_for_nobody() -> None:
+    execute("""
+results = []
+def work():
+    for _ in range(5):
+        with threads.pooled():
+            graph = t.Graph(5, 20, 8, 20)
+            for i in range(10):
+                threads.run(graph.table, 50)
+        results.append(graph.result() == expected)
+running = [threading.Thread(target=work) for _ in range(4)]
+for thread in running:
+    thread.start()
+for thread in running:
+    thread.join()
+assert results == [True] * 20
+""")

@@ -124,6 +124,46 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert type(config.num_threads()) is int
 
 
+def control_groups(root: Path, groups: str, **files: str) -> int:
+    """Return the number of cores with these files of control groups."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(groups)
+    for name, content in files.items():
+        path = root / "sys/fs/cgroup" / name.replace("__", "/").replace("cpu_", "cpu.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return config._usable_cores(root)
+
+
+def test_auto_is_the_number_of_usable_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {*range(3, 11)})
+    config.set_num_threads("auto")
+    assert 1 <= config.num_threads() <= 8
+    quota, period = "cpu__a__cpu_cfs_quota_us", "cpu__a__cpu_cfs_period_us"
+    limits = {quota: "450000", period: "100000"}
+    for k, (cores, groups, files) in enumerate([
+        (8, "0::/a/b\n", {}),
+        (8, "0::/a/b\n", {"a__cpu_max": "max 100000\n"}),
+        (2, "0::/a/b\n", {"a__cpu_max": "250000 100000\n", "a__b__cpu_max": "max 100000"}),
+        (1, "0::/\n", {"cpu_max": "50000 100000\n"}),
+        (3, "0::/outside/a\n", {"cpu_max": "300000 100000\n"}),
+        (4, "3:memory:/b\n2:cpu:/a\n", limits),
+        (8, "3:memory:/b\n2:cpu:/a\n", {quota: "-1", period: "100000"}),
+        (8, "nonsense", {"cpu_max": "nonsense"}),
+    ]):  # fmt: skip
+        assert control_groups(tmp_path / str(k), groups, **files) == cores
+    with pytest.raises(TypeError, match=r"threads, or \"auto\". Received: 'all'"):
+        config.set_num_threads("all")  # type: ignore[arg-type]
+
+
+def test_auto_is_one_thread_where_more_are_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "plan9")
+    config.set_num_threads("auto")
+    assert config.num_threads() == 1
+
+
 def test_more_threads_are_refused_where_they_can_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(numba.config, "DISABLE_JIT", 1)

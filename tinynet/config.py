@@ -14,7 +14,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 
@@ -107,7 +109,7 @@ def num_threads() -> int:
     return _settings.num_threads
 
 
-def set_num_threads(n: int) -> None:
+def set_num_threads(n: int | Literal["auto"]) -> None:
     """Choose the maximum number of threads of `fit`, `evaluate` and `predict`, from the next call.
 
     With more than one, `fit` divides the first layer of sparse inputs, the updates of Adam and, in
@@ -119,8 +121,9 @@ def set_num_threads(n: int) -> None:
 
     Parameters
     ----------
-    n : int
-        At least 1.
+    n : int or "auto"
+        At least 1. ``"auto"``: the number of cores that this process may use, considering its CPU
+        affinity and the quota of its container; 1 where only one thread is supported.
 
     Raises
     ------
@@ -135,8 +138,12 @@ def set_num_threads(n: int) -> None:
     >>> set_num_threads(1)
     """
     given: object = n
-    if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Integral):
-        raise TypeError(f"n must be a whole number of threads. Received: {type(n).__name__}")
+    if isinstance(given, str) and given == "auto":
+        n = 1 if _only_one_thread() else _usable_cores()
+    elif isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Integral):
+        kind = repr(given)[:60] if isinstance(given, str) else type(given).__name__
+        raise TypeError(f'n must be a whole number of threads, or "auto". Received: {kind}')
+    assert not isinstance(n, str)
     if n < 1:
         raise ValueError(f"n must be at least 1. Received: {n!r}")
     if n > 1 and (reason := _only_one_thread()):
@@ -155,6 +162,37 @@ def _only_one_thread() -> str:
     if getattr(numba.config, "DISABLE_JIT", False):
         return "compiled kernels, so NUMBA_DISABLE_JIT must not be set"
     return ""
+
+
+def _usable_cores(root: Path = Path("/")) -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            folder = root / "sys/fs/cgroup" / controllers
+            # Within a container, the name of the group may be that outside.
+            for name in (group, *map(str, Path(group).parents)):
+                cores = min(cores, _quota(folder / name.strip("/")))
+    return cores
+
+
+def _quota(group: Path) -> int:
+    """Return how many cores a control group grants in each period, at least 1."""
+    with contextlib.suppress(OSError, ValueError):
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            names = "cpu.cfs_quota_us", "cpu.cfs_period_us"
+            quota, period = ((group / name).read_text() for name in names)
+        if int(quota) > 0:  # "max" or -1: no limit
+            return max(int(quota) // int(period), 1)
+    return sys.maxsize
 
 
 def on_divergence() -> str:

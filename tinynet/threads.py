@@ -149,8 +149,10 @@ class Pool:
 
     def __init__(self, n: int) -> None:
         self.owner, self.n = threading.get_ident(), n
-        #: Words of the protocol (`kernels.runner`), once the workers have been started.
-        self.words: Array | None = None
+        #: Words of the protocol (`kernels.runner`), once there is a worker.
+        self.words = aligned((0,), np.int64)
+        self._end: Any = slice(None)
+        self._started = 1  # threads, including this one
         self._work = 0  # which the workers could have shared
         self._held: Division | None = None  # the last one, which workers may still look at
         self._stopped = False
@@ -168,11 +170,11 @@ class Pool:
             Number of steps; fewer are executed if a kernel sets the stop flag.
         """
         division = table.division(self.n) if self._working and not self._stopped else None
-        if division is not None and self.words is None:
+        if division is not None and self._started < division.threads:
             self._work += steps * table.work
             if self._work >= _WORTH_WORKERS:
-                self.start()
-        if division is None or self.words is None:
+                self.start(division.threads)
+        if division is None or self._started == 1:
             table.run(steps)
             return
         try:
@@ -180,16 +182,24 @@ class Pool:
         finally:
             self._held = division
 
-    def start(self) -> None:
-        """Start the workers; if this is interrupted, `stop` ends those that run."""
+    def start(self, threads: int) -> None:
+        """Start workers; if this is interrupted, `stop` ends those that run.
+
+        Parameters
+        ----------
+        threads : int
+            Number of threads that shall run, including this one.
+        """
         from tinynet.kernels import runner
 
-        words = aligned((runner.BUSY + 8 * self.n,), np.int64)
-        words.fill(0)
-        words[[runner.THREADS, runner.NEEDED]] = self.n, 1
-        self._worker = functools.partial(runner.work, runner.work.row(pool=words.ctypes.data))
-        self.words, self._end = words, runner.END
-        for part in range(1, self.n):
+        if self._started == 1:
+            words = aligned((runner.BUSY + 8 * self.n,), np.int64)
+            words.fill(0)
+            words[[runner.THREADS, runner.NEEDED]] = self.n, 1
+            self._worker = functools.partial(runner.work, runner.work.row(pool=words.ctypes.data))
+            self._end, self.words = runner.END, words
+        for part in range(self._started, threads):
+            self._started = part + 1
             # Where no thread can be started, the caller computes its parts. A signal handler that
             # raises within `Thread.start` would leave a thread that Python believes to be alive.
             with contextlib.suppress(RuntimeError):
@@ -203,8 +213,7 @@ class Pool:
     def stop(self) -> None:
         """Stop the workers, and wait for their end; those that start later end immediately."""
         self._stopped = True
-        if self.words is not None:
-            self.words[self._end] = 1
+        self.words[self._end] = 1
         for working in self._working:
             with working:
                 pass
@@ -212,8 +221,9 @@ class Pool:
 
 #: The thread pool of this process, if there is one.
 active: Team | None = None
-active_pool: Pool | None = None
-_lock, _pool_lock = threading.Lock(), threading.Lock()
+_lock = threading.Lock()
+# The pool of this process, if there is one.
+_pools: dict[str, Pool] = {}
 
 
 def current() -> Team | None:
@@ -317,26 +327,39 @@ def pooled() -> Iterator[Pool | None]:
     ...     pool is None
     True
     """
-    global active_pool
-    lock, n = _pool_lock, min(config.num_threads(), processors())
-    if n == 1 or config.backend() != "numba" or not lock.acquire(blocking=False):
+    n = min(config.num_threads(), processors())
+    if n == 1 or config.backend() != "numba":
         yield None
         return
+    pool = Pool(n)
     try:
-        pool = Pool(n)
-        try:
-            active_pool = pool
-            yield pool
-        finally:
-            try:
-                pool.stop()
-            finally:
-                # Again, for a signal handler that raises before the first call, or within.
-                pool.stop()
-                if active_pool is pool:  # a forked child has none
-                    active_pool = None
+        # Atomic, so that a signal handler that raises leaves no lock behind.
+        first = _pools.setdefault("active", pool)
+        yield pool if first is pool else None
     finally:
-        lock.release()
+        try:
+            pool.stop()
+        finally:
+            pool.stop()  # again, for a signal handler that raises before the first call, or within
+            if _pools.get("active") is pool:  # a forked child has none
+                del _pools["active"]
+
+
+def current_pool() -> Pool | None:
+    """Return the pool of the calling thread.
+
+    Returns
+    -------
+    Pool or None
+        None if it uses one thread.
+
+    Examples
+    --------
+    >>> current_pool() is None
+    True
+    """
+    pool = _pools.get("active")
+    return pool if pool is not None and pool.owner == threading.get_ident() else None
 
 
 def run(table: Table, steps: int) -> None:
@@ -349,11 +372,11 @@ def run(table: Table, steps: int) -> None:
     steps : int
         Number of steps; fewer are executed if a kernel sets the stop flag.
     """
-    pool = active_pool
-    if pool is not None and pool.owner == threading.get_ident():
-        pool.run(table, steps)
-    else:
+    pool = current_pool()
+    if pool is None:
         table.run(steps)
+    else:
+        pool.run(table, steps)
 
 
 def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
@@ -413,12 +436,11 @@ def processors() -> int:
 
 def _forget() -> None:
     """Remove, in a forked process, the threads that only its parent has."""
-    global active, active_pool, _lock, _pool_lock
-    for team in (active, active_pool):
+    global active, _lock
+    for team in (active, _pools.pop("active", None)):
         if team is not None:
             team._working.clear()
     active, _lock = None, threading.Lock()
-    active_pool, _pool_lock = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

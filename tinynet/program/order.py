@@ -42,9 +42,9 @@ class Place(NamedTuple):
     #: Number of parts; 1: by the caller alone; 0: aside, by any worker.
     parts: int
     #: Rows that a worker must wait for before it begins this one.
-    waits: Sequence[int] = ()
+    waits: tuple[int, ...] = ()
     #: Rows of which the caller must finish the workers' tasks before it begins this one.
-    finishes: Sequence[int] = ()
+    finishes: tuple[int, ...] = ()
 
 
 def places(uses: Sequence[Use], threads: int) -> list[Place]:
@@ -71,7 +71,7 @@ def places(uses: Sequence[Use], threads: int) -> list[Place]:
     >>> [place.parts for place in places(uses, 2)]
     [1, 0, 1, 1, 1]
     >>> places(uses, 2)[1].waits, places(uses, 2)[3].finishes
-    ([0], [1])
+    ((0,), (1,))
     """
     count = len(uses)
     parts = [
@@ -100,17 +100,18 @@ def places(uses: Sequence[Use], threads: int) -> list[Place]:
     found = []
     for i in range(count):
         before = set().union(*(over[j] for j in needs[i]))
-        waits = [j for j in needs[i] if not any(j in over[k] for k in needs[i] if k != j)]
-        finishes: list[int] = []
+        waits = (j for j in needs[i] if not any(j in over[k] for k in needs[i] if k != j))
+        finishes: tuple[int, ...] = ()
         if parts[i]:
-            finishes = sorted(j for j in before - known if parts[j] != 1)
+            finishes = tuple(sorted(j for j in before - known if parts[j] != 1))
             known |= before
             before = known | before
         over.append(before | {i})
         if parts[i] == 1:
             known.add(i)
-        found.append(Place(parts[i], waits if parts[i] != 1 else (), finishes))
-    return [*found, Place(1, (), [j for j in range(count) if parts[j] != 1 and j not in known])]
+        found.append(Place(parts[i], () if parts[i] == 1 else tuple(waits), finishes))
+    rest = (j for j in range(count) if parts[j] != 1 and j not in known)
+    return [*found, Place(1, (), tuple(rest))]
 
 
 def _needs(uses: Sequence[Use]) -> list[list[int]]:
@@ -120,6 +121,7 @@ def _needs(uses: Sequence[Use]) -> list[list[int]]:
         for i, use in enumerate(uses)
         for written, those in ((False, use.reads), (True, use.writes))
         for address, size in those
+        if size
     ]
     row, first, last, written = np.array(ranges, np.int64).reshape(-1, 4).T
     needs, stop = [], -1
@@ -223,6 +225,8 @@ class Division:
         from tinynet.kernels import runner
         from tinynet.kernels.row import FIRST
 
+        #: Number of threads that have something to do.
+        self.threads = max(2, *(place.parts for place in order))
         parts = [  # row, part, number of parts
             (i, *part)
             for i, place in enumerate(order)
