@@ -1,19 +1,23 @@
-"""Does everybody compute the same?  The net in plain float64 NumPy, which uses nobody's code.
+"""Does everybody compute the same?  The network in plain float64 NumPy, which uses nobody's code.
 
 Before a contender is timed, it trains three steps from the common first weights. Its losses, its
 weights and its predictions must then be those of `train` and `predict` here, up to rounding.
+Dropout is left out of these steps; the losses of whole epochs are compared with it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.problem import Array, Arrays, Problem
+from benchmarks.task import Task
 
 STEPS, BATCH = 3, 32
-LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
+RHO, WEIGHT_DECAY, VARIANCE_EPSILON = 0.9, 0.004, 1e-3  # RMSprop, AdamW, batch normalization
 # Sums of up to a thousand float32 terms, with the terms' absolute values adding up to about 10:
 # 2 eps sqrt(1000) 10 = 8e-5. A wrong formula is off by a hundred times that.
 CLOSE = 1e-4
@@ -23,65 +27,123 @@ GRADIENT_ERROR = 2e-5
 # A unit whose sum is 0 up to rounding may be on or off: its column of weights then differs.
 SHARE = 0.99
 
+#: Each activation, and its derivative as a function of its result.
+ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "relu": (lambda z: np.maximum(z, 0), lambda a: a > 0),
+    "tanh": (np.tanh, lambda a: 1 - a * a),
+    "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda a: a * (1 - a)),
+    "linear": (lambda z: z, np.ones_like),
+}
 
-def forward(weights: Arrays, x: Array) -> tuple[Arrays, Array]:
-    """Return what enters each layer, and the probabilities."""
-    inputs = [np.asarray(x, np.float64)]
-    for i in range(0, len(weights), 2):
-        z = inputs[-1] @ weights[i] + weights[i + 1]
-        if i < len(weights) - 2:
-            inputs.append(np.maximum(z, 0))
+
+def _softmax(z: Array) -> Array:
     p = np.exp(z - z.max(1, keepdims=True))
-    return inputs, p / p.sum(1, keepdims=True)
+    return np.asarray(p / p.sum(1, keepdims=True))
 
 
-def predict(weights: Arrays, x: Array) -> Array:
-    """Return the probabilities."""
-    return forward([np.asarray(w, np.float64) for w in weights], x)[1]
+def _output(task: Task, z: Array) -> Array:
+    """Return what the loss compares with the targets; of logits the probabilities."""
+    return _softmax(z) if "categorical" in task.loss else ACTIVATIONS[task.head][0](z)
 
 
-def mean_loss(probabilities: Array, y: Array) -> float:
-    """Return the cross-entropy."""
-    return float(-np.log(probabilities[np.arange(len(y)), y]).mean())
+def _forward(task: Task, layers: list[Arrays], x: Array) -> tuple[list[Any], Array]:
+    """Return what each layer's backward pass needs, and the output."""
+    a, kept = np.asarray(x, np.float64), []
+    for number, (kernel, bias, *scales) in enumerate(layers, 1):
+        entered, z, normalized = a, a @ kernel + bias, None
+        if scales:
+            deviation = np.sqrt(z.var(0) + VARIANCE_EPSILON)
+            normalized = (z - z.mean(0)) / deviation, deviation
+            z = scales[0] * normalized[0] + scales[1]
+        a = _output(task, z) if number == len(layers) else ACTIVATIONS[task.activation][0](z)
+        kept.append((entered, normalized, a))
+    return kept, a
 
 
-def gradients(weights: Arrays, x: Array, y: Array) -> tuple[float, Arrays]:
-    """Return the mean cross-entropy of a batch, and its gradient in each array of weights."""
-    inputs, p = forward(weights, x)
-    loss = mean_loss(p, y)
-    d = p
-    d[np.arange(len(y)), y] -= 1
-    d /= len(y)
+def _layers(task: Task, weights: Arrays) -> list[Arrays]:
+    """Divide the arrays among the layers."""
+    each = 4 if task.batch_norm else 2
+    return [weights[i : i + each] for i in range(0, len(weights), each)]
+
+
+def predict(task: Task, weights: Arrays, x: Array) -> Array:
+    """Return the output, of logits the probabilities."""
+    weights = [np.asarray(w, np.float64) for w in weights]
+    return _forward(task, _layers(task, weights), x)[1]
+
+
+def mean_loss(p: Array, y: Array, loss: str = "sparse_categorical_crossentropy") -> float:
+    """Return the loss of predictions."""
+    if loss == "mse":
+        return float(np.mean((p - y) ** 2))
+    if loss == "binary_crossentropy":
+        return float(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)))
+    chosen = p[np.arange(len(y)), y] if y.ndim == 1 else (p * y).sum(1)
+    return float(-np.log(chosen).mean())
+
+
+def gradients(task: Task, weights: Arrays, x: Array, y: Array) -> tuple[float, Arrays]:
+    """Return the loss of a batch, penalty included, and its gradient in each array of weights."""
+    layers = _layers(task, weights)
+    kept, p = _forward(task, layers, x)
+    loss = mean_loss(p, y, task.loss)
+    # Of a cross-entropy after its activation, and of mse after none, in the pre-activation.
+    d = (p - (np.eye(task.outputs)[y] if y.ndim == 1 else y)) / len(y)
+    if "categorical" not in task.loss:
+        d /= task.outputs
+    if task.loss == "mse":
+        d = 2 * d * ACTIVATIONS[task.head][1](p)
     found: Arrays = []
-    for i in range(len(weights) - 2, -1, -2):
-        entered = inputs[i // 2]
-        found = [entered.T @ d, d.sum(0), *found]
-        d = (d @ weights[i].T) * (entered > 0)
+    for (kernel, _, *scales), (entered, normalized, a) in zip(
+        layers[::-1], kept[::-1], strict=True
+    ):
+        if a is not p:
+            d = d * ACTIVATIONS[task.activation][1](a)
+        of_scales: Arrays = []
+        if scales:
+            z, deviation = normalized
+            of_scales = [(d * z).sum(0), d.sum(0)]
+            d = d * scales[0]
+            d = (d - d.mean(0) - z * (d * z).mean(0)) / deviation
+        loss += task.l2 * float((kernel**2).sum())
+        found = [entered.T @ d + 2 * task.l2 * kernel, d.sum(0), *of_scales, *found]
+        d = d @ kernel.T
     return loss, found
 
 
 def train(
-    weights: Arrays, batches: list[tuple[Array, Array]], epsilon_after: bool
+    task: Task, weights: Arrays, batches: list[tuple[Array, Array]], epsilon_after: bool
 ) -> tuple[list[float], Arrays, Arrays]:
-    """Train with Adam; return the losses, the weights, and how far off rounding may have led.
+    """Train; return the losses, the weights, and how far off rounding may have led.
 
-    Keras adds epsilon to the root before its bias is corrected; with `epsilon_after` it is added
-    afterwards, as PyTorch does.
+    Keras adds Adam's epsilon to the root before its bias is corrected, and RMSprop's to the
+    variance; with `epsilon_after` it is added to the root (of the corrected one), as PyTorch does.
     """
     weights = [np.array(w, np.float64) for w in weights]
     m, v, reach = ([np.zeros_like(w) for w in weights] for _ in range(3))
     losses = []
     for t, (x, y) in enumerate(batches, 1):
-        loss, found = gradients(weights, x, y)
+        loss, found = gradients(task, weights, x, y)
         losses.append(loss)
-        epsilon = EPSILON if epsilon_after else EPSILON / np.sqrt(1 - BETA_2**t)
         for i, g in enumerate(found):
-            m[i] += (g - m[i]) * (1 - BETA_1)
-            v[i] += (g * g - v[i]) * (1 - BETA_2)
-            size = np.sqrt(v[i] / (1 - BETA_2**t)) + epsilon
-            weights[i] -= LEARNING_RATE * m[i] / (1 - BETA_1**t) / size
+            step, size = g, np.ones_like(g)
+            if task.optimizer == "rmsprop":
+                v[i] += (g * g - v[i]) * (1 - RHO)
+                size = np.sqrt(v[i]) + EPSILON if epsilon_after else np.sqrt(v[i] + EPSILON)
+            elif task.optimizer != "sgd":
+                m[i] += (g - m[i]) * (1 - BETA_1)
+                v[i] += (g * g - v[i]) * (1 - BETA_2)
+                step, correction = m[i] / (1 - BETA_1**t), np.sqrt(1 - BETA_2**t)
+                size = (np.sqrt(v[i]) + EPSILON * (correction if epsilon_after else 1)) / correction
+            if task.optimizer == "adamw":
+                weights[i] *= 1 - task.learning_rate * WEIGHT_DECAY
+            weights[i] -= task.learning_rate * step / size
             off = GRADIENT_ERROR * np.abs(g).max() / size
-            reach[i] += LEARNING_RATE * np.minimum(2, off) + 1e-7 * np.abs(weights[i])
+            if task.optimizer != "sgd":
+                off = np.minimum(
+                    2 if "adam" in task.optimizer else 7, off
+                )  # twice the largest step
+            reach[i] += task.learning_rate * off + 1e-7 * np.abs(weights[i])
     return losses, weights, reach
 
 
@@ -93,21 +155,25 @@ def batches(problem: Problem) -> list[tuple[Array, Array]]:
 
 def check(net: Any, problem: Problem) -> str:
     """Have a net train three steps; say what was compared, or raise an AssertionError."""
-    given = batches(problem)
-    expected, weights, reach = train(problem.first_weights(), given, net.epsilon_after)
+    task, given = problem.task, batches(problem)
+    expected, weights, reach = train(task, problem.first_weights(), given, net.epsilon_after)
     losses = [net.train_batch(x, y) for x, y in given]
     for step, (loss, right) in enumerate(zip(losses, expected, strict=True), 1):
         assert abs(loss - right) < CLOSE, f"step {step}: the loss is {loss}, not {right}"
     actual = net.weights()
     for i, (w, exact, allowed) in enumerate(zip(actual, weights, reach, strict=True)):
         assert w.shape == exact.shape, f"weights {i}: the shape is {w.shape}, not {exact.shape}"
+        if task.batch_norm and i % 4 == 1 and i < len(weights) - 2:
+            continue  # the gradient of a bias before a normalization is 0, and rounding the rest
         near = float(np.mean(np.abs(w - exact) <= allowed))
         assert near >= SHARE, f"weights {i}: {1 - near:.1%} are not what they should be"
+    where = "after" if net.epsilon_after else "before"
+    if not task.classifies or task.head != "softmax" or task.batch_norm or task.l2:  # not timed
+        return f"{STEPS} steps; epsilon {where} the correction"
     x, y = problem.x_test[:256], problem.y_test[:256]
-    p = predict(actual, x)
+    p = predict(task, actual, x)
     assert np.abs(net.predict(x) - p).max() < CLOSE, "the predictions are not what they should be"
     loss, accuracy = net.evaluate(x, y)
     assert abs(loss - mean_loss(p, y)) < CLOSE, "evaluate: the loss is not what it should be"
     assert abs(accuracy - np.mean(p.argmax(1) == y)) < 1e-6, "evaluate: the accuracy is wrong"
-    where = "after" if net.epsilon_after else "before"
     return f"{STEPS} steps, predictions and evaluation; epsilon {where} the correction"

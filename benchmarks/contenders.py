@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -21,15 +25,26 @@ class Contender:
     cores: int
     packages: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
+    folder: str = ""  # of a virtual environment of its own, relative to the repository
 
-    def variables(self) -> dict[str, str]:
-        """Return the environment that its process starts with."""
+    @property
+    def python(self) -> str:
+        """The Python that runs it."""
+        return str(ROOT / self.folder / "bin" / "python") if self.folder else sys.executable
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """Return the environment that its process starts with; flags of XLA add up."""
         threads = dict.fromkeys(_THREADS, str(self.cores))
-        return {**os.environ, **threads, **self.environment}
+        sources = (os.environ, threads, self.environment, more)
+        flags = " ".join(source["XLA_FLAGS"] for source in sources if "XLA_FLAGS" in source)
+        merged = {name: value for source in sources for name, value in source.items()}
+        return {**merged, **({"XLA_FLAGS": flags} if flags else {})}
 
     def obstacle(self) -> str:
         """Say why it can't take part; empty if it can."""
-        for package in self.packages:
+        if self.folder and not os.path.exists(self.python):
+            return f"needs a virtual environment in {self.folder}, see benchmarks/README.md"
+        for package in () if self.folder else self.packages:
             if importlib.util.find_spec(package) is None:
                 return f"needs the package {package}, which is not installed"
         if self.cores > (have := len(cores())):
@@ -70,7 +85,12 @@ _ONE_EIGEN = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 _OURS = ("tinynet", "numba", "numpy")
 _KERAS = ("Keras on TensorFlow", "fit", "Keras")
 _TORCH = ("PyTorch", "loop, fused Adam", "Torch")
+_COMPILED = ("PyTorch, torch.compile", "loop, compiled step", "TorchCompiled")
 _SCAN = ("JAX", "epoch in one scan", "Jax")
+_OLD_SCAN = ("JAX 0.4.31", "epoch in one scan", "Jax")
+_OLD = "output/jax-0.4.31"
+_XLA = ("Keras on TensorFlow, XLA", "fit, many steps per call", "KerasXla")
+_ONNX = ("ONNX Runtime", "only predicts", "Onnx")
 CONTENDERS: dict[str, Contender] = {
     "tinynet-1": Contender("tinynet", "fit", "Tinynet", 1, _OURS),
     "tinynet-2": Contender("tinynet", "fit", "Tinynet", 2, _OURS),
@@ -86,6 +106,35 @@ CONTENDERS: dict[str, Contender] = {
     "torch-2": Contender(*_TORCH, 2, ("torch",)),
     "jax-1": Contender(*_SCAN, 1, ("jax",), {**_JAX, **_ONE_EIGEN}),
     "jax-2": Contender(*_SCAN, 2, ("jax",), _JAX),
+    "jax-0.4.31-1": Contender(*_OLD_SCAN, 1, ("jax",), {**_JAX, **_ONE_EIGEN}, _OLD),
+    "jax-0.4.31-2": Contender(*_OLD_SCAN, 2, ("jax",), _JAX, _OLD),
+    "keras-xla-1": Contender(*_XLA, 1, ("keras", "tensorflow"), {**_TENSORFLOW, **_ONE_EIGEN}),
+    "keras-xla-2": Contender(*_XLA, 2, ("keras", "tensorflow"), _TENSORFLOW),
+    "torch-compile-1": Contender(*_COMPILED, 1, ("torch",)),
+    "torch-compile-2": Contender(*_COMPILED, 2, ("torch",)),
+    "onnx-1": Contender(*_ONNX, 1, ("onnxruntime", "onnx")),
+    "onnx-2": Contender(*_ONNX, 2, ("onnxruntime", "onnx")),
     "sklearn-1": Contender("scikit-learn", "MLPClassifier", "Sklearn", 1, ("sklearn",)),
     "blas-1": Contender("BLAS", "first layer's two products only", "Blas", 1, ("numpy",)),
 }
+
+
+def only_avx2() -> dict[str, str]:
+    """Return the variables that keep every contender from using AVX-512."""
+    import llvmlite.binding
+    from numpy.__config__ import CONFIG
+
+    ours = llvmlite.binding.get_host_cpu_features().items()
+    avx512 = [name for name, _ in ours if name.startswith("avx512")]
+    others = [name for name, present in ours if present and name not in avx512]
+    numpys = CONFIG.get("SIMD Extensions", {}).get("found", [])
+    return {
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": ",".join([f"+{n}" for n in others] + [f"-{n}" for n in avx512]),
+        "NPY_DISABLE_CPU_FEATURES": " ".join(n for n in numpys if n[:6] in ("AVX512", "X86_V4")),
+        "OPENBLAS_CORETYPE": "Haswell",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    }

@@ -7,27 +7,36 @@ compared round by round: what slows one slows the next as well.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
+import math
 import os
 import platform
+import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import CONTENDERS, cores
+from benchmarks.contenders import CONTENDERS, ROOT, cores
+from benchmarks.task import Task
 
-ROOT = Path(__file__).parents[1]
 PAUSE = 0.1  # seconds between turns, in which the last one's waiting threads go to sleep
 Say = Callable[[str], None]
 
 
+#: How far the loss of a contender's first epoch may be from the middle of all. Other random orders
+#: and masks move it by 2 %; PyTorch's RMSprop, whose epsilon is outside the root, by 3 %.
+AGREE = 0.05
+
+
 class SkipError(Exception):
     """A contender that can't take part, and why."""
+
+
+class EndedError(SkipError):
+    """A contender whose process has ended."""
 
 
 class Process:
@@ -39,9 +48,9 @@ class Process:
             raise SkipError(obstacle)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # `close` closes it
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", key, str(contender.cores)],
+            [contender.python, "-m", "benchmarks.worker", key, str(contender.cores)],
             cwd=ROOT,
-            env={**contender.variables(), **environment},
+            env=contender.variables(**environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -61,7 +70,7 @@ class Process:
             self._process.wait()
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise SkipError(f"ended with {self._process.returncode}: {' '.join(last)}")
+            raise EndedError(f"ended with {self._process.returncode}: {' '.join(last)}")
         reply: dict[str, Any] = json.loads(line)
         if "skip" in reply:
             raise SkipError(reply["skip"])
@@ -82,6 +91,8 @@ class Outcome:
         self.skipped: dict[str, str] = {}
         self.versions: dict[str, str] = {}
         self.data = ""
+        self.environment: dict[str, str] = {}  # of all processes
+        self.lines: dict[str, int] = {}  # of code, by rewrite rule
 
     def add(
         self,
@@ -124,7 +135,7 @@ def processes(keys: Sequence[str], outcome: Outcome, say: Say) -> Iterator[dict[
     try:
         for key in keys:
             try:
-                started[key] = Process(key)
+                started[key] = Process(key, **outcome.environment)
             except SkipError as reason:
                 outcome.skip(key, str(reason), say)
         yield started
@@ -134,36 +145,53 @@ def processes(keys: Sequence[str], outcome: Outcome, say: Say) -> Iterator[dict[
 
 
 def interleave(
-    mode: str, tasks: Sequence[Any], keys: Sequence[str], rounds: int, outcome: Outcome, say: Say
+    mode: str, tasks: Sequence[Task], keys: Sequence[str], rounds: int, outcome: Outcome, say: Say
 ) -> None:
     """Measure every task: all contenders are made warm, then they take turns."""
     with processes(keys, outcome, say) as running:
-        for task in tasks:
-            fields = dataclasses.asdict(task)
-            checked: dict[str, str] = {}
-            for key, process in list(running.items()):
-                try:
-                    reply = process.ask(do="prepare", mode=mode, task=fields)
-                except SkipError as reason:
-                    outcome.skip(key, str(reason), say)
+
+        def ask(key: str, **request: Any) -> dict[str, Any]:
+            """Return the answer; empty if the contender can't take part in this task."""
+            try:
+                return running[key].ask(**request)
+            except SkipError as reason:
+                outcome.skip(key, f"{task.name}: {reason}" if task.name else str(reason), say)
+                if isinstance(reason, EndedError):
                     running.pop(key).close()
-                    continue
+                return {}
+
+        for task in tasks:
+            fields = task.fields()
+            replies = {key: ask(key, do="prepare", mode=mode, task=fields) for key in list(running)}
+            ready = {key: reply for key, reply in replies.items() if reply}
+            for key, reason in disagreeing(ready).items():
+                outcome.skip(key, f"{task.name}: {reason}", say)
+                del ready[key]
+            for reply in ready.values():
                 outcome.know(reply)
-                checked[key] = reply["checked"]
-            say(f"  {describe(fields)}: {len(checked)} contenders are warm")
+            say(f"  {describe(fields)}: {len(ready)} contenders are warm")
             for number in range(rounds):
-                for key in _turn(list(running), number):
+                for key in _turn(list(ready), number):
                     time.sleep(PAUSE)
-                    try:
-                        reply = running[key].ask(do="round")
-                    except SkipError as reason:
-                        outcome.skip(key, str(reason), say)
-                        running.pop(key).close()
-                        continue
-                    for measure, value in reply["seconds"].items():
+                    if not (reply := ask(key, do="round")):
+                        del ready[key]
+                    for measure, value in reply.get("seconds", {}).items():
                         accuracy = reply.get("accuracy")
                         say(f"    round {number + 1}  {key:14} {measure}: {value:.6f} s")
-                        outcome.add(key, measure, value, "s", fields, accuracy, checked[key])
+                        outcome.add(
+                            key, measure, value, "s", fields, accuracy, ready[key]["checked"]
+                        )
+
+
+def disagreeing(replies: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Say whose first epoch has another loss than most contenders', and what losses these are."""
+    losses = {key: reply["loss"] for key, reply in replies.items() if "loss" in reply}
+    middle = statistics.median([loss for loss in losses.values() if math.isfinite(loss)] or [0.0])
+    return {
+        key: f"does not train alike: the loss of the first epoch is {loss:.4f}, not {middle:.4f}"
+        for key, loss in losses.items()
+        if not abs(loss - middle) <= AGREE * abs(middle)
+    }
 
 
 def _turn(keys: list[str], number: int) -> list[str]:
@@ -174,9 +202,15 @@ def _turn(keys: list[str], number: int) -> list[str]:
 
 def describe(task: dict[str, Any]) -> str:
     """Say what a task is, in a line."""
-    sizes = "-".join(map(str, (784, *task["hidden"], 10)))
+    if task.get("name"):
+        return str(task["name"])
+    sizes = "-".join(map(str, Task.of(task).sizes))
     kind = ", noise on every pixel" if task["dense"] else ""
     return f"{sizes}, batch {task['batch']}, {task['images']:,} images{kind}"
+
+
+#: The load average above which a machine is not quiet enough for results to be committed.
+QUIET = 0.5
 
 
 def machine() -> dict[str, Any]:

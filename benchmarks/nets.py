@@ -1,4 +1,4 @@
-"""The same net in each contender: 784 inputs, dense layers with relu, softmax, Adam.
+"""The same network in each contender: what a `Task` describes.
 
 Everybody trains on float32, shuffles every epoch, and starts from the same weights. Libraries with
 a `fit` get NumPy arrays, as their users pass them. The hand-written loops get what their authors
@@ -10,18 +10,25 @@ would give them: data that is already in tensors, and no metrics.
 from __future__ import annotations
 
 import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.check import BETA_1, BETA_2, EPSILON, LEARNING_RATE, mean_loss
+from benchmarks import check
+from benchmarks.check import BETA_1, BETA_2, EPSILON, RHO, VARIANCE_EPSILON, WEIGHT_DECAY
 from benchmarks.problem import Array, Arrays, Problem
+
+#: Tables of fewer bytes are shuffled in one go before an epoch; of others each batch is picked.
+SMALL = 8_000_000
 
 
 class Net:
     """What can be measured."""
 
-    epsilon_after = False  # Adam's epsilon is added after the bias correction
+    epsilon_after = False  # the optimizer's epsilon is added last, see check.train
     predicts = True
 
     def __init__(self, problem: Problem) -> None:
@@ -30,16 +37,14 @@ class Net:
 
     def check(self) -> str:
         """Train three steps as the check in float64 does; spoils the net."""
-        from benchmarks.check import check
-
-        return check(self, self.problem)
+        return check.check(self, self.problem)
 
     def train_batch(self, x: Array, y: Array) -> float:
         """Train one step; return the batch's loss from before it."""
         raise NotImplementedError
 
     def weights(self) -> Arrays:
-        """Return kernel and bias of each layer, kernels of shape (inputs, units)."""
+        """Return the trainable arrays of each layer, kernels of shape (inputs, units)."""
         raise NotImplementedError
 
     def epoch(self) -> None:
@@ -50,6 +55,11 @@ class Net:
         """Train so many epochs in a row, as a program would."""
         for _ in range(epochs):
             self.epoch()
+
+    def epoch_loss(self) -> float | None:
+        """Train an epoch off the clock; return the mean of its batches' losses, None if unknown."""
+        self.epoch()
+        return None
 
     def predict(self, x: Array) -> Array:
         """Compute the probabilities of an array, as an array."""
@@ -62,41 +72,60 @@ class Net:
     def evaluate(self, x: Array, y: Array) -> tuple[float, float]:
         """Return the mean loss and the accuracy."""
         p = self.predict(x)
-        return mean_loss(p, y), float(np.mean(p.argmax(1) == y))
+        return check.mean_loss(p, y), float(np.mean(p.argmax(1) == y))
 
 
 class Fitted(Net):
     """A model with Keras' methods; `library` is who makes it."""
 
-    def __init__(self, problem: Problem, library: Any) -> None:
+    def __init__(self, problem: Problem, library: Any, **options: Any) -> None:
         super().__init__(problem)
-        layers = library.layers
-        *hidden, classes = problem.task.sizes[1:]
-        self.model = library.Sequential(
-            [
-                layers.Input((784,)),
-                *(layers.Dense(units, activation="relu") for units in hidden),
-                layers.Dense(classes, activation="softmax"),
-            ]
-        )
+        layers, task = library.layers, problem.task
+        penalty = library.regularizers.L2(task.l2) if task.l2 else None
+        stack = [layers.Input((task.inputs,))]
+        for units in task.hidden:
+            activation = None if task.batch_norm else task.activation
+            stack.append(layers.Dense(units, activation, kernel_regularizer=penalty))
+            if task.batch_norm:
+                stack += [layers.BatchNormalization(), layers.Activation(task.activation)]
+            if task.dropout:
+                stack.append(layers.Dropout(task.dropout))
+        stack.append(layers.Dense(task.outputs, task.head, kernel_regularizer=penalty))
+        self.model = library.Sequential(stack)
+        optimizers = library.optimizers
+        optimizer = {
+            "adam": optimizers.Adam, "adamw": optimizers.AdamW,
+            "rmsprop": optimizers.RMSprop, "sgd": optimizers.SGD,
+        }[task.optimizer]  # fmt: skip
+        loss: Any = task.loss
+        if task.classifies and task.head == "linear":
+            loss = library.losses.SparseCategoricalCrossentropy(from_logits=True)
+        classes = "categorical" in task.loss
         self.model.compile(
-            optimizer=library.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON),
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
+            optimizer(task.learning_rate),
+            loss,
+            metrics=["accuracy"] if classes else None,
+            **options,
         )
-        self.model.set_weights(problem.first_weights())
+        variables = self.model.trainable_variables
+        for variable, w in zip(variables, problem.first_weights(), strict=True):
+            variable.assign(w)
 
     def train_batch(self, x: Array, y: Array) -> float:
         return float(self.model.train_on_batch(x, y, return_dict=True)["loss"])
 
     def weights(self) -> Arrays:
-        return list(self.model.get_weights())
+        return [np.asarray(v) for v in self.model.trainable_variables]
 
     def epoch(self) -> None:
         self.train(1)
 
     def train(self, epochs: int) -> None:
         self.model.fit(self.x, self.y, batch_size=self.batch, epochs=epochs, verbose=0)
+
+    def epoch_loss(self) -> float | None:
+        history = self.model.fit(self.x, self.y, batch_size=self.batch, verbose=0).history
+        return float(history["loss"][0])
 
     def predict(self, x: Array) -> Array:
         return np.asarray(self.model.predict(x, verbose=0))
@@ -140,6 +169,16 @@ class Keras(Fitted):
         super().__init__(problem, keras)
 
 
+class KerasXla(Fitted):
+    """Keras, its training step compiled by XLA, many steps in one call."""
+
+    def __init__(self, problem: Problem, threads: int) -> None:
+        import keras
+
+        steps = -(-len(problem.x) // problem.task.batch)
+        super().__init__(problem, keras, jit_compile=True, steps_per_execution=min(steps, 100))
+
+
 class Torch(Net):
     """PyTorch as its tutorials write it, with batches picked from one resident tensor."""
 
@@ -151,38 +190,87 @@ class Torch(Net):
         super().__init__(problem)
         self.torch: Any = torch
         torch.set_num_threads(threads)
-        layers: list[Any] = []
-        sizes = problem.task.sizes
-        for fan_in, fan_out in itertools.pairwise(sizes):
-            layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.ReLU()]
-        self.model = torch.nn.Sequential(*layers[:-1])
+        torch.manual_seed(0)
+        self.model, self.loss = self._model(), self._loss()
         with torch.no_grad():
             for parameter, w in zip(self.model.parameters(), problem.first_weights(), strict=True):
                 parameter.copy_(torch.from_numpy(w.T))
-        self.loss = torch.nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), LEARNING_RATE, (BETA_1, BETA_2), EPSILON, fused=True
-        )
+        self.optimizer = self._optimizer()
         self.tensors = torch.from_numpy(self.x), torch.from_numpy(self.y)
+
+    def _model(self) -> Any:
+        """Build the layers; the activation of the last one is part of a cross-entropy."""
+        nn, task = self.torch.nn, self.problem.task
+        activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+        layers: list[Any] = []
+        for fan_in, units in itertools.pairwise(task.sizes[:-1]):
+            layers.append(nn.Linear(fan_in, units))
+            if task.batch_norm:
+                layers.append(nn.BatchNorm1d(units, VARIANCE_EPSILON, 0.01))
+            layers.append(activations[task.activation]())
+            if task.dropout:
+                layers.append(nn.Dropout(task.dropout))
+        layers.append(nn.Linear(*task.sizes[-2:]))
+        if task.loss == "mse" and task.head != "linear":
+            layers.append(activations[task.head]())
+        return nn.Sequential(*layers)
+
+    def _loss(self) -> Any:
+        nn, loss = self.torch.nn, self.problem.task.loss
+        losses = {"mse": nn.MSELoss, "binary_crossentropy": nn.BCEWithLogitsLoss}
+        return losses.get(loss, nn.CrossEntropyLoss)()
+
+    def _optimizer(self) -> Any:
+        """Make the optimizer in its fastest form; the L2 penalty is its `weight_decay`."""
+        optim, task = self.torch.optim, self.problem.task
+        groups: list[Any] = [{"params": [p for p in self.model.parameters() if p.ndim == 1]}]
+        kernels = [p for p in self.model.parameters() if p.ndim == 2]
+        groups.append({"params": kernels, **({"weight_decay": 2 * task.l2} if task.l2 else {})})
+        if task.optimizer == "sgd":
+            return optim.SGD(groups, task.learning_rate, fused=True)
+        if task.optimizer == "rmsprop":
+            return optim.RMSprop(groups, task.learning_rate, RHO, EPSILON, foreach=True)
+        options = {"betas": (BETA_1, BETA_2), "eps": EPSILON, "fused": True}
+        if task.optimizer == "adamw":
+            return optim.AdamW(groups, task.learning_rate, weight_decay=WEIGHT_DECAY, **options)
+        return optim.Adam(groups, task.learning_rate, **options)
 
     def _step(self, x: Any, y: Any) -> Any:
         self.optimizer.zero_grad()
         loss = self.loss(self.model(x), y)
         loss.backward()
         self.optimizer.step()
-        return loss
+        return loss.detach()
+
+    def _penalty(self) -> float:
+        """Compute the L2 penalty, which the optimizer adds to the gradients only."""
+        kernels = [p for p in self.model.parameters() if p.ndim == 2]
+        return self.problem.task.l2 * sum(float((p.detach() ** 2).sum()) for p in kernels)
 
     def train_batch(self, x: Array, y: Array) -> float:
+        penalty = self._penalty()
         loss: float = self._step(self.torch.from_numpy(x), self.torch.from_numpy(y)).item()
-        return loss
+        return loss + penalty
 
     def weights(self) -> Arrays:
         return [p.detach().numpy().T for p in self.model.parameters()]
 
-    def epoch(self) -> None:
+    def _batches(self) -> Iterator[tuple[Any, Any]]:
         x, y = self.tensors
-        for rows in self.torch.randperm(len(x)).split(self.batch):
-            self._step(x.index_select(0, rows), y.index_select(0, rows))
+        order = self.torch.randperm(len(x))
+        if x.nbytes < SMALL:
+            return zip(x[order].split(self.batch), y[order].split(self.batch), strict=True)
+        parts = order.split(self.batch)
+        return ((x.index_select(0, rows), y.index_select(0, rows)) for rows in parts)
+
+    def epoch(self) -> None:
+        for x, y in self._batches():
+            self._step(x, y)
+
+    def epoch_loss(self) -> float | None:
+        losses = [self._step(x, y).item() + self._penalty() for x, y in self._batches()]
+        self.model.eval()  # until the next epoch
+        return float(np.mean(losses))
 
     def call(self, x: Array) -> Any:
         with self.torch.inference_mode():
@@ -199,8 +287,62 @@ class Torch(Net):
             return float(self.loss(scores, labels)), float(right)
 
 
+class TorchCompiled(Torch):
+    """PyTorch, the whole step in one compiled function: forward, backward and optimizer."""
+
+    epsilon_after = False
+
+    def __init__(self, problem: Problem, threads: int) -> None:
+        super().__init__(problem, threads)
+        torch, task = self.torch, problem.task
+        if task.batch_norm:
+            raise NotImplementedError("torch.func.grad does not update the moving averages")
+        named = {name: p.detach() for name, p in self.model.named_parameters()}
+        m, v = ([torch.zeros_like(p) for p in named.values()] for _ in range(2))
+        self.steps, self.rate = 0, torch.tensor(task.learning_rate)
+
+        def mean_loss(parameters: Any, x: Any, y: Any) -> Any:
+            z = torch.func.functional_call(self.model, parameters, (x,))
+            penalty = task.l2 * sum((p * p).sum() for p in parameters.values() if p.ndim == 2)
+            return self.loss(z, y) + (penalty if task.l2 else 0)
+
+        def step(x: Any, y: Any, rate: Any) -> Any:
+            gradients, loss = torch.func.grad_and_value(mean_loss)(named, x, y)
+            for (name, w), m_w, v_w in zip(named.items(), m, v, strict=True):
+                g = gradients[name]
+                if task.optimizer == "sgd":
+                    w.sub_(rate * g)
+                elif task.optimizer == "rmsprop":
+                    v_w.add_((g * g - v_w) * (1 - RHO))
+                    w.sub_(rate * g * torch.rsqrt(v_w + EPSILON))
+                else:
+                    m_w.add_((g - m_w) * (1 - BETA_1))
+                    v_w.add_((g * g - v_w) * (1 - BETA_2))
+                    if task.optimizer == "adamw":
+                        w.mul_(1 - task.learning_rate * WEIGHT_DECAY)
+                    w.sub_(rate * m_w / (torch.sqrt(v_w) + EPSILON))
+            return loss
+
+        import torch._dynamo
+        import torch._inductor.config
+
+        torch._dynamo.reset()  # compile for this task only, of which there are two batch sizes
+        torch._inductor.config.fx_graph_cache = False  # it pickles, and looks into every module
+        self._compiled = torch.compile(step, dynamic=False)
+
+    def _step(self, x: Any, y: Any) -> Any:
+        if self.problem.task.optimizer in ("adam", "adamw"):
+            self.steps += 1
+            correction = (1 - BETA_2**self.steps) ** 0.5 / (1 - BETA_1**self.steps)
+            self.rate.fill_(self.problem.task.learning_rate * correction)
+        return self._compiled(x, y, self.rate)
+
+    def _penalty(self) -> float:
+        return 0.0  # the loss has it
+
+
 class Jax(Net):
-    """JAX: Adam written out, a whole epoch compiled into one `scan`, weights updated in place."""
+    """JAX: optimizers written out, an epoch compiled into one `scan`, weights updated in place."""
 
     def __init__(self, problem: Problem, threads: int) -> None:
         import jax
@@ -209,52 +351,101 @@ class Jax(Net):
         super().__init__(problem)
         self.jax: Any = jax
         self.rng = np.random.default_rng(0)
+        task = problem.task
+        each = 4 if task.batch_norm else 2
+        last = each * len(task.hidden)
+        activations = {"relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid}
 
-        def scores(weights: Any, x: Any) -> Any:
-            for i in range(0, len(weights), 2):
+        def drop(x: Any, key: Any) -> Any:
+            keep = jax.random.bernoulli(key, 1 - task.dropout, x.shape)
+            return jnp.where(keep, x / (1 - task.dropout), 0)
+
+        def scores(weights: Any, x: Any, key: Any) -> tuple[Any, list[Any]]:
+            """Return the last pre-activations, and the statistics of the normalized batches."""
+            statistics = []
+            keys = jax.random.split(key, len(task.hidden)) if task.dropout else task.hidden
+            for i, key in zip(range(0, last, each), keys, strict=True):
                 x = x @ weights[i] + weights[i + 1]
-                if i < len(weights) - 2:
-                    x = jax.nn.relu(x)
-            return x
+                if task.batch_norm:
+                    mean, variance = x.mean(0), x.var(0)
+                    scale = weights[i + 2] * jax.lax.rsqrt(variance + VARIANCE_EPSILON)
+                    x = (x - mean) * scale + weights[i + 3]
+                    statistics += [mean, variance]
+                x = activations[task.activation](x)
+                if task.dropout:
+                    x = drop(x, key)
+            return x @ weights[last] + weights[last + 1], statistics
 
-        def mean_loss(weights: Any, x: Any, y: Any) -> Any:
-            logs = jax.nn.log_softmax(scores(weights, x))
-            return -jnp.take_along_axis(logs, y[:, None], 1).mean()
+        def mean_loss(weights: Any, x: Any, y: Any, key: Any) -> Any:
+            z, statistics = scores(weights, x, key)
+            if task.loss == "binary_crossentropy":
+                loss = (jnp.maximum(z, 0) - z * y + jnp.log1p(jnp.exp(-jnp.abs(z)))).mean()
+            elif task.loss == "mse":
+                loss = ((activations.get(task.head, lambda z: z)(z) - y) ** 2).mean()
+            elif y.ndim == 2:
+                loss = -(jax.nn.log_softmax(z) * y).sum(1).mean()
+            else:
+                loss = -jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], 1).mean()
+            if task.l2:
+                loss += task.l2 * sum((w * w).sum() for w in weights[::each])
+            return loss, statistics
+
+        def update(w: Any, g: Any, m: Any, v: Any, t: Any) -> Any:
+            rate = task.learning_rate
+            if task.optimizer == "sgd":
+                return w - rate * g, m, v
+            if task.optimizer == "rmsprop":
+                v = v + (g * g - v) * (1 - RHO)
+                return w - rate * g * jax.lax.rsqrt(v + EPSILON), m, v
+            m = m + (g - m) * (1 - BETA_1)
+            v = v + (g * g - v) * (1 - BETA_2)
+            if task.optimizer == "adamw":
+                w = w - w * (rate * WEIGHT_DECAY)
+            alpha = rate * jnp.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
+            return w - alpha * m / (jnp.sqrt(v) + EPSILON), m, v
 
         def step(state: Any, x: Any, y: Any) -> Any:
-            weights, m, v, t = state
+            weights, m, v, moving, key, t = state
             t = t + 1
-            loss, g = jax.value_and_grad(mean_loss)(weights, x, y)
-            alpha = LEARNING_RATE * jnp.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
-            m = [m + (g - m) * (1 - BETA_1) for m, g in zip(m, g, strict=True)]
-            v = [v + (g * g - v) * (1 - BETA_2) for v, g in zip(v, g, strict=True)]
-            weights = [
-                w - alpha * m / (jnp.sqrt(v) + EPSILON)
-                for w, m, v in zip(weights, m, v, strict=True)
-            ]
-            return (weights, m, v, t), loss
+            if task.dropout:
+                key, now = jax.random.split(key)
+            else:
+                now = key
+            (loss, statistics), g = jax.value_and_grad(mean_loss, has_aux=True)(weights, x, y, now)
+            moving = [0.99 * a + 0.01 * b for a, b in zip(moving, statistics, strict=True)]
+            each = [update(*arrays, t) for arrays in zip(weights, g, m, v, strict=True)]
+            weights, m, v = ([arrays[i] for arrays in each] for i in range(3))
+            return (weights, m, v, moving, key, t), loss
 
         def pick(array: Any, rows: Any) -> Any:
             return array.at[rows].get(mode="promise_in_bounds")  # the quickest way
 
         def epoch(state: Any, x: Any, y: Any, order: Any) -> Any:
             whole = len(order) // self.batch * self.batch
-            state, losses = jax.lax.scan(
-                lambda state, rows: step(state, pick(x, rows), pick(y, rows)),
-                state,
-                order[:whole].reshape(-1, self.batch),
-            )
+            parts = order[:whole].reshape(-1, self.batch)
+            if x.nbytes < SMALL:
+                batches = pick(x, parts), pick(y, parts)
+                state, losses = jax.lax.scan(lambda state, b: step(state, *b), state, batches)
+            else:
+                state, losses = jax.lax.scan(
+                    lambda state, rows: step(state, pick(x, rows), pick(y, rows)), state, parts
+                )
             if rest := len(order) - whole:
                 state, _ = step(state, pick(x, order[-rest:]), pick(y, order[-rest:]))
             return state, losses.mean()
 
         self._step = jax.jit(step)
         self._epoch = jax.jit(epoch, donate_argnums=0)
-        self._probabilities = jax.jit(lambda weights, x: jax.nn.softmax(scores(weights, x)))
+        self._probabilities = jax.jit(
+            lambda weights, x: jax.nn.softmax(scores(weights, x, None)[0])
+        )
         weights = [jnp.asarray(w) for w in problem.first_weights()]
-        zeros = [[jnp.zeros_like(w) for w in weights] for _ in range(2)]
-        self.state = (weights, *zeros, jnp.float32(0))
-        self.arrays = jnp.asarray(self.x), jnp.asarray(self.y.astype(np.int32))
+        m, v = ([jnp.zeros_like(w) for w in weights] for _ in range(2))
+        moving = [jnp.full(n, i, jnp.float32) for n in task.hidden for i in (0, 1)]
+        key = jax.random.key(0)
+        self.state = (weights, m, v, moving if task.batch_norm else [], key, jnp.float32(0))
+        y = self.y.astype(np.int32) if task.classifies else self.y
+        self.arrays = jnp.asarray(self.x), jnp.asarray(y)
 
     def train_batch(self, x: Array, y: Array) -> float:
         self.state, loss = self._step(self.state, x, y)
@@ -264,15 +455,50 @@ class Jax(Net):
         return [np.asarray(w) for w in self.state[0]]
 
     def epoch(self) -> None:
+        self.epoch_loss()
+
+    def epoch_loss(self) -> float | None:
         order = self.rng.permutation(len(self.x)).astype(np.int32)
         self.state, loss = self._epoch(self.state, *self.arrays, order)
-        self.jax.block_until_ready((self.state, loss))
+        self.jax.block_until_ready(self.state)
+        return float(loss)
 
     def call(self, x: Array) -> Any:
         return self._probabilities(self.state[0], x).block_until_ready()
 
     def predict(self, x: Array) -> Array:
         return np.asarray(self.call(x))
+
+
+class Onnx(Net):
+    """ONNX Runtime, which runs the network that tinynet exports."""
+
+    def __init__(self, problem: Problem, threads: int) -> None:
+        import onnxruntime
+
+        import tinynet
+
+        super().__init__(problem)
+        self.model = Fitted(problem, tinynet).model
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "net.onnx")
+            self.model.export(path)
+            self.session = onnxruntime.InferenceSession(path.read_bytes(), options)
+        self.input = self.session.get_inputs()[0].name
+
+    def check(self) -> str:
+        x = self.x[:256]
+        p = check.predict(self.problem.task, self.problem.first_weights(), x)
+        np.testing.assert_allclose(self.predict(x), p, atol=1e-5)
+        return "predictions"
+
+    def epoch(self) -> None:
+        raise NotImplementedError("only predicts")
+
+    def predict(self, x: Array) -> Array:
+        return np.asarray(self.session.run(None, {self.input: x})[0])
 
 
 class Sklearn(Net):
@@ -286,7 +512,7 @@ class Sklearn(Net):
             problem.task.hidden,
             alpha=0.0,
             batch_size=self.batch,
-            learning_rate_init=LEARNING_RATE,
+            learning_rate_init=problem.task.learning_rate,
             beta_1=BETA_1,
             beta_2=BETA_2,
             epsilon=EPSILON,

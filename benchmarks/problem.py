@@ -1,4 +1,4 @@
-"""What everybody is given: the images, and the net's first weights."""
+"""What every contender is given: the data, and the network's first weights."""
 
 from __future__ import annotations
 
@@ -17,35 +17,68 @@ Arrays = list[Array]
 
 
 class Problem:
-    """A task with its data: rows of 784 float32 pixels from 0 to 1, and int64 labels."""
+    """A task with its data: rows of float32 features, and targets as the task's loss takes them."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.data, ((x, y), (x_test, y_test)) = _load(task)
-        self.x, self.y = self._rows(x[: task.images]), y[: task.images].astype(np.int64)
-        self.x_test = self._rows(x_test[: task.test_images])
-        self.y_test = y_test[: task.test_images].astype(np.int64)
+        if task.inputs == 784:
+            self.data, ((x, y), (x_test, y_test)) = _load(task)
+            x, y, x_test, y_test = (
+                self._rows(x[: task.images]), y[: task.images].astype(np.int64),
+                self._rows(x_test[: task.test_images]), y_test[: task.test_images].astype(np.int64),
+            )  # fmt: skip
+        else:
+            self.data = "random tables"
+            x, y = _random_table(task)
+            x, x_test = np.split(x, [task.images])
+            y, y_test = np.split(y, [task.images])
+        self.x, self.x_test = x, x_test
+        self.y, self.y_test = self._targets(x, y), self._targets(x_test, y_test)
 
     def _rows(self, images: Array) -> Array:
         rows: Array = images.reshape(len(images), 784) / np.float32(255)
         if self.task.dense:
             noise = np.random.default_rng(0).random(rows.shape, np.float32)
             rows = (rows + np.float32(0.1) * (1 - noise)) / np.float32(1.1)
+        if self.task.standardized:
+            rows = (rows - np.float32(0.1307)) / np.float32(0.3081)  # MNIST's mean and deviation
         return rows
 
+    def _targets(self, x: Array, y: Array) -> Array:
+        """Return integers, one-hot rows, one column, or for an autoencoder the input itself."""
+        if self.task.classifies or y.ndim == 2:
+            return y
+        if self.task.outputs == self.task.inputs:
+            return x
+        return np.eye(self.task.outputs, dtype=np.float32)[y]
+
     def first_weights(self) -> Arrays:
-        """Draw kernel and bias of each layer; the same ones for every contender."""
+        """Draw each layer's kernel and bias (with batch normalization also gamma and beta)."""
         rng = np.random.default_rng(1)
         weights: Arrays = []
-        for fan_in, fan_out in itertools.pairwise(self.task.sizes):
+        for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(self.task.sizes)):
             limit = np.sqrt(6 / (fan_in + fan_out))  # Glorot's uniform distribution
             weights.append(rng.uniform(-limit, limit, (fan_in, fan_out)).astype(np.float32))
             weights.append(np.zeros(fan_out, np.float32))
+            if self.task.batch_norm and layer < len(self.task.hidden):
+                weights += [np.ones(fan_out, np.float32), np.zeros(fan_out, np.float32)]
         return weights
 
 
+def _random_table(task: Task) -> tuple[Array, Array]:
+    """Draw normally distributed features, and targets that a random network computes from them."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((task.images + task.test_images, task.inputs), np.float32)
+    first = rng.standard_normal((task.inputs, 16)) / np.sqrt(task.inputs)
+    z = np.tanh(2 * x @ first) @ rng.standard_normal((16, task.outputs))
+    if task.classifies:
+        return x, z.argmax(1)
+    y = z > 0 if task.loss == "binary_crossentropy" else z / z.std()
+    return x, y.astype(np.float32)
+
+
 def _load(task: Task) -> tuple[str, Any]:
-    """Return MNIST, or where it can't be had drawn digits, and the name of what it is."""
+    """Return MNIST, or where it is not available synthetic digits, and the name of what it is."""
     if task.data == "MNIST":
         try:
             return "MNIST", _mnist()

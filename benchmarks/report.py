@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ablation
 from benchmarks.contenders import CONTENDERS
-from benchmarks.harness import describe
-from benchmarks.suites import FAST, SUITES, tasks_of
-from benchmarks.task import EPOCH
+from benchmarks.harness import QUIET, describe
+from benchmarks.suites import FAST, ONLY_NETS, SUITES, tasks_of
+from benchmarks.targets import GRID, targets
+from benchmarks.task import EPOCH, Task
 from tinynet import tables
 
 Record = dict[str, Any]
@@ -20,6 +22,7 @@ Result = dict[str, Any]
 
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 BASES = ("tinynet-1", "tinynet-2")
+WORTH = 0.05  # the gain that a rewrite rule must have on some network
 
 
 # ---------------------------------------------------------------- statistics
@@ -71,7 +74,13 @@ class Table:
     """A suite's records, to be found by task, contender and measure."""
 
     def __init__(self, result: Result) -> None:
-        self.records: list[Record] = result["records"]
+        self.records: list[Record] = [
+            {
+                **r,
+                "task": Task.of(r["task"]).fields() if r["task"] else {},
+            }  # perhaps of older fields
+            for r in result["records"]
+        ]
         self.measures = list(dict.fromkeys(r["measure"] for r in self.records))
         self.contenders = list(dict.fromkeys(r["contender"] for r in self.records))
         self.tasks: list[Any] = []
@@ -106,6 +115,10 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 def table(result: Result) -> str:
     """Write a suite's table."""
+    if result["suite"] == "nets":
+        return markdown(_nets(result))
+    if result["suite"] == "ablation":
+        return markdown(_ablation(result))
     kinds = {"train": _train, "grid": _by_task, "scaling": _by_task}
     return markdown(kinds.get(result["suite"], _by_contender)(Table(result)))
 
@@ -174,6 +187,126 @@ def _by_task(found: Table) -> list[list[str]]:
     return rows
 
 
+# ---------------------------------------------------------------- targets
+
+
+def _goals(result: Result) -> list[tuple[Any, str, int, dict[str, tuple[float, float]]]]:
+    """Return task, measure, cores, and by peer the ratio and the target (0 if there is none)."""
+    found, rows = Table(result), []
+    for task, measure in dict.fromkeys((_key(r["task"]), r["measure"]) for r in found.records):
+        task = json.loads(task)
+        for cores in (1, 2):
+            goals = targets(task["name"], measure, cores, bool(result.get("isa")))
+            ratios = {}
+            for peer in dict.fromkeys(("jax", "torch", *goals, *ONLY_NETS)):
+                key = peer if peer in BASES else f"{peer}-{cores}"
+                times = found.times(key, measure, f"tinynet-{cores}", task)
+                if times is not None:
+                    ratios[peer] = times, goals.get(peer, 0.0)
+            if found.find(f"tinynet-{cores}", measure, task):
+                rows.append((task, measure, cores, ratios))
+    return rows
+
+
+def _key(task: Any) -> str:
+    return json.dumps(task, sort_keys=True)
+
+
+def _nets(result: Result) -> list[list[str]]:
+    """One row a network and number of cores: tinynet's time, and every peer's as its multiple."""
+    found, goals = Table(result), _goals(result)
+    peers = list(dict.fromkeys(peer for *_, ratios in goals for peer in ratios))
+    labels = [CONTENDERS[p if p in BASES else f"{p}-1"].label for p in peers]
+    labels = [f"{t} on 1 core" if p in BASES else t for p, t in zip(peers, labels, strict=True)]
+    rows = [["", "cores", "tinynet", *labels, "target"]]
+    for task, measure, cores, ratios in goals:
+        record = found.find(f"tinynet-{cores}", measure, task)
+        assert record is not None
+        name = describe(task) if measure == "epoch" else measure
+        row = [name, str(cores), duration(statistics.median(record["values"]))]
+        for peer in peers:
+            times, goal = ratios.get(peer, (None, 0.0))
+            row.append(_times(times) + (f" (≥ {goal:.3g})" if goal and times is not None else ""))
+        missed = [peer for peer, (times, goal) in ratios.items() if times < goal]
+        known = any(goal for _, goal in ratios.values())
+        rows.append([*row, ("**missed**" if missed else "reached") if known else ""])
+    return rows
+
+
+def summary(result: Result) -> str:
+    """Say how many targets are reached, and which are not; empty if the suite has none."""
+    goals: list[tuple[str, float, float]] = []
+    if result["suite"] == "nets":
+        for task, measure, cores, ratios in _goals(result):
+            name = describe(task) if measure == "epoch" else measure
+            for peer, (times, goal) in ratios.items():
+                if goal:
+                    goals.append((f"{name}, {peer}, {on(cores)}", times, goal))
+    if result["suite"] == "grid":
+        for cores, (least, middle) in GRID.items():
+            if lead := [times for _, times in leads(Table(result), cores)]:
+                goals.append((f"least lead, {on(cores)}", min(lead), least))
+                goals.append((f"median lead, {on(cores)}", statistics.median(lead), middle))
+    missed = [f"{name}: {times:.2f} of {goal:.3g}" for name, times, goal in goals if times < goal]
+    if not goals:
+        return ""
+    text = f"{len(goals) - len(missed)} of {len(goals)} targets are reached."
+    return text + (f" Missed: {'; '.join(missed)}." if missed else "")
+
+
+def _ablation(result: Result) -> list[list[str]]:
+    """One row a rule: what it gains on the network that it helps most, and on all; its lines."""
+    gains: dict[str, dict[str, float]] = {}
+    for task in Table(result).tasks:
+        for contender in Table(result).contenders:
+            times = {
+                r["measure"]: r["values"]
+                for r in Table(result).records
+                if r["task"] == task and r["contender"] == contender
+            }
+            for rule, gain in ablation.gains(times).items():
+                place = f"{describe(task)}, {on(CONTENDERS[contender].cores)}"
+                gains.setdefault(rule, {})[place] = gain
+    rows = [["rule", "largest gain", "where", "median gain", "lines", "gain per 100 lines", ""]]
+    for rule, by_place in sorted(gains.items(), key=lambda item: -max(item[1].values())):
+        where, most = max(by_place.items(), key=lambda item: item[1])
+        lines = result.get("lines", {}).get(rule, 0)
+        rows.append([
+            rule, f"{most:.1%}", where, f"{statistics.median(by_place.values()):.1%}",
+            str(lines or ""), f"{most * 100 / lines:.1%}" if lines else "",
+            "" if most >= WORTH else f"**less than {WORTH:.0%} everywhere**",
+        ])  # fmt: skip
+    return rows
+
+
+def sentence(here: dict[str, Result], committed: dict[str, Result]) -> str:
+    """Say how fast tinynet is beside Keras and PyTorch, here and on the README's machine."""
+    places = []
+    for results in (here, committed):
+        numbers = []
+        for peer in ("keras-tf", "torch"):
+            for cores in (2, 1):
+                found = Table(results["train"]) if "train" in results else None
+                task = found.tasks[0] if found and found.tasks else None
+                base = f"tinynet-{cores}"
+                times = found.times(f"{peer}-{cores}", "epoch", base, task) if found else None
+                if times is not None:
+                    numbers.append(f"{times:.1f}")
+                    break
+        places.append(numbers if len(numbers) == 2 else [])
+    ours, theirs = places
+    if not ours:
+        return ""
+    text = "On this machine tinynet is {} times as fast as Keras and {} times as fast as PyTorch"
+    text = text.format(*ours)
+    return text + ("; on the README's machine it is {} and {}.".format(*theirs) if theirs else ".")
+
+
+def text(result: Result) -> str:
+    """Write a suite's table, what is reached, and what was measured."""
+    return "\n\n".join(filter(None, (table(result), summary(result), caption(result))))
+
+
 def caption(result: Result) -> str:
     """Say what was measured, when, and on what."""
     machine = result["machine"]
@@ -185,8 +318,11 @@ def caption(result: Result) -> str:
         f"Data: {result['data']}. Median (least – largest) of {result['rounds']} interleaved "
         f"rounds, {pinned}; ratios are medians of each round's own."
     ]
-    if machine["load_before"] > 0.3 * machine["cores"]:
-        lines.append(f"**The machine was busy (load {machine['load_before']}).**")
+    if result.get("isa"):
+        lines.append("Every contender was kept from using AVX-512.")
+    if machine["load_before"] > QUIET:
+        forced = "; written with --force" if result.get("forced") else ""
+        lines.append(f"**The machine was busy (load {machine['load_before']}){forced}.**")
     if result["quick"]:
         lines.append("**A quick run, for trying out: these figures mean nothing.**")
     lines += [f"{key} was skipped: {reason}." for key, reason in result["skipped"].items()]
@@ -201,6 +337,10 @@ def plot(result: Result, path: Path) -> None:
     from matplotlib.figure import Figure
 
     drawing = Figure(layout="constrained")
+    if result["suite"] == "nets":
+        _plot_nets(drawing, result)
+        drawing.savefig(path, dpi=100)
+        return
     kinds = {"grid": _plot_grid, "scaling": _plot_scaling}
     kinds.get(result["suite"], _plot_bars)(drawing, Table(result))
     drawing.savefig(path, dpi=100)
@@ -228,6 +368,28 @@ def _plot_bars(drawing: Any, found: Table) -> None:
         if all(value > 0 for record in records for value in record["values"]):
             axes.set_xscale("log")
         axes.margins(x=0.25)
+        axes.invert_yaxis()
+
+
+def _plot_nets(drawing: Any, result: Result) -> None:
+    """One panel a number of cores, one row a network: the ratios to the peers, and the targets."""
+    goals = _goals(result)
+    panels = drawing.subplots(1, 2, squeeze=False)[0]
+    drawing.set_size_inches(14, 2 + 0.3 * len(goals) / 2)
+    colors = {"jax": "tab:blue", "torch": "tab:red"}
+    for cores, axes in enumerate(panels, 1):
+        rows = [goal for goal in goals if goal[2] == cores]
+        for place, (_, _, _, ratios) in enumerate(rows):
+            for peer in colors.keys() & ratios.keys():
+                times, goal = ratios[peer]
+                axes.plot(times, place, "o", color=colors[peer])
+                if goal:
+                    axes.plot(goal, place, "|", color=colors[peer], markersize=14)
+        names = [describe(task) if measure == "epoch" else measure for task, measure, *_ in rows]
+        axes.set_yticks(range(len(rows)), names)
+        axes.set(title=on(cores), xlabel="time of JAX (blue), PyTorch (red) / time of tinynet")
+        axes.set_xscale("log")
+        axes.axvline(1, color="black", linewidth=0.8)
         axes.invert_yaxis()
 
 
@@ -292,15 +454,16 @@ def _plot_scaling(drawing: Any, found: Table) -> None:
 
 def write(result: Result, folder: Path) -> None:
     """Write a suite's table and plot beside its JSON."""
-    name = result["suite"]
-    text = f"# {TITLES[name]}\n\n{table(result)}\n\n{caption(result)}\n\n![{name}]({name}.png)\n"
-    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    name, title = file_name(result), TITLES[result["suite"]]
+    page = f"# {title}\n\n{text(result)}\n\n![{title}]({name}.png)\n"
+    (folder / f"{name}.md").write_text(page, encoding="utf-8")
     plot(result, folder / f"{name}.png")
 
 
 def read(folder: Path) -> dict[str, Result]:
-    """Read what has been measured."""
-    paths = {name: folder / f"{name}.json" for name in SUITES}
+    """Read what has been measured, by the name of the file."""
+    names = [f"{suite}{isa}" for suite in SUITES for isa in ("", "-avx2")]
+    paths = {name: folder / f"{name}.json" for name in names}
     return {
         name: json.loads(path.read_text(encoding="utf-8"))
         for name, path in paths.items()
@@ -308,7 +471,14 @@ def read(folder: Path) -> dict[str, Result]:
     }
 
 
+def file_name(result: Result) -> str:
+    """Return the name of a result's files, without its ending."""
+    return result["suite"] + (f"-{result['isa']}" if result.get("isa") else "")
+
+
 TITLES = {
+    "nets": "One epoch of each network, and its peers as multiples of tinynet's time",
+    "ablation": "Time of an epoch without each rewrite rule",
     "train": "An epoch of training: 784-128-10, Adam, batch 32, float32, 60,000 images",
     "predict": "Prediction with the 784-128-10 net",
     "cold": "From a cold start",
@@ -317,20 +487,23 @@ TITLES = {
 }
 
 
+_OTHER_NETS = "other nets, batch sizes and kinds of input"
+
+
 def readme_block(results: dict[str, Result]) -> str:
     """Write what stands between the README's markers."""
     parts: list[str] = []
     for name in ("train", "predict", "cold"):
         if name in results:
             parts += [f"**{TITLES[name]}**", table(results[name])]
-    if "grid" in results:
-        found = Table(results["grid"])
+    for name, kind in (("nets", "kinds of network"), ("grid", _OTHER_NETS)):
+        found = Table(results.get(name, {"records": []}))
         for cores in (1, 2):
             if all_leads := leads(found, cores):
                 slowest, lead = min(all_leads, key=lambda pair: pair[1])
                 middle = statistics.median(lead for _, lead in all_leads)
                 parts.append(
-                    f"Over {len(all_leads)} other nets, batch sizes and kinds of input, on "
+                    f"Over {len(all_leads)} {kind}, on "
                     f"{on(cores)}: {middle:.2f} times (median) as fast as the faster of "
                     f"PyTorch and JAX, at least {lead:.2f} times ({describe(slowest)})."
                 )

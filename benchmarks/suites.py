@@ -11,19 +11,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.contenders import CONTENDERS
-from benchmarks.harness import ROOT, Outcome, Process, Say, SkipError, interleave
-from benchmarks.task import EPOCH, Task
+from benchmarks import ablation
+from benchmarks.contenders import CONTENDERS, ROOT
+from benchmarks.harness import Outcome, Process, Say, SkipError, describe, interleave
+from benchmarks.task import EPOCH, NETWORKS, PREDICTION, Task
 
 WHOLE = Task()
 FEW = Task(images=3_000)
 FAST = ("tinynet-1", "torch-1", "jax-1", "tinynet-2", "torch-2", "jax-2")
 LIBRARIES = (
-    "tinynet-1", "tinynet-2", "tinynet-numpy", "keras-tf-1", "keras-tf-2", "torch-1", "torch-2"
+    "tinynet-1", "tinynet-2", "tinynet-numpy", "keras-tf-1", "keras-tf-2", "torch-1", "torch-2",
+    "onnx-1", "onnx-2",
 )  # fmt: skip
+ONLY_NETS = ("jax-0.4.31", "torch-compile", "keras-xla", "onnx")
+EVERYBODY = tuple(key for key in CONTENDERS if not key.startswith(ONLY_NETS))
+EVERY_WAY = tuple(
+    f"{name}-{cores}" for cores in (1, 2) for name in ("tinynet", "jax", "torch", *ONLY_NETS)
+)
 
 
 def fraction(hidden: tuple[int, ...], batch: int, dense: bool = False) -> Task:
@@ -57,14 +64,42 @@ class Suite:
     rounds: int
     mode: str = "train"
 
-    def run(self, keys: Sequence[str], rounds: int, quick: bool, say: Say) -> Outcome:
-        """Measure."""
-        outcome = Outcome()
+    def chosen(self, quick: bool, only: Sequence[str] = ()) -> list[Task]:
+        """Return the tasks, or those whose description has one of the given parts."""
         tasks = self.quick if quick else self.tasks
+        parts = [part.lower() for part in only] or [""]
+        return [t for t in tasks if any(p in describe(t.fields()).lower() for p in parts)]
+
+    def run(
+        self,
+        keys: Sequence[str],
+        rounds: int,
+        quick: bool,
+        say: Say,
+        only: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> Outcome:
+        """Measure; all processes get the given environment variables."""
+        outcome = Outcome()
+        outcome.environment = environment or {}
+        tasks = self.chosen(quick, only)
         if self.mode == "cold":
             cold(tasks[0], keys, rounds, 1 if quick else 5, outcome, say)
-        else:
-            interleave(self.mode, tasks, keys, rounds, outcome, say)
+            return outcome
+        called = [task for task in tasks if task.name == PREDICTION.name]
+        trained = [task for task in tasks if task not in called]
+        trainers = [key for key in keys if CONTENDERS[key].net != "Onnx"]
+        if self.mode == "ablation":
+            try:
+                outcome.lines = ablation.lines()
+            except NotImplementedError as missing:
+                say(f"  skipped: {missing}")
+                return outcome
+        if trained:
+            everybody = keys if self.mode == "predict" else trainers
+            interleave(self.mode, trained, everybody, rounds, outcome, say)
+        if called:
+            interleave("predict", called, keys, rounds, outcome, say)
         return outcome
 
 
@@ -125,7 +160,7 @@ def _first_fit(key: str, task: Task, outcome: Outcome, name: str = "") -> None:
     with tempfile.TemporaryDirectory() as folder:
         process = Process(key, **({"NUMBA_CACHE_DIR": folder} if name else {}))
         try:
-            outcome.know(process.ask(do="prepare", mode="first", task=asdict(task)))
+            outcome.know(process.ask(do="prepare", mode="first", task=task.fields()))
             for measure, value in process.ask(do="round")["seconds"].items():
                 outcome.add(name or key, measure, value)
         finally:
@@ -174,7 +209,17 @@ SUITES: dict[str, Suite] = {
         3,
         "cold",
     ),
-    "train": Suite(tuple(CONTENDERS), [WHOLE], [FEW], 5),
+    "train": Suite(EVERYBODY, [WHOLE], [replace(WHOLE, images=12_000)], 5),
+    "nets": Suite(
+        EVERY_WAY,
+        [*NETWORKS, PREDICTION],
+        [replace(task, images=min(task.images, 6_000), epochs=2) for task in NETWORKS],
+        7,
+        "nets",
+    ),
+    "ablation": Suite(
+        ("tinynet-1", "tinynet-2"), NETWORKS, [replace(NETWORKS[0], images=6_000)], 7, "ablation"
+    ),
     "predict": Suite(LIBRARIES, [WHOLE], [FEW], 5, "predict"),
     "grid": Suite(FAST, GRID, GRID[::18], 3),
     "scaling": Suite(
@@ -188,4 +233,4 @@ SUITES: dict[str, Suite] = {
 
 def tasks_of(axis: str) -> list[dict[str, Any]]:
     """Return the tasks along one axis of the scaling plots, as they stand in the results."""
-    return [{**asdict(task), "hidden": list(task.hidden)} for task in SCALING[axis]]
+    return [task.fields() for task in SCALING[axis]]

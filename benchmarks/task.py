@@ -1,24 +1,99 @@
-"""What is to be done: a net's shape, and the images that it is trained on."""
+"""What is measured: a network, its data and how it is trained."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 EPOCH = 60_000  # images
 
 
 @dataclass(frozen=True)
 class Task:
-    """A net of dense layers with relu, softmax at the end, and how it is trained."""
+    """A network of dense layers; by default 784-128-10 with relu and softmax, on MNIST.
+
+    With ``inputs`` other than 784 the data is a random table of as many columns. The parameters of
+    the optimizers are Keras' defaults, but for the learning rate.
+    """
 
     hidden: tuple[int, ...] = (128,)
     batch: int = 32
-    images: int = EPOCH
+    images: int = EPOCH  # or rows of the table
     test_images: int = 10_000
     dense: bool = False  # noise on every pixel, so that none is 0
     data: str = "MNIST"
+    name: str = ""
+    inputs: int = 784
+    outputs: int = 10
+    activation: str = "relu"  # of the hidden layers: relu, tanh, sigmoid
+    head: str = "softmax"  # activation of the last layer: softmax, sigmoid, linear
+    loss: str = "sparse_categorical_crossentropy"
+    optimizer: str = "adam"  # adam, adamw, rmsprop, sgd
+    learning_rate: float = 1e-3
+    dropout: float = 0.0  # after each hidden layer
+    batch_norm: bool = False  # between each hidden layer and its activation
+    l2: float = 0.0  # penalty on the kernels
+    standardized: bool = False  # pixels of mean 0 and standard deviation 1: none is 0
+    epochs: int = 5  # in a round
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """The number of inputs, and of each layer's units."""
-        return (784, *self.hidden, 10)
+        return (self.inputs, *self.hidden, self.outputs)
+
+    @property
+    def classifies(self) -> bool:
+        """Return whether an accuracy is defined: softmax or logits, with integer labels."""
+        return self.loss == "sparse_categorical_crossentropy"
+
+    def fields(self) -> dict[str, Any]:
+        """Return the task as it is written to JSON."""
+        return {**asdict(self), "hidden": list(self.hidden)}
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> Task:
+        """Make a task from what was written to JSON, perhaps before some fields existed."""
+        return cls(**{**fields, "hidden": tuple(fields["hidden"])})
+
+
+def _table(name: str, *sizes: int, **options: Any) -> Task:
+    inputs, *hidden, outputs = sizes
+    task = Task(tuple(hidden), 32, 20_000, 1_000, name=name, epochs=10)
+    return replace(task, inputs=inputs, outputs=outputs, **options)
+
+
+#: The networks of the suite ``nets``.
+NETWORKS = (
+    Task(name="main"),
+    Task(name="logits", head="linear"),
+    Task(name="one-hot labels", loss="categorical_crossentropy"),
+    Task(name="dropout", dropout=0.2),
+    Task(name="tanh", activation="tanh"),
+    Task(name="AdamW", optimizer="adamw"),
+    Task(name="SGD", optimizer="sgd", learning_rate=0.01),
+    Task(name="L2", l2=1e-4),
+    Task((256, 128, 64), name="256-128-64", epochs=3),
+    Task((512,), 128, name="512, RMSprop", optimizer="rmsprop", epochs=3),
+    Task((256, 128), 64, name="batch normalization", batch_norm=True, epochs=3),
+    Task(name="standardized", standardized=True, epochs=3),
+    Task(
+        (512, 512), 128, name="512-512, RMSprop, dropout", optimizer="rmsprop", dropout=0.2,
+        epochs=2,
+    ),
+    Task(
+        (32,), 256, name="autoencoder", outputs=784, head="sigmoid", loss="binary_crossentropy",
+        epochs=3,
+    ),
+    _table("8-64-64-1, mse", 8, 64, 64, 1, head="linear", loss="mse"),
+    _table("30-16-8-1, binary", 30, 16, 8, 1, head="sigmoid", loss="binary_crossentropy"),
+    Task(
+        (30,), 10, name="784-30-10, sigmoid, mse, SGD", activation="sigmoid", head="sigmoid",
+        loss="mse", optimizer="sgd", learning_rate=1.0,
+    ),
+    _table(
+        "4-32-16-4, tanh, full batch", 4, 32, 16, 4, activation="tanh", batch=10_000,
+        images=10_000, epochs=100,
+    ),
+)  # fmt: skip
+#: Not trained: `predict`, `evaluate` and a call of the model.
+PREDICTION = Task(name="prediction")

@@ -8,6 +8,7 @@ check, compilation. ``{"do": "round"}`` measures once, and ``{"do": "repeat", "m
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import json
@@ -16,8 +17,10 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from benchmarks import ablation
 from benchmarks.contenders import CONTENDERS, Contender, pin
 
 Reply = dict[str, Any]
@@ -40,9 +43,6 @@ def typical(function: Callable[[], Any], budget: float, least: int = 3) -> float
     return statistics.median(times)
 
 
-_IN_A_ROW = 5  # epochs
-
-
 class Worker:
     """What the process knows between two lines."""
 
@@ -60,36 +60,45 @@ class Worker:
         return getattr(nets, self.contender.net)(self.problem, self.contender.cores)
 
     def prepare(self, mode: str, task: Reply) -> Reply:
-        """Get everything ready for rounds of a mode: ``train``, ``predict`` or ``first``."""
+        """Get ready for rounds of a mode: a method of this class."""
         from benchmarks.problem import Problem
         from benchmarks.task import Task
 
-        wanted = Task(**{**task, "hidden": tuple(task["hidden"])})
         self.net = self.problem = None  # two of them would need twice the memory
-        self.problem = Problem(wanted)
+        self.problem = Problem(Task.of(task))
         self.round = getattr(self, mode)
         reply: Reply = {"data": self.problem.data, "versions": self._versions()}
         if mode == "first":
             importlib.import_module(self.contender.packages[0])
             return reply
-        sizes = self.problem.task.sizes
         try:
-            if sizes not in self.checked:
-                self.checked[sizes] = self.make().check()
+            reply["checked"] = self.check()
             self.net = self.make()
+            if mode == "predict" and not self.net.predicts:
+                return {"skip": "makes no predictions"}
+            if mode == "ablation":
+                return {**reply, **self.ablate()}
+            if mode != "predict":
+                reply["loss"] = self.net.epoch_loss()  # compiles, and fills every buffer
         except NotImplementedError as missing:
             return {"skip": str(missing)}
         except AssertionError as error:
             return {"skip": f"does not compute the same: {error}"}
-        if mode == "predict" and not self.net.predicts:
-            return {"skip": "makes no predictions"}
-        if mode == "train":
-            self.net.epoch()  # compiles, and fills every buffer
-        return {**reply, "checked": self.checked[sizes]}
+        return reply
+
+    def check(self) -> str:
+        """Check the network once for all batch sizes and kinds of input, without dropout."""
+        task = self.problem.task
+        plain = replace(task, dropout=0.0, batch=0, images=0, epochs=0, name="", dense=False)
+        if plain not in self.checked:
+            self.problem.task = replace(task, dropout=0.0)
+            self.checked[plain] = self.make().check()
+            self.problem.task = task
+        return self.checked[plain]
 
     def _versions(self) -> dict[str, str]:
-        found = {}
-        for name in self.contender.packages:
+        found: dict[str, str] = {}
+        for name in () if self.contender.folder else self.contender.packages:
             module = sys.modules.get(name)
             distribution = {"sklearn": "scikit-learn"}.get(name, name)
             known = getattr(module, "__version__", None)
@@ -119,12 +128,46 @@ class Worker:
     # ------------------------------------------------------------ what a round is
 
     def train(self) -> Reply:
-        """Train five more epochs in a row, as the main job does, then test, off the clock."""
-        took = seconds(lambda: self.net.train(_IN_A_ROW))
-        reply: Reply = {"seconds": {"epoch": took / _IN_A_ROW}}
+        """Train some more epochs in a row, five as the main job does, then test, off the clock."""
+        reply = self.nets()
         if self.net.predicts:
             _, reply["accuracy"] = self.net.evaluate(self.problem.x_test, self.problem.y_test)
         return reply
+
+    def nets(self) -> Reply:
+        """Train some more epochs in a row."""
+        epochs = self.problem.task.epochs
+        return {"seconds": {"epoch": seconds(lambda: self.net.train(epochs)) / epochs}}
+
+    def ablate(self) -> Reply:
+        """Make the network once with every rewrite rule, and once without each of them."""
+        import numpy as np
+
+        import tinynet
+
+        self.without = {"": self.net}
+        for rule in ablation.rules():
+            self.without[rule] = self.make()
+        weights = []
+        for rule, net in self.without.items():
+            ablation.disable(rule)
+            tinynet.utils.set_random_seed(0)
+            net.epoch()
+            weights.append(np.concatenate([w.ravel() for w in net.weights()]))
+            same = np.array_equal(weights[0].view(np.int32), weights[-1].view(np.int32))
+            assert same, f"without {rule} the weights differ"
+        return {}
+
+    def ablation(self) -> Reply:
+        """Train with all rules, and without each of them, in an order that changes."""
+        epochs, times = self.problem.task.epochs, {}
+        names = list(self.without)
+        self.turn = getattr(self, "turn", -1) + 1
+        for rule in names[self.turn % len(names) :] + names[: self.turn % len(names)]:
+            ablation.disable(rule)
+            took = seconds(functools.partial(self.without[rule].train, epochs))
+            times[ablation.measure(rule)] = took / epochs
+        return {"seconds": times}
 
     def predict(self) -> Reply:
         """Predict one image and all test images, each until there is a steady median."""

@@ -6,22 +6,26 @@ import copy
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import benchmarks.__main__
 import tinynet
-from benchmarks import check, nets, report, suites
+from benchmarks import ablation, check, harness, nets, report, suites, targets
 from benchmarks.__main__ import main
-from benchmarks.contenders import CONTENDERS, Contender
-from benchmarks.harness import Outcome, Process, SkipError, _turn, interleave
+from benchmarks.contenders import CONTENDERS, Contender, only_avx2
+from benchmarks.harness import Outcome, Process, SkipError, _turn, disagreeing, interleave
 from benchmarks.problem import Problem
-from benchmarks.task import Task
+from benchmarks.task import NETWORKS, PREDICTION, Task
+from tests.size import code_lines
 
+NETWORK = {task.name: task for task in NETWORKS}
 TINY = Task(hidden=(16,), images=96, test_images=300, data="drawn digits")
-TASK = {**dataclasses.asdict(Task()), "hidden": [128]}
+TASK = Task().fields()
 
 
 def ignore(text: str) -> None:
@@ -157,6 +161,116 @@ def test_every_suite_has_a_table_and_a_picture(suite: str, tmp_path: Path) -> No
     assert (tmp_path / f"{suite}.png").read_bytes().startswith(b"\x89PNG")
 
 
+# ------------------------------------------------------------ targets
+
+
+def nets_records(tinynet: float = 1.0, jax: float = 3.5, torch: float = 9.0) -> list[Any]:
+    main = NETWORK["main"].fields()
+    return [
+        record("tinynet-1", [tinynet] * 2, task=main),
+        record("jax-1", [jax] * 2, task=main),
+        record("torch-1", [torch] * 2, task=main),
+    ]
+
+
+def test_nets_table_says_what_is_reached() -> None:
+    head, _, row = report.table(result("nets", nets_records())).splitlines()
+    assert head == "|  | cores | tinynet | JAX | PyTorch | target |"
+    assert row == "| main | 1 | 1.00 s | 3.50× (≥ 3) | 9.00× (≥ 8) | reached |"
+    slow = result("nets", nets_records(torch=7.0))
+    assert report.table(slow).endswith("| 7.00× (≥ 8) | **missed** |")
+    assert report.summary(slow) == (
+        "1 of 2 targets are reached. Missed: main, torch, 1 core: 7.00 of 8."
+    )
+    avx2 = result("nets", nets_records(torch=7.0), isa="avx2")
+    assert report.summary(avx2) == "2 of 2 targets are reached."
+    assert "kept from using AVX-512" in report.caption(avx2)
+    assert report.file_name(avx2) == "nets-avx2"
+
+
+def test_small_networks_are_compared_with_one_core() -> None:
+    task = NETWORK["8-64-64-1, mse"].fields()
+    records = [record("tinynet-1", [1.0], task=task), record("tinynet-2", [1.25], task=task)]
+    lines = report.table(result("nets", records)).splitlines()
+    assert lines[0] == "|  | cores | tinynet | tinynet on 1 core | target |"
+    assert lines[3].endswith("| 2 | 1.25 s | 0.80× (≥ 1) | **missed** |")
+
+
+def test_calls_have_targets_by_measure() -> None:
+    task, one = PREDICTION.fields(), "model(x), 1 image"
+    records = [
+        record("tinynet-1", [1e-5], task=task, measure=one),
+        record("torch-1", [2e-5], task=task, measure=one),
+        record("onnx-1", [1e-5], task=task, measure=one),
+    ]
+    row = report.table(result("nets", records)).splitlines()[2]
+    assert row == "| model(x), 1 image | 1 | 10.0 µs | 2.00× (≥ 1.67) | 1.00× | reached |"
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("avx2", [False, True])
+def test_every_network_has_targets(cores: int, avx2: bool) -> None:
+    for task in NETWORKS:
+        assert targets.targets(task.name, "epoch", cores, avx2)
+    assert all(by_name in NETWORK for by_name, *_ in [(n,) for r in targets.ROWS for n in r[0]])
+
+
+def test_grid_summary_counts_its_targets() -> None:
+    records = [record("tinynet-1", [1.0]), record("jax-1", [1.2])]
+    assert report.summary(result("grid", records)) == (
+        "1 of 2 targets are reached. Missed: median lead, 1 core: 1.20 of 1.4."
+    )
+
+
+def test_ablation_table() -> None:
+    records = [
+        record("tinynet-1", [1.0, 1.0]),
+        record("tinynet-1", [1.2, 1.2], measure="epoch without linear_relu"),
+        record("tinynet-1", [1.01, 1.01], measure="epoch without learn"),
+    ]
+    found = result("ablation", records, lines={"linear_relu": 40})
+    rows = report.table(found).splitlines()[2:]
+    place = "784-128-10, batch 32, 60,000 images, 1 core"
+    assert rows[0] == f"| linear_relu | 20.0% | {place} | 20.0% | 40 | 50.0% |  |"
+    assert rows[1].endswith("|  |  | **less than 5% everywhere** |")
+
+
+def test_ablation_counts_lines_of_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rules() -> dict[str, Any]:
+        return {"one": code_lines, "two": [code_lines, code_lines], "none": None}
+
+    monkeypatch.setattr(tinynet.config, "set_disabled_rules", lambda names: None, raising=False)
+    monkeypatch.setattr(tinynet.config, "rules", rules, raising=False)
+    lines = ablation.lines()
+    assert ablation.rules() == ["one", "two", "none"]
+    assert (lines["two"], lines["none"]) == (2 * lines["one"], 0)
+    assert lines["one"] == 2
+
+
+def test_ablation_is_skipped_without_rules_to_disable(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    monkeypatch.delattr(tinynet.config, "set_disabled_rules", raising=False)
+    assert main(["--suite", "ablation", "--quick", "--out", str(tmp_path)]) == 0
+    assert "skipped: this tinynet has no config.set_disabled_rules" in capsys.readouterr().out
+
+
+def test_sentence_names_this_machine_and_the_readmes() -> None:
+    def train(keras: float, torch: float) -> dict[str, Any]:
+        records = [
+            record("tinynet-2", [1.0]), record("keras-tf-2", [keras]), record("torch-2", [torch])
+        ]  # fmt: skip
+        return {"train": result("train", records)}
+
+    assert report.sentence(train(20.0, 8.0), train(40.0, 9.0)) == (
+        "On this machine tinynet is 20.0 times as fast as Keras and 8.0 times as fast as PyTorch"
+        "; on the README's machine it is 40.0 and 9.0."
+    )
+    assert report.sentence(train(20.0, 8.0), {}).endswith("8.0 times as fast as PyTorch.")
+    assert report.sentence({"train": TRAIN}, {}) == ""
+    assert report.sentence({}, {}) == ""
+
+
 # ------------------------------------------------------------ the README
 
 
@@ -237,6 +351,12 @@ def _settings():
 
 
 PEERS = {"Torch": "torch", "Jax": "jax", "Sklearn": "sklearn"}
+#: One network of each kind of loss, optimizer and layer.
+KINDS = (
+    "logits", "one-hot labels", "dropout", "tanh", "AdamW", "SGD", "L2", "batch normalization",
+    "standardized", "512-512, RMSprop, dropout", "autoencoder", "8-64-64-1, mse",
+    "30-16-8-1, binary", "784-30-10, sigmoid, mse, SGD", "4-32-16-4, tanh, full batch",
+)  # fmt: skip
 NETS = [
     "Tinynet",
     "TinynetNumpy",
@@ -257,20 +377,45 @@ def test_nets_compute_the_same(name: str, problem: Problem) -> None:
     assert all((new != old).any() for new, old in zip(after, before, strict=True))
 
 
-def test_the_gradients_are_those_of_the_loss(problem: Problem) -> None:
+@pytest.mark.parametrize("name", [*NETWORK, ""])
+def test_check_gradients_are_those_of_the_loss(name: str) -> None:
+    task = dataclasses.replace(NETWORK.get(name, TINY), hidden=(7, 5), batch_norm=name == "SGD")
+    task = dataclasses.replace(task, images=20, test_images=5, data="drawn digits")
+    problem = Problem(task)
     weights = [np.array(w, np.float64) for w in problem.first_weights()]
     rng = np.random.default_rng(0)
-    x, y = rng.random((5, 784)), rng.integers(0, 10, 5)
-    _, found = check.gradients(weights, x, y)
+    x, y = problem.x[:5], problem.y[:5]
+    _, found = check.gradients(task, weights, x, y)
     h = 1e-5  # central differences: off by h^2, and by 1e-16 / h of rounding
     for i, gradient in enumerate(found):
         direction = rng.standard_normal(gradient.shape)
         sides = []
         for sign in (h, -h):
             moved = [*weights[:i], weights[i] + sign * direction, *weights[i + 1 :]]
-            sides.append(check.gradients(moved, x, y)[0])
+            sides.append(check.gradients(task, moved, x, y)[0])
         slope = (sides[0] - sides[1]) / (2 * h)
         assert math.isclose(slope, (gradient * direction).sum(), abs_tol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "name",
+    ["TinynetNumpy", *(pytest.param(name, marks=pytest.mark.slow) for name in ("Torch", "Jax"))],
+)
+def test_networks_train_as_the_check_does(name: str, kind: str) -> None:
+    if name in PEERS:
+        pytest.importorskip(PEERS[name], reason=f"needs {PEERS[name]}: pip install -e '.[peers]'")
+    task = NETWORK[kind]
+    hidden = tuple(min(units, 16) for units in task.hidden)
+    small = dataclasses.replace(
+        task, hidden=hidden, images=100, test_images=300, batch=32, data="drawn digits"
+    )
+    plain = Problem(dataclasses.replace(small, dropout=0.0))
+    assert getattr(nets, name)(plain, 1).check()
+    net = getattr(nets, name)(Problem(small), 1)
+    loss = net.epoch_loss()
+    expected, _, _ = check.train(plain.task, plain.first_weights(), check.batches(plain), False)
+    assert 0.3 * expected[0] < loss < 2 * expected[0]
 
 
 def with_optimizer(**changes: Any) -> Any:
@@ -336,6 +481,35 @@ def test_dense_input_has_no_zeros() -> None:
     assert (Problem(TINY).x == 0).mean() > 0.5
 
 
+# ------------------------------------------------------------ a quiet machine
+
+
+def run_in(folder: Path, load: float, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
+    """Run the suite `train` into a folder as if its results were committed."""
+    (folder / "results").mkdir(exist_ok=True)
+    monkeypatch.setattr(benchmarks.__main__, "COMMITTED", folder / "results")
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load), raising=False)
+    outcome = Outcome()
+    outcome.add("tinynet-1", "epoch", 1.0, task=NETWORK["main"].fields())
+    monkeypatch.setattr(suites.Suite, "run", lambda *args: outcome)
+    return main(["--suite", "nets", "--out", str(folder / "results"), *more])
+
+
+def test_results_of_a_busy_machine_are_not_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    assert run_in(tmp_path, 0.6, monkeypatch) == 1
+    assert "Received: 0.6" in capsys.readouterr().err
+    assert not [*(tmp_path / "results").iterdir()]
+    assert run_in(tmp_path, 0.6, monkeypatch, "--force") == 0
+    written = tmp_path / "results" / "nets.json"
+    assert json.loads(written.read_text(encoding="utf-8"))["forced"] is True
+    page = written.with_suffix(".md").read_text(encoding="utf-8")
+    assert "written with --force" in page
+    assert run_in(tmp_path, 0.5, monkeypatch) == 0
+    assert json.loads(written.read_text(encoding="utf-8"))["forced"] is False
+
+
 # ------------------------------------------------------------ taking turns
 
 
@@ -358,6 +532,56 @@ def test_measuring_from_end_to_end(
     assert report.table(found) in capsys.readouterr().out
     assert (tmp_path / "train.md").exists()
     assert (tmp_path / "train.png").exists()
+
+
+def test_losses_must_agree() -> None:
+    losses = {"a": 1.0, "b": 1.02, "c": 1.2, "d": math.nan}
+    replies = {key: {"loss": loss} for key, loss in losses.items()}
+    assert disagreeing({**replies, "e": {}}).keys() == {"c", "d"}
+    assert disagreeing({"e": {}}) == {}
+
+
+def test_who_does_not_train_alike_is_skipped_in_this_task_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = {"blas-1": iter([3.0, 1.0]), "tinynet-1": iter([1.0, 1.0])}
+
+    class Stub:
+        def __init__(self, key: str, **environment: str) -> None:
+            self.key = key
+
+        def ask(self, do: str, **request: Any) -> dict[str, Any]:
+            if do == "round":
+                return {"seconds": {"epoch": 1.0}}
+            return {"loss": next(answers[self.key]), "checked": "", "versions": {}, "data": ""}
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(harness, "Process", Stub)
+    monkeypatch.setattr(harness, "PAUSE", 0)
+    outcome, tasks = Outcome(), [NETWORK["main"], NETWORK["tanh"]]
+    interleave("nets", tasks, ["blas-1", "tinynet-1", "tinynet-1"], 2, outcome, ignore)
+    assert [(r["contender"], r["task"]["name"]) for r in outcome.records] == [
+        ("blas-1", "tanh"),
+        ("tinynet-1", "tanh"),
+    ]
+    assert outcome.skipped["blas-1"].startswith("main: does not train alike")
+
+
+def test_environments_differ_by_isa_and_add_up_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    restricted = only_avx2()
+    features = restricted["NUMBA_CPU_FEATURES"].split(",")
+    assert not [f for f in features if f.startswith("+avx512")]
+    flags = CONTENDERS["jax-1"].variables(**restricted)["XLA_FLAGS"]
+    assert flags == "--xla_cpu_multi_thread_eigen=false --xla_cpu_max_isa=AVX2"
+    assert "XLA_FLAGS" not in CONTENDERS["torch-1"].variables()
+
+
+def test_networks_are_chosen_by_parts_of_their_names() -> None:
+    chosen = suites.SUITES["nets"].chosen(False, ["rmsprop", "main"])
+    assert [t.name for t in chosen] == ["main", "512, RMSprop", "512-512, RMSprop, dropout"]
 
 
 def test_every_round_begins_with_another() -> None:
@@ -391,7 +615,14 @@ def test_a_process_that_ends_is_skipped_with_its_last_words() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--contenders", "nobody"], ["--rounds", "0"], ["--suite", "none"]],
+    [
+        ["--contenders", "nobody"],
+        ["--rounds", "0"],
+        ["--suite", "none"],
+        ["--only", "nothing"],
+        ["--cores", "3"],
+        ["--isa", "mmx"],
+    ],
 )
 def test_wrong_arguments(arguments: list[str], capsys: Any) -> None:
     with pytest.raises(SystemExit) as end:
