@@ -11,14 +11,13 @@ errors of the results.
 exp, expm1  ``x = n log(2) + r`` with an integer n and ``|r| <= log(2) / 2``, so that
             ``exp(x) = 2**n + 2**n expm1(r)``; expm1(r) is a polynomial
 tanh        ``x + x**3 p(x**2)`` for ``|x| < 1``, otherwise ``1 - 2 / (exp(2 |x|) + 1)``
-log, log1p  ``2**n (1 + f)`` with ``sqrt(1/2) <= 1 + f < sqrt(2)``, so that
-            ``log(x) = n log(2) + log1p(f)``; log1p(f) is a polynomial of f, or, for log1p and
-            power, an odd polynomial of ``f / (2 + f)``
-power       ``exp(y log(|x|))``
+log, log1p  ``x = 2**n (1 + f)`` with ``3/4 <= 1 + f < 3/2``, so that
+            ``log(x) = n log(2) + log(1 + f)``; the latter is a polynomial of f
+power       ``exp(y log(|x|))``; there log is an odd polynomial of ``f / (2 + f)``
 erfc        ``exp(-x**2)`` times a polynomial of ``(x - k) / (x + k)``, for x >= 0
 ==========  =================================================================================
 
-exp, tanh and log are computed in single precision, the others in double precision.
+The others than exp, tanh, log and log1p are computed in double precision.
 """
 
 from __future__ import annotations
@@ -293,47 +292,64 @@ def expm1(x: Any) -> Any:
 # ---------------------------------------------------------------- log and its relatives
 
 
-def _log64(x: Any, is_log1p: bool = False) -> Any:
-    """Compute log(x) or log(1 + x) of float64, to more than float32's accuracy."""
-    whole = x + 1.0 if is_log1p else x
-    n = (high_half(whole) - 0x3FE6A09E) >> 20  # the bits of sqrt(1/2)
-    scale = from_high_half((1023 - n) << 20)  # 2**-n
-    f = fma(x, scale, scale - 1.0 if is_log1p else -1.0)
-    s = f / (f + 2.0)
-    z = s * s
-    p = polynomial(
-        z, 0.6666666564509184, 0.4000033527955309, 0.2853730253754721, 0.23582271905042443
-    )
-    y = fma(double(n), _LOG_2, fma(s * z, p, s + s))
-    y = where(whole == math.inf, math.inf, where(whole == 0.0, -math.inf, y))
-    return where(whole >= 0.0, y, math.nan)
+_THREE_QUARTERS = 0x3F400000  # its bits
 
 
-def log(x: Any) -> Any:
-    """Compute the natural logarithm, in single precision."""
-    is_denormal = x < 2.0**-126
-    word = bits(where(is_denormal, x * 2.0**23, x), I32) - 0x3F3504F3  # the bits of sqrt(1/2)
-    n = single(word >> 23)
-    n = where(is_denormal, n - 23.0, n)
-    f = bits((word & 0x7FFFFF) + 0x3F3504F3, F32) - 1.0
+def _log_sum(n: Any, f: Any) -> Any:
+    """Return ``n log(2) + log(1 + f)``, where ``-1/4 <= f < 1/2``."""
     p = polynomial(
-        f, 0.3333333134651184, -0.250008225440979, 0.20001226663589478, -0.16623356938362122,
-        0.14201761782169342, -0.131601944565773, 0.12761549651622772, -0.07634429633617401,
+        f, 0.33333340287208557, -0.2500016391277313, 0.19999605417251587, -0.16655296087265015,
+        0.14276240766048431, -0.12727785110473633, 0.11700654029846191, -0.09116142243146896,
+        0.037672463804483414,
     )  # fmt: skip
     # n log(2) + (f - f**2 / 2 + f**3 p); the rounding error of its two large terms' sum is added.
     z = f * f
     more = fma(n, _LOG_2_LOW, fma(f * z, p, z * -0.5))
     large = n * _LOG_2_HIGH
     sum_ = large + f
-    y = sum_ + (f - (sum_ - large) + more)
+    return sum_ + (f - (sum_ - large) + more)
+
+
+def _log_at_ends(x: Any, y: Any) -> Any:
+    """Return y, or the logarithm of x where x is not a positive number."""
     y = where(x < math.inf, y, x)  # infinity and NaN
-    y = where(x < 0.0, math.nan, y)
-    return where(x == 0.0, -math.inf, y)
+    return where(x == 0.0, -math.inf, where(x < 0.0, math.nan, y))
+
+
+def log(x: Any) -> Any:
+    """Compute the natural logarithm, in single precision."""
+    is_denormal = x < 2.0**-126
+    word = bits(where(is_denormal, x * 2.0**23, x), I32) - _THREE_QUARTERS
+    n = single(word >> 23)
+    n = where(is_denormal, n - 23.0, n)
+    f = bits((word & 0x7FFFFF) + _THREE_QUARTERS, F32) - 1.0
+    return _log_at_ends(x, _log_sum(n, f))
 
 
 def log1p(x: Any) -> Any:
-    """Compute log(1 + x), also for small x."""
-    return where(x == 0.0, x, single(_log64(double(x), is_log1p=True)))  # -0 stays -0
+    """Compute log(1 + x), also for small x, in single precision."""
+    whole = x + 1.0
+    word = bits(whole, I32) - _THREE_QUARTERS
+    scale = bits(0x3F800000 - (word & (-1 << 23)), F32)  # 2**-n
+    # Of (1 + x) / 2**n - 1, as if 1 + x were not rounded; that does not matter where x is large.
+    f = bits((word & 0x7FFFFF) + _THREE_QUARTERS, F32) - 1.0
+    f = where(x < 2.0**24, fma(x, scale, scale - 1.0), f)
+    y = _log_at_ends(whole, _log_sum(single(word >> 23), f))
+    return where(x == 0.0, x, y)  # -0 stays -0
+
+
+def _log64(x: Any) -> Any:
+    """Compute log(x) of float64, to more than float32's accuracy; x is not negative."""
+    n = (high_half(x) - 0x3FE6A09E) >> 20  # the bits of sqrt(1/2)
+    f = fma(x, from_high_half((1023 - n) << 20), -1.0)
+    s = f / (f + 2.0)
+    z = s * s
+    p = polynomial(
+        z, 0.6666666564509184, 0.4000033527955309, 0.2853730253754721, 0.23582271905042443
+    )
+    y = fma(double(n), _LOG_2, fma(s * z, p, s + s))
+    y = where(x < math.inf, y, x)  # infinity and NaN
+    return where(x == 0.0, -math.inf, y)
 
 
 def power(x: Any, y: Any) -> Any:
