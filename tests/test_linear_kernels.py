@@ -377,7 +377,8 @@ def test_learn(parts: int, shape: tuple[int, int, int], rng: np.random.Generator
         state = [w.copy(), np.zeros_like(w), np.zeros_like(w)]
         places = dict(zip("wmv", (a.ctypes.data for a in state), strict=True))
         one = getattr(learn, name + "_adam")
-        row = one.row(**words, **adam, **blocks, **places)
+        scratch_words = blocks if name == "learn" else {}
+        row = one.row(**words, **adam, **scratch_words, **places)
         for part in range(parts):
             one(row, part, parts)
         for found, right in zip(state, expected, strict=True):

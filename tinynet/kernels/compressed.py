@@ -61,17 +61,31 @@ def csr_room_size(n: int) -> int:
 def sorted_size(n: int, d: int) -> int:
     """Return how many bytes the sorted batch of `n` examples with `d` columns needs."""
     size = min(n, CHUNK)
-    return -(-n // max(size, 1)) * _chunk_bytes(d, size)
+    return -(-n // max(size, 1)) * chunk_bytes(d, size)
 
 
 @inlined
-def _counts_bytes(d):
+def counts_bytes(d):
     return (4 * d + 63) // 64 * 64
 
 
 @inlined
-def _chunk_bytes(d, size):
-    return _counts_bytes(d) + 8 * d * size
+def chunk_bytes(d, size):
+    return counts_bytes(d) + 8 * d * size
+
+
+def _may_end(vectors):
+    """Return whether the last of this many vectors may be partial; AVX2 is slow at it."""
+    return AVX512 or vectors == 1
+
+
+@inlined
+def group(width):
+    """Return how many of `width` units the next group has: up to 8, 4, 2 vectors or 1."""
+    vectors = _MOST
+    while vectors > 1 and width < LANES * vectors - (LANES - 1 if AVX512 else 0):
+        vectors //= 2
+    return min(width, vectors * LANES)
 
 
 if not COMPILES:
@@ -90,49 +104,35 @@ if not COMPILES:
         put_int64(place, 0, last)
 
     @np.errstate(all="ignore")
-    def _gather(pairs, count, d_y, ldw, width, keep, out):
-        examples = vector(int(pairs), 2 * count, np.int32)[::2]
-        factors = vector(int(pairs), 2 * count, np.float32)[1::2]
-        rows = simd.view(d_y, int(examples.max()) + 1 if count else 0, width, ldw)
+    def _gather(counts, pairs, stride, chunks, d_y, ldw, width, out):
         sums = vector(int(out), width, np.float32)
-        sums[:] = ((sums if keep else 0) + factors @ rows[examples]) + np.float32(0)
-
-    def _group(width):
-        return min(width, _MOST * LANES)
+        sums[:] = 0
+        for chunk in range(chunks):
+            count, place = int32_at(counts + chunk * stride, 0), int(pairs + chunk * stride)
+            examples = vector(place, 2 * count, np.int32)[::2]
+            factors = vector(place, 2 * count, np.float32)[1::2]
+            rows = simd.view(d_y, int(examples.max()) + 1 if count else 0, width, ldw)
+            sums += factors @ rows[examples]
 
 else:
 
     def _groups(b, width, build):
-        """Call ``build(vectors, masks)`` for the least number of vectors that `width` fits in."""
-        vectors = _MOST
+        """Call ``build(vectors, masks)`` for the number of vectors of a group of units."""
 
         def choose(vectors):
-            masks = [simd.below(b, width, p * LANES) for p in range(vectors)]
+            last = simd.below(b, width, (vectors - 1) * LANES) if _may_end(vectors) else None
+            masks = [None] * (vectors - 1) + [last]
             if vectors == 1:
                 build(1, masks)
                 return
-            if AVX512:
-                large = b.icmp_signed(">", width, I64(vectors * LANES // 2))
-            else:  # masks are slow
-                large = b.icmp_signed(">=", width, I64(vectors * LANES))
-                masks = [None] * vectors
-            with b.if_else(large) as (yes, no):
+            least = LANES * vectors - (LANES - 1 if _may_end(vectors) else 0)
+            with b.if_else(b.icmp_signed(">=", width, I64(least))) as (yes, no):
                 with yes:
                     build(vectors, masks)
                 with no:
                     choose(vectors // 2)
 
-        choose(vectors)
-
-    @inlined
-    def _group(width):
-        """Return how many of `width` units the next group has."""
-        if AVX512 or width < LANES:
-            return min(width, _MOST * LANES)
-        vectors = _MOST
-        while vectors * LANES > width:
-            vectors //= 2
-        return vectors * LANES
+        choose(_MOST)
 
     @intrinsic
     def _add_some(typing_context, indices, values, place, end, w, ldw, init, width, out):
@@ -172,7 +172,7 @@ else:
                     for p in range(vectors)
                 ]
                 following = b.add(k, I64(1))
-                b.branch(test)
+                simd.as_is(b.module, b.branch(test))
                 for phi, begin, value in zip(
                     [k, *old], [first, *sums], [following, *new], strict=True
                 ):
@@ -188,23 +188,22 @@ else:
 
         return types.void(*[types.int64] * 9), generate
 
-    @intrinsic
-    def _gather(typing_context, pairs, count, d_y, ldw, width, keep, out):
-        """Out = (out if `keep`) + the rows of `d_y` of the pairs' examples, times their values."""
+    def gather(b, counts, pairs, stride, chunks, d_y, ldw, width, finish):
+        """Build a row of the gradient: the examples' rows of `d_y`, times the pairs' values.
 
-        def generate(context, b, signature, arguments):
-            pairs, count, d_y, ldw, width, keep, out = arguments
-            zero = simd.splat(b, F32(0))
-            kept = simd.splat(b, b.icmp_signed("!=", keep, I64(0)))
+        The counters and pairs of the chunks are `stride` apart. ``finish(sums, masks)`` builds
+        what becomes of the vectors.
+        """
+        zero = simd.splat(b, simd.F32(0))
 
-            def build(vectors, masks):
-                places = [simd.shifted(b, out, p) for p in range(vectors)]
-                sums = [
-                    b.select(kept, simd.load(b, places[p], masks[p]), zero) for p in range(vectors)
-                ]
+        def build(vectors, masks):
+            def add_chunk(chunk, sums):
+                offset = b.mul(chunk, stride)
+                first = b.add(pairs, offset)
+                count = b.zext(b.load(simd.at(b, b.add(counts, offset), I32)), I64)
 
                 def add(k, sums):
-                    pair = b.add(pairs, b.mul(k, I64(8)))
+                    pair = b.add(first, b.mul(k, I64(8)))
                     example = b.zext(b.load(simd.at(b, pair, I32)), I64)
                     x = simd.broadcast(b, b.add(pair, I64(4)))
                     line = b.add(d_y, b.mul(ldw, example))
@@ -213,14 +212,28 @@ else:
                         for p in range(vectors)
                     ]
 
-                sums = simd.loop(b, I64(0), count, 1, sums, add)
-                for p in range(vectors):
-                    simd.store(b, b.fadd(sums[p], zero), places[p], masks[p])
+                return simd.loop(b, I64(0), count, 1, sums, add)
 
-            _groups(b, width, build)
+            sums = simd.loop(b, I64(0), chunks, 1, [zero] * vectors, add_chunk)
+            finish([b.fadd(x, zero) for x in sums], masks)
+
+        _groups(b, width, build)
+
+    @intrinsic
+    def _gather(typing_context, counts, pairs, stride, chunks, d_y, ldw, width, out):
+        """Compute one row of the gradient."""
+
+        def generate(context, b, signature, arguments):
+            out = arguments[-1]
+
+            def finish(sums, masks):
+                for p, (x, mask) in enumerate(zip(sums, masks, strict=True)):
+                    simd.store(b, x, simd.shifted(b, out, p), mask)
+
+            gather(b, *arguments[:-1], finish)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 7), generate
+        return types.void(*[types.int64] * 8), generate
 
 
 @kernel
@@ -241,7 +254,7 @@ def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, r
             prefetch(indices + 2 * k)
     j = 0
     while j < u:
-        width = _group(u - j)
+        width = group(u - j)
         for h in range(2):
             if h % parts != part:
                 continue
@@ -287,8 +300,8 @@ def sort_csr(part, parts, step, indptr, indices, values, rows, pairs, d, size):
     """Sort the batch by column, in chunks of `size` examples; a part sorts whole chunks."""
     first, n = int64_at(step, 1), int64_at(step, 2)
     for chunk in range(part, (n + size - 1) // size, parts):
-        counts = pairs + chunk * _chunk_bytes(d, size)
-        found = counts + _counts_bytes(d)
+        counts = pairs + chunk * chunk_bytes(d, size)
+        found = counts + counts_bytes(d)
         for p in range(d):
             put_int32(counts, p, 0)
         for i in range(chunk * size, min(n, chunk * size + size)):
@@ -305,19 +318,15 @@ def sort_csr(part, parts, step, indptr, indices, values, rows, pairs, d, size):
 @inlined
 def gradient_rows(pairs, n, d, size, begin, end, d_y, u, out):
     """Compute rows `begin` to `end` of the kernel's gradient, ``x.T @ d_y``."""
-    for chunk in range(max((n + size - 1) // size, 1)):
-        counts = pairs + chunk * _chunk_bytes(d, size)
-        found = counts + _counts_bytes(d)
-        j = 0
-        while j < u:
-            width = _group(u - j)
-            for p in range(begin, end):
-                count = int32_at(counts, p) if n > 0 else 0
-                to = out + 4 * (u * (p - begin) + j)
-                _gather(
-                    found + 8 * size * p, count, d_y + 4 * j, 4 * u, width, 1 if chunk else 0, to
-                )
-            j += width
+    chunks, stride, found = (n + size - 1) // size, chunk_bytes(d, size), pairs + counts_bytes(d)
+    j = 0
+    while j < u:
+        width = group(u - j)
+        for p in range(begin, end):
+            place = out + 4 * (u * (p - begin) + j)
+            _gather(pairs + 4 * p, found + 8 * size * p, stride, chunks, d_y + 4 * j, 4 * u, width,
+                    place)  # fmt: skip
+        j += width
 
 
 @kernel

@@ -14,14 +14,15 @@ copy that reads the part's gradient. The others apply Adam themselves.
 """
 
 import numpy as np
+from llvmlite import ir
 
-from tinynet.kernels import simd
+from tinynet.kernels import compressed, simd
 from tinynet.kernels.compiled import COMPILES, flush, inlined, intrinsic, types
-from tinynet.kernels.compressed import gradient_rows
+from tinynet.kernels.compressed import chunk_bytes, counts_bytes, gradient_rows, group
 from tinynet.kernels.linear import KERNEL
 from tinynet.kernels.linear import room_size as product_room_size
 from tinynet.kernels.row import FIRST, WORDS, call_at, kernel, vector
-from tinynet.kernels.simd import F32, I64, LANES, int64_at, put_int64
+from tinynet.kernels.simd import I32, I64, LANES, int64_at, put_int64
 
 _TINY = 1e-30  # the moment estimates of Adam must not fall below this, or else are 0
 _CACHED = 1 << 15  # bytes of a block of the gradient, if a row is not larger
@@ -50,39 +51,85 @@ if not COMPILES:
         v[v < _TINY] = 0
         w -= (m * alpha) / (np.sqrt(v) + epsilon)
 
+    def _gather_adam(counts, pairs, stride, chunks, d_y, ldw, width, w, m, v, *numbers):
+        gradient = np.empty(width, np.float32)
+        place = gradient.ctypes.data
+        compressed._gather(counts, pairs, stride, chunks, d_y, ldw, width, place)
+        _adam(place, w, m, v, width, *numbers)
+
 else:
+
+    def _build_adam(b, gradients, masks, w, m, v, alpha, rate_1, rate_2, epsilon):
+        """Build `functional.adam` for some vectors of the gradient."""
+        zero, tiny = simd.splat(b, simd.F32(0)), simd.splat(b, simd.F32(_TINY))
+        numbers = [simd.load(b, a) for a in (rate_1, rate_2)]
+        means, squares, moving = [], [], None
+        for p, (d, mask) in enumerate(zip(gradients, masks, strict=True)):
+            for old, target, place, rate in zip(
+                (means, squares), (d, b.fmul(d, d)), (m, v), numbers, strict=True
+            ):
+                place = simd.shifted(b, place, p)
+                x = simd.load(b, place, mask)
+                x = b.fadd(x, b.fmul(b.fsub(target, x), rate))
+                size = x
+                if old is means:
+                    size = simd.call(b, "llvm.fabs.v16f32", simd.VECTOR, x)
+                x = b.select(b.fcmp_ordered("<", size, tiny), zero, x)
+                simd.store(b, x, place, mask)
+                old.append(x)
+            bits = b.bitcast(means[p], ir.VectorType(I32, LANES))
+            moving = bits if moving is None else b.or_(moving, bits)
+        # Where all first moments are 0, as for pixels at the border, the weights stay: the
+        # divisions and roots, which take longest, are left out.
+        step, small = (b.load(simd.at(b, a, simd.F32)) for a in (alpha, epsilon))
+        infinite = simd.F32(float("inf"))
+        size = simd.call(b, "llvm.fabs.f32", simd.F32, step)
+        finite = b.and_(
+            b.fcmp_ordered("<", size, infinite), b.fcmp_ordered(">", small, simd.F32(0))
+        )
+        still = b.icmp_signed("==", moving, ir.VectorType(I32, LANES)([0] * LANES))
+        still = b.icmp_signed("==", b.bitcast(still, ir.IntType(16)), ir.IntType(16)(-1))
+        with b.if_then(b.not_(b.and_(still, finite))):
+            step, small = (simd.load(b, a) for a in (alpha, epsilon))
+            for p, mask in enumerate(masks):
+                place = simd.shifted(b, w, p)
+                root = simd.call(b, "llvm.sqrt.v16f32", simd.VECTOR, squares[p])
+                change = b.fdiv(b.fmul(means[p], step), b.fadd(root, small))
+                simd.store(b, b.fsub(simd.load(b, place, mask), change), place, mask)
 
     @intrinsic
     def _adam(typing_context, g, w, m, v, n, alpha, rate_1, rate_2, epsilon):
         """`functional.adam` for n numbers."""
 
         def generate(context, b, signature, arguments):
-            g, w, m, v, n = arguments[:5]
-            alpha, rate_1, rate_2, epsilon = (simd.load(b, a) for a in arguments[5:])
-            zero, tiny = simd.splat(b, F32(0)), simd.splat(b, F32(_TINY))
+            places, n, numbers = arguments[:4], arguments[4], arguments[5:]
+            whole = b.and_(n, I64(-LANES))
 
             def update(i, mask=None):
-                at = b.mul(i, I64(4))
-                places = [b.add(a, at) for a in (g, w, m, v)]
-                d, x, mean, square = (simd.load(b, a, mask) for a in places)
-                mean = b.fadd(mean, b.fmul(b.fsub(d, mean), rate_1))
-                square = b.fadd(square, b.fmul(b.fsub(b.fmul(d, d), square), rate_2))
-                size = simd.call(b, "llvm.fabs.v16f32", simd.VECTOR, mean)
-                mean = b.select(b.fcmp_ordered("<", size, tiny), zero, mean)
-                square = b.select(b.fcmp_ordered("<", square, tiny), zero, square)
-                root = simd.call(b, "llvm.sqrt.v16f32", simd.VECTOR, square)
-                step = b.fdiv(b.fmul(mean, alpha), b.fadd(root, epsilon))
-                for value, place in zip((b.fsub(x, step), mean, square), places[1:], strict=True):
-                    simd.store(b, value, place, mask)
+                g, w, m, v = (b.add(a, b.mul(i, I64(4))) for a in places)
+                _build_adam(b, [simd.load(b, g, mask)], [mask], w, m, v, *numbers)
                 return []
 
-            whole = b.and_(n, I64(-LANES))
             simd.loop(b, I64(0), whole, LANES, [], lambda i, _: update(i))
             with b.if_then(b.icmp_signed("<", whole, n)):
                 update(whole, simd.below(b, b.sub(n, whole)))
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 9), generate
+
+    @intrinsic
+    def _gather_adam(typing_context, counts, pairs, stride, chunks, d_y, ldw, width, w, m, v,
+                     alpha, rate_1, rate_2, epsilon):  # fmt: skip
+        """Update one row of the kernel, whose gradient stays in registers."""
+
+        def generate(context, b, signature, arguments):
+            def finish(sums, masks):
+                _build_adam(b, sums, masks, *arguments[7:])
+
+            compressed.gather(b, *arguments[:7], finish)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 14), generate
 
 
 @inlined
@@ -169,17 +216,20 @@ def learn_csr(part, parts, count, pairs, d_y, d, u, size, update, subrows, offse
 
 @kernel
 def learn_csr_adam(part, parts, count, pairs, d_y, d, u, size, w, m, v, alpha, rate_1, rate_2,
-                   epsilon, gradient, gradient_size):  # fmt: skip
+                   epsilon):  # fmt: skip
     """The same with Adam; its numbers are addresses of vectors of 16 equal ones."""
-    gradient, n = gradient + part * gradient_size, int64_at(count, 0)
-    last = d * (part + 1) // parts
-    # One row at a time, so that its sums overlap with the divisions of the row before.
-    rows = max(8 * LANES // u, 1) if n <= size else 16
-    rows = min(rows, max(gradient_size // (4 * u), 1))
+    begin, end = d * part // parts, d * (part + 1) // parts
+    chunks, stride = (int64_at(count, 0) + size - 1) // size, chunk_bytes(d, size)
+    found = pairs + counts_bytes(d)
     flushing = flush(True)
-    for begin in range(d * part // parts, last, rows):
-        end = min(begin + rows, last)
-        gradient_rows(pairs, n, d, size, begin, end, d_y, u, gradient)
-        at = 4 * u * begin
-        _adam(gradient, w + at, m + at, v + at, (end - begin) * u, alpha, rate_1, rate_2, epsilon)
+    j = 0
+    while j < u:
+        width = group(u - j)
+        for p in range(begin, end):
+            at = 4 * (u * p + j)
+            _gather_adam(
+                pairs + 4 * p, found + 8 * size * p, stride, chunks, d_y + 4 * j, 4 * u, width,
+                w + at, m + at, v + at, alpha, rate_1, rate_2, epsilon,
+            )  # fmt: skip
+        j += width
     flush(flushing)

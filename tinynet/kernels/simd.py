@@ -60,8 +60,8 @@ def store(b, x, address, mask=None):
 
 def below(b, width, first=0):
     """Return the mask of the lanes i with ``first + i < width``."""
-    lanes = ir.VectorType(I64, LANES)([first + i for i in range(LANES)])
-    return b.icmp_signed("<", lanes, splat(b, width))
+    lanes = ir.VectorType(I32, LANES)([first + i for i in range(LANES)])
+    return b.icmp_signed("<", lanes, splat(b, b.trunc(width, I32)))
 
 
 def splat(b, x):
@@ -83,6 +83,14 @@ def fma(b, x, y, z):
     return b.fadd(b.fmul(x, y), z)
 
 
+def as_is(module, branch):
+    """Tell LLVM not to unroll the loop that ends with a branch: short ones gain nothing by it."""
+    option = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    loop_id = ir.MDValue(module, [option], str(len(module.metadata)))
+    loop_id.operands = (loop_id, option)  # which makes it different from others
+    branch.set_metadata("llvm.loop", loop_id)
+
+
 def loop(b, start, stop, step, values, body):
     """Build ``for i in range(start, stop, step): values = body(i, values)``; return the values."""
     before, inside, after = b.block, b.append_basic_block("loop"), b.append_basic_block("done")
@@ -95,7 +103,7 @@ def loop(b, start, stop, step, values, body):
         phi.add_incoming(first, before)
         phi.add_incoming(next_, b.block)
     last = b.block
-    b.cbranch(b.icmp_signed("<", following, stop), inside, after)
+    as_is(b.module, b.cbranch(b.icmp_signed("<", following, stop), inside, after))
     b.position_at_end(after)
     result = [b.phi(v.type) for v in values]
     for phi, first, next_ in zip(result, values, new, strict=True):
