@@ -20,6 +20,7 @@ Array = np.ndarray[Any, Any]
 CHUNK = 1 << 20
 EXACT = {
     **{name: getattr(np, name) for name in ("exp", "expm1", "log", "log1p", "tanh")},
+    "erf": np.vectorize(math.erf, otypes=[np.float64]),
     "erfc": np.vectorize(math.erfc, otypes=[np.float64]),
     "power": np.power,
 }

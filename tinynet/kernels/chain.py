@@ -111,8 +111,9 @@ def _sign(a):
     return where(a != a, a, truth(a > 0.0) - truth(a < 0.0))
 
 
-def _erfc(x):
-    return np.asarray(np.frompyfunc(math.erfc, 1, 1)(x), np.float32)
+def _of_numbers(function):
+    """Return a function of arrays."""
+    return np.vectorize(function, otypes=[np.float32])
 
 
 # Steps of optimizers: the new weights, then the new slots, rounded as in `functional`.
@@ -156,7 +157,8 @@ _TABLE: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None, int]] = {
     "log": (np.log, elementary.log, 1),
     "log1p": (np.log1p, elementary.log1p, 1),
     "tanh": (np.tanh, elementary.tanh, 1),
-    "erfc": (_erfc, elementary.erfc, 1),
+    "erf": (_of_numbers(math.erf), elementary.erf, 1),
+    "erfc": (_of_numbers(math.erfc), elementary.erfc, 1),
     "floor": (np.floor, elementary.floor, 1),
     "ceil": (np.ceil, elementary.ceil, 1),
     "rint": (np.rint, elementary.rint, 1),

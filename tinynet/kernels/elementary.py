@@ -15,6 +15,7 @@ log, log1p  ``x = 2**n (1 + f)`` with ``3/4 <= 1 + f < 3/2``, so that
             ``log(x) = n log(2) + log(1 + f)``; the latter is a polynomial of f
 power       ``exp(y log(|x|))``; there log is an odd polynomial of ``f / (2 + f)``
 erfc        ``exp(-x**2)`` times a polynomial of ``(x - k) / (x + k)``, for x >= 0
+erf         ``x p(x**2)`` for ``|x| < 1/2``, otherwise ``1 - erfc(|x|)``
 ==========  =================================================================================
 
 The others than exp, tanh, log and log1p are computed in double precision.
@@ -229,6 +230,11 @@ def _limited(x: Any, low: float, high: float) -> Any:
     return where(x > high, high, x)
 
 
+def _with_sign(y: Any, x: Any) -> Any:
+    """Return y, which is not negative, with the sign of x."""
+    return bits(bits(y, I32) | (bits(x, I32) & (-1 << 31)), F32)
+
+
 def _reduced(x: Any) -> tuple[Any, Any, Any]:
     """Return r, ``expm1(r) - r`` and n, in the exponent's place, where ``x = n log(2) + r``."""
     shifted = fma(x, 1 / _LOG_2, _MAGIC)  # its last bits are n
@@ -264,8 +270,7 @@ def tanh(x: Any) -> Any:
     r, more, exponent = _reduced(size + size)
     scale = bits(exponent + (127 << 23), F32)
     large = 1.0 - 2.0 / fma(scale, r + more, scale + 1.0)
-    y = where(size < 1.0, small, large)
-    return bits(bits(y, I32) | (bits(x, I32) & (-1 << 31)), F32)  # with the sign of x
+    return _with_sign(where(size < 1.0, small, large), x)
 
 
 def _expm1_and_scale(x: Any) -> tuple[Any, Any]:
@@ -369,9 +374,8 @@ def power(x: Any, y: Any) -> Any:
 # ---------------------------------------------------------------- normal distribution
 
 
-def erfc(x: Any) -> Any:
-    """Compute the complementary error function, 1 - erf(x)."""
-    t = double(_limited(absolute(x), 0.0, 11.0))
+def _erfc64(t: Any) -> Any:
+    """Compute 1 - erf(t) of float64, to float32's accuracy; t is not negative."""
     inverse = 1.0 / (t + 2.5)
     p = polynomial(
         (t - 2.5) * inverse,
@@ -379,5 +383,20 @@ def erfc(x: Any) -> Any:
         0.028358875594155075, 0.0083990038076202, -0.004800931531390334, -0.0004569254869880265,
         0.0006486979268133625, 6.855429905555261e-05, -4.575135117836047e-05,
     )  # fmt: skip
-    y = _exp64(-t * t) * p * inverse
+    return _exp64(-t * t) * p * inverse
+
+
+def erf(x: Any) -> Any:
+    """Compute the error function."""
+    t = double(_limited(absolute(x), 0.0, 11.0))
+    small = t * polynomial(
+        t * t, 1.128379165567336, -0.3761260857271993, 0.11282822807466239, -0.026757184116341957,
+        0.004717989767459837,
+    )  # fmt: skip
+    return _with_sign(single(where(t < 0.5, small, 1.0 - _erfc64(t))), x)
+
+
+def erfc(x: Any) -> Any:
+    """Compute the complementary error function, 1 - erf(x)."""
+    y = _erfc64(double(_limited(absolute(x), 0.0, 11.0)))
     return single(where(double(x) < 0.0, 2.0 - y, y))
