@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.metrics.base import Mean
+from tinynet.program import fusion
 from tinynet.program.formula import Node, Traced, Untraceable, _array, space_of
 from tinynet.kernels import compressed
 from tinynet.program.lowering import (
@@ -35,7 +36,7 @@ class Input(Register):
         self.number, self.is_sparse, self.trains = number, is_sparse, trains
         #: Examples that are sorted by column together, and where.
         self.chunk = lambda n: min(n, compressed.CHUNK)
-        self.pairs = Scratch(lambda n: compressed.sorted_size(n, space.columns))
+        self.pairs = Scratch(lambda n: compressed.sorted_size(n, space.size))
 
 
 def _input(low: Lowering, symbol: Any, number: int, sparse: bool, trains: bool) -> Traced:
@@ -140,6 +141,7 @@ class Compiled:
         machine.set("examples", n)
         for number, array in enumerate(inputs):
             kept.append(_set_input(machine, number, array))
+        machine.kept = kept  # until the next call: rows hold their addresses
         done = machine.run(steps) + 1
         stopped = bool(machine.step[3])
         if self.plan is not None and (changed := done - stopped):
@@ -202,7 +204,9 @@ def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) ->
     read = {id(i) for n in (*program.forward, *program.backward) for i in n.inputs}
     for number, symbol in enumerate(program.inputs):
         if id(symbol) in read:
-            values[id(symbol)] = _input(low, symbol, number, sparse and number == 0, plan is not None)
+            values[id(symbol)] = _input(
+                low, symbol, number, sparse and number == 0, plan is not None
+            )
 
     def value_of(value: Any) -> Any:
         if id(value) in values:
@@ -237,6 +241,10 @@ def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) ->
         for k, symbol in enumerate(traced.logits):
             if symbol is not None:
                 results["logits", k] = low.add(_array(value_of(symbol))).node
+    kept = set(results.values())
+    fusion.drop_unused(low.groups, kept)
+    for rule in fusion.RULES.values():
+        rule(low.groups, kept)
     made = Compiled(traced, low, results, len(losses), len(scalars), plan)
     made.counted, made.has_others = counted, others
     return made

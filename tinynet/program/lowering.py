@@ -77,6 +77,8 @@ class Call:
         self.kernel, self.words, self.reads, self.writes = kernel, words, reads, writes
         #: How many multiplications, for an example or in all: whether it is worth two threads.
         self.work: tuple[int, int] = (0, 0)
+        #: Of `learn`: the gradient that the update reads from scratch memory.
+        self.gradient: Node | None = None
 
 
 class Group:
@@ -251,7 +253,6 @@ class Lowering:
         self._put(node, index)
         self.current[key] = Traced.of(value.node, variable.shape)
 
-
     def adam(
         self, variable: Any, w: Any, gradient: Any, slots: list[Any], numbers: list[Any]
     ) -> Traced:
@@ -420,12 +421,14 @@ def _(  # type: ignore[misc]
         d_bias = np.sum(d_y, axis=tuple(range(d_y.ndim - 1)))
     if needs[1]:
         sparse = getattr(x.node.source, "is_sparse", False)
+        reads, own = {"d_y": d_y}, words
         if sparse:
-            raise Untraceable("compressed rows")
-        reads = {"x": x, "d_y": d_y}
-        (d_kernel,) = low.call(
-            "kernel_gradient", reads, {"out": (kernel.shape, outs[1])}, work, **words
-        )
+            own = {**words, "pairs": x.node.source.pairs, "size": x.node.source.chunk}
+            del own["per"]
+        else:
+            reads["x"] = x
+        name = "kernel_gradient_csr" if sparse else "kernel_gradient"
+        (d_kernel,) = low.call(name, reads, {"out": (kernel.shape, outs[1])}, work, **own)
     if needs[0]:
         reads = {"d_y": d_y, "w": kernel}
         (d_x,) = low.call("linear_dx", reads, {"out": (x.shape, None)}, work, y=0, **words)

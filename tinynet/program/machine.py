@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from tinynet.kernels.row import FIRST, WORDS
 from tinynet.program.formula import SCALAR, Node, placement
 from tinynet.program.lowering import Call, Group, Lowering, Patch, Register, Scratch
 
-from tinynet.kernels.row import FIRST  # noqa: E402
 
 _LINE = 64
 _ROWS, _FLAT = 1, 0
 # Kinds of slots of the kernel `chain`.
-TEMP, SCALAR_SLOT, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP, INOUT = range(13)
+TEMP, SCALAR_SLOT, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP, INOUT = (
+    range(13)
+)
 _SUMS = {"sum_col": SUM_COL, "sum_all": SUM_ALL}
 _OF_ROWS = ("row_sum", "row_max", "row_min")
 
@@ -32,6 +34,7 @@ class Code:
     def __init__(self, group: Group, machine: Machine) -> None:
         assert group.space is not None
         self.space, self.machine = group.space, machine
+        self.is_update = group.tag is not None
         self.slots: list[list[Any]] = []
         self.code: list[list[int]] = []
         self.temps = 0
@@ -64,9 +67,7 @@ class Code:
             if node.operation == "adam":
                 stores[node] = node.source[0]
                 w, _, *moments = node.inputs[:4]
-                places = [
-                    self.slot([INOUT, v, self.temp(), 0]) for v in node.source
-                ]
+                places = [self.slot([INOUT, v, self.temp(), 0]) for v in node.source]
                 for i, place in zip((w, *moments), places, strict=True):
                     self._of[i] = place
                 self._of[node] = places[0]
@@ -160,7 +161,7 @@ class Machine:
         from tinynet.kernels.chain import OPERATIONS
 
         self.operations = {name: entry[0] for name, entry in OPERATIONS.items()}
-        self.groups = low.groups
+        self.groups = [*low.groups]
         self.results = results
         self._group_of = {n: g for g in self.groups for n in g.nodes}
         self._outside: set[Node] = set(results.values())
@@ -169,8 +170,7 @@ class Machine:
                 self._outside.update(i for i in node.inputs if self._group_of.get(i) is not group)
             if group.call is not None:
                 self._outside.update(group.call.reads)
-        self._drop_unused()
-        self.codes = [Code(g, self) if g.call is None else None for g in self.groups]
+        self.codes = [Code(g, self) if g.nodes else None for g in self.groups]
         #: The largest batch; nothing is planned yet.
         self.batch = 0
 
@@ -183,28 +183,11 @@ class Machine:
         """Whether a value is read outside of its group."""
         return node in self._outside
 
-    def _drop_unused(self) -> None:
-        """Remove nodes that nobody reads."""
-        needed = set(self.results.values())
-        for group in reversed(self.groups):
-            if group.call is not None:
-                needed.update(group.call.reads)
-                continue
-            kept = []
-            for node in reversed(group.nodes):
-                if node.operation == "store" or node in needed:
-                    kept.append(node)
-                    needed.update(node.inputs)
-            group.nodes = kept[::-1]
-        self.groups = [g for g in self.groups if g.nodes or g.call is not None]
-
     # ------------------------------------------------------------ memory
 
     def build(self, batch: int) -> None:
         """Plan registers for a batch size, and lay out the rows."""
-        from tinynet.kernels import chain as chain_kernels
-        from tinynet.kernels import compressed, linear
-        from tinynet.kernels.row import WORDS
+        from tinynet.kernels import learn
 
         self.batch = batch
         self._registers: dict[Any, Any] = {}
@@ -219,27 +202,23 @@ class Machine:
         rows: list[tuple[str, dict[str, Any]]] = []
         room = 64
         for group, code in zip(self.groups, self.codes, strict=True):
-            if code is not None:
-                mode = _ROWS if code.has_rows else _FLAT
-                space = code.space
-                size = chain_kernels.room_size(space.columns, code.temps, mode)
-                words = {
-                    "count": self._address(self.step) + 16 if space.batched else self._address(self.one),
-                    "per": space.per, "cols": space.columns, "mode": mode,
-                    "code": self._constant(np.array(code.code, np.int64)), "ops": len(code.code),
-                    "slots": self._constant(self._slots(code)), "n_slots": len(code.slots),
-                    "offset": 0, "length": 16 if space == SCALAR else -1, "flush": int(group.tag is not None),
-                    "room": None, "room_size": size,
-                }  # fmt: skip
+            if group.call is None:
+                words, size = self._chain_words(code)
                 rows.append(("chain", words))
             else:
-                assert group.call is not None
-                name, words = self._call_words(group.call)
+                name, words = self._call_words(group.call, code)
                 size = 0
-                if "room" in kernel_named(name).words:
-                    sparse = name == "linear_csr"
-                    size = compressed.csr_room_size(batch) if sparse else linear.room_size()
+                own = kernel_named(name).words
+                if "gradient" in own:
+                    words["gradient_size"] = learn.gradient_size(words["u"])
+                    words["gradient"] = self._bytes(words["gradient_size"])
+                if "product" in own:
+                    words["product"] = kernel_named("product").address
+                if "room" in own:
+                    size = self._room_size(name)
                     words["room"], words["room_size"] = None, size
+                if code is not None and "update" in own:
+                    words |= self._update_words(code, group.call.gradient, words["gradient"])
                 rows.append((name, words))
             room = max(room, size)
         self._room = self._array(room // 4 + 16, np.float32)
@@ -271,7 +250,47 @@ class Machine:
         self.head[:] = head
         self._steps_at = FIRST + kernel_named("run").words.index("steps")
 
-    def _call_words(self, call: Call) -> tuple[str, dict[str, Any]]:
+    def _chain_words(self, code: Code, fixed: Node | None = None, at: int = 0) -> Any:
+        """Return the words of a chain, but that of its scratch memory, whose size comes second."""
+        from tinynet.kernels import chain
+
+        mode = _ROWS if code.has_rows else _FLAT
+        space = code.space
+        size = chain.room_size(space.columns, code.temps, mode)
+        words = {
+            "count": self._address(self.step) + 16 if space.batched else self._address(self.one),
+            "per": space.per, "cols": space.columns, "mode": mode,
+            "code": self._constant(np.array(code.code, np.int64)), "ops": len(code.code),
+            "slots": self._constant(self._slots(code, fixed, at)), "n_slots": len(code.slots),
+            "offset": 0, "length": 16 if space == SCALAR else -1,
+            "flush": int(code.is_update), "room": None, "room_size": size,
+        }  # fmt: skip
+        return words, size
+
+    def _update_words(self, code: Code, gradient: Any, at: int) -> dict[str, Any]:
+        """Return the words of `learn` that name its update, a row of `chain`."""
+        chain = kernel_named("chain")
+        words, size = self._chain_words(code, gradient, at)
+        words["room"] = self._bytes(size)
+        subrows = self._array(WORDS, np.int64)
+        subrows[:] = chain.row(**words)
+        offset, length = (FIRST + chain.words.index(name) for name in ("offset", "length"))
+        address = self._address(subrows)
+        return {"update": chain.address, "subrows": address, "offset": offset, "length": length}
+
+    def _room_size(self, name: str) -> int:
+        """Return the bytes of scratch memory of a kernel."""
+        from tinynet.kernels import compressed, learn, linear
+
+        if name == "linear_csr":
+            return compressed.csr_room_size(self.batch)
+        return learn.room_size() if name.startswith("learn") else linear.room_size()
+
+    def _bytes(self, size: int) -> int:
+        """Return the address of so many bytes."""
+        return self._address(self._array(size // 8 + 8, np.int64))
+
+    def _call_words(self, call: Call, code: Any) -> tuple[str, dict[str, Any]]:
         words: dict[str, Any] = {}
         own = kernel_named(call.kernel).words
         for name, value in call.words.items():
@@ -307,10 +326,13 @@ class Machine:
             "pers": 0, "inverses": 0, "sizes": 0,
         }  # fmt: skip
 
-    def _slots(self, code: Code) -> Any:
+    def _slots(self, code: Code, gradient: Node | None, at: int) -> Any:
         table = np.zeros((len(code.slots), 4), np.int64)
         for k, (kind, what, temp, fixed) in enumerate(code.slots):
-            table[k] = kind, 0 if what is None else self.address(what), temp, fixed
+            if what is gradient and gradient is not None:
+                table[k] = kind, at, temp, 1
+            else:
+                table[k] = kind, 0 if what is None else self.address(what), temp, fixed
         return table
 
     def _array(self, size: int, dtype: Any) -> Any:
@@ -455,7 +477,7 @@ class Machine:
 
 def kernel_named(name: str) -> Any:
     """Return a kernel."""
-    from tinynet.kernels import chain, draw, linear, record, runner  # noqa: F401
+    from tinynet.kernels import chain, compressed, draw, learn, linear, record, runner  # noqa: F401
     from tinynet.kernels.row import KERNELS
 
     return KERNELS.get(name) or getattr(linear, name)
