@@ -47,7 +47,7 @@ _NARROW = (
 _SINGLE = 4  # vectors of a tile for a single row
 _WIDE, _WIDEST = _VECTORS * LANES, _SINGLE * LANES
 _DEEP = 256  # rows of a panel
-_CHUNK = 240  # rows of `a` that are multiplied with one panel
+_CHUNK = 256  # rows of `a` that are multiplied with one panel
 #: Which product, see `product`.
 FORWARD, INPUTS, KERNEL = range(3)
 
@@ -195,6 +195,19 @@ else:
 
         return types.void(*[types.int64] * 7), generate
 
+    # A block of 16 x 16 is transposed by exchanging numbers, pairs of numbers, halves of vectors,
+    # and quarters between two rows: their distance, and where both new rows come from.
+    _quarters = range(0, LANES, 4)
+    _EXCHANGES = (
+        (1, *([q + LANES * s + k for q in _quarters for k in half for s in (0, 1)]
+              for half in ((0, 1), (2, 3)))),
+        (2, *([q + LANES * s + k for q in _quarters for s in (0, 1) for k in half]
+              for half in ((0, 1), (2, 3)))),
+        (4, *([LANES * s + k for s in (0, 1) for k in range(half, half + 8)] for half in (0, 8))),
+        (8, *([LANES * s + q + k for s in (0, 1) for q in quarters for k in range(4)]
+              for quarters in ((0, 8), (4, 12)))),
+    )  # fmt: skip
+
     @intrinsic
     def _transpose(typing_context, source, source_down, rows, width, to, to_down):
         """to[:rows, :width] = source[:width, :rows].T, in blocks of 16 x 16.
@@ -213,19 +226,16 @@ else:
                     c = b.select(b.icmp_signed("<", c, width), c, j)
                     place = b.add(b.add(source, b.mul(source_down, c)), b.mul(i, I64(4)))
                     x.append(simd.load(b, place, mask))
-                size = 1  # exchange blocks of 1 x 1, 2 x 2, 4 x 4 and 8 x 8 numbers
-                while size < LANES:
-                    lanes = range(LANES)
-                    low = [k if not k & size else LANES + (k ^ size) for k in lanes]
-                    high = [k | size if not k & size else LANES + k for k in lanes]
+                for distance, low, high in _EXCHANGES:
                     kind = ir.VectorType(I32, LANES)
-                    for r in (r for r in lanes if not r & size):
-                        pair = x[r], x[r | size]
+                    for r in (r for r in range(LANES) if not r & distance):
+                        pair = x[r], x[r | distance]
                         x[r] = b.shuffle_vector(*pair, kind(low))
-                        x[r | size] = b.shuffle_vector(*pair, kind(high))
-                    size *= 2
+                        x[r | distance] = b.shuffle_vector(*pair, kind(high))
+                swapped = 0, 2, 1, 3
                 for r in range(LANES):
-                    line = b.add(to, b.mul(to_down, b.add(i, I64(r))))
+                    k = 4 * swapped[r // 4] + swapped[r % 4]
+                    line = b.add(to, b.mul(to_down, b.add(i, I64(k))))
                     simd.store(b, x[r], b.add(line, b.mul(j, I64(4))))
                 return []
 
@@ -263,21 +273,29 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
         columns, depth, down, half, gate, extra = d, u, 4 * u, u, extra, 0
     elif which == KERNEL:
         n, depth, down, along, half, extra = d, n, 4, 4 * d, n, 0
+        if u == 1:  # a row is computed faster than a column
+            a, b, n, columns, down, along, ldb = b, a, 1, d, 0, 4, 4 * d
     panels = (columns + _WIDE - 1) // _WIDE
     first, last, begin, end = 0, columns, 0, n
-    if which != KERNEL and (panels % parts == 0 or panels > 4 * parts):
+    if which == KERNEL and u == 1:
+        first, last = d * part // parts, d * (part + 1) // parts
+    elif which != KERNEL and (panels % parts == 0 or panels > 4 * parts):
         first = panels * part // parts * _WIDE
         last = min(panels * (part + 1) // parts * _WIDE, columns)
     else:
         begin, end = n * part // parts, n * (part + 1) // parts
     out_down = 4 * columns
     flushing = flush(which == KERNEL)
-    for top in range(begin, end, _CHUNK):
-        rows = min(_CHUNK, end - top)
+    chunk = (end - begin + _CHUNK - 1) // _CHUNK
+    chunk = (end - begin + chunk - 1) // max(chunk, 1)  # about equally many rows each time
+    for top in range(begin, end, max(chunk, 1)):
+        rows = min(chunk, end - top)
         j = first
         while j < last:
             width = last - j
             single, narrow = rows < 3, AVX512 and width <= LANES
+            if not _MASKS and not single and width < LANES and j - first >= LANES - width:
+                j, width = last - LANES, LANES  # some columns again, rather than a partial vector
             width = min(width, _WIDEST if single else _WIDE)
             line = 4 * _WIDEST if single else 4 * _WIDE
             copied = not single and (
