@@ -259,7 +259,8 @@ def exp(x: Any) -> Any:
 
 def tanh(x: Any) -> Any:
     """Compute the hyperbolic tangent, in single precision."""
-    size = absolute(_limited(x, -10.0, 10.0))
+    size = absolute(x)
+    size = where(size > 10.0, 10.0, size)
     z = size * size
     p = polynomial(
         z, -0.333333283662796, 0.1333319991827011, -0.05395309627056122, 0.02178473025560379,
