@@ -113,11 +113,13 @@ else:
         masks = [simd.below(b, width, p * LANES) for p in range(vectors)]
         lefts = [b.add(a, b.mul(down, r)) for r in row]
         zero = simd.splat(b, F32(0))
-        start = b.select(b.icmp_signed("!=", init, I64(0)), init, out)
-        starts = [b.add(start, b.mul(init_down, r)) for r in row]
-        sums = [simd.load(b, simd.shifted(b, starts[r], p), masks[p]) for r, p in cells]
-        begun = simd.splat(b, b.icmp_signed("!=", init, I64(0)))
-        sums = [b.select(begun, s, zero) for s in sums]
+        starts = [b.add(init, b.mul(init_down, r)) for r in row]
+        sums = simd.when(
+            b,
+            b.icmp_signed("!=", init, I64(0)),
+            [zero] * len(cells),
+            lambda _: [simd.load(b, simd.shifted(b, starts[r], p), masks[p]) for r, p in cells],
+        )
 
         def multiply(k, sums):
             line, offset = b.add(right, b.mul(ldb, k)), b.mul(along, k)
@@ -129,27 +131,28 @@ else:
             return [simd.fma(b, x[r], w[p], s) for (r, p), s in zip(cells, sums, strict=True)]
 
         sums = simd.loop(b, I64(0), depth, 1, sums, multiply)
-        none = simd.splat(b, F32(float("-inf")))
-        added = simd.splat(b, b.icmp_signed("!=", add, I64(0)))
-        least = b.select(b.icmp_signed("!=", rectifies, I64(0)), zero, none)
+        sums = [b.fadd(x, zero) for x in sums]
         offsets = [b.add(b.mul(out_down, row[r]), I64(64 * p)) for r, p in cells]
-        for c, (_, p) in enumerate(cells):
-            old = simd.load(b, b.add(out, offsets[c]), masks[p])
-            z = b.fadd(b.fadd(b.select(added, old, zero), sums[c]), zero)
-            sums[c] = b.select(b.fcmp_ordered("<", z, least), least, z)  # NaN stays NaN
-        before = b.block
-        with b.if_then(b.icmp_signed("!=", gate, I64(0))):
-            gated = []
-            for c, (_, p) in enumerate(cells):
-                y = simd.load(b, b.add(gate, offsets[c]), masks[p])
-                opened = b.fcmp_ordered(">", y, zero)
-                gated.append(b.select(opened, sums[c], b.fmul(sums[c], zero)))
-            inside = b.block
-        for c in range(len(cells)):
-            phi = b.phi(simd.VECTOR)
-            phi.add_incoming(sums[c], before)
-            phi.add_incoming(gated[c], inside)
-            sums[c] = phi
+
+        def finish(sums):
+            """Add the first half; apply the rectifier or its gradient."""
+            added = simd.splat(b, b.icmp_signed("!=", add, I64(0)))
+            none = simd.splat(b, F32(float("-inf")))
+            least = b.select(b.icmp_signed("!=", rectifies, I64(0)), zero, none)
+            gated = b.icmp_signed("!=", gate, I64(0))
+            door, open_ = b.select(gated, gate, out), simd.splat(b, b.not_(gated))
+            result = []
+            for (_, p), offset, x in zip(cells, offsets, sums, strict=True):
+                old = simd.load(b, b.add(out, offset), masks[p])
+                z = b.fadd(b.fadd(b.select(added, old, zero), x), zero)
+                z = b.select(b.fcmp_ordered("<", z, least), least, z)  # NaN stays NaN
+                y = simd.load(b, b.add(door, offset), masks[p])
+                passes = b.or_(open_, b.fcmp_ordered(">", y, zero))
+                result.append(b.select(passes, z, b.fmul(z, zero)))
+            return result
+
+        special = b.or_(b.or_(add, rectifies), gate)
+        sums = simd.when(b, b.icmp_signed("!=", special, I64(0)), sums, finish)
 
         def put(masks):
             for c, (_, p) in enumerate(cells):

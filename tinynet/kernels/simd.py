@@ -83,6 +83,19 @@ def fma(b, x, y, z):
     return b.fadd(b.fmul(x, y), z)
 
 
+def when(b, condition, values, build):
+    """Build ``if condition: values = build(values)``; return the values."""
+    before = b.block
+    with b.if_then(condition):
+        new = build(values)
+        inside = b.block
+    result = [b.phi(v.type) for v in values]
+    for phi, old, value in zip(result, values, new, strict=True):
+        phi.add_incoming(old, before)
+        phi.add_incoming(value, inside)
+    return result
+
+
 def as_is(module, branch):
     """Tell LLVM not to unroll the loop that ends with a branch: short ones gain nothing by it."""
     option = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
