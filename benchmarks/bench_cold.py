@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from benchmarks.contenders import CONTENDERS
 from benchmarks.harness import ROOT, Process, SkipError
 from benchmarks.task import Task
+
+KERNELS = "product begin run record chain linear_csr add_halves sort_csr learn_adam learn_csr_adam"
 
 
 @pytest.mark.benchmark(group="import")
@@ -27,13 +30,15 @@ def test_import(benchmark: Any, package: str) -> None:
 
 @pytest.mark.benchmark(group="process to the end of the first fit")
 @pytest.mark.parametrize(
-    ("key", "compiled"), [("tinynet-1", False), *((key, True) for key in CONTENDERS)]
+    ("key", "compiled"),
+    [("tinynet-1", False), ("tinynet-2", False), *((key, True) for key in CONTENDERS)],
 )
 def test_first_fit(benchmark: Any, key: str, compiled: bool, tmp_path: Path) -> None:
     task = dataclasses.asdict(Task(images=320, test_images=320))
 
     def run() -> None:
-        process = Process(key, **({} if compiled else {"NUMBA_CACHE_DIR": str(tmp_path)}))
+        folder = str(tmp_path)
+        process = Process(key) if compiled else Process(key, cores=2, NUMBA_CACHE_DIR=folder)
         try:
             process.ask(do="prepare", mode="first", task=task)
             process.ask(do="round")
@@ -44,3 +49,19 @@ def test_first_fit(benchmark: Any, key: str, compiled: bool, tmp_path: Path) -> 
         benchmark.pedantic(run, rounds=1)
     except SkipError as reason:
         pytest.skip(str(reason))
+
+
+@pytest.mark.benchmark(group="kernels of the main network")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_kernels(benchmark: Any, compiled: bool, tmp_path: Path) -> None:
+    """Import the kernels' files, and get machine code from the cache or from the compiler."""
+    program = f"""
+from tinynet.kernels import chain, compressed, learn, linear, objects, record, row, runner
+assert all(objects.addresses([row.KERNELS[name] for name in {KERNELS.split()}]))
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    given: dict[str, Any] = {"cwd": ROOT, "check": True, "env": environment}
+    if compiled:
+        subprocess.run(command, **given)
+    benchmark.pedantic(subprocess.run, [command], given, rounds=3 if compiled else 1)

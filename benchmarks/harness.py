@@ -42,13 +42,13 @@ class EndedError(SkipError):
 class Process:
     """A contender's process; see ``worker.py``."""
 
-    def __init__(self, key: str, **environment: str) -> None:
+    def __init__(self, key: str, cores: int = 0, **environment: str) -> None:
         contender = CONTENDERS[key]
         if obstacle := contender.obstacle():
             raise SkipError(obstacle)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # `close` closes it
         self._process = subprocess.Popen(
-            [contender.python, "-m", "benchmarks.worker", key, str(contender.cores)],
+            [contender.python, "-m", "benchmarks.worker", key, str(cores or contender.cores)],
             cwd=ROOT,
             env=contender.variables(**environment),
             stdin=subprocess.PIPE,

@@ -60,7 +60,8 @@ def figure(record: Record, scale: float = 1.0) -> str:
 def name_of(key: str, how: bool = False) -> str:
     """Return a contender's label, how it trains, and its cores; programs have their own names."""
     if (contender := CONTENDERS.get(key)) is None:
-        return f"`{key}`" if key.startswith("python") else key.replace("tinynet-1", "tinynet")
+        ours = key.replace("tinynet-1", "tinynet").replace("tinynet-2", "tinynet, 2 threads")
+        return f"`{key}`" if key.startswith("python") else ours
     label = f"{contender.label} ({contender.how})" if how else contender.label
     return f"{label}, {on(contender.cores)}"
 

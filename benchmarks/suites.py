@@ -105,7 +105,7 @@ class Suite:
 
 # ---------------------------------------------------------------- cold start
 
-NOTHING_COMPILED = "tinynet-1, nothing compiled yet"
+NOTHING_COMPILED = "{}, nothing compiled yet"
 PROGRAMS = {
     "python -m tinynet train": ("tinynet-1", ["-m", "tinynet", "train", "--epochs", "{epochs}"]),
     "python -m reference": ("keras-tf-2", ["-m", "reference", "--epochs", "{epochs}"]),
@@ -123,8 +123,8 @@ def cold(
                 try:
                     _import(key, outcome)
                     _first_fit(key, task, outcome)
-                    if key == "tinynet-1":
-                        _first_fit(key, task, outcome, NOTHING_COMPILED)
+                    if key.startswith("tinynet"):
+                        _first_fit(key, task, outcome, NOTHING_COMPILED.format(key))
                 except SkipError as reason:
                     outcome.skip(key, str(reason), say)
         for name, (key, arguments) in PROGRAMS.items():
@@ -157,8 +157,9 @@ def _import(key: str, outcome: Outcome) -> None:
 
 
 def _first_fit(key: str, task: Task, outcome: Outcome, name: str = "") -> None:
+    """Measure the first `fit`; if nothing is compiled, there are two cores to compile on."""
     with tempfile.TemporaryDirectory() as folder:
-        process = Process(key, **({"NUMBA_CACHE_DIR": folder} if name else {}))
+        process = Process(key, cores=2, NUMBA_CACHE_DIR=folder) if name else Process(key)
         try:
             outcome.know(process.ask(do="prepare", mode="first", task=task.fields()))
             for measure, value in process.ask(do="round")["seconds"].items():
@@ -203,7 +204,7 @@ def _program(name: str, arguments: list[str], outcome: Outcome) -> None:
 
 SUITES: dict[str, Suite] = {
     "cold": Suite(
-        ("tinynet-1", "keras-tf-2", "torch-2", "jax-2", "sklearn-1"),
+        ("tinynet-1", "tinynet-2", "keras-tf-2", "torch-2", "jax-2", "sklearn-1"),
         [Task(images=6_000)],
         [FEW],
         3,
