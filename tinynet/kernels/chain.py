@@ -16,10 +16,24 @@ In mode FLAT the space is a vector: its rows are vectors of 16 numbers, and the 
 last row of fewer columns.
 
 An operation is ``[number, to, a, b, c]``; the last four are indices of slots. A slot is
-``[kind, address, temporary, fixed]``. Each slot has a temporary (slots of kind `TEMP` may share
-one) unless it is a `SCALAR` or an `INDEX`. A slot is found by its place: the address of the block's
-first vector, the step to the next row, the step to the next vector. The steps of a scalar are 0, so
-that one loop per operation broadcasts.
+``[kind, address, temporary, fixed]``; every kind but SCALAR and INDEX needs a temporary, which only
+slots of the kinds TEMP and ROW_TEMP may share. `fixed` slots do not move with the offset (FLAT).
+
+==============  ====================================================================
+TEMP            temporary, shape (R, C)
+SCALAR          16 equal numbers
+IN, OUT, INOUT  array of shape (R, C), read, written, or both
+COL             vector of shape (C,), the same for every row
+INDEX           the indices of the columns, 0, 1, ..., in whole vectors
+ROW, ROW_OUT    vector of shape (R,), one number per row, read or written
+LABEL           vector of int64, shape (R,), read as float32
+ROW_TEMP        temporary, shape (R,), each number in all lanes of a vector
+SUM_COL         vector of shape (C,): sums over the rows, one row after the other
+SUM_ALL         16 equal numbers: the sum of all elements, in double precision
+==============  ====================================================================
+
+A slot's place is the address of the block's first vector, the step to the next row and the step to
+the next vector. Steps of 0 repeat a vector, so that one loop per operation does all broadcasting.
 
 Scratch memory of a part: `SLOTS` places, then the temporaries.
 """
@@ -55,9 +69,7 @@ from tinynet.kernels.simd import (
 )
 
 FLAT, ROWS = 0, 1
-#: Kinds of slots: a temporary; 16 equal numbers; a full array that is read, or written, or both;
-#: a number per column, or per row (read, written, class labels); the columns' indices; the sum of
-#: each column; the sum of all; a temporary with a number per row.
+#: Kinds of slots.
 TEMP, SCALAR, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP, INOUT = range(
     13
 )
@@ -581,8 +593,8 @@ def _begin(slot, place, temp, row, first, rows, cols, vectors, is_flat, is_first
             put_float32(temp + 4 * i, np.float32(int64_at(address, first + i)))
     elif is_sum:
         row_step, step = 0, VECTOR if kind == SUM_COL else 0
-        if is_first:  # a sum of float64 takes two vectors
-            for i in range(vectors + 1):
+        if is_first:  # 16 numbers of float64 are two vectors
+            for i in range(vectors if kind == SUM_COL else 2):
                 fill(temp + VECTOR * i, np.float32(0))
     elif kind != TEMP:
         row_step, step = VECTOR, 0
@@ -621,11 +633,12 @@ def chain(
     room += part * room_size
     temps, rows, rest = room + SLOTS * PLACE, int64_at(count, 0) * per, 0
     if mode == FLAT:
-        rows, rest, cols = rows * cols if length < 0 else length, 0, LANES
-        rows, rest = rows // LANES, rows % LANES if part == parts - 1 else 0
+        size = rows * cols if length < 0 else length
+        rows, cols = size // LANES, LANES
+        rest = size % LANES if part == parts - 1 else 0
     else:
         offset = 0
-    vectors = (cols + LANES - 1 + (cols == 0)) // LANES
+    vectors = (cols + LANES - 1 + (cols == 0)) // LANES  # of a row; no columns: 0 numbers of one
     temp_size = VECTOR * (vectors if vectors > BLOCK // LANES else BLOCK // LANES)
     most = BLOCK // LANES // vectors + (vectors > BLOCK // LANES)
     row, end = rows * part // parts, rows * (part + 1) // parts
@@ -640,7 +653,7 @@ def chain(
                 slot, room + PLACE * s, temps + temp_size * int64_at(slot, 2), row, first, n, cols,
                 vectors, mode == FLAT, is_first,
             )  # fmt: skip
-        for k in range(ops):
+        for k in range(ops):  # the whole block, then the next operation
             execute(code + LINE * k, room, n, vectors, cols - LANES * (vectors - 1))
         for s in range(n_slots):
             slot = slots + SLOT * s
