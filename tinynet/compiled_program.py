@@ -162,7 +162,7 @@ class Compiled:
 
 def _set_input(machine: Machine, number: int, array: Any) -> Any:
     """Tell a machine where an input lies; return what must be kept until it has run."""
-    order: Any = None
+    given, order = array, None
     if hasattr(array, "arrays"):  # rows of an array, or of compressed rows
         indptr, indices, values, order = array.arrays
         for name, part in (("indptr", indptr), ("indices", indices), ("values", values)):
@@ -172,7 +172,7 @@ def _set_input(machine: Machine, number: int, array: Any) -> Any:
     array = np.ascontiguousarray(array)
     machine.set(f"input {number}", array.ctypes.data)
     machine.set(f"order {number}", 0 if order is None else order.ctypes.data)
-    return array, order
+    return given, array, order
 
 
 def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) -> Compiled:
