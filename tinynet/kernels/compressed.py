@@ -212,9 +212,9 @@ else:
                         for p in range(vectors)
                     ]
 
-                return simd.loop(b, I64(0), count, 1, sums, add)
+                return simd.loop(b, I64(0), count, 1, sums, add, False)
 
-            sums = simd.loop(b, I64(0), chunks, 1, [zero] * vectors, add_chunk)
+            sums = simd.loop(b, I64(0), chunks, 1, [zero] * vectors, add_chunk, False)
             finish([b.fadd(x, zero) for x in sums], masks)
 
         _groups(b, width, build)

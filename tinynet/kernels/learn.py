@@ -10,7 +10,8 @@ and the same rows are updated at once::
             | ...           |
 
 `learn` and `learn_csr` call any update: a row of the kernel `chain`, of which every part has a
-copy that reads the part's gradient. The others apply Adam themselves.
+copy that reads the part's gradient. `learn_csr_adam` applies Adam itself, while the gradient is in
+registers.
 """
 
 import numpy as np
@@ -22,10 +23,10 @@ from tinynet.kernels.compressed import chunk_bytes, counts_bytes, gradient_rows,
 from tinynet.kernels.linear import KERNEL
 from tinynet.kernels.linear import room_size as product_room_size
 from tinynet.kernels.row import FIRST, WORDS, call_at, kernel, vector
-from tinynet.kernels.simd import I32, I64, LANES, int64_at, put_int64
+from tinynet.kernels.simd import I32, LANES, int64_at, put_int64
 
 _TINY = 1e-30  # the moment estimates of Adam must not fall below this, or else are 0
-_CACHED = 1 << 15  # bytes of a block of the gradient, if a row is not larger
+_CACHED = 1 << 17  # bytes of a block of the gradient, if a row is not larger
 
 
 def gradient_size(u: int) -> int:
@@ -41,21 +42,16 @@ def room_size() -> int:
 if not COMPILES:
 
     @np.errstate(all="ignore")
-    def _adam(g, w, m, v, n, alpha, rate_1, rate_2, epsilon):
-        g, w, m, v = (vector(int(a), n, np.float32) for a in (g, w, m, v))
-        numbers = alpha, rate_1, rate_2, epsilon
+    def _gather_adam(counts, pairs, stride, chunks, d_y, ldw, width, w, m, v, *numbers):
+        g = np.empty(width, np.float32)
+        compressed._gather(counts, pairs, stride, chunks, d_y, ldw, width, g.ctypes.data)
+        w, m, v = (vector(int(a), width, np.float32) for a in (w, m, v))
         alpha, rate_1, rate_2, epsilon = (vector(int(a), 1, np.float32)[0] for a in numbers)
         m += (g - m) * rate_1
         v += (g * g - v) * rate_2
         m[np.abs(m) < _TINY] = 0
         v[v < _TINY] = 0
         w -= (m * alpha) / (np.sqrt(v) + epsilon)
-
-    def _gather_adam(counts, pairs, stride, chunks, d_y, ldw, width, w, m, v, *numbers):
-        gradient = np.empty(width, np.float32)
-        place = gradient.ctypes.data
-        compressed._gather(counts, pairs, stride, chunks, d_y, ldw, width, place)
-        _adam(place, w, m, v, width, *numbers)
 
 else:
 
@@ -96,26 +92,6 @@ else:
                 root = simd.call(b, "llvm.sqrt.v16f32", simd.VECTOR, squares[p])
                 change = b.fdiv(b.fmul(means[p], step), b.fadd(root, small))
                 simd.store(b, b.fsub(simd.load(b, place, mask), change), place, mask)
-
-    @intrinsic
-    def _adam(typing_context, g, w, m, v, n, alpha, rate_1, rate_2, epsilon):
-        """`functional.adam` for n numbers."""
-
-        def generate(context, b, signature, arguments):
-            places, n, numbers = arguments[:4], arguments[4], arguments[5:]
-            whole = b.and_(n, I64(-LANES))
-
-            def update(i, mask=None):
-                g, w, m, v = (b.add(a, b.mul(i, I64(4))) for a in places)
-                _build_adam(b, [simd.load(b, g, mask)], [mask], w, m, v, *numbers)
-                return []
-
-            simd.loop(b, I64(0), whole, LANES, [], lambda i, _: update(i))
-            with b.if_then(b.icmp_signed("<", whole, n)):
-                update(whole, simd.below(b, b.sub(n, whole)))
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 9), generate
 
     @intrinsic
     def _gather_adam(typing_context, counts, pairs, stride, chunks, d_y, ldw, width, w, m, v,
@@ -184,22 +160,6 @@ def learn(part, parts, count, per, x, d_y, d, u, product, update, subrows, offse
 
 
 @kernel
-def learn_adam(part, parts, count, per, x, d_y, d, u, product, w, m, v, alpha, rate_1, rate_2,
-               epsilon, gradient, gradient_size, room, room_size):  # fmt: skip
-    """The same with Adam; its numbers are addresses of vectors of 16 equal ones."""
-    gradient, room = gradient + part * gradient_size, room + part * room_size
-    each = _blocks(d, u, gradient_size, parts)
-    blocks = each * parts
-    flushing = flush(True)
-    for block in range(part * each, (part + 1) * each):
-        _gradient(product, count, per, x, d_y, d, u, block, blocks, gradient, room)
-        begin, end = d * block // blocks * u, d * (block + 1) // blocks * u
-        _adam(gradient, w + 4 * begin, m + 4 * begin, v + 4 * begin, end - begin, alpha, rate_1,
-              rate_2, epsilon)  # fmt: skip
-    flush(flushing)
-
-
-@kernel
 def learn_csr(part, parts, count, pairs, d_y, d, u, size, update, subrows, offset, length,
               gradient, gradient_size):  # fmt: skip
     """Update a kernel by the gradient ``x.T @ d_y`` of a batch sorted by `sort_csr`."""
@@ -217,7 +177,7 @@ def learn_csr(part, parts, count, pairs, d_y, d, u, size, update, subrows, offse
 @kernel
 def learn_csr_adam(part, parts, count, pairs, d_y, d, u, size, w, m, v, alpha, rate_1, rate_2,
                    epsilon):  # fmt: skip
-    """The same with Adam; its numbers are addresses of vectors of 16 equal ones."""
+    """Update a kernel by Adam, whose numbers are addresses of vectors of 16 equal ones."""
     begin, end = d * part // parts, d * (part + 1) // parts
     chunks, stride = (int64_at(count, 0) + size - 1) // size, chunk_bytes(d, size)
     found = pairs + counts_bytes(d)

@@ -130,7 +130,7 @@ else:
             x = [simd.broadcast(b, b.add(left, offset)) for left in lefts]
             return [simd.fma(b, x[r], w[p], s) for (r, p), s in zip(cells, sums, strict=True)]
 
-        sums = simd.loop(b, I64(0), depth, 1, sums, multiply)
+        sums = simd.loop(b, I64(0), depth, 1, sums, multiply, False)
         sums = [b.fadd(x, zero) for x in sums]
         offsets = [b.add(b.mul(out_down, row[r]), I64(64 * p)) for r, p in cells]
 
@@ -188,12 +188,12 @@ else:
                     simd.store(b, simd.load(b, b.add(x, at)), b.add(y, at))
                     return []
 
-                simd.loop(b, I64(0), whole, LANES, [], copy_vector)
+                simd.loop(b, I64(0), whole, LANES, [], copy_vector, False)
                 with b.if_then(b.icmp_signed("<", whole, width)):
                     simd.store(b, simd.load(b, b.add(x, rest), mask), b.add(y, rest), written)
                 return []
 
-            simd.loop(b, I64(0), rows, 1, [], copy_row)
+            simd.loop(b, I64(0), rows, 1, [], copy_row, False)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7), generate
@@ -243,9 +243,9 @@ else:
                 return []
 
             def columns(i, _):
-                return simd.loop(b, I64(0), width, LANES, [], lambda j, _: block(i, j))
+                return simd.loop(b, I64(0), width, LANES, [], lambda j, _: block(i, j), False)
 
-            simd.loop(b, I64(0), rows, LANES, [], columns)
+            simd.loop(b, I64(0), rows, LANES, [], columns, False)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 6), generate

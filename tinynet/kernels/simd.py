@@ -104,7 +104,7 @@ def as_is(module, branch):
     branch.set_metadata("llvm.loop", loop_id)
 
 
-def loop(b, start, stop, step, values, body):
+def loop(b, start, stop, step, values, body, unrolls=True):
     """Build ``for i in range(start, stop, step): values = body(i, values)``; return the values."""
     before, inside, after = b.block, b.append_basic_block("loop"), b.append_basic_block("done")
     b.cbranch(b.icmp_signed("<", start, stop), inside, after)
@@ -116,7 +116,9 @@ def loop(b, start, stop, step, values, body):
         phi.add_incoming(first, before)
         phi.add_incoming(next_, b.block)
     last = b.block
-    as_is(b.module, b.cbranch(b.icmp_signed("<", following, stop), inside, after))
+    end = b.cbranch(b.icmp_signed("<", following, stop), inside, after)
+    if not unrolls:
+        as_is(b.module, end)
     b.position_at_end(after)
     result = [b.phi(v.type) for v in values]
     for phi, first, next_ in zip(result, values, new, strict=True):
