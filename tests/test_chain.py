@@ -18,18 +18,8 @@ from tinynet.kernels.chain import OPERATIONS, chain
 
 ROOT = Path(__file__).parents[1]
 Array = np.ndarray[Any, Any]
-SHAPES = [
-    (1, 1),
-    (1, 0),
-    (0, 3),
-    (5, 10),
-    (3, 15),
-    (2, 16),
-    (4, 17),
-    (70, 33),
-    (300, 16),
-    (3, 1500),
-]
+SHAPES = [(1, 1), (1, 0), (0, 3), (5, 10), (3, 15), (2, 16), (4, 17), (70, 33), (300, 16)]
+SHAPES += [(3, 1500), (2, 3001)]  # a row fills a block, or more than one
 SPECIAL = np.array(
     [0, -0.0, 1, -1, 0.5, -2.5, 3.5, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 3e38, 80, -80, 1e-20],
     np.float32,
