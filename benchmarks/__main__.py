@@ -116,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
             "data": outcome.data,
             "rounds": rounds,
             "quick": options.quick,
-            "forced": busy,
+            "forced": busy and options.force,
             "seconds": round(time.perf_counter() - start, 1),
             "skipped": outcome.skipped,
             "lines": outcome.lines,

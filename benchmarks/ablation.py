@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import tinynet
-from tests.size import code_lines
 
 
 def _known() -> dict[str, Any]:
@@ -54,6 +53,8 @@ def _parts(of_rule: Any) -> Iterable[Any]:
 
 
 def _lines(part: Any) -> int:
+    from tests.size import code_lines
+
     source = textwrap.dedent(inspect.getsource(inspect.unwrap(getattr(part, "py_func", part))))
     return code_lines(source)
 

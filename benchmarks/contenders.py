@@ -25,6 +25,7 @@ class Contender:
     cores: int
     packages: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
+    rounds: int = 0  # takes part in the first rounds only; 0: in all
     folder: str = ""  # of a virtual environment of its own, relative to the repository
 
     @property
@@ -87,6 +88,7 @@ _KERAS = ("Keras on TensorFlow", "fit", "Keras")
 _TORCH = ("PyTorch", "loop, fused Adam", "Torch")
 _COMPILED = ("PyTorch, torch.compile", "loop, compiled step", "TorchCompiled")
 _SCAN = ("JAX", "epoch in one scan", "Jax")
+_TF = ("keras", "tensorflow")
 _OLD_SCAN = ("JAX 0.4.31", "epoch in one scan", "Jax")
 _OLD = "output/jax-0.4.31"
 _XLA = ("Keras on TensorFlow, XLA", "fit, many steps per call", "KerasXla")
@@ -97,8 +99,8 @@ CONTENDERS: dict[str, Contender] = {
     "tinynet-numpy": Contender(
         "tinynet's numpy backend", "fit", "TinynetNumpy", 1, ("tinynet", "numpy")
     ),
-    "keras-tf-1": Contender(*_KERAS, 1, ("keras", "tensorflow"), _TENSORFLOW),
-    "keras-tf-2": Contender(*_KERAS, 2, ("keras", "tensorflow"), _TENSORFLOW),
+    "keras-tf-1": Contender(*_KERAS, 1, _TF, _TENSORFLOW),
+    "keras-tf-2": Contender(*_KERAS, 2, _TF, _TENSORFLOW),
     "keras-jax-2": Contender(
         "Keras on JAX", "fit", "Keras", 2, ("keras", "jax"), {"KERAS_BACKEND": "jax", **_JAX}
     ),
@@ -106,12 +108,12 @@ CONTENDERS: dict[str, Contender] = {
     "torch-2": Contender(*_TORCH, 2, ("torch",)),
     "jax-1": Contender(*_SCAN, 1, ("jax",), {**_JAX, **_ONE_EIGEN}),
     "jax-2": Contender(*_SCAN, 2, ("jax",), _JAX),
-    "jax-0.4.31-1": Contender(*_OLD_SCAN, 1, ("jax",), {**_JAX, **_ONE_EIGEN}, _OLD),
-    "jax-0.4.31-2": Contender(*_OLD_SCAN, 2, ("jax",), _JAX, _OLD),
-    "keras-xla-1": Contender(*_XLA, 1, ("keras", "tensorflow"), {**_TENSORFLOW, **_ONE_EIGEN}),
-    "keras-xla-2": Contender(*_XLA, 2, ("keras", "tensorflow"), _TENSORFLOW),
-    "torch-compile-1": Contender(*_COMPILED, 1, ("torch",)),
-    "torch-compile-2": Contender(*_COMPILED, 2, ("torch",)),
+    "jax-0.4.31-1": Contender(*_OLD_SCAN, 1, ("jax",), {**_JAX, **_ONE_EIGEN}, 3, _OLD),
+    "jax-0.4.31-2": Contender(*_OLD_SCAN, 2, ("jax",), _JAX, 3, _OLD),
+    "keras-xla-1": Contender(*_XLA, 1, _TF, {**_TENSORFLOW, **_ONE_EIGEN}, 3),
+    "keras-xla-2": Contender(*_XLA, 2, _TF, _TENSORFLOW, 3),
+    "torch-compile-1": Contender(*_COMPILED, 1, ("torch",), rounds=3),
+    "torch-compile-2": Contender(*_COMPILED, 2, ("torch",), rounds=3),
     "onnx-1": Contender(*_ONNX, 1, ("onnxruntime", "onnx")),
     "onnx-2": Contender(*_ONNX, 2, ("onnxruntime", "onnx")),
     "sklearn-1": Contender("scikit-learn", "MLPClassifier", "Sklearn", 1, ("sklearn",)),

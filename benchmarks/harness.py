@@ -120,7 +120,8 @@ class Outcome:
         """Note who does not take part."""
         if contender not in self.skipped:
             say(f"  {contender} is skipped: {reason}")
-        self.skipped[contender] = reason
+        before = self.skipped.get(contender, reason)
+        self.skipped[contender] = before if reason in before else f"{before}; {reason}"
 
     def know(self, reply: dict[str, Any]) -> None:
         """Note what a process told about itself."""
@@ -160,6 +161,10 @@ def interleave(
                     running.pop(key).close()
                 return {}
 
+        def limit(key: str) -> int:
+            """Return the number of rounds of a contender; fewer if it is there for comparison."""
+            return min(rounds, CONTENDERS[key].rounds or rounds)
+
         for task in tasks:
             fields = task.fields()
             replies = {key: ask(key, do="prepare", mode=mode, task=fields) for key in list(running)}
@@ -171,7 +176,7 @@ def interleave(
                 outcome.know(reply)
             say(f"  {describe(fields)}: {len(ready)} contenders are warm")
             for number in range(rounds):
-                for key in _turn(list(ready), number):
+                for key in _turn([k for k in ready if number < limit(k)], number):
                     time.sleep(PAUSE)
                     if not (reply := ask(key, do="round")):
                         del ready[key]

@@ -100,9 +100,10 @@ class Table:
     def times(self, contender: str, measure: str, base: str, task: Any = None) -> float | None:
         """Return how many times longer than `base` it takes, None if one of them is missing."""
         one, other = self.find(contender, measure, task), self.find(base, measure, task)
-        if one is None or other is None or len(one["values"]) != len(other["values"]):
+        if one is None or other is None:
             return None
-        return ratio(one["values"], other["values"])
+        rounds = min(len(one["values"]), len(other["values"]))  # of both; the first ones
+        return ratio(one["values"][:rounds], other["values"][:rounds])
 
 
 # ---------------------------------------------------------------- Markdown
