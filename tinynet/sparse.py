@@ -63,7 +63,7 @@ class CompressedRows:
             x, rows = np.take(x, rows, axis=0), None
         for first, block in _blocks(x, self.dtype, rows):
             starts, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
-            dispatch.row_starts(block, starts)
+            _row_starts(block, starts)
             starts += begin
         # One more than needed: the kernel writes a number before it knows whether to keep it.
         room = int(self.indptr[-1]) + 1
@@ -73,7 +73,7 @@ class CompressedRows:
         self.values = aligned((room,), dtype)
         for first, block in _blocks(x, self.dtype, rows):
             starts, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
-            dispatch.compress_rows(block, starts - begin, self.indices[begin:], self.values[begin:])
+            _compress(block, starts - begin, self.indices[begin:], self.values[begin:])
 
     @classmethod
     def from_csr(
@@ -450,6 +450,42 @@ class SparseBatch:
 
     def _tables(self, work: Workspace) -> tuple[Array, ...]:
         return column_tables(*self.shape, self.dtype, work)
+
+
+def _row_starts(x: Array, out: Array) -> None:
+    """Compute `functional.row_starts`, by a kernel where there is one."""
+    kind = _kernels(x)
+    if kind is None:
+        functional.row_starts(x, out)
+        return
+    from tinynet.kernels.compress import count_non_zeros
+
+    counts = np.empty(len(x), np.int64)
+    words = {"x": x.ctypes.data, "n": len(x), "width": x.shape[1], "kind": kind}
+    count_non_zeros(count_non_zeros.row(**words, counts=counts.ctypes.data))
+    out[0] = 0
+    np.cumsum(counts, out=out[1:])
+
+
+def _compress(x: Array, starts: Array, indices: Array, values: Array) -> None:
+    """Compute `functional.compress_rows`, by a kernel where there is one."""
+    kind = _kernels(x)
+    if kind is None or indices.dtype != np.uint16 or values.dtype != np.float32:
+        functional.compress_rows(x, starts, indices, values)
+        return
+    from tinynet.kernels.compress import compress_rows
+
+    words = {"x": x.ctypes.data, "n": len(x), "width": x.shape[1], "kind": kind}
+    places = {"indptr": starts.ctypes.data, "indices": indices.ctypes.data}
+    compress_rows(compress_rows.row(**words, **places, values=values.ctypes.data))
+
+
+def _kernels(x: Array) -> int | None:
+    """Return what the kernels call the data type of a matrix; None if NumPy must do it."""
+    from tinynet.kernels.compress import kind_of
+
+    ready = config.backend() == "numba" and x.flags.c_contiguous and x.flags.aligned
+    return kind_of(x.dtype) if ready else None
 
 
 def _require_shapes(*pairs: Any) -> None:

@@ -477,7 +477,7 @@ class Machine:
 
 def kernel_named(name: str) -> Any:
     """Return a kernel."""
-    from tinynet.kernels import chain, compressed, draw, learn, linear, record, runner  # noqa: F401
+    from tinynet.kernels import chain, compress, compressed, draw, learn, linear, record, runner  # noqa: F401
     from tinynet.kernels.row import KERNELS
 
     return KERNELS.get(name) or getattr(linear, name)
