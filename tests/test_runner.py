@@ -357,7 +357,7 @@ def test_workers_are_started_when_they_are_worth_it(monkeypatch: pytest.MonkeyPa
 
 
 PRELUDE = """
-import _thread, os, random, signal, sys, threading, time
+import _thread, gc, os, random, signal, sys, threading, time
 from tests import test_runner as t
 from tinynet import config, threads
 
@@ -472,6 +472,8 @@ for owner, name in [(_thread, "start_new_thread"), (threads.Pool, "start"), (thr
         assert not threads._pools
         assert execute() == expected
 
+gc.collect()  # of Numba's objects, whose destructors print exceptions
+gc.disable()
 for _ in range(300):
     try:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 4e-3))
