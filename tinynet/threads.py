@@ -178,7 +178,7 @@ class Pool:
             table.run(steps)
             return
         try:
-            division.run(steps, self.words.ctypes.data)
+            division.run(steps, self._address)
         finally:
             self._held = division
 
@@ -197,7 +197,7 @@ class Pool:
             words.fill(0)
             words[[runner.THREADS, runner.NEEDED]] = self.n, 1
             self._worker = functools.partial(runner.work, runner.work.row(pool=words.ctypes.data))
-            self._end, self.words = runner.END, words
+            self._address, self._end, self.words = words.ctypes.data, runner.END, words
         for part in range(self._started, threads):
             self._started = part + 1
             # Where no thread can be started, the caller computes its parts. A signal handler that

@@ -270,12 +270,12 @@ class Division:
             pool=0,
         )
         self._steps, self._pool = (FIRST + run.words.index(word) for word in ("steps", "pool"))
-        self._run = _entry(run)
+        self._run, self._address = _entry(run), self._head.ctypes.data
 
     def run(self, steps: int, pool: int) -> None:
         """Execute steps as `Table.run` does, with the workers of the pool at this address."""
         self._head[self._steps], self._head[self._pool] = steps, pool
-        self._run(self._head.ctypes.data)
+        self._run(self._address)
 
 
 def _entry(kernel: Kernel, prototype: Any = ctypes.CFUNCTYPE) -> Callable[[int], None]:
