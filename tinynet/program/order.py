@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import ctypes
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,6 +35,123 @@ class Use(NamedTuple):
     splits: bool = False
     #: Whether it may set the stop flag.
     stops: bool = False
+
+
+# The words through which kernels write; what else is an address is read. Kernels that are not here
+# write all.
+_WRITES = {
+    "begin": "step splats inverses", "count_rows": "out", "take_rows": "out", "product": "out room",
+    "linear_csr": "out rest room", "add_halves": "out", "sort_csr": "pairs",
+    "kernel_gradient_csr": "out", "learn": "subrows gradient room",
+    "learn_csr": "subrows gradient", "learn_adam": "w m v gradient room",
+    "learn_csr_adam": "w m v", "chain": "room", "draw_uniform": "state out", "copy_columns": "out",
+    "look_up": "out wrong", "look_up_backward": "out", "record": "table", "spread": "out",
+    "pick": "out",
+}  # fmt: skip
+# Kernels whose parts several threads may compute, if they compute no sums over all rows.
+_HAVE_PARTS = {
+    "product", "linear_csr", "kernel_gradient_csr", "learn", "learn_csr", "learn_adam",
+    "learn_csr_adam", "chain", "look_up_backward",
+}  # fmt: skip
+# What takes as long as how many multiplications, measured: the update of a parameter; an operation
+# of `chain` on a number; sorting an input; drawing or copying a number. A fifth of the inputs of a
+# compressed batch are assumed not to be 0.
+_UPDATE, _OPERATION, _SORT, _DRAW, _COPY, _NONZERO = 20, 4, 10, 15, 4, 0.2
+
+
+def uses_of(
+    rows: Array, names: Sequence[str], step: int, examples: int, blocks: Iterable[Range]
+) -> list[Use]:
+    """Return what rows do with memory, from their words.
+
+    Parameters
+    ----------
+    rows : ndarray of int64, shape (rows, WORDS)
+        The rows.
+    names : sequence of str
+        Names of their kernels.
+    step : int
+        Address of the step block.
+    examples : int
+        Number of examples of a batch.
+    blocks : iterable of (int, int)
+        Address and bytes of each array that rows write. A row uses all of a block if one of its
+        words, or of its lists of addresses, is within.
+
+    Returns
+    -------
+    list of Use
+        One for each row.
+    """
+    blocks = sorted({*blocks, (step, 64)})
+    starts = [start for start, _ in blocks]
+
+    def block_at(address: int) -> Iterable[Range]:
+        k = bisect.bisect_right(starts, address) - 1
+        return [blocks[k]] if k >= 0 and address < sum(blocks[k]) else []
+
+    def use_of(row: Array, name: str) -> Use:
+        words, splits = _words(row, name), name in _HAVE_PARTS
+        written = _WRITES[name].split() if name in _WRITES else words
+        reads: list[Range] = []
+        writes: list[Range] = []
+        for word, value in words.items():
+            (writes if word in written else reads).extend(block_at(value))
+        if "slots" in words:
+            slots = _words_at(words["slots"], 4 * words["n_slots"]).reshape(-1, 4)
+            for kind, address, *_ in slots.tolist():
+                outs = chain.OUT, chain.INOUT, chain.ROW_OUT, chain.SUM_COL, chain.SUM_ALL
+                (writes if kind in outs else reads).extend(block_at(address))
+                splits &= kind not in (chain.SUM_COL, chain.SUM_ALL)
+        if "sources" in words:
+            for address in _words_at(words["sources"], words["numbers"]).tolist():
+                reads.extend(block_at(address))
+        if "subrows" in words:
+            update = use_of(_words_at(words["subrows"], WORDS), "chain")
+            reads.extend(update.reads)
+            writes.extend(update.writes)
+        batched = not 0 <= words.get("count", step) - step >= 64
+        n = words.get("per", 1) * (examples if batched else 1)
+        return Use(reads, writes, int(_work(name, words, n)), splits, "stops" in words)
+
+    from tinynet.kernels import chain
+    from tinynet.kernels.row import KERNELS, WORDS
+
+    # Other names are those of products.
+    known = [name if name in KERNELS else "product" for name in names]
+    return [use_of(row, name) for row, name in zip(rows, known, strict=True)]
+
+
+def _work(name: str, words: dict[str, int], n: int) -> float:
+    """Return the multiplications of a row for n rows of data, or what takes as long."""
+    from tinynet.kernels.row import WORDS
+
+    d, u = words.get("d", 0), words.get("u", 0)
+    product = n * d * u * (_NONZERO if name.endswith(("_csr", "_csr_adam")) else 1)
+    if name == "chain":
+        return _OPERATION * n * words["cols"] * words["ops"] if words["length"] < 0 else 0
+    if name == "sort_csr":
+        return _SORT * n * d
+    if name.startswith("learn"):
+        update = _UPDATE
+        if "subrows" in words:
+            update = _OPERATION * _words(_words_at(words["subrows"], WORDS), "chain")["ops"]
+        return product + update * d * u
+    copied = n * (words.get("width", 0) + (u if name == "add_halves" else 0))
+    drawn = n * words["numbers"] if name == "draw_uniform" else 0
+    return (0 if name == "add_halves" else product) + _COPY * copied + _DRAW * drawn
+
+
+def _words(row: Array, name: str) -> dict[str, int]:
+    """Return the words of a row by name."""
+    from tinynet.kernels.row import FIRST, KERNELS
+
+    return dict(zip(KERNELS[name].words, row[FIRST:].tolist(), strict=False))
+
+
+def _words_at(address: int, n: int) -> Array:
+    """Return the int64 words at an address."""
+    return np.array((ctypes.c_int64 * n).from_address(address), np.int64)
 
 
 class Place(NamedTuple):
