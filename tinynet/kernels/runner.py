@@ -34,8 +34,9 @@ smaller: a worker that comes late, with the number of a step that is over, can c
 import numpy as np
 from llvmlite import ir
 
-from tinynet.kernels.compiled import external, inlined, inner, intrinsic, types
+from tinynet.kernels.compiled import external, inner, intrinsic, types
 from tinynet.kernels.row import WORDS, call_at, kernel, vector
+from tinynet.kernels.simd import int64_at
 
 #: Words of a row: address of the kernel, line where the caller says that it is done (0: nobody
 #: asks), number of parts (0: not the caller's), and the tasks to be finished before.
@@ -154,7 +155,7 @@ def _processor(typing_context):
 # ---------------------------------------------------------------- one thread
 
 
-@inlined
+@inner
 def _fill(splats, i, value):
     """Set all lanes of one scalar."""
     for lane in range(_LANES):
@@ -191,7 +192,7 @@ def run(part, parts, rows, count, steps, step):
     for _ in range(steps):
         for i in range(count):
             row = rows + i * _BYTES
-            call_at(vector(row, 1, np.int64)[ADDRESS], row, 0, 1)
+            call_at(int64_at(row, ADDRESS), row, 0, 1)
             if block[STOP]:
                 return
 
@@ -199,39 +200,33 @@ def run(part, parts, rows, count, steps, step):
 # ---------------------------------------------------------------- tasks
 
 
-@inlined
-def _word(address, i):
-    """Read a word that no thread writes during a call."""
-    return vector(address + 8 * i, 1, np.int64)[0]
-
-
-@inlined
+@inner
 def _call(task):
-    row = _word(task, ROW)
-    call_at(_word(row, ADDRESS), row, _word(task, PART), _word(task, OF))
+    row = int64_at(task, ROW)
+    call_at(int64_at(row, ADDRESS), row, int64_at(task, PART), int64_at(task, OF))
 
 
 @inner
 def _is_ready(task, s):
     """Return whether all that a task waits for is done in step s."""
-    waits, k, count = _word(task, WAITS), 0, _word(task, WAIT_COUNT)
-    while k < count and get(_word(waits, k) + _DONE) == s:
+    waits, k, count = int64_at(task, WAITS), 0, int64_at(task, WAIT_COUNT)
+    while k < count and get(int64_at(waits, k) + _DONE) == s:
         k += 1
     return k == count
 
 
-@inlined
+@inner
 def _claim(line, s):
     """Return whether the task is this thread's in step s."""
     before = get(line + _CLAIMED)
     return before < s and swap(line + _CLAIMED, before, s)
 
 
-@inlined
+@inner
 def _now(pool):
     """Read the clock that always goes forward, in nanoseconds."""
     _clock(pool + 8 * _TIME)
-    return _word(pool, _TIME) * 1_000_000_000 + _word(pool, _TIME + 1)
+    return int64_at(pool, _TIME) * 1_000_000_000 + int64_at(pool, _TIME + 1)
 
 
 @inner
@@ -240,7 +235,7 @@ def _finish(pool, task, s, to_the_end):
 
     Without `to_the_end`, only compute it if that is possible now.
     """
-    line = _word(task, LINE)
+    line = int64_at(task, LINE)
     if get(line + _DONE) == s or not (to_the_end or _is_ready(task, s)):
         return 0
     if _claim(line, s):
@@ -266,9 +261,9 @@ def _finish_all(pool, tasks, count, s):
     taken = 0
     if count > 1:  # nothing is awaited as long as there is something to do
         for k in range(count):
-            taken += _finish(pool, _word(tasks, k), s, False)
+            taken += _finish(pool, int64_at(tasks, k), s, False)
     for k in range(count):
-        taken += _finish(pool, _word(tasks, k), s, True)
+        taken += _finish(pool, int64_at(tasks, k), s, True)
     return taken
 
 
@@ -296,10 +291,10 @@ def work(part, parts, pool):
         # From here on the caller leaves the tasks in place; they are those of step s if this is
         # still the current one.
         if get(current) == s:
-            tasks = _word(pool, TASKS)
-            for k in range(_word(pool, TASK_COUNT)):
+            tasks = int64_at(pool, TASKS)
+            for k in range(int64_at(pool, TASK_COUNT)):
                 task = tasks + k * 8 * TASK
-                whose, line = _word(task, PART), _word(task, LINE)
+                whose, line = int64_at(task, PART), int64_at(task, LINE)
                 if whose != 0 and whose != part:
                     continue
                 rounds, ready = 0, False
@@ -390,22 +385,22 @@ def run_with_workers(
         for i in range(count):
             row = rows + i * _BYTES
             if alone:
-                call_at(_word(row, ADDRESS), row, 0, 1)
+                call_at(int64_at(row, ADDRESS), row, 0, 1)
             else:
-                finishes = _word(row, FINISH_COUNT)
+                finishes = int64_at(row, FINISH_COUNT)
                 if finishes > 0:
-                    taken += _finish_all(pool, _word(row, FINISHES), finishes, s)
-                if _word(row, PARTS) > 0:
-                    call_at(_word(row, ADDRESS), row, 0, _word(row, PARTS))
+                    taken += _finish_all(pool, int64_at(row, FINISHES), finishes, s)
+                if int64_at(row, PARTS) > 0:
+                    call_at(int64_at(row, ADDRESS), row, 0, int64_at(row, PARTS))
             if block[STOP]:
                 break
-            if not alone and _word(row, SAYS) != 0:
-                put(_word(row, SAYS) + _DONE, s)
+            if not alone and int64_at(row, SAYS) != 0:
+                put(int64_at(row, SAYS) + _DONE, s)
         if not alone:
             if block[STOP]:  # later tasks wait for this row, and are never begun
                 for k in range(task_count):
                     task = tasks + k * 8 * TASK
-                    if _word(task, ROW) < row:
+                    if int64_at(task, ROW) < row:
                         _finish(pool, task, s, True)
             else:
                 taken += _finish_all(pool, last, last_count, s)
