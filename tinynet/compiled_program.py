@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tinynet.kernels import compressed
 from tinynet.metrics.base import Mean
 from tinynet.program import fusion
 from tinynet.program.formula import Node, Traced, Untraceable, _array, space_of
-from tinynet.kernels import compressed
 from tinynet.program.lowering import (
     Lowering,
     Patch,

@@ -312,6 +312,22 @@ def helping() -> Iterator[None]:
         lock.release()
 
 
+def most() -> int:
+    """Return how many threads a call of the runner may use.
+
+    Returns
+    -------
+    int
+        The number, 1 or more.
+
+    Examples
+    --------
+    >>> most() >= 1
+    True
+    """
+    return max(min(config.num_threads(), processors()), 1)
+
+
 @contextlib.contextmanager
 def pooled() -> Iterator[Pool | None]:
     """Use a pool within, if `config.set_num_threads` is set and no other thread has one.

@@ -906,7 +906,7 @@ class Trainer(Network):
         is_last = True
         # The states that the last two epochs began with.
         states: list[State] = []
-        with Deferred() as interrupt, Computing(), threads.helping():
+        with Deferred() as interrupt, Computing(), threads.pooled():
             hooks.call("on_train_begin", {})
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
                 if epochs > 1 and verbose:

@@ -104,7 +104,9 @@ def compress_rows(part, parts, x, n, width, kind, indptr, indices, values):
     """Write the columns (uint16) and values (float32) of each row's non-zeros to its place."""
     starts = vector(indptr, n + 1, np.int64)
     for i in range(n * part // parts, n * (part + 1) // parts):
-        columns = vector(indices + 2 * starts[i], starts[n * (part + 1) // parts] - starts[i], np.uint16)
+        columns = vector(
+            indices + 2 * starts[i], starts[n * (part + 1) // parts] - starts[i], np.uint16
+        )
         out = vector(values + 4 * starts[i], starts[i + 1] - starts[i], np.float32)
         if kind == 0:
             _compress(vector(x + width * i, width, np.uint8), columns, out)

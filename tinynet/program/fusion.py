@@ -67,7 +67,7 @@ def _learning(call: Call, update: Group, gradient: Node) -> Call:
         and node.inputs[0].operation == "leaf"
         and node.inputs[1] is gradient
     )
-    if is_plain:
+    if is_plain and kernel == "learn_csr":
         kernel += "_adam"
         words |= dict(zip(("w", "m", "v"), node.source, strict=True))
         words |= dict(zip(("alpha", "rate_1", "rate_2", "epsilon"), node.inputs[4:], strict=True))

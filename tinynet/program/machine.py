@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import importlib
 import math
 import time
 from typing import Any
 
 import numpy as np
 
+from tinynet import threads
 from tinynet.kernels.row import FIRST, WORDS
 from tinynet.program.formula import SCALAR, Node, placement
 from tinynet.program.lowering import Call, Group, Lowering, Patch, Register, Scratch
-
+from tinynet.program.order import Table, uses_of
 
 _LINE = 64
 _ROWS, _FLAT = 1, 0
@@ -200,7 +203,7 @@ class Machine:
         self.variables: list[tuple[Any, Any]] = []
         self.patches: dict[Any, list[tuple[int, int]]] = {}
         rows: list[tuple[str, dict[str, Any]]] = []
-        room = 64
+        self.threads = threads.most()
         for group, code in zip(self.groups, self.codes, strict=True):
             if group.call is None:
                 words, size = self._chain_words(code)
@@ -211,17 +214,16 @@ class Machine:
                 own = kernel_named(name).words
                 if "gradient" in own:
                     words["gradient_size"] = learn.gradient_size(words["u"])
-                    words["gradient"] = self._bytes(words["gradient_size"])
+                    words["gradient"] = self._bytes(words["gradient_size"] * self.threads)
                 if "product" in own:
                     words["product"] = kernel_named("product").address
                 if "room" in own:
                     size = self._room_size(name)
-                    words["room"], words["room_size"] = None, size
-                if code is not None and "update" in own:
-                    words |= self._update_words(code, group.call.gradient, words["gradient"])
+                if "update" in own:
+                    words |= self._update_words(code, group.call.gradient, words)
                 rows.append((name, words))
-            room = max(room, size)
-        self._room = self._array(room // 4 + 16, np.float32)
+            if size:  # each thread that may execute a part has some
+                words["room"], words["room_size"] = self._bytes(size * self.threads), size
         first = self._begin_words()
         if self._counts:
             pers = np.array([*self._counts], np.int64)
@@ -233,8 +235,6 @@ class Machine:
         rows.insert(0, ("begin", first))
         table = self._array(len(rows) * WORDS, np.int64).reshape(-1, WORDS)
         for k, (name, words) in enumerate(rows):
-            if "room" in words:
-                words["room"] = self._address(self._room)
             for word, value in words.items():
                 if isinstance(value, Patch):
                     place = k, FIRST + kernel_named(name).words.index(word)
@@ -243,12 +243,10 @@ class Machine:
             table[k] = kernel_named(name).row(**words)
         self.names = [name for name, _ in rows]
         self.table = table
-        self.head = self._array(WORDS, np.int64)
-        head = kernel_named("run").row(
-            rows=self._address(table), count=len(rows), steps=0, step=self._address(self.step)
-        )
-        self.head[:] = head
-        self._steps_at = FIRST + kernel_named("run").words.index("steps")
+        arrays = [*self._parts, *(array for _, array in self.variables)]
+        blocks = [(self._address(array), array.nbytes) for array in arrays]
+        step = self._address(self.step)
+        self.runs = Table(table, step, uses_of(table, self.names, step, batch, blocks))
 
     def _chain_words(self, code: Code, fixed: Node | None = None, at: int = 0) -> Any:
         """Return the words of a chain, but that of its scratch memory, whose size comes second."""
@@ -267,13 +265,15 @@ class Machine:
         }  # fmt: skip
         return words, size
 
-    def _update_words(self, code: Code, gradient: Any, at: int) -> dict[str, Any]:
-        """Return the words of `learn` that name its update, a row of `chain`."""
+    def _update_words(self, code: Code, gradient: Any, own: dict[str, Any]) -> dict[str, Any]:
+        """Return the words of `learn` that name its update: a row of `chain` for each part."""
         chain = kernel_named("chain")
-        words, size = self._chain_words(code, gradient, at)
-        words["room"] = self._bytes(size)
-        subrows = self._array(WORDS, np.int64)
-        subrows[:] = chain.row(**words)
+        subrows = self._array(WORDS * self.threads, np.int64)
+        for part in range(self.threads):
+            at = own["gradient"] + part * own["gradient_size"]
+            words, size = self._chain_words(code, gradient, at)
+            words["room"] = self._bytes(size)
+            subrows[WORDS * part : WORDS * (part + 1)] = chain.row(**words)
         offset, length = (FIRST + chain.words.index(name) for name in ("offset", "length"))
         address = self._address(subrows)
         return {"update": chain.address, "subrows": address, "offset": offset, "length": length}
@@ -439,26 +439,23 @@ class Machine:
         """Execute some steps; return the number of the last one begun."""
         self.step[0] = -1
         self.step[3] = 0
-        self.head[self._steps_at] = steps
-        kernel_named("run")(self.head)
+        if steps == 1:
+            self.runs.call()
+        else:
+            threads.run(self.runs, steps)
         return int(self.step[0])
 
     def profile(self, times: int = 2000) -> list[tuple[str, float]]:
         """Return the microseconds that each row takes, run again and again after a call."""
-        kernel, head = kernel_named("run"), self.head.copy()
-        words = kernel.words
-        first, count = (FIRST + words.index(w) for w in ("rows", "count"))
         found = []
         self.step[3] = 0
         for k, name in enumerate(self.names):
             if name in ("begin", "record"):
                 continue
-            head[first], head[count] = self.table[k].ctypes.data, 1
-            best = math.inf
+            runs, best = Table(self.table[k : k + 1], self._address(self.step)), math.inf
             for _ in range(3):
-                head[self._steps_at] = times
                 start = time.thread_time()
-                kernel(head)
+                runs.run(times)
                 best = min(best, (time.thread_time() - start) / times * 1e6)
             found.append((name, best))
         return found
@@ -475,9 +472,12 @@ class Machine:
         )
 
 
+#: The files of the kernels that rows call.
+_FILES = "chain compress compressed draw learn linear record runner"
+
+
+@functools.cache
 def kernel_named(name: str) -> Any:
     """Return a kernel."""
-    from tinynet.kernels import chain, compress, compressed, draw, learn, linear, record, runner  # noqa: F401
-    from tinynet.kernels.row import KERNELS
-
-    return KERNELS.get(name) or getattr(linear, name)
+    files = [importlib.import_module(f"tinynet.kernels.{file}") for file in _FILES.split()]
+    return next(found for file in files if (found := getattr(file, name, None)) is not None)
