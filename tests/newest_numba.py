@@ -1,0 +1,60 @@
+"""Check the compile cache with the Numba that is installed: ``python tests/newest_numba.py``.
+
+A new release may change what `tinynet.kernels.compiling` uses, after which kernels might still work
+and yet be compiled in every process. So every kernel is compiled by workers and by this process,
+and loaded by a process that must not import Numba.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import tempfile
+
+LOAD = """
+import importlib, sys
+from tinynet.kernels import objects, row, store
+for name in {modules}:
+    importlib.import_module(name)
+kernels = [*row.KERNELS.values()]
+if {warm}:
+    objects.Loader._start_worker = objects.Loader._compile = None
+else:
+    objects.Loader._compile = None
+assert all(objects.addresses(kernels)), "no address"
+missing = [kernel.name for kernel in kernels if store.read(kernel.name) is None]
+assert not missing, f"not in the cache: {{missing}}"
+assert "numba" not in sys.modules, "Numba was imported"
+"""
+
+
+def main() -> int:
+    """Return 0 if all kernels are compiled, stored and loaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TINYNET_CACHE"] = folder
+        import numba
+
+        from tinynet.kernels import compiling, row, store
+
+        sources = [path for path in store.SOURCES.glob("*.py") if "\n@kernel\n" in path.read_text()]
+        modules = [f"tinynet.kernels.{path.stem}" for path in sources]
+        for name in modules:
+            importlib.import_module(name)
+        assert row.KERNELS, "no kernels"
+        for warm in (False, True):
+            program = LOAD.format(modules=modules, warm=warm)
+            subprocess.run([sys.executable, "-c", program], check=True)
+        symbols = {kernel.name: compiling.compile_kernel(kernel).symbols
+                   for kernel in row.KERNELS.values()}  # fmt: skip
+        for name, called in symbols.items():
+            code = store.read(name)
+            assert code is not None, f"not in the cache: {name}"
+            assert code.symbols == called, f"{name} calls {code.symbols}, not {called}"
+        print(f"Numba {numba.__version__}: {len(symbols)} kernels are compiled, cached and loaded")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
