@@ -14,12 +14,14 @@ import pytest
 
 pytest.importorskip("numba")
 
+import tinynet
 from tests import HUNG
-from tinynet import config, threads
+from tinynet import config, layers, threads
 from tinynet.kernels import runner  # only where there is a Numba to compile with
 from tinynet.kernels.compiled import COMPILES
-from tinynet.kernels.row import FIRST, kernel, vector
-from tinynet.program.order import Place, Table, Use, places
+from tinynet.kernels.row import FIRST, KERNELS, kernel, vector
+from tinynet.program.machine import Machine
+from tinynet.program.order import Place, Table, Use, places, uses_of
 
 TRIALS = 20  # random programs per test
 
@@ -518,3 +520,58 @@ for thread in running:
     thread.join()
 assert results == [True] * 20
 """)
+
+
+def check_uses(machine: Any) -> None:
+    """Run a step, row by row: each must depend on and change only the memory that it uses."""
+    arrays = [*machine._parts, *(array for _, array in machine.variables)]
+    memory = {
+        (array.ctypes.data, array.nbytes): array.reshape(-1).view(np.uint8)
+        for array in arrays
+        if array.nbytes
+    }
+    uses = uses_of(machine.table, machine.names, address(machine.step), machine.batch, memory)
+    for row, name, use in zip(machine.table, machine.names, uses, strict=True):
+        execute = KERNELS.get(name) or KERNELS["product"]
+        before = {block: view.copy() for block, view in memory.items()}
+        touched = {*use.reads, *use.writes, (address(machine.table), machine.table.nbytes)}
+        if name != "draw_uniform":  # whose generator is elsewhere
+            for block, view in memory.items():
+                if block not in touched:
+                    view[:] = 255
+            execute(row)
+            found = {block: view.copy() for block, view in memory.items()}
+            for block, view in memory.items():
+                view[:] = before[block]
+        execute(row)
+        for block, view in memory.items():
+            if block not in use.writes:
+                assert np.array_equal(view, before[block]), f"{name} writes more"
+            if name != "draw_uniform" and block in touched:
+                assert np.array_equal(view, found[block]), f"{name} reads more"
+
+
+@pytest.mark.skipif(not COMPILES, reason="trains with compiled kernels")
+@pytest.mark.parametrize("name", ["dense", "sparse", "wide"])
+def test_rows_use_no_other_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, checked = np.random.default_rng(0), []
+    between = [layers.BatchNormalization(), layers.Dropout(0.5)] if name == "wide" else []
+    model = tinynet.Sequential(
+        [layers.Dense(20, activation="relu"), *between, layers.Dense(7, activation="softmax")]
+    )
+    optimizer = "sgd" if name == "wide" else "rmsprop"
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    share = 1 if name == "dense" else 0.2
+    x = rng.random((50, 600)).astype("float32") * (rng.random((50, 600)) < share)
+
+    def run(machine: Any, steps: int) -> int:
+        machine.step[:4] = -1, 0, 0, 0
+        for _ in range(steps):
+            check_uses(machine)
+        checked.append(machine.names)
+        return int(machine.step[0])
+
+    monkeypatch.setattr(Machine, "run", run)
+    model.fit(x, rng.integers(0, 7, 50), batch_size=32, verbose=0)
+    assert checked
+    assert ("linear_csr" in checked[0]) == (name != "dense"), checked
