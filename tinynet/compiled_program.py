@@ -150,6 +150,26 @@ class Compiled:
             optimizer.iterations.array += changed
         return table[:done]
 
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what each row of a step does, and the shape of what it computes."""
+
+        def place(space: Any) -> str:
+            rows = ["N"] * space.batched + [str(space.per)] * (space.per > 1 or not space.batched)
+            return " x ".join([*rows, str(space.columns)])
+
+        found = []
+        for group in self.low.groups:
+            operations = " ".join(node.operation for node in group.nodes)
+            if group.call is None:
+                found.append((f"chain({operations})", place(group.space)))
+                continue
+            shapes = [place(node.result) for node in group.call.writes[:1]]
+            if group.nodes:
+                shapes = [place(group.space)]
+            text = f"{group.call.kernel}({operations if group.call.gradient else ''})"
+            found.append((text, *(shapes or [""])))
+        return found
+
     def results_of(self, machine: Machine, n: int) -> list[tuple[Array, Array | None]]:
         """Return predictions, and logits where a metric takes these, of each output."""
 

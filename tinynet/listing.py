@@ -349,22 +349,7 @@ def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
         targets.append(None if output.loss is None else target)
     y = targets[0] if len(targets) == 1 else targets
     one = OneStep(own, own._structured(inputs), y, fuse=fused)
-    if fused:
-        many = own._many_steps(own._examples(own._structured(inputs), y), size)
-        if many is not None:
-            return _train_steps(one, many)
+    if fused and (compiled := one.compiled()) is not None:
+        note = "These rows are executed by one compiled runner, many steps per call."
+        return Listing({"step": compiled.rows()}, note)
     return Writer(one).listing()
-
-
-def _train_steps(one: OneStep, many: Any) -> Listing:
-    """Write the only instruction of a dense classifier, which runs many steps."""
-    size, sizes, rectifies, from_logits, _ = many.net
-    text = (
-        f"train_steps(*x, labels, {size}, {sizes.tolist()}, {rectifies.tolist()}, {from_logits}, "
-        "(weights, d_weights, momentum, velocity), learning_rates, ...)"
-    )
-    note = (
-        "The whole step is one instruction, train_steps: forward, loss, backward and update. "
-        f"A call does up to {many.at_once} steps."
-    )
-    return Listing({"train_steps": [(text, f"{one.plan.flat[0][0].size:,}")]}, note)

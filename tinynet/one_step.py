@@ -71,6 +71,11 @@ class OneStep:
         """The calls of layers, each after those inside of it; the model itself is the last."""
         return self.program.program.recorder.calls
 
+    def compiled(self) -> Any:
+        """Return the step as rows for the runner; None if Python must run some of it."""
+        regularized = [v for v in self.plan.variables if v.regularizer is not None]
+        return self.program.compiled(False, self.plan, regularized)
+
     def forward(self, given: list[Any] | None = None) -> Iterator[Any]:
         """Run the instructions up to the loss.
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinynet import config, data, threads
+from tinynet import config, data
 from tinynet.blas import Computing
 from tinynet.one_step import copied, relative
 from tinynet.program.program import Backward
@@ -118,10 +118,11 @@ def profile_of(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: Any) 
     own._program("train", next(examples.batches(1)))
     own._training_plan()
     note = f"Batches of {size} on the {config.backend()} backend."
-    with Computing(), threads.helping():
-        many = own._many_steps(examples, size)
-        if many is not None:
-            return Profile([_train_steps(many, examples, size)], f"{note} A call does many steps.")
+    with Computing():
+        rows = own._profiled(examples, size)
+        if rows:
+            stages = [ProfileRow("step", name, "", us) for name, us in rows]
+            return Profile(stages, f"{note} One call of the runner does many steps.")
         full = itertools.islice(examples.batches(size), max(min(len(examples) // size, 8), 1))
         batches = [*full]
         program = own._program("train", batches[0])
@@ -131,19 +132,8 @@ def profile_of(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: Any) 
             times.append(_step(own, program, batches[len(times) % len(batches)]))
     medians = np.median(times[1:], axis=0) / 1000
     labels = [*_labels(program, own.optimizer.name)]
-    rows = zip(labels, medians.tolist(), strict=True)
-    return Profile([ProfileRow._make((*label, us)) for label, us in rows], note)
-
-
-def _train_steps(many: Any, examples: Any, size: int) -> ProfileRow:
-    """Measure calls that do many steps."""
-    x, y, _ = next(examples.batches(min(len(examples), size * many.at_once)))
-    times = []
-    for _ in range(_LEAST + 1):
-        begin = time.perf_counter_ns()
-        many.run(x, y, False)
-        times.append((time.perf_counter_ns() - begin) / -(-len(y) // size) / 1000)
-    return ProfileRow("step", "train_steps", "", float(np.median(times[1:])))
+    pairs = zip(labels, medians.tolist(), strict=True)
+    return Profile([ProfileRow._make((*label, us)) for label, us in pairs], note)
 
 
 def _step(model: Any, program: Any, batch: data.Batch) -> list[int]:

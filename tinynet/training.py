@@ -364,6 +364,11 @@ class Trainer(Network):
         compiled.give_back(machine)
         return len(table), float(losses[-1, 0])
 
+    def _profiled(self, examples: data.Examples, size: int) -> list[tuple[str, float]]:
+        """Return the microseconds of each row of a step; nothing if Python must run some of it."""
+        many = self._many_steps(examples, size)
+        return [] if many is None else many.profile(next(examples.batches(size)))
+
     @property
     def _regularized(self) -> list[Variable]:
         return [v for v in self.trainable_weights if v.regularizer is not None]
@@ -1701,6 +1706,12 @@ class ManySteps:
             size = batch_size * sum(leaf[0].nbytes for leaf in data.leaves(batch)[:1])
             at_once = min(at_once, max((1 << 22) // max(size, 1), 1))
         return cls(model, compiled, batch_size, at_once)
+
+    def profile(self, batch: data.Batch) -> list[tuple[str, float]]:
+        """Return the microseconds of each row of a step."""
+        machine = self._compiled.borrow(self.batch_size)
+        self._compiled.run(machine, data.leaves(batch), self.batch_size)
+        return machine.profile()
 
     def run(self, batch: data.Batch, stops: bool, once: bool = False) -> tuple[int, float]:
         """Run the steps of some batches; return their number and the last loss."""
