@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config
-from tinynet.program import dispatch
+from tinynet.functional import dense_net as functional
 from tinynet.program.dense_net import Activated
 from tinynet.program.operations import Operation, as_floats
 from tinynet.program.tape import pull_back
@@ -31,7 +31,7 @@ class Activation:
     Parameters
     ----------
     name : str
-        Name; the function of that name in `dispatch` computes it, and ``name_backward`` its
+        Name; the function of that name in `functional` computes it, and ``name_backward`` its
         gradient.
     doc : str
         Description of the function.
@@ -165,7 +165,7 @@ class Activation:
 
     def _run(self, end: str, *arrays: Any) -> Array:
         """Call the function of this name, or its backward function; the last array is `out`."""
-        return getattr(dispatch, self.__name__ + end)(*arrays)
+        return getattr(functional, self.__name__ + end)(*arrays)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the operation, which is made again."""
@@ -263,7 +263,7 @@ class Rectifier(Activation):
         if self is relu:
             return super()._run(end, *arrays)
         inputs = arrays[:2] if end else arrays[:1]
-        return getattr(dispatch, "rectifier" + end)(*inputs, **self.options, out=arrays[-1])
+        return getattr(functional, "rectifier" + end)(*inputs, **self.options, out=arrays[-1])
 
 
 class Elementwise(Activation):
@@ -288,7 +288,7 @@ class Elementwise(Activation):
         name, options = self.__name__, tuple(self.options.values())
         if "approximate" in self.options:
             name, options = name + "_approximate" * self.options["approximate"], ()
-        return getattr(dispatch, "elementwise" + end)(name, *arrays[:-1], options, arrays[-1])
+        return getattr(functional, "elementwise" + end)(name, *arrays[:-1], options, arrays[-1])
 
 
 class OverAxis(Activation):

@@ -428,7 +428,7 @@ class NamedRows:
     def __init__(self, x: Array, rows: Array) -> None:
         # A kernel compiled for what can be written is not compiled again for what can't.
         x = x if x.flags.writeable else np.asarray(_Writable(x))
-        #: What `train_steps` takes first: of compressed rows it would be four arrays as well.
+        #: As compressed rows have them: four arrays, of which an array in memory needs two.
         self.arrays = None, None, x.reshape(len(x), -1), rows
 
     def __len__(self) -> int:

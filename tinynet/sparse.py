@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import config, functional, threads
+from tinynet import config, functional
 from tinynet.checks import not_masked, numeric
-from tinynet.program import dispatch
 from tinynet.variable import Array, aligned
 from tinynet.workspace import Workspace
 
@@ -358,7 +357,6 @@ class SparseBatch:
         self.dtype = source.dtype
         #: Whether worker threads can read it: they get only the addresses of the arrays.
         self.is_plain = source.narrow and rows.flags.c_contiguous and rows.dtype == np.int64
-        self._sort: tuple[Array, ...] | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -383,14 +381,7 @@ class SparseBatch:
         """
         x, (n, width), units = self.arrays, self.shape, kernel.shape[-1]
         _require_shapes(kernel, (width, units), bias, (units,), out, (n, units))
-        team = threads.team_for("dense", out, kernel, bias, x[2]) if self.is_plain else None
-        if team is None:
-            dispatch.sparse_dense(*x, kernel, bias, out)
-        else:
-            team.begin("dense", *x, kernel, bias, out)
-            team.finish()
-            # A worker thread can sort while other layers run: it needs no gradient.
-            self._sort = team.begin("sort", *x, *self._tables(team.work))
+        functional.sparse_dense(*x, kernel, bias, out)
         return out
 
     def kernel_gradient(self, d_y: Array, out: Array, work: Workspace) -> Array:
@@ -412,19 +403,9 @@ class SparseBatch:
         """
         (n, width), units = self.shape, out.shape[-1]
         _require_shapes(d_y, (n, units), out, (width, units))
-        team = threads.current()
-        if team is not None and self._sort is not None and team.has_begun(self._sort):
-            team.finish()
-            tables = self._sort[-3:]
-        else:
-            tables = self._tables(work)
-            dispatch.sort_by_column(*self.arrays, *tables)
-        team = threads.team_for("gradient", out, d_y, tables[2]) if self.is_plain else None
-        if team is None:
-            dispatch.sparse_kernel_gradient(*tables, d_y, out)
-        else:
-            team.begin("gradient", *tables, d_y, out)
-            team.finish()
+        tables = self._tables(work)
+        functional.sort_by_column(*self.arrays, *tables)
+        functional.sparse_kernel_gradient(*tables, d_y, out)
         return out
 
     def expanded(self, dtype: Any) -> Array:

@@ -27,109 +27,11 @@ import numpy as np
 
 from tinynet import config
 from tinynet.program.order import Division, Table
-from tinynet.variable import Array, aligned
-from tinynet.workspace import Workspace
+from tinynet.workspace import aligned
 
-_FLOAT32 = np.dtype(np.float32)
-# For results with fewer elements, dividing the work costs more than it gains.
-_SMALLEST = {"dense": 1 << 10, "gradient": 1 << 14, "adam": 1 << 14}
 # Workers are started as soon as so many multiplications, which take about 2 ms, have been executed
 # without them.
 _WORTH_WORKERS = 1 << 27
-
-
-class Team:
-    """Thread pool: the thread that creates it, and its workers.
-
-    Parameters
-    ----------
-    n : int
-        Number of threads, including the one that creates it.
-
-    Examples
-    --------
-    >>> with helping():
-    ...     isinstance(current(), Team) == (config.num_threads() > 1)
-    True
-    """
-
-    def __init__(self, n: int) -> None:
-        from tinynet.kernels import helpers
-
-        self._protocol: Any = helpers
-        self.owner = threading.get_ident()
-        #: Buffers that workers write to.
-        self.work = Workspace()
-        # The arrays of the last two jobs: when one begins, the other may not have ended.
-        self._held: tuple[tuple[Array, ...], ...] = ((), ())
-        #: Mailboxes of the workers, for a kernel that runs several jobs.
-        self.boxes = aligned((n, helpers.BOX), np.int64)
-        self.boxes.fill(0)
-        self._stops = self.boxes[1:, helpers.STOP]
-        self._stops.fill(1)
-        helpers.work(self.boxes, n - 1)  # compiled here; it returns immediately
-        #: Locks, each held by its worker thread while it works.
-        self._working = [threading.Lock() for _ in range(1, n)]
-
-    def start(self) -> None:
-        """Start the workers; if this is interrupted, `stop` ends those that run."""
-        self._stops.fill(0)
-        for part in range(1, len(self.boxes)):
-            # Where no thread can be started, the caller computes its parts. A signal handler that
-            # raises within `Thread.start` would leave a thread that Python believes to be alive.
-            with contextlib.suppress(RuntimeError):
-                _thread.start_new_thread(self._help, (part,))
-
-    def _help(self, part: int) -> None:
-        # A method, so that the arrays live as long as a worker may use them.
-        with self._working[part - 1]:
-            self._protocol.work(self.boxes, part)
-
-    def stop(self) -> None:
-        """Stop the workers, and wait for their end; those that start later end immediately."""
-        self._stops.fill(1)
-        for working in self._working:
-            with working:
-                pass
-
-    def begin(self, job: str, *arrays: Array) -> tuple[Array, ...]:
-        """Offer the parts of a job; the previous one has ended then, or is dropped.
-
-        Parameters
-        ----------
-        job : {"dense", "sort", "gradient", "adam"}
-            The kernel.
-        *arrays : ndarray
-            Its arguments, contiguous: float32, and the integers of `CompressedRows`. For
-            ``"adam"`` the last one holds its four constants.
-
-        Returns
-        -------
-        tuple of ndarray
-            The arguments, for `has_begun`.
-        """
-        self._held = (self._held[1], arrays)
-        self._protocol.offer(self.boxes, getattr(self._protocol, job.upper()), *arrays)
-        return arrays
-
-    def has_begun(self, arrays: tuple[Array, ...]) -> bool:
-        """Return True if these are the arguments of the last job.
-
-        Parameters
-        ----------
-        arrays : tuple of ndarray
-            What `begin` returned.
-
-        Returns
-        -------
-        bool
-            True if no other job has begun since.
-        """
-        return self._held[1] is arrays
-
-    def finish(self) -> None:
-        """Compute the parts of the last job that no worker has taken, and wait for the rest."""
-        self._protocol.work(self.boxes, 0)
 
 
 class Pool:
@@ -219,97 +121,9 @@ class Pool:
                 pass
 
 
-#: The thread pool of this process, if there is one.
-active: Team | None = None
 _lock = threading.Lock()
 # The pool of this process, if there is one.
 _pools: dict[str, Pool] = {}
-
-
-def current() -> Team | None:
-    """Return the thread pool of the calling thread.
-
-    Returns
-    -------
-    Team or None
-        None if it uses one thread.
-
-    Examples
-    --------
-    >>> current() is None
-    True
-    """
-    team = active
-    return team if team is not None and team.owner == threading.get_ident() else None
-
-
-def team_for(job: str, out: Array, *others: Array) -> Team | None:
-    """Return the thread pool of the calling thread if it supports a job and makes it faster.
-
-    Parameters
-    ----------
-    job : {"dense", "gradient", "adam"}
-        The kernel.
-    out : ndarray
-        Result of the kernel.
-    *others : ndarray
-        Arguments whose dtype or layout must be checked.
-
-    Returns
-    -------
-    Team or None
-        None if the kernel must be called by one thread.
-
-    Examples
-    --------
-    >>> team_for("adam", np.zeros(3, np.float32)) is None
-    True
-    """
-    team = current()
-    if team is None or out.size < _SMALLEST[job]:
-        return None
-    for array in (out, *others):
-        if array.dtype is not _FLOAT32 or not array.flags.c_contiguous:
-            return None
-    return team
-
-
-@contextlib.contextmanager
-def helping() -> Iterator[None]:
-    """Use a thread pool within, if `config.set_num_threads` is set and no other thread has one.
-
-    Yields
-    ------
-    None
-        Computations find the pool with `current`.
-
-    Examples
-    --------
-    >>> with helping():
-    ...     current() is None
-    True
-    """
-    global active
-    lock, n = _lock, min(config.num_threads(), processors())
-    if n == 1 or config.backend() != "numba" or not lock.acquire(blocking=False):
-        yield
-        return
-    try:
-        team = Team(n)
-        try:
-            try:
-                active = team
-                team.start()
-                yield
-            finally:
-                team.stop()
-        finally:
-            # Again, for a signal handler that raises before the first call.
-            team.stop()
-            if active is team:  # a forked child has none
-                active = None
-    finally:
-        lock.release()
 
 
 def most() -> int:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -39,7 +38,7 @@ __all__ += ["sigmoid_crossentropy_backward", "softmax", "softmax_backward", "sof
 __all__ += ["softmax_crossentropy_backward", "softmax_crossentropy_step", "sort_by_column"]
 __all__ += ["sparse_crossentropy", "sparse_crossentropy_backward", "sparse_dense"]
 __all__ += ["sparse_kernel_gradient", "sparse_matches", "sparse_softmax_crossentropy"]
-__all__ += ["sparse_softmax_crossentropy_backward", "tanh", "tanh_backward", "train_steps"]
+__all__ += ["sparse_softmax_crossentropy_backward", "tanh", "tanh_backward"]
 
 Array = NDArray[Any]
 
@@ -1926,120 +1925,6 @@ def rounded_power(base: float, exponent: Any, dtype: Any) -> Any:
     """
     as_type = np.dtype(dtype).type
     return np.power(np.float64(as_type(base)), exponent).astype(dtype)
-
-
-def train_steps(
-    indptr: Array | None,
-    indices: Array | None,
-    values: Array,
-    rows: Array,
-    labels: Array,
-    batch_size: int,
-    sizes: Array,
-    rectifies: Array,
-    from_logits: bool,
-    state: tuple[Array, Array, Array, Array],
-    learning_rates: Array,
-    iteration: int,
-    constants: tuple[float, float, float],
-    stops: bool,
-    losses: Array,
-    matches: Array,
-    buffers: Any = None,
-    boxes: Array | None = None,
-) -> int:
-    """Run several training steps of a dense softmax classifier with Adam: all of the above.
-
-    Parameters
-    ----------
-    indptr, indices : ndarray, or None
-        All compressed rows; None if the inputs are not compressed.
-    values : ndarray
-        Their values, or all inputs, shape (M, D).
-    rows : ndarray of int64, shape (N,)
-        Indices of the examples of these steps.
-    labels : ndarray of int, shape (N,)
-        Class labels.
-    batch_size : int
-        Number of examples in a step; the final batch may be partial.
-    sizes : ndarray of int, shape (L + 1,)
-        Number of inputs, then of each layer's units; the last one is the number of classes.
-    rectifies : ndarray of bool, shape (L,)
-        Flags of the layers that apply `relu`.
-    from_logits : bool
-        If True, the predictions are logits, not probabilities.
-    state : tuple of ndarray, shape (P,)
-        Parameters (each layer's kernel, then its bias), their gradients, and the first and second
-        moment estimates; modified in place.
-    learning_rates : ndarray, shape (S,)
-        Learning rate of each step.
-    iteration : int
-        Number of earlier steps.
-    constants : tuple of float
-        Adam's ``beta_1``, ``beta_2`` and ``epsilon``.
-    stops : bool
-        If True, stop at a loss that is not finite, before the weights are updated.
-    losses : ndarray, shape (S,)
-        Output array for the mean loss of each step.
-    matches : ndarray of int, shape (S,)
-        Output array for the number of correct predictions of each step.
-    buffers : tuple of ndarray, optional
-        Buffers for intermediate results; used by the kernel only.
-    boxes : ndarray, optional
-        Mailboxes of the worker threads; used by the kernel only.
-
-    Returns
-    -------
-    int
-        Number of completed steps; if one had a loss that is not finite, it is the next one.
-
-    Examples
-    --------
-    >>> x, state = np.array([[1.0], [-1.0]]), tuple(np.zeros((4, 4)))
-    >>> losses, matches = np.empty(3), np.empty(3, int)
-    >>> train_steps(
-    ...     *(None, None, x, np.tile([0, 1], 3), np.tile([1, 0], 3), 2),
-    ...     *(np.array([1, 2]), [False], True, state, np.full(3, 0.1), 0, (0.9, 0.999, 1e-7)),
-    ...     *(True, losses, matches),
-    ... )
-    3
-    >>> losses.round(2), matches
-    (array([0.69, 0.6 , 0.51]), array([1, 2, 2]))
-    """
-    w, d_w, m, v = state
-    beta_1, beta_2, epsilon = constants
-    layers, at = [], 0
-    for d, u in itertools.pairwise(sizes):
-        middle, end = at + d * u, at + d * u + u
-        layers.append((w[at:middle], w[middle:end], d_w[at:middle], d_w[middle:end]))
-        at = end
-    for step in range(len(losses)):
-        batch = slice(step * batch_size, (step + 1) * batch_size)
-        y, n = labels[batch], len(labels[batch])
-        if indptr is None or indices is None:
-            x = values[rows[batch]]
-        else:
-            x = expand_rows(indptr, indices, values, rows[batch], sizes[0])
-        inputs = [x]
-        for (kernel, bias, _, _), rectified in zip(layers, rectifies, strict=True):
-            x = dense(x, kernel.reshape(-1, len(bias)), bias)
-            inputs.append(relu(x, x) if rectified else x)
-        probabilities, d_y, row_losses = np.empty_like(x), np.empty_like(x), np.empty(n, w.dtype)
-        softmax_crossentropy_step(y, x, np.full(n, 1 / n, w.dtype), probabilities, d_y, row_losses)
-        losses[step] = np.sum(row_losses, dtype=np.float64) / n
-        matches[step] = sparse_matches(y, x if from_logits else probabilities)
-        if stops and not math.isfinite(losses[step]):
-            return step
-        for i in reversed(range(len(layers))):
-            kernel, _, d_kernel, d_bias = layers[i]
-            if rectifies[i]:
-                d_y = relu_backward(d_y, inputs[i + 1], inputs[i + 1])
-            shape = inputs[i].shape[1], len(d_bias)
-            dense_gradients(inputs[i], d_y, d_kernel.reshape(shape), d_bias)
-            d_y = dense_backward(d_y, kernel.reshape(shape))
-        rate = adam_step_size(learning_rates[step], beta_1, beta_2, iteration + step + 1, w.dtype)
-        adam(w, d_w, m, v, rate, 1 - beta_1, 1 - beta_2, epsilon)
-    return len(losses)
 
 
 @_in_blocks

@@ -16,7 +16,6 @@ from tinynet import activations, checks, config, functional
 from tinynet.arguments import argument, declared
 from tinynet.checks import numeric
 from tinynet.losses.base import DenseLoss, Loss, LossFunction, _registry
-from tinynet.program import dispatch
 from tinynet.program.operations import Pure
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
@@ -122,9 +121,9 @@ class SparseCategoricalCrossentropy(Loss):
         """Compute the value of each example."""
         labels, rows = self._flat(y_true, y_pred)
         if self.from_logits:
-            values = dispatch.sparse_softmax_crossentropy(labels, rows)
+            values = functional.sparse_softmax_crossentropy(labels, rows)
         else:
-            values = dispatch.sparse_crossentropy(labels, rows, config.epsilon())
+            values = functional.sparse_crossentropy(labels, rows, config.epsilon())
         if self.ignore_class is not None:
             values[y_true.reshape(-1) == self.ignore_class] = 0
         return values.reshape(y_true.shape)
@@ -134,11 +133,11 @@ class SparseCategoricalCrossentropy(Loss):
         labels, rows = self._flat(y_true, y_pred)
         d = d_values.reshape(-1)
         if self.from_logits:
-            d_rows = dispatch.sparse_softmax_crossentropy_backward(
-                d, labels, dispatch.softmax(rows)
+            d_rows = functional.sparse_softmax_crossentropy_backward(
+                d, labels, functional.softmax(rows)
             )
         else:
-            d_rows = dispatch.sparse_crossentropy_backward(d, labels, rows, config.epsilon())
+            d_rows = functional.sparse_crossentropy_backward(d, labels, rows, config.epsilon())
         if self.ignore_class is not None:
             d_rows[y_true.reshape(-1) == self.ignore_class] = 0
         return d_rows.reshape(y_pred.shape)
@@ -184,7 +183,7 @@ class SparseCategoricalCrossentropy(Loss):
         d_values = self.d_values(weights, work.array("d_values", labels.shape, rows.dtype))
         probabilities = work.array("probabilities", rows.shape, rows.dtype)
         d_rows = work.array("d_logits", rows.shape, rows.dtype)
-        dispatch.softmax_crossentropy_step(labels, rows, d_values, probabilities, d_rows, values)
+        functional.softmax_crossentropy_step(labels, rows, d_values, probabilities, d_rows, values)
         work.y = probabilities.reshape(y_pred.shape)
         return self.reduce(values, weights), d_rows.reshape(y_pred.shape)
 
@@ -330,15 +329,15 @@ class CategoricalCrossentropy(OneHotLoss):
         """Compute the value of each example."""
         y = self.smoothed(y_true, y_pred.shape[-1])
         if self.from_logits:
-            return dispatch.softmax_crossentropy(y, y_pred)
-        return dispatch.crossentropy(y, y_pred, config.epsilon())
+            return functional.softmax_crossentropy(y, y_pred)
+        return functional.crossentropy(y, y_pred, config.epsilon())
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient in the predictions."""
         y = self.smoothed(y_true, y_pred.shape[-1])
         if self.from_logits:
-            return dispatch.softmax_crossentropy_backward(d_values, y, y_pred)
-        return dispatch.crossentropy_backward(d_values, y, y_pred, config.epsilon())
+            return functional.softmax_crossentropy_backward(d_values, y, y_pred)
+        return functional.crossentropy_backward(d_values, y, y_pred, config.epsilon())
 
     def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         # The loss is linear in the true probabilities.
@@ -378,9 +377,9 @@ class BinaryCrossentropy(SmoothedLoss):
         """Compute the value of each example."""
         y = self.smoothed(y_true, 2)
         if self.from_logits:
-            values = dispatch.sigmoid_crossentropy(y, y_pred)
+            values = functional.sigmoid_crossentropy(y, y_pred)
         else:
-            values = dispatch.binary_crossentropy(y, y_pred, config.epsilon())
+            values = functional.binary_crossentropy(y, y_pred, config.epsilon())
         return np.asanyarray(values.mean(axis=-1))
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
@@ -388,8 +387,8 @@ class BinaryCrossentropy(SmoothedLoss):
         y = self.smoothed(y_true, 2)
         d = d_values[..., None] / y_pred.dtype.type(y_pred.shape[-1])
         if self.from_logits:
-            return dispatch.sigmoid_crossentropy_backward(d, y, y_pred)
-        return dispatch.binary_crossentropy_backward(d, y, y_pred, config.epsilon())
+            return functional.sigmoid_crossentropy_backward(d, y, y_pred)
+        return functional.binary_crossentropy_backward(d, y, y_pred, config.epsilon())
 
     def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         # The loss is linear in the true probabilities.

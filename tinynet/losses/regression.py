@@ -8,8 +8,8 @@ import numpy as np
 
 from tinynet import checks, config, ops
 from tinynet.arguments import argument, declared
+from tinynet.functional import dense_net as functional
 from tinynet.losses.base import DenseLoss, LossFunction, _registry
-from tinynet.program import dispatch
 from tinynet.variable import Array
 
 __all__ = ["CosineSimilarity", "Huber", "KLDivergence", "LogCosh", "MeanAbsoluteError"]
@@ -63,11 +63,11 @@ class MeanCost(FormulaLoss):
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
-        return dispatch.mean_error(self.cost, y_true, y_pred, self.options)
+        return functional.mean_error(self.cost, y_true, y_pred, self.options)
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient with respect to the predictions."""
-        return dispatch.mean_error_backward(self.cost, d_values, y_true, y_pred, self.options)
+        return functional.mean_error_backward(self.cost, d_values, y_true, y_pred, self.options)
 
     def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         return -self.backward(d_values, y_true, y_pred)  # the cost is one of their difference
@@ -176,11 +176,11 @@ class KLDivergence(FormulaLoss):
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example."""
-        return dispatch.kl_divergence(y_true, y_pred, config.epsilon())
+        return functional.kl_divergence(y_true, y_pred, config.epsilon())
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient with respect to the predictions."""
-        return dispatch.kl_divergence_backward(d_values, y_true, y_pred, config.epsilon())
+        return functional.kl_divergence_backward(d_values, y_true, y_pred, config.epsilon())
 
     def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         low = y_true.dtype.type(config.epsilon())

@@ -9,9 +9,9 @@ import numpy as np
 
 from tinynet import checks
 from tinynet.arguments import argument, declared
+from tinynet.functional import dense_net as functional
 from tinynet.losses import fit_weights, numeric
 from tinynet.metrics.base import Mean, _registry
-from tinynet.program import dispatch
 from tinynet.registry import snake_case
 from tinynet.variable import Array, Tensor, as_tensor
 
@@ -115,7 +115,7 @@ class SparseCategoricalAccuracy(Accuracies):
         prepared = type(y_true) is np.ndarray and type(y_pred) is np.ndarray
         fits = prepared and y_pred.ndim == 2 and y_true.shape == y_pred.shape[:1]
         if fits and sample_weight is None:
-            self.total += dispatch.sparse_matches(y_true, y_pred)
+            self.total += functional.sparse_matches(y_true, y_pred)
             self.count += len(y_true)
         else:
             super().update_state(y_true, y_pred, sample_weight)

@@ -1,4 +1,4 @@
-"""The operations of dense networks: those of `functional.dense_net`, with kernels and buffers."""
+"""The operations of dense networks: those of `functional.dense_net`, with buffers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.functional import dense_net
-from tinynet.program import dispatch
+from tinynet.functional import dense_net as functional
 from tinynet.program.operations import Operation, Pure, alike_floats
 from tinynet.program.tensor import TABLE, Array
 from tinynet.workspace import aligned
@@ -55,15 +54,15 @@ class Linear(Operation):
     has_work = True
 
     def __init__(self, name: str, rectifies: bool) -> None:
-        super().__init__(name, dense_net.dense, dense_net.dense_backward, 3, _as_floats)
+        super().__init__(name, functional.dense, functional.dense_backward, 3, _as_floats)
         self.rectifies = rectifies
 
     def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
         """Return the functions for inputs that are rows already."""
         if self.rectifies or len(inputs[0].shape) != 2:
             return None
-        backward = functools.partial(dense_net.dense_layer_backward, needs=needs)
-        return Pure(dense_net.dense, backward, (0, 2, 3), writes=(1, 2))
+        backward = functools.partial(functional.dense_layer_backward, needs=needs)
+        return Pure(functional.dense, backward, (0, 2, 3), writes=(1, 2))
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
         """Compute the result."""
@@ -76,16 +75,15 @@ class Linear(Operation):
             bias = work.array("no bias", (units,), x.dtype)
             bias.fill(0)
         z = work.array("z", (rows.shape[0], units), x.dtype)
-        dense = dispatch.dense_in_training if options.get("training") else dispatch.dense
         if compressed:
             rows.dense(kernel, bias, z)
             if self.rectifies:
-                dispatch.relu(z, z)
+                functional.relu(z, z)
         elif self.rectifies:
-            dense(rows, kernel, None, z)
-            dispatch.bias_relu(z, bias)
+            functional.dense(rows, kernel, None, z)
+            functional.bias_relu(z, bias)
         else:
-            dense(rows, kernel, bias, z)
+            functional.dense(rows, kernel, bias, z)
         return z if x.ndim == 2 else z.reshape(*x.shape[:-1], units)
 
     def gradients(
@@ -101,7 +99,7 @@ class Linear(Operation):
             upstream, d_z = d_z, work.array("d_z", d_z.shape, d_z.dtype)
             d_z[...] = upstream  # which others may read
             unused = work.array("d_bias", d_z.shape[1:], d_z.dtype) if d_bias is None else d_bias
-            dispatch.bias_relu_backward(d_z, _rows(y), unused)
+            functional.bias_relu_backward(d_z, _rows(y), unused)
         elif d_bias is not None:
             np.add.reduce(d_z, axis=0, out=d_bias)
         if needs[1]:
@@ -109,9 +107,9 @@ class Linear(Operation):
             if not isinstance(rows, np.ndarray):
                 rows.kernel_gradient(d_z, d_kernel, work)
             else:
-                dispatch.dense_gradients(rows, d_z, d_kernel, None)
+                functional.dense_gradients(rows, d_z, d_kernel, None)
         if needs[0]:
-            d_x = dispatch.dense_backward(d_z, kernel, work.array("d_x", rows.shape, rows.dtype))
+            d_x = functional.dense_backward(d_z, kernel, work.array("d_x", rows.shape, rows.dtype))
             d_x = d_x if x.ndim == 2 else d_x.reshape(x.shape)
         return [d_x, d_kernel, d_bias]
 
@@ -148,10 +146,10 @@ class Activated(Operation):
 
     def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
         """Return the functions of an activation without options, if it has its own."""
-        forward = getattr(dense_net, self.name, None)
+        forward = getattr(functional, self.name, None)
         if not self.is_plain or forward is None or not inputs[0].shape:
             return None
-        return Pure(forward, getattr(dense_net, f"{self.name}_backward"), (0, 2, 1))
+        return Pure(forward, getattr(functional, f"{self.name}_backward"), (0, 2, 1))
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
         """Compute the result."""
@@ -203,7 +201,7 @@ class Dropout(Operation):
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
         """Compute the result."""
         x, drawn = ready(arrays[0]), arrays[1]
-        y: Array = dispatch.dropout(x, drawn, options["rate"], work.array("y", x.shape, x.dtype))
+        y: Array = functional.dropout(x, drawn, options["rate"], work.array("y", x.shape, x.dtype))
         return y
 
     def gradients(
@@ -212,7 +210,7 @@ class Dropout(Operation):
         """Apply the mask of the forward pass to the upstream gradient."""
         d_y = ready(d_y)
         out = work.array("d_x", d_y.shape, d_y.dtype)
-        return [dispatch.dropout(d_y, arrays[1], options["rate"], out), None]
+        return [functional.dropout(d_y, arrays[1], options["rate"], out), None]
 
 
 class Normalized(Operation):
@@ -225,7 +223,7 @@ class Normalized(Operation):
         x, mean, variance, gamma, beta = arrays
         rows = _rows(ready(x))
         out = work.array("y", rows.shape, rows.dtype)
-        dispatch.batch_normalization(rows, mean, variance, gamma, beta, options["epsilon"], out)
+        functional.batch_normalization(rows, mean, variance, gamma, beta, options["epsilon"], out)
         return out.reshape(x.shape)
 
     def gradients(
@@ -247,7 +245,7 @@ class BatchNormalization(Normalized):
         """Compute the normalized rows, their mean and their variance."""
         x, gamma, beta = arrays
         x = ready(x)
-        work.x = mean, variance = dispatch.batch_statistics(_rows(x))
+        work.x = mean, variance = functional.batch_statistics(_rows(x))
         return super().compute([x, mean, variance, gamma, beta], options, work), mean, variance
 
     def gradients(
@@ -258,7 +256,7 @@ class BatchNormalization(Normalized):
         d_gamma = aligned(gamma.shape, gamma.dtype) if needs[1] else None
         d_beta = aligned(beta.shape, beta.dtype) if needs[2] else None
         d_rows = _rows(ready(d_y))
-        d_x = dispatch.batch_normalization_backward(
+        d_x = functional.batch_normalization_backward(
             d_rows, _rows(ready(x)), *work.x, gamma, options["epsilon"], d_gamma, d_beta
         )
         return [d_x.reshape(x.shape), d_gamma, d_beta]
@@ -288,13 +286,13 @@ class Matches(Operation):
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
         """Count them."""
-        return np.asarray(dispatch.sparse_matches(*arrays))
+        return np.asarray(functional.sparse_matches(*arrays))
 
 
 TABLE["linear"] = Linear("linear", rectifies=False)
 #: What the rule for a linear operation and a rectifier makes of them.
 LINEAR_RELU = Linear("linear_relu", rectifies=True)
-MATCHES = Matches("sparse_matches", dense_net.sparse_matches, None, 2)
+MATCHES = Matches("sparse_matches", functional.sparse_matches, None, 2)
 RESHAPE = Operation(
     "reshape_examples",
     lambda x, target: x.reshape(x.shape[0], *target),

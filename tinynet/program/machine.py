@@ -298,9 +298,7 @@ class Machine:
                 continue
             if isinstance(value, list):
                 value = self._constant(np.array([self.address(v) for v in value], np.int64))
-            elif isinstance(value, Node):
-                value = self.address(value)
-            elif isinstance(value, Register | Scratch):
+            elif isinstance(value, Node) or isinstance(value, Register | Scratch):
                 value = self.address(value)
             elif callable(value) and not hasattr(value, "assign"):
                 value = value(self.batch)

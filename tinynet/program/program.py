@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import config
 from tinynet.program.differentiate import reverse
 from tinynet.program.operations import Operation
 from tinynet.program.symbols import SymbolicTensor
@@ -172,7 +171,6 @@ class Runner:
 
     def __init__(self, program: Program) -> None:
         self._instructions = {"forward": program.forward, "backward": program.backward}
-        self._fast = config.backend() == "numba"
         self._stores: list[tuple[Any, Any]] = []
         self.number: dict[int, int] = {}
         #: Value of each register; held, so that no other object gets its id.
@@ -211,7 +209,7 @@ class Runner:
         if isinstance(operation, Backward):
             return self._backward_row(operation, sources, targets, place)
         target: Any = targets[0] if len(targets) == 1 else targets
-        pure = None if self._fast else operation.pure(instruction.inputs, [])
+        pure = operation.pure(instruction.inputs, [])
         if pure is not None:
             return pure.forward, None, sources, target, place
         if type(operation) is Operation:  # which has no state: called with nothing in between
@@ -223,7 +221,7 @@ class Runner:
         self, operation: Backward, sources: list[int], targets: list[int | None], place: int
     ) -> Row:
         forward, outs = operation.forward, operation.outs
-        pure = None if self._fast else forward.operation.pure(forward.inputs, operation.needs)
+        pure = forward.operation.pure(forward.inputs, operation.needs)
         if pure is None:
             return _backward_call(operation, forward), {}, sources, targets, place
         read = [sources[k] for k in pure.reads] + [self.register_of(outs[k]) for k in pure.writes]
