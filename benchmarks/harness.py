@@ -26,9 +26,10 @@ PAUSE = 0.1  # seconds between turns, in which the last one's waiting threads go
 Say = Callable[[str], None]
 
 
-#: How far the loss of a contender's first epoch may be from the middle of all. Other random orders
-#: and masks move it by 2 %; PyTorch's RMSprop, whose epsilon is outside the root, by 3 %.
-AGREE = 0.05
+#: How far the loss of a contender's first epoch may be from the middle of all: other random orders
+#: and masks move it by 2 %, PyTorch's RMSprop, whose epsilon is outside the root, by 3 %. And that
+#: of the last epoch in the first round: by then it is small, and random orders move it by more.
+AGREE, AGREE_LATER = 0.05, 0.3
 
 
 class SkipError(Exception):
@@ -161,6 +162,17 @@ def interleave(
                     running.pop(key).close()
                 return {}
 
+        def leave_out(ready: dict[str, Any], reasons: dict[str, str]) -> None:
+            """Go on without those who do not train alike."""
+            for key, reason in reasons.items():
+                outcome.skip(key, f"{task.name}: {reason}", say)
+                ready.pop(key, None)
+                outcome.records = [
+                    r
+                    for r in outcome.records
+                    if (r["contender"], r["task"]) != (key, task.fields())
+                ]
+
         def limit(key: str) -> int:
             """Return the number of rounds of a contender; fewer if it is there for comparison."""
             return min(rounds, CONTENDERS[key].rounds or rounds)
@@ -169,16 +181,16 @@ def interleave(
             fields = task.fields()
             replies = {key: ask(key, do="prepare", mode=mode, task=fields) for key in list(running)}
             ready = {key: reply for key, reply in replies.items() if reply}
-            for key, reason in disagreeing(ready).items():
-                outcome.skip(key, f"{task.name}: {reason}", say)
-                del ready[key]
+            leave_out(ready, disagreeing(ready, AGREE))
             for reply in ready.values():
                 outcome.know(reply)
             say(f"  {describe(fields)}: {len(ready)} contenders are warm")
+            replies = {}
             for number in range(rounds):
                 for key in _turn([k for k in ready if number < limit(k)], number):
                     time.sleep(PAUSE)
-                    if not (reply := ask(key, do="round")):
+                    replies[key] = reply = ask(key, do="round")
+                    if not reply:
                         del ready[key]
                     for measure, value in reply.get("seconds", {}).items():
                         accuracy = reply.get("accuracy")
@@ -186,16 +198,18 @@ def interleave(
                         outcome.add(
                             key, measure, value, "s", fields, accuracy, ready[key]["checked"]
                         )
+                if number == 0:
+                    leave_out(ready, disagreeing(replies, AGREE_LATER))
 
 
-def disagreeing(replies: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Say whose first epoch has another loss than most contenders', and what losses these are."""
-    losses = {key: reply["loss"] for key, reply in replies.items() if "loss" in reply}
+def disagreeing(replies: dict[str, dict[str, Any]], tolerance: float) -> dict[str, str]:
+    """Say whose loss is not that of most contenders, and what losses these are."""
+    losses = {k: reply["loss"] for k, reply in replies.items() if reply.get("loss") is not None}
     middle = statistics.median([loss for loss in losses.values() if math.isfinite(loss)] or [0.0])
     return {
-        key: f"does not train alike: the loss of the first epoch is {loss:.4f}, not {middle:.4f}"
+        key: f"does not train alike: the loss of an epoch is {loss:.4f}, not {middle:.4f}"
         for key, loss in losses.items()
-        if not abs(loss - middle) <= AGREE * abs(middle)
+        if not abs(loss - middle) <= tolerance * abs(middle)
     }
 
 

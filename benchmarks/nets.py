@@ -56,9 +56,8 @@ class Net:
         for _ in range(epochs):
             self.epoch()
 
-    def epoch_loss(self) -> float | None:
-        """Train an epoch off the clock; return the mean of its batches' losses, None if unknown."""
-        self.epoch()
+    def loss(self) -> float | None:
+        """Return the mean loss of the last epoch's batches, None if unknown."""
         return None
 
     def predict(self, x: Array) -> Array:
@@ -121,11 +120,11 @@ class Fitted(Net):
         self.train(1)
 
     def train(self, epochs: int) -> None:
-        self.model.fit(self.x, self.y, batch_size=self.batch, epochs=epochs, verbose=0)
+        options = {"batch_size": self.batch, "epochs": epochs, "verbose": 0}
+        self.history = self.model.fit(self.x, self.y, **options).history
 
-    def epoch_loss(self) -> float | None:
-        history = self.model.fit(self.x, self.y, batch_size=self.batch, verbose=0).history
-        return float(history["loss"][0])
+    def loss(self) -> float | None:
+        return float(self.history["loss"][-1])
 
     def predict(self, x: Array) -> Array:
         return np.asarray(self.model.predict(x, verbose=0))
@@ -191,7 +190,7 @@ class Torch(Net):
         self.torch: Any = torch
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        self.model, self.loss = self._model(), self._loss()
+        self.model, self.criterion = self._model(), self._criterion()
         with torch.no_grad():
             for parameter, w in zip(self.model.parameters(), problem.first_weights(), strict=True):
                 parameter.copy_(torch.from_numpy(w.T))
@@ -215,7 +214,7 @@ class Torch(Net):
             layers.append(activations[task.head]())
         return nn.Sequential(*layers)
 
-    def _loss(self) -> Any:
+    def _criterion(self) -> Any:
         nn, loss = self.torch.nn, self.problem.task.loss
         losses = {"mse": nn.MSELoss, "binary_crossentropy": nn.BCEWithLogitsLoss}
         return losses.get(loss, nn.CrossEntropyLoss)()
@@ -237,7 +236,7 @@ class Torch(Net):
 
     def _step(self, x: Any, y: Any) -> Any:
         self.optimizer.zero_grad()
-        loss = self.loss(self.model(x), y)
+        loss = self.criterion(self.model(x), y)
         loss.backward()
         self.optimizer.step()
         return loss.detach()
@@ -264,13 +263,11 @@ class Torch(Net):
         return ((x.index_select(0, rows), y.index_select(0, rows)) for rows in parts)
 
     def epoch(self) -> None:
-        for x, y in self._batches():
-            self._step(x, y)
+        self.model.train()
+        self.losses = [self._step(x, y) for x, y in self._batches()]
 
-    def epoch_loss(self) -> float | None:
-        losses = [self._step(x, y).item() + self._penalty() for x, y in self._batches()]
-        self.model.eval()  # until the next epoch
-        return float(np.mean(losses))
+    def loss(self) -> float | None:
+        return float(self.torch.stack(self.losses).mean()) + self._penalty()
 
     def call(self, x: Array) -> Any:
         with self.torch.inference_mode():
@@ -280,11 +277,12 @@ class Torch(Net):
         return np.asarray(self.call(x).numpy())
 
     def evaluate(self, x: Array, y: Array) -> tuple[float, float]:
+        self.model.eval()
         with self.torch.inference_mode():
             labels = self.torch.from_numpy(y)
             scores = self.model(self.torch.from_numpy(x))
             right = (scores.argmax(1) == labels).float().mean()
-            return float(self.loss(scores, labels)), float(right)
+            return float(self.criterion(scores, labels)), float(right)
 
 
 class TorchCompiled(Torch):
@@ -304,7 +302,7 @@ class TorchCompiled(Torch):
         def mean_loss(parameters: Any, x: Any, y: Any) -> Any:
             z = torch.func.functional_call(self.model, parameters, (x,))
             penalty = task.l2 * sum((p * p).sum() for p in parameters.values() if p.ndim == 2)
-            return self.loss(z, y) + (penalty if task.l2 else 0)
+            return self.criterion(z, y) + (penalty if task.l2 else 0)
 
         def step(x: Any, y: Any, rate: Any) -> Any:
             gradients, loss = torch.func.grad_and_value(mean_loss)(named, x, y)
@@ -455,13 +453,12 @@ class Jax(Net):
         return [np.asarray(w) for w in self.state[0]]
 
     def epoch(self) -> None:
-        self.epoch_loss()
-
-    def epoch_loss(self) -> float | None:
         order = self.rng.permutation(len(self.x)).astype(np.int32)
-        self.state, loss = self._epoch(self.state, *self.arrays, order)
-        self.jax.block_until_ready(self.state)
-        return float(loss)
+        self.state, self.mean_loss = self._epoch(self.state, *self.arrays, order)
+        self.jax.block_until_ready((self.state, self.mean_loss))
+
+    def loss(self) -> float | None:
+        return float(self.mean_loss)
 
     def call(self, x: Array) -> Any:
         return self._probabilities(self.state[0], x).block_until_ready()

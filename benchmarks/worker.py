@@ -79,7 +79,8 @@ class Worker:
             if mode == "ablation":
                 return {**reply, **self.ablate()}
             if mode != "predict":
-                reply["loss"] = self.net.epoch_loss()  # compiles, and fills every buffer
+                self.net.epoch()  # compiles, and fills every buffer
+                reply["loss"] = self.net.loss()
         except NotImplementedError as missing:
             return {"skip": str(missing)}
         except AssertionError as error:
@@ -137,7 +138,8 @@ class Worker:
     def nets(self) -> Reply:
         """Train some more epochs in a row."""
         epochs = self.problem.task.epochs
-        return {"seconds": {"epoch": seconds(lambda: self.net.train(epochs)) / epochs}}
+        took = seconds(lambda: self.net.train(epochs))
+        return {"seconds": {"epoch": took / epochs}, "loss": self.net.loss()}
 
     def ablate(self) -> Reply:
         """Make the network once with every rewrite rule, and once without each of them."""
