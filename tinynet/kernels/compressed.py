@@ -255,6 +255,8 @@ def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, r
     j = 0
     while j < u:
         width = group(u - j)
+        if not AVX512 and width < LANES and j > 0:
+            j, width = u - LANES, LANES  # some columns again, rather than a partial vector
         for h in range(2):
             if h % parts != part:
                 continue
@@ -322,6 +324,8 @@ def gradient_rows(pairs, n, d, size, begin, end, d_y, u, out):
     j = 0
     while j < u:
         width = group(u - j)
+        if not AVX512 and width < LANES and j > 0:
+            j, width = u - LANES, LANES  # some columns again, rather than a partial vector
         for p in range(begin, end):
             place = out + 4 * (u * (p - begin) + j)
             _gather(pairs + 4 * p, found + 8 * size * p, stride, chunks, d_y + 4 * j, 4 * u, width,

@@ -35,7 +35,18 @@ from llvmlite import ir
 from tinynet.kernels import simd
 from tinynet.kernels.compiled import COMPILES, flush, intrinsic, types
 from tinynet.kernels.row import kernel
-from tinynet.kernels.simd import AVX512, F32, FMA, I32, I64, LANES, int64_at, prefetch
+from tinynet.kernels.simd import (
+    AVX512,
+    F32,
+    FMA,
+    I32,
+    I64,
+    LANES,
+    int32_at,
+    int64_at,
+    prefetch,
+    put_int32,
+)
 
 #: The most inputs whose products with the kernel are summed in one chain.
 LONGEST = 256
@@ -272,16 +283,20 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
     n = int64_at(count, 0) * per
     columns, depth, down, along, ldb, gate = u, d, 4 * d, 4, 4 * u, 0
     half = d if d <= LONGEST else d // 2  # the first chain has the inputs before it
+    flip = which == INPUTS
+    # The only column of a product is computed as a row, which takes fewer instructions.
+    turned = u == 1 and (which == KERNEL or (which == FORWARD and n > 2))
     if which == INPUTS:
         columns, depth, down, half, gate, extra = d, u, 4 * u, u, extra, 0
     elif which == KERNEL:
         n, depth, down, along, half, extra = d, n, 4, 4 * d, n, 0
-        if u == 1:  # a row is computed faster than a column
-            a, b, n, columns, down, along, ldb = b, a, 1, d, 0, 4, 4 * d
+    if turned:
+        flip, columns, n, down, along, ldb = which == FORWARD, n, 1, 0, 4, 4 * d
+        a, b = b, a
     panels = (columns + _WIDE - 1) // _WIDE
     first, last, begin, end = 0, columns, 0, n
-    if which == KERNEL and u == 1:
-        first, last = d * part // parts, d * (part + 1) // parts
+    if turned:
+        first, last = columns * part // parts, columns * (part + 1) // parts
     elif which != KERNEL and (panels % parts == 0 or panels > 4 * parts):
         first = panels * part // parts * _WIDE
         last = min(panels * (part + 1) // parts * _WIDE, columns)
@@ -311,7 +326,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
                 start, stop = (0, half) if k < half else (half, depth)
                 blocks = (stop - start + _DEEP - 1) // _DEEP
                 size = max(min((stop - start + blocks - 1) // max(blocks, 1), stop - k), 0)
-                if which == INPUTS:
+                if flip:
                     right, right_down = panel, line
                     _transpose(b + j * ldb + 4 * k, ldb, size, width, panel, line)
                 elif copied:
@@ -326,6 +341,10 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
                     init, init_down = rest, 4 * _WIDEST
                 elif k == 0 or second:
                     init, init_down = extra + 4 * j if k == 0 and extra != 0 else 0, 0
+                    if init != 0 and turned:
+                        init = rest
+                        for i in range(width):
+                            put_int32(rest, i, int32_at(extra, 0))
                 if second and not final:
                     to, to_down = rest, 4 * _WIDEST
                 add, floor = 1 if second and final else 0, rectifies if final else 0
