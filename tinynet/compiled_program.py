@@ -141,9 +141,9 @@ class Compiled:
         machine.set("examples", n)
         for number, array in enumerate(inputs):
             kept.append(_set_input(machine, number, array))
-        machine.kept = kept  # until the next call: rows hold their addresses
         done = machine.run(steps) + 1
         stopped = bool(machine.step[3])
+        del kept  # rows held their addresses
         if self.plan is not None and (changed := done - stopped):
             first = int(optimizer.iterations.array) + 1
             optimizer.changed(first + np.arange(changed))

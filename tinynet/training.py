@@ -341,28 +341,36 @@ class Trainer(Network):
         float
             Loss of the last of them.
         """
-        inputs, program = data.leaves(batch), compiled.traced
+        inputs = data.leaves(batch)
         machine = compiled.borrow(size)
         table = compiled.run(machine, inputs, size, stops, most)
+        loss = self._count_steps(compiled, machine, table, size, batch)
+        compiled.give_back(machine)
+        return len(table), loss
+
+    def _count_steps(
+        self, compiled: Any, machine: Any, table: Array, size: int, batch: data.Batch
+    ) -> float:
+        """Add what the runner computed for some batches to the metrics; return the last loss."""
+        program, n = compiled.traced, len(data.leaves(batch)[0])
         sizes = np.full(len(table), size)
-        sizes[-1] = min(len(table) * size, len(inputs[0])) - (len(table) - 1) * size
+        sizes[-1] = min(len(table) * size, n) - (len(table) - 1) * size
+        count = int(sizes.sum())
         losses = program.losses_of(table, compiled.losses)
         for mean, values in zip(program.means, losses.T, strict=False):
             mean.total = float(np.cumsum([mean.total, *(values * sizes)])[-1])
-            mean.count += int(sizes.sum())
-        for (metric, _), counts in zip(program.counts, table[:, compiled.losses :].T, strict=False):
-            metric.total += int(counts.sum())
-            metric.count += int(sizes.sum())
+            mean.count += count
+        for (metric, _), right in zip(program.counts, table[:, compiled.losses :].T, strict=False):
+            metric.total += int(right.sum())
+            metric.count += count
         for metric, place, weight, per in compiled.counted:
             metric.total += float(np.sum(table[:, place])) / per
-            metric.count += (
-                int(sizes.sum()) if weight is None else float(np.sum(table[:, weight])) / per
-            )
+            weights = None if weight is None else float(np.sum(table[:, weight]))
+            metric.count += count if weights is None else weights / per
         if compiled.has_others:
             done = [metric for metric, *_ in (*program.counts, *compiled.counted)]
             self._count_others(compiled.results_of(machine, int(sizes[-1])), batch, done)
-        compiled.give_back(machine)
-        return len(table), float(losses[-1, 0])
+        return float(losses[-1, 0])
 
     def _profiled(self, examples: data.Examples, size: int) -> list[tuple[str, float]]:
         """Return the microseconds of each row of a step; nothing if Python must run some of it."""
@@ -1030,13 +1038,25 @@ class Trainer(Network):
         loss = 0.0
         if not feed.source.unchecked:
             batch = feed.last or next(feed.source.batches(size))
-            program = self._program("test", batch)
             with self._keeping_state():
-                _, loss, _, work = self._forward(program, batch, self._regularized)
-            program.give_back(work)
+                loss = self._loss_of(batch)
         if not (math.isfinite(loss) and self._is_finite()):
             where = f" after the last batch of epoch {epoch + 1}"
             raise self._diverged(loss, where, f"epoch {epoch + 1}", good)
+
+    def _loss_of(self, batch: data.Batch) -> float:
+        """Compute the loss of a batch as `evaluate` does, without counting it."""
+        program, regularized = self._program("test", batch), self._regularized
+        compiled = program.compiled(isinstance(batch[0], SparseBatch), None, regularized)
+        if compiled is not None:
+            inputs = data.leaves(batch)
+            machine = compiled.borrow(len(inputs[0]))
+            table = compiled.run(machine, inputs, len(inputs[0]))
+            compiled.give_back(machine)
+            return float(program.losses_of(table, compiled.losses)[0, 0])
+        _, loss, _, work = self._forward(program, batch, regularized)
+        program.give_back(work)
+        return loss
 
     def _diverged(self, loss: float, where: str, before: str, good: State) -> FloatingPointError:
         """Restore the last good state, and return the error that says so."""
@@ -1136,15 +1156,28 @@ class Trainer(Network):
         def compute(batch: data.Batch) -> Any:
             if source.unchecked:
                 return self._call_hook("test", batch)
+            program = self._program("test", batch)
+            compiled = program.compiled(isinstance(batch[0], SparseBatch), None, regularized)
+            if compiled is not None:
+                inputs = data.leaves(batch)
+                machine = compiled.borrow(len(inputs[0]))
+                table = compiled.run(machine, inputs, len(inputs[0]))
+                return batch, compiled, machine, table
             with Computing():
-                program = self._program("test", batch)
-                return program, batch, *self._forward(program, batch, regularized)
+                return batch, program, self._forward(program, batch, regularized)
 
         def count(found: Any) -> None:
-            if not source.unchecked:
-                program, batch, values, loss, parts, work = found
-                self._count(program, values, batch, loss, parts)
-                program.give_back(work)
+            if source.unchecked:
+                return
+            batch, program, *rest = found
+            if len(rest) == 2:
+                machine, table = rest
+                self._count_steps(program, machine, table, len(data.leaves(batch)[0]), batch)
+                program.give_back(machine)
+                return
+            ((values, loss, parts, work),) = rest
+            self._count(program, values, batch, loss, parts)
+            program.give_back(work)
 
         how = (size, limit, hooks, bar)
         return self._each_batch("test", source, *how, compute, count, self._logs)

@@ -337,7 +337,8 @@ class Machine:
         from tinynet.workspace import aligned
 
         array = aligned((max(size, 1),), np.dtype(dtype))
-        array.fill(0)
+        if dtype is np.int64:
+            array.fill(0)
         self._parts.append(array)
         return array
 
