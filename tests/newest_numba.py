@@ -34,6 +34,7 @@ def main() -> int:
     """Return 0 if all kernels are compiled, stored and loaded."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TINYNET_CACHE"] = folder
+        os.environ["NUMBA_OPT"] = "0"  # as workers have it
         import numba
 
         from tinynet.kernels import compiling, row, store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TextIO
 
 import llvmlite
 import numpy as np
@@ -20,7 +21,6 @@ numba = pytest.importorskip("numba")
 
 import tinynet  # noqa: E402  # only where there is a Numba to compile with
 from tests import HUNG  # noqa: E402
-from tests.test_jit import Stderr, posix, stderr  # noqa: E402, F401
 from tinynet import config, interrupts  # noqa: E402
 from tinynet.kernels import compiled, compiling, draw, linear, objects, record, row, store  # noqa: E402
 
@@ -28,10 +28,11 @@ if not compiled.COMPILES:
     pytest.skip("NUMBA_DISABLE_JIT is set", allow_module_level=True)
 
 ROOT = Path(tinynet.__file__).parents[1]
-# A program with a small and a large kernel. It prints a digest of what they compute, whether the
-# cache had their code, and whether Numba was imported.
+posix = pytest.mark.skipif(os.name != "posix", reason="owners and permissions are POSIX'")
+# A program with a small and a large kernel. It prints a result, whether the cache had their code,
+# and whether Numba was imported.
 PROGRAM = """
-import hashlib, sys
+import sys
 import numpy as np
 from tinynet.kernels import linear, objects, record, store
 kernels = [record.spread, linear.product]
@@ -404,6 +405,28 @@ def test_kernels_that_allocate_or_raise_are_refused() -> None:
     del row.KERNELS["allocate"]
 
 
+@posix
+def test_addresses_of_this_process_are_not_kept() -> None:
+    number = ctypes.CDLL(None).abs
+    number.argtypes, number.restype = [ctypes.c_int64], ctypes.c_int64
+
+    def absolute(part, parts, out):  # type: ignore[no-untyped-def]
+        row.vector(out, 1, np.int64)[0] = number(part)
+
+    with pytest.raises(RuntimeError, match="absolute must not contain addresses"):
+        compiling.compile_kernel(row.Kernel(absolute))
+    del row.KERNELS["absolute"]
+
+
+def test_code_does_not_depend_on_the_process(code: store.Object) -> None:
+    """Bytes that differ would be addresses, or the order in which kernels were compiled."""
+    program = "import sys; from tinynet.kernels import compiling, linear, record\n"
+    program += "for kernel in linear.take_rows, record.spread:\n"
+    program += "    code = compiling.compile_kernel(kernel)\n"
+    program += "print(code.data.hex())"
+    assert bytes.fromhex(output(run(program))) == code.data
+
+
 def test_undefined_symbols_are_found() -> None:
     import llvmlite.binding as llvm
 
@@ -588,10 +611,36 @@ def test_workers_end_with_their_process() -> None:
 # ------------------------------------------------------------ what a person is told
 
 
+class Stderr(NamedTuple):
+    is_terminal: bool
+    stream: TextIO
+    read: Callable[[], str]
+
+
+@pytest.fixture(params=["terminal", "pipe"])
+def stderr(request: pytest.FixtureRequest) -> Iterator[Stderr]:
+    """Yield a terminal or a pipe to replace stderr by, which the test must do: pytest does too."""
+    if request.param == "terminal":
+        reader, writer = pytest.importorskip("pty").openpty()
+    else:
+        reader, writer = os.pipe()
+
+    def read() -> str:
+        text = ""
+        print("end", file=stream, flush=True)
+        while "end" not in text:
+            text += os.read(reader, 10_000).decode()
+        return text.partition("end")[0]
+
+    with open(writer, "w", encoding="utf-8") as stream:
+        yield Stderr(request.param == "terminal", stream, read)
+    os.close(reader)
+
+
 def test_long_waiting_is_announced_once_on_a_terminal_only(
     loader: objects.Loader,
     monkeypatch: pytest.MonkeyPatch,
-    stderr: Stderr,  # noqa: F811
+    stderr: Stderr,
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr.stream)
     monkeypatch.setattr(objects, "_PATIENCE_SECONDS", 1e-9)
@@ -606,7 +655,7 @@ def test_compiling_in_every_run_is_announced_with_the_remedy(
     loader: objects.Loader,
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
-    stderr: Stderr,  # noqa: F811
+    stderr: Stderr,
     alone: None,
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr.stream)
@@ -620,7 +669,7 @@ def test_loading_announces_nothing(
     loader: objects.Loader,
     code: store.Object,
     monkeypatch: pytest.MonkeyPatch,
-    stderr: Stderr,  # noqa: F811
+    stderr: Stderr,
 ) -> None:
     store.write("spread", code)
     monkeypatch.setattr(objects, "_PATIENCE_SECONDS", 0.0)

@@ -80,6 +80,8 @@ def _module(kernel: Kernel) -> Any:
     signature = numba.void(*[numba.int64] * (2 + len(words)))
     options = OPTIONS | {"boundscheck": False, "debug": False}
     (result,) = numba.njit(signature, **options)(kernel.function).overloads.values()
+    if result.library.has_dynamic_globals:
+        raise RuntimeError(f"The kernel {kernel.name} must not contain addresses of this process")
     text = str(result.library._final_module)
     native = re.escape(result.fndesc.llvm_func_name)
     found = re.search(rf'^define [^\n]*@("?{native}"?)\(', text, re.M)
@@ -126,7 +128,7 @@ def _undefined(data: bytes) -> list[str]:
 
 
 def work() -> None:
-    """Compile what is named in each line of standard input; write object code as `receive` reads.
+    """Compile what is named in each line of standard input; write object code for `objects._ask`.
 
     What Numba may print goes to standard error.
     """
