@@ -513,7 +513,18 @@ def test_killed_workers_are_replaced_by_this_process(loader: objects.Loader) -> 
     loader.prepare([record.spread, record.pick])
     loader.kill()
     assert spread_with(loader.load([record.pick, record.spread])[1]) == 48
-    assert not loader.workers
+
+
+def test_workers_wait_for_more(loader: objects.Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "_REST_SECONDS", HUNG)
+    loader.load([record.spread])
+    (worker,) = loader.workers
+    loader.load([record.pick])
+    assert loader.workers == [worker]
+    monkeypatch.setattr(objects, "_REST_SECONDS", 0)
+    loader.load([record.count_rows])
+    while loader.workers:
+        time.sleep(0.01)
 
 
 def test_a_worker_of_other_sources_is_not_used(

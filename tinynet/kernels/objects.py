@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS = 1.0  # of waiting, before a message explains the delay
 _MOST_WORKERS = 4
+_REST_SECONDS = 5.0  # that a worker waits for more, since importing Numba takes it half a second
+# Of a worker that was killed or stopped with an error, or writes something else.
+_FAILURES = (OSError, EOFError, ValueError, TypeError)
 # What a worker executes. It imports the kernels only, not the whole package.
 _START = """
 import sys
@@ -60,6 +63,7 @@ class Loader:
         self.begun: list[Kernel] = []
         self.own: list[Kernel] = []
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.idle = 0  # of the workers
         self.engines: list[Any] = []  # they own the memory at the addresses
         self.said = False
 
@@ -77,7 +81,9 @@ class Loader:
                 else:
                     self.queue.append(kernel)
             self.queue.sort(key=_length, reverse=True)
-            for _ in range(min(len(self.queue), _cores() - len(self.workers))):
+            self.changed.notify_all()
+            wanted = len(self.queue) - self.idle
+            for _ in range(min(wanted, _cores() - len(self.workers))):
                 self._start_worker()
 
     def load(self, kernels: Iterable[Kernel]) -> list[int]:
@@ -192,17 +198,16 @@ class Loader:
         try:
             while True:
                 with self.changed:
+                    self.idle += 1
+                    self.changed.wait_for(lambda: self.queue, _REST_SECONDS)
+                    self.idle -= 1
                     if not self.queue:
                         break
                     kernel = self.queue.pop(0)
                     self.begun.append(kernel)
-                self._put(kernel, _ask(worker, kernel))
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            TypeError,
-        ):  # it was killed, or the kernel cannot be compiled
+                code = _ask(worker, kernel)
+                self._put(kernel, code)
+        except _FAILURES:
             with self.changed:
                 self.begun.remove(kernel)
                 self.own.append(kernel)
@@ -219,7 +224,7 @@ class Loader:
         for worker in self.workers:
             worker.returncode = 0
             _close(worker)
-        self.queue, self.begun, self.workers = [], [], []
+        self.queue, self.begun, self.workers, self.idle = [], [], [], 0
 
     def kill(self) -> None:
         """End the workers with this process."""
