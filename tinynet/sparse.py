@@ -27,8 +27,8 @@ CHUNK = 128
 MAX_DENSITY = 0.3
 # Compressed rows of a whole array may take up to so many times the memory of the array.
 MAX_SIZE = 1.17
-# So many numbers are copied and converted at once.
-_CONVERTED, _COPIED = 1 << 18, 1 << 20
+# So many numbers are converted, and copied, at once; of fewer, NumPy finds the non-zeros.
+_CONVERTED, _COPIED, _FEW = 1 << 18, 1 << 20, 1 << 13
 
 
 class CompressedRows:
@@ -41,7 +41,7 @@ class CompressedRows:
     dtype : str
         Data type of the values.
     rows : ndarray of int, shape (n,), optional
-        Indices of the examples to compress; by default all.
+        Indices of the examples to compress, from 0 up; by default all.
 
     Examples
     --------
@@ -56,23 +56,33 @@ class CompressedRows:
         self.shape: tuple[int, ...] = n, *x.shape[1:]
         self.dtype = np.dtype(dtype)
         self.width = math.prod(x.shape[1:])
-        self.indptr = aligned((n + 1,), np.int64)
-        self.indptr[0] = 0
-        if rows is not None and n * self.width <= _COPIED:
-            x, rows = np.take(x, rows, axis=0), None
-        for first, block in _blocks(x, self.dtype, rows):
-            starts, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
-            _row_starts(block, starts)
-            starts += begin
-        # One more than needed: the kernel writes a number before it knows whether to keep it.
-        room = int(self.indptr[-1]) + 1
         #: Whether the number of a column fits into two bytes.
         self.narrow = self.width < 2**16
+        self.indptr = aligned((n + 1,), np.int64)
+        self.indptr[0] = 0
+        suits = self.dtype == np.float32 and self.narrow and self.width >= 64
+        use = _kernels() if suits and n * self.width >= _FEW else None
+        if rows is not None and n * self.width <= _COPIED:
+            x, rows = np.take(x, rows, axis=0), None
+        for first, block in _blocks(x, self.dtype, rows, use is not None):
+            counts = self.indptr[first + 1 : first + 1 + len(block)]
+            if use is None:
+                counts[:] = np.count_nonzero(block, axis=1)
+            else:
+                _call(use.count_nonzeros, block, counts=counts)
+        np.cumsum(self.indptr, out=self.indptr)
+        # One more than needed: the kernels that read them may prefetch what follows.
+        room = int(self.indptr[-1]) + 1
         self.indices = aligned((room,), np.uint16 if self.narrow else np.int32)
         self.values = aligned((room,), dtype)
-        for first, block in _blocks(x, self.dtype, rows):
-            starts, begin = self.indptr[first : first + len(block) + 1], self.indptr[first]
-            _compress(block, starts - begin, self.indices[begin:], self.values[begin:])
+        for first, block in _blocks(x, self.dtype, rows, use is not None):
+            starts = self.indptr[first:]
+            if use is None:
+                here = slice(starts[0], starts[len(block)])
+                functional.compress_rows(block, starts, self.indices[here], self.values[here])
+            else:
+                out = {"indptr": starts, "indices": self.indices, "values": self.values}
+                _call(use.compress_rows, block, **out)
 
     @classmethod
     def from_csr(
@@ -433,42 +443,6 @@ class SparseBatch:
         return column_tables(*self.shape, self.dtype, work)
 
 
-def _row_starts(x: Array, out: Array) -> None:
-    """Compute `functional.row_starts`, by a kernel where there is one."""
-    kind = _kernels(x)
-    if kind is None:
-        functional.row_starts(x, out)
-        return
-    from tinynet.kernels.compress import count_non_zeros
-
-    counts = np.empty(len(x), np.int64)
-    words = {"x": x.ctypes.data, "n": len(x), "width": x.shape[1], "kind": kind}
-    count_non_zeros(count_non_zeros.row(**words, counts=counts.ctypes.data))
-    out[0] = 0
-    np.cumsum(counts, out=out[1:])
-
-
-def _compress(x: Array, starts: Array, indices: Array, values: Array) -> None:
-    """Compute `functional.compress_rows`, by a kernel where there is one."""
-    kind = _kernels(x)
-    if kind is None or indices.dtype != np.uint16 or values.dtype != np.float32:
-        functional.compress_rows(x, starts, indices, values)
-        return
-    from tinynet.kernels.compress import compress_rows
-
-    words = {"x": x.ctypes.data, "n": len(x), "width": x.shape[1], "kind": kind}
-    places = {"indptr": starts.ctypes.data, "indices": indices.ctypes.data}
-    compress_rows(compress_rows.row(**words, **places, values=values.ctypes.data))
-
-
-def _kernels(x: Array) -> int | None:
-    """Return what the kernels call the data type of a matrix; None if NumPy must do it."""
-    from tinynet.kernels.compress import kind_of
-
-    ready = config.backend() == "numba" and x.flags.c_contiguous and x.flags.aligned
-    return kind_of(x.dtype) if ready else None
-
-
 def _require_shapes(*pairs: Any) -> None:
     """Validate arrays, each followed by its shape: kernels do not."""
     for array, shape in zip(pairs[::2], pairs[1::2], strict=True):
@@ -513,10 +487,10 @@ def column_tables(n: int, width: int, dtype: Any, work: Workspace) -> tuple[Arra
     )
 
 
-def _blocks(x: Array, dtype: Any, picked: Array | None) -> Iterator[tuple[int, Array]]:
+def _blocks(x: Array, dtype: Any, picked: Array | None, whole: bool) -> Iterator[tuple[int, Array]]:
     """Yield matrices that the kernels read, whole or some rows at a time, and their first row."""
-    ready = x.dtype.isnative and x.dtype in (np.uint8, np.float32, np.float64)
-    if ready and x.flags.c_contiguous and x.flags.aligned and picked is None:
+    ready = x.dtype.isnative and x.dtype in (np.bool_, np.uint8, np.float32, np.float64)
+    if whole and ready and x.flags.c_contiguous and x.flags.aligned and picked is None:
         yield 0, x.reshape(len(x), math.prod(x.shape[1:]))
         return
     size = max(_CONVERTED // max(math.prod(x.shape[1:]), 1), 1)
@@ -525,7 +499,27 @@ def _blocks(x: Array, dtype: Any, picked: Array | None) -> Iterator[tuple[int, A
         rows = x[here] if picked is None else np.take(x, picked[here], axis=0)
         with np.errstate(over="ignore"):
             rows = np.require(rows, None if ready else dtype, ["C", "A"])
-        yield first, rows.reshape(len(rows), -1)
+        yield first, rows.reshape(len(rows), math.prod(x.shape[1:]))
+
+
+def _kernels() -> Any:
+    """Return the module of the kernels; None without them, and while they are compiled."""
+    if config.backend() != "numba":
+        return None
+    from tinynet.kernels import compiled, nonzeros, objects
+
+    used = [nonzeros.count_nonzeros, nonzeros.compress_rows]
+    if not compiled.COMPILES or not objects.is_ready(used):
+        return None
+    objects.addresses(used)  # both are loaded together
+    return nonzeros
+
+
+def _call(kernel: Any, x: Array, **arrays: Array) -> None:
+    """Call a kernel for the rows of a matrix."""
+    addresses = {name: array.ctypes.data for name, array in arrays.items()}
+    sizes = {"n": len(x), "kind": x.itemsize, "width": x.shape[1]}
+    kernel(kernel.row(x=x.ctypes.data, **sizes, **addresses))
 
 
 def compress(x: Array, dtype: Any) -> CompressedRows | LazyRows:

@@ -98,6 +98,13 @@ class Loader:
                     self._link(new)
         return [self.addresses[kernel] for kernel in kernels]
 
+    def is_ready(self, kernels: Iterable[Kernel]) -> bool:
+        """Return whether kernels have code; if not, begin to compile them in the background."""
+        missing = [kernel for kernel in kernels if kernel not in self.addresses]
+        if missing:
+            self.prepare(missing)
+        return not self._missing(missing)
+
     def _wait(self, kernels: list[Kernel]) -> None:
         """Wait for the workers, and compile what they do not."""
         begin = time.perf_counter()
@@ -300,7 +307,7 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
 
 
 _loader = Loader()
-prepare, addresses = _loader.prepare, _loader.load
+prepare, addresses, is_ready = _loader.prepare, _loader.load, _loader.is_ready
 atexit.register(_loader.kill)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_loader.forget)

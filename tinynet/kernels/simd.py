@@ -170,7 +170,7 @@ def _numbers(kind):
 
 int64_at, put_int64 = _numbers(np.int64)
 int32_at, put_int32 = _numbers(np.int32)
-uint16_at, _ = _numbers(np.uint16)
+uint16_at, put_uint16 = _numbers(np.uint16)
 
 if not COMPILES:
 
