@@ -69,7 +69,7 @@ class CompressedRows:
             if use is None:
                 counts[:] = np.count_nonzero(block, axis=1)
             else:
-                _call(use.count_nonzeros, block, counts=counts)
+                _call(use.count_non_zeros, block, counts=counts)
         np.cumsum(self.indptr, out=self.indptr)
         # One more than needed: the kernels that read them may prefetch what follows.
         room = int(self.indptr[-1]) + 1
@@ -506,13 +506,14 @@ def _kernels() -> Any:
     """Return the module of the kernels; None without them, and while they are compiled."""
     if config.backend() != "numba":
         return None
-    from tinynet.kernels import compiled, nonzeros, objects
+    from tinynet.kernels import compiled, objects
+    from tinynet.kernels import compress as kernels
 
-    used = [nonzeros.count_nonzeros, nonzeros.compress_rows]
+    used = [kernels.count_non_zeros, kernels.compress_rows]
     if not compiled.COMPILES or not objects.is_ready(used):
         return None
     objects.addresses(used)  # both are loaded together
-    return nonzeros
+    return kernels
 
 
 def _call(kernel: Any, x: Array, **arrays: Array) -> None:

@@ -120,7 +120,7 @@ def _mask(row, j, width, kind):
 
 
 @kernel
-def count_nonzeros(part, parts, n, x, kind, width, counts):
+def count_non_zeros(part, parts, n, x, kind, width, counts):
     """Count the non-zeros of each of n rows: `counts`, int64."""
     for i in range(n * part // parts, n * (part + 1) // parts):
         count = 0

@@ -12,7 +12,7 @@ import pytest
 
 from tinynet import config, sparse
 from tinynet.kernels import compiled, objects
-from tinynet.kernels.nonzeros import compress_rows, count_nonzeros
+from tinynet.kernels.compress import compress_rows, count_non_zeros
 from tinynet.sparse import CompressedRows
 
 KINDS = ["bool", "uint8", "float32", "float64"]
@@ -49,7 +49,7 @@ def test_kernels_equal_numpy(
         total = len(rows)
         indptr = np.full(n + 2, -7, np.int64)
         indptr[0] = 3  # they need not begin at the beginning
-        run(count_nonzeros, parts, x, counts=indptr[1:])
+        run(count_non_zeros, parts, x, counts=indptr[1:])
         assert indptr[1:-1].tolist() == np.count_nonzero(x, axis=1).tolist()
         assert indptr[-1] == -7
         np.cumsum(indptr[:-1], out=indptr[:-1])
@@ -78,7 +78,7 @@ def test_compressed_rows_are_the_same_with_and_without_kernels(
 ) -> None:
     """Also in blocks, of fewer rows than there are."""
     config.set_backend("numba")
-    objects.addresses([count_nonzeros, compress_rows])
+    objects.addresses([count_non_zeros, compress_rows])
     x = rng.integers(0, 3, (150, 8, 9)).astype(dtype)
     monkeypatch.setattr(sparse, "_CONVERTED", 5000)
     monkeypatch.setattr(sparse, "_COPIED", 6000)
@@ -119,7 +119,7 @@ SETTINGS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=[*SETTINGS])
-def test_nonzeros_of_other_processors(settings: dict[str, str]) -> None:
+def test_compress_of_other_processors(settings: dict[str, str]) -> None:
     """The same tests, compiled for AVX2 or not at all."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     command += ["-m", "not slow", "--no-header"]
