@@ -616,3 +616,12 @@ def test_functional_models_take_their_tensors_in_lists_and_dicts() -> None:
     models = [keras.Model(*pair) for pair in (([entry], [output]), ({"feats": entry}, output))]
     for model in models:
         np.testing.assert_array_equal(model({"feats": X}), model([X]))
+
+
+def test_example_bytes_are_those_of_converted_inputs() -> None:
+    x, y = np.zeros((3, 4, 5), np.uint8), np.zeros(3)
+    assert data.Examples(x, y).example_bytes == 20
+    assert data.Examples(x, y, dtype=np.dtype("float32")).example_bytes == 80
+    assert data.Examples(data.LazyRows(x, "float32"), y).example_bytes == 80
+    several = data.Examples((x, x[:, 0]), y, dtype=(np.dtype("float32"), np.dtype("int64")))
+    assert several.example_bytes == 80 + 40

@@ -482,6 +482,12 @@ class Examples:
             return False
         return isinstance(self.x, CompressedRows) or _is_ready(self.x, self.dtype or self.x.dtype)
 
+    @property
+    def example_bytes(self) -> int:
+        """Number of bytes that the inputs of an example take as they are passed to a program."""
+        pairs = zip(listed(self.x), listed(self.dtype) * len(listed(self.x)), strict=False)
+        return sum(math.prod(x.shape[1:]) * np.dtype(d or x.dtype).itemsize for x, d in pairs)
+
     def steps(self, batch_size: int) -> int:
         """Count the batches, the last and smaller one included.
 

@@ -1736,7 +1736,7 @@ class ManySteps:
         weights = sum(v.size for v in plan.variables)
         at_once = max((1 << 33) // (weights * (batch_size + 32) + (1 << 16)), 1)
         if not source.is_ready:  # the batches of a call are converted together: into 4 MB at most
-            size = batch_size * sum(leaf[0].nbytes for leaf in data.leaves(batch)[:1])
+            size = batch_size * source.example_bytes
             at_once = min(at_once, max((1 << 22) // max(size, 1), 1))
         return cls(model, compiled, batch_size, at_once)
 
