@@ -34,6 +34,8 @@ class Input(Register):
     ) -> None:
         super().__init__(space, itemsize=itemsize)
         self.number, self.is_sparse, self.trains = number, is_sparse, trains
+        if not trains:
+            self.given = f"input {number}"
         #: Examples that are sorted by column together, and where.
         self.chunk = lambda n: min(n, compressed.CHUNK)
         self.pairs = Scratch(lambda n: compressed.sorted_size(n, space.size))
@@ -45,17 +47,10 @@ def _input(low: Lowering, symbol: Any, number: int, sparse: bool, trains: bool) 
         raise Untraceable(f"an input of {dtype}")
     register = Input(space_of(shape), number, dtype.itemsize, sparse, trains)
     value = low.leaf(register, shape, dtype)
-    if not sparse:
+    if trains and not sparse:
         width = register.space.size * dtype.itemsize // 4
-        low.call(
-            "take_rows",
-            {},
-            {},
-            rows=Patch(f"order {number}"),
-            x=Patch(f"input {number}"),
-            out=register,
-            width=width,
-        )
+        order, data = Patch(f"order {number}"), Patch(f"input {number}")
+        low.call("take_rows", {}, {}, rows=order, x=data, out=register, width=width)
         low._place[value.node] = len(low.groups) - 1
     return value
 
@@ -131,7 +126,7 @@ class Compiled:
         if self.plan is not None:
             optimizer = self.plan.optimizer
             rates = optimizer.learning_rates(steps)
-            steps = len(rates)
+            wrong, steps = len(rates) < steps, len(rates)
             kept.append(np.ascontiguousarray(optimizer.columns(machine.numbers, rates)))
             machine.set("numbers", kept[-1].ctypes.data)
         table = np.empty((steps, max(self.scalars, 1)))
@@ -148,6 +143,8 @@ class Compiled:
             first = int(optimizer.iterations.array) + 1
             optimizer.changed(first + np.arange(changed))
             optimizer.iterations.array += changed
+            if wrong and changed == steps:
+                optimizer.learning_rates(1)  # raises an error: the next rate is wrong
         return table[:done]
 
     def rows(self) -> list[tuple[str, str]]:
@@ -189,7 +186,7 @@ def _set_input(machine: Machine, number: int, array: Any) -> Any:
             if part is not None:
                 machine.set(name, part.ctypes.data)
         array = values
-    array = np.ascontiguousarray(array)
+    array = np.require(array, None, ["C", "A"])
     machine.set(f"input {number}", array.ctypes.data)
     machine.set(f"order {number}", 0 if order is None else order.ctypes.data)
     return given, array, order

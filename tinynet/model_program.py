@@ -117,6 +117,7 @@ class ModelProgram:
         given = [s for s in (*self.inputs, *targets, *weighing) if s is not None]
         self.program = Program(given)
         self.objective, self.gradients = objective, gradients
+        self._may_compile = config.backend() == "numba"
         #: The outputs, structured as the model returns them, and the losses of each.
         self.outputs: Any = None
         self.losses: list[tuple[Any, float]] = []
@@ -249,7 +250,7 @@ class ModelProgram:
         Compiled or None
             The lowered program.
         """
-        if config.backend() != "numba":
+        if not self._may_compile:
             return None
         if self._compiled is None or self._compiled[0] is not plan or self._compiled[1] != sparse:
             try:

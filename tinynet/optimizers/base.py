@@ -841,7 +841,7 @@ class Optimizer(Configurable):
         """Change the weights by their gradients."""
         rate = self._rate()
         if type(self).update_step is Optimizer.update_step:
-            steps = np.array([int(self.iterations) + 1])
+            steps = np.array([int(self.iterations.array) + 1])
             for flat in plan.flat:
                 rates = np.full(1, rate, flat[0].dtype)
                 self.update([column[0] for column in self.numbers(rates, steps)], *flat)
@@ -1004,7 +1004,7 @@ class Optimizer(Configurable):
         slots = [self._slots[name][index] for name in self.slot_names]
         flat = [array.reshape(-1) for array in (variable.array, d_w, *(s.array for s in slots))]
         rates = np.full(1, learning_rate, flat[0].dtype)
-        steps = np.array([int(self.iterations) + 1])
+        steps = np.array([int(self.iterations.array) + 1])
         self.update([column[0] for column in self.numbers(rates, steps)], *flat)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

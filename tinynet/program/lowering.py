@@ -40,6 +40,9 @@ from tinynet.program.tensor import TABLE
 class Register:
     """Memory for the value of a node, planned for the largest batch."""
 
+    #: Of an input that lies where the caller has it: what sets its address.
+    given: str | None = None
+
     def __init__(self, space: Space, is_row: bool = False, itemsize: int = 4) -> None:
         self.space, self.is_row, self.itemsize = space, is_row, itemsize
 

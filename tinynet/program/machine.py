@@ -201,7 +201,7 @@ class Machine:
         self._counts: dict[int, Any] = {}
         self._numbers: dict[Any, Any] = {}
         self.variables: list[tuple[Any, Any]] = []
-        self.patches: dict[Any, list[tuple[int, int]]] = {}
+        self.patches: dict[str, list[tuple[Any, tuple[int, int]]]] = {}
         rows: list[tuple[str, dict[str, Any]]] = []
         self.threads = threads.most()
         for group, code in zip(self.groups, self.codes, strict=True):
@@ -237,7 +237,7 @@ class Machine:
         for k, (name, words) in enumerate(rows):
             for word, value in words.items():
                 if isinstance(value, Patch):
-                    place = k, FIRST + kernel_named(name).words.index(word)
+                    place = table, (k, _position(name, word))
                     self.patches.setdefault(value.name, []).append(place)
                     words[word] = 0
             table[k] = kernel_named(name).row(**words)
@@ -296,7 +296,10 @@ class Machine:
         for name, value in call.words.items():
             if name == "batched":
                 continue
-            if isinstance(value, list):
+            given = value.source if isinstance(value, Node) else value
+            if isinstance(given, Register) and given.given is not None:
+                value = Patch(given.given)
+            elif isinstance(value, list):
                 value = self._constant(np.array([self.address(v) for v in value], np.int64))
             elif isinstance(value, Node) or isinstance(value, Register | Scratch):
                 value = self.address(value)
@@ -327,8 +330,12 @@ class Machine:
     def _slots(self, code: Code, gradient: Node | None, at: int) -> Any:
         table = np.zeros((len(code.slots), 4), np.int64)
         for k, (kind, what, temp, fixed) in enumerate(code.slots):
+            source = what.source if isinstance(what, Node) else what
             if what is gradient and gradient is not None:
                 table[k] = kind, at, temp, 1
+            elif isinstance(source, Register) and source.given is not None:
+                table[k] = kind, 0, temp, fixed
+                self.patches.setdefault(source.given, []).append((table, (k, 1)))
             else:
                 table[k] = kind, 0 if what is None else self.address(what), temp, fixed
         return table
@@ -431,8 +438,8 @@ class Machine:
 
     def set(self, name: str, value: int) -> None:
         """Set a word that differs from call to call."""
-        for row, word in self.patches.get(name, ()):
-            self.table[row, word] = value
+        for table, place in self.patches.get(name, ()):
+            table[place] = value
 
     def run(self, steps: int) -> int:
         """Execute some steps; return the number of the last one begun."""
@@ -469,6 +476,14 @@ class Machine:
             .reshape(shape)
             .copy()
         )
+
+
+def _position(name: str, word: str) -> int:
+    """Return where a row of a kernel has a word."""
+    kernel = kernel_named(name)
+    if hasattr(kernel, "names"):  # one of the products, with names of its own
+        kernel, word = kernel_named("product"), kernel.names.get(word, word)
+    return FIRST + int(kernel.words.index(word))
 
 
 #: The files of the kernels that rows call.
