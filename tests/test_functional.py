@@ -303,24 +303,6 @@ CASES: dict[str, list[tuple[list[Any], Any]]] = {
             {"out": [[70, 140], [5, 10], [80, 160]]},
         ),
     ],
-    "train_steps": [  # the gradient is 2 * (1/2, -1/2), and the bias' half of it
-        (
-            [
-                *(None, None, [[2]], [0], [1], 1, np.array([1, 2]), np.array([False]), True),
-                *([[0] * 4] * 4, [1], 0, (0.5, 0.75, 0.25), True, NEW, NEW),
-            ],
-            {
-                "state": [
-                    [-2 / 3, 2 / 3, -1 / 2, 1 / 2],
-                    [1, -1, 1 / 2, -1 / 2],
-                    [1 / 2, -1 / 2, 1 / 4, -1 / 4],
-                    [1 / 4, 1 / 4, 1 / 16, 1 / 16],
-                ],
-                "losses": [LN2],
-                "matches": [0],  # of equal scores the first one counts
-            },
-        ),
-    ],
     "adam_step_size": [
         ([1, 0.5, 0.75, 1, np.float64], 1),  # sqrt(1/4) / (1/2)
         ([2, 0.5, 0.75, 2, np.float64], 2 * np.sqrt(7 / 16) / (3 / 4)),
@@ -345,7 +327,7 @@ WITH_OUT = [
     if "out" in [*inspect.signature(getattr(functional, str(row.values[0]))).parameters][-1:]
     and not isinstance(row.values[2], dict)
 ]
-WHOLE = {"labels", "indptr", "indices", "rows", "counts", "samples", "matches"}
+WHOLE = {"labels", "indptr", "indices", "rows", "counts", "samples"}
 
 
 def test_every_function_has_a_case() -> None:

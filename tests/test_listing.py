@@ -128,12 +128,32 @@ def test_program_of_another_loss_runs_as_printed(loss: str, last: str) -> None:
 )
 def test_program_and_profile_know_every_kind_of_layer(layer: Any) -> None:
     model = classifier(L.Flatten(), L.Dense(6), layer(), L.Dense(10, "softmax"))
-    for fused in (False, True):
-        stages = model.program(4, fused=fused).stages
-        lines = [line for stage in stages.values() for line, _ in stage]
-        assert len(lines) == len(set(lines)) > 10
+    stages = model.program(4).stages
+    lines = [line for stage in stages.values() for line, _ in stage]
+    assert len(lines) == len(set(lines)) > 10
+    assert {*stages} == {"forward", "loss", "backward", "update"}
+    fused = model.program(4, fused=True).stages
     rows = model.profile(*batch(8), batch_size=4).rows
-    assert {row.stage for row in rows} == {"forward", "loss", "backward", "update"}
+    python = isinstance(model.layers[2], Scale | L.GaussianNoise)
+    is_compiled = config.backend() == "numba" and not python
+    assert {row.stage for row in rows} == {*fused} == ({"step"} if is_compiled else {*stages})
+    if is_compiled:
+        assert_rows(fused["step"], rows)
+
+
+def assert_rows(listed: Any, profiled: Any) -> None:
+    """Check the rows of a step: the profile has those of the listing, in the same order."""
+    kernels = [text.partition("(")[0] for text, _ in listed]
+    assert kernels.count("record") == 1
+    measured = [row.instruction for row in profiled if row.instruction != "count_rows"]
+    assert measured == [name for name in kernels if name != "record"]
+    for text, shape in listed:
+        name, _, operations = text.partition("(")
+        assert operations.endswith(")")
+        assert (name == "chain") <= (operations != ")")
+        assert re.fullmatch(r"(N|\d+)( x \d+)+|", shape)
+        assert bool(shape) or name in ("take_rows", "record", "draw_uniform")
+    assert all(row[:1] == ("step",) and row.layer == "" for row in profiled)
 
 
 def test_program_prints_registers_with_shapes() -> None:
@@ -195,8 +215,17 @@ def test_program_of_a_model_of_a_dict() -> None:
     model.fit(x, np.ones((6, 3)), verbose=0)
     text = str(model.program(3))
     assert "d_dense/kernel = add(d_dense/kernel_2, d_dense/kernel_3)" in re.sub(" +", " ", text)
-    rows = model.profile(x, np.ones((6, 3))).rows
+    before = config.backend()
+    config.set_backend("numpy")
+    try:
+        rows = model.profile(x, np.ones((6, 3))).rows
+    finally:
+        config.set_backend(before)
     assert [row.instruction for row in rows[:3]] == ["linear", "linear", "add"]
+    if before == "numba":
+        assert_rows(
+            model.program(3, fused=True).stages["step"], model.profile(x, np.ones((6, 3))).rows
+        )
 
 
 def test_program_notes_penalties_and_clipping() -> None:
@@ -239,19 +268,22 @@ def test_profile_has_a_row_for_each_instruction(backend: str) -> None:
     finally:
         config.set_backend(before)
     loss = "sparse_categorical_crossentropy"
-    assert [row[:3] for row in profile.rows if row.instruction != "flatten"] == [
-        ("forward", "linear", "hidden"),
-        ("forward", "tanh", "hidden"),
-        ("forward", "linear", "digit"),
-        ("loss", loss, ""),
-        ("loss", "sparse_matches", ""),
-        ("loss", "metrics", ""),
-        ("backward", loss, ""),
-        ("backward", "linear", "digit"),
-        ("backward", "tanh", "hidden"),
-        ("backward", "linear", "hidden"),
-        ("update", "adam", ""),
-    ]
+    if backend == "numba":
+        assert_rows(model.program(16, fused=True).stages["step"], profile.rows)
+    else:
+        assert [row[:3] for row in profile.rows if row.instruction != "flatten"] == [
+            ("forward", "linear", "hidden"),
+            ("forward", "tanh", "hidden"),
+            ("forward", "linear", "digit"),
+            ("loss", loss, ""),
+            ("loss", "sparse_matches", ""),
+            ("loss", "metrics", ""),
+            ("backward", loss, ""),
+            ("backward", "linear", "digit"),
+            ("backward", "tanh", "hidden"),
+            ("backward", "linear", "hidden"),
+            ("update", "adam", ""),
+        ]
     assert all(row.microseconds > 0 for row in profile.rows)
     assert profile.microseconds == sum(row.microseconds for row in profile.rows)
     text = str(profile)
@@ -267,19 +299,30 @@ def test_profile_has_a_row_for_each_instruction(backend: str) -> None:
     assert model.history is None
 
 
-def test_profile_of_many_steps_in_a_call_is_one_row() -> None:
+def test_fused_program_and_profile_show_the_rows_of_a_step() -> None:
     if config.backend() != "numba":
-        pytest.skip("the numpy backend trains step by step")
+        pytest.skip("the numpy backend has no rows")
     images = np.random.default_rng(0).random((64, 784), np.float32)
     rows = [L.Dense(128, "relu"), L.Dense(10, "softmax")]
     model = keras.Sequential([L.Input((784,)), *rows])
     model.compile("adam", "sparse_categorical_crossentropy")
-    if "train_steps" not in str(model.program(fused=True)):
-        pytest.skip("this machine multiplies matrices with BLAS")
     assert "relu(z1)" in str(model.program())
-    profile = model.profile(images, np.arange(64) % 10)
-    assert [row[:3] for row in profile.rows] == [("step", "train_steps", "")]
-    assert "The whole step is one instruction, train_steps" in str(model.program(fused=True))
+    listing = model.program(fused=True)
+    assert {*listing.stages} == {"step"}
+    listed = listing.stages["step"]
+    kernels = [(text.partition("(")[0], shape) for text, shape in listed]
+    assert [k for k in kernels if k[0] not in ("chain", "take_rows")] == [
+        ("linear", "32 x 128"),
+        ("linear", "32 x 10"),
+        ("record", ""),
+        ("linear_dx", "32 x 128"),
+        ("learn", "784 x 128"),
+        ("learn", "128 x 10"),
+    ]
+    assert ("learn(adam)", "784 x 128") in listed, "the update is part of the gradient's row"
+    assert_rows(listed, model.profile(images, np.arange(64) % 10).rows)
+    text = str(listing)
+    assert "These rows are executed by one compiled runner, many steps per call." in text
 
 
 def test_profile_refuses_what_fit_refuses() -> None:

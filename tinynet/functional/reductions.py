@@ -49,7 +49,8 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 def mean_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
     """Broadcast: every element has slope 1 / n."""
-    return sum_backward(d_y / _count(x, y), y, x, axis, keepdims)
+    share = np.divide(d_y, _count(x, y), dtype=x.dtype)
+    return sum_backward(share, y, x, axis, keepdims)
 
 
 def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
