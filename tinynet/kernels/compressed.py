@@ -74,16 +74,11 @@ def chunk_bytes(d, size):
     return counts_bytes(d) + 8 * d * size
 
 
-def _may_end(vectors):
-    """Return whether the last of this many vectors may be partial; AVX2 is slow at it."""
-    return AVX512 or vectors == 1
-
-
 @inlined
 def group(width):
     """Return how many of `width` units the next group has: up to 8, 4, 2 vectors or 1."""
     vectors = _MOST
-    while vectors > 1 and width < LANES * vectors - (LANES - 1 if AVX512 else 0):
+    while width <= LANES * (vectors - 1):
         vectors //= 2
     return min(width, vectors * LANES)
 
@@ -117,20 +112,31 @@ if not COMPILES:
 else:
 
     def _groups(b, width, build):
-        """Call ``build(vectors, masks)`` for the number of vectors of a group of units."""
+        """Call ``build(masks, offsets)`` for the masks and distances of a group's vectors.
+
+        If the last one is partial, it is masked, or with AVX2, which is slow at that, begins
+        earlier: some units are computed twice.
+        """
 
         def choose(vectors):
-            last = simd.below(b, width, (vectors - 1) * LANES) if _may_end(vectors) else None
-            masks = [None] * (vectors - 1) + [last]
-            if vectors == 1:
-                build(1, masks)
+            masks, offsets = [None] * vectors, [I64(64 * p) for p in range(vectors)]
+            last = simd.below(b, width, LANES * (vectors - 1))
+            if AVX512:
+                masks[-1] = last
+            elif vectors > 1:
+                offsets[-1] = b.sub(b.mul(width, I64(4)), I64(64))
+            if AVX512 and vectors == 1:
+                build(masks, offsets)
                 return
-            least = LANES * vectors - (LANES - 1 if _may_end(vectors) else 0)
+            least = LANES * (vectors - 1) + 1 if vectors > 1 else LANES
             with b.if_else(b.icmp_signed(">=", width, I64(least))) as (yes, no):
                 with yes:
-                    build(vectors, masks)
+                    build(masks, offsets)
                 with no:
-                    choose(vectors // 2)
+                    if vectors > 1:
+                        choose(vectors // 2)
+                    else:
+                        build([last], offsets)
 
         choose(_MOST)
 
@@ -149,9 +155,12 @@ else:
             start, begun = b.select(begun, init, out), simd.splat(b, begun)
             zero = simd.splat(b, F32(0))
 
-            def build(vectors, masks):
-                sums = [simd.load(b, simd.shifted(b, start, p), masks[p]) for p in range(vectors)]
-                sums = [b.select(begun, x, zero) for x in sums]
+            def build(masks, offsets):
+                def load(address):
+                    places = zip(offsets, masks, strict=True)
+                    return [simd.load(b, b.add(address, at), mask) for at, mask in places]
+
+                sums = [b.select(begun, x, zero) for x in load(start)]
                 before = b.block
                 test, more, body, done = (
                     b.append_basic_block(name) for name in ("test", "more", "body", "done")
@@ -166,11 +175,8 @@ else:
                 b.cbranch(b.icmp_signed("<", column, end), body, done)
                 b.position_at_end(body)
                 x = simd.broadcast(b, b.add(values, b.mul(k, I64(4))))
-                line = b.add(w, b.mul(ldw, column))
-                new = [
-                    simd.fma(b, x, simd.load(b, simd.shifted(b, line, p), masks[p]), old[p])
-                    for p in range(vectors)
-                ]
+                line = load(b.add(w, b.mul(ldw, column)))
+                new = [simd.fma(b, x, y, z) for y, z in zip(line, old, strict=True)]
                 following = b.add(k, I64(1))
                 simd.as_is(b.module, b.branch(test))
                 for phi, begin, value in zip(
@@ -179,8 +185,8 @@ else:
                     phi.add_incoming(begin, before)
                     phi.add_incoming(value, body)
                 b.position_at_end(done)
-                for p in range(vectors):
-                    simd.store(b, old[p], simd.shifted(b, out, p), masks[p])
+                for x, at, mask in zip(old, offsets, masks, strict=True):
+                    simd.store(b, x, b.add(out, at), mask)
                 b.store(k, simd.at(b, place, I64))
 
             _groups(b, width, build)
@@ -191,12 +197,12 @@ else:
     def gather(b, counts, pairs, stride, chunks, d_y, ldw, width, finish):
         """Build a row of the gradient: the examples' rows of `d_y`, times the pairs' values.
 
-        The counters and pairs of the chunks are `stride` apart. ``finish(sums, masks)`` builds
-        what becomes of the vectors.
+        The counters and pairs of the chunks are `stride` apart. ``finish(sums, masks, offsets)``
+        builds what becomes of the vectors.
         """
         zero = simd.splat(b, simd.F32(0))
 
-        def build(vectors, masks):
+        def build(masks, offsets):
             def add_chunk(chunk, sums):
                 offset = b.mul(chunk, stride)
                 first = b.add(pairs, offset)
@@ -207,15 +213,16 @@ else:
                     example = b.zext(b.load(simd.at(b, pair, I32)), I64)
                     x = simd.broadcast(b, b.add(pair, I64(4)))
                     line = b.add(d_y, b.mul(ldw, example))
+                    places = zip(sums, offsets, masks, strict=True)
                     return [
-                        simd.fma(b, x, simd.load(b, simd.shifted(b, line, p), masks[p]), sums[p])
-                        for p in range(vectors)
+                        simd.fma(b, x, simd.load(b, b.add(line, at), mask), z)
+                        for z, at, mask in places
                     ]
 
                 return simd.loop(b, I64(0), count, 1, sums, add, False)
 
-            sums = simd.loop(b, I64(0), chunks, 1, [zero] * vectors, add_chunk, False)
-            finish([b.fadd(x, zero) for x in sums], masks)
+            sums = simd.loop(b, I64(0), chunks, 1, [zero] * len(masks), add_chunk, False)
+            finish([b.fadd(x, zero) for x in sums], masks, offsets)
 
         _groups(b, width, build)
 
@@ -226,9 +233,9 @@ else:
         def generate(context, b, signature, arguments):
             out = arguments[-1]
 
-            def finish(sums, masks):
-                for p, (x, mask) in enumerate(zip(sums, masks, strict=True)):
-                    simd.store(b, x, simd.shifted(b, out, p), mask)
+            def finish(sums, masks, offsets):
+                for x, at, mask in zip(sums, offsets, masks, strict=True):
+                    simd.store(b, x, b.add(out, at), mask)
 
             gather(b, *arguments[:-1], finish)
             return context.get_dummy_value()

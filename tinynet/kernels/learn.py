@@ -23,7 +23,7 @@ from tinynet.kernels.compressed import chunk_bytes, counts_bytes, gradient_rows,
 from tinynet.kernels.linear import KERNEL
 from tinynet.kernels.linear import room_size as product_room_size
 from tinynet.kernels.row import FIRST, WORDS, call_at, kernel, vector
-from tinynet.kernels.simd import I32, LANES, int64_at, put_int64
+from tinynet.kernels.simd import AVX512, I32, LANES, int64_at, put_int64
 
 _TINY = 1e-30  # the moment estimates of Adam must not fall below this, or else are 0
 _CACHED = 1 << 17  # bytes of a block of the gradient, if a row is not larger
@@ -55,7 +55,7 @@ if not COMPILES:
 
 else:
 
-    def _build_adam(b, gradients, masks, w, m, v, alpha, rate_1, rate_2, epsilon):
+    def _build_adam(b, gradients, masks, offsets, w, m, v, alpha, rate_1, rate_2, epsilon):
         """Build `functional.adam` for some vectors of the gradient."""
         zero, tiny = simd.splat(b, simd.F32(0)), simd.splat(b, simd.F32(_TINY))
         numbers = [simd.load(b, a) for a in (rate_1, rate_2)]
@@ -64,7 +64,7 @@ else:
             for old, target, place, rate in zip(
                 (means, squares), (d, b.fmul(d, d)), (m, v), numbers, strict=True
             ):
-                place = simd.shifted(b, place, p)
+                place = b.add(place, offsets[p])
                 x = simd.load(b, place, mask)
                 x = b.fadd(x, b.fmul(b.fsub(target, x), rate))
                 size = x
@@ -88,7 +88,7 @@ else:
         with b.if_then(b.not_(b.and_(still, finite))):
             step, small = (simd.load(b, a) for a in (alpha, epsilon))
             for p, mask in enumerate(masks):
-                place = simd.shifted(b, w, p)
+                place = b.add(w, offsets[p])
                 root = simd.call(b, "llvm.sqrt.v16f32", simd.VECTOR, squares[p])
                 change = b.fdiv(b.fmul(means[p], step), b.fadd(root, small))
                 simd.store(b, b.fsub(simd.load(b, place, mask), change), place, mask)
@@ -99,8 +99,8 @@ else:
         """Update one row of the kernel, whose gradient stays in registers."""
 
         def generate(context, b, signature, arguments):
-            def finish(sums, masks):
-                _build_adam(b, sums, masks, *arguments[7:])
+            def finish(sums, masks, offsets):
+                _build_adam(b, sums, masks, offsets, *arguments[7:])
 
             compressed.gather(b, *arguments[:7], finish)
             return context.get_dummy_value()
@@ -185,6 +185,8 @@ def learn_csr_adam(part, parts, count, pairs, d_y, d, u, size, w, m, v, alpha, r
     j = 0
     while j < u:
         width = group(u - j)
+        if not AVX512 and width > LANES:  # no weight may be updated twice
+            width = group(width // LANES * LANES)
         for p in range(begin, end):
             at = 4 * (u * p + j)
             _gather_adam(
