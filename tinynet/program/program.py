@@ -234,7 +234,10 @@ class Runner:
     def start(self, inputs: Sequence[Any]) -> list[Any]:
         """Return the registers before the first instruction."""
         values = self._initial.copy()
-        values[: self._n_inputs] = inputs
+        # Functions of NumPy take ordinary arrays.
+        values[: self._n_inputs] = [
+            x.expanded(x.dtype) if hasattr(x, "expanded") else x for x in inputs
+        ]
         for number, variable, shape in self._variables:
             array = variable.array
             if array.shape != shape:
