@@ -18,7 +18,8 @@ erfc        ``exp(-x**2)`` times a polynomial of ``(x - k) / (x + k)``, for x >=
 erf         ``x p(x**2)`` for ``|x| < 1/2``, otherwise ``1 - erfc(|x|)``
 ==========  =================================================================================
 
-The others than exp, tanh, log and log1p are computed in double precision.
+expm1, power, erf and erfc are computed in double precision. The largest errors over all inputs are
+0.84 ulp for exp, 0.97 for tanh, 0.83 for log and log1p, and 0.81 for expm1.
 """
 
 from __future__ import annotations
