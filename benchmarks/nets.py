@@ -429,7 +429,8 @@ class Jax(Net):
                     lambda state, rows: step(state, pick(x, rows), pick(y, rows)), state, parts
                 )
             if rest := len(order) - whole:
-                state, _ = step(state, pick(x, order[-rest:]), pick(y, order[-rest:]))
+                state, loss = step(state, pick(x, order[-rest:]), pick(y, order[-rest:]))
+                losses = jnp.append(losses, loss)
             return state, losses.mean()
 
         self._step = jax.jit(step)
