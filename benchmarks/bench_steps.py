@@ -1,4 +1,4 @@
-"""Eight steps of each network of the suite ``nets``: the functions that are read, and the kernels."""
+"""Eight steps of each network of the suite ``nets``, on both backends."""
 
 from __future__ import annotations
 

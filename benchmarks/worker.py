@@ -52,6 +52,8 @@ class Worker:
         self.problem: Any = None
         self.net: Any = None
         self.round: Callable[[], Reply] = dict
+        self.without: dict[str, Any] = {}  # the network without each rewrite rule
+        self.turn = 0
 
     def make(self) -> Any:
         """Make the net anew, with its first weights."""
@@ -147,13 +149,11 @@ class Worker:
 
         import tinynet
 
-        self.without = {"": self.net}
-        for rule in ablation.rules():
-            self.without[rule] = self.make()
-        weights = []
-        for rule, net in self.without.items():
+        self.without, weights = {}, []
+        for rule in ("", *ablation.rules()):
             ablation.disable(rule)
-            tinynet.utils.set_random_seed(0)
+            tinynet.utils.set_random_seed(0)  # before a model is made, which draws its seed
+            net = self.without[rule] = self.make()
             net.epoch()
             weights.append(np.concatenate([w.ravel() for w in net.weights()]))
             same = np.array_equal(weights[0].view(np.int32), weights[-1].view(np.int32))
@@ -164,8 +164,8 @@ class Worker:
         """Train with all rules, and without each of them, in an order that changes."""
         epochs, times = self.problem.task.epochs, {}
         names = list(self.without)
-        self.turn = getattr(self, "turn", -1) + 1
-        for rule in names[self.turn % len(names) :] + names[: self.turn % len(names)]:
+        start, self.turn = self.turn % len(names), self.turn + 1
+        for rule in names[start:] + names[:start]:
             ablation.disable(rule)
             took = seconds(functools.partial(self.without[rule].train, epochs))
             times[ablation.measure(rule)] = took / epochs

@@ -21,6 +21,7 @@ from benchmarks.contenders import CONTENDERS, Contender, only_avx2
 from benchmarks.harness import Outcome, Process, SkipError, _turn, disagreeing, interleave
 from benchmarks.problem import Problem
 from benchmarks.task import NETWORKS, PREDICTION, Task
+from benchmarks.worker import Worker
 from tests.size import code_lines
 
 NETWORK = {task.name: task for task in NETWORKS}
@@ -253,6 +254,32 @@ def test_ablation_is_skipped_without_rules_to_disable(
     monkeypatch.delattr(tinynet.config, "set_disabled_rules", raising=False)
     assert main(["--suite", "ablation", "--quick", "--out", str(tmp_path)]) == 0
     assert "skipped: this tinynet has no config.set_disabled_rules" in capsys.readouterr().out
+
+
+def test_ablation_measures_with_every_rule_and_without_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    disabled: list[list[str]] = []
+    monkeypatch.setattr(tinynet.config, "rules", lambda: ("one", "two"), raising=False)
+    monkeypatch.setattr(tinynet.config, "set_disabled_rules", disabled.append, raising=False)
+    worker = Worker(CONTENDERS["tinynet-numpy"])
+    assert worker.prepare("ablation", TINY.fields())["checked"].startswith("3 steps")
+    assert disabled[-3:] == [[], ["one"], ["two"]]
+    times = [worker.round()["seconds"] for _ in range(2)]
+    assert disabled[-6:] == [[], ["one"], ["two"], ["one"], ["two"], []]
+    assert times[0].keys() == {"epoch", "epoch without one", "epoch without two"}
+    assert ablation.gains({"epoch": [1.0], "epoch without one": [1.5]}) == {"one": 0.5}
+
+
+def test_ablation_refuses_a_rule_that_changes_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def disable(names: list[str]) -> None:
+        if names:
+            monkeypatch.setattr(tinynet.utils, "set_random_seed", lambda seed: None)
+
+    monkeypatch.setattr(tinynet.config, "rules", lambda: ("one",), raising=False)
+    monkeypatch.setattr(tinynet.config, "set_disabled_rules", disable, raising=False)
+    reply = Worker(CONTENDERS["tinynet-numpy"]).prepare("ablation", TINY.fields())
+    assert reply == {"skip": "does not compute the same: without one the weights differ"}
 
 
 def test_sentence_names_this_machine_and_the_readmes() -> None:
