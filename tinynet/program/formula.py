@@ -378,12 +378,13 @@ def _reduce(
         space = node.space
     elif node.result == SCALAR != space:
         node = Node("copy", [node], space)
-    if not left:
+    of_rows = x.ndim > 1 and axes == [x.ndim - 1]
+    if not left and not of_rows:
         if name != "add":
             raise Untraceable(f"{name} over everything")
         return Traced.of(Node("sum_all", [node], space, result=SCALAR), shape)
     last = max(i for i in every if x.shape[i] != 1)
-    if axes == [last] and not node.is_row:
+    if (axes == [last] or of_rows) and not node.is_row:
         whole = {"add": "row_sum", "maximum": "row_max", "minimum": "row_min"}
         operation = whole.get(name)
         if operation is None or x.shape[-1] == 1:

@@ -102,6 +102,8 @@ class Lowering:
         #: The last groups that read each Variable, and the nodes that it was set to.
         self._readers: dict[int, int] = {}
         self.current: dict[int, Traced] = {}
+        #: The shapes of Variables, by their ids.
+        self.shapes: dict[int, tuple[int, ...]] = {}
         self._floor = 0
         self.tag: Any = None
         #: Nodes that are kept in registers, whoever reads them.
@@ -118,6 +120,8 @@ class Lowering:
         if key in self.current:
             return self.current[key].reshape(shape)
         if key not in self._leaves:
+            if hasattr(source, "assign"):
+                self.shapes[key] = source.array.shape
             node = Node("leaf", [], space_of(shape), source=source)
             self._leaves[key] = Traced.of(node, shape, dtype)
         return self._leaves[key]
@@ -337,6 +341,8 @@ def backward(
 def _(operation: Operation, low: Lowering, arrays: list[Any], options: dict[str, Any]) -> Any:
     if type(operation) is not Operation:
         raise Untraceable(operation.name)
+    if operation is _COPY:
+        return _copied(low, arrays[0])
     return operation.forward(*arrays, **options)
 
 
@@ -519,6 +525,14 @@ def _empty(shape: tuple[int, ...]) -> Traced:
 def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
     labels, scores = arrays
     return np.sum((scores.argmax(axis=-1) == labels).astype(np.float32))
+
+
+_COPY = TABLE["copy"]
+
+
+def _copied(low: Lowering, x: Any) -> Any:
+    """Return a copy that keeps its value when the Variable is set."""
+    return Traced.of(Node("copy", [x.node], space_of(x.shape)), x.shape)
 
 
 @forward.register(type(TABLE["assign"]))

@@ -101,9 +101,10 @@ class Code:
                 kind = ROW_OUT if node.is_row and self.has_rows else OUT
                 to = self._of[node] = self.slot([kind, node, self.temp(), 0])
             else:
-                if node.operation not in _OF_ROWS:
-                    free_temps += [held.pop(i) for i in dying]
-                    dying = []
+                # An operand of the same kind may be overwritten number by number.
+                same = [i for i in dying if i.is_row == node.is_row]
+                free_temps += [held.pop(i) for i in same]
+                dying = [i for i in dying if i not in same]
                 temp = free_temps.pop() if free_temps else self.temp()
                 held[node] = temp
                 kind = ROW_TEMP if node.is_row and self.has_rows else TEMP
@@ -164,7 +165,7 @@ class Machine:
         from tinynet.kernels.chain import OPERATIONS
 
         self.operations = {name: entry[0] for name, entry in OPERATIONS.items()}
-        self.groups = [*low.groups]
+        self.groups, self._shapes = [*low.groups], low.shapes
         self.results = results
         self._group_of = {n: g for g in self.groups for n in g.nodes}
         self._outside: set[Node] = set(results.values())
@@ -388,6 +389,14 @@ class Machine:
         if isinstance(what, tuple):
             return self._special(what)
         if hasattr(what, "assign"):
+            shape = self._shapes.get(id(what), what.array.shape)
+            if what.array.shape != shape or what.array.dtype != np.float32:
+                raise ValueError(
+                    f"{what.path} must keep its shape {shape} and its data type float32. "
+                    f"Received: shape {what.array.shape}, {what.array.dtype}"
+                )
+            if not what.array.flags.carray:
+                what.array = np.array(what.array, order="C")
             array = what.array
             if not any(v is what for v, _ in self.variables):
                 self.variables.append((what, array))
