@@ -1,17 +1,17 @@
 """The first layer on compressed sparse rows (CSR): only the non-zeros of the inputs are computed.
 
 Row i of the data has its non-zeros at ``indptr[i]`` to ``indptr[i + 1]`` of `values`; `indices`
-has their columns, in rising order. A batch are rows ``first`` to ``first + n`` of the data, or of
-the permutation `rows`.
+has their columns, in ascending order. A batch is the rows ``first`` to ``first + n`` of the data,
+or of the permutation `rows` if it is not 0.
 
 Forward, `linear_csr` adds ``values[k] * w[indices[k], :]`` to the sums of one example, a group
 of up to 8 vectors of 16 units in registers. The kernel's rows are taken in blocks which stay in
 the first-level cache while all examples use them::
 
-                  w: units ->                  parts: the first and the second half
-    first half    +-------+-------+            of the inputs have a sum each, `out`
-                  | block | next  |            and `rest`, whether one thread
-                  +-------+ group |            computes both or two threads one each
+                  w: units ->                  The two halves of the inputs have
+    first half    +-------+-------+            a sum each, `out` and `rest`: part 0
+                  | block | next  |            computes the first, part 1 the second,
+                  +-------+ group |            or a single part both.
                   | block |       |
     second half   +-------+       |
                   | ...   |       |
@@ -23,7 +23,7 @@ counter for each column and room for all examples::
     counts: d int32 | pairs: d x size x (example: int32, value: float32) | next chunk ...
 
 Then row p of the kernel's gradient is a sum over the pairs of column p; parts are ranges of rows.
-All sums have the bits of the dense products (`linear`), which add zeros in between.
+All sums are bit-identical to those of the dense products (`linear`), which also add zeros.
 """
 
 import numpy as np
@@ -66,11 +66,13 @@ def sorted_size(n: int, d: int) -> int:
 
 @inlined
 def counts_bytes(d):
+    """Return how many bytes the counters of a chunk take."""
     return (4 * d + 63) // 64 * 64
 
 
 @inlined
 def chunk_bytes(d, size):
+    """Return how many bytes a chunk of `size` examples takes."""
     return counts_bytes(d) + 8 * d * size
 
 

@@ -1,7 +1,7 @@
 """The gradient of a dense layer's kernel and the update that follows it, block by block.
 
 The gradient of some rows of the kernel is computed into scratch memory that stays in the cache,
-and the same rows are updated at once::
+and the same rows are updated immediately::
 
        kernel, moments: d x u                     gradient
     part 0  | block of rows |  <-- update --  | block of part 0 |  <-- x.T @ d_y
@@ -25,7 +25,7 @@ from tinynet.kernels.linear import room_size as product_room_size
 from tinynet.kernels.row import FIRST, WORDS, call_at, kernel, vector
 from tinynet.kernels.simd import AVX512, I32, LANES, int64_at, put_int64
 
-_TINY = 1e-30  # the moment estimates of Adam must not fall below this, or else are 0
+_TINY = 1e-30  # moment estimates of Adam below it are set to 0
 _CACHED = 1 << 17  # bytes of a block of the gradient, if a row is not larger
 
 
@@ -75,8 +75,8 @@ else:
                 old.append(x)
             bits = b.bitcast(means[p], ir.VectorType(I32, LANES))
             moving = bits if moving is None else b.or_(moving, bits)
-        # Where all first moments are 0, as for pixels at the border, the weights stay: the
-        # divisions and roots, which take longest, are left out.
+        # Where all first moments are 0, as for pixels at the border, the weights do not change:
+        # the divisions and roots, which take most of the time, are skipped.
         step, small = (b.load(simd.at(b, a, simd.F32)) for a in (alpha, epsilon))
         infinite = simd.F32(float("inf"))
         size = simd.call(b, "llvm.fabs.f32", simd.F32, step)
@@ -177,7 +177,11 @@ def learn_csr(part, parts, count, pairs, d_y, d, u, size, update, subrows, offse
 @kernel
 def learn_csr_adam(part, parts, count, pairs, d_y, d, u, size, w, m, v, alpha, rate_1, rate_2,
                    epsilon):  # fmt: skip
-    """Update a kernel by Adam, whose numbers are addresses of vectors of 16 equal ones."""
+    """Update a kernel by the gradient of a sorted batch, which stays in registers, and Adam.
+
+    The words from `alpha` on are addresses of vectors of 16 equal numbers. If the units are not a
+    multiple of 16, `learn_csr` is faster on AVX2.
+    """
     begin, end = d * part // parts, d * (part + 1) // parts
     chunks, stride = (int64_at(count, 0) + size - 1) // size, chunk_bytes(d, size)
     found = pairs + counts_bytes(d)

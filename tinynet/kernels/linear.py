@@ -2,24 +2,26 @@
 
 All are one routine, ``out = a @ b + bias``, which computes `out` tile by tile::
 
-                     panel of b: 16, 32 or 64 columns wide,
-                     at most DEEP rows at a time
+                     panel of b: 16, 32 or 64
+                     columns, at most DEEP rows
                     +--------+
-                    | k = 0  |      For every k, a tile loads the panel's row k
-                    |  ...   |      and one number of each row of a, and adds their
-                    +--------+      products to sums that stay in registers.
+                    | k = 0  |      For every k, a tile loads row k of the panel and
+                    |  ...   |      one number of each row of a, and adds their products
+                    +--------+      to sums that stay in registers.
      rows of a      +--------+
-    +------------+  |  tile  |  6 rows (or 4) x 2 vectors of 16 (AVX2: 1 vector,
-    | k = 0 ...  |  |        |  which are two registers)
+    +------------+  |  tile  |      6 rows (or 4) x 2 vectors of 16 numbers; with AVX2
+    | k = 0 ...  |  |        |      1 vector, which takes two registers
     +------------+  +--------+
                     |  next  |
                     +--------+
 
-A panel is copied, so that it is contiguous, where its rows lie far apart and are read often.
-Each number is the same chain of fused multiply-adds in any tile: it begins with the bias or 0
-and goes through the inputs in order; 0 is added at the end, which makes -0 a 0. If there are
-more than `LONGEST` inputs, the product with the kernel is the sum of two such chains, one for
-each half of the inputs, as for CSR rows (`compressed`), whose halves are two threads' work.
+A panel is copied, so that it is contiguous, where its rows lie far apart and are read often. For
+``b.T`` it is transposed.
+
+Every number of `out` is the same chain of fused multiply-adds in any tile: it begins with the bias
+or 0 and adds the products in the order of k; 0 is added at the end, which makes -0 a 0. If a layer
+has more than `LONGEST` inputs, its output is the sum of two chains, one for each half of the
+inputs: CSR inputs (`compressed`) are computed by two threads, one half each.
 
 The parts of a product are ranges of its panels, or of its rows if there are few panels. Part p
 uses the scratch memory at ``room + p * room_size``::
@@ -52,9 +54,8 @@ from tinynet.kernels.simd import (
 LONGEST = 256
 _VECTORS = 2 if AVX512 else 1  # of a tile's row
 _TALL, _LOW = (6, 4) if FMA else (2, 2)  # rows of a tile
-_NARROW = (
-    12 if AVX512 else _TALL
-)  # rows of a tile of one vector; fewer sums do not hide the latency
+# Rows of a tile of one vector: with fewer sums, each multiply-add would wait for the one before.
+_NARROW = 12 if AVX512 else _TALL
 _SINGLE = 4  # vectors of a tile for a single row
 _WIDE, _WIDEST = _VECTORS * LANES, _SINGLE * LANES
 _DEEP = 256  # rows of a panel
@@ -99,10 +100,10 @@ if not COMPILES:
 else:
 
     def _tile_of(height, vectors):
-        """Return the function that computes ``out = (out if add) + (init + a @ b)``.
+        """Return the function that computes ``out = init + a @ b``, or adds it to `out`.
 
-        Addresses and distances are in bytes. Missing rows repeat the first one, of which they
-        store the same numbers.
+        Addresses and distances are in bytes; `init` and `gate` may be 0. If there are fewer rows,
+        the missing ones repeat the first row and store the same numbers.
         """
 
         @intrinsic
@@ -271,9 +272,10 @@ _tile_narrow, _tile_single = _tile_of(_NARROW, 1), _tile_of(1, _SINGLE)
 def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_size):
     """Compute one of the products of a layer with `d` inputs and `u` units.
 
-    FORWARD: ``out = a @ b + extra``; extra is 0 or the bias; `which` 8 more: rectified.
-    INPUTS: ``out = a @ b.T``, 0 where the activations `extra` are not positive, if it is not 0.
-    KERNEL: ``out = a.T @ b``, with denormal results flushed to 0.
+    FORWARD: ``out = a @ b + extra``; `extra` is the bias or 0. With `which` + 8, rectified.
+    INPUTS: ``out = a @ b.T``; if `extra` is not 0, it is the address of activations, and `out` is
+    0 where they are not positive.
+    KERNEL: ``out = a.T @ b``, with flush-to-zero, as the update that follows.
     """
     # All addresses and distances are in bytes. The numbers of a column of `a` are `down` apart,
     # those of a row `along`.
@@ -392,7 +394,7 @@ def take_rows(part, parts, step, rows, x, out, width):
         _copy(x + (first + begin) * size, size, end - begin, width, out + begin * size, size, 0)
         return
     for i in range(begin, end):
-        # They are scattered over memory, so the next but one is prefetched.
+        # Rows are scattered over memory, so the row after the next one is prefetched.
         following = x + int64_at(rows, first + min(i + 2, end - 1)) * size
         for j in range(0, size, 64):
             prefetch(following + j)
@@ -400,7 +402,7 @@ def take_rows(part, parts, step, rows, x, out, width):
 
 
 class _Product:
-    """One of the products, as a kernel with words of its own; its rows call `product`."""
+    """One of the products, with its own words; its rows call the kernel `product`."""
 
     def __init__(self, which: int, **names: str) -> None:
         self.which, self.names = which, names
@@ -420,7 +422,7 @@ class _Product:
 
 #: ``out = x @ w + bias``; the words are count, per, x, w, bias (or 0), out, d, u, room, room_size.
 linear = _Product(FORWARD, x="a", w="b", bias="extra")
-#: ``out = d_y @ w.T``, where y is not 0: 0 where the activations `y` are not positive.
+#: ``out = d_y @ w.T``; if `y` is not 0, `out` is 0 where the activations `y` are not positive.
 linear_dx = _Product(INPUTS, d_y="a", w="b", y="extra")
 #: ``out = x.T @ d_y``.
 kernel_gradient = _Product(KERNEL, x="a", d_y="b")

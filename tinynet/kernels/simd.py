@@ -97,15 +97,18 @@ def when(b, condition, values, build):
 
 
 def as_is(module, branch):
-    """Tell LLVM not to unroll the loop that ends with a branch: short ones gain nothing by it."""
+    """Keep LLVM from unrolling the loop that ends with a branch; short loops gain nothing."""
     option = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
     loop_id = ir.MDValue(module, [option], str(len(module.metadata)))
-    loop_id.operands = (loop_id, option)  # which makes it different from others
+    loop_id.operands = (loop_id, option)  # LLVM expects that the first is the node itself
     branch.set_metadata("llvm.loop", loop_id)
 
 
 def loop(b, start, stop, step, values, body, unrolls=True):
-    """Build ``for i in range(start, stop, step): values = body(i, values)``; return the values."""
+    """Build ``for i in range(start, stop, step): values = body(i, values)``; return the values.
+
+    LLVM may unroll it, if `unrolls`.
+    """
     before, inside, after = b.block, b.append_basic_block("loop"), b.append_basic_block("done")
     b.cbranch(b.icmp_signed("<", start, stop), inside, after)
     b.position_at_end(inside)
@@ -130,7 +133,7 @@ def loop(b, start, stop, step, values, body, unrolls=True):
 def _numbers(kind):
     """Return the functions that read and write one of the whole numbers at an address.
 
-    They are compiled much sooner than arrays are.
+    Compiling them takes much less time than compiling an array does.
     """
     size = np.dtype(kind).itemsize
     if not COMPILES:
