@@ -71,7 +71,7 @@ class CompressedRows:
             else:
                 _call(use.count_non_zeros, block, counts=counts)
         np.cumsum(self.indptr, out=self.indptr)
-        # One more than needed: the kernels that read them may prefetch what follows.
+        # One more than needed, so that there is memory even if all are zero.
         room = int(self.indptr[-1]) + 1
         self.indices = aligned((room,), np.uint16 if self.narrow else np.int32)
         self.values = aligned((room,), dtype)
@@ -439,7 +439,7 @@ class SparseBatch:
         s = self.source
         return s.indptr, s.indices, s.values, self.rows
 
-    def _tables(self, work: Workspace) -> tuple[Array, ...]:
+    def _tables(self, work: Workspace) -> tuple[Array, Array, Array]:
         return column_tables(*self.shape, self.dtype, work)
 
 
@@ -453,7 +453,7 @@ def _require_shapes(*pairs: Any) -> None:
             )
 
 
-def column_tables(n: int, width: int, dtype: Any, work: Workspace) -> tuple[Array, ...]:
+def column_tables(n: int, width: int, dtype: Any, work: Workspace) -> tuple[Array, Array, Array]:
     """Return the arrays that `functional.sort_by_column` writes to.
 
     Parameters
