@@ -265,11 +265,12 @@ def test_profile_has_a_row_for_each_instruction(backend: str) -> None:
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         weights = model.get_weights()
         profile = model.profile(*batch(64), batch_size=16)
+        listing = model.program(16, fused=True)
     finally:
         config.set_backend(before)
     loss = "sparse_categorical_crossentropy"
     if backend == "numba":
-        assert_rows(model.program(16, fused=True).stages["step"], profile.rows)
+        assert_rows(listing.stages["step"], profile.rows)
     else:
         assert [row[:3] for row in profile.rows if row.instruction != "flatten"] == [
             ("forward", "linear", "hidden"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import tinynet
-from tinynet import Sequential, callbacks, config, kernels, layers, losses, optimizers
-from tinynet.program import dispatch
+from tinynet import Sequential, callbacks, config, layers, losses, optimizers, threads
+from tinynet.compiled_program import Compiled
+from tinynet.training import ManySteps
 
 N, SHAPE, C = 150, (5, 4), 3
 Build = Callable[[], Sequential]
@@ -52,19 +53,31 @@ def bits(model: Sequential) -> list[bytes]:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Note how many steps each call of the function did."""
+    """Note how many training steps each call of the runner did."""
     if config.backend() != "numba":
         pytest.skip("the numpy backend trains step by step")
     noted: list[int] = []
-    function = dispatch.train_steps
+    run = Compiled.run
 
-    def noting(*arguments: Any) -> int:
-        done: int = function(*arguments)
-        noted.append(done)
-        return done
+    def noting(self: Compiled, *arguments: Any, **options: Any) -> Any:
+        table = run(self, *arguments, **options)
+        if self.plan is not None:
+            noted.append(len(table))
+        return table
 
-    monkeypatch.setattr(dispatch, "train_steps", noting)
+    monkeypatch.setattr(Compiled, "run", noting)
     return noted
+
+
+def compiled(model: Sequential, kind: str = "train") -> Any:
+    """Return the program of a kind as rows, and why Python must run it if it must."""
+    program = next(p for (own, *_), p in model._programs.items() if own == kind and p._compiled)
+    plan = model._plan if kind == "train" else None
+    sparse, regularized = (
+        program._compiled[1],
+        [v for v in model.trainable_weights if v.regularizer],
+    )
+    return program.compiled(sparse, plan, regularized), program.why
 
 
 @pytest.fixture(autouse=True)
@@ -74,25 +87,29 @@ def one_thread() -> Iterator[None]:
 
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have training call each layer by itself."""
-    monkeypatch.setattr("tinynet.sequential.steps_of", lambda *_: None)
+    """Have training call the runner for each step by itself."""
+    monkeypatch.setattr(ManySteps, "of", lambda *_: None)
 
 
 def both(
     build: Build, monkeypatch: pytest.MonkeyPatch, calls: list[int], sparse: bool, **options: Any
 ) -> None:
-    """Train twice, once each way, and compare."""
+    """Train many steps in a call, then step by step, and compare."""
     x, y = data(sparse)
     runs = []
     for together in (True, False):
+        with monkeypatch.context() as patch:
+            if not together:
+                one_by_one(patch)
+            model = fresh(build)
+            history = model.fit(x, y, **{"epochs": 3, "verbose": 0, **options})
+        assert compiled(model)[0] is not None
+        runs.append((bits(model), history.history, sum(calls)))
         if not together:
-            one_by_one(monkeypatch)
-        model = fresh(build)
-        history = model.fit(x, y, **{"epochs": 3, "verbose": 0, **options})
-        assert bool(calls) is together
+            assert set(calls) == {1}
         calls.clear()
-        runs.append((bits(model), history.history, model))
     assert runs[0][0] == runs[1][0]
+    assert runs[0][2] == runs[1][2] > 0
     for name, figures in runs[0][1].items():
         np.testing.assert_allclose(figures, runs[1][1][name], rtol=1e-6)
 
@@ -194,7 +211,7 @@ def any_case(seed: int) -> tuple[Build, np.ndarray, np.ndarray, dict[str, Any]]:
 def test_bits_are_the_same_at_any_scale_of_the_inputs(
     case: int, any_seed: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
 ) -> None:
-    """Also where sums pass through denormals, which Adam's kernels flush to zero."""
+    """Also where sums pass through denormals, which updates of weights flush to zero."""
     build, x, y, options = any_case(any_seed + case)
     found = []
     for together in (True, False):
@@ -206,10 +223,11 @@ def test_bits_are_the_same_at_any_scale_of_the_inputs(
             error = None
         except FloatingPointError as raised:
             error = str(raised)
-        assert bool(calls) is together
+        assert compiled(model)[0] is not None
+        found.append((bits(model), error, sum(calls)))
         calls.clear()
-        found.append((bits(model), error))
     assert found[0] == found[1]
+    assert found[0][2] > 0
 
 
 @pytest.mark.parametrize("seed", [2, 6, 7, 10])
@@ -230,6 +248,7 @@ def test_bits_are_the_same_on_raw_pixels(
         model.compile("adam", "sparse_categorical_crossentropy")
         model.fit(x, y, batch_size=33, epochs=4, verbose=0)
         found.append(bits(model))
+    assert sum(calls) == 8
     assert found[0] == found[1]
 
 
@@ -250,25 +269,28 @@ def test_the_number_of_threads_changes_no_bit(name: str, sparse: bool, calls: li
 
 
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
-def test_helpers_that_are_not_asked_change_no_bit(sparse: bool, calls: list[int]) -> None:
-    """Where helpers often come late, the caller goes without for a while."""
-    from tinynet import threads
-    from tinynet.kernels import helpers
+def test_workers_that_are_not_asked_change_no_bit(sparse: bool, calls: list[int]) -> None:
+    """Where workers often come late, the caller goes without for a while."""
+    from tinynet.kernels import runner
+
+    rested = []
 
     class Busy(callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            if (team := threads.current()) is not None:
-                until = time.monotonic_ns() + (10**5 if epoch else 10**11)
-                team.boxes[0, helpers.REST] = until
+            pool = threads.current_pool()
+            if pool is not None and pool._started > 1:
+                pool.words[runner.LATE] = runner.TOO_LATE + 5
+                rested.append(epoch)
 
     x, y = data(sparse, 1500)
     x, found = np.tile(x, (1, 7, 10)), []
     for n in (1, 2):
         config.set_num_threads(n)
         model = fresh(NETS["of 128 units"])
-        model.fit(x, y, batch_size=150, epochs=2, verbose=0, callbacks=[Busy()])
+        model.fit(x, y, batch_size=150, epochs=4, verbose=0, callbacks=[Busy()])
         found.append(bits(model))
     assert calls
+    assert rested or threads.most() == 1
     assert found[0] == found[1]
 
 
@@ -282,7 +304,7 @@ def test_which_steps_go_together(
     assert calls == [15], "all fit in a call"
     calls.clear()
     model.fit(x, y, batch_size=10, steps_per_epoch=4, verbose=0)
-    assert calls == [1] * 4
+    assert sum(calls) == 4
     calls.clear()
     many = model._many_steps
 
@@ -297,16 +319,86 @@ def test_which_steps_go_together(
     assert calls == [4, 4, 4, 3]
 
 
-def test_what_can_not_be_written_is_not_compiled_for_anew(calls: list[int]) -> None:
+def test_data_that_can_not_be_written_gives_the_same_bits(calls: list[int]) -> None:
     x, y = data(False)
     found = []
     for writeable in (True, False):
-        x.flags.writeable = writeable
+        x.flags.writeable = y.flags.writeable = writeable
         model = fresh(NETS["a hidden layer"])
         model.fit(x, y, verbose=0)
-        found.append((bits(model), len(getattr(kernels.train_steps, "signatures", ()))))
-    assert calls
+        found.append(bits(model))
+    assert calls == [5, 5]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 32])
+@pytest.mark.parametrize("name", ["a hidden layer", "of 128 units", "two hidden layers"])
+def test_compressed_inputs_give_the_bits_of_dense_ones(
+    name: str, batch_size: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
+) -> None:
+    x, y = data(sparse=True)
+    found = []
+    for compresses in (True, False):
+        monkeypatch.setattr("tinynet.data.worth_it", lambda *_, made=compresses: made)
+        model = fresh(NETS[name])
+        model.fit(x, y, batch_size=batch_size, epochs=3, verbose=0)
+        program = compiled(model)[0]
+        kernels = {g.call.kernel for g in program.low.groups if g.call is not None}
+        assert ("linear_csr" in kernels) is compresses
+        found.append(bits(model))
+    assert found[0] == found[1]
+
+
+def test_steps_of_train_on_batch_give_the_same_bits(calls: list[int]) -> None:
+    x, y = data(sparse=False)
+    found = []
+    for together in (True, False):
+        model = fresh(NETS["a hidden layer"])
+        if together:
+            model.fit(x, y, batch_size=32, shuffle=False, epochs=2, verbose=0)
+            assert calls == [5, 5]
+        else:
+            for _ in range(2):
+                for first in range(0, N, 32):
+                    model.train_on_batch(x[first : first + 32], y[first : first + 32])
+            assert calls == [5, 5, *[1] * 10]
+        found.append(bits(model))
+    assert found[0] == found[1]
+
+
+def test_no_product_of_numpy_is_called(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> None:
+    """Matrix products are the kernels' own: which library NumPy has makes no difference."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a product of NumPy")
+
+    x, y = data()
+    found = []
+    for may in (True, False):
+        model = fresh(NETS["two hidden layers"])
+        run(model, x, y)  # which traces the programs, with an example of each array
+        with monkeypatch.context() as patch:
+            if not may:
+                for name in ("matmul", "dot", "einsum", "inner", "tensordot", "vdot"):
+                    patch.setattr(np, name, refuse)
+                patch.setattr("tinynet.functional.dense_net.dense", refuse)
+            found.append((run(model, x, y), bits(model)))
+    assert found[0] == found[1]
+    for kind in ("train", "test", "predict"):
+        assert compiled(model, kind)[0] is not None
+
+
+def run(model: Sequential, x: np.ndarray, y: np.ndarray) -> Any:
+    """Train, evaluate and predict; return all results."""
+    history = model.fit(x, y, validation_split=0.2, epochs=2, verbose=0).history
+    one = model.train_on_batch(x[:10], y[:10]), model.test_on_batch(x[:10], y[:10])
+    predicted = model.predict(x, verbose=0), model.predict_on_batch(x[:3]), model(x[:3])
+    return (
+        history,
+        one,
+        model.evaluate(x, y, verbose=0),
+        [np.asarray(p).tobytes() for p in predicted],
+    )
 
 
 class Own(layers.Dense):
@@ -326,6 +418,17 @@ def own_model() -> Sequential:
     return model
 
 
+def average_of_two() -> Sequential:
+    """Make a model whose layers are a graph."""
+    x = layers.Input(SHAPE)
+    flat = layers.Flatten()(x)
+    a, b = layers.Dense(7, "relu")(flat), layers.Dense(7, "tanh")(flat)
+    y = layers.Dense(C, "softmax")(layers.Add()([a, layers.Average()([a, b])]))
+    model = tinynet.Model(x, y)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
 OTHERS: dict[str, Build] = {
     "dropout": lambda: net(layers.Dropout(0.5)),
     "another activation": lambda: net(layers.Dense(7, "tanh")),
@@ -333,26 +436,92 @@ OTHERS: dict[str, Build] = {
     "a single linear unit": lambda: net(layers.Dense(1)),
     "a frozen layer": lambda: net(layers.Dense(7, trainable=False)),
     "a penalty": lambda: net(kernel_regularizer="l2"),
+    "two penalties": lambda: net(kernel_regularizer="l1_l2", bias_regularizer="l1"),
     "a constraint": lambda: net(bias_constraint="non_neg"),
-    "float64": lambda: net(layers.Dense(7, dtype="float64")),
+    "a norm": lambda: net(kernel_constraint="max_norm"),
     "another head": lambda: net(head="sigmoid"),
     "logits of a softmax": lambda: net(head=None),
     "a sum": lambda: net(loss=losses.SparseCategoricalCrossentropy(reduction="sum")),
-    "an ignored class": lambda: net(loss=losses.SparseCategoricalCrossentropy(ignore_class=0)),
-    "another metric": lambda: net(metrics=["sparse_top_k_categorical_accuracy"]),
     "another optimizer": lambda: net(optimizer="sgd"),
     "amsgrad": lambda: net(optimizer=optimizers.Adam(amsgrad=True)),
     "decay": lambda: net(optimizer=optimizers.AdamW()),
     "clipping": lambda: net(optimizer=optimizers.Adam(clipnorm=1.0)),
-    "accumulation": lambda: net(optimizer=optimizers.Adam(gradient_accumulation_steps=2)),
     "an average": lambda: net(optimizer=optimizers.Adam(use_ema=True)),
+    "an average that overwrites": lambda: net(
+        optimizer=optimizers.SGD(use_ema=True, ema_overwrite_frequency=2)
+    ),
+    "batch normalization": lambda: net(layers.Dense(7), layers.BatchNormalization()),
+    "layer normalization": lambda: net(layers.Dense(7), layers.LayerNormalization()),
+    "a graph": average_of_two,
 }
 
 
+@pytest.mark.each_value
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize("name", OTHERS)
-def test_everything_else_is_trained_step_by_step(name: str, calls: list[int]) -> None:
-    OTHERS[name]().fit(*data(), verbose=0)
+def test_other_networks_are_compiled_too(
+    name: str, sparse: bool, monkeypatch: pytest.MonkeyPatch, calls: list[int]
+) -> None:
+    both(OTHERS[name], monkeypatch, calls, sparse)
+    model = fresh(OTHERS[name])
+    model.fit(*data(sparse), epochs=2, verbose=0)
+    assert calls == [5, 5]
+    one = fresh(OTHERS[name])
+    one.fit(*data(sparse), epochs=2, verbose=0, callbacks=[Watch()])
+    assert calls == [5, 5, *[1] * 10]
+    assert bits(model) == bits(one)
+
+
+class Watch(callbacks.Callback):
+    """Look at each batch."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        assert np.isfinite(logs["loss"])
+
+
+# What Python must do, and how the program says why.
+BY_PYTHON: dict[str, tuple[Build, str]] = {
+    "float64": (lambda: net(layers.Dense(7, dtype="float64")), "float64"),
+    "an ignored class": (
+        lambda: net(loss=losses.SparseCategoricalCrossentropy(ignore_class=0)),
+        "value",
+    ),
+    "accumulation": (
+        lambda: net(optimizer=optimizers.Adam(gradient_accumulation_steps=2)),
+        "optimizer",
+    ),
+    "noise": (lambda: net(layers.GaussianNoise(0.1)), "normal"),
+}
+
+
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+@pytest.mark.parametrize("name", BY_PYTHON)
+def test_program_says_why_python_must_run_it(name: str, sparse: bool, calls: list[int]) -> None:
+    build, message = BY_PYTHON[name]
+    model = fresh(build)
+    before = model.count_params() if model.built else 0
+    history = model.fit(*data(sparse), epochs=5, verbose=0).history["loss"]
     assert not calls
+    assert before != model.count_params()
+    made, why = compiled(model)
+    assert made is None
+    assert re.search(message, why), why
+    assert history[-1] < history[0]
+    if name != "noise":
+        config.set_backend("numpy")
+        try:
+            model = fresh(build)
+            wanted = model.fit(*data(sparse), epochs=5, verbose=0).history["loss"]
+        finally:
+            config.set_backend("numba")
+        np.testing.assert_allclose(history, wanted, rtol=1e-5)
+
+
+def test_metric_that_python_computes_makes_steps_single(calls: list[int]) -> None:
+    model = net(metrics=["sparse_top_k_categorical_accuracy"])
+    model.fit(*data(), verbose=0)
+    assert calls == [1] * 5
+    assert compiled(model)[0].has_others
 
 
 ALIKE = {
@@ -366,42 +535,59 @@ ALIKE = {
 @pytest.mark.parametrize("name", ALIKE)
 def test_models_with_the_same_program_are_trained_alike(name: str, calls: list[int]) -> None:
     ALIKE[name]().fit(*data(), verbose=0)
-    assert calls
+    assert calls == [5]
 
 
 FROZEN = [(layer, name) for layer in (0, 1) for name in ("kernel", "bias")]
 
 
 @pytest.mark.parametrize(("layer", "name"), FROZEN)
-def test_so_is_a_layer_of_which_a_part_is_frozen(layer: int, name: str, calls: list[int]) -> None:
-    model = net(layers.Dense(7, "relu"))
-    model.build((None, *SHAPE))
+def test_frozen_part_of_a_layer_stays_as_it_is(
+    layer: int, name: str, monkeypatch: pytest.MonkeyPatch, calls: list[int]
+) -> None:
+    def build() -> Sequential:
+        model = net(layers.Dense(7, "relu"))
+        model.build((None, *SHAPE))
+        getattr(model.layers[1 + layer], name).trainable = False
+        return model
+
+    model = build()
     frozen = getattr(model.layers[1 + layer], name)
-    frozen.trainable = False
     before = [w.array.copy() for w in model.weights]
     model.fit(*data(), verbose=0)
-    assert not calls
+    assert calls == [5]
+    calls.clear()
     for weight, old in zip(model.weights, before, strict=True):
         assert np.array_equal(weight.array, old) is (weight is frozen)
+    both(build, monkeypatch, calls, sparse=True)
 
 
 @pytest.mark.parametrize("shared", [1, 2])
-def test_so_is_a_model_whose_layer_another_model_took(shared: int, calls: list[int]) -> None:
-    a = net(layers.Dense(C, "relu"))
-    a.fit(*data(), verbose=0)
-    b = Sequential([layers.Flatten(), a.layers[1], layers.Dense(C, "softmax")])
-    if shared == 2:
-        b = Sequential([layers.Flatten(), layers.Dense(C, "relu"), a.layers[2]])
-    b.compile("adam", "sparse_categorical_crossentropy")
-    b.fit(*data(), verbose=0)
-    calls.clear()
-    before = a.get_weights()
-    a.fit(*data(), verbose=0)
-    assert not calls
-    assert not any(map(np.array_equal, a.get_weights(), before))
+def test_model_whose_layer_another_model_took_is_trained(
+    shared: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
+) -> None:
+    found = []
+    for together in (True, False):
+        if not together:
+            one_by_one(monkeypatch)
+        a = fresh(lambda: net(layers.Dense(C, "relu")))
+        a.fit(*data(), verbose=0)
+        b = Sequential([layers.Flatten(), a.layers[1], layers.Dense(C, "softmax")])
+        if shared == 2:
+            b = Sequential([layers.Flatten(), layers.Dense(C, "relu"), a.layers[2]])
+        b.compile("adam", "sparse_categorical_crossentropy")
+        b.fit(*data(), verbose=0)
+        calls.clear()
+        before = a.get_weights()
+        a.fit(*data(), verbose=0)
+        assert calls == ([5] if together else [1] * 5)
+        assert compiled(a)[0] is not None
+        assert not any(map(np.array_equal, a.get_weights(), before))
+        found.append((bits(a), bits(b)))
+    assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("change", ["clipnorm", "activation"])
+@pytest.mark.parametrize("change", ["clipnorm", "activation", "rate", "frozen"])
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_what_a_callback_changes_counts(
     change: str, epoch: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
@@ -412,6 +598,10 @@ def test_what_a_callback_changes_counts(
         def on_epoch_begin(self, number: int, logs: Any = None) -> None:
             if number == epoch and change == "clipnorm":
                 self.model.optimizer.clipnorm = 1e-3
+            elif number == epoch and change == "rate":
+                self.model.optimizer.learning_rate = 0.1
+            elif number == epoch and change == "frozen":
+                self.model.layers[1].kernel.trainable = False
             elif number == epoch:
                 self.model.layers[1].activation = tinynet.activations.tanh
 
@@ -422,7 +612,8 @@ def test_what_a_callback_changes_counts(
             one_by_one(monkeypatch)
         model = fresh(NETS["a hidden layer"])
         model.fit(x, y, batch_size=10, epochs=3, verbose=0, callbacks=[Change()])
-        assert sum(calls) == 15 * epoch * together
+        assert calls == ([15] * 3 if together else [1] * 45)
+        assert compiled(model)[0] is not None
         calls.clear()
         found.append(bits(model))
     assert found[0] == found[1]
@@ -441,35 +632,58 @@ def test_columns_that_take_more_than_two_bytes(calls: list[int]) -> None:
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("options", [{"class_weight": {0: 2.0}}, {"sample_weight": np.ones(N)}])
-def test_so_is_everything_that_is_weighted(options: Any, calls: list[int]) -> None:
-    net().fit(*data(), verbose=0, **options)
-    assert not calls
+WEIGHTED = [
+    {"class_weight": {0: 2.0}},
+    {"sample_weight": np.linspace(0, 2, N)},
+    {"sample_weight": np.arange(N) % 2},
+]
 
 
-def test_so_is_what_is_not_flat(calls: list[int]) -> None:
-    x, y = data(sparse=False)
-    model = Sequential([layers.Dense(7), layers.Flatten(), layers.Dense(C, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy")
-    model.fit(x, y, verbose=0)
-    assert not calls
-
-
-def test_without_wide_registers_large_products_are_left_to_blas(
-    calls: list[int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+@pytest.mark.parametrize("k", range(len(WEIGHTED)))
+def test_weighted_examples_are_compiled_too(
+    k: int, sparse: bool, monkeypatch: pytest.MonkeyPatch, calls: list[int]
 ) -> None:
-    monkeypatch.setattr("tinynet.kernels.products.FAST_PRODUCTS", False)
-    for sparse, hidden, together in [
-        (True, [layers.Dense(128, "relu")], True),
-        (False, [layers.Dense(128, "relu")], True),
-        (False, [layers.Dense(300, "relu")], False),
-        (True, [layers.Dense(300, "relu"), layers.Dense(20, "relu")], False),
-    ]:
+    both(net, monkeypatch, calls, sparse, **WEIGHTED[k])
+    net().fit(*data(sparse), verbose=0, **WEIGHTED[k])
+    assert calls == [5]
+
+
+def nested(head: Any = "softmax") -> Sequential:
+    model = Sequential([layers.Dense(7), layers.Flatten(), layers.Dense(C, head)])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_inputs_with_several_rows_are_compiled_too(
+    monkeypatch: pytest.MonkeyPatch, calls: list[int]
+) -> None:
+    both(nested, monkeypatch, calls, sparse=False)
+    nested().fit(*data(sparse=False), verbose=0)
+    assert calls == [5]
+
+
+def test_dict_of_inputs_is_compiled_too(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> None:
+    x, y = data(sparse=False)
+    given, found = {"a": x[:, 0], "b": x[:, 1:]}, []
+    for together in (True, False):
+        if not together:
+            one_by_one(monkeypatch)
+        tinynet.random.set_seed(1)
+        a, b = layers.Input((4,), name="a"), layers.Input((4, 4), name="b")
+        joined = layers.Add()([layers.Dense(5)(a), layers.Dense(5)(layers.Flatten()(b))])
+        outputs = {
+            "class": layers.Dense(C, "softmax", name="class")(joined),
+            "sum": layers.Dense(1, name="sum")(joined),
+        }
+        model = tinynet.Model({"a": a, "b": b}, outputs)
+        model.compile("adam", {"class": "sparse_categorical_crossentropy", "sum": "mse"})
+        targets = {"class": y, "sum": x.sum(axis=(1, 2))[:, None]}
+        history = model.fit(given, targets, epochs=2, verbose=0).history
+        assert calls == ([5, 5] if together else [1] * 10)
         calls.clear()
-        model = net(*hidden)
-        model.fit(*data(sparse), verbose=0)
-        assert bool(calls) is together
-    both(lambda: net(layers.Dense(20, "relu")), monkeypatch, calls, sparse=False)
+        found.append((bits(model), history))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
