@@ -85,7 +85,7 @@ SLOW_FILES = {
     "test_drawn_digits.py",
     "test_fault_injection.py",
     "test_hostile_files.py",
-    "test_jit.py",
+    "test_objects.py",
     "test_keras_features.py",
     "test_keras_files.py",
     "test_keras_formulas.py",

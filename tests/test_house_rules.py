@@ -26,7 +26,7 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 
 # A file imports from its own row and from the rows above; a folder counts as one file.
 ROWS = (
-    ("functional", "interrupts", "jit", "config", "checks", "files", "workspace"),
+    ("functional", "interrupts", "config", "checks", "files", "workspace"),
     ("kernels", "blas", "tables", "unsupported", "registry", "arguments"),
     ("program",),
     ("variable",),
@@ -49,7 +49,8 @@ ROWS = (
 # Of tinynet these import nothing, or only what is named. The readable half and the fast half
 # never import each other.
 ALONE: dict[str, set[str]] = {
-    **{name: set() for name in ("functional", "config", "checks", "files")},
+    **{name: set() for name in ("functional", "checks", "files")},
+    "config": {"kernels"},  # whether they can be compiled
     "workspace": {"config"},
     **{name: {"checks"} for name in ("registry", "arguments")},
     "variable": {"config", "program", "workspace"},
@@ -57,8 +58,7 @@ ALONE: dict[str, set[str]] = {
         *("functional", "checks", "config", "kernels", "registry", "unsupported", "workspace"),
     },
     **{name: set() for name in ("blas", "interrupts", "unsupported")},
-    "kernels": {"jit", "config", "datasets", "interrupts"},  # as the next line
-    "jit": {"config", "datasets", "interrupts"},  # the cache is the user's; what Ctrl-C waits for
+    "kernels": {"config", "datasets", "interrupts"},  # the cache is the user's; for Ctrl-C
 }
 # These use public names only.
 PUBLIC_ONLY = {"visualize", "explain", "demo", "compat", "cli", "__main__"}
@@ -70,7 +70,6 @@ INSTALLED = {"numpy", "PIL", "numba", "llvmlite", "matplotlib", "h5py", "joblib"
 INSTALLED |= {"typing_extensions"}  # for type checkers only
 AT_THE_TOP = {
     "kernels": {"numpy", "numba", "llvmlite"},
-    "jit": {"numpy", "numba", "llvmlite"},
     "sklearn": {"numpy", "sklearn"},
 }
 

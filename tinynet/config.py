@@ -33,12 +33,21 @@ _floatx_scope: ContextVar[str | None] = ContextVar("floatx", default=None)
 _on_backend_change: list[Callable[[], None]] = []
 
 
+_has_worked = False  # Numba, in this process or when it filled the compile cache
+
+
 def _has_numba() -> bool:
-    """Return True if Numba can be imported; import it then."""
-    try:
-        import numba  # noqa: F401  # only whether it works is asked
-    except ImportError:
-        return False
+    """Return True if Numba works; import it only if it has not compiled anything yet."""
+    global _has_worked
+    if not _has_worked:
+        try:
+            from tinynet.kernels import store
+
+            if not store.is_filled():
+                import numba  # noqa: F401  # only whether it works is asked
+        except ImportError:
+            return False
+        _has_worked = True
     return True
 
 
@@ -157,9 +166,9 @@ def _only_one_thread() -> str:
         return f"Linux, not {sys.platform}"
     if backend() != "numba":
         return f"the numba backend, not {backend()!r}"
-    import numba
+    from tinynet.kernels.compiled import COMPILES
 
-    if getattr(numba.config, "DISABLE_JIT", False):
+    if not COMPILES:
         return "compiled kernels, so NUMBA_DISABLE_JIT must not be set"
     return ""
 

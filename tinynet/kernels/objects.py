@@ -91,6 +91,8 @@ class Loader:
         kernels = list(kernels)
         if any(kernel not in self.addresses for kernel in kernels):
             self.prepare(kernels)
+            with self.changed:  # what is waited for comes first
+                self.queue.sort(key=lambda kernel: kernel not in kernels)
             self._wait(kernels)
             with self.changed:
                 new = [k for k in dict.fromkeys(kernels) if k not in self.addresses]

@@ -84,6 +84,13 @@ def write(name: str, code: Object) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
+def is_filled() -> bool:
+    """Return whether there is any object code, which this very Numba has compiled."""
+    with contextlib.suppress(OSError):
+        return (folder := _folder()) is not None and any(folder.iterdir())
+    return False
+
+
 def is_writable() -> bool:
     """Return whether object code can be kept."""
     return (folder := _folder()) is not None and os.access(folder, os.W_OK)
