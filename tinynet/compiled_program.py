@@ -192,7 +192,9 @@ def _set_input(machine: Machine, number: int, array: Any) -> Any:
     return given, array, order
 
 
-def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) -> Compiled:
+def lower(
+    traced: Any, sparse: bool, plan: Any = None, regularized: Any = (), keep: bool = False
+) -> Compiled:
     """Lower the program of a model.
 
     Parameters
@@ -205,6 +207,8 @@ def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) ->
         What the optimizer changes, in a training step.
     regularized : sequence of Variable
         Weights whose penalties are part of the loss.
+    keep : bool
+        Whether every value can be read afterwards; gradients are then computed but not learnt from.
 
     Returns
     -------
@@ -252,6 +256,14 @@ def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) ->
     elif scalars:
         _record(low, scalars, 0)
     others = traced.has_others and len(counted) + len(traced.counts) < traced.metric_count
+    if keep:
+        _lower_backward(low, values, program, value_of, gradients)
+        for out in traced.gradients.values():
+            if id(out) in gradients:
+                low.store(out, gradients[id(out)])
+        for part in (program.forward, program.backward):
+            for symbol in (o for n in part for o in n.outputs if id(o) in values):
+                results["symbol", id(symbol)] = low.add(_array(values[id(symbol)])).node
     if plan is None or others:
         for k, symbol in enumerate(traced.predictions):
             results["prediction", k] = low.add(_array(value_of(symbol))).node
@@ -259,6 +271,8 @@ def lower(traced: Any, sparse: bool, plan: Any = None, regularized: Any = ()) ->
             if symbol is not None:
                 results["logits", k] = low.add(_array(value_of(symbol))).node
     kept = set(results.values())
+    if keep:  # nothing is fused that would not be computed
+        kept |= {node for group in low.groups if group.call for node in group.call.writes}
     fusion.drop_unused(low.groups, kept)
     for rule in fusion.RULES.values():
         rule(low.groups, kept)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import data
+from tinynet import config, data
+from tinynet.compiled_program import lower
 from tinynet.model_program import ModelProgram, spec_of
 from tinynet.optimizers import SGD
+from tinynet.program.formula import Untraceable
 from tinynet.sparse import SparseBatch
 from tinynet.training import add_penalties
 from tinynet.variable import pack
@@ -64,6 +66,7 @@ class OneStep:
             specs = [spec_of(array, True) for array in self.given]
             self.program: ModelProgram = model._trace("train", specs, self.batch, fuse=fuse)
         self.values: list[Any] = []
+        self._is_run = False
         self._work = Workspace()
 
     @property
@@ -89,14 +92,39 @@ class OneStep:
         Instruction
             Each, after its run.
         """
-        self.values = self.program.runner.start(self.given if given is None else given)
+        given = self.given if given is None else given
+        self.values = self.program.runner.start(given)
+        self._is_run = self._run_compiled(given)
         return self._run("forward")
+
+    def _run_compiled(self, given: list[Any]) -> bool:
+        """Run the whole step as `fit` does, if it can; the registers then have its values."""
+        program = self.program
+        if config.backend() != "numba" or any(a.dtype != np.float32 for a in given[:1]):
+            return False
+        try:
+            compiled = lower(program, False, keep=True)
+        except Untraceable:
+            return False
+        n = len(given[0])
+        machine = compiled.borrow(n)
+        compiled.run(machine, given, n)
+        symbols = {id(o): o for part in (program.program.forward, program.program.backward)
+                   for instruction in part for o in instruction.outputs}  # fmt: skip
+        for kind, key in compiled.results:
+            if kind == "symbol" and key in program.runner.number:
+                symbol = symbols[key]
+                value = machine.value((kind, key), symbol.shape, n).astype(symbol.dtype)
+                self.values[program.runner.number[key]] = value
+        return True
 
     def backward(self) -> Iterator[Any]:
         """Run the instructions that compute gradients; yield each after its run."""
         return self._run("backward")
 
     def _run(self, part: str) -> Iterator[Any]:
+        if self._is_run:
+            return iter([*getattr(self.program.program, part)])
         return self.program.runner.one_by_one(part, self.values, self._work)
 
     def value(self, symbol: Any) -> Any:

@@ -79,6 +79,16 @@ class SGD(_BuiltIn):
         else:
             functional.sgd(w, d_w, rate)
 
+    def _traced_update(
+        self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
+    ) -> tuple[Any, list[Any]]:
+        """Note `update`, which is one operation of the chain."""
+        if self.nesterov or variable.size == 1:
+            return super()._traced_update(low, variable, w, gradient, own, numbers)
+        name = "sgd_momentum" if own else "sgd"
+        rates = [*numbers, *[np.float32(self.momentum)] * len(own)]
+        return low.update(name, variable, w, gradient, own, rates), []
+
 
 @declared(_registry, "adam")
 class Adam(_BuiltIn):
@@ -139,7 +149,7 @@ class Adam(_BuiltIn):
         if self.amsgrad or variable.size == 1:
             return super()._traced_update(low, variable, w, gradient, own, numbers)
         rates = [np.float32(c) for c in (1 - self.beta_1, 1 - self.beta_2, self.epsilon)]
-        return low.adam(variable, w, gradient, own, [*numbers, *rates]), []
+        return low.update("adam", variable, w, gradient, own, [*numbers, *rates]), []
 
     def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
         """Return the step sizes, which include the bias correction."""
@@ -294,6 +304,15 @@ class RMSprop(_BuiltIn):
         named = dict(zip(self.slot_names, slots, strict=True))
         kept = (named.get(name) for name in ("velocity", "momentum", "average_gradient"))
         functional.rmsprop(w, d_w, *kept, numbers[0], self.rho, self.momentum, self.epsilon)
+
+    def _traced_update(
+        self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
+    ) -> tuple[Any, list[Any]]:
+        """Note `update`, which is one operation of the chain."""
+        if len(own) > 1 or variable.size == 1:
+            return super()._traced_update(low, variable, w, gradient, own, numbers)
+        rates = [np.float32(c) for c in (self.rho, 1 - self.rho, self.epsilon)]
+        return low.update("rmsprop", variable, w, gradient, own, [*numbers, *rates]), []
 
 
 @declared(_registry, "adagrad")

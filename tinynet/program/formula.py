@@ -77,6 +77,11 @@ class Node:
         self.operation, self.inputs, self.space = operation, inputs, space
         self.is_row, self.result, self.source = is_row, result or space, source
 
+    @property
+    def is_update(self) -> bool:
+        """Whether it is a step of an optimizer: it changes the Variables in `source` in place."""
+        return isinstance(self.source, tuple) and self.operation != "leaf"
+
     def __repr__(self) -> str:
         return f"<{self.operation} {self.space}{' row' if self.is_row else ''}>"
 
@@ -219,6 +224,19 @@ class Traced(np.ndarray[Any, Any]):
 
     __bool__ = __float__ = __int__ = __index__ = __iter__ = _refuse  # type: ignore[assignment]
     item = tolist = tobytes = _refuse  # type: ignore[assignment]
+
+
+def _refused(name: str) -> Any:
+    def refuse(self: Any, *_: Any, **__: Any) -> Any:
+        raise Untraceable(name)
+
+    return property(refuse) if not callable(getattr(np.ndarray, name)) else refuse
+
+
+# What is not defined above would give arrays without a node.
+for _name in [name for name in vars(np.ndarray) if not name.startswith("_")]:
+    if _name not in vars(Traced) and _name not in ("shape", "ndim", "size", "dtype", "view"):
+        setattr(Traced, _name, _refused(_name))
 
 
 def _view(x: Traced, shape: tuple[int, ...]) -> Traced:
@@ -399,11 +417,10 @@ def _reduce(
 def _count(x: Traced, axis: Any) -> Traced:
     """Return the number of elements of a mean, of which the batch size may be a factor."""
     axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
-    sizes = [x.shape[a] for a in axes]
-    rest = math.prod(size for size in sizes if size != BATCH)
-    if BATCH not in sizes:
-        return Traced.of(constant(rest), ())
-    return Traced.of(Node("leaf", [], SCALAR, source=("count", rest)), ())
+    number = math.prod(x.shape[a] for a in axes)
+    if number == 0 or number % BATCH:
+        return Traced.of(constant(number), ())
+    return Traced.of(Node("leaf", [], SCALAR, source=("count", number // BATCH)), ())
 
 
 def _mean(

@@ -83,7 +83,7 @@ def drop_unused(groups: list[Group], kept: set[Node]) -> None:
     for group in reversed(groups):
         nodes = []
         for node in reversed(group.nodes):
-            if node.operation in ("store", "adam") or node in needed:
+            if node.operation == "store" or node.is_update or node in needed:
                 nodes.append(node)
                 needed.update(node.inputs)
         group.nodes = nodes[::-1]

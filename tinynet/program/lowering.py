@@ -253,28 +253,30 @@ class Lowering:
             self.current[key] = Traced.of(value.node, variable.shape)
             return
         node = Node("store", [value.node], space, source=variable)
-        if value.node.operation == "adam" and value.node.source[0] is variable:
+        if value.node.is_update and value.node.source[0] is variable:
             return  # it is there already
         earliest = max(self._after(value.node, node), self._after_readers(variable, space))
         index = self._group_from(max(earliest, self._floor), space)
         self._put(node, index)
         self.current[key] = Traced.of(value.node, variable.shape)
 
-    def adam(
-        self, variable: Any, w: Any, gradient: Any, slots: list[Any], numbers: list[Any]
+    def update(
+        self, name: str, variable: Any, w: Any, gradient: Any, slots: list[Any], numbers: list[Any]
     ) -> Traced:
-        """Note a step of Adam, which one operation of the chain does in place.
+        """Note a step of an optimizer that one operation of the chain does in place.
 
         Parameters
         ----------
+        name : str
+            Name of the operation.
         variable : Variable
             Weight.
         w, gradient : Traced
             Its value, which may be decayed already, and its gradient.
         slots : list of Variable
-            The moment estimates.
-        numbers : list of Traced
-            Step size, the update rates of the moment estimates, and epsilon.
+            Slots of the optimizer.
+        numbers : list of (Traced or number)
+            The operation's numbers.
 
         Returns
         -------
@@ -285,7 +287,7 @@ class Lowering:
         if space == SCALAR:
             raise Untraceable("a single weight")
         values = [w, gradient, *(self.leaf(v, v.shape) for v in slots), *numbers]
-        node = Node("adam", [self.add(_as_traced(v)).node for v in values], space)
+        node = Node(name, [self.add(_as_traced(v)).node for v in values], space)
         node.source = variable, *slots
         node.inputs = [self._scalar(i) for i in node.inputs]
         earliest = max(self._after(i, node) for i in node.inputs)
@@ -567,8 +569,7 @@ def _reduction(loss: Any, low: Lowering, y_true: Any, weights: Any, values: Any)
         raise Untraceable(f"reduction={loss.reduction}")
     if loss.reduction == "sum":
         return own, None
-    per = space_of(values.shape).size
-    return own, low.number("count", per)
+    return own, np.size(values)
 
 
 @forward.register(LossStep)

@@ -67,11 +67,11 @@ class Code:
             if free and not late and not value.is_row:
                 stores[value] = node.source
         for node in nodes:
-            if node.operation == "adam":
+            if node.is_update:
                 stores[node] = node.source[0]
-                w, _, *moments = node.inputs[:4]
+                w, _, *slots = node.inputs[: 1 + len(node.source)]
                 places = [self.slot([INOUT, v, self.temp(), 0]) for v in node.source]
-                for i, place in zip((w, *moments), places, strict=True):
+                for i, place in zip((w, *slots), places, strict=True):
                     self._of[i] = place
                 self._of[node] = places[0]
         self.stored = stores
@@ -81,9 +81,11 @@ class Code:
             if node.operation == "store" and stores.get(node.inputs[0]) is node.source:
                 continue
             inputs = [self.read(i, own) for i in node.inputs]
-            if node.operation == "adam":
-                self.code.append([machine.operations["adam"], *inputs[:4]])
-                self.code.append([machine.operations["operands"], *inputs[4:]])
+            if node.is_update:
+                arrays, rest = inputs[: 1 + len(node.source)], inputs[1 + len(node.source) :]
+                for name, line in ((node.operation, arrays), ("operands", rest)):
+                    line = [*line, *[0] * (4 - len(line))]
+                    self.code.append([machine.operations[name], *line])
                 continue
             dying = [
                 i for i in set(node.inputs)
@@ -196,6 +198,7 @@ class Machine:
         self.batch = batch
         self._registers: dict[Any, Any] = {}
         self._parts: list[Any] = []
+        self._set: dict[str, int] = {}
         self.step = self._array(8, np.int64)
         self.one = self._array(8, np.int64)
         self.one[0] = 1
@@ -447,6 +450,7 @@ class Machine:
 
     def set(self, name: str, value: int) -> None:
         """Set a word that differs from call to call."""
+        self._set[name] = value
         for table, place in self.patches.get(name, ()):
             table[place] = value
 
@@ -478,13 +482,14 @@ class Machine:
     def value(self, name: Any, shape: tuple[int | None, ...], n: int) -> Any:
         """Return a copy of a result of the last step, of a batch of n examples."""
         shape = tuple(n if size is None else size for size in shape)
-        size = math.prod(shape)  # type: ignore[arg-type]
-        kind = ctypes.c_float * size
-        return (
-            np.frombuffer(kind.from_address(self.address(self.results[name])), np.float32)
-            .reshape(shape)
-            .copy()
-        )
+        node = self.results[name]
+        given = getattr(node.source, "given", None) if node.operation == "leaf" else None
+        address = self.address(node) if given is None else self._set[given]
+        kind = ctypes.c_float * math.prod(shape)  # type: ignore[arg-type]
+        found = np.frombuffer(kind.from_address(address), np.float32)
+        if node.result == SCALAR and given is None:  # which is kept 16 times
+            return np.full(shape, found[0] if found.size else 0, np.float32)
+        return found.reshape(shape).copy()
 
 
 def _position(name: str, word: str) -> int:
