@@ -54,9 +54,8 @@ CURRENT, END, PLACE, NEEDED, TASKS, TASK_COUNT = 0, 8, 16, 17, 24, 25
 THREADS, LATE, REST, STEPS, _TIME, BUSY = 32, 33, 34, 35, 36, 40
 #: Words of a table's state: its last step; whether the caller works alone, and for how many more
 #: steps; and the measurements of `_decide`.
-LAST, ALONE, LEFT, PHASE, LENGTH, SINCE, SPENT, PACE, WINS, BEGAN, NEXT, INTERVAL, RESULT = range(
-    13
-)
+LAST, ALONE, LEFT, PHASE, LENGTH, SINCE, SPENT, PACE = range(8)
+SINGLE, WINS, NEXT, INTERVAL, RESULT = range(8, 13)
 STATE = 16
 
 _BYTES, _LANES = 8 * WORDS, 16
@@ -65,8 +64,9 @@ _OFTEN, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 
 # On a busy machine a caller is faster alone. When so many tasks were begun by no worker, it works
 # alone for so many nanoseconds; when one kept it waiting for long, for a few times that.
 TOO_LATE, PAUSE, _LONG, _TIMES = 100, 20_000_000, 50_000, 8
-# Whether workers help is measured: so many pairs of stretches, each so many nanoseconds long.
-_PAIRS, _STRETCH, _RARELY = 7, 200_000, 30
+# Whether workers help is measured: so many pairs of stretches, each so many nanoseconds long. The
+# next trial comes after so many times as long as this, and later on after this many nanoseconds.
+_PAIRS, _STRETCH, _RARELY, _SELDOM = 7, 200_000, 30, 2_000_000_000
 
 
 @intrinsic
@@ -323,7 +323,8 @@ def _decide(pool, own):
 
     A trial is pairs of stretches of steps: one with workers, and as many steps alone. Until the
     next trial, workers are used if they were faster in most of the pairs. Trials become rare as
-    long as they have the same result.
+    long as they have the same result; the next one comes sooner if steps with workers have become
+    slower than those alone were.
     """
     now, mine, phase = _now(pool), vector(pool, BUSY, np.int64), own[PHASE]
     resting = mine[REST] > now
@@ -336,20 +337,24 @@ def _decide(pool, own):
     mine[REST] = 0
     spent = own[SPENT] + now - own[SINCE]
     own[SINCE], own[SPENT] = now, 0
+    if phase < 0 and not own[RESULT] and spent > 8 * own[LENGTH] * own[SINGLE]:
+        own[NEXT] -= (own[NEXT] - now) // 2
     if phase < 0 and now < own[NEXT]:
         own[ALONE], own[LEFT] = own[RESULT], 8 * own[LENGTH]
         return
     if phase <= 0:
-        own[WINS], own[BEGAN], own[LENGTH], phase = 0, now, 4, 0
+        own[WINS], own[LENGTH], phase = 0, 4, 0
     elif phase % 2 == 0:
         own[PACE] = spent
     else:
         own[WINS] += phase > 1 and own[PACE] < spent
-        own[LENGTH] = max(_STRETCH * own[LENGTH] // max(spent, 1), 1)
+        own[SINGLE] = max(spent // own[LENGTH], 1)
+        own[LENGTH] = max(_STRETCH // own[SINGLE], 1)
     phase += 1
     if phase > 2 * _PAIRS + 1:
-        result, least = 2 * own[WINS] < _PAIRS, _RARELY * (now - own[BEGAN])
-        longer = min(max(2 * own[INTERVAL], least), 8 * least)
+        result = 2 * own[WINS] < _PAIRS
+        least = _RARELY * phase * max(own[SINGLE], _STRETCH)
+        longer = max(least, min(2 * own[INTERVAL], _SELDOM))
         own[INTERVAL] = longer if result == own[RESULT] else least
         own[RESULT], own[NEXT], phase = result, now + own[INTERVAL], -1
     own[PHASE], own[ALONE], own[LEFT] = phase, own[RESULT] if phase < 0 else phase % 2, own[LENGTH]
