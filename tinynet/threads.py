@@ -266,11 +266,9 @@ def processors() -> int:
 
 def _forget() -> None:
     """Remove, in a forked process, the threads that only its parent has."""
-    global active, _lock
-    for team in (active, _pools.pop("active", None)):
-        if team is not None:
-            team._working.clear()
-    active, _lock = None, threading.Lock()
+    pool = _pools.pop("active", None)
+    if pool is not None:
+        pool._working.clear()
 
 
 if hasattr(os, "register_at_fork"):
