@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from tinynet import threads
-from tinynet.kernels.row import FIRST, WORDS
+from tinynet.kernels import objects
+from tinynet.kernels.compiled import COMPILES
+from tinynet.kernels.row import FIRST, WORDS, Kernel
 from tinynet.program.formula import SCALAR, Node, placement
 from tinynet.program.lowering import Call, Group, Lowering, Patch, Register, Scratch
 from tinynet.program.order import Table, uses_of
@@ -208,6 +210,7 @@ class Machine:
         self.patches: dict[str, list[tuple[Any, tuple[int, int]]]] = {}
         rows: list[tuple[str, dict[str, Any]]] = []
         self.threads = threads.most()
+        self._get_kernels()
         for group, code in zip(self.groups, self.codes, strict=True):
             if group.call is None:
                 words, size = self._chain_words(code)
@@ -251,6 +254,15 @@ class Machine:
         blocks = [(self._address(array), array.nbytes) for array in arrays]
         step = self._address(self.step)
         self.runs = Table(table, step, uses_of(table, self.names, step, batch, blocks))
+
+    def _get_kernels(self) -> None:
+        """Get the machine code of all kernels at once: they are compiled at the same time."""
+        names = {"begin", "run", *(g.call.kernel if g.call else "chain" for g in self.groups)}
+        if any(name.startswith("learn") for name in names):
+            names.add("product")
+        if self.threads > 1:
+            names |= {"run_with_workers", "work"}
+        _get(objects.addresses, names)
 
     def _chain_words(self, code: Code, fixed: Node | None = None, at: int = 0) -> Any:
         """Return the words of a chain, but that of its scratch memory, whose size comes second."""
@@ -502,6 +514,18 @@ def _position(name: str, word: str) -> int:
 
 #: The files of the kernels that rows call.
 _FILES = "chain compress compressed draw learn linear record runner"
+
+
+def prepare() -> None:
+    """Begin to compile what dense networks are trained with, if necessary, while data are read."""
+    _get(objects.prepare, {"begin", "chain", "product", "record", "run"})
+
+
+def _get(how: Any, names: set[str]) -> None:
+    """Pass kernels to a function of `objects`; products of matrices share one."""
+    if COMPILES:
+        kernels = [kernel_named(name) for name in sorted(names)]
+        how(k if isinstance(k, Kernel) else kernel_named("product") for k in kernels)
 
 
 @functools.cache
