@@ -148,8 +148,8 @@ class Graph:
             self.rows.append(mix.row(out=out, a=a, b=b, factor=factors[i], slow=slows[i]))
             reads = [(start, 8 * SIZE) for start in (a, b, out)]
             work = int(rng.choice([0, 1 << 17, 1 << 18, 1 << 19, 1 << 21]))
-            splits = bool(rng.random() < 0.7)
-            self.uses.append(Use([*reads, step], reads[2:], work, splits))
+            parts = 99 if rng.random() < 0.7 else 1
+            self.uses.append(Use([*reads, step], reads[2:], work, parts))
             if stop >= 0 and i == where:
                 self.rows.append(stop_at.row(step=address(self.step), number=stop))
                 self.uses.append(Use(reads=[step], stops=True))
@@ -199,13 +199,13 @@ def test_order_of_a_dense_network() -> None:
 
     uses = {
         "begin": use("", "step"),
-        "linear_csr": use("step images w1", "y1", 600_000, splits=True),
+        "linear_csr": use("step images w1", "y1", 600_000, parts=99),
         "sort": use("step images", "sorted", 300_000),
-        "linear": use("step y1 w2", "z2", 40_000, splits=True),
+        "linear": use("step y1 w2", "z2", 40_000, parts=99),
         "loss": use("step z2", "d_z2", 50_000, stops=True),
-        "linear_backward": use("step d_z2 w2", "d_y1", 40_000, splits=True),
-        "learn": use("step d_z2 y1", "w2", 60_000, splits=True),
-        "learn_csr": use("step d_y1 sorted", "w1", 2_000_000, splits=True),
+        "linear_backward": use("step d_z2 w2", "d_y1", 40_000, parts=99),
+        "learn": use("step d_z2 y1", "w2", 60_000, parts=99),
+        "learn_csr": use("step d_y1 sorted", "w1", 2_000_000, parts=99),
     }
     order = dict(zip([*uses, "end"], places([*uses.values()], 2), strict=True))
     assert [order[name].parts for name in uses] == [1, 2, 0, 1, 1, 1, 1, 2]
@@ -237,7 +237,7 @@ def test_order_of_a_dense_network() -> None:
     ],
 )
 def test_rows_wait_for_rows_that_use_the_same_memory(first: Any, second: Any, waits: bool) -> None:
-    use = Use(second[0], second[1], 1 << 20, splits=True)
+    use = Use(second[0], second[1], 1 << 20, parts=99)
     found = places([Use(*first), use], 2)[1]
     assert found == Place(2, (0,) if waits else ())
 
@@ -245,11 +245,11 @@ def test_rows_wait_for_rows_that_use_the_same_memory(first: Any, second: Any, wa
 def test_order_awaits_only_what_is_not_over() -> None:
     a, b, c = ((address, 8) for address in (0, 8, 16))
     uses = [
-        Use([], [a], 1 << 20, splits=True),
+        Use([], [a], 1 << 20, parts=99),
         Use([a], [b]),
-        Use([a, b], [c], 1 << 20, splits=True),  # when row 1 is over, row 0 is
+        Use([a, b], [c], 1 << 20, parts=99),  # when row 1 is over, row 0 is
         Use([a, b, c], []),
-        Use([c], [], 1 << 20, splits=True),
+        Use([c], [], 1 << 20, parts=99),
     ]
     found = places(uses, 2)
     assert [place.waits for place in found] == [(), (), (1,), (), (2,), ()]
@@ -274,7 +274,7 @@ def meet(part: Any, parts: Any, flags: Any, rounds: Any) -> None:
 def test_worker_computes_its_part() -> None:
     step, flags = new_step(), np.zeros(2, np.int64)
     row = meet.row(flags=address(flags), rounds=10**5)
-    table = Table([row], address(step), [Use([], [(address(flags), 16)], 1 << 20, splits=True)])
+    table = Table([row], address(step), [Use([], [(address(flags), 16)], 1 << 20, parts=99)])
     pool = threads.Pool(2)
     together(pool, table)
     pool.start(2)
@@ -549,6 +549,17 @@ def check_uses(machine: Any) -> None:
                 assert np.array_equal(view, before[block]), f"{name} writes more"
             if name != "draw_uniform" and block in touched:
                 assert np.array_equal(view, found[block]), f"{name} reads more"
+
+
+def test_rows_have_as_many_parts_as_scratch_memory() -> None:
+    room, step = np.zeros(1000, np.uint8), new_step()
+    words = dict.fromkeys(KERNELS["product"].words, 0)
+    words |= {"count": address(step) + 16, "per": 1, "d": 1000, "u": 1000, "room_size": 300}
+    row = KERNELS["product"].row(**words | {"room": address(room)})
+    (use,) = uses_of(row[None], ["linear"], address(step), 10, [(address(room), 1000)])
+    assert use.parts == 3
+    assert use.work == 10**7
+    assert [place.parts for place in places([use], 8)] == [3, 1]
 
 
 @pytest.mark.skipif(not COMPILES, reason="trains with compiled kernels")

@@ -121,7 +121,6 @@ class Pool:
                 pass
 
 
-_lock = threading.Lock()
 # The pool of this process, if there is one.
 _pools: dict[str, Pool] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import ctypes
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,8 +32,8 @@ class Use(NamedTuple):
     writes: Sequence[Range] = ()
     #: Number of multiplications, or what takes as long.
     work: int = 0
-    #: Whether it has parts.
-    splits: bool = False
+    #: Largest number of parts, of which several threads may compute one each.
+    parts: int = 1
     #: Whether it may set the stop flag.
     stops: bool = False
 
@@ -91,7 +92,13 @@ def uses_of(
         return [blocks[k]] if k >= 0 and address < sum(blocks[k]) else []
 
     def use_of(row: Array, name: str) -> Use:
-        words, splits = _words(row, name), name in _HAVE_PARTS
+        words = _words(row, name)
+        parts = sys.maxsize if name in _HAVE_PARTS else 1
+        # There are as many parts as there is scratch memory for.
+        for word in {"room", "gradient", "subrows"} & words.keys():
+            size = words.get(f"{word}_size", 8 * WORDS)
+            for start, length in block_at(words[word]):
+                parts = min(parts, (start + length - words[word]) // max(size, 1))
         written = _WRITES[name].split() if name in _WRITES else words
         reads: list[Range] = []
         writes: list[Range] = []
@@ -102,7 +109,8 @@ def uses_of(
             for kind, address, *_ in slots.tolist():
                 outs = chain.OUT, chain.INOUT, chain.ROW_OUT, chain.SUM_COL, chain.SUM_ALL
                 (writes if kind in outs else reads).extend(block_at(address))
-                splits &= kind not in (chain.SUM_COL, chain.SUM_ALL)
+                if kind in (chain.SUM_COL, chain.SUM_ALL):
+                    parts = 1
         if "sources" in words:
             for address in _words_at(words["sources"], words["numbers"]).tolist():
                 reads.extend(block_at(address))
@@ -112,7 +120,7 @@ def uses_of(
             writes.extend(update.writes)
         batched = not 0 <= words.get("count", step) - step >= 64
         n = words.get("per", 1) * (examples if batched else 1)
-        return Use(reads, writes, int(_work(name, words, n)), splits, "stops" in words)
+        return Use(reads, writes, int(_work(name, words, n)), max(parts, 1), "stops" in words)
 
     from tinynet.kernels import chain
     from tinynet.kernels.row import KERNELS, WORDS
@@ -193,7 +201,7 @@ def places(uses: Sequence[Use], threads: int) -> list[Place]:
     """
     count = len(uses)
     parts = [
-        max(1, min(threads, 2 * use.work // _DIVIDED)) if use.splits and not use.stops else 1
+        max(1, min(threads, use.parts, 2 * use.work // _DIVIDED)) if not use.stops else 1
         for use in uses
     ]
     aside = [
