@@ -30,7 +30,7 @@ import numpy as np
 from llvmlite import ir
 
 from tinynet.kernels import simd
-from tinynet.kernels.compiled import COMPILES, flush, inlined, intrinsic, types
+from tinynet.kernels.compiled import COMPILES, flush, inner, intrinsic, types
 from tinynet.kernels.linear import LONGEST
 from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import (
@@ -64,19 +64,19 @@ def sorted_size(n: int, d: int) -> int:
     return -(-n // max(size, 1)) * chunk_bytes(d, size)
 
 
-@inlined
+@inner
 def counts_bytes(d):
     """Return how many bytes the counters of a chunk take."""
     return (4 * d + 63) // 64 * 64
 
 
-@inlined
+@inner
 def chunk_bytes(d, size):
     """Return how many bytes a chunk of `size` examples takes."""
     return counts_bytes(d) + 8 * d * size
 
 
-@inlined
+@inner
 def group(width):
     """Return how many of `width` units the next group has: up to 8, 4, 2 vectors or 1."""
     vectors = _MOST
@@ -326,7 +326,7 @@ def sort_csr(part, parts, step, indptr, indices, values, rows, pairs, d, size):
                 put_int32(counts, p, number + 1)
 
 
-@inlined
+@inner
 def gradient_rows(pairs, n, d, size, begin, end, d_y, u, out):
     """Compute rows `begin` to `end` of the kernel's gradient, ``x.T @ d_y``."""
     chunks, stride, found = (n + size - 1) // size, chunk_bytes(d, size), pairs + counts_bytes(d)

@@ -18,7 +18,7 @@ import numpy as np
 from llvmlite import ir
 
 from tinynet.kernels import compressed, simd
-from tinynet.kernels.compiled import COMPILES, flush, inlined, intrinsic, types
+from tinynet.kernels.compiled import COMPILES, flush, inner, intrinsic, types
 from tinynet.kernels.compressed import chunk_bytes, counts_bytes, gradient_rows, group
 from tinynet.kernels.linear import KERNEL
 from tinynet.kernels.linear import room_size as product_room_size
@@ -108,14 +108,14 @@ else:
         return types.void(*[types.int64] * 14), generate
 
 
-@inlined
+@inner
 def _blocks(d, u, gradient_size, parts):
     """Return into how many blocks of rows each part is cut."""
     rows = max(gradient_size // (4 * u), 1)
     return max(((d + parts - 1) // parts + rows - 1) // rows, 1)
 
 
-@inlined
+@inner
 def _gradient(product, count, per, x, d_y, d, u, block, blocks, out, room):
     """Compute one block of the rows of ``x.T @ d_y``."""
     put_int64(room, 0, product)
@@ -133,7 +133,7 @@ def _gradient(product, count, per, x, d_y, d, u, block, blocks, out, room):
     call_at(product, room, block, blocks)
 
 
-@inlined
+@inner
 def _update(update, subrow, offset, length, begin, end):
     """Update the elements from `begin` to `end`."""
     put_int64(subrow, offset, begin)
