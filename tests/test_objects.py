@@ -580,6 +580,23 @@ def test_interpreter_flags_are_no_obstacle(flags: tuple[str, ...], tmp_path: Pat
     assert output(run(program, *flags)).startswith("16.0 [False, False] False")
 
 
+@posix
+@pytest.mark.parametrize("where", ["absolute", "relative"])
+def test_deleted_working_directory(cache: Path, where: str) -> None:
+    program = """
+import os, sys, tempfile
+folder = tempfile.mkdtemp()
+os.chdir(folder)
+os.rmdir(folder)
+from tinynet.kernels import objects, record, store
+assert objects.addresses([record.spread])[0] != 0
+print("numba" in sys.modules, store.read("spread") is not None)
+"""
+    folder = str(cache) if where == "absolute" else "cache"
+    said = output(run(program, TINYNET_CACHE=folder))
+    assert said == f"False {where == 'absolute'}\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forked_daemon_processes(tmp_path: Path) -> None:
     """A fork while workers compile; the child has workers of its own, or none."""

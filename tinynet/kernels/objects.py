@@ -188,11 +188,15 @@ class Loader:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
         environment |= {"NUMBA_CPU_NAME": CPU, "NUMBA_CPU_FEATURES": FEATURES, "NUMBA_OPT": "0"}
         environment |= {"OPENBLAS_NUM_THREADS": "1"}
+        paths = []
+        for path in sys.path:
+            with contextlib.suppress(OSError):  # the working directory was deleted
+                paths.append(os.path.abspath(path))
         with contextlib.suppress(OSError, ValueError):
-            paths = [os.path.abspath(path) for path in sys.path]
             worker = subprocess.Popen(
                 # Without the packages of `site`: their paths are given, and warnings are no errors.
                 [sys.executable, "-S", "-W", "ignore", "-c", _START, store.SOURCES.parent, *paths],
+                cwd=store.SOURCES,  # this process's own may have been deleted
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
