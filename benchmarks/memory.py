@@ -105,7 +105,7 @@ def limit(megabytes: int) -> bool:
     most = status("VmData") + (megabytes << 20)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     try:
-        np.empty(megabytes << 20, np.uint8)
+        np.empty(2 * megabytes << 20, np.uint8)
     except MemoryError:
         return True
     return False
