@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def _input(low: Lowering, symbol: Any, number: int, sparse: bool, trains: bool) 
     register = Input(space_of(shape), number, dtype.itemsize, sparse, trains)
     value = low.leaf(register, shape, dtype)
     if trains and not sparse:
-        width = register.space.size * dtype.itemsize // 4
+        width = math.prod(shape[1:]) * dtype.itemsize // 4
         order, data = Patch(f"order {number}"), Patch(f"input {number}")
         low.call("take_rows", {}, {}, rows=order, x=data, out=register, width=width)
         low._place[value.node] = len(low.groups) - 1

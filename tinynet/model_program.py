@@ -233,7 +233,9 @@ class ModelProgram:
 
     # ------------------------------------------------------------ running
 
-    def compiled(self, sparse: bool, plan: Any = None, regularized: Any = ()) -> Any:
+    def compiled(
+        self, sparse: bool, plan: Any = None, regularized: Any = (), keep: bool = False
+    ) -> Any:
         """Return the program as rows for the runner; None if Python must run some of it.
 
         Parameters
@@ -244,6 +246,8 @@ class ModelProgram:
             What the optimizer changes, in a training step.
         regularized : sequence of Variable
             Weights whose penalties are part of the loss.
+        keep : bool
+            Whether every value can be read afterwards.
 
         Returns
         -------
@@ -254,7 +258,7 @@ class ModelProgram:
             return None
         if self._compiled is None or self._compiled[0] is not plan or self._compiled[1] != sparse:
             try:
-                made = lower(self, sparse, plan, regularized)
+                made = lower(self, sparse, plan, regularized, keep)
             except Untraceable as error:
                 self.why, made = str(error), None
             self._compiled = plan, sparse, made

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import config, data
-from tinynet.compiled_program import lower
+from tinynet import data
 from tinynet.model_program import ModelProgram, spec_of
 from tinynet.optimizers import SGD
-from tinynet.program.formula import Untraceable
 from tinynet.sparse import SparseBatch
 from tinynet.training import add_penalties
 from tinynet.variable import pack
@@ -100,11 +98,8 @@ class OneStep:
     def _run_compiled(self, given: list[Any]) -> bool:
         """Run the whole step as `fit` does, if it can; the registers then have its values."""
         program = self.program
-        if config.backend() != "numba" or any(a.dtype != np.float32 for a in given[:1]):
-            return False
-        try:
-            compiled = lower(program, False, keep=True)
-        except Untraceable:
+        compiled = program.compiled(False, keep=True)
+        if compiled is None:
             return False
         n = len(given[0])
         machine = compiled.borrow(n)

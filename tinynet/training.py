@@ -503,8 +503,15 @@ class Trainer(Network):
         specs = [spec_of(leaf, True) for leaf in data.leaves(batch)]
         program = self._trace("train", specs, batch, gradients)
         with Computing(), self._keeping_state():
-            values, loss, _, work = self._forward(program, batch, self._regularized)
-            program.runner.backward(values, work)
+            compiled = program.compiled(False, None, self._regularized, keep=True)
+            if compiled is not None and not isinstance(batch[0], SparseBatch):
+                n = len(examples)
+                machine = compiled.borrow(n)
+                table = compiled.run(machine, data.leaves(batch), n)
+                loss = float(program.losses_of(table, compiled.losses)[0, 0])
+            else:
+                values, loss, _, work = self._forward(program, batch, self._regularized)
+                program.runner.backward(values, work)
         arrays = [gradient.array for gradient in gradients]
         add_penalties(variables, arrays)
         return loss, arrays

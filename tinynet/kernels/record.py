@@ -31,9 +31,12 @@ def record(part, parts, step, sources, numbers, table, checked, stops):
 
 
 @kernel
-def spread(part, parts, source, out):
-    """Write one number 16 times: as scalars are read."""
-    x = vector(source, 1, np.float32)[0]
+def spread(part, parts, source, is_label, out):
+    """Write one number, or an int64 label, 16 times: as scalars are read."""
+    if is_label:
+        x = np.float32(vector(source, 1, np.int64)[0])
+    else:
+        x = vector(source, 1, np.float32)[0]
     y = vector(out, 16, np.float32)
     for lane in range(16):
         y[lane] = x

@@ -84,12 +84,26 @@ class Call:
         self.gradient: Node | None = None
 
 
+#: How many values a chain may have: a few less than it has slots.
+MOST_VALUES = 56
+
+
 class Group:
     """Nodes of one space, or a call: what one row does."""
 
     def __init__(self, space: Space | None, tag: Any = None, call: Call | None = None) -> None:
         self.space, self.tag, self.call = space, tag, call
         self.nodes: list[Node] = []
+        self._values: set[Node] = set()
+
+    def fits(self, node: Node) -> bool:
+        """Return whether the chain has slots for another node and its inputs."""
+        return len(self._values | {node, *node.inputs}) + 3 <= MOST_VALUES
+
+    def put(self, node: Node) -> None:
+        """Append a node."""
+        self.nodes.append(node)
+        self._values |= {node, *node.inputs}
 
 
 class Lowering:
@@ -148,7 +162,7 @@ class Lowering:
         earliest = self._floor
         for i in node.inputs:
             earliest = max(earliest, self._after(i, node))
-        index = self._group_from(earliest, node.space)
+        index = self._group_from(earliest, node)
         key = (index, node.operation, *map(id, node.inputs), node.is_row)
         if node.operation != "store" and key in self._known:
             return self._known[key]
@@ -168,7 +182,9 @@ class Lowering:
             self._splats.add(made)
             self._place[made] = index
             self._note_reader(node, index)
-            call = Call("spread", {"source": node, "out": made}, [node], [made])
+            is_label = int(getattr(node.source, "itemsize", 4) == 8)
+            words = {"source": node, "is_label": is_label, "out": made}
+            call = Call("spread", words, [node], [made])
             self.groups.append(Group(None, call=call))
         return self._spread[node]
 
@@ -181,9 +197,10 @@ class Lowering:
         joins = self._is_of(group, node.space) and i.result == i.space
         return place if joins else place + 1
 
-    def _group_from(self, earliest: int, space: Space) -> int:
+    def _group_from(self, earliest: int, node: Node) -> int:
+        space = node.space
         for index in range(earliest, len(self.groups)):
-            if self._is_of(self.groups[index], space):
+            if self._is_of(self.groups[index], space) and self.groups[index].fits(node):
                 return index
         self.groups.append(Group(space, None if space == SCALAR else self.tag))
         return len(self.groups) - 1
@@ -194,7 +211,7 @@ class Lowering:
         return group.call is None and group.space == space and group.tag == tag
 
     def _put(self, node: Node, index: int) -> None:
-        self.groups[index].nodes.append(node)
+        self.groups[index].put(node)
         self._place[node] = index
         for i in node.inputs:
             self._note_reader(i, index)
@@ -256,7 +273,7 @@ class Lowering:
         if value.node.is_update and value.node.source[0] is variable:
             return  # it is there already
         earliest = max(self._after(value.node, node), self._after_readers(variable, space))
-        index = self._group_from(max(earliest, self._floor), space)
+        index = self._group_from(max(earliest, self._floor), node)
         self._put(node, index)
         self.current[key] = Traced.of(value.node, variable.shape)
 
@@ -293,7 +310,7 @@ class Lowering:
         earliest = max(self._after(i, node) for i in node.inputs)
         for changed in node.source:
             earliest = max(earliest, self._after_readers(changed, space))
-        self._put(node, self._group_from(max(earliest, self._floor), space))
+        self._put(node, self._group_from(max(earliest, self._floor), node))
         made = Traced.of(node, variable.shape)
         self.current[id(variable)] = made
         return made

@@ -19,7 +19,7 @@ from tinynet.program.formula import SCALAR, Node, placement
 from tinynet.program.lowering import Call, Group, Lowering, Patch, Register, Scratch
 from tinynet.program.order import Table, uses_of
 
-_LINE = 64
+_LINE, SLOTS = 64, 64
 _ROWS, _FLAT = 1, 0
 # Kinds of slots of the kernel `chain`.
 TEMP, SCALAR_SLOT, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP, INOUT = (
@@ -124,6 +124,7 @@ class Code:
 
     def slot(self, words: list[Any]) -> int:
         """Add a slot; return its number."""
+        assert len(self.slots) < SLOTS, "a chain with too many values"
         self.slots.append(words)
         return len(self.slots) - 1
 
