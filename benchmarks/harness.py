@@ -127,7 +127,8 @@ class Outcome:
     def know(self, reply: dict[str, Any]) -> None:
         """Note what a process told about itself."""
         self.versions.update(reply["versions"])
-        self.data = reply["data"]
+        if reply["data"] not in self.data:
+            self.data += f" and {reply['data']}" if self.data else reply["data"]
 
 
 @contextlib.contextmanager

@@ -249,11 +249,14 @@ def summary(result: Result) -> str:
             if lead := [times for _, times in leads(Table(result), cores)]:
                 goals.append((f"least lead, {on(cores)}", min(lead), least))
                 goals.append((f"median lead, {on(cores)}", statistics.median(lead), middle))
-    missed = [f"{name}: {times:.2f} of {goal:.3g}" for name, times, goal in goals if times < goal]
     if not goals:
         return ""
+    missed = sorted(
+        (times / goal, name, times, goal) for name, times, goal in goals if times < goal
+    )
     text = f"{len(goals) - len(missed)} of {len(goals)} targets are reached."
-    return text + (f" Missed: {'; '.join(missed)}." if missed else "")
+    worst = [f"{name}: {times:.2f} of {goal:.3g}" for _, name, times, goal in missed[:5]]
+    return text + (f" Farthest from its target: {'; '.join(worst)}." if worst else "")
 
 
 def _ablation(result: Result) -> list[list[str]]:

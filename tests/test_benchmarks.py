@@ -181,7 +181,7 @@ def test_nets_table_says_what_is_reached() -> None:
     slow = result("nets", nets_records(torch=7.0))
     assert report.table(slow).endswith("| 7.00× (≥ 8) | **missed** |")
     assert report.summary(slow) == (
-        "1 of 2 targets are reached. Missed: main, torch, 1 core: 7.00 of 8."
+        "1 of 2 targets are reached. Farthest from its target: main, torch, 1 core: 7.00 of 8."
     )
     avx2 = result("nets", nets_records(torch=7.0), isa="avx2")
     assert report.summary(avx2) == "2 of 2 targets are reached."
@@ -219,7 +219,7 @@ def test_every_network_has_targets(cores: int, avx2: bool) -> None:
 def test_grid_summary_counts_its_targets() -> None:
     records = [record("tinynet-1", [1.0]), record("jax-1", [1.2])]
     assert report.summary(result("grid", records)) == (
-        "1 of 2 targets are reached. Missed: median lead, 1 core: 1.20 of 1.4."
+        "1 of 2 targets are reached. Farthest from its target: median lead, 1 core: 1.20 of 1.4."
     )
 
 
