@@ -319,11 +319,19 @@ class ModelProgram:
             compiled.give_back(machine)
             return y
         work = self.borrow()
-        values = self.runner.start(inputs)
+        values = self.runner.start(self.dense(inputs))
         self.runner.forward(values, work)
         y = mapped(lambda number: np.array(values[number]), self._numbers)
         self.give_back(work)
         return y
+
+    def dense(self, inputs: list[Any]) -> list[Any]:
+        """Return the inputs as arrays: compressed rows are for the runner only."""
+        if not isinstance(inputs[0], SparseBatch):
+            return inputs
+        rows = inputs[0].expanded(inputs[0].dtype)
+        shape = (len(rows), *self.inputs[0].shape[1:])
+        return [rows.reshape(shape), *inputs[1:]]
 
     def loss(self, values: list[Any], regularized: list[Variable]) -> tuple[float, list[float]]:
         """Return the loss after the forward part of a run, and that of each output.

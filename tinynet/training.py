@@ -1241,7 +1241,7 @@ class Trainer(Network):
     ) -> tuple[list[Any], float, list[float], Workspace]:
         """Run a program forward; return its registers, the loss and its parts, and the buffers."""
         work = program.borrow()
-        values = program.runner.start(data.leaves(batch))
+        values = program.runner.start(program.dense(data.leaves(batch)))
         program.runner.forward(values, work)
         loss, parts = program.loss(values, regularized)
         return values, loss, parts, work
