@@ -865,6 +865,10 @@ class Trainer(Network):
             if hooked:
                 train: Any = self._unchecked(x, y, sample_weight, class_weight)
             else:
+                if self.dtype == "float32" and config.backend() == "numba":
+                    from tinynet.program.machine import prepare
+
+                    prepare()
                 train = self._source(x, y, sample_weight, class_weight, training=True)
             size = data.batch_size(batch_size, train, limit)
             if validation_batch_size is not None:
