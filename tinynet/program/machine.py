@@ -258,7 +258,8 @@ class Machine:
 
     def _get_kernels(self) -> None:
         """Get the machine code of all kernels at once: they are compiled at the same time."""
-        names = {"begin", "run", *(g.call.kernel if g.call else "chain" for g in self.groups)}
+        names = {g.call.kernel if g.call else "chain" for g in self.groups}
+        names |= {"begin", "count_rows", "run"}
         if any(name.startswith("learn") for name in names):
             names.add("product")
         if self.threads > 1:
