@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.contenders import CONTENDERS
-from benchmarks.harness import ROOT, Process, SkipError
+from benchmarks.contenders import CONTENDERS, ROOT
+from benchmarks.harness import Process, SkipError
 from benchmarks.task import Task
 
-KERNELS = "product begin run record chain linear_csr add_halves sort_csr learn_adam learn_csr_adam"
+KERNELS = "begin run count_rows record chain product linear_csr add_halves sort_csr learn_csr_adam"
 
 
 @pytest.mark.benchmark(group="import")
