@@ -1,0 +1,568 @@
+"""Compiled training steps compute what the functions of `functional` do on the numpy backend.
+
+Where a step is made of operations that round once (arithmetic, roots, comparisons), the two must
+agree to the bit. Sums in another order, and `exp`, `log` and `tanh`, may differ in their rounding.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet as keras
+from tinynet import config, constraints, layers, losses, ops, optimizers, registry, regularizers
+from tinynet.optimizers import schedules
+
+L = layers
+Build = Callable[[], Any]
+N, BATCH = 37, 16  # the last batch has 5 examples
+EPS = float(np.finfo(np.float32).eps)
+
+
+@pytest.fixture(autouse=True)
+def _backends() -> Iterator[None]:
+    if config.backend() != "numba":
+        pytest.skip("compares the numba backend with the numpy backend")
+    yield
+    config.set_backend("numba")
+
+
+class Run:
+    """A model that was trained on a backend, and all that it computed."""
+
+    def __init__(
+        self, backend: str, build: Build, x: Any, y: Any, weights: Any, epochs: int
+    ) -> None:
+        config.set_backend(backend)
+        registry.clear_names()
+        keras.utils.set_random_seed(3)
+        self.model = model = build()
+        options = {"batch_size": BATCH, "verbose": 0}
+        history = model.fit(x, y, sample_weight=weights, epochs=epochs, shuffle=False, **options)
+        self.history = history.history
+        results = model.evaluate(x, y, sample_weight=weights, return_dict=True, **options)
+        self.values = {f"history {name}": np.array(v) for name, v in self.history.items()}
+        self.values |= {f"evaluate {name}": np.array(v) for name, v in results.items()}
+        variables = [*model.weights, *model.optimizer.variables]
+        self.values |= {f"{k} {v.path}": v.array.copy() for k, v in enumerate(variables)}
+        self.values["predict"] = model.predict(x, **options)
+
+
+def compare(
+    build: Build, x: Any, y: Any, weights: Any = None, roundings: float = 0, epochs: int = 2
+) -> Run:
+    """Train on both backends; compare everything, in roundings of the largest number of an array.
+
+    The compiled program runs many steps in a call; losses and metrics are sums, which may
+    always differ in their rounding.
+    """
+    reference = Run("numpy", build, x, y, weights, epochs)
+    found = Run("numba", build, x, y, weights, epochs)
+    for kind in ("train", "test"):
+        program = next(p for (own, *_), p in found.model._programs.items() if own == kind)
+        assert program._compiled is not None
+        assert program._compiled[-1] is not None, program.why
+    assert found.values.keys() == reference.values.keys()
+    for name, wanted in reference.values.items():
+        got = found.values[name]
+        if wanted.dtype.kind != "f" or not wanted.size:
+            np.testing.assert_array_equal(got, wanted, err_msg=name)
+            continue
+        allowed = roundings
+        if name.startswith(("history", "evaluate")):
+            allowed = max(roundings, 8)
+        assert np.isfinite(wanted).all(), name
+        error = np.abs(got.astype(float) - wanted).max() / (EPS * np.abs(wanted).max() or 1)
+        assert error <= allowed, f"{name}: {error:.1f} roundings"
+    return found
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def sequential(*rows: Any, optimizer: Any = "sgd", loss: Any = "mse", **options: Any) -> Any:
+    model = keras.Sequential([*rows])
+    model.compile(optimizer, loss, **options)
+    return model
+
+
+# ------------------------------------------------------------ exact
+
+
+class Scale(L.Layer):
+    """Multiply each column by a weight, and add another."""
+
+    def build(self, shape: Any) -> None:
+        start = keras.initializers.RandomNormal(stddev=1.0)
+        self.w = self.add_weight(shape[1:], start, name="w", **self.options)
+        self.b = self.add_weight(shape[1:], "zeros", name="b")
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.options = options
+
+    def call(self, x: Any) -> Any:
+        return x * self.w + self.b
+
+
+def exactly(build: Build, columns: int = 5, **options: Any) -> Run:
+    """Compare on batches of one example, whose gradients are no sums."""
+    x, y = normal(9, columns), normal(9, columns, seed=1)
+
+    def single() -> Any:
+        model = build()
+        fit, evaluate = model.fit, model.evaluate
+        model.fit = lambda *a, **k: fit(*a, **{**k, "batch_size": 1})
+        model.evaluate = lambda *a, **k: evaluate(*a, **{**k, "batch_size": 1})
+        return model
+
+    return compare(single, x, y, **options)
+
+
+OPTIMIZERS: dict[str, Callable[[], Any]] = {
+    "SGD": lambda: optimizers.SGD(0.05),
+    "SGD momentum": lambda: optimizers.SGD(0.05, momentum=0.9),
+    "SGD nesterov": lambda: optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+    "RMSprop": lambda: optimizers.RMSprop(0.01),
+    "RMSprop momentum": lambda: optimizers.RMSprop(0.01, momentum=0.5),
+    "RMSprop centered": lambda: optimizers.RMSprop(0.01, momentum=0.5, centered=True),
+    "Adam": lambda: optimizers.Adam(0.01),
+    "Adam amsgrad": lambda: optimizers.Adam(0.01, 0.8, 0.9, 1e-3, amsgrad=True),
+    "AdamW": lambda: optimizers.AdamW(0.01, weight_decay=0.1),
+    "AdamW amsgrad": lambda: optimizers.AdamW(0.01, weight_decay=0.1, amsgrad=True),
+    "Adamax": lambda: optimizers.Adamax(0.01),
+    "Nadam": lambda: optimizers.Nadam(0.01),
+    "Adadelta": lambda: optimizers.Adadelta(1.0, 0.9),
+    "Adagrad": lambda: optimizers.Adagrad(0.1),
+    "Ftrl": lambda: optimizers.Ftrl(0.1),
+    "Ftrl penalties": lambda: optimizers.Ftrl(
+        0.1,
+        l1_regularization_strength=0.01,
+        l2_regularization_strength=0.1,
+        l2_shrinkage_regularization_strength=0.01,
+        beta=0.1,
+    ),
+    "Lion": lambda: optimizers.Lion(0.01),
+}
+# What goes around the update of any of them.
+AROUND: dict[str, dict[str, Any]] = {
+    "clipvalue": {"clipvalue": 0.1},
+    "weight decay": {"weight_decay": 0.05},
+    "average": {"use_ema": True, "ema_momentum": 0.9},
+    "average that overwrites": {"use_ema": True, "ema_overwrite_frequency": 2},
+    "all": {"clipvalue": 0.2, "weight_decay": 0.01, "use_ema": True},
+}
+NORMS: dict[str, dict[str, Any]] = {
+    "clipnorm": {"clipnorm": 0.1},
+    "global_clipnorm": {"global_clipnorm": 0.1},
+}
+SCHEDULES: dict[str, Callable[[], Any]] = {
+    "exponential": lambda: schedules.ExponentialDecay(0.1, 3, 0.5),
+    "staircase": lambda: schedules.ExponentialDecay(0.1, 3, 0.5, staircase=True),
+    "piecewise": lambda: schedules.PiecewiseConstantDecay([2, 5], [0.1, 0.05, 0.01]),
+    "polynomial": lambda: schedules.PolynomialDecay(0.1, 7, 0.01, power=2.0),
+    "inverse time": lambda: schedules.InverseTimeDecay(0.1, 2, 0.5),
+    "cosine": lambda: schedules.CosineDecay(0.1, 6, warmup_target=0.2, warmup_steps=2),
+}
+
+
+def test_every_optimizer_has_a_case() -> None:
+    from tinynet.optimizers.base import _registry
+
+    names = {c.__name__ for c in _registry.names.values() if inspect.isclass(c)}
+    assert {name.partition(" ")[0] for name in OPTIMIZERS} == names
+    given = {n for n, v in vars(schedules).items() if inspect.isclass(v) and n.endswith(
+        ("Decay", "Restarts"))}  # fmt: skip
+    assert {type(make()).__name__ for make in SCHEDULES.values()} == given
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_steps_of_optimizers_are_exact(name: str) -> None:
+    exactly(lambda: sequential(Scale(), optimizer=OPTIMIZERS[name](), loss="mae"))
+    exactly(lambda: sequential(Scale(), optimizer=OPTIMIZERS[name]()), columns=17)
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("name", ["SGD momentum", "Adam", "RMSprop centered"])
+def test_what_goes_around_an_update_is_exact(name: str, around: str) -> None:
+    def build() -> Any:
+        optimizer = OPTIMIZERS[name]()
+        made = type(optimizer).from_config({**optimizer.get_config(), **AROUND[around]})
+        return sequential(Scale(), optimizer=made)
+
+    exactly(build)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_are_exact(name: str) -> None:
+    exactly(lambda: sequential(Scale(), optimizer=optimizers.SGD(SCHEDULES[name]())))
+
+
+REGULARIZERS: dict[str, Callable[[], Any]] = {
+    "L1": lambda: regularizers.L1(0.01),
+    "L2": lambda: regularizers.L2(0.02),
+    "L1L2": lambda: regularizers.L1L2(0.01, 0.02),
+}
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_regularizers_are_exact(name: str) -> None:
+    exactly(lambda: sequential(Scale(regularizer=REGULARIZERS[name]())))
+
+
+def test_constraint_of_signs_is_exact() -> None:
+    run = exactly(lambda: sequential(Scale(constraint="non_neg")))
+    assert (run.model.layers[0].w.array >= 0).all()
+
+
+# Activations of arithmetic alone.
+EXACT: dict[str, Callable[[], Any]] = {
+    "linear": lambda: L.Activation("linear"),
+    "relu": lambda: L.Activation("relu"),
+    "leaky_relu": lambda: L.Activation("leaky_relu"),
+    "relu6": lambda: L.Activation("relu6"),
+    "softsign": lambda: L.Activation("softsign"),
+    "ReLU max_value": lambda: L.ReLU(max_value=0.5),
+    "ReLU slope": lambda: L.ReLU(max_value=1.0, negative_slope=0.1, threshold=0.25),
+    "LeakyReLU": lambda: L.LeakyReLU(0.3),
+    "PReLU": lambda: L.PReLU("ones"),
+    "Rescaling": lambda: L.Rescaling(0.3, offset=-0.2),
+}
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae"])
+@pytest.mark.parametrize("name", EXACT)
+def test_activations_of_arithmetic_are_exact(name: str, loss: str) -> None:
+    exactly(lambda: sequential(Scale(), EXACT[name](), Scale(), loss=loss))
+
+
+MERGES: dict[str, Callable[[], Any]] = {
+    "Add": L.Add,
+    "Average": L.Average,
+    "Maximum": L.Maximum,
+    "Minimum": L.Minimum,
+    "Multiply": L.Multiply,
+}
+
+
+@pytest.mark.parametrize("name", [*MERGES, "Subtract"])
+def test_merges_are_exact(name: str) -> None:
+    def build() -> Any:
+        x = L.Input((5,))
+        rows = [Scale()(x), Scale()(x)] + [x] * (name != "Subtract")
+        merge = L.Subtract() if name == "Subtract" else MERGES[name]()
+        model = keras.Model(x, Scale()(merge(rows)))
+        model.compile("sgd", "mse")
+        return model
+
+    exactly(build)
+
+
+def test_dropout_is_exact() -> None:
+    """The numbers drawn are the same, and so is the state of the generator."""
+    run = exactly(lambda: sequential(Scale(), L.Dropout(0.4, seed=5), Scale()))
+    assert len(run.history["loss"]) == 2
+
+
+def custom(y: Any, p: Any) -> Any:
+    return ops.mean(ops.where(ops.abs(y - p) < 0.5, ops.square(y - p), ops.abs(y - p)), axis=-1)
+
+
+def test_custom_loss_of_arithmetic_is_exact() -> None:
+    exactly(lambda: sequential(Scale(), loss=custom))
+
+
+# ------------------------------------------------------------ sums, exponentials, logarithms
+
+
+ACTIVATIONS: dict[str, Callable[[], Any]] = {
+    **EXACT,
+    **{
+        name: lambda name=name: L.Activation(name)
+        for name in (
+            *("sigmoid", "tanh", "softmax", "log_softmax", "elu", "selu", "softplus", "silu"),
+            *("swish", "gelu", "exponential", "hard_sigmoid", "hard_silu", "hard_swish", "mish"),
+        )
+    },
+    "gelu approximate": lambda: L.Activation(lambda x: keras.activations.gelu(x, approximate=True)),
+    "ELU": lambda: L.ELU(0.5),
+    "Softmax": lambda: L.Softmax(),
+    "UnitNormalization": lambda: L.UnitNormalization(),
+    "ops": lambda: L.Lambda(lambda x: ops.tanh(x) * ops.sqrt(ops.abs(x) + 1.0) - ops.exp(-x * x)),
+}
+
+
+def test_every_activation_has_a_case() -> None:
+    from tinynet.activations import _registry
+
+    assert {*_registry.names} <= {*ACTIVATIONS}
+
+
+@pytest.mark.parametrize("units", [1, 7, 33])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name: str, units: int) -> None:
+    if units == 1 and "softmax" in name.lower():
+        pytest.skip("a constant")
+
+    def build() -> Any:
+        return sequential(L.Dense(units), ACTIVATIONS[name](), L.Dense(3, bias_initializer="ones"))
+
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=40)
+
+
+DENSE = [(1, 1, 1), (1, 5, 3), (6, 17, 1), (33, 16, 15), (17, 70, 9)]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("sizes", DENSE, ids=str)
+def test_dense_layers(sizes: Any, bias: bool) -> None:
+    d, hidden, units = sizes
+
+    def build() -> Any:
+        rows = [L.Dense(hidden, "relu", use_bias=bias), L.Dense(units, use_bias=bias)]
+        return sequential(*rows, optimizer="adam")
+
+    compare(build, normal(N, d), normal(N, units, seed=1), roundings=100)
+
+
+def ones(n: int, c: int) -> Any:
+    return np.random.default_rng(2).integers(0, 2, (n, c)).astype(np.float32)
+
+
+def signs(n: int, c: int) -> Any:
+    return 2 * ones(n, c) - 1
+
+
+def shares(n: int, c: int) -> Any:
+    p = np.random.default_rng(2).random((n, c)).astype(np.float32)
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def one_hot(n: int, c: int) -> Any:
+    return np.eye(c, dtype=np.float32)[np.random.default_rng(2).integers(0, c, n)]
+
+
+def labels(n: int, c: int) -> Any:
+    return np.random.default_rng(2).integers(0, c, n)
+
+
+def positive(n: int, c: int) -> Any:
+    return np.random.default_rng(2).random((n, c)).astype(np.float32) + 0.1
+
+
+# Head, loss (of a reduction) and targets.
+LOSSES: dict[str, tuple[Any, Callable[..., Any], Callable[[int, int], Any]]] = {
+    "MeanSquaredError": (None, losses.MeanSquaredError, lambda n, c: normal(n, c, seed=1)),
+    "MeanAbsoluteError": (None, losses.MeanAbsoluteError, lambda n, c: normal(n, c, seed=1)),
+    "MeanAbsolutePercentageError": ("sigmoid", losses.MeanAbsolutePercentageError, positive),
+    "MeanSquaredLogarithmicError": ("softplus", losses.MeanSquaredLogarithmicError, positive),
+    "Huber": (None, lambda **k: losses.Huber(0.5, **k), lambda n, c: normal(n, c, seed=1)),
+    "LogCosh": (None, losses.LogCosh, lambda n, c: normal(n, c, seed=1)),
+    "Poisson": ("softplus", losses.Poisson, positive),
+    "KLDivergence": ("softmax", losses.KLDivergence, shares),
+    "CosineSimilarity": (None, losses.CosineSimilarity, lambda n, c: normal(n, c, seed=1)),
+    "Hinge": ("tanh", losses.Hinge, signs),
+    "SquaredHinge": ("tanh", losses.SquaredHinge, signs),
+    "CategoricalHinge": ("softmax", losses.CategoricalHinge, one_hot),
+    "BinaryCrossentropy": ("sigmoid", losses.BinaryCrossentropy, ones),
+    "BinaryCrossentropy logits": (
+        None,
+        lambda **k: losses.BinaryCrossentropy(from_logits=True, **k),
+        ones,
+    ),
+    "BinaryCrossentropy smoothing": (
+        "sigmoid",
+        lambda **k: losses.BinaryCrossentropy(label_smoothing=0.1, **k),
+        ones,
+    ),
+    "BinaryFocalCrossentropy": ("sigmoid", losses.BinaryFocalCrossentropy, ones),
+    "BinaryFocalCrossentropy balanced": (
+        None,
+        lambda **k: losses.BinaryFocalCrossentropy(
+            apply_class_balancing=True, alpha=0.3, gamma=1.5, from_logits=True, **k
+        ),
+        ones,
+    ),
+    "CategoricalCrossentropy": ("softmax", losses.CategoricalCrossentropy, one_hot),
+    "CategoricalCrossentropy logits": (
+        None,
+        lambda **k: losses.CategoricalCrossentropy(from_logits=True, **k),
+        shares,
+    ),
+    "CategoricalCrossentropy smoothing": (
+        "softmax",
+        lambda **k: losses.CategoricalCrossentropy(label_smoothing=0.1, **k),
+        one_hot,
+    ),
+    "CategoricalFocalCrossentropy": ("softmax", losses.CategoricalFocalCrossentropy, one_hot),
+    "CategoricalFocalCrossentropy logits": (
+        None,
+        lambda **k: losses.CategoricalFocalCrossentropy(0.5, 1.5, from_logits=True, **k),
+        one_hot,
+    ),
+    "SparseCategoricalCrossentropy": ("softmax", losses.SparseCategoricalCrossentropy, labels),
+    "SparseCategoricalCrossentropy logits": (
+        None,
+        lambda **k: losses.SparseCategoricalCrossentropy(from_logits=True, **k),
+        labels,
+    ),
+}
+
+
+def test_every_loss_has_a_case() -> None:
+    from tinynet.losses.base import _registry
+
+    names = {c.__name__ for c in _registry.names.values() if inspect.isclass(c)}
+    assert {name.partition(" ")[0] for name in LOSSES} == names
+
+
+@pytest.mark.each_value
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("units", [2, 17])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses(name: str, units: int, weighted: bool, reduction: str) -> None:
+    head, make, targets = LOSSES[name]
+
+    def build() -> Any:
+        rows = [L.Dense(5, "tanh"), L.Dense(units, head)]
+        rate = optimizers.SGD(0.01 if reduction == "sum" else 0.1)
+        return sequential(*rows, optimizer=rate, loss=make(reduction=reduction))
+
+    weights = np.random.default_rng(3).random(N).astype(np.float32) if weighted else None
+    compare(build, normal(N, 6), targets(N, units), weights, roundings=60)
+
+
+@pytest.mark.parametrize("name", [n for n in LOSSES if LOSSES[n][2] in (ones, positive)])
+def test_losses_of_a_single_unit(name: str) -> None:
+    head, make, targets = LOSSES[name]
+    rows = lambda: [L.Dense(5, "tanh"), L.Dense(1, head)]  # noqa: E731
+    build = lambda: sequential(*rows(), loss=make())  # noqa: E731
+    compare(build, normal(N, 6), targets(N, 1), roundings=60)
+    compare(build, normal(N, 6), targets(N, 1)[:, 0], roundings=60)
+
+
+@pytest.mark.parametrize("around", [*NORMS, *AROUND])
+@pytest.mark.parametrize("name", ["SGD nesterov", "Adam", "RMSprop momentum", "Adagrad"])
+def test_optimizers_of_dense_layers(name: str, around: str) -> None:
+    def build() -> Any:
+        optimizer = OPTIMIZERS[name]()
+        options = {**optimizer.get_config(), **{**NORMS, **AROUND}[around]}
+        made = type(optimizer).from_config(options)
+        return sequential(L.Dense(7, "relu"), L.Dense(3), optimizer=made)
+
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=400)
+
+
+@pytest.mark.parametrize("name", ["max_norm", "unit_norm", "min_max_norm", "non_neg"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_constraints(name: str, axis: int) -> None:
+    kinds = {
+        "max_norm": lambda: constraints.MaxNorm(0.7, axis=axis),
+        "unit_norm": lambda: constraints.UnitNorm(axis=axis),
+        "min_max_norm": lambda: constraints.MinMaxNorm(0.5, 0.9, rate=0.5, axis=axis),
+        "non_neg": constraints.NonNeg,
+    }
+
+    def build() -> Any:
+        dense = L.Dense(7, "relu", kernel_constraint=kinds[name]())
+        return sequential(dense, L.Dense(3), optimizer="adam")
+
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=100)
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_regularizers_of_dense_layers(name: str) -> None:
+    def build() -> Any:
+        own = REGULARIZERS[name]
+        dense = L.Dense(7, "relu", kernel_regularizer=own(), bias_regularizer=own())
+        return sequential(dense, L.Dense(3, kernel_regularizer=own()))
+
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=40)
+
+
+def test_activity_regularizer() -> None:
+    build = lambda: sequential(L.Dense(7, "relu", activity_regularizer="l2"), L.Dense(3))  # noqa: E731
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=40)
+
+
+NORMALIZATIONS: dict[str, Callable[[], Any]] = {
+    "batch": lambda: L.BatchNormalization(momentum=0.8),
+    "batch plain": lambda: L.BatchNormalization(center=False, scale=False, epsilon=0.1),
+    "batch center": lambda: L.BatchNormalization(scale=False),
+    "layer": lambda: L.LayerNormalization(),
+    "layer plain": lambda: L.LayerNormalization(center=False, scale=False),
+    "layer center": lambda: L.LayerNormalization(scale=False, epsilon=0.1),
+    "unit": lambda: L.UnitNormalization(),
+    "dropout": lambda: L.Dropout(0.3, seed=2),
+}
+
+
+@pytest.mark.parametrize("width", [2, 7, 33])
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_normalizations(name: str, width: int) -> None:
+    def build() -> Any:
+        return sequential(L.Dense(width), NORMALIZATIONS[name](), L.ReLU(), L.Dense(3))
+
+    # Layer normalization of two numbers divides by their small difference.
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=200)
+
+
+@pytest.mark.parametrize("name", ["batch", "layer", "dropout"])
+def test_normalizations_of_several_rows(name: str) -> None:
+    def build() -> Any:
+        rows = [L.Dense(5, "tanh"), NORMALIZATIONS[name](), L.Flatten(), L.Dense(3)]
+        return sequential(L.Input((4, 6)), *rows)
+
+    compare(build, normal(N, 4, 6), normal(N, 3, seed=1), roundings=100)
+
+
+@pytest.mark.parametrize("name", MERGES)
+def test_merges_of_dense_layers(name: str) -> None:
+    def build() -> Any:
+        x = L.Input((6,))
+        shared = L.Dense(5, "tanh")
+        rows = [shared(x), L.Dense(5)(x), shared(L.Rescaling(0.5)(x))]
+        model = keras.Model(x, L.Dense(3)(MERGES[name]()(rows)))
+        model.compile("sgd", "mse")
+        return model
+
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=40)
+
+
+METRICS = [
+    (None, "mse", lambda n, c: normal(n, c, seed=1), ["mae", "mse", "msle", "cosine_similarity"]),
+    ("sigmoid", "binary_crossentropy", ones, ["accuracy", "binary_crossentropy", "mape"]),
+    ("softmax", "categorical_crossentropy", one_hot, ["accuracy", "categorical_hinge", "kl_divergence"]),
+    ("softmax", "sparse_categorical_crossentropy", labels, ["accuracy", "crossentropy"]),
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("k", range(len(METRICS)))
+def test_metrics(k: int, weighted: bool) -> None:
+    head, loss, targets, names = METRICS[k]
+
+    def build() -> Any:
+        own = {"weighted_metrics" if weighted else "metrics": [*names]}
+        return sequential(L.Dense(5, "tanh"), L.Dense(3, head), loss=loss, **own)
+
+    weights = np.random.default_rng(3).random(N).astype(np.float32) if weighted else None
+    compare(build, normal(N, 6), targets(N, 3), weights, roundings=60)
+
+
+def test_several_outputs_with_weights() -> None:
+    def build() -> Any:
+        x = L.Input((6,))
+        h = L.Dense(7, "tanh")(x)
+        model = keras.Model(x, [L.Dense(3, "softmax")(h), L.Dense(2)(h)])
+        own = ["sparse_categorical_crossentropy", "mse"]
+        model.compile("adam", own, loss_weights=[0.3, 2.0], metrics=[["accuracy"], ["mae"]])
+        return model
+
+    compare(build, normal(N, 6), [labels(N, 3), normal(N, 2, seed=1)], roundings=100)
