@@ -339,15 +339,12 @@ def _penalty(low: Lowering, variable: Any) -> Traced:
     w, regularizer = low.leaf(variable, variable.shape), variable.regularizer
     if not hasattr(regularizer, "l1"):
         raise Untraceable("a custom regularizer")
-    total: Any = 0.0
+    total: Any = None
     for factor, values in ((regularizer.l1, np.abs(w)), (regularizer.l2, np.square(w))):
         if factor:
-            total = (
-                np.sum(values) * np.float32(factor) + total
-                if total
-                else np.sum(values) * np.float32(factor)
-            )
-    return _array(total)
+            part = np.sum(values) * np.float32(factor)
+            total = part if total is None else part + total
+    return _array(0.0 if total is None else total)
 
 
 def _lower_backward(

@@ -14,6 +14,7 @@ import contextlib
 import functools
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import KW_ONLY
@@ -1056,5 +1057,5 @@ def _by_example(penalty: Any, output: Any) -> Any:
     """Divide the penalty on an output by the batch size, which need not be known, as Keras does."""
     if not output.shape:
         return penalty
-    ones = TABLE["ones_like"](output[(slice(None), *[0] * (len(output.shape) - 1))])
-    return penalty / TABLE["sum"](ones)
+    size = math.prod(output.shape[1:])
+    return penalty / (TABLE["sum"](TABLE["ones_like"](output)) / size)

@@ -4,10 +4,10 @@ The functions of `functional` are called with `Traced` arrays, which have shapes
 no values. Every ufunc and every reduction becomes a `Node`. The kernel `chain` executes nodes, so
 that the readable function is also the one that runs fast: there is no second version of it.
 
-A node belongs to a *space*: rows and columns. Along the rows there may be the batch axis, whose size
-is open. Its result is *full* (one number for each row and column) or a *row value* (one for each
-row, as sums over the last axis are). Sums over all rows are *column values*, of a space of their
-own; sums over everything are scalars.
+A node belongs to a *space*: rows and columns. Along the rows there may be the batch axis, whose
+size is open. Its result is *full* (one number for each row and column) or a *row value* (one for
+each row, as sums over the last axis are). Sums over all rows are *column values*, of a space of
+their own; sums over everything are scalars.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 BATCH = 1_000_003
 
 
-class Untraceable(Exception):
+class Untraceable(Exception):  # noqa: N818
     """The function does something that is no elementwise operation: Python must run it."""
 
 
@@ -191,7 +191,9 @@ class Traced(np.ndarray[Any, Any]):
         """Give all elements one value."""
         self[...] = value
 
-    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:  # type: ignore[override]  # fmt: skip
+    def sum(  # type: ignore[override]
+        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
+    ) -> Any:
         """Sum over axes."""
         return _written(_reduce("add", self, axis, dtype, keepdims), out and (out,))
 
@@ -203,7 +205,9 @@ class Traced(np.ndarray[Any, Any]):
         """Return the smallest element."""
         return _reduce("minimum", self, axis, None, keepdims)
 
-    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:  # type: ignore[override]  # fmt: skip
+    def mean(  # type: ignore[override]
+        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
+    ) -> Any:
         """Return the mean over axes."""
         return _mean(self, axis, dtype, out, keepdims)
 
@@ -459,6 +463,13 @@ def _size(x: Any, axis: Any = None) -> Any:
     return _count(x, axis)
 
 
+def _all(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:
+    """Return whether all elements are true, along the last axis or everywhere."""
+    if axis is None:
+        return np.sum(np.where(x, 0.0, 1.0), keepdims=keepdims) == 0
+    return np.where(x, 1.0, 0.0).min(axis=axis, keepdims=keepdims) == 1
+
+
 def _ratio(a: Traced, b: Traced) -> Traced:
     """Return the ratio of two sizes."""
 
@@ -523,6 +534,8 @@ def _filled(value: float) -> Callable[..., Any]:
 #: Other functions of NumPy.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "size": _size,
+    "all": _all,
+    "any": lambda x, *args, **kwargs: np.logical_not(_all(np.logical_not(x), *args, **kwargs)),
     "where": lambda condition, a, b: _call(np.where, [condition, a, b]),
     "clip": _clip,
     "sum": lambda x, axis=None, dtype=None, out=None, keepdims=False, **_: _written(
