@@ -16,6 +16,7 @@ import pytest
 import tinynet as keras
 from tinynet import config, constraints, layers, losses, ops, optimizers, registry, regularizers
 from tinynet.optimizers import schedules
+from tinynet.program.nested import flattened
 
 L = layers
 Build = Callable[[], Any]
@@ -49,7 +50,8 @@ class Run:
         self.values |= {f"evaluate {name}": np.array(v) for name, v in results.items()}
         variables = [*model.weights, *model.optimizer.variables]
         self.values |= {f"{k} {v.path}": v.array.copy() for k, v in enumerate(variables)}
-        self.values["predict"] = model.predict(x, **options)
+        for k, y_pred in enumerate(flattened(model.predict(x, **options))):
+            self.values[f"predict {k}"] = y_pred
 
 
 def compare(
@@ -183,8 +185,10 @@ def test_every_optimizer_has_a_case() -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_steps_of_optimizers_are_exact(name: str) -> None:
-    exactly(lambda: sequential(Scale(), optimizer=OPTIMIZERS[name](), loss="mae"))
-    exactly(lambda: sequential(Scale(), optimizer=OPTIMIZERS[name]()), columns=17)
+    # NumPy adds the penalties of Ftrl as numbers of double precision.
+    most = 1 if name == "Ftrl penalties" else 0
+    exactly(lambda: sequential(Scale(), optimizer=OPTIMIZERS[name](), loss="mae"), roundings=most)
+    exactly(lambda: sequential(Scale(), optimizer=OPTIMIZERS[name]()), 17, roundings=most)
 
 
 @pytest.mark.parametrize("around", AROUND)
@@ -306,13 +310,13 @@ def test_every_activation_has_a_case() -> None:
 @pytest.mark.parametrize("units", [1, 7, 33])
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations(name: str, units: int) -> None:
-    if units == 1 and "softmax" in name.lower():
-        pytest.skip("a constant")
+    if units == 1 and name.lower() in ("softmax", "log_softmax", "unitnormalization"):
+        units = 2  # of one unit, they are constants
 
     def build() -> Any:
         return sequential(L.Dense(units), ACTIVATIONS[name](), L.Dense(3, bias_initializer="ones"))
 
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=40)
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=16)
 
 
 DENSE = [(1, 1, 1), (1, 5, 3), (6, 17, 1), (33, 16, 15), (17, 70, 9)]
@@ -327,7 +331,7 @@ def test_dense_layers(sizes: Any, bias: bool) -> None:
         rows = [L.Dense(hidden, "relu", use_bias=bias), L.Dense(units, use_bias=bias)]
         return sequential(*rows, optimizer="adam")
 
-    compare(build, normal(N, d), normal(N, units, seed=1), roundings=100)
+    compare(build, normal(N, d), normal(N, units, seed=1), roundings=32)
 
 
 def ones(n: int, c: int) -> Any:
@@ -435,7 +439,9 @@ def test_losses(name: str, units: int, weighted: bool, reduction: str) -> None:
         return sequential(*rows, optimizer=rate, loss=make(reduction=reduction))
 
     weights = np.random.default_rng(3).random(N).astype(np.float32) if weighted else None
-    compare(build, normal(N, 6), targets(N, units), weights, roundings=60)
+    # Sums of cosines cancel; percentages of small numbers are large.
+    cancels = name in ("CosineSimilarity", "MeanAbsolutePercentageError")
+    compare(build, normal(N, 6), targets(N, units), weights, roundings=50 if cancels else 8)
 
 
 @pytest.mark.parametrize("name", [n for n in LOSSES if LOSSES[n][2] in (ones, positive)])
@@ -443,8 +449,8 @@ def test_losses_of_a_single_unit(name: str) -> None:
     head, make, targets = LOSSES[name]
     rows = lambda: [L.Dense(5, "tanh"), L.Dense(1, head)]  # noqa: E731
     build = lambda: sequential(*rows(), loss=make())  # noqa: E731
-    compare(build, normal(N, 6), targets(N, 1), roundings=60)
-    compare(build, normal(N, 6), targets(N, 1)[:, 0], roundings=60)
+    compare(build, normal(N, 6), targets(N, 1), roundings=12)
+    compare(build, normal(N, 6), targets(N, 1)[:, 0], roundings=12)
 
 
 @pytest.mark.parametrize("around", [*NORMS, *AROUND])
@@ -456,7 +462,7 @@ def test_optimizers_of_dense_layers(name: str, around: str) -> None:
         made = type(optimizer).from_config(options)
         return sequential(L.Dense(7, "relu"), L.Dense(3), optimizer=made)
 
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=400)
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=8)
 
 
 @pytest.mark.parametrize("name", ["max_norm", "unit_norm", "min_max_norm", "non_neg"])
@@ -473,7 +479,7 @@ def test_constraints(name: str, axis: int) -> None:
         dense = L.Dense(7, "relu", kernel_constraint=kinds[name]())
         return sequential(dense, L.Dense(3), optimizer="adam")
 
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=100)
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=12)
 
 
 @pytest.mark.parametrize("name", REGULARIZERS)
@@ -483,12 +489,12 @@ def test_regularizers_of_dense_layers(name: str) -> None:
         dense = L.Dense(7, "relu", kernel_regularizer=own(), bias_regularizer=own())
         return sequential(dense, L.Dense(3, kernel_regularizer=own()))
 
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=40)
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=12)
 
 
 def test_activity_regularizer() -> None:
     build = lambda: sequential(L.Dense(7, "relu", activity_regularizer="l2"), L.Dense(3))  # noqa: E731
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=40)
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=12)
 
 
 NORMALIZATIONS: dict[str, Callable[[], Any]] = {
@@ -507,10 +513,13 @@ NORMALIZATIONS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", NORMALIZATIONS)
 def test_normalizations(name: str, width: int) -> None:
     def build() -> Any:
-        return sequential(L.Dense(width), NORMALIZATIONS[name](), L.ReLU(), L.Dense(3))
+        # A bias before batch normalization has no gradient but for its rounding.
+        dense = L.Dense(width, use_bias="batch" not in name)
+        return sequential(dense, NORMALIZATIONS[name](), L.ReLU(), L.Dense(3))
 
-    # Layer normalization of two numbers divides by their small difference.
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=200)
+    # Layer normalization of two numbers divides by their difference, which may be small.
+    most = 100 if width == 2 and "layer" in name else 12
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=most)
 
 
 @pytest.mark.parametrize("name", ["batch", "layer", "dropout"])
@@ -519,7 +528,7 @@ def test_normalizations_of_several_rows(name: str) -> None:
         rows = [L.Dense(5, "tanh"), NORMALIZATIONS[name](), L.Flatten(), L.Dense(3)]
         return sequential(L.Input((4, 6)), *rows)
 
-    compare(build, normal(N, 4, 6), normal(N, 3, seed=1), roundings=100)
+    compare(build, normal(N, 4, 6), normal(N, 3, seed=1), roundings=12)
 
 
 @pytest.mark.parametrize("name", MERGES)
@@ -532,13 +541,18 @@ def test_merges_of_dense_layers(name: str) -> None:
         model.compile("sgd", "mse")
         return model
 
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=40)
+    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=12)
 
 
 METRICS = [
     (None, "mse", lambda n, c: normal(n, c, seed=1), ["mae", "mse", "msle", "cosine_similarity"]),
     ("sigmoid", "binary_crossentropy", ones, ["accuracy", "binary_crossentropy", "mape"]),
-    ("softmax", "categorical_crossentropy", one_hot, ["accuracy", "categorical_hinge", "kl_divergence"]),
+    (
+        "softmax",
+        "categorical_crossentropy",
+        one_hot,
+        ["accuracy", "categorical_hinge", "kl_divergence"],
+    ),
     ("softmax", "sparse_categorical_crossentropy", labels, ["accuracy", "crossentropy"]),
 ]
 
@@ -553,7 +567,7 @@ def test_metrics(k: int, weighted: bool) -> None:
         return sequential(L.Dense(5, "tanh"), L.Dense(3, head), loss=loss, **own)
 
     weights = np.random.default_rng(3).random(N).astype(np.float32) if weighted else None
-    compare(build, normal(N, 6), targets(N, 3), weights, roundings=60)
+    compare(build, normal(N, 6), targets(N, 3), weights, roundings=12)
 
 
 def test_several_outputs_with_weights() -> None:
@@ -565,4 +579,4 @@ def test_several_outputs_with_weights() -> None:
         model.compile("adam", own, loss_weights=[0.3, 2.0], metrics=[["accuracy"], ["mae"]])
         return model
 
-    compare(build, normal(N, 6), [labels(N, 3), normal(N, 2, seed=1)], roundings=100)
+    compare(build, normal(N, 6), [labels(N, 3), normal(N, 2, seed=1)], roundings=12)
