@@ -39,7 +39,8 @@ kernels = [record.spread, linear.product]
 found = [store.read(kernel.name) is not None for kernel in kernels]
 assert all(objects.addresses(kernels))
 x, y = np.arange(1, 2, dtype=np.float32), np.zeros(16, np.float32)
-record.spread(record.spread.row(source=x.ctypes.data, out=y.ctypes.data))
+words = dict.fromkeys(record.spread.words, 0) | {"source": x.ctypes.data, "out": y.ctypes.data}
+record.spread(record.spread.row(**words))
 print(y.sum(), found, "numba" in sys.modules)
 """
 
@@ -97,7 +98,8 @@ def spread_with(address: int) -> float:
     """Return the sum of what the kernel `spread` at an address writes."""
     x, y = np.full(1, 3, np.float32), np.zeros(16, np.float32)
     table = np.zeros(row.WORDS, np.int64)
-    table[row.FIRST : row.FIRST + 2] = x.ctypes.data, y.ctypes.data
+    for name, array in (("source", x), ("out", y)):
+        table[row.FIRST + record.spread.words.index(name)] = array.ctypes.data
     row._PROTOTYPE(address)(table.ctypes.data, 0, 1)
     return float(y.sum())
 
@@ -544,6 +546,7 @@ def test_errors_of_the_compiler_are_raised_here(
 ) -> None:
     monkeypatch.setattr(objects, "_START", "raise SystemExit(1)")
     monkeypatch.setattr(record.spread, "function", allocate)
+    monkeypatch.setattr(record.spread, "words", ["n", "out"])
     monkeypatch.setattr(objects, "is_kept", lambda kernel: True)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="must not call"):
