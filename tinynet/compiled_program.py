@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import threads
+from tinynet.functional import dense_net as functional
 from tinynet.kernels import compressed
+from tinynet.losses.base import LossStep
 from tinynet.metrics.base import Mean
-from tinynet.program import fusion
-from tinynet.program.formula import Node, Traced, Untraceable, _array, space_of
+from tinynet.program import fusion, lowering
+from tinynet.program.formula import SCALAR, Node, Traced, Untraceable, _array, space_of
 from tinynet.program.lowering import (
     Lowering,
     Patch,
@@ -28,7 +31,29 @@ from tinynet.variable import Array
 
 
 class Input(Register):
-    """The register of an input of the program, filled at the beginning of a step."""
+    """The register of an input of the program.
+
+    In a training step it is filled with the rows of the batch; else it lies where the caller's
+    array does.
+
+    Parameters
+    ----------
+    space : Space
+        Rows and columns.
+    number : int
+        Position among the inputs.
+    itemsize : int
+        Bytes of a number.
+    is_sparse : bool
+        Whether it comes as compressed rows.
+    trains : bool
+        Whether it is part of a training step.
+
+    Examples
+    --------
+    >>> Input(space_of((2, 3)), 0, 4, False, False).given
+    'input 0'
+    """
 
     def __init__(
         self, space: Any, number: int, itemsize: int, is_sparse: bool, trains: bool
@@ -71,6 +96,14 @@ class Compiled:
         How many losses, and how many scalars in all, a step writes to the table.
     plan : Plan or None
         What the optimizer changes.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> program = model._program("predict", (np.ones((4, 2), np.float32), None, None))
+    >>> lower(program, False).rows()[0]
+    ('linear()', 'N x 1')
     """
 
     def __init__(
@@ -82,17 +115,35 @@ class Compiled:
         self._idle: collections.deque[Machine] = collections.deque()
 
     def borrow(self, n: int) -> Machine:
-        """Return a machine for batches of up to n examples, which nobody else uses."""
+        """Return a machine for batches of up to n examples, which nobody else uses.
+
+        Parameters
+        ----------
+        n : int
+            Number of examples.
+
+        Returns
+        -------
+        Machine
+            The machine.
+        """
         try:
             machine = self._idle.pop()
         except IndexError:
             machine = Machine(self.low, self.results)
-        if machine.batch < n or not machine.is_in_place:
-            machine.build(max(n, machine.batch))
+        parts = threads.most()
+        if machine.batch < n or machine.threads < parts or not machine.is_in_place:
+            machine.build(max(n, machine.batch), parts)
         return machine
 
     def give_back(self, machine: Machine) -> None:
-        """Take back a machine, which is used again."""
+        """Take back a machine, which is used again.
+
+        Parameters
+        ----------
+        machine : Machine
+            What `borrow` returned.
+        """
         self._idle.append(machine)
 
     def run(
@@ -130,14 +181,14 @@ class Compiled:
             wrong, steps = len(rates) < steps, len(rates)
             kept.append(np.ascontiguousarray(optimizer.columns(machine.numbers, rates)))
             machine.set("numbers", kept[-1].ctypes.data)
-        table = np.empty((steps, max(self.scalars, 1)))
+        table = np.zeros((steps, max(self.scalars, 1)))
         machine.set("table", table.ctypes.data)
         machine.set("stops", int(stops))
         machine.set("batch", batch_size)
         machine.set("examples", n)
         for number, array in enumerate(inputs):
             kept.append(_set_input(machine, number, array))
-        done = machine.run(steps) + 1
+        done = machine.run(steps, threads.run) + 1
         stopped = bool(machine.step[3])
         del kept  # rows held their addresses
         if self.plan is not None and (changed := done - stopped):
@@ -169,7 +220,20 @@ class Compiled:
         return found
 
     def results_of(self, machine: Machine, n: int) -> list[tuple[Array, Array | None]]:
-        """Return predictions, and logits where a metric takes these, of each output."""
+        """Return predictions, and logits where a metric takes these, of each output.
+
+        Parameters
+        ----------
+        machine : Machine
+            The machine that ran the step.
+        n : int
+            Number of examples of the step.
+
+        Returns
+        -------
+        list of (ndarray, ndarray or None)
+            Predictions and logits.
+        """
 
         def read(kind: str, k: int, symbol: Any) -> Any:
             return None if symbol is None else machine.value((kind, k), symbol.shape, n)
@@ -220,6 +284,14 @@ def lower(
     ------
     Untraceable
         If Python must run an instruction.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, "relu")])
+    >>> program = model._program("predict", (np.ones((4, 2), np.float32), None, None))
+    >>> lower(program, False).scalars
+    0
     """
     low, program = Lowering(), traced.program
     values: dict[int, Any] = {}
@@ -377,3 +449,54 @@ def _lower_backward(
                 gradients[id(out)] = gradient
     for symbol, out in program.stores:
         gradients[id(out)] = low.add(_array(value_of(symbol)))
+
+
+# ---------------------------------------------------------------- losses
+
+
+def _reduction(loss: Any, low: Lowering, y_true: Any, weights: Any, values: Any) -> Any:
+    """Return what each value counts in the loss: 1 / their number, for a plain mean."""
+    own = loss.effective_weights(y_true, weights)
+    if loss.reduction not in ("sum_over_batch_size", "mean", "sum"):
+        raise Untraceable(f"reduction={loss.reduction}")
+    if loss.reduction == "sum":
+        return own, None
+    return own, np.size(values)
+
+
+@lowering.forward.register(LossStep)
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+    y_pred, y_true, weights = arrays
+    loss = operation.loss
+    values = loss.call(y_true, loss.squeezed(y_true, y_pred))
+    own, count = _reduction(loss, low, y_true, weights, values)
+    weighted = values if own is None else values * own
+    total = np.sum(weighted)
+    if count is not None:
+        total = total / count
+    probabilities = y_pred
+    if loss.gives_probabilities:
+        probabilities = functional.softmax(y_pred)
+    return total, probabilities
+
+
+@lowering.backward.register(LossStep)
+def _(  # type: ignore[misc]
+    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+) -> list[Any]:  # fmt: skip
+    y_pred, y_true, weights = arrays
+    loss = operation.loss
+    predictions = loss.squeezed(y_true, y_pred)
+    shape = loss.values_shape(y_true, y_pred.shape)
+    values = Traced.of(Node("constant", [], SCALAR, source=np.float32(1)), shape)
+    own, count = _reduction(loss, low, y_true, weights, values)
+    d_values = values if own is None else own
+    if count is not None:
+        d_values = d_values / count
+    d_values = np.broadcast_to(d_values, shape)
+    if hasattr(y_pred, "probabilities"):
+        pass
+    d = loss.backward(d_values, y_true, predictions)
+    if not (d_y.node.operation == "constant" and d_y.node.source == 1):
+        d = d * d_y
+    return [d.reshape(y_pred.shape), None, None]

@@ -326,7 +326,18 @@ class ModelProgram:
         return y
 
     def dense(self, inputs: list[Any]) -> list[Any]:
-        """Return the inputs as arrays: compressed rows are for the runner only."""
+        """Return the inputs as arrays: compressed rows are for the runner only.
+
+        Parameters
+        ----------
+        inputs : list of (ndarray or SparseBatch)
+            Inputs, targets and weights.
+
+        Returns
+        -------
+        list of ndarray
+            The same.
+        """
         if not isinstance(inputs[0], SparseBatch):
             return inputs
         rows = inputs[0].expanded(inputs[0].dtype)

@@ -138,7 +138,8 @@ def most() -> int:
     >>> most() >= 1
     True
     """
-    return max(min(config.num_threads(), processors()), 1)
+    pool = current_pool()
+    return max(min(config.num_threads(), processors()), 1 if pool is None else pool.n)
 
 
 @contextlib.contextmanager
@@ -200,6 +201,17 @@ def run(table: Table, steps: int) -> None:
         The rows.
     steps : int
         Number of steps; fewer are executed if a kernel sets the stop flag.
+
+    Examples
+    --------
+    >>> from tinynet.kernels import record
+    >>> from tinynet.program.order import Table
+    >>> step, out = np.zeros(4, np.int64), np.zeros(16, np.float32)
+    >>> words = {"source": np.ones(1, np.float32), "out": out}
+    >>> row = record.spread.row(is_label=0, **{k: v.ctypes.data for k, v in words.items()})
+    >>> run(Table([row], step.ctypes.data), 1)
+    >>> int(out.sum())
+    16
     """
     pool = current_pool()
     if pool is None:

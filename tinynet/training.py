@@ -1725,6 +1725,15 @@ class ManySteps:
         The program of a step.
     batch_size, at_once : int
         Examples in a step, and steps in a call.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> examples = data.Examples(np.ones((4, 2)), np.ones((4, 1)))
+    >>> ManySteps.of(model, examples, 2) is None  # nothing is trained yet
+    True
     """
 
     def __init__(self, model: Trainer, compiled: Any, batch_size: int, at_once: int) -> None:
@@ -1733,7 +1742,22 @@ class ManySteps:
 
     @classmethod
     def of(cls, model: Trainer, source: Any, batch_size: int) -> ManySteps | None:
-        """Return the steps of a model on such data, if Python has nothing to do in between."""
+        """Return the steps of a model on such data, if Python has nothing to do in between.
+
+        Parameters
+        ----------
+        model : Trainer
+            The model.
+        source : Examples or Stream
+            The data.
+        batch_size : int
+            Number of examples in a step.
+
+        Returns
+        -------
+        ManySteps or None
+            The steps.
+        """
         if type(source) is not data.Examples or model._plan is None:
             return None
         batch = next(source.batches(1))
@@ -1752,7 +1776,18 @@ class ManySteps:
         return cls(model, compiled, batch_size, at_once)
 
     def profile(self, batch: data.Batch) -> list[tuple[str, float]]:
-        """Return the microseconds of each row of a step."""
+        """Return the microseconds of each row of a step.
+
+        Parameters
+        ----------
+        batch : tuple
+            Inputs, targets and weights.
+
+        Returns
+        -------
+        list of (str, float)
+            Kernel and time.
+        """
         machine = self._compiled.borrow(self.batch_size)
         self._compiled.run(machine, data.leaves(batch), self.batch_size)
         return machine.profile()

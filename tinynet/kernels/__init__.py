@@ -14,7 +14,7 @@ NumPy operations cannot express well:
 - `runner`: executes rows, many steps in one call, with several threads.
 
 All have one signature (`row`), allocate nothing and raise nothing, so that their machine code is
-kept in files and loaded without Numba (`objects`, `store`, `compiling`). `simd` writes LLVM's vector
-instructions: 16 lanes in a fixed order and fused multiply-add, so that the bits are the same on
-every x86-64 processor with AVX2.
+kept in files and loaded without Numba (`objects`, `store`, `compiling`). `simd` writes LLVM's
+vector instructions: 16 lanes in a fixed order and fused multiply-add, so that the bits are the same
+on every x86-64 processor with AVX2.
 """

@@ -43,7 +43,7 @@ if not COMPILES:
 
     @np.errstate(all="ignore")
     def _gather_adam(counts, pairs, stride, chunks, d_y, ldw, width, w, m, v, *numbers):
-        g = np.empty(width, np.float32)
+        g = np.zeros(width, np.float32)
         compressed._gather(counts, pairs, stride, chunks, d_y, ldw, width, g.ctypes.data)
         w, m, v = (vector(int(a), width, np.float32) for a in (w, m, v))
         alpha, rate_1, rate_2, epsilon = (vector(int(a), 1, np.float32)[0] for a in numbers)

@@ -411,7 +411,7 @@ class _Product:
     def row(self, rectifies: int = 0, **words: int) -> np.ndarray[Any, Any]:
         """Return a row that calls it."""
         if words.keys() != set(self.words):
-            raise TypeError(f"the product takes the words {self.words}, not {[*words]}")
+            raise TypeError(f"words must be {self.words}. Received: {[*words]}")
         named = {self.names.get(name, name): word for name, word in words.items()}
         return product.row(which=self.which + 8 * rectifies, **{"extra": 0, **named})
 

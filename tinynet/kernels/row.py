@@ -129,7 +129,7 @@ else:
         """Return the vector of `n` numbers at an address."""
         kind = np.dtype(kind)
         if n <= 0:
-            return np.empty(0, kind)
+            return np.zeros(0, kind)
         return np.frombuffer((ctypes.c_char * (n * kind.itemsize)).from_address(address), kind)
 
     def matrix(address: int, rows: int, columns: int, kind: Any) -> Any:

@@ -29,10 +29,12 @@ def view(address, rows, columns, down, along=4):
 
 
 def at(b, address, kind):
+    """Make an address a pointer."""
     return b.inttoptr(address, kind.as_pointer())
 
 
 def call(b, name, result, *arguments):
+    """Call a function of LLVM by name."""
     kind = ir.FunctionType(result, [a.type for a in arguments])
     return b.call(external(b.module, kind, name), arguments)
 
@@ -51,6 +53,7 @@ def load(b, address, mask=None):
 
 
 def store(b, x, address, mask=None):
+    """Store a vector; memory of lanes outside the mask is not touched."""
     if mask is None:
         b.store(x, at(b, address, VECTOR), align=4)
     else:

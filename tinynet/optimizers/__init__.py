@@ -249,7 +249,13 @@ class Nadam(_BuiltIn):
         return alpha_m, rates * (one - now) / (one - product), correction
 
     def changed(self, steps: Array) -> None:
-        """Note the momenta of these steps."""
+        """Note the momenta of these steps.
+
+        Parameters
+        ----------
+        steps : ndarray of int
+            Numbers of the steps.
+        """
         for momentum in self._momenta(steps, self._product.array.dtype):
             self._product.array[...] *= momentum
 

@@ -773,7 +773,7 @@ class Optimizer(Configurable):
         keep = np.where(steps > 1, self.ema_momentum, 0.0)
         every = self.ema_overwrite_frequency or 1
         others = {"rate": rates, "keep": keep, "give": 1 - keep, "replace": steps % every == 0}
-        table = np.empty((len(rates), len(names)), np.float32)
+        table = np.zeros((len(rates), len(names)), np.float32)
         for k, (kind, *which) in enumerate(names):
             table[:, k] = own[which[0]] if kind == "number" else others[kind]
         return table
@@ -868,7 +868,13 @@ class Optimizer(Configurable):
         return (rates,)
 
     def changed(self, steps: Array) -> None:
-        """Note that the weights were changed in these steps."""
+        """Note that the weights were changed in these steps.
+
+        Parameters
+        ----------
+        steps : ndarray of int
+            Numbers of the steps.
+        """
 
     def _prepare(self, plan: Plan, rate: Any) -> None:
         """Clip gradients, decay weights, and correct the averages of squares."""

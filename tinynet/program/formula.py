@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 BATCH = 1_000_003
 
 
-class Untraceable(Exception):  # noqa: N818
+class Untraceable(Exception):  # noqa: N818  # it is no error for the user
     """The function does something that is no elementwise operation: Python must run it."""
 
 
@@ -246,7 +246,7 @@ for _name in [name for name in vars(np.ndarray) if not name.startswith("_")]:
 def _view(x: Traced, shape: tuple[int, ...]) -> Traced:
     """Return the same elements in another shape."""
     if math.prod(shape) != x.size:
-        raise ValueError(f"cannot reshape array of shape {x.shape} into shape {shape}")
+        raise ValueError(f"shape must have {x.size} elements. Received: shape {shape}")
     space_of(shape)
     return Traced.of(x.node, shape, x.dtype)
 

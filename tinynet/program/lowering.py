@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tinynet.functional import dense_net as functional
-from tinynet.losses.base import LossStep
 from tinynet.program.dense_net import (
     BATCH_NORMALIZATION,
     DRAW,
@@ -367,7 +366,8 @@ def _(operation: Operation, low: Lowering, arrays: list[Any], options: dict[str,
 
 @backward.register
 def _(  # type: ignore[misc]
-    operation: Operation, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+    operation: Operation, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
+    outs: Any,
 ) -> list[Any]:  # fmt: skip
     if type(operation) is not Operation:
         raise Untraceable(operation.name)
@@ -381,7 +381,8 @@ def _(operation: Activated, low: Any, arrays: Any, options: Any) -> Any:  # type
 
 @backward.register
 def _(  # type: ignore[misc]
-    operation: Activated, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+    operation: Activated, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
+    outs: Any,
 ) -> list[Any]:  # fmt: skip
     return [operation.activation.backward(d_y, arrays[0], ys[0])]
 
@@ -434,9 +435,10 @@ def _linear_csr(
 
 @backward.register
 def _(  # type: ignore[misc]
-    operation: Linear, low: Lowering, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+    operation: Linear, low: Lowering, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
+    outs: Any,
 ) -> list[Any]:  # fmt: skip
-    x, kernel, bias = arrays
+    x, kernel, _ = arrays
     per, batched, d = _rows(x)
     u = kernel.shape[-1]
     if operation.rectifies:
@@ -487,7 +489,8 @@ def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type:
 
 @backward.register(type(DROPOUT))
 def _(  # type: ignore[misc]
-    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
+    outs: Any,
 ) -> list[Any]:  # fmt: skip
     return [functional.dropout(d_y, arrays[1], options["rate"]), None]
 
@@ -506,7 +509,8 @@ def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type:
 
 @backward.register(type(NORMALIZED))
 def _(  # type: ignore[misc]
-    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
+    outs: Any,
 ) -> list[Any]:  # fmt: skip
     return operation.gradients(d_y, ys[0], arrays, options, needs, None, None)
 
@@ -521,9 +525,10 @@ def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type:
 
 @backward.register(type(BATCH_NORMALIZATION))
 def _(  # type: ignore[misc]
-    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
+    outs: Any,
 ) -> list[Any]:  # fmt: skip
-    x, gamma, beta = arrays
+    x, gamma, _ = arrays
     _, mean, variance = ys
     width = (x.shape[-1],)
     d_gamma = _empty(width) if needs[1] else None
@@ -574,54 +579,3 @@ def lower_instructions(
         found = found if isinstance(found, tuple) else (found,)
         for symbol, result in zip(instruction.outputs, found, strict=True):
             values[id(symbol)] = low.add(_as_traced(result))
-
-
-# ---------------------------------------------------------------- losses
-
-
-def _reduction(loss: Any, low: Lowering, y_true: Any, weights: Any, values: Any) -> Any:
-    """Return what each value counts in the loss: 1 / their number, for a plain mean."""
-    own = loss.effective_weights(y_true, weights)
-    if loss.reduction not in ("sum_over_batch_size", "mean", "sum"):
-        raise Untraceable(f"reduction={loss.reduction}")
-    if loss.reduction == "sum":
-        return own, None
-    return own, np.size(values)
-
-
-@forward.register(LossStep)
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
-    y_pred, y_true, weights = arrays
-    loss = operation.loss
-    values = loss.call(y_true, loss.squeezed(y_true, y_pred))
-    own, count = _reduction(loss, low, y_true, weights, values)
-    weighted = values if own is None else values * own
-    total = np.sum(weighted)
-    if count is not None:
-        total = total / count
-    probabilities = y_pred
-    if loss.gives_probabilities:
-        probabilities = functional.softmax(y_pred)
-    return total, probabilities
-
-
-@backward.register(LossStep)
-def _(  # type: ignore[misc]
-    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
-) -> list[Any]:  # fmt: skip
-    y_pred, y_true, weights = arrays
-    loss = operation.loss
-    predictions = loss.squeezed(y_true, y_pred)
-    shape = loss.values_shape(y_true, y_pred.shape)
-    values = Traced.of(Node("constant", [], SCALAR, source=np.float32(1)), shape)
-    own, count = _reduction(loss, low, y_true, weights, values)
-    d_values = values if own is None else own
-    if count is not None:
-        d_values = d_values / count
-    d_values = np.broadcast_to(d_values, shape)
-    if hasattr(y_pred, "probabilities"):
-        pass
-    d = loss.backward(d_values, y_true, predictions)
-    if not (d_y.node.operation == "constant" and d_y.node.source == 1):
-        d = d * d_y
-    return [d.reshape(y_pred.shape), None, None]

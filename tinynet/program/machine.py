@@ -7,11 +7,11 @@ import functools
 import importlib
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinynet import threads
 from tinynet.kernels import objects
 from tinynet.kernels.compiled import COMPILES
 from tinynet.kernels.row import FIRST, WORDS, Kernel
@@ -57,7 +57,7 @@ class Code:
             self.has_rows = False
         last = {i: k for k, node in enumerate(nodes) for i in node.inputs}
         stores = {}
-        for k, node in enumerate(nodes):
+        for node in nodes:
             if node.operation != "store":
                 continue
             (value,) = node.inputs
@@ -180,8 +180,8 @@ class Machine:
             if group.call is not None:
                 self._outside.update(group.call.reads)
         self.codes = [Code(g, self) if g.nodes else None for g in self.groups]
-        #: The largest batch; nothing is planned yet.
-        self.batch = 0
+        #: The largest batch, and most threads; nothing is planned yet.
+        self.batch = self.threads = 0
 
     @property
     def is_in_place(self) -> bool:
@@ -194,8 +194,8 @@ class Machine:
 
     # ------------------------------------------------------------ memory
 
-    def build(self, batch: int) -> None:
-        """Plan registers for a batch size, and lay out the rows."""
+    def build(self, batch: int, threads: int) -> None:
+        """Plan registers for a batch size and a number of threads, and lay out the rows."""
         from tinynet.kernels import learn
 
         self.batch = batch
@@ -210,7 +210,7 @@ class Machine:
         self.variables: list[tuple[Any, Any]] = []
         self.patches: dict[str, list[tuple[Any, tuple[int, int]]]] = {}
         rows: list[tuple[str, dict[str, Any]]] = []
-        self.threads = threads.most()
+        self.threads = threads
         self._get_kernels()
         for group, code in zip(self.groups, self.codes, strict=True):
             if group.call is None:
@@ -319,7 +319,7 @@ class Machine:
                 value = Patch(given.given)
             elif isinstance(value, list):
                 value = self._constant(np.array([self.address(v) for v in value], np.int64))
-            elif isinstance(value, Node) or isinstance(value, Register | Scratch):
+            elif isinstance(value, Node | Register | Scratch):
                 value = self.address(value)
             elif callable(value) and not hasattr(value, "assign"):
                 value = value(self.batch)
@@ -340,7 +340,8 @@ class Machine:
     def _begin_words(self) -> dict[str, Any]:
         numbers = [*self._numbers]
         return {
-            "step": self._address(self.step), "batch": Patch("batch"), "examples": Patch("examples"),
+            "step": self._address(self.step),
+            "batch": Patch("batch"), "examples": Patch("examples"),
             "scalars": Patch("numbers"), "splats": self._splats_address, "count": len(numbers),
             "pers": 0, "inverses": 0, "sizes": 0,
         }  # fmt: skip
@@ -385,10 +386,8 @@ class Machine:
             if what in self._registers:
                 return self._address(self._registers[what])
             group = self._group_of[what]
-            stored = next(
-                (c.stored.get(what) for g, c in zip(self.groups, self.codes, strict=True) if g is group and c),
-                None,
-            )  # fmt: skip
+            code = self.codes[self.groups.index(group)]
+            stored = None if code is None else code.stored.get(what)
             if stored is not None:
                 return self.address(stored)
             register = Register(what.result, what.is_row and what.space.columns != 1)
@@ -468,14 +467,14 @@ class Machine:
         for table, place in self.patches.get(name, ()):
             table[place] = value
 
-    def run(self, steps: int) -> int:
-        """Execute some steps; return the number of the last one begun."""
+    def run(self, steps: int, execute: Callable[[Table, int], None]) -> int:
+        """Execute some steps, several by a function; return the number of the last one begun."""
         self.step[0] = -1
         self.step[3] = 0
         if steps == 1:
             self.runs.call()
         else:
-            threads.run(self.runs, steps)
+            execute(self.runs, steps)
         return int(self.step[0])
 
     def profile(self, times: int = 2000) -> list[tuple[str, float]]:
