@@ -14,7 +14,7 @@ from tinynet.kernels import compressed
 from tinynet.losses.base import LossStep
 from tinynet.metrics.base import Mean
 from tinynet.program import fusion, lowering
-from tinynet.program.formula import SCALAR, Node, Traced, Untraceable, _array, space_of
+from tinynet.program.formula import SCALAR, Node, Traced, Untraceable, as_traced, space_of
 from tinynet.program.lowering import (
     Lowering,
     Patch,
@@ -112,6 +112,11 @@ class Compiled:
     ) -> None:  # fmt: skip
         self.traced, self.low, self.results = traced, low, results
         self.losses, self.scalars, self.plan = losses, scalars, plan
+        #: Metrics that are means of formulas: metric, columns of the total and of the weights, and
+        #: how many values belong to an example.
+        self.counted: list[tuple[Any, int, int | None, int]] = []
+        #: Whether there are others, which Python computes from the results of a step.
+        self.has_others = False
         self._idle: collections.deque[Machine] = collections.deque()
 
     def borrow(self, n: int) -> Machine:
@@ -216,7 +221,7 @@ class Compiled:
             if group.nodes:
                 shapes = [place(group.space)]
             text = f"{group.call.kernel}({operations if group.call.gradient else ''})"
-            found.append((text, *(shapes or [""])))
+            found.append((text, shapes[0] if shapes else ""))
         return found
 
     def results_of(self, machine: Machine, n: int) -> list[tuple[Array, Array | None]]:
@@ -311,14 +316,14 @@ def lower(
             if value.array.dtype != np.float32:
                 raise Untraceable(f"a Variable of {value.array.dtype}")
             return low.leaf(value, value.shape)
-        return value if value is None or isinstance(value, int | float) else _array(value)
+        return value if value is None or isinstance(value, int | float) else as_traced(value)
 
     lower_instructions(low, values, program.forward, value_of)
     results: dict[Any, Node] = {}
-    losses = [low.add(_array(value_of(s))) for s, _ in traced.losses]
-    losses += [low.add(_array(value_of(s))) for s in traced.added]
+    losses = [low.add(as_traced(value_of(s))) for s, _ in traced.losses]
+    losses += [low.add(as_traced(value_of(s))) for s in traced.added]
     losses += [low.add(_penalty(low, v)) for v in regularized]
-    scalars = [*losses, *(low.add(_array(value_of(s))) for s, _ in traced.count_symbols)]
+    scalars = [*losses, *(low.add(as_traced(value_of(s))) for s, _ in traced.count_symbols)]
     counted = _metrics(low, traced, value_of, scalars)
     gradients: dict[int, Any] = {}
     if plan is not None:
@@ -336,13 +341,13 @@ def lower(
                 low.store(out, gradients[id(out)])
         for part in (program.forward, program.backward):
             for symbol in (o for n in part for o in n.outputs if id(o) in values):
-                results["symbol", id(symbol)] = low.add(_array(values[id(symbol)])).node
+                results["symbol", id(symbol)] = low.add(as_traced(values[id(symbol)])).node
     if plan is None or others:
         for k, symbol in enumerate(traced.predictions):
-            results["prediction", k] = low.add(_array(value_of(symbol))).node
+            results["prediction", k] = low.add(as_traced(value_of(symbol))).node
         for k, symbol in enumerate(traced.logits):
             if symbol is not None:
-                results["logits", k] = low.add(_array(value_of(symbol))).node
+                results["logits", k] = low.add(as_traced(value_of(symbol))).node
     kept = set(results.values())
     if keep:  # nothing is fused that would not be computed
         kept |= {node for group in low.groups if group.call for node in group.call.writes}
@@ -371,11 +376,12 @@ def _metrics(low: Lowering, traced: Any, value_of: Any, scalars: list[Traced]) -
     for k, (output, y, weight) in enumerate(own):
         pairs = [(m, None) for m in output.listed(False)]
         pairs += [(m, weight) for m in output.listed(True)]
+        metric: Any
         for metric, own_weight in pairs:
-            if y is None or metric in done or metric._custom or not isinstance(metric, Mean):
+            if y is None or metric in done or metric._custom or Mean not in type(metric).__mro__:
                 continue
             logits = traced.logits[k]
-            from_logits = logits is not None and getattr(metric, "logits_of", ())
+            from_logits = logits is not None and getattr(metric, "logits_of", None)
             given = value_of(logits if from_logits else traced.predictions[k])
             try:
                 loss = metric._loss.on_logits() if from_logits else None
@@ -383,18 +389,16 @@ def _metrics(low: Lowering, traced: Any, value_of: Any, scalars: list[Traced]) -
                 values = read(value_of(y), given)
                 if values is None:
                     continue
-                count = None
+                sums = [values]
                 if own_weight is not None:
                     weights = value_of(own_weight)
-                    values = values * weights
-                    count = len(scalars) + 1
-                place = len(scalars)
-                scalars.append(low.add(np.sum(values)))
-                if count is not None:
-                    scalars.append(low.add(np.sum(weights)))
+                    sums = [values * weights, weights]
+                totals = [low.add(as_traced(np.sum(part))) for part in sums]
             except (Untraceable, ValueError):
-                continue
-            found.append((metric, place, count, space_of(values.shape).size))
+                continue  # Python computes it
+            place, per = len(scalars), math.prod(values.shape[1:])
+            scalars.extend(totals)
+            found.append((metric, place, place + 1 if len(totals) > 1 else None, per))
     return found
 
 
@@ -404,7 +408,9 @@ def _record(low: Lowering, scalars: list[Traced], checked: int) -> None:
         "record", {}, {}, sources=nodes, numbers=len(nodes), table=Patch("table"),
         checked=checked, stops=Patch("stops"),
     )  # fmt: skip
-    low.groups[-1].call.reads.extend(nodes)
+    call = low.groups[-1].call
+    assert call is not None
+    call.reads.extend(nodes)
 
 
 def _penalty(low: Lowering, variable: Any) -> Traced:
@@ -416,7 +422,7 @@ def _penalty(low: Lowering, variable: Any) -> Traced:
         if factor:
             part = np.sum(values) * np.float32(factor)
             total = part if total is None else part + total
-    return _array(0.0 if total is None else total)
+    return as_traced(0.0 if total is None else total)
 
 
 def _lower_backward(
@@ -429,7 +435,7 @@ def _lower_backward(
             values[id(instruction.outputs[0])] = low.add(a + b)
             continue
         own = operation.forward
-        d_y = _array(value_of(instruction.inputs[0]))
+        d_y: Any = as_traced(value_of(instruction.inputs[0]))
         ys = [value_of(o) if id(o) in values else None for o in own.outputs]
         if any(a is None for a in ys[:1]):
             raise Untraceable("a value that is not computed")
@@ -442,13 +448,13 @@ def _lower_backward(
         for symbol, gradient, out in zip(instruction.outputs, found, outs, strict=True):
             if gradient is None:
                 continue
-            gradient = low.add(_array(gradient))
+            gradient = low.add(as_traced(gradient))
             if symbol is not None:
                 values[id(symbol)] = gradient
             if out is not None:
                 gradients[id(out)] = gradient
     for symbol, out in program.stores:
-        gradients[id(out)] = low.add(_array(value_of(symbol)))
+        gradients[id(out)] = low.add(as_traced(value_of(symbol)))
 
 
 # ---------------------------------------------------------------- losses
@@ -465,7 +471,7 @@ def _reduction(loss: Any, low: Lowering, y_true: Any, weights: Any, values: Any)
 
 
 @lowering.forward.register(LossStep)
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
     y_pred, y_true, weights = arrays
     loss = operation.loss
     values = loss.call(y_true, loss.squeezed(y_true, y_pred))
@@ -481,7 +487,7 @@ def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type:
 
 
 @lowering.backward.register(LossStep)
-def _(  # type: ignore[misc]
+def _(
     operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
 ) -> list[Any]:  # fmt: skip
     y_pred, y_true, weights = arrays

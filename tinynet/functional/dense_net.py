@@ -821,7 +821,7 @@ def _normal_cdf(x: Array) -> Array:
     return _erfc(x * -math.sqrt(0.5)).astype(x.dtype) / 2
 
 
-_erfc = np.frompyfunc(math.erfc, 1, 1)
+_erfc: Any = np.frompyfunc(math.erfc, 1, 1)
 _SELU, _SELU_BELOW = 1.0507009873554805, 1.0507009873554805 * 1.6732632423543772
 _GELU = math.sqrt(2 / math.pi)
 
@@ -1867,8 +1867,8 @@ def adam(
 
 
 def adam_step_size(
-    learning_rate: float, beta_1: float, beta_2: float, step: int, dtype: Any = np.float32
-) -> float:
+    learning_rate: Any, beta_1: float, beta_2: float, step: Any, dtype: Any = np.float32
+) -> Any:
     """Compute Adam's step size, which includes the bias correction of the moment estimates.
 
     Both start at 0 and are too small by the factor ``1 - beta**step``, hence

@@ -690,9 +690,9 @@ class Optimizer(Configurable):
             If Python must do it.
         """
         cls = type(self)
-        own = (cls.update_step, cls.apply, cls.apply_gradients, cls._step)
-        base = (Optimizer.update_step, Optimizer.apply, Optimizer.apply_gradients, Optimizer._step)
-        if own != base or self.gradient_accumulation_steps is not None:
+        methods = ("update_step", "apply", "apply_gradients", "_step")
+        is_own = any(getattr(cls, name) is not getattr(Optimizer, name) for name in methods)
+        if is_own or self.gradient_accumulation_steps is not None:
             raise Untraceable(f"the optimizer {self.name}")
         weights = [low.leaf(v, v.shape) for v in plan.variables]
         for k, (variable, w) in enumerate(zip(plan.variables, weights, strict=True)):

@@ -255,9 +255,10 @@ class BatchNormalization(Normalized):
         x, gamma, beta = arrays
         d_gamma = aligned(gamma.shape, gamma.dtype) if needs[1] else None
         d_beta = aligned(beta.shape, beta.dtype) if needs[2] else None
-        d_rows = _rows(ready(d_y))
+        mean, variance = work.x
         d_x = functional.batch_normalization_backward(
-            d_rows, _rows(ready(x)), *work.x, gamma, options["epsilon"], d_gamma, d_beta
+            *(_rows(ready(d_y)), _rows(ready(x)), mean, variance, gamma, options["epsilon"]),
+            *(d_gamma, d_beta),
         )
         return [d_x.reshape(x.shape), d_gamma, d_beta]
 

@@ -165,7 +165,7 @@ class Traced(np.ndarray[Any, Any]):
         if isinstance(key, Traced) and key.dtype == bool and key.shape == self.shape:
             self.node = _call(np.where, [key, value, self]).node
         elif key is Ellipsis or key == slice(None):
-            self.node = _like(_array(value), self.shape, self.dtype).node
+            self.node = _like(as_traced(value), self.shape, self.dtype).node
         else:
             raise Untraceable(f"[{key}] = ...")
 
@@ -177,13 +177,13 @@ class Traced(np.ndarray[Any, Any]):
             raise Untraceable(f"astype({dtype})")
         return Traced.of(self.node, self.shape)
 
-    def reshape(self, *shape: Any, **_: Any) -> Any:  # type: ignore[override]
+    def reshape(self, *shape: Any, **_: Any) -> Any:
         """Return it in another shape."""
         given = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
         known = math.prod(s for s in given if s != -1)
         return _view(self, tuple(self.size // known if s == -1 else s for s in given))
 
-    def copy(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+    def copy(self, *_: Any, **__: Any) -> Any:
         """Return another array of the same node."""
         return Traced.of(self.node, self.shape, self.dtype)
 
@@ -215,7 +215,7 @@ class Traced(np.ndarray[Any, Any]):
         """Return the length of the first axis; the batch size is refused where it is used."""
         return int(self.shape[0])
 
-    def argmax(self, axis: Any = None, out: Any = None, **_: Any) -> Any:  # type: ignore[override]
+    def argmax(self, axis: Any = None, out: Any = None, **_: Any) -> Any:
         """Return the first column of the largest element, as a float; NaN is the largest."""
         if axis not in (-1, self.ndim - 1):
             raise Untraceable("argmax")
@@ -226,7 +226,7 @@ class Traced(np.ndarray[Any, Any]):
     def _refuse(self, *_: Any) -> Any:
         raise Untraceable("a value is asked for")
 
-    __bool__ = __float__ = __int__ = __index__ = __iter__ = _refuse  # type: ignore[assignment]
+    __bool__ = __float__ = __int__ = __index__ = __iter__ = _refuse
     item = tolist = tobytes = _refuse  # type: ignore[assignment]
 
 
@@ -260,7 +260,7 @@ def constant(value: Any) -> Node:
     return Node("constant", [], SCALAR, source=np.float32(value))
 
 
-def _array(value: Any) -> Traced:
+def as_traced(value: Any) -> Traced:
     """Return an operand as a traced array."""
     if isinstance(value, Traced):
         return value
@@ -306,7 +306,7 @@ def _call(function: Any, operands: Any) -> Traced:
     name = function.__name__
     name = _NAMES.get(name, name)
     composed = _COMPOSED.get(name)
-    xs = [_array(x) for x in operands]
+    xs = [as_traced(x) for x in operands]
     if composed is not None:
         made: Traced = composed(*xs)
         return made
@@ -380,7 +380,7 @@ def _reduce(
     name: str, x: Any, axis: Any = 0, dtype: Any = None, keepdims: bool = False, **_: Any
 ) -> Traced:
     """Note a reduction over the last axis, over all others, or over all."""
-    x = _array(x)
+    x = as_traced(x)
     if dtype is not None and np.dtype(dtype) not in (np.float32, x.dtype):
         raise Untraceable("dtype=")
     if name not in ("add", "maximum", "minimum", "logical_or", "logical_and"):
@@ -430,7 +430,7 @@ def _count(x: Traced, axis: Any) -> Traced:
 def _mean(
     x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
 ) -> Any:
-    x = _array(x)
+    x = as_traced(x)
     total = _reduce("add", x, axis, dtype, keepdims)
     return _written(_call(np.true_divide, [total, _count(x, axis)]), out and (out,))
 
@@ -499,11 +499,11 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **kw: A
     low, high = kw.get("min", a_min), kw.get("max", a_max)
     y = x if low is None else np.maximum(x, low)
     y = y if high is None else np.minimum(y, high)
-    return _written(_array(y), out and (out,))
+    return _written(as_traced(y), out and (out,))
 
 
 def _erfc_of(x: Any) -> Any:
-    return _elementwise("erfc", [_array(x)], x.shape, np.float32)
+    return _elementwise("erfc", [as_traced(x)], x.shape, np.float32)
 
 
 #: Operations that are composed of those of the table.
@@ -526,7 +526,7 @@ _COMPOSED: dict[str, Callable[..., Any]] = {
 
 def _filled(value: float) -> Callable[..., Any]:
     def function(x: Any, *args: Any, **kwargs: Any) -> Any:
-        return _like(_array(value), x.shape, np.float32)
+        return _like(as_traced(value), x.shape, np.float32)
 
     return function
 
@@ -555,7 +555,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "reshape": lambda x, shape, **_: x.reshape(shape),
     "expand_dims": lambda x, axis: x.reshape(_expanded(x.shape, axis)),
     "squeeze": lambda x, axis=None: x.reshape(_without(x.shape, axis)),
-    "broadcast_to": lambda x, shape, **_: _like(_array(x), tuple(shape), np.float32),
+    "broadcast_to": lambda x, shape, **_: _like(as_traced(x), tuple(shape), np.float32),
     "atleast_1d": lambda x: x if x.ndim else x.reshape(1),
     "copy": lambda x, **_: x.copy(),
 }

@@ -30,6 +30,7 @@ from tinynet.program.formula import (
     Space,
     Traced,
     Untraceable,
+    as_traced,
     space_of,
 )
 from tinynet.program.operations import Operation
@@ -114,9 +115,9 @@ class Lowering:
         self._known: dict[Any, Node] = {}
         #: The last groups that read each Variable, and the nodes that it was set to.
         self._readers: dict[int, int] = {}
-        self.current: dict[int, Traced] = {}
+        self.current: dict[Any, Traced] = {}
         #: The shapes of Variables, by their ids.
-        self.shapes: dict[int, tuple[int, ...]] = {}
+        self.shapes: dict[Any, tuple[int, ...]] = {}
         self._floor = 0
         self.tag: Any = None
         #: Nodes that are kept in registers, whoever reads them.
@@ -261,7 +262,7 @@ class Lowering:
 
     def store(self, variable: Any, value: Any) -> None:
         """Set a Variable, after everything that reads its old value."""
-        value = self.add(_as_traced(value))
+        value = self.add(as_traced(value))
         key = id(variable)
         space = space_of(variable.shape)
         if space == SCALAR:
@@ -303,7 +304,7 @@ class Lowering:
         if space == SCALAR:
             raise Untraceable("a single weight")
         values = [w, gradient, *(self.leaf(v, v.shape) for v in slots), *numbers]
-        node = Node(name, [self.add(_as_traced(v)).node for v in values], space)
+        node = Node(name, [self.add(as_traced(v)).node for v in values], space)
         node.source = variable, *slots
         node.inputs = [self._scalar(i) for i in node.inputs]
         earliest = max(self._after(i, node) for i in node.inputs)
@@ -318,12 +319,6 @@ class Lowering:
         """Return the first group in which a Variable may be changed."""
         last = self._readers.get(id(variable), -1)
         return last if last < 0 else last + (not self._is_of(self.groups[last], space))
-
-
-def _as_traced(value: Any) -> Traced:
-    from tinynet.program.formula import _array
-
-    return _array(value)
 
 
 def traced_shape(symbol: Any) -> tuple[int, ...]:
@@ -365,7 +360,7 @@ def _(operation: Operation, low: Lowering, arrays: list[Any], options: dict[str,
 
 
 @backward.register
-def _(  # type: ignore[misc]
+def _(
     operation: Operation, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
     outs: Any,
 ) -> list[Any]:  # fmt: skip
@@ -375,12 +370,12 @@ def _(  # type: ignore[misc]
 
 
 @forward.register
-def _(operation: Activated, low: Any, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+def _(operation: Activated, low: Any, arrays: Any, options: Any) -> Any:
     return operation.activation.forward(arrays[0])
 
 
 @backward.register
-def _(  # type: ignore[misc]
+def _(
     operation: Activated, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
     outs: Any,
 ) -> list[Any]:  # fmt: skip
@@ -394,7 +389,7 @@ def _rows(x: Any) -> tuple[int, bool, int]:
 
 
 @forward.register
-def _(operation: Linear, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+def _(operation: Linear, low: Lowering, arrays: Any, options: Any) -> Any:
     x, kernel, bias = arrays
     per, batched, d = _rows(x)
     u = kernel.shape[-1]
@@ -434,7 +429,7 @@ def _linear_csr(
 
 
 @backward.register
-def _(  # type: ignore[misc]
+def _(
     operation: Linear, low: Lowering, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
     outs: Any,
 ) -> list[Any]:  # fmt: skip
@@ -443,7 +438,7 @@ def _(  # type: ignore[misc]
     u = kernel.shape[-1]
     if operation.rectifies:
         d_y = functional.relu_backward(d_y, ys[0], ys[0])
-    d_y = low.add(_as_traced(d_y))
+    d_y = low.add(as_traced(d_y))
     words = {"batched": batched, "per": per, "d": d, "u": u}
     work = (per * d * u, 0) if batched else (0, per * d * u)
     d_x = d_kernel = d_bias = None
@@ -466,7 +461,7 @@ def _(  # type: ignore[misc]
 
 
 @forward.register(type(DRAW))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
     x, noise = arrays[0], options["noise_shape"]
     if noise is not None:
         raise Untraceable("noise_shape")
@@ -483,12 +478,12 @@ def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type:
 
 
 @forward.register(type(DROPOUT))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
     return functional.dropout(arrays[0], arrays[1], options["rate"])
 
 
 @backward.register(type(DROPOUT))
-def _(  # type: ignore[misc]
+def _(
     operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
     outs: Any,
 ) -> list[Any]:  # fmt: skip
@@ -503,12 +498,12 @@ def _normalized(arrays: Any, options: Any) -> Any:
 
 
 @forward.register(type(NORMALIZED))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
     return _normalized(arrays, options)
 
 
 @backward.register(type(NORMALIZED))
-def _(  # type: ignore[misc]
+def _(
     operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
     outs: Any,
 ) -> list[Any]:  # fmt: skip
@@ -516,15 +511,14 @@ def _(  # type: ignore[misc]
 
 
 @forward.register(type(BATCH_NORMALIZATION))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
     x, gamma, beta = arrays
-    mean, variance = functional.batch_statistics(x.reshape(-1, x.shape[-1]))
-    mean, variance = low.add(mean), low.add(variance)
-    return _normalized([x, mean, variance, gamma, beta], options), mean, variance
+    own = [low.add(as_traced(v)) for v in functional.batch_statistics(x.reshape(-1, x.shape[-1]))]
+    return _normalized([x, *own, gamma, beta], options), *own
 
 
 @backward.register(type(BATCH_NORMALIZATION))
-def _(  # type: ignore[misc]
+def _(
     operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
     outs: Any,
 ) -> list[Any]:  # fmt: skip
@@ -546,7 +540,7 @@ def _empty(shape: tuple[int, ...]) -> Traced:
 
 
 @forward.register(type(MATCHES))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
     labels, scores = arrays
     return np.sum((scores.argmax(axis=-1) == labels).astype(np.float32))
 
@@ -560,11 +554,11 @@ def _copied(low: Lowering, x: Any) -> Any:
 
 
 @forward.register(type(TABLE["assign"]))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:  # type: ignore[misc]
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
     variable = arrays[0].node.source
     if not hasattr(variable, "assign"):
         raise Untraceable("assign")
-    value = low.add(_as_traced(arrays[1]))
+    value = low.add(as_traced(arrays[1]))
     low.store(variable, value)
     return value
 
@@ -578,4 +572,4 @@ def lower_instructions(
         found = forward(instruction.operation, low, arrays, instruction.options)
         found = found if isinstance(found, tuple) else (found,)
         for symbol, result in zip(instruction.outputs, found, strict=True):
-            values[id(symbol)] = low.add(_as_traced(result))
+            values[id(symbol)] = low.add(as_traced(result))

@@ -266,7 +266,7 @@ class Machine:
             names |= {"run_with_workers", "work"}
         _get(objects.addresses, names)
 
-    def _chain_words(self, code: Code, fixed: Node | None = None, at: int = 0) -> Any:
+    def _chain_words(self, code: Any, fixed: Node | None = None, at: int = 0) -> Any:
         """Return the words of a chain, but that of its scratch memory, whose size comes second."""
         from tinynet.kernels import chain
 
@@ -283,7 +283,7 @@ class Machine:
         }  # fmt: skip
         return words, size
 
-    def _update_words(self, code: Code, gradient: Any, own: dict[str, Any]) -> dict[str, Any]:
+    def _update_words(self, code: Any, gradient: Any, own: dict[str, Any]) -> dict[str, Any]:
         """Return the words of `learn` that name its update: a row of `chain` for each part."""
         chain = kernel_named("chain")
         subrows = self._array(WORDS * self.threads, np.int64)
@@ -440,8 +440,8 @@ class Machine:
                 array[:] = np.arange(len(array))
                 self._registers[what] = array
             return self._address(self._registers[what])
-        table = self._counts if kind == "count" else self._numbers
-        key = what[1] if kind == "count" else what
+        table: dict[Any, int] = self._counts if kind == "count" else self._numbers
+        key: Any = what[1] if kind == "count" else what
         if not table:
             splats = self._array(16 * 64, np.float32)
             if kind == "count":
@@ -494,15 +494,15 @@ class Machine:
 
     def value(self, name: Any, shape: tuple[int | None, ...], n: int) -> Any:
         """Return a copy of a result of the last step, of a batch of n examples."""
-        shape = tuple(n if size is None else size for size in shape)
+        sizes = [n if size is None else size for size in shape]
         node = self.results[name]
         given = getattr(node.source, "given", None) if node.operation == "leaf" else None
         address = self.address(node) if given is None else self._set[given]
-        kind = ctypes.c_float * math.prod(shape)  # type: ignore[arg-type]
-        found = np.frombuffer(kind.from_address(address), np.float32)
+        memory: Any = (ctypes.c_float * math.prod(sizes)).from_address(address)
+        found = np.frombuffer(memory, np.float32)
         if node.result == SCALAR and given is None:  # which is kept 16 times
-            return np.full(shape, found[0] if found.size else 0, np.float32)
-        return found.reshape(shape).copy()
+            return np.full(sizes, found[0] if found.size else 0, np.float32)
+        return found.reshape(sizes).copy()
 
 
 def _position(name: str, word: str) -> int:
