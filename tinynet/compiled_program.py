@@ -374,9 +374,8 @@ def _metrics(low: Lowering, traced: Any, value_of: Any, scalars: list[Traced]) -
     done = [metric for metric, _ in traced.counts]
     own = zip(traced.objective.outputs, traced.targets, traced.weighing, strict=True)
     for k, (output, y, weight) in enumerate(own):
-        pairs = [(m, None) for m in output.listed(False)]
+        pairs: list[tuple[Any, Any]] = [(m, None) for m in output.listed(False)]
         pairs += [(m, weight) for m in output.listed(True)]
-        metric: Any
         for metric, own_weight in pairs:
             if y is None or metric in done or metric._custom or Mean not in type(metric).__mro__:
                 continue
@@ -384,8 +383,9 @@ def _metrics(low: Lowering, traced: Any, value_of: Any, scalars: list[Traced]) -
             from_logits = logits is not None and getattr(metric, "logits_of", None)
             given = value_of(logits if from_logits else traced.predictions[k])
             try:
-                loss = metric._loss.on_logits() if from_logits else None
-                read = loss.call if loss is not None else metric.traced_values
+                read: Any = metric.traced_values
+                if from_logits:
+                    read = metric._loss.on_logits().call
                 values = read(value_of(y), given)
                 if values is None:
                     continue

@@ -1793,7 +1793,24 @@ class ManySteps:
         return machine.profile()
 
     def run(self, batch: data.Batch, stops: bool, once: bool = False) -> tuple[int, float]:
-        """Run the steps of some batches; return their number and the last loss."""
+        """Run the steps of some batches; return their number and the last loss.
+
+        Parameters
+        ----------
+        batch : tuple
+            Inputs, targets and weights of all batches.
+        stops : bool
+            Whether to stop at a loss that is not finite.
+        once : bool
+            Whether to run the first step only.
+
+        Returns
+        -------
+        int
+            Number of steps.
+        float
+            Last loss.
+        """
         most = 1 if once else None
         return self._model._compiled_steps(self._compiled, batch, self.batch_size, stops, most)
 
