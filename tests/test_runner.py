@@ -575,7 +575,7 @@ def test_rows_use_no_other_memory(name: str, monkeypatch: pytest.MonkeyPatch) ->
     share = 1 if name == "dense" else 0.2
     x = rng.random((50, 600)).astype("float32") * (rng.random((50, 600)) < share)
 
-    def run(machine: Any, steps: int) -> int:
+    def run(machine: Any, steps: int, _: Any) -> int:
         machine.step[:4] = -1, 0, 0, 0
         for _ in range(steps):
             check_uses(machine)

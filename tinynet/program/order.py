@@ -44,14 +44,14 @@ _WRITES = {
     "begin": "step splats inverses", "count_rows": "out", "take_rows": "out", "product": "out room",
     "linear_csr": "out rest room", "add_halves": "out", "sort_csr": "pairs",
     "kernel_gradient_csr": "out", "learn": "subrows gradient room",
-    "learn_csr": "subrows gradient", "learn_adam": "w m v gradient room",
+    "learn_csr": "subrows gradient",
     "learn_csr_adam": "w m v", "chain": "room", "draw_uniform": "state out", "copy_columns": "out",
     "look_up": "out wrong", "look_up_backward": "out", "record": "table", "spread": "out",
     "pick": "out",
 }  # fmt: skip
 # Kernels whose parts several threads may compute, if they compute no sums over all rows.
 _HAVE_PARTS = {
-    "product", "linear_csr", "kernel_gradient_csr", "learn", "learn_csr", "learn_adam",
+    "product", "linear_csr", "kernel_gradient_csr", "learn", "learn_csr",
     "learn_csr_adam", "chain", "look_up_backward",
 }  # fmt: skip
 # What takes as long as how many multiplications, measured: the update of a parameter; an operation
