@@ -1012,7 +1012,7 @@ class BadLater(optimizers.schedules.LearningRateSchedule):
 def test_learning_rate_of_a_schedule_is_checked_before_use(
     backend: str, value: float, kind: Any
 ) -> None:
-    """The three steps before it are taken, in the fused training loop, too."""
+    """The three steps before it are taken, many in a call, too."""
     config.set_backend(backend)
     found = []
     for batches in (3, 9):

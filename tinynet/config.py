@@ -121,8 +121,8 @@ def num_threads() -> int:
 def set_num_threads(n: int | Literal["auto"]) -> None:
     """Choose the maximum number of threads of `fit`, `evaluate` and `predict`, from the next call.
 
-    With more than one, `fit` divides the first layer of sparse inputs, the updates of Adam and, in
-    the fused training loop, large dense products, all in float32. `evaluate` and `predict` compute
+    With more than one, `fit` divides large products and updates of float32 models, if that is
+    faster. `evaluate` and `predict` compute
     batches in parallel, unless a callback observes batches. Results are bit-identical for any
     number of threads: also in a forked process, and in a second `fit` at the same time, which uses
     one thread. The number of processors is not exceeded. Threads are faster only if processors are
