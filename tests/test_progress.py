@@ -97,6 +97,8 @@ def test_two_is_a_line_on_a_terminal_too(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("make", [lambda: Stream(tty=True), lambda: Notebook()])
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, make) -> None:
+    # One step in a call of the runner, so that there is something to draw in between.
+    monkeypatch.setattr("tinynet.training.ManySteps.of", lambda *arguments: None)
     text = train(monkeypatch, make(), "auto", epochs=1)
     assert "\b" not in text
     drawn = [CODES.sub("", line) for line in text.strip("\n").split("\r")[1:]]

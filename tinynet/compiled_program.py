@@ -11,7 +11,8 @@ import numpy as np
 from tinynet import threads
 from tinynet.functional import dense_net as functional
 from tinynet.kernels import compressed
-from tinynet.losses.base import LossStep
+from tinynet.losses import SparseCategoricalCrossentropy
+from tinynet.losses.base import Loss, LossStep
 from tinynet.metrics.base import Mean
 from tinynet.program import fusion, lowering
 from tinynet.program.formula import SCALAR, Node, Traced, Untraceable, as_traced, space_of
@@ -474,6 +475,9 @@ def _reduction(loss: Any, low: Lowering, y_true: Any, weights: Any, values: Any)
 def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
     y_pred, y_true, weights = arrays
     loss = operation.loss
+    steps = (Loss.step, SparseCategoricalCrossentropy.step)
+    if loss._custom or type(loss).step not in steps:
+        raise Untraceable(f"the loss {loss.name}")
     values = loss.call(y_true, loss.squeezed(y_true, y_pred))
     own, count = _reduction(loss, low, y_true, weights, values)
     weighted = values if own is None else values * own

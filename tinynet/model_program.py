@@ -12,6 +12,7 @@ from tinynet import config
 from tinynet.compiled_program import lower
 from tinynet.layers.base import SERIALS, LayerCall
 from tinynet.losses.base import Loss, LossStep
+from tinynet.optimizers.base import _COMMON
 from tinynet.program.formula import Untraceable
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.program import Program
@@ -60,6 +61,19 @@ def _scalars(added: list[Any]) -> list[SymbolicTensor]:
             loss = record(TABLE["sum"], [value], {})
         found[id(loss)] = loss
     return [*found.values()]
+
+
+def _numbers_of(plan: Any, regularized: Any) -> tuple[Any, ...]:
+    """Return the numbers that become part of rows; they are attributes that a user may change."""
+    owners = [v.regularizer for v in regularized]
+    if plan is not None:
+        owners += [v.constraint for v in plan.constrained]
+        own = plan.optimizer
+        names = (*_COMMON, *own._arguments)
+        numbers = [getattr(own, name) for name in names if name != "learning_rate"]
+        decayed = [own._decays(v) for v in plan.variables] if own.weight_decay else []
+        return (*numbers, *decayed, *(tuple(vars(owner).values()) for owner in owners))
+    return tuple(tuple(vars(owner).values()) for owner in owners)
 
 
 class ModelProgram:
@@ -256,15 +270,16 @@ class ModelProgram:
         """
         if not self._may_compile:
             return None
-        if self._compiled is None or self._compiled[0] is not plan or self._compiled[1] != sparse:
+        key = sparse, keep, *_numbers_of(plan, regularized)
+        if self._compiled is None or self._compiled[0] is not plan or self._compiled[1] != key:
             try:
                 made = lower(self, sparse, plan, regularized, keep)
             except Untraceable as error:
                 self.why, made = str(error), None
-            self._compiled = plan, sparse, made
+            self._compiled = plan, key, made
         return self._compiled[2]
 
-    #: The plan, whether inputs are compressed, and the program lowered for them.
+    #: The plan, what else the rows depend on, and the program lowered for them.
     _compiled: Any = None
     #: Why Python must run it.
     why = ""

