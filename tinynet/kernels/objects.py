@@ -198,6 +198,8 @@ class Loader:
                 [sys.executable, "-S", "-W", "ignore", "-c", _START, store.SOURCES.parent, *paths],
                 cwd=store.SOURCES,  # this process's own may have been deleted
                 env=environment,
+                # Without buffers, whose locks a fork would leave locked for ever.
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -289,9 +291,10 @@ def _ask(worker: subprocess.Popen[bytes], kernel: Kernel) -> store.Object:
     assert worker.stdin is not None
     assert worker.stdout is not None
     worker.stdin.write(f"{store.key()} {kernel.function.__module__} {kernel.name}\n".encode())
-    worker.stdin.flush()
     name, size, *symbols = json.loads(worker.stdout.readline())
-    data = worker.stdout.read(size)
+    data = b""
+    while len(data) < size and (part := worker.stdout.read(size - len(data))):
+        data += part
     if name != kernel.name or len(data) != size:
         raise EOFError
     return store.Object(tuple(symbols), data)

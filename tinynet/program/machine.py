@@ -20,6 +20,8 @@ from tinynet.program.lowering import Call, Group, Lowering, Patch, Register, Scr
 from tinynet.program.order import Table, uses_of
 
 _LINE, SLOTS = 64, 64
+#: Multiplications of a step during which other threads of Python should run.
+_LONG = 1 << 20
 _ROWS, _FLAT = 1, 0
 # Kinds of slots of the kernel `chain`.
 TEMP, SCALAR_SLOT, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP, INOUT = (
@@ -471,8 +473,8 @@ class Machine:
         """Execute some steps, several by a function; return the number of the last one begun."""
         self.step[0] = -1
         self.step[3] = 0
-        if steps == 1:
-            self.runs.call()
+        if steps == 1 and self.runs.work < _LONG:
+            self.runs.call()  # which keeps the GIL
         else:
             execute(self.runs, steps)
         return int(self.step[0])
