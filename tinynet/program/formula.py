@@ -143,7 +143,7 @@ class Traced(np.ndarray[Any, Any]):
     def __getitem__(self, key: Any) -> Any:
         """Return a view with more or fewer axes of size 1: no element may be chosen."""
         parts = list(key) if isinstance(key, tuple) else [key]
-        if any(not (p is None or p is Ellipsis or p == slice(None) or p in (0, -1)) for p in parts):
+        if not all(map(_keeps_all, parts)):
             raise Untraceable(f"[{key}]")
         used = sum(p is not None and p is not Ellipsis for p in parts)
         if Ellipsis not in parts:
@@ -164,7 +164,7 @@ class Traced(np.ndarray[Any, Any]):
         """Give all elements other values, or some, by a mask."""
         if isinstance(key, Traced) and key.dtype == bool and key.shape == self.shape:
             self.node = _call(np.where, [key, value, self]).node
-        elif key is Ellipsis or key == slice(None):
+        elif key is Ellipsis or (isinstance(key, slice) and key == slice(None)):
             self.node = _like(as_traced(value), self.shape, self.dtype).node
         else:
             raise Untraceable(f"[{key}] = ...")
@@ -243,6 +243,13 @@ for _name in [name for name in vars(np.ndarray) if not name.startswith("_")]:
         setattr(Traced, _name, _refused(_name))
 
 
+def _keeps_all(part: Any) -> bool:
+    """Return whether an index selects everything, if it is for an axis of size 1."""
+    if type(part) is int:
+        return part in (0, -1)
+    return part is None or part is Ellipsis or (isinstance(part, slice) and part == slice(None))
+
+
 def _view(x: Traced, shape: tuple[int, ...]) -> Traced:
     """Return the same elements in another shape."""
     if math.prod(shape) != x.size:
@@ -255,7 +262,7 @@ def constant(value: Any) -> Node:
     """Return the node of a number."""
     if value != value:
         raise Untraceable("a value is asked for")  # as by np.float32(x)
-    if value and (value % BATCH == 0 or (1 / value) % BATCH == 0):
+    if value and math.isfinite(value) and (value % BATCH == 0 or (1 / value) % BATCH == 0):
         raise Untraceable("the batch size is used as a number")
     return Node("constant", [], SCALAR, source=np.float32(value))
 
