@@ -6,6 +6,7 @@ agree to the bit. Sums in another order, and `exp`, `log` and `tanh`, may differ
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -287,7 +288,7 @@ def test_custom_loss_of_arithmetic_is_exact() -> None:
 ACTIVATIONS: dict[str, Callable[[], Any]] = {
     **EXACT,
     **{
-        name: lambda name=name: L.Activation(name)
+        name: functools.partial(L.Activation, name)
         for name in (
             *("sigmoid", "tanh", "softmax", "log_softmax", "elu", "selu", "softplus", "silu"),
             *("swish", "gelu", "exponential", "hard_sigmoid", "hard_silu", "hard_swish", "mish"),
@@ -360,7 +361,7 @@ def positive(n: int, c: int) -> Any:
 
 
 # Head, loss (of a reduction) and targets.
-LOSSES: dict[str, tuple[Any, Callable[..., Any], Callable[[int, int], Any]]] = {
+LOSSES: dict[str, tuple[Any, Any, Any]] = {
     "MeanSquaredError": (None, losses.MeanSquaredError, lambda n, c: normal(n, c, seed=1)),
     "MeanAbsoluteError": (None, losses.MeanAbsoluteError, lambda n, c: normal(n, c, seed=1)),
     "MeanAbsolutePercentageError": ("sigmoid", losses.MeanAbsolutePercentageError, positive),
@@ -406,7 +407,9 @@ LOSSES: dict[str, tuple[Any, Callable[..., Any], Callable[[int, int], Any]]] = {
     "CategoricalFocalCrossentropy": ("softmax", losses.CategoricalFocalCrossentropy, one_hot),
     "CategoricalFocalCrossentropy logits": (
         None,
-        lambda **k: losses.CategoricalFocalCrossentropy(0.5, 1.5, from_logits=True, **k),
+        lambda **k: losses.CategoricalFocalCrossentropy(
+            alpha=0.5, gamma=1.5, from_logits=True, **k
+        ),
         one_hot,
     ),
     "SparseCategoricalCrossentropy": ("softmax", losses.SparseCategoricalCrossentropy, labels),
@@ -447,8 +450,10 @@ def test_losses(name: str, units: int, weighted: bool, reduction: str) -> None:
 @pytest.mark.parametrize("name", [n for n in LOSSES if LOSSES[n][2] in (ones, positive)])
 def test_losses_of_a_single_unit(name: str) -> None:
     head, make, targets = LOSSES[name]
-    rows = lambda: [L.Dense(5, "tanh"), L.Dense(1, head)]  # noqa: E731
-    build = lambda: sequential(*rows(), loss=make())  # noqa: E731
+
+    def build() -> Any:
+        return sequential(L.Dense(5, "tanh"), L.Dense(1, head), loss=make())
+
     compare(build, normal(N, 6), targets(N, 1), roundings=12)
     compare(build, normal(N, 6), targets(N, 1)[:, 0], roundings=12)
 
@@ -544,7 +549,7 @@ def test_merges_of_dense_layers(name: str) -> None:
     compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=12)
 
 
-METRICS = [
+METRICS: list[tuple[Any, str, Any, list[str]]] = [
     (None, "mse", lambda n, c: normal(n, c, seed=1), ["mae", "mse", "msle", "cosine_similarity"]),
     ("sigmoid", "binary_crossentropy", ones, ["accuracy", "binary_crossentropy", "mape"]),
     (

@@ -1,0 +1,394 @@
+"""Functions become formulas, formulas become rows: what is traced, refused, grouped and fused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet as keras
+from tests import HUNG
+from tinynet import Sequential, config, functional, layers, random
+from tinynet.program import fusion
+from tinynet.program.formula import (
+    BATCH,
+    SCALAR,
+    Node,
+    Space,
+    Traced,
+    Untraceable,
+    placement,
+    space_of,
+)
+from tinynet.program.lowering import Lowering, Register
+from tinynet.program.machine import Machine
+from tinynet.variable import Variable
+
+ROOT = Path(__file__).parents[1]
+Array = np.ndarray[Any, Any]
+# NaN, infinities, both zeros, denormals, and numbers whose products are still finite.
+CORNERS = np.array(
+    [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-40, 1.2e-38, 1e15, -1e15, 1.0, -0.75, 3.5],
+    np.float32,
+)
+SHAPES = [(1, 1), (0, 3), (1, 16), (5, 10), (3, 17), (37, 33), (4, 3, 5)]
+
+
+def corners(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).choice(CORNERS, shape)
+
+
+def traced(*shape: int) -> Traced:
+    """Return an array whose values are not known."""
+    return Traced.of(Node("leaf", [], space_of(shape), source=Register(space_of(shape))), shape)
+
+
+def compute(function: Callable[..., Any], *arrays: Array) -> Any:
+    """Compute a function of batches by way of its formula."""
+    low, n = Lowering(), len(arrays[0])
+    registers = [
+        Register(space_of((BATCH, *a.shape[1:])), itemsize=a.dtype.itemsize) for a in arrays
+    ]
+    pairs = zip(registers, arrays, strict=True)
+    given = [low.leaf(r, (BATCH, *a.shape[1:]), a.dtype) for r, a in pairs]
+    result = low.add(function(*given))
+    kept = {result.node}
+    fusion.drop_unused(low.groups, kept)
+    machine = Machine(low, {"result": result.node})
+    machine.build(max(n, 1), 1)
+    for register, array in zip(registers, arrays, strict=True):
+        if register in machine._registers:
+            memory = machine._registers[register].view(array.dtype)
+            memory[: array.size] = array.ravel()
+    machine.set("batch", max(n, 1))
+    machine.set("examples", n)
+    machine.run(1, lambda table, steps: table.run(steps))
+    shape = tuple(None if size == BATCH else size for size in result.shape)
+    return machine.value("result", shape, n)
+
+
+# ------------------------------------------------------------ traced
+
+
+def clipped(x: Any, y: Any) -> Any:
+    z = np.clip(x, -1, 2)
+    z *= y
+    z[...] = z + 1
+    return z
+
+
+def masked(x: Any, y: Any) -> Any:
+    z = x.copy()
+    z[y > 0] = 0.5
+    return z
+
+
+# Each operation rounds once, as NumPy's: the bits are the same, but for those of NaN.
+EXACT: dict[str, Callable[[Any, Any], Any]] = {
+    "arithmetic": lambda x, y: (x + y) * x - y / (x * x + 1),
+    "unary": lambda x, y: -np.abs(x) + np.sqrt(np.abs(y)) + np.sign(x),
+    "powers": lambda x, y: x**2 + y**-1 + np.abs(x) ** 0.5,
+    "rounding": lambda x, y: np.floor(x) + y,
+    "extrema": lambda x, y: np.maximum(x, y) - np.minimum(x, 0.25),
+    "comparisons": lambda x, y: np.where((x > y) | (x <= -1) & ~(y == 0), x, y * 2),
+    "not a number": lambda x, y: np.where(np.isnan(x), 1, 2) + np.where(np.isfinite(y), 3, 4),
+    "masks as numbers": lambda x, y: (x >= y).astype(np.float32) * 2 - (x != y),
+    "in place": clipped,
+    "a mask": masked,
+    "rows of axes": lambda x, y: x.reshape(-1, x.shape[-1]).reshape(x.shape) + y,
+    "one like": lambda x, y: np.ones_like(x) * 3 - np.zeros_like(y) + np.full_like(x, 2),
+    "row extrema": lambda x, y: x - np.max(y, axis=-1, keepdims=True) + x.min(-1)[..., None],
+    "arrays": lambda x, y: x * np.arange(x.shape[-1], dtype=np.float32) + y,
+    "relu": lambda x, y: functional.relu(x),
+    "relu backward": lambda x, y: functional.relu_backward(x, y, y),
+    "rectifier": lambda x, y: functional.rectifier(x, 0.5, 6.0, 1.0),
+    "rectifier backward": lambda x, y: functional.rectifier_backward(x, y, 0.5, 6.0, 1.0),
+    "softsign": lambda x, y: functional.elementwise("softsign", x),
+    "hard_silu": lambda x, y: functional.elementwise("hard_silu", x),
+    "hard_silu backward": lambda x, y: functional.elementwise_backward("hard_silu", x, y, y),
+    "dropout": lambda x, y: functional.dropout(x, y, 0.5),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", EXACT)
+def test_formulas_have_the_bits_of_numpy(name: str, shape: tuple[int, ...]) -> None:
+    x, y = corners(*shape), corners(*shape, seed=1)
+    if shape[-1] == 1 and name == "row extrema":
+        pytest.skip("rows of one number")
+    wanted = np.asarray(EXACT[name](x.copy(), y.copy()), np.float32)
+    np.testing.assert_array_equal(compute(EXACT[name], x, y), wanted)
+
+
+# Sums in another order, and elementary functions.
+ROUNDED: dict[str, Callable[[Any, Any], Any]] = {
+    "sum over rows": lambda x, y: np.sum(x * y, axis=-1),
+    "mean over rows": lambda x, y: x - np.mean(x, axis=-1, keepdims=True),
+    "variance": lambda x, y: np.var(x, axis=-1),
+    "sum over the batch": lambda x, y: np.sum(x, axis=tuple(range(x.ndim - 1))),
+    "mean over the batch": lambda x, y: x - np.mean(x, axis=tuple(range(x.ndim - 1))),
+    "sum over all": lambda x, y: np.sum(x * x),
+    "mean over all": lambda x, y: np.mean(y + 2),
+    "softmax": lambda x, y: functional.softmax(x),
+    "softmax backward": lambda x, y: functional.softmax_backward(y, x, functional.softmax(x)),
+    "log_softmax": lambda x, y: functional.log_softmax(x),
+    "sigmoid": lambda x, y: functional.sigmoid(x),
+    "elu": lambda x, y: functional.elementwise("elu", x, (0.5,)),
+    "gelu": lambda x, y: functional.elementwise("gelu", x),
+    "logaddexp": lambda x, y: np.logaddexp(x, y),
+    "sinh": lambda x, y: np.sinh(x) + np.cosh(y),
+}
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (5, 10), (3, 17), (37, 33), (4, 3, 5)], ids=str)
+@pytest.mark.parametrize("name", ROUNDED)
+def test_formulas_round_as_numpy_does(name: str, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(2)
+    x, y = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
+    wanted = np.asarray(ROUNDED[name](x.astype(float), y.astype(float)))
+    # A few roundings of the largest term of each sum.
+    room = 8 * np.finfo(np.float32).eps * max(np.abs(wanted).max(), np.abs(x).max())
+    np.testing.assert_allclose(compute(ROUNDED[name], x, y), wanted, rtol=0, atol=room)
+
+
+def test_conditions_on_all_elements() -> None:
+    def either(x: Any) -> Any:
+        return np.where(np.all(x > 0), x * 2, np.where(np.any(x > 0), x * 3, x * 5))
+
+    for x in ([[1, 2]], [[1, -2], [3, 4]], [[-1, -2]]):
+        array = np.array(x, np.float32)
+        np.testing.assert_array_equal(compute(either, array), either(array))
+
+
+@pytest.mark.parametrize("n", [1, 5, 20])
+def test_labels_are_compared_with_columns(n: int) -> None:
+    rng = np.random.default_rng(3)
+    labels, logits = rng.integers(0, 7, n), rng.standard_normal((n, 7)).astype(np.float32)
+
+    def losses(y: Any, x: Any) -> Any:
+        return functional.sparse_softmax_crossentropy(y, x)
+
+    wanted = losses(labels, logits.astype(float))
+    np.testing.assert_allclose(compute(losses, labels, logits), wanted, rtol=1e-6, atol=1e-6)
+    best = compute(lambda x: x.argmax(axis=-1), logits)
+    np.testing.assert_array_equal(best, logits.argmax(axis=-1))
+
+
+def test_first_of_equal_scores_and_not_a_number_count() -> None:
+    rows = [[1, 3, 3], [np.nan, 9, np.nan], [2, np.nan, np.inf], [-np.inf] * 3]
+    x = np.array(rows, np.float32)
+    np.testing.assert_array_equal(compute(lambda x: x.argmax(axis=-1), x), x.argmax(axis=-1))
+
+
+# ------------------------------------------------------------ refused
+
+
+REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "a condition": (lambda x: x if x.sum() > 0 else -x, "a value is asked for"),
+    "a number": (lambda x: x * float(x.sum()), "a value is asked for"),
+    "a conversion": (lambda x: x * np.float32(x.sum()), "a value is asked for|sequence"),
+    "an item": (lambda x: x.sum().item(), "a value is asked for"),
+    "a loop": (lambda x: [row for row in x], "a value is asked for"),  # noqa: C416
+    "the batch size": (lambda x: x / len(x), "the batch size"),
+    "its inverse": (lambda x: x * (1 / x.shape[0]), "the batch size"),
+    "an element": (lambda x: x[0], r"\[0\]"),
+    "a column": (lambda x: x[:, 0], r"0"),
+    "a slice": (lambda x: x[:, 1:], "slice"),
+    "fancy indexing": (lambda x: x[np.array([0, 1])], r"\["),
+    "an index of NumPy": (lambda x: x[np.int64(0)], r"\["),
+    "a mask of bool": (lambda x: x[True], r"\["),
+    "a write to some rows": (lambda x: x.__setitem__(np.array([0]), 1.0), "= ..."),
+    "another order": (lambda x: np.sort(x), "sort"),
+    "a matrix product": (lambda x: np.matmul(x, np.ones((3, 2), np.float32)), "matmul"),
+    "a transposed array": (lambda x: np.transpose(x), "transpose"),
+    "float64": (lambda x: x.astype(np.float64), "astype"),
+    "an operand of float64": (lambda x: x + np.ones(3), "float64"),
+    "complex numbers": (lambda x: x * np.ones(3, np.complex64), "complex64"),
+    "a sum over some axes": (lambda x: np.cumsum(x, axis=0), "cumsum|accumulate"),
+    "an outer product": (lambda x: np.add.outer(x, x), "outer"),
+    "where=": (lambda x: np.add(x, 1, where=np.ones(3, bool)), "where="),
+    "an unknown ufunc": (lambda x: np.arctan2(x, x), "arctan2"),
+    "out= of NumPy": (lambda x: np.add(x, 1, out=np.empty(3, np.float32)), "out="),
+    "ddof": (lambda x: np.var(x, axis=-1, ddof=1), "ddof"),
+    "a write to a part": (lambda x: x.__setitem__(0, 1.0), "= ..."),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_formula_is_refused(name: str) -> None:
+    function, message = REFUSED[name]
+    with pytest.raises(Untraceable, match=message):
+        function(traced(BATCH, 3))
+
+
+def test_spaces() -> None:
+    assert space_of(()) == SCALAR
+    assert space_of((5,)) == Space(False, 1, 5)
+    assert space_of((BATCH,)) == Space(True, 1, 1)
+    assert space_of((BATCH, 3, 4, 5)) == Space(True, 12, 5)
+    assert space_of((2 * BATCH, 5)) == Space(True, 2, 5)
+    with pytest.raises(Untraceable, match="batch axis"):
+        space_of((3, BATCH))
+    full, row = traced(BATCH, 6), np.sum(traced(BATCH, 6), axis=-1)
+    assert placement(full.node, Space(True, 1, 6)) == "full"
+    assert placement(row.node, Space(True, 1, 6)) == "row"
+    assert placement(traced(6).node, Space(True, 1, 6)) == "column"
+    assert placement(traced().node, Space(True, 1, 6)) == "scalar"
+    with pytest.raises(Untraceable):
+        placement(traced(5).node, Space(True, 1, 6))
+
+
+# ------------------------------------------------------------ grouped
+
+
+def add(low: Lowering, value: Any) -> Any:
+    """Add the nodes of a formula."""
+    return low.add(value)
+
+
+def operations(low: Lowering) -> list[list[str]]:
+    return [[node.operation for node in group.nodes] for group in low.groups]
+
+
+def test_nodes_of_one_space_are_one_group() -> None:
+    low, (x, y) = Lowering(), (traced(BATCH, 6), traced(BATCH, 6))
+    add(low, functional.relu(x * y + 1))
+    assert len(low.groups) == 1
+    add(low, np.sum(x, axis=-1) * 2)
+    assert len(low.groups) == 1, "values of rows belong to the space of their rows"
+    add(low, traced(BATCH, 7) * 2)
+    assert len(low.groups) == 2
+    add(low, x - 1)
+    assert len(low.groups) == 2, "nodes join an earlier group if their inputs are known there"
+
+
+def test_sums_over_the_batch_end_a_group() -> None:
+    low, x = Lowering(), traced(BATCH, 6)
+    add(low, x - np.mean(x, axis=0))
+    assert operations(low) == [["sum_col"], ["divide"], ["subtract"]]
+    low = Lowering()
+    add(low, np.sum(x * x) * 2)
+    assert operations(low) == [["multiply", "sum_all"], ["multiply"]]
+
+
+def test_same_node_is_computed_once() -> None:
+    low, x = Lowering(), traced(BATCH, 6)
+    a, b = add(low, np.exp(x) + 1), add(low, np.exp(x) * 2)
+    assert operations(low) == [["exp", "add", "multiply"]]
+    assert a.node.inputs[0] is b.node.inputs[0]
+
+
+def test_nodes_that_nobody_reads_are_dropped() -> None:
+    low, x = Lowering(), traced(BATCH, 6)
+    kept = add(low, x * 2)
+    add(low, np.exp(x))
+    fusion.drop_unused(low.groups, {kept.node})
+    assert operations(low) == [["multiply"]]
+    fusion.drop_unused(low.groups, set())
+    assert not low.groups
+
+
+def test_variable_is_stored_after_all_that_reads_its_old_value() -> None:
+    low, variable = Lowering(), Variable(np.zeros(6, np.float32))
+    old = low.leaf(variable, (6,))
+    x = traced(BATCH, 6)
+    add(low, x * old)  # of another space: a group of its own
+    total = add(low, np.sum(x - old, axis=0))
+    low.store(variable, old - total)
+    (where,) = (k for k, names in enumerate(operations(low)) if "store" in names)
+    reads = [
+        k
+        for k, group in enumerate(low.groups)
+        if any(i.source is variable for n in group.nodes for i in n.inputs if i is old.node)
+    ]
+    assert max(reads) <= where
+    assert where == len(low.groups) - 1
+    new = low.leaf(variable, (6,))
+    assert new.node is not old.node, "who reads it later gets the new value"
+    assert new.node.operation == "subtract"
+
+
+# ------------------------------------------------------------ fused
+
+
+def network(sparse: bool, optimizer: str) -> tuple[list[bytes], list[str]]:
+    """Train; return all that training changes, and the kernels of a step."""
+    random.set_seed(4)
+    rng = np.random.default_rng(4)
+    x = rng.random((50, 40)).astype(np.float32)
+    if sparse:
+        x *= rng.random(x.shape) < 0.1
+    hidden = [layers.Dense(17, "relu"), layers.Dense(9, "tanh", kernel_constraint="max_norm")]
+    model = Sequential([*hidden, layers.Dense(3, "softmax", kernel_regularizer="l2")])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, rng.integers(0, 3, 50), batch_size=16, epochs=2, verbose=0)
+    program = next(p for (kind, *_), p in model._programs.items() if kind == "train")
+    assert program._compiled[-1] is not None, program.why
+    kernels = [g.call.kernel for g in program._compiled[-1].low.groups if g.call is not None]
+    return [v.array.tobytes() for v in (*model.weights, *model.optimizer.variables)], kernels
+
+
+@pytest.mark.skipif("config.backend() != 'numba'")
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+@pytest.mark.parametrize("rule", fusion.RULES)
+def test_no_rule_changes_a_bit(
+    rule: str, sparse: bool, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_rule, fused = network(sparse, optimizer)
+    monkeypatch.delitem(fusion.RULES, rule)
+    without, plain = network(sparse, optimizer)
+    assert with_rule == without
+    assert fused != plain, "the rule applies"
+    if rule == "learn":
+        assert "kernel_gradient" in plain
+        assert any(name.startswith("learn") for name in fused)
+
+
+# ------------------------------------------------------------ plain Python
+
+
+def small(backend: str) -> list[Array]:
+    """Train a small network; return its weights, slots and predictions."""
+    config.set_backend(backend)
+    random.set_seed(5)
+    rng = np.random.default_rng(5)
+    x, y = rng.random((11, 5)).astype(np.float32), rng.integers(0, 3, 11)
+    rows = [layers.Dense(4, "tanh"), layers.Dropout(0.2, seed=1), layers.Dense(3, "softmax")]
+    model = keras.Sequential(rows)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, batch_size=4, epochs=2, verbose=0)
+    program = next(p for (kind, *_), p in model._programs.items() if kind == "train")
+    assert (program._compiled is not None and program._compiled[-1] is not None) == (
+        backend == "numba"
+    )
+    predicted = model.predict(x, verbose=0)
+    return [*(v.numpy() for v in (*model.weights, *model.optimizer.variables)), predicted]
+
+
+def test_kernels_run_as_plain_python() -> None:
+    program = (
+        "import numpy as np\n"
+        "from tests.test_lowering import small\n"
+        "from tinynet.kernels.compiled import COMPILES\n"
+        "assert not COMPILES\n"
+        "for a, b in zip(small('numba'), small('numpy'), strict=True):\n"
+        "    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)\n"
+        "print('agrees')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=HUNG,
+    )
+    assert run.stdout.strip() == "agrees", run.stderr[-2000:]
