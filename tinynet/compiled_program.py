@@ -29,6 +29,7 @@ from tinynet.program.machine import Machine
 from tinynet.program.program import Backward
 from tinynet.program.symbols import SymbolicTensor
 from tinynet.variable import Array
+from tinynet.workspace import address_of
 
 
 class Input(Register):
@@ -186,9 +187,9 @@ class Compiled:
             rates = optimizer.learning_rates(steps)
             wrong, steps = len(rates) < steps, len(rates)
             kept.append(np.ascontiguousarray(optimizer.columns(machine.numbers, rates)))
-            machine.set("numbers", kept[-1].ctypes.data)
+            machine.set("numbers", address_of(kept[-1]))
         table = np.zeros((steps, max(self.scalars, 1)))
-        machine.set("table", table.ctypes.data)
+        machine.set("table", address_of(table))
         machine.set("stops", int(stops))
         machine.set("batch", batch_size)
         machine.set("examples", n)
@@ -255,11 +256,11 @@ def _set_input(machine: Machine, number: int, array: Any) -> Any:
         indptr, indices, values, order = array.arrays
         for name, part in (("indptr", indptr), ("indices", indices), ("values", values)):
             if part is not None:
-                machine.set(name, part.ctypes.data)
+                machine.set(name, address_of(part))
         array = values
     array = np.require(array, None, ["C", "A"])
-    machine.set(f"input {number}", array.ctypes.data)
-    machine.set(f"order {number}", 0 if order is None else order.ctypes.data)
+    machine.set(f"input {number}", address_of(array))
+    machine.set(f"order {number}", 0 if order is None else address_of(order))
     return given, array, order
 
 

@@ -112,9 +112,32 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.empty(size + 64, np.uint8)
-    start = -raw.__array_interface__["data"][0] % 64
+    start = -address_of(raw) % 64
     array = raw[start : start + size].view(dtype).reshape(shape)
     return poisoned(array) if config.DEBUG_BUFFERS else array
+
+
+def address_of(array: Array) -> int:
+    """Return the address of an array's first number.
+
+    Parameters
+    ----------
+    array : ndarray
+        The array.
+
+    Returns
+    -------
+    int
+        The address, as long as the array lives.
+
+    Examples
+    --------
+    >>> address_of(aligned((3,), np.float32)) % 64
+    0
+    """
+    # Not `array.ctypes`: for each one Python's caches of attributes keep some bytes.
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def poisoned(array: Array) -> Array:

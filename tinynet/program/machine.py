@@ -18,6 +18,7 @@ from tinynet.kernels.row import FIRST, WORDS, Kernel
 from tinynet.program.formula import SCALAR, Node, placement
 from tinynet.program.lowering import Call, Group, Lowering, Patch, Register, Scratch
 from tinynet.program.order import Table, uses_of
+from tinynet.workspace import address_of, aligned
 
 _LINE, SLOTS = 64, 64
 #: Multiplications of a step during which other threads of Python should run.
@@ -362,8 +363,6 @@ class Machine:
         return table
 
     def _array(self, size: int, dtype: Any) -> Any:
-        from tinynet.workspace import aligned
-
         array = aligned((max(size, 1),), np.dtype(dtype))
         if dtype is np.int64:
             array.fill(0)
@@ -372,11 +371,11 @@ class Machine:
 
     def _constant(self, array: Any) -> int:
         self._parts.append(array)
-        return int(array.ctypes.data)
+        return address_of(array)
 
     @staticmethod
     def _address(array: Any) -> int:
-        return int(array.ctypes.data)
+        return address_of(array)
 
     def address(self, what: Any) -> int:
         """Return the address of a node, register, Variable or array."""
@@ -387,10 +386,7 @@ class Machine:
                 return self.address(what.source)
             if what in self._registers:
                 return self._address(self._registers[what])
-            group = self._group_of[what]
-            code = self.codes[self.groups.index(group)]
-            stored = None if code is None else code.stored.get(what)
-            if stored is not None:
+            if (stored := self._stored(what)) is not None:
                 return self.address(stored)
             register = Register(what.result, what.is_row and what.space.columns != 1)
             self._registers[what] = self._array(register.numbers(self.batch) + 16, np.float32)
@@ -497,14 +493,30 @@ class Machine:
     def value(self, name: Any, shape: tuple[int | None, ...], n: int) -> Any:
         """Return a copy of a result of the last step, of a batch of n examples."""
         sizes = [n if size is None else size for size in shape]
-        node = self.results[name]
-        given = getattr(node.source, "given", None) if node.operation == "leaf" else None
-        address = self.address(node) if given is None else self._set[given]
-        memory: Any = (ctypes.c_float * math.prod(sizes)).from_address(address)
-        found = np.frombuffer(memory, np.float32)
-        if node.result == SCALAR and given is None:  # which is kept 16 times
-            return np.full(sizes, found[0] if found.size else 0, np.float32)
-        return found.reshape(sizes).copy()
+        count, node = math.prod(sizes), self.results[name]
+        source: Any = node.source if node.operation == "leaf" else node
+        if getattr(source, "given", None) is not None:  # an input, where the caller has it
+            memory: Any = (ctypes.c_float * count).from_address(self._set[source.given])
+            return np.array(memory, np.float32).reshape(sizes)
+        if node.operation == "constant":
+            return np.full(sizes, node.source, np.float32)
+        self.address(node)
+        if isinstance(source, np.ndarray):
+            found = source
+        elif hasattr(source, "assign"):
+            found = source.array
+        elif source in self._registers:
+            found = self._registers[source]
+        else:  # it is written to a Variable
+            found = self._stored(node).array
+        if node.result == SCALAR:  # which may be kept 16 times
+            return np.full(sizes, found.reshape(-1)[0], np.float32)
+        return found.reshape(-1)[:count].reshape(sizes).copy()
+
+    def _stored(self, node: Node) -> Any:
+        """Return the Variable that a node of a chain is written to, if there is one."""
+        code = self.codes[self.groups.index(self._group_of[node])]
+        return None if code is None else code.stored.get(node)
 
 
 def _position(name: str, word: str) -> int:
