@@ -547,14 +547,13 @@ class Examples:
             Each batch; of compressed rows, `x` is a `SparseBatch`.
         """
         work = work or Workspace()
-        if order is None and (named or isinstance(self.x, CompressedRows)):
+        if order is None and named:
             order = np.arange(len(self))
         for start in range(0, len(self), batch_size):
             rows = slice(start, start + batch_size)
             if order is None:
                 part = self._part(rows)
-                x = each(lambda a, d: converted(a, d or a.dtype), part.x, self.dtype)
-                yield x, part.y, part.weights
+                yield each(_whole, part.x, self.dtype), part.y, part.weights
             else:
                 yield self._picked(order[rows], work, named)
 
@@ -565,6 +564,13 @@ class Examples:
         else:
             x = _taken(self.x, rows, "x", work, self.dtype)
         return x, _taken(self.y, rows, "y", work), _taken(self.weights, rows, "weights", work)
+
+
+def _whole(x: Any, dtype: Any) -> Any:
+    """Return all rows as a batch; nothing is written over later, so that threads may use it."""
+    if isinstance(x, CompressedRows):
+        return x.batch(np.arange(len(x)))
+    return converted(x, dtype or x.dtype)
 
 
 def each(function: Callable[..., Any], value: Any, *others: Any) -> Any:
