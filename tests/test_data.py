@@ -625,3 +625,29 @@ def test_example_bytes_are_those_of_converted_inputs() -> None:
     assert data.Examples(data.LazyRows(x, "float32"), y).example_bytes == 80
     several = data.Examples((x, x[:, 0]), y, dtype=(np.dtype("float32"), np.dtype("int64")))
     assert several.example_bytes == 80 + 40
+
+
+def test_batches_in_order_keep_their_targets() -> None:
+    """Worker threads evaluate several batches of compressed rows at a time."""
+    x, y = np.eye(50, dtype="float32"), np.arange(50)
+    for rows in (CompressedRows(x, "float32"), x):
+        batches = [*data.Examples(rows, y, y * 2.0).batches(7)]
+        assert np.concatenate([y for _, y, _ in batches]).tolist() == y.tolist()
+        assert np.concatenate([w for _, _, w in batches]).tolist() == (y * 2.0).tolist()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_compressed_rows_are_evaluated_right_by_threads(threads: int) -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.random((3000, 50)) * (rng.random((3000, 50)) < 0.1)).astype("float32")
+    y = rng.integers(0, 10, 3000)
+    model = keras.Sequential([keras.Input((50,)), keras.layers.Dense(10, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    expected = float(np.mean(model.predict(x, verbose=0).argmax(axis=1) == y))
+    before = keras.config.num_threads()
+    keras.config.set_num_threads(threads)
+    try:
+        found = model.evaluate(CompressedRows(x, "float32"), y, verbose=0)[1]
+    finally:
+        keras.config.set_num_threads(before)
+    assert found == pytest.approx(expected)

@@ -462,6 +462,16 @@ def test_kernels_that_allocate_or_raise_are_refused() -> None:
     del row.KERNELS["allocate"]
 
 
+def test_two_kernels_of_one_name_are_refused() -> None:
+    def record(part, parts):  # type: ignore[no-untyped-def]
+        pass
+
+    known = row.KERNELS["record"]
+    with pytest.raises(ValueError, match="name must be that of one kernel. Received: .* and "):
+        row.Kernel(record)
+    assert row.KERNELS["record"] is known
+
+
 @posix
 def test_addresses_of_this_process_are_not_kept() -> None:
     number = ctypes.CDLL(None).abs

@@ -44,7 +44,7 @@ def stop_at(part: Any, parts: Any, step: Any, number: Any) -> None:
 
 
 @kernel
-def record(part: Any, parts: Any, step: Any, into: Any) -> None:
+def keep_words(part: Any, parts: Any, step: Any, into: Any) -> None:
     """Keep the step's words."""
     block = vector(step, 4, np.int64)
     out = vector(into, 4 * (block[0] + 1), np.int64)
@@ -92,7 +92,7 @@ def test_begin_fills_the_step_block() -> None:
     splats, inverses = np.zeros((2, 16), np.float32), np.zeros((3, 16), np.float32)
     pers = np.array([1, 7, 1000])
     begin = begin_row(step, 3, 11, scalars, splats, pers, inverses)
-    table = Table([begin, record.row(step=address(step), into=address(seen))], address(step))
+    table = Table([begin, keep_words.row(step=address(step), into=address(seen))], address(step))
     for number, n in enumerate([3, 3, 3, 2]):
         table.run(1)
         assert (splats == scalars[number][:, None]).all()

@@ -40,6 +40,9 @@ class Kernel:
         if len(self.words) > WORDS - FIRST:
             most = WORDS - FIRST
             raise ValueError(f"words must be at most {most}. Received: {self.words} of {self.name}")
+        other = KERNELS.setdefault(self.name, self).function
+        if other.__module__ != function.__module__:  # rows find their kernel by this name
+            raise ValueError(f"name must be that of one kernel. Received: {function} and {other}")
         KERNELS[self.name] = self
 
     @property
