@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -131,7 +132,8 @@ class ModelProgram:
         given = [s for s in (*self.inputs, *targets, *weighing) if s is not None]
         self.program = Program(given)
         self.objective, self.gradients = objective, gradients
-        self._may_compile = config.backend() == "numba"
+        #: Whether the runner may execute it.
+        self.may_compile = config.backend() == "numba"
         #: The outputs, structured as the model returns them, and the losses of each.
         self.outputs: Any = None
         self.losses: list[tuple[Any, float]] = []
@@ -268,7 +270,7 @@ class ModelProgram:
         Compiled or None
             The lowered program.
         """
-        if not self._may_compile:
+        if not self.may_compile:
             return None
         key = sparse, keep, *_numbers_of(plan, regularized)
         if self._compiled is None or self._compiled[0] is not plan or self._compiled[1] != key:
@@ -334,30 +336,11 @@ class ModelProgram:
             compiled.give_back(machine)
             return y
         work = self.borrow()
-        values = self.runner.start(self.dense(inputs))
+        values = self.runner.start(inputs)
         self.runner.forward(values, work)
         y = mapped(lambda number: np.array(values[number]), self._numbers)
         self.give_back(work)
         return y
-
-    def dense(self, inputs: list[Any]) -> list[Any]:
-        """Return the inputs as arrays: compressed rows are for the runner only.
-
-        Parameters
-        ----------
-        inputs : list of (ndarray or SparseBatch)
-            Inputs, targets and weights.
-
-        Returns
-        -------
-        list of ndarray
-            The same.
-        """
-        if not isinstance(inputs[0], SparseBatch):
-            return inputs
-        rows = inputs[0].expanded(inputs[0].dtype)
-        shape = (len(rows), *self.inputs[0].shape[1:])
-        return [rows.reshape(shape), *inputs[1:]]
 
     def loss(self, values: list[Any], regularized: list[Variable]) -> tuple[float, list[float]]:
         """Return the loss after the forward part of a run, and that of each output.
@@ -377,13 +360,11 @@ class ModelProgram:
             Loss of each output, without its weight.
         """
         parts = [float(np.sum(values[number])) for number, _ in self._losses]
-        total = 0.0
-        for value, (_, weight) in zip(parts, self._losses, strict=True):
-            total += value if weight == 1 else value * weight
-        for number in self._added:
-            total += float(np.sum(values[number]))
-        for variable in regularized:
-            total += float(variable.regularizer(variable.array))
+        total, weights = 0.0, [weight for _, weight in self._losses]
+        added = [float(np.sum(values[number])) for number in self._added]
+        added += [float(v.regularizer(v.array)) for v in regularized]
+        for value in (*map(operator.mul, parts, weights), *added):
+            total += value
         return total, parts
 
     def losses_of(self, table: Array, count: int) -> Array:

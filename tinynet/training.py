@@ -302,9 +302,9 @@ class Trainer(Network):
         """
         program = self._program("train", batch)
         regularized = [v for v in plan.variables if v.regularizer is not None]
-        compiled = program.compiled(isinstance(batch[0], SparseBatch), plan, regularized)
-        if compiled is not None:
-            return self._compiled_steps(compiled, batch, len(data.leaves(batch)[0]), stops)[1]
+        is_sparse = isinstance(batch[0], SparseBatch)
+        if program.may_compile and (found := program.compiled(is_sparse, plan, regularized)):
+            return self._compiled_steps(found, batch, len(data.leaves(batch)[0]), stops)[1]
         values, loss, parts, work = self._forward(program, batch, regularized)
         self._count(program, values, batch, loss, parts)
         if stops and not math.isfinite(loss):
@@ -358,7 +358,8 @@ class Trainer(Network):
         count = int(sizes.sum())
         losses = program.losses_of(table, compiled.losses)
         for mean, values in zip(program.means, losses.T, strict=False):
-            mean.total = float(np.cumsum([mean.total, *(values * sizes)])[-1])
+            for value in (values * sizes).tolist():
+                mean.total += value
             mean.count += count
         for (metric, _), right in zip(program.counts, table[:, compiled.losses :].T, strict=False):
             metric.total += int(right.sum())
@@ -1245,7 +1246,7 @@ class Trainer(Network):
     ) -> tuple[list[Any], float, list[float], Workspace]:
         """Run a program forward; return its registers, the loss and its parts, and the buffers."""
         work = program.borrow()
-        values = program.runner.start(program.dense(data.leaves(batch)))
+        values = program.runner.start(data.leaves(batch))
         program.runner.forward(values, work)
         loss, parts = program.loss(values, regularized)
         return values, loss, parts, work

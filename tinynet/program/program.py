@@ -234,9 +234,10 @@ class Runner:
     def start(self, inputs: Sequence[Any]) -> list[Any]:
         """Return the registers before the first instruction."""
         values = self._initial.copy()
-        # Functions of NumPy take ordinary arrays.
+        # Functions of NumPy take ordinary arrays; compressed rows are for the runner only.
         values[: self._n_inputs] = [
-            x.expanded(x.dtype) if hasattr(x, "expanded") else x for x in inputs
+            x.expanded(x.dtype).reshape(len(x), *to.shape[1:]) if hasattr(x, "expanded") else x
+            for x, to in zip(inputs, self.registers, strict=False)
         ]
         for number, variable, shape in self._variables:
             array = variable.array
