@@ -360,6 +360,7 @@ def digest() -> str:
 AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+f16c,+bmi,+bmi2"}
 
 
+@pytest.mark.slow
 def test_chain_avx2_has_the_same_bits() -> None:
     code = "from tests.test_chain import digest; print(digest())"
     other = subprocess.run(
@@ -369,6 +370,7 @@ def test_chain_avx2_has_the_same_bits() -> None:
     assert other.stdout.strip() == digest()
 
 
+@pytest.mark.slow
 def test_chain_as_plain_python() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-k", "not chain_", __file__]
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}

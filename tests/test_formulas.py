@@ -308,6 +308,7 @@ def test_every_activation_has_a_case() -> None:
     assert {*_registry.names} <= {*ACTIVATIONS}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("units", [1, 7, 33])
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations(name: str, units: int) -> None:
@@ -447,6 +448,7 @@ def test_losses(name: str, units: int, weighted: bool, reduction: str) -> None:
     compare(build, normal(N, 6), targets(N, units), weights, roundings=50 if cancels else 8)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", [n for n in LOSSES if LOSSES[n][2] in (ones, positive)])
 def test_losses_of_a_single_unit(name: str) -> None:
     head, make, targets = LOSSES[name]
@@ -458,6 +460,7 @@ def test_losses_of_a_single_unit(name: str) -> None:
     compare(build, normal(N, 6), targets(N, 1)[:, 0], roundings=12)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("around", [*NORMS, *AROUND])
 @pytest.mark.parametrize("name", ["SGD nesterov", "Adam", "RMSprop momentum", "Adagrad"])
 def test_optimizers_of_dense_layers(name: str, around: str) -> None:
@@ -514,6 +517,7 @@ NORMALIZATIONS: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("width", [2, 7, 33])
 @pytest.mark.parametrize("name", NORMALIZATIONS)
 def test_normalizations(name: str, width: int) -> None:

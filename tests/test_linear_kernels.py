@@ -408,6 +408,7 @@ AVX2 = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILES, reason="plain Python has no instructions")
 def test_products_same_bits_without_avx512() -> None:
     if not FMA or platform.machine() not in ("x86_64", "AMD64"):

@@ -373,6 +373,7 @@ def small(backend: str) -> list[Array]:
     return [*(v.numpy() for v in (*model.weights, *model.optimizer.variables)), predicted]
 
 
+@pytest.mark.slow
 def test_kernels_run_as_plain_python() -> None:
     program = (
         "import numpy as np\n"

@@ -397,6 +397,7 @@ def execute(program: str) -> None:
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 @several
 def test_forked_process_works_alone() -> None:
     execute("""
@@ -436,6 +437,7 @@ assert statuses and not any(statuses), statuses
 """)
 
 
+@pytest.mark.slow
 @several
 def test_signal_handler_that_raises_leaves_no_worker() -> None:
     execute("""
@@ -488,6 +490,7 @@ assert execute() == expected
 """)
 
 
+@pytest.mark.slow
 @several
 def test_interpreter_ends_while_workers_run() -> None:
     execute("""
@@ -502,6 +505,7 @@ while not threads._pools:
     execute("execute(sys.exit)")
 
 
+@pytest.mark.slow
 @several
 def test_threads_with_a_table_each_wait_for_nobody() -> None:
     execute("""

@@ -12,6 +12,7 @@ their own; sums over everything are scalars.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -99,6 +100,13 @@ def space_of(shape: tuple[int, ...]) -> Space:
     return Space(batched, first * math.prod(shape[1:-1]), shape[-1])
 
 
+@functools.lru_cache(1024)
+def _without_values(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return an array of one number that stands for all; NaN gives itself away."""
+    one = np.full((), np.nan if dtype.kind == "f" else 1, dtype)
+    return np.lib.stride_tricks.as_strided(one, shape, (0,) * len(shape))
+
+
 class Traced(np.ndarray[Any, Any]):
     """An array of a formula: it has a shape and a data type; its values are not known.
 
@@ -113,9 +121,7 @@ class Traced(np.ndarray[Any, Any]):
     @classmethod
     def of(cls, node: Node, shape: tuple[int, ...], dtype: Any = np.float32) -> Traced:
         """Return the array of a node."""
-        # One number that stands for all, so that no memory is needed; NaN gives itself away.
-        one = np.full((), np.nan if np.dtype(dtype).kind == "f" else 1, dtype)
-        made = np.lib.stride_tricks.as_strided(one, shape, (0,) * len(shape)).view(cls)
+        made: Traced = _without_values(shape, np.dtype(dtype)).view(cls)
         made.node = node
         return made
 
