@@ -333,8 +333,12 @@ def subtract(part, parts, gradient, w, m, v, offset, length):  # type: ignore[no
 @pytest.mark.parametrize(
     "shape", [(1, 1, 1), (32, 784, 128), (150, 70, 10), (9, 300, 1030)], ids=str
 )
-@pytest.mark.parametrize("parts", [1, 2, 3])
-def test_learn(parts: int, shape: tuple[int, int, int], rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    ("parts", "decay", "penalty"), [(1, 0, 0), (2, 1, 0), (3, 0, 1), (1, 1, 1)]
+)
+def test_learn(
+    parts: int, decay: int, penalty: int, shape: tuple[int, int, int], rng: np.random.Generator
+) -> None:
     """The kernels that learn give the bits of the gradient followed by the update."""
     x, w, b, d_y = layer(rng, *shape)
     n, d, u = shape
@@ -348,17 +352,21 @@ def test_learn(parts: int, shape: tuple[int, int, int], rng: np.random.Generator
     dense |= {"d": d, "u": u, "product": product.address}
     dense |= {"room": room.ctypes.data, "room_size": learn.room_size()}
     blocks = {"gradient": scratch.ctypes.data, "gradient_size": size}
-    numbers = aligned(4, 16)
-    numbers[:] = np.array([[0.01], [0.1], [0.001], [1e-7]])
-    names = ("alpha", "rate_1", "rate_2", "epsilon")
+    numbers = aligned(7, 16)
+    numbers[:] = np.array([[0.01], [0.1], [0.001], [1e-7], [0.3], [0.7], [0.2]])
+    names = ("alpha", "rate_1", "rate_2", "epsilon", "decay", "rate", "penalty")
     adam = {name: row.ctypes.data for name, row in zip(names, numbers, strict=True)}
+    adam |= {"decay": adam["decay"] * decay, "penalty": adam["penalty"] * penalty}
     # Some moments are 0, some decay to 0 in this step; their weights must be as by the formula.
     m = rng.choice([0.0, 1e-30, -1e-30, 0.1], (d, 1)) * rng.standard_normal((d, u))
     moments = [m.astype(np.float32), np.abs(m * rng.choice([0.0, 1.0], (d, 1))).astype(np.float32)]
     expected = [array.copy() for array in (w, *moments)]
+    d_w = gradient + numbers[6, 0] * w if penalty else gradient
+    if decay:
+        expected[0] -= w * numbers[4, 0] * numbers[5, 0]
     with np.errstate(under="ignore"):
-        functional.adam(*[a.ravel() for a in (expected[0], gradient, *expected[1:])],
-                        *(float(a[0]) for a in numbers))  # fmt: skip
+        functional.adam(*[a.ravel() for a in (expected[0], d_w, *expected[1:])],
+                        *(float(a[0]) for a in numbers[:4]))  # fmt: skip
     for words, name in ((dense, "learn"), (sparse, "learn_csr")):
         state = [w.copy(), np.zeros_like(w), np.zeros_like(w)]
         places = dict(zip("wmv", (a.ctypes.data for a in state), strict=True))

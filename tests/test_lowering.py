@@ -14,7 +14,7 @@ import pytest
 
 import tinynet as keras
 from tests import HUNG
-from tinynet import Sequential, config, functional, layers, random
+from tinynet import Sequential, config, functional, layers, optimizers, random, regularizers
 from tinynet.program import fusion
 from tinynet.program.formula import (
     BATCH,
@@ -318,14 +318,15 @@ def test_variable_is_stored_after_all_that_reads_its_old_value() -> None:
 # ------------------------------------------------------------ fused
 
 
-def network(sparse: bool, optimizer: str) -> tuple[list[bytes], list[str]]:
+def network(sparse: bool, optimizer: str, penalty: str | None) -> tuple[list[bytes], list[str]]:
     """Train; return all that training changes, and the kernels of a step."""
     random.set_seed(4)
     rng = np.random.default_rng(4)
     x = rng.random((50, 40)).astype(np.float32)
     if sparse:
         x *= rng.random(x.shape) < 0.1
-    hidden = [layers.Dense(17, "relu"), layers.Dense(9, "tanh", kernel_constraint="max_norm")]
+    first = layers.Dense(17, "relu", kernel_regularizer=penalty)
+    hidden = [first, layers.Dense(9, "tanh", kernel_constraint="max_norm")]
     model = Sequential([*hidden, layers.Dense(3, "softmax", kernel_regularizer="l2")])
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(x, rng.integers(0, 3, 50), batch_size=16, epochs=2, verbose=0)
@@ -336,20 +337,36 @@ def network(sparse: bool, optimizer: str) -> tuple[list[bytes], list[str]]:
 
 
 @pytest.mark.skipif("config.backend() != 'numba'")
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+@pytest.mark.parametrize("penalty", [None, "l2", "l1"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize("rule", fusion.RULES)
 def test_no_rule_changes_a_bit(
-    rule: str, sparse: bool, optimizer: str, monkeypatch: pytest.MonkeyPatch
+    rule: str, sparse: bool, optimizer: str, penalty: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_rule, fused = network(sparse, optimizer)
+    with_rule, fused = network(sparse, optimizer, penalty)
     monkeypatch.delitem(fusion.RULES, rule)
-    without, plain = network(sparse, optimizer)
+    without, plain = network(sparse, optimizer, penalty)
     assert with_rule == without
     assert fused != plain, "the rule applies"
+    in_registers = sparse and optimizer.startswith("adam") and penalty != "l1"
+    assert ("learn_csr_adam" in fused) == in_registers
     if rule == "learn":
         assert "kernel_gradient" in plain
         assert any(name.startswith("learn") for name in fused)
+
+
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+def test_penalty_is_of_weights_before_decay(sparse: bool) -> None:
+    """By hand: w - 0.5 * 0.5 * w - 0.5 * 2 * w, as the loss does not depend on w."""
+    model = Sequential([layers.Dense(16, kernel_regularizer=regularizers.L2(1.0))])
+    model.compile(optimizers.SGD(0.5, weight_decay=0.5), "mse")
+    x = np.zeros((4, 300), np.float32)
+    x[0, 0] = not sparse
+    model(x)
+    w = model.layers[0].kernel.numpy()
+    model.fit(x, np.zeros((4, 16)), verbose=0)
+    np.testing.assert_allclose(model.layers[0].kernel.numpy()[1:], -0.25 * w[1:], rtol=1e-5)
 
 
 # ------------------------------------------------------------ plain Python

@@ -100,7 +100,8 @@ class L1L2(Regularizer):
     def gradient(self, x: Array) -> Array:
         """Compute the gradient of the penalty."""
         one = x.dtype.type
-        return one(self.l1) * np.sign(x) + one(2 * self.l2) * x
+        d_x = one(2 * self.l2) * x
+        return one(self.l1) * np.sign(x) + d_x if self.l1 else d_x
 
 
 @_registry.register()

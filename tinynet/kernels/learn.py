@@ -10,9 +10,11 @@ and the same rows are updated immediately::
             | ...           |
 
 `learn` and `learn_csr` call any update: a row of the kernel `chain`, of which every part has a
-copy that reads the part's gradient. `learn_csr_adam` applies Adam itself, while the gradient is in
-registers.
+copy that reads the part's gradient. `learn_csr_adam` applies Adam itself, with weight decay and an
+L2 penalty, while the gradient is in registers.
 """
+
+import functools
 
 import numpy as np
 from llvmlite import ir
@@ -23,7 +25,7 @@ from tinynet.kernels.compressed import chunk_bytes, counts_bytes, gradient_rows,
 from tinynet.kernels.linear import KERNEL
 from tinynet.kernels.linear import room_size as product_room_size
 from tinynet.kernels.row import FIRST, WORDS, call_at, kernel, vector
-from tinynet.kernels.simd import AVX512, I32, LANES, int64_at, put_int64
+from tinynet.kernels.simd import AVX512, I32, I64, LANES, int64_at, put_int64
 
 _TINY = 1e-30  # moment estimates of Adam below it are set to 0
 _CACHED = 1 << 17  # bytes of a block of the gradient, if a row is not larger
@@ -46,7 +48,12 @@ if not COMPILES:
         g = np.zeros(width, np.float32)
         compressed._gather(counts, pairs, stride, chunks, d_y, ldw, width, g.ctypes.data)
         w, m, v = (vector(int(a), width, np.float32) for a in (w, m, v))
-        alpha, rate_1, rate_2, epsilon = (vector(int(a), 1, np.float32)[0] for a in numbers)
+        numbers = [vector(int(a), 1, np.float32)[0] if a else None for a in numbers]
+        alpha, rate_1, rate_2, epsilon, decay, rate, penalty = numbers
+        if penalty is not None:
+            g += penalty * w
+        if decay is not None:
+            w -= w * decay * rate
         m += (g - m) * rate_1
         v += (g * g - v) * rate_2
         m[np.abs(m) < _TINY] = 0
@@ -55,8 +62,29 @@ if not COMPILES:
 
 else:
 
-    def _build_adam(b, gradients, masks, offsets, w, m, v, alpha, rate_1, rate_2, epsilon):
+    def _build_adam(b, gradients, masks, offsets, w, m, v, alpha, rate_1, rate_2, epsilon, decay,
+                    rate, penalty):  # fmt: skip
         """Build `functional.adam` for some vectors of the gradient."""
+        is_decayed, is_penalized = (b.icmp_signed("!=", a, I64(0)) for a in (decay, penalty))
+
+        def prepare(gradients):
+            """Decay the weights; return the gradients with those of the penalty."""
+            # An address of 0 is not read.
+            decays, penalizes = (simd.splat(b, x) for x in (is_decayed, is_penalized))
+            addresses = b.select(is_decayed, decay, alpha), b.select(is_decayed, rate, alpha)
+            *factors, factor = [
+                simd.load(b, a) for a in (*addresses, b.select(is_penalized, penalty, alpha))
+            ]
+            result = []
+            for d, mask, offset in zip(gradients, masks, offsets, strict=True):
+                place = b.add(w, offset)
+                x = simd.load(b, place, mask)
+                result.append(b.select(penalizes, b.fadd(d, b.fmul(factor, x)), d))
+                decayed = b.fsub(x, functools.reduce(b.fmul, factors, x))
+                simd.store(b, b.select(decays, decayed, x), place, mask)
+            return result
+
+        gradients = simd.when(b, b.or_(is_decayed, is_penalized), gradients, prepare)
         zero, tiny = simd.splat(b, simd.F32(0)), simd.splat(b, simd.F32(_TINY))
         numbers = [simd.load(b, a) for a in (rate_1, rate_2)]
         means, squares, moving = [], [], None
@@ -95,7 +123,7 @@ else:
 
     @intrinsic
     def _gather_adam(typing_context, counts, pairs, stride, chunks, d_y, ldw, width, w, m, v,
-                     alpha, rate_1, rate_2, epsilon):  # fmt: skip
+                     alpha, rate_1, rate_2, epsilon, decay, rate, penalty):  # fmt: skip
         """Update one row of the kernel, whose gradient stays in registers."""
 
         def generate(context, b, signature, arguments):
@@ -105,7 +133,7 @@ else:
             compressed.gather(b, *arguments[:7], finish)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 14), generate
+        return types.void(*[types.int64] * 17), generate
 
 
 @inner
@@ -176,11 +204,12 @@ def learn_csr(part, parts, count, pairs, d_y, d, u, size, update, subrows, offse
 
 @kernel
 def learn_csr_adam(part, parts, count, pairs, d_y, d, u, size, w, m, v, alpha, rate_1, rate_2,
-                   epsilon):  # fmt: skip
+                   epsilon, decay, rate, penalty):  # fmt: skip
     """Update a kernel by the gradient of a sorted batch, which stays in registers, and Adam.
 
-    The words from `alpha` on are addresses of vectors of 16 equal numbers. If the units are not a
-    multiple of 16, `learn_csr` is faster on AVX2.
+    The words from `alpha` on are addresses of vectors of 16 equal numbers. Those of the weight
+    decay, ``w -= w * decay * rate``, and of the factor of a penalty's gradient, ``penalty * w``,
+    may be 0. If the units are not a multiple of 16, `learn_csr` is faster on AVX2.
     """
     begin, end = d * part // parts, d * (part + 1) // parts
     chunks, stride = (int64_at(count, 0) + size - 1) // size, chunk_bytes(d, size)
@@ -195,7 +224,7 @@ def learn_csr_adam(part, parts, count, pairs, d_y, d, u, size, w, m, v, alpha, r
             at = 4 * (u * p + j)
             _gather_adam(
                 pairs + 4 * p, found + 8 * size * p, stride, chunks, d_y + 4 * j, 4 * u, width,
-                w + at, m + at, v + at, alpha, rate_1, rate_2, epsilon,
+                w + at, m + at, v + at, alpha, rate_1, rate_2, epsilon, decay, rate, penalty,
             )  # fmt: skip
         j += width
     flush(flushing)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from tinynet.program.formula import Node, Untraceable, placement
+from typing import Any
+
+from tinynet.program.formula import SCALAR, Node, Untraceable, placement
 from tinynet.program.lowering import Call, Group
 
 _GRADIENTS = {"kernel_gradient": "learn", "kernel_gradient_csr": "learn_csr"}
+#: What the kernel `learn_csr_adam` computes before the update: weight decay, and the gradient of
+#: an L2 penalty. Each is an operation and its operands.
+_DECAYED = ("subtract", "w", ("multiply", ("multiply", "w", "decay"), "rate"))
+_PENALIZED = ("add", "d_w", ("multiply", "penalty", "w"))
 
 
 def learn(groups: list[Group], kept: set[Node]) -> None:
@@ -59,22 +65,44 @@ def _learning(call: Call, update: Group, gradient: Node) -> Call:
     words = {name: word for name, word in call.words.items() if name != "out"}
     kernel = _GRADIENTS[call.kernel]
     reads = [*call.reads]
-    node = update.nodes[0]
-    variable = node.source[0] if node.operation == "adam" else None
-    is_plain = (
-        len(update.nodes) == 1
-        and variable is not None
-        and node.inputs[0].operation == "leaf"
-        and node.inputs[1] is gradient
-    )
-    if is_plain and kernel == "learn_csr":
+    found = _adam_words(update, gradient) if kernel == "learn_csr" else None
+    if found is not None:
         kernel += "_adam"
-        words |= dict(zip(("w", "m", "v"), node.source, strict=True))
-        words |= dict(zip(("alpha", "rate_1", "rate_2", "epsilon"), node.inputs[4:], strict=True))
-        reads += node.inputs[4:]
+        words |= found
+        reads += [value for value in found.values() if isinstance(value, Node)]
     made = Call(kernel, words, reads, [])
     made.work, made.gradient = call.work, gradient
     return made
+
+
+def _adam_words(update: Group, gradient: Node) -> dict[str, Any] | None:
+    """Return the words of Adam, or None if an update is something else."""
+    node = update.nodes[-1]
+    if node.operation != "adam":
+        return None
+    w, d_w, *_ = node.inputs
+    is_decayed, is_penalized = w.operation == "subtract", d_w.operation == "add"
+    values = dict(zip(("alpha", "rate_1", "rate_2", "epsilon"), node.inputs[4:], strict=True))
+    if not (
+        len(update.nodes) == 1 + 3 * is_decayed + 2 * is_penalized
+        and _matches(w, _DECAYED if is_decayed else "w", values)
+        and _matches(d_w, _PENALIZED if is_penalized else "d_w", values)
+        and values.pop("d_w") is gradient
+        and values.pop("w").source is node.source[0]
+        and all(number.result == SCALAR for number in values.values())
+    ):
+        return None
+    state = dict(zip(("w", "m", "v"), node.source, strict=True))
+    return {"decay": 0, "rate": 0, "penalty": 0, **values, **state}
+
+
+def _matches(node: Node, pattern: Any, values: dict[str, Node]) -> bool:
+    """Return whether a node is what a pattern says; note the values that it names."""
+    if isinstance(pattern, str):
+        return values.setdefault(pattern, node) is node
+    operation, *operands = pattern
+    pairs = zip(node.inputs, operands, strict=False)
+    return node.operation == operation and all(_matches(*pair, values) for pair in pairs)
 
 
 def drop_unused(groups: list[Group], kept: set[Node]) -> None:

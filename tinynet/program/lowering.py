@@ -303,6 +303,7 @@ class Lowering:
         space = space_of(variable.shape)
         if space == SCALAR:
             raise Untraceable("a single weight")
+        gradient = self.add(gradient)  # a penalty reads the weight before it is decayed in place
         values = [w, gradient, *(self.leaf(v, v.shape) for v in slots), *numbers]
         node = Node(name, [self.add(as_traced(v)).node for v in values], space)
         node.source = variable, *slots
