@@ -6,33 +6,52 @@ correctness. No rule changes a bit of the result, which is checked before anythi
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import operator
 import statistics
 import textwrap
-from collections.abc import Iterable
-from typing import Any
 
 import tinynet
 
-
-def _known() -> dict[str, Any]:
-    """Return `tinynet.config.rules()`: each rule's name, and what exists only for it."""
-    config: Any = tinynet.config
-    if not hasattr(config, "set_disabled_rules"):
-        raise NotImplementedError("this tinynet has no config.set_disabled_rules")
-    known = config.rules()
-    return dict(known) if isinstance(known, dict) else dict.fromkeys(known)
+#: What exists only for each rule of `tinynet.config.rules`: modules, and their functions and
+#: classes. `learn_csr_adam` is part of what `learn` gains.
+PARTS = {
+    "linear_relu": "program.rules:linear_relu",
+    "chain": "program.lowering:Group.fits program.lowering:Lowering._group_from "
+    "program.lowering:Lowering._is_of program.lowering:Lowering._after",
+    "update": "program.lowering:Lowering.update optimizers:SGD._traced_update "
+    "optimizers:Adam._traced_update optimizers:RMSprop._traced_update kernels.chain:_sgd "
+    "kernels.chain:_sgd_momentum kernels.chain:_rmsprop kernels.chain:_adam",
+    "learn": "program.fusion:learn program.fusion:_read program.fusion:_is_update "
+    "program.fusion:_learning program.machine:Machine._update_words kernels.learn",
+    "learn_csr_adam": "program.fusion:_adam_words program.fusion:_matches kernels.learn:_build_adam "
+    "kernels.learn:learn_csr_adam",
+    "csr": "sparse program.lowering:_linear_csr kernels.compress kernels.compressed",
+    "many_steps": "training:ManySteps",
+    "parts": "threads:Pool program.order:Division kernels.runner:run_with_workers "
+    "kernels.runner:work kernels.runner:_finish kernels.runner:_decide",
+    "overlap": "program.order:_needs program.order:_estimate kernels.runner:_is_ready "
+    "kernels.runner:_claim",
+}
+#: What cannot be disabled: results would be others, or wrong. Each with its parts.
+NEEDED = {
+    "losses on logits, as Keras computes them": "objective:OutputObjective.loss_for",
+    "order of reads and writes of a variable": "program.lowering:Lowering.store "
+    "program.lowering:Lowering._after_readers",
+    "sums in a fixed order, for any number of threads": "kernels.compressed:add_halves",
+    "denormal moment estimates are set to 0": "kernels.compiled:flush",
+}
 
 
 def rules() -> list[str]:
-    """Return the names of the rules; raise a NotImplementedError if none can be disabled."""
-    return list(_known())
+    """Return the names of the rules."""
+    return list(tinynet.config.rules())
 
 
 def disable(rule: str) -> None:
     """Disable one rule and enable all others; all if the name is empty."""
-    config: Any = tinynet.config
-    config.set_disabled_rules([rule] if rule else [])
+    tinynet.config.set_disabled_rules([rule] if rule else [])
 
 
 def measure(rule: str) -> str:
@@ -40,23 +59,21 @@ def measure(rule: str) -> str:
     return f"epoch without {rule}" if rule else "epoch"
 
 
-def lines() -> dict[str, int]:
-    """Count the lines of code that exist only for each rule, 0 where they are unknown."""
-    return {name: sum(map(_lines, _parts(of_rule))) for name, of_rule in _known().items()}
+def lines(parts: dict[str, str] = PARTS) -> dict[str, int]:
+    """Count the lines of code of the parts of each rule."""
+    return {name: sum(map(_lines, listed.split())) for name, listed in parts.items()}
 
 
-def _parts(of_rule: Any) -> Iterable[Any]:
-    """Return a rule's functions, classes and modules; of a single one, this one."""
-    if of_rule is None or isinstance(of_rule, str):
-        return ()
-    return of_rule if isinstance(of_rule, list | tuple | set | frozenset) else (of_rule,)
-
-
-def _lines(part: Any) -> int:
+def _lines(part: str) -> int:
     from tests.size import code_lines
 
-    source = textwrap.dedent(inspect.getsource(inspect.unwrap(getattr(part, "py_func", part))))
-    return code_lines(source)
+    path, _, name = part.partition(":")
+    found = importlib.import_module(f"tinynet.{path}")
+    if name:
+        found = operator.attrgetter(name)(found)
+    for wrapped in ("function", "py_func"):  # of a kernel, and of what kernels call
+        found = getattr(found, wrapped, found)
+    return code_lines(textwrap.dedent(inspect.getsource(found)))
 
 
 def gains(times: dict[str, list[float]]) -> dict[str, float]:

@@ -120,7 +120,9 @@ def table(result: Result) -> str:
     if result["suite"] == "nets":
         return markdown(_nets(result))
     if result["suite"] == "ablation":
-        return markdown(_ablation(result))
+        needed = [[name, str(lines)] for name, lines in ablation.lines(ablation.NEEDED).items()]
+        head = ["needed for correctness, not measured", "lines"]
+        return f"{markdown(_ablation(result))}\n\n{markdown([head, *needed])}"
     kinds = {"train": _train, "grid": _by_task, "scaling": _by_task}
     return markdown(kinds.get(result["suite"], _by_contender)(Table(result)))
 

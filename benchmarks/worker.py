@@ -167,6 +167,7 @@ class Worker:
         start, self.turn = self.turn % len(names), self.turn + 1
         for rule in names[start:] + names[:start]:
             ablation.disable(rule)
+            self.without[rule].epoch()  # off the clock: programs are traced again
             took = seconds(functools.partial(self.without[rule].train, epochs))
             times[ablation.measure(rule)] = took / epochs
         return {"seconds": times}

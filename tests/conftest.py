@@ -143,6 +143,13 @@ def _start_alike():
 
 
 @pytest.fixture
+def all_rules():
+    """Enable all rules in the end."""
+    yield
+    tinynet.config.set_disabled_rules([])
+
+
+@pytest.fixture
 def rng():
     """Random numbers, the same ones in every run."""
     return np.random.default_rng(20240229)

@@ -22,7 +22,6 @@ from benchmarks.harness import Outcome, Process, SkipError, _turn, disagreeing, 
 from benchmarks.problem import Problem
 from benchmarks.task import NETWORKS, PREDICTION, Task
 from benchmarks.worker import Worker
-from tests.size import code_lines
 
 NETWORK = {task.name: task for task in NETWORKS}
 TINY = Task(hidden=(16,), images=96, test_images=300, data="drawn digits")
@@ -234,26 +233,18 @@ def test_ablation_table() -> None:
     place = "784-128-10, batch 32, 60,000 images, 1 core"
     assert rows[0] == f"| linear_relu | 20.0% | {place} | 20.0% | 40 | 50.0% |  |"
     assert rows[1].endswith("|  |  | **less than 5% everywhere** |")
+    assert rows[3] == "| needed for correctness, not measured | lines |"
 
 
-def test_ablation_counts_lines_of_functions(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rules() -> dict[str, Any]:
-        return {"one": code_lines, "two": [code_lines, code_lines], "none": None}
-
-    monkeypatch.setattr(tinynet.config, "set_disabled_rules", lambda names: None, raising=False)
-    monkeypatch.setattr(tinynet.config, "rules", rules, raising=False)
+def test_ablation_counts_lines_of_every_rule() -> None:
     lines = ablation.lines()
-    assert ablation.rules() == ["one", "two", "none"]
-    assert (lines["two"], lines["none"]) == (2 * lines["one"], 0)
-    assert lines["one"] == 2
-
-
-def test_ablation_is_skipped_without_rules_to_disable(
-    monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
-) -> None:
-    monkeypatch.delattr(tinynet.config, "set_disabled_rules", raising=False)
-    assert main(["--suite", "ablation", "--quick", "--out", str(tmp_path)]) == 0
-    assert "skipped: this tinynet has no config.set_disabled_rules" in capsys.readouterr().out
+    assert [*lines] == ablation.rules()
+    assert min(*lines.values(), *ablation.lines(ablation.NEEDED).values()) > 1
+    parts = {"method": "sparse:CompressedRows.__len__", "file": "kernels.record"}
+    parts["both"] = f"{parts['method']} {parts['file']}"
+    lines = ablation.lines(parts)
+    assert lines["both"] == lines["method"] + lines["file"]
+    assert lines["method"] == 2
 
 
 def test_ablation_measures_with_every_rule_and_without_each(

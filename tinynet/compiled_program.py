@@ -354,8 +354,7 @@ def lower(
     if keep:  # nothing is fused that would not be computed
         kept |= {node for group in low.groups if group.call for node in group.call.writes}
     fusion.drop_unused(low.groups, kept)
-    for rule in fusion.RULES.values():
-        rule(low.groups, kept)
+    fusion.apply_rules(low.groups, kept)
     made = Compiled(traced, low, results, len(losses), len(scalars), plan)
     made.counted, made.has_others = counted, others
     return made

@@ -1,4 +1,4 @@
-"""Settings: backend, number of threads, float type, epsilon, and the reaction to divergence.
+"""Settings: backend, threads, rules, float type, epsilon, and the reaction to divergence.
 
 ``"numba"``, the default backend, runs the kernels in `kernels`. ``"numpy"`` is the backend for
 reading and debugging: every function is the one in `functional`.
@@ -12,7 +12,7 @@ import operator
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,9 +26,23 @@ FLOATS = ("float32", "float64")
 #: reads of uninitialized memory are found. Read once, from TINYNET_DEBUG_BUFFERS.
 DEBUG_BUFFERS = os.environ.get("TINYNET_DEBUG_BUFFERS") == "1"
 
+#: What makes programs of the numba backend faster without changing a bit of any result.
+_RULES = {
+    "linear_relu": "A linear operation and the relu of its result are one operation.",
+    "chain": "Elementwise operations of one shape are one call.",
+    "update": "The update of an optimizer is one operation of a call, not several.",
+    "learn": "A kernel is updated block by block, while the block's gradient is in the cache.",
+    "learn_csr_adam": "Adam updates a kernel of compressed inputs from sums in registers.",
+    "csr": "Inputs that are mostly zero are compressed.",
+    "many_steps": "One call executes many training steps.",
+    "parts": "Threads divide a large operation.",
+    "overlap": "A thread executes an operation while the others execute the next ones.",
+}
+
 _settings = SimpleNamespace(
-    backend="numba", num_threads=1, floatx="float32", epsilon=1e-7, on_divergence="raise"
-)
+    backend="numba", num_threads=1, floatx="float32", epsilon=1e-7, on_divergence="raise",
+    disabled_rules=frozenset(),
+)  # fmt: skip
 _floatx_scope: ContextVar[str | None] = ContextVar("floatx", default=None)
 _on_backend_change: list[Callable[[], None]] = []
 
@@ -202,6 +216,73 @@ def _quota(group: Path) -> int:
         if int(quota) > 0:  # "max" or -1: no limit
             return max(int(quota) // int(period), 1)
     return sys.maxsize
+
+
+def rules() -> dict[str, str]:
+    """Return the names of the rules that `set_disabled_rules` takes, with a sentence each.
+
+    Returns
+    -------
+    dict of str to str
+        What makes programs of the numba backend faster. No rule changes a bit of any result.
+
+    Examples
+    --------
+    >>> rules()["chain"]
+    'Elementwise operations of one shape are one call.'
+    """
+    return {**_RULES}
+
+
+def is_enabled(rule: str) -> bool:
+    """Return whether a rule is enabled.
+
+    Parameters
+    ----------
+    rule : str
+        Name of the rule.
+
+    Returns
+    -------
+    bool
+        True unless `set_disabled_rules` disabled it.
+
+    Examples
+    --------
+    >>> is_enabled("chain")
+    True
+    """
+    return rule not in _settings.disabled_rules
+
+
+def set_disabled_rules(names: Iterable[str]) -> None:
+    """Disable some rules, and enable all others: to measure what they gain, or to find a defect.
+
+    Programs are traced again. Results stay bit-identical.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of rules, which `rules` lists.
+
+    Raises
+    ------
+    ValueError
+        If there is no such rule.
+
+    Examples
+    --------
+    >>> set_disabled_rules(["chain", "csr"])
+    >>> is_enabled("csr"), is_enabled("learn")
+    (False, True)
+    >>> set_disabled_rules([])
+    """
+    given = [names] if isinstance(names, str) else [*names]
+    if isinstance(names, str) or not all(isinstance(n, str) and n in _RULES for n in given):
+        raise ValueError(f"names must be a list of {', '.join(_RULES)}. Received: {names!r:.60}")
+    _settings.disabled_rules = frozenset(given)
+    for forget in _on_backend_change:
+        forget()
 
 
 def on_divergence() -> str:

@@ -585,6 +585,6 @@ def worth_it(x: Array) -> bool:
     False
     """
     sample = x[:: max(len(x) // 1000, 1)]
-    if config.backend() != "numba" or not sample.size:
+    if config.backend() != "numba" or not config.is_enabled("csr") or not sample.size:
         return False
     return bool(np.count_nonzero(sample) / sample.size < MAX_DENSITY)

@@ -1761,6 +1761,8 @@ class ManySteps:
         """
         if type(source) is not data.Examples or model._plan is None:
             return None
+        if not config.is_enabled("many_steps"):
+            return None
         batch = next(source.batches(1))
         program, plan = model._program("train", batch), model._plan
         if program.is_fixed:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks
+from tinynet import checks, config
 from tinynet.optimizers import schedules
 from tinynet.optimizers.schedules import LearningRateSchedule
 from tinynet.program.formula import Untraceable
@@ -709,7 +709,8 @@ class Optimizer(Configurable):
                 w -= w * np.float32(self.weight_decay) * low.number("rate")
             index = self._get_variable_index(variable)
             own = [self._slots[name][index] for name in self.slot_names]
-            w, slots = self._traced_update(low, variable, w, gradient, own, numbers)
+            way = cls if config.is_enabled("update") else Optimizer
+            w, slots = way._traced_update(self, low, variable, w, gradient, own, numbers)
             w = self._traced_average(low, variable, w, slots)
             if variable.constraint is not None:
                 w = variable.constraint.project(w)

@@ -414,7 +414,7 @@ def _reduce(
     elif node.result == SCALAR != space:
         node = Node("copy", [node], space)
     of_rows = x.ndim > 1 and axes == [x.ndim - 1]
-    if not left and not of_rows:
+    if not left:
         if name != "add":
             raise Untraceable(f"{name} over everything")
         return Traced.of(Node("sum_all", [node], space, result=SCALAR), shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinynet import config
 from tinynet.program.formula import SCALAR, Node, Untraceable, placement
 from tinynet.program.lowering import Call, Group
 
@@ -65,7 +66,8 @@ def _learning(call: Call, update: Group, gradient: Node) -> Call:
     words = {name: word for name, word in call.words.items() if name != "out"}
     kernel = _GRADIENTS[call.kernel]
     reads = [*call.reads]
-    found = _adam_words(update, gradient) if kernel == "learn_csr" else None
+    in_registers = kernel == "learn_csr" and config.is_enabled("learn_csr_adam")
+    found = _adam_words(update, gradient) if in_registers else None
     if found is not None:
         kernel += "_adam"
         words |= found
@@ -122,3 +124,10 @@ def drop_unused(groups: list[Group], kept: set[Node]) -> None:
 
 #: The rules by name, in the order in which they are applied.
 RULES = {"learn": learn}
+
+
+def apply_rules(groups: list[Group], kept: set[Node]) -> None:
+    """Apply every rule that is enabled; see `learn` for the parameters."""
+    for name, rule in RULES.items():
+        if config.is_enabled(name):
+            rule(groups, kept)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import config
 from tinynet.functional import dense_net as functional
 from tinynet.program.dense_net import (
     BATCH_NORMALIZATION,
@@ -198,8 +199,8 @@ class Lowering:
         return place if joins else place + 1
 
     def _group_from(self, earliest: int, node: Node) -> int:
-        space = node.space
-        for index in range(earliest, len(self.groups)):
+        space, end = node.space, len(self.groups)
+        for index in range(earliest if config.is_enabled("chain") else end, end):
             if self._is_of(self.groups[index], space) and self.groups[index].fits(node):
                 return index
         self.groups.append(Group(space, None if space == SCALAR else self.tag))

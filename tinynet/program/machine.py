@@ -60,24 +60,30 @@ class Code:
             self.has_rows = False
         last = {i: k for k, node in enumerate(nodes) for i in node.inputs}
         stores = {}
+
+        def may_overwrite(value: Node, variable: Any) -> bool:
+            """Return whether nobody reads the old value of a Variable after a node."""
+            return value in own and not any(
+                i.operation == "leaf" and i.source is variable
+                for n in nodes[nodes.index(value) + 1 :]
+                for i in n.inputs
+            )
+
         for node in nodes:
             if node.operation != "store":
                 continue
             (value,) = node.inputs
-            late = [
-                n for n in nodes[nodes.index(value) + 1 if value in own else 0 :]
-                if any(i.operation == "leaf" and i.source is node.source for i in n.inputs)
-            ]  # fmt: skip
-            free = value in own and value not in stores and value.operation not in _SUMS
-            if free and not late and not value.is_row:
+            free = value not in stores and value.operation not in _SUMS and not value.is_row
+            if free and may_overwrite(value, node.source):
                 stores[value] = node.source
         for node in nodes:
             if node.is_update:
                 stores[node] = node.source[0]
                 w, _, *slots = node.inputs[: 1 + len(node.source)]
                 places = [self.slot([INOUT, v, self.temp(), 0]) for v in node.source]
-                for i, place in zip((w, *slots), places, strict=True):
-                    self._of[i] = place
+                self._of |= dict(zip(slots, places[1:], strict=True))
+                if w.operation == "leaf" or may_overwrite(w, node.source[0]):
+                    self._of[w] = places[0]
                 self._of[node] = places[0]
         self.stored = stores
         free_temps: list[int] = []
@@ -88,6 +94,9 @@ class Code:
             inputs = [self.read(i, own) for i in node.inputs]
             if node.is_update:
                 arrays, rest = inputs[: 1 + len(node.source)], inputs[1 + len(node.source) :]
+                if arrays[0] != self._of[node]:  # the decayed weight is elsewhere
+                    self.code.append([machine.operations["copy"], self._of[node], arrays[0], 0, 0])
+                    arrays[0] = self._of[node]
                 for name, line in ((node.operation, arrays), ("operands", rest)):
                     line = [*line, *[0] * (4 - len(line))]
                     self.code.append([machine.operations[name], *line])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinynet import config
 from tinynet.workspace import aligned
 
 if TYPE_CHECKING:
@@ -201,13 +202,19 @@ def places(uses: Sequence[Use], threads: int) -> list[Place]:
     """
     count = len(uses)
     parts = [
-        max(1, min(threads, use.parts, 2 * use.work // _DIVIDED)) if not use.stops else 1
+        max(1, min(threads, use.parts, 2 * use.work // _DIVIDED))
+        if config.is_enabled("parts") and not use.stops
+        else 1
         for use in uses
     ]
     aside = [
         i
         for i, use in enumerate(uses)
-        if threads > 1 and parts[i] == 1 and use.work >= _GAIN and not use.stops
+        if config.is_enabled("overlap")
+        and threads > 1
+        and parts[i] == 1
+        and use.work >= _GAIN
+        and not use.stops
     ]
     if not aside and max(parts, default=1) == 1:
         return [Place(1)] * (count + 1)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from tinynet import config
 from tinynet.program.dense_net import LINEAR_RELU, Activated
 from tinynet.program.tensor import TABLE
 from tinynet.program.trace import Instruction
@@ -36,7 +37,7 @@ RULES = {"linear_relu": linear_relu}
 
 
 def apply_rules(instructions: list[Instruction], results: Sequence[Any]) -> None:
-    """Apply every rule.
+    """Apply every rule that is enabled.
 
     Parameters
     ----------
@@ -46,5 +47,6 @@ def apply_rules(instructions: list[Instruction], results: Sequence[Any]) -> None
         Results that must still be computed.
     """
     kept = {id(r) for r in results}
-    for rule in RULES.values():
-        rule(instructions, kept)
+    for name, rule in RULES.items():
+        if config.is_enabled(name):
+            rule(instructions, kept)

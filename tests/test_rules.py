@@ -1,0 +1,97 @@
+"""Rules make programs faster and change no bit: of random programs, and of those measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from benchmarks.contenders import CONTENDERS
+from benchmarks.task import NETWORKS
+from benchmarks.worker import Worker
+from tests import random_programs
+from tinynet import config
+
+COUNT = 40
+# A norm over one row; decayed weights with a penalty, and those with a norm of each gradient.
+FIXED = [15, 31, 45, 49, 78]
+
+pytestmark = pytest.mark.usefixtures("all_rules")
+
+
+def run(seed: int) -> tuple[list[bytes], Any]:
+    """Run a random program; return the bits of all that it computes."""
+    tinynet.utils.set_random_seed(1)
+    found = random_programs.draw(seed, dropout=True).run(tinynet, "float32")
+    arrays = [*found["weights"], *found["model"].optimizer.variables, found["predict"]]
+    bits = [np.asarray(a).tobytes() for a in arrays]
+    return bits, (found["history"], found["evaluate"])
+
+
+def assert_same_without_each(seed: int) -> None:
+    config.set_disabled_rules([])
+    bits, values = run(seed)
+    for rule in config.rules():
+        config.set_disabled_rules([rule])
+        without = run(seed)
+        assert without[0] == bits, f"program {seed} without {rule}"
+        np.testing.assert_equal(without[1], values)
+
+
+@pytest.mark.parametrize("seed", FIXED)
+def test_random_programs_without_each_rule(seed: int) -> None:
+    assert_same_without_each(seed)
+
+
+@pytest.mark.slow
+def test_many_random_programs_without_each_rule(any_seed: int) -> None:
+    for seed in range(any_seed, any_seed + COUNT):
+        assert_same_without_each(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("config.backend() != 'numba'")
+@pytest.mark.parametrize("task", NETWORKS, ids=lambda task: task.name)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_measured_networks_without_each_rule(
+    task: Any, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = dataclasses.replace(task, images=4 * min(task.batch, 256) + 203, epochs=1)
+    key = f"tinynet-{threads}"
+    reply = Worker(CONTENDERS[key]).prepare("ablation", few.fields())
+    config.set_num_threads(1)
+    assert "skip" not in reply
+
+
+@pytest.mark.parametrize("names", ["chain", ["chain", "none"], [None], ["Chain"]])
+def test_wrong_rules_are_refused(names: Any) -> None:
+    with pytest.raises(ValueError, match=r"names must be a list of linear_relu, .*Received: "):
+        config.set_disabled_rules(names)
+    assert config.is_enabled("chain")
+
+
+def test_rules_are_listed_and_disabled() -> None:
+    config.set_disabled_rules(iter(["csr", "csr"]))
+    assert [name for name in config.rules() if not config.is_enabled(name)] == ["csr"]
+    assert all(text.endswith(".") for text in config.rules().values())
+    config.set_disabled_rules([])
+    assert all(map(config.is_enabled, config.rules()))
+
+
+def test_programs_are_traced_again_without_a_rule() -> None:
+    model = tinynet.Sequential([tinynet.Input((3,)), tinynet.layers.Dense(2, "relu")])
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 3), np.float32), np.ones((4, 2), np.float32)
+
+    def names() -> list[str]:
+        model.fit(x, y, verbose=0)
+        return [
+            n.operation.name for p in model._programs.values() for n in p.program.forward
+        ]  # fmt: skip
+
+    assert "linear_relu" in names()
+    config.set_disabled_rules(["linear_relu"])
+    assert "relu" in names()
