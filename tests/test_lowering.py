@@ -337,6 +337,7 @@ def network(sparse: bool, optimizer: str, penalty: str | None) -> tuple[list[byt
     return [v.array.tobytes() for v in (*model.weights, *model.optimizer.variables)], kernels
 
 
+@pytest.mark.wide
 @pytest.mark.skipif("config.backend() != 'numba'")
 @pytest.mark.parametrize("penalty", [None, "l2", "l1"])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
