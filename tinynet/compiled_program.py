@@ -29,7 +29,7 @@ from tinynet.program.machine import Machine
 from tinynet.program.program import Backward
 from tinynet.program.symbols import SymbolicTensor
 from tinynet.variable import Array
-from tinynet.workspace import address_of
+from tinynet.workspace import address_of, aligned
 
 
 class Input(Register):
@@ -247,6 +247,80 @@ class Compiled:
 
         pairs = zip(self.traced.predictions, self.traced.logits, strict=True)
         return [(read("prediction", k, p), read("logits", k, z)) for k, (p, z) in enumerate(pairs)]
+
+
+class Repeated:
+    """The outputs of small batches of one shape, computed without looking at the model again.
+
+    Parameters
+    ----------
+    compiled : Compiled
+        The program of a prediction, with one input and one output.
+    x : ndarray, shape (N, ...)
+        A batch, as the program takes it.
+    given : ndarray, shape (N, ...)
+        The same batch as the caller passed it, in any shape and data type.
+    structure : int
+        Number of the structure of the model for which the program was made.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, "sigmoid")])
+    >>> x = np.zeros((1, 2), np.float32)
+    >>> Repeated(model._program("predict", (x, None, None)).compiled(False), x, x, 0)(x)
+    array([[0.5]], dtype=float32)
+    """
+
+    def __init__(self, compiled: Compiled, x: Array, given: Array, structure: int) -> None:
+        self.structure = structure
+        self._compiled, self._shape, self._given_shape = compiled, x.shape, given.shape
+        self._dtype, self._is_ready = x.dtype, given.dtype == x.dtype
+        # Taking one out is atomic, so that threads can share a model.
+        self._idle: collections.deque[Any] = collections.deque()
+
+    def __call__(self, given: Array) -> Array:
+        """Compute the outputs of a batch.
+
+        Parameters
+        ----------
+        given : ndarray, shape (N, ...)
+            The batch; shape and data type as before.
+
+        Returns
+        -------
+        ndarray
+            The outputs, a new array.
+        """
+        try:
+            own = self._idle.pop()
+        except IndexError:
+            own = self._prepared()
+        machine, x, y = own
+        for variable, array in machine.variables:
+            if variable.array is not array:
+                machine, x, y = own = self._prepared()
+                break
+        if self._is_ready:
+            x[...] = given
+        else:
+            with np.errstate(over="ignore"):  # what is too large becomes infinite
+                x[...] = given
+        machine.run(1, threads.run)
+        outputs: Array = y.copy()
+        self._idle.append(own)
+        return outputs
+
+    def _prepared(self) -> tuple[Machine, Array, Array]:
+        """Return a machine, and where its inputs and its outputs are."""
+        n, symbol = self._shape[0], self._compiled.traced.predictions[0]
+        machine = Machine(self._compiled.low, self._compiled.results)
+        machine.build(n, 1)
+        x = aligned(self._shape, self._dtype)
+        for name, word in (("batch", n), ("examples", n), ("input 0", address_of(x))):
+            machine.set(name, word)
+        y = machine.view(("prediction", 0), symbol.shape, n)
+        return machine, x.reshape(self._given_shape), y
 
 
 def _set_input(machine: Machine, number: int, array: Any) -> Any:

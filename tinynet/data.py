@@ -25,6 +25,8 @@ from tinynet.workspace import Workspace
 
 Batch = tuple[Any, Any, Any]
 
+# The default batch size.
+BATCH_SIZE = 32
 # How many numbers are looked at at once.
 _PART = 1 << 17
 
@@ -95,6 +97,31 @@ def converted(x: Array, dtype: Any) -> Array:
 def _is_ready(x: Array, dtype: Any) -> bool:
     """Whether kernels read an array as it is."""
     return bool(x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned)
+
+
+def largest(values: Array, rows: int) -> float:
+    """Return the largest absolute value of some inputs; of one row, the largest value.
+
+    Parameters
+    ----------
+    values : ndarray
+        The values, or those that are not 0.
+    rows : int
+        Number of rows.
+
+    Returns
+    -------
+    float
+        The largest.
+
+    Examples
+    --------
+    >>> largest(np.array([[1.0, -2.0], [0.0, 1.0]]), 2)
+    2.0
+    """
+    if rows == 1 and values.size:  # the fastest way, for a single image
+        return values.item(values.argmax())
+    return max(float(values.max(initial=0)), -float(values.min(initial=0)))
 
 
 def only(name: str, value: Any, key: str | None, rows: int | None = None) -> Any:
@@ -872,7 +899,7 @@ def batch_size(given_size: Any, source: Examples | Stream, steps: int | None) ->
         return checks.whole("batch_size", given_size)
     if steps is not None and isinstance(source, Examples):
         return math.ceil(len(source) / steps)
-    return 32
+    return BATCH_SIZE
 
 
 def orders(

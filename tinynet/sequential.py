@@ -7,7 +7,7 @@ from typing import Any
 
 from tinynet import checks, layers
 from tinynet.graph_config import graph_config, tensors_of
-from tinynet.layers.base import Layer, _registry
+from tinynet.layers.base import Layer, _registry, changed
 from tinynet.layers.shaping import InputLayer
 from tinynet.listing import Listing, program_of
 from tinynet.network import fits, new_entry, takes_graph
@@ -348,7 +348,7 @@ class Model(Trainer):
         state = super().__getstate__()
         plan = self._graph.plan() if self._functional and self._graph is not None else None
         state.update(_programs={}, _gradients=[], _last_shapes=None, _plan=None, history=None)
-        state.update(_calls=0, _in_loop=False, _graph=plan)
+        state.update(_repeated={}, _calls=0, _in_loop=False, _graph=plan)
         # Structures are numbered again in each process.
         state.update(_traceable=Trainer._traceable, _metrics_found=Trainer._metrics_found)
         return state
@@ -451,6 +451,7 @@ class Sequential(Model):
             if shape is not None:
                 self._input = InputLayer(batch_shape=shape, dtype=self.dtype)
         self._layers.append(layer)
+        changed()
         self.built = False
 
     def pop(self, rebuild: bool = True) -> Layer | None:
@@ -470,6 +471,7 @@ class Sequential(Model):
             return None
         layer = self._layers.pop()
         self.built, self._graph = False, None
+        changed()
         if rebuild:
             self._rebuild()
         return layer

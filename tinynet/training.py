@@ -20,6 +20,7 @@ import numpy as np
 from tinynet import checks, config, data, losses, optimizers, progress, random, threads
 from tinynet.blas import Computing
 from tinynet.callbacks import CallbackList, History, as_callbacks
+from tinynet.compiled_program import Repeated
 from tinynet.interrupts import Deferred
 from tinynet.layers import base
 from tinynet.metrics import Metric
@@ -41,6 +42,9 @@ from tinynet.workspace import Workspace
 # Without a callback that watches batches, evaluation and prediction take this many examples at
 # once: fewer calls for the same numbers.
 _CHUNK = 512
+
+# Fewer multiplications than that, the program of a prediction is called again without any checks.
+_SHORT = 1 << 20
 
 # How many programs a model keeps: one for each kind of batch.
 _MOST_PROGRAMS = 64
@@ -110,6 +114,8 @@ class Trainer(Network):
         # Programs by the kind of batch, and the structure of the model that they are for.
         self._programs: dict[Any, ModelProgram] = {}
         self._structure = -1
+        #: Programs for small batches, by shape and data type of what was passed.
+        self._repeated: dict[Any, Repeated] = {}
         self._gradients: list[Variable] = []
         self._plan: Plan | None = None
         super().__init__(*args, **kwargs)
@@ -133,14 +139,55 @@ class Trainer(Network):
             If the input's shape does not fit.
         """
         inside = CALL.get() is not None or RECORDER.get() is not None or TAPES.get()
-        plain = len(args) == 1 and kwargs.keys() <= {"training"} and self._is_traceable()
+        single = len(args) == 1 and kwargs.keys() <= {"training"}
+        if single and not inside and not kwargs.get("training"):
+            y = self._repeat(args[0])
+            if y is not None:
+                return as_tensor(y)
+        plain = single and self._is_traceable()
         plain = plain and not self._traceable[2]  # which `losses` shows afterwards
         if inside or not plain or any(isinstance(x, SymbolicTensor) for x in flattened(args)):
             if not self.built:
                 self._note_types(flattened(args[:1]))
             return super().__call__(*args, **kwargs)
         kind = "call" if kwargs.get("training") else "predict"
-        return mapped(as_tensor, self._predict_batch(self._inputs(args[0]).x, kind))
+        return mapped(as_tensor, self._outputs(args[0], kind))
+
+    def _outputs(self, x: Any, kind: str = "predict") -> Any:
+        """Check one batch, and compute its outputs."""
+        inputs = self._inputs(x).x
+        y = self._predict_batch(inputs, kind)
+        if kind == "predict":
+            self._remember(x, inputs)
+        return y
+
+    def _repeat(self, x: Any, most: float = math.inf) -> Any:
+        """Return the outputs of a small batch like one before; None if that was none."""
+        if type(x) is not np.ndarray:
+            return None
+        known = self._repeated.get((x.shape, x.dtype))
+        if known is None or known.structure != base.STRUCTURE[0] or len(x) > most:
+            return None
+        if (sizes := self._input_sizes) is not None:
+            n = len(x)
+            if n >= 32 or not data.largest(x, n) <= 10 * sizes[0]:
+                return None  # there may be a warning
+        return known(x)
+
+    def _remember(self, given: Any, x: Any) -> None:
+        """Let `_repeat` compute the outputs of small batches of the kind of this one."""
+        n = len(given) if type(given) is np.ndarray and type(x) is np.ndarray else 0
+        may = 0 < n < _SHORT and config.backend() == "numba" and self._is_traceable()
+        if not may or self._traceable[2] or len(self._repeated) >= _MOST_PROGRAMS:
+            return
+        if n * sum(v.size for v in self.weights) > _SHORT:
+            return
+        batch = data.converted(x, *self._input_dtypes(1)), None, None
+        program = self._program("predict", batch)
+        compiled = program.compiled(False)
+        if compiled is not None and isinstance(program.outputs, SymbolicTensor):
+            key, structure = (given.shape, given.dtype), base.STRUCTURE[0]
+            self._repeated[key] = Repeated(compiled, batch[0], given, structure)
 
     def _many_steps(self, source: Any, batch_size: int) -> Any:
         """Return what does many steps in a call, if there is something for this program."""
@@ -419,6 +466,7 @@ class Trainer(Network):
 
     def _traced(self, kind: str, batch: data.Batch) -> ModelProgram:
         """Trace a program: for any batch size, or for one if the code asks for it."""
+        self._repeated.clear()  # which may be of the structure before
         for fixed in (False, True):
             key = kind, _specs(batch, fixed), fixed
             specs = [spec for spec in key[1] if spec is not None]
@@ -1296,11 +1344,16 @@ class Trainer(Network):
         ValueError, TypeError
             If an argument can't be what was meant.
         """
+        hooked = self._hooked("predict")
+        if not hooked and batch_size is None and steps is None and callbacks is None:
+            silent = type(verbose) in (int, str) and verbose in (0, "auto")
+            y = self._repeat(x, data.BATCH_SIZE) if silent else None
+            if y is not None:
+                return np.asarray(y)
         start = time.perf_counter()
         listed = as_callbacks(callbacks)
         steps = checks.optional(checks.whole, "steps", steps)
         source: Any
-        hooked = self._hooked("predict")
         if hooked:
             source = self._unchecked(x)
         elif data.is_stream(x):
@@ -1317,7 +1370,9 @@ class Trainer(Network):
         verbose = progress.as_verbose(verbose)
         is_plain = count == 1 and not verbose and not listed and not hooked
         if is_plain and isinstance(source, data.Examples):
-            return self._predict_batch(data.each(lambda a: a[:size], source.x))
+            y = self._predict_batch(data.each(lambda a: a[:size], source.x))
+            self._remember(x, source.x)
+            return y
         hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
         bar = progress.Progress(count, verbose, start=start)
         outputs: list[Any] = []
@@ -1350,10 +1405,7 @@ class Trainer(Network):
         inputs = arrays[0]
         if len(arrays) == 1 and self._input_sizes is not None and len(inputs):
             values = inputs.values if rows else inputs
-            if len(inputs) == 1 and values.size:  # the fastest way, for a single image
-                examples.largest = values.item(values.argmax())
-            else:
-                examples.largest = max(float(values.max(initial=0)), -float(values.min(initial=0)))
+            examples.largest = data.largest(values, len(inputs))
             self._compare_inputs(examples)
         return examples
 
@@ -1712,7 +1764,8 @@ class Trainer(Network):
         if self._hooked("predict"):
             source = self._unchecked(x)
             return mapped(np.asarray, self.predict_step(next(source.batches(len(source)))[0]))
-        return self._predict_batch(self._inputs(x).x)
+        y = self._repeat(x)
+        return self._outputs(x) if y is None else y
 
 
 class ManySteps:

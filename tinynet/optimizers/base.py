@@ -842,9 +842,8 @@ class Optimizer(Configurable):
         """Change the weights by their gradients."""
         rate = self._rate()
         if type(self).update_step is Optimizer.update_step:
-            steps = np.array(
-                [self._iterations.array // (self.gradient_accumulation_steps or 1) + 1]
-            )
+            every = self.gradient_accumulation_steps or 1
+            steps = np.array([self._iterations.array // every + 1])
             for flat in plan.flat:
                 rates = np.full(1, rate, flat[0].dtype)
                 self.update([column[0] for column in self.numbers(rates, steps)], *flat)

@@ -501,12 +501,16 @@ class Machine:
 
     def value(self, name: Any, shape: tuple[int | None, ...], n: int) -> Any:
         """Return a copy of a result of the last step, of a batch of n examples."""
+        return self.view(name, shape, n).copy()
+
+    def view(self, name: Any, shape: tuple[int | None, ...], n: int) -> Any:
+        """Return the memory of a result of steps for batches of n examples; a copy of a scalar."""
         sizes = [n if size is None else size for size in shape]
         count, node = math.prod(sizes), self.results[name]
         source: Any = node.source if node.operation == "leaf" else node
         if getattr(source, "given", None) is not None:  # an input, where the caller has it
             memory: Any = (ctypes.c_float * count).from_address(self._set[source.given])
-            return np.array(memory, np.float32).reshape(sizes)
+            return np.frombuffer(memory, np.float32).reshape(sizes)
         if node.operation == "constant":
             return np.full(sizes, node.source, np.float32)
         self.address(node)
@@ -520,7 +524,7 @@ class Machine:
             found = self._stored(node).array
         if node.result == SCALAR:  # which may be kept 16 times
             return np.full(sizes, found.reshape(-1)[0], np.float32)
-        return found.reshape(-1)[:count].reshape(sizes).copy()
+        return found.reshape(-1)[:count].reshape(sizes)
 
     def _stored(self, node: Node) -> Any:
         """Return the Variable that a node of a chain is written to, if there is one."""
