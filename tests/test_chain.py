@@ -237,6 +237,9 @@ def test_sums(shape: tuple[int, int], rng: np.random.Generator) -> None:
     f.do("sum_col", f.slot(c.SUM_COL, columns), slot)
     f.do("sum_all", f.slot(c.SUM_ALL, everything), temp)
     f.do("sum_all", f.slot(c.SUM_ALL, of_rows), f.slot(c.ROW, per_row))
+    squares, of_row_squares = scalar(9), scalar(9)
+    f.do("sum_squares", f.slot(c.SUM_ALL, squares), temp)
+    f.do("sum_squares", f.slot(c.SUM_ALL, of_row_squares), f.slot(c.ROW, per_row))
     f.run()
     expected = np.zeros(cols, np.float32)
     for row in x:
@@ -249,6 +252,8 @@ def test_sums(shape: tuple[int, int], rng: np.random.Generator) -> None:
         everything[0], difference.sum(dtype=np.float64), rtol=1e-5, atol=1e-5
     )
     np.testing.assert_array_equal(of_rows, np.full(16, per_row.sum(dtype=np.float64), np.float32))
+    for found, numbers in ((squares, difference), (of_row_squares, per_row)):
+        np.testing.assert_allclose(found, np.square(numbers).sum(dtype=np.float64), rtol=1e-6)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
@@ -271,15 +276,16 @@ def test_flat_ranges(size: int, parts: int, rng: np.random.Generator) -> None:
     assert_untouched(memory)
 
 
-@pytest.mark.parametrize("size", [0, 1, 16, 33, 1000])
-def test_sum_of_a_flat_range(size: int, rng: np.random.Generator) -> None:
-    x, found = aligned(size), scalar(5)
+@pytest.mark.parametrize("size", [0, 1, 16, 33, 64, 79, 1000, 2100])
+def test_sums_of_a_flat_range(size: int, rng: np.random.Generator) -> None:
+    x, found, squares = aligned(size), scalar(5), scalar(5)
     x[:] = rng.standard_normal(size)
     f = Formula(c.FLAT, 1, size)
     f.do("sum_all", f.slot(c.SUM_ALL, found), f.slot(c.IN, x))
+    f.do("sum_squares", f.slot(c.SUM_ALL, squares), f.slot(c.IN, x))
     f.run()
-    assert found[0] == (np.float32(lanes_sum(x, np.float64)) if c.COMPILES else found[0])
     np.testing.assert_allclose(found, x.sum(dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(squares, np.square(x).sum(dtype=np.float64), rtol=1e-7)
 
 
 def of_functional(name: str, arrays: list[Array], numbers: list[Any]) -> None:
@@ -348,7 +354,7 @@ def digest() -> str:
             kind, size = {"row": (c.ROW_OUT, rows), "sum": (c.SUM_COL, cols)}.get(
                 name[:3], (c.OUT, rows * cols)
             )
-            kind, size = (c.SUM_ALL, 16) if name == "sum_all" else (kind, size)
+            kind, size = (c.SUM_ALL, 16) if name in ("sum_all", "sum_squares") else (kind, size)
             found = aligned(size)
             f.do(name, f.slot(kind, found), *operands)
             f.run()

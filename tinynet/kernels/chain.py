@@ -181,6 +181,7 @@ _TABLE: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None, int]] = {
     "row_min": (np.min, None, 1),
     "sum_col": (np.sum, None, 1),
     "sum_all": (np.sum, None, 1),
+    "sum_squares": (lambda a, **options: np.sum(np.square(a), **options), None, 1),
     "add": (np.add, lambda a, b: a + b, 2),
     "subtract": (np.subtract, lambda a, b: a - b, 2),
     "multiply": (np.multiply, lambda a, b: a * b, 2),
@@ -316,23 +317,42 @@ if COMPILES:
 
         _row_reduction(b, add, finish, [start, 0.0], *arguments)
 
-    def _sum_all(b, places, rows, vectors, last):
-        """Build ``places[0] += the sum of places[1]``, in 16 lanes of double precision."""
+    def _sum_all(b, squares, places, rows, vectors, last):
+        """Build ``places[0] += the sum of places[1]``, in 16 lanes of double precision.
+
+        Of squares, which are not negative, four vectors without gaps and unused lanes are added in
+        single precision first: converting them takes most of the time.
+        """
         (to, _, _), (a, a_step, step) = places
         # One number per row is in all lanes, and counts once.
         is_row = b.and_(b.icmp_signed("==", step, I64(0)), b.icmp_signed("!=", a_step, I64(0)))
-        used = below(b, b.select(is_row, I64(1), last))
-        row = b.select(is_row, I64(1), vectors), used, 0.0
+        used = b.select(is_row, I64(1), last)
+        place = at(b, to, _DOUBLES)
 
         def add(x, total):
-            return [total + double(x)]
+            return [total + double(x * x if squares else x)]
+
+        def add_four(_, values):
+            found = (Lanes(b, load(b, b.add(values[0], I64(VECTOR * k)))) for k in range(4))
+            x, y, z, w = (x * x for x in found)
+            total = Lanes(b, values[1]) + double((x + y) + (z + w))
+            return [b.add(values[0], I64(4 * VECTOR)), total.value]
 
         def body(_, values):
             (total,) = _along_row(b, values[0], step, row, _lanes(b, values[1:]), add)
             return [b.add(values[0], a_step), total.value]
 
-        place = at(b, to, _DOUBLES)
-        b.store(loop(b, I64(0), rows, 1, [a, b.load(place)], body)[1], place)
+        values = [a, b.load(place)]
+        if squares:
+            gapless = b.icmp_signed("==", a_step, b.mul(I64(VECTOR), vectors))
+            whole = b.and_(gapless, b.icmp_signed("==", used, I64(LANES)))
+            fours = b.select(whole, b.ashr(b.mul(rows, vectors), I64(2)), I64(0))
+            values = loop(b, I64(0), fours, 1, values, add_four)
+            rows = b.select(whole, b.and_(b.mul(rows, vectors), I64(3)), rows)
+            vectors = b.select(whole, I64(1), vectors)
+            a_step = b.select(whole, I64(VECTOR), a_step)
+        row = b.select(is_row, I64(1), vectors), below(b, used), 0.0
+        b.store(loop(b, I64(0), rows, 1, values, body)[1], place)
 
     def _optimizer(b, name, arrays, numbers, count):
         """Build the loop of an optimizer's step, for arrays without gaps between rows."""
@@ -393,8 +413,8 @@ if COMPILES:
             elif name == "sum_col":
                 places = [joined[0], *joined[:2]]
                 _elementwise(b, lambda total, x: total + x, places, all_rows, all_vectors)
-            elif name == "sum_all":
-                _sum_all(b, *pair)
+            elif name in ("sum_all", "sum_squares"):
+                _sum_all(b, name == "sum_squares", *pair)
             elif name in OPTIMIZERS:
                 numbers = [place_of(b.add(line, I64(LINE)), i) for i in range(1, 5)]
                 _optimizer(b, name, joined, numbers, b.mul(rows, vectors))
@@ -527,9 +547,9 @@ else:
         elif name == "sum_col":
             for row in a:
                 to[0] += row
-        elif name == "sum_all":
+        elif name in ("sum_all", "sum_squares"):
             total = vector(found[0][0], LANES, np.float64)
-            total[0] += np.sum(flat, dtype=np.float64)
+            total[0] += operation.function(flat, dtype=np.float64)
         elif name != "operands":
             with np.errstate(all="ignore"):
                 to[...] = operation.function(*[a, *others][: operation.operands])

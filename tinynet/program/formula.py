@@ -417,12 +417,15 @@ def _reduce(
     if not left:
         if name != "add":
             raise Untraceable(f"{name} over everything")
-        return Traced.of(Node("sum_all", [node], space, result=SCALAR), shape)
+        operation, inputs = "sum_all", [node]
+        if node.operation == "square":
+            operation, inputs = "sum_squares", node.inputs
+        return Traced.of(Node(operation, inputs, space, result=SCALAR), shape)
     last = max(i for i in every if x.shape[i] != 1)
     if (axes == [last] or of_rows) and not node.is_row:
         whole = {"add": "row_sum", "maximum": "row_max", "minimum": "row_min"}
-        operation = whole.get(name)
-        if operation is None or x.shape[-1] == 1:
+        operation = whole.get(name, "")
+        if not operation or x.shape[-1] == 1:
             raise Untraceable(f"{name} over rows")
         return Traced.of(Node(operation, [node], space, is_row=True), shape)
     if left == [last] and name == "add" and not node.is_row and x.shape[-1] != 1:

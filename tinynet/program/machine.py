@@ -28,7 +28,7 @@ _ROWS, _FLAT = 1, 0
 TEMP, SCALAR_SLOT, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP, INOUT = (
     range(13)
 )
-_SUMS = {"sum_col": SUM_COL, "sum_all": SUM_ALL}
+_SUMS = {"sum_col": SUM_COL, "sum_all": SUM_ALL, "sum_squares": SUM_ALL}
 _OF_ROWS = ("row_sum", "row_max", "row_min")
 
 
