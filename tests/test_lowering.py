@@ -372,6 +372,29 @@ def test_penalty_is_of_weights_before_decay(sparse: bool) -> None:
     np.testing.assert_allclose(model.layers[0].kernel.numpy()[1:], -0.25 * w[1:], rtol=1e-5)
 
 
+@pytest.mark.skipif("config.backend() != 'numba'")
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"weight_decay": 0.1}, {"use_ema": True}, {"global_clipnorm": 0.1}],
+    ids=lambda options: " ".join(options) or "plain",
+)
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "Adagrad"])
+def test_single_weights_are_updated(name: str, options: dict[str, Any]) -> None:
+    """Kernels and biases of one number are as on the numpy backend; so are those around them."""
+    rng, found = np.random.default_rng(6), []
+    x, y = rng.random((20, 1)).astype(np.float32), rng.random((20, 1)).astype(np.float32)
+    for backend in ("numpy", "numba"):
+        config.set_backend(backend)
+        random.set_seed(6)
+        constrained = layers.Dense(1, bias_constraint="non_neg", kernel_regularizer="l2")
+        model = Sequential([layers.Dense(1, "tanh"), constrained, layers.Dense(1)])
+        model.compile(getattr(optimizers, name)(0.05, **options), "mse")
+        model.fit(x, y, batch_size=6, epochs=3, verbose=0)
+        found.append([v.numpy() for v in (*model.weights, *model.optimizer.variables)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
 # ------------------------------------------------------------ plain Python
 
 

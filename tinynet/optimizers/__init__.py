@@ -83,7 +83,7 @@ class SGD(_BuiltIn):
         self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
     ) -> tuple[Any, list[Any]]:
         """Note `update`, which is one operation of the chain."""
-        if self.nesterov or variable.size == 1:
+        if self.nesterov or self._is_alone(variable, w):
             return super()._traced_update(low, variable, w, gradient, own, numbers)
         name = "sgd_momentum" if own else "sgd"
         rates = [*numbers, *[np.float32(self.momentum)] * len(own)]
@@ -146,7 +146,7 @@ class Adam(_BuiltIn):
         self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
     ) -> tuple[Any, list[Any]]:
         """Note `update`, which is one operation of the chain."""
-        if self.amsgrad or variable.size == 1:
+        if self.amsgrad or self._is_alone(variable, w):
             return super()._traced_update(low, variable, w, gradient, own, numbers)
         rates = [np.float32(c) for c in (1 - self.beta_1, 1 - self.beta_2, self.epsilon)]
         return low.update("adam", variable, w, gradient, own, [*numbers, *rates]), []
@@ -315,7 +315,7 @@ class RMSprop(_BuiltIn):
         self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
     ) -> tuple[Any, list[Any]]:
         """Note `update`, which is one operation of the chain."""
-        if len(own) > 1 or variable.size == 1:
+        if len(own) > 1 or self._is_alone(variable, w):
             return super()._traced_update(low, variable, w, gradient, own, numbers)
         rates = [np.float32(c) for c in (self.rho, 1 - self.rho, self.epsilon)]
         return low.update("rmsprop", variable, w, gradient, own, [*numbers, *rates]), []

@@ -727,6 +727,14 @@ class Optimizer(Configurable):
         self.update(numbers, w, gradient, *(value for _, value in slots))
         return w, slots
 
+    def _is_alone(self, variable: Variable, w: Any) -> bool:
+        """Whether this is a single weight with more than one operation.
+
+        Those on single numbers have no place in the chain of an update.
+        """
+        others = self.use_ema or variable.constraint is not None or w.node.operation != "leaf"
+        return variable.size == 1 and bool(others)
+
     def _traced_clip(self, low: Any, gradients: list[Any]) -> list[Any]:
         if self.clipvalue is not None:
             return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]

@@ -266,13 +266,13 @@ class Lowering:
         value = self.add(as_traced(value))
         key = id(variable)
         space = space_of(variable.shape)
+        if value.node.is_update and value.node.source[0] is variable:
+            return  # it is there already
         if space == SCALAR:
             self.call("pick", {"source": value}, {}, out=variable)
             self.current[key] = Traced.of(value.node, variable.shape)
             return
         node = Node("store", [value.node], space, source=variable)
-        if value.node.is_update and value.node.source[0] is variable:
-            return  # it is there already
         earliest = max(self._after(value.node, node), self._after_readers(variable, space))
         index = self._group_from(max(earliest, self._floor), node)
         self._put(node, index)
@@ -302,17 +302,21 @@ class Lowering:
             The new value.
         """
         space = space_of(variable.shape)
-        if space == SCALAR:
-            raise Untraceable("a single weight")
         gradient = self.add(gradient)  # a penalty reads the weight before it is decayed in place
         values = [w, gradient, *(self.leaf(v, v.shape) for v in slots), *numbers]
         node = Node(name, [self.add(as_traced(v)).node for v in values], space)
         node.source = variable, *slots
-        node.inputs = [self._scalar(i) for i in node.inputs]
-        earliest = max(self._after(i, node) for i in node.inputs)
-        for changed in node.source:
-            earliest = max(earliest, self._after_readers(changed, space))
-        self._put(node, self._group_from(max(earliest, self._floor), node))
+        changed = {0, *range(2, 2 + len(slots))}
+        node.inputs = [i if k in changed else self._scalar(i) for k, i in enumerate(node.inputs)]
+        if space == SCALAR:  # not in a chain of single numbers, which are kept 16 times
+            self.groups.append(Group(space, self.tag))
+            index = len(self.groups) - 1
+        else:
+            earliest = max(self._after(i, node) for i in node.inputs)
+            for own in node.source:
+                earliest = max(earliest, self._after_readers(own, space))
+            index = self._group_from(max(earliest, self._floor), node)
+        self._put(node, index)
         made = Traced.of(node, variable.shape)
         self.current[id(variable)] = made
         return made

@@ -290,7 +290,7 @@ class Machine:
             "per": space.per, "cols": space.columns, "mode": mode,
             "code": self._constant(np.array(code.code, np.int64)), "ops": len(code.code),
             "slots": self._constant(self._slots(code, fixed, at)), "n_slots": len(code.slots),
-            "offset": 0, "length": 16 if space == SCALAR else -1,
+            "offset": 0, "length": 16 if space == SCALAR and not code.is_update else -1,
             "flush": int(code.is_update), "room": None, "room_size": size,
         }  # fmt: skip
         return words, size
