@@ -15,8 +15,8 @@ All are one routine, ``out = a @ b + bias``, which computes `out` tile by tile::
                     |  next  |
                     +--------+
 
-A panel is copied, so that it is contiguous, where its rows lie far apart and are read often. For
-``b.T`` it is transposed.
+A panel is copied, so that it is contiguous, where its rows lie far apart and more than `_FEW` rows
+of `a` are multiplied with it. For ``b.T`` it is transposed.
 
 Every number of `out` is the same chain of fused multiply-adds in any tile: it begins with the bias
 or 0 and adds the products in the order of k; 0 is added at the end, which makes -0 a 0. If a layer
@@ -55,11 +55,12 @@ LONGEST = 256
 _VECTORS = 2 if AVX512 else 1  # of a tile's row
 _TALL, _LOW = (6, 4) if FMA else (2, 2)  # rows of a tile
 # Rows of a tile of one vector: with fewer sums, each multiply-add would wait for the one before.
-_NARROW = 12 if AVX512 else _TALL
+_NARROW = 16 if AVX512 else _TALL
 _SINGLE = 4  # vectors of a tile for a single row
 _WIDE, _WIDEST = _VECTORS * LANES, _SINGLE * LANES
 _DEEP = 256  # rows of a panel
 _CHUNK = 256  # rows of `a` that are multiplied with one panel
+_FEW = 64  # For this many rows, copying a panel takes longer than its faster reading saves.
 #: Which product, see `product`.
 FORWARD, INPUTS, KERNEL = range(3)
 
@@ -319,7 +320,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
             width = min(width, _WIDEST if single else _WIDE)
             line = 4 * _WIDEST if single else 4 * _WIDE
             copied = not single and (
-                (rows > _TALL and ldb > 4 * _WIDE) or (not _MASKS and width < _WIDE)
+                (rows > _FEW and ldb > 4 * _WIDE) or (not _MASKS and width < _WIDE)
             )
             y, k = out + top * out_down + 4 * j, 0
             while True:
