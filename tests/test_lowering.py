@@ -269,6 +269,14 @@ def test_nodes_of_one_space_are_one_group() -> None:
     assert len(low.groups) == 2, "nodes join an earlier group if their inputs are known there"
 
 
+def test_values_for_one_node_are_in_its_group() -> None:
+    low, y = Lowering(), traced(BATCH, 6)
+    y = add(low, np.tanh(y))
+    d_y = low.call("kernel", {"y": y}, {"out": ((BATCH, 6), None)})[0]
+    add(low, d_y * (1 - y * y))
+    assert operations(low) == [["tanh"], [], ["multiply", "subtract", "multiply"]]
+
+
 def test_sums_over_the_batch_end_a_group() -> None:
     low, x = Lowering(), traced(BATCH, 6)
     add(low, x - np.mean(x, axis=0))

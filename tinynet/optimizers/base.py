@@ -94,6 +94,10 @@ class Plan:
         return all(variable.array is array for variable, array in self.memory)
 
 
+#: Attributes with Variables of a custom class have these types, and other names.
+_NESTED, _KNOWN = (Variable, list, tuple, dict), ("_slots", "_trainable", "_excluded")
+
+
 class Optimizer(Configurable):
     """The base of all optimizers.
 
@@ -259,7 +263,9 @@ class Optimizer(Configurable):
         else:
             state += [slot for name in names for slot in self._slots[name]]
         known = {id(v) for v in (*state, self._learning_rate, *self._trainable, *self._excluded)}
-        for variable in flattened([self._added, vars(self) if self.built else []]):
+        custom = vars(self).items() if self.built else ()
+        nested = {k: v for k, v in custom if isinstance(v, _NESTED) and k not in _KNOWN}
+        for variable in flattened([self._added, nested]):
             if isinstance(variable, Variable) and id(variable) not in known:
                 known.add(id(variable))
                 state.append(variable)

@@ -152,15 +152,21 @@ class Lowering:
         node = self._added(traced.node)
         return Traced.of(node, traced.shape, traced.dtype)
 
-    def _added(self, node: Node) -> Node:
+    def _added(self, node: Node, earliest: int = 0) -> Node:
+        """Note a node and its inputs, in no earlier group than this one."""
         if node in self._place or node.operation == "constant":
             return node
         if node.operation == "leaf":
             if isinstance(node.source, tuple):  # the same number is one leaf
                 node = self._known.setdefault(node.source, node)
             return node
-        node.inputs = [self._scalar(self._added(i)) for i in node.inputs]
-        earliest = self._floor
+        for i in node.inputs:
+            earliest = max(earliest, self._floor, self._after(i, node))
+        # What is computed for this node alone goes into the same chain: it needs no register.
+        node.inputs = [
+            self._scalar(self._added(i, earliest if i.result == node.space else 0))
+            for i in node.inputs
+        ]
         for i in node.inputs:
             earliest = max(earliest, self._after(i, node))
         index = self._group_from(earliest, node)
