@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tinynet.kernels import draw
+from tinynet.workspace import address_of
 
 LENGTHS = [*range(71), 4095, 4096, 4097, 100_003]
 WIDTHS = [0, 1, 15, 16, 17, 70]
@@ -103,58 +104,83 @@ def test_state_address_refuses_others(monkeypatch: pytest.MonkeyPatch) -> None:
     assert draw.state_address(generator) is None
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3])
-@pytest.mark.parametrize("width", WIDTHS)
-def test_copy_columns(width: int, parts: int, rng: np.random.Generator) -> None:
-    for n, per, first, out_first in ((1, 1, 0, 0), (3, 2, 4, 1), (17, 1, 1, 30)):
-        x = rng.standard_normal((n * per, first + width + 2)).astype(np.float32)
-        x[0, -1] = np.nan
-        out = np.full((n * per, out_first + width + 3), -1, np.float32)
-        expected = out.copy()
-        expected[:, out_first : out_first + width] = x[:, first : first + width]
-        run(
-            draw.copy_columns,
-            parts,
-            count=np.array([n]),
-            per=per,
-            source=x,
-            source_columns=x.shape[1],
-            first=first,
-            width=width,
-            out=out,
-            out_columns=out.shape[1],
-            out_first=out_first,
-        )
-        assert out.tobytes() == expected.tobytes()
+# Views of an array of shape (N, 3, 5, 4) that begins with an element of something else.
+VIEWS: dict[str, Any] = {
+    "all": lambda x: x,
+    "a slice": lambda x: x[:, 1:, :, 2:],
+    "a column": lambda x: x[:, :, 2:3, :1],
+    "every second": lambda x: x[:, :, ::2, ::3],
+    "reversed": lambda x: x[:, ::-1, :, ::-1],
+    "transposed": lambda x: x.transpose(0, 3, 1, 2),
+    "nothing": lambda x: x[:, :0],
+}
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
-@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize("name", VIEWS)
+def test_copy_elements(name: str, parts: int, rng: np.random.Generator) -> None:
+    """From a view to a contiguous array, and back."""
+    for n in (1, 2, 7):
+        x = rng.standard_normal((n, 3, 5, 4)).astype(np.float32)
+        x[0, 1, 2, 2] = np.nan
+        view = VIEWS[name](x)
+        dense = np.full(view.shape, -1, np.float32)
+        first = (address_of(view) - address_of(x)) // 4
+        words: dict[str, Any] = {f"size_{k}": view.shape[k] for k in (1, 2, 3)}
+        ours = {f"x_{k}": view.strides[k] // 4 for k in range(4)}
+        theirs = {f"y_{k}": dense.strides[k] // 4 for k in range(4)}
+        words["count"] = np.array([n])
+        places = {"x_first": first, "y_first": 0}
+        run(draw.copy_elements, parts, source=x, out=dense, **words, **ours, **theirs, **places)
+        assert dense.tobytes() == view.tobytes()
+
+        back = np.full(x.shape, -1, np.float32)
+        expected = back.copy()
+        VIEWS[name](expected)[...] = view
+        ours, theirs = ({f"{to}_{k[2:]}": v for k, v in given.items()}
+                        for given, to in ((ours, "y"), (theirs, "x")))  # fmt: skip
+        places = {"x_first": 0, "y_first": first}
+        run(draw.copy_elements, parts, source=dense, out=back, **words, **ours, **theirs, **places)
+        assert back.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float32"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_look_up(width: int, dtype: str, parts: int, rng: np.random.Generator) -> None:
     table = rng.standard_normal((11, width)).astype(np.float32)
     indices = rng.integers(0, 11, (9, 4)).astype(dtype)
-    out, wrong = np.full((36, width), -1, np.float32), np.zeros(1, np.int64)
+    out, step = np.full((36, width), -1, np.float32), np.zeros(4, np.int64)
     words = {"count": np.array([9]), "per": 4, "indices": indices, "size_of": indices.itemsize}
+    if dtype == "float32":
+        indices += 0.75  # the fraction does not count
+        words["size_of"], table[0] = 0, np.nan
     shape = {"size": 11, "width": width}
-    run(draw.look_up, parts, **words, **shape, table=table, out=out, wrong=wrong)
+    run(draw.look_up, parts, **words, **shape, table=table, out=out, step=step, stops=2)
+    indices = indices.astype(int)
     assert out.tobytes() == table[indices].tobytes()
-    assert wrong[0] == 0
+    assert step.tolist() == [0, 0, 0, 0]
 
     d_table, expected = np.full((11, width), -1, np.float32), np.zeros((11, width), np.float32)
     np.add.at(expected, indices.reshape(-1), out)
+    words["indices"], words["size_of"] = indices, 8
     run(draw.look_up_backward, parts, **words, **shape, d_y=out, out=d_table)
     assert d_table.tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("index", [-1, 3, 2**40, -(2**63)])
-def test_look_up_out_of_range(index: int) -> None:
-    table, indices = np.ones((3, 2), np.float32), np.array([1, index, 2])
-    out, wrong = np.full((3, 2), -1, np.float32), np.zeros(1, np.int64)
-    words = {"count": np.array([3]), "per": 1, "indices": indices, "size_of": 8, "size": 3}
-    words["width"] = 2
-    run(draw.look_up, **words, table=table, out=out, wrong=wrong)
-    assert wrong[0] == 1
+WRONG: list[float] = [-1, 3, 2**40, -(2**63), np.nan, np.inf, -np.inf, -1.0, 3.0, 1e20]
+
+
+@pytest.mark.parametrize("index", WRONG)
+def test_look_up_out_of_range(index: float) -> None:
+    is_float = isinstance(index, float)
+    dtype: Any = np.float32 if is_float else np.int64
+    table, indices = np.ones((3, 2), np.float32), np.array([1, index, 2], dtype)
+    out, step = np.full((3, 2), -1, np.float32), np.zeros(4, np.int64)
+    words = {"count": np.array([3]), "per": 1, "indices": indices, "size": 3, "width": 2}
+    words["size_of"] = 0 if is_float else 8
+    run(draw.look_up, **words, table=table, out=out, step=step, stops=2)
+    assert step.tolist() == [0, 0, 0, 2]
     assert out.tolist() == [[1, 1], [0, 0], [1, 1]]
     run(draw.look_up_backward, **words, d_y=out, out=table)
     assert table.tolist() == [[0, 0], [1, 1], [1, 1]]

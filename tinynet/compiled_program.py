@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tinynet import threads
+from tinynet.blas import Computing
 from tinynet.functional import dense_net as functional
 from tinynet.kernels import compressed
 from tinynet.losses import SparseCategoricalCrossentropy
 from tinynet.losses.base import Loss, LossStep
 from tinynet.metrics.base import Mean
-from tinynet.program import fusion, lowering
+from tinynet.program import (
+    fusion,
+    lowering,
+    moving,  # noqa: F401  # which says how more operations are lowered
+)
 from tinynet.program.formula import SCALAR, Node, Traced, Untraceable, as_traced, space_of
 from tinynet.program.lowering import (
+    UPDATE,
+    WRONG_INDEX,
     Lowering,
+    NeedsPython,
     Patch,
+    ProgramLowering,
+    PythonCall,
     Register,
     Scratch,
-    backward,
-    lower_instructions,
     traced_shape,
 )
 from tinynet.program.machine import Machine
-from tinynet.program.program import Backward
-from tinynet.program.symbols import SymbolicTensor
 from tinynet.variable import Array
 from tinynet.workspace import address_of, aligned
 
@@ -109,8 +117,8 @@ class Compiled:
     """
 
     def __init__(
-        self, traced: Any, low: Lowering, results: dict[Any, Node], losses: int, scalars: int,
-        plan: Any,
+        self, traced: Any, low: ProgramLowering, results: dict[Any, Node], losses: int,
+        scalars: int, plan: Any,
     ) -> None:  # fmt: skip
         self.traced, self.low, self.results = traced, low, results
         self.losses, self.scalars, self.plan = losses, scalars, plan
@@ -119,6 +127,10 @@ class Compiled:
         self.counted: list[tuple[Any, int, int | None, int]] = []
         #: Whether there are others, which Python computes from the results of a step.
         self.has_others = False
+        #: What Python does in a step, and why: steps are then run one by one.
+        self.by_python: dict[str, str] = {}
+        #: Whether Python updates the weights.
+        self.learns_by_python = False
         self._idle: collections.deque[Machine] = collections.deque()
 
     def borrow(self, n: int) -> Machine:
@@ -151,6 +163,7 @@ class Compiled:
         machine : Machine
             What `borrow` returned.
         """
+        machine.release()
         self._idle.append(machine)
 
     def run(
@@ -182,7 +195,8 @@ class Compiled:
         if most is not None:
             steps = min(steps, most)
         kept: list[Any] = []
-        if self.plan is not None:
+        learns = self.plan is not None and not self.learns_by_python
+        if learns:
             optimizer = self.plan.optimizer
             rates = optimizer.learning_rates(steps)
             wrong, steps = len(rates) < steps, len(rates)
@@ -195,15 +209,17 @@ class Compiled:
         machine.set("examples", n)
         for number, array in enumerate(inputs):
             kept.append(_set_input(machine, number, array))
-        done = machine.run(steps, threads.run) + 1
+        with Computing() if self.by_python else contextlib.nullcontext():
+            done = machine.run(steps, threads.run) + 1
         stopped = bool(machine.step[3])
         del kept  # rows held their addresses
-        if self.plan is not None and (changed := done - stopped):
-            first = int(optimizer.iterations.array) + 1
-            optimizer.changed(first + np.arange(changed))
-            optimizer.iterations.array += changed
+        if learns and (changed := done - stopped):
+            optimizer.count(changed)
             if wrong and changed == steps:
                 optimizer.learning_rates(1)  # raises an error: the next rate is wrong
+        if machine.step[3] == WRONG_INDEX:
+            for look_up, indices in self.low.look_ups:
+                look_up.forward(look_up.table.array, machine.read(indices).astype(np.int64))
         return table[:done]
 
     def rows(self) -> list[tuple[str, str]]:
@@ -223,6 +239,8 @@ class Compiled:
             if group.nodes:
                 shapes = [place(group.space)]
             text = f"{group.call.kernel}({operations if group.call.gradient else ''})"
+            if group.call.python is not None:
+                text = f"python({group.call.python.name})"
             found.append((text, shapes[0] if shapes else ""))
         return found
 
@@ -374,8 +392,20 @@ def lower(
     >>> lower(program, False).scalars
     0
     """
-    low, program = Lowering(), traced.program
-    values: dict[int, Any] = {}
+    needed: set[Any] = set()
+    while True:
+        try:
+            return _lower(traced, sparse, plan, regularized, keep, needed)
+        except NeedsPython as error:
+            needed.add(error.args[0])
+
+
+def _lower(
+    traced: Any, sparse: bool, plan: Any, regularized: Any, keep: bool, by_python: set[Any]
+) -> Compiled:
+    """Lower a program, of which Python must run these instructions."""
+    low, program = ProgramLowering({*by_python}), traced.program
+    values, value_of = low.values, low.value_of
     read = {id(i) for n in (*program.forward, *program.backward) for i in n.inputs}
     for number, symbol in enumerate(program.inputs):
         if id(symbol) in read:
@@ -383,18 +413,7 @@ def lower(
                 low, symbol, number, sparse and number == 0, plan is not None
             )
 
-    def value_of(value: Any) -> Any:
-        if id(value) in values:
-            return values[id(value)]
-        if isinstance(value, SymbolicTensor):
-            raise Untraceable("a value that is not computed")
-        if hasattr(value, "assign"):
-            if value.array.dtype != np.float32:
-                raise Untraceable(f"a Variable of {value.array.dtype}")
-            return low.leaf(value, value.shape)
-        return value if value is None or isinstance(value, int | float) else as_traced(value)
-
-    lower_instructions(low, values, program.forward, value_of)
+    low.lower_forward(program.forward)
     results: dict[Any, Node] = {}
     losses = [low.add(as_traced(value_of(s))) for s, _ in traced.losses]
     losses += [low.add(as_traced(value_of(s))) for s in traced.added]
@@ -404,14 +423,23 @@ def lower(
     gradients: dict[int, Any] = {}
     if plan is not None:
         _record(low, scalars, len(losses))
-        _lower_backward(low, values, program, value_of, gradients)
-        own = [gradients.get(id(traced.gradients[id(v)])) for v in plan.variables]
-        plan.optimizer.lower(low, plan, own)
+        gradients = low.lower_backward(program)
+        outs = [traced.gradients[id(v)] for v in plan.variables]
+        own = [gradients.get(id(out)) for out in outs]
+        try:
+            if UPDATE in by_python:
+                _learn_by_python(low, plan, outs, own)
+            else:
+                plan.optimizer.lower(low, plan, own)
+        except Untraceable as error:
+            if UPDATE in by_python:
+                raise
+            raise NeedsPython(UPDATE) from error
     elif scalars:
         _record(low, scalars, 0)
     others = traced.has_others and len(counted) + len(traced.counts) < traced.metric_count
     if keep:
-        _lower_backward(low, values, program, value_of, gradients)
+        gradients = low.lower_backward(program)
         for out in traced.gradients.values():
             if id(out) in gradients:
                 low.store(out, gradients[id(out)])
@@ -431,6 +459,7 @@ def lower(
     fusion.apply_rules(low.groups, kept)
     made = Compiled(traced, low, results, len(losses), len(scalars), plan)
     made.counted, made.has_others = counted, others
+    made.by_python, made.learns_by_python = low.reasons, UPDATE in by_python
     return made
 
 
@@ -488,10 +517,44 @@ def _record(low: Lowering, scalars: list[Traced], checked: int) -> None:
     call.reads.extend(nodes)
 
 
-def _penalty(low: Lowering, variable: Any) -> Traced:
+def _learn_by_python(low: ProgramLowering, plan: Any, outs: list[Any], own: list[Any]) -> None:
+    """Note that Python updates the weights, when all gradients are where it reads them."""
+    for out, gradient in zip(outs, own, strict=True):
+        low.store(out, np.broadcast_to(as_traced(0.0), out.shape) if gradient is None else gradient)
+
+    def learn(*_: Any) -> list[Any]:
+        add_penalties(plan.variables, plan.gradients)
+        plan.optimizer._learn(plan)
+        return []
+
+    low.call_python(PythonCall(plan.optimizer.name, learn, UPDATE, [], []))
+    low.reasons[plan.optimizer.name] = "custom"
+
+
+def add_penalties(variables: Sequence[Any], gradients: Sequence[Array]) -> None:
+    """Add the gradients of the penalties on weights.
+
+    Parameters
+    ----------
+    variables : list of Variable
+        Weights.
+    gradients : list of ndarray
+        Gradient of the loss with respect to each; modified in place.
+
+    Examples
+    --------
+    >>> from tinynet import Variable
+    >>> add_penalties([Variable([1.0])], [np.zeros(1)])  # without a regularizer
+    """
+    for variable, gradient in zip(variables, gradients, strict=True):
+        if variable.regularizer is not None:
+            gradient += variable.regularizer.gradient(variable.array)
+
+
+def _penalty(low: ProgramLowering, variable: Any) -> Traced:
     w, regularizer = low.leaf(variable, variable.shape), variable.regularizer
     if not hasattr(regularizer, "l1"):
-        raise Untraceable("a custom regularizer")
+        return _penalty_by_python(low, variable)
     total: Any = None
     for factor, values in ((regularizer.l1, np.abs(w)), (regularizer.l2, np.square(w))):
         if factor:
@@ -500,36 +563,17 @@ def _penalty(low: Lowering, variable: Any) -> Traced:
     return as_traced(0.0 if total is None else total)
 
 
-def _lower_backward(
-    low: Lowering, values: dict[int, Any], program: Any, value_of: Any, gradients: dict[int, Any]
-) -> None:
-    for instruction in program.backward:
-        operation = instruction.operation
-        if not isinstance(operation, Backward):
-            a, b = (value_of(i) for i in instruction.inputs)
-            values[id(instruction.outputs[0])] = low.add(a + b)
-            continue
-        own = operation.forward
-        d_y: Any = as_traced(value_of(instruction.inputs[0]))
-        ys = [value_of(o) if id(o) in values else None for o in own.outputs]
-        if any(a is None for a in ys[:1]):
-            raise Untraceable("a value that is not computed")
-        arrays = [value_of(i) for i in own.inputs]
-        shape = traced_shape(own.outputs[0])
-        if d_y.shape != shape:
-            d_y = np.broadcast_to(d_y, shape)
-        outs = operation.outs
-        found = backward(own.operation, low, d_y, ys, arrays, own.options, operation.needs, outs)
-        for symbol, gradient, out in zip(instruction.outputs, found, outs, strict=True):
-            if gradient is None:
-                continue
-            gradient = low.add(as_traced(gradient))
-            if symbol is not None:
-                values[id(symbol)] = gradient
-            if out is not None:
-                gradients[id(out)] = gradient
-    for symbol, out in program.stores:
-        gradients[id(out)] = low.add(as_traced(value_of(symbol)))
+def _penalty_by_python(low: ProgramLowering, variable: Any) -> Traced:
+    """Note that Python computes the penalty on a weight."""
+    total = Traced.of(Node("leaf", [], SCALAR, source=Register(SCALAR)), ())
+    name = type(variable.regularizer).__name__
+    made = PythonCall(
+        name, lambda *_: np.float32(variable.regularizer(variable.array)), id(variable), [], []
+    )
+    made.outputs = [(None, total)]
+    low.call_python(made)
+    low.reasons[name] = "custom"
+    return total
 
 
 # ---------------------------------------------------------------- losses

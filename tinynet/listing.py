@@ -351,5 +351,7 @@ def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
     one = OneStep(own, own._structured(inputs), y, fuse=fused)
     if fused and (compiled := one.compiled()) is not None:
         note = "These rows are executed by one compiled runner, many steps per call."
+        if compiled.by_python:
+            note = "These rows are executed by one compiled runner, and by Python, step by step."
         return Listing({"step": compiled.rows()}, note)
     return Writer(one).listing()

@@ -456,7 +456,8 @@ class Network(Layer):
             if [type(layer) for layer in first] != [layers.Flatten]:
                 return False
             first = self._first_layers(after=first[0])
-        return {(type(layer), layer.dtype) for layer in first} == {(layers.Dense, self.dtype)}
+        kinds = {(type(layer), getattr(layer, "dtype", None)) for layer in first}
+        return kinds == {(layers.Dense, self.dtype)}
 
     def _first_layers(self, after: Layer | None = None) -> list[Any]:
         """Return what the only input, or the result of a layer, is passed to."""

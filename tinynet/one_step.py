@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinynet import data
+from tinynet.compiled_program import add_penalties
 from tinynet.model_program import ModelProgram, spec_of
 from tinynet.optimizers import SGD
 from tinynet.sparse import SparseBatch
-from tinynet.training import add_penalties
 from tinynet.variable import pack
 from tinynet.workspace import Workspace
 
@@ -110,6 +110,9 @@ class OneStep:
             if kind == "symbol" and key in program.runner.number:
                 symbol = symbols[key]
                 value = machine.value((kind, key), symbol.shape, n).astype(symbol.dtype)
+                self.values[program.runner.number[key]] = value
+        for key, value in machine.objects.items():
+            if key in program.runner.number:
                 self.values[program.runner.number[key]] = value
         return True
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from tinynet import config, data
 from tinynet.blas import Computing
+from tinynet.compiled_program import add_penalties
 from tinynet.one_step import copied, relative
 from tinynet.program.program import Backward
 from tinynet.tables import Table, Tables
-from tinynet.training import add_penalties
 
 _SECONDS = 0.5  # how long steps are repeated, after the first
 _LEAST = 5  # steps
@@ -122,7 +122,7 @@ def profile_of(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: Any) 
         rows = own._profiled(examples, size)
         if rows:
             stages = [ProfileRow("step", name, "", us) for name, us in rows]
-            return Profile(stages, f"{note} One call of the runner does many steps.")
+            return Profile(stages, f"{note} The rows are executed by one compiled runner.")
         full = itertools.islice(examples.batches(size), max(min(len(examples) // size, 8), 1))
         batches = [*full]
         program = own._program("train", batches[0])

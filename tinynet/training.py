@@ -20,7 +20,7 @@ import numpy as np
 from tinynet import checks, config, data, losses, optimizers, progress, random, threads
 from tinynet.blas import Computing
 from tinynet.callbacks import CallbackList, History, as_callbacks
-from tinynet.compiled_program import Repeated
+from tinynet.compiled_program import Repeated, add_penalties
 from tinynet.interrupts import Deferred
 from tinynet.layers import base
 from tinynet.metrics import Metric
@@ -347,11 +347,11 @@ class Trainer(Network):
 
         Where `stops` is set, a loss that is not finite is returned before anything is learnt.
         """
+        compiled = self._compiled_step(batch, plan)
+        if compiled is not None:
+            return self._compiled_steps(compiled, batch, len(data.leaves(batch)[0]), stops)[1]
         program = self._program("train", batch)
         regularized = [v for v in plan.variables if v.regularizer is not None]
-        is_sparse = isinstance(batch[0], SparseBatch)
-        if program.may_compile and (found := program.compiled(is_sparse, plan, regularized)):
-            return self._compiled_steps(found, batch, len(data.leaves(batch)[0]), stops)[1]
         values, loss, parts, work = self._forward(program, batch, regularized)
         self._count(program, values, batch, loss, parts)
         if stops and not math.isfinite(loss):
@@ -422,8 +422,20 @@ class Trainer(Network):
 
     def _profiled(self, examples: data.Examples, size: int) -> list[tuple[str, float]]:
         """Return the microseconds of each row of a step; nothing if Python must run some of it."""
-        many = self._many_steps(examples, size)
-        return [] if many is None else many.profile(next(examples.batches(size)))
+        batch = next(examples.batches(size))
+        compiled = self._compiled_step(batch, self._training_plan())
+        if compiled is None or compiled.has_others:
+            return []
+        machine = compiled.borrow(size)
+        compiled.run(machine, data.leaves(batch), size)
+        rows: list[tuple[str, float]] = machine.profile()
+        return rows
+
+    def _compiled_step(self, batch: data.Batch, plan: Plan) -> Any:
+        """Return the rows of a training step; None if Python must run all of it."""
+        regularized = [v for v in plan.variables if v.regularizer is not None]
+        program = self._program("train", batch)
+        return program.compiled(isinstance(batch[0], SparseBatch), plan, regularized)
 
     @property
     def _regularized(self) -> list[Variable]:
@@ -1817,12 +1829,11 @@ class ManySteps:
         if not config.is_enabled("many_steps"):
             return None
         batch = next(source.batches(1))
-        program, plan = model._program("train", batch), model._plan
-        if program.is_fixed:
+        plan = model._plan
+        if model._program("train", batch).is_fixed:
             return None
-        regularized = [v for v in plan.variables if v.regularizer is not None]
-        compiled = program.compiled(isinstance(batch[0], SparseBatch), plan, regularized)
-        if compiled is None or compiled.has_others:
+        compiled = model._compiled_step(batch, plan)
+        if compiled is None or compiled.has_others or compiled.by_python:
             return None
         weights = sum(v.size for v in plan.variables)
         at_once = max((1 << 33) // (weights * (batch_size + 32) + (1 << 16)), 1)
@@ -1830,23 +1841,6 @@ class ManySteps:
             size = batch_size * source.example_bytes
             at_once = min(at_once, max((1 << 22) // max(size, 1), 1))
         return cls(model, compiled, batch_size, at_once)
-
-    def profile(self, batch: data.Batch) -> list[tuple[str, float]]:
-        """Return the microseconds of each row of a step.
-
-        Parameters
-        ----------
-        batch : tuple
-            Inputs, targets and weights.
-
-        Returns
-        -------
-        list of (str, float)
-            Kernel and time.
-        """
-        machine = self._compiled.borrow(self.batch_size)
-        self._compiled.run(machine, data.leaves(batch), self.batch_size)
-        return machine.profile()
 
     def run(self, batch: data.Batch, stops: bool, once: bool = False) -> tuple[int, float]:
         """Run the steps of some batches; return their number and the last loss.
@@ -1869,25 +1863,6 @@ class ManySteps:
         """
         most = 1 if once else None
         return self._model._compiled_steps(self._compiled, batch, self.batch_size, stops, most)
-
-
-def add_penalties(variables: list[Variable], gradients: list[Array]) -> None:
-    """Add the gradients of the penalties on weights.
-
-    Parameters
-    ----------
-    variables : list of Variable
-        Weights.
-    gradients : list of ndarray
-        Gradient of the loss with respect to each; modified in place.
-
-    Examples
-    --------
-    >>> add_penalties([Variable([1.0])], [np.zeros(1)])  # without a regularizer
-    """
-    for variable, gradient in zip(variables, gradients, strict=True):
-        if variable.regularizer is not None:
-            gradient += variable.regularizer.gradient(variable.array)
 
 
 def _stops(hooks: CallbackList) -> bool:

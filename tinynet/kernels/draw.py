@@ -1,4 +1,4 @@
-"""Kernels that draw random numbers as NumPy does, and that copy columns and look up rows.
+"""Kernels that draw random numbers as NumPy does, and that copy elements and look up rows.
 
 A PCG64 generator (O'Neill, "PCG: A family of simple fast space-efficient statistically good
 algorithms for random number generation", 2014) is a linear congruential generator of 128 bits,
@@ -160,36 +160,48 @@ def draw_uniform(part, parts, count, numbers, state, out):
 
 
 @kernel
-def copy_columns(
-    part, parts, count, per, source, source_columns, first, width, out, out_columns, out_first
-):
-    """Copy `width` columns of float32, from column `first` on, to the columns from `out_first` on.
+def copy_elements(
+    part, parts, count, source, out, size_1, size_2, size_3, x_0, x_1, x_2, x_3, y_0, y_1, y_2, y_3,
+    x_first, y_first,
+):  # fmt: skip
+    """Copy float32 of a shape (word(count), `size_1`, `size_2`, `size_3`) to other places.
 
-    Both matrices have ``word(count) * per`` rows. Concatenating copies all columns of each input;
-    its gradient copies each input's columns back.
+    Element (n, i, j, k) is the number ``x_first + n * x_0 + i * x_1 + j * x_2 + k * x_3`` of the
+    source, and that of `out` with y in place of x. So arrays are concatenated, sliced, transposed,
+    repeated (x_1 = 0), ...
     """
-    rows = vector(count, 1, np.int64)[0] * per
-    for i in range(rows * part // parts, rows * (part + 1) // parts):
-        x = vector(source + 4 * (i * source_columns + first), width, np.float32)
-        y = vector(out + 4 * (i * out_columns + out_first), width, np.float32)
-        for j in range(width):
-            y[j] = x[j]
+    n = vector(count, 1, np.int64)[0]
+    for i in range(n * part // parts * size_1, n * (part + 1) // parts * size_1):
+        for j in range(size_2):
+            x_at = source + 4 * (x_first + i // size_1 * x_0 + i % size_1 * x_1 + j * x_2)
+            y_at = out + 4 * (y_first + i // size_1 * y_0 + i % size_1 * y_1 + j * y_2)
+            if x_3 == 1 and y_3 == 1:
+                x, y = vector(x_at, size_3, np.float32), vector(y_at, size_3, np.float32)
+                for k in range(size_3):
+                    y[k] = x[k]
+            else:
+                for k in range(size_3):
+                    x = vector(x_at + 4 * k * x_3, 1, np.float32)
+                    vector(y_at + 4 * k * y_3, 1, np.float32)[0] = x[0]
 
 
 @inlined
 def _index(indices, size_of, i):
-    """Return an index, of 4 or 8 bytes."""
+    """Return an index, of 4 or 8 bytes, or a float (`size_of` is 0) without its fraction."""
+    if size_of == 0:
+        x = vector(indices + 4 * i, 1, np.float32)[0]
+        return np.int64(x) if -1 < x < 2.0**31 else np.int64(-1)
     if size_of == 4:
         return np.int64(vector(indices + 4 * i, 1, np.int32)[0])
     return vector(indices + 8 * i, 1, np.int64)[0]
 
 
 @kernel
-def look_up(part, parts, count, per, indices, size_of, table, size, width, out, wrong):
+def look_up(part, parts, count, per, indices, size_of, table, size, width, out, step, stops):
     """Copy the rows of a float32 table at ``word(count) * per`` indices.
 
     `size_of` is the number of bytes of an index, 4 or 8; the table's shape is (`size`, `width`).
-    An index that is not from 0 to size - 1 sets the int64 at `wrong` to 1; its row becomes 0.
+    An index that is not from 0 to size - 1 sets the stop flag to `stops`; its row becomes 0.
     """
     n = vector(count, 1, np.int64)[0] * per
     x, y = matrix(table, size, width, np.float32), matrix(out, n, width, np.float32)
@@ -199,7 +211,7 @@ def look_up(part, parts, count, per, indices, size_of, table, size, width, out, 
             for j in range(width):
                 y[i, j] = x[row, j]
         else:
-            vector(wrong, 1, np.int64)[0] = 1
+            vector(step, 4, np.int64)[3] = stops
             for j in range(width):
                 y[i, j] = 0
 

@@ -868,7 +868,10 @@ class LayerCall(Operation):
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
         """Return zeros of the output's shape; the layer is not run."""
         shape = self._output_shape(arrays[0].shape)
-        return np.zeros([size or 0 for size in shape], self.layer.dtype)
+        sizes = [size or 0 for size in shape]
+        if shape[:1] == (None,):
+            sizes[0] = len(arrays[0])
+        return np.zeros(sizes, self.layer.dtype)
 
     def _output_shape(self, shape: tuple[int, ...]) -> Any:
         layer = self.layer

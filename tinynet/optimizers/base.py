@@ -697,26 +697,36 @@ class Optimizer(Configurable):
         """
         cls = type(self)
         methods = ("update_step", "apply", "apply_gradients", "_step")
-        is_own = any(getattr(cls, name) is not getattr(Optimizer, name) for name in methods)
-        if is_own or self.gradient_accumulation_steps is not None:
+        if any(getattr(cls, name) is not getattr(Optimizer, name) for name in methods):
             raise Untraceable(f"the optimizer {self.name}")
         weights = [low.leaf(v, v.shape) for v in plan.variables]
         for k, (variable, w) in enumerate(zip(plan.variables, weights, strict=True)):
             if variable.regularizer is not None:
                 penalty = variable.regularizer.gradient(w)
                 gradients[k] = penalty if gradients[k] is None else gradients[k] + penalty
-        gradients = self._traced_clip(low, gradients)
+        full, stores = self._traced_sum(low, plan, gradients)
+        squares = [self._traced_squares(low, v) for v in plan.variables]
+        gradients = self._traced_clip(low, gradients, squares)
         count = len(self.numbers(np.ones(1, np.float32), np.ones(1, np.int64)))
         numbers = [low.number("number", k) for k in range(count)]
         for k, (variable, gradient) in enumerate(zip(plan.variables, gradients, strict=True)):
             low.tag = id(variable)
-            w = weights[k].copy()
+            before = w = weights[k]
+            w = w.copy()
             if self.weight_decay and self._decays(variable):
                 w -= w * np.float32(self.weight_decay) * low.number("rate")
             index = self._get_variable_index(variable)
             own = [self._slots[name][index] for name in self.slot_names]
-            way = cls if config.is_enabled("update") else Optimizer
-            w, slots = way._traced_update(self, low, variable, w, gradient, own, numbers)
+            if full is None and squares[k] is None and config.is_enabled("update"):
+                w, slots = self._traced_update(low, variable, w, gradient, own, numbers)
+            else:
+                given = w, gradient, own, numbers, squares[k]
+                w, slots = self._traced_formula(low, *given)
+            if full is not None:
+                w = np.where(full, w, before)
+                held = [low.leaf(slot, slot.shape) for slot, _ in slots]
+                slots = [(s, np.where(full, to, h)) for (s, to), h in zip(slots, held, strict=True)]
+            slots += stores[k]
             w = self._traced_average(low, variable, w, slots)
             if variable.constraint is not None:
                 w = variable.constraint.project(w)
@@ -729,7 +739,19 @@ class Optimizer(Configurable):
         self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
     ) -> tuple[Any, list[Any]]:
         """Note `update`; return the new weight, and the slots with their new values."""
+        return self._traced_formula(low, w, gradient, own, numbers, None)
+
+    def _traced_formula(
+        self, low: Any, w: Any, gradient: Any, own: Any, numbers: Any, squares: Any
+    ) -> tuple[Any, list[Any]]:
+        """Note `update` as a formula, even where it is one operation of the chain."""
         slots = [(slot, low.leaf(slot, slot.shape).copy()) for slot in own]
+        if squares is not None and self.squares and not (self.global_clipnorm or self.clipvalue):
+            name, rate = self.squares
+            keep = getattr(self, rate) if rate else 0.5
+            value = slots[self.slot_names.index(name)][1]
+            if keep:
+                value += (squares - np.square(gradient)) * np.float32((1 - keep) / keep)
         self.update(numbers, w, gradient, *(value for _, value in slots))
         return w, slots
 
@@ -741,17 +763,49 @@ class Optimizer(Configurable):
         others = self.use_ema or variable.constraint is not None or w.node.operation != "leaf"
         return variable.size == 1 and bool(others)
 
-    def _traced_clip(self, low: Any, gradients: list[Any]) -> list[Any]:
+    def _traced_squares(self, low: Any, variable: Variable) -> Any:
+        """Return the sum of the squares of a gradient's parts, where it is the sum of parts."""
+        parts = low.squares.get(id(variable), [])
+        if variable.regularizer is not None or self.gradient_accumulation_steps is not None:
+            return None
+        return sum(parts[1:], parts[0]) if len(parts) == low.uses.get(id(variable)) else None
+
+    def _traced_sum(self, low: Any, plan: Plan, gradients: list[Any]) -> tuple[Any, list[Any]]:
+        """Note the sums of gradients; return whether they are full, and the new sums.
+
+        The gradients become their means.
+        """
+        stores: list[Any] = [[] for _ in gradients]
+        count = self.gradient_accumulation_steps
+        if count is None:
+            return None, stores
+        full = low.number("full") != 0
+        for k, variable in enumerate(plan.variables):
+            low.tag = id(variable)
+            slot = self._slots["accumulator"][self._get_variable_index(variable)]
+            total = low.add(low.leaf(slot, slot.shape) + gradients[k])
+            gradients[k] = low.add(total / np.float32(count))
+            stores[k].append((slot, np.where(full, 0.0, total)))
+        low.tag = None
+        return full, stores
+
+    def _traced_clip(self, low: Any, gradients: list[Any], squares: list[Any]) -> list[Any]:
+        def square_sum(k: int) -> Any:
+            return np.sum(np.square(gradients[k]) if squares[k] is None else squares[k])
+
         if self.clipvalue is not None:
             return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
         if self.clipnorm is not None:
             limit = np.float32(self.clipnorm)
-            lengths = [np.sqrt(np.sum(np.square(g))) for g in gradients]
-            pairs = zip(gradients, lengths, strict=True)
-            return [g * (limit / np.maximum(length, limit)) for g, length in pairs]
+            scales = [
+                limit / np.maximum(np.sqrt(square_sum(k)), limit) for k in range(len(gradients))
+            ]
+            for k, scale in enumerate(scales):
+                squares[k] = None if squares[k] is None else squares[k] * (scale * scale)
+            return [g * scale for g, scale in zip(gradients, scales, strict=True)]
         if self.global_clipnorm is not None:
             limit = np.float32(self.global_clipnorm)
-            total: Any = sum(low.add(np.sum(np.square(g))) for g in gradients)
+            total: Any = sum(low.add(square_sum(k)) for k in range(len(gradients)))
             scale = low.add(np.minimum(1 / np.sqrt(total), 1 / limit))
             return [g * (limit * scale) for g in gradients]
         return gradients
@@ -783,15 +837,39 @@ class Optimizer(Configurable):
         ndarray of float32, shape (S, len(names))
             The numbers.
         """
-        steps = int(self.iterations) + 1 + np.arange(len(rates))
-        own = self.numbers(rates, steps)
+        is_full, steps = self._ahead(len(rates))
+        own = np.zeros((len(self.numbers(rates[:1], steps[:1])), len(rates)))
+        if is_full.any():
+            own[:, is_full] = self.numbers(rates[is_full], steps[is_full])
         keep = np.where(steps > 1, self.ema_momentum, 0.0)
         every = self.ema_overwrite_frequency or 1
-        others = {"rate": rates, "keep": keep, "give": 1 - keep, "replace": steps % every == 0}
+        others = {
+            "rate": rates, "keep": keep, "give": 1 - keep, "replace": steps % every == 0,
+            "full": is_full,
+        }  # fmt: skip
         table = np.zeros((len(rates), len(names)), np.float32)
         for k, (kind, *which) in enumerate(names):
             table[:, k] = own[which[0]] if kind == "number" else others[kind]
         return table
+
+    def _ahead(self, steps: int) -> tuple[Array, Array]:
+        """Return whether weights change in each of the next steps, and for which time."""
+        numbers = int(self._iterations.array) + 1 + np.arange(steps)
+        every = self.gradient_accumulation_steps or 1
+        return numbers % every == 0, (numbers - 1) // every + 1
+
+    def count(self, steps: int) -> None:
+        """Note that the runner did these steps.
+
+        Parameters
+        ----------
+        steps : int
+            Their number.
+        """
+        is_full, numbers = self._ahead(steps)
+        if is_full.any():
+            self.changed(numbers[is_full])
+        self._iterations.array += steps
 
     @property
     def is_plain(self) -> bool:

@@ -550,6 +550,7 @@ def _filled(value: float) -> Callable[..., Any]:
 #: Other functions of NumPy.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "size": _size,
+    "shape": lambda x: x.shape,
     "all": _all,
     "any": lambda x, *args, **kwargs: np.logical_not(_all(np.logical_not(x), *args, **kwargs)),
     "where": lambda condition, a, b: _call(np.where, [condition, a, b]),

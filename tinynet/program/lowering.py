@@ -2,14 +2,16 @@
 
 Each operation either calls kernels (matrix products, random numbers) or is a formula, whose nodes
 are executed by the kernel `chain`. Nodes of one space whose inputs are there go into one call of
-it: this is the fusion of elementwise operations.
+it: this is the fusion of elementwise operations. Any other instruction, such as a custom layer, is
+run by Python, between two stretches of rows.
 """
 
 from __future__ import annotations
 
+import collections
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +19,6 @@ from tinynet import config
 from tinynet.functional import dense_net as functional
 from tinynet.program.dense_net import (
     BATCH_NORMALIZATION,
-    DRAW,
-    DROPOUT,
     MATCHES,
     NORMALIZED,
     Activated,
@@ -34,8 +34,10 @@ from tinynet.program.formula import (
     as_traced,
     space_of,
 )
-from tinynet.program.operations import Operation
-from tinynet.program.tensor import TABLE
+from tinynet.program.operations import LookUp, Operation
+from tinynet.program.program import Backward, backward_call
+from tinynet.program.symbols import SymbolicTensor, examples_of
+from tinynet.program.tensor import TABLE, to_array
 
 
 class Register:
@@ -74,6 +76,13 @@ class Scratch:
         self.size = size
 
 
+class Indices:
+    """A value that is rounded to whole numbers where kernels read it as indices."""
+
+    def __init__(self, array: Traced) -> None:
+        self.array = array
+
+
 class Call:
     """A kernel call: its name, its words (numbers, nodes, registers, Variables), what it writes."""
 
@@ -83,6 +92,36 @@ class Call:
         self.work: tuple[int, int] = (0, 0)
         #: Of `learn`: the gradient that the update reads from scratch memory.
         self.gradient: Node | None = None
+        #: What Python does instead of a kernel.
+        self.python: PythonCall | None = None
+
+
+class PythonCall:
+    """What Python does between two stretches of rows.
+
+    Parameters
+    ----------
+    name : str
+        Name of the operation.
+    function : callable
+        ``function(arrays, options, work)`` returns a list of results.
+    key : object
+        Part of the `Workspace` that it gets: a backward function gets that of its operation.
+    inputs : list of (Traced, SymbolicTensor, Variable, ndarray or None)
+        Values in registers; results of other calls by Python, whose data type is none of a
+        register's; and what is known.
+    types : list
+        Data types of the inputs.
+    """
+
+    def __init__(
+        self, name: str, function: Callable[..., Any], key: Any, inputs: list[Any], types: list[Any]
+    ) -> None:
+        self.name, self.function, self.key = name, function, key
+        self.inputs, self.types = inputs, types
+        self.options: dict[str, Any] = {}
+        #: The results, and where rows read them, if they can.
+        self.outputs: list[tuple[Any, Traced | None]] = []
 
 
 #: How many values a chain may have: a few less than it has slots.
@@ -228,6 +267,15 @@ class Lowering:
             key = id(node.source)
             self._readers[key] = max(self._readers.get(key, 0), index)
 
+    def whole(self, value: Any) -> Traced:
+        """Return a value as kernels read it: a number that stands for many is written so often."""
+        value = self.add(as_traced(value))
+        if value.node.result == SCALAR and not value.node.is_row and value.size != 1:
+            return self.add(
+                Traced.of(Node("copy", [value.node], space_of(value.shape)), value.shape)
+            )
+        return value
+
     def call(
         self,
         kernel: str,
@@ -251,7 +299,7 @@ class Lowering:
         **words : object
             The other words.
         """
-        inputs = {name: self.add(value).node for name, value in reads.items()}
+        inputs = {name: self.whole(value).node for name, value in reads.items()}
         index = len(self.groups)
         results = []
         for name, (shape, target) in writes.items():
@@ -267,9 +315,35 @@ class Lowering:
         self.groups.append(Group(None, call=made))
         return results
 
+    def call_python(self, made: PythonCall, targets: Sequence[Any] = ()) -> None:
+        """Note what Python does, after all that is noted so far, and before all that follows.
+
+        Parameters
+        ----------
+        made : PythonCall
+            The call.
+        targets : sequence of Variable
+            The Variables that it sets.
+        """
+        made.inputs = [self.add(i) if isinstance(i, Traced) else i for i in made.inputs]
+        index = len(self.groups)
+        written = [traced.node for _, traced in made.outputs if traced is not None]
+        written += [self.leaf(target, target.shape).node for target in targets]
+        self._place.update(dict.fromkeys(written, index))
+        read = [i.node for i in made.inputs if isinstance(i, Traced)]
+        call = Call("python", {}, read, written)
+        call.python = made
+        self.groups.append(Group(None, call=call))
+        self._floor = index + 1
+        # It may have changed any Variable.
+        self.current.clear()
+        self._spread.clear()
+
     def store(self, variable: Any, value: Any) -> None:
         """Set a Variable, after everything that reads its old value."""
         value = self.add(as_traced(value))
+        if value.node.source is variable:
+            return
         key = id(variable)
         space = space_of(variable.shape)
         if value.node.is_update and value.node.source[0] is variable:
@@ -367,7 +441,9 @@ def _(operation: Operation, low: Lowering, arrays: list[Any], options: dict[str,
     if type(operation) is not Operation:
         raise Untraceable(operation.name)
     if operation is _COPY:
-        return _copied(low, arrays[0])
+        return copied(arrays[0])
+    if TABLE.get(operation.name) is operation and operation.name in NAMED:
+        return NAMED[operation.name].forward(low, operation, arrays, options)
     return operation.forward(*arrays, **options)
 
 
@@ -378,7 +454,23 @@ def _(
 ) -> list[Any]:  # fmt: skip
     if type(operation) is not Operation:
         raise Untraceable(operation.name)
+    if TABLE.get(operation.name) is operation and operation.name in NAMED:
+        given = operation, d_y, ys[0], arrays, options, needs
+        return NAMED[operation.name].backward(low, *given)
     return operation.gradients(d_y, ys[0], arrays, options, needs, None, None)
+
+
+class Named(NamedTuple):
+    """How operations of the table are lowered that are no formulas."""
+
+    #: ``forward(low, operation, arrays, options)`` and
+    #: ``backward(low, operation, d_y, y, arrays, options, needs)``.
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+
+
+#: These operations by name.
+NAMED: dict[str, Named] = {}
 
 
 @forward.register
@@ -454,7 +546,9 @@ def _(
     u = kernel.shape[-1]
     if operation.rectifies:
         d_y = functional.relu_backward(d_y, ys[0], ys[0])
-    d_y = low.add(as_traced(d_y))
+    d_y = low.whole(d_y)
+    if d_y.node.is_row:
+        d_y = low.add(copied(d_y))
     words = {"batched": batched, "per": per, "d": d, "u": u}
     work = (per * d * u, 0) if batched else (0, per * d * u)
     d_x = d_kernel = d_bias = None
@@ -474,36 +568,6 @@ def _(
         reads = {"d_y": d_y, "w": kernel}
         (d_x,) = low.call("linear_dx", reads, {"out": (x.shape, None)}, work, y=0, **words)
     return [d_x, d_kernel, d_bias]
-
-
-@forward.register(type(DRAW))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
-    x, noise = arrays[0], options["noise_shape"]
-    if noise is not None:
-        raise Untraceable("noise_shape")
-    space = space_of(x.shape)
-    (drawn,) = low.call(
-        "draw_uniform",
-        {},
-        {"out": (x.shape, None)},
-        batched=space.batched,
-        numbers=space.size,
-        state=options["generator"],
-    )
-    return drawn
-
-
-@forward.register(type(DROPOUT))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
-    return functional.dropout(arrays[0], arrays[1], options["rate"])
-
-
-@backward.register(type(DROPOUT))
-def _(
-    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
-    outs: Any,
-) -> list[Any]:  # fmt: skip
-    return [functional.dropout(d_y, arrays[1], options["rate"]), None]
 
 
 def _normalized(arrays: Any, options: Any) -> Any:
@@ -564,7 +628,7 @@ def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
 _COPY = TABLE["copy"]
 
 
-def _copied(low: Lowering, x: Any) -> Any:
+def copied(x: Any) -> Any:
     """Return a copy that keeps its value when the Variable is set."""
     return Traced.of(Node("copy", [x.node], space_of(x.shape)), x.shape)
 
@@ -579,13 +643,190 @@ def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
     return value
 
 
-def lower_instructions(
-    low: Lowering, values: dict[int, Any], instructions: Sequence[Any], value_of: Callable[..., Any]
-) -> None:
-    """Lower the forward part of a program; `values` gets the results by the ids of symbols."""
-    for instruction in instructions:
-        arrays = [value_of(i) for i in instruction.inputs]
-        found = forward(instruction.operation, low, arrays, instruction.options)
-        found = found if isinstance(found, tuple) else (found,)
-        for symbol, result in zip(instruction.outputs, found, strict=True):
-            values[id(symbol)] = low.add(as_traced(result))
+# ---------------------------------------------------------------- programs
+
+#: What the stop flag is set to by an index that is out of range.
+WRONG_INDEX = 2
+#: The update of the weights, among what Python must do.
+UPDATE = "update"
+#: What `register_of` keeps in registers: a mask as 0 and 1.
+_KEPT = (np.float32, np.bool_)
+
+
+def register_of(symbol: SymbolicTensor) -> Traced | None:
+    """Return a register for a result of Python; None where rows can't read it."""
+    dtype, shape = np.dtype(symbol.dtype), traced_shape(symbol)
+    batches = [len(batch) for batch in examples_of((None,), bool)]
+    is_batch = None not in symbol.shape or [e.shape[:1] for e in symbol.examples] == [
+        (n,) for n in batches
+    ]
+    if not is_batch or (dtype not in _KEPT and shape):
+        return None
+    try:
+        space = space_of(shape)
+    except Untraceable:
+        return None
+    node = Node("leaf", [], space, source=Register(space))
+    return Traced.of(node, shape, dtype if dtype in _KEPT else np.float32)
+
+
+class ProgramLowering(Lowering):
+    """Lowers a program: forward, then backward.
+
+    Parameters
+    ----------
+    by_python : set
+        The ids of instructions that Python must run, because it runs their backward functions;
+        and `UPDATE`.
+    """
+
+    def __init__(self, by_python: set[Any]) -> None:
+        super().__init__()
+        self.by_python = by_python
+        #: The values of symbols that rows can read, by their ids.
+        self.values: dict[int, Any] = {}
+        #: The look-ups, with their indices, which may be wrong.
+        self.look_ups: list[tuple[Any, Traced]] = []
+        #: The sums of squares of look-ups' gradients, by the ids of Variables.
+        self.squares: dict[int, list[Traced]] = {}
+        #: How often each Variable is used, by its id.
+        self.uses: collections.Counter[int] = collections.Counter()
+        #: What each call of Python does, and why.
+        self.reasons: dict[str, str] = {}
+
+    def value_of(self, value: Any) -> Any:
+        """Return what rows know of an input of an instruction."""
+        if id(value) in self.values:
+            return self.values[id(value)]
+        if isinstance(value, SymbolicTensor):
+            raise Untraceable("a value that is not computed")
+        if hasattr(value, "assign"):
+            return self.leaf(value, value.shape)
+        return value if value is None or isinstance(value, int | float) else as_traced(value)
+
+    def leaf(self, source: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> Traced:
+        """Return a value that lies in memory already."""
+        if hasattr(source, "assign") and source.array.dtype != np.float32:
+            raise Untraceable(f"a Variable of {source.array.dtype}")
+        return super().leaf(source, shape, dtype)
+
+    def lower_forward(self, instructions: Sequence[Any]) -> None:
+        """Lower the forward part of a program."""
+        self.uses.update(id(i) for n in instructions for i in n.inputs)
+        for instruction in instructions:
+            operation, options = instruction.operation, instruction.options
+            try:
+                if id(instruction) in self.by_python:
+                    raise Untraceable("its backward function")
+                arrays = [self.value_of(i) for i in instruction.inputs]
+                found = forward(operation, self, arrays, options)
+                found = found if isinstance(found, tuple) else (found,)
+                found = [x if isinstance(x, Indices) else self.add(as_traced(x)) for x in found]
+            except Untraceable as error:
+                self.by_python.add(id(instruction))
+                self.run_by_python(instruction, operation.compute, id(instruction), str(error))
+                continue
+            self.values.update(zip(map(id, instruction.outputs), found, strict=True))
+
+    def lower_backward(self, program: Any) -> dict[int, Any]:
+        """Lower the backward part of a program.
+
+        Parameters
+        ----------
+        program : Program
+            The program.
+
+        Returns
+        -------
+        dict of int to Traced
+            Gradients, by the id of the Variable that they are for.
+
+        Raises
+        ------
+        NeedsPython
+            If Python must run an instruction whose forward function was lowered.
+        """
+        gradients: dict[int, Any] = {}
+        for instruction in program.backward:
+            operation: Any = instruction.operation
+            outs: list[Any] = [None]
+            if isinstance(operation, Backward):
+                outs = operation.outs
+            try:
+                found = [self.add(as_traced(d)) for d in self._gradients(instruction)]
+            except Untraceable as error:
+                self._gradients_by_python(instruction, str(error))
+                gradients |= {id(out): self.leaf(out, out.shape) for out in outs if out is not None}
+                continue
+            for symbol, gradient, out in zip(instruction.outputs, found, outs, strict=True):
+                if symbol is not None:
+                    self.values[id(symbol)] = gradient
+                if out is not None:
+                    gradients[id(out)] = gradient
+        for symbol, out in program.stores:
+            gradients[id(out)] = self.add(as_traced(self.value_of(symbol)))
+        return gradients
+
+    def _gradients(self, instruction: Any) -> list[Any]:
+        """Lower an instruction of the backward part."""
+        operation, value_of = instruction.operation, self.value_of
+        if not isinstance(operation, Backward):  # a sum of two gradients
+            a, b = map(value_of, instruction.inputs)
+            return [a + b]
+        own = operation.forward
+        if own.operation.has_work and id(own) in self.by_python:
+            raise Untraceable("its forward function")
+        d_y: Any = as_traced(value_of(instruction.inputs[0]))
+        ys = [value_of(o) if id(o) in self.values else None for o in own.outputs]
+        if ys[0] is None:
+            raise Untraceable("a value that is not computed")
+        arrays = [*map(value_of, own.inputs)]
+        shape = traced_shape(own.outputs[0])
+        if d_y.shape != shape:
+            d_y = np.broadcast_to(d_y, shape)
+        given = d_y, ys, arrays, own.options, operation.needs, operation.outs
+        # The result may not depend on an input smoothly.
+        return [0.0 if d is None else d for d in backward(own.operation, self, *given)]
+
+    def _gradients_by_python(self, instruction: Any, why: str) -> None:
+        operation = instruction.operation
+        if not isinstance(operation, Backward):
+            self.run_by_python(instruction, operation.compute, id(instruction), why)
+            return
+        own = operation.forward
+        if own.operation.has_work and id(own) not in self.by_python:
+            raise NeedsPython(id(own))
+        if isinstance(own.operation, LookUp) and UPDATE not in self.by_python:
+            raise NeedsPython(UPDATE)  # which reads what it keeps for the optimizer
+        outs = [out for out in operation.outs if out is not None]
+        function = backward_call(operation, own)
+        self.run_by_python(instruction, function, id(own), why, outs)
+
+    def run_by_python(
+        self, instruction: Any, function: Any, key: Any, why: str, targets: Sequence[Any] = ()
+    ) -> None:
+        """Note that Python runs an instruction."""
+        inputs: list[Any] = []
+        for i in instruction.inputs:
+            given = self.values.get(id(i), i)
+            given = given.array if isinstance(given, Indices) else given
+            if not isinstance(given, Traced | SymbolicTensor) and not hasattr(i, "assign"):
+                given = None if given is None else to_array(given)
+            if isinstance(given, Traced) and getattr(given.node.source, "is_sparse", False):
+                raise Untraceable(why)  # Python has no compressed rows
+            inputs.append(given)
+        types = [getattr(i, "dtype", None) for i in instruction.inputs]
+        name = instruction.operation.name
+        made = PythonCall(name, function, key, inputs, types)
+        made.options = instruction.options
+        for symbol in instruction.outputs:
+            traced = None if symbol is None else register_of(symbol)
+            made.outputs.append((symbol, traced))
+            if traced is not None:
+                self.values[id(symbol)] = traced
+        self.call_python(made, targets)
+        self.reasons[name] = why
+
+
+class NeedsPython(Exception):  # noqa: N818  # it is no error for the user
+    """Lower the program again, with an instruction that Python runs; its id is the argument."""

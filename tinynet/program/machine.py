@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -15,10 +16,18 @@ import numpy as np
 from tinynet.kernels import objects
 from tinynet.kernels.compiled import COMPILES
 from tinynet.kernels.row import FIRST, WORDS, Kernel
-from tinynet.program.formula import SCALAR, Node, placement
-from tinynet.program.lowering import Call, Group, Lowering, Patch, Register, Scratch
+from tinynet.program.formula import BATCH, SCALAR, Node, Traced, placement
+from tinynet.program.lowering import (
+    Call,
+    Group,
+    Lowering,
+    Patch,
+    PythonCall,
+    Register,
+    Scratch,
+)
 from tinynet.program.order import Table, uses_of
-from tinynet.workspace import address_of, aligned
+from tinynet.workspace import Workspace, address_of, aligned
 
 _LINE, SLOTS = 64, 64
 #: Multiplications of a step during which other threads of Python should run.
@@ -74,6 +83,8 @@ class Code:
                 continue
             (value,) = node.inputs
             free = value not in stores and value.operation not in _SUMS and not value.is_row
+            # Python may change a Variable before the value is read again.
+            free = free and not (machine.has_python and machine.is_needed(value, group))
             if free and may_overwrite(value, node.source):
                 stores[value] = node.source
         for node in nodes:
@@ -184,6 +195,7 @@ class Machine:
         self.operations = {name: entry[0] for name, entry in OPERATIONS.items()}
         self.groups, self._shapes = [*low.groups], low.shapes
         self.results = results
+        self.has_python = any(g.call is not None and g.call.python for g in self.groups)
         self._group_of = {n: g for g in self.groups for n in g.nodes}
         self._outside: set[Node] = set(results.values())
         for group in self.groups:
@@ -194,6 +206,10 @@ class Machine:
         self.codes = [Code(g, self) if g.nodes else None for g in self.groups]
         #: The largest batch, and most threads; nothing is planned yet.
         self.batch = self.threads = 0
+
+        #: What calls of Python keep from forward to backward, and their results in this step.
+        self.work = Workspace()
+        self.objects: dict[int, Any] = {}
 
     @property
     def is_in_place(self) -> bool:
@@ -222,12 +238,18 @@ class Machine:
         self.variables: list[tuple[Any, Any]] = []
         self.patches: dict[str, list[tuple[Any, tuple[int, int]]]] = {}
         rows: list[tuple[str, dict[str, Any]]] = []
+        calls: list[tuple[int, PythonCall]] = []  # and how many rows are before each
         self.threads = threads
         self._get_kernels()
         for group, code in zip(self.groups, self.codes, strict=True):
             if group.call is None:
                 words, size = self._chain_words(code)
                 rows.append(("chain", words))
+            elif group.call.python is not None:
+                calls.append((len(rows), group.call.python))
+                for node in group.call.writes:
+                    self.address(node)
+                continue
             else:
                 name, words = self._call_words(group.call, code)
                 size = 0
@@ -244,8 +266,9 @@ class Machine:
                 rows.append((name, words))
             if size:  # each thread that may execute a part has some
                 words["room"], words["room_size"] = self._bytes(size * self.threads), size
-        first = self._begin_words()
+        first, before = self._begin_words(), 1
         if self._counts:
+            before += 1
             pers = np.array([*self._counts], np.int64)
             words = {
                 "step": self._address(self.step), "pers": self._constant(pers),
@@ -266,11 +289,20 @@ class Machine:
         arrays = [*self._parts, *(array for _, array in self.variables)]
         blocks = [(self._address(array), array.nbytes) for array in arrays]
         step = self._address(self.step)
-        self.runs = Table(table, step, uses_of(table, self.names, step, batch, blocks))
+        uses = uses_of(table, self.names, step, batch, blocks)
+        #: The stretches of rows, and what Python does in between.
+        self.pieces: list[Table | PythonCall] = []
+        start = 0
+        for end, made in [*((before + k, made) for k, made in calls), (len(table), None)]:
+            if end > start:
+                self.pieces.append(Table(table[start:end], step, uses[start:end]))
+            if made is not None:
+                self.pieces.append(made)
+            start = end
 
     def _get_kernels(self) -> None:
         """Get the machine code of all kernels at once: they are compiled at the same time."""
-        names = {g.call.kernel if g.call else "chain" for g in self.groups}
+        names = {g.call.kernel if g.call else "chain" for g in self.groups} - {"python"}
         names |= {"begin", "count_rows", "run"}
         if any(name.startswith("learn") for name in names):
             names.add("product")
@@ -478,25 +510,73 @@ class Machine:
         """Execute some steps, several by a function; return the number of the last one begun."""
         self.step[0] = -1
         self.step[3] = 0
-        if steps == 1 and self.runs.work < _LONG:
-            self.runs.call()  # which keeps the GIL
-        else:
-            execute(self.runs, steps)
+        at_once = steps if len(self.pieces) == 1 else 1
+        for _ in range(0, steps, at_once):
+            for piece in self.pieces:
+                if isinstance(piece, PythonCall):
+                    self._call(piece)
+                elif at_once == 1 and piece.work < _LONG:
+                    piece.call()  # which keeps the GIL
+                else:
+                    execute(piece, at_once)
+                if self.step[3]:
+                    return int(self.step[0])
         return int(self.step[0])
+
+    def _call(self, call: PythonCall) -> None:
+        """Let Python compute something from registers, and write the results to others."""
+        n = int(self.step[2])
+
+        def given(source: Any, dtype: Any) -> Any:
+            if isinstance(source, Traced):
+                return self.read(source).astype(dtype, copy=False)
+            if id(source) in self.objects:
+                return self.objects[id(source)]
+            return source.array if hasattr(source, "assign") else source
+
+        arrays = [*map(given, call.inputs, call.types)]
+        results = call.function(arrays, call.options, self.work.of(call.key))
+        results = results if isinstance(results, tuple | list) else [results]
+        for (symbol, traced), result in zip(call.outputs, results, strict=True):
+            if symbol is not None:
+                self.objects[id(symbol)] = np.asarray(result)
+            if traced is not None:  # a single number is kept 16 times
+                register, sizes = self._registers[traced.node.source], _sizes(traced, n)
+                size = math.prod(sizes) if sizes else 16
+                register[:size].reshape(sizes or 16)[...] = result
+
+    def read(self, traced: Traced) -> Any:
+        """Return a value of the last step, where it lies if it is more than one number."""
+        return self._view(traced.node, _sizes(traced, int(self.step[2])))
+
+    def release(self) -> None:
+        """Let go of what calls of Python noted."""
+        if self.work.children:
+            self.work.release()
+            self.objects.clear()
 
     def profile(self, times: int = 2000) -> list[tuple[str, float]]:
         """Return the microseconds that each row takes, run again and again after a call."""
-        found = []
+        found: list[tuple[str, float]] = []
         self.step[3] = 0
-        for k, name in enumerate(self.names):
-            if name in ("begin", "record"):
-                continue
-            runs, best = Table(self.table[k : k + 1], self._address(self.step)), math.inf
+
+        def measure(name: str, execute: Callable[[], None], n: int) -> None:
+            best = math.inf
             for _ in range(3):
                 start = time.thread_time()
-                runs.run(times)
-                best = min(best, (time.thread_time() - start) / times * 1e6)
+                execute()
+                best = min(best, (time.thread_time() - start) / n * 1e6)
             found.append((name, best))
+
+        names = iter(self.names)
+        for piece in self.pieces:
+            if isinstance(piece, PythonCall):
+                measure("python", functools.partial(self._call, piece), 1)
+                continue
+            for k, name in enumerate(itertools.islice(names, len(piece.rows))):
+                if name not in ("begin", "record"):
+                    runs = Table(piece.rows[k : k + 1], self._address(self.step))
+                    measure(name, functools.partial(runs.run, times), times)
         return found
 
     def value(self, name: Any, shape: tuple[int | None, ...], n: int) -> Any:
@@ -505,12 +585,16 @@ class Machine:
 
     def view(self, name: Any, shape: tuple[int | None, ...], n: int) -> Any:
         """Return the memory of a result of steps for batches of n examples; a copy of a scalar."""
-        sizes = [n if size is None else size for size in shape]
-        count, node = math.prod(sizes), self.results[name]
+        return self._view(self.results[name], [n if size is None else size for size in shape])
+
+    def _view(self, node: Node, sizes: list[int]) -> Any:
+        count = math.prod(sizes)
         source: Any = node.source if node.operation == "leaf" else node
         if getattr(source, "given", None) is not None:  # an input, where the caller has it
-            memory: Any = (ctypes.c_float * count).from_address(self._set[source.given])
-            return np.frombuffer(memory, np.float32).reshape(sizes)
+            dtype: Any = np.int64 if source.itemsize == 8 else np.float32
+            size = count * source.itemsize
+            memory: Any = (ctypes.c_char * size).from_address(self._set[source.given])
+            return np.frombuffer(memory, dtype).reshape(sizes)
         if node.operation == "constant":
             return np.full(sizes, node.source, np.float32)
         self.address(node)
@@ -522,6 +606,8 @@ class Machine:
             found = self._registers[source]
         else:  # it is written to a Variable
             found = self._stored(node).array
+        if getattr(source, "itemsize", 4) == 8:
+            found = found.view(np.int64)
         if node.result == SCALAR:  # which may be kept 16 times
             return np.full(sizes, found.reshape(-1)[0], np.float32)
         return found.reshape(-1)[:count].reshape(sizes)
@@ -530,6 +616,11 @@ class Machine:
         """Return the Variable that a node of a chain is written to, if there is one."""
         code = self.codes[self.groups.index(self._group_of[node])]
         return None if code is None else code.stored.get(node)
+
+
+def _sizes(traced: Traced, n: int) -> list[int]:
+    """Return the shape of a value for a batch of n examples."""
+    return [size if size % BATCH else size // BATCH * n for size in traced.shape]
 
 
 def _position(name: str, word: str) -> int:

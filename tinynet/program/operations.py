@@ -500,7 +500,8 @@ class LookUp(Operation):
     def __init__(self, table: Any, forward: Callable[[Array, Array], Array] | None = None) -> None:
         take, back = (functools.partial(f, axis=0) for f in (shaping.take, shaping.take_backward))
         super().__init__("take", forward or take, back, 2, as_arrays)
-        self._table = table
+        #: The Variable, and whether indices out of range are refused.
+        self.table, self.checks = table, forward is not None
 
     def gradients(self, d_y: Any, y: Any, arrays: list[Any], *rest: Any) -> list[Array | None]:
         """Compute the gradient with respect to the table; add it to the Variable's `parts`."""
@@ -508,7 +509,7 @@ class LookUp(Operation):
         if found[0] is not None:
             assert self.backward is not None
             squares, _ = self.backward(np.square(d_y), y, *arrays)
-            self._table.parts = (*self._table.parts[-7:], (np.array(found[0]), squares))
+            self.table.parts = (*self.table.parts[-7:], (np.array(found[0]), squares))
         return found
 
 

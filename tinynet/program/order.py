@@ -46,8 +46,8 @@ _WRITES = {
     "linear_csr": "out rest room", "add_halves": "out", "sort_csr": "pairs",
     "kernel_gradient_csr": "out", "learn": "subrows gradient room",
     "learn_csr": "subrows gradient",
-    "learn_csr_adam": "w m v", "chain": "room", "draw_uniform": "state out", "copy_columns": "out",
-    "look_up": "out wrong", "look_up_backward": "out", "record": "table", "spread": "out",
+    "learn_csr_adam": "w m v", "chain": "room", "draw_uniform": "state out", "copy_elements": "out",
+    "look_up": "out", "look_up_backward": "out", "record": "table", "spread": "out",
     "pick": "out",
 }  # fmt: skip
 # Kernels whose parts several threads may compute, if they compute no sums over all rows.
@@ -147,6 +147,8 @@ def _work(name: str, words: dict[str, int], n: int) -> float:
             update = _OPERATION * _words(_words_at(words["subrows"], WORDS), "chain")["ops"]
         return product + update * d * u
     copied = n * (words.get("width", 0) + (u if name == "add_halves" else 0))
+    if name == "copy_elements":
+        copied = n * words["size_1"] * words["size_2"] * words["size_3"]
     drawn = n * words["numbers"] if name == "draw_uniform" else 0
     return (0 if name == "add_halves" else product) + _COPY * copied + _DRAW * drawn
 

@@ -223,7 +223,7 @@ class Runner:
         forward, outs = operation.forward, operation.outs
         pure = forward.operation.pure(forward.inputs, operation.needs)
         if pure is None:
-            return _backward_call(operation, forward), {}, sources, targets, place
+            return backward_call(operation, forward), {}, sources, targets, place
         read = [sources[k] for k in pure.reads] + [self.register_of(outs[k]) for k in pure.writes]
         pairs = [*zip(targets, outs, strict=True)]
         self._stores += [
@@ -287,7 +287,8 @@ def _run(rows: list[Row], values: list[Any], work: Workspace) -> None:
                     values[target] = np.asarray(value) if isinstance(value, np.generic) else value
 
 
-def _backward_call(operation: Backward, forward: Instruction) -> Callable[..., Any]:
+def backward_call(operation: Backward, forward: Instruction) -> Callable[..., Any]:
+    """Return the function of arrays, options and a `Workspace` that computes the gradients."""
     gradients, options, needs = forward.operation.gradients, forward.options, operation.needs
     outs = operation.outs
 

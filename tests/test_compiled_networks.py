@@ -1,0 +1,359 @@
+"""Which layers, losses, optimizers and metrics are compiled; a change back to Python is noticed."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet as keras
+from tinynet import Sequential, config, layers, losses, metrics, ops, optimizers
+
+N = 22
+Build = Callable[[], Any]
+pytestmark = pytest.mark.skipif("config.backend() != 'numba'")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def of_rows(*own: Callable[[], Any], shape: Any = (6,)) -> Any:
+    """Make the hidden part of a network: layers after each other."""
+    x = y = keras.Input(shape)
+    for layer in own:
+        y = layer()(y)
+    return x, y
+
+
+def of_two(layer: Any, shape: Any = (6,)) -> Any:
+    """Make the hidden part of a network: a layer of two inputs."""
+    x = keras.Input(shape)
+    return x, layer([layers.Dense(5, "relu")(x), layers.Dense(5)(x)])
+
+
+def of_tokens(*own: Callable[[], Any]) -> Any:
+    return of_rows(lambda: layers.Embedding(4, 3), *own)
+
+
+def of_function(function: Callable[[Any], Any]) -> Any:
+    return of_rows(lambda: layers.Dense(6), lambda: layers.Lambda(function), shape=SEQUENCE)
+
+
+def normalization() -> Any:
+    layer = layers.Normalization()
+    layer.adapt(np.random.default_rng(0).random((9, 6)))
+    return layer
+
+
+SEQUENCE = (4, 6)
+# Layers by name; the parts of those that Python runs are in `BY_PYTHON`.
+LAYERS: dict[str, Build] = {
+    "Activation": lambda: of_rows(lambda: layers.Activation("gelu")),
+    "ActivityRegularization": lambda: of_rows(lambda: layers.ActivityRegularization(0.1, 0.1)),
+    "Add": lambda: of_two(layers.Add()),
+    "Average": lambda: of_two(layers.Average()),
+    "BatchNormalization": lambda: of_rows(layers.BatchNormalization),
+    "BatchNormalization of another axis": lambda: of_rows(
+        lambda: layers.BatchNormalization(axis=1), shape=SEQUENCE
+    ),
+    "Concatenate": lambda: of_two(layers.Concatenate()),
+    "Concatenate of sequences": lambda: of_two(layers.Concatenate(axis=1), SEQUENCE),
+    "Dense": lambda: of_rows(lambda: layers.Dense(7, use_bias=False), shape=SEQUENCE),
+    "Dot": lambda: of_two(layers.Dot(1, normalize=True)),
+    "Dot of sequences": lambda: of_two(layers.Dot((2, 2)), SEQUENCE),
+    "Dropout": lambda: of_rows(lambda: layers.Dropout(0.4)),
+    "Dropout with noise_shape": lambda: of_rows(
+        lambda: layers.Dropout(0.4, noise_shape=(None, 1, 6)), shape=SEQUENCE
+    ),
+    "ELU": lambda: of_rows(layers.ELU),
+    "Embedding": of_tokens,
+    "Embedding with a penalty": lambda: of_rows(
+        lambda: layers.Embedding(4, 3, embeddings_regularizer="l2")
+    ),
+    "Flatten": lambda: of_rows(layers.Flatten, shape=SEQUENCE),
+    "GaussianDropout": lambda: of_rows(lambda: layers.GaussianDropout(0.3)),
+    "GaussianNoise": lambda: of_rows(lambda: layers.GaussianNoise(0.3)),
+    "InputLayer": of_rows,
+    "Lambda": lambda: of_function(lambda x: x * 2),
+    "LayerNormalization": lambda: of_rows(layers.LayerNormalization),
+    "LayerNormalization of another axis": lambda: of_rows(
+        lambda: layers.LayerNormalization(axis=1), shape=SEQUENCE
+    ),
+    "LeakyReLU": lambda: of_rows(layers.LeakyReLU),
+    "Maximum": lambda: of_two(layers.Maximum()),
+    "Minimum": lambda: of_two(layers.Minimum()),
+    "Multiply": lambda: of_two(layers.Multiply()),
+    "Normalization": lambda: of_rows(normalization),
+    "PReLU": lambda: of_rows(layers.PReLU),
+    "Permute": lambda: of_rows(lambda: layers.Permute((2, 1)), shape=SEQUENCE),
+    "ReLU": lambda: of_rows(lambda: layers.ReLU(6.0, 0.1, 0.5)),
+    "RepeatVector": lambda: of_rows(lambda: layers.Dense(4), lambda: layers.RepeatVector(3)),
+    "Rescaling": lambda: of_rows(lambda: layers.Rescaling(2.0, 1.0)),
+    "Reshape": lambda: of_rows(lambda: layers.Reshape((3, 2))),
+    "Softmax": lambda: of_rows(layers.Softmax),
+    "Subtract": lambda: of_two(layers.Subtract()),
+    "TimeDistributed": lambda: of_rows(
+        lambda: layers.TimeDistributed(layers.Dense(3)), shape=SEQUENCE
+    ),
+    "UnitNormalization": lambda: of_rows(layers.UnitNormalization),
+    # Functions of tensors.
+    "a slice": lambda: of_function(lambda x: x[:, 1:, ::-2]),
+    "a step": lambda: of_function(lambda x: x[:, -1, None]),
+    "halves": lambda: of_function(lambda x: ops.concatenate(ops.split(x, 2, axis=-1), axis=1)),
+    "stack": lambda: of_function(lambda x: ops.stack([x, ops.exp(x)], axis=1)),
+    "swapaxes": lambda: of_function(lambda x: ops.swapaxes(x, 1, 2)),
+    "flip": lambda: of_function(lambda x: ops.flip(x, axis=1)),
+    "repeat": lambda: of_function(lambda x: ops.repeat(x, 3, axis=2)),
+    "broadcast": lambda: of_function(lambda x: x * x[:, :1] + x[..., -1:]),
+    "one for all": lambda: of_function(lambda x: ops.concatenate([x, ops.ones_like(x)], axis=-1)),
+    "mean of steps": lambda: of_function(lambda x: ops.mean(x, axis=1)),
+    "largest step": lambda: of_function(lambda x: x / ops.max(x, axis=(1, 2), keepdims=True)),
+    "variance of steps": lambda: of_function(lambda x: ops.var(x, axis=1, keepdims=True) * x),
+    "mean of tokens": lambda: of_tokens(lambda: layers.Lambda(lambda x: ops.mean(x, axis=1))),
+    "matmul": lambda: of_function(lambda x: ops.matmul(x, np.ones((6, 2), np.float32))),
+}
+BY_PYTHON = {
+    "Dot of sequences": {"matmul", "matmul_backward"},
+    "GaussianDropout": {"normal"},
+    "GaussianNoise": {"normal"},
+}
+
+
+def of(cls: type, module: Any) -> set[str]:
+    """Return the names of the classes of a module."""
+    return {
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value)
+        and issubclass(value, cls)
+        and value is not cls
+        and not name.startswith("_")
+    }
+
+
+def test_every_layer_is_listed() -> None:
+    assert of(layers.Layer, layers) <= {*LAYERS}
+
+
+def classifier(build: Build, optimizer: Any = "sgd") -> Any:
+    x, y = build()
+    y = layers.Dense(3, "softmax")(layers.Flatten()(y))
+    model = keras.Model(x, y)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def step(model: Any) -> Any:
+    """Return the rows of the last kind of training step."""
+    program = [p for (kind, *_), p in model._programs.items() if kind == "train"][-1]
+    assert program._compiled[-1] is not None, program.why
+    return program._compiled[-1]
+
+
+def both(build: Build, x: Any, y: Any, **options: Any) -> tuple[Any, list[list[Any]]]:
+    """Train on both backends; return the model of the last, and all that training changes."""
+    found = []
+    for backend in ("numpy", "numba"):
+        config.set_backend(backend)
+        keras.random.set_seed(3)
+        model = build()
+        given = {"epochs": 2, "batch_size": 8, "verbose": 0, **options}
+        history = model.fit(x, y, **given).history
+        states = [np.ravel(v.array) for v in (*model.weights, *model.optimizer.variables)]
+        found.append([*history.values(), *states, model.predict(x, verbose=0).ravel()])
+    return model, found
+
+
+def inputs(name: str, shape: Any, rng: np.random.Generator) -> Any:
+    x = rng.standard_normal((N, *shape)).astype(np.float32)
+    return rng.integers(0, 4, x.shape) if "Embedding" in name or "tokens" in name else x
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_compiled(name: str, rng: np.random.Generator) -> None:
+    x = inputs(name, classifier(LAYERS[name]).input_shape[1:], rng)
+    y = rng.integers(0, 3, N)
+    model, found = both(lambda: classifier(LAYERS[name]), x, y)
+    assert {*step(model).by_python} == BY_PYTHON.get(name, set())
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+OPTIMIZERS = sorted(of(optimizers.Optimizer, optimizers))
+OPTIONS: dict[str, dict[str, Any]] = {
+    "": {},
+    "accumulation": {"gradient_accumulation_steps": 2},
+    "accumulation and clipping": {"gradient_accumulation_steps": 3, "clipnorm": 0.1},
+    "accumulation and averages": {
+        "gradient_accumulation_steps": 2, "use_ema": True, "ema_overwrite_frequency": 2
+    },
+    "clipnorm": {"clipnorm": 0.1},
+    "global_clipnorm": {"global_clipnorm": 0.1},
+    "clipvalue": {"clipvalue": 0.01},
+}  # fmt: skip
+
+
+# Every day those whose sums of squares, or numbers of a step, are of another kind.
+EVERY_DAY = {("Adam", name) for name in OPTIONS} | {
+    (name, "accumulation") for name in ("Nadam", "RMSprop", "Adagrad")
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param(*pair, marks=[] if pair in EVERY_DAY else pytest.mark.wide)
+        for pair in itertools.product(OPTIMIZERS, OPTIONS)
+    ],
+)
+def test_optimizers_are_compiled(name: str, options: str, rng: np.random.Generator) -> None:
+    """A token that is looked up several times counts as often in sums of squares."""
+
+    def build() -> Any:
+        x = keras.Input((3,))
+        y = layers.Dense(4, "relu")(layers.Flatten()(layers.Embedding(4, 2)(x)))
+        y = layers.Dense(3, "softmax", bias_constraint="non_neg")(y)
+        model = keras.Model(x, y)
+        optimizer = getattr(optimizers, name)(0.05, **OPTIONS[options])
+        model.compile(optimizer, "sparse_categorical_crossentropy")
+        return model
+
+    x, y = rng.integers(0, 4, (N, 3)), rng.integers(0, 3, N)
+    model, found = both(build, x, y, epochs=3, shuffle=False)
+    assert not step(model).by_python
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+LOSSES = sorted(
+    name
+    for name in of(losses.Loss, losses)
+    if all(
+        p.default is not p.empty
+        for p in inspect.signature(getattr(losses, name)).parameters.values()
+    )
+    and not name.startswith(("Sparse", "DenseLoss"))
+)
+
+
+@pytest.mark.parametrize(
+    "reduction", ["sum_over_batch_size", pytest.param("sum", marks=pytest.mark.wide)]
+)
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_are_compiled(name: str, reduction: str, rng: np.random.Generator) -> None:
+    def build() -> Any:
+        model = Sequential([layers.Dense(4, "tanh"), layers.Dense(3, "sigmoid")])
+        model.compile("sgd", getattr(losses, name)(reduction=reduction))
+        return model
+
+    x, y = rng.random((N, 6)).astype(np.float32), np.eye(3, dtype=np.float32)[rng.integers(0, 3, N)]
+    model, found = both(build, x, y, sample_weight=rng.random(N))
+    assert not step(model).by_python
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+# Metrics that Python computes, from the results of each step.
+OTHERS = {
+    "AUC", "F1Score", "FBetaScore", "FalseNegatives", "FalsePositives", "Precision", "R2Score",
+    "Recall", "SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy", "TrueNegatives",
+    "TruePositives",
+}  # fmt: skip
+METRICS = sorted(
+    name
+    for name in of(metrics.Metric, metrics) - {"Mean", "Sum"}
+    if all(
+        p.default is not p.empty or p.kind is p.VAR_KEYWORD
+        for p in inspect.signature(getattr(metrics, name)).parameters.values()
+    )
+)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_are_compiled(name: str, rng: np.random.Generator) -> None:
+    x, labels = rng.random((N, 6)).astype(np.float32), rng.integers(0, 3, N)
+    model = Sequential([layers.Dense(3, "softmax")])
+    is_sparse = name.startswith("Sparse")
+    loss = "sparse_categorical_crossentropy" if is_sparse else "mse"
+    model.compile("sgd", loss, metrics=[getattr(metrics, name)()])
+    y = labels if is_sparse else np.eye(3, dtype=np.float32)[labels]
+    model.fit(x, y, batch_size=8, verbose=0)
+    assert step(model).has_others is (name in OTHERS)
+
+
+def two_of_each() -> Any:
+    """Make a model of two inputs and two outputs."""
+    a, b = keras.Input((6,), name="a"), keras.Input((4,), name="b")
+    joined = layers.Concatenate()([a, layers.Flatten()(layers.Embedding(5, 2)(b))])
+    joined = layers.Dense(8, "relu", kernel_regularizer="l2")(joined)
+    outputs = [layers.Dense(3, "softmax", name="p")(joined), layers.Dense(1, name="q")(joined)]
+    model = keras.Model([a, b], outputs)
+    own: Any = ["sparse_categorical_crossentropy", "mse"]
+    model.compile("adam", own, loss_weights=[1.0, 0.5], metrics=[["accuracy"], ["mae"]])
+    return model
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_several_inputs_and_outputs_are_compiled(weighted: bool, rng: np.random.Generator) -> None:
+    a, b = rng.random((N, 6)).astype(np.float32), rng.integers(0, 5, (N, 4))
+    y = [rng.integers(0, 3, N), a[:, :1]]
+    weights = [rng.random(N), rng.random(N)] if weighted else None
+    model = two_of_each()
+    model.fit([a, b], y, sample_weight=weights, batch_size=8, verbose=0)
+    assert not step(model).by_python
+
+
+@pytest.mark.parametrize("wrong", [-1, 4, 1000])
+def test_wrong_index_of_embedding_is_refused(wrong: int, rng: np.random.Generator) -> None:
+    x, y = rng.integers(0, 4, (N, 3)), rng.integers(0, 3, N)
+    found = []
+    for backend in ("numpy", "numba"):
+        config.set_backend(backend)
+        keras.random.set_seed(3)
+        model = Sequential([layers.Embedding(4, 2), layers.Flatten(), layers.Dense(3, "softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(x, y, verbose=0)
+        bad = x.copy()
+        bad[17, 1] = wrong  # in the third of five steps
+        message = rf"input_dim - 1 = 3\. Received: {wrong}"
+        before = [v.array.copy() for v in (*model.weights, *model.optimizer.variables)]
+        for use in (
+            lambda model=model, bad=bad: model.train_on_batch(bad, y),
+            lambda model=model, bad=bad: model.predict(bad, verbose=0),
+            lambda model=model, bad=bad: model.evaluate(bad, y, verbose=0),
+        ):
+            with pytest.raises(ValueError, match=message):
+                use()
+        for a, v in zip(before, (*model.weights, *model.optimizer.variables), strict=True):
+            np.testing.assert_array_equal(a, v.array)
+        with pytest.raises(ValueError, match=message):
+            model.fit(bad, y, batch_size=8, shuffle=False, verbose=0)
+        assert int(model.optimizer.iterations) == 1 + 2, "the steps before are done"
+        found.append([w.ravel() for w in model.get_weights()])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Concatenate of sequences", "Embedding", "Permute", "repeat"])
+def test_number_of_threads_and_steps_changes_no_bit(name: str, rng: np.random.Generator) -> None:
+    x = inputs(name, classifier(LAYERS[name]).input_shape[1:], rng)
+    x, y, found = np.tile(x, (20, *[1] * (x.ndim - 1))), rng.integers(0, 3, 20 * N), []
+    for threads, batch in ((1, False), (2, False), (3, False), (1, True)):
+        config.set_num_threads(threads)
+        keras.random.set_seed(1)
+        optimizer = optimizers.Adam(gradient_accumulation_steps=2)
+        model = classifier(LAYERS[name], optimizer)
+        if batch:
+            for k in range(0, len(x), 110):
+                model.train_on_batch(x[k : k + 110], y[k : k + 110])
+        else:
+            model.fit(x, y, batch_size=110, shuffle=False, verbose=0)
+        found.append([v.array.tobytes() for v in (*model.weights, *optimizer.variables)])
+    config.set_num_threads(1)
+    assert found[0] == found[1] == found[2] == found[3]

@@ -1,0 +1,472 @@
+"""Lowering of operations that move elements: concatenation, slices, broadcasting, look-ups, ...
+
+Where an element comes from is what NumPy's strides say: the function that is lowered is called with
+an array of the same shape, and the strides of the view that it returns are those that the kernel
+`copy_elements` gets.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinynet.functional import dense_net as functional
+from tinynet.kernels.draw import state_address
+from tinynet.program.dense_net import DRAW, DROPOUT
+from tinynet.program.formula import BATCH, Traced, Untraceable, as_traced, space_of
+from tinynet.program.lowering import (
+    NAMED,
+    UPDATE,
+    WRONG_INDEX,
+    Indices,
+    Lowering,
+    Named,
+    backward,
+    copied,
+    forward,
+)
+from tinynet.program.operations import LookUp
+from tinynet.program.tensor import TABLE
+
+Shape = tuple[int, ...]
+View = Callable[[Any], Any]
+
+
+class Layout(NamedTuple):
+    """Where the elements of a view lie in the memory of a contiguous array."""
+
+    shape: Shape
+    strides: tuple[int, ...]
+    first: int
+
+
+def layout(shape: Shape, view: View = lambda x: x) -> Layout:
+    """Return the layout of a view of a contiguous array.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the array.
+    view : callable
+        Function of NumPy that returns a view.
+
+    Returns
+    -------
+    Layout
+        The layout.
+
+    Examples
+    --------
+    >>> layout((2, 3), lambda x: x.T[1:])
+    Layout(shape=(2, 2), strides=(1, 3), first=1)
+    """
+    strides = [math.prod(shape[k + 1 :]) for k in range(len(shape))]
+    array = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), shape, strides)
+    made = view(array)
+    (start, _), (first, _) = (a.__array_interface__["data"] for a in (array, made))
+    return Layout(made.shape, made.strides, first - start)
+
+
+def copy(low: Lowering, x: Any, source: Layout, to: Layout, out: Traced | Shape) -> Traced:
+    """Note a copy of elements.
+
+    Parameters
+    ----------
+    low : Lowering
+        What the program does so far.
+    x : Traced
+        Array whose elements are copied.
+    source, to : Layout
+        Where they lie in it, and where they shall lie.
+    out : Traced or tuple of int
+        Where to: another call's result, or the shape of an array that is made.
+
+    Returns
+    -------
+    Traced
+        The result.
+    """
+    if as_traced(x).dtype == np.int64:
+        raise Untraceable("numbers of 8 bytes")
+    shape = source.shape
+    batched = bool(shape) and shape[0] == BATCH
+    made = out if isinstance(out, tuple) else out.shape
+    if space_of(made).batched != batched or (batched and made[0] != BATCH):
+        raise Untraceable("the batch axis")
+    axes: list[list[int]] = []
+    every = zip(shape, source.strides, to.strides, strict=True)
+    for size, a, b in [*every][batched:]:
+        if axes and axes[-1][1:] == [size * a, size * b]:  # one axis with the one before
+            axes[-1] = [axes[-1][0] * size, a, b]
+        elif size != 1:
+            axes.append([size, a, b])
+    if len(axes) > 3:
+        raise Untraceable("too many axes")
+    sizes, xs, ys = zip(*[[1, 0, 0]] * (3 - len(axes)), *axes, strict=True)
+    words = {f"size_{k + 1}": size for k, size in enumerate(sizes)}
+    for name, own, given in (("x", xs, source), ("y", ys, to)):
+        strides = (given.strides[0] if batched else 0, *own)
+        words |= {f"{name}_{k}": stride for k, stride in enumerate(strides)}
+        words[f"{name}_first"] = given.first
+    target = None if isinstance(out, tuple) else out.node.source
+    reads, writes = {"source": x}, {"out": (made, target)}
+    return low.call("copy_elements", reads, writes, batched=batched, **words)[0]
+
+
+def gather(low: Lowering, x: Traced, view: View) -> Traced:
+    """Note a view as a contiguous array."""
+    own = layout(x.shape, view)
+    if own == layout(own.shape) and math.prod(own.shape) == x.size:
+        return x.reshape(own.shape)
+    _same_batch(x.shape, own.shape)
+    return copy(low, low.whole(x), own, layout(own.shape), own.shape)
+
+
+def scatter(low: Lowering, d_y: Any, shape: Shape, view: View) -> Traced:
+    """Note an array that is `d_y` where the view lies, and 0 elsewhere."""
+    own = layout(shape, view)
+    _same_batch(shape, own.shape)
+    out: Any = shape
+    if math.prod(own.shape) != math.prod(shape):
+        whole = layout(shape)
+        nothing = Layout(shape, (0,) * len(shape), 0)
+        out = copy(low, as_traced(0.0), nothing, whole, shape)
+    return copy(low, low.whole(d_y), layout(own.shape), own, out)
+
+
+def _same_batch(before: Shape, after: Shape) -> None:
+    if space_of(before).batched and before[:1] != after[:1]:
+        raise Untraceable("the batch axis")
+
+
+def broadcast(low: Lowering, x: Any, shape: Shape) -> Traced:
+    """Note an array that is broadcast to a shape."""
+    x = as_traced(x)
+    if x.shape == shape:
+        return x
+    return gather(low, low.whole(x), lambda a: np.broadcast_to(a, shape))
+
+
+def total(low: Lowering, x: Traced, shape: Shape) -> Any:
+    """Note the sum over the axes along which an array of a shape was broadcast to that of x."""
+    full = (1,) * (x.ndim - len(shape)) + shape
+    axes = [k for k, (a, b) in enumerate(zip(full, x.shape, strict=True)) if a != b]
+    if not axes:
+        return x.reshape(shape)
+    if axes[0] == 0 and len(axes) < x.ndim and space_of(x.shape).batched:  # the batch axis last
+        rows = total(low, x, (x.shape[0], *full[1:]))
+        return np.sum(rows.reshape(len(rows), -1), axis=0).reshape(shape)
+    try:
+        made = np.sum(x, axis=tuple(axes)).reshape(shape)
+    except Untraceable:
+        made = np.sum(_last(low, x, axes), axis=-1).reshape(shape)
+    return copied(made) if made.node.is_row else made
+
+
+def _order(ndim: int, axes: list[int]) -> list[int]:
+    return [k for k in range(ndim) if k not in axes] + axes
+
+
+def _last(low: Lowering, x: Traced, axes: list[int]) -> Traced:
+    """Note x with some axes at the end, as one."""
+    moved = gather(low, x, lambda a: np.transpose(a, _order(x.ndim, axes)))
+    return moved.reshape(*moved.shape[: x.ndim - len(axes)], -1)
+
+
+# ---------------------------------------------------------------- views
+
+
+def _view(view: Callable[..., Any]) -> Named:
+    """Return how an operation is lowered whose result is a view, in which no element is twice."""
+
+    def lower_forward(low: Any, _: Any, arrays: Any, options: Any) -> Any:
+        return gather(low, arrays[0], lambda x: view(x, **options))
+
+    def lower_backward(
+        low: Any, _: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
+    ) -> Any:  # fmt: skip
+        return [scatter(low, d_y, arrays[0].shape, lambda x: view(x, **options))]
+
+    return Named(lower_forward, lower_backward)
+
+
+def _item(x: Any, key: Any) -> Any:
+    basic = all(
+        k is None or k is Ellipsis or type(k) in (int, slice)
+        for k in (key if isinstance(key, tuple) else (key,))
+    )
+    if not basic:
+        raise Untraceable("indices")
+    return x[key]
+
+
+NAMED["get_item"] = _view(_item)
+NAMED["transpose"] = _view(np.transpose)
+NAMED["swapaxes"] = _view(np.swapaxes)
+NAMED["flip"] = _view(np.flip)
+
+
+# ---------------------------------------------------------------- joined
+
+
+def _parts(name: str, shapes: list[Shape], axis: int, out: Shape) -> list[View]:
+    """Return the view of the result that each input is."""
+    axis %= len(out)
+    before = (slice(None),) * axis
+    keys: list[Any] = [*range(len(shapes))]
+    if name != "stack":
+        ends = np.cumsum([shape[axis] for shape in shapes]).tolist()
+        keys = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+    return [functools.partial(_item, key=(*before, key)) for key in keys]
+
+
+def _join(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
+    arrays, axis = [*map(as_traced, arrays)], options.get("axis", 0)
+    shapes = [x.shape for x in arrays]
+    first, *_ = shapes
+    if operation.name == "stack":
+        at = axis % (len(first) + 1)
+        out: Any = (*first[:at], len(arrays), *first[at:])
+    else:
+        at = axis % len(first)
+        out = (*first[:at], sum(shape[at] for shape in shapes), *first[at + 1 :])
+    if not at and space_of(first).batched:
+        raise Untraceable("the batch axis")
+    made = out
+    for x, view in zip(arrays, _parts(operation.name, shapes, axis, out), strict=True):
+        made = copy(low, low.whole(x), layout(x.shape), layout(out, view), made)
+    return made
+
+
+def _join_backward(
+    low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
+) -> Any:
+    shapes = [as_traced(x).shape for x in arrays]
+    views = _parts(operation.name, shapes, options.get("axis", 0), d_y.shape)
+    return [gather(low, d_y, v) if n else None for v, n in zip(views, needs, strict=True)]
+
+
+NAMED["concatenate"] = NAMED["stack"] = Named(_join, _join_backward)
+
+
+# ---------------------------------------------------------------- repeated
+
+
+def _repeat(low: Any, _: Any, arrays: Any, options: Any) -> Any:
+    x, n, axis = arrays[0], options["repeats"], options.get("axis")
+    if type(n) is not int or axis is None:
+        raise Untraceable("repeat")
+    axis %= x.ndim
+    shape = (*x.shape[: axis + 1], n, *x.shape[axis + 1 :])
+    made = broadcast(low, x.reshape((*x.shape[: axis + 1], 1, *x.shape[axis + 1 :])), shape)
+    return made.reshape((*x.shape[:axis], x.shape[axis] * n, *x.shape[axis + 1 :]))
+
+
+def _repeat_backward(
+    low: Any, _: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
+) -> Any:
+    x, axis = arrays[0], options["axis"] % arrays[0].ndim
+    parts = d_y.reshape((*x.shape[: axis + 1], options["repeats"], *x.shape[axis + 1 :]))
+    small = (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :])
+    return [total(low, parts, small).reshape(x.shape)]
+
+
+NAMED["repeat"] = Named(_repeat, _repeat_backward)
+
+
+# ---------------------------------------------------------------- broadcast
+
+
+def _elementwise(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
+    """Lower an elementwise operation; a formula broadcasts along the first or the last axis."""
+    try:
+        return operation.forward(*arrays, **options)
+    except Untraceable:
+        return operation.forward(*_alike(low, arrays), **options)
+
+
+def _elementwise_backward(
+    low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
+) -> Any:  # fmt: skip
+    try:
+        return operation.gradients(d_y, y, arrays, options, needs, None, None)
+    except Untraceable:
+        found = operation.gradients(d_y, y, _alike(low, arrays), options, needs, None, None)
+        pairs = zip(found, [as_traced(x).shape for x in arrays], strict=True)
+        return [None if d is None else total(low, as_traced(d), shape) for d, shape in pairs]
+
+
+def _alike(low: Any, arrays: Any) -> list[Any]:
+    arrays = [*map(as_traced, arrays)]
+    shape = np.broadcast_shapes(*(x.shape for x in arrays))
+    return [broadcast(low, x, shape) if x.ndim else x for x in arrays]
+
+
+def _reduced(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
+    """Lower a reduction; a formula reduces the last axis, all others, or everything."""
+    try:
+        return operation.forward(*arrays, **options)
+    except Untraceable:
+        x, axes = arrays[0], _axes(arrays[0], options)
+        kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
+        if not options.get("keepdims"):
+            kept = [n for k, n in enumerate(x.shape) if k not in axes]
+        return copied(operation.forward(_last(low, x, axes), axis=-1).reshape(tuple(kept)))
+
+
+def _reduced_backward(
+    low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
+) -> Any:  # fmt: skip
+    try:
+        return operation.gradients(d_y, y, arrays, options, needs, None, None)
+    except Untraceable:
+        x, axes = arrays[0], _axes(arrays[0], options)
+        order = _order(x.ndim, axes)
+        rows = _last(low, x, axes)
+        d_y, y = (a.reshape(rows.shape[:-1]) for a in (d_y, y))
+        (d_x,) = operation.gradients(d_y, y, [rows], {"axis": -1}, needs, None, None)
+        d_x = as_traced(d_x).reshape(tuple(x.shape[k] for k in order))
+        return [scatter(low, d_x, x.shape, lambda a: np.transpose(a, order))]
+
+
+def _axes(x: Any, options: Any) -> list[int]:
+    axis = options.get("axis")
+    if axis is None:
+        raise Untraceable("a reduction of everything")
+    return sorted(k % x.ndim for k in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+for _name in [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "true_divide",
+    "maximum",
+    "minimum",
+    "power",
+]:
+    NAMED[_name] = Named(_elementwise, _elementwise_backward)
+for _name in ["sum", "mean", "max", "min", "var", "std"]:
+    NAMED[_name] = Named(_reduced, _reduced_backward)
+
+
+# ---------------------------------------------------------------- dropout
+
+
+@forward.register(type(DRAW))
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
+    given, noise = arrays[0].shape, options["noise_shape"] or (None,) * arrays[0].ndim
+    if state_address(options["generator"]) is None:
+        raise Untraceable("the generator")
+    shape = tuple(n if own is None else own for n, own in zip(given, noise, strict=True))
+    space, writes = space_of(shape), {"out": (shape, None)}
+    words = {"numbers": space.size, "state": options["generator"]}
+    return low.call("draw_uniform", {}, writes, batched=space.batched, **words)[0]
+
+
+@forward.register(type(DROPOUT))
+def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
+    x, drawn = arrays
+    return functional.dropout(x, broadcast(low, drawn, x.shape), options["rate"])
+
+
+@backward.register(type(DROPOUT))
+def _(
+    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+) -> list[Any]:  # fmt: skip
+    drawn = broadcast(low, arrays[1], d_y.shape)
+    return [functional.dropout(d_y, drawn, options["rate"]), None]
+
+
+# ---------------------------------------------------------------- products
+
+
+def _is_linear(a: Traced, b: Traced) -> bool:
+    """Return whether a product is that of rows and a matrix; else it is one of rows and rows."""
+    if b.ndim == 2 and a.ndim > 1 and not space_of(b.shape).batched:
+        return True
+    if a.ndim != 3 or b.ndim != 3 or a.shape[1] != 1 or b.shape[2] != 1:
+        raise Untraceable("a product of this shape")
+    return False
+
+
+def _matmul(low: Any, _: Any, arrays: Any, options: Any) -> Any:
+    a, b = map(as_traced, arrays)
+    if _is_linear(a, b):
+        return forward(TABLE["linear"], low, [a, b, None], {})
+    rows = len(a), a.shape[2]
+    return copied(np.sum(a.reshape(rows) * b.reshape(rows), axis=-1).reshape((len(a), 1, 1)))
+
+
+def _matmul_backward(
+    low: Any, _: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
+) -> Any:
+    a, b = map(as_traced, arrays)
+    if _is_linear(a, b):
+        own: Any = [y], [a, b, None], {}, [*needs, False], [None] * 3
+        return backward(TABLE["linear"], low, d_y, *own)[:2]
+    rows, d = (len(a), a.shape[2]), d_y.reshape((len(a), 1))
+    return [(d * b.reshape(rows)).reshape(a.shape), (d * a.reshape(rows)).reshape(b.shape)]
+
+
+NAMED["matmul"] = Named(_matmul, _matmul_backward)
+
+
+# ---------------------------------------------------------------- look-ups
+
+
+def _cast(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
+    x, kind = as_traced(arrays[0]), np.dtype(options["dtype"]).kind
+    if kind == "i" and x.dtype in (np.float32, np.int64):
+        return Indices(x)
+    return operation.forward(x, **options)
+
+
+def _cast_backward(
+    low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
+) -> Any:  # fmt: skip
+    return operation.gradients(d_y, y, arrays, options, needs, None, None)
+
+
+NAMED["cast"] = Named(_cast, _cast_backward)
+
+
+def _look_up_words(table: Any, indices: Indices) -> dict[str, Any]:
+    x = indices.array
+    words: dict[str, Any] = {"size_of": 8 if x.dtype == np.int64 else 0, "size": len(table)}
+    space = space_of(x.shape)
+    return {**words, "width": table.shape[1], "batched": space.batched, "per": space.size}
+
+
+@forward.register
+def _(operation: LookUp, low: Any, arrays: Any, options: Any) -> Any:
+    table, indices = arrays
+    if not operation.checks or not isinstance(indices, Indices) or table.ndim != 2:
+        raise Untraceable("indices")
+    reads, out = {"table": table, "indices": indices.array}, (*indices.array.shape, table.shape[1])
+    words = _look_up_words(table, indices)
+    (made,) = low.call("look_up", reads, {"out": (out, None)}, stops=WRONG_INDEX, **words)
+    low.look_ups.append((operation, indices.array))
+    return made
+
+
+@backward.register
+def _(
+    operation: LookUp, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
+) -> list[Any]:  # fmt: skip
+    table, indices = arrays
+    if UPDATE in low.by_python or not isinstance(indices, Indices):
+        raise Untraceable("indices, or what the optimizer reads")
+    words = _look_up_words(table, indices)
+    found: list[Any] = []
+    for values, out in ((d_y, outs[0]), (d_y * d_y, None)):
+        reads = {"indices": indices.array, "d_y": values}
+        found += low.call("look_up_backward", reads, {"out": (table.shape, out)}, **words)
+    gradient, squares = found
+    low.squares.setdefault(id(operation.table), []).append(squares)
+    return [gradient, None]
