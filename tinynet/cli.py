@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import copy
 import functools
+import hashlib
 import json
 import math
 import os
@@ -374,9 +375,11 @@ def _test_and_write(
     _say(f"Testing on {len(test_images):,} images of {source.label}")
     x_test = _scaled(test_images)
     test = model.evaluate(x_test, y_test, return_dict=True)
+    weights = b"".join(w.astype("<f4").tobytes() for w in model.get_weights())
     result = {
         **about,
         "history": model.history.history,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "test_loss": test["loss"],
         "test_accuracy": test["accuracy"],
         "files": [str(out / name) for name in names],
@@ -397,6 +400,7 @@ def _test_and_write(
         for name, figure in figures.items():
             save = functools.partial(figure.savefig, format="png", dpi=100)
             write_atomically(out / name, save)
+    _say(f"SHA-256 of the weights: {result['weights_sha256']}")
     _say(f"Written to {out}: {', '.join(names)}")
     source.notice()
     _say(source.on(f"Test loss: {test['loss']:.4f}"))
@@ -553,6 +557,7 @@ def _info(args: argparse.Namespace) -> Result:
         "tinynet": tinynet.__version__,
         "backend": tinynet.config.backend(),
         "floatx": tinynet.config.floatx(),
+        "bits": _bits(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": platform.platform(),
         "processor": _processor(),
@@ -570,6 +575,17 @@ def _info(args: argparse.Namespace) -> Result:
     }
     width = max(map(len, facts))
     return facts, [f"{name:{width}}  {value}" for name, value in facts.items()]
+
+
+def _bits() -> str:
+    """Return on which machines float32 models have the same results, bit for bit."""
+    if tinynet.config.backend() != "numba":
+        return "depend on the processor, NumPy and its BLAS (numpy backend)"
+    from tinynet.kernels.compiled import COMPILES, FEATURES
+
+    same = COMPILES and {"+avx2", "+fma"} <= {*FEATURES.split(",")}
+    where = "x86-64 processors with AVX2 and FMA"
+    return f"the same on all {where}" if same else f"may differ from those of {where}"
 
 
 def _processor() -> str:

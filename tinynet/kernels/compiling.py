@@ -25,7 +25,9 @@ from tinynet.kernels.row import FIRST, KERNELS, Kernel
 from tinynet.kernels.store import Object
 
 # What machine code may call: the C library's functions for memory, and for the pauses of threads.
-ALLOWED = {"memcpy", "memmove", "memset", "bzero", "__bzero", "fma", "fmaf"}
+ALLOWED = {"memcpy", "memmove", "memset", "bzero", "__bzero"}
+# Of instructions that old processors lack.
+ALLOWED |= {"ceilf", "floor", "floorf", "fma", "fmaf", "roundevenf"}
 ALLOWED |= {"clock_gettime", "sched_getcpu", "sched_yield", "usleep"}
 # Numba counts references to arrays. Kernels' arrays own nothing, so that there is nothing to count.
 _COUNTING = r"^define [^\n]*@NRT_(?:in|de)cref\(.*?^}\n"

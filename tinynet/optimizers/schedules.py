@@ -9,6 +9,7 @@ import numpy as np
 
 from tinynet import checks
 from tinynet.arguments import argument, declared, required
+from tinynet.functional import dense_net as functional
 from tinynet.registry import Configurable, Registry
 
 _registry = Registry("learning-rate schedule", "keras.optimizers.schedules")
@@ -77,7 +78,7 @@ class ExponentialDecay(LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         """Compute the learning rate."""
-        power = np.float32(self.decay_rate) ** self._exponent(step)
+        power = functional.rounded_power(self.decay_rate, self._exponent(step), np.float32)
         return np.float32(self.initial_learning_rate) * power
 
 
@@ -201,7 +202,8 @@ class PolynomialDecay(LearningRateSchedule):
             length *= max(np.ceil(done / length), np.float32(1))
         rest = np.float32(1) - min(done, length) / length
         start, end = np.float32(self.initial_learning_rate), np.float32(self.end_learning_rate)
-        return (start - end) * rest ** np.float32(self.power) + end
+        power = functional.rounded_power(float(rest), np.float32(self.power), np.float32)
+        return (start - end) * power + end
 
 
 @declared(_registry)
@@ -247,7 +249,8 @@ class CosineDecay(LearningRateSchedule):
                 return (top - start) * (done / np.float32(self.warmup_steps)) + start
             start, done = top, done - np.float32(self.warmup_steps)
         length, alpha = np.float32(self.decay_steps), np.float32(self.alpha)
-        wave = np.cos(np.float32(math.pi) * (min(done, length) / length))
+        # In float64, since NumPy's cosine in float32 depends on the processor.
+        wave = np.float32(math.cos(np.float32(math.pi) * (min(done, length) / length)))
         share = np.float32(0.5) * (np.float32(1) + wave)
         return start * ((np.float32(1) - alpha) * share + alpha)
 

@@ -414,7 +414,7 @@ def _reduce(
     elif node.result == SCALAR != space:
         node = Node("copy", [node], space)
     of_rows = x.ndim > 1 and axes == [x.ndim - 1]
-    if not left:
+    if not left and not of_rows:
         if name != "add":
             raise Untraceable(f"{name} over everything")
         operation, inputs = "sum_all", [node]

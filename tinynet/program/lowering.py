@@ -203,7 +203,7 @@ class Lowering:
             earliest = max(earliest, self._floor, self._after(i, node))
         # What is computed for this node alone goes into the same chain: it needs no register.
         node.inputs = [
-            self._scalar(self._added(i, earliest if i.result == node.space else 0))
+            self._scalar(self._added(i, earliest if i.result == node.space else 0), node.space)
             for i in node.inputs
         ]
         for i in node.inputs:
@@ -216,9 +216,11 @@ class Lowering:
         self._put(node, index)
         return node
 
-    def _scalar(self, node: Node) -> Node:
-        """Return a single number of memory as chains read it, 16 times."""
+    def _scalar(self, node: Node, space: Space) -> Node:
+        """Return a single number of memory as chains of a space read it, 16 times."""
         single = node.operation == "leaf" and node.result == SCALAR
+        if node.is_row and node.space != space:  # the only row of an array
+            single = not node.space.batched and node.space.per == 1
         if not single or isinstance(node.source, tuple) or node in self._splats:
             return node
         if node not in self._spread:
@@ -387,7 +389,9 @@ class Lowering:
         node = Node(name, [self.add(as_traced(v)).node for v in values], space)
         node.source = variable, *slots
         changed = {0, *range(2, 2 + len(slots))}
-        node.inputs = [i if k in changed else self._scalar(i) for k, i in enumerate(node.inputs)]
+        node.inputs = [
+            i if k in changed else self._scalar(i, space) for k, i in enumerate(node.inputs)
+        ]
         if space == SCALAR:  # not in a chain of single numbers, which are kept 16 times
             self.groups.append(Group(space, self.tag))
             index = len(self.groups) - 1

@@ -1,0 +1,200 @@
+"""Results of float32 models are bit-identical on every x86-64 processor with AVX2 and FMA."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from benchmarks.contenders import only_avx2
+from tests import HUNG, random_programs, test_threads
+from tinynet import config
+from tinynet.functional import dense_net as functional
+from tinynet.kernels.compiled import COMPILES, FEATURES
+from tinynet.optimizers import schedules
+
+ROOT = Path(__file__).parents[1]
+#: Of random programs.
+SEEDS = range(25)
+PROCESSORS = {"this machine": {}, "AVX2": only_avx2(), "znver4": {"NUMBA_CPU_NAME": "znver4"}}
+#: Processors for which kernels are compiled, but whose bits may differ.
+OLD = {
+    "x86-64": "+sse2,-sse3,-sse4.1,-avx,-avx2,-fma,-avx512f",
+    "nehalem": "+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,-avx,-avx2,-fma,-avx512f",
+}
+README = re.search(r"SHA-256 .*: ([0-9a-f]{64})\n", (ROOT / "README.md").read_text("utf-8"))
+
+needs_avx2 = pytest.mark.skipif(
+    not COMPILES
+    or platform.machine() != "x86_64"
+    or not {"+avx2", "+fma"} <= {*FEATURES.split(",")}
+    or config.backend() != "numba",
+    reason="needs an x86-64 processor with AVX2 and FMA, and compiled kernels",
+)
+
+
+def digest(arrays: Any) -> str:
+    return hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in arrays)).hexdigest()[:16]
+
+
+def digests(threads: int) -> dict[str, Any]:
+    """Train networks and random programs; return what is left of each."""
+    found = {}
+    for name, network in test_threads.NETWORKS.items():
+        found[name] = test_threads.fit(*network[:2], threads, network[2])
+    for seed in SEEDS:
+        program = random_programs.draw(seed, dropout=True)
+        if "gradient_accumulation_steps" in program.optimizer[1]:
+            continue  # which NumPy computes
+        tinynet.utils.set_random_seed(1)
+        run = program.run(tinynet, "float32")
+        slots = [v.numpy() for v in run["model"].optimizer.variables]
+        found[f"program {seed}"] = digest([*run["weights"], *slots, run["predict"]])
+    return found
+
+
+def computed(environment: dict[str, str], program: str, *arguments: str) -> Any:
+    """Run a program on a processor; return what it prints as JSON."""
+    run = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=HUNG,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    return json.loads(run.stdout)
+
+
+def on(environment: dict[str, str], threads: int) -> Any:
+    program = (
+        "import json, sys; from tests import test_bits;"
+        "print(json.dumps(test_bits.digests(int(sys.argv[1]))))"
+    )
+    return computed(environment, program, str(threads))
+
+
+@needs_avx2
+@pytest.mark.slow
+def test_networks_have_the_same_bits_on_all_processors() -> None:
+    expected = on({}, 1)
+    for name, environment in PROCESSORS.items():
+        for threads in (1, 2):
+            found = on(environment, threads)
+            wrong = [key for key in expected if found[key] != expected[key]]
+            assert not wrong, f"{name}, {threads} threads: {wrong}"
+
+
+TRAIN = """
+import contextlib, io, json, sys, tinynet
+from tinynet import cli
+tinynet.config.set_num_threads(int(sys.argv[1]))
+written = io.StringIO()
+with contextlib.redirect_stdout(written):
+    assert cli.main(["train", "--data", "mnist", "--no-plots", "--json", "--out", sys.argv[2]]) == 0
+print(json.dumps(json.loads(written.getvalue())["weights_sha256"]))
+"""
+
+
+@needs_avx2
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_main_network_has_the_weights_of_the_readme(name: str, mnist: Any, tmp_path: Path) -> None:
+    assert README is not None
+    for threads in "12" if name == "AVX2" else "1":
+        assert computed(PROCESSORS[name], TRAIN, threads, str(tmp_path)) == README[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 processor")
+@pytest.mark.parametrize("name", OLD)
+def test_kernels_are_right_without_avx2(name: str) -> None:
+    program = (
+        "import json, numpy as np; from tests import test_bits, test_threads;"
+        "from tinynet.kernels import objects, row; from tinynet.program import machine;"
+        "[machine.kernel_named(f) for f in ('chain', 'copy_columns')];"
+        "objects.addresses(k for k in row.KERNELS.values() if objects.is_kept(k));"
+        "print(json.dumps(test_bits.agreement()))"
+    )
+    environment = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": OLD[name]}
+    assert computed(environment, program) == []
+
+
+def agreement() -> list[str]:
+    """Return the random programs whose results differ between the backends."""
+    wrong = []
+    for seed in SEEDS:
+        try:
+            random_programs.check("backends", seed)
+        except AssertionError as error:
+            wrong.append(f"{seed}: {error}")
+    return wrong
+
+
+# ------------------------------------------------------------ before and besides the kernels
+
+
+@pytest.mark.parametrize("beta", [0.9, 0.999, 0.96, 0.95, 0.99])
+def test_powers_are_the_same_with_any_library(beta: float) -> None:
+    """They are rounded from float64, whose last two bits would not change the result."""
+    steps = np.arange(1, 100_001)
+    base = np.longdouble(np.float32(beta))
+    exact = np.power(base, steps.astype(np.longdouble))
+    power = functional.rounded_power(beta, steps, np.float32)
+    for error in (-4.5e-16, 4.5e-16):
+        np.testing.assert_array_equal((exact * (1 + np.longdouble(error))).astype("f4"), power)
+
+
+def test_schedules_are_rounded_from_float64() -> None:
+    rate = schedules.CosineDecay(1.0, 1000)
+    for step in (1, 333, 500, 999):
+        angle = float(np.float32(np.pi) * (np.float32(step) / np.float32(1000)))
+        share = np.float32(0.5) * (np.float32(1) + np.float32(np.cos(np.longdouble(angle))))
+        assert rate(step) == share
+    power = np.power(np.longdouble(np.float32(0.9)), np.longdouble(np.float32(7) / np.float32(3)))
+    assert schedules.ExponentialDecay(1.0, 3, 0.9)(7) == np.float32(power)
+    rest = np.longdouble(np.float32(1) - np.float32(2) / np.float32(7))
+    wanted = np.float32(np.sqrt(rest)) * np.float32(1)
+    assert schedules.PolynomialDecay(1.0, 7, 0.0, 0.5)(2) == wanted
+
+
+STARTS = """
+import hashlib, json, numpy as np, tinynet
+from tinynet import initializers, random
+from tinynet.datasets import drawn_digits
+found = {}
+for name in ("GlorotUniform", "GlorotNormal", "HeNormal", "LecunUniform", "RandomNormal",
+             "TruncatedNormal", "RandomUniform"):
+    made = getattr(initializers, name)(seed=3)((784, 128))
+    found[name] = hashlib.sha256(np.asarray(made, "<f4").tobytes()).hexdigest()
+rng = np.random.default_rng(0)
+pixels = np.divide(rng.integers(0, 256, 10_000, np.uint8), np.float32(255), dtype=np.float32)
+order = rng.permutation(60_000)
+(x, y), _ = drawn_digits.load_data(200, 10)
+for name, array in {"pixels": pixels, "order": order, "drawn digits": x, "labels": y}.items():
+    found[name] = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_what_training_begins_with_is_the_same_without_avx512() -> None:
+    everything = " ".join(
+        name for name, found in np._core._multiarray_umath.__cpu_features__.items()
+        if found and name in np._core._multiarray_umath.__cpu_dispatch__
+    )  # fmt: skip
+    few = {"NPY_DISABLE_CPU_FEATURES": everything, "OPENBLAS_CORETYPE": "Prescott"}
+    expected = computed({}, STARTS)
+    for environment in (only_avx2(), few):
+        assert computed(environment, STARTS) == expected
