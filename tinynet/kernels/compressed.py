@@ -48,6 +48,8 @@ from tinynet.kernels.simd import (
 )
 
 _MOST = 8 if AVX512 else 4  # vectors of a group
+# In the forward pass, where wider groups use longer pieces of the kernel's rows.
+_MOST_FORWARD = 2 * _MOST if AVX512 else _MOST
 _CACHED = 1 << (16 if AVX512 else 15)  # bytes of a block of kernel rows
 #: The most examples of a chunk.
 CHUNK = 128
@@ -71,15 +73,24 @@ def counts_bytes(d):
 
 
 @inner
-def chunk_bytes(d, size):
-    """Return how many bytes a chunk of `size` examples takes."""
-    return counts_bytes(d) + 8 * d * size
+def column_bytes(size):
+    """Return how far the pairs of neighboring columns are apart: an odd number of cache lines.
+
+    For most columns only the first line is used. These lines would share a few sets of the cache.
+    """
+    return (8 * size) | 64
 
 
 @inner
-def group(width):
-    """Return how many of `width` units the next group has: up to 8, 4, 2 vectors or 1."""
-    vectors = _MOST
+def chunk_bytes(d, size):
+    """Return how many bytes a chunk of `size` examples takes."""
+    return counts_bytes(d) + d * column_bytes(size)
+
+
+@inner
+def group(width, most=_MOST):
+    """Return how many of `width` units the next group has: `most` vectors, or half of it, or ..."""
+    vectors = most
     while width <= LANES * (vectors - 1):
         vectors //= 2
     return min(width, vectors * LANES)
@@ -113,7 +124,7 @@ if not COMPILES:
 
 else:
 
-    def _groups(b, width, build):
+    def _groups(b, width, build, most=_MOST):
         """Call ``build(masks, offsets)`` for the masks and distances of a group's vectors.
 
         If the last one is partial, it is masked, or with AVX2, which is slow at that, begins
@@ -140,7 +151,7 @@ else:
                     else:
                         build([last], offsets)
 
-        choose(_MOST)
+        choose(most)
 
     @intrinsic
     def _add_some(typing_context, indices, values, place, end, w, ldw, init, width, out):
@@ -191,7 +202,7 @@ else:
                     simd.store(b, x, b.add(out, at), mask)
                 b.store(k, simd.at(b, place, I64))
 
-            _groups(b, width, build)
+            _groups(b, width, build, _MOST_FORWARD)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 9), generate
@@ -263,7 +274,7 @@ def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, r
             prefetch(indices + 2 * k)
     j = 0
     while j < u:
-        width = group(u - j)
+        width = group(u - j, _MOST_FORWARD)
         if not AVX512 and width < LANES and j > 0:
             j, width = u - LANES, LANES  # some columns again, rather than a partial vector
         for h in range(2):
@@ -312,7 +323,7 @@ def sort_csr(part, parts, step, indptr, indices, values, rows, pairs, d, size):
     first, n = int64_at(step, 1), int64_at(step, 2)
     for chunk in range(part, (n + size - 1) // size, parts):
         counts = pairs + chunk * chunk_bytes(d, size)
-        found = counts + counts_bytes(d)
+        found, stride = counts + counts_bytes(d), column_bytes(size)
         for p in range(d):
             put_int32(counts, p, 0)
         for i in range(chunk * size, min(n, chunk * size + size)):
@@ -320,9 +331,7 @@ def sort_csr(part, parts, step, indptr, indices, values, rows, pairs, d, size):
             for k in range(int64_at(indptr, row), int64_at(indptr, row + 1)):
                 p = uint16_at(indices, k)
                 number = int32_at(counts, p)
-                pair = found + 8 * (p * size + number)
-                put_int32(pair, 0, i)
-                put_int32(pair, 1, int32_at(values, k))
+                put_int64(found + p * stride, number, int32_at(values, k) << 32 | i)
                 put_int32(counts, p, number + 1)
 
 
@@ -337,8 +346,8 @@ def gradient_rows(pairs, n, d, size, begin, end, d_y, u, out):
             j, width = u - LANES, LANES  # some columns again, rather than a partial vector
         for p in range(begin, end):
             place = out + 4 * (u * (p - begin) + j)
-            _gather(pairs + 4 * p, found + 8 * size * p, stride, chunks, d_y + 4 * j, 4 * u, width,
-                    place)  # fmt: skip
+            pair = found + column_bytes(size) * p
+            _gather(pairs + 4 * p, pair, stride, chunks, d_y + 4 * j, 4 * u, width, place)
         j += width
 
 

@@ -21,7 +21,7 @@ from llvmlite import ir
 
 from tinynet.kernels import compressed, simd
 from tinynet.kernels.compiled import COMPILES, flush, inner, intrinsic, types
-from tinynet.kernels.compressed import chunk_bytes, counts_bytes, gradient_rows, group
+from tinynet.kernels.compressed import chunk_bytes, column_bytes, counts_bytes, gradient_rows, group
 from tinynet.kernels.linear import KERNEL
 from tinynet.kernels.linear import room_size as product_room_size
 from tinynet.kernels.row import FIRST, WORDS, call_at, kernel, vector
@@ -221,9 +221,9 @@ def learn_csr_adam(part, parts, count, pairs, d_y, d, u, size, w, m, v, alpha, r
         if not AVX512 and width > LANES:  # no weight may be updated twice
             width = group(width // LANES * LANES)
         for p in range(begin, end):
-            at = 4 * (u * p + j)
+            at, pair = 4 * (u * p + j), found + column_bytes(size) * p
             _gather_adam(
-                pairs + 4 * p, found + 8 * size * p, stride, chunks, d_y + 4 * j, 4 * u, width,
+                pairs + 4 * p, pair, stride, chunks, d_y + 4 * j, 4 * u, width,
                 w + at, m + at, v + at, alpha, rate_1, rate_2, epsilon, decay, rate, penalty,
             )  # fmt: skip
         j += width
