@@ -467,7 +467,7 @@ def test_two_kernels_of_one_name_are_refused() -> None:
         pass
 
     known = row.KERNELS["record"]
-    with pytest.raises(ValueError, match="name must be that of one kernel. Received: .* and "):
+    with pytest.raises(ValueError, match=r"name must be that of one kernel. Received: .* and "):
         row.Kernel(record)
     assert row.KERNELS["record"] is known
 

@@ -477,6 +477,51 @@ def test_flags_must_be_booleans(data: Any) -> None:
             TinyNetClassifier(**{name: "yes"}).fit(data[0], data[2])
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("task", ["binary", "classes", "labels", "value", "values", "counts"])
+def test_float32_fit_is_compiled(task: str, weighted: bool, alpha: float) -> None:
+    """Both backends compute the same loss, penalty and weights; the last batch is smaller."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(55, 5)).astype(np.float32)
+    targets = {
+        "binary": x[:, 0] > 0,
+        "classes": rng.integers(0, 3, 55),
+        "labels": (x[:, :3] > 0).astype(int),
+        "value": 2 * x[:, 0],
+        "values": 2 * x[:, :3],
+        "counts": rng.poisson(2, 55),
+    }
+    kind: Any = TinyNetRegressor if task in ("value", "values", "counts") else TinyNetClassifier
+    settings: dict[str, Any] = {"hidden_layer_sizes": (4,), "alpha": alpha, "batch_size": 10}
+    settings |= {"loss": "poisson"} if task == "counts" else {}
+    weights = np.where(np.arange(55) % 5, rng.random(55), 0) if weighted else None
+    before, found = tinynet.config.backend(), []
+    for backend in ("numba", "numpy"):
+        tinynet.config.set_backend(backend)
+        net = kind(**settings, max_iter=3, random_state=0, dropout=0.2)
+        net.fit(x, targets[task], sample_weight=weights)
+        (program,) = (p for key, p in net.model_._programs.items() if key[0] == "train")
+        assert (program._compiled is not None) == (backend == "numba")
+        assert not program.why
+        losses, gradients = net.model_.loss_and_gradients(x, targets[task])
+        found.append([net.loss_curve_, *net.coefs_, *net.intercepts_, losses, *gradients])
+    tinynet.config.set_backend(before)
+    for compiled, plain in zip(*found, strict=True):
+        np.testing.assert_allclose(compiled, plain, 1e-5, 1e-6)
+
+
+def test_batch_of_weight_zero_changes_nothing() -> None:
+    x = np.arange(8, dtype=np.float32).reshape(4, 2)
+    for kind in (np.float32, np.float64):
+        net = TinyNetRegressor(hidden_layer_sizes=(2,), alpha=1.0, batch_size=2, solver="sgd")
+        net.set_params(shuffle=False, random_state=0, momentum=0.0, max_iter=1)
+        first = copy.deepcopy(net).fit(x[:2].astype(kind), x[:2, 0])
+        both = net.fit(x.astype(kind), x[:, 0], sample_weight=[1, 1, 0, 0])
+        for a, b in zip(first.coefs_, both.coefs_, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 # ------------------------------------------------------------ targets and weights
 
 

@@ -417,7 +417,8 @@ def _lower(
     results: dict[Any, Node] = {}
     losses = [low.add(as_traced(value_of(s))) for s, _ in traced.losses]
     losses += [low.add(as_traced(value_of(s))) for s in traced.added]
-    losses += [low.add(_penalty(low, v)) for v in regularized]
+    scale = None if traced.scale is None else low.add(as_traced(value_of(traced.scale)))
+    losses += [low.add(_penalty(low, v, scale)) for v in regularized]
     scalars = [*losses, *(low.add(as_traced(value_of(s))) for s, _ in traced.count_symbols)]
     counted = _metrics(low, traced, value_of, scalars)
     gradients: dict[int, Any] = {}
@@ -428,9 +429,9 @@ def _lower(
         own = [gradients.get(id(out)) for out in outs]
         try:
             if UPDATE in by_python:
-                _learn_by_python(low, plan, outs, own)
+                _learn_by_python(low, plan, outs, own, scale)
             else:
-                plan.optimizer.lower(low, plan, own)
+                plan.optimizer.lower(low, plan, own, scale)
         except Untraceable as error:
             if UPDATE in by_python:
                 raise
@@ -517,8 +518,12 @@ def _record(low: Lowering, scalars: list[Traced], checked: int) -> None:
     call.reads.extend(nodes)
 
 
-def _learn_by_python(low: ProgramLowering, plan: Any, outs: list[Any], own: list[Any]) -> None:
+def _learn_by_python(
+    low: ProgramLowering, plan: Any, outs: list[Any], own: list[Any], scale: Any
+) -> None:
     """Note that Python updates the weights, when all gradients are where it reads them."""
+    if scale is not None:
+        raise Untraceable("penalties with a factor")
     for out, gradient in zip(outs, own, strict=True):
         low.store(out, np.broadcast_to(as_traced(0.0), out.shape) if gradient is None else gradient)
 
@@ -531,7 +536,7 @@ def _learn_by_python(low: ProgramLowering, plan: Any, outs: list[Any], own: list
     low.reasons[plan.optimizer.name] = "custom"
 
 
-def add_penalties(variables: Sequence[Any], gradients: Sequence[Array]) -> None:
+def add_penalties(variables: Sequence[Any], gradients: Sequence[Array], scale: float = 1.0) -> None:
     """Add the gradients of the penalties on weights.
 
     Parameters
@@ -540,6 +545,8 @@ def add_penalties(variables: Sequence[Any], gradients: Sequence[Array]) -> None:
         Weights.
     gradients : list of ndarray
         Gradient of the loss with respect to each; modified in place.
+    scale : float
+        Factor of the penalties.
 
     Examples
     --------
@@ -548,19 +555,24 @@ def add_penalties(variables: Sequence[Any], gradients: Sequence[Array]) -> None:
     """
     for variable, gradient in zip(variables, gradients, strict=True):
         if variable.regularizer is not None:
-            gradient += variable.regularizer.gradient(variable.array)
+            penalty = variable.regularizer.gradient(variable.array)
+            gradient += penalty if scale == 1 else penalty * scale
 
 
-def _penalty(low: ProgramLowering, variable: Any) -> Traced:
+def _penalty(low: ProgramLowering, variable: Any, scale: Traced | None) -> Traced:
     w, regularizer = low.leaf(variable, variable.shape), variable.regularizer
     if not hasattr(regularizer, "l1"):
+        if scale is not None:
+            raise Untraceable("penalties with a factor")
         return _penalty_by_python(low, variable)
     total: Any = None
     for factor, values in ((regularizer.l1, np.abs(w)), (regularizer.l2, np.square(w))):
         if factor:
             part = np.sum(values) * np.float32(factor)
             total = part if total is None else part + total
-    return as_traced(0.0 if total is None else total)
+    if total is None:
+        return as_traced(0.0)
+    return as_traced(total if scale is None else total * scale)
 
 
 def _penalty_by_python(low: ProgramLowering, variable: Any) -> Traced:
@@ -580,12 +592,15 @@ def _penalty_by_python(low: ProgramLowering, variable: Any) -> Traced:
 
 
 def _reduction(loss: Any, low: Lowering, y_true: Any, weights: Any, values: Any) -> Any:
-    """Return what each value counts in the loss: 1 / their number, for a plain mean."""
+    """Return the weights of the values, if any, and what their sum is divided by."""
     own = loss.effective_weights(y_true, weights)
-    if loss.reduction not in ("sum_over_batch_size", "mean", "sum"):
+    if loss.reduction in ("none", None):
         raise Untraceable(f"reduction={loss.reduction}")
     if loss.reduction == "sum":
         return own, None
+    if loss.reduction == "mean_with_sample_weight" and own is not None:
+        total = np.sum(own)
+        return own, np.where(total == 0, 1.0, total)
     return own, np.size(values)
 
 

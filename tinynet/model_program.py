@@ -16,6 +16,7 @@ from tinynet.losses.base import Loss, LossStep
 from tinynet.optimizers.base import _COMMON
 from tinynet.program.formula import Untraceable
 from tinynet.program.nested import flattened, mapped
+from tinynet.program.operations import Operation
 from tinynet.program.program import Program
 from tinynet.program.rules import apply_rules
 from tinynet.program.symbols import SymbolicTensor, examples_of
@@ -62,6 +63,17 @@ def _scalars(added: list[Any]) -> list[SymbolicTensor]:
             loss = record(TABLE["sum"], [value], {})
         found[id(loss)] = loss
     return [*found.values()]
+
+
+def _inverse_count(y: Any, weights: Any) -> Any:
+    """Return 1 over the number of rows, or over the sum of the weights; 0 if that is 0."""
+    if weights is None:
+        return np.divide(1.0, np.size(y, 0))
+    count = np.sum(weights)
+    return np.where(count == 0, 0.0, 1 / np.where(count == 0, 1.0, count))
+
+
+_INVERSE_COUNT = Operation("inverse_count", _inverse_count, None, 2)
 
 
 def _numbers_of(plan: Any, regularized: Any) -> tuple[Any, ...]:
@@ -145,10 +157,13 @@ class ModelProgram:
         self.means = [] if objective is None else [objective.tracker, *objective.trackers]
         #: Scalars that `add_loss` was given.
         self.added: list[Any] = []
+        #: Factor of the penalties on weights, if they have one.
+        self.scale: Any = None
         call = Call(training)
         within({CALL: call}, self.program.extend, self._trace, model, targets, weighing, call)
         results = [*self.predictions, *(s for s in self.logits if s is not None)]
         results += [s for s, _ in self.losses] + self.added + [s for _, s in self.counts]
+        results += [] if self.scale is None else [self.scale]
         #: Softmaxes over an axis of size 1, as sentences.
         self.constant_softmaxes = [*self._constant_softmaxes()]
         if fuse and config.backend() == "numba":
@@ -160,6 +175,9 @@ class ModelProgram:
                 if isinstance(instruction.operation, LayerCall):
                     instruction.operation.layer._require_backward()
             seeds: dict[int, Any] = {id(s): np.float64(w) for s, w in self.losses}
+            for output, (s, _) in zip(objective.outputs, self.losses, strict=False):
+                if output.gradient_weight is not None:
+                    seeds[id(s)] = np.float64(output.gradient_weight)
             seeds.update((id(s), np.ones_like(s.examples[0])) for s in self.added)
             self.connected = self.program.differentiate(seeds, gradients)
         self.program.prune(results)
@@ -170,6 +188,7 @@ class ModelProgram:
         self._with_logits = [None if s is None else number(s) for s in self.logits]
         self._losses = [(number(s), weight) for s, weight in self.losses]
         self._added = [*map(number, self.added)]
+        self._scale = None if self.scale is None else number(self.scale)
         self.count_symbols = [(s, metric) for metric, s in self.counts]
         self.counts = [(metric, number(s)) for metric, s in self.counts]
         # Taking one out is atomic, so that threads can share a model.
@@ -184,6 +203,8 @@ class ModelProgram:
         if self.objective is None:
             return
         self.added = _scalars(call.losses)
+        if self.objective.divides_penalties:
+            self.scale = _INVERSE_COUNT(self.predictions[0], weights[0])
         own = zip(self.objective.outputs, targets, weights, strict=True)
         for k, (output, y, weight) in enumerate(own):
             predictions = self.predictions[k]
@@ -362,10 +383,25 @@ class ModelProgram:
         parts = [float(np.sum(values[number])) for number, _ in self._losses]
         total, weights = 0.0, [weight for _, weight in self._losses]
         added = [float(np.sum(values[number])) for number in self._added]
-        added += [float(v.regularizer(v.array)) for v in regularized]
+        added += [float(v.regularizer(v.array)) * self.scale_of(values) for v in regularized]
         for value in (*map(operator.mul, parts, weights), *added):
             total += value
         return total, parts
+
+    def scale_of(self, values: list[Any]) -> float:
+        """Return the factor of the penalties on weights.
+
+        Parameters
+        ----------
+        values : list
+            The registers, after the forward part of a run.
+
+        Returns
+        -------
+        float
+            The factor, usually 1.
+        """
+        return 1.0 if self._scale is None else float(values[self._scale])
 
     def losses_of(self, table: Array, count: int) -> Array:
         """Return the total loss of each step, then those of the outputs.

@@ -51,6 +51,8 @@ class OutputObjective:
         prefix: str = "",
     ) -> None:
         self.loss, self.weight, self.name, self.prefix = loss, weight, name, prefix
+        #: Factor of the gradient, if it is not `weight`.
+        self.gradient_weight: float | None = None
         self._entries, self._weighted_entries = metrics, weighted_metrics
         #: Mean of the loss, which is reported if there are several outputs.
         self.tracker = metrics_module.Mean(f"{label}_loss")
@@ -230,6 +232,9 @@ class Objective:
     ) -> None:
         self._given = loss, loss_weights, metrics, weighted_metrics
         self.tracker = metrics_module.Mean("loss")
+        #: Whether penalties on weights are divided by the number of examples in a batch, or by the
+        #: sum of their weights, as in scikit-learn.
+        self.divides_penalties = False
         self.outputs: list[OutputObjective] = []
         #: The outputs' lists and dicts, if there are some inside of others.
         self.nested: Any = None

@@ -147,7 +147,8 @@ class OneStep:
 
     def regularize(self) -> None:
         """Add the gradients of regularizers to those that `backward` computed."""
-        add_penalties(self.plan.variables, self.plan.gradients)
+        scale = self.program.scale_of(self.values)
+        add_penalties(self.plan.variables, self.plan.gradients, scale)
 
     def names(self) -> dict[int, str]:
         """Return the names of weights by their ids: ``"layer/weight"``, from the model's layers."""

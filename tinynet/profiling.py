@@ -147,7 +147,7 @@ def _step(model: Any, program: Any, batch: data.Batch) -> list[int]:
     laps.append(time.perf_counter_ns())
     for _ in runner.one_by_one("backward", values, work):
         laps.append(time.perf_counter_ns())
-    add_penalties(plan.variables, plan.gradients)
+    add_penalties(plan.variables, plan.gradients, program.scale_of(values))
     model.optimizer._learn(plan)
     laps.append(time.perf_counter_ns())
     program.give_back(work)

@@ -85,17 +85,20 @@ class L1L2(Regularizer):
 
     def __call__(self, x: Any) -> Tensor:
         """Compute the penalty of a weight."""
-        if not isinstance(x, TensorMethods | Variable):
-            x = as_tensor(checks.numeric("x", x))
+        plain = not isinstance(x, TensorMethods | Variable)
+        if plain:
+            x = checks.numeric("x", x)
         dtype = np.dtype(x.dtype)
         one = dtype.type if dtype.kind == "f" else np.float32
-        parts = [
-            TABLE["sum"](TABLE[name](x)) * one(factor)
-            for factor, name in ((self.l1, "absolute"), (self.l2, "square"))
-            if factor
-        ]
-        cost: Tensor = sum(parts[1:], parts[0]) if parts else as_tensor(one(0))
-        return cost
+        if plain and dtype.kind == "f":  # which no tape or program follows
+            functions: tuple[Any, ...] = np.abs, np.square, np.sum
+        else:
+            functions = TABLE["absolute"], TABLE["square"], TABLE["sum"]
+        *each, total = functions
+        factors = zip((self.l1, self.l2), each, strict=True)
+        parts = [total(function(x)) * one(factor) for factor, function in factors if factor]
+        cost: Any = sum(parts[1:], parts[0]) if parts else one(0)
+        return as_tensor(cost) if plain or not parts else cost
 
     def gradient(self, x: Array) -> Array:
         """Compute the gradient of the penalty."""

@@ -48,8 +48,9 @@ def __dir__() -> list[str]:
 
 # scikit-learn's names of activations that have another name in tinynet.
 _ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
-# Loss of each output activation, and the factors of loss and gradient for k outputs. Keras'
-# Poisson loss is another one, so that a saved network has none.
+# Loss of each output activation, and the factors of loss and gradient for k outputs: the squared
+# error is their mean, but its gradient is that of their sum. Keras' Poisson loss is another one, so
+# that a saved network has none.
 _LOSSES: dict[str, Any] = {
     "softmax": ("sparse_categorical_crossentropy", lambda k: (1.0, 1.0)),
     "logistic": ("binary_crossentropy", lambda k: (k, k)),
@@ -97,59 +98,12 @@ class _PoissonDeviance(losses.Loss):
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute ``y log(y / p) - y + p``, where the first term is 0 for ``y = 0``."""
-        ratio = np.divide(y_true, y_pred, out=np.ones_like(y_pred), where=y_true > 0)
+        ratio = np.where(y_true > 0, y_true / y_pred, 1.0)
         return (y_true * np.log(ratio) - y_true + y_pred).sum(axis=-1)
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
         """Compute the gradient with respect to the predictions, ``1 - y / p``."""
         return (1 - y_true / y_pred) * d_values[..., None]
-
-
-class _BatchLoss(losses.Loss):
-    """A loss as scikit-learn computes it for each batch.
-
-    It is a mean over the sample weights, and the regularization term is divided by their sum.
-    Loss and gradient have different factors: for several outputs, the squared error is their
-    mean, but its gradient is that of their sum.
-    """
-
-    def __init__(self, loss: Any, factors: tuple[float, float], alpha: float) -> None:
-        super().__init__(loss.name, loss.reduction, loss.dtype)
-        self._loss, self.factors, self.alpha = loss, factors, alpha
-        self.penalty = L2(0.0) if alpha else None
-
-    def __getattribute__(self, name: str) -> Any:
-        """Be like the loss inside, except where it differs."""
-        if name in _SHARED:
-            return getattr(self._loss, name)
-        return super().__getattribute__(name)
-
-    def on_logits(self) -> losses.Loss:
-        """Return the same loss for the input of `logits_of` instead of its output."""
-        other = copy.copy(self)
-        other._loss = self._loss.on_logits()
-        return other
-
-    def step(self, y_true: Array, y_pred: Array, weights: Array | None, work: Any) -> Any:
-        """Compute loss and gradient, and the strength of the regularization."""
-        value, d_output = self._loss.step(y_true, y_pred, weights, work)
-        total = len(y_pred) if weights is None else float(weights.sum())
-        # A batch whose weights are all 0 has no loss and no gradient.
-        scale = 1 / total if total else 0.0
-        if self.penalty is not None:
-            self.penalty.l2 = self.alpha / 2 * scale
-        value_factor, gradient_factor = (f * len(y_pred) * scale for f in self.factors)
-        if gradient_factor != 1:
-            d_output = d_output * d_output.dtype.type(gradient_factor)
-        return value * value_factor, d_output
-
-
-_SHARED = frozenset(
-    {
-        *("logits_of", "from_logits", "gives_probabilities", "is_mean", "prepare"),
-        *("values_shape", "squeezed", "effective_weights"),
-    }
-)
 
 
 def _has_partial_fit(estimator: Any) -> bool:
@@ -283,13 +237,15 @@ class _TinyNet(_Settings, BaseEstimator):
             name, factors_of = _LOSSES[self.out_activation_]
             factors = factors_of(float(self.n_outputs_))
             loss: Any = losses.as_loss(name) if name else _PoissonDeviance()
-            loss.dtype = self.model_.dtype
-            own = _BatchLoss(loss, factors, self.alpha)
+            # The loss of a batch is a mean over the sample weights, and the penalty is divided by
+            # their sum, so that the layers of a saved network have none.
+            loss.dtype, loss.reduction = self.model_.dtype, "mean_with_sample_weight"
             for layer in self._dense_layers():
-                layer.kernel_regularizer = layer.kernel.regularizer = own.penalty
+                layer.kernel.regularizer = L2(self.alpha / 2) if self.alpha else None
             self.model_.compile(self._optimizer, name, loss_weights=factors[0])
+            self.model_._objective.divides_penalties = True
             for output in self.model_._objective.outputs:
-                output.loss, output.weight = own, 1.0
+                output.loss, (output.weight, output.gradient_weight) = loss, factors
             self._compiled = settings
         elif self.solver == "sgd" and self.learning_rate != "constant" and not incremental:
             self._optimizer.learning_rate = float(self.learning_rate_init)

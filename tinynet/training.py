@@ -358,7 +358,7 @@ class Trainer(Network):
             return loss
         program.runner.backward(values, work)
         if regularized:
-            add_penalties(plan.variables, plan.gradients)
+            add_penalties(plan.variables, plan.gradients, program.scale_of(values))
         self.optimizer._learn(plan)
         program.give_back(work)
         return loss
@@ -569,12 +569,15 @@ class Trainer(Network):
                 n = len(examples)
                 machine = compiled.borrow(n)
                 table = compiled.run(machine, data.leaves(batch), n)
-                loss = float(program.losses_of(table, compiled.losses)[0, 0])
+                loss, scale = float(program.losses_of(table, compiled.losses)[0, 0]), 1.0
+                if program.scale is not None:
+                    scale = float(machine.value(("symbol", id(program.scale)), (), n))
             else:
                 values, loss, _, work = self._forward(program, batch, self._regularized)
                 program.runner.backward(values, work)
+                scale = program.scale_of(values)
         arrays = [gradient.array for gradient in gradients]
-        add_penalties(variables, arrays)
+        add_penalties(variables, arrays, scale)
         return loss, arrays
 
     @contextlib.contextmanager

@@ -678,7 +678,7 @@ class Optimizer(Configurable):
         for variable in plan.constrained:
             variable.array[...] = variable.constraint(variable.array)
 
-    def lower(self, low: Any, plan: Plan, gradients: list[Any]) -> None:
+    def lower(self, low: Any, plan: Plan, gradients: list[Any], scale: Any = None) -> None:
         """Note a step for the runner, weight by weight.
 
         Parameters
@@ -689,6 +689,8 @@ class Optimizer(Configurable):
             The weights and their slots.
         gradients : list of (Traced or None)
             Gradient of each weight.
+        scale : Traced, optional
+            Factor of the penalties on weights.
 
         Raises
         ------
@@ -703,6 +705,7 @@ class Optimizer(Configurable):
         for k, (variable, w) in enumerate(zip(plan.variables, weights, strict=True)):
             if variable.regularizer is not None:
                 penalty = variable.regularizer.gradient(w)
+                penalty = penalty if scale is None else penalty * scale
                 gradients[k] = penalty if gradients[k] is None else gradients[k] + penalty
         full, stores = self._traced_sum(low, plan, gradients)
         squares = [self._traced_squares(low, v) for v in plan.variables]
