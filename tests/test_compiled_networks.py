@@ -357,3 +357,55 @@ def test_number_of_threads_and_steps_changes_no_bit(name: str, rng: np.random.Ge
         found.append([v.array.tobytes() for v in (*model.weights, *optimizer.variables)])
     config.set_num_threads(1)
     assert found[0] == found[1] == found[2] == found[3]
+
+
+# Functions of whole numbers and masks, of shape (N, 3, 4).
+INTEGERS: dict[str, Callable[[Any], Any]] = {
+    "sum of masks": lambda x: (x > 0) + (x < 1),
+    "products of masks": lambda x: (x > 0) * (x < 1) + (x > 1) * (x < 2),
+    "a mask and True": lambda x: ops.add(x > 0, True),
+    "masks in numbers": lambda x: (x > 0) * 2.5 + ops.cast(x > 1, "float32"),
+    "logic": lambda x: ~(x > 0) | ops.logical_xor(x > 1, x < 2) & ops.isnan(x / 0 * 0),
+    "logic of numbers": lambda x: ops.logical_and(x, x - 1),
+    "counts": lambda x: ops.sum(x > 0, axis=1),
+    "any": lambda x: ops.any(x > 1, axis=1) | ops.all(x > 0, axis=1),
+    "argmax": lambda x: ops.argmax(x, -1) + 1,
+    "half of argmax": lambda x: ops.argmax(x, -1) / 2,
+    "remainders": lambda x: ops.cast(x * 3, "int32") % 2,
+    "floors": lambda x: ops.cast(x * 3, "int32") // 2,
+    "powers": lambda x: -(ops.abs(ops.cast(x * 3, "int32")) ** 2),
+    "eight bits": lambda x: ops.cast(ops.abs(x) * 60, "uint8") + ops.cast(x * 0 + 5, "uint8"),
+    "more than 24 bits": lambda x: (ops.cast(x, "int32") * 10**7 + 7) % 10,
+    "large remainders": lambda x: ops.cast(x, "int64") % 1000,
+    "large comparisons": lambda x: ops.cast(x, "int64") == ops.cast(x, "int64") + 1,
+    "branches": lambda x: ops.where(x > 0, ops.cast(x * 3, "int32"), 0),
+    "means": lambda x: ops.mean(ops.cast(x * 3, "int32"), axis=-1),
+    "maxima": lambda x: ops.max(ops.cast(x * 3, "int32"), axis=-1) - ops.min(x, axis=-1),
+    "mixed": lambda x: ops.cast(x * 3, "int64") * x,
+    "equal": lambda x: ops.cast(x * 3, "int32") == ops.cast(x * 3 + 1, "int32"),
+    "rows": lambda x: ops.softmax(x) + ops.logsumexp(x, axis=-1, keepdims=True),
+    "columns": lambda x: ops.softmax(x, axis=1) + layers.Dot(axes=2)([x, x])[..., :1],
+    "standardized": lambda x: layers.Normalization(mean=[1, 2, 3, 4], variance=[4, 3, 2, 1])(x),
+    "double": lambda x: ops.cast(x, "float64") * 2,
+    "half": lambda x: ops.cast(x, "float16") * 2,
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "int64", "bool", "uint8", "float64"])
+@pytest.mark.parametrize("name", INTEGERS)
+def test_types_and_whole_numbers_are_those_of_numpy(name: str, dtype: str) -> None:
+    """Also those of an input whose numbers have more bits than float32 holds."""
+    data = np.random.default_rng(0).normal(0, 1.5, (5, 3, 4)).astype(dtype)
+    if dtype == "int64" and "large" in name:
+        data = data * 10**9 + 7
+    x = keras.Input((3, 4), dtype=dtype)
+    y = INTEGERS[name](x)
+    for model in (keras.Model(x, y), keras.Model(x, ops.cast(y, "float32") * 2)):
+        found = []
+        for backend in ("numba", "numpy"):
+            config.set_backend(backend)
+            with np.errstate(all="ignore"):
+                found.append(model.predict(data, verbose=0))
+        config.set_backend("numba")
+        assert found[0].dtype == found[1].dtype
+        np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-5)

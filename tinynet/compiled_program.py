@@ -449,6 +449,8 @@ def _lower(
                 results["symbol", id(symbol)] = low.add(as_traced(values[id(symbol)])).node
     if plan is None or others:
         for k, symbol in enumerate(traced.predictions):
+            if symbol.dtype != "float32":
+                raise Untraceable(f"predictions of {symbol.dtype}")
             results["prediction", k] = low.add(as_traced(value_of(symbol))).node
         for k, symbol in enumerate(traced.logits):
             if symbol is not None:

@@ -347,10 +347,9 @@ class Trainer(Network):
 
         Where `stops` is set, a loss that is not finite is returned before anything is learnt.
         """
-        compiled = self._compiled_step(batch, plan)
-        if compiled is not None:
-            return self._compiled_steps(compiled, batch, len(data.leaves(batch)[0]), stops)[1]
         program = self._program("train", batch)
+        if program.may_compile and (compiled := self._compiled_step(batch, plan)) is not None:
+            return self._compiled_steps(compiled, batch, len(data.leaves(batch)[0]), stops)[1]
         regularized = [v for v in plan.variables if v.regularizer is not None]
         values, loss, parts, work = self._forward(program, batch, regularized)
         self._count(program, values, batch, loss, parts)

@@ -181,6 +181,10 @@ class Traced(np.ndarray[Any, Any]):
             return self
         if np.dtype(dtype) != np.float32:
             raise Untraceable(f"astype({dtype})")
+        if self.dtype == np.int64:
+            if space_of(self.shape).columns != 1:
+                raise Untraceable("integers in columns")
+            return _elementwise("copy", [self], self.shape, np.float32)
         return Traced.of(self.node, self.shape)
 
     def reshape(self, *shape: Any, **_: Any) -> Any:
@@ -278,18 +282,19 @@ def as_traced(value: Any) -> Traced:
     if isinstance(value, Traced):
         return value
     if isinstance(value, bool | int | float | np.bool_):
-        return Traced.of(constant(value), ())
+        return Traced.of(constant(value), (), bool if isinstance(value, bool | np.bool_) else "f")
     array = np.asarray(value)
     if array.dtype.kind not in "fbiu" or (array.dtype.kind == "f" and array.itemsize > 4):
         raise Untraceable(f"an operand of {array.dtype}")
     if np.isnan(array).any() and array.ndim:
         raise Untraceable("an array whose values are not known")
+    dtype = bool if array.dtype == bool else np.float32
     if array.size == 1:
-        return Traced.of(constant(array.item()), array.shape)
+        return Traced.of(constant(array.item()), array.shape, dtype)
     if BATCH in array.shape:
         raise Untraceable("an array of the batch's size")
     flat = np.ascontiguousarray(array, np.float32)
-    return Traced.of(Node("leaf", [], space_of(array.shape), source=flat), array.shape)
+    return Traced.of(Node("leaf", [], space_of(array.shape), source=flat), array.shape, dtype)
 
 
 def _like(x: Traced, shape: tuple[int, ...], dtype: Any) -> Traced:
@@ -312,6 +317,16 @@ _MASKS = {
     "greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_and",
     "logical_or", "logical_not", "isnan",
 }  # fmt: skip
+# What operations are if all operands are masks.
+_OF_MASKS = {
+    "add": "logical_or", "maximum": "logical_or", "multiply": "logical_and",
+    "minimum": "logical_and", "copy": "logical_or", "absolute": "logical_or",
+}  # fmt: skip
+# Operations whose results are whole numbers, of more than 24 bits, if their operands are.
+_OF_INTEGERS = {
+    "add", "subtract", "multiply", "remainder", "floor_divide", "power", "maximum", "minimum",
+    "absolute", "negative", "sign", "square",
+}  # fmt: skip
 
 
 def _call(function: Any, operands: Any) -> Traced:
@@ -320,6 +335,11 @@ def _call(function: Any, operands: Any) -> Traced:
     name = _NAMES.get(name, name)
     composed = _COMPOSED.get(name)
     xs = [as_traced(x) for x in operands]
+    if any(x.dtype == np.int64 for x in xs) and "f" not in map(_kind, operands):
+        _refuse_integers(name, xs)
+    if all(x.dtype == bool for x in xs) and name in _OF_MASKS:
+        name, xs = _OF_MASKS[name], [*xs, *xs][:2]
+        composed = None
     if composed is not None:
         made: Traced = composed(*xs)
         return made
@@ -333,6 +353,21 @@ def _call(function: Any, operands: Any) -> Traced:
         raise Untraceable(name)
     shape = np.broadcast_shapes(*(x.shape for x in xs))
     return _elementwise(name, xs, shape, bool if name in _MASKS else np.float32)
+
+
+def _kind(value: Any) -> str:
+    """Return the kind of data that an operand of NumPy has: "f", "i", "u" or "b"."""
+    return np.asarray(value).dtype.kind if not isinstance(value, Traced) else value.dtype.kind
+
+
+def _refuse_integers(name: str, xs: list[Traced]) -> None:
+    """Refuse what NumPy computes exactly, and float32 does not."""
+    if name in _OF_INTEGERS:
+        raise Untraceable("integers")
+    if name in _MASKS and len(xs) == 2:  # a comparison is exact if one number is small
+        known = [x.node.source for x in xs if isinstance(x.node.source, np.float32 | np.ndarray)]
+        if not any(np.all(np.abs(values) < 1 << 24) for values in known):
+            raise Untraceable("integers")
 
 
 def _elementwise(name: str, xs: list[Traced], shape: tuple[int, ...], dtype: Any) -> Traced:
@@ -394,7 +429,7 @@ def _reduce(
 ) -> Traced:
     """Note a reduction over the last axis, over all others, or over all."""
     x = as_traced(x)
-    if dtype is not None and np.dtype(dtype) not in (np.float32, x.dtype):
+    if x.dtype == np.int64 or (dtype is not None and np.dtype(dtype) not in (np.float32, x.dtype)):
         raise Untraceable("dtype=")
     if name not in ("add", "maximum", "minimum", "logical_or", "logical_and"):
         raise Untraceable(f"{name}.reduce")
@@ -446,7 +481,7 @@ def _count(x: Traced, axis: Any) -> Traced:
 def _mean(
     x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
 ) -> Any:
-    x = as_traced(x)
+    x = as_traced(x).astype(np.float32)
     total = _reduce("add", x, axis, dtype, keepdims)
     return _written(_call(np.true_divide, [total, _count(x, axis)]), out and (out,))
 

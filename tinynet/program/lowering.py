@@ -83,6 +83,11 @@ class Indices:
         self.array = array
 
 
+def is_indices(value: Any) -> bool:
+    """Return whether only `look_up` and Python can read a value."""
+    return isinstance(value, Indices)
+
+
 class Call:
     """A kernel call: its name, its words (numbers, nodes, registers, Variables), what it writes."""
 
@@ -301,6 +306,9 @@ class Lowering:
         **words : object
             The other words.
         """
+        for name, value in reads.items():
+            if name != "indices" and isinstance(value, Traced):
+                reads[name] = value.astype(np.float32)
         inputs = {name: self.whole(value).node for name, value in reads.items()}
         index = len(self.groups)
         results = []
@@ -723,9 +731,11 @@ class ProgramLowering(Lowering):
                 if id(instruction) in self.by_python:
                     raise Untraceable("its backward function")
                 arrays = [self.value_of(i) for i in instruction.inputs]
+                if not isinstance(operation, LookUp) and any(map(is_indices, arrays)):
+                    raise Untraceable("indices")
                 found = forward(operation, self, arrays, options)
                 found = found if isinstance(found, tuple) else (found,)
-                found = [x if isinstance(x, Indices) else self.add(as_traced(x)) for x in found]
+                found = [x if is_indices(x) else self.add(as_traced(x)) for x in found]
             except Untraceable as error:
                 self.by_python.add(id(instruction))
                 self.run_by_python(instruction, operation.compute, id(instruction), str(error))
@@ -813,7 +823,7 @@ class ProgramLowering(Lowering):
         inputs: list[Any] = []
         for i in instruction.inputs:
             given = self.values.get(id(i), i)
-            given = given.array if isinstance(given, Indices) else given
+            given = given.array if is_indices(given) else given
             if not isinstance(given, Traced | SymbolicTensor) and not hasattr(i, "assign"):
                 given = None if given is None else to_array(given)
             if isinstance(given, Traced) and getattr(given.node.source, "is_sparse", False):
