@@ -25,6 +25,14 @@ def _as_floats(arrays: list[Any]) -> list[Any]:
     return [None if a is None else given.pop(0) for a in arrays]
 
 
+def _units(x: Array, kernel: Array, bias: Array | None) -> int:
+    """Return the number of units; raise an error if the shapes do not fit."""
+    units: int = kernel.shape[-1]
+    if kernel.shape != (x.shape[-1], units) or (bias is not None and bias.shape != (units,)):
+        raise _misfit(x, kernel, bias)
+    return units
+
+
 def _misfit(x: Any, kernel: Array, bias: Any) -> ValueError:
     n, units = x.shape[-1], kernel.shape[-1]
     return ValueError(
@@ -64,12 +72,15 @@ class Linear(Operation):
         backward = functools.partial(functional.dense_layer_backward, needs=needs)
         return Pure(functional.dense, backward, (0, 2, 3), writes=(1, 2))
 
+    def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
+        """Return an array of the result's shape."""
+        x, kernel, bias = arrays
+        return np.zeros((*x.shape[:-1], _units(x, kernel, bias)), x.dtype)
+
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
         """Compute the result."""
         x, kernel, bias = arrays
-        rows, units = _rows(x), kernel.shape[-1]
-        if kernel.shape != (x.shape[-1], units) or (bias is not None and bias.shape != (units,)):
-            raise _misfit(x, kernel, bias)
+        rows, units = _rows(x), _units(x, kernel, bias)
         compressed = not isinstance(rows, np.ndarray)
         if bias is None and (self.rectifies or compressed):
             bias = work.array("no bias", (units,), x.dtype)

@@ -283,8 +283,12 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     if size_limit.get() < math.inf:
         check_product(operation.name, [*map(np.shape, arrays)], options)
     work = Workspace() if operation.has_work else None
+    call = CALL.get()
     try:
-        result = operation.compute(arrays, options, work)
+        if call is not None and call.is_trial:
+            result = operation.infer(arrays, options)
+        else:
+            result = operation.compute(arrays, options, work)
     except ValueError as error:
         explain_shapes(operation, arrays, error)
         raise
