@@ -123,7 +123,7 @@ def test_kernels_are_right_without_avx2(name: str) -> None:
     program = (
         "import json, numpy as np; from tests import test_bits, test_threads;"
         "from tinynet.kernels import objects, row; from tinynet.program import machine;"
-        "[machine.kernel_named(f) for f in ('chain', 'copy_columns')];"
+        "[machine.kernel_named(f) for f in ('chain', 'copy_elements')];"
         "objects.addresses(k for k in row.KERNELS.values() if objects.is_kept(k));"
         "print(json.dumps(test_bits.agreement()))"
     )

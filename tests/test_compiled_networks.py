@@ -409,3 +409,54 @@ def test_types_and_whole_numbers_are_those_of_numpy(name: str, dtype: str) -> No
         config.set_backend("numba")
         assert found[0].dtype == found[1].dtype
         np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-5)
+
+
+# Shapes with as many rows as columns, where an operand's place can't be told by its size.
+SQUARES: list[tuple[int, ...]] = [(3, 3), (1, 3), (3, 1), (3,), (1, 1), (1,), ()]
+
+
+@pytest.mark.parametrize("of_rows", [False, True])
+@pytest.mark.parametrize("shape", SQUARES)
+def test_rows_and_columns_of_squares_are_not_mistaken(shape: Any, of_rows: bool) -> None:
+    rng = np.random.default_rng(0)
+    given = [(3, 3), (1, 3), (3, 1), (3,)]
+    xs = [keras.Input(s) for s in given]
+    data = [rng.random((5, *s)).astype(np.float32) for s in given]
+    w, square = (keras.Variable(rng.random(s).astype(np.float32)) for s in (shape, (3, 3)))
+    axis = -1 if of_rows else -2
+    both = ops.expand_dims(square, 0) * w
+    for shared in (True, False):
+        total = ops.sum(square * w, axis=axis, keepdims=shared)
+        each = [total * both, ops.abs(square / total) + w, total + w]
+        for x in xs[:3]:
+            sums = ops.sum(x * w, axis=axis, keepdims=True) - total
+            each += [x * w, x + total, sums * x, x * w - xs[0], sums * w]
+        each += [ops.expand_dims(xs[3], axis) * xs[0], ops.expand_dims(xs[3], axis) - w]
+        model = keras.Model(xs, [y + xs[0] for y in each])
+        found = []
+        for backend in ("numba", "numpy"):
+            config.set_backend(backend)
+            found.append(model.predict(data, verbose=0))
+        config.set_backend("numba")
+        for k, (compiled, plain) in enumerate(zip(*found, strict=True)):
+            np.testing.assert_allclose(compiled, plain, rtol=1e-5, atol=1e-5, err_msg=str(k))
+
+
+@pytest.mark.parametrize("axis", [0, 1, [0, 1]])
+@pytest.mark.parametrize("units", [3, 4])
+@pytest.mark.parametrize("name", ["MaxNorm", "UnitNorm", "MinMaxNorm", "NonNeg"])
+def test_constraints_are_compiled(name: str, units: int, axis: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    options = {} if name == "NonNeg" else {"axis": axis}
+    found = []
+    for backend in ("numba", "numpy"):
+        config.set_backend(backend)
+        keras.utils.set_random_seed(0)
+        limit = getattr(keras.constraints, name)(**options)
+        model = Sequential([keras.Input((3,)), layers.Dense(units, kernel_constraint=limit)])
+        model.compile("sgd", "mse")
+        model.fit(x, np.ones((20, units)), epochs=2, batch_size=8, verbose=0)
+        found.append(model.get_weights())
+    config.set_backend("numba")
+    for compiled, plain in zip(*found, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-5, atol=1e-6)

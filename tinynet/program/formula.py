@@ -304,7 +304,7 @@ def _like(x: Traced, shape: tuple[int, ...], dtype: Any) -> Traced:
     if x.node.result == SCALAR and not x.node.is_row:
         return Traced.of(x.node, shape, dtype)
     space = space_of(shape)
-    placement(x.node, space)
+    _place(x, space)
     return Traced.of(Node("copy", [x.node], space), shape, dtype)
 
 
@@ -388,8 +388,16 @@ def _home(xs: list[Traced], shape: tuple[int, ...]) -> tuple[Space, bool]:
             if places <= {"full", "scalar"}:
                 return own, True
     for x in xs:
-        placement(x.node, space)
+        _place(x, space)
     return space, False
+
+
+def _place(x: Traced, space: Space) -> None:
+    """Raise an error if the elements of x lie elsewhere in a space than NumPy broadcasts them."""
+    place = placement(x.node, space)
+    is_of_rows = x.ndim > 1 and x.shape[-1] == 1
+    if space.columns != 1 and space.per != 1 and place == ("column" if is_of_rows else "row"):
+        raise Untraceable(f"{x.shape} in a square")
 
 
 def placement(node: Node, space: Space) -> str:
@@ -403,7 +411,8 @@ def placement(node: Node, space: Space) -> str:
         return "scalar"
     if own.batched == space.batched and own.size == space.size:
         return "full"
-    if own.batched == space.batched and own.size == space.per:
+    is_square = not own.batched and own.per == 1 and space.per == space.columns
+    if own.batched == space.batched and own.size == space.per and not is_square:
         return "row"
     if not own.batched and own.size == space.columns:
         return "column"
