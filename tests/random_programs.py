@@ -378,6 +378,9 @@ def compare_with_keras(seed: int) -> None:
 def compare_backends(seed: int) -> None:
     """Compare the kernels in float32 with the readable functions in float64."""
     program = draw(seed)
+    if program.loss[1].get("from_logits"):  # outputs whose sum may be nothing but rounding error
+        for names in (program.metrics, program.weighted_metrics):
+            names[:] = [name for name in names if name != "categorical_crossentropy"]
     before = tinynet.config.backend()
     runs = []
     for backend, dtype in (("numpy", "float64"), ("numpy", "float32"), ("numba", "float32")):
