@@ -317,6 +317,30 @@ if COMPILES:
 
         _row_reduction(b, add, finish, [start, 0.0], *arguments)
 
+    def _sum_col(b, to, a, rows, vectors):
+        """Build ``to[0] += a`` for each row, in order; four vectors of sums stay in registers."""
+
+        def columns(width):
+            def body(_, addresses):
+                totals = [load(b, b.add(addresses[0], I64(VECTOR * k))) for k in range(width)]
+                steps = [b.mul(a[2], I64(k)) for k in range(width)]
+
+                def add_row(_, values):
+                    new = [load(b, b.add(values[0], step)) for step in steps]
+                    sums = [b.fadd(*pair) for pair in zip(values[1:], new, strict=True)]
+                    return [b.add(values[0], a[1]), *sums]
+
+                _, *totals = loop(b, I64(0), rows, 1, [addresses[1], *totals], add_row)
+                for k, total in enumerate(totals):
+                    store(b, total, b.add(addresses[0], I64(VECTOR * k)))
+                return _plus(b, addresses, [I64(VECTOR * width), b.mul(a[2], I64(width))])
+
+            return body
+
+        fours = b.and_(vectors, I64(-4))
+        starts = loop(b, I64(0), fours, 4, [to[0], a[0]], columns(4))
+        loop(b, fours, vectors, 1, starts, columns(1))
+
     def _sum_all(b, squares, places, rows, vectors, last):
         """Build ``places[0] += the sum of places[1]``, in 16 lanes of double precision.
 
@@ -411,8 +435,7 @@ if COMPILES:
             elif name == "row_min":
                 _row_extremum(b, _smaller, math.inf, *pair)
             elif name == "sum_col":
-                places = [joined[0], *joined[:2]]
-                _elementwise(b, lambda total, x: total + x, places, all_rows, all_vectors)
+                _sum_col(b, *places[:2], rows, vectors)
             elif name in ("sum_all", "sum_squares"):
                 _sum_all(b, name == "sum_squares", *pair)
             elif name in OPTIMIZERS:

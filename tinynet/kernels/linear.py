@@ -286,7 +286,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
     n = int64_at(count, 0) * per
     columns, depth, down, along, ldb, gate = u, d, 4 * d, 4, 4 * u, 0
     half = d if d <= LONGEST else d // 2  # the first chain has the inputs before it
-    flip = which == INPUTS
+    flip = which == INPUTS and u != 1  # a single column is a row already
     # The only column of a product is computed as a row, which takes fewer instructions.
     turned = u == 1 and (which == KERNEL or (which == FORWARD and n > 2))
     if which == INPUTS:
