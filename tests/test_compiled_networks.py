@@ -460,3 +460,35 @@ def test_constraints_are_compiled(name: str, units: int, axis: Any) -> None:
     config.set_backend("numba")
     for compiled, plain in zip(*found, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [4, 5])
+@pytest.mark.parametrize("units", [1, 4])
+def test_weighted_values_of_a_fixed_batch_are_those_of_numpy(units: int, n: int) -> None:
+    """Noise makes programs of one batch size, here as large as the number of units."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, 3)).astype(np.float32)
+
+    def build() -> Any:
+        noise, dense = layers.GaussianNoise(0.1, seed=1), layers.Dense(units, "sigmoid")
+        model = Sequential([keras.Input((3,)), noise, dense])
+        model.compile("sgd", "binary_crossentropy", weighted_metrics=["accuracy", "mae"])
+        return model
+
+    y = rng.integers(0, 2, (n, units))
+    _, found = both(build, x, y, batch_size=4, sample_weight=rng.random(n))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_labels_of_as_many_examples_as_classes(rng: np.random.Generator) -> None:
+    def build() -> Any:
+        model = Sequential([layers.GaussianNoise(0.1, seed=1), layers.Dense(4, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    x, y = rng.standard_normal((4, 3)).astype(np.float32), [3, 0, 1, 3]
+    model, found = both(build, x, y, sample_weight=rng.random(4))
+    assert {*step(model).by_python} == {"normal"}
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -498,7 +498,9 @@ def _metrics(low: Lowering, traced: Any, value_of: Any, scalars: list[Traced]) -
                     continue
                 sums = [values]
                 if own_weight is not None:
-                    weights = value_of(own_weight)
+                    weights = _fitted(value_of(own_weight), values.shape)
+                    if hasattr(metric, "_loss"):  # which may leave labels out
+                        weights = metric._loss.effective_weights(value_of(y), weights)
                     sums = [values * weights, weights]
                 totals = [low.add(as_traced(np.sum(part))) for part in sums]
             except (Untraceable, ValueError):
@@ -507,6 +509,14 @@ def _metrics(low: Lowering, traced: Any, value_of: Any, scalars: list[Traced]) -
             scalars.extend(totals)
             found.append((metric, place, place + 1 if len(totals) > 1 else None, per))
     return found
+
+
+def _fitted(weights: Any, shape: tuple[int, ...]) -> Any:
+    """Return sample weights in the shape of the values that they weigh, as `fit_weights` does."""
+    if weights.ndim == len(shape) + 1 and weights.shape[-1] == 1:
+        weights = weights.reshape(weights.shape[:-1])
+    fitting = weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim))
+    return np.broadcast_to(fitting, shape)
 
 
 def _record(low: Lowering, scalars: list[Traced], checked: int) -> None:

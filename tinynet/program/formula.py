@@ -304,8 +304,7 @@ def _like(x: Traced, shape: tuple[int, ...], dtype: Any) -> Traced:
     if x.node.result == SCALAR and not x.node.is_row:
         return Traced.of(x.node, shape, dtype)
     space = space_of(shape)
-    _place(x, space)
-    return Traced.of(Node("copy", [x.node], space), shape, dtype)
+    return Traced.of(Node("copy", [_placed(x, shape, space)], space), shape, dtype)
 
 
 _NAMES = {
@@ -373,7 +372,8 @@ def _refuse_integers(name: str, xs: list[Traced]) -> None:
 def _elementwise(name: str, xs: list[Traced], shape: tuple[int, ...], dtype: Any) -> Traced:
     """Make the node of an operation whose operands are broadcast to a shape."""
     space, is_row = _home(xs, shape)
-    return Traced.of(Node(name, [x.node for x in xs], space, is_row), shape, dtype)
+    inputs = [x.node if space == SCALAR else _placed(x, shape, space, is_row) for x in xs]
+    return Traced.of(Node(name, inputs, space, is_row), shape, dtype)
 
 
 def _home(xs: list[Traced], shape: tuple[int, ...]) -> tuple[Space, bool]:
@@ -387,17 +387,24 @@ def _home(xs: list[Traced], shape: tuple[int, ...]) -> tuple[Space, bool]:
             places = {placement(x.node, of_rows) for x in xs}
             if places <= {"full", "scalar"}:
                 return own, True
-    for x in xs:
-        _place(x, space)
     return space, False
 
 
-def _place(x: Traced, space: Space) -> None:
-    """Raise an error if the elements of x lie elsewhere in a space than NumPy broadcasts them."""
-    place = placement(x.node, space)
-    is_of_rows = x.ndim > 1 and x.shape[-1] == 1
-    if space.columns != 1 and space.per != 1 and place == ("column" if is_of_rows else "row"):
-        raise Untraceable(f"{x.shape} in a square")
+def _placed(x: Traced, shape: tuple[int, ...], space: Space, is_row: bool = False) -> Node:
+    """Return the node of an operand, which lies in a space as NumPy broadcasts it to a shape."""
+    place, own = placement(x.node, space), (1,) * (len(shape) - x.ndim) + x.shape
+    if place in ("full", "scalar"):
+        return x.node
+    wanted = "column" if set(own[:-1]) <= {1} else ""
+    if is_row or own[:-1] == shape[:-1]:
+        wanted = "row"
+    if place == wanted:
+        return x.node
+    if not wanted or (wanted == "column" and x.dtype == np.int64):
+        raise Untraceable(f"{x.shape} in {shape}")
+    # In a square, a view such as (K, 1) of (K,) lies where its node does not.
+    across = Space(False, 1, space.columns)
+    return Node("copy", [x.node], space._replace(columns=1) if wanted == "row" else across)
 
 
 def placement(node: Node, space: Space) -> str:
