@@ -27,6 +27,8 @@ PARTS = {
     "program.fusion:_learning program.machine:Machine._update_words kernels.learn",
     "learn_csr_adam": "program.fusion:_adam_words program.fusion:_matches "
     "kernels.learn:_build_adam kernels.learn:learn_csr_adam",
+    "join": "program.machine:Machine._joint_updates program.machine:Machine._put_together "
+    "program.machine:_continues",
     "csr": "sparse program.lowering:_linear_csr kernels.compress kernels.compressed",
     "many_steps": "training:ManySteps",
     "parts": "threads:Pool program.order:Division kernels.runner:run_with_workers "

@@ -317,9 +317,9 @@ def test_fused_program_and_profile_show_the_rows_of_a_step() -> None:
         ("linear", "32 x 128"),
         ("linear", "32 x 10"),
         ("record", ""),
+        ("kernel_gradient", "128 x 10"),
         ("linear_dx", "32 x 128"),
         ("learn", "784 x 128"),
-        ("learn", "128 x 10"),
     ]
     assert ("learn(adam)", "784 x 128") in listed, "the update is part of the gradient's row"
     assert_rows(listed, model.profile(images, np.arange(64) % 10).rows)

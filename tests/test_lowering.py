@@ -15,7 +15,7 @@ import pytest
 import tinynet as keras
 from tests import HUNG
 from tinynet import Sequential, config, functional, layers, optimizers, random, regularizers
-from tinynet.program import fusion
+from tinynet.program import fusion, machine
 from tinynet.program.formula import (
     BATCH,
     SCALAR,
@@ -333,7 +333,7 @@ def network(sparse: bool, optimizer: str, penalty: str | None) -> tuple[list[byt
     x = rng.random((50, 40)).astype(np.float32)
     if sparse:
         x *= rng.random(x.shape) < 0.1
-    first = layers.Dense(17, "relu", kernel_regularizer=penalty)
+    first = layers.Dense(217, "relu", kernel_regularizer=penalty)
     hidden = [first, layers.Dense(9, "tanh", kernel_constraint="max_norm")]
     model = Sequential([*hidden, layers.Dense(3, "softmax", kernel_regularizer="l2")])
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -360,11 +360,57 @@ def test_rules_apply_and_change_no_bit(
         without, plain[rule] = network(sparse, optimizer, penalty)
         assert without == with_rules, rule
     assert plain["chain"].count("chain") > 2 * fused.count("chain")
-    assert plain["learn"].count("kernel_gradient") > fused.count("kernel_gradient")
+    gradient = "kernel_gradient_csr" if sparse else "kernel_gradient"
+    assert plain["learn"].count(gradient) > fused.count(gradient)
     assert ("linear_csr" in fused, "linear_csr" in plain["csr"]) == (sparse, False)
     in_registers = sparse and optimizer.startswith("adam") and penalty != "l1"
     assert ("learn_csr_adam" in fused) == in_registers
     assert ("learn_csr" in plain["learn_csr_adam"]) == ("learn_csr" in plain["update"]) == sparse
+
+
+@pytest.mark.skipif("config.backend() != 'numba'")
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "lion", "nadam"])
+def test_updates_of_adjacent_variables_are_joined(optimizer: str, all_rules: None) -> None:
+    """A frozen layer is between the last two layers; the last bias is a single number."""
+
+    def train(rules: list[str]) -> tuple[list[bytes], int]:
+        config.set_disabled_rules(rules)
+        random.set_seed(1)
+        rng = np.random.default_rng(1)
+        hidden = [layers.Dense(7, "relu"), layers.Dense(16, "tanh")]
+        frozen = layers.Dense(3, "relu", trainable=False)
+        model = Sequential([layers.Input((5,)), *hidden, frozen, layers.Dense(1)])
+        model.compile(optimizer, "mse")
+        x, y = rng.standard_normal((40, 5)), rng.standard_normal((40, 1))
+        model.fit(x, y, batch_size=16, epochs=2, verbose=0)
+        program = next(p for (kind, *_), p in model._programs.items() if kind == "train")
+        names = program._compiled[-1].borrow(16).names
+        state = [v.array.tobytes() for v in (*model.weights, *model.optimizer.variables)]
+        return state, names.count("chain")
+
+    (joint, fewer), (single, more) = train(["learn"]), train(["learn", "join"])
+    assert joint == single
+    # 6 Variables in two ranges of memory; some optimizers compute single numbers in another chain.
+    assert more - fewer in (3, 4)
+
+
+def test_chains_continue_only_what_is_adjacent() -> None:
+    arrays = [[machine.INOUT, 0], [machine.IN, 1000], [machine.SCALAR_SLOT, 5], [machine.TEMP, 0]]
+
+    def continues(*addresses: int, kinds: Any = (), more: int = 8) -> bool:
+        later = [[kind, a] for (kind, _), a in zip(arrays, addresses, strict=True)]
+        for slot, kind in zip(later, kinds, strict=False):
+            slot[0] = kind
+        return machine._continues(arrays, 10, later, more)
+
+    assert continues(40, 1040, 5, 0)
+    assert not continues(44, 1040, 5, 0)
+    assert not continues(40, 1044, 5, 0)
+    assert not continues(40, 1040, 6, 0)
+    scalar = machine.INOUT, machine.SCALAR_SLOT
+    assert continues(40, 1040, 5, 0, kinds=scalar, more=1)
+    assert not continues(40, 1040, 5, 0, kinds=scalar)
+    assert not continues(40, 1040, 5, 0, more=300), "it reads what it has written"
 
 
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])

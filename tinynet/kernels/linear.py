@@ -394,9 +394,10 @@ def take_rows(part, parts, step, rows, x, out, width):
     if rows == 0:
         _copy(x + (first + begin) * size, size, end - begin, width, out + begin * size, size, 0)
         return
+    ahead = 2 if size > 512 else 8
     for i in range(begin, end):
-        # Rows are scattered over memory, so the row after the next one is prefetched.
-        following = x + int64_at(rows, first + min(i + 2, end - 1)) * size
+        # Rows are scattered over memory, so rows are prefetched some time before.
+        following = x + int64_at(rows, first + min(i + ahead, end - 1)) * size
         for j in range(0, size, 64):
             prefetch(following + j)
         _copy(x + int64_at(rows, first + i) * size, size, 1, width, out + i * size, size, 0)

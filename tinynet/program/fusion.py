@@ -9,6 +9,8 @@ from tinynet.program.formula import SCALAR, Node, Untraceable, placement
 from tinynet.program.lowering import Call, Group
 
 _GRADIENTS = {"kernel_gradient": "learn", "kernel_gradient_csr": "learn_csr"}
+#: Numbers of a gradient that stays in the cache anyway: the machine joins such updates.
+_SMALL = 1 << 13
 #: What the kernel `learn_csr_adam` computes before the update: weight decay, and the gradient of
 #: an L2 penalty. Each is an operation and its operands.
 _DECAYED = ("subtract", "w", ("multiply", ("multiply", "w", "decay"), "rate"))
@@ -32,6 +34,9 @@ def learn(groups: list[Group], kept: set[Node]) -> None:
         if call is None or call.kernel not in _GRADIENTS:
             continue
         (gradient,) = call.writes
+        is_small = call.kernel == "kernel_gradient" and gradient.result.size <= _SMALL
+        if is_small and config.is_enabled("join"):
+            continue
         users = [g for g in groups if gradient in _read(g)]
         if gradient in kept or len(users) != 1 or not _is_update(users[0], gradient):
             continue

@@ -575,7 +575,7 @@ def _(
         else:
             reads["x"] = x
         name = "kernel_gradient_csr" if sparse else "kernel_gradient"
-        (d_kernel,) = low.call(name, reads, {"out": (kernel.shape, outs[1])}, work, **own)
+        (d_kernel,) = low.call(name, reads, {"out": (kernel.shape, None)}, work, **own)
     if needs[0]:
         reads = {"d_y": d_y, "w": kernel}
         (d_x,) = low.call("linear_dx", reads, {"out": (x.shape, None)}, work, y=0, **words)

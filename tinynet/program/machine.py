@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import config
 from tinynet.kernels import objects
 from tinynet.kernels.compiled import COMPILES
 from tinynet.kernels.row import FIRST, WORDS, Kernel
@@ -203,7 +204,7 @@ class Machine:
                 self._outside.update(i for i in node.inputs if self._group_of.get(i) is not group)
             if group.call is not None:
                 self._outside.update(group.call.reads)
-        self.codes = [Code(g, self) if g.nodes else None for g in self.groups]
+        self.codes: list[Any] = [Code(g, self) if g.nodes else None for g in self.groups]
         #: The largest batch, and most threads; nothing is planned yet.
         self.batch = self.threads = 0
 
@@ -239,11 +240,17 @@ class Machine:
         self.patches: dict[str, list[tuple[Any, tuple[int, int]]]] = {}
         rows: list[tuple[str, dict[str, Any]]] = []
         calls: list[tuple[int, PythonCall]] = []  # and how many rows are before each
+        shares: list[list[int]] = []  # numbers of the groups of each row
         self.threads = threads
         self._get_kernels()
-        for group, code in zip(self.groups, self.codes, strict=True):
+        joint = self._joint_updates() if config.is_enabled("join") else {}
+        for k, (group, code) in enumerate(zip(self.groups, self.codes, strict=True)):
             if group.call is None:
+                if joint.get(k) == 0:
+                    shares[-1].append(code.space.size)
+                    continue
                 words, size = self._chain_words(code)
+                words |= {"per": 1, "cols": joint[k]} if k in joint else {}
                 rows.append(("chain", words))
             elif group.call.python is not None:
                 calls.append((len(rows), group.call.python))
@@ -264,6 +271,7 @@ class Machine:
                 if "update" in own:
                     words |= self._update_words(code, group.call.gradient, words)
                 rows.append((name, words))
+            shares.append([group.space.size if group.space else 1])
             if size:  # each thread that may execute a part has some
                 words["room"], words["room_size"] = self._bytes(size * self.threads), size
         first, before = self._begin_words(), 1
@@ -285,6 +293,7 @@ class Machine:
                     words[word] = 0
             table[k] = kernel_named(name).row(**words)
         self.names = [name for name, _ in rows]
+        self._shares = [[1]] * before + shares
         self.table = table
         arrays = [*self._parts, *(array for _, array in self.variables)]
         blocks = [(self._address(array), array.nbytes) for array in arrays]
@@ -309,6 +318,54 @@ class Machine:
         if self.threads > 1:
             names |= {"run_with_workers", "work"}
         _get(objects.addresses, names)
+
+    def _joint_updates(self) -> dict[int, int]:
+        """Join the updates of Variables that are adjacent in memory, such as a layer's.
+
+        Returns
+        -------
+        dict of int to int
+            How many numbers the chains of some groups update; 0 if that of an earlier one does.
+        """
+        joint: dict[int, int] = {}
+        kinds = [
+            code.code
+            if code and code.is_update and not (group.call or code.has_rows or code.space.batched)
+            else None
+            for group, code in zip(self.groups, self.codes, strict=True)
+        ]
+        for kind, run in itertools.groupby(range(len(kinds)), kinds.__getitem__):
+            if kind is None:
+                continue
+            codes = {k: self.codes[k] for k in run}
+            for values in zip(*(code.slots for code in codes.values()), strict=True):
+                self._put_together([what for _, what, *_ in values])
+            first, before = 0, None
+            for k, code in codes.items():
+                slots, size = self._slots(code, None, 0)[:, :2].tolist(), code.space.size
+                if before is not None and _continues(before, joint[first], slots, size):
+                    joint[first], joint[k] = joint[first] + size, 0
+                else:
+                    first, before, joint[k] = k, slots, size
+        return joint
+
+    def _put_together(self, values: list[Any]) -> None:
+        """Plan adjacent registers for what several updates read, such as gradients."""
+        registers = {}
+        for value in values:
+            key = value.source if isinstance(value, Node) and value.operation == "leaf" else value
+            register = key
+            if isinstance(key, Node) and key.operation != "constant" and not self._stored(key):
+                register = Register(key.result, key.is_row and key.space.columns != 1)
+            is_register = isinstance(register, Register) and register.itemsize == 4
+            if not is_register or register.given or key in self._registers:
+                return
+            registers[key] = register.numbers(self.batch)
+        if len(registers) == len(values) > 1:
+            ends = [*itertools.accumulate(registers.values())]
+            block = self._array(ends[-1] + 16, np.float32)
+            pairs = zip(registers.items(), ends, strict=True)
+            self._registers |= {key: block[end - size : end] for (key, size), end in pairs}
 
     def _chain_words(self, code: Any, fixed: Node | None = None, at: int = 0) -> Any:
         """Return the words of a chain, but that of its scratch memory, whose size comes second."""
@@ -556,27 +613,30 @@ class Machine:
             self.objects.clear()
 
     def profile(self, times: int = 2000) -> list[tuple[str, float]]:
-        """Return the microseconds that each row takes, run again and again after a call."""
+        """Return the microseconds that each row takes, run again and again after a call.
+
+        Those of joint updates are divided among them.
+        """
         found: list[tuple[str, float]] = []
         self.step[3] = 0
 
-        def measure(name: str, execute: Callable[[], None], n: int) -> None:
+        def measure(name: str, execute: Callable[[], None], n: int, shares: list[int]) -> None:
             best = math.inf
             for _ in range(3):
                 start = time.thread_time()
                 execute()
                 best = min(best, (time.thread_time() - start) / n * 1e6)
-            found.append((name, best))
+            found.extend((name, best * share / sum(shares)) for share in shares)
 
-        names = iter(self.names)
+        names = iter(zip(self.names, self._shares, strict=True))
         for piece in self.pieces:
             if isinstance(piece, PythonCall):
-                measure("python", functools.partial(self._call, piece), 1)
+                measure("python", functools.partial(self._call, piece), 1, [1])
                 continue
-            for k, name in enumerate(itertools.islice(names, len(piece.rows))):
+            for k, (name, shares) in enumerate(itertools.islice(names, len(piece.rows))):
                 if name not in ("begin", "record"):
                     runs = Table(piece.rows[k : k + 1], self._address(self.step))
-                    measure(name, functools.partial(runs.run, times), times)
+                    measure(name, functools.partial(runs.run, times), times, shares)
         return found
 
     def value(self, name: Any, shape: tuple[int | None, ...], n: int) -> Any:
@@ -616,6 +676,24 @@ class Machine:
         """Return the Variable that a node of a chain is written to, if there is one."""
         code = self.codes[self.groups.index(self._group_of[node])]
         return None if code is None else code.stored.get(node)
+
+
+def _continues(before: Any, size: int, slots: Any, more: int) -> bool:
+    """Return whether a chain on `size` numbers may also do what another does on `more`."""
+    arrays = IN, OUT, INOUT
+    for (kind, address), (other, following) in zip(before, slots, strict=True):
+        if kind in arrays:
+            same = other == kind or (other == SCALAR_SLOT and more == 1)
+            if not same or following != address + 4 * size:
+                return False
+        elif other != kind or kind not in (TEMP, SCALAR_SLOT) or following != address:
+            return False
+    # What one of them writes must not be what the other reads at another place.
+    found = [slot for slot in before if slot[0] in arrays]
+    return not any(
+        (kind, other) != (IN, IN) and 0 < abs(address - at) < 4 * (size + more)
+        for (kind, address), (other, at) in itertools.combinations(found, 2)
+    )
 
 
 def _sizes(traced: Traced, n: int) -> list[int]:

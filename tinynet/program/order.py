@@ -88,9 +88,10 @@ def uses_of(
     blocks = sorted({*blocks, (step, 64)})
     starts = [start for start, _ in blocks]
 
-    def block_at(address: int) -> Iterable[Range]:
-        k = bisect.bisect_right(starts, address) - 1
-        return [blocks[k]] if k >= 0 and address < sum(blocks[k]) else []
+    def blocks_at(address: int, size: int = 1) -> Iterable[Range]:
+        k = max(bisect.bisect_right(starts, address) - 1, 0)
+        some = blocks[k : bisect.bisect_left(starts, address + size)]
+        return [block for block in some if address < sum(block)]
 
     def use_of(row: Array, name: str) -> Use:
         words = _words(row, name)
@@ -98,28 +99,32 @@ def uses_of(
         # There are as many parts as there is scratch memory for.
         for word in {"room", "gradient", "subrows"} & words.keys():
             size = words.get(f"{word}_size", 8 * WORDS)
-            for start, length in block_at(words[word]):
+            for start, length in blocks_at(words[word]):
                 parts = min(parts, (start + length - words[word]) // max(size, 1))
         written = _WRITES[name].split() if name in _WRITES else words
+        batched = step <= words.get("count", step) < step + 64
         reads: list[Range] = []
         writes: list[Range] = []
         for word, value in words.items():
-            (writes if word in written else reads).extend(block_at(value))
+            (writes if word in written else reads).extend(blocks_at(value))
         if "slots" in words:
             slots = _words_at(words["slots"], 4 * words["n_slots"]).reshape(-1, 4)
-            for kind, address, *_ in slots.tolist():
+            # Adjacent arrays may be updated together.
+            size = 1 if batched else 4 * words["per"] * words["cols"]
+            for kind, address, _, fixed in slots.tolist():
                 outs = chain.OUT, chain.INOUT, chain.ROW_OUT, chain.SUM_COL, chain.SUM_ALL
-                (writes if kind in outs else reads).extend(block_at(address))
+                whole = kind in (chain.IN, chain.OUT, chain.INOUT) and not fixed
+                found = blocks_at(address, size if whole else 1)
+                (writes if kind in outs else reads).extend(found)
                 if kind in (chain.SUM_COL, chain.SUM_ALL):
                     parts = 1
         if "sources" in words:
             for address in _words_at(words["sources"], words["numbers"]).tolist():
-                reads.extend(block_at(address))
+                reads.extend(blocks_at(address))
         if "subrows" in words:
             update = use_of(_words_at(words["subrows"], WORDS), "chain")
             reads.extend(update.reads)
             writes.extend(update.writes)
-        batched = not 0 <= words.get("count", step) - step >= 64
         n = words.get("per", 1) * (examples if batched else 1)
         return Use(reads, writes, int(_work(name, words, n)), max(parts, 1), "stops" in words)
 
