@@ -492,3 +492,98 @@ def test_labels_of_as_many_examples_as_classes(rng: np.random.Generator) -> None
     assert {*step(model).by_python} == {"normal"}
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+class Halved(keras.constraints.MaxNorm):
+    def __call__(self, w: Any) -> Any:
+        return w * 0.5
+
+
+class Shrunk(keras.constraints.Constraint):
+    """The first time by 10 %, then by 20 %, ..."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def project(self, w: Any) -> Any:
+        self.times += 1
+        return w * (1 - self.times / 10)
+
+
+class Absolute(keras.regularizers.L2):
+    def __call__(self, x: Any) -> Any:
+        return ops.sum(ops.abs(x))
+
+
+class BySign(optimizers.Adam):
+    def update(self, numbers: Any, w: Any, d_w: Any, *slots: Any) -> None:
+        w -= 0.1 * np.sign(d_w)
+
+
+USERS: dict[str, dict[str, Any]] = {
+    "a subclass of a constraint": {"kernel_constraint": Halved},
+    "a constraint with a state": {"kernel_constraint": Shrunk},
+    "a function as a constraint": {"kernel_constraint": lambda: lambda w: w * 0.5},
+    "a subclass of a regularizer": {"kernel_regularizer": Absolute},
+    "a subclass of an optimizer": {},
+}
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_methods_of_the_user_are_called(name: str, rng: np.random.Generator) -> None:
+    def build() -> Any:
+        options = {key: make() for key, make in USERS[name].items()}
+        model = Sequential([keras.Input((6,)), layers.Dense(3, "softmax", **options)])
+        model.compile("sgd" if options else BySign(), "sparse_categorical_crossentropy")
+        return model
+
+    x, y = rng.random((N, 6)).astype(np.float32), rng.integers(0, 3, N)
+    model, found = both(build, x, y)
+    assert step(model).by_python
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "momentum": lambda model: setattr(model.optimizer, "momentum", 0.9),
+    "clipnorm": lambda model: setattr(model.optimizer, "clipnorm", 0.01),
+    "penalty": lambda model: setattr(model.layers[0].kernel_regularizer, "l2", 1.0),
+    "constraint": lambda model: setattr(model.layers[0].kernel, "constraint", Shrunk()),
+    "reduction": lambda model: setattr(model.loss, "reduction", "sum"),
+    "threshold": lambda model: setattr(model.metrics[1], "threshold", 0.9),
+    "frozen": lambda model: setattr(model.layers[0], "trainable", False),
+}
+
+
+@pytest.mark.parametrize("when", ["on_epoch_begin", "on_train_batch_end"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_options_changed_by_callbacks_take_effect(
+    name: str, when: str, rng: np.random.Generator
+) -> None:
+    def build() -> Any:
+        options: dict[str, Any] = {"kernel_regularizer": keras.regularizers.L2(0.1)}
+        options["kernel_constraint"] = keras.constraints.NonNeg()
+        first = layers.Dense(4, "tanh", **options)
+        model = Sequential([keras.Input((6,)), first, layers.Dense(1, "sigmoid")])
+        optimizer = optimizers.SGD(0.1, momentum=0.5)
+        model.compile(optimizer, losses.MeanSquaredError(), metrics=[metrics.BinaryAccuracy()])
+        return model
+
+    def change(number: int, _: Any) -> None:
+        if number == 1:
+            CHANGES[name](callback.model)
+
+    callback: Any = keras.callbacks.LambdaCallback(**{when: change})
+    x, y = rng.random((N, 6)).astype(np.float32), rng.integers(0, 2, N)
+    found = both(build, x, y, epochs=3, callbacks=[callback])[1]
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_ftrl_without_a_learning_rate_diverges(rng: np.random.Generator) -> None:
+    for backend in ("numpy", "numba"):
+        config.set_backend(backend)
+        model = Sequential([keras.Input((6,)), layers.Dense(1)])
+        model.compile(optimizers.Ftrl(0.0), "mse")
+        with pytest.raises(FloatingPointError, match="learning rate 0"):
+            model.fit(rng.random((N, 6)), rng.random(N), batch_size=8, verbose=0)

@@ -36,6 +36,7 @@ from tinynet.program.lowering import (
     traced_shape,
 )
 from tinynet.program.machine import Machine
+from tinynet.regularizers import L1L2
 from tinynet.variable import Array
 from tinynet.workspace import address_of, aligned
 
@@ -573,7 +574,7 @@ def add_penalties(variables: Sequence[Any], gradients: Sequence[Array], scale: f
 
 def _penalty(low: ProgramLowering, variable: Any, scale: Traced | None) -> Traced:
     w, regularizer = low.leaf(variable, variable.shape), variable.regularizer
-    if not hasattr(regularizer, "l1"):
+    if not isinstance(regularizer, L1L2) or type(regularizer).__call__ is not L1L2.__call__:
         if scale is not None:
             raise Untraceable("penalties with a factor")
         return _penalty_by_python(low, variable)

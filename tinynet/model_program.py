@@ -76,17 +76,26 @@ def _inverse_count(y: Any, weights: Any) -> Any:
 _INVERSE_COUNT = Operation("inverse_count", _inverse_count, None, 2)
 
 
-def _numbers_of(plan: Any, regularized: Any) -> tuple[Any, ...]:
+#: What attributes must be to become part of rows.
+_NUMBERS = (bool, int, float, str, tuple, type, type(None), np.number)
+
+
+def _numbers_of(plan: Any, regularized: Any, objective: Any) -> tuple[Any, ...]:
     """Return the numbers that become part of rows; they are attributes that a user may change."""
     owners = [v.regularizer for v in regularized]
+    numbers: list[Any] = []
     if plan is not None:
         owners += [v.constraint for v in plan.constrained]
         own = plan.optimizer
         names = (*_COMMON, *own._arguments)
-        numbers = [getattr(own, name) for name in names if name != "learning_rate"]
-        decayed = [own._decays(v) for v in plan.variables] if own.weight_decay else []
-        return (*numbers, *decayed, *(tuple(vars(owner).values()) for owner in owners))
-    return tuple(tuple(vars(owner).values()) for owner in owners)
+        numbers += [getattr(own, name) for name in names if name != "learning_rate"]
+        numbers += [own._decays(v) for v in plan.variables] if own.weight_decay else []
+    for owner in owners:
+        numbers += [type(owner), *getattr(owner, "__dict__", {}).values()]
+    for output in [] if objective is None else objective.outputs:
+        for owner in filter(None, (output.loss, *(output.metrics or ()))):
+            numbers += [getattr(owner, name, None) for name in owner._arguments]
+    return tuple(n for n in numbers if isinstance(n, _NUMBERS))
 
 
 class ModelProgram:
@@ -293,7 +302,7 @@ class ModelProgram:
         """
         if not self.may_compile:
             return None
-        key = sparse, keep, *_numbers_of(plan, regularized)
+        key = sparse, keep, *_numbers_of(plan, regularized, self.objective)
         if self._compiled is None or self._compiled[0] is not plan or self._compiled[1] != key:
             try:
                 made = lower(self, sparse, plan, regularized, keep)

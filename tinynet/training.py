@@ -1003,9 +1003,9 @@ class Trainer(Network):
                 hooks.call("on_epoch_begin", epoch, {})
                 if not hooked:
                     self._training_plan()
-                # A callback may have changed whether many steps are done in a call.
-                many: Any = None if hooked else self._many_steps(train, size)
-                feed.named = many is not None and not watched and limit is None
+                # A callback between steps may change any option of the optimizer or the model.
+                many: Any = None if hooked or watched else self._many_steps(train, size)
+                feed.named = many is not None and limit is None
                 feed.batch_size = size * many.at_once if feed.named else size
                 states = [*states[-1:], self._state()]
                 done = self._train_epoch(feed, epoch, hooks, bar, many, interrupt, states)

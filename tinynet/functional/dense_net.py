@@ -2233,8 +2233,7 @@ def ftrl(
     n += d_w * d_w
     new = n**-power
     z += d_w + 2 * shrinkage * w - (new - old) / learning_rate * w
-    shared = l2 + beta / (2 * learning_rate)
-    w[:] = (np.clip(z, -l1, l1) - z) / (new / learning_rate + 2 * shared)
+    w[:] = (np.clip(z, -l1, l1) - z) / ((new + beta) / learning_rate + 2 * l2)
 
 
 @_in_blocks

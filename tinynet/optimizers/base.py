@@ -20,7 +20,7 @@ import numpy as np
 from tinynet import checks, config
 from tinynet.optimizers import schedules
 from tinynet.optimizers.schedules import LearningRateSchedule
-from tinynet.program.formula import Untraceable
+from tinynet.program.formula import Untraceable, require_own
 from tinynet.program.nested import flattened
 from tinynet.registry import Configurable, Registry, snake_case
 from tinynet.variable import Array, Variable, as_tensor, join, pack, runs
@@ -701,9 +701,11 @@ class Optimizer(Configurable):
         methods = ("update_step", "apply", "apply_gradients", "_step")
         if any(getattr(cls, name) is not getattr(Optimizer, name) for name in methods):
             raise Untraceable(f"the optimizer {self.name}")
+        require_own(self, "update", "numbers", "changed")
         weights = [low.leaf(v, v.shape) for v in plan.variables]
         for k, (variable, w) in enumerate(zip(plan.variables, weights, strict=True)):
             if variable.regularizer is not None:
+                require_own(variable.regularizer, "gradient", "__call__")
                 penalty = variable.regularizer.gradient(w)
                 penalty = penalty if scale is None else penalty * scale
                 gradients[k] = penalty if gradients[k] is None else gradients[k] + penalty
@@ -732,6 +734,7 @@ class Optimizer(Configurable):
             slots += stores[k]
             w = self._traced_average(low, variable, w, slots)
             if variable.constraint is not None:
+                require_own(variable.constraint, "project", "__call__")
                 w = variable.constraint.project(w)
             changed = [(to, low.add(value)) for to, value in (*slots, (variable, w))]
             for to, value in changed:  # when everything that reads the old values is noted

@@ -29,6 +29,32 @@ class Untraceable(Exception):  # noqa: N818  # it is no error for the user
     """The function does something that is no elementwise operation: Python must run it."""
 
 
+def require_own(thing: Any, *names: str) -> None:
+    """Raise an error if a method of an object is the user's: it may do more than a formula says.
+
+    Parameters
+    ----------
+    thing : object
+        Constraint, regularizer or optimizer.
+    *names : str
+        Methods.
+
+    Raises
+    ------
+    Untraceable
+        If tinynet does not define one of them.
+
+    Examples
+    --------
+    >>> from tinynet import constraints
+    >>> require_own(constraints.NonNeg(), "project")
+    """
+    for name in names:
+        module = getattr(getattr(type(thing), name, None), "__module__", None)
+        if not str(module).startswith("tinynet."):
+            raise Untraceable(f"{name} of {type(thing).__name__}")
+
+
 class Space(NamedTuple):
     """Rows and columns: ``per`` rows for each example of the batch, or just so many."""
 
