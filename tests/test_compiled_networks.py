@@ -565,7 +565,7 @@ def test_options_changed_by_callbacks_take_effect(
         options["kernel_constraint"] = keras.constraints.NonNeg()
         first = layers.Dense(4, "tanh", **options)
         model = Sequential([keras.Input((6,)), first, layers.Dense(1, "sigmoid")])
-        optimizer = optimizers.SGD(0.1, momentum=0.5)
+        optimizer = optimizers.SGD(0.1, momentum=0.5, use_ema=True)
         model.compile(optimizer, losses.MeanSquaredError(), metrics=[metrics.BinaryAccuracy()])
         return model
 

@@ -736,9 +736,13 @@ class Optimizer(Configurable):
             if variable.constraint is not None:
                 require_own(variable.constraint, "project", "__call__")
                 w = variable.constraint.project(w)
-            changed = [(to, low.add(value)) for to, value in (*slots, (variable, w))]
-            for to, value in changed:  # when everything that reads the old values is noted
-                low.store(to, value)
+            _set_all(low, [*slots, (variable, w)])
+        learnt = {*map(id, plan.variables)}
+        for variable in self._trainable if self.use_ema else []:
+            if id(variable) not in learnt:  # a frozen weight is averaged, too
+                low.tag, slots = id(variable), []
+                w = self._traced_average(low, variable, low.leaf(variable, variable.shape), slots)
+                _set_all(low, [*slots, (variable, w)])
         low.tag = None
 
     def _traced_update(
@@ -1132,3 +1136,10 @@ class Optimizer(Configurable):
             rate = schedules.serialize(self._schedule)
         config = {key: getattr(self, key) for key in (*_COMMON, *self._arguments)}
         return {"name": self.name, "learning_rate": rate, **config}
+
+
+def _set_all(low: Any, changed: list[tuple[Variable, Any]]) -> None:
+    """Note new values of Variables, stored when everything that reads the old ones is noted."""
+    noted = [(to, low.add(value)) for to, value in changed]
+    for to, value in noted:
+        low.store(to, value)
