@@ -404,8 +404,10 @@ class Trainer(Network):
         count = int(sizes.sum())
         losses = program.losses_of(table, compiled.losses)
         for mean, values in zip(program.means, losses.T, strict=False):
+            total = mean.total
             for value in (values * sizes).tolist():
-                mean.total += value
+                total += value
+            mean.total = total
             mean.count += count
         for (metric, _), right in zip(program.counts, table[:, compiled.losses :].T, strict=False):
             metric.total += int(right.sum())

@@ -848,9 +848,12 @@ class Optimizer(Configurable):
             The numbers.
         """
         is_full, steps = self._ahead(len(rates))
-        own = np.zeros((len(self.numbers(rates[:1], steps[:1])), len(rates)))
-        if is_full.any():
-            own[:, is_full] = self.numbers(rates[is_full], steps[is_full])
+        if is_full.all():
+            own = self.numbers(rates, steps)
+        else:
+            own = np.zeros((len(self.numbers(rates[:1], steps[:1])), len(rates)))
+            if is_full.any():
+                own[:, is_full] = self.numbers(rates[is_full], steps[is_full])
         keep = np.where(steps > 1, self.ema_momentum, 0.0)
         every = self.ema_overwrite_frequency or 1
         others = {
@@ -865,7 +868,9 @@ class Optimizer(Configurable):
     def _ahead(self, steps: int) -> tuple[Array, Array]:
         """Return whether weights change in each of the next steps, and for which time."""
         numbers = int(self._iterations.array) + 1 + np.arange(steps)
-        every = self.gradient_accumulation_steps or 1
+        every = self.gradient_accumulation_steps
+        if every is None:
+            return np.full(steps, True), numbers
         return numbers % every == 0, (numbers - 1) // every + 1
 
     def count(self, steps: int) -> None:
