@@ -29,6 +29,7 @@ PARTS = {
     "kernels.learn:_build_adam kernels.learn:learn_csr_adam",
     "join": "program.machine:Machine._joint_updates program.machine:Machine._put_together "
     "program.machine:_continues",
+    "reuse": "program.machine:Machine._reused",
     "csr": "sparse program.lowering:_linear_csr kernels.compress kernels.compressed",
     "many_steps": "training:ManySteps",
     "parts": "threads:Pool program.order:Division kernels.runner:run_with_workers "

@@ -413,6 +413,40 @@ def test_chains_continue_only_what_is_adjacent() -> None:
     assert not continues(40, 1040, 5, 0, more=300), "it reads what it has written"
 
 
+@pytest.mark.skipif("config.backend() != 'numba'")
+def test_results_are_written_over_values_that_are_not_read_again(all_rules: None) -> None:
+    """One chain: the first result may lie where x does, the second not where y does."""
+
+    def run(rules: list[str]) -> tuple[list[Array], list[bool]]:
+        config.set_disabled_rules(rules)
+        low, rng = Lowering(), np.random.default_rng(0)
+        x, y = traced(BATCH, 20), traced(BATCH, 20)
+        first = add(low, np.tanh(x) * y)
+        second = add(low, np.exp(first) + 1)
+        add(low, second - y)
+        total = add(low, np.sum(second * first, axis=0))
+        own = Machine(low, {"total": total.node, "third": low.groups[0].nodes[-1]})
+        # Who reads the first two results is another chain.
+        own._outside |= {first.node, second.node}
+        own._last |= {first.node: 9, second.node: 9}
+        own.codes = [machine.Code(group, own) for group in low.groups]
+        own.build(7, 1)
+        inputs = [own._registers[i.node.source] for i in (x, y)]
+        for array in inputs:
+            array[:140] = rng.standard_normal(140)
+        own.set("batch", 7)
+        own.set("examples", 7)
+        own.run(1, lambda table, steps: table.run(steps))
+        computed = [own._registers[i.node] for i in (first, second)]
+        same = [any(a is b for b in inputs) for a in computed]
+        return [own.value("total", (20,), 7), *(a[:140].copy() for a in computed)], same
+
+    (results, reused), (expected, none) = run([]), run(["reuse"])
+    for a, b in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (reused, none) == ([True, False], [False, False])
+
+
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 def test_penalty_is_of_weights_before_decay(sparse: bool) -> None:
     """By hand: w - 0.5 * 0.5 * w - 0.5 * 2 * w, as the loss does not depend on w."""

@@ -33,6 +33,7 @@ _RULES = {
     "update": "The update of an optimizer is one operation of a call, not several.",
     "learn": "A kernel is updated block by block, while the block's gradient is in the cache.",
     "join": "Small Variables that are adjacent in memory are updated by one call.",
+    "reuse": "Results are written over values that are not read again.",
     "learn_csr_adam": "Adam updates a kernel of compressed inputs from sums in registers.",
     "csr": "Inputs that are mostly zero are compressed.",
     "many_steps": "One call executes many training steps.",

@@ -848,9 +848,8 @@ class Optimizer(Configurable):
             The numbers.
         """
         is_full, steps = self._ahead(len(rates))
-        if is_full.all():
-            own = self.numbers(rates, steps)
-        else:
+        own: Any = self.numbers(rates, steps) if is_full.all() else None
+        if own is None:
             own = np.zeros((len(self.numbers(rates[:1], steps[:1])), len(rates)))
             if is_full.any():
                 own[:, is_full] = self.numbers(rates[is_full], steps[is_full])

@@ -204,6 +204,13 @@ class Machine:
                 self._outside.update(i for i in node.inputs if self._group_of.get(i) is not group)
             if group.call is not None:
                 self._outside.update(group.call.reads)
+        #: The last group that reads or writes each register, by what it belongs to.
+        self._last: dict[Any, int] = {}
+        for k, group in enumerate(self.groups):
+            used = [i for node in group.nodes for i in node.inputs]
+            used += [] if group.call is None else [*group.call.reads, *group.call.writes]
+            self._last.update((_owner(node), k) for node in used)
+        self._last.update((_owner(node), len(self.groups)) for node in results.values())
         self.codes: list[Any] = [Code(g, self) if g.nodes else None for g in self.groups]
         #: The largest batch, and most threads; nothing is planned yet.
         self.batch = self.threads = 0
@@ -229,6 +236,7 @@ class Machine:
 
         self.batch = batch
         self._registers: dict[Any, Any] = {}
+        self._taken: set[Any] = set()  # owners of registers that later results are written to
         self._parts: list[Any] = []
         self._set: dict[str, int] = {}
         self.step = self._array(8, np.int64)
@@ -353,9 +361,9 @@ class Machine:
         """Plan adjacent registers for what several updates read, such as gradients."""
         registers = {}
         for value in values:
-            key = value.source if isinstance(value, Node) and value.operation == "leaf" else value
+            key = _owner(value) if isinstance(value, Node) else value
             register = key
-            if isinstance(key, Node) and key.operation != "constant" and not self._stored(key):
+            if isinstance(key, Node) and key in self._group_of and not self._stored(key):
                 register = Register(key.result, key.is_row and key.space.columns != 1)
             is_register = isinstance(register, Register) and register.itemsize == 4
             if not is_register or register.given or key in self._registers:
@@ -487,7 +495,10 @@ class Machine:
             if (stored := self._stored(what)) is not None:
                 return self.address(stored)
             register = Register(what.result, what.is_row and what.space.columns != 1)
-            self._registers[what] = self._array(register.numbers(self.batch) + 16, np.float32)
+            reused = self._reused(what) if config.is_enabled("reuse") else None
+            if reused is None:
+                reused = self._array(register.numbers(self.batch) + 16, np.float32)
+            self._registers[what] = reused
             return self._address(self._registers[what])
         if isinstance(what, Register):
             if what not in self._registers:
@@ -516,6 +527,25 @@ class Machine:
         if isinstance(what, np.ndarray):
             return self._constant(what)
         raise TypeError(what)
+
+    def _reused(self, node: Node) -> Any:
+        """Return the register of a value that a chain reads for the last time, for its result."""
+        group = self._group_of[node]
+        k, end = self.groups.index(group), group.nodes.index(node) + 1
+        if node.is_row or not node.space.batched or node.result != node.space:
+            return None
+        later = {_owner(i) for n in group.nodes[end:] for i in n.inputs}
+        for i in (i for n in group.nodes[:end] for i in n.inputs):
+            owner = _owner(i)
+            is_free = owner in self._registers and owner not in self._taken
+            if not is_free or owner in later or self._last[owner] != k:
+                continue
+            own = [j for n in group.nodes for j in n.inputs if _owner(j) is owner]
+            same = all(j.result == node.result and not j.is_row for j in own)
+            if same and getattr(owner, "itemsize", 4) == 4:
+                self._taken.add(owner)
+                return self._registers[owner]
+        return None
 
     def _splat(self, value: Any) -> Any:
         key = "splat", float(value)
@@ -676,6 +706,11 @@ class Machine:
         """Return the Variable that a node of a chain is written to, if there is one."""
         code = self.codes[self.groups.index(self._group_of[node])]
         return None if code is None else code.stored.get(node)
+
+
+def _owner(node: Node) -> Any:
+    """Return what the register of a value belongs to."""
+    return node.source if isinstance(node.source, Register) else node
 
 
 def _continues(before: Any, size: int, slots: Any, more: int) -> bool:
