@@ -303,7 +303,7 @@ class Machine:
         self.names = [name for name, _ in rows]
         self._shares = [[1]] * before + shares
         self.table = table
-        arrays = [*self._parts, *(array for _, array in self.variables)]
+        arrays = [*self._parts, *(array for _, array in self.variables)] if threads > 1 else []
         blocks = [(self._address(array), array.nbytes) for array in arrays]
         step = self._address(self.step)
         uses = uses_of(table, self.names, step, batch, blocks)

@@ -78,13 +78,15 @@ def uses_of(
         Number of examples of a batch.
     blocks : iterable of (int, int)
         Address and bytes of each array that rows write. A row uses all of a block if one of its
-        words, or of its lists of addresses, is within.
+        words, or of its lists of addresses, is within. Without blocks, for one thread, only the work
+        is found.
 
     Returns
     -------
     list of Use
         One for each row.
     """
+    for_one = not blocks
     blocks = sorted({*blocks, (step, 64)})
     starts = [start for start, _ in blocks]
 
@@ -95,6 +97,10 @@ def uses_of(
 
     def use_of(row: Array, name: str) -> Use:
         words = _words(row, name)
+        batched = step <= words.get("count", step) < step + 64
+        work = int(_work(name, words, words.get("per", 1) * (examples if batched else 1)))
+        if for_one:
+            return Use(work=work)
         parts = sys.maxsize if name in _HAVE_PARTS else 1
         # There are as many parts as there is scratch memory for.
         for word in {"room", "gradient", "subrows"} & words.keys():
@@ -102,7 +108,6 @@ def uses_of(
             for start, length in blocks_at(words[word]):
                 parts = min(parts, (start + length - words[word]) // max(size, 1))
         written = _WRITES[name].split() if name in _WRITES else words
-        batched = step <= words.get("count", step) < step + 64
         reads: list[Range] = []
         writes: list[Range] = []
         for word, value in words.items():
@@ -125,8 +130,7 @@ def uses_of(
             update = use_of(_words_at(words["subrows"], WORDS), "chain")
             reads.extend(update.reads)
             writes.extend(update.writes)
-        n = words.get("per", 1) * (examples if batched else 1)
-        return Use(reads, writes, int(_work(name, words, n)), max(parts, 1), "stops" in words)
+        return Use(reads, writes, work, max(parts, 1), "stops" in words)
 
     from tinynet.kernels import chain
     from tinynet.kernels.row import KERNELS, WORDS
