@@ -303,6 +303,18 @@ def test_nodes_that_nobody_reads_are_dropped() -> None:
     assert not low.groups
 
 
+def test_sum_of_means_of_rows_is_one_sum() -> None:
+    low, x = Lowering(), traced(BATCH, 6)
+    add(low, np.sum(np.mean(x * x, axis=-1)))
+    assert operations(low) == [["multiply", "sum_all"], ["divide"]]
+    rng = np.random.default_rng(0)
+    for shape in SHAPES[3:]:
+        array = rng.standard_normal(shape).astype(np.float32)
+        expected = np.sum(np.mean(np.square(array, dtype=np.float64), axis=-1))
+        found = compute(lambda x: np.sum(np.mean(x * x, axis=-1)), array)
+        np.testing.assert_allclose(found, expected, rtol=2e-7)
+
+
 def test_variable_is_stored_after_all_that_reads_its_old_value() -> None:
     low, variable = Lowering(), Variable(np.zeros(6, np.float32))
     old = low.leaf(variable, (6,))

@@ -623,10 +623,10 @@ class Trainer(Network):
     #: Trainable weights that the loss does not depend on, by their ids; replaced, never changed.
     _unused: dict[int, Variable] = {}
 
-    def _current_plan(self, plan: Plan) -> Plan:
+    def _current_plan(self, plan: Plan | None) -> Plan:
         """Return the plan, if it is still right, or a new one."""
         known = self._planned == base.STRUCTURE[0] and self._plan is plan
-        if known and plan.optimizer is self.optimizer and plan.is_in_place:
+        if known and plan is not None and plan.optimizer is self.optimizer and plan.is_in_place:
             return plan
         return self._training_plan()
 
@@ -995,6 +995,9 @@ class Trainer(Network):
         is_last = True
         # The states that the last two epochs began with.
         states: list[State] = []
+        many: Any = None
+        plan: Plan | None = None
+        variables: list[Variable] = []
         with Deferred() as interrupt, Computing(), threads.pooled():
             hooks.call("on_train_begin", {})
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
@@ -1003,13 +1006,14 @@ class Trainer(Network):
                 bar = progress.Progress(feed.steps, verbose, start=start)
                 start = None
                 hooks.call("on_epoch_begin", epoch, {})
-                if not hooked:
-                    self._training_plan()
-                # A callback between steps may change any option of the optimizer or the model.
-                many: Any = None if hooked or watched else self._many_steps(train, size)
+                plan, before = None if hooked else self._current_plan(self._plan), plan
+                # Only a callback may change any option of the optimizer or the model.
+                if plan is None or listed or plan is not before:
+                    many = None if hooked or watched else self._many_steps(train, size)
+                    variables = [*self.weights, *getattr(self.optimizer, "variables", [])]
                 feed.named = many is not None and limit is None
                 feed.batch_size = size * many.at_once if feed.named else size
-                states = [*states[-1:], self._state()]
+                states = [*states[-1:], [(v, v.array.copy()) for v in variables]]
                 done = self._train_epoch(feed, epoch, hooks, bar, many, interrupt, states)
                 if not done:
                     data.warn_and_continue(
@@ -1061,7 +1065,7 @@ class Trainer(Network):
         begin, end = hooks.defines("on_train_batch_begin"), hooks.defines("on_train_batch_end")
         stops = _stops(hooks)
         hooked = feed.source.unchecked
-        plan = None if hooked else self._training_plan()
+        plan = None if hooked else self._current_plan(self._plan)
         step = 0
         for batch in feed.epoch():
             if begin:

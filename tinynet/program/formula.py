@@ -494,6 +494,12 @@ def _reduce(
     if not left and not of_rows:
         if name != "add":
             raise Untraceable(f"{name} over everything")
+        if node.operation == "divide" and node.inputs[0].operation == "row_sum":
+            total, count = node.inputs
+            if count.operation == "constant":  # of means of rows: their sums are not needed
+                (inner,) = total.inputs
+                total = Node("sum_all", [inner], space, result=SCALAR)
+                return Traced.of(Node("divide", [total, count], SCALAR), shape)
         operation, inputs = "sum_all", [node]
         if node.operation == "square":
             operation, inputs = "sum_squares", node.inputs
