@@ -391,6 +391,7 @@ INTEGERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("dtype", ["float32", "int32", "int64", "bool", "uint8", "float64"])
 @pytest.mark.parametrize("name", INTEGERS)
 def test_types_and_whole_numbers_are_those_of_numpy(name: str, dtype: str) -> None:
@@ -415,6 +416,7 @@ def test_types_and_whole_numbers_are_those_of_numpy(name: str, dtype: str) -> No
 SQUARES: list[tuple[int, ...]] = [(3, 3), (1, 3), (3, 1), (3,), (1, 1), (1,), ()]
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("of_rows", [False, True])
 @pytest.mark.parametrize("shape", SQUARES)
 def test_rows_and_columns_of_squares_are_not_mistaken(shape: Any, of_rows: bool) -> None:
@@ -442,6 +444,7 @@ def test_rows_and_columns_of_squares_are_not_mistaken(shape: Any, of_rows: bool)
             np.testing.assert_allclose(compiled, plain, rtol=1e-5, atol=1e-5, err_msg=str(k))
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("axis", [0, 1, [0, 1]])
 @pytest.mark.parametrize("units", [3, 4])
 @pytest.mark.parametrize("name", ["MaxNorm", "UnitNorm", "MinMaxNorm", "NonNeg"])

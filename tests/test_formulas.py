@@ -240,6 +240,7 @@ EXACT: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("loss", ["mse", "mae"])
 @pytest.mark.parametrize("name", EXACT)
 def test_activations_of_arithmetic_are_exact(name: str, loss: str) -> None:
@@ -429,6 +430,7 @@ def test_every_loss_has_a_case() -> None:
     assert {name.partition(" ")[0] for name in LOSSES} == names
 
 
+@pytest.mark.wide
 @pytest.mark.each_value
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
 @pytest.mark.parametrize("weighted", [False, True])

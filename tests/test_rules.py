@@ -41,6 +41,7 @@ def assert_same_without_each(seed: int) -> None:
         np.testing.assert_equal(without[1], values)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("seed", FIXED)
 def test_random_programs_without_each_rule(seed: int) -> None:
     assert_same_without_each(seed)

@@ -450,6 +450,7 @@ OTHERS: dict[str, Build] = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.each_value
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize("name", OTHERS)
