@@ -382,6 +382,8 @@ INTEGERS: dict[str, Callable[[Any], Any]] = {
     "means": lambda x: ops.mean(ops.cast(x * 3, "int32"), axis=-1),
     "maxima": lambda x: ops.max(ops.cast(x * 3, "int32"), axis=-1) - ops.min(x, axis=-1),
     "mixed": lambda x: ops.cast(x * 3, "int64") * x,
+    "an array": lambda x: x * np.array([1, 0, 2, 3]) - np.array([[1], [2], [0]]),
+    "an axis of NumPy": lambda x: ops.mean(x, axis=np.int64(-1)),
     "equal": lambda x: ops.cast(x * 3, "int32") == ops.cast(x * 3 + 1, "int32"),
     "rows": lambda x: ops.softmax(x) + ops.logsumexp(x, axis=-1, keepdims=True),
     "columns": lambda x: ops.softmax(x, axis=1) + layers.Dot(axes=2)([x, x])[..., :1],

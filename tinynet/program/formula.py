@@ -208,9 +208,7 @@ class Traced(np.ndarray[Any, Any]):
         if np.dtype(dtype) != np.float32:
             raise Untraceable(f"astype({dtype})")
         if self.dtype == np.int64:
-            if space_of(self.shape).columns != 1:
-                raise Untraceable("integers in columns")
-            return _elementwise("copy", [self], self.shape, np.float32)
+            return Traced.of(_converted(self.node), self.shape)
         return Traced.of(self.node, self.shape)
 
     def reshape(self, *shape: Any, **_: Any) -> Any:
@@ -418,19 +416,28 @@ def _home(xs: list[Traced], shape: tuple[int, ...]) -> tuple[Space, bool]:
 
 def _placed(x: Traced, shape: tuple[int, ...], space: Space, is_row: bool = False) -> Node:
     """Return the node of an operand, which lies in a space as NumPy broadcasts it to a shape."""
-    place, own = placement(x.node, space), (1,) * (len(shape) - x.ndim) + x.shape
+    node, own = x.node, (1,) * (len(shape) - x.ndim) + x.shape
+    if x.dtype == np.int64 and space.columns != 1 and placement(node, space) != "row":
+        node = _converted(node)
+    place = placement(node, space)
     if place in ("full", "scalar"):
-        return x.node
+        return node
     wanted = "column" if set(own[:-1]) <= {1} else ""
     if is_row or own[:-1] == shape[:-1]:
         wanted = "row"
     if place == wanted:
-        return x.node
-    if not wanted or (wanted == "column" and x.dtype == np.int64):
+        return node
+    if not wanted:
         raise Untraceable(f"{x.shape} in {shape}")
     # In a square, a view such as (K, 1) of (K,) lies where its node does not.
     across = Space(False, 1, space.columns)
-    return Node("copy", [x.node], space._replace(columns=1) if wanted == "row" else across)
+    return Node("copy", [node], space._replace(columns=1) if wanted == "row" else across)
+
+
+def _converted(node: Node) -> Node:
+    """Return integers of 8 bytes as float32: a chain reads them one after the other."""
+    own = node.result
+    return Node("copy", [node], Space(own.batched, own.size, 1))
 
 
 def placement(node: Node, space: Space) -> str:
@@ -519,7 +526,7 @@ def _reduce(
 
 def _count(x: Traced, axis: Any) -> Traced:
     """Return the number of elements of a mean, of which the batch size may be a factor."""
-    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else [axis]
     number = math.prod(x.shape[a] for a in axes)
     if number == 0 or number % BATCH:
         return Traced.of(constant(number), ())

@@ -661,6 +661,8 @@ def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
 WRONG_INDEX = 2
 #: The update of the weights, among what Python must do.
 UPDATE = "update"
+#: What functions raise that do with traced arrays what only arrays with values can do.
+_REFUSALS = (Untraceable, TypeError, ValueError, AttributeError, IndexError)
 #: What `register_of` keeps in registers: a mask as 0 and 1.
 _KEPT = (np.float32, np.bool_)
 
@@ -714,6 +716,8 @@ class ProgramLowering(Lowering):
             raise Untraceable("a value that is not computed")
         if hasattr(value, "assign"):
             return self.leaf(value, value.shape)
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
+            return value  # what NumPy computes of whole numbers depends on it
         return value if value is None or isinstance(value, int | float) else as_traced(value)
 
     def leaf(self, source: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> Traced:
@@ -736,7 +740,7 @@ class ProgramLowering(Lowering):
                 found = forward(operation, self, arrays, options)
                 found = found if isinstance(found, tuple) else (found,)
                 found = [x if is_indices(x) else self.add(as_traced(x)) for x in found]
-            except Untraceable as error:
+            except _REFUSALS as error:
                 self.by_python.add(id(instruction))
                 self.run_by_python(instruction, operation.compute, id(instruction), str(error))
                 continue
@@ -768,7 +772,7 @@ class ProgramLowering(Lowering):
                 outs = operation.outs
             try:
                 found = [self.add(as_traced(d)) for d in self._gradients(instruction)]
-            except Untraceable as error:
+            except _REFUSALS as error:
                 self._gradients_by_python(instruction, str(error))
                 gradients |= {id(out): self.leaf(out, out.shape) for out in outs if out is not None}
                 continue
