@@ -1,4 +1,18 @@
-"""What Python learns of a step: a few scalars, written to a table."""
+"""Single numbers: what Python reads of a step, and the scalars that other kernels read.
+
+Kernels read a scalar as 16 equal numbers, one cache line; a table of float64 has a row for each
+step, which Python reads after the last one::
+
+    scalar   | x | x | ... | x |  16 float32
+                |
+                |  sources: the address of each scalar
+                v
+    table    | loss   penalty | accuracy ... |   step 0        losses are checked: one that is not
+             | loss   penalty | accuracy ... |   step 1        finite sets the stop flag of the step
+             | ...                           |
+
+There is little to do: one thread, the caller, does it.
+"""
 
 import math
 
