@@ -147,25 +147,28 @@ else:
         sums = [b.fadd(x, zero) for x in sums]
         offsets = [b.add(b.mul(out_down, row[r]), I64(64 * p)) for r, p in cells]
 
-        def finish(sums):
-            """Add the first half; apply the rectifier or its gradient."""
-            added = simd.splat(b, b.icmp_signed("!=", add, I64(0)))
-            none = simd.splat(b, F32(float("-inf")))
-            least = b.select(b.icmp_signed("!=", rectifies, I64(0)), zero, none)
-            gated = b.icmp_signed("!=", gate, I64(0))
-            door, open_ = b.select(gated, gate, out), simd.splat(b, b.not_(gated))
-            result = []
-            for (_, p), offset, x in zip(cells, offsets, sums, strict=True):
-                old = simd.load(b, b.add(out, offset), masks[p])
-                z = b.fadd(b.fadd(b.select(added, old, zero), x), zero)
-                z = b.select(b.fcmp_ordered("<", z, least), least, z)  # NaN stays NaN
-                y = simd.load(b, b.add(door, offset), masks[p])
-                passes = b.or_(open_, b.fcmp_ordered(">", y, zero))
-                result.append(b.select(passes, z, b.fmul(z, zero)))
-            return result
+        def added(z, offset, mask):
+            """Add the first half."""
+            return b.fadd(b.fadd(simd.load(b, b.add(out, offset), mask), z), zero)
 
-        special = b.or_(b.or_(add, rectifies), gate)
-        sums = simd.when(b, b.icmp_signed("!=", special, I64(0)), sums, finish)
+        def rectified(z, *_):
+            return b.select(b.fcmp_ordered("<", z, zero), zero, z)  # NaN stays NaN
+
+        def gated(z, offset, mask):
+            """Apply the gradient of a rectifier."""
+            y = simd.load(b, b.add(gate, offset), mask)
+            return b.select(b.fcmp_ordered(">", y, zero), z, b.fmul(z, zero))
+
+        where = [(offset, masks[p]) for offset, (_, p) in zip(offsets, cells, strict=True)]
+        for condition, change in ((add, added), (rectifies, rectified), (gate, gated)):
+            sums = simd.when(
+                b,
+                b.icmp_signed("!=", condition, I64(0)),
+                sums,
+                lambda sums, change=change: [
+                    change(z, *w) for z, w in zip(sums, where, strict=True)
+                ],
+            )
 
         def put(masks):
             for c, (_, p) in enumerate(cells):
