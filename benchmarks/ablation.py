@@ -27,6 +27,7 @@ PARTS = {
     "program.fusion:_learning program.machine:Machine._update_words kernels.learn",
     "learn_csr_adam": "program.fusion:_adam_words program.fusion:_matches "
     "kernels.learn:_build_adam kernels.learn:learn_csr_adam",
+    "gate": "program.fusion:gate",
     "join": "program.machine:Machine._joint_updates program.machine:Machine._put_together "
     "program.machine:_continues",
     "reuse": "program.machine:Machine._reused",

@@ -381,6 +381,32 @@ def test_rules_apply_and_change_no_bit(
 
 
 @pytest.mark.skipif("config.backend() != 'numba'")
+@pytest.mark.parametrize("twice", [False, True])
+def test_products_apply_gradients_of_rectifiers(twice: bool, all_rules: None) -> None:
+    """Not where the gradient for the rectifier's output is a sum of two."""
+
+    def train(rules: list[str]) -> tuple[list[bytes], int]:
+        config.set_disabled_rules(rules)
+        random.set_seed(1)
+        rng = np.random.default_rng(1)
+        x = layers.Input((5,))
+        hidden = layers.Dense(7, "relu")(x)
+        y = layers.Dense(7, "relu")(hidden)
+        model = keras.Model(x, layers.Dense(1)(y + hidden if twice else y))
+        model.compile("adam", "mse")
+        inputs, targets = rng.standard_normal((40, 5)), rng.standard_normal((40, 1))
+        model.fit(inputs, targets, batch_size=16, epochs=2, verbose=0)
+        program = next(p for (kind, *_), p in model._programs.items() if kind == "train")
+        chains = operations(program._compiled[-1].low)
+        counts = [names.count("greater") for names in chains]
+        return [v.array.tobytes() for v in model.weights], sum(counts)
+
+    (gated, none), (expected, some) = train([]), train(["gate"])
+    assert gated == expected
+    assert (none, some) == (2 if twice else 0, 2)
+
+
+@pytest.mark.skipif("config.backend() != 'numba'")
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "lion", "nadam"])
 def test_updates_of_adjacent_variables_are_joined(optimizer: str, all_rules: None) -> None:
     """A frozen layer is between the last two layers; the last bias is a single number."""

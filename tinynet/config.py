@@ -32,6 +32,7 @@ _RULES = {
     "chain": "Elementwise operations of one shape are one call.",
     "update": "The update of an optimizer is one operation of a call, not several.",
     "learn": "A kernel is updated block by block, while the block's gradient is in the cache.",
+    "gate": "A product applies the gradient of the relu whose output it differentiates for.",
     "join": "Small Variables that are adjacent in memory are updated by one call.",
     "reuse": "Results are written over values that are not read again.",
     "learn_csr_adam": "Adam updates a kernel of compressed inputs from sums in registers.",

@@ -6,7 +6,7 @@ from typing import Any
 
 from tinynet import config
 from tinynet.program.formula import SCALAR, Node, Untraceable, placement
-from tinynet.program.lowering import Call, Group
+from tinynet.program.lowering import Call, Group, Register
 
 _GRADIENTS = {"kernel_gradient": "learn", "kernel_gradient_csr": "learn_csr"}
 #: Numbers of a gradient that stays in the cache anyway: the machine joins such updates.
@@ -112,6 +112,41 @@ def _matches(node: Node, pattern: Any, values: dict[str, Node]) -> bool:
     return node.operation == operation and all(_matches(*pair, values) for pair in pairs)
 
 
+def gate(groups: list[Group], kept: set[Node]) -> None:
+    """Apply the gradient of a rectifier in the product that computes what it is multiplied by.
+
+    See `learn` for the parameters.
+    """
+    for group in [*groups]:
+        call = group.call
+        if call is None or call.kernel != "linear_dx":
+            continue
+        (d_y,) = call.writes
+        users = [n for g in groups for n in g.nodes if d_y in n.inputs]
+        calls = [g.call for g in groups if g.call is not None]
+        if d_y in kept or len(users) != 1 or any(d_y in c.reads or c.python for c in calls):
+            continue
+        (d_z,) = users
+        values: dict[str, Node] = {}
+        if not _matches(d_z, ("multiply", "d_y", ("greater", "y", "zero")), values):
+            continue
+        y, zero = values["y"], values["zero"]
+        is_there = isinstance(y.source, Register) and not y.source.given
+        is_zero = zero.operation == "constant" and zero.source == 0
+        if d_z in kept or not is_zero or not is_there or y.result != d_y.result:
+            continue
+        call.words["y"] = y
+        call.reads.append(y)
+        for g in groups:
+            g.nodes = [node for node in g.nodes if node is not d_z]
+            for node in g.nodes:
+                node.inputs = [d_y if i is d_z else i for i in node.inputs]
+        for c in calls:
+            c.reads = [d_y if i is d_z else i for i in c.reads]
+            c.words = {k: d_y if word is d_z else word for k, word in c.words.items()}
+    drop_unused(groups, kept)
+
+
 def drop_unused(groups: list[Group], kept: set[Node]) -> None:
     """Remove nodes that nobody reads."""
     needed = set(kept)
@@ -128,7 +163,7 @@ def drop_unused(groups: list[Group], kept: set[Node]) -> None:
 
 
 #: The rules by name, in the order in which they are applied.
-RULES = {"learn": learn}
+RULES = {"gate": gate, "learn": learn}
 
 
 def apply_rules(groups: list[Group], kept: set[Node]) -> None:
