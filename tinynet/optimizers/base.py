@@ -853,15 +853,19 @@ class Optimizer(Configurable):
             own = np.zeros((len(self.numbers(rates[:1], steps[:1])), len(rates)))
             if is_full.any():
                 own[:, is_full] = self.numbers(rates[is_full], steps[is_full])
-        keep = np.where(steps > 1, self.ema_momentum, 0.0)
-        every = self.ema_overwrite_frequency or 1
-        others = {
-            "rate": rates, "keep": keep, "give": 1 - keep, "replace": steps % every == 0,
-            "full": is_full,
-        }  # fmt: skip
         table = np.zeros((len(rates), len(names)), np.float32)
         for k, (kind, *which) in enumerate(names):
-            table[:, k] = own[which[0]] if kind == "number" else others[kind]
+            if kind == "number":
+                table[:, k] = own[which[0]]
+            elif kind == "rate":
+                table[:, k] = rates
+            elif kind == "full":
+                table[:, k] = is_full
+            elif kind == "replace":
+                table[:, k] = steps % (self.ema_overwrite_frequency or 1) == 0
+            else:
+                keep = np.where(steps > 1, self.ema_momentum, 0.0)
+                table[:, k] = keep if kind == "keep" else 1 - keep
         return table
 
     def _ahead(self, steps: int) -> tuple[Array, Array]:
@@ -880,9 +884,10 @@ class Optimizer(Configurable):
         steps : int
             Their number.
         """
-        is_full, numbers = self._ahead(steps)
-        if is_full.any():
-            self.changed(numbers[is_full])
+        if type(self).changed is not Optimizer.changed:
+            is_full, numbers = self._ahead(steps)
+            if is_full.any():
+                self.changed(numbers[is_full])
         self._iterations.array += steps
 
     @property
