@@ -347,8 +347,8 @@ def _set_input(machine: Machine, number: int, array: Any) -> Any:
     given, order = array, None
     if hasattr(array, "arrays"):  # rows of an array, or of compressed rows
         indptr, indices, values, order = array.arrays
-        for name, part in (("indptr", indptr), ("indices", indices), ("values", values)):
-            if part is not None:
+        if indptr is not None:
+            for name, part in (("indptr", indptr), ("indices", indices), ("values", values)):
                 machine.set(name, address_of(part))
         array = values
     array = np.require(array, None, ["C", "A"])

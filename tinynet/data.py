@@ -576,7 +576,7 @@ class Examples:
             Where the batches' buffers live, if there is an order: each batch is written over
             the one before.
         named : bool
-            Whether to give `NamedRows` for `x`.
+            Whether to give `NamedRows`, which are not copied yet, where possible.
 
         Yields
         ------
@@ -595,12 +595,19 @@ class Examples:
                 yield self._picked(order[rows], work, named)
 
     def _picked(self, rows: Array, work: Workspace, named: bool) -> Batch:
-        """Copy rows into buffers, or name those of the inputs."""
+        """Copy rows into buffers, or name them."""
         if named and self.is_ready and isinstance(self.x, np.ndarray):
             x: Any = NamedRows(self.x, rows)
         else:
             x = _taken(self.x, rows, "x", work, self.dtype)
-        return x, _taken(self.y, rows, "y", work), _taken(self.weights, rows, "weights", work)
+        others = []
+        for name, arrays in (("y", self.y), ("weights", self.weights)):
+            own = listed(arrays)
+            if named and all(isinstance(a, np.ndarray) and _is_ready(a, a.dtype) for a in own):
+                others.append(each(NamedRows, arrays, rows))
+            else:
+                others.append(_taken(arrays, rows, name, work))
+        return x, *others
 
 
 def each(function: Callable[..., Any], value: Any, *others: Any) -> Any:
