@@ -549,6 +549,14 @@ def test_methods_of_the_user_are_called(name: str, rng: np.random.Generator) -> 
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_batches_without_examples_have_outputs_without_rows() -> None:
+    model = Sequential([keras.Input((6,)), layers.Dense(3, "softmax")])
+    x = np.zeros((0, 6), np.float32)
+    for outputs in (model.predict(x), model.predict_on_batch(x), np.asarray(model(x))):
+        assert outputs.shape == (0, 3)
+        assert outputs.dtype == np.float32
+
+
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "momentum": lambda model: setattr(model.optimizer, "momentum", 0.9),
     "clipnorm": lambda model: setattr(model.optimizer, "clipnorm", 0.01),

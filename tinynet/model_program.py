@@ -355,8 +355,7 @@ class ModelProgram:
             The outputs.
         """
         compiled = self.compiled(isinstance(inputs[0], SparseBatch))
-        if compiled is not None:
-            n = len(inputs[0])
+        if compiled is not None and (n := len(inputs[0])):
             machine = compiled.borrow(n)
             compiled.run(machine, inputs, n)
             places = {id(s): k for k, s in enumerate(self.predictions)}
