@@ -319,6 +319,7 @@ def test_wrong_index_of_embedding_is_refused(wrong: int, rng: np.random.Generato
         model = Sequential([layers.Embedding(4, 2), layers.Flatten(), layers.Dense(3, "softmax")])
         model.compile("adam", "sparse_categorical_crossentropy")
         model.fit(x, y, verbose=0)
+        model.predict(x, verbose=0)  # which remembers what batches of this shape need
         bad = x.copy()
         bad[17, 1] = wrong  # in the third of five steps
         message = rf"input_dim - 1 = 3\. Received: {wrong}"
@@ -326,6 +327,7 @@ def test_wrong_index_of_embedding_is_refused(wrong: int, rng: np.random.Generato
         for use in (
             lambda model=model, bad=bad: model.train_on_batch(bad, y),
             lambda model=model, bad=bad: model.predict(bad, verbose=0),
+            lambda model=model, bad=bad: model(bad),
             lambda model=model, bad=bad: model.evaluate(bad, y, verbose=0),
         ):
             with pytest.raises(ValueError, match=message):

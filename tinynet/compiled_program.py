@@ -218,10 +218,20 @@ class Compiled:
             optimizer.count(changed)
             if wrong and changed == steps:
                 optimizer.learning_rates(1)  # raises an error: the next rate is wrong
+        self.check(machine)
+        return table[:done]
+
+    def check(self, machine: Machine) -> None:
+        """Raise the error of a look-up if an index was wrong.
+
+        Parameters
+        ----------
+        machine : Machine
+            The machine that ran the steps.
+        """
         if machine.step[3] == WRONG_INDEX:
             for look_up, indices in self.low.look_ups:
                 look_up.forward(look_up.table.array, machine.read(indices).astype(np.int64))
-        return table[:done]
 
     def rows(self) -> list[tuple[str, str]]:
         """Return what each row of a step does, and the shape of what it computes."""
@@ -326,6 +336,8 @@ class Repeated:
             with np.errstate(over="ignore"):  # what is too large becomes infinite
                 x[...] = given
         machine.run(1, threads.run)
+        if self._compiled.low.look_ups:
+            self._compiled.check(machine)
         outputs: Array = y.copy()
         self._idle.append(own)
         return outputs

@@ -185,7 +185,8 @@ class Trainer(Network):
         batch = data.converted(x, *self._input_dtypes(1)), None, None
         program = self._program("predict", batch)
         compiled = program.compiled(False)
-        if compiled is not None and isinstance(program.outputs, SymbolicTensor):
+        plain = compiled is not None and not compiled.by_python
+        if plain and isinstance(program.outputs, SymbolicTensor):
             key, structure = (given.shape, given.dtype), base.STRUCTURE[0]
             self._repeated[key] = Repeated(compiled, batch[0], given, structure)
 
