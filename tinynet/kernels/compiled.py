@@ -172,8 +172,10 @@ else:
             builder.call(external(builder.module, kind, "llvm.x86.sse.stmxcsr"), [pointer])
             old = builder.load(room)
             others = builder.and_(old, builder.not_(flag))
-            builder.store(builder.select(arguments[0], builder.or_(old, flag), others), room)
-            builder.call(external(builder.module, kind, "llvm.x86.sse.ldmxcsr"), [pointer])
+            new = builder.select(arguments[0], builder.or_(old, flag), others)
+            with builder.if_then(builder.icmp_unsigned("!=", old, new)):  # changing it is slow
+                builder.store(new, room)
+                builder.call(external(builder.module, kind, "llvm.x86.sse.ldmxcsr"), [pointer])
             return builder.icmp_unsigned("!=", builder.and_(old, flag), ir.Constant(word, 0))
 
         return types.boolean(types.boolean), generate
