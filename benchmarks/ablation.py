@@ -25,12 +25,12 @@ PARTS = {
     "kernels.chain:_sgd_momentum kernels.chain:_rmsprop kernels.chain:_adam",
     "learn": "program.fusion:learn program.fusion:_read program.fusion:_is_update "
     "program.fusion:_learning program.machine:Machine._update_words kernels.learn",
-    "learn_csr_adam": "program.fusion:_adam_words program.fusion:_matches "
-    "kernels.learn:_build_adam kernels.learn:learn_csr_adam",
     "gate": "program.fusion:gate",
     "join": "program.machine:Machine._joint_updates program.machine:Machine._put_together "
     "program.machine:_continues",
     "reuse": "program.machine:Machine._reused",
+    "learn_csr_adam": "program.fusion:_adam_words program.fusion:_matches "
+    "kernels.learn:_build_adam kernels.learn:learn_csr_adam",
     "csr": "sparse program.lowering:_linear_csr kernels.compress kernels.compressed",
     "many_steps": "training:ManySteps",
     "parts": "threads:Pool program.order:Division kernels.runner:run_with_workers "
