@@ -559,6 +559,18 @@ def test_batches_without_examples_have_outputs_without_rows() -> None:
         assert outputs.dtype == np.float32
 
 
+def test_means_over_many_sizes_are_compiled(rng: np.random.Generator) -> None:
+    """The number of examples times each size is a number of the step."""
+    x = keras.Input((6,))
+    means = [ops.mean(layers.Dense(k + 1)(x)) * x[:, :1] for k in range(70)]
+    model, data = keras.Model(x, ops.concatenate(means)), rng.random((9, 6))
+    found = []
+    for backend in ("numpy", "numba"):
+        config.set_backend(backend)
+        found.append(model.predict(data, batch_size=4, verbose=0))
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
+
+
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "momentum": lambda model: setattr(model.optimizer, "momentum", 0.9),
     "clipnorm": lambda model: setattr(model.optimizer, "clipnorm", 0.01),

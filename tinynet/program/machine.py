@@ -211,6 +211,10 @@ class Machine:
             used += [] if group.call is None else [*group.call.reads, *group.call.writes]
             self._last.update((_owner(node), k) for node in used)
         self._last.update((_owner(node), len(self.groups)) for node in results.values())
+        #: At most so many numbers change from step to step.
+        self._most_numbers = sum(
+            isinstance(owner, Node) and isinstance(owner.source, tuple) for owner in self._last
+        )
         self.codes: list[Any] = [Code(g, self) if g.nodes else None for g in self.groups]
         #: The largest batch, and most threads; nothing is planned yet.
         self.batch = self.threads = 0
@@ -569,14 +573,13 @@ class Machine:
         table: dict[Any, int] = self._counts if kind == "count" else self._numbers
         key: Any = what[1] if kind == "count" else what
         if not table:
-            splats = self._array(16 * 64, np.float32)
+            splats = self._array(16 * self._most_numbers, np.float32)
             if kind == "count":
                 self._counts_address = self._address(splats)
             else:
                 self._splats_address = self._address(splats)
         if key not in table:
             table[key] = len(table)
-            assert len(table) <= 64
         start = self._counts_address if kind == "count" else self._splats_address
         return start + 64 * int(table[key])
 
