@@ -426,12 +426,12 @@ class ModelProgram:
         ndarray, shape (S, 1 + outputs)
             The losses.
         """
-        parts = table[:, :count]
-        total = np.zeros(len(table))
+        result = np.zeros((len(table), 1 + len(self.losses)))
+        result[:, 1:] = table[:, : len(self.losses)]
         for k in range(count):
             weight = self.losses[k][1] if k < len(self.losses) else 1.0
-            total = total + (parts[:, k] if weight == 1 else parts[:, k] * weight)
-        return np.column_stack([total, parts[:, : len(self.losses)]])
+            result[:, 0] += table[:, k] * weight
+        return result
 
     def results(self, values: list[Any]) -> list[tuple[Array, Array | None]]:
         """Return predictions, and logits where a metric takes these, of each output.

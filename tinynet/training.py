@@ -405,10 +405,8 @@ class Trainer(Network):
         count = int(sizes.sum())
         losses = program.losses_of(table, compiled.losses)
         for mean, values in zip(program.means, losses.T, strict=False):
-            total = mean.total
-            for value in (values * sizes).tolist():
-                total += value
-            mean.total = total
+            # One after the other, as if each batch were added.
+            mean.total = float(np.cumsum(np.append(mean.total, values * sizes))[-1])
             mean.count += count
         for (metric, _), right in zip(program.counts, table[:, compiled.losses :].T, strict=False):
             metric.total += int(right.sum())

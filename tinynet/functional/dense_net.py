@@ -1923,8 +1923,11 @@ def rounded_power(base: float, exponent: Any, dtype: Any) -> Any:
     >>> rounded_power(0.5, np.array([1, 2]), np.float32)
     array([0.5 , 0.25], dtype=float32)
     """
-    as_type = np.dtype(dtype).type
-    return np.power(np.float64(as_type(base)), exponent).astype(dtype)
+    rounded = np.float64(np.dtype(dtype).type(base))
+    if 0 < rounded < 1 and dtype == np.float32:
+        # Later powers are 0 in float32; NumPy is slow where float64 underflows, too.
+        exponent = np.minimum(exponent, -700 / math.log(rounded))
+    return np.power(rounded, exponent).astype(dtype)
 
 
 @_in_blocks
