@@ -592,7 +592,8 @@ def test_options_changed_by_callbacks_take_effect(
         options["kernel_constraint"] = keras.constraints.NonNeg()
         first = layers.Dense(4, "tanh", **options)
         model = Sequential([keras.Input((6,)), first, layers.Dense(1, "sigmoid")])
-        optimizer = optimizers.SGD(0.1, momentum=0.5, use_ema=True)
+        more: dict[str, Any] = {"use_ema": True, "gradient_accumulation_steps": 3}
+        optimizer = optimizers.SGD(0.1, momentum=0.5, **more)
         model.compile(optimizer, losses.MeanSquaredError(), metrics=[metrics.BinaryAccuracy()])
         return model
 

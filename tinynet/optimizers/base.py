@@ -738,9 +738,12 @@ class Optimizer(Configurable):
                 w = variable.constraint.project(w)
             _set_all(low, [*slots, (variable, w)])
         learnt = {*map(id, plan.variables)}
-        for variable in self._trainable if self.use_ema else []:
+        for k, variable in enumerate(self._trainable):
             if id(variable) not in learnt:  # a frozen weight is averaged, too
                 low.tag, slots = id(variable), []
+                if full is not None:
+                    slot = self._slots["accumulator"][k]
+                    slots.append((slot, np.where(full, 0.0, low.leaf(slot, slot.shape))))
                 w = self._traced_average(low, variable, low.leaf(variable, variable.shape), slots)
                 _set_all(low, [*slots, (variable, w)])
         low.tag = None
