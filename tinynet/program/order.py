@@ -78,8 +78,8 @@ def uses_of(
         Number of examples of a batch.
     blocks : iterable of (int, int)
         Address and bytes of each array that rows write. A row uses all of a block if one of its
-        words, or of its lists of addresses, is within. Without blocks, for one thread, only the work
-        is found.
+        words, or of its lists of addresses, is within. Without blocks, for one thread, only
+        the work is found.
 
     Returns
     -------
