@@ -608,6 +608,27 @@ def test_options_changed_by_callbacks_take_effect(
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+class Three(optimizers.schedules.LearningRateSchedule):
+    def __call__(self, step: Any) -> Any:
+        if step == 3:
+            raise RuntimeError("no rate")
+        return 0.1
+
+
+def test_steps_before_an_error_of_a_schedule_are_done(rng: np.random.Generator) -> None:
+    x, y, found = rng.random((N, 6)), rng.random(N), []
+    for backend in ("numpy", "numba"):
+        config.set_backend(backend)
+        keras.random.set_seed(3)
+        model = Sequential([keras.Input((6,)), layers.Dense(1)])
+        model.compile(optimizers.SGD(Three()), "mse")
+        with pytest.raises(RuntimeError, match="no rate"):
+            model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+        assert int(model.optimizer.iterations) == 3
+        found.append(model.get_weights())
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
+
+
 def test_ftrl_without_a_learning_rate_diverges(rng: np.random.Generator) -> None:
     for backend in ("numpy", "numba"):
         config.set_backend(backend)

@@ -924,7 +924,7 @@ class Optimizer(Configurable):
         for ahead in range(1, steps):
             try:
                 rates.append(self._rate(ahead))
-            except ValueError:  # raised again, once that step is the next
+            except _OF_SCHEDULES:  # raised again, once that step is the next
                 break
         return np.array(rates, np.float32)
 
@@ -1148,6 +1148,10 @@ class Optimizer(Configurable):
             rate = schedules.serialize(self._schedule)
         config = {key: getattr(self, key) for key in (*_COMMON, *self._arguments)}
         return {"name": self.name, "learning_rate": rate, **config}
+
+
+#: What a schedule of the user may raise.
+_OF_SCHEDULES = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, AttributeError)
 
 
 def _set_all(low: Any, changed: list[tuple[Variable, Any]]) -> None:
