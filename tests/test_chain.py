@@ -223,6 +223,29 @@ def test_reductions_of_rows(shape: tuple[int, int], parts: int, rng: np.random.G
     np.testing.assert_allclose(found[3], expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("shape", [*SHAPES, (16, 4), (145, 4), (31, 700)], ids=str)
+def test_logarithms_of_rows_are_those_of_arrays(
+    shape: tuple[int, int], parts: int, rng: np.random.Generator
+) -> None:
+    """In ROWS, 16 rows are computed together; what other temporaries hold stays."""
+    (rows, cols), x = shape, draw(rng, shape[0])
+    found, copied, expected = (aligned(rows) for _ in range(3))
+    f = Formula(c.ROWS, rows, cols)
+    row, temps = f.slot(c.ROW, x), [f.slot(c.ROW_TEMP) for _ in range(3)]
+    f.do("negative", temps[0], row)
+    f.do("negative", temps[2], row)
+    f.do("log", temps[1], row)
+    f.do("copy", f.slot(c.ROW_OUT, found), temps[1])
+    f.do("subtract", f.slot(c.ROW_OUT, copied), temps[0], temps[2])
+    f.run(parts)
+    flat = Formula(c.FLAT, rows, 1)
+    flat.do("log", flat.slot(c.OUT, expected), flat.slot(c.IN, x))
+    flat.run()
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(copied, np.where(np.isfinite(x), 0, np.nan))
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_sums(shape: tuple[int, int], rng: np.random.Generator) -> None:
     rows, cols = shape

@@ -263,6 +263,24 @@ if COMPILES:
 
         loop(b, I64(0), rows, 1, starts, row_body)
 
+    def _of_rows(b, formula, places, rows):
+        """Build the loop for one number per row, which is in all lanes: 16 rows at a time.
+
+        Temporaries have room for whole groups of 16 rows.
+        """
+
+        def body(_, addresses):
+            x = ir.Constant(ir.VectorType(F32, LANES), ir.Undefined)
+            for i in range(LANES):
+                number = b.load(at(b, b.add(addresses[1], I64(VECTOR * i)), F32))
+                x = b.insert_element(x, number, I32(i))
+            y = formula(Lanes(b, x))
+            for i in range(LANES):
+                store(b, _shuffled(y, [i] * LANES).value, b.add(addresses[0], I64(VECTOR * i)))
+            return _plus(b, addresses, [I64(VECTOR * LANES)] * 2)
+
+        loop(b, I64(0), rows, LANES, [places[0][0], places[1][0]], body)
+
     def _along_row(b, address, step, row, totals, add):
         """Build ``totals = add(x, *totals)`` for each vector x of a row.
 
@@ -427,7 +445,16 @@ if COMPILES:
             switch.add_case(I64(operation.number), b.block)
             if operation.formula:
                 used = joined[: 1 + operation.operands]
-                _elementwise(b, operation.formula, used, all_rows, all_vectors)
+                if name != "log":
+                    _elementwise(b, operation.formula, used, all_rows, all_vectors)
+                else:  # softmax takes that of each row's sum
+                    is_row = [b.icmp_signed("==", step, I64(0)) for _, _, step in places[:2]]
+                    is_row.append(b.icmp_signed("!=", places[1][1], I64(0)))
+                    with b.if_else(functools.reduce(b.and_, is_row)) as (of_rows, others):
+                        with of_rows:
+                            _of_rows(b, operation.formula, places, rows)
+                        with others:
+                            _elementwise(b, operation.formula, used, all_rows, all_vectors)
             elif name == "row_sum":
                 _row_sum(b, *pair)
             elif name == "row_max":
