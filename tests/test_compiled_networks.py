@@ -571,6 +571,33 @@ def test_means_over_many_sizes_are_compiled(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
 
 
+# Functions of shape (N, 3) that move, count or compare examples.
+BATCHES: dict[str, Callable[[Any], Any]] = {
+    "flip": lambda x: ops.flip(x, axis=0),
+    "a negative step": lambda x: x[::-1, ::-1] + x,
+    "both ways": lambda x: ops.transpose(ops.softmax(ops.transpose(x))),
+    "twice": lambda x: ops.reshape(ops.repeat(x, 2, axis=0), (-1, 6)),
+    "all next to each other": lambda x: ops.sum(ops.stack([x, x * 2], axis=0), axis=0),
+    "the first": lambda x: x - x[:1] * x[0],
+    "pairs": lambda x: ops.max(ops.expand_dims(x, 0) - ops.expand_dims(x, 1), axis=0),
+}
+
+
+@pytest.mark.parametrize("n", [3, 5, 8])
+@pytest.mark.parametrize("name", BATCHES)
+def test_examples_are_moved_as_by_numpy(name: str, n: int, rng: np.random.Generator) -> None:
+    def build() -> Any:
+        x = keras.Input((3,))
+        y = BATCHES[name](layers.Dense(3, "tanh")(x))
+        model = keras.Model(x, layers.Dense(3, "softmax")(y))
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    _, found = both(build, rng.random((n, 3)), np.arange(n) % 3, batch_size=3)
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "momentum": lambda model: setattr(model.optimizer, "momentum", 0.9),
     "clipnorm": lambda model: setattr(model.optimizer, "clipnorm", 0.01),

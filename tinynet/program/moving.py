@@ -122,14 +122,14 @@ def gather(low: Lowering, x: Traced, view: View) -> Traced:
     own = layout(x.shape, view)
     if own == layout(own.shape) and math.prod(own.shape) == x.size:
         return x.reshape(own.shape)
-    _same_batch(x.shape, own.shape)
+    _same_batch(x.shape, own)
     return copy(low, low.whole(x), own, layout(own.shape), own.shape)
 
 
 def scatter(low: Lowering, d_y: Any, shape: Shape, view: View) -> Traced:
     """Note an array that is `d_y` where the view lies, and 0 elsewhere."""
     own = layout(shape, view)
-    _same_batch(shape, own.shape)
+    _same_batch(shape, own)
     out: Any = shape
     if math.prod(own.shape) != math.prod(shape):
         whole = layout(shape)
@@ -138,9 +138,12 @@ def scatter(low: Lowering, d_y: Any, shape: Shape, view: View) -> Traced:
     return copy(low, low.whole(d_y), layout(own.shape), own, out)
 
 
-def _same_batch(before: Shape, after: Shape) -> None:
-    if space_of(before).batched and before[:1] != after[:1]:
-        raise Untraceable("the batch axis")
+def _same_batch(before: Shape, view: Layout) -> None:
+    """Raise an error if a view does not have the examples in the same order."""
+    if space_of(before).batched:
+        size = math.prod(before[1:])
+        if view.shape[:1] != before[:1] or view.strides[0] != size or view.first >= max(size, 1):
+            raise Untraceable("the batch axis")
 
 
 def broadcast(low: Lowering, x: Any, shape: Shape) -> Traced:
