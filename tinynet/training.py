@@ -406,7 +406,7 @@ class Trainer(Network):
         losses = program.losses_of(table, compiled.losses)
         for mean, values in zip(program.means, losses.T, strict=False):
             # One after the other, as if each batch were added.
-            mean.total = float(np.cumsum(np.append(mean.total, values * sizes))[-1])
+            mean.total = float(np.add.accumulate(np.append(mean.total, values * sizes))[-1])
             mean.count += count
         for (metric, _), right in zip(program.counts, table[:, compiled.losses :].T, strict=False):
             metric.total += int(right.sum())
