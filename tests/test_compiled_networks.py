@@ -368,6 +368,11 @@ INTEGERS: dict[str, Callable[[Any], Any]] = {
     "a mask and True": lambda x: ops.add(x > 0, True),
     "masks in numbers": lambda x: (x > 0) * 2.5 + ops.cast(x > 1, "float32"),
     "logic": lambda x: ~(x > 0) | ops.logical_xor(x > 1, x < 2) & ops.isnan(x / 0 * 0),
+    "sum of moved masks": lambda x: (
+        ops.flip(x > 0, axis=1) + (x < 1) + ops.repeat(x > 1, 1, axis=1)
+    ),
+    "chosen masks": lambda x: ops.where(x > 0, x > 1, x < -1) + (x < 1),
+    "joined masks": lambda x: ops.concatenate([x > 0, x < 1], axis=1)[:, 1:4] + (x > 0),
     "logic of numbers": lambda x: ops.logical_and(x, x - 1),
     "counts": lambda x: ops.sum(x > 0, axis=1),
     "any": lambda x: ops.any(x > 1, axis=1) | ops.all(x > 0, axis=1),

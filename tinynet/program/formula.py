@@ -375,7 +375,8 @@ def _call(function: Any, operands: Any) -> Traced:
     if name not in OPERATIONS:
         raise Untraceable(name)
     shape = np.broadcast_shapes(*(x.shape for x in xs))
-    return _elementwise(name, xs, shape, bool if name in _MASKS else np.float32)
+    is_mask = name in _MASKS or (name == "where" and all(x.dtype == bool for x in xs))
+    return _elementwise(name, xs, shape, bool if is_mask else np.float32)
 
 
 def _kind(value: Any) -> str:

@@ -278,9 +278,7 @@ class Lowering:
         """Return a value as kernels read it: a number that stands for many is written so often."""
         value = self.add(as_traced(value))
         if value.node.result == SCALAR and not value.node.is_row and value.size != 1:
-            return self.add(
-                Traced.of(Node("copy", [value.node], space_of(value.shape)), value.shape)
-            )
+            return self.add(copied(value))
         return value
 
     def call(
@@ -642,7 +640,8 @@ _COPY = TABLE["copy"]
 
 def copied(x: Any) -> Any:
     """Return a copy that keeps its value when the Variable is set."""
-    return Traced.of(Node("copy", [x.node], space_of(x.shape)), x.shape)
+    made = Node("copy", [x.node], space_of(x.shape))
+    return Traced.of(made, x.shape, bool if x.dtype == bool else np.float32)
 
 
 @forward.register(type(TABLE["assign"]))

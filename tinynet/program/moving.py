@@ -114,7 +114,8 @@ def copy(low: Lowering, x: Any, source: Layout, to: Layout, out: Traced | Shape)
         words[f"{name}_first"] = given.first
     target = None if isinstance(out, tuple) else out.node.source
     reads, writes = {"source": x}, {"out": (made, target)}
-    return low.call("copy_elements", reads, writes, batched=batched, **words)[0]
+    result = low.call("copy_elements", reads, writes, batched=batched, **words)[0]
+    return Traced.of(result.node, result.shape, bool if as_traced(x).dtype == bool else "f")
 
 
 def gather(low: Lowering, x: Traced, view: View) -> Traced:
@@ -242,7 +243,8 @@ def _join(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
     made = out
     for x, view in zip(arrays, _parts(operation.name, shapes, axis, out), strict=True):
         made = copy(low, low.whole(x), layout(x.shape), layout(out, view), made)
-    return made
+    kinds = {x.dtype for x in arrays}
+    return made if kinds == {made.dtype} else Traced.of(made.node, made.shape)
 
 
 def _join_backward(
