@@ -372,6 +372,9 @@ INTEGERS: dict[str, Callable[[Any], Any]] = {
         ops.flip(x > 0, axis=1) + (x < 1) + ops.repeat(x > 1, 1, axis=1)
     ),
     "chosen masks": lambda x: ops.where(x > 0, x > 1, x < -1) + (x < 1),
+    "the largest mask": lambda x: (
+        ops.max(x > 0, -1) + ops.min(x < 1, -1) + ops.ones_like(x[..., 0] > 0)
+    ),
     "joined masks": lambda x: ops.concatenate([x > 0, x < 1], axis=1)[:, 1:4] + (x > 0),
     "logic of numbers": lambda x: ops.logical_and(x, x - 1),
     "counts": lambda x: ops.sum(x > 0, axis=1),

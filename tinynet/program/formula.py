@@ -490,8 +490,9 @@ def _reduce(
         1 if i in axes else size for i, size in enumerate(x.shape) if keepdims or i not in axes
     )
     axes = [a for a in axes if x.shape[a] != 1]
+    kind = bool if x.dtype == bool and name != "add" else np.float32
     if not axes:
-        return Traced.of(x.node, shape, np.float32)
+        return Traced.of(x.node, shape, kind)
     left = [i for i in every if i not in axes and x.shape[i] != 1]
     node, space = x.node, space_of(x.shape)
     if node.is_row:
@@ -518,7 +519,7 @@ def _reduce(
         operation = whole.get(name, "")
         if not operation or x.shape[-1] == 1:
             raise Untraceable(f"{name} over rows")
-        return Traced.of(Node(operation, [node], space, is_row=True), shape)
+        return Traced.of(Node(operation, [node], space, is_row=True), shape, kind)
     if left == [last] and name == "add" and not node.is_row and x.shape[-1] != 1:
         result = Space(False, 1, x.shape[last])
         return Traced.of(Node("sum_col", [node], space, result=result), shape)
@@ -633,7 +634,7 @@ _COMPOSED: dict[str, Callable[..., Any]] = {
 
 def _filled(value: float) -> Callable[..., Any]:
     def function(x: Any, *args: Any, **kwargs: Any) -> Any:
-        return _like(as_traced(value), x.shape, np.float32)
+        return _like(as_traced(value), x.shape, bool if x.dtype == bool else np.float32)
 
     return function
 
