@@ -375,6 +375,8 @@ INTEGERS: dict[str, Callable[[Any], Any]] = {
     "the largest mask": lambda x: (
         ops.max(x > 0, -1) + ops.min(x < 1, -1) + ops.ones_like(x[..., 0] > 0)
     ),
+    "chosen by numbers": lambda x: ops.where(x, x > 1, x < -1) + ops.where(x, True, x > 0),
+    "sums of copies": lambda x: ops.sum(ops.copy(x), axis=-1),
     "joined masks": lambda x: ops.concatenate([x > 0, x < 1], axis=1)[:, 1:4] + (x > 0),
     "logic of numbers": lambda x: ops.logical_and(x, x - 1),
     "counts": lambda x: ops.sum(x > 0, axis=1),

@@ -375,7 +375,7 @@ def _call(function: Any, operands: Any) -> Traced:
     if name not in OPERATIONS:
         raise Untraceable(name)
     shape = np.broadcast_shapes(*(x.shape for x in xs))
-    is_mask = name in _MASKS or (name == "where" and all(x.dtype == bool for x in xs))
+    is_mask = name in _MASKS or (name == "where" and all(x.dtype == bool for x in xs[1:]))
     return _elementwise(name, xs, shape, bool if is_mask else np.float32)
 
 

@@ -640,6 +640,8 @@ _COPY = TABLE["copy"]
 
 def copied(x: Any) -> Any:
     """Return a copy that keeps its value when the Variable is set."""
+    if x.dtype == np.int64:
+        raise Untraceable("integers")
     made = Node("copy", [x.node], space_of(x.shape))
     return Traced.of(made, x.shape, bool if x.dtype == bool else np.float32)
 
