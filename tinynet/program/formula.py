@@ -113,6 +113,7 @@ class Node:
         return f"<{self.operation} {self.space}{' row' if self.is_row else ''}>"
 
 
+@functools.lru_cache(1024)
 def space_of(shape: tuple[int, ...]) -> Space:
     """Return the space of a full array; its first axis may be several rows for each example."""
     if not shape:
@@ -358,9 +359,10 @@ def _call(function: Any, operands: Any) -> Traced:
     name = _NAMES.get(name, name)
     composed = _COMPOSED.get(name)
     xs = [as_traced(x) for x in operands]
-    if any(x.dtype == np.int64 for x in xs) and "f" not in map(_kind, operands):
+    kinds = {x.dtype.kind for x in xs}
+    if "i" in kinds and "f" not in map(_kind, operands):
         _refuse_integers(name, xs)
-    if all(x.dtype == bool for x in xs) and name in _OF_MASKS:
+    if kinds == {"b"} and name in _OF_MASKS:
         name, xs = _OF_MASKS[name], [*xs, *xs][:2]
         composed = None
     if composed is not None:
@@ -374,7 +376,8 @@ def _call(function: Any, operands: Any) -> Traced:
 
     if name not in OPERATIONS:
         raise Untraceable(name)
-    shape = np.broadcast_shapes(*(x.shape for x in xs))
+    shapes = {x.shape for x in xs}
+    shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
     is_mask = name in _MASKS or (name == "where" and all(x.dtype == bool for x in xs[1:]))
     return _elementwise(name, xs, shape, bool if is_mask else np.float32)
 
