@@ -167,6 +167,7 @@ def together(pool: threads.Pool, table: Table) -> None:
         division.state[runner.ALONE] = division.state[runner.RESULT] = 0
 
 
+@pytest.mark.each_value
 @several
 @pytest.mark.parametrize("n", [2, 3, 4])
 @pytest.mark.parametrize("measured", [False, True])

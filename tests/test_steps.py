@@ -162,6 +162,7 @@ def test_however_it_is_trained(
     both(NETS["a hidden layer"], monkeypatch, calls, sparse, **options)
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize("batch_size", [1, 3, 37])
 def test_batches_of_few_examples_give_the_same_bits(
@@ -326,6 +327,7 @@ def test_data_that_can_not_be_written_gives_the_same_bits(calls: list[int]) -> N
     assert found[0] == found[1]
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("batch_size", [1, 7, 32])
 @pytest.mark.parametrize("name", ["a hidden layer", "of 128 units", "two hidden layers"])
 def test_compressed_inputs_give_the_bits_of_dense_ones(
@@ -535,6 +537,7 @@ MIXED: dict[str, tuple[Build, set[str]]] = {
 }
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize("name", MIXED)
 def test_one_custom_instruction_leaves_the_rest_compiled(
@@ -673,6 +676,7 @@ def test_model_whose_layer_another_model_took_is_trained(
     assert found[0] == found[1]
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("change", ["clipnorm", "activation", "rate", "frozen"])
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_what_a_callback_changes_counts(
@@ -725,6 +729,7 @@ WEIGHTED: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize("k", range(len(WEIGHTED)))
 def test_weighted_examples_are_compiled_too(
