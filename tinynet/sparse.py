@@ -70,7 +70,7 @@ class CompressedRows:
                 counts[:] = np.count_nonzero(block, axis=1)
             else:
                 _call(use.count_non_zeros, block, counts=counts)
-        np.cumsum(self.indptr, out=self.indptr)
+        np.add.accumulate(self.indptr, out=self.indptr)
         # One more than needed, so that there is memory even if all are zero.
         room = int(self.indptr[-1]) + 1
         self.indices = aligned((room,), np.uint16 if self.narrow else np.int32)
@@ -248,7 +248,7 @@ class CompressedRows:
             row, here = np.zeros(self.width, self.dtype), slice(first, first + counts)
             row[self.indices[here]] = self.values[here]
             return row.reshape(self.shape[1:])
-        new.indptr = np.concatenate([[0], np.cumsum(counts)])
+        new.indptr = np.concatenate([[0], np.add.accumulate(counts)])
         new.shape = (len(picked), *self.shape[1:])
         found = np.arange(new.indptr[-1]) + np.repeat(first - new.indptr[:-1], counts)
         new.indices, new.values = self.indices[found], self.values[found]

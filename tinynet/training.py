@@ -657,7 +657,7 @@ class Trainer(Network):
     ) -> data.Examples | data.Stream:
         """Check and convert what the caller passed: arrays, or an iterable of batches."""
         if not data.is_stream(x):
-            return self._examples(x, y, weights, class_weight, compress=training)
+            return self._examples(x, y, weights, class_weight, compress=True)
         self._require_only_x(y, weights)
         watch = self._note_inputs if training else self._compare_inputs
         self._input_sizes = None if training else self._input_sizes
