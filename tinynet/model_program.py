@@ -95,7 +95,8 @@ def _numbers_of(plan: Any, regularized: Any, objective: Any) -> tuple[Any, ...]:
     for output in [] if objective is None else objective.outputs:
         for owner in filter(None, (output.loss, *(output.metrics or ()))):
             numbers += [getattr(owner, name, None) for name in owner._arguments]
-    return tuple(n for n in numbers if isinstance(n, _NUMBERS))
+    # Not `tuple` of a generator, of whose results Python would keep the memory of many.
+    return (*[n for n in numbers if isinstance(n, _NUMBERS)],)
 
 
 class ModelProgram:
