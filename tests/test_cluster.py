@@ -109,11 +109,11 @@ def test_a_worker_killed_in_the_middle() -> None:
         pids = client.run(os.getpid)
 
         def kill():
-            busy, held = [], [1]
-            while len(busy) < 2 or min(held) < 2:  # both of them compute, and have all arrays
+            busy, held = [], []
+            # Both of them compute, and have all arrays.
+            while len(busy) < 2 or min(held, default=0) < 2:
                 time.sleep(0.02)
                 held = [len(w) for k, w in client.who_has().items() if k.startswith("ndarray")]
-                held = held or [0]
                 busy = [address for address, tasks in client.processing().items() if tasks]
             time.sleep(0.3)
             result["busy"] = len(client.processing()[busy[0]])

@@ -15,7 +15,7 @@ from tinynet import Sequential, config, layers, losses, metrics, ops, optimizers
 
 N = 22
 Build = Callable[[], Any]
-pytestmark = pytest.mark.skipif("config.backend() != 'numba'")
+pytestmark = pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
 
 
 @pytest.fixture

@@ -358,7 +358,7 @@ def network(sparse: bool, optimizer: str, penalty: str | None) -> tuple[list[byt
 
 
 @pytest.mark.wide
-@pytest.mark.skipif("config.backend() != 'numba'")
+@pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
 @pytest.mark.parametrize("penalty", [None, "l2", "l1"])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
@@ -380,7 +380,7 @@ def test_rules_apply_and_change_no_bit(
     assert ("learn_csr" in plain["learn_csr_adam"]) == ("learn_csr" in plain["update"]) == sparse
 
 
-@pytest.mark.skipif("config.backend() != 'numba'")
+@pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
 @pytest.mark.parametrize("twice", [False, True])
 def test_products_apply_gradients_of_rectifiers(twice: bool, all_rules: None) -> None:
     """Not where the gradient for the rectifier's output is a sum of two."""
@@ -406,7 +406,7 @@ def test_products_apply_gradients_of_rectifiers(twice: bool, all_rules: None) ->
     assert (none, some) == (2 if twice else 0, 2)
 
 
-@pytest.mark.skipif("config.backend() != 'numba'")
+@pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "lion", "nadam"])
 def test_updates_of_adjacent_variables_are_joined(optimizer: str, all_rules: None) -> None:
     """A frozen layer is between the last two layers; the last bias is a single number."""
@@ -451,7 +451,7 @@ def test_chains_continue_only_what_is_adjacent() -> None:
     assert not continues(40, 1040, 5, 0, more=300), "it reads what it has written"
 
 
-@pytest.mark.skipif("config.backend() != 'numba'")
+@pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
 def test_results_are_written_over_values_that_are_not_read_again(all_rules: None) -> None:
     """One chain: the first result may lie where x does, the second not where y does."""
 
@@ -498,7 +498,7 @@ def test_penalty_is_of_weights_before_decay(sparse: bool) -> None:
     np.testing.assert_allclose(model.layers[0].kernel.numpy()[1:], -0.25 * w[1:], rtol=1e-5)
 
 
-@pytest.mark.skipif("config.backend() != 'numba'")
+@pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
 @pytest.mark.parametrize(
     "options",
     [{}, {"weight_decay": 0.1}, {"use_ema": True}, {"global_clipnorm": 0.1}],

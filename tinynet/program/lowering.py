@@ -83,11 +83,6 @@ class Indices:
         self.array = array
 
 
-def is_indices(value: Any) -> bool:
-    """Return whether only `look_up` and Python can read a value."""
-    return isinstance(value, Indices)
-
-
 class Call:
     """A kernel call: its name, its words (numbers, nodes, registers, Variables), what it writes."""
 
@@ -736,11 +731,13 @@ class ProgramLowering(Lowering):
                 if id(instruction) in self.by_python:
                     raise Untraceable("its backward function")
                 arrays = [self.value_of(i) for i in instruction.inputs]
-                if not isinstance(operation, LookUp) and any(map(is_indices, arrays)):
+                if not isinstance(operation, LookUp) and any(
+                    isinstance(x, Indices) for x in arrays
+                ):
                     raise Untraceable("indices")
                 found = forward(operation, self, arrays, options)
                 found = found if isinstance(found, tuple) else (found,)
-                found = [x if is_indices(x) else self.add(as_traced(x)) for x in found]
+                found = [x if isinstance(x, Indices) else self.add(as_traced(x)) for x in found]
             except _REFUSALS as error:
                 self.by_python.add(id(instruction))
                 self.run_by_python(instruction, operation.compute, id(instruction), str(error))
@@ -828,7 +825,7 @@ class ProgramLowering(Lowering):
         inputs: list[Any] = []
         for i in instruction.inputs:
             given = self.values.get(id(i), i)
-            given = given.array if is_indices(given) else given
+            given = given.array if isinstance(given, Indices) else given
             if not isinstance(given, Traced | SymbolicTensor) and not hasattr(i, "assign"):
                 given = None if given is None else to_array(given)
             if isinstance(given, Traced) and getattr(given.node.source, "is_sparse", False):
