@@ -281,28 +281,6 @@ CASES: dict[str, list[tuple[list[Any], Any]]] = {
     "expand_rows": [
         ([[0, 1, 3], [1, 0, 2], [5, 7, 8], [1, 0, 1], 3], [[7, 0, 8], [0, 5, 0], [7, 0, 8]]),
     ],
-    "sparse_dense": [
-        (
-            [[0, 1, 3], [1, 0, 2], [5, 7, 8], [1, 0], [[1, 0], [2, 1], [3, 1]], [1, 10], NEW],
-            {"out": [[32, 18], [11, 15]]},
-        ),
-    ],
-    "sort_by_column": [
-        (
-            [[0, 1, 3], [1, 0, 2], [5, 7, 8], [0, 1], NEW, NEW, NEW],
-            {
-                "counts": [[0, 1, 0], [1, 0, 1]],  # a chunk has room for one row
-                "samples": [[99, 0, 99], [1, 99, 1]],  # what is not written stays
-                "entries": [[np.nan, 5, np.nan], [7, np.nan, 8]],
-            },
-        ),
-    ],
-    "sparse_kernel_gradient": [
-        (
-            [[[1, 1, 1]], [[1, 0, 1]], [[7, 5, 8]], [[1, 2], [10, 20]], NEW],
-            {"out": [[70, 140], [5, 10], [80, 160]]},
-        ),
-    ],
     "adam_step_size": [
         ([1, 0.5, 0.75, 1, np.float64], 1),  # sqrt(1/4) / (1/2)
         ([2, 0.5, 0.75, 2, np.float64], 2 * np.sqrt(7 / 16) / (3 / 4)),
@@ -327,7 +305,7 @@ WITH_OUT = [
     if "out" in [*inspect.signature(getattr(functional, str(row.values[0]))).parameters][-1:]
     and not isinstance(row.values[2], dict)
 ]
-WHOLE = {"labels", "indptr", "indices", "rows", "counts", "samples"}
+WHOLE = {"labels", "indptr", "indices", "rows"}
 
 
 def test_every_function_has_a_case() -> None:

@@ -18,10 +18,6 @@ import numpy as np
 from tinynet import config, functional
 from tinynet.checks import not_masked, numeric
 from tinynet.variable import Array, aligned
-from tinynet.workspace import Workspace
-
-# Number of examples that are sorted by column together: their gradients stay in the cache.
-CHUNK = 128
 
 # Below this share of non-zeros, compressed rows are faster than the dense product (benchmarks).
 MAX_DENSITY = 0.3
@@ -343,7 +339,7 @@ class LazyRows:
 
 
 class SparseBatch:
-    """A batch of `CompressedRows`, which a dense layer accepts as its input.
+    """A batch of `CompressedRows`, which kernels read.
 
     Parameters
     ----------
@@ -355,8 +351,8 @@ class SparseBatch:
     Examples
     --------
     >>> batch = CompressedRows(np.array([[0, 5], [7, 0]]), "float64").take(np.array([1]))
-    >>> batch.dense(np.array([[1.0], [3.0]]), np.array([0.5]), np.empty((1, 1)))
-    array([[7.5]])
+    >>> batch.expanded("float64")
+    array([[7., 0.]])
     """
 
     ndim = 2
@@ -365,58 +361,10 @@ class SparseBatch:
         self.source, self.rows = source, rows
         self.shape = (len(rows), source.width)
         self.dtype = source.dtype
-        #: Whether worker threads can read it: they get only the addresses of the arrays.
-        self.is_plain = source.narrow and rows.flags.c_contiguous and rows.dtype == np.int64
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return self.shape[0]
-
-    def dense(self, kernel: Array, bias: Array, out: Array) -> Array:
-        """Compute ``x @ kernel + bias``.
-
-        Parameters
-        ----------
-        kernel : ndarray, shape (D, U)
-            The weights.
-        bias : ndarray, shape (U,)
-            Bias, added to every row.
-        out : ndarray, shape (N, U)
-            Output array for the result.
-
-        Returns
-        -------
-        ndarray, shape (N, U)
-            `out`.
-        """
-        x, (n, width), units = self.arrays, self.shape, kernel.shape[-1]
-        _require_shapes(kernel, (width, units), bias, (units,), out, (n, units))
-        functional.sparse_dense(*x, kernel, bias, out)
-        return out
-
-    def kernel_gradient(self, d_y: Array, out: Array, work: Workspace) -> Array:
-        """Compute ``x.T @ d_y`` from the batch's non-zeros, sorted by column.
-
-        Parameters
-        ----------
-        d_y : ndarray, shape (N, U)
-            Upstream gradient.
-        out : ndarray, shape (D, U)
-            Output array for the gradient with respect to the weights.
-        work : Workspace
-            Buffers for the sorted table.
-
-        Returns
-        -------
-        ndarray, shape (D, U)
-            `out`.
-        """
-        (n, width), units = self.shape, out.shape[-1]
-        _require_shapes(d_y, (n, units), out, (width, units))
-        tables = self._tables(work)
-        functional.sort_by_column(*self.arrays, *tables)
-        functional.sparse_kernel_gradient(*tables, d_y, out)
-        return out
 
     def expanded(self, dtype: Any) -> Array:
         """Return the batch as an ordinary array.
@@ -438,53 +386,6 @@ class SparseBatch:
         """The arguments of kernels: all compressed rows, and the indices of those in the batch."""
         s = self.source
         return s.indptr, s.indices, s.values, self.rows
-
-    def _tables(self, work: Workspace) -> tuple[Array, Array, Array]:
-        return column_tables(*self.shape, self.dtype, work)
-
-
-def _require_shapes(*pairs: Any) -> None:
-    """Validate arrays, each followed by its shape: kernels do not."""
-    for array, shape in zip(pairs[::2], pairs[1::2], strict=True):
-        if array.shape != shape:
-            raise ValueError(
-                f"The arrays of a sparse product must fit together: one must have the shape "
-                f"{shape}. Received: shape {array.shape}"
-            )
-
-
-def column_tables(n: int, width: int, dtype: Any, work: Workspace) -> tuple[Array, Array, Array]:
-    """Return the arrays that `functional.sort_by_column` writes to.
-
-    Parameters
-    ----------
-    n : int
-        Number of examples in a batch.
-    width : int
-        Number of columns.
-    dtype : dtype
-        Data type of the values.
-    work : Workspace
-        Owner of the arrays.
-
-    Returns
-    -------
-    ndarray, ndarray, ndarray
-        Counts, samples and entries.
-
-    Examples
-    --------
-    >>> [table.shape for table in column_tables(300, 5, "float32", Workspace())]
-    [(3, 5), (3, 640), (3, 640)]
-    """
-    # A power of 2, so that a final partial batch seldom needs other arrays.
-    size = min(CHUNK, 1 << max(n - 1, 0).bit_length())
-    chunks = -(-n // size)
-    return (
-        work.array("counts", (chunks, width), np.int32),
-        work.array("samples", (chunks, width * size), np.int32),
-        work.array("entries", (chunks, width * size), dtype),
-    )
 
 
 def _blocks(x: Array, dtype: Any, picked: Array | None, whole: bool) -> Iterator[tuple[int, Array]]:

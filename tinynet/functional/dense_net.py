@@ -35,9 +35,9 @@ __all__ += ["mean_softmax_crossentropy", "mean_softmax_crossentropy_backward", "
 __all__ += ["rectifier_backward", "relu", "relu_backward", "rmsprop", "row_starts", "sgd"]
 __all__ += ["sgd_momentum", "sigmoid", "sigmoid_backward", "sigmoid_crossentropy"]
 __all__ += ["sigmoid_crossentropy_backward", "softmax", "softmax_backward", "softmax_crossentropy"]
-__all__ += ["softmax_crossentropy_backward", "softmax_crossentropy_step", "sort_by_column"]
-__all__ += ["sparse_crossentropy", "sparse_crossentropy_backward", "sparse_dense"]
-__all__ += ["sparse_kernel_gradient", "sparse_matches", "sparse_softmax_crossentropy"]
+__all__ += ["softmax_crossentropy_backward", "softmax_crossentropy_step"]
+__all__ += ["sparse_crossentropy", "sparse_crossentropy_backward"]
+__all__ += ["sparse_matches", "sparse_softmax_crossentropy"]
 __all__ += ["sparse_softmax_crossentropy_backward", "tanh", "tanh_backward"]
 
 Array = NDArray[Any]
@@ -255,122 +255,6 @@ def expand_rows(indptr: Array, indices: Array, values: Array, rows: Array, width
         here = slice(indptr[row], indptr[row + 1])
         x[i, indices[here]] = values[here]
     return x
-
-
-def sparse_dense(
-    indptr: Array,
-    indices: Array,
-    values: Array,
-    rows: Array,
-    kernel: Array,
-    bias: Array,
-    out: Array,
-) -> None:
-    """Compute a dense layer of compressed rows: `dense` of the result of `expand_rows`.
-
-    Parameters
-    ----------
-    indptr, indices, values : ndarray
-        All compressed rows.
-    rows : ndarray of int64, shape (N,)
-        Indices of the rows in the batch.
-    kernel : ndarray, shape (D, U)
-        Weights.
-    bias : ndarray, shape (U,)
-        Bias, added to every row.
-    out : ndarray, shape (N, U)
-        Output array.
-
-    Examples
-    --------
-    >>> indptr, indices, values = np.array([0, 1, 3]), np.array([1, 0, 2]), np.array([5., 7., 8.])
-    >>> kernel, bias, out = np.array([[1.0], [2.0], [3.0]]), np.array([0.5]), np.empty((1, 1))
-    >>> sparse_dense(indptr, indices, values, np.array([1]), kernel, bias, out)
-    >>> out
-    array([[31.5]])
-    """
-    dense(expand_rows(indptr, indices, values, rows, len(kernel)), kernel, bias, out)
-
-
-def sort_by_column(
-    indptr: Array,
-    indices: Array,
-    values: Array,
-    rows: Array,
-    counts: Array,
-    samples: Array,
-    entries: Array,
-) -> None:
-    """Sort a batch's non-zeros by column, in chunks of `size` examples.
-
-    Each column has space for `size` of them: those of column p are at ``p * size`` to
-    ``p * size + counts[chunk, p]``.
-
-    Parameters
-    ----------
-    indptr, indices, values : ndarray
-        All compressed rows.
-    rows : ndarray of int64, shape (N,)
-        Indices of the rows in the batch.
-    counts : ndarray of int32, shape (chunks, D)
-        Output array for the number of non-zeros of each column.
-    samples : ndarray of int32, shape (chunks, D * size)
-        Output array for the position in the batch of each non-zero.
-    entries : ndarray, shape (chunks, D * size)
-        Output array for the values.
-
-    Examples
-    --------
-    >>> indptr, indices, values = np.array([0, 1, 3]), np.array([1, 0, 2]), np.array([5., 7., 8.])
-    >>> counts, samples = np.zeros((1, 3), np.int32), np.zeros((1, 6), np.int32)
-    >>> entries = np.zeros((1, 6))
-    >>> sort_by_column(indptr, indices, values, np.array([0, 1]), counts, samples, entries)
-    >>> counts[0], samples[0], entries[0]
-    (array([1, 1, 1], dtype=int32), array([1, 0, 0, 0, 1, 0], dtype=int32), \
-array([7., 0., 5., 0., 8., 0.]))
-    """
-    width = counts.shape[1]
-    for chunk in range(len(counts)):
-        size = samples.shape[1] // max(width, 1)
-        first = chunk * size
-        x = expand_rows(indptr, indices, values, rows[first : first + size], width)
-        counts[chunk] = np.count_nonzero(x, axis=0)
-        columns, positions = np.nonzero(x.T)
-        place = columns * size + np.concatenate([np.arange(n) for n in counts[chunk]] or [columns])
-        samples[chunk, place] = first + positions
-        entries[chunk, place] = x[positions, columns]
-
-
-def sparse_kernel_gradient(
-    counts: Array, samples: Array, entries: Array, d_y: Array, out: Array
-) -> None:
-    """Compute the gradient of the kernel, ``x.T @ d_y``, from a batch sorted by column.
-
-    Parameters
-    ----------
-    counts, samples, entries : ndarray
-        Results of `sort_by_column`.
-    d_y : ndarray, shape (N, U)
-        Upstream gradient.
-    out : ndarray, shape (D, U)
-        Output array for the gradient with respect to the kernel.
-
-    Examples
-    --------
-    >>> counts, samples = np.array([[1, 1, 1]]), np.array([[1, 0, 1]])
-    >>> d_y, out = np.array([[1.0], [10.0]]), np.empty((3, 1))
-    >>> sparse_kernel_gradient(counts, samples, np.array([[7.0, 5.0, 8.0]]), d_y, out)
-    >>> out
-    array([[70.],
-           [ 5.],
-           [80.]])
-    """
-    out[...] = 0
-    for count, where, what in zip(counts, samples, entries, strict=True):
-        size = len(where) // max(len(out), 1)
-        for p, n in enumerate(count):
-            here = slice(p * size, p * size + n)
-            out[p] += what[here] @ d_y[where[here]]
 
 
 # ---------------------------------------------------------------- activations

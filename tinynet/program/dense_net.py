@@ -44,8 +44,6 @@ def _misfit(x: Any, kernel: Array, bias: Any) -> ValueError:
 class Linear(Operation):
     """``x @ kernel + bias``, followed by the rectifier where `rectifies` is set.
 
-    Rows that are not an array, but compressed, compute their products themselves.
-
     Parameters
     ----------
     name : str
@@ -81,16 +79,11 @@ class Linear(Operation):
         """Compute the result."""
         x, kernel, bias = arrays
         rows, units = _rows(x), _units(x, kernel, bias)
-        compressed = not isinstance(rows, np.ndarray)
-        if bias is None and (self.rectifies or compressed):
+        if bias is None and self.rectifies:
             bias = work.array("no bias", (units,), x.dtype)
             bias.fill(0)
         z = work.array("z", (rows.shape[0], units), x.dtype)
-        if compressed:
-            rows.dense(kernel, bias, z)
-            if self.rectifies:
-                functional.relu(z, z)
-        elif self.rectifies:
+        if self.rectifies:
             functional.dense(rows, kernel, None, z)
             functional.bias_relu(z, bias)
         else:
@@ -115,10 +108,7 @@ class Linear(Operation):
             np.add.reduce(d_z, axis=0, out=d_bias)
         if needs[1]:
             d_kernel = aligned(kernel.shape, d_z.dtype) if outs[1] is None else outs[1]
-            if not isinstance(rows, np.ndarray):
-                rows.kernel_gradient(d_z, d_kernel, work)
-            else:
-                functional.dense_gradients(rows, d_z, d_kernel, None)
+            functional.dense_gradients(rows, d_z, d_kernel, None)
         if needs[0]:
             d_x = functional.dense_backward(d_z, kernel, work.array("d_x", rows.shape, rows.dtype))
             d_x = d_x if x.ndim == 2 else d_x.reshape(x.shape)
@@ -280,7 +270,7 @@ def ready(x: Array) -> Array:
 
 
 def _flatten(x: Any) -> Any:
-    """Return each example as one row; compressed rows are rows already."""
+    """Return each example as one row."""
     return x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
