@@ -123,7 +123,6 @@ def test_lazy_rows_equal_compressed_rows(
         expected = CompressedRows(given, "float32")[2:-1].batch(rows[rows < len(given) - 3])
         assert batch.shape == expected.shape
         np.testing.assert_array_equal(batch.expanded("float32"), expected.expanded("float32"))
-        assert batch.is_plain
 
 
 def test_batches_in_order_keep_their_targets() -> None:

@@ -91,6 +91,25 @@ def test_models_take_them_everywhere(backend: str, rng: np.random.Generator) -> 
     keras.config.set_backend(before)
 
 
+def test_rows_too_wide_for_the_kernels(rng: np.random.Generator) -> None:
+    """Columns beyond 65,535 have indices of four bytes, which NumPy reads on both backends."""
+    x, y = np.zeros((20, 70_000), np.float32), np.arange(20) % 2
+    x[:, rng.permutation(70_000)[:300]] = rng.normal(size=(20, 300))
+    before, found = keras.config.backend(), []
+    for backend in ("numba", "numpy"):
+        keras.config.set_backend(backend)
+        for given in (x, scipy.sparse.csr_array(x)):
+            keras.utils.set_random_seed(1)
+            model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
+            model.compile("sgd", "sparse_categorical_crossentropy")
+            losses = model.fit(given, y, batch_size=8, epochs=2, verbose=0).history["loss"]
+            found.append([*losses, *model.predict(given, verbose=0).ravel()])
+    keras.config.set_backend(before)
+    for values in found[1:]:
+        # Sums of 300 terms in another order, in float32.
+        np.testing.assert_allclose(values, found[0], rtol=1e-4)
+
+
 def test_gradients_that_lie_in_memory_column_by_column(rng: np.random.Generator) -> None:
     x, y = some(rng, 64), rng.random((64, 128))
     before, found = keras.config.backend(), []

@@ -507,7 +507,9 @@ class Examples:
         """Whether batches can be taken from the inputs as they are, without a conversion."""
         if isinstance(self.x, tuple | LazyRows):
             return False
-        return isinstance(self.x, CompressedRows) or _is_ready(self.x, self.dtype or self.x.dtype)
+        if isinstance(self.x, CompressedRows):
+            return self.x.narrow
+        return _is_ready(self.x, self.dtype or self.x.dtype)
 
     @property
     def example_bytes(self) -> int:

@@ -52,7 +52,7 @@ class CompressedRows:
         self.shape: tuple[int, ...] = n, *x.shape[1:]
         self.dtype = np.dtype(dtype)
         self.width = math.prod(x.shape[1:])
-        #: Whether the number of a column fits into two bytes.
+        #: Whether the number of a column fits into two bytes: kernels read no others.
         self.narrow = self.width < 2**16
         self.indptr = aligned((n + 1,), np.int64)
         self.indptr[0] = 0
@@ -266,7 +266,7 @@ class CompressedRows:
         return SparseBatch(self, rows)
 
     def batch(self, rows: Array) -> Any:
-        """Return rows as a program reads them: a batch, or an array on the numpy backend.
+        """Return rows as a program reads them: a batch, or an array if no kernel can read them.
 
         Parameters
         ----------
@@ -279,7 +279,8 @@ class CompressedRows:
             The batch.
         """
         named = self.take(rows)
-        return named if config.backend() == "numba" else named.expanded(self.dtype)
+        is_read = self.narrow and config.backend() == "numba"
+        return named if is_read else named.expanded(self.dtype)
 
 
 class LazyRows:
@@ -488,4 +489,5 @@ def worth_it(x: Array) -> bool:
     sample = x[:: max(len(x) // 1000, 1)]
     if config.backend() != "numba" or not config.is_enabled("csr") or not sample.size:
         return False
-    return bool(np.count_nonzero(sample) / sample.size < MAX_DENSITY)
+    is_narrow = math.prod(x.shape[1:]) < 2**16
+    return is_narrow and bool(np.count_nonzero(sample) / sample.size < MAX_DENSITY)
