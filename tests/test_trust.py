@@ -975,6 +975,45 @@ def test_divergence_in_the_last_step_is_an_error(backend: str, rate: float, form
         assert not saved
 
 
+class Scaled(layers.Layer):
+    """Its outputs are half as large in training."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return x * 0.5 if training else x
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("layer", "differs"),
+    [
+        (lambda: layers.Dense(C), False),
+        (lambda: layers.LayerNormalization(), False),
+        (lambda: layers.Lambda(lambda x: 2 * x), False),
+        (lambda: Sequential([layers.Input((5,)), layers.Activation("tanh")]), False),
+        (lambda: Scaled(), True),
+        (lambda: Sequential([layers.Input((5,)), Scaled()]), True),
+        (lambda: layers.Lambda(lambda x, training: x * 0.5 if training else x), True),
+        (lambda: layers.Dropout(0.5), True),
+        (lambda: layers.GaussianNoise(0.5), True),
+        (lambda: layers.BatchNormalization(), True),
+    ],
+)
+def test_loss_after_the_last_step_is_that_of_an_evaluation(
+    backend: str, layer: Any, differs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training program computes it, without a step, unless it computes something else."""
+    config.set_backend(backend)
+    model = Sequential([layers.Input((D,)), layers.Dense(5), layer(), layers.Dense(C, "softmax")])
+    model.compile("adam", SCCE)
+    found = []
+    own = model._loss_of
+    monkeypatch.setattr(model, "_loss_of", lambda batch: found.append(own(batch)) or found[-1])
+    model.fit(X, Y, batch_size=N, epochs=2, shuffle=False, verbose=0)
+    assert {kind for kind, *_ in model._programs} == {"train", *(["test"] * differs)}
+    assert int(model.optimizer.iterations) == 2
+    assert found == pytest.approx([model.evaluate(X, Y, batch_size=N, verbose=0)], rel=1e-6)
+
+
 def test_divergence_before_a_callback_stops_is_an_error() -> None:
     class Stop(callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

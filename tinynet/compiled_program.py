@@ -169,7 +169,7 @@ class Compiled:
 
     def run(
         self, machine: Machine, inputs: list[Any], batch_size: int, stops: bool = False,
-        most: int | None = None,
+        most: int | None = None, learns: bool = True,
     ) -> Array:  # fmt: skip
         """Run a step for each batch of the inputs.
 
@@ -185,6 +185,8 @@ class Compiled:
             Whether to stop at a loss that is not finite, before anything is learnt.
         most : int, optional
             Most steps to run.
+        learns : bool
+            If False, the first step stops when its losses are known.
 
         Returns
         -------
@@ -196,7 +198,11 @@ class Compiled:
         if most is not None:
             steps = min(steps, most)
         kept: list[Any] = []
-        learns = self.plan is not None and not self.learns_by_python
+        only_losses = self.plan is not None and not learns
+        learns = learns and self.plan is not None and not self.learns_by_python
+        if only_losses:  # the optimizer's numbers are not used
+            kept.append(np.zeros(len(machine.numbers), np.float32))
+            machine.set("numbers", address_of(kept[-1]))
         if learns:
             optimizer = self.plan.optimizer
             rates = optimizer.learning_rates(steps)
@@ -205,7 +211,7 @@ class Compiled:
             machine.set("numbers", address_of(kept[-1]))
         table = np.zeros((steps, max(self.scalars, 1)))
         machine.set("table", address_of(table))
-        machine.set("stops", int(stops))
+        machine.set("stops", 2 if only_losses else int(stops))
         machine.set("batch", batch_size)
         machine.set("examples", n)
         for number, array in enumerate(inputs):

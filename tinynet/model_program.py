@@ -171,6 +171,8 @@ class ModelProgram:
         self.scale: Any = None
         call = Call(training)
         within({CALL: call}, self.program.extend, self._trace, model, targets, weighing, call)
+        #: Whether the loss in training may be another one than in an evaluation.
+        self.differs_in_training = training and self._may_differ_in_training()
         results = [*self.predictions, *(s for s in self.logits if s is not None)]
         results += [s for s, _ in self.losses] + self.added + [s for _, s in self.counts]
         results += [] if self.scale is None else [self.scale]
@@ -260,6 +262,13 @@ class ModelProgram:
                     "attribute; a new one for every call is never trained. Received: "
                     f"{layer.name}, made in the call of {model.name}"
                 )
+
+    def _may_differ_in_training(self) -> bool:
+        """Whether something is drawn or written, or custom code asks whether it is training."""
+        recorder = self.program.recorder
+        return any(n.operation.stateful for n in recorder.instructions) or any(
+            called.layer._asks_for_training for called in recorder.calls
+        )
 
     def _is_softmax(self, predictions: Any) -> bool:
         """Whether predictions are the result of a softmax over the last axis."""

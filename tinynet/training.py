@@ -467,6 +467,10 @@ class Trainer(Network):
 
     def _program(self, kind: str, batch: data.Batch) -> ModelProgram:
         """Return the program for a batch; it is traced if there is none."""
+        return self._known(kind, batch) or self._traced(kind, batch)
+
+    def _known(self, kind: str, batch: data.Batch) -> ModelProgram | None:
+        """Return the program for a batch, if there is one."""
         if self._structure != base.STRUCTURE[0]:
             self._programs.clear()
             self._structure = base.STRUCTURE[0]
@@ -474,7 +478,7 @@ class Trainer(Network):
             found = self._programs.get((kind, _specs(batch, fixed), fixed))
             if found is not None:
                 return found
-        return self._traced(kind, batch)
+        return None
 
     def _traced(self, kind: str, batch: data.Batch) -> ModelProgram:
         """Trace a program: for any batch size, or for one if the code asks for it."""
@@ -1125,12 +1129,14 @@ class Trainer(Network):
 
     def _loss_of(self, batch: data.Batch) -> float:
         """Compute the loss of a batch as `evaluate` does, without counting it."""
-        program, regularized = self._program("test", batch), self._regularized
-        compiled = program.compiled(isinstance(batch[0], SparseBatch), None, regularized)
+        program, plan, regularized = self._known("train", batch), self._plan, self._regularized
+        if program is None or program.differs_in_training:
+            program, plan = self._program("test", batch), None
+        compiled = program.compiled(isinstance(batch[0], SparseBatch), plan, regularized)
         if compiled is not None:
             inputs = data.leaves(batch)
             machine = compiled.borrow(len(inputs[0]))
-            table = compiled.run(machine, inputs, len(inputs[0]))
+            table = compiled.run(machine, inputs, len(inputs[0]), learns=False)
             compiled.give_back(machine)
             return float(program.losses_of(table, compiled.losses)[0, 0])
         _, loss, _, work = self._forward(program, batch, regularized)

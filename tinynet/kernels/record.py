@@ -32,7 +32,7 @@ def _first(sources, k):
 def record(part, parts, step, sources, numbers, table, checked, stops):
     """Write so many numbers to the step's row of the float64 table.
 
-    The first `checked` of them are losses: if one is not finite and `stops` is 1, stop.
+    The first `checked` of them are losses. If `stops` is 1, stop if one is not finite; if 2, stop.
     """
     block = vector(step, 4, np.int64)
     first = block[0] * numbers
@@ -40,7 +40,7 @@ def record(part, parts, step, sources, numbers, table, checked, stops):
     for k in range(numbers):
         x = np.float64(_first(sources, k))
         row[k] = x
-        if k < checked and stops and not math.isfinite(x):
+        if stops == 2 or (stops and k < checked and not math.isfinite(x)):
             block[3] = 1
 
 

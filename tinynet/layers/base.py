@@ -252,6 +252,13 @@ class Layer(_KeepsArguments):
         )
 
     @property
+    def _asks_for_training(self) -> bool:
+        """Whether code that is not tinynet's own is told whether it is called in training."""
+        own = type(self).call if "call" not in vars(self) else self.call
+        is_own = str(getattr(own, "__module__", None)).startswith("tinynet.")
+        return "training" in self._parameters and not is_own
+
+    @property
     def _runs_in_python(self) -> bool:
         """Whether it defines `forward` or `backward`, and is one instruction."""
         own = type(self)

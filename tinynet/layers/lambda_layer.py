@@ -70,6 +70,10 @@ class Lambda(Layer):
         options = {"training": training} if "training" in parameters_of(self.function) else {}
         return self.function(inputs, **self.arguments, **options)
 
+    @property
+    def _asks_for_training(self) -> bool:
+        return "training" in parameters_of(self.function)
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; a function without a name can't be written."""
         if getattr(self.function, "__name__", "<lambda>") == "<lambda>":
