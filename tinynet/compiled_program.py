@@ -227,6 +227,25 @@ class Compiled:
         self.check(machine)
         return table[:done]
 
+    def once(self, inputs: list[Any], learns: bool = True) -> tuple[Machine, Array]:
+        """Run one step for all examples; `give_back` the machine when its results are read.
+
+        Parameters
+        ----------
+        inputs : list of (ndarray, NamedRows or SparseBatch)
+            Inputs, targets and weights.
+        learns : bool
+            As for `run`.
+
+        Returns
+        -------
+        Machine, ndarray
+            The machine, and the table of the step as `run` returns it.
+        """
+        n = len(inputs[0])
+        machine = self.borrow(n)
+        return machine, self.run(machine, inputs, n, learns=learns)
+
     def check(self, machine: Machine) -> None:
         """Raise the error of a look-up if an index was wrong.
 

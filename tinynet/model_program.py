@@ -366,8 +366,7 @@ class ModelProgram:
         """
         compiled = self.compiled(isinstance(inputs[0], SparseBatch))
         if compiled is not None and (n := len(inputs[0])):
-            machine = compiled.borrow(n)
-            compiled.run(machine, inputs, n)
+            machine, _ = compiled.once(inputs)
             places = {id(s): k for k, s in enumerate(self.predictions)}
             y = mapped(
                 lambda s: machine.value(("prediction", places[id(s)]), s.shape, n), self.outputs

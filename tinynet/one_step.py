@@ -74,8 +74,7 @@ class OneStep:
 
     def compiled(self) -> Any:
         """Return the step as rows for the runner; None if Python must run some of it."""
-        regularized = [v for v in self.plan.variables if v.regularizer is not None]
-        return self.program.compiled(False, self.plan, regularized)
+        return self.program.compiled(False, self.plan, self.plan.regularized)
 
     def forward(self, given: list[Any] | None = None) -> Iterator[Any]:
         """Run the instructions up to the loss.
@@ -101,16 +100,14 @@ class OneStep:
         compiled = program.compiled(False, keep=True)
         if compiled is None:
             return False
-        n = len(given[0])
-        machine = compiled.borrow(n)
-        compiled.run(machine, given, n)
+        machine, _ = compiled.once(given)
         symbols = {id(o): o for part in (program.program.forward, program.program.backward)
                    for instruction in part for o in instruction.outputs}  # fmt: skip
         for kind, key in compiled.results:
             if kind == "symbol" and key in program.runner.number:
                 symbol = symbols[key]
-                value = machine.value((kind, key), symbol.shape, n).astype(symbol.dtype)
-                self.values[program.runner.number[key]] = value
+                value = machine.value((kind, key), symbol.shape, len(given[0]))
+                self.values[program.runner.number[key]] = value.astype(symbol.dtype)
         for key, value in machine.objects.items():
             if key in program.runner.number:
                 self.values[program.runner.number[key]] = value

@@ -351,7 +351,7 @@ class Trainer(Network):
         program = self._program("train", batch)
         if program.may_compile and (compiled := self._compiled_step(batch, plan)) is not None:
             return self._compiled_steps(compiled, batch, len(data.leaves(batch)[0]), stops)[1]
-        regularized = [v for v in plan.variables if v.regularizer is not None]
+        regularized = plan.regularized
         values, loss, parts, work = self._forward(program, batch, regularized)
         self._count(program, values, batch, loss, parts)
         if stops and not math.isfinite(loss):
@@ -420,22 +420,10 @@ class Trainer(Network):
             self._count_others(compiled.results_of(machine, int(sizes[-1])), batch, done)
         return float(losses[-1, 0])
 
-    def _profiled(self, examples: data.Examples, size: int) -> list[tuple[str, float]]:
-        """Return the microseconds of each row of a step; nothing if Python must run some of it."""
-        batch = next(examples.batches(size))
-        compiled = self._compiled_step(batch, self._training_plan())
-        if compiled is None or compiled.has_others:
-            return []
-        machine = compiled.borrow(size)
-        compiled.run(machine, data.leaves(batch), size)
-        rows: list[tuple[str, float]] = machine.profile()
-        return rows
-
     def _compiled_step(self, batch: data.Batch, plan: Plan) -> Any:
         """Return the rows of a training step; None if Python must run all of it."""
-        regularized = [v for v in plan.variables if v.regularizer is not None]
         program = self._program("train", batch)
-        return program.compiled(isinstance(batch[0], SparseBatch), plan, regularized)
+        return program.compiled(isinstance(batch[0], SparseBatch), plan, plan.regularized)
 
     @property
     def _regularized(self) -> list[Variable]:
@@ -570,12 +558,10 @@ class Trainer(Network):
         with Computing(), self._keeping_state():
             compiled = program.compiled(False, None, self._regularized, keep=True)
             if compiled is not None and not isinstance(batch[0], SparseBatch):
-                n = len(examples)
-                machine = compiled.borrow(n)
-                table = compiled.run(machine, data.leaves(batch), n)
+                machine, table = compiled.once(data.leaves(batch))
                 loss, scale = float(program.losses_of(table, compiled.losses)[0, 0]), 1.0
                 if program.scale is not None:
-                    scale = float(machine.value(("symbol", id(program.scale)), (), n))
+                    scale = float(machine.value(("symbol", id(program.scale)), (), len(examples)))
             else:
                 values, loss, _, work = self._forward(program, batch, self._regularized)
                 program.runner.backward(values, work)
@@ -1134,9 +1120,7 @@ class Trainer(Network):
             program, plan = self._program("test", batch), None
         compiled = program.compiled(isinstance(batch[0], SparseBatch), plan, regularized)
         if compiled is not None:
-            inputs = data.leaves(batch)
-            machine = compiled.borrow(len(inputs[0]))
-            table = compiled.run(machine, inputs, len(inputs[0]), learns=False)
+            machine, table = compiled.once(data.leaves(batch), learns=False)
             compiled.give_back(machine)
             return float(program.losses_of(table, compiled.losses)[0, 0])
         _, loss, _, work = self._forward(program, batch, regularized)
@@ -1244,10 +1228,7 @@ class Trainer(Network):
             program = self._program("test", batch)
             compiled = program.compiled(isinstance(batch[0], SparseBatch), None, regularized)
             if compiled is not None:
-                inputs = data.leaves(batch)
-                machine = compiled.borrow(len(inputs[0]))
-                table = compiled.run(machine, inputs, len(inputs[0]))
-                return batch, compiled, machine, table
+                return batch, compiled, *compiled.once(data.leaves(batch))
             with Computing():
                 return batch, program, self._forward(program, batch, regularized)
 

@@ -89,6 +89,11 @@ class Plan:
         return same and self.optimizer is optimizer and self.is_in_place
 
     @property
+    def regularized(self) -> list[Variable]:
+        """The weights whose penalties are part of the loss."""
+        return [v for v in self.variables if v.regularizer is not None]
+
+    @property
     def is_in_place(self) -> bool:
         """Whether weights and running values are still where they were."""
         return all(variable.array is array for variable, array in self.memory)
