@@ -194,14 +194,22 @@ def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]
         kept = [name for name, entry in own.items() if entry.kept and name not in passed]
         init_only = [name for name, entry in own.items() if not entry.kept]
         signature = _signature(inspect.get_annotations(cls), own, "kwargs" in taken)
+        by_position = [p.name for p in signature.parameters.values() if p.kind is _BY_POSITION][1:]
+        defaults = {name: entry.default for name, entry in own.items()}
         complete = vars(cls).get(f"_{cls.__name__.lstrip('_')}__complete")
 
         def construct(self: Any, *args: Any, **kwargs: Any) -> None:
-            bound = signature.bind(self, *args, **kwargs)
-            bound.apply_defaults()
-            given = bound.arguments
+            placed = dict(zip(by_position, args, strict=False))
+            given = {**defaults, **placed, **kwargs}
+            others = {name: kwargs[name] for name in kwargs if name not in own}
+            if (
+                len(args) > len(by_position)
+                or not placed.keys().isdisjoint(kwargs)
+                or (others and "kwargs" not in signature.parameters)
+                or any(value is inspect.Parameter.empty for value in given.values())
+            ):
+                signature.bind(self, *args, **kwargs)  # which raises the error, and takes longer
             values = {name: entry.check(name, given[name]) for name, entry in own.items()}
-            others = given.get("kwargs", {})
             for name in kept:
                 setattr(self, name, values[name])
             if is_root:

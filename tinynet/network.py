@@ -248,6 +248,8 @@ class Network(Layer):
         pack(sorted(self.weights, key=lambda w: not w.trainable))
         self._checked_shapes = None
         super().build(shape)
+        if self._graph is not None and not self._has_own_call:
+            self._note_shapes(self._graph)
 
     def _make_graph(self, shape: Any) -> None:
         """Build the layers by calling them; of a functional model, they are built."""
@@ -342,6 +344,15 @@ class Network(Layer):
             self._last_shapes = (base.STRUCTURE[0], self.built, *key[2:]), outputs
             return outputs  # another thread may have replaced `_last_shapes`
         return self._last_shapes[1]
+
+    def _note_shapes(self, graph: Graph) -> None:
+        """Note the outputs of the graph, which was made just now, as result of `_shapes_for`."""
+        kinds = self._input_dtypes(len(graph.entries))
+        shapes = [(s.shape, kind) for s, kind in zip(graph.entries, kinds, strict=True)]
+        if [np.dtype(s.dtype) for s in graph.entries] == kinds:
+            key = base.STRUCTURE[0], self.built, shapes, self._structure_of_inputs
+            outputs = mapped(lambda s: SymbolicTensor(s.examples, self.name), graph.outputs)
+            self._last_shapes = key, outputs
 
     #: What the last result of `_shapes_for` was for, and the result.
     _last_shapes: Any = None

@@ -28,6 +28,7 @@ T = TypeVar("T")
 _used: Counter[str] = Counter()
 
 
+@functools.lru_cache(1024)
 def snake_case(name: str) -> str:
     """Convert a class name as Keras names instances: ``ReLU`` is ``re_lu``.
 

@@ -512,6 +512,9 @@ class _Values(Operation):
 VALUES = _Values("values", lambda y_pred, y_true, loss: y_pred, lambda d_y, y, x, y_true: d_y, 2)
 
 
+_STEP = inspect.signature(lambda y_pred, y_true, weights: None)
+
+
 class LossStep(Operation):
     """A loss and its gradient, computed at once; the probabilities, too, if it computes them.
 
@@ -531,7 +534,8 @@ class LossStep(Operation):
     has_work = True
 
     def __init__(self, loss: Loss) -> None:
-        super().__init__(loss.name, lambda y_pred, y_true, weights: y_pred, lambda d_y, y: d_y, 3)
+        functions = (lambda y_pred, y_true, weights: y_pred), (lambda d_y, y: d_y)
+        super().__init__(loss.name, *functions, 3, signature=_STEP)
         self.loss = loss
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:

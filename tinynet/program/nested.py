@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+_NESTED = (list, tuple, dict)
+
 
 def _keys(nested: dict[Any, Any]) -> list[Any]:
     """Return keys in the order of Keras: sorted."""
@@ -29,11 +31,11 @@ def flattened(nested: Any) -> list[Any]:
     >>> flattened({"a": 1, "b": [2, (3,)]})
     [1, 2, 3]
     """
+    if not isinstance(nested, _NESTED):
+        return [nested]
     if isinstance(nested, dict):
         nested = [nested[key] for key in _keys(nested)]
-    if isinstance(nested, list | tuple):
-        return [leaf for item in nested for leaf in flattened(item)]
-    return [nested]
+    return [leaf for item in nested for leaf in flattened(item)]
 
 
 def mapped(function: Callable[[Any], Any], nested: Any) -> Any:

@@ -105,12 +105,15 @@ class Operation:
         signature: inspect.Signature | None = None,
     ) -> None:
         self.name, self.forward, self.backward = name, forward, backward
-        # Some save work where not every gradient is needed.
-        self._chooses = backward is not None and "needs" in inspect.signature(backward).parameters
         self.inputs, self.convert = inputs, convert
         self.__name__, self.__doc__ = name, forward.__doc__
         self.__signature__ = signature or _signature(forward)
         self._names = [*self.__signature__.parameters]
+
+    @functools.cached_property
+    def _chooses(self) -> bool:
+        """Whether `backward` is told which gradients are needed, to save work."""
+        return self.backward is not None and "needs" in inspect.signature(self.backward).parameters
 
     def accepts(self, keywords: Any) -> bool:
         """Return whether it has parameters of these names."""

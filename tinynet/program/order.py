@@ -333,7 +333,7 @@ class Table:
         self._head = run.row(**self.words)
         self._steps = FIRST + run.words.index("steps")
         self._address = self._head.ctypes.data
-        self._run, self._call = _entry(run), _entry(run, ctypes.PYFUNCTYPE)
+        self._run, self._call = _entry(run), _entry(run, _WITH_GIL)
 
     def run(self, steps: int) -> None:
         """Execute so many steps without the GIL, or fewer if a kernel sets the stop flag."""
@@ -422,7 +422,12 @@ class Division:
         self._run(self._address)
 
 
-def _entry(kernel: Kernel, prototype: Any = ctypes.CFUNCTYPE) -> Callable[[int], None]:
+# Made once: each call of PYFUNCTYPE makes another class.
+_WITHOUT_GIL = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_WITH_GIL = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
+
+
+def _entry(kernel: Kernel, prototype: Any = _WITHOUT_GIL) -> Callable[[int], None]:
     """Return a function of the address of a row that calls a kernel which ignores the part.
 
     The second and third argument, left out here, would cost 0.2 us.
@@ -431,5 +436,5 @@ def _entry(kernel: Kernel, prototype: Any = ctypes.CFUNCTYPE) -> Callable[[int],
     from tinynet.kernels.row import WORDS, vector
 
     if COMPILES:
-        return prototype(None, ctypes.c_void_p)(kernel.address)
+        return prototype(kernel.address)
     return lambda address: kernel(vector(address, WORDS, np.int64))

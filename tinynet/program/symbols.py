@@ -76,6 +76,12 @@ class Node:
         return self.operation(*args, **kwargs)
 
 
+@functools.lru_cache(64)
+def _name_of(dtype: Any) -> str:
+    """Return the name of a data type, which NumPy composes each time."""
+    return str(dtype.name)
+
+
 class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
     """A tensor to come: its shape and dtype are known, its values are not.
 
@@ -127,7 +133,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
             )
         sizes = zip(first.shape, last.shape, strict=True)
         self.shape = tuple(a if a == b else None for a, b in sizes)
-        self.dtype = first.dtype.name
+        self.dtype = _name_of(first.dtype)
 
     @functools.cached_property
     def examples(self) -> list[Array]:
