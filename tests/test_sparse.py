@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 
 import tinynet as keras
-from tinynet.sparse import CompressedRows
+from tinynet.sparse import CompressedRows, LazyRows
 
 
 def some(rng: np.random.Generator, n: int = 70, width: int = 40) -> Any:
@@ -191,3 +191,67 @@ def test_a_model_predicts_selected_rows(rng: np.random.Generator) -> None:
         found = model.predict(rows[index], verbose=0)
         # Sums of 40 terms in another order, in float32.
         np.testing.assert_allclose(found, expected[index], rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of rows of each batch that is compressed by itself."""
+    made: list[int] = []
+    batch = LazyRows.batch
+
+    def counted(rows: LazyRows, *arguments: Any) -> Any:
+        made.append(len(rows))
+        return batch(rows, *arguments)
+
+    monkeypatch.setattr(LazyRows, "batch", counted)
+    return made
+
+
+def predicted_densely(model: Any, x: Any) -> Any:
+    """Return the predictions of rows, so few at once that they are not compressed."""
+    return np.concatenate([model.predict(x[k : k + 100]) for k in range(0, len(x), 100)])
+
+
+@pytest.mark.skipif(keras.config.backend() == "numpy", reason="compresses nothing")
+def test_many_sparse_inputs_are_predicted_from_compressed_rows(
+    rng: np.random.Generator, batches: list[int]
+) -> None:
+    model = keras.Sequential([keras.layers.Dense(17, "relu"), keras.layers.Dense(3)])
+    x = some(rng, 1100, 90).astype("float32")
+    expected = predicted_densely(model, x)
+    assert batches == []
+    np.testing.assert_array_equal(model.predict(x), expected)
+    assert batches == [512, 512, 76]
+    np.testing.assert_array_equal(model.predict(x, batch_size=2000), expected)
+    assert batches == [512, 512, 76, 1100]
+    x[900, 5] = np.nan
+    np.testing.assert_array_equal(model.predict(x), predicted_densely(model, x))
+
+
+@pytest.mark.parametrize("weight", [np.inf, np.nan])
+def test_products_of_zeros_and_weights_that_are_not_finite(
+    weight: float, rng: np.random.Generator, batches: list[int]
+) -> None:
+    model = keras.Sequential([keras.Input((90,)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    kernel = model.layers[0].kernel.numpy()
+    kernel[0, 0] = weight
+    model.layers[0].kernel.assign(kernel)
+    x, y = some(rng, 600, 90).astype("float32"), np.zeros((600, 3))
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(model.predict(x)[x[:, 0] == 0, 0]).all()
+        assert np.isnan(model.evaluate(x, y, verbose=0))
+    assert batches == []
+
+
+def test_validation_data_is_compressed(rng: np.random.Generator) -> None:
+    model = keras.Sequential([keras.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    x, y = some(rng, 80, 90), np.ones((80, 3))
+    seen = []
+    evaluate = model._evaluate
+    model._evaluate = lambda source, *a: seen.append(type(source.x)) or evaluate(source, *a)
+    both = model.fit(x, y, epochs=2, validation_data=(x, y), verbose=0).history
+    kind = LazyRows if keras.config.backend() == "numba" else np.ndarray
+    assert seen == [kind, kind]
+    assert both["val_loss"][-1] == model.evaluate(x, y, verbose=0)

@@ -336,7 +336,7 @@ def test_compressed_inputs_give_the_bits_of_dense_ones(
     x, y = data(sparse=True)
     found = []
     for compresses in (True, False):
-        monkeypatch.setattr("tinynet.data.worth_it", lambda *_, made=compresses: made)
+        monkeypatch.setattr("tinynet.network.worth_it", lambda *_, made=compresses: made)
         model = fresh(NETS[name])
         model.fit(x, y, batch_size=batch_size, epochs=3, verbose=0)
         program = compiled(model)[0]

@@ -19,7 +19,7 @@ import numpy as np
 
 from tinynet import checks, progress
 from tinynet.checks import numeric
-from tinynet.sparse import CompressedRows, LazyRows, compress, worth_it
+from tinynet.sparse import CompressedRows, LazyRows
 from tinynet.variable import Array
 from tinynet.workspace import Workspace
 
@@ -278,31 +278,6 @@ def typical_size(x: Array | CompressedRows | LazyRows) -> float:
     return float(
         np.median(np.abs(sample.reshape(len(sample), -1).astype(float)).max(axis=1, initial=0))
     )
-
-
-def compressed(x: Any, dtype: str) -> CompressedRows | LazyRows | None:
-    """Compress inputs that are mostly zero, from the type and the place they are in.
-
-    Parameters
-    ----------
-    x : ndarray or CompressedRows, shape (N, ...)
-        The inputs.
-    dtype : str
-        The type that the model computes in.
-
-    Returns
-    -------
-    CompressedRows, LazyRows or None
-        None where the dense way is faster.
-
-    Examples
-    --------
-    >>> compressed(np.ones((10, 100)), "float32") is None
-    True
-    """
-    if isinstance(x, CompressedRows):
-        return x.astype(dtype)
-    return compress(x, dtype) if x.ndim > 1 and worth_it(x) else None
 
 
 def same_length(**arrays: Array | None) -> None:
@@ -592,7 +567,7 @@ class Examples:
             rows = slice(start, start + batch_size)
             if order is None:
                 part = self._part(rows)
-                yield each(_whole, part.x, self.dtype), part.y, part.weights
+                yield each(whole, part.x, self.dtype), part.y, part.weights
             else:
                 yield self._picked(order[rows], work, named)
 
@@ -704,11 +679,29 @@ def packed(values: list[Any]) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def _whole(x: Any, dtype: Any) -> Any:
-    """Return all rows as a batch; nothing is written over later, so that threads may use it."""
-    if isinstance(x, CompressedRows | LazyRows):
-        return x.batch(np.arange(len(x)))
-    return converted(x, dtype or x.dtype)
+def whole(x: Any, dtype: Any) -> Any:
+    """Return all rows as a batch; nothing is written over later, so that threads may use it.
+
+    Parameters
+    ----------
+    x : ndarray, CompressedRows or LazyRows, shape (N, ...)
+        The rows.
+    dtype : dtype or None
+        Data type of the batch; with None, the rows are returned as they are.
+
+    Returns
+    -------
+    ndarray or SparseBatch, shape (N, ...)
+        The batch.
+
+    Examples
+    --------
+    >>> whole(np.array([[1, 2]], "uint8"), "float32")
+    array([[1., 2.]], dtype=float32)
+    """
+    if dtype is None:
+        return x
+    return x.batch() if isinstance(x, CompressedRows | LazyRows) else converted(x, dtype)
 
 
 def _taken(arrays: Any, rows: Array, name: str, work: Workspace, dtype: Any = None) -> Any:

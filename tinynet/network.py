@@ -22,7 +22,7 @@ from tinynet.program.graph import Graph, rebuilt
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.symbols import Shape, SymbolicTensor, examples_of
 from tinynet.registry import unique_name
-from tinynet.sparse import CompressedRows
+from tinynet.sparse import CompressedRows, worth_it
 from tinynet.variable import pack
 
 
@@ -431,7 +431,7 @@ class Network(Layer):
         key = None if self._input is None else self._input.name
         numbers_only = self._input is not None and self._input.batch_shape[1:] in ((), (1,))
         x = only("x", x, key, 0 if numbers_only else None)
-        sparse = hasattr(x, "tocsr") and len(x.shape) == 2 and self._takes_rows(x)
+        sparse = hasattr(x, "tocsr") and len(x.shape) == 2 and self._takers_of_rows(x)
         return [self._with_rank(CompressedRows.from_scipy(x, self.dtype) if sparse else x)]
 
     def _with_rank(self, x: Any, expected: Any = None) -> Any:
@@ -458,17 +458,30 @@ class Network(Layer):
             return [*outputs] if isinstance(outputs, dict) and len(names) == 1 else names
         return None if self._has_own_call or not self._layers else [self._layers[-1].name]
 
-    def _takes_rows(self, x: Any) -> bool:
-        """Whether the inputs go, laid out in rows, straight into dense layers only."""
+    def _takers_of_rows(self, x: Any) -> list[Any]:
+        """Return the dense layers that the inputs go into, laid out in rows, if all are such."""
         if self._has_own_call:
-            return False
+            return []
         first = self._first_layers()
         if len(getattr(x, "shape", ())) > 2:
             if [type(layer) for layer in first] != [layers.Flatten]:
-                return False
+                return []
             first = self._first_layers(after=first[0])
         kinds = {(type(layer), getattr(layer, "dtype", None)) for layer in first}
-        return kinds == {(layers.Dense, self.dtype)}
+        return first if kinds == {(layers.Dense, self.dtype)} else []
+
+    def _rows_of(self, x: Any, compress: Any) -> Any:
+        """Return inputs as compressed rows; None if an array is faster, or may not be compressed.
+
+        Compressed rows leave out products with 0, which are NaN for weights that are not finite.
+        """
+        takers = self._takers_of_rows(x)
+        if isinstance(x, CompressedRows):
+            return x.astype(self.dtype) if takers else None
+        if not takers or compress is None or self.dtype != "float32" or x.ndim < 2:
+            return None
+        is_finite = all(np.isfinite(v.array).all() for layer in takers for v in layer.weights)
+        return compress(x, self.dtype) if is_finite and worth_it(x) else None
 
     def _first_layers(self, after: Layer | None = None) -> list[Any]:
         """Return what the only input, or the result of a layer, is passed to."""

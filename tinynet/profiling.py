@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinynet import config, data
+from tinynet import config, data, sparse
 from tinynet.blas import Computing
 from tinynet.compiled_program import add_penalties
 from tinynet.one_step import copied, relative
@@ -111,7 +111,7 @@ def profile_of(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: Any) 
     True
     """
     own = copied(model, "profile")
-    examples = own._examples(x, y, sample_weight, compress=True)
+    examples = own._examples(x, y, sample_weight, compress=sparse.compress)
     own._ready(examples)
     size = min(data.batch_size(batch_size, examples, None), len(examples))
     own._training_plan()

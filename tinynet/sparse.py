@@ -265,20 +265,20 @@ class CompressedRows:
         """
         return SparseBatch(self, rows)
 
-    def batch(self, rows: Array) -> Any:
+    def batch(self, rows: Array | None = None) -> Any:
         """Return rows as a program reads them: a batch, or an array if no kernel can read them.
 
         Parameters
         ----------
-        rows : ndarray of int64, shape (n,)
-            Indices of the rows.
+        rows : ndarray of int64, shape (n,), optional
+            Indices of the rows; by default all.
 
         Returns
         -------
         SparseBatch or ndarray, shape (n, D)
             The batch.
         """
-        named = self.take(rows)
+        named = self.take(np.arange(len(self)) if rows is None else rows)
         is_read = self.narrow and config.backend() == "numba"
         return named if is_read else named.expanded(self.dtype)
 
@@ -323,20 +323,20 @@ class LazyRows:
         """
         return LazyRows(self.array[rows], self.dtype)
 
-    def batch(self, rows: Array) -> Any:
+    def batch(self, rows: Array | None = None) -> Any:
         """Compress some rows, as a program reads them.
 
         Parameters
         ----------
-        rows : ndarray of int64, shape (n,)
-            Indices of the rows.
+        rows : ndarray of int64, shape (n,), optional
+            Indices of the rows; by default all.
 
         Returns
         -------
         SparseBatch or ndarray, shape (n, D)
             The batch.
         """
-        return CompressedRows(self.array, self.dtype, rows).batch(np.arange(len(rows)))
+        return CompressedRows(self.array, self.dtype, rows).batch()
 
 
 class SparseBatch:
@@ -474,7 +474,7 @@ def worth_it(x: Array) -> bool:
     Parameters
     ----------
     x : ndarray, shape (N, ...)
-        The array; up to about a thousand of its rows are examined.
+        The array; up to about 500 of its rows are examined.
 
     Returns
     -------
@@ -486,7 +486,7 @@ def worth_it(x: Array) -> bool:
     >>> worth_it(np.ones((10, 100)))
     False
     """
-    sample = x[:: max(len(x) // 1000, 1)]
+    sample = x[:: max(len(x) // 256, 1)]
     if config.backend() != "numba" or not config.is_enabled("csr") or not sample.size:
         return False
     is_narrow = math.prod(x.shape[1:]) < 2**16

@@ -8,6 +8,7 @@ about it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import math
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, config, data, losses, optimizers, progress, random, threads
+from tinynet import checks, config, data, losses, optimizers, progress, random, sparse, threads
 from tinynet.blas import Computing
 from tinynet.callbacks import CallbackList, History, as_callbacks
 from tinynet.compiled_program import Repeated, add_penalties
@@ -34,7 +35,7 @@ from tinynet.program.symbols import BatchSizeNeeded, SymbolicTensor
 from tinynet.program.tape import GradientTape
 from tinynet.program.tensor import TABLE
 from tinynet.program.trace import CALL, RECORDER
-from tinynet.sparse import CompressedRows, SparseBatch
+from tinynet.sparse import LazyRows, SparseBatch
 from tinynet.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from tinynet.variable import Array, Variable, as_tensor, pack
 from tinynet.workspace import Workspace
@@ -647,7 +648,7 @@ class Trainer(Network):
     ) -> data.Examples | data.Stream:
         """Check and convert what the caller passed: arrays, or an iterable of batches."""
         if not data.is_stream(x):
-            return self._examples(x, y, weights, class_weight, compress=True)
+            return self._examples(x, y, weights, class_weight, sparse.compress)
         self._require_only_x(y, weights)
         watch = self._note_inputs if training else self._compare_inputs
         self._input_sizes = None if training else self._input_sizes
@@ -691,7 +692,7 @@ class Trainer(Network):
         return examples
 
     def _examples(
-        self, x: Any, y: Any, weights: Any = None, class_weight: Any = None, compress: bool = False
+        self, x: Any, y: Any, weights: Any = None, class_weight: Any = None, compress: Any = None
     ) -> data.Examples:
         """Check and convert arrays; nothing of the model changes."""
         if np.isscalar(y) or getattr(y, "shape", None) == ():
@@ -701,10 +702,7 @@ class Trainer(Network):
             )
         columns = getattr(x, "column_names", getattr(x, "columns", None))
         arrays = self._input_arrays(x)
-        rows = None
-        may_compress = len(arrays) == 1 and (compress or isinstance(arrays[0], CompressedRows))
-        if may_compress and self._takes_rows(arrays[0]):
-            rows = data.compressed(arrays[0], self.dtype)
+        rows = self._rows_of(arrays[0], compress) if len(arrays) == 1 else None
         inputs = arrays if rows is not None else [data.inputs(array) for array in arrays]
         n = len(inputs[0])
         checks.require(n, "x must hold at least one example", f"shape {inputs[0].shape}")
@@ -1152,7 +1150,8 @@ class Trainer(Network):
                 "validation_data must be (x, y) or (x, y, sample_weight). "
                 f"Received: {checks.shorten(validation_data)}"
             )
-        return self._examples(*validation_data)
+        x, y, weights = (*validation_data, None)[:3]
+        return self._examples(x, y, weights, compress=LazyRows)  # takes no more memory
 
     # ------------------------------------------------------------ evaluate
 
@@ -1221,10 +1220,13 @@ class Trainer(Network):
         self.reset_metrics()
         self._hooked_logs = None
         regularized = self._regularized
+        if isinstance(source, data.Examples):
+            source = dataclasses.replace(source, dtype=None)  # batches are converted in threads
 
         def compute(batch: data.Batch) -> Any:
             if source.unchecked:
                 return self._call_hook("test", batch)
+            batch = self._converted(batch[0]), *batch[1:]
             program = self._program("test", batch)
             compiled = program.compiled(isinstance(batch[0], SparseBatch), None, regularized)
             if compiled is not None:
@@ -1397,11 +1399,8 @@ class Trainer(Network):
     def _inputs(self, x: Any) -> data.Examples:
         """Check and convert inputs; build the model if that is still to do."""
         arrays = self._input_arrays(x)
-        rows = isinstance(arrays[0], CompressedRows) and self._takes_rows(arrays[0])
-        if rows:
-            arrays = [arrays[0].astype(self.dtype)]
-        else:
-            arrays = [data.inputs(array) for array in arrays]
+        rows = self._rows_of(arrays[0], None) if len(arrays) == 1 else None
+        arrays = [data.inputs(array) for array in arrays] if rows is None else [rows]
         shapes = tuple(array.shape[1:] for array in arrays)
         if not self.built or self._checked_shapes != shapes:
             with self._undone_on_error():
@@ -1410,23 +1409,27 @@ class Trainer(Network):
         examples = data.Examples(data.packed(arrays), None, None, shapes)
         inputs = arrays[0]
         if len(arrays) == 1 and self._input_sizes is not None and len(inputs):
-            values = inputs.values if rows else inputs
-            examples.largest = data.largest(values, len(inputs))
+            examples.largest = data.largest(inputs if rows is None else inputs.values, len(inputs))
             self._compare_inputs(examples)
+        if len(arrays) == 1 and rows is None and len(inputs) >= _CHUNK:
+            rows = self._rows_of(inputs, LazyRows)
+            examples.x = inputs if rows is None else rows
         return examples
 
     _checked_shapes: Any = None
 
     def _predict_batch(self, x: Any, kind: str = "predict") -> Any:
         """Compute the outputs of one batch, in arrays of their own."""
-        if isinstance(x, CompressedRows):
-            x = x.batch(np.arange(len(x)))
-        elif not isinstance(x, SparseBatch):
-            kinds = self._input_dtypes(len(data.listed(x)))
-            x = data.each(data.converted, x, data.packed(kinds))
-        batch = x, None, None
+        x = self._converted(x)
         with Computing():
-            return self._program(kind, batch).predict(data.listed(x))
+            return self._program(kind, (x, None, None)).predict(data.listed(x))
+
+    def _converted(self, x: Any) -> Any:
+        """Return the inputs of a batch as a program reads them."""
+        if isinstance(x, SparseBatch):
+            return x
+        kinds = self._input_dtypes(len(data.listed(x)))
+        return data.each(data.whole, x, data.packed(kinds))
 
     # ------------------------------------------------------------ Keras' hooks
 
