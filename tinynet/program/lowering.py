@@ -459,10 +459,16 @@ def _(
 ) -> list[Any]:  # fmt: skip
     if type(operation) is not Operation:
         raise Untraceable(operation.name)
-    if TABLE.get(operation.name) is operation and operation.name in NAMED:
-        given = operation, d_y, ys[0], arrays, options, needs
-        return NAMED[operation.name].backward(low, *given)
-    return operation.gradients(d_y, ys[0], arrays, options, needs, None, None)
+    named = NAMED.get(operation.name) if TABLE.get(operation.name) is operation else None
+    own = formula_backward if named is None else named.backward
+    return own(low, operation, d_y, ys[0], arrays, options, needs)
+
+
+def formula_backward(
+    low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
+) -> Any:  # fmt: skip
+    """Lower the backward function of an operation as a formula."""
+    return operation.gradients(d_y, y, arrays, options, needs, None, None)
 
 
 class Named(NamedTuple):
@@ -471,7 +477,7 @@ class Named(NamedTuple):
     #: ``forward(low, operation, arrays, options)`` and
     #: ``backward(low, operation, d_y, y, arrays, options, needs)``.
     forward: Callable[..., Any]
-    backward: Callable[..., Any]
+    backward: Callable[..., Any] = formula_backward
 
 
 #: These operations by name.
@@ -592,7 +598,7 @@ def _(
     operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
     outs: Any,
 ) -> list[Any]:  # fmt: skip
-    return operation.gradients(d_y, ys[0], arrays, options, needs, None, None)
+    return formula_backward(low, operation, d_y, ys[0], arrays, options, needs)
 
 
 @forward.register(type(BATCH_NORMALIZATION))

@@ -27,6 +27,7 @@ from tinynet.program.lowering import (
     Named,
     backward,
     copied,
+    formula_backward,
     forward,
 )
 from tinynet.program.operations import LookUp
@@ -283,26 +284,38 @@ def _repeat_backward(
 NAMED["repeat"] = Named(_repeat, _repeat_backward)
 
 
-# ---------------------------------------------------------------- broadcast
+# ---------------------------------------------------------------- formulas of any axes
+
+
+def _or(moved: Named) -> Named:
+    """Return how an operation is lowered as a formula, or else with its elements moved."""
+
+    def lower_forward(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
+        try:
+            return operation.forward(*arrays, **options)
+        except Untraceable:
+            return moved.forward(low, operation, arrays, options)
+
+    def lower_backward(low: Any, operation: Any, *given: Any) -> Any:
+        try:
+            return formula_backward(low, operation, *given)
+        except Untraceable:
+            return moved.backward(low, operation, *given)
+
+    return Named(lower_forward, lower_backward)
 
 
 def _elementwise(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
     """Lower an elementwise operation; a formula broadcasts along the first or the last axis."""
-    try:
-        return operation.forward(*arrays, **options)
-    except Untraceable:
-        return operation.forward(*_alike(low, arrays), **options)
+    return operation.forward(*_alike(low, arrays), **options)
 
 
 def _elementwise_backward(
     low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
 ) -> Any:  # fmt: skip
-    try:
-        return operation.gradients(d_y, y, arrays, options, needs, None, None)
-    except Untraceable:
-        found = operation.gradients(d_y, y, _alike(low, arrays), options, needs, None, None)
-        pairs = zip(found, [as_traced(x).shape for x in arrays], strict=True)
-        return [None if d is None else total(low, as_traced(d), shape) for d, shape in pairs]
+    found = formula_backward(low, operation, d_y, y, _alike(low, arrays), options, needs)
+    pairs = zip(found, [as_traced(x).shape for x in arrays], strict=True)
+    return [None if d is None else total(low, as_traced(d), shape) for d, shape in pairs]
 
 
 def _alike(low: Any, arrays: Any) -> list[Any]:
@@ -313,29 +326,23 @@ def _alike(low: Any, arrays: Any) -> list[Any]:
 
 def _reduced(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
     """Lower a reduction; a formula reduces the last axis, all others, or everything."""
-    try:
-        return operation.forward(*arrays, **options)
-    except Untraceable:
-        x, axes = arrays[0], _axes(arrays[0], options)
-        kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
-        if not options.get("keepdims"):
-            kept = [n for k, n in enumerate(x.shape) if k not in axes]
-        return copied(operation.forward(_last(low, x, axes), axis=-1).reshape(tuple(kept)))
+    x, axes = arrays[0], _axes(arrays[0], options)
+    kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
+    if not options.get("keepdims"):
+        kept = [n for k, n in enumerate(x.shape) if k not in axes]
+    return copied(operation.forward(_last(low, x, axes), axis=-1).reshape(tuple(kept)))
 
 
 def _reduced_backward(
     low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
 ) -> Any:  # fmt: skip
-    try:
-        return operation.gradients(d_y, y, arrays, options, needs, None, None)
-    except Untraceable:
-        x, axes = arrays[0], _axes(arrays[0], options)
-        order = _order(x.ndim, axes)
-        rows = _last(low, x, axes)
-        d_y, y = (a.reshape(rows.shape[:-1]) for a in (d_y, y))
-        (d_x,) = operation.gradients(d_y, y, [rows], {"axis": -1}, needs, None, None)
-        d_x = as_traced(d_x).reshape(tuple(x.shape[k] for k in order))
-        return [scatter(low, d_x, x.shape, lambda a: np.transpose(a, order))]
+    x, axes = arrays[0], _axes(arrays[0], options)
+    order = _order(x.ndim, axes)
+    rows = _last(low, x, axes)
+    d_y, y = (a.reshape(rows.shape[:-1]) for a in (d_y, y))
+    (d_x,) = formula_backward(low, operation, d_y, y, [rows], {"axis": -1}, needs)
+    d_x = as_traced(d_x).reshape(tuple(x.shape[k] for k in order))
+    return [scatter(low, d_x, x.shape, lambda a: np.transpose(a, order))]
 
 
 def _axes(x: Any, options: Any) -> list[int]:
@@ -345,19 +352,11 @@ def _axes(x: Any, options: Any) -> list[int]:
     return sorted(k % x.ndim for k in (axis if isinstance(axis, tuple) else (axis,)))
 
 
-for _name in [
-    "add",
-    "subtract",
-    "multiply",
-    "divide",
-    "true_divide",
-    "maximum",
-    "minimum",
-    "power",
-]:
-    NAMED[_name] = Named(_elementwise, _elementwise_backward)
+_ELEMENTWISE = "add subtract multiply divide true_divide maximum minimum power"
+for _name in _ELEMENTWISE.split():
+    NAMED[_name] = _or(Named(_elementwise, _elementwise_backward))
 for _name in ["sum", "mean", "max", "min", "var", "std"]:
-    NAMED[_name] = Named(_reduced, _reduced_backward)
+    NAMED[_name] = _or(Named(_reduced, _reduced_backward))
 
 
 # ---------------------------------------------------------------- dropout
@@ -432,13 +431,7 @@ def _cast(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
     return operation.forward(x, **options)
 
 
-def _cast_backward(
-    low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
-) -> Any:  # fmt: skip
-    return operation.gradients(d_y, y, arrays, options, needs, None, None)
-
-
-NAMED["cast"] = Named(_cast, _cast_backward)
+NAMED["cast"] = Named(_cast)
 
 
 def _look_up_words(table: Any, indices: Indices) -> dict[str, Any]:
