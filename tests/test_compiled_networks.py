@@ -589,6 +589,9 @@ BATCHES: dict[str, Callable[[Any], Any]] = {
     "twice": lambda x: ops.reshape(ops.repeat(x, 2, axis=0), (-1, 6)),
     "all next to each other": lambda x: ops.sum(ops.stack([x, x * 2], axis=0), axis=0),
     "the first": lambda x: x - x[:1] * x[0],
+    "all as a row": lambda x: x + ops.sum(ops.cast(ops.reshape(x, (-1,)), "float32")) / 50,
+    "rows of three batches": lambda x: x - ops.mean(ops.cast(ops.repeat(x, 3, axis=0), "float32")),
+    "repeated": lambda x: x + ops.mean(ops.repeat(x, 2)) + ops.mean(ops.repeat(x, [1, 0, 2], 1)),
     "pairs": lambda x: ops.max(ops.expand_dims(x, 0) - ops.expand_dims(x, 1), axis=0),
 }
 

@@ -15,7 +15,7 @@ import pytest
 import tinynet as keras
 from tests import HUNG
 from tinynet import Sequential, config, functional, layers, optimizers, random, regularizers
-from tinynet.program import fusion, machine
+from tinynet.program import fusion, lowering, machine
 from tinynet.program.formula import (
     BATCH,
     SCALAR,
@@ -226,6 +226,43 @@ def test_what_is_no_formula_is_refused(name: str) -> None:
     function, message = REFUSED[name]
     with pytest.raises(Untraceable, match=message):
         function(traced(BATCH, 3))
+
+
+@pytest.mark.parametrize("part", ["forward", "backward"])
+@pytest.mark.parametrize("error", [TypeError, ValueError, AttributeError, IndexError])
+def test_errors_of_lowering_are_not_hidden(
+    part: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python runs what is refused, with `Untraceable`; any other error is a mistake of ours."""
+
+    def mistaken(*_: Any) -> Any:
+        raise error("a mistake")
+
+    known = lowering.NAMED["flip"]
+    monkeypatch.setitem(lowering.NAMED, "flip", known._replace(**{part: mistaken}))
+    config.set_backend("numba")
+    flip = layers.Lambda(lambda x: keras.ops.flip(x, axis=-1))
+    model = Sequential([layers.Input((3,)), layers.Dense(3), flip])
+    model.compile("sgd", "mse")
+    with pytest.raises(error, match="a mistake"):
+        model.fit(np.ones((4, 3)), np.ones((4, 3)), verbose=0)
+
+
+def test_custom_gradient_sees_no_traced_arrays() -> None:
+    sizes = []
+
+    @keras.ops.custom_gradient
+    def doubled(x: Any) -> Any:
+        sizes.append(len(x))
+        if not np.isfinite(x).all():
+            raise RuntimeError("an array without values")
+        return 2 * x, lambda upstream: 2 * upstream
+
+    config.set_backend("numba")
+    model = Sequential([layers.Input((3,)), layers.Dense(1), layers.Lambda(doubled)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
+    assert max(sizes) <= 4
 
 
 def test_spaces() -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from tinynet import activations, config
 from tinynet.functional.shaping import split_sections
 from tinynet.program.nested import flattened
-from tinynet.program.operations import LookUp, Operation, apply
+from tinynet.program.operations import CustomGradient, LookUp, apply
 from tinynet.program.tensor import TABLE, Tensor, as_tensor, to_array
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
             gradients = flattened(found[0](as_tensor(d_y)))
             return tuple(g if g is None else np.asarray(to_array(g)) for g in gradients)
 
-        return apply(Operation(f.__name__, forward, backward, len(args)), [*args], {})
+        return apply(CustomGradient(f.__name__, forward, backward, len(args)), [*args], {})
 
     return call
 

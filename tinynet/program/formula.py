@@ -288,7 +288,7 @@ def _keeps_all(part: Any) -> bool:
 def _view(x: Traced, shape: tuple[int, ...]) -> Traced:
     """Return the same elements in another shape."""
     if math.prod(shape) != x.size:
-        raise ValueError(f"shape must have {x.size} elements. Received: shape {shape}")
+        raise Untraceable(f"{x.size} elements in {shape}")
     space_of(shape)
     return Traced.of(x.node, shape, x.dtype)
 

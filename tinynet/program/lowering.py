@@ -663,8 +663,6 @@ def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
 WRONG_INDEX = 2
 #: The update of the weights, among what Python must do.
 UPDATE = "update"
-#: What functions raise that do with traced arrays what only arrays with values can do.
-_REFUSALS = (Untraceable, TypeError, ValueError, AttributeError, IndexError)
 #: What `register_of` keeps in registers: a mask as 0 and 1.
 _KEPT = (np.float32, np.bool_)
 
@@ -736,15 +734,10 @@ class ProgramLowering(Lowering):
             try:
                 if id(instruction) in self.by_python:
                     raise Untraceable("its backward function")
-                arrays = [self.value_of(i) for i in instruction.inputs]
-                if not isinstance(operation, LookUp) and any(
-                    isinstance(x, Indices) for x in arrays
-                ):
-                    raise Untraceable("indices")
-                found = forward(operation, self, arrays, options)
+                found = forward(operation, self, self._inputs_of(instruction), options)
                 found = found if isinstance(found, tuple) else (found,)
                 found = [x if isinstance(x, Indices) else self.add(as_traced(x)) for x in found]
-            except _REFUSALS as error:
+            except Untraceable as error:
                 self.by_python.add(id(instruction))
                 self.run_by_python(instruction, operation.compute, id(instruction), str(error))
                 continue
@@ -776,7 +769,7 @@ class ProgramLowering(Lowering):
                 outs = operation.outs
             try:
                 found = [self.add(as_traced(d)) for d in self._gradients(instruction)]
-            except _REFUSALS as error:
+            except Untraceable as error:
                 self._gradients_by_python(instruction, str(error))
                 gradients |= {id(out): self.leaf(out, out.shape) for out in outs if out is not None}
                 continue
@@ -788,6 +781,16 @@ class ProgramLowering(Lowering):
         for symbol, out in program.stores:
             gradients[id(out)] = self.add(as_traced(self.value_of(symbol)))
         return gradients
+
+    def _inputs_of(self, instruction: Any) -> list[Any]:
+        """Return the inputs of an instruction; of classes of operations, they are all traced."""
+        arrays = [self.value_of(i) for i in instruction.inputs]
+        operation = instruction.operation
+        if not isinstance(operation, LookUp) and any(isinstance(x, Indices) for x in arrays):
+            raise Untraceable("indices")
+        if type(operation) is Operation:
+            return arrays
+        return [x if x is None or isinstance(x, Indices) else as_traced(x) for x in arrays]
 
     def _gradients(self, instruction: Any) -> list[Any]:
         """Lower an instruction of the backward part."""
@@ -802,8 +805,8 @@ class ProgramLowering(Lowering):
         ys = [value_of(o) if id(o) in self.values else None for o in own.outputs]
         if ys[0] is None:
             raise Untraceable("a value that is not computed")
-        arrays = [*map(value_of, own.inputs)]
-        shape = traced_shape(own.outputs[0])
+        arrays = self._inputs_of(own)
+        shape = getattr(ys[0], "array", ys[0]).shape  # its open axis may be several batches long
         if d_y.shape != shape:
             d_y = np.broadcast_to(d_y, shape)
         given = d_y, ys, arrays, own.options, operation.needs, operation.outs

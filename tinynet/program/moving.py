@@ -262,11 +262,16 @@ NAMED["concatenate"] = NAMED["stack"] = Named(_join, _join_backward)
 # ---------------------------------------------------------------- repeated
 
 
-def _repeat(low: Any, _: Any, arrays: Any, options: Any) -> Any:
+def _repeat_of(arrays: Any, options: Any) -> tuple[Traced, int, int]:
+    """Return what is repeated, how often, and the axis."""
     x, n, axis = arrays[0], options["repeats"], options.get("axis")
     if type(n) is not int or axis is None:
         raise Untraceable("repeat")
-    axis %= x.ndim
+    return x, n, axis % x.ndim
+
+
+def _repeat(low: Any, _: Any, arrays: Any, options: Any) -> Any:
+    x, n, axis = _repeat_of(arrays, options)
     shape = (*x.shape[: axis + 1], n, *x.shape[axis + 1 :])
     made = broadcast(low, x.reshape((*x.shape[: axis + 1], 1, *x.shape[axis + 1 :])), shape)
     return made.reshape((*x.shape[:axis], x.shape[axis] * n, *x.shape[axis + 1 :]))
@@ -275,8 +280,8 @@ def _repeat(low: Any, _: Any, arrays: Any, options: Any) -> Any:
 def _repeat_backward(
     low: Any, _: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
 ) -> Any:
-    x, axis = arrays[0], options["axis"] % arrays[0].ndim
-    parts = d_y.reshape((*x.shape[: axis + 1], options["repeats"], *x.shape[axis + 1 :]))
+    x, n, axis = _repeat_of(arrays, options)
+    parts = d_y.reshape((*x.shape[: axis + 1], n, *x.shape[axis + 1 :]))
     small = (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :])
     return [total(low, parts, small).reshape(x.shape)]
 

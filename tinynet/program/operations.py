@@ -520,6 +520,10 @@ class LookUp(Operation):
         return found
 
 
+class CustomGradient(Operation):
+    """A user's function, of which nothing is known: it is only called with arrays of values."""
+
+
 class _Einsum(Operation):
     """A sum of products, called as ``einsum(subscripts, *operands)``, or again as recorded."""
 
