@@ -128,15 +128,23 @@ def pytest_collection_finish():
     gc.set_threshold(50_000)
 
 
-@pytest.fixture(autouse=True)
-def _start_alike():
-    """Start names and seeds again for each test, and fail one that leaves a setting changed."""
+_BEFORE = pytest.StashKey()
+
+
+# Hooks take less time than a fixture of all tests would.
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Start names and seeds again for each test."""
     registry.clear_names()
     tinynet.random.set_seed(0)
-    before = vars(tinynet.config._settings).copy()
-    yield
+    item.stash[_BEFORE] = vars(tinynet.config._settings).copy()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+    """Fail a test that leaves a setting changed."""
     after = vars(tinynet.config._settings)
-    changed = {name: old for name, old in before.items() if after[name] != old}
+    changed = {name: old for name, old in item.stash[_BEFORE].items() if after[name] != old}
     for name, old in changed.items():
         getattr(tinynet.config, f"set_{name}")(old)
     assert not changed, f"the test leaves settings changed: {changed}"

@@ -86,6 +86,7 @@ def nodes(path: Path) -> list[ast.AST]:
     return list(ast.walk(ast.parse(text(path))))
 
 
+@functools.cache
 def concept(path: Path) -> str:
     """Name the file, or the folder directly under the package that it lies in."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")

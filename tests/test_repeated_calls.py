@@ -97,6 +97,7 @@ def test_repeated_call_sees_changes(change: str) -> None:
     config.set_num_threads(1)
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("n", [1, 2, 31, 33])
 @pytest.mark.parametrize("kind", ["float32", "float64", "float16", "uint8", "int64", "bool"])
 @pytest.mark.parametrize("order", ["C", "F", "strided", "read-only"])

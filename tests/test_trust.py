@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import datetime
+import functools
 import inspect
 import io
 import os
@@ -232,11 +233,19 @@ def assert_says(error: BaseException, pattern: str) -> None:
     assert "array([" not in message
 
 
+@functools.cache
+def shared(trained: bool) -> Sequential:
+    """Return the same model again: a call that is refused changes nothing."""
+    model = net(metrics=["accuracy"])
+    if trained:
+        model.fit(X, Y, verbose=0)
+    return model
+
+
 @pytest.mark.parametrize("name", [*DATA, *FIT_ONLY])
 def test_fit_refuses(name: str) -> None:
     wrong, error, pattern = {**DATA, **FIT_ONLY}[name]
-    model = net(metrics=["accuracy"])
-    model.fit(X, Y, verbose=0)
+    model = shared(trained=True)
     before = frozen(model)
     with pytest.raises(error) as caught:
         model.fit(**{"x": X, "y": Y, "verbose": 0, "epochs": 2, **wrong})
@@ -248,7 +257,7 @@ def test_fit_refuses(name: str) -> None:
 @pytest.mark.parametrize("name", DATA)
 def test_the_others_refuse_the_same(method: str, name: str) -> None:
     wrong, error, pattern = DATA[name]
-    model = net()
+    model = shared(trained=False)
     before = frozen(model)
     with pytest.raises(error) as caught:
         getattr(model, method)(**{"x": X, "y": Y, **wrong})
@@ -1045,6 +1054,7 @@ class BadLater(optimizers.schedules.LearningRateSchedule):
         return self.value if step >= 3 else 0.01
 
 
+@pytest.mark.each_value
 @BOTH
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.5, 1e39])
 @pytest.mark.parametrize("kind", [optimizers.SGD, optimizers.Adam, optimizers.Nadam])
