@@ -648,6 +648,74 @@ def test_options_changed_by_callbacks_take_effect(
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_lists_of_options_changed_by_callbacks_take_effect(
+    kind: Any, rng: np.random.Generator
+) -> None:
+    def build() -> Any:
+        model = Sequential([keras.Input((6,)), layers.Dense(2, "softmax")])
+        model.compile("sgd", losses.CategoricalFocalCrossentropy())
+        model.loss.alpha = kind([0.25, 0.75])
+        return model
+
+    def change(number: int, _: Any) -> None:
+        callback.model.loss.alpha[number % 2] = 4.0
+
+    callback: Any = keras.callbacks.LambdaCallback(on_epoch_begin=change)
+    x, y = rng.random((N, 6)).astype(np.float32), np.eye(2)[rng.integers(0, 2, N)]
+    for ours, theirs in zip(*both(build, x, y, epochs=3, callbacks=[callback])[1], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+class Raising(layers.Layer):
+    def forward(self, x: Any, work: Any, training: bool) -> Any:
+        return x
+
+    def backward(self, d_y: Any, work: Any, needs_input: bool) -> Any:
+        raise RuntimeError("in backward")
+
+
+class RaisingMetric(metrics.Mean):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        raise RuntimeError("in update_state")
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_errors_in_a_step_leave_the_same_state(learns: bool, rng: np.random.Generator) -> None:
+    """As in Keras, metrics are updated after the weights."""
+    x, y, found = rng.random((N, 6)), rng.random((N, 1)), []
+    for backend in ("numpy", "numba"):
+        config.set_backend(backend)
+        keras.random.set_seed(3)
+        model = Sequential([keras.Input((6,)), layers.Dense(1), *([] if learns else [Raising()])])
+        model.compile("sgd", "mse", metrics=[RaisingMetric()] if learns else [])
+        before = model.get_weights()
+        with pytest.raises(RuntimeError, match="in update_state" if learns else "in backward"):
+            model.fit(x, y, verbose=0)
+        assert np.array_equal(before[0], model.get_weights()[0]) != learns
+        found.append(
+            [*model.get_weights(), model.metrics[0].count, float(model.metrics[0].result())]
+        )
+    for theirs, ours in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
+def test_replaced_weights_of_another_shape_are_refused(call: str) -> None:
+    found = []
+    for backend in ("numpy", "numba"):
+        config.set_backend(backend)
+        model = Sequential([keras.Input((6,)), layers.Dense(1, name="one")])
+        model.compile("sgd", "mse")
+        arguments = [np.ones((4, 6)), np.ones((4, 1))][: 1 if call == "predict" else 2]
+        getattr(model, call)(*arguments, verbose=0)
+        model.layers[0].kernel.array = np.ones((6, 2), np.float32)
+        with pytest.raises(ValueError, match=r"shape \(6, 1\)\. Received: shape \(6, 2\)") as error:
+            getattr(model, call)(*arguments, verbose=0)
+        found.append(str(error.value))
+    assert found[0] == found[1]
+
+
 class Three(optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: Any) -> Any:
         if step == 3:

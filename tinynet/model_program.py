@@ -78,6 +78,7 @@ _INVERSE_COUNT = Operation("inverse_count", _inverse_count, None, 2)
 
 #: What attributes must be to become part of rows.
 _NUMBERS = (bool, int, float, str, tuple, type, type(None), np.number)
+_LISTS = (list, np.ndarray)
 
 
 def _numbers_of(plan: Any, regularized: Any, objective: Any) -> tuple[Any, ...]:
@@ -95,8 +96,10 @@ def _numbers_of(plan: Any, regularized: Any, objective: Any) -> tuple[Any, ...]:
     for output in [] if objective is None else objective.outputs:
         for owner in filter(None, (output.loss, *(output.metrics or ()))):
             numbers += [getattr(owner, name, None) for name in owner._arguments]
+    # Lists and arrays may be changed in place.
+    lists = [repr(n) if isinstance(n, list) else n.tobytes() for n in numbers if type(n) in _LISTS]
     # Not `tuple` of a generator, of whose results Python would keep the memory of many.
-    return (*[n for n in numbers if isinstance(n, _NUMBERS)],)
+    return (*[n for n in numbers if isinstance(n, _NUMBERS)], *lists)
 
 
 class ModelProgram:

@@ -354,13 +354,12 @@ class Trainer(Network):
             return self._compiled_steps(compiled, batch, len(data.leaves(batch)[0]), stops)[1]
         regularized = plan.regularized
         values, loss, parts, work = self._forward(program, batch, regularized)
+        if math.isfinite(loss) or not stops:
+            program.runner.backward(values, work)
+            if regularized:
+                add_penalties(plan.variables, plan.gradients, program.scale_of(values))
+            self.optimizer._learn(plan)
         self._count(program, values, batch, loss, parts)
-        if stops and not math.isfinite(loss):
-            return loss
-        program.runner.backward(values, work)
-        if regularized:
-            add_penalties(plan.variables, plan.gradients, program.scale_of(values))
-        self.optimizer._learn(plan)
         program.give_back(work)
         return loss
 

@@ -215,6 +215,12 @@ class Variable(NDArrayOperatorsMixin):
         """
         return self.assign(TABLE["subtract"](self, value))
 
+    def _misfit(self, shape: tuple[int, ...]) -> ValueError:
+        """Return the error for an array whose shape is not the one that a program was made for."""
+        return ValueError(
+            f"{self.path} must keep its shape {shape}. Received: shape {self.array.shape}"
+        )
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Return a copy of the value for NumPy; the array itself where it asks for no copy."""
         return np.array(self.array, dtype, copy=copy is not False, order="K")

@@ -517,10 +517,11 @@ class Machine:
             return self._special(what)
         if hasattr(what, "assign"):
             shape = self._shapes.get(id(what), what.array.shape)
-            if what.array.shape != shape or what.array.dtype != np.float32:
+            if what.array.shape != shape:
+                raise what._misfit(shape)
+            if what.array.dtype != np.float32:
                 raise ValueError(
-                    f"{what.path} must keep its shape {shape} and its data type float32. "
-                    f"Received: shape {what.array.shape}, {what.array.dtype}"
+                    f"{what.path} must keep its data type float32. Received: {what.array.dtype}"
                 )
             if not what.array.flags.carray:
                 what.array = np.array(what.array, order="C")

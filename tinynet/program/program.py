@@ -242,9 +242,7 @@ class Runner:
         for number, variable, shape in self._variables:
             array = variable.array
             if array.shape != shape:
-                raise ValueError(
-                    f"{variable.path} must keep its shape {shape}. Received: shape {array.shape}"
-                )
+                raise variable._misfit(shape)
             values[number] = array
         return values
 
