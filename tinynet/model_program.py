@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import operator
 from collections.abc import Iterator
 from typing import Any
@@ -68,7 +69,8 @@ def _scalars(added: list[Any]) -> list[SymbolicTensor]:
 def _inverse_count(y: Any, weights: Any) -> Any:
     """Return 1 over the number of rows, or over the sum of the weights; 0 if that is 0."""
     if weights is None:
-        return np.divide(1.0, np.size(y, 0))
+        # Of an array, `np.size` along an axis takes longer than the division.
+        return np.divide(1.0, len(y) if isinstance(y, np.ndarray) else np.size(y, 0))
     count = np.sum(weights)
     return np.where(count == 0, 0.0, 1 / np.where(count == 0, 1.0, count))
 
@@ -157,8 +159,8 @@ class ModelProgram:
         given = [s for s in (*self.inputs, *targets, *weighing) if s is not None]
         self.program = Program(given)
         self.objective, self.gradients = objective, gradients
-        #: Whether the runner may execute it.
-        self.may_compile = config.backend() == "numba"
+        #: Whether the runner may execute it: it does not compute in float64.
+        self.may_compile = config.backend() == "numba" and all(s.dtype != "float64" for s in given)
         #: The outputs, structured as the model returns them, and the losses of each.
         self.outputs: Any = None
         self.losses: list[tuple[Any, float]] = []
@@ -219,7 +221,7 @@ class ModelProgram:
             return
         self.added = _scalars(call.losses)
         if self.objective.divides_penalties:
-            self.scale = _INVERSE_COUNT(self.predictions[0], weights[0])
+            self.scale = _INVERSE_COUNT(targets[0], weights[0])
         own = zip(self.objective.outputs, targets, weights, strict=True)
         for k, (output, y, weight) in enumerate(own):
             predictions = self.predictions[k]
@@ -401,12 +403,11 @@ class ModelProgram:
             Loss of each output, without its weight.
         """
         parts = [float(np.sum(values[number])) for number, _ in self._losses]
-        total, weights = 0.0, [weight for _, weight in self._losses]
-        added = [float(np.sum(values[number])) for number in self._added]
-        added += [float(v.regularizer(v.array)) * self.scale_of(values) for v in regularized]
-        for value in (*map(operator.mul, parts, weights), *added):
-            total += value
-        return total, parts
+        terms = [part * weight for part, (_, weight) in zip(parts, self._losses, strict=True)]
+        terms += [float(np.sum(values[number])) for number in self._added]
+        terms += [float(v.regularizer(v.array)) * self.scale_of(values) for v in regularized]
+        # Not `sum`, which compensates for rounding since Python 3.12.
+        return functools.reduce(operator.add, terms, 0.0), parts
 
     def scale_of(self, values: list[Any]) -> float:
         """Return the factor of the penalties on weights.

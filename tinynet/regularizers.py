@@ -90,15 +90,16 @@ class L1L2(Regularizer):
             x = checks.numeric("x", x)
         dtype = np.dtype(x.dtype)
         one = dtype.type if dtype.kind == "f" else np.float32
+        absolute, square, total = TABLE["absolute"], TABLE["square"], TABLE["sum"]
         if plain and dtype.kind == "f":  # which no tape or program follows
-            functions: tuple[Any, ...] = np.abs, np.square, np.sum
-        else:
-            functions = TABLE["absolute"], TABLE["square"], TABLE["sum"]
-        *each, total = functions
-        factors = zip((self.l1, self.l2), each, strict=True)
-        parts = [total(function(x)) * one(factor) for factor, function in factors if factor]
-        cost: Any = sum(parts[1:], parts[0]) if parts else one(0)
-        return as_tensor(cost) if plain or not parts else cost
+            absolute, square, total = np.abs, np.square, np.sum
+        cost: Any = None
+        if self.l1:
+            cost = total(absolute(x)) * one(self.l1)
+        if self.l2:
+            squares = total(square(x)) * one(self.l2)
+            cost = squares if cost is None else cost + squares
+        return as_tensor(one(0) if cost is None else cost)
 
     def gradient(self, x: Array) -> Array:
         """Compute the gradient of the penalty."""

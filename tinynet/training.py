@@ -441,8 +441,7 @@ class Trainer(Network):
             metric.total += values[number]
             metric.count += n
         if program.has_others:
-            done = [metric for metric, _ in program.counts]
-            self._count_others(program.results(values), batch, done)
+            self._count_others(program.results(values), batch, [m for m, _ in program.counts])
 
     def _count_others(self, results: Any, batch: data.Batch, counted: list[Metric]) -> None:
         """Add a batch to the metrics that are not counted yet."""

@@ -36,7 +36,7 @@ __all__ += ["rectifier_backward", "relu", "relu_backward", "rmsprop", "row_start
 __all__ += ["sgd_momentum", "sigmoid", "sigmoid_backward", "sigmoid_crossentropy"]
 __all__ += ["sigmoid_crossentropy_backward", "softmax", "softmax_backward", "softmax_crossentropy"]
 __all__ += ["softmax_crossentropy_backward", "softmax_crossentropy_step"]
-__all__ += ["sparse_crossentropy", "sparse_crossentropy_backward"]
+__all__ += ["softmax_with_crossentropy", "sparse_crossentropy", "sparse_crossentropy_backward"]
 __all__ += ["sparse_matches", "sparse_softmax_crossentropy"]
 __all__ += ["sparse_softmax_crossentropy_backward", "tanh", "tanh_backward"]
 
@@ -104,7 +104,7 @@ def dense_gradients(x: Array, d_y: Array, d_kernel: Array, d_bias: Array | None)
     """
     np.matmul(x.T, d_y, out=d_kernel)
     if d_bias is not None:
-        np.sum(d_y, axis=0, out=d_bias)
+        d_y.sum(axis=0, out=d_bias)
 
 
 def dense_backward(d_y: Array, kernel: Array, out: Array | None = None) -> Array:
@@ -169,7 +169,7 @@ def dense_layer_backward(
     """
     d_x = dense_backward(d_y, kernel) if needs[0] else None
     d_kernel = np.matmul(x.T, d_y, out=d_kernel) if needs[1] else None
-    d_bias = np.sum(d_y, axis=0, out=d_bias) if needs[2] else None
+    d_bias = d_y.sum(axis=0, out=d_bias) if needs[2] else None
     return d_x, d_kernel, d_bias
 
 
@@ -380,19 +380,21 @@ def bias_relu(z: Array, bias: Array) -> None:
     relu(z, z)
 
 
-def bias_relu_backward(d_y: Array, y: Array, d_bias: Array) -> None:
-    """Compute the gradients of `bias_relu`, in place.
+def bias_relu_backward(d_y: Array, y: Array, d_bias: Array, out: Array | None = None) -> None:
+    """Compute the gradients of `bias_relu`.
 
     The composition of `relu_backward` and the sum over the batch.
 
     Parameters
     ----------
     d_y : ndarray, shape (N, U)
-        Upstream gradient; overwritten with the gradient with respect to the product.
+        Upstream gradient.
     y : ndarray, shape (N, U)
         Outputs.
     d_bias : ndarray, shape (U,)
         Output array for the gradient with respect to the bias.
+    out : ndarray, shape (N, U), optional
+        Output array for the gradient with respect to the product; by default `d_y`.
 
     Examples
     --------
@@ -402,8 +404,8 @@ def bias_relu_backward(d_y: Array, y: Array, d_bias: Array) -> None:
     (array([[1., 0.],
            [0., 4.]]), array([1., 4.]))
     """
-    relu_backward(d_y, y, y, d_y)
-    np.sum(d_y, axis=0, out=d_bias)
+    d_z = relu_backward(d_y, y, y, d_y if out is None else out)
+    d_z.sum(axis=0, out=d_bias)
 
 
 def rectifier(
@@ -615,9 +617,9 @@ def softmax(x: Array, out: Array | None = None) -> Array:
     array([[0.25, 0.75],
            [1.  , 0.  ]])
     """
-    y: Array = np.subtract(x, np.max(x, axis=-1, keepdims=True), out=out)
+    y: Array = np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
     np.exp(y, out=y)
-    y /= np.sum(y, axis=-1, keepdims=True)
+    y /= y.sum(axis=-1, keepdims=True)
     return y
 
 
@@ -644,7 +646,7 @@ def softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -
     >>> softmax_backward(np.array([[4.0, 0.0]]), np.log(y), y)
     array([[ 0.75, -0.75]])
     """
-    d_x: Array = np.subtract(d_y, np.sum(d_y * y, axis=-1, keepdims=True), out=out)
+    d_x: Array = np.subtract(d_y, (d_y * y).sum(axis=-1, keepdims=True), out=out)
     d_x *= y
     return d_x
 
@@ -1068,6 +1070,40 @@ def sparse_softmax_crossentropy_backward(
     return d_logits
 
 
+def softmax_with_crossentropy(
+    labels: Array, logits: Array, probabilities: Array | None = None
+) -> tuple[Array, Array]:
+    """Compute `sparse_softmax_crossentropy` and `softmax`, which share the sum of exponentials.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (N,)
+        Class labels, 0 to C - 1.
+    logits : ndarray, shape (N, C)
+        Logits.
+    probabilities : ndarray, shape (N, C), optional
+        Output array for the probabilities.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Loss of each example.
+    ndarray, shape (N, C)
+        Probabilities.
+
+    Examples
+    --------
+    >>> softmax_with_crossentropy(np.array([0]), np.zeros((1, 2)))
+    (array([0.69314718]), array([[0.5, 0.5]]))
+    """
+    y = np.subtract(logits, logits.max(axis=-1, keepdims=True), out=probabilities)
+    chosen = y[np.arange(len(labels)), labels]
+    np.exp(y, out=y)
+    total = y.sum(axis=-1, keepdims=True)
+    y /= total
+    return np.log(total[:, 0]) - chosen, y
+
+
 def softmax_crossentropy_step(
     labels: Array,
     logits: Array,
@@ -1103,8 +1139,7 @@ def softmax_crossentropy_step(
     >>> p, d, values
     (array([[0.25, 0.75]]), array([[ 0.25, -0.25]]), array([0.28768207]))
     """
-    softmax(logits, probabilities)
-    values[:] = sparse_softmax_crossentropy(labels, logits)
+    values[:], _ = softmax_with_crossentropy(labels, logits, probabilities)
     sparse_softmax_crossentropy_backward(d_values, labels, probabilities, d_logits)
 
 
@@ -1137,9 +1172,9 @@ def mean_softmax_crossentropy(
     >>> loss.round(4), p
     (np.float64(0.2877), array([[0.25, 0.75]]))
     """
-    values = sparse_softmax_crossentropy(labels, logits)
+    values, probabilities = softmax_with_crossentropy(labels, logits)
     weighted = values if weights is None else values * weights
-    return np.sum(weighted) / values.dtype.type(len(values) or 1), softmax(logits)
+    return weighted.sum() / values.dtype.type(len(values) or 1), probabilities
 
 
 def mean_softmax_crossentropy_backward(

@@ -964,7 +964,7 @@ class Optimizer(Configurable):
             every = self.gradient_accumulation_steps or 1
             steps = np.array([self._iterations.array // every + 1])
             for flat in plan.flat:
-                rates = np.full(1, rate, flat[0].dtype)
+                rates = np.array([rate], flat[0].dtype)
                 self.update([column[0] for column in self.numbers(rates, steps)], *flat)
             self.changed(steps)
         else:  # copies, since gradients are buffers

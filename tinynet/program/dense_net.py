@@ -100,10 +100,10 @@ class Linear(Operation):
         if needs[2]:
             d_bias = aligned(bias.shape, d_z.dtype) if outs[2] is None else outs[2]
         if self.rectifies:
+            # Not in place: others may read the upstream gradient.
             upstream, d_z = d_z, work.array("d_z", d_z.shape, d_z.dtype)
-            d_z[...] = upstream  # which others may read
             unused = work.array("d_bias", d_z.shape[1:], d_z.dtype) if d_bias is None else d_bias
-            functional.bias_relu_backward(d_z, _rows(y), unused)
+            functional.bias_relu_backward(upstream, _rows(y), unused, d_z)
         elif d_bias is not None:
             np.add.reduce(d_z, axis=0, out=d_bias)
         if needs[1]:
