@@ -718,7 +718,7 @@ def _take(array: Any, rows: Array, name: str, work: Workspace, dtype: Any = None
     dtype = np.dtype(dtype or array.dtype)
     out = work.array(name, (len(rows), *array.shape[1:]), dtype)
     if _is_ready(array, dtype):
-        return np.take(array, rows, axis=0, out=out, mode="clip")
+        return array.take(rows, axis=0, out=out, mode="clip")
     size = max(_PART // max(math.prod(array.shape[1:]), 1), 1)
     with np.errstate(over="ignore"):
         for start in range(0, len(rows), size):

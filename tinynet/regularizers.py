@@ -90,16 +90,18 @@ class L1L2(Regularizer):
             x = checks.numeric("x", x)
         dtype = np.dtype(x.dtype)
         one = dtype.type if dtype.kind == "f" else np.float32
-        absolute, square, total = TABLE["absolute"], TABLE["square"], TABLE["sum"]
+        absolute, square = TABLE["absolute"], TABLE["square"]
         if plain and dtype.kind == "f":  # which no tape or program follows
-            absolute, square, total = np.abs, np.square, np.sum
+            absolute, square = np.abs, np.square
         cost: Any = None
         if self.l1:
-            cost = total(absolute(x)) * one(self.l1)
+            cost = absolute(x).sum() * one(self.l1)
         if self.l2:
-            squares = total(square(x)) * one(self.l2)
+            squares = square(x).sum() * one(self.l2)
             cost = squares if cost is None else cost + squares
-        return as_tensor(one(0) if cost is None else cost)
+        if cost is None:
+            return as_tensor(one(0))
+        return as_tensor(cost) if plain else cost  # which may be symbolic
 
     def gradient(self, x: Array) -> Array:
         """Compute the gradient of the penalty."""
