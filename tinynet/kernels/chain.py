@@ -49,7 +49,7 @@ import numpy as np
 from llvmlite import ir
 
 from tinynet.kernels import elementary
-from tinynet.kernels.compiled import COMPILES, inner, intrinsic, types
+from tinynet.kernels.compiled import COMPILES, emitted, inner
 from tinynet.kernels.compiled import flush as flush_denormals
 from tinynet.kernels.elementary import F64, Lanes, absolute, double, truth, where
 from tinynet.kernels.row import kernel, vector
@@ -494,82 +494,58 @@ if COMPILES:
     def _word(b, address, i):
         return b.load(at(b, b.add(address, I64(8 * i)), I64))
 
-    def _function(name, count, build):
-        """Return the result of an intrinsic function that calls a function of `count` words.
+    def _call(b, name, build, *words):
+        """Build the call of a function of words, which is built once."""
+        function = b.module.globals.get(name)
+        if function is None:
+            kind = ir.FunctionType(ir.VoidType(), [I64] * len(words))
+            function = ir.Function(b.module, kind, name)
+            function.linkage = "internal"
+            # Unrolled loops are not faster here, and take long to compile.
+            for attribute in ("noinline", "optsize", "nounwind"):
+                function.attributes.add(attribute)
+            body = ir.IRBuilder(function.append_basic_block("entry"))
+            build(body, *function.args)
+            body.ret_void()
+        b.call(function, words)
 
-        That function is built once.
-        """
-
-        def generate(context, b, signature, arguments):
-            function = b.module.globals.get(name)
-            if function is None:
-                kind = ir.FunctionType(ir.VoidType(), [I64] * count)
-                function = ir.Function(b.module, kind, name)
-                function.linkage = "internal"
-                # Unrolled loops are not faster here, and take long to compile.
-                for attribute in ("noinline", "optsize", "nounwind"):
-                    function.attributes.add(attribute)
-                body = ir.IRBuilder(function.append_basic_block("entry"))
-                build(body, *function.args)
-                body.ret_void()
-            b.call(function, arguments)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * count), generate
-
-    @intrinsic
-    def execute(typing_context, line, table, rows, vectors, last):
+    @emitted()
+    def execute(b, line, table, rows, vectors, last):
         """Execute the operation at an address, for a block."""
-        return _function("execute", 5, _build_execute)
+        _call(b, "execute", _build_execute, line, table, rows, vectors, last)
 
-    @intrinsic
-    def load_rows(typing_context, to, to_step, a, a_step, rows, vectors, last):
+    @emitted()
+    def load_rows(b, to, to_step, a, a_step, rows, vectors, last):
         """Copy rows from memory; unused lanes become 0."""
-        return _function("load_rows", 7, _build_copy(loads=True))
+        words = to, to_step, a, a_step, rows, vectors, last
+        _call(b, "load_rows", _build_copy(loads=True), *words)
 
-    @intrinsic
-    def store_rows(typing_context, to, to_step, a, a_step, rows, vectors, last):
+    @emitted()
+    def store_rows(b, to, to_step, a, a_step, rows, vectors, last):
         """Copy rows to memory, without unused lanes."""
-        return _function("store_rows", 7, _build_copy(loads=False))
+        words = to, to_step, a, a_step, rows, vectors, last
+        _call(b, "store_rows", _build_copy(loads=False), *words)
 
-    @intrinsic
-    def float32_at(typing_context, address):
+    @emitted("float32")
+    def float32_at(b, address):
         """Load a number."""
+        return b.load(at(b, address, F32))
 
-        def generate(context, b, signature, arguments):
-            return b.load(at(b, arguments[0], F32))
-
-        return types.float32(types.int64), generate
-
-    @intrinsic
-    def put_float32(typing_context, address, x):
+    @emitted()
+    def put_float32(b, address, x):
         """Store a number."""
+        b.store(x, at(b, address, F32))
 
-        def generate(context, b, signature, arguments):
-            b.store(arguments[1], at(b, arguments[0], F32))
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.float32), generate
-
-    @intrinsic
-    def fill(typing_context, address, x):
+    @emitted()
+    def fill(b, address, x):
         """Store a number in every lane of a vector."""
+        store(b, splat(b, x), address)
 
-        def generate(context, b, signature, arguments):
-            store(b, splat(b, arguments[1]), arguments[0])
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.float32), generate
-
-    @intrinsic
-    def sum_at(typing_context, address):
+    @emitted("float64")
+    def sum_at(b, address):
         """Return the sum of a vector of float64, as a tree."""
-
-        def generate(context, b, signature, arguments):
-            total = Lanes(b, b.load(at(b, arguments[0], _DOUBLES)))
-            return b.extract_element(_folded(total, Lanes.__add__).value, I32(0))
-
-        return types.float64(types.int64), generate
+        total = Lanes(b, b.load(at(b, address, _DOUBLES)))
+        return b.extract_element(_folded(total, Lanes.__add__).value, I32(0))
 
 else:
 

@@ -9,6 +9,7 @@ Numba's when Numba meets them, which is when it compiles a kernel that calls the
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import platform
 import sys
@@ -106,6 +107,33 @@ def intrinsic(function: Any) -> Any:
     return Helper(function, lambda f: importlib.import_module("numba.extending").intrinsic(f))
 
 
+def emitted(result: str = "void") -> Callable[[Any], Any]:
+    """Return a decorator that makes an intrinsic of a function that writes its instructions.
+
+    That is called with LLVM's builder and the values: floats of 32 bits, and whole numbers of 64.
+
+    Parameters
+    ----------
+    result : str
+        Numba's name for the type of the result.
+    """
+
+    def decorate(function: Any) -> Any:
+        def define(_: Any, *given: Any) -> Any:
+            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                value = function(builder, *arguments)
+                return context.get_dummy_value() if value is None else value
+
+            kinds = [types.float32 if isinstance(t, types.Float) else types.int64 for t in given]
+            return getattr(types, result)(*kinds), generate
+
+        define.__name__, define.__doc__ = function.__name__, function.__doc__
+        define.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+        return intrinsic(define)
+
+    return decorate
+
+
 class _Module:
     """A module that is imported when something of it is first needed."""
 
@@ -126,29 +154,6 @@ BYTES = ir.IntType(8).as_pointer()
 def external(module: Any, kind: Any, name: str) -> Any:
     """Return the function of a module with a name, or declare it."""
     return module.globals.get(name) or ir.Function(module, kind, name)
-
-
-if not COMPILES:
-
-    def prefetch(array, i):
-        """Do nothing: Python has no such instruction."""
-
-else:
-
-    @intrinsic
-    def prefetch(typing_context, array, i):
-        """Ask for the memory at array[i] without waiting for it."""
-
-        def generate(context, builder, signature, arguments):
-            data = context.make_array(array)(context, builder, arguments[0]).data
-            pointer = builder.bitcast(builder.gep(data, [arguments[1]]), BYTES)
-            word = ir.IntType(32)
-            kind = ir.FunctionType(ir.VoidType(), [BYTES, word, word, word])
-            function = external(builder.module, kind, "llvm.prefetch.p0")
-            builder.call(function, [pointer, word(0), word(3), word(1)])  # to read, keep, data
-            return context.get_dummy_value()
-
-        return types.void(array, i), generate
 
 
 if not COMPILES or platform.machine() not in ("x86_64", "AMD64"):

@@ -30,7 +30,7 @@ import numpy as np
 from llvmlite import ir
 
 from tinynet.kernels import simd
-from tinynet.kernels.compiled import COMPILES, flush, inner, intrinsic, types
+from tinynet.kernels.compiled import COMPILES, emitted, flush, inner
 from tinynet.kernels.linear import LONGEST
 from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import (
@@ -153,59 +153,51 @@ else:
 
         choose(most)
 
-    @intrinsic
-    def _add_some(typing_context, indices, values, place, end, w, ldw, init, width, out):
+    @emitted()
+    def _add_some(b, indices, values, place, end, w, ldw, init, width, out):
         """Out = init + the products of an example's next non-zeros, in columns before `end`.
 
         The numbers at `place` are the next non-zero, which is moved on, and the end of the row.
         The sums begin with 0 if `init` is 0.
         """
+        first, stop = (b.load(simd.at(b, b.add(place, I64(k)), I64)) for k in (0, 8))
+        begun = b.icmp_signed("!=", init, I64(0))
+        start, begun = b.select(begun, init, out), simd.splat(b, begun)
+        zero = simd.splat(b, F32(0))
 
-        def generate(context, b, signature, arguments):
-            indices, values, place, end, w, ldw, init, width, out = arguments
-            first, stop = (b.load(simd.at(b, b.add(place, I64(k)), I64)) for k in (0, 8))
-            begun = b.icmp_signed("!=", init, I64(0))
-            start, begun = b.select(begun, init, out), simd.splat(b, begun)
-            zero = simd.splat(b, F32(0))
+        def build(masks, offsets):
+            def load(address):
+                places = zip(offsets, masks, strict=True)
+                return [simd.load(b, b.add(address, at), mask) for at, mask in places]
 
-            def build(masks, offsets):
-                def load(address):
-                    places = zip(offsets, masks, strict=True)
-                    return [simd.load(b, b.add(address, at), mask) for at, mask in places]
+            sums = [b.select(begun, x, zero) for x in load(start)]
+            before = b.block
+            test, more, body, done = (
+                b.append_basic_block(name) for name in ("test", "more", "body", "done")
+            )
+            b.branch(test)
+            b.position_at_end(test)
+            k, old = b.phi(I64), [b.phi(simd.VECTOR) for _ in sums]
+            b.cbranch(b.icmp_signed("<", k, stop), more, done)
+            b.position_at_end(more)
+            column = simd.at(b, b.add(indices, b.mul(k, I64(2))), ir.IntType(16))
+            column = b.zext(b.load(column), I64)
+            b.cbranch(b.icmp_signed("<", column, end), body, done)
+            b.position_at_end(body)
+            x = simd.broadcast(b, b.add(values, b.mul(k, I64(4))))
+            line = load(b.add(w, b.mul(ldw, column)))
+            new = [simd.fma(b, x, y, z) for y, z in zip(line, old, strict=True)]
+            following = b.add(k, I64(1))
+            simd.as_is(b.module, b.branch(test))
+            for phi, begin, value in zip([k, *old], [first, *sums], [following, *new], strict=True):
+                phi.add_incoming(begin, before)
+                phi.add_incoming(value, body)
+            b.position_at_end(done)
+            for x, at, mask in zip(old, offsets, masks, strict=True):
+                simd.store(b, x, b.add(out, at), mask)
+            b.store(k, simd.at(b, place, I64))
 
-                sums = [b.select(begun, x, zero) for x in load(start)]
-                before = b.block
-                test, more, body, done = (
-                    b.append_basic_block(name) for name in ("test", "more", "body", "done")
-                )
-                b.branch(test)
-                b.position_at_end(test)
-                k, old = b.phi(I64), [b.phi(simd.VECTOR) for _ in sums]
-                b.cbranch(b.icmp_signed("<", k, stop), more, done)
-                b.position_at_end(more)
-                column = simd.at(b, b.add(indices, b.mul(k, I64(2))), ir.IntType(16))
-                column = b.zext(b.load(column), I64)
-                b.cbranch(b.icmp_signed("<", column, end), body, done)
-                b.position_at_end(body)
-                x = simd.broadcast(b, b.add(values, b.mul(k, I64(4))))
-                line = load(b.add(w, b.mul(ldw, column)))
-                new = [simd.fma(b, x, y, z) for y, z in zip(line, old, strict=True)]
-                following = b.add(k, I64(1))
-                simd.as_is(b.module, b.branch(test))
-                for phi, begin, value in zip(
-                    [k, *old], [first, *sums], [following, *new], strict=True
-                ):
-                    phi.add_incoming(begin, before)
-                    phi.add_incoming(value, body)
-                b.position_at_end(done)
-                for x, at, mask in zip(old, offsets, masks, strict=True):
-                    simd.store(b, x, b.add(out, at), mask)
-                b.store(k, simd.at(b, place, I64))
-
-            _groups(b, width, build, _MOST_FORWARD)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 9), generate
+        _groups(b, width, build, _MOST_FORWARD)
 
     def gather(b, counts, pairs, stride, chunks, d_y, ldw, width, finish):
         """Build a row of the gradient: the examples' rows of `d_y`, times the pairs' values.
@@ -239,21 +231,15 @@ else:
 
         _groups(b, width, build)
 
-    @intrinsic
-    def _gather(typing_context, counts, pairs, stride, chunks, d_y, ldw, width, out):
+    @emitted()
+    def _gather(b, counts, pairs, stride, chunks, d_y, ldw, width, out):
         """Compute one row of the gradient."""
 
-        def generate(context, b, signature, arguments):
-            out = arguments[-1]
+        def finish(sums, masks, offsets):
+            for x, at, mask in zip(sums, offsets, masks, strict=True):
+                simd.store(b, x, b.add(out, at), mask)
 
-            def finish(sums, masks, offsets):
-                for x, at, mask in zip(sums, offsets, masks, strict=True):
-                    simd.store(b, x, b.add(out, at), mask)
-
-            gather(b, *arguments[:-1], finish)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 8), generate
+        gather(b, counts, pairs, stride, chunks, d_y, ldw, width, finish)
 
 
 @kernel

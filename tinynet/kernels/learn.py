@@ -20,7 +20,7 @@ import numpy as np
 from llvmlite import ir
 
 from tinynet.kernels import compressed, simd
-from tinynet.kernels.compiled import COMPILES, flush, inner, intrinsic, types
+from tinynet.kernels.compiled import COMPILES, emitted, flush, inner
 from tinynet.kernels.compressed import chunk_bytes, column_bytes, counts_bytes, gradient_rows, group
 from tinynet.kernels.linear import KERNEL
 from tinynet.kernels.linear import room_size as product_room_size
@@ -121,19 +121,16 @@ else:
                 change = b.fdiv(b.fmul(means[p], step), b.fadd(root, small))
                 simd.store(b, b.fsub(simd.load(b, place, mask), change), place, mask)
 
-    @intrinsic
-    def _gather_adam(typing_context, counts, pairs, stride, chunks, d_y, ldw, width, w, m, v,
+    @emitted()
+    def _gather_adam(b, counts, pairs, stride, chunks, d_y, ldw, width, w, m, v,
                      alpha, rate_1, rate_2, epsilon, decay, rate, penalty):  # fmt: skip
         """Update one row of the kernel, whose gradient stays in registers."""
 
-        def generate(context, b, signature, arguments):
-            def finish(sums, masks, offsets):
-                _build_adam(b, sums, masks, offsets, *arguments[7:])
+        def finish(sums, masks, offsets):
+            numbers = alpha, rate_1, rate_2, epsilon, decay, rate, penalty
+            _build_adam(b, sums, masks, offsets, w, m, v, *numbers)
 
-            compressed.gather(b, *arguments[:7], finish)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 17), generate
+        compressed.gather(b, counts, pairs, stride, chunks, d_y, ldw, width, finish)
 
 
 @inner

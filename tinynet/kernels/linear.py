@@ -35,7 +35,7 @@ import numpy as np
 from llvmlite import ir
 
 from tinynet.kernels import simd
-from tinynet.kernels.compiled import COMPILES, flush, intrinsic, types
+from tinynet.kernels.compiled import COMPILES, emitted, flush
 from tinynet.kernels.row import kernel
 from tinynet.kernels.simd import (
     AVX512,
@@ -107,112 +107,100 @@ else:
         the missing ones repeat the first row and store the same numbers.
         """
 
-        @intrinsic
-        def tile(typing_context, a, down, along, b, ldb, depth, init, init_down, out, out_down,
-                 rows, width, add, rectifies, gate):  # fmt: skip
-            def generate(context, builder, signature, arguments):
-                _build_tile(builder, height, vectors, *arguments)
-                return context.get_dummy_value()
+        @emitted()
+        def tile(b, a, down, along, right, ldb, depth, init, init_down, out, out_down, rows, width,
+                 add, rectifies, gate):  # fmt: skip
+            masked = _MASKS or height == 1  # a single row's panel is not copied
+            cells = [(r, p) for r in range(height) for p in range(vectors)]
+            row = [
+                b.select(b.icmp_signed("<", I64(r), rows), I64(r), I64(0)) for r in range(height)
+            ]
+            masks = [simd.below(b, width, p * LANES) for p in range(vectors)]
+            lefts = [b.add(a, b.mul(down, r)) for r in row]
+            zero = simd.splat(b, F32(0))
+            starts = [b.add(init, b.mul(init_down, r)) for r in row]
+            sums = simd.when(
+                b,
+                b.icmp_signed("!=", init, I64(0)),
+                [zero] * len(cells),
+                lambda _: [simd.load(b, simd.shifted(b, starts[r], p), masks[p]) for r, p in cells],
+            )
 
-            return types.void(*[types.int64] * 15), generate
+            def multiply(k, sums):
+                line, offset = b.add(right, b.mul(ldb, k)), b.mul(along, k)
+                w = [
+                    simd.load(b, simd.shifted(b, line, p), masks[p] if masked else None)
+                    for p in range(vectors)
+                ]
+                x = [simd.broadcast(b, b.add(left, offset)) for left in lefts]
+                return [simd.fma(b, x[r], w[p], s) for (r, p), s in zip(cells, sums, strict=True)]
+
+            sums = simd.loop(b, I64(0), depth, 1, sums, multiply, False)
+            sums = [b.fadd(x, zero) for x in sums]
+            offsets = [b.add(b.mul(out_down, row[r]), I64(64 * p)) for r, p in cells]
+
+            def added(z, offset, mask):
+                """Add the first half."""
+                return b.fadd(b.fadd(simd.load(b, b.add(out, offset), mask), z), zero)
+
+            def rectified(z, *_):
+                return b.select(b.fcmp_ordered("<", z, zero), zero, z)  # NaN stays NaN
+
+            def gated(z, offset, mask):
+                """Apply the gradient of a rectifier."""
+                y = simd.load(b, b.add(gate, offset), mask)
+                return b.select(b.fcmp_ordered(">", y, zero), z, b.fmul(z, zero))
+
+            where = [(offset, masks[p]) for offset, (_, p) in zip(offsets, cells, strict=True)]
+            for condition, change in ((add, added), (rectifies, rectified), (gate, gated)):
+                sums = simd.when(
+                    b,
+                    b.icmp_signed("!=", condition, I64(0)),
+                    sums,
+                    lambda sums, change=change: [
+                        change(z, *w) for z, w in zip(sums, where, strict=True)
+                    ],
+                )
+
+            def put(masks):
+                for c, (_, p) in enumerate(cells):
+                    simd.store(b, sums[c], b.add(out, offsets[c]), masks[p])
+
+            if AVX512:
+                put(masks)
+                return
+            # Masked stores are slow here.
+            with b.if_else(b.icmp_signed(">=", width, I64(LANES * vectors))) as (whole, partial):
+                with whole:
+                    put([None] * vectors)
+                with partial:
+                    put(masks)
 
         return tile
 
-    def _build_tile(b, height, vectors, a, down, along, right, ldb, depth, init, init_down, out,
-                    out_down, rows, width, add, rectifies, gate):  # fmt: skip
-        masked = _MASKS or height == 1  # a single row's panel is not copied
-        cells = [(r, p) for r in range(height) for p in range(vectors)]
-        row = [b.select(b.icmp_signed("<", I64(r), rows), I64(r), I64(0)) for r in range(height)]
-        masks = [simd.below(b, width, p * LANES) for p in range(vectors)]
-        lefts = [b.add(a, b.mul(down, r)) for r in row]
-        zero = simd.splat(b, F32(0))
-        starts = [b.add(init, b.mul(init_down, r)) for r in row]
-        sums = simd.when(
-            b,
-            b.icmp_signed("!=", init, I64(0)),
-            [zero] * len(cells),
-            lambda _: [simd.load(b, simd.shifted(b, starts[r], p), masks[p]) for r, p in cells],
-        )
-
-        def multiply(k, sums):
-            line, offset = b.add(right, b.mul(ldb, k)), b.mul(along, k)
-            w = [
-                simd.load(b, simd.shifted(b, line, p), masks[p] if masked else None)
-                for p in range(vectors)
-            ]
-            x = [simd.broadcast(b, b.add(left, offset)) for left in lefts]
-            return [simd.fma(b, x[r], w[p], s) for (r, p), s in zip(cells, sums, strict=True)]
-
-        sums = simd.loop(b, I64(0), depth, 1, sums, multiply, False)
-        sums = [b.fadd(x, zero) for x in sums]
-        offsets = [b.add(b.mul(out_down, row[r]), I64(64 * p)) for r, p in cells]
-
-        def added(z, offset, mask):
-            """Add the first half."""
-            return b.fadd(b.fadd(simd.load(b, b.add(out, offset), mask), z), zero)
-
-        def rectified(z, *_):
-            return b.select(b.fcmp_ordered("<", z, zero), zero, z)  # NaN stays NaN
-
-        def gated(z, offset, mask):
-            """Apply the gradient of a rectifier."""
-            y = simd.load(b, b.add(gate, offset), mask)
-            return b.select(b.fcmp_ordered(">", y, zero), z, b.fmul(z, zero))
-
-        where = [(offset, masks[p]) for offset, (_, p) in zip(offsets, cells, strict=True)]
-        for condition, change in ((add, added), (rectifies, rectified), (gate, gated)):
-            sums = simd.when(
-                b,
-                b.icmp_signed("!=", condition, I64(0)),
-                sums,
-                lambda sums, change=change: [
-                    change(z, *w) for z, w in zip(sums, where, strict=True)
-                ],
-            )
-
-        def put(masks):
-            for c, (_, p) in enumerate(cells):
-                simd.store(b, sums[c], b.add(out, offsets[c]), masks[p])
-
-        if AVX512:
-            put(masks)
-            return
-        # Masked stores are slow here.
-        with b.if_else(b.icmp_signed(">=", width, I64(LANES * vectors))) as (whole, partial):
-            with whole:
-                put([None] * vectors)
-            with partial:
-                put(masks)
-
-    @intrinsic
-    def _copy(typing_context, source, source_down, rows, width, to, to_down, padded):
+    @emitted()
+    def _copy(b, source, source_down, rows, width, to, to_down, padded):
         """Copy a matrix; with `padded`, also write 0 to the end of each row's last vector."""
+        whole = b.and_(width, I64(-LANES))
+        mask = simd.below(b, b.sub(width, whole))
+        rest = b.mul(whole, I64(4))
+        everything = simd.splat(b, b.icmp_signed("!=", padded, I64(0)))
+        written = b.or_(mask, everything)
 
-        def generate(context, b, signature, arguments):
-            source, source_down, rows, width, to, to_down, padded = arguments
-            whole = b.and_(width, I64(-LANES))
-            mask = simd.below(b, b.sub(width, whole))
-            rest = b.mul(whole, I64(4))
-            everything = simd.splat(b, b.icmp_signed("!=", padded, I64(0)))
-            written = b.or_(mask, everything)
+        def copy_row(i, _):
+            x, y = b.add(source, b.mul(source_down, i)), b.add(to, b.mul(to_down, i))
 
-            def copy_row(i, _):
-                x, y = b.add(source, b.mul(source_down, i)), b.add(to, b.mul(to_down, i))
-
-                def copy_vector(j, _):
-                    at = b.mul(j, I64(4))
-                    simd.store(b, simd.load(b, b.add(x, at)), b.add(y, at))
-                    return []
-
-                simd.loop(b, I64(0), whole, LANES, [], copy_vector, False)
-                with b.if_then(b.icmp_signed("<", whole, width)):
-                    simd.store(b, simd.load(b, b.add(x, rest), mask), b.add(y, rest), written)
+            def copy_vector(j, _):
+                at = b.mul(j, I64(4))
+                simd.store(b, simd.load(b, b.add(x, at)), b.add(y, at))
                 return []
 
-            simd.loop(b, I64(0), rows, 1, [], copy_row, False)
-            return context.get_dummy_value()
+            simd.loop(b, I64(0), whole, LANES, [], copy_vector, False)
+            with b.if_then(b.icmp_signed("<", whole, width)):
+                simd.store(b, simd.load(b, b.add(x, rest), mask), b.add(y, rest), written)
+            return []
 
-        return types.void(*[types.int64] * 7), generate
+        simd.loop(b, I64(0), rows, 1, [], copy_row, False)
 
     # A block of 16 x 16 is transposed by exchanging numbers, pairs of numbers, halves of vectors,
     # and quarters between two rows: their distance, and where both new rows come from.
@@ -227,44 +215,38 @@ else:
               for quarters in ((0, 8), (4, 12)))),
     )  # fmt: skip
 
-    @intrinsic
-    def _transpose(typing_context, source, source_down, rows, width, to, to_down):
+    @emitted()
+    def _transpose(b, source, source_down, rows, width, to, to_down):
         """to[:rows, :width] = source[:width, :rows].T, in blocks of 16 x 16.
 
         Beyond `width` and `rows`, up to the end of the last block, anything may be written.
         """
 
-        def generate(context, b, signature, arguments):
-            source, source_down, rows, width, to, to_down = arguments
+        def block(i, j):
+            mask = simd.below(b, b.sub(rows, i))
+            x = []
+            for r in range(LANES):
+                c = b.add(j, I64(r))
+                c = b.select(b.icmp_signed("<", c, width), c, j)
+                place = b.add(b.add(source, b.mul(source_down, c)), b.mul(i, I64(4)))
+                x.append(simd.load(b, place, mask))
+            for distance, low, high in _EXCHANGES:
+                kind = ir.VectorType(I32, LANES)
+                for r in (r for r in range(LANES) if not r & distance):
+                    pair = x[r], x[r | distance]
+                    x[r] = b.shuffle_vector(*pair, kind(low))
+                    x[r | distance] = b.shuffle_vector(*pair, kind(high))
+            swapped = 0, 2, 1, 3
+            for r in range(LANES):
+                k = 4 * swapped[r // 4] + swapped[r % 4]
+                line = b.add(to, b.mul(to_down, b.add(i, I64(k))))
+                simd.store(b, x[r], b.add(line, b.mul(j, I64(4))))
+            return []
 
-            def block(i, j):
-                mask = simd.below(b, b.sub(rows, i))
-                x = []
-                for r in range(LANES):
-                    c = b.add(j, I64(r))
-                    c = b.select(b.icmp_signed("<", c, width), c, j)
-                    place = b.add(b.add(source, b.mul(source_down, c)), b.mul(i, I64(4)))
-                    x.append(simd.load(b, place, mask))
-                for distance, low, high in _EXCHANGES:
-                    kind = ir.VectorType(I32, LANES)
-                    for r in (r for r in range(LANES) if not r & distance):
-                        pair = x[r], x[r | distance]
-                        x[r] = b.shuffle_vector(*pair, kind(low))
-                        x[r | distance] = b.shuffle_vector(*pair, kind(high))
-                swapped = 0, 2, 1, 3
-                for r in range(LANES):
-                    k = 4 * swapped[r // 4] + swapped[r % 4]
-                    line = b.add(to, b.mul(to_down, b.add(i, I64(k))))
-                    simd.store(b, x[r], b.add(line, b.mul(j, I64(4))))
-                return []
+        def columns(i, _):
+            return simd.loop(b, I64(0), width, LANES, [], lambda j, _: block(i, j), False)
 
-            def columns(i, _):
-                return simd.loop(b, I64(0), width, LANES, [], lambda j, _: block(i, j), False)
-
-            simd.loop(b, I64(0), rows, LANES, [], columns, False)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 6), generate
+        simd.loop(b, I64(0), rows, LANES, [], columns, False)
 
 
 _MASKS = AVX512  # a partial panel need not be copied

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.kernels import objects
-from tinynet.kernels.compiled import COMPILES, arrayobj, intrinsic, types
+from tinynet.kernels.compiled import COMPILES, arrayobj, emitted, intrinsic, types
 
 #: Words of a row; those before `FIRST` are the runner's.
 WORDS, FIRST = 32, 8
@@ -81,19 +81,13 @@ def kernel(function: Callable[..., None]) -> Kernel:
 if COMPILES:
     from llvmlite import ir
 
-    @intrinsic
-    def call_at(typing_context, address, row, part, parts):
+    @emitted()
+    def call_at(b, address, row, part, parts):
         """Call the kernel at an address with the row at another."""
-
-        def generate(context, builder, signature, arguments):
-            word = ir.IntType(64)
-            kind = ir.FunctionType(ir.VoidType(), [word.as_pointer(), word, word])
-            function = builder.inttoptr(arguments[0], kind.as_pointer())
-            place = builder.inttoptr(arguments[1], word.as_pointer())
-            builder.call(function, [place, *arguments[2:]])
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 4), generate
+        word = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [word.as_pointer(), word, word])
+        function = b.inttoptr(address, kind.as_pointer())
+        b.call(function, [b.inttoptr(row, word.as_pointer()), part, parts])
 
     def _array(dimensions, kind):
         """Return an intrinsic's signature and instructions: an array, of an address and sizes."""

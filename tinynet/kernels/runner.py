@@ -34,7 +34,7 @@ smaller: a worker that comes late, with the number of a step that is over, can c
 import numpy as np
 from llvmlite import ir
 
-from tinynet.kernels.compiled import external, inner, intrinsic, types
+from tinynet.kernels.compiled import emitted, external, inner
 from tinynet.kernels.row import WORDS, call_at, kernel, vector
 from tinynet.kernels.simd import int64_at
 
@@ -69,39 +69,23 @@ TOO_LATE, PAUSE, _LONG, _TIMES = 100, 20_000_000, 50_000, 8
 _PAIRS, _STRETCH, _RARELY, _SELDOM = 7, 200_000, 30, 2_000_000_000
 
 
-@intrinsic
-def get(typing_context, address):
+@emitted("int64")
+def get(b, address):
     """Read a word, and see all that its writer wrote before."""
-
-    def generate(context, builder, signature, arguments):
-        word = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
-        return builder.load_atomic(word, "seq_cst", 8)
-
-    return types.int64(types.int64), generate
+    return b.load_atomic(b.inttoptr(address, ir.IntType(64).as_pointer()), "seq_cst", 8)
 
 
-@intrinsic
-def put(typing_context, address, value):
+@emitted()
+def put(b, address, value):
     """Write a word after all that was written before."""
-
-    def generate(context, builder, signature, arguments):
-        word = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
-        builder.store_atomic(arguments[1], word, "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
+    b.store_atomic(value, b.inttoptr(address, ir.IntType(64).as_pointer()), "release", 8)
 
 
-@intrinsic
-def swap(typing_context, address, old, new):
+@emitted("boolean")
+def swap(b, address, old, new):
     """Write a word if it is `old`; return whether it was. All threads agree on the order."""
-
-    def generate(context, builder, signature, arguments):
-        word = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
-        result = builder.cmpxchg(word, arguments[1], arguments[2], "seq_cst", "seq_cst")
-        return builder.extract_value(result, 1)
-
-    return types.boolean(types.int64, types.int64, types.int64), generate
+    word = b.inttoptr(address, ir.IntType(64).as_pointer())
+    return b.extract_value(b.cmpxchg(word, old, new, "seq_cst", "seq_cst"), 1)
 
 
 def _call_c(builder, name, *arguments):
@@ -111,45 +95,29 @@ def _call_c(builder, name, *arguments):
     return builder.sext(result, ir.IntType(64))
 
 
-@intrinsic
-def _clock(typing_context, room):
+@emitted("int64")
+def _clock(b, room):
     """Write the clock that always goes forward to two words: seconds, nanoseconds."""
-
-    def generate(context, builder, signature, arguments):
-        words = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
-        return _call_c(builder, "clock_gettime", ir.IntType(32)(1), words)
-
-    return types.int64(types.int64), generate
+    words = b.inttoptr(room, ir.IntType(64).as_pointer())
+    return _call_c(b, "clock_gettime", ir.IntType(32)(1), words)
 
 
-@intrinsic
-def _yield(typing_context):
+@emitted("int64")
+def _yield(b):
     """Let another thread have this processor, if one waits for it."""
-
-    def generate(context, builder, signature, arguments):
-        return _call_c(builder, "sched_yield")
-
-    return types.int64(), generate
+    return _call_c(b, "sched_yield")
 
 
-@intrinsic
-def _nap(typing_context):
+@emitted("int64")
+def _nap(b):
     """Sleep for a short time."""
-
-    def generate(context, builder, signature, arguments):
-        return _call_c(builder, "usleep", ir.IntType(32)(_NAP))
-
-    return types.int64(), generate
+    return _call_c(b, "usleep", ir.IntType(32)(_NAP))
 
 
-@intrinsic
-def _processor(typing_context):
+@emitted("int64")
+def _processor(b):
     """Return the number of the processor that executes this."""
-
-    def generate(context, builder, signature, arguments):
-        return _call_c(builder, "sched_getcpu")
-
-    return types.int64(), generate
+    return _call_c(b, "sched_getcpu")
 
 
 # ---------------------------------------------------------------- one thread

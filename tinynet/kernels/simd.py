@@ -9,7 +9,7 @@ import platform
 import numpy as np
 from llvmlite import ir
 
-from tinynet.kernels.compiled import COMPILES, FEATURES, external, intrinsic, types
+from tinynet.kernels.compiled import COMPILES, FEATURES, emitted, external
 from tinynet.kernels.row import vector
 
 _features = FEATURES.split(",")
@@ -152,24 +152,17 @@ def _numbers(kind):
     def place(b, address, i):
         return at(b, b.add(address, b.mul(i, I64(size))), ir.IntType(8 * size))
 
-    @intrinsic
-    def read(typing_context, address, i):
-        def generate(context, b, signature, arguments):
-            number = b.load(place(b, *arguments))
-            if size == 8:
-                return number
-            return (b.zext if kind == np.uint16 else b.sext)(number, I64)
+    @emitted("int64")
+    def read(b, address, i):
+        number = b.load(place(b, address, i))
+        if size == 8:
+            return number
+        return (b.zext if kind == np.uint16 else b.sext)(number, I64)
 
-        return types.int64(types.int64, types.int64), generate
-
-    @intrinsic
-    def write(typing_context, address, i, value):
-        def generate(context, b, signature, arguments):
-            value = arguments[2] if size == 8 else b.trunc(arguments[2], ir.IntType(8 * size))
-            b.store(value, place(b, *arguments[:2]))
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, types.int64), generate
+    @emitted()
+    def write(b, address, i, value):
+        value = value if size == 8 else b.trunc(value, ir.IntType(8 * size))
+        b.store(value, place(b, address, i))
 
     return read, write
 
@@ -185,14 +178,9 @@ if not COMPILES:
 
 else:
 
-    @intrinsic
-    def prefetch(typing_context, address):
+    @emitted()
+    def prefetch(b, address):
         """Ask for the memory at an address without waiting for it."""
-
-        def generate(context, b, signature, arguments):
-            place = at(b, arguments[0], ir.IntType(8))
-            read, keep, data = I32(0), I32(3), I32(1)
-            call(b, "llvm.prefetch.p0", ir.VoidType(), place, read, keep, data)
-            return context.get_dummy_value()
-
-        return types.void(types.int64), generate
+        place = at(b, address, ir.IntType(8))
+        read, keep, data = I32(0), I32(3), I32(1)
+        call(b, "llvm.prefetch.p0", ir.VoidType(), place, read, keep, data)
