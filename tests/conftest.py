@@ -125,7 +125,7 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.enable()
-    gc.set_threshold(50_000)
+    gc.set_threshold(50_000, 50)  # old objects are few: most are of the test that runs
 
 
 _BEFORE = pytest.StashKey()

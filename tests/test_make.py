@@ -100,6 +100,7 @@ def test_make_installs_once_and_says_so(folder: Path) -> None:
     assert [line.split()[-1] for line in asked_of_pip(folder)] == ["."]
 
 
+@pytest.mark.wide
 def test_make_installs_again_after_a_change(folder: Path) -> None:
     make(folder)
     later = (folder / ".venv" / "installed").stat().st_mtime + 5
@@ -109,6 +110,7 @@ def test_make_installs_again_after_a_change(folder: Path) -> None:
     assert len(asked_of_pip(folder)) == 2
 
 
+@pytest.mark.wide
 def test_make_test_covers_the_plain_install(folder: Path) -> None:
     make(folder, "test")
     assert asked_of_pip(folder)[0].endswith("--editable .[test]")
@@ -120,8 +122,16 @@ def test_make_test_covers_the_plain_install(folder: Path) -> None:
     ("fault", "message"),
     [
         ({"NO_VENV": "1"}, r"make: ./fake lacks venv or pip; install them (Debian, Ubuntu: sudo "),
-        ({"FULL": "1"}, "make: ./fake could not create .venv: OSError: [Errno 28] No space left"),
-        ({"VERSION": "3.9"}, "make: tinynet needs Python 3.10 or newer, but ./fake is 3.9. "),
+        pytest.param(
+            {"FULL": "1"},
+            "make: ./fake could not create .venv: OSError: [Errno 28] No space left",
+            marks=pytest.mark.wide,
+        ),
+        pytest.param(
+            {"VERSION": "3.9"},
+            "make: tinynet needs Python 3.10 or newer, but ./fake is 3.9. ",
+            marks=pytest.mark.wide,
+        ),
         pytest.param(
             {"VERSION": "2.7"},
             "make: tinynet needs Python 3.10 or newer, but ./fake is 2.7. ",
@@ -180,6 +190,7 @@ def test_make_uses_the_python_that_is_named(folder: Path) -> None:
     assert output[0].startswith("Creating .venv again with ./fake")
 
 
+@pytest.mark.wide
 def test_make_keeps_an_environment_that_works(folder: Path) -> None:
     """One that the user created, with packages of the user's."""
     make(folder)
