@@ -177,7 +177,7 @@ def inputs(name: str, shape: Any, rng: np.random.Generator) -> Any:
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_are_compiled(name: str, rng: np.random.Generator) -> None:
-    x = inputs(name, classifier(LAYERS[name]).input_shape[1:], rng)
+    x = inputs(name, LAYERS[name]()[0].shape[1:], rng)
     y = rng.integers(0, 3, N)
     model, found = both(lambda: classifier(LAYERS[name]), x, y)
     assert {*step(model).by_python} == BY_PYTHON.get(name, set())

@@ -36,6 +36,7 @@ def run(kernel: Any, parts: int, x: Any, **arrays: Any) -> None:
         kernel(row, part, parts)
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("width", [64, 65, 79, 127, 128, 129, 784])

@@ -991,6 +991,7 @@ class Scaled(layers.Layer):
         return x * 0.5 if training else x
 
 
+@pytest.mark.each_value
 @BOTH
 @pytest.mark.parametrize(
     ("layer", "differs"),

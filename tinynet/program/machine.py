@@ -460,16 +460,19 @@ class Machine:
         }  # fmt: skip
 
     def _slots(self, code: Code, gradient: Node | None, at: int) -> Any:
-        table = np.zeros((len(code.slots), 4), np.int64)
+        lines, given = [], {}
         for k, (kind, what, temp, fixed) in enumerate(code.slots):
             source = what.source if isinstance(what, Node) else what
             if what is gradient and gradient is not None:
-                table[k] = kind, at, temp, 1
+                lines.append([kind, at, temp, 1])
             elif isinstance(source, Register) and source.given is not None:
-                table[k] = kind, 0, temp, fixed
-                self.patches.setdefault(source.given, []).append((table, (k, 1)))
+                lines.append([kind, 0, temp, fixed])
+                given[k] = source.given
             else:
-                table[k] = kind, 0 if what is None else self.address(what), temp, fixed
+                lines.append([kind, 0 if what is None else self.address(what), temp, fixed])
+        table = np.array(lines, np.int64).reshape(-1, 4)
+        for k, name in given.items():
+            self.patches.setdefault(name, []).append((table, (k, 1)))
         return table
 
     def _array(self, size: int, dtype: Any) -> Any:
