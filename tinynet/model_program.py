@@ -183,7 +183,7 @@ class ModelProgram:
         results += [] if self.scale is None else [self.scale]
         #: Softmaxes over an axis of size 1, as sentences.
         self.constant_softmaxes = [*self._constant_softmaxes()]
-        if fuse and config.backend() == "numba":
+        if fuse and self.may_compile:
             apply_rules(self.program.forward, results)
         self.connected: set[int] = set()
         if gradients is not None:

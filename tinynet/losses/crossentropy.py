@@ -160,7 +160,8 @@ class SparseCategoricalCrossentropy(Loss):
             len(z) == len(y) and z.ndim == 2 for z, y in zip(logits, labels, strict=True)
         )
         plain = type(self) is SparseCategoricalCrossentropy and self.gives_probabilities
-        if not (matching and plain and self.is_mean):
+        unweighted = inputs[2] is None and self.reduction == "mean_with_sample_weight"
+        if not (matching and plain and (self.is_mean or unweighted)):
             return None
         backward = functional.mean_softmax_crossentropy_backward
         return Pure(functional.mean_softmax_crossentropy, backward, (0, 2, 4, 5))
