@@ -477,6 +477,16 @@ def test_flags_must_be_booleans(data: Any) -> None:
             TinyNetClassifier(**{name: "yes"}).fit(data[0], data[2])
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_training_computes_one_softmax() -> None:
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    model = TinyNetClassifier((3,), max_iter=1).fit(x, np.arange(30) % 3).model_
+    program = next(made for (kind, *_), made in model._programs.items() if kind == "train")
+    names = [instruction.operation.name for instruction in program.program.forward]
+    assert names.count("sparse_categorical_crossentropy") == 1  # which computes it, too
+    assert "softmax" not in names
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task", ["binary", "classes", "labels", "value", "values", "counts"])
