@@ -661,7 +661,10 @@ def test_dataset_feeds_a_training_loop(tensorflow: Any) -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        pytest.param(program, marks=pytest.mark.wide if program is loops.adversarial else ())
+        pytest.param(
+            program,
+            marks=pytest.mark.wide if program in (loops.adversarial, loops.q_learning) else (),
+        )
         for program in loops.PROGRAMS
     ],
     ids=lambda program: program.__name__,

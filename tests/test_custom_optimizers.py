@@ -218,7 +218,9 @@ def fitted(k: Any, name: str, options: str) -> list[np.ndarray]:
 FITS = [*itertools.product(CLASSES, OPTIONS)]
 
 
-@pytest.mark.parametrize(("name", "options"), FITS)
+@pytest.mark.each_value
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("name", CLASSES)
 def test_fit_uses_a_custom_optimizer_as_recorded(name: str, options: str) -> None:
     ours = fitted(tinynet, name, options)
     assert not np.array_equal(ours[1], START[0])
