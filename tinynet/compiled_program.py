@@ -453,11 +453,11 @@ def _lower(
 
     low.lower_forward(program.forward)
     results: dict[Any, Node] = {}
-    losses = [low.add(as_traced(value_of(s))) for s, _ in traced.losses]
-    losses += [low.add(as_traced(value_of(s))) for s in traced.added]
-    scale = None if traced.scale is None else low.add(as_traced(value_of(traced.scale)))
+    losses = [low.value(s) for s, _ in traced.losses]
+    losses += [low.value(s) for s in traced.added]
+    scale = None if traced.scale is None else low.value(traced.scale)
     losses += [low.add(_penalty(low, v, scale)) for v in regularized]
-    scalars = [*losses, *(low.add(as_traced(value_of(s))) for s, _ in traced.count_symbols)]
+    scalars = [*losses, *(low.value(s) for s, _ in traced.count_symbols)]
     counted = _metrics(low, traced, value_of, scalars)
     gradients: dict[int, Any] = {}
     if plan is not None:
@@ -489,10 +489,10 @@ def _lower(
         for k, symbol in enumerate(traced.predictions):
             if symbol.dtype != "float32":
                 raise Untraceable(f"predictions of {symbol.dtype}")
-            results["prediction", k] = low.add(as_traced(value_of(symbol))).node
+            results["prediction", k] = low.value(symbol).node
         for k, symbol in enumerate(traced.logits):
             if symbol is not None:
-                results["logits", k] = low.add(as_traced(value_of(symbol))).node
+                results["logits", k] = low.value(symbol).node
     kept = set(results.values())
     if keep:  # nothing is fused that would not be computed
         kept |= {node for group in low.groups if group.call for node in group.call.writes}
@@ -687,8 +687,6 @@ def _(
     if count is not None:
         d_values = d_values / count
     d_values = np.broadcast_to(d_values, shape)
-    if hasattr(y_pred, "probabilities"):
-        pass
     d = loss.backward(d_values, y_true, predictions)
     if not (d_y.node.operation == "constant" and d_y.node.source == 1):
         d = d * d_y

@@ -720,6 +720,10 @@ class ProgramLowering(Lowering):
             return value  # what NumPy computes of whole numbers depends on it
         return value if value is None or isinstance(value, int | float) else as_traced(value)
 
+    def value(self, symbol: Any) -> Traced:
+        """Return the value of a symbol, for which there are nodes."""
+        return self.add(as_traced(self.value_of(symbol)))
+
     def leaf(self, source: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> Traced:
         """Return a value that lies in memory already."""
         if hasattr(source, "assign") and source.array.dtype != np.float32:
@@ -779,7 +783,7 @@ class ProgramLowering(Lowering):
                 if out is not None:
                     gradients[id(out)] = gradient
         for symbol, out in program.stores:
-            gradients[id(out)] = self.add(as_traced(self.value_of(symbol)))
+            gradients[id(out)] = self.value(symbol)
         return gradients
 
     def _inputs_of(self, instruction: Any) -> list[Any]:

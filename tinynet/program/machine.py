@@ -30,7 +30,7 @@ from tinynet.program.lowering import (
 from tinynet.program.order import Table, uses_of
 from tinynet.workspace import Workspace, address_of, aligned
 
-_LINE, SLOTS = 64, 64
+SLOTS = 64
 #: Multiplications of a step during which other threads of Python should run.
 _LONG = 1 << 20
 _ROWS, _FLAT = 1, 0
@@ -40,10 +40,6 @@ TEMP, SCALAR_SLOT, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, R
 )
 _SUMS = {"sum_col": SUM_COL, "sum_all": SUM_ALL, "sum_squares": SUM_ALL}
 _OF_ROWS = ("row_sum", "row_max", "row_min")
-
-
-def _up(size: int) -> int:
-    return -(-size // _LINE) * _LINE
 
 
 class Code:
@@ -368,7 +364,7 @@ class Machine:
             key = _owner(value) if isinstance(value, Node) else value
             register = key
             if isinstance(key, Node) and key in self._group_of and not self._stored(key):
-                register = Register(key.result, key.is_row and key.space.columns != 1)
+                register = _register_of(key)
             is_register = isinstance(register, Register) and register.itemsize == 4
             if not is_register or register.given or key in self._registers:
                 return
@@ -387,7 +383,7 @@ class Machine:
         space = code.space
         size = chain.room_size(space.columns, code.temps, mode)
         words = {
-            "count": self._address(self.step) + 16 if space.batched else self._address(self.one),
+            "count": self._count(space.batched),
             "per": space.per, "cols": space.columns, "mode": mode,
             "code": self._constant(np.array(code.code, np.int64)), "ops": len(code.code),
             "slots": self._constant(self._slots(code, fixed, at)), "n_slots": len(code.slots),
@@ -432,23 +428,24 @@ class Machine:
                 value = Patch(given.given)
             elif isinstance(value, list):
                 value = self._constant(np.array([self.address(v) for v in value], np.int64))
-            elif isinstance(value, Node | Register | Scratch):
+            elif isinstance(value, Node | Register | Scratch) or hasattr(value, "assign"):
                 value = self.address(value)
-            elif callable(value) and not hasattr(value, "assign"):
+            elif callable(value):
                 value = value(self.batch)
-            elif hasattr(value, "assign"):
-                value = self.address(value)
             elif hasattr(value, "bit_generator"):
                 from tinynet.kernels.draw import state_address
 
                 value = state_address(value)
             words[name] = value
         if "count" in own:
-            batched = call.words.get("batched", True)
-            words["count"] = self._address(self.step) + 16 if batched else self._address(self.one)
+            words["count"] = self._count(call.words.get("batched", True))
         if "step" in own:
             words["step"] = self._address(self.step)
         return call.kernel, words
+
+    def _count(self, batched: bool) -> int:
+        """Return the address of the number of examples, or of 1 where there is no batch axis."""
+        return self._address(self.step) + 16 if batched else self._address(self.one)
 
     def _begin_words(self) -> dict[str, Any]:
         numbers = [*self._numbers]
@@ -501,20 +498,14 @@ class Machine:
                 return self._address(self._registers[what])
             if (stored := self._stored(what)) is not None:
                 return self.address(stored)
-            register = Register(what.result, what.is_row and what.space.columns != 1)
-            reused = self._reused(what) if config.is_enabled("reuse") else None
-            if reused is None:
-                reused = self._array(register.numbers(self.batch) + 16, np.float32)
-            self._registers[what] = reused
-            return self._address(self._registers[what])
-        if isinstance(what, Register):
+            memory = self._reused(what) if config.is_enabled("reuse") else None
+            if memory is None:
+                memory = self._memory_of(_register_of(what))
+            self._registers[what] = memory
+            return self._address(memory)
+        if isinstance(what, Register | Scratch):
             if what not in self._registers:
-                numbers = what.numbers(self.batch) * what.itemsize // 4
-                self._registers[what] = self._array(numbers + 16, np.float32)
-            return self._address(self._registers[what])
-        if isinstance(what, Scratch):
-            if what not in self._registers:
-                self._registers[what] = self._array(what.size(self.batch) // 8 + 8, np.int64)
+                self._registers[what] = self._memory_of(what)
             return self._address(self._registers[what])
         if isinstance(what, tuple):
             return self._special(what)
@@ -535,6 +526,12 @@ class Machine:
         if isinstance(what, np.ndarray):
             return self._constant(what)
         raise TypeError(what)
+
+    def _memory_of(self, what: Register | Scratch) -> Any:
+        """Return memory for a register, which ends with a whole vector, or for a kernel."""
+        if isinstance(what, Scratch):
+            return self._array(what.size(self.batch) // 8 + 8, np.int64)
+        return self._array(what.numbers(self.batch) * what.itemsize // 4 + 16, np.float32)
 
     def _reused(self, node: Node) -> Any:
         """Return the register of a value that a chain reads for the last time, for its result."""
@@ -718,6 +715,11 @@ class Machine:
 def _owner(node: Node) -> Any:
     """Return what the register of a value belongs to."""
     return node.source if isinstance(node.source, Register) else node
+
+
+def _register_of(node: Node) -> Register:
+    """Return a register for a value of a chain."""
+    return Register(node.result, node.is_row and node.space.columns != 1)
 
 
 def _continues(before: Any, size: int, slots: Any, more: int) -> bool:
