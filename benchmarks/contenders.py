@@ -39,6 +39,7 @@ class Contender:
         sources = (os.environ, threads, self.environment, more)
         flags = " ".join(source["XLA_FLAGS"] for source in sources if "XLA_FLAGS" in source)
         merged = {name: value for source in sources for name, value in source.items()}
+        merged.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have their bytecode
         return {**merged, **({"XLA_FLAGS": flags} if flags else {})}
 
     def obstacle(self) -> str:
