@@ -475,10 +475,11 @@ class Network(Layer):
 
         Compressed rows leave out products with 0, which are NaN for weights that are not finite.
         """
-        takers = self._takers_of_rows(x)
         if isinstance(x, CompressedRows):
-            return x.astype(self.dtype) if takers else None
-        if not takers or compress is None or self.dtype != "float32" or x.ndim < 2:
+            return x.astype(self.dtype) if self._takers_of_rows(x) else None
+        if compress is None or self.dtype != "float32" or x.ndim < 2:
+            return None
+        if not (takers := self._takers_of_rows(x)):
             return None
         is_finite = all(np.isfinite(v.array).all() for layer in takers for v in layer.weights)
         return compress(x, self.dtype) if is_finite and worth_it(x) else None
