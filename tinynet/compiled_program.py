@@ -197,18 +197,19 @@ class Compiled:
         steps = -(-n // batch_size)
         if most is not None:
             steps = min(steps, most)
-        kept: list[Any] = []
         only_losses = self.plan is not None and not learns
         learns = learns and self.plan is not None and not self.learns_by_python
-        if only_losses:  # the optimizer's numbers are not used
-            kept.append(np.zeros(len(machine.numbers), np.float32))
-            machine.set("numbers", address_of(kept[-1]))
-        if learns:
+        numbers = None
+        if only_losses:  # the optimizer's numbers are read, but not used
+            numbers = np.zeros(len(machine.numbers), np.float32)
+        elif learns:
             optimizer = self.plan.optimizer
             rates = optimizer.learning_rates(steps)
             wrong, steps = len(rates) < steps, len(rates)
-            kept.append(np.ascontiguousarray(optimizer.columns(machine.numbers, rates)))
-            machine.set("numbers", address_of(kept[-1]))
+            numbers = np.ascontiguousarray(optimizer.columns(machine.numbers, rates))
+        if numbers is not None:
+            machine.set("numbers", address_of(numbers))
+        kept: list[Any] = [numbers]
         table = np.zeros((steps, max(self.scalars, 1)))
         machine.set("table", address_of(table))
         machine.set("stops", 2 if only_losses else int(stops))

@@ -444,7 +444,7 @@ class Machine:
         return call.kernel, words
 
     def _count(self, batched: bool) -> int:
-        """Return the address of the number of examples, or of 1 where there is no batch axis."""
+        """Return the address of the number of examples, or of a 1 if there is no batch axis."""
         return self._address(self.step) + 16 if batched else self._address(self.one)
 
     def _begin_words(self) -> dict[str, Any]:

@@ -521,7 +521,7 @@ class LookUp(Operation):
 
 
 class CustomGradient(Operation):
-    """A user's function, of which nothing is known: it is only called with arrays of values."""
+    """A user's function, which may do anything: it is called with arrays of values only."""
 
 
 class _Einsum(Operation):
