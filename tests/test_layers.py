@@ -546,7 +546,7 @@ def test_workspace_keeps_the_owner_of_each_part() -> None:
     part, alive = work.of(layer), weakref.ref(layer)
     assert work.of(layer) is part
     del layer
-    gc.collect(0)  # all that is new
+    gc.collect()
     assert alive() is not None
 
 

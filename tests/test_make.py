@@ -118,36 +118,21 @@ def test_make_test_covers_the_plain_install(folder: Path) -> None:
     assert output == [".venv/bin/python -m tinynet train", "trained"]
 
 
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        ({"NO_VENV": "1"}, r"make: ./fake lacks venv or pip; install them (Debian, Ubuntu: sudo "),
-        pytest.param(
-            {"FULL": "1"},
-            "make: ./fake could not create .venv: OSError: [Errno 28] No space left",
-            marks=pytest.mark.wide,
-        ),
-        pytest.param(
-            {"VERSION": "3.9"},
-            "make: tinynet needs Python 3.10 or newer, but ./fake is 3.9. ",
-            marks=pytest.mark.wide,
-        ),
-        pytest.param(
-            {"VERSION": "2.7"},
-            "make: tinynet needs Python 3.10 or newer, but ./fake is 2.7. ",
-            marks=pytest.mark.wide,
-        ),
-        pytest.param(
-            {"PYTHON": "./no"},
-            "make: tinynet needs Python 3.10 or newer, but ./no is not found. ",
-            marks=pytest.mark.wide,
-        ),
-    ],
-)
-def test_make_names_what_is_missing(folder: Path, fault: dict[str, str], message: str) -> None:
+MISSING = {
+    "venv": ({"NO_VENV": "1"}, r"./fake lacks venv or pip; install them (Debian, Ubuntu: sudo "),
+    "space": ({"FULL": "1"}, "./fake could not create .venv: OSError: [Errno 28] No space left"),
+    "3.10": ({"VERSION": "3.9"}, "tinynet needs Python 3.10 or newer, but ./fake is 3.9. "),
+    "3": ({"VERSION": "2.7"}, "tinynet needs Python 3.10 or newer, but ./fake is 2.7. "),
+    "Python": ({"PYTHON": "./no"}, "tinynet needs Python 3.10 or newer, but ./no is not found. "),
+}
+
+
+@pytest.mark.parametrize("what", mostly_wide(MISSING, "venv"))
+def test_make_names_what_is_missing(folder: Path, what: str) -> None:
+    fault, message = MISSING[what]
     _, errors = make(folder, **fault)
     assert len(errors) == 1
-    assert errors[0].startswith(message)
+    assert errors[0].startswith(f"make: {message}")
     assert not (folder / ".venv").exists()
     assert make(folder)[0][-1] == "trained"
 

@@ -582,7 +582,7 @@ def test_rows_use_no_other_memory(name: str, monkeypatch: pytest.MonkeyPatch) ->
 
     def run(machine: Any, steps: int, _: Any) -> int:
         machine.step[:4] = -1, 0, 0, 0
-        machine.set("stops", 0)  # the stop flag is not part of what rows use
+        machine.set("stops", 0)  # otherwise rows would write the stop flag
         for _ in range(steps):
             check_uses(machine)
         checked.append(machine.names)

@@ -1351,7 +1351,7 @@ def test_fit_trains_weights_that_have_moved(how: str, during: Any, optimizer: st
 
 def test_fit_trains_networks_of_one_weight_after_each_rebuild() -> None:
     x = np.float32(RNG.random((8, 2)))
-    for i in range(24):
+    for i in range(60):
         model = Sequential([layers.Input((2,)), layers.Dense(2, "softmax", use_bias=False)])
         model.compile("sgd", SCCE)
         model.fit(x, Y[:8] % 2, verbose=0)
