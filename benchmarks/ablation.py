@@ -11,6 +11,7 @@ import inspect
 import operator
 import statistics
 import textwrap
+from collections.abc import Iterable
 
 import tinynet
 
@@ -38,6 +39,8 @@ PARTS = {
     "overlap": "program.order:_needs program.order:_estimate kernels.runner:_is_ready "
     "kernels.runner:_claim",
 }
+#: Rules for two threads and more: measured on two cores, and all others on one.
+FOR_THREADS = ("parts", "overlap")
 #: What cannot be disabled: results would be others, or wrong. Each with its parts.
 NEEDED = {
     "losses on logits, as Keras computes them": "objective:OutputObjective.loss_for",
@@ -56,6 +59,11 @@ def rules() -> list[str]:
 def disable(rule: str) -> None:
     """Disable one rule and enable all others; all if the name is empty."""
     tinynet.config.set_disabled_rules([rule] if rule else [])
+
+
+def measured(names: Iterable[str], cores: int) -> list[str]:
+    """Return which of these rules are measured on so many cores; no rule ("") always is."""
+    return [name for name in names if not name or (name in FOR_THREADS) == (cores > 1)]
 
 
 def measure(rule: str) -> str:

@@ -164,7 +164,7 @@ class Worker:
     def ablation(self) -> Reply:
         """Train with all rules, and without each of them, in an order that changes."""
         epochs, times = self.problem.task.epochs, {}
-        names = list(self.without)
+        names = ablation.measured(self.without, self.contender.cores)
         start, self.turn = self.turn % len(names), self.turn + 1
         for rule in names[start:] + names[:start]:
             ablation.disable(rule)

@@ -262,6 +262,13 @@ def test_ablation_measures_with_every_rule_and_without_each(
     assert ablation.gains({"epoch": [1.0], "epoch without one": [1.5]}) == {"one": 0.5}
 
 
+def test_rules_for_threads_are_measured_on_two_cores() -> None:
+    names = ["", "chain", "parts"]
+    assert ablation.measured(names, 1) == ["", "chain"]
+    assert ablation.measured(names, 2) == ["", "parts"]
+    assert set(ablation.FOR_THREADS) < set(ablation.rules())
+
+
 def test_ablation_refuses_a_rule_that_changes_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     def disable(names: list[str]) -> None:
         if names:
