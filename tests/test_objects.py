@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import os
 import signal
@@ -549,6 +550,18 @@ def test_without_python_this_process_compiles(
     loader: objects.Loader, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
 ) -> None:
     monkeypatch.setattr(sys, name, value, raising=False)
+    loader.prepare([record.spread])
+    assert not loader.workers
+    assert spread_with(*loader.load([record.spread])) == 48
+
+
+def test_without_threads_this_process_compiles(
+    loader: objects.Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
     loader.prepare([record.spread])
     assert not loader.workers
     assert spread_with(*loader.load([record.spread])) == 48

@@ -14,6 +14,7 @@ Numba, and can go on with something else while kernels are compiled.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import json
@@ -205,7 +206,11 @@ class Loader:
                 stderr=subprocess.DEVNULL,
             )
             self.workers.append(worker)
-            threading.Thread(target=self._feed, args=(worker,), daemon=True).start()
+            try:
+                _thread.start_new_thread(self._feed, (worker,))
+            except RuntimeError:  # there are too many threads, or the interpreter is ending
+                self.workers.remove(worker)
+                _end(worker)
 
     def _feed(self, worker: subprocess.Popen[bytes]) -> None:
         """Give a worker one kernel after the other, until there are none or it fails."""
