@@ -16,6 +16,11 @@ from benchmarks.harness import Process, SkipError
 from benchmarks.task import Task
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run benchmarks in this process, one after the other."""
+    return 0
+
+
 @pytest.fixture(scope="session", params=CONTENDERS)
 def contender(request: Any) -> Iterator[Process]:
     """Each contender in turn, in a process of its own, ready to train on 3,000 images."""

@@ -48,6 +48,16 @@ def digits():
 SESSION_SEED = int(os.environ.get("TINYNET_TEST_SEED") or secrets.randbelow(2**32))
 
 
+os.environ["TINYNET_TEST_SEED"] = str(SESSION_SEED)  # for all processes that run tests
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Share whole runs between processes; run the tests of some files, or by name, in this one."""
+    if config.args_source is config.ArgsSource.ARGS or config.option.keyword:
+        return 0
+    return min(os.cpu_count() or 1, 4)
+
+
 def pytest_report_header():
     """Print the session's seed."""
     return f"seed of this session: TINYNET_TEST_SEED={SESSION_SEED}"

@@ -23,7 +23,11 @@ from tinynet.program.tensor import as_tensors
 keras, tf = keras_net.keras, keras_net.tf
 LIBRARIES = (keras, tinynet)
 RNG = np.random.default_rng(12)
-ids = "{0[0]} {0[1]}".format
+
+
+def ids(row: tuple[Any, ...]) -> str:
+    name, options = row[:2]
+    return name if "function" in options else f"{name} {options}"
 
 
 def draw(*shape: int) -> np.ndarray:

@@ -321,7 +321,11 @@ def test_history_keeps_logged_values(suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", COMPLETE)
-@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", 1j, 10**60, lambda: 0], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [object(), {1, 2}, b"bytes", 1j, 10**60, lambda: 0],
+    ids=["object", "set", "bytes", "complex", "long int", "function"],
+)
 def test_save_refuses_values_it_could_not_load(suffix: str, value: Any, tmp_path: Path) -> None:
     model, notes, path = compiled(), Noting(), tmp_path / f"net{suffix}"
     model.save(path)

@@ -154,7 +154,7 @@ def test_the_bits_are_those_of_one_step_after_the_other(
         {"steps_per_epoch": 2},
         {"callbacks": [callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)]},
     ],
-    ids=str,
+    ids=lambda options: "callback" if "callbacks" in options else str(options),
 )
 def test_however_it_is_trained(
     options: Any, sparse: bool, monkeypatch: pytest.MonkeyPatch, calls: list[int]

@@ -319,7 +319,9 @@ def test_compiling_again_keeps_the_loss_and_metrics_that_are_not_given() -> None
     assert model.evaluate(X, Y, verbose=0) == pytest.approx(loss / 2)
 
 
-@pytest.mark.parametrize("form", [optimizers.Adam(0.01), "Adam", "adam"], ids=str)
+@pytest.mark.parametrize(
+    "form", [optimizers.Adam(0.01), "Adam", "adam"], ids=["object", "Adam", "adam"]
+)
 def test_optimizers_by_name_and_as_objects(form: Any) -> None:
     assert type(net(optimizer=form).optimizer) is optimizers.Adam
 
