@@ -66,25 +66,21 @@ else:
                     rate, penalty):  # fmt: skip
         """Build `functional.adam` for some vectors of the gradient."""
         is_decayed, is_penalized = (b.icmp_signed("!=", a, I64(0)) for a in (decay, penalty))
+        places = [(b.add(w, offset), mask) for offset, mask in zip(offsets, masks, strict=True)]
 
-        def prepare(gradients):
-            """Decay the weights; return the gradients with those of the penalty."""
-            # An address of 0 is not read.
-            decays, penalizes = (simd.splat(b, x) for x in (is_decayed, is_penalized))
-            addresses = b.select(is_decayed, decay, alpha), b.select(is_decayed, rate, alpha)
-            *factors, factor = [
-                simd.load(b, a) for a in (*addresses, b.select(is_penalized, penalty, alpha))
+        def penalized(gradients):
+            factor = simd.load(b, penalty)
+            return [
+                b.fadd(d, b.fmul(factor, simd.load(b, *place)))
+                for d, place in zip(gradients, places, strict=True)
             ]
-            result = []
-            for d, mask, offset in zip(gradients, masks, offsets, strict=True):
-                place = b.add(w, offset)
-                x = simd.load(b, place, mask)
-                result.append(b.select(penalizes, b.fadd(d, b.fmul(factor, x)), d))
-                decayed = b.fsub(x, functools.reduce(b.fmul, factors, x))
-                simd.store(b, b.select(decays, decayed, x), place, mask)
-            return result
 
-        gradients = simd.when(b, b.or_(is_decayed, is_penalized), gradients, prepare)
+        gradients = simd.when(b, is_penalized, gradients, penalized)
+        with b.if_then(is_decayed):
+            factors = [simd.load(b, a) for a in (decay, rate)]
+            for place in places:
+                x = simd.load(b, *place)
+                simd.store(b, b.fsub(x, functools.reduce(b.fmul, factors, x)), *place)
         zero, tiny = simd.splat(b, simd.F32(0)), simd.splat(b, simd.F32(_TINY))
         numbers = [simd.load(b, a) for a in (rate_1, rate_2)]
         means, squares, moving = [], [], None
@@ -115,11 +111,10 @@ else:
         still = b.icmp_signed("==", b.bitcast(still, ir.IntType(16)), ir.IntType(16)(-1))
         with b.if_then(b.not_(b.and_(still, finite))):
             step, small = (simd.load(b, a) for a in (alpha, epsilon))
-            for p, mask in enumerate(masks):
-                place = b.add(w, offsets[p])
+            for p, place in enumerate(places):
                 root = simd.call(b, "llvm.sqrt.v16f32", simd.VECTOR, squares[p])
                 change = b.fdiv(b.fmul(means[p], step), b.fadd(root, small))
-                simd.store(b, b.fsub(simd.load(b, place, mask), change), place, mask)
+                simd.store(b, b.fsub(simd.load(b, *place), change), *place)
 
     @emitted()
     def _gather_adam(b, counts, pairs, stride, chunks, d_y, ldw, width, w, m, v,
