@@ -716,21 +716,27 @@ def test_replaced_weights_of_another_shape_are_refused(call: str) -> None:
     assert found[0] == found[1]
 
 
-class Three(optimizers.schedules.LearningRateSchedule):
+class FailingOnce(optimizers.schedules.LearningRateSchedule):
+    def __init__(self, error: type[BaseException]) -> None:
+        self.errors = [error("no rate")]
+
     def __call__(self, step: Any) -> Any:
-        if step == 3:
-            raise RuntimeError("no rate")
+        if step == 3 and self.errors:
+            raise self.errors.pop()
         return 0.1
 
 
-def test_steps_before_an_error_of_a_schedule_are_done(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("error", [RuntimeError, OSError, KeyboardInterrupt])
+def test_steps_before_an_error_of_a_schedule_are_done(
+    error: type[BaseException], rng: np.random.Generator
+) -> None:
     x, y, found = rng.random((N, 6)), rng.random(N), []
     for backend in ("numpy", "numba"):
         config.set_backend(backend)
         keras.random.set_seed(3)
         model = Sequential([keras.Input((6,)), layers.Dense(1)])
-        model.compile(optimizers.SGD(Three()), "mse")
-        with pytest.raises(RuntimeError, match="no rate"):
+        model.compile(optimizers.SGD(FailingOnce(error)), "mse")
+        with pytest.raises(error, match="no rate"):
             model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
         assert int(model.optimizer.iterations) == 3
         found.append(model.get_weights())

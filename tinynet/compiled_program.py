@@ -204,8 +204,8 @@ class Compiled:
             numbers = np.zeros(len(machine.numbers), np.float32)
         elif learns:
             optimizer = self.plan.optimizer
-            rates = optimizer.learning_rates(steps)
-            wrong, steps = len(rates) < steps, len(rates)
+            rates, error = optimizer.learning_rates(steps)
+            steps = len(rates)
             numbers = np.ascontiguousarray(optimizer.columns(machine.numbers, rates))
         if numbers is not None:
             machine.set("numbers", address_of(numbers))
@@ -223,8 +223,8 @@ class Compiled:
         del kept  # rows held their addresses
         if learns and (changed := done - stopped):
             optimizer.count(changed)
-            if wrong and changed == steps:
-                optimizer.learning_rates(1)  # raises an error: the next rate is wrong
+            if error is not None and changed == steps:
+                raise error
         self.check(machine)
         return table[:done]
 

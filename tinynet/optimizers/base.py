@@ -905,8 +905,8 @@ class Optimizer(Configurable):
         others = (self.weight_decay, self.use_ema, self.gradient_accumulation_steps)
         return not any((*clips, *others))
 
-    def learning_rates(self, steps: int) -> Array:
-        """Return the learning rate of each of the next steps.
+    def learning_rates(self, steps: int) -> tuple[Array, BaseException | None]:
+        """Return the learning rate of each of the next steps, before an error of a schedule.
 
         Parameters
         ----------
@@ -916,22 +916,24 @@ class Optimizer(Configurable):
         Returns
         -------
         ndarray of float32, shape (steps,)
-            The rates; fewer if a schedule returns one that is not a finite number from 0.
+            The rates; fewer if a schedule returns one that is not a finite number from 0, or fails.
+        BaseException or None
+            The error to raise when these steps are done.
 
         Raises
         ------
         ValueError
-            If that is the first of them.
+            If the first of the rates is wrong.
         """
         rates = [self._rate()]  # which raises an error if it is wrong
         if self._schedule is None:
-            return np.full(steps, rates[0], np.float32)
+            return np.full(steps, rates[0], np.float32), None
         for ahead in range(1, steps):
             try:
                 rates.append(self._rate(ahead))
-            except _OF_SCHEDULES:  # raised again, once that step is the next
-                break
-        return np.array(rates, np.float32)
+            except BaseException as error:
+                return np.array(rates, np.float32), error
+        return np.array(rates, np.float32), None
 
     def _rate(self, ahead: int = 0) -> Any:
         """Return the learning rate of a step to come, which must be one to train with."""
@@ -1153,10 +1155,6 @@ class Optimizer(Configurable):
             rate = schedules.serialize(self._schedule)
         config = {key: getattr(self, key) for key in (*_COMMON, *self._arguments)}
         return {"name": self.name, "learning_rate": rate, **config}
-
-
-#: What a schedule of the user may raise.
-_OF_SCHEDULES = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, AttributeError)
 
 
 def _set_all(low: Any, changed: list[tuple[Variable, Any]]) -> None:
