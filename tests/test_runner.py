@@ -334,6 +334,31 @@ def test_caller_works_alone_if_no_worker_comes(monkeypatch: pytest.MonkeyPatch) 
 
 
 @several
+def test_workers_with_long_rows_are_waited_for() -> None:
+    step, x = new_step(), np.zeros((3, SIZE), np.int64)
+    first, second, third = ([(address(v), v.nbytes)] for v in x)
+    uses = [
+        Use([], first), Use(first, second, 1 << 22), Use(first, third, 1 << 22),
+        Use(second + third, first),
+    ]  # fmt: skip
+    a, b, c = (address(v) for v in x)
+    outs, slows = (a, b, c, a), (1, 100_000, 1, 1)
+    rows = [
+        mix.row(out=out, a=a, b=a, factor=1, slow=slow)
+        for out, slow in zip(outs, slows, strict=True)
+    ]
+    table, pool = Table(rows, address(step), uses), threads.Pool(2)
+    together(pool, table)
+    table.division(2).state[runner.SINGLE] = 1 << 60  # the time of a step alone
+    pool.start(2)
+    for _ in range(200):
+        pool.words[runner.LATE] = 0
+        pool.run(table, 1)
+    assert pool.words[runner.REST] == 0
+    pool.stop()
+
+
+@several
 def test_workers_are_started_when_they_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     config.set_num_threads(2)
     monkeypatch.setattr(threads, "processors", lambda: 8)

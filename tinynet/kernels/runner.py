@@ -51,7 +51,7 @@ TASK = 8
 #: whether they end; the caller's processor, and whether it has use for workers; the tasks; the
 #: caller's own; and from BUSY on, a line per thread with the step whose tasks it looks at.
 CURRENT, END, PLACE, NEEDED, TASKS, TASK_COUNT = 0, 8, 16, 17, 24, 25
-THREADS, LATE, REST, STEPS, _TIME, BUSY = 32, 33, 34, 35, 36, 40
+THREADS, LATE, REST, STEPS, _TIME, _PATIENCE, BUSY = 32, 33, 34, 35, 36, 38, 40
 #: Words of a table's state: its last step; whether the caller works alone, and for how many more
 #: steps; and the measurements of `_decide`.
 LAST, ALONE, LEFT, PHASE, LENGTH, SINCE, SPENT, PACE = range(8)
@@ -62,8 +62,9 @@ _BYTES, _LANES = 8 * WORDS, 16
 _CLAIMED, _DONE, _LINE = 0, 8, 64  # bytes
 _OFTEN, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 ms), microseconds
 # On a busy machine a caller is faster alone. When so many tasks were begun by no worker, it works
-# alone for so many nanoseconds; when one kept it waiting for long, for a few times that.
-TOO_LATE, PAUSE, _LONG, _TIMES = 100, 20_000_000, 50_000, 8
+# alone for so many nanoseconds; when one kept it waiting for so long, or for a part of the time
+# that a step takes alone, for a few times that: parts of a long row never end at the same time.
+TOO_LATE, PAUSE, _LONG, _PART, _TIMES = 100, 20_000_000, 50_000, 4, 8
 # Whether workers help is measured: so many pairs of stretches, each so many nanoseconds long. The
 # next trial comes after so many times as long as this, and later on after this many nanoseconds.
 _PAIRS, _STRETCH, _RARELY, _SELDOM = 7, 200_000, 30, 2_000_000_000
@@ -218,7 +219,7 @@ def _finish(pool, task, s, to_the_end):
                 _yield()  # it may be this processor that the worker waits for
         if rounds > 256:
             lost = _now(pool) - begin
-            if lost > _LONG:
+            if lost > int64_at(pool, _PATIENCE):
                 vector(pool, BUSY, np.int64)[REST] = begin + _TIMES * lost
     return 0
 
@@ -349,6 +350,7 @@ def run_with_workers(
         if own[LEFT] == 0 or mine[REST] > 0:
             _decide(pool, own)
         own[LEFT] = max(own[LEFT] - 1, 0)
+        mine[_PATIENCE] = max(_LONG, own[SINGLE] // _PART)
         alone = own[ALONE] != 0
         s, taken = mine[STEPS], 0
         if not alone:
