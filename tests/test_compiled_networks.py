@@ -750,3 +750,26 @@ def test_ftrl_without_a_learning_rate_diverges(rng: np.random.Generator) -> None
         model.compile(optimizers.Ftrl(0.0), "mse")
         with pytest.raises(FloatingPointError, match="learning rate 0"):
             model.fit(rng.random((N, 6)), rng.random(N), batch_size=8, verbose=0)
+
+
+class Single(layers.Layer):
+    """A layer with weights whose single numbers are moved."""
+
+    def build(self, input_shape: Any) -> None:
+        self.w = self.add_weight(shape=(3,), initializer="glorot_uniform", name="w")
+        self.v = self.add_weight(shape=(), initializer="ones", name="v")
+
+    def call(self, x: Any) -> Any:
+        joined = ops.stack([self.v, self.w[1], self.w[-1] * 2.0, self.v])
+        return x * joined[0] + ops.sum(joined * ops.stack([self.v] * 4)) * self.w[0]
+
+
+def test_single_numbers_of_weights(rng: np.random.Generator) -> None:
+    def build() -> Any:
+        model = Sequential([keras.Input((6,)), Single(), layers.Dense(2)])
+        model.compile("sgd", "mse")
+        return model
+
+    x, y = rng.random((N, 6)).astype(np.float32), rng.random((N, 2))
+    for ours, theirs in zip(*both(build, x, y, epochs=2)[1], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -200,13 +200,11 @@ def _view(view: Callable[..., Any]) -> Named:
 
 
 def _item(x: Any, key: Any) -> Any:
-    basic = all(
-        k is None or k is Ellipsis or type(k) in (int, slice)
-        for k in (key if isinstance(key, tuple) else (key,))
-    )
-    if not basic:
+    keys = key if isinstance(key, tuple) else (key,)
+    if not all(k is None or k is Ellipsis or type(k) in (int, slice) for k in keys):
         raise Untraceable("indices")
-    return x[key]
+    # Without an ellipsis, a single number would be a copy, not a view.
+    return x[keys if Ellipsis in keys else (*keys, ...)]
 
 
 NAMED["get_item"] = _view(_item)
