@@ -773,3 +773,25 @@ def test_single_numbers_of_weights(rng: np.random.Generator) -> None:
     x, y = rng.random((N, 6)).astype(np.float32), rng.random((N, 2))
     for ours, theirs in zip(*both(build, x, y, epochs=2)[1], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+class Averaged(layers.Layer):
+    """A layer that uses only the mean of a weight, so that each element has the same gradient."""
+
+    def build(self, input_shape: Any) -> None:
+        self.w = self.add_weight(shape=(17, 3), initializer="ones", name="w")
+
+    def call(self, x: Any) -> Any:
+        return x * ops.mean(self.w)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+def test_gradients_that_are_one_number(optimizer: str, rng: np.random.Generator) -> None:
+    def build() -> Any:
+        model = Sequential([keras.Input((6,)), Averaged(), layers.Dense(2)])
+        model.compile(optimizer, "mse")
+        return model
+
+    x, y = rng.random((N, 6)).astype(np.float32), rng.random((N, 2))
+    for ours, theirs in zip(*both(build, x, y)[1], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

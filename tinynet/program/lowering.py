@@ -385,7 +385,7 @@ class Lowering:
             The new value.
         """
         space = space_of(variable.shape)
-        gradient = self.add(gradient)  # a penalty reads the weight before it is decayed in place
+        gradient = self.whole(gradient)  # a penalty reads the weight before it is decayed in place
         values = [w, gradient, *(self.leaf(v, v.shape) for v in slots), *numbers]
         node = Node(name, [self.add(as_traced(v)).node for v in values], space)
         node.source = variable, *slots
