@@ -101,6 +101,9 @@ class Code:
                 continue
             inputs = [self.read(i, own) for i in node.inputs]
             if node.is_update:
+                # The loop of an update knows no other strides than those of whole arrays.
+                whole = (placement(i, self.space) for i in node.inputs[: 1 + len(node.source)])
+                assert self.space.size == 1 or {*whole} == {"full"}, node
                 arrays, rest = inputs[: 1 + len(node.source)], inputs[1 + len(node.source) :]
                 if arrays[0] != self._of[node]:  # the decayed weight is elsewhere
                     self.code.append([machine.operations["copy"], self._of[node], arrays[0], 0, 0])
