@@ -761,7 +761,8 @@ class Single(layers.Layer):
 
     def call(self, x: Any) -> Any:
         joined = ops.stack([self.v, self.w[1], self.w[-1] * 2.0, self.v])
-        return x * joined[0] + ops.sum(joined * ops.stack([self.v] * 4)) * self.w[0]
+        total = ops.sum(self.v, axis=-1) + ops.logsumexp(self.v, axis=-1)  # as NumPy allows
+        return x * joined[0] + ops.sum(joined * ops.stack([self.v] * 4)) * self.w[0] + total
 
 
 def test_single_numbers_of_weights(rng: np.random.Generator) -> None:

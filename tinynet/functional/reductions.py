@@ -17,7 +17,7 @@ Axis = int | tuple[int, ...] | None
 
 def _spread(d_y: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
     """Give `d_y` the axes that a reduction of x removed, with size 1."""
-    if keepdims or axis is None:
+    if keepdims or axis is None or not x.ndim:  # NumPy allows axis -1 of a single number
         return d_y.reshape(d_y.shape if keepdims else (1,) * x.ndim)
     return np.expand_dims(d_y, axis)
 

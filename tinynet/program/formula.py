@@ -684,5 +684,5 @@ def _expanded(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
 
 def _without(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    at = {a % len(shape) for a in axes if shape[a] == 1}
+    at = {a % len(shape) for a in axes if shape and shape[a] == 1}
     return tuple(size for i, size in enumerate(shape) if i not in at)

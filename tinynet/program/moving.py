@@ -263,7 +263,7 @@ NAMED["concatenate"] = NAMED["stack"] = Named(_join, _join_backward)
 def _repeat_of(arrays: Any, options: Any) -> tuple[Traced, int, int]:
     """Return what is repeated, how often, and the axis."""
     x, n, axis = arrays[0], options["repeats"], options.get("axis")
-    if type(n) is not int or axis is None:
+    if type(n) is not int or axis is None or not x.ndim:
         raise Untraceable("repeat")
     return x, n, axis % x.ndim
 
