@@ -777,13 +777,14 @@ def test_single_numbers_of_weights(rng: np.random.Generator) -> None:
 
 
 class Averaged(layers.Layer):
-    """A layer that uses only the mean of a weight, so that each element has the same gradient."""
+    """A layer of which each element of a weight has the same gradient, and of a mask none."""
 
     def build(self, input_shape: Any) -> None:
         self.w = self.add_weight(shape=(17, 3), initializer="ones", name="w")
+        self.mask = self.add_weight(shape=(17, 3), initializer="ones", name="mask")
 
     def call(self, x: Any) -> Any:
-        return x * ops.mean(self.w)
+        return x * ops.mean(ops.where(self.mask, self.w, 0.0)) * ops.mean(self.w)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])

@@ -385,6 +385,9 @@ class Lowering:
             The new value.
         """
         space = space_of(variable.shape)
+        gradient = as_traced(gradient)
+        if not gradient.shape:  # 0, of a weight that the loss does not depend on
+            gradient = Traced.of(gradient.node, variable.shape)
         gradient = self.whole(gradient)  # a penalty reads the weight before it is decayed in place
         values = [w, gradient, *(self.leaf(v, v.shape) for v in slots), *numbers]
         node = Node(name, [self.add(as_traced(v)).node for v in values], space)
