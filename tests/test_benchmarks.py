@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import copy
 import dataclasses
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +263,22 @@ def test_ablation_measures_with_every_rule_and_without_each(
     assert disabled[-6:] == [[], ["one"], ["two"], ["one"], ["two"], []]
     assert times[0].keys() == {"epoch", "epoch without one", "epoch without two"}
     assert ablation.gains({"epoch": [1.0], "epoch without one": [1.5]}) == {"one": 0.5}
+
+
+@pytest.mark.skipif("not hasattr(os, 'waitid')", reason="children can't be waited for")
+def test_cold_counts_the_processes_that_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = [sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"]
+
+    class Compiles:
+        def epoch(self) -> None:
+            if not started:
+                started.append(subprocess.Popen(busy))
+                _thread.start_new_thread(started[0].wait, ())
+
+    started: list[subprocess.Popen[bytes]] = []
+    worker = Worker(CONTENDERS["tinynet-numpy"])
+    monkeypatch.setattr(worker, "make", Compiles)
+    assert worker.first()["seconds"]["CPU time of the first fit"] >= 0.5
 
 
 def test_rules_for_threads_are_measured_on_two_cores() -> None:
