@@ -166,7 +166,7 @@ def interleave(
         def leave_out(ready: dict[str, Any], reasons: dict[str, str]) -> None:
             """Go on without those who do not train alike."""
             for key, reason in reasons.items():
-                outcome.skip(key, f"{task.name}: {reason}", say)
+                outcome.skip(key, f"{describe(task.fields())}: {reason}", say)
                 ready.pop(key, None)
                 outcome.records = [
                     r
