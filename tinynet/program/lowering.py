@@ -385,9 +385,6 @@ class Lowering:
             The new value.
         """
         space = space_of(variable.shape)
-        gradient = as_traced(gradient)
-        if not gradient.shape:  # 0, of a weight that the loss does not depend on
-            gradient = Traced.of(gradient.node, variable.shape)
         gradient = self.whole(gradient)  # a penalty reads the weight before it is decayed in place
         values = [w, gradient, *(self.leaf(v, v.shape) for v in slots), *numbers]
         node = Node(name, [self.add(as_traced(v)).node for v in values], space)
@@ -817,8 +814,10 @@ class ProgramLowering(Lowering):
         if d_y.shape != shape:
             d_y = np.broadcast_to(d_y, shape)
         given = d_y, ys, arrays, own.options, operation.needs, operation.outs
+        found = backward(own.operation, self, *given)
         # The result may not depend on an input smoothly.
-        return [0.0 if d is None else d for d in backward(own.operation, self, *given)]
+        zeros = (np.broadcast_to(as_traced(0.0), np.shape(x)) for x in arrays)
+        return [zero if d is None else d for d, zero in zip(found, zeros, strict=True)]
 
     def _gradients_by_python(self, instruction: Any, why: str) -> None:
         operation = instruction.operation

@@ -101,10 +101,11 @@ class Code:
                 continue
             inputs = [self.read(i, own) for i in node.inputs]
             if node.is_update:
-                # The loop of an update knows no other strides than those of whole arrays.
-                whole = (placement(i, self.space) for i in node.inputs[: 1 + len(node.source)])
-                assert self.space.size == 1 or {*whole} == {"full"}, node
-                arrays, rest = inputs[: 1 + len(node.source)], inputs[1 + len(node.source) :]
+                count = 1 + len(node.source)
+                # The kernel's loop over an update reads whole contiguous arrays only.
+                kinds = {placement(i, self.space) for i in node.inputs[:count]}
+                assert self.space.size == 1 or kinds == {"full"}, node
+                arrays, rest = inputs[:count], inputs[count:]
                 if arrays[0] != self._of[node]:  # the decayed weight is elsewhere
                     self.code.append([machine.operations["copy"], self._of[node], arrays[0], 0, 0])
                     arrays[0] = self._of[node]
@@ -447,7 +448,7 @@ class Machine:
         return call.kernel, words
 
     def _count(self, batched: bool) -> int:
-        """Return the address of the number of examples, or of a 1 if there is no batch axis."""
+        """Return the address of the number of examples; without a batch axis, of a 1."""
         return self._address(self.step) + 16 if batched else self._address(self.one)
 
     def _begin_words(self) -> dict[str, Any]:
