@@ -39,7 +39,7 @@ PARTS = {
     "overlap": "program.order:_needs program.order:_estimate kernels.runner:_is_ready "
     "kernels.runner:_claim",
 }
-#: Rules for two threads and more: measured on two cores, and all others on one.
+#: Rules that need at least two threads: measured on two cores, and all others on one.
 FOR_THREADS = ("parts", "overlap")
 #: What cannot be disabled: results would be others, or wrong. Each with its parts.
 NEEDED = {
@@ -62,7 +62,7 @@ def disable(rule: str) -> None:
 
 
 def measured(names: Iterable[str], cores: int) -> list[str]:
-    """Return which of these rules are measured on so many cores; no rule ("") always is."""
+    """Return the rules to measure on this number of cores, with "" for all rules enabled."""
     return [name for name in names if not name or (name in FOR_THREADS) == (cores > 1)]
 
 

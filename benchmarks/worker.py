@@ -195,10 +195,12 @@ class Worker:
 
 
 def await_children(most: float = 10.0) -> None:
-    """Wait until somebody has waited for every process that this one started: then it counts."""
+    """Wait for all child processes: only those that have been reaped count in `os.times`."""
+    if not hasattr(os, "waitid"):  # as on Windows
+        return
     end = time.monotonic() + most
-    with contextlib.suppress(ChildProcessError):  # there is none
-        while hasattr(os, "waitid") and time.monotonic() < end:
+    with contextlib.suppress(ChildProcessError):  # all children have been reaped
+        while time.monotonic() < end:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             time.sleep(0.02)
 

@@ -20,7 +20,7 @@ except ImportError:
     hypothesis = None
 
 import tinynet
-from tinynet import profiling, registry
+from tinynet import profiling, registry, threads
 
 gc.disable()  # until all tests are collected, which makes many objects that stay
 
@@ -46,16 +46,14 @@ def digits():
 
 # Tests of what must hold for any seed take this one; set it to see a failure again.
 SESSION_SEED = int(os.environ.get("TINYNET_TEST_SEED") or secrets.randbelow(2**32))
-
-
-os.environ["TINYNET_TEST_SEED"] = str(SESSION_SEED)  # for all processes that run tests
+os.environ["TINYNET_TEST_SEED"] = str(SESSION_SEED)  # inherited by processes that run tests
 
 
 def pytest_xdist_auto_num_workers(config):
     """Share whole runs between processes; run the tests of some files, or by name, in this one."""
     if config.args_source is config.ArgsSource.ARGS or config.option.keyword:
         return 0
-    return min(os.cpu_count() or 1, 4)
+    return min(threads.processors(), 4)
 
 
 def pytest_report_header():

@@ -265,7 +265,7 @@ def test_ablation_measures_with_every_rule_and_without_each(
     assert ablation.gains({"epoch": [1.0], "epoch without one": [1.5]}) == {"one": 0.5}
 
 
-@pytest.mark.skipif("not hasattr(os, 'waitid')", reason="children can't be waited for")
+@pytest.mark.skipif("not hasattr(os, 'waitid')", reason="needs os.waitid, as on Linux")
 def test_cold_counts_the_processes_that_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = [sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"]
 

@@ -170,6 +170,11 @@ def both(build: Build, x: Any, y: Any, **options: Any) -> tuple[Any, list[list[A
     return model, found
 
 
+def assert_close(actual: list[Any], expected: list[Any]) -> None:
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def inputs(name: str, shape: Any, rng: np.random.Generator) -> Any:
     x = rng.standard_normal((N, *shape)).astype(np.float32)
     return rng.integers(0, 4, x.shape) if "Embedding" in name or "tokens" in name else x
@@ -181,8 +186,7 @@ def test_layers_are_compiled(name: str, rng: np.random.Generator) -> None:
     y = rng.integers(0, 3, N)
     model, found = both(lambda: classifier(LAYERS[name]), x, y)
     assert {*step(model).by_python} == BY_PYTHON.get(name, set())
-    for ours, theirs in zip(*found, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert_close(*found)
 
 
 OPTIMIZERS = sorted(of(optimizers.Optimizer, optimizers))
@@ -494,8 +498,7 @@ def test_weighted_values_of_a_fixed_batch_are_those_of_numpy(units: int, n: int)
 
     y = rng.integers(0, 2, (n, units))
     _, found = both(build, x, y, batch_size=4, sample_weight=rng.random(n))
-    for ours, theirs in zip(*found, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert_close(*found)
 
 
 def test_labels_of_as_many_examples_as_classes(rng: np.random.Generator) -> None:
@@ -507,8 +510,7 @@ def test_labels_of_as_many_examples_as_classes(rng: np.random.Generator) -> None
     x, y = rng.standard_normal((4, 3)).astype(np.float32), [3, 0, 1, 3]
     model, found = both(build, x, y, sample_weight=rng.random(4))
     assert {*step(model).by_python} == {"normal"}
-    for ours, theirs in zip(*found, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert_close(*found)
 
 
 class Halved(keras.constraints.MaxNorm):
@@ -557,8 +559,7 @@ def test_methods_of_the_user_are_called(name: str, rng: np.random.Generator) -> 
     x, y = rng.random((N, 6)).astype(np.float32), rng.integers(0, 3, N)
     model, found = both(build, x, y)
     assert step(model).by_python
-    for ours, theirs in zip(*found, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert_close(*found)
 
 
 def test_batches_without_examples_have_outputs_without_rows() -> None:
@@ -607,8 +608,7 @@ def test_examples_are_moved_as_by_numpy(name: str, n: int, rng: np.random.Genera
         return model
 
     _, found = both(build, rng.random((n, 3)), np.arange(n) % 3, batch_size=3)
-    for ours, theirs in zip(*found, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert_close(*found)
 
 
 CHANGES: dict[str, Callable[[Any], Any]] = {
@@ -644,8 +644,7 @@ def test_options_changed_by_callbacks_take_effect(
     callback: Any = keras.callbacks.LambdaCallback(**{when: change})
     x, y = rng.random((N, 6)).astype(np.float32), rng.integers(0, 2, N)
     found = both(build, x, y, epochs=3, callbacks=[callback])[1]
-    for ours, theirs in zip(*found, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert_close(*found)
 
 
 @pytest.mark.parametrize("kind", [list, np.array])
@@ -663,8 +662,7 @@ def test_lists_of_options_changed_by_callbacks_take_effect(
 
     callback: Any = keras.callbacks.LambdaCallback(on_epoch_begin=change)
     x, y = rng.random((N, 6)).astype(np.float32), np.eye(2)[rng.integers(0, 2, N)]
-    for ours, theirs in zip(*both(build, x, y, epochs=3, callbacks=[callback])[1], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert_close(*both(build, x, y, epochs=3, callbacks=[callback])[1])
 
 
 class Raising(layers.Layer):
@@ -772,8 +770,7 @@ def test_single_numbers_of_weights(rng: np.random.Generator) -> None:
         return model
 
     x, y = rng.random((N, 6)).astype(np.float32), rng.random((N, 2))
-    for ours, theirs in zip(*both(build, x, y, epochs=2)[1], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert_close(*both(build, x, y, epochs=2)[1])
 
 
 class Averaged(layers.Layer):
@@ -795,5 +792,4 @@ def test_gradients_that_are_one_number(optimizer: str, rng: np.random.Generator)
         return model
 
     x, y = rng.random((N, 6)).astype(np.float32), rng.random((N, 2))
-    for ours, theirs in zip(*both(build, x, y)[1], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert_close(*both(build, x, y)[1])

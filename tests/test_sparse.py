@@ -212,7 +212,9 @@ def predicted_densely(model: Any, x: Any) -> Any:
     return np.concatenate([model.predict(x[k : k + 100]) for k in range(0, len(x), 100)])
 
 
-@pytest.mark.skipif("keras.config.backend() != 'numba'", reason="tests the numba backend")
+@pytest.mark.skipif(
+    "keras.config.backend() != 'numba'", reason="only the numba backend compresses rows"
+)
 def test_many_sparse_inputs_are_predicted_from_compressed_rows(
     rng: np.random.Generator, batches: list[int]
 ) -> None:

@@ -61,9 +61,10 @@ STATE = 16
 _BYTES, _LANES = 8 * WORDS, 16
 _CLAIMED, _DONE, _LINE = 0, 8, 64  # bytes
 _OFTEN, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 ms), microseconds
-# On a busy machine a caller is faster alone. When so many tasks were begun by no worker, it works
-# alone for so many nanoseconds; when one kept it waiting for so long, or for a part of the time
-# that a step takes alone, for a few times that: parts of a long row never end at the same time.
+# On a busy machine a caller is faster alone. After TOO_LATE tasks that no worker began, it works
+# alone for PAUSE nanoseconds. After waiting for a worker for _LONG nanoseconds and 1 / _PART of a
+# step, it works alone for _TIMES the wait. Parts of a long row never end at the same time, so the
+# limit grows with the step.
 TOO_LATE, PAUSE, _LONG, _PART, _TIMES = 100, 20_000_000, 50_000, 4, 8
 # Whether workers help is measured: so many pairs of stretches, each so many nanoseconds long. The
 # next trial comes after so many times as long as this, and later on after this many nanoseconds.
