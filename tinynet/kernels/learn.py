@@ -28,12 +28,13 @@ from tinynet.kernels.row import FIRST, WORDS, call_at, kernel, vector
 from tinynet.kernels.simd import AVX512, I32, I64, LANES, int64_at, put_int64
 
 _TINY = 1e-30  # moment estimates of Adam below it are set to 0
-_CACHED = 1 << 17  # bytes of a block of the gradient, if a row is not larger
+_CACHED = 1 << 17  # bytes of a block of the gradient, if its rows are not larger
+_ROWS = 64  # rows of a block, in up to twice as many bytes: for each, `product` copies d_y
 
 
 def gradient_size(u: int) -> int:
     """Return how many bytes of scratch memory each part needs for the gradient of its block."""
-    return max(_CACHED, (48 * u + 63) // 64 * 64)
+    return max(_CACHED, min(4 * _ROWS * u, 2 * _CACHED), (48 * u + 63) // 64 * 64)
 
 
 def room_size() -> int:

@@ -15,8 +15,9 @@ All are one routine, ``out = a @ b + bias``, which computes `out` tile by tile::
                     |  next  |
                     +--------+
 
-A panel is copied, so that it is contiguous, where its rows lie far apart and more than `_FEW` rows
-of `a` are multiplied with it. For ``b.T`` it is transposed.
+A panel is copied, so that it is contiguous, where its rows lie far apart and several rows of `a`
+are multiplied with it. For ``b.T`` it is transposed, and so are rows of ``a.T``: a processor reads
+numbers that lie side by side faster than numbers on as many pages of memory.
 
 Every number of `out` is the same chain of fused multiply-adds in any tile: it begins with the bias
 or 0 and adds the products in the order of k; 0 is added at the end, which makes -0 a 0. If a layer
@@ -26,7 +27,7 @@ inputs: CSR inputs (`compressed`) are computed by two threads, one half each.
 The parts of a product are ranges of its panels, or of its rows if there are few panels. Part p
 uses the scratch memory at ``room + p * room_size``::
 
-    | panel: DEEP x 64 | sums of the second half: CHUNK x 64 |
+    | panel: DEEP x 64 | sums of the second half: CHUNK x 64 | rows of a.T |
 """
 
 from typing import Any
@@ -59,15 +60,18 @@ _NARROW = 16 if AVX512 else _TALL
 _SINGLE = 4  # vectors of a tile for a single row
 _WIDE, _WIDEST = _VECTORS * LANES, _SINGLE * LANES
 _DEEP = 256  # rows of a panel
-_CHUNK = 256  # rows of `a` that are multiplied with one panel
-_FEW = 64  # For this many rows, copying a panel takes longer than its faster reading saves.
+_CHUNK = 512  # rows of `a` that are multiplied with one panel
+_TRANSPOSED = 1 << 16  # numbers of ``a.T`` that are transposed at a time
+# For this many rows, copying a panel takes longer than its faster reading saves; for fewer if its
+# rows are at least so many bytes apart.
+_FEW, _FEWER, _APART = 64, 24, 2048
 #: Which product, see `product`.
 FORWARD, INPUTS, KERNEL = range(3)
 
 
 def room_size() -> int:
     """Return how many bytes of scratch memory each part of a product needs."""
-    return 4 * _WIDEST * (_DEEP + _CHUNK)
+    return 4 * (_WIDEST * (_DEEP + _CHUNK) + _TRANSPOSED)
 
 
 if not COMPILES:
@@ -243,10 +247,10 @@ else:
                 simd.store(b, x[r], b.add(line, b.mul(j, I64(4))))
             return []
 
-        def columns(i, _):
-            return simd.loop(b, I64(0), width, LANES, [], lambda j, _: block(i, j), False)
+        def along_rows(j, _):
+            return simd.loop(b, I64(0), rows, LANES, [], lambda i, _: block(i, j), False)
 
-        simd.loop(b, I64(0), rows, LANES, [], columns, False)
+        simd.loop(b, I64(0), width, LANES, [], along_rows, False)
 
 
 _MASKS = AVX512  # a partial panel need not be copied
@@ -267,6 +271,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
     # those of a row `along`.
     panel = room + part * room_size
     rest = panel + 4 * _WIDEST * _DEEP
+    transposed = rest + 4 * _WIDEST * _CHUNK
     rectifies, which = which >> 3, which & 7
     n = int64_at(count, 0) * per
     columns, depth, down, along, ldb, gate = u, d, 4 * d, 4, 4 * u, 0
@@ -292,10 +297,20 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
         begin, end = n * part // parts, n * (part + 1) // parts
     out_down = 4 * columns
     flushing = flush(which == KERNEL)
-    chunk = (end - begin + _CHUNK - 1) // _CHUNK
+    most, x_down, x_along = _CHUNK, down, along
+    padded = (depth + LANES - 1) // LANES * LANES
+    transposes = which == KERNEL and columns > LANES and end - begin >= LANES
+    transposes = transposes and LANES * padded <= _TRANSPOSED
+    if transposes:
+        most, x_down, x_along = min(_TRANSPOSED // padded // LANES * LANES, most), 4 * padded, 4
+    chunk = (end - begin + most - 1) // most
     chunk = (end - begin + chunk - 1) // max(chunk, 1)  # about equally many rows each time
     for top in range(begin, end, max(chunk, 1)):
         rows = min(chunk, end - top)
+        above = a + top * down
+        if transposes:
+            _transpose(above, along, rows, depth, transposed, x_down)
+            above = transposed
         j = first
         while j < last:
             width = last - j
@@ -304,9 +319,8 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
                 j, width = last - LANES, LANES  # some columns again, rather than a partial vector
             width = min(width, _WIDEST if single else _WIDE)
             line = 4 * _WIDEST if single else 4 * _WIDE
-            copied = not single and (
-                (rows > _FEW and ldb > 4 * _WIDE) or (not _MASKS and width < _WIDE)
-            )
+            far = ldb > 4 * _WIDE and rows > (_FEWER if ldb >= _APART else _FEW)
+            copied = not single and (far or (not _MASKS and width < _WIDE))
             y, k = out + top * out_down + 4 * j, 0
             while True:
                 # The next inputs: about equally many each time, and all before the middle or
@@ -337,26 +351,26 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
                     to, to_down = rest, 4 * _WIDEST
                 add, floor = 1 if second and final else 0, rectifies if final else 0
                 door = gate + top * out_down + 4 * j if final and gate != 0 else 0
-                x, left = a + top * down + k * along, rows
+                x, left = above + k * x_along, rows
                 while left > 0:
                     if single:
                         done = 1
-                        _tile_single(x, down, along, right, right_down, size, init, init_down, to,
-                                     to_down, done, width, add, floor, door)  # fmt: skip
+                        _tile_single(x, x_down, x_along, right, right_down, size, init, init_down,
+                                     to, to_down, done, width, add, floor, door)  # fmt: skip
                     elif narrow:
                         done = min(left, _NARROW)
-                        _tile_narrow(x, down, along, right, right_down, size, init, init_down, to,
-                                     to_down, done, width, add, floor, door)  # fmt: skip
+                        _tile_narrow(x, x_down, x_along, right, right_down, size, init, init_down,
+                                     to, to_down, done, width, add, floor, door)  # fmt: skip
                     elif left <= _LOW or left == 2 * _LOW or left == 2 * _LOW - 1:
                         done = min(left, _LOW)
-                        _tile_low(x, down, along, right, right_down, size, init, init_down, to,
+                        _tile_low(x, x_down, x_along, right, right_down, size, init, init_down, to,
                                   to_down, done, width, add, floor, door)  # fmt: skip
                     else:
                         done = min(left, _TALL)
-                        _tile_tall(x, down, along, right, right_down, size, init, init_down, to,
+                        _tile_tall(x, x_down, x_along, right, right_down, size, init, init_down, to,
                                    to_down, done, width, add, floor, door)  # fmt: skip
                     left -= done
-                    x += done * down
+                    x += done * x_down
                     init += done * init_down
                     to += done * to_down
                     if door != 0:
