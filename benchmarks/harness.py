@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 #: How far the loss of a contender's first epoch may be from the middle of all: other random orders
 #: and masks move it by 2 %, PyTorch's RMSprop, whose epsilon is outside the root, by 3 %. And that
-#: of the last epoch in the first round: by then it is small, and random orders move it by more.
+#: of the last epoch in the first round: random orders move it by more. See also `tolerance`.
 AGREE, AGREE_LATER = 0.05, 0.3
 
 
@@ -182,7 +182,8 @@ def interleave(
             fields = task.fields()
             replies = {key: ask(key, do="prepare", mode=mode, task=fields) for key in list(running)}
             ready = {key: reply for key, reply in replies.items() if reply}
-            leave_out(ready, disagreeing(ready, AGREE))
+            first = middle(ready)
+            leave_out(ready, disagreeing(ready, tolerance(task, first)))
             for reply in ready.values():
                 outcome.know(reply)
             say(f"  {describe(fields)}: {len(ready)} contenders are warm")
@@ -200,17 +201,38 @@ def interleave(
                             key, measure, value, "s", fields, accuracy, ready[key]["checked"]
                         )
                 if number == 0:
-                    leave_out(ready, disagreeing(replies, AGREE_LATER))
+                    later = AGREE_LATER * middle(replies)
+                    leave_out(ready, disagreeing(replies, max(later, tolerance(task, first))))
 
 
-def disagreeing(replies: dict[str, dict[str, Any]], tolerance: float) -> dict[str, str]:
-    """Say whose loss is not that of most contenders, and what losses these are."""
-    losses = {k: reply["loss"] for k, reply in replies.items() if reply.get("loss") is not None}
-    middle = statistics.median([loss for loss in losses.values() if math.isfinite(loss)] or [0.0])
+def _losses(replies: dict[str, dict[str, Any]]) -> dict[str, float]:
+    return {k: reply["loss"] for k, reply in replies.items() if reply.get("loss") is not None}
+
+
+def middle(replies: dict[str, dict[str, Any]]) -> float:
+    """Return the median of the contenders' losses."""
+    found = [loss for loss in _losses(replies).values() if math.isfinite(loss)]
+    return statistics.median(found) if found else 0.0
+
+
+def tolerance(task: Task, first: float) -> float:
+    """Return how far losses of an epoch may be apart, of which the first was `first`.
+
+    Losses of batches differ about as much as their mean, so the mean of n batches in random order
+    is off by about 1 / sqrt(n). A network that knows its images by heart has a small loss, of which
+    chance is the largest part; the first one tells what a difference of training is.
+    """
+    steps = -(-task.images // task.batch)
+    return max(AGREE, 1 / math.sqrt(steps) if steps > 1 else 0.0) * abs(first)
+
+
+def disagreeing(replies: dict[str, dict[str, Any]], most: float) -> dict[str, str]:
+    """Say whose loss is further from the middle than `most`, and what losses these are."""
+    usual = middle(replies)
     return {
-        key: f"does not train alike: the loss of an epoch is {loss:.4f}, not {middle:.4f}"
-        for key, loss in losses.items()
-        if not abs(loss - middle) <= tolerance * abs(middle)
+        key: f"does not train alike: the loss of an epoch is {loss:.4f}, not {usual:.4f}"
+        for key, loss in _losses(replies).items()
+        if not abs(loss - usual) <= most
     }
 
 

@@ -21,7 +21,15 @@ import tinynet
 from benchmarks import ablation, check, harness, nets, report, suites, targets
 from benchmarks.__main__ import main
 from benchmarks.contenders import CONTENDERS, Contender, only_avx2
-from benchmarks.harness import Outcome, Process, SkipError, _turn, disagreeing, interleave
+from benchmarks.harness import (
+    Outcome,
+    Process,
+    SkipError,
+    _turn,
+    disagreeing,
+    interleave,
+    tolerance,
+)
 from benchmarks.problem import Problem
 from benchmarks.task import NETWORKS, PREDICTION, Task
 from benchmarks.worker import Worker
@@ -585,6 +593,18 @@ def test_losses_must_agree() -> None:
     assert disagreeing({**replies, "e": {}}, 0.05).keys() == {"c", "d"}
     assert disagreeing({**replies, "e": {}}, 0.2).keys() == {"d"}
     assert disagreeing({"e": {}, "f": {"loss": None}}, 0.05) == {}
+
+
+def test_how_far_losses_may_be_apart_depends_on_the_number_of_batches() -> None:
+    main = NETWORK["main"]  # 1,875 batches: their mean is known well enough
+    assert tolerance(main, 2.0) == pytest.approx(0.1)
+    assert tolerance(dataclasses.replace(main, images=16 * 32), 2.0) == pytest.approx(0.5)
+    assert tolerance(dataclasses.replace(main, images=32), 2.0) == pytest.approx(0.1)  # no order
+    # Losses of images known by heart: a factor of two is chance, another first loss is not.
+    few = dataclasses.replace(main, hidden=(1024,), batch=128, images=4 * 128)
+    later = {"a": {"loss": 0.024}, "b": {"loss": 0.024}, "c": {"loss": 0.048}}
+    assert disagreeing(later, tolerance(few, 1.2)) == {}
+    assert disagreeing({**later, "c": {"loss": 2.3}}, tolerance(few, 1.2)).keys() == {"c"}
 
 
 def test_who_does_not_train_alike_is_skipped_in_this_task_only(
