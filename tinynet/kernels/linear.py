@@ -9,7 +9,7 @@ All are one routine, ``out = a @ b + bias``, which computes `out` tile by tile::
                     |  ...   |      one number of each row of a, and adds their products
                     +--------+      to sums that stay in registers.
      rows of a      +--------+
-    +------------+  |  tile  |      6 rows (or 4) x 2 vectors of 16 numbers; with AVX2
+    +------------+  |  tile  |      6 rows (or 4) x 4 vectors of 16 numbers; with AVX2
     | k = 0 ...  |  |        |      1 vector, which takes two registers
     +------------+  +--------+
                     |  next  |
@@ -53,13 +53,13 @@ from tinynet.kernels.simd import (
 
 #: The most inputs whose products with the kernel are summed in one chain.
 LONGEST = 256
-_VECTORS = 2 if AVX512 else 1  # of a tile's row
+_VECTORS = 4 if AVX512 else 1  # of a tile's row
 _TALL, _LOW = (6, 4) if FMA else (2, 2)  # rows of a tile
 # Rows of a tile of one vector: with fewer sums, each multiply-add would wait for the one before.
 _NARROW = 16 if AVX512 else _TALL
 _SINGLE = 4  # vectors of a tile for a single row
 _WIDE, _WIDEST = _VECTORS * LANES, _SINGLE * LANES
-_DEEP = 256  # rows of a panel
+_DEEP = 128 if AVX512 else 256  # rows of a panel
 _CHUNK = 512  # rows of `a` that are multiplied with one panel
 _TRANSPOSED = 1 << 16  # numbers of ``a.T`` that are transposed at a time
 # For this many rows, copying a panel takes longer than its faster reading saves; for fewer if its
@@ -255,6 +255,7 @@ else:
 
 _MASKS = AVX512  # a partial panel need not be copied
 _tile_tall, _tile_low = _tile_of(_TALL, _VECTORS), _tile_of(_LOW, _VECTORS)
+_tile_half = _tile_of(_TALL, 2)
 _tile_narrow, _tile_single = _tile_of(_NARROW, 1), _tile_of(1, _SINGLE)
 
 
@@ -315,6 +316,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
         while j < last:
             width = last - j
             single, narrow = rows < 3, AVX512 and width <= LANES
+            halved = AVX512 and width <= 2 * LANES
             if not _MASKS and not single and width < LANES and j - first >= LANES - width:
                 j, width = last - LANES, LANES  # some columns again, rather than a partial vector
             width = min(width, _WIDEST if single else _WIDE)
@@ -361,6 +363,10 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
                         done = min(left, _NARROW)
                         _tile_narrow(x, x_down, x_along, right, right_down, size, init, init_down,
                                      to, to_down, done, width, add, floor, door)  # fmt: skip
+                    elif halved:
+                        done = min(left, _TALL)
+                        _tile_half(x, x_down, x_along, right, right_down, size, init, init_down, to,
+                                   to_down, done, width, add, floor, door)  # fmt: skip
                     elif left <= _LOW or left == 2 * _LOW or left == 2 * _LOW - 1:
                         done = min(left, _LOW)
                         _tile_low(x, x_down, x_along, right, right_down, size, init, init_down, to,
