@@ -27,7 +27,7 @@ inputs: CSR inputs (`compressed`) are computed by two threads, one half each.
 The parts of a product are ranges of its panels, or of its rows if there are few panels. Part p
 uses the scratch memory at ``room + p * room_size``::
 
-    | panel: DEEP x 64 | sums of the second half: CHUNK x 64 | rows of a.T |
+    | panel: DEEP x 64 | sums of the second half: CHUNK x 64, or rows of a.T |
 """
 
 from typing import Any
@@ -71,7 +71,7 @@ FORWARD, INPUTS, KERNEL = range(3)
 
 def room_size() -> int:
     """Return how many bytes of scratch memory each part of a product needs."""
-    return 4 * (_WIDEST * (_DEEP + _CHUNK) + _TRANSPOSED)
+    return 4 * (_WIDEST * _DEEP + max(_WIDEST * _CHUNK, _TRANSPOSED))
 
 
 if not COMPILES:
@@ -272,7 +272,6 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
     # those of a row `along`.
     panel = room + part * room_size
     rest = panel + 4 * _WIDEST * _DEEP
-    transposed = rest + 4 * _WIDEST * _CHUNK
     rectifies, which = which >> 3, which & 7
     n = int64_at(count, 0) * per
     columns, depth, down, along, ldb, gate = u, d, 4 * d, 4, 4 * u, 0
@@ -310,8 +309,8 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
         rows = min(chunk, end - top)
         above = a + top * down
         if transposes:
-            _transpose(above, along, rows, depth, transposed, x_down)
-            above = transposed
+            _transpose(above, along, rows, depth, rest, x_down)
+            above = rest
         j = first
         while j < last:
             width = last - j
