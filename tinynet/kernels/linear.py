@@ -76,7 +76,7 @@ def room_size() -> int:
 
 if not COMPILES:
 
-    def _tile_of(height, vectors):
+    def _tile_of(height, vectors, full=False):
         @np.errstate(all="ignore")
         def tile(a, down, along, b, ldb, depth, init, init_down, out, out_down, rows, width, add,
                  rectifies, gate):  # fmt: skip
@@ -104,22 +104,23 @@ if not COMPILES:
 
 else:
 
-    def _tile_of(height, vectors):
+    def _tile_of(height, vectors, full=False):
         """Return the function that computes ``out = init + a @ b``, or adds it to `out`.
 
         Addresses and distances are in bytes; `init` and `gate` may be 0. If there are fewer rows,
-        the missing ones repeat the first row and store the same numbers.
+        the missing ones repeat the first row and store the same numbers. A `full` tile has no
+        masks: Intel's processors take as long for one as for a multiply-add.
         """
 
         @emitted()
         def tile(b, a, down, along, right, ldb, depth, init, init_down, out, out_down, rows, width,
                  add, rectifies, gate):  # fmt: skip
-            masked = _MASKS or height == 1  # a single row's panel is not copied
+            masked = (_MASKS or height == 1) and not full  # a single row's panel is not copied
             cells = [(r, p) for r in range(height) for p in range(vectors)]
             row = [
                 b.select(b.icmp_signed("<", I64(r), rows), I64(r), I64(0)) for r in range(height)
             ]
-            masks = [simd.below(b, width, p * LANES) for p in range(vectors)]
+            masks = [None if full else simd.below(b, width, p * LANES) for p in range(vectors)]
             lefts = [b.add(a, b.mul(down, r)) for r in row]
             zero = simd.splat(b, F32(0))
             starts = [b.add(init, b.mul(init_down, r)) for r in row]
@@ -254,8 +255,8 @@ else:
 
 
 _MASKS = AVX512  # a partial panel need not be copied
-_tile_tall, _tile_low = _tile_of(_TALL, _VECTORS), _tile_of(_LOW, _VECTORS)
-_tile_half = _tile_of(_TALL, 2)
+_tile_tall, _tile_low = _tile_of(_TALL, _VECTORS, AVX512), _tile_of(_LOW, _VECTORS, AVX512)
+_tile_half = _tile_of(_TALL, 2, AVX512)
 _tile_narrow, _tile_single = _tile_of(_NARROW, 1), _tile_of(1, _SINGLE)
 
 
@@ -297,14 +298,14 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
         begin, end = n * part // parts, n * (part + 1) // parts
     out_down = 4 * columns
     flushing = flush(which == KERNEL)
-    most, x_down, x_along = _CHUNK, down, along
+    chunk, x_down, x_along = _CHUNK, down, along
     padded = (depth + LANES - 1) // LANES * LANES
     transposes = which == KERNEL and columns > LANES and end - begin >= LANES
     transposes = transposes and LANES * padded <= _TRANSPOSED
     if transposes:
-        most, x_down, x_along = min(_TRANSPOSED // padded // LANES * LANES, most), 4 * padded, 4
-    chunk = (end - begin + most - 1) // most
-    chunk = (end - begin + chunk - 1) // max(chunk, 1)  # about equally many rows each time
+        chunk, x_down, x_along = min(_TRANSPOSED // padded // LANES * LANES, chunk), 4 * padded, 4
+    chunks = max((end - begin + chunk - 1) // chunk, 1)
+    chunk = (end - begin + chunks - 1) // chunks  # about equally many rows each time
     for top in range(begin, end, max(chunk, 1)):
         rows = min(chunk, end - top)
         above = a + top * down
@@ -314,11 +315,14 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
         j = first
         while j < last:
             width = last - j
-            single, narrow = rows < 3, AVX512 and width <= LANES
-            halved = AVX512 and width <= 2 * LANES
+            single = rows < 3
             if not _MASKS and not single and width < LANES and j - first >= LANES - width:
                 j, width = last - LANES, LANES  # some columns again, rather than a partial vector
-            width = min(width, _WIDEST if single else _WIDE)
+            most = _WIDEST if single else _WIDE
+            if AVX512 and not single and width < _WIDE:
+                most = 2 * LANES if width >= 2 * LANES else LANES
+            width = min(width, most)
+            narrow, halved = AVX512 and width <= LANES, AVX512 and width == 2 * LANES
             line = 4 * _WIDEST if single else 4 * _WIDE
             far = ldb > 4 * _WIDE and rows > (_FEWER if ldb >= _APART else _FEW)
             copied = not single and (far or (not _MASKS and width < _WIDE))

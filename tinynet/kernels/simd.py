@@ -63,6 +63,13 @@ def store(b, x, address, mask=None):
 
 def below(b, width, first=0):
     """Return the mask of the lanes i with ``first + i < width``."""
+    if AVX512:
+        # Bits, as LLVM would repeat a comparison wherever the mask is used, also in loops.
+        lanes = b.sub(width, I64(first))
+        lanes = b.select(b.icmp_signed(">", lanes, I64(0)), lanes, I64(0))
+        lanes = b.select(b.icmp_signed("<", lanes, I64(LANES)), lanes, I64(LANES))
+        bits = b.trunc(b.not_(b.shl(I64(-1), lanes)), ir.IntType(LANES))
+        return b.bitcast(bits, ir.VectorType(I1, LANES))
     lanes = ir.VectorType(I32, LANES)([first + i for i in range(LANES)])
     return b.icmp_signed("<", lanes, splat(b, b.trunc(width, I32)))
 
