@@ -33,6 +33,7 @@ from tinynet.kernels.simd import FMA
 SHAPES = [
     (1, 1, 1),
     (0, 3, 5),
+    (0, 40, 30),
     (2, 900, 200),
     (1, 600, 70),
     (17, 600, 16),

@@ -301,7 +301,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
     chunk, x_down, x_along = _CHUNK, down, along
     padded = (depth + LANES - 1) // LANES * LANES
     transposes = which == KERNEL and columns > LANES and end - begin >= LANES
-    transposes = transposes and LANES * padded <= _TRANSPOSED
+    transposes = transposes and 0 < LANES * padded <= _TRANSPOSED
     if transposes:
         chunk, x_down, x_along = min(_TRANSPOSED // padded // LANES * LANES, chunk), 4 * padded, 4
     chunks = max((end - begin + chunk - 1) // chunk, 1)
