@@ -29,7 +29,8 @@ from tinynet.kernels.simd import AVX512, I32, I64, LANES, int64_at, put_int64
 
 _TINY = 1e-30  # moment estimates of Adam below it are set to 0
 _CACHED = 1 << 17  # bytes of a block of the gradient, if its rows are not larger
-_ROWS = 64  # rows of a block, in up to twice as many bytes: for each, `product` copies d_y
+# Rows that a block should have, in up to twice _CACHED bytes: `product` copies d_y for each block.
+_ROWS = 64
 
 
 def gradient_size(u: int) -> int:

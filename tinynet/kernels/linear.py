@@ -10,8 +10,8 @@ All are one routine, ``out = a @ b + bias``, which computes `out` tile by tile::
                     +--------+      to sums that stay in registers.
      rows of a      +--------+
     +------------+  |  tile  |      6 rows (or 4) x 4 vectors of 16 numbers; with AVX2
-    | k = 0 ...  |  |        |      1 vector, which takes two registers
-    +------------+  +--------+
+    | k = 0 ...  |  |        |      1 vector, which takes two registers. Narrower tiles
+    +------------+  +--------+      compute the columns that are left.
                     |  next  |
                     +--------+
 
@@ -62,8 +62,8 @@ _WIDE, _WIDEST = _VECTORS * LANES, _SINGLE * LANES
 _DEEP = 128 if AVX512 else 256  # rows of a panel
 _CHUNK = 512  # rows of `a` that are multiplied with one panel
 _TRANSPOSED = 1 << 16  # numbers of ``a.T`` that are transposed at a time
-# For this many rows, copying a panel takes longer than its faster reading saves; for fewer if its
-# rows are at least so many bytes apart.
+# Copying a panel saves time if more than _FEW rows of `a` are multiplied with it, or more than
+# _FEWER where the panel's own rows are at least _APART bytes apart.
 _FEW, _FEWER, _APART = 64, 24, 2048
 #: Which product, see `product`.
 FORWARD, INPUTS, KERNEL = range(3)
@@ -300,8 +300,12 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
     flushing = flush(which == KERNEL)
     chunk, x_down, x_along = _CHUNK, down, along
     padded = (depth + LANES - 1) // LANES * LANES
-    transposes = which == KERNEL and columns > LANES and end - begin >= LANES
-    transposes = transposes and 0 < LANES * padded <= _TRANSPOSED
+    transposes = (
+        which == KERNEL
+        and columns > LANES
+        and end - begin >= LANES
+        and 0 < LANES * padded <= _TRANSPOSED
+    )
     if transposes:
         chunk, x_down, x_along = min(_TRANSPOSED // padded // LANES * LANES, chunk), 4 * padded, 4
     chunks = max((end - begin + chunk - 1) // chunk, 1)
@@ -318,10 +322,9 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
             single = rows < 3
             if not _MASKS and not single and width < LANES and j - first >= LANES - width:
                 j, width = last - LANES, LANES  # some columns again, rather than a partial vector
-            most = _WIDEST if single else _WIDE
+            width = min(width, _WIDEST if single else _WIDE)
             if AVX512 and not single and width < _WIDE:
-                most = 2 * LANES if width >= 2 * LANES else LANES
-            width = min(width, most)
+                width = min(width, 2 * LANES if width >= 2 * LANES else LANES)
             narrow, halved = AVX512 and width <= LANES, AVX512 and width == 2 * LANES
             line = 4 * _WIDEST if single else 4 * _WIDE
             far = ldb > 4 * _WIDE and rows > (_FEWER if ldb >= _APART else _FEW)

@@ -66,8 +66,9 @@ _OFTEN, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 
 # step, it works alone for _TIMES the wait. Parts of a long row never end at the same time, so the
 # limit grows with the step.
 TOO_LATE, PAUSE, _LONG, _PART, _TIMES = 100, 20_000_000, 50_000, 4, 8
-# Whether workers help is measured: so many pairs of stretches, each so many nanoseconds long. The
-# next trial comes after so many times as long as this, and later on after this many nanoseconds.
+# Whether workers help is measured in _PAIRS pairs of stretches of _STRETCH nanoseconds. The next
+# trial comes after _RARELY times the length of this one; that pause doubles after each trial, up to
+# _SELDOM nanoseconds.
 _PAIRS, _STRETCH, _RARELY, _SELDOM = 7, 200_000, 30, 2_000_000_000
 
 
