@@ -280,6 +280,37 @@ def test_sums(shape: tuple[int, int], rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(5, 48), (0, 64), (300, 48), (3, 1504), (2, 3008)], ids=str)
+def test_parts_of_columns(shape: tuple[int, int], parts: int, rng: np.random.Generator) -> None:
+    """The results are those of mode ROWS, to the last bit."""
+    rows, cols = shape
+    x, column, row, index = (aligned(n) for n in (rows * cols, cols, rows, cols))
+    for array in (x, column, row):
+        array[:] = rng.standard_normal(array.size)
+    labels = rng.integers(0, 9, rows)
+    index[:] = np.arange(cols)
+    results = []
+    for mode, pieces in ((c.ROWS, 1), (c.COLUMNS, parts)):
+        f, changed = Formula(mode, rows, cols), aligned(x.size)
+        changed[:] = x
+        (found, memory), (sums, sums_memory) = guarded(rows, cols), guarded(cols)
+        out, temp, row_temp = f.slot(c.OUT, found), f.slot(c.TEMP), f.slot(c.ROW_TEMP)
+        both = f.slot(c.INOUT, changed)
+        f.do("add", temp, f.slot(c.IN, x), f.slot(c.COL, column))
+        f.do("subtract", row_temp, f.slot(c.ROW, row), f.slot(c.LABEL, labels))
+        f.do("multiply", temp, temp, row_temp)
+        f.do("add", out, temp, f.slot(c.INDEX, index))
+        f.do("multiply", both, both, temp)
+        f.do("sum_col", f.slot(c.SUM_COL, sums), out)
+        f.run(pieces)
+        assert_untouched(memory)
+        assert_untouched(sums_memory)
+        results.append((found, changed, sums))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 100, 3000])
 def test_flat_ranges(size: int, parts: int, rng: np.random.Generator) -> None:
     """A range of a vector is changed in place; the offset does not apply to fixed slots."""

@@ -522,6 +522,17 @@ def test_results_are_written_over_values_that_are_not_read_again(all_rules: None
     assert (reused, none) == ([True, False], [False, False])
 
 
+def test_threads_share_long_rows_and_columns_of_sums() -> None:
+    low, x = Lowering(), traced(BATCH, 256)
+    mean = low.add(np.mean(np.mean(x * x, axis=-1)))
+    total = low.add(np.sum(np.exp(x), axis=0))
+    own = Machine(low, {"mean": mean.node, "total": total.node})
+    own.build(300, 2)
+    (table,) = own.pieces
+    work = 300 * 256
+    assert [use.parts for use in table._uses if use.work >= work] == [2, 2]
+
+
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 def test_penalty_is_of_weights_before_decay(sparse: bool) -> None:
     """By hand: w - 0.5 * 0.5 * w - 0.5 * 2 * w, as the loss does not depend on w."""

@@ -13,7 +13,8 @@ leave the cache. Part p of `parts` processes a range of whole rows.
 
 Where C is a multiple of 16, arrays are read and written in place, otherwise by way of a temporary.
 In mode FLAT the space is a vector: its rows are vectors of 16 numbers, and the rest, if any, is a
-last row of fewer columns.
+last row of fewer columns. Mode COLUMNS is mode ROWS for C a multiple of 16, but each part
+processes a range of vectors of all rows, so that several threads can sum over the rows.
 
 An operation is ``[number, to, a, b, c]``; the last four are indices of slots. A slot is
 ``[kind, address, temporary, fixed]``; every kind but SCALAR and INDEX needs a temporary, which only
@@ -68,7 +69,7 @@ from tinynet.kernels.simd import (
     store,
 )
 
-FLAT, ROWS = 0, 1
+FLAT, ROWS, COLUMNS = 0, 1, 2
 #: Kinds of slots.
 TEMP, SCALAR, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP, INOUT = range(
     13
@@ -219,14 +220,14 @@ def room_size(cols: int, temps: int, mode: int) -> int:
     temps : int
         Number of temporaries.
     mode : int
-        `FLAT` or `ROWS`.
+        `FLAT`, `ROWS` or `COLUMNS`.
 
     Returns
     -------
     int
         Number of bytes, a multiple of 64.
     """
-    vectors = (cols + LANES - 1) // LANES if mode == ROWS else 1
+    vectors = 1 if mode == FLAT else (cols + LANES - 1) // LANES
     return SLOTS * PLACE + temps * max(4 * BLOCK, VECTOR * vectors)
 
 
@@ -613,25 +614,28 @@ else:
 
 
 @inner
-def _begin(slot, place, temp, row, first, rows, cols, vectors, is_flat, is_first):
-    """Write a slot's place in a block that begins at a row and an element; copy what it reads."""
+def _begin(slot, place, temp, row, first, left, rows, cols, vectors, full, is_flat, is_first):
+    """Write a slot's place in a block that begins at a row and an element; copy what it reads.
+
+    Arrays have `full` columns, of which the block's begin at `left`.
+    """
     kind, address = int64_at(slot, 0), int64_at(slot, 1)
     last, row_step, step = cols - LANES * (vectors - 1), VECTOR * vectors, VECTOR
     is_sum = (kind == SUM_COL) | (kind == SUM_ALL)
     if (kind == IN) | (kind == OUT) | (kind == INOUT):
         address += 4 * first
         if last == LANES:
-            temp = address
+            temp, row_step = address, 4 * full
         elif kind != OUT:
-            load_rows(temp, row_step, address, 4 * cols, rows, vectors, last)
+            load_rows(temp, row_step, address, 4 * full, rows, vectors, last)
     elif kind == COL:
-        row_step = 0
+        address, row_step = address + 4 * left, 0
         if last == LANES:
             temp = address
         elif is_first:
             load_rows(temp, 0, address, 0, 1, vectors, last)
     elif kind == INDEX:
-        temp, row_step = address, 0
+        temp, row_step = address + 4 * left, 0
     elif kind == SCALAR:
         temp, row_step, step = address, 0, 0
     elif kind == LABEL and is_flat:
@@ -656,16 +660,16 @@ def _begin(slot, place, temp, row, first, rows, cols, vectors, is_flat, is_first
 
 
 @inner
-def _end(slot, temp, row, first, rows, cols, vectors, is_last):
+def _end(slot, temp, row, first, left, rows, cols, vectors, full, is_last):
     """Copy what a slot's temporary holds of a block to memory, and a sum after the last block."""
     kind, address, last = int64_at(slot, 0), int64_at(slot, 1), cols - LANES * (vectors - 1)
     if ((kind == OUT) | (kind == INOUT)) and last != LANES:
-        store_rows(address + 4 * first, 4 * cols, temp, VECTOR * vectors, rows, vectors, last)
+        store_rows(address + 4 * first, 4 * full, temp, VECTOR * vectors, rows, vectors, last)
     elif kind == ROW_OUT:
         for i in range(rows):
             put_float32(address + 4 * (row + i), float32_at(temp + VECTOR * i))
     elif is_last and kind == SUM_COL:
-        store_rows(address, 0, temp, 0, 1, vectors, last)
+        store_rows(address + 4 * left, 0, temp, 0, 1, vectors, last)
     elif is_last and kind == SUM_ALL:
         fill(address, np.float32(sum_at(temp)))
 
@@ -684,11 +688,15 @@ def chain(
         rest = size % LANES if part == parts - 1 else 0
     else:
         offset = 0
+    full, left, row, end = cols, 0, rows * part // parts, rows * (part + 1) // parts
+    if mode == COLUMNS:
+        vectors = cols // LANES
+        left, right = vectors * part // parts * LANES, vectors * (part + 1) // parts * LANES
+        row, end, cols = 0, rows, right - left
     vectors = (cols + LANES - 1 + (cols == 0)) // LANES  # of a row; no columns: 0 numbers of one
     temp_size = VECTOR * (vectors if vectors > BLOCK // LANES else BLOCK // LANES)
     most = BLOCK // LANES // vectors + (vectors > BLOCK // LANES)
-    row, end = rows * part // parts, rows * (part + 1) // parts
-    element, is_first = row * cols, True
+    element, is_first = row * full + left, True
     while True:
         n = most if most < end - row else end - row
         is_last = row + n == end and rest == 0
@@ -696,18 +704,19 @@ def chain(
             slot = slots + SLOT * s
             first = element if int64_at(slot, 3) else element + offset
             _begin(
-                slot, room + PLACE * s, temps + temp_size * int64_at(slot, 2), row, first, n, cols,
-                vectors, mode == FLAT, is_first,
+                slot, room + PLACE * s, temps + temp_size * int64_at(slot, 2), row, first, left, n,
+                cols, vectors, full, mode == FLAT, is_first,
             )  # fmt: skip
         for k in range(ops):  # the whole block, then the next operation
             execute(code + LINE * k, room, n, vectors, cols - LANES * (vectors - 1))
         for s in range(n_slots):
             slot = slots + SLOT * s
             first = element if int64_at(slot, 3) else element + offset
-            _end(slot, int64_at(room + PLACE * s, 0), row, first, n, cols, vectors, is_last)
+            temp = int64_at(room + PLACE * s, 0)
+            _end(slot, temp, row, first, left, n, cols, vectors, full, is_last)
         if is_last:
             break
-        row, element, is_first = row + n, element + n * cols, False
+        row, element, is_first = row + n, element + n * full, False
         if row == end:  # the rest is a row of fewer columns
             row, end, cols, rest = 0, 1, rest, 0
     if flush:

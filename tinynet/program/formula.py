@@ -23,6 +23,10 @@ Array = np.ndarray[Any, Any]
 
 #: The batch size while formulas are traced: no other size is the same, and none is a multiple.
 BATCH = 1_000_003
+#: Threads share rows of at least this length, and one of them adds up what they found for each.
+LONG_ROW = 128
+#: The reductions of rows.
+OF_ROWS = ("row_sum", "row_max", "row_min")
 
 
 class Untraceable(Exception):  # noqa: N818  # it is no error for the user
@@ -506,7 +510,9 @@ def _reduce(
     if not left and not of_rows:
         if name != "add":
             raise Untraceable(f"{name} over everything")
-        if node.operation == "divide" and node.inputs[0].operation == "row_sum":
+        if node.is_row and space.columns >= LONG_ROW:
+            space = Space(space.batched, space.per, 1)
+        elif node.operation == "divide" and node.inputs[0].operation == "row_sum":
             total, count = node.inputs
             if count.operation == "constant":  # of means of rows: their sums are not needed
                 (inner,) = total.inputs

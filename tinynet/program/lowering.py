@@ -26,6 +26,8 @@ from tinynet.program.dense_net import (
 )
 from tinynet.program.formula import (
     BATCH,
+    LONG_ROW,
+    OF_ROWS,
     SCALAR,
     Node,
     Space,
@@ -126,6 +128,7 @@ class PythonCall:
 
 #: How many values a chain may have: a few less than it has slots.
 MOST_VALUES = 56
+_SHARED = (*OF_ROWS, "sum_col")
 
 
 class Group:
@@ -137,8 +140,14 @@ class Group:
         self._values: set[Node] = set()
 
     def fits(self, node: Node) -> bool:
-        """Return whether the chain has slots for another node and its inputs."""
-        return len(self._values | {node, *node.inputs}) + 3 <= MOST_VALUES
+        """Return whether the chain has slots for another node and its inputs.
+
+        Threads share the rows of a chain, or its columns where it sums over the rows. Long rows are
+        not summed both ways in the same chain.
+        """
+        ways = {n.operation == "sum_col" for n in [*self.nodes, node] if n.operation in _SHARED}
+        both = len(ways) > 1 and node.space.columns >= LONG_ROW
+        return not both and len(self._values | {node, *node.inputs}) + 3 <= MOST_VALUES
 
     def put(self, node: Node) -> None:
         """Append a node."""

@@ -17,7 +17,7 @@ from tinynet import config
 from tinynet.kernels import objects
 from tinynet.kernels.compiled import COMPILES
 from tinynet.kernels.row import FIRST, WORDS, Kernel
-from tinynet.program.formula import BATCH, SCALAR, Node, Traced, placement
+from tinynet.program.formula import BATCH, OF_ROWS, SCALAR, Node, Traced, placement
 from tinynet.program.lowering import (
     Call,
     Group,
@@ -33,13 +33,12 @@ from tinynet.workspace import Workspace, address_of, aligned
 SLOTS = 64
 #: Multiplications of a step during which other threads of Python should run.
 _LONG = 1 << 20
-_ROWS, _FLAT = 1, 0
+_FLAT, _ROWS, _COLUMNS = 0, 1, 2
 # Kinds of slots of the kernel `chain`.
 TEMP, SCALAR_SLOT, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP, INOUT = (
     range(13)
 )
 _SUMS = {"sum_col": SUM_COL, "sum_all": SUM_ALL, "sum_squares": SUM_ALL}
-_OF_ROWS = ("row_sum", "row_max", "row_min")
 
 
 class Code:
@@ -56,8 +55,9 @@ class Code:
         nodes = group.nodes
         own = set(nodes)
         self.has_rows = False
+        self.reduces_rows = any(node.operation in OF_ROWS for node in nodes)
         for node in nodes:
-            if node.operation in _OF_ROWS or node.operation == "sum_col":
+            if node.operation in OF_ROWS or node.operation == "sum_col":
                 self.has_rows = True
             for i in node.inputs:
                 if placement(i, self.space) in ("row", "column") and self.space != SCALAR:
@@ -140,6 +140,15 @@ class Code:
             free_temps += [held.pop(i) for i in dying]
             operation = "copy" if node.operation == "store" else node.operation
             self.code.append([machine.operations[operation], to, *inputs, *[0] * (3 - len(inputs))])
+
+    @property
+    def mode(self) -> int:
+        """The mode of the chain."""
+        kinds = {kind for kind, *_ in self.slots}
+        by_columns = SUM_COL in kinds and not kinds & {SUM_ALL, ROW_OUT} and not self.reduces_rows
+        if by_columns and self.space.columns % 16 == 0:
+            return _COLUMNS
+        return _ROWS if self.has_rows else _FLAT
 
     def temp(self) -> int:
         """Return the number of another temporary."""
@@ -383,7 +392,7 @@ class Machine:
         """Return the words of a chain, but that of its scratch memory, whose size comes second."""
         from tinynet.kernels import chain
 
-        mode = _ROWS if code.has_rows else _FLAT
+        mode = code.mode
         space = code.space
         size = chain.room_size(space.columns, code.temps, mode)
         words = {

@@ -122,7 +122,8 @@ def uses_of(
                 found = blocks_at(address, size if whole else 1)
                 (writes if kind in outs else reads).extend(found)
                 if kind in (chain.SUM_COL, chain.SUM_ALL):
-                    parts = 1
+                    by_columns = words["mode"] == chain.COLUMNS
+                    parts = min(parts, words["cols"] // simd.LANES if by_columns else 1)
         if "sources" in words:
             for address in _words_at(words["sources"], words["numbers"]).tolist():
                 reads.extend(blocks_at(address))
@@ -132,7 +133,7 @@ def uses_of(
             writes.extend(update.writes)
         return Use(reads, writes, work, max(parts, 1), "stops" in words)
 
-    from tinynet.kernels import chain
+    from tinynet.kernels import chain, simd
     from tinynet.kernels.row import KERNELS, WORDS
 
     # Other names are those of products.
