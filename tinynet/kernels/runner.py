@@ -57,6 +57,7 @@ THREADS, LATE, REST, STEPS, _TIME, _PATIENCE, BUSY = 32, 33, 34, 35, 36, 38, 40
 LAST, ALONE, LEFT, PHASE, LENGTH, SINCE, SPENT, PACE = range(8)
 SINGLE, WINS, NEXT, INTERVAL, RESULT = range(8, 13)
 STATE = 16
+_RESTS = 2  # in ALONE: for a while, whatever the measurements say
 
 _BYTES, _LANES = 8 * WORDS, 16
 _CLAIMED, _DONE, _LINE = 0, 8, 64  # bytes
@@ -65,7 +66,7 @@ _OFTEN, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 
 # alone for PAUSE nanoseconds. After waiting for a worker for _LONG nanoseconds and 1 / _PART of a
 # step, it works alone for _TIMES the wait. Parts of a long row never end at the same time, so the
 # limit grows with the step.
-TOO_LATE, PAUSE, _LONG, _PART, _TIMES = 100, 20_000_000, 50_000, 4, 8
+TOO_LATE, PAUSE, _LONG, _PART, _TIMES = 100, 20_000_000, 50_000, 2, 8
 # Whether workers help is measured in _PAIRS pairs of stretches of _STRETCH nanoseconds. The next
 # trial comes after _RARELY times the length of this one; that pause doubles after each trial, up to
 # _SELDOM nanoseconds.
@@ -289,6 +290,13 @@ def work(part, parts, pool):
 
 
 @inner
+def _count(own, now):
+    """Count the time since the last call as the stretch's, unless the caller rested."""
+    own[SPENT] += now - own[SINCE] if own[ALONE] != _RESTS else 0
+    own[SINCE] = now
+
+
+@inner
 def _decide(pool, own):
     """Decide whether the caller works alone in the next steps, and in how many.
 
@@ -302,12 +310,12 @@ def _decide(pool, own):
     put(pool + 8 * NEEDED, 0 if resting or (phase < 0 and own[RESULT]) else 1)
     put(pool + 8 * PLACE, _processor())
     own[LEFT] = 0
-    if resting:  # this time is on the account of the stretch with workers
-        own[ALONE] = 1
+    _count(own, now)
+    if resting:
+        own[ALONE] = _RESTS
         return
     mine[REST] = 0
-    spent = own[SPENT] + now - own[SINCE]
-    own[SINCE], own[SPENT] = now, 0
+    spent, own[SPENT] = own[SPENT], 0
     if phase < 0 and not own[RESULT] and spent > 8 * own[LENGTH] * own[SINGLE]:
         own[NEXT] -= (own[NEXT] - now) // 2
     if phase < 0 and now < own[NEXT]:
@@ -386,5 +394,5 @@ def run_with_workers(
                 mine[LATE], mine[REST] = 0, _now(pool) + PAUSE
         if block[STOP]:
             break
-    own[SPENT] += _now(pool) - own[SINCE]
+    _count(own, _now(pool))
     swap(current, mine[STEPS], 0)
