@@ -61,7 +61,7 @@ _SINGLE = 4  # vectors of a tile for a single row
 _WIDE, _WIDEST = _VECTORS * LANES, _SINGLE * LANES
 _DEEP = 128 if AVX512 else 256  # rows of a panel
 _CHUNK = 512  # rows of `a` that are multiplied with one panel
-_TRANSPOSED = 1 << 16  # numbers of ``a.T`` that are transposed at a time
+_SPAN, _TRANSPOSED = 512, 1 << 16  # rows and numbers of ``a`` that are transposed at a time
 # Copying a panel saves time if more than _FEW rows of `a` are multiplied with it, or more than
 # _FEWER where the panel's own rows are at least _APART bytes apart.
 _FEW, _FEWER, _APART = 64, 24, 2048
@@ -299,28 +299,26 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
     out_down = 4 * columns
     flushing = flush(which == KERNEL)
     chunk, x_down, x_along = _CHUNK, down, along
-    padded = (depth + LANES - 1) // LANES * LANES
-    transposes = (
-        which == KERNEL
-        and columns > LANES
-        and end - begin >= LANES
-        and 0 < LANES * padded <= _TRANSPOSED
-    )
-    if transposes:
+    spans, padded = 1, 0
+    if which == KERNEL and columns > LANES and end - begin >= LANES and depth > 0:
+        spans = (depth + _SPAN - 1) // _SPAN
+        padded = ((depth + spans - 1) // spans + LANES - 1) // LANES * LANES
         chunk, x_down, x_along = min(_TRANSPOSED // padded // LANES * LANES, chunk), 4 * padded, 4
     chunks = max((end - begin + chunk - 1) // chunk, 1)
     chunk = (end - begin + chunks - 1) // chunks  # about equally many rows each time
-    for top in range(begin, end, max(chunk, 1)):
-        rows = min(chunk, end - top)
+    for at in range(chunks * spans):
+        top, span = begin + at // spans * chunk, at % spans
+        rows, from_k, to_k = min(chunk, end - top), depth * span // spans, depth * (span + 1) // spans
         above = a + top * down
-        if transposes:
-            _transpose(above, along, rows, depth, rest, x_down)
-            above = rest
+        if padded:
+            _transpose(above + from_k * along, along, rows, to_k - from_k, rest, x_down)
+            above = rest - from_k * x_along
         j = first
         while j < last:
             width = last - j
             single = rows < 3
-            if not _MASKS and not single and width < LANES and j - first >= LANES - width:
+            again = not _MASKS and not single and width < LANES and j - first >= LANES - width
+            if again and spans == 1:
                 j, width = last - LANES, LANES  # some columns again, rather than a partial vector
             width = min(width, _WIDEST if single else _WIDE)
             if AVX512 and not single and width < _WIDE:
@@ -329,11 +327,11 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
             line = 4 * _WIDEST if single else 4 * _WIDE
             far = ldb > 4 * _WIDE and rows > (_FEWER if ldb >= _APART else _FEW)
             copied = not single and (far or (not _MASKS and width < _WIDE))
-            y, k = out + top * out_down + 4 * j, 0
+            y, k = out + top * out_down + 4 * j, from_k
             while True:
                 # The next inputs: about equally many each time, and all before the middle or
                 # all after it.
-                start, stop = (0, half) if k < half else (half, depth)
+                start, stop = (from_k, min(half, to_k)) if k < half else (half, to_k)
                 blocks = (stop - start + _DEEP - 1) // _DEEP
                 size = max(min((stop - start + blocks - 1) // max(blocks, 1), stop - k), 0)
                 if flip:
@@ -388,7 +386,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
                     if door != 0:
                         door += done * out_down
                 k += size
-                if final:
+                if k >= to_k:
                     break
             j += width
     flush(flushing)
