@@ -304,11 +304,12 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
         spans = (depth + _SPAN - 1) // _SPAN
         padded = ((depth + spans - 1) // spans + LANES - 1) // LANES * LANES
         chunk, x_down, x_along = min(_TRANSPOSED // padded // LANES * LANES, chunk), 4 * padded, 4
-    chunks = max((end - begin + chunk - 1) // chunk, 1)
-    chunk = (end - begin + chunks - 1) // chunks  # about equally many rows each time
+    chunks = (end - begin + chunk - 1) // chunk
+    chunk = (end - begin + chunks - 1) // max(chunks, 1)  # about equally many rows each time
     for at in range(chunks * spans):
         top, span = begin + at // spans * chunk, at % spans
-        rows, from_k, to_k = min(chunk, end - top), depth * span // spans, depth * (span + 1) // spans
+        from_k, to_k = depth * span // spans, depth * (span + 1) // spans
+        rows = min(chunk, end - top)
         above = a + top * down
         if padded:
             _transpose(above + from_k * along, along, rows, to_k - from_k, rest, x_down)
