@@ -23,7 +23,17 @@ numba = pytest.importorskip("numba")
 import tinynet  # noqa: E402  # only where there is a Numba to compile with
 from tests import HUNG  # noqa: E402
 from tinynet import config, interrupts  # noqa: E402
-from tinynet.kernels import compiled, compiling, draw, linear, objects, record, row, store  # noqa: E402
+from tinynet.kernels import (  # noqa: E402
+    compiled,
+    compiling,
+    draw,
+    linear,
+    objects,
+    record,
+    row,
+    runner,
+    store,
+)
 
 if not compiled.COMPILES:
     pytest.skip("NUMBA_DISABLE_JIT is set", allow_module_level=True)
@@ -605,6 +615,25 @@ def test_workers_wait_for_more(loader: objects.Loader, monkeypatch: pytest.Monke
     loader.load([record.count_rows])
     while loader.workers:
         time.sleep(0.01)
+
+
+def test_what_a_program_can_do_without_is_compiled_last(
+    loader: objects.Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "_start_worker", lambda: None)
+    loader.prepare([runner.work], later=True)
+    loader.prepare([record.spread])
+    assert loader.queue == [record.spread, runner.work]
+    assert not loader.is_compiling([runner.work])  # without workers
+
+
+def test_programs_end_when_all_that_they_did_without_is_compiled(cache: Path) -> None:
+    program = "from tinynet.kernels import objects, record\n"
+    program += "objects.prepare([record.spread, record.pick], later=True)\n"
+    program += "print(objects.is_compiling([record.spread]))"
+    assert output(run(program)) == "True\n"
+    assert kept(cache) == ["pick", "spread"]
+    assert output(run(program)) == "False\n"
 
 
 def test_a_worker_of_other_sources_is_not_used(

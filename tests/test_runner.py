@@ -17,7 +17,7 @@ pytest.importorskip("numba")
 import tinynet
 from tests import HUNG
 from tinynet import config, layers, threads
-from tinynet.kernels import runner  # only where there is a Numba to compile with
+from tinynet.kernels import objects, runner  # only where there is a Numba to compile with
 from tinynet.kernels.compiled import COMPILES
 from tinynet.kernels.row import FIRST, KERNELS, kernel, vector
 from tinynet.program.machine import Machine
@@ -331,6 +331,21 @@ def test_caller_works_alone_if_no_worker_comes(monkeypatch: pytest.MonkeyPatch) 
     assert graphs[0].result() == graphs[1].result()
     assert pool.words[runner.REST] >= before + runner.PAUSE or pool.words[runner.LATE] == 0
     pool.stop()
+
+
+@several
+def test_caller_works_alone_until_workers_have_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiling = [True, True, False]
+    monkeypatch.setattr(objects, "is_compiling", lambda kernels: compiling.pop(0))
+    pool, started = threads.Pool(2), []
+    graphs = [Graph(1, 12, 8, 5) for _ in range(2)]
+    for _ in range(4):
+        pool.run(graphs[0].table, 1000)
+        graphs[1].table.run(1000)
+        started.append(pool._started)
+    pool.stop()
+    assert started == [1, 1, 2, 2]
+    assert graphs[0].result() == graphs[1].result()
 
 
 @several

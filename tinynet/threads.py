@@ -58,6 +58,7 @@ class Pool:
         self._work = 0  # which the workers could have shared
         self._held: Division | None = None  # the last one, which workers may still look at
         self._stopped = False
+        self._can_share = False  # as far as is known
         # Locks, each held by its worker thread while it works.
         self._working = [threading.Lock() for _ in range(1, n)]
 
@@ -71,7 +72,8 @@ class Pool:
         steps : int
             Number of steps; fewer are executed if a kernel sets the stop flag.
         """
-        division = table.division(self.n) if self._working and not self._stopped else None
+        shares = self._working and not self._stopped and self._is_compiled()
+        division = table.division(self.n) if shares else None
         if division is not None and self._started < division.threads:
             self._work += steps * table.work
             if self._work >= _WORTH_WORKERS:
@@ -83,6 +85,14 @@ class Pool:
             division.run(steps, self._address)
         finally:
             self._held = division
+
+    def _is_compiled(self) -> bool:
+        """Return whether workers have code; until then the caller works alone, with equal results."""
+        from tinynet.kernels import objects, runner
+
+        if not self._can_share:
+            self._can_share = not objects.is_compiling([runner.run_with_workers, runner.work])
+        return self._can_share
 
     def start(self, threads: int) -> None:
         """Start workers; if this is interrupted, `stop` ends those that run.

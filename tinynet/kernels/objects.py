@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS = 1.0  # of waiting, before a message explains the delay
 _MOST_WORKERS = 4
+_LAST_SECONDS = 60.0  # of waiting when the program ends
 _REST_SECONDS = 5.0  # that a worker waits for more, since importing Numba takes it half a second
 # Of a worker that was killed or stopped with an error, or writes something else.
 _FAILURES = (OSError, EOFError, ValueError, TypeError)
@@ -63,16 +64,20 @@ class Loader:
         self.queue: list[Kernel] = []
         self.begun: list[Kernel] = []
         self.own: list[Kernel] = []
+        #: Kernels that the program does without until they are compiled.
+        self.later: set[Kernel] = set()
         self.workers: list[subprocess.Popen[bytes]] = []
         self.idle = 0  # of the workers
         self.engines: list[Any] = []  # they own the memory at the addresses
         self.said = False
 
-    def prepare(self, kernels: Iterable[Kernel]) -> None:
-        """Find the code of kernels, or begin to compile it in the background."""
+    def prepare(self, kernels: Iterable[Kernel], later: bool = False) -> None:
+        """Find the code of kernels, or begin to compile it in the background: `later` ones last."""
         with self.changed:
+            kernels = dict.fromkeys(kernels)
+            self.later.update(kernels if later else ())
             known = {*self.addresses, *self.codes, *self.queue, *self.begun, *self.own}
-            for kernel in dict.fromkeys(kernels):
+            for kernel in kernels:
                 if kernel in known:
                     continue
                 if not is_kept(kernel):
@@ -81,7 +86,7 @@ class Loader:
                     self.codes[kernel] = code
                 else:
                     self.queue.append(kernel)
-            self.queue.sort(key=_length, reverse=True)
+            self.queue.sort(key=lambda kernel: (kernel in self.later, -_length(kernel)))
             self.changed.notify_all()
             wanted = len(self.queue) - self.idle
             for _ in range(min(wanted, _cores() - len(self.workers))):
@@ -107,6 +112,12 @@ class Loader:
         if missing:
             self.prepare(missing)
         return not self._missing(missing)
+
+    def is_compiling(self, kernels: Iterable[Kernel]) -> bool:
+        """Return whether there are workers that compile kernels, or will."""
+        with self.changed:
+            coming = {*self.queue, *self.begun}
+            return bool(self.workers) and not coming.isdisjoint(kernels)
 
     def _wait(self, kernels: list[Kernel]) -> None:
         """Wait for the workers, and compile what they do not."""
@@ -245,9 +256,16 @@ class Loader:
             worker.returncode = 0
             _close(worker)
         self.queue, self.begun, self.workers, self.idle = [], [], [], 0
+        self.later.clear()
+
+    def end(self) -> None:
+        """End the workers with this process; the next one has all that this one did without."""
+        with contextlib.suppress(KeyboardInterrupt), self.changed:
+            self.changed.wait_for(lambda: not self.is_compiling(self.later), _LAST_SECONDS)
+        self.kill()
 
     def kill(self) -> None:
-        """End the workers with this process."""
+        """End the workers now."""
         for worker in [*self.workers]:
             worker.kill()
 
@@ -322,6 +340,7 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
 
 _loader = Loader()
 prepare, addresses, is_ready = _loader.prepare, _loader.load, _loader.is_ready
-atexit.register(_loader.kill)
+is_compiling = _loader.is_compiling
+atexit.register(_loader.end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_loader.forget)

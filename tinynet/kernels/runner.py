@@ -67,10 +67,12 @@ _OFTEN, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 
 # step, it works alone for _TIMES the wait. Parts of a long row never end at the same time, so the
 # limit grows with the step.
 TOO_LATE, PAUSE, _LONG, _PART, _TIMES = 100, 20_000_000, 50_000, 2, 8
-# Whether workers help is measured in _PAIRS pairs of stretches of _STRETCH nanoseconds. The next
+# Whether workers help is measured in _PAIRS pairs of stretches of _STRETCH nanoseconds, or in
+# _FEWER of steps of at least _LONG_STEP nanoseconds, which are measured more exactly. The next
 # trial comes after _RARELY times the length of this one; that pause doubles after each trial, up to
 # _SELDOM nanoseconds.
 _PAIRS, _STRETCH, _RARELY, _SELDOM = 7, 200_000, 30, 2_000_000_000
+_FEWER, _LONG_STEP = 3, 1_000_000
 
 
 @emitted("int64")
@@ -322,7 +324,7 @@ def _decide(pool, own):
         own[ALONE], own[LEFT] = own[RESULT], 8 * own[LENGTH]
         return
     if phase <= 0:
-        own[WINS], own[LENGTH], phase = 0, 4, 0
+        own[WINS], own[LENGTH], phase = 0, 1, 0
     elif phase % 2 == 0:
         own[PACE] = spent
     else:
@@ -330,8 +332,9 @@ def _decide(pool, own):
         own[SINGLE] = max(spent // own[LENGTH], 1)
         own[LENGTH] = max(_STRETCH // own[SINGLE], 1)
     phase += 1
-    if phase > 2 * _PAIRS + 1:
-        result = 2 * own[WINS] < _PAIRS
+    pairs = _FEWER if own[SINGLE] >= _LONG_STEP else _PAIRS
+    if phase > 2 * pairs + 1:
+        result = 2 * own[WINS] < pairs
         least = _RARELY * phase * max(own[SINGLE], _STRETCH)
         longer = max(least, min(2 * own[INTERVAL], _SELDOM))
         own[INTERVAL] = longer if result == own[RESULT] else least

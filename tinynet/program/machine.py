@@ -336,8 +336,9 @@ class Machine:
         names |= {"begin", "count_rows", "run"}
         if any(name.startswith("learn") for name in names):
             names.add("product")
+        _get(objects.prepare, names)
         if self.threads > 1:
-            names |= {"run_with_workers", "work"}
+            _get(functools.partial(objects.prepare, later=True), {"run_with_workers", "work"})
         _get(objects.addresses, names)
 
     def _joint_updates(self) -> dict[int, int]:
