@@ -87,7 +87,7 @@ class Pool:
             self._held = division
 
     def _is_compiled(self) -> bool:
-        """Return whether workers have code; until then the caller works alone, with equal results."""
+        """Return whether workers have code; the caller works alone until then."""
         from tinynet.kernels import objects, runner
 
         if not self._can_share:
