@@ -286,7 +286,8 @@ def test_cold_counts_the_processes_that_compile(monkeypatch: pytest.MonkeyPatch)
     started: list[subprocess.Popen[bytes]] = []
     worker = Worker(CONTENDERS["tinynet-numpy"])
     monkeypatch.setattr(worker, "make", Compiles)
-    assert worker.first()["seconds"]["CPU time of the first fit"] >= 0.5
+    off = 4 / os.sysconf("SC_CLK_TCK")  # four counts of whole ticks, see os.times
+    assert worker.first()["seconds"]["CPU time of the first fit"] >= 0.5 - off
 
 
 def test_rules_for_threads_are_measured_on_two_cores() -> None:

@@ -9,7 +9,8 @@
 
 A worker is a Python process that imports Numba, compiles one kernel after the other and writes the
 object code to a pipe, from which a thread of this process reads it. So this process never imports
-Numba, and can go on with something else while kernels are compiled.
+Numba, and can go on with something else while kernels are compiled. The code of worker threads is
+compiled `later`: training begins without it, and the program ends when it is in the cache.
 """
 
 from __future__ import annotations
