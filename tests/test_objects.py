@@ -23,7 +23,7 @@ numba = pytest.importorskip("numba")
 import tinynet  # noqa: E402  # only where there is a Numba to compile with
 from tests import HUNG  # noqa: E402
 from tinynet import config, interrupts  # noqa: E402
-from tinynet.kernels import (  # noqa: E402
+from tinynet.kernels import (  # noqa: E402  # after `importorskip`, as above
     compiled,
     compiling,
     draw,

@@ -88,9 +88,9 @@ class Pool:
 
     def _is_compiled(self) -> bool:
         """Return whether workers have code; the caller works alone until then."""
-        from tinynet.kernels import objects, runner
-
         if not self._can_share:
+            from tinynet.kernels import objects, runner
+
             self._can_share = not objects.is_compiling([runner.run_with_workers, runner.work])
         return self._can_share
 

@@ -318,8 +318,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
         while j < last:
             width = last - j
             single = rows < 3
-            again = not _MASKS and not single and width < LANES and j - first >= LANES - width
-            if again and spans == 1:
+            if not _MASKS and spans == 1 and not single and width < LANES <= width + j - first:
                 j, width = last - LANES, LANES  # some columns again, rather than a partial vector
             width = min(width, _WIDEST if single else _WIDE)
             if AVX512 and not single and width < _WIDE:

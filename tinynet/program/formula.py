@@ -25,8 +25,9 @@ Array = np.ndarray[Any, Any]
 BATCH = 1_000_003
 #: Threads share rows of at least this length, and one of them adds up what they found for each.
 LONG_ROW = 128
-#: The reductions of rows.
+#: The reductions of rows; and with sums over the rows.
 OF_ROWS = ("row_sum", "row_max", "row_min")
+REDUCTIONS = (*OF_ROWS, "sum_col")
 
 
 class Untraceable(Exception):  # noqa: N818  # it is no error for the user

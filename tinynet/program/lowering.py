@@ -27,7 +27,7 @@ from tinynet.program.dense_net import (
 from tinynet.program.formula import (
     BATCH,
     LONG_ROW,
-    OF_ROWS,
+    REDUCTIONS,
     SCALAR,
     Node,
     Space,
@@ -128,7 +128,6 @@ class PythonCall:
 
 #: How many values a chain may have: a few less than it has slots.
 MOST_VALUES = 56
-_SHARED = (*OF_ROWS, "sum_col")
 
 
 class Group:
@@ -145,9 +144,11 @@ class Group:
         Threads share the rows of a chain, or its columns where it sums over the rows. Long rows are
         not summed both ways in the same chain.
         """
-        ways = {n.operation == "sum_col" for n in [*self.nodes, node] if n.operation in _SHARED}
-        both = len(ways) > 1 and node.space.columns >= LONG_ROW
-        return not both and len(self._values | {node, *node.inputs}) + 3 <= MOST_VALUES
+        if node.operation in REDUCTIONS and node.space.columns >= LONG_ROW:
+            reductions = [n for n in [*self.nodes, node] if n.operation in REDUCTIONS]
+            if len({n.operation == "sum_col" for n in reductions}) > 1:
+                return False
+        return len(self._values | {node, *node.inputs}) + 3 <= MOST_VALUES
 
     def put(self, node: Node) -> None:
         """Append a node."""

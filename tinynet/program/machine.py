@@ -17,7 +17,7 @@ from tinynet import config
 from tinynet.kernels import objects
 from tinynet.kernels.compiled import COMPILES
 from tinynet.kernels.row import FIRST, WORDS, Kernel
-from tinynet.program.formula import BATCH, OF_ROWS, SCALAR, Node, Traced, placement
+from tinynet.program.formula import BATCH, OF_ROWS, REDUCTIONS, SCALAR, Node, Traced, placement
 from tinynet.program.lowering import (
     Call,
     Group,
@@ -57,7 +57,7 @@ class Code:
         self.has_rows = False
         self.reduces_rows = any(node.operation in OF_ROWS for node in nodes)
         for node in nodes:
-            if node.operation in OF_ROWS or node.operation == "sum_col":
+            if node.operation in REDUCTIONS:
                 self.has_rows = True
             for i in node.inputs:
                 if placement(i, self.space) in ("row", "column") and self.space != SCALAR:
@@ -336,8 +336,8 @@ class Machine:
         names |= {"begin", "count_rows", "run"}
         if any(name.startswith("learn") for name in names):
             names.add("product")
-        _get(objects.prepare, names)
         if self.threads > 1:
+            _get(objects.prepare, names)
             _get(functools.partial(objects.prepare, later=True), {"run_with_workers", "work"})
         _get(objects.addresses, names)
 
