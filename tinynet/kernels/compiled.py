@@ -92,9 +92,11 @@ def _helper(**options: Any) -> Callable[[Any], Any]:
     return lambda f: Helper(f, make, **OPTIONS, **options) if COMPILES else f
 
 
-#: Options of every function: it divides as NumPy does, and Python calls none of them.
+#: Options of every function: it divides as NumPy does, Python does not call it, and it has no
+#: expressions of arrays, which Numba would look for.
 OPTIONS = {
     "error_model": "numpy", "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
+    "no_rewrites": True,
 }  # fmt: skip
 #: A function of its own in the machine code, unless LLVM prefers otherwise.
 inner = _helper()

@@ -43,10 +43,12 @@ _LAST_SECONDS = 60.0  # of waiting when the program ends
 _REST_SECONDS = 5.0  # that a worker waits for more, since importing Numba takes it half a second
 # Of a worker that was killed or stopped with an error, or writes something else.
 _FAILURES = (OSError, EOFError, ValueError, TypeError)
-# What a worker executes. It imports the kernels only, not the whole package.
+# What a worker executes. It imports the kernels only, not the whole package, and no SciPy, which
+# Numba would import for products of matrices.
 _START = """
 import sys
 sys.path[:] = sys.argv[2:]
+sys.modules["scipy"] = None
 tinynet = sys.modules["tinynet"] = type(sys)("tinynet")
 tinynet.__path__ = [sys.argv[1]]
 from tinynet.kernels.compiling import work

@@ -204,19 +204,23 @@ def _now(pool):
 
 
 @inner
-def _finish(pool, task, s, to_the_end):
-    """Compute a task that no worker has begun, or else await its end; return 1 or 0.
-
-    Without `to_the_end`, only compute it if that is possible now.
-    """
+def _compute(task, s):
+    """Compute a task unless a thread has begun it; return whether this one did."""
     line = int64_at(task, LINE)
-    if get(line + _DONE) == s or not (to_the_end or _is_ready(task, s)):
-        return 0
-    if _claim(line, s):
-        _call(task)
-        put(line + _DONE, s)
-        return 1
-    if to_the_end:
+    if not _claim(line, s):
+        return False
+    _call(task)
+    put(line + _DONE, s)
+    return True
+
+
+@inner
+def _finish(pool, task, s):
+    """Compute a task that no worker has begun, or else await its end; return whether computed."""
+    line = int64_at(task, LINE)
+    if _compute(task, s):
+        return True
+    if get(line + _DONE) != s:
         begin, rounds = _now(pool), 0
         while get(line + _DONE) != s:
             rounds += 1
@@ -226,7 +230,7 @@ def _finish(pool, task, s, to_the_end):
             lost = _now(pool) - begin
             if lost > int64_at(pool, _PATIENCE):
                 vector(pool, BUSY, np.int64)[REST] = begin + _TIMES * lost
-    return 0
+    return False
 
 
 @inner
@@ -235,9 +239,11 @@ def _finish_all(pool, tasks, count, s):
     taken = 0
     if count > 1:  # nothing is awaited as long as there is something to do
         for k in range(count):
-            taken += _finish(pool, int64_at(tasks, k), s, False)
+            task = int64_at(tasks, k)
+            if _is_ready(task, s):
+                taken += _compute(task, s)
     for k in range(count):
-        taken += _finish(pool, int64_at(tasks, k), s, True)
+        taken += _finish(pool, int64_at(tasks, k), s)
     return taken
 
 
@@ -282,9 +288,8 @@ def work(part, parts, pool):
                             _nap()
                         else:
                             _yield()
-                if ready and _claim(line, s):
-                    _call(task)
-                    put(line + _DONE, s)
+                if ready:
+                    _compute(task, s)
         put(busy, 0)
 
 
@@ -389,7 +394,7 @@ def run_with_workers(
                 for k in range(task_count):
                     task = tasks + k * 8 * TASK
                     if int64_at(task, ROW) < row:
-                        _finish(pool, task, s, True)
+                        _finish(pool, task, s)
             else:
                 taken += _finish_all(pool, last, last_count, s)
             mine[LATE] = max(mine[LATE] + 2 * taken - task_count, 0)
