@@ -26,7 +26,7 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 
 # A file imports from its own row and from the rows above; a folder counts as one file.
 ROWS = (
-    ("functional", "interrupts", "config", "checks", "files", "workspace"),
+    ("functional", "cached", "interrupts", "config", "checks", "files", "workspace"),
     ("kernels", "blas", "tables", "unsupported", "registry", "arguments"),
     ("program",),
     ("variable",),
@@ -55,9 +55,18 @@ ALONE: dict[str, set[str]] = {
     **{name: {"checks"} for name in ("registry", "arguments")},
     "variable": {"config", "program", "workspace"},
     "program": {
-        *("functional", "checks", "config", "kernels", "registry", "unsupported", "workspace"),
+        *(
+            "cached",
+            "functional",
+            "checks",
+            "config",
+            "kernels",
+            "registry",
+            "unsupported",
+            "workspace",
+        ),
     },
-    **{name: set() for name in ("blas", "interrupts", "unsupported")},
+    **{name: set() for name in ("blas", "cached", "interrupts", "unsupported")},
     "kernels": {"config", "datasets", "interrupts"},  # the cache is the user's; for Ctrl-C
 }
 # These use public names only.
@@ -386,6 +395,12 @@ def test_uninitialized_memory_comes_from_one_place(path: Path) -> None:
     found = re.findall(r"np\.empty(?:_like)?\(|np\.ndarray\(", text(path))
     allowed = {"dense_net.py": 100, "workspace.py": 1, "sparse.py": 1}
     assert len(found) <= allowed.get(path.name, 0)
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_no_property_has_a_lock(path: Path) -> None:
+    """That of `functools.cached_property` is locked in children of a fork at the wrong moment."""
+    assert "functools.cached_property" not in text(path) or path.name == "cached.py"
 
 
 def test_install_commands_are_for_the_checkout() -> None:

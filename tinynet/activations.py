@@ -6,7 +6,6 @@ differentiated; one with an attribute ``backward(d_y, x, y)`` brings its own der
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import checks, config
+from tinynet.cached import cached_property
 from tinynet.functional import dense_net as functional
 from tinynet.program.dense_net import Activated
 from tinynet.program.operations import Operation, as_floats
@@ -88,7 +88,7 @@ class Activation:
     def _applied(self, x: Any) -> Any:
         return self.operation(x)
 
-    @functools.cached_property
+    @cached_property
     def operation(self) -> Activated:
         """The operation that computes it."""
         return Activated(self, as_floats)

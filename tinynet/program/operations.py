@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet import config
+from tinynet.cached import cached_property
 from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
 from tinynet.program.formula import Traced
@@ -110,7 +111,7 @@ class Operation:
         self.__signature__ = signature or _signature(forward)
         self._names = [*self.__signature__.parameters]
 
-    @functools.cached_property
+    @cached_property
     def _chooses(self) -> bool:
         """Whether `backward` is told which gradients are needed, to save work."""
         return self.backward is not None and "needs" in inspect.signature(self.backward).parameters

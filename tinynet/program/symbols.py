@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from tinynet.cached import cached_property
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.tensor import Array, TensorMethods
 from tinynet.registry import unique_name
@@ -135,7 +136,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         self.shape = tuple(a if a == b else None for a, b in sizes)
         self.dtype = _name_of(first.dtype)
 
-    @functools.cached_property
+    @cached_property
     def examples(self) -> list[Array]:
         """Arrays of its shape."""
         return examples_of(self.shape, self.dtype)
