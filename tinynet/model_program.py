@@ -69,7 +69,8 @@ def _scalars(added: list[Any]) -> list[SymbolicTensor]:
 def _inverse_count(y: Any, weights: Any) -> Any:
     """Return 1 over the number of rows, or over the sum of the weights; 0 if that is 0."""
     if weights is None:
-        # Of a plain array, `np.size` along an axis takes longer than the division.
+        # `np.size` along an axis takes longer than the division. Of a traced array, which is an
+        # ndarray, too, it is a number of the step; its length would be computed by Python.
         return np.divide(1.0, len(y) if type(y) is np.ndarray else np.size(y, 0))
     count = np.sum(weights)
     return np.where(count == 0, 0.0, 1 / np.where(count == 0, 1.0, count))

@@ -277,10 +277,10 @@ def work(part, parts, pool):
                 whose, line = int64_at(task, PART), int64_at(task, LINE)
                 if whose != 0 and whose != part:
                     continue
-                rounds, ready = 0, False
+                rounds = 0
                 while get(current) == s and get(line + _CLAIMED) < s:
                     if _is_ready(task, s):
-                        ready = True
+                        _compute(task, s)
                         break
                     rounds += 1
                     if rounds % _OFTEN == 0:
@@ -288,8 +288,6 @@ def work(part, parts, pool):
                             _nap()
                         else:
                             _yield()
-                if ready:
-                    _compute(task, s)
         put(busy, 0)
 
 
