@@ -273,6 +273,26 @@ def test_ablation_measures_with_every_rule_and_without_each(
     assert ablation.gains({"epoch": [1.0], "epoch without one": [1.5]}) == {"one": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("epoch", "expected"), [(0.1, [5, 5, 5]), (0.6, [5, 3, 3]), (9, [5, 1, 1])]
+)
+def test_slow_contender_trains_fewer_epochs_after_the_first_round(
+    epoch: float, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+
+    def timed(self: Worker, epochs: int) -> dict[str, Any]:
+        trained.append(epochs)
+        return {"seconds": {"epoch": epoch}}
+
+    monkeypatch.setattr(Worker, "_timed", timed)
+    worker = Worker(CONTENDERS["tinynet-numpy"])
+    worker.prepare("nets", TINY.fields())
+    for _ in expected:
+        worker.round()
+    assert trained == expected
+
+
 @pytest.mark.skipif("not hasattr(os, 'waitid')", reason="needs os.waitid, as on Linux")
 def test_cold_counts_the_processes_that_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = [sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"]
