@@ -518,11 +518,12 @@ def readme_block(results: dict[str, Result]) -> str:
 
 
 def _merged(results: list[Result]) -> list[Result]:
-    """Put those of one machine and day together, for one caption in place of many."""
+    """Put those of one machine, day and instruction set together: one caption in place of many."""
     merged: dict[str, list[Result]] = {}
     for result in results:
         machine = {**result["machine"], "load_before": 0}
-        merged.setdefault(f"{result['date']} {result['data']} {machine}", []).append(result)
+        key = f"{result['date']} {result['data']} {result.get('isa')} {machine}"
+        merged.setdefault(key, []).append(result)
     together = []
     for group in merged.values():
         rounds = sorted({result["rounds"] for result in group})

@@ -386,8 +386,13 @@ def test_readme_has_one_caption_for_one_machine_and_day() -> None:
     assert "of 3 to 5 interleaved rounds" in block
     assert "keras-tf-1 was skipped: is not there." in block
     assert "on 1 core: 1.50 times (median) as fast as the faster of" in block
+    results["nets-avx2"] = result("nets", [record("tinynet-1", [1.0])], rounds=7, isa="avx2")
+    block = report.readme_block(results)
+    assert block.count("Measured on") == 2
+    assert block.count("kept from using AVX-512") == 1
+    assert "of 3 to 5 interleaved rounds" in block
     results["predict"] = {**predict, "date": "2024-03-01"}
-    assert report.readme_block(results).count("Measured on") == 2
+    assert report.readme_block(results).count("Measured on") == 3
 
 
 @pytest.mark.parametrize("case", ["no markers", "no results", "quick"])
