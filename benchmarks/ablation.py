@@ -32,9 +32,9 @@ PARTS = {
     "reuse": "program.machine:Machine._reused",
     "learn_csr_adam": "program.fusion:_adam_words program.fusion:_matches "
     "kernels.learn:_build_adam kernels.learn:learn_csr_adam",
-    "csr": "sparse program.lowering:_linear_csr kernels.compress kernels.compressed",
-    "many_steps": "training:ManySteps",
-    "parts": "threads:Pool program.order:Division kernels.runner:run_with_workers "
+    "csr": "sparse program.lowering:_linear_csr kernels.csr_conversion kernels.csr",
+    "many_steps": "training.trainer:ManySteps",
+    "parts": "training.threads:Pool program.order:Division kernels.runner:run_with_workers "
     "kernels.runner:work kernels.runner:_finish kernels.runner:_decide",
     "overlap": "program.order:_needs program.order:_estimate kernels.runner:_is_ready "
     "kernels.runner:_claim",
@@ -43,11 +43,11 @@ PARTS = {
 FOR_THREADS = ("parts", "overlap")
 #: What cannot be disabled: results would be others, or wrong. Each with its parts.
 NEEDED = {
-    "losses on logits, as Keras computes them": "objective:OutputObjective.loss_for",
+    "losses on logits, as Keras computes them": "training.compile_utils:OutputObjective.loss_for",
     "order of reads and writes of a variable": "program.lowering:Lowering.store "
     "program.lowering:Lowering._after_readers",
-    "sums in a fixed order, for any number of threads": "kernels.compressed:add_halves",
-    "denormal moment estimates are set to 0": "kernels.compiled:flush",
+    "sums in a fixed order, for any number of threads": "kernels.csr:add_halves",
+    "denormal moment estimates are set to 0": "kernels.numba_functions:flush",
 }
 
 

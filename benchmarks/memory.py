@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 import tinynet as keras
-from tinynet.tables import Table
+from tinynet._core.text_tables import Table
 
 #: The share of pixels that are not zero, as in MNIST, and the type.
 DATA = {

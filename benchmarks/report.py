@@ -15,7 +15,7 @@ from benchmarks.harness import QUIET, describe
 from benchmarks.suites import FAST, ONLY_NETS, SUITES, tasks_of
 from benchmarks.targets import GRID, targets
 from benchmarks.task import EPOCH, Task
-from tinynet import tables
+from tinynet._core import text_tables
 
 Record = dict[str, Any]
 Result = dict[str, Any]
@@ -538,7 +538,7 @@ def _merged(results: list[Result]) -> list[Result]:
     return together
 
 
-def write_table(table: tables.Table, path: Path) -> None:
+def write_table(table: text_tables.Table, path: Path) -> None:
     """Write a table of text as Markdown."""
     rows = markdown([table.header, *table.rows])
     path.write_text(f"**{table.title}**\n\n{rows}\n\n{table.note}\n", encoding="utf-8")

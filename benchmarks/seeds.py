@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 import tinynet
 from benchmarks import report
+from tinynet._core.text_tables import Table
 from tinynet.repeats import Repeats
-from tinynet.tables import Table
 from tinynet.visualize import plot_runs
 
 Floats = NDArray[np.float64]

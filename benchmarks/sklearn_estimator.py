@@ -28,8 +28,8 @@ from threadpoolctl import threadpool_limits
 
 import tinynet
 from benchmarks import report
+from tinynet._core.text_tables import Table
 from tinynet.sklearn import TinyNetClassifier
-from tinynet.tables import Table
 
 # The class, and how many threads BLAS may take.
 KINDS: dict[str, tuple[Any, int | None]] = {

@@ -147,8 +147,7 @@ def fit_epoch(
     """Train for one epoch, silently, and return ``History.history``; options go to ``fit``."""
     options = {"verbose": 0, **fit_options}
     model.fit(np.asarray(x), np.asarray(y), batch_size=batch_size, shuffle=shuffle, **options)
-    history: dict[str, list[float]] = model.history.history
-    return history
+    return model.history.history
 
 
 def optimizer_steps(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet import GradientTape, Sequential
-from tinynet.variable import as_tensor
+from tinynet.program.variable import as_tensor
 
 Arrays = list[np.ndarray]
 EPS = float(np.finfo(np.float32).eps)

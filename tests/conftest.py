@@ -22,7 +22,8 @@ except ImportError:
     hypothesis = None
 
 import tinynet
-from tinynet import profiling, registry, threads
+from tinynet._core import registry
+from tinynet.training import profile, threads
 
 gc.disable()  # until all tests are collected, which makes many objects that stay
 
@@ -81,7 +82,7 @@ def pytest_configure(config):
         hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=slow)
         hypothesis.settings.load_profile("busy")
     tinynet.config.set_backend(config.getoption("--backend"))
-    profiling._SECONDS = 0.0  # no test needs times that are exact
+    profile._SECONDS = 0.0  # no test needs times that are exact
     # A shell that runs the tests in the background has it ignored, and so would their children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -74,8 +74,7 @@ def compiled(k: Any, model: Any, **options: Any) -> Any:
 
 def fit(model: Any, x: Any = X, y: Any = Y, **options: Any) -> dict[str, Any]:
     """Train for an epoch, and return the history."""
-    history: dict[str, Any] = model.fit(x, y, **{"verbose": 0, **options}).history
-    return history
+    return model.fit(x, y, **{"verbose": 0, **options}).history
 
 
 def trained(k: Any, *hidden: Any, **options: Any) -> Any:

@@ -33,7 +33,7 @@ import numpy as np
 
 import tinynet
 from tinynet.layers import Concatenate, Dense, Flatten, Multiply, Softmax
-from tinynet.layers.base import map_shapes
+from tinynet.layers.layer import map_shapes
 from tinynet.saving import archive, hdf5
 
 FORMATS = {"tinynet": ".tinynet", "keras": ".keras", "h5": ".h5"}
@@ -46,7 +46,7 @@ HOSTILE = [
 
 def original() -> tinynet.Sequential:
     """Make a small trained model."""
-    tinynet.registry.clear_names()
+    tinynet._core.registry.clear_names()
     tinynet.random.set_seed(0)
     inner = tinynet.Sequential([Dense(3, name="inner"), Softmax()])
     model = tinynet.Sequential(
@@ -60,7 +60,7 @@ def original() -> tinynet.Sequential:
 
 def graph() -> tinynet.Model:
     """Make a small trained model with branches, a shared layer, operations and two outputs."""
-    tinynet.registry.clear_names()
+    tinynet._core.registry.clear_names()
     tinynet.random.set_seed(0)
     ops, a, b = tinynet.ops, tinynet.Input((2, 2), name="a"), tinynet.Input((3,), name="b")
     shared = Dense(3, "relu", name="shared")

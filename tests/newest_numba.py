@@ -1,6 +1,6 @@
 """Check the compile cache with the Numba that is installed: ``python tests/newest_numba.py``.
 
-A new release may change what `tinynet.kernels.compiling` uses, after which kernels might still work
+A new release may change what `tinynet.kernels.compiler` uses, after which kernels might still work
 and yet be compiled in every process. So every kernel is compiled by workers and by this process,
 and loaded by a process that must not import Numba.
 """
@@ -15,16 +15,16 @@ import tempfile
 
 LOAD = """
 import importlib, sys
-from tinynet.kernels import objects, row, store
+from tinynet.kernels import compile_cache, object_code, row
 for name in {modules}:
     importlib.import_module(name)
 kernels = [*row.KERNELS.values()]
 if {warm}:
-    objects.Loader._start_worker = objects.Loader._compile = None
+    object_code.Loader._start_worker = object_code.Loader._compile = None
 else:
-    objects.Loader._compile = None
-assert all(objects.addresses(kernels)), "no address"
-missing = [kernel.name for kernel in kernels if store.read(kernel.name) is None]
+    object_code.Loader._compile = None
+assert all(object_code.addresses(kernels)), "no address"
+missing = [kernel.name for kernel in kernels if compile_cache.read(kernel.name) is None]
 assert not missing, f"not in the cache: {{missing}}"
 assert "numba" not in sys.modules, "Numba was imported"
 """
@@ -37,9 +37,11 @@ def main() -> int:
         os.environ["NUMBA_OPT"] = "0"  # as workers have it
         import numba
 
-        from tinynet.kernels import compiling, row, store
+        from tinynet.kernels import compile_cache, compiler, row
 
-        sources = [path for path in store.SOURCES.glob("*.py") if "\n@kernel\n" in path.read_text()]
+        sources = [
+            path for path in compile_cache.SOURCES.glob("*.py") if "\n@kernel\n" in path.read_text()
+        ]
         modules = [f"tinynet.kernels.{path.stem}" for path in sources]
         for name in modules:
             importlib.import_module(name)
@@ -47,10 +49,10 @@ def main() -> int:
         for warm in (False, True):
             program = LOAD.format(modules=modules, warm=warm)
             subprocess.run([sys.executable, "-c", program], check=True)
-        symbols = {kernel.name: compiling.compile_kernel(kernel).symbols
+        symbols = {kernel.name: compiler.compile_kernel(kernel).symbols
                    for kernel in row.KERNELS.values()}  # fmt: skip
         for name, called in symbols.items():
-            code = store.read(name)
+            code = compile_cache.read(name)
             assert code is not None, f"not in the cache: {name}"
             assert code.symbols == called, f"{name} calls {code.symbols}, not {called}"
         print(f"Numba {numba.__version__}: {len(symbols)} kernels are compiled, cached and loaded")

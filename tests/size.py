@@ -1,18 +1,44 @@
-"""How long the library is, in lines of code: ``python -m tests.size``.
+"""How long each tier is, in lines of code, and how long it may be: ``python -m tests.size``.
 
-Blank lines, comments and docstrings do not count: they are what makes the rest readable.
+Blank lines, comments and docstrings do not count: they make the rest readable. The limits are in
+``tests/budgets.toml``; a commit that raises one changes only that file and says why.
 """
 
 from __future__ import annotations
 
 import ast
 import io
+import re
+import subprocess
+import sys
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
-import tinynet
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
-ROOT = Path(tinynet.__file__).parent
+ROOT = Path(__file__).parents[1]
+BUDGETS = ROOT / "tests" / "budgets.toml"
+#: The folders and files of each tier; the surface has the rest of the library.
+TIERS = {
+    "maths": ("tinynet/functional/",),
+    "engine": ("tinynet/program/",),
+    "kernels": ("tinynet/kernels/",),
+    "training": ("tinynet/training/",),
+    "files": ("tinynet/saving/",),
+    "core": ("tinynet/_core/",),
+    "extras": (
+        "tinynet/explain/", "tinynet/export/", "tinynet/compat/", "tinynet/demo/",
+        "tinynet/visualize.py", "tinynet/cli.py", "tinynet/sklearn.py", "tinynet/repeats.py",
+    ),
+    "surface": ("tinynet/",),
+    "tests": ("tests/",),
+    "benchmarks": ("benchmarks/",),
+}  # fmt: skip
+PAGE = "tinynet/demo/page.html"
 LAYOUT = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -43,20 +69,78 @@ def code_lines(source: str) -> int:
     return len(numbers_of_code(source))
 
 
+def script_lines(page: str) -> int:
+    """Count the lines of JavaScript in a page that are neither blank nor a comment."""
+    scripts = "\n".join(re.findall(r"<script\b[^>]*>(.*?)</script>", page, re.DOTALL))
+    plain = re.sub(r"/\*.*?\*/", "", scripts, flags=re.DOTALL)
+    lines = [line.strip() for line in plain.split("\n")]
+    return sum(bool(line) and not line.startswith("//") for line in lines)
+
+
+def tier_of(name: str) -> str:
+    """Return the tier of a file."""
+    return next(tier for tier, places in TIERS.items() if name.startswith(places))
+
+
 def sizes() -> dict[str, int]:
-    """Count every file of the library."""
+    """Count every Python file of the library, the tests and the benchmarks."""
+    folders = ("tinynet", "tests", "benchmarks")
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
     return {
         path.relative_to(ROOT).as_posix(): code_lines(path.read_text(encoding="utf-8"))
-        for path in sorted(ROOT.rglob("*.py"))
+        for path in paths
     }
 
 
+def totals() -> dict[str, int]:
+    """Count the lines of each tier."""
+    found = dict.fromkeys(TIERS, 0)
+    for name, count in sizes().items():
+        found[tier_of(name)] += count
+    found["page"] = script_lines((ROOT / PAGE).read_text(encoding="utf-8"))
+    return found
+
+
+def budgets(text: str | None = None) -> dict[str, int]:
+    """Return the largest allowed number of lines of each tier."""
+    text = BUDGETS.read_text(encoding="utf-8") if text is None else text
+    return {tier: int(lines) for tier, lines in tomllib.loads(text)["lines"].items()}
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def raising_commits() -> Iterator[str]:
+    """Find the commits that raise a budget and change another file, or do not say why."""
+    name = BUDGETS.relative_to(ROOT).as_posix()
+    for commit in _git("log", "--format=%H", "--", name).split():
+        parents = _git("log", "-1", "--format=%P", commit).split()
+        if not parents or not _git("ls-tree", parents[0], "--", name):
+            continue  # the first budgets
+        before, after = (budgets(_git("show", f"{c}:{name}")) for c in (parents[0], commit))
+        if any(after[tier] > lines for tier, lines in before.items() if tier in after):
+            changed = _git("diff", "--name-only", parents[0], commit).split()
+            explained = _git("log", "-1", "--format=%b", commit).strip()
+            if changed != [name] or not explained:
+                yield commit
+
+
 def main() -> None:
-    """Print a line for each file, and the total."""
-    counted = sizes()
-    for name, count in counted.items():
-        print(f"{count:6,}  {name}")
-    print(f"{sum(counted.values()):6,}  total")
+    """Print a line for each file of the library, and one for each tier."""
+    for name, count in sizes().items():
+        if name.startswith("tinynet/"):
+            print(f"{count:6,}  {name}")
+    allowed, found = budgets(), totals()
+    print()
+    for tier, count in found.items():
+        print(f"{count:6,} of {allowed[tier]:6,}  {tier}")
+    library = sum(n for tier, n in found.items() if tier not in ("tests", "benchmarks", "page"))
+    print(f"{library:6,}            the library")
+    if over := [tier for tier, count in found.items() if count > allowed[tier]]:
+        sys.exit(f"over budget: {', '.join(over)}")
 
 
 if __name__ == "__main__":

@@ -43,12 +43,12 @@ def kinds() -> dict[str, list[str]]:
     ]
     return {
         "models": ["Sequential", "Model(inputs, outputs)", "subclasses of Model with call"],
-        "layers": [n for n in registered(k.layers.base) if n not in ("Sequential", "Functional")],
+        "layers": [n for n in registered(k.layers.layer) if n not in ("Sequential", "Functional")],
         "activations": sorted(set(k.activations._registry.names)),
-        "losses": registered(k.losses.base),
-        "metrics": registered(k.metrics.base),
-        "optimizers": registered(k.optimizers),
-        "optimizers.schedules": registered(k.optimizers.schedules),
+        "losses": registered(k.losses.loss),
+        "metrics": registered(k.metrics.metric),
+        "optimizers": registered(k.optimizers.optimizer),
+        "optimizers.schedules": registered(k.optimizers.schedules.learning_rate_schedule),
         "callbacks": [n for n in own_callbacks if n not in ("CallbackList", "Monitor")],
         "initializers": registered(k.initializers),
         "regularizers": registered(k.regularizers),

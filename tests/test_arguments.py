@@ -12,9 +12,9 @@ import keras
 import pytest
 
 import tinynet
-from tinynet import checks
-from tinynet.arguments import argument, declared, found, keywords, required
-from tinynet.registry import Configurable
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared, found, keywords, required
+from tinynet._core.registry import Configurable
 
 
 @declared()

@@ -18,9 +18,8 @@ import pytest
 import tinynet
 from benchmarks.contenders import only_avx2
 from tests import HUNG, random_programs, test_threads
-from tinynet import config
-from tinynet.functional import dense_net as functional
-from tinynet.kernels.compiled import COMPILES, FEATURES
+from tinynet import config, functional
+from tinynet.kernels.numba_functions import COMPILES, FEATURES
 from tinynet.optimizers import schedules
 
 ROOT = Path(__file__).parents[1]
@@ -122,9 +121,9 @@ def test_main_network_has_the_weights_of_the_readme(name: str, mnist: Any, tmp_p
 def test_kernels_are_right_without_avx2(name: str) -> None:
     program = (
         "import json, numpy as np; from tests import test_bits, test_threads;"
-        "from tinynet.kernels import objects, row; from tinynet.program import machine;"
+        "from tinynet.kernels import object_code, row; from tinynet.program import machine;"
         "[machine.kernel_named(f) for f in ('chain', 'copy_elements')];"
-        "objects.addresses(k for k in row.KERNELS.values() if objects.is_kept(k));"
+        "object_code.addresses(k for k in row.KERNELS.values() if object_code.is_kept(k));"
         "print(json.dumps(test_bits.agreement()))"
     )
     environment = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": OLD[name]}
@@ -151,7 +150,7 @@ def test_powers_are_the_same_with_any_library(beta: float) -> None:
     steps = np.arange(1, 100_001)
     base = np.longdouble(np.float32(beta))
     exact = np.power(base, steps.astype(np.longdouble))
-    power = functional.rounded_power(beta, steps, np.float32)
+    power = functional.optimizers.rounded_power(beta, steps, np.float32)
     for error in (-4.5e-16, 4.5e-16):
         np.testing.assert_array_equal((exact * (1 + np.longdouble(error))).astype("f4"), power)
 

@@ -18,9 +18,10 @@ from PIL import Image
 
 import tinynet
 from tests import HUNG
-from tinynet import callbacks, cli, datasets, layers, models, sequential, visualize
+from tinynet import callbacks, cli, datasets, layers, models, visualize
 from tinynet.cli import main
 from tinynet.datasets import drawn_digits
+from tinynet.models.sequential import Sequential
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ["predictions.png", "learning_curves.png", "confusion_matrix.png", "mistakes.png"]
@@ -256,7 +257,7 @@ def test_evaluate(name: str, data: Path, trained: Path, capsys: pytest.CaptureFi
 def test_evaluate_flat_and_uncompiled(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flat = sequential.Sequential([layers.Input((784,)), layers.Dense(10, activation="softmax")])
+    flat = Sequential([layers.Input((784,)), layers.Dense(10, activation="softmax")])
     flat.save(tmp_path / "flat.tinynet")
     assert main(["evaluate", str(tmp_path / "flat.tinynet"), "--data", str(data)]) == 0
     assert "Test accuracy: 0." in capsys.readouterr().out
@@ -447,7 +448,7 @@ def test_predict_refuses_several_digits(
 def test_predict_turns_scores_into_probabilities(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = sequential.Sequential([layers.Input((28, 28)), layers.Flatten(), layers.Dense(2)])
+    model = Sequential([layers.Input((28, 28)), layers.Flatten(), layers.Dense(2)])
     model.set_weights([np.zeros((784, 2)), [np.log(9), 0]])
     model.save(tmp_path / "scores.tinynet")
     (path, *_) = pictures(tmp_path, TINY[0][0][0])
@@ -615,7 +616,7 @@ def test_no_arguments_print_the_help() -> None:
 def test_errors_are_one_line(
     arguments: list[str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wrong = sequential.Sequential([layers.Input((5,)), layers.Dense(2)])
+    wrong = Sequential([layers.Input((5,)), layers.Dense(2)])
     wrong.save(tmp_path / "wrong.tinynet")
     (tmp_path / "empty").mkdir()
     places = {
@@ -666,7 +667,7 @@ def test_an_interrupted_train_keeps_the_last_complete_epoch(
             if batch == 3 and len(self.model.history.epoch) == epoch:
                 raise KeyboardInterrupt
 
-    fit = sequential.Sequential.fit
+    fit = Sequential.fit
 
     def pressed(self: Any, *args: Any, callbacks: Any, **kwargs: Any) -> Any:
         return fit(self, *args, callbacks=[*callbacks, Press()], **kwargs)
@@ -674,7 +675,7 @@ def test_an_interrupted_train_keeps_the_last_complete_epoch(
     arguments = ["train", "--data", str(data), "--no-plots", "--out"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     with monkeypatch.context() as patch:
-        patch.setattr(sequential.Sequential, "fit", pressed)
+        patch.setattr(Sequential, "fit", pressed)
         assert main([*arguments, str(parts), "--epochs", "9"]) == 130
     err = capsys.readouterr().err
     if not epoch:
@@ -700,7 +701,7 @@ def test_an_interrupt_after_training_keeps_the_model(
     def evaluate(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sequential.Sequential, "evaluate", evaluate)
+    monkeypatch.setattr(Sequential, "evaluate", evaluate)
     arguments = ["train", "--data", str(data), "--out", str(tmp_path), "--epochs", "2"]
     assert main(arguments) == 130
     assert models.load_model(tmp_path / "model.tinynet").optimizer.iterations.numpy() == 20

@@ -145,7 +145,8 @@ def test_a_worker_computes_on_one_thread_and_gets_little() -> None:
     program = """
     class Probe(tinynet.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            self.blas, self.python = tinynet.blas.num_threads(), threading.active_count()
+            self.blas = tinynet.training.blas_threads.num_threads()
+            self.python = threading.active_count()
 
 
     def fit(x, y):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tinynet import config, sparse
-from tinynet.kernels import compiled, objects
-from tinynet.kernels.compress import compress_rows, count_non_zeros
+from tinynet.kernels import numba_functions, object_code
+from tinynet.kernels.csr_conversion import compress_rows, count_non_zeros
 from tinynet.sparse import CompressedRows
 
 KINDS = ["bool", "uint8", "float32", "float64"]
@@ -71,7 +71,7 @@ def test_numbers_beyond_float32_become_infinite() -> None:
     assert (indices.tolist(), values.tolist()) == ([3, 60], [np.inf, -np.inf])
 
 
-@pytest.mark.skipif(not compiled.COMPILES, reason="the kernels are not used in plain Python")
+@pytest.mark.skipif(not numba_functions.COMPILES, reason="the kernels are not used in plain Python")
 @pytest.mark.parametrize("dtype", [*KINDS, "int32", ">f4", "float16"])
 @pytest.mark.parametrize("picked", [False, True])
 def test_compressed_rows_are_the_same_with_and_without_kernels(
@@ -79,7 +79,7 @@ def test_compressed_rows_are_the_same_with_and_without_kernels(
 ) -> None:
     """Also in blocks, of fewer rows than there are."""
     config.set_backend("numba")
-    objects.addresses([count_non_zeros, compress_rows])
+    object_code.addresses([count_non_zeros, compress_rows])
     x = rng.integers(0, 3, (150, 8, 9)).astype(dtype)
     monkeypatch.setattr(sparse, "_CONVERTED", 5000)
     monkeypatch.setattr(sparse, "_COPIED", 6000)
@@ -101,12 +101,12 @@ def test_compressed_rows_are_the_same_with_and_without_kernels(
         assert fast.shape == slow.shape
 
 
-@pytest.mark.skipif(not compiled.COMPILES, reason="nothing is compiled")
+@pytest.mark.skipif(not numba_functions.COMPILES, reason="nothing is compiled")
 def test_rows_are_compressed_while_the_kernels_are_compiled(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config.set_backend("numba")
-    monkeypatch.setattr(objects, "is_ready", lambda kernels: False)
+    monkeypatch.setattr(object_code, "is_ready", lambda kernels: False)
     x = some(rng, (200, 90), "uint8")
     rows = CompressedRows(x, "float32")
     assert rows.values[:-1].tolist() == x[x != 0].tolist()

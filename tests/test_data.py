@@ -13,16 +13,17 @@ import pytest
 import scipy.sparse
 
 import tinynet as keras
-from tinynet import Sequential, data, layers
-from tinynet.checks import numeric
-from tinynet.data import Examples
+from tinynet import Sequential, layers
+from tinynet._core.buffers import Workspace
+from tinynet._core.checks import numeric
 from tinynet.sparse import CompressedRows
-from tinynet.workspace import Workspace
+from tinynet.training import data_adapters
+from tinynet.training.data_adapters import Examples
 
 
 def features(x: Any, dtype: str) -> Any:
     """Check inputs and convert all of them."""
-    return data.converted(data.inputs(x), dtype)
+    return data_adapters.converted(data_adapters.inputs(x), dtype)
 
 
 def test_features_keep_the_memory_where_nothing_has_to_change() -> None:
@@ -83,7 +84,9 @@ def test_shuffled_batches_are_written_over_one_another() -> None:
     ],
 )
 def test_class_weights(y: Any, expected: Any) -> None:
-    weights = data.class_weights(np.array(y), {0: 2.0, np.int64(1): 0.5, 7: 3.0}, "float32")
+    weights = data_adapters.class_weights(
+        np.array(y), {0: 2.0, np.int64(1): 0.5, 7: 3.0}, "float32"
+    )
     assert weights.dtype == np.float32
     assert weights.tolist() == expected
 
@@ -102,13 +105,15 @@ def test_class_weights(y: Any, expected: Any) -> None:
 )
 def test_class_weights_of_every_form_of_targets(y: Any, shape: Any, expected: Any) -> None:
     for one in (1, 1.0, np.int8(1), np.float32(1), True):
-        weights = data.class_weights(np.array(y), {0: 2.0, one: 0.5, 7: 3.0}, "float32", shape)
+        weights = data_adapters.class_weights(
+            np.array(y), {0: 2.0, one: 0.5, 7: 3.0}, "float32", shape
+        )
         assert weights.tolist() == expected
 
 
 def test_class_weights_need_one_class_for_each_value() -> None:
     with pytest.raises(ValueError, match=r"last axis of size 1\. Received: y of shape \(2, 3\)"):
-        data.class_weights(np.zeros((2, 3)), {0: 2.0}, "float32", (2, 4))
+        data_adapters.class_weights(np.zeros((2, 3)), {0: 2.0}, "float32", (2, 4))
 
 
 def test_class_weight_of_sequences() -> None:
@@ -144,7 +149,7 @@ def test_class_weight_of_sequences() -> None:
 )
 def test_wrong_class_weights(wrong: Any) -> None:
     with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
-        data.class_weights(np.array([0, 1]), wrong, "float32")
+        data_adapters.class_weights(np.array([0, 1]), wrong, "float32")
 
 
 # ------------------------------------------------------------ what users pass
@@ -620,10 +625,12 @@ def test_functional_models_take_their_tensors_in_lists_and_dicts() -> None:
 
 def test_example_bytes_are_those_of_converted_inputs() -> None:
     x, y = np.zeros((3, 4, 5), np.uint8), np.zeros(3)
-    assert data.Examples(x, y).example_bytes == 20
-    assert data.Examples(x, y, dtype=np.dtype("float32")).example_bytes == 80
-    assert data.Examples(data.LazyRows(x, "float32"), y).example_bytes == 80
-    several = data.Examples((x, x[:, 0]), y, dtype=(np.dtype("float32"), np.dtype("int64")))
+    assert data_adapters.Examples(x, y).example_bytes == 20
+    assert data_adapters.Examples(x, y, dtype=np.dtype("float32")).example_bytes == 80
+    assert data_adapters.Examples(data_adapters.LazyRows(x, "float32"), y).example_bytes == 80
+    several = data_adapters.Examples(
+        (x, x[:, 0]), y, dtype=(np.dtype("float32"), np.dtype("int64"))
+    )
     assert several.example_bytes == 80 + 40
 
 
@@ -631,7 +638,7 @@ def test_batches_in_order_keep_their_targets() -> None:
     """Worker threads evaluate several batches of compressed rows at a time."""
     x, y = np.eye(50, dtype="float32"), np.arange(50)
     for rows in (CompressedRows(x, "float32"), x):
-        batches = [*data.Examples(rows, y, y * 2.0).batches(7)]
+        batches = [*data_adapters.Examples(rows, y, y * 2.0).batches(7)]
         assert np.concatenate([y for _, y, _ in batches]).tolist() == y.tolist()
         assert np.concatenate([w for _, _, w in batches]).tolist() == (y * 2.0).tolist()
 

@@ -117,7 +117,7 @@ def test_what_the_page_cannot_compute_is_refused(model: Any, message: str, tmp_p
 def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     addresses: list[str] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo.webbrowser, "open", lambda a: not addresses.append(a))
+    monkeypatch.setattr("webbrowser.open", lambda a: not addresses.append(a))
     return addresses
 
 
@@ -141,7 +141,7 @@ def test_the_command_writes_and_opens(opened: list[str], capsys: Any, tmp_path: 
 def test_the_command_says_if_no_browser_starts(
     opened: list[str], capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo.webbrowser, "open", lambda address: False)
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
     net().save(tmp_path / "a.tinynet")
     assert cli.main(["demo", "a.tinynet"]) == 0
     assert "open the file in one" in capsys.readouterr().out

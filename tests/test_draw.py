@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinynet.kernels import draw
-from tinynet.workspace import address_of
+from tinynet._core.buffers import address_of
+from tinynet.kernels import random_numbers
 
 LENGTHS = [*range(71), 4095, 4096, 4097, 100_003]
 WIDTHS = [0, 1, 15, 16, 17, 70]
@@ -27,10 +27,10 @@ def run(kernel: Any, parts: int = 1, **words: Any) -> None:
 def drawn(generator: np.random.Generator, n: int, per: int = 1, parts: int = 1) -> np.ndarray:
     """Draw with the kernel; what follows in memory must stay as it is."""
     out = np.full(n * per + 9, -1, np.float32)
-    state = draw.state_address(generator)
+    state = random_numbers.state_address(generator)
     assert state is not None
     words = {"count": np.array([n]), "numbers": per, "state": state, "out": out[1:]}
-    run(draw.draw_uniform, parts, **words)
+    run(random_numbers.draw_uniform, parts, **words)
     assert out[0] == -1
     assert (out[n * per + 1 :] == -1).all()
     return out[1 : n * per + 1]
@@ -97,11 +97,11 @@ def test_draw_uniform_by_count_and_parts() -> None:
 
 def test_state_address_refuses_others(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64):
-        assert draw.state_address(np.random.Generator(kind(0))) is None
+        assert random_numbers.state_address(np.random.Generator(kind(0))) is None
     generator = np.random.Generator(np.random.PCG64(0))
-    assert draw.state_address(generator) is not None
-    monkeypatch.setattr(draw, "_words", lambda address, n: [0] * n)
-    assert draw.state_address(generator) is None
+    assert random_numbers.state_address(generator) is not None
+    monkeypatch.setattr(random_numbers, "_words", lambda address, n: [0] * n)
+    assert random_numbers.state_address(generator) is None
 
 
 # Views of an array of shape (N, 3, 5, 4) that begins with an element of something else.
@@ -131,7 +131,16 @@ def test_copy_elements(name: str, parts: int, rng: np.random.Generator) -> None:
         theirs = {f"y_{k}": dense.strides[k] // 4 for k in range(4)}
         words["count"] = np.array([n])
         places = {"x_first": first, "y_first": 0}
-        run(draw.copy_elements, parts, source=x, out=dense, **words, **ours, **theirs, **places)
+        run(
+            random_numbers.copy_elements,
+            parts,
+            source=x,
+            out=dense,
+            **words,
+            **ours,
+            **theirs,
+            **places,
+        )
         assert dense.tobytes() == view.tobytes()
 
         back = np.full(x.shape, -1, np.float32)
@@ -140,7 +149,16 @@ def test_copy_elements(name: str, parts: int, rng: np.random.Generator) -> None:
         ours, theirs = ({f"{to}_{k[2:]}": v for k, v in given.items()}
                         for given, to in ((ours, "y"), (theirs, "x")))  # fmt: skip
         places = {"x_first": 0, "y_first": first}
-        run(draw.copy_elements, parts, source=dense, out=back, **words, **ours, **theirs, **places)
+        run(
+            random_numbers.copy_elements,
+            parts,
+            source=dense,
+            out=back,
+            **words,
+            **ours,
+            **theirs,
+            **places,
+        )
         assert back.tobytes() == expected.tobytes()
 
 
@@ -156,7 +174,7 @@ def test_look_up(width: int, dtype: str, parts: int, rng: np.random.Generator) -
         indices += 0.75  # the fraction does not count
         words["size_of"], table[0] = 0, np.nan
     shape = {"size": 11, "width": width}
-    run(draw.look_up, parts, **words, **shape, table=table, out=out, step=step, stops=2)
+    run(random_numbers.look_up, parts, **words, **shape, table=table, out=out, step=step, stops=2)
     indices = indices.astype(int)
     assert out.tobytes() == table[indices].tobytes()
     assert step.tolist() == [0, 0, 0, 0]
@@ -164,7 +182,7 @@ def test_look_up(width: int, dtype: str, parts: int, rng: np.random.Generator) -
     d_table, expected = np.full((11, width), -1, np.float32), np.zeros((11, width), np.float32)
     np.add.at(expected, indices.reshape(-1), out)
     words["indices"], words["size_of"] = indices, 8
-    run(draw.look_up_backward, parts, **words, **shape, d_y=out, out=d_table)
+    run(random_numbers.look_up_backward, parts, **words, **shape, d_y=out, out=d_table)
     assert d_table.tobytes() == expected.tobytes()
 
 
@@ -179,10 +197,10 @@ def test_look_up_out_of_range(index: float) -> None:
     out, step = np.full((3, 2), -1, np.float32), np.zeros(4, np.int64)
     words = {"count": np.array([3]), "per": 1, "indices": indices, "size": 3, "width": 2}
     words["size_of"] = 0 if is_float else 8
-    run(draw.look_up, **words, table=table, out=out, step=step, stops=2)
+    run(random_numbers.look_up, **words, table=table, out=out, step=step, stops=2)
     assert step.tolist() == [0, 0, 0, 2]
     assert out.tolist() == [[1, 1], [0, 0], [1, 1]]
-    run(draw.look_up_backward, **words, d_y=out, out=table)
+    run(random_numbers.look_up_backward, **words, d_y=out, out=table)
     assert table.tolist() == [[0, 0], [1, 1], [1, 1]]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import elementary as measured
 from tinynet.kernels import elementary
-from tinynet.kernels.compiled import COMPILES
+from tinynet.kernels.numba_functions import COMPILES
 
 if not COMPILES:
     pytest.skip("NumPy's functions are used instead", allow_module_level=True)

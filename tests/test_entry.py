@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
+
+import pytest
 
 from tests import entry
 
@@ -30,3 +33,16 @@ def test_a_training_step_enters_few_lines() -> None:
     assert len(second.files) <= entry.MOST_FILES
     assert second.lines <= entry.MOST_LINES
     assert second.maths >= entry.LEAST_MATHS
+
+
+@pytest.mark.slow
+def test_contributing_lists_the_totals() -> None:
+    text = entry.CONTRIBUTING.read_text(encoding="utf-8")
+    block = text[text.index(entry.BEGIN) : text.index(entry.END)].partition("| --- |")[2]
+    listed = {
+        what: int(n.replace(",", ""))
+        for what, n in re.findall(r"^\| ([^|\d]+?) \| \d+ \| ([\d,]+) \|", block, re.M)
+    }
+    found = {what: entered.lines for what, entered in entry.totals().items()}
+    # Other versions of Python make functions of other expressions.
+    assert listed == pytest.approx(found, rel=0.05), "python -m tests.entry --write"

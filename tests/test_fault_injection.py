@@ -40,8 +40,7 @@ def load(path: Path) -> Sequential:
         model = net()
         model.load_weights(path)
         return model
-    loaded: Sequential = tinynet.models.load_model(path)
-    return loaded
+    return tinynet.models.load_model(path)
 
 
 def value_of(model: Sequential) -> float:

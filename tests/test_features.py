@@ -10,7 +10,7 @@ import pytest
 
 import tinynet
 from tests import features
-from tinynet import unsupported
+from tinynet._core import keras_names
 from tinynet.compat import tensorflow as stand_in
 
 GOLDEN = json.loads(features.GOLDEN.read_text(encoding="utf-8"))
@@ -61,7 +61,7 @@ def test_keras_says_the_same() -> None:
 
 # ------------------------------------------------------------ what only Keras has
 
-KERAS_MODULES = [*unsupported.KERAS_ONLY]
+KERAS_MODULES = [*keras_names.KERAS_ONLY]
 
 
 @pytest.mark.parametrize("path", KERAS_MODULES)
@@ -70,7 +70,7 @@ def test_every_public_name_of_keras_is_here_or_refused(path: str) -> None:
     theirs = importlib.import_module(f"keras.{path}".rstrip("."))
     ours = importlib.import_module(f"tinynet.{path}".rstrip("."))
     public = {name for name in dir(theirs) if not name.startswith("_")} - {"src"}
-    listed = set(unsupported.KERAS_ONLY[path].split())
+    listed = set(keras_names.KERAS_ONLY[path].split())
     here = set(vars(ours))
     assert public - here - listed == set()
     assert listed & here == set(), "these are here now"

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import pytest
 
-from tinynet import files
-from tinynet.files import write_atomically
+from tinynet._core import atomic_files
+from tinynet._core.atomic_files import write_atomically
 
 
 def write_new(file: BinaryIO) -> None:
@@ -153,7 +153,7 @@ def test_temporary_files_of_killed_processes_are_removed(
     path = tmp_path / "model"
     path.write_bytes(b"old")
     program = """if True:
-        import os, signal, sys, tinynet.files as files
+        import os, signal, sys, tinynet._core.atomic_files as files
         from pathlib import Path
         if sys.argv[2] == "False":
             del os.O_TMPFILE
@@ -182,9 +182,9 @@ def test_write_atomically_survives_missing_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = tmp_path / ".deadbeef-0.tmp"
-    monkeypatch.setattr(files, "_LOCKS", False)
+    monkeypatch.setattr(atomic_files, "_LOCKS", False)
     monkeypatch.delattr(os, "O_TMPFILE", raising=False)
-    monkeypatch.setattr(files.zlib, "crc32", lambda name: 0xDEADBEEF)
+    monkeypatch.setattr(atomic_files.zlib, "crc32", lambda name: 0xDEADBEEF)
     left.write_bytes(b"")
     write_atomically(tmp_path / "model", write_new)
     assert left.exists()  # perhaps its process is alive

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import tinynet as keras
-from tinynet import config, constraints, layers, losses, ops, optimizers, registry, regularizers
+from tinynet import config, constraints, layers, losses, ops, optimizers, regularizers
+from tinynet._core import registry
 from tinynet.optimizers import schedules
 from tinynet.program.nested import flattened
 
@@ -175,7 +176,7 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
 
 
 def test_every_optimizer_has_a_case() -> None:
-    from tinynet.optimizers.base import _registry
+    from tinynet.optimizers.optimizer import _registry
 
     names = {c.__name__ for c in _registry.names.values() if inspect.isclass(c)}
     assert {name.partition(" ")[0] for name in OPTIMIZERS} == names
@@ -424,7 +425,7 @@ LOSSES: dict[str, tuple[Any, Any, Any]] = {
 
 
 def test_every_loss_has_a_case() -> None:
-    from tinynet.losses.base import _registry
+    from tinynet.losses.loss import _registry
 
     names = {c.__name__ for c in _registry.names.values() if inspect.isclass(c)}
     assert {name.partition(" ")[0] for name in LOSSES} == names

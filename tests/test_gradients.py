@@ -23,9 +23,9 @@ from tinynet import (
     losses,
     models,
 )
-from tinynet.layers import base
+from tinynet._core.buffers import Workspace
+from tinynet.layers import layer
 from tinynet.program.tensor import as_tensors
-from tinynet.workspace import Workspace
 
 H = 1e-5
 RTOL, ATOL = 1e-6, 1e-8
@@ -151,7 +151,7 @@ MERGING = [
 def test_every_layer_is_checked() -> None:
     checked = {type(make()) for make, _ in (*LAYERS, *MERGING)}
     of_nets = {layers.InputLayer, models.Model}
-    assert set(base._registry.classes.values()) - of_nets <= checked | {layers.Embedding}
+    assert set(layer._registry.classes.values()) - of_nets <= checked | {layers.Embedding}
 
 
 def test_embedding(rng: np.random.Generator) -> None:
@@ -272,7 +272,7 @@ LOSSES = [
 
 
 def test_every_loss_is_checked() -> None:
-    assert set(losses.base._registry.classes.values()) <= {type(make()) for make, _ in LOSSES}
+    assert set(losses.loss._registry.classes.values()) <= {type(make()) for make, _ in LOSSES}
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -344,9 +344,7 @@ def test_nets(name: str, weighted: bool, rng: np.random.Generator) -> None:
 
 
 def test_the_check_sees_a_wrong_gradient(monkeypatch, rng: np.random.Generator) -> None:
-    monkeypatch.setattr(
-        functional.dense_net, "tanh_backward", lambda d_y, x, y, out=None: d_y * (1 - y)
-    )
+    monkeypatch.setattr(functional, "tanh_backward", lambda d_y, x, y, out=None: d_y * (1 - y))
     before = config.backend()
     config.set_backend("numpy")  # forgets which functions were in use
     with pytest.raises(AssertionError, match="Mismatch"):

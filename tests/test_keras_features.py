@@ -17,7 +17,7 @@ import tinynet
 from reference import keras_net
 from tests.compare import EPS, assert_within
 from tinynet import activations, losses, metrics
-from tinynet.workspace import Workspace
+from tinynet._core.buffers import Workspace
 
 keras, tf = keras_net.keras, keras_net.tf
 RNG = np.random.default_rng(11)
@@ -343,7 +343,7 @@ def test_metric_names_mean_what_they_mean_in_keras(name: str) -> None:
     entry = keras.src.metrics.ALL_OBJECTS_DICT[name]
     if entry.__name__ in set(dir(metrics)) - {"Metric", "MeanMetricWrapper"}:
         if "At" in entry.__name__:  # these need a value
-            assert metrics._registry.names[name] is getattr(metrics, entry.__name__)
+            assert metrics.metric._registry.names[name] is getattr(metrics, entry.__name__)
             return
         ours, theirs = metrics.get(name), entry()
         assert type(ours).__name__ == entry.__name__

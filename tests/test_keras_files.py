@@ -12,7 +12,8 @@ import pytest
 
 import tinynet
 from tests.graphs import GRAPHS, data_for, targets_for_mixed
-from tinynet import graph_config, registry
+from tinynet._core import registry
+from tinynet.models import functional_config
 from tinynet.program.nested import flattened
 from tinynet.program.tensor import TABLE
 
@@ -530,12 +531,12 @@ def test_every_operation_has_a_class_in_keras() -> None:
     modules = {"keras.src.activations.activations": activations.activations}
     modules |= {f"keras.src.ops.{n}": getattr(ops, n) for n in ("numpy", "nn", "math", "core")}
     for name, operation in TABLE.items():
-        if name in graph_config.OWN:
+        if name in functional_config.OWN:
             continue
-        module = modules[graph_config.operation_module(operation)]
-        class_name = graph_config.operation_class(name)
+        module = modules[functional_config.operation_module(operation)]
+        class_name = functional_config.operation_class(name)
         assert hasattr(module, class_name), name
-        assert graph_config.function_of(class_name) is operation
+        assert functional_config.function_of(class_name) is operation
 
 
 def test_what_keras_has_not_is_refused(tmp_path: Any) -> None:

@@ -17,7 +17,7 @@ pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
 import tinynet
 from reference import keras_net
 from tests.compare import EPS
-from tinynet.workspace import Workspace
+from tinynet._core.buffers import Workspace
 
 keras, tf = keras_net.keras, keras_net.tf
 

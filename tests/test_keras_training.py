@@ -139,8 +139,10 @@ def test_optimizers(row: tuple[str, dict[str, Any]]) -> None:
 
 
 def test_every_optimizer_and_schedule_is_in_a_table() -> None:
-    assert {name for name, _ in OPTIMIZERS} == set(tinynet.optimizers._registry.classes)
-    assert {row[0] for row in SCHEDULES} == set(tinynet.optimizers.schedules._registry.classes)
+    assert {name for name, _ in OPTIMIZERS} == set(tinynet.optimizers.optimizer._registry.classes)
+    assert {row[0] for row in SCHEDULES} == set(
+        tinynet.optimizers.schedules.learning_rate_schedule._registry.classes
+    )
 
 
 @pytest.mark.parametrize("row", SCHEDULES, ids=ids)
@@ -248,7 +250,7 @@ MERGING: list[tuple[str, dict[str, Any], list[tuple[int, ...]]]] = [
 
 def test_every_layer_is_in_the_table() -> None:
     elsewhere = {"InputLayer", "Sequential", "Functional"}
-    classes = set(tinynet.layers.base._registry.classes)
+    classes = set(tinynet.layers.layer._registry.classes)
     assert {name for name, *_ in (*LAYERS, *MERGING)} == classes - elsewhere
 
 
@@ -326,7 +328,7 @@ def test_composed_layers_train_and_are_saved_alike(row: Any, tmp_path: Any) -> N
         x = x.astype(np.int64)
     nets = []
     for k in LIBRARIES:
-        tinynet.registry.clear_names()
+        tinynet._core.registry.clear_names()
         keras.backend.clear_session()
         layer = make_layer(k, row)
         end = [k.layers.Flatten(), k.layers.Dense(2, "tanh")]

@@ -12,9 +12,9 @@ import pytest
 
 import tinynet
 from tinynet import Input, config, layers, ops
-from tinynet.layers import base
-from tinynet.variable import Variable
-from tinynet.workspace import Workspace
+from tinynet._core.buffers import Workspace
+from tinynet.layers import layer
+from tinynet.program.variable import Variable
 
 L = layers
 # layer: (how to make it, the shape of its input, the shape of its output)
@@ -348,7 +348,7 @@ def test_configurations_come_back(layer: Any) -> None:
 
 
 def test_every_layer_of_keras_here_is_exported() -> None:
-    for name, cls in base._registry.classes.items():
+    for name, cls in layer._registry.classes.items():
         assert name in ("Sequential", "Functional") or getattr(layers, name) is cls
 
 
@@ -534,9 +534,9 @@ def test_nested_model_may_change_and_still_fit() -> None:
     model.predict(X, verbose=0)
     inner.add(L.Dense(4, "relu"))
     h = np.float32(X)
-    for layer in (*inner.layers, model.layers[1]):
-        h = h @ layer.kernel.numpy() + layer.bias.numpy()
-        h = h if layer is model.layers[1] else np.maximum(h, 0)
+    for dense in (*inner.layers, model.layers[1]):
+        h = h @ dense.kernel.numpy() + dense.bias.numpy()
+        h = h if dense is model.layers[1] else np.maximum(h, 0)
     np.testing.assert_allclose(model.predict(X, verbose=0), h, rtol=1e-5, atol=1e-6)
 
 

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from tinynet import functional
-from tinynet.kernels import compressed, learn
-from tinynet.kernels.compiled import COMPILES
+from tinynet.kernels import csr, learn
 from tinynet.kernels.linear import (
     LONGEST,
     kernel_gradient,
@@ -26,6 +25,7 @@ from tinynet.kernels.linear import (
     room_size,
     take_rows,
 )
+from tinynet.kernels.numba_functions import COMPILES
 from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import FMA
 
@@ -226,8 +226,8 @@ class Csr:
         self.indices = np.nonzero(dense)[1].astype(np.uint16)
         self.values = dense[dense != 0]
         self.step = np.array([0, 2, self.n, 0, 0, 0, 0, 0])
-        self.size = max(min(self.n, compressed.CHUNK), 1)
-        self.pairs = aligned(compressed.sorted_size(self.n, self.d) // 8 + 8, kind=np.int64)
+        self.size = max(min(self.n, csr.CHUNK), 1)
+        self.pairs = aligned(csr.sorted_size(self.n, self.d) // 8 + 8, kind=np.int64)
 
     def batch(self) -> dict[str, int]:
         """Return the words of the batch."""
@@ -237,11 +237,11 @@ class Csr:
 
     def sort(self, parts: int) -> dict[str, int]:
         """Sort the batch; return the words of its gradient."""
-        row = compressed.sort_csr.row(
+        row = csr.sort_csr.row(
             **self.batch(), pairs=self.pairs.ctypes.data, d=self.d, size=self.size
         )
         for part in range(parts):
-            compressed.sort_csr(row, part, parts)
+            csr.sort_csr(row, part, parts)
         count = self.step[2:].ctypes.data
         pairs = self.pairs.ctypes.data
         return {"count": count, "pairs": pairs, "d": self.d, "size": self.size}
@@ -252,24 +252,24 @@ def csr_products(
 ) -> list[np.ndarray]:
     """Compute the product and the kernel's gradient from compressed rows."""
     u = w.shape[1]
-    size = compressed.csr_room_size(x.n)
+    size = csr.csr_room_size(x.n)
     rest, room = aligned(x.n, u), aligned(parts, size // 4)
     out = aligned(x.n, u)
     words = {"w": w.ctypes.data, "bias": b.ctypes.data, "room": room.ctypes.data}
     both = {"out": out.ctypes.data, "rest": rest.ctypes.data, "u": u}
-    row = compressed.linear_csr.row(**x.batch(), **words, **both, d=x.d, room_size=size)
+    row = csr.linear_csr.row(**x.batch(), **words, **both, d=x.d, room_size=size)
     for part in range(parts):
-        compressed.linear_csr(row, part, parts)
+        csr.linear_csr(row, part, parts)
     count = x.step[2:].ctypes.data
-    row = compressed.add_halves.row(**both, count=count, per=1, rectifies=rectifies)
+    row = csr.add_halves.row(**both, count=count, per=1, rectifies=rectifies)
     for part in range(parts):
-        compressed.add_halves(row, part, parts)
+        csr.add_halves(row, part, parts)
     d_w = aligned(x.d, u)
-    row = compressed.kernel_gradient_csr.row(
+    row = csr.kernel_gradient_csr.row(
         **x.sort(parts), d_y=d_y.ctypes.data, out=d_w.ctypes.data, u=u
     )
     for part in range(parts):
-        compressed.kernel_gradient_csr(row, part, parts)
+        csr.kernel_gradient_csr(row, part, parts)
     return [out, d_w]
 
 

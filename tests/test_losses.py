@@ -11,7 +11,7 @@ import pytest
 import tinynet
 from tests.compare import EPS
 from tinynet import Sequential, config, layers, losses
-from tinynet.workspace import Workspace
+from tinynet._core.buffers import Workspace
 
 SCCE = losses.SparseCategoricalCrossentropy
 Y = [2, 0]

@@ -28,7 +28,7 @@ from tinynet.program.formula import (
 )
 from tinynet.program.lowering import Lowering, Register
 from tinynet.program.machine import Machine
-from tinynet.variable import Variable
+from tinynet.program.variable import Variable
 
 ROOT = Path(__file__).parents[1]
 Array = np.ndarray[Any, Any]
@@ -595,7 +595,7 @@ def test_kernels_run_as_plain_python() -> None:
     program = (
         "import numpy as np\n"
         "from tests.test_lowering import small\n"
-        "from tinynet.kernels.compiled import COMPILES\n"
+        "from tinynet.kernels.numba_functions import COMPILES\n"
         "assert not COMPILES\n"
         "for a, b in zip(small('numba'), small('numpy'), strict=True):\n"
         "    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)\n"

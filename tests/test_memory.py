@@ -12,8 +12,9 @@ import pytest
 
 import tinynet as keras
 from benchmarks import memory
-from tinynet import config, data, sparse
+from tinynet import config, sparse
 from tinynet.sparse import CompressedRows, LazyRows
+from tinynet.training import data_adapters
 
 pytestmark = pytest.mark.filterwarnings("ignore:x must be scaled")
 
@@ -129,7 +130,7 @@ def test_batches_in_order_keep_their_targets() -> None:
     """Worker threads evaluate several batches of compressed rows at a time."""
     x, y = np.eye(50, dtype="float32"), np.arange(50)
     for rows in (CompressedRows(x, "float32"), LazyRows(x, "float32"), x):
-        batches = [*data.Examples(rows, y, y * 2.0).batches(7)]
+        batches = [*data_adapters.Examples(rows, y, y * 2.0).batches(7)]
         assert np.concatenate([y for _, y, _ in batches]).tolist() == y.tolist()
         assert np.concatenate([w for _, _, w in batches]).tolist() == (y * 2.0).tolist()
 
@@ -139,21 +140,21 @@ def test_batches_in_order_keep_their_targets() -> None:
 def test_require_finite_finds_the_row_in_parts(
     form: str, row: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "_PART", 21)
+    monkeypatch.setattr(data_adapters, "_PART", 21)
     x = mostly_zero(rng, (40, 10), "float32")
     x[1] = 0
-    assert data.require_finite("x", x) == np.abs(x).max()
+    assert data_adapters.require_finite("x", x) == np.abs(x).max()
     x[row, 3], x[-1, 8] = np.inf, np.nan
     forms: Any = {"dense": x, "whole": CompressedRows(x, "float32")}
     given = forms.get(form, LazyRows(x, "float32"))
     for part, first in ((given, row), (given[:], row), (given[row:], 0)):
         expected = rf"2 of {len(part) * 10} not finite, the first in row {first}, column 'd': inf"
         with pytest.raises(ValueError, match=expected):
-            data.require_finite("x", part, [*"abcdefghij"])
+            data_adapters.require_finite("x", part, [*"abcdefghij"])
 
 
 def test_finite_values_too_large_for_float32_are_found_lazily() -> None:
     x = np.zeros((5, 4))
     x[3, 1] = 1e300
     with pytest.raises(ValueError, match="1 of 20 not finite, the first in row 3: inf"):
-        data.require_finite("x", LazyRows(x, "float32"), None, np.dtype("float32"))
+        data_adapters.require_finite("x", LazyRows(x, "float32"), None, np.dtype("float32"))

@@ -13,7 +13,8 @@ import pytest
 
 import tinynet
 from tests.graphs import GRAPHS, data_for
-from tinynet import Sequential, layers, models, optimizers, registry, utils
+from tinynet import Sequential, layers, models, optimizers, utils
+from tinynet._core import registry
 from tinynet.program.nested import flattened
 
 X = np.random.default_rng(7).random((6, 4), dtype=np.float32)
@@ -222,7 +223,7 @@ def test_plot_model_draws_into_a_file(tmp_path: Path) -> None:
     assert "Dense, relu" in said
 
 
-@pytest.mark.parametrize("name", sorted(optimizers._registry.classes))
+@pytest.mark.parametrize("name", sorted(optimizers.optimizer._registry.classes))
 def test_the_old_name_of_the_learning_rate_is_refused(k: Any, name: str) -> None:
     with pytest.raises(ValueError, match="lr"):
         getattr(k.optimizers, name)(lr=0.1)

@@ -113,7 +113,7 @@ def beta_2_of_nine_tenths(rate, beta_1, beta_2, step, dtype=np.float32):
     return right_size(rate, beta_1, 0.9, step, dtype)
 
 
-F, WRONG = functional.dense_net, EpsilonInTheCorrection()
+F, WRONG = functional, EpsilonInTheCorrection()
 STEPS, ADAM = check_small_net_steps, lambda: check_adam("default")
 GRADIENTS, SATURATED = check_small_net_gradients, check_saturated_softmax
 # name: ([(where, name, what stands there instead)], the checks that must all reject it)

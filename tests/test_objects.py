@@ -22,20 +22,21 @@ numba = pytest.importorskip("numba")
 
 import tinynet  # noqa: E402  # only where there is a Numba to compile with
 from tests import HUNG  # noqa: E402
-from tinynet import config, interrupts  # noqa: E402
-from tinynet.kernels import (  # noqa: E402  # after `importorskip`, as above
-    compiled,
-    compiling,
-    draw,
+from tinynet import config  # noqa: E402
+from tinynet._core import keyboard_interrupt  # noqa: E402
+from tinynet.kernels import (  # noqa: E402
+    compile_cache,
+    compiler,
     linear,
-    objects,
-    record,
+    metrics,
+    numba_functions,
+    object_code,
+    random_numbers,
     row,
     runner,
-    store,
 )
 
-if not compiled.COMPILES:
+if not numba_functions.COMPILES:
     pytest.skip("NUMBA_DISABLE_JIT is set", allow_module_level=True)
 
 ROOT = Path(tinynet.__file__).parents[1]
@@ -45,13 +46,13 @@ posix = pytest.mark.skipif(os.name != "posix", reason="owners and permissions ar
 PROGRAM = """
 import sys
 import numpy as np
-from tinynet.kernels import linear, objects, record, store
-kernels = [record.spread, linear.product]
-found = [store.read(kernel.name) is not None for kernel in kernels]
-assert all(objects.addresses(kernels))
+from tinynet.kernels import compile_cache, linear, metrics, object_code
+kernels = [metrics.spread, linear.product]
+found = [compile_cache.read(kernel.name) is not None for kernel in kernels]
+assert all(object_code.addresses(kernels))
 x, y = np.arange(1, 2, dtype=np.float32), np.zeros(16, np.float32)
-words = dict.fromkeys(record.spread.words, 0) | {"source": x.ctypes.data, "out": y.ctypes.data}
-record.spread(record.spread.row(**words))
+words = dict.fromkeys(metrics.spread.words, 0) | {"source": x.ctypes.data, "out": y.ctypes.data}
+metrics.spread(metrics.spread.row(**words))
 print(y.sum(), found, "numba" in sys.modules)
 """
 
@@ -62,21 +63,21 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "cache"
     monkeypatch.setenv("TINYNET_CACHE", str(folder))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    store.key.cache_clear()
+    compile_cache.key.cache_clear()
     yield folder
-    store.key.cache_clear()
+    compile_cache.key.cache_clear()
 
 
 @pytest.fixture(scope="module")
-def code() -> store.Object:
+def code() -> compile_cache.Object:
     """Object code of the kernel `spread`."""
-    return compiling.compile_kernel(record.spread)
+    return compiler.compile_kernel(metrics.spread)
 
 
 @pytest.fixture
-def loader() -> Iterator[objects.Loader]:
+def loader() -> Iterator[object_code.Loader]:
     """Return what a new process has: no kernel is known."""
-    loader = objects.Loader()
+    loader = object_code.Loader()
     yield loader
     loader.kill()
 
@@ -110,7 +111,7 @@ def spread_with(address: int) -> float:
     x, y = np.full(1, 3, np.float32), np.zeros(16, np.float32)
     table = np.zeros(row.WORDS, np.int64)
     for name, array in (("source", x), ("out", y)):
-        table[row.FIRST + record.spread.words.index(name)] = array.ctypes.data
+        table[row.FIRST + metrics.spread.words.index(name)] = array.ctypes.data
     row._PROTOTYPE(address)(table.ctypes.data, 0, 1)
     return float(y.sum())
 
@@ -135,24 +136,26 @@ def test_a_fresh_process_loads_without_numba(cache: Path) -> None:
 
 
 def test_loaded_code_computes_the_same_bits(
-    loader: objects.Loader, rng: np.random.Generator
+    loader: object_code.Loader, rng: np.random.Generator
 ) -> None:
     """Code from a worker, from this process, and from a file."""
     kernel = linear.take_rows
-    own = compiling.compile_kernel(kernel)
-    from_worker, from_file = loader, objects.Loader()
+    own = compiler.compile_kernel(kernel)
+    from_worker, from_file = loader, object_code.Loader()
     from_worker.load([kernel])
-    written = store.read(kernel.name)
+    written = compile_cache.read(kernel.name)
     assert written is not None
     assert written.symbols == own.symbols
     assert from_file.load([kernel])[0] not in (0, from_worker.load([kernel])[0])
-    assert written == store.read(kernel.name)
+    assert written == compile_cache.read(kernel.name)
 
 
-def test_all_kernels_share_an_engine(loader: objects.Loader, code: store.Object) -> None:
-    kernels = [record.spread, record.pick, record.spread]
+def test_all_kernels_share_an_engine(
+    loader: object_code.Loader, code: compile_cache.Object
+) -> None:
+    kernels = [metrics.spread, metrics.pick, metrics.spread]
     for kernel in kernels:
-        store.write(kernel.name, compiling.compile_kernel(kernel))
+        compile_cache.write(kernel.name, compiler.compile_kernel(kernel))
     first, second, third = loader.load(kernels)
     assert first == third != second
     assert spread_with(first) == 48
@@ -173,56 +176,56 @@ def test_two_processes_at_once_do_not_collide(cache: Path) -> None:
         (sys, "version", "3.99"),
         (np, "__version__", "9.9"),
         (llvmlite, "__version__", "9.9"),
-        (store, "_numba", lambda: b"9.9"),
-        (store, "_sources", b"changed"),
-        (store, "CPU", "haswell"),
-        (store, "FEATURES", "+avx2"),
+        (compile_cache, "_numba", lambda: b"9.9"),
+        (compile_cache, "_sources", b"changed"),
+        (compile_cache, "CPU", "haswell"),
+        (compile_cache, "FEATURES", "+avx2"),
         (config, "DEBUG_BUFFERS", not config.DEBUG_BUFFERS),
     ],
 )
 def test_other_programs_and_processors_use_other_folders(
-    code: store.Object, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, value: Any
+    code: compile_cache.Object, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, value: Any
 ) -> None:
-    store.write("spread", code)
-    assert store.read("spread") == code
+    compile_cache.write("spread", code)
+    assert compile_cache.read("spread") == code
     monkeypatch.setattr(where, name, value)
-    store.key.cache_clear()
-    assert store.read("spread") is None
+    compile_cache.key.cache_clear()
+    assert compile_cache.read("spread") is None
 
 
 def test_key_has_numbas_version_and_all_sources() -> None:
-    assert numba.__version__.encode() in store._numba()
-    assert {path.name for path in store.SOURCES.glob("*.py")} >= {"row.py", "compiling.py"}
+    assert numba.__version__.encode() in compile_cache._numba()
+    assert {path.name for path in compile_cache.SOURCES.glob("*.py")} >= {"row.py", "compiler.py"}
 
 
 @pytest.mark.parametrize("variable", ["NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX"])
 def test_an_imitated_processor_is_the_target(variable: str) -> None:
     value = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,-avx512f"}.get(variable, "0")
-    program = "from tinynet.kernels import store; print(store.CPU, store.FEATURES, store.key())"
+    program = "from tinynet.kernels import compile_cache as c; print(c.CPU, c.FEATURES, c.key())"
     cpu, features, key = output(run(program, **{variable: value})).split()
-    assert key != store.key()
+    assert key != compile_cache.key()
     assert (cpu == value) is (variable == "NUMBA_CPU_NAME")
     assert (features == value) is (variable == "NUMBA_CPU_FEATURES")
     assert "+avx512f" not in features or variable == "NUMBA_CPU_NAME"
 
 
-def test_forgotten_folders_are_removed(cache: Path, code: store.Object) -> None:
+def test_forgotten_folders_are_removed(cache: Path, code: compile_cache.Object) -> None:
     for name, days in (("forgotten", 91), ("recent", 89), ("shared", 91)):
         folder = cache / "kernels" / name
         folder.mkdir(parents=True, mode=0o755)
         (folder / "file").touch()
         os.utime(folder, (time.time() - days * 24 * 3600,) * 2)
     (cache / "kernels" / "shared").chmod(0o777)
-    store.write("spread", code)
+    compile_cache.write("spread", code)
     expected = {stored(cache).parent.name, "recent"} | ({"shared"} if os.name == "posix" else set())
     assert set(os.listdir(cache / "kernels")) == expected
 
 
 def test_numbas_cache_folder_is_heeded(
-    tmp_path: Path, code: store.Object, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, code: compile_cache.Object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
-    store.write("spread", code)
+    compile_cache.write("spread", code)
     assert kept(tmp_path / "numba" / "tinynet") == ["spread"]
 
 
@@ -230,53 +233,53 @@ def test_numbas_cache_folder_is_heeded(
 
 
 @pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 300, -1])
-def test_truncated_files_are_not_loaded(cache: Path, code: store.Object, size: int) -> None:
-    store.write("spread", code)
+def test_truncated_files_are_not_loaded(cache: Path, code: compile_cache.Object, size: int) -> None:
+    compile_cache.write("spread", code)
     path = stored(cache)
     path.write_bytes(path.read_bytes()[:size])
-    assert store.read("spread") is None
-    store.write("spread", code)
-    assert store.read("spread") == code
+    assert compile_cache.read("spread") is None
+    compile_cache.write("spread", code)
+    assert compile_cache.read("spread") == code
 
 
 def test_no_flipped_bit_is_ever_loaded(
-    cache: Path, code: store.Object, rng: np.random.Generator
+    cache: Path, code: compile_cache.Object, rng: np.random.Generator
 ) -> None:
-    store.write("spread", code)
+    compile_cache.write("spread", code)
     path = stored(cache)
     whole = bytearray(path.read_bytes())
     for offset in [*range(64), *rng.integers(64, len(whole), 200), len(whole) - 1]:
         bit = 1 << int(rng.integers(8))
         whole[offset] ^= bit
         path.write_bytes(whole)
-        assert store.read("spread") is None, offset
+        assert compile_cache.read("spread") is None, offset
         whole[offset] ^= bit
     path.write_bytes(whole)
-    assert store.read("spread") == code
+    assert compile_cache.read("spread") == code
 
 
 def test_files_of_another_name_or_folder_are_not_loaded(
-    cache: Path, code: store.Object, monkeypatch: pytest.MonkeyPatch
+    cache: Path, code: compile_cache.Object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.write("spread", code)
+    compile_cache.write("spread", code)
     path = stored(cache)
     path.with_name("pick").write_bytes(path.read_bytes())
-    assert store.read("pick") is None
-    monkeypatch.setattr(store, "_sources", b"changed")
-    store.key.cache_clear()
-    store.write("spread", code._replace(data=b"other"))
-    path.replace(cache / "kernels" / f"objects-{store.key()}" / "spread")
-    assert store.read("spread") is None
+    assert compile_cache.read("pick") is None
+    monkeypatch.setattr(compile_cache, "_sources", b"changed")
+    compile_cache.key.cache_clear()
+    compile_cache.write("spread", code._replace(data=b"other"))
+    path.replace(cache / "kernels" / f"objects-{compile_cache.key()}" / "spread")
+    assert compile_cache.read("spread") is None
 
 
 def test_folder_in_place_of_a_file(
-    cache: Path, code: store.Object, loader: objects.Loader, alone: None
+    cache: Path, code: compile_cache.Object, loader: object_code.Loader, alone: None
 ) -> None:
-    store.write("spread", code)
+    compile_cache.write("spread", code)
     path = stored(cache)
     path.unlink()
     path.mkdir()
-    assert spread_with(*loader.load([record.spread])) == 48
+    assert spread_with(*loader.load([metrics.spread])) == 48
     assert os.listdir(path.parent) == [path.name]
 
 
@@ -285,8 +288,8 @@ def test_folder_in_place_of_a_file(
 
 def assert_compiles_in_memory() -> None:
     for _ in range(2):
-        assert store.read("spread") is None
-        assert spread_with(*objects.Loader().load([record.spread])) == 48
+        assert compile_cache.read("spread") is None
+        assert spread_with(*object_code.Loader().load([metrics.spread])) == 48
 
 
 def test_folder_that_cannot_be(cache: Path, alone: None) -> None:
@@ -294,9 +297,9 @@ def test_folder_that_cannot_be(cache: Path, alone: None) -> None:
     assert_compiles_in_memory()
 
 
-def test_workers_need_no_cache(cache: Path, loader: objects.Loader) -> None:
+def test_workers_need_no_cache(cache: Path, loader: object_code.Loader) -> None:
     cache.write_text("a file where the folder should be")
-    assert spread_with(*loader.load([record.spread])) == 48
+    assert spread_with(*loader.load([metrics.spread])) == 48
 
 
 @pytest.mark.parametrize("name", ["os.mkdir", "tempfile.mkstemp", "os.replace", "os.open"])
@@ -313,37 +316,37 @@ def test_read_only_or_full_disk(
 
 
 def test_disk_that_is_full_in_the_middle(
-    cache: Path, code: store.Object, monkeypatch: pytest.MonkeyPatch
+    cache: Path, code: compile_cache.Object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fill_up(*_: object) -> bytes:
         raise OSError(28, "no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_digest", fill_up)
-        store.write("spread", code)
+        patch.setattr(compile_cache, "_digest", fill_up)
+        compile_cache.write("spread", code)
     assert kept(cache) == []
 
 
 def test_user_without_a_home(
-    code: store.Object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: compile_cache.Object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("TINYNET_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    store.write("spread", code)
-    assert store.read("spread") == code
+    compile_cache.write("spread", code)
+    assert compile_cache.read("spread") == code
     assert [*tmp_path.glob("**/spread")]
 
 
-def test_folder_removed_in_between(cache: Path, code: store.Object) -> None:
-    store.write("spread", code)
+def test_folder_removed_in_between(cache: Path, code: compile_cache.Object) -> None:
+    compile_cache.write("spread", code)
     stored(cache).unlink()
     for folder in cache.glob("kernels/*"):
         folder.rmdir()
-    assert store.read("spread") is None
-    store.write("spread", code)
-    assert store.read("spread") == code
+    assert compile_cache.read("spread") is None
+    compile_cache.write("spread", code)
+    assert compile_cache.read("spread") == code
 
 
 def test_compilation_can_be_switched_off(cache: Path) -> None:
@@ -385,10 +388,10 @@ print("numba" in sys.modules)
 
 
 @posix
-def test_folder_and_files_are_the_users_alone(cache: Path, code: store.Object) -> None:
+def test_folder_and_files_are_the_users_alone(cache: Path, code: compile_cache.Object) -> None:
     mask = os.umask(0)
     try:
-        store.write("spread", code)
+        compile_cache.write("spread", code)
     finally:
         os.umask(mask)
     path = stored(cache)
@@ -397,64 +400,71 @@ def test_folder_and_files_are_the_users_alone(cache: Path, code: store.Object) -
 
 @posix
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
-def test_folder_open_to_others_is_not_used(cache: Path, code: store.Object, mode: int) -> None:
-    store.write("spread", code)
+def test_folder_open_to_others_is_not_used(
+    cache: Path, code: compile_cache.Object, mode: int
+) -> None:
+    compile_cache.write("spread", code)
     stored(cache).parent.chmod(mode)
-    assert store.read("spread") is None
-    assert not store.is_writable()
+    assert compile_cache.read("spread") is None
+    assert not compile_cache.is_writable()
 
 
 @posix
 @pytest.mark.parametrize("which", ["file", "folder", "both"])
 def test_files_of_another_user_are_not_used(
-    code: store.Object, monkeypatch: pytest.MonkeyPatch, which: str
+    code: compile_cache.Object, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
-    store.write("spread", code)
+    compile_cache.write("spread", code)
     owners = {"file": [0, 1], "folder": [1, 0], "both": [1, 1]}[which]
-    is_own = store._is_own
+    is_own = compile_cache._is_own
 
     def other(status: os.stat_result) -> bool:
         is_folder = status.st_mode & 0o040000 != 0
         return is_own(status) and not owners[0 if is_folder else 1]
 
-    monkeypatch.setattr(store, "_is_own", other)
-    assert store.read("spread") is None
-    monkeypatch.setattr(store, "_is_own", is_own)
+    monkeypatch.setattr(compile_cache, "_is_own", other)
+    assert compile_cache.read("spread") is None
+    monkeypatch.setattr(compile_cache, "_is_own", is_own)
     owner = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: owner + 1)
-    assert store.read("spread") is None
+    assert compile_cache.read("spread") is None
 
 
 @posix
-def test_link_and_file_open_to_others_are_not_followed(cache: Path, code: store.Object) -> None:
-    store.write("spread", code)
+def test_link_and_file_open_to_others_are_not_followed(
+    cache: Path, code: compile_cache.Object
+) -> None:
+    compile_cache.write("spread", code)
     path = stored(cache)
     path.chmod(0o620)
-    assert store.read("spread") is None
+    assert compile_cache.read("spread") is None
     path.chmod(0o600)
-    assert store.read("spread") == code
+    assert compile_cache.read("spread") == code
     elsewhere = path.parent.rename(cache / "elsewhere")
     path.parent.symlink_to(elsewhere)
-    assert store.read("spread") is None
+    assert compile_cache.read("spread") is None
     path.parent.unlink()
     path.parent.touch(mode=0o600)
-    assert store.read("spread") is None
-    assert not store.is_writable()
+    assert compile_cache.read("spread") is None
+    assert not compile_cache.is_writable()
 
 
 # ------------------------------------------------------------ what the code calls
 
 
 def test_unknown_functions_are_not_jumped_to(
-    code: store.Object, loader: objects.Loader, alone: None, monkeypatch: pytest.MonkeyPatch
+    code: compile_cache.Object,
+    loader: object_code.Loader,
+    alone: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store.write("spread", code._replace(symbols=("no_such_function",)))
-    assert spread_with(*loader.load([record.spread])) == 48
-    assert store.read("spread") == code  # compiled again
+    compile_cache.write("spread", code._replace(symbols=("no_such_function",)))
+    assert spread_with(*loader.load([metrics.spread])) == 48
+    assert compile_cache.read("spread") == code  # compiled again
     wrong = code._replace(symbols=("memset", "no_such_function"))
-    monkeypatch.setattr(compiling, "compile_kernel", lambda kernel: wrong)
+    monkeypatch.setattr(compiler, "compile_kernel", lambda kernel: wrong)
     with pytest.raises(RuntimeError, match="calls no_such_function, which the C library lacks"):
-        objects.Loader().load([record.pick])
+        object_code.Loader().load([metrics.pick])
 
 
 def allocate(part, parts, n, out):  # type: ignore[no-untyped-def]
@@ -469,7 +479,7 @@ def divide(part, parts, n, out):  # type: ignore[no-untyped-def]
 
 def test_kernels_that_allocate_or_raise_are_refused() -> None:
     with pytest.raises(RuntimeError, match="allocate must not call NRT_"):
-        compiling.compile_kernel(row.Kernel(allocate))
+        compiler.compile_kernel(row.Kernel(allocate))
     del row.KERNELS["allocate"]
 
 
@@ -492,15 +502,15 @@ def test_addresses_of_this_process_are_not_kept() -> None:
         row.vector(out, 1, np.int64)[0] = number(part)
 
     with pytest.raises(RuntimeError, match=r"absolute must not call numba\.dynamic\.globals"):
-        compiling.compile_kernel(row.Kernel(absolute))
+        compiler.compile_kernel(row.Kernel(absolute))
     del row.KERNELS["absolute"]
 
 
-def test_code_does_not_depend_on_the_process(code: store.Object) -> None:
+def test_code_does_not_depend_on_the_process(code: compile_cache.Object) -> None:
     """Bytes that differ would be addresses, or the order in which kernels were compiled."""
-    program = "import sys; from tinynet.kernels import compiling, linear, record\n"
-    program += "for kernel in linear.take_rows, record.spread:\n"
-    program += "    code = compiling.compile_kernel(kernel)\n"
+    program = "import sys; from tinynet.kernels import compiler, linear, metrics\n"
+    program += "for kernel in linear.take_rows, metrics.spread:\n"
+    program += "    code = compiler.compile_kernel(kernel)\n"
     program += "print(code.data.hex())"
     assert bytes.fromhex(output(run(program))) == code.data
 
@@ -513,10 +523,10 @@ def test_undefined_symbols_are_found() -> None:
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_triple("x86_64-unknown-linux-gnu").create_target_machine()
     module = llvm.parse_assembly(text)
-    assert compiling._undefined(machine.emit_object(module)) == ["memory", "other"]
+    assert compiler._undefined(machine.emit_object(module)) == ["memory", "other"]
 
 
-def test_kernels_of_other_packages_are_not_kept(cache: Path, loader: objects.Loader) -> None:
+def test_kernels_of_other_packages_are_not_kept(cache: Path, loader: object_code.Loader) -> None:
     """Their sources are not part of the key."""
 
     def add_one(part, parts, out):  # type: ignore[no-untyped-def]
@@ -535,15 +545,15 @@ def test_kernels_of_other_packages_are_not_kept(cache: Path, loader: objects.Loa
 # ------------------------------------------------------------ workers
 
 
-def test_prepare_compiles_in_the_background(cache: Path, loader: objects.Loader) -> None:
-    loader.prepare([record.spread, record.pick])
-    loader.prepare([record.spread])
+def test_prepare_compiles_in_the_background(cache: Path, loader: object_code.Loader) -> None:
+    loader.prepare([metrics.spread, metrics.pick])
+    loader.prepare([metrics.spread])
     assert len(loader.queue) + len(loader.begun) + len(loader.codes) == 2
     end = time.monotonic() + HUNG
     while len(loader.codes) < 2 and time.monotonic() < end:
         time.sleep(0.01)
     assert kept(cache) == ["pick", "spread"]
-    assert spread_with(loader.load([record.spread, record.pick])[0]) == 48
+    assert spread_with(loader.load([metrics.spread, metrics.pick])[0]) == 48
 
 
 @pytest.mark.parametrize(
@@ -557,24 +567,24 @@ def test_prepare_compiles_in_the_background(cache: Path, loader: objects.Loader)
     ],
 )
 def test_without_python_this_process_compiles(
-    loader: objects.Loader, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+    loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
 ) -> None:
     monkeypatch.setattr(sys, name, value, raising=False)
-    loader.prepare([record.spread])
+    loader.prepare([metrics.spread])
     assert not loader.workers
-    assert spread_with(*loader.load([record.spread])) == 48
+    assert spread_with(*loader.load([metrics.spread])) == 48
 
 
 def test_without_threads_this_process_compiles(
-    loader: objects.Loader, monkeypatch: pytest.MonkeyPatch
+    loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(_thread, "start_new_thread", refuse)
-    loader.prepare([record.spread])
+    loader.prepare([metrics.spread])
     assert not loader.workers
-    assert spread_with(*loader.load([record.spread])) == 48
+    assert spread_with(*loader.load([metrics.spread])) == 48
 
 
 @pytest.mark.parametrize(
@@ -589,82 +599,82 @@ def test_without_threads_this_process_compiles(
     ],
 )
 def test_failing_workers_are_replaced_by_this_process(
-    cache: Path, loader: objects.Loader, monkeypatch: pytest.MonkeyPatch, start: str
+    cache: Path, loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch, start: str
 ) -> None:
-    monkeypatch.setattr(objects, "_START", start)
-    kernels = [record.spread, record.pick, record.count_rows]
+    monkeypatch.setattr(object_code, "_START", start)
+    kernels = [metrics.spread, metrics.pick, metrics.count_rows]
     assert spread_with(loader.load(kernels)[0]) == 48
     assert not loader.begun
     assert not loader.own
     assert kept(cache) == ["count_rows", "pick", "spread"]
 
 
-def test_killed_workers_are_replaced_by_this_process(loader: objects.Loader) -> None:
-    loader.prepare([record.spread, record.pick])
+def test_killed_workers_are_replaced_by_this_process(loader: object_code.Loader) -> None:
+    loader.prepare([metrics.spread, metrics.pick])
     loader.kill()
-    assert spread_with(loader.load([record.pick, record.spread])[1]) == 48
+    assert spread_with(loader.load([metrics.pick, metrics.spread])[1]) == 48
 
 
-def test_workers_wait_for_more(loader: objects.Loader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "_REST_SECONDS", HUNG)
-    loader.load([record.spread])
+def test_workers_wait_for_more(loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_code, "_REST_SECONDS", HUNG)
+    loader.load([metrics.spread])
     (worker,) = loader.workers
-    loader.load([record.pick])
+    loader.load([metrics.pick])
     assert loader.workers == [worker]
-    monkeypatch.setattr(objects, "_REST_SECONDS", 0)
-    loader.load([record.count_rows])
+    monkeypatch.setattr(object_code, "_REST_SECONDS", 0)
+    loader.load([metrics.count_rows])
     while loader.workers:
         time.sleep(0.01)
 
 
 def test_what_a_program_can_do_without_is_compiled_last(
-    loader: objects.Loader, monkeypatch: pytest.MonkeyPatch
+    loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader, "_start_worker", lambda: None)
     loader.prepare([runner.work], later=True)
-    loader.prepare([record.spread])
-    assert loader.queue == [record.spread, runner.work]
+    loader.prepare([metrics.spread])
+    assert loader.queue == [metrics.spread, runner.work]
     assert not loader.is_compiling([runner.work])  # without workers
 
 
 def test_programs_end_when_all_that_they_did_without_is_compiled(cache: Path) -> None:
-    program = "from tinynet.kernels import objects, record\n"
-    program += "objects.prepare([record.spread, record.pick], later=True)\n"
-    program += "print(objects.is_compiling([record.spread]))"
+    program = "from tinynet.kernels import metrics, object_code\n"
+    program += "object_code.prepare([metrics.spread, metrics.pick], later=True)\n"
+    program += "print(object_code.is_compiling([metrics.spread]))"
     assert output(run(program)) == "True\n"
     assert kept(cache) == ["pick", "spread"]
     assert output(run(program)) == "False\n"
 
 
 def test_a_worker_of_other_sources_is_not_used(
-    loader: objects.Loader, monkeypatch: pytest.MonkeyPatch
+    loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They may be replaced while a program runs."""
-    monkeypatch.setattr(store, "_sources", b"changed")
-    store.key.cache_clear()
-    loader.prepare([record.spread])
+    monkeypatch.setattr(compile_cache, "_sources", b"changed")
+    compile_cache.key.cache_clear()
+    loader.prepare([metrics.spread])
     for worker in [*loader.workers]:
         worker.wait(timeout=HUNG)
-    assert spread_with(*loader.load([record.spread])) == 48
+    assert spread_with(*loader.load([metrics.spread])) == 48
 
 
 def test_errors_of_the_compiler_are_raised_here(
-    loader: objects.Loader, monkeypatch: pytest.MonkeyPatch
+    loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "_START", "raise SystemExit(1)")
-    monkeypatch.setattr(record.spread, "function", allocate)
-    monkeypatch.setattr(record.spread, "words", ["n", "out"])
-    monkeypatch.setattr(objects, "is_kept", lambda kernel: True)
+    monkeypatch.setattr(object_code, "_START", "raise SystemExit(1)")
+    monkeypatch.setattr(metrics.spread, "function", allocate)
+    monkeypatch.setattr(metrics.spread, "words", ["n", "out"])
+    monkeypatch.setattr(object_code, "is_kept", lambda kernel: True)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="must not call"):
-            loader.load([record.spread])
+            loader.load([metrics.spread])
 
 
-def test_threads_wait_for_the_same_code(loader: objects.Loader) -> None:
+def test_threads_wait_for_the_same_code(loader: object_code.Loader) -> None:
     found: list[list[int]] = []
 
     def load() -> None:
-        found.append(loader.load([record.spread, record.pick]))
+        found.append(loader.load([metrics.spread, metrics.pick]))
 
     threads = [threading.Thread(target=load) for _ in range(3)]
     for thread in threads:
@@ -685,8 +695,8 @@ def test_interpreter_flags_are_no_obstacle(flags: tuple[str, ...], tmp_path: Pat
         (tmp_path / f"{name}.py").write_text("raise SystemExit(3)", encoding="utf-8")
     paths = [path for path in sys.path if path]
     program = f"import sys, os; sys.path[:] = {[str(ROOT), *paths]}; os.chdir({str(tmp_path)!r})"
-    program += "\nfrom tinynet.kernels import objects\n"
-    program += "objects.Loader._compile = None  # a worker must\n" + PROGRAM
+    program += "\nfrom tinynet.kernels import object_code\n"
+    program += "object_code.Loader._compile = None  # a worker must\n" + PROGRAM
     assert output(run(program, *flags)).startswith("16.0 [False, False] False")
 
 
@@ -698,9 +708,9 @@ import os, sys, tempfile
 folder = tempfile.mkdtemp()
 os.chdir(folder)
 os.rmdir(folder)
-from tinynet.kernels import objects, record, store
-assert objects.addresses([record.spread])[0] != 0
-print("numba" in sys.modules, store.read("spread") is not None)
+from tinynet.kernels import compile_cache, metrics, object_code
+assert object_code.addresses([metrics.spread])[0] != 0
+print("numba" in sys.modules, compile_cache.read("spread") is not None)
 """
     folder = str(cache) if where == "absolute" else "cache"
     said = output(run(program, TINYNET_CACHE=folder))
@@ -712,17 +722,17 @@ def test_forked_daemon_processes(tmp_path: Path) -> None:
     """A fork while workers compile; the child has workers of its own, or none."""
     program = """
 import multiprocessing, sys
-from tinynet.kernels import objects, record
+from tinynet.kernels import metrics, object_code
 
 def load(queue):
-    queue.put(objects.addresses([record.spread, record.pick])[0] != 0)
+    queue.put(object_code.addresses([metrics.spread, metrics.pick])[0] != 0)
 
 context = multiprocessing.get_context("fork")
 queue = context.Queue()
-objects.prepare([record.spread])
+object_code.prepare([metrics.spread])
 process = context.Process(target=load, args=(queue,), daemon=True)
 process.start()
-print(queue.get(timeout=600), objects.addresses([record.spread])[0] != 0)
+print(queue.get(timeout=600), object_code.addresses([metrics.spread])[0] != 0)
 process.join()
 """
     process = run(program, "-W", "ignore::DeprecationWarning")
@@ -731,8 +741,9 @@ process.join()
 
 @posix
 def test_workers_end_with_their_process() -> None:
-    program = "from tinynet.kernels import objects, linear\nobjects.prepare([linear.product])\n"
-    program += "print(*(worker.pid for worker in objects._loader.workers), flush=True)\n"
+    program = "from tinynet.kernels import linear, object_code\n"
+    program += "object_code.prepare([linear.product])\n"
+    program += "print(*(worker.pid for worker in object_code._loader.workers), flush=True)\n"
     leaving = output(run(program))
     killed = run(program + "import os\nos.kill(os.getpid(), 9)")
     for text in (leaving, killed.communicate(timeout=HUNG)[0]):
@@ -776,21 +787,21 @@ def stderr(request: pytest.FixtureRequest) -> Iterator[Stderr]:
 
 
 def test_long_waiting_is_announced_once_on_a_terminal_only(
-    loader: objects.Loader,
+    loader: object_code.Loader,
     monkeypatch: pytest.MonkeyPatch,
     stderr: Stderr,
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr.stream)
-    monkeypatch.setattr(objects, "_PATIENCE_SECONDS", 1e-9)
-    loader.load([record.spread])
+    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 1e-9)
+    loader.load([metrics.spread])
     said = "tinynet: compiling its kernels, once on this machine\r\n"
     assert stderr.read() == (said if stderr.is_terminal else "")
-    loader.load([record.spread, record.pick])
+    loader.load([metrics.spread, metrics.pick])
     assert stderr.read() == ""
 
 
 def test_compiling_in_every_run_is_announced_with_the_remedy(
-    loader: objects.Loader,
+    loader: object_code.Loader,
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     stderr: Stderr,
@@ -798,50 +809,50 @@ def test_compiling_in_every_run_is_announced_with_the_remedy(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr.stream)
     cache.write_text("a file where the folder should be")
-    monkeypatch.setattr(objects, "_PATIENCE_SECONDS", 0.0)
-    loader.load([record.spread])
+    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 0.0)
+    loader.load([metrics.spread])
     assert ("in every run: TINYNET_CACHE" in stderr.read()) is stderr.is_terminal
 
 
 def test_loading_announces_nothing(
-    loader: objects.Loader,
-    code: store.Object,
+    loader: object_code.Loader,
+    code: compile_cache.Object,
     monkeypatch: pytest.MonkeyPatch,
     stderr: Stderr,
 ) -> None:
-    store.write("spread", code)
-    monkeypatch.setattr(objects, "_PATIENCE_SECONDS", 0.0)
+    compile_cache.write("spread", code)
+    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(sys, "stderr", stderr.stream)
-    loader.load([record.spread])
+    loader.load([metrics.spread])
     assert stderr.read() == ""
 
 
 @pytest.mark.parametrize("stream", [None, "closed"])
 def test_programs_without_stderr(
-    loader: objects.Loader,
+    loader: object_code.Loader,
     alone: None,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     stream: str | None,
 ) -> None:
-    monkeypatch.setattr(objects, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 0.0)
     closed = (tmp_path / "closed").open("w")
     closed.close()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", closed if stream else None)
-        assert spread_with(*loader.load([record.spread])) == 48
+        assert spread_with(*loader.load([metrics.spread])) == 48
 
 
 @pytest.fixture
-def keyboard() -> Iterator[Callable[[objects.Loader], threading.Thread]]:
+def keyboard() -> Iterator[Callable[[object_code.Loader], threading.Thread]]:
     """Return a function that presses Ctrl-C once this process waits for a worker."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     main = threading.main_thread().ident
     assert main is not None
 
-    def press(loader: objects.Loader) -> threading.Thread:
+    def press(loader: object_code.Loader) -> threading.Thread:
         def wait_and_press() -> None:
-            while interrupts.compiling == 0:
+            while keyboard_interrupt.compiling == 0:
                 time.sleep(0.001)
             for worker in [*loader.workers]:
                 os.kill(worker.pid, signal.SIGINT)  # a terminal sends it to all processes
@@ -857,26 +868,26 @@ def keyboard() -> Iterator[Callable[[objects.Loader], threading.Thread]]:
 
 @posix
 def test_interrupted_waiting_can_be_resumed(
-    loader: objects.Loader, keyboard: Callable[[objects.Loader], threading.Thread]
+    loader: object_code.Loader, keyboard: Callable[[object_code.Loader], threading.Thread]
 ) -> None:
     thread = keyboard(loader)
     with pytest.raises(KeyboardInterrupt):
         loader.load([linear.product])
     thread.join()
-    assert interrupts.compiling == 0
+    assert keyboard_interrupt.compiling == 0
     assert loader.load([linear.product])[0] != 0
 
 
 @posix
 def test_interrupted_fit_says_that_it_will_stop(
-    loader: objects.Loader,
-    keyboard: Callable[[objects.Loader], threading.Thread],
+    loader: object_code.Loader,
+    keyboard: Callable[[object_code.Loader], threading.Thread],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     thread = keyboard(loader)
 
     def fit() -> None:
-        with interrupts.Deferred() as interrupt:
+        with keyboard_interrupt.Deferred() as interrupt:
             assert loader.load([linear.product])[0] != 0
             interrupt.check()
 
@@ -894,7 +905,7 @@ def test_no_file_of_kernels_imports_numba() -> None:
     """Apart from those whose kernels are called from Python."""
     eager = {"activations", "classification", "eager", "helpers", "optimizers", "products"}
     eager |= {"sparse", "steps", "vectors"}
-    names = {path.stem for path in store.SOURCES.glob("*.py")} - eager - {"__init__"}
+    names = {path.stem for path in compile_cache.SOURCES.glob("*.py")} - eager - {"__init__"}
     program = f"import importlib, sys\nfor name in {sorted(names)}:\n"
     program += "    importlib.import_module(f'tinynet.kernels.{name}')\n"
     program += "    assert 'numba' not in sys.modules, name\n"
@@ -902,4 +913,4 @@ def test_no_file_of_kernels_imports_numba() -> None:
 
 
 def test_draw_kernels_are_found() -> None:
-    assert objects.is_kept(draw.draw_uniform)
+    assert object_code.is_kept(random_numbers.draw_uniform)

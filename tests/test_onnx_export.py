@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 
 import tinynet as keras
-from tinynet import activations, onnx_export
+from tinynet import activations
+from tinynet.export.onnx import OPSET
 from tinynet.layers import (
     Activation,
     BatchNormalization,
@@ -81,7 +82,7 @@ def test_what_the_file_declares(tmp_path: Path) -> None:
     model.export(tmp_path / "net.onnx")
     file = onnx.load(tmp_path / "net.onnx")
     onnx.checker.check_model(file, full_check=True)
-    assert [(o.domain, o.version) for o in file.opset_import] == [("", onnx_export.OPSET)]
+    assert [(o.domain, o.version) for o in file.opset_import] == [("", OPSET)]
     assert (file.producer_name, file.graph.name) == ("tinynet", "small")
     sizes = [
         [d.dim_param or d.dim_value for d in end.type.tensor_type.shape.dim]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.compare import EPS
 from tinynet import GradientTape, Sequential, Variable, callbacks, config, layers, ops, optimizers
-from tinynet.variable import pack
+from tinynet.program.variable import pack
 
 GRADIENTS = [[0.5, -1.0], [0.25, 0.5], [-1.0, 2.0]]
 # On w = [1, -2], after each of the three gradients: computed by Keras 3.15.1.
@@ -101,7 +101,7 @@ def variables(packed: bool) -> list[Variable]:
     return made
 
 
-@pytest.mark.parametrize("name", optimizers._registry.classes)
+@pytest.mark.parametrize("name", optimizers.optimizer._registry.classes)
 def test_memory_layout_does_not_matter(name: str) -> None:
     results = []
     for packed in (False, True):

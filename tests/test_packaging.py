@@ -67,7 +67,13 @@ def python(program: str, cwd: Path, **environment: str) -> str:
 def test_h5py_is_in_the_default_install() -> None:
     """A ``.keras`` file is what `ModelCheckpoint` writes: it must not fail after an epoch."""
     needed = settings()["options"]["install_requires"].split()
-    assert [name.split(">=")[0] for name in needed] == ["numpy", "numba", "matplotlib", "h5py"]
+    assert [name.split(">=")[0] for name in needed] == [
+        "numpy",
+        "numba",
+        "matplotlib",
+        "h5py",
+        "platformdirs",
+    ]
 
 
 @pytest.mark.slow

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinynet import Sequential, callbacks, layers, progress, training
+from tinynet import Sequential, callbacks, layers
+from tinynet._core import progress_bar
+from tinynet.training import trainer
 
 CODES = re.compile(r"\033\[\d+m")
 
@@ -50,7 +52,7 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def train(monkeypatch: pytest.MonkeyPatch, stream: Stream, verbose: object, epochs: int = 2) -> str:
     monkeypatch.setattr("sys.stdout", stream)
-    monkeypatch.setattr(progress, "_INTERVAL", 0)
+    monkeypatch.setattr(progress_bar, "_INTERVAL", 0)
     # With another optimizer than Adam, each step is one of its own.
     model = Sequential([layers.Dense(2, activation="softmax")])
     model.compile("nadam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -98,7 +100,7 @@ def test_two_is_a_line_on_a_terminal_too(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("make", [lambda: Stream(tty=True), lambda: Notebook()])
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, make) -> None:
     # One step in a call of the runner, so that there is something to draw in between.
-    monkeypatch.setattr("tinynet.training.ManySteps.of", lambda *arguments: None)
+    monkeypatch.setattr("tinynet.training.trainer.ManySteps.of", lambda *arguments: None)
     text = train(monkeypatch, make(), "auto", epochs=1)
     assert "\b" not in text
     drawn = [CODES.sub("", line) for line in text.strip("\n").split("\r")[1:]]
@@ -117,7 +119,7 @@ def test_a_stream_of_plain_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     assert text.isascii()
     assert "======" in text
     stream = Stream(encoding="ascii")
-    progress.write("naïve\n", stream)
+    progress_bar.write("naïve\n", stream)
     assert stream.getvalue() == "na?ve\n"
 
 
@@ -137,7 +139,7 @@ def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_shorter_line_covers_a_longer_one() -> None:
     stream = Stream(tty=True)
-    bar = progress.Progress(2, 1, stream)
+    bar = progress_bar.Progress(2, 1, stream)
     bar.draw(1, {"loss": 1.0, "something_long": 2.0})
     bar.finish(2, {"loss": 1.0})
     first, last = (CODES.sub("", line) for line in stream.getvalue().rstrip("\n").split("\r")[1:])
@@ -145,7 +147,7 @@ def test_a_shorter_line_covers_a_longer_one() -> None:
 
 
 def test_the_bar_is_not_drawn_more_often_than_can_be_seen() -> None:
-    bar = progress.Progress(10_000, 1, Stream(tty=True))
+    bar = progress_bar.Progress(10_000, 1, Stream(tty=True))
     assert sum(bar.wants(step) for step in range(1, 200)) <= 2
 
 
@@ -180,18 +182,18 @@ def test_evaluate_and_predict(monkeypatch: pytest.MonkeyPatch, method: str) -> N
     ],
 )
 def test_figures(value: float, text: str) -> None:
-    assert progress.figures({"a": value}) == [f" - a: {text}"]
+    assert progress_bar.figures({"a": value}) == [f" - a: {text}"]
 
 
 @pytest.mark.parametrize("verbose", [3, "loud", -1, None, 0.5])
 def test_wrong_verbose(verbose: object) -> None:
     with pytest.raises((ValueError, TypeError), match=r"Received: verbose="):
-        progress.as_verbose(verbose)
+        progress_bar.as_verbose(verbose)
 
 
 def test_a_closed_or_missing_stream_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not progress.is_live(io.StringIO())
-    assert progress.can_encode("plain", Stream(encoding="no-such-encoding")) is False
+    assert not progress_bar.is_live(io.StringIO())
+    assert progress_bar.can_encode("plain", Stream(encoding="no-such-encoding")) is False
     assert os.environ["TERM"] == "xterm"
 
 
@@ -296,11 +298,11 @@ def test_no_number_is_ever_truncated(
     logs = METRICS[kind]
     if encoding == "ascii":
         logs = {name.encode("ascii", "replace").decode(): value for name, value in logs.items()}
-    whole = progress.figures(logs)
+    whole = progress_bar.figures(logs)
     for width in [*range(20, 130), 200]:
         monkeypatch.setenv("COLUMNS", str(width))
         stream = Stream(tty=True, encoding=encoding)
-        bar = progress.Progress(1875, 1, stream)
+        bar = progress_bar.Progress(1875, 1, stream)
         bar.wants(1)
         for done in (1, 17, 1874):
             bar.draw(done, logs)
@@ -336,42 +338,42 @@ class Clock:
 
 
 def test_the_bar_shrinks_before_a_metric_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "time", Clock())
+    monkeypatch.setattr(progress_bar, "time", Clock())
     metrics = {"accuracy": 0.5, "loss": 0.25}
     fixed = len("10/10  0s 0s/step")
-    both, one = (len("".join(progress.figures(metrics)[:n])) for n in (2, 1))
+    both, one = (len("".join(progress_bar.figures(metrics)[:n])) for n in (2, 1))
     for width in range(20, 100):
         monkeypatch.setenv("COLUMNS", str(width))
         stream = Stream(tty=True)
-        progress.Progress(10, 1, stream).draw(10, metrics)
+        progress_bar.Progress(10, 1, stream).draw(10, metrics)
         line = CODES.sub("", stream.getvalue())
         room = width - 1 - fixed
         shown = both if room >= both else one if room >= one else 0
         expected = "━" * min(room - shown, 20) + " 0s 0s/step"
-        assert line == f"\r10/10 {expected}{''.join(progress.figures(metrics))[:shown]}"
+        assert line == f"\r10/10 {expected}{''.join(progress_bar.figures(metrics))[:shown]}"
 
 
 def test_no_color_still_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     stream = Stream(tty=True)
-    progress.Progress(4, 1, stream).draw(1, {})
+    progress_bar.Progress(4, 1, stream).draw(1, {})
     assert "━" * 5 + "─" * 15 in stream.getvalue()
     assert "\033" not in stream.getvalue()
 
 
 def test_a_notebook_gets_all_metrics() -> None:
     stream = Notebook()
-    bar = progress.Progress(9, 1, stream)
+    bar = progress_bar.Progress(9, 1, stream)
     bar.draw(3, METRICS["many"])
     bar.finish(9, METRICS["many"])
     for text in stream.getvalue().split("\r")[1:]:
-        assert text.rstrip().endswith("".join(progress.figures(METRICS["many"])))
+        assert text.rstrip().endswith("".join(progress_bar.figures(METRICS["many"])))
         assert text.count("━") == 20
 
 
 def test_time_includes_what_came_before_the_bar() -> None:
     stream = Stream()
-    bar = progress.Progress(2, 2, stream, start=time.perf_counter() - 3600)
+    bar = progress_bar.Progress(2, 2, stream, start=time.perf_counter() - 3600)
     bar.wants(1)
     bar.finish(2, {})
     assert re.fullmatch(r"2/2 - 1:\d\d:\d\d - \d+(us|ms|s)/step\n", stream.getvalue())
@@ -388,7 +390,7 @@ def test_time_begins_when_the_method_is_called(
             super().build(input_shape)
 
     clock = Clock()
-    for module in (training, progress):
+    for module in (trainer, progress_bar):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(sys, "stdout", stream := Stream(tty=True))
     model = Sequential([Slow(1)])
@@ -408,7 +410,7 @@ def test_a_bar_in_a_bar_gets_its_own_line(monkeypatch: pytest.MonkeyPatch, verbo
                 model.evaluate(x, y, batch_size=9, verbose=verbose)
 
     monkeypatch.setattr(sys, "stdout", stream := Stream(tty=True))
-    monkeypatch.setattr(progress, "_INTERVAL", -1)
+    monkeypatch.setattr(progress_bar, "_INTERVAL", -1)
     model = Sequential([layers.Dense(1)])
     model.compile("sgd", "mse")
     x = np.ones((9, 2))

@@ -16,12 +16,13 @@ pytest.importorskip("numba")
 
 import tinynet
 from tests import HUNG
-from tinynet import config, layers, threads
-from tinynet.kernels import objects, runner  # only where there is a Numba to compile with
-from tinynet.kernels.compiled import COMPILES
+from tinynet import config, layers
+from tinynet.kernels import object_code, runner  # only where there is a Numba to compile with
+from tinynet.kernels.numba_functions import COMPILES
 from tinynet.kernels.row import FIRST, KERNELS, kernel, vector
 from tinynet.program.machine import Machine
 from tinynet.program.order import Place, Table, Use, places, uses_of
+from tinynet.training import threads
 
 TRIALS = 20  # random programs per test
 
@@ -336,7 +337,7 @@ def test_caller_works_alone_if_no_worker_comes(monkeypatch: pytest.MonkeyPatch) 
 @several
 def test_caller_works_alone_until_workers_have_code(monkeypatch: pytest.MonkeyPatch) -> None:
     compiling = [True, True, False]
-    monkeypatch.setattr(objects, "is_compiling", lambda kernels: compiling.pop(0))
+    monkeypatch.setattr(object_code, "is_compiling", lambda kernels: compiling.pop(0))
     pool, started = threads.Pool(2), []
     graphs = [Graph(1, 12, 8, 5) for _ in range(2)]
     for _ in range(4):
@@ -402,7 +403,8 @@ def test_workers_are_started_when_they_are_worth_it(monkeypatch: pytest.MonkeyPa
 PRELUDE = """
 import _thread, gc, os, random, signal, sys, threading, time
 from tests import test_runner as t
-from tinynet import config, threads
+from tinynet import config
+from tinynet.training import threads
 
 threads.processors = lambda: 8
 config.set_num_threads(2)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import tinynet
 from tests import mostly_wide
 from tests.graphs import data_for, mixed, targets_for_mixed
-from tinynet import layers, registry, saving
+from tinynet import layers, saving
+from tinynet._core import registry
 
 WHOLE = [".tinynet", ".keras", ".h5", ".hdf5"]
 COMPLETE = [".tinynet", ".keras"]

@@ -13,7 +13,7 @@ import pytest
 
 import tinynet
 from tinynet import Input, Sequential, layers
-from tinynet.variable import join, runs
+from tinynet.program.variable import join, runs
 
 L = layers
 SCCE = "sparse_categorical_crossentropy"

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import tinynet
-from tinynet import Sequential, callbacks, config, layers, losses, optimizers, threads
-from tinynet.compiled_program import Compiled
+from tinynet import Sequential, callbacks, config, layers, losses, optimizers
 from tinynet.program.nested import flattened
-from tinynet.training import ManySteps
+from tinynet.training import threads
+from tinynet.training.compiled_program import Compiled
+from tinynet.training.trainer import ManySteps
 
 N, SHAPE, C = 150, (5, 4), 3
 Build = Callable[[], Any]
@@ -336,7 +337,7 @@ def test_compressed_inputs_give_the_bits_of_dense_ones(
     x, y = data(sparse=True)
     found = []
     for compresses in (True, False):
-        monkeypatch.setattr("tinynet.network.worth_it", lambda *_, made=compresses: made)
+        monkeypatch.setattr("tinynet.models.functional.worth_it", lambda *_, made=compresses: made)
         model = fresh(NETS[name])
         model.fit(x, y, batch_size=batch_size, epochs=3, verbose=0)
         program = compiled(model)[0]
@@ -377,7 +378,7 @@ def test_no_product_of_numpy_is_called(monkeypatch: pytest.MonkeyPatch, calls: l
             if not may:
                 for name in ("matmul", "dot", "einsum", "inner", "tensordot", "vdot"):
                     patch.setattr(np, name, refuse)
-                patch.setattr("tinynet.functional.dense_net.dense", refuse)
+                patch.setattr("tinynet.functional.dense", refuse)
             found.append((run(model, x, y), bits(model)))
     assert found[0] == found[1]
     for kind in ("train", "test", "predict"):

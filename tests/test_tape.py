@@ -9,7 +9,7 @@ import pytest
 
 import tinynet
 from tinynet import GradientTape, Variable, layers, ops, value_and_gradients
-from tinynet.variable import as_tensor
+from tinynet.program.variable import as_tensor
 
 
 def tensor(*values: float) -> Any:

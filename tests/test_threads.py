@@ -26,11 +26,12 @@ numba = pytest.importorskip("numba")
 import tinynet  # noqa: E402  # only where there is a Numba to compile with
 from tests import HUNG  # noqa: E402
 from tests.test_runner import together  # noqa: E402
-from tinynet import config, layers, threads  # noqa: E402
+from tinynet import config, layers  # noqa: E402
 from tinynet.callbacks import Callback  # noqa: E402
-from tinynet.kernels import compiled, runner  # noqa: E402
+from tinynet.kernels import runner  # noqa: E402
 from tinynet.layers import Dense, Layer  # noqa: E402
 from tinynet.program import order  # noqa: E402
+from tinynet.training import threads  # noqa: E402
 
 if numba.config.DISABLE_JIT or sys.platform != "linux":
     pytest.skip("one thread only here", allow_module_level=True)
@@ -205,7 +206,7 @@ def test_auto_is_one_thread_where_more_are_not_supported(monkeypatch: pytest.Mon
 def test_more_threads_are_refused_where_they_can_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(numba.config, "DISABLE_JIT", 1)
-        patch.setattr(compiled, "COMPILES", False)
+        patch.setattr(config, "COMPILES", False)
         with pytest.raises(ValueError, match=r"NUMBA_DISABLE_JIT must not be set. Received: 2"):
             config.set_num_threads(2)
     with monkeypatch.context() as patch:
@@ -243,7 +244,7 @@ def test_one_processor_makes_no_pool(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_processors_are_those_the_process_may_use() -> None:
-    program = "from tinynet import threads; print(threads.processors())"
+    program = "from tinynet.training import threads; print(threads.processors())"
     one = min(os.sched_getaffinity(0))
     run = subprocess.run(
         [sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{one}]); {program}"],
@@ -648,7 +649,8 @@ import _thread, os, random, signal, sys, threading, time
 import numpy as np
 import tinynet
 from tests import test_threads as t
-from tinynet import config, threads
+from tinynet import config
+from tinynet.training import threads
 
 t.prepare()
 config.set_num_threads(2)

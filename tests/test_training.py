@@ -17,6 +17,7 @@ import pytest
 
 import tinynet as keras
 from tinynet import Sequential, callbacks, layers, losses, models, optimizers
+from tinynet.optimizers import optimizer as optimizer_module
 from tinynet.sparse import CompressedRows
 
 SCCE = "sparse_categorical_crossentropy"
@@ -1398,14 +1399,12 @@ def test_head_that_narrows_in_fit_is_refused(together: bool) -> None:
 def test_interrupted_optimizer_build_leaves_it_unbuilt(
     error: type[BaseException], optimizer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    from tinynet.optimizers import base
-
     def fail(variables: Any) -> None:
         raise error
 
     model, other = net(optimizer=optimizer), net(optimizer=optimizer)
     with monkeypatch.context() as patched:
-        patched.setattr(base, "pack", fail)
+        patched.setattr(optimizer_module, "pack", fail)
         with pytest.raises(error):
             model.fit(X, Y, verbose=0)
     assert not model.optimizer.built

@@ -33,7 +33,6 @@ from tinynet import (
     callbacks,
     config,
     constraints,
-    data,
     initializers,
     layers,
     losses,
@@ -44,6 +43,7 @@ from tinynet import (
 from tinynet.compat import tensorflow as tf
 from tinynet.optimizers import schedules
 from tinynet.sklearn import TinyNetClassifier
+from tinynet.training import data_adapters
 
 SCCE = "sparse_categorical_crossentropy"
 ROOT = Path(tinynet.__file__).parents[1]
@@ -360,7 +360,7 @@ def test_looking_for_what_is_not_finite_is_cheap() -> None:
     seconds = []
     for _ in range(5):
         start = time.process_time()
-        data.require_finite("x", x)
+        data_adapters.require_finite("x", x)
         seconds.append(time.process_time() - start)
     # 10 ms of computing, however busy the machine is; an epoch takes some 300.
     assert min(seconds) < 0.06
@@ -1431,7 +1431,7 @@ def test_it_never_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asking = re.compile(r"(?<![\w.])(?<!def )input\(|stdin")
     sources = (ROOT / "tinynet").rglob("*.py")
     found = [p.name for p in sources if asking.search(p.read_text(encoding="utf-8"))]
-    assert set(found) <= {"compiling.py", "objects.py"}  # pipes of worker processes
+    assert set(found) <= {"compiler.py", "object_code.py"}  # pipes of worker processes
 
 
 NO_STREAM = """

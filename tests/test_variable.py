@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tinynet import Variable, initializers
-from tinynet.variable import Tensor, as_tensor, join, pack, runs, split
+from tinynet.program.variable import Tensor, as_tensor, join, pack, runs, split
 
 
 def test_a_variable_answers_like_keras() -> None:

@@ -10,7 +10,6 @@ from tinynet import (
     activations,
     backend,
     callbacks,
-    checks,
     config,
     constraints,
     datasets,
@@ -27,24 +26,24 @@ from tinynet import (
     regularizers,
     saving,
     sparse,
-    unsupported,
     utils,
     visualize,
 )
+from tinynet._core import checks, keras_names
+from tinynet._core.version import __version__ as __version__
+from tinynet.export.onnx import export_onnx
 from tinynet.initializers import Initializer
 from tinynet.layers import Input, Layer
 from tinynet.losses import Loss
 from tinynet.metrics import Metric
-from tinynet.onnx_export import export_onnx
+from tinynet.models.model import Model
+from tinynet.models.sequential import Sequential
 from tinynet.optimizers import Optimizer
 from tinynet.program import GradientTape, value_and_gradients
 from tinynet.program.symbols import SymbolicTensor as KerasTensor
+from tinynet.program.variable import Variable
 from tinynet.regularizers import Regularizer
 from tinynet.repeats import repeat
-from tinynet.sequential import Model, Sequential
-from tinynet.variable import Variable
-
-__version__ = "0.1.0"
 
 __all__ = ["GradientTape", "Initializer", "Input", "KerasTensor", "Layer", "Loss", "Metric"]
 __all__ += ["Model", "Optimizer", "Regularizer", "Sequential", "Variable"]
@@ -76,6 +75,6 @@ checks.suggest_keywords(
     for path in (f"{__name__}.{part}".rstrip(".") for part in _parts)
     # The functions of `functional` are called in every step; operations have signatures.
     if path in sys.modules and path not in (f"{__name__}.functional", f"{__name__}.ops")
-    for name in unsupported.public_names(sys.modules[path])
+    for name in keras_names.public_names(sys.modules[path])
 )
-unsupported.install(sys.modules[__name__], lazy=("compat", "demo", "sklearn"))
+keras_names.install(sys.modules[__name__], lazy=("compat", "demo", "sklearn"))

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, config
-from tinynet.cached import cached_property
-from tinynet.functional import dense_net as functional
-from tinynet.program.dense_net import Activated
+from tinynet import config, functional
+from tinynet._core import checks
+from tinynet._core.cached import cached_property
+from tinynet._core.registry import Registry
+from tinynet.program.layer_operations import Activated
 from tinynet.program.operations import Operation, as_floats
 from tinynet.program.tape import pull_back
 from tinynet.program.tensor import TensorMethods
-from tinynet.registry import Registry
-from tinynet.variable import Array, Tensor, as_tensor, copies
+from tinynet.program.variable import Array, Tensor, as_tensor, copies
 
 _registry = Registry("activation", "keras.activations")
 

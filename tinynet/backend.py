@@ -14,8 +14,8 @@ import numpy as np
 from tinynet import layers, random
 from tinynet import ops as _ops
 from tinynet.config import backend, epsilon, floatx, set_epsilon, set_floatx
+from tinynet.program.variable import Tensor, Variable
 from tinynet.utils import clear_session
-from tinynet.variable import Tensor, Variable
 
 ops: Any = _ops
 

@@ -34,10 +34,12 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 import tinynet
-from tinynet import checks, datasets, demo, layers, models, progress, sparse, threads, visualize
+from tinynet import datasets, demo, layers, models, sparse, visualize
+from tinynet._core import checks, progress_bar
+from tinynet._core.atomic_files import write_atomically
 from tinynet.datasets import framing
-from tinynet.files import write_atomically
-from tinynet.variable import Array
+from tinynet.program.variable import Array
+from tinynet.training import threads
 
 Part = tuple[Array, Array]  # images and labels
 Result = tuple[dict[str, Any], list[str]]  # of a command: as JSON, and as lines of text
@@ -102,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             _flush()
     except KeyboardInterrupt as interrupt:
-        if progress.is_live():
+        if progress_bar.is_live():
             _say()  # ends the line of the progress bar
         _complain(" ".join(["interrupted", *map(str, interrupt.args)]))
         return 130
@@ -128,7 +130,7 @@ def _flush() -> None:
 def _complain(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # the stream may be closed
         lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-        progress.write("tinynet: " + "\n".join(lines) + "\n", sys.stderr)
+        progress_bar.write("tinynet: " + "\n".join(lines) + "\n", sys.stderr)
 
 
 def _explain(error: Exception) -> str:
@@ -138,7 +140,7 @@ def _explain(error: Exception) -> str:
 
 
 def _say(text: str = "") -> None:
-    progress.write(f"{text}\n", strict=True)
+    progress_bar.write(f"{text}\n", strict=True)
 
 
 # ---------------------------------------------------------------- arguments
@@ -278,7 +280,7 @@ def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
             _say(str(error))
             source = _Source(NAMES["drawn"], fallback=True)
             source.notice()
-            progress.write("Drawing digits (a few seconds the first time)\n", sys.stderr)
+            progress_bar.write("Drawing digits (a few seconds the first time)\n", sys.stderr)
             return source, datasets.drawn_digits.load_data()
     if choice in NAMES:
         module = getattr(datasets, choice.replace("drawn", "drawn_digits"))
@@ -581,9 +583,9 @@ def _bits() -> str:
     """Return on which machines float32 models have the same results, bit for bit."""
     if tinynet.config.backend() != "numba":
         return "depend on the processor, NumPy and its BLAS (numpy backend)"
-    from tinynet.kernels.compiled import COMPILES, FEATURES
+    from tinynet.kernels.numba_functions import FEATURES
 
-    same = COMPILES and {"+avx2", "+fma"} <= {*FEATURES.split(",")}
+    same = tinynet.config.COMPILES and {"+avx2", "+fma"} <= {*FEATURES.split(",")}
     where = "x86-64 processors with AVX2 and FMA"
     return f"the same on all {where}" if same else f"may differ from those of {where}"
 

@@ -50,6 +50,10 @@ _floatx_scope: ContextVar[str | None] = ContextVar("floatx", default=None)
 _on_backend_change: list[Callable[[], None]] = []
 
 
+#: Whether kernels are compiled; otherwise they run as plain Python.
+COMPILES = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+#: Functions that return True if Numba has worked before: the compile cache, if it has code.
+_proofs: list[Callable[[], bool]] = []
 _has_worked = False  # Numba, in this process or when it filled the compile cache
 
 
@@ -58,9 +62,7 @@ def _has_numba() -> bool:
     global _has_worked
     if not _has_worked:
         try:
-            from tinynet.kernels import store
-
-            if not store.is_filled():
+            if not any(proof() for proof in _proofs):
                 import numba  # noqa: F401  # only whether it works is asked
         except ImportError:
             return False
@@ -183,8 +185,6 @@ def _only_one_thread() -> str:
         return f"Linux, not {sys.platform}"
     if backend() != "numba":
         return f"the numba backend, not {backend()!r}"
-    from tinynet.kernels.compiled import COMPILES
-
     if not COMPILES:
         return "compiled kernels, so NUMBA_DISABLE_JIT must not be set"
     return ""

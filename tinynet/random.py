@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, config
+from tinynet import config
+from tinynet._core import checks
+from tinynet._core.registry import Configurable, unique_name
 from tinynet.program.operations import Operation, apply
 from tinynet.program.tensor import TABLE, Array, to_array
-from tinynet.registry import Configurable, unique_name
 
 _lock = threading.Lock()
 _stream = np.random.default_rng()

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinynet import checks, random
-from tinynet.tables import Table, Tables
-from tinynet.variable import Array
+from tinynet import random, visualize
+from tinynet._core import checks
+from tinynet._core.text_tables import Table, Tables
+from tinynet.program.variable import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,8 +148,6 @@ class Repeats(Tables):
         ValueError
             If the name does not exist.
         """
-        from tinynet import visualize
-
         name = list(self.runs[0])[-1] if name is None else name
         return visualize.plot_runs({name: self.values(name)}, ax=ax)
 

@@ -33,11 +33,12 @@ from sklearn.utils import check_random_state, column_or_1d, compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-from tinynet import callbacks, checks, losses, optimizers
+from tinynet import callbacks, losses, optimizers
+from tinynet._core import checks
 from tinynet.layers import Dense, Dropout, Input
+from tinynet.models.sequential import Sequential
+from tinynet.program.variable import Array, Variable
 from tinynet.regularizers import L2
-from tinynet.sequential import Sequential
-from tinynet.variable import Array, Variable
 
 __all__ = ["TinyNetClassifier", "TinyNetRegressor"]
 

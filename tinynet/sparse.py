@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from tinynet import config, functional
-from tinynet.checks import not_masked, numeric
-from tinynet.variable import Array, aligned
+from tinynet._core.checks import not_masked, numeric
+from tinynet.program.variable import Array, aligned
 
 # Below this share of non-zeros, compressed rows are faster than the dense product (benchmarks).
 MAX_DENSITY = 0.3
@@ -408,13 +408,13 @@ def _kernels() -> Any:
     """Return the module of the kernels; None without them, and while they are compiled."""
     if config.backend() != "numba":
         return None
-    from tinynet.kernels import compiled, objects
-    from tinynet.kernels import compress as kernels
+    from tinynet.kernels import csr_conversion as kernels
+    from tinynet.kernels import object_code
 
     used = [kernels.count_non_zeros, kernels.compress_rows]
-    if not compiled.COMPILES or not objects.is_ready(used):
+    if not config.COMPILES or not object_code.is_ready(used):
         return None
-    objects.addresses(used)  # both are loaded together
+    object_code.addresses(used)  # both are loaded together
     return kernels
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, config, ops, random, registry
+from tinynet import config, ops, random, visualize
+from tinynet._core import checks, registry
+from tinynet._core.registry import *
 from tinynet.program.symbols import SymbolicTensor
 from tinynet.program.tensor import TensorMethods
-from tinynet.registry import *
-from tinynet.variable import Array, as_tensor
+from tinynet.program.variable import Array, as_tensor
+from tinynet.training.data_adapters import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 __all__ = ["PyDataset", "Sequence", "clear_session", "normalize", "pack_x_y_sample_weight"]
 __all__ += ["plot_model", "set_random_seed", "to_categorical", "unpack_x_y_sample_weight"]
@@ -85,8 +87,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     if wrong.any():
         expected = f"Labels must be at least 0 and below num_classes={classes}"
         raise IndexError(f"{expected}. Received: {labels[wrong].flat[0]}")
-    rows: Array = (labels[..., None] == np.arange(classes)).astype(np.float64)
-    return rows
+    return (labels[..., None] == np.arange(classes)).astype(np.float64)
 
 
 def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
@@ -196,63 +197,6 @@ class PyDataset:
 Sequence = PyDataset
 
 
-def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
-    """Return the inputs, targets and sample weights of a batch, as in a `train_step`.
-
-    Parameters
-    ----------
-    data : object, or tuple or list of them
-        ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``.
-
-    Returns
-    -------
-    tuple
-        ``(x, y, sample_weight)``; None for missing parts.
-
-    Raises
-    ------
-    ValueError
-        If a tuple has more than three entries, or none.
-
-    Examples
-    --------
-    >>> unpack_x_y_sample_weight((1.0, 2.0))
-    (1.0, 2.0, None)
-    """
-    parts = tuple(data) if isinstance(data, list | tuple) else (data,)
-    if not 0 < len(parts) < 4:
-        raise ValueError(
-            "data must be x, (x,), (x, y) or (x, y, sample_weight). "
-            f"Received: data={checks.shorten(data)}"
-        )
-    return (*parts, None, None)[:3]
-
-
-def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
-    """Return a batch from which `unpack_x_y_sample_weight` gets the arguments.
-
-    Parameters
-    ----------
-    x, y, sample_weight : object
-        Inputs, targets and sample weights.
-
-    Returns
-    -------
-    object
-        ``x``, or a tuple of the arguments that are given.
-
-    Examples
-    --------
-    >>> pack_x_y_sample_weight(1.0), pack_x_y_sample_weight([1.0]), pack_x_y_sample_weight(1.0, 2.0)
-    (1.0, ([1.0],), (1.0, 2.0))
-    """
-    if sample_weight is not None:
-        return x, y, sample_weight
-    if y is not None:
-        return x, y
-    return (x,) if isinstance(x, list | tuple) else x
-
-
 def plot_model(
     model: Any,
     to_file: Any = "model.png",
@@ -291,8 +235,6 @@ def plot_model(
     >>> from tinynet import Sequential, layers
     >>> figure = plot_model(Sequential([layers.Dense(2)]), to_file=None)
     """
-    from tinynet import visualize
-
     figure = visualize.plot_model(model)
     if to_file is not None:
         figure.savefig(to_file, dpi=checks.whole("dpi", dpi))

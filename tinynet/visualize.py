@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tinynet import checks
-from tinynet.graph_config import connections
-from tinynet.sequential import Model
-from tinynet.variable import Array
+from tinynet._core import checks
+from tinynet.models.functional_config import connections
+from tinynet.models.model import Model
+from tinynet.program.variable import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,6 +1,6 @@
 """Modules to import in programs that were written for other libraries."""
 
-from tinynet.unsupported import guard
+from tinynet._core.keras_names import guard
 
 __all__ = ["tensorflow"]
 

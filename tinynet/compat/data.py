@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, random
+from tinynet import random
+from tinynet._core import checks
 from tinynet.program.operations import as_arrays
 from tinynet.program.tensor import as_tensor, to_array
 

@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 
 import tinynet
-from tinynet import activations, checks
+from tinynet import activations
 from tinynet import ops as _ops
 from tinynet import random as _draw
+from tinynet._core import checks
+from tinynet._core.keras_names import NotHereError
 from tinynet.compat.data import AUTOTUNE, INFINITE, UNKNOWN, Dataset, TensorSpec
 from tinynet.program import GradientTape
-from tinynet.unsupported import NotHereError
-from tinynet.variable import Array, Tensor, as_tensor
+from tinynet.program.variable import Array, Tensor, as_tensor
 
 __version__ = f"{tinynet.__version__}+tinynet"
 
@@ -488,8 +489,7 @@ def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None) -> Tensor:
     squares = ops.sum(ops.square(t), axis=axes, keepdims=True)
     positive = squares > 0  # the root has no gradient at 0
     norm = ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), squares)
-    clipped: Tensor = ops.multiply(t, clip_norm) / ops.maximum(norm, clip_norm)
-    return clipped
+    return ops.multiply(t, clip_norm) / ops.maximum(norm, clip_norm)
 
 
 def _global_norm(t_list: Any) -> Tensor:
@@ -497,8 +497,7 @@ def _global_norm(t_list: Any) -> Tensor:
     if not isinstance(t_list, list | tuple):
         raise TypeError(f"t_list must be a list of tensors. Received: {checks.shorten(t_list)}")
     squares = [ops.sum(ops.square(t)) for t in t_list if t is not None]
-    norm: Tensor = ops.sqrt(functools.reduce(ops.add, squares, as_tensor(np.float32(0))))
-    return norm
+    return ops.sqrt(functools.reduce(ops.add, squares, as_tensor(np.float32(0))))
 
 
 def clip_by_global_norm(

@@ -8,8 +8,8 @@ pixels and their labels 0 to 9. `frame_digit` converts a photo of a digit to thi
 
 from __future__ import annotations
 
+from tinynet._core.cache_folder import cache_folder
 from tinynet.datasets import drawn_digits, fashion_mnist, mnist
-from tinynet.datasets._files import cache_folder
 from tinynet.datasets.framing import frame_digit
 
 __all__ = ["cache_folder", "drawn_digits", "fashion_mnist", "frame_digit", "mnist"]

@@ -31,10 +31,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tinynet.checks import whole
-from tinynet.datasets._files import cache_folder
-from tinynet.datasets._formats import NPZ_ARRAYS, Dataset
-from tinynet.files import write_atomically
+from tinynet._core.atomic_files import write_atomically
+from tinynet._core.cache_folder import cache_folder
+from tinynet._core.checks import whole
+from tinynet.datasets.idx_format import NPZ_ARRAYS, Dataset
 
 __all__ = ["WAYS", "load_data"]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from tinynet.checks import require
+from tinynet._core.checks import require
 
 __all__ = ["frame_digit", "paper_shade", "to_grey"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 
-from tinynet.datasets._files import Source, load
-from tinynet.datasets._formats import IDX_FILES, Dataset
+from tinynet.datasets.download import Source, load
+from tinynet.datasets.idx_format import IDX_FILES, Dataset
 
 __all__ = ["load_data"]
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, config
-from tinynet.blas import Computing
+from tinynet import config
+from tinynet._core import checks
+from tinynet._core.text_tables import Table, Tables, number
 from tinynet.explain.layer_step import RecordedStep, kind_of
-from tinynet.one_step import copied, relative, to_float64
 from tinynet.program.nested import flattened
 from tinynet.program.program import Program
-from tinynet.tables import Table, Tables, number
-from tinynet.variable import Array, Variable
+from tinynet.program.variable import Array, Variable
+from tinynet.training.blas_threads import Computing
+from tinynet.training.one_step import copied, relative, to_float64
 
 _H = 1e-5  # the cube root of float64's precision: where both errors of a difference are small
 _EPS = float(np.finfo(np.float64).eps)

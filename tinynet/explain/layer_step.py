@@ -10,12 +10,12 @@ import numpy as np
 
 from tinynet import activations
 from tinynet.layers import Dense
-from tinynet.one_step import OneStep, relative
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.program import Backward
 from tinynet.program.symbols import SymbolicTensor
 from tinynet.program.trace import Instruction
-from tinynet.variable import Array
+from tinynet.program.variable import Array
+from tinynet.training.one_step import OneStep, relative
 
 
 @dataclass

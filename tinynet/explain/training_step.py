@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, functional, optimizers
-from tinynet.blas import Computing
+from tinynet import functional, optimizers
+from tinynet._core import checks
+from tinynet._core.text_tables import Table, Tables, number
 from tinynet.explain.layer_step import LayerStep, RecordedStep
-from tinynet.one_step import copied
-from tinynet.tables import Table, Tables, number
-from tinynet.variable import Array
+from tinynet.program.variable import Array
+from tinynet.training.blas_threads import Computing
+from tinynet.training.one_step import copied
 
 _SHOWN = 5  # examples that are listed one by one
 

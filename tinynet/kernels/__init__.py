@@ -5,16 +5,16 @@ executes the operations that the formula consists of. The other kernels are thos
 NumPy operations cannot express well:
 
 - `linear`: the three products of a dense layer, in tiles that fill the vector registers;
-- `compressed`: the same for the first layer, of whose inputs only the non-zeros are computed with;
+- `csr`: the same for the first layer, of whose inputs only the non-zeros are computed with;
 - `learn`: the gradient of some rows of a kernel and their update, while they are in the cache;
 - `chain`, `elementary`: elementwise operations on blocks that fit the first-level cache;
-- `draw`: NumPy's random numbers, and copies of columns and rows;
-- `compress`: data becomes compressed rows;
-- `record`: scalars from and to memory;
+- `random_numbers`: NumPy's random numbers, and copies of columns and rows;
+- `csr_conversion`: data becomes compressed rows;
+- `metrics`: scalars from and to memory;
 - `runner`: executes rows, many steps in one call, with several threads.
 
 All have one signature (`row`), allocate nothing and raise nothing, so that their machine code is
-kept in files and loaded without Numba (`objects`, `store`, `compiling`). `simd` writes LLVM's
-vector instructions: 16 lanes in a fixed order and fused multiply-add, so that the bits are the same
-on every x86-64 processor with AVX2.
+kept in files and loaded without Numba (`object_code`, `compile_cache`, `compiler`). `simd` writes
+LLVM's vector instructions: 16 lanes in a fixed order and fused multiply-add, so that the bits are
+the same on every x86-64 processor with AVX2.
 """

@@ -49,10 +49,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 
+from tinynet.config import COMPILES
 from tinynet.kernels import elementary
-from tinynet.kernels.compiled import COMPILES, emitted, inner
-from tinynet.kernels.compiled import flush as flush_denormals
 from tinynet.kernels.elementary import F64, Lanes, absolute, double, truth, where
+from tinynet.kernels.numba_functions import emitted, inner
+from tinynet.kernels.numba_functions import flush as flush_denormals
 from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import (
     F32,

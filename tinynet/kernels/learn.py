@@ -19,12 +19,14 @@ import functools
 import numpy as np
 from llvmlite import ir
 
-from tinynet.kernels import compressed, simd
-from tinynet.kernels.compiled import COMPILES, emitted, flush, inner
-from tinynet.kernels.compressed import chunk_bytes, column_bytes, counts_bytes, gradient_rows, group
+from tinynet.config import COMPILES
+from tinynet.kernels import csr, simd
+from tinynet.kernels.csr import chunk_bytes, column_bytes, counts_bytes, gradient_rows, group
+from tinynet.kernels.kernel_function import FIRST, WORDS
 from tinynet.kernels.linear import KERNEL
 from tinynet.kernels.linear import room_size as product_room_size
-from tinynet.kernels.row import FIRST, WORDS, call_at, kernel, vector
+from tinynet.kernels.numba_functions import emitted, flush, inner
+from tinynet.kernels.row import call_at, kernel, vector
 from tinynet.kernels.simd import AVX512, I32, I64, LANES, int64_at, put_int64
 
 _TINY = 1e-30  # moment estimates of Adam below it are set to 0
@@ -48,7 +50,7 @@ if not COMPILES:
     @np.errstate(all="ignore")
     def _gather_adam(counts, pairs, stride, chunks, d_y, ldw, width, w, m, v, *numbers):
         g = np.zeros(width, np.float32)
-        compressed._gather(counts, pairs, stride, chunks, d_y, ldw, width, g.ctypes.data)
+        csr._gather(counts, pairs, stride, chunks, d_y, ldw, width, g.ctypes.data)
         w, m, v = (vector(int(a), width, np.float32) for a in (w, m, v))
         numbers = [vector(int(a), 1, np.float32)[0] if a else None for a in numbers]
         alpha, rate_1, rate_2, epsilon, decay, rate, penalty = numbers
@@ -127,7 +129,7 @@ else:
             numbers = alpha, rate_1, rate_2, epsilon, decay, rate, penalty
             _build_adam(b, sums, masks, offsets, w, m, v, *numbers)
 
-        compressed.gather(b, counts, pairs, stride, chunks, d_y, ldw, width, finish)
+        csr.gather(b, counts, pairs, stride, chunks, d_y, ldw, width, finish)
 
 
 @inner

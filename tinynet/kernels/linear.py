@@ -22,7 +22,7 @@ numbers that lie side by side faster than numbers on as many pages of memory.
 Every number of `out` is the same chain of fused multiply-adds in any tile: it begins with the bias
 or 0 and adds the products in the order of k; 0 is added at the end, which makes -0 a 0. If a layer
 has more than `LONGEST` inputs, its output is the sum of two chains, one for each half of the
-inputs: CSR inputs (`compressed`) are computed by two threads, one half each.
+inputs: CSR inputs (`csr`) are computed by two threads, one half each.
 
 The parts of a product are ranges of its panels, or of its rows if there are few panels. Part p
 uses the scratch memory at ``room + p * room_size``::
@@ -35,8 +35,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from tinynet.config import COMPILES
 from tinynet.kernels import simd
-from tinynet.kernels.compiled import COMPILES, emitted, flush
+from tinynet.kernels.numba_functions import emitted, flush
 from tinynet.kernels.row import kernel
 from tinynet.kernels.simd import (
     AVX512,

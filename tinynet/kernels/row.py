@@ -3,29 +3,25 @@
 A row is `WORDS` int64. Its first words belong to the runner; the kernel's own arguments, all of
 them int64, begin at word `FIRST`: addresses, sizes, strides. A kernel allocates nothing, raises
 nothing and calls nothing of Python, so that its machine code can be kept in a file and loaded
-without Numba (`objects`). With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python.
+without Numba (`object_code`). With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python.
 """
 
 from __future__ import annotations
 
 import ctypes
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinynet.kernels import objects
-from tinynet.kernels.compiled import COMPILES, arrayobj, emitted, intrinsic, types
-
-#: Words of a row; those before `FIRST` are the runner's.
-WORDS, FIRST = 32, 8
-#: All kernels by name.
-KERNELS: dict[str, Kernel] = {}
+from tinynet.config import COMPILES
+from tinynet.kernels import object_code
+from tinynet.kernels.kernel_function import FIRST, KERNELS, WORDS, KernelFunction
+from tinynet.kernels.numba_functions import arrayobj, emitted, intrinsic, types
 
 
-class Kernel:
-    """A function of ``part``, ``parts`` and the words of a row.
+class Kernel(KernelFunction):
+    """A kernel that can be called.
 
     Parameters
     ----------
@@ -33,24 +29,12 @@ class Kernel:
         ``function(part, parts, *words)``; the names of its parameters name the words.
     """
 
-    def __init__(self, function: Callable[..., None]) -> None:
-        self.function, self.name = function, function.__name__
-        self.symbol = f"tinynet_{self.name}"  # its function in the object code
-        self.words = [*inspect.signature(function).parameters][2:]
-        if len(self.words) > WORDS - FIRST:
-            most = WORDS - FIRST
-            raise ValueError(f"words must be at most {most}. Received: {self.words} of {self.name}")
-        other = KERNELS.setdefault(self.name, self).function
-        if other.__module__ != function.__module__:  # rows find their kernel by this name
-            raise ValueError(f"name must be that of one kernel. Received: {function} and {other}")
-        KERNELS[self.name] = self
-
     @property
     def address(self) -> int:
         """Address of the machine code; compiled or loaded when it is first asked for."""
         if not COMPILES:
             return [*KERNELS].index(self.name) + 1
-        return objects.addresses([self])[0]
+        return object_code.addresses([self])[0]
 
     def row(self, **words: int) -> np.ndarray[Any, Any]:
         """Return a row that calls it; every word must be given."""

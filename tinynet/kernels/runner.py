@@ -34,8 +34,9 @@ smaller: a worker that comes late, with the number of a step that is over, can c
 import numpy as np
 from llvmlite import ir
 
-from tinynet.kernels.compiled import emitted, external, inner
-from tinynet.kernels.row import WORDS, call_at, kernel, vector
+from tinynet.kernels.kernel_function import WORDS
+from tinynet.kernels.numba_functions import emitted, external, inner
+from tinynet.kernels.row import call_at, kernel, vector
 from tinynet.kernels.simd import int64_at
 
 #: Words of a row: address of the kernel, line where the caller says that it is done (0: nobody

@@ -9,7 +9,8 @@ import platform
 import numpy as np
 from llvmlite import ir
 
-from tinynet.kernels.compiled import COMPILES, FEATURES, emitted, external
+from tinynet.config import COMPILES
+from tinynet.kernels.numba_functions import FEATURES, emitted, external
 from tinynet.kernels.row import vector
 
 _features = FEATURES.split(",")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet import activations, checks, constraints, initializers, regularizers
-from tinynet.arguments import argument, declared, found, required
-from tinynet.layers.base import Layer, _registry
+from tinynet import activations, constraints, initializers, regularizers
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared, found, required
+from tinynet.layers.layer import Layer, _registry
 from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
-from tinynet.variable import Variable
+from tinynet.program.variable import Variable
+
+__all__ = ["Dense"]
 
 
 @declared(_registry)

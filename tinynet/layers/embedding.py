@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks, constraints, initializers, regularizers
-from tinynet.arguments import argument, declared, found, required
-from tinynet.layers.base import Layer, _registry
+from tinynet import constraints, initializers, regularizers
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared, found, required
+from tinynet.layers.layer import Layer, _registry
 from tinynet.program.operations import LookUp
 from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
-from tinynet.variable import Array, Variable
+from tinynet.program.variable import Array, Variable
+
+__all__ = ["Embedding"]
 
 
 def _checked_rows(table: Array, indices: Array) -> Array:

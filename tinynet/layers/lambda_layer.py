@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet import checks
-from tinynet.arguments import argument, declared, required
-from tinynet.layers.base import Layer, _registry, parameters_of
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared, required
+from tinynet.layers.layer import Layer, _registry, parameters_of
+
+__all__ = ["Lambda"]
 
 
 def _function(name: str, value: Any) -> Any:

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checks
-from tinynet.arguments import argument, declared, required
-from tinynet.layers.base import Layer, _registry
-from tinynet.program.dense_net import RESHAPE
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared, required
+from tinynet.layers.layer import Layer, _registry
+from tinynet.program.layer_operations import RESHAPE
 from tinynet.program.tensor import TABLE
 
-__all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"]
-__all__ += ["add", "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract"]
+__all__ = ["Add", "add", "Average", "average", "Concatenate", "concatenate", "Dot", "dot"]
+__all__ += ["Maximum", "maximum", "Minimum", "minimum", "Multiply", "multiply", "Subtract"]
+__all__ += ["subtract"]
 
 
 class Merge(Layer):

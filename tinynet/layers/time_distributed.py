@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet import checks
-from tinynet.arguments import declared, required
-from tinynet.layers.base import Layer, _registry, deserialize
+from tinynet._core import checks
+from tinynet._core.arguments import declared, required
 from tinynet.layers.dense import Dense
+from tinynet.layers.layer import Layer, _registry, deserialize
 from tinynet.program.symbols import Shape
 from tinynet.program.tensor import TABLE
+
+__all__ = ["TimeDistributed"]
 
 
 def _layer(name: str, value: Any) -> Layer:

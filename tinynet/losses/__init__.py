@@ -10,35 +10,28 @@ and evaluation do so automatically, as Keras on TensorFlow does; a loss that is 
 probabilities as data clips them instead.
 """
 
-from tinynet.checks import numeric
-from tinynet.losses import base, crossentropy, focal, regression
-from tinynet.losses import hinge as _hinge  # whose name is that of a loss, too
-from tinynet.losses.base import *
-from tinynet.losses.crossentropy import *
-from tinynet.losses.focal import *
-from tinynet.losses.hinge import *
-from tinynet.losses.regression import *
+from tinynet._core.checks import numeric
+from tinynet.losses import (
+    focal_losses,
+    function_loss,
+    hinge_losses,
+    loss,
+    probabilistic_losses,
+    regression_losses,
+)
+from tinynet.losses.focal_losses import *
+from tinynet.losses.function_loss import *
+from tinynet.losses.hinge_losses import *
+from tinynet.losses.loss import *
+from tinynet.losses.probabilistic_losses import *
+from tinynet.losses.regression_losses import *
 
 __all__ = ["numeric"]
-__all__ += base.__all__
-__all__ += crossentropy.__all__
-__all__ += focal.__all__
-__all__ += _hinge.__all__
-__all__ += regression.__all__
-
-
-class Reduction:
-    """Names of the ways to reduce the values of a loss, as `tf.keras.losses.Reduction` has them.
-
-    Examples
-    --------
-    >>> MeanSquaredError(Reduction.SUM)([[0.0], [0.0]], [[1.0], [2.0]]).numpy()
-    np.float32(5.0)
-    """
-
-    AUTO, NONE, SUM, SUM_OVER_BATCH_SIZE = "auto", "none", "sum", "sum_over_batch_size"
-
-
-#: The functions by all of their names, among them the short ones, such as ``mse``.
-FUNCTIONS = {k: v for k, v in base._registry.names.items() if isinstance(v, base.LossFunction)}
-globals().update(FUNCTIONS)
+__all__ += [
+    *focal_losses.__all__,
+    *function_loss.__all__,
+    *hinge_losses.__all__,
+    *loss.__all__,
+    *probabilistic_losses.__all__,
+    *regression_losses.__all__,
+]

@@ -5,12 +5,14 @@ A metric adds up what it sees (`update_state`) until it is asked (`result`) or s
 ``fn(y_true, y_pred)``, is converted to one.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
-from tinynet import checks, losses
 from tinynet.losses import (
+    BCE,
+    KLD,
+    MAE,
+    MAPE,
+    MSE,
+    MSLE,
+    bce,
     binary_crossentropy,
     binary_focal_crossentropy,
     categorical_crossentropy,
@@ -19,127 +21,61 @@ from tinynet.losses import (
     hinge,
     huber,
     kl_divergence,
+    kld,
+    kullback_leibler_divergence,
     log_cosh,
+    logcosh,
+    mae,
+    mape,
     mean_absolute_error,
     mean_absolute_percentage_error,
     mean_squared_error,
     mean_squared_logarithmic_error,
+    mse,
+    msle,
     poisson,
     sparse_categorical_crossentropy,
     squared_hinge,
 )
-from tinynet.metrics import accuracy, base, confusion_metrics, loss
-from tinynet.metrics.accuracy import *
-from tinynet.metrics.base import *
-from tinynet.metrics.base import _registry
+from tinynet.metrics import (
+    accuracy_metrics,
+    confusion_metrics,
+    f_score_metrics,
+    hinge_metrics,
+    lookup,
+    loss_metric,
+    metric,
+    probabilistic_metrics,
+    reduction_metrics,
+    regression_metrics,
+)
+from tinynet.metrics.accuracy_metrics import *
 from tinynet.metrics.confusion_metrics import *
-from tinynet.metrics.loss import *
-from tinynet.registry import snake_case
+from tinynet.metrics.f_score_metrics import *
+from tinynet.metrics.hinge_metrics import *
+from tinynet.metrics.lookup import *
+from tinynet.metrics.loss_metric import *
+from tinynet.metrics.metric import *
+from tinynet.metrics.probabilistic_metrics import *
+from tinynet.metrics.reduction_metrics import *
+from tinynet.metrics.regression_metrics import *
 
-__all__ = ["binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy"]
-__all__ += ["categorical_focal_crossentropy", "categorical_hinge", "check", "deserialize", "get"]
-__all__ += ["hinge", "huber", "kl_divergence", "log_cosh", "mean_absolute_error"]
-__all__ += ["mean_absolute_percentage_error", "mean_squared_error"]
-__all__ += ["mean_squared_logarithmic_error", "poisson", "resolve", "serialize"]
+__all__ = ["BCE", "KLD", "MAE", "MAPE", "MSE", "MSLE", "bce", "binary_crossentropy"]
+__all__ += ["binary_focal_crossentropy", "categorical_crossentropy"]
+__all__ += ["categorical_focal_crossentropy", "categorical_hinge", "hinge"]
+__all__ += ["huber", "kl_divergence", "kld", "kullback_leibler_divergence", "log_cosh", "logcosh"]
+__all__ += ["mae", "mape", "mean_absolute_error", "mean_absolute_percentage_error"]
+__all__ += ["mean_squared_error", "mean_squared_logarithmic_error", "mse", "msle", "poisson"]
 __all__ += ["sparse_categorical_crossentropy", "squared_hinge"]
-__all__ += accuracy.__all__
-__all__ += base.__all__
-__all__ += confusion_metrics.__all__
-__all__ += loss.__all__
-
-get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
-
-# Names whose metric depends on the shapes, and not on the loss: one output is binary, labels of one
-# dimension less than the output are sparse, all else is one-hot.
-_ACCURACIES = (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy)
-_CROSSENTROPIES = (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy)
-_BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
-    "accuracy": _ACCURACIES,
-    "acc": _ACCURACIES,
-    "crossentropy": _CROSSENTROPIES,
-    "ce": _CROSSENTROPIES,
-}
-
-globals().update(losses.FUNCTIONS)  # by their short names, too
-
-
-def resolve(identifier: Any, y_true_ndim: int, output_shape: tuple[int | None, ...]) -> Metric:
-    """Return the metric that an entry of ``compile(metrics=[...])`` means.
-
-    Parameters
-    ----------
-    identifier : str, dict, function or Metric
-        Entry.
-    y_true_ndim : int
-        Number of dimensions of the targets, without a last one of size 1.
-    output_shape : tuple of (int or None)
-        Shape of the predictions.
-
-    Returns
-    -------
-    Metric
-        The metric, named as the entry was.
-
-    Raises
-    ------
-    ValueError
-        If it is not a metric.
-
-    Examples
-    --------
-    >>> resolve("accuracy", 1, (None, 10))
-    <SparseCategoricalAccuracy name=accuracy>
-    """
-    if isinstance(identifier, str) and identifier in _BY_SHAPE:
-        binary, sparse, one_hot = _BY_SHAPE[identifier]
-        if output_shape[-1] == 1:
-            return binary(name=identifier)
-        return (sparse if y_true_ndim < len(output_shape) else one_hot)(name=identifier)
-    found = check(identifier)
-    if isinstance(identifier, str):
-        found.name = identifier
-    return found
-
-
-def check(identifier: Any) -> Metric:
-    """Validate an entry of ``compile(metrics=[...])``.
-
-    Parameters
-    ----------
-    identifier : str, dict, function or Metric
-        Entry.
-
-    Returns
-    -------
-    Metric
-        The metric, as far as it is known before the shapes are.
-
-    Raises
-    ------
-    ValueError
-        If it is not a metric.
-
-    Examples
-    --------
-    >>> check("sparse_categorical_accuracy")
-    <SparseCategoricalAccuracy name=sparse_categorical_accuracy>
-    >>> def error(y_true, y_pred):
-    ...     return y_pred - y_true
-    >>> check(error)
-    <MeanMetricWrapper name=error>
-    """
-    if isinstance(identifier, str) and identifier in _BY_SHAPE:
-        return _BY_SHAPE[identifier][2](name=identifier)
-    if isinstance(identifier, str):
-        # The error lists these names too.
-        checks.known("metric", identifier, {**_BY_SHAPE, **_registry.names})
-    found = get(identifier)
-    if isinstance(found, Metric):
-        return found
-    if callable(found):
-        own = getattr(found, "name", None) or getattr(found, "__name__", None)
-        return MeanMetricWrapper(found, own or snake_case(type(found).__name__))
-    raise ValueError(
-        "A metric must be a name, a function of y_true and y_pred, or an object with "
-        f"update_state and result. Received: {checks.shorten(identifier)}"
-    )
+__all__ += [
+    *accuracy_metrics.__all__,
+    *confusion_metrics.__all__,
+    *f_score_metrics.__all__,
+    *hinge_metrics.__all__,
+    *lookup.__all__,
+    *loss_metric.__all__,
+    *metric.__all__,
+    *probabilistic_metrics.__all__,
+    *reduction_metrics.__all__,
+    *regression_metrics.__all__,
+]

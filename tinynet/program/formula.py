@@ -371,8 +371,7 @@ def _call(function: Any, operands: Any) -> Traced:
         name, xs = _OF_MASKS[name], [*xs, *xs][:2]
         composed = None
     if composed is not None:
-        made: Traced = composed(*xs)
-        return made
+        return composed(*xs)
     if name == "power" and xs[1].node.operation == "constant":
         simple = _powers(xs[0], float(xs[1].node.source))
         if simple is not None:

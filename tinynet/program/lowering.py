@@ -15,15 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinynet import config
-from tinynet.functional import dense_net as functional
-from tinynet.program.dense_net import (
-    BATCH_NORMALIZATION,
-    MATCHES,
-    NORMALIZED,
-    Activated,
-    Linear,
-)
+from tinynet import config, functional
 from tinynet.program.formula import (
     BATCH,
     LONG_ROW,
@@ -35,6 +27,13 @@ from tinynet.program.formula import (
     Untraceable,
     as_traced,
     space_of,
+)
+from tinynet.program.layer_operations import (
+    BATCH_NORMALIZATION,
+    MATCHES,
+    NORMALIZED,
+    Activated,
+    Linear,
 )
 from tinynet.program.operations import LookUp, Operation
 from tinynet.program.program import Backward, backward_call

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from tinynet import config
-from tinynet.kernels import objects
-from tinynet.kernels.compiled import COMPILES
-from tinynet.kernels.row import FIRST, WORDS, Kernel
+from tinynet._core.buffers import Workspace, address_of, aligned
+from tinynet.config import COMPILES
+from tinynet.kernels import object_code
+from tinynet.kernels.kernel_function import FIRST, WORDS
+from tinynet.kernels.row import Kernel
 from tinynet.program.formula import BATCH, OF_ROWS, REDUCTIONS, SCALAR, Node, Traced, placement
 from tinynet.program.lowering import (
     Call,
@@ -28,7 +30,6 @@ from tinynet.program.lowering import (
     Scratch,
 )
 from tinynet.program.order import Table, uses_of
-from tinynet.workspace import Workspace, address_of, aligned
 
 SLOTS = 64
 #: Multiplications of a step during which other threads of Python should run.
@@ -337,9 +338,9 @@ class Machine:
         if any(name.startswith("learn") for name in names):
             names.add("product")
         if self.threads > 1:
-            _get(objects.prepare, names)
-            _get(functools.partial(objects.prepare, later=True), {"run_with_workers", "work"})
-        _get(objects.addresses, names)
+            _get(object_code.prepare, names)
+            _get(functools.partial(object_code.prepare, later=True), {"run_with_workers", "work"})
+        _get(object_code.addresses, names)
 
     def _joint_updates(self) -> dict[int, int]:
         """Join the updates of Variables that are adjacent in memory, such as a layer's.
@@ -421,10 +422,10 @@ class Machine:
 
     def _room_size(self, name: str) -> int:
         """Return the bytes of scratch memory of a kernel."""
-        from tinynet.kernels import compressed, learn, linear
+        from tinynet.kernels import csr, learn, linear
 
         if name == "linear_csr":
-            return compressed.csr_room_size(self.batch)
+            return csr.csr_room_size(self.batch)
         return learn.room_size() if name.startswith("learn") else linear.room_size()
 
     def _bytes(self, size: int) -> int:
@@ -447,7 +448,7 @@ class Machine:
             elif callable(value):
                 value = value(self.batch)
             elif hasattr(value, "bit_generator"):
-                from tinynet.kernels.draw import state_address
+                from tinynet.kernels.random_numbers import state_address
 
                 value = state_address(value)
             words[name] = value
@@ -768,16 +769,16 @@ def _position(name: str, word: str) -> int:
 
 
 #: The files of the kernels that rows call.
-_FILES = "chain compress compressed draw learn linear record runner"
+_FILES = "chain csr csr_conversion learn linear metrics random_numbers runner"
 
 
 def prepare() -> None:
     """Begin to compile what dense networks are trained with, if necessary, while data are read."""
-    _get(objects.prepare, {"begin", "chain", "product", "record", "run"})
+    _get(object_code.prepare, {"begin", "chain", "product", "record", "run"})
 
 
 def _get(how: Any, names: set[str]) -> None:
-    """Pass kernels to a function of `objects`; products of matrices share one."""
+    """Pass kernels to a function of `object_code`; products of matrices share one."""
     if COMPILES:
         kernels = [kernel_named(name) for name in sorted(names)]
         how(k if isinstance(k, Kernel) else kernel_named("product") for k in kernels)

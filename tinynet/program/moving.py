@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinynet.functional import dense_net as functional
-from tinynet.kernels.draw import state_address
-from tinynet.program.dense_net import DRAW, DROPOUT
+from tinynet import functional
+from tinynet.kernels.random_numbers import state_address
 from tinynet.program.formula import BATCH, Traced, Untraceable, as_traced, space_of
+from tinynet.program.layer_operations import DRAW, DROPOUT
 from tinynet.program.lowering import (
     NAMED,
     UPDATE,

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet import config
-from tinynet.cached import cached_property
+from tinynet._core.buffers import Workspace
+from tinynet._core.cached import cached_property
 from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
 from tinynet.program.formula import Traced
 from tinynet.program.symbols import check_product, size_limit
 from tinynet.program.tensor import TABLE, Array, Tensor, TensorMethods, as_tensor, to_array
 from tinynet.program.trace import CALL, Instruction, explain_shapes, is_symbolic, record
-from tinynet.workspace import Workspace
 
 #: The tapes that record, outermost first.
 TAPES: ContextVar[tuple[Any, ...]] = ContextVar("tapes", default=())

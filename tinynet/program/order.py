@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinynet import config
-from tinynet.workspace import aligned
+from tinynet._core.buffers import aligned
+from tinynet.kernels.kernel_function import FIRST, KERNELS, WORDS
 
 if TYPE_CHECKING:
     from tinynet.kernels.row import Kernel
@@ -134,7 +135,6 @@ def uses_of(
         return Use(reads, writes, work, max(parts, 1), "stops" in words)
 
     from tinynet.kernels import chain, simd
-    from tinynet.kernels.row import KERNELS, WORDS
 
     # Other names are those of products.
     known = [name if name in KERNELS else "product" for name in names]
@@ -143,8 +143,6 @@ def uses_of(
 
 def _work(name: str, words: dict[str, int], n: int) -> float:
     """Return the multiplications of a row for n rows of data, or what takes as long."""
-    from tinynet.kernels.row import WORDS
-
     d, u = words.get("d", 0), words.get("u", 0)
     product = n * d * u * (_NONZERO if name.endswith(("_csr", "_csr_adam")) else 1)
     if name == "chain":
@@ -165,8 +163,6 @@ def _work(name: str, words: dict[str, int], n: int) -> float:
 
 def _words(row: Array, name: str) -> dict[str, int]:
     """Return the words of a row by name."""
-    from tinynet.kernels.row import FIRST, KERNELS
-
     return dict(zip(KERNELS[name].words, row[FIRST:].tolist(), strict=False))
 
 
@@ -318,7 +314,6 @@ class Table:
     """
 
     def __init__(self, rows: Array | Sequence[Array], step: int, uses: Sequence[Use] = ()) -> None:
-        from tinynet.kernels.row import FIRST, WORDS
         from tinynet.kernels.runner import run
 
         if isinstance(rows, np.ndarray):
@@ -368,7 +363,6 @@ class Division:
 
     def __init__(self, table: Table, order: Sequence[Place]) -> None:
         from tinynet.kernels import runner
-        from tinynet.kernels.row import FIRST
 
         #: Number of threads that have something to do.
         self.threads = max(2, *(place.parts for place in order))
@@ -433,9 +427,8 @@ def _entry(kernel: Kernel, prototype: Any = _WITHOUT_GIL) -> Callable[[int], Non
 
     The second and third argument, left out here, would cost 0.2 us.
     """
-    from tinynet.kernels.compiled import COMPILES
-    from tinynet.kernels.row import WORDS, vector
+    from tinynet.kernels.row import vector
 
-    if COMPILES:
+    if config.COMPILES:
         return prototype(kernel.address)
     return lambda address: kernel(vector(address, WORDS, np.int64))

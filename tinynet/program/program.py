@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from tinynet._core.buffers import Workspace
 from tinynet.program.differentiate import reverse
 from tinynet.program.operations import Operation
 from tinynet.program.symbols import SymbolicTensor
 from tinynet.program.tensor import TABLE, to_array
 from tinynet.program.trace import RECORDER, Instruction, Recorder, keep_values, within
-from tinynet.workspace import Workspace
 
 
 class Backward:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinynet import config
-from tinynet.program.dense_net import LINEAR_RELU, Activated
+from tinynet.program.layer_operations import LINEAR_RELU, Activated
 from tinynet.program.tensor import TABLE
 from tinynet.program.trace import Instruction
 

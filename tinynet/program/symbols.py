@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tinynet.cached import cached_property
+from tinynet._core.cached import cached_property
+from tinynet._core.registry import unique_name
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.tensor import Array, TensorMethods
-from tinynet.registry import unique_name
 
 Shape = tuple[int | None, ...]
 

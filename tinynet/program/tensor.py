@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from tinynet import checks, config
+from tinynet import config
+from tinynet._core import checks
 
 Array = NDArray[Any]
 

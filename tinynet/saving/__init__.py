@@ -13,9 +13,9 @@ A file may be untrusted: `load_model` runs nothing, imports nothing and follows 
 the memory that it uses is proportional to the size of the file.
 """
 
-from tinynet import registry
-from tinynet.registry import *
-from tinynet.saving import api
-from tinynet.saving.api import *
+from tinynet._core import registry
+from tinynet._core.registry import *
+from tinynet.saving import saving_api
+from tinynet.saving.saving_api import *
 
-__all__ = [*registry.__all__, *api.__all__]
+__all__ = [*registry.__all__, *saving_api.__all__]

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tinynet.checks import require, shorten
-from tinynet.variable import Array
+from tinynet._core.checks import require, shorten
+from tinynet.program.variable import Array
 
 #: Bytes that all members together may have, in addition to RATIO times their packed size.
 SMALL = 4 << 20

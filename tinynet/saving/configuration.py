@@ -19,13 +19,13 @@ import numpy as np
 
 from tinynet import config as settings
 from tinynet import layers, losses, metrics, optimizers
-from tinynet.checks import require, shorten
-from tinynet.layers.base import initializer_override
+from tinynet._core.checks import require, shorten
+from tinynet._core.registry import custom_object_scope, map_entries
+from tinynet.layers.layer import initializer_override
 from tinynet.program.symbols import size_limit
 from tinynet.program.trace import within
-from tinynet.registry import custom_object_scope, map_entries
-from tinynet.sequential import Model
-from tinynet.variable import Array, Variable
+from tinynet.program.variable import Array, Variable
+from tinynet.saving.saved_model import Model
 
 MAX_JSON = 4 << 20
 MAX_DEPTH = 100

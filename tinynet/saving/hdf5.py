@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.checks import require, shorten
+from tinynet._core.checks import require, shorten
+from tinynet.program.variable import Array, Variable
 from tinynet.saving.state import check_fit, fit
-from tinynet.variable import Array, Variable
 
 _CHECKSUM = "tinynet_crc32"
 MAX_TEXTS = 100_000

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from tinynet.checks import require, shorten
-from tinynet.metrics.base import _registry as metrics
-from tinynet.registry import map_entries
+from tinynet._core.checks import require, shorten
+from tinynet._core.registry import map_entries
+from tinynet.metrics.metric import _registry as metrics
 
 _RENAMED = {
     "LeakyReLU": {"alpha": "negative_slope"},

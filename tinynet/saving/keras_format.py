@@ -16,13 +16,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from tinynet.checks import require, shorten, warn
+from tinynet._core.checks import require, shorten, warn
+from tinynet._core.registry import numbered, snake_case
 from tinynet.layers import Layer
-from tinynet.registry import numbered, snake_case
+from tinynet.layers.layer import _registry
+from tinynet.program.variable import Array, Variable
 from tinynet.saving import configuration, hdf5, keras2, state
 from tinynet.saving.archive import Archive, pack
-from tinynet.sequential import Model
-from tinynet.variable import Array, Variable
+from tinynet.saving.saved_model import Model
 
 #: The version in whose form files are written.
 KERAS_VERSION = "3.15.1"
@@ -178,7 +179,7 @@ def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
     return hdf5.write(fill)
 
 
-def _places(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer, list[Variable]]]:
+def _places(layer: Any, path: str = "") -> Iterator[tuple[str, Layer, list[Variable]]]:
     """List a model and its layers: the place of each in Keras' files, and its direct weights."""
     own = [] if isinstance(layer, Model) else sorted(layer._weights, key=lambda w: not w.trainable)
     yield path, layer, own
@@ -211,7 +212,8 @@ def _in_containers(path: str, value: Any) -> Iterator[tuple[str, Layer]]:
             if isinstance(item, Layer | dict | list | tuple):
                 is_layer = isinstance(item, Layer)
                 name = snake_case(type(item).__name__) if is_layer else "container"
-                name = "functional" if type(item) is Model else name  # Keras' class for it
+                if type(item) is _registry.classes["Functional"]:
+                    name = "functional"  # Keras' class for it
                 yield from _in_containers(f"{path}{numbered(name, used)}/", item)
 
 

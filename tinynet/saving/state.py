@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.callbacks import History
-from tinynet.checks import require, shorten, warn
+from tinynet._core.checks import require, shorten, warn
+from tinynet.callbacks.history import History
+from tinynet.program.variable import Array, Variable
 from tinynet.saving.archive import Archive
-from tinynet.sequential import Model
-from tinynet.variable import Array, Variable
+from tinynet.saving.saved_model import Model
 
 
 class MismatchError(ValueError):

@@ -14,11 +14,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from tinynet.checks import require, shorten
+from tinynet._core.checks import require, shorten
+from tinynet._core.version import __version__
+from tinynet.program.variable import Array, Variable
 from tinynet.saving import configuration, state
 from tinynet.saving.archive import Archive, pack
-from tinynet.sequential import Model
-from tinynet.variable import Array, Variable
+from tinynet.saving.saved_model import Model
 
 FORMAT_VERSION = 1
 
@@ -52,8 +53,6 @@ def write(
     >>> read(io.BytesIO(write(Sequential(name="net")))).config["config"]["name"]
     'net'
     """
-    from tinynet import __version__
-
     run, history = state.describe_run(model)
     arrays = {"weights": [v.array for v in model.weights], "optimizer": [], "history": history}
     if model.compiled and include_optimizer:

@@ -1,0 +1,1 @@
+"""What all tiers share: validation, names, buffers and text."""

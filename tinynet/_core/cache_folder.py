@@ -1,0 +1,57 @@
+"""The folder where tinynet keeps downloads and machine code."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+
+def cache_folder() -> Path:
+    """Return the folder where tinynet keeps what it has downloaded.
+
+    ``$TINYNET_CACHE`` if set, else ``tinynet`` in the user's cache folder (``$XDG_CACHE_HOME`` or
+    ``~/.cache``, on macOS ``~/Library/Caches``, on Windows ``%LOCALAPPDATA%``); for a user without
+    a home, a private folder among the temporary files.  It need not exist yet.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, TINYNET_CACHE="kept"):
+    ...     str(cache_folder())
+    'kept'
+    """
+    if chosen := os.environ.get("TINYNET_CACHE"):
+        return Path(os.path.expanduser(chosen))
+    with contextlib.suppress(RuntimeError):  # no home, and newer versions say so
+        folder = platformdirs.user_cache_path("tinynet", appauthor=False, opinion=False)
+        if folder.is_absolute():
+            return folder
+    return _temporary_cache(tempfile.gettempdir())
+
+
+@functools.cache
+def _temporary_cache(folder: str) -> Path:
+    """Return the user's private folder below a temporary ``folder`` that everybody can write to."""
+    user = os.getuid() if sys.platform != "win32" else 0
+    own = Path(folder) / f"tinynet-{user}"
+    with contextlib.suppress(OSError):
+        own.mkdir(mode=0o700)
+    if own.exists():
+        status = own.lstat()
+        writers = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == user and not writers:
+            return own
+    # Somebody else was there first and could plant files.
+    return Path(tempfile.mkdtemp(prefix="tinynet-"))

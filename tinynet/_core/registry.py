@@ -1,0 +1,568 @@
+"""Names: how a string finds its activation, loss or layer, and how an object is serialized.
+
+Every kind of object that users name by a string has one `Registry`. It is also the closed set
+of names in a saved configuration: nothing else is created from a file, except for custom classes
+and functions that `custom_object_scope` or `register_keras_serializable` names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, ClassVar, TypeVar
+
+from tinynet._core.checks import known, require, shorten
+
+# Offered by `saving` and `utils`, as in Keras.
+__all__ = ["CustomObjectScope"]
+__all__ += ["custom_object_scope", "deserialize_keras_object", "get_custom_objects"]
+__all__ += ["register_keras_serializable", "serialize_keras_object"]
+
+T = TypeVar("T")
+
+_used: Counter[str] = Counter()
+
+
+@functools.lru_cache(1024)
+def snake_case(name: str) -> str:
+    """Convert a class name as Keras names instances: ``ReLU`` is ``re_lu``.
+
+    Parameters
+    ----------
+    name : str
+        The class name.
+
+    Returns
+    -------
+    str
+        The name in snake case.
+
+    Examples
+    --------
+    >>> snake_case("SparseCategoricalCrossentropy"), snake_case("RMSprop"), snake_case("ReLU")
+    ('sparse_categorical_crossentropy', 'rm_sprop', 're_lu')
+    """
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def unique_name(class_name: str) -> str:
+    """Name an instance after its class, with a number from the second on.
+
+    Parameters
+    ----------
+    class_name : str
+        The class name.
+
+    Returns
+    -------
+    str
+        For example ``"dense"``, then ``"dense_1"``.
+
+    Examples
+    --------
+    >>> unique_name("MyExample"), unique_name("MyExample")
+    ('my_example', 'my_example_1')
+    """
+    return numbered(snake_case(class_name), _used)
+
+
+def numbered(name: str, used: Counter[str]) -> str:
+    """Append a number to a name, from its second use on.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+    used : Counter
+        How often each name has been used; this use is counted.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Examples
+    --------
+    >>> used = Counter()
+    >>> [numbered(name, used) for name in ("dense", "dense", "dense")]
+    ['dense', 'dense_1', 'dense_2']
+    """
+    count = used[name]
+    used[name] += 1
+    return f"{name}_{count}" if count else name
+
+
+def clear_names() -> None:
+    """Start numbering again.
+
+    Examples
+    --------
+    >>> clear_names()
+    """
+    _used.clear()
+
+
+_registered: dict[str, Any] = {}
+_scope: ContextVar[dict[str, Any] | None] = ContextVar("custom_objects", default=None)
+
+
+@contextlib.contextmanager
+def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]:
+    """Make custom classes and functions known to configurations and names.
+
+    Parameters
+    ----------
+    custom_objects : dict, optional
+        The classes and functions by name.
+
+    Yields
+    ------
+    None
+        They are known in the ``with`` block.
+
+    Examples
+    --------
+    >>> class Circle:
+    ...     pass
+    >>> with custom_object_scope({"Circle": Circle}):
+    ...     type(Registry("shape", "keras.shapes").get("Circle")).__name__
+    'Circle'
+    """
+    token = _scope.set({**(_scope.get() or {}), **(custom_objects or {})})
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+CustomObjectScope = custom_object_scope
+
+
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Any:
+    """Make a class or function known to configurations and names.
+
+    Parameters
+    ----------
+    package : str
+        Prefix of the name.
+    name : str, optional
+        By default the name of the class or function.
+
+    Returns
+    -------
+    callable
+        A decorator.
+
+    Examples
+    --------
+    >>> @register_keras_serializable("Shapes")
+    ... class Square:
+    ...     pass
+    >>> type(Registry("shape", "keras.shapes").get("Shapes>Square")).__name__
+    'Square'
+    """
+
+    def enter(entry: T) -> T:
+        own: str = name or entry.__name__  # type: ignore[attr-defined]  # classes and functions
+        _registered[f"{package}>{own}"] = entry
+        return entry
+
+    return enter
+
+
+def _registered_name(entry: Any) -> str:
+    names = (key for key, value in _registered.items() if value is entry)
+    return next(names, entry.__name__)
+
+
+def _custom() -> dict[str, Any]:
+    functions = {f.__name__: f for f in _registered.values() if not isinstance(f, type)}
+    return {**functions, **_registered, **(_scope.get() or {})}
+
+
+# Arguments that Keras saves and that have no effect in tinynet.
+_WITHOUT_EFFECT = {"ema_momentum", "renorm_momentum", "jit_compile", "is_legacy_optimizer"}
+
+
+def _understood(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out arguments without effect, and refuse those that the class does not support."""
+    if "layers" in config:  # a model, which reads its configuration itself
+        return config
+    taken = _taken(cls)
+    for key, value in config.items():
+        if key not in taken and key not in _WITHOUT_EFFECT and value not in (None, False):
+            raise ValueError(
+                f"{cls.__name__} of tinynet does not support {shorten(key)}. "
+                f"Received: {shorten(key)}: {shorten(value)}"
+            )
+    return {key: value for key, value in config.items() if key in taken}
+
+
+@functools.cache
+def _taken(cls: type) -> set[str]:
+    """Return the arguments of a constructor, and of those that it passes ``**kwargs`` to."""
+    taken: set[str] = set()
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
+            taken |= set(parameters)
+            if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+                break
+    return taken
+
+
+def map_entries(function: Callable[[Any], Any], entry: Any) -> Any:
+    """Apply a function to each entry of nested lists and dicts; configurations are entries.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    entry : object
+        An entry, or a list, tuple or dict of entries.
+
+    Returns
+    -------
+    object
+        The same structure, with lists for tuples.
+
+    Examples
+    --------
+    >>> map_entries(str.upper, {"out": ["mse", ("acc",)]})
+    {'out': ['MSE', ['ACC']]}
+    """
+    if isinstance(entry, dict) and "class_name" not in entry:
+        return {key: map_entries(function, value) for key, value in entry.items()}
+    if isinstance(entry, list | tuple):
+        return [map_entries(function, value) for value in entry]
+    return function(entry)
+
+
+class Configurable:
+    """The base of objects that can be created again from the arguments of their constructor.
+
+    Examples
+    --------
+    >>> class Circle(Configurable):
+    ...     _arguments = ("radius",)
+    ...     def __init__(self, radius):
+    ...         self.radius = radius
+    >>> Circle.from_config(Circle(2.0).get_config()).radius
+    2.0
+    """
+
+    #: Names of the constructor's arguments, which are attributes too.
+    _arguments: tuple[str, ...] = ()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Returns
+        -------
+        dict
+            Argument of `from_config`.
+        """
+        return {name: getattr(self, name) for name in self._arguments}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Create an object from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            Result of `get_config`.
+
+        Returns
+        -------
+        object
+            A new object.
+        """
+        return cls(**config)
+
+
+def _check_readable(cls: type, config: dict[str, Any]) -> None:
+    """Refuse the configuration of a custom class that `from_config` could not take."""
+    reader = getattr(cls, "from_config", None)
+    require(reader is not None, f"{cls.__name__} must define from_config", f"{cls}")
+    if not reader.__module__.startswith("tinynet."):
+        return
+    parameters = inspect.signature(cls).parameters.values()
+    plain = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    if "layers" in config:  # from_config passes them by position
+        plain = plain[4 if "input_layers" in config else 3 :]
+    missing = [p.name for p in plain if p.default is p.empty and p.name not in config]
+    needed = f"get_config of {cls.__name__} must return all arguments that __init__ needs"
+    expected = f"{needed}, or the model can't be loaded; or define from_config"
+    require(not missing, expected, f"a configuration without {missing}")
+
+
+_registries: list[Registry] = []
+
+
+class Registry:
+    """The named objects of one kind.
+
+    Parameters
+    ----------
+    kind : str
+        The kind, for error messages: ``"activation"``.
+    module : str
+        Keras' module path for them, for configurations: ``"keras.activations"``.
+
+    Examples
+    --------
+    >>> shapes = Registry("shape", "keras.shapes")
+    >>> @shapes.register("disc")
+    ... class Circle:
+    ...     pass
+    >>> type(shapes.get("Circle")).__name__, type(shapes.get("disc")).__name__
+    ('Circle', 'Circle')
+    """
+
+    #: The name and the module in files, for the classes of all registries.
+    written: ClassVar[dict[type, tuple[str, str]]] = {}
+
+    def __init__(self, kind: str, module: str) -> None:
+        self.kind = kind
+        self.module = module
+        self.names: dict[str, Any] = {}
+        self.classes: dict[str, type] = {}
+        _registries.append(self)
+
+    def register(
+        self, *aliases: str, class_name: str | None = None, module: str | None = None
+    ) -> Callable[[T], T]:
+        """Register a class under its name, its snake-case name and any aliases.
+
+        Parameters
+        ----------
+        *aliases : str
+            Further names.
+        class_name, module : str, optional
+            Name and module of the class in Keras' configurations, if they differ from its name
+            and the registry's module.
+
+        Returns
+        -------
+        callable
+            A decorator.
+        """
+
+        def enter(entry: T) -> T:
+            name: str = class_name or entry.__name__  # type: ignore[attr-defined]  # has one
+            if isinstance(entry, type):
+                self.classes[name] = entry
+                self.written[entry] = (name, module or self.module)
+                self.names[snake_case(name)] = entry
+            self.names[name] = entry
+            self.names.update(dict.fromkeys(aliases, entry))
+            return entry
+
+        return enter
+
+    def get(self, identifier: Any) -> Any:
+        """Return the object that an identifier means.
+
+        Parameters
+        ----------
+        identifier : None, str, dict or object
+            A name, a configuration, a class, or the object itself.
+
+        Returns
+        -------
+        object or None
+            A new instance for the name of a class, else the object that was named or passed.
+
+        Raises
+        ------
+        ValueError
+            If it is unknown, or of another type.
+        """
+        if isinstance(identifier, str):
+            identifier = known(self.kind, identifier, {**self.names, **_custom()})
+        elif isinstance(identifier, dict):
+            return self.deserialize(identifier)
+        if isinstance(identifier, type):
+            return identifier()
+        if identifier is None or callable(identifier) or hasattr(identifier, "get_config"):
+            return identifier
+        raise ValueError(
+            f"The {self.kind} must be a name, an object or a function. "
+            f"Received: {shorten(identifier)}"
+        )
+
+    def serialize(self, entry: Any) -> Any:
+        """Serialize an object as Keras does: a name, or class name and configuration.
+
+        Parameters
+        ----------
+        entry : object or None
+            The object.
+
+        Returns
+        -------
+        None, str or dict
+            An object that JSON supports.
+        """
+        if entry is None or isinstance(entry, str):
+            return entry
+        if not hasattr(entry, "get_config"):
+            return entry.__name__
+        cls, config, registered = type(entry), entry.get_config(), None
+        name, module = self.written.get(cls, (cls.__name__, None))
+        if cls not in self.written:
+            registered = _registered_name(cls)
+            _check_readable(cls, config)
+        return {
+            "module": module,
+            "class_name": name,
+            "config": config,
+            "registered_name": registered,
+        }
+
+    def deserialize(self, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+        """Create an object from the result of `serialize`.
+
+        Parameters
+        ----------
+        config : None, str or dict
+            The description.
+        custom_objects : dict, optional
+            Custom classes and functions by name.
+
+        Returns
+        -------
+        object or None
+            The object.
+
+        Raises
+        ------
+        ValueError
+            If it is not such a description, or names what is neither built in nor passed.
+        """
+        custom = {**_custom(), **(custom_objects or {})}
+        if not isinstance(config, dict):
+            return custom[config] if config in custom else self.get(config)
+        name, inner = config.get("class_name"), config.get("config")
+        if not isinstance(name, str) or not isinstance(inner, dict | str):
+            raise ValueError(
+                f"The configuration of a {self.kind} needs 'class_name' and 'config'. "
+                f"Received: {shorten(config)}"
+            )
+        registered, module = config.get("registered_name"), config.get("module")
+        if name == "function" and isinstance(inner, str):
+            return self.deserialize(registered if registered in custom else inner, custom)
+        if not isinstance(inner, dict):
+            raise ValueError(
+                f"The configuration of {shorten(name)} must be a dict. Received: {shorten(inner)}"
+            )
+        for key in (registered, name):
+            if key in custom:
+                with custom_object_scope(custom_objects):
+                    return custom[key].from_config(inner)
+        own = module is None and registered is not None and name not in self.classes
+        if own or (module is not None and str(module).split(".")[0] != "keras"):
+            raise ValueError(
+                f"The {self.kind} {shorten(name)} is not of Keras or tinynet: pass the class in "
+                f"custom_objects. Received: module {shorten(module)}"
+            )
+        cls = known(self.kind, name[:200], self.classes or self.names)
+        with custom_object_scope(custom_objects):
+            return cls.from_config(_understood(cls, inner))
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """Convert an object, for example a layer within a layer, to what `get_config` may return.
+
+    Parameters
+    ----------
+    obj : object
+        A layer, an optimizer or any other object with ``get_config``, a function that has a name,
+        a number, text or None, or a list or dict of these.
+
+    Returns
+    -------
+    object
+        An object that JSON supports; `deserialize_keras_object` creates the object from it.
+
+    Examples
+    --------
+    >>> from tinynet import regularizers
+    >>> config = serialize_keras_object(regularizers.L2(0.5))
+    >>> config["class_name"], config["config"]
+    ('L2', {'l2': 0.5})
+    """
+    if isinstance(obj, dict):
+        return {key: serialize_keras_object(value) for key, value in obj.items()}
+    if isinstance(obj, list | tuple):
+        return [serialize_keras_object(value) for value in obj]
+    if callable(obj) and not hasattr(obj, "get_config"):
+        described = {"module": "builtins", "class_name": "function", "config": obj.__name__}
+        return {**described, "registered_name": _registered_name(obj)}
+    if not hasattr(obj, "get_config"):
+        return obj
+    return _registries[0].serialize(obj)
+
+
+def deserialize_keras_object(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """Create an object from the result of `serialize_keras_object`.
+
+    Parameters
+    ----------
+    config : object
+        The configuration.
+    custom_objects : dict, optional
+        Custom classes and functions by name.
+
+    Returns
+    -------
+    object
+        A new object.
+
+    Raises
+    ------
+    ValueError
+        If it names what is neither built in nor registered nor passed.
+
+    Examples
+    --------
+    >>> from tinynet import regularizers
+    >>> config = serialize_keras_object([regularizers.L2(0.5), 3])
+    >>> deserialize_keras_object(config)[0].l2
+    0.5
+    """
+    if isinstance(config, list | tuple):
+        return [deserialize_keras_object(value, custom_objects) for value in config]
+    if not isinstance(config, dict):
+        return (custom_objects or {}).get(config, config) if isinstance(config, str) else config
+    if "class_name" not in config:
+        return {key: deserialize_keras_object(v, custom_objects) for key, v in config.items()}
+    name, module = config["class_name"], config.get("module")
+    wanted = config.get("config") if name == "function" else name
+    registries = [r for r in _registries if isinstance(wanted, str) and wanted in r.names]
+    same = [r for r in registries if name in r.classes and r.written[r.classes[name]][1] == module]
+    return [*same, *registries, _registries[0]][0].deserialize(config, custom_objects)
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """Return the registered classes and functions by name, a dict that may be changed.
+
+    Returns
+    -------
+    dict
+        They are known to all configurations and names.
+
+    Examples
+    --------
+    >>> "Custom>Unknown" in get_custom_objects()
+    False
+    """
+    return _registered

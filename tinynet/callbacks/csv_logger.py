@@ -1,0 +1,106 @@
+"""Write the metrics of each epoch to a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared, required
+from tinynet._core.atomic_files import write_atomically
+from tinynet.callbacks.callback import Callback, Logs
+
+__all__ = ["CSVLogger"]
+
+
+def _character(name: str, value: Any) -> Any:
+    if not isinstance(value, str) or len(value) != 1:
+        raise ValueError(f"{name} must be one character. Received: {name}={checks.shorten(value)}")
+    return value
+
+
+@declared()
+class CSVLogger(Callback):
+    """Write the metrics of each epoch as a row of a CSV file.
+
+    The columns are ``epoch`` and the metrics of the first epoch, sorted; if none of them is of
+    the validation, one for each is added. A metric that comes later, or that the file to append to
+    lacks, becomes a new column of the whole file. Missing values are ``NA``.
+
+    Parameters
+    ----------
+    filename : str or path
+        The file.
+    separator : str
+        Character between two columns.
+    append : bool
+        Whether to append to an existing file instead of replacing it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     logger = CSVLogger(Path(folder) / "log.csv", separator=";")
+    ...     logger.on_train_begin()
+    ...     logger.on_epoch_end(0, {"loss": 0.5})
+    ...     (Path(folder) / "log.csv").read_text().splitlines()
+    ['epoch;loss;val_loss', '0;0.5;NA']
+    """
+
+    filename: Any = required(checks.path)
+    separator: str = argument(",", _character, kept=False)
+    append: bool = argument(False, checks.flag)
+    keys: Any = None
+
+    def __complete(self, separator: str) -> None:
+        self.sep = separator
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Create the file, or empty it."""
+        self.keys = None
+        with open(self.filename, "a+b" if self.append else "wb") as file:
+            if file.tell():
+                file.seek(-1, io.SEEK_END)
+                if file.read() not in (b"\n", b"\r"):
+                    file.write(b"\r\n")
+        if header := next(iter(self._rows()), None):
+            log = "The file to append to must be a log of CSVLogger with the same separator"
+            expected = f"{log}, whose first column is 'epoch'"
+            checks.require(header[0] == "epoch", expected, checks.shorten(header))
+            self.keys = header[1:]
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Write a row."""
+        logs = logs or {}
+        rows: list[list[Any]] = []
+        if self.keys is None:
+            self.keys = sorted(logs)
+            if not any(key.startswith("val_") for key in self.keys):
+                self.keys += [f"val_{key}" for key in self.keys]
+            rows.append(["epoch", *self.keys])
+        new = sorted(logs.keys() - {*self.keys})
+        if new:
+            self.keys += new
+            rows = [[*row, *(["NA"] * (len(self.keys) + 1 - len(row)))] for row in self._rows()]
+            rows[0] = ["epoch", *self.keys]
+        rows.append([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
+        text = io.StringIO()
+        csv.writer(text, delimiter=self.sep).writerows(rows)
+        if new:
+            write_atomically(Path(self.filename), lambda file: file.write(text.getvalue().encode()))
+            return
+        # Opened for each row, so that a run that is interrupted leaves no open file.
+        with open(self.filename, "a", newline="", encoding="utf-8") as file:
+            file.write(text.getvalue())
+
+    def _rows(self) -> list[list[str]]:
+        with open(self.filename, newline="", encoding="utf-8-sig") as file:  # as Excel saves it
+            return [row for row in csv.reader(file, delimiter=self.sep) if row]
+
+
+def _cell(value: Any) -> Any:
+    return f'"[{", ".join(map(str, value))}]"' if np.ndim(value) else value

@@ -1,0 +1,30 @@
+"""Base of callbacks that set the learning rate."""
+
+from __future__ import annotations
+
+from tinynet._core import checks
+from tinynet.callbacks.callback import Callback, Logs
+
+
+class RateSetter(Callback):
+    """Base of callbacks that set the learning rate, which they add to the logs of an epoch.
+
+    Examples
+    --------
+    >>> RateSetter().adds
+    ('learning_rate',)
+    """
+
+    adds = ("learning_rate",)
+
+    def _before_training(self, names: set[str], closed: bool) -> None:
+        """Check that the learning rate does not follow a schedule."""
+        schedule = getattr(self.model.optimizer, "_schedule", None)
+        both = f"{type(self).__name__} can't set a learning rate that follows a schedule"
+        received = f"learning_rate={checks.shorten(schedule)}"
+        checks.require(schedule is None, f"{both}: use one of the two", received, TypeError)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Add the learning rate to the logs."""
+        if logs is not None:
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)

@@ -1,0 +1,101 @@
+"""Evaluate and save with the moving averages of the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared
+from tinynet.callbacks.callback import Callback, Logs
+
+__all__ = ["SwapEMAWeights"]
+
+
+@declared()
+class SwapEMAWeights(Callback):
+    """Evaluate with the moving average of the weights, and continue training without it.
+
+    The optimizer must have ``use_ema=True``. Before an evaluation or a prediction, the model gets
+    the averages of its weights; afterwards, the weights of training again.
+
+    Parameters
+    ----------
+    swap_on_epoch : bool
+        If True, the model has the averages also from the end of an epoch to the beginning of the
+        next, so that a `ModelCheckpoint` after this callback saves them.
+
+    Raises
+    ------
+    ValueError
+        If the optimizer has no averages.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    >>> model.set_weights([[[4.0]]])
+    >>> optimizer = keras.optimizers.SGD(0.25, use_ema=True, ema_momentum=0.5)
+    >>> model.compile(optimizer, "mse")  # of w and 0, so each step halves w: 2, then 1
+    >>> swap = SwapEMAWeights()
+    >>> show = keras.callbacks.LambdaCallback(
+    ...     on_test_begin=lambda logs: print(model.get_weights()[0]),
+    ...     on_epoch_end=lambda epoch, logs: print(model.get_weights()[0]),
+    ... )
+    >>> data = [[1.0]], [[0.0]]
+    >>> _ = model.fit(*data, epochs=2, verbose=0, validation_data=data, callbacks=[swap, show])
+    [[2.]]
+    [[2.]]
+    [[1.5]]
+    [[1.]]
+    """
+
+    resumes = ("training_weights",)
+
+    swap_on_epoch: bool = argument(False, checks.flag)
+    #: The weights of training, while the model has the averages.
+    training_weights: Any = None
+
+    def _before_training(self, *_: Any) -> None:
+        """Check that there are averages."""
+        optimizer = self.model.optimizer
+        expected = "SwapEMAWeights needs an optimizer with use_ema=True that has been trained with"
+        received = f"use_ema={optimizer.use_ema}, built={optimizer.built}"
+        checks.require(optimizer.use_ema and optimizer.built, expected, received)
+
+    def _swap(self) -> None:
+        """Replace the weights by their averages."""
+        self._before_training()
+        if self.training_weights is None:
+            self.training_weights = self.model.get_weights()
+            self.model.optimizer.finalize_variable_values(self.model.trainable_weights)
+
+    def _swap_back(self) -> None:
+        """Restore the weights of training."""
+        if self.training_weights is not None:
+            self.model.set_weights(self.training_weights)
+            self.training_weights = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Start with the weights as they are."""
+        self.training_weights = None
+
+    on_train_end = on_train_begin  # `fit` has replaced the weights by the averages
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Restore the weights of training."""
+        self._swap_back()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Replace the weights by their averages, with `swap_on_epoch`."""
+        if self.swap_on_epoch:
+            self._swap()
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Replace the weights by their averages."""
+        self._swap()
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Restore the weights of training."""
+        self._swap_back()
+
+    on_predict_begin, on_predict_end = on_test_begin, on_test_end

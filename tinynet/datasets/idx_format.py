@@ -1,0 +1,212 @@
+"""The file formats of data sets in MNIST's form: IDX and ``.npz``.
+
+The files are untrusted.  Nothing is unpickled, nothing is unpacked beyond the size that its header
+claims, and every claim is compared with the contents before it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import IO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinynet._core.checks import require
+
+__all__ = ["IDX_FILES", "LARGEST", "Dataset", "naming", "parse", "parse_idx", "parse_npz"]
+
+Array = NDArray[np.uint8]
+Dataset = tuple[tuple[Array, Array], tuple[Array, Array]]
+
+IDX_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+DIMENSIONS = (3, 1, 3, 1)
+LARGEST = 1 << 28  # bytes of one file or array: five times MNIST, and far below a machine's memory
+DAMAGE = (ValueError, EOFError, RuntimeError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Convert every error of a reader of damaged bytes to a ValueError that names the file.
+
+    Parameters
+    ----------
+    name : str
+        The file's path.
+
+    Yields
+    ------
+    None
+        Once, for the block under ``with``.
+
+    Raises
+    ------
+    ValueError
+        The block under ``with`` found the file damaged.
+
+    Examples
+    --------
+    >>> with naming("digits.gz"):
+    ...     raise EOFError("ended early")
+    Traceback (most recent call last):
+        ...
+    ValueError: digits.gz is damaged or not in MNIST's form: ended early
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        raise ValueError(f"{name} is damaged or not in MNIST's form: {error}") from error
+
+
+def parse(files: Mapping[str, bytes]) -> Dataset:
+    """Parse a data set: one ``.npz`` file or four IDX files.
+
+    Parameters
+    ----------
+    files : mapping of str to bytes
+        The contents by path; IDX files in the order of `IDX_FILES`.
+
+    Returns
+    -------
+    tuple
+        ``(x_train, y_train), (x_test, y_test)``, uint8 of shapes (n, 28, 28) and (n,).
+
+    Raises
+    ------
+    ValueError
+        A file is damaged; the message names it.
+
+    Examples
+    --------
+    >>> images = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(784)
+    >>> labels = bytes([0, 0, 8, 1, 0, 0, 0, 1, 7])
+    >>> (x_train, y_train), _ = parse({"a": images, "b": labels, "c": images, "d": labels})
+    >>> x_train.shape, y_train
+    ((1, 28, 28), array([7], dtype=uint8))
+    """
+    arrays = []
+    for (name, data), dimensions in zip(files.items(), DIMENSIONS, strict=False):
+        with naming(name):
+            arrays += parse_npz(data) if len(files) == 1 else [parse_idx(data, dimensions)]
+    x_train, y_train, x_test, y_test = arrays
+    for images, labels, part in ((x_train, y_train, "training"), (x_test, y_test, "test")):
+        expected = f"{', '.join(files)}: expected as many labels as images for {part}"
+        received = f"{len(images)} images, {len(labels)} labels"
+        require(len(images) == len(labels), expected, received)
+    return (x_train, y_train), (x_test, y_test)
+
+
+def parse_idx(data: bytes, dimensions: int) -> Array:
+    """Parse an IDX file, gzipped or not: a magic number, the sizes (big-endian), the values.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    dimensions : int
+        3 for images, 1 for labels.
+
+    Returns
+    -------
+    ndarray of uint8
+        Shape (n, 28, 28) or (n,).
+
+    Raises
+    ------
+    ValueError, EOFError, OSError, zlib.error
+        If the bytes are not such a file, or the checksum of gzip is wrong.
+
+    Examples
+    --------
+    >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]), dimensions=1)
+    array([7, 2, 1], dtype=uint8)
+    """
+    stream: IO[bytes] | gzip.GzipFile = io.BytesIO(data)
+    if data.startswith(b"\x1f\x8b"):
+        stream = gzip.GzipFile(fileobj=io.BytesIO(data))
+    header = stream.read(4 + 4 * dimensions)
+    received = f"{len(header)} bytes in all"
+    require(len(header) == 4 + 4 * dimensions, "expected an IDX header", received)
+    magic, *shape = np.frombuffer(header, ">u4").tolist()
+    number = 0x0800 + dimensions  # 08 is IDX's code for unsigned bytes
+    require(magic == number, f"expected magic number {number}", f"{magic}")
+    return _values(stream, tuple(shape))
+
+
+def parse_npz(data: bytes) -> list[Array]:
+    """Parse the four arrays of an ``.npz`` file, a zip of ``.npy`` files; others are ignored.
+
+    np.load would allocate whatever a header claims.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+
+    Returns
+    -------
+    list of ndarray of uint8
+        ``x_train, y_train, x_test, y_test``.
+
+    Raises
+    ------
+    ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile
+        If the bytes are not such a file, or the checksum of zip is wrong.
+
+    Examples
+    --------
+    >>> file = io.BytesIO()
+    >>> images, labels = np.zeros((2, 28, 28), np.uint8), np.array([3, 7], np.uint8)
+    >>> np.savez(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    >>> parse_npz(file.getvalue())[1]
+    array([3, 7], dtype=uint8)
+    """
+    arrays = []
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for name, dimensions in zip(NPZ_ARRAYS, DIMENSIONS, strict=True):
+            if f"{name}.npy" not in archive.namelist():
+                names = ", ".join(archive.namelist())
+                raise ValueError(f"expected arrays {', '.join(NPZ_ARRAYS)}. Received: {names}")
+            member = archive.getinfo(f"{name}.npy")
+            kind = member.compress_type
+            known = kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            require(known, "expected deflated data", f"type={kind}")
+            with archive.open(member) as stream:
+                version = np.lib.format.read_magic(stream)
+                require(version == (1, 0), f"expected {name} in npy format 1.0", f"{version}")
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+                fits = dtype == np.uint8 and len(shape) == dimensions
+                expected = f"expected {name} to be uint8 of {dimensions} dimensions"
+                require(fits, expected, f"dtype={dtype}, shape={shape}")
+                arrays.append(_values(stream, shape, "F" if fortran else "C"))
+    return arrays
+
+
+def _values(
+    stream: IO[bytes] | gzip.GzipFile, shape: tuple[int, ...], order: Literal["C", "F"] = "C"
+) -> Array:
+    """Read images or labels from behind their header."""
+    size = math.prod(shape)
+    if shape[1:] not in ((), (28, 28)) or not 0 < size <= LARGEST:
+        raise ValueError(f"expected images of 28 x 28 pixels, or labels. Received: shape={shape}")
+    # One byte more must not be there, and reading it makes gzip and zip verify their checksums.
+    data = stream.read(size + 1)
+    if len(data) != size:
+        received = "more" if len(data) > size else f"{len(data)}, truncated"
+        raise ValueError(f"expected {size} bytes for shape {shape}. Received: {received}")
+    values: Array = np.frombuffer(data, np.uint8).reshape(shape, order=order).copy()
+    if values.ndim == 1 and values.max() > 9:
+        raise ValueError(f"expected labels from 0 to 9. Received: {values.max()}")
+    return values

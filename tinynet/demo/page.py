@@ -1,0 +1,205 @@
+"""A web page on which a model reads the digits that a user draws.
+
+The page is one file with the weights inside. It needs no network connection and no server: the
+model is a few loops of JavaScript in `page.html`, and so is `datasets.frame_digit`, without which a
+model trained on MNIST recognizes few other digits.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import webbrowser
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinynet import activations, layers
+from tinynet._core import checks
+from tinynet._core.atomic_files import write_atomically
+from tinynet._core.version import __version__
+from tinynet.datasets.drawn_digits import WAYS
+from tinynet.models.functional_config import layers_in_a_row
+
+__all__ = ["MODELS", "default_model", "page", "show"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+#: Files in which `tinynet train` saves its model.
+MODELS = (Path("output", "model.tinynet"), Path("output", "model.keras"))
+
+_MOST = 1_000_000  # bytes of a page; larger weights are stored in half precision
+_ROUNDS = 3  # examples of each digit
+# Activations of page.html, in addition to the rectifiers.
+_ACTIVATIONS = ("linear", "sigmoid", "tanh", "elu", "silu", "softplus", "softmax")
+
+
+def page(model: Any) -> str:
+    """Return the page.
+
+    It contains the weights as float32 or, if it were larger than 1 MB, as float16, which changes
+    probabilities by about 0.001.
+
+    Parameters
+    ----------
+    model : Model
+        A built model that takes images of 28 x 28 pixels, 0 to 1, and has ten outputs. It applies
+        its layers one after the other: `Flatten`, `Dense`, `Dropout` and activations. A softmax
+        follows where the outputs are not probabilities.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Raises
+    ------
+    ValueError
+        If the page does not support the model.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> net = [layers.Input((28, 28)), layers.Flatten(), layers.Dense(10, activation="softmax")]
+    >>> text = page(Sequential(net))
+    >>> text.startswith("<!DOCTYPE html>"), len(text) < 80_000
+    (True, True)
+    """
+    steps, parts = _steps(model)
+    flat = np.concatenate([part.ravel() for part in parts]).astype("<f4")
+    template = resources.files("tinynet.demo").joinpath("page.html").read_text(encoding="utf-8")
+    net = {
+        "shape": "-".join(["784", *(str(s["units"]) for s in steps if s["kind"] == "dense")]),
+        "version": __version__,
+        "steps": steps,
+        "examples": [WAYS[digit][i][1] for i in range(_ROUNDS) for digit in range(10)],
+    }
+    for dtype in ("float32", "float16"):
+        packed = base64.b64encode(flat.astype(np.dtype(dtype).newbyteorder("<")).tobytes())
+        text = json.dumps({**net, "dtype": dtype, "weights": packed.decode("ascii")})
+        # A layer may be named "</script>".
+        whole = template.replace("@NET@", text.replace("<", "\\u003c"))
+        if len(whole.encode()) <= _MOST or np.abs(flat).max() > np.finfo(np.float16).max:
+            break
+    return whole
+
+
+def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Return the steps of the page, and the weights in order."""
+    shape = model.input_shape[1:] if model.built else ()
+    fits = None not in shape and math.prod(shape) == 784 and model.output_shape[1:] == (10,)
+    received = f"shapes {model.input_shape} and {model.output_shape}" if shape else "not built"
+    checks.require(fits, "The model must take 28 x 28 pixels and give ten numbers", received)
+    steps: list[dict[str, Any]] = []
+    weights: list[Any] = []
+    rank, last = len(shape) + 1, activations.linear
+    for layer in layers_in_a_row(model):
+        kind: Any = type(layer)
+        if kind in (layers.InputLayer, layers.Dropout):
+            continue
+        if kind is layers.Flatten:
+            rank = 2
+            continue
+        where = " before Flatten" if kind is layers.Dense else ""
+        supported = kind in (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.Softmax)
+        expected = "The page can compute Flatten, Dense, Dropout and activations, not "
+        checks.require(
+            supported or (kind is layers.Dense and rank == 2),
+            f"{expected}{kind.__name__}{where}",
+            f"the layer {layer.name}",
+        )
+        if kind is layers.Dense:
+            offset, own = sum(array.size for array in weights), layer.get_weights()
+            step = {"kind": "dense", "name": layer.name, "units": layer.units, "kernel": offset}
+            steps.append({**step, "bias": offset + own[0].size if layer.use_bias else None})
+            weights += own
+        last = layer.activation
+        if getattr(layer, "axis", -1) != -1:
+            last = last.with_options(axis=layer.axis)
+        steps.append(_activation(last, layer.name, rank))
+    if last.__name__ not in ("softmax", "sigmoid"):
+        steps.append(_activation(activations.softmax, "the output", 2))
+    return steps, weights
+
+
+def _activation(activation: Any, name: str, rank: int) -> dict[str, Any]:
+    """Return the step of an activation, if the page supports it."""
+    options = dict(activation.options)
+    kind = "relu" if isinstance(activation, activations.Rectifier) else activation.__name__
+    rows = rank == 2 and options.get("axis") in (-1, 1)
+    fits = kind in ("relu", *_ACTIVATIONS) and (kind != "softmax" or rows)
+    expected = f"The page can compute the activations relu, {', '.join(_ACTIVATIONS)}"
+    received = f"{activation.__name__} {options or ''} in {name}"
+    checks.require(fits, f"{expected}, the last over whole rows", received)
+    return {"kind": "activation", "name": kind, "options": options}
+
+
+def default_model() -> Path:
+    """Return the model that `tinynet train` saved in the current folder.
+
+    Returns
+    -------
+    Path
+        The first of `MODELS` that exists.
+
+    Raises
+    ------
+    FileNotFoundError
+        If none exists.
+
+    Examples
+    --------
+    >>> [path.name for path in MODELS]
+    ['model.tinynet', 'model.keras']
+    """
+    for path in MODELS:
+        if path.exists():
+            return path
+    raise FileNotFoundError(
+        f"There is no model yet: train one with 'tinynet train', which takes less than a minute, "
+        f"or name a file. Looked for {' and '.join(map(str, MODELS))}"
+    )
+
+
+def show(model: Any, path: str | Path, *, open_it: bool = True) -> bool:
+    """Write the page to a file and open it.
+
+    Parameters
+    ----------
+    model : Sequential
+        As for `page`.
+    path : str or Path
+        The file; its folder is created.
+    open_it : bool
+        If True, open it in a browser.
+
+    Returns
+    -------
+    bool
+        True if a browser was started.
+
+    Raises
+    ------
+    ValueError
+        If the page does not support the model; nothing is written.
+    OSError
+        If the file can't be written.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> show(Sequential([layers.Dense(10)]), "demo.html")
+    Traceback (most recent call last):
+    ValueError: The model must take 28 x 28 pixels and give ten numbers. Received: not built
+    """
+    text = page(model)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(text.encode()))
+    return open_it and webbrowser.open(path.resolve().as_uri())

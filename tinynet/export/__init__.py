@@ -1,0 +1,5 @@
+"""Trained models in the formats of other runtimes."""
+
+from tinynet.export.onnx import export_onnx
+
+__all__ = ["export_onnx"]

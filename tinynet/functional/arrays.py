@@ -1,0 +1,10 @@
+"""The type of what all functions here take and return."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+__all__ = ["Array"]
+
+#: An array of any dtype and shape.
+Array = NDArray[Any]

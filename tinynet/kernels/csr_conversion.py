@@ -1,0 +1,151 @@
+"""Dense rows become compressed sparse rows (CSR): first they are counted, then they are written.
+
+The rows of an array have at least 64 columns of uint8 (or bool), float32 or float64, `kind` bytes
+each, and lie one after the other. 64 columns at a time are compared with 0, which gives a mask
+with one bit for each; its ones are taken out from the right::
+
+    row      0 7 0 0 5 ... | ... | the last 64 columns      (those seen already are shifted out)
+    mask     ...10010
+    indices  1, 4, ...                                      uint16
+    values   7.0, 5.0, ...                                  float32
+
+Parts are ranges of rows.
+"""
+
+import numpy as np
+from llvmlite import ir
+
+from tinynet.config import COMPILES
+from tinynet.kernels import simd
+from tinynet.kernels.numba_functions import inlined, intrinsic, types
+from tinynet.kernels.row import kernel, vector
+from tinynet.kernels.simd import I64, int64_at, put_int64, put_uint16
+
+#: Data types that are read as they are, by their size.
+KINDS = {1: np.dtype(np.uint8), 4: np.dtype(np.float32), 8: np.dtype(np.float64)}
+_BITS, _LANES = 64, 16
+
+if not COMPILES:
+
+    def _masks(kind):
+        def mask(address, drop):
+            found = np.flatnonzero(vector(int(address), _BITS, KINDS[kind]))
+            return sum(1 << int(bit) for bit in found) >> drop
+
+        return mask
+
+    def _conversion(kind):
+        @np.errstate(over="ignore")
+        def convert(source, to):
+            vector(int(to), 1, np.float32)[0] = vector(int(source), 1, KINDS[kind])[0]
+
+        return convert
+
+    def _first(mask):
+        return (mask & -mask).bit_length() - 1
+
+    def _ones(mask):
+        return mask.bit_count()
+
+else:
+
+    def _type(kind):
+        return {1: ir.IntType(8), 4: ir.FloatType(), 8: ir.DoubleType()}[kind]
+
+    def _masks(kind):
+        """Return the intrinsic that compares 64 numbers with 0, without the first `drop` bits."""
+
+        @intrinsic
+        def mask(typing_context, address, drop):
+            def generate(context, b, signature, arguments):
+                total, some = I64(0), ir.VectorType(_type(kind), _LANES)
+                compare = b.icmp_unsigned if kind == 1 else b.fcmp_unordered  # NaN is not 0
+                for first in range(0, _BITS, _LANES):
+                    place = simd.at(b, b.add(arguments[0], I64(first * kind)), some)
+                    found = compare("!=", b.load(place, align=1), some(None))
+                    bits = b.zext(b.bitcast(found, ir.IntType(_LANES)), I64)
+                    total = b.or_(total, b.shl(bits, I64(first)))
+                return b.lshr(total, arguments[1])
+
+            return types.int64(types.int64, types.int64), generate
+
+        return mask
+
+    def _conversion(kind):
+        """Return the intrinsic that copies a number to a float32."""
+
+        @intrinsic
+        def convert(typing_context, source, to):
+            def generate(context, b, signature, arguments):
+                x = b.load(simd.at(b, arguments[0], _type(kind)), align=1)
+                if kind != 4:
+                    x = (b.uitofp if kind == 1 else b.fptrunc)(x, simd.F32)
+                b.store(x, simd.at(b, arguments[1], simd.F32), align=4)
+                return context.get_dummy_value()
+
+            return types.void(types.int64, types.int64), generate
+
+        return convert
+
+    @intrinsic
+    def _first(typing_context, mask):
+        """Return the number of the rightmost one in a mask."""
+
+        def generate(context, b, signature, arguments):
+            return simd.call(b, "llvm.cttz.i64", I64, arguments[0], ir.IntType(1)(1))
+
+        return types.int64(types.int64), generate
+
+    @intrinsic
+    def _ones(typing_context, mask):
+        """Count the ones in a mask."""
+
+        def generate(context, b, signature, arguments):
+            return simd.call(b, "llvm.ctpop.i64", I64, arguments[0])
+
+        return types.int64(types.int64), generate
+
+
+_mask_of_1, _mask_of_4, _mask_of_8 = map(_masks, KINDS)
+_convert_1, _convert_4, _convert_8 = map(_conversion, KINDS)
+
+
+@inlined
+def _mask(row, j, width, kind):
+    """Return which of the columns from j on are not 0: of 64, or of those that are left."""
+    first = min(j, width - _BITS)
+    place, drop = row + kind * first, j - first
+    if kind == 1:
+        return _mask_of_1(place, drop)
+    return _mask_of_4(place, drop) if kind == 4 else _mask_of_8(place, drop)
+
+
+@kernel
+def count_non_zeros(part, parts, n, x, kind, width, counts):
+    """Count the non-zeros of each of n rows: `counts`, int64."""
+    for i in range(n * part // parts, n * (part + 1) // parts):
+        count = 0
+        for j in range(0, width, _BITS):
+            count += _ones(_mask(x + i * width * kind, j, width, kind))
+        put_int64(counts, i, count)
+
+
+@kernel
+def compress_rows(part, parts, n, x, kind, width, indptr, indices, values):
+    """Write the non-zeros of n rows, those of row i from number ``indptr[i]`` on."""
+    for i in range(n * part // parts, n * (part + 1) // parts):
+        row, k = x + i * width * kind, int64_at(indptr, i)
+        for j in range(0, width, _BITS):
+            mask = _mask(row, j, width, kind)
+            while mask != 0:
+                column = j + _first(mask)
+                put_uint16(indices, k, column)
+                source, to = row + kind * column, values + 4 * k
+                if kind == 1:
+                    _convert_1(source, to)
+                elif kind == 4:
+                    _convert_4(source, to)
+                else:
+                    _convert_8(source, to)
+                mask &= mask - 1
+                k += 1

@@ -1,0 +1,274 @@
+"""Kernels that draw random numbers as NumPy does, and that copy elements and look up rows.
+
+A PCG64 generator (O'Neill, "PCG: A family of simple fast space-efficient statistically good
+algorithms for random number generation", 2014) is a linear congruential generator of 128 bits,
+``s = a * s + inc``. Each state gives a word of 64 bits, and a word gives two numbers: the lower
+half, then the upper half, of which the upper 24 bits count. NumPy keeps in memory::
+
+    state address ->  pcg_state | has_uint32, uinteger     the upper half of a word not used yet
+                          |
+                          +-->  s (low, high) | inc (low, high)
+
+A state depends on the state before, and a product of 128 bits takes longer than all else. So four
+states are computed side by side, each from the one four words before, with ``a**4`` in place of
+``a`` and the matching increment::
+
+    s1  s2  s3  s4           ->  8 numbers of out
+    s5  s6  s7  s8           ->  8 numbers of out       s5 = a**4 * s1 + (a**3 + a**2 + a + 1) * inc
+
+`draw_uniform` is not split: one part draws everything. The other kernels cut their rows into parts,
+but `look_up_backward` cuts the rows of the table, so that each row is summed by one part, in order.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import numpy as np
+
+from tinynet.config import COMPILES
+from tinynet.kernels.numba_functions import cgutils, inlined, intrinsic, types
+from tinynet.kernels.row import kernel, matrix, vector
+
+_WORD, _MASK = 64, 2**64 - 1
+_FACTOR = 0x2360ED051FC65DA44385DF649FCCF645
+# Four steps at once: the power of the factor, and what the increment is multiplied by.
+_FACTOR4, _SUM4 = pow(_FACTOR, 4, 2**128), sum(_FACTOR**k for k in range(4)) % 2**128
+_A_LOW, _A_HIGH = np.uint64(_FACTOR & _MASK), np.uint64(_FACTOR >> _WORD)
+_A4_LOW, _A4_HIGH = np.uint64(_FACTOR4 & _MASK), np.uint64(_FACTOR4 >> _WORD)
+_SUM4_LOW, _SUM4_HIGH = np.uint64(_SUM4 & _MASK), np.uint64(_SUM4 >> _WORD)
+_NONE, _LOWER, _UNIT = np.uint64(0), np.uint64(2**32 - 1), np.float32(2.0**-24)
+
+if not COMPILES:
+
+    def _step(low, high, a_low, a_high, c_low, c_high):
+        pairs = (low, high), (a_low, a_high), (c_low, c_high)
+        s, a, c = (int(x) | int(y) << _WORD for x, y in pairs)
+        s = s * a + c
+        return np.uint64(s & _MASK), np.uint64(s >> _WORD & _MASK)
+
+    def _output(low, high):
+        both, count = int(low ^ high), int(high) >> 58
+        return np.uint64((both >> count | both << (_WORD - count)) & _MASK)
+
+    def _put(address, a, b, c, d):
+        halves = np.array([a, b, c, d]).view(np.uint32)
+        vector(address, 8, np.float32)[:] = (halves >> 8).astype(np.float32) * _UNIT
+
+else:
+    from llvmlite import ir
+
+    _I64, _I128 = ir.IntType(64), ir.IntType(128)
+
+    @intrinsic
+    def _step(typing_context, low, high, factor_low, factor_high, add_low, add_high):
+        """Return ``state * factor + add``, each of 128 bits in two halves."""
+
+        def generate(context, builder, signature, arguments):
+            def joined(low, high):
+                high = builder.shl(builder.zext(high, _I128), _I128(_WORD))
+                return builder.or_(builder.zext(low, _I128), high)
+
+            state, factor, add = (joined(*arguments[k : k + 2]) for k in (0, 2, 4))
+            state = builder.add(builder.mul(state, factor), add)
+            high = builder.trunc(builder.lshr(state, _I128(_WORD)), _I64)
+            return cgutils.pack_array(builder, [builder.trunc(state, _I64), high])
+
+        return types.UniTuple(types.uint64, 2)(*[types.uint64] * 6), generate
+
+    @intrinsic
+    def _output(typing_context, low, high):
+        """Return the word of a state: its halves combined, rotated by the six highest bits."""
+
+        def generate(context, builder, signature, arguments):
+            low, high = arguments
+            both, count = builder.xor(low, high), builder.lshr(high, _I64(58))
+            kind = ir.FunctionType(_I64, [_I64] * 3)
+            rotate = cgutils.get_or_insert_function(builder.module, kind, "llvm.fshr.i64")
+            return builder.call(rotate, [both, both, count])
+
+        return types.uint64(types.uint64, types.uint64), generate
+
+    @intrinsic
+    def _put(typing_context, address, a, b, c, d):
+        """Write the eight numbers of four words to an address."""
+
+        def generate(context, builder, signature, arguments):
+            words = ir.VectorType(_I64, 4)(ir.Undefined)
+            for k, word in enumerate(arguments[1:]):
+                words = builder.insert_element(words, word, ir.IntType(32)(k))
+            whole, real = (ir.VectorType(t, 8) for t in (ir.IntType(32), ir.FloatType()))
+            upper = builder.lshr(builder.bitcast(words, whole), whole([8] * 8))
+            x = builder.fmul(builder.sitofp(upper, real), real([2.0**-24] * 8))
+            place = builder.inttoptr(arguments[0], real.as_pointer())
+            builder.store(x, place, align=4)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, *[types.uint64] * 4), generate
+
+
+@inlined
+def _number(half):
+    return np.float32(half >> np.uint32(8)) * _UNIT
+
+
+@kernel
+def draw_uniform(part, parts, count, numbers, state, out):
+    """Draw ``word(count) * numbers`` float32 from 0 to below 1, as ``Generator.random`` does.
+
+    `state` is what `state_address` returned; the generator goes on from there.
+    """
+    n = vector(count, 1, np.int64)[0] * numbers
+    if part > 0 or n <= 0:
+        return
+    x, kept = vector(out, n, np.float32), vector(state + 8, 2, np.uint32)
+    s = vector(int(vector(state, 1, np.int64)[0]), 4, np.uint64)
+    i = 0
+    if kept[0] != 0:
+        x[0] = _number(kept[1])
+        i, kept[0] = 1, 0
+        if n == 1:
+            return
+    inc_low, inc_high = s[2], s[3]
+    c_low, c_high = _step(inc_low, inc_high, _SUM4_LOW, _SUM4_HIGH, _NONE, _NONE)
+    low, high = _step(s[0], s[1], _A_LOW, _A_HIGH, inc_low, inc_high)
+    low2, high2 = _step(low, high, _A_LOW, _A_HIGH, inc_low, inc_high)
+    low3, high3 = _step(low2, high2, _A_LOW, _A_HIGH, inc_low, inc_high)
+    low4, high4 = _step(low3, high3, _A_LOW, _A_HIGH, inc_low, inc_high)
+    while i + 8 < n:
+        first, second = _output(low, high), _output(low2, high2)
+        third, fourth = _output(low3, high3), _output(low4, high4)
+        _put(out + 4 * i, first, second, third, fourth)
+        low, high = _step(low, high, _A4_LOW, _A4_HIGH, c_low, c_high)
+        low2, high2 = _step(low2, high2, _A4_LOW, _A4_HIGH, c_low, c_high)
+        low3, high3 = _step(low3, high3, _A4_LOW, _A4_HIGH, c_low, c_high)
+        low4, high4 = _step(low4, high4, _A4_LOW, _A4_HIGH, c_low, c_high)
+        i += 8
+    # The last one to four words one by one, since the state of the last one is kept.
+    while True:
+        word = _output(low, high)
+        lower, upper = np.uint32(word & _LOWER), np.uint32(word >> np.uint64(32))
+        x[i] = _number(lower)
+        if i + 1 < n:
+            x[i + 1] = _number(upper)
+        i += 2
+        if i >= n:
+            break
+        low, high = _step(low, high, _A_LOW, _A_HIGH, inc_low, inc_high)
+    s[0], s[1], kept[1] = low, high, upper
+    kept[0] = i - n
+
+
+@kernel
+def copy_elements(
+    part, parts, count, source, out, size_1, size_2, size_3, x_0, x_1, x_2, x_3, y_0, y_1, y_2, y_3,
+    x_first, y_first,
+):  # fmt: skip
+    """Copy float32 of a shape (word(count), `size_1`, `size_2`, `size_3`) to other places.
+
+    Element (n, i, j, k) is the number ``x_first + n * x_0 + i * x_1 + j * x_2 + k * x_3`` of the
+    source, and that of `out` with y in place of x. So arrays are concatenated, sliced, transposed,
+    repeated (x_1 = 0), ...
+    """
+    n = vector(count, 1, np.int64)[0]
+    for i in range(n * part // parts * size_1, n * (part + 1) // parts * size_1):
+        for j in range(size_2):
+            x_at = source + 4 * (x_first + i // size_1 * x_0 + i % size_1 * x_1 + j * x_2)
+            y_at = out + 4 * (y_first + i // size_1 * y_0 + i % size_1 * y_1 + j * y_2)
+            if x_3 == 1 and y_3 == 1:
+                x, y = vector(x_at, size_3, np.float32), vector(y_at, size_3, np.float32)
+                for k in range(size_3):
+                    y[k] = x[k]
+            else:
+                for k in range(size_3):
+                    x = vector(x_at + 4 * k * x_3, 1, np.float32)
+                    vector(y_at + 4 * k * y_3, 1, np.float32)[0] = x[0]
+
+
+@inlined
+def _index(indices, size_of, i):
+    """Return an index, of 4 or 8 bytes, or a float (`size_of` is 0) without its fraction."""
+    if size_of == 0:
+        x = vector(indices + 4 * i, 1, np.float32)[0]
+        return np.int64(x) if -1 < x < 2.0**31 else np.int64(-1)
+    if size_of == 4:
+        return np.int64(vector(indices + 4 * i, 1, np.int32)[0])
+    return vector(indices + 8 * i, 1, np.int64)[0]
+
+
+@kernel
+def look_up(part, parts, count, per, indices, size_of, table, size, width, out, step, stops):
+    """Copy the rows of a float32 table at ``word(count) * per`` indices.
+
+    `size_of` is the number of bytes of an index, 4 or 8; the table's shape is (`size`, `width`).
+    An index that is not from 0 to size - 1 sets the stop flag to `stops`; its row becomes 0.
+    """
+    n = vector(count, 1, np.int64)[0] * per
+    x, y = matrix(table, size, width, np.float32), matrix(out, n, width, np.float32)
+    for i in range(n * part // parts, n * (part + 1) // parts):
+        row = _index(indices, size_of, i)
+        if 0 <= row < size:
+            for j in range(width):
+                y[i, j] = x[row, j]
+        else:
+            vector(step, 4, np.int64)[3] = stops
+            for j in range(width):
+                y[i, j] = 0
+
+
+@kernel
+def look_up_backward(part, parts, count, per, indices, size_of, size, width, d_y, out):
+    """Compute the gradient with respect to the table: add each row of `d_y` at its index.
+
+    Each part sets its own rows of `out`; indices out of range are skipped.
+    """
+    n = vector(count, 1, np.int64)[0] * per
+    g, y = matrix(d_y, n, width, np.float32), matrix(out, size, width, np.float32)
+    begin, end = size * part // parts, size * (part + 1) // parts
+    for row in range(begin, end):
+        for j in range(width):
+            y[row, j] = 0
+    for i in range(n):
+        row = _index(indices, size_of, i)
+        if begin <= row < end:
+            for j in range(width):
+                y[row, j] += g[i, j]
+
+
+def state_address(generator: np.random.Generator) -> int | None:
+    """Return the address of a generator's state, if it is as `draw_uniform` expects it.
+
+    Parameters
+    ----------
+    generator : Generator
+        The generator; the address is valid as long as it lives.
+
+    Returns
+    -------
+    int or None
+        None where numbers must be drawn by NumPy: for another kind of bit generator, and where
+        NumPy keeps the state in another form.
+
+    Examples
+    --------
+    >>> state_address(np.random.Generator(np.random.MT19937(0))) is None
+    True
+    """
+    bits = generator.bit_generator
+    if type(bits) is not np.random.PCG64:
+        return None
+    address = int(bits.ctypes.state_address)
+    known = bits.state
+    place, kept = _words(address, 2)
+    # Within the object, so that what is read is certainly its memory.
+    inside = id(bits) <= place <= id(bits) + sys.getsizeof(bits) - 32 and place % 8 == 0
+    if not inside or kept != known["has_uint32"] | known["uinteger"] << 32:
+        return None
+    numbers = _words(place, 4)
+    state = [known["state"][key] >> shift & _MASK for key in ("state", "inc") for shift in (0, 64)]
+    return address if numbers == state else None
+
+
+def _words(address: int, n: int) -> list[int]:
+    return [*(ctypes.c_uint64 * n).from_address(address)]

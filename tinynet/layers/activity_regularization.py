@@ -1,0 +1,52 @@
+"""A penalty on outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet import regularizers
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared
+from tinynet.layers.layer import Layer, _registry
+
+__all__ = ["ActivityRegularization"]
+
+
+@declared(_registry)
+class ActivityRegularization(Layer):
+    """Add a penalty on the input to the loss: ``l1 * sum|x| + l2 * sum(x**2)``.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        Factors.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> layer = ActivityRegularization(l2=0.5)
+    >>> layer([[1.0, 2.0]]).numpy(), float(layer.losses[0])
+    (array([[1., 2.]], dtype=float32), 2.5)
+    """
+
+    l1: float = argument(0.0)
+    l2: float = argument(0.0)
+
+    def __complete(self) -> None:
+        if self.activity_regularizer is not None:
+            raise ValueError(
+                "activity_regularizer must be None: l1 and l2 say what it is. "
+                f"Received: {checks.shorten(self.activity_regularizer)}"
+            )
+        self.activity_regularizer = regularizers.L1L2(l1=self.l1, l2=self.l2)
+
+    def call(self, inputs: Any) -> Any:
+        """Return the input."""
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        config.pop("activity_regularizer")
+        return config

@@ -1,0 +1,125 @@
+"""Normalization over the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import constraints, initializers, regularizers
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared, found
+from tinynet.layers.layer import Layer, _registry
+from tinynet.program.layer_operations import BATCH_NORMALIZATION, NORMALIZED
+from tinynet.program.symbols import Shape
+from tinynet.program.tensor import TABLE
+from tinynet.program.variable import Variable
+
+__all__ = ["BatchNormalization"]
+
+
+def _axis(name: str, axis: Any) -> Any:
+    """Check an axis, or a list of axes."""
+    if isinstance(axis, list | tuple):
+        return [checks.whole(name, each, -64) for each in axis]
+    return checks.whole(name, axis, -64)
+
+
+def _only_axis(name: str, axis: Any) -> int:
+    """Check an axis, which may be the only one in a list."""
+    alone = isinstance(axis, list | tuple) and len(axis) == 1
+    return checks.whole(name, axis[0] if alone else axis, -64)
+
+
+@declared(_registry)
+class BatchNormalization(Layer):
+    """Normalize every feature to mean 0 and variance 1 over the batch, then scale and shift it.
+
+    In training, mean and variance are the batch's, and their moving averages are updated; else
+    they are these moving averages. Ioffe and Szegedy, "Batch normalization" (2015).
+
+    Parameters
+    ----------
+    axis : int
+        Axis of the features.
+    momentum : float
+        Decay rate of the moving averages.
+    epsilon : float
+        Added to the variance.
+    center, scale : bool
+        If True, `beta` is added, and if True, the result is multiplied by `gamma`.
+    beta_initializer, gamma_initializer : str or Initializer
+        Initializers of the weights.
+    moving_mean_initializer, moving_variance_initializer : str or Initializer
+        Initializers of the moving averages.
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+        Regularizers of the weights.
+    beta_constraint, gamma_constraint : str or Constraint, optional
+        Constraints of the weights.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> BatchNormalization()([[0.0, 4.0], [2.0, 8.0]], training=True).numpy().round(4)
+    array([[-0.9995, -0.9999],
+           [ 0.9995,  0.9999]], dtype=float32)
+    """
+
+    axis: Any = argument(-1, _only_axis)
+    momentum: float = argument(0.99, checks.number, 0, 1)
+    epsilon: float = argument(1e-3, checks.number, 0)
+    center: bool = argument(True, checks.flag)
+    scale: bool = argument(True, checks.flag)
+    beta_initializer: Any = found("zeros", initializers.get)
+    gamma_initializer: Any = found("ones", initializers.get)
+    moving_mean_initializer: Any = found("zeros", initializers.get)
+    moving_variance_initializer: Any = found("ones", initializers.get)
+    beta_regularizer: Any = found(None, regularizers.get)
+    gamma_regularizer: Any = found(None, regularizers.get)
+    beta_constraint: Any = found(None, constraints.get)
+    gamma_constraint: Any = found(None, constraints.get)
+
+    def __complete(self) -> None:
+        self.gamma: Variable | None = None
+        self.beta: Variable | None = None
+        self.moving_mean: Variable
+        self.moving_variance: Variable
+
+    def _features(self, input_shape: Shape) -> int:
+        size = None
+        if -len(input_shape) <= self.axis < len(input_shape) and len(input_shape) >= 2:
+            size = input_shape[self.axis]
+        if size is None or (self.built and size != self.moving_mean.size):
+            own = self.moving_mean.size if self.built else "a fixed number of"
+            raise ValueError(
+                f"{self.name} takes inputs with {own} features on axis {self.axis}. "
+                f"Received: shape {tuple(input_shape)}"
+            )
+        return size
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the weights; those of an earlier build are dropped."""
+        shape = (self._features(input_shape),)
+        gamma, beta = shape if self.scale else None, shape if self.center else None
+        moving = {"moving_mean": shape, "moving_variance": shape}
+        self._build_weights(input_shape, gamma=gamma, beta=beta, **moving)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Compute the output; in training, update the moving averages."""
+        self._features(x.shape)
+        axis = self.axis % x.ndim
+        last = x if axis == x.ndim - 1 else TABLE["swapaxes"](x, axis, -1)
+        if training and self.trainable:
+            y, mean, variance = BATCH_NORMALIZATION(
+                last, self.gamma, self.beta, epsilon=self.epsilon
+            )
+            keep = np.dtype(self.dtype).type(self.momentum)
+            for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                average.assign(average * keep + value * (1 - keep))
+        else:
+            y = NORMALIZED(
+                *(last, self.moving_mean, self.moving_variance, self.gamma, self.beta),
+                epsilon=self.epsilon,
+            )
+        return y if last is x else TABLE["swapaxes"](y, axis, -1)

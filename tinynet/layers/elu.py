@@ -1,0 +1,36 @@
+"""The exponential linear unit as a layer."""
+
+from __future__ import annotations
+
+from tinynet import activations
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared
+from tinynet.layers.activation import _Applied
+from tinynet.layers.layer import _registry
+
+__all__ = ["ELU"]
+
+
+@declared(_registry)
+class ELU(_Applied):
+    """Apply the exponential linear unit: ``x`` above 0, ``alpha * (exp(x) - 1)`` below.
+
+    Clevert et al., "Fast and accurate deep network learning by exponential linear units" (2015).
+
+    Parameters
+    ----------
+    alpha : float
+        Scale of the part below 0.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> ELU(alpha=2.0)([[-100.0, 3.0]]).numpy()
+    array([[-2.,  3.]], dtype=float32)
+    """
+
+    alpha: float = argument(1.0, checks.number)
+
+    def __complete(self) -> None:
+        self.activation = activations.elu.with_options(alpha=self.alpha)

@@ -1,0 +1,41 @@
+"""Examples as vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared
+from tinynet.layers.layer import Layer, _registry
+from tinynet.program.tensor import TABLE
+
+__all__ = ["Flatten"]
+
+
+@declared(_registry)
+class Flatten(Layer):
+    """Flatten every example: ``(N, 28, 28)`` becomes ``(N, 784)``.
+
+    Parameters
+    ----------
+    data_format : {None, "channels_last", "channels_first"}
+        Order of an image's axes; only ``"channels_last"``, the default, is supported.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Flatten()(np.zeros((5, 28, 28))).shape
+    (5, 784)
+    """
+
+    data_format: str | None = argument(None, checks.choice, [None, "channels_last"])
+
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        return TABLE["flatten"](x)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "data_format": self.data_format or "channels_last"}

@@ -1,0 +1,1074 @@
+"""Layers: the parts of a network, each with its weights and its `call`.
+
+`build` creates the weights once the shape of the input is known. `call` computes the output by
+operations, which know their gradients. It is called on tensors with values; on symbolic tensors,
+when a model is made of layers; and once more when a program is traced.
+
+A custom layer defines `build` and ``call(x)``, as in Keras. It may define `backward`, too, or both
+`forward` and `backward`: then it is one instruction that Python runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import KW_ONLY
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinynet import config, constraints, initializers, regularizers
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared, found, keywords
+from tinynet._core.buffers import Workspace
+from tinynet._core.checks import numeric
+from tinynet._core.registry import Registry, unique_name
+from tinynet.program.nested import flattened, mapped
+from tinynet.program.operations import TAPES, Operation, apply
+from tinynet.program.symbols import Node, Shape, SymbolicTensor, check_size, examples_of
+from tinynet.program.tensor import TABLE, TensorMethods
+from tinynet.program.trace import CALL, RECORDER, Call, within
+from tinynet.program.variable import Array, Variable, as_tensor, copies
+from tinynet.sparse import SparseBatch
+
+__all__ = ["deserialize", "Layer", "serialize"]
+
+_registry = Registry("layer", "keras.layers")
+
+SERIALS = itertools.count()
+#: How often something has changed on which programs depend, such as `trainable` of a layer.
+STRUCTURE = [0]
+_NOT_STRUCTURE = ("built", "compiled", "history", "loss", "optimizer", "stop_training")
+# Attributes of a model that do not say which layers a custom class has.
+_NOT_INSIDE = ("_args", "_layers", "_input")
+
+_DTYPES = {name: np.dtype(name) for name in config.FLOATS}
+
+
+#: Function that makes the initial values of all weights instead of their initializers, if any:
+#: while a file is loaded, whose weights replace them.
+initializer_override: ContextVar[Callable[..., Any] | None] = ContextVar("override", default=None)
+
+
+class _KeepsArguments:
+    """The base of `Layer`, which itself must have the signature of its `__init__`."""
+
+    #: Arguments of the constructor, by position and by name.
+    _args: ClassVar[Any] = ((), {})
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Keep the arguments of a custom class, from which its configuration is made."""
+        layer = super().__new__(cls)
+        if cls not in _registry.written:
+            layer._args = (args, kwargs)  # type: ignore[misc]  # of this instance
+        return layer
+
+
+def _name(name: str, value: Any) -> str:
+    """Check the name of a layer."""
+    if not isinstance(value, str) or not value or "/" in value:
+        raise ValueError(
+            f"name must be a string without '/'. Received: name={checks.shorten(value)}"
+        )
+    return value
+
+
+@declared()
+class Layer(_KeepsArguments):
+    """The base of all layers.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default the class name in snake case, numbered.
+    trainable : bool
+        If True, training changes its weights.
+    dtype : {"float32", "float64"}, optional
+        Data type of its computations; by default `config.floatx()`.
+    input_shape : tuple of int, optional
+        Shape of one example, if the layer is the first of a model.
+    input_dim : int, optional
+        The same, for inputs of one dimension.
+    activity_regularizer : str or Regularizer, optional
+        Penalty on the output, which is added to the loss.
+    **kwargs : object
+        Not supported; they are listed in the error.
+
+    Examples
+    --------
+    >>> from tinynet.layers import Dense
+    >>> layer = Dense(2, name="hidden")
+    >>> layer.build((None, 3))
+    >>> [(w.path, w.shape) for w in layer.weights]
+    [('hidden/kernel', (3, 2)), ('hidden/bias', (2,))]
+    """
+
+    _: KW_ONLY
+    name: Any = argument(None, _name)
+    trainable: bool = argument(True, checks.flag)
+    dtype: Any = argument(None)
+    input_shape: Any = argument(None, kept=False)
+    input_dim: int | None = argument(None, checks.whole, kept=False)
+    activity_regularizer: Any = found(None, regularizers.get)
+
+    #: Arguments that only this kind of layer has; the others are written by `get_config` itself.
+    _arguments: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Mark a layer as built after the `build` of a custom class, as in Keras."""
+        super().__init_subclass__(**kwargs)
+        own = vars(cls).get("build")
+        if own is not None and not cls.__module__.startswith("tinynet."):
+
+            @functools.wraps(own)
+            def build(self: Any, input_shape: Any = None) -> None:
+                own(self, input_shape)
+                if not self.built:
+                    Layer.build(self, input_shape)
+
+            cls.build = build  # type: ignore[method-assign]  # wrapped
+
+    def __complete(self, input_shape: Any, input_dim: int | None) -> None:
+        self.name = self.name or unique_name(type(self).__name__)
+        self.dtype = checks.float_type(self.dtype, config.floatx())
+        self.built = False
+        self._serial = next(SERIALS)
+        self._weights: list[Variable] = []
+        self._build_shape: Any = None  # a shape, or a list or dict of them
+        #: Its calls on symbolic tensors, and what `add_loss` was given in the last other call.
+        self._nodes: list[Node] = []
+        self._losses: list[Any] = []
+        self._first_shape: Shape | None = None
+        shape = input_shape if input_dim is None else (input_dim,)
+        if shape is not None:
+            self._first_shape = (None, *checks.shape("input_shape", shape))
+
+    # -- to be defined by each kind of layer
+
+    def build(self, input_shape: Any) -> None:
+        """Build the weights; called automatically before the first use.
+
+        Parameters
+        ----------
+        input_shape : tuple of (int or None)
+            Shape of the input, batch size first.
+
+        Raises
+        ------
+        ValueError
+            If the layer does not support such a shape.
+        """
+        self._build_shape = map_shapes(tuple, input_shape)
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output: that of `call` on zeros.
+
+        Parameters
+        ----------
+        input_shape : tuple of (int or None), or nested list or dict of them
+            Shape of the input, batch size first.
+
+        Returns
+        -------
+        tuple of (int or None), or nested list or dict of them
+            Shape of the output.
+        """
+        inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, self.dtype)), input_shape)
+        with self._tried():  # without random numbers
+            outputs = within({initializer_override: np.zeros}, self._outputs_for, (inputs,), {})
+        return mapped(lambda y: y.shape, outputs)
+
+    @contextlib.contextmanager
+    def _tried(self, keeps: bool = False) -> Iterator[None]:
+        """If the layer is not built, build it for a trial; afterwards it is as before.
+
+        With `keeps` that is so only after an error.
+        """
+        if self.built:
+            yield
+            return
+        before = [(layer, vars(layer).copy()) for layer in self._all_layers()]
+        lists = [(v, v.copy()) for _, own in before for v in own.values() if type(v) is list]
+        done = False
+        try:
+            yield
+            done = keeps
+        finally:
+            for layer, own in before if not done else ():
+                vars(layer).clear()
+                vars(layer).update(own)
+            for value, items in lists if not done else ():
+                value[:] = items
+
+    def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
+        """Compute the output: instead of `call`, together with a `backward`.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...)
+            The input.
+        work : Workspace
+            Buffers, and values that `backward` needs.
+        training : bool
+            If True, this is a training step.
+
+        Returns
+        -------
+        ndarray, shape (N, ...)
+            The output.
+        """
+        options = {"training": training} if "training" in self._parameters else {}
+        x = copies(x)[0]
+        y = self.call(as_tensor(x), **options)
+        work.x = x
+        return np.ascontiguousarray(y, x.dtype)
+
+    def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
+        """Write the gradients of the weights to ``work.gradients``; return that of the input.
+
+        Parameters
+        ----------
+        d_y : ndarray, shape (N, ...)
+            Upstream gradient; may be overwritten.
+        work : Workspace
+            The one that `forward` was given, with the input in ``work.x`` if `call` was used.
+        need_d_x : bool
+            False if the gradient with respect to the input is not used.
+
+        Returns
+        -------
+        ndarray, shape (N, ...), or None
+            The gradient with respect to the input, if it is needed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define backward")
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output by operations."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define call(x), or forward(x, work, training)"
+        )
+
+    @property
+    def _asks_for_training(self) -> bool:
+        """Whether code that is not tinynet's own is told whether it is called in training."""
+        own = type(self).call if "call" not in vars(self) else self.call
+        is_own = str(getattr(own, "__module__", None)).startswith("tinynet.")
+        return "training" in self._parameters and not is_own
+
+    @property
+    def _runs_in_python(self) -> bool:
+        """Whether it defines `forward` or `backward`, and is one instruction."""
+        own = type(self)
+        return own.forward is not Layer.forward or own.backward is not Layer.backward
+
+    def _require_backward(self) -> None:
+        """Refuse a layer with its own `forward` but no `backward`."""
+        own = type(self)
+        if own.forward is not Layer.forward and own.backward is Layer.backward:
+            raise ValueError(
+                f"The layer {self.name} must define backward(self, d_y, work, need_d_x) next "
+                "to its forward; or call(self, x), which is differentiated. "
+                f"Received: {own.__name__} without backward"
+            )
+
+    @property
+    def _parameters(self) -> frozenset[str]:
+        """Names of the parameters of `call`; "kwargs" if it takes any."""
+        return parameters_of(type(self).call if "call" not in vars(self) else self.call)
+
+    def _node(self) -> Node:
+        if not self._nodes:
+            raise AttributeError(
+                f"{self.name} has an input and an output once it is part of a built model. "
+                f"Received: built={self.built}"
+            )
+        return self._nodes[-1]
+
+    @property
+    def output(self) -> Any:
+        """Symbolic output of the layer; if it is part of several models, each finds its own."""
+        last = self._node().outputs
+        if len(self._nodes) == 1 or not isinstance(last, SymbolicTensor):
+            return last
+        several = SymbolicTensor(last.examples, self.name, self._nodes[-1])
+        several.alternatives = [node.outputs for node in reversed(self._nodes)]
+        return several
+
+    @property
+    def input(self) -> Any:
+        """Symbolic input of the layer; that of its last call if there are several."""
+        inputs = self._node().args[:1] or (self._node().outputs,)
+        return inputs[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Returns
+        -------
+        dict
+            Argument for `from_config`.
+        """
+        arguments: dict[str, Any] = {}
+        if type(self) not in _registry.written:
+            owner = next(cls for cls in type(self).__mro__ if "get_config" in vars(cls))
+            if owner.__module__.startswith("tinynet."):  # a custom class without its own
+                arguments = self._given_arguments()
+        if self.activity_regularizer is not None:
+            arguments["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
+        dtype = {"name": self.dtype}
+        policy = {"module": "keras", "class_name": "DTypePolicy", "config": dtype}
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": {**policy, "registered_name": None},
+            **arguments,
+            **{name: _plain(getattr(self, name)) for name in self._arguments},
+        }
+
+    def _given_arguments(self) -> dict[str, Any]:
+        """Return the arguments that a custom class was constructed with."""
+        parameters = inspect.signature(type(self).__init__).parameters
+        bound = inspect.signature(type(self).__init__).bind(self, *self._args[0], **self._args[1])
+        found = dict(list(bound.arguments.items())[1:])
+        for name, parameter in parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                found |= found.pop(name, {})
+            elif parameter.kind is parameter.VAR_POSITIONAL and found.get(name):
+                raise ValueError(
+                    f"{type(self).__name__} must define get_config, because __init__ takes "
+                    f"*{name}. Received: {checks.shorten(found[name])}"
+                )
+        return found
+
+    # -- the same for every layer
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Build a layer from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            Result of `get_config`. Keys that the constructor does not know, as other versions
+            of Keras write them, are ignored.
+
+        Returns
+        -------
+        Layer
+            New layer, without weights.
+        """
+        known, late = keywords(cls, Layer), {}
+        parameters = inspect.signature(cls).parameters
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+            names = {"name", "trainable", "dtype"} & config.keys() - parameters.keys()
+            late = {name: config[name] for name in names}
+        layer = cls(**{k: v for k, v in config.items() if k in known and k not in late})
+        layer.name = late.get("name", layer.name)
+        layer.trainable = late.get("trainable", layer.trainable)
+        layer.dtype = checks.float_type(late.get("dtype"), layer.dtype)
+        return layer
+
+    def add_weight(
+        self,
+        shape: Any = (),
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        name: str = "weight",
+        regularizer: Any = None,
+        constraint: Any = None,
+    ) -> Variable:
+        """Add a weight; called by `build`.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape; by default that of a number.
+        initializer : str or Initializer, optional
+            Its first values; by default ``"glorot_uniform"``, and zeros for integers and bool.
+        dtype : str, optional
+            Its type: a float type, that of integers or bool; by default the layer's.
+        trainable : bool
+            If True, training changes it.
+        name : str
+            Name.
+        regularizer : str or Regularizer, optional
+            Regularizer of the weight.
+        constraint : str or Constraint, optional
+            Constraint of the weight.
+
+        Returns
+        -------
+        Variable
+            The weight, which is now one of `weights`.
+        """
+        shape = tuple(shape or ())
+        if not all(hasattr(size, "__index__") for size in shape):
+            raise ValueError(
+                "shape must be whole numbers; take sizes that are open from the input_shape of "
+                f"build. Received: shape={shape}"
+            )
+        is_counted = dtype is not None and np.dtype(checks.type_name(dtype)).kind in "iub"
+        dtype = checks.type_name(dtype) if is_counted else checks.float_type(dtype, self.dtype)
+        default = "zeros" if is_counted else "glorot_uniform"
+        make = initializer_override.get() or initializers.get(initializer or default)
+        values = make(shape, dtype=dtype)
+        if values.shape != shape:
+            raise ValueError(
+                f"The initializer of {self.name}/{name} must give values of shape {shape}. "
+                f"Received: shape {values.shape}"
+            )
+        weight = Variable(values, trainable, dtype, name, f"{self.name}/{name}")
+        weight.regularizer = regularizers.get(regularizer)
+        weight.constraint = constraints.get(constraint)
+        self._weights.append(weight)
+        return weight
+
+    def _build_weights(self, input_shape: Any, **shapes: tuple[int, ...] | None) -> None:
+        """Build the weights of given names and shapes, as the arguments named after them say."""
+        self._weights = []
+        for name, shape in shapes.items():
+            if shape is not None:
+                kinds = ("initializer", "regularizer", "constraint")
+                options = {kind: getattr(self, f"{name}_{kind}", None) for kind in kinds}
+                trainable = not name.startswith("moving_")
+                weight = self.add_weight(shape, trainable=trainable, name=name, **options)
+                setattr(self, name, weight)
+        Layer.build(self, input_shape)
+
+    def _inner_layers(self) -> list[Layer]:
+        """Return the layers in the attributes of a custom class, in containers too.
+
+        They are in the order in which attributes and entries were set; sets, which have no order,
+        in the order in which their layers were made.
+        """
+        if type(self) in _registry.written:
+            return []
+        own = [value for name, value in vars(self).items() if name not in _NOT_INSIDE]
+        return _layers_in(own, {id(self)})
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Return what `build_from_config` needs to build the layer as it is now.
+
+        Returns
+        -------
+        dict or None
+            The shape of the input, if the layer is built.
+        """
+        shape = self._build_shape
+        return {"input_shape": map_shapes(list, shape)} if shape else None
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build the layer as it was when it was saved.
+
+        Parameters
+        ----------
+        config : dict
+            Result of `get_build_config`.
+        """
+        self.build(map_shapes(tuple, config["input_shape"]))
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights: its own, the trainable ones first, then those of each layer inside of it."""
+        own = sorted(self._weights, key=lambda w: not w.trainable)
+        return unique(own + [w for la in self._sublayers() for w in la.weights])
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that training changes."""
+        if not self.trainable:
+            return []
+        own = [w for w in self._weights if w.trainable]
+        return unique(own + [w for la in self._sublayers() for w in la.trainable_weights])
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that training leaves as they are."""
+        trainable = {id(w) for w in self.trainable_weights}
+        return [w for w in self.weights if id(w) not in trainable]
+
+    # Keras has two names for each.
+    @property
+    def variables(self) -> list[Variable]:
+        """The same as `weights`."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The same as `non_trainable_weights`."""
+        return self.non_trainable_weights
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of all weights.
+
+        Returns
+        -------
+        list of ndarray
+            One for each of `weights`, in their order.
+        """
+        return [w.array.copy() for w in self.weights]
+
+    def set_weights(self, weights: Any) -> None:
+        """Set all weights; nothing is changed if one of them does not fit.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            One for each of `weights`, in their order.
+
+        Raises
+        ------
+        ValueError
+            If their number, a shape or a type is wrong, or the layer is not built.
+        """
+        own = self.weights
+        if not isinstance(weights, Iterable) or isinstance(weights, str | bytes):
+            raise TypeError(
+                f"{self.name} takes a list of weights. Received: {checks.shorten(weights)}"
+            )
+        new = [w.array if isinstance(w, Variable) else w for w in weights]
+        if len(new) != len(own):
+            hint = "" if self.built else "; it has none before it is built"
+            raise ValueError(
+                f"{self.name} takes a list of {len(own)} weights{hint}. "
+                f"Received: {len(new)} weights"
+            )
+        arrays = [checks.as_array(v.path, value) for v, value in zip(own, new, strict=True)]
+        for variable, array in zip(own, arrays, strict=True):
+            if array.shape != variable.shape or array.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"{variable.path} takes real numbers of shape {variable.shape}. "
+                    f"Received: shape {array.shape}, dtype {array.dtype}"
+                )
+        for variable, array in zip(own, arrays, strict=True):
+            variable.array[...] = array
+
+    def count_params(self) -> int:
+        """Count the elements of all weights.
+
+        Returns
+        -------
+        int
+            Their number.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"{self.name} has no weights to count before it is built: "
+                f"call build(input_shape), or call it on data. Received: built=False"
+            )
+        return sum(w.size for w in self.weights)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply the layer.
+
+        Parameters
+        ----------
+        *args, **kwargs : object
+            Arguments of `call`: first the input, an array with the batch axis first, a tensor, or
+            a nested list or dict of them. `training` is True in a training step; by
+            default it is that of the layer around this one.
+
+        Returns
+        -------
+        Tensor or SymbolicTensor, or nested list or dict of them
+            The output.
+
+        Raises
+        ------
+        ValueError
+            If the input's shape does not fit.
+        """
+        if not args and not kwargs:
+            raise TypeError(f"{self.name} must be called with an input. Received: no argument")
+        outer = CALL.get()
+        training = kwargs.pop("training", None)
+        if not kwargs.keys() <= self._parameters and "kwargs" not in self._parameters:
+            unknown = {key: v for key, v in kwargs.items() if key not in self._parameters}
+            known = [*sorted(self._parameters - {"self"}), "training"]
+            checks.no_more(type(self).__name__, unknown, list(dict.fromkeys(known)))
+        if training is None and outer is not None:
+            training = outer.training
+        if RECORDER.get() is None and any(
+            isinstance(leaf, SymbolicTensor) for leaf in flattened([args, kwargs])
+        ):
+            if training is not None:
+                kwargs["training"] = training
+            return self._to_graph(args, kwargs)
+        args = tuple(map(self._to_input, args))
+        kwargs = {key: self._to_input(value) for key, value in kwargs.items()}
+        shape = _open_shape(self, args[0] if args else next(iter(kwargs.values())))
+        self._build_once(shape)
+        if type(self).compute_output_shape is not Layer.compute_output_shape and args[:1]:
+            self.compute_output_shape(shape)  # which may refuse it
+        if training is not None and "training" in self._parameters:
+            kwargs["training"] = training
+        recorder = RECORDER.get()
+        if outer is None and recorder is None:
+            for layer in self._all_layers():
+                layer._losses = []
+        if outer is not None and outer.training == bool(training):
+            return self._called(args, kwargs, bool(training))
+        inner = Call(bool(training), outer is not None and outer.is_trial)
+        inner.losses = inner.losses if outer is None else outer.losses
+        return within({CALL: inner}, self._called, args, kwargs, bool(training))
+
+    def _called(self, args: Any, kwargs: dict[str, Any], training: bool) -> Any:
+        """Compute the output; tell the program that is traced which layer it is part of."""
+        recorder = RECORDER.get()
+        start = 0 if recorder is None else len(recorder.instructions)
+        if recorder is not None:
+            recorder.scopes.append(self.name)
+        y = self._compute(args, kwargs, training)
+        if recorder is not None:
+            recorder.note_call(self, [args, kwargs], y, start)
+        if self.activity_regularizer is not None:
+            for output in flattened(y):
+                self.add_loss(_by_example(self.activity_regularizer(output), output))
+        if recorder is not None:
+            recorder.scopes.pop()
+        return y
+
+    def _compute(self, args: Any, kwargs: dict[str, Any], training: bool) -> Any:
+        """Call `call`, or record the layer as one instruction that Python runs."""
+        if self._runs_in_python:
+            inputs = [args[0], *self.trainable_weights]
+            return apply(LayerCall(self, training), inputs, {})
+        y = self.call(*args, **kwargs)
+        if y is None:
+            raise ValueError(f"call of {self.name} must return a tensor. Received: None")
+        return mapped(lambda v: v if isinstance(v, TensorMethods) else as_tensor(v), y)
+
+    def add_loss(self, loss: Any) -> None:
+        """Add to the loss that is minimized; inside of `call`.
+
+        Parameters
+        ----------
+        loss : Tensor, or list of them
+            A scalar computed from tensors.
+        """
+        call = CALL.get()
+        if call is None:
+            raise ValueError(
+                "add_loss must be called inside of call. Received: add_loss outside of a call"
+            )
+        for value in flattened(loss):
+            call.losses.append(value)
+            if RECORDER.get() is None and not call.is_trial:
+                self._losses.append(value)
+
+    @property
+    def losses(self) -> list[Any]:
+        """The losses that the last call added by `add_loss`, then the penalties of the weights."""
+        found = [loss for layer in self._all_layers() for loss in layer._losses]
+        return found + [v.regularizer(v) for v in self.trainable_weights if v.regularizer]
+
+    def _all_layers(self) -> list[Layer]:
+        """Return the layer and all layers inside of it, each once."""
+        found: list[Layer] = []
+        todo, seen = [self], {id(self)}
+        while todo:
+            layer = todo.pop()
+            found.append(layer)
+            inner = [x for x in layer._sublayers() if id(x) not in seen]
+            seen.update(map(id, inner))
+            todo += inner[::-1]
+        return found
+
+    def _sublayers(self) -> list[Layer]:
+        """Return the layers directly inside of it."""
+        return self._inner_layers()
+
+    def _to_graph(self, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Apply the layer to symbolic tensors of a model."""
+        self._build_once(_open_shape(self, args[0] if args else next(iter(kwargs.values()))))
+        check_size([x.tried for x in flattened([args, kwargs]) if isinstance(x, SymbolicTensor)])
+        outputs = self._outputs_for(args, kwargs)
+        node = Node(self, args, kwargs)
+        for output in flattened(outputs):
+            output.node = node
+        node.outputs = outputs
+        self._nodes.append(node)
+        return outputs
+
+    def _outputs_for(self, args: Any, kwargs: dict[str, Any], function: Any = None) -> Any:
+        """Return symbolic outputs for symbolic inputs: they have the shapes of those of zeros."""
+        leaves = [x for x in flattened([args, kwargs]) if isinstance(x, SymbolicTensor)]
+        count = max((len(x.examples) for x in leaves), default=1)
+        each = [self._on_zeros(args, kwargs, k, function or self) for k in range(count)]
+        examples = iter([*zip(*map(flattened, each), strict=True)])
+        return mapped(
+            lambda _: SymbolicTensor([*map(np.asarray, next(examples))], self.name), each[0]
+        )
+
+    def _on_zeros(self, args: Any, kwargs: dict[str, Any], k: int, function: Any) -> Any:
+        """Call the layer on examples of symbolic tensors; it has the same state afterwards."""
+
+        def example(value: Any) -> Any:
+            if not isinstance(value, SymbolicTensor):
+                return value
+            return as_tensor(value.examples[k % len(value.examples)])
+
+        # Only the call of a custom layer may assign to a trainable weight.
+        before = [
+            (v, v.array.copy())
+            for layer in self._all_layers()
+            for v in layer._weights
+            if not v.trainable or type(layer) not in _registry.written
+        ]
+        drawn = self._random_states()
+        args, kwargs = mapped(example, [list(args), kwargs])
+        if function is self:
+            kwargs["training"] = False
+
+        def call() -> Any:
+            with np.errstate(all="ignore"):
+                return function(*args, **kwargs)
+
+        try:
+            trial = Call(False, is_trial=True)
+            return within({TAPES: (), RECORDER: None, CALL: trial}, call)
+        finally:
+            for variable, array in before:
+                variable.array[...] = array
+            for generator, state in drawn:
+                generator.state = state
+
+    def _random_states(self) -> list[tuple[Any, Any]]:
+        """Return the random generators of the layer and of those inside, with their states."""
+        inside = [value for layer in self._all_layers() for value in vars(layer).values()]
+        generators = [v.bit_generator for v in inside if isinstance(v, np.random.Generator)]
+        return [(generator, generator.state) for generator in generators]
+
+    def _to_input(self, x: Any) -> Any:
+        """Return an argument of `call` as tensors, of this layer's dtype if they are floats."""
+        if isinstance(x, list | tuple | dict) and any(
+            isinstance(v, TensorMethods | np.ndarray | Variable) for v in flattened(x)
+        ):
+            return mapped(self._to_input, x)
+        if isinstance(x, Variable):
+            x = x.value
+        if isinstance(x, TensorMethods):
+            is_float = np.dtype(x.dtype).kind == "f" and self._autocasts
+            return TABLE["cast"](x, self.dtype) if is_float and x.dtype != self.dtype else x
+        if x is None or isinstance(x, bool | int | float | str) or callable(x):
+            return x
+        array = numeric("x", x)
+        keeps = not self._autocasts or (type(self) not in _registry.written or self._takes_integers)
+        if keeps and array.dtype.kind in "iub":
+            return as_tensor(array)
+        return as_tensor(np.ascontiguousarray(array, self.dtype))
+
+    #: If True, inputs are converted to the layer's dtype; if True, integers are left as they are.
+    _autocasts, _takes_integers = True, False
+
+    def _build_once(self, input_shape: Any) -> None:
+        """Build the layer if it is not built; all-or-nothing, whatever interrupts it."""
+        if self.built:
+            return
+        before = list(self._weights)
+        try:
+            self.build(input_shape)
+        except BaseException:
+            self._weights, self.built = before, False
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise the error for an attribute that is missing, and say why it may be."""
+        if hasattr(type(self), name):  # a property that raised an error
+            return object.__getattribute__(self, name)
+        kind, own = type(self).__name__, self.__dict__
+        if "_weights" not in own and name[:2] != "__":
+            raise AttributeError(
+                f"{kind} must call super().__init__() first in its __init__. "
+                f"Received: no attribute {name!r}"
+            )
+        if name[0] != "_" and not own.get("built", True):
+            raise AttributeError(
+                f"{kind!r} object has no attribute {name!r} before it is built: call "
+                "build(input_shape), or call it on data. Received: built=False"
+            )
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a Variable that replaces a weight becomes the weight."""
+        old = self.__dict__.get(name)
+        if isinstance(value, Variable) and isinstance(old, Variable):
+            self._weights = [value if weight is old else weight for weight in self._weights]
+        inside = isinstance(value, list | tuple | dict) and name[0] != "_"
+        for item in flattened(value) if inside else [value]:
+            tracked = isinstance(item, Variable) and item.is_tracked
+            if tracked and all(item is not weight for weight in self._weights):
+                self._weights.append(item)
+        if name[0] != "_" and old is not value and name not in _NOT_STRUCTURE:
+            changed()
+        super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what it is applied to: models know."""
+        return {**self.__dict__, "_nodes": [], "_losses": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a copy's state."""
+        self.__dict__.update(state)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _plain(value: Any) -> Any:
+    """Return an argument as a configuration has it."""
+    if isinstance(value, tuple):
+        return list(value)
+    value = getattr(value, "wrapped", value)  # of a regularizer, the function
+    return _registry.serialize(value) if callable(value) else value
+
+
+Layer._arguments = ()
+
+
+class LayerCall(Operation):
+    """A layer with its own `forward` or `backward`, as an operation that Python runs.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    training : bool
+        If True, it is called in training.
+
+    Examples
+    --------
+    >>> class Double(Layer):
+    ...     def call(self, x):
+    ...         return 2 * x
+    ...
+    ...     def backward(self, d_y, work, need_d_x=True):
+    ...         return 2 * d_y
+    >>> LayerCall(Double(), False).compute([np.ones((1, 1), np.float32)], {}, Workspace())
+    array([[2.]], dtype=float32)
+    """
+
+    has_work = stateful = True
+
+    def __init__(self, layer: Layer, training: bool) -> None:
+        super().__init__(layer.name, lambda x: x, lambda d_y, y, x: d_y)
+        self.layer, self._training = layer, training
+        self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
+        # For each of the layer's variables, its place among those that are trained.
+        places = {id(v): n for n, v in enumerate(layer.trainable_weights)}
+        self._places = [places.get(id(v)) for v in layer.weights]
+
+    def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
+        """Return zeros of the output's shape; the layer is not run."""
+        shape = self._output_shape(arrays[0].shape)
+        sizes = [size or 0 for size in shape]
+        if shape[:1] == (None,):
+            sizes[0] = len(arrays[0])
+        return np.zeros(sizes, self.layer.dtype)
+
+    def _output_shape(self, shape: tuple[int, ...]) -> Any:
+        layer = self.layer
+        if type(layer).compute_output_shape is not Layer.compute_output_shape:
+            return tuple(layer.compute_output_shape(shape))
+        if type(layer).call is Layer.call:
+            return shape
+        if shape[1:] not in self._shapes:
+            zeros = as_tensor(np.zeros((2, *shape[1:]), layer.dtype))
+            with np.errstate(all="ignore"):
+                self._shapes[shape[1:]] = np.shape(layer.call(zeros))[1:]
+        return (shape[0], *self._shapes[shape[1:]])
+
+    def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
+        """Compute the output; it must have the shape that the layer says."""
+        layer, x = self.layer, self._converted(arrays[0])
+        y: Array = self._converted(layer.forward(x, work, self._training))
+        if work.checked != (x.shape, y.shape):
+            expected = self._output_shape(x.shape)
+            if not _is_shape(y.shape, expected):
+                raise ValueError(
+                    f"The output of {layer.name} must have the shape {expected}, which "
+                    f"{type(layer).__name__}.compute_output_shape returns for inputs of shape "
+                    f"{x.shape}; define compute_output_shape if the layer changes the shape. "
+                    f"Received: an output of shape {y.shape}"
+                )
+            work.checked = x.shape, y.shape
+        return y
+
+    def gradients(
+        self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
+    ) -> list[Array | None]:
+        """Compute the gradients with respect to the input and the trainable weights."""
+        layer, x = self.layer, arrays[0]
+        # Without an array to write to, the gradients of several calls are summed.
+        given = (outs or [None] * len(arrays))[1:]
+        pairs = zip(arrays[1:], given, strict=True)
+        own = [np.zeros_like(w) if out is None else out for w, out in pairs]
+        # A frozen weight has None; a layer that learns nothing has an empty list.
+        work.gradients = [None if n is None else own[n] for n in self._places] if own else []
+        d_x = layer.backward(self._converted(np.array(d_y)), work, needs[0])
+        if needs[0] and np.shape(d_x) != x.shape:  # type: ignore[arg-type]  # None has a shape
+            raise ValueError(
+                f"{type(layer).__name__}.backward must return the gradient with respect to its "
+                f"input, of shape {x.shape}. Received: "
+                + ("None" if d_x is None else f"shape {np.shape(d_x)}")
+            )
+        return [None if d_x is None else np.asarray(d_x, x.dtype), *own]
+
+    def _converted(self, x: Any) -> Any:
+        """Return an array as kernels take it: of the layer's dtype, contiguous and writable."""
+        dtype = _DTYPES[self.layer.dtype]
+        if type(x) is np.ndarray and x.dtype is dtype and x.flags.carray:
+            return x
+        if isinstance(x, SparseBatch):
+            return x.expanded(dtype)
+        with np.errstate(over="ignore"):
+            return np.require(np.asarray(x), dtype, ["C", "A", "W"])
+
+
+def _is_shape(shape: tuple[int, ...], expected: Shape) -> bool:
+    """Whether a shape is the expected one, in which None may be any size."""
+    return len(shape) == len(expected) and all(
+        b in (None, a) for a, b in zip(shape, expected, strict=True)
+    )
+
+
+def unique(variables: list[Variable]) -> list[Variable]:
+    """Return variables without repetitions: a layer may be part of several others.
+
+    Parameters
+    ----------
+    variables : iterable of Variable
+        The variables.
+
+    Returns
+    -------
+    list of Variable
+        Each once, in order.
+
+    Examples
+    --------
+    >>> v = Variable(1.0)
+    >>> len(unique([v, v]))
+    1
+    """
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def changed() -> None:
+    """Let programs be traced again: something has changed on which they depend.
+
+    Examples
+    --------
+    >>> before = STRUCTURE[0]
+    >>> changed()
+    >>> STRUCTURE[0] > before
+    True
+    """
+    STRUCTURE[0] += 1
+
+
+# Programs are laid out for a backend.
+config._on_backend_change.append(changed)
+
+
+@functools.lru_cache(512)
+def parameters_of(function: Any) -> frozenset[str]:
+    """Return the names of a function's parameters.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+
+    Returns
+    -------
+    frozenset of str
+        The names.
+
+    Examples
+    --------
+    >>> sorted(parameters_of(lambda x, training: x))
+    ['training', 'x']
+    """
+    found = inspect.signature(function).parameters
+    any_name = any(p.kind is p.VAR_KEYWORD for p in found.values())
+    return frozenset([*found, "kwargs"] if any_name else found)
+
+
+def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
+    """Apply a function to each shape in a nested list or dict of shapes.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    shapes : tuple of (int or None), or nested list or dict of them
+        The shapes.
+
+    Returns
+    -------
+    object
+        The results, structured in the same way.
+
+    Examples
+    --------
+    >>> map_shapes(len, [(None, 2), (None, 3, 4)])
+    [2, 3]
+    """
+    if isinstance(shapes, dict):
+        results = {key: map_shapes(function, shapes[key]) for key in sorted(shapes)}
+        return {key: results[key] for key in shapes}  # called in the order of `flattened`
+    if all(size is None or hasattr(size, "__index__") for size in shapes):
+        return function(tuple(shapes))
+    return [map_shapes(function, shape) for shape in shapes]
+
+
+def _layers_in(value: Any, seen: set[int]) -> list[Layer]:
+    """Return a layer, or the layers in nested containers, that were not seen before."""
+    if id(value) in seen or not isinstance(value, Layer | dict | list | tuple | set | frozenset):
+        return []
+    seen.add(id(value))
+    if isinstance(value, Layer):
+        return [value]
+    if isinstance(value, set | frozenset):
+        value = sorted((v for v in value if isinstance(v, Layer)), key=lambda la: la._serial)
+    items = value.values() if isinstance(value, dict) else value
+    return [layer for item in items for layer in _layers_in(item, seen)]
+
+
+def _open_shape(layer: Layer, x: Any) -> Any:
+    """Return the shape of tensors with an open batch size."""
+    if any(not getattr(leaf, "shape", ()) for leaf in flattened(x)):
+        raise ValueError(
+            f"{layer.name} takes an array with a batch axis. Received: {checks.shorten(x)}"
+        )
+    return mapped(lambda t: (None, *t.shape[1:]), x)
+
+
+serialize = _registry.serialize
+deserialize = _registry.deserialize
+
+
+def _by_example(penalty: Any, output: Any) -> Any:
+    """Divide the penalty on an output by the batch size, which need not be known, as Keras does."""
+    if not output.shape:
+        return penalty
+    size = math.prod(output.shape[1:])
+    return penalty / (TABLE["sum"](TABLE["ones_like"](output)) / size)

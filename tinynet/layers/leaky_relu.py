@@ -1,0 +1,38 @@
+"""The leaky rectifier as a layer."""
+
+from __future__ import annotations
+
+from tinynet import activations
+from tinynet._core.arguments import argument, declared
+from tinynet.layers.activation import _Applied, _not_negative
+from tinynet.layers.layer import _registry
+
+__all__ = ["LeakyReLU"]
+
+
+@declared(_registry)
+class LeakyReLU(_Applied):
+    """Apply the rectifier with a small slope below 0.
+
+    Parameters
+    ----------
+    negative_slope : float
+        Slope below 0.
+    **kwargs : object
+        As for `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If it is negative.
+
+    Examples
+    --------
+    >>> LeakyReLU(0.5)([[-1.0, 2.0]]).numpy()
+    array([[-0.5,  2. ]], dtype=float32)
+    """
+
+    negative_slope: float = argument(0.3, _not_negative)
+
+    def __complete(self) -> None:
+        self.activation = activations.relu.with_options(self.negative_slope)

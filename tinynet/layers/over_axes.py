@@ -1,0 +1,48 @@
+"""The base of layers that normalize over axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet.layers.layer import Layer
+from tinynet.program.symbols import Shape
+
+
+class OverAxes(Layer):
+    """The base of layers with an argument `axis`: one axis or several.
+
+    Examples
+    --------
+    >>> from tinynet.layers import LayerNormalization
+    >>> LayerNormalization(axis=[1, 2]).axis
+    [1, 2]
+    """
+
+    axis: Any
+
+    def _sizes(self, input_shape: Shape) -> Shape:
+        """Return the sizes of the axes."""
+        axes = self.axis if isinstance(self.axis, list | tuple) else [self.axis]
+        if not all(-len(input_shape) <= axis < len(input_shape) for axis in axes):
+            raise ValueError(
+                f"axis of {self.name} must be among the axes of its input. "
+                f"Received: axis={self.axis}, an input of shape {tuple(input_shape)}"
+            )
+        return tuple(input_shape[axis] for axis in axes)
+
+    def _known_sizes(self, input_shape: Shape) -> tuple[int, ...]:
+        """Return the sizes of the axes, which must be known and must not change."""
+        sizes = self._sizes(input_shape)
+        expected = self._sizes(self._build_shape) if self.built and self._build_shape else sizes
+        if sizes != expected or None in sizes:
+            raise ValueError(
+                f"Inputs of {self.name} must have the sizes {expected} on axis {self.axis}. "
+                f"Received: an input of shape {tuple(input_shape)}"
+            )
+        return sizes  # type: ignore[return-value]  # without None
+
+    def _kept(self, shape: Shape) -> Any:
+        """Return a shape with 1 for every other axis, which broadcasts."""
+        axes = self.axis if isinstance(self.axis, list | tuple) else [self.axis]
+        kept = {axis % len(shape) for axis in axes}
+        return tuple(size if i in kept else 1 for i, size in enumerate(shape))

@@ -1,0 +1,81 @@
+"""A leaky rectifier whose slopes are learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet import activations, constraints, initializers, regularizers
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared, found
+from tinynet.layers.layer import Layer, _registry
+from tinynet.program.symbols import Shape
+from tinynet.program.tensor import TABLE
+from tinynet.program.variable import Variable
+
+__all__ = ["PReLU"]
+
+
+def _axes(name: str, value: Any) -> list[int]:
+    """Check one axis or several."""
+    axes = value if isinstance(value, list | tuple) else [value]
+    return [checks.whole(name, axis) for axis in axes]
+
+
+@declared(_registry)
+class PReLU(Layer):
+    """Apply the rectifier with trainable slopes below 0, one for each feature.
+
+    ``y = x`` above 0, ``alpha * x`` below. He et al., "Delving deep into rectifiers" (2015).
+
+    Parameters
+    ----------
+    alpha_initializer : str or Initializer
+        Initializer of the slopes.
+    alpha_regularizer : str or Regularizer, optional
+        Regularizer of the slopes.
+    alpha_constraint : str or Constraint, optional
+        Constraint of the slopes.
+    shared_axes : int or list of int, optional
+        Axes along which features share a slope, counted with the batch axis.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> PReLU(alpha_initializer="ones")([[-1.0, 2.0]]).numpy()
+    array([[-1.,  2.]], dtype=float32)
+    """
+
+    alpha_initializer: Any = found("Zeros", initializers.get)
+    alpha_regularizer: Any = found(None, regularizers.get)
+    alpha_constraint: Any = found(None, constraints.get)
+    shared_axes: Any = argument(None, _axes)
+
+    def _shape(self, input_shape: Shape) -> Any:
+        """Return the shape of the slopes for inputs of a shape."""
+        sizes: list[Any] = [*input_shape]
+        for axis in self.shared_axes or []:
+            if axis >= len(sizes):
+                raise ValueError(
+                    f"shared_axes of {self.name} must be among the axes of its input. "
+                    f"Received: shared_axes={self.shared_axes}, an input of shape {input_shape}"
+                )
+            sizes[axis] = 1
+        shape = tuple(sizes[1:])
+        expected = self.alpha.shape if self.built else shape
+        if shape != expected or None in shape:
+            raise ValueError(
+                f"Examples of {self.name} must have the shape {expected}, or other sizes on "
+                f"shared_axes. Received: an input of shape {tuple(input_shape)}"
+            )
+        return shape
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the slopes; those of an earlier build are dropped."""
+        self.alpha: Variable
+        self._build_weights(input_shape, alpha=self._shape(input_shape))
+
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        self._shape(x.shape)
+        return activations.relu(x) - self.alpha * activations.relu(TABLE["negative"](x))

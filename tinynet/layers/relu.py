@@ -1,0 +1,48 @@
+"""The rectifier as a layer."""
+
+from __future__ import annotations
+
+from tinynet import activations
+from tinynet._core.arguments import argument, declared
+from tinynet.layers.activation import _Applied, _not_negative
+from tinynet.layers.layer import _registry
+
+__all__ = ["ReLU"]
+
+
+@declared(_registry)
+class ReLU(_Applied):
+    """Apply the rectifier, with Keras' three options.
+
+    ``y = max(x, 0)``; with options, ``x`` up to `max_value` where ``x > threshold``, and
+    ``negative_slope * (x - threshold)`` below.
+
+    Parameters
+    ----------
+    max_value : float, optional
+        Largest output.
+    negative_slope : float
+        Slope below `threshold`.
+    threshold : float
+        Input from which on the output is not reduced.
+    **kwargs : object
+        As for `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If an option is negative.
+
+    Examples
+    --------
+    >>> ReLU(max_value=3, negative_slope=0.5)([[-1.0, 2.0, 9.0]]).numpy()
+    array([[-0.5,  2. ,  3. ]], dtype=float32)
+    """
+
+    max_value: float | None = argument(None, _not_negative)
+    negative_slope: float = argument(0.0, _not_negative)
+    threshold: float = argument(0.0, _not_negative)
+
+    def __complete(self) -> None:
+        options = self.negative_slope, self.max_value, self.threshold
+        self.activation = activations.relu.with_options(*options)

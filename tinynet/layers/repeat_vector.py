@@ -1,0 +1,46 @@
+"""Vectors, repeated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet._core import checks
+from tinynet._core.arguments import declared, required
+from tinynet.layers.input_layer import _check_ndim
+from tinynet.layers.layer import Layer, _registry
+from tinynet.program.symbols import Shape, check_size
+from tinynet.program.tensor import TABLE
+
+__all__ = ["RepeatVector"]
+
+
+@declared(_registry)
+class RepeatVector(Layer):
+    """Repeat every example: ``(N, D)`` becomes ``(N, n, D)``.
+
+    Parameters
+    ----------
+    n : int
+        Number of repetitions.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> RepeatVector(2)([[1.0, 2.0]]).numpy()
+    array([[[1., 2.],
+            [1., 2.]]], dtype=float32)
+    """
+
+    n: int = required(checks.whole)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape with another axis, of size `n`."""
+        _check_ndim(self, input_shape, 2)
+        check_size([input_shape], self.n)
+        return (input_shape[0], self.n, input_shape[1])
+
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        _check_ndim(self, x.shape, 2)
+        return TABLE["repeat"](TABLE["expand_dims"](x, 1), self.n, axis=1)

@@ -1,0 +1,66 @@
+"""Examples in another shape."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinynet._core import checks
+from tinynet._core.arguments import declared, required
+from tinynet.layers.layer import Layer, _registry
+from tinynet.program.layer_operations import RESHAPE
+from tinynet.program.tensor import TABLE
+
+__all__ = ["Reshape"]
+
+
+def _target_shape(name: str, value: Any) -> tuple[int, ...]:
+    sizes = value if isinstance(value, list | tuple) else (value,)
+    shape = tuple(checks.whole(name, size, -1, ValueError) for size in sizes)
+    if shape.count(-1) > 1 or 0 in shape:
+        raise ValueError(
+            "target_shape must hold positive integers, and -1 at most once. "
+            f"Received: target_shape={shape}"
+        )
+    return shape
+
+
+@declared(_registry)
+class Reshape(Layer):
+    """Reshape every example, which keeps its number of elements.
+
+    Parameters
+    ----------
+    target_shape : tuple of int
+        Shape of one example; one size may be -1, which is then computed.
+    **kwargs : object
+        As for `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of elements differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Reshape((2, -1))(np.zeros((5, 6))).shape
+    (5, 2, 3)
+    """
+
+    target_shape: Any = required(_target_shape)
+
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        sizes = x.shape[1:]
+        if None in sizes:
+            return TABLE["reshape"](x, (-1, *self.target_shape))
+        total = math.prod(sizes)
+        known = -math.prod(self.target_shape) if -1 in self.target_shape else 0
+        target = tuple(total // known if size == -1 else size for size in self.target_shape)
+        if math.prod(target) != total:
+            raise ValueError(
+                f"{self.name} makes examples of shape {self.target_shape}, so its inputs must "
+                f"have the same number of elements. Received: shape {(None, *sizes)}"
+            )
+        return RESHAPE(x, target=target)

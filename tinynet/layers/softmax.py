@@ -1,0 +1,45 @@
+"""The softmax as a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet import activations
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared
+from tinynet.layers.activation import _Applied
+from tinynet.layers.layer import _registry
+
+__all__ = ["Softmax"]
+
+
+@declared(_registry)
+class Softmax(_Applied):
+    """Convert scores to probabilities.
+
+    Parameters
+    ----------
+    axis : int
+        Axis along which they sum to 1.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> Softmax()([[0.0, 0.0]]).numpy()
+    array([[0.5, 0.5]], dtype=float32)
+    """
+
+    axis: int = argument(-1, checks.whole, -64)
+
+    activation = activations.softmax
+
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        if not -x.ndim <= self.axis < x.ndim:
+            raise ValueError(
+                f"axis={self.axis} of {self.name} is not an axis of the input. "
+                f"Received: shape {tuple(x.shape)}"
+            )
+        last = self.axis in (-1, x.ndim - 1)
+        return self.activation(x) if last else self.activation(x, axis=self.axis)

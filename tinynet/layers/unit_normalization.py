@@ -1,0 +1,41 @@
+"""Examples scaled to length 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet._core.arguments import argument, declared
+from tinynet.layers.batch_normalization import _axis
+from tinynet.layers.layer import _registry
+from tinynet.layers.over_axes import OverAxes
+from tinynet.program.tensor import TABLE
+
+__all__ = ["UnitNormalization"]
+
+
+@declared(_registry)
+class UnitNormalization(OverAxes):
+    """Divide every example by its length, the root of its sum of squares.
+
+    Parameters
+    ----------
+    axis : int or list of int
+        Axis or axes along which the squares are summed.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> UnitNormalization()([[3.0, 4.0]]).numpy()
+    array([[0.6, 0.8]], dtype=float32)
+    """
+
+    axis: Any = argument(-1, _axis)
+
+    def call(self, x: Any) -> Any:
+        """Compute the output."""
+        self._sizes(x.shape)
+        axis = tuple(self.axis) if isinstance(self.axis, list) else self.axis
+        squares = TABLE["sum"](TABLE["square"](x), axis, True)
+        # The bound of the length, 1e-12, also keeps the gradient of zeros finite.
+        return x * TABLE["rsqrt"](TABLE["maximum"](squares, 1e-24))

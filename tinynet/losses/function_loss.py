@@ -1,0 +1,183 @@
+"""Losses that are functions: the custom ones, and the functions of the built-in ones."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinynet import activations, config
+from tinynet._core import checks
+from tinynet._core.registry import snake_case
+from tinynet.losses.loss import Loss, _registry
+from tinynet.program.tensor import TensorMethods
+from tinynet.program.variable import Array, Tensor
+
+__all__ = ["as_loss", "deserialize", "FunctionLoss", "get", "LossFunction", "serialize"]
+
+
+# Methods that compute the gradient of `call`.
+_GRADIENTS = ("backward", "step")
+
+
+class FunctionLoss(Loss):
+    """A user's own function, or object, as a loss.
+
+    Parameters
+    ----------
+    function : callable or object
+        ``function(y_true, y_pred)``, or its method ``call``, returns one value for each
+        example; its attribute ``backward(d_values, y_true, y_pred)`` the gradient in `y_pred`.
+    reduction, name, dtype : str
+        As for `Loss`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such attribute.
+
+    Examples
+    --------
+    >>> def distance(y_true, y_pred):
+    ...     return abs(y_pred - y_true).sum(axis=-1)
+    >>> distance.backward = lambda d, y_true, y_pred: d[..., None] * np.sign(y_pred - y_true)
+    >>> float(FunctionLoss(distance)([[0.0, 0.0]], [[1.0, -2.0]]))
+    3.0
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        own = getattr(function, "__name__", None) or snake_case(type(function).__name__)
+        super().__init__(name or own, reduction, dtype)
+        if not callable(getattr(function, "call", function)):
+            raise ValueError(
+                "loss must be the name of a loss, a Loss, or a function of y_true and y_pred. "
+                f"Received: {checks.shorten(function)}"
+            )
+        self.function = function
+
+    _custom = True
+
+    @property
+    def _has_own_gradient(self) -> bool:
+        return hasattr(self.function, "backward")
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute the value of each example."""
+        function: Callable[..., Any] = getattr(self.function, "call", self.function)
+        return function(y_true, y_pred)
+
+    def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        """Compute the gradient with respect to the predictions."""
+        own = getattr(self.function, "backward", None)
+        if own is None:
+            return super().backward(d_values, y_true, y_pred)
+        return np.asarray(own(d_values, y_true, y_pred), y_pred.dtype)
+
+
+class LossFunction:
+    """A loss as a function: one value for each example.
+
+    Parameters
+    ----------
+    loss_class : type
+        The loss. The function has its name in snake case.
+    *aliases : str
+        What else it is known as.
+
+    Examples
+    --------
+    >>> get("mse")([[0.0, 0.0]], [[1.0, 3.0]]).numpy()
+    array([5.], dtype=float32)
+    """
+
+    def __init__(self, loss_class: type[Loss], *aliases: str) -> None:
+        self.loss_class = loss_class
+        self.__name__ = snake_case(loss_class.__name__)
+        self.__doc__ = f"Compute `{loss_class.__name__}` for each example, with its options."
+        taken = inspect.signature(loss_class).parameters
+        self.options = [o for o in taken if o not in ("reduction", "name", "dtype")]
+        _registry.names.update(dict.fromkeys((self.__name__, *aliases), self))
+
+    def __call__(self, y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
+        """Compute the values.
+
+        Parameters
+        ----------
+        y_true : array_like
+            The true values.
+        y_pred : array_like, shape (N, ..., C)
+            The predictions.
+        *args, **options : object
+            What the loss takes besides, in order or by name.
+
+        Returns
+        -------
+        Tensor, shape (N, ...)
+            The values.
+        """
+        options.update(zip(self.options, args, strict=False))
+        unknown = {key: value for key, value in options.items() if key not in self.options}
+        checks.no_more(self.__name__, unknown, ["y_true", "y_pred", *self.options], TypeError)
+        known = isinstance(y_pred, TensorMethods) and str(y_pred.dtype) in config.FLOATS
+        dtype = str(y_pred.dtype) if known else activations.to_float(y_pred).dtype.name
+        return self.loss_class(**options, reduction="none", dtype=dtype)(y_true, y_pred)
+
+    def __repr__(self) -> str:
+        return f"<loss {self.__name__}>"
+
+
+get = _registry.get
+
+
+serialize = _registry.serialize
+
+
+deserialize = _registry.deserialize
+
+
+def as_loss(identifier: Any) -> Loss:
+    """Make the object that `compile` needs of whatever names a loss.
+
+    Parameters
+    ----------
+    identifier : str, dict, function or object
+        A name, a loss, or what `FunctionLoss` takes.
+
+    Returns
+    -------
+    Loss
+        The loss.
+
+    Raises
+    ------
+    ValueError
+        If it names none, or its gradient is that of another loss.
+
+    Examples
+    --------
+    >>> as_loss("sparse_categorical_crossentropy").name
+    'sparse_categorical_crossentropy'
+    """
+    own = callable(getattr(identifier, "call", None)) and not isinstance(identifier, type)
+    found = identifier if own else get(identifier)
+    if isinstance(found, LossFunction):
+        return found.loss_class()
+    if not isinstance(found, Loss):
+        return FunctionLoss(found)
+    kind = type(found)
+    owners = {n: [n in vars(c) for c in kind.__mro__].index(True) for n in ("call", *_GRADIENTS)}
+    built_in = [n for n in _GRADIENTS if getattr(kind, n) is not getattr(Loss, n)]
+    if any(owners["call"] < owners[n] for n in built_in):
+        raise ValueError(
+            f"{kind.__name__}.call must not replace that of a built-in loss, whose gradient is of "
+            f"its own call; derive from losses.Loss instead. Received: {checks.shorten(found)}"
+        )
+    return found

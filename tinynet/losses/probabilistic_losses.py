@@ -1,0 +1,409 @@
+"""Cross-entropies: how surprised the predicted probabilities are by the truth.
+
+A model that ends in a softmax or a sigmoid is trained and evaluated from its input, whichever
+of the two it is and whichever of these losses, as Keras on TensorFlow does.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+
+from tinynet import activations, config, functional
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared
+from tinynet._core.buffers import Workspace
+from tinynet._core.checks import numeric
+from tinynet.losses.function_loss import LossFunction
+from tinynet.losses.loss import DenseLoss, Loss, _registry
+from tinynet.program.operations import Pure
+from tinynet.program.variable import Array
+
+__all__ = ["BCE", "bce", "binary_crossentropy", "BinaryCrossentropy", "categorical_crossentropy"]
+__all__ += ["CategoricalCrossentropy", "sparse_categorical_crossentropy"]
+__all__ += ["SparseCategoricalCrossentropy"]
+
+HEADS: tuple[activations.Activation, ...] = (activations.softmax, activations.sigmoid)
+
+
+def _on_last_axis(axis: int, output_shape: tuple[int | None, ...]) -> None:
+    if axis not in (-1, len(output_shape) - 1):
+        raise ValueError(
+            f"axis must be the last, for predictions of shape {tuple(output_shape)}. "
+            f"Received: axis={axis}"
+        )
+
+
+@declared(_registry)
+class SparseCategoricalCrossentropy(Loss):
+    """Cross-entropy between class labels and predicted probabilities.
+
+    ``value = -log(probability of the label)``.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether the predictions are scores before softmax, rather than probabilities.
+    ignore_class : int, optional
+        A label that does not count.
+    reduction : str, optional
+        As for `Loss`.
+    axis : int
+        The axis of the classes: the last.
+    name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> loss = SparseCategoricalCrossentropy(from_logits=True)
+    >>> round(float(loss([2, 0], [[1.0, 2.0, 3.0], [0.0, -1.0, 4.0]])), 5)
+    2.21618
+    """
+
+    from_logits: bool = argument(False, checks.flag)
+    ignore_class: int | None = argument(None, checks.whole, -(2**63))
+    reduction: str | None = argument("sum_over_batch_size")
+    axis: int = argument(-1, checks.whole, -64, kept=False)  # not in Keras' configuration
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+
+    logits_of = HEADS
+
+    def __complete(self, axis: int) -> None:
+        self.axis = axis
+        if self.ignore_class is not None:
+            self.logits_of = ()  # Keras loses the input of a softmax when a class is ignored
+
+    @property
+    def is_mean(self) -> bool:
+        """Not where a class is ignored: each batch's mean is over the labels that count."""
+        return super().is_mean and self.ignore_class is None
+
+    def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
+        """Check the labels: whole numbers from 0 to C - 1, one for each example."""
+        _on_last_axis(self.axis, output_shape)
+        y = numeric("y_true", y_true)
+        classes = output_shape[-1]
+        expected = f"{self.name} takes labels of shape {(*output_shape[:-1],)}"
+        if y.ndim == len(output_shape) and y.shape[-1] == 1:
+            y = y[..., 0]
+        if y.shape[1:] != tuple(output_shape)[1:-1] or y.ndim == 0:
+            hint = ""
+            if y.ndim == len(output_shape) and y.shape[-1] == classes:
+                hint = ", or use categorical_crossentropy for one-hot rows"
+            raise ValueError(f"{expected}{hint}. Received: shape {np.shape(y_true)}")
+        valid = (y >= 0) & (y < (classes or 0))
+        if y.dtype.kind == "f":
+            valid &= y == np.rint(y)
+        if self.ignore_class is not None:
+            valid |= y == self.ignore_class
+        wrong = np.flatnonzero(~valid.reshape(len(y), -1).all(axis=1))
+        if wrong.size:
+            row = wrong[0]
+            ignored = "" if self.ignore_class is None else f", or {self.ignore_class}"
+            raise ValueError(
+                f"{self.name} takes labels from 0 to {(classes or 0) - 1}{ignored}, in whole "
+                f"numbers, since the model has {classes} outputs. "
+                f"Received: {checks.shorten(y[row].tolist())} in row {row}"
+                + (f" and {wrong.size - 1} more" if wrong.size > 1 else "")
+            )
+        return np.ascontiguousarray(y, np.int64)
+
+    def values_shape(self, y_true: Array, output_shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        """Return the shape of the values: that of the labels."""
+        return y_true.shape
+
+    def squeezed(self, y_true: Array, y_pred: Array) -> Array:
+        """Return the predictions: their last axis holds the classes."""
+        return y_pred
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute the value of each example."""
+        labels, rows = self._flat(y_true, y_pred)
+        if self.from_logits:
+            values = functional.sparse_softmax_crossentropy(labels, rows)
+        else:
+            values = functional.sparse_crossentropy(labels, rows, config.epsilon())
+        if self.ignore_class is not None:
+            values[y_true.reshape(-1) == self.ignore_class] = 0
+        return values.reshape(y_true.shape)
+
+    def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        """Compute the gradient in the predictions."""
+        labels, rows = self._flat(y_true, y_pred)
+        d = d_values.reshape(-1)
+        if self.from_logits:
+            d_rows = functional.sparse_softmax_crossentropy_backward(
+                d, labels, functional.softmax(rows)
+            )
+        else:
+            d_rows = functional.sparse_crossentropy_backward(d, labels, rows, config.epsilon())
+        if self.ignore_class is not None:
+            d_rows[y_true.reshape(-1) == self.ignore_class] = 0
+        return d_rows.reshape(y_pred.shape)
+
+    def _flat(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+        labels = y_true.reshape(-1)
+        if self.ignore_class is not None:
+            labels = np.where(labels == self.ignore_class, 0, labels)
+        return labels, y_pred.reshape(-1, y_pred.shape[-1])
+
+    @property
+    def gives_probabilities(self) -> bool:  # type: ignore[override]  # depends on options
+        """Whether `step` computes the probabilities, too."""
+        return self.from_logits and self.ignore_class is None
+
+    def _pure(self, inputs: list[Any]) -> Pure | None:
+        """Return functions for the mean over one label for each row of logits."""
+        logits, labels = inputs[0].examples, inputs[1].examples
+        matching = all(
+            len(z) == len(y) and z.ndim == 2 for z, y in zip(logits, labels, strict=True)
+        )
+        plain = type(self) is SparseCategoricalCrossentropy and self.gives_probabilities
+        unweighted = inputs[2] is None and self.reduction == "mean_with_sample_weight"
+        if not (matching and plain and (self.is_mean or unweighted)):
+            return None
+        backward = functional.mean_softmax_crossentropy_backward
+        return Pure(functional.mean_softmax_crossentropy, backward, (0, 2, 4, 5))
+
+    def step(
+        self, y_true: Array, y_pred: Array, weights: Array | None, work: Workspace
+    ) -> tuple[float, Array]:
+        """Compute the loss and its gradient; from logits in one go, with the probabilities."""
+        if not self.from_logits or self.ignore_class is not None:
+            return super().step(y_true, y_pred, weights, work)
+        labels, rows = y_true.reshape(-1), y_pred.reshape(-1, y_pred.shape[-1])
+        if labels.shape != rows.shape[:1]:  # which the kernel does not check
+            raise ValueError(
+                f"{self.name} must have one label for each of {len(rows)} rows of predictions. "
+                f"Received: {len(labels)} labels"
+            )
+        values = work.array("values", labels.shape, rows.dtype)
+        if weights is not None:
+            weights = weights.reshape(-1)
+        d_values = self.d_values(weights, work.array("d_values", labels.shape, rows.dtype))
+        probabilities = work.array("probabilities", rows.shape, rows.dtype)
+        d_rows = work.array("d_logits", rows.shape, rows.dtype)
+        functional.softmax_crossentropy_step(labels, rows, d_values, probabilities, d_rows, values)
+        work.y = probabilities.reshape(y_pred.shape)
+        return self.reduce(values, weights), d_rows.reshape(y_pred.shape)
+
+    def effective_weights(self, y_true: Array, weights: Array | None) -> Array | None:
+        """Let ignored labels count nothing, and the mean be over the others."""
+        if self.ignore_class is None:
+            return weights
+        counted: Array = (y_true != self.ignore_class).astype(self.dtype)
+        if self.reduction in ("sum_over_batch_size", "mean"):
+            counted *= counted.size / max(counted.sum(), 1)
+        if weights is not None:
+            counted *= weights
+        return counted
+
+
+@declared()
+class SmoothedLoss(DenseLoss):
+    """The base of the cross-entropies with true probabilities.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether the predictions are scores, rather than probabilities.
+    label_smoothing : float
+        How much of each true probability is taken away and shared among all classes.
+    axis : int
+        The axis of the classes: the last.
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> BinaryCrossentropy(label_smoothing=0.2).smoothed(np.array([1.0, 0.0]), 2)
+    array([0.9, 0.1])
+    """
+
+    from_logits: bool = argument(False, checks.flag)
+    label_smoothing: float = argument(0.0, checks.number, 0, 1)
+    axis: int = argument(-1, checks.whole, -64)
+    reduction: str | None = argument("sum_over_batch_size")
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+
+    logits_of = HEADS
+    target_range = (0.0, 1.0)
+
+    def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
+        """Check that the true values are finite and of the predictions' shape."""
+        _on_last_axis(self.axis, output_shape)
+        return super().prepare(y_true, output_shape)
+
+    def smoothed(self, y_true: Array, classes: int) -> Array:
+        """Smooth the true probabilities.
+
+        Parameters
+        ----------
+        y_true : ndarray
+            The true probabilities.
+        classes : int
+            Among how many classes to share.
+
+        Returns
+        -------
+        ndarray
+            ``y_true * (1 - label_smoothing) + label_smoothing / classes``.
+        """
+        if not self.label_smoothing:
+            return y_true
+        return y_true * (1 - self.label_smoothing) + self.label_smoothing / classes
+
+
+class OneHotLoss(SmoothedLoss):
+    """The base of the cross-entropies of one-hot rows, or soft labels.
+
+    Parameters
+    ----------
+    from_logits : bool
+        If True, the predictions are scores before softmax, rather than probabilities.
+    label_smoothing : float
+        Fraction of each true probability that is shared among all classes.
+    axis : int
+        Axis of the classes: the last.
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> OneHotLoss().prepare([[0, 1]], (1, 2))
+    array([[0., 1.]], dtype=float32)
+    """
+
+    hint = (
+        "for class labels use sparse_categorical_crossentropy, "
+        "or make one-hot rows with utils.to_categorical"
+    )
+    #: One row may count more than another, so that its sum is not 1.
+    target_range = (0.0, math.inf)
+    _warned = False
+
+    def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
+        """Check that targets are not negative; warn once about rows of a model's data above 1."""
+        y = super().prepare(y_true, output_shape)
+        if output_shape[0] is None and not self._warned and y.size:
+            largest = y.sum(axis=-1).max()
+            self._warned = bool(largest > 1.01)
+            if self._warned:
+                checks.warn(
+                    f"{self.name} takes rows that sum to 1. If an example has several classes, use "
+                    "binary_crossentropy and a sigmoid; to weight examples, use sample_weight. "
+                    f"Received: a row with the sum {largest:g}"
+                )
+        return y
+
+    def _how_to_scale(self, y: Array, low: float, high: float) -> str:
+        return "each row holds probabilities of the classes, such as a row of to_categorical"
+
+
+@_registry.register()
+class CategoricalCrossentropy(OneHotLoss):
+    """Cross-entropy between one-hot rows, or soft labels, and predicted probabilities.
+
+    ``value = -sum(y_true * log(y_pred))``.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether the predictions are scores before softmax, rather than probabilities.
+    label_smoothing : float
+        How much of each true probability is taken away and shared among all classes.
+    axis : int
+        The axis of the classes: the last.
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> loss = CategoricalCrossentropy()
+    >>> round(float(loss([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])), 3)
+    1.177
+    """
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute the value of each example."""
+        y = self.smoothed(y_true, y_pred.shape[-1])
+        if self.from_logits:
+            return functional.softmax_crossentropy(y, y_pred)
+        return functional.crossentropy(y, y_pred, config.epsilon())
+
+    def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        """Compute the gradient in the predictions."""
+        y = self.smoothed(y_true, y_pred.shape[-1])
+        if self.from_logits:
+            return functional.softmax_crossentropy_backward(d_values, y, y_pred)
+        return functional.crossentropy_backward(d_values, y, y_pred, config.epsilon())
+
+    def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        # The loss is linear in the true probabilities.
+        classes = [np.zeros_like(y_pred) for _ in range(y_pred.shape[-1])]
+        for k, only in enumerate(classes):
+            only[..., k] = 1
+        plain = copy.copy(self)
+        plain.label_smoothing = 0.0
+        slopes = np.stack([plain.call(only, y_pred) for only in classes], axis=-1)
+        return d_values[..., None] * slopes * (1 - self.label_smoothing)
+
+
+@_registry.register()
+class BinaryCrossentropy(SmoothedLoss):
+    """Cross-entropy between yes-or-no answers and the predicted probabilities of yes.
+
+    ``value = mean(-y_true * log(y_pred) - (1 - y_true) * log(1 - y_pred))`` over the last axis.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether the predictions are scores before sigmoid, rather than probabilities.
+    label_smoothing : float
+        How far true probabilities are moved towards a half.
+    axis : int
+        The axis of the mean: the last.
+    reduction, name, dtype : str, optional
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> round(float(BinaryCrossentropy()([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]])), 3)
+    0.815
+    """
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Compute the value of each example."""
+        y = self.smoothed(y_true, 2)
+        if self.from_logits:
+            values = functional.sigmoid_crossentropy(y, y_pred)
+        else:
+            values = functional.binary_crossentropy(y, y_pred, config.epsilon())
+        return np.asanyarray(values.mean(axis=-1))
+
+    def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        """Compute the gradient in the predictions."""
+        y = self.smoothed(y_true, 2)
+        d = d_values[..., None] / y_pred.dtype.type(y_pred.shape[-1])
+        if self.from_logits:
+            return functional.sigmoid_crossentropy_backward(d, y, y_pred)
+        return functional.binary_crossentropy_backward(d, y, y_pred, config.epsilon())
+
+    def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
+        # The loss is linear in the true probabilities.
+        yes, no = np.ones_like(y_pred)[..., None], np.zeros_like(y_pred)[..., None]
+        plain = copy.copy(self)
+        plain.label_smoothing = 0.0
+        slopes = plain.call(yes, y_pred[..., None]) - plain.call(no, y_pred[..., None])
+        d = d_values[..., None] / y_pred.dtype.type(y_pred.shape[-1])
+        return d * slopes * (1 - self.label_smoothing)
+
+
+sparse_categorical_crossentropy = LossFunction(SparseCategoricalCrossentropy)
+categorical_crossentropy = LossFunction(CategoricalCrossentropy)
+binary_crossentropy = bce = BCE = LossFunction(BinaryCrossentropy, "bce", "BCE")

@@ -1,0 +1,64 @@
+"""Hinge losses as metrics."""
+
+from __future__ import annotations
+
+from tinynet import losses
+from tinynet.metrics.loss_metric import FormulaMetric
+from tinynet.metrics.metric import _registry
+
+__all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
+
+
+@_registry.register()
+class Hinge(FormulaMetric):
+    """Mean hinge loss of targets -1 and 1, or 0 and 1.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(Hinge()([[1, -1]], [[0.5, -3.0]]))
+    0.25
+    """
+
+    loss_class: type[losses.Loss] = losses.Hinge
+    by_example = False  # whether targets are converted depends on the others in the batch
+
+
+@_registry.register()
+class SquaredHinge(Hinge):
+    """Mean squared hinge loss of targets -1 and 1, or 0 and 1.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(SquaredHinge()([[1, -1]], [[0.5, -3.0]]))
+    0.125
+    """
+
+    loss_class = losses.SquaredHinge
+
+
+@_registry.register()
+class CategoricalHinge(FormulaMetric):
+    """Mean hinge loss of one-hot rows.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(CategoricalHinge()([[0, 1, 0]], [[0.5, 1.25, 0.25]]))
+    0.25
+    """
+
+    loss_class = losses.CategoricalHinge

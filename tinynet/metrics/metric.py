@@ -1,0 +1,243 @@
+"""The base of all metrics, and the mean that most of them are."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinynet import activations, config, initializers
+from tinynet._core import checks
+from tinynet._core.registry import Configurable, Registry, unique_name
+from tinynet.program.operations import Operation, apply
+from tinynet.program.symbols import SymbolicTensor
+from tinynet.program.trace import CALL
+from tinynet.program.variable import Array, Variable
+
+__all__ = ["Metric"]
+
+
+_registry = Registry("metric", "keras.metrics")
+
+
+_CONTAINERS = (list, dict, set, np.ndarray)
+
+
+class _Update(Operation):
+    """The update of a metric in the `call` of a layer, as an operation that Python runs."""
+
+    stateful = True
+
+    def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:
+        """Return a number, which is not used."""
+        return np.zeros(())
+
+
+def _traceable(own: Any) -> Any:
+    """Make an `update_state` that is recorded where a layer that is traced calls it."""
+
+    @functools.wraps(own)
+    def update_state(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(a, SymbolicTensor) for a in (*args, *kwargs.values())):
+            return _record_update(functools.partial(own, self), args, kwargs)
+        call = CALL.get()
+        return None if call is not None and call.is_trial else own(self, *args, **kwargs)
+
+    return update_state
+
+
+def _record_update(update: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Record an update, whose arguments become those of the instruction where they are given."""
+    given = [*args, *kwargs.values()]
+
+    def run(*arrays: Any) -> Any:
+        left = iter(arrays)
+        values = [None if a is None else next(left) for a in given]
+        update(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
+        return np.zeros(())
+
+    return apply(_Update("update_state", run, None, None), [a for a in given if a is not None], {})
+
+
+class Metric(Configurable):
+    """The base of all metrics.
+
+    A custom metric defines `update_state` and `result`, and keeps its counts in variables that
+    `add_variable` makes.
+
+    Parameters
+    ----------
+    dtype : str, optional
+        The type of the result; by default `config.floatx()`.
+    name : str, optional
+        By default the class name in snake case, numbered.
+
+    Examples
+    --------
+    >>> class Largest(Metric):
+    ...     def __init__(self, name=None):
+    ...         super().__init__(name=name)
+    ...         self.largest = self.add_weight(name="largest")
+    ...
+    ...     def update_state(self, y_true, y_pred, sample_weight=None):
+    ...         self.largest.assign(max(self.largest.numpy(), y_pred.max()))
+    ...
+    ...     def result(self):
+    ...         return self.largest
+    >>> metric = Largest()
+    >>> metric.update_state(None, np.array([1.0, 3.0]))
+    >>> float(metric.result())
+    3.0
+    """
+
+    _arguments: tuple[str, ...] = ("name", "dtype")
+
+    #: The activations whose input the metric is computed from, where a model ends in one.
+    logits_of: tuple[activations.Activation, ...] = ()
+    #: Whether it counts examples one by one, so that their number in a batch does not matter.
+    by_example = False
+    #: Whether more is better ("up") or less ("down"), for callbacks that watch it; None: unknown.
+    _direction: str | None = None
+    #: Name in logs, if it is another one: after that of its output, and numbered.
+    _label = ""
+    #: Whether it is a class of the user, which may look at a batch as a whole, or keep it.
+    _custom = False
+
+    def __init__(self, dtype: Any = None, name: str | None = None) -> None:
+        self.name = checks.title(name, "") or unique_name(type(self).__name__)
+        self.dtype: str = checks.float_type(dtype, config.floatx())
+        self._variables: list[Variable] = []
+
+    @property
+    def label(self) -> str:
+        """Name in logs."""
+        return self._label or self.name
+
+    def __init_subclass__(cls) -> None:
+        if "update_state" in vars(cls):
+            cls.update_state = _traceable(cls.update_state)  # type: ignore[method-assign]
+        if not cls.__module__.startswith("tinynet."):
+            cls.by_example, cls._custom = False, True
+            if "update_state" in vars(cls):  # it may change targets and predictions
+                cls.check_targets = Metric.check_targets  # type: ignore[method-assign]
+
+    def add_variable(
+        self,
+        shape: tuple[int, ...] = (),
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        name: str = "variable",
+    ) -> Variable:
+        """Add a variable to the state.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape.
+        initializer : str or Initializer
+            Initial values.
+        dtype : str, optional
+            Data type; by default that of the metric.
+        name : str
+            Name.
+
+        Returns
+        -------
+        Variable
+            Variable, which `reset_state` sets to 0.
+        """
+        make = initializers.get(initializer or "zeros")
+        values = make(tuple(np.atleast_1d(np.asarray(shape, int))), dtype=dtype or self.dtype)
+        self._variables.append(Variable(values, False, name=name))
+        return self._variables[-1]
+
+    add_weight = add_variable
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The state."""
+        return self._variables
+
+    def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Check targets before training; a metric with a range of targets has its own check.
+
+        Parameters
+        ----------
+        y_true : ndarray, shape (N, ...)
+            Targets.
+        output_shape : tuple of (int or None)
+            Shape of the predictions, batch size first.
+        """
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch.
+
+        Parameters
+        ----------
+        y_true : array_like, shape (N, ...)
+            Targets.
+        y_pred : array_like, shape (N, ..., C)
+            Predictions.
+        sample_weight : array_like, optional
+            Weight of each example.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define update_state")
+
+    def result(self) -> Any:
+        """Compute the result.
+
+        Returns
+        -------
+        Tensor
+            Result, without dimensions.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define result")
+
+    def reset_state(self) -> None:
+        """Reset the state to 0."""
+        for variable in self.variables:
+            variable.assign(np.zeros(variable.shape))
+
+    def _snapshot(self) -> Callable[[], None]:
+        """Copy the state; return a function that restores it."""
+        # Copied are containers; anything else, such as a function or a model, is kept as it is.
+        state = {
+            name: copy.deepcopy(value) if isinstance(value, _CONTAINERS) else value
+            for name, value in vars(self).items()
+            if name != "_variables"
+        }
+        variables = [*self._variables]  # some metrics add theirs when they see the first batch
+        arrays = [(variable, variable.array.copy()) for variable in variables]
+        restores = [value._snapshot() for value in state.values() if isinstance(value, Metric)]
+
+        def restore() -> None:
+            vars(self).update(state)
+            self._variables[:] = variables
+            for variable, array in arrays:
+                variable.array[...] = array
+            for restore_metric in restores:
+                restore_metric()
+
+        return restore
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Add a batch and compute the result.
+
+        Parameters
+        ----------
+        *args, **kwargs : object
+            As for `update_state`.
+
+        Returns
+        -------
+        Tensor
+            Result so far.
+        """
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"

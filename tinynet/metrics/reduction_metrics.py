@@ -1,0 +1,197 @@
+"""Sums and means over all batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinynet._core import checks
+from tinynet._core.registry import snake_case
+from tinynet.losses import LossFunction, fit_weights
+from tinynet.metrics.metric import Metric, _registry
+from tinynet.program.variable import Array, Tensor, Variable, as_tensor, copies
+
+__all__ = ["Mean", "MeanMetricWrapper", "Sum"]
+
+
+@_registry.register()
+class Sum(Metric):
+    """The sum of numbers.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> total = Sum()
+    >>> total.update_state([1.0, 3.0])
+    >>> float(total.result())
+    4.0
+    """
+
+    by_example = True
+    # Python's floats: exact to double precision however many batches come.
+    _totals: tuple[str, ...] = ("total",)
+    total: float
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(dtype, checks.title(name, snake_case(type(self).__name__)))
+        vars(self).update(dict.fromkeys(self._totals, 0.0))
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Copies of the state."""
+        totals = ((name, getattr(self, name)) for name in self._totals)
+        return [Variable(np.asarray(value, self.dtype), False, name=name) for name, value in totals]
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Keras' own
+        """Add numbers.
+
+        Parameters
+        ----------
+        values : array_like
+            Numbers.
+        sample_weight : array_like, optional
+            Weight of each number.
+        """
+        values = checks.numeric("values", values, np.float64)
+        if sample_weight is not None:
+            values = values * fit_weights(
+                checks.numeric("sample_weight", sample_weight, np.float64), values.shape
+            )
+        self.total += float(values.sum())
+
+    def result(self) -> Tensor:
+        """Compute the sum."""
+        return as_tensor(np.asarray(self.total, self.dtype))
+
+    def reset_state(self) -> None:
+        """Set the state to 0."""
+        vars(self).update(dict.fromkeys(self._totals, 0.0))
+
+
+@_registry.register()
+class Mean(Sum):
+    """The mean of numbers.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> mean = Mean()
+    >>> mean.update_state([1.0, 3.0])
+    >>> float(mean.result())
+    2.0
+    """
+
+    _totals = ("total", "count")
+    count: float
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Keras' own
+        """Add numbers.
+
+        Parameters
+        ----------
+        values : array_like
+            Numbers.
+        sample_weight : array_like, optional
+            Weight of each number.
+        """
+        values = checks.numeric("values", values)
+        rows = len(values) if values.ndim else 1
+        # What belongs to one example is averaged, so that each example counts the same.
+        per_row = max(values.size // max(rows, 1), 1)
+        if sample_weight is None:
+            self.total += float(np.sum(values, dtype=np.float64)) / per_row
+            self.count += rows
+        else:
+            weights = fit_weights(
+                checks.numeric("sample_weight", sample_weight, np.float64), values.shape
+            )
+            self.total += float(np.sum(values * weights)) / per_row
+            self.count += float(np.sum(weights)) / per_row
+
+    def traced_values(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the values of a batch whose arrays are traced, None if Python must compute them.
+
+        Parameters
+        ----------
+        y_true, y_pred : Traced
+            Targets and predictions.
+
+        Returns
+        -------
+        Traced or None
+            The values whose mean it is.
+        """
+        return None
+
+    def result(self) -> Tensor:
+        """Compute the mean; 0 without any numbers."""
+        mean = self.total / self.count if self.count else 0.0
+        return as_tensor(np.asarray(mean, self.dtype))
+
+
+@_registry.register()
+class MeanMetricWrapper(Mean):
+    """The mean of a function's values.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(y_true, y_pred, **kwargs)`` returns one value for each example, or one for all.
+    name, dtype : str, optional
+        As for `Metric`.
+    **kwargs : object
+        Further arguments of the function.
+
+    Examples
+    --------
+    >>> metric = MeanMetricWrapper(lambda y_true, y_pred: abs(y_true - y_pred))
+    >>> metric.update_state([1.0, 2.0], [1.5, 2.0])
+    >>> float(metric.result())
+    0.25
+    """
+
+    by_example = False
+
+    def __init__(
+        self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(name, dtype)
+        self._fn = fn
+        self._fn_kwargs = kwargs
+
+    def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Check targets as the loss does, if the function is one."""
+        if isinstance(self._fn, LossFunction):
+            self._fn.loss_class(**self._fn_kwargs).prepare(y_true, output_shape)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
+        """Add a batch.
+
+        Parameters
+        ----------
+        y_true : array_like, shape (N, ...)
+            Targets.
+        y_pred : array_like, shape (N, ..., C)
+            Predictions.
+        sample_weight : array_like, optional
+            Weight of each example.
+        """
+        y_true, y_pred = _pair(y_true, y_pred, self.dtype)
+        super().update_state(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)
+
+
+def _pair(y_true: Any, y_pred: Any, dtype: str) -> tuple[Tensor, Tensor]:
+    """Convert targets and predictions as Keras does for a custom function: to tensors of floats."""
+    pairs = ("y_true", y_true), ("y_pred", y_pred)
+    true, predicted = map(as_tensor, copies(*(checks.numeric(*pair, dtype) for pair in pairs)))
+    return true, predicted

@@ -1,0 +1,248 @@
+"""Metrics for regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet import losses
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared
+from tinynet.metrics.accuracy_metrics import _column, _in_columns, _same_shape, _weights
+from tinynet.metrics.loss_metric import FormulaMetric
+from tinynet.metrics.metric import Metric, _registry
+from tinynet.program.variable import Array, Tensor, as_tensor
+
+__all__ = ["CosineSimilarity", "LogCoshError", "MeanAbsoluteError", "MeanAbsolutePercentageError"]
+__all__ += ["MeanSquaredError", "MeanSquaredLogarithmicError", "R2Score", "RootMeanSquaredError"]
+
+
+@_registry.register("mse", "MSE")
+class MeanSquaredError(FormulaMetric):
+    """Mean of the squared errors.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(MeanSquaredError()([[0, 1], [0, 0]], [[1, 1], [0, 0]]))
+    0.25
+    """
+
+    loss_class = losses.MeanSquaredError
+
+
+@_registry.register()
+class RootMeanSquaredError(MeanSquaredError):
+    """Square root of the mean of the squared errors.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(RootMeanSquaredError()([[0, 1], [0, 0]], [[1, 1], [0, 0]]))
+    0.5
+    """
+
+    def result(self) -> Tensor:
+        """Compute the root."""
+        return as_tensor(np.sqrt(super().result()))
+
+
+@_registry.register("mae", "MAE")
+class MeanAbsoluteError(FormulaMetric):
+    """Mean of the absolute errors.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(MeanAbsoluteError()([[0, 1], [0, 0]], [[3, 1], [0, 0]]))
+    0.75
+    """
+
+    loss_class = losses.MeanAbsoluteError
+
+
+@_registry.register("mape", "MAPE")
+class MeanAbsolutePercentageError(FormulaMetric):
+    """Mean of the errors, in percent of the targets.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> float(MeanAbsolutePercentageError()([[4.0, 2.0]], [[5.0, 1.0]]))
+    37.5
+    """
+
+    loss_class = losses.MeanAbsolutePercentageError
+
+
+@_registry.register("msle", "MSLE")
+class MeanSquaredLogarithmicError(FormulaMetric):
+    """Mean of the squared differences of ``log(1 + y)``.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> round(float(MeanSquaredLogarithmicError()([[1.0]], [[3.0]])), 4)  # log(2) ** 2
+    0.4805
+    """
+
+    loss_class = losses.MeanSquaredLogarithmicError
+
+
+@_registry.register()
+class LogCoshError(FormulaMetric):
+    """Mean of ``log(cosh(y_pred - y_true))``.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    >>> round(float(LogCoshError()([[0.0, 0.0]], [[1.0, 0.0]])), 4)
+    0.2169
+    """
+
+    loss_class = losses.LogCosh
+
+    def __init__(self, name: str | None = "logcosh", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+
+
+@declared(_registry)
+class CosineSimilarity(FormulaMetric):
+    """Mean cosine of the angle between targets and predictions: 1 for the same direction.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+        As for `Metric`.
+    axis : int
+        Axis of the vectors.
+
+    Examples
+    --------
+    >>> float(CosineSimilarity()([[0.0, 1.0], [0.0, 1.0]], [[0.0, 5.0], [3.0, 0.0]]))
+    0.5
+    """
+
+    name: Any = argument(None)
+    dtype: Any = argument(None)
+    axis: int = argument(-1, checks.whole, -64)
+
+    loss_class = losses.CosineSimilarity
+    _direction = "up"
+
+    def result(self) -> Tensor:
+        """Return the mean, of which the loss is the negative."""
+        return as_tensor(0 - super().result())
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; the axis, which Keras leaves out, if it differs."""
+        left_out = ("axis",) if self.axis == -1 else ()
+        return {k: v for k, v in super().get_config().items() if k not in left_out}
+
+
+_AGGREGATIONS = (None, "uniform_average", "variance_weighted_average")
+
+
+@declared(_registry)
+class R2Score(Metric):
+    """Coefficient of determination: ``1 - sum((y - y_pred)**2) / sum((y - mean(y))**2)``.
+
+    It is 1 for perfect predictions, and 0 for those that are always the mean of the targets.
+
+    Parameters
+    ----------
+    class_aggregation : {"uniform_average", "variance_weighted_average", None}
+        Average over several outputs; None for one result per output.
+    num_regressors : int
+        Number of inputs of the model for the adjusted score, or 0 for the plain score.
+    name, dtype : str, optional
+        As for `Metric`.
+
+    Examples
+    --------
+    The targets vary by ``1 + 0 + 1`` around their mean, and are missed by ``0.5**2 + 0.5**2``.
+
+    >>> float(R2Score()([[1.0], [2.0], [3.0]], [[1.5], [2.0], [2.5]]))
+    0.75
+    """
+
+    class_aggregation: Any = argument("uniform_average", checks.choice, _AGGREGATIONS)
+    num_regressors: int = argument(0, checks.whole, 0)
+    name: Any = argument("r2_score")
+    dtype: Any = argument(None)
+
+    _direction = "up"
+    by_example = True
+
+    def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Check the shapes."""
+        expected = (*y_true.shape[:1], *output_shape[1:])
+        _same_shape(self.name, _column(y_true, expected), expected)
+        _in_columns(self.name, output_shape, *(v.shape[0] for v in self._variables[:1]))
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch."""
+        predictions = checks.numeric("y_pred", y_pred, np.float64)
+        y_true = checks.numeric("y_true", y_true, np.float64)
+        R2Score.check_targets(self, y_true, predictions.shape)
+        y = _column(y_true, predictions.shape)
+        weights = _weights(sample_weight, y.shape)
+        parts = {
+            "sum": weights * y,
+            "squared_sum": weights * y * y,
+            "residual": weights * (y - predictions) ** 2,
+            "count": weights,
+            "num_samples": np.ones(y.shape),
+        }
+        if not self._variables:
+            for name in parts:
+                self.add_variable(y.shape[1:], dtype="float64", name=name)
+        for variable, part in zip(self._variables, parts.values(), strict=True):
+            variable.assign_add(part.sum(axis=0))
+
+    def result(self) -> Tensor:
+        """Compute the score; NaN if the targets do not vary and are met exactly."""
+        sums, squares, residual, count, samples = (np.asarray(v) for v in self._variables)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = squares - sums * sums / count
+            score = 1 - residual / total
+            score = np.where(np.isinf(score), 0, score)
+            if self.class_aggregation == "uniform_average":
+                score = np.mean(score)
+            elif self.class_aggregation == "variance_weighted_average":
+                score = np.sum(total * score) / np.sum(total)
+        left = samples.sum() - self.num_regressors - 1
+        if self.num_regressors and left > 0:
+            score = 1 - (1 - score) * (samples.sum() - 1) / left
+        elif self.num_regressors:
+            checks.warn(
+                "num_regressors must be less than the number of targets minus 1 for the adjusted "
+                "R2 score; the result is the plain score. "
+                f"Received: num_regressors={self.num_regressors}, {samples.sum():g} targets"
+            )
+        return as_tensor(np.asarray(score, self.dtype))

@@ -1,0 +1,591 @@
+"""The structure of a model: its layers, the graph between them, and its inputs and outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinynet import config, layers, random
+from tinynet._core import checks
+from tinynet._core.registry import unique_name
+from tinynet.layers import layer
+from tinynet.layers.input_layer import InputLayer
+from tinynet.layers.layer import Layer, _registry, map_shapes
+from tinynet.program.graph import Graph, rebuilt
+from tinynet.program.layer_operations import RESHAPE
+from tinynet.program.nested import flattened, mapped
+from tinynet.program.symbols import Shape, SymbolicTensor, examples_of
+from tinynet.program.variable import pack
+from tinynet.sparse import CompressedRows, worth_it
+from tinynet.training.data_adapters import inputs as inputs_of
+from tinynet.training.data_adapters import only
+
+
+class Network(Layer):
+    """A layer made of layers: the part of a model that knows its graph.
+
+    Parameters
+    ----------
+    inputs, outputs : SymbolicTensor, or list or dict of them, optional
+        What `Input` returned, and what is computed from it.
+    name : str, optional
+        By default the class name in snake case, numbered.
+    trainable : bool
+        Whether training changes its weights.
+    **kwargs : object
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> x = layers.Input((4,))
+    >>> Network(x, layers.Dense(2)(x)).output_shape
+    (None, 2)
+    """
+
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self._functional = inputs is not None or outputs is not None
+        if name is None and self._functional and type(self) in _registry.written:
+            name = unique_name("Functional")
+        super().__init__(name=name, trainable=trainable, **kwargs)
+        self._layers: list[Layer] = []
+        self._input: InputLayer | None = None
+        self._graph: Graph | None = None
+        self._structure_of_inputs: Any = None
+        self._types_of_inputs: list[Any] = []
+        if self._functional:
+            inputs, outputs = (
+                ends[0] if isinstance(ends, list | tuple) and len(ends) == 1 else ends
+                for ends in (inputs, outputs)
+            )
+            self._set_graph(Graph(inputs, outputs))
+            self.build()
+
+    def _set_graph(self, graph: Graph) -> None:
+        """Set the graph of a functional model; inputs within another model get inputs before."""
+        if any(not isinstance(s.layer, InputLayer) for s in graph.entries):
+            graph = rebuilt(graph.plan(), new_entry, lambda operation: operation)
+        names = [o.name for o in graph.operations if isinstance(o, Layer)]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"All layers of {self.name} must have different names. Received: {names}"
+            )
+        taken = set(names)
+        for call in graph.operations:
+            if not isinstance(call, Layer):
+                numbered = (f"{call.name}_{k}" for k in itertools.count(1))
+                if call.name in taken:  # by a layer, or in a file
+                    call.own_name = next(name for name in numbered if name not in taken)
+                taken.add(call.name)
+        self._graph = graph
+        self._layers = [o for o in graph.operations if isinstance(o, Layer)]
+        if len(graph.entries) == 1:
+            self._enter(graph.entries[0].layer)
+
+    def _enter(self, layer: InputLayer) -> None:
+        """Set the input layer, whose type inputs are converted to."""
+        self._input = layer
+        if layer.input_dtype in config.FLOATS:
+            self.dtype = layer.input_dtype
+
+    # ------------------------------------------------------------ what it is made of
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Its layers; those of a functional model begin with its inputs."""
+        return [*self._own_layers()]
+
+    def _own_layers(self) -> list[Layer]:
+        """The layers in the order of their weights."""
+        return list(dict.fromkeys([*self._layers, *self._inner_layers()]))
+
+    _sublayers = _own_layers
+
+    @property
+    def _has_own_call(self) -> bool:
+        """Whether a subclass says in its own `call` what is computed."""
+        return not type(self).call.__module__.startswith("tinynet.")
+
+    #: The `build` of a subclass, and whether it runs or has run.
+    _own_build: Any = None
+    _in_build = _own_built = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Wrap a subclass's `build`, which `Model.build` then calls."""
+        super().__init_subclass__(**kwargs)
+        own = vars(cls).get("build")
+        if own is not None and not cls.__module__.startswith("tinynet."):
+
+            @functools.wraps(own)
+            def build(self: Any, input_shape: Any = None) -> None:
+                if self._in_build:  # called by the build of a class derived from this one
+                    own(self, input_shape)
+                else:
+                    Network.build(self, input_shape)
+
+            cls._own_build, cls.build = own, build  # type: ignore[method-assign]  # wrapped
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Find a layer.
+
+        Parameters
+        ----------
+        name : str, optional
+            Its name.
+        index : int, optional
+            Or its position in `layers`.
+
+        Returns
+        -------
+        Layer
+            The layer.
+
+        Raises
+        ------
+        ValueError
+            If it does not exist, or neither or both arguments are given.
+        """
+        if (name is None) == (index is None):
+            raise ValueError(
+                f"get_layer takes either a name or an index. Received: name={name}, index={index}"
+            )
+        own = self.layers
+        if index is not None:
+            if not -len(own) <= checks.whole("index", index, -(2**31)) < len(own):
+                raise ValueError(f"{self.name} has {len(own)} layers. Received: index={index}")
+            return own[index]
+        return checks.known("layer", str(name), {la.name: la for la in own})
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the input, batch size first; only where it is known."""
+        return mapped(lambda s: s.shape, self._known_graph().inputs)
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the output, batch size first; only where it is known."""
+        return mapped(lambda s: s.shape, self._known_graph().outputs)
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input; only where it is known."""
+        return self._known_graph().inputs
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output; only where it is known."""
+        return self._known_graph().outputs
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic inputs in a list."""
+        return self._known_graph().entries
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic outputs in a list."""
+        return flattened(self._known_graph().outputs)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs: those of the layers that compute them."""
+        return [n.name for s in self.outputs if (n := s.node) is not None]
+
+    def _known_graph(self) -> Graph:
+        """Return the graph; of a subclass with its own `call`, made once the input is known."""
+        if self._graph is None and self._has_own_call and self.built:
+            kinds = iter(self._types_of_inputs or itertools.repeat(self.dtype))
+            inputs = map_shapes(lambda s: new_entry(None, s, next(kinds)), self._build_shape)
+            self._graph = Graph(inputs, self.call(inputs))
+        if self._graph is None:
+            raise AttributeError(
+                f"{self.name} does not know its input's shape before it is built. "
+                f"Received: built={self.built}"
+            )
+        return self._graph
+
+    # ------------------------------------------------------------ calls
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make all weights, as views of one flat vector.
+
+        Parameters
+        ----------
+        input_shape : tuple of (int or None), or list or dict of them
+            The shape of the input, batch size first.
+
+        Raises
+        ------
+        ValueError
+            If it does not fit, or the model has no layers.
+        """
+        if self._in_build:
+            return
+        if input_shape is None:
+            input_shape = self.input_shape if self._graph or self._input is None else None
+            input_shape = input_shape or self._input.batch_shape  # type: ignore[union-attr]
+        shape: Any = map_shapes(lambda s: checks.shape("input_shape", s, batch=True), input_shape)
+        if self._own_build is not None and not self._own_built:
+            self._in_build = True
+            try:
+                self._own_build(map_shapes(lambda s: (None, *s[1:]), shape))
+            finally:
+                self._in_build = self.built = False
+            self._own_built = True
+        self._make_graph(shape)
+        # The trainable ones lie together, so that an optimizer's step is one call.
+        pack(sorted(self.weights, key=lambda w: not w.trainable))
+        self._checked_shapes = None
+        super().build(shape)
+        if self._graph is not None and not self._has_own_call:
+            self._note_shapes(self._graph)
+
+    def _make_graph(self, shape: Any) -> None:
+        """Build the layers by calling them; of a functional model, they are built."""
+        if self._has_own_call and not self._functional:
+            self._graph = None
+            kinds = iter(self._types_of_inputs or itertools.repeat(self.dtype))
+            inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, next(kinds))), shape)
+            self._outputs_for((inputs,), {}, self.call)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Compute the outputs: of a functional model, along its graph.
+
+        Parameters
+        ----------
+        inputs : tensor, or list or dict of them
+            The inputs.
+        training : bool
+            Whether it is a training step.
+
+        Returns
+        -------
+        tensor, or list or dict of them
+            The outputs.
+        """
+        if self._graph is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} must define call(self, inputs), or be made of inputs and "
+                "outputs"
+            )
+        values = self._in_order(inputs)
+        entries = zip(self._graph.entries, values, strict=True)
+        return self._graph.run([self._adjusted(x, s.shape) for s, x in entries])
+
+    def _in_order(self, inputs: Any) -> list[Any]:
+        """Return a functional model's inputs in the order of its graph, by name from a dict."""
+        entries = self._known_graph().entries
+        names = [s.name for s in entries]
+        own = self._known_graph().inputs
+        if isinstance(inputs, dict):
+            keys = names
+            if isinstance(own, dict) and set(inputs) >= set(own):
+                keys = [*sorted(own)]
+            if not set(keys) <= set(inputs):
+                raise ValueError(
+                    f"x must be a dict with the keys {keys}, the names of the inputs. "
+                    f"Received: x with the keys {checks.shorten([*inputs])}"
+                )
+            return [inputs[key] for key in keys]
+        values = [*inputs] if isinstance(inputs, list | tuple) else [inputs]
+        if len(values) != len(entries):
+            values = flattened(inputs)
+        if len(values) != len(entries):
+            raise ValueError(
+                f"x must have one array for each of the inputs {names}, in a list or by name. "
+                f"Received: {len(values)} arrays"
+            )
+        return values
+
+    def _adjusted(self, x: Any, expected: Shape) -> Any:
+        """Add or drop a last axis of size 1 where that makes the input fit, as Keras does."""
+        shape = _adjusted_shape(tuple(x.shape), expected)
+        self._require_fit(expected, (None, *shape[1:]))
+        if shape != tuple(x.shape):
+            x = RESHAPE(x, target=shape[1:]) if isinstance(x, SymbolicTensor) else x.reshape(shape)
+        return x
+
+    def _require_fit(self, expected: Shape, shape: Shape, name: str = "") -> None:
+        if not fits(expected, shape):
+            hint = f" for {name!r}" if name else ""
+            if len(shape) == len(expected) - 1:
+                hint += "; for a single example, pass x[None]"
+            raise ValueError(
+                f"{self.name} takes inputs of shape {expected}{hint}. Received: shape {shape}"
+            )
+
+    def _shapes_for(self, shapes: tuple[Shape, ...]) -> Any:
+        """Return symbolic outputs, without calls behind them, for the shapes of the inputs."""
+        entries = [] if self._input is None else [(self._input.batch_shape, "")]
+        if self._functional:
+            several = len(self._known_graph().entries) > 1
+            entries = [(s.shape, s.name * several) for s in self._known_graph().entries]
+        for (expected, name), shape in zip(entries, shapes, strict=False):
+            self._require_fit(expected, shape, name)
+        kinds = self._input_dtypes(len(shapes))
+        pairs = zip(shapes, kinds, strict=True)
+        open_shapes = [((None, *shape[1:]), kind) for shape, kind in pairs]
+        key = layer.STRUCTURE[0], self.built, open_shapes, self._structure_of_inputs
+        if self._last_shapes is None or self._last_shapes[0] != key:
+            inputs = self._structured([SymbolicTensor(examples_of(*own)) for own in open_shapes])
+            self._build_once(mapped(lambda s: s.shape, inputs))
+            outputs = self._outputs_for((inputs,), {})
+            self._last_shapes = (layer.STRUCTURE[0], self.built, *key[2:]), outputs
+            return outputs  # another thread may have replaced `_last_shapes`
+        return self._last_shapes[1]
+
+    def _note_shapes(self, graph: Graph) -> None:
+        """Note the outputs of the graph, which was made just now, as result of `_shapes_for`."""
+        kinds = self._input_dtypes(len(graph.entries))
+        shapes = [(s.shape, kind) for s, kind in zip(graph.entries, kinds, strict=True)]
+        if [np.dtype(s.dtype) for s in graph.entries] == kinds:
+            key = layer.STRUCTURE[0], self.built, shapes, self._structure_of_inputs
+            outputs = mapped(lambda s: SymbolicTensor(s.examples, self.name), graph.outputs)
+            self._last_shapes = key, outputs
+
+    #: What the last result of `_shapes_for` was for, and the result.
+    _last_shapes: Any = None
+
+    @contextlib.contextmanager
+    def _undone_on_error(self) -> Iterator[None]:
+        """If the model is not built before and there is an error, leave it as it was."""
+        if self.built:
+            yield
+            return
+        stream = random._state()
+        with self._tried(keeps=True):
+            try:
+                yield
+            except BaseException:
+                random._set_state(stream)
+                raise
+
+    def _is_traceable(self) -> bool:
+        """Whether all code that a call runs is the library's: tracing it changes nothing."""
+        if self._traceable[0] != layer.STRUCTURE[0]:
+            inside = self._all_layers()
+            own = all(type(layer) in _registry.written for layer in inside[1:])
+            adds_losses = any(layer.activity_regularizer is not None for layer in inside)
+            self._traceable = layer.STRUCTURE[0], own and not self._has_own_call, adds_losses
+        return self._traceable[1]
+
+    def _is_row_wise(self) -> bool:
+        """Whether rows of a batch are known not to depend on each other."""
+        graphs = [getattr(layer, "_graph", None) for layer in self._all_layers()]
+        used = [o for graph in graphs if graph is not None for o in graph.operations]
+        return self._is_traceable() and all(
+            isinstance(o, Layer) and not isinstance(o, layers.Lambda)
+            for o in (*used, *self._all_layers())
+        )
+
+    #: The structure for which it was last determined, the result, and whether layers add losses.
+    _traceable = -1, False, False
+
+    # ------------------------------------------------------------ what the loops ask
+
+    def _structured(self, flat: list[Any]) -> Any:
+        """Return inputs as `call` takes them."""
+        given = self._structure_of_inputs
+        if given is None or (self._graph is not None and not self._has_own_call):
+            return flat[0] if len(flat) == 1 else flat
+        left = iter(flat)
+        return mapped(lambda _: next(left), given)
+
+    def _input_arrays(self, x: Any) -> list[Any]:
+        """Return the arrays of the inputs, as they were passed."""
+        arrays = self._listed_inputs(x)
+        self._note_types(arrays)
+        return arrays
+
+    def _note_types(self, arrays: list[Any]) -> None:
+        """Remember which inputs are integers, which a custom `call` may look up."""
+        if self._has_own_call and not self._functional:
+            types = [np.dtype(getattr(a, "dtype", self.dtype)) for a in arrays]
+            self._types_of_inputs = [t if t.kind in "iub" else self.dtype for t in types]
+
+    def _listed_inputs(self, x: Any) -> list[Any]:
+        if type(x) is np.ndarray and (self._input is not None or not self._functional):
+            return [self._with_rank(x)]
+        if self._functional and len(self._known_graph().entries) > 1:
+            values = self._in_order(x)
+            entries = self._known_graph().entries
+            return [self._with_rank(v, s.shape) for v, s in zip(values, entries, strict=True)]
+        several = isinstance(x, list | tuple | dict) and len(x) > 1
+        if self._has_own_call and (several or isinstance(x, dict)) and _are_arrays(x):
+            structured = mapped(lambda _: None, x)
+            if structured != self._structure_of_inputs:
+                self._structure_of_inputs = structured
+                layer.changed()
+            return [self._with_rank(v) for v in flattened(x)]
+        key = None if self._input is None else self._input.name
+        numbers_only = self._input is not None and self._input.batch_shape[1:] in ((), (1,))
+        x = only("x", x, key, 0 if numbers_only else None)
+        sparse = hasattr(x, "tocsr") and len(x.shape) == 2 and self._takers_of_rows(x)
+        return [self._with_rank(CompressedRows.from_scipy(x, self.dtype) if sparse else x)]
+
+    def _with_rank(self, x: Any, expected: Any = None) -> Any:
+        if not isinstance(x, CompressedRows):
+            x = inputs_of(x)
+        if expected is None:
+            expected = self._input.batch_shape if self._input is not None else None
+        if expected is None or len(x.shape) == len(expected):
+            return x
+        shape = _adjusted_shape(x.shape, expected)
+        return x if shape == x.shape else x.reshape(shape)
+
+    def _input_dtypes(self, n: int) -> list[Any]:
+        """Return the types that inputs are converted to: floats are the model's, others stay."""
+        graph = self._graph if self._functional else None
+        own = [s.dtype for s in graph.entries] if graph else self._types_of_inputs
+        own = own if len(own) == n else [self.dtype] * n
+        return [np.dtype(self.dtype if kind in config.FLOATS else kind) for kind in own]
+
+    def _output_names(self) -> list[str] | None:
+        """Return the names of the outputs, as far as they are known."""
+        if self._functional:
+            outputs, names = self._known_graph().outputs, self.output_names
+            return [*outputs] if isinstance(outputs, dict) and len(names) == 1 else names
+        return None if self._has_own_call or not self._layers else [self._layers[-1].name]
+
+    def _takers_of_rows(self, x: Any) -> list[Any]:
+        """Return the dense layers that the inputs go into, laid out in rows, if all are such."""
+        if self._has_own_call:
+            return []
+        first = self._first_layers()
+        if len(getattr(x, "shape", ())) > 2:
+            if [type(layer) for layer in first] != [layers.Flatten]:
+                return []
+            first = self._first_layers(after=first[0])
+        kinds = {(type(layer), getattr(layer, "dtype", None)) for layer in first}
+        return first if kinds == {(layers.Dense, self.dtype)} else []
+
+    def _rows_of(self, x: Any, compress: Any) -> Any:
+        """Return inputs as compressed rows; None if an array is faster, or may not be compressed.
+
+        Compressed rows leave out products with 0, which are NaN for weights that are not finite.
+        """
+        if isinstance(x, CompressedRows):
+            return x.astype(self.dtype) if self._takers_of_rows(x) else None
+        if compress is None or self.dtype != "float32" or x.ndim < 2:
+            return None
+        if not (takers := self._takers_of_rows(x)):
+            return None
+        is_finite = all(np.isfinite(v.array).all() for layer in takers for v in layer.weights)
+        return compress(x, self.dtype) if is_finite and worth_it(x) else None
+
+    def _first_layers(self, after: Layer | None = None) -> list[Any]:
+        """Return what the only input, or the result of a layer, is passed to."""
+        if self._graph is None:
+            row = self._layers if after is None else self._layers[self._layers.index(after) + 1 :]
+            first = row[:1]
+        else:
+            if len(self._graph.entries) > 1:
+                return []
+            start = self._graph.entries[0]
+            if after is not None:
+                start = after._nodes[-1].outputs
+            first = [n.operation for n in self._graph.nodes if any(i is start for i in n.inputs)]
+        if len(first) == 1 and isinstance(first[0], Network):
+            return first[0]._first_layers() if not first[0]._has_own_call else []
+        return first
+
+
+def fits(expected: Shape, shape: Shape) -> bool:
+    """Return whether a shape is the expected one, wherever both are known; the batch may differ.
+
+    Parameters
+    ----------
+    expected, shape : tuple of (int or None)
+        The shapes.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+
+    Examples
+    --------
+    >>> fits((None, 3), (7, 3)), fits((None, 3), (7, 4))
+    (True, False)
+    """
+    return len(expected) == len(shape) and all(
+        a is None or b is None or a == b for a, b in zip(expected[1:], shape[1:], strict=True)
+    )
+
+
+def _adjusted_shape(shape: Any, expected: Shape) -> Any:
+    """Return a shape with or without a last axis of size 1, if that is what is expected."""
+    other = shape
+    if len(shape) == len(expected) + 1 and shape[-1] == 1:
+        other = shape[:-1]
+    elif len(shape) == len(expected) - 1 and expected[-1] == 1:
+        other = (*shape, 1)
+    return other if fits(expected, other) else shape
+
+
+def _are_arrays(x: Any) -> bool:
+    """Return whether a list or dict holds arrays, rather than rows of numbers."""
+    return all(len(getattr(leaf, "shape", ())) > 0 for leaf in flattened(x))
+
+
+def takes_graph(kind: type) -> bool:
+    """Return whether a class of models is constructed from inputs and outputs, as in Keras.
+
+    Parameters
+    ----------
+    kind : type
+        The class.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+
+    Examples
+    --------
+    >>> takes_graph(Network)
+    True
+    """
+    own = [*inspect.signature(kind.__init__).parameters.values()][1:]  # type: ignore[misc]
+    kinds = {p.kind for p in own}
+    anything = kinds == {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    return anything or [p.name for p in own[:3]] == ["inputs", "outputs", "name"]
+
+
+def new_entry(layer: Any, shape: Shape, dtype: str) -> SymbolicTensor:
+    """Return a symbolic input; an existing one, if it is that of an input layer.
+
+    Parameters
+    ----------
+    layer : Layer or None
+        Layer that the input belongs to.
+    shape : tuple of (int or None)
+        Its shape.
+    dtype : str
+        Its type.
+
+    Returns
+    -------
+    SymbolicTensor
+        The input.
+
+    Examples
+    --------
+    >>> new_entry(None, (None, 3), "float32").shape
+    (None, 3)
+    """
+    if isinstance(layer, InputLayer):
+        return layer.output
+    return InputLayer(batch_shape=shape, dtype=dtype).output

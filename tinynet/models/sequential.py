@@ -1,0 +1,183 @@
+"""Layers in a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet import layers
+from tinynet._core import checks
+from tinynet.layers.input_layer import InputLayer
+from tinynet.layers.layer import Layer, _registry, changed
+from tinynet.models.functional import fits
+from tinynet.models.model import Model
+from tinynet.program.graph import Graph
+from tinynet.program.symbols import SymbolicTensor, examples_of
+
+
+class Sequential(Model):
+    """Layers in a row.
+
+    Parameters
+    ----------
+    layers : list of Layer, optional
+        The layers, the first of which may be an `Input`.
+    trainable : bool
+        Whether training changes its weights.
+    name : str, optional
+        By default ``"sequential"``, numbered.
+
+    Examples
+    --------
+    >>> model = Sequential([layers.Input((784,)), layers.Dense(10, activation="softmax")])
+    >>> model.count_params()
+    7850
+    """
+
+    def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
+        super().__init__(name=name, trainable=trainable)
+        if layers is not None and not isinstance(layers, list | tuple):
+            raise TypeError(
+                f"layers must be a list of layers. Received: layers={checks.shorten(layers)}"
+            )
+        for layer in layers or []:
+            self._append(layer)
+        self._rebuild()
+
+    def add(self, layer: Any) -> None:
+        """Append a layer; where the input's shape is known, it is built at once.
+
+        Parameters
+        ----------
+        layer : Layer or SymbolicTensor
+            The layer, or an `Input`.
+
+        Raises
+        ------
+        ValueError
+            If it is no layer, a second input, of a name that is taken, or does not fit.
+        """
+        graph, built = self._graph, self.built
+        self._append(layer)
+        try:
+            self._rebuild()
+        except BaseException:
+            self._layers.pop()
+            self._graph, self.built = graph, built
+            raise
+
+    def _append(self, layer: Any) -> None:
+        if isinstance(layer, SymbolicTensor) and isinstance(layer.layer, InputLayer):
+            layer = layer.layer
+        if not isinstance(layer, Layer):
+            raise ValueError(
+                f"{self.name} takes layers only. Received: {checks.shorten(layer)} of type "
+                f"{type(layer).__name__}"
+            )
+        if isinstance(layer, InputLayer):
+            if self._input is not None or self._layers:
+                raise ValueError(
+                    f"{self.name} takes one input, before all layers. Received: {layer.name}"
+                )
+            self._enter(layer)
+            return
+        if layer.name in [other.name for other in self._layers]:
+            raise ValueError(
+                f"All layers of {self.name} must have different names. "
+                f"Received: a second layer {layer.name!r}"
+            )
+        if not self._layers and self._input is None:
+            shape = layer._first_shape
+            if shape is None and isinstance(layer, Model) and layer._graph is not None:
+                shape = layer.input_shape
+            if shape is not None:
+                self._input = InputLayer(batch_shape=shape, dtype=self.dtype)
+        self._layers.append(layer)
+        changed()
+        self.built = False
+
+    def pop(self, rebuild: bool = True) -> Layer | None:
+        """Remove the last layer.
+
+        Parameters
+        ----------
+        rebuild : bool
+            Whether to build what is left.
+
+        Returns
+        -------
+        Layer
+            The layer.
+        """
+        if not self._layers:
+            return None
+        layer = self._layers.pop()
+        self.built, self._graph = False, None
+        changed()
+        if rebuild:
+            self._rebuild()
+        return layer
+
+    def _rebuild(self) -> None:
+        if self._input is not None and self._layers:
+            self.build(self._input.batch_shape)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Apply layer after layer."""
+        x = inputs
+        if self._input is not None:
+            x = self._adjusted(x, self._input.batch_shape)
+        for layer in self._layers:
+            x = layer(x)
+        return x
+
+    def _make_graph(self, shape: Any) -> None:
+        """Apply the layers to the symbolic input: those that are new, if layers were added."""
+        checks.require(self._layers, f"{self.name} has no layers: add some", "layers=[]")
+        if self._input is None:
+            self._input = InputLayer(batch_shape=shape, dtype=self.dtype)
+        elif not fits(self._input.batch_shape, shape):
+            self._adjusted(SymbolicTensor(examples_of(shape, self.dtype)), self._input.batch_shape)
+        x: Any = self._input.output
+        done = 0
+        if self._graph is not None and self._graph.entries == [x]:
+            kept = [node.operation for node in self._graph.nodes]
+            if kept == self._layers[: len(kept)]:
+                done, x = len(kept), self._graph.outputs
+        for layer in self._layers[done:]:
+            x = layer(x)
+        self._graph = Graph(self._input.output, x)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the model is made of, without its weights."""
+        entries = [] if self._input is None else [self._input]
+        listed = [layers.serialize(layer) for layer in entries + self._layers]
+        config = {**super().get_config(), "layers": listed}
+        if self._input is not None:
+            config["build_input_shape"] = list(self._input.batch_shape)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a model from its configuration.
+
+        Parameters
+        ----------
+        config : dict
+            What `get_config` returned.
+
+        Returns
+        -------
+        Sequential
+            A new one, with new weights.
+        """
+        listed = [layers.deserialize(entry) for entry in config["layers"]]
+        model = cls(listed, config.get("trainable", True), config.get("name"))
+        if model._input is None:
+            model.dtype = checks.float_type(config.get("dtype"), model.dtype)
+        shape = config.get("build_input_shape")
+        if not model.built and shape is not None and listed:
+            model.build(shape)
+        return model
+
+
+_registry.register(module="keras")(Sequential)

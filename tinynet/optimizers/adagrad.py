@@ -1,0 +1,48 @@
+"""Adagrad."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinynet import functional
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared
+from tinynet.optimizers.built_in import _BuiltIn
+from tinynet.optimizers.optimizer import _registry
+from tinynet.program.variable import Array
+
+__all__ = ["Adagrad"]
+
+
+@declared(_registry, "adagrad")
+class Adagrad(_BuiltIn):
+    """Move along the gradient in steps that shrink where gradients were large.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        Learning rate.
+    initial_accumulator_value : float
+        Initial value of the sums of squares.
+    epsilon : float
+        Small constant added to the denominator.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Adagrad().name
+    'adagrad'
+    """
+
+    learning_rate: Any = argument(0.001)
+    initial_accumulator_value: float = argument(0.1, checks.number, 0)
+    epsilon: float = argument(1e-7, checks.number, 0)
+
+    slot_names = ("accumulator_of_squares",)
+    squares = ("accumulator_of_squares", None)
+
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+        """Update weights by their gradient."""
+        functional.adagrad(w, d_w, *slots, numbers[0], self.epsilon)

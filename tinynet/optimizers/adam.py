@@ -1,0 +1,84 @@
+"""Adam."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinynet import functional
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared
+from tinynet.optimizers.built_in import _BuiltIn
+from tinynet.optimizers.optimizer import _registry
+from tinynet.program.variable import Array, Variable
+
+__all__ = ["Adam"]
+
+
+@declared(_registry, "adam")
+class Adam(_BuiltIn):
+    """Move along the first moment estimate, scaled by the square root of the second.
+
+    The formula is in `functional.adam`. Kingma and Ba, "Adam: a method for stochastic
+    optimization" (2015), with the "epsilon hat" of the end of its section 2.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        Learning rate: about the change of one weight in one step.
+    beta_1, beta_2 : float
+        Decay rates of the two moment estimates.
+    epsilon : float
+        Small constant added to the denominator.
+    amsgrad : bool
+        If True, use the largest second moment estimate so far.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Adam().learning_rate.numpy()
+    np.float32(0.001)
+    """
+
+    learning_rate: Any = argument(0.001)
+    beta_1: float = argument(0.9, checks.number, 0, 1, open_high=True)
+    beta_2: float = argument(0.999, checks.number, 0, 1, open_high=True)
+    epsilon: float = argument(1e-7, checks.number, 0)
+    amsgrad: bool = argument(False, checks.flag)
+
+    slot_names = ("momentum", "velocity")
+    squares = ("velocity", "beta_2")
+
+    def __complete(self) -> None:
+        if self.amsgrad:
+            self.slot_names = (*self.slot_names, "largest")  # type: ignore[assignment]  # longer
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The state; the largest velocities come last."""
+        state = super().variables
+        late = {id(v) for v in self._slots.get("largest", [])}
+        return sorted(state, key=lambda v: id(v) in late)
+
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+        """Update weights by their gradient."""
+        m, v, *largest = slots
+        constants = (numbers[0], 1 - self.beta_1, 1 - self.beta_2, self.epsilon)
+        functional.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
+
+    def _traced_update(
+        self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
+    ) -> tuple[Any, list[Any]]:
+        """Note `update`, which is one operation of the chain."""
+        if self.amsgrad or self._is_alone(variable, w):
+            return super()._traced_update(low, variable, w, gradient, own, numbers)
+        rates = [np.float32(c) for c in (1 - self.beta_1, 1 - self.beta_2, self.epsilon)]
+        return low.update("adam", variable, w, gradient, own, [*numbers, *rates]), []
+
+    def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
+        """Return the step sizes, which include the bias correction."""
+        size = functional.adam_step_size(rates, self.beta_1, self.beta_2, steps, rates.dtype)
+        return (np.asarray(size),)

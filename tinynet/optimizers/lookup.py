@@ -1,0 +1,46 @@
+"""Optimizers by name, and as configurations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet._core import checks
+from tinynet.optimizers.optimizer import Optimizer, _registry
+
+__all__ = ["deserialize", "get", "serialize"]
+
+
+def get(identifier: Any) -> Optimizer:
+    """Return an optimizer.
+
+    Parameters
+    ----------
+    identifier : str, dict or Optimizer
+        A name in any case, a configuration, or an optimizer.
+
+    Returns
+    -------
+    Optimizer
+        New optimizer for a name, else the given one.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> get("adam").name
+    'adam'
+    """
+    if isinstance(identifier, str):
+        identifier = identifier.lower()
+    found = _registry.get(identifier)
+    if not isinstance(found, Optimizer):
+        raise ValueError(
+            f"The optimizer must be a name or an optimizer. Received: {checks.shorten(identifier)}"
+        )
+    return found
+
+
+serialize, deserialize = _registry.serialize, _registry.deserialize

@@ -1,0 +1,90 @@
+"""Adam with Nesterov momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinynet import functional
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared
+from tinynet.functional.optimizers import rounded_power
+from tinynet.optimizers.built_in import _BuiltIn
+from tinynet.optimizers.optimizer import _registry
+from tinynet.program.variable import Array, Variable
+
+__all__ = ["Nadam"]
+
+
+@declared(_registry, "nadam")
+class Nadam(_BuiltIn):
+    """Adam with Nesterov momentum: it looks ahead along the first moment estimate.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        Learning rate: about the change of one weight in one step.
+    beta_1, beta_2, epsilon : float
+        As for `Adam`.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Nadam().name
+    'nadam'
+    """
+
+    learning_rate: Any = argument(0.001)
+    beta_1: float = argument(0.9, checks.number, 0, 1, open_high=True)
+    beta_2: float = argument(0.999, checks.number, 0, 1, open_high=True)
+    epsilon: float = argument(1e-7, checks.number, 0)
+
+    slot_names = ("momentum", "velocity")
+    squares = ("velocity", "beta_2")
+
+    def __complete(self) -> None:
+        #: The product of the momenta of all steps so far.
+        self._product: Any = None
+
+    def build(self, variables: Iterable[Variable]) -> None:
+        """Create the slots of the weights."""
+        if not self.built:
+            variables = list(variables)
+            kind = variables[0].dtype if variables else "float32"
+            self._product = Variable(np.ones((), kind), False, name="u_product")
+            super().build(variables)
+
+    def _momenta(self, steps: Array, kind: Any) -> Array:
+        one = np.dtype(kind).type
+        decay = rounded_power(0.96, steps, kind)
+        return np.asarray(one(self.beta_1) * (one(1) - one(0.5) * decay))
+
+    def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
+        """Return the factors of the first moment and of the gradient, and a bias correction."""
+        kind, one = rates.dtype, rates.dtype.type(1)
+        now, ahead = self._momenta(steps, kind), self._momenta(steps + 1, kind)
+        product = np.cumprod(np.append(self._product.array.astype(kind), now))[1:]
+        correction = one - rounded_power(self.beta_2, steps, kind)
+        alpha_m = rates * ahead / (one - product * ahead)
+        return alpha_m, rates * (one - now) / (one - product), correction
+
+    def changed(self, steps: Array) -> None:
+        """Note the momenta of these steps.
+
+        Parameters
+        ----------
+        steps : ndarray of int
+            Numbers of the steps.
+        """
+        for momentum in self._momenta(steps, self._product.array.dtype):
+            self._product.array[...] *= momentum
+
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+        """Update weights by their gradient."""
+        alpha_m, alpha_g, correction = numbers
+        one = w.dtype.type
+        rates = (one(1) - one(self.beta_1), one(1) - one(self.beta_2))
+        functional.nadam(w, d_w, *slots, alpha_m, alpha_g, *rates, correction, self.epsilon)

@@ -1,0 +1,261 @@
+"""Learning-rate schedules: the learning rate as a function of the number of steps done."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared, required
+from tinynet._core.registry import Configurable, Registry
+from tinynet.functional.optimizers import rounded_power
+
+__all__ = ["CosineDecay", "deserialize", "ExponentialDecay", "InverseTimeDecay"]
+__all__ += ["LearningRateSchedule", "PiecewiseConstantDecay", "PolynomialDecay", "serialize"]
+
+_registry = Registry("learning-rate schedule", "keras.optimizers.schedules")
+
+
+class LearningRateSchedule(Configurable):
+    """The base of all schedules.
+
+    Examples
+    --------
+    >>> float(ExponentialDecay(1.0, decay_steps=10, decay_rate=0.5)(20))
+    0.25
+    """
+
+    def __call__(self, step: Any) -> Any:
+        """Compute the learning rate.
+
+        Parameters
+        ----------
+        step : int
+            Number of steps done.
+
+        Returns
+        -------
+        float
+            Learning rate of the next step.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define __call__(step)")
+
+
+def _name(default: str) -> Any:
+    """Declare the name of a schedule."""
+    return argument(default, lambda name, value: checks.title(value, default))
+
+
+@declared(_registry)
+class ExponentialDecay(LearningRateSchedule):
+    """``initial_learning_rate * decay_rate ** (step / decay_steps)``.
+
+    Parameters
+    ----------
+    initial_learning_rate, decay_rate : float
+        As in the formula.
+    decay_steps : int
+        As in the formula.
+    staircase : bool
+        If True, round the exponent down.
+    name : str
+        Name of the schedule.
+
+    Examples
+    --------
+    >>> float(ExponentialDecay(1.0, 10, 0.5, staircase=True)(19))
+    0.5
+    """
+
+    initial_learning_rate: float = required(checks.number, 0)
+    decay_steps: float = required(checks.number, 0, open_low=True)
+    decay_rate: float = required(checks.number, 0)
+    staircase: bool = argument(False, checks.flag)
+    name: Any = _name("ExponentialDecay")
+
+    def _exponent(self, step: Any) -> Any:
+        exponent = np.float32(step) / np.float32(self.decay_steps)
+        return np.floor(exponent) if self.staircase else exponent
+
+    def __call__(self, step: Any) -> Any:
+        """Compute the learning rate."""
+        power = rounded_power(self.decay_rate, self._exponent(step), np.float32)
+        return np.float32(self.initial_learning_rate) * power
+
+
+@declared(_registry)
+class InverseTimeDecay(ExponentialDecay):
+    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
+
+    Parameters
+    ----------
+    initial_learning_rate, decay_rate : float
+        As in the formula.
+    decay_steps : int
+        As in the formula.
+    staircase : bool
+        If True, round ``step / decay_steps`` down.
+    name : str
+        Name of the schedule.
+
+    Examples
+    --------
+    >>> float(InverseTimeDecay(1.0, 10, 1.0)(10))
+    0.5
+    """
+
+    initial_learning_rate: float = required()
+    decay_steps: float = required()
+    decay_rate: float = required()
+    staircase: bool = argument(False)
+    name: Any = _name("InverseTimeDecay")
+
+    def __call__(self, step: Any) -> Any:
+        """Compute the learning rate."""
+        growth = np.float32(1) + np.float32(self.decay_rate) * self._exponent(step)
+        return np.float32(self.initial_learning_rate) / growth
+
+
+def _listed(name: str, values: Any, low: float = -math.inf) -> list[float]:
+    """Check a list of numbers."""
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{name} must be a list. Received: {name}={checks.shorten(values)}")
+    return [checks.number(name, value, low) for value in values]
+
+
+@declared(_registry)
+class PiecewiseConstantDecay(LearningRateSchedule):
+    """One value up to each boundary, and one after the last.
+
+    Parameters
+    ----------
+    boundaries : list of int
+        Steps, increasing.
+    values : list of float
+        Learning rates, one more than boundaries.
+    name : str
+        Name of the schedule.
+
+    Raises
+    ------
+    ValueError
+        If their numbers do not match.
+
+    Examples
+    --------
+    >>> schedule = PiecewiseConstantDecay([10, 20], [1.0, 0.5, 0.25])
+    >>> [float(schedule(step)) for step in (10, 11, 21)]
+    [1.0, 0.5, 0.25]
+    """
+
+    boundaries: Any = required(_listed)
+    values: Any = required(_listed, 0)
+    name: Any = _name("PiecewiseConstant")
+
+    def __complete(self) -> None:
+        if len(self.boundaries) != len(self.values) - 1:
+            raise ValueError(
+                "There must be one value more than boundaries. "
+                f"Received: {len(self.boundaries)} boundaries and {len(self.values)} values"
+            )
+        if self.boundaries != sorted(self.boundaries):
+            raise ValueError(
+                f"boundaries must be increasing. Received: boundaries={self.boundaries}"
+            )
+
+    def __call__(self, step: Any) -> Any:
+        """Compute the learning rate."""
+        return np.float32(self.values[sum(step > boundary for boundary in self.boundaries)])
+
+
+@declared(_registry)
+class PolynomialDecay(LearningRateSchedule):
+    """``(initial - end) * (1 - step / decay_steps) ** power + end``.
+
+    Parameters
+    ----------
+    initial_learning_rate, end_learning_rate, power : float
+        As in the formula.
+    decay_steps : int
+        Step at which the end is reached.
+    cycle : bool
+        If True, restart, each time over one more multiple of `decay_steps`.
+    name : str
+        Name of the schedule.
+
+    Examples
+    --------
+    >>> float(PolynomialDecay(1.0, 10, 0.0)(5))
+    0.5
+    """
+
+    initial_learning_rate: float = required(checks.number, 0)
+    decay_steps: float = required(checks.number, 0, open_low=True)
+    end_learning_rate: float = argument(0.0001, checks.number, 0)
+    power: float = argument(1.0, checks.number, 0)
+    cycle: bool = argument(False, checks.flag)
+    name: Any = _name("PolynomialDecay")
+
+    def __call__(self, step: Any) -> Any:
+        """Compute the learning rate."""
+        done, length = np.float32(step), np.float32(self.decay_steps)
+        if self.cycle:
+            length *= max(np.ceil(done / length), np.float32(1))
+        rest = np.float32(1) - min(done, length) / length
+        start, end = np.float32(self.initial_learning_rate), np.float32(self.end_learning_rate)
+        power = rounded_power(float(rest), np.float32(self.power), np.float32)
+        return (start - end) * power + end
+
+
+@declared(_registry)
+class CosineDecay(LearningRateSchedule):
+    """Cosine decay to ``alpha`` times the initial learning rate, after a linear warmup.
+
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017).
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+        Learning rate of the first step.
+    decay_steps : int
+        Number of steps of the decay.
+    alpha : float
+        Fraction of the learning rate that is left at its end.
+    name : str
+        Name of the schedule.
+    warmup_target : float, optional
+        Learning rate at the end of the warmup, if there is one.
+    warmup_steps : int
+        Number of steps of the warmup.
+
+    Examples
+    --------
+    >>> round(float(CosineDecay(1.0, 10)(5)), 6)
+    0.5
+    """
+
+    initial_learning_rate: float = required(checks.number, 0)
+    decay_steps: float = required(checks.number, 0, open_low=True)
+    alpha: float = argument(0.0, checks.number, 0)
+    name: Any = _name("CosineDecay")
+    warmup_target: float | None = argument(None, checks.number, 0)
+    warmup_steps: int = argument(0, checks.whole, 0)
+
+    def __call__(self, step: Any) -> Any:
+        """Compute the learning rate."""
+        done, start = np.float32(step), np.float32(self.initial_learning_rate)
+        if self.warmup_target is not None:
+            top = np.float32(self.warmup_target)
+            if done < self.warmup_steps:
+                return (top - start) * (done / np.float32(self.warmup_steps)) + start
+            start, done = top, done - np.float32(self.warmup_steps)
+        length, alpha = np.float32(self.decay_steps), np.float32(self.alpha)
+        # In float64, since NumPy's cosine in float32 depends on the processor.
+        wave = np.float32(math.cos(np.float32(math.pi) * (min(done, length) / length)))
+        share = np.float32(0.5) * (np.float32(1) + wave)
+        return start * ((np.float32(1) - alpha) * share + alpha)
+
+
+serialize, deserialize = _registry.serialize, _registry.deserialize

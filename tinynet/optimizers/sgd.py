@@ -1,0 +1,64 @@
+"""Gradient descent, with or without momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinynet import functional
+from tinynet._core import checks
+from tinynet._core.arguments import argument, declared
+from tinynet.optimizers.built_in import _BuiltIn
+from tinynet.optimizers.optimizer import _registry
+from tinynet.program.variable import Array, Variable
+
+__all__ = ["SGD"]
+
+
+@declared(_registry, "sgd")
+class SGD(_BuiltIn):
+    """Gradient descent, with or without momentum.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        Learning rate.
+    momentum : float
+        Decay rate of the momentum, from 0 to 1.
+    nesterov : bool
+        If True, use Nesterov momentum.
+    **kwargs : object
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> SGD(momentum=0.9).slot_names
+    ('momentum',)
+    """
+
+    learning_rate: Any = argument(0.01)
+    momentum: float = argument(0.0, checks.number, 0, 1, wrong_type=ValueError)
+    nesterov: bool = argument(False, checks.flag)
+
+    def __complete(self) -> None:
+        self.slot_names = ("momentum",) if self.momentum else ()
+
+    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+        """Update weights by their gradient."""
+        (rate,) = numbers
+        if slots:
+            functional.sgd_momentum(w, d_w, slots[0], rate, self.momentum, self.nesterov)
+        else:
+            functional.sgd(w, d_w, rate)
+
+    def _traced_update(
+        self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
+    ) -> tuple[Any, list[Any]]:
+        """Note `update`, which is one operation of the chain."""
+        if self.nesterov or self._is_alone(variable, w):
+            return super()._traced_update(low, variable, w, gradient, own, numbers)
+        name = "sgd_momentum" if own else "sgd"
+        rates = [*numbers, *[np.float32(self.momentum)] * len(own)]
+        return low.update(name, variable, w, gradient, own, rates), []

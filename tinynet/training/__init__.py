@@ -1,0 +1,1 @@
+"""Training, evaluation and prediction: data, batches, objectives, and no maths."""

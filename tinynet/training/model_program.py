@@ -1,0 +1,464 @@
+"""A model as a program: traced for a kind of batch, with losses and gradients where needed."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinynet import config
+from tinynet._core.buffers import Workspace
+from tinynet.layers.layer import SERIALS, LayerCall
+from tinynet.losses.loss import Loss, LossStep
+from tinynet.optimizers.optimizer import _COMMON
+from tinynet.program.formula import Untraceable
+from tinynet.program.nested import flattened, mapped
+from tinynet.program.operations import Operation
+from tinynet.program.program import Program
+from tinynet.program.rules import apply_rules
+from tinynet.program.symbols import SymbolicTensor, examples_of
+from tinynet.program.tensor import TABLE
+from tinynet.program.trace import CALL, Call, record, within
+from tinynet.program.variable import Array, Variable
+from tinynet.sparse import SparseBatch
+from tinynet.training.compiled_program import lower
+
+#: Shape and dtype of an array, with an open batch size where that may be any.
+Spec = tuple[tuple[int | None, ...], Any]
+
+
+def spec_of(array: Any, fixed: bool = False) -> Spec:
+    """Return shape and dtype of an array; the batch size is open unless it is fixed.
+
+    Parameters
+    ----------
+    array : ndarray or SparseBatch
+        The array.
+    fixed : bool
+        Whether to keep the batch size.
+
+    Returns
+    -------
+    tuple
+        Shape and dtype.
+
+    Examples
+    --------
+    >>> spec_of(np.zeros((2, 3)))
+    ((None, 3), dtype('float64'))
+    """
+    shape = array.shape
+    return (shape if fixed else (None, *shape[1:])), array.dtype
+
+
+def _scalars(added: list[Any]) -> list[SymbolicTensor]:
+    """Return the sums of added losses, even of constants and Variables; different ones for each."""
+    found: dict[int, SymbolicTensor] = {}
+    for loss in added:
+        if not isinstance(loss, SymbolicTensor) or loss.shape or id(loss) in found:
+            value = getattr(loss, "source", loss)
+            loss = record(TABLE["sum"], [value], {})
+        found[id(loss)] = loss
+    return [*found.values()]
+
+
+def _inverse_count(y: Any, weights: Any) -> Any:
+    """Return 1 over the number of rows, or over the sum of the weights; 0 if that is 0."""
+    if weights is None:
+        # `np.size` along an axis takes longer than the division. Of a traced array, which is an
+        # ndarray, too, it is a number of the step; its length would be computed by Python.
+        return np.divide(1.0, len(y) if type(y) is np.ndarray else np.size(y, 0))
+    count = np.sum(weights)
+    return np.where(count == 0, 0.0, 1 / np.where(count == 0, 1.0, count))
+
+
+_INVERSE_COUNT = Operation("inverse_count", _inverse_count, None, 2)
+
+
+#: What attributes must be to become part of rows.
+_NUMBERS = (bool, int, float, str, tuple, type, type(None), np.number)
+_LISTS = (list, np.ndarray)
+
+
+def _numbers_of(plan: Any, regularized: Any, objective: Any) -> tuple[Any, ...]:
+    """Return the numbers that become part of rows; they are attributes that a user may change."""
+    owners = [v.regularizer for v in regularized]
+    numbers: list[Any] = []
+    if plan is not None:
+        owners += [v.constraint for v in plan.constrained]
+        own = plan.optimizer
+        names = (*_COMMON, *own._arguments)
+        numbers += [getattr(own, name) for name in names if name != "learning_rate"]
+        numbers += [own._decays(v) for v in plan.variables] if own.weight_decay else []
+    for owner in owners:
+        numbers += [type(owner), *getattr(owner, "__dict__", {}).values()]
+    for output in [] if objective is None else objective.outputs:
+        for owner in filter(None, (output.loss, *(output.metrics or ()))):
+            numbers += [getattr(owner, name, None) for name in owner._arguments]
+    # Lists and arrays may be changed in place.
+    lists = [repr(n) if isinstance(n, list) else n.tobytes() for n in numbers if type(n) in _LISTS]
+    # Not `tuple` of a generator, of whose results Python would keep the memory of many.
+    return (*[n for n in numbers if isinstance(n, _NUMBERS)], *lists)
+
+
+class ModelProgram:
+    """What a model computes for batches of one kind.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    x : list of Spec
+        Its inputs.
+    training : bool
+        Whether layers behave as in training.
+    objective : Objective, optional
+        Losses and metrics; if None, only outputs are computed.
+    y, weights : list of (Spec or None)
+        Targets and sample weights of each output.
+    gradients : dict of int to Variable, optional
+        Where to write the gradients of variables, by the ``id`` of the variable; if None, none
+        are computed.
+    fuse : bool
+        Whether to apply the rewrite rules.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> dense = keras.layers.Dense(1, kernel_initializer="ones")
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> program = ModelProgram(model, [((None, 2), "float32")], training=False)
+    >>> program.predict([np.float32([[3.0, 4.0]])])
+    array([[7.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        x: list[Spec],
+        training: bool,
+        objective: Any = None,
+        y: Any = (),
+        weights: Any = (),
+        gradients: dict[int, Variable] | None = None,
+        fuse: bool = True,
+    ) -> None:
+        def symbol(spec: Spec) -> SymbolicTensor:
+            return SymbolicTensor(examples_of(*spec))
+
+        self.inputs = [*map(symbol, x)]
+        #: Whether it is for one batch size only.
+        self.is_fixed = any(shape and shape[0] is not None for shape, _ in x)
+        self.targets = targets = [None if spec is None else symbol(spec) for spec in y]
+        self.weighing = weighing = [None if spec is None else symbol(spec) for spec in weights]
+        #: How many metrics there are in all.
+        self.metric_count = 0
+        given = [s for s in (*self.inputs, *targets, *weighing) if s is not None]
+        self.program = Program(given)
+        self.objective, self.gradients = objective, gradients
+        #: Whether the runner may execute it: it does not compute in float64.
+        self.may_compile = config.backend() == "numba" and all(s.dtype != "float64" for s in given)
+        #: The outputs, structured as the model returns them, and the losses of each.
+        self.outputs: Any = None
+        self.losses: list[tuple[Any, float]] = []
+        self.predictions: list[Any] = []
+        self.logits: list[Any] = []
+        #: Metrics whose counts the program computes, with the registers of the counts.
+        self.counts: list[tuple[Any, Any]] = []
+        self.has_others = False
+        self.means = [] if objective is None else [objective.tracker, *objective.trackers]
+        #: Scalars that `add_loss` was given.
+        self.added: list[Any] = []
+        #: Factor of the penalties on weights, if they have one.
+        self.scale: Any = None
+        call = Call(training)
+        within({CALL: call}, self.program.extend, self._trace, model, targets, weighing, call)
+        #: Whether the loss in training may be another one than in an evaluation.
+        self.differs_in_training = training and self._may_differ_in_training()
+        results = [*self.predictions, *(s for s in self.logits if s is not None)]
+        results += [s for s, _ in self.losses] + self.added + [s for _, s in self.counts]
+        results += [] if self.scale is None else [self.scale]
+        #: Softmaxes over an axis of size 1, as sentences.
+        self.constant_softmaxes = [*self._constant_softmaxes()]
+        if fuse and self.may_compile:
+            apply_rules(self.program.forward, results)
+        self.connected: set[int] = set()
+        if gradients is not None:
+            # A layer with `forward` but no `backward` is refused before anything is trained.
+            for instruction in self.program.forward:
+                if isinstance(instruction.operation, LayerCall):
+                    instruction.operation.layer._require_backward()
+            seeds: dict[int, Any] = {id(s): np.float64(w) for s, w in self.losses}
+            for output, (s, _) in zip(objective.outputs, self.losses, strict=False):
+                if output.gradient_weight is not None:
+                    seeds[id(s)] = np.float64(output.gradient_weight)
+            seeds.update((id(s), np.ones_like(s.examples[0])) for s in self.added)
+            self.connected = self.program.differentiate(seeds, gradients)
+        self.program.prune(results)
+        self.runner = self.program.compile()
+        number = self.runner.register_of
+        self._numbers = mapped(number, self.outputs)
+        self._predicted = [*map(number, self.predictions)]
+        self._with_logits = [None if s is None else number(s) for s in self.logits]
+        self._losses = [(number(s), weight) for s, weight in self.losses]
+        self._added = [*map(number, self.added)]
+        self._scale = None if self.scale is None else number(self.scale)
+        self.count_symbols = [(s, metric) for metric, s in self.counts]
+        self.counts = [(metric, number(s)) for metric, s in self.counts]
+        # Taking one out is atomic, so that threads can share a model.
+        self._idle: collections.deque[Workspace] = collections.deque()
+
+    def _trace(self, model: Any, targets: list[Any], weights: list[Any], call: Call) -> None:
+        first = next(SERIALS)
+        self.outputs = model(model._structured(self.inputs))
+        self._require_known_layers(model, first)
+        self.predictions = flattened(self.outputs)
+        self.logits = [None] * len(self.predictions)
+        if self.objective is None:
+            return
+        self.added = _scalars(call.losses)
+        if self.objective.divides_penalties:
+            self.scale = _INVERSE_COUNT(targets[0], weights[0])
+        own = zip(self.objective.outputs, targets, weights, strict=True)
+        for k, (output, y, weight) in enumerate(own):
+            predictions = self.predictions[k]
+            activation, logits = predictions.computed_by
+            if any(activation in metric.logits_of for metric in output.metrics or []):
+                self.logits[k] = logits
+            if y is None:
+                continue
+            if output.loss is not None:
+                self._add_loss(k, output, y, weight, logits)
+            counts = output.matches(y, self.predictions[k], weight)
+            self.counts += counts
+            self.metric_count += len(output.metrics or ())
+            self.has_others = self.has_others or len(counts) < len(output.metrics or ())
+
+    def _add_loss(self, k: int, output: Any, y: Any, weight: Any, logits: Any) -> None:
+        """Trace the loss of an output; the probabilities are then those that it computes."""
+        predictions = self.predictions[k]
+        if predictions.shape[1:] != tuple(output.output_shape[1:]):
+            raise ValueError(
+                f"The model's outputs must keep the shape {output.output_shape} that the "
+                f"targets were checked for. Received: outputs of shape {predictions.shape}"
+            )
+        if type(output.loss).__call__ is not Loss.__call__:  # a user's own
+            self.losses.append((output.loss(y, predictions, weight), output.weight))
+            return
+        loss, given = output.loss_for(predictions)
+        if not loss._has_own_gradient:
+            value = loss.reduced(y, given, weight)
+        else:
+            value, probabilities = LossStep(loss)(given, y, weight)
+            if given is logits and loss.gives_probabilities and self._is_softmax(predictions):
+                self.predictions[k] = probabilities
+        self.losses.append((value, output.weight))
+
+    def _require_known_layers(self, model: Any, first: int) -> None:
+        """Check that weights used are those of the model; layers have numbers in order."""
+        called = [c.layer for c in self.program.recorder.calls if c.layer._serial > first]
+        for layer in called:
+            if layer.weights and layer not in model._all_layers():
+                raise ValueError(
+                    "A layer with weights must be made in __init__ or build and be kept in an "
+                    "attribute; a new one for every call is never trained. Received: "
+                    f"{layer.name}, made in the call of {model.name}"
+                )
+
+    def _may_differ_in_training(self) -> bool:
+        """Whether something is drawn or written, or custom code asks whether it is training."""
+        recorder = self.program.recorder
+        return any(n.operation.stateful for n in recorder.instructions) or any(
+            called.layer._asks_for_training for called in recorder.calls
+        )
+
+    def _is_softmax(self, predictions: Any) -> bool:
+        """Whether predictions are the result of a softmax over the last axis."""
+        made = [n for n in self.program.recorder.instructions if n.outputs[0] is predictions]
+        return bool(made) and made[0].operation.name == "softmax" and made[0].operation.is_plain
+
+    def _constant_softmaxes(self) -> Iterator[str]:
+        for instruction in self.program.forward:
+            if instruction.operation.name != "softmax":
+                continue
+            axis = instruction.operation.activation.options["axis"]
+            shape = instruction.outputs[0].shape
+            if shape[axis] == 1:
+                yield (
+                    f"{instruction.scope.rpartition('/')[2]} computes a softmax over axis {axis} "
+                    f"of shape {shape}. This axis has size 1, so the result is always 1"
+                )
+
+    # ------------------------------------------------------------ running
+
+    def compiled(
+        self, sparse: bool, plan: Any = None, regularized: Any = (), keep: bool = False
+    ) -> Any:
+        """Return the program as rows for the runner; None if Python must run some of it.
+
+        Parameters
+        ----------
+        sparse : bool
+            Whether the first input comes as compressed rows.
+        plan : Plan, optional
+            What the optimizer changes, in a training step.
+        regularized : sequence of Variable
+            Weights whose penalties are part of the loss.
+        keep : bool
+            Whether every value can be read afterwards.
+
+        Returns
+        -------
+        Compiled or None
+            The lowered program.
+        """
+        if not self.may_compile:
+            return None
+        key = sparse, keep, *_numbers_of(plan, regularized, self.objective)
+        if self._compiled is None or self._compiled[0] is not plan or self._compiled[1] != key:
+            try:
+                made = lower(self, sparse, plan, regularized, keep)
+            except Untraceable as error:
+                self.why, made = str(error), None
+            self._compiled = plan, key, made
+        return self._compiled[2]
+
+    #: The plan, what else the rows depend on, and the program lowered for them.
+    _compiled: Any = None
+    #: Why Python must run it.
+    why = ""
+
+    def borrow(self) -> Workspace:
+        """Return buffers for a run, which nobody else uses.
+
+        Returns
+        -------
+        Workspace
+            The buffers.
+        """
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Workspace()
+
+    def give_back(self, work: Workspace) -> None:
+        """Take back the buffers of a run; they are used again.
+
+        Parameters
+        ----------
+        work : Workspace
+            What `borrow` returned.
+        """
+        if work.children:
+            work.release()
+        self._idle.append(work)
+
+    def predict(self, inputs: list[Any]) -> Any:
+        """Compute the outputs; the arrays are new.
+
+        Parameters
+        ----------
+        inputs : list of ndarray
+            The batch.
+
+        Returns
+        -------
+        ndarray, or nested list or dict of them
+            The outputs.
+        """
+        compiled = self.compiled(isinstance(inputs[0], SparseBatch))
+        if compiled is not None and (n := len(inputs[0])):
+            machine, _ = compiled.once(inputs)
+            places = {id(s): k for k, s in enumerate(self.predictions)}
+            y = mapped(
+                lambda s: machine.value(("prediction", places[id(s)]), s.shape, n), self.outputs
+            )
+            compiled.give_back(machine)
+            return y
+        work = self.borrow()
+        values = self.runner.start(inputs)
+        self.runner.forward(values, work)
+        y = mapped(lambda number: np.array(values[number]), self._numbers)
+        self.give_back(work)
+        return y
+
+    def loss(self, values: list[Any], regularized: list[Variable]) -> tuple[float, list[float]]:
+        """Return the loss after the forward part of a run, and that of each output.
+
+        Parameters
+        ----------
+        values : list
+            The registers.
+        regularized : list of Variable
+            Weights whose penalties are added.
+
+        Returns
+        -------
+        float
+            The loss.
+        list of float
+            Loss of each output, without its weight.
+        """
+        parts = [float(np.sum(values[number])) for number, _ in self._losses]
+        terms = [part * weight for part, (_, weight) in zip(parts, self._losses, strict=True)]
+        terms += [float(np.sum(values[number])) for number in self._added]
+        terms += [float(v.regularizer(v.array)) * self.scale_of(values) for v in regularized]
+        # Not `sum`, which compensates for rounding since Python 3.12.
+        return functools.reduce(operator.add, terms, 0.0), parts
+
+    def scale_of(self, values: list[Any]) -> float:
+        """Return the factor of the penalties on weights.
+
+        Parameters
+        ----------
+        values : list
+            The registers, after the forward part of a run.
+
+        Returns
+        -------
+        float
+            The factor, usually 1.
+        """
+        return 1.0 if self._scale is None else float(values[self._scale])
+
+    def losses_of(self, table: Array, count: int) -> Array:
+        """Return the total loss of each step, then those of the outputs.
+
+        Parameters
+        ----------
+        table : ndarray, shape (S, ...)
+            What the runner wrote for each step: `count` losses first.
+        count : int
+            Number of losses.
+
+        Returns
+        -------
+        ndarray, shape (S, 1 + outputs)
+            The losses.
+        """
+        result = np.zeros((len(table), 1 + len(self.losses)))
+        result[:, 1:] = table[:, : len(self.losses)]
+        for k in range(count):
+            weight = self.losses[k][1] if k < len(self.losses) else 1.0
+            result[:, 0] += table[:, k] * weight
+        return result
+
+    def results(self, values: list[Any]) -> list[tuple[Array, Array | None]]:
+        """Return predictions, and logits where a metric takes these, of each output.
+
+        Parameters
+        ----------
+        values : list
+            The registers, after the forward part of a run.
+
+        Returns
+        -------
+        list of (ndarray, ndarray or None)
+            Predictions and logits.
+        """
+        pairs = zip(self._predicted, self._with_logits, strict=True)
+        return [(values[p], None if z is None else values[z]) for p, z in pairs]

@@ -1,0 +1,1949 @@
+"""The loops: compile, fit, evaluate and predict, and nothing of the maths.
+
+One training step is `Trainer._train_step`: the program of the model is run forward, then backward,
+and the optimizer changes the weights. All the rest decides which batch comes next and who is told
+about it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinynet import config, losses, optimizers, random, sparse
+from tinynet._core import checks, progress_bar
+from tinynet._core.buffers import Workspace
+from tinynet._core.keyboard_interrupt import Deferred
+from tinynet.callbacks import CallbackList, History, as_callbacks
+from tinynet.layers import layer
+from tinynet.metrics import Metric
+from tinynet.optimizers import Plan
+from tinynet.program import machine
+from tinynet.program.nested import flattened, mapped
+from tinynet.program.operations import TAPES
+from tinynet.program.symbols import BatchSizeNeeded, SymbolicTensor
+from tinynet.program.tape import GradientTape
+from tinynet.program.tensor import TABLE
+from tinynet.program.trace import CALL, RECORDER
+from tinynet.program.variable import Array, Variable, as_tensor, pack
+from tinynet.sparse import LazyRows, SparseBatch
+from tinynet.training import data_adapters, threads
+from tinynet.training.blas_threads import Computing
+from tinynet.training.compile_utils import CompiledMetrics, Logs, Objective, reported, results_of
+from tinynet.training.compiled_program import Repeated, add_penalties
+from tinynet.training.data_adapters import (
+    Batch,
+    leaves,
+    pack_x_y_sample_weight,
+    unpack_x_y_sample_weight,
+)
+from tinynet.training.model_program import ModelProgram, spec_of
+
+# Without a callback that watches batches, evaluation and prediction take this many examples at
+# once: fewer calls for the same numbers, and threads wait less for one another.
+_CHUNK = 640
+
+# Fewer multiplications than that, the program of a prediction is called again without any checks.
+_SHORT = 1 << 20
+
+# How many programs a model keeps: one for each kind of batch.
+_MOST_PROGRAMS = 64
+
+# Variables with the values that they had.
+State = list[tuple[Variable, Array]]
+
+# Methods of Keras' loops that are not called here.
+_KINDS = ("train", "test", "predict")
+_NOT_CALLED = {kind: (f"make_{kind}_function", f"{kind}_function") for kind in _KINDS}
+# Methods of a subclass that are called, of each loop. Names are made once: Python's cache of
+# attributes would keep those made for each call.
+_LOSSES = ("compute_loss", "compute_metrics", "get_metrics_result")
+_HOOKS = {kind: (f"{kind}_step", *(_LOSSES if kind != "predict" else ())) for kind in _KINDS}
+
+
+def _apart(method: Any) -> Any:
+    """Keep the metrics of a running `fit` or `evaluate` if a callback calls this method."""
+
+    @functools.wraps(method)
+    def run(self: Trainer, *args: Any, **kwargs: Any) -> Any:
+        restores = [metric._snapshot() for metric in self.metrics] if self._calls else []
+        history, stopped, outer = self.history, self.stop_training, self._in_loop
+        self._in_loop = outer or method.__name__ in ("fit", "evaluate")
+        self._calls += 1
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self._calls -= 1
+            self._in_loop = outer
+            for restore in restores:
+                restore()
+            if self._calls and method.__name__ == "fit":
+                self.history, self.stop_training = history, stopped
+
+    return run
+
+
+if TYPE_CHECKING:
+    from tinynet.models.functional import Network as _Network
+else:
+    _Network = object
+
+
+class Trainer(_Network):
+    """The part of a model that knows about data and time: `Model` derives from it and `Network`.
+
+    Parameters
+    ----------
+    *args, **kwargs : object
+        As for `Network`.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> isinstance(Sequential(), Trainer)
+    True
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.compiled = False
+        self.stop_training = False
+        self._in_loop = False  # whether one of them would not survive another `compile`
+        self._calls = 0  # of `fit` and `evaluate` that are running, one inside the other
+        self.history: History | None = None
+        self.optimizer: Any = None
+        self.loss: Any = None
+        self._objective: Any = None
+        self._compile_arguments: dict[str, Any] = {}
+        #: Type of losses and metrics: that of the session in which the model was first made.
+        self._floatx = config.floatx()
+        self._random = np.random.Generator(np.random.PCG64(random.draw_seed()))
+        # Programs by the kind of batch, and the structure of the model that they are for.
+        self._programs: dict[Any, ModelProgram] = {}
+        self._structure = -1
+        #: Programs for small batches, by shape and data type of what was passed.
+        self._repeated: dict[Any, Repeated] = {}
+        self._gradients: list[Variable] = []
+        self._plan: Plan | None = None
+        super().__init__(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply the model to data, or to symbolic tensors.
+
+        Parameters
+        ----------
+        *args, **kwargs : object
+            As for `Layer`: the input, and `training`.
+
+        Returns
+        -------
+        Tensor or SymbolicTensor, or nested list or dict of them
+            The output.
+
+        Raises
+        ------
+        ValueError
+            If the input's shape does not fit.
+        """
+        inside = CALL.get() is not None or RECORDER.get() is not None or TAPES.get()
+        single = len(args) == 1 and kwargs.keys() <= {"training"}
+        if single and not inside and not kwargs.get("training"):
+            y = self._repeat(args[0])
+            if y is not None:
+                return as_tensor(y)
+        plain = single and self._is_traceable()
+        plain = plain and not self._traceable[2]  # which `losses` shows afterwards
+        if inside or not plain or any(isinstance(x, SymbolicTensor) for x in flattened(args)):
+            if not self.built:
+                self._note_types(flattened(args[:1]))
+            return super().__call__(*args, **kwargs)
+        kind = "call" if kwargs.get("training") else "predict"
+        return mapped(as_tensor, self._outputs(args[0], kind))
+
+    def _outputs(self, x: Any, kind: str = "predict") -> Any:
+        """Check one batch, and compute its outputs."""
+        inputs = self._inputs(x).x
+        y = self._predict_batch(inputs, kind)
+        if kind == "predict":
+            self._remember(x, inputs)
+        return y
+
+    def _repeat(self, x: Any, most: float = math.inf) -> Any:
+        """Return the outputs of a small batch like one before; None if that was none."""
+        if type(x) is not np.ndarray:
+            return None
+        known = self._repeated.get((x.shape, x.dtype))
+        if known is None or known.structure != layer.STRUCTURE[0] or len(x) > most:
+            return None
+        if (sizes := self._input_sizes) is not None:
+            n = len(x)
+            if n >= 32 or not data_adapters.largest(x, n) <= 10 * sizes[0]:
+                return None  # there may be a warning
+        return known(x)
+
+    def _remember(self, given: Any, x: Any) -> None:
+        """Let `_repeat` compute the outputs of small batches of the kind of this one."""
+        n = len(given) if type(given) is np.ndarray and type(x) is np.ndarray else 0
+        may = 0 < n < _SHORT and config.backend() == "numba" and self._is_traceable()
+        if not may or self._traceable[2] or len(self._repeated) >= _MOST_PROGRAMS:
+            return
+        if n * sum(v.size for v in self.weights) > _SHORT:
+            return
+        batch = data_adapters.converted(x, *self._input_dtypes(1)), None, None
+        program = self._program("predict", batch)
+        compiled = program.compiled(False)
+        plain = compiled is not None and not compiled.by_python
+        if plain and isinstance(program.outputs, SymbolicTensor):
+            key, structure = (given.shape, given.dtype), layer.STRUCTURE[0]
+            self._repeated[key] = Repeated(compiled, batch[0], given, structure)
+
+    def _many_steps(self, source: Any, batch_size: int) -> Any:
+        """Return what does many steps in a call, if there is something for this program."""
+        if type(self)._train_step is not Trainer._train_step or self._plan is None:
+            return None
+        return ManySteps.of(self, source, batch_size)
+
+    # ------------------------------------------------------------ compile
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+    ) -> None:
+        """Choose how to train.
+
+        As in Keras, a model that is compiled again keeps its loss (with its weights) and its
+        metrics where none are given.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+            What changes the weights.
+        loss : str, function or Loss
+            Loss function to minimize. As in Keras, loss, weights and metrics may also be given by
+            the name of the output layer, as in ``{"out": "mse"}``, or in a list of one.
+        loss_weights : float, optional
+            Factor of the loss.
+        metrics : list of (str or Metric), optional
+            Metrics to report.
+        weighted_metrics : list of (str or Metric), optional
+            The same, with sample weights applied.
+        run_eagerly : bool
+            Whether code that can't be traced, such as an ``if`` on the values of a tensor in a
+            custom layer, may be run by Python for each batch. Anything else is not affected.
+        steps_per_execution, jit_compile : object
+            Accepted as Keras does, without effect.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If one of them is not known; the model stays as it was.
+        RuntimeError
+            If a callback calls it while `fit` or `evaluate` goes on.
+
+        Examples
+        --------
+        >>> from tinynet import Sequential, layers
+        >>> model = Sequential([layers.Dense(2, activation="softmax")])
+        >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        """
+        if self._in_loop:
+            raise RuntimeError(
+                "compile must be called before fit or evaluate begins, or after it ends; to change "
+                "the learning rate in a callback, set model.optimizer.learning_rate. "
+                f"Received: compile of {self.name} in between"
+            )
+        new_optimizer = optimizers.get(optimizer)
+        before = self._compile_arguments
+        if loss is None and before:
+            loss, loss_weights = before["loss"], before["loss_weights"]
+        if metrics is None and weighted_metrics is None and before:
+            metrics, weighted_metrics = before["metrics"], before["weighted_metrics"]
+        with config.floatx_scope(self._floatx):
+            outputs = self._known_graph().outputs if self._functional else None
+            objective = Objective(
+                loss, loss_weights, metrics, weighted_metrics, self._output_names(), outputs
+            )
+        for each in self._all_layers():
+            each._require_backward()
+        self.optimizer, self.loss, self._objective = new_optimizer, objective.given, objective
+        self._compile_arguments = {
+            "optimizer": new_optimizer,
+            "loss": objective.given,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        self._run_eagerly = checks.flag("run_eagerly", bool(run_eagerly))
+        self._plan, self._unused = None, {}
+        self._programs.clear()
+        self.compiled = True
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The mean loss, what `compile` named as far as it is known, then those in attributes.
+
+        As in Keras, where a subclass overrides a step, what `compile` named is one metric, which
+        exists before the first batch: ``metric.update_state(y, y_pred)`` updates all of them.
+        """
+        found = self._objective.all_metrics() if self.compiled else []
+        if self.compiled and (self._overrides("train") or self._overrides("test")):
+            compiled = CompiledMetrics(self._objective, self._update_metrics)
+            own = [compiled] * any(self._objective._given[2:])
+            found = [self._objective.tracker, *own, *self._objective.trackers]
+        return [*found, *self._own_metrics()]
+
+    def _own_metrics(self) -> list[Metric]:
+        """Return the metrics in attributes of the model and of layers, but not of other models."""
+        if self._metrics_found[0] != layer.STRUCTURE[0]:
+            parts = [x for x in self._all_layers() if x is self or not isinstance(x, Trainer)]
+            values = flattened(
+                [[v for k, v in vars(x).items() if k != "_compile_arguments"] for x in parts]
+            )
+            own = {id(value): value for value in values if isinstance(value, Metric)}
+            self._metrics_found = layer.STRUCTURE[0], [*own.values()]
+        compiled = self._objective.all_metrics() if self.compiled else []
+        return [own for own in self._metrics_found[1] if all(own is not m for m in compiled)]
+
+    #: The structure for which metrics in attributes were last looked for, and these.
+    _metrics_found: tuple[int, list[Metric]] = -1, []
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of `metrics`."""
+        return [metric.label for metric in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Forget what the metrics have seen."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def _require_compiled(self, method: str) -> None:
+        checks.require(
+            self.compiled, f"Call compile(optimizer, loss) before {method}", "a model not compiled"
+        )
+
+    def _hooked(self, kind: str) -> bool:
+        """Return whether a subclass overrides a method of Keras' loops, which are then called."""
+        cls: Any = type(self)
+        for name in _NOT_CALLED[kind]:
+            if hasattr(cls, name) or name in vars(self):
+                raise NotImplementedError(
+                    f"{name} of a subclass is not supported: it would never be called. Override "
+                    f"{kind}_step instead. Received: {cls.__name__}.{name}"
+                )
+        eagerly = self.compiled and self._run_eagerly and not self._is_traceable()
+        return self._overrides(kind) or eagerly
+
+    def _overrides(self, kind: str) -> bool:
+        """Return whether a subclass overrides a step, or what a step calls."""
+        cls: Any = type(self)
+        return any(
+            getattr(cls, n) is not getattr(Trainer, n) or n in vars(self) for n in _HOOKS[kind]
+        )
+
+    # ------------------------------------------------------------ one step
+
+    def _train_step(self, batch: Batch, stops: bool, plan: Plan) -> float:
+        """Forward, loss, backward, and one step of the optimizer; return the loss.
+
+        Where `stops` is set, a loss that is not finite is returned before anything is learnt.
+        """
+        program = self._program("train", batch)
+        if program.may_compile and (compiled := self._compiled_step(batch, plan)) is not None:
+            return self._compiled_steps(compiled, batch, len(leaves(batch)[0]), stops)[1]
+        regularized = plan.regularized
+        values, loss, parts, work = self._forward(program, batch, regularized)
+        if math.isfinite(loss) or not stops:
+            program.runner.backward(values, work)
+            if regularized:
+                add_penalties(plan.variables, plan.gradients, program.scale_of(values))
+            self.optimizer._learn(plan)
+        self._count(program, values, batch, loss, parts)
+        program.give_back(work)
+        return loss
+
+    def _compiled_steps(
+        self, compiled: Any, batch: Batch, size: int, stops: bool, most: int | None = None
+    ) -> tuple[int, float]:
+        """Do the steps of some batches, and update the metrics; return their number and a loss.
+
+        Parameters
+        ----------
+        compiled : Compiled
+            The program of a step.
+        batch : tuple
+            Inputs, targets and weights of all batches.
+        size : int
+            Number of examples in a batch.
+        stops : bool
+            Whether to stop at a loss that is not finite.
+        most : int, optional
+            Most steps to do.
+
+        Returns
+        -------
+        int
+            Number of steps, with one whose loss is not finite.
+        float
+            Loss of the last of them.
+        """
+        inputs = leaves(batch)
+        machine = compiled.borrow(size)
+        table = compiled.run(machine, inputs, size, stops, most)
+        loss = self._count_steps(compiled, machine, table, size, batch)
+        compiled.give_back(machine)
+        return len(table), loss
+
+    def _count_steps(
+        self, compiled: Any, machine: Any, table: Array, size: int, batch: Batch
+    ) -> float:
+        """Add what the runner computed for some batches to the metrics; return the last loss."""
+        program, n = compiled.traced, len(leaves(batch)[0])
+        sizes = np.full(len(table), size)
+        sizes[-1] = min(len(table) * size, n) - (len(table) - 1) * size
+        count = int(sizes.sum())
+        losses = program.losses_of(table, compiled.losses)
+        for mean, values in zip(program.means, losses.T, strict=False):
+            # One after the other, as if each batch were added.
+            mean.total = float(np.add.accumulate(np.append(mean.total, values * sizes))[-1])
+            mean.count += count
+        for (metric, _), right in zip(program.counts, table[:, compiled.losses :].T, strict=False):
+            metric.total += int(right.sum())
+            metric.count += count
+        for metric, place, weight, per in compiled.counted:
+            metric.total += float(np.sum(table[:, place])) / per
+            weights = None if weight is None else float(np.sum(table[:, weight]))
+            metric.count += count if weights is None else weights / per
+        if compiled.has_others:
+            done = [metric for metric, *_ in (*program.counts, *compiled.counted)]
+            self._count_others(compiled.results_of(machine, int(sizes[-1])), batch, done)
+        return float(losses[-1, 0])
+
+    def _compiled_step(self, batch: Batch, plan: Plan) -> Any:
+        """Return the rows of a training step; None if Python must run all of it."""
+        program = self._program("train", batch)
+        return program.compiled(isinstance(batch[0], SparseBatch), plan, plan.regularized)
+
+    @property
+    def _regularized(self) -> list[Variable]:
+        return [v for v in self.trainable_weights if v.regularizer is not None]
+
+    def _count(
+        self, program: ModelProgram, values: list[Any], batch: Batch, loss: float, parts: Any
+    ) -> None:
+        """Add a batch to the means of losses, and to the metrics."""
+        n = len(values[0])
+        for mean, value in zip(program.means, [loss, *parts], strict=False):
+            mean.total += value * n
+            mean.count += n
+        for metric, number in program.counts:
+            metric.total += values[number]
+            metric.count += n
+        if program.has_others:
+            self._count_others(program.results(values), batch, [m for m, _ in program.counts])
+
+    def _count_others(self, results: Any, batch: Batch, counted: list[Metric]) -> None:
+        """Add a batch to the metrics that are not counted yet."""
+        _, y, weights = batch
+        given = data_adapters.listed(y), _each_of(weights, y)
+        own = zip(self._objective.outputs, results, *given, strict=True)
+        for output, (predictions, logits), target, weight in own:
+            if target is not None:
+                output.count(target, predictions, weight, logits, counted)
+
+    def _program(self, kind: str, batch: Batch) -> ModelProgram:
+        """Return the program for a batch; it is traced if there is none."""
+        return self._known(kind, batch) or self._traced(kind, batch)
+
+    def _known(self, kind: str, batch: Batch) -> ModelProgram | None:
+        """Return the program for a batch, if there is one."""
+        if self._structure != layer.STRUCTURE[0]:
+            self._programs.clear()
+            self._structure = layer.STRUCTURE[0]
+        for fixed in (False, True):
+            found = self._programs.get((kind, _specs(batch, fixed), fixed))
+            if found is not None:
+                return found
+        return None
+
+    def _traced(self, kind: str, batch: Batch) -> ModelProgram:
+        """Trace a program: for any batch size, or for one if the code asks for it."""
+        self._repeated.clear()  # which may be of the structure before
+        for fixed in (False, True):
+            key = kind, _specs(batch, fixed), fixed
+            specs = [spec for spec in key[1] if spec is not None]
+            if isinstance(batch[0], SparseBatch):  # rows of what has another shape
+                shape, dtype = specs[0]
+                specs[0] = (shape[0], *self.input_shape[1:]), dtype
+            try:
+                made = self._trace(kind, specs, batch)
+            except BatchSizeNeeded:
+                continue
+            if len(self._programs) >= _MOST_PROGRAMS:
+                for oldest in [*self._programs][:1]:  # a copy: other threads may predict, too
+                    self._programs.pop(oldest, None)
+            for text in made.constant_softmaxes if self._is_new else ():
+                checks.warn(f"{text}. Did you mean sigmoid?")
+            self._is_new = self._is_new and kind in ("predict", "call")
+            self._structure = layer.STRUCTURE[0]
+            self._programs[key] = made
+            return made
+        raise AssertionError("a program for one batch size needs no batch size")
+
+    def _trace(
+        self, kind: str, specs: list[Any], batch: Any, gradients: Any = None, fuse: bool = True
+    ) -> ModelProgram:
+        x, y, weights = batch
+        left = iter(specs)
+        xs = [next(left) for _ in data_adapters.listed(x)]
+        if kind in ("predict", "call"):
+            return ModelProgram(self, xs, kind == "call")
+        ys = [None if one is None else next(left) for one in data_adapters.listed(y)]
+        ws = [None if one is None else next(left) for one in _each_of(weights, y)]
+        if kind == "train":
+            own = self._gradients if gradients is None else gradients
+            gradients = dict(zip(map(id, self.trainable_weights), own, strict=True))
+        training = kind == "train" and "training" in self._parameters  # else as in inference
+        made = ModelProgram(self, xs, training, self._objective, ys, ws, gradients, fuse)
+        if kind == "train":
+            self._require_connected(made)
+        return made
+
+    def loss_and_gradients(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> tuple[float, list[Array]]:
+        """Compute the loss of a batch and its gradients, as in a training step.
+
+        Nothing of the model changes: neither weights nor metrics, nor moving averages.
+
+        Parameters
+        ----------
+        x, y : array_like
+            The batch.
+        sample_weight : array_like, shape (N,), optional
+            What each example counts in the loss.
+
+        Returns
+        -------
+        float
+            The loss, with the penalties of regularizers.
+        list of ndarray
+            The gradient with respect to each of `trainable_weights`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the model is not compiled, or an argument can't be what was meant.
+
+        Examples
+        --------
+        >>> import tinynet as keras
+        >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> model.compile("sgd", "mse")
+        >>> loss, (d_kernel, d_bias) = model.loss_and_gradients([[3.0]], [[1.0]])
+        >>> loss, d_kernel, d_bias
+        (4.0, array([[12.]], dtype=float32), array([4.], dtype=float32))
+        """
+        self._require_compiled("loss_and_gradients")
+        with self._undone_on_error():
+            examples = self._examples(x, y, sample_weight)
+            self._ready(examples)
+        batch = next(examples.batches(len(examples)))
+        variables = self.trainable_weights
+        gradients = [Variable(np.zeros_like(v.array)) for v in variables]
+        specs = [spec_of(leaf, True) for leaf in leaves(batch)]
+        program = self._trace("train", specs, batch, gradients)
+        with Computing(), self._keeping_state():
+            compiled = program.compiled(False, None, self._regularized, keep=True)
+            if compiled is not None and not isinstance(batch[0], SparseBatch):
+                machine, table = compiled.once(leaves(batch))
+                loss, scale = float(program.losses_of(table, compiled.losses)[0, 0]), 1.0
+                if program.scale is not None:
+                    scale = float(machine.value(("symbol", id(program.scale)), (), len(examples)))
+            else:
+                values, loss, _, work = self._forward(program, batch, self._regularized)
+                program.runner.backward(values, work)
+                scale = program.scale_of(values)
+        arrays = [gradient.array for gradient in gradients]
+        add_penalties(variables, arrays, scale)
+        return loss, arrays
+
+    @contextlib.contextmanager
+    def _keeping_state(self) -> Iterator[None]:
+        """Leave what a call of the model writes, such as moving averages, as it was."""
+        before = [(v, v.array.copy()) for v in self.non_trainable_weights]
+        drawn = self._random_states()
+        restores = [metric._snapshot() for metric in self._own_metrics()]
+        try:
+            yield
+        finally:
+            for variable, array in before:
+                variable.array[...] = array
+            for generator, state in drawn:
+                generator.state = state
+            for restore in restores:
+                restore()
+
+    def _require_connected(self, program: ModelProgram) -> None:
+        """Check that there is something to minimize, and leave out weights without a gradient."""
+        if not program.losses and not program.added:
+            raise ValueError(
+                "fit needs a loss: compile(loss=...), or add_loss in a layer. Received: loss=None"
+            )
+        unused = {
+            id(v): v
+            for v in self.trainable_weights
+            if id(v) not in program.connected and v.regularizer is None
+        }
+        if unused.keys() != self._unused.keys():
+            self._unused, self._plan = unused, None
+            if unused:
+                checks.warn(
+                    f"Gradients do not exist for variables {[v.path for v in unused.values()]} "
+                    "when minimizing the loss; they are not changed. Received: a loss that does "
+                    "not depend on them"
+                )
+
+    #: Whether the metrics were made and no program since.
+    _is_new = False
+
+    #: Trainable weights that the loss does not depend on, by their ids; replaced, never changed.
+    _unused: dict[int, Variable] = {}
+
+    def _current_plan(self, plan: Plan | None) -> Plan:
+        """Return the plan, if it is still right, or a new one."""
+        known = self._planned == layer.STRUCTURE[0] and self._plan is plan
+        if known and plan is not None and plan.optimizer is self.optimizer and plan.is_in_place:
+            return plan
+        return self._training_plan()
+
+    #: The structure of the model when it was last looked at for weights to train.
+    _planned = -1
+
+    def _training_plan(self) -> Plan:
+        """Return what the optimizer works on, with the gradients as views of one flat vector.
+
+        It is made again if weights or the optimizer's state have moved: the plan names memory.
+        """
+        variables, optimizer = self.trainable_weights, self.optimizer
+        learnt = [v for v in variables if id(v) not in self._unused]
+        if self._plan is None or not self._plan.fits(learnt, optimizer):
+            self._programs.clear()
+            self._gradients = [Variable(np.zeros_like(v.array)) for v in variables]
+            pack(self._gradients)
+            if not optimizer.built:
+                optimizer.build(variables)
+            of = dict(zip(map(id, variables), self._gradients, strict=True))
+            self._plan = optimizer.plan(learnt, [of[id(v)].array for v in learnt])
+        self._planned = layer.STRUCTURE[0]
+        return self._plan
+
+    # ------------------------------------------------------------ data
+
+    def _source(
+        self, x: Any, y: Any, weights: Any = None, class_weight: Any = None, training: bool = False
+    ) -> data_adapters.Examples | data_adapters.Stream:
+        """Check and convert what the caller passed: arrays, or an iterable of batches."""
+        if not data_adapters.is_stream(x):
+            return self._examples(x, y, weights, class_weight, sparse.compress)
+        self._require_only_x(y, weights)
+        watch = self._note_inputs if training else self._compare_inputs
+        self._input_sizes = None if training else self._input_sizes
+        return data_adapters.Stream(x, lambda x, y, w: watch(self._examples(x, y, w, class_weight)))
+
+    def _require_only_x(self, y: Any, sample_weight: Any) -> None:
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                "y and sample_weight must be None if x is an iterable of batches, which contain "
+                "them. Received: y or sample_weight in addition to an iterable"
+            )
+
+    #: The largest absolute input of training and that of a typical row, until a warning is issued.
+    _input_sizes: tuple[float, float] | None = None
+
+    def _note_inputs(
+        self, examples: data_adapters.Examples, replace: bool = False
+    ) -> data_adapters.Examples:
+        """Remember how large the inputs of training are."""
+        if isinstance(examples.x, tuple):
+            return examples
+        if replace or self._input_sizes is None:
+            self._input_sizes = examples.largest, data_adapters.typical_size(examples.x)
+        elif examples.largest > self._input_sizes[0]:
+            self._input_sizes = examples.largest, self._input_sizes[1]
+        return examples
+
+    def _compare_inputs(self, examples: data_adapters.Examples) -> data_adapters.Examples:
+        """Warn once if inputs are ten times as large or as small as those of training.
+
+        Inputs can be small by chance, such as those of a black image, so that only the largest
+        of at least 32 rows is compared, with a typical row of training.
+        """
+        most, typical = self._input_sizes or (0.0, 0.0)
+        size = examples.largest
+        small = 0 < size < typical / 10 and len(examples) >= 32
+        if small or size > 10 * most > 0:
+            self._input_sizes = None
+            checks.warn(
+                f"x must be scaled as in training, where its largest absolute value was {most:g}. "
+                f"Received: x with the largest absolute value {size:g}"
+            )
+        return examples
+
+    def _examples(
+        self, x: Any, y: Any, weights: Any = None, class_weight: Any = None, compress: Any = None
+    ) -> data_adapters.Examples:
+        """Check and convert arrays; nothing of the model changes."""
+        if np.isscalar(y) or getattr(y, "shape", None) == ():
+            raise ValueError(
+                f"y must have one row for each example, and an iterable must return batches of "
+                f"examples. Received: y={checks.shorten(y)}"
+            )
+        columns = getattr(x, "column_names", getattr(x, "columns", None))
+        arrays = self._input_arrays(x)
+        rows = self._rows_of(arrays[0], compress) if len(arrays) == 1 else None
+        inputs = arrays if rows is not None else [data_adapters.inputs(array) for array in arrays]
+        n = len(inputs[0])
+        checks.require(n, "x must hold at least one example", f"shape {inputs[0].shape}")
+        data_adapters.same_length(
+            **{f"x[{k}]" if k else "x": array for k, array in enumerate(inputs)}
+        )
+        shapes = self._output_shapes(inputs)
+        each = self._of_each_output(y, weights, n, shapes)
+        targets, all_weights = [], []
+        if class_weight is not None and len(each) > 1:
+            raise ValueError(
+                "class_weight must be None if a model has several outputs; use sample_weight. "
+                f"Received: class_weight={checks.shorten(class_weight)}"
+            )
+        for output, one, weight, shape in each:
+            target, own = self._targets(output, shape, one, weight, class_weight, inputs)
+            targets.append(target)
+            all_weights.append(own)
+        kept = inputs if rows is None else [rows]
+        kinds = self._input_dtypes(len(kept))
+        pairs = zip(kept, kinds, strict=True)
+        sizes = [data_adapters.require_finite("x", array, columns, kind) for array, kind in pairs]
+        weighting = all_weights if any(w is not None for w in all_weights) else [None]
+        input_shapes = [(None, *array.shape[1:]) for array in inputs]
+        largest = sizes[0] if len(sizes) == 1 else math.nan
+        x, y, own, shape, kind = map(
+            data_adapters.packed, (kept, targets, weighting, input_shapes, kinds)
+        )
+        return data_adapters.Examples(x, y, own, shape, kind, largest)
+
+    def _targets(
+        self, output: Any, shape: Any, y: Any, sample_weight: Any, class_weight: Any, inputs: Any
+    ) -> tuple[Any, Any]:
+        """Check and convert the targets and the sample weights of one output."""
+        if y is None:
+            if output.loss is not None:
+                missing = "" if output.name is None else f" for the output {output.name!r}"
+                raise ValueError(f"y must be an array of targets{missing}. Received: y=None")
+            return None, None
+        raw_y = losses.numeric("y", y)
+        loss = output.loss if output.loss is not None else losses.Loss()
+        weights = data_adapters.sample_weights(sample_weight, class_weight, self.dtype)
+        data_adapters.same_length(x=inputs[0], y=raw_y, sample_weight=weights)
+        output_shape = (None, *shape[1:])
+        targets = loss.prepare(raw_y, output_shape)
+        output.check_targets(targets, output_shape)
+        values_shape = loss.values_shape(targets, output_shape)
+        if class_weight is not None:
+            positions = (len(targets), *targets.shape[1 : len(output_shape) - 1])
+            weights = data_adapters.class_weights(raw_y, class_weight, self.dtype, positions)
+        if weights is not None:
+            weights = losses.fit_weights(weights, values_shape)
+        return targets, weights
+
+    def _of_each_output(self, y: Any, weights: Any, n: int, *others: Any) -> list[Any]:
+        """Return objective, targets, sample weights and others of each output."""
+        given = self._per_output("y", y, n), self._per_output("sample_weight", weights, n)
+        return [*zip(self._objective.outputs, *given, *others, strict=True)]
+
+    def _per_output(self, name: str, given: Any, n: int) -> list[Any]:
+        """Return what was passed for each output."""
+        outputs, given = self._objective.outputs, self._objective.flat(given)
+        if len(outputs) == 1:
+            key, *_ = self._output_names() or [self._objective.only_key]
+            return [data_adapters.only(name, given, key, n)]
+        with_loss = [k for k, output in enumerate(outputs) if output.loss is not None]
+        found: list[Any] = [None] * len(outputs)
+        if given is None:
+            return found
+        if name == "sample_weight" and not isinstance(given, list | tuple | dict):
+            return [given] * len(outputs)
+        names = [output.name for output in outputs]
+        layers = self._output_names() or names
+        values: Any = None
+        if isinstance(given, dict):
+            for labels in (layers, names):  # the keys come first
+                if set(given) <= set(labels):
+                    values = [given.get(label) for label in labels]
+        elif isinstance(given, list | tuple):
+            if len(given) == len(outputs):
+                values = list(given)
+            elif len(given) == len(with_loss):
+                values = found
+                for k, value in zip(with_loss, given, strict=True):
+                    values[k] = value
+        if values is None:
+            raise ValueError(
+                f"{name} must have one array for each of the outputs {names}, in a list or by "
+                f"name. Received: {name}={checks.shorten(given)}"
+            )
+        return values
+
+    def _output_shapes(self, inputs: list[Any]) -> list[Any]:
+        """Return the shapes of the outputs for inputs; losses and metrics are assigned to them."""
+        shapes = self._shapes_for(tuple(array.shape for array in inputs))
+        with config.floatx_scope(self._floatx):
+            self._bind(shapes)
+        return [s.shape for s in flattened(shapes)]
+
+    def _bind(self, outputs: Any) -> None:
+        """Assign losses and metrics to outputs, now that these are known."""
+        self._objective.bind(self._output_names(), outputs)
+
+    def _ready(self, source: data_adapters.Examples | data_adapters.Stream) -> None:
+        """Build the model, and make the metrics, where that is still to do."""
+        shape = source.input_shape
+        self._build_once(
+            self._structured([*shape]) if isinstance(shape[0], tuple) else shape  # several
+        )
+        first = source.first if isinstance(source, data_adapters.Stream) else source
+        shapes = self._output_shapes(data_adapters.listed(first.x))
+        ndims = [None if y is None else y.ndim for y in data_adapters.listed(first.y)]
+        with config.floatx_scope(self._floatx):
+            self._is_new = self._objective.resolve(ndims, shapes) or self._is_new
+
+    # ------------------------------------------------------------ fit
+
+    @_apart
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: Any = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+    ) -> History:
+        """Train.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...), or iterable of batches
+            The inputs: real numbers of any type; or batches ``(x, y)`` or ``(x, y, weights)``.
+        y : array_like, shape (N,) or (N, ...)
+            The true values.
+        batch_size : int, optional
+            How many examples make a step; by default 32. The last batch may be smaller.
+        epochs : int
+            The number of the epoch to stop before: with `initial_epoch` 3 and `epochs` 5, two
+            are run.
+        verbose : {"auto", 0, 1, 2}
+            Silent, a progress bar, or one line an epoch; ``"auto"`` is 1. The bar needs a
+            terminal or a notebook, anywhere else it is one line an epoch.
+        callbacks : list of Callback, optional
+            Called at fixed points.
+        validation_split : float
+            The share, from the end, that is evaluated after each epoch in place of trained on.
+        validation_data : tuple of (x, y) or (x, y, sample_weight), or iterable, optional
+            What is evaluated after each epoch; wins over `validation_split`.
+        shuffle : bool or "batch"
+            If True, each epoch uses the examples, or the batches of a `PyDataset`, in a new random
+            order; if ``"batch"``, only the examples within each batch are shuffled.
+        class_weight : dict of int to float, optional
+            What an example of each class counts in the loss.
+        sample_weight : array_like, shape (N,), optional
+            What each example counts in the loss.
+        initial_epoch : int
+            The number of the first epoch.
+        steps_per_epoch, validation_steps : int, optional
+            Number of batches in an epoch, and in a validation. If the data has more, the next
+            epoch continues with the others; each validation starts again, except for iterators.
+        validation_batch_size : int, optional
+            How many examples are validated at once; by default `batch_size`.
+        validation_freq : int or list of int
+            After how many epochs, or after which ones, to validate; the first is 1.
+
+        Returns
+        -------
+        History
+            Its ``history`` maps ``"loss"``, the metrics' names, and both with ``"val_"``, to
+            one value per epoch: a float, or an array if the metric returns one. If an iterator
+            has no batch left, training ends with a warning; if it is one of validation data, the
+            epoch has no values with ``"val_"``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument can't be what was meant; nothing has changed then.
+        FloatingPointError
+            If the loss becomes infinite or not a number. The weights are then those that this
+            epoch began with; or the epoch before, if it was the first batch.
+
+        Examples
+        --------
+        >>> import tinynet as keras
+        >>> model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
+        >>> model.compile("adam", "sparse_categorical_crossentropy")
+        >>> history = model.fit([[0.0], [1.0]], [0, 1], epochs=3, verbose=0)
+        >>> len(history.history["loss"])
+        3
+        """
+        hooked = self._hooked("train")
+        if validation_data is not None or validation_split:
+            self._hooked("test")
+        start: float | None = time.perf_counter()  # of the first epoch, which may compile
+        self._require_compiled("fit")
+        limit = checks.optional(checks.whole, "steps_per_epoch", steps_per_epoch)
+        epochs = checks.whole("epochs", epochs, 0)
+        initial_epoch = checks.whole("initial_epoch", initial_epoch, 0)
+        verbose = progress_bar.as_verbose(verbose)
+        checks.choice("shuffle", shuffle, [True, False, "batch"])
+        split = checks.number("validation_split", validation_split, 0, 1)
+        validates_after = _validation_epochs(validation_freq)
+        listed = as_callbacks(callbacks)
+        with self._undone_on_error():
+            if hooked:
+                train: Any = self._unchecked(x, y, sample_weight, class_weight)
+            else:
+                if self.dtype == "float32" and config.backend() == "numba":
+                    machine.prepare()
+                train = self._source(x, y, sample_weight, class_weight, training=True)
+            size = data_adapters.batch_size(batch_size, train, limit)
+            if validation_batch_size is not None:
+                batch_size = checks.whole("validation_batch_size", validation_batch_size)
+            validation: data_adapters.Examples | data_adapters.Stream | None = None
+            if validation_data is not None:
+                validation = self._validation_source(validation_data)
+            elif split:
+                if isinstance(train, data_adapters.Stream):
+                    raise ValueError(
+                        "validation_split needs x and y as arrays; use validation_data instead. "
+                        "Received: an iterable of batches as x"
+                    )
+                train, validation = train.split(split)
+                if class_weight is not None or self._hooked("test") != hooked:
+                    validation = self._test_source(x, y, sample_weight).split(split)[1]
+            if (
+                validation is not None
+                and not (hooked or validation.unchecked)
+                and validation.input_shape[1:] != train.input_shape[1:]
+            ):
+                raise ValueError(
+                    "validation_data must have inputs of the same shape as x, "
+                    f"{train.input_shape}. Received: shape {validation.input_shape}"
+                )
+            validation_steps = checks.optional(checks.whole, "validation_steps", validation_steps)
+            validation_size = 1
+            if validation is not None:
+                validation_size = data_adapters.batch_size(batch_size, validation, validation_steps)
+
+            if not hooked:
+                self._ready(train)
+                if isinstance(train, data_adapters.Examples):
+                    self._note_inputs(train, replace=True)
+                if validation_data is not None and isinstance(validation, data_adapters.Examples):
+                    self._compare_inputs(validation)
+                self._training_plan()
+                first = train.first if isinstance(train, data_adapters.Stream) else train
+                self._program("train", next(first.batches(1)))
+        if isinstance(train, data_adapters.Stream):
+            shuffle = bool(shuffle)  # whole batches, as they come
+        orders = data_adapters.orders(shuffle, self._random, size)
+        # Not the buffers of training: a callback may train, too, while a batch waits in these.
+        feed = data_adapters.Feed(train, size, limit, orders, Workspace())
+        history = History()
+        params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
+        hooks = CallbackList([*listed, history], self, params)
+        names = [m.label for m in [*self._objective.all_metrics(), *self._own_metrics()]]
+        if not hooked:  # else logs may have any names
+            hooks.check([*names, *(f"val_{name}" for name in names if validation is not None)])
+        self.history = history
+        self._hooked_logs = None
+        watched = hooked or any(
+            hooks.defines(f"on_train_batch_{when}") for when in ("begin", "end")
+        )
+        self.stop_training = False
+        self._initial_epoch: int | None = None
+        logs: Logs = {}
+        is_last = True
+        # The states that the last two epochs began with.
+        states: list[State] = []
+        many: Any = None
+        plan: Plan | None = None
+        variables: list[Variable] = []
+        with Deferred() as interrupt, Computing(), threads.pooled():
+            hooks.call("on_train_begin", {})
+            for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
+                if epochs > 1 and verbose:
+                    progress_bar.write(f"Epoch {epoch + 1}/{epochs}\n")
+                bar = progress_bar.Progress(feed.steps, verbose, start=start)
+                start = None
+                hooks.call("on_epoch_begin", epoch, {})
+                plan, before = None if hooked else self._current_plan(self._plan), plan
+                # Only a callback may change any option of the optimizer or the model.
+                if plan is None or listed or plan is not before:
+                    many = None if hooked or watched else self._many_steps(train, size)
+                    variables = [*self.weights, *getattr(self.optimizer, "variables", [])]
+                feed.named = many is not None and limit is None
+                feed.batch_size = size * many.at_once if feed.named else size
+                states = [*states[-1:], [(v, v.array.copy()) for v in variables]]
+                done = self._train_epoch(feed, epoch, hooks, bar, many, interrupt, states)
+                if not done:
+                    data_adapters.warn_and_continue(
+                        f"x has no batch left for epoch {epoch + 1} of {epochs}, so training "
+                        "ends. A generator can be read only once: pass a PyDataset, or a "
+                        "generator with at least steps_per_epoch * epochs batches."
+                    )
+                    break
+                is_last = epoch + 1 == epochs or self.stop_training
+                if is_last and _stops(hooks):
+                    self._require_converged(feed, size, epoch, states[-1])
+                logs = self._logs()
+                if validation is not None and validates_after(epoch + 1):
+                    results = self._evaluate(validation, validation_size, hooks, validation_steps)
+                    logs.update({f"val_{name}": value for name, value in results.items()})
+                    if not results:
+                        data_adapters.warn_and_continue(
+                            f"validation_data has no batch left for epoch {epoch + 1}, so its "
+                            "logs have no validation values. A generator can be read only once: "
+                            "pass arrays or a PyDataset."
+                        )
+                logs = dict(sorted(logs.items()))  # as Keras does
+                hooks.call("on_epoch_end", epoch, logs)
+                bar.finish(done, logs)
+                interrupt.check()
+                if self.stop_training:
+                    break
+            if self.optimizer is not None:
+                self.optimizer.finalize_variable_values(self.trainable_weights)
+            self._in_loop = False
+            hooks.call("on_train_end", logs)
+            # A callback ended it, and may have restored weights.
+            if self.stop_training and not is_last and _stops(hooks):
+                self._require_converged(feed, size, epoch, states[-1])
+        return history
+
+    def _train_epoch(
+        self,
+        feed: data_adapters.Feed,
+        epoch: int,
+        hooks: CallbackList,
+        bar: progress_bar.Progress,
+        many: Any,
+        interrupt: Deferred,
+        states: list[State],
+    ) -> int:
+        """Train on the batches of an epoch; return how many there were."""
+        self.reset_metrics()
+        begin, end = hooks.defines("on_train_batch_begin"), hooks.defines("on_train_batch_end")
+        stops = _stops(hooks)
+        hooked = feed.source.unchecked
+        plan = None if hooked else self._current_plan(self._plan)
+        step = 0
+        for batch in feed.epoch():
+            if begin:
+                hooks.call("on_train_batch_begin", step, {})
+            if plan is not None and (now := self._current_plan(plan)) is not plan:
+                # The weights have moved.
+                plan, many = now, many and self._many_steps(feed.source, many.batch_size)
+                if feed.named and many is None:
+                    raise RuntimeError(
+                        f"{self.name} must keep its weights while it is trained; wait for fit "
+                        f"before building models of its layers. Received: weights that moved"
+                    )
+            if many is None:
+                feed.last = batch
+                done = 1
+                if plan is None:
+                    loss = self._call_hook("train", batch)
+                else:
+                    loss = self._train_step(batch, stops, plan)
+            else:
+                done, loss = many.run(batch, stops, once=self.stop_training)
+            step += done
+            if stops and not math.isfinite(loss):
+                # If it is the first batch, this epoch began with weights that had diverged.
+                good = states[0 if step == 1 else -1]
+                number = epoch + 1 if good is states[-1] else epoch
+                raise self._diverged(
+                    loss, f" in epoch {epoch + 1}, batch {step}", f"epoch {number}", good
+                )
+            if end:
+                hooks.call("on_train_batch_end", step - 1, self._logs())
+            if not bar.silent and bar.wants(step):
+                bar.draw(step, self._logs())
+            if interrupt.pending:
+                interrupt.check()
+            if self.stop_training:
+                break
+        return step
+
+    def _state(self) -> State:
+        """Copy the weights and the optimizer's state."""
+        state = getattr(self.optimizer, "variables", [])
+        return [(v, v.array.copy()) for v in (*self.weights, *state)]
+
+    def _is_finite(self) -> bool:
+        return all(np.isfinite(v.array).all() for v in self.weights)
+
+    def _require_converged(
+        self, feed: data_adapters.Feed, size: int, epoch: int, good: State
+    ) -> None:
+        """Check what no later step will: the weights, and the loss, after an epoch's last step."""
+        loss = 0.0
+        if not feed.source.unchecked:
+            batch = feed.last or next(feed.source.batches(size))
+            with self._keeping_state():
+                loss = self._loss_of(batch)
+        if not (math.isfinite(loss) and self._is_finite()):
+            where = f" after the last batch of epoch {epoch + 1}"
+            raise self._diverged(loss, where, f"epoch {epoch + 1}", good)
+
+    def _loss_of(self, batch: Batch) -> float:
+        """Compute the loss of a batch as `evaluate` does, without counting it."""
+        program, plan, regularized = self._known("train", batch), self._plan, self._regularized
+        if program is None or program.differs_in_training:
+            program, plan = self._program("test", batch), None
+        compiled = program.compiled(isinstance(batch[0], SparseBatch), plan, regularized)
+        if compiled is not None:
+            machine, table = compiled.once(leaves(batch), learns=False)
+            compiled.give_back(machine)
+            return float(program.losses_of(table, compiled.losses)[0, 0])
+        _, loss, _, work = self._forward(program, batch, regularized)
+        program.give_back(work)
+        return loss
+
+    def _diverged(self, loss: float, where: str, before: str, good: State) -> FloatingPointError:
+        """Restore the last good state, and return the error that says so."""
+        rate = float(getattr(self.optimizer, "learning_rate", math.nan))
+        for variable, array in good:
+            variable.array[...] = array
+        what, received = f"loss became {loss}", f"loss={loss}"
+        if math.isfinite(loss):
+            what, received = "weights became infinite or NaN", "weights that are not finite"
+        return FloatingPointError(
+            f"The {what}{where}, at learning rate {rate:g}; the model has the weights "
+            f"it had before {before}. Try a smaller learning rate, or scale the inputs. "
+            f"Received: {received}"
+        )
+
+    def _validation_source(
+        self, validation_data: Any
+    ) -> data_adapters.Examples | data_adapters.Stream:
+        if self._hooked("test"):
+            is_tuple = isinstance(validation_data, tuple)
+            return self._unchecked(*(validation_data if is_tuple else (validation_data,)))
+        if data_adapters.is_stream(validation_data):
+            return self._source(validation_data, None)
+        if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
+            raise ValueError(
+                "validation_data must be (x, y) or (x, y, sample_weight). "
+                f"Received: {checks.shorten(validation_data)}"
+            )
+        x, y, weights = (*validation_data, None)[:3]
+        return self._examples(x, y, weights, compress=LazyRows)  # takes no more memory
+
+    # ------------------------------------------------------------ evaluate
+
+    @_apart
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Compute loss and metrics on data, without training.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...), or iterable of batches
+            The inputs.
+        y : array_like, shape (N,) or (N, ...)
+            The true values.
+        batch_size : int, optional
+            How many examples are computed at once; by default 32.
+        verbose : {"auto", 0, 1, 2}
+            As for `fit`.
+        sample_weight : array_like, shape (N,), optional
+            What each example counts in the loss.
+        steps : int, optional
+            The number of batches after which to end.
+        callbacks : list of Callback, optional
+            Called at fixed points.
+        return_dict : bool
+            Whether to return the metrics by name.
+
+        Returns
+        -------
+        float, list of float, or dict
+            The loss; with metrics, the loss and each metric.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument can't be what was meant.
+        """
+        self._require_compiled("evaluate")
+        start = time.perf_counter()
+        verbose = progress_bar.as_verbose(verbose)
+        listed = as_callbacks(callbacks)
+        steps = checks.optional(checks.whole, "steps", steps)
+        source = self._test_source(x, y, sample_weight)
+        size = data_adapters.batch_size(batch_size, source, steps)
+        if isinstance(source, data_adapters.Examples) and not source.unchecked:
+            self._compare_inputs(source)
+        count = steps or source.steps(size)
+        hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
+        bar = progress_bar.Progress(count, verbose, start=start)
+        logs = self._evaluate(source, size, hooks, steps, bar)
+        return self._results(logs, return_dict)
+
+    def _evaluate(
+        self, source: Any, size: int, hooks: CallbackList, limit: int | None = None, bar: Any = None
+    ) -> Logs:
+        """Compute loss and metrics on data; call the hooks of callbacks."""
+        self.reset_metrics()
+        self._hooked_logs = None
+        regularized = self._regularized
+        if isinstance(source, data_adapters.Examples):
+            source = dataclasses.replace(source, dtype=None)  # batches are converted in threads
+
+        def compute(batch: Batch) -> Any:
+            if source.unchecked:
+                return self._call_hook("test", batch)
+            batch = self._converted(batch[0]), *batch[1:]
+            program = self._program("test", batch)
+            compiled = program.compiled(isinstance(batch[0], SparseBatch), None, regularized)
+            if compiled is not None:
+                return batch, compiled, *compiled.once(leaves(batch))
+            with Computing():
+                return batch, program, self._forward(program, batch, regularized)
+
+        def count(found: Any) -> None:
+            if source.unchecked:
+                return
+            batch, program, *rest = found
+            if len(rest) == 2:
+                machine, table = rest
+                self._count_steps(program, machine, table, len(leaves(batch)[0]), batch)
+                program.give_back(machine)
+                return
+            ((values, loss, parts, work),) = rest
+            self._count(program, values, batch, loss, parts)
+            program.give_back(work)
+
+        how = (size, limit, hooks, bar)
+        return self._each_batch("test", source, *how, compute, count, self._logs)
+
+    def _each_batch(
+        self,
+        kind: str,
+        source: data_adapters.Examples | data_adapters.Stream,
+        size: int,
+        limit: int | None,
+        hooks: CallbackList,
+        bar: progress_bar.Progress | None,
+        compute: Callable[[Batch], Any],
+        take: Callable[[Any], None],
+        logs: Callable[[], Logs],
+    ) -> Logs:
+        """Pass what `compute` returns for each batch to `take`, between the hooks of callbacks.
+
+        Batches that nobody watches are computed several at a time and in threads, unless custom
+        code may look at a batch as a whole or write to variables.
+        """
+        begin, end = (hooks.defines(f"on_{kind}_batch_{when}") for when in ("begin", "end"))
+        row_wise = not (source.unchecked or begin or end) and self._is_row_wise()
+        mergeable = kind == "predict" or self._objective.by_example
+        together = max(_CHUNK // size, 1) if row_wise and mergeable and not limit else 1
+        feed = data_adapters.Feed(source, size * together, limit)
+        shown = logs if kind == "test" else dict
+
+        def run(numbered: tuple[int, Batch]) -> Any:
+            step, batch = numbered
+            if begin:
+                hooks.call(f"on_{kind}_batch_begin", step, {})
+            n = len(flattened(batch[0])[0]) if together > 1 else size
+            return math.ceil(n / size), compute(batch)
+
+        hooks.call(f"on_{kind}_begin", {})
+        done = 0
+        each: Any = threads.each if row_wise else map
+        for step, (n, result) in enumerate(each(run, enumerate(feed.epoch()))):
+            take(result)
+            if end:
+                hooks.call(f"on_{kind}_batch_end", step, logs())
+            done += n
+            if bar is not None and bar.wants(done):
+                bar.draw(done, shown())
+        final = shown()
+        hooks.call(f"on_{kind}_end", final)
+        if bar is not None:
+            bar.finish(done, final)
+        return final
+
+    def _forward(
+        self, program: ModelProgram, batch: Batch, regularized: list[Variable]
+    ) -> tuple[list[Any], float, list[float], Workspace]:
+        """Run a program forward; return its registers, the loss and its parts, and the buffers."""
+        work = program.borrow()
+        values = program.runner.start(leaves(batch))
+        program.runner.forward(values, work)
+        loss, parts = program.loss(values, regularized)
+        return values, loss, parts, work
+
+    def _results(self, logs: Logs, return_dict: bool) -> Any:
+        """Return metrics as Keras does: by name, as one float, or as a list."""
+        if return_dict:
+            return logs
+        names = [name for name in self._objective.in_order() if name in logs]
+        names += [m.label for m in self._own_metrics() if m.label in {*logs} - {*names}]
+        listed = [logs[name] for name in [*names, *(name for name in logs if name not in names)]]
+        return listed if len(listed) > 1 else listed[0]
+
+    # ------------------------------------------------------------ predict
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Array:
+        """Compute the outputs for data.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...), or iterable of batches
+            The inputs.
+        batch_size : int, optional
+            How many examples are computed at once; by default 32.
+        verbose : {"auto", 0, 1, 2}
+            As for `fit`; ``"auto"`` shows a bar on terminals and in notebooks where there is
+            more than one batch, and nothing else.
+        steps : int, optional
+            The number of batches after which to end.
+        callbacks : list of Callback, optional
+            Called at fixed points.
+
+        Returns
+        -------
+        ndarray, shape (N, ...)
+            The outputs, in the order of the inputs.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument can't be what was meant.
+        """
+        hooked = self._hooked("predict")
+        if not hooked and batch_size is None and steps is None and callbacks is None:
+            silent = type(verbose) in (int, str) and verbose in (0, "auto")
+            y = self._repeat(x, data_adapters.BATCH_SIZE) if silent else None
+            if y is not None:
+                return np.asarray(y)
+        start = time.perf_counter()
+        listed = as_callbacks(callbacks)
+        steps = checks.optional(checks.whole, "steps", steps)
+        source: Any
+        if hooked:
+            source = self._unchecked(x)
+        elif data_adapters.is_stream(x):
+            source = data_adapters.Stream(x, lambda x, y, w: self._inputs(x))
+        else:
+            source = self._inputs(x)
+            if len(source) == 0:
+                shapes = self._shapes_for(tuple(a.shape for a in data_adapters.listed(source.x)))
+                return mapped(lambda s: np.zeros((0, *s.shape[1:]), s.dtype), shapes)
+        size = data_adapters.batch_size(batch_size, source, steps)
+        count = steps or source.steps(size)
+        if verbose == "auto":
+            verbose = int(count != 1 and progress_bar.is_live())
+        verbose = progress_bar.as_verbose(verbose)
+        is_plain = count == 1 and not verbose and not listed and not hooked
+        if is_plain and isinstance(source, data_adapters.Examples):
+            y = self._predict_batch(data_adapters.each(lambda a: a[:size], source.x))
+            self._remember(x, source.x)
+            return y
+        hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
+        bar = progress_bar.Progress(count, verbose, start=start)
+        outputs: list[Any] = []
+
+        def compute(batch: Batch) -> Any:
+            if hooked:
+                return mapped(np.atleast_1d, mapped(np.asarray, self.predict_step(batch[0])))
+            return self._predict_batch(batch[0])
+
+        how = (size, steps, hooks, bar)
+        logs = lambda: {"outputs": outputs[-1]}  # noqa: E731  # as short as it can be
+        self._each_batch("predict", source, *how, compute, outputs.append, logs)
+        joined = map(np.concatenate, zip(*map(flattened, outputs), strict=True))
+        return mapped(lambda _: next(joined), outputs[0])
+
+    def _inputs(self, x: Any) -> data_adapters.Examples:
+        """Check and convert inputs; build the model if that is still to do."""
+        arrays = self._input_arrays(x)
+        rows = self._rows_of(arrays[0], None) if len(arrays) == 1 else None
+        arrays = [data_adapters.inputs(array) for array in arrays] if rows is None else [rows]
+        shapes = tuple(array.shape[1:] for array in arrays)
+        if not self.built or self._checked_shapes != shapes:
+            with self._undone_on_error():
+                self._shapes_for(tuple(array.shape for array in arrays))
+            self._checked_shapes = shapes
+        examples = data_adapters.Examples(data_adapters.packed(arrays), None, None, shapes)
+        inputs = arrays[0]
+        if len(arrays) == 1 and self._input_sizes is not None and len(inputs):
+            examples.largest = data_adapters.largest(
+                inputs if rows is None else inputs.values, len(inputs)
+            )
+            self._compare_inputs(examples)
+        if len(arrays) == 1 and rows is None and len(inputs) >= _CHUNK:
+            rows = self._rows_of(inputs, LazyRows)
+            examples.x = inputs if rows is None else rows
+        return examples
+
+    _checked_shapes: Any = None
+
+    def _predict_batch(self, x: Any, kind: str = "predict") -> Any:
+        """Compute the outputs of one batch, in arrays of their own."""
+        x = self._converted(x)
+        with Computing():
+            return self._program(kind, (x, None, None)).predict(data_adapters.listed(x))
+
+    def _converted(self, x: Any) -> Any:
+        """Return the inputs of a batch as a program reads them."""
+        if isinstance(x, SparseBatch):
+            return x
+        kinds = self._input_dtypes(len(data_adapters.listed(x)))
+        return data_adapters.each(data_adapters.whole, x, data_adapters.packed(kinds))
+
+    # ------------------------------------------------------------ Keras' hooks
+
+    def _unchecked(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
+    ) -> Any:
+        """Return data for a step of a subclass, which knows what it needs."""
+
+        def prepare(x: Any, y: Any, weights: Any) -> _Unchecked:
+            if class_weight is not None:
+                data_adapters.sample_weights(weights, class_weight, self.dtype)
+                weights = data_adapters.class_weights(np.asarray(y), class_weight, self.dtype)
+            return _Unchecked.of((x, y, weights))
+
+        if not data_adapters.is_stream(x):
+            source = prepare(x, y, sample_weight)
+            data_adapters.same_length(
+                **{f"array {k}": leaf for k, leaf in enumerate(flattened(source.x))}
+            )
+            return source
+        self._require_only_x(y, sample_weight)
+
+        def prepare_batch(x: Any, y: Any, weights: Any) -> _Unchecked:
+            made = prepare(x, y, weights)
+            if y is None and isinstance(x, tuple):
+                (made.x,) = made.x
+            return made
+
+        return data_adapters.Stream(x, prepare_batch, any_structure=True)
+
+    def _test_source(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Check and convert the data of an evaluation."""
+        if self._hooked("test"):
+            return self._unchecked(x, y, sample_weight)
+        with self._undone_on_error():
+            source = self._source(x, y, sample_weight)
+            self._ready(source)
+        return source
+
+    def _call_hook(self, kind: str, batch: Batch) -> float:
+        """Call `train_step` or `test_step` with a batch of tensors; return the loss."""
+        logs = getattr(self, f"{kind}_step")(batch[0])
+        if not isinstance(logs, dict):
+            raise TypeError(
+                f"{kind}_step must return a dict of names and values, such as that of "
+                f"self.compute_metrics(x, y, y_pred). Received: {type(logs).__name__}"
+            )
+        parts = [v.items() if isinstance(v, dict) else [(k, v)] for k, v in logs.items()]
+        self._hooked_logs = {k: reported(k, v) for part in parts for k, v in part}
+        loss = self._hooked_logs.get("loss", 0.0)
+        return loss if isinstance(loss, float) else 0.0
+
+    _hooked_logs: Logs | None = None
+
+    def _logs(self) -> Logs:
+        """Return the values of the metrics so far."""
+        if self._hooked_logs is None:
+            logs: Logs = self._objective.logs()
+            return dict(sorted({**logs, **results_of(self._own_metrics())}.items())) if logs else {}
+        own = {name: reported(name, v) for name, v in self.get_metrics_result().items()}
+        if own.keys() != self._hooked_logs.keys():
+            own = self._hooked_logs
+        elif "loss" in own and not self._objective.tracker.count:
+            own["loss"] = self._hooked_logs["loss"]
+        return dict(sorted(own.items()))
+
+    def train_step(self, data: Any) -> Logs:
+        """Do one training step; what `fit` calls if a subclass overrides it, as in Keras.
+
+        Parameters
+        ----------
+        data : tuple of Tensor
+            ``x``, ``(x, y)`` or ``(x, y, sample_weight)``.
+
+        Returns
+        -------
+        dict of str to number
+            The values of the metrics.
+        """
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        with GradientTape() as tape:
+            y_pred = self(x, training=True) if "training" in self._parameters else self(x)
+            loss = self._computed_loss(x, y, y_pred, sample_weight, True)
+            scaled = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
+        self._objective.tracker.update_state(float(loss), len(flattened(x)[0]))
+        if weights := self.trainable_weights:
+            gradients = tape.gradient(scaled, weights)
+            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        else:
+            checks.warn(f"{self.name} has no trainable weights, so that training changes nothing")
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, data: Any) -> Logs:
+        """Evaluate one batch; what `evaluate` calls if a subclass overrides it, as in Keras.
+
+        Parameters
+        ----------
+        data : tuple of Tensor
+            As for `train_step`.
+
+        Returns
+        -------
+        dict of str to number
+            The values of the metrics.
+        """
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        loss = self._computed_loss(x, y, y_pred, sample_weight, False)
+        self._objective.tracker.update_state(float(loss), len(flattened(x)[0]))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def predict_step(self, data: Any) -> Any:
+        """Predict one batch; what `predict` calls if a subclass overrides it, as in Keras.
+
+        Parameters
+        ----------
+        data : Tensor, or tuple of Tensor
+            The inputs.
+
+        Returns
+        -------
+        Tensor, or nested list or dict of them
+            The outputs.
+        """
+        return self(unpack_x_y_sample_weight(data)[0], training=False)
+
+    def _computed_loss(self, x: Any, y: Any, y_pred: Any, weights: Any, training: bool) -> Any:
+        """Call `compute_loss`, whose last parameter older code does not have."""
+        if "training" in layer.parameters_of(type(self).compute_loss):
+            return self.compute_loss(x, y, y_pred, weights, training=training)
+        return self.compute_loss(x, y, y_pred, weights)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Compute the loss that `compile` named, and add what layers added with `add_loss`.
+
+        Parameters
+        ----------
+        x, y, y_pred, sample_weight : Tensor, or nested list or dict of them
+            The inputs, the targets, the outputs, and the sample weights.
+        training : bool
+            Whether it is a training step; has no effect here.
+
+        Returns
+        -------
+        Tensor
+            The loss, without dimensions.
+        """
+        losses = [TABLE["sum"](loss) for loss in self.losses]
+        if self.compiled and self._objective.given is not None:
+            self._bind(y_pred)
+            predicted = flattened(y_pred)
+            each = self._of_each_output(y, sample_weight, len(predicted[0]), predicted)
+            for k, (output, target, weight, prediction) in enumerate(each):
+                if output.loss is not None:
+                    loss = TABLE["sum"](output.loss(target, prediction, weight))
+                    output.tracker.update_state(loss, len(prediction))
+                    losses.insert(k, loss if output.weight == 1 else loss * output.weight)
+        checks.require(
+            losses, "compute_loss needs a loss: compile(loss=...), or add_loss", "loss=None"
+        )
+        return functools.reduce(TABLE["add"], losses)
+
+    def compiled_loss(
+        self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
+    ) -> Any:
+        """Compute the loss; Keras' older name of `compute_loss`, which adds all penalties.
+
+        Parameters
+        ----------
+        y, y_pred, sample_weight : Tensor, or nested list or dict of them
+            As for `compute_loss`.
+        regularization_losses : object
+            Accepted as Keras did, without effect.
+
+        Returns
+        -------
+        Tensor
+            The loss.
+        """
+        return self.compute_loss(None, y, y_pred, sample_weight)
+
+    @property
+    def compiled_metrics(self) -> Any:
+        """An object with `update_state`: Keras' older way to update the metrics but the loss."""
+        return CompiledMetrics(self._objective, self._update_metrics)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Logs:
+        """Update the metrics that `compile` named, and return the values of all.
+
+        Parameters
+        ----------
+        x, y, y_pred, sample_weight : Tensor, or nested list or dict of them
+            The inputs, the targets, the outputs, and the sample weights.
+
+        Returns
+        -------
+        dict of str to number
+            The values.
+        """
+        self._update_metrics(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def _update_metrics(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Update the metrics that `compile` named."""
+        if self.compiled and y is not None:
+            self._bind(y_pred)
+            predicted = [np.asarray(p) for p in flattened(y_pred)]
+            each = self._of_each_output(y, sample_weight, len(predicted[0]), predicted)
+            targets = [
+                None if y is None else (o.loss or losses.Loss()).prepare(np.asarray(y), p.shape)
+                for o, y, _, p in each
+            ]
+            ndims = [None if target is None else target.ndim for target in targets]
+            self._objective.resolve(ndims, [p.shape for p in predicted])
+            for target, (output, _, w, p) in zip(targets, each, strict=True):
+                if target is not None:
+                    output.count(target, p, None if w is None else np.asarray(w), None)
+
+    def get_metrics_result(self) -> Logs:
+        """Return the values of all metrics.
+
+        Returns
+        -------
+        dict of str to number
+            The values by name.
+        """
+        return {k: v for metric in self.metrics for k, v in results_of([metric]).items()}
+
+    # ------------------------------------------------------------ single batches
+
+    @_apart
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Do one step on one batch.
+
+        Parameters
+        ----------
+        x, y : array_like
+            The batch.
+        sample_weight : array_like, shape (N,), optional
+            What each example counts in the loss.
+        class_weight : dict of int to float, optional
+            What an example of each class counts in the loss.
+        return_dict : bool
+            Whether to return the metrics by name.
+
+        Returns
+        -------
+        float, list of float, or dict
+            Loss and metrics of this batch, from before the step.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument can't be what was meant; nothing has changed then.
+        FloatingPointError
+            If the loss, or a weight after the step, is infinite or not a number; the weights
+            have not changed then.
+        """
+        self._require_compiled("train_on_batch")
+        stops = config.on_divergence() == "raise"
+        if self._hooked("train"):
+            source = self._unchecked(x, y, sample_weight, class_weight)
+            self.reset_metrics()
+            before = self._state() if stops else []
+            loss = self._call_hook("train", next(source.batches(len(source))))
+        else:
+            with self._undone_on_error():
+                batch = self._examples(x, y, sample_weight, class_weight)
+                self._ready(batch)
+                self._training_plan()
+                whole = next(batch.batches(len(batch)))
+                self._program("train", whole)
+                plan = self._training_plan()  # without weights that have no gradient
+            self._note_inputs(batch)
+            self._hooked_logs = None
+            self.reset_metrics()
+            before = self._state() if stops else []
+            with Computing():
+                loss = self._train_step(whole, stops, plan)
+        if stops and not (math.isfinite(loss) and self._is_finite()):
+            raise self._diverged(loss, "", "this batch", before)
+        return self._results(self._logs(), return_dict)
+
+    @_apart
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Compute loss and metrics of one batch.
+
+        Parameters
+        ----------
+        x, y : array_like
+            The batch.
+        sample_weight : array_like, shape (N,), optional
+            What each example counts in the loss.
+        return_dict : bool
+            Whether to return the metrics by name.
+
+        Returns
+        -------
+        float, list of float, or dict
+            The metrics.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument can't be what was meant.
+        """
+        self._require_compiled("test_on_batch")
+        batch = self._test_source(x, y, sample_weight)
+        if not batch.unchecked:
+            self._compare_inputs(batch)
+        logs = self._evaluate(batch, len(batch), CallbackList([], self, {}))
+        return self._results(logs, return_dict)
+
+    def predict_on_batch(self, x: Any) -> Array:
+        """Compute the outputs of one batch.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...)
+            The batch.
+
+        Returns
+        -------
+        ndarray, shape (N, ...)
+            The outputs.
+        """
+        if self._hooked("predict"):
+            source = self._unchecked(x)
+            return mapped(np.asarray, self.predict_step(next(source.batches(len(source)))[0]))
+        y = self._repeat(x)
+        return self._outputs(x) if y is None else y
+
+
+class ManySteps:
+    """The steps of many batches, in one call of the runner.
+
+    Parameters
+    ----------
+    model : Trainer
+        The model.
+    compiled : Compiled
+        The program of a step.
+    batch_size, at_once : int
+        Examples in a step, and steps in a call.
+
+    Examples
+    --------
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> examples = data_adapters.Examples(np.ones((4, 2)), np.ones((4, 1)))
+    >>> ManySteps.of(model, examples, 2) is None  # nothing is trained yet
+    True
+    """
+
+    def __init__(self, model: Trainer, compiled: Any, batch_size: int, at_once: int) -> None:
+        self._model, self._compiled = model, compiled
+        self.batch_size, self.at_once = batch_size, at_once
+
+    @classmethod
+    def of(cls, model: Trainer, source: Any, batch_size: int) -> ManySteps | None:
+        """Return the steps of a model on such data, if Python has nothing to do in between.
+
+        Parameters
+        ----------
+        model : Trainer
+            The model.
+        source : Examples or Stream
+            The data.
+        batch_size : int
+            Number of examples in a step.
+
+        Returns
+        -------
+        ManySteps or None
+            The steps.
+        """
+        if type(source) is not data_adapters.Examples or model._plan is None:
+            return None
+        if not config.is_enabled("many_steps"):
+            return None
+        batch = next(source.batches(1))
+        plan = model._plan
+        if model._program("train", batch).is_fixed:
+            return None
+        compiled = model._compiled_step(batch, plan)
+        if compiled is None or compiled.has_others or compiled.by_python:
+            return None
+        weights = sum(v.size for v in plan.variables)
+        at_once = max((1 << 33) // (weights * (batch_size + 32) + (1 << 16)), 1)
+        if not source.is_ready:  # the batches of a call are converted together: into 4 MB at most
+            size = batch_size * source.example_bytes
+            at_once = min(at_once, max((1 << 22) // max(size, 1), 1))
+        return cls(model, compiled, batch_size, at_once)
+
+    def run(self, batch: Batch, stops: bool, once: bool = False) -> tuple[int, float]:
+        """Run the steps of some batches; return their number and the last loss.
+
+        Parameters
+        ----------
+        batch : tuple
+            Inputs, targets and weights of all batches.
+        stops : bool
+            Whether to stop at a loss that is not finite.
+        once : bool
+            Whether to run the first step only.
+
+        Returns
+        -------
+        int
+            Number of steps.
+        float
+            Last loss.
+        """
+        most = 1 if once else None
+        return self._model._compiled_steps(self._compiled, batch, self.batch_size, stops, most)
+
+
+def _stops(hooks: CallbackList) -> bool:
+    """Return whether training stops with an error when the loss is not finite."""
+    return config.on_divergence() == "raise" and not hooks.terminates_on_nan
+
+
+class _Unchecked(data_adapters.Examples):
+    """Nested arrays for a step of a subclass: batches are ``(tensors, None, None)``."""
+
+    unchecked = True
+
+    @classmethod
+    def of(cls, given: tuple[Any, Any, Any]) -> _Unchecked:
+        """Convert what was passed to `fit`: arrays, or nested lists or dicts of them."""
+
+        def convert(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: convert(v) for key, v in value.items()}
+            if isinstance(value, list | tuple) and data_adapters.holds_arrays(value):
+                return type(value)(map(convert, value))
+            if value is None:
+                return None
+            array = data_adapters.inputs(value)
+            kind = config.floatx() if array.dtype.kind == "f" else array.dtype
+            return array.astype(kind, copy=False)
+
+        nested = pack_x_y_sample_weight(*map(convert, given))
+        return cls(nested, None)
+
+    def __len__(self) -> int:
+        return max(len(leaf) for leaf in flattened(self.x) if leaf is not None)
+
+    def _part(self, rows: Any) -> _Unchecked:
+        return _Unchecked(mapped(lambda a: None if a is None else a[rows], self.x), None)
+
+    def batches(self, batch_size: int, order: Any = None, *_: Any, **__: Any) -> Any:
+        """Yield batches of tensors, structured as the data."""
+        for start in range(0, len(self), batch_size):
+            rows = slice(start, start + batch_size)
+            part = self._part(rows if order is None else order[rows]).x
+            yield mapped(lambda a: None if a is None else as_tensor(a), part), None, None
+
+
+def _specs(batch: Batch, fixed: bool) -> tuple[Any, ...]:
+    """Return the kind of a batch; None where an output has no targets or no sample weights."""
+    arrays = itertools.chain(*map(data_adapters.listed, batch))
+    return tuple([None if a is None else spec_of(a, fixed) for a in arrays])
+
+
+def _each_of(weights: Any, y: Any) -> list[Any]:
+    """Return the sample weights of each output."""
+    return (
+        [None] * len(data_adapters.listed(y)) if weights is None else data_adapters.listed(weights)
+    )
+
+
+def _validation_epochs(validation_freq: Any) -> Any:
+    """Return a function that says whether to validate after an epoch; the first is 1."""
+    if isinstance(validation_freq, Iterable) and not isinstance(validation_freq, str):
+        epochs = {checks.whole("validation_freq", epoch) for epoch in validation_freq}
+        return epochs.__contains__
+    every = checks.whole("validation_freq", validation_freq)
+    return lambda epoch: epoch % every == 0
