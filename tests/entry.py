@@ -29,7 +29,8 @@ from tests.size import numbers_of_code
 
 ROOT = Path(tinynet.__file__).parent
 
-#: At most this many files and code lines, and at least this share of them maths.
+#: At most this many files and code lines, and at least this share of them maths. Of the files, five
+#: are those of `functional`, which has one for each subject.
 MOST_FILES, MOST_LINES, LEAST_MATHS = 12, 300, 0.3
 _MATHS = "functional"
 

@@ -21,6 +21,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import platformdirs.macos
+import platformdirs.unix
+import platformdirs.windows
 import pytest
 
 from tests import HUNG
@@ -632,13 +635,18 @@ def test_cache_folder_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert cache_folder() == tmp_path / "own"
     monkeypatch.delenv("TINYNET_CACHE")
-    if sys.platform == "linux":
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-        assert cache_folder() == tmp_path / "xdg" / "tinynet"
-        monkeypatch.delenv("XDG_CACHE_HOME")
-        assert cache_folder() == tmp_path / ".cache" / "tinynet"
-    else:
-        assert cache_folder().name == "tinynet"
+    monkeypatch.setattr(platformdirs, "PlatformDirs", platformdirs.unix.Unix)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "tinynet"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder() == tmp_path / ".cache" / "tinynet"
+    monkeypatch.setattr(platformdirs, "PlatformDirs", platformdirs.macos.MacOS)
+    assert cache_folder() == tmp_path / "Library" / "Caches" / "tinynet"
+    windows = platformdirs.windows
+    monkeypatch.setattr(platformdirs, "PlatformDirs", windows.Windows)
+    monkeypatch.setattr(windows, "get_win_folder", windows.get_win_folder_from_env_vars)
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
+    assert cache_folder() == tmp_path / "Local" / "tinynet"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX users and permissions")

@@ -255,6 +255,13 @@ def test_processors_are_those_the_process_may_use() -> None:
     assert run.stdout.strip() == "1"
 
 
+def test_setting_of_an_imported_numba_counts() -> None:
+    program = "import numba.core.config as c; c.DISABLE_JIT = 1\n"
+    program += "from tinynet import config; print(config.COMPILES)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stdout.strip() == "False", run.stderr
+
+
 # ------------------------------------------------------------ the pool
 
 

@@ -50,8 +50,15 @@ _floatx_scope: ContextVar[str | None] = ContextVar("floatx", default=None)
 _on_backend_change: list[Callable[[], None]] = []
 
 
+def _numba_setting(name: str) -> str:
+    """Return a setting of Numba: its own once it is imported, until then its variable."""
+    numba = sys.modules.get("numba.core.config")
+    value = os.environ.get(f"NUMBA_{name}") if numba is None else getattr(numba, name, None)
+    return "" if value is None else str(value)
+
+
 #: Whether kernels are compiled; otherwise they run as plain Python.
-COMPILES = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+COMPILES = _numba_setting("DISABLE_JIT") in ("", "0")
 #: Functions that return True if Numba has worked before: the compile cache, if it has code.
 _proofs: list[Callable[[], bool]] = []
 _has_worked = False  # Numba, in this process or when it filled the compile cache

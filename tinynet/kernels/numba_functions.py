@@ -10,40 +10,31 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import platform
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from tinynet.config import COMPILES
-
-
-def _setting(name: str) -> str:
-    """Return a setting of Numba: its own once it is imported, until then its variable."""
-    numba = sys.modules.get("numba.core.config")
-    value = os.environ.get(f"NUMBA_{name}") if numba is None else getattr(numba, name, None)
-    return "" if value is None else str(value)
+from tinynet.config import COMPILES, _numba_setting
 
 
 def _features() -> str:
     """Return the features of the processor that code is compiled for."""
-    if (given := _setting("CPU_FEATURES")) or CPU.lower() == "generic":
+    if (given := _numba_setting("CPU_FEATURES")) or CPU.lower() == "generic":
         return given
     try:
         features = llvm.get_host_cpu_features()
     except RuntimeError:  # LLVM does not know them on every platform
         return ""
-    if _setting("ENABLE_AVX") == "0":
+    if _numba_setting("ENABLE_AVX") == "0":
         features.update(dict.fromkeys((name for name in features if name.startswith("avx")), False))
     return str(features.flatten())
 
 
 #: Name and features of the processor that code is compiled for: this one, or one to imitate.
-CPU = _setting("CPU_NAME") or llvm.get_host_cpu_name()
+CPU = _numba_setting("CPU_NAME") or llvm.get_host_cpu_name()
 FEATURES = _features()
 
 

@@ -37,6 +37,9 @@ from tinynet.losses import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
+from tinynet.losses import (
+    cosine_similarity as cosine_similarity,
+)
 from tinynet.metrics import (
     accuracy_metrics,
     confusion_metrics,
@@ -60,13 +63,12 @@ from tinynet.metrics.probabilistic_metrics import *
 from tinynet.metrics.reduction_metrics import *
 from tinynet.metrics.regression_metrics import *
 
-__all__ = ["BCE", "KLD", "MAE", "MAPE", "MSE", "MSLE", "bce", "binary_crossentropy"]
-__all__ += ["binary_focal_crossentropy", "categorical_crossentropy"]
-__all__ += ["categorical_focal_crossentropy", "categorical_hinge", "hinge"]
-__all__ += ["huber", "kl_divergence", "kld", "kullback_leibler_divergence", "log_cosh", "logcosh"]
-__all__ += ["mae", "mape", "mean_absolute_error", "mean_absolute_percentage_error"]
-__all__ += ["mean_squared_error", "mean_squared_logarithmic_error", "mse", "msle", "poisson"]
-__all__ += ["sparse_categorical_crossentropy", "squared_hinge"]
+__all__ = ["BCE", "KLD", "MAE", "MSE", "bce", "kld", "mae", "mse"]
+__all__ += ["MAPE", "MSLE", "hinge", "huber", "log_cosh", "logcosh", "mape", "msle", "poisson"]
+__all__ += ["binary_crossentropy", "mean_absolute_error", "mean_squared_error", "squared_hinge"]
+__all__ += ["binary_focal_crossentropy", "categorical_crossentropy", "kullback_leibler_divergence"]
+__all__ += ["categorical_focal_crossentropy", "kl_divergence", "sparse_categorical_crossentropy"]
+__all__ += ["categorical_hinge", "mean_absolute_percentage_error", "mean_squared_logarithmic_error"]
 __all__ += [
     *accuracy_metrics.__all__,
     *confusion_metrics.__all__,
