@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import tinynet
 from tests import random_graphs, random_programs
 
 COUNT, GRAPHS = 25, 10
@@ -13,9 +14,12 @@ COUNT, GRAPHS = 25, 10
 FIXED = {
     "backends": [5, 22, 36, 40, 44],  # float64 layers next to batch normalization
     "files": [22],
-    "keras": [8, 46],  # the order of metrics and their validation
+    "keras": [8, 46, 198],  # the order of metrics and their validation
     "threads": [],
 }
+
+
+DIVERGES = 198  # three layers of exponentials
 
 
 @pytest.mark.parametrize("kind", random_programs.KINDS)
@@ -46,6 +50,12 @@ def test_random_programs_compare_and_do_not_only_run() -> None:
     weight.flat[0] += 1e-4 * np.abs(weight).max()
     with pytest.raises(AssertionError, match="weight 0"):
         random_programs.assert_same_run(runs[1], runs[0], 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["backends", "files", "threads"])
+def test_random_programs_that_diverge_agree(kind: str) -> None:
+    assert "diverged" in random_programs.draw(DIVERGES).run(tinynet, "float32")["history"]
+    random_programs.check(kind, DIVERGES)
 
 
 def test_random_programs_compare_missing_numbers() -> None:
