@@ -18,25 +18,26 @@ import tinynet
 #: What exists only for each rule of `tinynet.config.rules`: modules, and their functions and
 #: classes. `learn_csr_adam` is part of what `learn` gains.
 PARTS = {
-    "linear_relu": "program.rules:linear_relu",
+    "linear_relu": "program.instruction_rules:linear_relu",
     "chain": "program.lowering:Group.fits program.lowering:Lowering._group_from "
     "program.lowering:Lowering._is_of program.lowering:Lowering._after",
     "update": "program.lowering:Lowering.update optimizers:SGD._traced_update "
     "optimizers:Adam._traced_update optimizers:RMSprop._traced_update kernels.chain:_sgd "
     "kernels.chain:_sgd_momentum kernels.chain:_rmsprop kernels.chain:_adam",
-    "learn": "program.fusion:learn program.fusion:_read program.fusion:_is_update "
-    "program.fusion:_learning program.machine:Machine._update_words kernels.learn",
-    "gate": "program.fusion:gate",
+    "learn": "program.fusion_rules:learn program.fusion_rules:_read "
+    "program.fusion_rules:_is_update program.fusion_rules:_learning "
+    "program.machine:Machine._update_words kernels.learn",
+    "gate": "program.fusion_rules:gate",
     "join": "program.machine:Machine._joint_updates program.machine:Machine._put_together "
     "program.machine:_continues",
     "reuse": "program.machine:Machine._reused",
-    "learn_csr_adam": "program.fusion:_adam_words program.fusion:_matches "
+    "learn_csr_adam": "program.fusion_rules:_adam_words program.fusion_rules:_matches "
     "kernels.learn:_build_adam kernels.learn:learn_csr_adam",
     "csr": "sparse program.lowering:_linear_csr kernels.csr_conversion kernels.csr",
     "many_steps": "training.trainer:ManySteps",
-    "parts": "training.threads:Pool program.order:Division kernels.runner:run_with_workers "
+    "parts": "training.thread_pool:Pool program.row_order:Division kernels.runner:run_with_workers "
     "kernels.runner:work kernels.runner:_finish kernels.runner:_decide",
-    "overlap": "program.order:_needs program.order:_estimate kernels.runner:_is_ready "
+    "overlap": "program.row_order:_needs program.row_order:_estimate kernels.runner:_is_ready "
     "kernels.runner:_claim",
 }
 #: Rules that need at least two threads: measured on two cores, and all others on one.

@@ -56,8 +56,9 @@ def test_first_fit(benchmark: Any, key: str, compiled: bool, tmp_path: Path) -> 
 def test_kernels(benchmark: Any, compiled: bool, tmp_path: Path) -> None:
     """Import the kernels' files, and get machine code from the cache or from the compiler."""
     program = f"""
-from tinynet.kernels import chain, compressed, learn, linear, objects, record, row, runner
-assert all(objects.addresses([row.KERNELS[name] for name in {KERNELS.split()}]))
+from tinynet.kernels import object_code
+from tinynet.program.machine import kernel_named
+assert all(object_code.addresses([kernel_named(name) for name in {KERNELS.split()}]))
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", program]

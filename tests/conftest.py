@@ -23,7 +23,7 @@ except ImportError:
 
 import tinynet
 from tinynet._core import registry
-from tinynet.training import profile, threads
+from tinynet.training import profile, thread_pool
 
 gc.disable()  # until all tests are collected, which makes many objects that stay
 
@@ -56,7 +56,7 @@ def pytest_xdist_auto_num_workers(config):
     """Share whole runs between processes; run the tests of some files, or by name, in this one."""
     if config.args_source is config.ArgsSource.ARGS or config.option.keyword:
         return 0
-    return min(threads.processors(), 4)
+    return min(thread_pool.processors(), 4)
 
 
 def pytest_report_header():

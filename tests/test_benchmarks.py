@@ -251,7 +251,7 @@ def test_ablation_counts_lines_of_every_rule() -> None:
     lines = ablation.lines()
     assert [*lines] == ablation.rules()
     assert min(*lines.values(), *ablation.lines(ablation.NEEDED).values()) > 1
-    parts = {"method": "sparse:CompressedRows.__len__", "file": "kernels.metrics"}
+    parts = {"method": "sparse:CompressedRows.__len__", "file": "kernels.step_results"}
     parts["both"] = f"{parts['method']} {parts['file']}"
     lines = ablation.lines(parts)
     assert lines["both"] == lines["method"] + lines["file"]

@@ -16,7 +16,7 @@ import pytest
 
 from tinynet import functional
 from tinynet.kernels import csr, learn
-from tinynet.kernels.linear import (
+from tinynet.kernels.matrix_product import (
     LONGEST,
     kernel_gradient,
     linear,

@@ -15,7 +15,7 @@ import pytest
 import tinynet as keras
 from tests import HUNG
 from tinynet import Sequential, config, functional, layers, optimizers, random, regularizers
-from tinynet.program import fusion, lowering, machine
+from tinynet.program import fusion_rules, lowering, machine
 from tinynet.program.formula import (
     BATCH,
     SCALAR,
@@ -59,7 +59,7 @@ def compute(function: Callable[..., Any], *arrays: Array) -> Any:
     given = [low.leaf(r, (BATCH, *a.shape[1:]), a.dtype) for r, a in pairs]
     result = low.add(function(*given))
     kept = {result.node}
-    fusion.drop_unused(low.groups, kept)
+    fusion_rules.drop_unused(low.groups, kept)
     machine = Machine(low, {"result": result.node})
     machine.build(max(n, 1), 1)
     for register, array in zip(registers, arrays, strict=True):
@@ -334,9 +334,9 @@ def test_nodes_that_nobody_reads_are_dropped() -> None:
     low, x = Lowering(), traced(BATCH, 6)
     kept = add(low, x * 2)
     add(low, np.exp(x))
-    fusion.drop_unused(low.groups, {kept.node})
+    fusion_rules.drop_unused(low.groups, {kept.node})
     assert operations(low) == [["multiply"]]
-    fusion.drop_unused(low.groups, set())
+    fusion_rules.drop_unused(low.groups, set())
     assert not low.groups
 
 

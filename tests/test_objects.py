@@ -27,13 +27,13 @@ from tinynet._core import keyboard_interrupt  # noqa: E402
 from tinynet.kernels import (  # noqa: E402
     compile_cache,
     compiler,
-    linear,
-    metrics,
+    matrix_product,
     numba_functions,
     object_code,
     random_numbers,
     row,
     runner,
+    step_results,
 )
 
 if not numba_functions.COMPILES:
@@ -46,13 +46,14 @@ posix = pytest.mark.skipif(os.name != "posix", reason="owners and permissions ar
 PROGRAM = """
 import sys
 import numpy as np
-from tinynet.kernels import compile_cache, linear, metrics, object_code
-kernels = [metrics.spread, linear.product]
+from tinynet.kernels import compile_cache, matrix_product, step_results, object_code
+kernels = [step_results.spread, matrix_product.product]
 found = [compile_cache.read(kernel.name) is not None for kernel in kernels]
 assert all(object_code.addresses(kernels))
 x, y = np.arange(1, 2, dtype=np.float32), np.zeros(16, np.float32)
-words = dict.fromkeys(metrics.spread.words, 0) | {"source": x.ctypes.data, "out": y.ctypes.data}
-metrics.spread(metrics.spread.row(**words))
+words = dict.fromkeys(step_results.spread.words, 0)
+words |= {"source": x.ctypes.data, "out": y.ctypes.data}
+step_results.spread(step_results.spread.row(**words))
 print(y.sum(), found, "numba" in sys.modules)
 """
 
@@ -71,7 +72,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def code() -> compile_cache.Object:
     """Object code of the kernel `spread`."""
-    return compiler.compile_kernel(metrics.spread)
+    return compiler.compile_kernel(step_results.spread)
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def spread_with(address: int) -> float:
     x, y = np.full(1, 3, np.float32), np.zeros(16, np.float32)
     table = np.zeros(row.WORDS, np.int64)
     for name, array in (("source", x), ("out", y)):
-        table[row.FIRST + metrics.spread.words.index(name)] = array.ctypes.data
+        table[row.FIRST + step_results.spread.words.index(name)] = array.ctypes.data
     row._PROTOTYPE(address)(table.ctypes.data, 0, 1)
     return float(y.sum())
 
@@ -139,7 +140,7 @@ def test_loaded_code_computes_the_same_bits(
     loader: object_code.Loader, rng: np.random.Generator
 ) -> None:
     """Code from a worker, from this process, and from a file."""
-    kernel = linear.take_rows
+    kernel = matrix_product.take_rows
     own = compiler.compile_kernel(kernel)
     from_worker, from_file = loader, object_code.Loader()
     from_worker.load([kernel])
@@ -153,7 +154,7 @@ def test_loaded_code_computes_the_same_bits(
 def test_all_kernels_share_an_engine(
     loader: object_code.Loader, code: compile_cache.Object
 ) -> None:
-    kernels = [metrics.spread, metrics.pick, metrics.spread]
+    kernels = [step_results.spread, step_results.pick, step_results.spread]
     for kernel in kernels:
         compile_cache.write(kernel.name, compiler.compile_kernel(kernel))
     first, second, third = loader.load(kernels)
@@ -279,7 +280,7 @@ def test_folder_in_place_of_a_file(
     path = stored(cache)
     path.unlink()
     path.mkdir()
-    assert spread_with(*loader.load([metrics.spread])) == 48
+    assert spread_with(*loader.load([step_results.spread])) == 48
     assert os.listdir(path.parent) == [path.name]
 
 
@@ -289,7 +290,7 @@ def test_folder_in_place_of_a_file(
 def assert_compiles_in_memory() -> None:
     for _ in range(2):
         assert compile_cache.read("spread") is None
-        assert spread_with(*object_code.Loader().load([metrics.spread])) == 48
+        assert spread_with(*object_code.Loader().load([step_results.spread])) == 48
 
 
 def test_folder_that_cannot_be(cache: Path, alone: None) -> None:
@@ -299,7 +300,7 @@ def test_folder_that_cannot_be(cache: Path, alone: None) -> None:
 
 def test_workers_need_no_cache(cache: Path, loader: object_code.Loader) -> None:
     cache.write_text("a file where the folder should be")
-    assert spread_with(*loader.load([metrics.spread])) == 48
+    assert spread_with(*loader.load([step_results.spread])) == 48
 
 
 @pytest.mark.parametrize("name", ["os.mkdir", "tempfile.mkstemp", "os.replace", "os.open"])
@@ -459,12 +460,12 @@ def test_unknown_functions_are_not_jumped_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     compile_cache.write("spread", code._replace(symbols=("no_such_function",)))
-    assert spread_with(*loader.load([metrics.spread])) == 48
+    assert spread_with(*loader.load([step_results.spread])) == 48
     assert compile_cache.read("spread") == code  # compiled again
     wrong = code._replace(symbols=("memset", "no_such_function"))
     monkeypatch.setattr(compiler, "compile_kernel", lambda kernel: wrong)
     with pytest.raises(RuntimeError, match="calls no_such_function, which the C library lacks"):
-        object_code.Loader().load([metrics.pick])
+        object_code.Loader().load([step_results.pick])
 
 
 def allocate(part, parts, n, out):  # type: ignore[no-untyped-def]
@@ -508,8 +509,8 @@ def test_addresses_of_this_process_are_not_kept() -> None:
 
 def test_code_does_not_depend_on_the_process(code: compile_cache.Object) -> None:
     """Bytes that differ would be addresses, or the order in which kernels were compiled."""
-    program = "import sys; from tinynet.kernels import compiler, linear, metrics\n"
-    program += "for kernel in linear.take_rows, metrics.spread:\n"
+    program = "import sys; from tinynet.kernels import compiler, matrix_product, step_results\n"
+    program += "for kernel in matrix_product.take_rows, step_results.spread:\n"
     program += "    code = compiler.compile_kernel(kernel)\n"
     program += "print(code.data.hex())"
     assert bytes.fromhex(output(run(program))) == code.data
@@ -546,14 +547,14 @@ def test_kernels_of_other_packages_are_not_kept(cache: Path, loader: object_code
 
 
 def test_prepare_compiles_in_the_background(cache: Path, loader: object_code.Loader) -> None:
-    loader.prepare([metrics.spread, metrics.pick])
-    loader.prepare([metrics.spread])
+    loader.prepare([step_results.spread, step_results.pick])
+    loader.prepare([step_results.spread])
     assert len(loader.queue) + len(loader.begun) + len(loader.codes) == 2
     end = time.monotonic() + HUNG
     while len(loader.codes) < 2 and time.monotonic() < end:
         time.sleep(0.01)
     assert kept(cache) == ["pick", "spread"]
-    assert spread_with(loader.load([metrics.spread, metrics.pick])[0]) == 48
+    assert spread_with(loader.load([step_results.spread, step_results.pick])[0]) == 48
 
 
 @pytest.mark.parametrize(
@@ -570,9 +571,9 @@ def test_without_python_this_process_compiles(
     loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
 ) -> None:
     monkeypatch.setattr(sys, name, value, raising=False)
-    loader.prepare([metrics.spread])
+    loader.prepare([step_results.spread])
     assert not loader.workers
-    assert spread_with(*loader.load([metrics.spread])) == 48
+    assert spread_with(*loader.load([step_results.spread])) == 48
 
 
 def test_without_threads_this_process_compiles(
@@ -582,9 +583,9 @@ def test_without_threads_this_process_compiles(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(_thread, "start_new_thread", refuse)
-    loader.prepare([metrics.spread])
+    loader.prepare([step_results.spread])
     assert not loader.workers
-    assert spread_with(*loader.load([metrics.spread])) == 48
+    assert spread_with(*loader.load([step_results.spread])) == 48
 
 
 @pytest.mark.parametrize(
@@ -602,7 +603,7 @@ def test_failing_workers_are_replaced_by_this_process(
     cache: Path, loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch, start: str
 ) -> None:
     monkeypatch.setattr(object_code, "_START", start)
-    kernels = [metrics.spread, metrics.pick, metrics.count_rows]
+    kernels = [step_results.spread, step_results.pick, step_results.count_rows]
     assert spread_with(loader.load(kernels)[0]) == 48
     assert not loader.begun
     assert not loader.own
@@ -610,19 +611,19 @@ def test_failing_workers_are_replaced_by_this_process(
 
 
 def test_killed_workers_are_replaced_by_this_process(loader: object_code.Loader) -> None:
-    loader.prepare([metrics.spread, metrics.pick])
+    loader.prepare([step_results.spread, step_results.pick])
     loader.kill()
-    assert spread_with(loader.load([metrics.pick, metrics.spread])[1]) == 48
+    assert spread_with(loader.load([step_results.pick, step_results.spread])[1]) == 48
 
 
 def test_workers_wait_for_more(loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_code, "_REST_SECONDS", HUNG)
-    loader.load([metrics.spread])
+    loader.load([step_results.spread])
     (worker,) = loader.workers
-    loader.load([metrics.pick])
+    loader.load([step_results.pick])
     assert loader.workers == [worker]
     monkeypatch.setattr(object_code, "_REST_SECONDS", 0)
-    loader.load([metrics.count_rows])
+    loader.load([step_results.count_rows])
     while loader.workers:
         time.sleep(0.01)
 
@@ -632,15 +633,15 @@ def test_what_a_program_can_do_without_is_compiled_last(
 ) -> None:
     monkeypatch.setattr(loader, "_start_worker", lambda: None)
     loader.prepare([runner.work], later=True)
-    loader.prepare([metrics.spread])
-    assert loader.queue == [metrics.spread, runner.work]
+    loader.prepare([step_results.spread])
+    assert loader.queue == [step_results.spread, runner.work]
     assert not loader.is_compiling([runner.work])  # without workers
 
 
 def test_programs_end_when_all_that_they_did_without_is_compiled(cache: Path) -> None:
-    program = "from tinynet.kernels import metrics, object_code\n"
-    program += "object_code.prepare([metrics.spread, metrics.pick], later=True)\n"
-    program += "print(object_code.is_compiling([metrics.spread]))"
+    program = "from tinynet.kernels import step_results, object_code\n"
+    program += "object_code.prepare([step_results.spread, step_results.pick], later=True)\n"
+    program += "print(object_code.is_compiling([step_results.spread]))"
     assert output(run(program)) == "True\n"
     assert kept(cache) == ["pick", "spread"]
     assert output(run(program)) == "False\n"
@@ -652,29 +653,29 @@ def test_a_worker_of_other_sources_is_not_used(
     """They may be replaced while a program runs."""
     monkeypatch.setattr(compile_cache, "_sources", b"changed")
     compile_cache.key.cache_clear()
-    loader.prepare([metrics.spread])
+    loader.prepare([step_results.spread])
     for worker in [*loader.workers]:
         worker.wait(timeout=HUNG)
-    assert spread_with(*loader.load([metrics.spread])) == 48
+    assert spread_with(*loader.load([step_results.spread])) == 48
 
 
 def test_errors_of_the_compiler_are_raised_here(
     loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_code, "_START", "raise SystemExit(1)")
-    monkeypatch.setattr(metrics.spread, "function", allocate)
-    monkeypatch.setattr(metrics.spread, "words", ["n", "out"])
+    monkeypatch.setattr(step_results.spread, "function", allocate)
+    monkeypatch.setattr(step_results.spread, "words", ["n", "out"])
     monkeypatch.setattr(object_code, "is_kept", lambda kernel: True)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="must not call"):
-            loader.load([metrics.spread])
+            loader.load([step_results.spread])
 
 
 def test_threads_wait_for_the_same_code(loader: object_code.Loader) -> None:
     found: list[list[int]] = []
 
     def load() -> None:
-        found.append(loader.load([metrics.spread, metrics.pick]))
+        found.append(loader.load([step_results.spread, step_results.pick]))
 
     threads = [threading.Thread(target=load) for _ in range(3)]
     for thread in threads:
@@ -708,8 +709,8 @@ import os, sys, tempfile
 folder = tempfile.mkdtemp()
 os.chdir(folder)
 os.rmdir(folder)
-from tinynet.kernels import compile_cache, metrics, object_code
-assert object_code.addresses([metrics.spread])[0] != 0
+from tinynet.kernels import compile_cache, step_results, object_code
+assert object_code.addresses([step_results.spread])[0] != 0
 print("numba" in sys.modules, compile_cache.read("spread") is not None)
 """
     folder = str(cache) if where == "absolute" else "cache"
@@ -722,17 +723,17 @@ def test_forked_daemon_processes(tmp_path: Path) -> None:
     """A fork while workers compile; the child has workers of its own, or none."""
     program = """
 import multiprocessing, sys
-from tinynet.kernels import metrics, object_code
+from tinynet.kernels import step_results, object_code
 
 def load(queue):
-    queue.put(object_code.addresses([metrics.spread, metrics.pick])[0] != 0)
+    queue.put(object_code.addresses([step_results.spread, step_results.pick])[0] != 0)
 
 context = multiprocessing.get_context("fork")
 queue = context.Queue()
-object_code.prepare([metrics.spread])
+object_code.prepare([step_results.spread])
 process = context.Process(target=load, args=(queue,), daemon=True)
 process.start()
-print(queue.get(timeout=600), object_code.addresses([metrics.spread])[0] != 0)
+print(queue.get(timeout=600), object_code.addresses([step_results.spread])[0] != 0)
 process.join()
 """
     process = run(program, "-W", "ignore::DeprecationWarning")
@@ -741,8 +742,8 @@ process.join()
 
 @posix
 def test_workers_end_with_their_process() -> None:
-    program = "from tinynet.kernels import linear, object_code\n"
-    program += "object_code.prepare([linear.product])\n"
+    program = "from tinynet.kernels import matrix_product, object_code\n"
+    program += "object_code.prepare([matrix_product.product])\n"
     program += "print(*(worker.pid for worker in object_code._loader.workers), flush=True)\n"
     leaving = output(run(program))
     killed = run(program + "import os\nos.kill(os.getpid(), 9)")
@@ -793,10 +794,10 @@ def test_long_waiting_is_announced_once_on_a_terminal_only(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr.stream)
     monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 1e-9)
-    loader.load([metrics.spread])
+    loader.load([step_results.spread])
     said = "tinynet: compiling its kernels, once on this machine\r\n"
     assert stderr.read() == (said if stderr.is_terminal else "")
-    loader.load([metrics.spread, metrics.pick])
+    loader.load([step_results.spread, step_results.pick])
     assert stderr.read() == ""
 
 
@@ -810,7 +811,7 @@ def test_compiling_in_every_run_is_announced_with_the_remedy(
     monkeypatch.setattr(sys, "stderr", stderr.stream)
     cache.write_text("a file where the folder should be")
     monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 0.0)
-    loader.load([metrics.spread])
+    loader.load([step_results.spread])
     assert ("in every run: TINYNET_CACHE" in stderr.read()) is stderr.is_terminal
 
 
@@ -823,7 +824,7 @@ def test_loading_announces_nothing(
     compile_cache.write("spread", code)
     monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(sys, "stderr", stderr.stream)
-    loader.load([metrics.spread])
+    loader.load([step_results.spread])
     assert stderr.read() == ""
 
 
@@ -840,7 +841,7 @@ def test_programs_without_stderr(
     closed.close()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", closed if stream else None)
-        assert spread_with(*loader.load([metrics.spread])) == 48
+        assert spread_with(*loader.load([step_results.spread])) == 48
 
 
 @pytest.fixture
@@ -872,10 +873,10 @@ def test_interrupted_waiting_can_be_resumed(
 ) -> None:
     thread = keyboard(loader)
     with pytest.raises(KeyboardInterrupt):
-        loader.load([linear.product])
+        loader.load([matrix_product.product])
     thread.join()
     assert keyboard_interrupt.compiling == 0
-    assert loader.load([linear.product])[0] != 0
+    assert loader.load([matrix_product.product])[0] != 0
 
 
 @posix
@@ -888,7 +889,7 @@ def test_interrupted_fit_says_that_it_will_stop(
 
     def fit() -> None:
         with keyboard_interrupt.Deferred() as interrupt:
-            assert loader.load([linear.product])[0] != 0
+            assert loader.load([matrix_product.product])[0] != 0
             interrupt.check()
 
     with pytest.raises(KeyboardInterrupt):

@@ -21,8 +21,8 @@ from tinynet.kernels import object_code, runner  # only where there is a Numba t
 from tinynet.kernels.numba_functions import COMPILES
 from tinynet.kernels.row import FIRST, KERNELS, kernel, vector
 from tinynet.program.machine import Machine
-from tinynet.program.order import Place, Table, Use, places, uses_of
-from tinynet.training import threads
+from tinynet.program.row_order import Place, Table, Use, places, uses_of
+from tinynet.training import thread_pool
 
 TRIALS = 20  # random programs per test
 
@@ -160,7 +160,7 @@ class Graph:
         return self.memory.tolist(), self.step[:4].tolist()
 
 
-def together(pool: threads.Pool, table: Table) -> None:
+def together(pool: thread_pool.Pool, table: Table) -> None:
     """Have all steps executed with workers, for a change."""
     division = table.division(pool.n)
     if division is not None:
@@ -174,7 +174,7 @@ def together(pool: threads.Pool, table: Table) -> None:
 @pytest.mark.parametrize("measured", [False, True])
 def test_workers_change_no_bit(n: int, measured: bool, any_seed: int) -> None:
     rng = np.random.default_rng(any_seed)
-    pool = threads.Pool(n)
+    pool = thread_pool.Pool(n)
     pool.start(n)
     for trial in range(TRIALS):
         rows, vectors, stop = (int(rng.integers(*ends)) for ends in ((3, 30), (3, 12), (-1, 300)))
@@ -277,7 +277,7 @@ def test_worker_computes_its_part() -> None:
     step, flags = new_step(), np.zeros(2, np.int64)
     row = meet.row(flags=address(flags), rounds=10**5)
     table = Table([row], address(step), [Use([], [(address(flags), 16)], 1 << 20, parts=99)])
-    pool = threads.Pool(2)
+    pool = thread_pool.Pool(2)
     together(pool, table)
     pool.start(2)
     until = time.monotonic() + HUNG
@@ -302,7 +302,7 @@ def test_rows_after_a_stop_are_not_begun() -> None:
     rows.append(mix.row(out=0, a=0, b=0, factor=0, slow=0))
     uses.append(Use([], [], 1 << 22))
     assert [place.parts for place in places(uses, 2)][:4] == [1, 0, 1, 0]
-    table, pool = Table(rows, address(step), uses), threads.Pool(2)
+    table, pool = Table(rows, address(step), uses), thread_pool.Pool(2)
     together(pool, table)
     pool.start(2)
     for number in range(2000):
@@ -321,7 +321,7 @@ def test_caller_works_alone_if_no_worker_comes(monkeypatch: pytest.MonkeyPatch) 
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(_thread, "start_new_thread", fails)
-    pool = threads.Pool(2)
+    pool = thread_pool.Pool(2)
     pool.start(2)
     graphs = [Graph(1, 12, 8, 5) for _ in range(2)]
     together(pool, graphs[0].table)
@@ -338,7 +338,7 @@ def test_caller_works_alone_if_no_worker_comes(monkeypatch: pytest.MonkeyPatch) 
 def test_caller_works_alone_until_workers_have_code(monkeypatch: pytest.MonkeyPatch) -> None:
     compiling = [True, True, False]
     monkeypatch.setattr(object_code, "is_compiling", lambda kernels: compiling.pop(0))
-    pool, started = threads.Pool(2), []
+    pool, started = thread_pool.Pool(2), []
     graphs = [Graph(1, 12, 8, 5) for _ in range(2)]
     for _ in range(4):
         pool.run(graphs[0].table, 1000)
@@ -363,7 +363,7 @@ def test_workers_with_long_rows_are_waited_for() -> None:
         mix.row(out=out, a=a, b=a, factor=1, slow=slow)
         for out, slow in zip(outs, slows, strict=True)
     ]
-    table, pool = Table(rows, address(step), uses), threads.Pool(2)
+    table, pool = Table(rows, address(step), uses), thread_pool.Pool(2)
     together(pool, table)
     table.division(2).state[runner.SINGLE] = 1 << 60  # the time of a step alone
     pool.start(2)
@@ -377,23 +377,23 @@ def test_workers_with_long_rows_are_waited_for() -> None:
 @several
 def test_workers_are_started_when_they_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     config.set_num_threads(2)
-    monkeypatch.setattr(threads, "processors", lambda: 8)
+    monkeypatch.setattr(thread_pool, "processors", lambda: 8)
     graph, small = Graph(2, 12, 8, 5), Graph(2, 12, 8, 5)
     small.table = Table(small.rows, address(small.step))  # of which nothing is known
     try:
-        with threads.pooled() as pool:
+        with thread_pool.pooled() as pool:
             assert pool is not None
             running = _thread._count()
             assert small.table.division(2) is None
             assert graph.table.division(2) is not None
-            threads.run(small.table, 1000)
-            threads.run(graph.table, 1)
+            thread_pool.run(small.table, 1000)
+            thread_pool.run(graph.table, 1)
             assert _thread._count() == running
-            threads.run(graph.table, 1000)
+            thread_pool.run(graph.table, 1000)
             assert pool._started == 2
-            with threads.pooled() as another:
+            with thread_pool.pooled() as another:
                 assert another is None
-        assert not threads._pools
+        assert not thread_pool._pools
     finally:
         config.set_num_threads(1)
     small.table.run(1)
@@ -404,19 +404,19 @@ PRELUDE = """
 import _thread, gc, os, random, signal, sys, threading, time
 from tests import test_runner as t
 from tinynet import config
-from tinynet.training import threads
+from tinynet.training import thread_pool
 
-threads.processors = lambda: 8
+thread_pool.processors = lambda: 8
 config.set_num_threads(2)
 random.seed(0)
 
 def execute(together=lambda: None):
     graph = t.Graph(5, 20, 8, 20)
-    with threads.pooled() as pool:
+    with thread_pool.pooled() as pool:
         pool.start(2)
         t.together(pool, graph.table)
         for i in range(10):
-            threads.run(graph.table, 50)
+            thread_pool.run(graph.table, 50)
             if i == 3:
                 together()
     return graph.result()
@@ -467,7 +467,7 @@ def forks():
         pid = os.fork()
         if pid == 0:
             signal.alarm(60)
-            os._exit(0 if not threads._pools and execute() == expected else 1)
+            os._exit(0 if not thread_pool._pools and execute() == expected else 1)
         statuses.append(os.waitpid(pid, 0)[1])
 
 thread = threading.Thread(target=forks)
@@ -497,7 +497,8 @@ def await_threads():
     assert _thread._count() == 0
 
 signal.signal(signal.SIGALRM, handle)
-for owner, name in [(_thread, "start_new_thread"), (threads.Pool, "start"), (threads.Pool, "stop")]:
+Pool = thread_pool.Pool
+for owner, name in [(_thread, "start_new_thread"), (Pool, "start"), (Pool, "stop")]:
     for before in (True, False):
         real = getattr(owner, name)
 
@@ -516,7 +517,7 @@ for owner, name in [(_thread, "start_new_thread"), (threads.Pool, "start"), (thr
         except Alarm:
             pass
         await_threads()
-        assert not threads._pools
+        assert not thread_pool._pools
         assert execute() == expected
 
 gc.collect()  # of Numba's objects, whose destructors print exceptions
@@ -542,7 +543,7 @@ def forever():
         execute()
 
 threading.Thread(target=forever, daemon=True).start()
-while not threads._pools:
+while not thread_pool._pools:
     time.sleep(0.001)
 """)
     execute("execute(sys.exit)")
@@ -555,10 +556,10 @@ def test_threads_with_a_table_each_wait_for_nobody() -> None:
 results = []
 def work():
     for _ in range(5):
-        with threads.pooled():
+        with thread_pool.pooled():
             graph = t.Graph(5, 20, 8, 20)
             for i in range(10):
-                threads.run(graph.table, 50)
+                thread_pool.run(graph.table, 50)
         results.append(graph.result() == expected)
 running = [threading.Thread(target=work) for _ in range(4)]
 for thread in running:

@@ -11,7 +11,7 @@ import pytest
 import tinynet
 from tinynet import Sequential, callbacks, config, layers, losses, optimizers
 from tinynet.program.nested import flattened
-from tinynet.training import threads
+from tinynet.training import thread_pool
 from tinynet.training.compiled_program import Compiled
 from tinynet.training.trainer import ManySteps
 
@@ -274,7 +274,7 @@ def test_workers_that_are_not_asked_change_no_bit(sparse: bool, calls: list[int]
 
     class Busy(callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            pool = threads.current_pool()
+            pool = thread_pool.current_pool()
             if pool is not None and pool._started > 1:
                 pool.words[runner.LATE] = runner.TOO_LATE + 5
                 rested.append(epoch)
@@ -287,7 +287,7 @@ def test_workers_that_are_not_asked_change_no_bit(sparse: bool, calls: list[int]
         model.fit(x, y, batch_size=150, epochs=4, verbose=0, callbacks=[Busy()])
         found.append(bits(model))
     assert calls
-    assert rested or threads.most() == 1
+    assert rested or thread_pool.most() == 1
     assert found[0] == found[1]
 
 

@@ -30,14 +30,14 @@ from tinynet import config, layers  # noqa: E402
 from tinynet.callbacks import Callback  # noqa: E402
 from tinynet.kernels import runner  # noqa: E402
 from tinynet.layers import Dense, Layer  # noqa: E402
-from tinynet.program import order  # noqa: E402
-from tinynet.training import threads  # noqa: E402
+from tinynet.program import row_order  # noqa: E402
+from tinynet.training import thread_pool  # noqa: E402
 
 if numba.config.DISABLE_JIT or sys.platform != "linux":
     pytest.skip("one thread only here", allow_module_level=True)
 
 N, D, U = 333, 199, 101  # sizes that no number of threads divides
-POOL_RUN = threads.Pool.run
+POOL_RUN = thread_pool.Pool.run
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def _two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     config.set_num_threads(2)
     running = _thread._count()
     yield
-    assert not threads._pools
+    assert not thread_pool._pools
     await_threads(running)
     config.set_num_threads(1)
     config.set_backend(backend)
@@ -60,14 +60,14 @@ def _two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def prepare(change: Any = setattr) -> None:
     """Have workers start with the first step, and take part in all steps, however short."""
 
-    def run_together(pool: threads.Pool, table: order.Table, steps: int) -> None:
+    def run_together(pool: thread_pool.Pool, table: row_order.Table, steps: int) -> None:
         together(pool, table)
         POOL_RUN(pool, table, steps)
 
-    change(threads, "processors", lambda: 8)
-    change(threads, "_WORTH_WORKERS", 0)
-    change(order.Table, "call", lambda table: threads.run(table, 1))
-    change(threads.Pool, "run", run_together)
+    change(thread_pool, "processors", lambda: 8)
+    change(thread_pool, "_WORTH_WORKERS", 0)
+    change(row_order.Table, "call", lambda table: thread_pool.run(table, 1))
+    change(thread_pool.Pool, "run", run_together)
 
 
 def await_threads(running: int = 0) -> None:
@@ -138,7 +138,7 @@ class DoesAfterEpoch(Callback):
 
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the caller find out whether workers help, as it does outside of tests."""
-    monkeypatch.setattr(threads.Pool, "run", POOL_RUN)
+    monkeypatch.setattr(thread_pool.Pool, "run", POOL_RUN)
 
 
 # ------------------------------------------------------------ what may be set
@@ -222,29 +222,29 @@ def test_more_threads_are_refused_where_they_can_not_be(monkeypatch: pytest.Monk
 def test_the_numpy_backend_chosen_later_computes_on_one_thread() -> None:
     config.set_backend("numpy")
     expected = train()
-    with threads.pooled() as pool:
-        assert pool is threads.current_pool() is None
+    with thread_pool.pooled() as pool:
+        assert pool is thread_pool.current_pool() is None
     assert train() == expected
 
 
 def test_one_thread_makes_no_pool() -> None:
     config.set_num_threads(1)
     expected = train()
-    with threads.pooled() as pool:
-        assert pool is threads.current_pool() is None
+    with thread_pool.pooled() as pool:
+        assert pool is thread_pool.current_pool() is None
     assert train() == expected
 
 
 def test_one_processor_makes_no_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = train()
-    monkeypatch.setattr(threads, "processors", lambda: 1)
-    with threads.pooled() as pool:
-        assert pool is threads.current_pool() is None
+    monkeypatch.setattr(thread_pool, "processors", lambda: 1)
+    with thread_pool.pooled() as pool:
+        assert pool is thread_pool.current_pool() is None
     assert train() == expected
 
 
 def test_processors_are_those_the_process_may_use() -> None:
-    program = "from tinynet.training import threads; print(threads.processors())"
+    program = "from tinynet.training import thread_pool; print(thread_pool.processors())"
     one = min(os.sched_getaffinity(0))
     run = subprocess.run(
         [sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{one}]); {program}"],
@@ -270,7 +270,7 @@ def test_fit_has_a_pool_and_its_workers_compute(monkeypatch: pytest.MonkeyPatch)
     seen: list[Any] = []
 
     def note() -> None:
-        pool = threads.current_pool()
+        pool = thread_pool.current_pool()
         assert pool is not None
         seen.append((pool.n, pool._started, int(pool.words[runner.STEPS])))
 
@@ -283,7 +283,7 @@ def test_fit_has_a_pool_and_its_workers_compute(monkeypatch: pytest.MonkeyPatch)
 
 def test_small_networks_start_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
-    monkeypatch.setattr(threads.Pool, "start", lambda self, n: started.append(n))
+    monkeypatch.setattr(thread_pool.Pool, "start", lambda self, n: started.append(n))
     tiny = tinynet.Sequential([Dense(4, activation="relu"), Dense(1)])
     tiny.compile("sgd", "mse")
     x, y = data()
@@ -294,8 +294,8 @@ def test_small_networks_start_no_worker(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_fit_that_is_soon_over_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_WORTH_WORKERS", 1 << 40)
-    monkeypatch.setattr(threads.Pool, "start", None)
+    monkeypatch.setattr(thread_pool, "_WORTH_WORKERS", 1 << 40)
+    monkeypatch.setattr(thread_pool.Pool, "start", None)
     assert train() == alone()
 
 
@@ -306,7 +306,7 @@ def test_training_goes_on_where_no_thread_can_be_started(monkeypatch: pytest.Mon
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
-        patch.setattr(threads._thread, "start_new_thread", refuse)
+        patch.setattr(thread_pool._thread, "start_new_thread", refuse)
         assert train() == expected
         measured(patch)
         assert train() == expected
@@ -317,13 +317,13 @@ def test_workers_that_are_late_are_not_waited_for() -> None:
     expected, rests = alone(), []
 
     def make_late() -> None:
-        pool = threads.current_pool()
+        pool = thread_pool.current_pool()
         assert pool is not None
         rests.append(int(pool.words[runner.REST]))
         pool.words[runner.LATE] = runner.TOO_LATE + 10**6
 
     def look() -> None:
-        pool = threads.current_pool()
+        pool = thread_pool.current_pool()
         assert pool is not None
         rests.append(int(pool.words[runner.REST]))
 
@@ -432,7 +432,7 @@ def test_each_kind_of_network_has_the_same_bits(name: str, monkeypatch: pytest.M
     make, few_zeros, options = NETWORKS[name]
     steps: list[int] = []
 
-    def note(pool: threads.Pool, table: order.Table, count: int) -> None:
+    def note(pool: thread_pool.Pool, table: row_order.Table, count: int) -> None:
         together(pool, table)
         before = int(pool.words[runner.STEPS]) if len(pool.words) else 0
         POOL_RUN(pool, table, count)
@@ -441,8 +441,8 @@ def test_each_kind_of_network_has_the_same_bits(name: str, monkeypatch: pytest.M
     expected = fit(make, few_zeros, 1, options)
     for n in (2, 3):
         with monkeypatch.context() as patch:
-            patch.setattr(threads.Pool, "run", note)
-            patch.setattr(order, "_GAIN", -math.inf)  # however small the network is
+            patch.setattr(thread_pool.Pool, "run", note)
+            patch.setattr(row_order, "_GAIN", -math.inf)  # however small the network is
             assert fit(make, few_zeros, n, options) == expected
             assert sum(steps) > 0, "no step was executed with workers"
         with monkeypatch.context() as patch:
@@ -475,12 +475,12 @@ def test_set_num_threads_within_fit(first: int, then: int, kind: Any) -> None:
     one, pools = model(), []
 
     def change() -> None:
-        pools.append(threads.current_pool())
+        pools.append(thread_pool.current_pool())
         config.set_num_threads(then)
         other = model()  # whose memory is made now, for the pool in use
         other.fit(*data(), epochs=3, verbose=0)
         assert bits(other) == expected
-        pools.append(threads.current_pool())
+        pools.append(thread_pool.current_pool())
 
     config.set_num_threads(first)
     assert train(one, callbacks=[kind(change)]) == expected
@@ -568,8 +568,8 @@ def test_an_error_in_the_middle_of_a_step_leaves_nothing_behind() -> None:
     for _ in range(5):
         with pytest.raises(KeyboardInterrupt):
             train(model(failing))
-        assert threads.current_pool() is None
-        assert not threads._pools
+        assert thread_pool.current_pool() is None
+        assert not thread_pool._pools
         assert train() == expected
 
 
@@ -578,13 +578,13 @@ def test_an_error_in_a_callback_leaves_nothing_behind(kind: Any) -> None:
     expected = alone()
 
     def fails() -> None:
-        assert threads.current_pool() is not None
+        assert thread_pool.current_pool() is not None
         raise ZeroDivisionError
 
     for _ in range(5):
         with pytest.raises(ZeroDivisionError):
             train(callbacks=[kind(fails)])
-        assert threads.current_pool() is None
+        assert thread_pool.current_pool() is None
         assert train() == expected
 
 
@@ -599,7 +599,7 @@ def test_a_loss_that_is_not_finite_stops_all_threads() -> None:
         with pytest.raises(FloatingPointError) as error:
             trained.fit(x, y, epochs=3, shuffle=False, verbose=0)
         found.append((str(error.value), bits(trained)))
-        assert not threads._pools
+        assert not thread_pool._pools
     assert found[0] == found[1] == found[2]
 
 
@@ -638,7 +638,7 @@ def test_each_keeps_the_order_and_asks_for_few_items_at_once() -> None:
             asked.append(i)
             yield i
 
-    for i in threads.each(lambda i: (time.sleep(0.01 if i % 3 else 0), i)[1], items()):
+    for i in thread_pool.each(lambda i: (time.sleep(0.01 if i % 3 else 0), i)[1], items()):
         given.append(i)
         assert len(asked) - len(given) <= 2
     assert given == list(range(20))
@@ -646,7 +646,7 @@ def test_each_keeps_the_order_and_asks_for_few_items_at_once() -> None:
 
 def test_each_passes_errors_on() -> None:
     with pytest.raises(ZeroDivisionError):
-        list(threads.each(lambda i: 1 // i, [1, 0, 1, 1]))
+        list(thread_pool.each(lambda i: 1 // i, [1, 0, 1, 1]))
 
 
 # ------------------------------------------------------------ forks, and the end
@@ -657,7 +657,7 @@ import numpy as np
 import tinynet
 from tests import test_threads as t
 from tinynet import config
-from tinynet.training import threads
+from tinynet.training import thread_pool
 
 t.prepare()
 config.set_num_threads(2)
@@ -686,7 +686,7 @@ def fork():
     pid = os.fork()
     if pid == 0:
         signal.alarm(30)  # a child that hangs ends, and not well
-        assert threads.current_pool() is None
+        assert thread_pool.current_pool() is None
     children.append(pid)
 
 for kind in [t.Does, t.DoesAfterEpoch] * 4:
@@ -711,7 +711,7 @@ def forks():
         pid = os.fork()
         if pid == 0:
             signal.alarm(30)
-            os._exit(0 if not threads._pools and t.train() == expected else 1)
+            os._exit(0 if not thread_pool._pools and t.train() == expected else 1)
         statuses.append(os.waitpid(pid, 0)[1])
 
 made = [t.model() for _ in range(30)]
@@ -732,7 +732,7 @@ def forever():
         t.train()
 
 threading.Thread(target=forever, daemon=True).start()
-while not threads._pools:
+while not thread_pool._pools:
     time.sleep(0.001)
 """)
 
@@ -750,7 +750,7 @@ for kind in (t.Does, t.DoesAfterEpoch):
         raise SystemExit("not interrupted")
     except KeyboardInterrupt:
         pass
-    assert not threads._pools
+    assert not thread_pool._pools
     t.await_threads()
     assert t.train() == expected
 """)
@@ -769,7 +769,7 @@ for model in made:
     except KeyboardInterrupt:
         pass
     press.join()
-    assert not threads._pools
+    assert not thread_pool._pools
 t.await_threads()
 assert t.train() == expected
 """)
@@ -784,7 +784,7 @@ def handle(*_):
     raise Alarm
 
 signal.signal(signal.SIGALRM, handle)
-places = [(_thread, "start_new_thread"), (threads.Pool, "start"), (threads.Pool, "stop")]
+places = [(_thread, "start_new_thread"), (thread_pool.Pool, "start"), (thread_pool.Pool, "stop")]
 
 for owner, name in places:
     for before in (True, False):
@@ -805,7 +805,7 @@ for owner, name in places:
         except Alarm:
             pass
         t.await_threads()
-        assert not threads._pools
+        assert not thread_pool._pools
         assert t.train() == expected
 
 for _ in range(300):  # at any moment, also on a busy machine: nothing is printed

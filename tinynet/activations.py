@@ -14,7 +14,7 @@ import numpy as np
 
 from tinynet import config, functional
 from tinynet._core import checks
-from tinynet._core.cached import cached_property
+from tinynet._core.cached_property import cached_property
 from tinynet._core.registry import Registry
 from tinynet.program.layer_operations import Activated
 from tinynet.program.operations import Operation, as_floats

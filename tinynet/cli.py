@@ -39,7 +39,7 @@ from tinynet._core import checks, progress_bar
 from tinynet._core.atomic_files import write_atomically
 from tinynet.datasets import framing
 from tinynet.program.variable import Array
-from tinynet.training import threads
+from tinynet.training import thread_pool
 
 Part = tuple[Array, Array]  # images and labels
 Result = tuple[dict[str, Any], list[str]]  # of a command: as JSON, and as lines of text
@@ -563,7 +563,7 @@ def _info(args: argparse.Namespace) -> Result:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": platform.platform(),
         "processor": _processor(),
-        "processors usable": threads.processors(),
+        "processors usable": thread_pool.processors(),
         "threads": f"{tinynet.config.num_threads()} (see tinynet.config.set_num_threads)",
         "thread limits": " ".join(set_limits) or "none set",
         **{name: version(name) for name in ("numpy", "numba", "matplotlib", "h5py")},

@@ -31,7 +31,7 @@ from llvmlite import ir
 
 from tinynet.config import COMPILES
 from tinynet.kernels import simd
-from tinynet.kernels.linear import LONGEST
+from tinynet.kernels.matrix_product import LONGEST
 from tinynet.kernels.numba_functions import emitted, flush, inner
 from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import (

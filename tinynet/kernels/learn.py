@@ -23,8 +23,8 @@ from tinynet.config import COMPILES
 from tinynet.kernels import csr, simd
 from tinynet.kernels.csr import chunk_bytes, column_bytes, counts_bytes, gradient_rows, group
 from tinynet.kernels.kernel_function import FIRST, WORDS
-from tinynet.kernels.linear import KERNEL
-from tinynet.kernels.linear import room_size as product_room_size
+from tinynet.kernels.matrix_product import KERNEL
+from tinynet.kernels.matrix_product import room_size as product_room_size
 from tinynet.kernels.numba_functions import emitted, flush, inner
 from tinynet.kernels.row import call_at, kernel, vector
 from tinynet.kernels.simd import AVX512, I32, I64, LANES, int64_at, put_int64

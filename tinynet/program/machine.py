@@ -29,7 +29,7 @@ from tinynet.program.lowering import (
     Register,
     Scratch,
 )
-from tinynet.program.order import Table, uses_of
+from tinynet.program.row_order import Table, uses_of
 
 SLOTS = 64
 #: Multiplications of a step during which other threads of Python should run.
@@ -422,11 +422,11 @@ class Machine:
 
     def _room_size(self, name: str) -> int:
         """Return the bytes of scratch memory of a kernel."""
-        from tinynet.kernels import csr, learn, linear
+        from tinynet.kernels import csr, learn, matrix_product
 
         if name == "linear_csr":
             return csr.csr_room_size(self.batch)
-        return learn.room_size() if name.startswith("learn") else linear.room_size()
+        return learn.room_size() if name.startswith("learn") else matrix_product.room_size()
 
     def _bytes(self, size: int) -> int:
         """Return the address of so many bytes."""
@@ -769,7 +769,7 @@ def _position(name: str, word: str) -> int:
 
 
 #: The files of the kernels that rows call.
-_FILES = "chain csr csr_conversion learn linear metrics random_numbers runner"
+_FILES = "chain csr csr_conversion learn matrix_product random_numbers runner step_results"
 
 
 def prepare() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinynet import config
 from tinynet._core.buffers import Workspace
-from tinynet._core.cached import cached_property
+from tinynet._core.cached_property import cached_property
 from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
 from tinynet.program.formula import Traced

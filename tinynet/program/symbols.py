@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tinynet._core.cached import cached_property
+from tinynet._core.cached_property import cached_property
 from tinynet._core.registry import unique_name
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.tensor import Array, TensorMethods

@@ -17,9 +17,9 @@ from tinynet.losses import SparseCategoricalCrossentropy
 from tinynet.losses.loss import Loss, LossStep
 from tinynet.metrics.reduction_metrics import Mean
 from tinynet.program import (
-    fusion,
+    fusion_rules,
     lowering,
-    moving,  # noqa: F401  # which says how more operations are lowered
+    moving_elements,  # noqa: F401  # which says how more operations are lowered
 )
 from tinynet.program.formula import SCALAR, Node, Traced, Untraceable, as_traced, space_of
 from tinynet.program.lowering import (
@@ -37,7 +37,7 @@ from tinynet.program.lowering import (
 from tinynet.program.machine import Machine
 from tinynet.program.variable import Array
 from tinynet.regularizers import L1L2
-from tinynet.training import threads
+from tinynet.training import thread_pool
 from tinynet.training.blas_threads import Computing
 
 
@@ -151,7 +151,7 @@ class Compiled:
             machine = self._idle.pop()
         except IndexError:
             machine = Machine(self.low, self.results)
-        parts = threads.most()
+        parts = thread_pool.most()
         if machine.batch < n or machine.threads < parts or not machine.is_in_place:
             machine.build(max(n, machine.batch), parts)
         return machine
@@ -218,7 +218,7 @@ class Compiled:
         for number, array in enumerate(inputs):
             kept.append(_set_input(machine, number, array))
         with Computing() if self.by_python else contextlib.nullcontext():
-            done = machine.run(steps, threads.run) + 1
+            done = machine.run(steps, thread_pool.run) + 1
         stopped = bool(machine.step[3])
         del kept  # rows held their addresses
         if learns and (changed := done - stopped):
@@ -361,7 +361,7 @@ class Repeated:
         else:
             with np.errstate(over="ignore"):  # what is too large becomes infinite
                 x[...] = given
-        machine.run(1, threads.run)
+        machine.run(1, thread_pool.run)
         if self._compiled.low.look_ups:
             self._compiled.check(machine)
         outputs: Array = y.copy()
@@ -497,8 +497,8 @@ def _lower(
     kept = set(results.values())
     if keep:  # nothing is fused that would not be computed
         kept |= {node for group in low.groups if group.call for node in group.call.writes}
-    fusion.drop_unused(low.groups, kept)
-    fusion.apply_rules(low.groups, kept)
+    fusion_rules.drop_unused(low.groups, kept)
+    fusion_rules.apply_rules(low.groups, kept)
     made = Compiled(traced, low, results, len(losses), len(scalars), plan)
     made.counted, made.has_others = counted, others
     made.by_python, made.learns_by_python = low.reasons, UPDATE in by_python

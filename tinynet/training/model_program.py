@@ -16,10 +16,10 @@ from tinynet.layers.layer import SERIALS, LayerCall
 from tinynet.losses.loss import Loss, LossStep
 from tinynet.optimizers.optimizer import _COMMON
 from tinynet.program.formula import Untraceable
+from tinynet.program.instruction_rules import apply_rules
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.operations import Operation
 from tinynet.program.program import Program
-from tinynet.program.rules import apply_rules
 from tinynet.program.symbols import SymbolicTensor, examples_of
 from tinynet.program.tensor import TABLE
 from tinynet.program.trace import CALL, Call, record, within

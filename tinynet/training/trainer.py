@@ -35,7 +35,7 @@ from tinynet.program.tensor import TABLE
 from tinynet.program.trace import CALL, RECORDER
 from tinynet.program.variable import Array, Variable, as_tensor, pack
 from tinynet.sparse import LazyRows, SparseBatch
-from tinynet.training import data_adapters, threads
+from tinynet.training import data_adapters, thread_pool
 from tinynet.training.blas_threads import Computing
 from tinynet.training.compile_utils import CompiledMetrics, Logs, Objective, reported, results_of
 from tinynet.training.compiled_program import Repeated, add_penalties
@@ -1000,7 +1000,7 @@ class Trainer(_Network):
         many: Any = None
         plan: Plan | None = None
         variables: list[Variable] = []
-        with Deferred() as interrupt, Computing(), threads.pooled():
+        with Deferred() as interrupt, Computing(), thread_pool.pooled():
             hooks.call("on_train_begin", {})
             for epoch in range(max(initial_epoch, self._initial_epoch or 0), epochs):
                 if epochs > 1 and verbose:
@@ -1302,7 +1302,7 @@ class Trainer(_Network):
 
         hooks.call(f"on_{kind}_begin", {})
         done = 0
-        each: Any = threads.each if row_wise else map
+        each: Any = thread_pool.each if row_wise else map
         for step, (n, result) in enumerate(each(run, enumerate(feed.epoch()))):
             take(result)
             if end:

@@ -27,7 +27,7 @@ import numpy as np
 
 from tinynet import config
 from tinynet._core.buffers import aligned
-from tinynet.program.order import Division, Table
+from tinynet.program.row_order import Division, Table
 
 # Workers are started as soon as so many multiplications, which take about 2 ms, have been executed
 # without them.
@@ -214,11 +214,11 @@ def run(table: Table, steps: int) -> None:
 
     Examples
     --------
-    >>> from tinynet.kernels import metrics
-    >>> from tinynet.program.order import Table
+    >>> from tinynet.kernels import step_results
+    >>> from tinynet.program.row_order import Table
     >>> step, out = np.zeros(4, np.int64), np.zeros(16, np.float32)
     >>> words = {"source": np.ones(1, np.float32), "out": out}
-    >>> row = metrics.spread.row(is_label=0, **{k: v.ctypes.data for k, v in words.items()})
+    >>> row = step_results.spread.row(is_label=0, **{k: v.ctypes.data for k, v in words.items()})
     >>> run(Table([row], step.ctypes.data), 1)
     >>> int(out.sum())
     16
