@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinynet
-from tests.graphs import GRAPHS, data_for, targets_for_mixed
+from tests.models import GRAPHS, data_for, targets_for_mixed
 from tinynet._core import registry
 from tinynet.models import functional_config
 from tinynet.program.nested import flattened

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinynet
-from tests.graphs import GRAPHS, data_for
+from tests.models import GRAPHS, data_for
 from tinynet import Sequential, layers, models, optimizers, utils
 from tinynet._core import registry
 from tinynet.program.nested import flattened

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import tinynet
 from tests import mostly_wide
-from tests.graphs import data_for, mixed, targets_for_mixed
+from tests.models import data_for, mixed, targets_for_mixed
 from tinynet import layers, saving
 from tinynet._core import registry
 

@@ -1,4 +1,7 @@
-"""Functional models that are no rows of layers, for either library."""
+"""The models that tests train, for either library, with data for them, and what they hold.
+
+`classifier` is a row of layers; `GRAPHS` are functional models that are none.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,47 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+import tinynet
+
+ROWS, WIDTH, CLASSES = 21, 4, 3
+
+
+def classifier(
+    *between: Any,
+    k: Any = tinynet,
+    shape: tuple[int, ...] | None = (WIDTH,),
+    units: int = 5,
+    classes: int = CLASSES,
+    end: Any = "softmax",
+    seed: int | None = 5,
+    optimizer: Any = "adam",
+    loss: Any = "sparse_categorical_crossentropy",
+    **options: Any,
+) -> Any:
+    """Make and compile ``Dense(units, relu) -> between -> Dense(classes, end)``.
+
+    Without a `shape`, it is not built. `options` go to `compile`.
+    """
+    if seed is not None:
+        k.utils.set_random_seed(seed)
+    start = [] if shape is None else [k.Input(shape)]
+    hidden, output = k.layers.Dense(units, "relu"), k.layers.Dense(classes, end)
+    model = k.Sequential([*start, hidden, *between, output])
+    model.compile(optimizer, loss, **options)
+    return model
+
+
+def data(rows: int = ROWS, width: int = WIDTH, classes: int = CLASSES, seed: int = 3) -> Any:
+    """Make random inputs and integer labels."""
+    rng = np.random.default_rng(seed)
+    return rng.random((rows, width), np.float32), rng.integers(0, classes, rows)
+
+
+def bits(model: Any) -> list[bytes]:
+    """Return all that training changes: weights and optimizer variables."""
+    slots = [] if model.optimizer is None else model.optimizer.variables
+    return [np.asarray(v).tobytes() for v in (*model.weights, *slots)]
 
 
 def wide(library: Any) -> Any:
