@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Repeats", "repeat"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class Repeats(Tables):
     """Results of runs that differ only in their seed.
 

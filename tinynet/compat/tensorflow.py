@@ -33,8 +33,16 @@ from tinynet.program.variable import Array, Tensor, as_tensor
 
 __version__ = f"{tinynet.__version__}+tinynet"
 
-keras = tinynet
 ops: Any = _ops
+__all__ = ["GradientTape", "Tensor", "TensorSpec", "Variable", "keras"]
+_IMPORTED = {*globals()}.difference(__all__)
+
+
+def __dir__() -> list[str]:
+    return sorted(name for name in globals() if name[0] != "_" and name not in _IMPORTED)
+
+
+keras = tinynet
 
 half, float16, float32, float64, double = (np.dtype(f"f{n}").type for n in (2, 2, 4, 8, 8))
 int8, int16, int32, int64 = np.int8, np.int16, np.int32, np.int64
@@ -768,8 +776,6 @@ _space("data").update(INFINITE_CARDINALITY=INFINITE, UNKNOWN_CARDINALITY=UNKNOWN
 _space("data.experimental").update(AUTOTUNE=AUTOTUNE, cardinality=Dataset.cardinality)
 _space("version").update(VERSION=__version__)
 _space("test").update(is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
-
-__all__ = ["GradientTape", "Tensor", "TensorSpec", "Variable", "keras"]
 
 # `from tinynet.compat.tensorflow.keras.layers import Dense` finds the very same modules.
 sys.modules[f"{__name__}.keras"] = tinynet
