@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinynet
 from tests import models, refusals
 from tinynet import (
     callbacks,
@@ -76,12 +77,16 @@ def test_what_is_refused(name: str, tmp_path: Path) -> None:
     assert not unbuilt.built
 
 
-def test_models_train_as_if_nothing_had_been_refused(tmp_path: Path) -> None:
-    model, twin = trained(), trained()
+@pytest.mark.parametrize(
+    ("key", "make"), [("model", trained), ("unbuilt", lambda: models.classifier(shape=None))]
+)
+def test_models_train_as_if_nothing_had_been_refused(key: str, make: Any, tmp_path: Path) -> None:
+    model, twin = make(), make()
     for name, (tried, *_) in refusals.TRAINING.items():
-        if "model" in inspect.signature(tried).parameters:
-            attempt(name, model=model, tmp_path=tmp_path)
+        if key in inspect.signature(tried).parameters:
+            attempt(name, **{key: model}, tmp_path=tmp_path)
     for each in (model, twin):
+        tinynet.utils.set_random_seed(5)
         each.fit(*models.data(), epochs=2, verbose=0)
     assert models.bits(model) == models.bits(twin)
     assert model.history.history == twin.history.history
