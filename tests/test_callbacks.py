@@ -168,56 +168,39 @@ def test_watching_callbacks_act_as_keras(
     check(keras, name, {**options, **monitor}, [PLATEAU, PLATEAU[3:], CLOSE, NO_VALIDATION])
 
 
-runs_of_figures = st.lists(
-    st.lists(st.sampled_from(LEVELS), min_size=1, max_size=8).map(lambda v: loss_of(*v)),
-    min_size=1,
-    max_size=2,
-)
-common = {
+RUNS = st.lists(st.lists(st.sampled_from(LEVELS), min_size=1, max_size=8), min_size=1, max_size=2)
+COMMON: dict[str, Any] = {
     "monitor": st.sampled_from(["loss", "val_accuracy"]),
     "mode": st.sampled_from(["auto", "min", "max"]),
     "min_delta": st.sampled_from([0, 1e-8, 1e-4, 0.01, 0.1, -0.1]),
     "patience": st.integers(0, 3),
     "verbose": st.integers(0, 1),
 }
+WATCHING: dict[str, dict[str, Any]] = {
+    "EarlyStopping": {
+        "baseline": st.sampled_from([None, 0.4, -0.4]),
+        "restore_best_weights": st.booleans(),
+        "start_from_epoch": st.integers(0, 3),
+    },
+    "ReduceLROnPlateau": {
+        "factor": st.sampled_from([0.0, 0.1, 0.5, 0.99]),
+        "cooldown": st.integers(0, 2),
+        "min_lr": st.sampled_from([0, 0.01, 0.1]),
+    },
+}
 
 
 @pytest.mark.wide
+@pytest.mark.parametrize("name", WATCHING)
 @settings(max_examples=60, deadline=None)
-@given(
-    st.fixed_dictionaries(
-        {
-            **common,
-            "baseline": st.sampled_from([None, 0.4, -0.4]),
-            "restore_best_weights": st.booleans(),
-            "start_from_epoch": st.integers(0, 3),
-        }
-    ),
-    runs_of_figures,
-)
-def test_any_early_stopping_acts_as_keras(keras: Any, arguments: Any, runs: Any) -> None:
+@given(st.data())
+def test_any_watching_callback_acts_as_keras(keras: Any, name: str, drawn: Any) -> None:
+    arguments = drawn.draw(st.fixed_dictionaries({**COMMON, **WATCHING[name]}))
+    runs = drawn.draw(RUNS)
     # For Keras, a NaN at the beginning stays the best.
-    first = [run[arguments["start_from_epoch"] :][:1] for run in runs]
-    assume(not any(math.isnan(logs["loss"]) for logs in itertools.chain(*first)))
-    check(keras, "EarlyStopping", arguments, runs)
-
-
-@pytest.mark.wide
-@settings(max_examples=60, deadline=None)
-@given(
-    st.fixed_dictionaries(
-        {
-            **common,
-            "factor": st.sampled_from([0.0, 0.1, 0.5, 0.99]),
-            "cooldown": st.integers(0, 2),
-            "min_lr": st.sampled_from([0, 0.01, 0.1]),
-        }
-    ),
-    runs_of_figures,
-)
-def test_any_reduction_acts_as_keras(keras: Any, arguments: Any, runs: Any) -> None:
-    assume(not any(math.isnan(run[0]["loss"]) for run in runs))
-    check(keras, "ReduceLROnPlateau", arguments, runs)
+    first = [run[arguments.get("start_from_epoch", 0) :][:1] for run in runs]
+    assume(not any(map(math.isnan, itertools.chain(*first))))
+    check(keras, name, arguments, [loss_of(*run) for run in runs])
 
 
 CHECKPOINTS: list[dict[str, Any]] = [
@@ -228,12 +211,7 @@ CHECKPOINTS: list[dict[str, Any]] = [
     {"filepath": "{epoch}.weights.h5", "save_weights_only": True, "save_best_only": True},
     {"filepath": "{epoch}.keras", "save_best_only": True, "monitor": "accuracy", "verbose": 1},
     {"filepath": "net.keras", "save_best_only": True, "monitor": "accuracy", "mode": "min"},
-    {
-        "filepath": "b/n.keras",
-        "save_best_only": True,
-        "initial_value_threshold": 0.395,
-        "verbose": 1,
-    },
+    {"filepath": "b/n.h5", "save_best_only": True, "initial_value_threshold": 0.395, "verbose": 1},
     {"filepath": "c/{epoch}-{batch}-{loss}.keras", "save_freq": 2, "verbose": 1},
     {"filepath": "{epoch}.weights.h5", "save_freq": 7, "save_weights_only": True},
     {"filepath": "net.keras", "save_freq": 100},
@@ -283,20 +261,19 @@ def test_nan_and_missing_values_are_never_the_best(mode: str, tmp_path: Path) ->
     scores = [NAN, 0.5, None, 0.6, NAN, 0.7, 0.8, None]
     run = [{} if v is None else {"score": sign * v} for v in scores]
     options: Any = {"monitor": "score", "mode": mode}
-    found = {}
-    for name, more in {
-        "EarlyStopping": {"patience": 3, "restore_best_weights": True},
-        "ReduceLROnPlateau": {"patience": 3},
-        "ModelCheckpoint": {"filepath": tmp_path / "{epoch}.keras", "save_best_only": True},
-    }.items():
-        callback = getattr(callbacks, name)(**options, **more)
-        found[name] = callback
+    stop = callbacks.EarlyStopping(**options, patience=3, restore_best_weights=True)
+    pattern = tmp_path / "{epoch}.keras"
+    for callback in (
+        stop,
+        callbacks.ReduceLROnPlateau(**options, patience=3),
+        callbacks.ModelCheckpoint(pattern, **options, save_best_only=True),
+    ):
         trace, _, warned = play_with(callback, tinynet, [run])
         assert callback.best == sign * 0.8
         assert len(warned) == 2
         assert not any(stopped for *_, stopped in trace[:-1])
         assert all(rate == trace[0][1] for _, rate, _ in trace[:-1])
-    assert found["EarlyStopping"].best_epoch == 6
+    assert stop.best_epoch == 6
     assert sorted(os.listdir(tmp_path)) == ["2.keras", "4.keras", "6.keras", "7.keras"]
 
 
@@ -320,25 +297,18 @@ def test_a_monitored_value_must_be_a_number(value: Any) -> None:
         assert callback.best == 0.5
 
 
-def halve(epoch: int, rate: float) -> float:
-    return rate / 2
-
-
-def by_epoch(epoch: int) -> float:
-    return [0.1, 0.05, 0.025][epoch]
-
-
 @pytest.mark.parametrize(
     "schedule",
-    [halve, by_epoch, lambda epoch, rate: np.float32(0.3), lambda epoch: rate_of(epoch)],
+    [
+        lambda epoch, rate: rate / 2,
+        lambda epoch: [0.1, 0.05, 0.025][epoch],
+        lambda epoch, rate: np.float32(0.3),
+        lambda epoch: np.float64(0.1) * np.exp(-epoch),
+    ],
     ids=["epoch and rate", "epoch", "float32", "float64"],
 )
 def test_schedules_act_as_in_keras(keras: Any, schedule: Any) -> None:
     check(keras, "LearningRateScheduler", {"schedule": schedule, "verbose": 1}, [NO_VALIDATION])
-
-
-def rate_of(epoch: int) -> np.float64:
-    return np.float64(0.1) * np.exp(-epoch)
 
 
 def test_a_schedule_that_fails_inside_is_not_called_again() -> None:
