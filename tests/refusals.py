@@ -341,6 +341,7 @@ TRAINING: Rows = {
         (ValueError, TypeError, IndexError),
         [
             ("get_layer", {"name": BULK}),
+            ("compile", {"metrics": [[bulk] for bulk in BULK]}),
             *(
                 (what, {name: [*BULK, [HUGE, HUGE]] for name in names.split()})
                 for what, names in (
@@ -393,6 +394,7 @@ TRAINING: Rows = {
     **value_errors(
         {
             r"pass x\[None\].*Received: shape": lambda model: model.predict(X[0]),
+            r"takes inputs of shape \(N, .*D = a fixed": lambda unbuilt: unbuilt.fit(X[0], Y[:4]),
             "needs a loss.*Received: loss=None": lambda: models.classifier(loss=None).fit(X, Y),
             "can't be combined": (
                 lambda model: model.fit(X, Y, class_weight={0: 2.0}, sample_weight=ONES)

@@ -630,7 +630,10 @@ def everything(model: Any) -> list[Any]:
 
 
 def interrupted(hook: str, number: int, *listed: Any, model: Any = None, **options: Any) -> Any:
-    """Return a model whose training ended as by Ctrl-C, in a hook's call."""
+    """Return a model whose training ended as by Ctrl-C, in a hook's call.
+
+    That of the end of training comes before the other callbacks', the others come after them.
+    """
     calls = itertools.count()
 
     def interrupt(*_: Any) -> None:
@@ -638,8 +641,9 @@ def interrupted(hook: str, number: int, *listed: Any, model: Any = None, **optio
             raise KeyboardInterrupt
 
     model = model or make()
+    each = [*listed, callbacks.LambdaCallback(**{hook: interrupt})]
     with pytest.raises(KeyboardInterrupt):
-        fit(model, *listed, callbacks.LambdaCallback(**{hook: interrupt}), **options)
+        fit(model, *(each[::-1] if hook == "on_train_end" else each), **options)
     return model
 
 
@@ -749,6 +753,7 @@ def test_a_run_that_had_stopped_is_not_trained_further(tmp_path: Path) -> None:
 
     straight = trained(*listed())
     interrupted("on_train_end", 0, *listed())
+    assert os.listdir(tmp_path) == ["latest.tinynet"]
     resumed = trained(*listed())
     assert resumed.history.epoch == [0, 1]
     assert everything(resumed) == everything(straight)
@@ -785,8 +790,10 @@ def test_a_backup_belongs_to_its_model_and_is_checked(tmp_path: Path) -> None:
     interrupted("on_epoch_begin", 1, callbacks.BackupAndRestore(tmp_path))
     path = tmp_path / "latest.tinynet"
     whole = path.read_bytes()
+    shorter = tinynet.Sequential([layers.Input((4,)), layers.Dense(3)])
+    shorter.compile("adam", "sparse_categorical_crossentropy")
     for model, content in (
-        (classifier(), whole),
+        (shorter, whole),
         *((make(), damaged) for damaged in (whole[:-200], b"", b"\x80\x04N.")),
     ):
         path.write_bytes(content)

@@ -792,6 +792,20 @@ def test_evaluate_returns_a_float_a_list_or_a_dict() -> None:
     assert bits(full) == before
 
 
+def test_sample_weight_divides_by_the_count_and_leaves_metrics_alone() -> None:
+    model, weight = net(weighted_metrics=["accuracy"]), np.linspace(0, 3, 21)
+    named = model.evaluate(X, Y, sample_weight=weight, verbose=0, return_dict=True)
+    outputs = model.predict(X, verbose=0)
+    values = losses.sparse_categorical_crossentropy(Y, outputs)
+    right = outputs.argmax(1) == Y
+    assert named["loss"] == pytest.approx(float(np.mean(values * weight)), rel=1e-5)
+    assert named["accuracy"] == model.evaluate(X, Y, verbose=0)[1]
+    assert named["weighted_accuracy"] == pytest.approx(np.average(right, weights=weight), rel=1e-6)
+    options: Any = {"batch_size": 21, "shuffle": False, "verbose": 0}
+    history = model.fit(X, Y, sample_weight=weight, **options).history
+    assert {name: pytest.approx(value) for name, (value,) in history.items()} == named
+
+
 def test_predict() -> None:
     model = net()
     out = model.predict(X, batch_size=4, verbose=0)

@@ -584,6 +584,7 @@ def test_steps_are_whole_under_an_interrupt(
     assert len(model.history.history.get("loss", [])) == when[0]
     whole.fit(X, Y, **options, callbacks=[Stop()])
     assert bits(model) == bits(whole)
+    model.layers[1].steps = -1
     assert len(model.fit(X, Y, epochs=2, verbose=0).epoch) == 2
 
 
