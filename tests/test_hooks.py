@@ -41,8 +41,33 @@ def numbers(n: int = 40, outputs: int = 1) -> tuple[Any, Any]:
     return x, (x[:, :outputs] * x[:, 2:3] + 0.5).astype("float32")
 
 
+X, Y = numbers()
+FIT: dict[str, Any] = {"batch_size": 16, "shuffle": False, "verbose": 0}
+
+
+def spread(model: Any) -> None:
+    """Set the weights to numbers from -1 to 1, in order."""
+    shapes = [w.shape for w in model.get_weights()]
+    model.set_weights([np.linspace(-1, 1, np.prod(s)).reshape(s) for s in shapes])
+
+
 def arrays(model: Any) -> list[Any]:
     return [np.asarray(w) for w in model.get_weights()]
+
+
+def trained(
+    model: Any, optimizer: Any, loss: Any = None, metrics: Any = None, **options: Any
+) -> list[Any]:
+    """Compile and fit a model; return its history and weights."""
+    model.compile(optimizer, loss, metrics=metrics)
+    options = {"x": X, "y": Y, "epochs": 2, **FIT, **options}
+    return [model.fit(**options).history, arrays(model)]
+
+
+def learn(model: Any, tape: Any, loss: Any) -> None:
+    """Take a step of the model's optimizer."""
+    variables = model.trainable_variables
+    model.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
 
 class Watch:
@@ -73,7 +98,7 @@ def functional(cls: Any, keras: Any, *layers: Any, inputs: int = 5) -> Any:
     return start(cls(first, x))
 
 
-def stepping(keras: Any, tf: Any, base: Any = None, **members: Any) -> Any:
+def stepping(keras: Any, tf: Any, base: Any = None) -> Any:
     """Return a class with the train_step of Keras' guide."""
 
     class Stepping(base or keras.Model):  # type: ignore[misc]
@@ -86,21 +111,16 @@ def stepping(keras: Any, tf: Any, base: Any = None, **members: Any) -> Any:
             self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
             return self.compute_metrics(x, y, y_pred, sample_weight=w)
 
-    for name, value in members.items():
-        setattr(Stepping, name, value)
     return Stepping
-
-
-FIT = {"batch_size": 16, "shuffle": False, "verbose": 0}
 
 
 @compared
 def train_step_of_the_guide(keras: Any, tf: Any) -> Any:
-    x, y = numbers()
     model = functional(stepping(keras, tf), keras)
-    model.compile("adam", "mse", metrics=["mae"])
-    history = model.fit(x, y, epochs=3, validation_data=(x[:10], y[:10]), **FIT).history
-    return history, arrays(model), model.evaluate(x, y, verbose=0)
+    return [
+        *trained(model, "adam", "mse", ["mae"], epochs=3, validation_data=(X[:10], Y[:10])),
+        model.evaluate(X, Y, verbose=0),
+    ]
 
 
 @compared
@@ -128,13 +148,11 @@ def steps_that_update_all_metrics(keras: Any, tf: Any) -> Any:
                     metric.update_state(y, y_pred, sample_weight=weight)
             return {metric.name: metric.result() for metric in self.metrics}
 
-    x, y = numbers()
     model = functional(Updating, keras)
     model.compile("adam", "mse", metrics=["mae"], weighted_metrics=["mse"])
-    weights = np.arange(len(x), dtype="float32")
-    history = model.fit(x, y, sample_weight=weights, epochs=2, **FIT).history
+    history = model.fit(X, Y, sample_weight=np.arange(40.0), epochs=2, **FIT).history
     names = [metric.name for metric in model.metrics]
-    return sorted(history.items()), names, arrays(model), model.evaluate(x, y, verbose=0)
+    return sorted(history.items()), names, arrays(model), model.evaluate(X, Y, verbose=0)
 
 
 @compared
@@ -142,15 +160,14 @@ def metrics_compiled_twice(keras: Any, tf: Any) -> Any:
     class Keeping(keras.Model):
         pass
 
-    x, y = numbers()
     model = functional(Keeping, keras)
     model.own = keras.metrics.MeanAbsoluteError()
     histories = []
     for metric in (keras.metrics.MeanSquaredError(), keras.metrics.MeanSquaredError(), model.own):
         model.compile("sgd", "mse", metrics=[metric])
-        histories.append(model.fit(x, y, **FIT).history["loss"])
+        histories.append(model.fit(X, Y, **FIT).history["loss"])
         model.layers[-1].trainable = not model.layers[-1].trainable
-    return histories, sorted(model.evaluate(x, y, verbose=0, return_dict=True))
+    return histories, sorted(model.evaluate(X, Y, verbose=0, return_dict=True))
 
 
 @compared
@@ -161,8 +178,7 @@ def results_of_a_dict_of_outputs(keras: Any, tf: Any) -> Any:
     hidden = keras.layers.Dense(3, name="hidden")(inputs)
     outputs = {"z": keras.layers.Dense(1, name="out")(hidden), "a": hidden * 2.0}
     model = keras.Model(inputs, outputs)
-    shapes = [w.shape for w in model.get_weights()]
-    model.set_weights([np.linspace(-1, 1, np.prod(s)).reshape(s) for s in shapes])
+    spread(model)
     targets = {"z": y, "a": x[:, :3]}
     results = []
     for loss in ({"a": "mse", "z": "mae"}, {"z": "mae", "a": "mse"}, "mse", ["mae", "mse"]):
@@ -174,29 +190,26 @@ def results_of_a_dict_of_outputs(keras: Any, tf: Any) -> Any:
 
 @compared
 def one_output_in_a_dict(keras: Any, tf: Any) -> Any:
-    x, y = numbers()
     inputs = keras.Input((5,))
     outputs = {"key": keras.layers.Dense(1, kernel_initializer="ones", name="layer")(inputs)}
     model = keras.Model(inputs, outputs)
     model.compile("sgd", {"key": "mse"}, metrics={"key": ["mae"]})
-    return model.fit(x, {"key": y}, **FIT).history, model.evaluate(x, {"key": y}, verbose=0)
+    return model.fit(X, {"key": Y}, **FIT).history, model.evaluate(X, {"key": Y}, verbose=0)
 
 
 @compared
 def nested_dict_of_outputs(keras: Any, tf: Any) -> Any:
-    x, y = numbers()
     inputs = keras.Input((5,))
     hidden = keras.layers.Dense(3, name="hidden")(inputs)
     outputs = {"z": [keras.layers.Dense(1, name="out")(hidden), hidden + 1.0], "a": hidden * 2.0}
     model = keras.Model(inputs, outputs)
-    shapes = [w.shape for w in model.get_weights()]
-    model.set_weights([np.linspace(-1, 1, np.prod(s)).reshape(s) for s in shapes])
-    targets = {"z": [y, x[:, :3]], "a": x[:, 2:]}
+    spread(model)
+    targets = {"z": [Y, X[:, :3]], "a": X[:, 2:]}
     losses = []
     for loss in ("mse", {"a": "mae", "z": ["mse", "mae"]}):
         model.compile("sgd", loss)
-        losses.append(model.fit(x, targets, epochs=2, **FIT).history["loss"])
-    return losses, arrays(model), model.predict(x, verbose=0)["z"]
+        losses.append(model.fit(X, targets, epochs=2, **FIT).history["loss"])
+    return losses, arrays(model), model.predict(X, verbose=0)["z"]
 
 
 def several(keras: Any, structure: Callable[[Any, Any], Any]) -> Any:
@@ -272,21 +285,20 @@ for number in range(len(STRUCTURES)):
 
 @compared
 def names_of_outputs_in_lists_in_lists(keras: Any, tf: Any) -> Any:
-    x, y = numbers()
     inputs = keras.Input((5,))
     p = keras.layers.Dense(1, name="p", kernel_initializer="ones")(inputs)
     q = keras.layers.Dense(3, name="q", kernel_initializer="ones")(inputs)
     results = []
     for outputs, targets, options in (
-        ([p, [q, p]], [y, [x[:, :3], y]], {"loss": ["mse", "mae", "mse"]}),
-        ([p, p], [y, y], {"loss": "mse", "metrics": [["mae"], ["mse"]]}),
-        ({"u": {"v": p}, "w": q}, {"u": {"v": y}, "w": x[:, :3]}, {"loss": "mse"}),
-        ({"u": [p, q]}, {"u": [y, x[:, :3]]}, {"loss": "mse", "metrics": {"u": [["mae"], []]}}),
+        ([p, [q, p]], [Y, [X[:, :3], Y]], {"loss": ["mse", "mae", "mse"]}),
+        ([p, p], [Y, Y], {"loss": "mse", "metrics": [["mae"], ["mse"]]}),
+        ({"u": {"v": p}, "w": q}, {"u": {"v": Y}, "w": X[:, :3]}, {"loss": "mse"}),
+        ({"u": [p, q]}, {"u": [Y, X[:, :3]]}, {"loss": "mse", "metrics": {"u": [["mae"], []]}}),
     ):
         model = keras.Model(inputs, outputs)
         model.compile("sgd", run_eagerly=keras is not tinynet, **options)
-        results.append(model.fit(x, targets, **FIT).history)
-        results.append(model.evaluate(x, targets, verbose=0))
+        results.append(model.fit(X, targets, **FIT).history)
+        results.append(model.evaluate(X, targets, verbose=0))
     return results
 
 
@@ -434,45 +446,29 @@ def train_step_calling_super(keras: Any, tf: Any) -> Any:
         def test_step(self, data: Any) -> Any:
             return {"other": 3.0 * super().test_step(data)["loss"]}
 
-    x, y = numbers()
     model = functional(Calling, keras)
-    model.compile("sgd", "mse", metrics=["mae"])
-    seen = watch(keras)
-    history = model.fit(
-        x, y, epochs=2, validation_data=(x[:20], y[:20]), callbacks=[seen], **FIT
-    ).history
-    return history, seen.seen, arrays(model), model.evaluate(x, y, verbose=0, batch_size=16)
+    seen, validation = watch(keras), (X[:20], Y[:20])
+    options: Any = {"validation_data": validation, "callbacks": [seen]}
+    history, weights = trained(model, "sgd", "mse", ["mae"], **options)
+    return history, seen.seen, weights, model.evaluate(X, Y, verbose=0, batch_size=16)
 
 
 @compared
 def train_step_of_a_sequential(keras: Any, tf: Any) -> Any:
-    x, y = numbers()
-    cls = stepping(keras, tf, keras.Sequential)
-    model = cls(
-        [
-            keras.Input((5,)),
-            keras.layers.Dense(6, activation="relu"),
-            keras.layers.BatchNormalization(),
-            keras.layers.Dense(1),
-        ]
-    )
-    start(model)
+    first, layers = keras.Input((5,)), keras.layers
+    parts = [first, layers.Dense(6, "relu"), layers.BatchNormalization(), layers.Dense(1)]
+    model = start(stepping(keras, tf, keras.Sequential)(parts))
     for w in model.weights:
         if "variance" in w.path:
             w.assign(np.ones(w.shape))
-    model.compile("rmsprop", "mae", metrics=["mse"])
-    history = model.fit(x, y, epochs=3, **FIT).history
-    return history, arrays(model), model.predict(x, verbose=0)
+    return [*trained(model, "rmsprop", "mae", ["mse"], epochs=3), model.predict(X, verbose=0)]
 
 
 @compared
 def train_step_on_the_instance(keras: Any, tf: Any) -> Any:
-    x, y = numbers()
     model = functional(keras.Model, keras)
-    cls = stepping(keras, tf)
-    model.train_step = types.MethodType(cls.train_step, model)
-    model.compile("sgd", "mse", metrics=["mae"])
-    return model.fit(x, y, epochs=2, **FIT).history, arrays(model)
+    model.train_step = types.MethodType(stepping(keras, tf).train_step, model)
+    return trained(model, "sgd", "mse", ["mae"])
 
 
 @compared
@@ -488,8 +484,7 @@ def own_metrics_in_attributes(keras: Any, tf: Any) -> Any:
             with tf.GradientTape() as tape:
                 y_pred = self(x, training=True)
                 loss = keras.losses.mean_squared_error(y, y_pred)
-            gradients = tape.gradient(loss, self.trainable_variables)
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            learn(self, tape, loss)
             self.loss_tracker.update_state(loss)
             self.mae_metric.update_state(y, y_pred)
             return {"loss": self.loss_tracker.result(), "mae": self.mae_metric.result()}
@@ -505,13 +500,11 @@ def own_metrics_in_attributes(keras: Any, tf: Any) -> Any:
             self.mae_metric.update_state(y, y_pred)
             return {m.name: m.result() for m in self.metrics}
 
-    x, y = numbers()
     model = functional(Own, keras)
-    model.compile(optimizer="adam")
     seen = watch(keras)
-    history = model.fit(x, y, epochs=3, validation_split=0.25, callbacks=[seen], **FIT).history
+    found = trained(model, "adam", epochs=3, validation_split=0.25, callbacks=[seen])
     names = [m.name for m in model.metrics]
-    return history, arrays(model), model.evaluate(x, y, verbose=0), names, seen.seen
+    return [*found, model.evaluate(X, Y, verbose=0), names, seen.seen]
 
 
 @compared
@@ -520,23 +513,15 @@ def sample_weights_and_class_weights(keras: Any, tf: Any) -> Any:
     x = rng.standard_normal((40, 5)).astype("float32")
     y = (x[:, 0] > 0).astype("int32")
     out = []
-    layers = keras.layers
-    for how in (
-        {"sample_weight": np.linspace(0.5, 2, 40).astype("float32")},
-        {"class_weight": {0: 0.5, 1: 3.0}},
-    ):
-        model = functional(
-            stepping(keras, tf), keras, layers.Dense(4, "relu"), layers.Dense(2, "softmax")
-        )
-        model.compile(
-            "adam",
-            "sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-            weighted_metrics=["accuracy"],
-        )
+    weights = np.linspace(0.5, 2, 40).astype("float32")
+    for how in ({"sample_weight": weights}, {"class_weight": {0: 0.5, 1: 3.0}}):
+        parts = keras.layers.Dense(4, "relu"), keras.layers.Dense(2, "softmax")
+        model = functional(stepping(keras, tf), keras, *parts)
+        both = {"metrics": ["accuracy"], "weighted_metrics": ["accuracy"]}
+        model.compile("adam", "sparse_categorical_crossentropy", **both)
         history = model.fit(x, y, epochs=2, **how, **FIT).history
-        weights = np.linspace(1, 2, 8).astype("float32")
-        own = model.train_on_batch(x[:8], y[:8], sample_weight=weights, return_dict=True)
+        eight = np.linspace(1, 2, 8).astype("float32")
+        own = model.train_on_batch(x[:8], y[:8], sample_weight=eight, return_dict=True)
         out.append((history, own, arrays(model)))
     return out
 
@@ -583,7 +568,6 @@ def gan_with_its_own_compile(keras: Any, tf: Any) -> Any:
             self.g_loss_tracker.update_state(g_loss)
             return {"d_loss": self.d_loss_tracker.result(), "g_loss": self.g_loss_tracker.result()}
 
-    x, _ = numbers()
     layers = keras.layers
     d = keras.Sequential([keras.Input((5,)), layers.Dense(6), layers.LeakyReLU(), layers.Dense(1)])
     g = keras.Sequential([keras.Input((3,)), layers.Dense(4, "relu"), layers.Dense(5)])
@@ -594,9 +578,9 @@ def gan_with_its_own_compile(keras: Any, tf: Any) -> Any:
         g_optimizer=keras.optimizers.Adam(learning_rate=0.003),
         loss_fn=keras.losses.BinaryCrossentropy(from_logits=True),
     )
-    history = gan.fit(x, epochs=3, **FIT).history
+    history = gan.fit(X, epochs=3, **FIT).history
     seen = watch(keras)
-    batches = tf.data.Dataset.from_tensor_slices(x).batch(16)
+    batches = tf.data.Dataset.from_tensor_slices(X).batch(16)
     more = gan.fit(batches, epochs=2, verbose=0, callbacks=[seen]).history
     return history, more, seen.seen, arrays(d), arrays(g)
 
@@ -626,21 +610,19 @@ def data_in_dicts(keras: Any, tf: Any) -> Any:
         def predict_step(self, data: Any) -> Any:
             return self(data, training=False)["out"]
 
-    x, y = numbers()
-    inputs = {"left": x, "right": np.abs(x[:, :3])}
+    inputs = {"left": X, "right": np.abs(X[:, :3])}
     model = Dicts()
     model({name: array[:1] for name, array in inputs.items()})
     start(model)
     model.compile("sgd")
-    history = model.fit(inputs, {"goal": y}, epochs=2, **FIT).history
-    batches = tf.data.Dataset.from_tensor_slices((inputs, {"goal": y})).batch(13)
+    history = model.fit(inputs, {"goal": Y}, epochs=2, **FIT).history
+    batches = tf.data.Dataset.from_tensor_slices((inputs, {"goal": Y})).batch(13)
     more = model.fit(batches, epochs=2, verbose=0).history
     return history, more, arrays(model), model.predict(inputs, verbose=0, batch_size=16)
 
 
 @compared
 def generators_and_pydatasets(keras: Any, tf: Any) -> Any:
-    x, y = numbers()
 
     class Batches(keras.utils.PyDataset):
         def __len__(self) -> int:
@@ -648,24 +630,18 @@ def generators_and_pydatasets(keras: Any, tf: Any) -> Any:
 
         def __getitem__(self, index: int) -> Any:
             rows = slice(10 * index, 10 * index + 10)
-            return x[rows], y[rows], np.full(10, 1.0 + index, "float32")
+            return X[rows], Y[rows], np.full(10, 1.0 + index, "float32")
 
     def generate() -> Any:
         while True:
             for k in range(0, 40, 8):
-                yield x[k : k + 8], y[k : k + 8]
+                yield X[k : k + 8], Y[k : k + 8]
 
     model = functional(stepping(keras, tf), keras)
     model.compile("sgd", "mse", metrics=["mae"])
     one = model.fit(Batches(), epochs=2, verbose=0, shuffle=False).history
-    two = model.fit(
-        generate(),
-        epochs=3,
-        steps_per_epoch=4,
-        verbose=0,
-        validation_data=(x, y),
-    ).history
-    return one, two, arrays(model)
+    options: Any = {"epochs": 3, "steps_per_epoch": 4, "validation_data": (X, Y), "verbose": 0}
+    return one, model.fit(generate(), **options).history, arrays(model)
 
 
 @compared
@@ -675,12 +651,10 @@ def early_stopping_on_returned_logs(keras: Any, tf: Any) -> Any:
             logs = super().train_step(data)
             return {"loss": logs["loss"], "score": logs["loss"] * 0.0 + 1.0}
 
-    x, y = numbers()
     model = functional(Counting, keras)
-    model.compile("sgd", "mse")
     stop = keras.callbacks.EarlyStopping(monitor="score", patience=2, mode="max")
-    history = model.fit(x, y, epochs=9, callbacks=[stop], **FIT).history
-    return history, stop.stopped_epoch, arrays(model)
+    history, weights = trained(model, "sgd", "mse", epochs=9, callbacks=[stop])
+    return history, stop.stopped_epoch, weights
 
 
 @compared
@@ -690,14 +664,7 @@ def compute_loss_overridden(keras: Any, tf: Any) -> Any:
             super().__init__(*args, **kwargs)
             self.loss_tracker = keras.metrics.Mean(name="own")
 
-        def compute_loss(
-            self,
-            x: Any = None,
-            y: Any = None,
-            y_pred: Any = None,
-            sample_weight: Any = None,
-            training: bool = True,
-        ) -> Any:
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
             loss = tf.reduce_mean(tf.math.squared_difference(y_pred, y))
             loss += tf.add_n(self.losses)
             self.loss_tracker.update_state(loss)
@@ -710,39 +677,29 @@ def compute_loss_overridden(keras: Any, tf: Any) -> Any:
         def metrics(self) -> Any:
             return [self.loss_tracker]
 
-    x, y = numbers()
     layers = keras.layers
-    model = functional(
-        Lossy,
-        keras,
+    parts = [
         layers.Dense(6, "tanh", kernel_regularizer=keras.regularizers.L2(0.01)),
         layers.ActivityRegularization(l2=1e-2),
         layers.Dense(1),
-    )
-    model.compile("adam")
-    history = model.fit(x, y, epochs=3, **FIT).history
-    return history, arrays(model), model.evaluate(x, y, verbose=0, batch_size=16)
+    ]
+    model = functional(Lossy, keras, *parts)
+    return [*trained(model, "adam", epochs=3), model.evaluate(X, Y, verbose=0, batch_size=16)]
 
 
 @compared
 def compute_loss_without_training_calling_super(keras: Any, tf: Any) -> Any:
     class Older(keras.Model):
-        def compute_loss(
-            self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
-        ) -> Any:
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
             return 2.0 * super().compute_loss(x, y, y_pred, sample_weight)
 
-    x, y = numbers()
     layers = keras.layers
-    model = functional(
-        Older,
-        keras,
+    parts = [
         layers.Dense(6, "tanh", kernel_regularizer="l1", activity_regularizer="l2"),
         layers.Dense(1),
-    )
-    model.compile("adam", "mse", metrics=["mae"])
-    history = model.fit(x, y, epochs=3, validation_data=(x, y), **FIT).history
-    return history, arrays(model)
+    ]
+    model = functional(Older, keras, *parts)
+    return trained(model, "adam", "mse", ["mae"], epochs=3, validation_data=(X, Y))
 
 
 @compared
@@ -758,12 +715,12 @@ def compute_metrics_overridden(keras: Any, tf: Any) -> Any:
             results["own"] = self.own.result()
             return results
 
-    x, y = numbers()
     model = Measured([keras.Input((5,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
     start(model)
-    model.compile("adam", "mse", metrics=["mae"])
-    history = model.fit(x, y, epochs=2, validation_data=(x[:9], y[:9]), **FIT).history
-    return history, arrays(model), model.evaluate(x, y, verbose=0, return_dict=True)
+    return [
+        *trained(model, "adam", "mse", ["mae"], validation_data=(X[:9], Y[:9])),
+        model.evaluate(X, Y, verbose=0, return_dict=True),
+    ]
 
 
 @compared
@@ -772,11 +729,11 @@ def get_metrics_result_overridden(keras: Any, tf: Any) -> Any:
         def get_metrics_result(self) -> Any:
             return {f"my_{name}": v for name, v in super().get_metrics_result().items()}
 
-    x, y = numbers()
     model = functional(Renamed, keras)
-    model.compile("adam", "mse", metrics=["mae"])
-    history = model.fit(x, y, epochs=2, validation_data=(x[:9], y[:9]), **FIT).history
-    return history, arrays(model), model.train_on_batch(x, y, return_dict=True)
+    return [
+        *trained(model, "adam", "mse", ["mae"], validation_data=(X[:9], Y[:9])),
+        model.train_on_batch(X, Y, return_dict=True),
+    ]
 
 
 @compared
@@ -787,16 +744,15 @@ def predict_step_overridden(keras: Any, tf: Any) -> Any:
             logits = self(x, training=False)
             return {"logits": logits, "p": [tf.sigmoid(logits), tf.argmax(logits, axis=-1)]}
 
-    x, y = numbers()
     model = functional(Probable, keras)
     model.compile("adam", "mse")
     one = functional(type("One", (keras.Model,), {"predict_step": lambda _, x: tf.size(x)}), keras)
     return (
-        one.predict(x, batch_size=16, verbose=0),
-        model.predict(x, batch_size=16, verbose=0),
-        model.predict(tf.data.Dataset.from_tensor_slices(x).batch(7), verbose=0),
-        model.predict(tf.data.Dataset.from_tensor_slices((x, y)).batch(7), verbose=0),
-        model.evaluate(x, y, verbose=0),
+        one.predict(X, batch_size=16, verbose=0),
+        model.predict(X, batch_size=16, verbose=0),
+        model.predict(tf.data.Dataset.from_tensor_slices(X).batch(7), verbose=0),
+        model.predict(tf.data.Dataset.from_tensor_slices((X, Y)).batch(7), verbose=0),
+        model.evaluate(X, Y, verbose=0),
     )
 
 
@@ -806,11 +762,10 @@ def predict_step_calling_super_on_batches(keras: Any, tf: Any) -> Any:
         def predict_step(self, data: Any) -> Any:
             return 2.0 * super().predict_step(data)
 
-    x, _ = numbers()
     model = Doubled([keras.Input((5,)), keras.layers.Dense(2, activation="tanh")])
     start(model)
-    on_batch = np.asarray(model.predict_on_batch(x[:3]))
-    return model.predict(x, batch_size=16, verbose=0), on_batch, model.predict(x[:1], verbose=0)
+    on_batch = np.asarray(model.predict_on_batch(X[:3]))
+    return model.predict(X, batch_size=16, verbose=0), on_batch, model.predict(X[:1], verbose=0)
 
 
 @compared
@@ -825,11 +780,11 @@ def only_test_step_overridden(keras: Any, tf: Any) -> Any:
                     metric.update_state(y, y_pred)
             return {m.name: m.result() for m in self.metrics}
 
-    x, y = numbers()
     model = functional(Tested, keras)
-    model.compile("adam", "mse", metrics=["mae"])
-    history = model.fit(x, y, epochs=2, validation_data=(x[:20], y[:20]), **FIT).history
-    return history, arrays(model), model.evaluate(x, y, verbose=0)
+    return [
+        *trained(model, "adam", "mse", ["mae"], validation_data=(X[:20], Y[:20])),
+        model.evaluate(X, Y, verbose=0),
+    ]
 
 
 @compared
@@ -852,15 +807,14 @@ def dropout_and_normalization_in_training(keras: Any, tf: Any) -> Any:
             self.optimizer.apply(grads)
             return {"own": loss}
 
-    x, y = numbers()
     model = Modes()
-    model(x[:2])
+    model(X[:2])
     start(model)
     model.n.set_weights([np.ones(4), np.zeros(4), np.zeros(4), np.ones(4)])
     model.compile(keras.optimizers.SGD(0.01))
     model.optimizer.build(model.trainable_variables)
-    history = model.fit(x, y, epochs=2, **FIT).history
-    return history, arrays(model), model.predict(x, verbose=0)
+    history = model.fit(X, Y, epochs=2, **FIT).history
+    return history, arrays(model), model.predict(X, verbose=0)
 
 
 @compared
@@ -876,15 +830,12 @@ def scaled_loss_and_clipped_gradients(keras: Any, tf: Any) -> Any:
             self.optimizer.apply_gradients(zip(grads, self.trainable_variables, strict=True))
             return {"loss": loss, "norm": norm}
 
-    x, y = numbers()
     model = functional(Scaling, keras)
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9, loss_scale_factor=4.0), "mse")
-    return model.fit(x, y, epochs=2, **FIT).history, arrays(model)
+    return trained(model, keras.optimizers.SGD(0.1, momentum=0.9, loss_scale_factor=4.0), "mse")
 
 
 @compared
 def two_outputs_with_train_step(keras: Any, tf: Any) -> Any:
-    x, y = numbers()
     inputs = keras.Input((5,))
     hidden = keras.layers.Dense(6, "tanh")(inputs)
     outputs = {
@@ -898,18 +849,16 @@ def two_outputs_with_train_step(keras: Any, tf: Any) -> Any:
         loss_weights={"a": 1.0, "b": 0.3},
         metrics={"a": ["mae"], "b": ["accuracy"]},
     )
-    targets = {"a": y, "b": (y > 0).astype("float32")}
-    history = model.fit(x, targets, epochs=2, **{**FIT, "batch_size": 10}).history
+    targets = {"a": Y, "b": (Y > 0).astype("float32")}
+    history = model.fit(X, targets, epochs=2, **{**FIT, "batch_size": 10}).history
     return arrays(model), history
 
 
 @compared
 def one_dimensional_targets(keras: Any, tf: Any) -> Any:
-    x, y = numbers()
     model = functional(stepping(keras, tf), keras)
-    model.compile("sgd", "mse", metrics=["mae"])
-    history = model.fit(x, y[:, 0], epochs=2, **FIT).history
-    return history, arrays(model), model.evaluate(x, y[:, 0], verbose=0)
+    found = trained(model, "sgd", "mse", ["mae"], y=Y[:, 0])
+    return [*found, model.evaluate(X, Y[:, 0], verbose=0)]
 
 
 @compared
@@ -919,13 +868,11 @@ def add_loss_in_a_layer(keras: Any, tf: Any) -> Any:
             self.add_loss(0.1 * tf.reduce_mean(tf.square(x)))
             return x
 
-    x, y = numbers()
     layers = keras.layers
     model = functional(stepping(keras, tf), keras, layers.Dense(4), Penalty(), layers.Dense(1))
-    model.compile("sgd", "mse")
-    history = model.fit(x, y, epochs=2, **FIT).history
-    model(x[:4])
-    return history, arrays(model), [float(loss) for loss in model.losses]
+    found = trained(model, "sgd", "mse")
+    model(X[:4])
+    return [*found, [float(loss) for loss in model.losses]]
 
 
 @compared
@@ -955,12 +902,10 @@ def metrics_of_inner_layers_and_models(keras: Any, tf: Any) -> Any:
             self.listed[0].update_state(3.0)
             return {m.name: m.result() for m in self.metrics if m.name != "compile_metrics"}
 
-    x, y = numbers()
     model = Outer()
-    model(x[:1])
+    model(X[:1])
     start(model)
-    model.compile("sgd", "mse")
-    return model.fit(x, y, epochs=2, **FIT).history, sorted(m.name for m in model.metrics)
+    return trained(model, "sgd", "mse")[0], sorted(m.name for m in model.metrics)
 
 
 @compared
@@ -969,13 +914,12 @@ def split_of_validation_with_one_hook(keras: Any, tf: Any) -> Any:
         def test_step(self, data: Any) -> Any:
             return {"own": 2.0 * super().test_step(data)["loss"]}
 
-    x, y = numbers()
     out = []
     for cls in (Tested, stepping(keras, tf)):
         model = functional(cls, keras)
         model.compile("sgd", "mse")
         weights = np.linspace(0.5, 1.5, 40).astype("float32")
-        split = model.fit(x, y, sample_weight=weights, validation_split=0.25, **FIT).history
+        split = model.fit(X, Y, sample_weight=weights, validation_split=0.25, **FIT).history
         out.append((split, arrays(model)))
     return out
 
@@ -987,10 +931,8 @@ def vector_metrics_and_plain_numbers_in_logs(keras: Any, tf: Any) -> Any:
             logs = super().train_step(data)
             return {"zeta": 1, "loss": logs["loss"], "alpha": 0.5, "t": tf.constant(2)}
 
-    x, y = numbers()
     model = functional(Plain, keras)
-    model.compile("sgd", "mse")
-    history = model.fit(x, y, epochs=2, **FIT).history
+    history, _ = trained(model, "sgd", "mse")
     return history, [*history], [type(v[0]).__name__ for v in history.values()][:1]
 
 
@@ -1007,11 +949,11 @@ def metrics_updated_in_call(keras: Any, tf: Any) -> Any:
             self.error.update_state(x, 2.0 * x, sample_weight=None)
             return x
 
-    x, y = numbers()
     model = functional(keras.Model, keras, keras.layers.Dense(3), Measured(), keras.layers.Dense(1))
-    model.compile("sgd", "mse", metrics=["mae"])
-    history = model.fit(x, y, epochs=2, validation_data=(x[:9], y[:9]), **FIT).history
-    return history, arrays(model), model.evaluate(x, y, verbose=0, return_dict=True)
+    return [
+        *trained(model, "sgd", "mse", ["mae"], validation_data=(X[:9], Y[:9])),
+        model.evaluate(X, Y, verbose=0, return_dict=True),
+    ]
 
 
 @compared
@@ -1022,25 +964,21 @@ def older_names_of_loss_and_metrics(keras: Any, tf: Any) -> Any:
             with tf.GradientTape() as tape:
                 y_pred = self(x, training=True)
                 loss = self.compiled_loss(y, y_pred, regularization_losses=self.losses)
-            gradients = tape.gradient(loss, self.trainable_variables)
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            learn(self, tape, loss)
             self.compiled_metrics.update_state(y, y_pred)
             return {m.name: m.result() for m in self.metrics if m.name == "none"} | {"own": loss}
 
-    x, y = numbers()
     model = functional(Older, keras, keras.layers.Dense(1, kernel_regularizer="l2"))
-    model.compile("sgd", "mse", metrics=["mae"])
-    return model.fit(x, y, epochs=2, **FIT).history, arrays(model)
+    return trained(model, "sgd", "mse", ["mae"])
 
 
 @compared
 def compiled_again_without_loss_and_metrics(keras: Any, tf: Any) -> Any:
-    x, y = numbers()
     model = functional(keras.Model, keras)
     model.compile("adam", "mse", loss_weights=2.0, metrics=["mae"])
-    first = model.fit(x, y, epochs=2, **FIT).history
+    first = model.fit(X, Y, epochs=2, **FIT).history
     model.compile("sgd")
-    return first, model.fit(x, y, epochs=2, **FIT).history, arrays(model)
+    return first, model.fit(X, Y, epochs=2, **FIT).history, arrays(model)
 
 
 @compared
@@ -1058,14 +996,11 @@ def call_without_the_argument_training(keras: Any, tf: Any) -> Any:
                 x = part(x)
             return x
 
-    x, y = numbers()
     model = Silent()
-    model(x)
+    model(X)
     start(model)
     model.layers[1].set_weights([np.full(4, n) for n in (1.0, 0.0, 0.5, 2.0)])
-    model.compile("sgd", "mse")
-    history = model.fit(x, y, epochs=2, **FIT).history
-    return history, arrays(model), np.asarray(model(x, training=True)).shape
+    return [*trained(model, "sgd", "mse"), np.asarray(model(X, training=True)).shape]
 
 
 @compared
@@ -1082,12 +1017,10 @@ def integers_that_a_call_looks_up(keras: Any, tf: Any) -> Any:
             parts = [tf.gather(self.table, k[:, 0]), tf.one_hot(k[:, 1], 5), even, x]
             return self.out(tf.concat(parts, -1))
 
-    x, y = numbers()
-    inputs = {"k": np.arange(80).reshape(40, 2) // 3 % 5, "a": x}
+    inputs = {"k": np.arange(80).reshape(40, 2) // 3 % 5, "a": X}
     model = LookUp()
-    model.compile("sgd", "mse")
-    history = model.fit(inputs, y, epochs=2, **FIT).history
-    return history, arrays(model), model.predict(inputs, verbose=0), model.evaluate(inputs, y)
+    found = trained(model, "sgd", "mse", x=inputs)
+    return [*found, model.predict(inputs, verbose=0), model.evaluate(inputs, Y)]
 
 
 @compared
@@ -1105,9 +1038,7 @@ def bytes_that_layers_read(keras: Any, tf: Any) -> Any:
 
     x = np.random.default_rng(1).integers(0, 256, (40, 2, 3)).astype(np.uint8)
     model = Reader()
-    model.compile("sgd", "mse")
-    history = model.fit(x, numbers()[1], epochs=2, **FIT).history
-    return history, arrays(model), model.predict(x, verbose=0)
+    return [*trained(model, "sgd", "mse", x=x), model.predict(x, verbose=0)]
 
 
 @compared
@@ -1120,8 +1051,7 @@ def batches_of_any_structure(keras: Any, tf: Any) -> Any:
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(self(a) ** 2) + tf.reduce_mean((self(c) - b) ** 2)
                 loss += tf.reduce_mean((self(d) - e["targets"]) ** 2)
-            gradients = tape.gradient(loss, self.trainable_variables)
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            learn(self, tape, loss)
             return {"all": loss}
 
     class Pairs(keras.Model):
@@ -1133,13 +1063,12 @@ def batches_of_any_structure(keras: Any, tf: Any) -> Any:
         def train_step(self, data: Any) -> Any:
             return {"parts": float(len(data)), "sum": tf.reduce_sum(data[0])}
 
-    x, y = numbers()
     slices = tf.data.Dataset.from_tensor_slices
-    many, few = slices((x, y)).batch(10), slices((x[:12], y[:12])).batch(3)
-    single, named = slices((x[:20],)).batch(5), slices({"targets": y[:20]}).batch(5)
+    many, few = slices((X, Y)).batch(10), slices((X[:12], Y[:12])).batch(3)
+    single, named = slices((X[:20],)).batch(5), slices({"targets": Y[:20]}).batch(5)
     model = functional(Free, keras)
     model.compile("sgd")
-    zipped = tf.data.Dataset.zip((few, slices(x[:12]).batch(3), single, named))
+    zipped = tf.data.Dataset.zip((few, slices(X[:12]).batch(3), single, named))
     logs = model.fit(zipped, epochs=2, verbose=0).history
     pairs, ones = functional(Pairs, keras), functional(Ones, keras)
     pairs.compile("sgd", run_eagerly=True)

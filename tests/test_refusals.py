@@ -2,40 +2,175 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
+from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import tinynet
 from tests import models, refusals
+from tinynet import (
+    callbacks,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+)
+from tinynet.optimizers import schedules
+
+#: Sections whose errors are the exact ones, and say what came.
+EXACT = {**refusals.OPTIMIZERS_AND_CALLBACKS, **refusals.TRAINING, **refusals.SETTINGS}
 
 
-@functools.cache
-def shared() -> Any:
-    """Return the same trained model again: what is refused changes nothing."""
+def trained() -> Any:
     model = models.classifier(metrics=["accuracy"])
     model.fit(*models.data(), verbose=0)
     return model
 
 
-@pytest.mark.parametrize("name", refusals.REFUSALS)
-def test_what_is_refused(name: str, tmp_path: Path) -> None:
-    tried, error, message = refusals.REFUSALS[name]
-    model = shared()
-    before = models.bits(model), model.built, model.compiled, id(model.loss), id(model.history)
-    offered = {"model": model, "tmp_path": tmp_path}
+#: The same trained model again: what is refused changes nothing.
+shared = cache(trained)
+
+
+def assert_refused(tried: Any, error: Any, message: str) -> Any:
+    """Assert that an error is raised that says it, in short and without data in bulk."""
     with pytest.raises(error) as caught:
-        tried(*(offered[key] for key in inspect.signature(tried).parameters))
+        tried()
     said = str(caught.value)
     assert re.search(message, said, re.DOTALL), said
     assert len(said) < 600
     assert "array([" not in said
-    after = models.bits(model), model.built, model.compiled, id(model.loss), id(model.history)
-    assert after == before
+    return caught
+
+
+def attempt(name: str, **offered: Any) -> None:
+    """Try a row with what it takes of what is offered."""
+    tried, error, message = refusals.REFUSALS[name]
+    takes = {key: offered[key] for key in inspect.signature(tried).parameters if key in offered}
+    caught = assert_refused(partial(tried, **takes), error, message)
+    if name in EXACT:
+        assert re.search("Received: |argument", str(caught.value))  # the latter in Python's words
+        assert isinstance(error, tuple) or caught.type is error
+
+
+def state(model: Any) -> list[Any]:
+    """Return everything that what is refused must leave as it was, to the bit."""
+    parts = model.optimizer, model.loss, model.history
+    return [*models.bits(model), model.built, model.compiled, *map(id, parts)]
+
+
+@pytest.mark.filterwarnings("ignore:.*(still made progress|Maximum iterations)")
+@pytest.mark.parametrize("name", refusals.REFUSALS)
+def test_what_is_refused(name: str, tmp_path: Path) -> None:
+    model, unbuilt = shared(), models.classifier(shape=None)
+    before = state(model)
+    attempt(name, model=model, unbuilt=unbuilt, tmp_path=tmp_path)
+    assert state(model) == before
+    assert not unbuilt.built
+
+
+@pytest.mark.parametrize(
+    ("key", "make"), [("model", trained), ("unbuilt", lambda: models.classifier(shape=None))]
+)
+def test_models_train_as_if_nothing_had_been_refused(key: str, make: Any, tmp_path: Path) -> None:
+    model, twin = make(), make()
+    for name, (tried, *_) in refusals.TRAINING.items():
+        if key in inspect.signature(tried).parameters:
+            attempt(name, **{key: model}, tmp_path=tmp_path)
+    for each in (model, twin):
+        tinynet.utils.set_random_seed(5)
+        each.fit(*models.data(), epochs=2, verbose=0)
+    assert models.bits(model) == models.bits(twin)
+    assert model.history.history == twin.history.history
+
+
+@pytest.mark.filterwarnings("ignore:.*(still made progress|Maximum iterations)")
+@pytest.mark.parametrize("name", refusals.MASKED_CALLS)
+def test_arrays_without_a_masked_entry_are_arrays(name: str) -> None:
+    refusals.MASKED_CALLS[name](np.ma.array(refusals.PLAIN))
 
 
 def test_every_row_has_its_own_name() -> None:
     assert len(refusals.REFUSALS) == sum(map(len, refusals.SECTIONS))
+
+
+# ------------------------------------------------------------ constructors
+
+# What none of them can mean: a number that is none, text, an object, and bulk.
+NEVER: list[Any] = [float("nan"), 1j, object(), b"x", np.zeros(10**5), {"a": 1}]
+# What whole numbers, numbers and yes-or-no can't be.
+KINDS: dict[str, list[Any]] = {
+    "int": ["3", 3.5, -(2**70), float("inf"), True, [1]],
+    "float": ["3", float("inf"), True, [1], -(10**400), 10**400],
+    "bool": ["yes", 0, 1, None, 0.5, []],
+    "str": [3.5, 7, ["a"], b"x", np.zeros(9)],
+}
+# What takes more than it is declared to: lists of axes, Keras' half steps, a warning for an
+# unknown mode, and verbose=True.
+TAKES_MORE = {"axis", "decay_steps", "mode", "verbose"}
+# Of Keras' Embedding, but not supported.
+UNSUPPORTED = {"lora_rank", "lora_alpha", "quantization_config"}
+# Paths, which may be bytes.
+PATHS = {"backup_dir", "filename", "log_dir"}
+
+
+def classes() -> Iterator[Any]:
+    modules = (
+        *(layers, losses, metrics, callbacks, initializers, regularizers),
+        *(constraints, optimizers, schedules),
+    )
+    skipped = {"TensorBoard", "LossFunction", "FunctionLoss", "CallbackList", "Plan", "Registry"}
+    skipped |= {"SymbolicTensor", "MeanMetricWrapper", "LossMetric", "Workspace", "Sequential"}
+    for module in modules:
+        for name, value in sorted(vars(module).items()):
+            own = inspect.isclass(value) and value.__module__.startswith(module.__name__)
+            if own and name == value.__name__ and name not in skipped and name[0] != "_":
+                yield pytest.param(value, id=f"{module.__name__.split('.')[-1]}.{name}")
+
+
+def parameters(cls: Any) -> Iterator[inspect.Parameter]:
+    """Yield what a constructor takes by name, and its bases for it."""
+    seen = set()
+    for base in cls.__mro__:
+        if "__init__" not in vars(base) or base is object:
+            continue
+        found = inspect.signature(base.__init__).parameters.values()
+        for parameter in found:
+            named = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            if named and parameter.name not in {"self", *seen}:
+                seen.add(parameter.name)
+                yield parameter
+        if not any(p.kind is p.VAR_KEYWORD for p in found):
+            return
+        if issubclass(cls, layers.Activation) and base is not layers.Activation:
+            yield from parameters(layers.Layer)  # the activation itself is fixed
+            return
+
+
+@pytest.mark.parametrize("cls", [*classes()])
+def test_constructors_refuse(cls: Any) -> None:
+    takes = list(parameters(cls))
+    if cls is layers.InputLayer:
+        takes = [p for p in takes if p.name not in ("batch_shape", "input_shape")]
+    needed = [p.name for p in takes if p.default is p.empty or p.name == "shape"]
+    need = {name: refusals.REQUIRED[name] for name in needed}
+    cls(**need)
+    for longest in sorted((p.name for p in takes), key=len)[-1:]:
+        misspelt = partial(cls, **need, **{f"{longest}s": 1})
+        said = rf"^({cls.__name__} takes no such keyword|Unknown hook); did you mean '{longest}'"
+        assert_refused(misspelt, (TypeError, ValueError), f"{said}.*Received: ")
+    for parameter in takes:
+        name, kind = parameter.name, str(parameter.annotation).split(" | ")[0]
+        error = NotImplementedError if name in UNSUPPORTED else (ValueError, TypeError)
+        values = KINDS.get(kind, NEVER) + (NEVER if kind in ("int", "float") else [])
+        for value in () if name in TAKES_MORE else values:
+            if not (name in PATHS and isinstance(value, bytes)):
+                assert_refused(partial(cls, **{**need, name: value}), error, "Received: ")

@@ -1,0 +1,53 @@
+"""The loss after the last step of an epoch, by which `fit` finds weights that diverge in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.models import classifier, data
+from tinynet import Sequential, config, layers
+
+
+class Scaled(layers.Layer):
+    """Its outputs are half as large in training."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return x * 0.5 if training else x
+
+
+@pytest.mark.each_value
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize(
+    ("layer", "differs"),
+    [
+        (lambda: layers.Dense(3), False),
+        (lambda: layers.LayerNormalization(), False),
+        (lambda: layers.Lambda(lambda x: 2 * x), False),
+        (lambda: Sequential([layers.Input((5,)), layers.Activation("tanh")]), False),
+        (lambda: Scaled(), True),
+        (lambda: Sequential([layers.Input((5,)), Scaled()]), True),
+        (lambda: layers.Lambda(lambda x, training: x * 0.5 if training else x), True),
+        (lambda: layers.Dropout(0.5), True),
+        (lambda: layers.GaussianNoise(0.5), True),
+        (lambda: layers.BatchNormalization(), True),
+    ],
+)
+def test_loss_after_the_last_step_is_that_of_an_evaluation(
+    backend: str, layer: Any, differs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training program computes it, without a step, unless it computes something else."""
+    before = config.backend()
+    config.set_backend(backend)
+    try:
+        model, (x, y) = classifier(layer()), data()
+        found = []
+        own = model._loss_of
+        monkeypatch.setattr(model, "_loss_of", lambda batch: found.append(own(batch)) or found[-1])
+        model.fit(x, y, batch_size=21, epochs=2, shuffle=False, verbose=0)
+        assert {kind for kind, *_ in model._programs} == {"train", *(["test"] * differs)}
+        assert int(model.optimizer.iterations) == 2
+        assert found == pytest.approx([model.evaluate(x, y, batch_size=21, verbose=0)], rel=1e-6)
+    finally:
+        config.set_backend(before)
