@@ -6,13 +6,26 @@ of which nothing may change, and `tmp_path`, an empty folder. `test_refusals` tr
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-import tinynet  # noqa: F401
-from tinynet import callbacks, layers, losses, metrics, optimizers  # noqa: F401
+import tinynet
+from tinynet import (  # noqa: F401
+    Sequential,
+    callbacks,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    random,
+    visualize,
+)
+from tinynet.compat import tensorflow as tf
+from tinynet.datasets import drawn_digits, frame_digit
+from tinynet.repeats import Repeats
 
 Rows = dict[str, tuple[Callable[..., Any], type[Exception] | tuple[type[Exception], ...], str]]
 
@@ -36,20 +49,301 @@ TRAINING: Rows = {
     ),
 }
 
+
 # ------------------------------------------------------------ models and their files
-MODELS_AND_FILES: Rows = {}
+def later(function: Any, *args: Any, **options: Any) -> Callable[[], Any]:
+    """Return a call that is made later."""
+    return lambda: function(*args, **options)
+
+
+def by_message(
+    subject: str, table: dict[str, list[Callable[..., Any]]], error: Any = ValueError
+) -> Rows:
+    """Return the rows of calls that are listed by what is said of them."""
+    return {
+        f"{subject} {number}: {said}": (call, error, f"{said}")
+        for said, calls in table.items()
+        for number, call in enumerate(calls)
+    }
+
+
+A, B, OWN = layers.Dense(3, name="a"), layers.Input((4,)), type("Own", (tinynet.Model,), {})
+OF_MODELS: dict[str, list[Callable[..., Any]]] = {
+    "takes one input, before all layers": [
+        later(Sequential, [B, B]),
+        later(Sequential, [A, B]),
+        lambda model: model.add(B),
+    ],
+    "takes layers only": [later(Sequential, [A, each]) for each in ("dense", 3, layers.Dense)],
+    "must have different names": [
+        later(Sequential, [A, A]),
+        lambda model: model.add(layers.Dense(2, name=model.layers[0].name)),
+    ],
+    "is not an axis": [
+        later(Sequential, [B, layers.Softmax(axis=5)]),
+        lambda model: model.add(layers.Softmax(axis=4)),
+    ],
+    "has no layers: add some": [
+        lambda: Sequential()([[0.0]]),
+        lambda: Sequential().predict([[0.0]]),
+        lambda: Sequential().build((None, 2)),
+    ],
+    r"takes inputs of shape \(None, 4\)": [
+        lambda model: model.build((None, 5)),
+        lambda model: model([[0.0] * 5]),
+    ],
+    "did you mean 'dense": [lambda model: model.get_layer("dens")],
+    "has 2 layers": [lambda model: model.get_layer(index=2)],
+    "takes either a name or an index": [
+        lambda model: model.get_layer(),
+        lambda model: model.get_layer("dense", 0),
+    ],
+    "takes a list of 4 weights": [lambda model: model.set_weights([])],
+    r"bias .*Received: shape \(7,\)": [
+        lambda model: model.set_weights([*(w + 1 for w in model.get_weights()[:3]), np.zeros(7)])
+    ],
+    "takes a Sequential, or a Model": [lambda: tinynet.models.clone_model(OWN())],
+}
+MODELS_AND_FILES: Rows = {
+    **by_message("model", OF_MODELS),
+    **by_message("model", {"must be a list of layers": [later(Sequential, A)]}, TypeError),
+    "a data set without a length": (
+        lambda: len(tinynet.utils.PyDataset()),
+        NotImplementedError,
+        "__len__",
+    ),
+    "a data set without batches": (
+        lambda: tinynet.utils.PyDataset()[0],
+        NotImplementedError,
+        "__getitem__",
+    ),
+}
 
 # ------------------------------------------------------------ operations, tape, variables, random
 OPERATIONS: Rows = {}
 
+
 # ------------------------------------------------------------ data, datasets and their files
-DATA: Rows = {}
+def weighted(class_weight: Any) -> Callable[[Any], Any]:
+    """Return a call of `fit` with weights of classes."""
+    return lambda model: model.fit(np.ones((2, 4)), [0, 1], class_weight=class_weight, verbose=0)
+
+
+def infinite(method: str) -> Callable[[Any], Any]:
+    """Return a call of a method with a number that is infinite in float32."""
+    x = np.where(np.arange(20).reshape(5, 4) == 13, 1e39, 1)
+    return lambda model: getattr(model, method)(x, np.arange(5) % 3)
+
+
+def with_names(method: str, *arguments: Any) -> Callable[[], Any]:
+    """Return a call of a model whose input and output have names, or of its method."""
+
+    def call() -> None:
+        model = Sequential([layers.Input((4,), name="feats"), layers.Dense(2, name="out")])
+        model.compile("sgd", "mse")
+        getattr(model, method)(*arguments)
+
+    return call
+
+
+FOUR, TWO = np.ones((3, 4)), np.ones((3, 2))
+#: What `with_names` refuses of x and y.
+MISNAMED: dict[str, tuple[Any, Any]] = {
+    r"x must .*'feats'.*Received.*\['images'\]": ({"images": FOUR}, TWO),
+    r"y must .*'out'.*Received.*\['output'\]": (FOUR, {"output": TWO}),
+    r"y must .*'out'.*Received.*\['out', 'b'\]": (FOUR, {"out": TWO, "b": TWO}),
+    "one input.*2 arrays": ([FOUR, FOUR], TWO),
+    "one output.*2 arrays": (FOUR, [TWO, TWO]),
+}
+#: What is wrong with an image, by what is said of it.
+NO_DIGITS: dict[str, Any] = {
+    r"stands out.* Received: 0\.0%": np.zeros((28, 28)),
+    r"Received: 0\.0%": np.full((50, 40, 3), 255, np.uint8),
+    "stands out": 200 + np.random.default_rng(0).integers(0, 9, (50, 50)),
+    r"Received: shape \(0, 5\)": np.zeros((0, 5)),
+    r"Received: shape \(784,\)": np.zeros(784),
+    r"Received: shape \(4, 4, 5\)": np.zeros((4, 4, 5)),
+    "0 to 1|0 to 255": np.full((4, 4), np.nan),
+    "Received: -1 to -1": np.full((4, 4), -1),
+    "from 0 to 255. Received: 300": np.full((4, 4), 300),
+    "real numbers": [["a", "b"]],
+}
+OF_RANDOM: dict[str, list[Callable[..., Any]]] = {
+    "^shape must be an integer of at least 0": [
+        later(random.normal, (-1, 2)),
+        later(random.normal, (None, 2)),
+    ],
+    "^seed must be an integer": [
+        later(random.normal, (2,), seed="a"),
+        later(random.SeedGenerator, "a"),
+    ],
+    "^dtype must be a float type": [
+        later(random.normal, (2,), dtype="int32"),
+        later(random.uniform, (2,), dtype="int32"),
+    ],
+    "^dtype must be an integer type": [later(random.randint, (2,), 0, 5, dtype="float32")],
+    "^maxval must be above minval": [later(random.randint, (2,), 5, 5)],
+    "^logits must have the shape": [later(random.categorical, [1.0, 2.0], 3)],
+    "^rate must be a number from 0 to 1": [later(random.dropout, [1.0], 1.5)],
+    "^noise_shape must have the inputs' 2": [later(random.dropout, [[1.0]], 0.5, (1,))],
+}
+DATA: Rows = {
+    **{
+        f"class weights {value!r}": (weighted(value), (ValueError, TypeError), "class.*Received: .")
+        for value in (
+            *({-1: 1.0}, {0: np.nan}, {0.5: 1.0}, {np.nan: 1.0}),
+            *([1, 2], {0: "a"}, {"a": 1.0}, 3.0),
+        )
+    },
+    **{
+        f"{method}: {said}": (with_names(method, x, y), ValueError, said)
+        for method in ("fit", "evaluate", "train_on_batch", "test_on_batch")
+        for said, (x, y) in MISNAMED.items()
+    },
+    **{
+        f"{method} of inputs by a wrong name": (
+            with_names(method, {"images": FOUR}),
+            ValueError,
+            r"x must .*'feats'.*Received.*\['images'\]",
+        )
+        for method in ("predict", "predict_on_batch", "__call__")
+    },
+    "inputs by name where they have none": (
+        lambda: Sequential([layers.Dense(2)]).predict({"feats": FOUR}),
+        ValueError,
+        "x must be an array; .*Input",
+    ),
+    "an iterable of rows": (
+        lambda model: model.fit(iter([(FOUR[0], 1)])),
+        ValueError,
+        "iterable must return batches",
+    ),
+    **{
+        f"{method} of a number beyond float32": (
+            infinite(method),
+            ValueError,
+            "1 of 20 not finite, the first in row 3: inf",
+        )
+        for method in ("fit", "evaluate", "train_on_batch")
+    },
+    **{
+        f"drawn_digits of {name}={value!r}": (
+            later(drawn_digits.load_data, **{name: value}),
+            ValueError if value == -1 else TypeError,
+            f"{name} must be an integer.*Received: {name}=.",
+        )
+        for name in ("n_train", "n_test", "seed")
+        for value in (-1, True, 1.0, "1", None, [1])
+    },
+    **{
+        f"a digit: {said}": (later(frame_digit, image), ValueError, said)
+        for said, image in NO_DIGITS.items()
+    },
+    **by_message("random", OF_RANDOM),
+    **by_message(
+        "tf.random",
+        {"maxval must be": [later(tf.random.uniform, (2,), dtype=tf.int32)]},
+        TypeError,
+    ),
+}
 
 # ------------------------------------------------------------ config, utils, the command line
 SETTINGS: Rows = {}
 
 # ------------------------------------------------------------ explain, visualize, export, sklearn
-EXTRAS: Rows = {}
+BLOBS, KINDS = np.random.default_rng(0).normal(size=(12, 5)), np.arange(12) % 3
+TAGS = (BLOBS[:, :4] > 0).astype(int)
+
+
+def estimator(y: Any, *weights: Any, method: str = "fit", **settings: Any) -> Callable[[], Any]:
+    """Return a call of a method of an estimator, whose module takes long to import."""
+
+    def call() -> None:
+        module = importlib.import_module("tinynet.sklearn")
+        kind = module.TinyNetRegressor if "loss" in settings else module.TinyNetClassifier
+        getattr(kind(**settings), method)(BLOBS, y, *weights)
+
+    return call
+
+
+#: What estimators refuse, by what is said.
+OF_SKLEARN: dict[str, Callable[..., Any]] = {
+    "Received: solver='lbfgs'": estimator(KINDS, solver="lbfgs"),
+    "0 and 1": estimator(2 * TAGS - 1),
+    "one label for each sample": estimator(TAGS + np.arange(4)),
+    "class_weight must be None": estimator(TAGS, class_weight="balanced"),
+    "y must be at least 0": estimator(KINDS - 1, loss="poisson"),
+    "loss must be one of": estimator(KINDS, loss=(8,)),
+    "Negative": estimator(KINDS, -np.ones(12)),
+    "non-zero": estimator(KINDS, np.zeros(12)),
+    "shape": estimator(KINDS, np.ones(11)),
+    "classes must be passed on the first call": estimator(KINDS, method="partial_fit"),
+    **{
+        f"Received: {name}={value!r}": estimator(
+            KINDS, None, range(3), method="partial_fit", **{name: value}
+        )
+        for name, value in (("early_stopping", True), ("class_weight", "balanced"))
+    },
+}
+#: Settings that both methods refuse, and what is said but for the name and the value.
+SETTINGS_OF_SKLEARN: dict[tuple[str, Any], str] = {
+    ("solver", "addam"): "did you mean 'adam'",
+    ("activation", "rleu"): "did you mean 'relu'",
+    ("max_fun", 100): "max_fun must be 15000",
+    ("beta_1", 1.0): "beta_1 must be less than 1",
+    ("hidden_layer_sizes", (0,)): "Received: hidden_layer_sizes=0",
+    **dict.fromkeys(
+        [
+            *(("learning_rate", "falling"), ("learning_rate_init", 0.0), ("max_iter", 0)),
+            *(("batch_size", 0), ("alpha", -1.0), ("n_iter_no_change", 0), ("dropout", 2.0)),
+            *(("momentum", 1.5), ("validation_fraction", 1.0), ("power_t", -1.0), ("tol", -1.0)),
+            *(("verbose", -1), ("epsilon", 0.0)),
+        ],
+        "",
+    ),
+}
+RUNS = Repeats([4, 9], [{"loss": 1.0, "accuracy": 0.5}, {"loss": 4.0, "accuracy": 0.9}])
+EXTRAS: Rows = {
+    **{f"an estimator: {said}": (call, ValueError, said) for said, call in OF_SKLEARN.items()},
+    **{
+        f"{method} of an estimator with {name}={value!r}": (
+            estimator(KINDS, None, *known, method=method, **{name: value}),
+            ValueError,
+            said or f"Received: {name}={value!r}",
+        )
+        for (name, value), said in SETTINGS_OF_SKLEARN.items()
+        for method, *known in (("fit",), ("partial_fit", range(3)))
+    },
+    **{
+        f"an estimator with {name}='yes'": (
+            estimator(KINDS, **{name: "yes"}),
+            TypeError,
+            f"{name} must be True or False",
+        )
+        for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping")
+    },
+    "weights of an estimator that is not fitted": (
+        lambda: importlib.import_module("tinynet.sklearn").TinyNetClassifier().coefs_,
+        AttributeError,
+        "not fitted yet",
+    ),
+    **by_message(
+        "repeat",
+        {
+            "did you mean 'accuracy'": [later(RUNS.mean, "acuracy")],
+            "Received: 0 seeds, 0 runs": [later(Repeats, [], [])],
+            "at least one run": [later(visualize.plot_runs, {"a": []})],
+            "Received: seeds=0": [later(tinynet.repeat, abs, ((BLOBS, KINDS),) * 2, seeds=0)],
+            "Received: a seed=-1": [later(tinynet.repeat, abs, ((BLOBS, KINDS),) * 2, seeds=[-1])],
+            "data must be.*Received": [later(tinynet.repeat, abs, (BLOBS, BLOBS))],
+        },
+    ),
+    "repeat without a model": (
+        later(tinynet.repeat, None, ((BLOBS, KINDS),) * 2),
+        TypeError,
+        "Received: None",
+    ),
+}
 
 SECTIONS = [
     *(LAYERS, LOSSES_AND_METRICS, OPTIMIZERS_AND_CALLBACKS, TRAINING, MODELS_AND_FILES),
