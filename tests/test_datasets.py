@@ -311,20 +311,6 @@ def test_without_anything_the_message_names_every_place(
     assert listing(tmp_path) == []
 
 
-def test_silent_mirrors_are_given_up_in_time(
-    nowhere: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for source in (mnist.SOURCE, fashion_mnist.SOURCE):
-        attempts = sum(len(mirrors) for _, mirrors in source.downloads)
-        assert attempts >= 2
-        assert attempts * download._CONNECT_SECONDS < 30
-    monkeypatch.setattr(download, "_CONNECT_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        with pytest.raises(FileNotFoundError, match=r"no answer within 0\.2 s"):
-            load(nowhere._replace(downloads=((IDX_FILES, (url, url)),)))
-
-
 # Downloading
 
 
