@@ -6,6 +6,7 @@ of which nothing may change, and `tmp_path`, an empty folder. `test_refusals` tr
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -302,6 +303,32 @@ SETTINGS_OF_SKLEARN: dict[tuple[str, Any], str] = {
         "",
     ),
 }
+#: What the stand-in of TensorFlow refuses.
+TENSORS = np.float32([[1, -2, 3], [0.5, 4, -1]])
+slices = tf.data.Dataset.from_tensor_slices
+generated = tf.data.Dataset.from_generator
+OF_TENSORFLOW: dict[str, list[Callable[..., Any]]] = {
+    r"must have the shape \(3,\)": [later(tf.Variable, [1.0, 2.0], shape=(3,))],
+    r"x must have the shape \(None, 2\)": [later(tf.ensure_shape, TENSORS, [None, 2])],
+    "batch_dims must be": [later(tf.gather, TENSORS, [0], batch_dims=2)],
+    "Classes must be from 0 to 2": [later(tf.math.confusion_matrix, [0, 3], [0, 1], num_classes=3)],
+    "one row for each element": [later(slices, x) for x in (3.0, (TENSORS, TENSORS[:1]))],
+    "batch_size must be": [later(slices(TENSORS).batch, 0)],
+    "buffer_size must be": [later(slices(TENSORS).shuffle, 0)],
+    r"shape \(2,\)": [
+        lambda: [*generated(lambda: TENSORS, tf.float32, output_shapes=(2,))],
+    ],
+    "number of steps must be given": [
+        lambda model: model.fit(slices((np.ones((2, 4)), [0, 1])).batch(1).repeat())
+    ],
+}
+#: What TensorFlow has and the stand-in has not, and what is said of it.
+NOT_THERE = {
+    "data.TFRecordDataset": "NumPy",
+    "saved_model.save": r"model\.save\('name\.keras'\)",
+    "compat.v1": "no TensorFlow 1",
+    **dict.fromkeys(("signal", "linalg.svd", "nn.conv2d", "math.digamma"), "NumPy"),
+}
 RUNS = Repeats([4, 9], [{"loss": 1.0, "accuracy": 0.5}, {"loss": 4.0, "accuracy": 0.9}])
 EXTRAS: Rows = {
     **{f"an estimator: {said}": (call, ValueError, said) for said, call in OF_SKLEARN.items()},
@@ -327,6 +354,39 @@ EXTRAS: Rows = {
         AttributeError,
         "not fitted yet",
     ),
+    **by_message("tf", OF_TENSORFLOW),
+    **by_message(
+        "tf",
+        {
+            "must be a function that returns": [later(generated, [1], tf.int32)],
+            "must describe the elements": [later(generated, lambda: [1])],
+        },
+        TypeError,
+    ),
+    "a variable of a misspelt option": (
+        later(tf.Variable, 1.0, trainible=False),
+        TypeError,
+        "trainible",
+    ),
+    **{
+        f"tf.{path}": (
+            later(functools.reduce, getattr, path.split("."), tf),
+            NotImplementedError,
+            rf"no tf\..*{hint}.*Received: tf\.",
+        )
+        for path, hint in NOT_THERE.items()
+    },
+    **{
+        f"length of a data set that is {size}": (
+            later(len, dataset),
+            TypeError,
+            f"Received: a size that is {size}$",
+        )
+        for size, dataset in (
+            ("infinite", slices(TENSORS).repeat()),
+            ("unknown", slices(TENSORS).filter(lambda x: True)),
+        )
+    },
     **by_message(
         "repeat",
         {
