@@ -114,7 +114,7 @@ MODELS_AND_FILES: Rows = {
         "__len__",
     ),
     "a data set without batches": (
-        lambda: tinynet.utils.PyDataset()[0],
+        lambda: tinynet.utils.Sequence()[0],  # its older name
         NotImplementedError,
         "__getitem__",
     ),

@@ -170,29 +170,6 @@ def test_a_layer_outside_a_model_has_no_ends(k: Any) -> None:
     assert not hasattr(k.Sequential([k.layers.Dense(2)]), "input")
 
 
-def test_a_data_set_of_one_s_own(k: Any) -> None:
-    events: list[Any] = []
-
-    class Halves(k.utils.PyDataset):
-        def __len__(self) -> int:
-            return 2
-
-        def __getitem__(self, index: int) -> Any:
-            events.append(index)
-            return X[3 * index : 3 * index + 3], np.array([0, 1, 2])
-
-        def on_epoch_end(self) -> None:
-            events.append("end")
-
-    model = sequential(k)
-    model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
-    history = model.fit(Halves(), epochs=2, verbose=0, shuffle=False)
-    assert len(history.history["loss"]) == 2
-    assert events.count("end") >= 2  # Keras looks at the data once more
-    assert {0, 1} <= set(events)
-    assert k.utils.Sequence is k.utils.PyDataset
-
-
 def test_plot_model_draws_into_a_file(tmp_path: Path) -> None:
     model = functional(tinynet)
     figure = utils.plot_model(model, to_file=tmp_path / "net.png", show_shapes=True, dpi=50)
