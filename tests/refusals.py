@@ -57,57 +57,40 @@ def later(function: Any, *args: Any, **options: Any) -> Callable[[], Any]:
     return lambda: function(*args, **options)
 
 
-def by_message(
-    subject: str, table: dict[str, list[Callable[..., Any]]], error: Any = ValueError
-) -> Rows:
-    """Return the rows of calls that are listed by what is said before what came."""
+def told(subject: str, rows: list[tuple[str, Callable[..., Any]]], error: Any = ValueError) -> Rows:
+    """Return rows of what is said before what came, and what is tried."""
     return {
         f"{subject} {number}: {said}": (call, error, f"{said}.*Received: .")
-        for said, calls in table.items()
-        for number, call in enumerate(calls)
+        for number, (said, call) in enumerate(rows)
     }
 
 
 A, B, OWN = layers.Dense(3, name="a"), layers.Input((4,)), type("Own", (tinynet.Model,), {})
-OF_MODELS: dict[str, list[Callable[..., Any]]] = {
-    "takes one input, before all layers": [
-        later(Sequential, [B, B]),
-        later(Sequential, [A, B]),
-        lambda model: model.add(B),
-    ],
-    "takes layers only": [later(Sequential, [A, each]) for each in ("dense", 3, layers.Dense)],
-    "must have different names": [
-        later(Sequential, [A, A]),
-        lambda model: model.add(layers.Dense(2, name=model.layers[0].name)),
-    ],
-    "is not an axis": [
-        later(Sequential, [B, layers.Softmax(axis=5)]),
-        lambda model: model.add(layers.Softmax(axis=4)),
-    ],
-    "has no layers: add some": [
-        lambda: Sequential()([[0.0]]),
-        lambda: Sequential().predict([[0.0]]),
-        lambda: Sequential().build((None, 2)),
-    ],
-    r"takes inputs of shape \(None, 4\)": [
-        lambda model: model.build((None, 5)),
-        lambda model: model([[0.0] * 5]),
-    ],
-    "did you mean 'dense": [lambda model: model.get_layer("dens")],
-    "has 2 layers": [lambda model: model.get_layer(index=2)],
-    "takes either a name or an index": [
-        lambda model: model.get_layer(),
-        lambda model: model.get_layer("dense", 0),
-    ],
-    "takes a list of 4 weights": [lambda model: model.set_weights([])],
-    "/bias takes": [
-        lambda model: model.set_weights([*(w + 1 for w in model.get_weights()[:3]), np.zeros(7)])
-    ],
-    "takes a Sequential, or a Model": [lambda: tinynet.models.clone_model(OWN())],
-}
+OF_MODELS: list[tuple[str, Callable[..., Any]]] = [
+    ("takes one input, before all layers", later(Sequential, [B, B])),
+    ("takes one input, before all layers", later(Sequential, [A, B])),
+    ("takes one input, before all layers", lambda model: model.add(B)),
+    *(("takes layers only", later(Sequential, [A, wrong])) for wrong in ("dense", 3, layers.Dense)),
+    ("must have different names", later(Sequential, [A, A])),
+    ("must have different names", lambda model: model.add(model.layers[0])),
+    ("is not an axis", later(Sequential, [B, layers.Softmax(axis=5)])),
+    ("is not an axis", lambda model: model.add(layers.Softmax(axis=4))),
+    ("has no layers: add some", lambda: Sequential()([[0.0]])),
+    ("has no layers: add some", lambda: Sequential().predict([[0.0]])),
+    ("has no layers: add some", lambda: Sequential().build((None, 2))),
+    (r"takes inputs of shape \(None, 4\)", lambda model: model.build((None, 5))),
+    (r"takes inputs of shape \(None, 4\)", lambda model: model([[0.0] * 5])),
+    ("did you mean 'dense", lambda model: model.get_layer("dens")),
+    ("has 2 layers", lambda model: model.get_layer(index=2)),
+    ("takes either a name or an index", lambda model: model.get_layer()),
+    ("takes either a name or an index", lambda model: model.get_layer("dense", 0)),
+    ("takes a list of 4 weights", lambda model: model.set_weights([])),
+    ("/bias takes", lambda model: model.set_weights([*model.get_weights()[:3], np.zeros(7)])),
+    ("takes a Sequential, or a Model", lambda: tinynet.models.clone_model(OWN())),
+]
 MODELS_AND_FILES: Rows = {
-    **by_message("model", OF_MODELS),
-    **by_message("model", {"must be a list of layers": [later(Sequential, A)]}, TypeError),
+    **told("model", OF_MODELS),
+    **told("models", [("must be a list of layers", later(Sequential, A))], TypeError),
     "a data set without a length": (
         lambda: len(tinynet.utils.PyDataset()),
         NotImplementedError,
@@ -169,25 +152,19 @@ NO_DIGITS: dict[str, Any] = {
     "from 0 to 255. Received: 300": np.full((4, 4), 300),
     "real numbers": [["a", "b"]],
 }
-OF_RANDOM: dict[str, list[Callable[..., Any]]] = {
-    "^shape must be an integer of at least 0": [
-        later(random.normal, (-1, 2)),
-        later(random.normal, (None, 2)),
-    ],
-    "^seed must be an integer": [
-        later(random.normal, (2,), seed="a"),
-        later(random.SeedGenerator, "a"),
-    ],
-    "^dtype must be a float type": [
-        later(random.normal, (2,), dtype="int32"),
-        later(random.uniform, (2,), dtype="int32"),
-    ],
-    "^dtype must be an integer type": [later(random.randint, (2,), 0, 5, dtype="float32")],
-    "^maxval must be above minval": [later(random.randint, (2,), 5, 5)],
-    "^logits must have the shape": [later(random.categorical, [1.0, 2.0], 3)],
-    "^rate must be a number from 0 to 1": [later(random.dropout, [1.0], 1.5)],
-    "^noise_shape must have the inputs' 2": [later(random.dropout, [[1.0]], 0.5, (1,))],
-}
+OF_RANDOM: list[tuple[str, Callable[..., Any]]] = [
+    ("^shape must be an integer of at least 0", later(random.normal, (-1, 2))),
+    ("^shape must be an integer of at least 0", later(random.normal, (None, 2))),
+    ("^seed must be an integer", later(random.normal, (2,), seed="a")),
+    ("^seed must be an integer", later(random.SeedGenerator, "a")),
+    ("^dtype must be a float type", later(random.normal, (2,), dtype="int32")),
+    ("^dtype must be a float type", later(random.uniform, (2,), dtype="int32")),
+    ("^dtype must be an integer type", later(random.randint, (2,), 0, 5, dtype="float32")),
+    ("^maxval must be above minval", later(random.randint, (2,), 5, 5)),
+    ("^logits must have the shape", later(random.categorical, [1.0, 2.0], 3)),
+    ("^rate must be a number from 0 to 1", later(random.dropout, [1.0], 1.5)),
+    ("^noise_shape must have the inputs' 2", later(random.dropout, [[1.0]], 0.5, (1,))),
+]
 DATA: Rows = {
     **{
         f"class weights {value!r}": (weighted(value), (ValueError, TypeError), "class.*Received: .")
@@ -240,12 +217,7 @@ DATA: Rows = {
         f"a digit: {said}": (later(frame_digit, image), ValueError, said)
         for said, image in NO_DIGITS.items()
     },
-    **by_message("random", OF_RANDOM),
-    **by_message(
-        "tf.random",
-        {"maxval must be": [later(tf.random.uniform, (2,), dtype=tf.int32)]},
-        TypeError,
-    ),
+    **told("random", OF_RANDOM),
 }
 
 # ------------------------------------------------------------ config, utils, the command line
@@ -307,21 +279,24 @@ SETTINGS_OF_SKLEARN: dict[tuple[str, Any], str] = {
 TENSORS = np.float32([[1, -2, 3], [0.5, 4, -1]])
 slices = tf.data.Dataset.from_tensor_slices
 generated = tf.data.Dataset.from_generator
-OF_TENSORFLOW: dict[str, list[Callable[..., Any]]] = {
-    r"must have the shape \(3,\)": [later(tf.Variable, [1.0, 2.0], shape=(3,))],
-    r"x must have the shape \(None, 2\)": [later(tf.ensure_shape, TENSORS, [None, 2])],
-    "batch_dims must be": [later(tf.gather, TENSORS, [0], batch_dims=2)],
-    "Classes must be from 0 to 2": [later(tf.math.confusion_matrix, [0, 3], [0, 1], num_classes=3)],
-    "one row for each element": [later(slices, x) for x in (3.0, (TENSORS, TENSORS[:1]))],
-    "batch_size must be": [later(slices(TENSORS).batch, 0)],
-    "buffer_size must be": [later(slices(TENSORS).shuffle, 0)],
-    r"shape \(2,\)": [
-        lambda: [*generated(lambda: TENSORS, tf.float32, output_shapes=(2,))],
-    ],
-    "number of steps must be given": [
-        lambda model: model.fit(slices((np.ones((2, 4)), [0, 1])).batch(1).repeat())
-    ],
-}
+OF_TENSORFLOW: list[tuple[str, Callable[..., Any]]] = [
+    (r"must have the shape \(3,\)", later(tf.Variable, [1.0, 2.0], shape=(3,))),
+    (r"x must have the shape \(None, 2\)", later(tf.ensure_shape, TENSORS, [None, 2])),
+    ("batch_dims must be", later(tf.gather, TENSORS, [0], batch_dims=2)),
+    ("from 0 to 2", later(tf.math.confusion_matrix, [0, 3], [0, 1], num_classes=3)),
+    ("one row for each element", later(slices, 3.0)),
+    ("one row for each element", later(slices, (TENSORS, TENSORS[:1]))),
+    ("batch_size must be", later(slices(TENSORS).batch, 0)),
+    ("buffer_size must be", later(slices(TENSORS).shuffle, 0)),
+    (r"shape \(2,\)", lambda: [*generated(lambda: TENSORS, tf.float32, output_shapes=(2,))]),
+    ("number of steps must", lambda model: model.fit(slices((FOUR[None], [[0, 1, 2]])).repeat())),
+]
+#: What it refuses because of a type.
+TYPES_OF_TENSORFLOW: list[tuple[str, Callable[..., Any]]] = [
+    ("must be a function that returns", later(generated, [1], tf.int32)),
+    ("must describe the elements", later(generated, lambda: [1])),
+    ("maxval must be", later(tf.random.uniform, (2,), dtype=tf.int32)),
+]
 #: What TensorFlow has and the stand-in has not, and what is said of it.
 NOT_THERE = {
     "data.TFRecordDataset": "NumPy",
@@ -330,6 +305,15 @@ NOT_THERE = {
     **dict.fromkeys(("signal", "linalg.svd", "nn.conv2d", "math.digamma"), "NumPy"),
 }
 RUNS = Repeats([4, 9], [{"loss": 1.0, "accuracy": 0.5}, {"loss": 4.0, "accuracy": 0.9}])
+DATASETS = (BLOBS, KINDS), (BLOBS, KINDS)
+OF_REPEATS: list[tuple[str, Callable[..., Any]]] = [
+    ("did you mean 'accuracy'", later(RUNS.mean, "acuracy")),
+    ("at least one run", later(Repeats, [], [])),
+    ("at least one run", later(visualize.plot_runs, {"a": []})),
+    ("seeds must be", later(tinynet.repeat, abs, DATASETS, seeds=0)),
+    ("a seed must be", later(tinynet.repeat, abs, DATASETS, seeds=[-1])),
+    ("data must be", later(tinynet.repeat, abs, (BLOBS, BLOBS))),
+]
 EXTRAS: Rows = {
     **{f"an estimator: {said}": (call, ValueError, said) for said, call in OF_SKLEARN.items()},
     **{
@@ -354,15 +338,8 @@ EXTRAS: Rows = {
         AttributeError,
         "not fitted yet",
     ),
-    **by_message("tf", OF_TENSORFLOW),
-    **by_message(
-        "tf",
-        {
-            "must be a function that returns": [later(generated, [1], tf.int32)],
-            "must describe the elements": [later(generated, lambda: [1])],
-        },
-        TypeError,
-    ),
+    **told("tf", OF_TENSORFLOW),
+    **told("tf, types", TYPES_OF_TENSORFLOW, TypeError),
     "a variable of a misspelt option": (
         later(tf.Variable, 1.0, trainible=False),
         TypeError,
@@ -387,18 +364,9 @@ EXTRAS: Rows = {
             ("unknown", slices(TENSORS).filter(lambda x: True)),
         )
     },
-    **by_message(
-        "repeat",
-        {
-            "did you mean 'accuracy'": [later(RUNS.mean, "acuracy")],
-            "at least one run": [later(Repeats, [], []), later(visualize.plot_runs, {"a": []})],
-            "seeds must be": [later(tinynet.repeat, abs, ((BLOBS, KINDS),) * 2, seeds=0)],
-            "a seed must be": [later(tinynet.repeat, abs, ((BLOBS, KINDS),) * 2, seeds=[-1])],
-            "data must be": [later(tinynet.repeat, abs, (BLOBS, BLOBS))],
-        },
-    ),
+    **told("repeats", OF_REPEATS),
     "repeat without a model": (
-        later(tinynet.repeat, None, ((BLOBS, KINDS),) * 2),
+        later(tinynet.repeat, None, DATASETS),
         TypeError,
         "Received: None",
     ),

@@ -1,4 +1,4 @@
-"""What stands in for TensorFlow, against TensorFlow."""
+"""What stands in for TensorFlow, and `tf.keras.backend`, against TensorFlow."""
 
 from __future__ import annotations
 
@@ -358,6 +358,88 @@ def test_settings_are_accepted(tensorflow: Any) -> None:
     stand_in.config.threading.set_intra_op_parallelism_threads(1)
 
 
+# ------------------------------------------------------------ tf.keras.backend
+
+Q, P = np.float32([[0.5, -2, 3], [-0.25, 4, -1]]), np.float32([[0.25, 0.5, 0.75], [1, 0, 0.125]])
+ONE_ARGUMENT = [
+    *("abs", "argmax", "argmin", "batch_flatten", "cast_to_floatx", "cos", "count_params"),
+    *("cumprod", "cumsum", "elu", "exp", "expand_dims", "flatten", "hard_sigmoid", "int_shape"),
+    *("l2_normalize", "max", "mean", "min", "ndim", "ones_like", "prod", "relu", "round"),
+    *("sigmoid", "sign", "sin", "softmax", "softplus", "softsign", "sqrt", "square", "std"),
+    *("stop_gradient", "sum", "tanh", "transpose", "var", "zeros_like"),
+]
+TWO_ARGUMENTS = [
+    *("equal", "greater", "greater_equal", "less", "less_equal", "maximum", "minimum"),
+    *("not_equal", "batch_dot"),
+]
+BACKEND = {
+    **{name: lambda K, x, y, name=name: getattr(K, name)(x) for name in ONE_ARGUMENT},
+    **{name: lambda K, x, y, name=name: getattr(K, name)(x, y) for name in TWO_ARGUMENTS},
+    **{
+        f"{name}, axis": lambda K, x, y, name=name: getattr(K, name)(x, axis=-1, keepdims=True)
+        for name in ("max", "mean", "min", "prod", "std", "sum", "var")
+    },
+    "all": lambda K, x, y: K.all(x > 0, axis=1),
+    "any": lambda K, x, y: K.any(x > 0),
+    "arange": lambda K, x, y: K.arange(3),
+    "batch_dot, axes": lambda K, x, y: K.batch_dot(x, y, axes=1),
+    "binary_crossentropy": lambda K, x, y: K.binary_crossentropy(y, K.sigmoid(x)),
+    "binary_crossentropy, logits": lambda K, x, y: K.binary_crossentropy(y, x, from_logits=True),
+    "cast": lambda K, x, y: K.cast(x > 0, "float32"),
+    "categorical_crossentropy": lambda K, x, y: K.categorical_crossentropy(y, K.softmax(x)),
+    "clip": lambda K, x, y: K.clip(x, -0.5, 0.5),
+    "clip, keywords": lambda K, x, y: K.clip(x, min_value=0, max_value=1),
+    "concatenate": lambda K, x, y: K.concatenate([x, y]),
+    "constant": lambda K, x, y: K.constant(3.0, shape=(2,)),
+    "dot": lambda K, x, y: K.dot(x, K.transpose(y)),
+    "epsilon": lambda K, x, y: K.epsilon(),
+    "gather": lambda K, x, y: K.gather(x, [1, 0]),
+    "in_top_k": lambda K, x, y: K.in_top_k(x, K.cast(K.argmax(y), "int32"), 2),
+    "log": lambda K, x, y: K.log(y + 1),
+    "one_hot": lambda K, x, y: K.one_hot(K.cast(K.constant([0, 2, 1]), "int32"), 3),
+    "permute_dimensions": lambda K, x, y: K.permute_dimensions(x, (1, 0)),
+    "pow": lambda K, x, y: K.pow(y, 2.5),
+    "relu, options": lambda K, x, y: K.relu(x, alpha=0.1, max_value=1.0),
+    "repeat_elements": lambda K, x, y: K.repeat_elements(x, 2, axis=1),
+    "reshape": lambda K, x, y: K.reshape(x, shape=(-1, 2)),
+    "reverse": lambda K, x, y: K.reverse(x, axes=0),
+    "sparse_categorical_crossentropy": lambda K, x, y: K.sparse_categorical_crossentropy(
+        K.constant([0, 2]), K.softmax(x)
+    ),
+    "squeeze": lambda K, x, y: K.squeeze(K.expand_dims(x, 1), 1),
+    "stack": lambda K, x, y: K.stack([x, y], axis=1),
+    "switch": lambda K, x, y: K.switch(x > 0, x, y),
+    "tile": lambda K, x, y: K.tile(x, (2, 1)),
+    "variable": lambda K, x, y: K.update_add(K.variable([1.0, 2.0]), [2.0, 3.0]) * 2,
+    "zeros": lambda K, x, y: K.zeros((2, 3)) + 1.0,
+}
+
+
+@pytest.mark.parametrize("name", BACKEND)
+def test_backend_function_matches_tensorflow(name: str, tensorflow: Any) -> None:
+    theirs, ours = (
+        np.asarray(BACKEND[name](tf.keras.backend, *map(tf.convert_to_tensor, (Q, P))))
+        for tf in (tensorflow, stand_in)
+    )
+    compare_results(ours, theirs)
+
+
+def test_backend_functions_are_differentiated() -> None:
+    K = stand_in.keras.backend
+    w = stand_in.Variable([1.0, 2.0])
+    with stand_in.GradientTape() as tape:
+        loss = K.mean(K.square(w - K.constant([0.0, 1.0])))
+    assert tape.gradient(loss, w).numpy().tolist() == [1.0, 1.0]  # w - target
+
+
+def test_backend_random_functions_take_shape_and_moments() -> None:
+    K = stand_in.keras.backend
+    drawn = K.random_normal(shape=(2000, 2), mean=3.0, stddev=0.5)
+    assert drawn.shape == (2000, 2)
+    assert abs(float(K.mean(drawn)) - 3) < 0.1
+    assert K.int_shape(K.random_uniform((4, 1), minval=2.0, maxval=3.0)) == (4, 1)
+
+
 # ------------------------------------------------------------ tf.data
 
 X, Y = np.arange(14, dtype=np.float32).reshape(7, 2), np.arange(7)
@@ -542,27 +624,6 @@ def test_dataset_tells_fit_the_number_of_steps() -> None:
     for dataset, options in ((known, {}), (unknown, {}), (known.repeat(), {"steps_per_epoch": 5})):
         model.fit(dataset, epochs=2, verbose=0, callbacks=[Steps()], **options)
     assert steps == [4, None, 5]
-
-
-def loop(tf: Any) -> Any:
-    w = tf.Variable([[0.0], [0.0]])
-    optimizer = tf.keras.optimizers.Adam(0.1)
-
-    @tf.function
-    def step(x: Any, y: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - tf.cast(y, tf.float32)[:, None]))
-        optimizer.apply_gradients([(tape.gradient(loss, w), w)])
-        return loss
-
-    losses = [float(step(x, y)) for _ in range(5) for _, (x, y) in enumerate(slices(tf).batch(2))]
-    assert len(losses) == 20
-    return np.array(losses), w.numpy()
-
-
-def test_dataset_feeds_a_training_loop(tensorflow: Any) -> None:
-    for ours, theirs in zip(loop(stand_in), loop(tensorflow), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
 
 
 PROGRAMS = {program.__name__: program for program in loops.PROGRAMS}
