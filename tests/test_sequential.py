@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinynet
-from tests.models import bits, classifier
+from tests.models import GRAPHS, bits, classifier
 from tinynet import Input, Sequential, layers
 from tinynet.program.variable import join, runs
 
@@ -295,31 +295,19 @@ def test_summary_says_what_keras_says(name: str, compiled: bool, keras: Any) -> 
     assert trainable[1] == trainable[0]
 
 
-def two_towers(k: Any) -> Any:
-    a, b = k.Input((4,), name="a"), k.Input((4,), name="b")
-    shared = k.layers.Dense(5, name="shared")
-    inner = k.Sequential([k.Input((10,)), k.layers.Dense(2, name="deep")], name="inner")
-    both = k.layers.Concatenate(name="both")([shared(a), shared(b)])
-    z = inner(both)
-    out = k.ops.exp(k.layers.Add(name="sum")([z, inner(both * 2.0)]))
-    return k.Model([a, b], [out, k.layers.Dense(1, name="last")(z)], name="net")
-
-
-def residual(k: Any) -> Any:
+def model_in_a_model(k: Any) -> Any:
     x, h = k.Input((4,), name="x"), k.Input((3,), name="h")
     inner = k.Model(h, k.layers.Dense(3, name="deep")(h), name="inner")
     y = k.layers.Dense(3, name="first")(x)
     return k.Model(x, k.layers.Add(name="sum")([y, inner(y)]), name="net")
 
 
-def chain(k: Any) -> Any:
-    x = k.Input((4,), name="x")
-    return k.Model(x, k.layers.ReLU(name="second")(k.layers.Dense(3, name="first")(x)), name="net")
+NAMED = ("residual", "siamese", "two_outputs", "repeated", "mixed", "experts")
 
 
 @pytest.mark.each_value
 @pytest.mark.parametrize("options", [{}, {"expand_nested": True, "show_trainable": True}])
-@pytest.mark.parametrize("net", [two_towers, residual, chain])
+@pytest.mark.parametrize("net", [model_in_a_model, *(GRAPHS[name] for name in NAMED)])
 def test_summary_of_a_graph_says_what_keras_says(
     net: Any, options: Any, keras: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import tinynet
 from tinynet import Input, layers, random
-from tinynet.datasets import download, drawn_digits, fashion_mnist, mnist
+from tinynet.datasets import download, fashion_mnist, mnist
 
 
 def test_silent_mirrors_are_given_up_in_time(monkeypatch: Any, tmp_path: Any) -> None:
@@ -27,36 +27,6 @@ def test_silent_mirrors_are_given_up_in_time(monkeypatch: Any, tmp_path: Any) ->
         source = download.Source("tiny", "Tiny", "tiny", {"a": "0"}, ((("a",), (url, url)),))
         with pytest.raises(FileNotFoundError, match=r"no answer within 0\.2 s"):
             download.load(source)
-
-
-def test_curves_of_drawn_digits_run_through_their_points() -> None:
-    points = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0], [-1.0, 2.0]])
-    line = drawn_digits._curve(points, 2001) @ points
-    distances = np.sqrt(((line[:, None] - points) ** 2).sum(axis=2)).min(axis=0)
-    # Neighbours on the line, about 6 long, are 0.003 apart and up to twice that where it is fast.
-    assert distances.max() < 0.006
-    np.testing.assert_allclose(line[[0, -1]], points[[0, -1]], atol=1e-12)
-    straight = drawn_digits._curve(points[:2], 5) @ points[:2]
-    np.testing.assert_allclose(straight, [[x, 0] for x in (0, 0.25, 0.5, 0.75, 1)], atol=1e-12)
-
-
-@pytest.mark.slow
-def test_a_lifted_pen_leaves_no_ink(monkeypatch: Any) -> None:
-    """Two upright strokes side by side: the way from one to the other stays black."""
-    ways = {d: [(1, "0,0 0,100 / 60,0 60,100")] for d in range(10)}
-    monkeypatch.setattr(drawn_digits, "WAYS", ways)
-    drawn_digits._table.cache_clear()
-    try:
-        (x, _), _ = drawn_digits.load_data(100, 0)
-    finally:
-        monkeypatch.undo()
-        drawn_digits._table.cache_clear()
-    # Joined by a diagonal, every row between the ends would have ink between the two strokes.
-    middle = x[:, 14]
-    strokes = (np.diff((middle > 127).astype(int), prepend=0, axis=1) == 1).sum(axis=1)
-    assert (strokes == 2).mean() > 0.9
-    nearest_means = x.mean(axis=0)[14]
-    assert nearest_means[14] < 0.2 * nearest_means.max()
 
 
 def test_layers_keep_one_output_per_input() -> None:
