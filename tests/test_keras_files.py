@@ -92,18 +92,23 @@ def optimizer_state(model: Any) -> list[Any]:
     return [np.asarray(v.numpy()) for v in model.optimizer.variables]
 
 
+def assert_equal(found: Any, expected: Any) -> None:
+    """Compare lists of arrays."""
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
 def assert_same_state(one: Any, other: Any, target: Any, suffix: str) -> None:
     if (target, suffix) != (keras, ".h5"):  # of which Keras 3 drops the optimizer's state
-        for a, b in zip(optimizer_state(one), optimizer_state(other), strict=True):
-            np.testing.assert_array_equal(a, b)
+        assert_equal(optimizer_state(one), optimizer_state(other))
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
     """Compare outputs: both round in float32, each sum of at most 12 terms of order 1."""
     a, b = ours.predict(X, verbose=0), theirs.predict(X, verbose=0)
     np.testing.assert_allclose(a, b, rtol=0, atol=24 * np.finfo(np.float32).eps)
-    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, other)
+    assert_equal(ours.get_weights(), theirs.get_weights())
 
 
 @BOTH_WAYS
@@ -341,8 +346,7 @@ def test_graphs_go_both_ways(
     loaded = passed(model, target, tmp_path / f"net{suffix}")
     assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
     assert loaded.output_names == model.output_names
-    for found, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    assert_equal(loaded.get_weights(), model.get_weights())
     results = (map(np.asarray, flattened(m.predict(x, verbose=0))) for m in (loaded, model))
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
@@ -402,9 +406,7 @@ def test_weights_that_count_go_both_ways(
         other = target.saving.load_model(tmp_path / f"net{suffix}", {"Counting": kind})
     found = {w.name: np.asarray(w).tolist() for w in other.layers[0].weights[1:]}
     assert found == {"steps": 15, "used": [True, True], "levels": [208, 208]}
-    for mine, theirs in zip(saved.get_weights(), other.get_weights(), strict=True):
-        assert mine.dtype == theirs.dtype
-        np.testing.assert_array_equal(mine, theirs)
+    assert_equal(saved.get_weights(), other.get_weights())
 
 
 @BOTH_WAYS
@@ -413,8 +415,7 @@ def test_weights_of_graphs_go_both_ways(name: str, source: Any, target: Any, tmp
     model, other = GRAPHS[name](source), GRAPHS[name](target)
     model.save_weights(tmp_path / "net.weights.h5")
     other.load_weights(tmp_path / "net.weights.h5")
-    for found, expected in zip(other.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    assert_equal(other.get_weights(), model.get_weights())
 
 
 @BOTH_WAYS
@@ -424,8 +425,7 @@ def test_ellipsis_and_new_axes_go_both_ways(source: Any, target: Any, tmp_path: 
     # Keras can't read an Ellipsis in an .h5 file.
     loaded = passed(model, target, tmp_path / "net.keras")
     inputs = data_for(model)
-    for found, expected in zip(loaded.predict(inputs), model.predict(inputs), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    assert_equal(loaded.predict(inputs), model.predict(inputs))
 
 
 def test_every_operation_has_a_class_in_keras() -> None:
