@@ -423,7 +423,7 @@ TYPES = {
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"validation_split": 0.3}], ids=str)
 def test_types_and_layouts_of_inputs_change_no_bit(
-    density: float, optimizer: str, options: Any, rng: np.random.Generator
+    density: float, optimizer: str, options: Any, rng: Any
 ) -> None:
     x, y = rng.integers(1, 256, (70, 20)) * (rng.random((70, 20)) < density), np.arange(70) % 3
     found = {}
@@ -446,7 +446,7 @@ def test_types_and_layouts_of_inputs_change_no_bit(
         assert parts == found["float32"], name
 
 
-def test_bool_inputs_are_numbers(rng: np.random.Generator) -> None:
+def test_bool_inputs_are_numbers(rng: Any) -> None:
     x, y = rng.random((40, 20)) < 0.5, np.arange(40) % 3
     found = []
     for given in (x, x.astype(np.float32)):
@@ -468,7 +468,7 @@ def traced() -> Iterator[None]:
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_inputs_are_converted_batch_by_batch(
-    kind: Any, optimizer: str, shuffle: bool, rng: np.random.Generator
+    kind: Any, optimizer: str, shuffle: bool, rng: Any
 ) -> None:
     """No call needs as much memory as the inputs have, which converting them all would take."""
     x = rng.integers(1, 256, (6000, 2000), np.uint8).astype(kind)
@@ -490,7 +490,7 @@ def test_inputs_are_converted_batch_by_batch(
             assert peak < x.size, name  # a quarter of what they take in float32
 
 
-def test_sparse_inputs_of_any_type_are_compressed_in_parts(rng: np.random.Generator) -> None:
+def test_sparse_inputs_of_any_type_are_compressed_in_parts(rng: Any) -> None:
     x = rng.integers(1, 100, (1200, 3000)) * (rng.random((1200, 3000)) < 0.01)
     expected = CompressedRows(x.astype(np.float32), "float32")
     with traced():

@@ -148,7 +148,7 @@ def mirror() -> Iterator[Mirror]:
 
 
 @pytest.fixture(autouse=True)
-def _places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _places(tmp_path: Path, monkeypatch: Any) -> None:
     """No place but these, and no web proxy between the tests and their server."""
     monkeypatch.delenv("TINYNET_DATA", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
@@ -214,9 +214,7 @@ def test_load_data_of_both(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["mnist.npz", None])
-def test_default_path_means_the_search(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str | None
-) -> None:
+def test_default_path_means_the_search(tmp_path: Path, monkeypatch: Any, path: str | None) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mnist.npz").write_bytes(npz(tiny(1)))
     put(tmp_path / "data" / "mnist", {"mnist.npz": npz(tiny(2))})
@@ -228,7 +226,7 @@ def test_default_path_means_the_search(
 # The search
 
 
-def test_search_order(tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_order(tmp_path: Path, mirror: Mirror, monkeypatch: Any) -> None:
     mirror.serve("one")
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path / "data"))
     read: list[str] = []
@@ -253,7 +251,7 @@ def test_search_order(tmp_path: Path, mirror: Mirror, monkeypatch: pytest.Monkey
     assert read == [str(place / IDX_FILES[0]) for place in [*places, kept, kept, places[1]]]
 
 
-def test_keras_npz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keras_npz(tmp_path: Path, monkeypatch: Any) -> None:
     data = npz(TINY)
     put(tmp_path / "keras" / "datasets", {"mnist.npz": data})
     sums = {"mnist.npz": hashlib.sha256(data).hexdigest()}
@@ -271,7 +269,7 @@ def test_own_data_set_is_no_cached_one(tmp_path: Path, nowhere: Source) -> None:
 
 
 def test_damaged_data_of_the_user_stop_the_search(
-    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mirror: Mirror, monkeypatch: Any
 ) -> None:
     mirror.serve("one")
     put(tmp_path / "data" / "tiny", FILES | {IDX_FILES[0]: b"damaged"})
@@ -293,7 +291,7 @@ def test_damaged_cache_is_downloaded_again(tmp_path: Path, mirror: Mirror, place
 
 
 def test_without_anything_the_message_names_every_place(
-    tmp_path: Path, nowhere: Source, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, nowhere: Source, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path / "data"))
     with pytest.raises(FileNotFoundError) as caught:
@@ -361,9 +359,7 @@ def test_failed_download_leaves_nothing(
     assert listing(tmp_path) == []
 
 
-def test_unwritable_cache(
-    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
+def test_unwritable_cache(tmp_path: Path, mirror: Mirror, monkeypatch: Any, capsys: Any) -> None:
     mirror.serve("one")
     (tmp_path / "file").touch()
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "file" / "cache"))
@@ -373,7 +369,7 @@ def test_unwritable_cache(
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_progress(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+def test_progress(mirror: Mirror, monkeypatch: Any, terminal: bool) -> None:
     mirror.serve("one")
     stream = io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: terminal)
@@ -568,7 +564,7 @@ def test_enormous_file_is_not_read(tmp_path: Path, nowhere: Source) -> None:
 # The cache folder
 
 
-def test_cache_folder_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_cache_folder_variables(monkeypatch: Any, tmp_path: Path) -> None:
     assert cache_folder() == tmp_path / "cache"
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TINYNET_CACHE", "~/own")
@@ -592,7 +588,7 @@ def test_cache_folder_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX users and permissions")
 @pytest.mark.parametrize("obstacle", [None, "writable by all", "link"])
 def test_cache_folder_without_a_home(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, obstacle: str | None
+    monkeypatch: Any, tmp_path: Path, obstacle: str | None
 ) -> None:
     import pwd
 

@@ -56,14 +56,14 @@ def net(shape: tuple[int, ...]) -> keras.Sequential:
     return model
 
 
-def mostly_zero(rng: np.random.Generator, shape: Any, dtype: Any) -> np.ndarray:
+def mostly_zero(rng: Any, shape: Any, dtype: Any) -> np.ndarray:
     return (rng.integers(1, 100, shape) * (rng.random(shape) < 0.2)).astype(dtype)
 
 
 @pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"validation_split": 0.3}], ids=str)
 @pytest.mark.parametrize("dtype", [">i2", "uint8", "float32", "float64"])
 def test_compressing_by_batch_changes_no_bit(
-    dtype: str, options: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    dtype: str, options: Any, rng: Any, monkeypatch: Any
 ) -> None:
     x, y = mostly_zero(rng, (103, 6, 5), dtype), rng.integers(0, 3, 103)
     monkeypatch.setattr(sparse, "MAX_SIZE", 100)
@@ -77,9 +77,7 @@ def test_compressing_by_batch_changes_no_bit(
 
 
 @pytest.mark.parametrize("density", [0.2, 1.0])
-def test_memory_mapped_arrays_change_no_bit(
-    density: float, tmp_path: Path, rng: np.random.Generator
-) -> None:
+def test_memory_mapped_arrays_change_no_bit(density: float, tmp_path: Path, rng: Any) -> None:
     x = rng.random((90, 20)).astype("float32") * (rng.random((90, 20)) < density)
     y = rng.integers(0, 3, 90)
     np.save(tmp_path / "x.npy", x)
@@ -109,9 +107,7 @@ def test_compress_is_lazy_where_memory_is_short(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "<i4", ">f4", "float64"])
 @pytest.mark.parametrize("n", [0, 1, 9, 70])
-def test_lazy_rows_equal_compressed_rows(
-    n: int, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lazy_rows_equal_compressed_rows(n: int, dtype: str, rng: Any, monkeypatch: Any) -> None:
     """Also of more examples than are copied at once, and of others than contiguous arrays."""
     monkeypatch.setattr(sparse, "_COPIED", 200)
     monkeypatch.setattr(sparse, "_CONVERTED", 60)
@@ -136,7 +132,7 @@ def test_batches_in_order_keep_their_targets() -> None:
 @pytest.mark.parametrize("row", [0, 1, 6, 39])
 @pytest.mark.parametrize("form", ["dense", "whole", "lazy"])
 def test_require_finite_finds_the_row_in_parts(
-    form: str, row: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    form: str, row: int, rng: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(data_adapters, "_PART", 21)
     x = mostly_zero(rng, (40, 10), "float32")

@@ -234,7 +234,7 @@ def test_summary_of_the_seed_program() -> None:
     )
 
 
-def test_summary_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summary_in_ascii(monkeypatch: Any) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), "ascii")
     monkeypatch.setattr("sys.stdout", stream)
     small().summary()
@@ -309,7 +309,7 @@ NAMED = ("residual", "siamese", "two_outputs", "repeated", "mixed", "experts")
 @pytest.mark.parametrize("options", [{}, {"expand_nested": True, "show_trainable": True}])
 @pytest.mark.parametrize("net", [model_in_a_model, *(GRAPHS[name] for name in NAMED)])
 def test_summary_of_a_graph_says_what_keras_says(
-    net: Any, options: Any, keras: Any, monkeypatch: pytest.MonkeyPatch
+    net: Any, options: Any, keras: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     keras.backend.clear_session(free_memory=False)

@@ -261,7 +261,7 @@ def test_as_good_as_scikit_learns_net() -> None:
     assert ours > 0.95
 
 
-def test_sparse_matrices_stay_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sparse_matrices_stay_sparse(monkeypatch: Any) -> None:
     net = small(16, max_iter=5)
     expected = clone(net).fit(X, Y).predict_proba(X_TEST)
     for name in ("toarray", "todense", "__array__"):
@@ -558,7 +558,7 @@ def test_early_stopping_with_a_class_of_one_sample() -> None:
 @pytest.mark.parametrize("kind", [TinyNetClassifier, TinyNetRegressor])
 @pytest.mark.parametrize("epochs", [0, 3])
 def test_interrupt_leaves_a_fitted_estimator(
-    epochs: int, kind: Any, early_stopping: bool, monkeypatch: pytest.MonkeyPatch
+    epochs: int, kind: Any, early_stopping: bool, monkeypatch: Any
 ) -> None:
     def interrupt(history: Any, epoch: int, logs: Any = None) -> None:
         if epoch == epochs:
