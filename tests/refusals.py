@@ -65,15 +65,18 @@ def told(subject: str, rows: list[tuple[str, Callable[..., Any]]], error: Any = 
     }
 
 
-A, B, OWN = layers.Dense(3, name="a"), layers.Input((4,)), type("Own", (tinynet.Model,), {})
+DENSE, ENTRY, OWN = layers.Dense(3, name="a"), layers.Input((4,)), type("Own", (tinynet.Model,), {})
 OF_MODELS: list[tuple[str, Callable[..., Any]]] = [
-    ("takes one input, before all layers", later(Sequential, [B, B])),
-    ("takes one input, before all layers", later(Sequential, [A, B])),
-    ("takes one input, before all layers", lambda model: model.add(B)),
-    *(("takes layers only", later(Sequential, [A, wrong])) for wrong in ("dense", 3, layers.Dense)),
-    ("must have different names", later(Sequential, [A, A])),
+    ("takes one input, before all layers", later(Sequential, [ENTRY, ENTRY])),
+    ("takes one input, before all layers", later(Sequential, [DENSE, ENTRY])),
+    ("takes one input, before all layers", lambda model: model.add(ENTRY)),
+    *(
+        ("takes layers only", later(Sequential, [DENSE, wrong]))
+        for wrong in ("dense", 3, layers.Dense)
+    ),
+    ("must have different names", later(Sequential, [DENSE, DENSE])),
     ("must have different names", lambda model: model.add(model.layers[0])),
-    ("is not an axis", later(Sequential, [B, layers.Softmax(axis=5)])),
+    ("is not an axis", later(Sequential, [ENTRY, layers.Softmax(axis=5)])),
     ("is not an axis", lambda model: model.add(layers.Softmax(axis=4))),
     ("has no layers: add some", lambda: Sequential()([[0.0]])),
     ("has no layers: add some", lambda: Sequential().predict([[0.0]])),
@@ -90,7 +93,7 @@ OF_MODELS: list[tuple[str, Callable[..., Any]]] = [
 ]
 MODELS_AND_FILES: Rows = {
     **told("model", OF_MODELS),
-    **told("models", [("must be a list of layers", later(Sequential, A))], TypeError),
+    **told("models", [("must be a list of layers", later(Sequential, DENSE))], TypeError),
     "a data set without a length": (
         lambda: len(tinynet.utils.PyDataset()),
         NotImplementedError,
