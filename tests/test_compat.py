@@ -1,43 +1,60 @@
-"""What stands in for TensorFlow, against TensorFlow."""
+"""What stands in for TensorFlow, and `tf.keras.backend`, against TensorFlow."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests import loops, recorded
+from tests import loops, models, mostly_wide, recorded
 from tinynet.compat import tensorflow as stand_in
 
 A, B = np.float32([[1, -2, 3], [0.5, 4, -1]]), np.float32([[2, 2, -3], [1, 4, 0]])
+SHARES = np.abs(B) / 5
+
+
+def calls_of(names: str, *args: Any, **options: Any) -> dict[str, Any]:
+    """Return calls of several functions, whose names may have dots, with the same arguments."""
+
+    def call(tf: Any, name: str) -> Any:
+        return functools.reduce(getattr, name.split("."), tf)(*args, **options)
+
+    return {name: functools.partial(call, name=name) for name in names.split()}
+
+
 # A function of either library, and nothing that needs more than it.
 CALLS = {
+    **calls_of("argmax convert_to_tensor reduce_mean cumsum nn.relu nn.softmax nn.sigmoid", A),
+    **calls_of("nn.tanh nn.leaky_relu nn.gelu nn.l2_normalize nn.l2_loss", A),
+    **calls_of("argmin norm", A, axis=1),
+    **calls_of("equal", A, B),
+    **calls_of("math.acos math.asin math.asinh math.atan math.atanh math.erfinv", SHARES + 0.1),
+    **calls_of("math.ceil math.erf math.erfc math.expm1 math.is_finite", SHARES + 0.1),
+    **calls_of("math.is_inf math.is_nan math.log1p math.log_sigmoid", SHARES + 0.1),
+    **calls_of("math.log_softmax math.negative math.reciprocal math.rint", SHARES + 0.1),
+    **calls_of("math.round math.rsqrt math.sigmoid math.sign math.softmax", SHARES + 0.1),
+    **calls_of("math.softplus math.softsign math.sqrt math.square math.tan", SHARES + 0.1),
+    **calls_of("math.abs math.exp math.floor math.cosh", SHARES + 0.1),
+    **calls_of("math.add math.subtract math.multiply math.divide math.truediv", x=A, y=B - 1.5),
+    **calls_of("math.maximum math.minimum math.equal math.not_equal", x=A, y=B - 1.5),
+    **calls_of("math.greater math.greater_equal math.less math.less_equal", x=A, y=B - 1.5),
+    **calls_of("math.divide_no_nan math.squared_difference", x=A, y=B - 1.5),
     "constant of floats": lambda tf: tf.constant([[1.5, 2.0]]),
     "constant of ints": lambda tf: tf.constant([1, 2]),
     "constant of a shape": lambda tf: tf.constant(3.0, shape=(2, 2)),
-    "convert_to_tensor": lambda tf: tf.convert_to_tensor(A),
     "cast": lambda tf: tf.cast([1.7, 2.2], tf.int32),
-    "argmax": lambda tf: tf.argmax(A),
     "argmax, axis": lambda tf: tf.argmax(A, axis=1),
     "math.argmax": lambda tf: tf.math.argmax(A, axis=-1),
-    "argmin": lambda tf: tf.argmin(A, axis=1),
     "one_hot": lambda tf: tf.one_hot([0, 2, -1, 5], depth=3),
     "one_hot, values": lambda tf: tf.one_hot([1], 2, on_value=5.0, off_value=-1.0),
     "confusion_matrix": lambda tf: tf.math.confusion_matrix([0, 1, 2, 1], [0, 2, 2, 1]),
     "confusion_matrix, classes": lambda tf: tf.math.confusion_matrix([0], [1], num_classes=4),
-    "nn.relu": lambda tf: tf.nn.relu(A),
-    "nn.softmax": lambda tf: tf.nn.softmax(A),
-    "nn.sigmoid": lambda tf: tf.nn.sigmoid(A),
-    "nn.tanh": lambda tf: tf.nn.tanh(A),
-    "nn.leaky_relu": lambda tf: tf.nn.leaky_relu(A),
-    "nn.gelu": lambda tf: tf.nn.gelu(A),
-    "reduce_mean": lambda tf: tf.reduce_mean(A),
     "reduce_mean of ints": lambda tf: tf.reduce_mean(tf.constant([1, 2])),
     "reduce_sum, axis": lambda tf: tf.reduce_sum(A, axis=1, keepdims=True),
     "reduce_max": lambda tf: tf.reduce_max(A, axis=0),
     "reduce_all": lambda tf: tf.reduce_all([True, False]),
-    "equal": lambda tf: tf.equal(A, B),
     "unsorted_segment_mean": lambda tf: tf.math.unsorted_segment_mean(A, [2, 0], num_segments=4),
     "segment_mean": lambda tf: tf.math.segment_mean(A, [0, 0]),
     "Variable.value": lambda tf: tf.Variable(A).value(),
@@ -83,29 +100,11 @@ CALLS = {
     "confusion_matrix, weights": lambda tf: tf.math.confusion_matrix(
         [0, 1], [1, 1], weights=[2, 3]
     ),
-    **{
-        f"math.{name}": lambda tf, name=name: getattr(tf.math, name)(np.abs(B) / 5 + 0.1)
-        for name in (
-            *("acos", "asin", "asinh", "atan", "atanh", "ceil", "erf", "erfc", "erfinv"),
-            *("expm1", "is_finite", "is_inf", "is_nan", "log1p", "log_sigmoid", "log_softmax"),
-            *("negative", "reciprocal", "rint", "round", "rsqrt", "sigmoid", "sign", "softmax"),
-            *("softplus", "softsign", "sqrt", "square", "tan", "abs", "exp", "floor", "cosh"),
-        )
-    },
-    **{
-        f"math.{name}": lambda tf, name=name: getattr(tf.math, name)(x=A, y=B - 1.5)
-        for name in (
-            *("add", "subtract", "multiply", "divide", "truediv", "maximum", "minimum", "equal"),
-            *("not_equal", "greater", "greater_equal", "less", "less_equal", "divide_no_nan"),
-            *("squared_difference",),
-        )
-    },
     "math.pow": lambda tf: tf.math.pow(np.abs(A), 2.0),
     "math.mod": lambda tf: tf.math.floormod(A, 3.0) + tf.math.floordiv(A, 3.0),
     "atan2": lambda tf: tf.atan2(y=A, x=B),
     "logical": lambda tf: tf.logical_or(tf.logical_not(A > 1), tf.logical_and(A > 0, B > 0)),
     "logical_xor": lambda tf: tf.math.logical_xor(A > 0, B > 0),
-    "cumsum": lambda tf: tf.cumsum(A),
     "cumsum, options": lambda tf: tf.cumsum(A, axis=1, exclusive=True, reverse=True),
     "cumprod": lambda tf: tf.math.cumprod(A, axis=-1),
     "add_n": lambda tf: tf.add_n([A, B, A]),
@@ -174,11 +173,8 @@ CALLS = {
     "tensordot": lambda tf: tf.tensordot(A, B, axes=[[1], [1]]),
     "einsum": lambda tf: tf.einsum("ij,kj->ik", A, B),
     "trace": lambda tf: tf.linalg.trace(A),
-    "norm": lambda tf: tf.norm(A, axis=1),
     "norm, order": lambda tf: tf.linalg.norm(tensor=A, ord=1, axis=0),
     "l2_normalize": lambda tf: tf.math.l2_normalize(A, axis=1, epsilon=0.5),
-    "nn.l2_normalize": lambda tf: tf.nn.l2_normalize(A),
-    "nn.l2_loss": lambda tf: tf.nn.l2_loss(A),
     "nn.moments": lambda tf: tf.nn.moments(A, axes=[0], keepdims=True)[1],
     "nn.bias_add": lambda tf: tf.nn.bias_add(A, bias=[1.0, 2.0, 3.0]),
     "nn.embedding_lookup": lambda tf: tf.nn.embedding_lookup(params=A, ids=[1, 0, 1]),
@@ -195,10 +191,10 @@ CALLS = {
     "nn.softmax, axis": lambda tf: tf.nn.softmax(logits=A, axis=0),
     "nn.log_softmax": lambda tf: tf.nn.log_softmax(logits=A),
     "nn.sigmoid_cross_entropy": lambda tf: tf.nn.sigmoid_cross_entropy_with_logits(
-        labels=np.abs(B) / 5, logits=A
+        labels=SHARES, logits=A
     ),
     "nn.weighted_cross_entropy": lambda tf: tf.nn.weighted_cross_entropy_with_logits(
-        labels=np.abs(B) / 5, logits=A, pos_weight=3.0
+        labels=SHARES, logits=A, pos_weight=3.0
     ),
     "nn.softmax_cross_entropy": lambda tf: tf.nn.softmax_cross_entropy_with_logits(
         labels=np.eye(3, dtype=np.float32)[:2], logits=A
@@ -235,8 +231,8 @@ def test_functions_say_what_was_recorded(name: str) -> None:
 @pytest.mark.wide
 @pytest.mark.parametrize("name", CALLS)
 def test_functions_say_what_those_of_tensorflow_say(name: str, tensorflow: Any) -> None:
-    theirs, ours = (CALLS[name](tf).numpy() for tf in (tensorflow, stand_in))
-    compare_results(ours, theirs)
+    theirs = CALLS[name](tensorflow).numpy()
+    compare_results(CALLS[name](stand_in).numpy(), theirs)
     compare_results(theirs, recorded.result("functions", name))
 
 
@@ -253,7 +249,7 @@ GRADIENTS = {
         [2, 0], x
     ),
     "weighted_cross_entropy": lambda tf, x: tf.nn.weighted_cross_entropy_with_logits(
-        np.abs(B) / 5, x, 3.0
+        SHARES, x, 3.0
     ),
     "reduce_std": lambda tf, x: tf.math.reduce_std(x, axis=1),
     "tensor_scatter_nd_add": lambda tf, x: tf.tensor_scatter_nd_add(x, [[0, 1]], [3.0]) ** 2,
@@ -272,7 +268,7 @@ def test_functions_have_the_gradients_of_tensorflow(name: str, tensorflow: Any) 
         with tf.GradientTape() as tape:
             y = GRADIENTS[name](tf, x)
         found.append(np.asarray(tape.gradient(y, x)))
-    np.testing.assert_allclose(found[1], found[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-5)
 
 
 def test_names_are_those_of_tensorflow(tensorflow: Any) -> None:
@@ -315,13 +311,6 @@ def test_module_finds_its_variables(tensorflow: Any) -> None:
     assert (ours.name, ours.first.name) == (theirs.name, theirs.first.name)
 
 
-def test_variable_refuses_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match=r"must have the shape \(3,\). Received: shape \(2,\)"):
-        stand_in.Variable([1.0, 2.0], shape=(3,))
-    with pytest.raises(TypeError, match="trainible"):
-        stand_in.Variable(1.0, trainible=False)
-
-
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [
@@ -346,7 +335,7 @@ def test_assertions_hold_where_those_of_tensorflow_do(
         with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="oh"):
             check(*wrong, message="oh no")
     with pytest.raises(ValueError, match=r"assert_\w+ must hold. Received: "):
-        getattr(stand_in.debugging, name)(*wrong)
+        check(*wrong)
 
 
 def test_print_shows_values_on_the_error_stream(capsys: Any) -> None:
@@ -359,13 +348,6 @@ def test_contexts_have_no_effect() -> None:
         assert float(stand_in.constant(1.0)) == 1
 
 
-def test_numbers_of_wrong_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"x must have the shape \(None, 2\)"):
-        stand_in.ensure_shape(A, [None, 2])
-    with pytest.raises(ValueError, match="batch_dims must be"):
-        stand_in.gather(A, [0], batch_dims=2)
-
-
 def test_settings_are_accepted(tensorflow: Any) -> None:
     for tf in (tensorflow, stand_in):
         assert tf.config.list_physical_devices("GPU") == []
@@ -376,21 +358,86 @@ def test_settings_are_accepted(tensorflow: Any) -> None:
     stand_in.config.threading.set_intra_op_parallelism_threads(1)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "hint"),
-    [
-        (lambda tf: tf.data.TFRecordDataset, "NumPy"),
-        (lambda tf: tf.saved_model.save, r"model\.save\('name\.keras'\)"),
-        (lambda tf: tf.compat.v1, "no TensorFlow 1"),
-        (lambda tf: tf.signal, "NumPy"),
-        (lambda tf: tf.linalg.svd, "NumPy"),
-        (lambda tf: tf.nn.conv2d, "NumPy"),
-        (lambda tf: tf.math.digamma, "NumPy"),
-    ],
-)
-def test_what_is_not_there_is_named(wrong: Any, hint: str) -> None:
-    with pytest.raises(NotImplementedError, match=rf"no tf\..*{hint}.*Received: tf\."):
-        wrong(stand_in)
+# ------------------------------------------------------------ tf.keras.backend
+
+Q, P = np.float32([[0.5, -2, 3], [-0.25, 4, -1]]), np.float32([[0.25, 0.5, 0.75], [1, 0, 0.125]])
+ONE_ARGUMENT = [
+    *("abs", "argmax", "argmin", "batch_flatten", "cast_to_floatx", "cos", "count_params"),
+    *("cumprod", "cumsum", "elu", "exp", "expand_dims", "flatten", "hard_sigmoid", "int_shape"),
+    *("l2_normalize", "max", "mean", "min", "ndim", "ones_like", "prod", "relu", "round"),
+    *("sigmoid", "sign", "sin", "softmax", "softplus", "softsign", "sqrt", "square", "std"),
+    *("stop_gradient", "sum", "tanh", "transpose", "var", "zeros_like"),
+]
+TWO_ARGUMENTS = [
+    *("equal", "greater", "greater_equal", "less", "less_equal", "maximum", "minimum"),
+    *("not_equal", "batch_dot"),
+]
+BACKEND = {
+    **{name: lambda K, x, y, name=name: getattr(K, name)(x) for name in ONE_ARGUMENT},
+    **{name: lambda K, x, y, name=name: getattr(K, name)(x, y) for name in TWO_ARGUMENTS},
+    **{
+        f"{name}, axis": lambda K, x, y, name=name: getattr(K, name)(x, axis=-1, keepdims=True)
+        for name in ("max", "mean", "min", "prod", "std", "sum", "var")
+    },
+    "all": lambda K, x, y: K.all(x > 0, axis=1),
+    "any": lambda K, x, y: K.any(x > 0),
+    "arange": lambda K, x, y: K.arange(3),
+    "batch_dot, axes": lambda K, x, y: K.batch_dot(x, y, axes=1),
+    "binary_crossentropy": lambda K, x, y: K.binary_crossentropy(y, K.sigmoid(x)),
+    "binary_crossentropy, logits": lambda K, x, y: K.binary_crossentropy(y, x, from_logits=True),
+    "cast": lambda K, x, y: K.cast(x > 0, "float32"),
+    "categorical_crossentropy": lambda K, x, y: K.categorical_crossentropy(y, K.softmax(x)),
+    "clip": lambda K, x, y: K.clip(x, -0.5, 0.5),
+    "clip, keywords": lambda K, x, y: K.clip(x, min_value=0, max_value=1),
+    "concatenate": lambda K, x, y: K.concatenate([x, y]),
+    "constant": lambda K, x, y: K.constant(3.0, shape=(2,)),
+    "dot": lambda K, x, y: K.dot(x, K.transpose(y)),
+    "epsilon": lambda K, x, y: K.epsilon(),
+    "gather": lambda K, x, y: K.gather(x, [1, 0]),
+    "in_top_k": lambda K, x, y: K.in_top_k(x, K.cast(K.argmax(y), "int32"), 2),
+    "log": lambda K, x, y: K.log(y + 1),
+    "one_hot": lambda K, x, y: K.one_hot(K.cast(K.constant([0, 2, 1]), "int32"), 3),
+    "permute_dimensions": lambda K, x, y: K.permute_dimensions(x, (1, 0)),
+    "pow": lambda K, x, y: K.pow(y, 2.5),
+    "relu, options": lambda K, x, y: K.relu(x, alpha=0.1, max_value=1.0),
+    "repeat_elements": lambda K, x, y: K.repeat_elements(x, 2, axis=1),
+    "reshape": lambda K, x, y: K.reshape(x, shape=(-1, 2)),
+    "reverse": lambda K, x, y: K.reverse(x, axes=0),
+    "sparse_categorical_crossentropy": lambda K, x, y: K.sparse_categorical_crossentropy(
+        K.constant([0, 2]), K.softmax(x)
+    ),
+    "squeeze": lambda K, x, y: K.squeeze(K.expand_dims(x, 1), 1),
+    "stack": lambda K, x, y: K.stack([x, y], axis=1),
+    "switch": lambda K, x, y: K.switch(x > 0, x, y),
+    "tile": lambda K, x, y: K.tile(x, (2, 1)),
+    "variable": lambda K, x, y: K.update_add(K.variable([1.0, 2.0]), [2.0, 3.0]) * 2,
+    "zeros": lambda K, x, y: K.zeros((2, 3)) + 1.0,
+}
+
+
+@pytest.mark.parametrize("name", BACKEND)
+def test_backend_function_matches_tensorflow(name: str, tensorflow: Any) -> None:
+    theirs, ours = (
+        np.asarray(BACKEND[name](tf.keras.backend, *map(tf.convert_to_tensor, (Q, P))))
+        for tf in (tensorflow, stand_in)
+    )
+    compare_results(ours, theirs)
+
+
+def test_backend_functions_are_differentiated() -> None:
+    K = stand_in.keras.backend
+    w = stand_in.Variable([1.0, 2.0])
+    with stand_in.GradientTape() as tape:
+        loss = K.mean(K.square(w - K.constant([0.0, 1.0])))
+    assert tape.gradient(loss, w).numpy().tolist() == [1.0, 1.0]  # w - target
+
+
+def test_backend_random_functions_take_shape_and_moments() -> None:
+    K = stand_in.keras.backend
+    drawn = K.random_normal(shape=(2000, 2), mean=3.0, stddev=0.5)
+    assert drawn.shape == (2000, 2)
+    assert abs(float(K.mean(drawn)) - 3) < 0.1
+    assert K.int_shape(K.random_uniform((4, 1), minval=2.0, maxval=3.0)) == (4, 1)
 
 
 # ------------------------------------------------------------ tf.data
@@ -477,19 +524,6 @@ DATASETS = {
 }
 
 
-def compare_elements(ours: Any, theirs: Any) -> None:
-    assert type(ours) is type(theirs)
-    if isinstance(theirs, dict):
-        assert ours.keys() == theirs.keys()
-    if isinstance(theirs, dict | tuple | list):
-        assert len(ours) == len(theirs)
-        for key in theirs if isinstance(theirs, dict) else range(len(theirs)):
-            compare_elements(ours[key], theirs[key])
-    else:
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_array_equal(ours, theirs)
-
-
 def described(value: Any) -> Any:
     """Return types and values in the words of JSON."""
     if isinstance(value, dict):
@@ -513,20 +547,14 @@ def test_dataset_has_the_elements_that_were_recorded(name: str) -> None:
 @pytest.mark.wide
 @pytest.mark.parametrize("name", DATASETS)
 def test_dataset_has_the_elements_of_tensorflow(name: str, tensorflow: Any) -> None:
-    theirs, ours = (DATASETS[name](tf) for tf in (tensorflow, stand_in))
-    for _ in range(2):
-        compare_elements([*ours.as_numpy_iterator()], [*theirs.as_numpy_iterator()])
-    assert ours.cardinality().numpy() == theirs.cardinality().numpy()
-    assert ours.cardinality().dtype == np.int64
-    assert described_dataset(tensorflow, name) == recorded.result("datasets", name)
+    assert DATASETS[name](stand_in).cardinality().dtype == np.int64
+    expected = recorded.result("datasets", name)
+    assert described_dataset(tensorflow, name) == expected == described_dataset(stand_in, name)
 
 
 def test_dataset_length_is_known_or_refused() -> None:
     assert len(slices(stand_in).batch(2)) == 4
     assert slices(stand_in).filter(lambda x, y: False)
-    for dataset in (slices(stand_in).repeat(), slices(stand_in).filter(lambda x, y: True)):
-        with pytest.raises(TypeError, match=r"Received: a size that is (infinite|unknown)$"):
-            len(dataset)
     assert stand_in.data.experimental.cardinality(slices(stand_in).repeat()).numpy() == -1
 
 
@@ -550,9 +578,8 @@ def test_shuffle_is_repeatable_and_new_each_iteration() -> None:
 
 
 def test_shuffle_draws_from_its_buffer() -> None:
-    found = order(stand_in.data.Dataset.zip((slices(stand_in), slices(stand_in))).shuffle(3).map(
-        lambda a, b: b
-    ))  # fmt: skip
+    pairs = stand_in.data.Dataset.zip((slices(stand_in), slices(stand_in)))
+    found = order(pairs.shuffle(3).map(lambda a, b: b))
     assert sorted(found) == [*range(7)]
     assert all(number <= place + 2 for place, number in enumerate(found))
 
@@ -560,60 +587,27 @@ def test_shuffle_draws_from_its_buffer() -> None:
 def test_cache_keeps_what_was_computed() -> None:
     calls: list[int] = []
     dataset = slices(stand_in).map(lambda x, y: calls.append(1) or y).cache()
-    for _ in range(3):
-        assert len([*dataset]) == 7
+    assert [len([*dataset]) for _ in range(3)] == [7, 7, 7]
     assert len(calls) == 7
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda d: d.from_tensor_slices((X, Y[:3])), r"Received: shapes \[\(7, 2\), \(3,\)\]"),
-        (lambda d: d.from_tensor_slices(3.0), r"one row for each element.* shapes \[\(\)\]"),
-        (lambda d: d.from_tensor_slices(X).batch(0), "batch_size must be"),
-        (lambda d: d.from_tensor_slices(X).shuffle(0), "buffer_size must be"),
-        (lambda d: d.from_generator([1], stand_in.int32), "must be a function that returns"),
-        (lambda d: d.from_generator(lambda: [1]), "must describe the elements"),
-        (
-            lambda d: [*d.from_generator(lambda: X, stand_in.float32, output_shapes=(3,))],
-            r"shape \(3,\).*Received: an element of shape \(2,\)",
-        ),
-    ],
-)
-def test_dataset_refuses_wrong_arguments(make: Any, message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=message):
-        make(stand_in.data.Dataset)
-
-
 def test_dataset_trains_as_arrays_do() -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((50, 4)).astype(np.float32), rng.integers(0, 3, 50)
+    x, y = models.data(50)
     dataset = stand_in.data.Dataset.from_tensor_slices((x, y)).batch(8).prefetch(2)
+    ways: list[tuple[Any, ...]] = [
+        ((dataset,), {"validation_data": dataset}, dataset.map(lambda x, y: x), {}),
+        ((x, y), {"validation_data": (x, y), "validation_batch_size": 8}, x, {"batch_size": 8}),
+    ]
     results = []
-    for data in (dataset, None):
-        stand_in.keras.utils.set_random_seed(1)
-        model = stand_in.keras.Sequential(
-            [stand_in.keras.Input((4,)), stand_in.keras.layers.Dense(3)]
-        )
-        loss = stand_in.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile("adam", loss, metrics=["accuracy"])
-        options: Any = {"epochs": 3, "verbose": 0, "shuffle": False}
-        if data is None:
-            history = model.fit(x, y, 8, validation_data=(x, y), validation_batch_size=8, **options)
-            evaluated, predicted = model.evaluate(x, y, 8, verbose=0), model.predict(x, 8, 0)
-        else:
-            history = model.fit(data, validation_data=data, **options)
-            evaluated = model.evaluate(data, verbose=0)
-            predicted = model.predict(data.map(lambda x, y: x), verbose=0)
-        results.append((history.history, evaluated, predicted, model.get_weights()))
-    ours, expected = results
-    assert ours[0].keys() == expected[0].keys()
-    for a, b in zip(ours[0].values(), expected[0].values(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5)
-    np.testing.assert_allclose(ours[1], expected[1], rtol=1e-5)
-    np.testing.assert_allclose(ours[2], expected[2], rtol=1e-5)
-    for a, b in zip(ours[3], expected[3], strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    for given, more, features, size in ways:
+        model = models.classifier(metrics=["accuracy"])
+        history = model.fit(*given, epochs=3, verbose=0, shuffle=False, **more, **size).history
+        figures = [*history.values(), model.evaluate(*given, verbose=0, **size)]
+        figures += [model.predict(features, verbose=0, **size), *model.get_weights()]
+        results.append(([*history], figures))
+    assert results[0][0] == results[1][0]
+    for found, expected in zip(results[0][1], results[1][1], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_dataset_tells_fit_the_number_of_steps() -> None:
@@ -630,54 +624,17 @@ def test_dataset_tells_fit_the_number_of_steps() -> None:
     for dataset, options in ((known, {}), (unknown, {}), (known.repeat(), {"steps_per_epoch": 5})):
         model.fit(dataset, epochs=2, verbose=0, callbacks=[Steps()], **options)
     assert steps == [4, None, 5]
-    with pytest.raises(ValueError, match="number of steps must be given"):
-        model.fit(known.repeat(), verbose=0)
 
 
-def loop(tf: Any) -> Any:
-    w = tf.Variable([[0.0], [0.0]])
-    optimizer = tf.keras.optimizers.Adam(0.1)
-
-    @tf.function
-    def step(x: Any, y: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - tf.cast(y, tf.float32)[:, None]))
-        optimizer.apply_gradients([(tape.gradient(loss, w), w)])
-        return loss
-
-    losses = []
-    for _ in range(5):
-        for _, (x, y) in enumerate(slices(tf).batch(2)):
-            losses.append(float(step(x, y)))
-    assert len(losses) == 20
-    return np.array(losses), w.numpy()
+PROGRAMS = {program.__name__: program for program in loops.PROGRAMS}
+EVERYDAY = sorted({*PROGRAMS} - {"adversarial", "q_learning"})
 
 
-def test_dataset_feeds_a_training_loop(tensorflow: Any) -> None:
-    for ours, theirs in zip(loop(stand_in), loop(tensorflow), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    "program",
-    [
-        pytest.param(
-            program,
-            marks=pytest.mark.wide if program in (loops.adversarial, loops.q_learning) else (),
-        )
-        for program in loops.PROGRAMS
-    ],
-    ids=lambda program: program.__name__,
-)
-def test_programs_learn_the_weights_of_tensorflow(program: Any, tensorflow: Any) -> None:
-    ours, theirs = program(stand_in), program(tensorflow)
+@pytest.mark.parametrize("name", mostly_wide(PROGRAMS, *EVERYDAY))
+def test_programs_learn_the_weights_of_tensorflow(name: str, tensorflow: Any) -> None:
+    ours, theirs = (PROGRAMS[name](tf) for tf in (stand_in, tensorflow))
     for a, b in zip(map(np.asarray, ours), map(np.asarray, theirs), strict=True):
         assert np.abs(a - b).max() <= 2e-4 * np.abs(b).max()
-
-
-def test_classes_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"Received: up to 3$"):
-        stand_in.math.confusion_matrix([0, 3], [0, 1], num_classes=3)
 
 
 def test_random_functions_take_a_seed_by_position(tensorflow: Any) -> None:

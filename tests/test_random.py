@@ -30,19 +30,16 @@ DRAWS: list[tuple[str, dict[str, Any], float, float]] = [
 ]
 
 
-@pytest.mark.parametrize("row", DRAWS, ids=lambda row: f"{row[0]}-{len(row[1])}")
-def test_draws_have_mean_and_variance(row: Any) -> None:
-    name, options, mean, variance = row
+@pytest.mark.parametrize(("name", "options", "mean", "variance"), DRAWS)
+def test_draws_have_mean_and_variance(name: str, options: Any, mean: float, variance: Any) -> None:
     x = getattr(random, name)((N,), **options, seed=5).numpy().astype(np.float64)
     # Five standard deviations of the mean, and of the variance, whose kurtosis is below 10.
     assert abs(x.mean() - mean) < 5 * np.sqrt(variance / N)
     assert abs(x.var() - variance) < 5 * variance * np.sqrt(10 / N)
 
 
-@pytest.mark.parametrize("row", DRAWS, ids=lambda row: f"{row[0]}-{len(row[1])}")
-def test_seeds_repeat_and_generators_continue(row: Any) -> None:
-    name, options, *_ = row
-
+@pytest.mark.parametrize(("name", "options"), [row[:2] for row in DRAWS])
+def test_seeds_repeat_and_generators_continue(name: str, options: Any) -> None:
     def draw(seed: Any) -> Any:
         return getattr(random, name)((2, 20), **options, seed=seed).tolist()
 
@@ -61,12 +58,11 @@ def test_seeds_repeat_and_generators_continue(row: Any) -> None:
 def test_random_shapes_and_dtypes() -> None:
     assert random.normal(()).shape == ()
     assert random.normal((0, 3)).shape == (0, 3)
-    assert random.uniform(np.array([2, 3])).dtype == np.float32
-    assert random.uniform((2,), 0.0, 0.1, dtype="float64").dtype == np.float64
-    assert random.normal((2,), dtype="float16").dtype == np.float16
-    assert random.randint((2,), 0, 9).dtype == np.int32
-    assert random.randint((2,), 0, 9, dtype="uint8").dtype == np.uint8
-    assert random.binomial((2,), 5, 0.5).dtype == np.float32
+    drawn = [random.uniform(np.array([2, 3])), random.uniform((2,), 0.0, 0.1, dtype="float64")]
+    drawn += [random.normal((2,), dtype="float16"), random.randint((2,), 0, 9)]
+    drawn += [random.randint((2,), 0, 9, dtype="uint8"), random.binomial((2,), 5, 0.5)]
+    dtypes = ["float32", "float64", "float16", "int32", "uint8", "float32"]
+    assert [str(x.dtype) for x in drawn] == dtypes
     with config.floatx_scope("float64"):
         assert random.truncated_normal((2,)).dtype == np.float64
     spread = random.normal((2, 3), mean=[0.0, 100.0, 200.0]).numpy()
@@ -119,15 +115,6 @@ def test_random_gradients_pass_through() -> None:
     assert sorted(tape.gradient(s, mean).tolist()) == [1, 10]
 
 
-def test_draws_are_stateful_operations_that_infer_without_drawing() -> None:
-    seen = random.SeedGenerator(3)
-    for operation in (random._NORMAL, random._UNIFORM, random._TRUNCATED, random._GUMBEL):
-        assert operation.stateful
-        inferred = operation.infer([], {"shape": (2, 3), "dtype": "float32", "seed": seen})
-        assert (inferred.shape, inferred.dtype) == ((2, 3), np.float32)
-    assert random.normal((5,), seed=seen).tolist() == random.normal((5,), seed=3).tolist()
-
-
 def test_seed_generator_copies_continue() -> None:
     generator = random.SeedGenerator(5, name="noise")
     random.normal((3,), seed=generator)
@@ -148,27 +135,6 @@ def test_seed_generator_copies_continue() -> None:
     unseeded = random.SeedGenerator()
     copy.deepcopy(unseeded)  # draws no seed
     assert random.draw_seed() == first
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: random.normal((-1, 2)), "shape must be an integer of at least 0"),
-        (lambda: random.normal((None, 2)), "shape must be an integer of at least 0"),
-        (lambda: random.normal((2,), seed="a"), "seed must be an integer"),
-        (lambda: random.normal((2,), dtype="int32"), "dtype must be a float type"),
-        (lambda: random.uniform((2,), dtype="int32"), "dtype must be a float type"),
-        (lambda: random.randint((2,), 0, 5, dtype="float32"), "dtype must be an integer type"),
-        (lambda: random.randint((2,), 5, 5), "maxval must be above minval"),
-        (lambda: random.categorical([1.0, 2.0], 3), "logits must have the shape"),
-        (lambda: random.dropout([1.0], 1.5), "rate must be a number from 0 to 1"),
-        (lambda: random.dropout([[1.0]], 0.5, (1,)), "noise_shape must have the inputs' 2"),
-        (lambda: random.SeedGenerator("a"), "seed must be an integer"),
-    ],
-)
-def test_random_refuses_wrong_arguments(call: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{message}.*Received: "):
-        call()
 
 
 def test_random_signatures_are_those_of_keras() -> None:
@@ -193,8 +159,6 @@ def test_tf_random_continues_a_seed() -> None:
     whole = tf.random.uniform((100,), 0, 3, dtype=tf.int32, name="w")
     assert sorted(set(whole.tolist())) == [0, 1, 2]
     assert (tf.random.uniform((N,), minval=-1).numpy() < 0).any()
-    with pytest.raises(TypeError, match=r"maxval must be .* Received: maxval=None"):
-        tf.random.uniform((2,), dtype=tf.int32)
     assert tf.random.categorical([[0.0, -1e9]], 3).tolist() == [[0, 0, 0]]
     assert tf.random.categorical([[0.0, 1.0]], 3).dtype == np.int64
     assert sorted(tf.random.shuffle([3, 1, 2]).tolist()) == [1, 2, 3]

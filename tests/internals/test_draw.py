@@ -120,45 +120,27 @@ VIEWS: dict[str, Any] = {
 @pytest.mark.parametrize("name", VIEWS)
 def test_copy_elements(name: str, parts: int, rng: np.random.Generator) -> None:
     """From a view to a contiguous array, and back."""
+
+    def copy(source: Any, out: Any, here: Any, there: Any) -> None:
+        words = {f"size_{k}": view.shape[k] for k in (1, 2, 3)}
+        words |= {f"x_{k}": place for k, place in here.items()}
+        words |= {f"y_{k}": place for k, place in there.items()}
+        count = np.array([n])
+        run(random_numbers.copy_elements, parts, source=source, out=out, count=count, **words)
+
     for n in (1, 2, 7):
         x = rng.standard_normal((n, 3, 5, 4)).astype(np.float32)
         x[0, 1, 2, 2] = np.nan
         view = VIEWS[name](x)
-        dense = np.full(view.shape, -1, np.float32)
-        first = (address_of(view) - address_of(x)) // 4
-        words: dict[str, Any] = {f"size_{k}": view.shape[k] for k in (1, 2, 3)}
-        ours = {f"x_{k}": view.strides[k] // 4 for k in range(4)}
-        theirs = {f"y_{k}": dense.strides[k] // 4 for k in range(4)}
-        words["count"] = np.array([n])
-        places = {"x_first": first, "y_first": 0}
-        run(
-            random_numbers.copy_elements,
-            parts,
-            source=x,
-            out=dense,
-            **words,
-            **ours,
-            **theirs,
-            **places,
-        )
+        dense, back = (np.full(shape, -1, np.float32) for shape in (view.shape, x.shape))
+        in_view = {"first": (address_of(view) - address_of(x)) // 4}
+        in_view |= {str(k): stride // 4 for k, stride in enumerate(view.strides)}
+        in_dense = {"first": 0, **{str(k): stride // 4 for k, stride in enumerate(dense.strides)}}
+        copy(x, dense, in_view, in_dense)
         assert dense.tobytes() == view.tobytes()
-
-        back = np.full(x.shape, -1, np.float32)
         expected = back.copy()
         VIEWS[name](expected)[...] = view
-        ours, theirs = ({f"{to}_{k[2:]}": v for k, v in given.items()}
-                        for given, to in ((ours, "y"), (theirs, "x")))  # fmt: skip
-        places = {"x_first": 0, "y_first": first}
-        run(
-            random_numbers.copy_elements,
-            parts,
-            source=dense,
-            out=back,
-            **words,
-            **ours,
-            **theirs,
-            **places,
-        )
+        copy(dense, back, in_dense, in_view)
         assert back.tobytes() == expected.tobytes()
 
 
