@@ -96,14 +96,14 @@ SLOW_FILES = {
     "test_drawn_digits.py",
     "test_fault_injection.py",
     "test_hostile_files.py",
-    "test_objects.py",
+    "test_object_code.py",
     "test_keras_features.py",
     "test_keras_files.py",
     "test_keras_formulas.py",
     "test_keras_training.py",
     "test_reference.py",
     "test_sklearn.py",
-    "test_threads.py",
+    "test_thread_pool.py",
 }
 
 

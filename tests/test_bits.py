@@ -17,7 +17,8 @@ import pytest
 
 import tinynet
 from benchmarks.contenders import only_avx2
-from tests import HUNG, random_programs, test_threads
+from tests import HUNG, random_programs
+from tests.internals import test_thread_pool
 from tinynet import config, functional
 from tinynet.kernels.numba_functions import COMPILES, FEATURES
 from tinynet.optimizers import schedules
@@ -49,8 +50,8 @@ def digest(arrays: Any) -> str:
 def digests(threads: int) -> dict[str, Any]:
     """Train networks and random programs; return what is left of each."""
     found = {}
-    for name, network in test_threads.NETWORKS.items():
-        found[name] = test_threads.fit(*network[:2], threads, network[2])
+    for name, network in test_thread_pool.NETWORKS.items():
+        found[name] = test_thread_pool.fit(*network[:2], threads, network[2])
     for seed in SEEDS:
         program = random_programs.draw(seed, dropout=True)
         if "gradient_accumulation_steps" in program.optimizer[1]:
@@ -120,7 +121,7 @@ def test_main_network_has_the_weights_of_the_readme(name: str, mnist: Any, tmp_p
 @pytest.mark.parametrize("name", OLD)
 def test_kernels_are_right_without_avx2(name: str) -> None:
     program = (
-        "import json, numpy as np; from tests import test_bits, test_threads;"
+        "import json, numpy as np; from tests import test_bits;"
         "from tinynet.kernels import object_code, row; from tinynet.program import machine;"
         "[machine.kernel_named(f) for f in ('chain', 'copy_elements')];"
         "object_code.addresses(k for k in row.KERNELS.values() if object_code.is_kept(k));"

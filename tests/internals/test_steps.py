@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import tinynet
+from tests.models import bits
 from tinynet import Sequential, callbacks, config, layers, losses, optimizers
+from tinynet.kernels import runner
 from tinynet.program.nested import flattened
 from tinynet.training import thread_pool
 from tinynet.training.compiled_program import Compiled
@@ -17,6 +19,8 @@ from tinynet.training.trainer import ManySteps
 
 N, SHAPE, C = 150, (5, 4), 3
 Build = Callable[[], Any]
+Ways = Callable[[], Iterator[bool]]
+either = pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 
 
 def data(sparse: bool = True, n: int = N) -> tuple[np.ndarray, np.ndarray]:
@@ -25,6 +29,16 @@ def data(sparse: bool = True, n: int = N) -> tuple[np.ndarray, np.ndarray]:
     if sparse:
         x *= rng.random(x.shape) < 0.2
     return x, rng.integers(0, C, n)
+
+
+def large_data(sparse: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Make enough data to be shared between threads."""
+    x, y = data(sparse, 1500)
+    return np.tile(x, (1, 7, 10)), y
+
+
+def relu(units: int = 7) -> layers.Dense:
+    return layers.Dense(units, "relu")
 
 
 def net(
@@ -41,15 +55,16 @@ def net(
     return model
 
 
-def fresh(build: Build) -> Sequential:
+def fresh(build: Build) -> Any:
     """Make a model, the same one each time."""
     tinynet.random.set_seed(1)
     return build()
 
 
-def bits(model: Any) -> list[bytes]:
-    """Return all that training changes, to the bit."""
-    return [v.array.tobytes() for v in (*model.weights, *model.optimizer.variables)]
+def trained(build: Build, x: Any, y: Any, **options: Any) -> Any:
+    model = fresh(build)
+    model.fit(x, y, verbose=0, **options)
+    return model
 
 
 @pytest.fixture
@@ -76,101 +91,115 @@ def compiled(model: Any, kind: str = "train") -> Any:
     return program._compiled[-1], program.why
 
 
+def kernels(model: Any) -> set[str]:
+    groups = compiled(model)[0].low.groups
+    return {group.call.kernel for group in groups if group.call is not None}
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     yield
     config.set_num_threads(1)
 
 
-def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have training call the runner for each step by itself."""
-    monkeypatch.setattr(ManySteps, "of", lambda *_: None)
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> Ways:
+    """Return a loop: training does many steps in a call, and then each step by itself."""
+    of = ManySteps.of
 
-
-def both(
-    build: Build, monkeypatch: pytest.MonkeyPatch, calls: list[int], sparse: bool, **options: Any
-) -> None:
-    """Train many steps in a call, then step by step, and compare."""
-    x, y = data(sparse)
-    runs = []
-    for together in (True, False):
-        with monkeypatch.context() as patch:
-            if not together:
-                one_by_one(patch)
-            model = fresh(build)
-            history = model.fit(x, y, **{"epochs": 3, "verbose": 0, **options})
-        assert compiled(model)[0] is not None
-        runs.append((bits(model), history.history, sum(calls)))
-        if not together:
-            assert set(calls) == {1}
+    def each() -> Iterator[bool]:
+        for together in (True, False):
+            monkeypatch.setattr(ManySteps, "of", of if together else lambda *_: None)
+            calls.clear()
+            yield together
+        monkeypatch.setattr(ManySteps, "of", of)
         calls.clear()
-    assert runs[0][0] == runs[1][0]
-    assert runs[0][2] == runs[1][2] > 0
-    for name, figures in runs[0][1].items():
-        np.testing.assert_allclose(figures, runs[1][1][name], rtol=1e-6)
+
+    return each
+
+
+@pytest.fixture
+def both(ways: Ways, calls: list[int]) -> Callable[..., list[int]]:
+    """Return a function that trains both ways, compares, and returns the numbers of steps."""
+
+    def compare(build: Build, sparse: bool, **options: Any) -> list[int]:
+        runs, steps = [], []
+        for together in ways():
+            model = trained(build, *data(sparse), **{"epochs": 3, **options})
+            assert compiled(model)[0] is not None
+            assert together or set(calls) == {1}
+            runs.append((bits(model), model.history.history))
+            steps.append([*calls])
+        assert runs[0][0] == runs[1][0]
+        assert sum(steps[0]) == sum(steps[1]) > 0
+        for name, figures in runs[0][1].items():
+            np.testing.assert_allclose(figures, runs[1][1][name], rtol=1e-6)
+        return steps[0]
+
+    return compare
+
+
+def assert_threads_change_no_bit(
+    build: Build, x: Any, y: Any, *numbers: int, **options: Any
+) -> None:
+    found = []
+    for n in numbers:
+        config.set_num_threads(n)
+        found.append(bits(trained(build, x, y, **options)))
+    assert all(each == found[0] for each in found)
+
+
+def several_rows() -> Sequential:
+    model = Sequential([layers.Dense(7), layers.Flatten(), layers.Dense(C, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
 
 
 NETS: dict[str, Build] = {
-    "one layer": lambda: net(),
-    "a hidden layer": lambda: net(layers.Dense(7, "relu")),
-    "of 128 units": lambda: net(layers.Dense(128, "relu")),
-    "two hidden layers": lambda: net(layers.Dense(130, "relu"), layers.Dense(70, "relu")),
-    "a linear one": lambda: net(layers.Dense(7), layers.Dense(5, "relu")),
-    "no metrics": lambda: net(layers.Dense(7, "relu"), metrics=()),
+    "one layer": net,
+    "a hidden layer": lambda: net(relu()),
+    "of 128 units": lambda: net(relu(128)),
+    "two hidden layers": lambda: net(relu(130), relu(70)),
+    "a linear one": lambda: net(layers.Dense(7), relu(5)),
+    "no metrics": lambda: net(relu(), metrics=()),
     "logits": lambda: net(
-        layers.Dense(7, "relu"),
-        head=None,
-        loss=losses.SparseCategoricalCrossentropy(from_logits=True),
+        relu(), head=None, loss=losses.SparseCategoricalCrossentropy(from_logits=True)
     ),
     "a schedule": lambda: net(
-        layers.Dense(7, "relu"),
-        optimizer=optimizers.Adam(optimizers.schedules.ExponentialDecay(0.01, 3, 0.5)),
+        relu(), optimizer=optimizers.Adam(optimizers.schedules.ExponentialDecay(0.01, 3, 0.5))
     ),
-    "other constants": lambda: net(
-        layers.Dense(7, "relu"), optimizer=optimizers.Adam(0.01, 0.8, 0.99, 1e-3)
-    ),
+    "other constants": lambda: net(relu(), optimizer=optimizers.Adam(0.01, 0.8, 0.99, 1e-3)),
+    "inputs with several rows": several_rows,
+}
+each_step = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+OPTIONS: dict[str, dict[str, Any]] = {
+    # Of 150 examples, 37 leave a final partial batch of 2.
+    **{f"batches of {n}": {"batch_size": n} for n in (1, 3, 4, 37, 129, 1000)},
+    "no shuffling": {"shuffle": False},
+    "shuffled batches": {"shuffle": "batch"},
+    "validation": {"validation_split": 0.2},
+    "few steps": {"steps_per_epoch": 2},
+    "a callback": {"callbacks": [each_step]},
+}
+WEIGHTED: dict[str, dict[str, Any]] = {
+    "class weights": {"class_weight": {0: 2.0}},
+    "weights": {"sample_weight": np.linspace(0, 2, N)},
+    "whole weights": {"sample_weight": np.arange(N) % 2},
+}
+TRAINED: dict[str, tuple[Build, dict[str, Any]]] = {
+    **{name: (build, {}) for name, build in NETS.items()},
+    **{name: (NETS["a hidden layer"], options) for name, options in OPTIONS.items()},
+    **{name: (net, options) for name, options in WEIGHTED.items()},
 }
 
 
 @pytest.mark.each_value
-@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
-@pytest.mark.parametrize("name", NETS)
-def test_the_bits_are_those_of_one_step_after_the_other(
-    name: str, sparse: bool, monkeypatch: pytest.MonkeyPatch, calls: list[int]
-) -> None:
-    both(NETS[name], monkeypatch, calls, sparse)
-
-
-@pytest.mark.each_value
-@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"batch_size": 4},
-        {"batch_size": 129},
-        {"batch_size": 1000},
-        {"shuffle": False},
-        {"shuffle": "batch"},
-        {"validation_split": 0.2},
-        {"steps_per_epoch": 2},
-        {"callbacks": [callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)]},
-    ],
-    ids=lambda options: "callback" if "callbacks" in options else str(options),
-)
-def test_however_it_is_trained(
-    options: Any, sparse: bool, monkeypatch: pytest.MonkeyPatch, calls: list[int]
-) -> None:
-    both(NETS["a hidden layer"], monkeypatch, calls, sparse, **options)
-
-
-@pytest.mark.each_value
-@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
-@pytest.mark.parametrize("batch_size", [1, 3, 37])
-def test_batches_of_few_examples_give_the_same_bits(
-    batch_size: int, sparse: bool, monkeypatch: pytest.MonkeyPatch, calls: list[int]
-) -> None:
-    """Of 150 examples, 37 leave a final partial batch of 2."""
-    both(NETS["a hidden layer"], monkeypatch, calls, sparse, batch_size=batch_size)
+@either
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_bits_are_those_of_one_step_after_the_other(name: str, sparse: bool, both: Any) -> None:
+    build, options = TRAINED[name]
+    steps = both(build, sparse, **options)
+    assert name in OPTIONS or steps == [5] * 3
 
 
 def any_case(seed: int) -> tuple[Build, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -206,102 +235,78 @@ def any_case(seed: int) -> tuple[Build, np.ndarray, np.ndarray, dict[str, Any]]:
 
 @pytest.mark.parametrize("case", range(12))
 def test_bits_are_the_same_at_any_scale_of_the_inputs(
-    case: int, any_seed: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
+    case: int, any_seed: int, ways: Ways, calls: list[int]
 ) -> None:
     """Also where sums pass through denormals, which updates of weights flush to zero."""
     build, x, y, options = any_case(any_seed + case)
     found = []
-    for together in (True, False):
-        if not together:
-            one_by_one(monkeypatch)
-        model = fresh(build)
+    for _ in ways():
+        model, error = fresh(build), None
         try:
             model.fit(x, y, **options)
-            error = None
         except FloatingPointError as raised:
             error = str(raised)
         assert compiled(model)[0] is not None
         found.append((bits(model), error, sum(calls)))
-        calls.clear()
     assert found[0] == found[1]
     assert found[0][2] > 0
 
 
 @pytest.mark.parametrize("seed", [2, 6, 7, 10])
-def test_bits_are_the_same_on_raw_pixels(
-    seed: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
-) -> None:
+def test_bits_are_the_same_on_raw_pixels(seed: int, ways: Ways, calls: list[int]) -> None:
     """Sums of denormals decided ties between products of 8-bit numbers."""
     rng = np.random.default_rng(seed)
     x = rng.integers(1, 256, (33, 100))
     x[rng.random(x.shape) < 0.75] = 0
     y, found = rng.integers(0, 3, 33), []
-    for together in (True, False):
-        if not together:
-            one_by_one(monkeypatch)
+    for _ in ways():
         tinynet.random.set_seed(seed)
         row = [layers.Input((100,)), layers.Dense(256), layers.Dense(3, "softmax")]
         model = Sequential(row)
         model.compile("adam", "sparse_categorical_crossentropy")
         model.fit(x, y, batch_size=33, epochs=4, verbose=0)
+        assert sum(calls) == 4
         found.append(bits(model))
-    assert sum(calls) == 8
     assert found[0] == found[1]
 
 
 @pytest.mark.each_value
-@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+@either
 @pytest.mark.parametrize("name", ["a hidden layer", "of 128 units", "two hidden layers"])
 def test_the_number_of_threads_changes_no_bit(name: str, sparse: bool, calls: list[int]) -> None:
-    x, y = data(sparse, 1500)
-    x = np.tile(x, (1, 7, 10))  # large enough to be shared
-    found = []
-    for n in (1, 2, 3):
-        config.set_num_threads(n)
-        model = fresh(NETS[name])
-        model.fit(x, y, batch_size=150, epochs=2, verbose=0)
-        found.append(bits(model))
+    assert_threads_change_no_bit(NETS[name], *large_data(sparse), 1, 2, 3, batch_size=150, epochs=2)
     assert calls
-    assert found[0] == found[1] == found[2]
 
 
-@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+@either
 def test_workers_that_are_not_asked_change_no_bit(sparse: bool, calls: list[int]) -> None:
     """Where workers often come late, the caller goes without for a while."""
-    from tinynet.kernels import runner
-
     rested = []
 
-    class Busy(callbacks.Callback):
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            pool = thread_pool.current_pool()
-            if pool is not None and pool._started > 1:
-                pool.words[runner.LATE] = runner.TOO_LATE + 5
-                rested.append(epoch)
+    def make_late(epoch: int, _: Any) -> None:
+        pool = thread_pool.current_pool()
+        if pool is not None and pool._started > 1:
+            pool.words[runner.LATE] = runner.TOO_LATE + 5
+            rested.append(epoch)
 
-    x, y = data(sparse, 1500)
-    x, found = np.tile(x, (1, 7, 10)), []
-    for n in (1, 2):
-        config.set_num_threads(n)
-        model = fresh(NETS["of 128 units"])
-        model.fit(x, y, batch_size=150, epochs=4, verbose=0, callbacks=[Busy()])
-        found.append(bits(model))
+    options = {"callbacks": [callbacks.LambdaCallback(on_epoch_begin=make_late)], "epochs": 4}
+    assert_threads_change_no_bit(
+        NETS["of 128 units"], *large_data(sparse), 1, 2, batch_size=150, **options
+    )
     assert calls
     assert rested or thread_pool.most() == 1
-    assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+@either
 def test_which_steps_go_together(
     sparse: bool, calls: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, y = data(sparse)
-    model = net(layers.Dense(7, "relu"))
+    model = net(relu())
     model.fit(x, y, batch_size=10, verbose=0)
     assert calls == [15], "all fit in a call"
-    calls.clear()
     model.fit(x, y, batch_size=10, steps_per_epoch=4, verbose=0)
-    assert sum(calls) == 4
+    assert sum(calls) == 15 + 4
     calls.clear()
     many = model._many_steps
 
@@ -318,14 +323,10 @@ def test_which_steps_go_together(
 
 def test_data_that_can_not_be_written_gives_the_same_bits(calls: list[int]) -> None:
     x, y = data(False)
-    found = []
-    for writeable in (True, False):
-        x.flags.writeable = y.flags.writeable = writeable
-        model = fresh(NETS["a hidden layer"])
-        model.fit(x, y, verbose=0)
-        found.append(bits(model))
+    expected = bits(trained(NETS["a hidden layer"], x, y))
+    x.flags.writeable = y.flags.writeable = False
+    assert bits(trained(NETS["a hidden layer"], x, y)) == expected
     assert calls == [5, 5]
-    assert found[0] == found[1]
 
 
 @pytest.mark.each_value
@@ -334,34 +335,25 @@ def test_data_that_can_not_be_written_gives_the_same_bits(calls: list[int]) -> N
 def test_compressed_inputs_give_the_bits_of_dense_ones(
     name: str, batch_size: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
 ) -> None:
-    x, y = data(sparse=True)
     found = []
     for compresses in (True, False):
         monkeypatch.setattr("tinynet.models.functional.worth_it", lambda *_, made=compresses: made)
-        model = fresh(NETS[name])
-        model.fit(x, y, batch_size=batch_size, epochs=3, verbose=0)
-        program = compiled(model)[0]
-        kernels = {g.call.kernel for g in program.low.groups if g.call is not None}
-        assert ("linear_csr" in kernels) is compresses
+        model = trained(NETS[name], *data(), batch_size=batch_size, epochs=3)
+        assert ("linear_csr" in kernels(model)) is compresses
         found.append(bits(model))
     assert found[0] == found[1]
 
 
 def test_steps_of_train_on_batch_give_the_same_bits(calls: list[int]) -> None:
     x, y = data(sparse=False)
-    found = []
-    for together in (True, False):
-        model = fresh(NETS["a hidden layer"])
-        if together:
-            model.fit(x, y, batch_size=32, shuffle=False, epochs=2, verbose=0)
-            assert calls == [5, 5]
-        else:
-            for _ in range(2):
-                for first in range(0, N, 32):
-                    model.train_on_batch(x[first : first + 32], y[first : first + 32])
-            assert calls == [5, 5, *[1] * 10]
-        found.append(bits(model))
-    assert found[0] == found[1]
+    build = NETS["a hidden layer"]
+    expected = bits(trained(build, x, y, batch_size=32, shuffle=False, epochs=2))
+    assert calls == [5, 5]
+    model = fresh(build)
+    for first in [*range(0, N, 32)] * 2:
+        model.train_on_batch(x[first : first + 32], y[first : first + 32])
+    assert calls == [5, 5, *[1] * 10]
+    assert bits(model) == expected
 
 
 def test_no_product_of_numpy_is_called(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> None:
@@ -370,7 +362,6 @@ def test_no_product_of_numpy_is_called(monkeypatch: pytest.MonkeyPatch, calls: l
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("a product of NumPy")
 
-    x, y = data()
     found = []
     for may in (True, False):
         model = fresh(NETS["two hidden layers"])
@@ -379,7 +370,7 @@ def test_no_product_of_numpy_is_called(monkeypatch: pytest.MonkeyPatch, calls: l
                 for name in ("matmul", "dot", "einsum", "inner", "tensordot", "vdot"):
                     patch.setattr(np, name, refuse)
                 patch.setattr("tinynet.functional.dense", refuse)
-            found.append((run(model, x, y), bits(model)))
+            found.append((run(model, *data()), bits(model)))
     assert found[0] == found[1]
     for kind in ("train", "test", "predict"):
         assert compiled(model, kind)[0] is not None
@@ -390,12 +381,8 @@ def run(model: Sequential, x: np.ndarray, y: np.ndarray) -> Any:
     history = model.fit(x, y, validation_split=0.2, epochs=2, verbose=0).history
     one = model.train_on_batch(x[:10], y[:10]), model.test_on_batch(x[:10], y[:10])
     predicted = model.predict(x, verbose=0), model.predict_on_batch(x[:3]), model(x[:3])
-    return (
-        history,
-        one,
-        model.evaluate(x, y, verbose=0),
-        [np.asarray(p).tobytes() for p in predicted],
-    )
+    values = [np.asarray(p).tobytes() for p in predicted]
+    return history, one, model.evaluate(x, y, verbose=0), values
 
 
 class Own(layers.Dense):
@@ -419,7 +406,7 @@ def average_of_two() -> Any:
     """Make a model whose layers are a graph."""
     x = layers.Input(SHAPE)
     flat = layers.Flatten()(x)
-    a, b = layers.Dense(7, "relu")(flat), layers.Dense(7, "tanh")(flat)
+    a, b = relu()(flat), layers.Dense(7, "tanh")(flat)
     y = layers.Dense(C, "softmax")(layers.Add()([a, layers.Average()([a, b])]))
     model = tinynet.Model(x, y)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -455,26 +442,21 @@ OTHERS: dict[str, Build] = {
 
 @pytest.mark.wide
 @pytest.mark.each_value
-@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+@either
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_networks_are_compiled_too(
-    name: str, sparse: bool, monkeypatch: pytest.MonkeyPatch, calls: list[int]
+    name: str, sparse: bool, both: Any, calls: list[int]
 ) -> None:
-    both(OTHERS[name], monkeypatch, calls, sparse)
-    model = fresh(OTHERS[name])
-    model.fit(*data(sparse), epochs=2, verbose=0)
+    def watch(batch: int, logs: Any) -> None:
+        assert np.isfinite(logs["loss"])
+
+    both(OTHERS[name], sparse)
+    model = trained(OTHERS[name], *data(sparse), epochs=2)
     assert calls == [5, 5]
-    one = fresh(OTHERS[name])
-    one.fit(*data(sparse), epochs=2, verbose=0, callbacks=[Watch()])
+    watching = callbacks.LambdaCallback(on_train_batch_end=watch)
+    one = trained(OTHERS[name], *data(sparse), epochs=2, callbacks=[watching])
     assert calls == [5, 5, *[1] * 10]
     assert bits(model) == bits(one)
-
-
-class Watch(callbacks.Callback):
-    """Look at each batch."""
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        assert np.isfinite(logs["loss"])
 
 
 class Scale(layers.Layer):
@@ -517,19 +499,13 @@ class Cubes(tinynet.regularizers.Regularizer):
 
 # What Python does between stretches of rows.
 MIXED: dict[str, tuple[Build, set[str]]] = {
-    "a custom layer": (
-        lambda: net(layers.Dense(7, "relu"), Scale(name="scale")),
-        {"scale", "scale_backward"},
-    ),
+    "a custom layer": (lambda: net(relu(), Scale(name="scale")), {"scale", "scale_backward"}),
     "two custom layers": (
         lambda: net(Scale(name="a"), layers.Dense(7), layers.Dropout(0.5), Scale(name="b")),
         {"a", "a_backward", "b", "b_backward"},
     ),
     "a custom optimizer": (lambda: net(layers.Dense(7), optimizer=Descent(0.01)), {"descent"}),
-    "a custom penalty": (
-        lambda: net(layers.Dense(7, kernel_regularizer=Cubes())),
-        {"Cubes"},
-    ),
+    "a custom penalty": (lambda: net(layers.Dense(7, kernel_regularizer=Cubes())), {"Cubes"}),
     "an ignored class": (
         lambda: net(layers.Dense(7), loss=losses.SparseCategoricalCrossentropy(ignore_class=0)),
         set(),
@@ -539,7 +515,7 @@ MIXED: dict[str, tuple[Build, set[str]]] = {
 
 
 @pytest.mark.each_value
-@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+@either
 @pytest.mark.parametrize("name", MIXED)
 def test_one_custom_instruction_leaves_the_rest_compiled(
     name: str, sparse: bool, calls: list[int]
@@ -548,68 +524,53 @@ def test_one_custom_instruction_leaves_the_rest_compiled(
     found = []
     for backend in ("numpy", "numba"):
         config.set_backend(backend)
-        model = fresh(build)
-        history = model.fit(*data(sparse), epochs=3, verbose=0, validation_split=0.2).history
+        model = trained(build, *data(sparse), epochs=3, validation_split=0.2)
         results = model.predict(data(sparse)[0], verbose=0)
-        found.append((history, model.get_weights(), results))
+        found.append((model.history.history, model.get_weights(), results))
     assert calls == [1] * 4 * 3
     assert by_python <= {*compiled(model)[0].by_python}
-    kernels = {g.call.kernel for g in compiled(model)[0].low.groups if g.call is not None}
-    assert {"linear", "linear_csr"} & kernels
+    assert {"linear", "linear_csr"} & kernels(model)
     for a, b in zip(*map(flattened, found), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", ["a custom layer", "two custom layers", "a custom optimizer"])
 def test_threads_change_no_bit_where_python_does_a_part(name: str, calls: list[int]) -> None:
-    x, y = data(sparse=False, n=1500)
-    x, found = np.tile(x, (1, 7, 10)), []
-    for n in (1, 2, 3):
-        config.set_num_threads(n)
-        model = fresh(MIXED[name][0])
-        model.fit(x, y, batch_size=150, epochs=2, verbose=0)
-        found.append(bits(model))
+    build = MIXED[name][0]
+    assert_threads_change_no_bit(build, *large_data(False), 1, 2, 3, batch_size=150, epochs=2)
     assert calls
-    assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
 def test_error_in_a_custom_layer_learns_nothing(where: str, calls: list[int]) -> None:
-    model = fresh(MIXED["a custom layer"][0])
-    x, y = data(sparse=False)
-    model.fit(x, y, verbose=0)
+    build, (x, y) = MIXED["a custom layer"][0], data(sparse=False)
+    model = trained(build, x, y, shuffle=False)
     before, layer = bits(model), model.get_layer("scale")
     layer.fails = where
     with pytest.raises(OSError, match=where):
         model.train_on_batch(x, y)
     assert bits(model) == before
-    layer.fails = None
-    other = fresh(MIXED["a custom layer"][0])
-    for _ in range(2):
-        other.fit(x, y, verbose=0, shuffle=False)
-    model = fresh(MIXED["a custom layer"][0])
-    model.fit(x, y, verbose=0, shuffle=False)
-    model.get_layer("scale").fails = where
     with pytest.raises(OSError, match=where):
         model.fit(x, y, verbose=0, shuffle=False)
-    model.get_layer("scale").fails = None
+    layer.fails = None
     model.fit(x, y, verbose=0, shuffle=False)
-    assert bits(model) == bits(other), "as if the step that failed had never begun"
+    other = trained(build, x, y, shuffle=False)
+    other.fit(x, y, verbose=0, shuffle=False)
+    assert bits(model) == bits(other), "as if the steps that failed had never begun"
 
 
 def test_program_says_why_python_must_run_all_of_it(calls: list[int]) -> None:
-    model = fresh(lambda: net(layers.Dense(7, dtype="float64")))
-    history = model.fit(*data(), epochs=5, verbose=0).history["loss"]
+    model = trained(lambda: net(layers.Dense(7, dtype="float64")), *data(), epochs=5)
     assert not calls
     made, why = compiled(model)
     assert made is None
     assert "float64" in why
-    assert history[-1] < history[0]
+    losses = model.history.history["loss"]
+    assert losses[-1] < losses[0]
 
 
 def test_metric_that_python_computes_makes_steps_single(calls: list[int]) -> None:
-    model = net(metrics=["sparse_top_k_categorical_accuracy"])
-    model.fit(*data(), verbose=0)
+    model = trained(lambda: net(metrics=["sparse_top_k_categorical_accuracy"]), *data())
     assert calls == [1] * 5
     assert compiled(model)[0].has_others
 
@@ -624,19 +585,15 @@ ALIKE: dict[str, Build] = {
 
 @pytest.mark.parametrize("name", ALIKE)
 def test_models_with_the_same_program_are_trained_alike(name: str, calls: list[int]) -> None:
-    ALIKE[name]().fit(*data(), verbose=0)
+    trained(ALIKE[name], *data())
     assert calls == [5]
 
 
-FROZEN = [(layer, name) for layer in (0, 1) for name in ("kernel", "bias")]
-
-
-@pytest.mark.parametrize(("layer", "name"), FROZEN)
-def test_frozen_part_of_a_layer_stays_as_it_is(
-    layer: int, name: str, monkeypatch: pytest.MonkeyPatch, calls: list[int]
-) -> None:
+@pytest.mark.parametrize("name", ["kernel", "bias"])
+@pytest.mark.parametrize("layer", [0, 1])
+def test_frozen_part_of_a_layer_stays_as_it_is(layer: int, name: str, both: Any) -> None:
     def build() -> Sequential:
-        model = net(layers.Dense(7, "relu"))
+        model = net(relu())
         model.build((None, *SHAPE))
         getattr(model.layers[1 + layer], name).trainable = False
         return model
@@ -645,26 +602,21 @@ def test_frozen_part_of_a_layer_stays_as_it_is(
     frozen = getattr(model.layers[1 + layer], name)
     before = [w.array.copy() for w in model.weights]
     model.fit(*data(), verbose=0)
-    assert calls == [5]
-    calls.clear()
     for weight, old in zip(model.weights, before, strict=True):
         assert np.array_equal(weight.array, old) is (weight is frozen)
-    both(build, monkeypatch, calls, sparse=True)
+    assert both(build, True) == [5] * 3
 
 
 @pytest.mark.parametrize("shared", [1, 2])
 def test_model_whose_layer_another_model_took_is_trained(
-    shared: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
+    shared: int, ways: Ways, calls: list[int]
 ) -> None:
     found = []
-    for together in (True, False):
-        if not together:
-            one_by_one(monkeypatch)
-        a = fresh(lambda: net(layers.Dense(C, "relu")))
-        a.fit(*data(), verbose=0)
-        b = Sequential([layers.Flatten(), a.layers[1], layers.Dense(C, "softmax")])
-        if shared == 2:
-            b = Sequential([layers.Flatten(), layers.Dense(C, "relu"), a.layers[2]])
+    for together in ways():
+        a = trained(lambda: net(relu(C)), *data())
+        hidden = [layers.Flatten(), relu(C), layers.Dense(C, "softmax")]
+        hidden[shared] = a.layers[shared]
+        b = Sequential(hidden)
         b.compile("adam", "sparse_categorical_crossentropy")
         b.fit(*data(), verbose=0)
         calls.clear()
@@ -677,35 +629,31 @@ def test_model_whose_layer_another_model_took_is_trained(
     assert found[0] == found[1]
 
 
+CHANGES: dict[str, Callable[[Any], None]] = {
+    "clipnorm": lambda model: setattr(model.optimizer, "clipnorm", 1e-3),
+    "activation": lambda model: setattr(model.layers[1], "activation", tinynet.activations.tanh),
+    "rate": lambda model: setattr(model.optimizer, "learning_rate", 0.1),
+    "frozen": lambda model: setattr(model.layers[1].kernel, "trainable", False),
+}
+
+
 @pytest.mark.each_value
-@pytest.mark.parametrize("change", ["clipnorm", "activation", "rate", "frozen"])
+@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_what_a_callback_changes_counts(
-    change: str, epoch: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
+    change: str, epoch: int, ways: Ways, calls: list[int]
 ) -> None:
-    class Change(callbacks.Callback):
-        """Change what the steps are made of."""
+    def begin(number: int, _: Any) -> None:
+        if number == epoch:
+            CHANGES[change](callback.model)
 
-        def on_epoch_begin(self, number: int, logs: Any = None) -> None:
-            if number == epoch and change == "clipnorm":
-                self.model.optimizer.clipnorm = 1e-3
-            elif number == epoch and change == "rate":
-                self.model.optimizer.learning_rate = 0.1
-            elif number == epoch and change == "frozen":
-                self.model.layers[1].kernel.trainable = False
-            elif number == epoch:
-                self.model.layers[1].activation = tinynet.activations.tanh
-
-    x, y = data()
+    callback: Any = callbacks.LambdaCallback(on_epoch_begin=begin)
     found = []
-    for together in (True, False):
-        if not together:
-            one_by_one(monkeypatch)
-        model = fresh(NETS["a hidden layer"])
-        model.fit(x, y, batch_size=10, epochs=3, verbose=0, callbacks=[Change()])
+    for together in ways():
+        options = {"batch_size": 10, "epochs": 3, "callbacks": [callback]}
+        model = trained(NETS["a hidden layer"], *data(), **options)
         assert calls == ([15] * 3 if together else [1] * 45)
         assert compiled(model)[0] is not None
-        calls.clear()
         found.append(bits(model))
     assert found[0] == found[1]
 
@@ -713,54 +661,15 @@ def test_what_a_callback_changes_counts(
 def test_columns_that_take_more_than_two_bytes(calls: list[int]) -> None:
     x = np.zeros((64, 70_000), np.float32)
     x[np.arange(64), 65_536 + np.arange(64)] = 1
-    found = []
-    for n in (1, 2):
-        config.set_num_threads(n)
-        model = fresh(lambda: net(metrics=()))
-        model.fit(x, np.arange(64) % C, batch_size=16, epochs=3, verbose=0)
-        found.append(bits(model))
+    y = np.arange(64) % C
+    assert_threads_change_no_bit(lambda: net(metrics=()), x, y, 1, 2, batch_size=16, epochs=3)
     assert calls
-    assert found[0] == found[1]
 
 
-WEIGHTED: list[dict[str, Any]] = [
-    {"class_weight": {0: 2.0}},
-    {"sample_weight": np.linspace(0, 2, N)},
-    {"sample_weight": np.arange(N) % 2},
-]
-
-
-@pytest.mark.each_value
-@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
-@pytest.mark.parametrize("k", range(len(WEIGHTED)))
-def test_weighted_examples_are_compiled_too(
-    k: int, sparse: bool, monkeypatch: pytest.MonkeyPatch, calls: list[int]
-) -> None:
-    both(net, monkeypatch, calls, sparse, **WEIGHTED[k])
-    net().fit(*data(sparse), verbose=0, **WEIGHTED[k])
-    assert calls == [5]
-
-
-def nested(head: Any = "softmax") -> Sequential:
-    model = Sequential([layers.Dense(7), layers.Flatten(), layers.Dense(C, head)])
-    model.compile("adam", "sparse_categorical_crossentropy")
-    return model
-
-
-def test_inputs_with_several_rows_are_compiled_too(
-    monkeypatch: pytest.MonkeyPatch, calls: list[int]
-) -> None:
-    both(nested, monkeypatch, calls, sparse=False)
-    nested().fit(*data(sparse=False), verbose=0)
-    assert calls == [5]
-
-
-def test_dict_of_inputs_is_compiled_too(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> None:
+def test_dict_of_inputs_is_compiled_too(ways: Ways, calls: list[int]) -> None:
     x, y = data(sparse=False)
     given, found = {"a": x[:, 0], "b": x[:, 1:]}, []
-    for together in (True, False):
-        if not together:
-            one_by_one(monkeypatch)
+    for together in ways():
         tinynet.random.set_seed(1)
         a, b = layers.Input((4,), name="a"), layers.Input((4, 4), name="b")
         joined = layers.Add()([layers.Dense(5)(a), layers.Dense(5)(layers.Flatten()(b))])
@@ -773,43 +682,36 @@ def test_dict_of_inputs_is_compiled_too(monkeypatch: pytest.MonkeyPatch, calls: 
         targets = {"class": y, "sum": x.sum(axis=(1, 2))[:, None]}
         history = model.fit(given, targets, epochs=2, verbose=0).history
         assert calls == ([5, 5] if together else [1] * 10)
-        calls.clear()
         found.append((bits(model), history))
     assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_divergence_is_found_in_the_step_where_it_happens(
-    epoch: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
-) -> None:
-    class Raise(callbacks.Callback):
-        """Raise the learning rate beyond all bounds."""
+def test_divergence_is_found_in_the_step_where_it_happens(epoch: int, ways: Ways) -> None:
+    def begin(number: int, _: Any) -> None:
+        if number == epoch:
+            raising.model.optimizer.learning_rate = 1e38
 
-        def on_epoch_begin(self, number: int, logs: Any = None) -> None:
-            if number == epoch:
-                self.model.optimizer.learning_rate = 1e38
-
-    x, y = data()
+    raising: Any = callbacks.LambdaCallback(on_epoch_begin=begin)
     found = []
-    for together in (True, False):
-        if not together:
-            one_by_one(monkeypatch)
-        model: Any = fresh(NETS["a hidden layer"])
+    for _ in ways():
+        model = fresh(NETS["a hidden layer"])
         with pytest.raises(FloatingPointError) as error:
-            model.fit(x, y, batch_size=10, epochs=4, verbose=0, callbacks=[Raise()])
+            model.fit(*data(), batch_size=10, epochs=4, verbose=0, callbacks=[raising])
         found.append((str(error.value), bits(model), model.history.epoch))
     assert f"epoch {epoch + 1}, batch " in found[0][0]
     assert found[0] == found[1]
 
 
 def test_a_loss_that_is_no_number_can_be_trained_on(calls: list[int]) -> None:
-    x, y = data()
-    model = net(optimizer=optimizers.Adam(1e38))
-    history = model.fit(x, y, epochs=2, verbose=0, callbacks=[callbacks.TerminateOnNaN()])
-    assert not np.isfinite(history.history["loss"][-1])
+    def build() -> Any:
+        return net(optimizer=optimizers.Adam(1e38))
+
+    model = trained(build, *data(), epochs=2, callbacks=[callbacks.TerminateOnNaN()])
+    assert not np.isfinite(model.history.history["loss"][-1])
     config.set_on_divergence("continue")
     try:
-        net(optimizer=optimizers.Adam(1e38)).fit(x, y, batch_size=10, verbose=0)
+        trained(build, *data(), batch_size=10)
     finally:
         config.set_on_divergence("raise")
     assert calls[-1] == 15

@@ -1,0 +1,1 @@
+"""Tests that may use private names: of what is compiled, its kernels, and the pool of threads."""
