@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +14,12 @@ import pytest
 
 import tinynet
 from benchmarks.contenders import only_avx2
-from tests import HUNG, random_programs
-from tests.internals import test_thread_pool
+from tests import random_programs
+from tests.internals import ROOT, printed, test_thread_pool
 from tinynet import config, functional
 from tinynet.kernels.numba_functions import COMPILES, FEATURES
 from tinynet.optimizers import schedules
 
-ROOT = Path(__file__).parents[1]
 #: Of random programs.
 SEEDS = range(25)
 PROCESSORS = {"this machine": {}, "AVX2": only_avx2(), "znver4": {"NUMBA_CPU_NAME": "znver4"}}
@@ -65,16 +61,7 @@ def digests(threads: int) -> dict[str, Any]:
 
 def computed(environment: dict[str, str], program: str, *arguments: str) -> Any:
     """Run a program on a processor; return what it prints as JSON."""
-    run = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=HUNG,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    return json.loads(run.stdout)
+    return json.loads(printed(program, *arguments, **environment))
 
 
 def on(environment: dict[str, str], threads: int) -> Any:
@@ -190,10 +177,7 @@ print(json.dumps(found))
 
 @pytest.mark.slow
 def test_what_training_begins_with_is_the_same_without_avx512() -> None:
-    everything = " ".join(
-        name for name, found in np._core._multiarray_umath.__cpu_features__.items()
-        if found and name in np._core._multiarray_umath.__cpu_dispatch__
-    )  # fmt: skip
+    everything = " ".join(np.show_config(mode="dicts")["SIMD Extensions"]["found"])
     few = {"NPY_DISABLE_CPU_FEATURES": everything, "OPENBLAS_CORETYPE": "Prescott"}
     expected = computed({}, STARTS)
     for environment in (only_avx2(), few):
