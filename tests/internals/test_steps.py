@@ -155,6 +155,18 @@ def several_rows() -> Sequential:
     return model
 
 
+def average_of_two() -> Any:
+    """Make a model whose layers are a graph."""
+    x = layers.Input(SHAPE)
+    flat = layers.Flatten()(x)
+    a, b = relu()(flat), layers.Dense(7, "tanh")(flat)
+    y = layers.Dense(C, "softmax")(layers.Add()([a, layers.Average()([a, b])]))
+    model = tinynet.Model(x, y)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+# Other layers, losses and optimizers are in random programs, trained both ways.
 NETS: dict[str, Build] = {
     "one layer": net,
     "a hidden layer": lambda: net(relu()),
@@ -170,6 +182,14 @@ NETS: dict[str, Build] = {
     ),
     "other constants": lambda: net(relu(), optimizer=optimizers.Adam(0.01, 0.8, 0.99, 1e-3)),
     "inputs with several rows": several_rows,
+    "dropout": lambda: net(layers.Dropout(0.5)),
+    "a frozen layer": lambda: net(layers.Dense(7, trainable=False)),
+    "a penalty": lambda: net(kernel_regularizer="l2"),
+    "another head": lambda: net(head="sigmoid"),
+    "another optimizer": lambda: net(optimizer="sgd"),
+    "an average": lambda: net(optimizer=optimizers.Adam(use_ema=True)),
+    "layer normalization": lambda: net(layers.Dense(7), layers.LayerNormalization()),
+    "a graph": average_of_two,
 }
 each_step = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -400,63 +420,6 @@ def own_model() -> Sequential:
     model = OwnModel([layers.Flatten(), layers.Dense(C, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
     return model
-
-
-def average_of_two() -> Any:
-    """Make a model whose layers are a graph."""
-    x = layers.Input(SHAPE)
-    flat = layers.Flatten()(x)
-    a, b = relu()(flat), layers.Dense(7, "tanh")(flat)
-    y = layers.Dense(C, "softmax")(layers.Add()([a, layers.Average()([a, b])]))
-    model = tinynet.Model(x, y)
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-OTHERS: dict[str, Build] = {
-    "dropout": lambda: net(layers.Dropout(0.5)),
-    "another activation": lambda: net(layers.Dense(7, "tanh")),
-    "no bias": lambda: net(layers.Dense(7, "relu", use_bias=False)),
-    "a single linear unit": lambda: net(layers.Dense(1)),
-    "a frozen layer": lambda: net(layers.Dense(7, trainable=False)),
-    "a penalty": lambda: net(kernel_regularizer="l2"),
-    "two penalties": lambda: net(kernel_regularizer="l1_l2", bias_regularizer="l1"),
-    "a constraint": lambda: net(bias_constraint="non_neg"),
-    "a norm": lambda: net(kernel_constraint="max_norm"),
-    "another head": lambda: net(head="sigmoid"),
-    "logits of a softmax": lambda: net(head=None),
-    "a sum": lambda: net(loss=losses.SparseCategoricalCrossentropy(reduction="sum")),
-    "another optimizer": lambda: net(optimizer="sgd"),
-    "amsgrad": lambda: net(optimizer=optimizers.Adam(amsgrad=True)),
-    "decay": lambda: net(optimizer=optimizers.AdamW()),
-    "clipping": lambda: net(optimizer=optimizers.Adam(clipnorm=1.0)),
-    "an average": lambda: net(optimizer=optimizers.Adam(use_ema=True)),
-    "an average that overwrites": lambda: net(
-        optimizer=optimizers.SGD(use_ema=True, ema_overwrite_frequency=2)
-    ),
-    "batch normalization": lambda: net(layers.Dense(7), layers.BatchNormalization()),
-    "layer normalization": lambda: net(layers.Dense(7), layers.LayerNormalization()),
-    "a graph": average_of_two,
-}
-
-
-@pytest.mark.wide
-@pytest.mark.each_value
-@either
-@pytest.mark.parametrize("name", OTHERS)
-def test_other_networks_are_compiled_too(
-    name: str, sparse: bool, both: Any, calls: list[int]
-) -> None:
-    def watch(batch: int, logs: Any) -> None:
-        assert np.isfinite(logs["loss"])
-
-    both(OTHERS[name], sparse)
-    model = trained(OTHERS[name], *data(sparse), epochs=2)
-    assert calls == [5, 5]
-    watching = callbacks.LambdaCallback(on_train_batch_end=watch)
-    one = trained(OTHERS[name], *data(sparse), epochs=2, callbacks=[watching])
-    assert calls == [5, 5, *[1] * 10]
-    assert bits(model) == bits(one)
 
 
 class Scale(layers.Layer):
