@@ -128,49 +128,6 @@ def test_compressed_rows_train_as_dense_ones_do(any_seed: int) -> None:
         np.testing.assert_allclose(b, a, rtol=0, atol=12 * 6e-6)
 
 
-def test_the_same_seed_gives_the_same_bits(any_seed: int) -> None:
-    rng = np.random.default_rng(any_seed)
-    x, y = rng.random((50, 8)), rng.integers(0, 3, 50)
-    found = []
-    for _ in range(2):
-        tinynet.random.set_seed(any_seed)
-        model = models.classifier(layers.Dropout(0.5), shape=(8,), seed=None)
-        history = model.fit(x, y, epochs=3, verbose=0).history
-        found.append((models.bits(model), history))
-    assert found[0] == found[1]
-
-
-def test_a_gradient_check_at_any_seed(any_seed: int) -> None:
-    rng = np.random.default_rng(any_seed)
-    tinynet.random.set_seed(any_seed)
-    hidden = layers.Dense(5, activation="tanh", dtype="float64")
-    model = Sequential([hidden, layers.Dense(3, activation="softmax", dtype="float64")])
-    model.dtype = "float64"
-    loss_function = losses.SparseCategoricalCrossentropy(dtype="float64")
-    model.compile(tinynet.optimizers.SGD(1.0), loss_function)
-    x, y = rng.standard_normal((6, 4)), rng.integers(0, 3, 6)
-    assert model.predict(x, verbose=0).dtype == np.float64
-
-    def loss() -> float:
-        p = model.predict(x, verbose=0)
-        return float(-np.log(p[np.arange(6), y]).mean())
-
-    start = model.get_weights()
-    model.train_on_batch(x, y)
-    gradients = [a - b for a, b in zip(start, model.get_weights(), strict=True)]
-    model.set_weights(start)
-    for variable, gradient in zip(model.weights, gradients, strict=True):
-        way = rng.standard_normal(gradient.shape)
-        values = []
-        for step in (1e-5, -1e-5):
-            variable.array += step * way
-            values.append(loss())
-            variable.array -= step * way
-        slope = (values[0] - values[1]) / 2e-5
-        # Central differences: h^2 of third derivatives below 100, and rounding of eps / h.
-        assert slope == pytest.approx(float(np.sum(gradient * way)), abs=1e-7)
-
-
 def test_compressing_and_expanding_is_identity() -> None:
     @quick
     @given(st.data(), st.sampled_from([np.uint8, np.float32, np.float64]))

@@ -11,9 +11,7 @@ import pytest
 import tinynet
 from tests.models import bits
 from tinynet import Sequential, callbacks, config, layers, losses, optimizers
-from tinynet.kernels import runner
 from tinynet.program.nested import flattened
-from tinynet.training import thread_pool
 from tinynet.training.compiled_program import Compiled
 from tinynet.training.trainer import ManySteps
 
@@ -29,12 +27,6 @@ def data(sparse: bool = True, n: int = N) -> tuple[np.ndarray, np.ndarray]:
     if sparse:
         x *= rng.random(x.shape) < 0.2
     return x, rng.integers(0, C, n)
-
-
-def large_data(sparse: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Make enough data to be shared between threads."""
-    x, y = data(sparse, 1500)
-    return np.tile(x, (1, 7, 10)), y
 
 
 def relu(units: int = 7) -> layers.Dense:
@@ -290,33 +282,6 @@ def test_bits_are_the_same_on_raw_pixels(seed: int, ways: Ways, calls: list[int]
     assert found[0] == found[1]
 
 
-@pytest.mark.each_value
-@either
-@pytest.mark.parametrize("name", ["a hidden layer", "of 128 units", "two hidden layers"])
-def test_the_number_of_threads_changes_no_bit(name: str, sparse: bool, calls: list[int]) -> None:
-    assert_threads_change_no_bit(NETS[name], *large_data(sparse), 1, 2, 3, batch_size=150, epochs=2)
-    assert calls
-
-
-@either
-def test_workers_that_are_not_asked_change_no_bit(sparse: bool, calls: list[int]) -> None:
-    """Where workers often come late, the caller goes without for a while."""
-    rested = []
-
-    def make_late(epoch: int, _: Any) -> None:
-        pool = thread_pool.current_pool()
-        if pool is not None and pool._started > 1:
-            pool.words[runner.LATE] = runner.TOO_LATE + 5
-            rested.append(epoch)
-
-    options = {"callbacks": [callbacks.LambdaCallback(on_epoch_begin=make_late)], "epochs": 4}
-    assert_threads_change_no_bit(
-        NETS["of 128 units"], *large_data(sparse), 1, 2, batch_size=150, **options
-    )
-    assert calls
-    assert rested or thread_pool.most() == 1
-
-
 @either
 def test_which_steps_go_together(
     sparse: bool, calls: list[int], monkeypatch: pytest.MonkeyPatch
@@ -497,10 +462,18 @@ def test_one_custom_instruction_leaves_the_rest_compiled(
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["a custom layer", "two custom layers", "a custom optimizer"])
-def test_threads_change_no_bit_where_python_does_a_part(name: str, calls: list[int]) -> None:
-    build = MIXED[name][0]
-    assert_threads_change_no_bit(build, *large_data(False), 1, 2, 3, batch_size=150, epochs=2)
+SHARED = ["a hidden layer", "of 128 units", "two hidden layers"]
+SHARED += ["a custom layer", "two custom layers", "a custom optimizer"]
+
+
+@pytest.mark.each_value
+@either
+@pytest.mark.parametrize("name", SHARED)
+def test_the_number_of_threads_changes_no_bit(name: str, sparse: bool, calls: list[int]) -> None:
+    x, y = data(sparse, 1500)
+    x = np.tile(x, (1, 7, 10))  # large enough to be shared
+    build = MIXED[name][0] if name in MIXED else NETS[name]
+    assert_threads_change_no_bit(build, x, y, 1, 2, 3, batch_size=150, epochs=2)
     assert calls
 
 

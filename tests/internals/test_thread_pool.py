@@ -311,6 +311,7 @@ def test_workers_that_are_late_are_not_waited_for() -> None:
     before = time.monotonic_ns()
     assert train(callbacks=[after_step(make_late), after_step(look, 4)]) == expected
     assert rests[1] >= before + runner.PAUSE
+    assert train(callbacks=[after_epoch(make_late)]) == expected
 
 
 # ------------------------------------------------------------ training
