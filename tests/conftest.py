@@ -91,20 +91,10 @@ def pytest_configure(config):
 
 # They compile, start processes or a browser, or hold long tables against live Keras.
 SLOW_FILES = {
-    "test_benchmarks.py",
-    "test_concurrency.py",
-    "test_demo.py",
-    "test_drawn_digits.py",
-    "test_fault_injection.py",
-    "test_hostile_files.py",
-    "test_object_code.py",
-    "test_keras_features.py",
-    "test_keras_files.py",
-    "test_keras_formulas.py",
-    "test_keras_training.py",
-    "test_reference.py",
-    "test_sklearn.py",
-    "test_thread_pool.py",
+    *("test_benchmarks", "test_concurrency", "test_demo", "test_drawn_digits"),
+    *("test_fault_injection", "test_hostile_files", "test_keras_features", "test_keras_files"),
+    *("test_keras_formulas", "test_keras_training", "test_object_code", "test_reference"),
+    *("test_sklearn", "test_thread_pool"),
 }
 
 
@@ -128,7 +118,7 @@ def pytest_collection_modifyitems(items):
     """Leave whole files, and most cases of wide tables, out of the tests to run all day."""
     show_each_value([item for item in items if item.get_closest_marker("each_value")])
     for item in items:
-        if item.path.name in SLOW_FILES or item.get_closest_marker("wide"):
+        if item.path.stem in SLOW_FILES or item.get_closest_marker("wide"):
             item.add_marker(pytest.mark.slow)
 
 

@@ -317,20 +317,32 @@ def test_values_for_one_node_are_in_its_group() -> None:
     assert operations(low) == [["tanh"], [], ["multiply", "subtract", "multiply"]]
 
 
-def test_sums_over_the_batch_end_a_group() -> None:
-    low, x = Lowering(), traced(BATCH, 6)
-    low.add(x - np.mean(x, axis=0))
-    assert operations(low) == [["sum_col"], ["divide"], ["subtract"]]
-    low = Lowering()
-    low.add(np.sum(x * x) * 2)
-    assert operations(low) == [["multiply", "sum_all"], ["multiply"]]
+GROUPED: dict[str, tuple[Callable[[Any], list[Any]], list[list[str]]]] = {
+    "sums over the batch end a group": (
+        lambda x: [x - np.mean(x, axis=0)],
+        [["sum_col"], ["divide"], ["subtract"]],
+    ),
+    "so do sums over all": (
+        lambda x: [np.sum(x * x) * 2],
+        [["multiply", "sum_all"], ["multiply"]],
+    ),
+    "a sum of means of rows is one sum": (
+        lambda x: [np.sum(np.mean(x * x, axis=-1))],
+        [["multiply", "sum_all"], ["divide"]],
+    ),
+    "the same node is computed once": (
+        lambda x: [np.exp(x) + 1, np.exp(x) * 2],
+        [["exp", "add", "multiply"]],
+    ),
+}
 
 
-def test_same_node_is_computed_once() -> None:
-    low, x = Lowering(), traced(BATCH, 6)
-    a, b = low.add(np.exp(x) + 1), low.add(np.exp(x) * 2)
-    assert operations(low) == [["exp", "add", "multiply"]]
-    assert a.node.inputs[0] is b.node.inputs[0]
+@pytest.mark.parametrize("name", GROUPED)
+def test_groups(name: str) -> None:
+    low, (function, expected) = Lowering(), GROUPED[name]
+    for value in function(traced(BATCH, 6)):
+        low.add(value)
+    assert operations(low) == expected
 
 
 def test_nodes_that_nobody_reads_are_dropped() -> None:
@@ -343,16 +355,12 @@ def test_nodes_that_nobody_reads_are_dropped() -> None:
     assert not low.groups
 
 
-def test_sum_of_means_of_rows_is_one_sum() -> None:
-    low, x = Lowering(), traced(BATCH, 6)
-    low.add(np.sum(np.mean(x * x, axis=-1)))
-    assert operations(low) == [["multiply", "sum_all"], ["divide"]]
-    rng = np.random.default_rng(0)
-    for shape in SHAPES[3:]:
-        array = rng.standard_normal(shape).astype(np.float32)
-        expected = np.sum(np.mean(np.square(array, dtype=np.float64), axis=-1))
-        found = compute(lambda x: np.sum(np.mean(x * x, axis=-1)), array)
-        np.testing.assert_allclose(found, expected, rtol=2e-7)
+@pytest.mark.parametrize("shape", SHAPES[3:])
+def test_sum_of_means_of_rows(shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    expected = np.sum(np.mean(np.square(array, dtype=np.float64), axis=-1))
+    found = compute(lambda x: np.sum(np.mean(x * x, axis=-1)), array)
+    np.testing.assert_allclose(found, expected, rtol=2e-7)
 
 
 def test_variable_is_stored_after_all_that_reads_its_old_value() -> None:

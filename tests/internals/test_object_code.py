@@ -739,35 +739,27 @@ def stderr(request: pytest.FixtureRequest) -> Iterator[Stderr]:
     os.close(reader)
 
 
-def test_long_waiting_is_announced_once_on_a_terminal_only(
-    loader: Loader, monkeypatch: Patch, stderr: Stderr
+@pytest.mark.parametrize("case", ["once", "in every run", "loaded"])
+def test_long_waiting_is_announced_on_a_terminal_only(
+    case: str, loader: Loader, cache: Path, code: Code, monkeypatch: Patch, stderr: Stderr
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr.stream)
-    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 1e-9)
-    loader.load([spread])
+    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 1e-9 if case == "once" else 0.0)
     said = "tinynet: compiling its kernels, once on this machine\r\n"
-    assert stderr.read() == (said if stderr.is_terminal else "")
-    loader.load([spread, pick])
-    assert stderr.read() == ""
-
-
-def test_compiling_in_every_run_is_announced_with_the_remedy(
-    loader: Loader, cache: Path, monkeypatch: Patch, stderr: Stderr, alone: None
-) -> None:
-    monkeypatch.setattr(sys, "stderr", stderr.stream)
-    cache.write_text("a file where the folder should be")
-    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 0.0)
+    if case == "in every run":
+        monkeypatch.setattr(sys, "executable", "")
+        cache.write_text("a file where the folder should be")
+        said = "in every run: TINYNET_CACHE"  # the remedy
+    elif case == "loaded":
+        compile_cache.write("spread", code)
+        said = ""
     loader.load([spread])
-    assert ("in every run: TINYNET_CACHE" in stderr.read()) is stderr.is_terminal
-
-
-def test_loading_announces_nothing(
-    loader: Loader, code: Code, monkeypatch: Patch, stderr: Stderr
-) -> None:
-    compile_cache.write("spread", code)
-    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(sys, "stderr", stderr.stream)
-    loader.load([spread])
+    found = stderr.read()
+    if stderr.is_terminal and case == "in every run":
+        assert said in found
+    else:
+        assert found == (said if stderr.is_terminal else "")
+    loader.load([spread, pick] if case == "once" else [spread])
     assert stderr.read() == ""
 
 
