@@ -9,7 +9,6 @@ import pickle
 import signal
 import sys
 import threading
-import time
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
@@ -21,13 +20,11 @@ import pytest
 import tinynet
 from tests import HUNG, models
 from tests.models import bits
-from tinynet import Sequential, callbacks, config, layers, optimizers
+from tinynet import Sequential, config, layers, optimizers
 
 RNG = np.random.default_rng(4)
 X = RNG.random((200, 30), np.float32) * (RNG.random((200, 30)) < 0.2)
 Y = RNG.integers(0, 3, 200)
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-may_fork = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
 @pytest.fixture(params=["numpy", "numba"])
@@ -129,65 +126,7 @@ def test_training_in_a_thread_leaves_signals_alone() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-# ------------------------------------------------------------ processes
-
-
-def forked(work: Callable[[], bytes], seconds: float = HUNG) -> bytes:
-    """Run a function in a forked child, and kill the child if it hangs."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        status = 1
-        try:
-            os.write(writing, work())
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(writing)
-    deadline = time.monotonic() + seconds
-    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
-        if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os.close(reading)
-            raise AssertionError("the child hangs")
-        time.sleep(0.01)
-    answer = os.read(reading, 1 << 16)
-    os.close(reading)
-    assert ended[1] == 0
-    return answer
-
-
-@needs_fork
-@may_fork
-def test_a_child_forked_after_fit_predicts_and_trains(threads: int) -> None:
-    model = net()
-    model.fit(X, Y, epochs=2, verbose=0)
-
-    def work() -> bytes:
-        first = model.predict(X[:5], verbose=0).tobytes()
-        model.fit(X, Y, epochs=2, verbose=0)
-        return first + model.predict(X[:5], verbose=0).tobytes()
-
-    answer = forked(work)
-    assert answer == work()
-
-
-@needs_fork
-@may_fork
-def test_a_child_forked_within_fit() -> None:
-    answers = []
-
-    def predicted() -> bytes:
-        return model.predict(X[:5], verbose=0).tobytes()
-
-    def fork(epoch: int, logs: Any) -> None:
-        answers.extend([forked(predicted), predicted()])
-
-    model = net()
-    model.fit(X, Y, verbose=0, callbacks=[callbacks.LambdaCallback(on_epoch_end=fork)])
-    assert answers[0] == answers[1]
+# Forks are in `test_thread_pool`.
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])

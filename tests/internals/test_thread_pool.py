@@ -623,15 +623,27 @@ from tinynet.training import thread_pool
 
 config.set_num_threads(2)
 """
-KINDS = {
-    "training": """
-t.prepare()
+TRAINING = """
 WAYS, make = t.WAYS, t.model
 
 def execute(action=None, way=None, made=None):
-    return t.train(made, callbacks=[] if action is None else [way(action)])
+    made = made or make()
+    found = t.train(made, callbacks=[] if action is None else [way(action)])
+    return [*found, made.predict(t.data()[0][:5], verbose=0).tobytes()]
 
-expected = t.alone()
+config.set_num_threads(1)
+"""
+KINDS = {
+    "training": TRAINING
+    + """
+t.prepare()
+expected = execute()
+config.set_num_threads(2)
+""",
+    "training with NumPy": TRAINING
+    + """
+config.set_backend("numpy")
+expected = execute()
 """,
     "rows": """
 thread_pool.processors = lambda: 8
@@ -659,7 +671,7 @@ gc.collect()  # of Numba's objects, whose destructors print exceptions
 gc.disable()
 """,
 }
-PROGRAMS = {
+OF_ALL = {
     "forks in the middle and afterwards": """
 children = []
 
@@ -680,7 +692,9 @@ for way in WAYS * 4:
     assert ok
     assert os.waitpid(pid, 0)[1] == 0
 assert not children
-""",
+"""
+}
+PROGRAMS = {
     "forks from another thread while this one works": """
 done, statuses = threading.Event(), []
 
@@ -857,8 +871,12 @@ def run(program: str) -> str:
     ("kind", "program"),
     [
         pytest.param(kind, program, id=f"{kind}, {name}")
-        for kind, own in {"training": OF_TRAINING, "rows": OF_ROWS}.items()
-        for name, program in (PROGRAMS | own).items()
+        for kind, programs in {
+            "training": PROGRAMS | OF_TRAINING,
+            "rows": PROGRAMS | OF_ROWS,
+            "training with NumPy": OF_ALL,
+        }.items()
+        for name, program in (OF_ALL | programs).items()
     ],
 )
 def test_programs_of_threads_forks_and_signals(kind: str, program: str) -> None:
