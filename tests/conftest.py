@@ -22,8 +22,9 @@ except ImportError:
     hypothesis = None
 
 import tinynet
+from tests.internals import settings
 from tinynet._core import registry
-from tinynet.training import profile, thread_pool
+from tinynet.training import thread_pool
 
 gc.disable()  # until all tests are collected, which makes many objects that stay
 
@@ -82,7 +83,7 @@ def pytest_configure(config):
         hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=slow)
         hypothesis.settings.load_profile("busy")
     tinynet.config.set_backend(config.getoption("--backend"))
-    profile._SECONDS = 0.0  # no test needs times that are exact
+    settings.measure_briefly()
     # A shell that runs the tests in the background has it ignored, and so would their children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -90,20 +91,10 @@ def pytest_configure(config):
 
 # They compile, start processes or a browser, or hold long tables against live Keras.
 SLOW_FILES = {
-    "test_benchmarks.py",
-    "test_concurrency.py",
-    "test_demo.py",
-    "test_drawn_digits.py",
-    "test_fault_injection.py",
-    "test_hostile_files.py",
-    "test_objects.py",
-    "test_keras_features.py",
-    "test_keras_files.py",
-    "test_keras_formulas.py",
-    "test_keras_training.py",
-    "test_reference.py",
-    "test_sklearn.py",
-    "test_threads.py",
+    *("test_benchmarks", "test_concurrency", "test_demo", "test_drawn_digits"),
+    *("test_fault_injection", "test_hostile_files", "test_keras_features", "test_keras_files"),
+    *("test_keras_formulas", "test_keras_training", "test_object_code", "test_reference"),
+    *("test_sklearn", "test_thread_pool"),
 }
 
 
@@ -127,7 +118,7 @@ def pytest_collection_modifyitems(items):
     """Leave whole files, and most cases of wide tables, out of the tests to run all day."""
     show_each_value([item for item in items if item.get_closest_marker("each_value")])
     for item in items:
-        if item.path.name in SLOW_FILES or item.get_closest_marker("wide"):
+        if item.path.stem in SLOW_FILES or item.get_closest_marker("wide"):
             item.add_marker(pytest.mark.slow)
 
 
@@ -158,13 +149,13 @@ def pytest_runtest_setup(item):
     if numbers is not None:
         own = np.random.default_rng(zlib.crc32(item.nodeid.encode()))
         numbers.bit_generator.state = own.bit_generator.state
-    item.stash[_BEFORE] = vars(tinynet.config._settings).copy()
+    item.stash[_BEFORE] = settings.current()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item):
     """Fail a test that leaves a setting changed."""
-    after = vars(tinynet.config._settings)
+    after = settings.current()
     changed = {name: old for name, old in item.stash[_BEFORE].items() if after[name] != old}
     for name, old in changed.items():
         getattr(tinynet.config, f"set_{name}")(old)

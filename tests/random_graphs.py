@@ -3,21 +3,18 @@
 A graph is drawn from a seed while it is built, with the same choices for Keras and tinynet. Both
 train it in float64 from the same weights, so that only rounding of float64 is between them.
 
-``python -m tests.random_graphs --graphs 300`` compares many, and prints the seeds that fail.
+``python -m tests.random_graphs --programs 300`` compares many, and prints the seeds that fail.
 """
 
 from __future__ import annotations
 
-import argparse
-import secrets
-import traceback
 import warnings
 from typing import Any
 
 import numpy as np
 
 import tinynet
-from tests.random_programs import assert_close, floatx
+from tests.random_programs import assert_close, floatx, main
 
 ROWS = 12
 MERGES = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"]
@@ -146,24 +143,5 @@ def check(seed: int) -> None:
             assert_close(a, b, room, f"seed {seed}: {name} {i}")
 
 
-def main() -> int:
-    """Compare many graphs; return 1 if one fails."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--graphs", type=int, default=100)
-    parser.add_argument("--seed", type=int, help="the first seed (default: a random one)")
-    options = parser.parse_args()
-    first = secrets.randbelow(2**40) if options.seed is None else options.seed
-    failed = 0
-    for seed in range(first, first + options.graphs):
-        try:
-            check(seed)
-        except Exception:
-            failed += 1
-            print(f"seed {seed}")
-            traceback.print_exc(limit=-1)
-    print(f"{options.graphs:,} graphs from seed {first}, {failed:,} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main({"graphs": check}))

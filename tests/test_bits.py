@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +14,12 @@ import pytest
 
 import tinynet
 from benchmarks.contenders import only_avx2
-from tests import HUNG, random_programs, test_threads
+from tests import random_programs
+from tests.internals import ROOT, printed, test_thread_pool
 from tinynet import config, functional
 from tinynet.kernels.numba_functions import COMPILES, FEATURES
 from tinynet.optimizers import schedules
 
-ROOT = Path(__file__).parents[1]
 #: Of random programs.
 SEEDS = range(25)
 PROCESSORS = {"this machine": {}, "AVX2": only_avx2(), "znver4": {"NUMBA_CPU_NAME": "znver4"}}
@@ -49,8 +46,8 @@ def digest(arrays: Any) -> str:
 def digests(threads: int) -> dict[str, Any]:
     """Train networks and random programs; return what is left of each."""
     found = {}
-    for name, network in test_threads.NETWORKS.items():
-        found[name] = test_threads.fit(*network[:2], threads, network[2])
+    for name, network in test_thread_pool.NETWORKS.items():
+        found[name] = test_thread_pool.fit(*network[:2], threads, network[2])
     for seed in SEEDS:
         program = random_programs.draw(seed, dropout=True)
         if "gradient_accumulation_steps" in program.optimizer[1]:
@@ -64,16 +61,7 @@ def digests(threads: int) -> dict[str, Any]:
 
 def computed(environment: dict[str, str], program: str, *arguments: str) -> Any:
     """Run a program on a processor; return what it prints as JSON."""
-    run = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=HUNG,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    return json.loads(run.stdout)
+    return json.loads(printed(program, *arguments, **environment))
 
 
 def on(environment: dict[str, str], threads: int) -> Any:
@@ -120,7 +108,7 @@ def test_main_network_has_the_weights_of_the_readme(name: str, mnist: Any, tmp_p
 @pytest.mark.parametrize("name", OLD)
 def test_kernels_are_right_without_avx2(name: str) -> None:
     program = (
-        "import json, numpy as np; from tests import test_bits, test_threads;"
+        "import json, numpy as np; from tests import test_bits;"
         "from tinynet.kernels import object_code, row; from tinynet.program import machine;"
         "[machine.kernel_named(f) for f in ('chain', 'copy_elements')];"
         "object_code.addresses(k for k in row.KERNELS.values() if object_code.is_kept(k));"
@@ -189,10 +177,7 @@ print(json.dumps(found))
 
 @pytest.mark.slow
 def test_what_training_begins_with_is_the_same_without_avx512() -> None:
-    everything = " ".join(
-        name for name, found in np._core._multiarray_umath.__cpu_features__.items()
-        if found and name in np._core._multiarray_umath.__cpu_dispatch__
-    )  # fmt: skip
+    everything = " ".join(np.show_config(mode="dicts")["SIMD Extensions"]["found"])
     few = {"NPY_DISABLE_CPU_FEATURES": everything, "OPENBLAS_CORETYPE": "Prescott"}
     expected = computed({}, STARTS)
     for environment in (only_avx2(), few):

@@ -9,7 +9,6 @@ import pickle
 import signal
 import sys
 import threading
-import time
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
@@ -19,41 +18,37 @@ import numpy as np
 import pytest
 
 import tinynet
-from tests import HUNG
-from tinynet import Sequential, callbacks, config, layers, optimizers
+from tests import HUNG, models
+from tests.models import bits
+from tinynet import Sequential, config, layers, optimizers
 
-SCCE = "sparse_categorical_crossentropy"
 RNG = np.random.default_rng(4)
 X = RNG.random((200, 30), np.float32) * (RNG.random((200, 30)) < 0.2)
 Y = RNG.integers(0, 3, 200)
-BOTH = pytest.mark.parametrize("backend", ["numpy", "numba"])
 
 
-@pytest.fixture(autouse=True)
-def _backend() -> Iterator[None]:
+@pytest.fixture(params=["numpy", "numba"])
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     before = config.backend()
-    yield
+    config.set_backend(request.param)
+    yield request.param
     config.set_backend(before)
 
 
-def net(seed: int = 5, optimizer: Any = "adam") -> Sequential:
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest, backend: str) -> Iterator[int]:
+    if request.param > 1 and backend == "numpy":
+        pytest.skip("more threads need the numba backend")
+    config.set_num_threads(request.param)
+    yield request.param
+    config.set_num_threads(1)
+
+
+def net(seed: int = 5, optimizer: Any = "adam") -> Any:
     tinynet.random.set_seed(seed)
-    model = Sequential(
-        [
-            layers.Input((30,)),
-            layers.Dense(16, activation="relu"),
-            layers.Dropout(0.2),
-            layers.BatchNormalization(),
-            layers.Dense(3, activation="softmax"),
-        ]
-    )
-    model.compile(optimizer, SCCE, metrics=["accuracy"])
-    return model
-
-
-def bits(model: Sequential) -> list[bytes]:
-    state = [*model.weights, *model.optimizer.variables]
-    return [v.array.tobytes() for v in state]
+    between = layers.Dropout(0.2), layers.BatchNormalization()
+    options = {"optimizer": optimizer, "metrics": ["accuracy"]}
+    return models.classifier(*between, shape=(30,), units=16, seed=None, **options)
 
 
 def together(*functions: Callable[[], Any]) -> list[Any]:
@@ -80,9 +75,7 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
     return results
 
 
-@BOTH
 def test_eight_threads_predict_as_one_does(backend: str) -> None:
-    config.set_backend(backend)
     model = net()
     model.fit(X, Y, verbose=0)
     ways: list[Callable[[Any], Any]] = [
@@ -101,28 +94,18 @@ def test_eight_threads_predict_as_one_does(backend: str) -> None:
     assert together(*(lambda i=i: work(i) for i in range(8))) == [True] * 8
 
 
-@BOTH
-@pytest.mark.parametrize("threads", [1, 2])
-def test_models_train_side_by_side_as_one_after_the_other(backend: str, threads: int) -> None:
-    config.set_backend(backend)
-    if threads > 1 and backend == "numpy":
-        pytest.skip("more threads need the numba backend")
-    config.set_num_threads(threads)
-    try:
-        kinds = ["adam", optimizers.SGD(0.1, momentum=0.9), "rmsprop"]
+def test_models_train_side_by_side_as_one_after_the_other(threads: int) -> None:
+    kinds = ["adam", optimizers.SGD(0.1, momentum=0.9), "rmsprop"]
 
-        def train(model: Sequential) -> Any:
-            # No seed of its own is drawn from here on.
-            history = model.fit(X, Y, epochs=5, verbose=0, validation_split=0.1)
-            return history.history
+    def train(model: Sequential) -> Any:
+        # No seed of its own is drawn from here on.
+        return model.fit(X, Y, epochs=5, verbose=0, validation_split=0.1).history
 
-        alone = [net(i, copy.deepcopy(kind)) for i, kind in enumerate(kinds)]
-        expected = [train(model) for model in alone]
-        beside = [net(i, copy.deepcopy(kind)) for i, kind in enumerate(kinds)]
-        found = together(*(lambda m=m: train(m) for m in beside))
-    finally:
-        config.set_num_threads(1)
-    assert found == expected
+    alone, beside = (
+        [net(i, copy.deepcopy(kind)) for i, kind in enumerate(kinds)] for _ in range(2)
+    )
+    expected = [train(model) for model in alone]
+    assert together(*(lambda m=m: train(m) for m in beside)) == expected
     assert [bits(m) for m in beside] == [bits(m) for m in alone]
 
 
@@ -143,84 +126,13 @@ def test_training_in_a_thread_leaves_signals_alone() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-# ------------------------------------------------------------ processes
+# Forks are in `test_thread_pool`.
 
 
-def forked(work: Callable[[], bytes], seconds: float = HUNG) -> bytes:
-    """Run a function in a forked child, and kill the child if it hangs."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        status = 1
-        try:
-            os.write(writing, work())
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(writing)
-    deadline = time.monotonic() + seconds
-    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
-        if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os.close(reading)
-            raise AssertionError("the child hangs")
-        time.sleep(0.01)
-    answer = os.read(reading, 1 << 16)
-    os.close(reading)
-    assert ended[1] == 0
-    return answer
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@BOTH
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_child_forked_after_fit_predicts_and_trains(backend: str, threads: int) -> None:
-    config.set_backend(backend)
-    if threads > 1 and backend == "numpy":
-        pytest.skip("more threads need the numba backend")
-    config.set_num_threads(threads)
-    try:
-        model = net()
-        model.fit(X, Y, epochs=2, verbose=0)
-
-        def work() -> bytes:
-            first = model.predict(X[:5], verbose=0).tobytes()
-            model.fit(X, Y, epochs=2, verbose=0)
-            return first + model.predict(X[:5], verbose=0).tobytes()
-
-        answer = forked(work)
-        assert answer == work()
-    finally:
-        config.set_num_threads(1)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_child_forked_within_fit() -> None:
-    answers = []
-
-    class Fork(callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            answers.append(forked(lambda: self.model.predict(X[:5], verbose=0).tobytes()))
-            answers.append(self.model.predict(X[:5], verbose=0).tobytes())
-
-    net().fit(X, Y, verbose=0, callbacks=[Fork()])
-    assert answers[0] == answers[1]
-
-
-@BOTH
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 @pytest.mark.parametrize("state", ["unbuilt", "built", "trained"])
 def test_pickle_and_deepcopy(backend: str, copied: Callable[[Any], Any], state: str) -> None:
-    config.set_backend(backend)
-    if state == "unbuilt":
-        model = Sequential([layers.Dense(3, activation="softmax")])
-        model.compile("adam", SCCE)
-    else:
-        model = net()
+    model = models.classifier(shape=None) if state == "unbuilt" else net()
     if state == "trained":
         model.fit(X, Y, epochs=2, verbose=0)
     before = bits(model)
@@ -255,35 +167,29 @@ def resident() -> int:
 
 def growth(work: Callable[[], Any], times: int) -> int:
     """Return how many bytes Python's and NumPy's objects have grown by, after warming up."""
+
+    def held() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
     work()
     gc.collect()
     tracemalloc.start()
     work()
-    gc.collect()
-    before = tracemalloc.get_traced_memory()[0]
+    before = held()
     for _ in range(times):
         work()
-    gc.collect()
-    after = tracemalloc.get_traced_memory()[0]
+    after = held()
     tracemalloc.stop()
     return after - before
 
 
-@BOTH
-def test_memory_stays_flat_over_predictions(backend: str) -> None:
-    config.set_backend(backend)
-    model = net()
-    one = X[:1]
+def test_memory_stays_flat(backend: str) -> None:
+    model, one = net(), X[:1]
     # An array of one example is 120 bytes, so even one lost byte a call would show.
     assert growth(lambda: model.predict(one, verbose=0), 2000) < 2000
     assert growth(lambda: model(one), 500) < 2000
     assert growth(lambda: model.evaluate(one, Y[:1], verbose=0), 200) < 2000
-
-
-@BOTH
-def test_memory_stays_flat_over_epochs(backend: str) -> None:
-    config.set_backend(backend)
-    model = net()
     assert growth(lambda: model.fit(X, Y, epochs=2, verbose=0), 20) < 20_000
 
 
@@ -300,9 +206,7 @@ def test_models_that_are_let_go_are_freed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
-@BOTH
 def test_memory_stays_flat_in_the_long_run(backend: str) -> None:
-    config.set_backend(backend)
     model = net()
     for _ in range(2000):
         model.predict(X[:1], verbose=0)

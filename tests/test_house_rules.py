@@ -464,6 +464,37 @@ def test_public_errors_end_in_what_was_received(path: Path) -> None:
             assert "Received: " in ast.unparse(first), f"line {node.lineno}"
 
 
+# Underscores of protocols, and of `os._exit`.
+MEANT_FOR_ALL = {"_asdict", "_exit", "_fields", "_replace", "_repr_html_", "_repr_png_"}
+# Tests that still use private names.
+STILL_PRIVATE = {
+    *("fuzz_files", "supported", "test_callbacks", "test_cli", "test_datasets"),
+    *("test_drawn_digits", "test_formulas", "test_golden", "test_keras_features"),
+    *("test_keras_formulas", "test_keras_training", "test_layers", "test_metrics", "test_models"),
+    *("test_onnx_export", "test_optimizers", "test_random", "test_saving", "test_sklearn"),
+    *("test_training", "test_trust", "test_visualize"),
+}
+
+
+def private_names(path: Path) -> set[str]:
+    """Return the private names that a file imports, or looks up in anything but `self`."""
+    found = set()
+    for node in nodes(path):
+        if isinstance(node, ast.ImportFrom):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            found.update(set() if own else {node.attr})
+    return {name for name in found - MEANT_FOR_ALL if re.match("_[^_]", name)}
+
+
+def test_private_names_are_used_by_tests_of_internals_only() -> None:
+    paths = [path for path in (ROOT / "tests").rglob("*.py") if path.parent.name != "internals"]
+    assert private_names(ROOT / "tests" / "internals" / "settings.py") == {"_SECONDS", "_settings"}
+    found = {path.stem: names for path in paths if (names := private_names(path))}
+    assert not {name: names for name, names in found.items() if name not in STILL_PRIVATE}
+
+
 def test_code_lines_leave_out_blanks_comments_and_docstrings() -> None:
     source = '"""Doc."""\n\n# why\nx = """a\n\nb"""\n\n\ndef f():\n    """Doc."""\n    return 1\n'
     assert size.code_lines(source) == 5

@@ -7,6 +7,7 @@ training steps.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import tinynet
+from tests import models
 from tinynet import Sequential, activations, config, functional, layers, losses, sparse
 
 FLOATS = [np.float32, np.float64]
@@ -30,6 +32,14 @@ EXAMPLES = int(os.environ.get("TINYNET_TEST_EXAMPLES", "20"))
 quick = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = config.backend()
+    config.set_backend(request.param)
+    yield
+    config.set_backend(before)
+
+
 def array(draw: Any, shape: Any, elements: Any = ANY, dtype: Any = np.float32) -> np.ndarray:
     # A few distinct values, laid out by seed: hypothesis is slow at drawing each.
     few = np.array(draw(st.lists(elements, min_size=1, max_size=12)), dtype)
@@ -40,21 +50,14 @@ def array(draw: Any, shape: Any, elements: Any = ANY, dtype: Any = np.float32) -
 # ------------------------------------------------------------ softmax
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_softmax_rows_sum_to_one_and_do_not_mind_a_shift(backend: str) -> None:
-    before = config.backend()
-    config.set_backend(backend)
-    try:
-        _softmax()
-    finally:
-        config.set_backend(before)
-
-
 @quick
 @given(
     st.data(), st.integers(1, 5), st.integers(1, 40), st.sampled_from(FLOATS), st.floats(-1e3, 1e3)
 )
-def _softmax(data: Any, n: int, c: int, dtype: Any, shift: float) -> None:
+@pytest.mark.parametrize("backend", ["numpy", "numba"], indirect=True)
+def test_softmax_rows_sum_to_one_and_do_not_mind_a_shift(
+    backend: None, data: Any, n: int, c: int, dtype: Any, shift: float
+) -> None:
     x = array(data.draw, (n, c), st.floats(-1e3, 1e3, width=32), dtype)
     eps = np.finfo(dtype).eps
     y = activations.softmax.forward(x)
@@ -67,9 +70,8 @@ def _softmax(data: Any, n: int, c: int, dtype: Any, shift: float) -> None:
     np.testing.assert_allclose(activations.softmax.forward(moved), y, rtol=room, atol=1e-37)
     loss = losses.SparseCategoricalCrossentropy(from_logits=True, reduction="none", dtype=dtype)
     labels = np.zeros(n, int)
-    np.testing.assert_allclose(
-        loss(labels, moved), loss(labels, x), rtol=8 * eps, atol=room + 8 * eps
-    )
+    values = loss(labels, moved), loss(labels, x)
+    np.testing.assert_allclose(*values, rtol=8 * eps, atol=room + 8 * eps)
 
 
 # ------------------------------------------------------------ batches
@@ -91,16 +93,13 @@ def test_evaluate_and_predict_do_not_depend_on_the_batch_size(
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, 6)).astype(np.float32)
     y = rng.integers(0, 4, n)
-    model = Sequential([layers.Dense(5, activation="tanh"), layers.Dense(4, activation="softmax")])
-    model.compile("adam", loss, metrics=["accuracy"])
+    model = models.classifier(classes=4, loss=loss, metrics=["accuracy"], shape=(6,), seed=None)
     true = np.eye(4)[y] if loss == "mse" else y
-    weights = rng.random(n) if weighted else None
-    one = model.evaluate(x, true, batch_size=n, sample_weight=weights, verbose=0)
-    other = model.evaluate(x, true, batch_size=size, sample_weight=weights, verbose=0)
+    options = {"sample_weight": rng.random(n) if weighted else None, "verbose": 0}
+    one, other = (model.evaluate(x, true, batch_size=b, **options) for b in (n, size))
     # Float32 losses of examples that are computed alike but for the order of sums of 6 terms.
     assert other == pytest.approx(one, rel=1e-5)
-    a = model.predict(x, batch_size=n, verbose=0)
-    b = model.predict(x, batch_size=size, verbose=0)
+    a, b = (model.predict(x, batch_size=b, verbose=0) for b in (n, size))
     np.testing.assert_allclose(b, a, rtol=1e-5)
 
 
@@ -127,61 +126,6 @@ def test_compressed_rows_train_as_dense_ones_do(any_seed: int) -> None:
     # 12 steps, each of sums of at most 40 terms below 1: 2 * eps * sqrt(40) * 40 * 0.1 a step.
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(b, a, rtol=0, atol=12 * 6e-6)
-
-
-def test_the_same_seed_gives_the_same_bits(any_seed: int) -> None:
-    rng = np.random.default_rng(any_seed)
-    x, y = rng.random((50, 8)), rng.integers(0, 3, 50)
-    found = []
-    for _ in range(2):
-        tinynet.random.set_seed(any_seed)
-        model = Sequential(
-            [layers.Dense(7, activation="relu"), layers.Dropout(0.5), layers.Dense(3, "softmax")]
-        )
-        model.compile("adam", "sparse_categorical_crossentropy")
-        history = model.fit(x, y, epochs=3, verbose=0).history
-        found.append(([w.tobytes() for w in model.get_weights()], history))
-    assert found[0] == found[1]
-
-
-def test_a_gradient_check_at_any_seed(any_seed: int) -> None:
-    rng = np.random.default_rng(any_seed)
-    tinynet.random.set_seed(any_seed)
-    model = Sequential(
-        [
-            layers.Dense(5, activation="tanh", dtype="float64"),
-            layers.Dense(3, activation="softmax", dtype="float64"),
-        ]
-    )
-    model.dtype = "float64"
-    model.compile(
-        tinynet.optimizers.SGD(0.0), losses.SparseCategoricalCrossentropy(dtype="float64")
-    )
-    x, y = rng.standard_normal((6, 4)), rng.integers(0, 3, 6)
-    before = model.predict(x, verbose=0)
-    assert before.dtype == np.float64
-
-    def loss() -> float:
-        p = model.predict(x, verbose=0)
-        return float(-np.log(p[np.arange(6), y]).mean())
-
-    model.compile(
-        tinynet.optimizers.SGD(1.0), losses.SparseCategoricalCrossentropy(dtype="float64")
-    )
-    start = model.get_weights()
-    model.train_on_batch(x, y)
-    gradients = [a - b for a, b in zip(start, model.get_weights(), strict=True)]
-    model.set_weights(start)
-    for variable, gradient in zip(model.weights, gradients, strict=True):
-        way = rng.standard_normal(gradient.shape)
-        values = []
-        for step in (1e-5, -1e-5):
-            variable.array += step * way
-            values.append(loss())
-            variable.array -= step * way
-        slope = (values[0] - values[1]) / 2e-5
-        # Central differences: h^2 of third derivatives below 100, and rounding of eps / h.
-        assert slope == pytest.approx(float(np.sum(gradient * way)), abs=1e-7)
 
 
 def test_compressing_and_expanding_is_identity() -> None:

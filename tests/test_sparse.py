@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,32 @@ import pytest
 import scipy.sparse
 
 import tinynet as keras
+from tests import models
 from tinynet.sparse import CompressedRows, LazyRows
+
+
+@pytest.fixture(params=["numba", "numpy"])
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = keras.config.backend()
+    keras.config.set_backend(request.param)
+    yield request.param
+    keras.config.set_backend(before)
+
+
+def on_both(run: Callable[[], Any]) -> list[Any]:
+    """Do the same on both backends."""
+    before, found = keras.config.backend(), []
+    for name in ("numba", "numpy"):
+        keras.config.set_backend(name)
+        keras.utils.set_random_seed(1)
+        found.append(run())
+    keras.config.set_backend(before)
+    return found
+
+
+def of_csr(x: Any, dtype: str = "float32") -> CompressedRows:
+    csr = scipy.sparse.csr_array(x)
+    return CompressedRows.from_csr(csr.indptr, csr.indices, csr.data, csr.shape, dtype)
 
 
 def some(rng: np.random.Generator, n: int = 70, width: int = 40) -> Any:
@@ -24,15 +50,12 @@ def test_from_csr_is_what_compressing_gives(
     x = some(rng, 4, width)
     csr = scipy.sparse.csr_array(x)
     rows = CompressedRows.from_csr(csr.indptr, csr.indices, csr.data, csr.shape, dtype)
-    expected = CompressedRows(x, dtype)
-    count = csr.nnz
-    np.testing.assert_array_equal(rows.indptr, expected.indptr)
-    np.testing.assert_array_equal(rows.indices, expected.indices[:count])
-    np.testing.assert_array_equal(rows.values, expected.values[:count])
+    expected, count = CompressedRows(x, dtype), csr.nnz
     for name in ("shape", "width", "narrow", "dtype"):
         assert getattr(rows, name) == getattr(expected, name)
-    assert rows.indices.dtype == expected.indices.dtype
-    assert rows.values.dtype == dtype
+    assert (rows.indices.dtype, rows.values.dtype) == (expected.indices.dtype, dtype)
+    np.testing.assert_array_equal(rows.indptr, expected.indptr)
+    np.testing.assert_array_equal(rows.indices, expected.indices[:count])
     csr.data[:] = 0
     np.testing.assert_array_equal(rows.values, expected.values[:count])
 
@@ -62,22 +85,10 @@ def test_empty_rows() -> None:
     np.testing.assert_array_equal(model.predict(rows, verbose=0), [[0.0], [5.0], [0.0]])
 
 
-@pytest.mark.parametrize("backend", ["numba", "numpy"])
 def test_models_take_them_everywhere(backend: str, rng: np.random.Generator) -> None:
-    before = keras.config.backend()
-    keras.config.set_backend(backend)
     x = some(rng)
-    y = (x.sum(axis=1) > 0).astype(int)
-    csr = scipy.sparse.csr_array(x)
-    rows = CompressedRows.from_csr(csr.indptr, csr.indices, csr.data, csr.shape)
-    model = keras.Sequential(
-        [
-            keras.Input((40,)),
-            keras.layers.Dense(8, activation="relu"),
-            keras.layers.Dense(2, activation="softmax"),
-        ]
-    )
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    rows, y = of_csr(x), (x.sum(axis=1) > 0).astype(int)
+    model = models.classifier(shape=(40,), units=8, classes=2, metrics=["accuracy"])
     model.fit(rows, y, epochs=2, verbose=0)
     # Sums of 40 terms in another order, in float32.
     close: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
@@ -88,40 +99,36 @@ def test_models_take_them_everywhere(backend: str, rng: np.random.Generator) -> 
     np.testing.assert_allclose(model.predict_on_batch(rows[3:9]), expected[3:9], **close)
     figures = [model.evaluate(each, y, verbose=0) for each in (rows, x)]
     np.testing.assert_allclose(*figures, **close)
-    keras.config.set_backend(before)
 
 
 def test_rows_too_wide_for_the_kernels(rng: np.random.Generator) -> None:
     """Columns beyond 65,535 have indices of four bytes, which NumPy reads on both backends."""
     x, y = np.zeros((20, 70_000), np.float32), np.arange(20) % 2
     x[:, rng.permutation(70_000)[:300]] = rng.normal(size=(20, 300))
-    before, found = keras.config.backend(), []
-    for backend in ("numba", "numpy"):
-        keras.config.set_backend(backend)
-        for given in (x, scipy.sparse.csr_array(x)):
-            keras.utils.set_random_seed(1)
-            model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
-            model.compile("sgd", "sparse_categorical_crossentropy")
-            losses = model.fit(given, y, batch_size=8, epochs=2, verbose=0).history["loss"]
-            found.append([*losses, *model.predict(given, verbose=0).ravel()])
-    keras.config.set_backend(before)
-    for values in found[1:]:
+
+    def run(given: Any) -> Any:
+        model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        losses = model.fit(given, y, batch_size=8, epochs=2, verbose=0).history["loss"]
+        return [*losses, *model.predict(given, verbose=0).ravel()]
+
+    expected, *others = [
+        *on_both(lambda: run(x)), *on_both(lambda: run(scipy.sparse.csr_array(x)))
+    ]  # fmt: skip
+    for values in others:
         # Sums of 300 terms in another order, in float32.
-        np.testing.assert_allclose(values, found[0], rtol=1e-4)
+        np.testing.assert_allclose(values, expected, rtol=1e-4)
 
 
 def test_gradients_that_lie_in_memory_column_by_column(rng: np.random.Generator) -> None:
     x, y = some(rng, 64), rng.random((64, 128))
-    before, found = keras.config.backend(), []
-    for backend in ("numba", "numpy"):
-        keras.config.set_backend(backend)
-        keras.utils.set_random_seed(1)
+
+    def run() -> Any:
         model = keras.Sequential([keras.layers.Dense(128), keras.layers.Softmax(axis=0)])
         model.compile(keras.optimizers.Adam(0.1), "mse")
-        history = model.fit(x, y, epochs=3, shuffle=False, verbose=0).history
-        found.append(history["loss"])
-    keras.config.set_backend(before)
-    np.testing.assert_allclose(*found, rtol=1e-5)
+        return model.fit(x, y, epochs=3, shuffle=False, verbose=0).history["loss"]
+
+    np.testing.assert_allclose(*on_both(run), rtol=1e-5)
 
 
 def test_a_model_that_cannot_take_them_says_so() -> None:
@@ -246,14 +253,13 @@ def test_products_of_zeros_and_weights_that_are_not_finite(
     assert batches == []
 
 
-def test_validation_data_is_compressed(rng: np.random.Generator) -> None:
+def test_validation_data_is_compressed(rng: np.random.Generator, batches: list[int]) -> None:
     model = keras.Sequential([keras.layers.Dense(3)])
     model.compile("sgd", "mse")
-    x, y = some(rng, 80, 90), np.ones((80, 3))
-    seen = []
-    evaluate = model._evaluate
-    model._evaluate = lambda source, *a: seen.append(type(source.x)) or evaluate(source, *a)
-    both = model.fit(x, y, epochs=2, validation_data=(x, y), verbose=0).history
-    kind = LazyRows if keras.config.backend() == "numba" else np.ndarray
-    assert seen == [kind, kind]
-    assert both["val_loss"][-1] == model.evaluate(x, y, verbose=0)
+    x, y, seen = some(rng, 80, 90), np.ones((80, 3)), []
+    watching = keras.callbacks.LambdaCallback()
+    watching.on_test_begin = lambda logs=None: batches.clear()
+    watching.on_test_end = lambda logs=None: seen.append(len(batches) > 0)
+    both = model.fit(x, y, epochs=2, validation_data=(x, y), verbose=0, callbacks=[watching])
+    assert seen == [keras.config.backend() == "numba"] * 2
+    assert both.history["val_loss"][-1] == model.evaluate(x, y, verbose=0)

@@ -1,0 +1,63 @@
+"""Tests that may use private names: of what is compiled, its kernels, and the pool of threads."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests import HUNG
+
+ROOT = Path(__file__).parents[2]
+
+
+def printed(program: str, *arguments: str, **environment: str) -> str:
+    """Return what a program prints in a process of its own, which must end well."""
+    run = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=HUNG,
+    )
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    return run.stdout
+
+
+def aligned(*shape: int, kind: Any = np.float32) -> Any:
+    """Make an array of NaN, or -1, that has cache lines of its own."""
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    memory = np.full(size + 128, 0xFF, np.uint8)
+    first = -memory.ctypes.data % 64
+    return memory[first : first + size].view(kind).reshape(shape)
+
+
+def call(kernel: Any, parts: int = 1, **words: Any) -> None:
+    """Call a kernel for each part; a word that is an array is its address."""
+    given = {
+        name: word.ctypes.data if isinstance(word, np.ndarray) else word
+        for name, word in words.items()
+    }
+    row = kernel.row(**given)
+    for part in range(parts):
+        kernel(row, part, parts)
+
+
+def assert_tests_pass(file: str, *options: str, **environment: str) -> None:
+    """Run the everyday tests of a file in a process of their own."""
+    program = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    always = ("-q", "-p", "no:cacheprovider", "-m", "not slow")
+    printed(program, file, *always, *options, **environment)
+
+
+def train_rows(model: Any) -> Any:
+    """Return the rows of the last kind of training step, which must be compiled."""
+    program = [p for (kind, *_), p in model._programs.items() if kind == "train"][-1]
+    assert program._compiled[-1] is not None, program.why
+    return program._compiled[-1]

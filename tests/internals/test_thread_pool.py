@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _thread
 import faulthandler
+import itertools
 import math
 import os
 import subprocess
@@ -24,10 +25,10 @@ import pytest
 numba = pytest.importorskip("numba")
 
 import tinynet  # noqa: E402  # only where there is a Numba to compile with
-from tests import HUNG  # noqa: E402
-from tests.test_runner import together  # noqa: E402
-from tinynet import config, layers  # noqa: E402
-from tinynet.callbacks import Callback  # noqa: E402
+from tests import HUNG, models  # noqa: E402
+from tests.internals.test_runner import together  # noqa: E402
+from tests.models import bits  # noqa: E402
+from tinynet import callbacks, config, layers  # noqa: E402
 from tinynet.kernels import runner  # noqa: E402
 from tinynet.layers import Dense, Layer  # noqa: E402
 from tinynet.program import row_order  # noqa: E402
@@ -84,56 +85,47 @@ def data(n: int = N) -> tuple[Any, Any]:
     return x.astype("float32"), rng.integers(0, 10, n)
 
 
-def model(*between: Layer, optimizer: Any = "adam", **options: Any) -> Any:
-    tinynet.random.set_seed(7)
-    layers = [Dense(U, activation="relu"), *between, Dense(10, activation="softmax")]
-    made = tinynet.Sequential(layers, **options)
-    made.compile(optimizer, "sparse_categorical_crossentropy")
-    return made
+def model(*between: Layer, **options: Any) -> Any:
+    return models.classifier(*between, shape=None, units=U, classes=10, seed=7, **options)
 
 
-def bits(trained: Any) -> bytes:
-    return b"".join(w.tobytes() for w in trained.get_weights())
-
-
-def train(made: Any = None, **options: Any) -> bytes:
-    """Train; return the weights."""
+def train(made: Any = None, **options: Any) -> list[bytes]:
+    """Train; return the weights and the optimizer's state."""
     made = model() if made is None else made
     made.fit(*data(), epochs=3, verbose=0, **options)
     return bits(made)
 
 
-def alone(*args: Any, **options: Any) -> bytes:
-    """Train on one thread; return the weights."""
+def alone(*args: Any, **options: Any) -> list[bytes]:
+    """Train on one thread; return the weights and the optimizer's state."""
     config.set_num_threads(1)
-    weights = train(*args, **options)
+    found = train(*args, **options)
     config.set_num_threads(2)
-    return weights
+    return found
 
 
-class Does(Callback):
-    """Do something after the third step, so that each step is a call of the runner."""
+def after_step(action: Any, number: int = 3) -> Any:
+    """Do something after a step, so that each step is a call of the runner."""
+    steps = itertools.count(1)
 
-    def __init__(self, action: Any) -> None:
-        super().__init__()
-        self.action, self.steps = action, 0
+    def step_ends(batch: int, logs: Any) -> None:
+        if next(steps) == number:
+            action()
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.steps += 1
-        if self.steps == 3:
-            self.action()
+    return callbacks.LambdaCallback(on_train_batch_end=step_ends)
 
 
-class DoesAfterEpoch(Callback):
+def after_epoch(action: Any) -> Any:
     """Do something after the first epoch, whose steps are one call of the runner."""
 
-    def __init__(self, action: Any) -> None:
-        super().__init__()
-        self.action = action
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def epoch_ends(epoch: int, logs: Any) -> None:
         if epoch == 0:
-            self.action()
+            action()
+
+    return callbacks.LambdaCallback(on_epoch_end=epoch_ends)
+
+
+WAYS = [after_step, after_epoch]
 
 
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,23 +136,23 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------ what may be set
 
 
-@pytest.mark.parametrize("n", [1.5, "2", True, None, np.True_])
-def test_a_number_of_threads_is_a_whole_number(n: Any) -> None:
-    with pytest.raises(TypeError, match="Received: "):
+@pytest.mark.parametrize(
+    ("n", "error", "message"),
+    [
+        *((n, TypeError, "Received: ") for n in (1.5, "2", True, None, np.True_)),
+        *((n, ValueError, f"at least 1. Received: {n}") for n in (0, -1)),
+        ("all", TypeError, r"threads, or \"auto\". Received: 'all'"),
+    ],
+)
+def test_wrong_numbers_of_threads(n: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
         config.set_num_threads(n)
     assert config.num_threads() == 2
 
 
-@pytest.mark.parametrize("n", [0, -1])
-def test_there_is_at_least_one_thread(n: int) -> None:
-    with pytest.raises(ValueError, match=f"at least 1. Received: {n}"):
-        config.set_num_threads(n)
-
-
 def test_numbers_of_numpy_are_numbers() -> None:
     config.set_num_threads(np.int64(3))
-    assert config.num_threads() == 3
-    assert type(config.num_threads()) is int
+    assert (config.num_threads(), type(config.num_threads())) == (3, int)
 
 
 def control_groups(root: Path, groups: str, **files: str) -> int:
@@ -193,8 +185,6 @@ def test_auto_is_the_number_of_usable_cores(
         (8, "nonsense", {"cpu_max": "nonsense"}),
     ]):  # fmt: skip
         assert control_groups(tmp_path / str(k), groups, **files) == cores
-    with pytest.raises(TypeError, match=r"threads, or \"auto\". Received: 'all'"):
-        config.set_num_threads("all")  # type: ignore[arg-type]
 
 
 def test_auto_is_one_thread_where_more_are_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,64 +209,57 @@ def test_more_threads_are_refused_where_they_can_not_be(monkeypatch: pytest.Monk
     config.set_num_threads(1)
 
 
-def test_the_numpy_backend_chosen_later_computes_on_one_thread() -> None:
-    config.set_backend("numpy")
-    expected = train()
+NO_POOL: dict[str, Any] = {
+    "the numpy backend": lambda patch: config.set_backend("numpy"),
+    "one thread": lambda patch: config.set_num_threads(1),
+    "one processor": lambda patch: patch.setattr(thread_pool, "processors", lambda: 1),
+}
+
+
+@pytest.mark.parametrize("name", NO_POOL)
+def test_one_thread_makes_no_pool(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_pool = train()
+    NO_POOL[name](monkeypatch)
     with thread_pool.pooled() as pool:
         assert pool is thread_pool.current_pool() is None
-    assert train() == expected
+    without = train()
+    assert train() == without
+    assert without == with_pool or name == "the numpy backend"
 
 
-def test_one_thread_makes_no_pool() -> None:
-    config.set_num_threads(1)
-    expected = train()
-    with thread_pool.pooled() as pool:
-        assert pool is thread_pool.current_pool() is None
-    assert train() == expected
-
-
-def test_one_processor_makes_no_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = train()
-    monkeypatch.setattr(thread_pool, "processors", lambda: 1)
-    with thread_pool.pooled() as pool:
-        assert pool is thread_pool.current_pool() is None
-    assert train() == expected
-
-
-def test_processors_are_those_the_process_may_use() -> None:
-    program = "from tinynet.training import thread_pool; print(thread_pool.processors())"
-    one = min(os.sched_getaffinity(0))
-    run = subprocess.run(
-        [sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{one}]); {program}"],
-        capture_output=True,
-        text=True,
-        timeout=HUNG,
-    )
-    assert run.stdout.strip() == "1"
-
-
-def test_setting_of_an_imported_numba_counts() -> None:
-    program = "import numba.core.config as c; c.DISABLE_JIT = 1\n"
-    program += "from tinynet import config; print(config.COMPILES)"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert run.stdout.strip() == "False", run.stderr
+@pytest.mark.parametrize(
+    ("program", "printed"),
+    [
+        (
+            "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+            "from tinynet.training import thread_pool; print(thread_pool.processors())",
+            "1\n",
+        ),
+        (
+            "import numba.core.config as c; c.DISABLE_JIT = 1\n"
+            "from tinynet import config; print(config.COMPILES)",
+            "False\n",
+        ),
+    ],
+    ids=["processors are those the process may use", "setting of an imported Numba counts"],
+)
+def test_what_a_process_may_use(program: str, printed: str) -> None:
+    assert run(program) == printed
 
 
 # ------------------------------------------------------------ the pool
 
 
-def test_fit_has_a_pool_and_its_workers_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fit_has_a_pool_and_its_workers_compute() -> None:
     """Workers claim tasks of real networks: the lines of tasks say who was first."""
     seen: list[Any] = []
 
     def note() -> None:
-        pool = thread_pool.current_pool()
-        assert pool is not None
+        pool: Any = thread_pool.current_pool()
         seen.append((pool.n, pool._started, int(pool.words[runner.STEPS])))
 
     config.set_num_threads(3)
-    trained = train(callbacks=[DoesAfterEpoch(note)])
-    assert trained == alone()
+    assert train(callbacks=[after_epoch(note)]) == alone()
     assert [(n, started) for n, started, _ in seen] == [(3, 3)]
     assert seen[0][2] > 0, "no step was executed with workers"
 
@@ -317,21 +300,18 @@ def test_workers_that_are_late_are_not_waited_for() -> None:
     expected, rests = alone(), []
 
     def make_late() -> None:
-        pool = thread_pool.current_pool()
-        assert pool is not None
+        pool: Any = thread_pool.current_pool()
         rests.append(int(pool.words[runner.REST]))
         pool.words[runner.LATE] = runner.TOO_LATE + 10**6
 
     def look() -> None:
-        pool = thread_pool.current_pool()
-        assert pool is not None
+        pool: Any = thread_pool.current_pool()
         rests.append(int(pool.words[runner.REST]))
 
     before = time.monotonic_ns()
-    looks = Does(look)
-    looks.steps = -1  # one step later
-    assert train(callbacks=[Does(make_late), looks]) == expected
+    assert train(callbacks=[after_step(make_late), after_step(look, 4)]) == expected
     assert rests[1] >= before + runner.PAUSE
+    assert train(callbacks=[after_epoch(make_late)]) == expected
 
 
 # ------------------------------------------------------------ training
@@ -348,14 +328,12 @@ def test_the_number_of_threads_changes_no_bit(n: int, monkeypatch: pytest.Monkey
 
 
 def sigmoid_output() -> Any:
-    tinynet.random.set_seed(7)
     made = tinynet.Sequential([Dense(U, activation="tanh"), Dense(1, activation="sigmoid")])
     made.compile("rmsprop", "binary_crossentropy", metrics=["accuracy"])
     return made
 
 
 def autoencoder() -> Any:
-    tinynet.random.set_seed(7)
     made = tinynet.Sequential([Dense(32, activation="relu"), Dense(D, activation="sigmoid")])
     made.compile("adam", "mse")
     return made
@@ -412,7 +390,7 @@ NETWORKS: dict[str, tuple[Any, bool, dict[str, Any]]] = {
 
 
 def fit(make: Any, few_zeros: bool, n: int, options: dict[str, Any]) -> tuple[Any, ...]:
-    """Train with so many threads; return weights, the optimizer's state and the history."""
+    """Train with so many threads; return what is left of the network, and the history."""
     config.set_num_threads(n)
     tinynet.random.set_seed(7)  # layers that draw have a seed of their own
     made = make()
@@ -423,8 +401,7 @@ def fit(make: Any, few_zeros: bool, n: int, options: dict[str, Any]) -> tuple[An
     elif made.loss == "binary_crossentropy":
         y = y % 2
     history = made.fit(x, y, epochs=3, verbose=0, **options).history
-    state = b"".join(v.numpy().tobytes() for v in made.optimizer.variables)
-    return zlib.crc32(bits(made)), zlib.crc32(state), history
+    return zlib.crc32(b"".join(bits(made))), history
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -463,13 +440,12 @@ def test_one_model_is_trained_with_more_and_more_threads() -> None:
     one, other = deep(), deep()
     for n in (1, 2, 5, 3, 1, 8):
         config.set_num_threads(n)
-        weights = train(one, batch_size=64)
-        assert weights == alone(other, batch_size=64)
+        assert train(one, batch_size=64) == alone(other, batch_size=64)
 
 
-@pytest.mark.parametrize("kind", [Does, DoesAfterEpoch])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (3, 1), (1, 3), (2, 5), (5, 2)])
-def test_set_num_threads_within_fit(first: int, then: int, kind: Any) -> None:
+def test_set_num_threads_within_fit(first: int, then: int, way: Any) -> None:
     """It holds from the next call, also where another batch size needs more memory."""
     expected = alone()
     one, pools = model(), []
@@ -483,7 +459,7 @@ def test_set_num_threads_within_fit(first: int, then: int, kind: Any) -> None:
         pools.append(thread_pool.current_pool())
 
     config.set_num_threads(first)
-    assert train(one, callbacks=[kind(change)]) == expected
+    assert train(one, callbacks=[way(change)]) == expected
     assert config.num_threads() == then
     assert pools[0] is pools[1]
     assert (pools[0] is None) == (first == 1)
@@ -503,8 +479,7 @@ def test_memory_made_within_fit_is_enough_for_its_threads() -> None:
             trained.evaluate(x, y, batch_size=N, verbose=0)
             trained.train_on_batch(x, y)
 
-        trained.fit(x, y, batch_size=40, epochs=3, verbose=0, callbacks=[Does(step)])
-        weights.append(bits(trained))
+        weights.append(train(trained, batch_size=40, callbacks=[after_step(step)]))
     assert weights[0] == weights[1]
 
 
@@ -522,13 +497,10 @@ def test_large_batches_and_a_first_layer_that_is_frozen() -> None:
 
 def test_threads_that_train_at_once_wait_for_nobody() -> None:
     expected = alone()
-    results: list[bytes] = []
+    results: list[list[bytes]] = []
     # Models are made one at a time, since they draw from the one seed.
     made = [[model() for _ in range(5)] for _ in range(4)]
-    running = [
-        threading.Thread(target=lambda mine: results.extend(map(train, mine)), args=(mine,))
-        for mine in made
-    ]
+    running = [threading.Thread(target=lambda m=m: results.extend(map(train, m))) for m in made]
     for thread in running:
         thread.start()
     for thread in running:
@@ -537,34 +509,26 @@ def test_threads_that_train_at_once_wait_for_nobody() -> None:
 
 
 def test_a_fit_within_a_fit() -> None:
-    inner = model()
-    outer = model()
-    expected = alone()
-    assert train(outer, callbacks=[Does(lambda: train(inner))]) == expected
+    inner, outer, expected = model(), model(), alone()
+    assert train(outer, callbacks=[after_step(lambda: train(inner))]) == expected
     assert bits(inner) == expected
 
 
 class Fails(Layer):
-    """Pass everything on, until it shall not."""
-
-    fails = False
+    """Pass everything on, and nothing back."""
 
     def forward(self, x: Any, work: Any, training: bool = False) -> Any:
         return x
 
     def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
-        if self.fails:
-            raise KeyboardInterrupt
-        return d_y
+        raise KeyboardInterrupt
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
 
 def test_an_error_in_the_middle_of_a_step_leaves_nothing_behind() -> None:
-    expected = alone()
-    failing = Fails()
-    failing.fails = True
+    expected, failing = alone(), Fails()
     for _ in range(5):
         with pytest.raises(KeyboardInterrupt):
             train(model(failing))
@@ -573,8 +537,8 @@ def test_an_error_in_the_middle_of_a_step_leaves_nothing_behind() -> None:
         assert train() == expected
 
 
-@pytest.mark.parametrize("kind", [Does, DoesAfterEpoch])
-def test_an_error_in_a_callback_leaves_nothing_behind(kind: Any) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_in_a_callback_leaves_nothing_behind(way: Any) -> None:
     expected = alone()
 
     def fails() -> None:
@@ -583,7 +547,7 @@ def test_an_error_in_a_callback_leaves_nothing_behind(kind: Any) -> None:
 
     for _ in range(5):
         with pytest.raises(ZeroDivisionError):
-            train(callbacks=[kind(fails)])
+            train(callbacks=[way(fails)])
         assert thread_pool.current_pool() is None
         assert train() == expected
 
@@ -619,14 +583,10 @@ def test_prediction_and_evaluation_compute_the_same_side_by_side() -> None:
 def test_batches_that_are_watched_come_one_by_one() -> None:
     seen: list[Any] = []
 
-    class Watches(Callback):
-        def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
-            seen.append(batch)
-
-        def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
-            seen.append((batch, len(logs["outputs"])))
-
-    model().predict(data()[0], batch_size=200, verbose=0, callbacks=[Watches()])
+    watching = callbacks.LambdaCallback()
+    watching.on_predict_batch_begin = lambda batch, logs=None: seen.append(batch)
+    watching.on_predict_batch_end = lambda batch, logs: seen.append((batch, len(logs["outputs"])))
+    model().predict(data()[0], batch_size=200, verbose=0, callbacks=[watching])
     assert seen == [0, (0, 200), 1, (1, 133)]
 
 
@@ -651,132 +611,121 @@ def test_each_passes_errors_on() -> None:
 
 # ------------------------------------------------------------ forks, and the end
 
-PRELUDE = """
-import _thread, os, random, signal, sys, threading, time
+# Each kind of work gives `execute`, which may do something in the middle, in one way of two.
+COMMON = """
+import _thread, gc, os, random, signal, sys, threading, time
 import numpy as np
 import tinynet
-from tests import test_threads as t
+from tests.internals import test_runner as r
+from tests.internals import test_thread_pool as t
 from tinynet import config
 from tinynet.training import thread_pool
 
-t.prepare()
 config.set_num_threads(2)
-expected = t.alone()
-assert t.train() == expected  # all is compiled
 """
+TRAINING = """
+WAYS, make = t.WAYS, t.model
 
+def execute(action=None, way=None, made=None):
+    made = made or make()
+    found = t.train(made, callbacks=[] if action is None else [way(action)])
+    return [*found, made.predict(t.data()[0][:5], verbose=0).tobytes()]
 
-def run(program: str) -> None:
-    """Run a program in its own process; it must end, and without complaint."""
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + program],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=HUNG,
-    )
-    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+config.set_num_threads(1)
+"""
+KINDS = {
+    "training": TRAINING
+    + """
+t.prepare()
+expected = execute()
+config.set_num_threads(2)
+""",
+    "training with NumPy": TRAINING
+    + """
+config.set_backend("numpy")
+expected = execute()
+""",
+    "rows": """
+thread_pool.processors = lambda: 8
+random.seed(0)
+WAYS = [None, None]
 
+def make():
+    return r.Graph(5, 20, 8, 20)
 
-def test_forks_during_and_after_training() -> None:
-    run("""
+def execute(action=None, way=None, made=None):
+    graph = made or make()
+    with thread_pool.pooled() as pool:
+        pool.start(2)
+        r.together(pool, graph.table)
+        for i in range(10):
+            thread_pool.run(graph.table, 50)
+            if i == 3 and action is not None:
+                action()
+    return graph.result()
+
+graph = make()
+graph.table.run(500)
+expected = graph.result()
+gc.collect()  # of Numba's objects, whose destructors print exceptions
+gc.disable()
+""",
+}
+OF_ALL = {
+    "forks in the middle and afterwards": """
 children = []
 
 def fork():
     pid = os.fork()
     if pid == 0:
-        signal.alarm(30)  # a child that hangs ends, and not well
+        signal.alarm(60)  # a child that hangs ends, and not well
         assert thread_pool.current_pool() is None
     children.append(pid)
 
-for kind in [t.Does, t.DoesAfterEpoch] * 4:
-    # Child and parent both go on with this training, and both do another one.
-    trained = t.train(callbacks=[kind(fork)])
-    ok = trained == expected and t.train() == expected
+for way in WAYS * 4:
+    # Child and parent both go on with this work, and both do another one.
+    found = execute(fork, way)
+    ok = found == expected and execute() == expected
     pid = children.pop()
     if pid == 0:
         os._exit(0 if ok else 1)
     assert ok
     assert os.waitpid(pid, 0)[1] == 0
 assert not children
-""")
-
-
-def test_forks_from_another_thread_while_this_one_trains() -> None:
-    run("""
+"""
+}
+PROGRAMS = {
+    "forks from another thread while this one works": """
 done, statuses = threading.Event(), []
 
 def forks():
     while not done.is_set():
         pid = os.fork()
         if pid == 0:
-            signal.alarm(30)
-            os._exit(0 if not thread_pool._pools and t.train() == expected else 1)
+            signal.alarm(60)
+            os._exit(0 if not thread_pool._pools and execute() == expected else 1)
         statuses.append(os.waitpid(pid, 0)[1])
 
-made = [t.model() for _ in range(30)]
+made = [make() for _ in range(30)]
 thread = threading.Thread(target=forks)
 thread.start()
 for each in made:
-    assert t.train(each) == expected
+    assert execute(made=each) == expected
 done.set()
 thread.join()
 assert statuses and not any(statuses), statuses
-""")
-
-
-def test_the_interpreter_ends_while_a_daemon_trains() -> None:
-    run("""
+""",
+    "the interpreter ends while a daemon works": """
 def forever():
     while True:
-        t.train()
+        execute()
 
 threading.Thread(target=forever, daemon=True).start()
 while not thread_pool._pools:
     time.sleep(0.001)
-""")
-
-
-def test_the_interpreter_ends_in_the_middle_of_training() -> None:
-    run("t.train(callbacks=[t.Does(sys.exit)])")
-    run("t.train(callbacks=[t.DoesAfterEpoch(sys.exit)])")
-
-
-def test_ctrl_c_ends_training_and_its_workers() -> None:
-    run("""
-for kind in (t.Does, t.DoesAfterEpoch):
-    try:
-        t.train(callbacks=[kind(lambda: os.kill(os.getpid(), signal.SIGINT))])
-        raise SystemExit("not interrupted")
-    except KeyboardInterrupt:
-        pass
-    assert not thread_pool._pools
-    t.await_threads()
-    assert t.train() == expected
-""")
-
-
-def test_ctrl_c_at_any_moment_ends_training_and_its_workers() -> None:
-    run("""
-made = [t.model() for _ in range(100)]
-for model in made:
-    press = threading.Timer(random.uniform(1e-4, 2e-2), os.kill, (os.getpid(), signal.SIGINT))
-    try:
-        press.start()
-        t.train(model)
-        press.join()
-        time.sleep(0.001)
-    except KeyboardInterrupt:
-        pass
-    press.join()
-    assert not thread_pool._pools
-t.await_threads()
-assert t.train() == expected
-""")
-
-
-def test_signal_handler_that_raises_leaves_no_worker_thread() -> None:
-    run("""
+""",
+    "the interpreter ends in the middle of work": "execute(sys.exit, WAYS[0])",
+    "a signal handler that raises leaves no worker thread": """
 class Alarm(Exception):
     pass
 
@@ -800,54 +749,76 @@ for owner, name in places:
 
         setattr(owner, name, interrupted)
         try:
-            t.train()
+            execute()
             raise SystemExit("not interrupted")
         except Alarm:
             pass
         t.await_threads()
         assert not thread_pool._pools
-        assert t.train() == expected
+        assert execute() == expected
 
 for _ in range(300):  # at any moment, also on a busy machine: nothing is printed
     try:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 4e-3))
-        t.train()
+        execute()
         signal.setitimer(signal.ITIMER_REAL, 0)
     except Alarm:
         pass
 t.await_threads()
 assert threading.enumerate() == [threading.main_thread()]
-assert t.train() == expected
-""")
-
-
-def test_everything_works_in_a_thread_that_outlives_the_main_one() -> None:
-    run("""
+assert execute() == expected
+""",
+}
+OF_TRAINING = {
+    "the interpreter ends after an epoch": "execute(sys.exit, WAYS[1])",
+    "Ctrl-C ends training and its workers": """
+for way in WAYS:
+    try:
+        execute(lambda: os.kill(os.getpid(), signal.SIGINT), way)
+        raise SystemExit("not interrupted")
+    except KeyboardInterrupt:
+        pass
+    assert not thread_pool._pools
+    t.await_threads()
+    assert execute() == expected
+""",
+    "Ctrl-C at any moment ends training and its workers": """
+made = [make() for _ in range(100)]
+for model in made:
+    press = threading.Timer(random.uniform(1e-4, 2e-2), os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        press.start()
+        execute(made=model)
+        press.join()
+        time.sleep(0.001)
+    except KeyboardInterrupt:
+        pass
+    press.join()
+    assert not thread_pool._pools
+t.await_threads()
+assert execute() == expected
+""",
+    "everything works in a thread that outlives the main one": """
 def work():
     threading.main_thread().join()
     try:
-        model = t.model()
         x, y = t.data()
-        model.fit(x, y, validation_split=0.2, batch_size=60, verbose=0)
-        alone = t.model()
-        config.set_num_threads(1)
-        alone.fit(x, y, validation_split=0.2, batch_size=60, verbose=0)
-        expected = alone.predict(x, verbose=0), alone.evaluate(x, y, verbose=0)
-        config.set_num_threads(2)
-        assert np.array_equal(model.predict(x, verbose=0), expected[0])
-        assert model.evaluate(x, y, verbose=0) == expected[1]
+        found = []
+        for n in (2, 1):
+            config.set_num_threads(n)
+            model = make()
+            model.fit(x, y, validation_split=0.2, batch_size=60, verbose=0)
+            found.append([model.predict(x, verbose=0).tobytes(), model.evaluate(x, y, verbose=0)])
+        assert found[0] == found[1]
     except BaseException as error:
         print(repr(error), flush=True)
 
 threading.Thread(target=work).start()
-""")
-
-
-def test_prediction_works_at_exit() -> None:
-    run("""
+""",
+    "prediction works at exit": """
 import atexit
 
-model = t.model()
+model = make()
 x, y = t.data()
 expected = model.predict(x, verbose=0)
 
@@ -859,4 +830,55 @@ def last():
         model.fit(x, y, verbose=0)
     except BaseException as error:
         print(repr(error), flush=True)
-""")
+""",
+}
+OF_ROWS = {
+    "threads with a table each wait for nobody": """
+results = []
+
+def work():
+    for _ in range(5):
+        with thread_pool.pooled():
+            graph = make()
+            for i in range(10):
+                thread_pool.run(graph.table, 50)
+        results.append(graph.result() == expected)
+
+running = [threading.Thread(target=work) for _ in range(4)]
+for thread in running:
+    thread.start()
+for thread in running:
+    thread.join()
+assert results == [True] * 20
+"""
+}
+
+
+def run(program: str) -> str:
+    """Run a program in its own process; it must end, without complaint. Return what it prints."""
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
+        cwd=Path(tinynet.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=HUNG,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    return run.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "program"),
+    [
+        pytest.param(kind, program, id=f"{kind}, {name}")
+        for kind, programs in {
+            "training": PROGRAMS | OF_TRAINING,
+            "rows": PROGRAMS | OF_ROWS,
+            "training with NumPy": OF_ALL,
+        }.items()
+        for name, program in (OF_ALL | programs).items()
+    ],
+)
+def test_programs_of_threads_forks_and_signals(kind: str, program: str) -> None:
+    compiled = "assert execute() == expected\n"
+    assert run(COMMON + KINDS[kind] + compiled + program) == ""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import _thread
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,6 +71,12 @@ def begin_row(
     )  # fmt: skip
 
 
+def begin_only(step: Any, examples: int = 10**5) -> Any:
+    """Begin steps of one example each, without scalars."""
+    nothing = np.zeros((examples, 0), np.float32)
+    return begin_row(step, 1, examples, nothing, nothing, np.zeros(0, np.int64), nothing)
+
+
 def test_rows_are_executed_in_their_order() -> None:
     x, step = np.zeros(1, np.int64), new_step()
     rows = [add_to.row(x=address(x), value=1), double_it.row(x=address(x))]
@@ -103,9 +107,8 @@ def test_begin_fills_the_step_block() -> None:
 
 def test_run_returns_after_the_row_that_stops() -> None:
     step, x = new_step(), np.zeros(2, np.int64)
-    nothing = np.zeros((9, 0), np.float32)
     rows = [
-        begin_row(step, 1, 9, nothing, nothing, np.zeros(0, np.int64), nothing),
+        begin_only(step, 9),
         add_to.row(x=address(x), value=1),
         stop_at.row(step=address(step), number=5),
         add_to.row(x=address(x) + 8, value=1),
@@ -137,10 +140,8 @@ class Graph:
         rng = np.random.default_rng(seed)
         self.step = new_step()
         self.memory = rng.integers(-9, 9, (vectors, SIZE))
-        nothing, step = np.zeros((10**5, 0), np.float32), (address(self.step), 24)
-        self.rows = [begin_row(self.step, 1, 10**5, nothing, nothing, np.zeros(0, int), nothing)]
-        self.uses = [Use(writes=[step])]
-        self.kept = nothing
+        step = address(self.step), 24
+        self.rows, self.uses = [begin_only(self.step)], [Use(writes=[step])]
         where = rng.integers(rows)
         factors, slows = rng.integers(1, 5, rows).tolist(), rng.integers(slow, size=rows).tolist()
         for i in range(rows):
@@ -290,9 +291,8 @@ def test_worker_computes_its_part() -> None:
 @several
 def test_rows_after_a_stop_are_not_begun() -> None:
     step, x = new_step(), np.zeros(3, np.int64)
-    nothing, use_of_step = np.zeros((10**5, 0), np.float32), (address(step), 24)
-    rows = [begin_row(step, 1, 10**5, nothing, nothing, np.zeros(0, int), nothing)]
-    uses = [Use([], [use_of_step])]
+    use_of_step = address(step), 24
+    rows, uses = [begin_only(step)], [Use([], [use_of_step])]
     for i in range(2):
         rows.append(add_to.row(x=address(x) + 8 * i, value=1))
         uses.append(Use([], [(address(x) + 8 * i, 8)], 1 << 20))
@@ -398,176 +398,6 @@ def test_workers_are_started_when_they_are_worth_it(monkeypatch: pytest.MonkeyPa
         config.set_num_threads(1)
     small.table.run(1)
     assert small.result() == graph.result()
-
-
-PRELUDE = """
-import _thread, gc, os, random, signal, sys, threading, time
-from tests import test_runner as t
-from tinynet import config
-from tinynet.training import thread_pool
-
-thread_pool.processors = lambda: 8
-config.set_num_threads(2)
-random.seed(0)
-
-def execute(together=lambda: None):
-    graph = t.Graph(5, 20, 8, 20)
-    with thread_pool.pooled() as pool:
-        pool.start(2)
-        t.together(pool, graph.table)
-        for i in range(10):
-            thread_pool.run(graph.table, 50)
-            if i == 3:
-                together()
-    return graph.result()
-
-graph = t.Graph(5, 20, 8, 20)
-graph.table.run(500)
-expected = graph.result()
-assert execute() == expected
-"""
-
-
-def execute(program: str) -> None:
-    """Run a program in its own process; it must end, and print nothing."""
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + program],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=HUNG,
-    )
-    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
-
-
-@pytest.mark.slow
-@several
-def test_forked_process_works_alone() -> None:
-    execute("""
-children = []
-
-def fork():
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(60)  # a child that hangs ends, and not well
-    children.append(pid)
-
-for _ in range(10):
-    ok = execute(fork) == expected  # the child goes on with this
-    pid = children.pop()
-    if pid == 0:
-        os._exit(0 if ok and execute() == expected else 1)
-    assert ok
-    assert os.waitpid(pid, 0)[1] == 0
-
-done, statuses = threading.Event(), []
-
-def forks():
-    while not done.is_set():
-        pid = os.fork()
-        if pid == 0:
-            signal.alarm(60)
-            os._exit(0 if not thread_pool._pools and execute() == expected else 1)
-        statuses.append(os.waitpid(pid, 0)[1])
-
-thread = threading.Thread(target=forks)
-thread.start()
-for _ in range(20):
-    assert execute() == expected
-done.set()
-thread.join()
-assert statuses and not any(statuses), statuses
-""")
-
-
-@pytest.mark.slow
-@several
-def test_signal_handler_that_raises_leaves_no_worker() -> None:
-    execute("""
-class Alarm(Exception):
-    pass
-
-def handle(*_):
-    raise Alarm
-
-def await_threads():
-    until = time.monotonic() + 60
-    while _thread._count() and time.monotonic() < until:
-        time.sleep(0.001)
-    assert _thread._count() == 0
-
-signal.signal(signal.SIGALRM, handle)
-Pool = thread_pool.Pool
-for owner, name in [(_thread, "start_new_thread"), (Pool, "start"), (Pool, "stop")]:
-    for before in (True, False):
-        real = getattr(owner, name)
-
-        def interrupted(*arguments):
-            setattr(owner, name, real)
-            if before:
-                signal.raise_signal(signal.SIGALRM)
-            result = real(*arguments)
-            signal.raise_signal(signal.SIGALRM)
-            return result
-
-        setattr(owner, name, interrupted)
-        try:
-            execute()
-            raise SystemExit("not interrupted")
-        except Alarm:
-            pass
-        await_threads()
-        assert not thread_pool._pools
-        assert execute() == expected
-
-gc.collect()  # of Numba's objects, whose destructors print exceptions
-gc.disable()
-for _ in range(300):
-    try:
-        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 4e-3))
-        execute()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    except Alarm:
-        pass
-await_threads()
-assert execute() == expected
-""")
-
-
-@pytest.mark.slow
-@several
-def test_interpreter_ends_while_workers_run() -> None:
-    execute("""
-def forever():
-    while True:
-        execute()
-
-threading.Thread(target=forever, daemon=True).start()
-while not thread_pool._pools:
-    time.sleep(0.001)
-""")
-    execute("execute(sys.exit)")
-
-
-@pytest.mark.slow
-@several
-def test_threads_with_a_table_each_wait_for_nobody() -> None:
-    execute("""
-results = []
-def work():
-    for _ in range(5):
-        with thread_pool.pooled():
-            graph = t.Graph(5, 20, 8, 20)
-            for i in range(10):
-                thread_pool.run(graph.table, 50)
-        results.append(graph.result() == expected)
-running = [threading.Thread(target=work) for _ in range(4)]
-for thread in running:
-    thread.start()
-for thread in running:
-    thread.join()
-assert results == [True] * 20
-""")
 
 
 def check_uses(machine: Any) -> None:

@@ -36,23 +36,17 @@ def test_errors_of_elementary_functions_at_edges(name: str) -> None:
     assert error.max() <= 1, (x[error.argmax()], error.max())
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_errors_of_elementary_functions(name: str) -> None:
-    worst, x = measured.largest_error(name, step=4999)
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        *((name, 4999) for name in FUNCTIONS),
+        *((name, 49999) for name in ("erf", "erfc")),
+        *(pytest.param(name, 97, marks=pytest.mark.slow) for name in FUNCTIONS),
+    ],
+)
+def test_errors_of_elementary_functions(name: str, step: int) -> None:
+    worst, x = measured.largest_error(name, step=step)
     assert worst <= 1, x
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_errors_of_every_97th_input(name: str) -> None:
-    worst, x = measured.largest_error(name, step=97)
-    assert worst <= 1, x
-
-
-def test_errors_of_power_erf_and_erfc() -> None:
-    for name in ("erf", "erfc"):
-        assert measured.largest_error(name, step=49999)[0] <= 1
-    assert measured.largest_error_of_power(measured.CHUNK)[0] <= 1
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "erf", "erfc"])
@@ -76,3 +70,4 @@ def test_power_of_arrays() -> None:
         found, exact = elementary.power(a, b), np.power(a.astype(np.float64), b.astype(np.float64))
     assert measured.errors(found, exact).max() <= 1
     assert measured.errors(measured.compute("power", a, b), exact).max() <= 1
+    assert measured.largest_error_of_power(measured.CHUNK)[0] <= 1

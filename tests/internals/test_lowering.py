@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinynet as keras
-from tests import HUNG
+from tests.internals import printed, train_rows
+from tests.models import bits
 from tinynet import Sequential, config, functional, layers, optimizers, random, regularizers
 from tinynet.program import fusion_rules, lowering, machine
 from tinynet.program.formula import (
@@ -30,7 +27,7 @@ from tinynet.program.lowering import Lowering, Register
 from tinynet.program.machine import Machine
 from tinynet.program.variable import Variable
 
-ROOT = Path(__file__).parents[1]
+numba_only = pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
 Array = np.ndarray[Any, Any]
 # NaN, infinities, both zeros, denormals, and numbers whose products are still finite.
 CORNERS = np.array(
@@ -52,25 +49,28 @@ def traced(*shape: int) -> Traced:
 def compute(function: Callable[..., Any], *arrays: Array) -> Any:
     """Compute a function of batches by way of its formula."""
     low, n = Lowering(), len(arrays[0])
+    shapes = [(BATCH, *a.shape[1:]) for a in arrays]
     registers = [
-        Register(space_of((BATCH, *a.shape[1:])), itemsize=a.dtype.itemsize) for a in arrays
+        Register(space_of(shape), itemsize=a.dtype.itemsize)
+        for shape, a in zip(shapes, arrays, strict=True)
     ]
-    pairs = zip(registers, arrays, strict=True)
-    given = [low.leaf(r, (BATCH, *a.shape[1:]), a.dtype) for r, a in pairs]
+    given = map(low.leaf, registers, shapes, (a.dtype for a in arrays))
     result = low.add(function(*given))
-    kept = {result.node}
-    fusion_rules.drop_unused(low.groups, kept)
-    machine = Machine(low, {"result": result.node})
-    machine.build(max(n, 1), 1)
+    fusion_rules.drop_unused(low.groups, {result.node})
+    own = Machine(low, {"result": result.node})
+    own.build(max(n, 1), 1)
     for register, array in zip(registers, arrays, strict=True):
-        if register in machine._registers:
-            memory = machine._registers[register].view(array.dtype)
-            memory[: array.size] = array.ravel()
-    machine.set("batch", max(n, 1))
-    machine.set("examples", n)
-    machine.run(1, lambda table, steps: table.run(steps))
+        if register in own._registers:
+            own._registers[register].view(array.dtype)[: array.size] = array.ravel()
+    execute(own, n)
     shape = tuple(None if size == BATCH else size for size in result.shape)
-    return machine.value("result", shape, n)
+    return own.value("result", shape, n)
+
+
+def execute(own: Machine, n: int) -> None:
+    own.set("batch", max(n, 1))
+    own.set("examples", n)
+    own.run(1, lambda table, steps: table.run(steps))
 
 
 # ------------------------------------------------------------ traced
@@ -265,29 +265,32 @@ def test_custom_gradient_sees_no_traced_arrays() -> None:
     assert max(sizes) <= 4
 
 
-def test_spaces() -> None:
-    assert space_of(()) == SCALAR
-    assert space_of((5,)) == Space(False, 1, 5)
-    assert space_of((BATCH,)) == Space(True, 1, 1)
-    assert space_of((BATCH, 3, 4, 5)) == Space(True, 12, 5)
-    assert space_of((2 * BATCH, 5)) == Space(True, 2, 5)
+@pytest.mark.parametrize(
+    ("shape", "space"),
+    [
+        ((), SCALAR),
+        ((5,), Space(False, 1, 5)),
+        ((BATCH,), Space(True, 1, 1)),
+        ((BATCH, 3, 4, 5), Space(True, 12, 5)),
+        ((2 * BATCH, 5), Space(True, 2, 5)),
+    ],
+)
+def test_spaces(shape: tuple[int, ...], space: Space) -> None:
+    assert space_of(shape) == space
+
+
+def test_places_in_a_space() -> None:
     with pytest.raises(Untraceable, match="batch axis"):
         space_of((3, BATCH))
-    full, row = traced(BATCH, 6), np.sum(traced(BATCH, 6), axis=-1)
-    assert placement(full.node, Space(True, 1, 6)) == "full"
-    assert placement(row.node, Space(True, 1, 6)) == "row"
-    assert placement(traced(6).node, Space(True, 1, 6)) == "column"
-    assert placement(traced().node, Space(True, 1, 6)) == "scalar"
+    row = np.sum(traced(BATCH, 6), axis=-1)
+    values = {"full": traced(BATCH, 6), "row": row, "column": traced(6), "scalar": traced()}
+    for place, value in values.items():
+        assert placement(value.node, Space(True, 1, 6)) == place
     with pytest.raises(Untraceable):
         placement(traced(5).node, Space(True, 1, 6))
 
 
 # ------------------------------------------------------------ grouped
-
-
-def add(low: Lowering, value: Any) -> Any:
-    """Add the nodes of a formula."""
-    return low.add(value)
 
 
 def operations(low: Lowering) -> list[list[str]]:
@@ -296,68 +299,76 @@ def operations(low: Lowering) -> list[list[str]]:
 
 def test_nodes_of_one_space_are_one_group() -> None:
     low, (x, y) = Lowering(), (traced(BATCH, 6), traced(BATCH, 6))
-    add(low, functional.relu(x * y + 1))
+    low.add(functional.relu(x * y + 1))
     assert len(low.groups) == 1
-    add(low, np.sum(x, axis=-1) * 2)
+    low.add(np.sum(x, axis=-1) * 2)
     assert len(low.groups) == 1, "values of rows belong to the space of their rows"
-    add(low, traced(BATCH, 7) * 2)
+    low.add(traced(BATCH, 7) * 2)
     assert len(low.groups) == 2
-    add(low, x - 1)
+    low.add(x - 1)
     assert len(low.groups) == 2, "nodes join an earlier group if their inputs are known there"
 
 
 def test_values_for_one_node_are_in_its_group() -> None:
     low, y = Lowering(), traced(BATCH, 6)
-    y = add(low, np.tanh(y))
+    y = low.add(np.tanh(y))
     d_y = low.call("kernel", {"y": y}, {"out": ((BATCH, 6), None)})[0]
-    add(low, d_y * (1 - y * y))
+    low.add(d_y * (1 - y * y))
     assert operations(low) == [["tanh"], [], ["multiply", "subtract", "multiply"]]
 
 
-def test_sums_over_the_batch_end_a_group() -> None:
-    low, x = Lowering(), traced(BATCH, 6)
-    add(low, x - np.mean(x, axis=0))
-    assert operations(low) == [["sum_col"], ["divide"], ["subtract"]]
-    low = Lowering()
-    add(low, np.sum(x * x) * 2)
-    assert operations(low) == [["multiply", "sum_all"], ["multiply"]]
+GROUPED: dict[str, tuple[Callable[[Any], list[Any]], list[list[str]]]] = {
+    "sums over the batch end a group": (
+        lambda x: [x - np.mean(x, axis=0)],
+        [["sum_col"], ["divide"], ["subtract"]],
+    ),
+    "so do sums over all": (
+        lambda x: [np.sum(x * x) * 2],
+        [["multiply", "sum_all"], ["multiply"]],
+    ),
+    "a sum of means of rows is one sum": (
+        lambda x: [np.sum(np.mean(x * x, axis=-1))],
+        [["multiply", "sum_all"], ["divide"]],
+    ),
+    "the same node is computed once": (
+        lambda x: [np.exp(x) + 1, np.exp(x) * 2],
+        [["exp", "add", "multiply"]],
+    ),
+}
 
 
-def test_same_node_is_computed_once() -> None:
-    low, x = Lowering(), traced(BATCH, 6)
-    a, b = add(low, np.exp(x) + 1), add(low, np.exp(x) * 2)
-    assert operations(low) == [["exp", "add", "multiply"]]
-    assert a.node.inputs[0] is b.node.inputs[0]
+@pytest.mark.parametrize("name", GROUPED)
+def test_groups(name: str) -> None:
+    low, (function, expected) = Lowering(), GROUPED[name]
+    for value in function(traced(BATCH, 6)):
+        low.add(value)
+    assert operations(low) == expected
 
 
 def test_nodes_that_nobody_reads_are_dropped() -> None:
     low, x = Lowering(), traced(BATCH, 6)
-    kept = add(low, x * 2)
-    add(low, np.exp(x))
+    kept = low.add(x * 2)
+    low.add(np.exp(x))
     fusion_rules.drop_unused(low.groups, {kept.node})
     assert operations(low) == [["multiply"]]
     fusion_rules.drop_unused(low.groups, set())
     assert not low.groups
 
 
-def test_sum_of_means_of_rows_is_one_sum() -> None:
-    low, x = Lowering(), traced(BATCH, 6)
-    add(low, np.sum(np.mean(x * x, axis=-1)))
-    assert operations(low) == [["multiply", "sum_all"], ["divide"]]
-    rng = np.random.default_rng(0)
-    for shape in SHAPES[3:]:
-        array = rng.standard_normal(shape).astype(np.float32)
-        expected = np.sum(np.mean(np.square(array, dtype=np.float64), axis=-1))
-        found = compute(lambda x: np.sum(np.mean(x * x, axis=-1)), array)
-        np.testing.assert_allclose(found, expected, rtol=2e-7)
+@pytest.mark.parametrize("shape", SHAPES[3:])
+def test_sum_of_means_of_rows(shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    expected = np.sum(np.mean(np.square(array, dtype=np.float64), axis=-1))
+    found = compute(lambda x: np.sum(np.mean(x * x, axis=-1)), array)
+    np.testing.assert_allclose(found, expected, rtol=2e-7)
 
 
 def test_variable_is_stored_after_all_that_reads_its_old_value() -> None:
     low, variable = Lowering(), Variable(np.zeros(6, np.float32))
     old = low.leaf(variable, (6,))
     x = traced(BATCH, 6)
-    add(low, x * old)  # of another space: a group of its own
-    total = add(low, np.sum(x - old, axis=0))
+    low.add(x * old)  # of another space: a group of its own
+    total = low.add(np.sum(x - old, axis=0))
     low.store(variable, old - total)
     (where,) = (k for k, names in enumerate(operations(low)) if "store" in names)
     reads = [
@@ -375,39 +386,44 @@ def test_variable_is_stored_after_all_that_reads_its_old_value() -> None:
 # ------------------------------------------------------------ fused
 
 
-def network(sparse: bool, optimizer: str, penalty: str | None) -> tuple[list[bytes], list[str]]:
-    """Train; return all that training changes, and the kernels of a step."""
-    random.set_seed(4)
-    rng = np.random.default_rng(4)
-    x = rng.random((50, 40)).astype(np.float32)
-    if sparse:
-        x *= rng.random(x.shape) < 0.1
-    first = layers.Dense(217, "relu", kernel_regularizer=penalty)
-    hidden = [first, layers.Dense(9, "tanh", kernel_constraint="max_norm")]
-    model = Sequential([*hidden, layers.Dense(3, "softmax", kernel_regularizer="l2")])
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(x, rng.integers(0, 3, 50), batch_size=16, epochs=2, verbose=0)
-    program = next(p for (kind, *_), p in model._programs.items() if kind == "train")
-    assert program._compiled[-1] is not None, program.why
-    groups = program._compiled[-1].low.groups
-    kernels = [g.call.kernel if g.call is not None else "chain" for g in groups]
-    return [v.array.tobytes() for v in (*model.weights, *model.optimizer.variables)], kernels
+def train(build: Callable[[], Any], x: Any, y: Any, rules: list[str]) -> tuple[list[bytes], Any]:
+    """Train without some rules; return all that training changes, and the rows of a step."""
+    config.set_disabled_rules(rules)
+    random.set_seed(1)
+    model = build()
+    model.fit(x, y, batch_size=16, epochs=2, verbose=0)
+    return bits(model), train_rows(model)
+
+
+def kernels(rows: Any) -> list[str]:
+    return [g.call.kernel if g.call is not None else "chain" for g in rows.low.groups]
 
 
 @pytest.mark.wide
-@pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
+@numba_only
 @pytest.mark.parametrize("penalty", [None, "l2", "l1"])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 def test_rules_apply_and_change_no_bit(
     sparse: bool, optimizer: str, penalty: str | None, all_rules: None
 ) -> None:
-    with_rules, fused = network(sparse, optimizer, penalty)
-    plain = {}
+    def build() -> Any:
+        first = layers.Dense(217, "relu", kernel_regularizer=penalty)
+        hidden = [first, layers.Dense(9, "tanh", kernel_constraint="max_norm")]
+        model = Sequential([*hidden, layers.Dense(3, "softmax", kernel_regularizer="l2")])
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    rng, plain = np.random.default_rng(4), {}
+    x, y = rng.random((50, 40)).astype(np.float32), rng.integers(0, 3, 50)
+    if sparse:
+        x *= rng.random(x.shape) < 0.1
+    expected, rows = train(build, x, y, [])
+    fused = kernels(rows)
     for rule in config.rules():
-        config.set_disabled_rules([rule])
-        without, plain[rule] = network(sparse, optimizer, penalty)
-        assert without == with_rules, rule
+        without, rows = train(build, x, y, [rule])
+        plain[rule] = kernels(rows)
+        assert without == expected, rule
     assert plain["chain"].count("chain") > 2 * fused.count("chain")
     gradient = "kernel_gradient_csr" if sparse else "kernel_gradient"
     assert plain["learn"].count(gradient) > fused.count(gradient)
@@ -417,54 +433,44 @@ def test_rules_apply_and_change_no_bit(
     assert ("learn_csr" in plain["learn_csr_adam"]) == ("learn_csr" in plain["update"]) == sparse
 
 
-@pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
+@numba_only
 @pytest.mark.parametrize("twice", [False, True])
 def test_products_apply_gradients_of_rectifiers(twice: bool, all_rules: None) -> None:
     """Not where the gradient for the rectifier's output is a sum of two."""
 
-    def train(rules: list[str]) -> tuple[list[bytes], int]:
-        config.set_disabled_rules(rules)
-        random.set_seed(1)
-        rng = np.random.default_rng(1)
+    def build() -> Any:
         x = layers.Input((5,))
         hidden = layers.Dense(7, "relu")(x)
         y = layers.Dense(7, "relu")(hidden)
         model = keras.Model(x, layers.Dense(1)(y + hidden if twice else y))
         model.compile("adam", "mse")
-        inputs, targets = rng.standard_normal((40, 5)), rng.standard_normal((40, 1))
-        model.fit(inputs, targets, batch_size=16, epochs=2, verbose=0)
-        program = next(p for (kind, *_), p in model._programs.items() if kind == "train")
-        chains = operations(program._compiled[-1].low)
-        counts = [names.count("greater") for names in chains]
-        return [v.array.tobytes() for v in model.weights], sum(counts)
+        return model
 
-    (gated, none), (expected, some) = train([]), train(["gate"])
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((40, 5)), rng.standard_normal((40, 1))
+    (gated, fused), (expected, plain) = (train(build, x, y, rules) for rules in ([], ["gate"]))
     assert gated == expected
-    assert (none, some) == (2 if twice else 0, 2)
+    counts = [sum(n.count("greater") for n in operations(rows.low)) for rows in (fused, plain)]
+    assert counts == [2 if twice else 0, 2]
 
 
-@pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
+@numba_only
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "lion", "nadam"])
 def test_updates_of_adjacent_variables_are_joined(optimizer: str, all_rules: None) -> None:
     """A frozen layer is between the last two layers; the last bias is a single number."""
 
-    def train(rules: list[str]) -> tuple[list[bytes], int]:
-        config.set_disabled_rules(rules)
-        random.set_seed(1)
-        rng = np.random.default_rng(1)
+    def build() -> Any:
         hidden = [layers.Dense(7, "relu"), layers.Dense(16, "tanh")]
         frozen = layers.Dense(3, "relu", trainable=False)
         model = Sequential([layers.Input((5,)), *hidden, frozen, layers.Dense(1)])
         model.compile(optimizer, "mse")
-        x, y = rng.standard_normal((40, 5)), rng.standard_normal((40, 1))
-        model.fit(x, y, batch_size=16, epochs=2, verbose=0)
-        program = next(p for (kind, *_), p in model._programs.items() if kind == "train")
-        names = program._compiled[-1].borrow(16).names
-        state = [v.array.tobytes() for v in (*model.weights, *model.optimizer.variables)]
-        return state, names.count("chain")
+        return model
 
-    (joint, fewer), (single, more) = train(["learn"]), train(["learn", "join"])
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((40, 5)), rng.standard_normal((40, 1))
+    (joint, few), (single, many) = (train(build, x, y, r) for r in (["learn"], ["learn", "join"]))
     assert joint == single
+    fewer, more = (rows.borrow(16).names.count("chain") for rows in (few, many))
     # 6 Variables in two ranges of memory; some optimizers compute single numbers in another chain.
     assert more - fewer in (3, 4)
 
@@ -488,7 +494,7 @@ def test_chains_continue_only_what_is_adjacent() -> None:
     assert not continues(40, 1040, 5, 0, more=300), "it reads what it has written"
 
 
-@pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
+@numba_only
 def test_results_are_written_over_values_that_are_not_read_again(all_rules: None) -> None:
     """One chain: the first result may lie where x does, the second not where y does."""
 
@@ -496,10 +502,10 @@ def test_results_are_written_over_values_that_are_not_read_again(all_rules: None
         config.set_disabled_rules(rules)
         low, rng = Lowering(), np.random.default_rng(0)
         x, y = traced(BATCH, 20), traced(BATCH, 20)
-        first = add(low, np.tanh(x) * y)
-        second = add(low, np.exp(first) + 1)
-        add(low, second - y)
-        total = add(low, np.sum(second * first, axis=0))
+        first = low.add(np.tanh(x) * y)
+        second = low.add(np.exp(first) + 1)
+        low.add(second - y)
+        total = low.add(np.sum(second * first, axis=0))
         own = Machine(low, {"total": total.node, "third": low.groups[0].nodes[-1]})
         # Who reads the first two results is another chain.
         own._outside |= {first.node, second.node}
@@ -509,9 +515,7 @@ def test_results_are_written_over_values_that_are_not_read_again(all_rules: None
         inputs = [own._registers[i.node.source] for i in (x, y)]
         for array in inputs:
             array[:140] = rng.standard_normal(140)
-        own.set("batch", 7)
-        own.set("examples", 7)
-        own.run(1, lambda table, steps: table.run(steps))
+        execute(own, 7)
         computed = [own._registers[i.node] for i in (first, second)]
         same = [any(a is b for b in inputs) for a in computed]
         return [own.value("total", (20,), 7), *(a[:140].copy() for a in computed)], same
@@ -546,7 +550,7 @@ def test_penalty_is_of_weights_before_decay(sparse: bool) -> None:
     np.testing.assert_allclose(model.layers[0].kernel.numpy()[1:], -0.25 * w[1:], rtol=1e-5)
 
 
-@pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
+@numba_only
 @pytest.mark.parametrize(
     "options",
     [{}, {"weight_decay": 0.1}, {"use_ema": True}, {"global_clipnorm": 0.1}],
@@ -583,30 +587,21 @@ def small(backend: str) -> list[Array]:
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(x, y, batch_size=4, epochs=2, verbose=0)
     program = next(p for (kind, *_), p in model._programs.items() if kind == "train")
-    assert (program._compiled is not None and program._compiled[-1] is not None) == (
-        backend == "numba"
-    )
+    is_compiled = program._compiled is not None and program._compiled[-1] is not None
+    assert is_compiled == (backend == "numba")
     predicted = model.predict(x, verbose=0)
     return [*(v.numpy() for v in (*model.weights, *model.optimizer.variables)), predicted]
 
 
 @pytest.mark.slow
 def test_kernels_run_as_plain_python() -> None:
-    program = (
-        "import numpy as np\n"
-        "from tests.test_lowering import small\n"
-        "from tinynet.kernels.numba_functions import COMPILES\n"
-        "assert not COMPILES\n"
-        "for a, b in zip(small('numba'), small('numpy'), strict=True):\n"
-        "    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)\n"
-        "print('agrees')\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=HUNG,
-    )
-    assert run.stdout.strip() == "agrees", run.stderr[-2000:]
+    program = """
+import numpy as np
+from tests.internals.test_lowering import small
+from tinynet.kernels.numba_functions import COMPILES
+assert not COMPILES
+for a, b in zip(small('numba'), small('numpy'), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+print('agrees')
+"""
+    assert printed(program, NUMBA_DISABLE_JIT="1") == "agrees\n"

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.contenders import only_avx2
+from tests.internals import aligned, assert_tests_pass, printed
 from tinynet import functional
 from tinynet.kernels import chain as c
 from tinynet.kernels.chain import OPERATIONS, chain
 
-ROOT = Path(__file__).parents[1]
+same = np.testing.assert_array_equal
 Array = np.ndarray[Any, Any]
 SHAPES = [(1, 1), (1, 0), (0, 3), (5, 10), (3, 15), (2, 16), (4, 17), (70, 33), (300, 16)]
 SHAPES += [(3, 1500), (2, 3001)]  # a row fills a block, or more than one
@@ -24,14 +22,6 @@ SPECIAL = np.array(
     [0, -0.0, 1, -1, 0.5, -2.5, 3.5, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 3e38, 80, -80, 1e-20],
     np.float32,
 )
-
-
-def aligned(size: int, kind: Any = np.float32) -> Array:
-    """Make an array that begins at a multiple of 64 bytes and has room up to another."""
-    kind = np.dtype(kind)
-    memory = np.full(size * kind.itemsize + 128, 0xFF, np.uint8)
-    first = -memory.ctypes.data % 64
-    return memory[first : first + size * kind.itemsize].view(kind)
 
 
 def scalar(x: float) -> Array:
@@ -48,14 +38,12 @@ class Formula:
         self.mode, self.rows, self.cols = mode, rows, cols
         self.slots: list[list[int]] = []
         self.code: list[list[int]] = []
-        self.arrays: list[Array] = []
+        self.arrays: list[Array | None] = []
 
     def slot(self, kind: int, array: Array | None = None, fixed: int = 0) -> int:
         """Add a slot and return its index."""
-        address = 0
-        if array is not None:
-            self.arrays.append(array)
-            address = array.ctypes.data
+        self.arrays.append(array)  # which its address does not keep
+        address = 0 if array is None else array.ctypes.data
         self.slots.append([kind, address, len(self.slots), fixed])
         return len(self.slots) - 1
 
@@ -67,7 +55,7 @@ class Formula:
     def run(self, parts: int = 1, offset: int = 0, length: int = -1, flush: int = 0) -> None:
         """Call the kernel once for each part, the last one first."""
         size = c.room_size(self.cols, len(self.slots), self.mode)
-        room = aligned(size * parts, np.uint8)
+        room = aligned(size * parts, kind=np.uint8)
         count = np.array([self.rows])
         code, slots = np.array(self.code, np.int64), np.array(self.slots, np.int64)
         row = chain.row(
@@ -81,7 +69,7 @@ class Formula:
 
 def draw(rng: np.random.Generator, *shape: int) -> Array:
     """Draw numbers, every fifth of which is special."""
-    x = aligned(int(np.prod(shape))).reshape(shape)
+    x = aligned(*shape)
     x[...] = rng.standard_normal(shape) * 4
     flat = x.reshape(-1)
     flat[::5] = rng.choice(SPECIAL, flat[::5].size)
@@ -111,7 +99,7 @@ def assert_close(name: str, found: Array, operands: list[Array]) -> None:
     error = ERRORS.get(name) if c.COMPILES else 4  # NumPy's own float32 functions
     with np.errstate(all="ignore"):
         if name not in ERRORS:
-            np.testing.assert_array_equal(found, np.asarray(function(*operands), np.float32))
+            same(found, np.asarray(function(*operands), np.float32))
             return
         exact = np.asarray(function(*(x.astype(np.float64) for x in operands)), np.float64)
         expected = exact.astype(np.float32)
@@ -119,7 +107,7 @@ def assert_close(name: str, found: Array, operands: list[Array]) -> None:
     off &= np.isfinite(expected) & np.isfinite(found)
     assert not off.any(), (name, [x[off][:5] for x in operands], found[off][:5], exact[off][:5])
     ends = ~(np.isfinite(expected) & np.isfinite(found))
-    np.testing.assert_array_equal(found[ends], expected[ends])
+    same(found[ends], expected[ends])
 
 
 @pytest.mark.parametrize("mode", [c.FLAT, c.ROWS])
@@ -147,9 +135,7 @@ def test_operations_of_all_special_pairs(name: str) -> None:
     formula.run()
     assert_close(name, found, operands)
     if name in ("maximum", "minimum"):
-        np.testing.assert_array_equal(
-            np.signbit(found), np.signbit(OPERATIONS[name].function(a, b))
-        )
+        same(np.signbit(found), np.signbit(OPERATIONS[name].function(a, b)))
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
@@ -175,11 +161,10 @@ def test_broadcasting(shape: tuple[int, int], parts: int, rng: np.random.Generat
     f.do("add", f.slot(c.ROW_OUT, row_found), row_temp, label)
     f.run(parts)
     with np.errstate(all="ignore"):
-        expected = ((x + column) * row[:, None] - labels.astype(np.float32)[:, None]) / np.float32(
-            3
-        )
-        np.testing.assert_array_equal(found, expected + np.arange(cols, dtype=np.float32))
-        np.testing.assert_array_equal(row_found, row * row + labels.astype(np.float32))
+        numbers = labels.astype(np.float32)
+        expected = ((x + column) * row[:, None] - numbers[:, None]) / np.float32(3)
+        same(found, expected + np.arange(cols, dtype=np.float32))
+        same(row_found, row * row + numbers)
     assert_untouched(memory)
     assert_untouched(row_memory)
 
@@ -214,10 +199,10 @@ def test_reductions_of_rows(shape: tuple[int, int], parts: int, rng: np.random.G
     f.do("negative", temp, temp)
     f.do("row_max", f.slot(c.ROW_OUT, found[3]), temp)
     f.run(parts)
-    np.testing.assert_array_equal(found[0], x.max(axis=1, initial=-np.inf))
-    np.testing.assert_array_equal(found[1], x.min(axis=1, initial=np.inf))
+    same(found[0], x.max(axis=1, initial=-np.inf))
+    same(found[1], x.min(axis=1, initial=np.inf))
     if c.COMPILES:
-        np.testing.assert_array_equal(found[2], lanes_sum(finite, np.float32))
+        same(found[2], lanes_sum(finite, np.float32))
     np.testing.assert_allclose(found[2], finite.sum(axis=1), rtol=1e-5, atol=1e-5)
     expected = -np.exp(finite.min(axis=1)) if cols else np.full(rows, -np.inf)
     np.testing.assert_allclose(found[3], expected, rtol=1e-6)
@@ -242,14 +227,14 @@ def test_logarithms_of_rows_are_those_of_arrays(
     flat = Formula(c.FLAT, rows, 1)
     flat.do("log", flat.slot(c.OUT, expected), flat.slot(c.IN, x))
     flat.run()
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(copied, np.where(np.isfinite(x), 0, np.nan))
+    same(found, expected)
+    same(copied, np.where(np.isfinite(x), 0, np.nan))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_sums(shape: tuple[int, int], rng: np.random.Generator) -> None:
     rows, cols = shape
-    x, per_row = aligned(rows * cols).reshape(shape), aligned(rows)
+    x, per_row = aligned(*shape), aligned(rows)
     x[...], per_row[:] = rng.standard_normal(shape), rng.standard_normal(rows)
     columns, memory = guarded(cols)
     everything, of_rows = scalar(9), scalar(9)
@@ -267,14 +252,14 @@ def test_sums(shape: tuple[int, int], rng: np.random.Generator) -> None:
     expected = np.zeros(cols, np.float32)
     for row in x:
         expected += row
-    np.testing.assert_array_equal(columns, expected)
+    same(columns, expected)
     assert_untouched(memory)
     assert (everything == everything[0]).all()
     difference = x - np.exp(x.astype(np.float64)).astype(np.float32)
     np.testing.assert_allclose(
         everything[0], difference.sum(dtype=np.float64), rtol=1e-5, atol=1e-5
     )
-    np.testing.assert_array_equal(of_rows, np.full(16, per_row.sum(dtype=np.float64), np.float32))
+    same(of_rows, np.full(16, per_row.sum(dtype=np.float64), np.float32))
     for found, numbers in ((squares, difference), (of_row_squares, per_row)):
         np.testing.assert_allclose(found, np.square(numbers).sum(dtype=np.float64), rtol=1e-6)
 
@@ -307,7 +292,7 @@ def test_parts_of_columns(shape: tuple[int, int], parts: int, rng: np.random.Gen
         assert_untouched(sums_memory)
         results.append((found, changed, sums))
     for a, b in zip(*results, strict=True):
-        np.testing.assert_array_equal(a, b)
+        same(a, b)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
@@ -324,9 +309,9 @@ def test_flat_ranges(size: int, parts: int, rng: np.random.Generator) -> None:
     f.do("add", write, read, f.slot(c.LABEL, labels))
     f.run(parts, offset=offset, length=size)
     here = slice(offset, offset + size)
-    np.testing.assert_array_equal(scratch, before[here] ** 2)
+    same(scratch, before[here] ** 2)
     before[here] += labels[here].astype(np.float32)
-    np.testing.assert_array_equal(x, before)
+    same(x, before)
     assert_untouched(memory)
 
 
@@ -379,7 +364,7 @@ def test_optimizers(name: str, size: int, parts: int, rng: np.random.Generator) 
     f.run(parts, flush=1)
     of_functional(name, expected, [np.float32(x) if name != "rmsprop" else x for x in numbers])
     for found, right in zip(arrays, expected, strict=True):
-        np.testing.assert_array_equal(found, right)
+        same(found, right)
 
 
 def test_results_that_are_denormal_are_flushed_on_request() -> None:
@@ -417,22 +402,12 @@ def digest() -> str:
     return everything.hexdigest()
 
 
-AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+f16c,+bmi,+bmi2"}
-
-
 @pytest.mark.slow
 def test_chain_avx2_has_the_same_bits() -> None:
-    code = "from tests.test_chain import digest; print(digest())"
-    other = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | AVX2, text=True, capture_output=True,
-        check=True, cwd=ROOT,
-    )  # fmt: skip
-    assert other.stdout.strip() == digest()
+    code = "from tests.internals.test_chain import digest; print(digest())"
+    assert printed(code, **only_avx2()).strip() == digest()
 
 
 @pytest.mark.slow
 def test_chain_as_plain_python() -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-k", "not chain_", __file__]
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stdout
+    assert_tests_pass(__file__, NUMBA_DISABLE_JIT="1")

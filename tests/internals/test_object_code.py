@@ -27,19 +27,22 @@ from tinynet._core import keyboard_interrupt  # noqa: E402
 from tinynet.kernels import (  # noqa: E402
     compile_cache,
     compiler,
-    matrix_product,
     numba_functions,
     object_code,
     random_numbers,
     row,
     runner,
-    step_results,
 )
+from tinynet.kernels.matrix_product import product, take_rows  # noqa: E402
+from tinynet.kernels.object_code import Loader  # noqa: E402
+from tinynet.kernels.step_results import count_rows, pick, spread  # noqa: E402
 
 if not numba_functions.COMPILES:
     pytest.skip("NUMBA_DISABLE_JIT is set", allow_module_level=True)
 
 ROOT = Path(tinynet.__file__).parents[1]
+Code = compile_cache.Object
+Patch = pytest.MonkeyPatch
 posix = pytest.mark.skipif(os.name != "posix", reason="owners and permissions are POSIX'")
 # A program with a small and a large kernel. It prints a result, whether the cache had their code,
 # and whether Numba was imported.
@@ -59,7 +62,7 @@ print(y.sum(), found, "numba" in sys.modules)
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def cache(tmp_path: Path, monkeypatch: Patch) -> Iterator[Path]:
     """Give each test a cache folder of its own, that is not there yet."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("TINYNET_CACHE", str(folder))
@@ -70,21 +73,21 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def code() -> compile_cache.Object:
+def code() -> Code:
     """Object code of the kernel `spread`."""
-    return compiler.compile_kernel(step_results.spread)
+    return compiler.compile_kernel(spread)
 
 
 @pytest.fixture
-def loader() -> Iterator[object_code.Loader]:
+def loader() -> Iterator[Loader]:
     """Return what a new process has: no kernel is known."""
-    loader = object_code.Loader()
+    loader = Loader()
     yield loader
     loader.kill()
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def alone(monkeypatch: Patch) -> None:
     """Let this process compile, which has Numba already, in place of workers."""
     monkeypatch.setattr(sys, "executable", "")
 
@@ -107,14 +110,19 @@ def output(process: subprocess.Popen[str]) -> str:
     return out
 
 
-def spread_with(address: int) -> float:
-    """Return the sum of what the kernel `spread` at an address writes."""
-    x, y = np.full(1, 3, np.float32), np.zeros(16, np.float32)
+def execute(address: int, *words: int) -> None:
+    """Execute a row of the kernel at an address."""
     table = np.zeros(row.WORDS, np.int64)
-    for name, array in (("source", x), ("out", y)):
-        table[row.FIRST + step_results.spread.words.index(name)] = array.ctypes.data
+    table[row.FIRST : row.FIRST + len(words)] = words
     row._PROTOTYPE(address)(table.ctypes.data, 0, 1)
-    return float(y.sum())
+
+
+def assert_spreads(address: int) -> None:
+    """Assert that the kernel `spread` is at an address."""
+    x, y = np.full(1, 3, np.float32), np.zeros(16, np.float32)
+    given = {"source": x.ctypes.data, "out": y.ctypes.data}
+    execute(address, *(given.get(word, 0) for word in spread.words))
+    assert y.sum() == 48
 
 
 def kept(cache: Path) -> list[str]:
@@ -136,32 +144,25 @@ def test_a_fresh_process_loads_without_numba(cache: Path) -> None:
     assert output(run()) == "16.0 [True, True] False\n"
 
 
-def test_loaded_code_computes_the_same_bits(
-    loader: object_code.Loader, rng: np.random.Generator
-) -> None:
+def test_loaded_code_computes_the_same_bits(loader: Loader) -> None:
     """Code from a worker, from this process, and from a file."""
-    kernel = matrix_product.take_rows
-    own = compiler.compile_kernel(kernel)
-    from_worker, from_file = loader, object_code.Loader()
-    from_worker.load([kernel])
-    written = compile_cache.read(kernel.name)
+    own = compiler.compile_kernel(take_rows)
+    from_worker = loader.load([take_rows])
+    written = compile_cache.read(take_rows.name)
     assert written is not None
     assert written.symbols == own.symbols
-    assert from_file.load([kernel])[0] not in (0, from_worker.load([kernel])[0])
-    assert written == compile_cache.read(kernel.name)
+    assert Loader().load([take_rows])[0] not in (0, *from_worker)
+    assert written == compile_cache.read(take_rows.name)
 
 
-def test_all_kernels_share_an_engine(
-    loader: object_code.Loader, code: compile_cache.Object
-) -> None:
-    kernels = [step_results.spread, step_results.pick, step_results.spread]
-    for kernel in kernels:
+def test_all_kernels_share_an_engine(loader: Loader) -> None:
+    for kernel in (spread, pick):
         compile_cache.write(kernel.name, compiler.compile_kernel(kernel))
-    first, second, third = loader.load(kernels)
+    first, second, third = loader.load([spread, pick, spread])
     assert first == third != second
-    assert spread_with(first) == 48
+    assert_spreads(first)
     assert len(loader.engines) == 1
-    assert loader.load(kernels[:2]) == [first, second]
+    assert loader.load([spread, pick]) == [first, second]
     assert not loader.workers
 
 
@@ -169,29 +170,6 @@ def test_two_processes_at_once_do_not_collide(cache: Path) -> None:
     for process in [run(), run()]:
         assert output(process).startswith("16.0")
     assert kept(cache) == ["product", "spread"]  # and nothing half written
-
-
-@pytest.mark.parametrize(
-    ("where", "name", "value"),
-    [
-        (sys, "version", "3.99"),
-        (np, "__version__", "9.9"),
-        (llvmlite, "__version__", "9.9"),
-        (compile_cache, "_numba", lambda: b"9.9"),
-        (compile_cache, "_sources", b"changed"),
-        (compile_cache, "CPU", "haswell"),
-        (compile_cache, "FEATURES", "+avx2"),
-        (config, "DEBUG_BUFFERS", not config.DEBUG_BUFFERS),
-    ],
-)
-def test_other_programs_and_processors_use_other_folders(
-    code: compile_cache.Object, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, value: Any
-) -> None:
-    compile_cache.write("spread", code)
-    assert compile_cache.read("spread") == code
-    monkeypatch.setattr(where, name, value)
-    compile_cache.key.cache_clear()
-    assert compile_cache.read("spread") is None
 
 
 def test_key_has_numbas_version_and_all_sources() -> None:
@@ -210,7 +188,7 @@ def test_an_imitated_processor_is_the_target(variable: str) -> None:
     assert "+avx512f" not in features or variable == "NUMBA_CPU_NAME"
 
 
-def test_forgotten_folders_are_removed(cache: Path, code: compile_cache.Object) -> None:
+def test_forgotten_folders_are_removed(cache: Path, code: Code) -> None:
     for name, days in (("forgotten", 91), ("recent", 89), ("shared", 91)):
         folder = cache / "kernels" / name
         folder.mkdir(parents=True, mode=0o755)
@@ -222,30 +200,105 @@ def test_forgotten_folders_are_removed(cache: Path, code: compile_cache.Object) 
     assert set(os.listdir(cache / "kernels")) == expected
 
 
-def test_numbas_cache_folder_is_heeded(
-    tmp_path: Path, code: compile_cache.Object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_numbas_cache_folder_is_heeded(tmp_path: Path, code: Code, monkeypatch: Patch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
     compile_cache.write("spread", code)
     assert kept(tmp_path / "numba" / "tinynet") == ["spread"]
 
 
-# ------------------------------------------------------------ damaged
+# ------------------------------------------------------------ not to be trusted
 
 
-@pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 300, -1])
-def test_truncated_files_are_not_loaded(cache: Path, code: compile_cache.Object, size: int) -> None:
-    compile_cache.write("spread", code)
-    path = stored(cache)
+def truncate(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
-    assert compile_cache.read("spread") is None
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+    path.parent.rmdir()
+
+
+def link_folder(path: Path) -> None:
+    path.parent.symlink_to(path.parent.rename(path.parents[2] / "elsewhere"))
+
+
+def replace_folder(path: Path) -> None:
+    remove(path)
+    path.parent.touch(mode=0o600)
+
+
+def other_key(patch: Patch, where: Any, name: str, value: Any) -> None:
+    patch.setattr(where, name, value)
+    compile_cache.key.cache_clear()
+
+
+def other_owner(patch: Patch, *kinds: str) -> None:
+    """Let files, folders or both belong to someone else."""
+    is_own = compile_cache._is_own
+
+    def owned(status: os.stat_result) -> bool:
+        kind = "folder" if status.st_mode & 0o040000 else "file"
+        return is_own(status) and kind not in kinds
+
+    patch.setattr(compile_cache, "_is_own", owned)
+
+
+def other_user(patch: Patch) -> None:
+    owner = os.getuid()
+    patch.setattr(os, "getuid", lambda: owner + 1)
+
+
+# What is done to a file, which is then not loaded; nor is it written where that would be unsafe.
+Damage = Callable[[Path, Patch], Any]
+DAMAGED: dict[str, Damage] = {
+    **{
+        f"{size} bytes": lambda path, patch, size=size: truncate(path, size)
+        for size in (0, 1, 31, 32, 33, 300, -1)
+    },
+    "removed": lambda path, patch: remove(path),
+}
+CHANGED: dict[str, Damage] = {
+    f"another {name}": lambda path, patch, given=(where, name, value): other_key(patch, *given)
+    for where, name, value in [
+        *((sys, "version", "3.99"), (np, "__version__", "9.9"), (llvmlite, "__version__", "9.9")),
+        *((compile_cache, "_numba", lambda: b"9.9"), (compile_cache, "_sources", b"changed")),
+        *((compile_cache, "CPU", "haswell"), (compile_cache, "FEATURES", "+avx2")),
+        (config, "DEBUG_BUFFERS", not config.DEBUG_BUFFERS),
+    ]
+}
+OF_OTHERS: dict[str, Damage] = {
+    "a file open to others": lambda path, patch: path.chmod(0o620),
+    "a file of another user": lambda path, patch: other_owner(patch, "file"),
+    "a folder of another user": lambda path, patch: other_owner(patch, "folder"),
+    "both of another user": lambda path, patch: other_owner(patch, "file", "folder"),
+    "another user": lambda path, patch: other_user(patch),
+}
+UNSAFE: dict[str, Damage] = {
+    **{
+        f"a folder of mode {mode:o}": lambda path, patch, mode=mode: path.parent.chmod(mode)
+        for mode in (0o770, 0o702, 0o777)
+    },
+    "a link to a folder": lambda path, patch: link_folder(path),
+    "a file in place of a folder": lambda path, patch: replace_folder(path),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [*DAMAGED, *CHANGED, *(pytest.param(n, marks=posix) for n in (OF_OTHERS | UNSAFE))]
+)
+def test_what_is_not_loaded(cache: Path, code: Code, monkeypatch: Patch, name: str) -> None:
     compile_cache.write("spread", code)
     assert compile_cache.read("spread") == code
+    (DAMAGED | CHANGED | OF_OTHERS | UNSAFE)[name](stored(cache), monkeypatch)
+    assert compile_cache.read("spread") is None
+    if name in DAMAGED:
+        compile_cache.write("spread", code)
+        assert compile_cache.read("spread") == code
+    if name in UNSAFE:
+        assert not compile_cache.is_writable()
 
 
-def test_no_flipped_bit_is_ever_loaded(
-    cache: Path, code: compile_cache.Object, rng: np.random.Generator
-) -> None:
+def test_no_flipped_bit_is_ever_loaded(cache: Path, code: Code, rng: np.random.Generator) -> None:
     compile_cache.write("spread", code)
     path = stored(cache)
     whole = bytearray(path.read_bytes())
@@ -260,37 +313,46 @@ def test_no_flipped_bit_is_ever_loaded(
 
 
 def test_files_of_another_name_or_folder_are_not_loaded(
-    cache: Path, code: compile_cache.Object, monkeypatch: pytest.MonkeyPatch
+    cache: Path, code: Code, monkeypatch: Patch
 ) -> None:
     compile_cache.write("spread", code)
     path = stored(cache)
     path.with_name("pick").write_bytes(path.read_bytes())
     assert compile_cache.read("pick") is None
-    monkeypatch.setattr(compile_cache, "_sources", b"changed")
-    compile_cache.key.cache_clear()
+    other_key(monkeypatch, compile_cache, "_sources", b"changed")
     compile_cache.write("spread", code._replace(data=b"other"))
     path.replace(cache / "kernels" / f"objects-{compile_cache.key()}" / "spread")
     assert compile_cache.read("spread") is None
 
 
-def test_folder_in_place_of_a_file(
-    cache: Path, code: compile_cache.Object, loader: object_code.Loader, alone: None
-) -> None:
+@posix
+def test_folder_and_files_are_the_users_alone(cache: Path, code: Code) -> None:
+    mask = os.umask(0)
+    try:
+        compile_cache.write("spread", code)
+    finally:
+        os.umask(mask)
+    path = stored(cache)
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+# ------------------------------------------------------------ not to be written
+
+
+def test_folder_in_place_of_a_file(cache: Path, code: Code, loader: Loader, alone: None) -> None:
     compile_cache.write("spread", code)
     path = stored(cache)
     path.unlink()
     path.mkdir()
-    assert spread_with(*loader.load([step_results.spread])) == 48
+    assert_spreads(*loader.load([spread]))
     assert os.listdir(path.parent) == [path.name]
-
-
-# ------------------------------------------------------------ not to be written, not to be trusted
 
 
 def assert_compiles_in_memory() -> None:
     for _ in range(2):
         assert compile_cache.read("spread") is None
-        assert spread_with(*object_code.Loader().load([step_results.spread])) == 48
+        loader = Loader()  # whose code is freed with it
+        assert_spreads(*loader.load([spread]))
 
 
 def test_folder_that_cannot_be(cache: Path, alone: None) -> None:
@@ -298,39 +360,36 @@ def test_folder_that_cannot_be(cache: Path, alone: None) -> None:
     assert_compiles_in_memory()
 
 
-def test_workers_need_no_cache(cache: Path, loader: object_code.Loader) -> None:
+def test_workers_need_no_cache(cache: Path, loader: Loader) -> None:
     cache.write_text("a file where the folder should be")
-    assert spread_with(*loader.load([step_results.spread])) == 48
+    assert_spreads(*loader.load([spread]))
+
+
+def refuse(error: Exception) -> Callable[..., Any]:
+    """Return a function that always raises an error."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise error
+
+    return refused
 
 
 @pytest.mark.parametrize("name", ["os.mkdir", "tempfile.mkstemp", "os.replace", "os.open"])
-def test_read_only_or_full_disk(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, alone: None, name: str
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "read-only")
-
+def test_read_only_or_full_disk(cache: Path, monkeypatch: Patch, alone: None, name: str) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(name, refuse)
+        patch.setattr(name, refuse(PermissionError(13, "read-only")))
         assert_compiles_in_memory()
     assert kept(cache) == []
 
 
-def test_disk_that_is_full_in_the_middle(
-    cache: Path, code: compile_cache.Object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fill_up(*_: object) -> bytes:
-        raise OSError(28, "no space left")
-
+def test_disk_that_is_full_in_the_middle(cache: Path, code: Code, monkeypatch: Patch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(compile_cache, "_digest", fill_up)
+        patch.setattr(compile_cache, "_digest", refuse(OSError(28, "no space left")))
         compile_cache.write("spread", code)
     assert kept(cache) == []
 
 
-def test_user_without_a_home(
-    code: compile_cache.Object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_without_a_home(code: Code, tmp_path: Path, monkeypatch: Patch) -> None:
     for name in ("TINYNET_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
@@ -338,16 +397,6 @@ def test_user_without_a_home(
     compile_cache.write("spread", code)
     assert compile_cache.read("spread") == code
     assert [*tmp_path.glob("**/spread")]
-
-
-def test_folder_removed_in_between(cache: Path, code: compile_cache.Object) -> None:
-    compile_cache.write("spread", code)
-    stored(cache).unlink()
-    for folder in cache.glob("kernels/*"):
-        folder.rmdir()
-    assert compile_cache.read("spread") is None
-    compile_cache.write("spread", code)
-    assert compile_cache.read("spread") == code
 
 
 def test_compilation_can_be_switched_off(cache: Path) -> None:
@@ -358,7 +407,7 @@ model.compile("sgd", "mse")
 model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
 """
     assert output(run(program, NUMBA_DISABLE_JIT="1")) == ""
-    assert not [*cache.glob("kernels/*/*")]
+    assert kept(cache) == []
 
 
 def test_warm_fit_imports_no_numba(cache: Path) -> None:
@@ -366,16 +415,12 @@ def test_warm_fit_imports_no_numba(cache: Path) -> None:
     program = """
 import sys
 import numpy as np, tinynet
+from tinynet import layers
 assert "numba" not in sys.modules, "import"
 x = np.random.default_rng(0).random((64, 20)).astype("float32")
 for number in (1, 2) if sys.platform == "linux" else (1,):
-    model = tinynet.Sequential(
-        [
-            tinynet.layers.Dense(8, "relu"),
-            tinynet.layers.Dropout(0.1),
-            tinynet.layers.Dense(3, "softmax"),
-        ]
-    )
+    hidden = [layers.Dense(8, "relu"), layers.Dropout(0.1)]
+    model = tinynet.Sequential([*hidden, layers.Dense(3, "softmax")])
     tinynet.config.set_num_threads(number)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     for inputs in (x, x * (x < 0.2)):
@@ -388,100 +433,46 @@ print("numba" in sys.modules)
     assert output(run(program)) == "False\n"
 
 
-@posix
-def test_folder_and_files_are_the_users_alone(cache: Path, code: compile_cache.Object) -> None:
-    mask = os.umask(0)
-    try:
-        compile_cache.write("spread", code)
-    finally:
-        os.umask(mask)
-    path = stored(cache)
-    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-
-
-@posix
-@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
-def test_folder_open_to_others_is_not_used(
-    cache: Path, code: compile_cache.Object, mode: int
-) -> None:
-    compile_cache.write("spread", code)
-    stored(cache).parent.chmod(mode)
-    assert compile_cache.read("spread") is None
-    assert not compile_cache.is_writable()
-
-
-@posix
-@pytest.mark.parametrize("which", ["file", "folder", "both"])
-def test_files_of_another_user_are_not_used(
-    code: compile_cache.Object, monkeypatch: pytest.MonkeyPatch, which: str
-) -> None:
-    compile_cache.write("spread", code)
-    owners = {"file": [0, 1], "folder": [1, 0], "both": [1, 1]}[which]
-    is_own = compile_cache._is_own
-
-    def other(status: os.stat_result) -> bool:
-        is_folder = status.st_mode & 0o040000 != 0
-        return is_own(status) and not owners[0 if is_folder else 1]
-
-    monkeypatch.setattr(compile_cache, "_is_own", other)
-    assert compile_cache.read("spread") is None
-    monkeypatch.setattr(compile_cache, "_is_own", is_own)
-    owner = os.getuid()
-    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
-    assert compile_cache.read("spread") is None
-
-
-@posix
-def test_link_and_file_open_to_others_are_not_followed(
-    cache: Path, code: compile_cache.Object
-) -> None:
-    compile_cache.write("spread", code)
-    path = stored(cache)
-    path.chmod(0o620)
-    assert compile_cache.read("spread") is None
-    path.chmod(0o600)
-    assert compile_cache.read("spread") == code
-    elsewhere = path.parent.rename(cache / "elsewhere")
-    path.parent.symlink_to(elsewhere)
-    assert compile_cache.read("spread") is None
-    path.parent.unlink()
-    path.parent.touch(mode=0o600)
-    assert compile_cache.read("spread") is None
-    assert not compile_cache.is_writable()
-
-
 # ------------------------------------------------------------ what the code calls
 
 
 def test_unknown_functions_are_not_jumped_to(
-    code: compile_cache.Object,
-    loader: object_code.Loader,
-    alone: None,
-    monkeypatch: pytest.MonkeyPatch,
+    code: Code, loader: Loader, alone: None, monkeypatch: Patch
 ) -> None:
     compile_cache.write("spread", code._replace(symbols=("no_such_function",)))
-    assert spread_with(*loader.load([step_results.spread])) == 48
+    assert_spreads(*loader.load([spread]))
     assert compile_cache.read("spread") == code  # compiled again
     wrong = code._replace(symbols=("memset", "no_such_function"))
     monkeypatch.setattr(compiler, "compile_kernel", lambda kernel: wrong)
     with pytest.raises(RuntimeError, match="calls no_such_function, which the C library lacks"):
-        object_code.Loader().load([step_results.pick])
+        Loader().load([pick])
 
 
 def allocate(part, parts, n, out):  # type: ignore[no-untyped-def]
     row.vector(out, 1, np.float64)[0] = np.empty(n).sum()
 
 
-def divide(part, parts, n, out):  # type: ignore[no-untyped-def]
-    if n == 0:
-        raise ZeroDivisionError("n is 0")
-    row.vector(out, 1, np.int64)[0] = 1 // n
+absolute_number = ctypes.CDLL(None).abs if os.name == "posix" else None
+if absolute_number is not None:
+    absolute_number.argtypes, absolute_number.restype = [ctypes.c_int64], ctypes.c_int64
 
 
-def test_kernels_that_allocate_or_raise_are_refused() -> None:
-    with pytest.raises(RuntimeError, match="allocate must not call NRT_"):
-        compiler.compile_kernel(row.Kernel(allocate))
-    del row.KERNELS["allocate"]
+def absolute(part, parts, out):  # type: ignore[no-untyped-def]
+    row.vector(out, 1, np.int64)[0] = absolute_number(part)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (allocate, "allocate must not call NRT_"),
+        pytest.param(absolute, r"absolute must not call numba\.dynamic\.globals", marks=posix),
+    ],
+)
+def test_kernels_that_allocate_or_have_addresses_are_refused(function: Any, message: str) -> None:
+    kernel = row.Kernel(function)
+    del row.KERNELS[kernel.name]
+    with pytest.raises(RuntimeError, match=message):
+        compiler.compile_kernel(kernel)
 
 
 def test_two_kernels_of_one_name_are_refused() -> None:
@@ -494,20 +485,7 @@ def test_two_kernels_of_one_name_are_refused() -> None:
     assert row.KERNELS["record"] is known
 
 
-@posix
-def test_addresses_of_this_process_are_not_kept() -> None:
-    number = ctypes.CDLL(None).abs
-    number.argtypes, number.restype = [ctypes.c_int64], ctypes.c_int64
-
-    def absolute(part, parts, out):  # type: ignore[no-untyped-def]
-        row.vector(out, 1, np.int64)[0] = number(part)
-
-    with pytest.raises(RuntimeError, match=r"absolute must not call numba\.dynamic\.globals"):
-        compiler.compile_kernel(row.Kernel(absolute))
-    del row.KERNELS["absolute"]
-
-
-def test_code_does_not_depend_on_the_process(code: compile_cache.Object) -> None:
+def test_code_does_not_depend_on_the_process(code: Code) -> None:
     """Bytes that differ would be addresses, or the order in which kernels were compiled."""
     program = "import sys; from tinynet.kernels import compiler, matrix_product, step_results\n"
     program += "for kernel in matrix_product.take_rows, step_results.spread:\n"
@@ -527,7 +505,7 @@ def test_undefined_symbols_are_found() -> None:
     assert compiler._undefined(machine.emit_object(module)) == ["memory", "other"]
 
 
-def test_kernels_of_other_packages_are_not_kept(cache: Path, loader: object_code.Loader) -> None:
+def test_kernels_of_other_packages_are_not_kept(cache: Path, loader: Loader) -> None:
     """Their sources are not part of the key."""
 
     def add_one(part, parts, out):  # type: ignore[no-untyped-def]
@@ -536,9 +514,7 @@ def test_kernels_of_other_packages_are_not_kept(cache: Path, loader: object_code
     kernel = row.Kernel(add_one)
     del row.KERNELS["add_one"]
     x = np.zeros(1, np.int64)
-    table = np.zeros(row.WORDS, np.int64)
-    table[row.FIRST] = x.ctypes.data
-    row._PROTOTYPE(*loader.load([kernel]))(table.ctypes.data, 0, 1)
+    execute(*loader.load([kernel]), x.ctypes.data)
     assert x[0] == 1
     assert kept(cache) == []
 
@@ -546,46 +522,32 @@ def test_kernels_of_other_packages_are_not_kept(cache: Path, loader: object_code
 # ------------------------------------------------------------ workers
 
 
-def test_prepare_compiles_in_the_background(cache: Path, loader: object_code.Loader) -> None:
-    loader.prepare([step_results.spread, step_results.pick])
-    loader.prepare([step_results.spread])
+def test_prepare_compiles_in_the_background(cache: Path, loader: Loader) -> None:
+    loader.prepare([spread, pick])
+    loader.prepare([spread])
     assert len(loader.queue) + len(loader.begun) + len(loader.codes) == 2
     end = time.monotonic() + HUNG
     while len(loader.codes) < 2 and time.monotonic() < end:
         time.sleep(0.01)
     assert kept(cache) == ["pick", "spread"]
-    assert spread_with(loader.load([step_results.spread, step_results.pick])[0]) == 48
+    assert_spreads(loader.load([spread, pick])[0])
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("where", "name", "value"),
     [
-        ("executable", None),
-        ("executable", ""),
-        ("executable", "/usr/bin/env"),
-        ("executable", "/nowhere/python"),
-        ("frozen", True),
+        *((sys, "executable", path) for path in (None, "", "/usr/bin/env", "/nowhere/python")),
+        (sys, "frozen", True),
+        (_thread, "start_new_thread", refuse(RuntimeError("can't start new thread"))),
     ],
 )
-def test_without_python_this_process_compiles(
-    loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+def test_without_python_or_threads_this_process_compiles(
+    loader: Loader, monkeypatch: Patch, where: Any, name: str, value: Any
 ) -> None:
-    monkeypatch.setattr(sys, name, value, raising=False)
-    loader.prepare([step_results.spread])
+    monkeypatch.setattr(where, name, value, raising=False)
+    loader.prepare([spread])
     assert not loader.workers
-    assert spread_with(*loader.load([step_results.spread])) == 48
-
-
-def test_without_threads_this_process_compiles(
-    loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(_thread, "start_new_thread", refuse)
-    loader.prepare([step_results.spread])
-    assert not loader.workers
-    assert spread_with(*loader.load([step_results.spread])) == 48
+    assert_spreads(*loader.load([spread]))
 
 
 @pytest.mark.parametrize(
@@ -600,41 +562,38 @@ def test_without_threads_this_process_compiles(
     ],
 )
 def test_failing_workers_are_replaced_by_this_process(
-    cache: Path, loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch, start: str
+    cache: Path, loader: Loader, monkeypatch: Patch, start: str
 ) -> None:
     monkeypatch.setattr(object_code, "_START", start)
-    kernels = [step_results.spread, step_results.pick, step_results.count_rows]
-    assert spread_with(loader.load(kernels)[0]) == 48
+    assert_spreads(loader.load([spread, pick, count_rows])[0])
     assert not loader.begun
     assert not loader.own
     assert kept(cache) == ["count_rows", "pick", "spread"]
 
 
-def test_killed_workers_are_replaced_by_this_process(loader: object_code.Loader) -> None:
-    loader.prepare([step_results.spread, step_results.pick])
+def test_killed_workers_are_replaced_by_this_process(loader: Loader) -> None:
+    loader.prepare([spread, pick])
     loader.kill()
-    assert spread_with(loader.load([step_results.pick, step_results.spread])[1]) == 48
+    assert_spreads(loader.load([pick, spread])[1])
 
 
-def test_workers_wait_for_more(loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_wait_for_more(loader: Loader, monkeypatch: Patch) -> None:
     monkeypatch.setattr(object_code, "_REST_SECONDS", HUNG)
-    loader.load([step_results.spread])
+    loader.load([spread])
     (worker,) = loader.workers
-    loader.load([step_results.pick])
+    loader.load([pick])
     assert loader.workers == [worker]
     monkeypatch.setattr(object_code, "_REST_SECONDS", 0)
-    loader.load([step_results.count_rows])
+    loader.load([count_rows])
     while loader.workers:
         time.sleep(0.01)
 
 
-def test_what_a_program_can_do_without_is_compiled_last(
-    loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_program_can_do_without_is_compiled_last(loader: Loader, monkeypatch: Patch) -> None:
     monkeypatch.setattr(loader, "_start_worker", lambda: None)
     loader.prepare([runner.work], later=True)
-    loader.prepare([step_results.spread])
-    assert loader.queue == [step_results.spread, runner.work]
+    loader.prepare([spread])
+    assert loader.queue == [spread, runner.work]
     assert not loader.is_compiling([runner.work])  # without workers
 
 
@@ -647,37 +606,30 @@ def test_programs_end_when_all_that_they_did_without_is_compiled(cache: Path) ->
     assert output(run(program)) == "False\n"
 
 
-def test_a_worker_of_other_sources_is_not_used(
-    loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_of_other_sources_is_not_used(loader: Loader, monkeypatch: Patch) -> None:
     """They may be replaced while a program runs."""
-    monkeypatch.setattr(compile_cache, "_sources", b"changed")
-    compile_cache.key.cache_clear()
-    loader.prepare([step_results.spread])
+    other_key(monkeypatch, compile_cache, "_sources", b"changed")
+    loader.prepare([spread])
     for worker in [*loader.workers]:
         worker.wait(timeout=HUNG)
-    assert spread_with(*loader.load([step_results.spread])) == 48
+    assert_spreads(*loader.load([spread]))
 
 
-def test_errors_of_the_compiler_are_raised_here(
-    loader: object_code.Loader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_of_the_compiler_are_raised_here(loader: Loader, monkeypatch: Patch) -> None:
     monkeypatch.setattr(object_code, "_START", "raise SystemExit(1)")
-    monkeypatch.setattr(step_results.spread, "function", allocate)
-    monkeypatch.setattr(step_results.spread, "words", ["n", "out"])
+    monkeypatch.setattr(spread, "function", allocate)
+    monkeypatch.setattr(spread, "words", ["n", "out"])
     monkeypatch.setattr(object_code, "is_kept", lambda kernel: True)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="must not call"):
-            loader.load([step_results.spread])
+            loader.load([spread])
 
 
-def test_threads_wait_for_the_same_code(loader: object_code.Loader) -> None:
+def test_threads_wait_for_the_same_code(loader: Loader) -> None:
     found: list[list[int]] = []
-
-    def load() -> None:
-        found.append(loader.load([step_results.spread, step_results.pick]))
-
-    threads = [threading.Thread(target=load) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda: found.append(loader.load([spread, pick]))) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -787,71 +739,52 @@ def stderr(request: pytest.FixtureRequest) -> Iterator[Stderr]:
     os.close(reader)
 
 
-def test_long_waiting_is_announced_once_on_a_terminal_only(
-    loader: object_code.Loader,
-    monkeypatch: pytest.MonkeyPatch,
-    stderr: Stderr,
+@pytest.mark.parametrize("case", ["once", "in every run", "loaded"])
+def test_long_waiting_is_announced_on_a_terminal_only(
+    case: str, loader: Loader, cache: Path, code: Code, monkeypatch: Patch, stderr: Stderr
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr.stream)
-    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 1e-9)
-    loader.load([step_results.spread])
+    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 1e-9 if case == "once" else 0.0)
     said = "tinynet: compiling its kernels, once on this machine\r\n"
-    assert stderr.read() == (said if stderr.is_terminal else "")
-    loader.load([step_results.spread, step_results.pick])
-    assert stderr.read() == ""
-
-
-def test_compiling_in_every_run_is_announced_with_the_remedy(
-    loader: object_code.Loader,
-    cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    stderr: Stderr,
-    alone: None,
-) -> None:
-    monkeypatch.setattr(sys, "stderr", stderr.stream)
-    cache.write_text("a file where the folder should be")
-    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 0.0)
-    loader.load([step_results.spread])
-    assert ("in every run: TINYNET_CACHE" in stderr.read()) is stderr.is_terminal
-
-
-def test_loading_announces_nothing(
-    loader: object_code.Loader,
-    code: compile_cache.Object,
-    monkeypatch: pytest.MonkeyPatch,
-    stderr: Stderr,
-) -> None:
-    compile_cache.write("spread", code)
-    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(sys, "stderr", stderr.stream)
-    loader.load([step_results.spread])
+    if case == "in every run":
+        monkeypatch.setattr(sys, "executable", "")
+        cache.write_text("a file where the folder should be")
+        said = "in every run: TINYNET_CACHE"  # the remedy
+    elif case == "loaded":
+        compile_cache.write("spread", code)
+        said = ""
+    loader.load([spread])
+    found = stderr.read()
+    if stderr.is_terminal and case == "in every run":
+        assert said in found
+    else:
+        assert found == (said if stderr.is_terminal else "")
+    loader.load([spread, pick] if case == "once" else [spread])
     assert stderr.read() == ""
 
 
 @pytest.mark.parametrize("stream", [None, "closed"])
 def test_programs_without_stderr(
-    loader: object_code.Loader,
-    alone: None,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    stream: str | None,
+    loader: Loader, alone: None, monkeypatch: Patch, tmp_path: Path, stream: str | None
 ) -> None:
     monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 0.0)
     closed = (tmp_path / "closed").open("w")
     closed.close()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", closed if stream else None)
-        assert spread_with(*loader.load([step_results.spread])) == 48
+        assert_spreads(*loader.load([spread]))
+
+
+Keyboard = Callable[[Loader], threading.Thread]
 
 
 @pytest.fixture
-def keyboard() -> Iterator[Callable[[object_code.Loader], threading.Thread]]:
+def keyboard() -> Iterator[Keyboard]:
     """Return a function that presses Ctrl-C once this process waits for a worker."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    main = threading.main_thread().ident
-    assert main is not None
+    main: Any = threading.main_thread().ident
 
-    def press(loader: object_code.Loader) -> threading.Thread:
+    def press(loader: Loader) -> threading.Thread:
         def wait_and_press() -> None:
             while keyboard_interrupt.compiling == 0:
                 time.sleep(0.001)
@@ -868,28 +801,24 @@ def keyboard() -> Iterator[Callable[[object_code.Loader], threading.Thread]]:
 
 
 @posix
-def test_interrupted_waiting_can_be_resumed(
-    loader: object_code.Loader, keyboard: Callable[[object_code.Loader], threading.Thread]
-) -> None:
+def test_interrupted_waiting_can_be_resumed(loader: Loader, keyboard: Keyboard) -> None:
     thread = keyboard(loader)
     with pytest.raises(KeyboardInterrupt):
-        loader.load([matrix_product.product])
+        loader.load([product])
     thread.join()
     assert keyboard_interrupt.compiling == 0
-    assert loader.load([matrix_product.product])[0] != 0
+    assert loader.load([product])[0] != 0
 
 
 @posix
 def test_interrupted_fit_says_that_it_will_stop(
-    loader: object_code.Loader,
-    keyboard: Callable[[object_code.Loader], threading.Thread],
-    capsys: pytest.CaptureFixture[str],
+    loader: Loader, keyboard: Keyboard, capsys: pytest.CaptureFixture[str]
 ) -> None:
     thread = keyboard(loader)
 
     def fit() -> None:
         with keyboard_interrupt.Deferred() as interrupt:
-            assert loader.load([matrix_product.product])[0] != 0
+            assert loader.load([product])[0] != 0
             interrupt.check()
 
     with pytest.raises(KeyboardInterrupt):
@@ -904,9 +833,7 @@ def test_interrupted_fit_says_that_it_will_stop(
 
 def test_no_file_of_kernels_imports_numba() -> None:
     """Apart from those whose kernels are called from Python."""
-    eager = {"activations", "classification", "eager", "helpers", "optimizers", "products"}
-    eager |= {"sparse", "steps", "vectors"}
-    names = {path.stem for path in compile_cache.SOURCES.glob("*.py")} - eager - {"__init__"}
+    names = {path.stem for path in compile_cache.SOURCES.glob("*.py")} - {"__init__"}
     program = f"import importlib, sys\nfor name in {sorted(names)}:\n"
     program += "    importlib.import_module(f'tinynet.kernels.{name}')\n"
     program += "    assert 'numba' not in sys.modules, name\n"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import platform
-import subprocess
-import sys
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.contenders import only_avx2
+from tests.internals import aligned, call, printed
 from tinynet import functional
 from tinynet.kernels import csr, learn
 from tinynet.kernels.matrix_product import (
@@ -31,40 +30,16 @@ from tinynet.kernels.simd import FMA
 
 #: (examples, inputs, units): one, vectors and panels full and nearly so, two halves, blocks.
 SHAPES = [
-    (1, 1, 1),
-    (0, 3, 5),
-    (0, 40, 30),
-    (2, 900, 200),
-    (1, 600, 70),
-    (17, 600, 16),
-    (4, 700, 30),
-    (32, 128, 10),
-    (7, 33, 5),
-    (3, 257, 17),
-    (33, 256, 15),
-    (13, 1200, 130),
-    (5, 1, 1),
-    (40, 30, 1),
-    (70, 600, 1),
-    (3, 5, 1),
-    (31, 2, 64),
-    (300, 13, 31),
-    (8, 1025, 100),
-    (245, 520, 33),
-    (600, 130, 40),
-    (30, 40, 520),
-    (1100, 20, 70),
+    *((1, 1, 1), (0, 3, 5), (0, 40, 30), (2, 900, 200), (1, 600, 70), (17, 600, 16)),
+    *((4, 700, 30), (32, 128, 10), (7, 33, 5), (3, 257, 17), (33, 256, 15), (13, 1200, 130)),
+    *((5, 1, 1), (40, 30, 1), (70, 600, 1), (3, 5, 1), (31, 2, 64), (300, 13, 31)),
+    *((8, 1025, 100), (245, 520, 33), (600, 130, 40), (30, 40, 520), (1100, 20, 70)),
 ]
-
-
-def aligned(*shape: int, kind: Any = np.float32) -> np.ndarray:
-    """Return an array that begins where a cache line does, filled with NaN or -1."""
-    size = math.prod(shape) * np.dtype(kind).itemsize
-    memory = np.zeros(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    array = memory[start : start + size].view(kind).reshape(shape)
-    array[...] = np.nan if np.dtype(kind).kind == "f" else -1
-    return array
+CSR_SHAPES = [
+    *SHAPES,
+    *((32, 784, 128), (300, 400, 256), (5, 3000, 100), (9, 300, 512), (3, 65535, 3)),
+    (40, 600, 1000),
+]
 
 
 def run(kernel: Any, shape: tuple[int, ...], parts: int = 1, **words: Any) -> np.ndarray:
@@ -72,15 +47,10 @@ def run(kernel: Any, shape: tuple[int, ...], parts: int = 1, **words: Any) -> np
     out = aligned(shape[0] + 2, *shape[1:])
     out[0] = out[-1] = -7
     room = aligned(parts, room_size() // 4)
-    kept = {name: word for name, word in words.items() if isinstance(word, np.ndarray)}
-    words |= {name: array.ctypes.data for name, array in kept.items()}
-    result = out[1:-1]
-    row = kernel.row(**words, out=result.ctypes.data, room=room.ctypes.data, room_size=room_size())
-    for part in range(parts):
-        kernel(row, part, parts)
+    call(kernel, parts, **words, out=out[1:-1], room=room, room_size=room_size())
     assert (out[0] == -7).all()
     assert (out[-1] == -7).all()
-    return result
+    return out[1:-1]
 
 
 def products(
@@ -118,6 +88,10 @@ def chain(start: float, a: np.ndarray, b: np.ndarray) -> float:
     for x, y in zip(a.tolist(), b.tolist(), strict=True):
         total = rounded(Fraction(x) * Fraction(y) + Fraction(total))
     return total
+
+
+def assert_close(a: np.ndarray, b: np.ndarray) -> None:
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
@@ -205,11 +179,8 @@ def test_take_rows(width: int, rng: np.random.Generator) -> None:
     for numbers in (rows, None):
         for parts in (1, 2, 3):
             out = np.full((13, width), -7, np.float32)
-            words = {"x": x.ctypes.data, "out": out[1:].ctypes.data, "width": width}
-            address = 0 if numbers is None else numbers.ctypes.data
-            row = take_rows.row(step=step.ctypes.data, rows=address, **words)
-            for part in range(parts):
-                take_rows(row, part, parts)
+            given = 0 if numbers is None else numbers
+            call(take_rows, parts, step=step, rows=given, x=x, out=out[1:], width=width)
             taken = slice(5, 16) if numbers is None else numbers[5:16]
             np.testing.assert_array_equal(out[1:-1], x[taken])
             assert (out[[0, -1]] == -7).all()
@@ -229,59 +200,30 @@ class Csr:
         self.size = max(min(self.n, csr.CHUNK), 1)
         self.pairs = aligned(csr.sorted_size(self.n, self.d) // 8 + 8, kind=np.int64)
 
-    def batch(self) -> dict[str, int]:
+    def batch(self) -> dict[str, Any]:
         """Return the words of the batch."""
         words = {name: getattr(self, name) for name in ("step", "indptr", "indices", "values")}
-        words["rows"] = self.order
-        return {name: array.ctypes.data for name, array in words.items()}
+        return {**words, "rows": self.order}
 
-    def sort(self, parts: int) -> dict[str, int]:
+    def sort(self, parts: int) -> dict[str, Any]:
         """Sort the batch; return the words of its gradient."""
-        row = csr.sort_csr.row(
-            **self.batch(), pairs=self.pairs.ctypes.data, d=self.d, size=self.size
-        )
-        for part in range(parts):
-            csr.sort_csr(row, part, parts)
-        count = self.step[2:].ctypes.data
-        pairs = self.pairs.ctypes.data
-        return {"count": count, "pairs": pairs, "d": self.d, "size": self.size}
+        words = {"pairs": self.pairs, "d": self.d, "size": self.size}
+        call(csr.sort_csr, parts, **self.batch(), **words)
+        return {**words, "count": self.step[2:]}
 
 
 def csr_products(
     x: Csr, w: np.ndarray, b: np.ndarray, d_y: np.ndarray, parts: int, rectifies: int = 0
 ) -> list[np.ndarray]:
     """Compute the product and the kernel's gradient from compressed rows."""
-    u = w.shape[1]
-    size = csr.csr_room_size(x.n)
-    rest, room = aligned(x.n, u), aligned(parts, size // 4)
-    out = aligned(x.n, u)
-    words = {"w": w.ctypes.data, "bias": b.ctypes.data, "room": room.ctypes.data}
-    both = {"out": out.ctypes.data, "rest": rest.ctypes.data, "u": u}
-    row = csr.linear_csr.row(**x.batch(), **words, **both, d=x.d, room_size=size)
-    for part in range(parts):
-        csr.linear_csr(row, part, parts)
-    count = x.step[2:].ctypes.data
-    row = csr.add_halves.row(**both, count=count, per=1, rectifies=rectifies)
-    for part in range(parts):
-        csr.add_halves(row, part, parts)
-    d_w = aligned(x.d, u)
-    row = csr.kernel_gradient_csr.row(
-        **x.sort(parts), d_y=d_y.ctypes.data, out=d_w.ctypes.data, u=u
-    )
-    for part in range(parts):
-        csr.kernel_gradient_csr(row, part, parts)
+    u, size = w.shape[1], csr.csr_room_size(x.n)
+    out, rest, d_w = aligned(x.n, u), aligned(x.n, u), aligned(x.d, u)
+    both, room = {"out": out, "rest": rest, "u": u}, aligned(parts, size // 4)
+    words = {"w": w, "bias": b, "room": room, "room_size": size, "d": x.d}
+    call(csr.linear_csr, parts, **x.batch(), **words, **both)
+    call(csr.add_halves, parts, **both, count=x.step[2:], per=1, rectifies=rectifies)
+    call(csr.kernel_gradient_csr, parts, **x.sort(parts), d_y=d_y, out=d_w, u=u)
     return [out, d_w]
-
-
-CSR_SHAPES = [
-    *SHAPES,
-    (32, 784, 128),
-    (300, 400, 256),
-    (5, 3000, 100),
-    (9, 300, 512),
-    (3, 65535, 3),
-    (40, 600, 1000),
-]
 
 
 @pytest.mark.parametrize("shape", CSR_SHAPES, ids=str)
@@ -297,10 +239,10 @@ def test_csr_products_equal_dense_ones(
         if COMPILES:
             assert same_bits(found[0], y)
             assert same_bits(found[1], d_w)
-        np.testing.assert_allclose(found[0], y, rtol=1e-4, atol=1e-3)
-        np.testing.assert_allclose(found[1], d_w, rtol=1e-4, atol=1e-3)
+        assert_close(found[0], y)
+        assert_close(found[1], d_w)
     found = csr_products(Csr(x, rng), w, b, d_y, 1, rectifies=1)
-    np.testing.assert_allclose(found[0], np.maximum(y, 0), rtol=1e-4, atol=1e-3)
+    assert_close(found[0], np.maximum(y, 0))
 
 
 def test_csr_products_keep_nan_and_tiny_numbers(rng: np.random.Generator) -> None:
@@ -312,12 +254,9 @@ def test_csr_products_keep_nan_and_tiny_numbers(rng: np.random.Generator) -> Non
         y, _, d_w = products(x, w, b, d_y)
         for parts in (1, 2):
             found = csr_products(Csr(x, rng), w, b, d_y, parts)
-            np.testing.assert_allclose(found[0], y, rtol=1e-4, atol=1e-3)
+            assert_close(found[0], y)
             # A zero is skipped, which times NaN or infinity would be NaN.
-            columns = [4, 5]
-            np.testing.assert_allclose(
-                np.delete(found[1], columns, 1), np.delete(d_w, columns, 1), rtol=1e-4, atol=1e-3
-            )
+            assert_close(np.delete(found[1], [4, 5], 1), np.delete(d_w, [4, 5], 1))
             used = (x[4] != 0) | np.isnan(x).any(0)
             np.testing.assert_array_equal(np.isnan(found[1][:, 4]), used)
 
@@ -347,20 +286,16 @@ def test_learn(
     x, w, b, d_y = layer(rng, *shape)
     n, d, u = shape
     gradient = products(x, w, b, d_y)[2]
-    csr = Csr(x, rng)
     size, room = learn.gradient_size(u), aligned(parts, learn.room_size() // 4)
     scratch = aligned(parts, size // 4)
-    count = np.array([n])
-    sparse = csr.sort(1) | {"d_y": d_y.ctypes.data, "u": u}
-    dense = {"count": count.ctypes.data, "per": 1, "x": x.ctypes.data, "d_y": d_y.ctypes.data}
-    dense |= {"d": d, "u": u, "product": product.address}
-    dense |= {"room": room.ctypes.data, "room_size": learn.room_size()}
-    blocks = {"gradient": scratch.ctypes.data, "gradient_size": size}
+    sparse = Csr(x, rng).sort(1) | {"d_y": d_y, "u": u}
+    dense = {"count": np.array([n]), "per": 1, "x": x, "d_y": d_y, "d": d, "u": u}
+    dense |= {"product": product.address, "room": room, "room_size": learn.room_size()}
     numbers = aligned(7, 16)
     numbers[:] = np.array([[0.01], [0.1], [0.001], [1e-7], [0.3], [0.7], [0.2]])
     names = ("alpha", "rate_1", "rate_2", "epsilon", "decay", "rate", "penalty")
-    adam = {name: row.ctypes.data for name, row in zip(names, numbers, strict=True)}
-    adam |= {"decay": adam["decay"] * decay, "penalty": adam["penalty"] * penalty}
+    adam = dict(zip(names, numbers, strict=True))
+    adam |= {"decay": adam["decay"] if decay else 0, "penalty": adam["penalty"] if penalty else 0}
     # Some moments are 0, some decay to 0 in this step; their weights must be as by the formula.
     m = rng.choice([0.0, 1e-30, -1e-30, 0.1], (d, 1)) * rng.standard_normal((d, u))
     moments = [m.astype(np.float32), np.abs(m * rng.choice([0.0, 1.0], (d, 1))).astype(np.float32)]
@@ -368,9 +303,9 @@ def test_learn(
     d_w = gradient + numbers[6, 0] * w if penalty else gradient
     if decay:
         expected[0] -= w * numbers[4, 0] * numbers[5, 0]
+    rates = (float(a[0]) for a in numbers[:4])
     with np.errstate(under="ignore"):
-        functional.adam(*[a.ravel() for a in (expected[0], d_w, *expected[1:])],
-                        *(float(a[0]) for a in numbers[:4]))  # fmt: skip
+        functional.adam(*(a.ravel() for a in (expected[0], d_w, *expected[1:])), *rates)
     for words, name in ((dense, "learn"), (sparse, "learn_csr")):
         state = [w.copy(), np.zeros_like(w), np.zeros_like(w)]
         places = dict(zip("wmv", (a.ctypes.data for a in state), strict=True))
@@ -381,26 +316,19 @@ def test_learn(
             ]
         )
         assert rows[0].nbytes == 256
-        positions = {"offset": 8 + subtract.words.index("offset")}
-        positions["length"] = positions["offset"] + 1
-        update = {"update": subtract.address, "subrows": rows.ctypes.data, **positions}
-        one = getattr(learn, name)
-        row = one.row(**words, **update, **blocks)
-        for part in range(parts):
-            one(row, part, parts)
+        first = 8 + subtract.words.index("offset")
+        update = {"update": subtract.address, "subrows": rows, "offset": first, "length": first + 1}
+        call(getattr(learn, name), parts, **words, **update, gradient=scratch, gradient_size=size)
         if COMPILES:
             assert same_bits(state[0], w - gradient)
-        np.testing.assert_allclose(state[0], w - gradient, rtol=1e-4, atol=1e-3)
+        assert_close(state[0], w - gradient)
         assert (np.diff(state[2].ravel()) >= 0).all()  # each element is updated in one block
     state = [array.copy() for array in (w, *moments)]
-    places = dict(zip("wmv", (a.ctypes.data for a in state), strict=True))
-    row = learn.learn_csr_adam.row(**sparse, **adam, **places)
-    for part in range(parts):
-        learn.learn_csr_adam(row, part, parts)
+    call(learn.learn_csr_adam, parts, **sparse, **adam, **dict(zip("wmv", state, strict=True)))
     for found, right in zip(state, expected, strict=True):
         if COMPILES:
             assert same_bits(found, right)
-        np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-3)
+        assert_close(found, right)
 
 
 def digest() -> str:
@@ -413,25 +341,10 @@ def digest() -> str:
     return total.hexdigest()
 
 
-AVX2 = (
-    "+64bit,+adx,+aes,+avx,+avx2,+bmi,+bmi2,+cmov,+crc32,+cx16,+cx8,+f16c,+fma,+fsgsbase,+fxsr,"
-    "+invpcid,+lzcnt,+mmx,+movbe,+pclmul,+popcnt,+rdrnd,+sahf,+sse,+sse2,+sse3,+sse4.1,+sse4.2,"
-    "+ssse3,+xsave,+xsaveopt,-avx512f"
-)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not COMPILES, reason="plain Python has no instructions")
 def test_products_same_bits_without_avx512() -> None:
     if not FMA or platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("this processor does not execute AVX2 with fused multiply-add")
-    code = "from tests.test_linear_kernels import digest; print(digest())"
-    settings = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": AVX2}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == digest()
+    code = "from tests.internals.test_matrix_product import digest; print(digest())"
+    assert printed(code, **only_avx2()).strip() == digest()

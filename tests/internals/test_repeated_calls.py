@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import models
 from tinynet import GradientTape, Sequential, Variable, config, layers
 from tinynet.models import Model
 from tinynet.program.tensor import Tensor
@@ -31,11 +32,8 @@ def numba_backend() -> Any:
     config.set_backend(before)
 
 
-def net() -> Sequential:
-    hidden, output = layers.Dense(5, "relu"), layers.Dense(3, "softmax")
-    model = Sequential([layers.Input((6,)), hidden, layers.BatchNormalization(), output])
-    model.compile("adam", "sparse_categorical_crossentropy")
-    return model
+def net() -> Any:
+    return models.classifier(layers.BatchNormalization(), shape=(6,), seed=None)
 
 
 def layer_by_layer(model: Any, x: Any) -> Any:
@@ -103,11 +101,10 @@ def test_repeated_call_sees_changes(change: str) -> None:
 @pytest.mark.parametrize("order", ["C", "F", "strided", "read-only"])
 def test_repeated_call_takes_any_array(n: int, kind: str, order: str) -> None:
     x = np.abs(X[:n] * 3).astype(kind)
-    x = (
-        np.repeat(x, 2, axis=1)[:, ::2]
-        if order == "strided"
-        else np.array(x, order=order[0] if order in "CF" else "C")
-    )
+    if order == "strided":
+        x = np.repeat(x, 2, axis=1)[:, ::2]
+    elif order == "F":
+        x = np.asfortranarray(x)
     x.flags.writeable = order != "read-only"
     model, before = net(), x.copy()
     first = np.asarray(model(x)).tobytes()
@@ -154,17 +151,18 @@ def test_repeated_outputs_are_new_arrays() -> None:
 
 
 def test_wrong_inputs_after_right_ones_are_refused() -> None:
-    model = net()
-    model(X[:1])
-    model(X[:1])
-    with pytest.raises(ValueError, match="shape"):
-        model(X[:1, :5])
-    with pytest.raises(ValueError, match="masked"):
-        model.predict(np.ma.MaskedArray(X[:1], np.ones((1, 6), bool)), verbose=0)
-    with pytest.raises(ValueError, match="verbose"):
-        model.predict(X[:1], verbose=7)
-    with pytest.raises(ValueError, match="batch_size"):
-        model.predict(X[:1], batch_size=0)
+    model, x = net(), X[:1]
+    for _ in range(2):
+        model(x)
+    masked = np.ma.MaskedArray(x, np.ones((1, 6), bool))
+    for message, tried in {
+        "shape": lambda: model(x[:, :5]),
+        "masked": lambda: model.predict(masked, verbose=0),
+        "verbose": lambda: model.predict(x, verbose=7),
+        "batch_size": lambda: model.predict(x, batch_size=0),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            tried()
 
 
 def test_repeated_call_warns_of_unscaled_inputs() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.contenders import only_avx2
+from tests.internals import assert_tests_pass, call
 from tinynet import config, sparse
 from tinynet.kernels import numba_functions, object_code
 from tinynet.kernels.csr_conversion import compress_rows, count_non_zeros
@@ -29,11 +28,7 @@ def some(rng: np.random.Generator, shape: Any, dtype: str, density: float = 0.3)
 
 
 def run(kernel: Any, parts: int, x: Any, **arrays: Any) -> None:
-    addresses = {name: array.ctypes.data for name, array in arrays.items()}
-    sizes = {"n": len(x), "kind": x.itemsize, "width": x.shape[1]}
-    row = kernel.row(x=x.ctypes.data, **sizes, **addresses)
-    for part in range(parts):
-        kernel(row, part, parts)
+    call(kernel, parts, x=x, n=len(x), kind=x.itemsize, width=x.shape[1], **arrays)
 
 
 @pytest.mark.each_value
@@ -84,8 +79,8 @@ def test_compressed_rows_are_the_same_with_and_without_kernels(
     monkeypatch.setattr(sparse, "_CONVERTED", 5000)
     monkeypatch.setattr(sparse, "_COPIED", 6000)
     calls: list[Any] = []
-    call = sparse._call
-    monkeypatch.setattr(sparse, "_call", lambda *a, **k: (calls.append(a), call(*a, **k)))
+    convert = sparse._call
+    monkeypatch.setattr(sparse, "_call", lambda *a, **k: (calls.append(a), convert(*a, **k)))
     for given in (x, x[::2], x[:0], np.asfortranarray(x)):
         rows = rng.permutation(len(given))[:120] if picked else None
         calls.clear()
@@ -112,19 +107,10 @@ def test_rows_are_compressed_while_the_kernels_are_compiled(
     assert rows.values[:-1].tolist() == x[x != 0].tolist()
 
 
-SETTINGS = {
-    "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi2,-avx512f"},
-    "plain Python": {"NUMBA_DISABLE_JIT": "1"},
-}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=[*SETTINGS])
+@pytest.mark.parametrize(
+    "settings", [only_avx2(), {"NUMBA_DISABLE_JIT": "1"}], ids=["AVX2", "none"]
+)
 def test_compress_of_other_processors(settings: dict[str, str]) -> None:
     """The same tests, compiled for AVX2 or not at all."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    command += ["-m", "not slow", "--no-header"]
-    done = subprocess.run(
-        command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
+    assert_tests_pass(__file__, **settings)
