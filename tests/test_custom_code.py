@@ -447,14 +447,6 @@ def test_add_weight_has_the_arguments_of_keras() -> None:
     np.testing.assert_allclose(y, expected, rtol=1e-5)
 
 
-def test_weights_of_a_layer_that_is_not_built_are_explained() -> None:
-    with pytest.raises(
-        AttributeError, match=r"'kernel' before it is built.* Received: built=False"
-    ):
-        layers.Dense(3).kernel  # noqa: B018
-    assert not hasattr(layers.Dense(3), "kernel")
-
-
 @pytest.mark.parametrize("base", [layers.Layer, keras.Model])
 def test_a_missing_super_init_is_explained(base: Any) -> None:
     class Forgetful(base):  # type: ignore[misc]
@@ -466,15 +458,6 @@ def test_a_missing_super_init_is_explained(base: Any) -> None:
 
     with pytest.raises(AttributeError, match=r"Forgetful must call super\(\).__init__\(\) first"):
         Forgetful()(np.ones((2, 2), np.float32))
-
-
-def test_open_sizes_of_weights_and_vector_penalties_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"shape must be whole numbers.* Received: .*None, 3"):
-        layers.Layer().add_weight(shape=(None, 3))
-    dense = layers.Dense(1, kernel_regularizer=lambda w: w**2)
-    dense.build((None, 4))
-    with pytest.raises(ValueError, match=r"must return a scalar.* Received: shape \(4, 1\)"):
-        _ = dense.losses
 
 
 def test_lists_given_to_layers_may_grow_later() -> None:

@@ -546,44 +546,6 @@ def test_missing_gradients_are_named_in_a_warning() -> None:
         assert (float(a.numpy()[0]), float(b.numpy()[0])) == (0.5, 1)
 
 
-GRADIENT = np.float32([1, 1])
-REFUSED: dict[str, tuple[Callable[[Any, Any, Any], Any], str]] = {
-    "no gradient": (lambda o, w, v: o.apply_gradients([(None, w)]), "No gradients provided"),
-    "no pair": (lambda o, w, v: o.apply_gradients([]), "No gradients provided"),
-    "a new variable": (lambda o, w, v: o.apply_gradients([(GRADIENT, v)]), "built without"),
-    "a new variable without a gradient": (
-        lambda o, w, v: o.apply([GRADIENT, None], [w, v]), "built without"
-    ),
-    "another shape": (lambda o, w, v: o.apply([np.float32([1])], [w]), "must have its shape"),
-    "a scalar": (lambda o, w, v: o.apply([1.0], [w]), "must have its shape"),
-    "too few": (lambda o, w, v: o.apply([], [w]), "one gradient for each"),
-    "too many": (lambda o, w, v: o.apply([GRADIENT, GRADIENT]), "one gradient for each"),
-    "exchanged": (lambda o, w, v: o.apply_gradients([(w, GRADIENT)]), "list of Variable"),
-    "an array": (lambda o, w, v: o.apply([GRADIENT], [np.ones(2)]), "list of Variable"),
-    "minimize": (lambda o, w, v: o.minimize(lambda: 0.0, [w]), "use GradientTape"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_apply_refuses(name: str) -> None:
-    act, message = REFUSED[name]
-    w, v = (tinynet.Variable(np.float32([1, 2])) for _ in range(2))
-    optimizer = optimizers.Adam(0.1, weight_decay=0.1, use_ema=True)
-    optimizer.build([w])
-    before = [a.numpy().tobytes() for a in (w, v, *optimizer.variables)]
-    with pytest.raises((ValueError, TypeError, AttributeError), match=rf"{message}.*Received: "):
-        act(optimizer, w, v)
-    assert [a.numpy().tobytes() for a in (w, v, *optimizer.variables)] == before
-
-
-def test_apply_without_variables_needs_a_built_optimizer() -> None:
-    optimizer = optimizers.Adam()
-    with pytest.raises(ValueError, match=r"trainable_variables must be given .*Received: "):
-        optimizer.apply([GRADIENT])
-    assert not optimizer.built
-    assert not hasattr(optimizer, "minimize")
-
-
 def test_add_optimizer_variables_returns_lists_as_in_keras() -> None:
     found = []
     for k in KERASES:

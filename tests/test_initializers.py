@@ -118,26 +118,6 @@ def test_a_function_of_one_s_own() -> None:
         wrong.build((None, 2))
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda: I.get("glorot"),
-        lambda: I.get(3),
-        lambda: I.HeNormal(seed=-1),
-        lambda: I.HeNormal(seed=1.5),
-        lambda: I.RandomNormal(stddev=-1.0),
-        lambda: I.VarianceScaling(scale=0.0),
-        lambda: I.VarianceScaling(mode="fan"),
-        lambda: I.VarianceScaling(distribution="gauss"),
-        lambda: I.get({"class_name": "Nothing", "config": {}}),
-        lambda: I.get({"config": {}}),
-    ],
-)
-def test_wrong_arguments(wrong) -> None:
-    with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
-        wrong()
-
-
 def test_an_integer_where_a_number_is_meant() -> None:
     assert I.Constant(1)((1,)).tolist() == [1]
     assert I.RandomUniform(0, 1, seed=1)((5,)).min() >= 0

@@ -580,16 +580,6 @@ def test_normalize(dtype: Any, axis: int, order: int) -> None:
 # ------------------------------------------------------------ what is refused
 
 
-def test_a_layer_with_weights_is_not_an_activation() -> None:
-    with pytest.raises(ValueError, match=r"a separate layer.*Received: "):
-        activations.get(tinynet.layers.Dense(2))
-
-
 def test_a_layer_that_only_applies_an_activation_is_one() -> None:
     found = activations.get(tinynet.layers.LeakyReLU(negative_slope=0.1))
     assert found.options["negative_slope"] == 0.1
-
-
-def test_options_that_an_activation_does_not_have_are_refused() -> None:
-    with pytest.raises(TypeError, match=r"elu .*'x', 'alpha'.*Received: beta=2"):
-        activations.elu([1.0], beta=2)

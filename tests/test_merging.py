@@ -112,29 +112,6 @@ def test_dot_function_takes_axes() -> None:
     np.testing.assert_allclose(layers.dot([x, y], axes=1)[:, 0], (x * y).sum(axis=1), rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("layer", "shapes"),
-    [
-        (layers.Add(), [(2, 3), (2, 4)]),
-        (layers.Subtract(), [(2, 3), (2, 3), (2, 3)]),
-        (layers.Concatenate(axis=1), [(2, 2, 3), (2, 2, 4)]),
-        (layers.Concatenate(axis=3), [(2, 2, 3), (2, 2, 3)]),
-        (layers.Dot(axes=1), [(2, 3), (2, 4)]),
-        (layers.Dot(axes=3), [(2, 3), (2, 3)]),
-    ],
-)
-def test_merging_layer_refuses_shapes_that_do_not_fit(layer: Any, shapes: Any) -> None:
-    with pytest.raises(ValueError, match="Received: shapes"):
-        layer(arrays(*shapes))
-    with pytest.raises(ValueError, match="Received: shapes"):
-        layer([tinynet.Input(shape[1:]) for shape in shapes])
-
-
-def test_merging_layer_refuses_a_single_tensor() -> None:
-    with pytest.raises(ValueError, match=r"takes a list of .*Received: "):
-        layers.Add()(np.ones((2, 3)))
-
-
 def scaled(x: Any, factor: float = 2.0) -> Any:
     return x * factor
 
@@ -159,14 +136,6 @@ def test_lambda_is_told_whether_it_is_training() -> None:
     x = np.ones((1, 2), np.float32)
     assert layer(x).numpy().tolist() == [[1.0, 1.0]]
     assert layer(x, training=True).numpy().tolist() == [[2.0, 2.0]]
-
-
-def test_lambda_without_a_name_is_not_saved(tmp_path: Any) -> None:
-    model = tinynet.Sequential([tinynet.Input((2,)), layers.Lambda(lambda x: x * 2)])
-    with pytest.raises(ValueError, match=r"named function .*Received: a lambda"):
-        model.save(tmp_path / "net.keras")
-    with pytest.raises(TypeError, match=r"callable.*Received: function=3"):
-        layers.Lambda(3)
 
 
 def test_activity_regularization_is_part_of_the_loss() -> None:

@@ -154,52 +154,6 @@ def test_names_in_the_logs() -> None:
     assert list(logs) == ["acc", "accuracy", "accuracy_1", "loss", "mine", "weighted_accuracy"]
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda: metrics.get("acuracy"),
-        lambda: metrics.check("acuracy"),
-        lambda: metrics.check(3),
-        lambda: metrics.SparseCategoricalAccuracy()([1, 2], P),
-        lambda: metrics.SparseCategoricalAccuracy()(["a"] * 3, P),
-        lambda: metrics.CategoricalAccuracy()([1, 2, 2], P),
-        lambda: metrics.BinaryAccuracy(threshold="a"),
-        lambda: metrics.Precision()([-1, 1], [0.2, 0.7]),  # -1 would count as a hit
-        lambda: metrics.Recall()([[3], [1]], [[0.2], [0.7]]),
-        lambda: metrics.Recall(class_id=3)(np.eye(3), P),
-        lambda: metrics.Recall(top_k=4)(np.eye(3), P),
-        lambda: metrics.Recall(top_k=0),
-        lambda: metrics.Recall(thresholds=[]),
-        lambda: metrics.Precision(thresholds=["a"]),
-        lambda: metrics.BinaryCrossentropy()([[5.0]], [[0.5]]),
-        lambda: metrics.Precision(thresholds=1.5),
-        lambda: metrics.AUC(num_thresholds=1),
-        lambda: metrics.AUC(curve="Roc"),
-        lambda: metrics.AUC(summation_method="left"),
-        lambda: metrics.AUC(thresholds=[0.5, 2]),
-        lambda: metrics.AUC(num_labels=2),
-        lambda: metrics.AUC(multi_label=True)([0, 1], [0.5, 0.5]),
-        lambda: metrics.AUC(multi_label=True, num_labels=2)(np.eye(3), P),
-        lambda: metrics.AUC(label_weights=[1, 2])(np.eye(3), P),
-        lambda: metrics.AUC()([0, 1, 2], P),
-        lambda: metrics.SensitivityAtSpecificity(1.5),
-        lambda: metrics.RecallAtPrecision(0.5, num_thresholds=0),
-        lambda: metrics.F1Score(average="mean"),
-        lambda: metrics.FBetaScore(beta=0.0),
-        lambda: metrics.F1Score(threshold=0.0),
-        lambda: metrics.F1Score()([0, 1], [0.5, 0.5]),
-        lambda: metrics.F1Score()([0, 1, 2], P),
-        lambda: metrics.R2Score("mean"),
-        lambda: metrics.R2Score(num_regressors=-1),
-        lambda: metrics.R2Score()([0.0, 1.0], [0.5, 0.5]),
-        lambda: metrics.R2Score()([0.0, 1.0, 2.0], P),
-    ],
-)
-def test_wrong_arguments(wrong: Any) -> None:
-    with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
-        wrong()
-
-
 def test_configurations_come_back() -> None:
     metric = metrics.BinaryAccuracy(name="mine", threshold=0.25)
     again = metrics.deserialize(metrics.serialize(metric))

@@ -230,62 +230,6 @@ def test_exclude_from_weight_decay_warns_of_no_match() -> None:
         assert len(decayed(var_names=["gamma"])) == 6
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda w: optimizers.Adam(1),
-        lambda w: setattr(optimizers.Adam(), "learning_rate", True),
-        lambda w: setattr(optimizers.Adam(), "learning_rate", [0.1]),
-        lambda w: setattr(optimizers.Adam(), "learning_rate", -0.1),
-        lambda w: optimizers.Adam("0.1"),
-        lambda w: optimizers.Adam(-0.1),
-        lambda w: optimizers.Adam(float("nan")),
-        lambda w: optimizers.Adam(beta_1=1.5),
-        lambda w: optimizers.Adam(beta_1=1.0),  # the first moment estimate would stay 0
-        lambda w: optimizers.Adam(beta_1=True),
-        lambda w: optimizers.Adam(beta_2=0.99999999),  # 1 in float32
-        lambda w: optimizers.AdamW(beta_2=1),
-        lambda w: optimizers.AdamW(weight_decay=1e39),  # infinite in float32
-        lambda w: optimizers.Nadam(beta_1=np.float32(1)),
-        lambda w: optimizers.RMSprop(rho=1.0),
-        lambda w: optimizers.Adagrad(initial_accumulator_value=float("inf")),
-        lambda w: optimizers.Adamax(beta_1=1.0),
-        lambda w: optimizers.Adadelta(rho=1.5),
-        lambda w: optimizers.Ftrl(learning_rate_power=0.5),
-        lambda w: optimizers.Ftrl(l1_regularization_strength=-0.1),
-        lambda w: optimizers.Ftrl(initial_accumulator_value="large"),
-        lambda w: optimizers.Lion(beta_1=0.0),
-        lambda w: optimizers.SGD(clipnorm=float("nan")),
-        lambda w: optimizers.schedules.CosineDecay(0.1, 10, alpha=-1.0),
-        lambda w: optimizers.schedules.PolynomialDecay(0.1, 10, power=-1.0),
-        lambda w: optimizers.schedules.PiecewiseConstantDecay([20, 10], [1.0, 0.5, 0.1]),
-        lambda w: optimizers.schedules.ExponentialDecay(-0.1, 10, 0.5),
-        lambda w: optimizers.Adam().exclude_from_weight_decay(var_list=w),
-        lambda w: optimizers.Adam().exclude_from_weight_decay(var_list=["bias"]),
-        lambda w: optimizers.Adam().exclude_from_weight_decay(var_names="bias"),
-        lambda w: optimizers.Adam().exclude_from_weight_decay(var_names=["("]),
-        lambda w: optimizers.Adam(epsilon=-1.0),
-        lambda w: optimizers.get("adamm"),
-        lambda w: optimizers.get(None),
-        lambda w: optimizers.get(3),
-        lambda w: optimizers.Adam().apply([], [w]),
-        lambda w: optimizers.Adam().apply([np.zeros((2, 2))], [w]),
-    ],
-)
-def test_wrong_arguments(wrong: Any) -> None:
-    w = Variable([1.0, 2.0], dtype="float32")
-    with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
-        wrong(w)
-    assert w.numpy().tolist() == [1, 2]
-
-
-def test_a_weight_that_is_new_is_refused() -> None:
-    adam = optimizers.Adam()
-    adam.build(variables(False))
-    with pytest.raises(ValueError, match=r"Received: .+$"):
-        adam.apply([np.zeros(1, "f")], [Variable([1.0], dtype="float32")])
-
-
 @pytest.mark.parametrize("identifier", ["adam", "Adam", "ADAM", optimizers.Adam, {"c": 0}])
 def test_get(identifier: Any) -> None:
     if isinstance(identifier, dict):

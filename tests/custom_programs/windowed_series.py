@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tests.custom_programs import common
+
 
 def data(rng):
     t = np.arange(200, dtype="float32")
@@ -18,25 +20,18 @@ def windowed_dataset(series, window_size, batch_size):
 
 
 def make():
-    return tf.keras.models.Sequential(
-        [
-            tf.keras.Input(shape=(10,)),
-            tf.keras.layers.Dense(10, activation="relu"),
-            tf.keras.layers.Dense(10, activation="relu"),
-            tf.keras.layers.Dense(1),
-            tf.keras.layers.Lambda(lambda x: x * 2.0),
-        ]
-    )
+    hidden = [tf.keras.layers.Dense(10, activation="relu") for _ in range(2)]
+    out = [tf.keras.layers.Dense(1), tf.keras.layers.Lambda(lambda x: x * 2.0)]
+    return tf.keras.models.Sequential([tf.keras.Input(shape=(10,)), *hidden, *out])
 
 
 def train(model, series):
-    ds = windowed_dataset(series[:150], 10, 16)
-    lr_schedule = tf.keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3 * 10 ** (epoch / 20))
+    batches = windowed_dataset(series[:150], 10, 16)
+    schedule = tf.keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3 * 10 ** (epoch / 20))
     optimizer = tf.keras.optimizers.SGD(learning_rate=1e-3, momentum=0.9)
     model.compile(loss=tf.keras.losses.Huber(), optimizer=optimizer, metrics=["mae"])
-    h = model.fit(ds, epochs=5, callbacks=[lr_schedule], verbose=0)
-    forecast = []
+    figures = common.fit(model, batches, epochs=5, batch_size=None, callbacks=[schedule])
     for time in range(150, 160):
-        forecast.append(model.predict(series[time - 10 : time][np.newaxis], verbose=0))
-    results = np.array(forecast)[:, 0, 0]
-    return h.history["loss"] + h.history["mae"] + results.tolist()
+        forecast = model.predict(series[time - 10 : time][np.newaxis], verbose=0)
+        figures.append(forecast[0, 0])
+    return figures
