@@ -509,6 +509,8 @@ OPERATIONS: Rows = {
             "depend on every variable": [
                 lambda: tinynet.value_and_gradients(lambda: W.value.sum(), [W, B])
             ],
+            "batch_size must": [lambda model: model.program(batch_size=0)],
+            "fused must": [lambda model: model.program(fused=3)],
             "shape must be given": [
                 lambda: tinynet.Variable("ones"),
                 lambda: tinynet.Variable(initializers.Ones()),
