@@ -56,14 +56,16 @@ def trained(k: Any, make: Callable[[Any], Any], shapes: Any, seed: int, start: A
     return start, history["loss"], model.get_weights(), model.predict(x, verbose=0), merged.shape
 
 
+NAMES = ("start", "losses", "weights", "predictions", "shape")
+
+
 def on_keras(case: int) -> dict[str, Any]:
     """Train with a layer of Keras, and return what tinynet must compute from the same weights."""
     from reference.keras_net import keras
 
     make, shapes = MERGES[case]
     keras.utils.set_random_seed(case)
-    names = ("start", "losses", "weights", "predictions", "shape")
-    found = dict(zip(names, trained(keras, make, shapes, case), strict=True))
+    found = dict(zip(NAMES, trained(keras, make, shapes, case), strict=True))
     return {**found, "options": sorted({*make(keras).get_config(), "dtype"})}
 
 
@@ -86,14 +88,10 @@ def test_merging_layer_trains_as_recorded(case: int) -> None:
 
 @pytest.mark.wide
 @pytest.mark.parametrize("case", range(len(MERGES)))
-def test_merging_layer_trains_as_in_keras(case: int) -> None:
+def test_merging_layer_of_keras_trains_as_recorded(case: int) -> None:
     pytest.importorskip("tensorflow", reason="needs Keras on TensorFlow")
-    (make, shapes), theirs = MERGES[case], on_keras(case)
-    found = trained(tinynet, make, shapes, case, theirs["start"])
-    assert_same_training(found, theirs, make(tinynet).get_config().keys())
-    expected = recorded.result("merging", case)
-    again = [theirs[name] for name in ("start", "losses", "weights", "predictions", "shape")]
-    assert_same_training(again, expected, {*theirs["options"]})
+    theirs, expected = on_keras(case), recorded.result("merging", case)
+    assert_same_training([theirs[name] for name in NAMES], expected, {*theirs["options"]})
     for a, b in zip(theirs["start"], expected["start"], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-7, err_msg="see tests/recorded.py")
 
