@@ -55,7 +55,7 @@ def close(found: Any, expected: Any) -> bool:
 def test_custom_programs_cover_the_kinds() -> None:
     texts = [path.read_text(encoding="utf-8") for path in PROGRAMS]
     custom = [t for t in texts if any(w in t for w in ("def call(", "def train_step", "Tape("))]
-    assert len(texts) >= 20
+    assert len(texts) >= 18
     assert len(custom) >= 12
 
 

@@ -209,10 +209,7 @@ KERNELS, BIASES = (
     ("excluded", "expected"),
     [
         ({"var_list": lambda m: [m.layers[0].kernel]}, {*KERNELS[1:], *BIASES}),
-        (
-            {"var_list": lambda m: (w for w in m.layers[1].weights)},
-            {*KERNELS[::2], *BIASES[::2]},
-        ),
+        ({"var_list": lambda m: (w for w in m.layers[1].weights)}, {*KERNELS[::2], *BIASES[::2]}),
         ({"var_names": ["bias"]}, set(KERNELS)),
         ({"var_names": ("bias$",)}, set(KERNELS)),
         ({"var_names": ["^1/bias"]}, {*KERNELS, *BIASES[1:]}),

@@ -57,11 +57,7 @@ def from_logits(k: Any) -> Any:
 
 # The same net, in every spelling of its end; and the one that is trained on MNIST.
 NETS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]], Any]] = {
-    "softmax": (
-        (12,),
-        lambda L: [L.Input((12,)), L.Dense(7, "relu"), L.Dense(3, "softmax")],
-        SCCE,
-    ),
+    "softmax": ((12,), lambda L: [L.Input((12,)), L.Dense(7, "relu"), L.Dense(3, "softmax")], SCCE),
     "softmax layer": (
         (12,),
         lambda L: [L.Input((12,)), L.Dense(7, "relu"), L.Dense(3), L.Softmax()],
@@ -96,8 +92,7 @@ NETS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]], Any]] = {
 
 
 @pytest.mark.parametrize(
-    "name",
-    [*mostly_slow([n for n in NETS if n != "images"], "softmax"), *mostly_wide(["images"])],
+    "name", [*mostly_slow([n for n in NETS if n != "images"], "softmax"), *mostly_wide(["images"])]
 )
 def test_forward_loss_gradients_and_steps(name: str, rng: np.random.Generator) -> None:
     shape, make, loss = NETS[name]

@@ -14,19 +14,16 @@ class SAMModel(tf.keras.Model):
         self.net = net
         self.rho = rho
 
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, allow_empty=False, training=None
+    ):
+        return super().compute_loss(x, y, y_pred) + 0.01 * tf.reduce_mean(tf.square(y_pred))
+
     def gradients(self, images, labels):
         with tf.GradientTape() as tape:
             predictions = self.net(images)
             loss = self.compute_loss(images, labels, predictions)
         return tape.gradient(loss, self.net.trainable_variables), loss, predictions
-
-    def logs(self, labels, predictions, loss):
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(loss)
-            else:
-                metric.update_state(labels, predictions)
-        return {m.name: m.result() for m in self.metrics}
 
     def train_step(self, data):
         (images, labels) = data
@@ -40,12 +37,20 @@ class SAMModel(tf.keras.Model):
         for move, param in zip(moves, params):
             param.assign_sub(move)
         self.optimizer.apply_gradients(zip(sam_gradients, params))
-        return self.logs(labels, predictions, loss)
+        logs = self.compute_metrics(images, labels, predictions)
+        logs["loss_at_the_peak"] = loss
+        return logs
 
     def test_step(self, data):
         (images, labels) = data
         predictions = self.net(images, training=False)
-        return self.logs(labels, predictions, self.compute_loss(images, labels, predictions))
+        loss = self.compute_loss(images, labels, predictions)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+            else:
+                metric.update_state(labels, predictions)
+        return {m.name: m.result() for m in self.metrics}
 
     def call(self, x):
         return self.net(x)
