@@ -48,9 +48,21 @@ def wrong_values(module: Any, values: dict[str, list[Any]], **given: dict[str, A
 def said(messages: dict[str, list[Callable[..., Any]]], error: Any = WRONG) -> Rows:
     """Make rows of a message and of what is answered by it."""
     return {
-        f"{message!r} {k}": (tried, error, f"{message}.*Received: ")
+        f"{message!r} {k}": (tried, error, f"(?=.*Received: ).*{message}")
         for message, each in messages.items()
         for k, tried in enumerate(each)
+    }
+
+
+def wrong_targets(loss: Callable[..., Any], *cases: tuple[Any, str]) -> Rows:
+    """Make rows of targets that a loss does not take for two rows of three predictions."""
+    return {
+        f"{loss.__name__} of {y}": (
+            partial(loss(), y, GUESSES),
+            ValueError,
+            f"(?=.*Received: .).*{message}",
+        )
+        for y, message in cases
     }
 
 
@@ -181,6 +193,15 @@ LAYERS: Rows = {
             "must have 3 dimensions": [lambda: layers.Permute((2, 1))(SQUARE)],
             "must have 2 dimensions": [lambda: layers.RepeatVector(2)(np.zeros((2, 2, 2)))],
             "at least 3 dimensions": [lambda: layers.TimeDistributed(layers.Dense(2))(SQUARE)],
+            "takes a list of 2 weights": [
+                lambda model: model.layers[0].set_weights([]),
+                lambda model: model.layers[0].set_weights([np.zeros((4, 5))]),
+            ],
+            "takes real numbers of shape": [
+                lambda model: model.layers[0].set_weights([np.zeros((5, 4)), np.zeros(5)]),
+                lambda model: model.layers[0].set_weights([np.zeros((4, 5)), np.zeros(6)]),
+                lambda model: model.layers[0].set_weights([np.zeros((4, 5)), [*"abcde"]]),
+            ],
             "before it is built": [lambda: layers.Dense(2).count_params()],
             "takes a list of": [lambda: layers.Add()(SQUARE)],
             "named function": [
@@ -199,34 +220,14 @@ LAYERS: Rows = {
         },
     ),
     **said({"'kernel' before it is built": [lambda: layers.Dense(3).kernel]}, AttributeError),
-    **{
-        f"weights of another form {k}": (
-            lambda model, arrays=arrays: model.layers[0].set_weights(arrays),
-            ValueError,
-            "Received: ",
-        )
-        for k, arrays in enumerate(
-            [
-                [],
-                [np.zeros((4, 5))],
-                [np.zeros((5, 4)), np.zeros(5)],
-                [np.zeros((4, 5)), np.zeros(6)],
-                [np.zeros((4, 5)), [*"abcde"]],
-            ]
-        )
-    },
-    **{
-        f"Embedding of {option}": (
-            partial(layers.Embedding, 3, 2, **{option: value}),
-            NotImplementedError,
-            f"does not support .*Received: .*{option}",
-        )
-        for option, value in {
-            "mask_zero": True,
-            "lora_rank": 2,
-            "quantization_config": "int8",
-        }.items()
-    },
+    **said(
+        {
+            "does not support .*mask_zero": [lambda: layers.Embedding(3, 2, mask_zero=True)],
+            "does not support .*lora_rank": [lambda: layers.Embedding(3, 2, lora_rank=2)],
+            "does not support .*config": [lambda: layers.Embedding(3, 2, quantization_config="a")],
+        },
+        NotImplementedError,
+    ),
     **{
         f"{type(layer).__name__} of {kind} {shapes}": (
             lambda layer=layer, inputs=inputs: layer(inputs),
@@ -324,51 +325,34 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
         ExponentialDecay={"decay_steps": 10, "decay_rate": 0.5},
         PiecewiseConstantDecay={"values": [1.0, 0.5, 0.1]},
     ),
-    **{
-        f"learning_rate of {value}": (
-            lambda model, value=value: setattr(model.optimizer, "learning_rate", value),
-            WRONG,
-            "learning_rate must .*Received: ",
-        )
-        for value in (True, [0.1], -0.1)
-    },
-    **{
-        f"sparse labels {labels}": (
-            lambda labels=labels: losses.SparseCategoricalCrossentropy()(labels, GUESSES),
-            ValueError,
-            f"{message}.*Received: .+$",
-        )
-        for labels, message in (
-            ([2, 3], "labels from 0 to 2"),
-            ([2, -1], "labels from 0 to 2"),
-            ([2, 0.5], "whole numbers"),
-            ([2, np.nan], "whole numbers"),
-            ([2, np.inf], "whole numbers"),
-            (["a", "b"], "real numbers"),
-            (np.eye(3)[:2], "categorical_crossentropy"),
-            ([[1, 2]], "shape"),
-            (1, "shape"),
-        )
-    },
-    **{
-        f"{name} of {y}": (
-            lambda name=name, y=y: getattr(losses, name)()(y, GUESSES),
-            ValueError,
-            f"(?=.*Received: ).*{message}",
-        )
-        for name, y, message in (
-            ("CategoricalCrossentropy", LABELS, "sparse_categorical_crossentropy, or .*one-hot"),
-            ("CategoricalCrossentropy", [[2], [0]], "use sparse_categorical_crossentropy"),
-            ("CategoricalCrossentropy", [[0, 1], [1, 0]], r"the predictions' shape \(2, 3\)"),
-            ("CategoricalCrossentropy", [[0, 1, 0], [1, np.inf, 0]], "finite.* in row 1"),
-            ("CategoricalCrossentropy", [["a", "b", "c"]] * 2, "real numbers"),
-            ("CategoricalFocalCrossentropy", LABELS, "use sparse_categorical_crossentropy"),
-            ("CategoricalHinge", LABELS, "utils.to_categorical"),
-            ("BinaryCrossentropy", [1, 0], "utils.to_categorical"),
-            ("MeanSquaredError", LABELS, "utils.to_categorical"),
-            ("MeanSquaredError", [[0, 1, np.nan], [1, 0, 0]], "finite true values.* in row 0"),
-        )
-    },
+    **wrong_targets(
+        losses.SparseCategoricalCrossentropy,
+        ([2, 3], "labels from 0 to 2"),
+        ([2, -1], "labels from 0 to 2"),
+        ([2, 0.5], "whole numbers"),
+        ([2, np.nan], "whole numbers"),
+        ([2, np.inf], "whole numbers"),
+        (["a", "b"], "real numbers"),
+        (np.eye(3)[:2], "categorical_crossentropy"),
+        ([[1, 2]], "shape"),
+        (1, "shape"),
+    ),
+    **wrong_targets(
+        losses.CategoricalCrossentropy,
+        (LABELS, "sparse_categorical_crossentropy, or .*one-hot"),
+        ([[2], [0]], "use sparse_categorical_crossentropy"),
+        ([[0, 1], [1, 0]], r"the predictions' shape \(2, 3\)"),
+        ([[0, 1, 0], [1, np.inf, 0]], "finite true values.* in row 1"),
+        ([["a", "b", "c"]] * 2, "real numbers"),
+    ),
+    **wrong_targets(
+        losses.MeanSquaredError,
+        (LABELS, "utils.to_categorical"),
+        ([[0, 1, np.nan], [1, 0, 0]], "finite true values.* in row 0"),
+    ),
+    **wrong_targets(losses.BinaryCrossentropy, ([1, 0], "utils.to_categorical")),
+    **wrong_targets(losses.CategoricalHinge, (LABELS, "utils.to_categorical")),
+    **wrong_targets(losses.CategoricalFocalCrossentropy, (LABELS, "use sparse_categorical")),
     **said(
         {
             "Unknown loss": [lambda: losses.get("sparse")],
@@ -417,6 +401,11 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
             r"predictions of shape \(batch size, 2\)": [
                 lambda: metrics.AUC(multi_label=True, num_labels=2)(EYE, EYE),
                 lambda: metrics.AUC(label_weights=[1, 2])(EYE, EYE),
+            ],
+            "learning_rate must be a number": [
+                lambda model: setattr(model.optimizer, "learning_rate", True),
+                lambda model: setattr(model.optimizer, "learning_rate", [0.1]),
+                lambda model: setattr(model.optimizer, "learning_rate", -0.1),
             ],
             "Unknown optimizer; did you mean 'adam'": [lambda: optimizers.get("adamm")],
             "optimizer must be a name": [
@@ -492,6 +481,12 @@ OPERATIONS: Rows = {
     **said(
         {
             "one term for each operand": [lambda: ops.einsum("ij,jk->ik", SQUARE)],
+            r"must have shapes that fit: .*Received: shapes \(2, 3\)": [
+                lambda: ops.add(np.ones((2, 3)), np.ones((2, 5))),
+                lambda: ops.matmul(np.ones((2, 3)), np.ones((2, 5))),
+                lambda: as_tensor(np.ones((2, 3))) - np.ones((2, 5)),
+                lambda: layers.Input((3,), 2) + layers.Input((5,), 2),
+            ],
             "ord must be": [
                 lambda: ops.norm(SQUARE, ord=3),
                 lambda: ops.norm(SQUARE, ord="nuc"),
@@ -530,19 +525,6 @@ OPERATIONS: Rows = {
             "out of bounds",
         )
         for label in (-1, 4)
-    },
-    **{
-        f"shapes that do not fit: {name}": (
-            tried,
-            ValueError,
-            r"must have shapes that fit: .*Received: shapes \(2, 3\)",
-        )
-        for name, tried in {
-            "add": lambda: ops.add(np.ones((2, 3)), np.ones((2, 5))),
-            "matmul": lambda: ops.matmul(np.ones((2, 3)), np.ones((2, 5))),
-            "of a tensor": lambda: as_tensor(np.ones((2, 3))) - np.ones((2, 5)),
-            "of inputs": lambda: layers.Input((3,), 2) + layers.Input((5,), 2),
-        }.items()
     },
 }
 

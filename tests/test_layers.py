@@ -16,22 +16,25 @@ from tinynet._core.buffers import Workspace
 from tinynet.program.variable import Variable
 
 L = layers
-# layer: (how to make it, the shape of its input, the shape of its output)
-SHAPES = [
+# How a layer is made, the shape of its input, the shape of its output.
+LAYERS = [
     (L.Flatten, (5, 2, 3), (5, 6)),
     (L.Flatten, (5,), (5, 1)),
     (lambda: L.Dense(4), (5, 3), (5, 4)),
-    (lambda: L.Dense(4), (5, 2, 3), (5, 2, 4)),
+    (lambda: L.Dense(4, "tanh", use_bias=False, name="a", trainable=False), (5, 2, 3), (5, 2, 4)),
+    (lambda: L.Dense(4, kernel_initializer="ones"), (5, 3), (5, 4)),
     (lambda: L.Activation("relu"), (5, 3), (5, 3)),
-    (L.ReLU, (5, 3, 2), (5, 3, 2)),
-    (L.Softmax, (5, 3), (5, 3)),
-    (lambda: L.LayerNormalization(axis=[1, 2]), (5, 3, 2), (5, 3, 2)),
-    (L.UnitNormalization, (5, 3, 2), (5, 3, 2)),
+    (lambda: L.ReLU(max_value=2, negative_slope=0.5, threshold=1), (5, 3, 2), (5, 3, 2)),
+    (lambda: L.Softmax(axis=1), (5, 3), (5, 3)),
+    (lambda: L.LayerNormalization([1, 2], center=False), (5, 3, 2), (5, 3, 2)),
+    (lambda: L.LayerNormalization(gamma_constraint="max_norm"), (5, 3), (5, 3)),
+    (lambda: L.UnitNormalization([1, 2]), (5, 3, 2), (5, 3, 2)),
     (L.Normalization, (5, 3), (5, 3)),
-    (lambda: L.Embedding(4, 2), (5, 3), (5, 3, 2)),
-    (lambda: L.PReLU(shared_axes=[1]), (5, 3, 2), (5, 3, 2)),
-    (L.ELU, (5, 3), (5, 3)),
-    (lambda: L.GaussianNoise(0.1), (5, 3), (5, 3)),
+    (lambda: L.Normalization(None, 0.1, 0.2, invert=True), (5, 3), (5, 3)),
+    (lambda: L.Embedding(4, 2, "ones", "l2", "unit_norm"), (5, 3), (5, 3, 2)),
+    (lambda: L.PReLU("ones", "l2", "non_neg", [1]), (5, 3, 2), (5, 3, 2)),
+    (lambda: L.ELU(0.3), (5, 3), (5, 3)),
+    (lambda: L.GaussianNoise(0.1, seed=4), (5, 3), (5, 3)),
     (lambda: L.GaussianDropout(0.1), (5, 3), (5, 3)),
     (lambda: L.Permute((3, 1, 2)), (5, 2, 3, 4), (5, 4, 2, 3)),
     (lambda: L.RepeatVector(2), (5, 3), (5, 2, 3)),
@@ -39,8 +42,8 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize(("make", "shape", "expected"), SHAPES)
-def test_shapes(make: Any, shape: Any, expected: Any) -> None:
+@pytest.mark.parametrize(("make", "shape", "expected"), LAYERS)
+def test_shapes_and_configurations(make: Any, shape: Any, expected: Any) -> None:
     layer = make()
     x = np.ones(shape)
     assert layer.compute_output_shape((None, *shape[1:])) == (None, *expected[1:])
@@ -50,6 +53,20 @@ def test_shapes(make: Any, shape: Any, expected: Any) -> None:
     assert hasattr(result, "numpy")
     assert (x == 1).all()
     assert make()(Input(shape[1:])).shape == (None, *expected[1:])
+    assert_configuration_comes_back(make())
+
+
+def assert_configuration_comes_back(made: Any) -> None:
+    written = made.get_config()
+    again = type(made).from_config({**written, "a_key_of_another_version": 1}).get_config()
+    assert again == written
+    restored = L.deserialize(L.serialize(made))
+    assert type(restored) is type(made)
+    assert restored.get_config() == written
+
+
+def test_configuration_of_an_input() -> None:
+    assert_configuration_comes_back(L.InputLayer((2,), batch_size=3, dtype="uint8", name="in"))
 
 
 def test_values() -> None:
@@ -59,9 +76,8 @@ def test_values() -> None:
     assert dense([[1, 0, 2]]).tolist() == [[21, 34]]
     assert dense([[[1, 0, 2]], [[0, 0, 0]]]).tolist() == [[[21, 34]], [[10, 20]]]
     assert L.Flatten()(np.arange(8).reshape(2, 2, 2)).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert L.ReLU(max_value=2, negative_slope=0.5, threshold=1)([[0.0, 1.5, 3.0]]).tolist() == [
-        [-0.5, 1.5, 2]
-    ]
+    relu = L.ReLU(max_value=2, negative_slope=0.5, threshold=1)
+    assert relu([[0.0, 1.5, 3.0]]).tolist() == [[-0.5, 1.5, 2]]
     np.testing.assert_allclose(L.Softmax(axis=1)([[[0.0], [0.0]]]), [[[0.5], [0.5]]])
 
 
@@ -69,10 +85,11 @@ def test_dense_weights() -> None:
     dense = L.Dense(2, name="hidden")
     assert (dense.built, dense.weights) == (False, [])
     dense.build((None, 3))
-    assert [(w.name, w.path, w.shape) for w in dense.weights] == [
-        ("kernel", "hidden/kernel", (3, 2)),
-        ("bias", "hidden/bias", (2,)),
-    ]
+    assert [w.name for w in dense.weights] == ["kernel", "bias"]
+    assert {w.path: w.shape for w in dense.weights} == {
+        "hidden/kernel": (3, 2),
+        "hidden/bias": (2,),
+    }
     assert dense.count_params() == 8
     dense.get_weights()[0][:] = 7  # a copy
     assert not (dense.kernel.numpy() == 7).any()
@@ -169,8 +186,7 @@ def test_noise_continues_after_a_file(tmp_path: Any) -> None:
     loaded = tinynet.models.load_model(tmp_path / "net.keras")
     for net in (model, loaded):
         net.fit(x, y, epochs=3, initial_epoch=2, verbose=0)
-    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert all(map(np.array_equal, model.get_weights(), loaded.get_weights()))
 
 
 def test_time_distributed_is_the_layer_at_every_step() -> None:
@@ -193,38 +209,6 @@ def test_names_count_up_and_follow_the_class() -> None:
     assert L.Dense(1, name="mine").name == "mine"
     assert L.Dense(1).name == "dense_2"
     assert Input((2,)).name == "input_layer"
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        L.Dense(3, "tanh", use_bias=False, kernel_initializer="ones", name="a", trainable=False),
-        L.ReLU(max_value=2, negative_slope=0.5, threshold=1),
-        L.Softmax(axis=1),
-        L.Activation("sigmoid"),
-        L.Flatten(),
-        L.InputLayer((2,), batch_size=3, dtype="uint8", name="in"),
-        L.LayerNormalization([1, 2], center=False, gamma_constraint="max_norm"),
-        L.UnitNormalization([1, 2]),
-        L.Normalization(None, 0.1, 0.2, invert=True),
-        L.Embedding(3, 2, "ones", "l2", "unit_norm"),
-        L.PReLU("ones", "l2", "non_neg", [1]),
-        L.ELU(0.3),
-        L.GaussianNoise(0.3, seed=4),
-        L.GaussianDropout(0.3),
-        L.Permute([2, 1]),
-        L.RepeatVector(2),
-        L.TimeDistributed(L.Dense(3)),
-    ],
-    ids=lambda made: made.name,
-)
-def test_configurations_come_back(made: Any) -> None:
-    written = made.get_config()
-    again = type(made).from_config({**written, "a_key_of_another_version": 1}).get_config()
-    assert again == written
-    restored = L.deserialize(L.serialize(made))
-    assert type(restored) is type(made)
-    assert restored.get_config() == written
 
 
 def test_a_layer_of_one_s_own() -> None:
@@ -273,11 +257,16 @@ X = np.random.default_rng(0).normal(size=(7, 8))
 Y = np.arange(7) % 3
 
 
-def trained(*row: L.Layer, epochs: int = 5) -> list[np.ndarray]:
-    """Return the weights of a classifier that ends in these layers, after training."""
+def compiled(*row: Any, loss: str = "mse") -> Any:
     model = tinynet.Sequential([L.Input((8,)), *row])
-    model.compile("sgd", "sparse_categorical_crossentropy")
-    model.fit(X, Y, epochs=epochs, verbose=0, shuffle=False)
+    model.compile("sgd", loss)
+    return model
+
+
+def trained(*row: L.Layer) -> list[np.ndarray]:
+    """Return the weights of a classifier that ends in these layers, after training."""
+    model = compiled(*row, loss="sparse_categorical_crossentropy")
+    model.fit(X, Y, epochs=5, verbose=0, shuffle=False)
     return model.get_weights()
 
 
@@ -310,11 +299,8 @@ def test_layers_of_mixed_dtypes_train_right(
     results = []
     for first, second, third in (types, ("float64",) * 3):
         tinynet.random.set_seed(1)
-        row = (
-            L.Dense(4, "gelu", dtype=first),
-            between(dtype=second),
-            L.Dense(3, "softmax", dtype=third),
-        )
+        end = L.Dense(3, "softmax", dtype=third)
+        row = L.Dense(4, "gelu", dtype=first), between(dtype=second), end
         results.append(trained(*row))
         assert [layer.weights[0].dtype for layer in row] == [first, second, third]
     for a, b in zip(*results, strict=True):
@@ -323,8 +309,7 @@ def test_layers_of_mixed_dtypes_train_right(
 
 def test_sparse_rows_reach_a_float64_layer() -> None:
     x = (np.arange(80) % 7 == 0).reshape(10, 8) * np.pi
-    model = tinynet.Sequential([L.Input((8,)), L.Dense(4, "relu", dtype="float64"), L.Dense(3)])
-    model.compile("sgd", "mse")
+    model = compiled(L.Dense(4, "relu", dtype="float64"), L.Dense(3))
     before = model.get_weights()
     model.fit(x, np.zeros((10, 3)), verbose=0)
     assert not any(map(np.array_equal, before, model.get_weights()))
@@ -378,8 +363,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_width_is_refused(change: str) -> None:
     inner, out = tinynet.Sequential([L.Dense(4, "relu")]), L.Dense(3)
-    model = tinynet.Sequential([L.Input((8,)), inner, out])
-    model.compile("sgd", "mse")
+    model = compiled(inner, out)
     model.predict(X, verbose=0)
     CHANGES[change](inner, out)
     for use in (
@@ -394,7 +378,7 @@ def test_changed_width_is_refused(change: str) -> None:
 
 def test_nested_model_may_change_and_still_fit() -> None:
     inner = tinynet.Sequential([L.Dense(4, "relu")])
-    model = tinynet.Sequential([L.Input((8,)), inner, L.Dense(3)])
+    model = compiled(inner, L.Dense(3))
     model.predict(X, verbose=0)
     inner.add(L.Dense(4, "relu"))
     h = np.float32(X)
@@ -506,10 +490,9 @@ class Gate(L.Layer):
 
 def test_custom_layer_of_operations_is_differentiated() -> None:
     tinynet.random.set_seed(0)
-    model = tinynet.Sequential([L.Input((8,)), Gate(dtype="float64"), L.Dense(3, dtype="float64")])
+    model = compiled(Gate(dtype="float64"), L.Dense(3, dtype="float64"))
     assert model.output_shape == (None, 3)
     assert len(model.trainable_weights) == 5
-    model.compile("sgd", "mse")
     x = np.random.default_rng(0).normal(size=(6, 8))
     y = np.random.default_rng(1).normal(size=(6, 3))
     report = tinynet.explain.check_gradients(model, x, y)
@@ -525,9 +508,8 @@ def test_layer_uses_an_overridden_call(base: str) -> None:
     layer = own(*[3] * (base == "Dense"), *[0.5] * (base == "Dropout"))
     np.testing.assert_array_equal(layer(X), 2 * X.astype(np.float32) ** 2)
     layer.trainable = False  # the new `call` does not use its weights
-    model = tinynet.Sequential([L.Input((8,)), L.Dense(8), layer])
+    model = compiled(L.Dense(8), layer)
     assert model.output_shape == (None, 8)
-    model.compile("sgd", "mse")
     report = tinynet.explain.check_gradients(model, X, np.zeros((7, 8)))
     assert report.ok, str(report)
     kernel, bias = model.get_weights()[:2]
@@ -556,10 +538,7 @@ def test_model_uses_an_overridden_call(kind: str) -> None:
 
 
 def test_regularizer_may_be_a_function_of_operations() -> None:
-    model = tinynet.Sequential(
-        [L.Input((8,)), L.Dense(3, kernel_regularizer=lambda w: 0.1 * ops.sum(ops.abs(w) ** 1.5))]
-    )
-    model.compile("sgd", "mse")
+    model = compiled(L.Dense(3, kernel_regularizer=lambda w: 0.1 * ops.sum(ops.abs(w) ** 1.5)))
     report = tinynet.explain.check_gradients(model, X, np.zeros((7, 3)))
     assert report.ok, str(report)
     kernel = model.get_weights()[0]
