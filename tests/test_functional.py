@@ -14,7 +14,8 @@ import pytest
 
 from tinynet import functional
 
-LN2, LN3 = np.log(2), np.log(3)
+LN2, LN3, LN4, LN4_3 = np.log([2, 3, 4, 4 / 3]).tolist()
+Z, Q = [0, LN3], [0.25, 0.75]  # logits, and their softmax
 SELU, SELU_BELOW = 1.0507009873554805, 1.7580993408473766
 NEW = "written"  # stands for an array to be written, of the shape that is expected
 
@@ -45,60 +46,41 @@ CASES: list[tuple[str, list[Any], Any]] = [
     ("rectifier_backward", [[2] * 5, [-2, 1, 2, 5, 9], 0.5, 5, 1], [1, 0, 2, 2, 0]),
     ("rectifier_backward", [[2] * 4, [-1, 0, 6, 7], 0.5], [1, 1, 2, 2]),
     ("rectifier_backward", [[2] * 4, [-1, 0, 6, 7], 0.5, 6], [1, 0, 0, 0]),
-    (
-        "rectifier_backward",
-        [[2] * 3, [1.5, 2.5, 0], 0.5, 1, 2],
-        [1, 0, 1],
-    ),  # max_value below the threshold
+    # max_value below the threshold
+    ("rectifier_backward", [[2] * 3, [1.5, 2.5, 0], 0.5, 1, 2], [1, 0, 1]),
     ("rectifier_backward", [[2] * 4, [-3, -0.5, 0.5, 9], 0.5, 1, -2], [1, 0, 2, 0]),
     ("sigmoid", [[-1000, -LN3, 0, LN3, 1000]], [0, 0.25, 0.5, 0.75, 1]),
-    ("sigmoid_backward", [[8, 16], [0, LN3], [0.5, 0.75]], [2, 3]),
+    ("sigmoid_backward", [[8, 16], Z, [0.5, 0.75]], [2, 3]),
     ("tanh", [[0, LN2, -LN2]], [0, 0.6, -0.6]),
     ("tanh_backward", [[4, 1], [0, LN2], [0, 0.6]], [4, 0.64]),
-    ("softmax", [[[0, LN3], [1000, 0]]], [[0.25, 0.75], [1, 0]]),
+    ("softmax", [[Z, [1000, 0]]], [Q, [1, 0]]),
     ("softmax", [[-1000, -1000, -1000, -1000]], [0.25, 0.25, 0.25, 0.25]),
     # y * (d_y - sum(d_y * y)): the sum is 1, then 4
-    (
-        "softmax_backward",
-        [[[4, 0], [4, 4]], [[0, LN3]] * 2, [[0.25, 0.75]] * 2],
-        [[0.75, -0.75], [0, 0]],
-    ),
-    (
-        "sparse_softmax_crossentropy",
-        [[1, 0, 1], [[0, LN3], [0, LN3], [100, 0]]],
-        [np.log(4 / 3), np.log(4), 100],
-    ),
+    ("softmax_backward", [[[4, 0], [4, 4]], [Z] * 2, [Q] * 2], [[0.75, -0.75], [0, 0]]),
+    ("sparse_softmax_crossentropy", [[1, 0, 1], [Z, Z, [100, 0]]], [LN4_3, LN4, 100]),
     ("sparse_softmax_crossentropy", [[0], [[1e4, 0]]], [0]),
     (
         "sparse_softmax_crossentropy_backward",
-        [[2, 1], [1, 0], [[0.25, 0.75], [0.25, 0.75]]],
+        [[2, 1], [1, 0], [Q, Q]],
         [[0.5, -0.5], [-0.75, 0.75]],
     ),
-    ("mean_softmax_crossentropy", [[[0, LN3]], [1]], (np.log(4 / 3), [[0.25, 0.75]])),
-    (
-        "mean_softmax_crossentropy",
-        [[[0, LN3]] * 2, [1, 0], [2, 1]],
-        (np.log(4 / 3) + np.log(4) / 2, [[0.25, 0.75]] * 2),
-    ),
+    ("mean_softmax_crossentropy", [[Z], [1]], (LN4_3, [Q])),
+    ("mean_softmax_crossentropy", [[Z] * 2, [1, 0], [2, 1]], (LN4_3 + LN4 / 2, [Q] * 2)),
+    ("mean_softmax_crossentropy_backward", [2, [Q] * 2, [1, 0]], [[0.25, -0.25], [-0.75, 0.75]]),
     (
         "mean_softmax_crossentropy_backward",
-        [2, [[0.25, 0.75]] * 2, [1, 0]],
-        [[0.25, -0.25], [-0.75, 0.75]],
-    ),
-    (
-        "mean_softmax_crossentropy_backward",
-        [2, [[0.25, 0.75]] * 2, [1, 0], [2, 1]],
+        [2, [Q] * 2, [1, 0], [2, 1]],
         [[0.5, -0.5], [-0.75, 0.75]],
     ),
     (
         "softmax_with_crossentropy",
-        [[1, 0, 1], [[0, LN3], [0, LN3], [1000, 0]]],
-        ([np.log(4 / 3), np.log(4), 1000], [[0.25, 0.75], [0.25, 0.75], [1, 0]]),
+        [[1, 0, 1], [Z, Z, [1000, 0]]],
+        ([LN4_3, LN4, 1000], [Q, Q, [1, 0]]),
     ),
     (
         "softmax_crossentropy_step",
-        [[1], [[0, LN3]], [2], NEW, NEW, NEW],
-        {"probabilities": [[0.25, 0.75]], "d_logits": [[0.5, -0.5]], "values": [np.log(4 / 3)]},
+        [[1], [Z], [2], NEW, NEW, NEW],
+        {"probabilities": [Q], "d_logits": [[0.5, -0.5]], "values": [LN4_3]},
     ),
     # a row of sum 1.5 is normalised; 0 and 1 are clipped at 1/4, 3/4
     (
@@ -113,14 +95,14 @@ CASES: list[tuple[str, list[Any], Any]] = [
         [[1, 1], [0, 1], [[0.0, 0.5], [0.0, 0.5]], 0.25],
         [[0, 1 / 0.75], [0, 4 / 3 - 2]],
     ),
-    ("log_softmax", [[[0, LN3], [1000, 0]]], [[-np.log(4), np.log(0.75)], [0, -1000]]),
+    ("log_softmax", [[Z, [1000, 0]]], [[-LN4, np.log(0.75)], [0, -1000]]),
     # d_y - p * sum(d_y)
-    ("log_softmax_backward", [[[4, 0]], [[0, LN3]], [[-np.log(4), np.log(0.75)]]], [[3, -3]]),
+    ("log_softmax_backward", [[[4, 0]], [Z], [[-LN4, np.log(0.75)]]], [[3, -3]]),
     ("elementwise", ["elu", [2, -LN2, 0], (0.5,)], [2, -0.25, 0]),
     ("elementwise", ["selu", [1, -LN2, 0]], [SELU, -0.5 * SELU_BELOW, 0]),
-    ("elementwise", ["softplus", [0, LN3, 1000]], [LN2, np.log(4), 1000]),
+    ("elementwise", ["softplus", [0, LN3, 1000]], [LN2, LN4, 1000]),
     ("elementwise", ["softsign", [-1, 3]], [-0.5, 0.75]),
-    ("elementwise", ["silu", [0, LN3]], [0, 0.75 * LN3]),
+    ("elementwise", ["silu", Z], [0, 0.75 * LN3]),
     ("elementwise", ["gelu", [0, 1, -1]], [0, 0.8413447460685429, -0.15865525393145705]),
     (
         "elementwise",
@@ -142,7 +124,7 @@ CASES: list[tuple[str, list[Any], Any]] = [
         ["selu", [1, 1, 1], [1, -LN2, 0], [SELU, -0.5 * SELU_BELOW, 0]],
         [SELU, 0.5 * SELU_BELOW, SELU],
     ),
-    ("elementwise_backward", ["softplus", [2], [LN3], [np.log(4)]], [1.5]),
+    ("elementwise_backward", ["softplus", [2], [LN3], [LN4]], [1.5]),
     ("elementwise_backward", ["softsign", [32, 1], [3, -1], [0.75, -0.5]], [2, 0.25]),
     ("elementwise_backward", ["silu", [1], [LN3], [0.75 * LN3]], [0.75 + 0.75 * LN3 * 0.25]),
     (
@@ -159,30 +141,26 @@ CASES: list[tuple[str, list[Any], Any]] = [
         ["mish", [1, 1], [0, LN2], [0, 0.8 * LN2]],
         [0.6, 0.8 + LN2 * 0.36 * 2 / 3],
     ),
-    (
-        "softmax_crossentropy",
-        [[[0, 1], [0.5, 0.5]], [[0, LN3], [0, LN3]]],
-        [np.log(4 / 3), (np.log(4) + np.log(4 / 3)) / 2],
-    ),
+    ("softmax_crossentropy", [[[0, 1], [0.5, 0.5]], [Z, Z]], [LN4_3, (LN4 + LN4_3) / 2]),
     ("softmax_crossentropy", [[[0, 1]], [[100, 0]]], [100]),
     # p * sum(y) - y, times 2, 1 and 1
     (
         "softmax_crossentropy_backward",
-        [[2, 1, 1], [[0, 1], [0.5, 0.5], [1, 1]], [[0, LN3]] * 3],
+        [[2, 1, 1], [[0, 1], [0.5, 0.5], [1, 1]], [Z] * 3],
         [[0.5, -0.5], [-0.25, 0.25], [-0.5, 0.5]],
     ),
     # a row of sum 4 is normalised; 0 and 1 are clipped at 1/4, 3/4
-    ("crossentropy", [[[0, 1], [1, 0]], [[1, 3], [0, 2]], 0.25], [np.log(4 / 3), np.log(4)]),
+    ("crossentropy", [[[0, 1], [1, 0]], [[1, 3], [0, 2]], 0.25], [LN4_3, LN4]),
     # d_q = (0, -4), of which -3 goes back through the sum, 4
     ("crossentropy_backward", [[3], [[0, 1]], [[1, 3]], 1e-7], [[0.75, -0.25]]),
     ("crossentropy_backward", [[1], [[1, 0]], [[0, 2]], 0.25], [[0, 0]]),
-    ("sigmoid_crossentropy", [[1, 0, 1, 1], [0, LN3, 1000, -1000]], [LN2, np.log(4), 0, 1000]),
-    ("sigmoid_crossentropy_backward", [[4, 4], [1, 0], [0, LN3]], [-2, 3]),
-    ("binary_crossentropy", [[1, 0, 1], [0.5, 0.25, 0], 0.25], [LN2, np.log(4 / 3), np.log(4)]),
+    ("sigmoid_crossentropy", [[1, 0, 1, 1], [0, LN3, 1000, -1000]], [LN2, LN4, 0, 1000]),
+    ("sigmoid_crossentropy_backward", [[4, 4], [1, 0], Z], [-2, 3]),
+    ("binary_crossentropy", [[1, 0, 1], [0.5, 0.25, 0], 0.25], [LN2, LN4_3, LN4]),
     ("binary_crossentropy_backward", [[1, 3, 1], [1, 0, 1], [0.5, 0.25, 0], 0.125], [-2, 4, 0]),
-    ("kl_divergence", [[[0.5, 0.5]], [[0.25, 0.75]], 0.01], [(LN2 + np.log(2 / 3)) / 2]),
-    ("kl_divergence", [[[0, 1]], [[0.5, 0]], 0.25], [0.25 * np.log(0.5) + np.log(4)]),
-    ("kl_divergence_backward", [[3], [[0.5, 0.5]], [[0.25, 0.75]], 0.01], [[-6, -2]]),
+    ("kl_divergence", [[[0.5, 0.5]], [Q], 0.01], [(LN2 + (LN2 - LN3)) / 2]),
+    ("kl_divergence", [[[0, 1]], [[0.5, 0]], 0.25], [0.25 * np.log(0.5) + LN4]),
+    ("kl_divergence_backward", [[3], [[0.5, 0.5]], [Q], 0.01], [[-6, -2]]),
     ("kl_divergence_backward", [[1], [[0, 1]], [[0.5, 0]], 0.25], [[-0.5, 0]]),
     ("mean_error", ["squared", [[0, 0]], [[1, 3]]], [5]),
     ("mean_error", ["absolute", [[0, 0]], [[1, -3]]], [2]),
