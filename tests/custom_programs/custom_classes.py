@@ -1,4 +1,4 @@
-"""A layer, a loss, an optimizer, a constraint, an initializer and a schedule, each a class."""
+"""A loss, an optimizer, a constraint, an initializer and a schedule, each a class."""
 
 import keras
 from keras import layers, ops
@@ -6,20 +6,6 @@ from keras import layers, ops
 from tests.custom_programs import common
 
 data = common.classes
-
-
-class Linear(layers.Layer):
-    def __init__(self, units=32, **kwargs):
-        super().__init__(**kwargs)
-        self.units = units
-
-    def build(self, input_shape):
-        shape = (input_shape[-1], self.units)
-        self.w = self.add_weight(shape=shape, initializer="glorot_uniform", name="w")
-        self.b = self.add_weight(shape=(self.units,), initializer="zeros", name="b")
-
-    def call(self, inputs):
-        return ops.matmul(inputs, self.w) + self.b
 
 
 class FocalLoss(keras.losses.Loss):
@@ -74,7 +60,7 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
 
 def make():
     ramp = layers.Dense(16, "elu", kernel_initializer=Ramp(), kernel_constraint=CenterAround(0.01))
-    model = keras.Sequential([keras.Input((12,)), ramp, Linear(16), layers.LeakyReLU(0.2)])
+    model = keras.Sequential([keras.Input((12,)), ramp, layers.LeakyReLU(0.2)])
     model.add(layers.Dense(4, bias_regularizer="l2"))
     model.add(layers.Softmax())
     model.compile(SignMomentum(Warmup(0.02, 20)), FocalLoss(1.5))

@@ -1,4 +1,4 @@
-"""Maxout, radial basis, highway, FiLM, polynomial, squeeze-and-excite, and a dense block."""
+"""Maxout, highway, FiLM, polynomial, squeeze-and-excite, and a dense block."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -25,23 +25,6 @@ class Maxout(layers.Layer):
         z = tf.matmul(x, self.kernel) + self.bias
         z = tf.reshape(z, (-1, self.units, self.pieces))
         return tf.reduce_max(z, axis=-1)
-
-
-class RBFLayer(layers.Layer):
-    def __init__(self, units, gamma, **kwargs):
-        super().__init__(**kwargs)
-        self.units = units
-        self.gamma = gamma
-
-    def build(self, input_shape):
-        shape = (int(input_shape[1]), self.units)
-        self.mu = self.add_weight(name="mu", shape=shape, initializer="uniform", trainable=True)
-        super().build(input_shape)
-
-    def call(self, inputs):
-        diff = tf.expand_dims(inputs, -1) - self.mu
-        l2 = tf.reduce_sum(tf.pow(diff, 2), axis=1)
-        return tf.exp(-1 * self.gamma * l2)
 
 
 class Highway(layers.Layer):
@@ -74,7 +57,7 @@ class FiLM(layers.Layer):
 
     def call(self, inputs):
         x, c = inputs
-        return x * (1 + c @ self.scale) + c @ self.shift
+        return x * (1 + tf.pow(c, 2) @ self.scale) + c @ self.shift
 
 
 class Poly(layers.Layer):
@@ -107,7 +90,7 @@ def dense_block(x, n, growth):
 def make():
     inp = layers.Input((6,))
     x = Highway()(Maxout(8)(inp))
-    x = FiLM()([x, RBFLayer(5, 0.5)(inp)])
+    x = FiLM()([x, layers.Dense(5, "exponential")(inp)])
     x = dense_block(se_block(x), 2, 4)
     x = layers.average([layers.Dense(6)(x), Poly()(inp)])
     x = layers.Dense(1)(layers.subtract([x, layers.minimum([x, inp])]))
