@@ -53,25 +53,15 @@ def result(*names: Any) -> Any:
 def main() -> None:
     """Run on Keras what is recorded."""
     from reference.keras_net import keras, tf
-    from tests import (
-        test_callbacks,
-        test_compat,
-        test_custom_optimizers,
-        test_hooks,
-        test_merging,
-    )
+    from tests import test_callbacks, test_compat, test_custom_optimizers, test_hooks, test_merging
 
     found: dict[tuple[Any, ...], Any] = {}
     for program in test_hooks.PROGRAMS:
         found["hooks", program.__name__] = test_hooks.on_keras(program)
     for case in range(len(test_merging.MERGES)):
         found["merging", case] = test_merging.on_keras(case)
-    for name, options in test_custom_optimizers.FITS:
-        fitted = test_custom_optimizers.fitted(keras, name, options)
-        found["custom optimizers", name, options] = fitted
-    for inner in test_custom_optimizers.INNER:
-        fitted = test_custom_optimizers.fitted_around(keras, inner)
-        found["optimizers around another", inner] = fitted
+    for names, run in test_custom_optimizers.RECORDED.items():
+        found[names] = run(keras)
     for swap_on_epoch in (False, True):
         with tempfile.TemporaryDirectory() as folder:
             averaged = test_callbacks.averaged(keras, swap_on_epoch, Path(folder))

@@ -13,16 +13,13 @@ from typing import Any
 
 import tinynet
 from tests import features, moving
+from tests.internals import registry
+from tests.internals.registry import classes as registered
 from tinynet import callbacks
 from tinynet.compat import tensorflow as stand_in
 
 README = Path(tinynet.__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- supported:begin -->", "<!-- supported:end -->"
-
-
-def registered(module: Any) -> list[str]:
-    """List the classes that a configuration can name."""
-    return sorted(module._registry.classes, key=str.lower)
 
 
 def dir_of(module: Any) -> list[str]:
@@ -44,7 +41,7 @@ def kinds() -> dict[str, list[str]]:
     return {
         "models": ["Sequential", "Model(inputs, outputs)", "subclasses of Model with call"],
         "layers": [n for n in registered(k.layers.layer) if n not in ("Sequential", "Functional")],
-        "activations": sorted(set(k.activations._registry.names)),
+        "activations": sorted(set(registry.names(k.activations))),
         "losses": registered(k.losses.loss),
         "metrics": registered(k.metrics.metric),
         "optimizers": registered(k.optimizers.optimizer),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinynet as keras
+from tests import models
 from tinynet import layers, ops
 from tinynet.compat import tensorflow as tf
 
@@ -16,92 +17,99 @@ X = np.random.default_rng(0).standard_normal((20, 4)).astype("float32")
 Y = X[:, :1] * 2
 
 
-def fitted(*inner: Any, **options: Any) -> Any:
-    model = keras.Sequential([keras.Input((4,)), *inner, layers.Dense(1)])
+def trained(model: Any, **options: Any) -> Any:
     model.compile("sgd", "mse", **options)
     model.fit(X, Y, batch_size=8, epochs=2, verbose=0)
     return model
 
 
-class Positive(layers.Layer):
+def fitted(*inner: Any) -> Any:
+    return trained(keras.Sequential([keras.Input((4,)), *inner, layers.Dense(1)]))
+
+
+class Calling(layers.Layer):
+    """A layer whose `call` is a function of the test."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(name="calling")
+        self.function = function
+
     def call(self, x: Any) -> Any:
-        if ops.sum(x) > 0:
-            return x * 2
-        return x
+        return self.function(x)
 
 
-class Nothing(layers.Layer):
+class Weighted(Calling):
+    """One that has a weight, too."""
+
+    def __init__(self, function: Any, **options: Any) -> None:
+        super().__init__(function)
+        self.w = self.add_weight(**{"shape": (), "initializer": "ones", "name": "w", **options})
+
     def call(self, x: Any) -> Any:
-        pass
+        return self.function(self, x)
 
 
-class Norm(layers.Layer):
+def positive(x: Any) -> Any:
+    if ops.sum(x) > 0:
+        return x * 2
+    return x
+
+
+class Fresh(keras.Model):
     def call(self, x: Any) -> Any:
-        return np.linalg.norm(x, axis=1, keepdims=True)
-
-
-class Centered(layers.Layer):
-    def call(self, x: Any) -> Any:
-        return x - ops.mean(x, axis=0, keepdims=True)
+        return layers.Dense(1)(layers.ReLU()(x))
 
 
 @pytest.mark.parametrize(
-    ("layer", "message"),
+    ("make", "message"),
     [
-        (Positive, r"use ops.where.*run_eagerly=True.*Received: a condition .*if ops.sum\(x\) > 0"),
-        (Norm, r"use a function of tinynet.ops.*Received: numpy.norm .*np.linalg.norm"),
-        (Nothing, "call of nothing.* must return a tensor. Received: None"),
+        (
+            lambda: fitted(Calling(positive)),
+            r"use ops.where.*run_eagerly=True.*Received: a condition .*if ops.sum\(x\) > 0",
+        ),
+        (
+            lambda: fitted(Calling(lambda x: np.linalg.norm(x, axis=1, keepdims=True))),
+            r"use a function of tinynet.ops.*Received: numpy.norm .*np.linalg.norm",
+        ),
+        (
+            lambda: fitted(Calling(lambda x: None)),
+            "call of calling.* must return a tensor. Received: None",
+        ),
+        (lambda: trained(Fresh()), "must be made in __init__ .* made in the call of fresh"),
     ],
 )
-def test_call_that_cannot_be_traced_is_refused(layer: Any, message: str) -> None:
+def test_call_that_cannot_be_traced_is_refused(make: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
-        fitted(layer())
+        make()
 
 
-def test_call_with_python_control_flow_runs_eagerly() -> None:
-    class Net(keras.Model):
-        def __init__(self) -> None:
-            super().__init__()
-            self.positive, self.out = Positive(), layers.Dense(1)
+class Lazy(keras.Model):
+    """Makes its layers in the first call."""
 
-        def call(self, x: Any) -> Any:
-            return self.out(self.positive(x))
+    hidden: Any = None
+    first: Any = layers.ReLU()
 
-    model = Net()
-    model.compile("sgd", "mse", run_eagerly=True)
-    history = model.fit(X, Y, epochs=5, verbose=0).history["loss"]
-    assert history[-1] < history[0]
+    def call(self, x: Any) -> Any:
+        if self.hidden is None:
+            self.hidden = layers.Dense(1)
+        return self.hidden(self.first(x))
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_layer_made_in_the_first_call_is_kept(eagerly: bool) -> None:
+    """And Python's control flow runs eagerly."""
+    model = Lazy()
+    if eagerly:
+        model.first = Calling(positive)
+    trained(model, run_eagerly=eagerly)
+    assert len(model.trainable_weights) == 2
+    before = model.evaluate(X, Y, verbose=0)
+    assert trained(model, run_eagerly=eagerly).evaluate(X, Y, verbose=0) < before
     assert model.predict(X, verbose=0).shape == (20, 1)
 
 
-def test_layer_made_in_call_is_refused() -> None:
-    class Fresh(keras.Model):
-        def call(self, x: Any) -> Any:
-            return layers.Dense(1)(layers.ReLU()(x))
-
-    model = Fresh()
-    model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match=r"must be made in __init__ .* made in the call of fresh"):
-        model.fit(X, Y, verbose=0)
-
-
-def test_layer_made_in_the_first_call_is_kept() -> None:
-    class Lazy(keras.Model):
-        hidden: Any = None
-
-        def call(self, x: Any) -> Any:
-            if self.hidden is None:
-                self.hidden = layers.Dense(1)
-            return layers.ReLU()(self.hidden(x))
-
-    model = Lazy()
-    model.compile("sgd", "mse")
-    model.fit(X, Y, verbose=0)
-    assert len(model.trainable_weights) == 2
-
-
 def test_predict_computes_each_batch_alone_if_rows_depend_on_each_other() -> None:
-    model = fitted(Centered())
+    model = fitted(Calling(lambda x: x - ops.mean(x, axis=0, keepdims=True)))
     found = model.predict(X, batch_size=7, verbose=0)
     parts = [np.asarray(model(X[k : k + 7])) for k in range(0, 20, 7)]
     np.testing.assert_allclose(found, np.concatenate(parts), rtol=1e-5, atol=1e-6)
@@ -118,42 +126,30 @@ def test_tensor_keeps_its_type_next_to_float64(other: Any) -> None:
         assert [np.dtype(y.dtype).name for y in (x * other, other / x)] == ["float32"] * 2
 
 
-def test_second_derivative_is_refused() -> None:
-    model = fitted()
-    x = tf.convert_to_tensor(X)
-    with tf.GradientTape() as outer:
-        with tf.GradientTape() as inner:
-            inner.watch(x)
-            y = model(x)
-        penalty = tf.reduce_mean((tf.norm(inner.gradient(y, x), axis=1) - 1.0) ** 2)
-        loss = tf.reduce_mean(y**2) + penalty
-    with pytest.raises(NotImplementedError, match="second derivatives"):
-        outer.gradient(loss, model.trainable_variables)
-
-
-def test_gradient_within_another_tape_is_allowed() -> None:
+def test_gradient_within_another_tape_is_a_constant_or_refused() -> None:
     x = keras.Variable(3.0)
-    with tf.GradientTape() as outer:
+    with tf.GradientTape(persistent=True) as outer:
         with tf.GradientTape() as inner:
             y = x * x
         slope = inner.gradient(y, x)
-        loss = y * tf.stop_gradient(slope)
+        loss, penalized = y * tf.stop_gradient(slope), y + (slope - 1.0) ** 2
     assert float(slope) == 6.0
     assert float(outer.gradient(loss, x)) == 36.0
+    with pytest.raises(NotImplementedError, match="second derivatives"):
+        outer.gradient(penalized, x)
 
 
 def test_attributes_changed_between_calls_are_used() -> None:
     class Scaled(layers.Layer):
         def __init__(self) -> None:
             super().__init__()
-            self.factor, self._hidden = 1.0, 1.0
-            self.options = {"a": 1.0}
+            self.factor, self._hidden, self.options = 1.0, 1.0, {"a": 1.0}
 
         def call(self, x: Any) -> Any:
             return x * (self.factor * self._hidden * self.options["a"])
 
-    model = keras.Sequential([keras.Input((4,)), Scaled()])
-    layer = model.layers[-1]
+    layer = Scaled()
+    model = keras.Sequential([keras.Input((4,)), layer])
     before = model.predict(X, verbose=0)
     layer.factor = 2.0
     np.testing.assert_allclose(model.predict(X, verbose=0), 2 * before)
@@ -181,34 +177,18 @@ def test_deep_nested_and_wide_graphs_are_trained() -> None:
 def test_predict_from_several_threads_at_once() -> None:
     model = fitted(layers.Dense(8, "relu"))
     expected = model.predict(X, verbose=0)
-    found: list[Any] = []
-
-    def run() -> None:
-        found.extend(model.predict(X, verbose=0) for _ in range(10))
-
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 40
+    with ThreadPoolExecutor(4) as threads:
+        found = [*threads.map(lambda _: model.predict(X, verbose=0), range(40))]
     assert all(np.array_equal(each, expected) for each in found)
 
 
-class Counter(layers.Layer):
-    """Counts the rows that it has seen."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False)
-
-    def call(self, x: Any) -> Any:
-        self.seen.assign_add(ops.cast(ops.shape(x)[0], "float32"))
-        return x
+def counted(layer: Any, x: Any) -> Any:
+    layer.w.assign_add(ops.cast(ops.shape(x)[0], "float32"))
+    return x
 
 
 def test_variables_written_in_call_count_each_row_once() -> None:
-    counter = Counter()
+    counter = Weighted(counted, initializer="zeros", trainable=False)
     model = keras.Sequential([keras.Input((4,)), counter, layers.Dense(1)])
     model.compile("sgd", "mse")
     seen = []
@@ -220,7 +200,7 @@ def test_variables_written_in_call_count_each_row_once() -> None:
         lambda: model.train_on_batch(X, Y),
     ):
         run()
-        seen.append(float(counter.seen))
+        seen.append(float(counter.w))
     assert seen == [20, 40, 60, 60, 80]
 
 
@@ -232,34 +212,29 @@ def test_train_step_without_trainable_weights_warns() -> None:
     x = keras.Input((4,))
     model = Stepping(x, layers.Dense(1)(x))
     model.trainable = False
-    model.compile("sgd", "mse")
     with pytest.warns(UserWarning, match="no trainable weights"):
-        model.fit(X, Y, verbose=0)
+        trained(model)
 
 
-class AddsLoss(layers.Layer):
-    """Adds a loss that a function makes of its scalar weight and its output."""
+def adding(function: Any) -> Any:
+    """Make a model whose layer adds losses that a function makes of its weight and its output."""
 
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self.function = function
-
-    def build(self, shape: Any) -> None:
-        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
-
-    def call(self, x: Any) -> Any:
-        y = x * self.scale
-        for loss in self.function(self.scale, y):
-            self.add_loss(loss)
+    def call(layer: Any, x: Any) -> Any:
+        y = x * layer.w
+        for loss in function(layer.w, y):
+            layer.add_loss(loss)
         return y
+
+    dense = layers.Dense(1, kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((4,)), Weighted(call), dense])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    return model
 
 
 def trained_with(function: Any) -> Any:
-    layer = AddsLoss(function)
-    model = keras.Sequential([keras.Input((4,)), layer, layers.Dense(1, kernel_initializer="ones")])
-    model.compile(keras.optimizers.SGD(0.01), "mse")
+    model = adding(function)
     loss = model.fit(X, Y, batch_size=8, verbose=0, shuffle=False).history["loss"]
-    return [*loss, float(layer.scale)]
+    return [*loss, float(model.layers[0].w)]
 
 
 @pytest.mark.parametrize(
@@ -279,21 +254,24 @@ def test_add_loss_sums_what_it_is_given(function: Any, same: Any) -> None:
 
 
 def test_add_loss_of_a_constant_is_reported() -> None:
+    for function in (
+        lambda w, y: [ops.sum(y)] * 2,
+        lambda w, y: [ops.sum(y**2, axis=-1)],
+        lambda w, y: [w],
+        lambda w, y: [3.0],
+    ):
+        assert keras.explain.check_gradients(adding(function), X, Y).ok
     without, constant = trained_with(lambda w, y: []), trained_with(lambda w, y: [3.0])
     np.testing.assert_allclose(constant, [without[0] + 3, without[1]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("twice", [False, True])
 def test_weight_used_as_a_condition_is_not_changed(twice: bool) -> None:
-    class Masked(layers.Layer):
-        def build(self, shape: Any) -> None:
-            self.mask = self.add_weight(shape=(4,), initializer="ones", name="mask")
+    def masked(layer: Any, x: Any) -> Any:
+        y = ops.where(layer.w, x, 0.0)
+        return y * layer.w if twice else y
 
-        def call(self, x: Any) -> Any:
-            y = ops.where(self.mask, x, 0.0)
-            return y * self.mask if twice else y
-
-    model = fitted(Masked())
+    model = fitted(Weighted(masked, shape=(4,)))
     assert all(np.isfinite(w).all() for w in model.get_weights())
     assert (model.get_weights()[0] == 1).all() != twice
 
@@ -308,15 +286,11 @@ def test_losses_are_those_of_the_last_call_of_a_model() -> None:
 
 
 def test_trials_do_not_change_trainable_weights() -> None:
-    class Doubles(layers.Layer):
-        def build(self, shape: Any) -> None:
-            self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+    def doubled(layer: Any, x: Any) -> Any:
+        layer.w.assign(layer.w * 2.0)
+        return x * layer.w
 
-        def call(self, x: Any) -> Any:
-            self.scale.assign(self.scale * 2.0)
-            return x * self.scale
-
-    inner = keras.Sequential([keras.Input((4,)), Doubles()])
+    inner = keras.Sequential([keras.Input((4,)), Weighted(doubled)])
     model = keras.Sequential([keras.Input((4,)), inner])
     np.testing.assert_array_equal(model.predict(X[:3], verbose=0), 2 * X[:3])
     assert model.get_weights()[0] == 2
@@ -335,8 +309,7 @@ def test_errors_name_the_input_and_output() -> None:
         model.fit([x[0], x[0]], [y, y], verbose=0)
     with pytest.raises(ValueError, match=r"outputs \['p', 'q'\].*Received: y={'p'"):
         model.fit(x, {"p": y, "r": y}, verbose=0)
-    for old, new in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
+    assert all(map(np.array_equal, before, model.get_weights()))
     assert model.optimizer.iterations == 0
 
 
@@ -344,27 +317,10 @@ def test_metrics_named_loss_are_numbered() -> None:
     def loss(y_true, y_pred):
         return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
 
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile("adam", loss, metrics=[loss])
-    history = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0).history
+    model = models.classifier(end=None, loss=loss, metrics=[loss])
+    history = model.fit(X, Y, verbose=0).history
     assert [*history] == ["loss", "loss_1"]
     np.testing.assert_allclose(history["loss"], history["loss_1"], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda w, y: [ops.sum(y)] * 2,
-        lambda w, y: [ops.sum(y**2, axis=-1)],
-        lambda w, y: [w],
-        lambda w, y: [3.0],
-    ],
-    ids=["twice", "vector", "variable", "constant"],
-)
-def test_added_losses_are_checked_in_double_precision(function: Any) -> None:
-    model = keras.Sequential([keras.Input((4,)), AddsLoss(function), layers.Dense(1)])
-    model.compile("sgd", "mse")
-    assert keras.explain.check_gradients(model, X, Y).ok
 
 
 class Steps(layers.Layer):
@@ -386,18 +342,18 @@ class Steps(layers.Layer):
 @pytest.mark.parametrize("suffix", [".tinynet", ".keras", ".h5", ".weights.h5"])
 def test_weights_of_integers_and_bool_are_saved(suffix: str, tmp_path: Any) -> None:
     model, other = fitted(Steps(name="a")), fitted(Steps(name="a"))
+    path = tmp_path / f"net{suffix}"
     if suffix == ".weights.h5":
-        model.save_weights(tmp_path / f"net{suffix}")
-        other.load_weights(tmp_path / f"net{suffix}")
+        model.save_weights(path)
+        other.load_weights(path)
     else:
-        model.save(tmp_path / f"net{suffix}")
-        other = keras.models.load_model(tmp_path / f"net{suffix}", {"Steps": Steps})
+        model.save(path)
+        other = keras.models.load_model(path, {"Steps": Steps})
     for net in (model, other):
         assert [w.dtype for w in net.layers[0].get_weights()] == ["float32", "int32", "bool"]
         assert (int(net.layers[0].steps), net.layers[0].is_odd.numpy().tolist()) == (6, [False])
         net.fit(X, Y, batch_size=8, shuffle=False, verbose=0)
-    for mine, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    assert all(map(np.array_equal, model.get_weights(), other.get_weights()))
 
 
 def test_weights_of_integers_and_bool_are_kept_by_all_else() -> None:
@@ -415,15 +371,9 @@ def test_weights_of_integers_and_bool_are_kept_by_all_else() -> None:
 
 
 def test_trainable_weight_of_integers_has_no_gradient() -> None:
-    class Whole(layers.Layer):
-        def build(self, shape: Any) -> None:
-            self.w = self.add_weight((shape[-1],), "ones", dtype="int32", name="w")
-
-        def call(self, x: Any) -> Any:
-            return x * ops.cast(self.w, x.dtype)
-
+    whole = Weighted(lambda layer, x: x * ops.cast(layer.w, x.dtype), shape=(4,), dtype="int32")
     with pytest.warns(UserWarning, match="Gradients do not exist for variables .*w'"):
-        model = fitted(Whole())
+        model = fitted(whole)
     np.testing.assert_array_equal(model.layers[0].w, [1, 1, 1, 1])
 
 
@@ -432,10 +382,6 @@ def test_add_weight_has_the_arguments_of_keras() -> None:
         def build(self, shape: Any) -> None:
             self.kernel = self.add_weight([shape[-1], 2], "ones", "float64", True)
             self.scale = self.add_weight()
-            with pytest.raises(ValueError, match="Received: dtype='float16'"):
-                self.add_weight((), dtype="float16")
-            with pytest.raises(ValueError, match=r"must be a float type .*Received: dtype=int32"):
-                self.add_weight((), "uniform", dtype="int32")
 
         def call(self, x: Any) -> Any:
             return ops.matmul(x, self.kernel) * self.scale
@@ -445,14 +391,6 @@ def test_add_weight_has_the_arguments_of_keras() -> None:
     assert (layer.kernel.shape, layer.kernel.dtype, layer.scale.shape) == ((4, 2), "float64", ())
     expected = np.repeat(X[:3].sum(1, keepdims=True), 2, 1) * layer.scale.numpy()
     np.testing.assert_allclose(y, expected, rtol=1e-5)
-
-
-def test_weights_of_a_layer_that_is_not_built_are_explained() -> None:
-    with pytest.raises(
-        AttributeError, match=r"'kernel' before it is built.* Received: built=False"
-    ):
-        layers.Dense(3).kernel  # noqa: B018
-    assert not hasattr(layers.Dense(3), "kernel")
 
 
 @pytest.mark.parametrize("base", [layers.Layer, keras.Model])
@@ -468,15 +406,6 @@ def test_a_missing_super_init_is_explained(base: Any) -> None:
         Forgetful()(np.ones((2, 2), np.float32))
 
 
-def test_open_sizes_of_weights_and_vector_penalties_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"shape must be whole numbers.* Received: .*None, 3"):
-        layers.Layer().add_weight(shape=(None, 3))
-    dense = layers.Dense(1, kernel_regularizer=lambda w: w**2)
-    dense.build((None, 4))
-    with pytest.raises(ValueError, match=r"must return a scalar.* Received: shape \(4, 1\)"):
-        _ = dense.losses
-
-
 def test_lists_given_to_layers_may_grow_later() -> None:
     """As in a dense block, where each layer is applied to all results before it."""
     x = keras.Input((2,))
@@ -490,14 +419,6 @@ def test_lists_given_to_layers_may_grow_later() -> None:
 
 def squares(w: Any) -> Any:
     return 0.5 * (w**2).sum()
-
-
-def test_functions_as_regularizers_are_saved(tmp_path: Any) -> None:
-    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_regularizer=squares)])
-    model.save(tmp_path / "net.keras")
-    custom = {"squares": squares}
-    loaded = keras.models.load_model(tmp_path / "net.keras", custom_objects=custom)
-    assert float(loaded.losses[0]) == float(model.losses[0]) > 0
 
 
 def test_operations_are_activations() -> None:
@@ -519,10 +440,12 @@ def weighted_squares(y_true: Any, y_pred: Any) -> Any:
     return ops.mean(3.0 * ops.square(y_true - y_pred), axis=-1)
 
 
-def test_registered_functions_are_found_in_files(tmp_path: Any) -> None:
-    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+def test_functions_are_found_in_files(tmp_path: Any) -> None:
+    """The loss because it is registered, the regularizer because it is given."""
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_regularizer=squares)])
     model.compile("sgd", weighted_squares)
     model.save(tmp_path / "net.keras")
-    loaded = keras.models.load_model(tmp_path / "net.keras")
+    loaded = keras.models.load_model(tmp_path / "net.keras", {"squares": squares})
+    assert float(loaded.losses[0]) == float(model.losses[0]) > 0
     x, y = np.ones((4, 2)), np.zeros((4, 1))
     assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import tinynet
 from reference import keras_net
 from tests import recorded
 from tests.compare import EPS
+from tests.models import bits
 from tinynet import optimizers
 from tinynet.compat import tensorflow as stand_in
 
@@ -190,6 +192,12 @@ def net(k: Any, constrained: bool = False) -> Any:
     return model
 
 
+def compiled(k: Any, optimizer: Any, **options: Any) -> Any:
+    model = net(k, **options)
+    model.compile(optimizer, "mse", **({"run_eagerly": True} if k is keras else {}))
+    return model
+
+
 def values(model: Any, optimizer: Any) -> list[np.ndarray]:
     return [*model.get_weights(), *(np.asarray(v) for v in optimizer.variables)]
 
@@ -208,14 +216,10 @@ def schedule(k: Any) -> Any:
 
 
 def fitted(k: Any, name: str, options: str) -> list[np.ndarray]:
-    model = net(k, constrained=True)
     optimizer = CLASSES[name](k)(learning_rate=schedule(k), **OPTIONS[options])
-    model.compile(optimizer, "mse", **({"run_eagerly": True} if k is keras else {}))
+    model = compiled(k, optimizer, constrained=True)
     history = model.fit(X, Y, batch_size=4, epochs=3, shuffle=False, verbose=0)
     return [np.array(history.history["loss"]), *values(model, optimizer)]
-
-
-FITS = [*itertools.product(CLASSES, OPTIONS)]
 
 
 @pytest.mark.each_value
@@ -227,19 +231,9 @@ def test_fit_uses_a_custom_optimizer_as_recorded(name: str, options: str) -> Non
     assert_same(ours, recorded.result("custom optimizers", name, options))
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize(("name", "options"), FITS)
-def test_fit_uses_a_custom_optimizer(name: str, options: str) -> None:
-    theirs, ours = (fitted(k, name, options) for k in KERASES)
-    assert not np.array_equal(ours[1], START[0])
-    assert_same(ours, theirs)
-    assert_same(theirs, recorded.result("custom optimizers", name, options))
-
-
 def fitted_around(k: Any, inner: str) -> list[np.ndarray]:
-    model = net(k)
     optimizer = lookahead(k)(momentum(k)() if inner == "momentum" else inner)
-    model.compile(optimizer, "mse", **({"run_eagerly": True} if k is keras else {}))
+    model = compiled(k, optimizer)
     model.fit(X, Y, batch_size=4, epochs=2, shuffle=False, verbose=0)
     return values(model, optimizer)
 
@@ -253,12 +247,18 @@ def test_fit_uses_an_optimizer_around_another_as_recorded(inner: str) -> None:
     assert_same(ours, recorded.result("optimizers around another", inner))
 
 
+RECORDED: dict[tuple[str, ...], Callable[[Any], list[np.ndarray]]] = {
+    ("custom optimizers", name, options): functools.partial(fitted, name=name, options=options)
+    for name, options in itertools.product(CLASSES, OPTIONS)
+}
+for inner in INNER:
+    RECORDED["optimizers around another", inner] = functools.partial(fitted_around, inner=inner)
+
+
 @pytest.mark.wide
-@pytest.mark.parametrize("inner", INNER)
-def test_fit_uses_an_optimizer_around_another(inner: str) -> None:
-    theirs, ours = (fitted_around(k, inner) for k in KERASES)
-    assert_same(ours, theirs)
-    assert_same(theirs, recorded.result("optimizers around another", inner))
+@pytest.mark.parametrize("names", RECORDED)
+def test_keras_fits_as_recorded(names: tuple[str, ...]) -> None:
+    assert_same(RECORDED[names](keras), recorded.result(*names))
 
 
 @pytest.mark.each_value
@@ -282,14 +282,14 @@ def test_a_loop_uses_a_custom_optimizer(name: str, options: str) -> None:
 def test_fit_equals_train_on_batch(name: str) -> None:
     ends = []
     for fits in (True, False):
-        model, optimizer = net(tinynet), CLASSES[name](tinynet)(0.02, weight_decay=0.1)
-        model.compile(optimizer, "mse")
+        optimizer = CLASSES[name](tinynet)(0.02, weight_decay=0.1)
+        model = compiled(tinynet, optimizer)
         if fits:
             model.fit(X, Y, batch_size=6, epochs=2, shuffle=False, verbose=0)
         else:
             for batch in (slice(0, 6), slice(6, 12)) * 2:
                 model.train_on_batch(X[batch], Y[batch])
-        ends.append([v.tobytes() for v in values(model, optimizer)])
+        ends.append(bits(model))
     assert ends[0] == ends[1]
 
 
@@ -301,8 +301,8 @@ def test_build_of_a_custom_optimizer_is_called_once() -> None:
             calls.append(len(variables))
             super().build(variables)
 
-    model, optimizer = net(tinynet), Counting()
-    model.compile(optimizer, "mse")
+    optimizer = Counting()
+    model = compiled(tinynet, optimizer)
     for _ in range(2):
         model.fit(X, Y, epochs=2, verbose=0)
     optimizer.apply([np.ones_like(w) for w in model.trainable_weights], model.trainable_weights)
@@ -319,9 +319,7 @@ def test_a_gradient_belongs_to_update_step() -> None:
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             kept.append((gradient, gradient.numpy().copy()))
 
-    model = net(tinynet)
-    model.compile(Keeping(0.1), "mse")
-    model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
+    compiled(tinynet, Keeping(0.1)).fit(X, Y, batch_size=4, epochs=2, verbose=0)
     assert len(kept) == 4 * 6
     for gradient, value in kept:
         np.testing.assert_array_equal(gradient, value)
@@ -359,25 +357,19 @@ def test_a_custom_optimizer_may_have_an_attribute_schedule() -> None:
 
 
 def test_an_optimizer_without_an_update_step_is_refused() -> None:
-    class Nothing(optimizers.Optimizer):
-        pass
-
-    model = net(tinynet)
-    model.compile(Nothing(0.1), "mse")
+    model = compiled(tinynet, type("Nothing", (optimizers.Optimizer,), {})(0.1))
     with pytest.raises(NotImplementedError, match=r"Nothing must define update_step\(.*Received: "):
         model.fit(X, Y, verbose=0)
-    for ours, start in zip(model.get_weights(), START, strict=True):
-        np.testing.assert_array_equal(ours, start)
+    assert all(map(np.array_equal, model.get_weights(), START))
 
 
 def test_a_failed_step_restores_the_state_of_a_custom_optimizer() -> None:
-    model, optimizer = net(tinynet), momentum(tinynet)(0.05)
-    model.compile(optimizer, "mse")
+    model = compiled(tinynet, momentum(tinynet)(0.05))
     model.fit(X, Y, verbose=0)
-    before = [v.tobytes() for v in values(model, optimizer)]
+    before = bits(model)
     with pytest.raises(FloatingPointError, match="loss became inf"):
         model.fit(X, Y * np.float32(1e30), epochs=2, verbose=0)
-    assert [v.tobytes() for v in values(model, optimizer)] == before
+    assert bits(model) == before
 
 
 # ------------------------------------------------------------ files
@@ -405,9 +397,7 @@ def test_custom_optimizer_resumes_from_a_file(
     make: Any, options: str, suffix: str, registered: None, tmp_path: Path
 ) -> None:
     def started() -> Any:
-        model = net(tinynet)
-        model.compile(MADE[tinynet, make](learning_rate=0.02, **OPTIONS[options]), "mse")
-        return model
+        return compiled(tinynet, MADE[tinynet, make](learning_rate=0.02, **OPTIONS[options]))
 
     straight, first = started(), started()
     for model in (straight, first):
@@ -424,8 +414,7 @@ def test_custom_optimizer_resumes_from_a_file(
     assert type(resumed.optimizer) is MADE[tinynet, make]
     for model in (straight, resumed):
         model.fit(X, Y, epochs=2, shuffle=False, verbose=0)
-    ends = [values(model, model.optimizer) for model in (straight, resumed)]
-    assert [v.tobytes() for v in ends[0]] == [v.tobytes() for v in ends[1]]
+    assert bits(straight) == bits(resumed)
 
 
 @pytest.mark.parametrize("make", [momentum, pytest.param(yogi, marks=pytest.mark.wide)])
@@ -433,14 +422,13 @@ def test_custom_optimizer_goes_on_in_the_other_library(
     make: Any, registered: None, tmp_path: Path
 ) -> None:
     for first, second in ((keras, tinynet), (tinynet, keras)):
-        model = net(first)
-        model.compile(MADE[first, make](learning_rate=0.02), "mse", run_eagerly=True)
+        model = compiled(first, MADE[first, make](learning_rate=0.02))
         model.train_on_batch(X, Y)
         model.save(tmp_path / "net.keras")
         other = second.models.load_model(tmp_path / "net.keras")
         assert type(other.optimizer) is MADE[second, make]
-        for a, b in zip(*(values(m, m.optimizer) for m in (model, other)), strict=True):
-            np.testing.assert_array_equal(a, b)
+        found, kept = (values(m, m.optimizer) for m in (model, other))
+        assert all(map(np.array_equal, found, kept))
         for m in (model, other):
             m.train_on_batch(X, Y)
         assert_same(*(values(m, m.optimizer) for m in (model, other)))
@@ -456,7 +444,7 @@ def two_optimizers(k: Any, f: Any) -> Any:
     for _ in range(3):
         for i, (model, optimizer) in enumerate(zip(models, makers, strict=True)):
             with f.GradientTape() as tape:
-                loss = f.reduce_mean(f.square(models[i](X) - models[1 - i](X) - Y))
+                loss = f.reduce_mean(f.square(model(X) - models[1 - i](X) - Y))
             grads = tape.gradient(loss, model.trainable_variables)
             optimizer.apply(grads, model.trainable_variables)
     return [v for pair in zip(models, makers, strict=True) for v in values(*pair)]
@@ -546,50 +534,11 @@ def test_missing_gradients_are_named_in_a_warning() -> None:
         assert (float(a.numpy()[0]), float(b.numpy()[0])) == (0.5, 1)
 
 
-GRADIENT = np.float32([1, 1])
-REFUSED: dict[str, tuple[Callable[[Any, Any, Any], Any], str]] = {
-    "no gradient": (lambda o, w, v: o.apply_gradients([(None, w)]), "No gradients provided"),
-    "no pair": (lambda o, w, v: o.apply_gradients([]), "No gradients provided"),
-    "a new variable": (lambda o, w, v: o.apply_gradients([(GRADIENT, v)]), "built without"),
-    "a new variable without a gradient": (
-        lambda o, w, v: o.apply([GRADIENT, None], [w, v]), "built without"
-    ),
-    "another shape": (lambda o, w, v: o.apply([np.float32([1])], [w]), "must have its shape"),
-    "a scalar": (lambda o, w, v: o.apply([1.0], [w]), "must have its shape"),
-    "too few": (lambda o, w, v: o.apply([], [w]), "one gradient for each"),
-    "too many": (lambda o, w, v: o.apply([GRADIENT, GRADIENT]), "one gradient for each"),
-    "exchanged": (lambda o, w, v: o.apply_gradients([(w, GRADIENT)]), "list of Variable"),
-    "an array": (lambda o, w, v: o.apply([GRADIENT], [np.ones(2)]), "list of Variable"),
-    "minimize": (lambda o, w, v: o.minimize(lambda: 0.0, [w]), "use GradientTape"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_apply_refuses(name: str) -> None:
-    act, message = REFUSED[name]
-    w, v = (tinynet.Variable(np.float32([1, 2])) for _ in range(2))
-    optimizer = optimizers.Adam(0.1, weight_decay=0.1, use_ema=True)
-    optimizer.build([w])
-    before = [a.numpy().tobytes() for a in (w, v, *optimizer.variables)]
-    with pytest.raises((ValueError, TypeError, AttributeError), match=rf"{message}.*Received: "):
-        act(optimizer, w, v)
-    assert [a.numpy().tobytes() for a in (w, v, *optimizer.variables)] == before
-
-
-def test_apply_without_variables_needs_a_built_optimizer() -> None:
-    optimizer = optimizers.Adam()
-    with pytest.raises(ValueError, match=r"trainable_variables must be given .*Received: "):
-        optimizer.apply([GRADIENT])
-    assert not optimizer.built
-    assert not hasattr(optimizer, "minimize")
-
-
 def test_add_optimizer_variables_returns_lists_as_in_keras() -> None:
     found = []
     for k in KERASES:
-        weights = [
-            k.Variable(np.ones(shape, "float32"), name=f"w{len(shape)}") for shape in ((2,), (3, 2))
-        ]
+        shapes = {"w1": (2,), "w2": (3, 2)}
+        weights = [k.Variable(np.ones(s, "float32"), name=name) for name, s in shapes.items()]
         optimizer = sign_sgd(k)(0.1)
         lists = [
             optimizer.add_optimizer_variables(weights, "one"),
@@ -597,12 +546,8 @@ def test_add_optimizer_variables_returns_lists_as_in_keras() -> None:
             *optimizer.add_optimizer_variables(weights, ("four", "five"), ["zeros", "ones"]),
             [optimizer.add_variable((2,), dtype="int32", name="six"), optimizer.add_variable(())],
         ]
-        found.append(
-            [
-                (v.name, tuple(v.shape), str(v.dtype), v.numpy().sum())
-                for v in itertools.chain(*lists)
-            ][:-1]
-        )
+        made = [*itertools.chain(*lists)][:-1]
+        found.append([(v.name, tuple(v.shape), str(v.dtype), v.numpy().sum()) for v in made])
         found.append([(tuple(v.shape), v.dtype) for v in optimizer.variables])
         with pytest.raises(ValueError, match=r"initializer|argument"):
             optimizer.add_optimizer_variables(weights, ["two", "three"], ["ones"])

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +15,11 @@ import numpy as np
 import pytest
 
 import reference
-from tests.compare import (
-    EPS,
-    Arrays,
-    Bounds,
-    Step,
-    assert_same_step,
-    assert_within,
-    bounds,
-    gradients,
-    optimizer_state,
-)
-from tinynet import (
-    Sequential,
-    Variable,
-    activations,
-    config,
-    initializers,
-    layers,
-    losses,
-    optimizers,
-)
+import tinynet
+from tests import compare
+from tests.compare import EPS, Arrays, Bounds, Step, assert_same_step, assert_within, bounds
+from tests.internals import registry
+from tinynet import Variable, activations, config, initializers, layers, losses, optimizers
 
 FOLDER = Path(reference.__file__).parent / "golden"
 SIZES = (12, 7, 5, 3)
@@ -63,13 +49,10 @@ def numbered(named: dict[str, np.ndarray], prefix: str) -> Arrays:
     return [named[f"{prefix}{i}"] for i in range(count)]
 
 
-def small_net(weights: Arrays, optimizer: Any = "adam") -> Sequential:
-    units = SIZES[1:]
-    model = Sequential(
-        [layers.Input((SIZES[0],))]
-        + [layers.Dense(n, activation="relu") for n in units[:-1]]
-        + [layers.Dense(units[-1], activation="softmax")]
-    )
+def small_net(weights: Arrays, optimizer: Any = "adam") -> tinynet.Sequential:
+    first, *hidden, last = SIZES
+    rows = [*(layers.Dense(n, "relu") for n in hidden), layers.Dense(last, "softmax")]
+    model = tinynet.Sequential([layers.Input((first,)), *rows])
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.set_weights(weights)
     return model
@@ -103,7 +86,7 @@ def check_small_net_steps(optimizer: Any = "adam") -> None:
                 numbered(g, f"step{number}_weight"),
                 numbered(g, f"step{number}_state"),
             )
-            actual = Step(loss, model.get_weights(), optimizer_state(model))
+            actual = Step(loss, model.get_weights(), compare.optimizer_state(model))
             assert_same_step(actual, expected, number, rounding)
 
 
@@ -115,19 +98,11 @@ def check_small_net_gradients() -> None:
     assert_within(model(x), g["output"], bounds(start, x, y).output, "output")
     for prefix, weights in (("", None), ("weighted_", g["sample_weight"])):
         rounding = bounds(start, x, y, weights)
-        loss, found, _ = gradients(model, x, y, weights)
+        loss, found, _ = compare.gradients(model, x, y, weights)
         assert_within(loss, g[f"{prefix}loss"], rounding.loss, "loss")
         expected = numbered(g, f"{prefix}gradient")
         for i, (a, b, c) in enumerate(zip(found, expected, rounding.gradients, strict=True)):
             assert_within(a, b, c, f"gradient {i}")
-
-
-def test_small_net_gradients() -> None:
-    check_small_net_gradients()
-
-
-def test_small_net_steps() -> None:
-    check_small_net_steps()
 
 
 # ------------------------------------------------------------ whole fits
@@ -181,17 +156,8 @@ def check_adam(name: str, make: Any = optimizers.Adam) -> None:
                 variables[i].numpy(), series[t - 1], rtol=0, atol=atol, err_msg=f"value {i}"
             )
     # From 0, where nothing is rounded away, each step is right to some roundings of its size.
-    moved = variables[0].numpy()
-    np.testing.assert_allclose(moved, series_of(g, name), rtol=64 * EPS, atol=0)
-
-
-def series_of(g: dict[str, np.ndarray], name: str) -> np.ndarray:
-    return g[f"{name}_value0"][-1]
-
-
-@pytest.mark.parametrize("name", ["default", "other"])
-def test_adam(name: str) -> None:
-    check_adam(name)
+    last = g[f"{name}_value0"][-1]
+    np.testing.assert_allclose(variables[0].numpy(), last, rtol=64 * EPS, atol=0)
 
 
 # ------------------------------------------------------------ losses, activations, initializers
@@ -217,24 +183,34 @@ def test_losses() -> None:
 def check_saturated_softmax() -> None:
     """Compare a model that ends in softmax, row by row, where probabilities are 0 and 1."""
     g = golden("losses")
-    model = Sequential([layers.Input((3,)), layers.Dense(3, activation="softmax")])
+    model = tinynet.Sequential([layers.Input((3,)), layers.Dense(3, activation="softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
     model.set_weights([np.eye(3), np.zeros(3)])
     for i, (row, label) in enumerate(zip(g["logits"], g["logits_y"], strict=True)):
-        loss, (_, d_logits), _ = gradients(model, row[None], label[None])
+        loss, (_, d_logits), _ = compare.gradients(model, row[None], label[None])
         assert loss == pytest.approx(g["softmax_model_loss"][i], rel=4 * EPS, abs=2 * EPS)
         assert_within(d_logits, g["softmax_model_gradient"][i], 4 * EPS, f"row {i}")
         assert model.evaluate(row[None], label[None], verbose=0) == loss
 
 
-def test_saturated_softmax() -> None:
-    check_saturated_softmax()
+CHECKS: dict[str, Callable[[], None]] = {
+    "small net, gradients": check_small_net_gradients,
+    "small net, steps": check_small_net_steps,
+    "saturated softmax": check_saturated_softmax,
+    "adam": functools.partial(check_adam, "default"),
+    "other adam": functools.partial(check_adam, "other"),
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_golden_numbers(name: str) -> None:
+    CHECKS[name]()
 
 
 def test_activations() -> None:
     g = golden("activations")
     names = [name for name in g if f"{name}_derivative" in g and name != "relu_options"]
-    mine = [name for name in names if name in activations._registry.names]
+    mine = [name for name in names if name in registry.names(activations)]
     assert {"linear", "relu", "sigmoid", "tanh"} <= set(mine)
     functions = {name: activations.get(name) for name in mine}
     options = {"negative_slope": 0.1, "max_value": 4.0, "threshold": 1.0}
@@ -248,7 +224,7 @@ def test_activations() -> None:
         np.testing.assert_allclose(
             d, g[f"{name}_derivative"], rtol=16 * EPS, atol=4 * EPS, err_msg=name
         )
-    for name in {"softmax", "log_softmax"} & set(activations._registry.names):
+    for name in ("softmax", "log_softmax"):
         function = activations.get(name)
         y = function.forward(g["rows"])
         np.testing.assert_allclose(y, g[name], rtol=8 * EPS, atol=1e-37, err_msg=name)

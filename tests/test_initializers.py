@@ -50,24 +50,23 @@ def test_fixed_values() -> None:
     assert (I.Ones()((2, 3)) == 1).all()
     assert (I.Constant(0.5)((2, 3)) == 0.5).all()
     assert I.Zeros()((), dtype="float64").dtype == np.float64
-    shifted = I.RandomNormal(mean=5.0, stddev=0.0)((3,))
-    assert shifted.tolist() == [5, 5, 5]
+    assert I.RandomNormal(mean=5.0, stddev=0.0)((3,)).tolist() == [5, 5, 5]
+    assert I.Constant(1)((1,)).tolist() == [1]
+    assert I.RandomUniform(0, 1, seed=1)((5,)).min() >= 0
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_an_initializer_gives_the_same_values_on_every_call(name: str) -> None:
-    options = KINDS[name][0]
-    make = getattr(I, name)
+    options, make = KINDS[name][0], getattr(I, name)
     unseeded, other = make(**options), make(**options)
-    first = unseeded((4, 5)).tobytes()
-    assert unseeded((4, 5)).tobytes() == first
-    assert other((4, 5)).tobytes() != first
-    assert make(**options, seed=3)((4, 5)).tobytes() == make(**options, seed=3)((4, 5)).tobytes()
-    config = unseeded.get_config()
-    assert config["seed"] is None
-    assert type(make.from_config(make(**options, seed=3).get_config())) is make
-    again = make.from_config(make(**options, seed=3).get_config())
-    assert again((4, 5)).tobytes() == make(**options, seed=3)((4, 5)).tobytes()
+    seeded, same = make(**options, seed=3), make(**options, seed=3)
+    again = make.from_config(seeded.get_config())
+    assert type(again) is make
+    each = [unseeded, unseeded, other, seeded, same, again]
+    a, b, c, *of_seed = (initializer((4, 5)).tobytes() for initializer in each)
+    assert a == b != c
+    assert len({*of_seed}) == 1
+    assert unseeded.get_config()["seed"] is None
 
 
 def test_layers_that_share_an_initializer_start_equal_and_those_that_share_a_name_do_not() -> None:
@@ -89,55 +88,22 @@ def test_the_stream_of_seeds() -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-@pytest.mark.parametrize(
-    ("identifier", "kind"),
-    [
-        ("glorot_uniform", I.GlorotUniform),
-        ("GlorotUniform", I.GlorotUniform),
-        ("normal", I.RandomNormal),
-        ("uniform", I.RandomUniform),
-        ("one", I.Ones),
-        ("zero", I.Zeros),
-        (I.HeNormal, I.HeNormal),
-        (I.HeNormal(), I.HeNormal),
-        ({"class_name": "Constant", "config": {"value": 2.0}}, I.Constant),
-        (I.serialize(I.HeUniform(seed=4)), I.HeUniform),
-        (None, type(None)),
-    ],
-)
-def test_get(identifier, kind) -> None:
-    assert type(I.get(identifier)) is kind
+def test_get() -> None:
+    for kind, *identifiers in (
+        (I.GlorotUniform, "glorot_uniform", "GlorotUniform"),
+        (I.RandomNormal, "normal"),
+        (I.RandomUniform, "uniform"),
+        (I.Ones, "one"),
+        (I.Zeros, "zero"),
+        (I.HeNormal, I.HeNormal, I.HeNormal()),
+        (I.Constant, {"class_name": "Constant", "config": {"value": 2.0}}),
+        (I.HeUniform, I.serialize(I.HeUniform(seed=4))),
+        (type(None), None),
+    ):
+        assert {type(I.get(identifier)) for identifier in identifiers} == {kind}
 
 
 def test_a_function_of_one_s_own() -> None:
     layer = layers.Dense(2, kernel_initializer=lambda shape, dtype=None: np.full(shape, 3.0))
     layer.build((None, 2))
     assert layer.kernel.numpy().tolist() == [[3, 3], [3, 3]]
-    wrong = layers.Dense(2, kernel_initializer=lambda shape, dtype=None: np.zeros((1, 1)))
-    with pytest.raises(ValueError, match=r"shape \(2, 2\)\. Received: shape \(1, 1\)$"):
-        wrong.build((None, 2))
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda: I.get("glorot"),
-        lambda: I.get(3),
-        lambda: I.HeNormal(seed=-1),
-        lambda: I.HeNormal(seed=1.5),
-        lambda: I.RandomNormal(stddev=-1.0),
-        lambda: I.VarianceScaling(scale=0.0),
-        lambda: I.VarianceScaling(mode="fan"),
-        lambda: I.VarianceScaling(distribution="gauss"),
-        lambda: I.get({"class_name": "Nothing", "config": {}}),
-        lambda: I.get({"config": {}}),
-    ],
-)
-def test_wrong_arguments(wrong) -> None:
-    with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
-        wrong()
-
-
-def test_an_integer_where_a_number_is_meant() -> None:
-    assert I.Constant(1)((1,)).tolist() == [1]
-    assert I.RandomUniform(0, 1, seed=1)((5,)).min() >= 0

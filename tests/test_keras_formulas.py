@@ -17,9 +17,11 @@ pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
 import tinynet
 from reference import keras_net
 from tests.compare import EPS
-from tinynet._core.buffers import Workspace
+from tests.internals import registry
+from tests.test_keras_features import loss_of_both, with_gradient
+from tinynet import activations
 
-keras, tf = keras_net.keras, keras_net.tf
+keras = keras_net.keras
 
 REDUCTIONS = ["sum_over_batch_size", "mean", "sum", "none", "mean_with_sample_weight"]
 
@@ -106,34 +108,16 @@ def test_losses_against_keras(case: int, any_seed: int) -> None:
     rng = np.random.default_rng([any_seed, 1, case])
     name, options = random_loss(rng)
     y, p = random_data(rng, name, options)
-    reduction = pick(rng, *REDUCTIONS)
-    theirs = getattr(keras.losses, name)(**options, reduction=reduction)
-    ours = getattr(tinynet.losses, name)(**options, reduction=reduction)
     values = getattr(keras.losses, name)(**options, reduction="none")(y, p)
+    options["reduction"] = pick(rng, *REDUCTIONS)
     weights = random_weights(rng, tuple(values.shape))
-    what = f"{name}({options}, {reduction}), y {y.shape}, p {p.shape}, weights {np.shape(weights)}"
-    with tf.GradientTape() as tape:
-        variable = tf.Variable(p)
-        expected = theirs(y, variable, weights)
-        total = tf.reduce_sum(expected)
+    what = f"{name}({options}), y {y.shape}, p {p.shape}, weights {np.shape(weights)}"
+    found, expected, d_y, gradient = loss_of_both(name, options, y, p, weights)
     # Sums of up to 75 values of size 10, and the logarithms of values from 0.02 on.
-    found = ours(y, p, weights)
-    expected = expected.numpy().reshape(found.shape)  # Keras' values take the weights' shape
     np.testing.assert_allclose(found, expected, rtol=100 * EPS, atol=20 * EPS, err_msg=what)
-    if reduction == "none":
-        return
-    labels = ours.prepare(y, p.shape)
-    if weights is not None:
-        weights = tinynet.losses.fit_weights(weights, ours.values_shape(labels, p.shape))
-    _, gradient = ours.step(labels, p, weights, Workspace())
-    scale = float(np.abs(gradient).max()) + 1
-    np.testing.assert_allclose(
-        gradient,
-        np.asarray(tape.gradient(total, variable)),
-        rtol=200 * EPS,
-        atol=200 * EPS * scale,
-        err_msg=what,
-    )
+    if d_y is not None:
+        room = 200 * EPS * (float(np.abs(d_y).max()) + 1)
+        np.testing.assert_allclose(d_y, gradient, rtol=200 * EPS, atol=room, err_msg=what)
 
 
 def random_metric(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
@@ -156,10 +140,7 @@ def random_metric(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
 def test_metrics_against_keras(case: int, any_seed: int) -> None:
     rng = np.random.default_rng([any_seed, 2, case])
     name, options = random_metric(rng)
-    theirs, ours = (
-        getattr(keras.metrics, name)(**options),
-        getattr(tinynet.metrics, name)(**options),
-    )
+    theirs, ours = (getattr(k.metrics, name)(**options) for k in (keras, tinynet))
     for _ in range(2):
         y, p = random_data(rng, "BinaryCrossentropy" if name == "BinaryAccuracy" else name, options)
         if name.startswith(("Binary", "KLD", "Poisson")) or "Hinge" in name:
@@ -171,45 +152,20 @@ def test_metrics_against_keras(case: int, any_seed: int) -> None:
         what = f"{name}({options}), y {y.shape}, p {p.shape}, weights {np.shape(weights)}"
         theirs.update_state(y, p, weights)
         ours.update_state(y, p, weights)
-        np.testing.assert_allclose(
-            ours.result(), theirs.result(), rtol=100 * EPS, atol=20 * EPS, err_msg=what
-        )
-
-
-@pytest.mark.parametrize("case", range(40))
-@pytest.mark.parametrize("name", ["Precision", "Recall"])
-def test_precision_and_recall_against_keras(name: str, case: int, any_seed: int) -> None:
-    rng = np.random.default_rng([any_seed, 3, case])
-    n, c = rng.integers(1, 7), rng.integers(2, 6)
-    limits = rng.uniform(0.1, 0.9, rng.integers(1, 5)).round(1)
-    options = {
-        "thresholds": pick(rng, None, float(limits[0]), [float(v) for v in limits]),
-        "top_k": pick(rng, None, int(rng.integers(1, c + 1))),
-        "class_id": pick(rng, None, int(rng.integers(0, c))),
-    }
-    theirs, ours = (
-        getattr(keras.metrics, name)(**options),
-        getattr(tinynet.metrics, name)(**options),
-    )
-    for _ in range(2):
-        y = (rng.random((n, c)) < 0.4).astype(pick(rng, "int64", "float32", "bool"))
-        p = rng.random((n, c)).round(1).astype("float32")
-        weights = pick(rng, None, rng.uniform(0, 2, n), rng.uniform(0, 2, (n, 1)))
-        theirs.update_state(y, p, None if weights is None else weights.reshape(n))
-        ours.update_state(y, p, weights)
-        assert np.shape(ours.result()) == tuple(theirs.result().shape)
-        np.testing.assert_allclose(
-            ours.result(), theirs.result(), rtol=50 * EPS, atol=EPS, err_msg=str((options, weights))
-        )
-    again = getattr(tinynet.metrics, name).from_config(ours.get_config())
-    assert again.get_config() == ours.get_config()
-    assert getattr(keras.metrics, name).from_config(ours.get_config()).top_k == options["top_k"]
+        results = ours.result(), theirs.result()
+        np.testing.assert_allclose(*results, rtol=100 * EPS, atol=20 * EPS, err_msg=what)
 
 
 def confusion_options(rng: np.random.Generator, name: str, classes: int) -> dict[str, Any]:
     """Draw the options of a metric that counts decisions."""
     even = np.linspace(0, 1, 11)[1:-1]
     limits = pick(rng, even, rng.uniform(0.1, 0.9, rng.integers(1, 5)).round(1)).tolist()
+    if name in ("Precision", "Recall"):
+        return {
+            "thresholds": pick(rng, None, limits[0], limits),
+            "top_k": pick(rng, None, int(rng.integers(1, classes + 1))),
+            "class_id": pick(rng, None, int(rng.integers(0, classes))),
+        }
     if name.startswith(("True", "False")):
         return {"thresholds": pick(rng, None, limits[0], limits)}
     if name == "R2Score":
@@ -243,28 +199,27 @@ def confusion_options(rng: np.random.Generator, name: str, classes: int) -> dict
     }
 
 
-@pytest.mark.parametrize("case", range(20))
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives", "AUC"),
-        *("SensitivityAtSpecificity", "SpecificityAtSensitivity", "PrecisionAtRecall"),
-        *("RecallAtPrecision", "FBetaScore", "F1Score", "R2Score"),
-    ],
-)
+COUNTING = [
+    *("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives", "AUC"),
+    *("SensitivityAtSpecificity", "SpecificityAtSensitivity", "PrecisionAtRecall"),
+    *("RecallAtPrecision", "FBetaScore", "F1Score", "R2Score", "Precision", "Recall"),
+]
+DRAWS = [(n, k) for n in COUNTING for k in range(40 if n in ("Precision", "Recall") else 20)]
+
+
+@pytest.mark.parametrize(("name", "case"), DRAWS)
 def test_counting_metrics_against_keras(name: str, case: int, any_seed: int) -> None:
     """Some predictions are equal to thresholds, and some are out of range."""
     rng = np.random.default_rng([any_seed, 7, case])
     c = int(rng.integers(2, 6))
     options = confusion_options(rng, name, c)
     theirs, ours = (getattr(k.metrics, name)(**options) for k in (keras, tinynet))
-    free = "Score" not in name and name != "AUC" and options.get("class_id") is None
+    columns_count = options.get("class_id") is not None or options.get("top_k") is not None
+    free = "Score" not in name and name != "AUC" and not columns_count
     cube = free or (name == "AUC" and not options["multi_label"])
     for _ in range(3):
-        shape = (
-            int(rng.integers(3, 9)),
-            *(pick(rng, (c,), () if free else (c,), (2, c) if cube else (c,))),
-        )
+        columns = pick(rng, (c,), () if free else (c,), (2, c) if cube else (c,))
+        shape = (int(rng.integers(3, 9)), *columns)
         y = (rng.random(shape) < 0.4).astype(pick(rng, "int64", "float32", "bool"))
         p = pick(rng, rng.random(shape), rng.random(shape).round(1), rng.normal(0.5, 0.4, shape))
         p = (2 * p - 1 if options.get("from_logits") else p).astype("float32")
@@ -273,8 +228,10 @@ def test_counting_metrics_against_keras(name: str, case: int, any_seed: int) -> 
         weights = pick(rng, None, rng.uniform(0, 2, shape[:1]).astype("float32"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of R2Score's fallback, in both
-            theirs.update_state(y, p, weights if len(shape) < 3 else None)
-            ours.update_state(y, p, weights if len(shape) < 3 else None)
+            weights = weights if len(shape) < 3 else None
+            theirs.update_state(y, p, weights)
+            column = weights is not None and "Score" not in name and rng.random() < 0.3
+            ours.update_state(y, p, weights[:, None] if column else weights)
             expected, found = np.asarray(theirs.result()), ours.result()
         assert np.shape(found) == expected.shape
         # Keras sums up to 150 float32 numbers; areas and R2 are differences of such sums.
@@ -346,38 +303,25 @@ def test_activations_against_keras(case: int, any_seed: int) -> None:
         "threshold": number,
     }
     below = {**options, "threshold": -number}
-    names = sorted(tinynet.activations._registry.names)
+    layers, own, name = tinynet.layers, activations, pick(rng, *sorted(registry.names(activations)))
     theirs, ours = pick(
         rng,
-        (keras.layers.ReLU(**options), tinynet.layers.ReLU(**options).activation),
-        (
-            lambda x: keras.activations.relu(x, **below),
-            tinynet.activations.relu.with_options(**below),
-        ),
-        (keras.layers.LeakyReLU(number), tinynet.layers.LeakyReLU(number).activation),
-        (
-            lambda x: keras.activations.elu(x, number),
-            tinynet.activations.elu.with_options(alpha=number),
-        ),
-        *(
-            (getattr(keras.activations, n), getattr(tinynet.activations, n))
-            for n in [pick(rng, *names)]
-        ),
+        (keras.layers.ReLU(**options), layers.ReLU(**options).activation),
+        (lambda x: keras.activations.relu(x, **below), own.relu.with_options(**below)),
+        (keras.layers.LeakyReLU(number), layers.LeakyReLU(number).activation),
+        (lambda x: keras.activations.elu(x, number), own.elu.with_options(alpha=number)),
+        (getattr(keras.activations, name), getattr(own, name)),
     )
     corners = [0.0, 3.0, -3.0, 6.0, number, -number, options["max_value"] or 0.0]
     x = np.array([[*corners, *5 * rng.standard_normal(33)]], np.float32)
     upstream = rng.standard_normal(x.shape).astype("float32")
-    with tf.GradientTape() as tape:
-        variable = tf.Variable(x)
-        y = theirs(variable)
-    gradient = tape.gradient(y, variable, output_gradients=tf.constant(upstream))
+    y, gradient = with_gradient(theirs, x, upstream)
     found = ours.forward(x)
     what = f"{ours}, {ours.options}, {x}"
     # The tails of gelu and mish are differences of numbers of size 1.
     np.testing.assert_allclose(found, y, rtol=100 * EPS, atol=20 * EPS, err_msg=what)
-    np.testing.assert_allclose(
-        ours.backward(upstream, x, found), gradient, rtol=200 * EPS, atol=50 * EPS, err_msg=what
-    )
+    d_x = ours.backward(upstream, x, found)
+    np.testing.assert_allclose(d_x, gradient, rtol=200 * EPS, atol=50 * EPS, err_msg=what)
 
 
 def random_optimizer(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
@@ -388,6 +332,7 @@ def random_optimizer(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
         "epsilon": float(10 ** rng.uniform(-7, -2)),
     }
     momentum = pick(rng, 0.0, 0.9, 1.0)
+    root = {"rho": pick(rng, 0.5, 0.9), "epsilon": 1e-3}
     name, options = pick(
         rng,
         ("SGD", {"momentum": momentum, "nesterov": bool(rng.random() < 0.5)}),
@@ -395,15 +340,7 @@ def random_optimizer(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
         ("AdamW", {**moments, "weight_decay": float(rng.uniform(0, 0.1))}),
         ("Nadam", moments),
         ("Adagrad", {"initial_accumulator_value": float(rng.uniform(0, 1)), "epsilon": 1e-3}),
-        (
-            "RMSprop",
-            {
-                "rho": pick(rng, 0.5, 0.9),
-                "momentum": momentum,
-                "epsilon": 1e-3,
-                "centered": bool(rng.random() < 0.3),
-            },
-        ),
+        ("RMSprop", {**root, "momentum": momentum, "centered": bool(rng.random() < 0.3)}),
     )
     options = {"learning_rate": rate, **options}
     if name != "AdamW":
@@ -434,15 +371,10 @@ def test_optimizers_against_keras(case: int, any_seed: int) -> None:
         if excluded:
             optimizer.exclude_from_weight_decay(**excluded)
         for gradients in steps:
-            pairs = zip(
-                map(k.ops.convert_to_tensor if k is keras else np.array, gradients),
-                net.trainable_variables,
-                strict=True,
-            )
-            optimizer.apply_gradients(list(pairs))
+            tensors = map(k.ops.convert_to_tensor, gradients)
+            optimizer.apply_gradients(zip(tensors, net.trainable_variables, strict=True))
         optimizer.finalize_variable_values(net.trainable_variables)
         results.append(net.get_weights())
+    what = f"{name}({options}), {excluded}"
     for theirs, ours in zip(*results, strict=True):
-        np.testing.assert_allclose(
-            ours, theirs, rtol=1e-4, atol=1e-4, err_msg=f"{name}({options}), {excluded}"
-        )
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4, err_msg=what)

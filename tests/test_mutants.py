@@ -20,7 +20,7 @@ from tests.test_golden import (
 from tinynet import config, functional, losses
 
 right_adam, right_size = functional.adam, functional.adam_step_size
-right_gradients, right_divisor = functional.dense_gradients, losses.Loss.divisor
+right_gradients = functional.dense_gradients
 right_step = functional.softmax_crossentropy_step
 right_layer_gradients = functional.dense_layer_backward
 right_loss = functional.mean_softmax_crossentropy
@@ -78,10 +78,7 @@ def loss_times(factor):
         d_logits *= factor(weights, len(labels))
         return d_logits
 
-    return [
-        (functional, "mean_softmax_crossentropy", loss),
-        (functional, "mean_softmax_crossentropy_backward", backward),
-    ]
+    return {"mean_softmax_crossentropy": loss, "mean_softmax_crossentropy_backward": backward}
 
 
 def no_loss_gradient(d_loss, probabilities, labels, weights=None):
@@ -113,79 +110,61 @@ def beta_2_of_nine_tenths(rate, beta_1, beta_2, step, dtype=np.float32):
     return right_size(rate, beta_1, 0.9, step, dtype)
 
 
-F, WRONG = functional, EpsilonInTheCorrection()
+WRONG = EpsilonInTheCorrection()
 STEPS, ADAM = check_small_net_steps, lambda: check_adam("default")
 GRADIENTS, SATURATED = check_small_net_gradients, check_saturated_softmax
-# name: ([(where, name, what stands there instead)], the checks that must all reject it)
-MUTANTS: dict[str, tuple[list[tuple[Any, str, Any]], list[Callable[[], None]]]] = {
+# name: (functions of `functional`, or a loss' divisor, and what stands there instead; the checks
+# that must all reject it)
+MUTANTS: dict[str, tuple[dict[str, Any], list[Callable[[], None]]]] = {
     "epsilon inside the correction": (
-        [(F, "adam", WRONG.adam), (F, "adam_step_size", WRONG.size)],
+        {"adam": WRONG.adam, "adam_step_size": WRONG.size},
         [STEPS, ADAM],
     ),
-    "epsilon times 1000": ([(F, "adam", adam_with(epsilon=1000))], [STEPS, ADAM]),
-    "epsilon nearly left out": ([(F, "adam", adam_with(epsilon=1e-3))], [STEPS, ADAM]),
-    "no correction": (
-        [(F, "adam_step_size", lambda rate, *rest: np.float32(rate))],
-        [STEPS, ADAM],
-    ),
+    "epsilon times 1000": ({"adam": adam_with(epsilon=1000)}, [STEPS, ADAM]),
+    "epsilon nearly left out": ({"adam": adam_with(epsilon=1e-3)}, [STEPS, ADAM]),
+    "no correction": ({"adam_step_size": lambda rate, *rest: np.float32(rate)}, [STEPS, ADAM]),
     "beta_2 of 0.9": (
-        [
-            (F, "adam", adam_with(rate_2=100)),
-            (F, "adam_step_size", beta_2_of_nine_tenths),
-        ],
+        {"adam": adam_with(rate_2=100), "adam_step_size": beta_2_of_nine_tenths},
         [STEPS, ADAM],
     ),
     "moments one step behind": (
-        [
-            (
-                F,
-                "adam_step_size",
-                lambda r, a, b, step, t=np.float32: right_size(r, a, b, step + 1, t),
-            )
-        ],
+        {"adam_step_size": lambda r, a, b, step, *t: right_size(r, a, b, step + 1, *t)},
         [STEPS, ADAM],
     ),
     "gradients times 7": (
-        [
-            (F, "dense_gradients", gradients_times_seven),
-            (F, "dense_layer_backward", layer_gradients_times_seven),
-        ],
+        {
+            "dense_gradients": gradients_times_seven,
+            "dense_layer_backward": layer_gradients_times_seven,
+        },
         [STEPS, GRADIENTS],
     ),
     "sum in place of mean": (
-        [
-            (losses.Loss, "divisor", lambda self, weights, count: 1),
-            *loss_times(lambda weights, count: count),
-        ],
+        {"divisor": lambda self, weights, n: 1, **loss_times(lambda weights, n: n)},
         [STEPS, GRADIENTS],
     ),
     "mean by the weights": (
-        [
-            (losses.Loss, "divisor", lambda s, w, count: count if w is None else float(w.sum())),
-            *loss_times(lambda w, count: 1 if w is None else count / float(w.sum())),
-        ],
+        {
+            "divisor": lambda self, weights, n: n if weights is None else float(weights.sum()),
+            **loss_times(lambda weights, n: 1 if weights is None else n / float(weights.sum())),
+        },
         [GRADIENTS],
     ),
     "softmax without a gradient": (
-        [
-            (F, "softmax_crossentropy_step", no_gradient),
-            (functional, "mean_softmax_crossentropy_backward", no_loss_gradient),
-        ],
+        {
+            "softmax_crossentropy_step": no_gradient,
+            "mean_softmax_crossentropy_backward": no_loss_gradient,
+        },
         [STEPS, GRADIENTS, SATURATED],
     ),
     "clipped probabilities": (
-        [
-            (F, "softmax_crossentropy_step", no_gradient_from_a_sure_softmax),
-            (
-                functional,
-                "mean_softmax_crossentropy_backward",
-                no_loss_gradient_from_a_sure_softmax,
-            ),
-        ],
+        {
+            "softmax_crossentropy_step": no_gradient_from_a_sure_softmax,
+            "mean_softmax_crossentropy_backward": no_loss_gradient_from_a_sure_softmax,
+        },
         [SATURATED],
     ),
     "relu open at zero": (
-        [(F, "relu_backward", lambda d_y, x, y, out=None: np.multiply(d_y, y >= 0, out=out))],
+        {"relu_backward": lambda d_y, x, y, out=None: np.multiply(d_y, y >= 0, out=out)},
         [GRADIENTS],
     ),
 }
@@ -199,7 +178,8 @@ CASES = [
 @pytest.mark.parametrize(("changes", "check"), CASES)
 def test_mutants_are_rejected(changes: Any, check: Callable[[], None], monkeypatch) -> None:
     backend = config.backend()
-    for where, name, instead in changes:
+    for name, instead in changes.items():
+        where = losses.Loss if name == "divisor" else functional
         monkeypatch.setattr(where, name, instead)
     config.set_backend("numpy")  # forgets which functions were in use
     with pytest.raises(AssertionError, match=r"apart, allowed are|[Nn]ot equal|!=|=="):

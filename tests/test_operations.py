@@ -18,9 +18,8 @@ RNG = np.random.default_rng(3)
 
 def near(*shape: int) -> np.ndarray:
     """Draw distinct numbers from -2 to 2, none near 0 or an integer, so that no kink is near."""
-    return np.sign(RNG.standard_normal(shape)) * RNG.uniform(0.1, 0.4, shape) + RNG.integers(
-        -1, 2, shape
-    )
+    signs = np.sign(RNG.standard_normal(shape))
+    return signs * RNG.uniform(0.1, 0.4, shape) + RNG.integers(-1, 2, shape)
 
 
 def positive(*shape: int) -> np.ndarray:
@@ -31,15 +30,27 @@ def inside(*shape: int) -> np.ndarray:
     return RNG.uniform(-0.8, 0.8, shape)
 
 
+Row = tuple[str, list[Any], dict[str, Any]]
+
+
+def each(names: str, *inputs: Any, **options: Any) -> list[Row]:
+    """Make a row of the same inputs for each operation."""
+    return [(name, [*inputs], options) for name in names.split()]
+
+
+def ways(names: str, inputs: list[Any], *options: dict[str, Any]) -> list[Row]:
+    """Make a row of the same inputs for each operation and each of some options."""
+    return [(name, inputs, given) for name in names.split() for given in options]
+
+
 INDICES = np.array([[2, 0], [1, 2]])
 # name, inputs, options; a row for each operation, and further ones for its options.
-ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
-    *((name, [near(3, 4)], {}) for name in ("absolute", "negative", "sign", "square", "exp")),
-    *((name, [near(3, 4)], {}) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "erf")),
-    *((name, [near(3, 4)], {}) for name in ("expm1", "arctan", "arcsinh", "reciprocal")),
-    *((name, [positive(3, 4)], {}) for name in ("sqrt", "rsqrt", "log", "log2", "log10", "log1p")),
-    *((name, [inside(3, 4)], {}) for name in ("arcsin", "arccos", "arctanh")),
-    ("arccosh", [1 + positive(3, 4)], {}),
+ROWS: list[Row] = [
+    *each("absolute negative sign square exp sin cos tan sinh cosh tanh erf erfc", near(3, 4)),
+    *each("expm1 arctan arcsinh reciprocal nan_to_num normalize ravel stop_gradient", near(3, 4)),
+    *each("sqrt rsqrt log log2 log10 log1p", positive(3, 4)),
+    *each("arcsin arccos arctanh erfinv", inside(3, 4)),
+    *each("arccosh", 1 + positive(3, 4)),
     *(
         (name, [near(2, 3, 4), near(*shape)], {})
         for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "arctan2")
@@ -47,42 +58,29 @@ ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
     ),
     ("power", [positive(3, 4), near(4)], {}),
     ("mod", [near(3, 4), 1.7 + positive(4)], {}),
-    ("hypot", [near(3, 4), near(4)], {}),
-    ("logaddexp", [near(3, 4), near(4)], {}),
+    *each("hypot logaddexp divide_no_nan", near(3, 4), near(4)),
     ("where", [near(3, 4) > 0, near(3, 4), near(4)], {}),
     ("clip", [near(3, 4)], {"x_min": -0.6, "x_max": 1.05}),
-    *(
-        (name, [near(2, 3, 4)], {"axis": axis, "keepdims": keepdims})
-        for name in ("sum", "mean", "max", "min", "prod", "var", "std", "logsumexp")
-        for axis in (None, 1, (0, 2), -1)
-        for keepdims in (False, True)
+    *ways(
+        "sum mean max min prod var std logsumexp",
+        [near(2, 3, 4)],
+        *({"axis": a, "keepdims": k} for a in (None, 1, (0, 2), -1) for k in (False, True)),
     ),
     ("prod", [np.array([[2.0, 0.0, 5.0], [0.0, 0.0, 3.0]])], {"axis": 1}),
-    *((name, [near(3, 4)], {"axis": a}) for name in ("cumsum", "cumprod") for a in (0, -1, None)),
-    ("norm", [near(3, 4)], {"axis": 1}),
-    ("norm", [near(3, 4)], {}),
+    *ways("cumsum cumprod", [near(3, 4)], {"axis": 0}, {"axis": -1}, {"axis": None}),
+    *ways("norm", [near(3, 4)], {}, {"axis": 1}, {"ord": np.inf, "axis": 1}),
     ("norm", [near(3, 4)], {"ord": 1, "axis": 0, "keepdims": True}),
-    ("norm", [near(3, 4)], {"ord": np.inf, "axis": 1}),
-    ("normalize", [near(3, 4)], {}),
     ("normalize", [near(3, 4)], {"axis": 0, "order": 1}),
-    ("average", [near(3, 4)], {"axis": 1}),
+    *ways("average", [near(3, 4)], {"axis": 1}, {"weights": positive(3, 4)}),
     ("average", [near(3, 4)], {"axis": 1, "weights": np.array([1.0, 2.0, 3.0, 0.5])}),
-    ("average", [near(3, 4)], {"weights": positive(3, 4)}),
-    ("moments", [near(3, 4)], {"axes": [0]}),
-    ("moments", [near(3, 4)], {"axes": [0, 1], "keepdims": True}),
+    ("average", [near(3, 4)], {"axis": 0, "weights": np.array([1.0, 2.0, 3.0])}),
+    *ways("moments", [near(3, 4)], {"axes": [0]}, {"axes": [0, 1], "keepdims": True}),
     ("median", [near(3, 5)], {"axis": 1}),
-    ("median", [near(4, 5)], {"axis": 0, "keepdims": True}),
-    ("median", [near(3, 4)], {}),
-    ("median", [near(3, 4)], {"keepdims": True}),
+    *ways("median", [near(4, 5)], {}, {"keepdims": True}, {"axis": 0, "keepdims": True}),
     ("max", [near(0, 3)], {"axis": 0, "initial": -5.0}),
     ("min", [near(2, 3)], {"axis": 0, "initial": 5.0}),
-    ("nan_to_num", [np.array([[1.5, -2.0], [0.3, 4.0]])], {}),
-    ("erfinv", [inside(3, 4)], {}),
-    ("erfc", [near(3, 4)], {}),
-    ("divide_no_nan", [near(3, 4), near(3, 4)], {}),
     ("inner", [near(3, 4), near(2, 4)], {}),
     ("outer", [near(3), near(2)], {}),
-    ("trace", [near(3, 4)], {"offset": 1}),
     *(
         ("einsum", [rule, *(near(*shape) for shape in shapes)], {})
         for rule, shapes in {
@@ -101,7 +99,7 @@ ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
         }.items()
     ),
     ("batch_normalization", [near(3, 4), near(4), positive(4)], {"axis": -1}),
-    (
+    *ways(
         "batch_normalization",
         [near(2, 3, 4), near(3), positive(3), 1, near(3), near(3)],
         {"epsilon": 0.1},
@@ -109,40 +107,32 @@ ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("layer_normalization", [near(3, 4)], {"epsilon": 0.1}),
     ("layer_normalization", [near(3, 4), near(4), near(4)], {}),
     ("rms_normalization", [near(3, 4), near(4)], {}),
-    ("matmul", [near(3, 4), near(4, 2)], {}),
-    ("matmul", [near(5, 3, 4), near(4, 2)], {}),
-    ("matmul", [near(5, 3, 4), near(5, 4, 2)], {}),
-    ("matmul", [near(4), near(4, 2)], {}),
-    ("matmul", [near(3, 4), near(4)], {}),
-    ("matmul", [near(4), near(4)], {}),
-    ("dot", [near(3, 4), near(4, 2)], {}),
-    ("dot", [near(4), near(4)], {}),
+    *each("matmul dot", near(3, 4), near(4, 2)),
+    *each("matmul dot", near(4), near(4)),
+    *(
+        ("matmul", [near(*a), near(*b)], {})
+        for a, b in (((5, 3, 4), (4, 2)), ((5, 3, 4), (5, 4, 2)), ((4,), (4, 2)), ((3, 4), (4,)))
+    ),
     ("dot", [near(2, 3), np.array(2.0)], {}),
     ("tensordot", [near(3, 4, 2), near(4, 2, 5)], {}),
     ("tensordot", [near(3, 4, 2), near(2, 5, 4)], {"axes": [[1, 2], [2, 0]]}),
     ("tensordot", [near(3, 4), near(4, 5)], {"axes": 1}),
     ("reshape", [near(3, 4)], {"newshape": (2, -1)}),
-    ("transpose", [near(2, 3, 4)], {}),
-    ("transpose", [near(2, 3, 4)], {"axes": (2, 0, 1)}),
+    *ways("transpose", [near(2, 3, 4)], {}, {"axes": (2, 0, 1)}),
     ("swapaxes", [near(2, 3, 4)], {"axis1": 0, "axis2": 2}),
-    ("squeeze", [near(2, 1, 4)], {}),
-    ("squeeze", [near(2, 1, 4)], {"axis": 1}),
+    *ways("squeeze", [near(2, 1, 4)], {}, {"axis": 1}),
     ("expand_dims", [near(2, 4)], {"axis": 1}),
     ("broadcast_to", [near(3, 1)], {"shape": (2, 3, 4)}),
-    ("take", [near(3, 4), INDICES], {"axis": 1}),
-    ("take", [near(3, 4), INDICES], {"axis": 0}),
-    ("take", [near(3, 4), INDICES], {}),
+    *ways("take", [near(3, 4), INDICES], {"axis": 1}, {"axis": 0}, {}),
     ("take_along_axis", [near(2, 3), INDICES], {"axis": 1}),
     ("pad", [near(3, 4)], {"pad_width": ((1, 2), (0, 3))}),
     ("pad", [near(3, 4)], {"pad_width": ((1, 2), (0, 3)), "mode": "reflect"}),
     ("pad", [near(3, 4)], {"pad_width": ((1, 1), (2, 0)), "constant_values": 2.0}),
-    ("tile", [near(3, 4)], {"repeats": (2, 3)}),
-    ("tile", [near(3, 4)], {"repeats": (2, 1, 1)}),
-    ("repeat", [near(3, 4)], {"repeats": 2, "axis": 1}),
-    ("repeat", [near(3, 4)], {"repeats": 2}),
+    *ways("tile", [near(3, 4)], {"repeats": (2, 3)}, {"repeats": (2, 1, 1)}),
+    *ways("repeat", [near(3, 4)], {"repeats": 2, "axis": 1}, {"repeats": 2}),
     ("flip", [near(3, 4)], {"axis": 0}),
     ("roll", [near(3, 4)], {"shift": 1, "axis": 1}),
-    ("diagonal", [near(3, 4)], {"offset": 1}),
+    *ways("diagonal trace", [near(3, 4)], {"offset": 1}),
     ("tril", [near(3, 4)], {}),
     ("triu", [near(3, 4)], {"k": 1}),
     ("diag", [near(3)], {"k": 1}),
@@ -159,36 +149,29 @@ ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("segment_sum", [near(4, 3), np.array([0, 0, 2, 1])], {"num_segments": 4}),
     ("segment_sum", [near(4), np.array([2, 0, 1, 0])], {}),
     ("moveaxis", [near(2, 3, 4), 0, -1], {}),
-    ("ravel", [near(3, 4)], {}),
     ("vstack", [[near(1, 3), near(2, 3)]], {}),
     ("hstack", [[near(3), near(2)]], {}),
     ("hstack", [[near(3, 1), near(3, 2)]], {}),
     ("select", [[near(3) > 0, near(3) > 0], [near(3), near(3)]], {"default": 2.0}),
-    ("sort", [near(3, 4)], {}),
-    ("sort", [near(3, 4)], {"axis": 0}),
+    *ways("sort", [near(3, 4)], {}, {"axis": 0}),
     ("top_k", [near(3, 4), 2], {}),
     ("full_like", [near(3, 4), 2.5], {}),
     ("cast", [near(3, 4), "float32"], {}),
     ("cast", [near(3, 4), "int32"], {}),
     ("get_item", [near(3, 4), 1], {}),
-    ("stop_gradient", [near(3, 4)], {}),
     ("concatenate", [[near(2, 3), near(4, 3)]], {}),
     ("concatenate", [[near(2, 3), near(2, 1), near(2, 4)]], {"axis": -1}),
     ("stack", [[near(2, 3), near(2, 3), near(2, 3)]], {}),
     ("stack", [[near(2, 3), near(2, 3)]], {"axis": -1}),
     # activations
-    *((name, [near(3, 4)], {}) for name in ("relu", "relu6", "sigmoid", "softmax", "log_softmax")),
-    *((name, [near(3, 4)], {}) for name in ("softplus", "softsign", "silu", "swish", "selu")),
-    *((name, [near(3, 4)], {}) for name in ("leaky_relu", "elu", "gelu", "hard_sigmoid", "glu")),
-    *((name, [near(3, 4)], {}) for name in ("hard_silu", "hard_swish", "hard_tanh", "celu")),
-    *((name, [near(3, 4)], {}) for name in ("log_sigmoid", "squareplus", "tanh_shrink")),
-    *((name, [near(3, 4)], {}) for name in ("hard_shrink", "soft_shrink", "sparse_plus")),
+    *each("relu relu6 sigmoid softmax log_softmax softplus softsign silu swish selu", near(3, 4)),
+    *each("leaky_relu elu gelu hard_sigmoid glu hard_silu hard_swish hard_tanh celu", near(3, 4)),
+    *each("log_sigmoid squareplus tanh_shrink hard_shrink soft_shrink sparse_plus", near(3, 4)),
     ("sparse_sigmoid", [near(3, 4)], {}),
     ("threshold", [near(3, 4), 0.7, 5.0], {}),
     ("softmax", [near(3, 4)], {"axis": 0}),
     ("leaky_relu", [near(3, 4)], {"negative_slope": 0.3}),
-    ("elu", [near(3, 4)], {"alpha": 0.5}),
-    ("celu", [near(3, 4)], {"alpha": 0.5}),
+    *ways("elu celu", [near(3, 4)], {"alpha": 0.5}),
     ("gelu", [near(3, 4)], {"approximate": False}),
     # losses
     ("binary_crossentropy", [np.round(positive(3, 4) / 2), (inside(3, 4) + 1) / 2], {}),
@@ -196,47 +179,30 @@ ROWS: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("categorical_crossentropy", [np.eye(4)[[1, 0, 3]], positive(3, 4)], {}),
     ("categorical_crossentropy", [np.eye(4)[[1, 0, 3]], near(3, 4)], {"from_logits": True}),
     ("sparse_categorical_crossentropy", [np.array([1, 0, 3]), positive(3, 4)], {}),
-    (
-        "sparse_categorical_crossentropy",
-        [np.array([[1], [0], [3]]), near(3, 4)],
-        {"from_logits": True},
+    *each(
+        "sparse_categorical_crossentropy", np.array([[1], [0], [3]]), near(3, 4), from_logits=True
     ),
 ]
 # Operations without gradients.
-FLAT: list[tuple[str, list[Any], dict[str, Any]]] = [
-    *((name, [near(3, 4)], {}) for name in ("floor", "ceil", "trunc", "round", "isnan", "isinf")),
-    *((name, [near(3, 4)], {}) for name in ("isfinite", "zeros_like", "ones_like", "argsort")),
-    *((name, [near(3, 4)], {}) for name in ("ndim", "shape", "count_nonzero", "nonzero")),
-    *(
-        (name, [np.array([[1, 2], [3, 4]]), np.array([2, 2])], {})
-        for name in ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal")
+FLAT: list[Row] = [
+    *each("floor ceil trunc round isnan isinf isfinite zeros_like ones_like argsort", near(3, 4)),
+    *each("ndim shape count_nonzero nonzero abs", near(3, 4)),
+    *each(
+        "equal not_equal greater greater_equal less less_equal",
+        np.array([[1, 2], [3, 4]]),
+        np.array([2, 2]),
     ),
-    *(
-        (name, [near(3, 4) > 0, near(4) > 0], {})
-        for name in ("logical_and", "logical_or", "logical_xor")
-    ),
+    *each("logical_and logical_or logical_xor", near(3, 4) > 0, near(4) > 0),
     ("logical_not", [near(3, 4) > 0], {}),
-    ("floor_divide", [near(3, 4), near(4)], {}),
-    *(
-        (name, [near(3, 4) > 0], options)
-        for name in ("all", "any")
-        for options in ({}, {"axis": 1}, {"axis": (0, 1), "keepdims": True})
-    ),
-    *(
-        (name, [near(3, 4)], options)
-        for name in ("argmax", "argmin")
-        for options in ({}, {"axis": 1}, {"axis": 0, "keepdims": True})
-    ),
+    *each("floor_divide true_divide", near(3, 4), near(4)),
+    *ways("all any", [near(3, 4) > 0], {}, {"axis": 1}, {"axis": (0, 1), "keepdims": True}),
+    *ways("argmax argmin", [near(3, 4)], {}, {"axis": 1}, {"axis": 0, "keepdims": True}),
     ("round", [near(3, 4)], {"decimals": 1}),
     ("argsort", [near(3, 4)], {"axis": 0}),
     ("count_nonzero", [np.array([[1, 0], [0, 0]])], {"axis": 1}),
     ("isclose", [near(3), near(3)], {"atol": 1.0}),
     ("allclose", [np.ones(3), np.ones(3) + 1e-7], {}),
-    (
-        "nan_to_num",
-        [np.array([np.nan, np.inf, -np.inf, 2.0])],
-        {"nan": 7.0, "posinf": 3.0, "neginf": -9.0},
-    ),
+    *each("nan_to_num", np.array([np.nan, np.inf, -np.inf, 2.0]), nan=7.0, posinf=3.0, neginf=-9.0),
     ("digitize", [near(3, 4), np.array([-1.0, 0.0, 1.0])], {}),
     ("searchsorted", [np.array([-1.0, 0.0, 1.0]), near(4)], {}),
     ("searchsorted", [np.array([-1.0, 0.0, 1.0]), np.array([0.0, 2.0])], {"side": "right"}),
@@ -244,8 +210,7 @@ FLAT: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("one_hot", [INDICES, 3], {"axis": 0, "dtype": "int32"}),
     ("in_top_k", [np.array([1, 0]), near(2, 4).astype(np.float32)], {"k": 2}),
     ("in_top_k", [np.array([1, 0]), np.ones((2, 4), np.float32)], {"k": 2}),
-    ("bincount", [np.array([1, 1, 4])], {}),
-    ("bincount", [np.array([1, 1, 4])], {"minlength": 7}),
+    *ways("bincount", [np.array([1, 1, 4])], {}, {"minlength": 7}),
     ("bincount", [np.array([1, 1, 4])], {"weights": np.array([0.5, 1.0, 2.0], np.float32)}),
     ("unique", [np.array([3, 1, 3, 2])], {}),
     ("unique", [np.array([3, 1, 3, 2])], {"return_inverse": True, "return_counts": True}),
@@ -254,9 +219,8 @@ FLAT: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("ones", [(2, 3)], {"dtype": "int32"}),
     ("full", [(2, 3), 2.5], {}),
     ("empty", [(0, 3)], {}),
-    ("eye", [3], {}),
+    *each("eye identity", 3),
     ("eye", [3, 4], {"k": 1}),
-    ("identity", [3], {}),
     ("arange", [4], {}),
     ("arange", [1, 2.5, 0.5], {}),
     ("linspace", [0.0, 1.0], {"num": 5}),
@@ -267,8 +231,6 @@ FLAT: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("convert_to_tensor", [[1, 2]], {"dtype": "float64"}),
     ("amax", [near(3, 4)], {"axis": 1}),
     ("amin", [near(3, 4)], {}),
-    ("true_divide", [near(3, 4), near(4)], {}),
-    ("abs", [near(3, 4)], {}),
     ("empty_like", [near(0, 4)], {}),
 ]
 
@@ -384,12 +346,8 @@ def test_operation_gradient_is_numerical(row: Any) -> None:
     check_gradient(row)
 
 
-def test_stop_gradient_has_none() -> None:
-    _, (gradient,) = ours(("stop_gradient", [near(3, 4)], {}))
-    assert gradient is None
-
-
 def test_power_of_a_negative_number_has_a_gradient() -> None:
+    assert ours(("stop_gradient", [near(3, 4)], {}))[1] == [None]
     x = as_tensor(np.array([-3.0, 0.0, 2.0]))
     with GradientTape() as tape:
         tape.watch(x)
@@ -530,15 +488,9 @@ def test_operations_on_unusual_shapes_equal_those_of_keras(shapes: Any, keras: A
         if shapes[0] == () and name in ("flip", "norm"):
             continue
         compare(keras, (name, [near(*shapes[0])], options), 1e-7)
-    pairs = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "mod", "hypot")
     for name in (
-        *pairs,
-        "logaddexp",
-        "arctan2",
-        "equal",
-        "greater",
-        "floor_divide",
-        "divide_no_nan",
+        *("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "mod", "hypot"),
+        *("logaddexp", "arctan2", "equal", "greater", "floor_divide", "divide_no_nan"),
     ):
         compare(keras, (name, [positive(*shape) for shape in shapes], {}), 1e-12)
 
@@ -567,9 +519,8 @@ def test_operations_take_lists_and_variables() -> None:
         name, inputs, options = row
         expected = parts_of(getattr(ops, name)(*inputs, **options))
         makers = [lambda array: Variable(array) if is_float(array) else array]
-        if not any(
-            0 in getattr(i, "shape", ()) for i in inputs
-        ):  # a list of no rows has no columns
+        # A list of no rows has no columns.
+        if not any(0 in getattr(i, "shape", ()) for i in inputs):
             makers.append(lambda array: array.tolist())
         for make in makers:
             found = parts_of(getattr(ops, name)(*mapped(make, inputs), **options))
@@ -581,11 +532,6 @@ def test_operations_take_lists_and_variables() -> None:
 def test_top_k_of_unsigned_integers() -> None:
     values, order = ops.top_k(np.uint8([0, 255, 3, 255]), 3)
     assert (values.tolist(), order.tolist()) == ([255, 255, 3], [1, 3, 2])
-
-
-def test_einsum_refuses_another_number_of_operands() -> None:
-    with pytest.raises(ValueError, match=r"one term for each operand.* 'ij,jk->ik' and 1 operands"):
-        ops.einsum("ij,jk->ik", near(2, 3))
 
 
 def test_numpy_functions_of_tensors_are_operations() -> None:
@@ -601,52 +547,28 @@ def test_numpy_functions_of_tensors_are_operations() -> None:
     assert [i.tolist() for i in np.where(as_tensor(np.array([0, 1, 1])))] == [[1, 2]]
 
 
-def test_labels_out_of_range_have_no_crossentropy() -> None:
-    for label in (-1, 4):
-        with pytest.raises(IndexError, match="out of bounds"):
-            ops.sparse_categorical_crossentropy([label], positive(1, 4))
-
-
-def test_norm_refuses_other_orders() -> None:
-    for options in ({"ord": 3}, {"ord": "nuc"}, {"ord": 2, "axis": (0, 1)}):
-        with pytest.raises(ValueError, match=r"ord must be .*Received: ord="):
-            ops.norm(near(3, 4), **options)
-
-
 def test_custom_gradient_replaces_the_derivative() -> None:
     @ops.custom_gradient
     def clipped(x: Any) -> Any:
         return x * 3, lambda upstream: ops.clip(upstream, -1, 1)
 
-    x = as_tensor(np.array([1.0, 2.0]))
-    with GradientTape() as tape:
-        tape.watch(x)
-        loss = (clipped(x) * np.array([0.5, 7.0])).sum()
-    assert float(loss) == 1.5 + 42
-    assert tape.gradient(loss, x).tolist() == [0.5, 1]
-
-
-def test_custom_gradient_of_several_inputs_has_one_for_each() -> None:
     @ops.custom_gradient
     def product(a: Any, b: Any) -> Any:
         return a * b, lambda upstream: (upstream * b * 2, None)
 
-    a, b = as_tensor(near(3)), as_tensor(near(3))
-    with GradientTape() as tape:
+    a, b = as_tensor(np.array([1.0, 2.0])), as_tensor(near(2))
+    with GradientTape(persistent=True) as tape:
         tape.watch([a, b])
+        loss = (clipped(a) * np.array([0.5, 7.0])).sum()
         y = product(a, b)
+    assert float(loss) == 1.5 + 42
+    assert tape.gradient(loss, a).tolist() == [0.5, 1]
     d_a, d_b = tape.gradient(y, [a, b])
-    assert d_a.tolist() == (b * 2).tolist()
-    assert d_b is None
+    assert (d_a.tolist(), d_b) == ((b * 2).tolist(), None)
 
 
 def test_cond_calls_one_function() -> None:
     assert [float(ops.cond(p, lambda: 2.0, lambda: 3.0)) for p in (True, False)] == [2, 3]
-
-
-def test_average_of_slices_has_one_weight_for_each() -> None:
-    x, weights = near(3, 4), np.array([1.0, 2.0, 3.0])
-    np.testing.assert_allclose(ops.average(x, 0, weights), np.average(x, 0, weights))
 
 
 def test_signatures_are_those_of_keras(keras: Any) -> None:

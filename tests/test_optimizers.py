@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import models
 from tests.compare import EPS
 from tinynet import GradientTape, Sequential, Variable, callbacks, config, layers, ops, optimizers
 from tinynet.program.variable import pack
@@ -62,6 +63,14 @@ WORKED = {
         {"learning_rate": 0.01, "momentum": 0.5, "centered": True},
         [[0.96666676, -1.96666670], [0.93381208, -1.96484792], [0.94572502, -1.99290872]],
     ),
+    "Adagrad": (
+        {"learning_rate": 0.1},
+        [[0.91548461, -1.90465379], [0.87655967, -1.94768691], [0.96070027, -2.03415442]],
+    ),
+    "Nadam": (
+        {"learning_rate": 0.01},
+        [[0.98937213, -1.98937213], [0.98415631, -1.99329805], [0.99296147, -2.00247741]],
+    ),
     "Adamax": (
         {"learning_rate": 0.01},
         [[0.99000001, -1.99000001], [0.98262423, -1.98789263], [0.98398954, -1.99091840]],
@@ -101,7 +110,7 @@ def variables(packed: bool) -> list[Variable]:
     return made
 
 
-@pytest.mark.parametrize("name", optimizers.optimizer._registry.classes)
+@pytest.mark.parametrize("name", sorted({name.split(",")[0] for name in WORKED}))
 def test_memory_layout_does_not_matter(name: str) -> None:
     results = []
     for packed in (False, True):
@@ -115,20 +124,17 @@ def test_memory_layout_does_not_matter(name: str) -> None:
 
 
 def test_a_model_s_step_is_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend, sizes = config.backend(), []
+    backend, sizes, right = config.backend(), [], optimizers.RMSprop.update
+
+    def counted(self: Any, rate: Any, w: Any, *rest: Any) -> None:
+        sizes.append(w.size)
+        right(self, rate, w, *rest)
+
+    monkeypatch.setattr(optimizers.RMSprop, "update", counted)
+    model = models.classifier(optimizer="rmsprop")
     config.set_backend("numpy")
-    right = optimizers.RMSprop.update
-    model = Sequential([layers.Dense(5, "relu"), layers.Dense(3, "softmax")])
-    model.compile("rmsprop", "sparse_categorical_crossentropy")
-    monkeypatch.setattr(
-        optimizers.RMSprop,
-        "update",
-        lambda self, rate, w, *rest: sizes.append(w.size) or right(self, rate, w, *rest),
-    )
-    try:
-        model.fit(np.zeros((4, 2)), [0, 1, 2, 0], verbose=0)
-    finally:
-        config.set_backend(backend)
+    model.fit(*models.data(), verbose=0)
+    config.set_backend(backend)
     assert sizes == [model.count_params()]
 
 
@@ -159,16 +165,11 @@ def test_the_learning_rate_can_be_set() -> None:
     assert adam.get_config()["learning_rate"] == 0.125
 
 
-@pytest.mark.parametrize(
-    "gradients", [np.float32([1]), np.float64([1]), [1.0], Variable([1.0])], ids=str
-)
-def test_gradients_of_any_kind(gradients: Any) -> None:
-    w, adam = Variable([1.0], dtype="float32"), optimizers.Adam(0.5)
-    adam.apply_gradients([(gradients, w)])
-    assert (w.dtype, float(w[0])) == ("float32", pytest.approx(0.5, abs=1e-5))
-
-
-def test_the_caller_s_gradients_stay_as_they_are() -> None:
+def test_gradients_of_any_kind_stay_as_they_are() -> None:
+    for given in (np.float32([1]), np.float64([1]), [1.0], Variable([1.0])):
+        w, adam = Variable([1.0], dtype="float32"), optimizers.Adam(0.5)
+        adam.apply_gradients([(given, w)])
+        assert (w.dtype, float(w[0])) == ("float32", pytest.approx(0.5, abs=1e-5))
     gradients = [np.full(shape, 5.0, "f") for shape in ((3, 2), (2,), ())]
     optimizers.SGD(0.1, clipnorm=1.0).apply(gradients, variables(False))
     assert all((g == 5).all() for g in gradients)
@@ -208,10 +209,7 @@ KERNELS, BIASES = (
     ("excluded", "expected"),
     [
         ({"var_list": lambda m: [m.layers[0].kernel]}, {*KERNELS[1:], *BIASES}),
-        (
-            {"var_list": lambda m: (w for w in m.layers[1].weights)},
-            {*KERNELS[::2], *BIASES[::2]},
-        ),
+        ({"var_list": lambda m: (w for w in m.layers[1].weights)}, {*KERNELS[::2], *BIASES[::2]}),
         ({"var_names": ["bias"]}, set(KERNELS)),
         ({"var_names": ("bias$",)}, set(KERNELS)),
         ({"var_names": ["^1/bias"]}, {*KERNELS, *BIASES[1:]}),
@@ -230,73 +228,12 @@ def test_exclude_from_weight_decay_warns_of_no_match() -> None:
         assert len(decayed(var_names=["gamma"])) == 6
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda w: optimizers.Adam(1),
-        lambda w: setattr(optimizers.Adam(), "learning_rate", True),
-        lambda w: setattr(optimizers.Adam(), "learning_rate", [0.1]),
-        lambda w: setattr(optimizers.Adam(), "learning_rate", -0.1),
-        lambda w: optimizers.Adam("0.1"),
-        lambda w: optimizers.Adam(-0.1),
-        lambda w: optimizers.Adam(float("nan")),
-        lambda w: optimizers.Adam(beta_1=1.5),
-        lambda w: optimizers.Adam(beta_1=1.0),  # the first moment estimate would stay 0
-        lambda w: optimizers.Adam(beta_1=True),
-        lambda w: optimizers.Adam(beta_2=0.99999999),  # 1 in float32
-        lambda w: optimizers.AdamW(beta_2=1),
-        lambda w: optimizers.AdamW(weight_decay=1e39),  # infinite in float32
-        lambda w: optimizers.Nadam(beta_1=np.float32(1)),
-        lambda w: optimizers.RMSprop(rho=1.0),
-        lambda w: optimizers.Adagrad(initial_accumulator_value=float("inf")),
-        lambda w: optimizers.Adamax(beta_1=1.0),
-        lambda w: optimizers.Adadelta(rho=1.5),
-        lambda w: optimizers.Ftrl(learning_rate_power=0.5),
-        lambda w: optimizers.Ftrl(l1_regularization_strength=-0.1),
-        lambda w: optimizers.Ftrl(initial_accumulator_value="large"),
-        lambda w: optimizers.Lion(beta_1=0.0),
-        lambda w: optimizers.SGD(clipnorm=float("nan")),
-        lambda w: optimizers.schedules.CosineDecay(0.1, 10, alpha=-1.0),
-        lambda w: optimizers.schedules.PolynomialDecay(0.1, 10, power=-1.0),
-        lambda w: optimizers.schedules.PiecewiseConstantDecay([20, 10], [1.0, 0.5, 0.1]),
-        lambda w: optimizers.schedules.ExponentialDecay(-0.1, 10, 0.5),
-        lambda w: optimizers.Adam().exclude_from_weight_decay(var_list=w),
-        lambda w: optimizers.Adam().exclude_from_weight_decay(var_list=["bias"]),
-        lambda w: optimizers.Adam().exclude_from_weight_decay(var_names="bias"),
-        lambda w: optimizers.Adam().exclude_from_weight_decay(var_names=["("]),
-        lambda w: optimizers.Adam(epsilon=-1.0),
-        lambda w: optimizers.get("adamm"),
-        lambda w: optimizers.get(None),
-        lambda w: optimizers.get(3),
-        lambda w: optimizers.Adam().apply([], [w]),
-        lambda w: optimizers.Adam().apply([np.zeros((2, 2))], [w]),
-    ],
-)
-def test_wrong_arguments(wrong: Any) -> None:
-    w = Variable([1.0, 2.0], dtype="float32")
-    with pytest.raises((ValueError, TypeError), match=r"Received: .+$"):
-        wrong(w)
-    assert w.numpy().tolist() == [1, 2]
-
-
-def test_a_weight_that_is_new_is_refused() -> None:
-    adam = optimizers.Adam()
-    adam.build(variables(False))
-    with pytest.raises(ValueError, match=r"Received: .+$"):
-        adam.apply([np.zeros(1, "f")], [Variable([1.0], dtype="float32")])
-
-
-@pytest.mark.parametrize("identifier", ["adam", "Adam", "ADAM", optimizers.Adam, {"c": 0}])
-def test_get(identifier: Any) -> None:
-    if isinstance(identifier, dict):
-        identifier = optimizers.serialize(optimizers.Adam(0.25, beta_1=0.5))
-        assert optimizers.get(identifier).get_config() == identifier["config"]
-    assert type(optimizers.get(identifier)) is optimizers.Adam
-
-
-def test_an_optimizer_is_itself() -> None:
-    adam = optimizers.Adam()
+def test_get() -> None:
+    adam = optimizers.Adam(0.25, beta_1=0.5)
     assert optimizers.get(adam) is adam
+    assert optimizers.get(optimizers.serialize(adam)).get_config() == adam.get_config()
+    for identifier in ("adam", "Adam", "ADAM", optimizers.Adam, optimizers.serialize(adam)):
+        assert type(optimizers.get(identifier)) is optimizers.Adam
 
 
 def test_double_precision() -> None:
@@ -321,9 +258,8 @@ class Listed(optimizers.schedules.LearningRateSchedule):
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -1.0, 1e39, None, "fast", np.array([0.1, 0.2])])
 def test_schedule_of_wrong_rates_stops_at_its_step(wrong: Any, many: bool) -> None:
     """The steps before are done, many in a call and one by one."""
-    model = Sequential([layers.Input((4,)), layers.Dense(3, "softmax")])
     optimizer = optimizers.Adam(Listed([0.1, np.array([0.1]), 0.1, wrong]))
-    model.compile(optimizer, "sparse_categorical_crossentropy")
+    model = models.classifier(optimizer=optimizer)
     x = np.eye(4, dtype=np.float32).repeat(8, axis=0)
     watching = [] if many else [callbacks.LambdaCallback(on_train_batch_end=lambda *_: None)]
     with pytest.raises(ValueError, match=r"learning_rate must be .* Listed for step 3$"):

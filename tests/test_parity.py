@@ -18,16 +18,8 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[te
 import tinynet
 from reference import keras_net
 from reference.weights import get_optimizer_state, set_optimizer_state
-from tests import mostly_slow, mostly_wide
-from tests.compare import (
-    EPS,
-    Step,
-    assert_same_step,
-    assert_within,
-    bounds,
-    gradients,
-    optimizer_state,
-)
+from tests import compare, mostly_slow, mostly_wide
+from tests.compare import EPS, Step, assert_same_step, assert_within, bounds
 from tests.test_golden import largest_bounds
 
 keras = keras_net.keras
@@ -65,14 +57,10 @@ def from_logits(k: Any) -> Any:
 
 # The same net, in every spelling of its end; and the one that is trained on MNIST.
 NETS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]], Any]] = {
-    "softmax": (
-        (12,),
-        lambda L: [L.Input((12,)), L.Dense(7, activation="relu"), L.Dense(3, activation="softmax")],
-        SCCE,
-    ),
+    "softmax": ((12,), lambda L: [L.Input((12,)), L.Dense(7, "relu"), L.Dense(3, "softmax")], SCCE),
     "softmax layer": (
         (12,),
-        lambda L: [L.Input((12,)), L.Dense(7, activation="relu"), L.Dense(3), L.Softmax()],
+        lambda L: [L.Input((12,)), L.Dense(7, "relu"), L.Dense(3), L.Softmax()],
         lambda k: k.losses.SparseCategoricalCrossentropy(),
     ),
     "activation layer": (
@@ -82,11 +70,7 @@ NETS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]], Any]] = {
     ),
     "softmax, then linear": (
         (12,),
-        lambda L: [
-            L.Dense(7, activation="relu"),
-            L.Dense(3, activation="softmax"),
-            L.Activation("linear"),
-        ],
+        lambda L: [L.Dense(7, "relu"), L.Dense(3, "softmax"), L.Activation("linear")],
         SCCE,
     ),
     "logits": (
@@ -101,20 +85,14 @@ NETS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]], Any]] = {
     ),
     "images": (
         (28, 28),
-        lambda L: [
-            L.Input((28, 28)),
-            L.Flatten(),
-            L.Dense(128, activation="relu"),
-            L.Dense(10, activation="softmax"),
-        ],
+        lambda L: [L.Input((28, 28)), L.Flatten(), L.Dense(128, "relu"), L.Dense(10, "softmax")],
         SCCE,
     ),
 }
 
 
 @pytest.mark.parametrize(
-    "name",
-    [*mostly_slow([n for n in NETS if n != "images"], "softmax"), *mostly_wide(["images"])],
+    "name", [*mostly_slow([n for n in NETS if n != "images"], "softmax"), *mostly_wide(["images"])]
 )
 def test_forward_loss_gradients_and_steps(name: str, rng: np.random.Generator) -> None:
     shape, make, loss = NETS[name]
@@ -135,7 +113,7 @@ def test_forward_loss_gradients_and_steps(name: str, rng: np.random.Generator) -
     for weights in (None, sample_weight):
         allowed = bounds(start, x[0], y[0], weights)
         their_loss, expected = keras_net.loss_and_gradients(theirs, x[0], y[0], weights)
-        our_loss, found, _ = gradients(ours, x[0], y[0], weights)
+        our_loss, found, _ = compare.gradients(ours, x[0], y[0], weights)
         assert_within(our_loss, their_loss, allowed.loss, "loss")
         for i, (a, b, c) in enumerate(zip(found, expected, allowed.gradients, strict=True)):
             assert_within(a, b, c, f"gradient {i}")
@@ -146,7 +124,7 @@ def test_forward_loss_gradients_and_steps(name: str, rng: np.random.Generator) -
     for number, batch in enumerate(batches, 1):
         our_loss, _ = ours.train_on_batch(*batch)
         if number in steps:
-            actual = Step(our_loss, ours.get_weights(), optimizer_state(ours))
+            actual = Step(our_loss, ours.get_weights(), compare.optimizer_state(ours))
             corners = name == "images" and number == 200
             assert_same_step(actual, Step(*steps[number]), number, rounding, corners=corners)
             assert our_loss == pytest.approx(steps[number].loss, abs=1e-4)
@@ -181,7 +159,7 @@ def test_other_ends(name: str, scale: float, rng: np.random.Generator) -> None:
     with warnings.catch_warnings():  # both warn that from_logits is doubtful here
         warnings.simplefilter("ignore")
         their_loss, expected = keras_net.loss_and_gradients(theirs, x, y)
-        our_loss, found, _ = gradients(ours, x, y)
+        our_loss, found, _ = compare.gradients(ours, x, y)
     # 2 eps sqrt(12) sum(|terms|) of the first layer, of some `scale`, moves all that follows by
     # as much; below a softmax by 1 / 1e-7 at the most, but then the gradient is clipped to 0.
     atol = 2 * EPS * np.sqrt(12) * 4 * scale
@@ -226,21 +204,16 @@ DATA: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
     "labels in a column": lambda x, y: (x, y[:, None]),
     "float labels": lambda x, y: (x, y.astype(np.float32)),
 }
-WIDE_RUNS = ("class_weight", "weighted validation_data", "uint8")
-MARKS: dict[str, Any] = {**dict.fromkeys(WIDE_RUNS, WIDE), "validation_split": ()}
-RUNS = [
-    pytest.param(lambda x, y: (x, y), options, id=name, marks=MARKS.get(name, SLOW))
-    for name, options in FITS.items()
-]
-RUNS += [
-    pytest.param(change, {}, id=name, marks=MARKS.get(name, SLOW)) for name, change in DATA.items()
-]
+MARKS: dict[str, Any] = {"validation_split": ()}
+MARKS |= dict.fromkeys(("class_weight", "weighted validation_data", "uint8"), WIDE)
+RUNS = [pytest.param(name, marks=MARKS.get(name, SLOW)) for name in (*FITS, *DATA)]
 
 
-@pytest.mark.parametrize(("change", "options"), RUNS)
-def test_epochs(pair: Any, change: Any, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", RUNS)
+def test_epochs(pair: Any, name: str) -> None:
     theirs, ours, start = pair
-    x, y = change(X, Y)
+    options = FITS.get(name, {})
+    x, y = DATA[name](X, Y) if name in DATA else (X, Y)
     if y.ndim == 2:  # Keras can't change between (N,) and (N, 1) once it has compiled
         theirs = program(keras, *NETS["softmax"][1:])
         theirs.optimizer.build(theirs.trainable_variables)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+import tinynet
 from tests import supported
 
 
 def test_the_table_names_what_is_here() -> None:
     kinds = supported.kinds()
     assert all(kinds.values())
+    for kind in ("layers", "losses", "metrics", "optimizers", "initializers", "regularizers"):
+        assert set(kinds[kind]) <= set(dir(getattr(tinynet, kind)))
     assert {"Dense", "BatchNormalization", "InputLayer"} <= set(kinds["layers"])
     assert {"AdamW", "Nadam"} <= set(kinds["optimizers"])
     assert "EarlyStopping" in kinds["callbacks"]

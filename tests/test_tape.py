@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinynet
+from tests import models
 from tinynet import GradientTape, Variable, layers, ops, value_and_gradients
 from tinynet.program.variable import as_tensor
 
@@ -30,15 +31,12 @@ def test_gradient_keeps_the_structure_of_its_sources() -> None:
     a, b, c = (Variable(float(n), dtype="float32") for n in (2, 3, 5))
     with GradientTape() as tape:
         y = a * b
-    found = tape.gradient(y, {"ab": [a, b], "c": c})
+    sources = {"ab": [a, b], "c": c}
+    found = tape.gradient(y, sources)
     assert (float(found["ab"][0]), float(found["ab"][1]), found["c"]) == (3, 2, None)
-
-
-def test_unconnected_gradients_can_be_zeros() -> None:
-    a, b = Variable([1.0]), Variable([2.0, 3.0])
     with GradientTape() as tape:
-        y = a * 2
-    assert tape.gradient(y, b, unconnected_gradients="zero").tolist() == [0, 0]
+        y = a * b
+    assert float(tape.gradient(y, sources, unconnected_gradients="zero")["c"]) == 0
 
 
 def test_tape_watches_tensors_and_only_those_if_asked() -> None:
@@ -87,26 +85,10 @@ def test_output_gradients_weigh_the_results() -> None:
     assert tape.gradient(y, w, output_gradients=[1.0, 10.0]).tolist() == [2, 40]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (lambda t: t.watch(3.0), "Tensor or a Variable"),
-        (lambda t: t.gradient(tensor(1.0), [], unconnected_gradients="no"), "'none' or 'zero'"),
-    ],
-)
-def test_tape_refuses(wrong: Any, message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=rf"{message}.*Received: "):
-        wrong(GradientTape())
-
-
 def test_value_and_gradients() -> None:
     w, b = Variable([3.0, 4.0], dtype="float32"), Variable(1.0, dtype="float32", name="b")
     value, (d_w, d_b) = value_and_gradients(lambda: (w**2).sum() * b, [w, b])
     assert (float(value), d_w.tolist(), float(d_b)) == (25, [6, 8], 25)
-    with pytest.raises(ValueError, match=r"scalar. Received: shape \(2,\)"):
-        value_and_gradients(lambda: w * b, [w, b])
-    with pytest.raises(ValueError, match="Received: b unused"):
-        value_and_gradients(lambda: w.value.sum(), [w, b])
 
 
 def test_numpy_functions_and_operators_of_tensors_are_operations() -> None:
@@ -120,36 +102,19 @@ def test_numpy_functions_and_operators_of_tensors_are_operations() -> None:
 
 
 def test_loop_of_tape_and_optimizer_trains_as_train_on_batch() -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(16, 6)).astype(np.float32), rng.integers(0, 3, 16)
-    start, ends = None, []
-    for by_hand in (True, False):
-        model = tinynet.Sequential(
-            [
-                layers.Input((6,)),
-                layers.Dense(5, "gelu", kernel_regularizer=None),
-                layers.BatchNormalization(),
-                layers.Dense(3, "softmax"),
-            ]
-        )
-        model.compile("adam", "sparse_categorical_crossentropy")
-        start = start or model.get_weights()
-        model.set_weights(start)
-        loss_of = tinynet.losses.SparseCategoricalCrossentropy()
-        losses = []
-        for _ in range(5):
-            if not by_hand:
-                losses.append(model.train_on_batch(x, y))
-                continue
-            with GradientTape() as tape:
-                loss = loss_of(y, model(x, training=True))
-            gradients = tape.gradient(loss, model.trainable_weights)
-            model.optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
-            losses.append(float(loss))
-        ends.append((losses, model.get_weights()))
-    # The same functions in the same order, but for the weights' gradients of one flat vector.
-    np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-5)
-    for a, b in zip(ends[0][1], ends[1][1], strict=True):
+    x, y = models.data()
+    loop, other = (
+        models.classifier(layers.Activation("gelu"), layers.BatchNormalization()) for _ in range(2)
+    )
+    loss_of = tinynet.losses.SparseCategoricalCrossentropy()
+    for _ in range(5):
+        with GradientTape() as tape:
+            loss = loss_of(y, loop(x, training=True))
+        gradients = tape.gradient(loss, loop.trainable_weights)
+        loop.optimizer.apply_gradients(zip(gradients, loop.trainable_weights, strict=True))
+        # The same functions in the same order, but for the weights' gradients of one flat vector.
+        assert float(loss) == pytest.approx(other.train_on_batch(x, y), rel=1e-5)
+    for a, b in zip(loop.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
@@ -177,25 +142,22 @@ def test_gradients_use_the_values_that_were_recorded() -> None:
     assert tape.gradient(y, w).tolist() == [-2, -2]
 
 
-VIEWS = {
-    "identity": lambda v: ops.convert_to_tensor(v),
-    "slice": lambda v: v[:1],
-    "reshape": lambda v: ops.reshape(v, (1, 2)),
-    "transpose": lambda v: ops.transpose(v),
-    "expand_dims": lambda v: ops.expand_dims(v, 0),
-    "squeeze": lambda v: ops.squeeze(v),
-    "stop_gradient": lambda v: ops.stop_gradient(v),
-    "split": lambda v: ops.split(v, 2)[0],
-    "unstack": lambda v: ops.unstack(v)[0],
-    "broadcast_to": lambda v: ops.broadcast_to(v, (3, 2)),
-}
-
-
-@pytest.mark.parametrize("name", VIEWS)
-def test_tensors_keep_their_values(name: str) -> None:
+@pytest.mark.parametrize(
+    "view",
+    [
+        *(ops.convert_to_tensor, ops.transpose, ops.squeeze, ops.stop_gradient),
+        lambda v: v[:1],
+        lambda v: ops.reshape(v, (1, 2)),
+        lambda v: ops.expand_dims(v, 0),
+        lambda v: ops.split(v, 2)[0],
+        lambda v: ops.unstack(v)[0],
+        lambda v: ops.broadcast_to(v, (3, 2)),
+    ],
+)
+def test_tensors_keep_their_values(view: Any) -> None:
     """What a variable, or the caller's array, is changed to later does not show in results."""
     variable, array = Variable([1.0, 2.0]), np.float32([1, 2])
-    results = [VIEWS[name](variable), VIEWS[name](as_tensor(array.copy()))]
+    results = [view(variable), view(as_tensor(array.copy()))]
     results.append(ops.convert_to_tensor(array))
     variable.assign([5.0, 6.0])
     array[...] = 7
@@ -234,22 +196,3 @@ def test_tensors_are_not_changed_in_place_where_gradients_would_miss_it() -> Non
 
     with pytest.raises(TypeError, match=r"in place"):
         Zeroing()(np.ones((2, 2), np.float32))
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda: ops.add(np.ones((2, 3)), np.ones((2, 5))),
-        lambda: ops.matmul(np.ones((2, 3)), np.ones((2, 5))),
-        lambda: as_tensor(np.ones((2, 3))) - np.ones((2, 5)),
-        lambda: layers.Dense(3)(tinynet.Input((4,))) + layers.Dense(5)(tinynet.Input((4,))),
-    ],
-)
-def test_shapes_that_do_not_fit_are_in_the_error(call: Any) -> None:
-    with pytest.raises(ValueError, match=r"must have shapes that fit: .*Received: shapes \(2, 3\)"):
-        call()
-
-
-def test_gradients_without_variables_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"must be pairs, such as zip\(gradients, variables\)"):
-        tinynet.optimizers.SGD().apply_gradients([tensor(1.0, 2.0)])

@@ -45,11 +45,6 @@ def test_variable_from_an_initializer() -> None:
         assert Variable(initializer, shape=(2,)).numpy().tolist() == [1, 1]
         assert Variable(initializer, shape=(2,), dtype="float64").dtype == "float64"
         assert Variable(initializer, shape=()).dtype == "float32"
-    for wrong in ("ones", initializers.Ones()):
-        with pytest.raises(ValueError, match=r"shape must be given .*Received: initializer="):
-            Variable(wrong)
-    with pytest.raises(ValueError, match=r"did you mean 'zeros'\?"):
-        Variable("zeroes", shape=(2,))
 
 
 def test_numpy_is_a_copy_and_value_is_live() -> None:
@@ -69,10 +64,9 @@ def test_assigning_changes_it_in_place() -> None:
     v.assign_sub([0.0, 3.0])
     v.assign(v)
     assert held.tolist() == [2, 0]
-    for wrong in ([1.0], 1.0, [[1.0, 2.0]]):
-        with pytest.raises(ValueError, match=r"shape \(2,\)\. Received: shape"):
-            v.assign(wrong)
-    assert held.tolist() == [2, 0]
+    other = copy.deepcopy(v)
+    other.assign([2.0, 2.0])
+    assert held.tolist() == v.numpy().tolist() == [2, 0]
 
 
 @pytest.mark.parametrize(
@@ -108,9 +102,7 @@ def test_numbers() -> None:
 
 def test_an_array_asked_to_be_a_copy_is_one() -> None:
     v = Variable([1.0])
-    np.array(v)[0] = 5
-    assert v.numpy().tolist() == [1]
-    np.asarray(v)[0] = 5
+    np.array(v)[0] = np.asarray(v)[0] = 5
     assert v.numpy().tolist() == [1]
     np.asarray(v, copy=False)[0] = 5
     assert v.numpy().tolist() == [5]
@@ -175,10 +167,3 @@ def test_runs_and_join_are_the_way_back() -> None:
     assert joined.tolist() == [4, 5, 6, 7, 8]
     assert np.shares_memory(joined, flat)
     assert join([np.ones((2, 2))]).shape == (4,)
-
-
-def test_a_copied_variable_is_its_own() -> None:
-    v = Variable([1.0])
-    other = copy.deepcopy(v)
-    other.assign([2.0])
-    assert v.numpy().tolist() == [1]

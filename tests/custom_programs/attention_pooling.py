@@ -1,8 +1,12 @@
-"""Attention over the steps of a sequence, with optional mask and weights that are returned."""
+"""Attention over the steps of a sequence, with a mask, several results and a loss of its own."""
 
 import keras
 import numpy as np
 from keras import layers, ops
+
+from tests.custom_programs import common
+
+train = common.fit
 
 
 def data(rng):
@@ -27,8 +31,8 @@ class AttentionPooling(layers.Layer):
         if present is not None:
             scores = scores + (1.0 - present) * -1e4
         weights = ops.softmax(scores, axis=1)
-        pooled = ops.sum(x * ops.expand_dims(weights, -1), axis=1)
-        return pooled, weights
+        self.add_loss(0.1 * ops.mean(ops.square(weights)))
+        return ops.sum(x * ops.expand_dims(weights, -1), axis=1), weights
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[-1]), input_shape[:2]
@@ -39,9 +43,5 @@ def make():
     x = layers.TimeDistributed(layers.Dense(8, activation="relu"))(steps)
     pooled, _ = AttentionPooling(7)(x, present=mask)
     model = keras.Model({"steps": steps, "mask": mask}, layers.Dense(1)(pooled))
-    model.compile("adam", "mse")
+    model.compile(keras.optimizers.AdamW(0.01, weight_decay=0.01), "mse")
     return model
-
-
-def train(model, x, y):
-    return model.fit(x, y, batch_size=16, epochs=8, shuffle=False, verbose=0).history["loss"]

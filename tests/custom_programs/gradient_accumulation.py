@@ -1,13 +1,11 @@
-"""Gradients of several batches are added up before a step, in a loop and by hand."""
+"""Gradients of several batches are added up before a step."""
 
-import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from tests.custom_programs import common
 
-def data(rng):
-    x = rng.standard_normal((96, 6)).astype("float32")
-    return x, (x[:, :1] * x[:, 1:2] + np.sin(x[:, 2:3])).astype("float32")
+data, train = common.numbers, common.fit
 
 
 class Accumulating(keras.Model):
@@ -32,7 +30,7 @@ class Accumulating(keras.Model):
         return {"my_loss": loss}
 
     def apply_accumulated(self):
-        self.optimizer.apply_gradients(zip(self.gradient_accumulation, self.trainable_variables))
+        self.optimizer.apply(self.gradient_accumulation, self.trainable_variables)
         self.n_acum_step.assign(0)
         for total in self.gradient_accumulation:
             total.assign(tf.zeros_like(total))
@@ -44,7 +42,3 @@ def make():
     model = Accumulating(inputs, keras.layers.Dense(1)(hidden))
     model.compile(keras.optimizers.SGD(0.02, momentum=0.9), "mse")
     return model
-
-
-def train(model, x, y):
-    return model.fit(x, y, batch_size=16, epochs=8, shuffle=False, verbose=0).history["my_loss"]

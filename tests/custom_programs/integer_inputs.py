@@ -5,6 +5,8 @@ import tensorflow as tf
 from tensorflow import keras
 from tensorflow.keras import layers
 
+from tests.custom_programs import common
+
 
 def data(rng):
     pixels = rng.integers(0, 256, (64, 4, 4), dtype=np.uint8)
@@ -14,26 +16,13 @@ def data(rng):
 class Bytes(keras.Model):
     def __init__(self):
         super().__init__()
-        self.flat = layers.Flatten()
-        self.scale = layers.Rescaling(1 / 255.0)
-        self.d1 = layers.Dense(12, "relu")
+        self.flat, self.scale = layers.Flatten(), layers.Rescaling(1 / 255.0)
+        self.d1, self.d2 = layers.Dense(12, "relu"), layers.Dense(3, "softmax")
         self.bn = layers.BatchNormalization()
-        self.d2 = layers.Dense(3, "softmax")
 
     def call(self, x, training=False):
         x = self.scale(self.flat(x))
         return self.d2(self.bn(self.d1(x), training=training))
-
-
-class Cast(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.d1 = layers.Dense(12, "relu")
-        self.d2 = layers.Dense(3, "softmax")
-
-    def call(self, x):
-        x = tf.cast(x, tf.float32) / 255.0
-        return self.d2(self.d1(tf.reshape(x, (-1, 16))))
 
 
 class OneHot(keras.Model):
@@ -58,30 +47,22 @@ class Both(keras.Model):
     def call(self, inputs):
         pixels, idx = inputs["pixels"], inputs["idx"]
         h = tf.reduce_mean(self.emb(idx), axis=1)
-        return self.d(
-            layers.concatenate(
-                [
-                    h,
-                    tf.cast(tf.reshape(pixels, (-1, 16)), "float32") / 128.0 - 1.0,
-                    tf.one_hot(idx[:, 0], 5),
-                ]
-            )
-        )
+        flat = tf.cast(tf.reshape(pixels, (-1, 16)), "float32") / 128.0 - 1.0
+        return self.d(layers.concatenate([h, flat, tf.one_hot(idx[:, 0], 5)]))
 
 
 def make():
-    a, b, c, d = Bytes(), Cast(), OneHot(), Both()
+    models = Bytes(), OneHot(), Both()
     pixels, idx = np.zeros((1, 4, 4), np.uint8), np.zeros((1, 3), int)
-    a(pixels), b(pixels), c(idx), d({"pixels": pixels, "idx": idx})
-    return a, b, c, d
+    for model, x in zip(models, (pixels, idx, {"pixels": pixels, "idx": idx})):
+        model(x)
+    return models
 
 
 def train(models, pixels, idx, y):
     out = []
-    both = {"pixels": pixels, "idx": idx}
-    for m, x in zip(models, [pixels, pixels, idx, both]):
+    for m, x in zip(models, [pixels, idx, {"pixels": pixels, "idx": idx}]):
         m.compile(keras.optimizers.Adam(0.01, epsilon=1e-4), "sparse_categorical_crossentropy")
-        out += m.fit(x, y, epochs=3, batch_size=16, shuffle=False, verbose=0).history["loss"]
-        out.append(m.evaluate(x, y, verbose=0))
+        out += [*common.fit(m, x, y, epochs=3), m.evaluate(x, y, verbose=0)]
         out += m.predict(x, verbose=0)[:3].ravel().tolist()
     return out

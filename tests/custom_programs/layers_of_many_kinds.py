@@ -1,14 +1,12 @@
-"""Maxout, radial basis, highway, FiLM, polynomial, squeeze-and-excite, and a dense block."""
+"""Maxout, highway, FiLM, polynomial, squeeze-and-excite, and a dense block."""
 
-import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 from tensorflow.keras import initializers, layers
 
+from tests.custom_programs import common
 
-def data(rng):
-    x = rng.standard_normal((96, 6)).astype("float32")
-    return x, (np.sin(x[:, :1]) * x[:, 1:2]).astype("float32")
+data = common.numbers
 
 
 class Maxout(layers.Layer):
@@ -17,14 +15,10 @@ class Maxout(layers.Layer):
         self.units, self.pieces = units, pieces
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(int(input_shape[-1]), self.units * self.pieces),
-            initializer="he_uniform",
-        )
-        self.bias = self.add_weight(
-            name="bias", shape=(self.units * self.pieces,), initializer="zeros"
-        )
+        width = self.units * self.pieces
+        shape = (int(input_shape[-1]), width)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer="he_uniform")
+        self.bias = self.add_weight(name="bias", shape=(width,), initializer="zeros")
         self.built = True
 
     def call(self, x):
@@ -33,38 +27,15 @@ class Maxout(layers.Layer):
         return tf.reduce_max(z, axis=-1)
 
 
-class RBFLayer(layers.Layer):
-    def __init__(self, units, gamma, **kwargs):
-        super().__init__(**kwargs)
-        self.units = units
-        self.gamma = gamma
-
-    def build(self, input_shape):
-        self.mu = self.add_weight(
-            name="mu",
-            shape=(int(input_shape[1]), self.units),
-            initializer="uniform",
-            trainable=True,
-        )
-        super().build(input_shape)
-
-    def call(self, inputs):
-        diff = tf.expand_dims(inputs, -1) - self.mu
-        l2 = tf.reduce_sum(tf.pow(diff, 2), axis=1)
-        return tf.exp(-1 * self.gamma * l2)
-
-
 class Highway(layers.Layer):
     def __init__(self, activation="relu", bias=-1.0, **kwargs):
         self.activation = keras.activations.get(activation)
-        self.transform_bias = bias
+        self.transform_bias = initializers.Constant(bias)
         super().__init__(**kwargs)
 
     def build(self, input_shape):
         dim = input_shape[-1]
-        self.dense_1 = layers.Dense(
-            units=dim, bias_initializer=initializers.Constant(self.transform_bias)
-        )
+        self.dense_1 = layers.Dense(units=dim, bias_initializer=self.transform_bias)
         self.dense_1.build(input_shape)
         self.dense_2 = layers.Dense(units=dim)
         self.dense_2.build(input_shape)
@@ -73,39 +44,27 @@ class Highway(layers.Layer):
     def call(self, x):
         transform_gate = layers.Activation("sigmoid")(self.dense_1(x))
         carry_gate = layers.Lambda(lambda t: 1.0 - t)(transform_gate)
-        transformed = self.activation(self.dense_2(x))
-        return layers.Add()(
-            [layers.Multiply()([transform_gate, transformed]), layers.Multiply()([carry_gate, x])]
-        )
+        transformed = layers.Multiply()([transform_gate, self.activation(self.dense_2(x))])
+        return layers.Add()([transformed, layers.Multiply()([carry_gate, x])])
 
 
 class FiLM(layers.Layer):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-
     def build(self, input_shape):
         features, cond = input_shape
-        self.scale = self.add_weight(
-            name="scale", shape=(cond[-1], features[-1]), initializer="glorot_normal"
-        )
-        self.shift = self.add_weight(
-            name="shift", shape=(cond[-1], features[-1]), initializer="glorot_normal"
-        )
+        shape = (cond[-1], features[-1])
+        self.scale = self.add_weight(name="scale", shape=shape, initializer="glorot_normal")
+        self.shift = self.add_weight(name="shift", shape=shape, initializer="glorot_normal")
 
     def call(self, inputs):
         x, c = inputs
-        return x * (1 + c @ self.scale) + c @ self.shift
+        return x * (1 + tf.pow(c, 2) @ self.scale) + c @ self.shift
 
 
 class Poly(layers.Layer):
-    def __init__(self, degree=3):
-        super().__init__()
-        self.degree = degree
-
     def build(self, input_shape):
         self.coef = [
             self.add_weight(shape=(1, input_shape[-1]), initializer="ones", name=f"c{i}")
-            for i in range(self.degree)
+            for i in range(2)
         ]
 
     def call(self, x):
@@ -130,18 +89,15 @@ def dense_block(x, n, growth):
 
 def make():
     inp = layers.Input((6,))
-    x = Maxout(8)(inp)
-    x = Highway()(x)
-    r = RBFLayer(5, 0.5)(inp)
-    x = FiLM()([x, r])
-    x = se_block(x)
-    x = dense_block(x, 2, 4)
-    x = layers.average([layers.Dense(6)(x), Poly(2)(inp)])
+    x = Highway()(Maxout(8)(inp))
+    x = FiLM()([x, layers.Dense(5, "exponential")(inp)])
+    x = dense_block(se_block(x), 2, 4)
+    x = layers.average([layers.Dense(6)(x), Poly()(inp)])
     x = layers.Dense(1)(layers.subtract([x, layers.minimum([x, inp])]))
     return keras.Model(inp, x)
 
 
 def train(model, x, y):
     model.compile(keras.optimizers.Adam(0.005, epsilon=1e-4), "mse")
-    h = model.fit(x, y, batch_size=16, epochs=5, shuffle=False, verbose=0)
-    return h.history["loss"] + model.predict(x[:4], verbose=0).ravel().tolist()
+    figures = common.fit(model, x, y, epochs=5)
+    return figures + model.predict(x[:4], verbose=0).ravel().tolist()

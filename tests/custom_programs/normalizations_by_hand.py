@@ -4,10 +4,9 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
+from tests.custom_programs import common
 
-def data(rng):
-    x = rng.standard_normal((96, 6)).astype("float32")
-    return x, (x[:, :1] * x[:, 1:2]).astype("float32")
+data = common.numbers
 
 
 class MyBatchNorm(layers.Layer):
@@ -16,23 +15,19 @@ class MyBatchNorm(layers.Layer):
         self.momentum, self.epsilon = momentum, epsilon
 
     def build(self, input_shape):
-        dim = input_shape[-1]
-        self.gamma = self.add_weight(shape=(dim,), initializer="ones", trainable=True, name="gamma")
-        self.beta = self.add_weight(shape=(dim,), initializer="zeros", trainable=True, name="beta")
-        self.moving_mean = self.add_weight(
-            shape=(dim,), initializer="zeros", trainable=False, name="moving_mean"
-        )
-        self.moving_var = self.add_weight(
-            shape=(dim,), initializer="ones", trainable=False, name="moving_var"
-        )
+        shape = (input_shape[-1],)
+        self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
+        self.mean = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="mean")
+        self.var = self.add_weight(shape=shape, initializer="ones", trainable=False, name="var")
 
     def call(self, x, training=None):
         if training:
             mean, var = ops.moments(x, axes=[0])
-            self.moving_mean.assign(self.momentum * self.moving_mean + (1 - self.momentum) * mean)
-            self.moving_var.assign(self.momentum * self.moving_var + (1 - self.momentum) * var)
+            self.mean.assign(self.momentum * self.mean + (1 - self.momentum) * mean)
+            self.var.assign(self.momentum * self.var + (1 - self.momentum) * var)
         else:
-            mean, var = self.moving_mean, self.moving_var
+            mean, var = self.mean, self.var
         return self.gamma * (x - mean) / ops.sqrt(var + self.epsilon) + self.beta
 
 
@@ -42,12 +37,10 @@ class SpectralDense(layers.Layer):
         self.units = units
 
     def build(self, input_shape):
-        self.w = self.add_weight(
-            shape=(input_shape[-1], self.units), initializer="glorot_uniform", name="w"
-        )
-        self.u = self.add_weight(
-            shape=(1, self.units), initializer="ones", trainable=False, name="u"
-        )
+        shape = (input_shape[-1], self.units)
+        self.w = self.add_weight(shape=shape, initializer="glorot_uniform", name="w")
+        shape = (1, self.units)
+        self.u = self.add_weight(shape=shape, initializer="ones", trainable=False, name="u")
 
     def call(self, x, training=False):
         v_hat = ops.normalize(ops.matmul(self.u, ops.transpose(self.w)))
@@ -81,16 +74,11 @@ def make():
 
 def train(model, x, y):
     model.compile(keras.optimizers.Adam(0.01, epsilon=1e-4), "mse")
-    h = model.fit(
-        x, y, batch_size=16, epochs=4, validation_data=(x[:20], y[:20]), shuffle=False, verbose=0
-    )
-    opt = keras.optimizers.SGD(0.01)
-    out = []
+    out = common.fit(model, x, y, epochs=4, validation_data=(x[:20], y[:20]))
+    optimizer, variables = keras.optimizers.SGD(0.01), model.trainable_variables
     for _ in range(5):
         with tf.GradientTape() as tape:
             loss = ops.mean(ops.square(model(x, training=True) - y))
-        opt.apply_gradients(
-            zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-        )
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
         out.append(float(loss))
-    return h.history["loss"] + h.history["val_loss"] + out
+    return out

@@ -3,13 +3,12 @@
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
+from tensorflow.keras import layers
 
+from tests.custom_programs import common
 
-def data(rng):
-    x = rng.standard_normal((120, 8)).astype("float32")
-    return x, (x[:, :1] * 2 + np.abs(x[:, 1:2])).astype("float32")
+data = common.numbers
 
 
 def my_softplus(z):
@@ -29,52 +28,44 @@ def my_positive_weights(weights):
     return tf.where(weights < 0.0, tf.zeros_like(weights), weights)
 
 
+def create_huber(threshold):
+    def huber_fn(y_true, y_pred):
+        error = y_true - y_pred
+        linear_loss = threshold * tf.abs(error) - threshold**2 / 2
+        return tf.where(tf.abs(error) < threshold, tf.square(error) / 2, linear_loss)
+
+    return huber_fn
+
+
 class HuberLoss(tf.keras.losses.Loss):
     def __init__(self, threshold=1.0, **kwargs):
         self.threshold = threshold
         super().__init__(**kwargs)
 
     def call(self, y_true, y_pred):
-        error = y_true - y_pred
-        is_small_error = tf.abs(error) < self.threshold
-        squared_loss = tf.square(error) / 2
-        linear_loss = self.threshold * tf.abs(error) - self.threshold**2 / 2
-        return tf.where(is_small_error, squared_loss, linear_loss)
+        return create_huber(self.threshold)(y_true, y_pred)
 
     def get_config(self):
-        base_config = super().get_config()
-        return {**base_config, "threshold": self.threshold}
+        return {**super().get_config(), "threshold": self.threshold}
 
 
 class HuberMetric(tf.keras.metrics.Metric):
     def __init__(self, threshold=1.0, **kwargs):
         super().__init__(**kwargs)
         self.threshold = threshold
-        self.huber_fn = self.create_huber(threshold)
+        self.huber_fn = create_huber(threshold)
         self.total = self.add_weight(name="total", initializer="zeros")
         self.count = self.add_weight(name="count", initializer="zeros")
 
-    def create_huber(self, threshold):
-        def huber_fn(y_true, y_pred):
-            error = y_true - y_pred
-            small = tf.abs(error) < threshold
-            return tf.where(
-                small, tf.square(error) / 2, threshold * tf.abs(error) - threshold**2 / 2
-            )
-
-        return huber_fn
-
     def update_state(self, y_true, y_pred, sample_weight=None):
-        sample_metrics = self.huber_fn(y_true, y_pred)
-        self.total.assign_add(tf.reduce_sum(sample_metrics))
+        self.total.assign_add(tf.reduce_sum(self.huber_fn(y_true, y_pred)))
         self.count.assign_add(tf.cast(tf.size(y_true), tf.float32))
 
     def result(self):
         return self.total / self.count
 
     def get_config(self):
-        base_config = super().get_config()
-        return {**base_config, "threshold": self.threshold}
+        return {**super().get_config(), "threshold": self.threshold}
 
 
 class MyL1Regularizer(tf.keras.regularizers.Regularizer):
@@ -88,45 +79,31 @@ class MyL1Regularizer(tf.keras.regularizers.Regularizer):
         return {"factor": self.factor}
 
 
+FUNCTIONS = [my_softplus, my_glorot_initializer, my_l1_regularizer, my_positive_weights]
+PARTS = {p.__name__: p for p in [*FUNCTIONS, HuberLoss, HuberMetric, MyL1Regularizer]}
+
+
 def make():
-    return tf.keras.Sequential(
-        [
-            tf.keras.layers.Input((8,)),
-            tf.keras.layers.Dense(
-                12,
-                activation="relu",
-                kernel_initializer="he_normal",
-                kernel_regularizer=MyL1Regularizer(0.001),
-            ),
-            tf.keras.layers.Dense(
-                1,
-                activation=my_softplus,
-                kernel_initializer=my_glorot_initializer,
-                kernel_regularizer=my_l1_regularizer,
-                kernel_constraint=my_positive_weights,
-            ),
-        ]
+    model = tf.keras.Sequential([layers.Input((6,))])
+    model.add(layers.Dense(12, "relu", kernel_regularizer=MyL1Regularizer(0.001)))
+    model.add(
+        layers.Dense(
+            1,
+            activation=my_softplus,
+            kernel_initializer=my_glorot_initializer,
+            kernel_regularizer=my_l1_regularizer,
+            kernel_constraint=my_positive_weights,
+        )
     )
+    return model
 
 
 def train(model, x, y):
     model.compile(loss=HuberLoss(2.0), optimizer="nadam", metrics=["mae", HuberMetric(2.0)])
-    h = model.fit(
-        x, y, epochs=4, batch_size=20, validation_data=(x[:20], y[:20]), shuffle=False, verbose=0
-    )
-    parts = {
-        "my_l1_regularizer": my_l1_regularizer,
-        "my_positive_weights": my_positive_weights,
-        "my_glorot_initializer": my_glorot_initializer,
-        "my_softplus": my_softplus,
-        "MyL1Regularizer": MyL1Regularizer,
-        "HuberLoss": HuberLoss,
-        "HuberMetric": HuberMetric,
-    }
+    figures = common.fit(model, x, y, epochs=4, validation_data=(x[:20], y[:20]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "custom_parts.keras"
         model.save(path)
-        loaded = tf.keras.models.load_model(path, custom_objects=parts)
-    h2 = loaded.fit(x, y, epochs=2, batch_size=20, shuffle=False, verbose=0)
-    values = [v for name in sorted(h.history) for v in h.history[name]]
-    return values + h2.history["loss"] + loaded.predict(x[:4], verbose=0).ravel().tolist()
+        loaded = tf.keras.models.load_model(path, custom_objects=PARTS)
+    figures += common.fit(loaded, x, y, epochs=2)
+    return figures + loaded.predict(x[:4], verbose=0).ravel().tolist()

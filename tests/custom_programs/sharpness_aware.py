@@ -1,13 +1,11 @@
 """Sharpness-aware minimization: weights are moved and moved back between two tapes."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from tests.custom_programs import common
 
-def data(rng):
-    x = rng.standard_normal((96, 8)).astype("float32")
-    return x, (np.abs(x[:, :3])).argmax(1)
+data = common.classes
 
 
 class SAMModel(tf.keras.Model):
@@ -16,33 +14,32 @@ class SAMModel(tf.keras.Model):
         self.net = net
         self.rho = rho
 
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, allow_empty=False, training=None
+    ):
+        return super().compute_loss(x, y, y_pred) + 0.01 * tf.reduce_mean(tf.square(y_pred))
+
+    def gradients(self, images, labels):
+        with tf.GradientTape() as tape:
+            predictions = self.net(images)
+            loss = self.compute_loss(images, labels, predictions)
+        return tape.gradient(loss, self.net.trainable_variables), loss, predictions
+
     def train_step(self, data):
         (images, labels) = data
-        e_ws = []
-        with tf.GradientTape() as tape:
-            predictions = self.net(images)
-            loss = self.compute_loss(images, labels, predictions)
-        trainable_params = self.net.trainable_variables
-        gradients = tape.gradient(loss, trainable_params)
-        grad_norm = self._grad_norm(gradients)
-        scale = self.rho / (grad_norm + 1e-12)
-        for grad, param in zip(gradients, trainable_params):
-            e_w = grad * scale
-            param.assign_add(e_w)
-            e_ws.append(e_w)
-        with tf.GradientTape() as tape:
-            predictions = self.net(images)
-            loss = self.compute_loss(images, labels, predictions)
-        sam_gradients = tape.gradient(loss, trainable_params)
-        for param, e_w in zip(trainable_params, e_ws):
-            param.assign_sub(e_w)
-        self.optimizer.apply_gradients(zip(sam_gradients, trainable_params))
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(loss)
-            else:
-                metric.update_state(labels, predictions)
-        return {m.name: m.result() for m in self.metrics}
+        params = self.net.trainable_variables
+        gradients, *_ = self.gradients(images, labels)
+        norm = tf.norm(tf.stack([tf.norm(grad) for grad in gradients if grad is not None]))
+        moves = [grad * (self.rho / (norm + 1e-12)) for grad in gradients]
+        for move, param in zip(moves, params):
+            param.assign_add(move)
+        sam_gradients, loss, predictions = self.gradients(images, labels)
+        for move, param in zip(moves, params):
+            param.assign_sub(move)
+        self.optimizer.apply_gradients(zip(sam_gradients, params))
+        logs = self.compute_metrics(images, labels, predictions)
+        logs["loss_at_the_peak"] = loss
+        return logs
 
     def test_step(self, data):
         (images, labels) = data
@@ -58,24 +55,16 @@ class SAMModel(tf.keras.Model):
     def call(self, x):
         return self.net(x)
 
-    def _grad_norm(self, gradients):
-        return tf.norm(tf.stack([tf.norm(grad) for grad in gradients if grad is not None]))
-
 
 def make():
-    net = keras.Sequential(
-        [keras.Input((8,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(3)]
-    )
-    m = SAMModel(net)
-    m.build((None, 8))
-    return m
+    hidden, out = keras.layers.Dense(16, "relu"), keras.layers.Dense(4)
+    model = SAMModel(keras.Sequential([keras.Input((12,)), hidden, out]))
+    model.build((None, 12))
+    return model
 
 
 def train(model, x, y):
-    model.compile(
-        "sgd", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
-    )
-    h = model.fit(
-        x, y, epochs=5, batch_size=16, validation_data=(x[:20], y[:20]), shuffle=False, verbose=0
-    )
-    return h.history["loss"] + h.history["val_loss"] + model.evaluate(x, y, verbose=0)
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, metrics=["accuracy"])
+    figures = common.fit(model, x, y, epochs=5, validation_data=(x[:20], y[:20]))
+    return figures + model.evaluate(x, y, verbose=0)

@@ -3,6 +3,10 @@
 import keras
 from keras import layers, ops
 
+from tests.custom_programs import common
+
+train = common.fit
+
 
 def data(rng):
     x = rng.random((96, 16)).astype("float32")
@@ -16,9 +20,8 @@ class DenseTranspose(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
 
     def build(self, batch_input_shape):
-        self.biases = self.add_weight(
-            name="bias", shape=self.dense.input.shape[-1:], initializer="zeros"
-        )
+        shape = self.dense.input.shape[-1:]
+        self.biases = self.add_weight(name="bias", shape=shape, initializer="zeros")
         super().build(batch_input_shape)
 
     def call(self, inputs):
@@ -37,7 +40,3 @@ def make():
     model.build((None, 16))
     model.compile(loss="binary_crossentropy", optimizer="nadam")
     return model
-
-
-def train(model, x, y):
-    return model.fit(x, y, batch_size=16, epochs=8, shuffle=False, verbose=0).history["loss"]

@@ -7,7 +7,6 @@ agree to the bit. Sums in another order, and `exp`, `log` and `tanh`, may differ
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 import tinynet as keras
+from tests.internals import registry as registered
 from tinynet import config, constraints, layers, losses, ops, optimizers, regularizers
 from tinynet._core import registry
 from tinynet.optimizers import schedules
@@ -38,14 +38,14 @@ class Run:
     """A model that was trained on a backend, and all that it computed."""
 
     def __init__(
-        self, backend: str, build: Build, x: Any, y: Any, weights: Any, epochs: int
+        self, backend: str, build: Build, x: Any, y: Any, weights: Any, batch_size: int
     ) -> None:
         config.set_backend(backend)
         registry.clear_names()
         keras.utils.set_random_seed(3)
         self.model = model = build()
-        options = {"batch_size": BATCH, "verbose": 0}
-        history = model.fit(x, y, sample_weight=weights, epochs=epochs, shuffle=False, **options)
+        options = {"batch_size": batch_size, "verbose": 0}
+        history = model.fit(x, y, sample_weight=weights, epochs=2, shuffle=False, **options)
         self.history = history.history
         results = model.evaluate(x, y, sample_weight=weights, return_dict=True, **options)
         self.values = {f"history {name}": np.array(v) for name, v in self.history.items()}
@@ -57,15 +57,14 @@ class Run:
 
 
 def compare(
-    build: Build, x: Any, y: Any, weights: Any = None, roundings: float = 0, epochs: int = 2
+    build: Build, x: Any, y: Any, weights: Any = None, roundings: float = 0, batch_size: int = BATCH
 ) -> Run:
     """Train on both backends; compare everything, in roundings of the largest number of an array.
 
     The compiled program runs many steps in a call; losses and metrics are sums, which may
     always differ in their rounding.
     """
-    reference = Run("numpy", build, x, y, weights, epochs)
-    found = Run("numba", build, x, y, weights, epochs)
+    reference, found = (Run(b, build, x, y, weights, batch_size) for b in ("numpy", "numba"))
     for kind in ("train", "test"):
         program = next(p for (own, *_), p in found.model._programs.items() if own == kind)
         assert program._compiled is not None
@@ -76,9 +75,7 @@ def compare(
         if wanted.dtype.kind != "f" or not wanted.size:
             np.testing.assert_array_equal(got, wanted, err_msg=name)
             continue
-        allowed = roundings
-        if name.startswith(("history", "evaluate")):
-            allowed = max(roundings, 8)
+        allowed = max(roundings, 8) if name.startswith(("history", "evaluate")) else roundings
         assert np.isfinite(wanted).all(), name
         error = np.abs(got.astype(float) - wanted).max() / (EPS * np.abs(wanted).max() or 1)
         assert error <= allowed, f"{name}: {error:.1f} roundings"
@@ -87,6 +84,10 @@ def compare(
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def other(*shape: int) -> np.ndarray:
+    return normal(*shape, seed=1)
 
 
 def sequential(*rows: Any, optimizer: Any = "sgd", loss: Any = "mse", **options: Any) -> Any:
@@ -116,18 +117,15 @@ class Scale(L.Layer):
 
 def exactly(build: Build, columns: int = 5, **options: Any) -> Run:
     """Compare on batches of one example, whose gradients are no sums."""
-    x, y = normal(9, columns), normal(9, columns, seed=1)
-
-    def single() -> Any:
-        model = build()
-        fit, evaluate = model.fit, model.evaluate
-        model.fit = lambda *a, **k: fit(*a, **{**k, "batch_size": 1})
-        model.evaluate = lambda *a, **k: evaluate(*a, **{**k, "batch_size": 1})
-        return model
-
-    return compare(single, x, y, **options)
+    return compare(build, normal(9, columns), other(9, columns), batch_size=1, **options)
 
 
+PENALTIES = {
+    "l1_regularization_strength": 0.01,
+    "l2_regularization_strength": 0.1,
+    "l2_shrinkage_regularization_strength": 0.01,
+    "beta": 0.1,
+}
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "SGD": lambda: optimizers.SGD(0.05),
     "SGD momentum": lambda: optimizers.SGD(0.05, momentum=0.9),
@@ -144,13 +142,7 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "Adadelta": lambda: optimizers.Adadelta(1.0, 0.9),
     "Adagrad": lambda: optimizers.Adagrad(0.1),
     "Ftrl": lambda: optimizers.Ftrl(0.1),
-    "Ftrl penalties": lambda: optimizers.Ftrl(
-        0.1,
-        l1_regularization_strength=0.01,
-        l2_regularization_strength=0.1,
-        l2_shrinkage_regularization_strength=0.01,
-        beta=0.1,
-    ),
+    "Ftrl penalties": lambda: optimizers.Ftrl(0.1, **PENALTIES),
     "Lion": lambda: optimizers.Lion(0.01),
 }
 # What goes around the update of any of them.
@@ -175,14 +167,12 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
 }
 
 
-def test_every_optimizer_has_a_case() -> None:
-    from tinynet.optimizers.optimizer import _registry
-
-    names = {c.__name__ for c in _registry.names.values() if inspect.isclass(c)}
-    assert {name.partition(" ")[0] for name in OPTIMIZERS} == names
-    given = {n for n, v in vars(schedules).items() if inspect.isclass(v) and n.endswith(
-        ("Decay", "Restarts"))}  # fmt: skip
-    assert {type(make()).__name__ for make in SCHEDULES.values()} == given
+def test_everything_has_a_case() -> None:
+    for table, module in ((OPTIMIZERS, optimizers.optimizer), (LOSSES, losses.loss)):
+        assert {name.partition(" ")[0] for name in table} == {*registered.classes(module)}
+    assert {*registered.names(keras.activations)} <= {*ACTIVATIONS}
+    known = registered.classes(schedules.learning_rate_schedule)
+    assert {type(make()).__name__ for make in SCHEDULES.values()} == {*known}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -193,15 +183,15 @@ def test_steps_of_optimizers_are_exact(name: str) -> None:
     exactly(lambda: sequential(Scale(), optimizer=OPTIMIZERS[name]()), 17, roundings=most)
 
 
+def surrounded(name: str, options: dict[str, Any]) -> Any:
+    optimizer = OPTIMIZERS[name]()
+    return type(optimizer).from_config({**optimizer.get_config(), **options})
+
+
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("name", ["SGD momentum", "Adam", "RMSprop centered"])
 def test_what_goes_around_an_update_is_exact(name: str, around: str) -> None:
-    def build() -> Any:
-        optimizer = OPTIMIZERS[name]()
-        made = type(optimizer).from_config({**optimizer.get_config(), **AROUND[around]})
-        return sequential(Scale(), optimizer=made)
-
-    exactly(build)
+    exactly(lambda: sequential(Scale(), optimizer=surrounded(name, AROUND[around])))
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -226,13 +216,13 @@ def test_constraint_of_signs_is_exact() -> None:
     assert (run.model.layers[0].w.array >= 0).all()
 
 
+def activations(*names: str) -> dict[str, Callable[[], Any]]:
+    return {name: functools.partial(L.Activation, name) for name in names}
+
+
 # Activations of arithmetic alone.
 EXACT: dict[str, Callable[[], Any]] = {
-    "linear": lambda: L.Activation("linear"),
-    "relu": lambda: L.Activation("relu"),
-    "leaky_relu": lambda: L.Activation("leaky_relu"),
-    "relu6": lambda: L.Activation("relu6"),
-    "softsign": lambda: L.Activation("softsign"),
+    **activations("linear", "relu", "leaky_relu", "relu6", "softsign"),
     "ReLU max_value": lambda: L.ReLU(max_value=0.5),
     "ReLU slope": lambda: L.ReLU(max_value=1.0, negative_slope=0.1, threshold=0.25),
     "LeakyReLU": lambda: L.LeakyReLU(0.3),
@@ -248,32 +238,28 @@ def test_activations_of_arithmetic_are_exact(name: str, loss: str) -> None:
     exactly(lambda: sequential(Scale(), EXACT[name](), Scale(), loss=loss))
 
 
-MERGES: dict[str, Callable[[], Any]] = {
-    "Add": L.Add,
-    "Average": L.Average,
-    "Maximum": L.Maximum,
-    "Minimum": L.Minimum,
-    "Multiply": L.Multiply,
-}
+MERGES = (L.Add, L.Average, L.Maximum, L.Minimum, L.Multiply)
 
 
-@pytest.mark.parametrize("name", [*MERGES, "Subtract"])
-def test_merges_are_exact(name: str) -> None:
+def functional(x: Any, *outputs: Any) -> Any:
+    model = keras.Model(x, *outputs)
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize("merge", [*MERGES, L.Subtract])
+def test_merges_are_exact(merge: Any) -> None:
     def build() -> Any:
         x = L.Input((5,))
-        rows = [Scale()(x), Scale()(x)] + [x] * (name != "Subtract")
-        merge = L.Subtract() if name == "Subtract" else MERGES[name]()
-        model = keras.Model(x, Scale()(merge(rows)))
-        model.compile("sgd", "mse")
-        return model
+        rows = [Scale()(x), Scale()(x)] + [x] * (merge is not L.Subtract)
+        return functional(x, Scale()(merge()(rows)))
 
     exactly(build)
 
 
 def test_dropout_is_exact() -> None:
     """The numbers drawn are the same, and so is the state of the generator."""
-    run = exactly(lambda: sequential(Scale(), L.Dropout(0.4, seed=5), Scale()))
-    assert len(run.history["loss"]) == 2
+    exactly(lambda: sequential(Scale(), L.Dropout(0.4, seed=5), Scale()))
 
 
 def custom(y: Any, p: Any) -> Any:
@@ -289,25 +275,15 @@ def test_custom_loss_of_arithmetic_is_exact() -> None:
 
 ACTIVATIONS: dict[str, Callable[[], Any]] = {
     **EXACT,
-    **{
-        name: functools.partial(L.Activation, name)
-        for name in (
-            *("sigmoid", "tanh", "softmax", "log_softmax", "elu", "selu", "softplus", "silu"),
-            *("swish", "gelu", "exponential", "hard_sigmoid", "hard_silu", "hard_swish", "mish"),
-        )
-    },
+    **activations("sigmoid", "tanh", "softmax", "log_softmax", "elu", "selu", "softplus", "silu"),
+    **activations("swish", "gelu", "exponential", "hard_sigmoid", "hard_silu", "hard_swish"),
+    **activations("mish"),
     "gelu approximate": lambda: L.Activation(lambda x: keras.activations.gelu(x, approximate=True)),
     "ELU": lambda: L.ELU(0.5),
-    "Softmax": lambda: L.Softmax(),
-    "UnitNormalization": lambda: L.UnitNormalization(),
+    "Softmax": L.Softmax,
+    "UnitNormalization": L.UnitNormalization,
     "ops": lambda: L.Lambda(lambda x: ops.tanh(x) * ops.sqrt(ops.abs(x) + 1.0) - ops.exp(-x * x)),
 }
-
-
-def test_every_activation_has_a_case() -> None:
-    from tinynet.activations import _registry
-
-    assert {*_registry.names} <= {*ACTIVATIONS}
 
 
 @pytest.mark.wide
@@ -320,7 +296,7 @@ def test_activations(name: str, units: int) -> None:
     def build() -> Any:
         return sequential(L.Dense(units), ACTIVATIONS[name](), L.Dense(3, bias_initializer="ones"))
 
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=16)
+    compare(build, normal(N, 6), other(N, 3), roundings=16)
 
 
 DENSE = [(1, 1, 1), (1, 5, 3), (6, 17, 1), (33, 16, 15), (17, 70, 9)]
@@ -335,7 +311,7 @@ def test_dense_layers(sizes: Any, bias: bool) -> None:
         rows = [L.Dense(hidden, "relu", use_bias=bias), L.Dense(units, use_bias=bias)]
         return sequential(*rows, optimizer="adam")
 
-    compare(build, normal(N, d), normal(N, units, seed=1), roundings=32)
+    compare(build, normal(N, d), other(N, units), roundings=32)
 
 
 def ones(n: int, c: int) -> Any:
@@ -363,72 +339,41 @@ def positive(n: int, c: int) -> Any:
     return np.random.default_rng(2).random((n, c)).astype(np.float32) + 0.1
 
 
+with_options = functools.partial
+LOGITS = {"from_logits": True}
+BALANCED = {"apply_class_balancing": True, "alpha": 0.3, "gamma": 1.5, **LOGITS}
 # Head, loss (of a reduction) and targets.
 LOSSES: dict[str, tuple[Any, Any, Any]] = {
-    "MeanSquaredError": (None, losses.MeanSquaredError, lambda n, c: normal(n, c, seed=1)),
-    "MeanAbsoluteError": (None, losses.MeanAbsoluteError, lambda n, c: normal(n, c, seed=1)),
+    "MeanSquaredError": (None, losses.MeanSquaredError, other),
+    "MeanAbsoluteError": (None, losses.MeanAbsoluteError, other),
     "MeanAbsolutePercentageError": ("sigmoid", losses.MeanAbsolutePercentageError, positive),
     "MeanSquaredLogarithmicError": ("softplus", losses.MeanSquaredLogarithmicError, positive),
-    "Huber": (None, lambda **k: losses.Huber(0.5, **k), lambda n, c: normal(n, c, seed=1)),
-    "LogCosh": (None, losses.LogCosh, lambda n, c: normal(n, c, seed=1)),
+    "Huber": (None, with_options(losses.Huber, 0.5), other),
+    "LogCosh": (None, losses.LogCosh, other),
     "Poisson": ("softplus", losses.Poisson, positive),
     "KLDivergence": ("softmax", losses.KLDivergence, shares),
-    "CosineSimilarity": (None, losses.CosineSimilarity, lambda n, c: normal(n, c, seed=1)),
+    "CosineSimilarity": (None, losses.CosineSimilarity, other),
     "Hinge": ("tanh", losses.Hinge, signs),
     "SquaredHinge": ("tanh", losses.SquaredHinge, signs),
     "CategoricalHinge": ("softmax", losses.CategoricalHinge, one_hot),
     "BinaryCrossentropy": ("sigmoid", losses.BinaryCrossentropy, ones),
-    "BinaryCrossentropy logits": (
-        None,
-        lambda **k: losses.BinaryCrossentropy(from_logits=True, **k),
-        ones,
-    ),
-    "BinaryCrossentropy smoothing": (
-        "sigmoid",
-        lambda **k: losses.BinaryCrossentropy(label_smoothing=0.1, **k),
-        ones,
-    ),
     "BinaryFocalCrossentropy": ("sigmoid", losses.BinaryFocalCrossentropy, ones),
-    "BinaryFocalCrossentropy balanced": (
-        None,
-        lambda **k: losses.BinaryFocalCrossentropy(
-            apply_class_balancing=True, alpha=0.3, gamma=1.5, from_logits=True, **k
-        ),
-        ones,
-    ),
     "CategoricalCrossentropy": ("softmax", losses.CategoricalCrossentropy, one_hot),
-    "CategoricalCrossentropy logits": (
-        None,
-        lambda **k: losses.CategoricalCrossentropy(from_logits=True, **k),
-        shares,
-    ),
-    "CategoricalCrossentropy smoothing": (
-        "softmax",
-        lambda **k: losses.CategoricalCrossentropy(label_smoothing=0.1, **k),
-        one_hot,
-    ),
     "CategoricalFocalCrossentropy": ("softmax", losses.CategoricalFocalCrossentropy, one_hot),
-    "CategoricalFocalCrossentropy logits": (
-        None,
-        lambda **k: losses.CategoricalFocalCrossentropy(
-            alpha=0.5, gamma=1.5, from_logits=True, **k
-        ),
-        one_hot,
-    ),
     "SparseCategoricalCrossentropy": ("softmax", losses.SparseCategoricalCrossentropy, labels),
-    "SparseCategoricalCrossentropy logits": (
-        None,
-        lambda **k: losses.SparseCategoricalCrossentropy(from_logits=True, **k),
-        labels,
-    ),
+    **{
+        f"{name} {options}": (head, with_options(getattr(losses, name), **options), targets)
+        for name, head, options, targets in (
+            ("BinaryCrossentropy", None, LOGITS, ones),
+            ("BinaryCrossentropy", "sigmoid", {"label_smoothing": 0.1}, ones),
+            ("BinaryFocalCrossentropy", None, BALANCED, ones),
+            ("CategoricalCrossentropy", None, LOGITS, shares),
+            ("CategoricalCrossentropy", "softmax", {"label_smoothing": 0.1}, one_hot),
+            ("CategoricalFocalCrossentropy", None, {"alpha": 0.5, "gamma": 1.5, **LOGITS}, one_hot),
+            ("SparseCategoricalCrossentropy", None, LOGITS, labels),
+        )
+    },
 }
-
-
-def test_every_loss_has_a_case() -> None:
-    from tinynet.losses.loss import _registry
-
-    names = {c.__name__ for c in _registry.names.values() if inspect.isclass(c)}
-    assert {name.partition(" ")[0] for name in LOSSES} == names
 
 
 @pytest.mark.wide
@@ -468,12 +413,10 @@ def test_losses_of_a_single_unit(name: str) -> None:
 @pytest.mark.parametrize("name", ["SGD nesterov", "Adam", "RMSprop momentum", "Adagrad"])
 def test_optimizers_of_dense_layers(name: str, around: str) -> None:
     def build() -> Any:
-        optimizer = OPTIMIZERS[name]()
-        options = {**optimizer.get_config(), **{**NORMS, **AROUND}[around]}
-        made = type(optimizer).from_config(options)
+        made = surrounded(name, {**NORMS, **AROUND}[around])
         return sequential(L.Dense(7, "relu"), L.Dense(3), optimizer=made)
 
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=8)
+    compare(build, normal(N, 6), other(N, 3), roundings=8)
 
 
 @pytest.mark.parametrize("name", ["max_norm", "unit_norm", "min_max_norm", "non_neg"])
@@ -490,32 +433,29 @@ def test_constraints(name: str, axis: int) -> None:
         dense = L.Dense(7, "relu", kernel_constraint=kinds[name]())
         return sequential(dense, L.Dense(3), optimizer="adam")
 
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=12)
+    compare(build, normal(N, 6), other(N, 3), roundings=12)
 
 
-@pytest.mark.parametrize("name", REGULARIZERS)
+@pytest.mark.parametrize("name", [*REGULARIZERS, "of the activity"])
 def test_regularizers_of_dense_layers(name: str) -> None:
     def build() -> Any:
+        if name not in REGULARIZERS:
+            return sequential(L.Dense(7, "relu", activity_regularizer="l2"), L.Dense(3))
         own = REGULARIZERS[name]
         dense = L.Dense(7, "relu", kernel_regularizer=own(), bias_regularizer=own())
         return sequential(dense, L.Dense(3, kernel_regularizer=own()))
 
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=12)
-
-
-def test_activity_regularizer() -> None:
-    build = lambda: sequential(L.Dense(7, "relu", activity_regularizer="l2"), L.Dense(3))  # noqa: E731
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=12)
+    compare(build, normal(N, 6), other(N, 3), roundings=12)
 
 
 NORMALIZATIONS: dict[str, Callable[[], Any]] = {
     "batch": lambda: L.BatchNormalization(momentum=0.8),
     "batch plain": lambda: L.BatchNormalization(center=False, scale=False, epsilon=0.1),
     "batch center": lambda: L.BatchNormalization(scale=False),
-    "layer": lambda: L.LayerNormalization(),
+    "layer": L.LayerNormalization,
     "layer plain": lambda: L.LayerNormalization(center=False, scale=False),
     "layer center": lambda: L.LayerNormalization(scale=False, epsilon=0.1),
-    "unit": lambda: L.UnitNormalization(),
+    "unit": L.UnitNormalization,
     "dropout": lambda: L.Dropout(0.3, seed=2),
 }
 
@@ -531,7 +471,7 @@ def test_normalizations(name: str, width: int) -> None:
 
     # Layer normalization of two numbers divides by their difference, which may be small.
     most = 100 if width == 2 and "layer" in name else 12
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=most)
+    compare(build, normal(N, 6), other(N, 3), roundings=most)
 
 
 @pytest.mark.parametrize("name", ["batch", "layer", "dropout"])
@@ -540,31 +480,25 @@ def test_normalizations_of_several_rows(name: str) -> None:
         rows = [L.Dense(5, "tanh"), NORMALIZATIONS[name](), L.Flatten(), L.Dense(3)]
         return sequential(L.Input((4, 6)), *rows)
 
-    compare(build, normal(N, 4, 6), normal(N, 3, seed=1), roundings=12)
+    compare(build, normal(N, 4, 6), other(N, 3), roundings=12)
 
 
-@pytest.mark.parametrize("name", MERGES)
-def test_merges_of_dense_layers(name: str) -> None:
+@pytest.mark.parametrize("merge", MERGES)
+def test_merges_of_dense_layers(merge: Any) -> None:
     def build() -> Any:
         x = L.Input((6,))
         shared = L.Dense(5, "tanh")
         rows = [shared(x), L.Dense(5)(x), shared(L.Rescaling(0.5)(x))]
-        model = keras.Model(x, L.Dense(3)(MERGES[name]()(rows)))
-        model.compile("sgd", "mse")
-        return model
+        return functional(x, L.Dense(3)(merge()(rows)))
 
-    compare(build, normal(N, 6), normal(N, 3, seed=1), roundings=12)
+    compare(build, normal(N, 6), other(N, 3), roundings=12)
 
 
+OF_ROWS = ["accuracy", "categorical_hinge", "kl_divergence"]
 METRICS: list[tuple[Any, str, Any, list[str]]] = [
-    (None, "mse", lambda n, c: normal(n, c, seed=1), ["mae", "mse", "msle", "cosine_similarity"]),
+    (None, "mse", other, ["mae", "mse", "msle", "cosine_similarity"]),
     ("sigmoid", "binary_crossentropy", ones, ["accuracy", "binary_crossentropy", "mape"]),
-    (
-        "softmax",
-        "categorical_crossentropy",
-        one_hot,
-        ["accuracy", "categorical_hinge", "kl_divergence"],
-    ),
+    ("softmax", "categorical_crossentropy", one_hot, OF_ROWS),
     ("softmax", "sparse_categorical_crossentropy", labels, ["accuracy", "crossentropy"]),
 ]
 
@@ -591,4 +525,4 @@ def test_several_outputs_with_weights() -> None:
         model.compile("adam", own, loss_weights=[0.3, 2.0], metrics=[["accuracy"], ["mae"]])
         return model
 
-    compare(build, normal(N, 6), [labels(N, 3), normal(N, 2, seed=1)], roundings=12)
+    compare(build, normal(N, 6), [labels(N, 3), other(N, 2)], roundings=12)
