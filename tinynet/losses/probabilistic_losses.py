@@ -17,14 +17,11 @@ from tinynet._core import checks
 from tinynet._core.arguments import argument, declared
 from tinynet._core.buffers import Workspace
 from tinynet._core.checks import numeric
-from tinynet.losses.function_loss import LossFunction
 from tinynet.losses.loss import DenseLoss, Loss, _registry
 from tinynet.program.operations import Pure
 from tinynet.program.variable import Array
 
-__all__ = ["BCE", "bce", "binary_crossentropy", "BinaryCrossentropy", "categorical_crossentropy"]
-__all__ += ["CategoricalCrossentropy", "sparse_categorical_crossentropy"]
-__all__ += ["SparseCategoricalCrossentropy"]
+__all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"]
 
 HEADS: tuple[activations.Activation, ...] = (activations.softmax, activations.sigmoid)
 
@@ -402,8 +399,3 @@ class BinaryCrossentropy(SmoothedLoss):
         slopes = plain.call(yes, y_pred[..., None]) - plain.call(no, y_pred[..., None])
         d = d_values[..., None] / y_pred.dtype.type(y_pred.shape[-1])
         return d * slopes * (1 - self.label_smoothing)
-
-
-sparse_categorical_crossentropy = LossFunction(SparseCategoricalCrossentropy)
-categorical_crossentropy = LossFunction(CategoricalCrossentropy)
-binary_crossentropy = bce = BCE = LossFunction(BinaryCrossentropy, "bce", "BCE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from tinynet import functional
 from tinynet._core import checks
 from tinynet._core.arguments import argument, declared
-from tinynet._core.registry import snake_case
 from tinynet.losses import fit_weights, numeric
+from tinynet.losses.function_loss import FunctionOf
 from tinynet.metrics.metric import _registry
 from tinynet.metrics.reduction_metrics import Mean
 from tinynet.program.variable import Array, Tensor, as_tensor
@@ -241,12 +240,12 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
         return super().right(y_true.argmax(axis=-1), y_pred)
 
 
-class AccuracyFunction:
+class AccuracyFunction(FunctionOf):
     """An accuracy as a function: one value for each example.
 
     Parameters
     ----------
-    metric_class : type
+    owner : type
         Accuracy. The function has its name in snake case.
 
     Examples
@@ -255,48 +254,16 @@ class AccuracyFunction:
     array([1.], dtype=float32)
     """
 
-    def __init__(self, metric_class: type[Accuracies]) -> None:
-        self.metric_class = metric_class
-        self.__name__ = snake_case(metric_class.__name__)
-        self.__doc__ = f"Compute `{metric_class.__name__}` for each example, with its options."
-
-    def __call__(self, y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
-        """Compute the values.
-
-        Parameters
-        ----------
-        y_true, y_pred : array_like
-            Targets and predictions.
-        *args, **options : object
-            Further arguments of the accuracy: `k`, or `threshold`.
-
-        Returns
-        -------
-        Tensor, shape (N, ...)
-            1 where the prediction is right, else 0.
-        """
-        own = [o for o in inspect.signature(self.metric_class).parameters if o not in _COMMON]
-        metric = self.metric_class(**dict(zip(own, args, strict=False)), **options)
-        predictions = numeric("y_pred", y_pred, metric.dtype)
-        right = metric.right(numeric("y_true", y_true), predictions)
+    def _values(self, y_true: Any, y_pred: Any, options: dict[str, Any]) -> Tensor:
+        metric = self.owner(**options)
+        right = metric.right(numeric("y_true", y_true), numeric("y_pred", y_pred, metric.dtype))
         return as_tensor(right.astype(metric.dtype))
 
 
-_COMMON = ("name", "dtype")
-
-
 binary_accuracy = AccuracyFunction(BinaryAccuracy)
-
-
 categorical_accuracy = AccuracyFunction(CategoricalAccuracy)
-
-
 sparse_categorical_accuracy = AccuracyFunction(SparseCategoricalAccuracy)
-
-
 top_k_categorical_accuracy = AccuracyFunction(TopKCategoricalAccuracy)
-
-
 sparse_top_k_categorical_accuracy = AccuracyFunction(SparseTopKCategoricalAccuracy)
 
 

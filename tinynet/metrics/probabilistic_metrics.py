@@ -8,7 +8,7 @@ from typing import Any
 from tinynet import losses
 from tinynet._core import checks
 from tinynet._core.arguments import argument, declared
-from tinynet.metrics.loss_metric import FormulaMetric
+from tinynet.metrics.loss_metric import LossMetric
 from tinynet.metrics.metric import _registry
 
 __all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "KLDivergence", "Poisson"]
@@ -16,7 +16,7 @@ __all__ += ["SparseCategoricalCrossentropy"]
 
 
 @declared(_registry)
-class SparseCategoricalCrossentropy(FormulaMetric):
+class SparseCategoricalCrossentropy(LossMetric):
     """Mean cross-entropy between class labels and predicted probabilities.
 
     Parameters
@@ -48,7 +48,7 @@ class SparseCategoricalCrossentropy(FormulaMetric):
 
 
 @declared(_registry)
-class CategoricalCrossentropy(FormulaMetric):
+class CategoricalCrossentropy(LossMetric):
     """Mean cross-entropy between one-hot rows and predicted probabilities.
 
     Parameters
@@ -78,7 +78,7 @@ class CategoricalCrossentropy(FormulaMetric):
 
 
 @declared(_registry, "bce", "BCE")
-class BinaryCrossentropy(FormulaMetric):
+class BinaryCrossentropy(LossMetric):
     """Mean cross-entropy between yes-or-no answers and predicted probabilities.
 
     Parameters
@@ -105,7 +105,7 @@ class BinaryCrossentropy(FormulaMetric):
 
 
 @_registry.register()
-class Poisson(FormulaMetric):
+class Poisson(LossMetric):
     """Mean Poisson loss of predicted rates.
 
     Parameters
@@ -123,7 +123,7 @@ class Poisson(FormulaMetric):
 
 
 @_registry.register()
-class KLDivergence(FormulaMetric):
+class KLDivergence(LossMetric):
     """Mean Kullback-Leibler divergence of predicted probabilities from true ones.
 
     Parameters

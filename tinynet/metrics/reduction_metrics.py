@@ -172,7 +172,7 @@ class MeanMetricWrapper(Mean):
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
         """Check targets as the loss does, if the function is one."""
         if isinstance(self._fn, LossFunction):
-            self._fn.loss_class(**self._fn_kwargs).prepare(y_true, output_shape)
+            self._fn.owner(**self._fn_kwargs).prepare(y_true, output_shape)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
         """Add a batch.
