@@ -658,7 +658,7 @@ class Optimizer(Configurable):
                 gradients[k] = penalty if gradients[k] is None else gradients[k] + penalty
         full, stores = self._traced_sum(low, plan, gradients)
         squares = [self._traced_squares(low, v) for v in plan.variables]
-        gradients = self._traced_clip(low, gradients, squares)
+        gradients = self._clipped(gradients, squares, low.add)
         count = len(self.numbers(np.ones(1, np.float32), np.ones(1, np.int64)))
         numbers = [low.number("number", k) for k in range(count)]
         for k, (variable, gradient) in enumerate(zip(plan.variables, gradients, strict=True)):
@@ -705,15 +705,10 @@ class Optimizer(Configurable):
         self, low: Any, w: Any, gradient: Any, own: Any, numbers: Any, squares: Any
     ) -> tuple[Any, list[Any]]:
         """Note `update` as a formula, even where it is one operation of the chain."""
-        slots = [(slot, low.leaf(slot, slot.shape).copy()) for slot in own]
-        if squares is not None and self.squares and not (self.global_clipnorm or self.clipvalue):
-            name, rate = self.squares
-            keep = getattr(self, rate) if rate else 0.5
-            value = slots[self.slot_names.index(name)][1]
-            if keep:
-                value += (squares - np.square(gradient)) * np.float32((1 - keep) / keep)
-        self.update(numbers, w, gradient, *(value for _, value in slots))
-        return w, slots
+        values = [low.leaf(slot, slot.shape).copy() for slot in own]
+        self._correct_squares(values, gradient, squares)
+        self.update(numbers, w, gradient, *values)
+        return w, [*zip(own, values, strict=True)]
 
     def _is_alone(self, variable: Variable, w: Any) -> bool:
         """Whether this is a single weight with more than one operation.
@@ -748,27 +743,6 @@ class Optimizer(Configurable):
             stores[k].append((slot, np.where(full, 0.0, total)))
         low.tag = None
         return full, stores
-
-    def _traced_clip(self, low: Any, gradients: list[Any], squares: list[Any]) -> list[Any]:
-        def square_sum(k: int) -> Any:
-            return np.sum(np.square(gradients[k]) if squares[k] is None else squares[k])
-
-        if self.clipvalue is not None:
-            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
-        if self.clipnorm is not None:
-            limit = np.float32(self.clipnorm)
-            scales = [
-                limit / np.maximum(np.sqrt(square_sum(k)), limit) for k in range(len(gradients))
-            ]
-            for k, scale in enumerate(scales):
-                squares[k] = None if squares[k] is None else squares[k] * (scale * scale)
-            return [g * scale for g, scale in zip(gradients, scales, strict=True)]
-        if self.global_clipnorm is not None:
-            limit = np.float32(self.global_clipnorm)
-            total: Any = sum(low.add(square_sum(k)) for k in range(len(gradients)))
-            scale = low.add(np.minimum(1 / np.sqrt(total), 1 / limit))
-            return [g * (limit * scale) for g in gradients]
-        return gradients
 
     def _traced_average(self, low: Any, variable: Variable, w: Any, changed: list[Any]) -> Any:
         """Note the running mean of a weight; return what becomes of the weight."""
@@ -944,14 +918,19 @@ class Optimizer(Configurable):
     def _prepare(self, plan: Plan, rate: Any) -> None:
         """Clip gradients, decay weights, and correct the averages of squares."""
         squares = self._squares_of_parts(plan)
-        self._clip(plan, squares)
+        clipped = self._clipped(plan.gradients, squares)
+        for gradient, new in zip(plan.gradients, clipped, strict=True):
+            if new is not gradient:
+                gradient[...] = new
         if self.weight_decay:
             for variable in plan.variables:
                 if self._decays(variable):
                     one = variable.array.dtype.type
                     variable.array[...] -= variable.array * one(self.weight_decay) * one(rate)
         if type(self).update_step is Optimizer.update_step:
-            self._correct_squares(plan, squares)
+            for k, (gradient, own) in enumerate(zip(plan.gradients, squares, strict=True)):
+                slots = [plan.slots[name][k] for name in self.slot_names]
+                self._correct_squares(slots, gradient, own)
 
     def _squares_of_parts(self, plan: Plan) -> list[Array | None]:
         """Return the sum of the squares of a gradient's parts, where it is the sum of parts.
@@ -970,18 +949,18 @@ class Optimizer(Configurable):
                     break
         return found
 
-    def _correct_squares(self, plan: Plan, squares: list[Array | None]) -> None:
-        """Prepare the averages of squares for `update`, which adds the square of the sum.
+    def _correct_squares(self, slots: Any, gradient: Any, squares: Any) -> None:
+        """Prepare the slot of squared gradients for `update`, which adds the squared gradient.
 
-        Clipped by the norm of all of them together, Keras' gradients have no parts.
+        Added is the sum of the squares of the gradient's parts in its place.
         """
-        if self.squares is None or self.global_clipnorm or self.clipvalue:
+        if squares is None or not self.squares or self.global_clipnorm or self.clipvalue:
             return
         name, rate = self.squares
         keep = getattr(self, rate) if rate else 0.5
-        for slot, gradient, own in zip(plan.slots[name], plan.gradients, squares, strict=True):
-            if own is not None and keep:
-                slot += (own - np.square(gradient)) * ((1 - keep) / keep)
+        if keep:
+            slot = slots[self.slot_names.index(name)]
+            slot += (squares - np.square(gradient)) * ((1 - keep) / keep)
 
     def _accumulate(self, plan: Plan) -> bool:
         """Add gradients up; say whether there are enough, which are then averaged."""
@@ -996,25 +975,29 @@ class Optimizer(Configurable):
                 accumulator.array.fill(0)
         return full
 
-    def _clip(self, plan: Plan, squares: list[Array | None]) -> None:
-        """Shorten gradients that are too long, in place."""
-        pairs = zip(plan.gradients, squares, strict=True)
+    def _clipped(self, gradients: list[Any], squares: list[Any], noted: Any = np.asarray) -> Any:
+        """Clip gradients; in a program, `noted` makes a value that several others read."""
+
+        def square_sum(k: int) -> Any:
+            return np.sum(np.square(gradients[k]) if squares[k] is None else squares[k])
+
         if self.clipvalue is not None:
-            for gradient in plan.gradients:
-                np.clip(gradient, -self.clipvalue, self.clipvalue, out=gradient)
-        elif self.clipnorm is not None:
-            for gradient, own in pairs:
-                length = np.sqrt(np.sum(np.square(gradient) if own is None else own))
-                scale = self.clipnorm / max(length, gradient.dtype.type(self.clipnorm))
-                gradient *= scale
-                if own is not None:
-                    own *= scale * scale
-        elif self.global_clipnorm is not None:
-            length = np.sqrt(sum(np.sum(np.square(g) if own is None else own) for g, own in pairs))
-            for gradient in plan.gradients:
-                one = gradient.dtype.type
-                limit = one(self.global_clipnorm)
-                gradient *= limit * min(1 / length if length else one(np.inf), 1 / limit)
+            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
+        if self.clipnorm is not None:
+            scales = []
+            for k, gradient in enumerate(gradients):
+                limit = gradient.dtype.type(self.clipnorm)
+                scales.append(limit / np.maximum(np.sqrt(square_sum(k)), limit))
+            for k, scale in enumerate(scales):
+                squares[k] = None if squares[k] is None else squares[k] * (scale * scale)
+            return [g * scale for g, scale in zip(gradients, scales, strict=True)]
+        if self.global_clipnorm is not None and gradients:
+            limit = gradients[0].dtype.type(self.global_clipnorm)
+            total: Any = sum(noted(square_sum(k)) for k in range(len(gradients)))
+            with np.errstate(divide="ignore"):
+                scale = noted(np.minimum(1 / np.sqrt(total), 1 / limit))
+            return [g * (limit * scale) for g in gradients]
+        return gradients
 
     def _average(self) -> None:
         """Move the running mean of the weights; now and then it becomes the weights."""
