@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from tinynet import config
-from tinynet._core import checks
-from tinynet._core.registry import Configurable, unique_name
-from tinynet.program.operations import Operation, apply
-from tinynet.program.tensor import TABLE, Array, to_array
+from tinynet._core import Configurable, checks
+from tinynet._core.registry import unique_name
+from tinynet.program import TABLE, Array, Operation, apply
+from tinynet.program.tensor import to_array
 
 _lock = threading.Lock()
 _stream = np.random.default_rng()

@@ -10,12 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet._core.registry import Configurable, Registry
+from tinynet._core import Configurable, Registry, argument, checks, declared
+from tinynet.program import TABLE, Array, Tensor, TensorMethods, Variable, as_tensor
 from tinynet.program.tape import pull_back
-from tinynet.program.tensor import TABLE, TensorMethods
-from tinynet.program.variable import Array, Tensor, Variable, as_tensor
 
 _registry = Registry("regularizer", "keras.regularizers")
 

@@ -7,7 +7,8 @@ from typing import Any
 from tinynet import config
 from tinynet._core import checks
 from tinynet.layers.layer import Layer, _registry
-from tinynet.program.symbols import Node, Shape, SymbolicTensor
+from tinynet.program import Shape, SymbolicTensor
+from tinynet.program.symbols import Node
 
 __all__ = ["Input", "InputLayer"]
 

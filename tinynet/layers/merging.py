@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, checks, declared, required
 from tinynet.layers.layer import Layer, _registry
+from tinynet.program import TABLE
 from tinynet.program.layer_operations import RESHAPE
-from tinynet.program.tensor import TABLE
 
 __all__ = ["Add", "add", "Average", "average", "Concatenate", "concatenate", "Dot", "dot"]
 __all__ += ["Maximum", "maximum", "Minimum", "minimum", "Multiply", "multiply", "Subtract"]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet._core import checks
-from tinynet._core.arguments import declared, required
+from tinynet._core import checks, declared, required
 from tinynet.layers.input_layer import _check_ndim
 from tinynet.layers.layer import Layer, _registry
-from tinynet.program.symbols import Shape
-from tinynet.program.tensor import TABLE
+from tinynet.program import TABLE, Shape
 
 __all__ = ["Permute"]
 

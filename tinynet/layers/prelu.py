@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import activations, constraints, initializers, regularizers
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, found
+from tinynet._core import argument, checks, declared, found
 from tinynet.layers.layer import Layer, _registry
-from tinynet.program.symbols import Shape
-from tinynet.program.tensor import TABLE
-from tinynet.program.variable import Variable
+from tinynet.program import TABLE, Shape, Variable
 
 __all__ = ["PReLU"]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinynet._core import checks
-from tinynet._core.arguments import declared, required
+from tinynet._core import checks, declared, required
 from tinynet.layers.layer import Layer, _registry
+from tinynet.program import TABLE
 from tinynet.program.layer_operations import RESHAPE
-from tinynet.program.tensor import TABLE
 
 __all__ = ["Reshape"]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import activations, config, ops
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.losses.loss import _registry
 from tinynet.losses.probabilistic_losses import OneHotLoss, SmoothedLoss
-from tinynet.program.variable import Array
+from tinynet.program import Array
 
 __all__ = ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"]
 

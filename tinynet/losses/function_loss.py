@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, config
-from tinynet._core import checks
-from tinynet._core.registry import snake_case
+from tinynet._core import checks, snake_case
 from tinynet.losses.loss import Loss, _registry
-from tinynet.program.tensor import TensorMethods
-from tinynet.program.variable import Array, Tensor
+from tinynet.program import Array, Tensor, TensorMethods
 
 __all__ = ["as_loss", "deserialize", "FunctionLoss", "get", "LossFunction", "serialize"]
 

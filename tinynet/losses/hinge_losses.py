@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinynet import ops
 from tinynet.losses.loss import _registry
 from tinynet.losses.regression_losses import FormulaLoss
-from tinynet.program.variable import Array
+from tinynet.program import Array
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 

@@ -10,15 +10,22 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, config
-from tinynet._core import checks
+from tinynet._core import Configurable, Registry, checks, snake_case
 from tinynet._core.buffers import Workspace
 from tinynet._core.checks import numeric
-from tinynet._core.registry import Configurable, Registry, snake_case
-from tinynet.program.operations import TAPES, Operation, Pure
-from tinynet.program.symbols import SymbolicTensor
+from tinynet.program import (
+    TABLE,
+    Array,
+    Operation,
+    SymbolicTensor,
+    Tensor,
+    TensorMethods,
+    as_tensor,
+)
+from tinynet.program.operations import TAPES, Pure
 from tinynet.program.tape import pull_back
-from tinynet.program.tensor import TABLE, TensorMethods, to_array
-from tinynet.program.variable import Array, Tensor, aligned, as_tensor, copies
+from tinynet.program.tensor import to_array
+from tinynet.program.variable import aligned, copies
 
 __all__ = ["DenseLoss", "fit_weights", "Loss", "Reduction", "REDUCTIONS"]
 

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, config, functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet._core.buffers import Workspace
 from tinynet._core.checks import numeric
 from tinynet.losses.loss import DenseLoss, Loss, _registry
+from tinynet.program import Array
 from tinynet.program.operations import Pure
-from tinynet.program.variable import Array
 
 __all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"]
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinynet import config, functional, ops
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.losses.loss import DenseLoss, _registry
-from tinynet.program.variable import Array
+from tinynet.program import Array
 
 __all__ = ["CosineSimilarity", "Huber", "KLDivergence", "LogCosh", "MeanAbsoluteError"]
 __all__ += ["MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError"]

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from tinynet import functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.losses import fit_weights, numeric
 from tinynet.losses.function_loss import FunctionOf
 from tinynet.metrics.metric import _registry
 from tinynet.metrics.reduction_metrics import Mean
-from tinynet.program.variable import Array, Tensor, as_tensor
+from tinynet.program import Array, Tensor, as_tensor
 
 __all__ = ["Accuracy", "binary_accuracy", "BinaryAccuracy", "categorical_accuracy"]
 __all__ += ["CategoricalAccuracy", "sparse_categorical_accuracy"]

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, config
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, checks, declared, required
 from tinynet.losses import numeric
 from tinynet.metrics.accuracy_metrics import _column, _in_columns, _same_shape, _weights
 from tinynet.metrics.metric import Metric, _registry
-from tinynet.program.variable import Array, Tensor, Variable, as_tensor
+from tinynet.program import Array, Tensor, Variable, as_tensor
 
 __all__ = ["AUC", "FalseNegatives", "FalsePositives", "Precision", "PrecisionAtRecall", "Recall"]
 __all__ += ["RecallAtPrecision", "SensitivityAtSpecificity", "SpecificityAtSensitivity"]

@@ -11,7 +11,7 @@ import numpy as np
 from tinynet import losses
 from tinynet._core import checks
 from tinynet.metrics.reduction_metrics import Mean
-from tinynet.program.variable import Array
+from tinynet.program import Array
 
 __all__ = ["LossMetric"]
 

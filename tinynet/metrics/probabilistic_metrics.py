@@ -6,8 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tinynet import losses
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.metrics.loss_metric import LossMetric
 from tinynet.metrics.metric import _registry
 

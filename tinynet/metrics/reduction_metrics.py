@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.registry import snake_case
+from tinynet._core import checks, snake_case
 from tinynet.losses import LossFunction, fit_weights
 from tinynet.metrics.metric import Metric, _registry
-from tinynet.program.variable import Array, Tensor, Variable, as_tensor, copies
+from tinynet.program import Array, Tensor, Variable, as_tensor
+from tinynet.program.variable import copies
 
 __all__ = ["Mean", "MeanMetricWrapper", "Sum"]
 

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from tinynet import losses
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.metrics.accuracy_metrics import _column, _in_columns, _same_shape, _weights
 from tinynet.metrics.loss_metric import LossMetric
 from tinynet.metrics.metric import Metric, _registry
-from tinynet.program.variable import Array, Tensor, as_tensor
+from tinynet.program import Array, Tensor, as_tensor
 
 __all__ = ["CosineSimilarity", "LogCoshError", "MeanAbsoluteError", "MeanAbsolutePercentageError"]
 __all__ += ["MeanSquaredError", "MeanSquaredLogarithmicError", "R2Score", "RootMeanSquaredError"]

@@ -17,10 +17,11 @@ from tinynet._core.registry import unique_name
 from tinynet.layers import layer
 from tinynet.layers.input_layer import InputLayer
 from tinynet.layers.layer import Layer, _registry, map_shapes
+from tinynet.program import Shape, SymbolicTensor
 from tinynet.program.graph import Graph, rebuilt
 from tinynet.program.layer_operations import RESHAPE
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.symbols import Shape, SymbolicTensor, examples_of
+from tinynet.program.symbols import examples_of
 from tinynet.program.variable import pack
 from tinynet.sparse import CompressedRows, worth_it
 from tinynet.training.data_adapters import inputs as inputs_of

@@ -10,8 +10,9 @@ from tinynet.layers.input_layer import InputLayer
 from tinynet.layers.layer import Layer, _registry, changed
 from tinynet.models.functional import fits
 from tinynet.models.model import Model
+from tinynet.program import SymbolicTensor
 from tinynet.program.graph import Graph
-from tinynet.program.symbols import SymbolicTensor, examples_of
+from tinynet.program.symbols import examples_of
 
 
 class Sequential(Model):

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinynet import functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.optimizers.built_in import _BuiltIn
 from tinynet.optimizers.optimizer import _registry
-from tinynet.program.variable import Array
+from tinynet.program import Array
 
 __all__ = ["Adagrad"]
 

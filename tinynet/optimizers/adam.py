@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinynet import functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.optimizers.built_in import _BuiltIn
 from tinynet.optimizers.optimizer import _registry
-from tinynet.program.variable import Array, Variable
+from tinynet.program import Array, Variable
 
 __all__ = ["Adam"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY
 from typing import Any
 
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, declared, required
 from tinynet.optimizers.optimizer import Optimizer
 
 

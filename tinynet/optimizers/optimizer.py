@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from tinynet import config
-from tinynet._core import checks
-from tinynet._core.registry import Configurable, Registry, snake_case
+from tinynet._core import Configurable, Registry, checks, snake_case
 from tinynet.optimizers import schedules
 from tinynet.optimizers.plan import Plan
 from tinynet.optimizers.schedules import LearningRateSchedule
+from tinynet.program import Array, Variable, as_tensor
 from tinynet.program.formula import Untraceable, require_own
 from tinynet.program.nested import flattened
-from tinynet.program.variable import Array, Variable, as_tensor, join, pack, runs
+from tinynet.program.variable import join, pack, runs
 
 __all__ = ["Optimizer"]
 

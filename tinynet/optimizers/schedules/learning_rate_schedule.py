@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
-from tinynet._core.registry import Configurable, Registry
+from tinynet._core import Configurable, Registry, argument, checks, declared, required
 from tinynet.functional.optimizers import rounded_power
 
 __all__ = ["CosineDecay", "deserialize", "ExponentialDecay", "InverseTimeDecay"]
