@@ -164,8 +164,6 @@ class BinaryAccuracy(Accuracies):
     0.5
     """
 
-    name: Any = argument(None)
-    dtype: Any = argument(None)
     threshold: float = argument(0.5, checks.number)
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:

@@ -337,14 +337,18 @@ _RATIOS = {
 }
 
 
+@declared()
 class _Best(ConfusionMetric):
     """The base of the best value of one ratio where another has at least a given value."""
+
+    num_thresholds: int = argument(200, checks.whole)
+    class_id: int | None = argument(None, checks.whole, 0)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
 
     _direction = "up"
     #: The ratio that must have a value, and the one whose best value is sought.
     _given = _sought = ""
-
-    num_thresholds: int
 
     def _given_limits(self) -> Any:
         n = self.num_thresholds
@@ -385,11 +389,7 @@ class SensitivityAtSpecificity(_Best):
     0.5
     """
 
-    specificity: float = required(checks.number, 0, 1)
-    num_thresholds: int = argument(200, checks.whole)
-    class_id: int | None = argument(None, checks.whole, 0)
-    name: Any = argument(None)
-    dtype: Any = argument(None)
+    specificity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
 
     _given, _sought = "specificity", "sensitivity"
 
@@ -421,11 +421,7 @@ class SpecificityAtSensitivity(_Best):
     0.6667
     """
 
-    sensitivity: float = required(checks.number, 0, 1)
-    num_thresholds: int = argument(200, checks.whole)
-    class_id: int | None = argument(None, checks.whole, 0)
-    name: Any = argument(None)
-    dtype: Any = argument(None)
+    sensitivity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
 
     _given, _sought = "sensitivity", "specificity"
 
@@ -458,11 +454,7 @@ class PrecisionAtRecall(_Best):
     0.5
     """
 
-    recall: float = required(checks.number, 0, 1)
-    num_thresholds: int = argument(200, checks.whole)
-    class_id: int | None = argument(None, checks.whole, 0)
-    name: Any = argument(None)
-    dtype: Any = argument(None)
+    recall: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
 
     _given, _sought = "recall", "precision"
 
@@ -494,11 +486,7 @@ class RecallAtPrecision(_Best):
     1.0
     """
 
-    precision: float = required(checks.number, 0, 1)
-    num_thresholds: int = argument(200, checks.whole)
-    class_id: int | None = argument(None, checks.whole, 0)
-    name: Any = argument(None)
-    dtype: Any = argument(None)
+    precision: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
 
     _given, _sought = "precision", "recall"
 

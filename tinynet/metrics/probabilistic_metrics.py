@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any
 
 from tinynet import losses
 from tinynet._core import argument, checks, declared
@@ -35,8 +34,6 @@ class SparseCategoricalCrossentropy(LossMetric):
     0.6931
     """
 
-    name: Any = argument(None)
-    dtype: Any = argument(None)
     from_logits: bool = argument(False, checks.flag)
     ignore_class: int | None = argument(None)
     axis: int = argument(-1, checks.whole, -64)
@@ -67,8 +64,6 @@ class CategoricalCrossentropy(LossMetric):
     0.6931
     """
 
-    name: Any = argument(None)
-    dtype: Any = argument(None)
     from_logits: bool = argument(False, checks.flag)
     label_smoothing: float = argument(0.0, checks.number, 0, 1)
     axis: int = argument(-1, checks.whole, -64)
@@ -95,8 +90,6 @@ class BinaryCrossentropy(LossMetric):
     0.815
     """
 
-    name: Any = argument(None)
-    dtype: Any = argument(None)
     from_logits: bool = argument(False, checks.flag)
     label_smoothing: float = argument(0.0, checks.number, 0, 1)
 

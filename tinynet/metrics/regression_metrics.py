@@ -147,8 +147,6 @@ class CosineSimilarity(LossMetric):
     0.5
     """
 
-    name: Any = argument(None)
-    dtype: Any = argument(None)
     axis: int = argument(-1, checks.whole, -64)
 
     loss_class = losses.CosineSimilarity

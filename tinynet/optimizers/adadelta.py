@@ -38,7 +38,6 @@ class Adadelta(_BuiltIn):
     ('accumulated_grad', 'accumulated_delta_var')
     """
 
-    learning_rate: Any = argument(0.001)
     rho: float = argument(0.95, checks.number, 0, 1)
     epsilon: float = argument(1e-7, checks.number, 0)
 

@@ -35,7 +35,6 @@ class Adagrad(_BuiltIn):
     'adagrad'
     """
 
-    learning_rate: Any = argument(0.001)
     initial_accumulator_value: float = argument(0.1, checks.number, 0)
     epsilon: float = argument(1e-7, checks.number, 0)
 

@@ -42,7 +42,6 @@ class Adam(_BuiltIn):
     np.float32(0.001)
     """
 
-    learning_rate: Any = argument(0.001)
     beta_1: float = argument(0.9, checks.number, 0, 1, open_high=True)
     beta_2: float = argument(0.999, checks.number, 0, 1, open_high=True)
     epsilon: float = argument(1e-7, checks.number, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY
 from typing import Any
 
-from tinynet._core import argument, declared, required
+from tinynet._core import argument, declared
 from tinynet.optimizers.optimizer import Optimizer
 
 
@@ -13,7 +13,7 @@ from tinynet.optimizers.optimizer import Optimizer
 class _BuiltIn(Optimizer):
     """The base of the built-in optimizers; it tells type checkers what `Optimizer` takes."""
 
-    learning_rate: Any = required()
+    learning_rate: Any = argument(0.001)
     _: KW_ONLY
     weight_decay: float | None = argument(None)
     clipnorm: float | None = argument(None)

@@ -48,7 +48,6 @@ class Ftrl(_BuiltIn):
     array([-0.163,  0.   ], dtype=float32)
     """
 
-    learning_rate: Any = argument(0.001)
     learning_rate_power: float = argument(-0.5, checks.number, high=0)
     initial_accumulator_value: float = argument(0.1, checks.number, 0)
     l1_regularization_strength: float = argument(0.0, checks.number, 0)

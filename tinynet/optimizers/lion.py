@@ -41,7 +41,6 @@ class Lion(_BuiltIn):
     array([ 0.75, -1.75], dtype=float32)
     """
 
-    learning_rate: Any = argument(0.001)
     beta_1: float = argument(0.9, checks.number, 0, 1, open_low=True)
     beta_2: float = argument(0.99, checks.number, 0, 1)
 

@@ -41,7 +41,6 @@ class RMSprop(_BuiltIn):
     'rm_sprop'
     """
 
-    learning_rate: Any = argument(0.001)
     rho: float = argument(0.9, checks.number, 0, 1, open_high=True)
     momentum: float = argument(0.0, checks.number, 0, 1)
     epsilon: float = argument(1e-7, checks.number, 0)
