@@ -169,11 +169,8 @@ class _Custom(Regularizer):
     def __call__(self, x: Any) -> Any:
         """Compute the penalty of a weight."""
         value = self.wrapped(x)
-        if np.shape(value) != ():
-            raise ValueError(
-                "A regularizer must return a scalar, such as a sum. "
-                f"Received: shape {np.shape(value)}"
-            )
+        expected = "A regularizer must return a scalar, such as a sum"
+        checks.require(np.shape(value) == (), expected, f"shape {np.shape(value)}")
         return value
 
 

@@ -429,11 +429,8 @@ class Layer(_KeepsArguments):
         default = "zeros" if is_counted else "glorot_uniform"
         make = initializer_override.get() or initializers.get(initializer or default)
         values = make(shape, dtype=dtype)
-        if values.shape != shape:
-            raise ValueError(
-                f"The initializer of {self.name}/{name} must give values of shape {shape}. "
-                f"Received: shape {values.shape}"
-            )
+        expected = f"The initializer of {self.name}/{name} must give values of shape {shape}"
+        checks.require(values.shape == shape, expected, f"shape {values.shape}")
         weight = Variable(values, trainable, dtype, name, f"{self.name}/{name}")
         weight.regularizer = regularizers.get(regularizer)
         weight.constraint = constraints.get(constraint)

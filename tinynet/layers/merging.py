@@ -178,11 +178,8 @@ class Concatenate(Merge):
             others = {
                 (len(s), *(n for k, n in enumerate(s) if k != self.axis % rank)) for s in shapes
             }
-        if len(others) != 1:
-            raise ValueError(
-                f"{self.name} takes inputs whose shapes are the same but for axis {self.axis}. "
-                f"Received: shapes {[tuple(s) for s in shapes]}"
-            )
+        expected = f"{self.name} takes inputs whose shapes are the same but for axis {self.axis}"
+        checks.require(len(others) == 1, expected, f"shapes {[tuple(s) for s in shapes]}")
 
     def _merge(self, inputs: list[Any]) -> Any:
         return TABLE["concatenate"](inputs, axis=self.axis)

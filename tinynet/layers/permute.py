@@ -16,10 +16,8 @@ def _dims(name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"dims must be a tuple of axes. Received: dims={checks.shorten(value)}")
     dims = tuple(checks.whole(name, axis, 1, ValueError) for axis in value)
-    if sorted(dims) != list(range(1, len(dims) + 1)):
-        raise ValueError(
-            f"dims must have every axis from 1 to their number once. Received: dims={dims}"
-        )
+    expected = "dims must have every axis from 1 to their number once"
+    checks.require(sorted(dims) == list(range(1, len(dims) + 1)), expected, f"dims={dims}")
     return dims
 
 

@@ -52,11 +52,9 @@ class TimeDistributed(Layer):
         return [self.layer]
 
     def _step_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) < 3:
-            raise ValueError(
-                f"Inputs of {self.name} must have at least 3 dimensions: batch, steps, features. "
-                f"Received: an input of shape {tuple(input_shape)}"
-            )
+        expected = f"Inputs of {self.name} must have at least 3 dimensions: batch, steps, features"
+        received = f"an input of shape {tuple(input_shape)}"
+        checks.require(len(input_shape) >= 3, expected, received)
         return (input_shape[0], *input_shape[2:])
 
     def build(self, input_shape: Shape) -> None:

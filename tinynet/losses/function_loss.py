@@ -54,11 +54,9 @@ class FunctionLoss(Loss):
     ) -> None:
         own = getattr(function, "__name__", None) or snake_case(type(function).__name__)
         super().__init__(name or own, reduction, dtype)
-        if not callable(getattr(function, "call", function)):
-            raise ValueError(
-                "loss must be the name of a loss, a Loss, or a function of y_true and y_pred. "
-                f"Received: {checks.shorten(function)}"
-            )
+        expected = "loss must be the name of a loss, a Loss, or a function of y_true and y_pred"
+        is_callable = callable(getattr(function, "call", function))
+        checks.require(is_callable, expected, checks.shorten(function))
         self.function = function
 
     _custom = True

@@ -556,11 +556,9 @@ class AUC(ConfusionMetric):
     _direction = "up"
 
     def _given_limits(self) -> Any:
-        if self.num_labels and not self.multi_label:
-            raise ValueError(
-                "num_labels must be None unless multi_label is True. "
-                f"Received: num_labels={self.num_labels}"
-            )
+        allowed = self.multi_label or not self.num_labels
+        expected = "num_labels must be None unless multi_label is True"
+        checks.require(allowed, expected, f"num_labels={self.num_labels}")
         self.curve, self.summation_method = self.curve.upper(), self.summation_method.lower()
         if self.label_weights is not None:
             self.label_weights = np.atleast_1d(self.label_weights).tolist()

@@ -154,11 +154,9 @@ class Optimizer(Configurable):
         self._learning_rate = Variable(np.float32(0), False, name="learning_rate")
         if isinstance(learning_rate, dict):
             learning_rate = schedules.deserialize(learning_rate)
-        if isinstance(learning_rate, int):  # it can be assigned, as in Keras
-            raise ValueError(
-                "learning_rate must be a float or a schedule. "
-                f"Received: learning_rate={learning_rate!r}"
-            )
+        is_whole = isinstance(learning_rate, int)  # which can be assigned, as in Keras
+        received = f"learning_rate={learning_rate!r}"
+        checks.require(not is_whole, "learning_rate must be a float or a schedule", received)
         self.learning_rate = learning_rate
         self._trainable: list[Variable] = []
         self._slots: dict[str, list[Variable]] = {}
@@ -189,10 +187,8 @@ class Optimizer(Configurable):
         if isinstance(value, LearningRateSchedule):
             self._schedule = value
             return
-        if self._schedule is not None:
-            raise TypeError(
-                f"The learning rate follows a schedule and can't be set. Received: {value!r}"
-            )
+        expected = "The learning rate follows a schedule and can't be set"
+        checks.require(self._schedule is None, expected, f"{value!r}", TypeError)
         if isinstance(value, Variable | np.ndarray) and value.size == 1:
             value = float(np.asarray(value).reshape(()))
         rate = checks.number("learning_rate", value, 0, wrong_type=ValueError)
@@ -473,17 +469,12 @@ class Optimizer(Configurable):
                 "Received: trainable_variables=None"
             )
         gradients = list(grads)
-        if len(gradients) != len(variables):
-            raise ValueError(
-                f"grads must have one gradient for each of {len(variables)} variables. "
-                f"Received: {len(gradients)} gradients"
-            )
+        expected = f"grads must have one gradient for each of {len(variables)} variables"
+        checks.require(len(gradients) == len(variables), expected, f"{len(gradients)} gradients")
         missing = [v.path for g, v in zip(gradients, variables, strict=True) if g is None]
-        if len(missing) == len(variables):
-            raise ValueError(
-                "No gradients provided for any variable: the loss must depend on one of them. "
-                f"Received: None for {checks.shorten(missing)}"
-            )
+        expected = "No gradients provided for any variable: the loss must depend on one of them"
+        received = f"None for {checks.shorten(missing)}"
+        checks.require(len(missing) < len(variables), expected, received)
         if not self.built:
             self.build(variables)
         for variable in variables:
@@ -497,7 +488,7 @@ class Optimizer(Configurable):
         if missing:
             checks.warn(
                 "Gradients do not exist for variables, which are not changed: the loss does not "
-                f"depend on them. Received: None for {checks.shorten(missing)}"
+                f"depend on them. Received: {received}"
             )
         self._step(plan)
 
@@ -565,11 +556,8 @@ class Optimizer(Configurable):
             self.build(variables)
         positions = [self._get_variable_index(variable) for variable in variables]
         for variable, gradient in zip(variables, gradients, strict=True):
-            if gradient.shape != variable.shape:
-                raise ValueError(
-                    f"The gradient of {variable.path} must have its shape {variable.shape}. "
-                    f"Received: shape {gradient.shape}"
-                )
+            expected = f"The gradient of {variable.path} must have its shape {variable.shape}"
+            checks.require(gradient.shape == variable.shape, expected, f"shape {gradient.shape}")
         kept = {name: [all_[i] for i in positions] for name, all_ in self._slots.items()}
         memory = list(variables)
         for name, states in kept.items():
