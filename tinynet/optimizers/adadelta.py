@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tinynet import functional
@@ -43,6 +42,6 @@ class Adadelta(_BuiltIn):
 
     slot_names = ("accumulated_grad", "accumulated_delta_var")
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         functional.adadelta(w, d_w, *slots, numbers[0], self.rho, self.epsilon)

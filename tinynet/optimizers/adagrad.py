@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tinynet import functional
@@ -41,6 +40,6 @@ class Adagrad(_BuiltIn):
     slot_names = ("accumulator_of_squares",)
     squares = ("accumulator_of_squares", None)
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         functional.adagrad(w, d_w, *slots, numbers[0], self.epsilon)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,20 +60,15 @@ class Adam(_BuiltIn):
         late = {id(v) for v in self._slots.get("largest", [])}
         return sorted(state, key=lambda v: id(v) in late)
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         m, v, *largest = slots
         constants = (numbers[0], 1 - self.beta_1, 1 - self.beta_2, self.epsilon)
         functional.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
 
-    def _traced_update(
-        self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
-    ) -> tuple[Any, list[Any]]:
-        """Note `update`, which is one operation of the chain."""
-        if self.amsgrad or self._is_alone(variable, w):
-            return super()._traced_update(low, variable, w, gradient, own, numbers)
-        rates = [np.float32(c) for c in (1 - self.beta_1, 1 - self.beta_2, self.epsilon)]
-        return low.update("adam", variable, w, gradient, own, [*numbers, *rates]), []
+    def _kernel(self) -> Any:
+        constants = (1 - self.beta_1, 1 - self.beta_2, self.epsilon)
+        return None if self.amsgrad else ("adam", *constants)
 
     def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
         """Return the step sizes, which include the bias correction."""

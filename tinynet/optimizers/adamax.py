@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tinynet import functional
@@ -48,7 +47,7 @@ class Adamax(_BuiltIn):
 
     slot_names = ("momentum", "norm")
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         constants = (numbers[0], 1 - self.beta_1, self.beta_2, self.epsilon)
         functional.adamax(w, d_w, *slots, *constants)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tinynet import functional
@@ -57,7 +56,7 @@ class Ftrl(_BuiltIn):
 
     slot_names = ("accumulator_of_squares", "linear")
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         power, l1, l2 = (
             self.learning_rate_power,

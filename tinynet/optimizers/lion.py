@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tinynet import functional
@@ -46,6 +45,6 @@ class Lion(_BuiltIn):
 
     slot_names = ("momentum",)
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         functional.lion(w, d_w, *slots, numbers[0], self.beta_1, self.beta_2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,7 @@ class Nadam(_BuiltIn):
         for momentum in self._momenta(steps, self._product.array.dtype):
             self._product.array[...] *= momentum
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         alpha_m, alpha_g, correction = numbers
         one = w.dtype.type

@@ -683,11 +683,18 @@ class Optimizer(Configurable):
                 _set_all(low, [*slots, (variable, w)])
         low.tag = None
 
+    def _kernel(self) -> Any:
+        """Return the name of the kernel that updates a weight, and its constants, or None."""
+
     def _traced_update(
         self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
     ) -> tuple[Any, list[Any]]:
-        """Note `update`; return the new weight, and the slots with their new values."""
-        return self._traced_formula(low, w, gradient, own, numbers, None)
+        """Return a weight after the step, and its slots, where the update is not one operation."""
+        if (kernel := self._kernel()) is None or self._is_alone(variable, w):
+            return self._traced_formula(low, w, gradient, own, numbers, None)
+        name, *constants = kernel
+        given = [*numbers, *map(np.float32, constants)]
+        return low.update(name, variable, w, gradient, own, given), []
 
     def _traced_formula(
         self, low: Any, w: Any, gradient: Any, own: Any, numbers: Any, squares: Any
@@ -1011,7 +1018,7 @@ class Optimizer(Configurable):
                 if id(variable) in averages:
                     variable.array[...] = averages[id(variable)].array
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Change weights by their gradient; every kind of optimizer has its own.
 
         Parameters
