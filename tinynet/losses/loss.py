@@ -259,9 +259,7 @@ class Loss(Configurable):
             predictions = predictions[:, None]
         labels = self.prepare(y_true, predictions.shape)
         values = self.call(labels, self.squeezed(labels, predictions))
-        weights = None
-        if sample_weight is not None:
-            weights = fit_weights(numeric("sample_weight", sample_weight, self.dtype), values.shape)
+        weights = weights_of(sample_weight, values.shape, self.dtype)
         weights = self.effective_weights(labels, weights)
         if self.reduction in ("none", None):
             return as_tensor(values if weights is None else values * weights)
@@ -491,6 +489,34 @@ def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:
             f"{'; give y a last axis of size 1' if inner else ''}. Received: weights of shape "
             f"{weights.shape}"
         ) from None
+
+
+def weights_of(sample_weight: Any, shape: tuple[int, ...], dtype: Any) -> Array | None:
+    """Return weights as numbers that fit values of a shape; None for None.
+
+    Parameters
+    ----------
+    sample_weight : array_like, optional
+        Weights.
+    shape : tuple of int
+        Shape of the values.
+    dtype : dtype
+        Data type of the weights.
+
+    Returns
+    -------
+    ndarray or None
+        Weight of each value.
+
+    Examples
+    --------
+    >>> weights_of([2, 3], (2, 1), "float32")
+    array([[2.],
+           [3.]], dtype=float32)
+    """
+    if sample_weight is None:
+        return None
+    return fit_weights(numeric("sample_weight", sample_weight, dtype), shape)
 
 
 class _Values(Operation):

@@ -8,8 +8,9 @@ import numpy as np
 
 from tinynet import functional
 from tinynet._core import argument, checks, declared
-from tinynet.losses import fit_weights, numeric
+from tinynet.losses import numeric
 from tinynet.losses.function_loss import FunctionOf
+from tinynet.losses.loss import weights_of
 from tinynet.metrics.metric import _registry
 from tinynet.metrics.reduction_metrics import Mean
 from tinynet.program import Array, Tensor, as_tensor
@@ -288,9 +289,8 @@ def _same_shape(name: str, y_true: Array, expected: tuple[int, ...]) -> Array:
 
 def _weights(sample_weight: Any, shape: tuple[int, ...]) -> Array:
     """Return the weight of each value, by default 1."""
-    if sample_weight is None:
-        return np.ones(shape)
-    return fit_weights(numeric("sample_weight", sample_weight, np.float64), shape)
+    weights = weights_of(sample_weight, shape, np.float64)
+    return np.ones(shape) if weights is None else weights
 
 
 def _in_columns(name: str, output_shape: tuple[int | None, ...], *counts: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinynet import losses
 from tinynet._core import checks
+from tinynet.losses.loss import weights_of
 from tinynet.metrics.reduction_metrics import Mean
 from tinynet.program import Array
 
@@ -75,9 +76,8 @@ class LossMetric(Mean):
         y_pred = checks.numeric("y_pred", y_pred, self.dtype)
         y_true = loss.prepare(y_true, y_pred.shape)
         values = np.asarray(loss.call(y_true, loss.squeezed(y_true, y_pred)))
-        if sample_weight is not None:
-            weights = checks.numeric("sample_weight", sample_weight, self.dtype)
-            weights = losses.fit_weights(weights, values.shape)
-            # As in Keras, ignored labels are left out of a weighted mean only.
-            sample_weight = loss.effective_weights(y_true, weights)
-        super().update_state(values, sample_weight)
+        # As in Keras, ignored labels are left out of a weighted mean only.
+        weights = weights_of(sample_weight, values.shape, self.dtype)
+        if weights is not None:
+            weights = loss.effective_weights(y_true, weights)
+        super().update_state(values, weights)
