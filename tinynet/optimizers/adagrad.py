@@ -6,8 +6,7 @@ from typing import Any
 
 from tinynet import functional
 from tinynet._core import argument, checks, declared
-from tinynet.optimizers.built_in import _BuiltIn
-from tinynet.optimizers.optimizer import _registry
+from tinynet.optimizers.optimizer import _BuiltIn, _registry
 from tinynet.program import Array
 
 __all__ = ["Adagrad"]

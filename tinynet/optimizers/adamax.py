@@ -7,8 +7,7 @@ from typing import Any
 from tinynet import functional
 from tinynet._core import argument, checks, declared
 from tinynet.functional.optimizers import rounded_power
-from tinynet.optimizers.built_in import _BuiltIn
-from tinynet.optimizers.optimizer import _registry
+from tinynet.optimizers.optimizer import _BuiltIn, _registry
 from tinynet.program import Array
 
 __all__ = ["Adamax"]

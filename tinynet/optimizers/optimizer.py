@@ -13,12 +13,13 @@ import inspect
 import itertools
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY
 from typing import Any
 
 import numpy as np
 
 from tinynet import config
-from tinynet._core import Configurable, Registry, checks, snake_case
+from tinynet._core import Configurable, Registry, argument, checks, declared, snake_case
 from tinynet.optimizers import schedules
 from tinynet.optimizers.plan import Plan
 from tinynet.optimizers.schedules import LearningRateSchedule
@@ -1082,3 +1083,26 @@ def _set_all(low: Any, changed: list[tuple[Variable, Any]]) -> None:
     noted = [(to, low.add(value)) for to, value in changed]
     for to, value in noted:
         low.store(to, value)
+
+
+@declared()
+class _BuiltIn(Optimizer):
+    """The base of the built-in optimizers; it tells type checkers what `Optimizer` takes."""
+
+    learning_rate: Any = argument(0.001)
+    _: KW_ONLY
+    weight_decay: float | None = argument(None)
+    clipnorm: float | None = argument(None)
+    clipvalue: float | None = argument(None)
+    global_clipnorm: float | None = argument(None)
+    use_ema: bool = argument(False)
+    ema_momentum: float = argument(0.99)
+    ema_overwrite_frequency: int | None = argument(None)
+    loss_scale_factor: float | None = argument(None)
+    gradient_accumulation_steps: int | None = argument(None)
+    name: Any = argument(None)
+
+    def initial_value(self, slot: str) -> float:
+        """Return the initial value of a slot: 0, except for sums of squares."""
+        is_sum = slot == "accumulator_of_squares"
+        return getattr(self, "initial_accumulator_value", 0.0) if is_sum else 0.0
