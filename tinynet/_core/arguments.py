@@ -203,21 +203,14 @@ def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]
         kept = [name for name, entry in own.items() if entry.kept and name not in passed]
         init_only = [name for name, entry in own.items() if not entry.kept]
         signature = _signature(inspect.get_annotations(cls), own, taken)
-        by_position = [p.name for p in signature.parameters.values() if p.kind is _BY_POSITION][1:]
         defaults = {name: entry.default for name, entry in own.items()}
         complete = vars(cls).get(f"_{cls.__name__.lstrip('_')}__complete")
 
         def construct(self: Any, *args: Any, **kwargs: Any) -> None:
-            placed = dict(zip(by_position, args, strict=False))
-            given = {**defaults, **placed, **kwargs}
+            bound = signature.bind(self, *args, **kwargs).arguments
+            del bound["self"]
+            given = {**defaults, **bound.pop("kwargs", {}), **bound}
             others = {name: value for name, value in given.items() if name not in own}
-            if (
-                len(args) > len(by_position)
-                or not placed.keys().isdisjoint(kwargs)
-                or ("kwargs" not in signature.parameters and not others.keys() <= {*by_position})
-                or any(value is inspect.Parameter.empty for value in given.values())
-            ):
-                signature.bind(self, *args, **kwargs)  # which raises the error, and takes longer
             values = {name: entry.check(name, given[name]) for name, entry in own.items()}
             for name in kept:
                 setattr(self, name, values[name])

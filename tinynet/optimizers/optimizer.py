@@ -9,7 +9,6 @@ into the vectors are what is saved.
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import re
 from collections.abc import Iterable, Sequence
@@ -20,6 +19,7 @@ import numpy as np
 
 from tinynet import config
 from tinynet._core import Configurable, Registry, argument, checks, declared, snake_case
+from tinynet._core.arguments import keywords
 from tinynet.optimizers import schedules
 from tinynet.optimizers.plan import Plan
 from tinynet.optimizers.schedules import LearningRateSchedule
@@ -126,9 +126,7 @@ class Optimizer(Configurable):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        both = (type(self), Optimizer)
-        taken = dict.fromkeys(name for cls in both for name in inspect.signature(cls).parameters)
-        checks.no_more(type(self).__name__, kwargs, [name for name in taken if name != "kwargs"])
+        checks.no_more(type(self).__name__, kwargs, keywords(type(self), Optimizer))
         self.name = checks.title(name, snake_case(type(self).__name__))
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         if sum(value is not None for value in clips.values()) > 1:
