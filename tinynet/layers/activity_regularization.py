@@ -33,11 +33,9 @@ class ActivityRegularization(Layer):
     l2: float = argument(0.0)
 
     def __complete(self) -> None:
-        if self.activity_regularizer is not None:
-            raise ValueError(
-                "activity_regularizer must be None: l1 and l2 say what it is. "
-                f"Received: {checks.shorten(self.activity_regularizer)}"
-            )
+        expected = "activity_regularizer must be None: l1 and l2 say what it is"
+        received = checks.shorten(self.activity_regularizer)
+        checks.require(self.activity_regularizer is None, expected, received)
         self.activity_regularizer = regularizers.L1L2(l1=self.l1, l2=self.l2)
 
     def call(self, inputs: Any) -> Any:

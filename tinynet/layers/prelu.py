@@ -52,17 +52,15 @@ class PReLU(Layer):
         """Return the shape of the slopes for inputs of a shape."""
         sizes: list[Any] = [*input_shape]
         for axis in self.shared_axes or []:
-            if axis >= len(sizes):
-                raise ValueError(
-                    f"shared_axes of {self.name} must be among the axes of its input. "
-                    f"Received: shared_axes={self.shared_axes}, an input of shape {input_shape}"
-                )
+            expected = f"shared_axes of {self.name} must be among the axes of its input"
+            received = f"shared_axes={self.shared_axes}, an input of shape {input_shape}"
+            checks.require(axis < len(sizes), expected, received)
             sizes[axis] = 1
         shape = tuple(sizes[1:])
-        expected = self.alpha.shape if self.built else shape
-        if shape != expected or None in shape:
+        own = self.alpha.shape if self.built else shape
+        if shape != own or None in shape:
             raise ValueError(
-                f"Examples of {self.name} must have the shape {expected}, or other sizes on "
+                f"Examples of {self.name} must have the shape {own}, or other sizes on "
                 f"shared_axes. Received: an input of shape {tuple(input_shape)}"
             )
         return shape

@@ -153,11 +153,9 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     name: Any = _name("PiecewiseConstant")
 
     def __complete(self) -> None:
-        if len(self.boundaries) != len(self.values) - 1:
-            raise ValueError(
-                "There must be one value more than boundaries. "
-                f"Received: {len(self.boundaries)} boundaries and {len(self.values)} values"
-            )
+        expected = "There must be one value more than boundaries"
+        received = f"{len(self.boundaries)} boundaries and {len(self.values)} values"
+        checks.require(len(self.boundaries) == len(self.values) - 1, expected, received)
         if self.boundaries != sorted(self.boundaries):
             raise ValueError(
                 f"boundaries must be increasing. Received: boundaries={self.boundaries}"
