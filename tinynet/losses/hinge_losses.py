@@ -31,10 +31,7 @@ class Hinge(FormulaLoss):
     0.25
     """
 
-    @property
-    def is_mean(self) -> bool:
-        """Return False: whether targets are converted depends on the others in the batch."""
-        return False
+    _by_batch = True  # whether targets are converted depends on all of the batch
 
     def _margins(self, y_true: Array, y_pred: Array) -> Array:
         """Compute what each prediction lacks of the margin."""

@@ -84,6 +84,8 @@ class Loss(Configurable):
     gives_probabilities = False
     #: Whether it is the user's, who may look at a batch as a whole, or keep it.
     _custom = False
+    #: Whether a value depends on other examples of the batch.
+    _by_batch = False
 
     def __init_subclass__(cls) -> None:
         cls._custom = cls._custom or not cls.__module__.startswith("tinynet.")
@@ -101,7 +103,8 @@ class Loss(Configurable):
     @property
     def is_mean(self) -> bool:
         """Whether the loss of all data is the mean of its batches', however they are cut."""
-        return not self._custom and self.reduction in ("sum_over_batch_size", "mean")
+        is_mean = self.reduction in ("sum_over_batch_size", "mean")
+        return is_mean and not (self._custom or self._by_batch)
 
     # -- to be defined by each kind of loss
 
