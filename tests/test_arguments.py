@@ -54,6 +54,19 @@ def test_declared_signature_has_names_defaults_and_kinds() -> None:
     assert not hasattr(Shape, "size")
 
 
+def test_declared_class_takes_the_arguments_of_its_base_too() -> None:
+    @declared()
+    class Box(Shape):
+        depth: int = required(checks.whole, 1)
+        color: str = argument("gray")
+
+    assert [*inspect.signature(Box).parameters] == [
+        *("depth", "size", "scale", "text", "color", "kwargs")
+    ]
+    box = Box(4, 3, None, "blue", "white", name="b")
+    assert (box.depth, box.size, box.text, box.color, box.name) == (4, 3, "BLUE", "white", "b")
+
+
 def test_declared_arguments_become_attributes_before_the_base() -> None:
     shape = Shape(3, text="blue", name="a", hidden="h")
     assert (shape.size, shape.scale, shape.text, shape.name) == (3, None, "BLUE", "a")

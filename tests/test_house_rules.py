@@ -40,6 +40,7 @@ ROWS = (
     ("models",),
     ("visualize", "explain", "export", "utils", "backend"),
     ("repeats", "sklearn", "demo"),
+    ("namespace",),
     ("__init__",),
     ("cli", "compat"),
     ("__main__",),

@@ -4,8 +4,6 @@
 loop in `training`, and the rest is named after what it holds.
 """
 
-import sys
-
 from tinynet import (
     activations,
     backend,
@@ -29,8 +27,8 @@ from tinynet import (
     utils,
     visualize,
 )
-from tinynet._core import checks, keras_names
 from tinynet._core.version import __version__ as __version__
+from tinynet._core.version import version
 from tinynet.export.onnx import export_onnx
 from tinynet.initializers import Initializer
 from tinynet.layers import Input, Layer
@@ -52,29 +50,5 @@ __all__ += ["export_onnx", "functional", "initializers", "layers", "losses", "me
 __all__ += ["ops", "optimizers", "random", "regularizers", "repeat", "saving", "sparse", "utils"]
 __all__ += ["value_and_gradients", "version", "visualize"]
 
-
-def version() -> str:
-    """Return tinynet's version, as Keras' function of that name does.
-
-    Returns
-    -------
-    str
-        For example ``"0.1.0"``.
-
-    Examples
-    --------
-    >>> version() == __version__
-    True
-    """
-    return __version__
-
-
-_parts = ["", "optimizers.schedules", *__all__, *(f"datasets.{name}" for name in datasets.__all__)]
-checks.suggest_keywords(
-    getattr(sys.modules[path], name)
-    for path in (f"{__name__}.{part}".rstrip(".") for part in _parts)
-    # The functions of `functional` are called in every step; operations have signatures.
-    if path in sys.modules and path not in (f"{__name__}.functional", f"{__name__}.ops")
-    for name in keras_names.public_names(sys.modules[path])
-)
-keras_names.install(sys.modules[__name__], lazy=("compat", "demo", "sklearn"))
+# isort: split
+from tinynet import namespace as namespace  # noqa: E402  # it completes the modules above

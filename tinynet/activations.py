@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from tinynet import config, functional
-from tinynet._core import checks
+from tinynet._core import Registry, checks
 from tinynet._core.cached_property import cached_property
-from tinynet._core.registry import Registry
+from tinynet.program import Array, Operation, Tensor, TensorMethods, as_tensor
 from tinynet.program.layer_operations import Activated
-from tinynet.program.operations import Operation, as_floats
+from tinynet.program.operations import as_floats
 from tinynet.program.tape import pull_back
-from tinynet.program.tensor import TensorMethods
-from tinynet.program.variable import Array, Tensor, as_tensor, copies
+from tinynet.program.variable import copies
 
 _registry = Registry("activation", "keras.activations")
 

@@ -14,7 +14,7 @@ import numpy as np
 from tinynet import layers, random
 from tinynet import ops as _ops
 from tinynet.config import backend, epsilon, floatx, set_epsilon, set_floatx
-from tinynet.program.variable import Tensor, Variable
+from tinynet.program import Tensor, Variable
 from tinynet.utils import clear_session
 
 ops: Any = _ops

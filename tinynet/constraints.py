@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet._core.registry import Configurable, Registry
-from tinynet.program.variable import Array, Tensor, as_tensor
+from tinynet._core import Configurable, Registry, argument, checks, declared
+from tinynet.program import Array, Tensor, as_tensor
 
 _registry = Registry("constraint", "keras.constraints")
 

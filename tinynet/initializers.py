@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinynet import config, random
-from tinynet._core.arguments import argument, declared
+from tinynet._core import Configurable, Registry, argument, declared
 from tinynet._core.checks import choice, number, whole
-from tinynet._core.registry import Configurable, Registry
-from tinynet.program import variable
-from tinynet.program.variable import Array, Tensor, as_tensor
+from tinynet.program import Array, Tensor, as_tensor, variable
 
 _registry = Registry("initializer", "keras.initializers")
 # The standard deviation of a normal distribution cut at two of its standard deviations.

@@ -24,9 +24,10 @@ import numpy as np
 
 from tinynet import activations, config
 from tinynet.functional.shaping import split_sections
+from tinynet.program import TABLE, Tensor, apply, as_tensor
 from tinynet.program.nested import flattened
-from tinynet.program.operations import CustomGradient, LookUp, apply
-from tinynet.program.tensor import TABLE, Tensor, as_tensor, to_array
+from tinynet.program.operations import CustomGradient, LookUp
+from tinynet.program.tensor import to_array
 
 if TYPE_CHECKING:
 

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from tinynet import config
-from tinynet._core import checks
-from tinynet._core.registry import Configurable, unique_name
-from tinynet.program.operations import Operation, apply
-from tinynet.program.tensor import TABLE, Array, to_array
+from tinynet._core import Configurable, checks
+from tinynet._core.registry import unique_name
+from tinynet.program import TABLE, Array, Operation, apply
+from tinynet.program.tensor import to_array
 
 _lock = threading.Lock()
 _stream = np.random.default_rng()
@@ -373,11 +373,8 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
             [0, 0, 0]], dtype=int32)
     """
     logits = TABLE["identity_of"](logits)
-    if logits.ndim != 2:
-        raise ValueError(
-            "logits must have the shape (batch_size, num_classes). "
-            f"Received: shape {tuple(logits.shape)}"
-        )
+    expected = "logits must have the shape (batch_size, num_classes)"
+    checks.require(logits.ndim == 2, expected, f"shape {tuple(logits.shape)}")
     rows, classes = np.shape(logits)
     # Log-probabilities plus Gumbel noise are largest at a class with its probability.
     noise = _GUMBEL.draw((rows, num_samples, classes), None, seed)
@@ -415,11 +412,8 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
         return x
     shape = np.shape(x)
     if noise_shape is not None:
-        if len(noise_shape) != len(shape):
-            raise ValueError(
-                f"noise_shape must have the inputs' {len(shape)} dimensions. "
-                f"Received: noise_shape={noise_shape}"
-            )
+        expected = f"noise_shape must have the inputs' {len(shape)} dimensions"
+        checks.require(len(noise_shape) == len(shape), expected, f"noise_shape={noise_shape}")
         shape = [n if size is None else size for size, n in zip(noise_shape, shape, strict=True)]
     kept = _UNIFORM.draw(shape, None, seed) >= rate
     return TABLE["where"](kept, x * (1 / (1 - rate) if rate < 1 else 1.0), 0.0)

@@ -10,12 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet._core.registry import Configurable, Registry
+from tinynet._core import Configurable, Registry, argument, checks, declared
+from tinynet.program import TABLE, Array, Tensor, TensorMethods, Variable, as_tensor
 from tinynet.program.tape import pull_back
-from tinynet.program.tensor import TABLE, TensorMethods
-from tinynet.program.variable import Array, Tensor, Variable, as_tensor
 
 _registry = Registry("regularizer", "keras.regularizers")
 
@@ -172,11 +169,8 @@ class _Custom(Regularizer):
     def __call__(self, x: Any) -> Any:
         """Compute the penalty of a weight."""
         value = self.wrapped(x)
-        if np.shape(value) != ():
-            raise ValueError(
-                "A regularizer must return a scalar, such as a sum. "
-                f"Received: shape {np.shape(value)}"
-            )
+        expected = "A regularizer must return a scalar, such as a sum"
+        checks.require(np.shape(value) == (), expected, f"shape {np.shape(value)}")
         return value
 
 

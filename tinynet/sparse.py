@@ -17,7 +17,8 @@ import numpy as np
 
 from tinynet import config, functional
 from tinynet._core.checks import not_masked, numeric
-from tinynet.program.variable import Array, aligned
+from tinynet.program import Array
+from tinynet.program.variable import aligned
 
 # Below this share of non-zeros, compressed rows are faster than the dense product (benchmarks).
 MAX_DENSITY = 0.3

@@ -11,9 +11,7 @@ import numpy as np
 from tinynet import config, ops, random, visualize
 from tinynet._core import checks, registry
 from tinynet._core.registry import *
-from tinynet.program.symbols import SymbolicTensor
-from tinynet.program.tensor import TensorMethods
-from tinynet.program.variable import Array, as_tensor
+from tinynet.program import Array, SymbolicTensor, TensorMethods, as_tensor
 from tinynet.training.data_adapters import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 __all__ = ["PyDataset", "Sequence", "clear_session", "normalize", "pack_x_y_sample_weight"]

@@ -154,6 +154,9 @@ def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]
     become attributes before. At last it calls the private method ``__complete`` of the class, if it
     has one.
 
+    If a class declares none of the arguments that its base class takes by position, it takes these,
+    too: as in `dataclasses`, before its own, except for required ones.
+
     Arguments after ``_: KW_ONLY`` must be passed by name. In derived classes, they follow the
     arguments of these, as ``**kwargs``.
 
@@ -181,6 +184,11 @@ def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]
     <Signature (radius: 'float' = 1.0) -> 'None'>
     >>> Circle(2.0).area
     12.56
+    >>> @declared()
+    ... class Ring(Circle):
+    ...     width: float = argument(0.1)
+    >>> inspect.signature(Ring)
+    <Signature (radius: 'float' = 1.0, width: 'float' = 0.1) -> 'None'>
     """
 
     def build(cls: type[T]) -> type[T]:
@@ -189,26 +197,20 @@ def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]
             delattr(cls, name)
         base: Any = cls.__mro__[1]
         inherited, is_root = base.__init__, base.__init__ is object.__init__
-        taken = {} if is_root else inspect.signature(inherited).parameters
+        taken = {} if is_root else {**inspect.signature(inherited).parameters}
+        taken.pop("self", None)
         passed = [name for name in own if name in taken and taken[name].kind is _BY_POSITION]
         kept = [name for name, entry in own.items() if entry.kept and name not in passed]
         init_only = [name for name, entry in own.items() if not entry.kept]
-        signature = _signature(inspect.get_annotations(cls), own, "kwargs" in taken)
-        by_position = [p.name for p in signature.parameters.values() if p.kind is _BY_POSITION][1:]
+        signature = _signature(inspect.get_annotations(cls), own, taken)
         defaults = {name: entry.default for name, entry in own.items()}
         complete = vars(cls).get(f"_{cls.__name__.lstrip('_')}__complete")
 
         def construct(self: Any, *args: Any, **kwargs: Any) -> None:
-            placed = dict(zip(by_position, args, strict=False))
-            given = {**defaults, **placed, **kwargs}
-            others = {name: kwargs[name] for name in kwargs if name not in own}
-            if (
-                len(args) > len(by_position)
-                or not placed.keys().isdisjoint(kwargs)
-                or (others and "kwargs" not in signature.parameters)
-                or any(value is inspect.Parameter.empty for value in given.values())
-            ):
-                signature.bind(self, *args, **kwargs)  # which raises the error, and takes longer
+            bound = signature.bind(self, *args, **kwargs).arguments
+            del bound["self"]
+            given = {**defaults, **bound.pop("kwargs", {}), **bound}
+            others = {name: value for name, value in given.items() if name not in own}
             values = {name: entry.check(name, given[name]) for name, entry in own.items()}
             for name in kept:
                 setattr(self, name, values[name])
@@ -229,16 +231,23 @@ def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]
     return build
 
 
-def _signature(types: dict[str, str], own: Any, passes_on: bool) -> inspect.Signature:
-    """Return the signature of a constructor with the declared arguments."""
+def _signature(types: dict[str, str], own: Any, taken: Any) -> inspect.Signature:
+    """Return the signature of a constructor with the declared arguments, and the base's."""
     kind: Any = _BY_POSITION
+    passes_on = "kwargs" in taken
+    inherited = [p for p in taken.values() if p.kind is _BY_POSITION]
+    if not own.keys().isdisjoint(p.name for p in inherited):
+        inherited = []
     parameters = [inspect.Parameter("self", kind)]
     for name, annotation in types.items():
         if annotation == "KW_ONLY":
             kind, passes_on = inspect.Parameter.KEYWORD_ONLY, True
         elif name in own:
-            default = own[name].default
-            parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
+            new = inspect.Parameter(name, kind, default=own[name].default, annotation=annotation)
+            if new.default is not new.empty or kind is not _BY_POSITION:
+                parameters, inherited = parameters + inherited, []
+            parameters.append(new)
+    parameters += inherited
     if passes_on:
         kind = inspect.Parameter.VAR_KEYWORD
         parameters.append(inspect.Parameter("kwargs", kind, annotation="Any"))

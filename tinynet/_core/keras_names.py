@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import importlib
 import re
-import sys
 from collections.abc import Callable, Iterable
+from inspect import ismethod, ismodule
 from pathlib import Path
-from types import MethodType, ModuleType
+from types import ModuleType
 from typing import Any
 
-_TABLE = Path(__file__).with_name("keras_only.txt").read_text(encoding="utf-8")
-#: By module path below `keras`, the names that only Keras has.
-KERAS_ONLY = dict(re.findall(r"^(?:keras\.?)?(\S*):(.*(?:\n .*)*)", _TABLE, re.MULTILINE))
-# Of these names, the modules, which programs import from.
-MODULES = KERAS_ONLY.pop("modules").split()
+_TEXT = Path(__file__).with_name("keras_names.txt").read_text(encoding="utf-8")
+#: The public names of each module of Keras, by its path below `keras`. The file is written by
+#: ``python -m reference.keras_names``.
+KERAS_NAMES = dict(re.findall(r"^keras\.?(\S*):(.*(?:\n .*)*)", _TEXT, re.MULTILINE))
 
 
 class NotHereError(NotImplementedError, AttributeError):
@@ -49,12 +47,12 @@ def guard(path: str, supported: Iterable[str], lazy: Iterable[str] = ()) -> Call
     NotImplementedError: tinynet has no layers.Conv2D: it is a library of dense nets. There are: \
 Dense, Flatten. Received: layers.Conv2D
     """
-    missing = frozenset(KERAS_ONLY.get(path, "").split())
+    theirs = frozenset(KERAS_NAMES.get(path, "").split())
     listed = sorted(supported)
 
     def missing_name(name: str) -> Any:
         full = f"{path}.{name}" if path else name
-        if name in missing:
+        if name in theirs:
             raise _refusal(full, listed)
         if name in lazy:
             try:
@@ -76,10 +74,20 @@ def _refusal(full: str, listed: list[str]) -> NotImplementedError:
     )
 
 
-class _Absent(ModuleType):
-    """Replacement for a module that only Keras has: importing from it is refused."""
+class Absent(ModuleType):
+    """Replacement for a module that only Keras has: importing from it is refused.
 
-    listed: list[str]
+    Parameters
+    ----------
+    name : str
+        The module's name.
+    listed : list of str
+        What its parent module has.
+    """
+
+    def __init__(self, name: str, listed: list[str]) -> None:
+        super().__init__(name)
+        self.listed = listed
 
     def __getattr__(self, name: str) -> Any:
         # Submodules are searched in __path__; tools look up other such names.
@@ -88,43 +96,8 @@ class _Absent(ModuleType):
         raise _refusal(self.__name__.partition(".")[2], self.listed)
 
 
-def install(package: ModuleType, lazy: Iterable[str] = ()) -> None:
-    """Limit `dir` of each module to its public names, and refuse names that only Keras has.
-
-    Parameters
-    ----------
-    package : module
-        The package, with the modules that `KERAS_ONLY` names imported.
-    lazy : iterable of str
-        Public submodules to import when they are first used.
-
-    Examples
-    --------
-    >>> import tinynet
-    >>> tinynet.callbacks.RemoteMonitor  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    NotImplementedError: tinynet has no callbacks.RemoteMonitor: it is a library of dense nets. \
-There are: ... Received: callbacks.RemoteMonitor
-    """
-    public: dict[str, list[str]] = {}
-    for path in KERAS_ONLY:
-        module = sys.modules[f"{package.__name__}.{path}".rstrip(".")]
-        public[path] = public_names(module)
-        vars(module)["__getattr__"] = guard(path, public[path], () if path else lazy)
-    for path in [*KERAS_ONLY, *public[""]]:
-        if listed := sys.modules.get(f"{package.__name__}.{path}".rstrip(".")):
-            special = {name for name in vars(listed) if name[:2] == "__"}
-            shown = {*public_names(listed), *special, *(() if path else lazy)}
-            vars(listed)["__dir__"] = functools.partial(sorted, shown)
-    for path in MODULES:
-        absent = _Absent(f"{package.__name__}.{path}")
-        absent.listed = public[path.rpartition(".")[0]]
-        sys.modules[absent.__name__] = absent
-
-
 def public_names(module: ModuleType) -> list[str]:
-    """List the public names of a module: its ``__all__``, or the names defined in it.
+    """List the public names of a module: its ``__all__``, or what it defines or re-exports.
 
     Parameters
     ----------
@@ -142,10 +115,13 @@ def public_names(module: ModuleType) -> list[str]:
     >>> "Dense" in public_names(tinynet.layers)
     True
     """
-    own = {
-        name
-        for name, value in vars(module).items()
-        # Functions such as `get` may be methods of the module's registry.
-        if getattr(value, "__module__", "") == module.__name__ or isinstance(value, MethodType)
-    }
-    return sorted(getattr(module, "__all__", {n for n in own if not n.startswith("_")}))
+    if hasattr(module, "__all__"):
+        return sorted(module.__all__)
+    if hasattr(module, "__path__"):  # a package: all that it imports, except for its files
+        kept = {n for n, v in vars(module).items() if hasattr(v, "__path__") or not ismodule(v)}
+    else:  # functions such as `get` may be methods of the module's registry
+        own = module.__name__
+        kept = {
+            n for n, v in vars(module).items() if getattr(v, "__module__", "") == own or ismethod(v)
+        }
+    return sorted(name for name in kept if name[0] != "_")

@@ -539,17 +539,17 @@ def deserialize_keras_object(config: Any, custom_objects: dict[str, Any] | None 
     >>> deserialize_keras_object(config)[0].l2
     0.5
     """
-    if isinstance(config, list | tuple):
-        return [deserialize_keras_object(value, custom_objects) for value in config]
-    if not isinstance(config, dict):
-        return (custom_objects or {}).get(config, config) if isinstance(config, str) else config
-    if "class_name" not in config:
-        return {key: deserialize_keras_object(v, custom_objects) for key, v in config.items()}
-    name, module = config["class_name"], config.get("module")
-    wanted = config.get("config") if name == "function" else name
-    registries = [r for r in _registries if isinstance(wanted, str) and wanted in r.names]
-    same = [r for r in registries if name in r.classes and r.written[r.classes[name]][1] == module]
-    return [*same, *registries, _registries[0]][0].deserialize(config, custom_objects)
+
+    def read(entry: Any) -> Any:
+        if not isinstance(entry, dict):
+            return (custom_objects or {}).get(entry, entry) if isinstance(entry, str) else entry
+        name, module = entry["class_name"], entry.get("module")
+        wanted = entry.get("config") if name == "function" else name
+        having = [r for r in _registries if isinstance(wanted, str) and wanted in r.names]
+        same = [r for r in having if name in r.classes and r.written[r.classes[name]][1] == module]
+        return [*same, *having, _registries[0]][0].deserialize(entry, custom_objects)
+
+    return map_entries(read, config)
 
 
 def get_custom_objects() -> dict[str, Any]:

@@ -11,8 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, checks, declared, required
 from tinynet._core.atomic_files import require_writable, write_atomically
 from tinynet.callbacks.callback import Logs, frequency
 from tinynet.callbacks.history import History

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, checks, declared, required
 from tinynet._core.atomic_files import write_atomically
 from tinynet.callbacks.callback import Callback, Logs
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, checks, declared, required
 from tinynet._core.progress_bar import write
 from tinynet.callbacks.callback import Logs, level
 from tinynet.callbacks.rate_setter import RateSetter

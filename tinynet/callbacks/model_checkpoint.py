@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, checks, declared, required
 from tinynet._core.atomic_files import require_writable
 from tinynet.callbacks.callback import Logs, frequency, level
 from tinynet.callbacks.monitor_callback import Monitor

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.callbacks.callback import Logs, level
 from tinynet.callbacks.monitor_callback import Monitor
 from tinynet.callbacks.rate_setter import RateSetter

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.callbacks.callback import Callback, Logs
 
 __all__ = ["SwapEMAWeights"]

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet._core.atomic_files import require_writable
 from tinynet.callbacks.callback import Callback, Logs
 

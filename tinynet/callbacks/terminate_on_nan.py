@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet._core.progress_bar import write
 from tinynet.callbacks.callback import Callback, Logs
 

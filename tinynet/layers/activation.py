@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import activations
-from tinynet._core import checks
-from tinynet._core.arguments import declared, required
+from tinynet._core import checks, declared, required
 from tinynet.layers.layer import Layer, _registry
 
 __all__ = ["Activation"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import regularizers
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.layers.layer import Layer, _registry
 
 __all__ = ["ActivityRegularization"]
@@ -34,11 +33,9 @@ class ActivityRegularization(Layer):
     l2: float = argument(0.0)
 
     def __complete(self) -> None:
-        if self.activity_regularizer is not None:
-            raise ValueError(
-                "activity_regularizer must be None: l1 and l2 say what it is. "
-                f"Received: {checks.shorten(self.activity_regularizer)}"
-            )
+        expected = "activity_regularizer must be None: l1 and l2 say what it is"
+        received = checks.shorten(self.activity_regularizer)
+        checks.require(self.activity_regularizer is None, expected, received)
         self.activity_regularizer = regularizers.L1L2(l1=self.l1, l2=self.l2)
 
     def call(self, inputs: Any) -> Any:

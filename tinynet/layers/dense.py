@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import activations, constraints, initializers, regularizers
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, found, required
+from tinynet._core import argument, checks, declared, found, required
 from tinynet.layers.layer import Layer, _registry
-from tinynet.program.symbols import Shape
-from tinynet.program.tensor import TABLE
-from tinynet.program.variable import Variable
+from tinynet.program import TABLE, Shape, Variable
 
 __all__ = ["Dense"]
 
@@ -81,10 +78,8 @@ class Dense(Layer):
     def call(self, x: Any, training: bool = False) -> Any:
         """Compute the output."""
         inputs = self._inputs(x.shape)
-        if self.kernel.shape != (inputs, self.units):
-            raise ValueError(
-                f"The kernel of {self.name} must have the shape {(inputs, self.units)}. "
-                f"Received: shape {self.kernel.shape}"
-            )
+        shape = self.kernel.shape
+        expected = f"The kernel of {self.name} must have the shape {(inputs, self.units)}"
+        checks.require(shape == (inputs, self.units), expected, f"shape {shape}")
         z = TABLE["linear"](x, self.kernel, self.bias, training=training)
         return z if self.activation is activations.linear else self.activation(z)

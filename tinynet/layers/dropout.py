@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import random
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, checks, declared, required
 from tinynet.layers.layer import Layer, _registry
 from tinynet.program.layer_operations import DRAW, DROPOUT
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tinynet import activations
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.layers.activation import _Applied
 from tinynet.layers.layer import _registry
 

@@ -7,13 +7,10 @@ from typing import Any
 import numpy as np
 
 from tinynet import constraints, initializers, regularizers
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, found, required
+from tinynet._core import argument, checks, declared, found, required
 from tinynet.layers.layer import Layer, _registry
+from tinynet.program import TABLE, Array, Shape, Variable
 from tinynet.program.operations import LookUp
-from tinynet.program.symbols import Shape
-from tinynet.program.tensor import TABLE
-from tinynet.program.variable import Array, Variable
 
 __all__ = ["Embedding"]
 

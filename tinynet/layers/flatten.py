@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.layers.layer import Layer, _registry
-from tinynet.program.tensor import TABLE
+from tinynet.program import TABLE
 
 __all__ = ["Flatten"]
 

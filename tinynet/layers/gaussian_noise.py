@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import random
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, checks, declared, required
 from tinynet.layers.dropout import _noise
 from tinynet.layers.layer import Layer, _registry
 

@@ -7,7 +7,8 @@ from typing import Any
 from tinynet import config
 from tinynet._core import checks
 from tinynet.layers.layer import Layer, _registry
-from tinynet.program.symbols import Node, Shape, SymbolicTensor
+from tinynet.program import Shape, SymbolicTensor
+from tinynet.program.symbols import Node
 
 __all__ = ["Input", "InputLayer"]
 
@@ -130,8 +131,5 @@ def Input(
 
 
 def _check_ndim(layer: Layer, input_shape: Shape, ndim: int) -> None:
-    if len(input_shape) != ndim:
-        raise ValueError(
-            f"Inputs of {layer.name} must have {ndim} dimensions, the batch axis included. "
-            f"Received: an input of shape {tuple(input_shape)}"
-        )
+    expected = f"Inputs of {layer.name} must have {ndim} dimensions, the batch axis included"
+    checks.require(len(input_shape) == ndim, expected, f"an input of shape {tuple(input_shape)}")

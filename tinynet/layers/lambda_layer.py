@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, checks, declared, required
 from tinynet.layers.layer import Layer, _registry, parameters_of
 
 __all__ = ["Lambda"]

@@ -23,17 +23,27 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinynet import config, constraints, initializers, regularizers
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, found, keywords
+from tinynet._core import Registry, argument, checks, declared, found
+from tinynet._core.arguments import keywords
 from tinynet._core.buffers import Workspace
 from tinynet._core.checks import numeric
-from tinynet._core.registry import Registry, unique_name
+from tinynet._core.registry import unique_name
+from tinynet.program import (
+    TABLE,
+    Array,
+    Operation,
+    Shape,
+    SymbolicTensor,
+    TensorMethods,
+    Variable,
+    apply,
+    as_tensor,
+)
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.operations import TAPES, Operation, apply
-from tinynet.program.symbols import Node, Shape, SymbolicTensor, check_size, examples_of
-from tinynet.program.tensor import TABLE, TensorMethods
+from tinynet.program.operations import TAPES
+from tinynet.program.symbols import Node, check_size, examples_of
 from tinynet.program.trace import CALL, RECORDER, Call, within
-from tinynet.program.variable import Array, Variable, as_tensor, copies
+from tinynet.program.variable import copies
 from tinynet.sparse import SparseBatch
 
 __all__ = ["deserialize", "Layer", "serialize"]
@@ -419,11 +429,8 @@ class Layer(_KeepsArguments):
         default = "zeros" if is_counted else "glorot_uniform"
         make = initializer_override.get() or initializers.get(initializer or default)
         values = make(shape, dtype=dtype)
-        if values.shape != shape:
-            raise ValueError(
-                f"The initializer of {self.name}/{name} must give values of shape {shape}. "
-                f"Received: shape {values.shape}"
-            )
+        expected = f"The initializer of {self.name}/{name} must give values of shape {shape}"
+        checks.require(values.shape == shape, expected, f"shape {values.shape}")
         weight = Variable(values, trainable, dtype, name, f"{self.name}/{name}")
         weight.regularizer = regularizers.get(regularizer)
         weight.constraint = constraints.get(constraint)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import constraints, initializers, regularizers
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, found
+from tinynet._core import argument, checks, declared, found
 from tinynet.layers.batch_normalization import _axis
 from tinynet.layers.layer import _registry
 from tinynet.layers.over_axes import OverAxes
-from tinynet.program.symbols import Shape
-from tinynet.program.tensor import TABLE
-from tinynet.program.variable import Variable
+from tinynet.program import TABLE, Shape, Variable
 
 __all__ = ["LayerNormalization"]
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, checks, declared, required
 from tinynet.layers.layer import Layer, _registry
+from tinynet.program import TABLE
 from tinynet.program.layer_operations import RESHAPE
-from tinynet.program.tensor import TABLE
 
 __all__ = ["Add", "add", "Average", "average", "Concatenate", "concatenate", "Dot", "dot"]
 __all__ += ["Maximum", "maximum", "Minimum", "minimum", "Multiply", "multiply", "Subtract"]
@@ -179,11 +178,8 @@ class Concatenate(Merge):
             others = {
                 (len(s), *(n for k, n in enumerate(s) if k != self.axis % rank)) for s in shapes
             }
-        if len(others) != 1:
-            raise ValueError(
-                f"{self.name} takes inputs whose shapes are the same but for axis {self.axis}. "
-                f"Received: shapes {[tuple(s) for s in shapes]}"
-            )
+        expected = f"{self.name} takes inputs whose shapes are the same but for axis {self.axis}"
+        checks.require(len(others) == 1, expected, f"shapes {[tuple(s) for s in shapes]}")
 
     def _merge(self, inputs: list[Any]) -> Any:
         return TABLE["concatenate"](inputs, axis=self.axis)

@@ -11,9 +11,7 @@ from tinynet import config
 from tinynet._core import checks
 from tinynet.layers.layer import _registry
 from tinynet.layers.over_axes import OverAxes
-from tinynet.program.symbols import Shape
-from tinynet.program.tensor import TABLE
-from tinynet.program.variable import Variable
+from tinynet.program import TABLE, Shape, Variable
 
 __all__ = ["Normalization"]
 

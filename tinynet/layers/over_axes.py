@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet.layers.layer import Layer
-from tinynet.program.symbols import Shape
+from tinynet.program import Shape
 
 
 class OverAxes(Layer):

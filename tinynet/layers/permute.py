@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet._core import checks
-from tinynet._core.arguments import declared, required
+from tinynet._core import checks, declared, required
 from tinynet.layers.input_layer import _check_ndim
 from tinynet.layers.layer import Layer, _registry
-from tinynet.program.symbols import Shape
-from tinynet.program.tensor import TABLE
+from tinynet.program import TABLE, Shape
 
 __all__ = ["Permute"]
 
@@ -18,10 +16,8 @@ def _dims(name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"dims must be a tuple of axes. Received: dims={checks.shorten(value)}")
     dims = tuple(checks.whole(name, axis, 1, ValueError) for axis in value)
-    if sorted(dims) != list(range(1, len(dims) + 1)):
-        raise ValueError(
-            f"dims must have every axis from 1 to their number once. Received: dims={dims}"
-        )
+    expected = "dims must have every axis from 1 to their number once"
+    checks.require(sorted(dims) == list(range(1, len(dims) + 1)), expected, f"dims={dims}")
     return dims
 
 

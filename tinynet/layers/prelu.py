@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import activations, constraints, initializers, regularizers
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, found
+from tinynet._core import argument, checks, declared, found
 from tinynet.layers.layer import Layer, _registry
-from tinynet.program.symbols import Shape
-from tinynet.program.tensor import TABLE
-from tinynet.program.variable import Variable
+from tinynet.program import TABLE, Shape, Variable
 
 __all__ = ["PReLU"]
 
@@ -55,17 +52,15 @@ class PReLU(Layer):
         """Return the shape of the slopes for inputs of a shape."""
         sizes: list[Any] = [*input_shape]
         for axis in self.shared_axes or []:
-            if axis >= len(sizes):
-                raise ValueError(
-                    f"shared_axes of {self.name} must be among the axes of its input. "
-                    f"Received: shared_axes={self.shared_axes}, an input of shape {input_shape}"
-                )
+            expected = f"shared_axes of {self.name} must be among the axes of its input"
+            received = f"shared_axes={self.shared_axes}, an input of shape {input_shape}"
+            checks.require(axis < len(sizes), expected, received)
             sizes[axis] = 1
         shape = tuple(sizes[1:])
-        expected = self.alpha.shape if self.built else shape
-        if shape != expected or None in shape:
+        own = self.alpha.shape if self.built else shape
+        if shape != own or None in shape:
             raise ValueError(
-                f"Examples of {self.name} must have the shape {expected}, or other sizes on "
+                f"Examples of {self.name} must have the shape {own}, or other sizes on "
                 f"shared_axes. Received: an input of shape {tuple(input_shape)}"
             )
         return shape

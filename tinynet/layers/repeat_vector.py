@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet._core import checks
-from tinynet._core.arguments import declared, required
+from tinynet._core import checks, declared, required
 from tinynet.layers.input_layer import _check_ndim
 from tinynet.layers.layer import Layer, _registry
-from tinynet.program.symbols import Shape, check_size
-from tinynet.program.tensor import TABLE
+from tinynet.program import TABLE, Shape
+from tinynet.program.symbols import check_size
 
 __all__ = ["RepeatVector"]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinynet._core import checks
-from tinynet._core.arguments import declared, required
+from tinynet._core import checks, declared, required
 from tinynet.layers.layer import Layer, _registry
+from tinynet.program import TABLE
 from tinynet.program.layer_operations import RESHAPE
-from tinynet.program.tensor import TABLE
 
 __all__ = ["Reshape"]
 
@@ -17,11 +16,9 @@ __all__ = ["Reshape"]
 def _target_shape(name: str, value: Any) -> tuple[int, ...]:
     sizes = value if isinstance(value, list | tuple) else (value,)
     shape = tuple(checks.whole(name, size, -1, ValueError) for size in sizes)
-    if shape.count(-1) > 1 or 0 in shape:
-        raise ValueError(
-            "target_shape must hold positive integers, and -1 at most once. "
-            f"Received: target_shape={shape}"
-        )
+    valid = shape.count(-1) <= 1 and 0 not in shape
+    expected = "target_shape must hold positive integers, and -1 at most once"
+    checks.require(valid, expected, f"target_shape={shape}")
     return shape
 
 

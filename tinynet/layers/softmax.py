@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import activations
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.layers.activation import _Applied
 from tinynet.layers.layer import _registry
 
@@ -36,10 +35,7 @@ class Softmax(_Applied):
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
-        if not -x.ndim <= self.axis < x.ndim:
-            raise ValueError(
-                f"axis={self.axis} of {self.name} is not an axis of the input. "
-                f"Received: shape {tuple(x.shape)}"
-            )
+        expected = f"axis={self.axis} of {self.name} is not an axis of the input"
+        checks.require(-x.ndim <= self.axis < x.ndim, expected, f"shape {tuple(x.shape)}")
         last = self.axis in (-1, x.ndim - 1)
         return self.activation(x) if last else self.activation(x, axis=self.axis)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet._core import checks
-from tinynet._core.arguments import declared, required
+from tinynet._core import checks, declared, required
 from tinynet.layers.dense import Dense
 from tinynet.layers.layer import Layer, _registry, deserialize
-from tinynet.program.symbols import Shape
-from tinynet.program.tensor import TABLE
+from tinynet.program import TABLE, Shape
 
 __all__ = ["TimeDistributed"]
 
@@ -54,11 +52,9 @@ class TimeDistributed(Layer):
         return [self.layer]
 
     def _step_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) < 3:
-            raise ValueError(
-                f"Inputs of {self.name} must have at least 3 dimensions: batch, steps, features. "
-                f"Received: an input of shape {tuple(input_shape)}"
-            )
+        expected = f"Inputs of {self.name} must have at least 3 dimensions: batch, steps, features"
+        received = f"an input of shape {tuple(input_shape)}"
+        checks.require(len(input_shape) >= 3, expected, received)
         return (input_shape[0], *input_shape[2:])
 
     def build(self, input_shape: Shape) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, declared
 from tinynet.layers.batch_normalization import _axis
 from tinynet.layers.layer import _registry
 from tinynet.layers.over_axes import OverAxes
-from tinynet.program.tensor import TABLE
+from tinynet.program import TABLE
 
 __all__ = ["UnitNormalization"]
 

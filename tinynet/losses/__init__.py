@@ -10,28 +10,11 @@ and evaluation do so automatically, as Keras on TensorFlow does; a loss that is 
 probabilities as data clips them instead.
 """
 
-from tinynet._core.checks import numeric
-from tinynet.losses import (
-    focal_losses,
-    function_loss,
-    hinge_losses,
-    loss,
-    probabilistic_losses,
-    regression_losses,
-)
+from tinynet._core.checks import numeric as numeric
 from tinynet.losses.focal_losses import *
 from tinynet.losses.function_loss import *
 from tinynet.losses.hinge_losses import *
 from tinynet.losses.loss import *
+from tinynet.losses.loss_functions import *
 from tinynet.losses.probabilistic_losses import *
 from tinynet.losses.regression_losses import *
-
-__all__ = ["numeric"]
-__all__ += [
-    *focal_losses.__all__,
-    *function_loss.__all__,
-    *hinge_losses.__all__,
-    *loss.__all__,
-    *probabilistic_losses.__all__,
-    *regression_losses.__all__,
-]

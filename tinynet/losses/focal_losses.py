@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import activations, config, ops
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet.losses.function_loss import LossFunction
+from tinynet._core import argument, checks, declared
 from tinynet.losses.loss import _registry
 from tinynet.losses.probabilistic_losses import OneHotLoss, SmoothedLoss
-from tinynet.program.variable import Array
+from tinynet.program import Array
 
-__all__ = ["binary_focal_crossentropy", "BinaryFocalCrossentropy"]
-__all__ += ["categorical_focal_crossentropy", "CategoricalFocalCrossentropy"]
+__all__ = ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"]
 
 
 @declared(_registry)
@@ -131,7 +128,3 @@ class CategoricalFocalCrossentropy(OneHotLoss):
         p = ops.clip(p / ops.sum(p, axis=-1, keepdims=True), config.epsilon(), 1 - config.epsilon())
         values = self.smoothed(y_true, y_true.shape[-1]) * ops.log(p)
         return -ops.sum(self.alpha * (1 - p) ** self.gamma * values, axis=-1)
-
-
-binary_focal_crossentropy = LossFunction(BinaryFocalCrossentropy)
-categorical_focal_crossentropy = LossFunction(CategoricalFocalCrossentropy)

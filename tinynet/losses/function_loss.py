@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, config
-from tinynet._core import checks
-from tinynet._core.registry import snake_case
+from tinynet._core import checks, snake_case
 from tinynet.losses.loss import Loss, _registry
-from tinynet.program.tensor import TensorMethods
-from tinynet.program.variable import Array, Tensor
+from tinynet.program import Array, Tensor, TensorMethods
 
 __all__ = ["as_loss", "deserialize", "FunctionLoss", "get", "LossFunction", "serialize"]
 
@@ -56,11 +54,9 @@ class FunctionLoss(Loss):
     ) -> None:
         own = getattr(function, "__name__", None) or snake_case(type(function).__name__)
         super().__init__(name or own, reduction, dtype)
-        if not callable(getattr(function, "call", function)):
-            raise ValueError(
-                "loss must be the name of a loss, a Loss, or a function of y_true and y_pred. "
-                f"Received: {checks.shorten(function)}"
-            )
+        expected = "loss must be the name of a loss, a Loss, or a function of y_true and y_pred"
+        is_callable = callable(getattr(function, "call", function))
+        checks.require(is_callable, expected, checks.shorten(function))
         self.function = function
 
     _custom = True
@@ -82,29 +78,27 @@ class FunctionLoss(Loss):
         return np.asarray(own(d_values, y_true, y_pred), y_pred.dtype)
 
 
-class LossFunction:
-    """A loss as a function: one value for each example.
+class FunctionOf:
+    """A class of losses or metrics as a function: one value for each example.
 
     Parameters
     ----------
-    loss_class : type
-        The loss. The function has its name in snake case.
-    *aliases : str
-        What else it is known as.
+    owner : type
+        The class. The function has its name in snake case.
 
     Examples
     --------
-    >>> get("mse")([[0.0, 0.0]], [[1.0, 3.0]]).numpy()
-    array([5.], dtype=float32)
+    >>> from tinynet.metrics import top_k_categorical_accuracy
+    >>> top_k_categorical_accuracy([[0, 1]], [[0.2, 0.8]], k=1).numpy()
+    array([1.], dtype=float32)
     """
 
-    def __init__(self, loss_class: type[Loss], *aliases: str) -> None:
-        self.loss_class = loss_class
-        self.__name__ = snake_case(loss_class.__name__)
-        self.__doc__ = f"Compute `{loss_class.__name__}` for each example, with its options."
-        taken = inspect.signature(loss_class).parameters
+    def __init__(self, owner: type[Any]) -> None:
+        self.owner = owner
+        self.__name__ = snake_case(owner.__name__)
+        self.__doc__ = f"Compute `{owner.__name__}` for each example, with its options."
+        taken = inspect.signature(owner).parameters
         self.options = [o for o in taken if o not in ("reduction", "name", "dtype")]
-        _registry.names.update(dict.fromkeys((self.__name__, *aliases), self))
 
     def __call__(self, y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
         """Compute the values.
@@ -116,7 +110,7 @@ class LossFunction:
         y_pred : array_like, shape (N, ..., C)
             The predictions.
         *args, **options : object
-            What the loss takes besides, in order or by name.
+            Further arguments of the class, in order or by name.
 
         Returns
         -------
@@ -126,21 +120,36 @@ class LossFunction:
         options.update(zip(self.options, args, strict=False))
         unknown = {key: value for key, value in options.items() if key not in self.options}
         checks.no_more(self.__name__, unknown, ["y_true", "y_pred", *self.options], TypeError)
+        return self._values(y_true, y_pred, options)
+
+    def _values(self, y_true: Any, y_pred: Any, options: dict[str, Any]) -> Tensor:
+        raise NotImplementedError
+
+
+class LossFunction(FunctionOf):
+    """A loss as a function: one value for each example.
+
+    Parameters
+    ----------
+    owner : type
+        The loss. The function has its name in snake case.
+
+    Examples
+    --------
+    >>> get("mse")([[0.0, 0.0]], [[1.0, 3.0]]).numpy()
+    array([5.], dtype=float32)
+    """
+
+    def _values(self, y_true: Any, y_pred: Any, options: dict[str, Any]) -> Tensor:
         known = isinstance(y_pred, TensorMethods) and str(y_pred.dtype) in config.FLOATS
         dtype = str(y_pred.dtype) if known else activations.to_float(y_pred).dtype.name
-        return self.loss_class(**options, reduction="none", dtype=dtype)(y_true, y_pred)
+        return self.owner(**options, reduction="none", dtype=dtype)(y_true, y_pred)
 
     def __repr__(self) -> str:
         return f"<loss {self.__name__}>"
 
 
-get = _registry.get
-
-
-serialize = _registry.serialize
-
-
-deserialize = _registry.deserialize
+get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
 
 
 def as_loss(identifier: Any) -> Loss:
@@ -169,7 +178,7 @@ def as_loss(identifier: Any) -> Loss:
     own = callable(getattr(identifier, "call", None)) and not isinstance(identifier, type)
     found = identifier if own else get(identifier)
     if isinstance(found, LossFunction):
-        return found.loss_class()
+        return found.owner()
     if not isinstance(found, Loss):
         return FunctionLoss(found)
     kind = type(found)

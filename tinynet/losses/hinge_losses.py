@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from tinynet import ops
-from tinynet.losses.function_loss import LossFunction
 from tinynet.losses.loss import _registry
 from tinynet.losses.regression_losses import FormulaLoss
-from tinynet.program.variable import Array
+from tinynet.program import Array
 
-__all__ = ["categorical_hinge", "CategoricalHinge", "Hinge", "hinge", "squared_hinge"]
-__all__ += ["SquaredHinge"]
+__all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 
 
 @_registry.register()
@@ -33,10 +31,7 @@ class Hinge(FormulaLoss):
     0.25
     """
 
-    @property
-    def is_mean(self) -> bool:
-        """Return False: whether targets are converted depends on the others in the batch."""
-        return False
+    _by_batch = True  # whether targets are converted depends on all of the batch
 
     def _margins(self, y_true: Array, y_pred: Array) -> Array:
         """Compute what each prediction lacks of the margin."""
@@ -92,8 +87,3 @@ class CategoricalHinge(FormulaLoss):
         """Compute the value of each example."""
         lead = ops.sum(y_true * y_pred, axis=-1) - ops.max((1 - y_true) * y_pred, axis=-1)
         return ops.maximum(1 - lead, 0)
-
-
-hinge = LossFunction(Hinge)
-squared_hinge = LossFunction(SquaredHinge)
-categorical_hinge = LossFunction(CategoricalHinge)

@@ -10,15 +10,22 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, config
-from tinynet._core import checks
+from tinynet._core import Configurable, Registry, checks, snake_case
 from tinynet._core.buffers import Workspace
 from tinynet._core.checks import numeric
-from tinynet._core.registry import Configurable, Registry, snake_case
-from tinynet.program.operations import TAPES, Operation, Pure
-from tinynet.program.symbols import SymbolicTensor
+from tinynet.program import (
+    TABLE,
+    Array,
+    Operation,
+    SymbolicTensor,
+    Tensor,
+    TensorMethods,
+    as_tensor,
+)
+from tinynet.program.operations import TAPES, Pure
 from tinynet.program.tape import pull_back
-from tinynet.program.tensor import TABLE, TensorMethods, to_array
-from tinynet.program.variable import Array, Tensor, aligned, as_tensor, copies
+from tinynet.program.tensor import to_array
+from tinynet.program.variable import aligned, copies
 
 __all__ = ["DenseLoss", "fit_weights", "Loss", "Reduction", "REDUCTIONS"]
 
@@ -77,6 +84,8 @@ class Loss(Configurable):
     gives_probabilities = False
     #: Whether it is the user's, who may look at a batch as a whole, or keep it.
     _custom = False
+    #: Whether a value depends on other examples of the batch.
+    _by_batch = False
 
     def __init_subclass__(cls) -> None:
         cls._custom = cls._custom or not cls.__module__.startswith("tinynet.")
@@ -94,7 +103,8 @@ class Loss(Configurable):
     @property
     def is_mean(self) -> bool:
         """Whether the loss of all data is the mean of its batches', however they are cut."""
-        return not self._custom and self.reduction in ("sum_over_batch_size", "mean")
+        is_mean = self.reduction in ("sum_over_batch_size", "mean")
+        return is_mean and not (self._custom or self._by_batch)
 
     # -- to be defined by each kind of loss
 
@@ -252,9 +262,7 @@ class Loss(Configurable):
             predictions = predictions[:, None]
         labels = self.prepare(y_true, predictions.shape)
         values = self.call(labels, self.squeezed(labels, predictions))
-        weights = None
-        if sample_weight is not None:
-            weights = fit_weights(numeric("sample_weight", sample_weight, self.dtype), values.shape)
+        weights = weights_of(sample_weight, values.shape, self.dtype)
         weights = self.effective_weights(labels, weights)
         if self.reduction in ("none", None):
             return as_tensor(values if weights is None else values * weights)
@@ -484,6 +492,34 @@ def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:
             f"{'; give y a last axis of size 1' if inner else ''}. Received: weights of shape "
             f"{weights.shape}"
         ) from None
+
+
+def weights_of(sample_weight: Any, shape: tuple[int, ...], dtype: Any) -> Array | None:
+    """Return weights as numbers that fit values of a shape; None for None.
+
+    Parameters
+    ----------
+    sample_weight : array_like, optional
+        Weights.
+    shape : tuple of int
+        Shape of the values.
+    dtype : dtype
+        Data type of the weights.
+
+    Returns
+    -------
+    ndarray or None
+        Weight of each value.
+
+    Examples
+    --------
+    >>> weights_of([2, 3], (2, 1), "float32")
+    array([[2.],
+           [3.]], dtype=float32)
+    """
+    if sample_weight is None:
+        return None
+    return fit_weights(numeric("sample_weight", sample_weight, dtype), shape)
 
 
 class _Values(Operation):

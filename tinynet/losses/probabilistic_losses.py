@@ -13,18 +13,14 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, config, functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet._core.buffers import Workspace
 from tinynet._core.checks import numeric
-from tinynet.losses.function_loss import LossFunction
 from tinynet.losses.loss import DenseLoss, Loss, _registry
+from tinynet.program import Array
 from tinynet.program.operations import Pure
-from tinynet.program.variable import Array
 
-__all__ = ["BCE", "bce", "binary_crossentropy", "BinaryCrossentropy", "categorical_crossentropy"]
-__all__ += ["CategoricalCrossentropy", "sparse_categorical_crossentropy"]
-__all__ += ["SparseCategoricalCrossentropy"]
+__all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"]
 
 HEADS: tuple[activations.Activation, ...] = (activations.softmax, activations.sigmoid)
 
@@ -76,11 +72,7 @@ class SparseCategoricalCrossentropy(Loss):
         self.axis = axis
         if self.ignore_class is not None:
             self.logits_of = ()  # Keras loses the input of a softmax when a class is ignored
-
-    @property
-    def is_mean(self) -> bool:
-        """Not where a class is ignored: each batch's mean is over the labels that count."""
-        return super().is_mean and self.ignore_class is None
+            self._by_batch = True  # each batch's mean is over the labels that count
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
         """Check the labels: whole numbers from 0 to C - 1, one for each example."""
@@ -402,8 +394,3 @@ class BinaryCrossentropy(SmoothedLoss):
         slopes = plain.call(yes, y_pred[..., None]) - plain.call(no, y_pred[..., None])
         d = d_values[..., None] / y_pred.dtype.type(y_pred.shape[-1])
         return d * slopes * (1 - self.label_smoothing)
-
-
-sparse_categorical_crossentropy = LossFunction(SparseCategoricalCrossentropy)
-categorical_crossentropy = LossFunction(CategoricalCrossentropy)
-binary_crossentropy = bce = BCE = LossFunction(BinaryCrossentropy, "bce", "BCE")

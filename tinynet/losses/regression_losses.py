@@ -7,18 +7,13 @@ from typing import Any
 import numpy as np
 
 from tinynet import config, functional, ops
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet.losses.function_loss import LossFunction
+from tinynet._core import argument, checks, declared
 from tinynet.losses.loss import DenseLoss, _registry
-from tinynet.program.variable import Array
+from tinynet.program import Array
 
-__all__ = ["cosine_similarity", "CosineSimilarity", "Huber", "huber", "kl_divergence", "KLD"]
-__all__ += ["kld", "KLDivergence", "kullback_leibler_divergence", "log_cosh", "LogCosh", "logcosh"]
-__all__ += ["MAE", "mae", "MAPE", "mape", "mean_absolute_error", "mean_absolute_percentage_error"]
-__all__ += ["mean_squared_error", "mean_squared_logarithmic_error", "MeanAbsoluteError"]
-__all__ += ["MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError", "MSE"]
-__all__ += ["mse", "MSLE", "msle", "Poisson", "poisson"]
+__all__ = ["CosineSimilarity", "Huber", "KLDivergence", "LogCosh", "MeanAbsoluteError"]
+__all__ += ["MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError"]
+__all__ += ["Poisson"]
 
 
 class FormulaLoss(DenseLoss):
@@ -311,20 +306,3 @@ class CosineSimilarity(FormulaLoss):
         """Return the constructor's arguments; the axis, which Keras leaves out, if it differs."""
         left_out = ("axis",) if self.axis == -1 else ()
         return {k: v for k, v in super().get_config().items() if k not in left_out}
-
-
-mean_squared_error = mse = MSE = LossFunction(MeanSquaredError, "mse", "MSE")
-mean_absolute_error = mae = MAE = LossFunction(MeanAbsoluteError, "mae", "MAE")
-log_cosh = logcosh = LossFunction(LogCosh, "logcosh")
-huber = LossFunction(Huber)
-kl_divergence = kld = KLD = kullback_leibler_divergence = LossFunction(
-    KLDivergence, "kld", "KLD", "kullback_leibler_divergence"
-)
-poisson = LossFunction(Poisson)
-mean_absolute_percentage_error = mape = MAPE = LossFunction(
-    MeanAbsolutePercentageError, "mape", "MAPE"
-)
-mean_squared_logarithmic_error = msle = MSLE = LossFunction(
-    MeanSquaredLogarithmicError, "msle", "MSLE"
-)
-cosine_similarity = LossFunction(CosineSimilarity)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
 
 from tinynet import functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet._core.registry import snake_case
-from tinynet.losses import fit_weights, numeric
+from tinynet._core import argument, checks, declared
+from tinynet.losses import numeric
+from tinynet.losses.function_loss import FunctionOf
+from tinynet.losses.loss import weights_of
 from tinynet.metrics.metric import _registry
 from tinynet.metrics.reduction_metrics import Mean
-from tinynet.program.variable import Array, Tensor, as_tensor
+from tinynet.program import Array, Tensor, as_tensor
 
 __all__ = ["Accuracy", "binary_accuracy", "BinaryAccuracy", "categorical_accuracy"]
 __all__ += ["CategoricalAccuracy", "sparse_categorical_accuracy"]
@@ -166,8 +165,6 @@ class BinaryAccuracy(Accuracies):
     0.5
     """
 
-    name: Any = argument(None)
-    dtype: Any = argument(None)
     threshold: float = argument(0.5, checks.number)
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
@@ -241,12 +238,12 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
         return super().right(y_true.argmax(axis=-1), y_pred)
 
 
-class AccuracyFunction:
+class AccuracyFunction(FunctionOf):
     """An accuracy as a function: one value for each example.
 
     Parameters
     ----------
-    metric_class : type
+    owner : type
         Accuracy. The function has its name in snake case.
 
     Examples
@@ -255,48 +252,16 @@ class AccuracyFunction:
     array([1.], dtype=float32)
     """
 
-    def __init__(self, metric_class: type[Accuracies]) -> None:
-        self.metric_class = metric_class
-        self.__name__ = snake_case(metric_class.__name__)
-        self.__doc__ = f"Compute `{metric_class.__name__}` for each example, with its options."
-
-    def __call__(self, y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
-        """Compute the values.
-
-        Parameters
-        ----------
-        y_true, y_pred : array_like
-            Targets and predictions.
-        *args, **options : object
-            Further arguments of the accuracy: `k`, or `threshold`.
-
-        Returns
-        -------
-        Tensor, shape (N, ...)
-            1 where the prediction is right, else 0.
-        """
-        own = [o for o in inspect.signature(self.metric_class).parameters if o not in _COMMON]
-        metric = self.metric_class(**dict(zip(own, args, strict=False)), **options)
-        predictions = numeric("y_pred", y_pred, metric.dtype)
-        right = metric.right(numeric("y_true", y_true), predictions)
+    def _values(self, y_true: Any, y_pred: Any, options: dict[str, Any]) -> Tensor:
+        metric = self.owner(**options)
+        right = metric.right(numeric("y_true", y_true), numeric("y_pred", y_pred, metric.dtype))
         return as_tensor(right.astype(metric.dtype))
 
 
-_COMMON = ("name", "dtype")
-
-
 binary_accuracy = AccuracyFunction(BinaryAccuracy)
-
-
 categorical_accuracy = AccuracyFunction(CategoricalAccuracy)
-
-
 sparse_categorical_accuracy = AccuracyFunction(SparseCategoricalAccuracy)
-
-
 top_k_categorical_accuracy = AccuracyFunction(TopKCategoricalAccuracy)
-
-
 sparse_top_k_categorical_accuracy = AccuracyFunction(SparseTopKCategoricalAccuracy)
 
 
@@ -324,9 +289,8 @@ def _same_shape(name: str, y_true: Array, expected: tuple[int, ...]) -> Array:
 
 def _weights(sample_weight: Any, shape: tuple[int, ...]) -> Array:
     """Return the weight of each value, by default 1."""
-    if sample_weight is None:
-        return np.ones(shape)
-    return fit_weights(numeric("sample_weight", sample_weight, np.float64), shape)
+    weights = weights_of(sample_weight, shape, np.float64)
+    return np.ones(shape) if weights is None else weights
 
 
 def _in_columns(name: str, output_shape: tuple[int | None, ...], *counts: int) -> None:

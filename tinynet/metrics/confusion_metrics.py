@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, config
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
+from tinynet._core import argument, checks, declared, required
 from tinynet.losses import numeric
 from tinynet.metrics.accuracy_metrics import _column, _in_columns, _same_shape, _weights
 from tinynet.metrics.metric import Metric, _registry
-from tinynet.program.variable import Array, Tensor, Variable, as_tensor
+from tinynet.program import Array, Tensor, Variable, as_tensor
 
 __all__ = ["AUC", "FalseNegatives", "FalsePositives", "Precision", "PrecisionAtRecall", "Recall"]
 __all__ += ["RecallAtPrecision", "SensitivityAtSpecificity", "SpecificityAtSensitivity"]
@@ -338,14 +337,18 @@ _RATIOS = {
 }
 
 
+@declared()
 class _Best(ConfusionMetric):
     """The base of the best value of one ratio where another has at least a given value."""
+
+    num_thresholds: int = argument(200, checks.whole)
+    class_id: int | None = argument(None, checks.whole, 0)
+    name: Any = argument(None)
+    dtype: Any = argument(None)
 
     _direction = "up"
     #: The ratio that must have a value, and the one whose best value is sought.
     _given = _sought = ""
-
-    num_thresholds: int
 
     def _given_limits(self) -> Any:
         n = self.num_thresholds
@@ -386,11 +389,7 @@ class SensitivityAtSpecificity(_Best):
     0.5
     """
 
-    specificity: float = required(checks.number, 0, 1)
-    num_thresholds: int = argument(200, checks.whole)
-    class_id: int | None = argument(None, checks.whole, 0)
-    name: Any = argument(None)
-    dtype: Any = argument(None)
+    specificity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
 
     _given, _sought = "specificity", "sensitivity"
 
@@ -422,11 +421,7 @@ class SpecificityAtSensitivity(_Best):
     0.6667
     """
 
-    sensitivity: float = required(checks.number, 0, 1)
-    num_thresholds: int = argument(200, checks.whole)
-    class_id: int | None = argument(None, checks.whole, 0)
-    name: Any = argument(None)
-    dtype: Any = argument(None)
+    sensitivity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
 
     _given, _sought = "sensitivity", "specificity"
 
@@ -459,11 +454,7 @@ class PrecisionAtRecall(_Best):
     0.5
     """
 
-    recall: float = required(checks.number, 0, 1)
-    num_thresholds: int = argument(200, checks.whole)
-    class_id: int | None = argument(None, checks.whole, 0)
-    name: Any = argument(None)
-    dtype: Any = argument(None)
+    recall: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
 
     _given, _sought = "recall", "precision"
 
@@ -495,11 +486,7 @@ class RecallAtPrecision(_Best):
     1.0
     """
 
-    precision: float = required(checks.number, 0, 1)
-    num_thresholds: int = argument(200, checks.whole)
-    class_id: int | None = argument(None, checks.whole, 0)
-    name: Any = argument(None)
-    dtype: Any = argument(None)
+    precision: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
 
     _given, _sought = "precision", "recall"
 
@@ -569,11 +556,9 @@ class AUC(ConfusionMetric):
     _direction = "up"
 
     def _given_limits(self) -> Any:
-        if self.num_labels and not self.multi_label:
-            raise ValueError(
-                "num_labels must be None unless multi_label is True. "
-                f"Received: num_labels={self.num_labels}"
-            )
+        allowed = self.multi_label or not self.num_labels
+        expected = "num_labels must be None unless multi_label is True"
+        checks.require(allowed, expected, f"num_labels={self.num_labels}")
         self.curve, self.summation_method = self.curve.upper(), self.summation_method.lower()
         if self.label_weights is not None:
             self.label_weights = np.atleast_1d(self.label_weights).tolist()

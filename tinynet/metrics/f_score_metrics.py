@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from tinynet import config
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.metrics.accuracy_metrics import _in_columns
 from tinynet.metrics.confusion_metrics import ConfusionMetric
 from tinynet.metrics.metric import _registry
-from tinynet.program.variable import Array, Tensor, as_tensor
+from tinynet.program import Array, Tensor, as_tensor
 
 __all__ = ["F1Score", "FBetaScore"]
 

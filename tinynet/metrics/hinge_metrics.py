@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tinynet import losses
-from tinynet.metrics.loss_metric import FormulaMetric
+from tinynet.metrics.loss_metric import LossMetric
 from tinynet.metrics.metric import _registry
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 
 
 @_registry.register()
-class Hinge(FormulaMetric):
+class Hinge(LossMetric):
     """Mean hinge loss of targets -1 and 1, or 0 and 1.
 
     Parameters
@@ -47,7 +47,7 @@ class SquaredHinge(Hinge):
 
 
 @_registry.register()
-class CategoricalHinge(FormulaMetric):
+class CategoricalHinge(LossMetric):
     """Mean hinge loss of one-hot rows.
 
     Parameters

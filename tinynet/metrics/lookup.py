@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet._core import checks
-from tinynet._core.registry import snake_case
+from tinynet._core import checks, snake_case
 from tinynet.metrics.accuracy_metrics import (
     BinaryAccuracy,
     CategoricalAccuracy,

@@ -10,35 +10,39 @@ import numpy as np
 
 from tinynet import losses
 from tinynet._core import checks
+from tinynet.losses.loss import weights_of
 from tinynet.metrics.reduction_metrics import Mean
-from tinynet.program.variable import Array
+from tinynet.program import Array
 
 __all__ = ["LossMetric"]
 
 
 class LossMetric(Mean):
-    """The base of the losses as metrics: the mean of the loss's values.
+    """The base of the losses as metrics: the mean of a loss with the same options.
 
     Parameters
     ----------
-    loss : Loss
-        Loss that computes them.
     name, dtype : str, optional
         As for `Metric`.
 
     Examples
     --------
-    >>> from tinynet.metrics import MeanSquaredError
-    >>> float(MeanSquaredError()([[0.0, 0.0]], [[1.0, 3.0]]))
+    >>> class Squares(LossMetric):
+    ...     loss_class = losses.MeanSquaredError
+    >>> float(Squares()([[0.0, 0.0]], [[1.0, 3.0]]))
     5.0
     """
 
+    loss_class: type[losses.Loss]
+    #: Options of the loss that the metric does not have.
+    _fixed: Mapping[str, Any] = MappingProxyType({})
     _direction = "down"
 
-    def __init__(self, loss: losses.Loss, name: str | None, dtype: Any) -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name, dtype)
-        self._loss = loss
-        self.logits_of = loss.logits_of
+        own = {n: getattr(self, n) for n in self._arguments if n not in ("name", "dtype")}
+        self._loss = self.loss_class(**own, **self._fixed, dtype=dtype)
+        self.logits_of = self._loss.logits_of
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
         """Check targets as the loss does."""
@@ -72,34 +76,8 @@ class LossMetric(Mean):
         y_pred = checks.numeric("y_pred", y_pred, self.dtype)
         y_true = loss.prepare(y_true, y_pred.shape)
         values = np.asarray(loss.call(y_true, loss.squeezed(y_true, y_pred)))
-        if sample_weight is not None:
-            weights = checks.numeric("sample_weight", sample_weight, self.dtype)
-            weights = losses.fit_weights(weights, values.shape)
-            # As in Keras, ignored labels are left out of a weighted mean only.
-            sample_weight = loss.effective_weights(y_true, weights)
-        super().update_state(values, sample_weight)
-
-
-class FormulaMetric(LossMetric):
-    """The base of the metrics that are the mean of a loss with the same options.
-
-    Parameters
-    ----------
-    name, dtype : str, optional
-        As for `Metric`.
-
-    Examples
-    --------
-    >>> class Squares(FormulaMetric):
-    ...     loss_class = losses.MeanSquaredError
-    >>> float(Squares()([[0.0]], [[3.0]]))
-    9.0
-    """
-
-    loss_class: type[losses.Loss]
-    #: Options of the loss that the metric does not have.
-    _fixed: Mapping[str, Any] = MappingProxyType({})
-
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        own = {n: getattr(self, n) for n in self._arguments if n not in ("name", "dtype")}
-        super().__init__(self.loss_class(**own, **self._fixed, dtype=dtype), name, dtype)
+        # As in Keras, ignored labels are left out of a weighted mean only.
+        weights = weights_of(sample_weight, values.shape, self.dtype)
+        if weights is not None:
+            weights = loss.effective_weights(y_true, weights)
+        super().update_state(values, weights)

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, config, initializers
-from tinynet._core import checks
-from tinynet._core.registry import Configurable, Registry, unique_name
-from tinynet.program.operations import Operation, apply
-from tinynet.program.symbols import SymbolicTensor
+from tinynet._core import Configurable, Registry, checks
+from tinynet._core.registry import unique_name
+from tinynet.program import Array, Operation, SymbolicTensor, Variable, apply
 from tinynet.program.trace import CALL
-from tinynet.program.variable import Array, Variable
 
 __all__ = ["Metric"]
 

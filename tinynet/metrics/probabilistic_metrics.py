@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any
 
 from tinynet import losses
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet.metrics.loss_metric import FormulaMetric
+from tinynet._core import argument, checks, declared
+from tinynet.metrics.loss_metric import LossMetric
 from tinynet.metrics.metric import _registry
 
 __all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "KLDivergence", "Poisson"]
@@ -16,7 +14,7 @@ __all__ += ["SparseCategoricalCrossentropy"]
 
 
 @declared(_registry)
-class SparseCategoricalCrossentropy(FormulaMetric):
+class SparseCategoricalCrossentropy(LossMetric):
     """Mean cross-entropy between class labels and predicted probabilities.
 
     Parameters
@@ -36,8 +34,6 @@ class SparseCategoricalCrossentropy(FormulaMetric):
     0.6931
     """
 
-    name: Any = argument(None)
-    dtype: Any = argument(None)
     from_logits: bool = argument(False, checks.flag)
     ignore_class: int | None = argument(None)
     axis: int = argument(-1, checks.whole, -64)
@@ -48,7 +44,7 @@ class SparseCategoricalCrossentropy(FormulaMetric):
 
 
 @declared(_registry)
-class CategoricalCrossentropy(FormulaMetric):
+class CategoricalCrossentropy(LossMetric):
     """Mean cross-entropy between one-hot rows and predicted probabilities.
 
     Parameters
@@ -68,8 +64,6 @@ class CategoricalCrossentropy(FormulaMetric):
     0.6931
     """
 
-    name: Any = argument(None)
-    dtype: Any = argument(None)
     from_logits: bool = argument(False, checks.flag)
     label_smoothing: float = argument(0.0, checks.number, 0, 1)
     axis: int = argument(-1, checks.whole, -64)
@@ -78,7 +72,7 @@ class CategoricalCrossentropy(FormulaMetric):
 
 
 @declared(_registry, "bce", "BCE")
-class BinaryCrossentropy(FormulaMetric):
+class BinaryCrossentropy(LossMetric):
     """Mean cross-entropy between yes-or-no answers and predicted probabilities.
 
     Parameters
@@ -96,8 +90,6 @@ class BinaryCrossentropy(FormulaMetric):
     0.815
     """
 
-    name: Any = argument(None)
-    dtype: Any = argument(None)
     from_logits: bool = argument(False, checks.flag)
     label_smoothing: float = argument(0.0, checks.number, 0, 1)
 
@@ -105,7 +97,7 @@ class BinaryCrossentropy(FormulaMetric):
 
 
 @_registry.register()
-class Poisson(FormulaMetric):
+class Poisson(LossMetric):
     """Mean Poisson loss of predicted rates.
 
     Parameters
@@ -123,7 +115,7 @@ class Poisson(FormulaMetric):
 
 
 @_registry.register()
-class KLDivergence(FormulaMetric):
+class KLDivergence(LossMetric):
     """Mean Kullback-Leibler divergence of predicted probabilities from true ones.
 
     Parameters

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.registry import snake_case
-from tinynet.losses import LossFunction, fit_weights
+from tinynet._core import checks, snake_case
+from tinynet.losses import LossFunction
+from tinynet.losses.loss import weights_of
 from tinynet.metrics.metric import Metric, _registry
-from tinynet.program.variable import Array, Tensor, Variable, as_tensor, copies
+from tinynet.program import Array, Tensor, Variable, as_tensor
+from tinynet.program.variable import copies
 
 __all__ = ["Mean", "MeanMetricWrapper", "Sum"]
 
@@ -59,11 +60,8 @@ class Sum(Metric):
             Weight of each number.
         """
         values = checks.numeric("values", values, np.float64)
-        if sample_weight is not None:
-            values = values * fit_weights(
-                checks.numeric("sample_weight", sample_weight, np.float64), values.shape
-            )
-        self.total += float(values.sum())
+        weights = weights_of(sample_weight, values.shape, np.float64)
+        self.total += float((values if weights is None else values * weights).sum())
 
     def result(self) -> Tensor:
         """Compute the sum."""
@@ -108,13 +106,11 @@ class Mean(Sum):
         rows = len(values) if values.ndim else 1
         # What belongs to one example is averaged, so that each example counts the same.
         per_row = max(values.size // max(rows, 1), 1)
-        if sample_weight is None:
+        weights = weights_of(sample_weight, values.shape, np.float64)
+        if weights is None:
             self.total += float(np.sum(values, dtype=np.float64)) / per_row
             self.count += rows
         else:
-            weights = fit_weights(
-                checks.numeric("sample_weight", sample_weight, np.float64), values.shape
-            )
             self.total += float(np.sum(values * weights)) / per_row
             self.count += float(np.sum(weights)) / per_row
 
@@ -172,7 +168,7 @@ class MeanMetricWrapper(Mean):
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
         """Check targets as the loss does, if the function is one."""
         if isinstance(self._fn, LossFunction):
-            self._fn.loss_class(**self._fn_kwargs).prepare(y_true, output_shape)
+            self._fn.owner(**self._fn_kwargs).prepare(y_true, output_shape)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
         """Add a batch.

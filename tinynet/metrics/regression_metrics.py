@@ -7,19 +7,18 @@ from typing import Any
 import numpy as np
 
 from tinynet import losses
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.metrics.accuracy_metrics import _column, _in_columns, _same_shape, _weights
-from tinynet.metrics.loss_metric import FormulaMetric
+from tinynet.metrics.loss_metric import LossMetric
 from tinynet.metrics.metric import Metric, _registry
-from tinynet.program.variable import Array, Tensor, as_tensor
+from tinynet.program import Array, Tensor, as_tensor
 
 __all__ = ["CosineSimilarity", "LogCoshError", "MeanAbsoluteError", "MeanAbsolutePercentageError"]
 __all__ += ["MeanSquaredError", "MeanSquaredLogarithmicError", "R2Score", "RootMeanSquaredError"]
 
 
 @_registry.register("mse", "MSE")
-class MeanSquaredError(FormulaMetric):
+class MeanSquaredError(LossMetric):
     """Mean of the squared errors.
 
     Parameters
@@ -57,7 +56,7 @@ class RootMeanSquaredError(MeanSquaredError):
 
 
 @_registry.register("mae", "MAE")
-class MeanAbsoluteError(FormulaMetric):
+class MeanAbsoluteError(LossMetric):
     """Mean of the absolute errors.
 
     Parameters
@@ -75,7 +74,7 @@ class MeanAbsoluteError(FormulaMetric):
 
 
 @_registry.register("mape", "MAPE")
-class MeanAbsolutePercentageError(FormulaMetric):
+class MeanAbsolutePercentageError(LossMetric):
     """Mean of the errors, in percent of the targets.
 
     Parameters
@@ -93,7 +92,7 @@ class MeanAbsolutePercentageError(FormulaMetric):
 
 
 @_registry.register("msle", "MSLE")
-class MeanSquaredLogarithmicError(FormulaMetric):
+class MeanSquaredLogarithmicError(LossMetric):
     """Mean of the squared differences of ``log(1 + y)``.
 
     Parameters
@@ -111,7 +110,7 @@ class MeanSquaredLogarithmicError(FormulaMetric):
 
 
 @_registry.register()
-class LogCoshError(FormulaMetric):
+class LogCoshError(LossMetric):
     """Mean of ``log(cosh(y_pred - y_true))``.
 
     Parameters
@@ -132,7 +131,7 @@ class LogCoshError(FormulaMetric):
 
 
 @declared(_registry)
-class CosineSimilarity(FormulaMetric):
+class CosineSimilarity(LossMetric):
     """Mean cosine of the angle between targets and predictions: 1 for the same direction.
 
     Parameters
@@ -148,8 +147,6 @@ class CosineSimilarity(FormulaMetric):
     0.5
     """
 
-    name: Any = argument(None)
-    dtype: Any = argument(None)
     axis: int = argument(-1, checks.whole, -64)
 
     loss_class = losses.CosineSimilarity

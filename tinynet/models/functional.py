@@ -17,10 +17,11 @@ from tinynet._core.registry import unique_name
 from tinynet.layers import layer
 from tinynet.layers.input_layer import InputLayer
 from tinynet.layers.layer import Layer, _registry, map_shapes
+from tinynet.program import Shape, SymbolicTensor
 from tinynet.program.graph import Graph, rebuilt
 from tinynet.program.layer_operations import RESHAPE
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.symbols import Shape, SymbolicTensor, examples_of
+from tinynet.program.symbols import examples_of
 from tinynet.program.variable import pack
 from tinynet.sparse import CompressedRows, worth_it
 from tinynet.training.data_adapters import inputs as inputs_of
@@ -78,10 +79,8 @@ class Network(Layer):
         if any(not isinstance(s.layer, InputLayer) for s in graph.entries):
             graph = rebuilt(graph.plan(), new_entry, lambda operation: operation)
         names = [o.name for o in graph.operations if isinstance(o, Layer)]
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"All layers of {self.name} must have different names. Received: {names}"
-            )
+        expected = f"All layers of {self.name} must have different names"
+        checks.require(len(set(names)) == len(names), expected, f"{names}")
         taken = set(names)
         for call in graph.operations:
             if not isinstance(call, Layer):
@@ -293,20 +292,15 @@ class Network(Layer):
             keys = names
             if isinstance(own, dict) and set(inputs) >= set(own):
                 keys = [*sorted(own)]
-            if not set(keys) <= set(inputs):
-                raise ValueError(
-                    f"x must be a dict with the keys {keys}, the names of the inputs. "
-                    f"Received: x with the keys {checks.shorten([*inputs])}"
-                )
+            expected = f"x must be a dict with the keys {keys}, the names of the inputs"
+            received = f"x with the keys {checks.shorten([*inputs])}"
+            checks.require(set(keys) <= set(inputs), expected, received)
             return [inputs[key] for key in keys]
         values = [*inputs] if isinstance(inputs, list | tuple) else [inputs]
         if len(values) != len(entries):
             values = flattened(inputs)
-        if len(values) != len(entries):
-            raise ValueError(
-                f"x must have one array for each of the inputs {names}, in a list or by name. "
-                f"Received: {len(values)} arrays"
-            )
+        expected = f"x must have one array for each of the inputs {names}, in a list or by name"
+        checks.require(len(values) == len(entries), expected, f"{len(values)} arrays")
         return values
 
     def _adjusted(self, x: Any, expected: Shape) -> Any:

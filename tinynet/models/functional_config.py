@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet import activations, layers, ops
+from tinynet._core import snake_case
 from tinynet._core.checks import require, shorten, type_name
-from tinynet._core.registry import map_entries, snake_case
+from tinynet._core.registry import map_entries
 from tinynet.layers.input_layer import InputLayer
+from tinynet.program import TABLE, SymbolicTensor
 from tinynet.program.graph import Graph, rename
 from tinynet.program.layer_operations import Activated
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.symbols import Node, SymbolicTensor, check_size
-from tinynet.program.tensor import TABLE
+from tinynet.program.symbols import Node, check_size
 
 _SLICE = ("start", "stop", "step")
 

@@ -10,8 +10,9 @@ from tinynet.layers.input_layer import InputLayer
 from tinynet.layers.layer import Layer, _registry, changed
 from tinynet.models.functional import fits
 from tinynet.models.model import Model
+from tinynet.program import SymbolicTensor
 from tinynet.program.graph import Graph
-from tinynet.program.symbols import SymbolicTensor, examples_of
+from tinynet.program.symbols import examples_of
 
 
 class Sequential(Model):
@@ -68,11 +69,8 @@ class Sequential(Model):
     def _append(self, layer: Any) -> None:
         if isinstance(layer, SymbolicTensor) and isinstance(layer.layer, InputLayer):
             layer = layer.layer
-        if not isinstance(layer, Layer):
-            raise ValueError(
-                f"{self.name} takes layers only. Received: {checks.shorten(layer)} of type "
-                f"{type(layer).__name__}"
-            )
+        received = f"{checks.shorten(layer)} of type {type(layer).__name__}"
+        checks.require(isinstance(layer, Layer), f"{self.name} takes layers only", received)
         if isinstance(layer, InputLayer):
             if self._input is not None or self._layers:
                 raise ValueError(
@@ -80,11 +78,9 @@ class Sequential(Model):
                 )
             self._enter(layer)
             return
-        if layer.name in [other.name for other in self._layers]:
-            raise ValueError(
-                f"All layers of {self.name} must have different names. "
-                f"Received: a second layer {layer.name!r}"
-            )
+        is_new = layer.name not in [other.name for other in self._layers]
+        expected = f"All layers of {self.name} must have different names"
+        checks.require(is_new, expected, f"a second layer {layer.name!r}")
         if not self._layers and self._input is None:
             shape = layer._first_shape
             if shape is None and isinstance(layer, Model) and layer._graph is not None:

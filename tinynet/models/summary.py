@@ -9,7 +9,7 @@ from tinynet._core import checks
 from tinynet._core.progress_bar import can_encode
 from tinynet._core.text_tables import Table
 from tinynet.layers.input_layer import InputLayer
-from tinynet.models.functional_config import operation_class, places_of
+from tinynet.models.functional_config import connections, operation_class, places_of
 from tinynet.program.nested import flattened
 from tinynet.program.symbols import Node
 
@@ -96,13 +96,9 @@ def _counts(model: Any) -> list[str]:
 
 def _is_chain(model: Any) -> bool:
     """Return True if each layer is called once, with the output of the previous layer."""
-    graph = model._graph if model._functional and not model._has_own_call else None
-    if graph is None:
+    if not model._functional or model._has_own_call:
         return True
-    tensors = [*graph.entries, *(node.outputs for node in graph.nodes)]
-    pairs = zip(graph.nodes, tensors, strict=False)
-    row = all(len(n.inputs) == 1 and graph.meant(n.inputs[0]) is before for n, before in pairs)
-    return row and len(graph.entries) == 1 and len(graph.operations) == len(tensors)
+    return all(c.sources == [k - 1][: k > 0] for k, c in enumerate(connections(model)))
 
 
 def _rows(model: Any, expand_nested: bool, show_trainable: bool) -> list[Row]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tinynet import functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet.optimizers.built_in import _BuiltIn
-from tinynet.optimizers.optimizer import _registry
-from tinynet.program.variable import Array
+from tinynet._core import argument, checks, declared
+from tinynet.optimizers.optimizer import _BuiltIn, _registry
+from tinynet.program import Array
 
 __all__ = ["Adagrad"]
 
@@ -36,13 +33,12 @@ class Adagrad(_BuiltIn):
     'adagrad'
     """
 
-    learning_rate: Any = argument(0.001)
     initial_accumulator_value: float = argument(0.1, checks.number, 0)
     epsilon: float = argument(1e-7, checks.number, 0)
 
     slot_names = ("accumulator_of_squares",)
     squares = ("accumulator_of_squares", None)
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         functional.adagrad(w, d_w, *slots, numbers[0], self.epsilon)

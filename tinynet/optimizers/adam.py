@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tinynet import functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet.optimizers.built_in import _BuiltIn
-from tinynet.optimizers.optimizer import _registry
-from tinynet.program.variable import Array, Variable
+from tinynet._core import argument, checks, declared
+from tinynet.optimizers.optimizer import _BuiltIn, _registry
+from tinynet.program import Array, Variable
 
 __all__ = ["Adam"]
 
@@ -43,7 +40,6 @@ class Adam(_BuiltIn):
     np.float32(0.001)
     """
 
-    learning_rate: Any = argument(0.001)
     beta_1: float = argument(0.9, checks.number, 0, 1, open_high=True)
     beta_2: float = argument(0.999, checks.number, 0, 1, open_high=True)
     epsilon: float = argument(1e-7, checks.number, 0)
@@ -63,20 +59,15 @@ class Adam(_BuiltIn):
         late = {id(v) for v in self._slots.get("largest", [])}
         return sorted(state, key=lambda v: id(v) in late)
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         m, v, *largest = slots
         constants = (numbers[0], 1 - self.beta_1, 1 - self.beta_2, self.epsilon)
         functional.adam(w, d_w, m, v, *constants, largest[0] if largest else None)
 
-    def _traced_update(
-        self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
-    ) -> tuple[Any, list[Any]]:
-        """Note `update`, which is one operation of the chain."""
-        if self.amsgrad or self._is_alone(variable, w):
-            return super()._traced_update(low, variable, w, gradient, own, numbers)
-        rates = [np.float32(c) for c in (1 - self.beta_1, 1 - self.beta_2, self.epsilon)]
-        return low.update("adam", variable, w, gradient, own, [*numbers, *rates]), []
+    def _kernel(self) -> Any:
+        constants = (1 - self.beta_1, 1 - self.beta_2, self.epsilon)
+        return None if self.amsgrad else ("adam", *constants)
 
     def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
         """Return the step sizes, which include the bias correction."""

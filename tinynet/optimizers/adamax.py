@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tinynet import functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.functional.optimizers import rounded_power
-from tinynet.optimizers.built_in import _BuiltIn
-from tinynet.optimizers.optimizer import _registry
-from tinynet.program.variable import Array
+from tinynet.optimizers.optimizer import _BuiltIn, _registry
+from tinynet.program import Array
 
 __all__ = ["Adamax"]
 
@@ -43,14 +40,13 @@ class Adamax(_BuiltIn):
     array([ 0.75, -1.75], dtype=float32)
     """
 
-    learning_rate: Any = argument(0.001)
     beta_1: float = argument(0.9, checks.number, 0, 1, open_high=True)
     beta_2: float = argument(0.999, checks.number, 0, 1)
     epsilon: float = argument(1e-7, checks.number, 0)
 
     slot_names = ("momentum", "norm")
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         constants = (numbers[0], 1 - self.beta_1, self.beta_2, self.epsilon)
         functional.adamax(w, d_w, *slots, *constants)

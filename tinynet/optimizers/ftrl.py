@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tinynet import functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet.optimizers.built_in import _BuiltIn
-from tinynet.optimizers.optimizer import _registry
-from tinynet.program.variable import Array
+from tinynet._core import argument, checks, declared
+from tinynet.optimizers.optimizer import _BuiltIn, _registry
+from tinynet.program import Array
 
 __all__ = ["Ftrl"]
 
@@ -49,7 +46,6 @@ class Ftrl(_BuiltIn):
     array([-0.163,  0.   ], dtype=float32)
     """
 
-    learning_rate: Any = argument(0.001)
     learning_rate_power: float = argument(-0.5, checks.number, high=0)
     initial_accumulator_value: float = argument(0.1, checks.number, 0)
     l1_regularization_strength: float = argument(0.0, checks.number, 0)
@@ -59,7 +55,7 @@ class Ftrl(_BuiltIn):
 
     slot_names = ("accumulator_of_squares", "linear")
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         power, l1, l2 = (
             self.learning_rate_power,

@@ -36,10 +36,8 @@ def get(identifier: Any) -> Optimizer:
     if isinstance(identifier, str):
         identifier = identifier.lower()
     found = _registry.get(identifier)
-    if not isinstance(found, Optimizer):
-        raise ValueError(
-            f"The optimizer must be a name or an optimizer. Received: {checks.shorten(identifier)}"
-        )
+    expected = "The optimizer must be a name or an optimizer"
+    checks.require(isinstance(found, Optimizer), expected, checks.shorten(identifier))
     return found
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from tinynet import functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
+from tinynet._core import argument, checks, declared
 from tinynet.functional.optimizers import rounded_power
-from tinynet.optimizers.built_in import _BuiltIn
-from tinynet.optimizers.optimizer import _registry
-from tinynet.program.variable import Array, Variable
+from tinynet.optimizers.optimizer import _BuiltIn, _registry
+from tinynet.program import Array, Variable
 
 __all__ = ["Nadam"]
 
@@ -37,7 +35,6 @@ class Nadam(_BuiltIn):
     'nadam'
     """
 
-    learning_rate: Any = argument(0.001)
     beta_1: float = argument(0.9, checks.number, 0, 1, open_high=True)
     beta_2: float = argument(0.999, checks.number, 0, 1, open_high=True)
     epsilon: float = argument(1e-7, checks.number, 0)
@@ -82,7 +79,7 @@ class Nadam(_BuiltIn):
         for momentum in self._momenta(steps, self._product.array.dtype):
             self._product.array[...] *= momentum
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         alpha_m, alpha_g, correction = numbers
         one = w.dtype.type

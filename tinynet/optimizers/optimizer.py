@@ -9,23 +9,24 @@ into the vectors are what is saved.
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY
 from typing import Any
 
 import numpy as np
 
 from tinynet import config
-from tinynet._core import checks
-from tinynet._core.registry import Configurable, Registry, snake_case
+from tinynet._core import Configurable, Registry, argument, checks, declared, snake_case
+from tinynet._core.arguments import keywords
 from tinynet.optimizers import schedules
 from tinynet.optimizers.plan import Plan
 from tinynet.optimizers.schedules import LearningRateSchedule
+from tinynet.program import Array, Variable, as_tensor
 from tinynet.program.formula import Untraceable, require_own
 from tinynet.program.nested import flattened
-from tinynet.program.variable import Array, Variable, as_tensor, join, pack, runs
+from tinynet.program.variable import join, pack, runs
 
 __all__ = ["Optimizer"]
 
@@ -125,9 +126,7 @@ class Optimizer(Configurable):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        both = (type(self), Optimizer)
-        taken = dict.fromkeys(name for cls in both for name in inspect.signature(cls).parameters)
-        checks.no_more(type(self).__name__, kwargs, [name for name in taken if name != "kwargs"])
+        checks.no_more(type(self).__name__, kwargs, keywords(type(self), Optimizer))
         self.name = checks.title(name, snake_case(type(self).__name__))
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         if sum(value is not None for value in clips.values()) > 1:
@@ -154,11 +153,9 @@ class Optimizer(Configurable):
         self._learning_rate = Variable(np.float32(0), False, name="learning_rate")
         if isinstance(learning_rate, dict):
             learning_rate = schedules.deserialize(learning_rate)
-        if isinstance(learning_rate, int):  # it can be assigned, as in Keras
-            raise ValueError(
-                "learning_rate must be a float or a schedule. "
-                f"Received: learning_rate={learning_rate!r}"
-            )
+        is_whole = isinstance(learning_rate, int)  # which can be assigned, as in Keras
+        received = f"learning_rate={learning_rate!r}"
+        checks.require(not is_whole, "learning_rate must be a float or a schedule", received)
         self.learning_rate = learning_rate
         self._trainable: list[Variable] = []
         self._slots: dict[str, list[Variable]] = {}
@@ -189,10 +186,8 @@ class Optimizer(Configurable):
         if isinstance(value, LearningRateSchedule):
             self._schedule = value
             return
-        if self._schedule is not None:
-            raise TypeError(
-                f"The learning rate follows a schedule and can't be set. Received: {value!r}"
-            )
+        expected = "The learning rate follows a schedule and can't be set"
+        checks.require(self._schedule is None, expected, f"{value!r}", TypeError)
         if isinstance(value, Variable | np.ndarray) and value.size == 1:
             value = float(np.asarray(value).reshape(()))
         rate = checks.number("learning_rate", value, 0, wrong_type=ValueError)
@@ -473,17 +468,12 @@ class Optimizer(Configurable):
                 "Received: trainable_variables=None"
             )
         gradients = list(grads)
-        if len(gradients) != len(variables):
-            raise ValueError(
-                f"grads must have one gradient for each of {len(variables)} variables. "
-                f"Received: {len(gradients)} gradients"
-            )
+        expected = f"grads must have one gradient for each of {len(variables)} variables"
+        checks.require(len(gradients) == len(variables), expected, f"{len(gradients)} gradients")
         missing = [v.path for g, v in zip(gradients, variables, strict=True) if g is None]
-        if len(missing) == len(variables):
-            raise ValueError(
-                "No gradients provided for any variable: the loss must depend on one of them. "
-                f"Received: None for {checks.shorten(missing)}"
-            )
+        expected = "No gradients provided for any variable: the loss must depend on one of them"
+        received = f"None for {checks.shorten(missing)}"
+        checks.require(len(missing) < len(variables), expected, received)
         if not self.built:
             self.build(variables)
         for variable in variables:
@@ -497,7 +487,7 @@ class Optimizer(Configurable):
         if missing:
             checks.warn(
                 "Gradients do not exist for variables, which are not changed: the loss does not "
-                f"depend on them. Received: None for {checks.shorten(missing)}"
+                f"depend on them. Received: {received}"
             )
         self._step(plan)
 
@@ -565,11 +555,8 @@ class Optimizer(Configurable):
             self.build(variables)
         positions = [self._get_variable_index(variable) for variable in variables]
         for variable, gradient in zip(variables, gradients, strict=True):
-            if gradient.shape != variable.shape:
-                raise ValueError(
-                    f"The gradient of {variable.path} must have its shape {variable.shape}. "
-                    f"Received: shape {gradient.shape}"
-                )
+            expected = f"The gradient of {variable.path} must have its shape {variable.shape}"
+            checks.require(gradient.shape == variable.shape, expected, f"shape {gradient.shape}")
         kept = {name: [all_[i] for i in positions] for name, all_ in self._slots.items()}
         memory = list(variables)
         for name, states in kept.items():
@@ -658,7 +645,7 @@ class Optimizer(Configurable):
                 gradients[k] = penalty if gradients[k] is None else gradients[k] + penalty
         full, stores = self._traced_sum(low, plan, gradients)
         squares = [self._traced_squares(low, v) for v in plan.variables]
-        gradients = self._traced_clip(low, gradients, squares)
+        gradients = self._clipped(gradients, squares, low.add)
         count = len(self.numbers(np.ones(1, np.float32), np.ones(1, np.int64)))
         numbers = [low.number("number", k) for k in range(count)]
         for k, (variable, gradient) in enumerate(zip(plan.variables, gradients, strict=True)):
@@ -695,25 +682,27 @@ class Optimizer(Configurable):
                 _set_all(low, [*slots, (variable, w)])
         low.tag = None
 
+    def _kernel(self) -> Any:
+        """Return the name of the kernel that updates a weight, and its constants, or None."""
+
     def _traced_update(
         self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
     ) -> tuple[Any, list[Any]]:
-        """Note `update`; return the new weight, and the slots with their new values."""
-        return self._traced_formula(low, w, gradient, own, numbers, None)
+        """Return a weight after the step, and its slots, where the update is not one operation."""
+        if (kernel := self._kernel()) is None or self._is_alone(variable, w):
+            return self._traced_formula(low, w, gradient, own, numbers, None)
+        name, *constants = kernel
+        given = [*numbers, *map(np.float32, constants)]
+        return low.update(name, variable, w, gradient, own, given), []
 
     def _traced_formula(
         self, low: Any, w: Any, gradient: Any, own: Any, numbers: Any, squares: Any
     ) -> tuple[Any, list[Any]]:
         """Note `update` as a formula, even where it is one operation of the chain."""
-        slots = [(slot, low.leaf(slot, slot.shape).copy()) for slot in own]
-        if squares is not None and self.squares and not (self.global_clipnorm or self.clipvalue):
-            name, rate = self.squares
-            keep = getattr(self, rate) if rate else 0.5
-            value = slots[self.slot_names.index(name)][1]
-            if keep:
-                value += (squares - np.square(gradient)) * np.float32((1 - keep) / keep)
-        self.update(numbers, w, gradient, *(value for _, value in slots))
-        return w, slots
+        values = [low.leaf(slot, slot.shape).copy() for slot in own]
+        self._correct_squares(values, gradient, squares)
+        self.update(numbers, w, gradient, *values)
+        return w, [*zip(own, values, strict=True)]
 
     def _is_alone(self, variable: Variable, w: Any) -> bool:
         """Whether this is a single weight with more than one operation.
@@ -748,27 +737,6 @@ class Optimizer(Configurable):
             stores[k].append((slot, np.where(full, 0.0, total)))
         low.tag = None
         return full, stores
-
-    def _traced_clip(self, low: Any, gradients: list[Any], squares: list[Any]) -> list[Any]:
-        def square_sum(k: int) -> Any:
-            return np.sum(np.square(gradients[k]) if squares[k] is None else squares[k])
-
-        if self.clipvalue is not None:
-            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
-        if self.clipnorm is not None:
-            limit = np.float32(self.clipnorm)
-            scales = [
-                limit / np.maximum(np.sqrt(square_sum(k)), limit) for k in range(len(gradients))
-            ]
-            for k, scale in enumerate(scales):
-                squares[k] = None if squares[k] is None else squares[k] * (scale * scale)
-            return [g * scale for g, scale in zip(gradients, scales, strict=True)]
-        if self.global_clipnorm is not None:
-            limit = np.float32(self.global_clipnorm)
-            total: Any = sum(low.add(square_sum(k)) for k in range(len(gradients)))
-            scale = low.add(np.minimum(1 / np.sqrt(total), 1 / limit))
-            return [g * (limit * scale) for g in gradients]
-        return gradients
 
     def _traced_average(self, low: Any, variable: Variable, w: Any, changed: list[Any]) -> Any:
         """Note the running mean of a weight; return what becomes of the weight."""
@@ -944,14 +912,19 @@ class Optimizer(Configurable):
     def _prepare(self, plan: Plan, rate: Any) -> None:
         """Clip gradients, decay weights, and correct the averages of squares."""
         squares = self._squares_of_parts(plan)
-        self._clip(plan, squares)
+        clipped = self._clipped(plan.gradients, squares)
+        for gradient, new in zip(plan.gradients, clipped, strict=True):
+            if new is not gradient:
+                gradient[...] = new
         if self.weight_decay:
             for variable in plan.variables:
                 if self._decays(variable):
                     one = variable.array.dtype.type
                     variable.array[...] -= variable.array * one(self.weight_decay) * one(rate)
         if type(self).update_step is Optimizer.update_step:
-            self._correct_squares(plan, squares)
+            for k, (gradient, own) in enumerate(zip(plan.gradients, squares, strict=True)):
+                slots = [plan.slots[name][k] for name in self.slot_names]
+                self._correct_squares(slots, gradient, own)
 
     def _squares_of_parts(self, plan: Plan) -> list[Array | None]:
         """Return the sum of the squares of a gradient's parts, where it is the sum of parts.
@@ -970,18 +943,18 @@ class Optimizer(Configurable):
                     break
         return found
 
-    def _correct_squares(self, plan: Plan, squares: list[Array | None]) -> None:
-        """Prepare the averages of squares for `update`, which adds the square of the sum.
+    def _correct_squares(self, slots: Any, gradient: Any, squares: Any) -> None:
+        """Prepare the slot of squared gradients for `update`, which adds the squared gradient.
 
-        Clipped by the norm of all of them together, Keras' gradients have no parts.
+        Added is the sum of the squares of the gradient's parts in its place.
         """
-        if self.squares is None or self.global_clipnorm or self.clipvalue:
+        if squares is None or not self.squares or self.global_clipnorm or self.clipvalue:
             return
         name, rate = self.squares
         keep = getattr(self, rate) if rate else 0.5
-        for slot, gradient, own in zip(plan.slots[name], plan.gradients, squares, strict=True):
-            if own is not None and keep:
-                slot += (own - np.square(gradient)) * ((1 - keep) / keep)
+        if keep:
+            slot = slots[self.slot_names.index(name)]
+            slot += (squares - np.square(gradient)) * ((1 - keep) / keep)
 
     def _accumulate(self, plan: Plan) -> bool:
         """Add gradients up; say whether there are enough, which are then averaged."""
@@ -996,25 +969,29 @@ class Optimizer(Configurable):
                 accumulator.array.fill(0)
         return full
 
-    def _clip(self, plan: Plan, squares: list[Array | None]) -> None:
-        """Shorten gradients that are too long, in place."""
-        pairs = zip(plan.gradients, squares, strict=True)
+    def _clipped(self, gradients: list[Any], squares: list[Any], noted: Any = np.asarray) -> Any:
+        """Clip gradients; in a program, `noted` makes a value that several others read."""
+
+        def square_sum(k: int) -> Any:
+            return np.sum(np.square(gradients[k]) if squares[k] is None else squares[k])
+
         if self.clipvalue is not None:
-            for gradient in plan.gradients:
-                np.clip(gradient, -self.clipvalue, self.clipvalue, out=gradient)
-        elif self.clipnorm is not None:
-            for gradient, own in pairs:
-                length = np.sqrt(np.sum(np.square(gradient) if own is None else own))
-                scale = self.clipnorm / max(length, gradient.dtype.type(self.clipnorm))
-                gradient *= scale
-                if own is not None:
-                    own *= scale * scale
-        elif self.global_clipnorm is not None:
-            length = np.sqrt(sum(np.sum(np.square(g) if own is None else own) for g, own in pairs))
-            for gradient in plan.gradients:
-                one = gradient.dtype.type
-                limit = one(self.global_clipnorm)
-                gradient *= limit * min(1 / length if length else one(np.inf), 1 / limit)
+            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
+        if self.clipnorm is not None:
+            scales = []
+            for k, gradient in enumerate(gradients):
+                limit = gradient.dtype.type(self.clipnorm)
+                scales.append(limit / np.maximum(np.sqrt(square_sum(k)), limit))
+            for k, scale in enumerate(scales):
+                squares[k] = None if squares[k] is None else squares[k] * (scale * scale)
+            return [g * scale for g, scale in zip(gradients, scales, strict=True)]
+        if self.global_clipnorm is not None and gradients:
+            limit = gradients[0].dtype.type(self.global_clipnorm)
+            total: Any = sum(noted(square_sum(k)) for k in range(len(gradients)))
+            with np.errstate(divide="ignore"):
+                scale = noted(np.minimum(1 / np.sqrt(total), 1 / limit))
+            return [g * (limit * scale) for g in gradients]
+        return gradients
 
     def _average(self) -> None:
         """Move the running mean of the weights; now and then it becomes the weights."""
@@ -1040,7 +1017,7 @@ class Optimizer(Configurable):
                 if id(variable) in averages:
                     variable.array[...] = averages[id(variable)].array
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Change weights by their gradient; every kind of optimizer has its own.
 
         Parameters
@@ -1104,3 +1081,26 @@ def _set_all(low: Any, changed: list[tuple[Variable, Any]]) -> None:
     noted = [(to, low.add(value)) for to, value in changed]
     for to, value in noted:
         low.store(to, value)
+
+
+@declared()
+class _BuiltIn(Optimizer):
+    """The base of the built-in optimizers; it tells type checkers what `Optimizer` takes."""
+
+    learning_rate: Any = argument(0.001)
+    _: KW_ONLY
+    weight_decay: float | None = argument(None)
+    clipnorm: float | None = argument(None)
+    clipvalue: float | None = argument(None)
+    global_clipnorm: float | None = argument(None)
+    use_ema: bool = argument(False)
+    ema_momentum: float = argument(0.99)
+    ema_overwrite_frequency: int | None = argument(None)
+    loss_scale_factor: float | None = argument(None)
+    gradient_accumulation_steps: int | None = argument(None)
+    name: Any = argument(None)
+
+    def initial_value(self, slot: str) -> float:
+        """Return the initial value of a slot: 0, except for sums of squares."""
+        is_sum = slot == "accumulator_of_squares"
+        return getattr(self, "initial_accumulator_value", 0.0) if is_sum else 0.0

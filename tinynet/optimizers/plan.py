@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinynet.program.variable import Array, Variable
+from tinynet.program import Array, Variable
 
 __all__ = ["Plan"]
 

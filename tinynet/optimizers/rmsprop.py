@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from tinynet import functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet.optimizers.built_in import _BuiltIn
-from tinynet.optimizers.optimizer import _registry
-from tinynet.program.variable import Array, Variable
+from tinynet._core import argument, checks, declared
+from tinynet.optimizers.optimizer import _BuiltIn, _registry
+from tinynet.program import Array
 
 __all__ = ["RMSprop"]
 
@@ -42,7 +37,6 @@ class RMSprop(_BuiltIn):
     'rm_sprop'
     """
 
-    learning_rate: Any = argument(0.001)
     rho: float = argument(0.9, checks.number, 0, 1, open_high=True)
     momentum: float = argument(0.0, checks.number, 0, 1)
     epsilon: float = argument(1e-7, checks.number, 0)
@@ -55,17 +49,12 @@ class RMSprop(_BuiltIn):
         self.slot_names = ("velocity", *("momentum",) * bool(self.momentum))
         self.slot_names += ("average_gradient",) * self.centered
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         named = dict(zip(self.slot_names, slots, strict=True))
         kept = (named.get(name) for name in ("velocity", "momentum", "average_gradient"))
         functional.rmsprop(w, d_w, *kept, numbers[0], self.rho, self.momentum, self.epsilon)
 
-    def _traced_update(
-        self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
-    ) -> tuple[Any, list[Any]]:
-        """Note `update`, which is one operation of the chain."""
-        if len(own) > 1 or self._is_alone(variable, w):
-            return super()._traced_update(low, variable, w, gradient, own, numbers)
-        rates = [np.float32(c) for c in (self.rho, 1 - self.rho, self.epsilon)]
-        return low.update("rmsprop", variable, w, gradient, own, [*numbers, *rates]), []
+    def _kernel(self) -> Any:
+        plain = self.slot_names == ("velocity",)
+        return ("rmsprop", self.rho, 1 - self.rho, self.epsilon) if plain else None

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from tinynet import functional
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared
-from tinynet.optimizers.built_in import _BuiltIn
-from tinynet.optimizers.optimizer import _registry
-from tinynet.program.variable import Array, Variable
+from tinynet._core import argument, checks, declared
+from tinynet.optimizers.optimizer import _BuiltIn, _registry
+from tinynet.program import Array
 
 __all__ = ["SGD"]
 
@@ -45,7 +40,7 @@ class SGD(_BuiltIn):
     def __complete(self) -> None:
         self.slot_names = ("momentum",) if self.momentum else ()
 
-    def update(self, numbers: Sequence[Any], w: Array, d_w: Array, *slots: Array) -> None:
+    def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
         """Update weights by their gradient."""
         (rate,) = numbers
         if slots:
@@ -53,12 +48,7 @@ class SGD(_BuiltIn):
         else:
             functional.sgd(w, d_w, rate)
 
-    def _traced_update(
-        self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
-    ) -> tuple[Any, list[Any]]:
-        """Note `update`, which is one operation of the chain."""
-        if self.nesterov or self._is_alone(variable, w):
-            return super()._traced_update(low, variable, w, gradient, own, numbers)
-        name = "sgd_momentum" if own else "sgd"
-        rates = [*numbers, *[np.float32(self.momentum)] * len(own)]
-        return low.update(name, variable, w, gradient, own, rates), []
+    def _kernel(self) -> Any:
+        if self.nesterov:
+            return None
+        return ("sgd_momentum", self.momentum) if self.momentum else ("sgd",)

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._core import checks
-from tinynet._core.arguments import argument, declared, required
-from tinynet._core.registry import Configurable, Registry
+from tinynet._core import Configurable, Registry, argument, checks, declared, required
 from tinynet.functional.optimizers import rounded_power
 
 __all__ = ["CosineDecay", "deserialize", "ExponentialDecay", "InverseTimeDecay"]
@@ -155,11 +153,9 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     name: Any = _name("PiecewiseConstant")
 
     def __complete(self) -> None:
-        if len(self.boundaries) != len(self.values) - 1:
-            raise ValueError(
-                "There must be one value more than boundaries. "
-                f"Received: {len(self.boundaries)} boundaries and {len(self.values)} values"
-            )
+        expected = "There must be one value more than boundaries"
+        received = f"{len(self.boundaries)} boundaries and {len(self.values)} values"
+        checks.require(len(self.boundaries) == len(self.values) - 1, expected, received)
         if self.boundaries != sorted(self.boundaries):
             raise ValueError(
                 f"boundaries must be increasing. Received: boundaries={self.boundaries}"

@@ -1,0 +1,36 @@
+"""What the modules show: public names only, and for others a suggestion or why they are not here.
+
+It is imported last, when all modules are there.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+from tinynet._core import checks
+from tinynet._core.keras_names import KERAS_NAMES, Absent, guard, public_names
+
+_package = sys.modules["tinynet"]
+_lazy = ("compat", "demo", "sklearn")  # modules that are imported when they are first used
+_paths = ["", *public_names(_package), *KERAS_NAMES]
+_modules = {path: sys.modules.get(f"tinynet.{path}".rstrip(".")) for path in _paths}
+_public = {path: public_names(module) for path, module in _modules.items() if module is not None}
+
+checks.suggest_keywords(
+    getattr(_modules[path], name)
+    for path, names in _public.items()
+    # The functions of `functional` are called in every step; operations have signatures.
+    if path not in ("functional", "ops")
+    for name in names
+)
+for _path, _module in _modules.items():
+    _parent = _public.get(_path.rpartition(".")[0], [])
+    if _module is not None:
+        _names, _late = _public[_path], () if _path else _lazy
+        _shown = {*_names, *_late, *(name for name in vars(_module) if name[:2] == "__")}
+        vars(_module).update(__all__=_names, __dir__=functools.partial(sorted, _shown))
+        if _path in KERAS_NAMES:
+            vars(_module)["__getattr__"] = guard(_path, _names, _late)
+    elif _path in KERAS_NAMES and _parent:
+        sys.modules[f"tinynet.{_path}"] = Absent(f"tinynet.{_path}", _parent)
