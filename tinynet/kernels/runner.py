@@ -32,12 +32,11 @@ smaller: a worker that comes late, with the number of a step that is over, can c
 """
 
 import numpy as np
-from llvmlite import ir
 
 from tinynet.kernels.kernel_function import WORDS
-from tinynet.kernels.numba_functions import emitted, external, inner
+from tinynet.kernels.numba_functions import emitted, inner
 from tinynet.kernels.row import call_at, kernel, vector
-from tinynet.kernels.simd import int64_at
+from tinynet.kernels.simd import I32, I64, at, call, int64_at
 
 #: Words of a row: address of the kernel, line where the caller says that it is done (0: nobody
 #: asks), number of parts (0: not the caller's), and the tasks to be finished before.
@@ -79,34 +78,30 @@ _FEWER, _LONG_STEP = 3, 1_000_000
 @emitted("int64")
 def get(b, address):
     """Read a word, and see all that its writer wrote before."""
-    return b.load_atomic(b.inttoptr(address, ir.IntType(64).as_pointer()), "seq_cst", 8)
+    return b.load_atomic(at(b, address, I64), "seq_cst", 8)
 
 
 @emitted()
 def put(b, address, value):
     """Write a word after all that was written before."""
-    b.store_atomic(value, b.inttoptr(address, ir.IntType(64).as_pointer()), "release", 8)
+    b.store_atomic(value, at(b, address, I64), "release", 8)
 
 
 @emitted("boolean")
 def swap(b, address, old, new):
     """Write a word if it is `old`; return whether it was. All threads agree on the order."""
-    word = b.inttoptr(address, ir.IntType(64).as_pointer())
-    return b.extract_value(b.cmpxchg(word, old, new, "seq_cst", "seq_cst"), 1)
+    return b.extract_value(b.cmpxchg(at(b, address, I64), old, new, "seq_cst", "seq_cst"), 1)
 
 
-def _call_c(builder, name, *arguments):
+def _call_c(b, name, *arguments):
     """Call a function of the C library that returns an int."""
-    kind = ir.FunctionType(ir.IntType(32), [argument.type for argument in arguments])
-    result = builder.call(external(builder.module, kind, name), arguments)
-    return builder.sext(result, ir.IntType(64))
+    return b.sext(call(b, name, I32, *arguments), I64)
 
 
 @emitted("int64")
 def _clock(b, room):
     """Write the clock that always goes forward to two words: seconds, nanoseconds."""
-    words = b.inttoptr(room, ir.IntType(64).as_pointer())
-    return _call_c(b, "clock_gettime", ir.IntType(32)(1), words)
+    return _call_c(b, "clock_gettime", I32(1), at(b, room, I64))
 
 
 @emitted("int64")
@@ -118,7 +113,7 @@ def _yield(b):
 @emitted("int64")
 def _nap(b):
     """Sleep for a short time."""
-    return _call_c(b, "usleep", ir.IntType(32)(_NAP))
+    return _call_c(b, "usleep", I32(_NAP))
 
 
 @emitted("int64")
