@@ -63,13 +63,10 @@ def new_step() -> Any:
     return block
 
 
-def begin_row(
-    step: Any, batch: int, examples: int, scalars: Any, splats: Any, pers: Any, inverses: Any
-) -> Any:
+def begin_row(step: Any, batch: int, examples: int, scalars: Any, splats: Any) -> Any:
     return runner.begin.row(
         step=address(step), batch=batch, examples=examples, scalars=address(scalars),
-        splats=address(splats), count=scalars.shape[1], pers=address(pers),
-        inverses=address(inverses), sizes=len(pers),
+        splats=address(splats), count=scalars.shape[1],
     )  # fmt: skip
 
 
@@ -90,14 +87,12 @@ def test_rows_are_executed_in_their_order() -> None:
 def test_begin_fills_the_step_block() -> None:
     step, seen = new_step(), np.full((4, 4), -1)
     scalars = np.arange(8, dtype=np.float32).reshape(4, 2) / 3
-    splats, inverses = np.zeros((2, 16), np.float32), np.zeros((3, 16), np.float32)
-    pers = np.array([1, 7, 1000])
-    begin = begin_row(step, 3, 11, scalars, splats, pers, inverses)
+    splats = np.zeros((2, 16), np.float32)
+    begin = begin_row(step, 3, 11, scalars, splats)
     table = Table([begin, keep_words.row(step=address(step), into=address(seen))], address(step))
-    for number, n in enumerate([3, 3, 3, 2]):
+    for number in range(4):
         table.run(1)
         assert (splats == scalars[number][:, None]).all()
-        assert (inverses == (1 / (n * pers)).astype(np.float32)[:, None]).all()
     assert seen.tolist() == [[0, 0, 3, 0], [1, 3, 3, 0], [2, 6, 3, 0], [3, 9, 2, 0]]
 
 
@@ -105,7 +100,7 @@ def test_run_returns_after_the_row_that_stops() -> None:
     step, x = new_step(), np.zeros(2, np.int64)
     nothing = np.zeros((9, 0), np.float32)
     rows = [
-        begin_row(step, 1, 9, nothing, nothing, np.zeros(0, np.int64), nothing),
+        begin_row(step, 1, 9, nothing, nothing),
         add_to.row(x=address(x), value=1),
         stop_at.row(step=address(step), number=5),
         add_to.row(x=address(x) + 8, value=1),
@@ -138,7 +133,7 @@ class Graph:
         self.step = new_step()
         self.memory = rng.integers(-9, 9, (vectors, SIZE))
         nothing, step = np.zeros((10**5, 0), np.float32), (address(self.step), 24)
-        self.rows = [begin_row(self.step, 1, 10**5, nothing, nothing, np.zeros(0, int), nothing)]
+        self.rows = [begin_row(self.step, 1, 10**5, nothing, nothing)]
         self.uses = [Use(writes=[step])]
         self.kept = nothing
         where = rng.integers(rows)
@@ -291,7 +286,7 @@ def test_worker_computes_its_part() -> None:
 def test_rows_after_a_stop_are_not_begun() -> None:
     step, x = new_step(), np.zeros(3, np.int64)
     nothing, use_of_step = np.zeros((10**5, 0), np.float32), (address(step), 24)
-    rows = [begin_row(step, 1, 10**5, nothing, nothing, np.zeros(0, int), nothing)]
+    rows = [begin_row(step, 1, 10**5, nothing, nothing)]
     uses = [Use([], [use_of_step])]
     for i in range(2):
         rows.append(add_to.row(x=address(x) + 8 * i, value=1))

@@ -125,34 +125,23 @@ def _processor(b):
 # ---------------------------------------------------------------- one thread
 
 
-@inner
-def _fill(splats, i, value):
-    """Set all lanes of one scalar."""
-    for lane in range(_LANES):
-        splats[_LANES * i + lane] = value
-
-
 @kernel
-def begin(part, parts, step, batch, examples, scalars, splats, count, pers, inverses, sizes):
-    """Begin a step: its batch, its scalars, and 1 / rows for each number of rows per example.
+def begin(part, parts, step, batch, examples, scalars, splats, count):
+    """Begin a step: its batch and its scalars.
 
     step: the step block; batch: batch size; examples: number of examples in this call;
-    scalars: float32 table (steps, count), of which the step's row is copied to `splats`;
-    pers: `sizes` int64, the rows per example; inverses: `sizes` splats of 1 / (n * per).
+    scalars: float32 table (steps, count), of which the step's row is copied to `splats`.
     """
     block = vector(step, 4, np.int64)
     block[NUMBER] += 1
     number = block[NUMBER]
     block[EXAMPLE] = number * batch
-    n = min(batch, examples - block[EXAMPLE])
-    block[N] = n
+    block[N] = min(batch, examples - block[EXAMPLE])
     given = vector(scalars, (number + 1) * count, np.float32)
     out = vector(splats, _LANES * count, np.float32)
     for i in range(count):
-        _fill(out, i, given[number * count + i])
-    per, out = vector(pers, sizes, np.int64), vector(inverses, _LANES * sizes, np.float32)
-    for i in range(sizes):
-        _fill(out, i, np.float32(np.float64(1) / np.float64(n * per[i])))
+        for lane in range(_LANES):
+            out[_LANES * i + lane] = given[number * count + i]
 
 
 @kernel

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinynet.kernels.chain import OPERATIONS
+
 Array = np.ndarray[Any, Any]
 
 #: The batch size while formulas are traced: no other size is the same, and none is a multiple.
@@ -376,8 +378,6 @@ def _call(function: Any, operands: Any) -> Traced:
         simple = _powers(xs[0], float(xs[1].node.source))
         if simple is not None:
             return simple
-    from tinynet.kernels.chain import OPERATIONS
-
     if name not in OPERATIONS:
         raise Untraceable(name)
     shapes = {x.shape for x in xs}
