@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet.kernels.chain import OPERATIONS
+from tinynet.program.tensor import NUMPY_NAMES
 
 Array = np.ndarray[Any, Any]
 
@@ -299,11 +300,7 @@ def _like(x: Traced, shape: tuple[int, ...], dtype: Any) -> Traced:
     return Traced.of(Node("copy", [_placed(x, shape, space)], space), shape, dtype)
 
 
-_NAMES = {
-    "true_divide": "divide", "positive": "copy", "conjugate": "copy", "fabs": "absolute",
-    "float_power": "power", "bitwise_and": "logical_and", "bitwise_or": "logical_or",
-    "invert": "logical_not",
-}  # fmt: skip
+_NAMES = {**NUMPY_NAMES, "positive": "copy", "conjugate": "copy"}
 _MASKS = {
     "greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_and",
     "logical_or", "logical_not", "isnan",
@@ -315,7 +312,7 @@ _OF_MASKS = {
 }  # fmt: skip
 # Operations whose results are whole numbers, of more than 24 bits, if their operands are.
 _OF_INTEGERS = {
-    "add", "subtract", "multiply", "remainder", "floor_divide", "power", "maximum", "minimum",
+    "add", "subtract", "multiply", "mod", "floor_divide", "power", "maximum", "minimum",
     "absolute", "negative", "sign", "square",
 }  # fmt: skip
 
@@ -335,9 +332,9 @@ def _call(function: Any, operands: Any) -> Traced:
     if composed is not None:
         return composed(*xs)
     if name == "power" and xs[1].node.operation == "constant":
-        simple = _powers(xs[0], float(xs[1].node.source))
+        simple = _POWERS.get(float(xs[1].node.source))
         if simple is not None:
-            return simple
+            return simple(xs[0])
     if name not in OPERATIONS:
         raise Untraceable(name)
     shapes = {x.shape for x in xs}
@@ -536,19 +533,6 @@ def _var(
     return _mean(centered * centered, axis, dtype, out, keepdims)
 
 
-def _powers(x: Traced, exponent: float) -> Traced | None:
-    """Return a power that is a product or a root; None for others."""
-    if exponent == 2:
-        return _call(np.multiply, [x, x])
-    if exponent == 1:
-        return x
-    if exponent == 0.5:
-        return _call(np.sqrt, [x])
-    if exponent == -1:
-        return _call(np.true_divide, [1.0, x])
-    return None
-
-
 def _all(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:
     """Return whether all elements are true, along the last axis or everywhere."""
     if axis is None:
@@ -591,6 +575,11 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **kw: A
 def _erfc_of(x: Any) -> Any:
     return _elementwise("erfc", [as_traced(x)], x.shape, np.float32)
 
+
+#: Powers that are products or roots, by their exponents.
+_POWERS: dict[float, Callable[[Any], Any]] = {
+    2: lambda x: x * x, 1: lambda x: x, 0.5: np.sqrt, -1: lambda x: 1.0 / x
+}  # fmt: skip
 
 #: Operations that are composed of those of the table.
 _COMPOSED: dict[str, Callable[..., Any]] = {
