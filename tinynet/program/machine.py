@@ -243,8 +243,11 @@ class Machine:
         self.step = self._array(8, np.int64)
         self.one = self._array(8, np.int64)
         self.one[0] = 1
-        self._counts: dict[int, Any] = {}
-        self._numbers: dict[Any, Any] = {}
+        #: Numbers that change from step to step, by their places among their splats.
+        self._counts: dict[Any, int] = {}
+        self._numbers: dict[Any, int] = {}
+        most = 16 * self._most_numbers
+        self._count_splats, self._number_splats = (self._array(most, np.float32) for _ in range(2))
         self.variables: list[tuple[Any, Any]] = []
         self.patches: dict[str, list[tuple[Any, tuple[int, int]]]] = {}
         rows: list[tuple[str, dict[str, Any]]] = []
@@ -289,7 +292,7 @@ class Machine:
             pers = np.array([*self._counts], np.int64)
             words = {
                 "step": address_of(self.step), "pers": self._constant(pers),
-                "out": self._counts_address, "numbers": len(pers),
+                "out": address_of(self._count_splats), "numbers": len(pers),
             }  # fmt: skip
             rows.insert(0, ("count_rows", words))
         rows.insert(0, ("begin", first))
@@ -444,11 +447,10 @@ class Machine:
         return address_of(self.step) + 16 if batched else address_of(self.one)
 
     def _begin_words(self) -> dict[str, Any]:
-        numbers = [*self._numbers]
         return {
-            "step": address_of(self.step),
-            "batch": Patch("batch"), "examples": Patch("examples"),
-            "scalars": Patch("numbers"), "splats": self._splats_address, "count": len(numbers),
+            "step": address_of(self.step), "batch": Patch("batch"), "examples": Patch("examples"),
+            "scalars": Patch("numbers"), "splats": address_of(self._number_splats),
+            "count": len(self._numbers),
         }  # fmt: skip
 
     def _slots(self, code: Code, gradient: Node | None, at: int) -> Any:
@@ -477,44 +479,47 @@ class Machine:
         return address_of(array)
 
     def address(self, what: Any) -> int:
-        """Return the address of a node, register, Variable or array."""
+        """Return the address of a node, register, Variable, array or number that changes."""
+        return address_of(self.memory(what))
+
+    def memory(self, what: Any) -> Any:
+        """Return the array in which that is."""
         if isinstance(what, Node):
-            if what.operation == "constant":
-                return address_of(self._splat(what.source))
-            if what.operation == "leaf":
-                return self.address(what.source)
-            if what in self._registers:
-                return address_of(self._registers[what])
-            if (stored := self._stored(what)) is not None:
-                return self.address(stored)
-            memory = self._reused(what) if config.is_enabled("reuse") else None
-            if memory is None:
-                memory = self._memory_of(_register_of(what))
-            self._registers[what] = memory
-            return address_of(memory)
+            return self._memory_of_node(what)
         if isinstance(what, Register | Scratch):
             if what not in self._registers:
                 self._registers[what] = self._memory_of(what)
-            return address_of(self._registers[what])
+            return self._registers[what]
         if isinstance(what, tuple):
             return self._special(what)
-        if hasattr(what, "assign"):
-            shape = self._shapes.get(id(what), what.array.shape)
-            if what.array.shape != shape:
-                raise what._misfit(shape)
-            if what.array.dtype != np.float32:
-                raise ValueError(
-                    f"{what.path} must keep its data type float32. Received: {what.array.dtype}"
-                )
-            if not what.array.flags.carray:
-                what.array = np.array(what.array, order="C")
-            array = what.array
-            if not any(v is what for v, _ in self.variables):
-                self.variables.append((what, array))
-            return address_of(array)
         if isinstance(what, np.ndarray):
-            return self._constant(what)
-        raise TypeError(what)
+            self._parts.append(what)
+            return what
+        shape = self._shapes.get(id(what), what.array.shape)  # a Variable's
+        if what.array.shape != shape:
+            raise what._misfit(shape)
+        if what.array.dtype != np.float32:
+            raise ValueError(
+                f"{what.path} must keep its data type float32. Received: {what.array.dtype}"
+            )
+        if not what.array.flags.carray:
+            what.array = np.array(what.array, order="C")
+        if not any(v is what for v, _ in self.variables):
+            self.variables.append((what, what.array))
+        return what.array
+
+    def _memory_of_node(self, node: Node) -> Any:
+        if node.operation == "constant":
+            return self._splat(node.source)
+        if node.operation == "leaf":
+            return self.memory(node.source)
+        if node not in self._registers:
+            if (stored := self._stored(node)) is not None:
+                return self.memory(stored)
+            reused = self._reused(node) if config.is_enabled("reuse") else None
+            made = self._memory_of(_register_of(node)) if reused is None else reused
+            self._registers[node] = made
+        return self._registers[node]
 
     def _memory_of(self, what: Register | Scratch) -> Any:
         """Return memory for a register, which ends with a whole vector, or for a kernel."""
@@ -549,29 +554,19 @@ class Machine:
             self._registers[key] = array
         return self._registers[key]
 
-    _splats_address = _counts_address = 0
-
-    def _special(self, what: tuple[Any, ...]) -> int:
-        """Return the address of a number that changes, or of the columns' numbers."""
-        kind = what[0]
-        if kind == "columns":
+    def _special(self, what: tuple[Any, ...]) -> Any:
+        """Return the memory of a number that changes, 16 times, or of the columns' numbers."""
+        if what[0] == "columns":
             if what not in self._registers:
                 array = self._array(what[1] + 16, np.float32)
                 array[:] = np.arange(len(array))
                 self._registers[what] = array
-            return address_of(self._registers[what])
-        table: dict[Any, int] = self._counts if kind == "count" else self._numbers
-        key: Any = what[1] if kind == "count" else what
-        if not table:
-            splats = self._array(16 * self._most_numbers, np.float32)
-            if kind == "count":
-                self._counts_address = address_of(splats)
-            else:
-                self._splats_address = address_of(splats)
-        if key not in table:
-            table[key] = len(table)
-        start = self._counts_address if kind == "count" else self._splats_address
-        return start + 64 * int(table[key])
+            return self._registers[what]
+        if what[0] == "count":
+            table, splats, key = self._counts, self._count_splats, what[1]
+        else:
+            table, splats, key = self._numbers, self._number_splats, what
+        return splats[16 * table.setdefault(key, len(table)) :]
 
     # ------------------------------------------------------------ running
 
@@ -680,15 +675,7 @@ class Machine:
             return np.frombuffer(memory, dtype).reshape(sizes)
         if node.operation == "constant":
             return np.full(sizes, node.source, np.float32)
-        self.address(node)
-        if isinstance(source, np.ndarray):
-            found = source
-        elif hasattr(source, "assign"):
-            found = source.array
-        elif source in self._registers:
-            found = self._registers[source]
-        else:  # it is written to a Variable
-            found = self._stored(node).array
+        found = self.memory(node)
         if getattr(source, "itemsize", 4) == 8:
             found = found.view(np.int64)
         if node.result == SCALAR:  # which may be kept 16 times
