@@ -277,9 +277,7 @@ def processors() -> int:
     >>> processors() >= 1
     True
     """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return config._processors()
 
 
 def _forget() -> None:
