@@ -197,12 +197,16 @@ def _only_one_thread() -> str:
     return ""
 
 
-def _usable_cores(root: Path = Path("/")) -> int:
-    """Return the number of cores that this process may use."""
+def _processors() -> int:
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _usable_cores(root: Path = Path("/")) -> int:
+    """Return the number of processors, or less if this process may not use all of their time."""
+    cores = _processors()
     with contextlib.suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, group = line.split(":", 2)

@@ -12,6 +12,7 @@ import tinynet as keras
 from tests.internals import printed, train_rows
 from tests.models import bits
 from tinynet import Sequential, config, functional, layers, optimizers, random, regularizers
+from tinynet.kernels import chain
 from tinynet.program import fusion_rules, lowering, machine
 from tinynet.program.formula import (
     BATCH,
@@ -476,7 +477,7 @@ def test_updates_of_adjacent_variables_are_joined(optimizer: str, all_rules: Non
 
 
 def test_chains_continue_only_what_is_adjacent() -> None:
-    arrays = [[machine.INOUT, 0], [machine.IN, 1000], [machine.SCALAR_SLOT, 5], [machine.TEMP, 0]]
+    arrays = [[chain.INOUT, 0], [chain.IN, 1000], [chain.SCALAR, 5], [chain.TEMP, 0]]
 
     def continues(*addresses: int, kinds: Any = (), more: int = 8) -> bool:
         later = [[kind, a] for (kind, _), a in zip(arrays, addresses, strict=True)]
@@ -488,7 +489,7 @@ def test_chains_continue_only_what_is_adjacent() -> None:
     assert not continues(44, 1040, 5, 0)
     assert not continues(40, 1044, 5, 0)
     assert not continues(40, 1040, 6, 0)
-    scalar = machine.INOUT, machine.SCALAR_SLOT
+    scalar = chain.INOUT, chain.SCALAR
     assert continues(40, 1040, 5, 0, kinds=scalar, more=1)
     assert not continues(40, 1040, 5, 0, kinds=scalar)
     assert not continues(40, 1040, 5, 0, more=300), "it reads what it has written"

@@ -61,20 +61,17 @@ def new_step() -> Any:
     return block
 
 
-def begin_row(
-    step: Any, batch: int, examples: int, scalars: Any, splats: Any, pers: Any, inverses: Any
-) -> Any:
+def begin_row(step: Any, batch: int, examples: int, scalars: Any, splats: Any) -> Any:
     return runner.begin.row(
         step=address(step), batch=batch, examples=examples, scalars=address(scalars),
-        splats=address(splats), count=scalars.shape[1], pers=address(pers),
-        inverses=address(inverses), sizes=len(pers),
+        splats=address(splats), count=scalars.shape[1],
     )  # fmt: skip
 
 
 def begin_only(step: Any, examples: int = 10**5) -> Any:
     """Begin steps of one example each, without scalars."""
     nothing = np.zeros((examples, 0), np.float32)
-    return begin_row(step, 1, examples, nothing, nothing, np.zeros(0, np.int64), nothing)
+    return begin_row(step, 1, examples, nothing, nothing)
 
 
 def test_rows_are_executed_in_their_order() -> None:
@@ -94,14 +91,12 @@ def test_rows_are_executed_in_their_order() -> None:
 def test_begin_fills_the_step_block() -> None:
     step, seen = new_step(), np.full((4, 4), -1)
     scalars = np.arange(8, dtype=np.float32).reshape(4, 2) / 3
-    splats, inverses = np.zeros((2, 16), np.float32), np.zeros((3, 16), np.float32)
-    pers = np.array([1, 7, 1000])
-    begin = begin_row(step, 3, 11, scalars, splats, pers, inverses)
+    splats = np.zeros((2, 16), np.float32)
+    begin = begin_row(step, 3, 11, scalars, splats)
     table = Table([begin, keep_words.row(step=address(step), into=address(seen))], address(step))
-    for number, n in enumerate([3, 3, 3, 2]):
+    for number in range(4):
         table.run(1)
         assert (splats == scalars[number][:, None]).all()
-        assert (inverses == (1 / (n * pers)).astype(np.float32)[:, None]).all()
     assert seen.tolist() == [[0, 0, 3, 0], [1, 3, 3, 0], [2, 6, 3, 0], [3, 9, 2, 0]]
 
 

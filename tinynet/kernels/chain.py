@@ -337,8 +337,9 @@ if COMPILES:
 
         _row_reduction(b, add, finish, [start, 0.0], *arguments)
 
-    def _sum_col(b, to, a, rows, vectors):
+    def _sum_col(b, places, rows, vectors, last):
         """Build ``to[0] += a`` for each row, in order; four vectors of sums stay in registers."""
+        to, a = places
 
         def columns(width):
             def body(_, addresses):
@@ -397,6 +398,13 @@ if COMPILES:
             a_step = b.select(whole, I64(VECTOR), a_step)
         row = b.select(is_row, I64(1), vectors), below(b, used), 0.0
         b.store(loop(b, I64(0), rows, 1, values, body)[1], place)
+
+    #: What builds each reduction, and its options.
+    _REDUCTIONS = {
+        "row_sum": (_row_sum,), "row_max": (_row_extremum, _larger, -math.inf),
+        "row_min": (_row_extremum, _smaller, math.inf), "sum_col": (_sum_col,),
+        "sum_all": (_sum_all, False), "sum_squares": (_sum_all, True),
+    }  # fmt: skip
 
     def _optimizer(b, name, arrays, numbers, count):
         """Build the loop of an optimizer's step, for arrays without gaps between rows."""
@@ -457,16 +465,9 @@ if COMPILES:
                             _of_rows(b, operation.formula, places, rows)
                         with others:
                             _elementwise(b, operation.formula, used, all_rows, all_vectors)
-            elif name == "row_sum":
-                _row_sum(b, *pair)
-            elif name == "row_max":
-                _row_extremum(b, _larger, -math.inf, *pair)
-            elif name == "row_min":
-                _row_extremum(b, _smaller, math.inf, *pair)
-            elif name == "sum_col":
-                _sum_col(b, *places[:2], rows, vectors)
-            elif name in ("sum_all", "sum_squares"):
-                _sum_all(b, name == "sum_squares", *pair)
+            elif name in _REDUCTIONS:
+                build, *options = _REDUCTIONS[name]
+                build(b, *options, *pair)
             elif name in OPTIMIZERS:
                 numbers = [place_of(b.add(line, I64(LINE)), i) for i in range(1, 5)]
                 _optimizer(b, name, joined, numbers, b.mul(rows, vectors))
@@ -519,14 +520,12 @@ if COMPILES:
     @emitted()
     def load_rows(b, to, to_step, a, a_step, rows, vectors, last):
         """Copy rows from memory; unused lanes become 0."""
-        words = to, to_step, a, a_step, rows, vectors, last
-        _call(b, "load_rows", _build_copy(loads=True), *words)
+        _call(b, "load_rows", _build_copy(True), to, to_step, a, a_step, rows, vectors, last)
 
     @emitted()
     def store_rows(b, to, to_step, a, a_step, rows, vectors, last):
         """Copy rows to memory, without unused lanes."""
-        words = to, to_step, a, a_step, rows, vectors, last
-        _call(b, "store_rows", _build_copy(loads=False), *words)
+        _call(b, "store_rows", _build_copy(False), to, to_step, a, a_step, rows, vectors, last)
 
     @emitted("float32")
     def float32_at(b, address):

@@ -32,7 +32,7 @@ from llvmlite import ir
 from tinynet.config import COMPILES
 from tinynet.kernels import simd
 from tinynet.kernels.matrix_product import LONGEST
-from tinynet.kernels.numba_functions import emitted, flush, inner
+from tinynet.kernels.numba_functions import emitted, flush, inlined, inner
 from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import (
     AVX512,
@@ -243,6 +243,13 @@ else:
         gather(b, counts, pairs, stride, chunks, d_y, ldw, width, finish)
 
 
+@inlined
+def _bounds(indptr, rows, i):
+    """Return where the non-zeros of a row begin and end."""
+    row = i if rows == 0 else int64_at(rows, i)
+    return int64_at(indptr, row), int64_at(indptr, row + 1)
+
+
 @kernel
 def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, rest, d, u, room,
                room_size):  # fmt: skip
@@ -253,8 +260,7 @@ def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, r
     first, n, half = int64_at(step, 1), int64_at(step, 2), d if d <= LONGEST else d // 2
     places = room + part * room_size  # for each example, its next non-zero and the end of its row
     for i in range(n):
-        row = first + i if rows == 0 else int64_at(rows, first + i)
-        begin, end = int64_at(indptr, row), int64_at(indptr, row + 1)
+        begin, end = _bounds(indptr, rows, first + i)
         put_int64(places, 2 * i + 1, end)
         for k in range(begin, end, LANES):
             prefetch(values + 4 * k)
@@ -271,8 +277,7 @@ def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, r
             init = bias + 4 * j if h == 0 and bias != 0 else 0
             if parts > 1 or h == 0:  # otherwise the first half has ended where this one begins
                 for i in range(n):
-                    row = first + i if rows == 0 else int64_at(rows, first + i)
-                    begin, end = int64_at(indptr, row), int64_at(indptr, row + 1)
+                    begin, end = _bounds(indptr, rows, first + i)
                     while begin < end and low > 0:
                         middle = (begin + end) // 2
                         if uint16_at(indices, middle) < low:
@@ -314,8 +319,8 @@ def sort_csr(part, parts, step, indptr, indices, values, rows, pairs, d, size):
         for p in range(d):
             put_int32(counts, p, 0)
         for i in range(chunk * size, min(n, chunk * size + size)):
-            row = first + i if rows == 0 else int64_at(rows, first + i)
-            for k in range(int64_at(indptr, row), int64_at(indptr, row + 1)):
+            begin, end = _bounds(indptr, rows, first + i)
+            for k in range(begin, end):
                 p = uint16_at(indices, k)
                 number = int32_at(counts, p)
                 put_int64(found + p * stride, number, int32_at(values, k) << 32 | i)

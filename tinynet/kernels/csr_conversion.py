@@ -17,7 +17,7 @@ from llvmlite import ir
 
 from tinynet.config import COMPILES
 from tinynet.kernels import simd
-from tinynet.kernels.numba_functions import inlined, intrinsic, types
+from tinynet.kernels.numba_functions import emitted, inlined
 from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import I64, int64_at, put_int64, put_uint16
 
@@ -55,55 +55,40 @@ else:
     def _masks(kind):
         """Return the intrinsic that compares 64 numbers with 0, without the first `drop` bits."""
 
-        @intrinsic
-        def mask(typing_context, address, drop):
-            def generate(context, b, signature, arguments):
-                total, some = I64(0), ir.VectorType(_type(kind), _LANES)
-                compare = b.icmp_unsigned if kind == 1 else b.fcmp_unordered  # NaN is not 0
-                for first in range(0, _BITS, _LANES):
-                    place = simd.at(b, b.add(arguments[0], I64(first * kind)), some)
-                    found = compare("!=", b.load(place, align=1), some(None))
-                    bits = b.zext(b.bitcast(found, ir.IntType(_LANES)), I64)
-                    total = b.or_(total, b.shl(bits, I64(first)))
-                return b.lshr(total, arguments[1])
-
-            return types.int64(types.int64, types.int64), generate
+        @emitted("int64")
+        def mask(b, address, drop):
+            total, some = I64(0), ir.VectorType(_type(kind), _LANES)
+            compare = b.icmp_unsigned if kind == 1 else b.fcmp_unordered  # NaN is not 0
+            for first in range(0, _BITS, _LANES):
+                place = simd.at(b, b.add(address, I64(first * kind)), some)
+                found = compare("!=", b.load(place, align=1), some(None))
+                bits = b.zext(b.bitcast(found, ir.IntType(_LANES)), I64)
+                total = b.or_(total, b.shl(bits, I64(first)))
+            return b.lshr(total, drop)
 
         return mask
 
     def _conversion(kind):
         """Return the intrinsic that copies a number to a float32."""
 
-        @intrinsic
-        def convert(typing_context, source, to):
-            def generate(context, b, signature, arguments):
-                x = b.load(simd.at(b, arguments[0], _type(kind)), align=1)
-                if kind != 4:
-                    x = (b.uitofp if kind == 1 else b.fptrunc)(x, simd.F32)
-                b.store(x, simd.at(b, arguments[1], simd.F32), align=4)
-                return context.get_dummy_value()
-
-            return types.void(types.int64, types.int64), generate
+        @emitted()
+        def convert(b, source, to):
+            x = b.load(simd.at(b, source, _type(kind)), align=1)
+            if kind != 4:
+                x = (b.uitofp if kind == 1 else b.fptrunc)(x, simd.F32)
+            b.store(x, simd.at(b, to, simd.F32), align=4)
 
         return convert
 
-    @intrinsic
-    def _first(typing_context, mask):
+    @emitted("int64")
+    def _first(b, mask):
         """Return the number of the rightmost one in a mask."""
+        return simd.call(b, "llvm.cttz.i64", I64, mask, ir.IntType(1)(1))
 
-        def generate(context, b, signature, arguments):
-            return simd.call(b, "llvm.cttz.i64", I64, arguments[0], ir.IntType(1)(1))
-
-        return types.int64(types.int64), generate
-
-    @intrinsic
-    def _ones(typing_context, mask):
+    @emitted("int64")
+    def _ones(b, mask):
         """Count the ones in a mask."""
-
-        def generate(context, b, signature, arguments):
-            return simd.call(b, "llvm.ctpop.i64", I64, arguments[0])
-
-        return types.int64(types.int64), generate
+        return simd.call(b, "llvm.ctpop.i64", I64, mask)
 
 
 _mask_of_1, _mask_of_4, _mask_of_8 = map(_masks, KINDS)

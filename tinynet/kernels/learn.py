@@ -21,6 +21,7 @@ from llvmlite import ir
 
 from tinynet.config import COMPILES
 from tinynet.kernels import csr, simd
+from tinynet.kernels.chain import TINY
 from tinynet.kernels.csr import chunk_bytes, column_bytes, counts_bytes, gradient_rows, group
 from tinynet.kernels.kernel_function import FIRST, WORDS
 from tinynet.kernels.matrix_product import KERNEL
@@ -29,7 +30,6 @@ from tinynet.kernels.numba_functions import emitted, flush, inner
 from tinynet.kernels.row import call_at, kernel, vector
 from tinynet.kernels.simd import AVX512, I32, I64, LANES, int64_at, put_int64
 
-_TINY = 1e-30  # moment estimates of Adam below it are set to 0
 _CACHED = 1 << 17  # bytes of a block of the gradient, if its rows are not larger
 # Rows that a block should have, in up to twice _CACHED bytes: `product` copies d_y for each block.
 _ROWS = 64
@@ -60,8 +60,8 @@ if not COMPILES:
             w -= w * decay * rate
         m += (g - m) * rate_1
         v += (g * g - v) * rate_2
-        m[np.abs(m) < _TINY] = 0
-        v[v < _TINY] = 0
+        m[np.abs(m) < TINY] = 0
+        v[v < TINY] = 0
         w -= (m * alpha) / (np.sqrt(v) + epsilon)
 
 else:
@@ -85,7 +85,7 @@ else:
             for place in places:
                 x = simd.load(b, *place)
                 simd.store(b, b.fsub(x, functools.reduce(b.fmul, factors, x)), *place)
-        zero, tiny = simd.splat(b, simd.F32(0)), simd.splat(b, simd.F32(_TINY))
+        zero, tiny = simd.splat(b, simd.F32(0)), simd.splat(b, simd.F32(TINY))
         numbers = [simd.load(b, a) for a in (rate_1, rate_2)]
         means, squares, moving = [], [], None
         for p, (d, mask) in enumerate(zip(gradients, masks, strict=True)):
@@ -143,17 +143,10 @@ def _blocks(d, u, gradient_size, parts):
 def _gradient(product, count, per, x, d_y, d, u, block, blocks, out, room):
     """Compute one block of the rows of ``x.T @ d_y``."""
     put_int64(room, 0, product)
-    put_int64(room, FIRST, KERNEL)
-    put_int64(room, FIRST + 1, count)
-    put_int64(room, FIRST + 2, per)
-    put_int64(room, FIRST + 3, x)
-    put_int64(room, FIRST + 4, d_y)
-    put_int64(room, FIRST + 5, 0)
-    put_int64(room, FIRST + 6, out - 4 * u * (d * block // blocks))
-    put_int64(room, FIRST + 7, d)
-    put_int64(room, FIRST + 8, u)
-    put_int64(room, FIRST + 9, room + 8 * WORDS)
-    put_int64(room, FIRST + 10, 0)
+    to, scratch = out - 4 * u * (d * block // blocks), room + 8 * WORDS
+    words = KERNEL, count, per, x, d_y, 0, to, d, u, scratch, 0
+    for i in range(len(words)):
+        put_int64(room, FIRST + i, words[i])
     call_at(product, room, block, blocks)
 
 

@@ -30,6 +30,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from tinynet import config
 from tinynet._core import keyboard_interrupt
 from tinynet.kernels import compile_cache
 from tinynet.kernels.kernel_function import KernelFunction
@@ -41,6 +42,8 @@ _LAST_SECONDS = 60.0  # of waiting when the program ends
 _REST_SECONDS = 5.0  # that a worker waits for more, since importing Numba takes it half a second
 # Of a worker that was killed or stopped with an error, or writes something else.
 _FAILURES = (OSError, EOFError, ValueError, TypeError)
+# Without the packages of `site`: their paths are given, and warnings are no errors.
+_OPTIONS = ["-S", "-W", "ignore", "-c"]
 # What a worker executes. It imports the kernels only, not the whole package, and no SciPy, which
 # Numba would import for products of matrices.
 _START = """
@@ -90,7 +93,8 @@ class Loader:
             self.queue.sort(key=lambda kernel: (kernel in self.later, -_length(kernel)))
             self.changed.notify_all()
             wanted = len(self.queue) - self.idle
-            for _ in range(min(wanted, _cores() - len(self.workers))):
+            most = min(config._processors(), _MOST_WORKERS)
+            for _ in range(min(wanted, most - len(self.workers))):
                 self._start_worker()
 
     def load(self, kernels: Iterable[KernelFunction]) -> list[int]:
@@ -207,17 +211,7 @@ class Loader:
                 paths.append(os.path.abspath(path))
         with contextlib.suppress(OSError, ValueError):
             worker = subprocess.Popen(
-                # Without the packages of `site`: their paths are given, and warnings are no errors.
-                [
-                    sys.executable,
-                    "-S",
-                    "-W",
-                    "ignore",
-                    "-c",
-                    _START,
-                    compile_cache.SOURCES.parent,
-                    *paths,
-                ],
+                [sys.executable, *_OPTIONS, _START, compile_cache.SOURCES.parent, *paths],
                 cwd=compile_cache.SOURCES,  # this process's own may have been deleted
                 env=environment,
                 # Without buffers, whose locks a fork would leave locked for ever.
@@ -310,13 +304,6 @@ def _unknown(code: compile_cache.Object) -> list[str]:
     if code.symbols and not _loader.engines:
         _loader.engines.append(_engine())
     return [name for name in code.symbols if not llvm.address_of_symbol(name)]
-
-
-def _cores() -> int:
-    """Return the number of processes that can compile at the same time."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
-    return min(os.cpu_count() or 1, _MOST_WORKERS)
 
 
 def _ask(worker: subprocess.Popen[bytes], kernel: KernelFunction) -> compile_cache.Object:

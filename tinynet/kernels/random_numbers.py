@@ -28,8 +28,9 @@ import sys
 import numpy as np
 
 from tinynet.config import COMPILES
-from tinynet.kernels.numba_functions import cgutils, inlined, intrinsic, types
+from tinynet.kernels.numba_functions import cgutils, emitted, inlined, intrinsic, types
 from tinynet.kernels.row import kernel, matrix, vector
+from tinynet.kernels.simd import F32, at, call
 
 _WORD, _MASK = 64, 2**64 - 1
 _FACTOR = 0x2360ED051FC65DA44385DF649FCCF645
@@ -77,35 +78,22 @@ else:
 
         return types.UniTuple(types.uint64, 2)(*[types.uint64] * 6), generate
 
-    @intrinsic
-    def _output(typing_context, low, high):
+    @emitted("uint64")
+    def _output(b, low, high):
         """Return the word of a state: its halves combined, rotated by the six highest bits."""
+        both, count = b.xor(low, high), b.lshr(high, _I64(58))
+        return call(b, "llvm.fshr.i64", _I64, both, both, count)
 
-        def generate(context, builder, signature, arguments):
-            low, high = arguments
-            both, count = builder.xor(low, high), builder.lshr(high, _I64(58))
-            kind = ir.FunctionType(_I64, [_I64] * 3)
-            rotate = cgutils.get_or_insert_function(builder.module, kind, "llvm.fshr.i64")
-            return builder.call(rotate, [both, both, count])
-
-        return types.uint64(types.uint64, types.uint64), generate
-
-    @intrinsic
-    def _put(typing_context, address, a, b, c, d):
+    @emitted()
+    def _put(builder, address, a, b, c, d):
         """Write the eight numbers of four words to an address."""
-
-        def generate(context, builder, signature, arguments):
-            words = ir.VectorType(_I64, 4)(ir.Undefined)
-            for k, word in enumerate(arguments[1:]):
-                words = builder.insert_element(words, word, ir.IntType(32)(k))
-            whole, real = (ir.VectorType(t, 8) for t in (ir.IntType(32), ir.FloatType()))
-            upper = builder.lshr(builder.bitcast(words, whole), whole([8] * 8))
-            x = builder.fmul(builder.sitofp(upper, real), real([2.0**-24] * 8))
-            place = builder.inttoptr(arguments[0], real.as_pointer())
-            builder.store(x, place, align=4)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, *[types.uint64] * 4), generate
+        words = ir.VectorType(_I64, 4)(ir.Undefined)
+        for k, word in enumerate((a, b, c, d)):
+            words = builder.insert_element(words, word, ir.IntType(32)(k))
+        whole, real = (ir.VectorType(t, 8) for t in (ir.IntType(32), F32))
+        upper = builder.lshr(builder.bitcast(words, whole), whole([8] * 8))
+        x = builder.fmul(builder.sitofp(upper, real), real([2.0**-24] * 8))
+        builder.store(x, at(builder, address, real), align=4)
 
 
 @inlined

@@ -9,7 +9,6 @@ without Numba (`object_code`). With ``NUMBA_DISABLE_JIT=1`` the same functions r
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -57,9 +56,8 @@ class Kernel(KernelFunction):
 _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
-def kernel(function: Callable[..., None]) -> Kernel:
-    """Make a kernel of a function."""
-    return Kernel(function)
+#: Decorator that makes a kernel of a function.
+kernel = Kernel
 
 
 if COMPILES:

@@ -32,12 +32,11 @@ smaller: a worker that comes late, with the number of a step that is over, can c
 """
 
 import numpy as np
-from llvmlite import ir
 
 from tinynet.kernels.kernel_function import WORDS
-from tinynet.kernels.numba_functions import emitted, external, inner
+from tinynet.kernels.numba_functions import emitted, inner
 from tinynet.kernels.row import call_at, kernel, vector
-from tinynet.kernels.simd import int64_at
+from tinynet.kernels.simd import I32, I64, at, call, int64_at
 
 #: Words of a row: address of the kernel, line where the caller says that it is done (0: nobody
 #: asks), number of parts (0: not the caller's), and the tasks to be finished before.
@@ -79,34 +78,30 @@ _FEWER, _LONG_STEP = 3, 1_000_000
 @emitted("int64")
 def get(b, address):
     """Read a word, and see all that its writer wrote before."""
-    return b.load_atomic(b.inttoptr(address, ir.IntType(64).as_pointer()), "seq_cst", 8)
+    return b.load_atomic(at(b, address, I64), "seq_cst", 8)
 
 
 @emitted()
 def put(b, address, value):
     """Write a word after all that was written before."""
-    b.store_atomic(value, b.inttoptr(address, ir.IntType(64).as_pointer()), "release", 8)
+    b.store_atomic(value, at(b, address, I64), "release", 8)
 
 
 @emitted("boolean")
 def swap(b, address, old, new):
     """Write a word if it is `old`; return whether it was. All threads agree on the order."""
-    word = b.inttoptr(address, ir.IntType(64).as_pointer())
-    return b.extract_value(b.cmpxchg(word, old, new, "seq_cst", "seq_cst"), 1)
+    return b.extract_value(b.cmpxchg(at(b, address, I64), old, new, "seq_cst", "seq_cst"), 1)
 
 
-def _call_c(builder, name, *arguments):
+def _call_c(b, name, *arguments):
     """Call a function of the C library that returns an int."""
-    kind = ir.FunctionType(ir.IntType(32), [argument.type for argument in arguments])
-    result = builder.call(external(builder.module, kind, name), arguments)
-    return builder.sext(result, ir.IntType(64))
+    return b.sext(call(b, name, I32, *arguments), I64)
 
 
 @emitted("int64")
 def _clock(b, room):
     """Write the clock that always goes forward to two words: seconds, nanoseconds."""
-    words = b.inttoptr(room, ir.IntType(64).as_pointer())
-    return _call_c(b, "clock_gettime", ir.IntType(32)(1), words)
+    return _call_c(b, "clock_gettime", I32(1), at(b, room, I64))
 
 
 @emitted("int64")
@@ -118,7 +113,7 @@ def _yield(b):
 @emitted("int64")
 def _nap(b):
     """Sleep for a short time."""
-    return _call_c(b, "usleep", ir.IntType(32)(_NAP))
+    return _call_c(b, "usleep", I32(_NAP))
 
 
 @emitted("int64")
@@ -130,34 +125,23 @@ def _processor(b):
 # ---------------------------------------------------------------- one thread
 
 
-@inner
-def _fill(splats, i, value):
-    """Set all lanes of one scalar."""
-    for lane in range(_LANES):
-        splats[_LANES * i + lane] = value
-
-
 @kernel
-def begin(part, parts, step, batch, examples, scalars, splats, count, pers, inverses, sizes):
-    """Begin a step: its batch, its scalars, and 1 / rows for each number of rows per example.
+def begin(part, parts, step, batch, examples, scalars, splats, count):
+    """Begin a step: its batch and its scalars.
 
     step: the step block; batch: batch size; examples: number of examples in this call;
-    scalars: float32 table (steps, count), of which the step's row is copied to `splats`;
-    pers: `sizes` int64, the rows per example; inverses: `sizes` splats of 1 / (n * per).
+    scalars: float32 table (steps, count), of which the step's row is copied to `splats`.
     """
     block = vector(step, 4, np.int64)
     block[NUMBER] += 1
     number = block[NUMBER]
     block[EXAMPLE] = number * batch
-    n = min(batch, examples - block[EXAMPLE])
-    block[N] = n
+    block[N] = min(batch, examples - block[EXAMPLE])
     given = vector(scalars, (number + 1) * count, np.float32)
     out = vector(splats, _LANES * count, np.float32)
     for i in range(count):
-        _fill(out, i, given[number * count + i])
-    per, out = vector(pers, sizes, np.int64), vector(inverses, _LANES * sizes, np.float32)
-    for i in range(sizes):
-        _fill(out, i, np.float32(np.float64(1) / np.float64(n * per[i])))
+        for lane in range(_LANES):
+            out[_LANES * i + lane] = given[number * count + i]
 
 
 @kernel

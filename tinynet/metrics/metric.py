@@ -14,6 +14,7 @@ from tinynet._core import Configurable, Registry, checks
 from tinynet._core.registry import unique_name
 from tinynet.program import Array, Operation, SymbolicTensor, Variable, apply
 from tinynet.program.trace import CALL
+from tinynet.program.variable import snapshot
 
 __all__ = ["Metric"]
 
@@ -208,16 +209,14 @@ class Metric(Configurable):
             if name != "_variables"
         }
         variables = [*self._variables]  # some metrics add theirs when they see the first batch
-        arrays = [(variable, variable.array.copy()) for variable in variables]
         restores = [value._snapshot() for value in state.values() if isinstance(value, Metric)]
+        restores.append(snapshot(variables))
 
         def restore() -> None:
             vars(self).update(state)
             self._variables[:] = variables
-            for variable, array in arrays:
-                variable.array[...] = array
-            for restore_metric in restores:
-                restore_metric()
+            for restore_part in restores:
+                restore_part()
 
         return restore
 

@@ -19,6 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinynet.kernels.chain import OPERATIONS
+from tinynet.program.tensor import NUMPY_NAMES
+
 Array = np.ndarray[Any, Any]
 
 #: The batch size while formulas are traced: no other size is the same, and none is a multiple.
@@ -180,29 +183,17 @@ class Traced(np.ndarray[Any, Any]):
 
     def __getitem__(self, key: Any) -> Any:
         """Return a view with more or fewer axes of size 1: no element may be chosen."""
-        parts = list(key) if isinstance(key, tuple) else [key]
-        if not all(map(_keeps_all, parts)):
+        parts = key if isinstance(key, tuple) else (key,)
+        made = _stand_in(self)[key] if all(map(_keeps_all, parts)) else None
+        if made is None or made.size != self.size:
             raise Untraceable(f"[{key}]")
-        used = sum(p is not None and p is not Ellipsis for p in parts)
-        if Ellipsis not in parts:
-            parts.append(Ellipsis)
-        at = parts.index(Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (self.ndim - used)
-        sizes, shape = iter(self.shape), []
-        for part in parts:
-            size = 1 if part is None else next(sizes)
-            if isinstance(part, int):
-                if size != 1:
-                    raise Untraceable(f"[{key}]")
-            else:
-                shape.append(size)
-        return _view(self, tuple(shape))
+        return _view(self, made.shape)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Give all elements other values, or some, by a mask."""
         if isinstance(key, Traced) and key.dtype == bool and key.shape == self.shape:
             self.node = _call(np.where, [key, value, self]).node
-        elif key is Ellipsis or (isinstance(key, slice) and key == slice(None)):
+        elif type(key) is not int and _keeps_all(key):
             self.node = _like(as_traced(value), self.shape, self.dtype).node
         else:
             raise Untraceable(f"[{key}] = ...")
@@ -231,26 +222,6 @@ class Traced(np.ndarray[Any, Any]):
         """Give all elements one value."""
         self[...] = value
 
-    def sum(  # type: ignore[override]
-        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
-    ) -> Any:
-        """Sum over axes."""
-        return _written(_reduce("add", self, axis, dtype, keepdims), out and (out,))
-
-    def max(self, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:  # type: ignore[override]
-        """Return the largest element."""
-        return _reduce("maximum", self, axis, None, keepdims)
-
-    def min(self, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:  # type: ignore[override]
-        """Return the smallest element."""
-        return _reduce("minimum", self, axis, None, keepdims)
-
-    def mean(  # type: ignore[override]
-        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
-    ) -> Any:
-        """Return the mean over axes."""
-        return _mean(self, axis, dtype, out, keepdims)
-
     def __len__(self) -> int:
         """Return the length of the first axis; the batch size is refused where it is used."""
         return int(self.shape[0])
@@ -270,24 +241,16 @@ class Traced(np.ndarray[Any, Any]):
     item = tolist = tobytes = _refuse  # type: ignore[assignment]
 
 
-def _refused(name: str) -> Any:
-    def refuse(self: Any, *_: Any, **__: Any) -> Any:
-        raise Untraceable(name)
-
-    return property(refuse) if not callable(getattr(np.ndarray, name)) else refuse
-
-
-# What is not defined above would give arrays without a node.
-for _name in [name for name in vars(np.ndarray) if not name.startswith("_")]:
-    if _name not in vars(Traced) and _name not in ("shape", "ndim", "size", "dtype", "view"):
-        setattr(Traced, _name, _refused(_name))
-
-
 def _keeps_all(part: Any) -> bool:
     """Return whether an index selects everything, if it is for an axis of size 1."""
     if type(part) is int:
         return part in (0, -1)
     return part is None or part is Ellipsis or (isinstance(part, slice) and part == slice(None))
+
+
+def _stand_in(x: Traced) -> Array:
+    """Return an ordinary array of the same shape."""
+    return _without_values(x.shape, x.dtype)
 
 
 def _view(x: Traced, shape: tuple[int, ...]) -> Traced:
@@ -337,11 +300,7 @@ def _like(x: Traced, shape: tuple[int, ...], dtype: Any) -> Traced:
     return Traced.of(Node("copy", [_placed(x, shape, space)], space), shape, dtype)
 
 
-_NAMES = {
-    "true_divide": "divide", "positive": "copy", "conjugate": "copy", "fabs": "absolute",
-    "float_power": "power", "bitwise_and": "logical_and", "bitwise_or": "logical_or",
-    "invert": "logical_not",
-}  # fmt: skip
+_NAMES = {**NUMPY_NAMES, "positive": "copy", "conjugate": "copy"}
 _MASKS = {
     "greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_and",
     "logical_or", "logical_not", "isnan",
@@ -353,7 +312,7 @@ _OF_MASKS = {
 }  # fmt: skip
 # Operations whose results are whole numbers, of more than 24 bits, if their operands are.
 _OF_INTEGERS = {
-    "add", "subtract", "multiply", "remainder", "floor_divide", "power", "maximum", "minimum",
+    "add", "subtract", "multiply", "mod", "floor_divide", "power", "maximum", "minimum",
     "absolute", "negative", "sign", "square",
 }  # fmt: skip
 
@@ -373,11 +332,9 @@ def _call(function: Any, operands: Any) -> Traced:
     if composed is not None:
         return composed(*xs)
     if name == "power" and xs[1].node.operation == "constant":
-        simple = _powers(xs[0], float(xs[1].node.source))
+        simple = _POWERS.get(float(xs[1].node.source))
         if simple is not None:
-            return simple
-    from tinynet.kernels.chain import OPERATIONS
-
+            return simple(xs[0])
     if name not in OPERATIONS:
         raise Untraceable(name)
     shapes = {x.shape for x in xs}
@@ -535,13 +492,27 @@ def _reduce(
     raise Untraceable(f"{name} over axes {axes}")
 
 
-def _count(x: Traced, axis: Any) -> Traced:
-    """Return the number of elements of a mean, of which the batch size may be a factor."""
+def _count(x: Traced, axis: Any = None) -> Traced:
+    """Return the number of elements; a number of the step if the batch size is a factor."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else [axis]
     number = math.prod(x.shape[a] for a in axes)
     if number == 0 or number % BATCH:
         return Traced.of(constant(number), ())
     return Traced.of(Node("leaf", [], SCALAR, source=("count", number // BATCH)), ())
+
+
+def _sum(
+    x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **_: Any
+) -> Any:
+    return _written(_reduce("add", x, axis, dtype, keepdims), out and (out,))
+
+
+def _max(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:
+    return _written(_reduce("maximum", x, axis, None, keepdims), out and (out,))
+
+
+def _min(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:
+    return _written(_reduce("minimum", x, axis, None, keepdims), out and (out,))
 
 
 def _mean(
@@ -560,24 +531,6 @@ def _var(
     if ddof:
         raise Untraceable("ddof")
     return _mean(centered * centered, axis, dtype, out, keepdims)
-
-
-def _powers(x: Traced, exponent: float) -> Traced | None:
-    """Return a power that is a product or a root; None for others."""
-    if exponent == 2:
-        return _call(np.multiply, [x, x])
-    if exponent == 1:
-        return x
-    if exponent == 0.5:
-        return _call(np.sqrt, [x])
-    if exponent == -1:
-        return _call(np.true_divide, [1.0, x])
-    return None
-
-
-def _size(x: Any, axis: Any = None) -> Any:
-    """Return the number of elements; it is a number of the step if the batch size is a factor."""
-    return _count(x, axis)
 
 
 def _all(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:
@@ -623,6 +576,11 @@ def _erfc_of(x: Any) -> Any:
     return _elementwise("erfc", [as_traced(x)], x.shape, np.float32)
 
 
+#: Powers that are products or roots, by their exponents.
+_POWERS: dict[float, Callable[[Any], Any]] = {
+    2: lambda x: x * x, 1: lambda x: x, 0.5: np.sqrt, -1: lambda x: 1.0 / x
+}  # fmt: skip
+
 #: Operations that are composed of those of the table.
 _COMPOSED: dict[str, Callable[..., Any]] = {
     "logaddexp": _logaddexp,
@@ -650,45 +608,41 @@ def _filled(value: float) -> Callable[..., Any]:
 
 #: Other functions of NumPy.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "size": _size,
+    "size": _count,
     "shape": lambda x: x.shape,
     "all": _all,
     "any": lambda x, *args, **kwargs: np.logical_not(_all(np.logical_not(x), *args, **kwargs)),
     "where": lambda condition, a, b: _call(np.where, [condition, a, b]),
     "clip": _clip,
-    "sum": lambda x, axis=None, dtype=None, out=None, keepdims=False, **_: _written(
-        _reduce("add", x, axis, dtype, keepdims), out and (out,)
-    ),
-    "max": lambda x, axis=None, out=None, keepdims=False, **_: _reduce(
-        "maximum", x, axis, None, keepdims
-    ),
-    "min": lambda x, axis=None, out=None, keepdims=False, **_: _reduce(
-        "minimum", x, axis, None, keepdims
-    ),
+    "sum": _sum,
+    "max": _max,
+    "min": _min,
     "mean": _mean,
     "var": _var,
     "ones_like": _filled(1.0),
     "zeros_like": _filled(0.0),
     "full_like": lambda x, value, *_, **__: _filled(value)(x),
     "reshape": lambda x, shape, **_: x.reshape(shape),
-    "expand_dims": lambda x, axis: x.reshape(_expanded(x.shape, axis)),
-    "squeeze": lambda x, axis=None: x.reshape(_without(x.shape, axis)),
+    "expand_dims": lambda x, axis: _view(x, np.expand_dims(_stand_in(x), axis).shape),
+    "squeeze": lambda x, axis=None: _view(x, np.squeeze(_stand_in(x), axis).shape),
     "broadcast_to": lambda x, shape, **_: _like(as_traced(x), tuple(shape), np.float32),
-    "atleast_1d": lambda x: x if x.ndim else x.reshape(1),
+    "atleast_1d": lambda x: _view(x, np.atleast_1d(_stand_in(x)).shape),
     "copy": lambda x, **_: x.copy(),
 }
 _FUNCTIONS["amax"], _FUNCTIONS["amin"] = _FUNCTIONS["max"], _FUNCTIONS["min"]
 
-
-def _expanded(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
-    axes = axis if isinstance(axis, tuple | list) else (axis,)
-    ndim = len(shape) + len(axes)
-    at = {a % ndim for a in axes}
-    rest = iter(shape)
-    return tuple(1 if i in at else next(rest) for i in range(ndim))
+# The methods of an array; those that are not defined would give arrays without a node.
+for _name in ("sum", "max", "min", "mean"):
+    setattr(Traced, _name, _FUNCTIONS[_name])
 
 
-def _without(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
-    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    at = {a % len(shape) for a in axes if shape and shape[a] == 1}
-    return tuple(size for i, size in enumerate(shape) if i not in at)
+def _refused(name: str) -> Any:
+    def refuse(self: Any, *_: Any, **__: Any) -> Any:
+        raise Untraceable(name)
+
+    return property(refuse) if not callable(getattr(np.ndarray, name)) else refuse
+
+
+for _name in [name for name in vars(np.ndarray) if not name.startswith("_")]:
+    if _name not in vars(Traced) and _name not in ("shape", "ndim", "size", "dtype", "view"):
+        setattr(Traced, _name, _refused(_name))

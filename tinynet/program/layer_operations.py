@@ -79,33 +79,23 @@ class Linear(Operation):
         """Compute the result."""
         x, kernel, bias = arrays
         rows, units = _rows(x), _units(x, kernel, bias)
-        if bias is None and self.rectifies:
-            bias = work.array("no bias", (units,), x.dtype)
-            bias.fill(0)
-        z = work.array("z", (rows.shape[0], units), x.dtype)
+        z = functional.dense(rows, kernel, bias, work.array("z", (len(rows), units), x.dtype))
         if self.rectifies:
-            functional.dense(rows, kernel, None, z)
-            functional.bias_relu(z, bias)
-        else:
-            functional.dense(rows, kernel, bias, z)
+            functional.relu(z, z)
         return z if x.ndim == 2 else z.reshape(*x.shape[:-1], units)
 
     def gradients(
         self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
         """Compute the gradients; into `outs` where those are given."""
-        x, kernel, bias = arrays
+        x, kernel, _ = arrays
         rows, d_z, outs = _rows(x), _rows(d_y), outs or [None] * 3
         d_x = d_kernel = d_bias = None
+        if self.rectifies:  # not in place: others may read the upstream gradient
+            out = work.array("d_z", d_z.shape, d_z.dtype)
+            d_z = functional.relu_backward(d_z, _rows(y), _rows(y), out)
         if needs[2]:
-            d_bias = aligned(bias.shape, d_z.dtype) if outs[2] is None else outs[2]
-        if self.rectifies:
-            # Not in place: others may read the upstream gradient.
-            upstream, d_z = d_z, work.array("d_z", d_z.shape, d_z.dtype)
-            unused = work.array("d_bias", d_z.shape[1:], d_z.dtype) if d_bias is None else d_bias
-            functional.bias_relu_backward(upstream, _rows(y), unused, d_z)
-        elif d_bias is not None:
-            np.add.reduce(d_z, axis=0, out=d_bias)
+            d_bias = np.add.reduce(d_z, axis=0, out=outs[2])
         if needs[1]:
             d_kernel = aligned(kernel.shape, d_z.dtype) if outs[1] is None else outs[1]
             functional.dense_gradients(rows, d_z, d_kernel, None)

@@ -9,7 +9,6 @@ run by Python, between two stretches of rows.
 from __future__ import annotations
 
 import collections
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -29,11 +28,11 @@ from tinynet.program.formula import (
     space_of,
 )
 from tinynet.program.layer_operations import (
-    BATCH_NORMALIZATION,
-    MATCHES,
-    NORMALIZED,
     Activated,
+    BatchNormalization,
     Linear,
+    Matches,
+    Normalized,
 )
 from tinynet.program.operations import LookUp, Operation
 from tinynet.program.program import Backward, backward_call
@@ -429,72 +428,55 @@ def traced_shape(symbol: Any) -> tuple[int, ...]:
 # ---------------------------------------------------------------- operations
 
 
-@functools.singledispatch
-def forward(operation: Any, low: Lowering, arrays: list[Any], options: dict[str, Any]) -> Any:
-    """Lower an operation; return its result or results."""
-    raise Untraceable(operation.name)
+class Gradients(NamedTuple):
+    """What the gradients of an operation are computed from."""
+
+    #: Upstream gradient, with respect to the first result.
+    d_y: Any
+    #: The results, None where rows can't read them, and the inputs.
+    ys: list[Any]
+    arrays: list[Any]
+    options: dict[str, Any]
+    #: For which inputs a gradient is needed, and the Variables that are set to it.
+    needs: Sequence[bool]
+    outs: Sequence[Any]
 
 
-@functools.singledispatch
-def backward(
-    operation: Any,
-    low: Lowering,
-    d_y: Any,
-    ys: list[Any],
-    arrays: list[Any],
-    options: dict[str, Any],
-    needs: list[bool],
-    outs: list[Any],
-) -> list[Any]:
-    """Lower the backward function of an operation; return a gradient (or None) for each input."""
-    raise Untraceable(operation.name)
-
-
-@forward.register
-def _(operation: Operation, low: Lowering, arrays: list[Any], options: dict[str, Any]) -> Any:
-    if type(operation) is not Operation:
-        raise Untraceable(operation.name)
-    if operation is _COPY:
-        return copied(arrays[0])
-    if TABLE.get(operation.name) is operation and operation.name in NAMED:
-        return NAMED[operation.name].forward(low, operation, arrays, options)
-    return operation.forward(*arrays, **options)
-
-
-@backward.register
-def _(
-    operation: Operation, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
-    outs: Any,
-) -> list[Any]:  # fmt: skip
-    if type(operation) is not Operation:
-        raise Untraceable(operation.name)
-    named = NAMED.get(operation.name) if TABLE.get(operation.name) is operation else None
-    own = formula_backward if named is None else named.backward
-    return own(low, operation, d_y, ys[0], arrays, options, needs)
-
-
-def formula_backward(
-    low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
-) -> Any:  # fmt: skip
+def formula_backward(low: Lowering, operation: Any, given: Gradients) -> Any:
     """Lower the backward function of an operation as a formula."""
+    d_y, (y, *_), arrays, options, needs, _ = given
     return operation.gradients(d_y, y, arrays, options, needs, None, None)
 
 
-class Named(NamedTuple):
-    """How operations of the table are lowered that are no formulas."""
+class Lowered(NamedTuple):
+    """How an operation is lowered."""
 
-    #: ``forward(low, operation, arrays, options)`` and
-    #: ``backward(low, operation, d_y, y, arrays, options, needs)``.
+    #: ``forward(low, operation, arrays, options)`` returns its result or results.
     forward: Callable[..., Any]
+    #: ``backward(low, operation, gradients)`` returns a gradient (or None) for each input.
     backward: Callable[..., Any] = formula_backward
 
 
-#: These operations by name.
-NAMED: dict[str, Named] = {}
+#: Operations of the table by name, and all others by class. What is not here is run by Python.
+NAMED: dict[str, Lowered] = {}
+CLASSES: dict[type, Lowered] = {}
 
 
-@forward.register
-def _(operation: Activated, low: Any, arrays: Any, options: Any) -> Any:
+def lowered(operation: Any) -> Lowered:
+    """Return how an operation is lowered."""
+    is_named = operation.name in NAMED and TABLE.get(operation.name) is operation
+    found = NAMED[operation.name] if is_named else CLASSES.get(type(operation))
+    if found is None:
+        raise Untraceable(operation.name)
+    return found
+
+
+CLASSES[Operation] = Lowered(
+    lambda low, operation, arrays, options: operation.forward(*arrays, **options)
+)
+
+
+def _activated(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
     if not type(operation.activation).__module__.startswith("tinynet."):
         raise Untraceable("a class of the user's")
     if hasattr(operation.activation, "function"):
@@ -502,12 +484,11 @@ def _(operation: Activated, low: Any, arrays: Any, options: Any) -> Any:
     return operation.activation.forward(arrays[0])
 
 
-@backward.register
-def _(
-    operation: Activated, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
-    outs: Any,
-) -> list[Any]:  # fmt: skip
-    return [operation.activation.backward(d_y, arrays[0], ys[0])]
+def _activated_backward(low: Lowering, operation: Any, given: Gradients) -> list[Any]:
+    return [operation.activation.backward(given.d_y, given.arrays[0], given.ys[0])]
+
+
+CLASSES[Activated] = Lowered(_activated, _activated_backward)
 
 
 def _rows(x: Any) -> tuple[int, bool, int]:
@@ -516,8 +497,8 @@ def _rows(x: Any) -> tuple[int, bool, int]:
     return space.per, space.batched, x.shape[-1]
 
 
-@forward.register
-def _(operation: Linear, low: Lowering, arrays: Any, options: Any) -> Any:
+def linear(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
+    """Lower ``x @ kernel + bias``, rectified if the operation says so."""
     x, kernel, bias = arrays
     per, batched, d = _rows(x)
     u = kernel.shape[-1]
@@ -556,12 +537,9 @@ def _linear_csr(
     return z
 
 
-@backward.register
-def _(
-    operation: Linear, low: Lowering, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
-    outs: Any,
-) -> list[Any]:  # fmt: skip
-    x, kernel, _ = arrays
+def linear_backward(low: Lowering, operation: Any, given: Gradients) -> list[Any]:
+    """Lower the gradients of `linear`."""
+    d_y, ys, (x, kernel, _), _, needs, _ = given
     per, batched, d = _rows(x)
     u = kernel.shape[-1]
     if operation.rectifies:
@@ -590,40 +568,24 @@ def _(
     return [d_x, d_kernel, d_bias]
 
 
-def _normalized(arrays: Any, options: Any) -> Any:
+CLASSES[Linear] = Lowered(linear, linear_backward)
+
+
+def _normalized(low: Lowering, _: Any, arrays: Any, options: Any) -> Any:
     x, mean, variance, gamma, beta = arrays
     rows = x.reshape(-1, x.shape[-1])
     given = (rows, mean, variance, gamma, beta, options["epsilon"])
     return functional.batch_normalization(*given).reshape(x.shape)
 
 
-@forward.register(type(NORMALIZED))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
-    return _normalized(arrays, options)
-
-
-@backward.register(type(NORMALIZED))
-def _(
-    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
-    outs: Any,
-) -> list[Any]:  # fmt: skip
-    return formula_backward(low, operation, d_y, ys[0], arrays, options, needs)
-
-
-@forward.register(type(BATCH_NORMALIZATION))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
+def _batch_normalized(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
     x, gamma, beta = arrays
     own = [low.add(as_traced(v)) for v in functional.batch_statistics(x.reshape(-1, x.shape[-1]))]
-    return _normalized([x, *own, gamma, beta], options), *own
+    return _normalized(low, operation, [x, *own, gamma, beta], options), *own
 
 
-@backward.register(type(BATCH_NORMALIZATION))
-def _(
-    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any,
-    outs: Any,
-) -> list[Any]:  # fmt: skip
-    x, gamma, _ = arrays
-    _, mean, variance = ys
+def _batch_normalized_backward(low: Lowering, _: Any, given: Gradients) -> list[Any]:
+    d_y, (_, mean, variance), (x, gamma, _), options, needs, _ = given
     width = (x.shape[-1],)
     d_gamma = _empty(width) if needs[1] else None
     d_beta = _empty(width) if needs[2] else None
@@ -634,18 +596,21 @@ def _(
     return [d_x.reshape(x.shape), d_gamma, d_beta]
 
 
+CLASSES[Normalized] = Lowered(_normalized)
+CLASSES[BatchNormalization] = Lowered(_batch_normalized, _batch_normalized_backward)
+
+
 def _empty(shape: tuple[int, ...]) -> Traced:
     """Return an array for a result that a function writes to."""
     return Traced.of(Node("constant", [], SCALAR, source=np.float32(0)), shape)
 
 
-@forward.register(type(MATCHES))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
+def _matches(low: Lowering, _: Any, arrays: Any, options: Any) -> Any:
     labels, scores = arrays
     return np.sum((scores.argmax(axis=-1) == labels).astype(np.float32))
 
 
-_COPY = TABLE["copy"]
+CLASSES[Matches] = Lowered(_matches)
 
 
 def copied(x: Any) -> Any:
@@ -656,14 +621,17 @@ def copied(x: Any) -> Any:
     return Traced.of(made, x.shape, bool if x.dtype == bool else np.float32)
 
 
-@forward.register(type(TABLE["assign"]))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
+def _assign(low: Lowering, _: Any, arrays: Any, options: Any) -> Any:
     variable = arrays[0].node.source
     if not hasattr(variable, "assign"):
         raise Untraceable("assign")
     value = low.add(as_traced(arrays[1]))
     low.store(variable, value)
     return value
+
+
+NAMED["copy"] = Lowered(lambda low, operation, arrays, options: copied(arrays[0]))
+NAMED["assign"] = Lowered(_assign)
 
 
 # ---------------------------------------------------------------- programs
@@ -747,7 +715,8 @@ class ProgramLowering(Lowering):
             try:
                 if id(instruction) in self.by_python:
                     raise Untraceable("its backward function")
-                found = forward(operation, self, self._inputs_of(instruction), options)
+                arrays = self._inputs_of(instruction)
+                found = lowered(operation).forward(self, operation, arrays, options)
                 found = found if isinstance(found, tuple) else (found,)
                 found = [x if isinstance(x, Indices) else self.add(as_traced(x)) for x in found]
             except Untraceable as error:
@@ -822,8 +791,8 @@ class ProgramLowering(Lowering):
         shape = getattr(ys[0], "array", ys[0]).shape  # its open axis may be several batches long
         if d_y.shape != shape:
             d_y = np.broadcast_to(d_y, shape)
-        given = d_y, ys, arrays, own.options, operation.needs, operation.outs
-        found = backward(own.operation, self, *given)
+        given = Gradients(d_y, ys, arrays, own.options, operation.needs, operation.outs)
+        found = lowered(own.operation).backward(self, own.operation, given)
         # The result may not depend on an input smoothly.
         zeros = (np.broadcast_to(as_traced(0.0), np.shape(x)) for x in arrays)
         return [zero if d is None else d for d, zero in zip(found, zeros, strict=True)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib
 import itertools
 import math
 import time
@@ -16,8 +15,17 @@ import numpy as np
 from tinynet import config
 from tinynet._core.buffers import Workspace, address_of, aligned
 from tinynet.config import COMPILES
-from tinynet.kernels import object_code
-from tinynet.kernels.kernel_function import FIRST, WORDS
+from tinynet.kernels import (
+    chain,
+    csr,
+    learn,
+    matrix_product,
+    object_code,
+    random_numbers,
+    runner,
+    step_results,  # noqa: F401  # which rows call
+)
+from tinynet.kernels.kernel_function import FIRST, KERNELS, WORDS
 from tinynet.kernels.row import Kernel
 from tinynet.program.formula import BATCH, OF_ROWS, REDUCTIONS, SCALAR, Node, Traced, placement
 from tinynet.program.lowering import (
@@ -31,15 +39,9 @@ from tinynet.program.lowering import (
 )
 from tinynet.program.row_order import Table, uses_of
 
-SLOTS = 64
 #: Multiplications of a step during which other threads of Python should run.
 _LONG = 1 << 20
-_FLAT, _ROWS, _COLUMNS = 0, 1, 2
-# Kinds of slots of the kernel `chain`.
-TEMP, SCALAR_SLOT, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP, INOUT = (
-    range(13)
-)
-_SUMS = {"sum_col": SUM_COL, "sum_all": SUM_ALL, "sum_squares": SUM_ALL}
+_SUMS = {"sum_col": chain.SUM_COL, "sum_all": chain.SUM_ALL, "sum_squares": chain.SUM_ALL}
 
 
 class Code:
@@ -49,22 +51,18 @@ class Code:
         assert group.space is not None
         self.space, self.machine = group.space, machine
         self.is_update = group.tag is not None
-        self.slots: list[list[Any]] = []
+        #: Of each slot its kind, what it is for, and its temporary.
+        self.slots: list[tuple[int, Any, int]] = []
         self.code: list[list[int]] = []
         self.temps = 0
         self._of: dict[Any, int] = {}
         nodes = group.nodes
-        own = set(nodes)
-        self.has_rows = False
-        self.reduces_rows = any(node.operation in OF_ROWS for node in nodes)
-        for node in nodes:
-            if node.operation in REDUCTIONS:
-                self.has_rows = True
-            for i in node.inputs:
-                if placement(i, self.space) in ("row", "column") and self.space != SCALAR:
-                    self.has_rows = True
-        if self.space.columns == 1:
-            self.has_rows = False
+        own, operations = set(nodes), {node.operation for node in nodes}
+        self.reduces_rows = not operations.isdisjoint(OF_ROWS)
+        by_row = not operations.isdisjoint(REDUCTIONS) or any(
+            placement(i, self.space) in ("row", "column") for node in nodes for i in node.inputs
+        )
+        self.has_rows = by_row and self.space.columns != 1
         last = {i: k for k, node in enumerate(nodes) for i in node.inputs}
         stores = {}
 
@@ -89,7 +87,7 @@ class Code:
             if node.is_update:
                 stores[node] = node.source[0]
                 w, _, *slots = node.inputs[: 1 + len(node.source)]
-                places = [self.slot([INOUT, v, self.temp(), 0]) for v in node.source]
+                places = [self.slot(chain.INOUT, v) for v in node.source]
                 self._of |= dict(zip(slots, places[1:], strict=True))
                 if w.operation == "leaf" or may_overwrite(w, node.source[0]):
                     self._of[w] = places[0]
@@ -108,85 +106,79 @@ class Code:
                 assert self.space.size == 1 or kinds == {"full"}, node
                 arrays, rest = inputs[:count], inputs[count:]
                 if arrays[0] != self._of[node]:  # the decayed weight is elsewhere
-                    self.code.append([machine.operations["copy"], self._of[node], arrays[0], 0, 0])
+                    self.add("copy", self._of[node], arrays[0])
                     arrays[0] = self._of[node]
-                for name, line in ((node.operation, arrays), ("operands", rest)):
-                    line = [*line, *[0] * (4 - len(line))]
-                    self.code.append([machine.operations[name], *line])
+                self.add(node.operation, *arrays)
+                self.add("operands", *rest)
                 continue
-            dying = [
-                i for i in set(node.inputs)
-                if i in held and last.get(i) == k and held[i] >= 0
-            ]  # fmt: skip
-            if node.operation in _SUMS:
-                to = self.slot([_SUMS[node.operation], node, self.temp(), 0])
-            elif node.operation == "store":
-                to = self.slot([OUT, node.source, self.temp(), 0])
+            operation, is_row = node.operation, node.is_row and self.has_rows
+            dying = [i for i in {*node.inputs} if i in held and last[i] == k]
+            if operation in _SUMS:
+                to = self.slot(_SUMS[operation], node)
+            elif operation == "store":
+                operation, to = "copy", self.slot(chain.OUT, node.source)
             elif node in self._of:  # which adam goes on with
                 to = self._of[node]
             elif node in stores:
-                to = self._of[node] = self.slot([OUT, stores[node], self.temp(), 0])
+                to = self._of[node] = self.slot(chain.OUT, stores[node])
             elif machine.is_needed(node, group):
-                kind = ROW_OUT if node.is_row and self.has_rows else OUT
-                to = self._of[node] = self.slot([kind, node, self.temp(), 0])
+                to = self._of[node] = self.slot(chain.ROW_OUT if is_row else chain.OUT, node)
             else:
                 # An operand of the same kind may be overwritten number by number.
                 same = [i for i in dying if i.is_row == node.is_row]
                 free_temps += [held.pop(i) for i in same]
                 dying = [i for i in dying if i not in same]
-                temp = free_temps.pop() if free_temps else self.temp()
-                held[node] = temp
-                kind = ROW_TEMP if node.is_row and self.has_rows else TEMP
-                to = self._of[node] = self.slot([kind, None, temp, 0])
+                held[node] = temp = free_temps.pop() if free_temps else self.temp()
+                kind = chain.ROW_TEMP if is_row else chain.TEMP
+                to = self._of[node] = self.slot(kind, None, temp)
             free_temps += [held.pop(i) for i in dying]
-            operation = "copy" if node.operation == "store" else node.operation
-            self.code.append([machine.operations[operation], to, *inputs, *[0] * (3 - len(inputs))])
+            self.add(operation, to, *inputs)
 
     @property
     def mode(self) -> int:
         """The mode of the chain."""
         kinds = {kind for kind, *_ in self.slots}
-        by_columns = SUM_COL in kinds and not kinds & {SUM_ALL, ROW_OUT} and not self.reduces_rows
-        if by_columns and self.space.columns % 16 == 0:
-            return _COLUMNS
-        return _ROWS if self.has_rows else _FLAT
+        of_rows = self.reduces_rows or not kinds.isdisjoint({chain.SUM_ALL, chain.ROW_OUT})
+        if chain.SUM_COL in kinds and not of_rows and self.space.columns % 16 == 0:
+            return chain.COLUMNS
+        return chain.ROWS if self.has_rows else chain.FLAT
 
     def temp(self) -> int:
         """Return the number of another temporary."""
         self.temps += 1
         return self.temps - 1
 
-    def slot(self, words: list[Any]) -> int:
-        """Add a slot; return its number."""
-        assert len(self.slots) < SLOTS, "a chain with too many values"
-        self.slots.append(words)
+    def slot(self, kind: int, what: Any, temp: int | None = None) -> int:
+        """Add a slot, by default with a temporary of its own; return its number."""
+        assert len(self.slots) < chain.SLOTS, "a chain with too many values"
+        self.slots.append((kind, what, self.temp() if temp is None else temp))
         return len(self.slots) - 1
+
+    def add(self, operation: str, *slots: int) -> None:
+        """Add an operation on slots."""
+        number = chain.OPERATIONS[operation].number
+        self.code.append([number, *slots, *[0] * (4 - len(slots))])
 
     def read(self, node: Node, own: set[Node]) -> int:
         """Return the slot of an operand."""
         if node in self._of:
             return self._of[node]
         assert node not in own, node
-        if node.operation == "constant":
-            found = self.slot([SCALAR_SLOT, node, 0, 0])
-        else:
-            place = placement(node, self.space)
-            source = node.source if node.operation == "leaf" else None
-            is_label = getattr(source, "itemsize", 4) == 8 and isinstance(source, Register)
-            if isinstance(source, tuple) and source[0] == "columns":
-                found = self.slot([INDEX, node, 0, 0])
-            elif place == "scalar":
-                found = self.slot([SCALAR_SLOT, node, 0, 0])
-            elif place == "column" and self.has_rows:
-                found = self.slot([COL, node, self.temp(), 0])
-            elif is_label:
-                found = self.slot([LABEL, node, self.temp(), 0])
-            elif place == "row" and self.has_rows:
-                found = self.slot([ROW, node, self.temp(), 0])
-            else:
-                found = self.slot([IN, node, self.temp(), 0])
-        self._of[node] = found
-        return found
+        place = placement(node, self.space)
+        source = node.source if node.operation == "leaf" else None
+        kind, temp = chain.IN, None
+        if isinstance(source, tuple) and source[0] == "columns":
+            kind, temp = chain.INDEX, 0
+        elif place == "scalar":
+            kind, temp = chain.SCALAR, 0
+        elif place == "column" and self.has_rows:
+            kind = chain.COL
+        elif isinstance(source, Register) and source.itemsize == 8:
+            kind = chain.LABEL
+        elif place == "row" and self.has_rows:
+            kind = chain.ROW
+        self._of[node] = self.slot(kind, node, temp)
+        return self._of[node]
 
 
 class Machine:
@@ -201,9 +193,6 @@ class Machine:
     """
 
     def __init__(self, low: Lowering, results: dict[Any, Node]) -> None:
-        from tinynet.kernels.chain import OPERATIONS
-
-        self.operations = {name: entry[0] for name, entry in OPERATIONS.items()}
         self.groups, self._shapes = [*low.groups], low.shapes
         self.results = results
         self.has_python = any(g.call is not None and g.call.python for g in self.groups)
@@ -246,8 +235,6 @@ class Machine:
 
     def build(self, batch: int, threads: int) -> None:
         """Plan registers for a batch size and a number of threads, and lay out the rows."""
-        from tinynet.kernels import learn
-
         self.batch = batch
         self._registers: dict[Any, Any] = {}
         self._taken: set[Any] = set()  # owners of registers that later results are written to
@@ -256,8 +243,11 @@ class Machine:
         self.step = self._array(8, np.int64)
         self.one = self._array(8, np.int64)
         self.one[0] = 1
-        self._counts: dict[int, Any] = {}
-        self._numbers: dict[Any, Any] = {}
+        #: Numbers that change from step to step, by their places among their splats.
+        self._counts: dict[Any, int] = {}
+        self._numbers: dict[Any, int] = {}
+        most = 16 * self._most_numbers
+        self._count_splats, self._number_splats = (self._array(most, np.float32) for _ in range(2))
         self.variables: list[tuple[Any, Any]] = []
         self.patches: dict[str, list[tuple[Any, tuple[int, int]]]] = {}
         rows: list[tuple[str, dict[str, Any]]] = []
@@ -301,8 +291,8 @@ class Machine:
             before += 1
             pers = np.array([*self._counts], np.int64)
             words = {
-                "step": self._address(self.step), "pers": self._constant(pers),
-                "out": self._counts_address, "numbers": len(pers),
+                "step": address_of(self.step), "pers": self._constant(pers),
+                "out": address_of(self._count_splats), "numbers": len(pers),
             }  # fmt: skip
             rows.insert(0, ("count_rows", words))
         rows.insert(0, ("begin", first))
@@ -318,8 +308,8 @@ class Machine:
         self._shares = [[1]] * before + shares
         self.table = table
         arrays = [*self._parts, *(array for _, array in self.variables)] if threads > 1 else []
-        blocks = [(self._address(array), array.nbytes) for array in arrays]
-        step = self._address(self.step)
+        blocks = [(address_of(array), array.nbytes) for array in arrays]
+        step = address_of(self.step)
         uses = uses_of(table, self.names, step, batch, blocks)
         #: The stretches of rows, and what Python does in between.
         self.pieces: list[Table | PythonCall] = []
@@ -392,8 +382,6 @@ class Machine:
 
     def _chain_words(self, code: Any, fixed: Node | None = None, at: int = 0) -> Any:
         """Return the words of a chain, but that of its scratch memory, whose size comes second."""
-        from tinynet.kernels import chain
-
         mode = code.mode
         space = code.space
         size = chain.room_size(space.columns, code.temps, mode)
@@ -409,28 +397,26 @@ class Machine:
 
     def _update_words(self, code: Any, gradient: Any, own: dict[str, Any]) -> dict[str, Any]:
         """Return the words of `learn` that name its update: a row of `chain` for each part."""
-        chain = kernel_named("chain")
+        row = kernel_named("chain")
         subrows = self._array(WORDS * self.threads, np.int64)
         for part in range(self.threads):
             at = own["gradient"] + part * own["gradient_size"]
             words, size = self._chain_words(code, gradient, at)
             words["room"] = self._bytes(size)
-            subrows[WORDS * part : WORDS * (part + 1)] = chain.row(**words)
-        offset, length = (FIRST + chain.words.index(name) for name in ("offset", "length"))
-        address = self._address(subrows)
-        return {"update": chain.address, "subrows": address, "offset": offset, "length": length}
+            subrows[WORDS * part : WORDS * (part + 1)] = row.row(**words)
+        offset, length = (FIRST + row.words.index(name) for name in ("offset", "length"))
+        address = address_of(subrows)
+        return {"update": row.address, "subrows": address, "offset": offset, "length": length}
 
     def _room_size(self, name: str) -> int:
         """Return the bytes of scratch memory of a kernel."""
-        from tinynet.kernels import csr, learn, matrix_product
-
         if name == "linear_csr":
             return csr.csr_room_size(self.batch)
         return learn.room_size() if name.startswith("learn") else matrix_product.room_size()
 
     def _bytes(self, size: int) -> int:
         """Return the address of so many bytes."""
-        return self._address(self._array(size // 8 + 8, np.int64))
+        return address_of(self._array(size // 8 + 8, np.int64))
 
     def _call_words(self, call: Call, code: Any) -> tuple[str, dict[str, Any]]:
         words: dict[str, Any] = {}
@@ -448,43 +434,37 @@ class Machine:
             elif callable(value):
                 value = value(self.batch)
             elif hasattr(value, "bit_generator"):
-                from tinynet.kernels.random_numbers import state_address
-
-                value = state_address(value)
+                value = random_numbers.state_address(value)
             words[name] = value
         if "count" in own:
             words["count"] = self._count(call.words.get("batched", True))
         if "step" in own:
-            words["step"] = self._address(self.step)
+            words["step"] = address_of(self.step)
         return call.kernel, words
 
     def _count(self, batched: bool) -> int:
         """Return the address of the number of examples; without a batch axis, of a 1."""
-        return self._address(self.step) + 16 if batched else self._address(self.one)
+        return address_of(self.step) + 16 if batched else address_of(self.one)
 
     def _begin_words(self) -> dict[str, Any]:
-        numbers = [*self._numbers]
         return {
-            "step": self._address(self.step),
-            "batch": Patch("batch"), "examples": Patch("examples"),
-            "scalars": Patch("numbers"), "splats": self._splats_address, "count": len(numbers),
-            "pers": 0, "inverses": 0, "sizes": 0,
+            "step": address_of(self.step), "batch": Patch("batch"), "examples": Patch("examples"),
+            "scalars": Patch("numbers"), "splats": address_of(self._number_splats),
+            "count": len(self._numbers),
         }  # fmt: skip
 
     def _slots(self, code: Code, gradient: Node | None, at: int) -> Any:
-        lines, given = [], {}
-        for k, (kind, what, temp, fixed) in enumerate(code.slots):
+        table = np.zeros((len(code.slots), 4), np.int64)
+        for k, (kind, what, temp) in enumerate(code.slots):
+            address, fixed = 0, what is not None and what is gradient
             source = what.source if isinstance(what, Node) else what
-            if what is gradient and gradient is not None:
-                lines.append([kind, at, temp, 1])
+            if fixed:
+                address = at
             elif isinstance(source, Register) and source.given is not None:
-                lines.append([kind, 0, temp, fixed])
-                given[k] = source.given
-            else:
-                lines.append([kind, 0 if what is None else self.address(what), temp, fixed])
-        table = np.array(lines, np.int64).reshape(-1, 4)
-        for k, name in given.items():
-            self.patches.setdefault(name, []).append((table, (k, 1)))
+                self.patches.setdefault(source.given, []).append((table, (k, 1)))
+            elif what is not None:
+                address = self.address(what)
+            table[k] = kind, address, temp, fixed
         return table
 
     def _array(self, size: int, dtype: Any) -> Any:
@@ -498,49 +478,48 @@ class Machine:
         self._parts.append(array)
         return address_of(array)
 
-    @staticmethod
-    def _address(array: Any) -> int:
-        return address_of(array)
-
     def address(self, what: Any) -> int:
-        """Return the address of a node, register, Variable or array."""
+        """Return the address of a node, register, Variable, array or number that changes."""
+        return address_of(self.memory(what))
+
+    def memory(self, what: Any) -> Any:
+        """Return the array in which that is."""
         if isinstance(what, Node):
-            if what.operation == "constant":
-                return self._address(self._splat(what.source))
-            if what.operation == "leaf":
-                return self.address(what.source)
-            if what in self._registers:
-                return self._address(self._registers[what])
-            if (stored := self._stored(what)) is not None:
-                return self.address(stored)
-            memory = self._reused(what) if config.is_enabled("reuse") else None
-            if memory is None:
-                memory = self._memory_of(_register_of(what))
-            self._registers[what] = memory
-            return self._address(memory)
+            return self._memory_of_node(what)
         if isinstance(what, Register | Scratch):
             if what not in self._registers:
                 self._registers[what] = self._memory_of(what)
-            return self._address(self._registers[what])
+            return self._registers[what]
         if isinstance(what, tuple):
             return self._special(what)
-        if hasattr(what, "assign"):
-            shape = self._shapes.get(id(what), what.array.shape)
-            if what.array.shape != shape:
-                raise what._misfit(shape)
-            if what.array.dtype != np.float32:
-                raise ValueError(
-                    f"{what.path} must keep its data type float32. Received: {what.array.dtype}"
-                )
-            if not what.array.flags.carray:
-                what.array = np.array(what.array, order="C")
-            array = what.array
-            if not any(v is what for v, _ in self.variables):
-                self.variables.append((what, array))
-            return self._address(array)
         if isinstance(what, np.ndarray):
-            return self._constant(what)
-        raise TypeError(what)
+            self._parts.append(what)
+            return what
+        shape = self._shapes.get(id(what), what.array.shape)  # a Variable's
+        if what.array.shape != shape:
+            raise what._misfit(shape)
+        if what.array.dtype != np.float32:
+            raise ValueError(
+                f"{what.path} must keep its data type float32. Received: {what.array.dtype}"
+            )
+        if not what.array.flags.carray:
+            what.array = np.array(what.array, order="C")
+        if not any(v is what for v, _ in self.variables):
+            self.variables.append((what, what.array))
+        return what.array
+
+    def _memory_of_node(self, node: Node) -> Any:
+        if node.operation == "constant":
+            return self._splat(node.source)
+        if node.operation == "leaf":
+            return self.memory(node.source)
+        if node not in self._registers:
+            if (stored := self._stored(node)) is not None:
+                return self.memory(stored)
+            reused = self._reused(node) if config.is_enabled("reuse") else None
+            made = self._memory_of(_register_of(node)) if reused is None else reused
+            self._registers[node] = made
+        return self._registers[node]
 
     def _memory_of(self, what: Register | Scratch) -> Any:
         """Return memory for a register, which ends with a whole vector, or for a kernel."""
@@ -575,29 +554,19 @@ class Machine:
             self._registers[key] = array
         return self._registers[key]
 
-    _splats_address = _counts_address = 0
-
-    def _special(self, what: tuple[Any, ...]) -> int:
-        """Return the address of a number that changes, or of the columns' numbers."""
-        kind = what[0]
-        if kind == "columns":
+    def _special(self, what: tuple[Any, ...]) -> Any:
+        """Return the memory of a number that changes, 16 times, or of the columns' numbers."""
+        if what[0] == "columns":
             if what not in self._registers:
                 array = self._array(what[1] + 16, np.float32)
                 array[:] = np.arange(len(array))
                 self._registers[what] = array
-            return self._address(self._registers[what])
-        table: dict[Any, int] = self._counts if kind == "count" else self._numbers
-        key: Any = what[1] if kind == "count" else what
-        if not table:
-            splats = self._array(16 * self._most_numbers, np.float32)
-            if kind == "count":
-                self._counts_address = self._address(splats)
-            else:
-                self._splats_address = self._address(splats)
-        if key not in table:
-            table[key] = len(table)
-        start = self._counts_address if kind == "count" else self._splats_address
-        return start + 64 * int(table[key])
+            return self._registers[what]
+        if what[0] == "count":
+            table, splats, key = self._counts, self._count_splats, what[1]
+        else:
+            table, splats, key = self._numbers, self._number_splats, what
+        return splats[16 * table.setdefault(key, len(table)) :]
 
     # ------------------------------------------------------------ running
 
@@ -614,8 +583,8 @@ class Machine:
 
     def run(self, steps: int, execute: Callable[[Table, int], None]) -> int:
         """Execute some steps, several by a function; return the number of the last one begun."""
-        self.step[0] = -1
-        self.step[3] = 0
+        self.step[runner.NUMBER] = -1
+        self.step[runner.STOP] = 0
         at_once = steps if len(self.pieces) == 1 else 1
         for _ in range(0, steps, at_once):
             for piece in self.pieces:
@@ -625,13 +594,13 @@ class Machine:
                     piece.call()  # which keeps the GIL
                 else:
                     execute(piece, at_once)
-                if self.step[3]:
-                    return int(self.step[0])
-        return int(self.step[0])
+                if self.step[runner.STOP]:
+                    return int(self.step[runner.NUMBER])
+        return int(self.step[runner.NUMBER])
 
     def _call(self, call: PythonCall) -> None:
         """Let Python compute something from registers, and write the results to others."""
-        n = int(self.step[2])
+        n = int(self.step[runner.N])
 
         def given(source: Any, dtype: Any) -> Any:
             if isinstance(source, Traced):
@@ -653,7 +622,7 @@ class Machine:
 
     def read(self, traced: Traced) -> Any:
         """Return a value of the last step, where it lies if it is more than one number."""
-        return self._view(traced.node, _sizes(traced, int(self.step[2])))
+        return self._view(traced.node, _sizes(traced, int(self.step[runner.N])))
 
     def release(self) -> None:
         """Let go of what calls of Python noted."""
@@ -667,7 +636,7 @@ class Machine:
         Those of joint updates are divided among them.
         """
         found: list[tuple[str, float]] = []
-        self.step[3] = 0
+        self.step[runner.STOP] = 0
 
         def measure(name: str, execute: Callable[[], None], n: int, shares: list[int]) -> None:
             best = math.inf
@@ -684,7 +653,7 @@ class Machine:
                 continue
             for k, (name, shares) in enumerate(itertools.islice(names, len(piece.rows))):
                 if name not in ("begin", "record"):
-                    runs = Table(piece.rows[k : k + 1], self._address(self.step))
+                    runs = Table(piece.rows[k : k + 1], address_of(self.step))
                     measure(name, functools.partial(runs.run, times), times, shares)
         return found
 
@@ -706,15 +675,7 @@ class Machine:
             return np.frombuffer(memory, dtype).reshape(sizes)
         if node.operation == "constant":
             return np.full(sizes, node.source, np.float32)
-        self.address(node)
-        if isinstance(source, np.ndarray):
-            found = source
-        elif hasattr(source, "assign"):
-            found = source.array
-        elif source in self._registers:
-            found = self._registers[source]
-        else:  # it is written to a Variable
-            found = self._stored(node).array
+        found = self.memory(node)
         if getattr(source, "itemsize", 4) == 8:
             found = found.view(np.int64)
         if node.result == SCALAR:  # which may be kept 16 times
@@ -739,18 +700,18 @@ def _register_of(node: Node) -> Register:
 
 def _continues(before: Any, size: int, slots: Any, more: int) -> bool:
     """Return whether a chain on `size` numbers may also do what another does on `more`."""
-    arrays = IN, OUT, INOUT
+    arrays = chain.IN, chain.OUT, chain.INOUT
     for (kind, address), (other, following) in zip(before, slots, strict=True):
         if kind in arrays:
-            same = other == kind or (other == SCALAR_SLOT and more == 1)
+            same = other == kind or (other == chain.SCALAR and more == 1)
             if not same or following != address + 4 * size:
                 return False
-        elif other != kind or kind not in (TEMP, SCALAR_SLOT) or following != address:
+        elif other != kind or kind not in (chain.TEMP, chain.SCALAR) or following != address:
             return False
     # What one of them writes must not be what the other reads at another place.
     found = [slot for slot in before if slot[0] in arrays]
     return not any(
-        (kind, other) != (IN, IN) and 0 < abs(address - at) < 4 * (size + more)
+        (kind, other) != (chain.IN, chain.IN) and 0 < abs(address - at) < 4 * (size + more)
         for (kind, address), (other, at) in itertools.combinations(found, 2)
     )
 
@@ -768,10 +729,6 @@ def _position(name: str, word: str) -> int:
     return FIRST + int(kernel.words.index(word))
 
 
-#: The files of the kernels that rows call.
-_FILES = "chain csr csr_conversion learn matrix_product random_numbers runner step_results"
-
-
 def prepare() -> None:
     """Begin to compile what dense networks are trained with, if necessary, while data are read."""
     _get(object_code.prepare, {"begin", "chain", "product", "record", "run"})
@@ -784,8 +741,6 @@ def _get(how: Any, names: set[str]) -> None:
         how(k if isinstance(k, Kernel) else kernel_named("product") for k in kernels)
 
 
-@functools.cache
 def kernel_named(name: str) -> Any:
-    """Return a kernel."""
-    files = [importlib.import_module(f"tinynet.kernels.{file}") for file in _FILES.split()]
-    return next(found for file in files if (found := getattr(file, name, None)) is not None)
+    """Return a kernel, or one of the products, which share a kernel."""
+    return KERNELS[name] if name in KERNELS else getattr(matrix_product, name)

@@ -17,18 +17,20 @@ import numpy as np
 from tinynet import functional
 from tinynet.kernels.random_numbers import state_address
 from tinynet.program.formula import BATCH, Traced, Untraceable, as_traced, space_of
-from tinynet.program.layer_operations import DRAW, DROPOUT
+from tinynet.program.layer_operations import Draw, Dropout
 from tinynet.program.lowering import (
+    CLASSES,
     NAMED,
     UPDATE,
     WRONG_INDEX,
+    Gradients,
     Indices,
+    Lowered,
     Lowering,
-    Named,
-    backward,
     copied,
     formula_backward,
-    forward,
+    linear,
+    linear_backward,
 )
 from tinynet.program.operations import LookUp
 from tinynet.program.tensor import TABLE
@@ -185,18 +187,17 @@ def _last(low: Lowering, x: Traced, axes: list[int]) -> Traced:
 # ---------------------------------------------------------------- views
 
 
-def _view(view: Callable[..., Any]) -> Named:
+def _view(view: Callable[..., Any]) -> Lowered:
     """Return how an operation is lowered whose result is a view, in which no element is twice."""
 
-    def lower_forward(low: Any, _: Any, arrays: Any, options: Any) -> Any:
+    def forward(low: Lowering, _: Any, arrays: Any, options: Any) -> Any:
         return gather(low, arrays[0], lambda x: view(x, **options))
 
-    def lower_backward(
-        low: Any, _: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
-    ) -> Any:  # fmt: skip
-        return [scatter(low, d_y, arrays[0].shape, lambda x: view(x, **options))]
+    def backward(low: Lowering, _: Any, given: Gradients) -> Any:
+        shape = given.arrays[0].shape
+        return [scatter(low, given.d_y, shape, lambda x: view(x, **given.options))]
 
-    return Named(lower_forward, lower_backward)
+    return Lowered(forward, backward)
 
 
 def _item(x: Any, key: Any) -> Any:
@@ -227,7 +228,7 @@ def _parts(name: str, shapes: list[Shape], axis: int, out: Shape) -> list[View]:
     return [functools.partial(_item, key=(*before, key)) for key in keys]
 
 
-def _join(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
+def _join(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
     arrays, axis = [*map(as_traced, arrays)], options.get("axis", 0)
     shapes = [x.shape for x in arrays]
     first, *_ = shapes
@@ -246,15 +247,13 @@ def _join(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
     return made if kinds == {made.dtype} else Traced.of(made.node, made.shape)
 
 
-def _join_backward(
-    low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
-) -> Any:
-    shapes = [as_traced(x).shape for x in arrays]
-    views = _parts(operation.name, shapes, options.get("axis", 0), d_y.shape)
-    return [gather(low, d_y, v) if n else None for v, n in zip(views, needs, strict=True)]
+def _join_backward(low: Lowering, operation: Any, given: Gradients) -> Any:
+    d_y, shapes = given.d_y, [as_traced(x).shape for x in given.arrays]
+    views = _parts(operation.name, shapes, given.options.get("axis", 0), d_y.shape)
+    return [gather(low, d_y, v) if n else None for v, n in zip(views, given.needs, strict=True)]
 
 
-NAMED["concatenate"] = NAMED["stack"] = Named(_join, _join_backward)
+NAMED["concatenate"] = NAMED["stack"] = Lowered(_join, _join_backward)
 
 
 # ---------------------------------------------------------------- repeated
@@ -268,66 +267,63 @@ def _repeat_of(arrays: Any, options: Any) -> tuple[Traced, int, int]:
     return x, n, axis % x.ndim
 
 
-def _repeat(low: Any, _: Any, arrays: Any, options: Any) -> Any:
+def _repeat(low: Lowering, _: Any, arrays: Any, options: Any) -> Any:
     x, n, axis = _repeat_of(arrays, options)
     shape = (*x.shape[: axis + 1], n, *x.shape[axis + 1 :])
     made = broadcast(low, x.reshape((*x.shape[: axis + 1], 1, *x.shape[axis + 1 :])), shape)
     return made.reshape((*x.shape[:axis], x.shape[axis] * n, *x.shape[axis + 1 :]))
 
 
-def _repeat_backward(
-    low: Any, _: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
-) -> Any:
-    x, n, axis = _repeat_of(arrays, options)
-    parts = d_y.reshape((*x.shape[: axis + 1], n, *x.shape[axis + 1 :]))
+def _repeat_backward(low: Lowering, _: Any, given: Gradients) -> Any:
+    x, n, axis = _repeat_of(given.arrays, given.options)
+    parts = given.d_y.reshape((*x.shape[: axis + 1], n, *x.shape[axis + 1 :]))
     small = (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :])
     return [total(low, parts, small).reshape(x.shape)]
 
 
-NAMED["repeat"] = Named(_repeat, _repeat_backward)
+NAMED["repeat"] = Lowered(_repeat, _repeat_backward)
 
 
 # ---------------------------------------------------------------- formulas of any axes
 
 
-def _or(moved: Named) -> Named:
+def _or(moved: Lowered) -> Lowered:
     """Return how an operation is lowered as a formula, or else with its elements moved."""
 
-    def lower_forward(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
+    def forward(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
         try:
             return operation.forward(*arrays, **options)
         except Untraceable:
             return moved.forward(low, operation, arrays, options)
 
-    def lower_backward(low: Any, operation: Any, *given: Any) -> Any:
+    def backward(low: Lowering, operation: Any, given: Gradients) -> Any:
         try:
-            return formula_backward(low, operation, *given)
+            return formula_backward(low, operation, given)
         except Untraceable:
-            return moved.backward(low, operation, *given)
+            return moved.backward(low, operation, given)
 
-    return Named(lower_forward, lower_backward)
+    return Lowered(forward, backward)
 
 
-def _elementwise(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
+def _elementwise(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
     """Lower an elementwise operation; a formula broadcasts along the first or the last axis."""
     return operation.forward(*_alike(low, arrays), **options)
 
 
-def _elementwise_backward(
-    low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
-) -> Any:  # fmt: skip
-    found = formula_backward(low, operation, d_y, y, _alike(low, arrays), options, needs)
-    pairs = zip(found, [as_traced(x).shape for x in arrays], strict=True)
+def _elementwise_backward(low: Lowering, operation: Any, given: Gradients) -> Any:
+    alike = given._replace(arrays=_alike(low, given.arrays))
+    found = formula_backward(low, operation, alike)
+    pairs = zip(found, [as_traced(x).shape for x in given.arrays], strict=True)
     return [None if d is None else total(low, as_traced(d), shape) for d, shape in pairs]
 
 
-def _alike(low: Any, arrays: Any) -> list[Any]:
+def _alike(low: Lowering, arrays: Any) -> list[Any]:
     arrays = [*map(as_traced, arrays)]
     shape = np.broadcast_shapes(*(x.shape for x in arrays))
     return [broadcast(low, x, shape) if x.ndim else x for x in arrays]
 
 
-def _reduced(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
+def _reduced(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
     """Lower a reduction; a formula reduces the last axis, all others, or everything."""
     x, axes = arrays[0], _axes(arrays[0], options)
     kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
@@ -336,14 +332,13 @@ def _reduced(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
     return copied(operation.forward(_last(low, x, axes), axis=-1).reshape(tuple(kept)))
 
 
-def _reduced_backward(
-    low: Any, operation: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
-) -> Any:  # fmt: skip
-    x, axes = arrays[0], _axes(arrays[0], options)
+def _reduced_backward(low: Lowering, operation: Any, given: Gradients) -> Any:
+    x, axes = given.arrays[0], _axes(given.arrays[0], given.options)
     order = _order(x.ndim, axes)
     rows = _last(low, x, axes)
-    d_y, y = (a.reshape(rows.shape[:-1]) for a in (d_y, y))
-    (d_x,) = formula_backward(low, operation, d_y, y, [rows], {"axis": -1}, needs)
+    d_y, y = (a.reshape(rows.shape[:-1]) for a in (given.d_y, given.ys[0]))
+    of_rows = given._replace(d_y=d_y, ys=[y], arrays=[rows], options={"axis": -1})
+    (d_x,) = formula_backward(low, operation, of_rows)
     d_x = as_traced(d_x).reshape(tuple(x.shape[k] for k in order))
     return [scatter(low, d_x, x.shape, lambda a: np.transpose(a, order))]
 
@@ -357,16 +352,15 @@ def _axes(x: Any, options: Any) -> list[int]:
 
 _ELEMENTWISE = "add subtract multiply divide true_divide maximum minimum power"
 for _name in _ELEMENTWISE.split():
-    NAMED[_name] = _or(Named(_elementwise, _elementwise_backward))
+    NAMED[_name] = _or(Lowered(_elementwise, _elementwise_backward))
 for _name in ["sum", "mean", "max", "min", "var", "std"]:
-    NAMED[_name] = _or(Named(_reduced, _reduced_backward))
+    NAMED[_name] = _or(Lowered(_reduced, _reduced_backward))
 
 
 # ---------------------------------------------------------------- dropout
 
 
-@forward.register(type(DRAW))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
+def _draw(low: Lowering, _: Any, arrays: Any, options: Any) -> Any:
     given, noise = arrays[0].shape, options["noise_shape"] or (None,) * arrays[0].ndim
     if state_address(options["generator"]) is None:
         raise Untraceable("the generator")
@@ -376,18 +370,16 @@ def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
     return low.call("draw_uniform", {}, writes, batched=space.batched, **words)[0]
 
 
-@forward.register(type(DROPOUT))
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
+def _dropout(low: Lowering, _: Any, arrays: Any, options: Any) -> Any:
     x, drawn = arrays
     return functional.dropout(x, broadcast(low, drawn, x.shape), options["rate"])
 
 
-@backward.register(type(DROPOUT))
-def _(
-    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
-) -> list[Any]:  # fmt: skip
-    drawn = broadcast(low, arrays[1], d_y.shape)
-    return [functional.dropout(d_y, drawn, options["rate"]), None]
+def _dropout_backward(low: Lowering, operation: Any, given: Gradients) -> list[Any]:
+    return [_dropout(low, operation, [given.d_y, given.arrays[1]], given.options), None]
+
+
+CLASSES[Draw], CLASSES[Dropout] = Lowered(_draw), Lowered(_dropout, _dropout_backward)
 
 
 # ---------------------------------------------------------------- products
@@ -402,39 +394,37 @@ def _is_linear(a: Traced, b: Traced) -> bool:
     return False
 
 
-def _matmul(low: Any, _: Any, arrays: Any, options: Any) -> Any:
+def _matmul(low: Lowering, _: Any, arrays: Any, options: Any) -> Any:
     a, b = map(as_traced, arrays)
     if _is_linear(a, b):
-        return forward(TABLE["linear"], low, [a, b, None], {})
+        return linear(low, TABLE["linear"], [a, b, None], {})
     rows = len(a), a.shape[2]
     return copied(np.sum(a.reshape(rows) * b.reshape(rows), axis=-1).reshape((len(a), 1, 1)))
 
 
-def _matmul_backward(
-    low: Any, _: Any, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any
-) -> Any:
-    a, b = map(as_traced, arrays)
+def _matmul_backward(low: Lowering, _: Any, given: Gradients) -> Any:
+    a, b = map(as_traced, given.arrays)
     if _is_linear(a, b):
-        own: Any = [y], [a, b, None], {}, [*needs, False], [None] * 3
-        return backward(TABLE["linear"], low, d_y, *own)[:2]
-    rows, d = (len(a), a.shape[2]), d_y.reshape((len(a), 1))
+        own = given._replace(arrays=[a, b, None], needs=[*given.needs, False])
+        return linear_backward(low, TABLE["linear"], own)[:2]
+    rows, d = (len(a), a.shape[2]), given.d_y.reshape((len(a), 1))
     return [(d * b.reshape(rows)).reshape(a.shape), (d * a.reshape(rows)).reshape(b.shape)]
 
 
-NAMED["matmul"] = Named(_matmul, _matmul_backward)
+NAMED["matmul"] = Lowered(_matmul, _matmul_backward)
 
 
 # ---------------------------------------------------------------- look-ups
 
 
-def _cast(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
+def _cast(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
     x, kind = as_traced(arrays[0]), np.dtype(options["dtype"]).kind
     if kind == "i" and x.dtype in (np.float32, np.int64):
         return Indices(x)
     return operation.forward(x, **options)
 
 
-NAMED["cast"] = Named(_cast)
+NAMED["cast"] = Lowered(_cast)
 
 
 def _look_up_words(table: Any, indices: Indices) -> dict[str, Any]:
@@ -444,8 +434,7 @@ def _look_up_words(table: Any, indices: Indices) -> dict[str, Any]:
     return {**words, "width": table.shape[1], "batched": space.batched, "per": space.size}
 
 
-@forward.register
-def _(operation: LookUp, low: Any, arrays: Any, options: Any) -> Any:
+def _look_up(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
     table, indices = arrays
     if not operation.checks or not isinstance(indices, Indices) or table.ndim != 2:
         raise Untraceable("indices")
@@ -456,18 +445,18 @@ def _(operation: LookUp, low: Any, arrays: Any, options: Any) -> Any:
     return made
 
 
-@backward.register
-def _(
-    operation: LookUp, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
-) -> list[Any]:  # fmt: skip
-    table, indices = arrays
+def _look_up_backward(low: Any, operation: Any, given: Gradients) -> list[Any]:
+    d_y, (table, indices) = given.d_y, given.arrays
     if UPDATE in low.by_python or not isinstance(indices, Indices):
         raise Untraceable("indices, or what the optimizer reads")
     words = _look_up_words(table, indices)
     found: list[Any] = []
-    for values, out in ((d_y, outs[0]), (d_y * d_y, None)):
+    for values, out in ((d_y, given.outs[0]), (d_y * d_y, None)):
         reads = {"indices": indices.array, "d_y": values}
         found += low.call("look_up_backward", reads, {"out": (table.shape, out)}, **words)
     gradient, squares = found
     low.squares.setdefault(id(operation.table), []).append(squares)
     return [gradient, None]
+
+
+CLASSES[LookUp] = Lowered(_look_up, _look_up_backward)

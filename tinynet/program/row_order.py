@@ -6,16 +6,15 @@ import bisect
 import ctypes
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinynet import config
 from tinynet._core.buffers import aligned
+from tinynet.kernels import chain, runner, simd
 from tinynet.kernels.kernel_function import FIRST, KERNELS, WORDS
-
-if TYPE_CHECKING:
-    from tinynet.kernels.row import Kernel
+from tinynet.kernels.row import Kernel, vector
 
 Array = np.ndarray[Any, Any]
 #: Address and number of bytes.
@@ -43,7 +42,7 @@ class Use(NamedTuple):
 # The words through which kernels write; what else is an address is read. Kernels that are not here
 # write all.
 _WRITES = {
-    "begin": "step splats inverses", "count_rows": "out", "take_rows": "out", "product": "out room",
+    "begin": "step splats", "count_rows": "out", "take_rows": "out", "product": "out room",
     "linear_csr": "out rest room", "add_halves": "out", "sort_csr": "pairs",
     "kernel_gradient_csr": "out", "learn": "subrows gradient room",
     "learn_csr": "subrows gradient",
@@ -133,8 +132,6 @@ def uses_of(
             reads.extend(update.reads)
             writes.extend(update.writes)
         return Use(reads, writes, work, max(parts, 1), "stops" in words)
-
-    from tinynet.kernels import chain, simd
 
     # Other names are those of products.
     known = [name if name in KERNELS else "product" for name in names]
@@ -314,8 +311,7 @@ class Table:
     """
 
     def __init__(self, rows: Array | Sequence[Array], step: int, uses: Sequence[Use] = ()) -> None:
-        from tinynet.kernels.runner import run
-
+        run = runner.run
         if isinstance(rows, np.ndarray):
             self.rows = rows
         else:
@@ -362,8 +358,6 @@ class Division:
     """
 
     def __init__(self, table: Table, order: Sequence[Place]) -> None:
-        from tinynet.kernels import runner
-
         #: Number of threads that have something to do.
         self.threads = max(2, *(place.parts for place in order))
         parts = [  # row, part, number of parts
@@ -427,8 +421,6 @@ def _entry(kernel: Kernel, prototype: Any = _WITHOUT_GIL) -> Callable[[int], Non
 
     The second and third argument, left out here, would cost 0.2 us.
     """
-    from tinynet.kernels.row import vector
-
     if config.COMPILES:
         return prototype(kernel.address)
     return lambda address: kernel(vector(address, WORDS, np.int64))

@@ -173,35 +173,11 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         """Iterate over the first axis, whose size must be known."""
         return (self[i] for i in range(len(self)))
 
-    def __bool__(self) -> bool:
-        raise _refusal(
-            self, "a condition (if, while, and, or, not)", "ops.where, or ops.logical_and"
-        )
-
-    def __float__(self) -> float:
-        raise _refusal(self, "float(x)", "ops.cast(x, 'float32')")
-
-    def __int__(self) -> int:
-        raise _refusal(self, "int(x)", "ops.cast(x, 'int32')")
-
-    def __index__(self) -> int:
-        raise _refusal(self, "an index or range(x)", "ops.take, or a size of ops.shape(x)")
-
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise _refusal(self, "a conversion to a NumPy array", "a function of tinynet.ops")
-
-    def numpy(self) -> Any:
-        """Raise an error: the value is not known yet."""
-        raise _refusal(self, "x.numpy()", "a function of tinynet.ops")
-
     def _fallback(self, function: Any, args: Any, kwargs: Any) -> Any:
         name = getattr(function, "__name__", repr(function))
         if name in ("shape", "ndim", "size") and not kwargs:
             return getattr(np, name)(self.examples[0]) if name == "ndim" else self.sizes()
         raise _refusal(self, f"numpy.{name}", "a function of tinynet.ops")
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise _refusal(self, "x[...] = value", "ops.where, or ops.slice_update")
 
     def __repr__(self) -> str:
         named = f" name={self.name}," if self.name else ""
@@ -233,6 +209,26 @@ def _refusal(tensor: SymbolicTensor, what: str, instead: str) -> TraceError:
     )
 
 
+def _refused(what: str, instead: str) -> Any:
+    def method(self: SymbolicTensor, *_: Any, **__: Any) -> Any:
+        """Raise an error: the value is not known yet."""
+        raise _refusal(self, what, instead)
+
+    return method
+
+
+for _name, *_words in (
+    ("__bool__", "a condition (if, while, and, or, not)", "ops.where, or ops.logical_and"),
+    ("__float__", "float(x)", "ops.cast(x, 'float32')"),
+    ("__int__", "int(x)", "ops.cast(x, 'int32')"),
+    ("__index__", "an index or range(x)", "ops.take, or a size of ops.shape(x)"),
+    ("__array__", "a conversion to a NumPy array", "a function of tinynet.ops"),
+    ("numpy", "x.numpy()", "a function of tinynet.ops"),
+    ("__setitem__", "x[...] = value", "ops.where, or ops.slice_update"),
+):
+    setattr(SymbolicTensor, _name, _refused(*_words))
+
+
 def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:
     """Refuse inputs whose result would be too large, while a file is loaded.
 
@@ -255,10 +251,14 @@ def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:
     if size <= limit:
         with contextlib.suppress(ValueError):
             size = max(size, math.prod(np.broadcast_shapes(*known)))
-    if size > limit:
+    _require_small(size, shapes)
+
+
+def _require_small(size: int, shapes: Sequence[Any]) -> None:
+    if size > size_limit.get():
         raise ValueError(
-            f"The tensors of a model in a file may have {limit:,} numbers for three examples. "
-            f"Received: {size:,} for inputs of shape {shapes[0]}"
+            f"The tensors of a model in a file may have {size_limit.get():,} numbers for three "
+            f"examples. Received: {size:,} for inputs of shape {shapes[0]}"
         )
 
 
@@ -294,11 +294,7 @@ def check_product(name: str, shapes: Sequence[Any], options: dict[str, Any]) -> 
     size = 0
     with contextlib.suppress(ValueError, TypeError, IndexError, KeyError):  # the operation raises
         size = _RESULTS[name](*shapes, **options)
-    if size > size_limit.get():
-        raise ValueError(
-            f"The tensors of a model in a file may have {size_limit.get():,} numbers for three "
-            f"examples. Received: {size:,} for inputs of shape {shapes[0]}"
-        )
+    _require_small(size, shapes)
 
 
 def _matmul_size(a: Any, b: Any) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ from tinynet._core.buffers import aligned
 from tinynet.program.tensor import TABLE, Array, Tensor, as_tensor
 from tinynet.program.trace import RECORDER
 
-__all__ = ["Array", "Tensor", "Variable", "aligned", "as_tensor", "join", "pack", "runs", "split"]
+__all__ = ["Array", "Tensor", "Variable", "aligned", "as_tensor", "join", "pack", "runs"]
+__all__ += ["snapshot", "split"]
 
 #: The function that finds an initializer by its name; `initializers` sets it.
 find_initializer: Any = None
@@ -256,6 +257,37 @@ class Variable(NDArrayOperatorsMixin):
             f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, "
             f"value={self.array}>"
         )
+
+
+def snapshot(variables: Iterable[Variable]) -> Callable[[], None]:
+    """Copy the values of Variables; return a function that restores them.
+
+    Parameters
+    ----------
+    variables : iterable of Variable
+        The Variables.
+
+    Returns
+    -------
+    callable
+        The function, which takes no arguments.
+
+    Examples
+    --------
+    >>> v = Variable([1.0])
+    >>> restore = snapshot([v])
+    >>> _ = v.assign([2.0])
+    >>> restore()
+    >>> v.numpy()
+    array([1.], dtype=float32)
+    """
+    arrays = [(variable, variable.array.copy()) for variable in variables]
+
+    def restore() -> None:
+        for variable, array in arrays:
+            variable.array[...] = array
+
+    return restore
 
 
 def pack(variables: Iterable[Variable]) -> None:

@@ -23,11 +23,11 @@ class OutputObjective:
 
     Parameters
     ----------
-    loss : Loss or None
+    loss : str, function, Loss or None
         What is minimized.
-    weight : float
+    weight : float, optional
         Factor of the loss.
-    metrics, weighted_metrics : list of (str or Metric)
+    metrics, weighted_metrics : str, Metric, or list of them, optional
         What is reported; of the second, with sample weights.
     name : str, optional
         Name of the output, if there are several.
@@ -36,7 +36,7 @@ class OutputObjective:
 
     Examples
     --------
-    >>> objective = OutputObjective(losses.as_loss("mse"), 1.0, ["mae"], [])
+    >>> objective = OutputObjective("mse", None, ["mae"], [])
     >>> objective.loss.name
     'mean_squared_error'
     """
@@ -44,17 +44,20 @@ class OutputObjective:
     def __init__(
         self,
         loss: Any,
-        weight: float,
+        weight: float | None,
         metrics: Any,
         weighted_metrics: Any,
         name: str | None = None,
         label: str = "",
         prefix: str = "",
     ) -> None:
-        self.loss, self.weight, self.name, self.prefix = loss, weight, name, prefix
+        self.loss: Any = None if loss is None else losses.as_loss(loss)
+        self.weight = 1.0 if weight is None else checks.number("loss_weights", weight)
+        self.name, self.prefix = name, prefix
         #: Factor of the gradient, if it is not `weight`.
         self.gradient_weight: float | None = None
-        self._entries, self._weighted_entries = metrics, weighted_metrics
+        self._entries = _checked("metrics", metrics)
+        self._weighted_entries = _checked("weighted_metrics", weighted_metrics)
         #: Mean of the loss, which is reported if there are several outputs.
         self.tracker = metrics_module.Mean(f"{label}_loss")
         self.metrics: list[Metric] | None = None
@@ -276,16 +279,10 @@ class Objective:
         if len(names) == 1:
             name = names[0]
             self.only_key = name if keys else None
-            loss = _single("loss", loss, name)
-            weight = _single("loss_weights", loss_weights, name)
-            self.outputs = [
-                OutputObjective(
-                    None if loss is None else losses.as_loss(loss),
-                    1.0 if weight is None else checks.number("loss_weights", weight),
-                    _listed("metrics", metrics, name),
-                    _listed("weighted_metrics", weighted_metrics, name),
-                )
-            ]
+            own = [_single("loss", loss, name), _single("loss_weights", loss_weights, name)]
+            own.append(_listed("metrics", metrics, name))
+            own.append(_listed("weighted_metrics", weighted_metrics, name))
+            self.outputs = [OutputObjective(*own)]
             return
         if any(len(path) > 1 for path in paths):  # lists or dicts in others
             self.nested, keys = mapped(lambda _: None, outputs), None
@@ -301,21 +298,12 @@ class Objective:
             _per_output("weighted_metrics", weighted_metrics, known),
         ]
         self._order = [(labels if name in labels else names).index(name) for name in order]
-        prefixes = [f"{label}_" if is_named or keys else "" for label in labels]
-        self.outputs = [
-            OutputObjective(
-                None if one is None else losses.as_loss(one),
-                1.0 if weight is None else checks.number("loss_weights", weight),
-                _checked("metrics", own),
-                _checked("weighted_metrics", weighted),
-                name,
-                _label(path, name if is_named else None, one),
-                prefix,
-            )
-            for one, weight, own, weighted, name, path, prefix in zip(
-                *each, labels, paths, prefixes, strict=True
-            )
-        ]
+        found = []
+        for one, weight, own, weighted, name, path in zip(*each, labels, paths, strict=True):
+            label = _label(path, name if is_named else None, one)
+            prefix = f"{name}_" if is_named or keys else ""
+            found.append(OutputObjective(one, weight, own, weighted, name, label, prefix))
+        self.outputs = found
 
     def flat(self, given: Any) -> Any:
         """Return what was passed for nested outputs, in the same structure, as a list.

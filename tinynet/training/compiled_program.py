@@ -18,13 +18,15 @@ from tinynet.losses.loss import Loss, LossStep
 from tinynet.metrics.reduction_metrics import Mean
 from tinynet.program import (
     fusion_rules,
-    lowering,
     moving_elements,  # noqa: F401  # which says how more operations are lowered
 )
 from tinynet.program.formula import SCALAR, Node, Traced, Untraceable, as_traced, space_of
 from tinynet.program.lowering import (
+    CLASSES,
     UPDATE,
     WRONG_INDEX,
+    Gradients,
+    Lowered,
     Lowering,
     NeedsPython,
     Patch,
@@ -655,8 +657,7 @@ def _reduction(loss: Any, low: Lowering, y_true: Any, weights: Any, values: Any)
     return own, np.size(values)
 
 
-@lowering.forward.register(LossStep)
-def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
+def _loss_step(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
     y_pred, y_true, weights = arrays
     loss = operation.loss
     steps = (Loss.step, SparseCategoricalCrossentropy.step)
@@ -674,12 +675,8 @@ def _(operation: Any, low: Lowering, arrays: Any, options: Any) -> Any:
     return total, probabilities
 
 
-@lowering.backward.register(LossStep)
-def _(
-    operation: Any, low: Any, d_y: Any, ys: Any, arrays: Any, options: Any, needs: Any, outs: Any
-) -> list[Any]:  # fmt: skip
-    y_pred, y_true, weights = arrays
-    loss = operation.loss
+def _loss_step_backward(low: Lowering, operation: Any, given: Gradients) -> list[Any]:
+    d_y, (y_pred, y_true, weights), loss = given.d_y, given.arrays, operation.loss
     predictions = loss.squeezed(y_true, y_pred)
     shape = loss.values_shape(y_true, y_pred.shape)
     values = Traced.of(Node("constant", [], SCALAR, source=np.float32(1)), shape)
@@ -692,3 +689,6 @@ def _(
     if not (d_y.node.operation == "constant" and d_y.node.source == 1):
         d = d * d_y
     return [d.reshape(y_pred.shape), None, None]
+
+
+CLASSES[LossStep] = Lowered(_loss_step, _loss_step_backward)

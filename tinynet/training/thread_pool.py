@@ -27,6 +27,7 @@ import numpy as np
 
 from tinynet import config
 from tinynet._core.buffers import aligned
+from tinynet.kernels import object_code, runner
 from tinynet.program.row_order import Division, Table
 
 # Workers are started as soon as so many multiplications, which take about 2 ms, have been executed
@@ -89,8 +90,6 @@ class Pool:
     def _is_compiled(self) -> bool:
         """Return whether workers have code; the caller works alone until then."""
         if not self._can_share:
-            from tinynet.kernels import object_code, runner
-
             self._can_share = not object_code.is_compiling([runner.run_with_workers, runner.work])
         return self._can_share
 
@@ -102,8 +101,6 @@ class Pool:
         threads : int
             Number of threads that shall run, including this one.
         """
-        from tinynet.kernels import runner
-
         if self._started == 1:
             words = aligned((runner.BUSY + 8 * self.n,), np.int64)
             words.fill(0)
@@ -280,9 +277,7 @@ def processors() -> int:
     >>> processors() >= 1
     True
     """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return config._processors()
 
 
 def _forget() -> None:

@@ -33,7 +33,7 @@ from tinynet.program.symbols import BatchSizeNeeded, SymbolicTensor
 from tinynet.program.tape import GradientTape
 from tinynet.program.tensor import TABLE
 from tinynet.program.trace import CALL, RECORDER
-from tinynet.program.variable import Array, Variable, as_tensor, pack
+from tinynet.program.variable import Array, Variable, as_tensor, pack, snapshot
 from tinynet.sparse import LazyRows, SparseBatch
 from tinynet.training import data_adapters, thread_pool
 from tinynet.training.blas_threads import Computing
@@ -57,8 +57,8 @@ _SHORT = 1 << 20
 # How many programs a model keeps: one for each kind of batch.
 _MOST_PROGRAMS = 64
 
-# Variables with the values that they had.
-State = list[tuple[Variable, Array]]
+# Restores the values that Variables had.
+State = Callable[[], None]
 
 # Methods of Keras' loops that are not called here.
 _KINDS = ("train", "test", "predict")
@@ -206,9 +206,8 @@ class Trainer(_Network):
 
     def _many_steps(self, source: Any, batch_size: int) -> Any:
         """Return what does many steps in a call, if there is something for this program."""
-        if type(self)._train_step is not Trainer._train_step or self._plan is None:
-            return None
-        return ManySteps.of(self, source, batch_size)
+        is_own = type(self)._train_step is Trainer._train_step
+        return ManySteps.of(self, source, batch_size) if is_own else None
 
     # ------------------------------------------------------------ compile
 
@@ -372,8 +371,7 @@ class Trainer(_Network):
             if regularized:
                 add_penalties(plan.variables, plan.gradients, program.scale_of(values))
             self.optimizer._learn(plan)
-        self._count(program, values, batch, loss, parts)
-        program.give_back(work)
+        self._count(program, values, batch, loss, parts, work)
         return loss
 
     def _compiled_steps(
@@ -404,14 +402,12 @@ class Trainer(_Network):
         inputs = leaves(batch)
         machine = compiled.borrow(size)
         table = compiled.run(machine, inputs, size, stops, most)
-        loss = self._count_steps(compiled, machine, table, size, batch)
-        compiled.give_back(machine)
-        return len(table), loss
+        return len(table), self._count_steps(compiled, machine, table, size, batch)
 
     def _count_steps(
         self, compiled: Any, machine: Any, table: Array, size: int, batch: Batch
     ) -> float:
-        """Add what the runner computed for some batches to the metrics; return the last loss."""
+        """Add what a machine computed to the metrics, and give it back; return the last loss."""
         program, n = compiled.traced, len(leaves(batch)[0])
         sizes = np.full(len(table), size)
         sizes[-1] = min(len(table) * size, n) - (len(table) - 1) * size
@@ -431,6 +427,7 @@ class Trainer(_Network):
         if compiled.has_others:
             done = [metric for metric, *_ in (*program.counts, *compiled.counted)]
             self._count_others(compiled.results_of(machine, int(sizes[-1])), batch, done)
+        compiled.give_back(machine)
         return float(losses[-1, 0])
 
     def _compiled_step(self, batch: Batch, plan: Plan) -> Any:
@@ -443,9 +440,10 @@ class Trainer(_Network):
         return [v for v in self.trainable_weights if v.regularizer is not None]
 
     def _count(
-        self, program: ModelProgram, values: list[Any], batch: Batch, loss: float, parts: Any
-    ) -> None:
-        """Add a batch to the means of losses, and to the metrics."""
+        self, program: ModelProgram, values: list[Any], batch: Batch, loss: float, parts: Any,
+        work: Workspace | None = None,
+    ) -> None:  # fmt: skip
+        """Add a batch to the means of losses, and to the metrics; give its buffers back."""
         n = len(values[0])
         for mean, value in zip(program.means, [loss, *parts], strict=False):
             mean.total += value * n
@@ -455,6 +453,8 @@ class Trainer(_Network):
             metric.count += n
         if program.has_others:
             self._count_others(program.results(values), batch, [m for m, _ in program.counts])
+        if work is not None:
+            program.give_back(work)
 
     def _count_others(self, results: Any, batch: Batch, counted: list[Metric]) -> None:
         """Add a batch to the metrics that are not counted yet."""
@@ -585,14 +585,12 @@ class Trainer(_Network):
     @contextlib.contextmanager
     def _keeping_state(self) -> Iterator[None]:
         """Leave what a call of the model writes, such as moving averages, as it was."""
-        before = [(v, v.array.copy()) for v in self.non_trainable_weights]
+        restores = [snapshot(self.non_trainable_weights)]
+        restores += [metric._snapshot() for metric in self._own_metrics()]
         drawn = self._random_states()
-        restores = [metric._snapshot() for metric in self._own_metrics()]
         try:
             yield
         finally:
-            for variable, array in before:
-                variable.array[...] = array
             for generator, state in drawn:
                 generator.state = state
             for restore in restores:
@@ -1015,7 +1013,7 @@ class Trainer(_Network):
                     variables = [*self.weights, *getattr(self.optimizer, "variables", [])]
                 feed.named = many is not None and limit is None
                 feed.batch_size = size * many.at_once if feed.named else size
-                states = [*states[-1:], [(v, v.array.copy()) for v in variables]]
+                states = [*states[-1:], snapshot(variables)]
                 done = self._train_epoch(feed, epoch, hooks, bar, many, interrupt, states)
                 if not done:
                     data_adapters.warn_and_continue(
@@ -1088,7 +1086,10 @@ class Trainer(_Network):
                 else:
                     loss = self._train_step(batch, stops, plan)
             else:
-                done, loss = many.run(batch, stops, once=self.stop_training)
+                most = 1 if self.stop_training else None
+                done, loss = self._compiled_steps(
+                    many.compiled, batch, many.batch_size, stops, most
+                )
             step += done
             if stops and not math.isfinite(loss):
                 # If it is the first batch, this epoch began with weights that had diverged.
@@ -1109,8 +1110,7 @@ class Trainer(_Network):
 
     def _state(self) -> State:
         """Copy the weights and the optimizer's state."""
-        state = getattr(self.optimizer, "variables", [])
-        return [(v, v.array.copy()) for v in (*self.weights, *state)]
+        return snapshot((*self.weights, *getattr(self.optimizer, "variables", ())))
 
     def _is_finite(self) -> bool:
         return all(np.isfinite(v.array).all() for v in self.weights)
@@ -1142,11 +1142,10 @@ class Trainer(_Network):
         program.give_back(work)
         return loss
 
-    def _diverged(self, loss: float, where: str, before: str, good: State) -> FloatingPointError:
+    def _diverged(self, loss: float, where: str, before: str, good: Any) -> FloatingPointError:
         """Restore the last good state, and return the error that says so."""
         rate = float(getattr(self.optimizer, "learning_rate", math.nan))
-        for variable, array in good:
-            variable.array[...] = array
+        good()
         what, received = f"loss became {loss}", f"loss={loss}"
         if math.isfinite(loss):
             what, received = "weights became infinite or NaN", "weights that are not finite"
@@ -1242,32 +1241,24 @@ class Trainer(_Network):
         if isinstance(source, data_adapters.Examples):
             source = dataclasses.replace(source, dtype=None)  # batches are converted in threads
 
-        def compute(batch: Batch) -> Any:
-            if source.unchecked:
-                return self._call_hook("test", batch)
+        how = (size, limit, hooks, bar)
+        if source.unchecked:
+            call = functools.partial(self._call_hook, "test")
+            return self._each_batch("test", source, *how, call, lambda _: None, self._logs)
+
+        def compute(batch: Batch) -> Callable[[], Any]:
             batch = self._converted(batch[0]), *batch[1:]
             program = self._program("test", batch)
             compiled = program.compiled(isinstance(batch[0], SparseBatch), None, regularized)
             if compiled is not None:
-                return batch, compiled, *compiled.once(leaves(batch))
+                machine, table = compiled.once(leaves(batch))
+                ran = machine, table, len(leaves(batch)[0]), batch
+                return functools.partial(self._count_steps, compiled, *ran)
             with Computing():
-                return batch, program, self._forward(program, batch, regularized)
+                values, loss, parts, work = self._forward(program, batch, regularized)
+            return functools.partial(self._count, program, values, batch, loss, parts, work)
 
-        def count(found: Any) -> None:
-            if source.unchecked:
-                return
-            batch, program, *rest = found
-            if len(rest) == 2:
-                machine, table = rest
-                self._count_steps(program, machine, table, len(leaves(batch)[0]), batch)
-                program.give_back(machine)
-                return
-            ((values, loss, parts, work),) = rest
-            self._count(program, values, batch, loss, parts)
-            program.give_back(work)
-
-        how = (size, limit, hooks, bar)
-        return self._each_batch("test", source, *how, compute, count, self._logs)
+        return self._each_batch("test", source, *how, compute, lambda count: count(), self._logs)
 
     def _each_batch(
         self,
@@ -1728,7 +1719,7 @@ class Trainer(_Network):
         if self._hooked("train"):
             source = self._unchecked(x, y, sample_weight, class_weight)
             self.reset_metrics()
-            before = self._state() if stops else []
+            before = self._state() if stops else None
             loss = self._call_hook("train", next(source.batches(len(source))))
         else:
             with self._undone_on_error():
@@ -1741,7 +1732,7 @@ class Trainer(_Network):
             self._note_inputs(batch)
             self._hooked_logs = None
             self.reset_metrics()
-            before = self._state() if stops else []
+            before = self._state() if stops else None
             with Computing():
                 loss = self._train_step(whole, stops, plan)
         if stops and not (math.isfinite(loss) and self._is_finite()):
@@ -1800,13 +1791,12 @@ class Trainer(_Network):
         return self._outputs(x) if y is None else y
 
 
+@dataclasses.dataclass
 class ManySteps:
     """The steps of many batches, in one call of the runner.
 
     Parameters
     ----------
-    model : Trainer
-        The model.
     compiled : Compiled
         The program of a step.
     batch_size, at_once : int
@@ -1822,9 +1812,9 @@ class ManySteps:
     True
     """
 
-    def __init__(self, model: Trainer, compiled: Any, batch_size: int, at_once: int) -> None:
-        self._model, self._compiled = model, compiled
-        self.batch_size, self.at_once = batch_size, at_once
+    compiled: Any
+    batch_size: int
+    at_once: int
 
     @classmethod
     def of(cls, model: Trainer, source: Any, batch_size: int) -> ManySteps | None:
@@ -1860,29 +1850,7 @@ class ManySteps:
         if not source.is_ready:  # the batches of a call are converted together: into 4 MB at most
             size = batch_size * source.example_bytes
             at_once = min(at_once, max((1 << 22) // max(size, 1), 1))
-        return cls(model, compiled, batch_size, at_once)
-
-    def run(self, batch: Batch, stops: bool, once: bool = False) -> tuple[int, float]:
-        """Run the steps of some batches; return their number and the last loss.
-
-        Parameters
-        ----------
-        batch : tuple
-            Inputs, targets and weights of all batches.
-        stops : bool
-            Whether to stop at a loss that is not finite.
-        once : bool
-            Whether to run the first step only.
-
-        Returns
-        -------
-        int
-            Number of steps.
-        float
-            Last loss.
-        """
-        most = 1 if once else None
-        return self._model._compiled_steps(self._compiled, batch, self.batch_size, stops, most)
+        return cls(compiled, batch_size, at_once)
 
 
 def _stops(hooks: CallbackList) -> bool:
