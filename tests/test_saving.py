@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -13,38 +14,29 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import tinynet
-from tests import mostly_wide
-from tests.models import data_for, mixed, targets_for_mixed
+from tests import mostly_wide, tinynet_files
+from tests.models import bits, data_for, mixed, targets_for_mixed
 from tinynet import layers, saving
 from tinynet._core import registry
 
 WHOLE = [".tinynet", ".keras", ".h5", ".hdf5"]
 COMPLETE = [".tinynet", ".keras"]
+EVERY = [".weights.h5", *WHOLE]
+KINDS = [*WHOLE[:3], ".weights.h5"]
 RNG = np.random.default_rng(0)
 X = RNG.random((50, 3, 4), dtype=np.float32)
 Y = RNG.integers(0, 5, 50)
 
 
-def net() -> tinynet.Sequential:
-    return tinynet.Sequential(
-        [
-            tinynet.Input((3, 4)),
-            layers.Flatten(),
-            layers.Dense(8, activation="relu"),
-            layers.Dropout(0.3),
-            layers.BatchNormalization(),
-            tinynet.Sequential([layers.Dense(5), layers.Softmax()]),
-        ]
-    )
-
-
-def compiled(optimizer: Any = "adam") -> tinynet.Sequential:
-    model = net()
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+def compiled(optimizer: Any = "adam") -> Any:
+    """Make a model with random layers, moving averages and a model in it; None: not compiled."""
+    last = tinynet.Sequential([layers.Dense(5), layers.Softmax()])
+    row = [layers.Flatten(), layers.Dense(8, "relu"), layers.Dropout(0.3)]
+    model = tinynet.Sequential([tinynet.Input((3, 4)), *row, layers.BatchNormalization(), last])
+    if optimizer:
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -52,10 +44,12 @@ def train(model: Any, first: int = 0, last: int = 2) -> Any:
     return model.fit(X, Y, batch_size=16, initial_epoch=first, epochs=last, verbose=0)
 
 
-def state(model: Any) -> list[bytes]:
-    """Everything that loading may change, as bytes."""
-    variables = [*model.weights, *(model.optimizer.variables if model.compiled else [])]
-    return [v.array.tobytes() for v in variables]
+def save(model: Any, path: Path) -> None:
+    (model.save_weights if path.name.endswith(".weights.h5") else model.save)(path)
+
+
+def values(model: Any) -> list[bytes]:
+    return [w.tobytes() for w in model.get_weights()]
 
 
 # ------------------------------------------------------------ what is saved is what is loaded
@@ -69,7 +63,7 @@ def test_a_saved_model_is_the_same_model(suffix: str, tmp_path: Path) -> None:
     loaded = tinynet.models.load_model(tmp_path / f"net{suffix}")
     assert type(loaded) is tinynet.Sequential
     assert loaded.to_json() == model.to_json()
-    assert state(loaded) == state(model)
+    assert bits(loaded) == bits(model)
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
     assert loaded.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
 
@@ -87,7 +81,7 @@ def test_resume_is_resume(optimizer: str, suffix: str, tmp_path: Path) -> None:
     assert resumed.history.history == first
     assert resumed.history.epoch == [0, 1]
     assert train(resumed, 2, 4).history == second
-    assert state(resumed) == state(straight)
+    assert bits(resumed) == bits(straight)
 
 
 @pytest.mark.parametrize("suffix", COMPLETE)
@@ -96,16 +90,12 @@ def test_graphs_resume_bit_for_bit(suffix: str, tmp_path: Path) -> None:
     x = data_for(model)
     model.fit(x, y, epochs=2, batch_size=8, verbose=0)
     model.save(tmp_path / f"net{suffix}")
-    loaded = tinynet.models.load_model(tmp_path / f"net{suffix}")
-    results = []
+    loaded, results = tinynet.models.load_model(tmp_path / f"net{suffix}"), []
     for m in (model, loaded):
         tinynet.utils.set_random_seed(3)
         m.fit(x, y, epochs=2, batch_size=8, verbose=0)
-        state = [v.array for v in m.optimizer.variables]
-        results.append(([*m.get_weights(), *state], m.evaluate(x, y, verbose=0, return_dict=True)))
-    for found, expected in zip(results[0][0], results[1][0], strict=True):
-        np.testing.assert_array_equal(found, expected)
-    assert results[0][1] == results[1][1]
+        results.append((bits(m), m.evaluate(x, y, verbose=0, return_dict=True)))
+    assert results[0] == results[1]
     assert [*results[0][1]] == ["cls_accuracy", "cls_loss", "loss", "reg_err", "reg_loss"]
 
 
@@ -147,8 +137,7 @@ def test_callbacks_save_graphs(tmp_path: Path) -> None:
             )
         except KeyboardInterrupt:
             assert len(listed) == 3
-    for found, expected in zip(models[2].get_weights(), models[0].get_weights(), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    assert values(models[2]) == values(models[0])
     assert tinynet.models.load_model(tmp_path / "best.keras").name == "mixed"
 
 
@@ -165,80 +154,106 @@ def test_resume_in_a_new_process(tmp_path: Path) -> None:
         model.fit(data["x"], data["y"], batch_size=16, initial_epoch=1, epochs=3, verbose=0)
         model.save("more.tinynet")
     """
-    root = str(Path(tinynet.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": root}
+    environment = {**os.environ, "PYTHONPATH": str(Path(tinynet.__file__).parents[1])}
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
     train(model, 1, 3)
-    assert state(tinynet.models.load_model(tmp_path / "more.tinynet")) == state(model)
-
-
-activation = st.sampled_from([None, "relu", "tanh", "sigmoid", "softmax"])
-name = st.none() | st.text("abz 0_.é日", min_size=1, max_size=6)
-dense = st.builds(
-    lambda units, activation, bias: lambda: layers.Dense(units, activation, use_bias=bias),
-    st.integers(1, 5),
-    activation,
-    st.booleans(),
-)
-simple = st.sampled_from(
-    [
-        lambda: layers.ReLU(max_value=2),
-        lambda: layers.LeakyReLU(negative_slope=0.1),
-        lambda: layers.Softmax(),
-        lambda: layers.Activation("tanh"),
-        lambda: layers.Flatten(),
-        lambda: layers.Dropout(0.5, seed=3),
-        lambda: layers.Rescaling(2.0, 1.0),
-        lambda: layers.BatchNormalization(scale=False),
-    ]
-)
-row = st.lists(dense | simple, min_size=1, max_size=4)
-nested = st.builds(lambda made: lambda: tinynet.Sequential([m() for m in made]), row)
-architecture = st.lists(dense | simple | nested, min_size=1, max_size=5)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    made=architecture,
-    shape=st.lists(st.integers(1, 3), min_size=1, max_size=3),
-    optimizer=st.none() | st.sampled_from(["adam", "sgd"]),
-    suffix=st.sampled_from(WHOLE),
-    name=name,
-)
-def test_save_and_load_are_identity(
-    tmp_path_factory: Any, made: Any, shape: Any, optimizer: Any, suffix: str, name: Any
-) -> None:
-    model = tinynet.Sequential([tinynet.Input(shape), *(make() for make in made)], name=name)
-    if optimizer:
-        model.compile(optimizer, "mse", weighted_metrics=["mae"])
-    path = tmp_path_factory.mktemp("net") / f"net{suffix}"
-    model.save(path)
-    loaded = tinynet.models.load_model(path)
-    assert loaded.to_json() == model.to_json()
-    assert state(loaded)[: len(model.weights)] == state(model)[: len(model.weights)]
-    x = np.ones((2, *shape), np.float32)
-    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    assert bits(tinynet.models.load_model(tmp_path / "more.tinynet")) == bits(model)
 
 
 def test_the_same_model_makes_the_same_bytes(tmp_path: Path) -> None:
     model = compiled()
-    model.save(tmp_path / "a.tinynet")
-    tinynet.models.load_model(tmp_path / "a.tinynet").save(tmp_path / "b.tinynet")
-    a, b = (zipfile.ZipFile(tmp_path / f"{n}.tinynet") for n in "ab")
-    names = [info.filename for info in a.infolist() if info.filename.startswith("weights")]
-    assert [a.read(n) for n in names] == [b.read(n) for n in names]
-    model.save(tmp_path / "c.tinynet")
-    assert (tmp_path / "a.tinynet").read_bytes() == (tmp_path / "c.tinynet").read_bytes()
+    for name in ("a", "b"):
+        model.save(tmp_path / f"{name}.tinynet")
+    tinynet.models.load_model(tmp_path / "a.tinynet").save(tmp_path / "c.tinynet")
+    a, b, c = ((tmp_path / f"{name}.tinynet").read_bytes() for name in "abc")
+    assert a == b == c
 
 
-def test_numpy_reads_the_arrays(tmp_path: Path) -> None:
-    model = compiled()
-    model.save(tmp_path / "net.tinynet")
-    with (
-        zipfile.ZipFile(tmp_path / "net.tinynet") as archive,
-        archive.open("weights/0.npy") as member,
-    ):
-        np.testing.assert_array_equal(np.load(member), model.get_weights()[0])
+# ------------------------------------------------------------ .tinynet and other programs
+
+
+def everything() -> tuple[Any, list[Any]]:
+    """Make a model with all kinds of arrays in its file, and the state of a callback."""
+    model = tinynet.Sequential(
+        [
+            tinynet.Input((3, 4)),
+            layers.Flatten(name="日本é"),
+            layers.Dense(8, name="optimizer", dtype="float64"),
+            Steps(name="steps"),
+            tinynet.Sequential([layers.Dense(5, name="steps"), layers.Dropout(0.5)], name="a"),
+            tinynet.Sequential([layers.Dense(5, name="steps"), layers.Softmax()], name="b"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    train(model)
+    return model, [("Own", {"best": 0.5, "none": None, "weights": model.get_weights()})]
+
+
+class Steps(layers.Layer):
+    """Weights of other types and shapes than other layers have."""
+
+    def build(self, shape: Any) -> None:
+        for dtype, own in {"bool": (3,), "int8": (), "int64": (2, 2), "float32": (0, 3)}.items():
+            self.add_weight(shape=own, dtype=dtype, name="same", trainable=False)
+
+    def call(self, x: Any) -> Any:
+        return x
+
+
+def kept_by_callbacks(model: Any, path: Path) -> Any:
+    with saving.saving_api.reading(path) as source:
+        return source.callbacks(model)
+
+
+@pytest.mark.filterwarnings("ignore:.* computes a softmax")
+def test_other_programs_read_the_arrays(tmp_path: Path) -> None:
+    """By the layout's documentation, and with the package safetensors."""
+    path, (model, states) = tmp_path / "net.tinynet", everything()
+    path.write_bytes(saving.tinynet_format.write(model, callbacks=states))
+    about, arrays = tinynet_files.unpack(path.read_bytes())
+    expected = [*map(np.asarray, model.weights), *map(np.asarray, model.optimizer.variables)]
+    found = [*arrays.values()]
+    assert sum(about["arrays"].values()) == len(found)
+    columns = [*model.history.history.values(), model.history.epoch]
+    assert [c.tolist() for c in found[len(expected) : len(expected) + 3]] == columns
+    expected = [*expected, *found[len(expected) : len(expected) + 3], *model.get_weights()]
+    for a, b in zip(found, expected, strict=True):
+        assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+    assert json.dumps(about["model"]) == model.to_json()
+    assert about["format_version"] == "2"
+    package = pytest.importorskip("safetensors.numpy")
+    read = package.load_file(path)
+    assert read.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert (read[name].dtype, read[name].shape) == (array.dtype, array.shape)
+        np.testing.assert_array_equal(read[name], array)
+    with pytest.importorskip("safetensors").safe_open(path, "np") as opened:
+        assert opened.metadata()["format"] == "tinynet"
+    loaded = tinynet.models.load_model(path, {"Steps": Steps})
+    assert bits(loaded) == bits(model)
+    ((name, kept),) = kept_by_callbacks(loaded, path)
+    weights = [w.tobytes() for w in kept.pop("weights")]
+    assert (name, kept, weights) == ("Own", {"best": 0.5, "none": None}, values(model))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_older_versions_are_read(version: int, tmp_path: Path) -> None:
+    """The files were written by releases that had these versions."""
+    path = Path(__file__).with_name("files") / f"version_{version}.tinynet"
+    model, other = tinynet.models.load_model(path), tinynet.models.load_model(path, compile=False)
+    other.set_weights([0 * w for w in other.get_weights()])
+    other.load_weights(path)
+    everything = hashlib.sha256(b"".join(bits(model))).hexdigest()
+    assert everything == "16bd0738cb3f30ea0c4d6a5260560ecf74ec06334c6af5035eba7fde9572de87"
+    assert bits(other) == values(model)
+    assert model.history.history["loss"] == [1.2499017715454102, 1.0924135446548462]
+    assert model.history.epoch == [0, 1]
+    ((name, kept),) = kept_by_callbacks(model, path)
+    assert [w.tobytes() for w in kept.pop("best_weights")] == values(model)
+    numbers = {"best": 0.5, "wait": 1, "stopped_epoch": 0, "best_epoch": None}
+    assert (name, kept) == ("EarlyStopping", numbers)
+    random = saving.state.describe_run(model)[0]["random"]["_random"]["state"]
+    assert random["state"] == 238593152707165450502337975274211576052
 
 
 @pytest.mark.parametrize("suffix", WHOLE)
@@ -259,12 +274,6 @@ def test_models_that_are_not_built_have_no_weights_to_save(suffix: str, tmp_path
     loaded = tinynet.models.load_model(tmp_path / f"net{suffix}")
     assert not loaded.built
     assert loaded.predict(np.ones((1, 2))).shape == (1, 3)
-
-
-def test_float64_stays_float64(tmp_path: Path) -> None:
-    model = tinynet.Sequential([tinynet.Input((3,)), layers.Dense(2, dtype="float64")])
-    model.save(tmp_path / "net.tinynet")
-    assert tinynet.models.load_model(tmp_path / "net.tinynet").weights[0].dtype == "float64"
 
 
 def test_json_is_the_model_without_its_weights() -> None:
@@ -387,7 +396,7 @@ def save_and_load(models: list[Any], suffix: str, path: Path) -> set[int]:
     for i, model in enumerate(models):
         path.write_bytes(b"old")
         try:
-            (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+            save(model, path)
         except ValueError:
             assert path.read_bytes() == b"old"
             refused.add(i)
@@ -398,11 +407,11 @@ def save_and_load(models: list[Any], suffix: str, path: Path) -> set[int]:
         else:
             other = tinynet.models.load_model(path)
             assert other.to_json() == model.to_json()
-        assert state(other) == state(model)
+        assert bits(other) == bits(model)
     return refused
 
 
-@pytest.mark.parametrize("suffix", mostly_wide([*WHOLE[:3], ".weights.h5"], ".tinynet"))
+@pytest.mark.parametrize("suffix", mostly_wide(KINDS, ".tinynet"))
 def test_what_is_saved_can_be_loaded(suffix: str, tmp_path: Path) -> None:
     """Sizes and names that a format can't hold are refused before the file is replaced."""
     pytest.importorskip("h5py")
@@ -415,26 +424,14 @@ def test_what_is_saved_can_be_loaded(suffix: str, tmp_path: Path) -> None:
     assert not {0, 1, 2, 7, 11} & refused  # plain names and common sizes are not refused
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize("suffix", [*WHOLE[:3], ".weights.h5"])
-def test_thousands_of_layers_are_saved_or_refused(suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "n", [pytest.param(600, marks=pytest.mark.slow), pytest.param(3400, marks=pytest.mark.wide)]
+)
+@pytest.mark.parametrize("suffix", KINDS)
+def test_hundreds_of_layers_are_saved(suffix: str, n: int, tmp_path: Path) -> None:
+    """Thousands are saved or refused."""
     pytest.importorskip("h5py")
-    save_and_load([large(3400)], suffix, tmp_path / f"net{suffix}")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("suffix", [*WHOLE[:3], ".weights.h5"])
-def test_hundreds_of_layers_are_saved(suffix: str, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
-    assert not save_and_load([large(600)], suffix, tmp_path / f"net{suffix}")
-
-
-def test_functional_models_refuse_equal_names() -> None:
-    x = tinynet.Input((2,), name="a")
-    for names in (("b", "b"), ("a", "b")):
-        end = layers.Dense(2, name=names[1])(layers.Dense(2, name=names[0])(x))
-        with pytest.raises(ValueError, match=r"different names.*Received: "):
-            tinynet.Model(x, end)
+    assert not save_and_load([large(n)], suffix, tmp_path / f"net{suffix}") or n > 600
 
 
 # ------------------------------------------------------------ float types
@@ -482,7 +479,7 @@ def test_float_type_survives_another_session(
         options = {"epochs": 2, "verbose": 0, "shuffle": False}
         later = [net.fit(x, Y, **options).history for net in (model, loaded)]
         assert later[0] == later[1]
-        assert state(loaded) == state(model)
+        assert bits(loaded) == bits(model)
         clone = tinynet.models.clone_model(loaded)
         assert {w.dtype for w in clone.weights} <= {floatx}
 
@@ -495,7 +492,7 @@ def random_row(rng: np.random.Generator, dtypes: list[str | None], depth: int = 
     row: list[Any] = []
     for _ in range(rng.integers(1, 5)):
         dtype = dtypes[rng.integers(len(dtypes))]
-        kind = rng.integers(8 if depth < 2 else 7)
+        kind = rng.integers(10 if depth < 2 else 9)
         row.append(
             [
                 lambda d: layers.Dense(
@@ -507,8 +504,12 @@ def random_row(rng: np.random.Generator, dtypes: list[str | None], depth: int = 
                     trainable=bool(rng.integers(4)),
                     dtype=d,
                 ),
-                lambda d: layers.BatchNormalization(momentum=0.9, dtype=d),
-                lambda d: layers.Dropout(0.3, dtype=d),
+                lambda d: layers.BatchNormalization(
+                    momentum=0.9, scale=bool(rng.integers(2)), dtype=d
+                ),
+                lambda d: layers.Dropout(0.3, seed=[None, 3][rng.integers(2)], dtype=d),
+                lambda d: layers.ReLU(max_value=2, dtype=d),
+                lambda d: layers.Softmax(dtype=d),
                 lambda d: layers.LeakyReLU(negative_slope=0.2, dtype=d),
                 lambda d: layers.Rescaling(0.5, 0.1, dtype=d),
                 lambda d: layers.Activation("sigmoid", dtype=d),
@@ -519,15 +520,17 @@ def random_row(rng: np.random.Generator, dtypes: list[str | None], depth: int = 
     return row
 
 
-def random_model(rng: np.random.Generator, dtypes: list[str | None]) -> Any:
-    row = [*random_row(rng, dtypes), layers.Dense(3, dtype=dtypes[0])]
+def random_model(rng: np.random.Generator, dtypes: list[str | None], shape: Any) -> Any:
+    row = [*random_row(rng, dtypes), layers.Flatten(), layers.Dense(3, dtype=dtypes[0])]
+    name = [None, "é日 b", "_0."][rng.integers(3)]
     if rng.integers(2):
-        x = end = tinynet.Input((4,))
+        x = end = tinynet.Input(shape)
         for layer in row:
             end = layer(end)
-        model: Any = tinynet.Model(x, end)
+        model: Any = tinynet.Model(x, end, name=name)
     else:
-        model = tinynet.Sequential([*[tinynet.Input((4,))] * int(rng.integers(2)), *row])
+        start = [tinynet.Input(shape)] * int(rng.integers(2))
+        model = tinynet.Sequential([*start, *row], name=name)
     o = tinynet.optimizers
     rate = [0.01, o.schedules.CosineDecay(0.01, 10)][rng.integers(2)]
     options = {
@@ -552,9 +555,10 @@ def test_random_models_continue_after_loading(
     floatx, other = rng.permutation(floats)
     dtypes: list[str | None] = [[None], [None, *floats]][rng.integers(2)]
     path, notes = tmp_path / f"net{suffix}", Noting()
-    x, y = rng.normal(size=(24, 4)), rng.normal(size=(24, 3))
+    shape = rng.integers(1, 4, size=rng.integers(1, 4)).tolist()
+    x, y = rng.normal(size=(24, *shape)), rng.normal(size=(24, 3))
     with tinynet.config.floatx_scope(str(floatx)):
-        model = random_model(rng, dtypes)
+        model = random_model(rng, dtypes, shape)
         notes.values = tuple(LOGGED[i][0] for i in rng.integers(len(LOGGED), size=3))
         fits = {"verbose": 0, "batch_size": 8, "callbacks": [notes]}
         model.fit(x, y, epochs=int(rng.integers(1, 4)), validation_split=0.2, **fits)
@@ -563,7 +567,7 @@ def test_random_models_continue_after_loading(
         loaded = tinynet.models.load_model(path)
         assert loaded.to_json() == model.to_json()
         assert [w.dtype for w in loaded.weights] == [w.dtype for w in model.weights]
-        assert state(loaded) == state(model)
+        assert bits(loaded) == bits(model)
         found, expected = (net.predict(x, verbose=0) for net in (loaded, model))
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
@@ -577,23 +581,13 @@ def test_random_models_continue_after_loading(
             fits |= {"epochs": 0}
         later = [net.fit(x, y, **fits).history for net in (loaded, model)]
         assert repr(later[0]) == repr(later[1])
-        assert state(loaded) == state(model)
+        assert bits(loaded) == bits(model)
 
 
 # ------------------------------------------------------------ weights alone
 
 
-@pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
-def test_weights_are_loaded_from_every_format(suffix: str, tmp_path: Path) -> None:
-    model, other = compiled(), compiled()
-    train(model)
-    save = model.save_weights if suffix == ".weights.h5" else model.save
-    save(tmp_path / f"net{suffix}")
-    other.load_weights(tmp_path / f"net{suffix}")
-    assert state(other) == state(model)
-
-
-def test_another_optimizer_keeps_its_state(tmp_path: Path) -> None:
+def test_another_optimizer_keeps_its_bits(tmp_path: Path) -> None:
     model, other = compiled("adam"), compiled("sgd")
     train(model)
     model.save(tmp_path / "net.tinynet")
@@ -603,23 +597,21 @@ def test_another_optimizer_keeps_its_state(tmp_path: Path) -> None:
     np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
 
 
-@pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
+@pytest.mark.parametrize("suffix", EVERY)
 def test_load_weights_keeps_the_learning_rate(suffix: str, tmp_path: Path) -> None:
     """What the user has set wins over the file; moments and iterations are loaded."""
     path = tmp_path / f"net{suffix}"
     model = compiled(tinynet.optimizers.Adam(0.01))
     train(model)
-    (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+    save(model, path)
     other = compiled(tinynet.optimizers.Adam(1e-5, weight_decay=0.1))
     other.load_weights(path)
     assert float(other.optimizer.learning_rate) == np.float32(1e-5)
     assert other.optimizer.weight_decay == 0.1
-    assert state(other)[: len(model.weights)] == state(model)[: len(model.weights)]
+    assert bits(other)[: len(model.weights)] == bits(model)[: len(model.weights)]
     assert int(other.optimizer.iterations) == int(model.optimizer.iterations) == 8
-    slots = [optimizer.variables[2:] for optimizer in (other.optimizer, model.optimizer)]
-    assert len(slots[0]) == 12
-    for a, b in zip(*slots, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert bits(other)[-12:] == bits(model)[-12:]
+    assert len(other.optimizer.variables) == 14
     other.optimizer.learning_rate = 0.5  # also while training
     other.load_weights(path)
     assert float(other.optimizer.learning_rate) == 0.5
@@ -628,7 +620,7 @@ def test_load_weights_keeps_the_learning_rate(suffix: str, tmp_path: Path) -> No
     with pytest.warns(UserWarning, match="state of the optimizer is left"):
         scheduled.load_weights(path)
     assert float(scheduled.optimizer.learning_rate) == np.float32(0.2)
-    late = net()
+    late = compiled(None)
     late.load_weights(path)
     late.compile(tinynet.optimizers.Adam(0.25), "sparse_categorical_crossentropy")
     assert float(late.optimizer.learning_rate) == 0.25
@@ -645,27 +637,27 @@ def with_another_head(units: int) -> tinynet.Sequential:
     return model
 
 
-@pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
+@pytest.mark.parametrize("suffix", EVERY)
 def test_load_weights_skips_mismatches(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"net{suffix}"
     model, other = with_another_head(2), with_another_head(5)
     model.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
-    (model.save_weights if suffix == ".weights.h5" else model.save)(path)
-    before = state(other)
+    save(model, path)
+    before = bits(other)
     with pytest.raises(ValueError, match=r"Received: shape"):
         other.load_weights(path)
-    assert state(other) == before
+    assert bits(other) == before
     with pytest.warns(UserWarning, match=r"do not fit the file: .*head"):
         other.load_weights(path, skip_mismatch=True)
-    assert state(other)[:2] == state(model)[:2]
-    assert state(other)[2:] == before[2:]
+    assert bits(other)[:2] == bits(model)[:2]
+    assert bits(other)[2:] == before[2:]
     damaged = bytearray(path.read_bytes())
     kernel = model.get_weights()[0].tobytes()
     damaged[damaged.index(kernel)] ^= 1
     path.write_bytes(damaged)
     with pytest.raises(ValueError, match=r"Received: "):  # damage is not a mismatch
         other.load_weights(path, skip_mismatch=True)
-    assert state(other)[:2] == state(model)[:2]
+    assert bits(other)[:2] == bits(model)[:2]
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".tinynet", ".keras"])
@@ -673,11 +665,11 @@ def test_load_weights_skips_missing_layers(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"net{suffix}"
     model, longer = with_another_head(2), with_another_head(2)
     longer.add(layers.Dense(1))
-    (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+    save(model, path)
     with pytest.warns(UserWarning, match=r"do not fit the file"):
         longer.load_weights(path, skip_mismatch=True)
-    assert state(longer)[:4] == state(model)[:4]
-    (longer.save_weights if suffix == ".weights.h5" else longer.save)(path)
+    assert bits(longer)[:4] == bits(model)[:4]
+    save(longer, path)
     with pytest.warns(UserWarning, match=r"do not fit the file"):
         model.load_weights(path, skip_mismatch=True)
 
@@ -700,113 +692,48 @@ def test_load_weights_by_name(suffix: str, tmp_path: Path) -> None:
         wider.load_weights(path, by_name=True, skip_mismatch=True)
     with pytest.warns(UserWarning, match="nothing is loaded"):
         tinynet.Sequential([tinynet.Input((4,)), layers.Dense(3)]).load_weights(path, by_name=True)
-    with pytest.raises(ValueError, match=r"by_name=True needs a whole-model"):
-        other.load_weights(tmp_path / "net.weights.h5", by_name=True)
 
 
-def wrong_shape() -> tinynet.Sequential:
-    return tinynet.Sequential(
-        [tinynet.Input((3, 4)), layers.Flatten(), layers.Dense(8), layers.Dense(6)]
-    )
-
-
-def fewer_layers() -> tinynet.Sequential:
-    return tinynet.Sequential([tinynet.Input((3, 4)), layers.Flatten(), layers.Dense(8)])
-
-
-@pytest.mark.parametrize("make", [wrong_shape, fewer_layers])
-@pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
-def test_a_file_that_does_not_fit_changes_nothing(make: Any, suffix: str, tmp_path: Path) -> None:
-    saved = tinynet.Sequential(
-        [tinynet.Input((3, 4)), layers.Flatten(), layers.Dense(8), layers.Dense(5)]
+@pytest.mark.parametrize("units", [[8, 6], [8]])
+@pytest.mark.parametrize("suffix", EVERY)
+def test_a_file_that_does_not_fit_changes_nothing(
+    units: list[int], suffix: str, tmp_path: Path
+) -> None:
+    saved, model = (
+        tinynet.Sequential([tinynet.Input((12,)), *map(layers.Dense, row)])
+        for row in ([8, 5], units)
     )
     saved.compile("adam", "mse")
-    (saved.save_weights if suffix == ".weights.h5" else saved.save)(tmp_path / f"net{suffix}")
-    model = make()
     model.compile("adam", "mse")
-    before = state(model)
+    save(saved, tmp_path / f"net{suffix}")
+    before = bits(model)
     with pytest.raises(ValueError, match=r"net.*Received: "):
         model.load_weights(tmp_path / f"net{suffix}")
-    assert state(model) == before
+    assert bits(model) == before
 
 
-@pytest.mark.parametrize("suffix", [".weights.h5", *WHOLE])
+@pytest.mark.parametrize("suffix", EVERY)
 def test_a_truncated_file_changes_nothing(suffix: str, tmp_path: Path) -> None:
     model, path = compiled(), tmp_path / f"net{suffix}"
     train(model)
-    (model.save_weights if suffix == ".weights.h5" else model.save)(path)
-    data, before = path.read_bytes(), state(model)
+    save(model, path)
+    data, before = path.read_bytes(), bits(model)
     for length in np.linspace(0, len(data) - 1, 30).astype(int):
         path.write_bytes(data[:length])
         with pytest.raises(ValueError, match="Received: "):
             model.load_weights(path)
-    assert state(model) == before
-
-
-def test_weights_need_a_built_model(tmp_path: Path) -> None:
-    model = tinynet.Sequential([layers.Dense(3)])
-    with pytest.raises(ValueError, match=r"before saving weights.*built=False"):
-        model.save_weights(tmp_path / "net.weights.h5")
-    net().save_weights(tmp_path / "net.weights.h5")
-    with pytest.raises(ValueError, match=r"before loading weights.*built=False"):
-        model.load_weights(tmp_path / "net.weights.h5")
-    with pytest.raises(ValueError, match="only weights"):
-        tinynet.models.load_model(tmp_path / "net.weights.h5")
+    assert bits(model) == before
 
 
 # ------------------------------------------------------------ names, and writing whole or not
 
 
-def test_endings_say_what_is_allowed(tmp_path: Path) -> None:
-    model = net()
-    for ending in ("net", "net.pkl", "net.pb", "net.npz", "net.weights.keras.bak"):
-        with pytest.raises(ValueError, match=f"must end in .*Received: filepath=.*{ending}"):
-            model.save(tmp_path / ending)
-        with pytest.raises(ValueError, match=f"must end in .*Received: filepath=.*{ending}"):
-            tinynet.models.load_model(tmp_path / ending)
-    for ending in ("net.h5", "net.tinynet"):
-        with pytest.raises(ValueError, match=r"must end in '.weights.h5'"):
-            model.save_weights(tmp_path / ending)
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize("suffix", WHOLE)
-def test_missing_files_are_named(suffix: str, tmp_path: Path) -> None:
-    for load in (tinynet.models.load_model, net().load_weights):
-        with pytest.raises(ValueError, match=f"no such file.*missing{suffix}"):
-            load(tmp_path / f"missing{suffix}")
-    (tmp_path / f"folder{suffix}").mkdir()
-    with pytest.raises(ValueError, match="no such file"):
-        tinynet.models.load_model(tmp_path / f"folder{suffix}")
-
-
 def test_an_existing_file_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
-    model = net()
-    model.save(tmp_path / "net.tinynet")
+    model, path = compiled(), tmp_path / "net.tinynet"
+    model.save(path, overwrite=False)
     with pytest.raises(FileExistsError, match=r"net\.tinynet"):
-        model.save(tmp_path / "net.tinynet", overwrite=False)
-    model.save(str(tmp_path / "net.tinynet"))
-    model.save(tmp_path / "new.tinynet", overwrite=False)
-
-
-@pytest.mark.parametrize("suffix", WHOLE)
-def test_a_failed_save_leaves_the_older_file(
-    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, model = tmp_path / f"net{suffix}", compiled()
-    model.save(path)
-    before = path.read_bytes()
-    train(model)
-
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
-            model.save(path)
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == [path.name]
+        model.save(path, overwrite=False)
+    model.save(str(path))
 
 
 # ------------------------------------------------------------ the user's own
@@ -847,21 +774,11 @@ def test_registered_classes_are_known(tmp_path: Path, monkeypatch: pytest.Monkey
     assert tinynet.models.load_model(tmp_path / "net.tinynet").output_shape == (None, 4)
 
 
-def test_what_json_cannot_hold_is_refused_on_saving(tmp_path: Path) -> None:
-    class Odd(Doubled):
-        def get_config(self) -> dict[str, Any]:
-            return {**super().get_config(), "odd": object()}
-
-    with pytest.raises(ValueError, match="A configuration can hold"):
-        tinynet.Sequential([tinynet.Input((4,)), Odd(2)]).save(tmp_path / "net.tinynet")
-    assert os.listdir(tmp_path) == []
-
-
 # ------------------------------------------------------------ names of files
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-@pytest.mark.parametrize("suffix", [*WHOLE, ".weights.h5"])
+@pytest.mark.parametrize("suffix", EVERY)
 def test_undecodable_file_names_work(suffix: str, tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/\xff" + suffix.encode()
     model = compiled()
@@ -870,11 +787,9 @@ def test_undecodable_file_names_work(suffix: str, tmp_path: Path) -> None:
             model.save_weights(path)
         else:
             model.save(path)
-            assert state(tinynet.models.load_model(path)) == state(model)
+            assert bits(tinynet.models.load_model(path)) == bits(model)
         model.load_weights(path)
     assert os.listdir(os.fsencode(tmp_path)) == [b"\xff" + suffix.encode()]
-    with pytest.raises(TypeError, match=r"filepath must be a string or a path"):
-        model.save(None)
 
 
 def dense(units: int, **kwargs: Any) -> Any:
@@ -967,7 +882,7 @@ def test_custom_models_are_saved_as_a_whole(suffix: str, kind: str, tmp_path: Pa
         other = tinynet.models.load_model(path)
         assert type(other) is type(model)
         assert (other.name, other.compiled) == (model.name, model.compiled)
-        assert state(other) == state(model)
+        assert bits(other) == bits(model)
     np.testing.assert_array_equal(other.predict(x, verbose=0), expected)
 
 
@@ -1011,7 +926,7 @@ def test_custom_build_configs_are_used(tmp_path: Path) -> None:
     model.build((None, 4))
     model.save(tmp_path / "net.tinynet")
     loaded = tinynet.models.load_model(tmp_path / "net.tinynet", custom_objects={"Own": Own})
-    assert state(loaded) == state(model)
+    assert bits(loaded) == bits(model)
 
 
 # ------------------------------------------------------------ whole models of Keras 2
@@ -1262,11 +1177,3 @@ def test_keras2_layers_that_are_missing_are_named(name: str, tmp_path: Path) -> 
         own = {name: Special}
         model = tinynet.models.load_model(tmp_path / "net.h5", custom_objects=own)
         assert type(model.layers[0]) is Special
-
-
-@pytest.mark.parametrize("sizes", [None, [1.0], ["a", 1.0], [1.0, 2.0, 3.0], {"a": 1}, [1, 2]])
-def test_malformed_scale_of_inputs_is_refused(sizes: Any) -> None:
-    model = tinynet.Sequential([layers.Input((2,)), layers.Dense(1)])
-    run = {**saving.state.describe_run(model)[0], "input_sizes": sizes}
-    with pytest.raises(ValueError, match=r"input_sizes must be two floats. Received: "):
-        saving.state._read_run(model, run)
