@@ -686,7 +686,7 @@ def dataset(**options: Any) -> Callable[[Any, Any], None]:
 
 
 LINKS, WHOLE = "Links are not followed", "must be stored whole"
-NUMBERS, DAMAGED = "must hold plain numbers", "is damaged.*another checksum"
+DAMAGED = "is damaged.*another checksum"
 SHAPE = r"must be of shape \(4, 5\)"
 HDF5: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "soft link": (lambda f, h5py: put(f, KERNEL, h5py.SoftLink("/layers/dense_1/vars/0")), LINKS),
@@ -706,12 +706,12 @@ HDF5: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda f, h5py: replace(f, data=h5py.Empty("f4")),
         f"{SHAPE}.*Received: shape None",
     ),
-    "texts": (dataset(dtype=lambda h5py: h5py.string_dtype()), NUMBERS),
-    "ragged": (dataset(dtype=lambda h5py: h5py.vlen_dtype(np.float32)), NUMBERS),
-    "references": (dataset(dtype=lambda h5py: h5py.ref_dtype), NUMBERS),
-    "records": (dataset(dtype=[("a", "f4")]), NUMBERS),
+    "texts": (dataset(dtype=lambda h5py: h5py.string_dtype()), SHAPE),
+    "ragged": (dataset(dtype=lambda h5py: h5py.vlen_dtype(np.float32)), SHAPE),
+    "references": (dataset(dtype=lambda h5py: h5py.ref_dtype), SHAPE),
+    "records": (dataset(dtype=[("a", "f4")]), SHAPE),
     "group for array": (group_for_array, "must be an array"),
-    "named type": (lambda f, h5py: put(f, KERNEL, np.dtype("f4")), "must lead to groups and data"),
+    "named type": (lambda f, h5py: put(f, KERNEL, np.dtype("f4")), "must be an array"),
     "one value changed": (one_value_changed, DAMAGED),
     "other byte order": (other_byte_order, DAMAGED),
     "exchanged": (exchanged, DAMAGED),

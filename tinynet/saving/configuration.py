@@ -103,8 +103,7 @@ def from_json(text: str | bytes, limit: int = MAX_JSON) -> dict[str, Any]:
         ...
     ValueError: JSON must have every key once. Received: 'units' twice
     """
-    if isinstance(text, bytes):
-        text = text.decode("utf-8")
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
     require(len(text) <= limit, f"JSON may have {limit:,} characters", f"{len(text):,}")
     outside = re.sub(r'"[^"]*"?', "", re.sub(r"\\.", "", text, flags=re.DOTALL))  # of strings
     brackets = re.sub(r"[^][{}]+", "", outside)

@@ -241,16 +241,12 @@ def find(group: Any, path: str) -> Any:
     _check_path(path)
     node = group
     for name in path.split("/"):
-        expected = "A path in HDF5 must be of groups' names"
-        require(isinstance(node, h5py.Group), expected, shorten(path))
         links = node.id.links
         if not links.exists(name.encode()):
             return None
         hard = links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
         require(hard, "Links are not followed", f"a link at {shorten(path)}")
         node = node[name]
-        expected = f"{shorten(path)} must lead to groups and datasets"
-        require(isinstance(node, h5py.Group | h5py.Dataset), expected, type(node).__name__)
     return node
 
 
@@ -287,10 +283,8 @@ def get(group: Any, path: str, variable: Variable) -> Array:
     """
     dataset = find(group, path)
     require(hasattr(dataset, "shape"), f"{shorten(path)} must be an array", f"{dataset}")
-    kind, stored = dataset.dtype, dataset.id.get_storage_size()
-    plain = kind.kind in "iufb" and kind.itemsize <= 8
-    require(plain, f"{path} must hold plain numbers", f"{kind}")
     check_fit(path, dataset, variable)
+    stored = dataset.id.get_storage_size()
     packed = dataset.chunks or dataset.is_virtual or dataset.external
     whole = f"{path} must be stored whole in this file, neither packed nor in parts"
     require(not packed and stored == dataset.nbytes, whole, f"{stored:,} bytes stored")

@@ -211,8 +211,7 @@ def _in_containers(path: str, value: Any) -> Iterator[tuple[str, Layer]]:
         used: Counter[str] = Counter()
         for item in value.values() if isinstance(value, dict) else value:
             if isinstance(item, Layer | dict | list | tuple):
-                is_layer = isinstance(item, Layer)
-                name = snake_case(type(item).__name__) if is_layer else "container"
+                name = snake_case(type(item).__name__) if isinstance(item, Layer) else "container"
                 if type(item) is _registry.classes["Functional"]:
                     name = "functional"  # Keras' class for it
                 yield from _in_containers(f"{path}{numbered(name, used)}/", item)
