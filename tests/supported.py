@@ -53,7 +53,7 @@ def kinds() -> dict[str, list[str]]:
         "random": dir_of(k.random),
         "utils": sorted(k.utils.__all__),
         "datasets": [n for n in k.datasets.__all__ if hasattr(getattr(k.datasets, n), "load_data")],
-        "files": [".keras", ".h5", ".weights.h5", "JSON", ".tinynet (own)"],
+        "files": [".keras", ".h5", ".weights.h5", "JSON", ".tinynet (safetensors)"],
         "`tf.` around Keras": sorted(
             n for n in around if n[0].islower() and callable(vars(stand_in)[n])
         ),

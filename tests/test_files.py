@@ -19,14 +19,6 @@ def write_new(file: BinaryIO) -> None:
     file.write(b"new")
 
 
-def test_writes_and_replaces(tmp_path: Path) -> None:
-    path = tmp_path / "figures.json"
-    path.write_bytes(b"old and longer")
-    write_atomically(path, write_new)
-    assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["figures.json"]
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, ValueError])
 @pytest.mark.parametrize("place", ["write", "fsync", "replace"])
 def test_any_failure_keeps_the_old_file_and_leaves_nothing_else(
@@ -53,15 +45,13 @@ def test_any_failure_keeps_the_old_file_and_leaves_nothing_else(
 def test_name_is_the_old_file_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(b"old")
-    seen = []
 
     def write(file: BinaryIO) -> None:
-        file.write(b"new")
+        write_new(file)
         file.flush()
-        seen.append(path.read_bytes())
+        assert path.read_bytes() == b"old"
 
     write_atomically(path, write)
-    assert seen == [b"old"]
     assert path.read_bytes() == b"new"
 
 
@@ -99,30 +89,35 @@ def test_permissions_links_and_devices_are_as_with_open(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-def test_longest_file_name(tmp_path: Path) -> None:
-    path = tmp_path / ("n" * 255)
-    write_atomically(path, write_new)
-    assert path.read_bytes() == b"new"
+@pytest.mark.parametrize("name", ["figures.json", "n" * 255])
+def test_a_file_is_replaced_and_nothing_else_is_left(name: str, tmp_path: Path) -> None:
+    for old in (b"", b"old and longer"):
+        if old:
+            (tmp_path / name).write_bytes(old)
+        write_atomically(tmp_path / name, write_new)
+        assert (tmp_path / name).read_bytes() == b"new"
+        assert os.listdir(tmp_path) == [name]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
 @pytest.mark.parametrize("mode", [0o600, 0o444, 0o640, 0o755])
 def test_write_atomically_keeps_permissions(tmp_path: Path, mode: int) -> None:
-    path, seen = tmp_path / "model", []
+    path = tmp_path / "model"
     path.write_bytes(b"old")
     path.chmod(mode)
     owner = (4321, 8765) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
     os.chown(path, *owner)
 
     def write(file: BinaryIO) -> None:
-        seen.append(stat.S_IMODE(os.fstat(file.fileno()).st_mode))
-        file.write(b"new")
+        # Private from its first byte on.
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == mode
+        write_new(file)
 
     write_atomically(path, write)
     found = path.stat()
     assert path.read_bytes() == b"new"
     assert (found.st_uid, found.st_gid) == owner
-    assert seen == [stat.S_IMODE(found.st_mode)] == [mode]  # private from its first byte on
+    assert stat.S_IMODE(found.st_mode) == mode
 
 
 def test_write_atomically_leaves_other_hard_links(tmp_path: Path) -> None:
@@ -197,6 +192,6 @@ def test_a_loop_of_symbolic_links_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one").symlink_to(tmp_path / "two")
     (tmp_path / "two").symlink_to(tmp_path / "one")
     with pytest.raises(OSError, match="symbolic links"):
-        write_atomically(tmp_path / "one", lambda file: file.write(b"new"))
+        write_atomically(tmp_path / "one", write_new)
     assert all(each.is_symlink() for each in tmp_path.iterdir())
     assert len(list(tmp_path.iterdir())) == 2

@@ -86,11 +86,9 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
     """
     if path is not None:
         place = Path(path)
-        allowed = (
-            f"an .npz file or a folder with {', '.join(IDX_FILES)} (.gz or not), and must exist"
-        )
-        received = f"path={os.fspath(path)!r}"
-        require(place.exists(), f"path must be {allowed}", received, FileNotFoundError)
+        allowed = f"an .npz file or a folder with {', '.join(IDX_FILES)} (.gz or not)"
+        expected, received = f"path must be {allowed}, and must exist", f"path={os.fspath(path)!r}"
+        require(place.exists(), expected, received, FileNotFoundError)
         below = place / source.name
         return _read(below if below.is_dir() else place, source, published=False)
     folder, damaged = os.environ.get("TINYNET_DATA"), []

@@ -15,17 +15,9 @@ __all__ = ["CLASS_NAMES", "load_data"]
 
 #: Meanings of the labels, label 0 first.
 CLASS_NAMES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 
 # The authors publish MD5 sums; these SHA-256 sums of the same files are the ones that TensorFlow
 # Datasets checks (url_checksums/fashion_mnist.txt).

@@ -26,10 +26,8 @@ Array = NDArray[np.uint8]
 Dataset = tuple[tuple[Array, Array], tuple[Array, Array]]
 
 IDX_FILES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
+    *("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    *("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 )
 NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 DIMENSIONS = (3, 1, 3, 1)
@@ -133,9 +131,8 @@ def parse_idx(data: bytes, dimensions: int) -> Array:
     >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]), dimensions=1)
     array([7, 2, 1], dtype=uint8)
     """
-    stream: IO[bytes] | gzip.GzipFile = io.BytesIO(data)
-    if data.startswith(b"\x1f\x8b"):
-        stream = gzip.GzipFile(fileobj=io.BytesIO(data))
+    packed, file = data.startswith(b"\x1f\x8b"), io.BytesIO(data)
+    stream: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=file) if packed else file
     header = stream.read(4 + 4 * dimensions)
     received = f"{len(header)} bytes in all"
     require(len(header) == 4 + 4 * dimensions, "expected an IDX header", received)
@@ -176,13 +173,12 @@ def parse_npz(data: bytes) -> list[Array]:
     arrays = []
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for name, dimensions in zip(NPZ_ARRAYS, DIMENSIONS, strict=True):
-            if f"{name}.npy" not in archive.namelist():
-                names = ", ".join(archive.namelist())
-                raise ValueError(f"expected arrays {', '.join(NPZ_ARRAYS)}. Received: {names}")
+            names = archive.namelist()
+            expected = f"expected arrays {', '.join(NPZ_ARRAYS)}"
+            require(f"{name}.npy" in names, expected, ", ".join(names))
             member = archive.getinfo(f"{name}.npy")
-            kind = member.compress_type
-            known = kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-            require(known, "expected deflated data", f"type={kind}")
+            known = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            require(known, "expected deflated data", f"type={member.compress_type}")
             with archive.open(member) as stream:
                 version = np.lib.format.read_magic(stream)
                 require(version == (1, 0), f"expected {name} in npy format 1.0", f"{version}")
@@ -199,14 +195,13 @@ def _values(
 ) -> Array:
     """Read images or labels from behind their header."""
     size = math.prod(shape)
-    if shape[1:] not in ((), (28, 28)) or not 0 < size <= LARGEST:
-        raise ValueError(f"expected images of 28 x 28 pixels, or labels. Received: shape={shape}")
+    fits = shape[1:] in ((), (28, 28)) and 0 < size <= LARGEST
+    require(fits, "expected images of 28 x 28 pixels, or labels", f"shape={shape}")
     # One byte more must not be there, and reading it makes gzip and zip verify their checksums.
     data = stream.read(size + 1)
-    if len(data) != size:
-        received = "more" if len(data) > size else f"{len(data)}, truncated"
-        raise ValueError(f"expected {size} bytes for shape {shape}. Received: {received}")
+    received = "more" if len(data) > size else f"{len(data)}, truncated"
+    require(len(data) == size, f"expected {size} bytes for shape {shape}", received)
     values: Array = np.frombuffer(data, np.uint8).reshape(shape, order=order).copy()
-    if values.ndim == 1 and values.max() > 9:
-        raise ValueError(f"expected labels from 0 to 9. Received: {values.max()}")
+    if values.ndim == 1:
+        require(values.max() <= 9, "expected labels from 0 to 9", f"{values.max()}")
     return values

@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from tinynet.layers.layer import initializer_override
 from tinynet.program.symbols import size_limit
 from tinynet.program.trace import within
 from tinynet.program.variable import Array, Variable
+from tinynet.saving.errors import MALFORMED, refusing
 from tinynet.saving.saved_model import Model
 
 MAX_JSON = 4 << 20
@@ -32,12 +34,6 @@ MAX_DEPTH = 100
 MAX_OBJECTS = 10_000
 #: Numbers in a tensor of a model, for three examples.
 MAX_SIZE = 1 << 24
-
-#: Python's errors about a configuration with something of the wrong kind.
-MALFORMED = (
-    *(TypeError, KeyError, AttributeError, IndexError, ArithmeticError),
-    *(RecursionError, MemoryError),
-)
 
 
 def to_json(value: Any) -> str:
@@ -63,35 +59,29 @@ def to_json(value: Any) -> str:
     >>> to_json({"units": np.int64(3)})
     '{"units": 3}'
     """
-    try:
+    expected = "A configuration can hold text as keys, and may not be nested too deep"
+    with refusing(expected, TypeError, RecursionError):
         text = json.dumps(value, default=_plain)
-    except (TypeError, RecursionError) as error:
-        raise ValueError(
-            f"A configuration can hold text as keys, and may not be nested too deep. "
-            f"Received: {error}"
-        ) from error
     from_json(text)  # a text that can't be read again is not written
     return text
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic) and value.dtype != np.longdouble:
-        return value.tolist()
-    if isinstance(value, Variable):
-        return value.array.tolist()
-    raise ValueError(
-        "A configuration can hold numbers, texts, lists and dicts, and objects with get_config. "
-        f"Received: {shorten(value)}"
-    )
+    plain = isinstance(value, np.ndarray | np.generic | Variable) and value.dtype != np.longdouble
+    expected = "A configuration can hold numbers, texts, lists and dicts"
+    require(plain, f"{expected}, and objects with get_config", shorten(value))
+    return np.asarray(value).tolist()
 
 
-def from_json(text: str | bytes) -> dict[str, Any]:
+def from_json(text: str | bytes, limit: int = MAX_JSON) -> dict[str, Any]:
     """Parse untrusted JSON.
 
     Parameters
     ----------
     text : str or bytes
         The text, in UTF-8.
+    limit : int
+        Number of characters that it may have.
 
     Returns
     -------
@@ -113,44 +103,33 @@ def from_json(text: str | bytes) -> dict[str, Any]:
         ...
     ValueError: JSON must have every key once. Received: 'units' twice
     """
-    if isinstance(text, bytes):
-        text = text.decode("utf-8")
-    require(len(text) <= MAX_JSON, f"JSON may have {MAX_JSON:,} characters", f"{len(text):,}")
-    # Brackets count outside of strings only; every second part between quotes is a string.
-    outside = "".join(re.sub(r"\\.", "", text, flags=re.DOTALL).split('"')[::2])
-    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", outside))
-    deepest = max(itertools.accumulate(steps, initial=0))
-    require(deepest <= MAX_DEPTH, f"JSON may be nested {MAX_DEPTH} deep", f"depth {deepest:,}")
-    count = 0
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
+    require(len(text) <= limit, f"JSON may have {limit:,} characters", f"{len(text):,}")
+    outside = re.sub(r'"[^"]*"?', "", re.sub(r"\\.", "", text, flags=re.DOTALL))  # of strings
+    brackets = re.sub(r"[^][{}]+", "", outside)
+    depths = itertools.accumulate(1 if bracket in "[{" else -1 for bracket in brackets)
+    fits = all(depth <= MAX_DEPTH for depth in depths)
+    require(fits, f"JSON may be nested {MAX_DEPTH} deep", "more")
+    # The state of a random generator has 39 digits.
+    require(not re.search(r"\d{51}", outside), "Numbers may have 50 digits", "more")
+    # Time grows faster than their number.
+    count, many = 0, f"A configuration may describe {MAX_OBJECTS:,} objects"
 
     def entry(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal count
-        found: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in found:
-                raise ValueError(f"JSON must have every key once. Received: {shorten(key)} twice")
-            found[key] = value
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+            raise ValueError(f"JSON must have every key once. Received: {shorten(twice)} twice")
         count += found.get("class_name", "DTypePolicy") != "DTypePolicy"
-        # Time grows faster than their number.
-        expected = f"A configuration may describe {MAX_OBJECTS:,} objects"
-        require(count <= MAX_OBJECTS, expected, f"{count:,} or more")
+        require(count <= MAX_OBJECTS, many, "more")
         return found
 
-    try:
-        value = json.loads(text, object_pairs_hook=entry, parse_int=_bounded_int)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"The text must be valid JSON, or is damaged: {error}. Received: {shorten(text)}"
-        ) from error
-    if not isinstance(value, dict):
-        raise ValueError(f"JSON must hold one object. Received: {shorten(value)}")
-    return value
-
-
-def _bounded_int(digits: str) -> int:
-    # The state of a random generator has 39 digits.
-    require(len(digits) <= 50, "Numbers may have 50 digits", f"{len(digits):,} digits")
-    return int(digits)
+    expected = f"The text must be valid JSON, or is damaged: {shorten(text)}"
+    with refusing(expected, json.JSONDecodeError):
+        value = json.loads(text, object_pairs_hook=entry)
+    require(isinstance(value, dict), "JSON must hold one object", shorten(value))
+    return cast(dict[str, Any], value)
 
 
 def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
@@ -175,19 +154,14 @@ def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
     'Sequential'
     """
     config: dict[str, Any] = layers.serialize(model)
-    build_config = model.get_build_config() if model.built else None
-    if build_config is not None:
+    if model.built and (build_config := model.get_build_config()) is not None:
         config["build_config"] = build_config
     config["compile_config"] = {}
     if model.compiled and include_optimizer:
         given = model._compile_arguments
-
-        def described(registry: Any, entry: Any) -> Any:
-            return entry if isinstance(entry, dict) else registry.serialize(entry)
-
         config["compile_config"] = {
             "optimizer": optimizers.serialize(model.optimizer),
-            **_map_parts(described, given),
+            **_map_parts(lambda kind, e: e if isinstance(e, dict) else kind.serialize(e), given),
             "loss_weights": given["loss_weights"],
             **dict.fromkeys(("run_eagerly", "jit_compile"), False),
             "steps_per_execution": 1,
@@ -267,13 +241,9 @@ def build(
     limited = None if n_bytes == math.inf else zeros
     limits: dict[Any, Any] = {initializer_override: limited, size_limit: MAX_SIZE}
     scope = settings.floatx_scope(settings.floatx() if floatx is None else floatx)
-    try:
-        with custom_object_scope(custom_objects), scope:
-            return cast(Model, within(limits, made))
-    except MALFORMED as error:
-        raise ValueError(
-            f"The configuration is malformed ({type(error).__name__}). Received: {error}"
-        ) from error
+    malformed = refusing("The configuration is malformed", *MALFORMED)
+    with malformed, custom_object_scope(custom_objects), scope:
+        return cast(Model, within(limits, made))
 
 
 def _compile(model: Model, config: dict[str, Any], custom: dict[str, Any]) -> None:

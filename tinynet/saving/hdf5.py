@@ -22,6 +22,7 @@ import numpy as np
 
 from tinynet._core.checks import require, shorten
 from tinynet.program.variable import Array, Variable
+from tinynet.saving.errors import refusing
 from tinynet.saving.state import check_fit, fit
 
 _CHECKSUM = "tinynet_crc32"
@@ -118,8 +119,8 @@ def _check_path(path: str) -> None:
 
 def _text(text: str) -> str:
     """Refuse text that HDF5 can't store."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError(f"HDF5 can't store NUL and lone surrogates. Received: {shorten(text)}")
+    fits = "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
+    require(fits, "HDF5 can't store NUL and lone surrogates", shorten(text))
     return text
 
 
@@ -148,8 +149,7 @@ def put_text(group: Any, name: str, text: str | list[str]) -> None:
     for key, value in parts.items():
         texts = [_text(each) for each in ([value] if isinstance(value, str) else value)]
         group.attrs.create(key, value, dtype=h5py.string_dtype())
-        checksum = _checksum(group.name, "\0".join(texts).encode())
-        group.attrs[f"{key}_{_CHECKSUM}"] = checksum
+        group.attrs[f"{key}_{_CHECKSUM}"] = _checksum(group.name, "\0".join(texts).encode())
 
 
 def _checksum(path: str, contents: bytes) -> np.uint32:
@@ -190,14 +190,10 @@ def opened(data: bytes) -> Iterator[Any]:
     import h5py
 
     _check_heaps(data)
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            yield file
-    except (OSError, RuntimeError, KeyError, TypeError, AttributeError, SystemError) as error:
-        raise ValueError(
-            f"The file must be an HDF5 file that is not damaged. "
-            f"Received: {type(error).__name__}: {error}"
-        ) from error
+    errors = (OSError, RuntimeError, KeyError, TypeError, AttributeError, SystemError)
+    expected = "The file must be an HDF5 file that is not damaged"
+    with refusing(expected, *errors), h5py.File(io.BytesIO(data), "r") as file:
+        yield file
 
 
 def _check_heaps(data: bytes) -> None:
@@ -245,16 +241,12 @@ def find(group: Any, path: str) -> Any:
     _check_path(path)
     node = group
     for name in path.split("/"):
-        expected = "A path in HDF5 must be of groups' names"
-        require(isinstance(node, h5py.Group), expected, shorten(path))
         links = node.id.links
         if not links.exists(name.encode()):
             return None
-        if links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
-            raise ValueError(f"Links are not followed. Received: a link at {shorten(path)}")
+        hard = links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
+        require(hard, "Links are not followed", f"a link at {shorten(path)}")
         node = node[name]
-        expected = f"{shorten(path)} must lead to groups and datasets"
-        require(isinstance(node, h5py.Group | h5py.Dataset), expected, type(node).__name__)
     return node
 
 
@@ -290,19 +282,15 @@ def get(group: Any, path: str, variable: Variable) -> Array:
         variable. Received: shape (3,), type float64
     """
     dataset = find(group, path)
-    if not hasattr(dataset, "shape"):
-        raise ValueError(f"{shorten(path)} must be an array. Received: {dataset}")
-    kind, stored = dataset.dtype, dataset.id.get_storage_size()
-    plain = kind.kind in "iufb" and kind.itemsize <= 8
-    require(plain, f"{path} must hold plain numbers", f"{kind}")
+    require(hasattr(dataset, "shape"), f"{shorten(path)} must be an array", f"{dataset}")
     check_fit(path, dataset, variable)
+    stored = dataset.id.get_storage_size()
     packed = dataset.chunks or dataset.is_virtual or dataset.external
     whole = f"{path} must be stored whole in this file, neither packed nor in parts"
     require(not packed and stored == dataset.nbytes, whole, f"{stored:,} bytes stored")
     array = np.asarray(dataset[()])
-    expected = get_number(dataset, _CHECKSUM)
-    if expected is not None and expected != _checksum(dataset.name, _as_bytes(array)):
-        raise ValueError(f"{path} is damaged. Received: another checksum")
+    fits = get_number(dataset, _CHECKSUM) in (None, _checksum(dataset.name, _as_bytes(array)))
+    require(fits, f"{path} is damaged", "another checksum")
     return fit(path, array, variable)
 
 
@@ -336,8 +324,8 @@ def get_text(group: Any, name: str) -> Any:
 
     expected = get_number(group, f"{name}_{_CHECKSUM}")
     if name not in group.attrs:
-        if expected is not None:
-            raise ValueError(f"The file is damaged. Received: a checksum of {name}, but no {name}")
+        received = f"a checksum of {name}, but no {name}"
+        require(expected is None, "The file is damaged", received)
         parts = map(f"{name}{{}}".format, itertools.count())
         found = itertools.takewhile(group.attrs.__contains__, parts)
         return [text for part in found for text in get_text(group, part)] or None
@@ -345,13 +333,13 @@ def get_text(group: Any, name: str) -> Any:
     count = attribute.get_space().get_simple_extent_npoints()
     if count == 0:
         return []
-    if not h5py.check_string_dtype(attribute.dtype) or count > MAX_TEXTS:
-        raise ValueError(f"The attribute {name} must be text. Received: shape {attribute.shape}")
+    fits = h5py.check_string_dtype(attribute.dtype) and count <= MAX_TEXTS
+    require(fits, f"The attribute {name} must be text", f"shape {attribute.shape}")
     value = group.attrs[name]
     alone = isinstance(value, str | bytes)
     texts = [t.decode() if isinstance(t, bytes) else str(t) for t in ([value] if alone else value)]
-    if expected is not None and expected != _checksum(group.name, "\0".join(texts).encode()):
-        raise ValueError(f"The attribute {name} is damaged. Received: another checksum")
+    fits = expected in (None, _checksum(group.name, "\0".join(texts).encode()))
+    require(fits, f"The attribute {name} is damaged", "another checksum")
     return texts[0] if alone else texts
 
 
@@ -384,6 +372,6 @@ def get_number(node: Any, name: str) -> int | None:
     if name not in node.attrs:
         return None
     attribute = node.attrs.get_id(name)
-    if attribute.dtype.kind not in "iu" or attribute.shape != ():
-        raise ValueError(f"The attribute {name} must be one number. Received: another type")
+    one = attribute.dtype.kind in "iu" and attribute.shape == ()
+    require(one, f"The attribute {name} must be one number", "another type")
     return int(node.attrs[name])

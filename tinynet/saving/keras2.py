@@ -17,10 +17,8 @@ _RENAMED = {
     "Dense": {"init": "kernel_initializer", "output_dim": "units", "bias": "use_bias"},
 }
 _LOSSES = {
-    "kullback_leibler_divergence": "kl_divergence",
-    "huber_loss": "huber",
-    "logcosh": "log_cosh",
-}
+    "kullback_leibler_divergence": "kl_divergence", "huber_loss": "huber", "logcosh": "log_cosh",
+}  # fmt: skip
 
 
 def translate_model(config: Any) -> Any:
@@ -42,16 +40,13 @@ def translate_model(config: Any) -> Any:
     >>> translate_model(layer)["config"]
     {'batch_shape': [None, 4]}
     """
-    if not (isinstance(config, dict) and "class_name" in config and "config" in config):
-        raise ValueError(
-            f"A layer's configuration must have 'class_name' and 'config'. "
-            f"Received: {shorten(config)}"
-        )
+    fits = isinstance(config, dict) and config.keys() >= {"class_name", "config"}
+    expected = "A layer's configuration must have 'class_name' and 'config'"
+    require(fits, expected, shorten(config))
     name, inner = config["class_name"], config["config"]
     if name == "Sequential" and isinstance(inner, list):
         inner = {"layers": inner}
-    if not isinstance(inner, dict):
-        raise ValueError(f"A layer's config must be a dict. Received: {shorten(inner)}")
+    require(isinstance(inner, dict), "A layer's config must be a dict", shorten(inner))
     if isinstance(inner.get("layers"), list):
         return _translate_container(config, name, inner)
     names, shape = _RENAMED.get(name, {}), inner.get("batch_input_shape")
@@ -75,15 +70,13 @@ def translate_model(config: Any) -> Any:
 
 def _translate_container(config: dict[str, Any], name: Any, inner: dict[str, Any]) -> Any:
     """Translate a Sequential or functional model."""
-    listed = []
     # Calls of a nested model are numbered from 1.
     kinds = {la.get("name"): la.get("class_name") for la in inner["layers"] if "class_name" in la}
     models = {n for n, kind in kinds.items() if kind in ("Sequential", "Functional", "Model")}
-    for layer in inner["layers"]:
-        made = translate_model(layer)
+    listed = [translate_model(layer) for layer in inner["layers"]]
+    for made in listed:
         if "inbound_nodes" in made:
             made["inbound_nodes"] = [_node(node, models) for node in made["inbound_nodes"]]
-        listed.append(made)
     if name == "Sequential" and listed and listed[0]["class_name"] != "InputLayer":
         first = inner["layers"][0]["config"]
         shape = first.get("batch_input_shape") if isinstance(first, dict) else None
@@ -122,7 +115,7 @@ def _object(value: Any) -> Any:
     """Translate an initializer, a regularizer or a constraint."""
     if not _is_object(value):
         return value
-    inner = {key: entry for key, entry in value["config"].items() if key != "dtype"}
+    inner = _without("dtype", value)
     if inner.get("distribution") == "normal":  # it was always truncated
         inner["distribution"] = "truncated_normal"
     return {**value, "config": inner}
@@ -181,10 +174,14 @@ def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict) and isinstance(value.get("config"), dict)
 
 
+def _without(key: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {name: entry for name, entry in value["config"].items() if name != key}
+
+
 def _loss(value: dict[str, Any]) -> Any:
-    inner = {key: entry for key, entry in value["config"].items() if key != "fn"}
     if value["class_name"] == "LossFunctionWrapper":
         return value["config"].get("fn")
+    inner = _without("fn", value)
     if inner.get("reduction") == "auto":
         inner["reduction"] = "sum_over_batch_size"
     return {**value, "config": inner}
@@ -193,6 +190,6 @@ def _loss(value: dict[str, Any]) -> Any:
 def _metric(value: dict[str, Any]) -> Any:
     inner = value["config"]
     if value["class_name"] not in ("MeanMetricWrapper", "SumOverBatchSizeMetricWrapper"):
-        return {**value, "config": {key: entry for key, entry in inner.items() if key != "fn"}}
+        return {**value, "config": _without("fn", value)}
     name, function = inner.get("name"), inner.get("fn")
     return name if name in (*metrics.names, "acc", "accuracy", "crossentropy", "ce") else function

@@ -14,15 +14,16 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any
+
+import numpy as np
 
 from tinynet._core.checks import require, shorten, warn
 from tinynet._core.registry import numbered, snake_case
 from tinynet.layers import Layer
 from tinynet.layers.layer import _registry
 from tinynet.program.variable import Array, Variable
-from tinynet.saving import configuration, hdf5, keras2, state
-from tinynet.saving.archive import Archive, pack
+from tinynet.saving import archive, configuration, hdf5, keras2, state
 from tinynet.saving.saved_model import Model
 
 #: The version in whose form files are written.
@@ -54,7 +55,7 @@ def write(model: Model, include_optimizer: bool = True) -> bytes:
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> sorted(Archive(io.BytesIO(write(Sequential()))).sizes)
+    >>> sorted(archive.unpack(write(Sequential())))
     ['config.json', 'metadata.json', 'model.weights.h5', 'tinynet.json']
     """
     run, history = state.describe_run(model)
@@ -65,16 +66,19 @@ def write(model: Model, include_optimizer: bool = True) -> bytes:
         EXTRA: {"format_version": 1} | run,
     }
     members = {name: configuration.to_json(value).encode() for name, value in texts.items()}
-    return pack({**members, HISTORY: history, WEIGHTS: write_weights(model, include_optimizer)})
+    for i, column in enumerate(history):
+        np.save(buffer := io.BytesIO(), column)
+        members[f"{HISTORY}/{i}.npy"] = buffer.getvalue()
+    return archive.pack({**members, WEIGHTS: write_weights(model, include_optimizer)})
 
 
-def read(file: BinaryIO) -> Weights:
+def read(contents: bytes) -> Weights:
     """Open a ``.keras`` file.
 
     Parameters
     ----------
-    file : binary file
-        Open for reading.
+    contents : bytes
+        The contents of the file.
 
     Returns
     -------
@@ -89,30 +93,27 @@ def read(file: BinaryIO) -> Weights:
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> read(io.BytesIO(write(Sequential(name="net")))).config["config"]["name"]
+    >>> read(write(Sequential(name="net"))).config["config"]["name"]
     'net'
     """
-    archive = Archive(file)
-    texts = {
-        name: configuration.from_json(archive.read(name, configuration.MAX_JSON))
-        for name in ("config.json", "metadata.json", EXTRA)
-        if name in archive.sizes or name == "config.json"
-    }
-    source = Weights(io.BytesIO(archive.read(WEIGHTS)))
+    members = archive.unpack(contents)
+    names = ["config.json", *({"metadata.json", EXTRA} & members.keys())]
+    texts = {name: configuration.from_json(members[name]) for name in names}
+    source = Weights(members[WEIGHTS])
     config, version = texts["config.json"], texts.get("metadata.json", {}).get("keras_version")
     source.set_config(config, config.get("compile_config"), str(version).startswith("2."))
     source.run = texts.get(EXTRA)
     if source.run is not None:
-        state.fill_history(source.run, archive, HISTORY)
+        places = f"{HISTORY}/{{:d}}.npy".format
+        state.fill_history(source.run, lambda i: archive.array(places(i), members[places(i)]))
     return source
 
 
 class _Hdf5(state.Source):
     """An HDF5 file to load."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.data = file.read()
-        self.n_bytes = len(self.data)
+    def __init__(self, contents: bytes) -> None:
+        self.contents, self.n_bytes = contents, len(contents)
         with self.open():
             self.look()
             expected = hdf5.get_number(self.file, COUNT)
@@ -125,7 +126,7 @@ class _Hdf5(state.Source):
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
         """Open the file."""
-        with hdf5.opened(self.data) as self.file:
+        with hdf5.opened(self.contents) as self.file:
             yield
 
     def get(self, place: str, variable: Variable) -> Array:
@@ -162,7 +163,7 @@ def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> Weights(io.BytesIO(write_weights(Sequential()))).n_optimizer
+    >>> Weights(write_weights(Sequential())).n_optimizer
     0
     """
 
@@ -210,8 +211,7 @@ def _in_containers(path: str, value: Any) -> Iterator[tuple[str, Layer]]:
         used: Counter[str] = Counter()
         for item in value.values() if isinstance(value, dict) else value:
             if isinstance(item, Layer | dict | list | tuple):
-                is_layer = isinstance(item, Layer)
-                name = snake_case(type(item).__name__) if is_layer else "container"
+                name = snake_case(type(item).__name__) if isinstance(item, Layer) else "container"
                 if type(item) is _registry.classes["Functional"]:
                     name = "functional"  # Keras' class for it
                 yield from _in_containers(f"{path}{numbered(name, used)}/", item)
@@ -234,13 +234,13 @@ class Weights(_Hdf5):
 
     Parameters
     ----------
-    file : binary file
-        Open for reading.
+    contents : bytes
+        The contents of the file.
 
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> source, model = Weights(io.BytesIO(write_weights(Sequential()))), Sequential()
+    >>> source, model = Weights(write_weights(Sequential())), Sequential()
     >>> with source.open():
     ...     source.read(source.groups(model))
     {}
@@ -289,7 +289,7 @@ def write_legacy(model: Model, include_optimizer: bool = True) -> bytes:
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> Legacy(io.BytesIO(write_legacy(Sequential(name="net")))).config["config"]["name"]
+    >>> Legacy(write_legacy(Sequential(name="net"))).config["config"]["name"]
     'net'
     """
     config = configuration.describe(model, include_optimizer)
@@ -334,13 +334,13 @@ class Legacy(_Hdf5):
 
     Parameters
     ----------
-    file : binary file
-        Open for reading.
+    contents : bytes
+        The contents of the file.
 
     Examples
     --------
     >>> from tinynet import Sequential
-    >>> Legacy(io.BytesIO(write_legacy(Sequential(name="net")))).config["config"]["name"]
+    >>> Legacy(write_legacy(Sequential(name="net"))).config["config"]["name"]
     'net'
     """
 

@@ -8,18 +8,19 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from zipfile import BadZipFile
 
 from tinynet._core import checks
 from tinynet._core.atomic_files import write_atomically
 from tinynet.saving import configuration, keras_format, state, tinynet_format
+from tinynet.saving.errors import MALFORMED
 from tinynet.saving.saved_model import Model
 
 __all__ = ["load_model", "load_weights", "model_from_json", "save_model", "save_weights", "to_json"]
 
 #: How each format is written and read.
-FORMATS: dict[str, tuple[Callable[..., bytes], Callable[[BinaryIO], state.Source]]] = {
+FORMATS: dict[str, tuple[Callable[..., bytes], Callable[[bytes], state.Source]]] = {
     ".tinynet": (tinynet_format.write, tinynet_format.read),
     ".keras": (keras_format.write, keras_format.read),
     **dict.fromkeys((".h5", ".hdf5"), (keras_format.write_legacy, keras_format.Legacy)),
@@ -40,8 +41,9 @@ def save_model(
     model : Model
         The model.
     filepath : str or Path
-        File to write. The ending decides the format: ``.tinynet`` needs nothing else, ``.keras``
-        is read by Keras too, ``.h5`` and ``.hdf5`` by older programs.
+        File to write. The ending decides the format: ``.tinynet`` has the layout of safetensors,
+        whose arrays other tools read, ``.keras`` is read by Keras too, ``.h5`` and ``.hdf5`` by
+        older programs.
     overwrite : bool
         Whether an existing file may be replaced.
     include_optimizer : bool
@@ -115,20 +117,14 @@ def load_model(
     """
     path = Path(checks.path("filepath", filepath))
     with reading(path) as source:
-        if source.config is None:
-            raise ValueError(
-                "The file holds no model, only weights: build the model, then call load_weights. "
-                "Received: no model_config"
-            )
+        expected = "The file holds no model, only weights: build the model, then call load_weights"
+        checks.require(source.config is not None, expected, "no model_config")
         run = source.run or {}
-        model = configuration.build(
-            source.config, source.n_bytes, compile, custom_objects, run.get("floatx")
-        )
+        floatx, size = run.get("floatx"), source.n_bytes
+        model = configuration.build(source.config, size, compile, custom_objects, floatx)
         if model.compiled and source.skipped_state:
-            checks.warn(
-                "The optimizer's state in a file of Keras 2 can't be read: training continues with "
-                "a new one."
-            )
+            problem = "The optimizer's state in a file of Keras 2 can't be read"
+            checks.warn(f"{problem}: training continues with a new one.")
         if model.built:
             state.restore(model, source, run if "random" in run else None)
     return model
@@ -209,13 +205,11 @@ def load_weights(
     """
     path = Path(checks.path("filepath", filepath))
     checks.flag("skip_mismatch", skip_mismatch)
-    kind = ".weights.h5" if path.name.endswith(".weights.h5") else path.suffix
-    if checks.flag("by_name", by_name) and kind not in (".h5", ".hdf5"):
-        raise ValueError(
-            "by_name=True needs a whole-model '.h5' or '.hdf5' file, which holds the names of "
-            f"layers. Received: filepath={path}"
-        )
-    with reading(path, kind) as source:
+    named = path.suffix in (".h5", ".hdf5") and not path.name.endswith(".weights.h5")
+    fits = not checks.flag("by_name", by_name) or named
+    expected = "by_name=True needs a whole-model '.h5' or '.hdf5' file"
+    checks.require(fits, f"{expected}, which holds the names of layers", f"filepath={path}")
+    with reading(path) as source:
         source.by_name = by_name
         state.restore(model, source, keep_rate=True, skip_mismatch=skip_mismatch)
 
@@ -278,8 +272,8 @@ def _check_ending(what: str, path: Path) -> None:
 
 
 def _write(model: Model, path: Path, kind: str, overwrite: bool, *options: bool) -> None:
-    if not overwrite and path.exists():
-        raise FileExistsError(f"The file exists, and overwrite is False. Received: {path}")
+    free = overwrite or not path.exists()
+    checks.require(free, "The file exists, and overwrite is False", f"{path}", FileExistsError)
     if not model.built:
         checks.warn(f"{model.name} is not built yet, so it has no weights to save.")
     contents = FORMATS[kind][0](model, *options)
@@ -287,15 +281,13 @@ def _write(model: Model, path: Path, kind: str, overwrite: bool, *options: bool)
 
 
 @contextlib.contextmanager
-def reading(path: Path, kind: str | None = None) -> Iterator[Any]:
+def reading(path: Path) -> Iterator[Any]:
     """Open a file; every error about its contents becomes a ValueError that names it.
 
     Parameters
     ----------
     path : Path
         The file.
-    kind : str, optional
-        Its format, by default its ending.
 
     Yields
     ------
@@ -312,13 +304,13 @@ def reading(path: Path, kind: str | None = None) -> Iterator[Any]:
     """
     _check_ending("The file's name", path)
     checks.require(path.is_file(), "There is no such file", f"filepath={path}")
-    with path.open("rb") as file:
-        try:
-            yield FORMATS[kind or path.suffix][1](file)
-        except (*_DAMAGE, *configuration.MALFORMED) as error:
-            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-                raise  # the disk's fault; a wrong offset in the file is an invalid argument
-            what = str(error)
-            if "Received: " not in what:  # not ours, but Python's, NumPy's or h5py's
-                what = f"The file is damaged. Received: {type(error).__name__}: {error}"
-            raise ValueError(f"{path} can't be loaded. {what}") from error
+    kind = ".weights.h5" if path.name.endswith(".weights.h5") else path.suffix
+    try:
+        yield FORMATS[kind][1](path.read_bytes())
+    except (*_DAMAGE, *MALFORMED) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's fault; a wrong offset in the file is an invalid argument
+        what = str(error)
+        if "Received: " not in what:  # not ours, but Python's, NumPy's or h5py's
+            what = f"The file is damaged. Received: {type(error).__name__}: {error}"
+        raise ValueError(f"{path} can't be loaded. {what}") from error

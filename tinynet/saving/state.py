@@ -17,7 +17,7 @@ import numpy as np
 from tinynet._core.checks import require, shorten, warn
 from tinynet.callbacks.history import History
 from tinynet.program.variable import Array, Variable
-from tinynet.saving.archive import Archive
+from tinynet.saving.errors import refusing
 from tinynet.saving.saved_model import Model
 
 
@@ -58,17 +58,8 @@ class Source:
     skipped: list[str] | None = None
     #: Whether the weights of a layer are left out one by one, and not the rest of the layer.
     one_by_one = True
-
-    @contextlib.contextmanager
-    def open(self) -> Iterator[None]:
-        """Open the file for `groups` and `get`.
-
-        Yields
-        ------
-        None
-            The file is open in the ``with`` block.
-        """
-        yield
+    #: Opens the file for `groups` and `get`, in a ``with`` block.
+    open: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
     def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
         """List the weights that belong together.
@@ -226,25 +217,20 @@ def restore(
         kept = optimizer._learning_rate if keep_rate else None
         pairs += [p for p in zip(optimizer.variables, read, strict=True) if p[0] is not kept]
     if count and not fits:
-        warn(
-            f"The state of the optimizer is left as it is: {optimizer.name} has "
-            f"{len(blank.variables)} arrays, the file has {count}."
-        )
+        numbers = f"{optimizer.name} has {len(blank.variables)} arrays, the file has {count}"
+        warn(f"The state of the optimizer is left as it is: {numbers}.")
     generators, history = _read_run(model, run) if run else ([], None)
     if source.skipped:
-        warn(
-            f"{len(source.skipped)} parts of {model.name} are left as they are, because they do "
-            f"not fit the file: {'; '.join(source.skipped[:10])}"
-        )
+        parts = f"{len(source.skipped)} parts of {model.name} are left as they are"
+        listed = "; ".join(source.skipped[:10])
+        warn(f"{parts}, because they do not fit the file: {listed}")
     for variable, value in pairs:
         variable.array[...] = value
     for generator, saved in generators:
         generator.bit_generator.state = saved
-    if history is not None:
-        model.history = history
+    model.history = model.history if history is None else history
     if run and "input_sizes" in run:
-        most, typical = run["input_sizes"]
-        model._input_sizes = most, typical
+        model._input_sizes = tuple(run["input_sizes"])
 
 
 def check_fit(name: str, array: Any, variable: Variable) -> None:
@@ -360,33 +346,27 @@ def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
     return run, arrays
 
 
-def fill_history(run: dict[str, Any], archive: Archive, folder: str) -> None:
+def fill_history(run: dict[str, Any], column: Callable[[int], Array]) -> None:
     """Replace the numbers of arrays in a history by their values.
 
     Parameters
     ----------
     run : dict
         The result of `describe_run`, changed in place.
-    archive : Archive
-        The file.
-    folder : str
-        Folder of the arrays.
+    column : callable
+        Function that returns the array of a number.
 
     Examples
     --------
-    >>> import io
-    >>> from tinynet.saving.archive import pack
-    >>> archive = Archive(io.BytesIO(pack({"history/0.npy": np.array([0.5])})))
     >>> run = {"history": {"history": {"loss": {"array": 0}}, "epoch": [0]}}
-    >>> fill_history(run, archive, "history")
+    >>> fill_history(run, lambda number: np.array([0.5]))
     >>> run["history"]["history"]
     {'loss': [0.5]}
     """
-    read = functools.cache(lambda number: archive.array(f"{folder}/{number:d}.npy").tolist())
+    read = functools.cache(lambda number: column(number).tolist())
     recorded: Any = run.get("history")
-    inner: Any = recorded.get("history") if isinstance(recorded, dict) else None
-    for columns in (inner, recorded):
-        for name, value in columns.items() if isinstance(columns, dict) else ():
+    for columns in (recorded["history"], recorded) if recorded else ():
+        for name, value in columns.items():
             if isinstance(value, dict) and value.keys() == {"array"}:
                 columns[name] = read(value["array"])
 
@@ -401,11 +381,8 @@ def _check_history(recorded: Any) -> None:
         # Anything may be logged once per epoch; other lists can hold numbers only.
         if good and len(values) > len(epochs):
             good = all(isinstance(v, int | float | np.number) for v in values)
-    if not good:
-        raise ValueError(
-            "The history must hold a list for each name, with one value per epoch or numbers only. "
-            f"Received: {shorten(recorded)}"
-        )
+    expected = "The history must hold a list for each name, with one value per epoch or numbers"
+    require(good, f"{expected} only", shorten(recorded))
 
 
 def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Generator]]:
@@ -429,17 +406,13 @@ def _read_run(model: Model, run: dict[str, Any]) -> tuple[list[Any], History | N
     checked = []
     for path, generator in expected.items():
         trial: Any = type(generator.bit_generator)(0)
-        try:
+        text = f"The state of the random generator {path} is malformed: {shorten(states[path])}"
+        with refusing(text, TypeError, ValueError, KeyError, OverflowError):
             trial.state = states[path]
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
-            raise ValueError(
-                f"The state of the random generator {path} is malformed: {error}. "
-                f"Received: {shorten(states[path])}"
-            ) from error
         checked.append((generator, trial.state))
     sizes = run.get("input_sizes", [0.0, 0.0])
-    if not isinstance(sizes, list) or [type(size) for size in sizes] != [float, float]:
-        raise ValueError(f"input_sizes must be two floats. Received: input_sizes={shorten(sizes)}")
+    fits = isinstance(sizes, list) and [type(size) for size in sizes] == [float, float]
+    require(fits, "input_sizes must be two floats", f"input_sizes={shorten(sizes)}")
     if recorded is None:
         return checked, None
     _check_history(recorded)

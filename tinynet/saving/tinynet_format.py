@@ -1,27 +1,39 @@
-"""The format ``.tinynet``: a zip of one JSON file and plain ``.npy`` arrays.
+"""The format ``.tinynet``: arrays and a configuration, in the layout of safetensors.
 
-``model.json`` holds the configuration in Keras' form, the number of arrays, the state of the
-random generators and the history. ``weights/0.npy``, … are ``model.weights`` in order,
-``optimizer/0.npy``, … ``optimizer.variables``, ``history/0.npy``, … columns of the history. It
-needs nothing but NumPy, and any tool that supports zip and npy reads it.
+The arrays are ``model.weights`` under their paths, such as ``dense/kernel``, then
+``optimizer.variables`` (``optimizer/...``), columns of the history (``history/...``) and, in a
+backup, the weights that callbacks keep (``callbacks/...``). ``__metadata__`` has, in addition to
+the checksum:
 
-The header of an array is compared with what the configuration needs; it is never evaluated.
+=================== ==============================================================
+``format``          ``tinynet``
+``format_version``  ``2``
+``tinynet_version`` version of tinynet that wrote the file
+``arrays``          number of arrays of each of the four kinds
+``model``           configuration of the model in Keras' form, as `to_json` returns it
+``run``             state of the random generators, and history
+=================== ==============================================================
+
+The last three are JSON. Version 1, which is still read, was a zip archive of ``model.json`` with
+these entries and ``.npy`` files: ``weights/0.npy``, ...
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 from tinynet._core.checks import require, shorten
 from tinynet._core.version import __version__
 from tinynet.program.variable import Array, Variable
-from tinynet.saving import configuration, state
-from tinynet.saving.archive import Archive, pack
+from tinynet.saving import archive, configuration, safetensors_format, state
 from tinynet.saving.saved_model import Model
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+#: The kinds of arrays, in the order of the file.
+KINDS = ("weights", "optimizer", "history", "callbacks")
 
 
 def write(
@@ -48,40 +60,41 @@ def write(
 
     Examples
     --------
-    >>> import io
     >>> from tinynet import Sequential
-    >>> read(io.BytesIO(write(Sequential(name="net")))).config["config"]["name"]
+    >>> read(write(Sequential(name="net"))).config["config"]["name"]
     'net'
     """
     run, history = state.describe_run(model)
-    arrays = {"weights": [v.array for v in model.weights], "optimizer": [], "history": history}
-    if model.compiled and include_optimizer:
-        arrays["optimizer"] = [v.array for v in model.optimizer.variables]
+    optimizer = model.optimizer.variables if model.compiled and include_optimizer else []
+    kept: list[tuple[str, Array]] = []
     if callbacks:
-        arrays["callbacks"] = []
         run["callbacks"] = states = []
     for name, values in callbacks:
         lists = {key: value for key, value in values.items() if isinstance(value, list)}
-        arrays["callbacks"] += itertools.chain(*lists.values())
+        for key, listed in lists.items():
+            kept += [(f"callbacks/{name}/{key}/{i}", array) for i, array in enumerate(listed)]
         states.append([name, {**values, **dict.fromkeys(lists, "weights")}])
-    about = {
-        "format": "tinynet",
-        "format_version": FORMAT_VERSION,
-        "tinynet_version": __version__,
-        "arrays": {folder: len(listed) for folder, listed in arrays.items()},
-        "model": configuration.describe(model, include_optimizer),
-        "run": run,
+    arrays = {
+        "weights": [(v.path, v.array) for v in model.weights],
+        "optimizer": [(f"optimizer/{v.name}", v.array) for v in optimizer],
+        "history": [(f"history/{i}", column) for i, column in enumerate(history)],
+        "callbacks": kept,
     }
-    return pack({"model.json": configuration.to_json(about).encode(), **arrays})
+    config, counts = configuration.describe(model, include_optimizer), map(len, arrays.values())
+    about = {"arrays": dict(zip(arrays, counts, strict=True)), "model": config, "run": run}
+    version = {"format_version": f"{FORMAT_VERSION}", "tinynet_version": __version__}
+    texts = {key: configuration.to_json(value) for key, value in about.items()}
+    named = itertools.chain(*arrays.values())
+    return safetensors_format.pack(named, {"format": "tinynet", **version, **texts})
 
 
-def read(file: BinaryIO) -> Arrays:
+def read(contents: bytes) -> Arrays:
     """Open a model.
 
     Parameters
     ----------
-    file : binary file
-        Open for reading.
+    contents : bytes
+        The contents of the file.
 
     Returns
     -------
@@ -95,73 +108,82 @@ def read(file: BinaryIO) -> Arrays:
 
     Examples
     --------
-    >>> import io
     >>> from tinynet import Sequential
-    >>> read(io.BytesIO(write(Sequential()))).n_optimizer
+    >>> read(write(Sequential())).n_optimizer
     0
     """
-    archive = Archive(file)
-    about = configuration.from_json(archive.read("model.json", configuration.MAX_JSON))
-    version: Any = about.get("format_version")
-    named = about.get("format") == "tinynet" and type(version) is int and version >= 1
-    expected = "model.json must say which version of tinynet's format it has"
+    if contents.startswith(b"PK\3\4"):
+        about, arrays = _unpack_version_1(contents)
+    else:
+        about, arrays = safetensors_format.unpack(contents)
+    version = str(about.get("format_version"))
+    named = about.get("format") == "tinynet" and re.fullmatch("[1-9][0-9]{0,9}", version)
+    expected = "The file must say which version of tinynet's format it has"
     received = f"format {shorten(about.get('format'))}, version {shorten(version)}"
     require(named, expected, received)
     newest = f"This release reads format versions up to {FORMAT_VERSION}; the file was written by"
     expected = f"{newest} a newer one: install the newest tinynet"
-    require(version <= FORMAT_VERSION, expected, f"version {version}")
-    if not isinstance(about.get("model"), dict) or not isinstance(about.get("run"), dict):
-        raise ValueError(f"model.json must have 'model' and 'run'. Received: {shorten(about)}")
-    return Arrays(archive, about)
+    require(int(version) <= FORMAT_VERSION, expected, f"version {version}")
+    for key in ("arrays", "model", "run"):
+        if isinstance(about.get(key), str):
+            about[key] = configuration.from_json(about[key])
+        require(isinstance(about.get(key), dict), f"The file must have {key!r}", shorten(about))
+    return Arrays(about, arrays)
+
+
+def _unpack_version_1(contents: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return what version 1 has in ``model.json``, and the arrays in the order of version 2."""
+    members = archive.unpack(contents)
+    about = configuration.from_json(members.pop("model.json"))
+    counts = about["arrays"]
+    numbers = {kind: range(min(counts.get(kind, 0), len(members))) for kind in KINDS}
+    names = [f"{kind}/{i}.npy" for kind, listed in numbers.items() for i in listed]
+    expected = f"The archive must have the arrays {shorten(counts)}"
+    require({*names} == members.keys(), expected, shorten([*members]))
+    return about, {name: archive.array(name, members[name]) for name in names}
 
 
 class Arrays(state.Source):
-    """The arrays of an archive.
+    """The arrays of a file.
 
     Parameters
     ----------
-    archive : Archive
-        The archive.
     about : dict
-        Contents of ``model.json``.
+        What the file says of the model.
+    arrays : dict of str to ndarray
+        The arrays by name, in the order of the file.
 
     Examples
     --------
-    >>> Arrays.optimizer_place(3)
-    'optimizer/3.npy'
+    >>> import numpy as np
+    >>> about = {"arrays": {"weights": 1}, "model": {}, "run": {}}
+    >>> Arrays(about, {"kernel": np.zeros(3, np.float32)}).n_bytes
+    12
     """
 
-    optimizer_place = "optimizer/{}.npy".format
-
-    def __init__(self, archive: Archive, about: dict[str, Any]) -> None:
-        self.archive, self.config, self.run = archive, about["model"], about["run"]
-        expected = about.get("arrays")
-        folders = ["weights", "optimizer", "history"]
-        if isinstance(expected, dict) and "callbacks" in expected:
-            folders.append("callbacks")
-        count = {folder: archive.count(folder) for folder in folders}
-        known = {f"{folder}/{i}.npy" for folder, n in count.items() for i in range(n)}
-        for name in archive.sizes:
-            if name not in known and name != "model.json":
-                raise ValueError(f"The archive must have arrays only. Received: {shorten(name)}")
-        fits = isinstance(expected, dict) and count == {"history": 0, **expected}
-        require(fits, f"The archive must have the arrays {shorten(expected)}", f"{count}")
-        self.n_optimizer, self.n_weights = count["optimizer"], count["weights"]
-        self.n_bytes = sum(archive.sizes[f"weights/{i}.npy"] for i in range(self.n_weights))
-        state.fill_history(about["run"], archive, "history")
+    def __init__(self, about: dict[str, Any], arrays: dict[str, Array]) -> None:
+        self.arrays, self.config, self.run = arrays, about["model"], about["run"]
+        names, counts = iter(arrays), about["arrays"]
+        self.names = {kind: [*itertools.islice(names, counts.get(kind, 0))] for kind in KINDS}
+        fits = sum(counts.values()) == len(arrays) == sum(map(len, self.names.values()))
+        require(fits, f"The file must have the arrays {shorten(counts)}", f"{len(arrays)} arrays")
+        self.n_optimizer = len(self.names["optimizer"])
+        self.optimizer_place = self.names["optimizer"].__getitem__
+        self.n_bytes = sum(arrays[name].nbytes for name in self.names["weights"])
+        history = self.names["history"]
+        state.fill_history(self.run, lambda number: arrays[history[number]])
 
     def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
         """List all weights, and before that those which both have, if their numbers differ."""
-        count, variables, place = self.n_weights, model.weights, "weights/{}.npy".format
-        if count != len(variables):
-            yield model.name, variables, count, place
-            variables = variables[:count]
-        yield model.name, variables, len(variables), place
+        names, variables = self.names["weights"], model.weights
+        if len(names) != len(variables):
+            yield model.name, variables, len(names), names.__getitem__
+            variables = variables[: len(names)]
+        yield model.name, variables, len(variables), names.__getitem__
 
     def get(self, place: str, variable: Variable) -> Array:
         """Read one array."""
-        limit = 8 * variable.size + 1000 if self.skipped is None else None
-        return state.fit(place, self.archive.array(place, limit), variable)
+        return state.fit(place, self.arrays[place], variable)
 
     def callbacks(self, model: Model) -> list[tuple[str, dict[str, Any]]]:
         """Read the state of callbacks; each of its lists has a model's weights.
@@ -176,16 +198,15 @@ class Arrays(state.Source):
         list of (str, dict)
             The argument `callbacks` of `write`.
         """
-        states, place = [], map("callbacks/{}.npy".format, itertools.count())
+        states, place = [], map(self.names["callbacks"].__getitem__, itertools.count())
         for name, values in (self.run or {}).get("callbacks", []):
             found = dict(values)
             for key, value in found.items():
                 if value == "weights":
                     found[key] = [self.get(next(place), v) for v in model.weights]
-                elif value is not None and type(value) not in (int, float, bool):
-                    raise ValueError(
-                        f"The state of a callback must be numbers or weights. Received: "
-                        f"{shorten(name)}, {shorten(value)}"
-                    )
+                else:
+                    number = value is None or type(value) in (int, float, bool)
+                    expected = "The state of a callback must be numbers or weights"
+                    require(number, expected, f"{shorten(name)}, {shorten(value)}")
             states.append((str(name), found))
         return states
