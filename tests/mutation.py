@@ -1,0 +1,261 @@
+"""How many errors put into the maths and the engine the tests find: ``python -m tests.mutation``.
+
+cosmic-ray makes the errors, called mutants: another operator or number, a loop left out. Places in
+the code are drawn at random, and one mutant of each; the same seed draws the same ones, so that two
+states of the tests can be compared. A mutant is put into a copy of a commit, and everyday tests
+that execute its function run there, few at first. It survives if all of them pass. The results are
+written after each mutant: the same command continues an interrupted run, and with more ``--tests``
+it tries the survivors again. The copy is in a folder beside the results, which may be deleted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import collections
+import functools
+import hashlib
+import itertools
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+TIERS = ("functional", "program")
+FIRST = 60  # tests that run before all others: most mutants fail one of these
+# Bits of floating-point numbers and an order of None fail at once, whatever the tests; `is` instead
+# of `==` often changes nothing.
+LEFT_OUT = re.compile(
+    r"_(Add|Sub|Mul|Div|FloorDiv|Mod|Pow)_(Bit|.Shift)|Comparison\w+_(Is(Not)?_[^I]|[^I]\w*_Is)"
+)
+OF_TEXT = ("entry", "house_rules", "packaging", "size", "supported")  # tests that read the source
+# Tests that run last: importing Keras takes seconds.
+WITH_KERAS = {f"tests/test_{n}.py" for n in ("arguments", "custom_optimizers", "parity", "trust")}
+PYTEST = "-m pytest -q -p no:cacheprovider -p tests.mutation -n 0 --hypothesis-seed=0 --tb=no"
+EXCHANGED = "TINYNET_MUTATION"  # names the file that this process and pytest exchange
+# Paths are relative to the copy, which is the current folder.
+TIMES, CHOSEN = Path("../times.json"), Path("../chosen.json")
+
+
+def find_mutants() -> Iterator[Any]:
+    """Find what cosmic-ray can change, but for annotations, which change nothing."""
+    from cosmic_ray.commands.init import init
+    from cosmic_ray.work_db import WorkDB, use_db
+
+    files = [path for tier in TIERS for path in Path("tinynet", tier).glob("*.py")]
+    unread = {path: [*annotations(ast.parse(path.read_text("utf-8")))] for path in files}
+    with use_db(":memory:", WorkDB.Mode.create) as made:
+        init(files, made, {})
+        for (mutant,) in (item.mutations for item in made.work_items):
+            if not LEFT_OUT.search(mutant.operator_name) and not any(
+                (n.lineno, n.col_offset) <= mutant.start_pos < (n.end_lineno, n.end_col_offset)
+                for n in unread[mutant.module_path]
+            ):
+                yield mutant
+
+
+def annotations(module: ast.Module) -> Iterator[Any]:
+    """Find the annotations, and what is imported for them only."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield node
+        yield from filter(None, (getattr(node, n, None) for n in ("annotation", "returns")))
+
+
+def name_of(mutant: Any) -> str:
+    """Return a name that does not depend on comments and layout."""
+    return f"{mutant.module_path} {mutant.operator_name} {mutant.occurrence}"
+
+
+def sample(mutants: Iterable[Any], size: int, seed: int) -> list[Any]:
+    """Draw places, and a mutant of each; a smaller sample is the beginning of a larger one."""
+
+    def drawn(mutant: Any, *what: str) -> bytes:
+        return hashlib.sha256(repr((seed, name_of(mutant), *what)).encode()).digest()
+
+    places = collections.defaultdict(list)
+    for mutant in mutants:
+        places[mutant.module_path, mutant.start_pos].append(mutant)
+    each = [min(some, key=drawn) for some in places.values()]
+    return sorted(each, key=lambda mutant: drawn(mutant, "place"))[:size]
+
+
+def copy(commit: str, folder: Path) -> None:
+    """Copy a commit, go there, and run its everyday tests, to see what each of them executes."""
+    (folder / "tree").mkdir(parents=True, exist_ok=True)
+    # Files get the time of the commit, so that bytecode of the originals stays right.
+    archive = subprocess.run(["git", "archive", commit], stdout=subprocess.PIPE, check=True)
+    subprocess.run(["tar", "-x", "-C", folder / "tree"], input=archive.stdout, check=True)
+    shutil.copy(__file__, folder / "tree" / "tests")
+    if not (folder / "cache").exists():  # a mutant must not leave anything in the user's
+        from tinynet._core.cache_folder import cache_folder
+
+        shutil.copytree(cache_folder(), folder / "cache")
+    os.chdir(folder / "tree")
+    if not TIMES.exists():
+        include = ",".join(f"tinynet/{tier}/*" for tier in TIERS)
+        coverage = f"-m coverage run --data-file=../lines --include={include} {PYTEST}"
+        ignored = [f"--ignore=tests/test_{name}.py" for name in OF_TEXT]
+        run([*coverage.split(), "-m", "not slow", *ignored], TIMES, 0)
+
+
+def run(arguments: list[str], exchanged: Path, seconds: float) -> int:
+    """Run Python with limits: a mutant may take any time and memory."""
+    own = {"PYTHONPATH": ".", "PYTHONHASHSEED": "0", "TINYNET_TEST_SEED": "1"}
+    own |= {"TINYNET_CACHE": os.path.abspath("../cache"), EXCHANGED: str(exchanged.absolute())}
+    limits = ["timeout", "-s", "KILL", f"{seconds:.0f}", "prlimit", f"--as={12 << 30}"]
+    command = [*limits, sys.executable, *arguments]
+    with open("../output.txt", "w", encoding="utf-8") as output:
+        return subprocess.call(command, env={**os.environ, **own}, stdout=output, stderr=output)
+
+
+@functools.cache
+def times() -> dict[str, float]:
+    """Return how long each test takes, of those that pass."""
+    return json.loads(TIMES.read_text("utf-8"))
+
+
+@functools.cache
+def executed(file: Path) -> tuple[ast.Module, dict[int, list[str]]]:
+    """Return the code of a file, and the tests that execute each line."""
+    from coverage import CoverageData
+
+    lines = CoverageData("../lines")
+    lines.read()
+    return ast.parse(file.read_text("utf-8")), lines.contexts_by_lineno(str(file.absolute()))
+
+
+def tests_near(mutant: Any) -> list[str]:
+    """Return the tests that execute the function, class or file around a mutant.
+
+    Those of its very line are first; then one case of each test, and fast ones.
+    """
+    module, tests = executed(mutant.module_path)
+    line = mutant.start_pos[0]
+    around: list[Any] = [
+        node
+        for node in ast.walk(module)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and node.lineno - len(node.decorator_list) <= line <= (node.end_lineno or 0)
+    ]
+    first, last = (around[-1].lineno, around[-1].end_lineno) if around else (0, math.inf)
+    near = set().union(*(names for n, names in tests.items() if first <= n <= last))
+    order, cases = [], collections.Counter[str]()
+    for name in sorted(near & times().keys(), key=lambda name: (times()[name], name)):
+        file, test = name.split("::")[0], name.split("[")[0]
+        order.append((file in WITH_KERAS, name not in tests.get(line, ()), cases[test], name))
+        cases[test] += 1
+    return [name for *_, name in sorted(order, key=lambda found: found[:3])]
+
+
+def failing(tests: list[str]) -> str:
+    """Return the first of some tests that fails, or an empty text."""
+    CHOSEN.write_text(json.dumps(tests), "utf-8")
+    files = sorted({name.split("::")[0] for name in tests})
+    seconds = 120 + 10 * sum(times()[name] for name in tests)
+    # With bytecode in files, Python could take a mutant for the next one of the same second.
+    code = run(["-B", *PYTEST.split(), "-x", *files], CHOSEN, seconds)
+    if code in (0, 5):  # 5 is no test: a mutant may change the names of all cases
+        return ""
+    output = Path("../output.txt").read_text("utf-8", "replace")
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.M)
+    return failed[1] if failed else f"exit code {code}"
+
+
+def examine(mutant: Any, tests: list[str]) -> dict[str, Any]:
+    """Put a mutant into the copy, run tests until one fails, and return what is found."""
+    from cosmic_ray.mutating import use_mutation
+    from cosmic_ray.plugins import get_operator
+
+    path, line, status = mutant.module_path, mutant.start_pos[0], mutant.module_path.stat()
+    with use_mutation(path, get_operator(mutant.operator_name)(), mutant.occurrence) as (_, code):
+        fails = (failing(part) for part in (tests[:FIRST], tests[FIRST:]) if part)
+        killer = next(filter(None, fails), "")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    text = code.split("\n")[line - 1].strip()
+    return {"killer": killer, "line": line, "text": text, "ran": len(tests)}
+
+
+def report(results: dict[str, Any], before: dict[str, Any]) -> None:
+    """Print how many mutants of each tier the tests find, and those that they do not."""
+    for tier in TIERS:
+        mine = {name: r for name, r in results.items() if name.startswith(f"tinynet/{tier}/")}
+        survived = {name: r for name, r in mine.items() if not r["killer"]}
+        n, k, z = len(mine), len(mine) - len(survived), 1.96
+        half = z * math.sqrt(k * (1 - k / n) + z * z / 4)  # Wilson's interval
+        low, high = ((k + z * z / 2 + side) / (n + z * z) for side in (-half, half))
+        print(f"{tier}: {n} mutants, {k} killed, {n - k} survived: {k / n:.1%}", end="")
+        print(f", 95 % interval {low:.1%} to {high:.1%}")
+        for name, r in survived.items():
+            file, operator, _ = name.split()
+            lost = "KILLED BEFORE: " if before.get(name, r)["killer"] else ""
+            print(f"  {lost}{file}:{r['line']} {operator}, {r['ran']} tests: {r['text']}")
+
+
+def main() -> None:
+    """Test the mutants that have no result yet."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("results", type=Path, help="a JSON file")
+    parser.add_argument("commit", help="what to test")
+    parser.add_argument("--size", type=int, default=200, help="mutants of each tier")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tests", type=int, default=460, help="most tests of a mutant")
+    parser.add_argument("--before", type=Path, help="results to compare with")
+    given = parser.parse_args()
+    before = json.loads(given.before.read_text("utf-8")) if given.before else {}
+    path = given.results.absolute()
+    results = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    copy(given.commit, path.with_suffix(""))
+    found = [*find_mutants()]
+    tiers = ([m for m in found if m.module_path.parts[1] == tier] for tier in TIERS)
+    drawn = (sample(mutants, given.size, given.seed) for mutants in tiers)
+    for mutant in filter(None, itertools.chain(*itertools.zip_longest(*drawn))):
+        name, tests = name_of(mutant), tests_near(mutant)[: given.tests]
+        last = results.get(name, {"killer": "", "ran": -1})
+        if not last["killer"] and last["ran"] < len(tests):
+            results[name] = examine(mutant, tests)
+            path.write_text(json.dumps(results, indent=1), "utf-8")
+            print(name, results[name], flush=True)
+    killers = {r["killer"] for r in results.values()} & times().keys()
+    if wrong := failing(sorted(killers)):
+        print(f"{wrong} fails without a mutant, too: results that name it are wrong")
+    report(results, before)
+
+
+# The rest are hooks of pytest, which loads this file as a plugin. They leave the chosen tests, in
+# the order given; when all everyday tests run, they write how long each takes.
+_times: dict[str, float] = collections.defaultdict(float)
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    if (chosen := Path(os.environ[EXCHANGED])).exists():
+        found = {item.nodeid: item for item in items}
+        names = json.loads(chosen.read_text("utf-8"))
+        items[:] = [found[name] for name in names if name in found]
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    from coverage import Coverage
+
+    if running := Coverage.current():
+        running.switch_context(nodeid)
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    _times[report.nodeid] += report.duration if report.passed else math.inf
+
+
+def pytest_sessionfinish() -> None:
+    if not (written := Path(os.environ[EXCHANGED])).exists():
+        passed = {name: seconds for name, seconds in _times.items() if seconds < math.inf}
+        written.write_text(json.dumps(passed), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
