@@ -119,7 +119,7 @@ def arguments(
 ) -> Rows:
     """Return a row for each value that an argument can't have; the message names the argument."""
     return {
-        f"{owner(what)}({name}={value!r:.30})": (
+        f"{owner(what)} with {name}={value!r:.30}": (
             calling(what, **{name: value}),
             error,
             message or f"{name.removeprefix('weighted_').rstrip('s')}.*Received: ",
