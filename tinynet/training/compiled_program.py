@@ -460,7 +460,7 @@ def _lower(
     losses += [low.value(s) for s in traced.added]
     scale = None if traced.scale is None else low.value(traced.scale)
     losses += [low.add(_penalty(low, v, scale)) for v in regularized]
-    scalars = [*losses, *(low.value(s) for s, _ in traced.count_symbols)]
+    scalars = [*losses, *(low.value(s) for _, s in traced.counts)]
     counted = _metrics(low, traced, value_of, scalars)
     gradients: dict[int, Any] = {}
     if plan is not None:

@@ -167,7 +167,7 @@ class ModelProgram:
         self.losses: list[tuple[Any, float]] = []
         self.predictions: list[Any] = []
         self.logits: list[Any] = []
-        #: Metrics whose counts the program computes, with the registers of the counts.
+        #: Metrics whose counts the program computes, with the counts.
         self.counts: list[tuple[Any, Any]] = []
         self.has_others = False
         self.means = [] if objective is None else [objective.tracker, *objective.trackers]
@@ -200,15 +200,8 @@ class ModelProgram:
             self.connected = self.program.differentiate(seeds, gradients)
         self.program.prune(results)
         self.runner = self.program.compile()
-        number = self.runner.register_of
-        self._numbers = mapped(number, self.outputs)
-        self._predicted = [*map(number, self.predictions)]
-        self._with_logits = [None if s is None else number(s) for s in self.logits]
-        self._losses = [(number(s), weight) for s, weight in self.losses]
-        self._added = [*map(number, self.added)]
-        self._scale = None if self.scale is None else number(self.scale)
-        self.count_symbols = [(s, metric) for metric, s in self.counts]
-        self.counts = [(metric, number(s)) for metric, s in self.counts]
+        for symbol in (*results, *flattened(self.outputs)):  # some may be inputs
+            self.runner.register_of(symbol)
         # Taking one out is atomic, so that threads can share a model.
         self._idle: collections.deque[Workspace] = collections.deque()
 
@@ -382,9 +375,26 @@ class ModelProgram:
         work = self.borrow()
         values = self.runner.start(inputs)
         self.runner.forward(values, work)
-        y = mapped(lambda number: np.array(values[number]), self._numbers)
+        y = mapped(lambda s: np.array(self.value(values, s)), self.outputs)
         self.give_back(work)
         return y
+
+    def value(self, values: list[Any], symbol: Any) -> Any:
+        """Return the value of a symbolic tensor after a run; None for None.
+
+        Parameters
+        ----------
+        values : list
+            The registers.
+        symbol : SymbolicTensor or None
+            One of the results.
+
+        Returns
+        -------
+        ndarray or None
+            The value.
+        """
+        return None if symbol is None else values[self.runner.number[id(symbol)]]
 
     def loss(self, values: list[Any], regularized: list[Variable]) -> tuple[float, list[float]]:
         """Return the loss after the forward part of a run, and that of each output.
@@ -403,9 +413,9 @@ class ModelProgram:
         list of float
             Loss of each output, without its weight.
         """
-        parts = [float(np.sum(values[number])) for number, _ in self._losses]
-        terms = [part * weight for part, (_, weight) in zip(parts, self._losses, strict=True)]
-        terms += [float(np.sum(values[number])) for number in self._added]
+        parts = [float(np.sum(self.value(values, s))) for s, _ in self.losses]
+        terms = [part * weight for part, (_, weight) in zip(parts, self.losses, strict=True)]
+        terms += [float(np.sum(self.value(values, s))) for s in self.added]
         terms += [float(v.regularizer(v.array)) * self.scale_of(values) for v in regularized]
         # Not `sum`, which compensates for rounding since Python 3.12.
         return functools.reduce(operator.add, terms, 0.0), parts
@@ -423,7 +433,7 @@ class ModelProgram:
         float
             The factor, usually 1.
         """
-        return 1.0 if self._scale is None else float(values[self._scale])
+        return 1.0 if self.scale is None else float(self.value(values, self.scale))
 
     def losses_of(self, table: Array, count: int) -> Array:
         """Return the total loss of each step, then those of the outputs.
@@ -460,5 +470,5 @@ class ModelProgram:
         list of (ndarray, ndarray or None)
             Predictions and logits.
         """
-        pairs = zip(self._predicted, self._with_logits, strict=True)
-        return [(values[p], None if z is None else values[z]) for p, z in pairs]
+        pairs = zip(self.predictions, self.logits, strict=True)
+        return [(self.value(values, p), self.value(values, z)) for p, z in pairs]

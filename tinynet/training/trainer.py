@@ -448,8 +448,8 @@ class Trainer(_Network):
         for mean, value in zip(program.means, [loss, *parts], strict=False):
             mean.total += value * n
             mean.count += n
-        for metric, number in program.counts:
-            metric.total += values[number]
+        for metric, symbol in program.counts:
+            metric.total += program.value(values, symbol)
             metric.count += n
         if program.has_others:
             self._count_others(program.results(values), batch, [m for m, _ in program.counts])
