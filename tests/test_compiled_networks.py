@@ -271,7 +271,7 @@ OTHERS = {
 }  # fmt: skip
 METRICS = sorted(
     name
-    for name in of(metrics.Metric, metrics) - {"Mean", "Sum"}
+    for name in of(metrics.Metric, metrics) - {"LossMetric", "Mean", "Sum"}
     if all(
         p.default is not p.empty or p.kind is p.VAR_KEYWORD
         for p in inspect.signature(getattr(metrics, name)).parameters.values()
