@@ -29,7 +29,8 @@ for _path, _module in _modules.items():
     if _module is not None:
         _names, _late = _public[_path], () if _path else _lazy
         _shown = {*_names, *_late, *(name for name in vars(_module) if name[:2] == "__")}
-        vars(_module).update(__all__=_names, __dir__=functools.partial(sorted, _shown))
+        vars(_module).setdefault("__all__", _names)
+        vars(_module)["__dir__"] = functools.partial(sorted, _shown)
         if _path in KERAS_NAMES:
             vars(_module)["__getattr__"] = guard(_path, _names, _late)
     elif _path in KERAS_NAMES and _parent:

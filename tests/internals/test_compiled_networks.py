@@ -274,7 +274,7 @@ OTHERS = {
 }  # fmt: skip
 METRICS = sorted(
     name
-    for name in of(metrics.Metric, metrics) - {"Mean", "Sum"}
+    for name in of(metrics.Metric, metrics) - {"LossMetric", "Mean", "Sum"}
     if needs_nothing(getattr(metrics, name))
 )
 

@@ -28,19 +28,9 @@ from tinynet._core.arguments import keywords
 from tinynet._core.buffers import Workspace
 from tinynet._core.checks import numeric
 from tinynet._core.registry import unique_name
-from tinynet.program import (
-    TABLE,
-    Array,
-    Operation,
-    Shape,
-    SymbolicTensor,
-    TensorMethods,
-    Variable,
-    apply,
-    as_tensor,
-)
+from tinynet.program import TABLE, Array, Shape, SymbolicTensor, TensorMethods, Variable, as_tensor
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.operations import TAPES
+from tinynet.program.operations import TAPES, Operation, apply
 from tinynet.program.symbols import Node, check_size, examples_of
 from tinynet.program.trace import CALL, RECORDER, Call, within
 from tinynet.program.variable import copies

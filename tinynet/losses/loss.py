@@ -13,16 +13,8 @@ from tinynet import activations, config
 from tinynet._core import Configurable, Registry, checks, snake_case
 from tinynet._core.buffers import Workspace
 from tinynet._core.checks import numeric
-from tinynet.program import (
-    TABLE,
-    Array,
-    Operation,
-    SymbolicTensor,
-    Tensor,
-    TensorMethods,
-    as_tensor,
-)
-from tinynet.program.operations import TAPES, Pure
+from tinynet.program import TABLE, Array, SymbolicTensor, Tensor, TensorMethods, as_tensor
+from tinynet.program.operations import TAPES, Operation, Pure
 from tinynet.program.tape import pull_back
 from tinynet.program.tensor import to_array
 from tinynet.program.variable import aligned, copies
