@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 TIERS = ("functional", "program")
-FIRST = 60  # tests that run before all others: most mutants fail one of these
+STAGES = (15, 60)  # tests that run before the others: most mutants fail one of the first 15
 # Bits of floating-point numbers and an order of None fail at once, whatever the tests; `is` instead
 # of `==` often changes nothing.
 LEFT_OUT = re.compile(
@@ -36,7 +36,7 @@ LEFT_OUT = re.compile(
 )
 OF_TEXT = ("entry", "house_rules", "packaging", "size", "supported")  # tests that read the source
 # Tests that run last: importing Keras takes seconds.
-WITH_KERAS = {f"tests/test_{n}.py" for n in ("arguments", "custom_optimizers", "parity", "trust")}
+WITH_KERAS = re.compile(r"keras|/test_(arguments|custom_optimizers|parity|trust)\.py")
 PYTEST = "-m pytest -q -p no:cacheprovider -p tests.mutation -n 0 --hypothesis-seed=0 --tb=no"
 EXCHANGED = "TINYNET_MUTATION"  # names the file that this process and pytest exchange
 # Paths are relative to the copy, which is the current folder.
@@ -134,7 +134,7 @@ def executed(file: Path) -> tuple[ast.Module, dict[int, list[str]]]:
 def tests_near(mutant: Any) -> list[str]:
     """Return the tests that execute the function, class or file around a mutant.
 
-    Those of its very line are first; then one case of each test, and fast ones.
+    Those of its very line are first; then fast ones, and few cases of each test.
     """
     module, tests = executed(mutant.module_path)
     line = mutant.start_pos[0]
@@ -148,10 +148,11 @@ def tests_near(mutant: Any) -> list[str]:
     near = set().union(*(names for n, names in tests.items() if first <= n <= last))
     order, cases = [], collections.Counter[str]()
     for name in sorted(near & times().keys(), key=lambda name: (times()[name], name)):
-        file, test = name.split("::")[0], name.split("[")[0]
-        order.append((file in WITH_KERAS, name not in tests.get(line, ()), cases[test], name))
+        test = name.split("[")[0]
         cases[test] += 1
-    return [name for *_, name in sorted(order, key=lambda found: found[:3])]
+        late = bool(WITH_KERAS.search(name)), name not in tests.get(line, ())
+        order.append((*late, times()[name] * cases[test], name))
+    return [name for *_, name in sorted(order)]
 
 
 def failing(tests: list[str]) -> str:
@@ -175,7 +176,9 @@ def examine(mutant: Any, tests: list[str]) -> dict[str, Any]:
 
     path, line, status = mutant.module_path, mutant.start_pos[0], mutant.module_path.stat()
     with use_mutation(path, get_operator(mutant.operator_name)(), mutant.occurrence) as (_, code):
-        fails = (failing(part) for part in (tests[:FIRST], tests[FIRST:]) if part)
+        light = sum(not WITH_KERAS.search(test) for test in tests)
+        ends = sorted({0, *(min(stage, light) for stage in STAGES), len(tests)})
+        fails = (failing(tests[start:end]) for start, end in itertools.pairwise(ends))
         killer = next(filter(None, fails), "")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     text = code.split("\n")[line - 1].strip()
