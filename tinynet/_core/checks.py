@@ -551,10 +551,10 @@ def _suggesting(function: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except TypeError:
-            check(function, args, kwargs)
+            named(function, args, kwargs)
             raise
 
-    check = _check_arguments
+    named = bound
     # With the function's own globals, so that tools find its examples.
     own = types.FunctionType(
         call.__code__, function.__globals__, function.__name__, None, call.__closure__
@@ -562,11 +562,34 @@ def _suggesting(function: Any) -> Any:
     return functools.update_wrapper(own, function)
 
 
-def _check_arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raise the error for arguments that a function does not take, if there are any."""
+def bound(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Name the arguments of a call.
+
+    Parameters
+    ----------
+    function : callable
+        What is called.
+    args, kwargs : tuple, dict
+        Its arguments.
+
+    Returns
+    -------
+    dict
+        The arguments by name, without defaults.
+
+    Raises
+    ------
+    TypeError
+        If the function takes other arguments.
+
+    Examples
+    --------
+    >>> bound(len, ([1, 2],), {})
+    {'obj': [1, 2]}
+    """
     signature = inspect.signature(function)
     try:
-        signature.bind(*args, **kwargs)
+        return signature.bind(*args, **kwargs).arguments
     except TypeError as error:
         names, title = [*signature.parameters], function.__name__
         if names[:1] == ["self"] and args:

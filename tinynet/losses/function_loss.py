@@ -97,10 +97,12 @@ class FunctionOf:
         self.owner = owner
         self.__name__ = snake_case(owner.__name__)
         self.__doc__ = f"Compute `{owner.__name__}` for each example, with its options."
-        taken = inspect.signature(owner).parameters
-        self.options = [o for o in taken if o not in ("reduction", "name", "dtype")]
+        taken, kind = inspect.signature(owner).parameters, inspect.Parameter.POSITIONAL_OR_KEYWORD
+        data = [inspect.Parameter(name, kind) for name in ("y_true", "y_pred")]
+        options = [taken[name] for name in taken if name not in ("reduction", "name", "dtype")]
+        self.__signature__ = inspect.Signature(data + [p.replace(kind=kind) for p in options])
 
-    def __call__(self, y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """Compute the values.
 
         Parameters
@@ -109,18 +111,16 @@ class FunctionOf:
             The true values.
         y_pred : array_like, shape (N, ..., C)
             The predictions.
-        *args, **options : object
-            Further arguments of the class, in order or by name.
+        *args, **kwargs : object
+            These, and the options of the class, in order or by name.
 
         Returns
         -------
         Tensor, shape (N, ...)
             The values.
         """
-        options.update(zip(self.options, args, strict=False))
-        unknown = {key: value for key, value in options.items() if key not in self.options}
-        checks.no_more(self.__name__, unknown, ["y_true", "y_pred", *self.options], TypeError)
-        return self._values(y_true, y_pred, options)
+        given = checks.bound(self, args, kwargs)
+        return self._values(given.pop("y_true"), given.pop("y_pred"), given)
 
     def _values(self, y_true: Any, y_pred: Any, options: dict[str, Any]) -> Tensor:
         raise NotImplementedError

@@ -75,6 +75,8 @@ class Graph:
         self.outputs = mapped(lambda s: self._connected(s, all_nodes, done), outputs)
         #: The calls, each after those that it depends on.
         self.nodes = [node for node in all_nodes if node.inputs]
+        #: The same in the order in which Keras makes them: by depth.
+        self.calls: list[Node] = []
         #: Layers and operations in Keras' order: by depth, the first ones first.
         self.operations = self._by_depth(all_nodes)
 
@@ -144,6 +146,8 @@ class Graph:
                 if id(symbol.node) in inside:
                     before = id(symbol.node)
                     of_node[before] = max(of_node.get(before, 0), depth + 1)
+        met = {key: k for k, key in enumerate(of_node)}
+        self.calls = sorted(self.nodes, key=lambda n: (-of_node[id(n)], met[id(n)]))
         unused = [s.layer for s in self.entries if s.node is not None and not s.node.inputs]
         unused = [layer for layer in unused if id(layer) not in of_operation]
         order = {id(o): k for k, o in reversed([*enumerate(self._order)])}
@@ -167,7 +171,7 @@ class Graph:
             In place of the graph's outputs.
         """
         values = dict(zip(map(id, self.entries), flattened(inputs), strict=True))
-        for node in self.nodes:
+        for node in self.calls:
             for alias, meant in self._meant.values():
                 if id(meant) in values:
                     values[id(alias)] = values[id(meant)]

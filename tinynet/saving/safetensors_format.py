@@ -130,7 +130,7 @@ def unpack(contents: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
     require(contents.startswith(_BEGINNING, 8), expected, repr(contents[8:40]))
     view, given = memoryview(contents), contents[_DIGEST]
     found = _digest([view[: _DIGEST.start], _ZEROS, view[_DIGEST.stop :]])
-    require(found == given, f"The file must have the SHA-256 {found.decode()}", repr(given))
+    require(found == given, f"The file is damaged: its SHA-256 is {found.decode()}", repr(given))
     start = 8 + length
     header = configuration.from_json(contents[8:start], MAX_HEADER)
     metadata = header.pop("__metadata__")
