@@ -364,14 +364,14 @@ class Trainer(_Network):
         program = self._program("train", batch)
         if program.may_compile and (compiled := self._compiled_step(batch, plan)) is not None:
             return self._compiled_steps(compiled, batch, len(leaves(batch)[0]), stops)[1]
-        regularized = plan.regularized
-        values, loss, parts, work = self._forward(program, batch, regularized)
+        values, loss, parts, work = self._forward(program, batch, plan.regularized)
         if math.isfinite(loss) or not stops:
             program.runner.backward(values, work)
-            if regularized:
+            if plan.regularized:
                 add_penalties(plan.variables, plan.gradients, program.scale_of(values))
             self.optimizer._learn(plan)
-        self._count(program, values, batch, loss, parts, work)
+        self._count(program, values, batch, loss, parts)
+        program.give_back(work)
         return loss
 
     def _compiled_steps(
@@ -440,10 +440,9 @@ class Trainer(_Network):
         return [v for v in self.trainable_weights if v.regularizer is not None]
 
     def _count(
-        self, program: ModelProgram, values: list[Any], batch: Batch, loss: float, parts: Any,
-        work: Workspace | None = None,
-    ) -> None:  # fmt: skip
-        """Add a batch to the means of losses, and to the metrics; give its buffers back."""
+        self, program: ModelProgram, values: list[Any], batch: Batch, loss: float, parts: Any
+    ) -> None:
+        """Add a batch to the means of losses, and to the metrics."""
         n = len(values[0])
         for mean, value in zip(program.means, [loss, *parts], strict=False):
             mean.total += value * n
@@ -453,8 +452,6 @@ class Trainer(_Network):
             metric.count += n
         if program.has_others:
             self._count_others(program.results(values), batch, [m for m, _ in program.counts])
-        if work is not None:
-            program.give_back(work)
 
     def _count_others(self, results: Any, batch: Batch, counted: list[Metric]) -> None:
         """Add a batch to the metrics that are not counted yet."""
@@ -1252,7 +1249,12 @@ class Trainer(_Network):
                 return functools.partial(self._count_steps, compiled, *ran)
             with Computing():
                 values, loss, parts, work = self._forward(program, batch, regularized)
-            return functools.partial(self._count, program, values, batch, loss, parts, work)
+
+            def count() -> None:
+                self._count(program, values, batch, loss, parts)
+                program.give_back(work)
+
+            return count
 
         return self._each_batch("test", source, *how, compute, lambda count: count(), self._logs)
 
