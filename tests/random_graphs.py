@@ -28,6 +28,7 @@ class Graph:
     def __init__(self, k: Any, seed: int) -> None:
         self.k, self.rng = k, np.random.default_rng(seed)
         self.layers: list[tuple[Any, int, int]] = []  # that may be shared: layer, widths
+        self.norms: dict[int, Any] = {}
         widths = self.rng.integers(2, 5, self.rng.integers(1, 4))
         inputs = [k.Input((int(n),), name=f"in_{i}") for i, n in enumerate(widths)]
         self.tensors: list[Any] = [self.dense(x) for x in inputs]
@@ -54,6 +55,8 @@ class Graph:
         self.factors = [float(f) for f in self.rng.uniform(0.3, 1.5, count)]
         self.optimizer = int(self.rng.integers(3))
         self.start = [0.5 * self.rng.standard_normal(w.shape) for w in self.model.weights]
+        for weight, start in zip(self.model.weights, self.start, strict=True):
+            start[:] = abs(start) + 0.5 if weight.name == "moving_variance" else start
 
     def pick(self) -> Any:
         """Return a tensor of those so far, which is then used."""
@@ -72,11 +75,17 @@ class Graph:
         self.layers.append((layer, width, units))
         return layer(x)
 
+    def normalized(self, x: Any) -> Any:
+        """Apply a batch normalization, of which there is one for each width."""
+        width = int(x.shape[-1])
+        norm = self.norms.setdefault(width, self.k.layers.BatchNormalization(momentum=0.5))
+        return norm(x)
+
     def step(self) -> Any:
         """Apply a layer or operations to one or two of the tensors so far."""
         ops, x = self.k.ops, self.pick()
         width = int(x.shape[-1])
-        kind = self.rng.integers(14)
+        kind = self.rng.integers(16)
         if kind < 3:
             return self.dense(x)
         if kind < 6:
@@ -89,6 +98,8 @@ class Graph:
             return self.dense(ops.reshape(pairs, (-1, min(width, 3) * min(int(y.shape[-1]), 3))))
         if kind == 7:
             return self.k.layers.LayerNormalization()(x)
+        if kind > 13:
+            return self.normalized(x)
         return (
             lambda: x * 0.5 + ops.tanh(x),
             lambda: ops.exp(-ops.square(x)),

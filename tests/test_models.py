@@ -382,3 +382,15 @@ def test_targets_of_dict_outputs_go_by_keys() -> None:
     results = model.evaluate(np.ones((4, 2)), y, verbose=0, return_dict=True)
     # a: 0 instead of 5; b: 2 instead of 7.
     assert results == {"a_loss": 25.0, "a_mae": 5.0, "b_loss": 5.0, "loss": 30.0}
+
+
+@pytest.mark.parametrize(("shared", "mean"), [(False, 1.25), (True, 1.0)])
+def test_shared_layers_are_called_in_the_order_of_keras(shared: bool, mean: float) -> None:
+    """By depth: below a layer that is shared, too, the call for the second input is first."""
+    norm, dense = layers.BatchNormalization(momentum=0.5), layers.Dense(2)
+    a, b = tinynet.Input((2,)), tinynet.Input((2,))
+    ends = [dense(norm(x)) if shared else norm(x) for x in (a, b)]
+    model = tinynet.Model([a, b], layers.concatenate(ends))
+    model.compile("sgd", "mse")
+    model.fit([np.ones((4, 2)), np.full((4, 2), 2.0)], np.zeros((4, 4)), verbose=0)
+    np.testing.assert_array_equal(norm.moving_mean, [mean, mean])

@@ -177,7 +177,7 @@ class Traced(np.ndarray[Any, Any]):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """Note one of the other functions of NumPy, or refuse it."""
         known = _FUNCTIONS.get(function.__name__)
-        if known is None:
+        if known is None or not kwargs.keys().isdisjoint(("initial", "where")):
             raise Untraceable(function.__name__)
         return known(*args, **kwargs)
 
@@ -502,16 +502,16 @@ def _count(x: Traced, axis: Any = None) -> Traced:
 
 
 def _sum(
-    x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **_: Any
+    x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
 ) -> Any:
     return _written(_reduce("add", x, axis, dtype, keepdims), out and (out,))
 
 
-def _max(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:
+def _max(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
     return _written(_reduce("maximum", x, axis, None, keepdims), out and (out,))
 
 
-def _min(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:
+def _min(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
     return _written(_reduce("minimum", x, axis, None, keepdims), out and (out,))
 
 
@@ -533,7 +533,7 @@ def _var(
     return _mean(centered * centered, axis, dtype, out, keepdims)
 
 
-def _all(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:
+def _all(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
     """Return whether all elements are true, along the last axis or everywhere."""
     if axis is None:
         return np.sum(np.where(x, 0.0, 1.0), keepdims=keepdims) == 0
@@ -631,9 +631,14 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 _FUNCTIONS["amax"], _FUNCTIONS["amin"] = _FUNCTIONS["max"], _FUNCTIONS["min"]
 
+
 # The methods of an array; those that are not defined would give arrays without a node.
+def _method(function: Any) -> Any:
+    return lambda x, *args, **kwargs: x.__array_function__(function, (), (x, *args), kwargs)
+
+
 for _name in ("sum", "max", "min", "mean"):
-    setattr(Traced, _name, _FUNCTIONS[_name])
+    setattr(Traced, _name, _method(getattr(np, _name)))
 
 
 def _refused(name: str) -> Any:

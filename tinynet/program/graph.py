@@ -142,7 +142,7 @@ class Graph:
             key = id(node.owner)
             depth = max(of_node.get(id(node), 0), of_operation.get(key, 0))
             of_operation[key] = of_node[id(node)] = depth
-            for symbol in node.inputs:
+            for symbol in map(self.meant, node.inputs):
                 if id(symbol.node) in inside:
                     before = id(symbol.node)
                     of_node[before] = max(of_node.get(before, 0), depth + 1)

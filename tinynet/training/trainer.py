@@ -114,7 +114,7 @@ class Trainer(_Network):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.compiled = False
-        self.stop_training = False
+        self.stop_training = self.run_eagerly = False
         self._in_loop = False  # whether one of them would not survive another `compile`
         self._calls = 0  # of `fit` and `evaluate` that are running, one inside the other
         self.history: History | None = None
@@ -286,7 +286,7 @@ class Trainer(_Network):
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
         }
-        self._run_eagerly = checks.flag("run_eagerly", bool(run_eagerly))
+        self.run_eagerly = checks.flag("run_eagerly", bool(run_eagerly))
         self._plan, self._unused = None, {}
         self._programs.clear()
         self.compiled = True
@@ -344,7 +344,7 @@ class Trainer(_Network):
                     f"{name} of a subclass is not supported: it would never be called. Override "
                     f"{kind}_step instead. Received: {cls.__name__}.{name}"
                 )
-        eagerly = self.compiled and self._run_eagerly and not self._is_traceable()
+        eagerly = self.compiled and self.run_eagerly and not self._is_traceable()
         return self._overrides(kind) or eagerly
 
     def _overrides(self, kind: str) -> bool:
