@@ -101,7 +101,7 @@ def copy(commit: str, folder: Path) -> None:
     if not TIMES.exists():
         include = ",".join(f"tinynet/{tier}/*" for tier in TIERS)
         coverage = f"-m coverage run --data-file=../lines --include={include} {PYTEST}"
-        ignored = [f"--ignore=tests/test_{name}.py" for name in OF_TEXT]
+        ignored = [f"--ignore-glob=*/test_{name}.py" for name in OF_TEXT]
         run([*coverage.split(), "-m", "not slow", *ignored], TIMES, 0)
 
 
