@@ -101,7 +101,7 @@ def copy(commit: str, folder: Path) -> None:
     if not TIMES.exists():
         include = ",".join(f"tinynet/{tier}/*" for tier in TIERS)
         coverage = f"-m coverage run --data-file=../lines --include={include} {PYTEST}"
-        ignored = [f"--ignore=tests/test_{name}.py" for name in OF_TEXT]
+        ignored = [f"--ignore-glob=*/test_{name}.py" for name in OF_TEXT]
         run([*coverage.split(), "-m", "not slow", *ignored], TIMES, 0)
 
 
@@ -195,9 +195,14 @@ def report(results: dict[str, Any], before: dict[str, Any]) -> None:
         low, high = ((k + z * z / 2 + side) / (n + z * z) for side in (-half, half))
         print(f"{tier}: {n} mutants, {k} killed, {n - k} survived: {k / n:.1%}", end="")
         print(f", 95 % interval {low:.1%} to {high:.1%}")
+        # In code that has changed, another mutant may have the name.
+        same = {n for n, r in mine.items() if n in before and before[n]["text"] == r["text"]}
+        if before:
+            then, now = sum(bool(before[n]["killer"]) for n in same), len(same - survived.keys())
+            print(f"  of {len(same)} same ones, {then} were killed before, and {now} now")
         for name, r in survived.items():
             file, operator, _ = name.split()
-            lost = "KILLED BEFORE: " if before.get(name, r)["killer"] else ""
+            lost = "KILLED BEFORE: " if name in same and before[name]["killer"] else ""
             print(f"  {lost}{file}:{r['line']} {operator}, {r['ran']} tests: {r['text']}")
 
 
