@@ -468,7 +468,7 @@ def test_public_errors_end_in_what_was_received(path: Path) -> None:
 # Underscores of protocols, and of `os._exit`.
 MEANT_FOR_ALL = {"_asdict", "_exit", "_fields", "_replace", "_repr_html_", "_repr_png_"}
 # Tests that still use private names.
-STILL_PRIVATE = {"test_cli", "test_datasets", "test_onnx_export"}
+STILL_PRIVATE = {"test_cli", "test_datasets", "test_onnx_export", "test_visualize"}
 
 
 def private_names(path: Path) -> set[str]:
