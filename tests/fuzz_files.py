@@ -32,8 +32,7 @@ from typing import Any
 import numpy as np
 
 import tinynet
-from tests import tinynet_files
-from tests.models import bits
+from tests import models, tinynet_files
 from tinynet._core import registry
 from tinynet.layers import Concatenate, Dense, Flatten, Multiply, Softmax
 from tinynet.layers.layer import map_shapes
@@ -48,17 +47,12 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def original() -> tinynet.Sequential:
-    """Make a small trained model."""
+def original() -> Any:
+    """Make a small trained model with a model in it."""
     registry.clear_names()
-    tinynet.random.set_seed(0)
     inner = tinynet.Sequential([Dense(3, name="inner"), Softmax()])
-    model = tinynet.Sequential(
-        [tinynet.Input((2, 2)), Flatten(), Dense(4, "relu", name="hidden"), inner], name="net"
-    )
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    x = np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 2, 2)
-    model.fit(x, np.arange(6) % 3, epochs=2, verbose=0)
+    model = models.classifier(inner, seed=0, metrics=["accuracy"])
+    model.fit(*models.data(), epochs=2, verbose=0)
     return model
 
 
@@ -196,7 +190,7 @@ def judge(path: Path, model: tinynet.Sequential, one_bit: bool) -> str:
         return "refused"
     if one_bit:
         assert loaded.to_json() == model.to_json()
-        assert bits(loaded) == bits(model)
+        assert models.bits(loaded) == models.bits(model)
         return "harmless"
     loaded.to_json()
     if loaded.built:

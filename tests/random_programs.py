@@ -421,12 +421,15 @@ def compare_threads(seed: int) -> None:
     rest = program.rows % program.fit["batch_size"]
     few = min(program.fit["batch_size"], program.rows) < 4 or 0 < rest < 4
     runs = []
-    before = tinynet.config.num_threads()
+    before, backend = tinynet.config.num_threads(), tinynet.config.backend()
     for threads, callbacks in ((1, []), (2, []), (3, []), (1, [each])):
         if callbacks and (few or program.validation == "split"):
             continue  # batches of one to three examples are rounded differently
         own = dataclasses.replace(program, fit={**program.fit, "callbacks": callbacks})
-        with setting(tinynet.config.set_num_threads, threads, before):
+        with (
+            setting(tinynet.config.set_backend, "numba", backend),
+            setting(tinynet.config.set_num_threads, threads, before),
+        ):
             tinynet.random.set_seed(seed % 2**32)
             runs.append(own.run(tinynet, "float32"))
     for run in runs[1:]:

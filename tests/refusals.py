@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import re
 from collections.abc import (
     Callable,
 )
@@ -119,7 +120,7 @@ def arguments(
 ) -> Rows:
     """Return a row for each value that an argument can't have; the message names the argument."""
     return {
-        f"{owner(what)}({name}={value!r:.30})": (
+        f"{owner(what)} with {name}={re.sub(' at 0x.*?>', '>', repr(value)):.30}": (
             calling(what, **{name: value}),
             error,
             message or f"{name.removeprefix('weighted_').rstrip('s')}.*Received: ",
@@ -691,7 +692,7 @@ WRONG_DATA: dict[str, dict[str, tuple[Any, str]]] = {
     },
 }
 #: With these, `predict` answers with what it computes.
-ANSWERED = {"one shorter", "not a number", "infinite", "too large", "half NaN"}
+ANSWERED = ["one shorter", "not a number", "infinite", "too large", "half NaN"]
 #: What a model that is not built can't know.
 UNKNOWN = {"a dict", "of another width", "with an axis too many"}
 

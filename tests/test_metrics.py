@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests import models
-from tinynet import Sequential, layers, metrics
+from tinynet import Sequential, callbacks, layers, metrics
 
 P = [[0.1, 0.6, 0.3], [0.5, 0.1, 0.4], [0.2, 0.2, 0.6]]
 # metric: (true values, predictions, weights, result)
@@ -183,22 +183,46 @@ def test_nan_is_above_no_threshold() -> None:
         assert not np.any(metrics.TruePositives(**options)([1, 1], [np.nan, 0.0]))
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: metrics.AUC(multi_label=True),
-        lambda: metrics.F1Score("macro"),
-        lambda: metrics.R2Score(),
-        lambda: metrics.Precision(0.25),
-    ],
-)
-@pytest.mark.parametrize("method", ["evaluate", "fit"])
-def test_a_failing_batch_leaves_no_counts(make: Any, method: str) -> None:
-    """Also of metrics that add their variables when they see the first batch."""
-    y, other = np.eye(3)[[1, 2, 2]], np.eye(3)[[0, 2, 1]]
-    metric, fresh = make(), make()
+# Some add their variables when they see the first batch.
+COUNTING = [
+    lambda: metrics.AUC(multi_label=True),
+    lambda: metrics.F1Score("macro"),
+    lambda: metrics.R2Score(),
+    lambda: metrics.Precision(0.25),
+]
+
+
+def compiled(metric: Any) -> Any:
     model = Sequential([layers.Input((3,)), layers.Activation("linear")])
     model.compile("sgd", "mse", metrics=[metric])
+    return model
+
+
+@pytest.mark.parametrize("make", COUNTING)
+def test_an_evaluation_by_a_callback_leaves_counts_as_they_are(make: Any) -> None:
+    x, y, other = np.float32(P), np.eye(3)[[1, 2, 2]], np.eye(3)[[0, 2, 1]]
+    histories = []
+    for looks in (False, True):
+        metric = make()
+        model = compiled(metric)
+
+        def look(*_: Any, model: Any = model, looks: bool = looks) -> None:
+            if looks:
+                model.evaluate(x, other, verbose=0)
+
+        watching = callbacks.LambdaCallback(on_train_batch_begin=look, on_train_batch_end=look)
+        options = {"batch_size": 2, "shuffle": False, "verbose": 0, "callbacks": [watching]}
+        histories.append([*model.fit(x, y, **options).history.values()])
+        histories.append([v.numpy().tolist() for v in metric.variables])
+    assert histories[:2] == histories[2:]
+
+
+@pytest.mark.parametrize("make", COUNTING)
+@pytest.mark.parametrize("method", ["evaluate", "fit"])
+def test_a_failing_batch_leaves_no_counts(make: Any, method: str) -> None:
+    y, other = np.eye(3)[[1, 2, 2]], np.eye(3)[[0, 2, 1]]
+    metric, fresh = make(), make()
+    model = compiled(metric)
 
     def batches() -> Any:
         yield np.float32(P), other

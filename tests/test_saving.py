@@ -483,6 +483,7 @@ def test_random_models_continue_after_loading(number: int, path: Path, any_seed:
         notes.values = tuple(LOGGED[i][0] for i in rng.integers(len(LOGGED), size=3))
         fits = {"verbose": 0, "batch_size": 8, "callbacks": [notes]}
         model.fit(x, y, epochs=int(rng.integers(1, 4)), validation_split=0.2, **fits)
+        scores = model.evaluate(x, y, verbose=0)
         model.save(path)
     with tinynet.config.floatx_scope(str(other)):
         loaded = tinynet.models.load_model(path)
@@ -492,7 +493,7 @@ def test_random_models_continue_after_loading(number: int, path: Path, any_seed:
         found, expected = (net.predict(x, verbose=0) for net in (loaded, model))
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
-        assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+        assert repr(loaded.evaluate(x, y, verbose=0)) == repr(scores)
         clone = tinynet.models.clone_model(loaded)
         assert {w.dtype for w in clone.weights} <= {w.dtype for w in model.weights}
         if path.suffix in COMPLETE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import scipy.sparse
 
 import tinynet as keras
 from tests import models
+from tests.internals import on_both
 from tinynet.sparse import CompressedRows, LazyRows
 
 
@@ -20,17 +21,6 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     keras.config.set_backend(request.param)
     yield request.param
     keras.config.set_backend(before)
-
-
-def on_both(run: Callable[[], Any]) -> list[Any]:
-    """Do the same on both backends."""
-    before, found = keras.config.backend(), []
-    for name in ("numba", "numpy"):
-        keras.config.set_backend(name)
-        keras.utils.set_random_seed(1)
-        found.append(run())
-    keras.config.set_backend(before)
-    return found
 
 
 def of_csr(x: Any, dtype: str = "float32") -> CompressedRows:

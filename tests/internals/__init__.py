@@ -6,12 +6,14 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tests import HUNG
+from tinynet import config, utils
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,3 +63,14 @@ def train_rows(model: Any) -> Any:
     program = [p for (kind, *_), p in model._programs.items() if kind == "train"][-1]
     assert program._compiled[-1] is not None, program.why
     return program._compiled[-1]
+
+
+def on_both(run: Callable[[], Any], seed: int = 3) -> list[Any]:
+    """Do the same on the numpy backend and then on that of the kernels."""
+    before, found = config.backend(), []
+    for backend in ("numpy", "numba"):
+        config.set_backend(backend)
+        utils.set_random_seed(seed)
+        found.append(run())
+    config.set_backend(before)
+    return found

@@ -12,12 +12,11 @@ import pytest
 
 import tinynet as keras
 from tests import models
-from tests.internals import train_rows
+from tests.internals import on_both, train_rows
 from tinynet import Sequential, config, layers, losses, metrics, ops, optimizers
 
 N = 22
 Build = Callable[[], Any]
-pytestmark = pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
 
 
 RNG = np.random.default_rng(5)
@@ -163,16 +162,6 @@ def net(*own: Any, optimizer: Any = "sgd", loss: Any = "mse", **options: Any) ->
     model = Sequential([keras.Input((6,)), *own])
     model.compile(optimizer, loss, **options)
     return model
-
-
-def on_both(run: Callable[[], Any]) -> list[Any]:
-    """Do the same on both backends, last on that of the kernels."""
-    found = []
-    for backend in ("numpy", "numba"):
-        config.set_backend(backend)
-        keras.random.set_seed(3)
-        found.append(run())
-    return found
 
 
 def both(build: Build, x: Any, y: Any, **options: Any) -> tuple[Any, list[list[Any]]]:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.contenders import only_avx2
 from tests.internals import assert_tests_pass, call
-from tinynet import config, sparse
+from tinynet import sparse
 from tinynet.kernels import numba_functions, object_code
 from tinynet.kernels.csr_conversion import compress_rows, count_non_zeros
 from tinynet.sparse import CompressedRows
@@ -73,7 +73,6 @@ def test_compressed_rows_are_the_same_with_and_without_kernels(
     picked: bool, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also in blocks, of fewer rows than there are."""
-    config.set_backend("numba")
     object_code.addresses([count_non_zeros, compress_rows])
     x = rng.integers(0, 3, (150, 8, 9)).astype(dtype)
     monkeypatch.setattr(sparse, "_CONVERTED", 5000)
@@ -100,7 +99,6 @@ def test_compressed_rows_are_the_same_with_and_without_kernels(
 def test_rows_are_compressed_while_the_kernels_are_compiled(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config.set_backend("numba")
     monkeypatch.setattr(object_code, "is_ready", lambda kernels: False)
     x = some(rng, (200, 90), "uint8")
     rows = CompressedRows(x, "float32")

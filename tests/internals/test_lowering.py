@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinynet as keras
-from tests.internals import printed, train_rows
+from tests.internals import on_both, printed, train_rows
 from tests.models import bits
 from tinynet import Sequential, config, functional, layers, optimizers, random, regularizers
 from tinynet.kernels import chain
@@ -28,7 +28,6 @@ from tinynet.program.lowering import Lowering, Register
 from tinynet.program.machine import Machine
 from tinynet.program.variable import Variable
 
-numba_only = pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
 Array = np.ndarray[Any, Any]
 # NaN, infinities, both zeros, denormals, and numbers whose products are still finite.
 CORNERS = np.array(
@@ -241,7 +240,6 @@ def test_errors_of_lowering_are_not_hidden(
 
     known = lowering.NAMED["flip"]
     monkeypatch.setitem(lowering.NAMED, "flip", known._replace(**{part: mistaken}))
-    config.set_backend("numba")
     flip = layers.Lambda(lambda x: keras.ops.flip(x, axis=-1))
     model = Sequential([layers.Input((3,)), layers.Dense(3), flip])
     model.compile("sgd", "mse")
@@ -259,7 +257,6 @@ def test_custom_gradient_sees_no_traced_arrays() -> None:
             raise RuntimeError("an array without values")
         return 2 * x, lambda upstream: 2 * upstream
 
-    config.set_backend("numba")
     model = Sequential([layers.Input((3,)), layers.Dense(1), layers.Lambda(doubled)])
     model.compile("sgd", "mse")
     model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
@@ -401,7 +398,6 @@ def kernels(rows: Any) -> list[str]:
 
 
 @pytest.mark.wide
-@numba_only
 @pytest.mark.parametrize("penalty", [None, "l2", "l1"])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
@@ -434,7 +430,6 @@ def test_rules_apply_and_change_no_bit(
     assert ("learn_csr" in plain["learn_csr_adam"]) == ("learn_csr" in plain["update"]) == sparse
 
 
-@numba_only
 @pytest.mark.parametrize("twice", [False, True])
 def test_products_apply_gradients_of_rectifiers(twice: bool, all_rules: None) -> None:
     """Not where the gradient for the rectifier's output is a sum of two."""
@@ -455,7 +450,6 @@ def test_products_apply_gradients_of_rectifiers(twice: bool, all_rules: None) ->
     assert counts == [2 if twice else 0, 2]
 
 
-@numba_only
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "lion", "nadam"])
 def test_updates_of_adjacent_variables_are_joined(optimizer: str, all_rules: None) -> None:
     """A frozen layer is between the last two layers; the last bias is a single number."""
@@ -495,7 +489,6 @@ def test_chains_continue_only_what_is_adjacent() -> None:
     assert not continues(40, 1040, 5, 0, more=300), "it reads what it has written"
 
 
-@numba_only
 def test_results_are_written_over_values_that_are_not_read_again(all_rules: None) -> None:
     """One chain: the first result may lie where x does, the second not where y does."""
 
@@ -551,7 +544,6 @@ def test_penalty_is_of_weights_before_decay(sparse: bool) -> None:
     np.testing.assert_allclose(model.layers[0].kernel.numpy()[1:], -0.25 * w[1:], rtol=1e-5)
 
 
-@numba_only
 @pytest.mark.parametrize(
     "options",
     [{}, {"weight_decay": 0.1}, {"use_ema": True}, {"global_clipnorm": 0.1}],
@@ -560,17 +552,17 @@ def test_penalty_is_of_weights_before_decay(sparse: bool) -> None:
 @pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "Adagrad"])
 def test_single_weights_are_updated(name: str, options: dict[str, Any]) -> None:
     """Kernels and biases of one number are as on the numpy backend; so are those around them."""
-    rng, found = np.random.default_rng(6), []
+    rng = np.random.default_rng(6)
     x, y = rng.random((20, 1)).astype(np.float32), rng.random((20, 1)).astype(np.float32)
-    for backend in ("numpy", "numba"):
-        config.set_backend(backend)
-        random.set_seed(6)
+
+    def run() -> Any:
         constrained = layers.Dense(1, bias_constraint="non_neg", kernel_regularizer="l2")
         model = Sequential([layers.Dense(1, "tanh"), constrained, layers.Dense(1)])
         model.compile(getattr(optimizers, name)(0.05, **options), "mse")
         model.fit(x, y, batch_size=6, epochs=3, verbose=0)
-        found.append([v.numpy() for v in (*model.weights, *model.optimizer.variables)])
-    for a, b in zip(*found, strict=True):
+        return [v.numpy() for v in (*model.weights, *model.optimizer.variables)]
+
+    for a, b in zip(*on_both(run), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 

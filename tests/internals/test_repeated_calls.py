@@ -21,16 +21,6 @@ RNG = np.random.default_rng(7)
 X = RNG.normal(size=(60, 6)).astype(np.float32)
 Y = RNG.integers(0, 3, 60)
 
-pytestmark = pytest.mark.usefixtures("numba_backend")
-
-
-@pytest.fixture
-def numba_backend() -> Any:
-    before = config.backend()
-    config.set_backend("numba")
-    yield
-    config.set_backend(before)
-
 
 def net() -> Any:
     return models.classifier(layers.BatchNormalization(), shape=(6,), seed=None)

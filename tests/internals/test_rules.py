@@ -54,7 +54,6 @@ def test_many_random_programs_without_each_rule(any_seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("config.backend() != 'numba'", reason="tests the numba backend")
 @pytest.mark.parametrize("task", NETWORKS, ids=lambda task: task.name)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_measured_networks_without_each_rule(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinynet
+from tests.internals import on_both
 from tests.models import bits
 from tinynet import Sequential, callbacks, config, layers, losses, optimizers
 from tinynet.program.nested import flattened
@@ -62,8 +63,6 @@ def trained(build: Build, x: Any, y: Any, **options: Any) -> Any:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note how many training steps each call of the runner did."""
-    if config.backend() != "numba":
-        pytest.skip("the numpy backend trains step by step")
     noted: list[int] = []
     run = Compiled.run
 
@@ -449,12 +448,14 @@ def test_one_custom_instruction_leaves_the_rest_compiled(
     name: str, sparse: bool, calls: list[int]
 ) -> None:
     build, by_python = MIXED[name]
-    found = []
-    for backend in ("numpy", "numba"):
-        config.set_backend(backend)
-        model = trained(build, *data(sparse), epochs=3, validation_split=0.2)
-        results = model.predict(data(sparse)[0], verbose=0)
-        found.append((model.history.history, model.get_weights(), results))
+    made = []
+
+    def run() -> Any:
+        made.append(trained(build, *data(sparse), epochs=3, validation_split=0.2))
+        results = made[-1].predict(data(sparse)[0], verbose=0)
+        return made[-1].history.history, made[-1].get_weights(), results
+
+    found, model = on_both(run), made[-1]
     assert calls == [1] * 4 * 3
     assert by_python <= {*compiled(model)[0].by_python}
     assert {"linear", "linear_csr"} & kernels(model)

@@ -46,15 +46,12 @@ def _two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two threads, on any machine; a test that hangs ends the tests."""
     faulthandler.dump_traceback_later(HUNG, exit=True)
     prepare(monkeypatch.setattr)
-    backend = config.backend()
-    config.set_backend("numba")
     config.set_num_threads(2)
     running = _thread._count()
     yield
     assert not thread_pool._pools
     await_threads(running)
     config.set_num_threads(1)
-    config.set_backend(backend)
     faulthandler.cancel_dump_traceback_later()
 
 

@@ -471,9 +471,12 @@ def lowered(operation: Any) -> Lowered:
     return found
 
 
-CLASSES[Operation] = Lowered(
-    lambda low, operation, arrays, options: operation.forward(*arrays, **options)
-)
+def formula(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
+    """Lower an operation as the formula that its forward function is."""
+    return operation.forward(*arrays, **options)
+
+
+CLASSES[Operation] = Lowered(formula)
 
 
 def _activated(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
@@ -517,9 +520,7 @@ def linear(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
     return low.call("linear", reads, writes, work, batched=batched, per=per, **words)[0]
 
 
-def _linear_csr(
-    low: Lowering, x: Any, reads: Any, words: Any, shape: Any, work: Any
-) -> Any:  # fmt: skip
+def _linear_csr(low: Lowering, x: Any, reads: Any, words: Any, shape: Any, work: Any) -> Any:
     """Lower a linear operation on compressed rows, whose halves have registers of their own."""
     rectifies, source = words.pop("rectifies"), x.node.source
     rows = {name: Patch(name) for name in ("indptr", "indices", "values")}

@@ -382,8 +382,7 @@ class Machine:
 
     def _chain_words(self, code: Any, fixed: Node | None = None, at: int = 0) -> Any:
         """Return the words of a chain, but that of its scratch memory, whose size comes second."""
-        mode = code.mode
-        space = code.space
+        mode, space = code.mode, code.space
         size = chain.room_size(space.columns, code.temps, mode)
         words = {
             "count": self._count(space.batched),

@@ -28,6 +28,7 @@ from tinynet.program.lowering import (
     Lowered,
     Lowering,
     copied,
+    formula,
     formula_backward,
     linear,
     linear_backward,
@@ -292,7 +293,7 @@ def _or(moved: Lowered) -> Lowered:
 
     def forward(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
         try:
-            return operation.forward(*arrays, **options)
+            return formula(low, operation, arrays, options)
         except Untraceable:
             return moved.forward(low, operation, arrays, options)
 
@@ -307,7 +308,7 @@ def _or(moved: Lowered) -> Lowered:
 
 def _elementwise(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
     """Lower an elementwise operation; a formula broadcasts along the first or the last axis."""
-    return operation.forward(*_alike(low, arrays), **options)
+    return formula(low, operation, _alike(low, arrays), options)
 
 
 def _elementwise_backward(low: Lowering, operation: Any, given: Gradients) -> Any:

@@ -11,7 +11,7 @@ import math
 import operator
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -658,12 +658,12 @@ def leaves(batch: Batch) -> list[Any]:
     return [array for part in batch for array in listed(part) if array is not None]
 
 
-def packed(values: list[Any]) -> Any:
+def packed(values: Sequence[Any]) -> Any:
     """Return the only entry of a list, or all in a tuple: the opposite of `listed`.
 
     Parameters
     ----------
-    values : list
+    values : sequence
         The entries.
 
     Returns

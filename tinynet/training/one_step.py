@@ -96,21 +96,18 @@ class OneStep:
 
     def _run_compiled(self, given: list[Any]) -> bool:
         """Run the whole step as `fit` does, if it can; the registers then have its values."""
-        program = self.program
-        compiled = program.compiled(False, keep=True)
+        compiled, runner = self.program.compiled(False, keep=True), self.program.runner
         if compiled is None:
             return False
         machine, _ = compiled.once(given)
-        symbols = {id(o): o for part in (program.program.forward, program.program.backward)
-                   for instruction in part for o in instruction.outputs}  # fmt: skip
         for kind, key in compiled.results:
-            if kind == "symbol" and key in program.runner.number:
-                symbol = symbols[key]
+            if kind == "symbol" and key in runner.number:
+                symbol = runner.registers[runner.number[key]]
                 value = machine.value((kind, key), symbol.shape, len(given[0]))
-                self.values[program.runner.number[key]] = value.astype(symbol.dtype)
+                self.values[runner.number[key]] = value.astype(symbol.dtype)
         for key, value in machine.objects.items():
-            if key in program.runner.number:
-                self.values[program.runner.number[key]] = value
+            if key in runner.number:
+                self.values[runner.number[key]] = value
         return True
 
     def backward(self) -> Iterator[Any]:

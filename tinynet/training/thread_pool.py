@@ -52,9 +52,11 @@ class Pool:
 
     def __init__(self, n: int) -> None:
         self.owner, self.n = threading.get_ident(), n
-        #: Words of the protocol (`kernels.runner`), once there is a worker.
-        self.words = aligned((0,), np.int64)
-        self._end: Any = slice(None)
+        #: Words of the protocol (`kernels.runner`).
+        self.words = aligned((runner.BUSY + 8 * n,), np.int64)
+        self.words.fill(0)
+        self.words[[runner.THREADS, runner.NEEDED]] = n, 1
+        self._address = self.words.ctypes.data
         self._started = 1  # threads, including this one
         self._work = 0  # which the workers could have shared
         self._held: Division | None = None  # the last one, which workers may still look at
@@ -102,11 +104,7 @@ class Pool:
             Number of threads that shall run, including this one.
         """
         if self._started == 1:
-            words = aligned((runner.BUSY + 8 * self.n,), np.int64)
-            words.fill(0)
-            words[[runner.THREADS, runner.NEEDED]] = self.n, 1
-            self._worker = functools.partial(runner.work, runner.work.row(pool=words.ctypes.data))
-            self._address, self._end, self.words = words.ctypes.data, runner.END, words
+            self._worker = functools.partial(runner.work, runner.work.row(pool=self._address))
         for part in range(self._started, threads):
             self._started = part + 1
             # Where no thread can be started, the caller computes its parts. A signal handler that
@@ -122,7 +120,7 @@ class Pool:
     def stop(self) -> None:
         """Stop the workers, and wait for their end; those that start later end immediately."""
         self._stopped = True
-        self.words[self._end] = 1
+        self.words[runner.END] = 1
         for working in self._working:
             with working:
                 pass

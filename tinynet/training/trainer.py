@@ -459,7 +459,7 @@ class Trainer(_Network):
     def _count_others(self, results: Any, batch: Batch, counted: list[Metric]) -> None:
         """Add a batch to the metrics that are not counted yet."""
         _, y, weights = batch
-        given = data_adapters.listed(y), _each_of(weights, y)
+        given = map(data_adapters.listed, (y, weights))
         own = zip(self._objective.outputs, results, *given, strict=True)
         for output, (predictions, logits), target, weight in own:
             if target is not None:
@@ -513,7 +513,7 @@ class Trainer(_Network):
         if kind in ("predict", "call"):
             return ModelProgram(self, xs, kind == "call")
         ys = [None if one is None else next(left) for one in data_adapters.listed(y)]
-        ws = [None if one is None else next(left) for one in _each_of(weights, y)]
+        ws = [None if one is None else next(left) for one in data_adapters.listed(weights)]
         if kind == "train":
             own = self._gradients if gradients is None else gradients
             gradients = dict(zip(map(id, self.trainable_weights), own, strict=True))
@@ -722,30 +722,26 @@ class Trainer(_Network):
         )
         shapes = self._output_shapes(inputs)
         each = self._of_each_output(y, weights, n, shapes)
-        targets, all_weights = [], []
         if class_weight is not None and len(each) > 1:
             raise ValueError(
                 "class_weight must be None if a model has several outputs; use sample_weight. "
                 f"Received: class_weight={checks.shorten(class_weight)}"
             )
-        for output, one, weight, shape in each:
-            target, own = self._targets(output, shape, one, weight, class_weight, inputs)
-            targets.append(target)
-            all_weights.append(own)
+        found = [self._targets(inputs, class_weight, *given) for given in each]
+        targets, own_weights = zip(*found, strict=True)
         kept = inputs if rows is None else [rows]
         kinds = self._input_dtypes(len(kept))
         pairs = zip(kept, kinds, strict=True)
         sizes = [data_adapters.require_finite("x", array, columns, kind) for array, kind in pairs]
-        weighting = all_weights if any(w is not None for w in all_weights) else [None]
         input_shapes = [(None, *array.shape[1:]) for array in inputs]
         largest = sizes[0] if len(sizes) == 1 else math.nan
         x, y, own, shape, kind = map(
-            data_adapters.packed, (kept, targets, weighting, input_shapes, kinds)
+            data_adapters.packed, (kept, targets, own_weights, input_shapes, kinds)
         )
         return data_adapters.Examples(x, y, own, shape, kind, largest)
 
     def _targets(
-        self, output: Any, shape: Any, y: Any, sample_weight: Any, class_weight: Any, inputs: Any
+        self, inputs: Any, class_weight: Any, output: Any, y: Any, sample_weight: Any, shape: Any
     ) -> tuple[Any, Any]:
         """Check and convert the targets and the sample weights of one output."""
         if y is None:
@@ -1899,13 +1895,6 @@ def _specs(batch: Batch, fixed: bool) -> tuple[Any, ...]:
     """Return the kind of a batch; None where an output has no targets or no sample weights."""
     arrays = itertools.chain(*map(data_adapters.listed, batch))
     return tuple([None if a is None else spec_of(a, fixed) for a in arrays])
-
-
-def _each_of(weights: Any, y: Any) -> list[Any]:
-    """Return the sample weights of each output."""
-    return (
-        [None] * len(data_adapters.listed(y)) if weights is None else data_adapters.listed(weights)
-    )
 
 
 def _validation_epochs(validation_freq: Any) -> Any:
