@@ -787,8 +787,8 @@ TRAINING: Rows = {
     **arguments(
         (ValueError, TypeError, IndexError),
         [
-            ("get_layer", {"name": BULK}),
-            ("compile", {"metrics": [[bulk] for bulk in BULK]}),
+            ("get_layer", {"name": [*BULK, [HUGE, HUGE]]}),
+            ("compile", {"metrics": [*([bulk] for bulk in BULK), {"a": [HUGE]}]}),
             *(
                 (what, {name: [*BULK, [HUGE, HUGE]] for name in names.split()})
                 for what, names in (
@@ -1505,11 +1505,19 @@ RUNS = Repeats([4, 9], [{"loss": 1.0, "accuracy": 0.5}, {"loss": 4.0, "accuracy"
 DATASETS = (BLOBS, KINDS), (BLOBS, KINDS)
 OF_REPEATS: list[tuple[str, Callable[..., Any]]] = [
     ("did you mean 'accuracy'", later(RUNS.mean, "acuracy")),
+    ("Known: 'loss', 'accuracy'", later(RUNS.mean, [HUGE, HUGE])),
     ("at least one run", later(Repeats, [], [])),
     ("at least one run", later(visualize.plot_runs, {"a": []})),
     ("seeds must be", later(tinynet.repeat, abs, DATASETS, seeds=0)),
     ("a seed must be", later(tinynet.repeat, abs, DATASETS, seeds=[-1])),
     ("data must be", later(tinynet.repeat, abs, (BLOBS, BLOBS))),
+]
+#: Elements of weights that can't be shown, and what is said.
+WRONG_WEIGHTS: list[tuple[Any, str]] = [
+    ("kernel", "one of the trainable weights, dense/kernel, dense/bias, .*Received: 'ke"),
+    ([HUGE, HUGE], r"trainable weights.*Received: ndarray of shape \(400, 400\)"),
+    (("dense/kernel", (4, 0)), r"shape is \(4, 5\)\. Received: \(4, 0\)"),
+    (("dense/kernel", (0,)), r"Received: \(0,\)"),
 ]
 EXTRAS: Rows = {
     **{f"an estimator: {said}": (call, ValueError, said) for said, call in OF_SKLEARN.items()},
@@ -1562,6 +1570,15 @@ EXTRAS: Rows = {
         )
     },
     **told("repeats", OF_REPEATS),
+    **{
+        f"explain.step: weight={weight!r:.40}": (
+            # With `apply`, the model would be trained by the step.
+            partial(tinynet.explain.step, x=X, y=Y, weight=weight, apply=True),
+            ValueError,
+            message,
+        )
+        for weight, message in WRONG_WEIGHTS
+    },
     "repeat without a model": (
         later(tinynet.repeat, None, DATASETS),
         TypeError,

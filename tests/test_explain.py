@@ -234,19 +234,6 @@ def test_a_loss_that_is_not_finite_is_shown_as_it_is() -> None:
     assert "not finite" in str(shown)
 
 
-@pytest.mark.parametrize(
-    ("weight", "message"),
-    [
-        ("kernel", "one of the trainable weights, hidden/kernel, hidden/bias, .* Received: 'ke"),
-        (("hidden/kernel", (20, 0)), r"shape is \(20, 6\)\. Received: \(20, 0\)"),
-        (("hidden/kernel", (0,)), r"Received: \(0,\)"),
-    ],
-)
-def test_wrong_weights_are_refused(weight: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        explain.step(net(), *data(), weight)
-
-
 def test_models_that_cannot_do_a_step_are_refused() -> None:
     x, y = data()
     with pytest.raises(ValueError, match="compile"):

@@ -817,7 +817,7 @@ def _are_probabilities(values: Array) -> bool:
 def _names(class_names: Sequence[str] | None, count: int) -> list[str]:
     names = [*map(str, range(count) if class_names is None else class_names)]
     expected = f"class_names must name {count} classes"
-    checks.require(len(names) >= count, expected, f"{class_names}")
+    checks.require(len(names) >= count, expected, checks.shorten(class_names))
     return names
 
 
