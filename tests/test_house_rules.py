@@ -469,10 +469,10 @@ def test_public_errors_end_in_what_was_received(path: Path) -> None:
 MEANT_FOR_ALL = {"_asdict", "_exit", "_fields", "_replace", "_repr_html_", "_repr_png_"}
 # Tests that still use private names.
 STILL_PRIVATE = {
-    *("fuzz_files", "supported", "test_callbacks", "test_cli", "test_datasets"),
+    *("fuzz_files", "supported", "test_callbacks", "test_datasets"),
     *("test_drawn_digits", "test_formulas", "test_golden", "test_keras_features"),
     *("test_keras_formulas", "test_keras_training", "test_layers", "test_metrics", "test_models"),
-    *("test_onnx_export", "test_optimizers", "test_random", "test_saving", "test_sklearn"),
+    *("test_optimizers", "test_random", "test_saving", "test_sklearn"),
     *("test_training", "test_trust", "test_visualize"),
 }
 
