@@ -473,7 +473,7 @@ STILL_PRIVATE = {
     *("test_drawn_digits", "test_formulas", "test_golden", "test_keras_features"),
     *("test_keras_formulas", "test_keras_training", "test_layers", "test_metrics", "test_models"),
     *("test_optimizers", "test_random", "test_saving", "test_sklearn"),
-    *("test_training", "test_trust", "test_visualize"),
+    *("test_training", "test_trust"),
 }
 
 
