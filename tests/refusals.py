@@ -787,8 +787,8 @@ TRAINING: Rows = {
     **arguments(
         (ValueError, TypeError, IndexError),
         [
-            ("get_layer", {"name": BULK}),
-            ("compile", {"metrics": [[bulk] for bulk in BULK]}),
+            ("get_layer", {"name": [*BULK, [HUGE, HUGE]]}),
+            ("compile", {"metrics": [*([bulk] for bulk in BULK), {"a": [HUGE]}]}),
             *(
                 (what, {name: [*BULK, [HUGE, HUGE]] for name in names.split()})
                 for what, names in (
@@ -1505,11 +1505,83 @@ RUNS = Repeats([4, 9], [{"loss": 1.0, "accuracy": 0.5}, {"loss": 4.0, "accuracy"
 DATASETS = (BLOBS, KINDS), (BLOBS, KINDS)
 OF_REPEATS: list[tuple[str, Callable[..., Any]]] = [
     ("did you mean 'accuracy'", later(RUNS.mean, "acuracy")),
+    ("Known: 'loss', 'accuracy'", later(RUNS.mean, [HUGE, HUGE])),
     ("at least one run", later(Repeats, [], [])),
     ("at least one run", later(visualize.plot_runs, {"a": []})),
     ("seeds must be", later(tinynet.repeat, abs, DATASETS, seeds=0)),
     ("a seed must be", later(tinynet.repeat, abs, DATASETS, seeds=[-1])),
     ("data must be", later(tinynet.repeat, abs, (BLOBS, BLOBS))),
+]
+#: Elements of weights that can't be shown, and what is said.
+WRONG_WEIGHTS: list[tuple[Any, str]] = [
+    ("kernel", "one of the trainable weights, dense/kernel, dense/bias, .*Received: 'ke"),
+    ([HUGE, HUGE], r"trainable weights.*Received: ndarray of shape \(400, 400\)"),
+    (("dense/kernel", (4, 0)), r"shape is \(4, 5\)\. Received: \(4, 0\)"),
+    (("dense/kernel", (0,)), r"Received: \(0,\)"),
+]
+IMAGES, PROBABILITIES = np.zeros((6, 4, 4)), np.full((6, 3), [0.5, 0.25, 0.25])
+#: What is wrong of images, their classes and the probabilities, and what is said.
+OF_PREDICTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"images": IMAGES[:3]}, "images of 3, y_true of 6, probabilities of 6"),
+    ({"images": np.zeros((6, 5))}, r"Received: shape \(6, 5\)"),
+    ({"y_true": KINDS[:6] - 1}, "y_true must be whole numbers"),
+    ({"y_true": KINDS[:6] / 2}, "y_true must be whole numbers"),
+    ({"probabilities": KINDS[:6]}, r"probabilities must be of shape \(N, C\)"),
+    ({"probabilities": PROBABILITIES * 9}, r"softmax\. Received: 2.25 to 4.5"),
+    ({"class_names": ["a", "b"]}, r"must name 3 classes\. Received: \['a', 'b'\]"),
+    ({"class_names": [HUGE, HUGE]}, r"must name 3 classes\. Received: \[ndarray"),
+    ({"images": [], "y_true": [], "probabilities": []}, "at least one. Received: images of 0"),
+]
+UNBUILT = Sequential([layers.Dense(3)])
+SEVERAL = tinynet.Model([ENTRY, layers.Input((2,))], [layers.Dense(2)(ENTRY)] * 2)
+PLOTS_REFUSED: list[tuple[str, Callable[..., Any]]] = [
+    ("at least one epoch", later(visualize.plot_history, callbacks.History())),
+    ("figure must be None", later(visualize.plot_history, {"loss": [1.0]}, figure=1, ax=1)),
+    ("images must be", lambda: visualize.plot_weights(models.classifier(shape=(5,)))),
+    ("must be built and have a Dense layer", later(visualize.plot_weights, UNBUILT)),
+    ("must be one image", lambda model: visualize.plot_activations(model, X)),
+    ("one input and one output", later(visualize.plot_activations, SEVERAL, X)),
+]
+
+
+def with_nan() -> Any:
+    """Return a model whose loss is NaN."""
+    model = models.classifier()
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    return model
+
+
+class OwnStep(Sequential):
+    """A model that trains in its own way."""
+
+    def train_step(self, data: Any) -> Any:
+        """Train as its base does."""
+        return super().train_step(data)
+
+
+def own_step() -> Any:
+    """Return a model with its own `train_step`."""
+    model = OwnStep([layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def frozen() -> Any:
+    """Return a model without weights to train."""
+    model = Sequential([layers.Input((4,)), layers.Softmax()])
+    model.compile("sgd", "mse")
+    return model
+
+
+explain, export = tinynet.explain, tinynet.export_onnx
+OF_EXPLAIN: list[tuple[str, Callable[..., Any]]] = [
+    ("compile", later(explain.step, UNBUILT, X, Y)),
+    ("compile", later(explain.check_gradients, UNBUILT, X, Y)),
+    ("weights to change", lambda: explain.step(frozen(), X, X)),
+    ("overrides train_step", lambda: explain.step(own_step(), [[1.0]], [[1.0]])),
+    ("finite to be compared", lambda: explain.check_gradients(with_nan(), X, Y)),
+    ("before exporting it", lambda tmp_path: export(UNBUILT, tmp_path / "net.onnx")),
+    ("format", lambda model, tmp_path: model.export(tmp_path / "a", format="tf_saved_model")),
 ]
 EXTRAS: Rows = {
     **{f"an estimator: {said}": (call, ValueError, said) for said, call in OF_SKLEARN.items()},
@@ -1561,7 +1633,29 @@ EXTRAS: Rows = {
             ("unknown", slices(TENSORS).filter(lambda x: True)),
         )
     },
+    **{
+        f"plot_predictions: {message}, {number}": (
+            later(
+                visualize.plot_predictions,
+                **{"images": IMAGES, "y_true": KINDS[:6], "probabilities": PROBABILITIES, **wrong},
+            ),
+            ValueError,
+            message,
+        )
+        for number, (wrong, message) in enumerate(OF_PREDICTIONS)
+    },
+    **told("plots", PLOTS_REFUSED),
+    **told("explain, export", OF_EXPLAIN),
     **told("repeats", OF_REPEATS),
+    **{
+        f"explain.step: weight={weight!r:.40}": (
+            # With `apply`, the model would be trained by the step.
+            partial(tinynet.explain.step, x=X, y=Y, weight=weight, apply=True),
+            ValueError,
+            message,
+        )
+        for weight, message in WRONG_WEIGHTS
+    },
     "repeat without a model": (
         later(tinynet.repeat, None, DATASETS),
         TypeError,

@@ -467,8 +467,6 @@ def test_public_errors_end_in_what_was_received(path: Path) -> None:
 
 # Underscores of protocols, and of `os._exit`.
 MEANT_FOR_ALL = {"_asdict", "_exit", "_fields", "_replace", "_repr_html_", "_repr_png_"}
-# Tests that still use private names.
-STILL_PRIVATE = {"test_cli", "test_datasets", "test_onnx_export", "test_visualize"}
 
 
 def private_names(path: Path) -> set[str]:
@@ -486,8 +484,7 @@ def private_names(path: Path) -> set[str]:
 def test_private_names_are_used_by_tests_of_internals_only() -> None:
     paths = [path for path in (ROOT / "tests").rglob("*.py") if path.parent.name != "internals"]
     assert private_names(ROOT / "tests" / "internals" / "settings.py") == {"_SECONDS", "_settings"}
-    found = {path.stem: names for path in paths if (names := private_names(path))}
-    assert not {name: names for name, names in found.items() if name not in STILL_PRIVATE}
+    assert not {path.stem: names for path in paths if (names := private_names(path))}
 
 
 def test_code_lines_leave_out_blanks_comments_and_docstrings() -> None:
@@ -511,3 +508,11 @@ def test_imports_in_strings_exist() -> None:
                         if not hasattr(module, name):
                             importlib.import_module(f"{package}.{name}")
     assert found > 20
+
+
+def test_tests_named_in_documents_exist() -> None:
+    tests = [*(ROOT / "tests").rglob("*.py")]
+    functions = {n.name for path in tests for n in nodes(path) if isinstance(n, ast.FunctionDef)}
+    known = functions | {path.stem for path in tests}
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"):
+        assert set(re.findall(r"`(test_\w+)", text(path))) <= known, path

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,42 +36,33 @@ def probabilities() -> np.ndarray:
 
 def net(*, built: bool = True) -> Any:
     first = [keras.layers.Input((28, 28))] if built else []
-    return keras.Sequential(
-        [
-            *first,
-            keras.layers.Flatten(name="flat"),
-            keras.layers.Dense(6, activation="relu", name="hidden"),
-            keras.layers.Dense(3, activation="softmax", name="digit"),
-        ],
-        name="net",
-    )
+    hidden, digit = L.Dense(6, "relu", name="hidden"), L.Dense(3, "softmax", name="digit")
+    return keras.Sequential([*first, L.Flatten(name="flat"), hidden, digit], name="net")
 
 
 def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts]
 
 
-def everything() -> dict[str, Any]:
-    p = probabilities()
-    curves = {"loss": [0.5, 0.3], "accuracy": [0.8, 0.9], "val_loss": [0.6, 0.4]}
-    return {
-        "predictions": lambda: visualize.plot_predictions(IMAGES, TRUE, p, source="tests"),
-        "mistakes": lambda: visualize.plot_mistakes(IMAGES, TRUE, p, source="tests"),
-        "no mistakes": lambda: visualize.plot_mistakes(IMAGES, GUESS, p, source="tests"),
-        "confusion": lambda: visualize.plot_confusion_matrix(TRUE, p, source="tests"),
-        "history": lambda: visualize.plot_history(curves, {"loss": 0.4}, source="tests"),
-        "weights": lambda: visualize.plot_weights(net(), source="tests"),
-        "activations": lambda: visualize.plot_activations(net(), IMAGES[0] / 255, source="tests"),
-        "model": lambda: visualize.plot_model(net(), source="tests"),
-    }
+CURVES = {"loss": [0.5, 0.3], "accuracy": [0.8, 0.9], "val_loss": [0.6, 0.4]}
+PLOTS: dict[str, Any] = {
+    "predictions": partial(visualize.plot_predictions, IMAGES, TRUE, probabilities()),
+    "mistakes": partial(visualize.plot_mistakes, IMAGES, TRUE, probabilities()),
+    "no mistakes": partial(visualize.plot_mistakes, IMAGES, GUESS, probabilities()),
+    "confusion": partial(visualize.plot_confusion_matrix, TRUE, probabilities()),
+    "history": partial(visualize.plot_history, CURVES, {"loss": 0.4}),
+    "weights": partial(visualize.plot_weights, net()),
+    "activations": partial(visualize.plot_activations, net(), IMAGES[0] / 255),
+    "model": partial(visualize.plot_model, net()),
+}
 
 
 @pytest.mark.each_value
 @pytest.mark.parametrize("look", ["default", "dark_background"])
-@pytest.mark.parametrize("name", everything())
+@pytest.mark.parametrize("name", PLOTS)
 def test_nothing_is_clipped_and_the_data_are_named(name: str, look: str) -> None:
     with style.context(look):
-        figure = everything()[name]()
+        figure = PLOTS[name](source="tests")
         FigureCanvasAgg(figure).draw()
     # The least box around all that is drawn, in inches, lies on the page.
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
@@ -107,14 +99,13 @@ def pyplot() -> Iterator[Any]:
     import matplotlib.pyplot as plt
 
     plt.close("all")
-    visualize._kept.clear()
     yield plt
     plt.close("all")
 
 
-@pytest.mark.parametrize("name", everything())
+@pytest.mark.parametrize("name", PLOTS)
 def test_pyplot_shows_new_figures_if_imported(name: str, pyplot: Any) -> None:
-    figure = everything()[name]()
+    figure = PLOTS[name]()
     assert pyplot.gcf() is figure
     assert pyplot.get_fignums() == [figure.number]
     pyplot.title("changed through pyplot")
@@ -219,25 +210,6 @@ def test_no_mistakes() -> None:
     assert (texts(figure), figure.axes[0].get_title()) == (["no mistakes"], "Mistakes: 0 of 7")
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"images": IMAGES[:3]}, "images of 3, y_true of 7, probabilities of 7"),
-        ({"images": np.zeros((7, 5))}, r"Received: shape \(7, 5\)"),
-        ({"y_true": TRUE - 1}, "y_true must be whole numbers"),
-        ({"y_true": TRUE / 2}, "y_true must be whole numbers"),
-        ({"probabilities": GUESS}, r"probabilities must be of shape \(N, C\)"),
-        ({"probabilities": probabilities() * 9}, r"softmax\. Received: 0.225 to 8.55"),
-        ({"class_names": ["a", "b"]}, "must name 3 classes"),
-        ({"images": [], "y_true": [], "probabilities": []}, "at least one. Received: images of 0"),
-    ],
-)
-def test_what_does_not_belong_together_is_refused(changed: Any, message: str) -> None:
-    passed = {"images": IMAGES, "y_true": TRUE, "probabilities": probabilities()}
-    with pytest.raises(ValueError, match=message):
-        visualize.plot_predictions(**{**passed, **changed})
-
-
 # ------------------------------------------------------------ confusion matrix and history
 
 
@@ -284,11 +256,6 @@ def test_history_draws_only_numbers() -> None:
     assert [axes.get_title() for axes in figure.axes] == ["loss", "vector"]
 
 
-def test_history_without_epochs_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"at least one epoch\. Received: \{\}"):
-        visualize.plot_history(keras.callbacks.History())
-
-
 # ------------------------------------------------------------ the inside of the net
 
 
@@ -304,13 +271,6 @@ def test_weights() -> None:
     low, high = figure.axes[0].images[0].get_clim()
     assert low == -high  # zero is the colour in the middle
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["0", "4"]
-
-
-def test_weights_that_are_no_pictures_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"Received: shape \(3, 5\)"):
-        visualize.plot_weights(keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)]))
-    with pytest.raises(ValueError, match="must be built and have a Dense layer"):
-        visualize.plot_weights(net(built=False))
 
 
 @pytest.mark.parametrize("built", [True, False])
@@ -340,11 +300,6 @@ def test_scores_are_not_called_probabilities() -> None:
     assert [t.get_text() for t in figure.axes[-1].texts] == ["12.0", "-8.0"]
 
 
-def test_activations_take_one_image() -> None:
-    with pytest.raises(ValueError, match=r"one image. Received: shape \(7, 28, 28\)"):
-        visualize.plot_activations(net(), IMAGES)
-
-
 @pytest.mark.parametrize("built", [True, False])
 def test_model(built: bool) -> None:
     figure = visualize.plot_model(net(built=built))
@@ -365,28 +320,19 @@ def test_model(built: bool) -> None:
 
 @pytest.mark.parametrize("name", ["predictions", "mistakes", "confusion", "weights", "model"])
 def test_draws_into_given_axes(name: str) -> None:
-    p = probabilities()
     given = Figure(layout="constrained")
     ax = given.subplots()
-    figure = {
-        "predictions": lambda: visualize.plot_predictions(IMAGES, TRUE, p, title="T", ax=ax),
-        "mistakes": lambda: visualize.plot_mistakes(IMAGES, TRUE, p, title="T", ax=ax),
-        "confusion": lambda: visualize.plot_confusion_matrix(TRUE, p, title="T", ax=ax),
-        "weights": lambda: visualize.plot_weights(net(), title="T", ax=ax),
-        "model": lambda: visualize.plot_model(net(), title="T", ax=ax),
-    }[name]()
-    assert figure is given
+    assert PLOTS[name](title="T", ax=ax) is given
     assert ax.get_title() == "T"
 
 
 def test_history_draws_into_given_axes() -> None:
-    curves = {"loss": [0.5, 0.3], "accuracy": [0.8, 0.9], "val_loss": [0.6, 0.4]}
     given = Figure(layout="constrained")
     axes = given.subplots(1, 2)
     for form in (axes, list(axes), axes[None]):
         for ax in axes:
             ax.clear()
-        assert visualize.plot_history(curves, ax=form) is given
+        assert visualize.plot_history(CURVES, ax=form) is given
         assert [ax.get_title() for ax in axes] == ["loss", "accuracy"]
         assert [len(ax.lines) for ax in axes] == [2, 1]
         assert not given.get_suptitle()
@@ -394,10 +340,9 @@ def test_history_draws_into_given_axes() -> None:
 
 
 def test_history_draws_all_metrics_into_one_axes() -> None:
-    curves = {"loss": [0.5, 0.3], "accuracy": [0.8, 0.9], "val_loss": [0.6, 0.4]}
     given = Figure(layout="constrained")
     ax = given.subplots()
-    assert visualize.plot_history(curves, {"loss": 0.4}, source="tests", ax=ax) is given
+    assert visualize.plot_history(CURVES, {"loss": 0.4}, source="tests", ax=ax) is given
     lines = {line.get_label(): line for line in ax.lines}
     labels = ["loss, training", "loss, validation", "loss, test", "accuracy, training"]
     assert list(lines) == labels
@@ -416,8 +361,6 @@ def test_history_refuses_too_few_axes() -> None:
     with pytest.raises(ValueError, match=r"one for each of loss, accuracy\. Received: 3 Axes"):
         visualize.plot_history({"loss": [1.0], "accuracy": [1.0]}, ax=axes)
     assert not any(ax.lines for ax in axes)
-    with pytest.raises(ValueError, match="figure must be None if ax is passed"):
-        visualize.plot_history({"loss": [1.0]}, figure=axes[0].figure, ax=axes[0])
 
 
 @pytest.mark.parametrize(
@@ -503,8 +446,6 @@ def test_plot_activations_shows_the_layers_of_a_graph() -> None:
     probabilities = model.predict(np.ones((1, 4, 4)), verbose=0)[0]
     widths = [bar.get_width() for bar in figure.axes[-1].patches]
     np.testing.assert_allclose(widths, probabilities, rtol=1e-6)
-    with pytest.raises(ValueError, match=r"one input and one output. Received: 2 inputs and 2"):
-        visualize.plot_activations(residual(several=True), np.ones((4, 4)))
 
 
 def test_plot_weights_finds_the_first_kernel_of_a_graph() -> None:

@@ -266,9 +266,11 @@ class _Source(NamedTuple):
         if self.fallback:
             _say("NOTE: MNIST was not to be had; these are digits drawn by tinynet itself.")
 
-    def on(self, line: str) -> str:
-        """Add the name of the data to a line of results; results without a name are for MNIST."""
-        return line if self.label == MNIST else f"{line} on {self.label}"
+    def results(self, test: dict[str, float]) -> list[str]:
+        """Return lines of results, the loss first; those without the data's name are for MNIST."""
+        on = "" if self.label == MNIST else f" on {self.label}"
+        names = sorted(test, key=lambda name: name != "loss")
+        return [f"Test {name}: {test[name]:.4f}{on}" for name in names]
 
 
 def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
@@ -405,8 +407,8 @@ def _test_and_write(
     _say(f"SHA-256 of the weights: {result['weights_sha256']}")
     _say(f"Written to {out}: {', '.join(names)}")
     source.notice()
-    _say(source.on(f"Test loss: {test['loss']:.4f}"))
-    _say(source.on(f"Test accuracy: {test['accuracy']:.4f}"))
+    for line in source.results(test):
+        _say(line)
     return result
 
 
@@ -437,8 +439,7 @@ def _evaluate(args: argparse.Namespace) -> Result:
     source.notice()
     about = {"model": args.model, "data": source.label, "fallback": source.fallback}
     about |= {"test_images": len(images), **{f"test_{name}": test[name] for name in test}}
-    names = sorted(test, key=lambda name: name != "loss")
-    return about, [source.on(f"Test {name}: {test[name]:.4f}") for name in names]
+    return about, source.results(test)
 
 
 def _predict(args: argparse.Namespace) -> Result:
@@ -504,10 +505,8 @@ def _read_image(path: str) -> Array:
         try:
             from PIL import Image, ImageOps
         except ImportError as error:
-            raise ImportError(
-                f"{path} is a {kinds[0]} file; reading it requires Pillow, which is not installed: "
-                f"pip install pillow"
-            ) from error
+            how = "reading it requires Pillow, which is not installed: pip install pillow"
+            raise ImportError(f"{path} is a {kinds[0]} file; {how}") from error
         expected = f"{path} must be saved as PNG or JPEG"
         checks.require(kinds[0] not in NOT_READ, expected, f"a {kinds[0]} file")
         file.seek(0)

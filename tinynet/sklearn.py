@@ -147,10 +147,9 @@ class _TinyNet(_Settings, BaseEstimator):
         """Raise an error for a parameter that is not supported, before anything is changed."""
         for units in self._sizes():
             checks.whole("hidden_layer_sizes", units)
-        for name in ("learning_rate_init", "epsilon"):
-            checks.number(name, getattr(self, name), 0, open_low=True)
-        for name in ("alpha", "power_t", "tol"):
-            checks.number(name, getattr(self, name), 0)
+        for name in ("learning_rate_init", "epsilon", "alpha", "power_t", "tol"):
+            positive = name in ("learning_rate_init", "epsilon")
+            checks.number(name, getattr(self, name), 0, open_low=positive)
         for name in ("momentum", "validation_fraction", "beta_1", "beta_2", "dropout"):
             value = checks.number(name, getattr(self, name), 0, 1)
             fits = value < 1 or name == "momentum"
@@ -160,17 +159,14 @@ class _TinyNet(_Settings, BaseEstimator):
         if not isinstance(self.verbose, bool):
             checks.whole("verbose", self.verbose, 0)
         checks.choice("learning_rate", self.learning_rate, ("constant", "invscaling", "adaptive"))
-        for name, word in (
-            ("max_iter", None),
-            ("n_iter_no_change", np.inf),
-            ("batch_size", "auto"),
-        ):
+        words = {"max_iter": None, "n_iter_no_change": np.inf, "batch_size": "auto"}
+        for name, word in words.items():
             if (value := getattr(self, name)) != word:
                 checks.whole(name, value)
-        expected = (
-            "solver must be 'adam', 'sgd' or the name of another optimizer of tinynet, which "
-            "all train in batches; 'lbfgs' is not supported"
+        known = (
+            "'adam', 'sgd' or the name of another optimizer of tinynet, which all train in batches"
         )
+        expected = f"solver must be {known}; 'lbfgs' is not supported"
         checks.require(self.solver != "lbfgs", expected, "solver='lbfgs'")
         default = _THEIRS["max_fun"].default
         expected = f"max_fun must be {default}, its default: it only limits solver='lbfgs', which"

@@ -487,9 +487,9 @@ def plot_weights(
     ax.set_axis_on()
     ax.spines[:].set_visible(False)
     middle = (tiles.shape[1] - 1) / 2
-    first_units = [str(unit) for unit in range(0, len(tiles), columns)]
-    ax.set(xticks=[], yticks=[row * height + middle for row in range(rows)])
-    ax.set_yticklabels(first_units)
+    ax.set_xticks([])
+    places = [row * height + middle for row in range(rows)]
+    ax.set_yticks(places, [f"{unit}" for unit in range(0, len(tiles), columns)])
     ax.tick_params(length=0, labelsize=8)
     ax.set_ylabel("first unit", fontsize=8)
     bar = ax.figure.colorbar(ax.images[0], ax=ax, extend="both", fraction=0.03, pad=0.02)
@@ -817,7 +817,7 @@ def _are_probabilities(values: Array) -> bool:
 def _names(class_names: Sequence[str] | None, count: int) -> list[str]:
     names = [*map(str, range(count) if class_names is None else class_names)]
     expected = f"class_names must name {count} classes"
-    checks.require(len(names) >= count, expected, f"{class_names}")
+    checks.require(len(names) >= count, expected, checks.shorten(class_names))
     return names
 
 

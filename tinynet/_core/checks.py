@@ -25,6 +25,7 @@ import numpy as np
 T = TypeVar("T")
 
 FLOATS = ("float32", "float64")
+_BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), dict: ("{", "}")}
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -58,9 +59,13 @@ def shorten(value: Any, limit: int = 60, depth: int = 3) -> str:
         value = value[:limit]
     elif isinstance(value, int) and value.bit_length() > 4 * limit:
         return f"an integer of {value.bit_length()} bits"
-    if type(value) in (list, tuple) and value:
-        parts = ", ".join(shorten(part, limit, depth - 1) if depth else "…" for part in value)
-        text = f"[{parts}]" if isinstance(value, list) else f"({parts}{',' * (len(value) == 1)})"
+    if type(value) in _BRACKETS and value:
+        each = [value] if isinstance(value, list | tuple) else [value, value.values()]
+        parts = [[shorten(part, limit, depth - 1) if depth else "…" for part in p] for p in each]
+        inside = ", ".join(map(": ".join, zip(*parts, strict=True)))
+        start, end = _BRACKETS[type(value)]
+        comma = "," * (type(value) is tuple and len(value) == 1)
+        text = f"{start}{inside}{comma}{end}"
     else:
         text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
@@ -389,15 +394,15 @@ def listed(name: str, values: Any, kind: type) -> list[Any]:
     return entries
 
 
-def known(kind: str, name: str, table: Mapping[str, Any]) -> Any:
+def known(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
     """Look up a name in a table; the error has a did-you-mean suggestion.
 
     Parameters
     ----------
     kind : str
         Kind of the entries, for example ``"activation"``.
-    name : str
-        The name.
+    name : object
+        The name; what is no string is not found.
     table : mapping
         The entries by name.
 
@@ -413,12 +418,12 @@ def known(kind: str, name: str, table: Mapping[str, Any]) -> Any:
         ...
     ValueError: Unknown activation; did you mean 'relu'? Known: 'relu', 'tanh'. Received: 'rleu'
     """
-    if name in table:
+    if isinstance(name, str) and name in table:
         return table[name]
     raise ValueError(f"Unknown {kind}{suggestion(name, table)}. Received: {shorten(name)}")
 
 
-def suggestion(name: str, table: Iterable[str]) -> str:
+def suggestion(name: Any, table: Iterable[str]) -> str:
     """Return a did-you-mean suggestion and the list of names, or the closest ones of many.
 
     Parameters
@@ -447,7 +452,7 @@ def suggestion(name: str, table: Iterable[str]) -> str:
     given = str(name)[:200].lower()
     close = difflib.get_close_matches(given, spelled)
     close.sort(key=lambda n: sorted(n) != sorted(given))  # first one with two letters swapped
-    if name == "lr":  # its name until Keras 2.3
+    if given == "lr":  # its name until Keras 2.3
         close = [n for n in spelled if n == "learning_rate"]
     hint = f"; did you mean {spelled[close[0]]!r}?" if close else "."
     more = ""

@@ -144,11 +144,9 @@ class Dataset:
         """Slice arrays, in nested tuples and dicts, along their first axis."""
         arrays = _map(_array, tensors)
         shapes = [a.shape for a in _leaves(arrays)]
-        if not shapes or () in shapes or len({shape[0] for shape in shapes}) > 1:
-            raise ValueError(
-                "tensors must be arrays with one row for each element. "
-                f"Received: shapes {checks.shorten(shapes)}"
-            )
+        fits = shapes and () not in shapes and len({shape[0] for shape in shapes}) == 1
+        expected = "tensors must be arrays with one row for each element"
+        checks.require(fits, expected, f"shapes {checks.shorten(shapes)}")
         return Dataset(lambda: _slices(arrays), shapes[0][0])
 
     @staticmethod
@@ -161,16 +159,13 @@ class Dataset:
         name: Any = None,
     ) -> Dataset:
         """Call a function that returns an iterable, at the start of every iteration."""
-        if not callable(generator):
-            raise TypeError(
-                "generator must be a function that returns an iterable. "
-                f"Received: generator={checks.shorten(generator)}"
-            )
-        if output_signature is None and output_types is None:
-            raise TypeError(
-                "output_signature must describe the elements, for example as "
-                "tf.TensorSpec(shape=(2,), dtype=tf.float32). Received: output_signature=None"
-            )
+        expected = "generator must be a function that returns an iterable"
+        received = f"generator={checks.shorten(generator)}"
+        checks.require(callable(generator), expected, received, TypeError)
+        example = "tf.TensorSpec(shape=(2,), dtype=tf.float32)"
+        expected = f"output_signature must describe the elements, for example as {example}"
+        described = output_signature is not None or output_types is not None
+        checks.require(described, expected, "output_signature=None", TypeError)
         signature, shapes = output_signature, () if output_shapes is None else (output_shapes,)
         if signature is None:
             signature = _map(lambda t, s=None: TensorSpec(s, t), output_types, *shapes)
@@ -245,10 +240,8 @@ class Dataset:
         name: Any = None,
     ) -> Dataset:
         """Return datasets of consecutive elements, each begun `shift` elements after the last."""
-        n, step = (
-            checks.whole("size", size),
-            checks.whole("shift", size if shift is None else shift),
-        )
+        n = checks.whole("size", size)
+        step = checks.whole("shift", n if shift is None else shift)
         reach = (n - 1) * checks.whole("stride", stride) + 1
 
         def start() -> Iterator[Any]:
@@ -333,10 +326,9 @@ class Dataset:
     def take(self, count: int, name: Any = None) -> Dataset:
         """Keep the first elements; -1 keeps all."""
         n = int(count)
-        if n < 0:
-            return Dataset(self._start, self._size)
         size = n if self._size == INFINITE else min(n, self._size)
-        return Dataset(lambda: itertools.islice(self._start(), n), size)
+        part = Dataset(lambda: itertools.islice(self._start(), n), size)
+        return part if n >= 0 else Dataset(self._start, self._size)
 
     def skip(self, count: int, name: Any = None) -> Dataset:
         """Leave out the first elements; -1 leaves out all."""
@@ -391,11 +383,9 @@ class Dataset:
         return as_tensor(np.asarray(self._size, np.int64))
 
     def __len__(self) -> int:
-        if self._size < 0:
-            size = "infinite" if self._size == INFINITE else "unknown"
-            raise TypeError(
-                f"len requires a dataset of known size. Received: a size that is {size}"
-            )
+        received = f"a size that is {'infinite' if self._size == INFINITE else 'unknown'}"
+        expected = "len requires a dataset of known size"
+        checks.require(self._size >= 0, expected, received, TypeError)
         return self._size
 
     def __bool__(self) -> bool:

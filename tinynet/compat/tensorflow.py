@@ -376,7 +376,7 @@ def one_hot(
     hot = ops.one_hot(indices, int(depth), -1 if axis is None else axis, dtype)
     if on_value is None and off_value is None:
         return hot
-    on, off = (d if v is None else v for v, d in ((on_value, 1), (off_value, 0)))
+    on, off = 1 if on_value is None else on_value, 0 if off_value is None else off_value
     return ops.cast(ops.where(hot == 1, on, off), dtype)
 
 
@@ -418,9 +418,7 @@ def slice(input_: Any, begin: Any, size: Any) -> Tensor:
 def split(value: Any, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
     """Cut an axis into equal parts, or into parts of the given sizes."""
     cuts = num_or_size_splits
-    if not isinstance(cuts, int):
-        cuts = [int(n) for n in np.cumsum(cuts)[:-1]]
-    return ops.split(value, cuts, axis)
+    return ops.split(value, cuts if isinstance(cuts, int) else np.cumsum(cuts)[:-1].tolist(), axis)
 
 
 def fill(dims: Any, value: Any) -> Tensor:

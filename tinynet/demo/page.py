@@ -101,19 +101,15 @@ def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
     rank, last = len(shape) + 1, activations.linear
     for layer in layers_in_a_row(model):
         kind: Any = type(layer)
-        if kind in (layers.InputLayer, layers.Dropout):
-            continue
-        if kind is layers.Flatten:
-            rank = 2
+        if kind in (layers.InputLayer, layers.Dropout, layers.Flatten):
+            rank = 2 if kind is layers.Flatten else rank
             continue
         where = " before Flatten" if kind is layers.Dense else ""
         supported = kind in (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.Softmax)
-        expected = "The page can compute Flatten, Dense, Dropout and activations, not "
-        checks.require(
-            supported or (kind is layers.Dense and rank == 2),
-            f"{expected}{kind.__name__}{where}",
-            f"the layer {layer.name}",
-        )
+        supported = supported or (kind is layers.Dense and rank == 2)
+        known = "Flatten, Dense, Dropout and activations"
+        expected = f"The page can compute {known}, not {kind.__name__}{where}"
+        checks.require(supported, expected, f"the layer {layer.name}")
         if kind is layers.Dense:
             offset, own = sum(array.size for array in weights), layer.get_weights()
             step = {"kind": "dense", "name": layer.name, "units": layer.units, "kernel": offset}
@@ -161,10 +157,9 @@ def default_model() -> Path:
     for path in MODELS:
         if path.exists():
             return path
-    raise FileNotFoundError(
-        f"There is no model yet: train one with 'tinynet train', which takes less than a minute, "
-        f"or name a file. Looked for {' and '.join(map(str, MODELS))}"
-    )
+    how = "train one with 'tinynet train', which takes less than a minute, or name a file"
+    places = " and ".join(map(str, MODELS))
+    raise FileNotFoundError(f"There is no model yet: {how}. Looked for {places}")
 
 
 def show(model: Any, path: str | Path, *, open_it: bool = True) -> bool:

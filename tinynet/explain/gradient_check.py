@@ -338,10 +338,9 @@ class _Checker:
             self.report.alone.append(check)
             if not check.ok:
                 where = f"for {name}[{', '.join(map(str, check.index))}] its backward says"
-                values = (
-                    f"{number(check.backward)}, finite differences say {number(check.difference)}"
-                )
-                problems.setdefault(layer, f"{who}: {where} {values}.")
+                differences = f"finite differences say {number(check.difference)}"
+                said = f"{where} {number(check.backward)}, {differences}"
+                problems.setdefault(layer, f"{who}: {said}.")
 
     def compare(
         self, layer: str, name: str, array: Array, gradient: Array, rise: Any, results: list[Any]

@@ -296,10 +296,10 @@ def step(
         raw, slots_before = copy.deepcopy((plan.gradients, plan.slots))
         optimizer._learn(plan)
         used, slots_after = copy.deepcopy((plan.gradients, plan.slots))
-    if apply:
-        model.train_on_batch(x, y, sample_weight, class_weight)
     gradients = {names[id(v)]: g for v, g in zip(plan.variables, raw, strict=True)}
     name, index = _choose(weight, gradients)
+    if apply:
+        model.train_on_batch(x, y, sample_weight, class_weight)
     position = [*gradients].index(name)
     alpha = None
     is_adam = type(optimizer) in (optimizers.Adam, optimizers.AdamW)  # subclasses may differ
@@ -323,9 +323,10 @@ def _choose(weight: Any, gradients: dict[str, Array]) -> tuple[str, tuple[int, .
     if weight is None:
         kernels = [name for name in gradients if name.endswith("/kernel")]
         weight = [*kernels, *gradients][0]
-    name, index = (weight, None) if isinstance(weight, str) else weight
+    pair = isinstance(weight, list | tuple) and len(weight) == 2
+    name, index = weight if pair else (weight, None)
     expected = f"weight must be one of the trainable weights, {', '.join(gradients)}"
-    checks.require(name in gradients, expected, checks.shorten(name))
+    checks.require(isinstance(name, str) and name in gradients, expected, checks.shorten(name))
     gradient = gradients[name]
     if index is None:
         index = np.unravel_index(np.argmax(np.abs(gradient)), gradient.shape)

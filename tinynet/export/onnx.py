@@ -196,9 +196,8 @@ class _Graph:
         self.dtype = self.result_dtype = _kind(result.dtype)
         own = {"reshape_examples": RESHAPE, "normalized": NORMALIZED}.get(name, TABLE.get(name))
         write = OPERATIONS.get(name) if operation is own else None
-        options = {
-            k: v for k, v in instruction.options.items() if v is not None and k != "training"
-        }
+        pairs = instruction.options.items()
+        options = {k: v for k, v in pairs if v is not None and k != "training"}
         if isinstance(operation, Activated):
             write, options = ACTIVATIONS.get(name), operation.activation.options
             is_own = type(operation.activation) is type(activations._registry.names.get(name))
@@ -210,10 +209,11 @@ class _Graph:
             what = f"the operation {name}"
             if isinstance(operation, LayerCall):
                 what = f"a layer of type {type(operation.layer).__name__}"
-            raise ValueError(
-                "A model that is exported must consist of operations that ONNX has, and of layers "
-                f"without their own forward and backward. Received: {what}"
+            own = "layers without their own forward and backward"
+            expected = (
+                f"A model that is exported must consist of operations that ONNX has, and of {own}"
             )
+            raise ValueError(f"{expected}. Received: {what}")
         same = name not in ("take", "take_along_axis", "embedding")
         first = 1 if name == "where" else 0 if same else len(inputs)
         given = [*map(self.operand, inputs[:first]), *(self.alike(inputs[first:]) if same else [])]

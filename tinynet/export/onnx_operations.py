@@ -211,15 +211,13 @@ _NODES = {
             *("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "ceil", "cos", "cosh"),
             *("equal", "erf", "exp", "floor", "greater", "less", "log", "logical_and"),
             *("logical_not", "logical_or", "logical_xor", "reciprocal", "sign", "sin", "sinh"),
-            *("sqrt", "tan", "tanh", "where"),
+            *("add", "sqrt", "tan", "tanh", "where"),
         )
     },
     "absolute": "Abs",
-    "add": "Add",
-    "copy": "Identity",
+    **dict.fromkeys(("copy", "identity_of", "stop_gradient"), "Identity"),
     "divide": "Div",
     "greater_equal": "GreaterOrEqual",
-    "identity_of": "Identity",
     "isinf": "IsInf",
     "isnan": "IsNaN",
     "less_equal": "LessOrEqual",
@@ -229,7 +227,6 @@ _NODES = {
     "multiply": "Mul",
     "negative": "Neg",
     "power": "Pow",
-    "stop_gradient": "Identity",
     "subtract": "Sub",
 }
 

@@ -157,15 +157,14 @@ class Network(Layer):
             If it does not exist, or neither or both arguments are given.
         """
         if (name is None) == (index is None):
-            raise ValueError(
-                f"get_layer takes either a name or an index. Received: name={name}, index={index}"
-            )
+            received = f"name={checks.shorten(name)}, index={checks.shorten(index)}"
+            raise ValueError(f"get_layer takes either a name or an index. Received: {received}")
         own = self.layers
         if index is not None:
             if not -len(own) <= checks.whole("index", index, -(2**31)) < len(own):
                 raise ValueError(f"{self.name} has {len(own)} layers. Received: index={index}")
             return own[index]
-        return checks.known("layer", str(name), {la.name: la for la in own})
+        return checks.known("layer", name, {la.name: la for la in own})
 
     @property
     def input_shape(self) -> Any:
