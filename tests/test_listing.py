@@ -173,9 +173,9 @@ def test_program_names_every_register_of_a_graph_once() -> None:
     program = model.program(batch_size=6)
     lines = [line for stage in program.stages.values() for line, _ in stage]
     assert lines.count("y1 = relu(z1)") == 1
-    assert "z1 = dense(left, shared/kernel, shared/bias)" in lines
-    assert "z2 = dense(right, shared/kernel, shared/bias)" in lines
-    assert "y1_2 = own.forward(y1)" in lines
+    assert "z1 = dense(right, shared/kernel, shared/bias)" in lines  # in the order of Keras
+    assert "z2 = dense(left, shared/kernel, shared/bias)" in lines
+    assert "y2_2 = own.forward(y2)" in lines
     assert "total = digit_loss + 0.5 * size_loss" in lines
     # Gradients of a shared layer are summed.
     assert "d_shared/kernel = add(d_shared/kernel_2, d_shared/kernel_3)" in lines
