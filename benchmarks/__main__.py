@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import json
 import sys
 import time
@@ -21,19 +22,11 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, write what came out; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--suite", choices=[*SUITES, "all"], default="train")
-    parser.add_argument(
-        "--contenders",
-        metavar="NAME,...",
-        help=f"by default all that the suite has: {', '.join(CONTENDERS)}",
-    )
+    known = f"by default all that the suite has: {', '.join(CONTENDERS)}"
+    parser.add_argument("--contenders", metavar="NAME,...", help=known)
     parser.add_argument("--rounds", type=int, metavar="N", help="by default the suite's own number")
-    parser.add_argument(
-        "--only",
-        metavar="NAME",
-        nargs="+",
-        default=[],
-        help="only the networks whose description has one of these parts",
-    )
+    parts = "only the networks whose description has one of these parts"
+    parser.add_argument("--only", metavar="NAME", nargs="+", default=[], help=parts)
     parser.add_argument("--cores", type=int, choices=(1, 2), help="only contenders on as many")
     parser.add_argument(
         "--isa", choices=("avx2",), help="keep every contender from using newer instructions"
@@ -79,12 +72,9 @@ def main(argv: list[str] | None = None) -> int:
     before = machine()  # once: later on the load is our own
     busy = before["load_before"] > QUIET
     if busy and folder.resolve() == COMMITTED and not options.force:
-        print(
-            f"error: the load average must be at most {QUIET} for results that are committed; "
-            "use --out for another folder, or --force, which marks them. "
-            f"Received: {before['load_before']}",
-            file=sys.stderr,
-        )
+        expected = f"the load average must be at most {QUIET} for results that are committed"
+        fix = "use --out for another folder, or --force, which marks them"
+        print(f"error: {expected}; {fix}. Received: {before['load_before']}", file=sys.stderr)
         return 1
     folder.mkdir(parents=True, exist_ok=True)
     environment = only_avx2() if options.isa else {}
@@ -98,14 +88,8 @@ def main(argv: list[str] | None = None) -> int:
             keys = [key for key in keys if not CONTENDERS[key].folder]
         start = time.perf_counter()
         print(f"{name}: {rounds} rounds of {', '.join(keys)}")
-        outcome = suite.run(
-            keys,
-            rounds,
-            options.quick,
-            lambda text: print(text, flush=True),
-            options.only,
-            environment,
-        )
+        say = functools.partial(print, flush=True)
+        outcome = suite.run(keys, rounds, options.quick, say, options.only, environment)
         if not outcome.records:
             print(f"  {name}: nothing was measured")
             continue

@@ -140,9 +140,8 @@ def train(
             weights[i] -= task.learning_rate * step / size
             off = GRADIENT_ERROR * np.abs(g).max() / size
             if task.optimizer != "sgd":
-                off = np.minimum(
-                    2 if "adam" in task.optimizer else 7, off
-                )  # twice the largest step
+                largest_step = 1 if "adam" in task.optimizer else 3.5
+                off = np.minimum(2 * largest_step, off)
             reach[i] += task.learning_rate * off + 1e-7 * np.abs(weights[i])
     return losses, weights, reach
 

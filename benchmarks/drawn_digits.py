@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet as keras
+from benchmarks.problem import main_network
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -106,27 +107,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"Drew or read 70,000 digits in {time.perf_counter() - start:.1f} s.")
 
     keras.utils.set_random_seed(options.seed)
-    model = keras.Sequential(
-        [
-            keras.Input(shape=(28, 28)),
-            keras.layers.Flatten(),
-            keras.layers.Dense(128, activation="relu"),
-            keras.layers.Dense(10, activation="softmax"),
-        ]
-    )
-    model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate=1e-3),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    scale = np.float32(255)
-    model.fit(
-        train[0] / scale,
-        train[1],
-        batch_size=options.batch_size,
-        epochs=options.epochs,
-        verbose=0,
-    )
+    model, scale = main_network(keras), np.float32(255)
+    model.fit(train[0] / scale, train[1], options.batch_size, options.epochs, verbose=0)
 
     result: dict[str, Any] = {
         "net": "784-128-10, trained on 60,000 drawn digits only",

@@ -168,11 +168,8 @@ def interleave(
             for key, reason in reasons.items():
                 outcome.skip(key, f"{describe(task.fields())}: {reason}", say)
                 ready.pop(key, None)
-                outcome.records = [
-                    r
-                    for r in outcome.records
-                    if (r["contender"], r["task"]) != (key, task.fields())
-                ]
+                own, records = (key, task.fields()), outcome.records
+                outcome.records = [r for r in records if (r["contender"], r["task"]) != own]
 
         def limit(key: str) -> int:
             """Return the number of rounds of a contender; fewer if it is there for comparison."""
@@ -197,9 +194,8 @@ def interleave(
                     for measure, value in reply.get("seconds", {}).items():
                         accuracy = reply.get("accuracy")
                         say(f"    round {number + 1}  {key:14} {measure}: {value:.6f} s")
-                        outcome.add(
-                            key, measure, value, "s", fields, accuracy, ready[key]["checked"]
-                        )
+                        checked = ready[key]["checked"]
+                        outcome.add(key, measure, value, "s", fields, accuracy, checked)
                 if number == 0:
                     later = AGREE_LATER * middle(replies)
                     leave_out(ready, disagreeing(replies, max(later, tolerance(task, first))))

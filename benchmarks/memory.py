@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 import tinynet as keras
+from benchmarks.problem import main_network
 from tinynet._core.text_tables import Table
 
 #: The share of pixels that are not zero, as in MNIST, and the type.
@@ -60,11 +61,7 @@ def images(n: int, density: float, dtype: str) -> Any:
 def build(rescales: bool, shape: tuple[int, ...] = (28, 28)) -> Any:
     """Make the net 784-128-10."""
     first = [keras.layers.Rescaling(1 / 255)] if rescales else []
-    hidden = keras.layers.Dense(128, activation="relu")
-    last = keras.layers.Dense(10, activation="softmax")
-    model = keras.Sequential([keras.Input(shape), *first, keras.layers.Flatten(), hidden, last])
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+    return main_network(keras, *first, shape=shape)
 
 
 def peaks(call: Any, rescales: bool, x: Any, y: Any, resident: bool = False) -> list[int]:

@@ -100,12 +100,8 @@ class Fitted(Net):
         if task.classifies and task.head == "linear":
             loss = library.losses.SparseCategoricalCrossentropy(from_logits=True)
         classes = "categorical" in task.loss
-        self.model.compile(
-            optimizer(task.learning_rate),
-            loss,
-            metrics=["accuracy"] if classes else None,
-            **options,
-        )
+        measured = ["accuracy"] if classes else None
+        self.model.compile(optimizer(task.learning_rate), loss, metrics=measured, **options)
         variables = self.model.trainable_variables
         for variable, w in zip(variables, problem.first_weights(), strict=True):
             variable.assign(w)
@@ -146,10 +142,7 @@ class Tinynet(Fitted):
         import tinynet
 
         tinynet.config.set_backend(self.backend)
-        if hasattr(tinynet.config, "set_num_threads"):
-            tinynet.config.set_num_threads(threads)
-        elif threads > 1:
-            raise NotImplementedError("this tinynet has no set_num_threads")
+        tinynet.config.set_num_threads(threads)
         super().__init__(problem, tinynet)
 
 
@@ -405,10 +398,7 @@ class Jax(Net):
         def step(state: Any, x: Any, y: Any) -> Any:
             weights, m, v, moving, key, t = state
             t = t + 1
-            if task.dropout:
-                key, now = jax.random.split(key)
-            else:
-                now = key
+            key, now = jax.random.split(key) if task.dropout else (key, key)
             (loss, statistics), g = jax.value_and_grad(mean_loss, has_aux=True)(weights, x, y, now)
             moving = [0.99 * a + 0.01 * b for a, b in zip(moving, statistics, strict=True)]
             each = [update(*arrays, t) for arrays in zip(weights, g, m, v, strict=True)]
@@ -506,16 +496,9 @@ class Sklearn(Net):
         from sklearn.neural_network import MLPClassifier
 
         super().__init__(problem)
-        self.model = MLPClassifier(
-            problem.task.hidden,
-            alpha=0.0,
-            batch_size=self.batch,
-            learning_rate_init=problem.task.learning_rate,
-            beta_1=BETA_1,
-            beta_2=BETA_2,
-            epsilon=EPSILON,
-            random_state=0,
-        )
+        adam = {"beta_1": BETA_1, "beta_2": BETA_2, "epsilon": EPSILON, "alpha": 0.0}
+        settings = {"batch_size": self.batch, "learning_rate_init": problem.task.learning_rate}
+        self.model = MLPClassifier(problem.task.hidden, **settings, **adam, random_state=0)
         # It makes its arrays in a first step, which is then taken back.
         self.model.partial_fit(self.x[: self.batch], self.y[: self.batch], classes=np.arange(10))
         for array, w in zip(self._arrays(), problem.first_weights(), strict=True):

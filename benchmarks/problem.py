@@ -22,7 +22,9 @@ class Problem:
     def __init__(self, task: Task) -> None:
         self.task = task
         if task.inputs == 784:
-            self.data, ((x, y), (x_test, y_test)) = _load(task)
+            self.data, ((x, y), (x_test, y_test)) = load_digits(
+                task.images, task.test_images, task.data
+            )
             x, y, x_test, y_test = (
                 self._rows(x[: task.images]), y[: task.images].astype(np.int64),
                 self._rows(x_test[: task.test_images]), y_test[: task.test_images].astype(np.int64),
@@ -77,14 +79,16 @@ def _random_table(task: Task) -> tuple[Array, Array]:
     return x, y.astype(np.float32)
 
 
-def _load(task: Task) -> tuple[str, Any]:
+def load_digits(
+    images: int = 60_000, test_images: int = 10_000, data: str = "MNIST"
+) -> tuple[str, Any]:
     """Return MNIST, or where it is not available synthetic digits, and the name of what it is."""
-    if task.data == "MNIST":
+    if data == "MNIST":
         try:
             return "MNIST", _mnist()
         except FileNotFoundError:
             pass
-    drawn = tinynet.datasets.drawn_digits.load_data(task.images, task.test_images)
+    drawn = tinynet.datasets.drawn_digits.load_data(images, test_images)
     return "drawn digits, not MNIST", drawn
 
 
@@ -92,3 +96,12 @@ def _load(task: Task) -> tuple[str, Any]:
 def _mnist() -> Any:
     """Read the files once, not for every task."""
     return tinynet.datasets.mnist.load_data()
+
+
+def main_network(library: Any, *first: Any, shape: tuple[int, ...] = (28, 28)) -> Any:
+    """Make the net 784-128-10 in a library, after some layers."""
+    layers = library.layers
+    hidden, digit = layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")
+    model = library.Sequential([library.Input(shape), *first, layers.Flatten(), hidden, digit])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model

@@ -346,10 +346,9 @@ def plot(result: Result, path: Path) -> None:
     drawing = Figure(layout="constrained")
     if result["suite"] == "nets":
         _plot_nets(drawing, result)
-        drawing.savefig(path, dpi=100)
-        return
-    kinds = {"grid": _plot_grid, "scaling": _plot_scaling}
-    kinds.get(result["suite"], _plot_bars)(drawing, Table(result))
+    else:
+        kinds = {"grid": _plot_grid, "scaling": _plot_scaling}
+        kinds.get(result["suite"], _plot_bars)(drawing, Table(result))
     drawing.savefig(path, dpi=100)
 
 

@@ -21,25 +21,12 @@ from numpy.typing import NDArray
 
 import tinynet
 from benchmarks import report
+from benchmarks.problem import load_digits, main_network
 from tinynet._core.text_tables import Table
 from tinynet.repeats import Repeats
 from tinynet.visualize import plot_runs
 
 Floats = NDArray[np.float64]
-
-
-def build(keras: Any) -> Any:
-    """Make the net, in whichever library it is asked for."""
-    model = keras.Sequential(
-        [
-            keras.Input((28, 28)),
-            keras.layers.Flatten(),
-            keras.layers.Dense(128, activation="relu"),
-            keras.layers.Dense(10, activation="softmax"),
-        ]
-    )
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
 
 
 def in_keras(data: Any, seeds: list[int], **options: Any) -> Repeats:
@@ -50,7 +37,7 @@ def in_keras(data: Any, seeds: list[int], **options: Any) -> Repeats:
     runs = []
     for seed in seeds:
         keras.utils.set_random_seed(seed)
-        model = build(keras)
+        model = main_network(keras)
         model.fit(x, y, verbose=0, **options)
         figures = model.evaluate(x_test, y_test, verbose=0, return_dict=True)
         runs.append({name: float(value) for name, value in figures.items()})
@@ -76,11 +63,7 @@ def chance(a: Floats, b: Floats) -> float:
 
 def load(images: int) -> tuple[str, Any]:
     """Return MNIST with pixels from 0 to 1, or drawn digits, and which of them it is."""
-    try:
-        name, data = "MNIST", tinynet.datasets.mnist.load_data()
-    except FileNotFoundError:
-        name, data = "drawn digits, not MNIST", tinynet.datasets.drawn_digits.load_data(images)
-    (x, y), (x_test, y_test) = data
+    name, ((x, y), (x_test, y_test)) = load_digits(images)
     scale = np.float32(255)
     return name, ((x[:images] / scale, y[:images]), (x_test / scale, y_test))
 
@@ -102,23 +85,17 @@ def main(arguments: list[str] | None = None) -> None:
     settings = {"epochs": options.epochs, "batch_size": options.batch_size}
     runs = {
         "tinynet": tinynet.repeat(
-            lambda: build(tinynet), data, seeds, n_jobs=options.jobs, **settings
+            lambda: main_network(tinynet), data, seeds, n_jobs=options.jobs, **settings
         ),
         "Keras": in_keras(data, seeds, **settings),
     }
     accuracies = {kind: each.values("accuracy") for kind, each in runs.items()}
     probability = chance(*accuracies.values())
-    rows = [
-        [
-            kind,
-            f"{each.mean('accuracy'):.4f}",
-            f"{each.std('accuracy'):.4f}",
-            f"{accuracies[kind].min():.4f}",
-            f"{accuracies[kind].max():.4f}",
-            f"{each.mean('loss'):.4f}",
-        ]
-        for kind, each in runs.items()
-    ]
+    rows = []
+    for kind, each in runs.items():
+        mean, spread, found = each.mean("accuracy"), each.std("accuracy"), accuracies[kind]
+        figures = (mean, spread, found.min(), found.max(), each.mean("loss"))
+        rows.append([kind, *(f"{figure:.4f}" for figure in figures)])
     source = f"{name}, {len(data[0][0]):,} images"
     title = f"Test accuracy from {options.seeds} seeds"
     header = ["net", "mean", "std. dev.", "smallest", "largest", "mean loss"]

@@ -28,6 +28,7 @@ from threadpoolctl import threadpool_limits
 
 import tinynet
 from benchmarks import report
+from benchmarks.problem import load_digits as load_mnist
 from tinynet._core.text_tables import Table
 from tinynet.sklearn import TinyNetClassifier
 
@@ -50,11 +51,7 @@ def digits() -> Any:
 
 def mnist(images: int) -> tuple[str, Any]:
     """Return MNIST in rows, or drawn digits, and which of them it is."""
-    try:
-        name, data = "MNIST", tinynet.datasets.mnist.load_data()
-    except FileNotFoundError:
-        name, data = "drawn digits, not MNIST", tinynet.datasets.drawn_digits.load_data(images)
-    (x, y), (x_test, y_test) = data
+    name, ((x, y), (x_test, y_test)) = load_mnist(images)
     rows = [part.reshape(len(part), 784) / np.float32(255) for part in (x[:images], x_test)]
     return name, (rows[0], rows[1], y[:images], y_test)
 
@@ -102,15 +99,8 @@ def main(arguments: list[str] | None = None) -> None:
             spread = f"{np.median(seconds):.2f} ({seconds.min():.2f} to {seconds.max():.2f})"
             ratio = np.median([a[0] / b[0] for a, b in zip(rounds, found["tinynet"], strict=True)])
             rows.append([task, kind, spread, f"{ratio:.1f}", f"{scores.mean():.4f}"])
-            records.append(
-                {
-                    "task": task,
-                    "kind": kind,
-                    "settings": settings,
-                    "seconds": seconds.tolist(),
-                    "accuracy": scores.tolist(),
-                }
-            )
+            figures = {"seconds": seconds.tolist(), "accuracy": scores.tolist()}
+            records.append({"task": task, "kind": kind, "settings": settings, **figures})
     header = ["data", "net", "seconds of a fit", "times tinynet's", "test accuracy"]
     note = f"{options.rounds} rounds; median (range); the ratio is the median over the rounds."
     table = Table("TinyNetClassifier and MLPClassifier", header, rows, note, (0, 1))

@@ -139,13 +139,8 @@ def _import(key: str, outcome: Outcome) -> None:
     program = _IMPORT.format(contender.packages[0])
     times = []
     for _ in range(3):
-        found = subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=ROOT,
-            env=contender.variables(),
-            capture_output=True,
-            text=True,
-        )
+        command, environment = [sys.executable, "-c", program], contender.variables()
+        found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if found.returncode:
             raise SkipError(found.stderr.strip().splitlines()[-1])
         times.append(float(found.stdout.split()[-1]))
@@ -178,12 +173,10 @@ def _program(name: str, arguments: list[str], outcome: Outcome) -> None:
         if "tinynet" in arguments:
             arguments = [*arguments, "--out", folder]
         start = time.perf_counter()
+        streams: dict[str, Any] = {"stdout": output, "stderr": subprocess.STDOUT}
+        environment = {**os.environ, **as_it_comes}
         process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env={**os.environ, **as_it_comes},
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            [sys.executable, *arguments], cwd=ROOT, env=environment, **streams
         )
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start

@@ -114,24 +114,15 @@ class Worker:
         return found
 
     def calls(self) -> dict[str, Callable[[], Any]]:
-        """Return what can be timed."""
+        """Return the predictions that are timed."""
         net, x, y = self.net, self.problem.x_test, self.problem.y_test
         one = x[:1]
-        predictions: dict[str, Callable[[], Any]] = {
+        return {
             "predict, 1 image": lambda: net.predict(one),
             "model(x), 1 image": lambda: net.call(one),
             "predict, all test images": lambda: net.predict(x),
             "evaluate, all test images": lambda: net.evaluate(x, y),
         }
-        return {"epoch": net.epoch, **(predictions if net.predicts else {})}
-
-    def repeat(self, measure: str, times: int) -> Reply:
-        """Do one thing so many times; somebody else holds the watch."""
-        if (call := self.calls().get(measure)) is None:
-            return {"skip": "makes no predictions"}
-        for _ in range(times):
-            call()
-        return {}
 
     # ------------------------------------------------------------ what a round is
 
@@ -184,9 +175,8 @@ class Worker:
 
     def predict(self) -> Reply:
         """Predict one image and all test images, each until there is a steady median."""
-        calls = self.calls()
-        del calls["epoch"]
-        return {"seconds": {name: typical(call, 0.25) for name, call in calls.items()}}
+        times = {name: typical(call, 0.25) for name, call in self.calls().items()}
+        return {"seconds": times}
 
     def first(self) -> Reply:
         """Make the net and train it for the first time, less what the second epoch takes."""

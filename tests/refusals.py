@@ -1535,6 +1535,10 @@ OF_PREDICTIONS: list[tuple[dict[str, Any], str]] = [
 UNBUILT = Sequential([layers.Dense(3)])
 SEVERAL = tinynet.Model([ENTRY, layers.Input((2,))], [layers.Dense(2)(ENTRY)] * 2)
 PLOTS_REFUSED: list[tuple[str, Callable[..., Any]]] = [
+    *(
+        ("verbose must be", lambda model, verbose=wrong: model.predict(X, verbose=verbose))
+        for wrong in (-1, None, 0.5)
+    ),
     ("at least one epoch", later(visualize.plot_history, callbacks.History())),
     ("figure must be None", later(visualize.plot_history, {"loss": [1.0]}, figure=1, ax=1)),
     ("images must be", lambda: visualize.plot_weights(models.classifier(shape=(5,)))),

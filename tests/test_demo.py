@@ -21,11 +21,7 @@ L = layers
 
 
 def net(*rows: Any, shape: tuple[int, ...] = (28, 28)) -> Any:
-    rows = rows or (
-        L.Flatten(),
-        L.Dense(128, activation="relu"),
-        L.Dense(10, activation="softmax"),
-    )
+    rows = rows or (L.Flatten(), L.Dense(128, "relu"), L.Dense(10, "softmax"))
     return keras.Sequential([L.Input(shape), *rows])
 
 
@@ -176,15 +172,14 @@ def page(chromium: browser.Browser, trained: Any, tmp_path: Path) -> browser.Bro
     return open_page(chromium, trained, tmp_path)
 
 
+def resize(page: browser.Browser, width: int, height: int) -> None:
+    size = {"width": width, "height": height, "mobile": width < 800}
+    page.devtools("Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, **size)
+
+
 def open_page(chromium: browser.Browser, model: Any, folder: Path) -> browser.Browser:
     demo.show(model, folder / "demo.html", open_it=False)
-    chromium.devtools(
-        "Emulation.setDeviceMetricsOverride",
-        width=1100,
-        height=700,
-        deviceScaleFactor=1,
-        mobile=False,
-    )
+    resize(chromium, 1100, 700)
     chromium.open(folder / "demo.html")
     chromium.messages()
     return chromium
@@ -239,12 +234,9 @@ def test_200_drawn_images_as_in_python(page: browser.Browser, digits: Any, train
 EVERY = ["linear", "sigmoid", "tanh", "elu", "silu", "softplus", "relu", "leaky_relu", "relu6"]
 NETS = {
     "every activation": lambda: net(
-        L.Activation("tanh"),
-        L.Flatten(),
-        L.Dropout(0.5),
-        *[L.Dense(12, activation=a) for a in EVERY],
-        L.Dense(10),
-        L.Softmax(),
+        *(L.Activation("tanh"), L.Flatten(), L.Dropout(0.5)),
+        *(L.Dense(12, activation=a) for a in EVERY),
+        *(L.Dense(10), L.Softmax()),
     ),
     "options": lambda: net(
         L.Dense(20, use_bias=False),
@@ -355,9 +347,8 @@ def test_what_is_drawn_is_read(page: browser.Browser, trained: Any, digit: int, 
     assert page.run(ANSWER) == "–"
     draw(page, path(digit), kind)
     page.wait(f"return document.getElementById('digit').textContent === '{digit}'")
-    page.wait(
-        f"return document.getElementById('spoken').textContent.startsWith('It reads {digit}')"
-    )
+    spoken = "return document.getElementById('spoken').textContent"
+    page.wait(f"{spoken}.startsWith('It reads {digit}')")
     # From the canvas to the probabilities on the bars, Python comes to the same.
     # String.fromCharCode takes only so many at once: a row.
     packed = page.run(
@@ -428,13 +419,7 @@ def test_examples_are_read(page: browser.Browser) -> None:
 @pytest.mark.parametrize("width", [320, 390, 820, 1100])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_and_can_be_read(page: browser.Browser, width: int, scheme: str) -> None:
-    page.devtools(
-        "Emulation.setDeviceMetricsOverride",
-        width=width,
-        height=844,
-        deviceScaleFactor=1,
-        mobile=width < 800,
-    )
+    resize(page, width, 844)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     page.devtools("Emulation.setEmulatedMedia", features=features)
     assert page.run("return document.documentElement.scrollWidth <= innerWidth")
@@ -447,14 +432,9 @@ def test_it_fits_and_can_be_read(page: browser.Browser, width: int, scheme: str)
             .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0.05);
         return arguments[0].map(([a, b]) => shade(a) / shade(b))
             .map((ratio) => Math.max(ratio, 1 / ratio));"""
-    pairs = [
-        ["--text", "--card"],
-        ["--soft", "--card"],
-        ["--soft", "--page"],
-        ["--accent", "--card"],
-    ]
-    pairs.append(["--on-accent", "--accent"])
-    assert min(page.run(script, pairs)) >= 4.5
+    pairs = "text card", "soft card", "soft page", "accent card", "on-accent accent"
+    given = [[f"--{name}" for name in pair.split()] for pair in pairs]
+    assert min(page.run(script, given)) >= 4.5
     # The ink is seen on the field in either scheme.
     assert page.run("return getComputedStyle(pad).filter") == (
         "invert(1)" if scheme == "dark" else "none"

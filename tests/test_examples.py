@@ -24,19 +24,19 @@ SLOW = ("11_grid_search", "12_on_to_keras_jax")  # they start processes, and JAX
 EVERYDAY = ("02_one_step_by_hand",)
 
 
+def write_little_mnist(folder: Path, n_train: int, n_test: int) -> None:
+    """Write a little MNIST, of drawn digits, into a folder for TINYNET_DATA."""
+    train, test = drawn_digits.load_data(n_train=n_train, n_test=n_test)
+    names = "x_train", "y_train", "x_test", "y_test"
+    (folder / "mnist").mkdir()
+    np.savez(folder / "mnist" / "mnist.npz", **dict(zip(names, (*train, *test), strict=True)))
+
+
 @pytest.fixture(scope="module")
 def tiny_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a folder for TINYNET_DATA with a little MNIST, of drawn digits."""
     folder = tmp_path_factory.mktemp("data")
-    (x_train, y_train), (x_test, y_test) = drawn_digits.load_data(n_train=600, n_test=100)
-    (folder / "mnist").mkdir()
-    np.savez(
-        folder / "mnist" / "mnist.npz",
-        x_train=x_train,
-        y_train=y_train,
-        x_test=x_test,
-        y_test=y_test,
-    )
+    write_little_mnist(folder, 600, 100)
     # A little data in place of clothes too, so that nothing is downloaded.
     (folder / "fashion_mnist").mkdir()
     shutil.copy(folder / "mnist" / "mnist.npz", folder / "fashion_mnist" / "fashion_mnist.npz")
@@ -121,11 +121,8 @@ def test_train_mnist(run: Run) -> None:
 def test_one_step_by_hand(run: Run) -> None:
     output, _ = run(ROOT / "examples" / "02_one_step_by_hand.py")
     shapes = dict(re.findall(r"^  (\w+) +(\([\d, ]+\)) ", output, re.M))
-    assert (shapes["x"], shapes["hidden"], shapes["logits"]) == (
-        "(32, 784)",
-        "(32, 128)",
-        "(32, 10)",
-    )
+    expected = {"x": "(32, 784)", "hidden": "(32, 128)", "logits": "(32, 10)"}
+    assert {name: shapes[name] for name in expected} == expected
     for name in ("kernel_1", "bias_1", "kernel_2", "bias_2", "z", "hidden", "logits"):
         assert shapes[f"d_{name}"] == shapes[name]
     losses = [float(value) for value in re.findall(r"^Loss .*: +(\d\.\d{4})$", output, re.M)]

@@ -7,11 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests import HUNG
-from tinynet.datasets import drawn_digits
+from tests.test_examples import write_little_mnist
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
@@ -66,26 +65,13 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     nbclient = pytest.importorskip("nbclient", reason="needs nbclient: pip install -e '.[test]'")
     pytest.importorskip("ipykernel", reason="needs ipykernel: pip install -e '.[test]'")
     # Without a network: a little MNIST, of drawn digits.
-    (tmp_path / "mnist").mkdir()
-    (x_train, y_train), (x_test, y_test) = drawn_digits.load_data(n_train=SLICE, n_test=500)
-    np.savez(
-        tmp_path / "mnist" / "mnist.npz",
-        x_train=x_train,
-        y_train=y_train,
-        x_test=x_test,
-        y_test=y_test,
-    )
+    write_little_mnist(tmp_path, SLICE, 500)
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path))
     monkeypatch.setenv("TINYNET_EXAMPLES_SLICE", str(SLICE))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(path, as_version=4)
     # A cell that fails raises CellExecutionError, with what it said.
-    client = nbclient.NotebookClient(
-        notebook,
-        timeout=HUNG,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
-    )
-    client.execute()
+    options = {"kernel_name": "python3", "resources": {"metadata": {"path": str(tmp_path)}}}
+    nbclient.NotebookClient(notebook, timeout=HUNG, **options).execute()
     ran = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert ran == list(range(1, len(ran) + 1))

@@ -10,6 +10,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,39 +42,28 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def python(program: str, cwd: Path, *arguments: str, **environment: str) -> str:
+    """Run a program without the PYTHONPATH of the tests, and return what it printed."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", program, *arguments]
+    options: dict[str, Any] = {"env": {**inherited, **environment}, "text": True}
+    done = subprocess.run(command, cwd=cwd, capture_output=True, **options)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout.strip()
+
+
 def build(kind: str, clone: Path, out: Path) -> Path:
     """Build a distribution as pip does, but with the setuptools that is installed."""
-    program = f"import setuptools.build_meta as b; b.build_{kind}({str(out)!r})"
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=clone, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    python(f"import setuptools.build_meta as b; b.build_{kind}({str(out)!r})", clone)
     (built,) = out.iterdir()
     return built
-
-
-def python(program: str, cwd: Path, **environment: str) -> str:
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=cwd,
-        env={**inherited, **environment},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def test_h5py_is_in_the_default_install() -> None:
     """A ``.keras`` file is what `ModelCheckpoint` writes: it must not fail after an epoch."""
     needed = settings()["options"]["install_requires"].split()
-    assert [name.split(">=")[0] for name in needed] == [
-        "numpy",
-        "numba",
-        "matplotlib",
-        "h5py",
-        "platformdirs",
-    ]
+    names = "numpy numba matplotlib h5py platformdirs"
+    assert [name.split(">=")[0] for name in needed] == names.split()
 
 
 @pytest.mark.slow
@@ -126,11 +116,4 @@ def test_sdist_holds_the_checkout_and_its_tests_run(clone: Path, tmp_path: Path)
         ["--collect-only", "-qq", "-p", "no:cacheprovider"],
         ["-q", "tests/test_golden.py", "tests/test_house_rules.py", "tests/test_layers.py"],
     ):
-        done = subprocess.run(
-            [sys.executable, "-c", program, *arguments],
-            cwd=unpacked,
-            env={**os.environ, "PYTHONPATH": str(unpacked)},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        python(program, unpacked, *arguments, PYTHONPATH=str(unpacked))

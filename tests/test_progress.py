@@ -85,16 +85,12 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch, value: str) -> N
     assert "━" in drawn
 
 
-def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_printed_without_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(monkeypatch, Stream(tty=True), 0) == ""
-
-
-def test_one_epoch_has_no_heading(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert train(monkeypatch, Stream(), 1, epochs=1).startswith("3/3 - ")
-
-
-def test_two_is_a_line_on_a_terminal_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(monkeypatch, Stream(), 1, epochs=1).startswith("3/3 - ")  # and no heading
     assert "\r" not in train(monkeypatch, Stream(tty=True), 2)
+    monkeypatch.setenv("TERM", "dumb")
+    assert "\r" not in train(monkeypatch, Stream(tty=True), 1)
 
 
 @pytest.mark.parametrize("make", [lambda: Stream(tty=True), lambda: Notebook()])
@@ -130,11 +126,6 @@ def test_a_narrow_terminal_is_never_overrun(monkeypatch: pytest.MonkeyPatch, col
     for line in text.replace("\n", "\r").split("\r"):
         assert len(CODES.sub("", line).rstrip()) < columns
     assert "3/3" in text
-
-
-def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "dumb")
-    assert "\r" not in train(monkeypatch, Stream(tty=True), 1)
 
 
 def test_a_shorter_line_covers_a_longer_one() -> None:
@@ -183,12 +174,6 @@ def test_evaluate_and_predict(monkeypatch: pytest.MonkeyPatch, method: str) -> N
 )
 def test_figures(value: float, text: str) -> None:
     assert progress_bar.figures({"a": value}) == [f" - a: {text}"]
-
-
-@pytest.mark.parametrize("verbose", [3, "loud", -1, None, 0.5])
-def test_wrong_verbose(verbose: object) -> None:
-    with pytest.raises((ValueError, TypeError), match=r"Received: verbose="):
-        progress_bar.as_verbose(verbose)
 
 
 def test_a_closed_or_missing_stream_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

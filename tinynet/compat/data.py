@@ -350,14 +350,11 @@ class Dataset:
 
         def start() -> Iterator[Any]:
             nonlocal kept
-            if kept is None:
-                elements = []
-                for element in self._start():
-                    elements.append(element)
-                    yield element
-                kept = elements
-            else:
-                yield from kept
+            elements = []
+            for element in self._start() if kept is None else kept:
+                elements.append(element)
+                yield element
+            kept = elements
 
         return Dataset(start, self._size)
 
