@@ -730,6 +730,17 @@ COUNTS = ["epochs", "batch_size", "initial_epoch", "steps_per_epoch"]
 FIRST_WEIGHTS = [np.zeros((4, 5)), np.zeros(5), np.zeros((5, 3))]
 TRAINING: Rows = {
     **{
+        f"{method} of a model that is not built with {name}={value}": (
+            lambda unbuilt, method=method, name=name, value=value: getattr(unbuilt, method)(
+                **{**RIGHT[method], name: value}
+            ),
+            ValueError,
+            f"{name}.*Received: ",
+        )
+        for method in ("evaluate", "predict")
+        for name, value in (("verbose", 7), ("batch_size", -1), ("steps", 0))
+    },
+    **{
         f"{method}: {argument} {name}": (given(method, argument, value), ValueError, message)
         for argument, cases in WRONG_DATA.items()
         for name, (value, message) in cases.items()

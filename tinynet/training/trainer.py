@@ -1214,6 +1214,7 @@ class Trainer(_Network):
         verbose = progress_bar.as_verbose(verbose)
         listed = as_callbacks(callbacks)
         steps = checks.optional(checks.whole, "steps", steps)
+        batch_size = checks.optional(checks.whole, "batch_size", batch_size)
         source = self._test_source(x, y, sample_weight)
         size = data_adapters.batch_size(batch_size, source, steps)
         if isinstance(source, data_adapters.Examples) and not source.unchecked:
@@ -1367,8 +1368,9 @@ class Trainer(_Network):
             if y is not None:
                 return np.asarray(y)
         start = time.perf_counter()
-        listed = as_callbacks(callbacks)
+        shown, listed = progress_bar.as_verbose(verbose), as_callbacks(callbacks)
         steps = checks.optional(checks.whole, "steps", steps)
+        batch_size = checks.optional(checks.whole, "batch_size", batch_size)
         source: Any
         if hooked:
             source = self._unchecked(x)
@@ -1382,15 +1384,14 @@ class Trainer(_Network):
         size = data_adapters.batch_size(batch_size, source, steps)
         count = steps or source.steps(size)
         if verbose == "auto":
-            verbose = int(count != 1 and progress_bar.is_live())
-        verbose = progress_bar.as_verbose(verbose)
-        is_plain = count == 1 and not verbose and not listed and not hooked
+            shown = int(count != 1 and progress_bar.is_live())
+        is_plain = count == 1 and not shown and not listed and not hooked
         if is_plain and isinstance(source, data_adapters.Examples):
             y = self._predict_batch(data_adapters.each(lambda a: a[:size], source.x))
             self._remember(x, source.x)
             return y
-        hooks = CallbackList(listed, self, {"verbose": verbose, "epochs": 1, "steps": count})
-        bar = progress_bar.Progress(count, verbose, start=start)
+        hooks = CallbackList(listed, self, {"verbose": shown, "epochs": 1, "steps": count})
+        bar = progress_bar.Progress(count, shown, start=start)
         outputs: list[Any] = []
 
         def compute(batch: Batch) -> Any:
