@@ -29,7 +29,7 @@ TIERS = {
     "kernels": ("tinynet/kernels/",),
     "training": ("tinynet/training/",),
     "files": ("tinynet/saving/",),
-    "core": ("tinynet/_core/",),
+    "core": ("tinynet/_core/", "tinynet/config.py"),
     "extras": (
         "tinynet/explain/", "tinynet/export/", "tinynet/compat/", "tinynet/demo/",
         "tinynet/visualize.py", "tinynet/cli.py", "tinynet/sklearn.py", "tinynet/repeats.py",

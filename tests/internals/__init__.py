@@ -11,11 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from benchmarks.contenders import only_avx2
 from tests import HUNG
 from tinynet import config, utils
 
 ROOT = Path(__file__).parents[2]
+
+#: Gives a test kernels for AVX2, and then none.
+on_other_processors = pytest.mark.parametrize(
+    "settings", [only_avx2(), {"NUMBA_DISABLE_JIT": "1"}], ids=["AVX2", "none"]
+)
 
 
 def printed(program: str, *arguments: str, **environment: str) -> str:

@@ -1,12 +1,14 @@
-"""The maths: every formula of the library, forward next to backward, in plain NumPy.
+"""The maths: formulas, forward next to backward, in plain NumPy.
 
 Nothing here has state. A forward function takes arrays and returns an array. Its backward
 function takes ``d_y``, the upstream gradient (that of the loss with respect to the forward
 function's result), and returns ``d_x``, the gradient with respect to the input, which has ``x``'s
 shape: the chain rule, one link at a time.
 
-Every function can write into an array that the caller passes as the last argument (``out`` or
-the name of the gradient), so that training allocates no memory; by default it creates one.
+Layers, activations and optimizers can write into an array that the caller passes as the last
+argument (``out`` or the name of the gradient); by default they create one. What is composed of
+operations, such as layer normalization and hinge losses, is in `layers` and `losses`: the program
+differentiates it.
 
 Dimensions: N examples in a batch, D inputs, U units, C classes, P parameters.
 """

@@ -23,7 +23,7 @@ counter for each column and room for all examples::
     counts: d int32 | pairs: d x size x (example: int32, value: float32) | next chunk ...
 
 Then row p of the kernel's gradient is a sum over the pairs of column p; parts are ranges of rows.
-All sums are bit-identical to those of the dense products (`linear`), which also add zeros.
+All sums are bit-identical to those of the dense products (`matrix_product`), which also add zeros.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Kernels that draw random numbers as NumPy does, and that copy elements and look up rows.
+"""A kernel that draws random numbers as NumPy does.
 
 A PCG64 generator (O'Neill, "PCG: A family of simple fast space-efficient statistically good
 algorithms for random number generation", 2014) is a linear congruential generator of 128 bits,
@@ -16,8 +16,7 @@ states are computed side by side, each from the one four words before, with ``a*
     s1  s2  s3  s4           ->  8 numbers of out
     s5  s6  s7  s8           ->  8 numbers of out       s5 = a**4 * s1 + (a**3 + a**2 + a + 1) * inc
 
-`draw_uniform` is not split: one part draws everything. The other kernels cut their rows into parts,
-but `look_up_backward` cuts the rows of the table, so that each row is summed by one part, in order.
+`draw_uniform` is not split: one part draws everything.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ import numpy as np
 
 from tinynet.config import COMPILES
 from tinynet.kernels.numba_functions import cgutils, emitted, inlined, intrinsic, types
-from tinynet.kernels.row import kernel, matrix, vector
+from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import F32, at, call
 
 _WORD, _MASK = 64, 2**64 - 1
@@ -146,82 +145,6 @@ def draw_uniform(part, parts, count, numbers, state, out):
         low, high = _step(low, high, _A_LOW, _A_HIGH, inc_low, inc_high)
     s[0], s[1], kept[1] = low, high, upper
     kept[0] = i - n
-
-
-@kernel
-def copy_elements(
-    part, parts, count, source, out, size_1, size_2, size_3, x_0, x_1, x_2, x_3, y_0, y_1, y_2, y_3,
-    x_first, y_first,
-):  # fmt: skip
-    """Copy float32 of a shape (word(count), `size_1`, `size_2`, `size_3`) to other places.
-
-    Element (n, i, j, k) is the number ``x_first + n * x_0 + i * x_1 + j * x_2 + k * x_3`` of the
-    source, and that of `out` with y in place of x. So arrays are concatenated, sliced, transposed,
-    repeated (x_1 = 0), ...
-    """
-    n = vector(count, 1, np.int64)[0]
-    for i in range(n * part // parts * size_1, n * (part + 1) // parts * size_1):
-        for j in range(size_2):
-            x_at = source + 4 * (x_first + i // size_1 * x_0 + i % size_1 * x_1 + j * x_2)
-            y_at = out + 4 * (y_first + i // size_1 * y_0 + i % size_1 * y_1 + j * y_2)
-            if x_3 == 1 and y_3 == 1:
-                x, y = vector(x_at, size_3, np.float32), vector(y_at, size_3, np.float32)
-                for k in range(size_3):
-                    y[k] = x[k]
-            else:
-                for k in range(size_3):
-                    x = vector(x_at + 4 * k * x_3, 1, np.float32)
-                    vector(y_at + 4 * k * y_3, 1, np.float32)[0] = x[0]
-
-
-@inlined
-def _index(indices, size_of, i):
-    """Return an index, of 4 or 8 bytes, or a float (`size_of` is 0) without its fraction."""
-    if size_of == 0:
-        x = vector(indices + 4 * i, 1, np.float32)[0]
-        return np.int64(x) if -1 < x < 2.0**31 else np.int64(-1)
-    if size_of == 4:
-        return np.int64(vector(indices + 4 * i, 1, np.int32)[0])
-    return vector(indices + 8 * i, 1, np.int64)[0]
-
-
-@kernel
-def look_up(part, parts, count, per, indices, size_of, table, size, width, out, step, stops):
-    """Copy the rows of a float32 table at ``word(count) * per`` indices.
-
-    `size_of` is the number of bytes of an index, 4 or 8; the table's shape is (`size`, `width`).
-    An index that is not from 0 to size - 1 sets the stop flag to `stops`; its row becomes 0.
-    """
-    n = vector(count, 1, np.int64)[0] * per
-    x, y = matrix(table, size, width, np.float32), matrix(out, n, width, np.float32)
-    for i in range(n * part // parts, n * (part + 1) // parts):
-        row = _index(indices, size_of, i)
-        if 0 <= row < size:
-            for j in range(width):
-                y[i, j] = x[row, j]
-        else:
-            vector(step, 4, np.int64)[3] = stops
-            for j in range(width):
-                y[i, j] = 0
-
-
-@kernel
-def look_up_backward(part, parts, count, per, indices, size_of, size, width, d_y, out):
-    """Compute the gradient with respect to the table: add each row of `d_y` at its index.
-
-    Each part sets its own rows of `out`; indices out of range are skipped.
-    """
-    n = vector(count, 1, np.int64)[0] * per
-    g, y = matrix(d_y, n, width, np.float32), matrix(out, size, width, np.float32)
-    begin, end = size * part // parts, size * (part + 1) // parts
-    for row in range(begin, end):
-        for j in range(width):
-            y[row, j] = 0
-    for i in range(n):
-        row = _index(indices, size_of, i)
-        if begin <= row < end:
-            for j in range(width):
-                y[row, j] += g[i, j]
 
 
 def state_address(generator: np.random.Generator) -> int | None:

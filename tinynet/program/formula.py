@@ -2,7 +2,7 @@
 
 The functions of `functional` are called with `Traced` arrays, which have shapes and data types but
 no values. Every ufunc and every reduction becomes a `Node`. The kernel `chain` executes nodes, so
-that the readable function is also the one that runs fast: there is no second version of it.
+that the readable function is also the one that runs fast.
 
 A node belongs to a *space*: rows and columns. Along the rows there may be the batch axis, whose
 size is open. Its result is *full* (one number for each row and column) or a *row value* (one for

@@ -20,6 +20,7 @@ from tinynet.kernels import (
     csr,
     learn,
     matrix_product,
+    moving_elements,  # noqa: F401  # which rows call
     object_code,
     random_numbers,
     runner,

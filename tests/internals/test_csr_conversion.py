@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.contenders import only_avx2
-from tests.internals import assert_tests_pass, call
+from tests.internals import assert_tests_pass, call, on_other_processors
 from tinynet import sparse
 from tinynet.kernels import numba_functions, object_code
 from tinynet.kernels.csr_conversion import compress_rows, count_non_zeros
@@ -106,9 +105,7 @@ def test_rows_are_compressed_while_the_kernels_are_compiled(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "settings", [only_avx2(), {"NUMBA_DISABLE_JIT": "1"}], ids=["AVX2", "none"]
-)
+@on_other_processors
 def test_compress_of_other_processors(settings: dict[str, str]) -> None:
     """The same tests, compiled for AVX2 or not at all."""
     assert_tests_pass(__file__, **settings)
