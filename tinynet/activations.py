@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import config, functional
-from tinynet._core import Registry, checks
+from tinynet._core import Registry, checks, suggestions
 from tinynet._core.cached_property import cached_property
 from tinynet.program import Array, Operation, Tensor, TensorMethods, as_tensor
 from tinynet.program.layer_operations import Activated
@@ -112,7 +112,7 @@ class Activation:
         """
         given = {**dict(zip(self.options, args, strict=False)), **options}
         unknown = {key: value for key, value in given.items() if key not in self.options}
-        checks.no_more(self.__name__, unknown, ["x", *self.options], TypeError)
+        suggestions.no_more(self.__name__, unknown, ["x", *self.options], TypeError)
         if len(args) > len(self.options):
             raise TypeError(
                 f"{self.__name__} takes x and {', '.join(self.options) or 'no options'}. "

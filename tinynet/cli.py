@@ -35,7 +35,7 @@ import numpy as np
 
 import tinynet
 from tinynet import datasets, demo, layers, models, sparse, visualize
-from tinynet._core import checks, progress_bar
+from tinynet._core import checks, progress_bar, suggestions
 from tinynet._core.atomic_files import write_atomically
 from tinynet.datasets import framing
 from tinynet.program.variable import Array
@@ -157,7 +157,7 @@ class _Parser(argparse.ArgumentParser):
         """Refuse arguments that the command does not take, if there are any."""
         if extra and extra[0].startswith("-"):
             wrong, options = extra[0].partition("=")[0], sorted({*self.options()})
-            self.error(f"{wrong} is not an option{checks.suggestion(wrong, options)}")
+            self.error(f"{wrong} is not an option{suggestions.suggestion(wrong, options)}")
         if extra:
             self.error(f"unrecognized arguments: {' '.join(extra)}")
 
@@ -165,7 +165,7 @@ class _Parser(argparse.ArgumentParser):
         """Print usage and message, and exit; a misspelled command gets a suggestion."""
         if found := re.search(r"invalid choice: '(\w*)' \(choose from (.*)\)", message):
             commands = re.findall(r"\w+", found[2])
-            message = f"{found[1]!r} is not a command{checks.suggestion(found[1], commands)}"
+            message = f"{found[1]!r} is not a command{suggestions.suggestion(found[1], commands)}"
         super().error(message)
 
 
@@ -287,7 +287,7 @@ def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
     if choice in NAMES:
         module = getattr(datasets, choice.replace("drawn", "drawn_digits"))
         return _Source(NAMES[choice]), module.load_data()
-    hint = checks.suggestion(choice, NAMES)
+    hint = suggestions.suggestion(choice, NAMES)
     known = os.path.exists(choice) or not ("did you mean" in hint or choice.isalnum())
     checks.require(known, f"--data must be a data set or a path{hint}", f"{choice!r}")
     # With "./", load_data does not mistake a path for the name of a data set.

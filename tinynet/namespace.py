@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import sys
 
-from tinynet._core import checks
+from tinynet._core import suggestions
 from tinynet._core.keras_names import KERAS_NAMES, Absent, guard, public_names
 
 _package = sys.modules["tinynet"]
@@ -17,7 +17,7 @@ _paths = ["", *public_names(_package), *KERAS_NAMES]
 _modules = {path: sys.modules.get(f"tinynet.{path}".rstrip(".")) for path in _paths}
 _public = {path: public_names(module) for path, module in _modules.items() if module is not None}
 
-checks.suggest_keywords(
+suggestions.suggest_keywords(
     getattr(_modules[path], name)
     for path, names in _public.items()
     # The functions of `functional` are called in every step; operations have signatures.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinynet import random, visualize
-from tinynet._core import checks
+from tinynet._core import checks, suggestions
 from tinynet._core.text_tables import Table, Tables
 from tinynet.program.variable import Array
 
@@ -81,7 +81,7 @@ class Repeats(Tables):
         ValueError
             If the name does not exist.
         """
-        checks.known("figure", name, self.runs[0])
+        suggestions.known("figure", name, self.runs[0])
         return np.array([run[name] for run in self.runs])
 
     def mean(self, name: str) -> float:

@@ -34,7 +34,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from tinynet import callbacks, losses, optimizers
-from tinynet._core import checks
+from tinynet._core import checks, suggestions
 from tinynet.layers import Dense, Dropout, Input
 from tinynet.models.sequential import Sequential
 from tinynet.program.variable import Array, Variable
@@ -899,4 +899,4 @@ def _validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
     return data
 
 
-checks.suggest_keywords([TinyNetClassifier, TinyNetRegressor])
+suggestions.suggest_keywords([TinyNetClassifier, TinyNetRegressor])

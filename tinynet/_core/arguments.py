@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tinynet._core.checks import no_more
+from tinynet._core.suggestions import no_more
 
 T = TypeVar("T")
 _BY_POSITION = inspect.Parameter.POSITIONAL_OR_KEYWORD

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, ClassVar, TypeVar
 
-from tinynet._core.checks import known, require, shorten
+from tinynet._core.checks import require, shorten
+from tinynet._core.suggestions import known
 
 # Offered by `saving` and `utils`, as in Keras.
 __all__ = ["CustomObjectScope"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinynet._core import checks
+from tinynet._core import suggestions
 from tinynet.callbacks.callback import HOOKS, Callback
 from tinynet.callbacks.learning_rate_scheduler import _function
 
@@ -57,5 +57,5 @@ class LambdaCallback(Callback):
         hooks.update({name: f for name, f in zip(HOOKS, usual, strict=False) if f is not None})
         known = dict.fromkeys((*HOOKS, "on_batch_begin", "on_batch_end"))
         for name, function in hooks.items():
-            checks.known("hook", name, known)
+            suggestions.known("hook", name, known)
             setattr(self, name, _function(name, function))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import config
-from tinynet._core import checks
+from tinynet._core import checks, suggestions
 from tinynet._core.progress_bar import write
 from tinynet.callbacks.callback import Callback, Logs
 
@@ -99,7 +99,7 @@ class Monitor(Callback):
         """Check that the metric is known; `closed` if the logs have no other names."""
         self._more_is_better()
         if closed and self.monitor.removeprefix("val_") not in names:
-            checks.known("monitor", self.monitor, dict.fromkeys(sorted(names)))
+            suggestions.known("monitor", self.monitor, dict.fromkeys(sorted(names)))
 
     def _current(self, logs: Logs, missing: str) -> Any:
         """Return the value, or warn and return None."""

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinynet import config, constraints, initializers, regularizers
-from tinynet._core import Registry, argument, checks, declared, found
+from tinynet._core import Registry, argument, checks, declared, found, suggestions
 from tinynet._core.arguments import keywords
 from tinynet._core.buffers import Workspace
 from tinynet._core.checks import numeric
@@ -599,7 +599,7 @@ class Layer(_KeepsArguments):
         if not kwargs.keys() <= self._parameters and "kwargs" not in self._parameters:
             unknown = {key: v for key, v in kwargs.items() if key not in self._parameters}
             known = [*sorted(self._parameters - {"self"}), "training"]
-            checks.no_more(type(self).__name__, unknown, list(dict.fromkeys(known)))
+            suggestions.no_more(type(self).__name__, unknown, list(dict.fromkeys(known)))
         if training is None and outer is not None:
             training = outer.training
         if RECORDER.get() is None and any(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import activations, config
-from tinynet._core import checks, snake_case
+from tinynet._core import checks, snake_case, suggestions
 from tinynet.losses.loss import Loss, _registry
 from tinynet.program import Array, Tensor, TensorMethods
 
@@ -119,7 +119,7 @@ class FunctionOf:
         Tensor, shape (N, ...)
             The values.
         """
-        given = checks.bound(self, args, kwargs)
+        given = suggestions.bound(self, args, kwargs)
         return self._values(given.pop("y_true"), given.pop("y_pred"), given)
 
     def _values(self, y_true: Any, y_pred: Any, options: dict[str, Any]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinynet._core import checks, snake_case
+from tinynet._core import checks, snake_case, suggestions
 from tinynet.metrics.accuracy_metrics import (
     BinaryAccuracy,
     CategoricalAccuracy,
@@ -103,7 +103,7 @@ def check(identifier: Any) -> Metric:
         return _BY_SHAPE[identifier][2](name=identifier)
     if isinstance(identifier, str):
         # The error lists these names too.
-        checks.known("metric", identifier, {**_BY_SHAPE, **_registry.names})
+        suggestions.known("metric", identifier, {**_BY_SHAPE, **_registry.names})
     found = get(identifier)
     if isinstance(found, Metric):
         return found

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import config, layers, random
-from tinynet._core import checks
+from tinynet._core import checks, suggestions
 from tinynet._core.registry import unique_name
 from tinynet.layers import layer
 from tinynet.layers.input_layer import InputLayer
@@ -164,7 +164,7 @@ class Network(Layer):
             if not -len(own) <= checks.whole("index", index, -(2**31)) < len(own):
                 raise ValueError(f"{self.name} has {len(own)} layers. Received: index={index}")
             return own[index]
-        return checks.known("layer", name, {la.name: la for la in own})
+        return suggestions.known("layer", name, {la.name: la for la in own})
 
     @property
     def input_shape(self) -> Any:

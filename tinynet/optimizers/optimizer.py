@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 
 from tinynet import config
-from tinynet._core import Configurable, Registry, argument, checks, declared, snake_case
+from tinynet._core import (
+    Configurable,
+    Registry,
+    argument,
+    checks,
+    declared,
+    snake_case,
+    suggestions,
+)
 from tinynet._core.arguments import keywords
 from tinynet.optimizers import schedules
 from tinynet.optimizers.plan import Plan
@@ -126,7 +134,7 @@ class Optimizer(Configurable):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        checks.no_more(type(self).__name__, kwargs, keywords(type(self), Optimizer))
+        suggestions.no_more(type(self).__name__, kwargs, keywords(type(self), Optimizer))
         self.name = checks.title(name, snake_case(type(self).__name__))
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         if sum(value is not None for value in clips.values()) > 1:

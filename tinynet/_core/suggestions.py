@@ -1,0 +1,227 @@
+"""Did you mean ...? Suggestions for names and keywords that do not exist."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tinynet._core.checks import shorten
+
+
+def known(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
+    """Look up a name in a table; the error has a did-you-mean suggestion.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of the entries, for example ``"activation"``.
+    name : object
+        The name; what is no string is not found.
+    table : mapping
+        The entries by name.
+
+    Returns
+    -------
+    object
+        The entry.
+
+    Examples
+    --------
+    >>> known("activation", "rleu", {"relu": 1, "tanh": 2})
+    Traceback (most recent call last):
+        ...
+    ValueError: Unknown activation; did you mean 'relu'? Known: 'relu', 'tanh'. Received: 'rleu'
+    """
+    if isinstance(name, str) and name in table:
+        return table[name]
+    raise ValueError(f"Unknown {kind}{suggestion(name, table)}. Received: {shorten(name)}")
+
+
+def suggestion(name: Any, table: Iterable[str]) -> str:
+    """Return a did-you-mean suggestion and the list of names, or the closest ones of many.
+
+    Parameters
+    ----------
+    name : str
+        Name that was not found.
+    table : iterable of str
+        Existing names.
+
+    Returns
+    -------
+    str
+        The middle of a message. Of two spellings of one name, the one in lower case is listed.
+
+    Examples
+    --------
+    >>> suggestion("ReLu", ["relu", "ReLU", "tanh"])
+    "; did you mean 'relu'? Known: 'relu', 'tanh'"
+    """
+    names = list(table)
+    lower = {n.replace("_", "") for n in names if n == n.lower()}
+    listed = [n for n in names if n == n.lower() or n.lower() not in lower]
+    if len(listed) > 20:  # what users registered may be of another kind
+        listed = [n for n in listed if ">" not in n] or listed
+    spelled = {n.lower(): n for n in reversed(listed)}
+    given = str(name)[:200].lower()
+    close = difflib.get_close_matches(given, spelled)
+    close.sort(key=lambda n: sorted(n) != sorted(given))  # first one with two letters swapped
+    if given == "lr":  # its name until Keras 2.3
+        close = [n for n in spelled if n == "learning_rate"]
+    hint = f"; did you mean {spelled[close[0]]!r}?" if close else "."
+    more = ""
+    if len(listed) > 30:
+        nearest = difflib.get_close_matches(given, spelled, 10, cutoff=0)
+        more = f" and {len(listed) - len(nearest)} more"
+        listed = [spelled[n] for n in nearest]
+    return f"{hint} Known: {', '.join(map(repr, listed))}{more}"
+
+
+def no_more(
+    owner: str,
+    unknown: Mapping[str, Any],
+    taken: Iterable[str],
+    error: type[Exception] = ValueError,
+) -> None:
+    """Refuse keywords that a function does not take.
+
+    Parameters
+    ----------
+    owner : str
+        Name of the class or function.
+    unknown : mapping
+        The keywords with their values; may be empty.
+    taken : iterable of str
+        The keywords that it takes.
+    error : type
+        The error to raise, as in Keras for layers, and as in Python for functions.
+
+    Raises
+    ------
+    ValueError or TypeError
+        If there are any.
+
+    Examples
+    --------
+    >>> no_more("Dense", {"activaton": "relu"}, ["units", "activation"])
+    Traceback (most recent call last):
+        ...
+    ValueError: Dense takes no such keyword; did you mean 'activation'? Known: 'units', \
+'activation'. Received: activaton='relu'
+    """
+    for key, value in unknown.items():
+        raise error(
+            f"{owner} takes no such keyword{suggestion(key, taken)}. "
+            f"Received: {key[:60]}={shorten(value)}"
+        )
+
+
+def suggest_keywords(items: Iterable[Any]) -> None:
+    """Wrap public classes and functions so that misspelled keywords get a suggestion.
+
+    The constructors and the methods that users call are replaced in the classes; functions are
+    replaced in all modules of the package that hold them.
+
+    Parameters
+    ----------
+    items : iterable
+        The public classes and functions; other objects are ignored.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> Sequential().fit(epoch=3)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    TypeError: Sequential.fit takes no such keyword; did you mean 'epochs'? Known: 'x', 'y', ... \
+Received: epoch=3
+    """
+    functions: dict[Any, Any] = {}
+    done: set[Any] = set()
+    for item in items:
+        where = getattr(item, "__module__", "").split(".")[1:2]
+        if inspect.isfunction(item) and item.__code__.co_argcount and where not in _PER_BATCH:
+            functions[item] = _suggesting(item)
+        for cls in getattr(item, "__mro__", ())[:-1]:
+            if cls in done or not cls.__module__.startswith("tinynet."):
+                continue
+            done.add(cls)
+            for key, method in [*vars(cls).items()]:
+                called = key in ("__init__", "__call__", "update_state")
+                called = called or (hasattr(cls, "fit") and key[0] != "_" and key not in _LAYERWISE)
+                if called and inspect.isfunction(method):
+                    setattr(cls, key, _suggesting(method))
+    for name, module in [*sys.modules.items()]:
+        if name.partition(".")[0] == "tinynet":
+            held = [(key, f) for key, f in vars(module).items() if inspect.isfunction(f)]
+            for key, function in held:
+                setattr(module, key, functions.get(function, function))
+
+
+# Functions and methods that are called in every step, and not by users.
+_PER_BATCH = (["losses"], ["metrics"], ["sparse"])
+_LAYERWISE = ("forward", "backward", "compute_output_shape")
+
+
+def _suggesting(function: Any) -> Any:
+    """Wrap a function; errors about its arguments have did-you-mean suggestions."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            named(function, args, kwargs)
+            raise
+
+    named = bound
+    # With the function's own globals, so that tools find its examples.
+    own = types.FunctionType(
+        call.__code__, function.__globals__, function.__name__, None, call.__closure__
+    )
+    return functools.update_wrapper(own, function)
+
+
+def bound(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Name the arguments of a call.
+
+    Parameters
+    ----------
+    function : callable
+        What is called.
+    args, kwargs : tuple, dict
+        Its arguments.
+
+    Returns
+    -------
+    dict
+        The arguments by name, without defaults.
+
+    Raises
+    ------
+    TypeError
+        If the function takes other arguments.
+
+    Examples
+    --------
+    >>> bound(len, ([1, 2],), {})
+    {'obj': [1, 2]}
+    """
+    signature = inspect.signature(function)
+    try:
+        return signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        names, title = [*signature.parameters], function.__name__
+        if names[:1] == ["self"] and args:
+            if title == "__init__" and "kwargs" in names:  # which go to the base's
+                bases = type(args[0]).__mro__
+                names += [name for base in bases for name in inspect.signature(base).parameters]
+            title = type(args[0]).__name__ + ("" if title[0] == "_" else f".{title}")
+        names = [name for name in dict.fromkeys(names) if name not in ("self", "args", "kwargs")]
+        unknown = {key: value for key, value in kwargs.items() if key not in names}
+        no_more(title, unknown, names, TypeError)
+        raise TypeError(f"{title}: {error}. Known: {', '.join(map(repr, names))}") from None
