@@ -206,7 +206,8 @@ SAFETENSORS: dict[str, tuple[Callable[[], bytes], str]] = {
     "not JSON": (text(b", 'a': 'b'}}"), "damaged"),
     "cut": (text(b""), "damaged"),
     "deep lists": (text(b'}, "a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"), "nested 100 deep"),
-    "deepest lists": (text(b'}, "a": ' + b"[" * (5 << 20)), "nested 100 deep"),
+    "deepest lists": (text(b'}, "a": ' + b"[" * (3 << 20)), "nested 100 deep"),
+    "long header": (text(b'}, "a": ' + b"[" * (5 << 20)), "header may have"),
     "key twice": (text(b'}, "a": 1, "a": 2}'), "every key once"),
     "metadata twice": (text(b'}, "__metadata__": {}}'), "every key once"),
     "long number": (text(b'}, "a": ' + b"9" * 100_000 + b"}"), "50 digits"),
@@ -284,6 +285,15 @@ def bomb(**members: bytes) -> bytes:
     return zipped({**good_members(), **members}, zipfile.ZIP_DEFLATED)
 
 
+def lying(method: int) -> bytes:
+    """Pack 100 MiB that claim to be 10 bytes."""
+    contents = bytearray(zipped({**good_members(), "other": bytes(100 << 20)}, method))
+    for start, at in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
+        place = contents.rindex(start) + at
+        contents[place : place + 4] = (10).to_bytes(4, "little")
+    return bytes(contents)
+
+
 def renamed(old: str, new: str) -> bytes:
     return zipped({new if name == old else name: data for name, data in good_members().items()})
 
@@ -314,6 +324,15 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
         f"bomb {name}": (lambda name=name: bomb(**{name: bytes(100 << 20)}), HUGE)
         for name in ("model.json", "weights/0.npy", "other")
     },
+    "bomb that claims little": (lambda: lying(zipfile.ZIP_DEFLATED), "Bad CRC-32"),
+    **{
+        f"bomb of method {method}": (lambda method=method: lying(method), "in an unusual way")
+        for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    },
+    "many members": (
+        lambda: zipped({**good_members(), **{str(i): b"" for i in range(60_000)}}),
+        "may have 60,000 members",
+    ),
     "many small bombs": (
         lambda: bomb(**{f"weights/{i}.npy": bytes(1 << 20) for i in range(50)}),
         HUGE,
@@ -664,10 +683,11 @@ HDF5: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda f, h5py: replace(f, data=h5py.Empty("f4")),
         f"{SHAPE}.*Received: shape None",
     ),
-    "texts": (dataset(dtype=lambda h5py: h5py.string_dtype()), SHAPE),
-    "ragged": (dataset(dtype=lambda h5py: h5py.vlen_dtype(np.float32)), SHAPE),
-    "references": (dataset(dtype=lambda h5py: h5py.ref_dtype), SHAPE),
-    "records": (dataset(dtype=[("a", "f4")]), SHAPE),
+    "texts": (dataset(dtype=lambda h5py: h5py.string_dtype()), "must hold plain numbers"),
+    "ragged": (dataset(dtype=lambda h5py: h5py.vlen_dtype(np.float32)), "must hold plain numbers"),
+    "references": (dataset(dtype=lambda h5py: h5py.ref_dtype), "must hold plain numbers"),
+    "records": (dataset(dtype=[("a", "f4")]), "must hold plain numbers"),
+    "long doubles": (dataset(dtype=lambda h5py: np.longdouble), "must hold plain numbers"),
     "group for array": (group_for_array, "must be an array"),
     "named type": (lambda f, h5py: put(f, KERNEL, np.dtype("f4")), "must be an array"),
     "one value changed": (one_value_changed, DAMAGED),

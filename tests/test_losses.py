@@ -371,3 +371,14 @@ def test_functions_have_short_names() -> None:
         assert module.kld is module.kullback_leibler_divergence is losses.kl_divergence
         assert module.logcosh is losses.log_cosh
     assert losses.MeanSquaredError(losses.Reduction.NONE).reduction == "none"
+
+
+def test_ignored_class_may_be_set_later() -> None:
+    x, y = models.data(100)
+    loss = losses.SparseCategoricalCrossentropy()
+    loss.ignore_class = 0
+    found = [
+        models.classifier(loss=each).evaluate(x, y, batch_size=16, verbose=0)
+        for each in (loss, losses.SparseCategoricalCrossentropy(ignore_class=0))
+    ]
+    assert found[0] == found[1]

@@ -283,3 +283,19 @@ def test_adam_averages_the_squares_of_repeated_look_ups() -> None:
         velocity = optimizer.variables[3].numpy()
         np.testing.assert_allclose(velocity[2], 0.25 * square, rtol=1e-6)
         assert layer.embeddings.parts == ()
+
+
+@pytest.mark.parametrize("momenta", [(0.0, 0.9), (0.9, 0.0, 0.9)])
+def test_momentum_changed_after_the_first_step_is_used_by_both_backends(momenta: Any) -> None:
+    """There is a slot for it if there was one from the beginning."""
+    x, y = models.data(64)
+    weights = []
+    for backend in ("numpy", "numba"):
+        config.set_backend(backend)
+        optimizer = optimizers.SGD(0.1, momentum=momenta[0])
+        model = models.classifier(optimizer=optimizer)
+        for optimizer.momentum in momenta:
+            model.fit(x, y, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)

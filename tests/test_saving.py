@@ -17,7 +17,7 @@ import pytest
 
 import tinynet
 from tests import mostly_wide, tinynet_files
-from tests.models import bits, data_for, mixed, targets_for_mixed
+from tests.models import bits, classifier, data_for, mixed, targets_for_mixed
 from tinynet import layers, saving
 from tinynet._core import registry
 
@@ -1083,3 +1083,20 @@ def test_keras2_layers_that_are_missing_are_named(name: str, tmp_path: Path) -> 
         own = {name: Special}
         model = tinynet.models.load_model(tmp_path / "net.h5", custom_objects=own)
         assert type(model.layers[0]) is Special
+
+
+def test_whole_model_in_a_file_named_as_one_of_weights(tmp_path: Path) -> None:
+    """`ModelCheckpoint` may be given such a name."""
+    model = classifier()
+    model.save(tmp_path / "net.weights.h5")
+    assert bits(tinynet.models.load_model(tmp_path / "net.weights.h5")) == bits(model)
+    model.load_weights(tmp_path / "net.weights.h5")
+
+
+def test_integers_in_json_have_50_digits() -> None:
+    read = tinynet.saving.configuration.from_json
+    assert read(f'{{"a": {"1" * 50}}}') == {"a": int("1" * 50)}
+    for number in ("0." + "1" * 60, "1" * 60 + ".5", "1" * 60 + "e-3"):
+        assert read(f'{{"a": {number}}}') == {"a": float(number)}
+    with pytest.raises(ValueError, match=r"50 digits.*Received: "):
+        read(f'{{"a": {"1" * 51}}}')

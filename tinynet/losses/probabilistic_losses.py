@@ -72,7 +72,11 @@ class SparseCategoricalCrossentropy(Loss):
         self.axis = axis
         if self.ignore_class is not None:
             self.logits_of = ()  # Keras loses the input of a softmax when a class is ignored
-            self._by_batch = True  # each batch's mean is over the labels that count
+
+    @property
+    def is_mean(self) -> bool:
+        """Not where a class is ignored: each batch's mean is over the labels that count."""
+        return super().is_mean and self.ignore_class is None
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
         """Check the labels: whole numbers from 0 to C - 1, one for each example."""

@@ -51,4 +51,4 @@ class SGD(_BuiltIn):
     def _kernel(self) -> Any:
         if self.nesterov:
             return None
-        return ("sgd_momentum", self.momentum) if self.momentum else ("sgd",)
+        return ("sgd_momentum", self.momentum) if self.slot_names else ("sgd",)

@@ -209,11 +209,12 @@ def _refusal(tensor: SymbolicTensor, what: str, instead: str) -> TraceError:
     )
 
 
-def _refused(what: str, instead: str) -> Any:
+def _refused(name: str, what: str, instead: str) -> Any:
     def method(self: SymbolicTensor, *_: Any, **__: Any) -> Any:
         """Raise an error: the value is not known yet."""
         raise _refusal(self, what, instead)
 
+    method.__name__ = name
     return method
 
 
@@ -226,7 +227,7 @@ for _name, *_words in (
     ("numpy", "x.numpy()", "a function of tinynet.ops"),
     ("__setitem__", "x[...] = value", "ops.where, or ops.slice_update"),
 ):
-    setattr(SymbolicTensor, _name, _refused(*_words))
+    setattr(SymbolicTensor, _name, _refused(_name, *_words))
 
 
 def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:

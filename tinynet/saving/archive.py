@@ -21,6 +21,7 @@ from tinynet.program.variable import Array
 #: Bytes that all members together may have, in addition to RATIO times their packed size.
 SMALL = 4 << 20
 RATIO = 20
+MAX_MEMBERS = 60_000
 _NPY = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '([<>|][fiu][1248]|\|b1)', 'fortran_order': False, "
     rb"'shape': \(([\d, ]*)\), \} *\n",
@@ -71,8 +72,8 @@ def unpack(contents: bytes) -> dict[str, bytes]:
     Raises
     ------
     ValueError
-        If a member is encrypted, a link, listed twice, or would lie outside of the archive, or
-        if the members claim more than the file can hold.
+        If a member is encrypted, a link, packed by another method, listed twice, or would lie
+        outside of the archive, or if the members are too many or claim more than the file can hold.
     zipfile.BadZipFile, zlib.error
         If it is not a zip archive, or damaged.
 
@@ -81,6 +82,8 @@ def unpack(contents: bytes) -> dict[str, bytes]:
     >>> unpack(pack({"a.txt": b"hello"}))
     {'a.txt': b'hello'}
     """
+    count = contents.count(b"PK\1\2")  # which begins the entry of a member
+    require(count <= MAX_MEMBERS, f"An archive may have {MAX_MEMBERS:,} members", f"{count:,}")
     archive = zipfile.ZipFile(io.BytesIO(contents))
     members = archive.infolist()
     names: set[str] = set()
@@ -89,6 +92,8 @@ def unpack(contents: bytes) -> dict[str, bytes]:
         outside = ".." in parts or parts[0] == "" or ":" in parts[0]
         link = stat.S_ISLNK(info.external_attr >> 16)
         require(name not in names, "A member of the archive is there twice", shorten(name))
+        usual = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        require(usual, "A member of the archive is packed in an unusual way", shorten(name))
         require(not info.flag_bits & 1, "A member of the archive is encrypted", shorten(name))
         require(not link, "A member of the archive is a link", shorten(name))
         require(not outside, "A member's name leads out of the archive", shorten(name))
@@ -98,7 +103,15 @@ def unpack(contents: bytes) -> dict[str, bytes]:
     fits = packed <= len(contents) and claimed <= SMALL + RATIO * packed
     expected = "The members of the archive claim more than the file can hold"
     require(fits, expected, f"{claimed:,} bytes, packed in {packed:,}")
-    return {info.filename: archive.read(info) for info in members}
+    return {info.filename: _read(archive, info) for info in members}
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Read a member, and no more than it claims to have: `ZipFile.read` unpacks all of it."""
+    with archive.open(info) as member:
+        contents = member.read(info.file_size + 1)
+    require(len(contents) == info.file_size, "A member has another size", shorten(info.filename))
+    return contents
 
 
 def array(name: str, contents: bytes) -> Array:

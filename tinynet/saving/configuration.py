@@ -111,7 +111,8 @@ def from_json(text: str | bytes, limit: int = MAX_JSON) -> dict[str, Any]:
     fits = all(depth <= MAX_DEPTH for depth in depths)
     require(fits, f"JSON may be nested {MAX_DEPTH} deep", "more")
     # The state of a random generator has 39 digits.
-    require(not re.search(r"\d{51}", outside), "Numbers may have 50 digits", "more")
+    too_long = re.search(r"(?<![.\d])\d{51,}(?![.eE\d])", outside)
+    require(not too_long, "Integers may have 50 digits", "more")
     # Time grows faster than their number.
     count, many = 0, f"A configuration may describe {MAX_OBJECTS:,} objects"
 

@@ -283,6 +283,8 @@ def get(group: Any, path: str, variable: Variable) -> Array:
     """
     dataset = find(group, path)
     require(hasattr(dataset, "shape"), f"{shorten(path)} must be an array", f"{dataset}")
+    plain = dataset.dtype.kind in "iufb" and dataset.dtype.itemsize <= 8
+    require(plain, f"{path} must hold plain numbers", f"{dataset.dtype}")
     check_fit(path, dataset, variable)
     stored = dataset.id.get_storage_size()
     packed = dataset.chunks or dataset.is_virtual or dataset.external

@@ -27,7 +27,7 @@ from tinynet.program.variable import Array
 from tinynet.saving import configuration
 
 #: Bytes that a header may have: less than a length that begins as a zip archive does.
-MAX_HEADER = 64 << 20
+MAX_HEADER = configuration.MAX_JSON
 #: Types of arrays, and NumPy's names of them.
 DTYPES = {
     "BOOL": "|b1", "U8": "|u1", "I8": "|i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4",
@@ -141,13 +141,14 @@ def unpack(contents: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
         shape, offsets = entry["shape"], entry["data_offsets"]
         good = isinstance(shape, list) and len(shape) <= 32 and len(entry) == 3
         good = good and all(type(n) is int and n >= 0 for n in (*shape, *offsets))
-        good = good and entry["dtype"] in DTYPES
-        expected = f"{shorten(name)} must have dtype, shape and data_offsets"
-        require(good, expected, shorten(entry))
+        if not (good and entry["dtype"] in DTYPES):
+            expected = f"{shorten(name)} must have dtype, shape and data_offsets"
+            raise ValueError(f"{expected}. Received: {shorten(entry)}")
         dtype, begin = np.dtype(DTYPES[entry["dtype"]]), end
         end += math.prod(shape) * dtype.itemsize
-        expected = f"{shorten(name)} must have the data_offsets {shorten([begin, end])}"
-        require(offsets == [begin, end], expected, shorten(offsets))
+        if offsets != [begin, end]:
+            expected = f"{shorten(name)} must have the data_offsets {shorten([begin, end])}"
+            raise ValueError(f"{expected}. Received: {shorten(offsets)}")
         arrays[name] = np.frombuffer(view[start + begin : start + end], dtype).reshape(shape)
     received = f"{start + end:,} of {len(contents):,} bytes"
     require(start + end == len(contents), "The arrays must fill the file", received)
