@@ -5,10 +5,11 @@ from __future__ import annotations
 from tinynet.losses import focal_losses, hinge_losses, probabilistic_losses, regression_losses
 from tinynet.losses.function_loss import LossFunction
 from tinynet.losses.loss import _registry
+from tinynet.losses.regression_losses import cosine_similarity  # noqa: F401  # no metric
 
 __all__ = ["BCE", "bce", "binary_crossentropy", "binary_focal_crossentropy"]
 __all__ += ["categorical_crossentropy", "categorical_focal_crossentropy", "categorical_hinge"]
-__all__ += ["cosine_similarity", "hinge", "huber", "kl_divergence", "KLD", "kld"]
+__all__ += ["hinge", "huber", "kl_divergence", "KLD", "kld"]
 __all__ += ["kullback_leibler_divergence", "log_cosh", "logcosh", "MAE", "mae", "MAPE", "mape"]
 __all__ += ["mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error"]
 __all__ += ["mean_squared_logarithmic_error", "MSE", "mse", "MSLE", "msle", "poisson"]
@@ -30,7 +31,6 @@ huber = LossFunction(regression_losses.Huber)
 poisson = LossFunction(regression_losses.Poisson)
 kl_divergence = kld = KLD = LossFunction(regression_losses.KLDivergence)
 kullback_leibler_divergence = kl_divergence
-cosine_similarity = LossFunction(regression_losses.CosineSimilarity)
 hinge = LossFunction(hinge_losses.Hinge)
 squared_hinge = LossFunction(hinge_losses.SquaredHinge)
 categorical_hinge = LossFunction(hinge_losses.CategoricalHinge)

@@ -8,12 +8,13 @@ import numpy as np
 
 from tinynet import config, functional, ops
 from tinynet._core import argument, checks, declared
+from tinynet.losses.function_loss import LossFunction
 from tinynet.losses.loss import DenseLoss, _registry
 from tinynet.program import Array
 
 __all__ = ["CosineSimilarity", "Huber", "KLDivergence", "LogCosh", "MeanAbsoluteError"]
 __all__ += ["MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError"]
-__all__ += ["Poisson"]
+__all__ += ["Poisson", "cosine_similarity"]
 
 
 class FormulaLoss(DenseLoss):
@@ -306,3 +307,6 @@ class CosineSimilarity(FormulaLoss):
         """Return the constructor's arguments; the axis, which Keras leaves out, if it differs."""
         left_out = ("axis",) if self.axis == -1 else ()
         return {k: v for k, v in super().get_config().items() if k not in left_out}
+
+
+cosine_similarity = LossFunction(CosineSimilarity)
