@@ -380,3 +380,27 @@ class Legacy(_Hdf5):
             paths = [f"{top}{name}/{own}" for own in names]
             variables = layer.trainable_weights + layer.non_trainable_weights
             yield layer.name, variables, len(names), paths.__getitem__
+
+
+def read_weights(contents: bytes) -> _Hdf5:
+    """Open a ``.weights.h5`` file, which may have been given the contents of a whole model.
+
+    Parameters
+    ----------
+    contents : bytes
+        The contents of the file.
+
+    Returns
+    -------
+    Weights or Legacy
+        The file.
+
+    Examples
+    --------
+    >>> from tinynet import Sequential
+    >>> type(read_weights(write_legacy(Sequential(name="net")))).__name__
+    'Legacy'
+    """
+    with hdf5.opened(contents) as file:
+        is_model = "model_config" in file.attrs
+    return (Legacy if is_model else Weights)(contents)

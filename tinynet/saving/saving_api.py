@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 from tinynet._core import checks
 from tinynet._core.atomic_files import write_atomically
-from tinynet.saving import configuration, hdf5, keras_format, state, tinynet_format
+from tinynet.saving import configuration, keras_format, state, tinynet_format
 from tinynet.saving.errors import MALFORMED
 from tinynet.saving.saved_model import Model
 
@@ -24,7 +24,7 @@ FORMATS: dict[str, tuple[Callable[..., bytes], Callable[[bytes], state.Source]]]
     ".tinynet": (tinynet_format.write, tinynet_format.read),
     ".keras": (keras_format.write, keras_format.read),
     **dict.fromkeys((".h5", ".hdf5"), (keras_format.write_legacy, keras_format.Legacy)),
-    ".weights.h5": (keras_format.write_weights, keras_format.Weights),
+    ".weights.h5": (keras_format.write_weights, keras_format.read_weights),
 }
 _DAMAGE = (ValueError, EOFError, NotImplementedError, OSError, BadZipFile, zlib.error, struct.error)
 
@@ -304,9 +304,10 @@ def reading(path: Path) -> Iterator[Any]:
     """
     _check_ending("The file's name", path)
     checks.require(path.is_file(), "There is no such file", f"filepath={path}")
+    kind = ".weights.h5" if path.name.endswith(".weights.h5") else path.suffix
     contents = path.read_bytes()
     try:
-        yield FORMATS[_kind(path, contents)][1](contents)
+        yield FORMATS[kind][1](contents)
     except (*_DAMAGE, *MALFORMED) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # the disk's fault; a wrong offset in the file is an invalid argument
@@ -314,11 +315,3 @@ def reading(path: Path) -> Iterator[Any]:
         if "Received: " not in what:  # not ours, but Python's, NumPy's or h5py's
             what = f"The file is damaged. Received: {type(error).__name__}: {error}"
         raise ValueError(f"{path} can't be loaded. {what}") from error
-
-
-def _kind(path: Path, contents: bytes) -> str:
-    """Return the format of a file; one of weights may have been given a whole model's contents."""
-    if not path.name.endswith(".weights.h5"):
-        return path.suffix
-    with hdf5.opened(contents) as file:
-        return ".h5" if "model_config" in file.attrs else ".weights.h5"
