@@ -74,9 +74,9 @@ class SparseCategoricalCrossentropy(Loss):
             self.logits_of = ()  # Keras loses the input of a softmax when a class is ignored
 
     @property
-    def is_mean(self) -> bool:
-        """Not where a class is ignored: each batch's mean is over the labels that count."""
-        return super().is_mean and self.ignore_class is None
+    def _by_batch(self) -> bool:  # type: ignore[override]  # depends on options
+        """Whether a class is ignored: each batch's mean is over the labels that count."""
+        return self.ignore_class is not None
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
         """Check the labels: whole numbers from 0 to C - 1, one for each example."""
