@@ -350,8 +350,11 @@ class Dataset:
 
         def start() -> Iterator[Any]:
             nonlocal kept
+            if kept is not None:
+                yield from kept
+                return
             elements = []
-            for element in self._start() if kept is None else kept:
+            for element in self._start():
                 elements.append(element)
                 yield element
             kept = elements
