@@ -11,23 +11,15 @@ import functools
 import importlib
 import inspect
 import re
-from collections.abc import (
-    Callable,
-)
-from functools import (
-    partial,
-)
-from typing import (
-    Any,
-)
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 import tinynet
-from tests import (
-    models,
-)
+from tests import models
 from tinynet import (
     Sequential,
     activations,
@@ -44,27 +36,18 @@ from tinynet import (
     regularizers,
     visualize,
 )
-from tinynet.compat import (
-    tensorflow as tf,
-)
-from tinynet.datasets import (
-    drawn_digits,
-    frame_digit,
-)
-from tinynet.optimizers import (
-    schedules,
-)
-from tinynet.program.variable import (
-    as_tensor,
-)
-from tinynet.repeats import (
-    Repeats,
-)
-from tinynet.sklearn import (
-    TinyNetClassifier,
-)
+from tinynet.compat import tensorflow as tf
+from tinynet.datasets import drawn_digits, frame_digit
+from tinynet.optimizers import schedules
+from tinynet.program.variable import as_tensor
+from tinynet.repeats import Repeats
+from tinynet.sklearn import TinyNetClassifier
 
 Rows = dict[str, tuple[Callable[..., Any], type[Exception] | tuple[type[Exception], ...], str]]
+
+WRONG = (ValueError, TypeError)
+#: A message about an argument.
+MUST = "^{name} must .*Received: "
 
 # ------------------------------------------------------------ how rows are made
 X, Y = models.data()
@@ -74,7 +57,7 @@ DATES = np.full(len(Y), "2020-01-01", "datetime64[D]")
 HUGE = np.full((400, 400), 7.0)
 BULK = [HUGE, HUGE.tolist(), "x" * 10**6, ["x" * 10**6] * 3, b"x" * 10**6]
 WITH_LABELS = ["fit", "evaluate", "train_on_batch", "test_on_batch"]
-#: What the methods of a model are called with, apart from what is wrong.
+#: Valid arguments of the methods of a model.
 RIGHT: dict[str, dict[str, Any]] = {
     **{method: {"x": X, "y": Y} for method in WITH_LABELS},
     "predict": {"x": X},
@@ -85,8 +68,8 @@ REQUIRED: dict[str, Any] = {
     "input_dim": 5, "output_dim": 2, "stddev": 0.5, "dims": (2, 1), "n": 2,
     "layer": layers.Dense(2), "x": [[1.0]], "y_pred": [[1.0]],
     "units": 3, "rate": 0.5, "target_shape": (2, 2), "scale": 2.0, "activation": "relu",
-    "decay_steps": 10, "decay_rate": 0.5, "initial_learning_rate": 0.1, "boundaries": [1],
-    "values": [0.1, 0.2], "schedule": lambda epoch: 0.1, "filepath": "x.keras",
+    "decay_steps": 10, "decay_rate": 0.5, "initial_learning_rate": 0.1, "boundaries": [1, 2],
+    "values": [0.1, 0.2, 0.3], "schedule": lambda epoch: 0.1, "filepath": "x.keras",
     "backup_dir": "b", "filename": "f.csv", "monitor": "loss", "shape": (3,),
     "axes": 1, "function": abs,
     "learning_rate": 0.1, "recall": 0.5, "precision": 0.5, "specificity": 0.5, "sensitivity": 0.5,
@@ -105,7 +88,9 @@ def calling(what: Any, **wrong: Any) -> Callable[..., Any]:
     if isinstance(what, str):
         return lambda model: getattr(model, what)(**{**RIGHT.get(what, {}), **wrong})
     parameters = inspect.signature(what).parameters.values()
-    needed = [p.name for p in parameters if p.default is p.empty and p.name in REQUIRED]
+    # An input needs its shape, or that of a batch.
+    needed = [p.name for p in parameters if p.default is p.empty or p.name == "shape"]
+    needed = [name for name in needed if name in REQUIRED]
     return lambda: what(**{**{name: REQUIRED[name] for name in needed}, **wrong})
 
 
@@ -118,12 +103,17 @@ def owner(what: Any) -> str:
 def arguments(
     error: Any, table: list[tuple[Any, dict[str, list[Any]]]], message: str | None = None
 ) -> Rows:
-    """Return a row for each value that an argument can't have; the message names the argument."""
+    """Return a row for each value that an argument can't have; the message names the argument.
+
+    `message` is another one, in which ``{name}`` is the argument's name.
+    """
     return {
         f"{owner(what)} with {name}={re.sub(' at 0x.*?>', '>', repr(value)):.30}": (
             calling(what, **{name: value}),
             error,
-            message or f"{name.removeprefix('weighted_').rstrip('s')}.*Received: ",
+            (message or f"{name.removeprefix('weighted_').rstrip('s')}.*Received: ").replace(
+                "{name}", name
+            ),
         )
         for what, wrong in table
         for name, values in wrong.items()
@@ -136,26 +126,8 @@ def value_errors(calls: dict[str, Callable[..., Any]]) -> Rows:
     return {message: (call, ValueError, message) for message, call in calls.items()}
 
 
-WRONG = (ValueError, TypeError)
-
-
-def wrong_values(module: Any, values: dict[str, list[Any]], **given: dict[str, Any]) -> Rows:
-    """Make rows of a class, an argument and values that it must not have, which the message says.
-
-    `given` holds other arguments of a class.
-    """
-    rows: Rows = {}
-    for name, wrong in values.items():
-        kind, argument = name.split()
-        for value in wrong:
-            options = {**given.get(kind, {}), argument: value}
-            tried = partial(getattr(module, kind), **options)
-            rows[f"{kind}({argument}={value!r})"] = tried, WRONG, f"^{argument} must .*Received: "
-    return rows
-
-
 def said(messages: dict[str, list[Callable[..., Any]]], error: Any = WRONG) -> Rows:
-    """Make rows of a message and of what is answered by it."""
+    """Make rows from messages and the calls that raise them."""
     return {
         f"{message!r} {k}": (tried, error, f"(?=.*Received: ).*{message}")
         for message, each in messages.items()
@@ -199,50 +171,48 @@ def one_by_one(shape: Any, dtype: Any = None) -> Any:
 
 # ------------------------------------------------------------ layers, activations, initializers
 LAYERS: Rows = {
-    **wrong_values(
-        layers,
-        {
-            "Dense units": [0, -3, 2.5, "2", True],
-            "Dense use_bias": ["no"],
-            "Dense name": [3, "a/b"],
-            "Dense dtype": ["int32"],
-            "Dense input_shape": ["a"],
-            "Dense input_dim": [0],
-            "Flatten data_format": ["first"],
-            "ReLU max_value": [-1],
-            "ReLU negative_slope": [-1, None],
-            "ReLU threshold": [-1],
-            "Softmax axis": [1.5],
-            "Input shape": [(-1,), "ab"],
-            "Input batch_size": [0],
-            "LayerNormalization axis": [1.5],
-            "LayerNormalization center": [1],
-            "Embedding input_dim": [0],
-            "Embedding output_dim": [2.5],
-            "PReLU shared_axes": [0],
-            "ELU alpha": ["a"],
-            "GaussianNoise stddev": [1.5],
-            "GaussianNoise seed": ["a"],
-            "GaussianDropout rate": [1.0],
-            "Permute dims": [(0, 1), (1, 1)],
-            "RepeatVector n": [0, "2"],
-            "TimeDistributed layer": [3],
-            "Lambda function": [3],
-        },
-        Dense={"units": 2},
-        Input={"shape": (2,)},
-        Embedding={"input_dim": 3, "output_dim": 2},
-        GaussianNoise={"stddev": 0.1},
+    **arguments(
+        WRONG,
+        [
+            (
+                layers.Dense,
+                {
+                    "units": [0, -3, 2.5, "2", True],
+                    "use_bias": ["no"],
+                    "name": [3, "a/b"],
+                    "dtype": ["int32"],
+                    "input_shape": ["a"],
+                    "input_dim": [0],
+                },
+            ),
+            (layers.Flatten, {"data_format": ["first"]}),
+            (layers.ReLU, {"max_value": [-1], "negative_slope": [-1, None], "threshold": [-1]}),
+            (layers.Softmax, {"axis": [1.5]}),
+            (layers.Input, {"shape": [(-1,), "ab"], "batch_size": [0]}),
+            (layers.LayerNormalization, {"axis": [1.5], "center": [1]}),
+            (layers.Embedding, {"input_dim": [0], "output_dim": [2.5]}),
+            (layers.PReLU, {"shared_axes": [0]}),
+            (layers.ELU, {"alpha": ["a"]}),
+            (layers.GaussianNoise, {"stddev": [1.5], "seed": ["a"]}),
+            (layers.GaussianDropout, {"rate": [1.0]}),
+            (layers.Permute, {"dims": [(0, 1), (1, 1)]}),
+            (layers.RepeatVector, {"n": [0, "2"]}),
+            (layers.TimeDistributed, {"layer": [3]}),
+            (layers.Lambda, {"function": [3]}),
+        ],
+        MUST,
     ),
-    **wrong_values(
-        initializers,
-        {
-            "HeNormal seed": [-1, 1.5],
-            "RandomNormal stddev": [-1.0],
-            "VarianceScaling scale": [0.0],
-            "VarianceScaling mode": ["fan"],
-            "VarianceScaling distribution": ["gauss"],
-        },
+    **arguments(
+        WRONG,
+        [
+            (initializers.HeNormal, {"seed": [-1, 1.5]}),
+            (initializers.RandomNormal, {"stddev": [-1.0]}),
+            (
+                initializers.VarianceScaling,
+                {"scale": [0.0], "mode": ["fan"], "distribution": ["gauss"]},
+            ),
+        ],
+        MUST,
     ),
     **said(
         {
@@ -362,69 +332,86 @@ LAYERS: Rows = {
 
 # ------------------------------------------------------------ losses, metrics and optimizers
 LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
-    **wrong_values(
-        losses,
-        {
-            "SparseCategoricalCrossentropy reduction": ["average"],
-            "SparseCategoricalCrossentropy from_logits": ["yes"],
-            "SparseCategoricalCrossentropy ignore_class": [0.5],
-            "BinaryFocalCrossentropy gamma": ["2"],
-        },
+    **arguments(
+        WRONG,
+        [
+            (
+                losses.SparseCategoricalCrossentropy,
+                {"reduction": ["average"], "from_logits": ["yes"], "ignore_class": [0.5]},
+            ),
+            (losses.BinaryFocalCrossentropy, {"gamma": ["2"]}),
+        ],
+        MUST,
     ),
-    **wrong_values(
-        metrics,
-        {
-            "BinaryAccuracy threshold": ["a"],
-            "Recall top_k": [0],
-            "Recall thresholds": [[], 1.5, ["a"]],
-            "AUC num_thresholds": [1],
-            "AUC curve": ["Roc"],
-            "AUC summation_method": ["left"],
-            "AUC thresholds": [[0.5, 2]],
-            "AUC num_labels": [2],
-            "SensitivityAtSpecificity specificity": [1.5],
-            "RecallAtPrecision num_thresholds": [0],
-            "F1Score average": ["mean"],
-            "F1Score threshold": [0.0],
-            "FBetaScore beta": [0.0],
-            "R2Score class_aggregation": ["mean"],
-            "R2Score num_regressors": [-1],
-        },
-        RecallAtPrecision={"precision": 0.5},
+    **arguments(
+        WRONG,
+        [
+            (metrics.BinaryAccuracy, {"threshold": ["a"]}),
+            (metrics.Recall, {"top_k": [0], "thresholds": [[], 1.5, ["a"]]}),
+            (
+                metrics.AUC,
+                {
+                    "num_thresholds": [1],
+                    "curve": ["Roc"],
+                    "summation_method": ["left"],
+                    "thresholds": [[0.5, 2]],
+                    "num_labels": [2],
+                },
+            ),
+            (metrics.SensitivityAtSpecificity, {"specificity": [1.5]}),
+            (metrics.RecallAtPrecision, {"num_thresholds": [0]}),
+            (metrics.F1Score, {"average": ["mean"], "threshold": [0.0]}),
+            (metrics.FBetaScore, {"beta": [0.0]}),
+            (metrics.R2Score, {"class_aggregation": ["mean"], "num_regressors": [-1]}),
+        ],
+        MUST,
     ),
-    **wrong_values(
-        optimizers,
-        {
-            "Adam learning_rate": [1, "0.1", -0.1, float("nan")],
-            "Adam beta_1": [1.5, 1.0, True],  # at 1 the first moment estimate would stay 0
-            "Adam beta_2": [0.99999999],  # 1 in float32
-            "Adam epsilon": [-1.0],
-            "AdamW beta_2": [1],
-            "AdamW weight_decay": [1e39],  # infinite in float32
-            "Nadam beta_1": [np.float32(1)],
-            "RMSprop rho": [1.0],
-            "Adagrad initial_accumulator_value": [float("inf")],
-            "Adamax beta_1": [1.0],
-            "Adadelta rho": [1.5],
-            "Ftrl learning_rate_power": [0.5],
-            "Ftrl l1_regularization_strength": [-0.1],
-            "Ftrl initial_accumulator_value": ["large"],
-            "Lion beta_1": [0.0],
-            "SGD clipnorm": [float("nan")],
-        },
+    **arguments(
+        WRONG,
+        [
+            (
+                optimizers.Adam,
+                {
+                    "learning_rate": [1, "0.1", -0.1, float("nan")],
+                    "beta_1": [1.5, 1.0, True],  # at 1 the first moment estimate would stay 0
+                    "beta_2": [0.99999999],  # 1 in float32
+                    "epsilon": [-1.0],
+                },
+            ),
+            (
+                optimizers.AdamW,
+                {
+                    "beta_2": [1],
+                    "weight_decay": [1e39],  # infinite in float32
+                },
+            ),
+            (optimizers.Nadam, {"beta_1": [np.float32(1)]}),
+            (optimizers.RMSprop, {"rho": [1.0]}),
+            (optimizers.Adagrad, {"initial_accumulator_value": [float("inf")]}),
+            (optimizers.Adamax, {"beta_1": [1.0]}),
+            (optimizers.Adadelta, {"rho": [1.5]}),
+            (
+                optimizers.Ftrl,
+                {
+                    "learning_rate_power": [0.5],
+                    "l1_regularization_strength": [-0.1],
+                    "initial_accumulator_value": ["large"],
+                },
+            ),
+            (optimizers.Lion, {"beta_1": [0.0]}),
+            (optimizers.SGD, {"clipnorm": [float("nan")]}),
+        ],
+        MUST,
     ),
-    **wrong_values(
-        optimizers.schedules,
-        {
-            "CosineDecay alpha": [-1.0],
-            "PolynomialDecay power": [-1.0],
-            "ExponentialDecay initial_learning_rate": [-0.1],
-            "PiecewiseConstantDecay boundaries": [[20, 10]],
-        },
-        CosineDecay={"initial_learning_rate": 0.1, "decay_steps": 10},
-        PolynomialDecay={"initial_learning_rate": 0.1, "decay_steps": 10},
-        ExponentialDecay={"decay_steps": 10, "decay_rate": 0.5},
-        PiecewiseConstantDecay={"values": [1.0, 0.5, 0.1]},
+    **arguments(
+        WRONG,
+        [
+            (schedules.CosineDecay, {"alpha": [-1.0]}),
+            (schedules.PolynomialDecay, {"power": [-1.0]}),
+            (schedules.ExponentialDecay, {"initial_learning_rate": [-0.1]}),
+            (schedules.PiecewiseConstantDecay, {"boundaries": [[20, 10]]}),
+        ],
+        MUST,
     ),
     **wrong_targets(
         losses.SparseCategoricalCrossentropy,
@@ -691,7 +678,7 @@ WRONG_DATA: dict[str, dict[str, tuple[Any, str]]] = {
         "of a wrong shape": (HOT, "sample_weight"),
     },
 }
-#: With these, `predict` answers with what it computes.
+#: Inputs that `predict` accepts.
 ANSWERED = ["one shorter", "not a number", "infinite", "too large", "half NaN"]
 #: What a model that is not built can't know.
 UNKNOWN = {"a dict", "of another width", "with an axis too many"}
@@ -876,12 +863,12 @@ TRAINING: Rows = {
 
 # ------------------------------------------------------------ models
 def later(function: Any, *args: Any, **options: Any) -> Callable[[], Any]:
-    """Return a call that is made later."""
+    """Return a call that is made later, which `partial` refuses for wrong keywords."""
     return lambda: function(*args, **options)
 
 
 def told(subject: str, rows: list[tuple[str, Callable[..., Any]]], error: Any = ValueError) -> Rows:
-    """Return rows of what is said before what came, and what is tried."""
+    """Make rows from pairs of a message and a call."""
     return {
         f"{subject} {number}: {said}": (call, error, f"{said}.*Received: .")
         for number, (said, call) in enumerate(rows)
@@ -1217,7 +1204,7 @@ DATA: Rows = {
 }
 
 # ------------------------------------------------------------ config, utils, the command line
-#: A misspelt name, of what it is one, and what was meant.
+#: An argument, a misspelled value of it, and the right one.
 NAMES: list[tuple[Any, str, Any, str]] = [
     (layers.Dense, "activation", "rleu", "relu"),
     (layers.Dense, "activation", "ReLu", "relu"),
@@ -1235,7 +1222,7 @@ NAMES: list[tuple[Any, str, Any, str]] = [
     ("compile", "weighted_metrics", ["sparse_categorical_acuracy"], "sparse_categorical_accuracy"),
     ("get_layer", "name", "dens", "dense"),
 ]
-#: A misspelt keyword, of what it is one, and what was meant; constructors are in test_refusals.
+#: A call, a misspelled keyword, and the right one; constructors are in test_refusals.
 KEYWORDS: list[tuple[Any, str, str]] = [
     ("fit", "epoch", "epochs"),
     ("evaluate", "batchsize", "batch_size"),
@@ -1308,20 +1295,20 @@ MASKED_CALLS: dict[str, Callable[[Any], Any]] = {
 }
 SETTINGS: Rows = {
     **{
-        f"{owner(what)}: {misspelt} for {meant}": (
-            calling(what, **{name: misspelt}),
+        f"{owner(what)}: {misspelled} for {meant}": (
+            calling(what, **{name: misspelled}),
             ValueError,
             rf"(?i)did you mean '{meant}(_1)?'\? Known: .*'{meant}",
         )
-        for what, name, misspelt, meant in NAMES
+        for what, name, misspelled, meant in NAMES
     },
     **{
-        f"{owner(what)}: keyword {misspelt} for {meant}": (
-            calling(what, **{misspelt: 1}),
+        f"{owner(what)}: keyword {misspelled} for {meant}": (
+            calling(what, **{misspelled: 1}),
             (TypeError, ValueError),
             rf"^{owner(what)} takes no such keyword; did you mean '{meant}'\? Known: .*'{meant}'",
         )
-        for what, misspelt, meant in KEYWORDS
+        for what, misspelled, meant in KEYWORDS
     },
     **{
         f"{name}: keyword for {meant}": (
@@ -1624,7 +1611,7 @@ EXTRAS: Rows = {
     ),
     **told("tf", OF_TENSORFLOW),
     **told("tf, types", TYPES_OF_TENSORFLOW, TypeError),
-    "a variable of a misspelt option": (
+    "a variable of a misspelled option": (
         later(tf.Variable, 1.0, trainible=False),
         TypeError,
         "trainible",

@@ -52,7 +52,7 @@ def assert_refused(tried: Any, error: Any, message: str) -> Any:
 
 
 def attempt(name: str, **offered: Any) -> None:
-    """Try a row with what it takes of what is offered."""
+    """Try a row with those of the objects that it takes."""
     tried, error, message = refusals.REFUSALS[name]
     takes = {key: offered[key] for key in inspect.signature(tried).parameters if key in offered}
     caught = assert_refused(partial(tried, **takes), error, message)
@@ -104,7 +104,7 @@ def test_every_row_has_its_own_name() -> None:
 
 # ------------------------------------------------------------ constructors
 
-# What none of them can mean: a number that is none, text, an object, and bulk.
+# What no argument accepts: NaN, a complex number, an object, bytes, a large array, a dict.
 NEVER: list[Any] = [float("nan"), 1j, object(), b"x", np.zeros(10**5), {"a": 1}]
 # What whole numbers, numbers and yes-or-no can't be.
 KINDS: dict[str, list[Any]] = {
@@ -164,9 +164,9 @@ def test_constructors_refuse(cls: Any) -> None:
     need = {name: refusals.REQUIRED[name] for name in needed}
     cls(**need)
     for longest in sorted((p.name for p in takes), key=len)[-1:]:
-        misspelt = partial(cls, **need, **{f"{longest}s": 1})
+        misspelled = partial(cls, **need, **{f"{longest}s": 1})
         said = rf"^({cls.__name__} takes no such keyword|Unknown hook); did you mean '{longest}'"
-        assert_refused(misspelt, (TypeError, ValueError), f"{said}.*Received: ")
+        assert_refused(misspelled, (TypeError, ValueError), f"{said}.*Received: ")
     for parameter in takes:
         name, kind = parameter.name, str(parameter.annotation).split(" | ")[0]
         error = NotImplementedError if name in UNSUPPORTED else (ValueError, TypeError)
