@@ -1,6 +1,6 @@
 """The models that tests train, for either library, with data for them, and what they hold.
 
-`classifier` is a row of layers; `GRAPHS` are functional models that are none.
+`classifier` is a row of layers; `GRAPHS` are functional models with branches.
 """
 
 from __future__ import annotations

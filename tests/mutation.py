@@ -5,7 +5,7 @@ the code are drawn at random, and one mutant of each; the same seed draws the sa
 states of the tests can be compared. A mutant is put into a copy of a commit, and everyday tests
 that execute its function run there, few at first. It survives if all of them pass. The results are
 written after each mutant: the same command continues an interrupted run, and with more ``--tests``
-it tries the survivors again. The copy is in a folder beside the results, which may be deleted.
+it tries the survivors again. The copy is in a folder next to the results, which may be deleted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 
 TIERS = ("functional", "program")
 STAGES = (15, 60)  # tests that run before the others: most mutants fail one of the first 15
-# Bits of floating-point numbers and an order of None fail at once, whatever the tests; `is` instead
+# Bits of floating-point numbers and an order of None fail with any test; `is` instead
 # of `==` often changes nothing.
 LEFT_OUT = re.compile(
     r"_(Add|Sub|Mul|Div|FloorDiv|Mod|Pow)_(Bit|.Shift)|Comparison\w+_(Is(Not)?_[^I]|[^I]\w*_Is)"

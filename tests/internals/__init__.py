@@ -1,4 +1,4 @@
-"""Tests that may use private names: of what is compiled, its kernels, and the pool of threads."""
+"""Tests that may use private names: compiled programs, kernels, and the thread pool."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ on_other_processors = pytest.mark.parametrize(
 
 
 def printed(program: str, *arguments: str, **environment: str) -> str:
-    """Return what a program prints in a process of its own, which must end well."""
+    """Run a program in a new process, which must succeed; return its output."""
     run = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
@@ -40,7 +40,7 @@ def printed(program: str, *arguments: str, **environment: str) -> str:
 
 
 def aligned(*shape: int, kind: Any = np.float32) -> Any:
-    """Make an array of NaN, or -1, that has cache lines of its own."""
+    """Make an array of NaN, or -1, that shares no cache line with other data."""
     size = math.prod(shape) * np.dtype(kind).itemsize
     memory = np.full(size + 128, 0xFF, np.uint8)
     first = -memory.ctypes.data % 64
@@ -59,7 +59,7 @@ def call(kernel: Any, parts: int = 1, **words: Any) -> None:
 
 
 def assert_tests_pass(file: str, *options: str, **environment: str) -> None:
-    """Run the everyday tests of a file in a process of their own."""
+    """Run the everyday tests of a file in a new process."""
     program = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
     always = ("-q", "-p", "no:cacheprovider", "-m", "not slow")
     printed(program, file, *always, *options, **environment)

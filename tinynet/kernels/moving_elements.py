@@ -26,7 +26,7 @@ def copy_elements(
     """Copy float32 of a shape (word(count), `size_1`, `size_2`, `size_3`) to other places.
 
     Element (n, i, j, k) is the number ``x_first + n * x_0 + i * x_1 + j * x_2 + k * x_3`` of the
-    source, and that of `out` with y in place of x. So arrays are concatenated, sliced, transposed,
+    source, and that of `out` with y instead of x. So arrays are concatenated, sliced, transposed,
     repeated (x_1 = 0), ...
     """
     n = vector(count, 1, np.int64)[0]
