@@ -34,9 +34,10 @@ STAGES = (15, 60)  # tests that run before the others: most mutants fail one of 
 LEFT_OUT = re.compile(
     r"_(Add|Sub|Mul|Div|FloorDiv|Mod|Pow)_(Bit|.Shift)|Comparison\w+_(Is(Not)?_[^I]|[^I]\w*_Is)"
 )
-OF_TEXT = ("entry", "house_rules", "packaging", "size", "supported")  # tests that read the source
+# Tests that read the source.
+OF_TEXT = ("reading_effort", "house_rules", "packaging", "size", "supported")
 # Tests that run last: importing Keras takes seconds.
-WITH_KERAS = re.compile(r"keras|/test_(arguments|custom_optimizers|parity|trust)\.py")
+WITH_KERAS = re.compile(r"keras|/test_(arguments|custom_optimizers|parity|edge_cases)\.py")
 PYTEST = "-m pytest -q -p no:cacheprovider -p tests.mutation -n 0 --hypothesis-seed=0 --tb=no"
 EXCHANGED = "TINYNET_MUTATION"  # names the file that this process and pytest exchange
 # Paths are relative to the copy, which is the current folder.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tinynet
-from tests import features, moving
+from tests import features, import_lines
 from tests.internals import registry
 from tests.internals.registry import classes as registered
 from tinynet import callbacks
@@ -77,7 +77,7 @@ def block() -> str:
         f"Of the {len(listed)} things that 49 public programs for dense nets use of Keras 3, "
         f"{here} are here; not here are {gone}."
     )
-    return "\n".join([BEGIN, moving.table(), "", *rows, "", said, END])
+    return "\n".join([BEGIN, import_lines.table(), "", *rows, "", said, END])
 
 
 def written(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.moving import moved
+from tests.import_lines import moved
 
 PROGRAMS = sorted((Path(__file__).parent / "custom_programs").glob("*.py"))
 PROGRAMS = [path for path in PROGRAMS if path.stem not in ("common", "conftest")]

@@ -282,17 +282,32 @@ def own_functions_and_classes() -> dict[str, Any]:
     return found
 
 
-PUBLIC = own_functions_and_classes()
+def find_public(module: Any = tinynet, found: frozenset[Any] = frozenset()) -> frozenset[Any]:
+    """Return the public modules, functions and classes: what `dir` shows, beginning at tinynet."""
+    found |= {module}
+    for name in dir(module):
+        value = getattr(module, name)
+        if name.startswith("_") or not is_code(value) or value in found:
+            continue
+        found = find_public(value, found) if inspect.ismodule(value) else found | {value}
+    return found
+
+
+def is_code(value: Any) -> bool:
+    """Whether a value is a module, function or class of the library."""
+    kinds = inspect.ismodule(value) or inspect.isfunction(value) or inspect.isclass(value)
+    return kinds and (getattr(value, "__module__", None) or value.__name__).startswith("tinynet")
+
+
+DEFINED = own_functions_and_classes()
+PUBLIC = find_public()
 # A formula and the shapes are enough here: forward and backward fit on one screen.
-SHORT = (
-    *(f"tinynet.functional.{name}" for name in ("arithmetic", "products", "reductions", "shaping")),
-    *("tinynet.ops", "tinynet.program.", "tinynet.kernels."),
-)
+FORMULAS = ("tinynet.functional.", "tinynet.ops")
 
 
 def is_short(entry: Any) -> bool:
-    """Whether an entry is in a module whose docstrings may be short."""
-    return entry.__module__.startswith(SHORT)
+    """Whether users do not call an entry, or a formula and the shapes are enough."""
+    return entry not in PUBLIC or entry.__module__.startswith(FORMULAS)
 
 
 def section(doc: str, title: str) -> str:
@@ -308,7 +323,8 @@ def documented(doc: str) -> set[str]:
 
 
 def parameters(function: Any) -> set[str]:
-    return set(inspect.signature(function).parameters) - {"self", "cls"}
+    names = inspect.signature(function).parameters
+    return {name for name in names if name not in ("self", "cls") and name.strip("_")}
 
 
 def test_the_docstring_reader_reads() -> None:
@@ -352,16 +368,15 @@ def assert_parameters_are_named(entry: Any) -> None:
 
 
 def assert_an_example_is_shown(entry: Any) -> None:
-    in_private_file = "._" in entry.__module__
     is_error = inspect.isclass(entry) and issubclass(entry, BaseException)
-    if not (in_private_file or is_short(entry) or is_error):
+    if not (is_short(entry) or is_error):
         assert ">>> " in entry.__doc__, "has no example"
 
 
 @pytest.mark.parametrize("rule", [assert_parameters_are_named, assert_an_example_is_shown])
 def test_docstrings(rule: Callable[[Any], None]) -> None:
     faults = []
-    for name, entry in PUBLIC.items():
+    for name, entry in DEFINED.items():
         try:
             rule(entry)
         except AssertionError as error:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import tinynet
-from tests.moving import LINES, moved, moved_line
+from tests.import_lines import LINES, moved, moved_line
 from tinynet.datasets import drawn_digits
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "10_moved_from_keras"

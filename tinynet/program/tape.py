@@ -92,7 +92,13 @@ class GradientTape:
             self._tracked[id(item)] = item
 
     def record(self, call: Instruction) -> None:
-        """Record the call of an operation, if one of its inputs is tracked."""
+        """Record the call of an operation, if one of its inputs is tracked.
+
+        Parameters
+        ----------
+        call : Instruction
+            Call that was computed, with its arrays.
+        """
         if call.operation.backward is None:
             return
         if self._watches_variables:

@@ -1,5 +1,6 @@
-"""How much code a reader has to follow: ``python -m tests.entry``; with ``--write``, the totals
-go into CONTRIBUTING.md.
+"""Count the code that a reader has to follow: ``python -m tests.reading_effort``.
+
+With ``--write``, the totals are written to CONTRIBUTING.md.
 
 Counted are the code lines of every function of the library that is entered; of a function that is
 entered all lines count. The main network (784-128-10, a softmax, Adam) is trained by `fit` on the

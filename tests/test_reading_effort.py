@@ -7,15 +7,15 @@ import re
 
 import pytest
 
-from tests import entry
+from tests import reading_effort
 
 
 @functools.cache
-def steps() -> list[entry.Entered]:
-    return entry.follow()
+def steps() -> list[reading_effort.Entered]:
+    return reading_effort.follow()
 
 
-def test_entry_counts_the_maths_of_a_step() -> None:
+def test_counts_the_maths_of_a_step() -> None:
     first, second = steps()
     names = {name.rpartition(": ")[2] for name in second.functions if name.startswith("functional")}
     assert {"dense", "dense_layer_backward", "dense_backward", "adam"} <= names
@@ -23,26 +23,28 @@ def test_entry_counts_the_maths_of_a_step() -> None:
     assert set(second.files) <= set(first.files)
 
 
-def test_entry_counts_the_lines_of_a_function_once() -> None:
-    counted = entry.measure({entry.tinynet.functional.relu.__code__})
+def test_counts_the_lines_of_a_function_once() -> None:
+    counted = reading_effort.measure({reading_effort.tinynet.functional.relu.__code__})
     assert (counted.lines, counted.maths) == (2, 1.0)
 
 
 def test_a_training_step_enters_few_lines() -> None:
     second = steps()[1]
-    assert len(second.files) <= entry.MOST_FILES
-    assert second.lines <= entry.MOST_LINES
-    assert second.maths >= entry.LEAST_MATHS
+    assert len(second.files) <= reading_effort.MOST_FILES
+    assert second.lines <= reading_effort.MOST_LINES
+    assert second.maths >= reading_effort.LEAST_MATHS
 
 
 @pytest.mark.slow
 def test_contributing_lists_the_totals() -> None:
-    text = entry.CONTRIBUTING.read_text(encoding="utf-8")
-    block = text[text.index(entry.BEGIN) : text.index(entry.END)].partition("| --- |")[2]
+    text = reading_effort.CONTRIBUTING.read_text(encoding="utf-8")
+    block = text[text.index(reading_effort.BEGIN) : text.index(reading_effort.END)].partition(
+        "| --- |"
+    )[2]
     listed = {
         what: int(n.replace(",", ""))
         for what, n in re.findall(r"^\| ([^|\d]+?) \| \d+ \| ([\d,]+) \|", block, re.M)
     }
-    found = {what: entered.lines for what, entered in entry.totals().items()}
+    found = {what: entered.lines for what, entered in reading_effort.totals().items()}
     # Other versions of Python make functions of other expressions.
-    assert listed == pytest.approx(found, rel=0.05), "python -m tests.entry --write"
+    assert listed == pytest.approx(found, rel=0.05), "python -m tests.reading_effort --write"
