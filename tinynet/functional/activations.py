@@ -1,4 +1,9 @@
-"""Activations: what makes more of layers than one matrix product."""
+"""Activation functions: the nonlinearities between layers.
+
+Each backward function takes the upstream gradient, the inputs x and the outputs y = f(x), and uses
+whichever of x and y gives the simpler formula. x, y, d_x and d_y have the same shape, which is
+arbitrary unless stated otherwise.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +22,8 @@ __all__ += ["softmax_backward", "tanh", "tanh_backward"]
 
 
 def linear(x: Array, out: Array | None = None) -> Array:
-    """Return the input: ``y = x``.
+    """Return the input unchanged: ``y = x``.
 
-    Parameters
-    ----------
-    x : ndarray
-        Inputs, of any shape.
-    out : ndarray, optional
-        Output array.
-
-    Returns
-    -------
-    ndarray
-        Outputs.
-
-    Examples
-    --------
     >>> linear(np.array([-1.0, 2.0]))
     array([-1.,  2.])
     """
@@ -40,47 +31,13 @@ def linear(x: Array, out: Array | None = None) -> Array:
 
 
 def linear_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
-    """Compute the gradient of `linear`: ``d_x = d_y``.
-
-    Parameters
-    ----------
-    d_y : ndarray
-        Upstream gradient.
-    x, y : ndarray
-        Inputs and outputs.
-    out : ndarray, optional
-        Output array; may be `d_y`.
-
-    Returns
-    -------
-    ndarray
-        Gradient with respect to the inputs.
-
-    Examples
-    --------
-    >>> linear_backward(np.array([3.0]), np.array([1.0]), np.array([1.0]))
-    array([3.])
-    """
+    """Compute the gradient of `linear`: ``d_x = d_y``, since dy/dx = 1; `out` may be `d_y`."""
     return np.positive(d_y, out=out)
 
 
 def relu(x: Array, out: Array | None = None) -> Array:
-    """Compute the rectifier: ``y = max(x, 0)``.
+    """Compute the rectified linear unit: ``y = max(x, 0)``; `out` may be `x`.
 
-    Parameters
-    ----------
-    x : ndarray
-        Inputs, of any shape.
-    out : ndarray, optional
-        Output array; may be `x`.
-
-    Returns
-    -------
-    ndarray
-        Outputs.
-
-    Examples
-    --------
     >>> relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
     """
@@ -88,24 +45,10 @@ def relu(x: Array, out: Array | None = None) -> Array:
 
 
 def relu_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
-    """Compute the gradient of `relu`: ``d_x = d_y`` where ``y > 0``, else 0.
+    """Compute the gradient of `relu`: ``d_x = d_y`` where ``y > 0``, else 0; `out` may be `d_y`.
 
-    Parameters
-    ----------
-    d_y : ndarray
-        Upstream gradient.
-    x, y : ndarray
-        Inputs and outputs; only `y` is read.
-    out : ndarray, optional
-        Output array; may be `d_y`.
+    dy/dx is 1 for x > 0 and 0 for x < 0; at x = 0, where it is undefined, 0 is used.
 
-    Returns
-    -------
-    ndarray
-        Gradient with respect to the inputs; 0 at ``x = 0``.
-
-    Examples
-    --------
     >>> x = np.array([-1.0, 0.0, 2.0])
     >>> relu_backward(np.array([5.0, 5.0, 5.0]), x, relu(x))
     array([0., 0., 5.])
@@ -114,19 +57,10 @@ def relu_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> A
 
 
 def bias_relu(z: Array, bias: Array) -> None:
-    """Add the bias and apply `relu`, in place, to the product of a dense layer.
+    """Compute ``max(z + bias, 0)`` in place: the bias addition and the `relu` of a dense layer.
 
-    The composition of an addition and `relu`.
+    z: (N, U), the product ``x @ kernel``; bias: (U,).
 
-    Parameters
-    ----------
-    z : ndarray, shape (N, U)
-        The product ``x @ kernel``; modified in place.
-    bias : ndarray, shape (U,)
-        Bias.
-
-    Examples
-    --------
     >>> z = np.array([[-3.0, 2.0]])
     >>> bias_relu(z, np.array([1.0, 1.0]))
     >>> z
@@ -137,23 +71,11 @@ def bias_relu(z: Array, bias: Array) -> None:
 
 
 def bias_relu_backward(d_y: Array, y: Array, d_bias: Array, out: Array | None = None) -> None:
-    """Compute the gradients of `bias_relu`.
+    """Compute the gradients of `bias_relu`: ``d_z = d_y * (y > 0)`` and ``d_bias = sum(d_z)``.
 
-    The composition of `relu_backward` and the sum over the batch.
+    The bias is broadcast over the N rows, so its gradient is the sum over the rows. d_y, y: (N, U);
+    d_bias: (U,), output array; `out` receives d_z, which overwrites `d_y` by default.
 
-    Parameters
-    ----------
-    d_y : ndarray, shape (N, U)
-        Upstream gradient.
-    y : ndarray, shape (N, U)
-        Outputs.
-    d_bias : ndarray, shape (U,)
-        Output array for the gradient with respect to the bias.
-    out : ndarray, shape (N, U), optional
-        Output array for the gradient with respect to the product; by default `d_y`.
-
-    Examples
-    --------
     >>> d_y, d_bias = np.array([[1.0, 2.0], [3.0, 4.0]]), np.empty(2)
     >>> bias_relu_backward(d_y, np.eye(2), d_bias)
     >>> d_y, d_bias
@@ -171,37 +93,17 @@ def rectifier(
     threshold: float = 0.0,
     out: Array | None = None,
 ) -> Array:
-    """Compute Keras' rectifier with all its options.
+    """Compute a rectifier with a slope below the threshold and an upper bound, as in Keras.
 
     ``y = clip(x, 0, max_value)`` where ``x > threshold``, else
-    ``y = negative_slope * (x - threshold)``. Without `max_value`, ``x`` is not clipped.
+    ``y = negative_slope * (x - threshold)``. If `max_value` is None, x is not clipped.
 
-    Parameters
-    ----------
-    x : ndarray
-        Inputs, of any shape.
-    negative_slope : float
-        Slope below `threshold`.
-    max_value : float, optional
-        Largest output.
-    threshold : float
-        Inputs up to this value are in the part with the slope `negative_slope`.
-    out : ndarray, optional
-        Output array.
-
-    Returns
-    -------
-    ndarray
-        Outputs.
-
-    Examples
-    --------
     >>> rectifier(np.array([-2.0, 0.5, 2.0, 9.0]), 0.5, 6.0, 1.0)
     array([-1.5 , -0.25,  2.  ,  6.  ])
     """
-    slope, opening = x.dtype.type(negative_slope), x.dtype.type(threshold)
+    slope, cutoff = x.dtype.type(negative_slope), x.dtype.type(threshold)
     above = x if max_value is None else np.clip(x, x.dtype.type(0), x.dtype.type(max_value))
-    return linear(np.where(x > opening, above, slope * (x - opening)), out)
+    return linear(np.where(x > cutoff, above, slope * (x - cutoff)), out)
 
 
 def rectifier_backward(
@@ -212,59 +114,29 @@ def rectifier_backward(
     threshold: float = 0.0,
     out: Array | None = None,
 ) -> Array:
-    """Compute the gradient of `rectifier`: slope 1, 0 where clipped, or `negative_slope`.
+    """Compute the gradient of `rectifier`: ``d_x = d_y * slope``; `out` may be `d_y`.
 
-    Parameters
-    ----------
-    d_y : ndarray
-        Upstream gradient.
-    x : ndarray
-        Inputs.
-    negative_slope, max_value, threshold : float
-        As in the forward function.
-    out : ndarray, optional
-        Output array; may be `d_y`.
+    The slope is 1 above the threshold, 0 where x was clipped, and `negative_slope` below.
 
-    Returns
-    -------
-    ndarray
-        Gradient with respect to the inputs.
-
-    Examples
-    --------
     >>> rectifier_backward(np.ones(4), np.array([-2.0, 0.5, 2.0, 9.0]), 0.5, 6.0, 1.0)
     array([0.5, 0.5, 1. , 0. ])
     """
-    opening, above = x.dtype.type(threshold), np.ones_like(x)
-    # At its corners the slope is the one that TensorFlow takes.
+    cutoff, above = x.dtype.type(threshold), np.ones_like(x)
+    # At the kinks, use the derivative that TensorFlow uses.
     if max_value is not None:
         limit = x.dtype.type(max_value)
         above *= x < limit if threshold == 0 and max_value == 6 else (x >= 0) & (x <= limit)
-    slope = np.where(x > opening, above, x.dtype.type(negative_slope))
+    slope = np.where(x > cutoff, above, x.dtype.type(negative_slope))
     if threshold != 0 or max_value is not None:
-        slope *= x != opening
+        slope *= x != cutoff
     return np.multiply(d_y, slope, out=out)
 
 
 def sigmoid(x: Array, out: Array | None = None) -> Array:
-    """Compute the logistic function: ``y = 1 / (1 + exp(-x))``.
+    """Compute the logistic function: ``y = 1 / (1 + exp(-x))``; `out` may be `x`.
 
-    Computed with tanh, which never overflows: ``y = (1 + tanh(x / 2)) / 2``.
+    The equivalent ``y = (1 + tanh(x / 2)) / 2`` is evaluated, which never overflows.
 
-    Parameters
-    ----------
-    x : ndarray
-        Inputs, of any shape.
-    out : ndarray, optional
-        Output array; may be `x`.
-
-    Returns
-    -------
-    ndarray
-        Outputs, between 0 and 1.
-
-    Examples
-    --------
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
@@ -277,24 +149,10 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
 
 
 def sigmoid_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
-    """Compute the gradient of `sigmoid`: ``d_x = d_y * y * (1 - y)``.
+    """Compute the gradient of `sigmoid`: ``d_x = d_y * y * (1 - y)``; `out` may be `d_y`.
 
-    Parameters
-    ----------
-    d_y : ndarray
-        Upstream gradient.
-    x, y : ndarray
-        Inputs and outputs; only `y` is read.
-    out : ndarray, optional
-        Output array; may be `d_y`.
+    dy/dx = exp(-x) / (1 + exp(-x))**2, and the factors are y and 1 - y.
 
-    Returns
-    -------
-    ndarray
-        Gradient with respect to the inputs.
-
-    Examples
-    --------
     >>> sigmoid_backward(np.array([8.0]), np.array([0.0]), np.array([0.5]))
     array([2.])
     """
@@ -302,22 +160,10 @@ def sigmoid_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -
 
 
 def tanh(x: Array, out: Array | None = None) -> Array:
-    """Compute the hyperbolic tangent.
+    """Compute the hyperbolic tangent: ``y = (exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
 
-    Parameters
-    ----------
-    x : ndarray
-        Inputs, of any shape.
-    out : ndarray, optional
-        Output array; may be `x`.
+    `out` may be `x`.
 
-    Returns
-    -------
-    ndarray
-        Outputs, between -1 and 1.
-
-    Examples
-    --------
     >>> tanh(np.array([0.0]))
     array([0.])
     """
@@ -325,24 +171,10 @@ def tanh(x: Array, out: Array | None = None) -> Array:
 
 
 def tanh_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
-    """Compute the gradient of `tanh`: ``d_x = d_y * (1 - y**2)``.
+    """Compute the gradient of `tanh`: ``d_x = d_y * (1 - y**2)``; `out` may be `d_y`.
 
-    Parameters
-    ----------
-    d_y : ndarray
-        Upstream gradient.
-    x, y : ndarray
-        Inputs and outputs; only `y` is read.
-    out : ndarray, optional
-        Output array; may be `d_y`.
+    tanh = sinh / cosh, so dy/dx = (cosh**2 - sinh**2) / cosh**2 = 1 - y**2.
 
-    Returns
-    -------
-    ndarray
-        Gradient with respect to the inputs.
-
-    Examples
-    --------
     >>> tanh_backward(np.array([4.0]), np.array([0.0]), np.array([0.5]))
     array([3.])
     """
@@ -350,25 +182,11 @@ def tanh_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> A
 
 
 def softmax(x: Array, out: Array | None = None) -> Array:
-    """Convert logits to probabilities along the last axis: ``y = exp(x) / sum(exp(x))``.
+    """Convert logits to probabilities: ``y = exp(x) / sum(exp(x))`` over the last axis.
 
-    The largest logit is subtracted first, which does not change the result, so that `exp` cannot
-    overflow.
+    x, y: (..., C); each row of y sums to 1. The maximum is subtracted first, which does not change
+    the result, so that `exp` cannot overflow. `out` may be `x`.
 
-    Parameters
-    ----------
-    x : ndarray, shape (..., C)
-        Logits.
-    out : ndarray, shape (..., C), optional
-        Output array; may be `x`.
-
-    Returns
-    -------
-    ndarray, shape (..., C)
-        Probabilities; every row sums to 1.
-
-    Examples
-    --------
     >>> softmax(np.array([[0.0, np.log(3.0)], [1000.0, 0.0]]))
     array([[0.25, 0.75],
            [1.  , 0.  ]])
@@ -380,25 +198,11 @@ def softmax(x: Array, out: Array | None = None) -> Array:
 
 
 def softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
-    """Compute the gradient of `softmax`: ``d_x = y * (d_y - sum(d_y * y))``.
+    """Compute the gradient of `softmax`: ``d_x = y * (d_y - sum(d_y * y))``; `out` may be `d_y`.
 
-    Parameters
-    ----------
-    d_y : ndarray, shape (..., C)
-        Upstream gradient.
-    x, y : ndarray, shape (..., C)
-        Logits and probabilities; only `y` is read.
-    out : ndarray, shape (..., C), optional
-        Output array; may be `d_y`.
+    dy_i / dx_j = y_i * ((i == j) - y_j); multiply by d_y_i and sum over i.
 
-    Returns
-    -------
-    ndarray, shape (..., C)
-        Gradient with respect to the logits.
-
-    Examples
-    --------
-    >>> y = np.array([[0.25, 0.75]])
+    >>> y = np.array([[0.25, 0.75]])  # sum(d_y * y) = 1
     >>> softmax_backward(np.array([[4.0, 0.0]]), np.log(y), y)
     array([[ 0.75, -0.75]])
     """
@@ -410,20 +214,8 @@ def softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -
 def log_softmax(x: Array, out: Array | None = None) -> Array:
     """Compute the logarithm of `softmax`: ``y = x - log(sum(exp(x)))`` over the last axis.
 
-    Parameters
-    ----------
-    x : ndarray, shape (..., C)
-        Logits.
-    out : ndarray, shape (..., C), optional
-        Output array.
+    x, y: (..., C). The result is accurate even where a probability underflows to 0.
 
-    Returns
-    -------
-    ndarray, shape (..., C)
-        Log-probabilities, exact even where the probabilities round to 0.
-
-    Examples
-    --------
     >>> log_softmax(np.array([[1000.0, 0.0]]))
     array([[    0., -1000.]])
     """
@@ -433,24 +225,10 @@ def log_softmax(x: Array, out: Array | None = None) -> Array:
 
 
 def log_softmax_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
-    """Compute the gradient of `log_softmax`: ``d_x = d_y - exp(y) * sum(d_y)``.
+    """Compute the gradient of `log_softmax`: ``d_x = d_y - exp(y) * sum(d_y)``; `out` may be `d_y`.
 
-    Parameters
-    ----------
-    d_y : ndarray, shape (..., C)
-        Upstream gradient.
-    x, y : ndarray, shape (..., C)
-        Logits and log-probabilities; only `y` is read.
-    out : ndarray, shape (..., C), optional
-        Output array; may be `d_y`.
+    dy_i / dx_j = (i == j) - exp(y_j); multiply by d_y_i and sum over i.
 
-    Returns
-    -------
-    ndarray, shape (..., C)
-        Gradient with respect to the logits.
-
-    Examples
-    --------
     >>> y = np.log([[0.25, 0.75]])
     >>> log_softmax_backward(np.array([[4.0, 0.0]]), y, y)
     array([[ 3., -3.]])
@@ -467,13 +245,13 @@ _erfc: Any = np.frompyfunc(math.erfc, 1, 1)
 _SELU, _SELU_BELOW = 1.0507009873554805, 1.0507009873554805 * 1.6732632423543772
 _GELU = math.sqrt(2 / math.pi)
 
-#: More activations: ``f(x)``, and its derivative as a function of ``x`` and ``y = f(x)``.
+#: Elementwise activations ``y = f(x)``, each with its derivative ``f'(x)``, a function of x and y.
 ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "elu": (  # Clevert, Unterthiner and Hochreiter (2016)
         lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
         lambda x, y, alpha: np.where(x > 0, 1, y + alpha),
     ),
-    "selu": (  # Klambauer et al. (2017): elu, scaled so that deep nets keep mean 0, variance 1
+    "selu": (  # Klambauer et al. (2017): elu, scaled to keep mean 0 and variance 1 in deep networks
         lambda x: np.where(x > 0, _SELU * x, _SELU_BELOW * np.expm1(np.minimum(x, 0))),
         lambda x, y: np.where(x < 0, y + _SELU_BELOW, _SELU),
     ),
@@ -482,7 +260,7 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
         lambda x, y: sigmoid(x),
     ),
     "softsign": (lambda x: x / (1 + np.abs(x)), lambda x, y: 1 / (1 + np.abs(x)) ** 2),
-    "silu": (  # x * sigmoid(x); the slope is s + x * s * (1 - s)
+    "silu": (  # x * sigmoid(x); the derivative is s + x * s * (1 - s)
         lambda x: x * sigmoid(x),
         lambda x, y: sigmoid(x) + y * (1 - sigmoid(x)),
     ),
@@ -500,7 +278,7 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
         lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
         lambda x, y: np.clip(x / 6 + 0.5, 0, 1) + x * (np.abs(x) < 3) / 6,
     ),
-    "mish": (  # Misra (2019): x * tanh(softplus(x)); the slope is t + x * (1 - t**2) * sigmoid(x)
+    "mish": (  # Misra (2019): x * tanh(softplus(x)); derivative t + x * (1 - t**2) * sigmoid(x)
         lambda x: x * np.tanh(np.logaddexp(x, 0)),
         lambda x, y: _mish_slope(x, np.tanh(np.logaddexp(x, 0))),
     ),
@@ -508,37 +286,21 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
 
 
 def _gelu_approximate_slope(x: Array, t: Array) -> Array:
+    """Compute the derivative of "gelu_approximate", with ``t`` the tanh in its formula."""
     return (1 + t) / 2 + x / 2 * (1 - t * t) * _GELU * (1 + 3 * 0.044715 * x * x)
 
 
 def _mish_slope(x: Array, t: Array) -> Array:
+    """Compute the derivative of "mish", with ``t = tanh(softplus(x))``."""
     return t + x * (1 - t * t) * sigmoid(x)
 
 
 def elementwise(
     name: str, x: Array, options: tuple[float, ...] = (), out: Array | None = None
 ) -> Array:
-    """Compute one of the activations in `ELEMENTWISE`.
+    """Compute the activation with this name in `ELEMENTWISE`; `options` are its parameters.
 
-    Parameters
-    ----------
-    name : str
-        Key of the table.
-    x : ndarray
-        Inputs, of any shape.
-    options : tuple of float
-        Options of the formula.
-    out : ndarray, optional
-        Output array.
-
-    Returns
-    -------
-    ndarray
-        Outputs.
-
-    Examples
-    --------
-    >>> elementwise("softsign", np.array([-1.0, 3.0]))
+    >>> elementwise("softsign", np.array([-1.0, 3.0]))  # x / (1 + |x|)
     array([-0.5 ,  0.75])
     """
     return linear(ELEMENTWISE[name][0](x, *options).astype(x.dtype, copy=False), out)
@@ -552,28 +314,8 @@ def elementwise_backward(
     options: tuple[float, ...] = (),
     out: Array | None = None,
 ) -> Array:
-    """Compute the gradient of `elementwise`: ``d_x = d_y * slope``.
+    """Compute the gradient of `elementwise`: ``d_x = d_y * f'(x)``; `out` may be `d_y`.
 
-    Parameters
-    ----------
-    name : str
-        Key of the table.
-    d_y : ndarray
-        Upstream gradient.
-    x, y : ndarray
-        Inputs and outputs.
-    options : tuple of float
-        As in the forward function.
-    out : ndarray, optional
-        Output array; may be `d_y`.
-
-    Returns
-    -------
-    ndarray
-        Gradient with respect to the inputs.
-
-    Examples
-    --------
     >>> elementwise_backward("softsign", np.array([8.0]), np.array([3.0]), np.array([0.75]))
     array([0.5])
     """

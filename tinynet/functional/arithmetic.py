@@ -1,8 +1,8 @@
-"""Elementwise functions, each next to its derivative, and the rule for broadcasting.
+"""Elementwise functions with their derivatives, and the gradient of broadcasting.
 
-A row of `ELEMENTWISE` holds ``y = f(x)`` and the slope ``f'(x)``, given x and y, so that
-``d_x = d_y * slope``; for functions of two inputs, it holds ``y = f(a, b)`` and two slopes.
-`sum_to_shape` completes a gradient where an input was broadcast.
+An entry of `ELEMENTWISE` holds ``y = f(x)`` and the derivative ``f'(x)``, a function of x and y:
+``d_x = d_y * f'(x)``. For functions of two inputs, it holds ``y = f(a, b)`` and the partial
+derivatives with respect to a and b. If an input was broadcast, `sum_to_shape` sums its gradient.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _NORMAL = NormalDist()
 
 
 def _erf(x: Array) -> Array:
-    """Return the error function of each element, from the standard library."""
+    """Compute the error function of each element with the standard library."""
     return np.asanyarray(np.frompyfunc(math.erf, 1, 1)(x), x.dtype)
 
 
 def _erfinv(x: Array) -> Array:
-    """Return the inverse of the error function, from the quantiles of the normal distribution."""
+    """Compute the inverse error function from the quantile function of the normal distribution."""
 
     def inverse(value: float) -> float:
         if not abs(value) < 1:
@@ -37,7 +37,7 @@ def _erfinv(x: Array) -> Array:
 
 
 def _power_slope(a: Array, b: Array, y: Array) -> Array:
-    """Return d(a^b)/db = y log a, which is 0 where a is not positive."""
+    """Compute d(a^b)/db = y log(a), defined as 0 where a is not positive."""
     positive = a > 0
     return np.where(positive, y * np.log(np.where(positive, a, 1)), 0)
 
@@ -89,9 +89,10 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Any], ...]] = {
 
 
 def sum_to_shape(d: Array, shape: tuple[int, ...]) -> Array:
-    """Sum a gradient over the axes along which its input was broadcast.
+    """Sum a gradient over the axes along which its input was broadcast, to the input's shape.
 
-    Each element of the input reached several elements of the output; its gradient is their sum.
+    Broadcasting copies an element of the input to several elements of the output; by the chain
+    rule, its gradient is the sum of the gradients of its copies.
 
     >>> sum_to_shape(np.ones((2, 3)), (3,))
     array([2., 2., 2.])
@@ -102,38 +103,46 @@ def sum_to_shape(d: Array, shape: tuple[int, ...]) -> Array:
     if d.shape == shape:
         return d
     d = d.sum(axis=tuple(range(d.ndim - len(shape))))
-    stretched = tuple(i for i, size in enumerate(shape) if size == 1 != d.shape[i])
-    return np.asanyarray(d.sum(axis=stretched, keepdims=True))
+    broadcast = tuple(i for i, size in enumerate(shape) if size == 1 != d.shape[i])
+    return np.asanyarray(d.sum(axis=broadcast, keepdims=True))
 
 
 def where(condition: Array, x1: Array, x2: Array) -> Array:
-    """Take x1 where the condition holds, and x2 elsewhere."""
+    """Select elements: ``y = x1`` where the condition is true, else ``y = x2``.
+
+    >>> where(np.array([True, False]), np.array([1, 2]), np.array([3, 4]))
+    array([1, 4])
+    """
     return np.where(condition, x1, x2)
 
 
 def where_backward(d_y: Array, y: Array, condition: Array, x1: Array, x2: Array) -> Any:
-    """Pass the upstream gradient on to the input that was taken."""
+    """Compute the gradients of `where`: d_y for the input that was selected, 0 for the other."""
     zero = d_y.dtype.type(0)
     return None, np.where(condition, d_y, zero), np.where(condition, zero, d_y)
 
 
 def clip(x: Array, x_min: float, x_max: float) -> Array:
-    """Limit every element to the range from x_min to x_max."""
+    """Clip each element: ``y = min(max(x, x_min), x_max)``.
+
+    >>> clip(np.array([-2.0, 0.5, 3.0]), 0.0, 1.0)
+    array([0. , 0.5, 1. ])
+    """
     return np.clip(x, x_min, x_max)
 
 
 def clip_backward(d_y: Array, y: Array, x: Array, x_min: float, x_max: float) -> Any:
-    """Pass the upstream gradient on where x is within the range, ends included."""
+    """Compute the gradient of `clip`: ``d_x = d_y`` where ``x_min <= x <= x_max``, else 0."""
     return d_y * ((x >= x_min) & (x <= x_max))
 
 
 def nan_to_num(x: Array, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Array:
-    """Replace NaN and infinity by numbers."""
+    """Replace NaN and infinities by finite numbers."""
     return np.asanyarray(np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf))
 
 
 def nan_to_num_backward(
     d_y: Array, y: Array, x: Array, nan: float = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
-    """Pass the upstream gradient on where nothing was replaced."""
+    """Compute the gradient of `nan_to_num`: ``d_x = d_y`` where x is finite, else 0."""
     return d_y * np.isfinite(x)

@@ -1,4 +1,4 @@
-"""The type of what all functions here take and return."""
+"""Type of the arrays that these functions take and return."""
 
 from typing import Any
 

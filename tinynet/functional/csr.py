@@ -1,4 +1,8 @@
-"""Compressed sparse rows (CSR): inputs without their zeros."""
+"""Compressed sparse row (CSR) format: inputs stored without their zeros.
+
+Row i has the non-zeros ``values[indptr[i]:indptr[i + 1]]``, in the columns
+``indices[indptr[i]:indptr[i + 1]]``.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +14,10 @@ __all__ = ["compress_rows", "expand_rows", "row_starts"]
 
 
 def row_starts(x: Array, out: Array) -> Array:
-    """Compute the start of each row's non-zeros in an array that holds them contiguously.
+    """Compute ``indptr`` of the CSR format: the number of non-zeros before each row.
 
-    Parameters
-    ----------
-    x : ndarray, shape (N, D)
-        Inputs.
-    out : ndarray of int64, shape (N + 1,)
-        Output array for the starts; the last element is the number of all non-zeros.
+    x: (N, D); out: (N + 1,), int64, whose last element is the total number of non-zeros.
 
-    Returns
-    -------
-    ndarray of int64, shape (N + 1,)
-        `out`.
-
-    Examples
-    --------
     >>> row_starts(np.array([[0, 5, 0], [7, 0, 8]]), np.empty(3, np.int64))
     array([0, 1, 3])
     """
@@ -35,21 +27,11 @@ def row_starts(x: Array, out: Array) -> Array:
 
 
 def compress_rows(x: Array, indptr: Array, indices: Array, values: Array) -> None:
-    """Write the non-zeros of an array, row after row: the CSR format.
+    """Convert a dense array to CSR format: write the column and value of each non-zero, row by row.
 
-    Parameters
-    ----------
-    x : ndarray, shape (N, D)
-        Inputs.
-    indptr : ndarray of int64, shape (N + 1,)
-        Result of `row_starts`.
-    indices : ndarray of int
-        Output array for the column of each non-zero; one element longer than needed.
-    values : ndarray of float
-        Output array for the values; one element longer than needed.
+    x: (N, D); indptr: (N + 1,), from `row_starts`. `indices` and `values` are output arrays with
+    one element more than there are non-zeros.
 
-    Examples
-    --------
     >>> indices, values = np.zeros(4, np.uint16), np.zeros(4)
     >>> compress_rows(np.array([[0, 5, 0], [7, 0, 8]]), np.array([0, 1, 3]), indices, values)
     >>> indices[:3], values[:3]
@@ -61,24 +43,8 @@ def compress_rows(x: Array, indptr: Array, indices: Array, values: Array) -> Non
 
 
 def expand_rows(indptr: Array, indices: Array, values: Array, rows: Array, width: int) -> Array:
-    """Convert compressed rows (CSR) to a dense array.
+    """Convert selected rows of a CSR array to a dense array of shape ``(len(rows), width)``.
 
-    Parameters
-    ----------
-    indptr, indices, values : ndarray
-        All compressed rows.
-    rows : ndarray of int64, shape (N,)
-        Indices of the rows to convert.
-    width : int
-        Length of a row, D.
-
-    Returns
-    -------
-    ndarray, shape (N, D)
-        Rows.
-
-    Examples
-    --------
     >>> indptr, indices, values = np.array([0, 1, 3]), np.array([1, 0, 2]), np.array([5., 7., 8.])
     >>> expand_rows(indptr, indices, values, np.array([1]), 3)
     array([[7., 0., 8.]])

@@ -1,4 +1,4 @@
-"""The dense layer: a matrix product and a bias."""
+"""The dense layer: a matrix product plus a bias."""
 
 from __future__ import annotations
 
@@ -14,26 +14,10 @@ __all__ = ["dense", "dense_backward", "dense_gradients", "dense_layer_backward"]
 def dense(x: Array, kernel: Array, bias: Array | None = None, out: Array | None = None) -> Array:
     """Compute a dense layer: ``y = x @ kernel + bias``.
 
-    Parameters
-    ----------
-    x : ndarray, shape (N, D)
-        Inputs.
-    kernel : ndarray, shape (D, U)
-        Weights.
-    bias : ndarray, shape (U,), optional
-        Bias, added to every row.
-    out : ndarray, shape (N, U), optional
-        Output array.
+    x: (N, D); kernel: (D, U); bias: (U,), broadcast over the rows; y: (N, U).
 
-    Returns
-    -------
-    ndarray, shape (N, U)
-        Outputs.
-
-    Examples
-    --------
     >>> x, kernel, bias = np.array([[1.0, 2.0]]), np.array([[1.0], [3.0]]), np.array([0.5])
-    >>> dense(x, kernel, bias)
+    >>> dense(x, kernel, bias)  # 1 * 1 + 2 * 3 + 0.5
     array([[7.5]])
     """
     y: Array = np.matmul(x, kernel, out=out)
@@ -43,28 +27,15 @@ def dense(x: Array, kernel: Array, bias: Array | None = None, out: Array | None 
 
 
 def dense_gradients(x: Array, d_y: Array, d_kernel: Array, d_bias: Array | None) -> None:
-    """Compute the gradients of a dense layer's weights.
+    """Compute the gradients of the weights: ``d_kernel = x.T @ d_y`` and ``d_bias = sum(d_y)``.
 
-    From ``y = x @ kernel + bias``: ``d_kernel = x.T @ d_y``, and every row of ``y`` holds
-    ``bias`` once, so that ``d_bias`` is the sum of ``d_y``'s rows.
+    y[n, u] = sum_d x[n, d] * kernel[d, u] + bias[u]; hence d_kernel[d, u] is the sum of
+    x[n, d] * d_y[n, u] over n, and d_bias[u] the sum of d_y[n, u] over n.
 
-    Parameters
-    ----------
-    x : ndarray, shape (N, D)
-        Inputs.
-    d_y : ndarray, shape (N, U)
-        Upstream gradient.
-    d_kernel : ndarray, shape (D, U)
-        Output array for the gradient with respect to the kernel.
-    d_bias : ndarray, shape (U,), or None
-        Output array for the gradient with respect to the bias, if it is needed.
-
-    Examples
-    --------
     >>> x, d_y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0], [10.0]])
     >>> d_kernel, d_bias = np.empty((2, 1)), np.empty(1)
     >>> dense_gradients(x, d_y, d_kernel, d_bias)
-    >>> d_kernel, d_bias
+    >>> d_kernel, d_bias  # 1 * 1 + 3 * 10, 2 * 1 + 4 * 10
     (array([[31.],
            [42.]]), array([11.]))
     """
@@ -74,26 +45,11 @@ def dense_gradients(x: Array, d_y: Array, d_kernel: Array, d_bias: Array | None)
 
 
 def dense_backward(d_y: Array, kernel: Array, out: Array | None = None) -> Array:
-    """Compute the gradient with respect to a dense layer's input.
+    """Compute the gradient with respect to the input of `dense`: ``d_x = d_y @ kernel.T``.
 
-    From ``y = x @ kernel + bias``: ``d_x = d_y @ kernel.T``.
+    x[n, d] contributes x[n, d] * kernel[d, u] to y[n, u]; hence d_x[n, d] is the sum of
+    d_y[n, u] * kernel[d, u] over u.
 
-    Parameters
-    ----------
-    d_y : ndarray, shape (N, U)
-        Upstream gradient.
-    kernel : ndarray, shape (D, U)
-        Weights.
-    out : ndarray, shape (N, D), optional
-        Output array.
-
-    Returns
-    -------
-    ndarray, shape (N, D)
-        Gradient with respect to the inputs.
-
-    Examples
-    --------
     >>> dense_backward(np.array([[2.0]]), np.array([[1.0], [3.0]]))
     array([[2., 6.]])
     """
@@ -108,26 +64,11 @@ def dense_layer_backward(
     d_bias: Array | None = None,
     needs: Sequence[bool] = (True,) * 3,
 ) -> tuple[Array | None, ...]:
-    """Compute the gradients of `dense` with respect to its inputs, its kernel and its bias.
+    """Compute the gradients of `dense` with respect to its input, kernel and bias.
 
-    Parameters
-    ----------
-    d_y : ndarray, shape (N, U)
-        Upstream gradient.
-    x, kernel : ndarray
-        As for `dense`.
-    d_kernel, d_bias : ndarray, optional
-        Output arrays for these gradients.
-    needs : sequence of bool
-        Flags of the three gradients to compute.
+    The formulas are those of `dense_backward` and `dense_gradients`. `needs` selects the gradients
+    to compute; the others are None. `d_kernel` and `d_bias` are optional output arrays.
 
-    Returns
-    -------
-    tuple of (ndarray or None)
-        The gradients, None for those not needed.
-
-    Examples
-    --------
     >>> x, kernel = np.array([[1.0, 2.0]]), np.array([[1.0], [3.0]])
     >>> dense_layer_backward(np.array([[2.0]]), x, kernel)
     (array([[2., 6.]]), array([[2.],

@@ -1,8 +1,8 @@
-"""One page: a whole training step of a network of dense layers.
+"""A complete training step of a network of dense layers, on one page.
 
-Read this file first. Each line calls a function of this folder, which explains itself; the layers,
-the losses and the optimizers of the library call the same functions, and the kernels compute the
-same numbers faster.
+Read this file first, then the functions that it calls: all are defined in this folder. The layers,
+losses and optimizers of the library call the same functions; the kernels compute the same results
+faster.
 
 ::
 
@@ -30,35 +30,21 @@ __all__ = ["gradients", "training_step"]
 
 
 def gradients(x: Array, labels: Array, weights: Sequence[Array]) -> tuple[Array, list[Array]]:
-    """Compute the mean loss of a batch, and its gradient with respect to each weight.
+    """Compute the mean loss of a mini-batch and its gradient with respect to each weight.
 
-    Parameters
-    ----------
-    x : ndarray, shape (N, D)
-        Inputs.
-    labels : ndarray of int, shape (N,)
-        Class labels, 0 to C - 1.
-    weights : sequence of ndarray
-        ``[kernel, bias, kernel, bias, ...]``; the last layer has C units.
+    x: (N, D); labels: (N,), class labels from 0 to C - 1; `weights` is the list
+    ``[kernel, bias, kernel, bias, ...]``, in which the last layer has C units. The gradients are
+    returned in the same order.
 
-    Returns
-    -------
-    ndarray, shape ()
-        Mean loss.
-    list of ndarray
-        Gradients, in the order of `weights`.
-
-    Examples
-    --------
-    With all weights 0, both classes have the probability 0.5, so the bias gradients are
-    0.5 - 0 and 0.5 - 1:
+    With zero weights, both classes have probability 0.5; the gradient of the bias is therefore
+    (0.5 - 0, 0.5 - 1), and the gradient of the kernel is x = 2 times that:
 
     >>> x, labels = np.array([[2.0]]), np.array([1])
     >>> loss, (d_kernel, d_bias) = gradients(x, labels, [np.zeros((1, 2)), np.zeros(2)])
     >>> round(float(loss), 4), d_kernel, d_bias
     (0.6931, array([[ 1., -1.]]), array([ 0.5, -0.5]))
     """
-    # Forward: the inputs of each layer are kept, since the gradients of its weights need them.
+    # Forward: store the input of each layer, which the gradient of its kernel depends on.
     kernels, biases = weights[::2], weights[1::2]
     inputs = [x]
     for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
@@ -67,15 +53,15 @@ def gradients(x: Array, labels: Array, weights: Sequence[Array]) -> tuple[Array,
     values, probabilities = softmax_with_crossentropy(labels, logits)
 
     # Backward: the chain rule, from the last layer to the first.
-    mean = np.full(len(x), 1 / len(x), x.dtype)  # the gradient of the mean of N values
+    mean = np.full(len(x), 1 / len(x), x.dtype)  # d(mean of N values) / d(value) = 1 / N
     d_z = sparse_softmax_crossentropy_backward(mean, labels, probabilities)
-    found: list[Array] = []
+    d_weights: list[Array] = []
     for i in reversed(range(len(kernels))):
-        d_x, *own = dense_layer_backward(d_z, inputs[i], kernels[i], needs=(i > 0, True, True))
-        found = [d for d in own if d is not None] + found
+        d_x, *d_layer = dense_layer_backward(d_z, inputs[i], kernels[i], needs=(i > 0, True, True))
+        d_weights = [d for d in d_layer if d is not None] + d_weights
         if d_x is not None:
             d_z = relu_backward(d_x, inputs[i], inputs[i])
-    return values.mean(), found
+    return values.mean(), d_weights
 
 
 def training_step(
@@ -90,29 +76,12 @@ def training_step(
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
 ) -> Array:
-    """Train on one batch: forward pass, backward pass, and an Adam update of each weight.
+    """Train on one mini-batch: forward pass, backward pass, and an Adam update of each weight.
 
-    Parameters
-    ----------
-    x, labels : ndarray
-        As for `gradients`.
-    weights : sequence of ndarray
-        As for `gradients`; modified in place.
-    m, v : sequence of ndarray
-        Moment estimates of each weight, 0 at first; modified in place.
-    step : int
-        Number of this step; the first is 1.
-    learning_rate, beta_1, beta_2, epsilon : float
-        As for `tinynet.optimizers.Adam`.
+    The weights and their moment estimates m and v, initially 0, are updated in place; `step` counts
+    from 1. Returns the mean loss before the update.
 
-    Returns
-    -------
-    ndarray, shape ()
-        Mean loss of the batch before the update.
-
-    Examples
-    --------
-    Adam's first step has the size of the learning rate, whatever the gradient's size:
+    The size of Adam's first step is the learning rate, regardless of the size of the gradient:
 
     >>> weights = [np.zeros((1, 2)), np.zeros(2)]
     >>> m, v = [np.zeros_like(w) for w in weights], [np.zeros_like(w) for w in weights]
@@ -120,8 +89,8 @@ def training_step(
     >>> weights[1].round(4)
     array([-0.001,  0.001])
     """
-    loss, found = gradients(x, labels, weights)
+    loss, d_weights = gradients(x, labels, weights)
     alpha = adam_step_size(learning_rate, beta_1, beta_2, step, x.dtype)
-    for w, d_w, first, second in zip(weights, found, m, v, strict=True):
-        adam(w, d_w, first, second, alpha, 1 - beta_1, 1 - beta_2, epsilon)
+    for w, d_w, m_w, v_w in zip(weights, d_weights, m, v, strict=True):
+        adam(w, d_w, m_w, v_w, alpha, 1 - beta_1, 1 - beta_2, epsilon)
     return loss
