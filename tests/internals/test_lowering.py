@@ -191,11 +191,11 @@ def test_first_of_equal_scores_and_not_a_number_count() -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "a condition": (lambda x: x if x.sum() > 0 else -x, "a value is asked for"),
-    "a number": (lambda x: x * float(x.sum()), "a value is asked for"),
-    "a conversion": (lambda x: x * np.float32(x.sum()), "a value is asked for|sequence"),
-    "an item": (lambda x: x.sum().item(), "a value is asked for"),
-    "a loop": (lambda x: [row for row in x], "a value is asked for"),  # noqa: C416
+    "a condition": (lambda x: x if x.sum() > 0 else -x, "the value of an array is needed"),
+    "a number": (lambda x: x * float(x.sum()), "the value of an array is needed"),
+    "a conversion": (lambda x: x * np.float32(x.sum()), "the value of an array is needed|sequence"),
+    "an item": (lambda x: x.sum().item(), "the value of an array is needed"),
+    "a loop": (lambda x: [row for row in x], "the value of an array is needed"),  # noqa: C416
     "the batch size": (lambda x: x / len(x), "the batch size"),
     "its inverse": (lambda x: x * (1 / x.shape[0]), "the batch size"),
     "an element": (lambda x: x[0], r"\[0\]"),

@@ -1,4 +1,4 @@
-"""The engine: operations, and their gradients in reverse order."""
+"""The engine: operations, their tracing into programs, and reverse-mode differentiation."""
 
 from tinynet.program.operations import Operation, apply
 from tinynet.program.symbols import Shape, SymbolicTensor

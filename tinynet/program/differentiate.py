@@ -1,4 +1,4 @@
-"""The chain rule for a list of instructions, from the last one back to the first."""
+"""Reverse-mode differentiation of a list of instructions."""
 
 from __future__ import annotations
 
@@ -13,34 +13,11 @@ def reverse(
     backward: Callable[[Any, Any, list[bool]], Sequence[Any]],
     add: Callable[[Any, Any], Any],
 ) -> list[Any]:
-    """Compute gradients with respect to sources.
+    """Compute the gradient of the seeded results with respect to each source; None if unconnected.
 
-    Each instruction's backward function turns the gradient with respect to its result into those
-    with respect to its inputs. The gradients of a value that is used several times are summed, and
-    those that no source needs are not computed.
-
-    Parameters
-    ----------
-    instructions : sequence of Instruction
-        Instructions in execution order.
-    seeds : dict of int to array
-        Upstream gradients of results, by the id of the result.
-    sources : iterable of (tensor or Variable)
-        Values to differentiate with respect to.
-    backward : callable
-        ``backward(instruction, d_y, needs)`` returns a gradient (or None) for each input.
-    add : callable
-        Adds two gradients.
-
-    Returns
-    -------
-    list
-        One gradient for each source; None if no result depends on it.
-
-    Examples
-    --------
-    >>> reverse([], {id(1): 5.0}, [1], lambda i, d, n: [], lambda a, b: a + b)
-    [5.0]
+    `seeds` holds upstream gradients by ``id``. ``backward(instruction, d_y, needs)`` is the
+    vector-Jacobian product of one instruction: a gradient (or None) for each input. Gradients of
+    a value that is used several times are summed with `add`; unneeded ones are not computed.
     """
     sources = [*sources]
     depends = {id(source) for source in sources}

@@ -1,13 +1,13 @@
-"""Formulas: what a function of NumPy arrays computes, noted as a list of elementwise operations.
+"""Formulas: functions of NumPy arrays, traced into graphs of elementwise operations.
 
-The functions of `functional` are called with `Traced` arrays, which have shapes and data types but
-no values. Every ufunc and every reduction becomes a `Node`. The kernel `chain` executes nodes, so
-that the readable function is also the one that runs fast.
+The functions of `functional` are called with `Traced` arrays, which have a shape and a dtype but no
+values. Every ufunc and every reduction becomes a `Node`, and the kernel `chain` executes the nodes.
+So the readable function is also the one that runs fast.
 
-A node belongs to a *space*: rows and columns. Along the rows there may be the batch axis, whose
-size is open. Its result is *full* (one number for each row and column) or a *row value* (one for
-each row, as sums over the last axis are). Sums over all rows are *column values*, of a space of
-their own; sums over everything are scalars.
+A node has an iteration *space* of rows and columns. The batch axis, whose size is unknown, can only
+be part of the rows. A result is *full* (one value per row and column) or a *row value* (one value
+per row, such as a sum over the last axis). Sums over all rows are *column values*, which have
+another space; sums over all elements are scalars.
 """
 
 from __future__ import annotations
@@ -24,39 +24,22 @@ from tinynet.program.tensor import NUMPY_NAMES
 
 Array = np.ndarray[Any, Any]
 
-#: The batch size while formulas are traced: no other size is the same, and none is a multiple.
+#: Batch size during tracing: a large prime, so that no other size equals it or is a multiple of it.
 BATCH = 1_000_003
-#: Threads share rows of at least this length, and one of them adds up what they found for each.
+#: Row length from which threads divide the reduction of rows among them. A sum over all elements
+#: cannot be divided: then one thread adds up the row values in another chain.
 LONG_ROW = 128
-#: The reductions of rows; and with sums over the rows.
+#: Reductions over a row, and these together with the reduction over the rows.
 OF_ROWS = ("row_sum", "row_max", "row_min")
 REDUCTIONS = (*OF_ROWS, "sum_col")
 
 
-class Untraceable(Exception):  # noqa: N818  # it is no error for the user
-    """The function does something that is no elementwise operation: Python must run it."""
+class Untraceable(Exception):  # noqa: N818  # control flow, not a user-visible error
+    """Raised if a function is not a formula of elementwise operations: Python must run it."""
 
 
 def require_own(thing: Any, *names: str) -> None:
-    """Raise an error if a method of an object is the user's: it may do more than a formula says.
-
-    Parameters
-    ----------
-    thing : object
-        Constraint, regularizer or optimizer.
-    *names : str
-        Methods.
-
-    Raises
-    ------
-    Untraceable
-        If tinynet does not define one of them.
-
-    Examples
-    --------
-    >>> from tinynet import constraints
-    >>> require_own(constraints.NonNeg(), "project")
-    """
+    """Raise `Untraceable` unless tinynet defines the methods: a custom one may be no formula."""
     for name in names:
         module = getattr(getattr(type(thing), name, None), "__module__", None)
         if not str(module).startswith("tinynet."):
@@ -64,7 +47,7 @@ def require_own(thing: Any, *names: str) -> None:
 
 
 class Space(NamedTuple):
-    """Rows and columns: ``per`` rows for each example of the batch, or just so many."""
+    """Iteration space: ``per`` rows per example if `batched`, otherwise ``per`` rows in total."""
 
     batched: bool
     per: int
@@ -72,7 +55,7 @@ class Space(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Number of elements of an example, or of all of them without a batch."""
+        """Number of elements per example if batched, otherwise in total."""
         return self.per * self.columns
 
 
@@ -80,22 +63,11 @@ SCALAR = Space(False, 1, 1)
 
 
 class Node:
-    """One elementwise operation, reduction, or value from elsewhere (`operation` is "leaf").
+    """Elementwise operation or reduction of the kernel `chain`, or a "leaf" (an external value).
 
-    Attributes
-    ----------
-    operation : str
-        Name in the table of the kernel `chain`.
-    inputs : list of Node
-        Its inputs.
-    space : Space
-        Where it is computed.
-    is_row : bool
-        Whether its result is one number for each row.
-    result : Space
-        The space of the result: another one for sums over rows and over everything.
-    source : object
-        Of a leaf: what it stands for; of a constant: the number.
+    It is computed in `space`; `result` is the space of its result, which is a different one for
+    sums over rows or over all elements. `is_row`: one value per row. `source`: the origin of a
+    leaf, the value of a constant, or the Variables that an optimizer step updates in place.
     """
 
     __slots__ = ("inputs", "is_row", "operation", "result", "source", "space")
@@ -114,7 +86,7 @@ class Node:
 
     @property
     def is_update(self) -> bool:
-        """Whether it is a step of an optimizer: it changes the Variables in `source` in place."""
+        """Whether this is an optimizer step, which updates the Variables in `source` in place."""
         return isinstance(self.source, tuple) and self.operation != "leaf"
 
     def __repr__(self) -> str:
@@ -123,7 +95,7 @@ class Node:
 
 @functools.lru_cache(1024)
 def space_of(shape: tuple[int, ...]) -> Space:
-    """Return the space of a full array; its first axis may be several rows for each example."""
+    """Return the space of a full array; its first axis may hold several rows per example."""
     if not shape:
         return SCALAR
     batched = shape[0] % BATCH == 0 and shape[0] > 0
@@ -137,31 +109,31 @@ def space_of(shape: tuple[int, ...]) -> Space:
 
 @functools.lru_cache(1024)
 def _without_values(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Return an array of one number that stands for all; NaN gives itself away."""
+    """Return an array that repeats one element; NaN if possible, so that any use is detected."""
     one = np.full((), np.nan if dtype.kind == "f" else 1, dtype)
     return np.lib.stride_tricks.as_strided(one, shape, (0,) * len(shape))
 
 
 class Traced(np.ndarray[Any, Any]):
-    """An array of a formula: it has a shape and a data type; its values are not known.
+    """Array of a formula: it has a shape and a dtype, but its values are unknown.
 
-    In-place operations give the object another node, as they give an array other values.
+    An in-place operation replaces `node`, as it would replace the values of an ordinary array.
     """
 
     node: Node
 
     def __array_finalize__(self, other: Any) -> None:
-        """Views get their node from the method that makes them."""
+        """Do nothing: the method that creates a view sets its node."""
 
     @classmethod
     def of(cls, node: Node, shape: tuple[int, ...], dtype: Any = np.float32) -> Traced:
-        """Return the array of a node."""
+        """Return the array that a node computes."""
         made: Traced = _without_values(shape, np.dtype(dtype)).view(cls)
         made.node = node
         return made
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        """Note an elementwise operation, or a reduction."""
+        """Record an elementwise operation or a reduction."""
         outs = options.pop("out", None)
         if method == "reduce":
             (x,) = inputs
@@ -175,14 +147,14 @@ class Traced(np.ndarray[Any, Any]):
         return _written(made, outs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Note one of the other functions of NumPy, or refuse it."""
+        """Record another NumPy function, or raise `Untraceable`."""
         known = _FUNCTIONS.get(function.__name__)
         if known is None or not kwargs.keys().isdisjoint(("initial", "where")):
             raise Untraceable(function.__name__)
         return known(*args, **kwargs)
 
     def __getitem__(self, key: Any) -> Any:
-        """Return a view with more or fewer axes of size 1: no element may be chosen."""
+        """Return a view with axes of size 1 added or removed; elements cannot be selected."""
         parts = key if isinstance(key, tuple) else (key,)
         made = _stand_in(self)[key] if all(map(_keeps_all, parts)) else None
         if made is None or made.size != self.size:
@@ -190,7 +162,7 @@ class Traced(np.ndarray[Any, Any]):
         return _view(self, made.shape)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Give all elements other values, or some, by a mask."""
+        """Replace all elements, or those selected by a boolean mask of the same shape."""
         if isinstance(key, Traced) and key.dtype == bool and key.shape == self.shape:
             self.node = _call(np.where, [key, value, self]).node
         elif type(key) is not int and _keeps_all(key):
@@ -199,7 +171,7 @@ class Traced(np.ndarray[Any, Any]):
             raise Untraceable(f"[{key}] = ...")
 
     def astype(self, dtype: Any, **_: Any) -> Any:  # type: ignore[override]
-        """Return it as float32: a mask holds 0 and 1, as it does in the kernel."""
+        """Convert to float32; a boolean mask already holds 0.0 and 1.0 in the kernel."""
         if np.dtype(dtype) == self.dtype:
             return self
         if np.dtype(dtype) != np.float32:
@@ -209,7 +181,7 @@ class Traced(np.ndarray[Any, Any]):
         return Traced.of(self.node, self.shape)
 
     def reshape(self, *shape: Any, **_: Any) -> Any:
-        """Return it in another shape."""
+        """Return a view with another shape."""
         given = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
         known = math.prod(s for s in given if s != -1)
         return _view(self, tuple(self.size // known if s == -1 else s for s in given))
@@ -219,15 +191,15 @@ class Traced(np.ndarray[Any, Any]):
         return Traced.of(self.node, self.shape, self.dtype)
 
     def fill(self, value: Any) -> None:
-        """Give all elements one value."""
+        """Set all elements to one value."""
         self[...] = value
 
     def __len__(self) -> int:
-        """Return the length of the first axis; the batch size is refused where it is used."""
+        """Return the length of the first axis; use of an unknown batch size is detected later."""
         return int(self.shape[0])
 
     def argmax(self, axis: Any = None, out: Any = None, **_: Any) -> Any:
-        """Return the first column of the largest element, as a float; NaN is the largest."""
+        """Return the column of the first maximum as a float; NaN is the maximum, as in NumPy."""
         if axis not in (-1, self.ndim - 1):
             raise Untraceable("argmax")
         columns = np.arange(self.shape[-1], dtype=np.float32)
@@ -235,14 +207,14 @@ class Traced(np.ndarray[Any, Any]):
         return np.where(is_best, columns, np.float32(self.shape[-1])).min(axis=-1)
 
     def _refuse(self, *_: Any) -> Any:
-        raise Untraceable("a value is asked for")
+        raise Untraceable("the value of an array is needed")
 
     __bool__ = __float__ = __int__ = __index__ = __iter__ = _refuse
     item = tolist = tobytes = _refuse  # type: ignore[assignment]
 
 
 def _keeps_all(part: Any) -> bool:
-    """Return whether an index selects everything, if it is for an axis of size 1."""
+    """Return whether an index selects everything; an integer must index an axis of size 1."""
     if type(part) is int:
         return part in (0, -1)
     return part is None or part is Ellipsis or (isinstance(part, slice) and part == slice(None))
@@ -254,7 +226,7 @@ def _stand_in(x: Traced) -> Array:
 
 
 def _view(x: Traced, shape: tuple[int, ...]) -> Traced:
-    """Return the same elements in another shape."""
+    """Return the same elements with another shape."""
     if math.prod(shape) != x.size:
         raise Untraceable(f"{x.size} elements in {shape}")
     space_of(shape)
@@ -262,16 +234,16 @@ def _view(x: Traced, shape: tuple[int, ...]) -> Traced:
 
 
 def constant(value: Any) -> Node:
-    """Return the node of a number."""
+    """Return the node of a scalar constant."""
     if value != value:
-        raise Untraceable("a value is asked for")  # as by np.float32(x)
+        raise Untraceable("the value of an array is needed")  # from np.float32(x)
     if value and math.isfinite(value) and (value % BATCH == 0 or (1 / value) % BATCH == 0):
         raise Untraceable("the batch size is used as a number")
     return Node("constant", [], SCALAR, source=np.float32(value))
 
 
 def as_traced(value: Any) -> Traced:
-    """Return an operand as a traced array."""
+    """Convert an operand to a traced array."""
     if isinstance(value, Traced):
         return value
     if isinstance(value, bool | int | float | np.bool_):
@@ -280,18 +252,18 @@ def as_traced(value: Any) -> Traced:
     if array.dtype.kind not in "fbiu" or (array.dtype.kind == "f" and array.itemsize > 4):
         raise Untraceable(f"an operand of {array.dtype}")
     if np.isnan(array).any() and array.ndim:
-        raise Untraceable("an array whose values are not known")
+        raise Untraceable("an array without values")
     dtype = bool if array.dtype == bool else np.float32
     if array.size == 1:
         return Traced.of(constant(array.item()), array.shape, dtype)
     if BATCH in array.shape:
-        raise Untraceable("an array of the batch's size")
+        raise Untraceable("an array with the batch size")
     flat = np.ascontiguousarray(array, np.float32)
     return Traced.of(Node("leaf", [], space_of(array.shape), source=flat), array.shape, dtype)
 
 
 def _like(x: Traced, shape: tuple[int, ...], dtype: Any) -> Traced:
-    """Return x broadcast to a shape."""
+    """Broadcast x to a shape."""
     if x.shape == shape:
         return x
     if x.node.result == SCALAR and not x.node.is_row:
@@ -305,12 +277,12 @@ _MASKS = {
     "greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_and",
     "logical_or", "logical_not", "isnan",
 }  # fmt: skip
-# What operations are if all operands are masks.
+# Replacements for operations whose operands are all boolean masks.
 _OF_MASKS = {
     "add": "logical_or", "maximum": "logical_or", "multiply": "logical_and",
     "minimum": "logical_and", "copy": "logical_or", "absolute": "logical_or",
 }  # fmt: skip
-# Operations whose results are whole numbers, of more than 24 bits, if their operands are.
+# Operations that NumPy computes exactly for integers, also for those beyond float32's 24 bits.
 _OF_INTEGERS = {
     "add", "subtract", "multiply", "mod", "floor_divide", "power", "maximum", "minimum",
     "absolute", "negative", "sign", "square",
@@ -318,7 +290,7 @@ _OF_INTEGERS = {
 
 
 def _call(function: Any, operands: Any) -> Traced:
-    """Note an elementwise operation; some are composed of others."""
+    """Record an elementwise operation, possibly as a composition of others."""
     name = function.__name__
     name = _NAMES.get(name, name)
     composed = _COMPOSED.get(name)
@@ -344,31 +316,31 @@ def _call(function: Any, operands: Any) -> Traced:
 
 
 def _kind(value: Any) -> str:
-    """Return the kind of data that an operand of NumPy has: "f", "i", "u" or "b"."""
+    """Return the NumPy dtype kind of an operand: "f", "i", "u" or "b"."""
     return np.asarray(value).dtype.kind if not isinstance(value, Traced) else value.dtype.kind
 
 
 def _refuse_integers(name: str, xs: list[Traced]) -> None:
-    """Refuse what NumPy computes exactly, and float32 does not."""
+    """Raise `Untraceable` for integer operations that are exact in NumPy but not in float32."""
     if name in _OF_INTEGERS:
         raise Untraceable("integers")
-    if name in _MASKS and len(xs) == 2:  # a comparison is exact if one number is small
+    if name in _MASKS and len(xs) == 2:  # exact if one operand is small
         known = [x.node.source for x in xs if isinstance(x.node.source, np.float32 | np.ndarray)]
         if not any(np.all(np.abs(values) < 1 << 24) for values in known):
             raise Untraceable("integers")
 
 
 def _elementwise(name: str, xs: list[Traced], shape: tuple[int, ...], dtype: Any) -> Traced:
-    """Make the node of an operation whose operands are broadcast to a shape."""
+    """Return the array of an operation whose operands are broadcast to a shape."""
     space, is_row = _home(xs, shape)
     inputs = [x.node if space == SCALAR else _placed(x, shape, space, is_row) for x in xs]
     return Traced.of(Node(name, inputs, space, is_row), shape, dtype)
 
 
 def _home(xs: list[Traced], shape: tuple[int, ...]) -> tuple[Space, bool]:
-    """Return the space of a result: row values stay in the space of the rows they come from."""
+    """Return the space of a result; row values stay in the space that they were reduced from."""
     if all(x.node.result == SCALAR and not x.node.is_row for x in xs):
-        return SCALAR, False  # whatever shape it is broadcast to
+        return SCALAR, False  # for any shape that it is broadcast to
     space = space_of(shape)
     for own in {x.node.space for x in xs if x.node.is_row}:
         of_rows = Space(own.batched, own.per, 1)
@@ -380,7 +352,7 @@ def _home(xs: list[Traced], shape: tuple[int, ...]) -> tuple[Space, bool]:
 
 
 def _placed(x: Traced, shape: tuple[int, ...], space: Space, is_row: bool = False) -> Node:
-    """Return the node of an operand, which lies in a space as NumPy broadcasts it to a shape."""
+    """Return the node of an operand, aligned with a space as NumPy's broadcasting requires."""
     node, own = x.node, (1,) * (len(shape) - x.ndim) + x.shape
     if x.dtype == np.int64 and space.columns != 1 and placement(node, space) != "row":
         node = _converted(node)
@@ -394,19 +366,20 @@ def _placed(x: Traced, shape: tuple[int, ...], space: Space, is_row: bool = Fals
         return node
     if not wanted:
         raise Untraceable(f"{x.shape} in {shape}")
-    # In a square, a view such as (K, 1) of (K,) lies where its node does not.
+    # In a square space, sizes alone cannot tell a row value from a column value, so a view such as
+    # (K, 1) of (K,) needs a copy with the right orientation.
     across = Space(False, 1, space.columns)
     return Node("copy", [node], space._replace(columns=1) if wanted == "row" else across)
 
 
 def _converted(node: Node) -> Node:
-    """Return integers of 8 bytes as float32: a chain reads them one after the other."""
+    """Convert 8-byte integers to float32 in a space of one column: chains read them one by one."""
     own = node.result
     return Node("copy", [node], Space(own.batched, own.size, 1))
 
 
 def placement(node: Node, space: Space) -> str:
-    """Say how the elements of a node lie in a space: "full", "row", "column" or "scalar"."""
+    """Return how a node is laid out in a space: "full", "row", "column" or "scalar"."""
     own = node.result
     if node.is_row:
         if node.space == space:
@@ -425,7 +398,7 @@ def placement(node: Node, space: Space) -> str:
 
 
 def _written(made: Traced, outs: Any) -> Any:
-    """Give the arrays of ``out=`` the result."""
+    """Assign the result to the arrays of ``out=``."""
     if outs is None:
         return made
     (out,) = outs
@@ -441,7 +414,7 @@ def _written(made: Traced, outs: Any) -> Any:
 def _reduce(
     name: str, x: Any, axis: Any = 0, dtype: Any = None, keepdims: bool = False, **_: Any
 ) -> Traced:
-    """Note a reduction over the last axis, over all others, or over all."""
+    """Record a reduction over the last axis, over all other axes, or over all axes."""
     x = as_traced(x)
     if x.dtype == np.int64 or (dtype is not None and np.dtype(dtype) not in (np.float32, x.dtype)):
         raise Untraceable("dtype=")
@@ -466,12 +439,12 @@ def _reduce(
     of_rows = x.ndim > 1 and axes == [x.ndim - 1]
     if not left and not of_rows:
         if name != "add":
-            raise Untraceable(f"{name} over everything")
+            raise Untraceable(f"{name} over all axes")
         if node.is_row and space.columns >= LONG_ROW:
             space = Space(space.batched, space.per, 1)
         elif node.operation == "divide" and node.inputs[0].operation == "row_sum":
             total, count = node.inputs
-            if count.operation == "constant":  # of means of rows: their sums are not needed
+            if count.operation == "constant":  # a mean of row means needs no row sums
                 (inner,) = total.inputs
                 total = Node("sum_all", [inner], space, result=SCALAR)
                 return Traced.of(Node("divide", [total, count], SCALAR), shape)
@@ -493,7 +466,7 @@ def _reduce(
 
 
 def _count(x: Traced, axis: Any = None) -> Traced:
-    """Return the number of elements; a number of the step if the batch size is a factor."""
+    """Return the number of elements, a per-step scalar if it depends on the batch size."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else [axis]
     number = math.prod(x.shape[a] for a in axes)
     if number == 0 or number % BATCH:
@@ -534,14 +507,14 @@ def _var(
 
 
 def _all(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    """Return whether all elements are true, along the last axis or everywhere."""
+    """Return whether all elements are true, along the last axis or over all axes."""
     if axis is None:
         return np.sum(np.where(x, 0.0, 1.0), keepdims=keepdims) == 0
     return np.where(x, 1.0, 0.0).min(axis=axis, keepdims=keepdims) == 1
 
 
 def _ratio(a: Traced, b: Traced) -> Traced:
-    """Return the ratio of two sizes."""
+    """Return the integer ratio of two sizes."""
 
     def factor(x: Traced) -> tuple[bool, float]:
         if x.node.operation == "constant":
@@ -560,7 +533,7 @@ def _ratio(a: Traced, b: Traced) -> Traced:
 
 
 def _logaddexp(a: Traced, b: Traced) -> Any:
-    """Log(exp(a) + exp(b)) without overflow; equal infinities stay what they are."""
+    """Compute ``log(exp(a) + exp(b))`` without overflow; equal infinities stay unchanged."""
     low, high = np.minimum(a, b), np.maximum(a, b)
     return np.where(a == b, a + math.log(2), high + np.log1p(np.exp(low - high)))
 
@@ -576,12 +549,12 @@ def _erfc_of(x: Any) -> Any:
     return _elementwise("erfc", [as_traced(x)], x.shape, np.float32)
 
 
-#: Powers that are products or roots, by their exponents.
+#: Powers that are replaced by products or square roots, by exponent.
 _POWERS: dict[float, Callable[[Any], Any]] = {
     2: lambda x: x * x, 1: lambda x: x, 0.5: np.sqrt, -1: lambda x: 1.0 / x
 }  # fmt: skip
 
-#: Operations that are composed of those of the table.
+#: Operations that are composed of those of the kernel's table.
 _COMPOSED: dict[str, Callable[..., Any]] = {
     "logaddexp": _logaddexp,
     "reciprocal": lambda x: 1 / x,
@@ -606,7 +579,7 @@ def _filled(value: float) -> Callable[..., Any]:
     return function
 
 
-#: Other functions of NumPy.
+#: Other NumPy functions that can be traced.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "size": _count,
     "shape": lambda x: x.shape,
@@ -632,7 +605,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 _FUNCTIONS["amax"], _FUNCTIONS["amin"] = _FUNCTIONS["max"], _FUNCTIONS["min"]
 
 
-# The methods of an array; those that are not defined would give arrays without a node.
+# Array methods. Every other method raises `Untraceable`: it would return an array without a node.
 def _method(function: Any) -> Any:
     return lambda x, *args, **kwargs: x.__array_function__(function, (), (x, *args), kwargs)
 

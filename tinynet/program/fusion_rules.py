@@ -1,4 +1,4 @@
-"""Rules for the calls and chains of a lowered program. None of them changes a bit."""
+"""Fusion rules for kernel calls and chains of a lowered program; results stay bit-identical."""
 
 from __future__ import annotations
 
@@ -9,25 +9,20 @@ from tinynet.program.formula import SCALAR, Node, Untraceable, placement
 from tinynet.program.lowering import Call, Group, Register
 
 _GRADIENTS = {"kernel_gradient": "learn", "kernel_gradient_csr": "learn_csr"}
-#: Numbers of a gradient that stays in the cache anyway: the machine joins such updates.
+#: Elements of a gradient that stays in the cache anyway: the machine joins such updates instead.
 _SMALL = 1 << 13
-#: What the kernel `learn_csr_adam` computes before the update: weight decay, and the gradient of
-#: an L2 penalty. Each is an operation and its operands.
+#: Operations that `learn_csr_adam` can apply before the Adam update: weight decay and the gradient
+#: of
+#: an L2 penalty, as patterns of an operation and its operands.
 _DECAYED = ("subtract", "w", ("multiply", ("multiply", "w", "decay"), "rate"))
 _PENALIZED = ("add", "d_w", ("multiply", "penalty", "w"))
 
 
 def learn(groups: list[Group], kept: set[Node]) -> None:
-    """Update a kernel block by block, while the block's gradient is in the cache.
+    """Fuse a kernel's gradient and its update: each block is updated while its gradient is cached.
 
-    The gradient of all of it is never written to memory.
-
-    Parameters
-    ----------
-    groups : list of Group
-        The program; changed in place.
-    kept : set of Node
-        Values that must be in memory in the end.
+    The complete gradient is never written to memory. `groups` is changed in place; `kept` are the
+    values that must be in memory at the end.
     """
     for group in [*groups]:
         call = group.call
@@ -51,7 +46,7 @@ def _read(group: Group) -> set[Node]:
 
 
 def _is_update(group: Group, gradient: Node) -> bool:
-    """Return whether each element of a group depends on those at the same place only."""
+    """Return whether a group is an elementwise update in the gradient's space."""
     space = group.space
     if group.call is not None or group.tag is None or space is None or space.batched:
         return False
@@ -67,7 +62,7 @@ def _is_update(group: Group, gradient: Node) -> bool:
 
 
 def _learning(call: Call, update: Group, gradient: Node) -> Call:
-    """Return the call that computes the gradient of blocks and updates them."""
+    """Return the kernel call that computes the gradient in blocks and applies the update."""
     words = {name: word for name, word in call.words.items() if name != "out"}
     kernel = _GRADIENTS[call.kernel]
     reads = [*call.reads]
@@ -83,7 +78,7 @@ def _learning(call: Call, update: Group, gradient: Node) -> Call:
 
 
 def _adam_words(update: Group, gradient: Node) -> dict[str, Any] | None:
-    """Return the words of Adam, or None if an update is something else."""
+    """Return the words of `learn_csr_adam`, or None if the update does something else."""
     node = update.nodes[-1]
     if node.operation != "adam":
         return None
@@ -104,7 +99,7 @@ def _adam_words(update: Group, gradient: Node) -> dict[str, Any] | None:
 
 
 def _matches(node: Node, pattern: Any, values: dict[str, Node]) -> bool:
-    """Return whether a node is what a pattern says; note the values that it names."""
+    """Return whether a node matches a pattern; store the nodes that it names in `values`."""
     if isinstance(pattern, str):
         return values.setdefault(pattern, node) is node
     operation, *operands = pattern
@@ -113,9 +108,9 @@ def _matches(node: Node, pattern: Any, values: dict[str, Node]) -> bool:
 
 
 def gate(groups: list[Group], kept: set[Node]) -> None:
-    """Apply the gradient of a rectifier in the product that computes what it is multiplied by.
+    """Fuse the backward function of ReLU into the product that computes its upstream gradient.
 
-    See `learn` for the parameters.
+    The arguments are those of `learn`.
     """
     for group in [*groups]:
         call = group.call
@@ -148,7 +143,7 @@ def gate(groups: list[Group], kept: set[Node]) -> None:
 
 
 def drop_unused(groups: list[Group], kept: set[Node]) -> None:
-    """Remove nodes that nobody reads."""
+    """Remove nodes whose results are not read."""
     needed = set(kept)
     for group in reversed(groups):
         nodes = []
@@ -162,12 +157,12 @@ def drop_unused(groups: list[Group], kept: set[Node]) -> None:
     groups[:] = [g for g in groups if g.nodes or g.call is not None]
 
 
-#: The rules by name, in the order in which they are applied.
+#: Rules by name, in order of application.
 RULES = {"gate": gate, "learn": learn}
 
 
 def apply_rules(groups: list[Group], kept: set[Node]) -> None:
-    """Apply every rule that is enabled; see `learn` for the parameters."""
+    """Apply all enabled rules; the arguments are those of `learn`."""
     for name, rule in RULES.items():
         if config.is_enabled(name):
             rule(groups, kept)

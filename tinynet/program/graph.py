@@ -1,4 +1,4 @@
-"""The graph of a model: layers and operations, and the tensors they are applied to."""
+"""Graph of a model: calls of layers and operations on symbolic tensors."""
 
 from __future__ import annotations
 
@@ -12,53 +12,21 @@ from tinynet.program.symbols import Node, SymbolicTensor
 
 @dataclass(frozen=True)
 class Ref:
-    """A symbolic tensor in a plan: the call that computes it, and which of its results it is.
-
-    Parameters
-    ----------
-    call : int
-        Number of the call; negative for inputs.
-    result : int
-        Number of the result.
-
-    Examples
-    --------
-    >>> Ref(0, 1) == Ref(0, 1)
-    True
-    """
+    """Reference to a symbolic tensor in a plan: index of its call (negative: input) and result."""
 
     call: int
     result: int
 
 
 class Graph:
-    """The calls of layers and operations between symbolic inputs and outputs.
-
-    Parameters
-    ----------
-    inputs, outputs : SymbolicTensor, or nested list or dict of them
-        Where the graph begins and ends.
-
-    Raises
-    ------
-    ValueError
-        If an output is not computed from the inputs.
-
-    Examples
-    --------
-    >>> from tinynet import Input, ops
-    >>> x = Input((3,))
-    >>> graph = Graph(x, ops.exp(x) + 1.0)
-    >>> [node.operation.name for node in graph.nodes]
-    ['exp', 'add']
-    """
+    """Calls of layers and operations that connect symbolic inputs to outputs."""
 
     def __init__(self, inputs: Any, outputs: Any) -> None:
         for name, given in (("inputs", inputs), ("outputs", outputs)):
             for leaf in flattened(given):
                 if not isinstance(leaf, SymbolicTensor):
                     raise TypeError(
-                        f"{name} must be what Input or a layer applied to it returned. "
+                        f"{name} must be symbolic tensors, as returned by Input or a layer. "
                         f"Received: {type(leaf).__name__}"
                     )
         self.inputs = inputs
@@ -67,23 +35,23 @@ class Graph:
             raise ValueError(
                 f"inputs must be different tensors. Received: {[s.name for s in self.entries]}"
             )
-        # Which tensor is meant by one that may be any of several.
+        # Selected alternative of each tensor that may represent several tensors.
         self._meant: dict[int, tuple[SymbolicTensor, SymbolicTensor]] = {}
-        self._order: list[Any] = []  # operations as they are met, from the outputs backwards
+        self._order: list[Any] = []  # layers and calls in depth-first order from the outputs
         all_nodes: list[Node] = []
         done: set[int] = set()
         self.outputs = mapped(lambda s: self._connected(s, all_nodes, done), outputs)
-        #: The calls, each after those that it depends on.
+        #: Calls in topological order.
         self.nodes = [node for node in all_nodes if node.inputs]
-        #: The same in the order in which Keras makes them: by depth.
+        #: The same calls in Keras' order: by decreasing depth.
         self.calls: list[Node] = []
-        #: Layers and operations in Keras' order: by depth, the first ones first.
+        #: Layers and operations in Keras' order: by decreasing depth.
         self.operations = self._by_depth(all_nodes)
 
     def _connected(
         self, output: SymbolicTensor, nodes: list[Node], done: set[int]
     ) -> SymbolicTensor:
-        """Add the calls that compute an output."""
+        """Append the calls that compute an output to `nodes`; return the output."""
         found = self._calls_behind(output, done)
         if found is None:
             raise ValueError(
@@ -96,19 +64,19 @@ class Graph:
         return self.meant(output)
 
     def meant(self, value: Any) -> Any:
-        """Return the tensor that is meant by one that may be any of several."""
+        """Return the selected alternative of a tensor that may represent several tensors."""
         return self._meant.get(id(value), (value, value))[1]
 
     def _calls_behind(
         self, symbol: SymbolicTensor, done: set[int], is_search: bool = False
     ) -> list[Node] | None:
-        """Return the calls that compute a tensor, in order; None if inputs are missing."""
+        """Return the calls that compute a tensor, sorted; None if an input is missing."""
         entries = {id(s) for s in self.entries}
         found: list[Node] = []
         met: list[Any] = []
         seen, begun = set(done), set()
         todo: list[tuple[SymbolicTensor, bool]] = [(symbol, False)]
-        while todo:  # depth first, without recursion
+        while todo:  # iterative depth-first search
             at, ready = todo.pop()
             if at.alternatives and id(at) not in self._meant:
                 connected = [a for a in at.alternatives if self._calls_behind(a, set(), True)]
@@ -134,7 +102,7 @@ class Graph:
         return found
 
     def _by_depth(self, nodes: list[Node]) -> list[Any]:
-        """Sort operations by their distance from the outputs, then by when they were met."""
+        """Sort layers and operations by distance from the outputs, then by order of discovery."""
         inside = {id(node) for node in nodes}
         of_node: dict[int, int] = {}
         of_operation: dict[int, int] = {}
@@ -158,17 +126,10 @@ class Graph:
         )
 
     def run(self, inputs: Any) -> Any:
-        """Call everything in order.
+        """Call all layers and operations in order, with `inputs` instead of the symbolic inputs.
 
-        Parameters
-        ----------
-        inputs : tensor, or nested list or dict of them
-            In place of the graph's inputs, structured in the same way or flat.
-
-        Returns
-        -------
-        tensor, or nested list or dict of them
-            In place of the graph's outputs.
+        `inputs` may be flat or structured as the graph's inputs; the result is structured as its
+        outputs.
         """
         values = dict(zip(map(id, self.entries), flattened(inputs), strict=True))
         for node in self.calls:
@@ -181,7 +142,7 @@ class Graph:
         return mapped(lambda s: values[id(s)], self.outputs)
 
     def plan(self) -> list[Any]:
-        """Return the graph as data: entries, calls, inputs and outputs, with `Ref` for tensors."""
+        """Return the graph as data: entries, calls, inputs and outputs; `Ref` replaces tensors."""
         refs: dict[int, Ref] = {id(s): Ref(-1 - k, 0) for k, s in enumerate(self.entries)}
 
         def ref(value: Any) -> Any:
@@ -198,7 +159,7 @@ class Graph:
 
 
 def rename(symbols: list[Any], name: str | None) -> None:
-    """Name the call of an operation that computes symbolic tensors, if it has a name."""
+    """Set the name of the call that computes these symbolic tensors, unless the name is None."""
     for symbol in symbols if name is not None else ():
         symbol.node.own_name = name
 
@@ -206,21 +167,10 @@ def rename(symbols: list[Any], name: str | None) -> None:
 def rebuilt(
     plan: list[Any], entry: Callable[..., SymbolicTensor], replace: Callable[[Any], Any]
 ) -> Graph:
-    """Build a graph from a plan, with other layers.
+    """Build a graph from a plan of `Graph.plan` with replaced layers and operations.
 
-    Parameters
-    ----------
-    plan : list
-        What `Graph.plan` returned.
-    entry : callable
-        ``entry(layer, shape, dtype)`` returns a symbolic input for that of the plan.
-    replace : callable
-        Returns a layer or an operation for one in the plan.
-
-    Returns
-    -------
-    Graph
-        The graph.
+    ``entry(layer, shape, dtype)`` returns the symbolic input for an entry of the plan, and
+    ``replace(operation)`` the layer or operation to call instead.
     """
     entries, calls, inputs, outputs = plan
     symbols = {Ref(-1 - k, 0): entry(*own) for k, own in enumerate(entries)}

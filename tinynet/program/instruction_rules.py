@@ -1,4 +1,4 @@
-"""Rewrite rules: what is done to the instructions of a program before it is differentiated."""
+"""Rewrite rules, applied to the instructions of a program before it is differentiated."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from tinynet.program.trace import Instruction
 
 
 def linear_relu(instructions: list[Instruction], kept: set[int]) -> None:
-    """Replace a linear operation and the rectifier of its result by one that does both.
-
-    Gain: the rectifier works in place, together with the bias.
-    """
+    """Fuse a linear operation and the ReLU of its result, which then works in place."""
     uses = Counter(id(i) for n in instructions for i in n.inputs)
     makers = {id(n.outputs[0]): n for n in instructions}
     for instruction in [*instructions]:
@@ -32,20 +29,12 @@ def linear_relu(instructions: list[Instruction], kept: set[int]) -> None:
         instructions.remove(instruction)
 
 
-#: The rules by name, in the order in which they are applied.
+#: Rules by name, in order of application.
 RULES = {"linear_relu": linear_relu}
 
 
 def apply_rules(instructions: list[Instruction], results: Sequence[Any]) -> None:
-    """Apply every rule that is enabled.
-
-    Parameters
-    ----------
-    instructions : list of Instruction
-        The program; changed in place.
-    results : sequence of SymbolicTensor
-        Results that must still be computed.
-    """
+    """Apply all enabled rules to the instructions, in place; `results` must still be computed."""
     kept = {id(r) for r in results}
     for name, rule in RULES.items():
         if config.is_enabled(name):

@@ -1,4 +1,4 @@
-"""The operations of layers: the functions of `functional`, with buffers."""
+"""Operations of layers: the functions of `functional`, with reusable buffers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinynet.program.tensor import TABLE, Array
 
 
 def _rows(x: Any) -> Any:
-    """View an array of any number of dimensions as rows."""
+    """View an array as a matrix of rows."""
     return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
@@ -26,7 +26,7 @@ def _as_floats(arrays: list[Any]) -> list[Any]:
 
 
 def _units(x: Array, kernel: Array, bias: Array | None) -> int:
-    """Return the number of units; raise an error if the shapes do not fit."""
+    """Return the number of units; raise an error if the shapes do not match."""
     units: int = kernel.shape[-1]
     if kernel.shape != (x.shape[-1], units) or (bias is not None and bias.shape != (units,)):
         raise _misfit(x, kernel, bias)
@@ -42,20 +42,7 @@ def _misfit(x: Any, kernel: Array, bias: Any) -> ValueError:
 
 
 class Linear(Operation):
-    """``x @ kernel + bias``, followed by the rectifier where `rectifies` is set.
-
-    Parameters
-    ----------
-    name : str
-        Name.
-    rectifies : bool
-        Whether the rectifier is applied, in the same pass over the result.
-
-    Examples
-    --------
-    >>> TABLE["linear"](np.ones((1, 2)), np.ones((2, 1)), np.full(1, 3.0))
-    Tensor([[5.]])
-    """
+    """``x @ kernel + bias``, followed by ReLU in the same pass if `rectifies` is set."""
 
     has_work = True
 
@@ -64,14 +51,14 @@ class Linear(Operation):
         self.rectifies = rectifies
 
     def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
-        """Return the functions for inputs that are rows already."""
+        """Return the functions for inputs that are already 2-dimensional."""
         if self.rectifies or len(inputs[0].shape) != 2:
             return None
         backward = functools.partial(functional.dense_layer_backward, needs=needs)
         return Pure(functional.dense, backward, (0, 2, 3), writes=(1, 2))
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
-        """Return an array of the result's shape."""
+        """Return an array with the shape of the result."""
         x, kernel, bias = arrays
         return np.zeros((*x.shape[:-1], _units(x, kernel, bias)), x.dtype)
 
@@ -87,11 +74,11 @@ class Linear(Operation):
     def gradients(
         self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
-        """Compute the gradients; into `outs` where those are given."""
+        """Compute the gradients, in the arrays of `outs` where given."""
         x, kernel, _ = arrays
         rows, d_z, outs = _rows(x), _rows(d_y), outs or [None] * 3
         d_x = d_kernel = d_bias = None
-        if self.rectifies:  # not in place: others may read the upstream gradient
+        if self.rectifies:  # not in place: the upstream gradient may be read again
             out = work.array("d_z", d_z.shape, d_z.dtype)
             d_z = functional.relu_backward(d_z, _rows(y), _rows(y), out)
         if needs[2]:
@@ -106,19 +93,7 @@ class Linear(Operation):
 
 
 class Activated(Operation):
-    """An activation function as an operation.
-
-    Parameters
-    ----------
-    activation : Activation
-        The activation, with `forward` and `backward`.
-
-    Examples
-    --------
-    >>> from tinynet import activations
-    >>> Activated(activations.relu)(np.array([-1.0, 2.0]))
-    Tensor([0., 2.])
-    """
+    """An activation function as an operation."""
 
     has_work = True
 
@@ -127,16 +102,16 @@ class Activated(Operation):
         self.activation = activation
 
     def __reduce__(self) -> Any:
-        """Copy it as that of the copied activation."""
+        """Copy the operation as that of the copied activation."""
         return getattr, (self.activation, "operation")
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is the built-in activation of its name, without options."""
+        """Whether this is the built-in activation of that name, without options."""
         return bool(getattr(self.activation, "is_built_in", False))
 
     def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
-        """Return the functions of an activation without options, if it has its own."""
+        """Return the forward and backward functions of a built-in activation without options."""
         forward = getattr(functional, self.name, None)
         if not self.is_plain or forward is None or not inputs[0].shape:
             return None
@@ -161,16 +136,16 @@ class Activated(Operation):
 
 
 class Draw(Operation):
-    """Random numbers from 0 to 1 that have the shape of an input, drawn again at each run."""
+    """Uniform random numbers in [0, 1) with the shape of an input, drawn again in every run."""
 
     stateful = has_work = True
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
-        """Return zeros; nothing is drawn."""
+        """Return zeros without drawing."""
         return np.zeros(self._shape(arrays[0], options["noise_shape"]), arrays[0].dtype)
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
-        """Draw them."""
+        """Draw the numbers."""
         x = arrays[0]
         drawn: Array = work.array("drawn", self._shape(x, options["noise_shape"]), x.dtype)
         options["generator"].random(out=drawn, dtype=x.dtype.type)
@@ -185,7 +160,7 @@ class Draw(Operation):
 
 
 class Dropout(Operation):
-    """Inputs whose random number is at least `rate`, scaled up; the others become 0."""
+    """Dropout: inputs whose random number is at least `rate` are scaled up, the others become 0."""
 
     has_work = True
 
@@ -229,7 +204,7 @@ class Normalized(Operation):
 
 
 class BatchNormalization(Normalized):
-    """Rows normalized by their own mean and variance; returns these, too, without gradients."""
+    """Rows normalized by their own mean and variance, which are returned without gradients."""
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
         """Compute the normalized rows, their mean and their variance."""
@@ -241,7 +216,7 @@ class BatchNormalization(Normalized):
     def gradients(
         self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
-        """Compute the gradients with respect to rows, gamma and beta."""
+        """Compute the gradients with respect to the rows, gamma and beta."""
         x, gamma, beta = arrays
         d_gamma = aligned(gamma.shape, gamma.dtype) if needs[1] else None
         d_beta = aligned(beta.shape, beta.dtype) if needs[2] else None
@@ -254,34 +229,34 @@ class BatchNormalization(Normalized):
 
 
 def ready(x: Array) -> Array:
-    """Return an array as kernels take it: contiguous, aligned and writable."""
+    """Return a contiguous, aligned and writable array, as kernels require."""
     return x if x.flags.carray else np.require(x, None, ["C", "A", "W"])
 
 
 def _flatten(x: Any) -> Any:
-    """Return each example as one row."""
+    """Flatten each example to one row."""
     return x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def _in_class(x: Any, *others: Any, **options: Any) -> Any:
-    """Raise an error: `compute` and `gradients` of the operation's class are called instead."""
+    """Raise an error: the class overrides `compute` and `gradients` instead."""
     raise NotImplementedError
 
 
 class Matches(Operation):
-    """The number of rows whose largest score is that of the label."""
+    """Number of rows whose largest score is that of the label."""
 
     def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
         """Return the function itself."""
         return Pure(self.forward, self.forward)
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
-        """Count them."""
+        """Count the rows."""
         return np.asarray(functional.sparse_matches(*arrays))
 
 
 TABLE["linear"] = Linear("linear", rectifies=False)
-#: What the rule for a linear operation and a rectifier makes of them.
+#: Result of the rule that fuses a linear operation and ReLU.
 LINEAR_RELU = Linear("linear_relu", rectifies=True)
 MATCHES = Matches("sparse_matches", functional.sparse_matches, None, 2)
 RESHAPE = Operation(

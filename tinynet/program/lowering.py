@@ -1,9 +1,10 @@
-"""Lowering: the instructions of a program become rows for the runner.
+"""Lowering: converts the instructions of a program to kernel calls, the rows of the runner's table.
 
-Each operation either calls kernels (matrix products, random numbers) or is a formula, whose nodes
-are executed by the kernel `chain`. Nodes of one space whose inputs are there go into one call of
-it: this is the fusion of elementwise operations. Any other instruction, such as a custom layer, is
-run by Python, between two stretches of rows.
+An operation is lowered to kernel calls (matrix products, random numbers) or to a formula, whose
+nodes are executed by the kernel `chain`. Nodes of one iteration space whose inputs are available
+are fused into one call of `chain`: this is the fusion of elementwise operations. Any other
+instruction, such as a
+custom layer, is a Python call between two segments of rows.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ from tinynet.program.tensor import TABLE, to_array
 
 
 class Register:
-    """Memory for the value of a node, planned for the largest batch."""
+    """Memory for the value of a node, allocated for the largest batch size."""
 
-    #: Of an input that lies where the caller has it: what sets its address.
+    #: Name of the word that holds the address of an input in the caller's memory; None otherwise.
     given: str | None = None
 
     def __init__(self, space: Space, is_row: bool = False, itemsize: int = 4) -> None:
@@ -51,11 +52,11 @@ class Register:
 
     @property
     def is_scalar(self) -> bool:
-        """Whether it holds one number, which is kept 16 times."""
+        """Whether it holds one scalar, which is stored 16 times, once per SIMD lane."""
         return self.space == SCALAR
 
     def numbers(self, n: int) -> int:
-        """Return how many numbers it holds for a batch of n examples."""
+        """Return the number of elements for a batch of n examples."""
         if self.is_scalar:
             return 16
         size = self.space.per if self.is_row else self.space.size
@@ -63,55 +64,48 @@ class Register:
 
 
 class Patch:
-    """A word that is set before a call."""
+    """Word that is set before each call, such as the address of an input."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class Scratch:
-    """Memory that only kernels know: its size in bytes depends on the largest batch."""
+    """Scratch memory of kernels; ``size(batch)`` is the number of bytes."""
 
     def __init__(self, size: Callable[[int], int]) -> None:
         self.size = size
 
 
 class Indices:
-    """A value that is rounded to whole numbers where kernels read it as indices."""
+    """Value that kernels read as integer indices; a fraction is truncated."""
 
     def __init__(self, array: Traced) -> None:
         self.array = array
 
 
 class Call:
-    """A kernel call: its name, its words (numbers, nodes, registers, Variables), what it writes."""
+    """Kernel call: the kernel's name, its words, and the nodes that it reads and writes.
+
+    Words are integers, nodes, registers, Variables, or functions of the batch size.
+    """
 
     def __init__(self, kernel: str, words: dict[str, Any], reads: list[Node], writes: list[Node]):
         self.kernel, self.words, self.reads, self.writes = kernel, words, reads, writes
-        #: How many multiplications, for an example or in all: whether it is worth two threads.
+        #: Number of multiplications per example and in total, to decide about a second thread.
         self.work: tuple[int, int] = (0, 0)
-        #: Of `learn`: the gradient that the update reads from scratch memory.
+        #: Gradient that the update of `learn` reads from scratch memory.
         self.gradient: Node | None = None
-        #: What Python does instead of a kernel.
+        #: Call of a Python function instead of a kernel.
         self.python: PythonCall | None = None
 
 
 class PythonCall:
-    """What Python does between two stretches of rows.
+    """Call of a Python function between two segments of rows.
 
-    Parameters
-    ----------
-    name : str
-        Name of the operation.
-    function : callable
-        ``function(arrays, options, work)`` returns a list of results.
-    key : object
-        Part of the `Workspace` that it gets: a backward function gets that of its operation.
-    inputs : list of (Traced, SymbolicTensor, Variable, ndarray or None)
-        Values in registers; results of other calls by Python, whose data type is none of a
-        register's; and what is known.
-    types : list
-        Data types of the inputs.
+    ``function(arrays, options, work)`` returns the results. `inputs` are values in registers
+    (Traced), results of other Python calls (SymbolicTensor), Variables or arrays, converted to the
+    dtypes `types`. `key` selects the `Workspace`; a backward function gets that of its operation.
     """
 
     def __init__(
@@ -120,16 +114,16 @@ class PythonCall:
         self.name, self.function, self.key = name, function, key
         self.inputs, self.types = inputs, types
         self.options: dict[str, Any] = {}
-        #: The results, and where rows read them, if they can.
+        #: Symbols of the results, each with its register, or None if rows cannot read it.
         self.outputs: list[tuple[Any, Traced | None]] = []
 
 
-#: How many values a chain may have: a few less than it has slots.
+#: Limit on the values of a chain, a few less than its number of slots.
 MOST_VALUES = 56
 
 
 class Group:
-    """Nodes of one space, or a call: what one row does."""
+    """Nodes of one iteration space, for one call of `chain`, or one kernel call: one row."""
 
     def __init__(self, space: Space | None, tag: Any = None, call: Call | None = None) -> None:
         self.space, self.tag, self.call = space, tag, call
@@ -137,10 +131,11 @@ class Group:
         self._values: set[Node] = set()
 
     def fits(self, node: Node) -> bool:
-        """Return whether the chain has slots for another node and its inputs.
+        """Return whether the chain has enough slots for another node and its inputs.
 
-        Threads share the rows of a chain, or its columns where it sums over the rows. Long rows are
-        not summed both ways in the same chain.
+        Threads divide the rows of a chain or, if it sums over the rows, its columns. So long rows
+        are
+        not reduced along both axes in the same chain.
         """
         if node.operation in REDUCTIONS and node.space.columns >= LONG_ROW:
             reductions = [n for n in [*self.nodes, node] if n.operation in REDUCTIONS]
@@ -155,20 +150,20 @@ class Group:
 
 
 class Lowering:
-    """Collects the calls and nodes of a program, in order, and groups them."""
+    """Collects the kernel calls and nodes of a program in order and groups them into rows."""
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
         self._place: dict[Node, int] = {}
         self._known: dict[Any, Node] = {}
-        #: The last groups that read each Variable, and the nodes that it was set to.
+        #: Index of the last group that reads each Variable, by id.
         self._readers: dict[int, int] = {}
         self.current: dict[Any, Traced] = {}
-        #: The shapes of Variables, by their ids.
+        #: Shapes of Variables, by id.
         self.shapes: dict[Any, tuple[int, ...]] = {}
         self._floor = 0
         self.tag: Any = None
-        #: Nodes that are kept in registers, whoever reads them.
+        #: Nodes that must be stored in registers, independent of their readers.
         self.registers: dict[Node, Any] = {}
         self._leaves: dict[Any, Traced] = {}
         self._spread: dict[Node, Node] = {}
@@ -177,7 +172,7 @@ class Lowering:
     # ------------------------------------------------------------ values
 
     def leaf(self, source: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> Traced:
-        """Return a value that lies in memory already: a Variable, an array, a register."""
+        """Return a value that is already in memory: a Variable, an array or a register."""
         key = id(source) if not isinstance(source, tuple) else source
         if key in self.current:
             return self.current[key].reshape(shape)
@@ -189,27 +184,27 @@ class Lowering:
         return self._leaves[key]
 
     def number(self, *key: Any) -> Traced:
-        """Return a scalar that changes from step to step; the key says which."""
+        """Return the per-step scalar with this key."""
         return self.leaf(key, ())
 
     # ------------------------------------------------------------ order
 
     def add(self, traced: Traced) -> Traced:
-        """Note the nodes that a value is computed by; return it."""
+        """Add the nodes that compute a value to groups; return the value."""
         node = self._added(traced.node)
         return Traced.of(node, traced.shape, traced.dtype)
 
     def _added(self, node: Node, earliest: int = 0) -> Node:
-        """Note a node and its inputs, in no earlier group than this one."""
+        """Add a node and its inputs to groups, none of them before group `earliest`."""
         if node in self._place or node.operation == "constant":
             return node
         if node.operation == "leaf":
-            if isinstance(node.source, tuple):  # the same number is one leaf
+            if isinstance(node.source, tuple):  # one leaf for each per-step scalar
                 node = self._known.setdefault(node.source, node)
             return node
         for i in node.inputs:
             earliest = max(earliest, self._floor, self._after(i, node))
-        # What is computed for this node alone goes into the same chain: it needs no register.
+        # Inputs that only this node reads go into the same chain, so that they need no register.
         node.inputs = [
             self._scalar(self._added(i, earliest if i.result == node.space else 0), node.space)
             for i in node.inputs
@@ -225,9 +220,9 @@ class Lowering:
         return node
 
     def _scalar(self, node: Node, space: Space) -> Node:
-        """Return a single number of memory as chains of a space read it, 16 times."""
+        """Return a scalar in memory as a chain reads it: broadcast to 16 lanes."""
         single = node.operation == "leaf" and node.result == SCALAR
-        if node.is_row and node.space != space:  # the only row of an array
+        if node.is_row and node.space != space:  # a single row value
             single = not node.space.batched and node.space.per == 1
         if not single or isinstance(node.source, tuple) or node in self._splats:
             return node
@@ -245,7 +240,7 @@ class Lowering:
         return self._spread[node]
 
     def _after(self, i: Node, node: Node) -> int:
-        """Return the first group in which an input is known."""
+        """Return the first group in which the node can read an input."""
         if i not in self._place:
             return self._floor
         place = self._place[i]
@@ -262,7 +257,7 @@ class Lowering:
         return len(self.groups) - 1
 
     def _is_of(self, group: Group, space: Space) -> bool:
-        """Return whether a node of a space may go into a group."""
+        """Return whether a node of this space may be added to a group."""
         tag = None if space == SCALAR else self.tag
         return group.call is None and group.space == space and group.tag == tag
 
@@ -278,7 +273,7 @@ class Lowering:
             self._readers[key] = max(self._readers.get(key, 0), index)
 
     def whole(self, value: Any) -> Traced:
-        """Return a value as kernels read it: a number that stands for many is written so often."""
+        """Return a value as kernels read it; a broadcast scalar is expanded to an array."""
         value = self.add(as_traced(value))
         if value.node.result == SCALAR and not value.node.is_row and value.size != 1:
             return self.add(copied(value))
@@ -292,20 +287,12 @@ class Lowering:
         work: tuple[int, int] = (0, 0),
         **words: Any,
     ) -> list[Traced]:
-        """Note a kernel call; return what it writes.
+        """Add a kernel call; return its results.
 
-        Parameters
-        ----------
-        kernel : str
-            Name of the kernel.
-        reads : dict of str to Traced
-            Its inputs by the names of its words.
-        writes : dict of str to (shape, target)
-            Its results; the target is a Variable, or None for a register.
-        work : tuple of int
-            Multiplications for an example, and besides.
-        **words : object
-            The other words.
+        `reads` and `writes` are inputs and results by the names of the kernel's words. A result is
+        a
+        shape and a target: a Variable, or None for a new register. `work` is the number of
+        multiplications, per example and independent of the batch.
         """
         for name, value in reads.items():
             if name != "indices" and isinstance(value, Traced):
@@ -327,14 +314,9 @@ class Lowering:
         return results
 
     def call_python(self, made: PythonCall, targets: Sequence[Any] = ()) -> None:
-        """Note what Python does, after all that is noted so far, and before all that follows.
+        """Add a Python call, after all groups so far and before all that follow.
 
-        Parameters
-        ----------
-        made : PythonCall
-            The call.
-        targets : sequence of Variable
-            The Variables that it sets.
+        It writes its results and the Variables `targets`.
         """
         made.inputs = [self.add(i) if isinstance(i, Traced) else i for i in made.inputs]
         index = len(self.groups)
@@ -346,19 +328,19 @@ class Lowering:
         call.python = made
         self.groups.append(Group(None, call=call))
         self._floor = index + 1
-        # It may have changed any Variable.
+        # The function may have changed any Variable.
         self.current.clear()
         self._spread.clear()
 
     def store(self, variable: Any, value: Any) -> None:
-        """Set a Variable, after everything that reads its old value."""
+        """Assign to a Variable after all reads of its old value."""
         value = self.add(as_traced(value))
         if value.node.source is variable:
             return
         key = id(variable)
         space = space_of(variable.shape)
         if value.node.is_update and value.node.source[0] is variable:
-            return  # it is there already
+            return  # the update is in place
         if space == SCALAR:
             self.call("pick", {"source": value}, {}, out=variable)
             self.current[key] = Traced.of(value.node, variable.shape)
@@ -372,28 +354,13 @@ class Lowering:
     def update(
         self, name: str, variable: Any, w: Any, gradient: Any, slots: list[Any], numbers: list[Any]
     ) -> Traced:
-        """Note a step of an optimizer that one operation of the chain does in place.
+        """Add an optimizer step that one operation of `chain` does in place; return the new value.
 
-        Parameters
-        ----------
-        name : str
-            Name of the operation.
-        variable : Variable
-            Weight.
-        w, gradient : Traced
-            Its value, which may be decayed already, and its gradient.
-        slots : list of Variable
-            Slots of the optimizer.
-        numbers : list of (Traced or number)
-            The operation's numbers.
-
-        Returns
-        -------
-        Traced
-            The new value.
+        `w` is the value of the Variable, possibly after weight decay, `slots` are the optimizer's
+        Variables, and `numbers` the scalar operands (Traced or numbers) of the operation `name`.
         """
         space = space_of(variable.shape)
-        gradient = self.whole(gradient)  # a penalty reads the weight before it is decayed in place
+        gradient = self.whole(gradient)  # an L2 penalty reads the weight before its in-place decay
         values = [w, gradient, *(self.leaf(v, v.shape) for v in slots), *numbers]
         node = Node(name, [self.add(as_traced(v)).node for v in values], space)
         node.source = variable, *slots
@@ -401,7 +368,7 @@ class Lowering:
         node.inputs = [
             i if k in changed else self._scalar(i, space) for k, i in enumerate(node.inputs)
         ]
-        if space == SCALAR:  # not in a chain of single numbers, which are kept 16 times
+        if space == SCALAR:  # a chain of scalars stores 16 copies
             self.groups.append(Group(space, self.tag))
             index = len(self.groups) - 1
         else:
@@ -415,13 +382,13 @@ class Lowering:
         return made
 
     def _after_readers(self, variable: Any, space: Space) -> int:
-        """Return the first group in which a Variable may be changed."""
+        """Return the first group that may change a Variable."""
         last = self._readers.get(id(variable), -1)
         return last if last < 0 else last + (not self._is_of(self.groups[last], space))
 
 
 def traced_shape(symbol: Any) -> tuple[int, ...]:
-    """Return the shape of a symbolic tensor, its open batch size replaced."""
+    """Return the shape of a symbolic tensor with `BATCH` as the unknown batch size."""
     return tuple(BATCH if size is None else size for size in symbol.shape)
 
 
@@ -429,15 +396,15 @@ def traced_shape(symbol: Any) -> tuple[int, ...]:
 
 
 class Gradients(NamedTuple):
-    """What the gradients of an operation are computed from."""
+    """Arguments of an operation's lowered backward function."""
 
-    #: Upstream gradient, with respect to the first result.
+    #: Upstream gradient of the first result.
     d_y: Any
-    #: The results, None where rows can't read them, and the inputs.
+    #: Results (None if rows cannot read them), and inputs.
     ys: list[Any]
     arrays: list[Any]
     options: dict[str, Any]
-    #: For which inputs a gradient is needed, and the Variables that are set to it.
+    #: Inputs that need a gradient, and the Variables that receive these gradients.
     needs: Sequence[bool]
     outs: Sequence[Any]
 
@@ -449,21 +416,21 @@ def formula_backward(low: Lowering, operation: Any, given: Gradients) -> Any:
 
 
 class Lowered(NamedTuple):
-    """How an operation is lowered."""
+    """Functions that lower an operation."""
 
-    #: ``forward(low, operation, arrays, options)`` returns its result or results.
+    #: ``forward(low, operation, arrays, options)`` returns a result or a tuple of results.
     forward: Callable[..., Any]
     #: ``backward(low, operation, gradients)`` returns a gradient (or None) for each input.
     backward: Callable[..., Any] = formula_backward
 
 
-#: Operations of the table by name, and all others by class. What is not here is run by Python.
+#: Operations of the table by name, others by class. Python runs all that are not listed here.
 NAMED: dict[str, Lowered] = {}
 CLASSES: dict[type, Lowered] = {}
 
 
 def lowered(operation: Any) -> Lowered:
-    """Return how an operation is lowered."""
+    """Return the functions that lower an operation."""
     is_named = operation.name in NAMED and TABLE.get(operation.name) is operation
     found = NAMED[operation.name] if is_named else CLASSES.get(type(operation))
     if found is None:
@@ -472,7 +439,7 @@ def lowered(operation: Any) -> Lowered:
 
 
 def formula(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
-    """Lower an operation as the formula that its forward function is."""
+    """Lower an operation by tracing its forward function."""
     return operation.forward(*arrays, **options)
 
 
@@ -481,9 +448,9 @@ CLASSES[Operation] = Lowered(formula)
 
 def _activated(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
     if not type(operation.activation).__module__.startswith("tinynet."):
-        raise Untraceable("a class of the user's")
+        raise Untraceable("a custom class")
     if hasattr(operation.activation, "function"):
-        raise Untraceable("a function of the user's")
+        raise Untraceable("a custom function")
     return operation.activation.forward(arrays[0])
 
 
@@ -495,13 +462,13 @@ CLASSES[Activated] = Lowered(_activated, _activated_backward)
 
 
 def _rows(x: Any) -> tuple[int, bool, int]:
-    """Return the rows of an example, whether there is a batch axis, and the columns."""
+    """Return the number of rows per example, whether there is a batch axis, and the columns."""
     space = space_of(x.shape)
     return space.per, space.batched, x.shape[-1]
 
 
 def linear(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
-    """Lower ``x @ kernel + bias``, rectified if the operation says so."""
+    """Lower ``x @ kernel + bias``, followed by ReLU if the operation includes it."""
     x, kernel, bias = arrays
     per, batched, d = _rows(x)
     u = kernel.shape[-1]
@@ -521,7 +488,7 @@ def linear(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
 
 
 def _linear_csr(low: Lowering, x: Any, reads: Any, words: Any, shape: Any, work: Any) -> Any:
-    """Lower a linear operation on compressed rows, whose halves have registers of their own."""
+    """Lower a linear operation on a CSR batch, with a register for each half's sums."""
     rectifies, source = words.pop("rectifies"), x.node.source
     rows = {name: Patch(name) for name in ("indptr", "indices", "values")}
     rows["rows"] = Patch(f"order {source.number}")
@@ -602,7 +569,7 @@ CLASSES[BatchNormalization] = Lowered(_batch_normalized, _batch_normalized_backw
 
 
 def _empty(shape: tuple[int, ...]) -> Traced:
-    """Return an array for a result that a function writes to."""
+    """Return an array that a function writes its result to."""
     return Traced.of(Node("constant", [], SCALAR, source=np.float32(0)), shape)
 
 
@@ -615,7 +582,7 @@ CLASSES[Matches] = Lowered(_matches)
 
 
 def copied(x: Any) -> Any:
-    """Return a copy that keeps its value when the Variable is set."""
+    """Return a copy, which is unaffected by later assignments to the Variable."""
     if x.dtype == np.int64:
         raise Untraceable("integers")
     made = Node("copy", [x.node], space_of(x.shape))
@@ -637,16 +604,16 @@ NAMED["assign"] = Lowered(_assign)
 
 # ---------------------------------------------------------------- programs
 
-#: What the stop flag is set to by an index that is out of range.
+#: Value of the stop flag if a lookup index is out of range.
 WRONG_INDEX = 2
-#: The update of the weights, among what Python must do.
+#: Entry of `ProgramLowering.by_python` for the optimizer update.
 UPDATE = "update"
-#: What `register_of` keeps in registers: a mask as 0 and 1.
+#: Dtypes of results that `register_of` stores; a boolean mask is stored as 0.0 and 1.0.
 _KEPT = (np.float32, np.bool_)
 
 
 def register_of(symbol: SymbolicTensor) -> Traced | None:
-    """Return a register for a result of Python; None where rows can't read it."""
+    """Return a register for the result of a Python call; None if rows cannot read it."""
     dtype, shape = np.dtype(symbol.dtype), traced_shape(symbol)
     batches = [len(batch) for batch in examples_of((None,), bool)]
     is_batch = None not in symbol.shape or [e.shape[:1] for e in symbol.examples] == [
@@ -663,31 +630,28 @@ def register_of(symbol: SymbolicTensor) -> Traced | None:
 
 
 class ProgramLowering(Lowering):
-    """Lowers a program: forward, then backward.
+    """Lowers the forward and the backward part of a program.
 
-    Parameters
-    ----------
-    by_python : set
-        The ids of instructions that Python must run, because it runs their backward functions;
-        and `UPDATE`.
+    `by_python` holds the ids of instructions that Python must run because it also runs their
+    backward functions, and possibly `UPDATE`.
     """
 
     def __init__(self, by_python: set[Any]) -> None:
         super().__init__()
         self.by_python = by_python
-        #: The values of symbols that rows can read, by their ids.
+        #: Values that rows can read, by the id of the symbol.
         self.values: dict[int, Any] = {}
-        #: The look-ups, with their indices, which may be wrong.
+        #: Lookups and their indices, to report indices that are out of range.
         self.look_ups: list[tuple[Any, Traced]] = []
-        #: The sums of squares of look-ups' gradients, by the ids of Variables.
+        #: Sums of squares of lookup gradients, by the id of the Variable.
         self.squares: dict[int, list[Traced]] = {}
-        #: How often each Variable is used, by its id.
+        #: Number of uses of each Variable, by id.
         self.uses: collections.Counter[int] = collections.Counter()
-        #: What each call of Python does, and why.
+        #: Reason for each Python call, by the name of the operation.
         self.reasons: dict[str, str] = {}
 
     def value_of(self, value: Any) -> Any:
-        """Return what rows know of an input of an instruction."""
+        """Return an instruction's input as rows read it."""
         if id(value) in self.values:
             return self.values[id(value)]
         if isinstance(value, SymbolicTensor):
@@ -695,15 +659,15 @@ class ProgramLowering(Lowering):
         if hasattr(value, "assign"):
             return self.leaf(value, value.shape)
         if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
-            return value  # what NumPy computes of whole numbers depends on it
+            return value  # NumPy's integer results depend on the exact dtype
         return value if value is None or isinstance(value, int | float) else as_traced(value)
 
     def value(self, symbol: Any) -> Traced:
-        """Return the value of a symbol, for which there are nodes."""
+        """Return the value of a symbol that has been lowered."""
         return self.add(as_traced(self.value_of(symbol)))
 
     def leaf(self, source: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> Traced:
-        """Return a value that lies in memory already."""
+        """Return a value that is already in memory."""
         if hasattr(source, "assign") and source.array.dtype != np.float32:
             raise Untraceable(f"a Variable of {source.array.dtype}")
         return super().leaf(source, shape, dtype)
@@ -727,22 +691,9 @@ class ProgramLowering(Lowering):
             self.values.update(zip(map(id, instruction.outputs), found, strict=True))
 
     def lower_backward(self, program: Any) -> dict[int, Any]:
-        """Lower the backward part of a program.
+        """Lower the backward part; return the gradients by the id of the receiving Variable.
 
-        Parameters
-        ----------
-        program : Program
-            The program.
-
-        Returns
-        -------
-        dict of int to Traced
-            Gradients, by the id of the Variable that they are for.
-
-        Raises
-        ------
-        NeedsPython
-            If Python must run an instruction whose forward function was lowered.
+        Raise `NeedsPython` if Python must run an instruction whose forward function was lowered.
         """
         gradients: dict[int, Any] = {}
         for instruction in program.backward:
@@ -766,7 +717,7 @@ class ProgramLowering(Lowering):
         return gradients
 
     def _inputs_of(self, instruction: Any) -> list[Any]:
-        """Return the inputs of an instruction; of classes of operations, they are all traced."""
+        """Return an instruction's inputs, traced unless its operation is a plain `Operation`."""
         arrays = [self.value_of(i) for i in instruction.inputs]
         operation = instruction.operation
         if not isinstance(operation, LookUp) and any(isinstance(x, Indices) for x in arrays):
@@ -789,12 +740,12 @@ class ProgramLowering(Lowering):
         if ys[0] is None:
             raise Untraceable("a value that is not computed")
         arrays = self._inputs_of(own)
-        shape = getattr(ys[0], "array", ys[0]).shape  # its open axis may be several batches long
+        shape = getattr(ys[0], "array", ys[0]).shape  # axis 0 may span several batches
         if d_y.shape != shape:
             d_y = np.broadcast_to(d_y, shape)
         given = Gradients(d_y, ys, arrays, own.options, operation.needs, operation.outs)
         found = lowered(own.operation).backward(self, own.operation, given)
-        # The result may not depend on an input smoothly.
+        # None means that the result does not depend on this input smoothly: the gradient is zero.
         zeros = (np.broadcast_to(as_traced(0.0), np.shape(x)) for x in arrays)
         return [zero if d is None else d for d, zero in zip(found, zeros, strict=True)]
 
@@ -807,7 +758,7 @@ class ProgramLowering(Lowering):
         if own.operation.has_work and id(own) not in self.by_python:
             raise NeedsPython(id(own))
         if isinstance(own.operation, LookUp) and UPDATE not in self.by_python:
-            raise NeedsPython(UPDATE)  # which reads what it keeps for the optimizer
+            raise NeedsPython(UPDATE)  # it reads slices that the operation keeps for the optimizer
         outs = [out for out in operation.outs if out is not None]
         function = backward_call(operation, own)
         self.run_by_python(instruction, function, id(own), why, outs)
@@ -815,7 +766,7 @@ class ProgramLowering(Lowering):
     def run_by_python(
         self, instruction: Any, function: Any, key: Any, why: str, targets: Sequence[Any] = ()
     ) -> None:
-        """Note that Python runs an instruction."""
+        """Add a Python call that runs an instruction, and record the reason."""
         inputs: list[Any] = []
         for i in instruction.inputs:
             given = self.values.get(id(i), i)
@@ -823,7 +774,7 @@ class ProgramLowering(Lowering):
             if not isinstance(given, Traced | SymbolicTensor) and not hasattr(i, "assign"):
                 given = None if given is None else to_array(given)
             if isinstance(given, Traced) and getattr(given.node.source, "is_sparse", False):
-                raise Untraceable(why)  # Python has no compressed rows
+                raise Untraceable(why)  # Python functions take no CSR batches
             inputs.append(given)
         types = [getattr(i, "dtype", None) for i in instruction.inputs]
         name = instruction.operation.name
@@ -838,5 +789,5 @@ class ProgramLowering(Lowering):
         self.reasons[name] = why
 
 
-class NeedsPython(Exception):  # noqa: N818  # it is no error for the user
-    """Lower the program again, with an instruction that Python runs; its id is the argument."""
+class NeedsPython(Exception):  # noqa: N818  # control flow, not a user-visible error
+    """Raised to lower the program again: Python must run the instruction with this id."""

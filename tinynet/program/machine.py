@@ -1,4 +1,4 @@
-"""The machine: registers, rows and the calls of the runner, for the groups of a lowered program."""
+"""Machine: allocates registers and lays out the rows that execute a lowered program."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tinynet.kernels import (
     csr,
     learn,
     matrix_product,
-    moving_elements,  # noqa: F401  # which rows call
+    moving_elements,  # noqa: F401  # called by rows
     object_code,
     random_numbers,
     runner,
-    step_results,  # noqa: F401  # which rows call
+    step_results,  # noqa: F401  # called by rows
 )
 from tinynet.kernels.kernel_function import FIRST, KERNELS, WORDS
 from tinynet.kernels.row import Kernel
@@ -40,19 +40,19 @@ from tinynet.program.lowering import (
 )
 from tinynet.program.row_order import Table, uses_of
 
-#: Multiplications of a step during which other threads of Python should run.
+#: Multiplications per step from which the GIL is released, so that other Python threads can run.
 _LONG = 1 << 20
 _SUMS = {"sum_col": chain.SUM_COL, "sum_all": chain.SUM_ALL, "sum_squares": chain.SUM_ALL}
 
 
 class Code:
-    """The code and the slots of one chain: refs in place of addresses."""
+    """Operations and slots of one chain; slots refer to values, not yet to addresses."""
 
     def __init__(self, group: Group, machine: Machine) -> None:
         assert group.space is not None
         self.space, self.machine = group.space, machine
         self.is_update = group.tag is not None
-        #: Of each slot its kind, what it is for, and its temporary.
+        #: Kind, value and index of the temporary of each slot.
         self.slots: list[tuple[int, Any, int]] = []
         self.code: list[list[int]] = []
         self.temps = 0
@@ -68,7 +68,7 @@ class Code:
         stores = {}
 
         def may_overwrite(value: Node, variable: Any) -> bool:
-            """Return whether nobody reads the old value of a Variable after a node."""
+            """Return whether no later node reads the old value of the Variable."""
             return value in own and not any(
                 i.operation == "leaf" and i.source is variable
                 for n in nodes[nodes.index(value) + 1 :]
@@ -80,7 +80,7 @@ class Code:
                 continue
             (value,) = node.inputs
             free = value not in stores and value.operation not in _SUMS and not value.is_row
-            # Python may change a Variable before the value is read again.
+            # A Python call may change the Variable before the value is read again.
             free = free and not (machine.has_python and machine.is_needed(value, group))
             if free and may_overwrite(value, node.source):
                 stores[value] = node.source
@@ -102,11 +102,11 @@ class Code:
             inputs = [self.read(i, own) for i in node.inputs]
             if node.is_update:
                 count = 1 + len(node.source)
-                # The kernel's loop over an update reads whole contiguous arrays only.
+                # The kernel's optimizer loop requires whole contiguous arrays.
                 kinds = {placement(i, self.space) for i in node.inputs[:count]}
                 assert self.space.size == 1 or kinds == {"full"}, node
                 arrays, rest = inputs[:count], inputs[count:]
-                if arrays[0] != self._of[node]:  # the decayed weight is elsewhere
+                if arrays[0] != self._of[node]:  # the decayed weight has another slot
                     self.add("copy", self._of[node], arrays[0])
                     arrays[0] = self._of[node]
                 self.add(node.operation, *arrays)
@@ -118,14 +118,14 @@ class Code:
                 to = self.slot(_SUMS[operation], node)
             elif operation == "store":
                 operation, to = "copy", self.slot(chain.OUT, node.source)
-            elif node in self._of:  # which adam goes on with
+            elif node in self._of:  # in place, before an optimizer step
                 to = self._of[node]
             elif node in stores:
                 to = self._of[node] = self.slot(chain.OUT, stores[node])
             elif machine.is_needed(node, group):
                 to = self._of[node] = self.slot(chain.ROW_OUT if is_row else chain.OUT, node)
             else:
-                # An operand of the same kind may be overwritten number by number.
+                # An operand of the same kind may be overwritten element by element.
                 same = [i for i in dying if i.is_row == node.is_row]
                 free_temps += [held.pop(i) for i in same]
                 dying = [i for i in dying if i not in same]
@@ -137,7 +137,7 @@ class Code:
 
     @property
     def mode(self) -> int:
-        """The mode of the chain."""
+        """Mode of the kernel `chain`: `FLAT`, `ROWS` or `COLUMNS`."""
         kinds = {kind for kind, *_ in self.slots}
         of_rows = self.reduces_rows or not kinds.isdisjoint({chain.SUM_ALL, chain.ROW_OUT})
         if chain.SUM_COL in kinds and not of_rows and self.space.columns % 16 == 0:
@@ -145,18 +145,18 @@ class Code:
         return chain.ROWS if self.has_rows else chain.FLAT
 
     def temp(self) -> int:
-        """Return the number of another temporary."""
+        """Allocate a temporary; return its index."""
         self.temps += 1
         return self.temps - 1
 
     def slot(self, kind: int, what: Any, temp: int | None = None) -> int:
-        """Add a slot, by default with a temporary of its own; return its number."""
+        """Add a slot, by default with a new temporary; return its index."""
         assert len(self.slots) < chain.SLOTS, "a chain with too many values"
         self.slots.append((kind, what, self.temp() if temp is None else temp))
         return len(self.slots) - 1
 
     def add(self, operation: str, *slots: int) -> None:
-        """Add an operation on slots."""
+        """Append an operation on slots."""
         number = chain.OPERATIONS[operation].number
         self.code.append([number, *slots, *[0] * (4 - len(slots))])
 
@@ -183,14 +183,10 @@ class Code:
 
 
 class Machine:
-    """The rows of a program, for batches up to a size.
+    """Rows of a lowered program, for batches up to a maximum size.
 
-    Parameters
-    ----------
-    low : Lowering
-        What the program does.
-    results : dict of str to Node
-        Values to be read after a call.
+    It owns the memory of rows, registers and constants: rows hold raw addresses, which are valid as
+    long as the machine lives. `results` are the nodes to be read after a call, by name.
     """
 
     def __init__(self, low: Lowering, results: dict[Any, Node]) -> None:
@@ -204,47 +200,48 @@ class Machine:
                 self._outside.update(i for i in node.inputs if self._group_of.get(i) is not group)
             if group.call is not None:
                 self._outside.update(group.call.reads)
-        #: The last group that reads or writes each register, by what it belongs to.
+        #: Index of the last group that reads or writes each register, by owner.
         self._last: dict[Any, int] = {}
         for k, group in enumerate(self.groups):
             used = [i for node in group.nodes for i in node.inputs]
             used += [] if group.call is None else [*group.call.reads, *group.call.writes]
             self._last.update((_owner(node), k) for node in used)
         self._last.update((_owner(node), len(self.groups)) for node in results.values())
-        #: At most so many numbers change from step to step.
+        #: Upper bound on the number of per-step scalars.
         self._most_numbers = sum(
             isinstance(owner, Node) and isinstance(owner.source, tuple) for owner in self._last
         )
         self.codes: list[Any] = [Code(g, self) if g.nodes else None for g in self.groups]
-        #: The largest batch, and most threads; nothing is planned yet.
+        #: Maximum batch size and number of threads; 0 before `build`.
         self.batch = self.threads = 0
 
-        #: What calls of Python keep from forward to backward, and their results in this step.
+        #: Workspaces of Python calls, and the results of these calls in the current step, by symbol
+        #: id.
         self.work = Workspace()
         self.objects: dict[int, Any] = {}
 
     @property
     def is_in_place(self) -> bool:
-        """Whether all Variables lie where they lay when the rows were laid out."""
+        """Whether no Variable's array was replaced after the rows were laid out."""
         return all(variable.array is array for variable, array in self.variables)
 
     def is_needed(self, node: Node, group: Group) -> bool:
-        """Whether a value is read outside of its group."""
+        """Return whether a value is read outside of its group."""
         return node in self._outside
 
     # ------------------------------------------------------------ memory
 
     def build(self, batch: int, threads: int) -> None:
-        """Plan registers for a batch size and a number of threads, and lay out the rows."""
+        """Allocate registers for a batch size and a number of threads, and lay out the rows."""
         self.batch = batch
         self._registers: dict[Any, Any] = {}
-        self._taken: set[Any] = set()  # owners of registers that later results are written to
+        self._taken: set[Any] = set()  # owners of registers that are reused
         self._parts: list[Any] = []
         self._set: dict[str, int] = {}
         self.step = self._array(8, np.int64)
         self.one = self._array(8, np.int64)
         self.one[0] = 1
-        #: Numbers that change from step to step, by their places among their splats.
+        #: Index of each per-step scalar in its array of splats (16 equal lanes per scalar).
         self._counts: dict[Any, int] = {}
         self._numbers: dict[Any, int] = {}
         most = 16 * self._most_numbers
@@ -252,8 +249,8 @@ class Machine:
         self.variables: list[tuple[Any, Any]] = []
         self.patches: dict[str, list[tuple[Any, tuple[int, int]]]] = {}
         rows: list[tuple[str, dict[str, Any]]] = []
-        calls: list[tuple[int, PythonCall]] = []  # and how many rows are before each
-        shares: list[list[int]] = []  # numbers of the groups of each row
+        calls: list[tuple[int, PythonCall]] = []  # each with the number of rows before it
+        shares: list[list[int]] = []  # element counts of the groups of each row
         self.threads = threads
         self._get_kernels()
         joint = self._joint_updates() if config.is_enabled("join") else {}
@@ -285,7 +282,7 @@ class Machine:
                     words |= self._update_words(code, group.call.gradient, words)
                 rows.append((name, words))
             shares.append([group.space.size if group.space else 1])
-            if size:  # each thread that may execute a part has some
+            if size:  # scratch memory per thread
                 words["room"], words["room_size"] = self._bytes(size * self.threads), size
         first, before = self._begin_words(), 1
         if self._counts:
@@ -312,7 +309,7 @@ class Machine:
         blocks = [(address_of(array), array.nbytes) for array in arrays]
         step = address_of(self.step)
         uses = uses_of(table, self.names, step, batch, blocks)
-        #: The stretches of rows, and what Python does in between.
+        #: Segments of rows, and the Python calls between them.
         self.pieces: list[Table | PythonCall] = []
         start = 0
         for end, made in [*((before + k, made) for k, made in calls), (len(table), None)]:
@@ -323,7 +320,7 @@ class Machine:
             start = end
 
     def _get_kernels(self) -> None:
-        """Get the machine code of all kernels at once: they are compiled at the same time."""
+        """Load the machine code of all kernels together, so that they are compiled in parallel."""
         names = {g.call.kernel if g.call else "chain" for g in self.groups} - {"python"}
         names |= {"begin", "count_rows", "run"}
         if any(name.startswith("learn") for name in names):
@@ -334,12 +331,10 @@ class Machine:
         _get(object_code.addresses, names)
 
     def _joint_updates(self) -> dict[int, int]:
-        """Join the updates of Variables that are adjacent in memory, such as a layer's.
+        """Fuse the updates of Variables that are contiguous in memory, such as those of a layer.
 
-        Returns
-        -------
-        dict of int to int
-            How many numbers the chains of some groups update; 0 if that of an earlier one does.
+        Return the number of elements that the chain of each group updates, by group index; 0 if the
+        chain of an earlier group includes it.
         """
         joint: dict[int, int] = {}
         kinds = [
@@ -364,7 +359,7 @@ class Machine:
         return joint
 
     def _put_together(self, values: list[Any]) -> None:
-        """Plan adjacent registers for what several updates read, such as gradients."""
+        """Allocate contiguous registers for what several updates read, such as gradients."""
         registers = {}
         for value in values:
             key = _owner(value) if isinstance(value, Node) else value
@@ -382,7 +377,7 @@ class Machine:
             self._registers |= {key: block[end - size : end] for (key, size), end in pairs}
 
     def _chain_words(self, code: Any, fixed: Node | None = None, at: int = 0) -> Any:
-        """Return the words of a chain, but that of its scratch memory, whose size comes second."""
+        """Return the words of a chain, except its scratch memory, and the size of that."""
         mode, space = code.mode, code.space
         size = chain.room_size(space.columns, code.temps, mode)
         words = {
@@ -396,7 +391,7 @@ class Machine:
         return words, size
 
     def _update_words(self, code: Any, gradient: Any, own: dict[str, Any]) -> dict[str, Any]:
-        """Return the words of `learn` that name its update: a row of `chain` for each part."""
+        """Return the words of `learn` that describe its update: a `chain` row for each part."""
         row = kernel_named("chain")
         subrows = self._array(WORDS * self.threads, np.int64)
         for part in range(self.threads):
@@ -409,13 +404,13 @@ class Machine:
         return {"update": row.address, "subrows": address, "offset": offset, "length": length}
 
     def _room_size(self, name: str) -> int:
-        """Return the bytes of scratch memory of a kernel."""
+        """Return the bytes of scratch memory that each part of a kernel needs."""
         if name == "linear_csr":
             return csr.csr_room_size(self.batch)
         return learn.room_size() if name.startswith("learn") else matrix_product.room_size()
 
     def _bytes(self, size: int) -> int:
-        """Return the address of so many bytes."""
+        """Allocate a number of bytes; return the address."""
         return address_of(self._array(size // 8 + 8, np.int64))
 
     def _call_words(self, call: Call, code: Any) -> tuple[str, dict[str, Any]]:
@@ -443,7 +438,7 @@ class Machine:
         return call.kernel, words
 
     def _count(self, batched: bool) -> int:
-        """Return the address of the number of examples; without a batch axis, of a 1."""
+        """Return the address of the number of examples, or of a 1 if there is no batch axis."""
         return address_of(self.step) + 16 if batched else address_of(self.one)
 
     def _begin_words(self) -> dict[str, Any]:
@@ -479,11 +474,11 @@ class Machine:
         return address_of(array)
 
     def address(self, what: Any) -> int:
-        """Return the address of a node, register, Variable, array or number that changes."""
+        """Return the address of a node, register, Variable, array or per-step scalar."""
         return address_of(self.memory(what))
 
     def memory(self, what: Any) -> Any:
-        """Return the array in which that is."""
+        """Return the array that holds a node, register, Variable, array or per-step scalar."""
         if isinstance(what, Node):
             return self._memory_of_node(what)
         if isinstance(what, Register | Scratch):
@@ -495,7 +490,7 @@ class Machine:
         if isinstance(what, np.ndarray):
             self._parts.append(what)
             return what
-        shape = self._shapes.get(id(what), what.array.shape)  # a Variable's
+        shape = self._shapes.get(id(what), what.array.shape)  # a Variable
         if what.array.shape != shape:
             raise what._misfit(shape)
         if what.array.dtype != np.float32:
@@ -522,13 +517,13 @@ class Machine:
         return self._registers[node]
 
     def _memory_of(self, what: Register | Scratch) -> Any:
-        """Return memory for a register, which ends with a whole vector, or for a kernel."""
+        """Allocate a register, padded to whole vectors, or scratch memory of a kernel."""
         if isinstance(what, Scratch):
             return self._array(what.size(self.batch) // 8 + 8, np.int64)
         return self._array(what.numbers(self.batch) * what.itemsize // 4 + 16, np.float32)
 
     def _reused(self, node: Node) -> Any:
-        """Return the register of a value that a chain reads for the last time, for its result."""
+        """Return the register of an operand without later readers, to be reused; else None."""
         group = self._group_of[node]
         k, end = self.groups.index(group), group.nodes.index(node) + 1
         if node.is_row or not node.space.batched or node.result != node.space:
@@ -555,7 +550,7 @@ class Machine:
         return self._registers[key]
 
     def _special(self, what: tuple[Any, ...]) -> Any:
-        """Return the memory of a number that changes, 16 times, or of the columns' numbers."""
+        """Return the 16 lanes of a per-step scalar, or the array of column indices."""
         if what[0] == "columns":
             if what not in self._registers:
                 array = self._array(what[1] + 16, np.float32)
@@ -572,17 +567,17 @@ class Machine:
 
     @property
     def numbers(self) -> list[Any]:
-        """The numbers that change from step to step, in the order of the table's columns."""
+        """Keys of the per-step scalars, in the order of the columns of their table."""
         return [*self._numbers]
 
     def set(self, name: str, value: int) -> None:
-        """Set a word that differs from call to call."""
+        """Set a patched word, which may differ between calls."""
         self._set[name] = value
         for table, place in self.patches.get(name, ()):
             table[place] = value
 
     def run(self, steps: int, execute: Callable[[Table, int], None]) -> int:
-        """Execute some steps, several by a function; return the number of the last one begun."""
+        """Run steps, fused if there are no Python calls; return the last step's index."""
         self.step[runner.NUMBER] = -1
         self.step[runner.STOP] = 0
         at_once = steps if len(self.pieces) == 1 else 1
@@ -591,7 +586,7 @@ class Machine:
                 if isinstance(piece, PythonCall):
                     self._call(piece)
                 elif at_once == 1 and piece.work < _LONG:
-                    piece.call()  # which keeps the GIL
+                    piece.call()  # with the GIL held
                 else:
                     execute(piece, at_once)
                 if self.step[runner.STOP]:
@@ -599,7 +594,7 @@ class Machine:
         return int(self.step[runner.NUMBER])
 
     def _call(self, call: PythonCall) -> None:
-        """Let Python compute something from registers, and write the results to others."""
+        """Run a Python call: read its inputs from registers and write its results to registers."""
         n = int(self.step[runner.N])
 
         def given(source: Any, dtype: Any) -> Any:
@@ -615,25 +610,25 @@ class Machine:
         for (symbol, traced), result in zip(call.outputs, results, strict=True):
             if symbol is not None:
                 self.objects[id(symbol)] = np.asarray(result)
-            if traced is not None:  # a single number is kept 16 times
+            if traced is not None:  # a scalar is stored 16 times
                 register, sizes = self._registers[traced.node.source], _sizes(traced, n)
                 size = math.prod(sizes) if sizes else 16
                 register[:size].reshape(sizes or 16)[...] = result
 
     def read(self, traced: Traced) -> Any:
-        """Return a value of the last step, where it lies if it is more than one number."""
+        """Return a value of the last step, as a view unless it is a scalar."""
         return self._view(traced.node, _sizes(traced, int(self.step[runner.N])))
 
     def release(self) -> None:
-        """Let go of what calls of Python noted."""
+        """Release the workspaces and results of Python calls."""
         if self.work.children:
             self.work.release()
             self.objects.clear()
 
     def profile(self, times: int = 2000) -> list[tuple[str, float]]:
-        """Return the microseconds that each row takes, run again and again after a call.
+        """Measure each row: return names and microseconds per run, minimum of 3 repetitions.
 
-        Those of joint updates are divided among them.
+        The time of fused updates is divided in proportion to their sizes.
         """
         found: list[tuple[str, float]] = []
         self.step[runner.STOP] = 0
@@ -658,17 +653,17 @@ class Machine:
         return found
 
     def value(self, name: Any, shape: tuple[int | None, ...], n: int) -> Any:
-        """Return a copy of a result of the last step, of a batch of n examples."""
+        """Return a copy of a result of the last step, for a batch of n examples."""
         return self.view(name, shape, n).copy()
 
     def view(self, name: Any, shape: tuple[int | None, ...], n: int) -> Any:
-        """Return the memory of a result of steps for batches of n examples; a copy of a scalar."""
+        """Return a view of a result for batches of n examples; a copy if it is a scalar."""
         return self._view(self.results[name], [n if size is None else size for size in shape])
 
     def _view(self, node: Node, sizes: list[int]) -> Any:
         count = math.prod(sizes)
         source: Any = node.source if node.operation == "leaf" else node
-        if getattr(source, "given", None) is not None:  # an input, where the caller has it
+        if getattr(source, "given", None) is not None:  # an input in the caller's memory
             dtype: Any = np.int64 if source.itemsize == 8 else np.float32
             size = count * source.itemsize
             memory: Any = (ctypes.c_char * size).from_address(self._set[source.given])
@@ -678,28 +673,28 @@ class Machine:
         found = self.memory(node)
         if getattr(source, "itemsize", 4) == 8:
             found = found.view(np.int64)
-        if node.result == SCALAR:  # which may be kept 16 times
+        if node.result == SCALAR:  # it may be stored 16 times
             return np.full(sizes, found.reshape(-1)[0], np.float32)
         return found.reshape(-1)[:count].reshape(sizes)
 
     def _stored(self, node: Node) -> Any:
-        """Return the Variable that a node of a chain is written to, if there is one."""
+        """Return the Variable that a chain's node is written to, or None."""
         code = self.codes[self.groups.index(self._group_of[node])]
         return None if code is None else code.stored.get(node)
 
 
 def _owner(node: Node) -> Any:
-    """Return what the register of a value belongs to."""
+    """Return the key of the register that holds a value: the register or the node itself."""
     return node.source if isinstance(node.source, Register) else node
 
 
 def _register_of(node: Node) -> Register:
-    """Return a register for a value of a chain."""
+    """Return a new register for a value of a chain."""
     return Register(node.result, node.is_row and node.space.columns != 1)
 
 
 def _continues(before: Any, size: int, slots: Any, more: int) -> bool:
-    """Return whether a chain on `size` numbers may also do what another does on `more`."""
+    """Return whether a chain on `size` elements can include the next one's `more` elements."""
     arrays = chain.IN, chain.OUT, chain.INOUT
     for (kind, address), (other, following) in zip(before, slots, strict=True):
         if kind in arrays:
@@ -708,7 +703,7 @@ def _continues(before: Any, size: int, slots: Any, more: int) -> bool:
                 return False
         elif other != kind or kind not in (chain.TEMP, chain.SCALAR) or following != address:
             return False
-    # What one of them writes must not be what the other reads at another place.
+    # An element that one of them writes must not be read at a different position by the other.
     found = [slot for slot in before if slot[0] in arrays]
     return not any(
         (kind, other) != (chain.IN, chain.IN) and 0 < abs(address - at) < 4 * (size + more)
@@ -722,25 +717,25 @@ def _sizes(traced: Traced, n: int) -> list[int]:
 
 
 def _position(name: str, word: str) -> int:
-    """Return where a row of a kernel has a word."""
+    """Return the index of a word in the row of a kernel."""
     kernel = kernel_named(name)
-    if hasattr(kernel, "names"):  # one of the products, with names of its own
+    if hasattr(kernel, "names"):  # a matrix product, which renames the words of `product`
         kernel, word = kernel_named("product"), kernel.names.get(word, word)
     return FIRST + int(kernel.words.index(word))
 
 
 def prepare() -> None:
-    """Begin to compile what dense networks are trained with, if necessary, while data are read."""
+    """Start compiling the kernels of dense networks in the background, if necessary."""
     _get(object_code.prepare, {"begin", "chain", "product", "record", "run"})
 
 
 def _get(how: Any, names: set[str]) -> None:
-    """Pass kernels to a function of `object_code`; products of matrices share one."""
+    """Pass kernels to a function of `object_code`; all matrix products are one kernel."""
     if COMPILES:
         kernels = [kernel_named(name) for name in sorted(names)]
         how(k if isinstance(k, Kernel) else kernel_named("product") for k in kernels)
 
 
 def kernel_named(name: str) -> Any:
-    """Return a kernel, or one of the products, which share a kernel."""
+    """Return a kernel or a matrix product by name."""
     return KERNELS[name] if name in KERNELS else getattr(matrix_product, name)

@@ -1,8 +1,7 @@
-"""Lowering of operations that move elements: concatenation, slices, broadcasting, look-ups, ...
+"""Lowering of operations that move elements: concatenation, slices, broadcasting, lookups, ...
 
-Where an element comes from is what NumPy's strides say: the function that is lowered is called with
-an array of the same shape, and the strides of the view that it returns are those that the kernel
-`copy_elements` gets.
+Strides come from NumPy: the lowered function is applied to an array of the same shape, and the
+strides of the view that it returns become the words of the kernel `copy_elements`.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ View = Callable[[Any], Any]
 
 
 class Layout(NamedTuple):
-    """Where the elements of a view lie in the memory of a contiguous array."""
+    """Position of a view's elements in a contiguous array: strides and first index, in elements."""
 
     shape: Shape
     strides: tuple[int, ...]
@@ -49,25 +48,7 @@ class Layout(NamedTuple):
 
 
 def layout(shape: Shape, view: View = lambda x: x) -> Layout:
-    """Return the layout of a view of a contiguous array.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of the array.
-    view : callable
-        Function of NumPy that returns a view.
-
-    Returns
-    -------
-    Layout
-        The layout.
-
-    Examples
-    --------
-    >>> layout((2, 3), lambda x: x.T[1:])
-    Layout(shape=(2, 2), strides=(1, 3), first=1)
-    """
+    """Return the layout of a view of a contiguous array; `view` must return a NumPy view."""
     strides = [math.prod(shape[k + 1 :]) for k in range(len(shape))]
     array = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), shape, strides)
     made = view(array)
@@ -76,26 +57,12 @@ def layout(shape: Shape, view: View = lambda x: x) -> Layout:
 
 
 def copy(low: Lowering, x: Any, source: Layout, to: Layout, out: Traced | Shape) -> Traced:
-    """Note a copy of elements.
+    """Add a copy of the elements of `x` at the layout `source` to the layout `to` of `out`.
 
-    Parameters
-    ----------
-    low : Lowering
-        What the program does so far.
-    x : Traced
-        Array whose elements are copied.
-    source, to : Layout
-        Where they lie in it, and where they shall lie.
-    out : Traced or tuple of int
-        Where to: another call's result, or the shape of an array that is made.
-
-    Returns
-    -------
-    Traced
-        The result.
+    `out` is an earlier copy's result, which is completed, or the shape of a new array.
     """
     if as_traced(x).dtype == np.int64:
-        raise Untraceable("numbers of 8 bytes")
+        raise Untraceable("8-byte elements")
     shape = source.shape
     batched = bool(shape) and shape[0] == BATCH
     made = out if isinstance(out, tuple) else out.shape
@@ -104,7 +71,7 @@ def copy(low: Lowering, x: Any, source: Layout, to: Layout, out: Traced | Shape)
     axes: list[list[int]] = []
     every = zip(shape, source.strides, to.strides, strict=True)
     for size, a, b in [*every][batched:]:
-        if axes and axes[-1][1:] == [size * a, size * b]:  # one axis with the one before
+        if axes and axes[-1][1:] == [size * a, size * b]:  # merge with the axis before
             axes[-1] = [axes[-1][0] * size, a, b]
         elif size != 1:
             axes.append([size, a, b])
@@ -123,7 +90,7 @@ def copy(low: Lowering, x: Any, source: Layout, to: Layout, out: Traced | Shape)
 
 
 def gather(low: Lowering, x: Traced, view: View) -> Traced:
-    """Note a view as a contiguous array."""
+    """Add a copy of a view to a contiguous array."""
     own = layout(x.shape, view)
     if own == layout(own.shape) and math.prod(own.shape) == x.size:
         return x.reshape(own.shape)
@@ -132,7 +99,7 @@ def gather(low: Lowering, x: Traced, view: View) -> Traced:
 
 
 def scatter(low: Lowering, d_y: Any, shape: Shape, view: View) -> Traced:
-    """Note an array that is `d_y` where the view lies, and 0 elsewhere."""
+    """Add an array that equals `d_y` at the elements of the view, and 0 elsewhere."""
     own = layout(shape, view)
     _same_batch(shape, own)
     out: Any = shape
@@ -144,7 +111,7 @@ def scatter(low: Lowering, d_y: Any, shape: Shape, view: View) -> Traced:
 
 
 def _same_batch(before: Shape, view: Layout) -> None:
-    """Raise an error if a view does not have the examples in the same order."""
+    """Raise `Untraceable` unless a view keeps the batch axis as it is."""
     if space_of(before).batched:
         size = math.prod(before[1:])
         if view.shape[:1] != before[:1] or view.strides[0] != size or view.first >= max(size, 1):
@@ -152,7 +119,7 @@ def _same_batch(before: Shape, view: Layout) -> None:
 
 
 def broadcast(low: Lowering, x: Any, shape: Shape) -> Traced:
-    """Note an array that is broadcast to a shape."""
+    """Add an array that is broadcast to a shape."""
     x = as_traced(x)
     if x.shape == shape:
         return x
@@ -160,12 +127,12 @@ def broadcast(low: Lowering, x: Any, shape: Shape) -> Traced:
 
 
 def total(low: Lowering, x: Traced, shape: Shape) -> Any:
-    """Note the sum over the axes along which an array of a shape was broadcast to that of x."""
+    """Add the sum over the axes along which an array of this shape was broadcast to that of x."""
     full = (1,) * (x.ndim - len(shape)) + shape
     axes = [k for k, (a, b) in enumerate(zip(full, x.shape, strict=True)) if a != b]
     if not axes:
         return x.reshape(shape)
-    if axes[0] == 0 and len(axes) < x.ndim and space_of(x.shape).batched:  # the batch axis last
+    if axes[0] == 0 and len(axes) < x.ndim and space_of(x.shape).batched:  # batch axis last
         rows = total(low, x, (x.shape[0], *full[1:]))
         return np.sum(rows.reshape(len(rows), -1), axis=0).reshape(shape)
     try:
@@ -180,7 +147,7 @@ def _order(ndim: int, axes: list[int]) -> list[int]:
 
 
 def _last(low: Lowering, x: Traced, axes: list[int]) -> Traced:
-    """Note x with some axes at the end, as one."""
+    """Add a copy of x whose last axis is the product of the given axes."""
     moved = gather(low, x, lambda a: np.transpose(a, _order(x.ndim, axes)))
     return moved.reshape(*moved.shape[: x.ndim - len(axes)], -1)
 
@@ -189,7 +156,7 @@ def _last(low: Lowering, x: Traced, axes: list[int]) -> Traced:
 
 
 def _view(view: Callable[..., Any]) -> Lowered:
-    """Return how an operation is lowered whose result is a view, in which no element is twice."""
+    """Return the lowering of an operation whose result is a view without repeated elements."""
 
     def forward(low: Lowering, _: Any, arrays: Any, options: Any) -> Any:
         return gather(low, arrays[0], lambda x: view(x, **options))
@@ -205,7 +172,7 @@ def _item(x: Any, key: Any) -> Any:
     keys = key if isinstance(key, tuple) else (key,)
     if not all(k is None or k is Ellipsis or type(k) in (int, slice) for k in keys):
         raise Untraceable("indices")
-    # Without an ellipsis, a single number would be a copy, not a view.
+    # An ellipsis makes the result a view even if it is a single element.
     return x[keys if Ellipsis in keys else (*keys, ...)]
 
 
@@ -219,7 +186,7 @@ NAMED["flip"] = _view(np.flip)
 
 
 def _parts(name: str, shapes: list[Shape], axis: int, out: Shape) -> list[View]:
-    """Return the view of the result that each input is."""
+    """Return the function that views each input's part of the result."""
     axis %= len(out)
     before = (slice(None),) * axis
     keys: list[Any] = [*range(len(shapes))]
@@ -261,7 +228,7 @@ NAMED["concatenate"] = NAMED["stack"] = Lowered(_join, _join_backward)
 
 
 def _repeat_of(arrays: Any, options: Any) -> tuple[Traced, int, int]:
-    """Return what is repeated, how often, and the axis."""
+    """Return the repeated array, the number of repetitions and the axis."""
     x, n, axis = arrays[0], options["repeats"], options.get("axis")
     if type(n) is not int or axis is None or not x.ndim:
         raise Untraceable("repeat")
@@ -289,7 +256,7 @@ NAMED["repeat"] = Lowered(_repeat, _repeat_backward)
 
 
 def _or(moved: Lowered) -> Lowered:
-    """Return how an operation is lowered as a formula, or else with its elements moved."""
+    """Return a lowering that tries a formula first and moves elements if that is not traceable."""
 
     def forward(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
         try:
@@ -307,7 +274,7 @@ def _or(moved: Lowered) -> Lowered:
 
 
 def _elementwise(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
-    """Lower an elementwise operation; a formula broadcasts along the first or the last axis."""
+    """Lower an elementwise operation after broadcasting: formulas cannot broadcast all axes."""
     return formula(low, operation, _alike(low, arrays), options)
 
 
@@ -325,7 +292,7 @@ def _alike(low: Lowering, arrays: Any) -> list[Any]:
 
 
 def _reduced(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
-    """Lower a reduction; a formula reduces the last axis, all others, or everything."""
+    """Lower a reduction over any axes by moving them to the end."""
     x, axes = arrays[0], _axes(arrays[0], options)
     kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
     if not options.get("keepdims"):
@@ -347,7 +314,7 @@ def _reduced_backward(low: Lowering, operation: Any, given: Gradients) -> Any:
 def _axes(x: Any, options: Any) -> list[int]:
     axis = options.get("axis")
     if axis is None:
-        raise Untraceable("a reduction of everything")
+        raise Untraceable("a reduction over all axes")
     return sorted(k % x.ndim for k in (axis if isinstance(axis, tuple) else (axis,)))
 
 
@@ -387,7 +354,7 @@ CLASSES[Draw], CLASSES[Dropout] = Lowered(_draw), Lowered(_dropout, _dropout_bac
 
 
 def _is_linear(a: Traced, b: Traced) -> bool:
-    """Return whether a product is that of rows and a matrix; else it is one of rows and rows."""
+    """Return whether a product is rows times matrix; otherwise it must be batched dot products."""
     if b.ndim == 2 and a.ndim > 1 and not space_of(b.shape).batched:
         return True
     if a.ndim != 3 or b.ndim != 3 or a.shape[1] != 1 or b.shape[2] != 1:
@@ -415,7 +382,7 @@ def _matmul_backward(low: Lowering, _: Any, given: Gradients) -> Any:
 NAMED["matmul"] = Lowered(_matmul, _matmul_backward)
 
 
-# ---------------------------------------------------------------- look-ups
+# ---------------------------------------------------------------- lookups
 
 
 def _cast(low: Lowering, operation: Any, arrays: Any, options: Any) -> Any:
@@ -449,7 +416,7 @@ def _look_up(low: Any, operation: Any, arrays: Any, options: Any) -> Any:
 def _look_up_backward(low: Any, operation: Any, given: Gradients) -> list[Any]:
     d_y, (table, indices) = given.d_y, given.arrays
     if UPDATE in low.by_python or not isinstance(indices, Indices):
-        raise Untraceable("indices, or what the optimizer reads")
+        raise Untraceable("indices, or slices that the optimizer reads")
     words = _look_up_words(table, indices)
     found: list[Any] = []
     for values, out in ((d_y, given.outs[0]), (d_y * d_y, None)):

@@ -9,28 +9,12 @@ _NESTED = (list, tuple, dict)
 
 
 def _keys(nested: dict[Any, Any]) -> list[Any]:
-    """Return keys in the order of Keras: sorted."""
+    """Return the keys in Keras' order: sorted, if all are strings."""
     return sorted(nested) if all(isinstance(key, str) for key in nested) else [*nested]
 
 
 def flattened(nested: Any) -> list[Any]:
-    """Return the leaves of nested lists, tuples and dicts, in order; of dicts, sorted by key.
-
-    Parameters
-    ----------
-    nested : object
-        A leaf, or a list, tuple or dict of nested objects.
-
-    Returns
-    -------
-    list
-        The leaves.
-
-    Examples
-    --------
-    >>> flattened({"a": 1, "b": [2, (3,)]})
-    [1, 2, 3]
-    """
+    """Return the leaves of nested lists, tuples and dicts (sorted by key) in order."""
     if not isinstance(nested, _NESTED):
         return [nested]
     if isinstance(nested, dict):
@@ -39,25 +23,7 @@ def flattened(nested: Any) -> list[Any]:
 
 
 def mapped(function: Callable[[Any], Any], nested: Any) -> Any:
-    """Apply a function to every leaf of nested lists, tuples and dicts.
-
-    Parameters
-    ----------
-    function : callable
-        The function.
-    nested : object
-        A leaf, or a list, tuple or dict of nested objects.
-
-    Returns
-    -------
-    object
-        The results, structured in the same way.
-
-    Examples
-    --------
-    >>> mapped(lambda n: n + 1, {"a": 1, "b": [2, (3,)]})
-    {'a': 2, 'b': [3, (4,)]}
-    """
+    """Apply a function to each leaf; return the results in the same structure."""
     if isinstance(nested, dict):
         results = {key: mapped(function, nested[key]) for key in _keys(nested)}
         return {key: results[key] for key in nested}

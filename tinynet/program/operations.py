@@ -107,7 +107,7 @@ class Operation:
     ) -> None:
         self.name, self.forward, self.backward = name, forward, backward
         self.inputs, self.convert = inputs, convert
-        self.__name__, self.__doc__ = name, forward.__doc__
+        self.__name__, self.__doc__ = name, _doc(forward)
         self.__signature__ = signature or _signature(forward)
         self._names = [*self.__signature__.parameters]
 
@@ -238,6 +238,15 @@ class Operation:
 
 def _named(name: str) -> Any:
     return TABLE[name]
+
+
+def _doc(forward: Any) -> str:
+    """Return the docstring; for a NumPy function only its summary, as its options are not here."""
+    doc = inspect.cleandoc(forward.__doc__ or "")
+    if not (forward.__module__ or "numpy").startswith("numpy"):
+        return doc
+    summary = doc.split("\n\n")[isinstance(forward, np.ufunc)]  # a signature comes first there
+    return f"{summary}\n\nThis operation computes `numpy.{forward.__name__}`."
 
 
 def _signature(forward: Callable[..., Any]) -> inspect.Signature:
