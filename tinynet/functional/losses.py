@@ -1,4 +1,8 @@
-"""Losses: one number for how wrong each prediction is."""
+"""Loss functions: one value for each example, or for each element of binary cross-entropies.
+
+`d_values` is the upstream gradient, of the same shape as the values; for the mean of N values, each
+element is 1 / N.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +25,10 @@ __all__ += ["sparse_softmax_crossentropy", "sparse_softmax_crossentropy_backward
 
 
 def is_label(labels: Array, rows: Array) -> Array:
-    """Return the one-hot rows of class labels, as a mask.
+    """Return the one-hot encoding of class labels, as a mask with the shape of `rows`.
 
-    Parameters
-    ----------
-    labels : ndarray of int, shape (N,)
-        Class labels, 0 to C - 1.
-    rows : ndarray, shape (N, C)
-        Array with a column for each class, whose values do not matter.
+    labels: (N,); rows: (N, C), whose values are ignored.
 
-    Returns
-    -------
-    ndarray of bool, shape (N, C)
-        True at each label.
-
-    Examples
-    --------
     >>> is_label(np.array([1, 0]), np.zeros((2, 2)))
     array([[False,  True],
            [ True, False]])
@@ -45,25 +37,11 @@ def is_label(labels: Array, rows: Array) -> Array:
 
 
 def sparse_softmax_crossentropy(labels: Array, logits: Array) -> Array:
-    """Compute the cross-entropy of class labels from logits.
+    """Compute the cross-entropy of class labels from logits: ``-log(softmax(logits)[label])``.
 
-    ``value = -log(softmax(logits)[label]) = log(sum(exp(logits))) - logits[label]``; the
-    largest logit is subtracted first, as in `softmax`.
+    labels: (N,), from 0 to C - 1; logits: (N, C); values: (N,). Evaluated as
+    ``log(sum(exp(logits))) - logits[label]``, with the maximum subtracted first, as in `softmax`.
 
-    Parameters
-    ----------
-    labels : ndarray of int, shape (N,)
-        Class labels, 0 to C - 1.
-    logits : ndarray, shape (N, C)
-        Logits.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        Loss of each example.
-
-    Examples
-    --------
     >>> sparse_softmax_crossentropy(np.array([1, 1]), np.array([[0.0, 0.0], [100.0, 0.0]]))
     array([  0.69314718, 100.        ])
     """
@@ -75,31 +53,14 @@ def sparse_softmax_crossentropy(labels: Array, logits: Array) -> Array:
 def sparse_softmax_crossentropy_backward(
     d_values: Array, labels: Array, probabilities: Array, out: Array | None = None
 ) -> Array:
-    """Compute the gradient of `sparse_softmax_crossentropy` with respect to the logits.
+    """Compute the gradient of `sparse_softmax_crossentropy`.
 
-    ``d_logits = (probabilities - onehot(labels)) * d_values``: the difference between the
-    predicted and the true probabilities.
+    ``d_logits = (probabilities - one_hot(labels)) * d_values``.
+    d log(sum(exp(logits))) / d logits is softmax(logits), and d logits[label] / d logits is the
+    one-hot row. d_values, labels: (N,); probabilities: (N, C), the `softmax` of the logits.
 
-    Parameters
-    ----------
-    d_values : ndarray, shape (N,)
-        Upstream gradient.
-    labels : ndarray of int, shape (N,)
-        Class labels.
-    probabilities : ndarray, shape (N, C)
-        `softmax` of the logits.
-    out : ndarray, shape (N, C), optional
-        Output array.
-
-    Returns
-    -------
-    ndarray, shape (N, C)
-        Gradient with respect to the logits.
-
-    Examples
-    --------
     >>> sparse_softmax_crossentropy_backward(
-    ...     np.array([2.0]), np.array([1]), np.array([[0.25, 0.75]]))
+    ...     np.array([2.0]), np.array([1]), np.array([[0.25, 0.75]]))  # (0.25 - 0, 0.75 - 1) * 2
     array([[ 0.5, -0.5]])
     """
     d_logits: Array = np.subtract(probabilities, is_label(labels, probabilities), out=out)
@@ -112,24 +73,9 @@ def softmax_with_crossentropy(
 ) -> tuple[Array, Array]:
     """Compute `sparse_softmax_crossentropy` and `softmax`, which share the sum of exponentials.
 
-    Parameters
-    ----------
-    labels : ndarray of int, shape (N,)
-        Class labels, 0 to C - 1.
-    logits : ndarray, shape (N, C)
-        Logits.
-    probabilities : ndarray, shape (N, C), optional
-        Output array for the probabilities.
+    labels: (N,); logits: (N, C). Returns the values (N,) and the probabilities (N, C), which are
+    written to `probabilities` if it is given.
 
-    Returns
-    -------
-    ndarray, shape (N,)
-        Loss of each example.
-    ndarray, shape (N, C)
-        Probabilities.
-
-    Examples
-    --------
     >>> softmax_with_crossentropy(np.array([0]), np.zeros((1, 2)))
     (array([0.69314718]), array([[0.5, 0.5]]))
     """
@@ -149,31 +95,15 @@ def softmax_crossentropy_step(
     d_logits: Array,
     values: Array,
 ) -> None:
-    """Compute the probabilities, the loss and the gradient of a softmax classifier.
+    """Compute probabilities, loss and gradient of a softmax classifier, into output arrays.
 
-    The composition of `softmax`, `sparse_softmax_crossentropy` and its backward function.
+    This is the composition of `softmax`, `sparse_softmax_crossentropy` and its backward function.
+    labels, d_values, values: (N,); logits, probabilities, d_logits: (N, C).
 
-    Parameters
-    ----------
-    labels : ndarray of int, shape (N,)
-        Class labels.
-    logits : ndarray, shape (N, C)
-        Logits.
-    d_values : ndarray, shape (N,)
-        Upstream gradient: 1/N for a mean.
-    probabilities : ndarray, shape (N, C)
-        Output array for the probabilities.
-    d_logits : ndarray, shape (N, C)
-        Output array for the gradient with respect to the logits.
-    values : ndarray, shape (N,)
-        Output array for the loss of each example.
-
-    Examples
-    --------
     >>> logits = np.log([[0.25, 0.75]])
     >>> p, d, values = np.empty((1, 2)), np.empty((1, 2)), np.empty(1)
     >>> softmax_crossentropy_step(np.array([1]), logits, np.array([1.0]), p, d, values)
-    >>> p, d, values
+    >>> p, d, values  # values = -log(0.75)
     (array([[0.25, 0.75]]), array([[ 0.25, -0.25]]), array([0.28768207]))
     """
     values[:], _ = softmax_with_crossentropy(labels, logits, probabilities)
@@ -183,28 +113,11 @@ def softmax_crossentropy_step(
 def mean_softmax_crossentropy(
     logits: Array, labels: Array, weights: Array | None = None
 ) -> tuple[Array, Array]:
-    """Compute the loss of a classifier, and its probabilities, from logits.
+    """Compute the mean loss of a classifier and its probabilities, from logits.
 
     ``loss = sum(weights * values) / N``, where the values are `sparse_softmax_crossentropy`.
+    logits: (N, C); labels: (N,); weights: (N,), sample weights, by default 1.
 
-    Parameters
-    ----------
-    logits : ndarray, shape (N, C)
-        Logits.
-    labels : ndarray of int, shape (N,)
-        Class labels, 0 to C - 1.
-    weights : ndarray, shape (N,), optional
-        Factor of each example's value; by default 1.
-
-    Returns
-    -------
-    ndarray, shape ()
-        Loss.
-    ndarray, shape (N, C)
-        `softmax` of the logits.
-
-    Examples
-    --------
     >>> loss, p = mean_softmax_crossentropy(np.log([[0.25, 0.75]]), np.array([1]))
     >>> loss.round(4), p
     (np.float64(0.2877), array([[0.25, 0.75]]))
@@ -217,28 +130,11 @@ def mean_softmax_crossentropy(
 def mean_softmax_crossentropy_backward(
     d_loss: Array, probabilities: Array, labels: Array, weights: Array | None = None
 ) -> Array:
-    """Compute the gradient of `mean_softmax_crossentropy` with respect to the logits.
+    """Compute the gradient of `mean_softmax_crossentropy`.
 
-    ``d_logits = d_loss * weights / N * (probabilities - onehot(labels))``.
+    ``d_logits = d_loss * weights / N * (probabilities - one_hot(labels))``.
+    The upstream gradient of each value is d_loss * weights / N; d_loss is a scalar.
 
-    Parameters
-    ----------
-    d_loss : ndarray, shape ()
-        Upstream gradient.
-    probabilities : ndarray, shape (N, C)
-        `softmax` of the logits.
-    labels : ndarray of int, shape (N,)
-        Class labels.
-    weights : ndarray, shape (N,), optional
-        As in the forward function.
-
-    Returns
-    -------
-    ndarray, shape (N, C)
-        Gradient of the loss with respect to the logits.
-
-    Examples
-    --------
     >>> p = np.array([[0.25, 0.75], [0.5, 0.5]])
     >>> mean_softmax_crossentropy_backward(1.0, p, np.array([1, 0]))
     array([[ 0.125, -0.125],
@@ -253,29 +149,12 @@ def mean_softmax_crossentropy_backward(
 
 
 def sparse_crossentropy(labels: Array, probabilities: Array, epsilon: float) -> Array:
-    """Compute the cross-entropy of class labels from probabilities.
+    """Compute the cross-entropy of class labels from probabilities: ``-log(q[label] / sum(q))``.
 
-    Probabilities are clipped to ``[epsilon, 1 - epsilon]`` and normalized:
-    ``value = log(sum(q)) - log(q[label])``, where ``q = clip(probabilities)``. The largest
-    loss is therefore finite: about 16.1 for ``epsilon = 1e-7``.
+    labels: (N,), from 0 to C - 1; probabilities: (N, C); q = clip(probabilities, epsilon). Clipping
+    keeps the loss finite: at most about 16.1 for ``epsilon = 1e-7``.
 
-    Parameters
-    ----------
-    labels : ndarray of int, shape (N,)
-        Class labels, 0 to C - 1.
-    probabilities : ndarray, shape (N, C)
-        Predictions.
-    epsilon : float
-        Distance of the clipping bounds from 0 and 1.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        Loss of each example.
-
-    Examples
-    --------
-    >>> sparse_crossentropy(np.array([1]), np.array([[0.5, 0.5]]), 1e-7)
+    >>> sparse_crossentropy(np.array([1]), np.array([[0.5, 0.5]]), 1e-7)  # -log(0.5)
     array([0.69314718])
     """
     return sparse_softmax_crossentropy(labels, np.log(clip(probabilities, epsilon)))
@@ -284,28 +163,11 @@ def sparse_crossentropy(labels: Array, probabilities: Array, epsilon: float) -> 
 def sparse_crossentropy_backward(
     d_values: Array, labels: Array, probabilities: Array, epsilon: float
 ) -> Array:
-    """Compute the gradient of `sparse_crossentropy` with respect to the probabilities.
+    """Compute the gradient of `sparse_crossentropy`.
 
-    ``d_p = (1 / sum(q) - onehot(labels) / q) * d_values``, and 0 where ``q`` was clipped.
+    ``d_p = (1 / sum(q) - one_hot(labels) / q) * d_values``.
+    This is the derivative of log(sum(q)) - log(q[label]); it is 0 where q was clipped.
 
-    Parameters
-    ----------
-    d_values : ndarray, shape (N,)
-        Upstream gradient.
-    labels : ndarray of int, shape (N,)
-        Class labels.
-    probabilities : ndarray, shape (N, C)
-        Predictions.
-    epsilon : float
-        As in the forward function.
-
-    Returns
-    -------
-    ndarray, shape (N, C)
-        Gradient with respect to the probabilities.
-
-    Examples
-    --------
     >>> sparse_crossentropy_backward(
     ...     np.array([1.0]), np.array([1]), np.array([[0.5, 0.5]]), 1e-7)
     array([[ 1., -1.]])
@@ -318,25 +180,11 @@ def sparse_crossentropy_backward(
 
 
 def softmax_crossentropy(y_true: Array, logits: Array) -> Array:
-    """Compute the cross-entropy of target probabilities from logits.
+    """Compute the cross-entropy of target probabilities: ``-sum(y_true * log(softmax(logits)))``.
 
-    ``value = -sum(y_true * log(softmax(logits)))``; equal to
-    `sparse_softmax_crossentropy` for one-hot rows.
+    y_true, logits: (..., C), one-hot rows or soft labels; values: (...). For one-hot rows, it is
+    equal to `sparse_softmax_crossentropy`.
 
-    Parameters
-    ----------
-    y_true : ndarray, shape (..., C)
-        Target probabilities: one-hot rows, or soft labels.
-    logits : ndarray, shape (..., C)
-        Logits.
-
-    Returns
-    -------
-    ndarray, shape (...)
-        Loss of each example.
-
-    Examples
-    --------
     >>> softmax_crossentropy(np.array([[0.0, 1.0]]), np.array([[100.0, 0.0]]))
     array([100.])
     """
@@ -344,25 +192,12 @@ def softmax_crossentropy(y_true: Array, logits: Array) -> Array:
 
 
 def softmax_crossentropy_backward(d_values: Array, y_true: Array, logits: Array) -> Array:
-    """Compute the gradient of `softmax_crossentropy` with respect to the logits.
+    """Compute the gradient of `softmax_crossentropy`.
 
-    ``d_logits = (softmax(logits) * sum(y_true) - y_true) * d_values``, where the sum is 1 if
-    `y_true` are probabilities.
+    ``d_logits = (softmax(logits) * sum(y_true) - y_true) * d_values``.
+    The value is sum(y_true) * log(sum(exp(logits))) - sum(y_true * logits); sum(y_true) is 1 for
+    probabilities.
 
-    Parameters
-    ----------
-    d_values : ndarray, shape (...)
-        Upstream gradient.
-    y_true, logits : ndarray, shape (..., C)
-        As in the forward function.
-
-    Returns
-    -------
-    ndarray, shape (..., C)
-        Gradient with respect to the logits.
-
-    Examples
-    --------
     >>> softmax_crossentropy_backward(
     ...     np.array([2.0]), np.array([[0.0, 1.0]]), np.log([[0.25, 0.75]]))
     array([[ 0.5, -0.5]])
@@ -375,27 +210,12 @@ def softmax_crossentropy_backward(d_values: Array, y_true: Array, logits: Array)
 
 
 def crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> Array:
-    """Compute the cross-entropy of target probabilities and predicted probabilities.
+    """Compute the cross-entropy of target and predicted probabilities: ``-sum(y_true * log(q))``.
 
-    Rows are normalized, then clipped: ``value = -sum(y_true * log(clip(p / sum(p))))``.
+    q = clip(p / sum(p), epsilon): the rows are normalized, then clipped. y_true, probabilities p:
+    (..., C); values: (...).
 
-    Parameters
-    ----------
-    y_true : ndarray, shape (..., C)
-        Target probabilities: one-hot rows, or soft labels.
-    probabilities : ndarray, shape (..., C)
-        Predictions.
-    epsilon : float
-        Distance of the clipping bounds from 0 and 1.
-
-    Returns
-    -------
-    ndarray, shape (...)
-        Loss of each example.
-
-    Examples
-    --------
-    >>> crossentropy(np.array([[0.0, 1.0]]), np.array([[2.0, 2.0]]), 1e-7)
+    >>> crossentropy(np.array([[0.0, 1.0]]), np.array([[2.0, 2.0]]), 1e-7)  # -log(2 / 4)
     array([0.69314718])
     """
     q = probabilities / np.sum(probabilities, axis=-1, keepdims=True)
@@ -405,27 +225,12 @@ def crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> Array:
 def crossentropy_backward(
     d_values: Array, y_true: Array, probabilities: Array, epsilon: float
 ) -> Array:
-    """Compute the gradient of `crossentropy` with respect to the probabilities.
+    """Compute the gradient of `crossentropy`.
 
-    With ``q = p / sum(p)``: ``d_q = -y_true / q * d_values``, and 0 where ``q`` was clipped;
-    then ``d_p = (d_q - sum(d_q * q)) / sum(p)``.
+    ``d_p = (d_q - sum(d_q * q)) / sum(p)``, where q = p / sum(p).
+    ``d_q = -y_true / q * d_values``, and 0 where q was clipped; the sum in d_p is the contribution
+    of the normalization.
 
-    Parameters
-    ----------
-    d_values : ndarray, shape (...)
-        Upstream gradient.
-    y_true, probabilities : ndarray, shape (..., C)
-        As in the forward function.
-    epsilon : float
-        As in the forward function.
-
-    Returns
-    -------
-    ndarray, shape (..., C)
-        Gradient with respect to the probabilities.
-
-    Examples
-    --------
     >>> crossentropy_backward(np.array([1.0]), np.array([[0.0, 1.0]]), np.array([[1.0, 1.0]]), 1e-7)
     array([[ 0.5, -0.5]])
     """
@@ -437,25 +242,11 @@ def crossentropy_backward(
 
 
 def sigmoid_crossentropy(y_true: Array, logits: Array) -> Array:
-    """Compute the binary cross-entropy from logits.
+    """Compute the binary cross-entropy from logits, elementwise.
 
-    ``value = -y_true * log(s) - (1 - y_true) * log(1 - s)`` with ``s = sigmoid(logits)``, which
-    is ``max(logits, 0) - logits * y_true + log(1 + exp(-|logits|))`` and never overflows.
+    ``value = -y_true * log(s) - (1 - y_true) * log(1 - s)``, where s = sigmoid(logits). Evaluated
+    as ``max(logits, 0) - logits * y_true + log(1 + exp(-|logits|))``, which never overflows.
 
-    Parameters
-    ----------
-    y_true : ndarray
-        Target probabilities, of any shape.
-    logits : ndarray
-        Logits, of the same shape.
-
-    Returns
-    -------
-    ndarray
-        Loss of each element.
-
-    Examples
-    --------
     >>> sigmoid_crossentropy(np.array([1.0, 0.0]), np.array([0.0, 1000.0]))
     array([6.93147181e-01, 1.00000000e+03])
     """
@@ -464,22 +255,11 @@ def sigmoid_crossentropy(y_true: Array, logits: Array) -> Array:
 
 
 def sigmoid_crossentropy_backward(d_values: Array, y_true: Array, logits: Array) -> Array:
-    """Compute the gradient of `sigmoid_crossentropy`: ``(sigmoid(logits) - y_true) * d_values``.
+    """Compute the gradient of `sigmoid_crossentropy`.
 
-    Parameters
-    ----------
-    d_values : ndarray
-        Upstream gradient.
-    y_true, logits : ndarray
-        As in the forward function.
+    ``d_logits = (sigmoid(logits) - y_true) * d_values``.
+    The value is log(1 + exp(logits)) - logits * y_true; the first term has derivative sigmoid.
 
-    Returns
-    -------
-    ndarray
-        Gradient with respect to the logits.
-
-    Examples
-    --------
     >>> sigmoid_crossentropy_backward(np.array([4.0]), np.array([1.0]), np.array([0.0]))
     array([-2.])
     """
@@ -487,27 +267,11 @@ def sigmoid_crossentropy_backward(d_values: Array, y_true: Array, logits: Array)
 
 
 def binary_crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> Array:
-    """Compute the binary cross-entropy from probabilities.
+    """Compute the binary cross-entropy from probabilities, elementwise.
 
-    ``value = -y_true * log(q) - (1 - y_true) * log(1 - q)``, where ``q = clip(probabilities)``.
+    ``value = -y_true * log(q) - (1 - y_true) * log(1 - q)``; q = clip(probabilities, epsilon).
 
-    Parameters
-    ----------
-    y_true : ndarray
-        Target probabilities, of any shape.
-    probabilities : ndarray
-        Predictions, of the same shape.
-    epsilon : float
-        Distance of the clipping bounds from 0 and 1.
-
-    Returns
-    -------
-    ndarray
-        Loss of each element.
-
-    Examples
-    --------
-    >>> binary_crossentropy(np.array([1.0, 0.0]), np.array([0.5, 0.0]), 0.25)
+    >>> binary_crossentropy(np.array([1.0, 0.0]), np.array([0.5, 0.0]), 0.25)  # -log([0.5, 0.75])
     array([0.69314718, 0.28768207])
     """
     q = clip(probabilities, epsilon)
@@ -517,26 +281,11 @@ def binary_crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> 
 def binary_crossentropy_backward(
     d_values: Array, y_true: Array, probabilities: Array, epsilon: float
 ) -> Array:
-    """Compute the gradient of `binary_crossentropy` with respect to the probabilities.
+    """Compute the gradient of `binary_crossentropy`.
 
-    ``d_p = ((1 - y_true) / (1 - q) - y_true / q) * d_values``, and 0 where ``q`` was clipped.
+    ``d_p = ((1 - y_true) / (1 - q) - y_true / q) * d_values``.
+    This is the derivative with respect to q, and 0 where q was clipped.
 
-    Parameters
-    ----------
-    d_values : ndarray
-        Upstream gradient.
-    y_true, probabilities : ndarray
-        As in the forward function.
-    epsilon : float
-        As in the forward function.
-
-    Returns
-    -------
-    ndarray
-        Gradient with respect to the probabilities.
-
-    Examples
-    --------
     >>> binary_crossentropy_backward(np.array([1.0]), np.array([1.0]), np.array([0.5]), 1e-7)
     array([-2.])
     """
@@ -545,25 +294,11 @@ def binary_crossentropy_backward(
 
 
 def kl_divergence(y_true: Array, probabilities: Array, epsilon: float) -> Array:
-    """Compute the Kullback-Leibler divergence between target and predicted probabilities.
+    """Compute the Kullback-Leibler divergence of probabilities: ``sum(y * log(y / q))``.
 
-    ``value = sum(y * log(y / q))``, where ``y`` and ``q`` are clipped to ``[epsilon, 1]``.
+    y and q are the target and predicted probabilities, (..., C), clipped to ``[epsilon, 1]``.
 
-    Parameters
-    ----------
-    y_true, probabilities : ndarray, shape (..., C)
-        Target and predicted probabilities.
-    epsilon : float
-        Lower clipping bound.
-
-    Returns
-    -------
-    ndarray, shape (...)
-        Loss of each example.
-
-    Examples
-    --------
-    >>> kl_divergence(np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]]), 1e-16)
+    >>> kl_divergence(np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]]), 1e-16)  # log(1 / 0.5)
     array([0.69314718])
     """
     y = np.clip(y_true, y_true.dtype.type(epsilon), 1)
@@ -574,24 +309,10 @@ def kl_divergence(y_true: Array, probabilities: Array, epsilon: float) -> Array:
 def kl_divergence_backward(
     d_values: Array, y_true: Array, probabilities: Array, epsilon: float
 ) -> Array:
-    """Compute the gradient of `kl_divergence`: ``d_p = -y / q * d_values``, 0 where clipped.
+    """Compute the gradient of `kl_divergence`.
 
-    Parameters
-    ----------
-    d_values : ndarray, shape (...)
-        Upstream gradient.
-    y_true, probabilities : ndarray, shape (..., C)
-        As in the forward function.
-    epsilon : float
-        As in the forward function.
+    ``d_p = -y / q * d_values``, and 0 where q was clipped.
 
-    Returns
-    -------
-    ndarray, shape (..., C)
-        Gradient with respect to the predicted probabilities.
-
-    Examples
-    --------
     >>> kl_divergence_backward(np.array([3.0]), np.array([[1.0]]), np.array([[0.5]]), 1e-7)
     array([[-6.]])
     """
@@ -604,7 +325,7 @@ def kl_divergence_backward(
 ERRORS: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "squared": (lambda e: e * e, lambda e: 2 * e),
     "absolute": (lambda e: np.abs(e), lambda e: np.sign(e)),
-    "huber": (  # Huber (1964): squared where small, absolute where large
+    "huber": (  # Huber (1964): quadratic for small errors, linear for large ones
         lambda e, delta: np.where(
             np.abs(e) <= delta, e * e / 2, delta * np.abs(e) - delta * delta / 2
         ),
@@ -618,25 +339,12 @@ ERRORS: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
 
 
 def mean_error(name: str, y_true: Array, y_pred: Array, options: tuple[float, ...] = ()) -> Array:
-    """Compute the mean over the last axis of one of the error functions in `ERRORS`.
+    """Compute an error function in `ERRORS`, averaged over the last axis.
 
-    Parameters
-    ----------
-    name : str
-        Key of the table.
-    y_true, y_pred : ndarray, shape (..., U)
-        Targets and predictions.
-    options : tuple of float
-        Options of the formula.
+    ``value = sum(f(y_pred - y_true)) / U``; y_true, y_pred: (..., U); values: (...). `options` are
+    the parameters of the error function.
 
-    Returns
-    -------
-    ndarray, shape (...)
-        Loss of each example.
-
-    Examples
-    --------
-    >>> mean_error("squared", np.array([[0.0, 0.0]]), np.array([[1.0, 3.0]]))
+    >>> mean_error("squared", np.array([[0.0, 0.0]]), np.array([[1.0, 3.0]]))  # (1 + 9) / 2
     array([5.])
     """
     return np.mean(ERRORS[name][0](y_pred - y_true, *options), axis=-1)
@@ -645,28 +353,10 @@ def mean_error(name: str, y_true: Array, y_pred: Array, options: tuple[float, ..
 def mean_error_backward(
     name: str, d_values: Array, y_true: Array, y_pred: Array, options: tuple[float, ...] = ()
 ) -> Array:
-    """Compute the gradient of `mean_error`: ``d_y_pred = slope(y_pred - y_true) * d_values / U``.
+    """Compute the gradient of `mean_error`: ``d_y_pred = f'(y_pred - y_true) * d_values / U``.
 
-    Parameters
-    ----------
-    name : str
-        Key of the table.
-    d_values : ndarray, shape (...)
-        Upstream gradient.
-    y_true, y_pred : ndarray, shape (..., U)
-        As in the forward function.
-    options : tuple of float
-        As in the forward function.
-
-    Returns
-    -------
-    ndarray, shape (..., U)
-        Gradient with respect to the predictions.
-
-    Examples
-    --------
     >>> y_true, y_pred = np.array([[0.0, 0.0]]), np.array([[1.0, 3.0]])
-    >>> mean_error_backward("squared", np.array([1.0]), y_true, y_pred)
+    >>> mean_error_backward("squared", np.array([1.0]), y_true, y_pred)  # 2 * 1 / 2, 2 * 3 / 2
     array([[1., 3.]])
     """
     d_y_pred: Array = ERRORS[name][1](y_pred - y_true, *options)
@@ -675,22 +365,8 @@ def mean_error_backward(
 
 
 def clip(probabilities: Array, epsilon: float) -> Array:
-    """Clip probabilities to ``[epsilon, 1 - epsilon]``, both rounded to their type.
+    """Clip probabilities to ``[epsilon, 1 - epsilon]``, with both bounds rounded to their dtype.
 
-    Parameters
-    ----------
-    probabilities : ndarray
-        Probabilities, of any shape.
-    epsilon : float
-        Distance of the bounds from 0 and 1.
-
-    Returns
-    -------
-    ndarray
-        The clipped probabilities.
-
-    Examples
-    --------
     >>> clip(np.array([0.0, 0.5, 1.0]), 0.25)
     array([0.25, 0.5 , 0.75])
     """

@@ -1,4 +1,4 @@
-"""The number of correct predictions."""
+"""Metrics: counts of correct predictions."""
 
 from __future__ import annotations
 
@@ -10,22 +10,10 @@ __all__ = ["sparse_matches"]
 
 
 def sparse_matches(labels: Array, scores: Array) -> int:
-    """Count the rows whose largest score is that of the label; of ties, the first one counts.
+    """Count the rows whose maximum is at the class label; among ties, the first maximum counts.
 
-    Parameters
-    ----------
-    labels : ndarray of int, shape (N,)
-        Class labels.
-    scores : ndarray, shape (N, C)
-        Logits or probabilities.
+    labels: (N,); scores: (N, C), logits or probabilities.
 
-    Returns
-    -------
-    int
-        Number of rows.
-
-    Examples
-    --------
     >>> sparse_matches(np.array([0, 1]), np.array([[0.5, 0.5], [0.9, 0.1]]))
     1
     """

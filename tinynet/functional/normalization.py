@@ -1,4 +1,4 @@
-"""Dropout, and normalization by the mean and variance of a batch."""
+"""Dropout and batch normalization."""
 
 from __future__ import annotations
 
@@ -10,28 +10,12 @@ __all__ = ["batch_normalization", "batch_normalization_backward", "batch_statist
 
 
 def dropout(x: Array, drawn: Array, rate: float, out: Array | None = None) -> Array:
-    """Set random inputs to 0: ``y = x / (1 - rate)`` where ``drawn >= rate``, else 0.
+    """Drop random inputs: ``y = x / (1 - rate)`` where ``drawn >= rate``, else 0.
 
-    This is also its backward function, with the upstream gradient as `x` and the same `drawn`.
+    `drawn` holds uniform random numbers from 0 to 1 and broadcasts to x. The division keeps the
+    expected value of y equal to x. The backward function is the same: y is linear in x, so pass the
+    upstream gradient as `x`, with the same `drawn`.
 
-    Parameters
-    ----------
-    x : ndarray
-        Inputs, of any shape; or the upstream gradient.
-    drawn : ndarray
-        Random numbers from 0 to 1, of a shape that broadcasts to the inputs'.
-    rate : float
-        Fraction of the inputs to drop.
-    out : ndarray, optional
-        Output array.
-
-    Returns
-    -------
-    ndarray
-        Outputs; or the gradient with respect to the inputs.
-
-    Examples
-    --------
     >>> dropout(np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.5, 0.9]), 0.5)
     array([0., 4., 6.])
     """
@@ -40,20 +24,10 @@ def dropout(x: Array, drawn: Array, rate: float, out: Array | None = None) -> Ar
 
 
 def batch_statistics(x: Array) -> tuple[Array, Array]:
-    """Compute the mean and the variance of every feature over a batch.
+    """Compute the mean and the variance of each feature over a batch.
 
-    Parameters
-    ----------
-    x : ndarray, shape (N, U)
-        Inputs.
+    ``mean = sum(x) / N`` and ``variance = sum((x - mean)**2) / N``; x: (N, U); results: (U,).
 
-    Returns
-    -------
-    mean, variance : ndarray, shape (U,)
-        ``mean = sum(x) / N`` and ``variance = sum((x - mean)**2) / N``.
-
-    Examples
-    --------
     >>> batch_statistics(np.array([[0.0], [2.0]]))
     (array([1.]), array([1.]))
     """
@@ -70,28 +44,10 @@ def batch_normalization(
     epsilon: float,
     out: Array | None = None,
 ) -> Array:
-    """Normalize every feature: ``y = (x - mean) / sqrt(variance + epsilon) * gamma + beta``.
+    """Normalize each feature: ``y = (x - mean) / sqrt(variance + epsilon) * gamma + beta``.
 
-    Parameters
-    ----------
-    x : ndarray, shape (N, U)
-        Inputs.
-    mean, variance : ndarray, shape (U,)
-        Mean and variance of every feature.
-    gamma, beta : ndarray, shape (U,), or None
-        Scale and offset; None is 1 and 0.
-    epsilon : float
-        Constant added to the variance.
-    out : ndarray, shape (N, U), optional
-        Output array.
+    x, y: (N, U); mean, variance: (U,); gamma, beta: (U,), or None for 1 and 0.
 
-    Returns
-    -------
-    ndarray, shape (N, U)
-        Outputs.
-
-    Examples
-    --------
     >>> one = np.array([1.0])
     >>> batch_normalization(np.array([[0.0], [2.0]]), one, one, 3 * one, one, 0.0)
     array([[-2.],
@@ -115,39 +71,19 @@ def batch_normalization_backward(
     d_gamma: Array | None,
     d_beta: Array | None,
 ) -> Array:
-    """Compute the gradients of `batch_normalization` with the mean and variance of the batch.
+    """Compute the gradients of `batch_normalization` with the statistics of the batch.
 
-    With ``x_hat = (x - mean) / sqrt(variance + epsilon)``: ``d_beta = sum(d_y)``,
-    ``d_gamma = sum(d_y * x_hat)``; and since mean and variance depend on ``x`` too,
-    ``d_x = gamma / sqrt(variance + epsilon) * (d_y - d_beta / N - x_hat * d_gamma / N)``.
+    With ``x_hat = (x - mean) / sqrt(variance + epsilon)``: ``d_beta = sum(d_y)`` and
+    ``d_gamma = sum(d_y * x_hat)``. The last two terms of
+    ``d_x = gamma / sqrt(variance + epsilon) * (d_y - d_beta / N - x_hat * d_gamma / N)``
+    are the contributions of the mean and the variance, which depend on x too. `d_gamma` and
+    `d_beta` are output arrays, or None.
 
-    Parameters
-    ----------
-    d_y : ndarray, shape (N, U)
-        Upstream gradient.
-    x : ndarray, shape (N, U)
-        Inputs.
-    mean, variance : ndarray, shape (U,)
-        Results of `batch_statistics`.
-    gamma : ndarray, shape (U,), or None
-        Scale.
-    epsilon : float
-        As in the forward function.
-    d_gamma, d_beta : ndarray, shape (U,), or None
-        Output arrays for the gradients with respect to gamma and beta, if they are needed.
-
-    Returns
-    -------
-    ndarray, shape (N, U)
-        Gradient with respect to the inputs.
-
-    Examples
-    --------
     >>> x, one, d_gamma = np.array([[0.0], [2.0]]), np.array([1.0]), np.empty(1)
     >>> batch_normalization_backward(np.array([[1.0], [0.0]]), x, one, one, one, 0.0, d_gamma, None)
     array([[0.],
            [0.]])
-    >>> d_gamma
+    >>> d_gamma  # x_hat = (-1, 1)
     array([-1.])
     """
     inverse = 1 / np.sqrt(variance + x.dtype.type(epsilon))
