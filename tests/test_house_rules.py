@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import tinynet
-from tests import size
+from tests import public_names, size
 
 ROOT = Path(tinynet.__file__).parents[1]
 PACKAGE = ROOT / "tinynet"
@@ -282,25 +282,17 @@ def own_functions_and_classes() -> dict[str, Any]:
     return found
 
 
-def find_public(module: Any = tinynet, found: frozenset[Any] = frozenset()) -> frozenset[Any]:
-    """Return the public modules, functions and classes: what `dir` shows, beginning at tinynet."""
-    found |= {module}
-    for name in dir(module):
-        value = getattr(module, name)
-        if name.startswith("_") or not is_code(value) or value in found:
-            continue
-        found = find_public(value, found) if inspect.ismodule(value) else found | {value}
-    return found
-
-
-def is_code(value: Any) -> bool:
-    """Whether a value is a module, function or class of the library."""
-    kinds = inspect.ismodule(value) or inspect.isfunction(value) or inspect.isclass(value)
-    return kinds and (getattr(value, "__module__", None) or value.__name__).startswith("tinynet")
+def test_dir_shows_no_imported_names() -> None:
+    foreign = {
+        path
+        for path, value in public_names.find_names().items()
+        if callable(value) and not (getattr(value, "__module__", "") or "").startswith("tinynet")
+    }
+    assert foreign == {"tinynet.callbacks.Logs", "tinynet.functional.Array"}  # types
 
 
 DEFINED = own_functions_and_classes()
-PUBLIC = find_public()
+PUBLIC = [*public_names.find_names().values()]
 # A formula and the shapes are enough here: forward and backward fit on one screen.
 FORMULAS = ("tinynet.functional.", "tinynet.ops")
 

@@ -240,12 +240,12 @@ def _named(name: str) -> Any:
     return TABLE[name]
 
 
-def _doc(forward: Any) -> str:
+def _doc(forward: Any) -> Any:
     """Return the docstring; for a NumPy function only its summary, as its options are not here."""
-    doc = inspect.cleandoc(forward.__doc__ or "")
     if not (forward.__module__ or "numpy").startswith("numpy"):
-        return doc
-    summary = doc.split("\n\n")[isinstance(forward, np.ufunc)]  # a signature comes first there
+        return forward.__doc__
+    # The docstring of a ufunc begins with its signature.
+    summary = inspect.cleandoc(forward.__doc__).split("\n\n")[isinstance(forward, np.ufunc)]
     return f"{summary}\n\nThis operation computes `numpy.{forward.__name__}`."
 
 
